@@ -1,0 +1,52 @@
+"""Statistics, figures and tables from the files of a run; no torch, no harness.
+
+A module of this package that has a function `analyse(results)` is an analysis: it yields the figures and tables that
+answer one question. Dropping such a file into the folder is all that adding one takes.
+
+    from analyses import Results, run
+
+    for item in run(Results("results/quick")):
+        print(item.name, item.caption)
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator
+
+from analyses.artifacts import Figure, Table
+from analyses.results import Results, ResultsError
+
+Analysis = Callable[[Results], Iterable[Figure | Table]]
+
+__all__ = ["Analysis", "Figure", "Results", "ResultsError", "Table", "find", "run"]
+
+
+def find() -> dict[str, Analysis]:
+    """Return the analyses by module name, in the order of their names.
+
+    >>> sorted(set(find()) & {"curves", "figure1", "levels"})
+    ['curves', 'figure1', 'levels']
+    """
+    found: dict[str, Analysis] = {}
+    for name in sorted(module.name for module in pkgutil.iter_modules(__path__)):
+        module = importlib.import_module(f"{__name__}.{name}")
+        if hasattr(module, "analyse"):
+            found[name] = module.analyse
+    return found
+
+
+def run(results: Results, names: Iterable[str] | None = None) -> Iterator[Figure | Table]:
+    """Run the analyses called `names` (all of them by default) and yield what they make, in a stable order.
+
+    Raises:
+        ResultsError: a name is unknown, or the files of the run are missing or damaged.
+    """
+    known = find()
+    wanted = list(known) if names is None else list(dict.fromkeys(names))
+    for name in wanted:
+        if name not in known:
+            raise ResultsError(f"unknown analysis '{name}': known are {', '.join(known)}")
+    for name in wanted:
+        yield from known[name](results)

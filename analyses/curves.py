@@ -1,0 +1,258 @@
+"""Every score against depth: where along the network a map follows edges, and where the object, at each level."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from analyses import style
+from analyses.artifacts import Figure, Table, tidy
+from analyses.records import Layer, Metric
+from analyses.results import Results, ResultsError
+from analyses.stats import bootstrap_mean
+
+RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
+PANEL_HEIGHT, TICKS_HEIGHT = 1.65, 0.75  # inches
+CHANCE = "chance"
+KEYS = ["model", "target", "method", "metric", "level", "depth", "layer"]
+_ARROWS = {"higher": " ↑", "lower": " ↓"}
+
+
+def analyse(results: Results) -> Iterator[Figure | Table]:
+    """Yield the table of all means, and one figure for each model, target and probe point."""
+    frame = summarise(results)
+    interval = (
+        f"Mean over the defined maps with a {CONFIDENCE:.0%} interval from {RESAMPLES} resamples of images and seeds "
+        "(crossed bootstrap; with one seed it speaks of the images alone)."
+    )
+    yield Table("curves", frame, f"Scores by layer. {interval} {results.caption_note()}")
+    for model in results.models:
+        for target in results.targets:
+            for number, point in enumerate(results.points(model)):
+                layers = [layer for layer in results.layers(model) if layer.point == point]
+                part = frame[(frame["model"] == model) & (frame["target"] == target)]
+                part = part[part["layer"].isin([layer.name for layer in layers])]
+                if part.empty:
+                    continue
+                with style.context():
+                    figure = draw(results, part, layers)
+                tail = f"-{style.slug(point)}" if number else ""
+                name = f"curves-{style.slug(model)}-{style.slug(target)}{tail}"
+                yield Figure(
+                    name, figure, f"{_caption(results, model, target, point)} {interval} {results.caption_note()}"
+                )
+
+
+def summarise(results: Results) -> pd.DataFrame:
+    """Return a row for each model, target, method, metric, level and layer: mean, interval and counts."""
+    columns = [
+        *("model", "level", "layer", "depth", "method", "target", "metric", "estimate", "low", "high", "chance"),
+        *("n_images", "n_seeds", "n_undefined", "training_data"),
+    ]
+    rows: list[dict[str, Any]] = []
+    for model in results.models:
+        reached = {c.level for c in results.checkpoints if c.model == model and c.reached}
+        for level in sorted(reached):
+            scores = results.scores({"model": [model], "level": [level]})
+            for (target, method), part in scores.groupby(["target", "method"], observed=True, sort=True):
+                same = {"model": model, "level": level, "target": str(target), "method": str(method)}
+                rows += [same | row for row in _rows(part, results.layers(model), results.metrics)]
+    return tidy(pd.DataFrame(rows, columns=columns), KEYS)
+
+
+def _rows(scores: pd.DataFrame, layers: Sequence[Layer], metrics: Sequence[Metric]) -> Iterator[dict[str, Any]]:
+    """Yield a row for each layer and metric of one model, level, target and method."""
+    metrics = [metric for metric in metrics if metric.name in scores]
+    values, present = _cube(scores, layers, [metric.name for metric in metrics])
+    interval = bootstrap_mean(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    area = float(scores["area"].mean()) if "area" in scores else math.nan
+    sources = scores["training_data"].astype(str).unique() if "training_data" in scores else []
+    for i, layer in enumerate(layers):
+        if not present[i].any():
+            continue
+        counts = {
+            "n_images": int(present[i].any(axis=0).sum()),
+            "n_seeds": int(present[i].any(axis=1).sum()),
+            "training_data": " / ".join(sorted(sources)),
+        }
+        for k, metric in enumerate(metrics):
+            yield counts | {
+                "layer": layer.name,
+                "depth": layer.depth,
+                "metric": metric.name,
+                "estimate": interval.estimate[k, i],
+                "low": interval.low[k, i],
+                "high": interval.high[k, i],
+                "chance": _chance(metric, area),
+                "n_undefined": int((present[i] & np.isnan(values[k, i])).sum()),
+            }
+
+
+def _cube(
+    scores: pd.DataFrame, layers: Sequence[Layer], metrics: Sequence[str]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the scores as (metrics, layers, seeds, images), NaN where undefined, and which maps there are."""
+    order = {layer.name: i for i, layer in enumerate(layers)}
+    unknown = sorted(set(scores["layer"].astype(str)) - set(order))
+    if unknown:
+        raise ResultsError(f"scores: layers {', '.join(unknown)} are not in manifest.json; run the benchmark again")
+    layer = scores["layer"].astype(str).map(order).to_numpy()
+    seed, seeds = pd.factorize(scores["seed"], sort=True)
+    image, images = pd.factorize(scores["image"].astype(str), sort=True)
+    shape = (len(layers), len(seeds), len(images))
+    present = np.zeros(shape, dtype=bool)
+    present[layer, seed, image] = True
+    if present.sum() != len(scores):
+        raise ResultsError("scores: a map is there twice; two runs share the folder: delete scores/ and run again")
+    values = np.full((len(metrics), *shape), np.nan)
+    for k, metric in enumerate(metrics):
+        values[k, layer, seed, image] = scores[metric].to_numpy()
+    return values, present
+
+
+def _chance(metric: Metric, area: float) -> float:
+    if metric.chance == "area":
+        return area
+    return float(metric.chance) if isinstance(metric.chance, (int, float)) else math.nan
+
+
+def draw(results: Results, frame: pd.DataFrame, layers: Sequence[Layer]) -> matplotlib.figure.Figure:
+    """Draw one panel a metric for one model and target; a spare cell of the grid, top right, holds the key."""
+    metrics = [metric for metric in results.metrics if (frame["metric"] == metric.name).any()]
+    columns = min(2, len(metrics))
+    rows = math.ceil(len(metrics) / columns)
+    spare = rows * columns > len(metrics)
+    figure = style.figure(rows * PANEL_HEIGHT + TICKS_HEIGHT + (0 if spare else 0.5), constrained=True)
+    grid = list(figure.subplots(rows, columns, squeeze=False).ravel())
+    lines = style.level_lines(sorted(frame["level"].unique()))
+    key = _key(results, frame, lines)
+    if spare:
+        corner = grid.pop(1)
+        corner.set_axis_off()
+        corner.legend(handles=key, loc="center left", frameon=False, labelspacing=0.35)
+    else:
+        figure.legend(handles=key, loc="outside upper center", frameon=False, ncols=4)
+    for i, (axes, metric) in enumerate(zip(grid, metrics, strict=True)):
+        _draw_panel(axes, results, frame[frame["metric"] == metric.name], metric, layers, lines)
+        labels = [style.plain(layer.label) for layer in layers] if i + columns >= len(metrics) else []
+        axes.set_xticks(range(len(layers)), labels or [""] * len(layers), rotation=90)
+    return figure
+
+
+def _draw_panel(
+    axes: Axes,
+    results: Results,
+    frame: pd.DataFrame,
+    metric: Metric,
+    layers: Sequence[Layer],
+    lines: Mapping[int, style.Line],
+) -> None:
+    position = {layer.name: i for i, layer in enumerate(layers)}
+    main = frame[frame["method"] == results.main_method]
+    for level, part in main.groupby("level", sort=True):
+        part = part.assign(x=part["layer"].map(position)).sort_values("x")
+        look = lines[int(str(level))]
+        axes.fill_between(part["x"], part["low"], part["high"], color=look.color, alpha=0.18, linewidth=0)
+        axes.plot(part["x"], part["estimate"], color=look.color, marker=look.marker, linestyle=look.linestyle)
+    named: list[tuple[float, str]] = []
+    for method in results.controls:
+        means = frame[frame["method"] == method].groupby("layer")["estimate"].mean().dropna()
+        if len(means):
+            x = means.index.map(position).to_numpy()
+            order = np.argsort(x)
+            axes.plot(x[order], means.to_numpy()[order], color=style.GREY, linewidth=0.6)
+            named.append((float(means.iloc[order[-1]]), results.label("methods", method)))
+    chance = frame["chance"].mean()
+    if not math.isnan(chance):
+        axes.axhline(chance, color="black", linewidth=0.7, linestyle=":", label=CHANCE)
+    if frame["estimate"].isna().all():
+        axes.text(0.5, 0.5, "undefined for every map", transform=axes.transAxes, ha="center", va="center")
+        axes.set_yticks([])
+    for i in range(1, len(layers)):
+        if layers[i].role != layers[i - 1].role:
+            axes.axvline(i - 0.5, color="#bbbbbb", linewidth=0.6)
+    unit = f" ({metric.unit})" if metric.unit else ""
+    axes.set_ylabel(style.plain(f"{metric.label}{unit}{_ARROWS.get(metric.direction or '', '')}"))
+    axes.set_xlim(-0.5, len(layers) - 0.5)
+    sns.despine(ax=axes)
+    _name_lines(axes, named)
+
+
+def _name_lines(axes: Axes, named: Sequence[tuple[float, str]]) -> None:
+    """Write the controls' names beside the ends of their lines, pushed apart where they would overlap."""
+    low, high = axes.get_ylim()
+    places = spread([value for value, _ in named], 0.085 * (high - low), low, high)
+    for place, (_, name) in zip(places, named, strict=True):
+        axes.annotate(
+            style.plain(name),
+            (1, place),
+            xycoords=axes.get_yaxis_transform(),
+            xytext=(3, 0),
+            textcoords="offset points",
+            va="center",
+            size=style.SMALL,
+            color=style.GREY_TEXT,
+            annotation_clip=False,
+        )
+
+
+def spread(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Return places near `values`, in their order, at least `gap` apart, between `low` and `high` if they fit.
+
+    >>> spread([0.0, 0.0, 1.0], 0.5, 0.0, 2.0)
+    [0.0, 0.5, 1.0]
+    """
+    places = list(values)
+    rising = sorted(range(len(places)), key=lambda i: places[i])
+    for a, b in pairwise(rising):
+        places[b] = max(places[b], places[a] + gap)
+    ceiling = high
+    for i in reversed(rising):
+        places[i] = min(places[i], ceiling)
+        ceiling = places[i] - gap
+    return [max(place, low) if len(places) == 1 else place for place in places]
+
+
+def _key(results: Results, frame: pd.DataFrame, lines: Mapping[int, style.Line]) -> list[Artist]:
+    main = frame[frame["method"] == results.main_method]
+    seeds = main.groupby("level")["n_seeds"].max().to_dict()
+    handles: list[Artist] = [
+        Line2D(
+            [],
+            [],
+            color=look.color,
+            marker=look.marker,
+            linestyle=look.linestyle,
+            label=f"{level} % mean IoU ({seeds[level]} seed{'s' if seeds[level] != 1 else ''})",
+        )
+        for level, look in lines.items()
+        if level in seeds
+    ]
+    handles.append(Patch(color=style.GREY, alpha=0.3, linewidth=0, label=f"{CONFIDENCE:.0%} interval"))
+    if frame["method"].isin(results.controls).any():
+        handles.append(Line2D([], [], color=style.GREY, linewidth=0.6, label="control, named beside its line"))
+    if frame["chance"].notna().any():
+        handles.append(Line2D([], [], color="black", linewidth=0.7, linestyle=":", label=CHANCE))
+    return handles
+
+
+def _caption(results: Results, model: str, target: str, point: str) -> str:
+    where = f", probed at: {point}" if point else ""
+    return (
+        f"Scores of {results.label('methods', results.main_method)} maps of {results.label('models', model)} against "
+        f"the layer's depth{where}; target: {results.label('targets', target)}. One line a level; an arrow at an axis "
+        "points to better values; controls are means over the levels. Maps without a value are left out: their "
+        "numbers are in the table curves."
+    )

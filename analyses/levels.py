@@ -1,0 +1,198 @@
+"""The checkpoints: what each level stands for, beside the score of answering 'background' everywhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+
+from analyses import style
+from analyses.artifacts import Figure, Table, tidy
+from analyses.records import Checkpoint
+from analyses.results import Results
+
+
+def analyse(results: Results) -> Iterator[Figure | Table]:
+    """Yield the table of the checkpoints and the figure of the training runs they were taken from."""
+    baseline = f"baseline_miou is the mean IoU of answering '{results.classes[0]}' everywhere"
+    shares = "predicted_share is the share of images in which the model predicts any other class"
+    note = results.caption_note()
+    yield Table(
+        "levels",
+        tabulate(results),
+        f"The checkpoint kept for each level, by validation mean IoU (val_miou); {baseline}; {shares}. The test_ columns "
+        f"come from the scored images. A level that was not reached has no values but the best one seen. {note}",
+    )
+    with style.context():
+        figure = draw(results)
+    yield Figure(
+        "levels",
+        figure,
+        "Validation mean IoU against training images seen, one line a seed. Marks are the checkpoints kept, bands the "
+        f"levels with their tolerance, the dashed line answering '{results.classes[0]}' everywhere. {note}",
+    )
+
+
+def tabulate(results: Results) -> pd.DataFrame:
+    """Return a row for each checkpoint, reached or not."""
+    tests = _tests(results)
+    log = results.training()
+    sources = {}
+    if "training_data" in log:
+        for (model, seed), part in log.groupby(["model", "seed"], observed=True):
+            sources[(str(model), seed)] = " / ".join(sorted(part["training_data"].astype(str).unique()))
+    rows = [_row(results, point, tests, sources) for point in results.checkpoints]
+    frame = pd.DataFrame(rows, columns=_columns(results))
+    for name in ("step", "images_seen", "n_test_images"):
+        frame[name] = frame[name].astype("Int64")
+    return tidy(frame, ["model", "seed", "level"])
+
+
+def _columns(results: Results) -> list[str]:
+    return [
+        *("model", "level", "seed", "reached", "step", "images_seen", "val_miou", "best_miou", "baseline_miou"),
+        *("tolerance", "predicted_share"),
+        *(f"val_iou_{name}" for name in results.classes),
+        *("test_miou", "test_baseline_miou", "test_predicted_share", "n_test_images"),
+        *(f"test_iou_{name}" for name in results.classes),
+        "training_data",
+    ]
+
+
+def _row(
+    results: Results,
+    point: Checkpoint,
+    tests: dict[tuple[str, int, int], dict[str, Any]],
+    sources: dict[tuple[str, Any], str],
+) -> dict[str, Any]:
+    kept = tests.get((point.model, point.level, point.seed), {}) if point.reached else {}
+    return {
+        "model": point.model,
+        "level": point.level,
+        "seed": point.seed,
+        "reached": point.reached,
+        "step": point.step,
+        "images_seen": point.images_seen,
+        "val_miou": point.miou,
+        "best_miou": point.best_miou,
+        "baseline_miou": point.baseline_miou,
+        "tolerance": point.tolerance,
+        "predicted_share": point.predicted_share,
+        **{f"val_iou_{name}": point.iou.get(name, math.nan) for name in results.classes},
+        **kept,
+        "training_data": sources.get((point.model, point.seed)) or results.training_data,
+    }
+
+
+def _tests(results: Results) -> dict[tuple[str, int, int], dict[str, Any]]:
+    """Return the test values of each checkpoint that was scored, by model, level and seed."""
+    frame = results.predictions()
+    classes = results.classes
+    columns = [f"n_{truth}_{predicted}" for truth in classes for predicted in classes]
+    out = {}
+    for (model, level, seed), part in frame.groupby(["model", "level", "seed"], observed=True):
+        counts = part[columns].to_numpy(dtype=np.int64).reshape(-1, len(classes), len(classes))
+        total = counts.sum(axis=0)
+        constant = np.zeros_like(total)
+        constant[:, 0] = total.sum(axis=1)
+        out[(str(model), int(level), int(seed))] = {
+            "test_miou": mean_iou(total),
+            "test_baseline_miou": mean_iou(constant),
+            "test_predicted_share": float((counts[:, :, 1:].sum(axis=(1, 2)) > 0).mean()),
+            "n_test_images": len(part),
+            **{f"test_iou_{name}": value for name, value in zip(classes, class_iou(total), strict=True)},
+        }
+    return out
+
+
+def class_iou(counts: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return each class's IoU from confusion counts (truth, predicted); NaN for a class not in the truth."""
+    hits, truth = np.diag(counts).astype(float), counts.sum(axis=1)
+    union = truth + counts.sum(axis=0) - hits
+    return np.divide(hits, union, out=np.full(len(hits), np.nan), where=truth > 0)
+
+
+def mean_iou(counts: np.ndarray[Any, Any]) -> float:
+    """Return the mean IoU over the classes present in the truth; NaN where there is none.
+
+    >>> mean_iou(np.array([[3, 1], [1, 1]]))
+    0.4666666666666667
+    """
+    values = class_iou(counts)
+    return float(np.nanmean(values)) if not np.isnan(values).all() else math.nan
+
+
+def draw(results: Results) -> matplotlib.figure.Figure:
+    """Draw validation mean IoU against images seen, one panel a model."""
+    log = results.training()
+    columns = 1 if len(results.models) < 2 else 2
+    rows = max(1, math.ceil(len(results.models) / columns))
+    figure = style.figure(2.6 * rows, constrained=True)
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
+    for axes in grid[len(results.models) :]:
+        axes.set_axis_off()
+    for axes, model in zip(grid, results.models, strict=False):
+        points = [point for point in results.checkpoints if point.model == model]
+        _draw_panel(axes, log[log["model"] == model], points)
+        axes.set_title(style.plain(results.label("models", model)), weight="bold")
+        axes.set(xlabel="Training images seen", ylabel="Validation mean IoU", ylim=(0, 1))
+        sns.despine(ax=axes)
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5), labelspacing=0.35)
+    return figure
+
+
+def _draw_panel(axes: Axes, log: pd.DataFrame, points: list[Checkpoint]) -> None:
+    for i, (seed, run) in enumerate(log.sort_values("step").groupby("seed", sort=True)):
+        look = {"color": style.GREY, "linestyle": style.dash(i), "linewidth": 0.9}
+        axes.plot(run["images_seen"], run["miou"], label=f"seed {seed}", **look)
+    if log.empty:
+        axes.text(0.5, 0.5, "no training recorded", transform=axes.transAxes, ha="center", va="center")
+    else:
+        _scale(axes, log["images_seen"])
+    for level, line in style.level_lines([point.level for point in points]).items():
+        wanted = [point for point in points if point.level == level]
+        kept = [point for point in wanted if point.reached and point.images_seen is not None]
+        tolerance = max((point.tolerance for point in wanted if not math.isnan(point.tolerance)), default=0.0)
+        axes.axhspan(level / 100 - tolerance, level / 100 + tolerance, color=line.color, alpha=0.12, linewidth=0)
+        axes.plot(
+            [point.images_seen for point in kept],
+            [point.miou for point in kept],
+            linestyle="none",
+            marker=line.marker,
+            markersize=5,
+            color=line.color,
+            markeredgecolor="white",
+            markeredgewidth=0.5,
+            zorder=3,
+            label=_level_label(level, wanted),
+        )
+    baselines = sorted({point.baseline_miou for point in points if not math.isnan(point.baseline_miou)})
+    for i, baseline in enumerate(baselines):
+        label = "background everywhere" if i == 0 else None
+        axes.axhline(baseline, color="black", linewidth=0.8, linestyle="--", label=label)
+
+
+def _level_label(level: int, points: list[Checkpoint]) -> str:
+    reached = sum(point.reached for point in points)
+    if reached == len(points):
+        return f"{level} %"
+    best = max((point.best_miou for point in points if not point.reached), default=math.nan)
+    return f"{level} %: reached by {reached} of {len(points)} (best {best:.2f})"
+
+
+def _scale(axes: Axes, seen: pd.Series[Any]) -> None:
+    """Scale the images seen by their logarithm; where the log starts at none, linearly below the first step."""
+    positive = seen[seen > 0]
+    if positive.empty:
+        return
+    if len(positive) == len(seen):
+        axes.set_xscale("log")
+    else:
+        axes.set_xscale("symlog", linthresh=float(positive.min()))
+        axes.set_xlim(left=0)

@@ -1,0 +1,262 @@
+"""The files of one run, read when they are asked for."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from analyses.records import Checkpoint, Gallery, Layer, Metric
+
+SCHEMA = 1
+KEYS = ("dataset", "model", "level", "seed", "image", "target", "layer", "method")
+_BORDER = {
+    "ignore": "border pixels are left out of every score",
+    "pet": "border pixels count as pet",
+    "background": "border pixels count as background",
+}
+
+
+class ResultsError(Exception):
+    """A file of the run is missing, damaged or of another schema; the message names it and the cure."""
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what can go wrong while reading `path` into a `ResultsError` that names it."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise ResultsError(f"{path}: not found; run the benchmark with this output folder first") from error
+    except KeyError as error:
+        raise ResultsError(
+            f"{path}: {error.args[0]!r} is missing; the run is unfinished or of another version: run it again"
+        ) from error
+    except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, pa.ArrowException) as error:
+        raise ResultsError(f"{path}: cannot be read ({error}); delete it and run the benchmark again") from error
+
+
+class Results:
+    """The results folder of one run.
+
+    Args:
+        folder: the output folder of the harness, with `manifest.json` in it. Nothing is read until it is asked for.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """The manifest as it was written.
+
+        Raises:
+            ResultsError: it is missing, damaged, or of another schema.
+        """
+        path = self._manifest_path
+        with _reading(path):
+            manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            schema = manifest["schema"]
+        if schema != SCHEMA:
+            raise ResultsError(
+                f"{path}: schema {schema}, but this version reads schema {SCHEMA}; "
+                "use the version that wrote the run, or run it again"
+            )
+        return manifest
+
+    @property
+    def dataset(self) -> str:
+        """The name of the data set."""
+        return str(self._section("dataset")["name"])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes; the first one is the background."""
+        return tuple(str(name) for name in self._section("dataset")["classes"])
+
+    @property
+    def training_data(self) -> str:
+        """What the masks of the training split are, in words."""
+        return str(self._section("dataset").get("training_data") or "")
+
+    @property
+    def photographs(self) -> bool:
+        """Whether figures may show photographs; not allowed where the profile does not say so."""
+        return bool(self._section("profile").get("figures", {}).get("photographs", False))
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models' names, in the manifest's order."""
+        return tuple(self._section("models"))
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The targets' names, in the manifest's order."""
+        return tuple(self._section("targets"))
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods' names, in the manifest's order, controls among them."""
+        return tuple(self._section("methods"))
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """The names of the methods that are controls."""
+        return tuple(name for name, entry in self._section("methods").items() if entry.get("kind") == "control")
+
+    @property
+    def main_method(self) -> str:
+        """`grad_cam` where the run has it, else its first method that is no control."""
+        others = [name for name in self.methods if name not in self.controls]
+        return "grad_cam" if "grad_cam" in others or not self.methods else (others or list(self.methods))[0]
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The metrics, in the manifest's order."""
+        with _reading(self._manifest_path):
+            return tuple(Metric.read(name, entry) for name, entry in self._section("metrics").items())
+
+    @property
+    def gallery_rule(self) -> str:
+        """How the images of the gallery were chosen, in one sentence."""
+        return str(self._section("gallery").get("rule") or "")
+
+    @property
+    def gallery_ids(self) -> tuple[str, ...]:
+        """The gallery's images."""
+        return tuple(str(image) for image in self._section("gallery")["ids"])
+
+    def label(self, kind: str, name: str) -> str:
+        """Return what the manifest calls `name` of the section `kind` (models, methods, targets) in print."""
+        return str(self._section(kind).get(name, {}).get("label") or name)
+
+    def foreground(self, target: str) -> int:
+        """Return the index of the class that `target` explains: its `class` if it has one, else the first after 0."""
+        wanted = self._section("targets").get(target, {}).get("class")
+        if wanted is None:
+            return min(1, len(self.classes) - 1)
+        return int(wanted) if isinstance(wanted, int) else self.classes.index(str(wanted))
+
+    def layers(self, model: str) -> tuple[Layer, ...]:
+        """Return the layers of `model`, by depth; of one depth in the manifest's order."""
+        with _reading(self._manifest_path):
+            return tuple(sorted(map(Layer.read, self._section("layers")[model]), key=lambda layer: layer.depth))
+
+    def points(self, model: str) -> tuple[str, ...]:
+        """Return the probe points of the layers of `model`, the first one being the run's main one."""
+        return tuple(dict.fromkeys(layer.point for layer in self.layers(model)))
+
+    @property
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """The checkpoints, reached or not, by model (in the manifest's order), level and seed."""
+        with _reading(self._manifest_path):
+            found = [Checkpoint.read(entry) for entry in self._section("checkpoints")]
+            order = {model: i for i, model in enumerate(self.models)}
+            return tuple(sorted(found, key=lambda c: (order[c.model], c.level, c.seed)))
+
+    def levels(self, model: str) -> tuple[int, ...]:
+        """Return the levels wanted of `model`, rising, whether reached or not."""
+        return tuple(sorted({c.level for c in self.checkpoints if c.model == model}))
+
+    def seeds(self, model: str | None = None) -> tuple[int, ...]:
+        """Return the training seeds of `model`, or of all models."""
+        return tuple(sorted({c.seed for c in self.checkpoints if model in (None, c.model)}))
+
+    def training(self) -> pd.DataFrame:
+        """Return the training log: a row an evaluation."""
+        path = self.folder / "training.parquet"
+        return _frame([path], ("model", "seed", "step", "images_seen", "miou"))
+
+    def scores(
+        self, where: Mapping[str, Collection[Any]] | None = None, columns: Sequence[str] | None = None
+    ) -> pd.DataFrame:
+        """Return the scores: a row a map.
+
+        Args:
+            where: for a column the values wanted, `{"model": ["unet"], "level": [30, 50]}`; all rows by default.
+            columns: the columns wanted; all by default.
+
+        Raises:
+            ResultsError: there are no scores, a file is damaged, or a key column is missing.
+        """
+        return _frame(self._parts("scores"), KEYS if columns is None else columns, where, columns)
+
+    def predictions(self) -> pd.DataFrame:
+        """Return the confusion counts on the scored images: a row an image and checkpoint."""
+        counts = [f"n_{truth}_{predicted}" for truth in self.classes for predicted in self.classes]
+        return _frame(self._parts("predictions"), ("model", "level", "seed", "image", *counts))
+
+    def gallery(self, model: str, seed: int, level: int) -> Gallery:
+        """Return the kept maps of a checkpoint; photographs only where the profile allows to show them."""
+        path = self.folder / "gallery" / f"{model}-s{seed}-l{level}.npz"
+        with _reading(path), np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files if name not in {"ids", "images", "masks"}}
+            return Gallery(
+                ids=tuple(str(image) for image in file["ids"]),
+                images=file["images"] if self.photographs else None,
+                masks=file["masks"],
+                arrays=arrays,
+            )
+
+    def caption_note(self) -> str:
+        """Return the sentence that every caption carries: data, images, seeds, training masks and border."""
+        data = self._section("dataset")
+        seeds = self.seeds()
+        parts = [
+            f"Data set {self.dataset}, {self._section('scored_images')} scored images",
+            f"seed{'s' if len(seeds) != 1 else ''} {', '.join(map(str, seeds)) or 'none'}",
+        ]
+        if self.training_data:
+            foreign = ": masks predicted by another network" if data.get("self_trained") else ""
+            parts.append(f"trained on {self.training_data}{foreign}")
+        border = str(self._section("border"))
+        parts.append(_BORDER.get(border, f"border pixels: {border}"))
+        return "; ".join(parts) + "."
+
+    @property
+    def _manifest_path(self) -> Path:
+        return self.folder / "manifest.json"
+
+    def _section(self, name: str) -> Any:
+        with _reading(self._manifest_path):
+            return self.manifest[name]
+
+    def _parts(self, name: str) -> list[Path]:
+        parts = sorted((self.folder / name).glob("*.parquet"))
+        if not parts:
+            raise ResultsError(f"{self.folder / name}: holds no *.parquet; run the benchmark with this folder first")
+        return parts
+
+
+def _frame(
+    paths: Sequence[Path],
+    needed: Sequence[str],
+    where: Mapping[str, Collection[Any]] | None = None,
+    columns: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Read parquet files into one frame; a column that a file lacks is filled with missing values."""
+    rows: Any = None
+    for column, values in (where or {}).items():
+        wanted = pc.field(column).isin(list(values))
+        rows = wanted if rows is None else rows & wanted
+    tables = []
+    for path in paths:
+        with _reading(path):
+            names = set(pq.read_schema(path).names)
+            for column in needed:
+                if column not in names:
+                    raise KeyError(column)
+            tables.append(pq.read_table(path, columns=None if columns is None else list(columns), filters=rows))
+    with _reading(paths[0].parent):
+        frame: pd.DataFrame = pa.concat_tables(tables, promote_options="permissive").to_pandas()
+    return frame

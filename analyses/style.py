@@ -1,0 +1,112 @@
+"""One look for all figures, set in a context and never globally; sizes are those of the printed page."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import seaborn as sns
+from matplotlib import patheffects
+from matplotlib.figure import Figure
+
+WIDTH = 7.2  # inches: a page's text width
+SMALL = 6.0  # points: the smallest text
+TEXT = 7.0
+HEAT = "rocket_r"  # light to dark: legible on white, in grey print and without red-green sight
+OUTLINE = "#0072b2"
+GREY = "#777777"
+GREY_TEXT = "#555555"
+_RC: dict[str, object] = {
+    "font.family": "DejaVu Sans",
+    "font.size": TEXT,
+    "axes.titlesize": TEXT,
+    "axes.labelsize": TEXT,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "legend.fontsize": SMALL,
+    "legend.title_fontsize": TEXT,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "lines.linewidth": 1.1,
+    "lines.markersize": 3.0,
+    "axes.unicode_minus": True,
+    "image.composite_image": False,
+    "pdf.fonttype": 42,
+    "savefig.bbox": None,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "segcam",
+}
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
+_DASHES = ("-", "--", "-.", ":")
+
+
+@dataclass(frozen=True)
+class Line:
+    """How one line is told from the others, by more than its colour."""
+
+    color: str
+    marker: str
+    linestyle: str
+
+
+@contextmanager
+def context() -> Iterator[None]:
+    """Draw and save in the one style; matplotlib's settings are as before afterwards."""
+    with mpl.rc_context({**sns.axes_style("ticks"), **sns.plotting_context("paper"), **_RC}):
+        yield
+
+
+def figure(height: float, width: float = WIDTH, *, constrained: bool = False) -> Figure:
+    """Return an empty figure of the printed size in inches, unknown to pyplot."""
+    return Figure(figsize=(width, height), layout="constrained" if constrained else None, facecolor="white")
+
+
+def level_lines(levels: Sequence[int]) -> dict[int, Line]:
+    """Return a line style for each level: the higher the level, the darker."""
+    ordered = sorted(set(levels))
+    steps = [0.82 - 0.77 * i / max(1, len(ordered) - 1) for i in range(len(ordered))]
+    colours = [mpl.colors.to_hex(mpl.colormaps["viridis"](step)) for step in steps]
+    return {
+        level: Line(colour, _MARKERS[i % len(_MARKERS)], _DASHES[::-1][i % 4] if len(ordered) < 5 else _DASHES[i % 4])
+        for i, (level, colour) in enumerate(zip(ordered, colours, strict=True))
+    }
+
+
+def dash(index: int) -> str:
+    """Return the line style of the line with this number."""
+    return _DASHES[index % len(_DASHES)]
+
+
+def halo(width: float = 1.6, color: str = "white") -> list[patheffects.AbstractPathEffect]:
+    """Return a stroke around a line or text that keeps it legible on any ground."""
+    return [patheffects.Stroke(linewidth=width, foreground=color), patheffects.Normal()]
+
+
+def plain(text: str, width: int | None = None) -> str:
+    r"""Return `text` so that matplotlib prints it as it is; wrapped to `width` characters where that is given.
+
+    >>> plain("cat_$1$ <a>")
+    'cat_\\$1\\$ <a>'
+    """
+    text = " ".join(text.split())
+    if width is not None:
+        text = "\n".join(textwrap.wrap(text, width, break_on_hyphens=False)) or text
+    return text.replace("$", r"\$")
+
+
+def slug(name: str) -> str:
+    """Return `name` as part of a file name; where characters had to go, a checksum keeps different names apart.
+
+    >>> slug("best_pixel:logit"), slug("Abyssinian_12"), slug("a<b") == slug("a>b")
+    ('best_pixel-logit', 'Abyssinian_12', False)
+    """
+    clean = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")
+    return clean if clean == name.replace(":", "-") else f"{clean}-{zlib.crc32(name.encode()):08x}".strip("-")

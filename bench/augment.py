@@ -1,0 +1,81 @@
+"""Augmentation of training batches: flip, scale, rotation, shift, brightness, contrast and saturation, by sample.
+
+The whole batch is transformed at once. torchvision's and kornia's transforms do the same operations, but took 10 and
+26 ms an image at 128 px on one core where this takes 2, as much as the network's own step.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812  (torch's own convention)
+from jaxtyping import Float, UInt8
+from torch import Generator, Tensor
+
+from segcam.samples import IGNORE, LUMA, MEAN, STD
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """How far training images may be moved and recoloured; zeros leave them as they are.
+
+    Attributes:
+        flip: probability of a left-right flip.
+        rotation: largest rotation either way, in degrees.
+        scale: largest change of size, as a factor: 1.3 draws from 1/1.3 to 1.3.
+        shift: largest shift either way, as a share of the side.
+        colour: largest relative change of brightness, contrast and saturation.
+    """
+
+    flip: float = 0.5
+    rotation: float = 15.0
+    scale: float = 1.3
+    shift: float = 0.1
+    colour: float = 0.3
+
+    def __call__(
+        self, images: UInt8[Tensor, "b 3 h w"], masks: UInt8[Tensor, "b h w"], generator: Generator
+    ) -> tuple[Float[Tensor, "b 3 h w"], UInt8[Tensor, "b h w"]]:
+        """Return normalised network inputs and their masks; what comes in from outside an image is ignored.
+
+        Args:
+            images: RGB.
+            masks: class index a pixel.
+            generator: a CPU generator; the same one gives the same batch on every device.
+        """
+        grid = F.affine_grid(self._transforms(len(images), generator).to(images.device), list(images.shape), False)
+        mean = torch.tensor(MEAN, device=images.device).view(1, 3, 1, 1)
+        std = torch.tensor(STD, device=images.device).view(1, 3, 1, 1)
+        coloured = self._recoloured(images.float() / 255, generator)
+        moved = F.grid_sample((coloured - mean) / std, grid, align_corners=False)
+        lifted = masks[:, None].float() - IGNORE  # so that the zeros sampled outside mean 'ignore'
+        labels = F.grid_sample(lifted, grid, mode="nearest", align_corners=False) + IGNORE
+        return moved, labels[:, 0].round().to(torch.uint8)
+
+    def _transforms(self, count: int, generator: Generator) -> Float[Tensor, "b 2 3"]:
+        """Draw the maps from output to input coordinates, both in -1..1."""
+
+        def draw(reach: float) -> Tensor:
+            return (2 * torch.rand(count, generator=generator) - 1) * reach
+
+        angle = draw(math.radians(self.rotation))
+        factor = torch.exp(draw(math.log(self.scale)))
+        flips = 1 - 2 * (torch.rand(count, generator=generator) < self.flip).float()
+        cos, sin = torch.cos(angle) / factor, torch.sin(angle) / factor
+        rows = torch.stack([cos * flips, -sin, draw(2 * self.shift), sin * flips, cos, draw(2 * self.shift)], 1)
+        return rows.view(count, 2, 3)
+
+    def _recoloured(self, images: Float[Tensor, "b 3 h w"], generator: Generator) -> Float[Tensor, "b 3 h w"]:
+        factors = 1 + (2 * torch.rand(3, len(images), 1, 1, 1, generator=generator) - 1) * self.colour
+        brightness, contrast, saturation = factors.to(images.device)
+        luma = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)
+        images = images * brightness
+        grey = (images * luma).sum(1, keepdim=True)
+        images = grey + (images - grey) * saturation
+        level = grey.mean((2, 3), keepdim=True)
+        return (level + (images - level) * contrast).clamp_(0, 1)
+
+
+NONE = Augmentation(flip=0.0, rotation=0.0, scale=1.0, shift=0.0, colour=0.0)

@@ -1,0 +1,226 @@
+"""The profile: what a run does, read from TOML, checked key by key."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from segcam.errors import InputError, first_of, unknown
+
+FOLDER = files("bench") / "profiles"
+DEFAULT = "quick"
+
+Percent = Annotated[int, Field(ge=1, le=99)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Whole = Annotated[int, Field(ge=1)]
+Value = bool | int | float | str
+
+
+class Section(BaseModel):
+    """A part of the profile: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Data(Section):
+    """Which images.
+
+    `train`, `val` and `test` limit the numbers of images; without them all are taken, or the drawn data's default.
+    `seed` is of drawn data and of the choice of validation images. `root` and `cache` say where files are and define
+    nothing, so they are no part of a run's identity.
+    """
+
+    dataset: str
+    size: Annotated[int, Field(ge=16, le=4096)] = 128
+    border: Literal["ignore", "pet", "background"] = "ignore"
+    seed: Annotated[int, Field(ge=0)] = 0
+    train: Whole | None = None
+    val: Whole | None = None
+    test: Whole | None = None
+    val_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    root: str | None = None
+    cache: str | None = None
+
+
+class Augment(Section):
+    """How far training images are moved and recoloured, see `bench.augment.Augmentation`."""
+
+    flip: Share = 0.5
+    rotation: Annotated[float, Field(ge=0, le=180)] = 15.0
+    scale: Annotated[float, Field(ge=1, le=4)] = 1.3
+    shift: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    colour: Annotated[float, Field(ge=0, lt=1)] = 0.3
+
+
+class Train(Section):
+    """How networks are trained, and to which levels of validation mean IoU, in percent."""
+
+    levels: Annotated[tuple[Percent, ...], Field(min_length=1)] = (30, 50, 70, 90)
+    tolerance: Annotated[float, Field(gt=0, le=20)] = 2.0
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    epochs: Annotated[float, Field(gt=0)] = 60.0
+    batch_size: Annotated[int, Field(ge=2)] = 16
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
+    schedule: Literal["onecycle", "cosine"] = "onecycle"
+    warmup: Share = 0.1
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    longest_interval: Whole = 32
+    save_every: Annotated[float, Field(ge=0)] = 20.0
+    augment: Augment = Augment()
+
+    @field_validator("levels", "seeds")
+    @classmethod
+    def _once(cls, values: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(values)) < len(values):
+            raise ValueError("each may be named once")
+        return tuple(sorted(values))
+
+
+class Score(Section):
+    """What is explained, with which methods, and measured how, on the test images."""
+
+    targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("best_pixel:logit",)
+    class_id: Annotated[int, Field(ge=0)] = 1
+    methods: Annotated[tuple[str, ...], Field(min_length=1)] = (
+        "grad_cam",
+        "uniform",
+        "random",
+        "sobel",
+        "mask_oracle",
+    )
+    metrics: Annotated[tuple[str, ...], Field(min_length=1)] = (
+        "energy_inside",
+        "energy_gain",
+        "background_ratio",
+        "edge_alignment",
+        "edge_alignment_full",
+        "spread",
+        "blank",
+    )
+    points: Annotated[tuple[Literal["conv", "relu"], ...], Field(min_length=1)] = ("conv",)
+    batch_size: Whole = 16
+    shard: Whole = 128
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+    @field_validator("targets", "methods", "metrics", "points")
+    @classmethod
+    def _once(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(values)) < len(values):
+            raise ValueError("each may be named once")
+        return values
+
+
+class Figures(Section):
+    """What figures show: whether photographs are drawn under the maps, and of how many test images."""
+
+    photographs: bool = True
+    images: Annotated[int, Field(ge=1, le=12)] = 3
+    dpi: Annotated[int, Field(ge=50, le=600)] = 200
+
+
+class Profile(Section):
+    """Everything that a run does."""
+
+    name: str
+    summary: str = ""
+    data: Data
+    models: Annotated[dict[str, dict[str, Value]], Field(min_length=1)]
+    train: Train = Train()
+    score: Score = Score()
+    figures: Figures = Figures()
+
+    def portable(self) -> dict[str, Any]:
+        """Return the profile without the places of files on this machine, JSON-ready."""
+        return self.model_dump(mode="json", exclude={"data": {"root", "cache"}})
+
+
+def profiles() -> dict[str, str]:
+    """Return the names of the profiles that come with the package, with a line on each."""
+    found = {p.name.removesuffix(".toml"): p.read_text() for p in FOLDER.iterdir() if p.name.endswith(".toml")}
+    return {name: tomllib.loads(text).get("summary", "") for name, text in sorted(found.items())}
+
+
+def read(wanted: str, settings: list[str] | None = None) -> Profile:
+    """Read a profile by its name or file, and change what `settings` say.
+
+    Args:
+        wanted: a name from `profiles()`, or the path of a TOML file.
+        settings: 'section.key=value' each, the value in TOML; a bare word counts as a string.
+
+    Raises:
+        InputError: no such profile, a broken file, an unknown key or a bad value; the message names all of them.
+    """
+    path = Path(wanted)
+    if path.suffix == ".toml" or path.is_file():
+        source, name = str(path), path.stem
+        try:
+            text = path.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"profile {path} cannot be read: {error}") from error
+    else:
+        if wanted not in profiles():
+            error = unknown("profile", wanted, profiles())
+            raise InputError(f"{error}; or give the path of a .toml file")
+        source, name = f"profile {wanted}", wanted
+        text = (FOLDER / f"{wanted}.toml").read_text()
+    try:
+        values: dict[str, Any] = {"name": name, **tomllib.loads(text)}
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{source} is not valid TOML: {error}") from error
+    for setting in settings or []:
+        _change(values, setting)
+    return _checked(values, source)
+
+
+def _change(values: dict[str, Any], setting: str) -> None:
+    path, sign, text = setting.partition("=")
+    keys = path.strip().split(".")
+    if not sign or not all(keys):
+        raise InputError(f"--set {setting}: write it as section.key=value, for example train.epochs=5")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        if any(sign in text for sign in "[]{}\"'\n"):
+            raise InputError(f"--set {setting}: the value is not valid TOML") from None
+        value = text.strip()
+    for key in keys[:-1]:
+        values = values.setdefault(key, {})
+        if not isinstance(values, dict):
+            raise InputError(f"--set {setting}: '{key}' is a value, not a section")
+    values[keys[-1]] = value
+
+
+def _checked(values: dict[str, Any], source: str) -> Profile:
+    try:
+        return Profile.model_validate(_tupled(values))
+    except ValidationError as error:
+        problems = [_problem(dict(e)) for e in error.errors()]
+        if len(problems) == 1:
+            raise InputError(f"{source}: {problems[0]}") from error
+        raise InputError(first_of(problems, f"{source} has wrong keys or values")) from error
+
+
+def _tupled(value: Any) -> Any:
+    """Turn lists into tuples, and ints into floats' place are left to pydantic: strict mode takes tuples alone."""
+    if isinstance(value, dict):
+        return {key: _tupled(v) for key, v in value.items()}
+    return tuple(_tupled(v) for v in value) if isinstance(value, list) else value
+
+
+def _problem(error: dict[str, Any]) -> str:
+    path = [str(part) for part in error["loc"]]
+    if error["type"] == "extra_forbidden":
+        section: Any = Profile
+        for part in path[:-1]:
+            section = section.model_fields[part].annotation
+        inside = f" of section [{'.'.join(path[:-1])}]" if path[:-1] else ""
+        return str(unknown(f"key{inside}", path[-1], section.model_fields))
+    message = error["msg"].removeprefix("Value error, ")
+    given = "" if error["type"] == "missing" else f" is {error['input']!r}:"
+    return f"key '{'.'.join(path)}'{given} {message[0].lower()}{message[1:]}"

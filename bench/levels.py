@@ -1,0 +1,133 @@
+"""The search for the checkpoint of each level during training, apart from the training itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeAlias
+
+from torch import Tensor
+
+Weights: TypeAlias = dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One validation.
+
+    Attributes:
+        step: optimiser steps done.
+        images_seen: training images seen, repeats counted.
+        loss: mean training loss since the last evaluation; NaN before the first step.
+        learning_rate: at this step.
+        miou: validation mean IoU, 0..1.
+        iou: IoU of each class, 0..1; NaN for a class that the truth does not hold.
+        predicted_share: share of validation images in which any pixel is predicted as foreground.
+    """
+
+    step: int
+    images_seen: int
+    loss: float
+    learning_rate: float
+    miou: float
+    iou: tuple[float, ...]
+    predicted_share: float
+
+    @classmethod
+    def read(cls, values: dict[str, Any]) -> Evaluation:
+        """Read what `asdict` wrote."""
+        return cls(**{**values, "iou": tuple(values["iou"])})
+
+
+@dataclass
+class LevelSearch:
+    """Keeps, for each level, the weights whose validation mean IoU came nearest.
+
+    Mean IoU can rise by tens of points within a few steps, so the interval between evaluations adapts, the weights of
+    every step since the last evaluation are kept, and where an unreached level lies between two evaluations, the steps
+    between them are evaluated by bisection until one lies within `tolerance` or the two steps are neighbours.
+
+    Attributes:
+        levels: wanted mean IoUs in percent.
+        tolerance: a level counts as reached within this distance, in mean IoU (0.02 for 2 points).
+        longest: longest interval between evaluations, in steps.
+        interval: the interval now.
+        history: all evaluations.
+        kept: for each level the nearest evaluation and its weights.
+    """
+
+    levels: tuple[int, ...]
+    tolerance: float = 0.02
+    longest: int = 32
+    interval: int = 1
+    history: list[Evaluation] = field(default_factory=list)
+    kept: dict[int, tuple[Evaluation, Weights]] = field(default_factory=dict)
+
+    def offer(self, found: Evaluation, weights: Callable[[], Weights]) -> None:
+        """Take an evaluation into the history, and its weights where they are nearer to a level; ties keep the first."""
+        self.history.append(found)
+        nearer = [level for level in self.levels if self._distance(level, found) < self.distance(level)]
+        if nearer:
+            copy = weights()
+            for level in nearer:
+                self.kept[level] = (found, copy)
+
+    def between(self, first: Evaluation, last: Evaluation, evaluate: Callable[[int], Evaluation]) -> None:
+        """Look for the unreached levels that were passed between two evaluations.
+
+        Args:
+            first: the earlier one.
+            last: the later one.
+            evaluate: evaluates a step between them and offers it.
+        """
+        for level in self.levels:
+            low, high = first, last
+            while not self.reached(level) and high.step - low.step > 1 and self._brackets(level, low, high):
+                middle = evaluate((low.step + high.step) // 2)
+                low, high = (low, middle) if self._brackets(level, low, middle) else (middle, high)
+
+    def adapt(self, first: Evaluation, last: Evaluation) -> None:
+        """Set the interval from how much mean IoU changed: within twice the tolerance between evaluations is aimed at."""
+        change = abs(last.miou - first.miou)
+        if change > 2 * self.tolerance:
+            self.interval = max(1, self.interval // 2)
+        elif change < self.tolerance:
+            self.interval = min(self.longest, self.interval * 2)
+
+    def distance(self, level: int) -> float:
+        """Return how far the nearest evaluation is from the level, in mean IoU; infinite before the first."""
+        return self._distance(level, self.kept[level][0]) if level in self.kept else float("inf")
+
+    def reached(self, level: int) -> bool:
+        """Return whether an evaluation came within the tolerance."""
+        return self.distance(level) <= self.tolerance
+
+    def complete(self) -> bool:
+        """Return whether all levels are reached and the highest was passed, so that no later step is needed."""
+        return all(self.reached(level) for level in self.levels) and self.best() >= max(self.levels) / 100
+
+    def best(self) -> float:
+        """Return the highest mean IoU seen; NaN before the first evaluation."""
+        return max((e.miou for e in self.history), default=float("nan"))
+
+    def state(self) -> dict[str, Any]:
+        """Return everything but the weights, JSON-ready."""
+        return {
+            "interval": self.interval,
+            "history": [asdict(e) for e in self.history],
+            "kept": {str(level): asdict(found) for level, (found, _) in self.kept.items()},
+        }
+
+    def restore(self, state: dict[str, Any], weights: dict[int, Weights]) -> None:
+        """Take back what `state` gave, and the weights kept for each level."""
+        self.interval = state["interval"]
+        self.history = [Evaluation.read(e) for e in state["history"]]
+        self.kept = {int(k): (Evaluation.read(e), weights[int(k)]) for k, e in state["kept"].items()}
+
+    @staticmethod
+    def _distance(level: int, found: Evaluation) -> float:
+        return abs(found.miou - level / 100)
+
+    @staticmethod
+    def _brackets(level: int, low: Evaluation, high: Evaluation) -> bool:
+        return min(low.miou, high.miou) <= level / 100 <= max(low.miou, high.miou)

@@ -1,0 +1,141 @@
+"""The only writer of results: whole files or none, in one folder."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from segcam.errors import InputError, SegcamError
+
+SCHEMA = 1
+"""Version of the tables and the manifest; it is part of every cell's identity."""
+
+
+class StoreError(SegcamError):
+    """A result could not be written."""
+
+
+class Store:
+    """A run's output folder.
+
+    Every file is written to a temporary neighbour, synced and renamed, so that a file is seen whole or not at all,
+    whatever ends the process.
+
+    Args:
+        out: the folder; it is made where it does not exist.
+
+    Raises:
+        InputError: the folder cannot be written to.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            if not out.stat().st_mode & 0o222:  # root may write there, but somebody closed the folder on purpose
+                raise PermissionError(13, "the folder is read-only")
+            probe = out / f".probe-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise InputError(f"cannot write to {out}: {error.strerror or error}; choose another folder with --out") from error
+
+    def path(self, name: str) -> Path:
+        """Return the path of a file of the run, be it there or not."""
+        return self.out / name
+
+    def has(self, name: str) -> bool:
+        """Return whether a file of the run is there."""
+        return self.path(name).is_file()
+
+    def names(self, folder: str) -> list[str]:
+        """Return the files in a sub-folder, sorted, relative to the run's folder; temporary ones are left out."""
+        found = self.path(folder).iterdir() if self.path(folder).is_dir() else ()
+        return sorted(f"{folder}/{p.name}" for p in found if p.is_file() and not p.name.startswith("."))
+
+    def write(self, name: str, data: bytes) -> Path:
+        """Write a file as a whole.
+
+        Raises:
+            StoreError: it cannot be written; what was there before is still there, and nothing half-written is.
+        """
+        path = self.path(name)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            _sync_folder(path.parent)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            reason = error.strerror or str(error)
+            raise StoreError(
+                f"cannot write {path} ({len(data):,} bytes): {reason}; free space or choose another folder with --out, "
+                "then run the same command again: finished parts are kept"
+            ) from error
+        return path
+
+    def remove(self, name: str) -> None:
+        """Remove a file of the run, where it is there."""
+        self.path(name).unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Remove what runs that were killed while writing left behind."""
+        for leftover in self.out.rglob(".*.tmp"):
+            leftover.unlink(missing_ok=True)
+
+    def write_json(self, name: str, values: Mapping[str, Any]) -> Path:
+        """Write a JSON file; NaN and infinity become null, which JSON has and they are not in."""
+        text = json.dumps(_plain(values), indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
+        return self.write(name, (text + "\n").encode())
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Read a JSON file of the run.
+
+        Raises:
+            InputError: it is absent or damaged.
+        """
+        try:
+            values: dict[str, Any] = json.loads(self.path(name).read_text())
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{self.path(name)} cannot be read ({error}): delete it and run the same command again"
+            ) from error
+        return values
+
+    def write_table(self, name: str, columns: Mapping[str, Any], keys: Iterable[str] = ()) -> Path:
+        """Write a parquet table; the columns named in `keys` are dictionary-coded."""
+        coded = set(keys)
+        arrays = {n: pa.array(c).dictionary_encode() if n in coded else pa.array(c) for n, c in columns.items()}
+        buffer = io.BytesIO()
+        pq.write_table(pa.table(arrays), buffer, compression="zstd")
+        return self.write(name, buffer.getvalue())
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(v) for key, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,276 @@
+"""Trains one network with one seed and keeps the checkpoint of each level; may be interrupted at any moment."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812  (torch's own convention)
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from bench.augment import Augmentation
+from bench.config import Train
+from bench.levels import Evaluation, LevelSearch, Weights
+from segcam.checkpoints import pack, unpack
+from segcam.errors import SegcamError
+from segcam.miou import confusion, iou, mean_iou
+from segcam.samples import Batch, Border, Images, normalise, with_border
+
+Report = Callable[[int, int, LevelSearch], None]
+"""Called with steps done, steps in all, and the search, after each step."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one training needs.
+
+    Attributes:
+        model: the network with its first weights.
+        train: training images.
+        val: validation images.
+        classes: number of classes.
+        border: the class of ignored pixels in loss and mean IoU.
+        foreground: the class whose presence in predictions is counted.
+        settings: the profile's section.
+        seed: of the order of images and their augmentation.
+        device: where it runs.
+    """
+
+    model: nn.Module
+    train: Images
+    val: Images
+    classes: int
+    border: Border
+    foreground: int
+    settings: Train
+    seed: int
+    device: torch.device
+
+
+def precision(wanted: Literal["auto", "fp32", "bf16"], device: torch.device) -> Literal["fp32", "bf16"]:
+    """Choose bf16 autocast where it pays: on GPUs with bf16, and on processors with bf16 instructions."""
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "fp32"
+
+
+def learning_rate(step: int, total: int, settings: Train) -> float:
+    """Return the learning rate of a step: a rise over the share `warmup`, then a cosine fall to zero.
+
+    'onecycle' rises along a cosine from 1/25 of the peak (Smith and Topin 2019), 'cosine' linearly from 0.
+    """
+    rising = settings.warmup * total
+    if step < rising:
+        done = (step + 1) / (rising + 1)
+        if settings.schedule == "onecycle":
+            done = 0.04 + 0.96 * (1 - math.cos(math.pi * done)) / 2
+        return settings.learning_rate * done
+    return settings.learning_rate * (1 + math.cos(math.pi * (step - rising) / max(1, total - rising))) / 2
+
+
+class Trainer:
+    """One training; `run` starts it or goes on from a saved state, and ends with the same checkpoints either way."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        settings = job.settings
+        self.model = job.model.to(device=job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = AveragedModel(self.model, multi_avg_fn=_ema(settings.average), use_buffers=True)
+        self.optimiser = torch.optim.AdamW(
+            self.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self.search = LevelSearch(settings.levels, settings.tolerance / 100, settings.longest_interval)
+        self.total = math.ceil(settings.epochs * len(job.train) / settings.batch_size)
+        self.step = 0
+        self.seconds = 0.0
+        self._precision = precision(settings.precision, job.device)
+        self._augment = Augmentation(**settings.augment.model_dump())
+        self._losses: list[Tensor] = []
+        self._snapshots: dict[int, Weights] = {}
+        self._val: list[tuple[Tensor, Tensor]] = []
+        self._order: tuple[int, np.ndarray[Any, Any]] = (-1, np.empty(0, int))
+
+    def run(self, report: Report, save: Callable[[bytes], None], state: Any = None) -> LevelSearch:
+        """Train until every level is found or the steps are done.
+
+        Args:
+            report: called after each step.
+            save: takes the state's bytes, every `save_every` seconds.
+            state: path of a saved state to go on from, or None.
+
+        Raises:
+            SegcamError: the loss is not finite any more.
+        """
+        if state is not None:
+            self.restore(*unpack(state))
+        started, saved = time.monotonic() - self.seconds, time.monotonic()
+        last = next((e for e in self.search.history if e.step == self.step), None) or self._evaluate(self.step)
+        while self.step < self.total and not self.search.complete():
+            first = last
+            self._advance(min(self.step + self.search.interval, self.total), report)
+            last = self._evaluate(self.step)
+            self.search.between(first, last, self._evaluate)
+            self.search.adapt(first, last)
+            self._losses.clear()
+            self._snapshots.clear()
+            self.seconds = time.monotonic() - started
+            if time.monotonic() - saved >= self.job.settings.save_every:
+                save(self.state())
+                saved = time.monotonic()
+        return self.search
+
+    def state(self) -> bytes:
+        """Return everything that going on needs, as safetensors."""
+        tensors: dict[str, Tensor] = {f"model.{n}": t for n, t in self.model.state_dict().items()}
+        tensors |= {f"average.{n}": t for n, t in self.average.state_dict().items()}
+        for index, slots in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{index}.{slot}": t for slot, t in slots.items()}
+        for level, (_, weights) in self.search.kept.items():
+            tensors |= {f"kept.{level}.{n}": t for n, t in weights.items()}
+        cloned = {n: t.detach().cpu().clone(memory_format=torch.contiguous_format) for n, t in tensors.items()}
+        return pack(cloned, {"step": self.step, "seconds": self.seconds, "search": self.search.state()})
+
+    def restore(self, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
+        """Take back what `state` gave."""
+        self.model.load_state_dict(_part(tensors, "model."))
+        self.average.load_state_dict(_part(tensors, "average."))
+        slots: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _part(tensors, "optimiser.").items():
+            index, _, slot = name.partition(".")
+            slots.setdefault(int(index), {})[slot] = tensor
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": slots, "param_groups": groups})
+        kept = {level: _part(tensors, f"kept.{level}.") for level in self.search.levels}
+        self.search.restore(header["search"], kept)
+        self.step, self.seconds = int(header["step"]), float(header["seconds"])
+
+    def _advance(self, until: int, report: Report) -> None:
+        searching = not all(self.search.reached(level) for level in self.search.levels)
+        while self.step < until:
+            self._losses.append(self._train_step())
+            if searching and self.step < until:
+                self._snapshots[self.step] = self._weights()
+            report(self.step, self.total, self.search)
+
+    def _train_step(self) -> Tensor:
+        job, settings = self.job, self.job.settings
+        images, masks = self._batch()
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.step, self.total, settings)
+        self.model.train()
+        devices = [job.device] if job.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):  # dropout draws from the global state; ours depends on the step
+            torch.manual_seed(_seed(job.seed, "dropout", self.step))
+            with torch.autocast(job.device.type, torch.bfloat16, enabled=self._precision == "bf16"):
+                logits = self.model(images.contiguous(memory_format=torch.channels_last))
+            loss = F.cross_entropy(logits.float(), masks.long(), ignore_index=255)
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        if settings.average:
+            self.average.update_parameters(self.model)
+        self.step += 1
+        return loss.detach()
+
+    def _batch(self) -> tuple[Tensor, Tensor]:
+        size, count = self.job.settings.batch_size, len(self.job.train)
+        wanted = range(self.step * size, (self.step + 1) * size)
+        batch = Batch.of([self.job.train[self._shuffled(n // count, n % count)] for n in wanted], self.job.device)
+        generator = torch.Generator().manual_seed(_seed(self.job.seed, "augment", self.step))
+        masks = with_border(batch.masks, self.job.border)
+        return self._augment(batch.images, masks, generator)
+
+    def _shuffled(self, epoch: int, position: int) -> int:
+        if self._order[0] != epoch:
+            generator = np.random.default_rng([self.job.seed, epoch])
+            self._order = (epoch, generator.permutation(len(self.job.train)))
+        return int(self._order[1][position])
+
+    def _weights(self) -> Weights:
+        source = self.average.module if self.job.settings.average else self.model
+        return {n: t.detach().clone() for n, t in source.state_dict().items()}
+
+    def _evaluate(self, step: int) -> Evaluation:
+        """Validate the weights of a step, this one or one since the last evaluation, and offer them to the search."""
+        if step == self.step:
+            network: nn.Module = self.average.module if self.job.settings.average else self.model
+            found = self._validate(network, step)
+            self.search.offer(found, self._weights)
+            return found
+        own = {n: t.detach().clone() for n, t in self.model.state_dict().items()}
+        self.model.load_state_dict(self._snapshots[step])
+        found = self._validate(self.model, step)
+        self.model.load_state_dict(own)
+        self.search.offer(found, lambda: self._snapshots[step])
+        return found
+
+    @torch.no_grad()
+    def _validate(self, network: nn.Module, step: int) -> Evaluation:
+        job, settings = self.job, self.job.settings
+        passed = len(self._losses) - (self.step - step)
+        loss = float(torch.stack(self._losses[:passed]).mean()) if passed > 0 else math.nan
+        if passed > 0 and not math.isfinite(loss):
+            raise SegcamError(f"training diverged by step {step}: lower train.learning_rate ({settings.learning_rate:g})")
+        network.eval()
+        counts = torch.cat([confusion(network(x).argmax(1), y, job.classes) for x, y in self._validation()])
+        return Evaluation(
+            step=step,
+            images_seen=step * settings.batch_size,
+            loss=loss,
+            learning_rate=learning_rate(max(0, step - 1), self.total, settings) if step else 0.0,
+            miou=mean_iou(counts.sum(0)),
+            iou=tuple(iou(counts.sum(0)).tolist()),
+            predicted_share=float((counts[:, :, job.foreground].sum(1) > 0).double().mean()),
+        )
+
+    def _validation(self) -> list[tuple[Tensor, Tensor]]:
+        """Return the validation batches; they stay on the device."""
+        if not self._val:
+            for first in range(0, len(self.job.val), 32):
+                rows = range(first, min(first + 32, len(self.job.val)))
+                batch = Batch.of([self.job.val[i] for i in rows], self.job.device)
+                inputs = normalise(batch.images).contiguous(memory_format=torch.channels_last)
+                self._val.append((inputs, with_border(batch.masks, self.job.border)))
+        return self._val
+
+
+def baseline(val: Images, classes: int, border: Border) -> float:
+    """Return the mean IoU of answering class 0 everywhere, 0..1."""
+    total = torch.zeros(classes, classes, dtype=torch.long)
+    for i in range(len(val)):
+        labels = with_border(torch.from_numpy(val[i].mask)[None], border)
+        total += confusion(torch.zeros_like(labels, dtype=torch.long), labels, classes)[0]
+    return mean_iou(total)
+
+
+def _ema(decay: float) -> Callable[[Any, Any, Any], None]:
+    """Return an exponential moving average whose memory grows with the steps, so that early weights are soon forgotten."""
+
+    @torch.no_grad()
+    def update(averaged: Any, current: Any, count: Any) -> None:
+        now = min(decay, (1 + int(count)) / (10 + int(count)))
+        if averaged[0].is_floating_point():
+            torch._foreach_lerp_(averaged, current, 1 - now)
+        else:
+            torch._foreach_copy_(averaged, current)
+
+    return update
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def _seed(*parts: object) -> int:
+    words = np.random.SeedSequence([int.from_bytes(str(p).encode(), "big") for p in parts]).generate_state(2)
+    return int(words[0]) << 31 ^ int(words[1])

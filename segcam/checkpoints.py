@@ -1,0 +1,76 @@
+"""Checkpoints: weights as safetensors, and a JSON header with everything that rebuilds the network; nothing is unpickled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from segcam.errors import InputError
+from segcam.models import create
+
+KEY = "segcam"
+REBUILDS = ("architecture", "parameters", "classes")
+
+
+def pack(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a safetensors file that holds the tensors and the JSON header."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return save(plain, metadata={KEY: json.dumps(header, sort_keys=True)})
+
+
+def unpack(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read the tensors and the header of a file made by `pack`.
+
+    Raises:
+        InputError: the file is absent, damaged, or was not made by segcam.
+    """
+    try:
+        with safe_open(str(file), framework="pt") as opened:
+            metadata = opened.metadata() or {}
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  (no mapping)
+        header = json.loads(metadata[KEY])
+    except FileNotFoundError as error:
+        raise InputError(f"{file} does not exist: train first, or correct the path") from error
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{file} cannot be read as a checkpoint ({error}): delete it and train again") from error
+    except KeyError as error:
+        raise InputError(f"{file} is a safetensors file without segcam's header: it was not made by segcam") from error
+    return tensors, header
+
+
+def load(file: Path | str) -> tuple[nn.Module, dict[str, Any]]:
+    """Rebuild the network of a checkpoint, in eval mode on the CPU.
+
+    Args:
+        file: a checkpoint that segcam wrote.
+
+    Returns:
+        The network and the header: architecture, parameters, classes, size, step, mean IoU and more.
+
+    Raises:
+        InputError: the file is absent or damaged, or its weights do not fit the architecture that its header names;
+            the message names the first tensor that differs.
+    """
+    path = Path(file)
+    tensors, header = unpack(path)
+    missing = [key for key in REBUILDS if key not in header]
+    if missing:
+        raise InputError(f"{path}: the header lacks '{missing[0]}', so the network cannot be rebuilt")
+    model = create(header["architecture"], len(header["classes"]), header["parameters"])
+    wanted = model.state_dict()
+    for name in sorted({*wanted, *tensors}):
+        have = tuple(tensors[name].shape) if name in tensors else "absent"
+        want = tuple(wanted[name].shape) if name in wanted else "absent"
+        if have != want:
+            raise InputError(
+                f"{path} does not hold a {header['architecture']} with {header['parameters']}: tensor '{name}' is "
+                f"{have} in the file and {want} in the network"
+            )
+    model.load_state_dict(tensors)
+    return model.eval(), header

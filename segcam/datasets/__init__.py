@@ -1,0 +1,48 @@
+"""Datasets: one file each; `DATASETS` finds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from segcam.registry import Registry
+from segcam.samples import Opened
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetOptions:
+    """What a dataset is opened with.
+
+    Attributes:
+        size: side of the square images and masks, in pixels.
+        root: folder that holds the data; None for drawn data.
+        download: fetch what is missing, where the dataset can be fetched.
+        seed: seed of drawn data and of the choice of validation images (not the training seed).
+        counts: wanted numbers of (train, val, test) images; None takes all, for drawn data the dataset's default.
+        val_share: share of the training split's real images that is held out for validation.
+        cache: folder of the decoded caches; None for the user's cache folder.
+        progress: called with (done, total, what) while images are decoded or drawn.
+    """
+
+    size: int = 128
+    root: Path | None = None
+    download: bool = False
+    seed: int = 0
+    counts: tuple[int | None, int | None, int | None] = (None, None, None)
+    val_share: float = 0.15
+    cache: Path | None = None
+    progress: Callable[[int, int, str], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A dataset plugin: its name, one line about it, and the function that opens it."""
+
+    name: str
+    summary: str
+    open: Callable[[DatasetOptions], Opened]
+    needs_root: bool = True
+
+
+DATASETS: Registry[Dataset] = Registry("dataset", "segcam.datasets")

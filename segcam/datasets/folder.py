@@ -1,0 +1,291 @@
+"""A folder of one's own photographs and masks, with any number of classes."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import tomllib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from segcam.datasets import DATASETS, Dataset, DatasetOptions
+from segcam.decoded import UNREADABLE, Loaded, Part, Source, decode, fingerprint
+from segcam.errors import DataError, InputError, first_of
+from segcam.samples import IGNORE, SPLITS, DatasetInfo, Opened, Split
+
+NAME = "folder"
+TEST_SHARE = 0.2
+LAYOUT = "wanted are DIR/images/*, DIR/masks/* with the same names, and DIR/classes.toml"
+EXAMPLE = """an example of classes.toml:
+  classes = ["background", "cat", "dog"]   # the values 0, 1, 2 of the masks
+  ignore = 255                             # optional: the value of pixels that belong to no class
+  [splits]                                 # optional: names of photographs, without their endings
+  val = ["img_007"]
+  test = ["img_008", "img_009"]"""
+
+_KNOWN = {"classes", "ignore", "splits"}
+_GREY_STEPS = {"L;2": 85, "L;4": 17}  # PIL spreads grey values of 2 and 4 bits over 0..255; masks need them raw
+_ORIENTATION = 0x0112  # the EXIF tag
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What `classes.toml` says: class names by index, the value to ignore, and the names in splits where given."""
+
+    classes: tuple[str, ...]
+    ignore: int = IGNORE
+    splits: dict[str, list[str]] = field(default_factory=dict)
+
+
+def open_folder(options: DatasetOptions) -> Opened:
+    """Open the photographs and masks in `options.root`, decoding them into the cache where that has not been done.
+
+    Where `classes.toml` names no test (val) photographs, they are drawn: the names are ranked by a hash; the first 20 %
+    are for testing, whatever the seed, and `options.val_share` of the rest (ranked anew for each `options.seed`) for
+    validation. At least one each. `options.counts` are upper limits, taken from such a ranking, too.
+
+    Raises:
+        InputError: an option has no meaning.
+        DataError: the folder, its `classes.toml` or its files cannot be used; lists the files.
+    """
+    _check(options)
+    root = _root(options)
+    described = _describe(root / "classes.toml")
+    files = {part: _by_name(root / part) for part in ("images", "masks")}
+    names = sorted(files["images"] | files["masks"])
+    if len(names) < len(SPLITS):
+        raise DataError(f"{root} holds {len(names)} photographs, wanted at least 3: one to train, validate and test on")
+    chosen = _split(described, names, options, root / "classes.toml")
+    decoded = decode(_source(root, names, files, described), options.size, options.cache, options.progress)
+    row = {name: i for i, name in enumerate(names)}
+    splits = {split: Part(decoded, sorted(row[n] for n in chosen[split])) for split in SPLITS}
+    info = DatasetInfo(
+        name=NAME,
+        classes=described.classes,
+        training_data=f"{len(splits['train'])} masks of the folder '{root.resolve().name}'",
+        facts=_facts(described, splits, len(names)),
+        source=f"the user's folder '{root.resolve().name}'; its licence is the user's to state",
+    )
+    return Opened(info, dict(splits))
+
+
+def _check(options: DatasetOptions) -> None:
+    if not 0 < options.val_share < 1:
+        raise InputError(f"val_share {options.val_share}: must lie between 0 and 1, such as 0.15")
+    for split, count in zip(SPLITS, options.counts, strict=True):
+        if count is not None and count < 1:
+            raise InputError(f"count of {split} images {count}: must be at least 1, or left out to take all")
+
+
+def _root(options: DatasetOptions) -> Path:
+    if options.root is None:
+        raise InputError(f"dataset {NAME} needs a folder: name it with --data-root; {LAYOUT}")
+    root = options.root.expanduser()
+    if not root.is_dir():
+        raise DataError(f"data root {root} does not exist: name a folder with --data-root; {LAYOUT}")
+    if absent := [f"{root / part}/" for part in ("images", "masks") if not (root / part).is_dir()]:
+        raise DataError(f"data root {root} is missing {', '.join(absent)}; {LAYOUT}")
+    return root
+
+
+def _describe(file: Path) -> Description:
+    """Read `classes.toml`; whatever is wrong with it goes into one error."""
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{file} is missing: it names the classes; {EXAMPLE}") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise DataError(f"{file} cannot be read: {error}; {EXAMPLE}") from error
+    classes, ignore, splits = table.get("classes", []), table.get("ignore", IGNORE), table.get("splits", {})
+    problems = [f"unknown key '{key}': known are {', '.join(sorted(_KNOWN))}" for key in sorted(table.keys() - _KNOWN)]
+    if not _are_names(classes) or not 2 <= len(classes) <= IGNORE:
+        problems.append(f"classes = {classes!r}: wanted 2 to {IGNORE} different names, the background's first")
+    elif type(ignore) is int and 0 <= ignore < len(classes):
+        problems.append(f"ignore = {ignore}: that is the class '{classes[ignore]}'")
+    if type(ignore) is not int or not 0 <= ignore < 2**16:
+        problems.append(f"ignore = {ignore!r}: wanted a whole number from 0 to 65535")
+    if not isinstance(splits, dict):
+        problems.append(f"splits = {splits!r}: wanted a table [splits] with val, test or both")
+        splits = {}
+    for key, names in splits.items():
+        if key not in ("val", "test"):
+            problems.append(
+                f"unknown key '{key}' in [splits]: known are val, test; all other photographs are for training"
+            )
+        elif not _are_names(names):
+            problems.append(f"{key} = {names!r} in [splits]: wanted a list of different names, at least one")
+    if problems:
+        raise DataError(f"{first_of(problems, f'{file} cannot be used')}\n{EXAMPLE}")
+    return Description(tuple(classes), ignore, splits)
+
+
+def _are_names(value: object) -> TypeGuard[list[str]]:
+    """Return whether `value` is a list of different, non-empty strings, at least one."""
+    return (
+        isinstance(value, list) and all(isinstance(v, str) and v for v in value) and 0 < len(set(value)) == len(value)
+    )
+
+
+def _by_name(folder: Path) -> dict[str, list[Path]]:
+    """Group a folder's files by their names without endings; hidden files are nobody's data."""
+    found: dict[str, list[Path]] = {}
+    for file in sorted(folder.iterdir()):
+        if not file.name.startswith("."):
+            found.setdefault(file.stem, []).append(file)
+    return found
+
+
+def _split(described: Description, names: list[str], options: DatasetOptions, file: Path) -> dict[Split, list[str]]:
+    """Return the names in each split, as described or drawn by hash."""
+    given = described.splits
+    known = set(names)
+    problems = [f"'{n}' in {key}: no such photograph" for key in given for n in given[key] if n not in known]
+    problems += [f"'{n}' is in both val and test" for n in given.get("test", []) if n in given.get("val", [])]
+    if problems:
+        heading = f"[splits] of {file} cannot be used; names are those of the files without their endings"
+        raise DataError(first_of(problems, heading))
+    free = known - {n for split in given.values() for n in split}
+    test = given.get("test") or _first(free, TEST_SHARE, "test")
+    free -= set(test)
+    val = given.get("val") or _first(free, options.val_share, f"val {options.seed}")
+    train = free - set(val)
+    if not (train and val and test):
+        raise DataError(
+            f"{file} leaves {len(train)} photographs to train on, {len(val)} to validate and {len(test)} to test: "
+            "each needs at least one; add photographs or shorten [splits]"
+        )
+    parts = zip(SPLITS, (train, val, test), options.counts, strict=True)
+    return {split: _ranked(part, f"limit {options.seed}")[:count] for split, part, count in parts}
+
+
+def _first(names: Iterable[str], share: float, salt: str) -> list[str]:
+    ranked = _ranked(names, salt)
+    return ranked[: max(1, math.floor(share * len(ranked) + 1e-9))]
+
+
+def _ranked(names: Iterable[str], salt: str) -> list[str]:
+    """Shuffle names by hash: the order depends on nothing but the names and the salt."""
+    return sorted(names, key=lambda n: hashlib.sha256(f"{salt}/{n}".encode()).digest())
+
+
+def _source(root: Path, names: list[str], files: dict[str, dict[str, list[Path]]], described: Description) -> Source:
+    """Describe what is decoded; names without exactly one photograph and one mask are found wanting when read."""
+
+    def load(index: int) -> Loaded:
+        found = {part: files[part].get(names[index], []) for part in files}
+        for part, other, what in (("images", "masks", "photograph"), ("masks", "images", "mask")):
+            if len(found[part]) > 1:
+                raise DataError(f"{' and '.join(map(str, found[part]))}: two files of one name, keep one {what}")
+            if not found[part]:
+                raise DataError(f"{found[other][0]} has no {what} {root / part / names[index]}.*")
+        return _load(found["images"][0], found["masks"][0], described)
+
+    every = sorted(f for part in files.values() for group in part.values() for f in group)
+    key = {"files": fingerprint(every, root), "classes": len(described.classes), "ignore": described.ignore}
+    return Source(NAME, names, load, key, f"{root} holds files that cannot be used; mend or remove them")
+
+
+def _load(image_file: Path, mask_file: Path, described: Description) -> Loaded:
+    """Read one photograph and its mask; what is wrong with them is one line a fault."""
+    problems: list[str] = []
+
+    def read(file: Path, reader: Callable[[Path], Any], what: str) -> Any:
+        try:
+            return reader(file)
+        except DataError as error:
+            problems.append(str(error))
+        except UNREADABLE as error:
+            problems.append(f"{what} {file} cannot be read: {error}")
+        return None
+
+    photograph = read(image_file, _photograph, "photograph")
+    mask = read(mask_file, _indices, "mask")
+    classes = len(described.classes)
+    pixels: list[int] = []
+    if mask is not None:
+        values, counts = np.unique(mask, return_counts=True)
+        by_value = dict(zip(values.tolist(), counts.tolist(), strict=True))
+        pixels = [by_value.get(v, 0) for v in (*range(classes), described.ignore)]
+        if strange := sorted(by_value.keys() - {*range(classes), described.ignore}):
+            shown = ", ".join(map(str, strange[:10])) + (", ..." if len(strange) > 10 else "")
+            problems.append(
+                f"mask {mask_file} holds {shown}: not declared in classes.toml, "
+                f"known are 0 to {classes - 1} and {described.ignore} (ignored)"
+            )
+    if photograph is not None and mask is not None and photograph[0].size != mask.shape[::-1]:
+        (width, height), (rows, columns) = photograph[0].size, mask.shape
+        turned = " (the photograph's EXIF tag turns it; save it upright)" if "turned by EXIF" in photograph[1] else ""
+        problems.append(f"mask {mask_file} is {columns} x {rows}, its photograph {width} x {height}{turned}")
+    if problems:
+        raise DataError("\n".join(problems))
+    note = {"odd": photograph[1], "pixels": pixels}
+    return Loaded(photograph[0], np.where(mask == described.ignore, IGNORE, mask).astype(np.uint8), note)
+
+
+def _photograph(file: Path) -> tuple[Image.Image, list[str]]:
+    """Read a photograph as RGB, and say what is odd about its file."""
+    with Image.open(file) as picture:
+        if picture.mode.startswith(("I", "F")):
+            raise DataError(f"photograph {file} has more than 8 bits (mode {picture.mode}): save it with 8")
+        odd = []
+        usual = Image.registered_extensions().get(file.suffix.lower())
+        if picture.format != usual:
+            odd.append(f"{picture.format} named {file.suffix or 'without ending'}")
+        if picture.mode not in ("RGB", "L"):
+            odd.append(f"mode {picture.mode}")
+        if picture.getexif().get(_ORIENTATION, 1) != 1:
+            odd.append("turned by EXIF")  # the tag is not applied: most tools that draw masks ignore it, too
+        return picture.convert("RGB"), odd
+
+
+def _indices(file: Path) -> npt.NDArray[np.int64]:
+    """Read a mask's class indices: a palette's indices, not its colours."""
+    with Image.open(file) as picture:
+        if picture.format == "JPEG":
+            raise DataError(f"mask {file} is a JPEG, which changes values: save masks as PNG")
+        if picture.mode not in ("1", "L", "P", "I", "I;16", "I;16B"):
+            raise DataError(
+                f"mask {file} holds colours (mode {picture.mode}), wanted one channel of class indices: "
+                "save it as a greyscale or palette PNG"
+            )
+        step = _GREY_STEPS.get(str(picture.tile[0].args), 1) if picture.tile else 1
+        return np.asarray(picture).astype(np.int64) // step
+
+
+def _facts(described: Description, splits: dict[Split, Part], found: int) -> dict[str, Any]:
+    """Count what a reader of the results must know of the photographs and masks."""
+    drawn = [s for s in ("val", "test") if s not in described.splits]
+    facts: dict[str, Any] = {
+        "images_found": found,
+        "images_used": {split: len(part) for split, part in splits.items()},
+        "drawn_by_hash": drawn,
+        "odd_files": {},
+        "images_without_foreground": {},
+        "images_with_class": {},
+        "pixel_share": {},
+    }
+    labels = (*described.classes, "(ignored)")
+    for split, part in splits.items():
+        odd: dict[str, list[str]] = {}
+        for name, note in zip(part.ids, part.notes, strict=True):
+            for kind in note["odd"]:
+                odd.setdefault(kind, []).append(name)
+        facts["odd_files"][split] = {kind: {"count": len(n), "names": n} for kind, n in sorted(odd.items())}
+        pixels = np.array([note["pixels"] for note in part.notes], dtype=float)
+        empty = [n for n, bare in zip(part.ids, pixels[:, 1:-1].sum(1) == 0, strict=True) if bare]
+        facts["images_without_foreground"][split] = {"count": len(empty), "names": empty}
+        facts["images_with_class"][split] = dict(zip(labels, (pixels > 0).sum(0).tolist(), strict=True))
+        share = (pixels / pixels.sum(1, keepdims=True)).mean(0).round(4)
+        facts["pixel_share"][split] = dict(zip(labels, share.tolist(), strict=True))
+    return facts
+
+
+FOLDER = DATASETS.add(
+    Dataset(NAME, "your own photographs and masks: DIR/images/*, DIR/masks/* and DIR/classes.toml", open_folder)
+)

@@ -1,0 +1,261 @@
+"""Oxford-IIIT Pet: photographs of cats and dogs with trimaps, read through torchvision and cached decoded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torchvision.datasets import OxfordIIITPet
+
+from segcam.datasets import DATASETS, Dataset, DatasetOptions
+from segcam.decoded import UNREADABLE, Loaded, Part, Source, decode, fingerprint
+from segcam.errors import DataError, InputError, first_of
+from segcam.samples import IGNORE, SPLITS, DatasetInfo, Opened, Split
+
+NAME = "oxford_pet"
+FOLDER = "oxford-iiit-pet"
+OFFICIAL = {"trainval": 3680, "test": 3669}
+SOURCE = (
+    "Oxford-IIIT Pet: O. M. Parkhi, A. Vedaldi, A. Zisserman, C. V. Jawahar, 'Cats and Dogs', CVPR 2012; "
+    "CC BY-SA 4.0, copyright of each photograph remains with its owner"
+)
+CURE = "name the parent of `oxford-iiit-pet/` with --data-root, or add --download where there is a network"
+
+_CLASSES = np.full(256, IGNORE, np.uint8)
+_CLASSES[1], _CLASSES[2] = 1, 0  # trimap: 1 pet, 2 background, 3 border
+
+
+def open_oxford_pet(options: DatasetOptions) -> Opened:
+    """Open the photographs below `options.root`, decoding them into the cache where that has not been done.
+
+    Validation images are a share of trainval's real (not self-trained) ones, drawn by `options.seed` alone, and leave
+    training. `options.counts` are upper limits: a seeded subset is taken, in training with real and self-trained masks
+    in their proportion. Smaller subsets are contained in larger ones.
+
+    Raises:
+        InputError: an option has no meaning.
+        DataError: the photographs cannot be had or used; lists the files.
+    """
+    _check(options)
+    base = _base(options)
+    lists = {split: _read_list(base, split) for split in OFFICIAL}
+    pseudo = _read_pseudo(base, lists)
+    decoded = decode(_source(base, lists, bool(pseudo)), options.size, options.cache, options.progress)
+    real = [i for i, name in enumerate(lists["trainval"]) if name not in pseudo]
+    rows = _split(real, len(lists["trainval"]), len(lists["test"]), options)
+    splits = {split: Part(decoded, rows[split]) for split in SPLITS}
+    trained = len(set(splits["train"].ids) & pseudo)
+    masks = f"{len(splits['train']) - trained} real"
+    info = DatasetInfo(
+        name=NAME,
+        classes=("background", "pet"),
+        training_data=f"{masks} + {trained} self-trained masks" if trained else f"{masks} masks",
+        self_trained=trained,
+        facts=_facts(splits, lists, len(real)),
+        source=SOURCE,
+    )
+    return Opened(info, dict(splits))
+
+
+def _check(options: DatasetOptions) -> None:
+    if not 0 < options.val_share < 1:
+        raise InputError(f"val_share {options.val_share}: must lie between 0 and 1, such as 0.15")
+    for split, count in zip(SPLITS, options.counts, strict=True):
+        if count is not None and count < 1:
+            raise InputError(f"count of {split} images {count}: must be at least 1, or left out to take all")
+    if options.seed < 0:
+        raise InputError(f"seed {options.seed}: must not be negative")
+
+
+def _base(options: DatasetOptions) -> Path:
+    """Return the folder `oxford-iiit-pet`, downloaded where that is wanted."""
+    if options.root is None:
+        raise InputError(f"dataset {NAME} needs a folder: {CURE}")
+    root = options.root.expanduser()
+    base = root / FOLDER
+    if not base.is_dir() and (root.name == FOLDER or (root / "annotations").is_dir()):
+        raise DataError(f"{root} is `{FOLDER}` itself: name its parent, --data-root {root.parent}")
+    if options.download:
+        try:
+            OxfordIIITPet(root, download=True)
+        except (OSError, RuntimeError, EOFError, ValueError) as error:  # network, checksum, archive, old leftovers
+            raise DataError(
+                f"Oxford-IIIT Pet could not be downloaded to {root}: {error}; check the network and the free space, "
+                f"remove what is left in {base}, or name an existing copy's parent with --data-root"
+            ) from error
+    if not base.is_dir():
+        state = "holds no `oxford-iiit-pet/`" if root.is_dir() else "does not exist"
+        raise DataError(f"data root {root} {state}: {CURE}")
+    absent = [
+        f"{base / part}/" for part in ("images", "annotations", "annotations/trimaps") if not (base / part).is_dir()
+    ]
+    if absent:
+        raise DataError(f"{base} is incomplete, missing {', '.join(absent)}: remove it and add --download, or {CURE}")
+    return base
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise DataError(
+            f"annotation file {file} is missing: restore it from the official annotations.tar.gz"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"annotation file {file} cannot be read: {error}") from error
+
+
+def _read_list(base: Path, split: str) -> list[str]:
+    """Return the names in a split's annotation file, checked as strictly as torchvision reads it."""
+    file = base / "annotations" / f"{split}.txt"
+    names: list[str] = []
+    problems: list[str] = []
+    seen: set[str] = set()
+    for number, line in enumerate(_lines(file), start=1):
+        fields = line.split()
+        if len(fields) != 4 or not all(f.isdecimal() for f in fields[1:]):
+            problems.append(f"line {number}: {line!r}, wanted a name and three numbers as in 'Abyssinian_1 1 1 1'")
+        elif fields[0] in seen:
+            problems.append(f"line {number}: {fields[0]} is listed twice")
+        else:
+            names.append(fields[0])
+            seen.add(fields[0])
+    if problems:
+        raise DataError(
+            first_of(problems, f"annotation file {file} has lines that cannot be used; mend or remove them")
+        )
+    if not names:
+        raise DataError(f"annotation file {file} lists no photographs: restore it from annotations.tar.gz")
+    return names
+
+
+def _read_pseudo(base: Path, lists: dict[str, list[str]]) -> set[str]:
+    """Return the names of the photographs whose masks were predicted; also see that no split shares a name."""
+    test, trainval = set(lists["test"]), set(lists["trainval"])
+    if shared := sorted(test & trainval):
+        heading = f"photographs in both trainval.txt and test.txt of {base / 'annotations'}; remove them from one"
+        raise DataError(first_of(shared, heading))
+    file = base / "annotations" / "pseudo.txt"
+    if not file.exists():
+        return set()
+    names = {line.strip() for line in _lines(file)} - {""}
+    problems = [f"{n}: a test photograph, which must have a real mask" for n in sorted(names & test)]
+    problems += [f"{n}: not in trainval.txt" for n in sorted(names - test - trainval)]
+    if problems:
+        raise DataError(first_of(problems, f"{file} names photographs that cannot be self-trained; remove the names"))
+    if len(trainval - names) < 2:
+        raise DataError(
+            f"{file} leaves {len(trainval - names)} of {len(trainval)} trainval photographs with real masks: "
+            "validation needs at least two, one to train on and one to hold out"
+        )
+    return names
+
+
+def _source(base: Path, lists: dict[str, list[str]], pseudo: bool) -> Source:
+    """Describe what is decoded: trainval, then test, in the order of torchvision's lists."""
+    sets = {split: OxfordIIITPet(base.parent, split=split, target_types="segmentation") for split in OFFICIAL}
+    ids = [name for split in OFFICIAL for name in lists[split]]
+    images = [base / "images" / f"{name}.jpg" for name in ids]
+    trimaps = [base / "annotations" / "trimaps" / f"{name}.png" for name in ids]
+    annotations = [base / "annotations" / f"{n}.txt" for n in (*OFFICIAL, *(["pseudo"] if pseudo else []))]
+    first_test = len(lists["trainval"])
+
+    def load(index: int) -> Loaded:
+        split, offset = ("trainval", 0) if index < first_test else ("test", first_test)
+        return _load(sets[split], index - offset, images[index], trimaps[index])
+
+    key = {"files": fingerprint([*annotations, *images, *trimaps], base), "classes": "1 pet, 2 background, 3 ignored"}
+    return Source(NAME, ids, load, key, f"{base} holds files that cannot be used; restore them or remove their names")
+
+
+def _load(pets: OxfordIIITPet, index: int, image_file: Path, trimap_file: Path) -> Loaded:
+    """Read one photograph and its trimap."""
+    problems = []
+    kinds = {}
+    for what, file in (("photograph", image_file), ("trimap", trimap_file)):
+        try:
+            with Image.open(file) as header:
+                kinds[what] = header.format or "unknown"
+        except FileNotFoundError:
+            problems.append(f"{what} {file} is missing")
+        except UNREADABLE as error:
+            problems.append(f"{what} {file} cannot be read: {error}")
+    if problems:
+        raise DataError("\n".join(problems))
+    try:
+        image, picture = pets[index]
+    except UNREADABLE as error:
+        raise DataError(f"photograph {image_file} cannot be read: {error}") from None
+    try:
+        trimap = np.asarray(picture)
+    except UNREADABLE as error:
+        raise DataError(f"trimap {trimap_file} cannot be read: {error}") from None
+    if picture.size != image.size:
+        width, height = picture.size
+        raise DataError(f"trimap {trimap_file} is {width} x {height}, its photograph {image.width} x {image.height}")
+    if trimap.ndim != 2:
+        raise DataError(f"trimap {trimap_file} holds colours (mode {picture.mode}), wanted one channel of 1, 2 and 3")
+    values, pixels = np.unique(trimap, return_counts=True)
+    if strange := [int(v) for v in values if v not in (1, 2, 3)]:
+        shown = ", ".join(map(str, strange[:10])) + (", ..." if len(strange) > 10 else "")
+        raise DataError(f"trimap {trimap_file} holds {shown}; known values are 1 (pet), 2 (background), 3 (border)")
+    counts = {int(v): int(n) for v, n in zip(values, pixels, strict=True)}
+    note = {"format": kinds["photograph"], "pixels": [counts.get(2, 0), counts.get(1, 0), counts.get(3, 0)]}
+    return Loaded(image, _CLASSES[trimap], note)
+
+
+def _split(real: list[int], first_test: int, end: int, options: DatasetOptions) -> dict[Split, list[int]]:
+    """Return the rows of each split; a number stream of its own for each choice keeps them independent."""
+    wanted = dict(zip(SPLITS, options.counts, strict=True))
+
+    def drawn(rows: Sequence[int], stream: int) -> Iterator[int]:
+        order = np.random.default_rng([options.seed, stream]).permutation(len(rows))
+        return (rows[int(i)] for i in order)
+
+    shuffled = list(drawn(real, 0))
+    held = max(1, math.floor(options.val_share * len(real) + 1e-9))
+    val, kept = shuffled[:held], shuffled[held:]
+    pseudo = list(drawn(sorted(set(range(first_test)) - set(real)), 1))
+    test = list(drawn(range(first_test, first_test + end), 2))
+    limit = wanted["train"]
+    if limit is not None and limit < len(kept) + len(pseudo):
+        share = max(1, round(limit * len(kept) / (len(kept) + len(pseudo))))
+        kept, pseudo = kept[:share], pseudo[: limit - share]
+    chosen = (kept + pseudo, val[: wanted["val"]], test[: wanted["test"]])
+    return {split: sorted(rows) for split, rows in zip(SPLITS, chosen, strict=True)}
+
+
+def _facts(splits: dict[Split, Part], lists: dict[str, list[str]], real: int) -> dict[str, Any]:
+    """Count what a reader of the results must know of the photographs."""
+    found = {split: len(names) for split, names in lists.items()}
+    facts: dict[str, Any] = {
+        "release": "official release" if found == OFFICIAL else "subset of the official release",
+        "images_found": found,
+        "images_official": OFFICIAL,
+        "self_trained_found": found["trainval"] - real,
+        "images_used": {split: len(part) for split, part in splits.items()},
+        "odd_files": {},
+        "masks_without_pet": {},
+        "pixel_share": {},
+    }
+    for split, part in splits.items():
+        odd: dict[str, list[str]] = {}
+        for name, note in zip(part.ids, part.notes, strict=True):
+            if note["format"] != "JPEG":
+                odd.setdefault(note["format"], []).append(name)
+        facts["odd_files"][split] = {kind: {"count": len(n), "names": n} for kind, n in sorted(odd.items())}
+        empty = [n for n, note in zip(part.ids, part.notes, strict=True) if note["pixels"][1] == 0]
+        facts["masks_without_pet"][split] = {"count": len(empty), "names": empty}
+        pixels = np.array([note["pixels"] for note in part.notes], dtype=float)
+        share = (pixels / pixels.sum(1, keepdims=True)).mean(0)
+        facts["pixel_share"][split] = dict(zip(("background", "pet", "border"), share.round(4).tolist(), strict=True))
+    return facts
+
+
+OXFORD_PET = DATASETS.add(
+    Dataset(NAME, "Oxford-IIIT Pet: photographs of cats and dogs with trimaps; class 1 is the pet", open_oxford_pet)
+)

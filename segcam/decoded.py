@@ -1,0 +1,302 @@
+"""The decoded cache: photographs and masks, read once, squashed to one size and kept as memory-mapped uint8 arrays.
+
+Decoding JPEGs costs far more than a training step on a small network, so it is done once for each dataset and size. The
+cache's name holds a hash of all that defines its content; a changed file gives another name, never a stale answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import struct
+import sys
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import platformdirs
+from PIL import Image
+
+from segcam.errors import DataError, InputError, SegcamError, first_of
+from segcam.samples import Sample
+
+UInt8 = npt.NDArray[np.uint8]
+Progress = Callable[[int, int, str], None]
+
+FORMAT = 1  # version of the cache's layout and of the resize rule; raise it when either changes
+RESIZE = "squash to a square: photographs bilinear with antialias (PIL), masks nearest"
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
+"""What PIL raises, by format and kind of damage, on a file it cannot read."""
+
+_CHUNK = 256  # photographs in flight: bounds the memory that finished but unwritten ones hold
+_YOUNG, _OLD = 60.0, 86_400.0  # seconds: a temporary folder this young is left alone, this old is nobody's
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """One photograph (mode RGB) at its own size, the class index of each pixel, and what to remember of the files."""
+
+    image: Image.Image
+    mask: UInt8
+    note: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is to be decoded: the photographs called `ids` of the dataset called `dataset`.
+
+    Attributes:
+        load: reads one of them by its index; raises `DataError`, a line for each fault, where it cannot be used.
+        key: all that defines the result beside ids, size and resize rule; JSON-ready (see `fingerprint`).
+        heading: first line of the error that lists the files that cannot be used.
+    """
+
+    dataset: str
+    ids: Sequence[str]
+    load: Callable[[int], Loaded]
+    key: dict[str, Any]
+    heading: str
+
+
+class Decoded:
+    """A finished cache, opened read-only.
+
+    Attributes:
+        images: RGB, `(n, size, size, 3)` uint8, memory-mapped.
+        masks: class indices, `(n, size, size)` uint8, memory-mapped.
+        ids: names of the photographs; `notes`: what `load` noted of each.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        self.digest: str = index["digest"]
+        self.ids: list[str] = index["ids"]
+        self.notes: list[dict[str, Any]] = index["notes"]
+        self.images: UInt8 = np.load(folder / "images.npy", mmap_mode="r")
+        self.masks: UInt8 = np.load(folder / "masks.npy", mmap_mode="r")
+
+    def __reduce__(self) -> tuple[type[Decoded], tuple[Path]]:
+        # a memory map would be pickled as the whole array; a worker process opens its own
+        return Decoded, (self.folder,)
+
+
+class Part:
+    """One split: some rows of a cache, as samples."""
+
+    def __init__(self, decoded: Decoded, rows: Iterable[int]) -> None:
+        self.decoded = decoded
+        self.rows = list(rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int, /) -> Sample:
+        row = self.rows[index]
+        # copies: a read-only view makes torch warn, and outlives nothing
+        return Sample(self.decoded.ids[row], np.array(self.decoded.images[row]), np.array(self.decoded.masks[row]))
+
+    @property
+    def ids(self) -> list[str]:
+        """Names of the samples, in order."""
+        return [self.decoded.ids[r] for r in self.rows]
+
+    @property
+    def notes(self) -> list[dict[str, Any]]:
+        """What was noted of the samples' files, in order."""
+        return [self.decoded.notes[r] for r in self.rows]
+
+    def arrays(self, indices: Sequence[int] | npt.NDArray[np.integer] | None = None) -> tuple[UInt8, UInt8]:
+        """Return images `(n, size, size, 3)` and masks `(n, size, size)` of many samples; None takes all."""
+        wanted = slice(None) if indices is None else np.asarray(indices, dtype=np.int64)
+        rows = np.asarray(self.rows, dtype=np.int64)[wanted]
+        return np.asarray(self.decoded.images[rows]), np.asarray(self.decoded.masks[rows])
+
+
+def cache_folder(wanted: Path | None = None) -> Path:
+    """Return the folder of all caches: the wanted one, else `SEGCAM_CACHE`, else the user's cache folder."""
+    return Path(wanted or os.environ.get("SEGCAM_CACHE") or platformdirs.user_cache_dir("segcam")).expanduser()
+
+
+def fingerprint(files: Iterable[Path], base: Path) -> list[tuple[str, int, int] | tuple[str, None, None]]:
+    """Return name, size and time of change of each file: a key that is cheap to take and changes with the files."""
+    found: list[tuple[str, int, int] | tuple[str, None, None]] = []
+    for file in files:
+        name = file.relative_to(base).as_posix()
+        try:
+            stat = file.stat()
+        except OSError:
+            found.append((name, None, None))  # `load` reports it
+        else:
+            found.append((name, stat.st_size, stat.st_mtime_ns))
+    return found
+
+
+def decode(source: Source, size: int, cache: Path | None = None, progress: Progress | None = None) -> Decoded:
+    """Return the source's cache at `size` pixels below `cache`; decode first where there is none, or a damaged one.
+
+    `progress` is called with (done, total, "decoding photographs").
+
+    Raises:
+        InputError: the size is not positive.
+        DataError: files cannot be used; lists them.
+        SegcamError: the cache cannot be written.
+    """
+    if size < 1:
+        raise InputError(f"size {size}: must be at least 1 pixel")
+    defining = {"format": FORMAT, "resize": RESIZE, "dataset": source.dataset, "size": size, "ids": list(source.ids)}
+    text = json.dumps({**defining, "source": source.key}, sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    home = cache_folder(cache)
+    final = home / f"{source.dataset}-{size}-{digest[:16]}"
+    if (ready := _intact(final, digest, size)) is not None:
+        return ready
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        _sweep(home)
+        with _temporary(final) as folder:
+            _write(source, size, digest, folder, progress)
+            return _publish(folder, final, digest, size)
+    except OSError as error:
+        raise SegcamError(
+            f"the cache of decoded photographs cannot be written to {home}: {error.strerror or error}; "
+            "make room or name a writable folder with the environment variable SEGCAM_CACHE"
+        ) from error
+
+
+def _intact(folder: Path, digest: str, size: int) -> Decoded | None:
+    """Open a cache; None where there is none or where it is not what it must be."""
+    try:
+        decoded = Decoded(folder)
+    except (OSError, ValueError, KeyError, TypeError, EOFError):  # ValueError: shorter than its header says; bad JSON
+        return None
+    shape = (len(decoded.notes), size, size)
+    sound = (
+        decoded.digest == digest
+        and (decoded.images.shape, decoded.masks.shape) == ((*shape, 3), shape)
+        and decoded.images.dtype == decoded.masks.dtype == np.uint8
+    )
+    return decoded if sound else None
+
+
+@contextlib.contextmanager
+def _temporary(final: Path) -> Iterator[Path]:
+    """Make a locked sibling folder that is gone afterwards, unless it was renamed."""
+    folder = _sibling(final)
+    folder.mkdir()
+    try:
+        with _locked(folder):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sibling(final: Path) -> Path:
+    return final.with_name(f".{final.name}-{uuid.uuid4().hex[:12]}.tmp")
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Try to hold the folder's lock, which the system drops with the process; yields whether it was free."""
+    if sys.platform == "win32":
+        yield time.time() - folder.stat().st_mtime > _OLD  # no such lock there: trust age alone
+        return
+    import fcntl  # noqa: PLC0415  (POSIX only)
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        free = True
+    except OSError:
+        free = False
+    try:
+        yield free
+    finally:
+        os.close(handle)
+
+
+def _sweep(home: Path) -> None:
+    """Remove the temporary folders of runs that died."""
+    for folder in home.glob(".*.tmp"):
+        with contextlib.suppress(OSError):  # another process may be sweeping, too
+            if time.time() - folder.stat().st_mtime < _YOUNG:
+                continue  # it may have been made a moment ago and not be locked yet
+            with _locked(folder) as dead:
+                if dead:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write(source: Source, size: int, digest: str, folder: Path, progress: Progress | None) -> None:
+    """Decode all into `folder`; by plain writes, since a full disk under a writable memory map kills the process."""
+    notes: list[dict[str, Any]] = []
+    problems: list[str] = []
+    count = len(source.ids)
+    with (
+        (folder / "images.npy").open("wb") as images,
+        (folder / "masks.npy").open("wb") as masks,
+        (folder / "index.json").open("wb") as index,
+    ):
+        for file, shape in ((images, (count, size, size, 3)), (masks, (count, size, size))):
+            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        with contextlib.closing(_rows(source, size)) as rows:
+            for done, row in enumerate(rows, start=1):
+                if isinstance(row, str):
+                    problems += row.splitlines()
+                else:
+                    images.write(row[0].tobytes())
+                    masks.write(row[1].tobytes())
+                    notes.append(row[2])
+                if progress is not None:
+                    progress(done, count, "decoding photographs")
+        if problems:
+            raise DataError(first_of(problems, source.heading))
+        index.write(json.dumps({"digest": digest, "ids": list(source.ids), "notes": notes}).encode())
+        for file in (images, masks, index):
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _rows(source: Source, size: int) -> Generator[tuple[UInt8, UInt8, dict[str, Any]] | str]:
+    """Yield image, mask and note of each photograph in order, or what is wrong with it."""
+
+    def row(index: int) -> tuple[UInt8, UInt8, dict[str, Any]] | str:
+        try:
+            loaded = source.load(index)
+        except DataError as error:
+            return str(error)
+        image = loaded.image.resize((size, size), Image.Resampling.BILINEAR)
+        mask = Image.fromarray(loaded.mask).resize((size, size), Image.Resampling.NEAREST)
+        return np.asarray(image), np.asarray(mask), loaded.note
+
+    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:  # PIL decodes outside the GIL
+        # torchvision opens files without closing them, and drops a palette's transparency; both are harmless here
+        warnings.filterwarnings("ignore", "unclosed file", ResourceWarning)
+        warnings.filterwarnings("ignore", "Palette images with Transparency", UserWarning)
+        for start in range(0, len(source.ids), _CHUNK):
+            yield from pool.map(row, range(start, min(start + _CHUNK, len(source.ids))))
+
+
+def _publish(folder: Path, final: Path, digest: str, size: int) -> Decoded:
+    """Give the finished folder its name; where another process was faster, take what it made."""
+    for _ in range(5):  # others may publish, or replace a damaged cache, at the same moment
+        with contextlib.suppress(OSError):
+            folder.rename(final)
+        if (ready := _intact(final, digest, size)) is not None:
+            return ready
+        if not folder.exists():
+            continue
+        aside = _sibling(final)
+        with contextlib.suppress(OSError):
+            final.rename(aside)
+            shutil.rmtree(aside, ignore_errors=True)
+    raise OSError(f"{final} could not be put in place")

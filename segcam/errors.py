@@ -1,0 +1,46 @@
+"""The errors that segcam raises on purpose: each names the value, the choices and the cure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SegcamError(Exception):
+    """Something went wrong that the reader of the message can put right; the command line exits with 1."""
+
+    exit_code = 1
+
+
+class InputError(SegcamError):
+    """What was asked for cannot be done as asked: a wrong name, file or value; the command line exits with 2."""
+
+    exit_code = 2
+
+
+class DataError(InputError):
+    """Photographs, masks or their folder are not as they must be."""
+
+
+class ProbeError(InputError):
+    """A layer or target cannot be probed as asked."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str], where: str = "") -> InputError:
+    """Build the error for an unknown name: it lists the known ones and the nearest.
+
+    >>> str(unknown("metric", "edge", ["edge_alignment", "spread"]))
+    "unknown metric 'edge': known are edge_alignment, spread; did you mean 'edge_alignment'?"
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5) or [n for n in names if name and name in n][:1]
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    prefix = f"{where}: " if where else ""
+    return InputError(f"{prefix}unknown {kind} '{name}': known are {', '.join(names) or 'none'}{hint}")
+
+
+def first_of(problems: list[str], heading: str, limit: int = 20) -> str:
+    """Join a list of problems into one message: at most `limit` of them, and the total."""
+    shown = "\n".join(f"  - {p}" for p in problems[:limit])
+    more = f"\n  ... and {len(problems) - limit} more" if len(problems) > limit else ""
+    return f"{heading} ({len(problems)} in all):\n{shown}{more}"

@@ -1,0 +1,114 @@
+"""Layer: where a network is probed, and what tables call the place; finding layers in any network."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+from torch import nn
+
+from segcam.errors import ProbeError
+
+Point = Literal["conv", "relu"]
+"""Where the hook sits: the convolution's own output (signed, the paper's choice) or the activation after ReLU."""
+
+POINTS: tuple[Point, ...] = ("conv", "relu")
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A place in a network whose output is a stack of feature maps.
+
+    Attributes:
+        module: path of the module, as in `model.named_modules()`.
+        label: the name in tables and figures, unique within a network.
+        stage: resolution level, 1 the finest; 0 where unknown.
+        depth: position in the order of execution, from 0.
+        role: 'encoder', 'decoder', ... ; '' where unknown.
+        stride: input pixels a cell; 0 where unknown.
+        point: which output of the layer is read.
+        call: which of the module's calls in one forward pass is read, for modules that fire more than once; None
+            for modules that fire once.
+    """
+
+    module: str
+    label: str
+    stage: int = 0
+    depth: int = 0
+    role: str = ""
+    stride: int = 0
+    point: str = "conv"
+    call: int | None = None
+
+
+LayerChoice: TypeAlias = str | nn.Module | Layer
+"""A layer by its module path, by a shell-style pattern of paths, by the module itself, or described."""
+
+
+def find_layers(
+    model: nn.Module, wanted: LayerChoice | Iterable[LayerChoice], kind: type[nn.Module] | None = None
+) -> list[Layer]:
+    """Find the layers of any network.
+
+    Args:
+        model: the network.
+        wanted: module paths ('layer1.0.conv1'), shell-style patterns of them ('layer*.conv2'), modules, or layers.
+        kind: where given, patterns match modules of this class alone, for example `nn.Conv2d`.
+
+    Returns:
+        The layers in the order asked for, a pattern's in the order of `model.named_modules()`, each once. Labels are
+        module paths unless a `Layer` was given.
+
+    Raises:
+        ProbeError: a name, pattern or module is not in the network, or two layers share a label.
+    """
+    choices: Sequence[LayerChoice] = [wanted] if isinstance(wanted, (str, nn.Module, Layer)) else list(wanted)
+    modules = dict(model.named_modules())
+    found: list[Layer] = []
+    for choice in choices:
+        for layer in _match(modules, choice, kind):
+            if layer not in found:
+                found.append(layer)
+    if not found:
+        raise ProbeError("no layer was asked for: name at least one, for example find_layers(model, '*', nn.Conv2d)")
+    labels = [layer.label for layer in found]
+    twice = sorted({label for label in labels if labels.count(label) > 1})
+    if twice:
+        raise ProbeError(f"layers share the label '{twice[0]}': give each Layer a label of its own")
+    if not any(isinstance(choice, Layer) for choice in choices):
+        found = [replace(layer, depth=depth) for depth, layer in enumerate(found)]
+    return found
+
+
+def _match(modules: dict[str, nn.Module], choice: LayerChoice, kind: type[nn.Module] | None) -> list[Layer]:
+    if isinstance(choice, Layer):
+        if choice.module not in modules:
+            raise _no_module(choice.module, modules)
+        return [choice]
+    if isinstance(choice, nn.Module):
+        names = [name for name, module in modules.items() if module is choice]
+        if not names:
+            raise ProbeError(f"the module {type(choice).__name__} is not part of the network: pass one of its modules")
+        return [Layer(names[0], names[0])]
+    if choice in modules and choice:
+        return [Layer(choice, choice)]
+    if not any(sign in choice for sign in "*?["):
+        raise _no_module(choice, modules)
+    names = [
+        name
+        for name, module in modules.items()
+        if name and fnmatch.fnmatchcase(name, choice) and (kind is None or isinstance(module, kind))
+    ]
+    if not names:
+        of = f" of class {kind.__name__}" if kind else ""
+        raise ProbeError(f"no module{of} matches '{choice}': paths look like {', '.join(list(modules)[1:4]) or '(none)'}")
+    return [Layer(name, name) for name in names]
+
+
+def _no_module(name: str, modules: dict[str, nn.Module]) -> ProbeError:
+    near = difflib.get_close_matches(name, [m for m in modules if m], n=3, cutoff=0.4)
+    hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else "see model.named_modules()"
+    return ProbeError(f"the network has no module '{name}': {hint}")

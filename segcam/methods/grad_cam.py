@@ -1,0 +1,39 @@
+"""Grad-CAM."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from segcam.methods import METHODS, Method
+
+
+def grad_cam(
+    activations: Float[Tensor, "b c h w"], gradients: Float[Tensor, "b c h w"]
+) -> Float[Tensor, "b h w"]:
+    """Compute Grad-CAM: `alpha_k = mean over positions of dY/dA_k`, `L = ReLU(sum_k alpha_k A_k)`.
+
+    Args:
+        activations: `A`, a layer's output, `(b, c, h, w)`.
+        gradients: `dY/dA`, of the same shape.
+
+    Returns:
+        `L` on the layer's grid, `(b, h, w)`, not negative, in the units of the score; zero everywhere (blank) where
+        no channel speaks for the target.
+
+    Source: Selvaraju et al., ICCV 2017, equations 1 and 2; Park, Lee, Lee, equations 1 and 2.
+    """
+    weights = gradients.mean((2, 3))
+    return torch.einsum("bchw,bc->bhw", activations, weights).relu()
+
+
+GRAD_CAM = METHODS.add(
+    Method(
+        name="grad_cam",
+        label="Grad-CAM",
+        summary="channels weighted by their mean gradient, positive part",
+        source="Selvaraju et al., ICCV 2017, eq. 1-2",
+        gradient=grad_cam,
+    )
+)

@@ -1,0 +1,78 @@
+"""How broad a map is, and whether there is one at all."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from segcam.metrics import METRICS, Metric
+from segcam.reference import Reference
+from segcam.scores import check, unit
+
+
+def spread(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:
+    """Return the entropy of the map over that of a uniform one: `-sum p log p / log n`, `p = L / sum L` on n cells.
+
+    Taken on the layer's own grid, so compare layers of one grid; `0 log 0` is 0.
+
+    Args:
+        maps: non-negative maps.
+        reference: what they are measured against.
+
+    Returns:
+        0 where all of the map is in one cell, 1 for a uniform map; clipped to 0..1 against rounding only. NaN for a
+        blank or undefined map and on a grid of one cell.
+    """
+    cells = unit(maps, reference).flatten(2)
+    n = cells.shape[2]
+    total = cells.sum(2)
+    # -sum p log p = log S - (sum L log L) / S, with S = sum L.
+    logs = cells.clamp_min(torch.finfo(cells.dtype).tiny).log_()  # finite, so that 0 log 0 = 0; faster than xlogy
+    entropy = total.log() - logs.mul_(cells).sum(2) / total
+    return (entropy / math.log(n)).clamp(0, 1)  # 0 / 0, thus NaN, on one cell
+
+
+def blank(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:
+    """Return 1 where the map is zero everywhere, else 0; its mean is the share of blank maps.
+
+    Args:
+        maps: non-negative maps.
+        reference: what they are measured against.
+
+    Returns:
+        0 or 1; NaN for an undefined map, that is one that holds NaN or infinity.
+    """
+    check(maps, reference)
+    top = maps.amax((2, 3))
+    values = (top == 0).to(reference.dtype)
+    return values.masked_fill(~top.isfinite(), torch.nan)
+
+
+METRICS.add(
+    Metric(
+        name="spread",
+        label="Spread",
+        compute=spread,
+        summary="entropy of the map normalised to sum 1, over the log of its number of cells",
+        direction="none",
+        lower=0.0,
+        upper=1.0,
+        chance=None,
+    )
+)
+
+METRICS.add(
+    Metric(
+        name="blank",
+        label="Blank",
+        compute=blank,
+        summary="1 where the map is zero everywhere, else 0",
+        direction="lower",
+        lower=0.0,
+        upper=1.0,
+        chance=None,
+    )
+)

@@ -1,0 +1,128 @@
+"""U-Net, as Ronneberger et al. draw it, with padding; its layers carry the paper's labels."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from segcam.errors import InputError, unknown
+from segcam.layers import Layer, Point
+from segcam.models import MODELS, Architecture, Parameters
+
+LEVELS = 5
+NORMS = ("batch", "none", "group")
+
+
+def _norm(kind: str, channels: int) -> nn.Module:
+    if kind == "batch":
+        return nn.BatchNorm2d(channels)
+    return nn.GroupNorm(math.gcd(8, channels), channels) if kind == "group" else nn.Identity()
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions with padding, each with its normalisation and ReLU."""
+
+    def __init__(self, incoming: int, channels: int, norm: str) -> None:
+        super().__init__()
+        bias = norm == "none"  # a normalisation has its own shift
+        self.conv1 = nn.Conv2d(incoming, channels, 3, padding=1, bias=bias)
+        self.norm1 = _norm(norm, channels)
+        self.relu1 = nn.ReLU()
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=bias)
+        self.norm2 = _norm(norm, channels)
+        self.relu2 = nn.ReLU()
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
+        """Return the block's features at the resolution of its input."""
+        x = self.relu1(self.norm1(self.conv1(x)))
+        out: Tensor = self.relu2(self.norm2(self.conv2(x)))
+        return out
+
+
+class UNet(nn.Module):
+    """U-Net with five encoder and four decoder levels.
+
+    Differs from the paper in padding (output as large as the input) and in the normalisation, which the paper does not
+    have ('none'). Inputs whose sides are no multiple of 16 are all right: upsampled features are padded to the skip's.
+
+    Args:
+        classes: number of classes.
+        width: channels of the first level; each further level has twice as many (64 in the paper).
+        norm: 'batch', 'none' or 'group'.
+
+    Source: Ronneberger, Fischer, Brox, MICCAI 2015, figure 1.
+    """
+
+    def __init__(self, classes: int, width: int = 64, norm: str = "batch") -> None:
+        super().__init__()
+        channels = [width * 2**i for i in range(LEVELS)]
+        self.encoders = nn.ModuleList(
+            Block(a, b, norm) for a, b in zip([3, *channels[:-1]], channels, strict=True)
+        )
+        self.pool = nn.MaxPool2d(2)
+        pairs = list(zip(channels[:0:-1], channels[-2::-1], strict=True))
+        self.ups = nn.ModuleList(nn.ConvTranspose2d(deep, fine, 2, stride=2) for deep, fine in pairs)
+        self.decoders = nn.ModuleList(Block(2 * fine, fine, norm) for _, fine in pairs)
+        self.head = nn.Conv2d(width, classes, 1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d) and module is not self.head:
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+
+    def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
+        """Return the logits at the input's resolution."""
+        skips = []
+        for i, encoder in enumerate(self.encoders):
+            x = encoder(x if i == 0 else self.pool(x))
+            skips.append(x)
+        for up, decoder, skip in zip(self.ups, self.decoders, skips[-2::-1], strict=True):
+            x = up(x)
+            x = pad(x, (0, skip.shape[3] - x.shape[3], 0, skip.shape[2] - x.shape[2]))
+            x = decoder(torch.cat([skip, x], 1))
+        logits: Tensor = self.head(x)
+        return logits
+
+
+def _build(classes: int, parameters: Parameters) -> UNet:
+    width, norm = int(parameters["width"]), str(parameters["norm"])
+    if width < 1:
+        raise InputError(f"parameter 'width' of model 'unet' is {width}: it must be at least 1")
+    if norm not in NORMS:
+        raise unknown("normalisation of model 'unet'", norm, NORMS)
+    return UNet(classes, width, norm)
+
+
+def _layers(model: nn.Module, point: Point) -> list[Layer]:
+    """List the 18 convolutions, or the ReLUs behind them, with the paper's labels: resolution level, then 1 or 2."""
+    blocks = [(f"encoders.{i}", "encoder", i + 1) for i in range(LEVELS)]
+    blocks += [(f"decoders.{i}", "decoder", LEVELS - 1 - i) for i in range(LEVELS - 1)]
+    suffix = "" if point == "conv" else " ReLU"
+    return [
+        Layer(
+            module=f"{path}.{point}{half}",
+            label=f"{role.capitalize()} {stage}_{half}{suffix}",
+            stage=stage,
+            depth=2 * n + half - 1,
+            role=role,
+            stride=2 ** (stage - 1),
+            point=point,
+        )
+        for n, (path, role, stage) in enumerate(blocks)
+        for half in (1, 2)
+    ]
+
+
+UNET = MODELS.add(
+    Architecture(
+        name="unet",
+        label="U-Net",
+        summary="five encoder and four decoder levels of two 3x3 convolutions; parameters width and norm",
+        source="Ronneberger, Fischer, Brox, MICCAI 2015",
+        defaults={"width": 64, "norm": "batch"},
+        build=_build,
+        layers=_layers,
+    )
+)

@@ -1,0 +1,224 @@
+"""A small results folder of made-up numbers and drawn shapes, for tests alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analyses.results import Results
+
+CONTROLS = ("uniform", "random", "sobel", "mask_oracle")
+METRICS: dict[str, dict[str, Any]] = {
+    "energy_inside": {"label": "Energy inside", "unit": "", "direction": "higher", "chance": "area"},
+    "energy_gain": {"label": "Energy gain", "unit": "", "direction": "higher", "chance": 0.0},
+    "background_ratio": {"label": "Background ratio", "unit": "", "direction": "lower", "chance": 0.5},
+    "edge_alignment": {"label": "Edge alignment", "unit": "", "direction": "higher", "chance": 0.0},
+    "edge_alignment_full": {"label": "Edge alignment, full size", "unit": "", "direction": "higher", "chance": 0.0},
+    "spread": {"label": "Spread", "unit": "", "direction": None, "chance": None},
+    "blank": {"label": "Blank maps", "unit": "share", "direction": "lower", "chance": None},
+}
+STEPS = (1, 3, 6, 12, 25, 50, 100, 200)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the made-up run holds."""
+
+    models: Sequence[str] = ("unet",)
+    seeds: Sequence[int] = (0, 1)
+    levels: Sequence[int] = (30, 50, 70, 90)
+    unreached: frozenset[tuple[int, int]] = frozenset()  # (seed, level)
+    targets: Sequence[str] = ("best_pixel:logit",)
+    methods: Sequence[str] = ("grad_cam", *CONTROLS)
+    images: Sequence[str] = ("cat_1", "dog_2", "cat_3")
+    gallery: int = 1
+    classes: Sequence[str] = ("background", "pet")
+    stages: int = 5
+    points: Sequence[str] = ("conv",)
+    photographs: bool = True
+    photo_colour: tuple[int, int, int] | None = None
+    self_trained: int = 0
+    size: int = 48
+    undefined: Sequence[str] = ()  # metrics that are NaN for every map
+    extra_metrics: Sequence[str] = ()
+
+
+def layer_entries(plan: Plan) -> list[dict[str, Any]]:
+    names = [("encoder", f"Encoder {s}_{k}", s) for s in range(1, plan.stages + 1) for k in (1, 2)]
+    names += [("decoder", f"Decoder {s}_{k}", s) for s in range(plan.stages - 1, 0, -1) for k in (1, 2)]
+    entries = []
+    for point in plan.points:
+        for depth, (role, label, stage) in enumerate(names):
+            label = label if point == "conv" else f"{label} ReLU"
+            entries.append(
+                {"layer": label, "label": label, "module": f"m.{depth}", "stage": stage, "depth": depth}
+                | {"role": role, "stride": 2 ** (stage - 1), "point": point}
+            )
+    return entries
+
+
+def checkpoint_entries(plan: Plan) -> list[dict[str, Any]]:
+    entries = []
+    for model in plan.models:
+        for seed in plan.seeds:
+            for level in plan.levels:
+                reached = (seed, level) not in plan.unreached
+                step = int(2 ** (level / 12))
+                entries.append(
+                    {"model": model, "seed": seed, "level": level, "reached": reached, "tolerance": 0.02}
+                    | {"miou": level / 100 + 0.001, "best_miou": 0.84, "baseline_miou": 0.34, "step": step}
+                    | {"images_seen": 16 * step, "predicted_share": 0.97 if level > 30 else 0.4}
+                    | {"iou": {name: level / 100 for name in plan.classes}}
+                    | {"file": f"checkpoints/{model}-s{seed}-l{level}.safetensors" if reached else None}
+                )
+    return entries
+
+
+def write_manifest(folder: Path, plan: Plan) -> None:
+    real = {"training_data": f"577 real + {plan.self_trained} self-trained masks" if plan.self_trained else "577 real"}
+    extra = {name: {"label": f"Extra {name}", "unit": "px", "direction": None} for name in plan.extra_metrics}
+    manifest = {
+        "schema": 1,
+        "profile": {"name": "test", "figures": {"photographs": plan.photographs}},
+        "dataset": {"name": "shapes", "classes": list(plan.classes), "size": plan.size, "splits": {"test": 3}}
+        | {"self_trained": plan.self_trained, "facts": {}, "source": "drawn"}
+        | real,
+        "scored_images": len(plan.images),
+        "border": "ignore",
+        "layers": {model: layer_entries(plan) for model in plan.models},
+        "metrics": METRICS | extra,
+        "methods": {
+            name: {"label": "Grad-CAM" if name == "grad_cam" else name.replace("_", " ").capitalize()}
+            | {"kind": "control" if name in CONTROLS else "gradient"}
+            for name in plan.methods
+        },
+        "targets": {name: {"label": name.replace("_", " ").replace(":", ", ")} for name in plan.targets},
+        "models": {name: {"label": "U-Net" if name == "unet" else name, "parameters": 10} for name in plan.models},
+        "checkpoints": checkpoint_entries(plan),
+        "gallery": {"rule": "The first images by name.", "ids": list(plan.images[: plan.gallery])},
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+
+
+def training_frame(plan: Plan) -> pd.DataFrame:
+    rows = []
+    for model in plan.models:
+        for seed in plan.seeds:
+            for step in STEPS:
+                miou = 0.3 + 0.6 * (1 - np.exp(-step / (20 + 5 * seed)))
+                rows.append(
+                    {"model": model, "seed": seed, "step": step, "images_seen": 16 * step, "loss": 1 - miou}
+                    | {"learning_rate": 1e-3, "miou": miou, "predicted_share": 0.9, "training_data": "577 real"}
+                )
+    return pd.DataFrame(rows)
+
+
+def score_frame(plan: Plan, model: str, level: int, seed: int) -> pd.DataFrame:
+    rng = np.random.default_rng([level, seed])
+    layers = layer_entries(plan)
+    keys = [
+        (i, t, x["layer"], m, x["depth"])
+        for t in plan.targets
+        for m in plan.methods
+        for x in layers
+        for i in plan.images
+    ]
+    frame = pd.DataFrame(keys, columns=["image", "target", "layer", "method", "depth"])
+    depth = frame.pop("depth") / max(1, len(layers) - 1)
+    frame = frame.assign(
+        dataset="shapes", model=model, level=np.int32(level), seed=np.int32(seed), area=np.float32(0.25)
+    )
+    frame = frame.assign(target_predicted=True, target_pixels=1, training_data="577 real")
+    noise = rng.normal(0, 0.08, len(frame))
+    base = {"uniform": 0.0, "random": 0.02, "sobel": 0.25, "mask_oracle": 1.0}
+    centre = np.array([base.get(m, np.nan) for m in frame["method"]])
+    for k, name in enumerate([*METRICS, *plan.extra_metrics]):
+        curve = 0.2 + 0.6 * (level / 90) * np.sin(2 * depth + k) + noise
+        values = np.where(np.isnan(centre), curve, centre + noise / 20)
+        frame[name] = np.where(rng.random(len(frame)) < 0.05, np.nan, values).astype(np.float32)
+    frame["blank"] = (rng.random(len(frame)) < 0.1).astype(np.float32)
+    for name in plan.undefined:
+        frame[name] = np.float32(np.nan)
+    names = ["dataset", "model", "image", "target", "layer", "method", "training_data"]
+    return frame.astype(dict.fromkeys(names, "category"))
+
+
+def prediction_frame(plan: Plan, model: str, level: int, seed: int) -> pd.DataFrame:
+    rows = []
+    for k, image in enumerate(plan.images):
+        row: dict[str, Any] = {"dataset": "shapes", "model": model, "level": level, "seed": seed, "image": image}
+        for i, truth in enumerate(plan.classes):
+            for j, predicted in enumerate(plan.classes):
+                row[f"n_{truth}_{predicted}"] = (level + k if i == j else 100 - level) * (3 if i == 0 else 1)
+        rows.append(row | {"training_data": "577 real"})
+    return pd.DataFrame(rows)
+
+
+def drawn_image(plan: Plan, number: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(number)
+    y, x = np.mgrid[: plan.size, : plan.size] / plan.size
+    body = ((x - 0.5) / 0.28) ** 2 + ((y - 0.6) / 0.25) ** 2
+    head = ((x - 0.62) / 0.16) ** 2 + ((y - 0.3) / 0.14) ** 2
+    inside, near = (body < 1) | (head < 1), (body < 1.25) | (head < 1.3)
+    mask = np.where(inside, 1, np.where(near, 255, 0)).astype(np.uint8)
+    colour = 90 + 80 * inside + 40 * np.sin(18 * y) * ~inside + rng.normal(0, 8, mask.shape)
+    photo = np.stack([colour, colour * 0.9, colour * 0.7], axis=-1).clip(0, 255).astype(np.uint8)
+    if plan.photo_colour:
+        photo[:] = plan.photo_colour
+    return photo, mask
+
+
+def write_gallery(path: Path, plan: Plan, level: int) -> None:
+    photos, masks = zip(*(drawn_image(plan, n) for n in range(plan.gallery)), strict=True)
+    arrays: dict[str, Any] = {"ids": np.array(plan.images[: plan.gallery])}
+    arrays |= {"images": np.stack(photos), "masks": np.stack(masks)}
+    for target in plan.targets:
+        arrays[f"pixels:{target}"] = np.full((plan.gallery, 2), plan.size // 3)
+        for method in plan.methods:
+            for entry in layer_entries(plan):
+                n = max(2, plan.size // entry["stride"])
+                y, x = (np.mgrid[:n, :n] + 0.5) / n
+                wave = np.sin((3 + entry["depth"]) * x) * np.sin(9 * y)
+                blob = np.exp(-(((x - 0.5) / 0.3) ** 2) - ((y - 0.5) / 0.3) ** 2)
+                one = np.maximum(blob * level / 90 + 0.4 * wave * (1 - level / 100), 0).astype(np.float32)
+                one = one * 0 if (entry["depth"], level) == (3, 50) else one
+                one = one * np.nan if (entry["depth"], level) == (12, 30) else one
+                arrays[f"{target}|{method}|{entry['layer']}"] = np.stack([one] * plan.gallery)
+    np.savez_compressed(path, **arrays)
+
+
+def write(folder: Path, plan: Plan) -> Path:
+    for name in ("scores", "predictions", "gallery"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    write_manifest(folder, plan)
+    training_frame(plan).to_parquet(folder / "training.parquet", index=False)
+    for entry in checkpoint_entries(plan):
+        if entry["reached"]:
+            model, level, seed = entry["model"], entry["level"], entry["seed"]
+            name = f"{model}-s{seed}-l{level}"
+            score_frame(plan, model, level, seed).to_parquet(folder / "scores" / f"{name}.parquet", index=False)
+            prediction_frame(plan, model, level, seed).to_parquet(
+                folder / "predictions" / f"{name}.parquet", index=False
+            )
+            if plan.gallery:
+                write_gallery(folder / "gallery" / f"{name}.npz", plan, level)
+    return folder
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., Results]:
+    """Return a function that writes a made-up run (the fields of `Plan` as keywords) and opens it."""
+    made: list[Path] = []
+
+    def build(**fields: Any) -> Results:
+        made.append(tmp_path / f"run{len(made)}")
+        return Results(write(made[-1], Plan(**fields)))
+
+    return build

@@ -1,0 +1,1 @@
+"""Slow, plain second versions of each formula, written from its definition."""

@@ -1,0 +1,146 @@
+import numpy as np
+import pytest
+import torch
+
+from segcam.methods import METHODS
+from segcam.methods.controls import stream_seed
+from segcam.metrics import METRICS
+from segcam.reference import Scenery
+from tests.reference.metrics import area_average, edge_strength
+from tests.sceneries import NO_FOREGROUND, scene, scenery
+
+CONTROLS = ["mask_oracle", "random", "sobel", "uniform"]
+SIZES = [((12, 20), (3, 5)), ((13, 9), (4, 5)), ((8, 8), (8, 8)), ((6, 5), (9, 11)), ((7, 10), (1, 1))]
+GOLDEN_SEED = 229220243327846468556378120888146330375
+GOLDEN_NOISE = [0.19123918202191648, 0.8748437522381597, 0.4860608809506426, 0.756162072521784]
+
+
+def control(name, reference):
+    maps = METHODS.get(name).control(reference)
+    assert maps is not None
+    return maps
+
+
+def score(metric, name, reference):
+    return METRICS.get(metric).compute(control(name, reference)[:, None], reference)[:, 0]
+
+
+def some(n, size, dtype=torch.float64, seed=0):
+    rng = np.random.default_rng(seed)
+    return scenery([scene(rng, size) for _ in range(n)], dtype)
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_controls_need_no_network(name):
+    method = METHODS.get(name)
+    assert (method.kind, method.passes, method.signed) == ("control", 0, False)
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+@pytest.mark.parametrize(("size", "grid"), SIZES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_controls_give_non_negative_maps_on_the_grid(name, size, grid, dtype):
+    maps = control(name, some(3, size, dtype).on(grid))
+    assert maps.shape == (3, *grid)
+    assert maps.dtype == dtype
+    assert (maps >= 0).all()
+    assert (maps <= 1 + 1e-6).all()
+
+
+@pytest.mark.parametrize(("size", "grid"), SIZES)
+def test_uniform_scores_chance(size, grid):
+    reference = some(4, size).on(grid)
+    torch.testing.assert_close(score("energy_inside", "uniform", reference), reference.area, rtol=1e-12, atol=0)
+    torch.testing.assert_close(score("energy_gain", "uniform", reference), torch.zeros(4).double(), rtol=0, atol=1e-12)
+    half = torch.full((4,), 0.5).double()
+    torch.testing.assert_close(score("background_ratio", "uniform", reference), half, rtol=1e-12, atol=0)
+    assert score("edge_alignment", "uniform", reference).isnan().all()
+    assert score("edge_alignment_full", "uniform", reference).isnan().all()
+    if grid != (1, 1):
+        torch.testing.assert_close(score("spread", "uniform", reference), torch.ones(4).double(), rtol=1e-12, atol=0)
+    assert (score("blank", "uniform", reference) == 0).all()
+
+
+def test_random_is_near_chance_on_average():
+    reference = some(300, (24, 24)).on((12, 12))
+    excess = score("energy_inside", "random", reference) - reference.area
+    assert abs(excess.mean()) < 0.005
+    assert abs(score("energy_gain", "random", reference).mean()) < 0.02
+    assert abs(score("background_ratio", "random", reference).mean() - 0.5) < 0.01
+    assert abs(score("edge_alignment", "random", reference).mean()) < 0.02
+
+
+def test_random_is_uniform_noise():
+    noise = control("random", some(50, (32, 32)).on((32, 32))).flatten()
+    assert noise.mean().item() == pytest.approx(0.5, abs=0.01)
+    assert noise.var().item() == pytest.approx(1 / 12, abs=0.002)
+
+
+def test_random_depends_on_seed_and_image_alone():
+    rng = np.random.default_rng(0)
+    scenes = [scene(rng, (8, 8)) for _ in range(3)]
+    together = control("random", scenery(scenes).on((4, 4)))
+    assert torch.equal(control("random", scenery(scenes[:1]).on((4, 4))), together[:1])
+    assert torch.equal(control("random", scenery(scenes).on((4, 4))), together)
+    assert not torch.equal(together[0], together[1])
+    assert not torch.equal(control("random", scenery(scenes, seed=1).on((4, 4))), together)
+
+    base = scenery(scenes)
+    order = [2, 0]
+    mates = Scenery(base.luminance[order], base.foreground[order], base.background[order], ("2", "0"))
+    assert torch.equal(control("random", mates.on((4, 4))), together[order])
+
+
+def test_random_does_not_touch_the_global_generators():
+    before, numbers = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    control("random", some(2, (8, 8)).on((4, 4)))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert np.array_equal(np.random.get_state()[1], numbers)  # noqa: NPY002
+
+
+def test_random_takes_one_stream_an_image_for_all_grids():
+    made = some(2, (8, 8))
+    large = control("random", made.on((12, 10))).flatten(1)
+    assert torch.equal(control("random", made.on((4, 4))).flatten(1), large[:, :16])
+
+
+def test_random_numbers_stay_what_they_are():
+    assert stream_seed(0, "0") == GOLDEN_SEED
+    noise = control("random", some(1, (8, 8)).on((2, 2)))
+    np.testing.assert_allclose(noise.flatten(), GOLDEN_NOISE, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("size", "grid"), SIZES)
+def test_sobel_follows_the_edges(size, grid):
+    rng = np.random.default_rng(0)
+    scenes = [scene(rng, size) for _ in range(2)]
+    reference = scenery(scenes).on(grid)
+    for maps, s in zip(control("sobel", reference), scenes, strict=True):
+        np.testing.assert_allclose(maps, area_average(edge_strength(s.luminance), *grid), rtol=1e-12)
+    if grid != (1, 1):
+        alignment = score("edge_alignment", "sobel", reference)
+        torch.testing.assert_close(alignment, torch.ones(2).double(), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize(("size", "grid"), SIZES)
+def test_the_oracle_is_the_mask_on_the_grid(size, grid):
+    rng = np.random.default_rng(0)
+    scenes = [scene(rng, size) for _ in range(3)]
+    reference = scenery(scenes).on(grid)
+    for maps, s in zip(control("mask_oracle", reference), scenes, strict=True):
+        np.testing.assert_allclose(maps, area_average(s.foreground.astype(float), *grid), rtol=1e-12, atol=1e-15)
+    if grid == size:
+        assert (score("energy_inside", "mask_oracle", reference) == 1).all()
+        assert (score("background_ratio", "mask_oracle", reference) == 0).all()
+
+
+def test_the_oracle_is_blank_without_foreground():
+    made = scenery([scene(np.random.default_rng(0), (8, 8), NO_FOREGROUND)])
+    assert score("blank", "mask_oracle", made.on((4, 4))).item() == 1
+    assert score("energy_inside", "mask_oracle", made.on((4, 4))).isnan().all()
+
+
+def test_sobel_of_one_colour_is_blank():
+    mask = torch.ones(1, 8, 8, dtype=torch.bool)
+    flat = Scenery(torch.full((1, 8, 8), 0.3), mask, ~mask, ("a",)).on((4, 4))
+    assert score("blank", "sobel", flat).item() == 1

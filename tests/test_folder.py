@@ -1,0 +1,389 @@
+"""The folder dataset: a user's own photographs and masks, and what it says when they are not as they must be."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from segcam.datasets import DATASETS, DatasetOptions
+from segcam.datasets.folder import Description, _split, open_folder
+from segcam.errors import DataError, InputError
+from segcam.samples import SPLITS, Opened
+
+SIZE = 12
+NAMES = [f"img_{i:02}" for i in range(10)]
+TOML = 'classes = ["background", "cat", "dog"]\n'
+
+
+def mask(number: int) -> npt.NDArray[np.uint8]:
+    """Values 0, 1, 2 and 255 in quarters, a little different in each."""
+    values = np.zeros((24, 36), np.uint8)
+    values[:12, 18:] = 1
+    values[12:, : 6 + number] = 2
+    values[12:, 24:] = 255
+    return values
+
+
+class Root:
+    """A small folder of photographs and masks."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.cache = path.parent / "cache"
+        self.toml = path / "classes.toml"
+        for part in ("images", "masks"):
+            (path / part).mkdir(parents=True)
+        for number, name in enumerate(NAMES):
+            Image.new("RGB", (36, 24), (number * 20, 100, 200)).save(self.image(name))
+            Image.fromarray(mask(number)).save(self.mask(name))
+        self.toml.write_text(TOML)
+
+    def image(self, name: str, ending: str = "jpg") -> Path:
+        return self.path / "images" / f"{name}.{ending}"
+
+    def mask(self, name: str, ending: str = "png") -> Path:
+        return self.path / "masks" / f"{name}.{ending}"
+
+    def open(self, **options: Any) -> Opened:
+        return open_folder(replace(DatasetOptions(size=SIZE, root=self.path, cache=self.cache), **options))
+
+    def error(self, **options: Any) -> str:
+        with pytest.raises(DataError) as caught:
+            self.open(**options)
+        assert not list(self.cache.glob("*")), "a failed run left something in the cache"
+        return str(caught.value)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Root:
+    return Root(tmp_path / "mine")
+
+
+def ids(opened: Opened) -> list[list[str]]:
+    return [[opened.splits[s][i].id for i in range(len(opened.splits[s]))] for s in SPLITS]
+
+
+def by_name(opened: Opened, name: str) -> npt.NDArray[np.uint8]:
+    (found,) = (p[i].mask for p in opened.splits.values() for i in range(len(p)) if p[i].id == name)
+    return found
+
+
+def squashed(values: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    return values[1::2, 1::3]  # 24 x 36 to 12 x 12: the pixel under each centre
+
+
+class TestMasks:
+    def test_is_registered(self) -> None:
+        assert DATASETS.get("folder").open is open_folder
+
+    def test_values_are_class_indices(self, root: Root) -> None:
+        opened = root.open()
+        assert opened.info.classes == ("background", "cat", "dog")
+        for number, name in enumerate(NAMES):
+            np.testing.assert_array_equal(by_name(opened, name), squashed(mask(number)))
+
+    def test_photographs_are_read(self, root: Root) -> None:
+        part = root.open().splits["train"]
+        for sample in (part[i] for i in range(len(part))):
+            colour = (NAMES.index(sample.id) * 20, 100, 200)
+            assert abs(sample.image.astype(int) - colour).max() <= 3  # JPEG
+
+    @pytest.mark.parametrize("kind", ["palette", "16 bits", "32 bits", "BMP named .png"])
+    def test_kinds_of_masks(self, root: Root, kind: str) -> None:
+        values = mask(3)
+        file = root.mask(NAMES[3])
+        if kind == "palette":
+            picture = Image.fromarray(values)
+            picture.putpalette([7, 7, 7, 0, 0, 0, 250, 1, 1] + [2] * 759)  # colours that say nothing of the indices
+            assert picture.mode == "P"
+            picture.save(file)
+        elif kind == "16 bits":
+            Image.fromarray(values.astype(np.uint16)).save(file)
+        elif kind == "32 bits":
+            Image.fromarray(values.astype(np.int32)).save(file, format="TIFF")
+        else:
+            Image.fromarray(values).save(file, format="BMP")
+        np.testing.assert_array_equal(by_name(root.open(), NAMES[3]), squashed(values))
+
+    @pytest.mark.parametrize("bits", [1, 2, 4])
+    def test_grey_masks_of_few_bits_keep_their_indices(self, root: Root, bits: int) -> None:
+        values = np.where(mask(3) == 255, 0, mask(3)).astype(np.uint8)
+        values = np.minimum(values, 2**bits - 1).astype(np.uint8)
+        digits = np.unpackbits(values[..., None], axis=2)[..., -bits:].reshape(24, -1)
+        lines = b"".join(b"\0" + line.tobytes() for line in np.packbits(digits, axis=1))
+        chunks = [
+            (b"IHDR", struct.pack(">IIBBBBB", 36, 24, bits, 0, 0, 0, 0)),
+            (b"IDAT", zlib.compress(lines)),
+            (b"IEND", b""),
+        ]
+        png = b"\x89PNG\r\n\x1a\n" + b"".join(
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+            for name, body in chunks
+        )
+        root.mask(NAMES[3]).write_bytes(png)
+        np.testing.assert_array_equal(by_name(root.open(), NAMES[3]), squashed(values))
+
+    def test_another_ignore_value(self, root: Root) -> None:
+        root.toml.write_text(TOML + "ignore = 1000\n")
+        for number, name in enumerate(NAMES):
+            Image.fromarray(np.where(mask(number) == 255, np.uint16(1000), mask(number))).save(root.mask(name))
+        np.testing.assert_array_equal(by_name(root.open(), NAMES[0]), squashed(mask(0)))
+
+    def test_many_classes(self, root: Root) -> None:
+        root.toml.write_text(f"classes = {[f'class {i}' for i in range(255)]}")
+        values = np.full((24, 36), 254, np.uint8)
+        Image.fromarray(values).save(root.mask(NAMES[0]))
+        assert (by_name(root.open(), NAMES[0]) == 254).all()
+
+    def test_second_run_starts_from_the_cache(self, root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+        first = root.open()
+        root.toml.write_text('classes = ["background", "Katze", "Hund"]\n')  # new words, same pixels
+        monkeypatch.setattr("segcam.datasets.folder._load", None)
+        again = root.open()
+        assert again.info.classes[1] == "Katze"
+        np.testing.assert_array_equal(by_name(again, NAMES[4]), by_name(first, NAMES[4]))
+
+    @pytest.mark.parametrize("change", ["mask", "ignore", "classes"])
+    def test_changes_are_seen(self, root: Root, change: str) -> None:
+        root.open()
+        if change == "mask":
+            Image.fromarray(np.zeros((24, 36), np.uint8)).save(root.mask(NAMES[0]))
+            assert not by_name(root.open(), NAMES[0]).any()
+            return
+        root.toml.write_text(TOML + "ignore = 7\n" if change == "ignore" else 'classes = ["background", "cat"]\n')
+        with pytest.raises(DataError, match="holds 255" if change == "ignore" else "holds 2:"):
+            root.open()
+
+
+class TestFacts:
+    def test_counts(self, root: Root) -> None:
+        Image.fromarray(np.zeros((24, 36), np.uint8)).save(root.mask(NAMES[0]))
+        root.toml.write_text(TOML + f"[splits]\ntest = {NAMES[:2]}\nval = {NAMES[2:4]}\n")
+        info = root.open().info
+        assert info.training_data == "6 masks of the folder 'mine'"
+        assert info.facts["images_found"] == 10
+        assert info.facts["images_used"] == {"train": 6, "val": 2, "test": 2}
+        assert info.facts["images_without_foreground"]["test"] == {"count": 1, "names": [NAMES[0]]}
+        assert info.facts["images_without_foreground"]["train"]["count"] == 0
+        assert info.facts["images_with_class"]["test"] == {"background": 2, "cat": 1, "dog": 1, "(ignored)": 1}
+        shares = info.facts["pixel_share"]["test"]
+        for value, name in enumerate(("background", "cat", "dog")):
+            wanted = ((mask(1) == value).mean() + (value == 0)) / 2
+            assert shares[name] == pytest.approx(wanted, abs=1e-4)
+        assert sum(shares.values()) == pytest.approx(1, abs=1e-3)
+        assert info.facts["drawn_by_hash"] == []
+
+    def test_odd_files(self, root: Root) -> None:
+        root.toml.write_text(TOML + f"[splits]\ntest = {NAMES[:4]}\nval = {NAMES[4:6]}\n")
+        picture = Image.new("RGB", (36, 24))
+        picture.save(root.image(NAMES[0]), format="GIF")
+        picture.convert("RGBA").save(root.image(NAMES[1]), format="PNG")
+        exif = Image.Exif()
+        exif[0x0112] = 3
+        picture.save(root.image(NAMES[2]), exif=exif)
+        odd = root.open().info.facts["odd_files"]
+        assert odd["train"] == odd["val"] == {}
+        assert {kind: found["names"] for kind, found in odd["test"].items()} == {
+            "GIF named .jpg": [NAMES[0]],
+            "PNG named .jpg": [NAMES[1]],
+            "mode P": [NAMES[0]],
+            "mode RGBA": [NAMES[1]],
+            "turned by EXIF": [NAMES[2]],
+        }
+
+
+class TestSplits:
+    def test_as_described(self, root: Root) -> None:
+        root.toml.write_text(TOML + f"[splits]\nval = {NAMES[3:4]}\ntest = {[NAMES[7], NAMES[5]]}\n")
+        train, val, test = ids(root.open(seed=5))
+        assert (val, test) == ([NAMES[3]], [NAMES[5], NAMES[7]])
+        assert train == [n for n in NAMES if n not in val + test]
+
+    def test_one_described_the_other_drawn(self, root: Root) -> None:
+        root.toml.write_text(TOML + f"[splits]\ntest = {NAMES[:5]}\n")
+        opened = root.open(val_share=0.4)
+        train, val, test = ids(opened)
+        assert test == NAMES[:5]
+        assert len(val) == 2
+        assert sorted(train + val) == NAMES[5:]
+        assert opened.info.facts["drawn_by_hash"] == ["val"]
+
+    def test_drawn(self, root: Root) -> None:
+        opened = root.open(val_share=0.25)
+        assert ids(opened) == ids(root.open(val_share=0.25))
+        assert [len(part) for part in ids(opened)] == [6, 2, 2]
+        assert opened.info.facts["drawn_by_hash"] == ["val", "test"]
+        seeds = [ids(root.open(seed=s)) for s in range(8)]
+        assert len({str(s[1]) for s in seeds}) > 2, "the seed does not choose validation"
+        assert len({str(s[2]) for s in seeds}) == 1, "the seed must not choose the test photographs"
+
+    @given(count=st.integers(3, 60), share=st.floats(0.001, 0.999), seed=st.integers(0, 9))
+    def test_every_photograph_is_in_one_split(self, count: int, share: float, seed: int) -> None:
+        names = [f"n{i}" for i in range(count)]
+        options = DatasetOptions(val_share=share, seed=seed)
+        parts = _split(Description(("a", "b")), names, options, Path("classes.toml"))
+        assert sorted(n for part in parts.values() for n in part) == sorted(names)
+        assert len(parts["test"]) == max(1, count // 5)
+        assert all(parts.values())
+        shuffled = _split(Description(("a", "b")), names[::-1], options, Path("classes.toml"))
+        assert {s: set(p) for s, p in shuffled.items()} == {s: set(p) for s, p in parts.items()}
+
+    def test_limits(self, root: Root) -> None:
+        whole, some = ids(root.open(val_share=0.4)), ids(root.open(val_share=0.4, counts=(2, 1, 1)))
+        assert [len(part) for part in some] == [2, 1, 1]
+        for less, more in zip(some, whole, strict=True):
+            assert set(less) < set(more)
+
+    def test_three_photographs_are_enough(self, root: Root) -> None:
+        for name in NAMES[3:]:
+            root.image(name).unlink()
+            root.mask(name).unlink()
+        assert sorted(n for part in ids(root.open()) for n in part) == NAMES[:3]
+        root.image(NAMES[2]).unlink()
+        root.mask(NAMES[2]).unlink()
+        with pytest.raises(DataError, match="holds 2 photographs, wanted at least 3"):
+            root.open()
+
+    def test_unknown_names(self, root: Root) -> None:
+        root.toml.write_text(TOML + f'[splits]\nval = ["nobody", "{NAMES[0]}.jpg"]\ntest = ["{NAMES[1]}"]\n')
+        text = root.error()
+        assert "(2 in all)" in text
+        assert "'nobody' in val: no such photograph" in text
+        assert f"'{NAMES[0]}.jpg' in val" in text
+        assert "without their endings" in text
+
+    def test_name_in_both(self, root: Root) -> None:
+        root.toml.write_text(TOML + f"[splits]\nval = {NAMES[:2]}\ntest = {NAMES[1:3]}\n")
+        assert f"'{NAMES[1]}' is in both val and test" in root.error()
+
+    def test_nothing_left_to_train_on(self, root: Root) -> None:
+        root.toml.write_text(TOML + f"[splits]\nval = {NAMES[:5]}\ntest = {NAMES[5:]}\n")
+        assert "leaves 0 photographs to train on" in root.error()
+
+
+class TestDescription:
+    def test_missing(self, root: Root) -> None:
+        root.toml.unlink()
+        text = root.error()
+        assert f"{root.toml} is missing" in text
+        assert 'classes = ["background", "cat", "dog"]' in text
+
+    @pytest.mark.parametrize(
+        ("toml", "wanted"),
+        [
+            ("classes = [", "cannot be read"),
+            (b"classes = ['\xff']", "cannot be read"),
+            ("", "classes = []: wanted 2 to 255 different names"),
+            ('classes = ["background"]', "wanted 2 to 255"),
+            ('classes = ["a", "a"]', "wanted 2 to 255 different names"),
+            ('classes = ["a", ""]', "wanted 2 to 255"),
+            ("classes = [1, 2]", "wanted 2 to 255"),
+            ('classes = "cat"', "wanted 2 to 255"),
+            (f"classes = {[str(i) for i in range(256)]}", "wanted 2 to 255"),
+            (TOML + "ignore = 2", "ignore = 2: that is the class 'dog'"),
+            (TOML + "ignore = -1", "ignore = -1: wanted a whole number"),
+            (TOML + "ignore = 65536", "ignore = 65536: wanted a whole number"),
+            (TOML + "ignore = true", "ignore = True: wanted a whole number"),
+            (TOML + "ignore = '255'", "ignore = '255': wanted a whole number"),
+            (TOML + "labels = 3", "unknown key 'labels': known are classes, ignore, splits"),
+            (TOML + "splits = 3", "splits = 3: wanted a table"),
+            (TOML + "[splits]\ntrain = ['a']", "unknown key 'train' in [splits]: known are val, test"),
+            (TOML + "[splits]\nval = []", "val = [] in [splits]: wanted a list of different names"),
+            (TOML + "[splits]\nval = 'a'", "val = 'a' in [splits]"),
+            (TOML + "[splits]\nval = ['a', 'a']", "val = ['a', 'a'] in [splits]"),
+        ],
+    )
+    def test_wrong(self, root: Root, toml: str | bytes, wanted: str) -> None:
+        root.toml.write_bytes(toml if isinstance(toml, bytes) else toml.encode())
+        text = root.error()
+        assert wanted in text
+        assert str(root.toml) in text
+        assert "an example of classes.toml" in text
+
+    def test_all_faults_are_in_one_error(self, root: Root) -> None:
+        root.toml.write_text("classes = 3\nignore = 'x'\ncolour = 1\n[splits]\ntrain = 1\nval = 2\n")
+        assert "(5 in all)" in root.error()
+
+
+class TestErrors:
+    def test_no_root(self) -> None:
+        with pytest.raises(InputError, match="--data-root"):
+            open_folder(DatasetOptions())
+
+    def test_absent_root(self, root: Root, tmp_path: Path) -> None:
+        assert "nowhere does not exist" in root.error(root=tmp_path / "nowhere")
+
+    def test_absent_part(self, root: Root) -> None:
+        (root.path / "masks").rename(root.path / "labels")
+        text = root.error()
+        assert f"is missing {root.path / 'masks'}/" in text
+        assert "DIR/masks/*" in text
+
+    def test_hidden_files_are_nobodys(self, root: Root) -> None:
+        (root.path / "images" / ".DS_Store").write_bytes(b"x")
+        assert root.open().info.facts["images_found"] == 10
+
+    def test_all_broken_files_are_in_one_error(self, root: Root) -> None:
+        root.mask(NAMES[0]).unlink()
+        root.image(NAMES[1]).unlink()
+        Image.new("L", (36, 23)).save(root.mask(NAMES[2]))
+        root.image(NAMES[3]).write_text("no picture")
+        root.mask(NAMES[3]).write_bytes(root.mask(NAMES[4]).read_bytes()[:-40])
+        Image.fromarray(mask(5) // 2 + 1).save(root.mask(NAMES[5]))
+        Image.new("RGB", (36, 24)).save(root.mask(NAMES[6]))
+        Image.new("L", (36, 24)).save(root.mask(NAMES[7]), format="JPEG")
+        Image.new("RGB", (36, 24)).save(root.image(NAMES[8], "png"))
+        Image.fromarray(np.zeros((24, 36), np.uint16)).save(root.image(NAMES[9]), format="PNG")
+        text = root.error()
+        assert "(10 in all)" in text
+        assert len(text.splitlines()) == 11
+        for wanted in (
+            f"{root.image(NAMES[0])} has no mask {root.mask(NAMES[0], '*')}",
+            f"{root.mask(NAMES[1])} has no photograph {root.image(NAMES[1], '*')}",
+            f"mask {root.mask(NAMES[2])} is 36 x 23, its photograph 36 x 24",
+            f"photograph {root.image(NAMES[3])} cannot be read: cannot identify",
+            f"mask {root.mask(NAMES[3])} cannot be read",
+            f"mask {root.mask(NAMES[5])} holds 128: not declared in classes.toml, known are 0 to 2 and 255 (ignored)",
+            f"mask {root.mask(NAMES[6])} holds colours (mode RGB), wanted one channel",
+            f"mask {root.mask(NAMES[7])} is a JPEG, which changes values",
+            f"{root.image(NAMES[8])} and {root.image(NAMES[8], 'png')}: two files of one name, keep one photograph",
+            f"photograph {root.image(NAMES[9])} has more than 8 bits",
+        ):
+            assert wanted in text
+
+    def test_at_most_twenty_are_listed(self, root: Root) -> None:
+        for number in range(30):
+            root.image(f"lone_{number}").write_bytes(b"")
+        text = root.error()
+        assert "(30 in all)" in text
+        assert text.count("has no mask") == 20
+        assert "and 10 more" in text
+
+    def test_a_folder_among_the_photographs(self, root: Root) -> None:
+        (root.path / "images" / "more").mkdir()
+        assert f"{root.path / 'images' / 'more'} has no mask" in root.error()
+
+    def test_a_turned_photograph_is_explained(self, root: Root) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        Image.new("RGB", (24, 36)).save(root.image(NAMES[0]), exif=exif)
+        assert "EXIF tag turns it; save it upright" in root.error()
+
+    @pytest.mark.parametrize("share", [0.0, 1.0, float("nan")])
+    def test_share(self, root: Root, share: float) -> None:
+        with pytest.raises(InputError, match="val_share"):
+            root.open(val_share=share)
+
+    def test_counts(self, root: Root) -> None:
+        with pytest.raises(InputError, match="count of test images 0"):
+            root.open(counts=(None, None, 0))
