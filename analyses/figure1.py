@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from analyses import page, style
 from analyses.artifacts import Figure
 from analyses.records import Layer, Metric
-from analyses.results import Results, ResultsError
+from analyses.results import Results
 
 SHOWN = ("energy_gain", "edge_alignment")
 Scores = Mapping[tuple[str, int, str], Mapping[str, float]]  # (image, level, layer) -> metric -> value

@@ -178,6 +178,23 @@ def read(wanted: str, settings: list[str] | None = None) -> Profile:
     return _checked(values, source)
 
 
+def figures(settings: list[str], current: Figures) -> Figures:
+    """Change the settings of figures alone.
+
+    Raises:
+        InputError: a setting is of another section, unknown or bad.
+    """
+    values: dict[str, Any] = {"figures": current.model_dump()}
+    for setting in settings:
+        if not setting.strip().startswith("figures."):
+            raise InputError(f"--set {setting}: only figures.* can be changed when a report is drawn again")
+        _change(values, setting)
+    try:
+        return Figures.model_validate(_tupled(values["figures"]))
+    except ValidationError as error:
+        raise InputError(first_of([_problem(dict(e), Figures) for e in error.errors()], "--set figures")) from error
+
+
 def _change(values: dict[str, Any], setting: str) -> None:
     path, sign, text = setting.partition("=")
     keys = path.strip().split(".")
@@ -213,10 +230,10 @@ def _tupled(value: Any) -> Any:
     return tuple(_tupled(v) for v in value) if isinstance(value, list) else value
 
 
-def _problem(error: dict[str, Any]) -> str:
+def _problem(error: dict[str, Any], section: Any = None) -> str:
     path = [str(part) for part in error["loc"]]
     if error["type"] == "extra_forbidden":
-        section: Any = Profile
+        section = section or Profile
         for part in path[:-1]:
             section = section.model_fields[part].annotation
         inside = f" of section [{'.'.join(path[:-1])}]" if path[:-1] else ""

@@ -18,6 +18,8 @@ from segcam.errors import InputError, SegcamError
 SCHEMA = 1
 """Version of the tables and the manifest; it is part of every cell's identity."""
 
+MANIFEST = "manifest.json"
+
 
 class StoreError(SegcamError):
     """A result could not be written."""
@@ -46,7 +48,9 @@ class Store:
             probe.touch()
             probe.unlink()
         except OSError as error:
-            raise InputError(f"cannot write to {out}: {error.strerror or error}; choose another folder with --out") from error
+            raise InputError(
+                f"cannot write to {out}: {error.strerror or error}; choose another folder with --out"
+            ) from error
 
     def path(self, name: str) -> Path:
         """Return the path of a file of the run, be it there or not."""

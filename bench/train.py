@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -220,7 +219,9 @@ class Trainer:
         passed = len(self._losses) - (self.step - step)
         loss = float(torch.stack(self._losses[:passed]).mean()) if passed > 0 else math.nan
         if passed > 0 and not math.isfinite(loss):
-            raise SegcamError(f"training diverged by step {step}: lower train.learning_rate ({settings.learning_rate:g})")
+            raise SegcamError(
+                f"training diverged by step {step}: lower train.learning_rate ({settings.learning_rate:g})"
+            )
         network.eval()
         counts = torch.cat([confusion(network(x).argmax(1), y, job.classes) for x, y in self._validation()])
         return Evaluation(

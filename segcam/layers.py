@@ -104,7 +104,9 @@ def _match(modules: dict[str, nn.Module], choice: LayerChoice, kind: type[nn.Mod
     ]
     if not names:
         of = f" of class {kind.__name__}" if kind else ""
-        raise ProbeError(f"no module{of} matches '{choice}': paths look like {', '.join(list(modules)[1:4]) or '(none)'}")
+        raise ProbeError(
+            f"no module{of} matches '{choice}': paths look like {', '.join(list(modules)[1:4]) or '(none)'}"
+        )
     return [Layer(name, name) for name in names]
 
 

@@ -9,9 +9,7 @@ from torch import Tensor
 from segcam.samples import IGNORE
 
 
-def confusion(
-    predictions: Int[Tensor, "b h w"], labels: UInt8[Tensor, "b h w"], classes: int
-) -> Int[Tensor, "b k k"]:
+def confusion(predictions: Int[Tensor, "b h w"], labels: UInt8[Tensor, "b h w"], classes: int) -> Int[Tensor, "b k k"]:
     """Count pixels by true class (rows) and predicted class (columns), for each image; ignored pixels do not count.
 
     Args:

@@ -9,9 +9,7 @@ from torch import Tensor
 from segcam.methods import METHODS, Method
 
 
-def grad_cam(
-    activations: Float[Tensor, "b c h w"], gradients: Float[Tensor, "b c h w"]
-) -> Float[Tensor, "b h w"]:
+def grad_cam(activations: Float[Tensor, "b c h w"], gradients: Float[Tensor, "b c h w"]) -> Float[Tensor, "b h w"]:
     """Compute Grad-CAM: `alpha_k = mean over positions of dY/dA_k`, `L = ReLU(sum_k alpha_k A_k)`.
 
     Args:

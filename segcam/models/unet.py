@@ -60,9 +60,7 @@ class UNet(nn.Module):
     def __init__(self, classes: int, width: int = 64, norm: str = "batch") -> None:
         super().__init__()
         channels = [width * 2**i for i in range(LEVELS)]
-        self.encoders = nn.ModuleList(
-            Block(a, b, norm) for a, b in zip([3, *channels[:-1]], channels, strict=True)
-        )
+        self.encoders = nn.ModuleList(Block(a, b, norm) for a, b in zip([3, *channels[:-1]], channels, strict=True))
         self.pool = nn.MaxPool2d(2)
         pairs = list(zip(channels[:0:-1], channels[-2::-1], strict=True))
         self.ups = nn.ModuleList(nn.ConvTranspose2d(deep, fine, 2, stride=2) for deep, fine in pairs)

@@ -75,7 +75,7 @@ def _place_things(rng: np.random.Generator, scale: float, behind: Layer, front: 
     if rng.random() < 0.25:
         for shape in stalks(rng):
             front.paint(shape)
-    worn[noise(rng, size, 2, 2) > 0.72] = 0
+    worn[noise(rng, size, 2, 2) > 0.6] = 0
     return worn
 
 
@@ -127,7 +127,7 @@ def _colours(rng: np.random.Generator, scale: float, pet: Layer, behind: Layer, 
     other = colour(rng, GROUNDS) * (0.8 + 0.4 * pattern)
     things = other + worn * (coat[:, ::-1, ::-1] - other)
     _paint_over(image, behind, things, trim)
-    shadow = clipped(1 - pet.distance / np.float32(MARGIN)) * np.float32(rng.uniform(0.0, 0.5))
+    shadow = clipped(1 - pet.distance / np.float32(MARGIN)) * np.float32(rng.uniform(0.1, 0.5))
     drop = max(1, round(0.02 * size))
     image[:, drop:] *= 1 - shadow[:-drop]
     _paint_over(image, pet, coat, trim)

@@ -75,7 +75,7 @@ def checkpoint_entries(plan: Plan) -> list[dict[str, Any]]:
                     {"model": model, "seed": seed, "level": level, "reached": reached, "tolerance": 0.02}
                     | {"miou": level / 100 + 0.001, "best_miou": 0.84, "baseline_miou": 0.34, "step": step}
                     | {"images_seen": 16 * step, "predicted_share": 0.97 if level > 30 else 0.4}
-                    | {"iou": {name: level / 100 for name in plan.classes}}
+                    | {"iou": dict.fromkeys(plan.classes, level / 100)}
                     | {"file": f"checkpoints/{model}-s{seed}-l{level}.safetensors" if reached else None}
                 )
     return entries

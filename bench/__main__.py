@@ -1,0 +1,27 @@
+"""`python -m bench`."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+
+from analyses import ResultsError
+from bench.cli import app
+from segcam.errors import SegcamError
+
+
+def main() -> None:
+    """Run the command line; errors that the reader can put right are one message, without a traceback."""
+    try:
+        app()
+    except (SegcamError, ResultsError) as error:
+        Console(stderr=True, soft_wrap=True).print(f"error: {error}", markup=False, highlight=False)
+        sys.exit(getattr(error, "exit_code", 2))
+    except KeyboardInterrupt:
+        Console(stderr=True).print("stopped; the same command goes on from here", markup=False)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

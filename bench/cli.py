@@ -1,0 +1,233 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bench import config, manifest
+from bench import report as reports
+from bench.data import open_data
+from bench.progress import working
+from bench.run import Run
+from bench.store import MANIFEST, Store
+from segcam.datasets import DATASETS
+from segcam.errors import InputError
+from segcam.methods import METHODS
+from segcam.metrics import METRICS
+from segcam.models import MODELS, create
+
+app = typer.Typer(help="Train, probe, score and report.", no_args_is_help=True, pretty_exceptions_enable=False)
+run_app = typer.Typer(
+    help="Run a profile, whole or stage by stage; what is finished is not done again.", no_args_is_help=True
+)
+app.add_typer(run_app, name="run")
+
+
+class Device(StrEnum):
+    """Where networks run."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    MODELS = "models"
+    LAYERS = "layers"
+    METHODS = "methods"
+    METRICS = "metrics"
+    DATASETS = "datasets"
+    PROFILES = "profiles"
+
+
+ProfileOption = Annotated[str, typer.Option("--profile", "-p", help="Name of a profile, or a TOML file.")]
+RootOption = Annotated[
+    Path | None, typer.Option("--data-root", help="Folder of the data; for oxford_pet the parent of oxford-iiit-pet/.")
+]
+OutOption = Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the results; default runs/PROFILE.")]
+DeviceOption = Annotated[Device, typer.Option("--device", help="Where networks run.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="Change a key of the profile: section.key=value. May be repeated.")
+]
+DownloadOption = Annotated[bool, typer.Option("--download", help="Fetch the data set where it is missing.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _device(wanted: Device) -> torch.device:
+    if wanted is Device.CUDA and not torch.cuda.is_available():
+        raise InputError("--device cuda: torch finds no GPU here; use --device cpu or auto")
+    return torch.device("cuda" if wanted is not Device.CPU and torch.cuda.is_available() else "cpu")
+
+
+def _folder(profile: str, out: Path | None) -> Path:
+    return out or Path("runs") / Path(profile).stem
+
+
+def _start(
+    profile: str, root: Path | None, out: Path | None, device: Device, settings: list[str] | None, download: bool
+) -> Run:
+    console = Console(stderr=True)
+    read = config.read(profile, settings)
+    chosen = _device(device)
+    for name in read.models:
+        create(name, 2, read.models[name])  # a wrong model is told before photographs are decoded
+    store = Store(_folder(read.name, out))
+    console.print(
+        f"{read.name}: {read.data.dataset} at {read.data.size} px, on {chosen.type}, into {store.out}", markup=False
+    )
+    with working(console, "opening data", 1) as task:
+
+        def progress(done: int, total: int, what: str) -> None:
+            task.resize(total)
+            task.to(done, what)
+
+        data = open_data(read, root=root, download=download, progress=progress)
+    for line in manifest.data_lines(data):
+        console.print(line, markup=False)
+    run = Run(read, data, store, chosen, console)
+    run.prepare()
+    return run
+
+
+def _finish(run: Run, written: list[Path]) -> None:
+    console = run.console
+    console.print(reports.summary(run.store))
+    for path in written:
+        console.print(f"wrote {path}", markup=False, highlight=False)
+    if run.unreached:
+        console.print("levels not reached: " + "; ".join(run.unreached), markup=False)
+        raise typer.Exit(1)
+
+
+@run_app.command("all")
+def run_all(
+    profile: ProfileOption = config.DEFAULT,
+    data_root: RootOption = None,
+    out: OutOption = None,
+    device: DeviceOption = Device.AUTO,
+    set_: SetOption = None,
+    download: DownloadOption = False,
+) -> None:
+    """Train, score and report."""
+    run = _start(profile, data_root, out, device, set_, download)
+    run.train()
+    run.score()
+    _finish(run, reports.report(run.store, run.console))
+
+
+@run_app.command("train")
+def run_train(
+    profile: ProfileOption = config.DEFAULT,
+    data_root: RootOption = None,
+    out: OutOption = None,
+    device: DeviceOption = Device.AUTO,
+    set_: SetOption = None,
+    download: DownloadOption = False,
+) -> None:
+    """Train the networks and keep the checkpoint of each level."""
+    run = _start(profile, data_root, out, device, set_, download)
+    run.train()
+    _finish(run, [])
+
+
+@run_app.command("score")
+def run_score(
+    profile: ProfileOption = config.DEFAULT,
+    data_root: RootOption = None,
+    out: OutOption = None,
+    device: DeviceOption = Device.AUTO,
+    set_: SetOption = None,
+    download: DownloadOption = False,
+) -> None:
+    """Score the maps of trained checkpoints."""
+    run = _start(profile, data_root, out, device, set_, download)
+    run.score()
+    _finish(run, [])
+
+
+@run_app.command("report")
+def run_report(
+    profile: ProfileOption = config.DEFAULT,
+    out: OutOption = None,
+    set_: SetOption = None,
+) -> None:
+    """Draw figures and tables again from a run's tables and kept maps alone."""
+    console = Console(stderr=True)
+    for path in reports.report(Store(_folder(profile, out)), console, set_):
+        console.print(f"wrote {path}", markup=False, highlight=False)
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    model: Annotated[str, typer.Option(help="The network whose layers are listed.")] = "unet",
+    as_json: JsonOption = False,
+) -> None:
+    """List what is there: models, layers, methods, metrics, datasets or profiles."""
+    rows = _LISTS[kind](model)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    table = Table(*rows[0])
+    for row in rows:
+        table.add_row(*("" if v is None else str(v) for v in row.values()))
+    Console(width=None if Console().is_terminal else 200).print(table, markup=False)
+
+
+@app.command()
+def status(profile: ProfileOption = config.DEFAULT, out: OutOption = None, as_json: JsonOption = False) -> None:
+    """Show how far a run is."""
+    folder = _folder(profile, out)
+    if not (folder / MANIFEST).is_file():
+        raise InputError(f"{folder} holds no run: start one with run all, or name its folder with --out")
+    store = Store(folder)
+    if as_json:
+        typer.echo(json.dumps(reports.progress(store), indent=1))
+        return
+    done = reports.progress(store)
+    console = Console()
+    console.print(
+        f"{folder}: {done['trained']} of {done['to_train']} trainings, {done['scored']} of "
+        f"{done['to_score']} scoring cells, {done['tables']} tables, {done['figures']} figures",
+        markup=False,
+    )
+    console.print(reports.summary(store))
+
+
+def _models(_: str) -> list[dict[str, Any]]:
+    return [{"name": m.name, "summary": m.summary, "parameters": dict(m.defaults), "source": m.source} for m in MODELS]
+
+
+def _layers(model: str) -> list[dict[str, Any]]:
+    network = create(model, 2)
+    points = [layer for point in ("conv", "relu") for layer in MODELS.get(model).layers(network, point)]
+    return [manifest.describe_layer(layer) for layer in points]
+
+
+def _datasets(_: str) -> list[dict[str, Any]]:
+    return [{"name": d.name, "needs --data-root": d.needs_root, "summary": d.summary} for d in DATASETS]
+
+
+def _profiles(_: str) -> list[dict[str, Any]]:
+    return [{"name": name, "summary": summary} for name, summary in config.profiles().items()]
+
+
+_LISTS: dict[Kind, Callable[[str], list[dict[str, Any]]]] = {
+    Kind.MODELS: _models,
+    Kind.LAYERS: _layers,
+    Kind.METHODS: lambda _: [{"name": m.name, **manifest.describe_method(m.name)} for m in METHODS],
+    Kind.METRICS: lambda _: [{"name": m.name, **manifest.describe_metric(m.name)} for m in METRICS],
+    Kind.DATASETS: _datasets,
+    Kind.PROFILES: _profiles,
+}

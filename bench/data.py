@@ -1,0 +1,95 @@
+"""Opens the profile's data set and says what it is."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bench.config import Profile
+from bench.plan import gallery
+from segcam.datasets import DATASETS, DatasetOptions
+from segcam.errors import InputError
+from segcam.samples import SPLITS, Images, Opened
+
+
+@dataclass(frozen=True)
+class Data:
+    """The run's data.
+
+    Attributes:
+        opened: the data set and its splits.
+        digest: hash of its name, counts and of the first image and mask of each split.
+        gallery: indices of the test images that figures show.
+        rule: how they were chosen.
+    """
+
+    opened: Opened
+    digest: str
+    gallery: tuple[int, ...]
+    rule: str
+
+    @property
+    def train(self) -> Images:
+        """The training images."""
+        return self.opened.splits["train"]
+
+    @property
+    def val(self) -> Images:
+        """The validation images."""
+        return self.opened.splits["val"]
+
+    @property
+    def test(self) -> Images:
+        """The test images."""
+        return self.opened.splits["test"]
+
+
+def open_data(
+    profile: Profile, *, root: Path | None, download: bool, progress: Callable[[int, int, str], None] | None = None
+) -> Data:
+    """Open the profile's data set.
+
+    Raises:
+        InputError: unknown data set, or one that cannot be read; or the class explained does not exist.
+    """
+    wanted = profile.data
+    plugin = DATASETS.get(wanted.dataset)
+    opened = plugin.open(
+        DatasetOptions(
+            size=wanted.size,
+            root=root or (Path(wanted.root) if wanted.root else None),
+            download=download,
+            seed=wanted.seed,
+            counts=(wanted.train, wanted.val, wanted.test),
+            val_share=wanted.val_share,
+            cache=Path(wanted.cache) if wanted.cache else None,
+            progress=progress,
+        )
+    )
+    classes, explained = opened.info.classes, profile.score.class_id
+    if explained >= len(classes):
+        raise InputError(
+            f"score.class_id is {explained}, but {wanted.dataset} has {len(classes)} classes: "
+            + ", ".join(f"{i} = {name}" for i, name in enumerate(classes))
+        )
+    test = opened.splits["test"]
+    samples = [test[i] for i in range(len(test))]
+    areas = np.array([(s.mask == explained).mean() for s in samples])
+    chosen, rule = gallery(areas, [s.id for s in samples], profile.figures.images)
+    return Data(opened, _digest(opened), chosen, rule)
+
+
+def _digest(opened: Opened) -> str:
+    """Hash what tells one data set from another without reading all of it."""
+    found = hashlib.sha256(repr((opened.info.name, opened.info.classes, opened.info.training_data)).encode())
+    for split in SPLITS:
+        images = opened.splits[split]
+        for index in {0, len(images) // 2, len(images) - 1}:
+            sample = images[index]
+            found.update(f"{split} {len(images)} {sample.id}".encode())
+            found.update(sample.image.tobytes() + sample.mask.tobytes())
+    return found.hexdigest()[:16]

@@ -1,0 +1,156 @@
+"""The manifest: everything that the analyses need beside the tables, so that they import nothing of ours."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.config import Profile
+from bench.data import Data
+from segcam.layers import Layer
+from segcam.methods import METHODS
+from segcam.metrics import METRICS
+from segcam.models import MODELS, create
+from segcam.targets import Target
+
+PACKAGES = ("segcam", "torch", "torchvision", "numpy", "pandas", "pyarrow", "scipy", "matplotlib", "seaborn", "pillow")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that numbers depend on."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def hardware(device: torch.device) -> dict[str, Any]:
+    """Return what ran: processor, cores, memory in GiB, threads, and the GPU where one was used."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
+    return {
+        "processor": name or platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(pages / 2**30, 1),
+        "threads": torch.get_num_threads(),
+        "device": device.type,
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def describe_data(data: Data) -> dict[str, Any]:
+    """Return what the data set says of itself."""
+    info = data.opened.info
+    return {
+        "name": info.name,
+        "classes": list(info.classes),
+        "splits": {name: len(images) for name, images in data.opened.splits.items()},
+        "size": int(data.test[0].image.shape[0]),
+        "training_data": info.training_data,
+        "self_trained": info.self_trained,
+        "facts": info.facts,
+        "source": info.source,
+        "digest": data.digest,
+    }
+
+
+def data_lines(data: Data) -> list[str]:
+    """Return what the reader should know of the data before the run starts, a line each."""
+    info = data.opened.info
+    counts = ", ".join(f"{len(images)} {name}" for name, images in data.opened.splits.items())
+    lines = [f"{info.name}: {counts} images; trained on {info.training_data}"]
+    for key, value in info.facts.items():
+        if isinstance(value, (str, int, float)):
+            lines.append(f"  {key.replace('_', ' ')}: {value}")
+    return lines
+
+
+def describe_layer(layer: Layer) -> dict[str, Any]:
+    """Return a layer as tables and figures know it."""
+    return {
+        "layer": layer.label,
+        "label": layer.label,
+        "module": layer.module,
+        "stage": layer.stage,
+        "depth": layer.depth,
+        "role": layer.role,
+        "stride": layer.stride,
+        "point": layer.point,
+    }
+
+
+def describe_method(name: str) -> dict[str, Any]:
+    """Return a method's properties."""
+    method = METHODS.get(name)
+    return {
+        "label": method.label,
+        "kind": method.kind,
+        "summary": method.summary,
+        "signed": method.signed,
+        "passes": method.passes,
+        "source": method.source,
+    }
+
+
+def describe_metric(name: str) -> dict[str, Any]:
+    """Return a metric's properties."""
+    metric = METRICS.get(name)
+    return {
+        "label": metric.label,
+        "summary": metric.summary,
+        "unit": metric.unit,
+        "direction": metric.direction,
+        "lower": metric.lower,
+        "upper": metric.upper,
+        "chance": metric.chance,
+        "source": metric.source,
+    }
+
+
+def describe_profile(profile: Profile, classes: int) -> dict[str, Any]:
+    """Return the sections that follow from the profile alone: models, layers, targets, methods, metrics.
+
+    Raises:
+        InputError: a name is unknown.
+    """
+    models: dict[str, Any] = {}
+    layers: dict[str, Any] = {}
+    for name, parameters in profile.models.items():
+        architecture = MODELS.get(name)
+        model = create(name, classes, parameters)
+        models[name] = {
+            "label": architecture.label,
+            "source": architecture.source,
+            "settings": dict(parameters),
+            "parameters": sum(p.numel() for p in model.parameters()),
+        }
+        found = [layer for point in profile.score.points for layer in architecture.layers(model, point)]
+        layers[name] = [describe_layer(layer) for layer in sorted(found, key=lambda layer: layer.depth)]
+    targets = [Target.parse(name, profile.score.class_id) for name in profile.score.targets]
+    return {
+        "models": models,
+        "layers": layers,
+        "targets": {
+            t.name: {
+                "label": f"{t.pixels.replace('_', ' ')}, {t.score}",
+                "class_id": t.class_id,
+                "pixels": t.pixels,
+                "score": t.score,
+                "resolution": t.at,
+            }
+            for t in targets
+        },
+        "methods": {name: describe_method(name) for name in profile.score.methods},
+        "metrics": {name: describe_metric(name) for name in profile.score.metrics},
+    }

@@ -1,0 +1,100 @@
+"""What a run's files say: figures and tables drawn from them, a summary, how far it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+import analyses
+from bench import config
+from bench.progress import working
+from bench.store import MANIFEST, Store
+from segcam.errors import InputError
+
+
+def report(store: Store, console: Console, settings: list[str] | None = None) -> list[Path]:
+    """Draw every figure and table of a run from its files alone.
+
+    Args:
+        store: the run's folder.
+        console: where progress is shown.
+        settings: 'figures.key=value' each, in place of the run's own.
+
+    Returns:
+        The files written.
+
+    Raises:
+        InputError: there is no run in the folder.
+    """
+    if not store.has(MANIFEST):
+        raise InputError(
+            f"{store.out} holds no run ({MANIFEST} is missing): run all first, or name its folder with --out"
+        )
+    values = store.read_json(MANIFEST)
+    if settings:
+        now = config.figures(settings, config.Figures.model_validate(values["profile"]["figures"]))
+        values["profile"]["figures"] = now.model_dump(mode="json")
+        store.write_json(MANIFEST, values)
+    dpi = values["profile"]["figures"]["dpi"]
+    written: list[Path] = []
+    captions: list[str] = []
+    with working(console, "drawing", len(analyses.find())) as task:
+        for name in analyses.find():
+            for item in analyses.run(analyses.Results(store.out), [name]):
+                if isinstance(item, analyses.Table):
+                    written.append(store.write(f"tables/{item.name}.csv", item.csv().encode()))
+                else:
+                    written.append(store.write(f"figures/{item.name}.png", item.render("png", dpi)))
+                    written.append(store.write(f"figures/{item.name}.svg", item.render("svg", dpi)))
+                captions.append(f"**{item.name}.** {item.caption}\n")
+            task.advance(1, name)
+    written.append(store.write("captions.md", "\n".join(captions).encode()))
+    return written
+
+
+def summary(store: Store) -> Table:
+    """Return the table of the run's checkpoints for the terminal."""
+    values = store.read_json(MANIFEST)
+    table = Table(title=f"{values['profile']['name']}: trained on {values['dataset']['training_data']}", box=box.SIMPLE)
+    for name in (
+        "model",
+        "seed",
+        "level",
+        "validation mean IoU",
+        "all background",
+        "any predicted",
+        "step",
+        "images seen",
+    ):
+        table.add_column(name, justify="left" if name == "model" else "right")
+    for entry in values["checkpoints"]:
+        base = f"{100 * entry['baseline_miou']:.1f} %"
+        row = [entry["model"], str(entry["seed"]), f"{entry['level']} %"]
+        if entry["reached"]:
+            row += [f"{100 * entry['miou']:.1f} %", base, f"{100 * entry['predicted_share']:.0f} % of images"]
+            row += [str(entry["step"]), str(entry["images_seen"])]
+        else:
+            row += [f"not reached (best {100 * entry['best_miou']:.1f} %)", base, "", "", ""]
+        table.add_row(*row)
+    return table
+
+
+def progress(store: Store) -> dict[str, Any]:
+    """Return how many cells of a run are done, JSON-ready."""
+    values = store.read_json(MANIFEST)
+    records = [Path(name).name for name in store.names("cells")]
+    trained = sum(name.startswith("train-") and name.endswith(".json") for name in records)
+    return {
+        "profile": values["profile"]["name"],
+        "trained": trained,
+        "to_train": values["planned"]["train"],
+        "training_now": [name.removesuffix(".safetensors") for name in records if name.endswith(".safetensors")],
+        "scored": sum(name.startswith(("score-", "gallery-")) for name in records),
+        "to_score": values["planned"]["score"],
+        "tables": len(store.names("tables")),
+        "figures": len(store.names("figures")),
+    }
