@@ -56,6 +56,7 @@ def tidy(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     {'level': [30, 50], 'miou': [0.0, 0.123457]}
     """
     out = frame.sort_values(list(keys), kind="stable").reset_index(drop=True)
-    for column in out.select_dtypes("floating").columns:
-        out[column] = out[column].astype("float64").round(DECIMALS) + 0.0
+    for column in out.columns:
+        if pd.api.types.is_float_dtype(out[column]):
+            out[column] = out[column].astype("float64").round(DECIMALS) + 0.0
     return out

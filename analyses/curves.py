@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import matplotlib.figure
@@ -16,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
 
 from analyses import style
 from analyses.artifacts import Figure, Table, tidy
@@ -78,7 +78,7 @@ def _rows(scores: pd.DataFrame, layers: Sequence[Layer], metrics: Sequence[Metri
     values, present = _cube(scores, layers, [metric.name for metric in metrics])
     interval = bootstrap_mean(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
     area = float(scores["area"].mean()) if "area" in scores else math.nan
-    sources = scores["training_data"].astype(str).unique() if "training_data" in scores else []
+    sources = set(scores["training_data"].astype(str)) if "training_data" in scores else set()
     for i, layer in enumerate(layers):
         if not present[i].any():
             continue
@@ -161,8 +161,8 @@ def _draw_panel(
 ) -> None:
     position = {layer.name: i for i, layer in enumerate(layers)}
     main = frame[frame["method"] == results.main_method]
-    for level, part in main.groupby("level", sort=True):
-        part = part.assign(x=part["layer"].map(position)).sort_values("x")
+    for level, rows in main.groupby("level", sort=True):
+        part = rows.assign(x=rows["layer"].map(position)).sort_values("x")
         look = lines[int(str(level))]
         axes.fill_between(part["x"], part["low"], part["high"], color=look.color, alpha=0.18, linewidth=0)
         axes.plot(part["x"], part["estimate"], color=look.color, marker=look.marker, linestyle=look.linestyle)
@@ -194,35 +194,37 @@ def _name_lines(axes: Axes, named: Sequence[tuple[float, str]]) -> None:
     """Write the controls' names beside the ends of their lines, pushed apart where they would overlap."""
     low, high = axes.get_ylim()
     places = spread([value for value, _ in named], 0.085 * (high - low), low, high)
-    for place, (_, name) in zip(places, named, strict=True):
+    beside = axes.get_yaxis_transform()
+    for place, (value, name) in zip(places, named, strict=True):
+        ends = ([1.0, 1.03], [value, place])
+        axes.plot(*ends, transform=beside, color=style.GREY, linewidth=0.4, clip_on=False)
         axes.annotate(
             style.plain(name),
-            (1, place),
-            xycoords=axes.get_yaxis_transform(),
-            xytext=(3, 0),
+            (1.03, place),
+            xycoords=beside,
+            xytext=(1.5, 0),
             textcoords="offset points",
             va="center",
             size=style.SMALL,
             color=style.GREY_TEXT,
             annotation_clip=False,
         )
+    axes.set_ylim(low, high)
 
 
 def spread(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Return places near `values`, in their order, at least `gap` apart, between `low` and `high` if they fit.
+    """Return the places nearest to `values`, in their order, `gap` apart or more; within the bounds if they fit.
 
-    >>> spread([0.0, 0.0, 1.0], 0.5, 0.0, 2.0)
-    [0.0, 0.5, 1.0]
+    >>> spread([0.5, 0.5, 2.0], 0.5, 0.0, 2.0)
+    [0.25, 0.75, 2.0]
     """
-    places = list(values)
-    rising = sorted(range(len(places)), key=lambda i: places[i])
-    for a, b in pairwise(rising):
-        places[b] = max(places[b], places[a] + gap)
-    ceiling = high
-    for i in reversed(rising):
-        places[i] = min(places[i], ceiling)
-        ceiling = places[i] - gap
-    return [max(place, low) if len(places) == 1 else place for place in places]
+    order = np.argsort(values, kind="stable")
+    steps = gap * np.arange(len(order))
+    places = np.empty(len(order))
+    if len(order):
+        level = isotonic_regression(np.asarray(values, dtype=np.float64)[order] - steps).x
+        places[order] = np.maximum(np.minimum(level, high - steps[-1]), low) + steps
+    return [float(place) for place in places]
 
 
 def _key(results: Results, frame: pd.DataFrame, lines: Mapping[int, style.Line]) -> list[Artist]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 from analyses import page, style
 from analyses.artifacts import Figure
@@ -11,6 +12,7 @@ from analyses.records import Layer, Metric
 from analyses.results import Results
 
 SHOWN = ("energy_gain", "edge_alignment")
+UNDEFINED = "\N{EN DASH}"
 Scores = Mapping[tuple[str, int, str], Mapping[str, float]]  # (image, level, layer) -> metric -> value
 
 
@@ -74,7 +76,7 @@ def _rows(results: Results, model: str, seed: int) -> tuple[page.Row, ...]:
 
 
 def _scores(results: Results, model: str, seed: int, metrics: tuple[Metric, ...]) -> Scores:
-    where = {
+    where: dict[str, Collection[Any]] = {
         "model": [model],
         "seed": [seed],
         "image": results.gallery_ids,
@@ -97,7 +99,7 @@ def _score_text(values: page.Map, scores: Mapping[str, float], metrics: tuple[Me
     for i, metric in enumerate(metrics):
         value = round(float(scores.get(metric.name, math.nan)), 2) + 0.0  # no minus before a zero
         form = ("+" if i == 0 else "") + (".0f" if abs(value) >= 9.995 else ".2f")
-        texts.append("–" if math.isnan(value) else format(value, form).replace("-", "−"))
+        texts.append(UNDEFINED if math.isnan(value) else format(value, form).replace("-", "\N{MINUS SIGN}"))
     return "\N{THIN SPACE}|\N{THIN SPACE}".join(texts)
 
 
@@ -122,7 +124,7 @@ def _key(results: Results, target: str, metrics: tuple[Metric, ...]) -> tuple[st
     return (
         f"outline of the mask, {name}",
         f"explained pixel ({results.label('targets', target)})",
-        f"under a map: {under} (– where undefined); blank: zero everywhere; undefined: nothing to explain",
+        f"under a map: {under} ({UNDEFINED} where undefined); blank: zero everywhere; undefined: nothing to explain",
         f"under the first column: IoU of the checkpoint's own prediction for {name}; no pixel: predicts none",
     )
 
@@ -132,10 +134,14 @@ def _caption(results: Results, model: str, seed: int, image: str, layers: tuple[
     method, target = results.label("methods", results.main_method), results.label("targets", results.targets[0])
     unreached = [c.level for c in results.checkpoints if (c.model, c.seed) == (model, seed) and not c.reached]
     parts = [
-        f"{method} of the layers of {results.label('models', model)} for image {image}, training seed {seed}, at "
-        f"checkpoints of rising validation mean IoU (rows). Target: {target}; the ring marks the explained pixel.",
-        "Each map is divided by its own maximum and upsampled bilinearly, so colours compare places within a map, "
-        f"not maps with each other. Under each map: {' | '.join(m.label.lower() for m in metrics)}.",
+        (
+            f"{method} of the layers of {results.label('models', model)} for image {image}, training seed {seed}, at "
+            f"checkpoints of rising validation mean IoU (rows). Target: {target}; the ring marks the explained pixel."
+        ),
+        (
+            "Each map is divided by its own maximum and upsampled bilinearly, so colours compare places within a map, "
+            f"not maps with each other. Under each map: {' | '.join(m.label.lower() for m in metrics)}."
+        ),
     ]
     if layers[0].point:
         parts.append(f"Layers are probed at: {layers[0].point}.")

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, SymmetricalLogLocator
 
 from analyses import style
 from analyses.artifacts import Figure, Table, tidy
@@ -26,8 +27,8 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     yield Table(
         "levels",
         tabulate(results),
-        f"The checkpoint kept for each level, by validation mean IoU (val_miou); {baseline}; {shares}. The test_ columns "
-        f"come from the scored images. A level that was not reached has no values but the best one seen. {note}",
+        f"The checkpoint kept for each level, by validation mean IoU (val_miou); {baseline}; {shares}. The test_ "
+        f"columns come from the scored images. An unreached level has no values but the best one seen. {note}",
     )
     with style.context():
         figure = draw(results)
@@ -96,12 +97,13 @@ def _tests(results: Results) -> dict[tuple[str, int, int], dict[str, Any]]:
     classes = results.classes
     columns = [f"n_{truth}_{predicted}" for truth in classes for predicted in classes]
     out = {}
-    for (model, level, seed), part in frame.groupby(["model", "level", "seed"], observed=True):
+    for key, part in frame.groupby(["model", "level", "seed"], observed=True):
+        model, level, seed = (str(value) for value in key)
         counts = part[columns].to_numpy(dtype=np.int64).reshape(-1, len(classes), len(classes))
         total = counts.sum(axis=0)
         constant = np.zeros_like(total)
         constant[:, 0] = total.sum(axis=1)
-        out[(str(model), int(level), int(seed))] = {
+        out[(model, int(level), int(seed))] = {
             "test_miou": mean_iou(total),
             "test_baseline_miou": mean_iou(constant),
             "test_predicted_share": float((counts[:, :, 1:].sum(axis=(1, 2)) > 0).mean()),
@@ -115,7 +117,9 @@ def class_iou(counts: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float
     """Return each class's IoU from confusion counts (truth, predicted); NaN for a class not in the truth."""
     hits, truth = np.diag(counts).astype(float), counts.sum(axis=1)
     union = truth + counts.sum(axis=0) - hits
-    return np.divide(hits, union, out=np.full(len(hits), np.nan), where=truth > 0)
+    iou = np.full(len(hits), np.nan)
+    np.divide(hits, union, out=iou, where=truth > 0)
+    return iou
 
 
 def mean_iou(counts: np.ndarray[Any, Any]) -> float:
@@ -129,15 +133,11 @@ def mean_iou(counts: np.ndarray[Any, Any]) -> float:
 
 
 def draw(results: Results) -> matplotlib.figure.Figure:
-    """Draw validation mean IoU against images seen, one panel a model."""
+    """Draw validation mean IoU against images seen, one panel a model, below each other."""
     log = results.training()
-    columns = 1 if len(results.models) < 2 else 2
-    rows = max(1, math.ceil(len(results.models) / columns))
-    figure = style.figure(2.6 * rows, constrained=True)
-    grid = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
-    for axes in grid[len(results.models) :]:
-        axes.set_axis_off()
-    for axes, model in zip(grid, results.models, strict=False):
+    figure = style.figure(2.6 * len(results.models), constrained=True)
+    grid = figure.subplots(len(results.models), 1, squeeze=False)[:, 0]
+    for axes, model in zip(grid, results.models, strict=True):
         points = [point for point in results.checkpoints if point.model == model]
         _draw_panel(axes, log[log["model"] == model], points)
         axes.set_title(style.plain(results.label("models", model)), weight="bold")
@@ -149,8 +149,8 @@ def draw(results: Results) -> matplotlib.figure.Figure:
 
 def _draw_panel(axes: Axes, log: pd.DataFrame, points: list[Checkpoint]) -> None:
     for i, (seed, run) in enumerate(log.sort_values("step").groupby("seed", sort=True)):
-        look = {"color": style.GREY, "linestyle": style.dash(i), "linewidth": 0.9}
-        axes.plot(run["images_seen"], run["miou"], label=f"seed {seed}", **look)
+        x, y = run["images_seen"].to_numpy(), run["miou"].to_numpy()
+        axes.plot(x, y, label=f"seed {seed}", color=style.GREY, linestyle=style.dash(i), linewidth=0.9)
     if log.empty:
         axes.text(0.5, 0.5, "no training recorded", transform=axes.transAxes, ha="center", va="center")
     else:
@@ -161,7 +161,7 @@ def _draw_panel(axes: Axes, log: pd.DataFrame, points: list[Checkpoint]) -> None
         tolerance = max((point.tolerance for point in wanted if not math.isnan(point.tolerance)), default=0.0)
         axes.axhspan(level / 100 - tolerance, level / 100 + tolerance, color=line.color, alpha=0.12, linewidth=0)
         axes.plot(
-            [point.images_seen for point in kept],
+            [float(point.images_seen or 0) for point in kept],
             [point.miou for point in kept],
             linestyle="none",
             marker=line.marker,
@@ -191,8 +191,14 @@ def _scale(axes: Axes, seen: pd.Series[Any]) -> None:
     positive = seen[seen > 0]
     if positive.empty:
         return
+    low, high = float(positive.min()), float(positive.max())
+    steps = [1, 2, 5] if high / low < 100 else [1]
     if len(positive) == len(seen):
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=steps))
     else:
-        axes.set_xscale("symlog", linthresh=float(positive.min()))
+        axes.set_xscale("symlog", linthresh=low)
+        axes.xaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=low, subs=steps))
         axes.set_xlim(left=0)
+    axes.xaxis.set_major_formatter("{x:,.0f}")  # exponents would be too small in print
+    axes.xaxis.set_minor_formatter("")

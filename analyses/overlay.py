@@ -25,11 +25,12 @@ def normalised(values: NDArray[np.floating], size: tuple[int, int]) -> Floats:
     if peak > 0:
         small = small / peak
     zoom = (size[0] / small.shape[0], size[1] / small.shape[1])
-    return np.clip(ndimage.zoom(small, zoom, order=1, mode="nearest", grid_mode=True), 0.0, 1.0)
+    large: Floats = ndimage.zoom(small, zoom, order=1, mode="nearest", grid_mode=True)
+    return large.clip(0.0, 1.0)
 
 
 def ground(photograph: NDArray[np.uint8] | None, size: tuple[int, int]) -> Floats:
-    """Return what a map is drawn over: the photograph in light grey, or white where there is none; (H, W, 3) in 0..1."""
+    """Return what a map is drawn over, (H, W, 3) in 0..1: the photograph in light grey, or white without one."""
     if photograph is None:
         return np.ones((*size, 3))
     grey = np.asarray(photograph, dtype=np.float64) @ np.array([0.299, 0.587, 0.114]) / 255

@@ -89,7 +89,9 @@ def _multiplicities(draws: NDArray[np.int64], size: int) -> Floats:
 
 
 def _ratio(totals: Floats, counts: ArrayLike) -> Floats:
-    return np.divide(totals, counts, out=np.full(totals.shape, np.nan), where=np.asarray(counts) > 0)
+    ratio = np.full(totals.shape, np.nan)
+    np.divide(totals, counts, out=ratio, where=np.asarray(counts) > 0)
+    return ratio
 
 
 def _quantiles(means: Floats, confidence: float) -> tuple[Floats, Floats]:

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import matplotlib as mpl
 import seaborn as sns
@@ -21,7 +22,8 @@ HEAT = "rocket_r"  # light to dark: legible on white, in grey print and without 
 OUTLINE = "#0072b2"
 GREY = "#777777"
 GREY_TEXT = "#555555"
-_RC: dict[str, object] = {
+Dash = Literal["-", "--", "-.", ":"]
+_RC: dict[str, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": TEXT,
     "axes.titlesize": TEXT,
@@ -45,7 +47,7 @@ _RC: dict[str, object] = {
     "svg.hashsalt": "segcam",
 }
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
-_DASHES = ("-", "--", "-.", ":")
+_DASHES: tuple[Dash, ...] = ("-", "--", "-.", ":")
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,14 @@ class Line:
 
     color: str
     marker: str
-    linestyle: str
+    linestyle: Dash
 
 
 @contextmanager
 def context() -> Iterator[None]:
     """Draw and save in the one style; matplotlib's settings are as before afterwards."""
-    with mpl.rc_context({**sns.axes_style("ticks"), **sns.plotting_context("paper"), **_RC}):
+    settings: Any = {**sns.axes_style("ticks"), **sns.plotting_context("paper"), **_RC}
+    with mpl.rc_context(settings):
         yield
 
 
@@ -80,7 +83,7 @@ def level_lines(levels: Sequence[int]) -> dict[int, Line]:
     }
 
 
-def dash(index: int) -> str:
+def dash(index: int) -> Dash:
     """Return the line style of the line with this number."""
     return _DASHES[index % len(_DASHES)]
 

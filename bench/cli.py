@@ -77,7 +77,7 @@ def _folder(profile: str, out: Path | None) -> Path:
 def _start(
     profile: str, root: Path | None, out: Path | None, device: Device, settings: list[str] | None, download: bool
 ) -> Run:
-    console = Console(stderr=True)
+    console = reports.console()
     read = config.read(profile, settings)
     chosen = _device(device)
     for name in read.models:
@@ -94,7 +94,7 @@ def _start(
 
         data = open_data(read, root=root, download=download, progress=progress)
     for line in manifest.data_lines(data):
-        console.print(line, markup=False)
+        console.print(line, markup=False, highlight=False)
     run = Run(read, data, store, chosen, console)
     run.prepare()
     return run
@@ -163,7 +163,7 @@ def run_report(
     set_: SetOption = None,
 ) -> None:
     """Draw figures and tables again from a run's tables and kept maps alone."""
-    console = Console(stderr=True)
+    console = reports.console()
     for path in reports.report(Store(_folder(profile, out)), console, set_):
         console.print(f"wrote {path}", markup=False, highlight=False)
 

@@ -165,8 +165,7 @@ def read(wanted: str, settings: list[str] | None = None) -> Profile:
             raise InputError(f"profile {path} cannot be read: {error}") from error
     else:
         if wanted not in profiles():
-            error = unknown("profile", wanted, profiles())
-            raise InputError(f"{error}; or give the path of a .toml file")
+            raise InputError(f"{unknown('profile', wanted, profiles())}; or give the path of a .toml file")
         source, name = f"profile {wanted}", wanted
         text = (FOLDER / f"{wanted}.toml").read_text()
     try:

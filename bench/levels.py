@@ -64,7 +64,7 @@ class LevelSearch:
     kept: dict[int, tuple[Evaluation, Weights]] = field(default_factory=dict)
 
     def offer(self, found: Evaluation, weights: Callable[[], Weights]) -> None:
-        """Take an evaluation into the history, and its weights where they are nearer to a level; ties keep the first."""
+        """Take an evaluation, and its weights where they are nearer to a level; ties keep the first."""
         self.history.append(found)
         nearer = [level for level in self.levels if self._distance(level, found) < self.distance(level)]
         if nearer:
@@ -87,7 +87,7 @@ class LevelSearch:
                 low, high = (low, middle) if self._brackets(level, low, middle) else (middle, high)
 
     def adapt(self, first: Evaluation, last: Evaluation) -> None:
-        """Set the interval from how much mean IoU changed: within twice the tolerance between evaluations is aimed at."""
+        """Set the interval from the last change of mean IoU, which is to stay within twice the tolerance."""
         change = abs(last.miou - first.miou)
         if change > 2 * self.tolerance:
             self.interval = max(1, self.interval // 2)

@@ -16,6 +16,12 @@ from bench.store import MANIFEST, Store
 from segcam.errors import InputError
 
 
+def console() -> Console:
+    """Return the console for progress and summaries: wide enough for a table where there is no terminal."""
+    found = Console(stderr=True)
+    return found if found.is_terminal else Console(stderr=True, width=140)
+
+
 def report(store: Store, console: Console, settings: list[str] | None = None) -> list[Path]:
     """Draw every figure and table of a run from its files alone.
 

@@ -124,11 +124,14 @@ class Run:
         with working(self.console, f"training {cell.name}", trainer.total) as task:
             search = trainer.run(
                 report=lambda step, _total, found: task.to(step, _note(found)),
-                save=lambda state: self.store.write(cell.state, state) and None,
+                save=lambda found: self._save(cell, found),
                 state=state,
             )
         self._keep(cell, trainer, search)
         self.store.remove(cell.state)
+
+    def _save(self, cell: TrainCell, state: bytes) -> None:
+        self.store.write(cell.state, state)
 
     def _keep(self, cell: TrainCell, trainer: Trainer, search: LevelSearch) -> None:
         """Write the checkpoints of the levels reached, then the record that says how the training ended."""
@@ -280,7 +283,7 @@ class Run:
             f"{key} ({old.get(key, 'absent')} there, {new.get(key, 'absent')} now)" for key in differing[:5]
         )
         raise InputError(
-            f"{self.store.out} holds a run of another definition: {shown}; choose another folder with --out, or delete it"
+            f"{self.store.out} holds another run: {shown}; choose another folder with --out, or delete this one"
         )
 
     @property

@@ -59,7 +59,7 @@ def precision(wanted: Literal["auto", "fp32", "bf16"], device: torch.device) -> 
         return wanted
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "fp32"
 
 
@@ -255,7 +255,7 @@ def baseline(val: Images, classes: int, border: Border) -> float:
 
 
 def _ema(decay: float) -> Callable[[Any, Any, Any], None]:
-    """Return an exponential moving average whose memory grows with the steps, so that early weights are soon forgotten."""
+    """Return an exponential moving average whose memory grows with the steps, so that it soon forgets early weights."""
 
     @torch.no_grad()
     def update(averaged: Any, current: Any, count: Any) -> None:

@@ -32,7 +32,7 @@ def operators_load() -> bool:
         return True  # nothing to mend; importing it will say that it is not installed
     for library in sorted(Path(spec.origin).parent.glob("_C*.so")) + sorted(Path(spec.origin).parent.glob("_C*.pyd")):
         try:
-            torch.ops.load_library(str(library))
+            torch.ops.load_library(str(library))  # type: ignore[no-untyped-call]
         except (OSError, RuntimeError):
             continue
         if hasattr(torch.ops.torchvision, "nms"):
@@ -47,7 +47,7 @@ def make_importable() -> bool:
         return True
     if operators_load():
         return False
-    _library = torch.library.Library("torchvision", "FRAGMENT")
+    _library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     for schema in _SCHEMAS.values():
-        _library.define(schema)
+        _library.define(schema)  # type: ignore[no-untyped-call]
     return True

@@ -1,4 +1,4 @@
-"""Checkpoints: weights as safetensors, and a JSON header with everything that rebuilds the network; nothing is unpickled."""
+"""Checkpoints: weights as safetensors with a JSON header that rebuilds the network; nothing is unpickled."""
 
 from __future__ import annotations
 

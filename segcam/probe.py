@@ -171,12 +171,12 @@ class Probe:
         return images.detach()
 
     def _forward(self, images: Tensor, parameters: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
-        """Run until no hooked output is overwritten: at most once more for each layer that an in-place module follows."""
+        """Run until no hooked output is overwritten: once, or once more where in-place modules are found to follow."""
         while True:
             calls: dict[str, list[tuple[Tensor, int]]] = {layer.label: [] for layer in self.layers}
-            with _hooks(self.model, self.layers, calls, self._overwritten):
-                with torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-                    output = functional_call(self.model, parameters, (images,)) if parameters else self.model(images)
+            autocast = torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+            with _hooks(self.model, self.layers, calls, self._overwritten), autocast:
+                output = functional_call(self.model, parameters, (images,)) if parameters else self.model(images)
             logits = _logits(output)
             outputs, overwritten = self._chosen_calls(calls)
             if not overwritten:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -113,6 +113,7 @@ class DatasetInfo:
     source: str = ""
 
 
+@runtime_checkable
 class Images(Protocol):
     """One split: a sequence of samples of one size."""
 

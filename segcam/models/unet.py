@@ -93,7 +93,7 @@ def _build(classes: int, parameters: Parameters) -> UNet:
     return UNet(classes, width, norm)
 
 
-def _layers(model: nn.Module, point: Point) -> list[Layer]:
+def _layers(_model: nn.Module, point: Point) -> list[Layer]:
     """List the 18 convolutions, or the ReLUs behind them, with the paper's labels: resolution level, then 1 or 2."""
     blocks = [(f"encoders.{i}", "encoder", i + 1) for i in range(LEVELS)]
     blocks += [(f"decoders.{i}", "decoder", LEVELS - 1 - i) for i in range(LEVELS - 1)]

@@ -55,8 +55,8 @@ def layer_entries(plan: Plan) -> list[dict[str, Any]]:
     names += [("decoder", f"Decoder {s}_{k}", s) for s in range(plan.stages - 1, 0, -1) for k in (1, 2)]
     entries = []
     for point in plan.points:
-        for depth, (role, label, stage) in enumerate(names):
-            label = label if point == "conv" else f"{label} ReLU"
+        for depth, (role, plain, stage) in enumerate(names):
+            label = plain if point == "conv" else f"{plain} ReLU"
             entries.append(
                 {"layer": label, "label": label, "module": f"m.{depth}", "stage": stage, "depth": depth}
                 | {"role": role, "stride": 2 ** (stage - 1), "point": point}
