@@ -124,7 +124,7 @@ def _key(results: Results, target: str, metrics: tuple[Metric, ...]) -> tuple[st
     return (
         f"outline of the mask, {name}",
         f"explained pixel ({results.label('targets', target)})",
-        f"under a map: {under} ({UNDEFINED} where undefined); blank: zero everywhere; undefined: nothing to explain",
+        f"under a map: {under} ({UNDEFINED} where undefined); blank: the map is zero everywhere",
         f"under the first column: IoU of the checkpoint's own prediction for {name}; no pixel: predicts none",
     )
 

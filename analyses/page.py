@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,8 @@ from analyses.results import ResultsError
 
 COLUMNS = 10  # layers in a block, at most
 LEFT, RIGHT, GAP = 0.28, 0.03, 0.035  # inches, as all sizes here
-TITLE, LINE, ABSENT, BETWEEN, FOOT = 0.24, 0.105, 0.2, 0.1, 0.52
+TITLE, LINE, ABSENT, BETWEEN = 0.24, 0.105, 0.2, 0.1
+TITLE_WIDTH, KEY_WIDTH = 90, 100  # characters
 PITCH = (style.WIDTH - LEFT - RIGHT) / (COLUMNS + 1)
 SIDE = PITCH - GAP
 
@@ -89,11 +91,13 @@ def draw(page: Page) -> Figure:
     labels = [style.plain(layer.label, 12) for layer in page.layers]
     heads = [LINE * max(labels[i].count("\n") + 1 for i in part) for part in parts]
     rows = sum(_height(row) for row in page.rows)
-    height = TITLE + sum(heads) + len(parts) * (rows + BETWEEN) + FOOT
+    key = [style.plain(text, KEY_WIDTH) for text in page.key]
+    foot = max(0.42, LINE * sum(text.count("\n") + 1 for text in key)) + 0.1
+    height = TITLE + sum(heads) + len(parts) * (rows + BETWEEN) + foot
     figure = style.figure(height)
     axes = figure.add_axes((0, 0, 1, 1))
     pens = _Pens(axes)
-    axes.text(LEFT, 0.13, style.plain(page.title), va="center", weight="bold")
+    axes.text(LEFT, 0.13, style.plain(shorten(page.title, TITLE_WIDTH, placeholder=" …")), va="center", weight="bold")
     top = TITLE
     for part, head in zip(parts, heads, strict=True):
         for column, i in enumerate(part, start=1):
@@ -106,7 +110,7 @@ def draw(page: Page) -> Figure:
     pens.finish()
     axes.set(xlim=(0, style.WIDTH), ylim=(height, 0), aspect="auto")
     axes.set_axis_off()
-    _draw_key(figure, page, height)
+    _draw_key(figure, key, height, foot)
     return figure
 
 
@@ -173,9 +177,9 @@ def _draw_absent(axes: Axes, row: Row, top: float) -> None:
     axes.text(_left(0) + 0.05, top + ABSENT / 2 - 0.025, f"{row.level} %: {why}", va="center", size=style.SMALL)
 
 
-def _draw_key(figure: Figure, page: Page, height: float) -> None:
+def _draw_key(figure: Figure, key: Sequence[str], height: float, foot: float) -> None:
     """Draw the colour bar and what the signs mean along the foot of the page."""
-    box = (_left(0) / style.WIDTH, 0.29 / height, 1.3 / style.WIDTH, 0.09 / height)
+    box = (_left(0) / style.WIDTH, (foot / 2 + 0.03) / height, 1.3 / style.WIDTH, 0.09 / height)
     bar = figure.add_axes(box)
     steps = np.linspace(0, 1, 256)[None]
     bar.imshow(overlay.heat(steps, overlay.ground(None, (1, 256))), extent=(0, 1, 0, 1), aspect="auto")
@@ -187,9 +191,9 @@ def _draw_key(figure: Figure, page: Page, height: float) -> None:
     nothing = Line2D([], [], linestyle="none")
     figure.legend(
         [line, _ring([], []), nothing, nothing],
-        [style.plain(text) for text in page.key],
+        key,
         loc="center left",
-        bbox_to_anchor=((_left(0) + 1.5) / style.WIDTH, 0.26 / height),
+        bbox_to_anchor=((_left(0) + 1.5) / style.WIDTH, foot / 2 / height),
         frameon=False,
         handlelength=1.6,
         labelspacing=0.25,

@@ -14,7 +14,7 @@ from torch.func import functional_call
 
 from segcam.errors import ProbeError
 from segcam.layers import Layer, LayerChoice, find_layers
-from segcam.targets import Explained, Target
+from segcam.targets import Explained, Target, at_least_float32
 
 Precision = Literal["fp32", "bf16"]
 
@@ -45,7 +45,7 @@ class Capture:
     def maps(
         self, method: Callable[[Tensor, Tensor], Tensor], layer: str | Layer | None = None
     ) -> Float[Tensor, "b h w"]:
-        """Compute one layer's map with a gradient method, such as `grad_cam`, on the layer's own grid, in float32.
+        """Compute one layer's map with a gradient method, such as `grad_cam`, on the layer's own grid, in float32 at least.
 
         Args:
             method: `(activations, gradients) -> map`.
@@ -62,7 +62,7 @@ class Capture:
         label = layer.label if isinstance(layer, Layer) else layer
         if label is None or label not in self.activations:
             raise ProbeError(f"no layer '{label}' was probed: there are {', '.join(self.activations)}")
-        found = method(self.activations[label].float(), self.gradients[label].float())
+        found = method(at_least_float32(self.activations[label]), at_least_float32(self.gradients[label]))
         return found.masked_fill((self.explained.pixels == 0).view(-1, 1, 1), torch.nan)
 
     @property

@@ -101,7 +101,7 @@ class Target:
         Raises:
             ProbeError: the class does not exist, or the logits are not finite.
         """
-        logits = _two_sided(logits.float())
+        logits = _two_sided(at_least_float32(logits))
         class_ids = self._class_ids(logits)
         if self.at == "input" and logits.shape[2:] != size:
             logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
@@ -124,6 +124,11 @@ class Target:
         if bad:
             raise ProbeError(f"the target's class {bad[0]} does not exist: the network has classes 0 to {classes - 1}")
         return torch.tensor(ids, device=logits.device)
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Return the values in float32, or as they are in float64."""
+    return values if values.dtype == torch.float64 else values.float()
 
 
 def _two_sided(logits: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k2 h w"]:

@@ -241,13 +241,15 @@ def age(folder: Path, seconds: float) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="no locks on folders there")
 def test_killed_run_is_never_seen_as_complete_and_is_swept(tmp_path: Path) -> None:
     with process(tmp_path, "hang") as running:
-        assert running.stdout is not None
-        assert running.stdout.readline().startswith("at")
-        (left,) = tmp_path.iterdir()
-        age(left, 120)
-        module._sweep(tmp_path)
-        assert left.exists(), "a living run's folder was removed"
-        running.kill()
+        try:
+            assert running.stdout is not None
+            assert running.stdout.readline().startswith("at")
+            (left,) = tmp_path.iterdir()
+            age(left, 120)
+            module._sweep(tmp_path)
+            assert left.exists(), "a living run's folder was removed"
+        finally:
+            running.kill()
     assert left.exists()
     made = decode(source(), SIZE, tmp_path)
     assert entries(tmp_path) == [made.folder.name]

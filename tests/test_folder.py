@@ -167,7 +167,8 @@ class TestMasks:
 
 class TestFacts:
     def test_counts(self, root: Root) -> None:
-        Image.fromarray(np.zeros((24, 36), np.uint8)).save(root.mask(NAMES[0]))
+        bare = np.where(mask(0) == 255, mask(0), np.uint8(0))  # what is ignored is no foreground
+        Image.fromarray(bare).save(root.mask(NAMES[0]))
         root.toml.write_text(TOML + f"[splits]\ntest = {NAMES[:2]}\nval = {NAMES[2:4]}\n")
         info = root.open().info
         assert info.training_data == "6 masks of the folder 'mine'"
@@ -175,10 +176,10 @@ class TestFacts:
         assert info.facts["images_used"] == {"train": 6, "val": 2, "test": 2}
         assert info.facts["images_without_foreground"]["test"] == {"count": 1, "names": [NAMES[0]]}
         assert info.facts["images_without_foreground"]["train"]["count"] == 0
-        assert info.facts["images_with_class"]["test"] == {"background": 2, "cat": 1, "dog": 1, "(ignored)": 1}
+        assert info.facts["images_with_class"]["test"] == {"background": 2, "cat": 1, "dog": 1, "(ignored)": 2}
         shares = info.facts["pixel_share"]["test"]
         for value, name in enumerate(("background", "cat", "dog")):
-            wanted = ((mask(1) == value).mean() + (value == 0)) / 2
+            wanted = ((mask(1) == value).mean() + (bare == value).mean()) / 2
             assert shares[name] == pytest.approx(wanted, abs=1e-4)
         assert sum(shares.values()) == pytest.approx(1, abs=1e-3)
         assert info.facts["drawn_by_hash"] == []

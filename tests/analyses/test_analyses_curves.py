@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analyses import Figure, ResultsError, curves
+from analyses.stats import bootstrap_mean
+
+COLUMNS = ["model", "level", "layer", "depth", "method", "target", "metric", "estimate", "low", "high", "chance"]
+COLUMNS += ["n_images", "n_seeds", "n_undefined", "training_data"]
+
+
+def test_each_row_is_the_bootstrap_of_its_matrix(make):
+    results = make(seeds=(0, 1, 2))
+    table, *_ = curves.analyse(results)
+    assert list(table.frame.columns) == COLUMNS
+    assert len(table.frame) == 4 * 18 * 5 * 7
+    where = {"level": 70, "layer": "Encoder 3_2", "method": "grad_cam", "metric": "spread"}
+    row = table.frame[(table.frame[list(where)] == pd.Series(where)).all(axis=1)].squeeze()
+    raw = results.scores({"level": [70], "layer": ["Encoder 3_2"], "method": ["grad_cam"]})
+    matrix = raw.astype({"image": str}).pivot(index="seed", columns="image", values="spread").to_numpy(dtype=float)
+    wanted = bootstrap_mean(matrix, np.random.default_rng(curves.SEED), curves.RESAMPLES, curves.CONFIDENCE)
+    np.testing.assert_allclose([row["estimate"], row["low"], row["high"]], wanted, atol=1e-6)
+    assert (row["n_images"], row["n_seeds"], row["n_undefined"]) == (3, 3, np.isnan(matrix).sum())
+    assert row["training_data"] == "577 real"
+
+
+def test_chance_is_a_number_the_area_or_nothing(make):
+    frame = curves.summarise(make(levels=(30,)))
+    chance = frame.groupby("metric")["chance"].first()
+    assert chance["energy_inside"] == 0.25
+    assert chance["background_ratio"] == 0.5
+    assert np.isnan(chance["spread"])
+
+
+def test_a_level_reached_by_some_seeds_counts_those(make):
+    frame = curves.summarise(make(seeds=(0, 1, 2), unreached=frozenset({(1, 90), (0, 50), (1, 50), (2, 50)})))
+    assert frame.groupby("level")["n_seeds"].first().to_dict() == {30: 3, 70: 3, 90: 2}
+
+
+def test_a_panel_a_metric_with_a_line_a_level_and_named_controls(make):
+    _, item = curves.analyse(make(seeds=(0, 1, 2), unreached=frozenset({(1, 90)})))
+    panels = [axes for axes in item.figure.axes if axes.axison]
+    assert len(panels) == 7
+    gain = next(axes for axes in panels if axes.get_ylabel() == "Energy gain ↑")
+    assert sum(line.get_marker() != "None" for line in gain.lines) == 4
+    assert {text.get_text() for text in gain.texts} == {"Uniform", "Random", "Sobel", "Mask oracle"}
+    assert any(axes.get_ylabel() == "Blank maps (share) ↓" for axes in panels)
+    labels = [label.get_text() for label in panels[-1].get_xticklabels()]
+    assert (labels[0], labels[-1], len(labels)) == ("Encoder 1_1", "Decoder 1_2", 18)
+    key = [text.get_text() for axes in item.figure.axes if axes.legend_ for text in axes.legend_.get_texts()]
+    assert "30 % mean IoU (3 seeds)" in key
+    assert "90 % mean IoU (2 seeds)" in key
+    assert item.name == "curves-unet-best_pixel-logit"
+
+
+def test_text_is_legible_and_on_the_page(make):
+    _, item = curves.analyse(make())
+    item.figure.canvas.draw()
+    for text in item.figure.findobj(lambda artist: hasattr(artist, "get_text") and artist.get_text()):
+        if text.get_visible():
+            box = text.get_window_extent()
+            assert text.get_fontsize() >= 6
+            assert box.x0 >= -0.5, text.get_text()
+            assert box.x1 <= item.figure.bbox.x1 + 0.5, text.get_text()
+
+
+def test_a_figure_for_each_model_target_and_probe_point(make):
+    results = make(
+        models=("unet", "net2"),
+        targets=("best_pixel:logit", "truth:margin"),
+        points=("conv", "relu"),
+        seeds=(0,),
+        levels=(30,),
+        stages=2,
+    )
+    names = [item.name for item in curves.analyse(results) if isinstance(item, Figure)]
+    targets = ("best_pixel-logit", "truth-margin")
+    assert names == [f"curves-{m}-{t}{p}" for m in ("unet", "net2") for t in targets for p in ("", "-relu")]
+
+
+def test_a_metric_undefined_everywhere_says_so(make):
+    table, item = curves.analyse(make(undefined=("spread",), levels=(30,), seeds=(0,)))
+    rows = table.frame[table.frame["metric"] == "spread"]
+    assert rows["estimate"].isna().all()
+    assert (rows["n_undefined"] == 3).all()
+    panel = next(axes for axes in item.figure.axes if axes.get_ylabel() == "Spread")
+    assert "undefined for every map" in [text.get_text() for text in panel.texts]
+
+
+def test_the_same_map_twice_is_refused(make):
+    results = make(levels=(30,), seeds=(0,))
+    folder = results.folder / "scores"
+    (folder / "copy.parquet").write_bytes((folder / "unet-s0-l30.parquet").read_bytes())
+    with pytest.raises(ResultsError, match="a map is there twice"):
+        curves.summarise(results)
+
+
+def test_a_layer_that_the_manifest_lacks_is_refused(make):
+    results = make(levels=(30,), seeds=(0,))
+    path = results.folder / "scores" / "unet-s0-l30.parquet"
+    frame = pd.read_parquet(path).astype({"layer": str})
+    frame.loc[0, "layer"] = "Bridge"
+    frame.to_parquet(path)
+    with pytest.raises(ResultsError, match="layers Bridge are not in manifest"):
+        curves.summarise(results)
+
+
+@pytest.mark.parametrize("values", [[], [0.5], [0.1, 0.1, 0.1], [1.0, 0.0, 0.99, 0.5]])
+def test_names_are_spread_apart_in_order(values):
+    places = curves.spread(values, 0.1, 0.0, 1.0)
+    assert len(places) == len(values)
+    ordered = sorted(places)
+    assert all(b - a >= 0.1 - 1e-12 for a, b in zip(ordered, ordered[1:], strict=False))
+    assert all(-1e-12 <= place <= 1 + 1e-12 for place in places)
+    assert list(np.argsort(places, kind="stable")) == list(np.argsort(values, kind="stable"))

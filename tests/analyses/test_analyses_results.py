@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analyses import Results, ResultsError
+
+
+def edit_manifest(results, change):
+    path = results.folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+    return Results(results.folder)
+
+
+def test_nothing_is_read_before_it_is_asked_for(tmp_path):
+    results = Results(tmp_path / "nowhere")
+    with pytest.raises(ResultsError, match=r"nowhere.manifest\.json: not found; run the benchmark"):
+        _ = results.manifest
+
+
+def test_the_manifest_is_read_as_records(make):
+    results = make(points=("conv", "relu"), seeds=(1, 0), levels=(90, 30), unreached=frozenset({(0, 90)}))
+    assert results.dataset == "shapes"
+    assert results.classes == ("background", "pet")
+    assert results.main_method == "grad_cam"
+    assert results.controls == ("uniform", "random", "sobel", "mask_oracle")
+    assert results.points("unet") == ("conv", "relu")
+    assert [layer.label for layer in results.layers("unet")][:3] == ["Encoder 1_1", "Encoder 1_1 ReLU", "Encoder 1_2"]
+    assert [(c.level, c.seed) for c in results.checkpoints] == [(30, 0), (30, 1), (90, 0), (90, 1)]
+    missed = next(c for c in results.checkpoints if not c.reached)
+    assert (missed.step, missed.best_miou) == (None, 0.84)
+    assert np.isnan(missed.miou)
+    assert results.levels("unet") == (30, 90)
+    assert results.seeds() == (0, 1)
+
+
+def test_scores_are_filtered_on_reading_and_keep_their_columns(make):
+    results = make()
+    frame = results.scores({"level": [30], "image": ["cat_1"], "method": ["grad_cam"]})
+    assert len(frame) == 2 * 18
+    assert set(frame["seed"]) == {0, 1}
+    assert results.scores({"image": ["nobody"]}, columns=["seed", "spread"]).shape == (0, 2)
+
+
+def test_files_with_different_columns_and_key_coding_are_one_table(make):
+    results = make(seeds=(0,), levels=(30, 50))
+    path = results.folder / "scores" / "unet-s0-l50.parquet"
+    frame = pd.read_parquet(path)
+    many = frame.assign(
+        image=pd.Categorical(["cat_1"] * len(frame), categories=[f"x{i}" for i in range(400)] + ["cat_1"])
+    )
+    many.drop(columns="spread").to_parquet(path, index=False)
+    both = results.scores()
+    assert both.loc[both["level"] == 50, "spread"].isna().all()
+    assert set(both["image"].astype(str)) == {"cat_1", "dog_2", "cat_3"}
+
+
+def test_another_schema_is_refused_with_the_cure(make):
+    results = edit_manifest(make(), lambda m: m.update(schema=2))
+    with pytest.raises(ResultsError, match=r"manifest\.json: schema 2, but this version reads schema 1; use"):
+        results.caption_note()
+
+
+def test_a_missing_key_is_named(make):
+    results = edit_manifest(make(), lambda m: m["checkpoints"][0].pop("level"))
+    with pytest.raises(ResultsError, match=r"manifest\.json: 'level' is missing"):
+        _ = results.checkpoints
+
+
+def test_a_missing_section_is_named(make):
+    results = edit_manifest(make(), lambda m: m.pop("metrics"))
+    with pytest.raises(ResultsError, match=r"manifest\.json: 'metrics' is missing"):
+        _ = results.metrics
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("manifest.json", lambda r: r.manifest),
+        ("training.parquet", lambda r: r.training()),
+        ("scores/unet-s0-l30.parquet", lambda r: r.scores()),
+        ("predictions/unet-s0-l30.parquet", lambda r: r.predictions()),
+        ("gallery/unet-s0-l30.npz", lambda r: r.gallery("unet", 0, 30)),
+    ],
+)
+@pytest.mark.parametrize("damage", [b"nonsense", b"", None])
+def test_a_damaged_file_is_named(make, name, read, damage):
+    results = make(levels=(30,), seeds=(0,))
+    path = results.folder / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] if damage is None else damage)
+    with pytest.raises(ResultsError, match="cannot be read|is missing") as error:
+        read(results)
+    assert str(path) in str(error.value)
+
+
+def test_missing_parts_and_columns_are_named(make):
+    results = make(levels=(30,), seeds=(0,))
+    path = results.folder / "scores" / "unet-s0-l30.parquet"
+    pd.read_parquet(path).drop(columns="layer").to_parquet(path)
+    with pytest.raises(ResultsError, match=r"unet-s0-l30\.parquet: 'layer' is missing"):
+        results.scores()
+    path.unlink()
+    with pytest.raises(ResultsError, match=r"scores: holds no \*\.parquet"):
+        results.scores()
+
+
+def test_the_note_says_what_the_masks_were(make):
+    note = make(self_trained=2377).caption_note()
+    assert note == (
+        "Data set shapes, 3 scored images; seeds 0, 1; trained on 577 real + 2377 self-trained masks: masks predicted "
+        "by another network; border pixels are left out of every score."
+    )
+    assert "another network" not in make(seeds=(4,)).caption_note()
+    assert "seed 4;" in make(seeds=(4,)).caption_note()
+
+
+def test_photographs_stay_on_disk_where_they_may_not_be_shown(make):
+    assert make(photographs=True).gallery("unet", 0, 30).images is not None
+    assert make(photographs=False).gallery("unet", 0, 30).images is None
+    unsaid = edit_manifest(make(photographs=True), lambda m: m["profile"].pop("figures"))
+    assert unsaid.gallery("unet", 0, 30).images is None
+
+
+def test_the_explained_class_is_the_first_after_the_background_or_the_targets_own(make):
+    results = make(classes=("background", "cat", "dog"))
+    assert results.foreground("best_pixel:logit") == 1
+    results = edit_manifest(results, lambda m: m["targets"]["best_pixel:logit"].update({"class": "dog"}))
+    assert results.foreground("best_pixel:logit") == 2

@@ -1,0 +1,329 @@
+"""The probe: right maps on any network, and nothing left behind."""
+
+from __future__ import annotations
+
+import copy
+from types import SimpleNamespace
+
+import captum.attr
+import numpy as np
+import pytest
+import torch
+from tests.reference import grad_cam as slow
+from torch import nn
+from torchcam.methods import GradCAM
+
+from segcam import Layer, Probe, ProbeError, Target, find_layers, grad_cam
+from segcam.models import MODELS, create
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def unet(norm: str = "batch") -> nn.Module:
+    model = create("unet", 2, {"width": 4, "norm": norm}, seed=3)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for module in model.modules():  # running statistics as after some training
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.normal_(0, 0.3)
+                module.running_var.uniform_(0.5, 2)
+    return model.eval()
+
+
+def layers_of(model: nn.Module, point: str = "conv") -> list[Layer]:
+    return MODELS.get("unet").layers(model, point)
+
+
+class Inplace(nn.Module):
+    """Convolution, norm and ReLU in place, as most networks in use have them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.norm1 = nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6)
+        self.conv2, self.norm2 = nn.Conv2d(6, 6, 3, padding=1, stride=2), nn.Identity()
+        self.relu = nn.ReLU(inplace=True)
+        self.head = nn.Conv2d(6, 3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.relu(self.norm1(self.conv1(x)))
+        return self.head(self.norm2(self.conv2(x)).relu_())
+
+
+def inplace() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        return Inplace().eval()
+
+
+IMAGES = torch.rand(3, 3, 32, 48, generator=seeded())
+
+
+@pytest.mark.parametrize("point", ["conv", "relu"])
+@pytest.mark.parametrize("norm", ["batch", "none", "group"])
+def test_all_layers_agree_with_the_slow_twin(norm: str, point: str) -> None:
+    model = unet(norm).double()
+    capture = Probe(model, layers_of(model, point))(IMAGES)
+    for layer in capture.layers:
+        found = capture.maps(grad_cam, layer)
+        for i, image in enumerate(IMAGES):
+            twin = _twin(model, layer, image)
+            assert np.abs(found[i].numpy() - twin).max() <= 1e-9 * max(twin.max(), 1e-6)
+
+
+def _twin(model: nn.Module, layer: Layer, image: torch.Tensor) -> np.ndarray:
+    fresh = copy.deepcopy(model)
+    return slow.of_layer(fresh, fresh.get_submodule(layer.module), image, 1)
+
+
+def best_pixel_score(model: nn.Module, images: torch.Tensor) -> list[tuple[int, int]]:
+    plane = model(images).detach()[:, 1].flatten(1).argmax(1)
+    return [divmod(int(at), images.shape[3]) for at in plane]
+
+
+def test_every_layer_agrees_with_captum() -> None:
+    """captum's LayerGradCam with ReLU; a call a layer and image, the best pixel's logit as its target."""
+    model = unet()
+    capture = Probe(model, layers_of(model))(IMAGES)
+    for layer in capture.layers:
+        peer = captum.attr.LayerGradCam(model, model.get_submodule(layer.module))
+        found = capture.maps(grad_cam, layer)
+        for i, (y, x) in enumerate(best_pixel_score(model, IMAGES)):
+            theirs = peer.attribute(IMAGES[i : i + 1], target=(1, y, x), relu_attributions=True)[0, 0].detach()
+            assert (found[i] - theirs).abs().max() <= 1e-5 * theirs.max().clamp(min=1e-6)
+            large = captum.attr.LayerAttribution.interpolate(theirs[None, None], IMAGES.shape[2:], "bilinear")
+            ours = nn.functional.interpolate(found[i][None, None], IMAGES.shape[2:], mode="bilinear")
+            assert (ours - large).abs().max() <= 1e-5 * theirs.max().clamp(min=1e-6)
+
+
+def test_every_layer_agrees_with_torchcam() -> None:
+    model = unet()
+    names = [layer.module for layer in layers_of(model)]
+    capture = Probe(model, layers_of(model))(IMAGES)
+    pixels = best_pixel_score(model, IMAGES)
+    with GradCAM(model, names) as peer:
+        for i, (y, x) in enumerate(pixels):
+            logits = model(IMAGES[i : i + 1].clone().requires_grad_())
+            theirs = peer(class_idx=0, scores=logits[:, 1, y, x][:, None], normalized=False)
+            for layer, their in zip(capture.layers, theirs, strict=True):
+                ours = capture.maps(grad_cam, layer)[i]
+                assert (ours - their[0].detach()).abs().max() <= 1e-5 * their.max().clamp(min=1e-6)
+
+
+@pytest.mark.parametrize("name", ["conv1", "norm1", "conv2", "norm2"])
+def test_in_place_modules_do_not_change_what_was_captured(name: str) -> None:
+    """Trap 1: other tools' maps are wrong where a ReLU overwrites the hooked output."""
+    model = inplace()
+    found = Probe(model, name)(IMAGES).maps(grad_cam)
+    for i, image in enumerate(IMAGES):
+        twin = _twin(model, Layer(name, name), image)
+        assert twin.max() > 0
+        assert np.abs(found[i].numpy() - twin).max() <= 1e-5 * twin.max()
+
+
+def test_in_place_layers_together_and_again() -> None:
+    model = inplace()
+    probe = Probe(model, ["norm1", "conv2", "conv1"])
+    first, again = probe(IMAGES), probe(IMAGES)
+    for label in first.activations:
+        alone = Probe(model, label)(IMAGES)
+        assert torch.equal(first.activations[label], alone.activations[label])
+        assert torch.equal(first.gradients[label], again.gradients[label])
+        assert torch.allclose(first.gradients[label], alone.gradients[label], rtol=1e-5, atol=1e-8)
+
+
+def test_frozen_parameters_give_the_same_maps() -> None:
+    model = unet()
+    layers = layers_of(model)
+    free = Probe(model, layers)(IMAGES)
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    frozen = Probe(model, layers)(IMAGES)
+    for layer in layers:
+        assert torch.equal(free.maps(grad_cam, layer), frozen.maps(grad_cam, layer))
+
+
+def test_callers_without_gradients() -> None:
+    model = unet()
+    probe = Probe(model, layers_of(model))
+    wanted = probe(IMAGES)
+    with torch.no_grad():
+        under_no_grad = probe(IMAGES)
+    with torch.inference_mode():
+        under_inference = probe(IMAGES * 1.0)
+        made_inside = Probe(copy.deepcopy(model), layers_of(model))(IMAGES * 1.0)
+    for capture in (under_no_grad, under_inference, made_inside):
+        for layer in capture.layers:
+            assert torch.allclose(capture.maps(grad_cam, layer), wanted.maps(grad_cam, layer), atol=1e-7)
+
+
+@pytest.mark.parametrize("how", ["autocast", "network"])
+def test_bf16_is_close(how: str) -> None:
+    model = unet()
+    exact = Probe(model, layers_of(model))(IMAGES)
+    if how == "autocast":
+        rough = Probe(model, layers_of(model), precision="bf16")(IMAGES)
+    else:
+        rough = Probe(copy.deepcopy(model).to(torch.bfloat16), layers_of(model))(IMAGES)
+    last = exact.layers[-1]
+    a, b = exact.maps(grad_cam, last), rough.maps(grad_cam, last)
+    assert b.dtype == torch.float32
+    assert torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1] > 0.95
+
+
+def state_of(model: nn.Module) -> tuple[object, ...]:
+    return (
+        [m.training for m in model.modules()],
+        [(p.requires_grad, p.grad) for p in model.parameters()],
+        [(len(m._forward_hooks), len(m._forward_pre_hooks), len(m._backward_hooks)) for m in model.modules()],
+        [t.clone() for t in model.state_dict().values()],
+    )
+
+
+def same(a: tuple[object, ...], b: tuple[object, ...]) -> bool:
+    return a[:3] == b[:3] and all(torch.equal(x, y) for x, y in zip(a[3], b[3], strict=True))  # type: ignore[call-overload]
+
+
+class Boom(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("boom")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_network_is_left_as_it_was(fails: bool) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Conv2d(4, 2, 1))
+    model.train()
+    model[1].eval()  # mixed modes come back mixed
+    model[3].weight.requires_grad_(False)
+    if fails:
+        model.append(Boom())
+    before = state_of(model)
+    if fails:
+        with pytest.raises(RuntimeError, match="boom"):
+            Probe(model, "0")(IMAGES)
+    else:
+        Probe(model, ["0", "3"])(IMAGES)
+    assert same(before, state_of(model))
+
+
+def test_samples_do_not_mix() -> None:
+    model = unet().train()
+    together = Probe(model, layers_of(model))(IMAGES)
+    for i in range(len(IMAGES)):
+        alone = Probe(model, layers_of(model))(IMAGES[i : i + 1])
+        for layer in together.layers:
+            a, b = together.maps(grad_cam, layer)[i], alone.maps(grad_cam, layer)[0]
+            assert torch.allclose(a, b, rtol=1e-4, atol=1e-4 * float(b.max()))
+
+
+def wrapped(kind: str) -> nn.Module:
+    class Wrapped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = inplace()
+
+        def forward(self, x: torch.Tensor) -> object:
+            logits = self.net(x)
+            return {
+                "tensor": logits,
+                "out": {"out": logits, "aux": None},
+                "logits": {"logits": logits},
+                "object": SimpleNamespace(logits=logits),
+            }[kind]
+
+    return Wrapped()
+
+
+@pytest.mark.parametrize("kind", ["tensor", "out", "logits", "object"])
+def test_kinds_of_output_at_a_stride(kind: str) -> None:
+    capture = Probe(wrapped(kind), "net.conv2")(IMAGES)
+    assert capture.logits.shape == (3, 3, 16, 24)
+    assert capture.explained.chosen.shape == (3, 32, 48)  # chosen on the upsampled logits
+    assert torch.equal(capture.maps(grad_cam), Probe(inplace(), "conv2")(IMAGES).maps(grad_cam))
+
+
+def test_unknown_output_is_explained() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Flatten())
+    with pytest.raises(ProbeError, match=r"returned a tensor \(3, 6144\): logits \(b, classes, h, w\) are needed"):
+        Probe(model, "0")(IMAGES)
+
+
+def test_segformer_of_transformers() -> None:
+    """A network that is not ours: an output object with .logits at stride 4."""
+    transformers = pytest.importorskip("transformers")
+    config = transformers.SegformerConfig(
+        num_labels=2, hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1], decoder_hidden_size=16, num_attention_heads=[1] * 4
+    )
+    model = transformers.SegformerForSemanticSegmentation(config)
+    probe = Probe(model, "*dwconv.dwconv", kind=nn.Conv2d)
+    assert len(probe.layers) == 4
+    capture = probe(torch.rand(2, 3, 64, 96, generator=seeded()))
+    assert capture.logits.shape == (2, 2, 16, 24)
+    shapes = [tuple(capture.maps(grad_cam, layer).shape) for layer in probe.layers]
+    assert shapes == [(2, 16, 24), (2, 8, 12), (2, 4, 6), (2, 2, 3)]
+
+
+def test_modules_that_fire_twice_must_be_told_apart() -> None:
+    model = nn.Module()
+    model.conv, model.head = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 2, 1)
+    model.forward = lambda x: model.head(model.conv(model.conv(x)))  # type: ignore[method-assign]
+    with pytest.raises(ProbeError, match="'conv' runs 2 times in one forward pass"):
+        Probe(model, "conv")(IMAGES)
+    both = Probe(model, [Layer("conv", "first", call=0), Layer("conv", "second", call=1)])(IMAGES)
+    assert not torch.equal(both.activations["first"], both.activations["second"])
+    assert torch.allclose(both.activations["second"], model.conv(both.activations["first"]), atol=1e-6)
+    with pytest.raises(ProbeError, match="no call 2"):
+        Probe(model, Layer("conv", "third", call=2))(IMAGES)
+
+
+def test_layers_off_the_path() -> None:
+    model = nn.Module()
+    model.used, model.aside, model.unused = nn.Conv2d(3, 2, 1), nn.Conv2d(3, 2, 1), nn.Conv2d(3, 2, 1)
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        model.aside(x)
+        return model.used(x)
+
+    model.forward = forward  # type: ignore[method-assign]
+    with pytest.raises(ProbeError, match="'unused' did not run"):
+        Probe(model, "unused")(IMAGES)
+    with pytest.raises(ProbeError, match="'aside' does not lead to the logits"):
+        Probe(model, ["used", "aside"])(IMAGES)
+
+
+def test_token_layers_are_refused() -> None:
+    """Trap 3: a tool that takes (b, n, c) for maps returns wrong ones silently."""
+    model = nn.Sequential(nn.Flatten(2), nn.LayerNorm(32 * 48), nn.Unflatten(2, (32, 48)))
+    with pytest.raises(ProbeError, match=r"gave \(3, 3, 1536\): only feature maps"):
+        Probe(model, "1")(IMAGES)
+
+
+def test_finding_layers() -> None:
+    model = inplace()
+    assert [x.label for x in find_layers(model, "conv*")] == ["conv1", "conv2"]
+    assert [x.label for x in find_layers(model, "*", nn.Conv2d)] == ["conv1", "conv2", "head"]
+    assert [x.label for x in find_layers(model, [model.head, "conv1"])] == ["head", "conv1"]
+    assert [x.depth for x in find_layers(model, "*", nn.Conv2d)] == [0, 1, 2]
+    with pytest.raises(ProbeError, match="no module 'conv3': did you mean 'conv"):
+        find_layers(model, "conv3")
+    with pytest.raises(ProbeError, match="matches 'block"):
+        find_layers(model, "block*")
+    with pytest.raises(ProbeError, match="not part of the network"):
+        find_layers(model, nn.Conv2d(1, 1, 1))
+    with pytest.raises(ProbeError, match="at least one"):
+        find_layers(model, [])
+    with pytest.raises(ProbeError, match="share the label 'x'"):
+        find_layers(model, [Layer("conv1", "x"), Layer("conv2", "x")])
+
+
+def test_several_targets_share_a_pass_and_equal_single_ones() -> None:
+    model = unet()
+    targets = [Target(), Target(pixels="predicted"), Target(score="margin"), Target(class_id=0)]
+    probe = Probe(model, layers_of(model))
+    together = probe.many(IMAGES, targets)
+    for target, capture in zip(targets, together, strict=True):
+        alone = probe(IMAGES, target)
+        assert capture.activations["Encoder 1_1"].data_ptr() == together[0].activations["Encoder 1_1"].data_ptr()
+        for label, gradient in alone.gradients.items():
+            assert torch.allclose(gradient, capture.gradients[label], rtol=1e-4, atol=1e-9)
