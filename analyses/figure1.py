@@ -100,7 +100,7 @@ def _score_text(values: page.Map, scores: Mapping[str, float], metrics: tuple[Me
         value = round(float(scores.get(metric.name, math.nan)), 2) + 0.0  # no minus before a zero
         form = ("+" if i == 0 else "") + (".0f" if abs(value) >= 9.995 else ".2f")
         texts.append(UNDEFINED if math.isnan(value) else format(value, form).replace("-", "\N{MINUS SIGN}"))
-    return "\N{THIN SPACE}|\N{THIN SPACE}".join(texts)
+    return " | ".join(texts)
 
 
 def _found(results: Results, model: str, seed: int, target: str) -> dict[tuple[str, int], str]:

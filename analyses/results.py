@@ -199,7 +199,7 @@ class Results:
     def gallery(self, model: str, seed: int, level: int) -> Gallery:
         """Return the kept maps of a checkpoint; photographs only where the profile allows to show them."""
         path = self.folder / "gallery" / f"{model}-s{seed}-l{level}.npz"
-        with _reading(path), np.load(path, allow_pickle=False) as file:
+        with _reading(path), path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files if name not in {"ids", "images", "masks"}}
             return Gallery(
                 ids=tuple(str(image) for image in file["ids"]),
@@ -247,7 +247,7 @@ def _frame(
     """Read parquet files into one frame; a column that a file lacks is filled with missing values."""
     rows: Any = None
     for column, values in (where or {}).items():
-        wanted = pc.field(column).isin(list(values))
+        wanted = pc.field(column).isin(list(values)) if len(values) else pc.scalar(False)
         rows = wanted if rows is None else rows & wanted
     tables = []
     for path in paths:

@@ -53,8 +53,7 @@ def bootstrap_mean(
         )
     shape = values.shape[:-2]
     if values.size == 0:
-        nothing = np.full(shape, np.nan)
-        return Interval(nothing, nothing, nothing)
+        return Interval(*np.full((3, *shape), np.nan))
     values = values.reshape(-1, *values.shape[-2:])
     defined = ~np.isnan(values)
     filled = np.where(defined, values, 0.0)

@@ -57,12 +57,17 @@ class Augment(Section):
 
 
 class Train(Section):
-    """How networks are trained, and to which levels of validation mean IoU, in percent."""
+    """How networks are trained, and to which levels of validation mean IoU, in percent.
+
+    Training ends when all levels are reached and the highest is passed, and after `steps` optimiser steps at the latest;
+    without `steps`, after `epochs` times the training images.
+    """
 
     levels: Annotated[tuple[Percent, ...], Field(min_length=1)] = (30, 50, 70, 90)
     tolerance: Annotated[float, Field(gt=0, le=20)] = 2.0
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     epochs: Annotated[float, Field(gt=0)] = 60.0
+    steps: Whole | None = None
     batch_size: Annotated[int, Field(ge=2)] = 16
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
     schedule: Literal["onecycle", "cosine"] = "onecycle"

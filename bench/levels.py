@@ -44,8 +44,8 @@ class LevelSearch:
     """Keeps, for each level, the weights whose validation mean IoU came nearest.
 
     Mean IoU can rise by tens of points within a few steps, so the interval between evaluations adapts, the weights of
-    every step since the last evaluation are kept, and where an unreached level lies between two evaluations, the steps
-    between them are evaluated by bisection until one lies within `tolerance` or the two steps are neighbours.
+    every step since the last evaluation are kept, and where a level lies between two evaluations, the steps between them
+    are evaluated by bisection until one lies within half the tolerance or the two steps are neighbours.
 
     Attributes:
         levels: wanted mean IoUs in percent.
@@ -73,7 +73,7 @@ class LevelSearch:
                 self.kept[level] = (found, copy)
 
     def between(self, first: Evaluation, last: Evaluation, evaluate: Callable[[int], Evaluation]) -> None:
-        """Look for the unreached levels that were passed between two evaluations.
+        """Look for the unsettled levels that were passed between two evaluations.
 
         Args:
             first: the earlier one.
@@ -82,7 +82,7 @@ class LevelSearch:
         """
         for level in self.levels:
             low, high = first, last
-            while not self.reached(level) and high.step - low.step > 1 and self._brackets(level, low, high):
+            while not self.settled(level) and high.step - low.step > 1 and self._brackets(level, low, high):
                 middle = evaluate((low.step + high.step) // 2)
                 low, high = (low, middle) if self._brackets(level, low, middle) else (middle, high)
 
@@ -101,6 +101,10 @@ class LevelSearch:
     def reached(self, level: int) -> bool:
         """Return whether an evaluation came within the tolerance."""
         return self.distance(level) <= self.tolerance
+
+    def settled(self, level: int) -> bool:
+        """Return whether an evaluation came within half the tolerance, so that nearer ones are not looked for."""
+        return self.distance(level) <= self.tolerance / 2
 
     def complete(self) -> bool:
         """Return whether all levels are reached and the highest was passed, so that no later step is needed."""

@@ -89,7 +89,7 @@ class Trainer:
             self.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
         self.search = LevelSearch(settings.levels, settings.tolerance / 100, settings.longest_interval)
-        self.total = math.ceil(settings.epochs * len(job.train) / settings.batch_size)
+        self.total = settings.steps or math.ceil(settings.epochs * len(job.train) / settings.batch_size)
         self.step = 0
         self.seconds = 0.0
         self._precision = precision(settings.precision, job.device)
@@ -116,7 +116,7 @@ class Trainer:
         last = next((e for e in self.search.history if e.step == self.step), None) or self._evaluate(self.step)
         while self.step < self.total and not self.search.complete():
             first = last
-            self._advance(min(self.step + self.search.interval, self.total), report)
+            self.advance(min(self.step + self.search.interval, self.total), report)
             last = self._evaluate(self.step)
             self.search.between(first, last, self._evaluate)
             self.search.adapt(first, last)
@@ -153,8 +153,9 @@ class Trainer:
         self.search.restore(header["search"], kept)
         self.step, self.seconds = int(header["step"]), float(header["seconds"])
 
-    def _advance(self, until: int, report: Report) -> None:
-        searching = not all(self.search.reached(level) for level in self.search.levels)
+    def advance(self, until: int, report: Report) -> None:
+        """Train until `until` steps are done, and keep the weights of the steps before where levels are searched."""
+        searching = not all(self.search.settled(level) for level in self.search.levels)
         while self.step < until:
             self._losses.append(self._train_step())
             if searching and self.step < until:

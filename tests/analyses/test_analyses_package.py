@@ -49,7 +49,7 @@ def test_analyses_are_found_by_their_function_and_have_docstrings():
 
 
 def test_an_unknown_analysis_is_refused(make):
-    with pytest.raises(ResultsError, match="unknown analysis 'curve': known are .*curves"):
+    with pytest.raises(ResultsError, match=r"unknown analysis 'curve': known are .*curves"):
         list(analyses.run(make(levels=(30,), seeds=(0,)), ["curve"]))
 
 

@@ -93,7 +93,7 @@ def test_a_damaged_file_is_named(make, name, read, damage):
     results = make(levels=(30,), seeds=(0,))
     path = results.folder / name
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] if damage is None else damage)
-    with pytest.raises(ResultsError, match="cannot be read|is missing") as error:
+    with pytest.raises(ResultsError, match=r"cannot be read|is missing") as error:
         read(results)
     assert str(path) in str(error.value)
 

@@ -1,0 +1,125 @@
+"""What scoring and training cost, against the bare passes of the same network on the same batches.
+
+Both sides of a ratio run in turn within one test, so that a busy machine slows both.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812  (torch's own convention)
+from torch import nn
+
+from bench.config import Score, Train
+from bench.score import Instruments, Scorer
+from bench.train import Job, Trainer, precision
+from segcam.datasets import DATASETS, DatasetOptions
+from segcam.models import create
+from segcam.samples import Batch, Images
+
+SIZE, WIDTH, IMAGES, BATCH, ROUNDS = 128, 16, 32, 16, 5
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.fixture(scope="module")
+def images() -> Images:
+    """Drawn scenes, kept in memory so that drawing is not timed."""
+    split = DATASETS.get("scenes").open(DatasetOptions(size=SIZE, counts=(IMAGES, 1, 1))).splits["train"]
+    for i in range(len(split)):
+        split[i]
+    return split
+
+
+def network() -> nn.Module:
+    """The U-Net of the `quick` and `pets` profiles, laid out as scoring and training lay it out."""
+    model = create("unet", 2, {"width": WIDTH})
+    return model.to(device=DEVICE, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Time one call, the device's queue included."""
+    started = time.perf_counter()
+    work()
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def compare(benchmark: Any, bare: Callable[[], object], ours: Callable[[], object]) -> float:
+    """Run both in turn, give ours to the benchmark, and return the median ratio of neighbouring runs."""
+    rounds = ROUNDS if benchmark.enabled else 1
+    ratios: list[float] = []
+    bare(), ours()
+
+    def before() -> None:
+        ratios.append(seconds(bare))
+
+    def timed() -> None:
+        ratios[-1] = seconds(ours) / ratios[-1]
+
+    benchmark.pedantic(timed, setup=before, rounds=rounds)
+    benchmark.extra_info |= {"ratio": median(ratios), "ratios": ratios, "device": DEVICE.type}
+    return median(ratios)
+
+
+def passes(model: nn.Module, images: Images) -> Callable[[], object]:
+    """Forward and backward for the best pixel's logit, parameters frozen, without hooks, maps or metrics."""
+    model.eval().requires_grad_(False)  # noqa: FBT003  (torch's own signature)
+
+    def run() -> None:
+        for at in range(0, len(images), BATCH):
+            inputs = Batch.of([images[i] for i in range(at, at + BATCH)], DEVICE).inputs()
+            inputs = inputs.contiguous(memory_format=torch.channels_last).requires_grad_()
+            best = model(inputs)[:, 1].flatten(1).amax(1)
+            torch.autograd.grad(best.sum(), inputs)
+
+    return run
+
+
+@pytest.mark.parametrize("targets", [("best_pixel:logit",), ("best_pixel:logit", "predicted:logit")], ids=len)
+def test_scoring(benchmark: Any, images: Images, capsys: pytest.CaptureFixture[str], targets: tuple[str, ...]) -> None:
+    """All 18 layers, all methods and metrics of the default profile; the bar is 3 times the bare passes."""
+    model, settings = network(), Score(targets=targets)
+    scorer = Scorer(model, Instruments.of(settings, "unet", model), settings, ("background", "pet"), "ignore")
+    tables: list[Any] = []
+
+    def ours() -> None:
+        tables[:] = scorer.score(images, range(len(images)), {}, lambda _: None)
+
+    ratio = compare(benchmark, passes(model, images), ours)
+    assert len(tables[0]["image"]) == IMAGES * len(targets) * 18 * len(settings.methods)
+    with capsys.disabled():
+        print(f"\nscoring, {len(targets)} target(s), 18 layers, {len(settings.methods)} methods, "  # noqa: T201
+              f"{len(settings.metrics)} metrics, {SIZE} px: {ratio:.2f} x the bare passes (bar 3)")
+
+
+def test_training(benchmark: Any, images: Images, capsys: pytest.CaptureFixture[str]) -> None:
+    """Steps with loading, augmentation and averaging; the bar is 1.3 times the bare loop in the same precision."""
+    settings = Train(levels=(99,), batch_size=BATCH, average=0.99)
+    job = Job(network(), images, images, 2, "ignore", 1, settings, 0, DEVICE)
+    trainer = Trainer(job)
+    model = network()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    batch = Batch.of([images[i] for i in range(BATCH)], DEVICE)
+    inputs, labels = batch.inputs().contiguous(memory_format=torch.channels_last), batch.masks.long()
+    bf16 = precision("auto", DEVICE) == "bf16"
+
+    def bare() -> None:
+        for _ in range(4):
+            with torch.autocast(DEVICE.type, torch.bfloat16, enabled=bf16):
+                logits = model(inputs)
+            optimiser.zero_grad()
+            F.cross_entropy(logits.float(), labels, ignore_index=255).backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+
+    def ours() -> None:
+        trainer.advance(trainer.step + 4, lambda *_: None)
+
+    ratio = compare(benchmark, bare, ours)
+    with capsys.disabled():
+        print(f"\ntraining, batch {BATCH}, {SIZE} px: {ratio:.2f} x the bare loop (bar 1.3)")  # noqa: T201
