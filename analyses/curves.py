@@ -136,7 +136,7 @@ def draw(results: Results, frame: pd.DataFrame, layers: Sequence[Layer]) -> matp
     spare = rows * columns > len(metrics)
     figure = style.figure(rows * PANEL_HEIGHT + TICKS_HEIGHT + (0 if spare else 0.5), constrained=True)
     grid = list(figure.subplots(rows, columns, squeeze=False).ravel())
-    lines = style.level_lines(sorted(frame["level"].unique()))
+    lines = style.level_lines(results.levels(str(frame["model"].iloc[0])))
     key = _key(results, frame, lines)
     if spare:
         corner = grid.pop(1)
@@ -229,19 +229,13 @@ def spread(values: Sequence[float], gap: float, low: float, high: float) -> list
 
 def _key(results: Results, frame: pd.DataFrame, lines: Mapping[int, style.Line]) -> list[Artist]:
     main = frame[frame["method"] == results.main_method]
-    seeds = main.groupby("level")["n_seeds"].max().to_dict()
-    handles: list[Artist] = [
-        Line2D(
-            [],
-            [],
-            color=look.color,
-            marker=look.marker,
-            linestyle=look.linestyle,
-            label=f"{level} % mean IoU ({seeds[level]} seed{'s' if seeds[level] != 1 else ''})",
-        )
-        for level, look in lines.items()
-        if level in seeds
-    ]
+    seeds = {} if main.empty else main.groupby("level")["n_seeds"].max().to_dict()
+    handles: list[Artist] = []
+    for level, look in lines.items():
+        count = seeds.get(level, 0)
+        label = f"{level} % mean IoU ({count} seed{'s' if count != 1 else ''})" if count else f"{level} %: not reached"
+        line = Line2D([], [], color=look.color, marker=look.marker, linestyle=look.linestyle, label=label)
+        handles += [line] if len(main) else []
     handles.append(Patch(color=style.GREY, alpha=0.3, linewidth=0, label=f"{CONFIDENCE:.0%} interval"))
     if frame["method"].isin(results.controls).any():
         handles.append(Line2D([], [], color=style.GREY, linewidth=0.6, label="control, named beside its line"))

@@ -150,7 +150,8 @@ def draw(results: Results) -> matplotlib.figure.Figure:
 def _draw_panel(axes: Axes, log: pd.DataFrame, points: list[Checkpoint]) -> None:
     for i, (seed, run) in enumerate(log.sort_values("step").groupby("seed", sort=True)):
         x, y = run["images_seen"].to_numpy(), run["miou"].to_numpy()
-        axes.plot(x, y, label=f"seed {seed}", color=style.GREY, linestyle=style.dash(i), linewidth=0.9)
+        look = style.grey_line(i)
+        axes.plot(x, y, label=f"seed {seed}", color=look.color, linestyle=look.linestyle, linewidth=0.9)
     if log.empty:
         axes.text(0.5, 0.5, "no training recorded", transform=axes.transAxes, ha="center", va="center")
     else:

@@ -83,9 +83,9 @@ def level_lines(levels: Sequence[int]) -> dict[int, Line]:
     }
 
 
-def dash(index: int) -> Dash:
-    """Return the line style of the line with this number."""
-    return _DASHES[index % len(_DASHES)]
+def grey_line(index: int) -> Line:
+    """Return the grey line with this number, without a marker: four dashes, then the next grey."""
+    return Line((GREY, "#222222", "#aaaaaa")[index // 4 % 3], "None", _DASHES[index % 4])
 
 
 def halo(width: float = 1.6, color: str = "white") -> list[patheffects.AbstractPathEffect]:
@@ -111,5 +111,5 @@ def slug(name: str) -> str:
     >>> slug("best_pixel:logit"), slug("Abyssinian_12"), slug("a<b") == slug("a>b")
     ('best_pixel-logit', 'Abyssinian_12', False)
     """
-    clean = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")
+    clean = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:80]
     return clean if clean == name.replace(":", "-") else f"{clean}-{zlib.crc32(name.encode()):08x}".strip("-")

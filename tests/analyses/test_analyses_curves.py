@@ -42,6 +42,15 @@ def test_a_level_reached_by_some_seeds_counts_those(make):
     assert frame.groupby("level")["n_seeds"].first().to_dict() == {30: 3, 70: 3, 90: 2}
 
 
+def test_a_level_that_no_seed_reached_is_named_in_the_key_and_keeps_its_colour(make):
+    whole = list(curves.analyse(make(seeds=(0,), stages=1)))[-1]
+    part = list(curves.analyse(make(seeds=(0,), stages=1, unreached=frozenset({(0, 50)}))))[-1]
+    keys = [next(axes.get_legend() for axes in item.figure.axes if axes.get_legend()) for item in (whole, part)]
+    assert "50 %: not reached" in [text.get_text() for text in keys[1].get_texts()]
+    colours = [[line.get_color() for line in key.get_lines()] for key in keys]
+    assert colours[0] == colours[1]
+
+
 def test_a_panel_a_metric_with_a_line_a_level_and_named_controls(make):
     _, item = curves.analyse(make(seeds=(0, 1, 2), unreached=frozenset({(1, 90)})))
     panels = [axes for axes in item.figure.axes if axes.axison]

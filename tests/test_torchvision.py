@@ -1,0 +1,41 @@
+"""torchvision beside a torch that its compiled operators were not made for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import segcam._torchvision as shim
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_torchvision_and_what_builds_on_it_import_after_segcam() -> None:
+    found = python("import segcam, torchvision, torchmetrics; from torchvision.models import resnet18; resnet18()")
+    assert found.returncode == 0, found.stderr
+
+
+def test_the_schemas_are_declared_where_operators_are_missing() -> None:
+    """The cure itself, in a process where the operators are made to look missing; and it is declared just once."""
+    code = (
+        "import torch, segcam._torchvision as shim\n"
+        "print(hasattr(torch.ops.torchvision, 'nms'), shim.make_importable() == shim.make_importable())\n"
+    )
+    assert python(code).stdout.split() == ["True", "True"]
+
+
+def test_needed_just_where_a_plain_import_fails() -> None:
+    plain = python("import torchvision")
+    assert "torchvision::nms does not exist" in plain.stderr or plain.returncode == 0
+    assert shim.make_importable() == (plain.returncode != 0)
+
+
+def test_real_operators_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shim, "_library", None)
+    monkeypatch.setattr(shim, "operators_load", lambda: True)
+    assert shim.make_importable() is False
+    assert shim._library is None
