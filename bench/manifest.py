@@ -144,7 +144,7 @@ def describe_profile(profile: Profile, classes: int) -> dict[str, Any]:
         "targets": {
             t.name: {
                 "label": f"{t.pixels.replace('_', ' ')}, {t.score}",
-                "class_id": t.class_id,
+                "class": profile.score.class_id,
                 "pixels": t.pixels,
                 "score": t.score,
                 "resolution": t.at,

@@ -101,7 +101,7 @@ class Store:
 
     def write_json(self, name: str, values: Mapping[str, Any]) -> Path:
         """Write a JSON file; NaN and infinity become null, which JSON has and they are not in."""
-        text = json.dumps(_plain(values), indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
+        text = json.dumps(_plain(values), indent=1, allow_nan=False, ensure_ascii=False)
         return self.write(name, (text + "\n").encode())
 
     def read_json(self, name: str) -> dict[str, Any]:
