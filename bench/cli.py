@@ -71,7 +71,14 @@ def _device(wanted: Device) -> torch.device:
 
 
 def _folder(profile: str, out: Path | None) -> Path:
-    return out or Path("runs") / Path(profile).stem
+    return out or Path("runs") / config.read(profile).name
+
+
+def _existing(profile: str, out: Path | None) -> Store:
+    folder = _folder(profile, out)
+    if not (folder / MANIFEST).is_file():
+        raise InputError(f"{folder} holds no run: start one with run all, or name its folder with --out")
+    return Store(folder)
 
 
 def _start(
@@ -82,7 +89,7 @@ def _start(
     chosen = _device(device)
     for name in read.models:
         create(name, 2, read.models[name])  # a wrong model is told before photographs are decoded
-    store = Store(_folder(read.name, out))
+    store = Store(out or Path("runs") / read.name)
     console.print(
         f"{read.name}: {read.data.dataset} at {read.data.size} px, on {chosen.type}, into {store.out}", markup=False
     )
@@ -164,7 +171,7 @@ def run_report(
 ) -> None:
     """Draw figures and tables again from a run's tables and kept maps alone."""
     console = reports.console()
-    for path in reports.report(Store(_folder(profile, out)), console, set_):
+    for path in reports.report(_existing(profile, out), console, set_):
         console.print(f"wrote {path}", markup=False, highlight=False)
 
 
@@ -188,17 +195,14 @@ def list_(
 @app.command()
 def status(profile: ProfileOption = config.DEFAULT, out: OutOption = None, as_json: JsonOption = False) -> None:
     """Show how far a run is."""
-    folder = _folder(profile, out)
-    if not (folder / MANIFEST).is_file():
-        raise InputError(f"{folder} holds no run: start one with run all, or name its folder with --out")
-    store = Store(folder)
+    store = _existing(profile, out)
     if as_json:
         typer.echo(json.dumps(reports.progress(store), indent=1))
         return
     done = reports.progress(store)
     console = Console()
     console.print(
-        f"{folder}: {done['trained']} of {done['to_train']} trainings, {done['scored']} of "
+        f"{store.out}: {done['trained']} of {done['to_train']} trainings, {done['scored']} of "
         f"{done['to_score']} scoring cells, {done['tables']} tables, {done['figures']} figures",
         markup=False,
     )

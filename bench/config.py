@@ -21,9 +21,9 @@ Value = bool | int | float | str
 
 
 class Section(BaseModel):
-    """A part of the profile: frozen, and an unknown key is an error."""
+    """A part of the profile: frozen, and an unknown key is an error, as are NaN and infinity."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Data(Section):
@@ -59,7 +59,7 @@ class Augment(Section):
 class Train(Section):
     """How networks are trained, and to which levels of validation mean IoU, in percent.
 
-    Training ends when all levels are reached and the highest is passed, and after `steps` optimiser steps at the latest;
+    Training ends when all levels are reached and the highest is passed, and at the latest after `steps` steps;
     without `steps`, after `epochs` times the training images.
     """
 

@@ -44,7 +44,7 @@ class LevelSearch:
     """Keeps, for each level, the weights whose validation mean IoU came nearest.
 
     Mean IoU can rise by tens of points within a few steps, so the interval between evaluations adapts, the weights of
-    every step since the last evaluation are kept, and where a level lies between two evaluations, the steps between them
+    every step since the last evaluation are kept, and where a level lies between two evaluations, steps between them
     are evaluated by bisection until one lies within half the tolerance or the two steps are neighbours.
 
     Attributes:

@@ -45,6 +45,9 @@ def report(store: Store, console: Console, settings: list[str] | None = None) ->
         now = config.figures(settings, config.Figures.model_validate(values["profile"]["figures"]))
         values["profile"]["figures"] = now.model_dump(mode="json")
         store.write_json(MANIFEST, values)
+    if values["checkpoints"] and not any(entry["reached"] for entry in values["checkpoints"]):
+        console.print("no level was reached, so there are no maps to draw", markup=False)
+        return []
     dpi = values["profile"]["figures"]["dpi"]
     written: list[Path] = []
     captions: list[str] = []

@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -95,11 +96,7 @@ class Run:
             InputError: a training is missing, or a checkpoint is not of the profile's network.
         """
         cells = self._score_cells()
-        wanted = {name for cell in cells for name in cell.outputs}
-        for folder in ("scores", "predictions", "gallery"):
-            for name in self.store.names(folder):
-                if name not in wanted:
-                    self.store.remove(name)  # of other score settings: its rows would stand twice
+        self._clear(cells)
         left = [c for c in cells if not self.store.has(c.record) or not all(map(self.store.has, c.outputs))]
         total, open_ = (sum(len(c.rows) for c in some) for some in (cells, left))
         with working(self.console, "scoring", total, total - open_) as task:
@@ -217,6 +214,15 @@ class Run:
         for name, columns in zip(cell.outputs, tables, strict=True):
             self.store.write_table(name, columns, keys=[k for k in coded if k not in ("level", "seed")])
 
+    def _clear(self, cells: list[ScoreCell]) -> None:
+        """Remove what other score settings left: records first, since cells of theirs write files of the same names."""
+        wanted = {name for cell in cells for name in (cell.record, *cell.outputs)}
+        found = [name for name in self.store.names("cells") if not Path(name).name.startswith("train-")]
+        found += [name for folder in ("scores", "predictions", "gallery") for name in self.store.names(folder)]
+        for name in found:
+            if name not in wanted:
+                self.store.remove(name)  # its rows would stand twice, or its record for rows that are gone
+
     def _record(self, cell: ScoreCell, seconds: float) -> dict[str, Any]:
         return {"level": cell.level, "part": cell.part, "images": len(cell.rows), "seconds": seconds}
 
@@ -278,7 +284,7 @@ class Run:
         if before == now or before is None:
             return
         old, new = _flat(before), _flat(now)
-        differing = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
+        differing = sorted(key for key in {*old, *new} if (key in old, old.get(key)) != (key in new, new.get(key)))
         shown = ", ".join(
             f"{key} ({old.get(key, 'absent')} there, {new.get(key, 'absent')} now)" for key in differing[:5]
         )

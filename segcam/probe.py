@@ -45,7 +45,7 @@ class Capture:
     def maps(
         self, method: Callable[[Tensor, Tensor], Tensor], layer: str | Layer | None = None
     ) -> Float[Tensor, "b h w"]:
-        """Compute one layer's map with a gradient method, such as `grad_cam`, on the layer's own grid, in float32 at least.
+        """Compute one layer's map with a gradient method like `grad_cam`, on the layer's own grid, float32 or wider.
 
         Args:
             method: `(activations, gradients) -> map`.

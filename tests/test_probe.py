@@ -9,12 +9,12 @@ import captum.attr
 import numpy as np
 import pytest
 import torch
-from tests.reference import grad_cam as slow
 from torch import nn
 from torchcam.methods import GradCAM
 
 from segcam import Layer, Probe, ProbeError, Target, find_layers, grad_cam
 from segcam.models import MODELS, create
+from tests.reference import grad_cam as slow
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -253,7 +253,11 @@ def test_segformer_of_transformers() -> None:
     """A network that is not ours: an output object with .logits at stride 4."""
     transformers = pytest.importorskip("transformers")
     config = transformers.SegformerConfig(
-        num_labels=2, hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1], decoder_hidden_size=16, num_attention_heads=[1] * 4
+        num_labels=2,
+        hidden_sizes=[8, 8, 16, 16],
+        depths=[1, 1, 1, 1],
+        decoder_hidden_size=16,
+        num_attention_heads=[1] * 4,
     )
     model = transformers.SegformerForSemanticSegmentation(config)
     probe = Probe(model, "*dwconv.dwconv", kind=nn.Conv2d)

@@ -76,7 +76,11 @@ def test_names_round_trip() -> None:
     for name in ("best_pixel:logit", "predicted:margin", "best_pixel:margin@output"):
         assert Target.parse(name).name == name
     assert Target.parse("predicted") == Target(pixels="predicted")
-    for wrong, message in [("best", "unknown pixel set 'best'"), ("predicted:x", "unknown score"), ("predicted@x", "resol")]:
+    for wrong, message in [
+        ("best", "unknown pixel set 'best'"),
+        ("predicted:x", "unknown score"),
+        ("predicted@x", "resol"),
+    ]:
         with pytest.raises(InputError, match=message):
             Target.parse(wrong)
 

@@ -69,7 +69,7 @@ def compare(benchmark: Any, bare: Callable[[], object], ours: Callable[[], objec
 
 def passes(model: nn.Module, images: Images) -> Callable[[], object]:
     """Forward and backward for the best pixel's logit, parameters frozen, without hooks, maps or metrics."""
-    model.eval().requires_grad_(False)  # noqa: FBT003  (torch's own signature)
+    model.eval().requires_grad_(False)
 
     def run() -> None:
         for at in range(0, len(images), BATCH):
@@ -94,8 +94,10 @@ def test_scoring(benchmark: Any, images: Images, capsys: pytest.CaptureFixture[s
     ratio = compare(benchmark, passes(model, images), ours)
     assert len(tables[0]["image"]) == IMAGES * len(targets) * 18 * len(settings.methods)
     with capsys.disabled():
-        print(f"\nscoring, {len(targets)} target(s), 18 layers, {len(settings.methods)} methods, "  # noqa: T201
-              f"{len(settings.metrics)} metrics, {SIZE} px: {ratio:.2f} x the bare passes (bar 3)")
+        print(
+            f"\nscoring, {len(targets)} target(s), 18 layers, {len(settings.methods)} methods, "
+            f"{len(settings.metrics)} metrics, {SIZE} px: {ratio:.2f} x the bare passes (bar 3)"
+        )
 
 
 def test_training(benchmark: Any, images: Images, capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,4 +124,4 @@ def test_training(benchmark: Any, images: Images, capsys: pytest.CaptureFixture[
 
     ratio = compare(benchmark, bare, ours)
     with capsys.disabled():
-        print(f"\ntraining, batch {BATCH}, {SIZE} px: {ratio:.2f} x the bare loop (bar 1.3)")  # noqa: T201
+        print(f"\ntraining, batch {BATCH}, {SIZE} px: {ratio:.2f} x the bare loop (bar 1.3)")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.reference import grad_cam as slow
-from tests.sceneries import scene, scenery
 
 from segcam.methods import METHODS, Method
+from tests.reference import grad_cam as slow
+from tests.sceneries import scene, scenery
 
 GRADIENT = [m for m in METHODS if m.gradient is not None]
 CONTROLS = [m for m in METHODS if m.control is not None]
