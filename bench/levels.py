@@ -23,6 +23,7 @@ class Evaluation:
         miou: validation mean IoU, 0..1.
         iou: IoU of each class, 0..1; NaN for a class that the truth does not hold.
         predicted_share: share of validation images in which any pixel is predicted as foreground.
+        seconds: wall time of the training until then, interruptions left out.
     """
 
     step: int
@@ -32,6 +33,7 @@ class Evaluation:
     miou: float
     iou: tuple[float, ...]
     predicted_share: float
+    seconds: float = 0.0
 
     @classmethod
     def read(cls, values: dict[str, Any]) -> Evaluation:

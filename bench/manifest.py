@@ -70,10 +70,20 @@ def data_lines(data: Data) -> list[str]:
     info = data.opened.info
     counts = ", ".join(f"{len(images)} {name}" for name, images in data.opened.splits.items())
     lines = [f"{info.name}: {counts} images; trained on {info.training_data}"]
-    for key, value in info.facts.items():
-        if isinstance(value, (str, int, float)):
-            lines.append(f"  {key.replace('_', ' ')}: {value}")
-    return lines
+    told = {key: _short(value) for key, value in info.facts.items()}
+    return lines + [f"  {key.replace('_', ' ')}: {text}" for key, text in told.items() if text]
+
+
+def _short(value: Any) -> str:
+    """Put a fact into a few words: what is counted and named is counted alone, and nothing is said of nothing."""
+    if isinstance(value, dict):
+        if "count" in value:
+            return _short(value["count"])
+        parts = {key: _short(v) for key, v in value.items()}
+        return ", ".join(f"{key} {text}" for key, text in parts.items() if text)
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_short(v) for v in value)
+    return str(value) if value else ""
 
 
 def describe_layer(layer: Layer) -> dict[str, Any]:

@@ -89,6 +89,8 @@ def summary(store: Store) -> Table:
         else:
             row += [f"not reached (best {100 * entry['best_miou']:.1f} %)", base, "", "", ""]
         table.add_row(*row)
+    seconds = {kind: sum(c["seconds"] for n, c in values["cells"].items() if kind in n) for kind in ("train", "score")}
+    table.caption = f"training took {seconds['train'] / 60:.1f} min, scoring {seconds['score'] / 60:.1f} min"
     return table
 
 

@@ -117,12 +117,12 @@ class Run:
         border, foreground = self.profile.data.border, self.profile.score.class_id
         job = Job(model, data.train, data.val, len(self._classes), border, foreground, settings, cell.seed, self.device)
         trainer = Trainer(job)
-        state = self.store.path(cell.state) if self.store.has(cell.state) else None
-        with working(self.console, f"training {cell.name}", trainer.total) as task:
+        if self.store.has(cell.state):
+            trainer.restore(self.store.path(cell.state))
+        with working(self.console, f"training {cell.name}", trainer.total, trainer.step) as task:
             search = trainer.run(
                 report=lambda step, _total, found: task.to(step, _note(found)),
                 save=lambda found: self._save(cell, found),
-                state=state,
             )
         self._keep(cell, trainer, search)
         self.store.remove(cell.state)
@@ -152,6 +152,7 @@ class Run:
                 entry |= self._measured(found) | {"file": cell.checkpoint(level)}
                 packed = pack(weights, self._header(cell, entry))
                 entry["sha256"] = hashlib.sha256(packed).hexdigest()
+                entry["seconds"] = found.seconds  # not in the file, which is to be the same in every run
                 self.store.write(cell.checkpoint(level), packed)
             entries.append(entry)
         history = sorted((asdict(e) for e in search.history), key=lambda e: e["step"])

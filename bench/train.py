@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -91,7 +92,8 @@ class Trainer:
         self.search = LevelSearch(settings.levels, settings.tolerance / 100, settings.longest_interval)
         self.total = settings.steps or math.ceil(settings.epochs * len(job.train) / settings.batch_size)
         self.step = 0
-        self.seconds = 0.0
+        self._before = 0.0
+        self._started = time.monotonic()
         self._precision = precision(settings.precision, job.device)
         self._augment = Augmentation(**settings.augment.model_dump())
         self._losses: list[Tensor] = []
@@ -99,20 +101,17 @@ class Trainer:
         self._val: list[tuple[Tensor, Tensor]] = []
         self._order: tuple[int, np.ndarray[Any, Any]] = (-1, np.empty(0, int))
 
-    def run(self, report: Report, save: Callable[[bytes], None], state: Any = None) -> LevelSearch:
-        """Train until every level is found or the steps are done.
+    def run(self, report: Report, save: Callable[[bytes], None]) -> LevelSearch:
+        """Train until every level is found or the steps are done, from the first step or from what was restored.
 
         Args:
             report: called after each step.
             save: takes the state's bytes, every `save_every` seconds.
-            state: path of a saved state to go on from, or None.
 
         Raises:
             SegcamError: the loss is not finite any more.
         """
-        if state is not None:
-            self.restore(*unpack(state))
-        started, saved = time.monotonic() - self.seconds, time.monotonic()
+        self._started = saved = time.monotonic()
         last = next((e for e in self.search.history if e.step == self.step), None) or self._evaluate(self.step)
         while self.step < self.total and not self.search.complete():
             first = last
@@ -122,11 +121,15 @@ class Trainer:
             self.search.adapt(first, last)
             self._losses.clear()
             self._snapshots.clear()
-            self.seconds = time.monotonic() - started
             if time.monotonic() - saved >= self.job.settings.save_every:
                 save(self.state())
                 saved = time.monotonic()
         return self.search
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the training so far, interruptions left out."""
+        return self._before + time.monotonic() - self._started
 
     def state(self) -> bytes:
         """Return everything that going on needs, as safetensors."""
@@ -139,8 +142,13 @@ class Trainer:
         cloned = {n: t.detach().cpu().clone(memory_format=torch.contiguous_format) for n, t in tensors.items()}
         return pack(cloned, {"step": self.step, "seconds": self.seconds, "search": self.search.state()})
 
-    def restore(self, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
-        """Take back what `state` gave."""
+    def restore(self, state: Path) -> None:
+        """Take back what `state` gave, from a file.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        tensors, header = unpack(state)
         self.model.load_state_dict(_part(tensors, "model."))
         self.average.load_state_dict(_part(tensors, "average."))
         slots: dict[int, dict[str, Tensor]] = {}
@@ -151,7 +159,7 @@ class Trainer:
         self.optimiser.load_state_dict({"state": slots, "param_groups": groups})
         kept = {level: _part(tensors, f"kept.{level}.") for level in self.search.levels}
         self.search.restore(header["search"], kept)
-        self.step, self.seconds = int(header["step"]), float(header["seconds"])
+        self.step, self._before = int(header["step"]), float(header["seconds"])
 
     def advance(self, until: int, report: Report) -> None:
         """Train until `until` steps are done, and keep the weights of the steps before where levels are searched."""
@@ -233,6 +241,7 @@ class Trainer:
             miou=mean_iou(counts.sum(0)),
             iou=tuple(iou(counts.sum(0)).tolist()),
             predicted_share=float((counts[:, :, job.foreground].sum(1) > 0).double().mean()),
+            seconds=self.seconds,
         )
 
     def _validation(self) -> list[tuple[Tensor, Tensor]]:
