@@ -19,7 +19,7 @@ from bench.augment import Augmentation
 from bench.config import Train
 from bench.levels import Evaluation, LevelSearch, Weights
 from segcam.checkpoints import pack, unpack
-from segcam.errors import SegcamError
+from segcam.errors import InputError, SegcamError
 from segcam.miou import confusion, iou, mean_iou
 from segcam.samples import Batch, Border, Images, normalise, with_border
 
@@ -78,12 +78,29 @@ def learning_rate(step: int, total: int, settings: Train) -> float:
     return settings.learning_rate * (1 + math.cos(math.pi * (step - rising) / max(1, total - rising))) / 2
 
 
+@torch.no_grad()
+def answer(model: nn.Module, classes: int, class_id: int) -> None:
+    """Make an untrained network answer one class nearly everywhere, through its last layer's weights and bias.
+
+    Raises:
+        InputError: no convolution or linear layer of the network has a bias and an output a class.
+    """
+    for module in reversed(list(model.modules())):
+        if isinstance(module, (nn.Conv2d, nn.Linear)) and module.weight.shape[0] == classes and module.bias is not None:
+            module.weight.mul_(0.1)
+            module.bias.zero_()[class_id] = 0.3
+            return
+    raise InputError(f"no last layer with {classes} outputs and a bias was found: set train.start to 'random'")
+
+
 class Trainer:
     """One training; `run` starts it or goes on from a saved state, and ends with the same checkpoints either way."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
         settings = job.settings
+        if settings.start == "foreground":
+            answer(job.model, job.classes, job.foreground)
         self.model = job.model.to(device=job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = AveragedModel(self.model, multi_avg_fn=_ema(settings.average), use_buffers=True)
         self.optimiser = torch.optim.AdamW(
@@ -112,7 +129,7 @@ class Trainer:
             SegcamError: the loss is not finite any more.
         """
         self._started = saved = time.monotonic()
-        last = next((e for e in self.search.history if e.step == self.step), None) or self._evaluate(self.step)
+        last = self._evaluate(self.step)
         while self.step < self.total and not self.search.complete():
             first = last
             self.advance(min(self.step + self.search.interval, self.total), report)
@@ -210,6 +227,9 @@ class Trainer:
 
     def _evaluate(self, step: int) -> Evaluation:
         """Validate the weights of a step, this one or one since the last evaluation, and offer them to the search."""
+        for known in self.search.history:
+            if known.step == step:
+                return known
         if step == self.step:
             network: nn.Module = self.average.module if self.job.settings.average else self.model
             found = self._validate(network, step)
