@@ -87,8 +87,8 @@ def _start(
     console = reports.console()
     read = config.read(profile, settings)
     chosen = _device(device)
-    for name in read.models:
-        create(name, 2, read.models[name])  # a wrong model is told before photographs are decoded
+    DATASETS.get(read.data.dataset)
+    manifest.describe_profile(read, classes=2)  # wrong names are told before photographs are decoded
     store = Store(out or Path("runs") / read.name)
     console.print(
         f"{read.name}: {read.data.dataset} at {read.data.size} px, on {chosen.type}, into {store.out}", markup=False

@@ -59,9 +59,9 @@ class Augment(Section):
 class Train(Section):
     """How networks are trained, and to which levels of validation mean IoU, in percent.
 
-    `start` is what the untrained network answers. By chance it scores a mean IoU of about 0.33 on two classes, so that a
-    level of 30 % would be passed by luck or not at all; from 'foreground' everywhere (0.15 on the pets) each level lies on
-    the way up. 'random' leaves the first weights as they are.
+    `start` is what the untrained network answers. By chance it scores a mean IoU of about 0.33 on two classes, so that
+    a level of 30 % would be passed by luck or not at all; from 'foreground' everywhere (0.16 on the pets) each level
+    lies on the way up. 'random' leaves the first weights as they are.
 
     Training ends when all levels are reached and the highest is passed, and at the latest after `steps` steps;
     without `steps`, after `epochs` times the training images.

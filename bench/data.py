@@ -77,9 +77,10 @@ def open_data(
             + ", ".join(f"{i} = {name}" for i, name in enumerate(classes))
         )
     test = opened.splits["test"]
-    samples = [test[i] for i in range(len(test))]
-    areas = np.array([(s.mask == explained).mean() for s in samples])
-    chosen, rule = gallery(areas, [s.id for s in samples], profile.figures.images)
+    ids, areas = zip(
+        *((s.id, (s.mask == explained).mean()) for s in map(test.__getitem__, range(len(test)))), strict=True
+    )
+    chosen, rule = gallery(np.array(areas), ids, profile.figures.images)
     return Data(opened, _digest(opened), chosen, rule)
 
 

@@ -32,7 +32,7 @@ class Store:
     whatever ends the process.
 
     Args:
-        out: the folder; it is made where it does not exist.
+        out: the folder; it is made with the first file.
 
     Raises:
         InputError: the folder cannot be written to.
@@ -41,10 +41,10 @@ class Store:
     def __init__(self, out: Path) -> None:
         self.out = out
         try:
-            out.mkdir(parents=True, exist_ok=True)
-            if not out.stat().st_mode & 0o222:  # root may write there, but somebody closed the folder on purpose
-                raise PermissionError(13, "the folder is read-only")
-            probe = out / f".probe-{os.getpid()}"
+            there = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
+            if not there.stat().st_mode & 0o222:  # root may write there, but somebody closed the folder on purpose
+                raise PermissionError(13, f"{there} is read-only")
+            probe = there / f".probe-{os.getpid()}.tmp"
             probe.touch()
             probe.unlink()
         except OSError as error:
