@@ -22,8 +22,8 @@ SCHEMA = 1
 KEYS = ("dataset", "model", "level", "seed", "image", "target", "layer", "method")
 _BORDER = {
     "ignore": "border pixels are left out of every score",
-    "pet": "border pixels count as pet",
-    "background": "border pixels count as background",
+    "pet": "border pixels count as pet in mean IoU and are left out of every other score",
+    "background": "border pixels count as background in mean IoU and are left out of every other score",
 }
 
 
@@ -213,7 +213,7 @@ class Results:
         data = self._section("dataset")
         seeds = self.seeds()
         parts = [
-            f"Data set {self.dataset}, {self._section('scored_images')} scored images",
+            f"Data set {self.dataset}{self._share()}, {self._section('scored_images')} scored images",
             f"seed{'s' if len(seeds) != 1 else ''} {', '.join(map(str, seeds)) or 'none'}",
         ]
         if self.training_data:
@@ -222,6 +222,16 @@ class Results:
         border = str(self._section("border"))
         parts.append(_BORDER.get(border, f"border pixels: {border}"))
         return "; ".join(parts) + "."
+
+    def _share(self) -> str:
+        """Say where the images are not the whole release of a known data set."""
+        facts = self._section("dataset").get("facts") or {}
+        release, found, whole = (facts.get(key) for key in ("release", "images_found", "images_official"))
+        if not isinstance(release, str) or "subset" not in release:
+            return ""
+        if not isinstance(found, dict) or not isinstance(whole, dict):
+            return f" ({release})"
+        return f" ({release}: {', '.join(f'{found[k]} of {whole[k]} {k}' for k in found if k in whole)} images)"
 
     @property
     def _manifest_path(self) -> Path:

@@ -200,12 +200,15 @@ def status(profile: ProfileOption = config.DEFAULT, out: OutOption = None, as_js
         typer.echo(json.dumps(reports.progress(store), indent=1))
         return
     done = reports.progress(store)
-    console = Console()
+    console = Console(width=None if Console().is_terminal else reports.WIDTH)
+    cells = "scoring not begun" if done["to_score"] is None else f"{done['scored']} of {done['to_score']} scoring cells"
     console.print(
-        f"{store.out}: {done['trained']} of {done['to_train']} trainings, {done['scored']} of "
-        f"{done['to_score']} scoring cells, {done['tables']} tables, {done['figures']} figures",
+        f"{store.out}: {done['trained']} of {done['to_train']} trainings, {cells}, {done['tables']} tables, "
+        f"{done['figures']} figures",
         markup=False,
     )
+    for name, step in done["training_now"].items():
+        console.print(f"{name}: saved at step {step}", markup=False)
     console.print(reports.summary(store))
 
 

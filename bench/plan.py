@@ -102,14 +102,15 @@ def definition(profile: Profile, digest: str) -> dict[str, Any]:
     chosen = profile.portable()
     for key in ("save_every", "seeds"):  # neither changes what one training gives
         chosen["train"].pop(key)
-    return {"data": chosen["data"], "digest": digest, "models": chosen["models"], "train": chosen["train"]}
+    explained = {"class_id": profile.score.class_id}  # what an untrained network answers, and what is counted
+    return {key: chosen[key] for key in ("data", "models", "train")} | {"digest": digest, "score": explained}
 
 
 def training(profile: Profile, digest: str) -> list[TrainCell]:
     """List the trainings: every model with every seed."""
     whole = definition(profile, digest)
     return [
-        TrainCell(model, seed, identity(whole["data"], digest, model, parameters, whole["train"], seed))
+        TrainCell(model, seed, identity(whole["data"], digest, model, parameters, whole["train"], whole["score"], seed))
         for model, parameters in profile.models.items()
         for seed in profile.train.seeds
     ]

@@ -13,13 +13,17 @@ import analyses
 from bench import config
 from bench.progress import working
 from bench.store import MANIFEST, Store
+from segcam.checkpoints import read_header
 from segcam.errors import InputError
+
+WIDTH = 140
+"""Columns where there is no terminal."""
 
 
 def console() -> Console:
     """Return the console for progress and summaries: wide enough for a table where there is no terminal."""
     found = Console(stderr=True)
-    return found if found.is_terminal else Console(stderr=True, width=140)
+    return found if found.is_terminal else Console(stderr=True, width=WIDTH)
 
 
 def report(store: Store, console: Console, settings: list[str] | None = None) -> list[Path]:
@@ -80,6 +84,9 @@ def summary(store: Store) -> Table:
         "images seen",
     ):
         table.add_column(name, justify="left" if name == "model" else "right")
+    if not values["checkpoints"]:
+        table.caption = "nothing is trained yet"
+        return table
     for entry in values["checkpoints"]:
         base = f"{100 * entry['baseline_miou']:.1f} %"
         row = [entry["model"], str(entry["seed"]), f"{entry['level']} %"]
@@ -103,7 +110,11 @@ def progress(store: Store) -> dict[str, Any]:
         "profile": values["profile"]["name"],
         "trained": trained,
         "to_train": values["planned"]["train"],
-        "training_now": [name.removesuffix(".safetensors") for name in records if name.endswith(".safetensors")],
+        "training_now": {
+            name.removesuffix(".safetensors"): read_header(store.path(f"cells/{name}"))["step"]
+            for name in records
+            if name.endswith(".safetensors")
+        },
         "scored": sum(name.startswith(("score-", "gallery-")) for name in records),
         "to_score": values["planned"]["score"],
         "tables": len(store.names("tables")),

@@ -24,16 +24,30 @@ def pack(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> bytes:
     return save(plain, metadata={KEY: json.dumps(header, sort_keys=True)})
 
 
+def read_header(file: Path) -> dict[str, Any]:
+    """Read the header of a file made by `pack`, and no tensors.
+
+    Raises:
+        InputError: the file is absent, damaged, or was not made by segcam.
+    """
+    return _read(file, tensors=False)[1]
+
+
 def unpack(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read the tensors and the header of a file made by `pack`.
 
     Raises:
         InputError: the file is absent, damaged, or was not made by segcam.
     """
+    return _read(file, tensors=True)
+
+
+def _read(file: Path, *, tensors: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(str(file), framework="pt") as opened:
             metadata = opened.metadata() or {}
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  (no mapping)
+            names = opened.keys() if tensors else ()
+            found = {name: opened.get_tensor(name) for name in names}
         header = json.loads(metadata[KEY])
     except FileNotFoundError as error:
         raise InputError(f"{file} does not exist: train first, or correct the path") from error
@@ -41,7 +55,7 @@ def unpack(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise InputError(f"{file} cannot be read as a checkpoint ({error}): delete it and train again") from error
     except KeyError as error:
         raise InputError(f"{file} is a safetensors file without segcam's header: it was not made by segcam") from error
-    return tensors, header
+    return found, header
 
 
 def load(file: Path | str) -> tuple[nn.Module, dict[str, Any]]:
