@@ -26,10 +26,15 @@ from segcam.metrics import METRICS
 from segcam.models import MODELS, create
 
 app = typer.Typer(help="Train, probe, score and report.", no_args_is_help=True, pretty_exceptions_enable=False)
-run_app = typer.Typer(
-    help="Run a profile, whole or stage by stage; what is finished is not done again.", no_args_is_help=True
-)
-app.add_typer(run_app, name="run")
+
+
+class Stage(StrEnum):
+    """What of a profile is run."""
+
+    ALL = "all"
+    TRAIN = "train"
+    SCORE = "score"
+    REPORT = "report"
 
 
 class Device(StrEnum):
@@ -107,72 +112,38 @@ def _start(
     return run
 
 
-def _finish(run: Run, written: list[Path]) -> None:
-    console = run.console
-    console.print(reports.summary(run.store))
+@app.command()
+def run(
+    stage: Annotated[Stage, typer.Argument(help="all, train, score, or report, which redraws from files.")],
+    profile: ProfileOption = config.DEFAULT,
+    data_root: RootOption = None,
+    out: OutOption = None,
+    device: DeviceOption = Device.AUTO,
+    set_: SetOption = None,
+    download: DownloadOption = False,
+) -> None:
+    """Run a profile, whole or stage by stage; what is finished is not done again."""
+    console, written = reports.console(), []
+    if stage is Stage.REPORT:
+        store = _existing(profile, out)
+        written = reports.report(store, console, set_)
+        unreached: list[str] = []  # what the run could not do, it has said
+    else:
+        work = _start(profile, data_root, out, device, set_, download)
+        store = work.store
+        if stage is not Stage.SCORE:
+            work.train()
+        if stage is not Stage.TRAIN:
+            work.score()
+        if stage is Stage.ALL:
+            written = reports.report(store, console)
+        unreached = work.unreached()
+    console.print(reports.summary(store))
     for path in written:
         console.print(f"wrote {path}", markup=False, highlight=False)
-    if run.unreached:
-        console.print("levels not reached: " + "; ".join(run.unreached), markup=False)
+    if unreached:
+        console.print("levels not reached: " + "; ".join(unreached), markup=False)
         raise typer.Exit(1)
-
-
-@run_app.command("all")
-def run_all(
-    profile: ProfileOption = config.DEFAULT,
-    data_root: RootOption = None,
-    out: OutOption = None,
-    device: DeviceOption = Device.AUTO,
-    set_: SetOption = None,
-    download: DownloadOption = False,
-) -> None:
-    """Train, score and report."""
-    run = _start(profile, data_root, out, device, set_, download)
-    run.train()
-    run.score()
-    _finish(run, reports.report(run.store, run.console))
-
-
-@run_app.command("train")
-def run_train(
-    profile: ProfileOption = config.DEFAULT,
-    data_root: RootOption = None,
-    out: OutOption = None,
-    device: DeviceOption = Device.AUTO,
-    set_: SetOption = None,
-    download: DownloadOption = False,
-) -> None:
-    """Train the networks and keep the checkpoint of each level."""
-    run = _start(profile, data_root, out, device, set_, download)
-    run.train()
-    _finish(run, [])
-
-
-@run_app.command("score")
-def run_score(
-    profile: ProfileOption = config.DEFAULT,
-    data_root: RootOption = None,
-    out: OutOption = None,
-    device: DeviceOption = Device.AUTO,
-    set_: SetOption = None,
-    download: DownloadOption = False,
-) -> None:
-    """Score the maps of trained checkpoints."""
-    run = _start(profile, data_root, out, device, set_, download)
-    run.score()
-    _finish(run, [])
-
-
-@run_app.command("report")
-def run_report(
-    profile: ProfileOption = config.DEFAULT,
-    out: OutOption = None,
-    set_: SetOption = None,
-) -> None:
-    """Draw figures and tables again from a run's tables and kept maps alone."""
-    console = reports.console()
-    for path in reports.report(_existing(profile, out), console, set_):
-        console.print(f"wrote {path}", markup=False, highlight=False)
 
 
 @app.command("list")
@@ -219,7 +190,7 @@ def _models(_: str) -> list[dict[str, Any]]:
 def _layers(model: str) -> list[dict[str, Any]]:
     network = create(model, 2)
     points = [layer for point in ("conv", "relu") for layer in MODELS.get(model).layers(network, point)]
-    return [manifest.describe_layer(layer) for layer in points]
+    return [manifest.describe(layer) for layer in points]
 
 
 def _datasets(_: str) -> list[dict[str, Any]]:
@@ -233,8 +204,8 @@ def _profiles(_: str) -> list[dict[str, Any]]:
 _LISTS: dict[Kind, Callable[[str], list[dict[str, Any]]]] = {
     Kind.MODELS: _models,
     Kind.LAYERS: _layers,
-    Kind.METHODS: lambda _: [{"name": m.name, **manifest.describe_method(m.name)} for m in METHODS],
-    Kind.METRICS: lambda _: [{"name": m.name, **manifest.describe_metric(m.name)} for m in METRICS],
+    Kind.METHODS: lambda _: [{"name": m.name, **manifest.describe(m)} for m in METHODS],
+    Kind.METRICS: lambda _: [{"name": m.name, **manifest.describe(m)} for m in METRICS],
     Kind.DATASETS: _datasets,
     Kind.PROFILES: _profiles,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ import torch
 from bench.config import Profile
 from bench.data import Data
 from segcam.layers import Layer
-from segcam.methods import METHODS
-from segcam.metrics import METRICS
+from segcam.methods import METHODS, Method
+from segcam.metrics import METRICS, Metric
 from segcam.models import MODELS, create
 from segcam.targets import Target
 
+METHOD_FUNCTIONS = ("gradient", "control")
 PACKAGES = ("segcam", "torch", "torchvision", "numpy", "pandas", "pyarrow", "scipy", "matplotlib", "seaborn", "pillow")
 
 
@@ -86,46 +88,15 @@ def _short(value: Any) -> str:
     return str(value) if value else ""
 
 
-def describe_layer(layer: Layer) -> dict[str, Any]:
-    """Return a layer as tables and figures know it."""
-    return {
-        "layer": layer.label,
-        "label": layer.label,
-        "module": layer.module,
-        "stage": layer.stage,
-        "depth": layer.depth,
-        "role": layer.role,
-        "stride": layer.stride,
-        "point": layer.point,
-    }
-
-
-def describe_method(name: str) -> dict[str, Any]:
-    """Return a method's properties."""
-    method = METHODS.get(name)
-    return {
-        "label": method.label,
-        "kind": method.kind,
-        "summary": method.summary,
-        "signed": method.signed,
-        "passes": method.passes,
-        "source": method.source,
-    }
-
-
-def describe_metric(name: str) -> dict[str, Any]:
-    """Return a metric's properties."""
-    metric = METRICS.get(name)
-    return {
-        "label": metric.label,
-        "summary": metric.summary,
-        "unit": metric.unit,
-        "direction": metric.direction,
-        "lower": metric.lower,
-        "upper": metric.upper,
-        "chance": metric.chance,
-        "source": metric.source,
-    }
+def describe(plugin: Layer | Method | Metric) -> dict[str, Any]:
+    """Return what tables and figures know of a layer, a method or a metric: all its fields but its functions."""
+    values = {field.name: getattr(plugin, field.name) for field in fields(plugin)}
+    found = {name: value for name, value in values.items() if not callable(value) and name not in ("name", "call")}
+    if isinstance(plugin, Layer):
+        return {"layer": plugin.label, **found}
+    if isinstance(plugin, Method):
+        return {"kind": plugin.kind, **{name: value for name, value in found.items() if name not in METHOD_FUNCTIONS}}
+    return found
 
 
 def describe_profile(profile: Profile, classes: int) -> dict[str, Any]:
@@ -146,7 +117,7 @@ def describe_profile(profile: Profile, classes: int) -> dict[str, Any]:
             "parameters": sum(p.numel() for p in model.parameters()),
         }
         found = [layer for point in profile.score.points for layer in architecture.layers(model, point)]
-        layers[name] = [describe_layer(layer) for layer in sorted(found, key=lambda layer: layer.depth)]
+        layers[name] = [describe(layer) for layer in sorted(found, key=lambda layer: layer.depth)]
     targets = [Target.parse(name, profile.score.class_id) for name in profile.score.targets]
     return {
         "models": models,
@@ -161,6 +132,6 @@ def describe_profile(profile: Profile, classes: int) -> dict[str, Any]:
             }
             for t in targets
         },
-        "methods": {name: describe_method(name) for name in profile.score.methods},
-        "metrics": {name: describe_metric(name) for name in profile.score.metrics},
+        "methods": {name: describe(METHODS.get(name)) for name in profile.score.methods},
+        "metrics": {name: describe(METRICS.get(name)) for name in profile.score.metrics},
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,6 @@ class Run:
         store: where results go.
         device: where networks run.
         console: where progress is shown.
-        unreached: levels that were asked for and not reached, as 'unet, seed 0: 90 % (best 84.1 %)'.
     """
 
     profile: Profile
@@ -45,7 +44,6 @@ class Run:
     store: Store
     device: torch.device
     console: Console
-    unreached: list[str] = field(default_factory=list)
 
     def prepare(self) -> None:
         """Check every name, see that the folder holds no other run, and write the first manifest.
@@ -74,7 +72,7 @@ class Run:
         self._write_manifest()
 
     def train(self) -> None:
-        """Train what is not trained yet; the levels that no checkpoint came near are put down in `unreached`."""
+        """Train what is not trained yet."""
         for cell in self._train_cells():
             if not self.store.has(cell.record):
                 self._train(cell)
@@ -82,7 +80,10 @@ class Run:
         columns = {name: [row[name] for row in rows] for name in rows[0]}
         self.store.write_table("training.parquet", columns, keys=("model", "training_data"))
         self._write_manifest()
-        self.unreached = [
+
+    def unreached(self) -> list[str]:
+        """Return the levels that no checkpoint came near, as 'unet, seed 0: 90 % (best 84.1 %, nearest 84.1 %)'."""
+        return [
             f"{c['model']}, seed {c['seed']}: {c['level']} % (best {100 * c['best_miou']:.1f} %, nearest "
             f"{100 * c['nearest_miou']:.1f} %)"
             for c in self._checkpoints()

@@ -47,7 +47,8 @@ def _read(file: Path, *, tensors: bool) -> tuple[dict[str, Tensor], dict[str, An
         with safe_open(str(file), framework="pt") as opened:
             metadata = opened.metadata() or {}
             names = opened.keys() if tensors else ()
-            found = {name: opened.get_tensor(name) for name in names}
+            # Copies: what safetensors returns is mapped from the file and changes where somebody overwrites it.
+            found = {name: opened.get_tensor(name).clone() for name in names}
         header = json.loads(metadata[KEY])
     except FileNotFoundError as error:
         raise InputError(f"{file} does not exist: train first, or correct the path") from error

@@ -158,16 +158,17 @@ def test_out_of_range(index: int) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (DatasetOptions(counts=(0, None, None)), "0 train images"),
-        (DatasetOptions(counts=(None, -1, None)), "-1 val images"),
-        (DatasetOptions(counts=(None, None, 2**31)), "test images"),
-        (DatasetOptions(size=8), "size 8"),
-        (DatasetOptions(seed=-1), "seed -1"),
+        ({"counts": (0, None, None)}, "count of train images 0"),
+        ({"counts": (None, -1, None)}, "count of val images -1"),
+        ({"counts": (None, None, 2**31)}, "test images"),
+        ({"size": 8}, "size 8"),
+        ({"seed": -1}, "seed -1"),
+        ({"val_share": 1.0}, "val_share 1.0"),
     ],
 )
-def test_bad_options(options: DatasetOptions, message: str) -> None:
+def test_bad_options(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        open_scenes(options)
+        open_scenes(DatasetOptions(**options))
 
 
 def slow_distance(q: Shape, x: float, y: float) -> float:

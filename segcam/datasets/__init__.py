@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from segcam.errors import InputError
 from segcam.registry import Registry
-from segcam.samples import Opened
+from segcam.samples import SPLITS, Opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,15 @@ class DatasetOptions:
     val_share: float = 0.15
     cache: Path | None = None
     progress: Callable[[int, int, str], None] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.val_share < 1:
+            raise InputError(f"val_share {self.val_share}: must lie between 0 and 1, such as 0.15")
+        for split, count in zip(SPLITS, self.counts, strict=True):
+            if count is not None and count < 1:
+                raise InputError(f"count of {split} images {count}: must be at least 1, or left out to take all")
+        if self.seed < 0:
+            raise InputError(f"seed {self.seed}: must not be negative")
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,6 @@ def open_folder(options: DatasetOptions) -> Opened:
         InputError: an option has no meaning.
         DataError: the folder, its `classes.toml` or its files cannot be used; lists the files.
     """
-    _check(options)
     root = _root(options)
     described = _describe(root / "classes.toml")
     files = {part: _by_name(root / part) for part in ("images", "masks")}
@@ -73,14 +72,6 @@ def open_folder(options: DatasetOptions) -> Opened:
         source=f"the user's folder '{root.resolve().name}'; its licence is the user's to state",
     )
     return Opened(info, dict(splits))
-
-
-def _check(options: DatasetOptions) -> None:
-    if not 0 < options.val_share < 1:
-        raise InputError(f"val_share {options.val_share}: must lie between 0 and 1, such as 0.15")
-    for split, count in zip(SPLITS, options.counts, strict=True):
-        if count is not None and count < 1:
-            raise InputError(f"count of {split} images {count}: must be at least 1, or left out to take all")
 
 
 def _root(options: DatasetOptions) -> Path:

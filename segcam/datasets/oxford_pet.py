@@ -40,7 +40,6 @@ def open_oxford_pet(options: DatasetOptions) -> Opened:
         InputError: an option has no meaning.
         DataError: the photographs cannot be had or used; lists the files.
     """
-    _check(options)
     base = _base(options)
     lists = {split: _read_list(base, split) for split in OFFICIAL}
     pseudo = _read_pseudo(base, lists)
@@ -59,16 +58,6 @@ def open_oxford_pet(options: DatasetOptions) -> Opened:
         source=SOURCE,
     )
     return Opened(info, dict(splits))
-
-
-def _check(options: DatasetOptions) -> None:
-    if not 0 < options.val_share < 1:
-        raise InputError(f"val_share {options.val_share}: must lie between 0 and 1, such as 0.15")
-    for split, count in zip(SPLITS, options.counts, strict=True):
-        if count is not None and count < 1:
-            raise InputError(f"count of {split} images {count}: must be at least 1, or left out to take all")
-    if options.seed < 0:
-        raise InputError(f"seed {options.seed}: must not be negative")
 
 
 def _base(options: DatasetOptions) -> Path:

@@ -86,11 +86,12 @@ def test_image_and_mask_stay_together(settings: dict[str, float], seed: int) -> 
         images[:, channel] = mask * 8
         augment = only(**settings) if settings else Augmentation(0.5, 30, 1.5, 0.2, 0)
         moved, labels = augment(images, mask.expand(COUNT, -1, -1).contiguous(), seeded(seed))
-        inside = -F.max_pool2d(-(labels != IGNORE).float()[:, None], 5, 1, 2)[:, 0] > 0  # off the edge, where 0 mixes in
+        known = F.pad((labels != IGNORE).float(), (2, 2, 2, 2))[:, None]
+        inside = -F.max_pool2d(-known, 5, 1)[:, 0] > 0  # off the image's edge, where 0 mixes in
         assert inside.float().mean() > 0.2
         apart = (shown(moved)[:, channel] / 8 - labels).abs()
         assert float(apart[inside].max()) <= 0.5 + 1e-3
-        if settings or seed:
+        if channel == 0:
             assert not torch.equal(labels, mask.expand_as(labels))
 
 

@@ -113,6 +113,8 @@ def test_trainings_do_not_depend_on(file: Path, setting: str) -> None:
         "train.precision=fp32",
         "train.longest_interval=4",
         "train.augment.flip=0",
+        "train.start=random",
+        "score.class_id=0",
     ],
 )
 def test_trainings_depend_on(file: Path, setting: str) -> None:
@@ -151,7 +153,6 @@ def test_scorings_do_not_depend_on(file: Path, setting: str) -> None:
         "score.targets=['predicted']",
         "score.methods=['grad_cam']",
         "score.points=['relu']",
-        "score.class_id=0",
         "score.precision=bf16",
     ],
 )

@@ -22,6 +22,7 @@ from segcam import InputError, SegcamError
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
+    (tmp_path / "out").mkdir()
     return Store(tmp_path / "out")
 
 
@@ -29,10 +30,22 @@ def files(store: Store) -> set[str]:
     return {str(p.relative_to(store.out)) for p in store.out.rglob("*") if p.is_file()}
 
 
-def test_makes_its_folder_and_leaves_nothing_in_it(tmp_path: Path) -> None:
+def test_makes_its_folder_with_the_first_file(tmp_path: Path) -> None:
     store = Store(tmp_path / "a" / "b")
-    assert store.out.is_dir()
-    assert files(store) == set()
+    assert list(tmp_path.iterdir()) == [], "nothing was asked for yet"
+    assert store.names("cells") == []
+    store.sweep()
+    store.write("tables/c.csv", b"data")
+    assert files(store) == {"tables/c.csv"}
+
+
+def test_looks_whether_the_folder_can_be_made(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o555)
+    try:
+        with pytest.raises(InputError, match="cannot write to"):
+            Store(tmp_path / "closed" / "a" / "b")
+    finally:
+        (tmp_path / "closed").chmod(0o755)
 
 
 def test_writes_reads_lists_and_removes(store: Store) -> None:
