@@ -1,5 +1,7 @@
 """The drawn scenes: deterministic, truthful about their parts, with the shares that the levels rest on."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
