@@ -76,6 +76,7 @@ class Run:
         for cell in self._train_cells():
             if not self.store.has(cell.record):
                 self._train(cell)
+            self.store.remove(cell.state)  # here, since a run may have been killed right after the record
         rows = [row for cell in self._train_cells() for row in self._training_rows(cell)]
         columns = {name: [row[name] for row in rows] for name in rows[0]}
         self.store.write_table("training.parquet", columns, keys=("model", "training_data"))
@@ -126,7 +127,6 @@ class Run:
                 save=lambda found: self._save(cell, found),
             )
         self._keep(cell, trainer, search)
-        self.store.remove(cell.state)
 
     def _save(self, cell: TrainCell, state: bytes) -> None:
         self.store.write(cell.state, state)

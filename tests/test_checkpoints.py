@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from segcam import InputError
-from segcam.checkpoints import KEY, load, pack, unpack
+from segcam.checkpoints import KEY, load, pack, read_header, unpack
 from segcam.models import create
 
 HEADER: dict[str, Any] = {
@@ -56,6 +56,21 @@ def test_round_trip_is_bit_identical(tmp_path: Path) -> None:
     images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         assert torch.equal(model.eval()(images), found(images))
+
+
+def test_what_was_read_does_not_change_with_the_file(tmp_path: Path) -> None:
+    """Files may be mapped into memory: a training that went on from a state may overwrite it."""
+    file = written(tmp_path)
+    tensors, _ = unpack(file)
+    before = {name: tensor.clone() for name, tensor in tensors.items()}
+    file.write_bytes(bytes(len(file.read_bytes())))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in tensors.items())
+
+
+def test_the_header_alone(tmp_path: Path) -> None:
+    assert read_header(written(tmp_path)) == HEADER
+    with pytest.raises(InputError, match="does not exist"):
+        read_header(tmp_path / "none")
 
 
 def test_channels_last_weights_come_back_the_same(tmp_path: Path) -> None:

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
-import pyarrow.parquet as pq
-
 from bench.__main__ import main
 
 TINY = """
@@ -89,6 +87,6 @@ def assert_same_results(one: Path, other: Path) -> None:
     assert first.keys() == second.keys()
     assert len(first) >= len(RESULTS)
     assert [name for name in first if first[name] != second[name]] == []
-    assert pq.read_table(one / "training.parquet").equals(pq.read_table(other / "training.parquet"))
+    assert (one / "training.parquet").read_bytes() == (other / "training.parquet").read_bytes()
     kept = {name for name in contents(other) if Path(name).name.startswith(".") or "/train-" in name}
     assert [name for name in kept if not name.endswith(".json")] == [], "nothing of an unfinished run is left"

@@ -1,0 +1,86 @@
+"""Reports: drawn again from tables and kept maps alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.bench.harness import bench, contents
+
+
+@pytest.fixture(scope="module")
+def redrawn(finished: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy without checkpoints, drawn again without photographs."""
+    folder = tmp_path_factory.mktemp("redrawn") / "out"
+    shutil.copytree(finished, folder)
+    shutil.rmtree(folder / "checkpoints")
+    outcome = bench("run", "report", "-p", tiny, "--out", folder, "--set", "figures.photographs=false")
+    assert outcome.code == 0, outcome.err
+    written = {line.removeprefix("wrote ") for line in outcome.err.splitlines() if line.startswith("wrote ")}
+    assert written == {str(folder / name) for name in contents(folder, "tables", "figures", "captions.md")}
+    return folder
+
+
+def test_the_finished_run_has_figures_tables_and_captions(finished: Path) -> None:
+    names = set(contents(finished))
+    assert {"tables/levels.csv", "tables/curves.csv", "figures/levels.png", "figures/levels.svg"} <= names
+    captions = (finished / "captions.md").read_text()
+    for name in contents(finished, "tables", "figures"):
+        assert f"**{Path(name).stem}.**" in captions
+
+
+def test_tables_are_the_same_bytes(finished: Path, redrawn: Path) -> None:
+    assert contents(redrawn, "tables") == contents(finished, "tables")
+
+
+def test_photographs_are_gone_from_the_figures_that_had_them(finished: Path, redrawn: Path) -> None:
+    before, after = contents(finished, "figures"), contents(redrawn, "figures")
+    assert before.keys() == after.keys()
+    pages = {name for name in before if Path(name).name.startswith("figure1") and name.endswith(".png")}
+    assert pages
+    assert all(before[name] != after[name] for name in pages)
+    others = {name for name in before if name.startswith("figures/levels") and name.endswith(".png")}
+    assert all(before[name] == after[name] for name in others)
+
+
+def test_everything_else_is_left_as_it_was(finished: Path, redrawn: Path) -> None:
+    kept = ("cells", "scores", "predictions", "gallery", "training.parquet")
+    assert contents(redrawn, *kept) == contents(finished, *kept)
+    assert not (redrawn / "checkpoints").exists()
+    before, after = (json.loads((f / "manifest.json").read_text()) for f in (finished, redrawn))
+    assert before["profile"]["figures"].pop("photographs")
+    assert not after["profile"]["figures"].pop("photographs")
+    assert before == after
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("train.epochs=3", "only figures.* can be changed when a report is drawn again"),
+        ("score.metrics=['spread']", "only figures.* can be changed when a report is drawn again"),
+        ("figures.photograph=false", "unknown key 'photograph'"),
+        ("figures.dpi=1", "key 'dpi' is 1"),
+    ],
+)
+def test_other_settings_are_refused(copied: Path, tiny: Path, setting: str, words: str) -> None:
+    before = contents(copied)
+    outcome = bench("run", "report", "-p", tiny, "--out", copied, "--set", setting)
+    assert outcome.code == 2
+    assert words in outcome.error
+    assert contents(copied) == before
+
+
+@pytest.mark.parametrize(
+    ("lost", "named"), [("scores", "scores"), ("predictions", "predictions"), ("training.parquet", "training.parquet")]
+)
+def test_tables_that_are_missing_are_named(copied: Path, tiny: Path, lost: str, named: str) -> None:
+    place = copied / lost
+    shutil.rmtree(place) if place.is_dir() else place.unlink()
+    before = contents(copied)
+    outcome = bench("run", "report", "-p", tiny, "--out", copied)
+    assert outcome.code == 2
+    assert f"{copied / named}" in outcome.error
+    assert contents(copied).keys() == before.keys()
