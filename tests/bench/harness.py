@@ -76,9 +76,14 @@ def bench(*arguments: object) -> Outcome:
 
 
 def contents(folder: Path, *parts: str) -> dict[str, bytes]:
-    """Return the files of a run, temporary ones included."""
+    """Return the files of a run, or of some folders in it, temporary ones included."""
     places = [folder / part for part in parts] if parts else [folder]
     return {str(p.relative_to(folder)): p.read_bytes() for place in places for p in place.rglob("*") if p.is_file()}
+
+
+def same_file(one: Path, other: Path, name: str) -> bool:
+    """Return whether two runs have the same bytes in a file."""
+    return (one / name).read_bytes() == (other / name).read_bytes()
 
 
 def assert_same_results(one: Path, other: Path) -> None:
@@ -87,6 +92,6 @@ def assert_same_results(one: Path, other: Path) -> None:
     assert first.keys() == second.keys()
     assert len(first) >= len(RESULTS)
     assert [name for name in first if first[name] != second[name]] == []
-    assert (one / "training.parquet").read_bytes() == (other / "training.parquet").read_bytes()
+    assert same_file(one, other, "training.parquet")
     kept = {name for name in contents(other) if Path(name).name.startswith(".") or "/train-" in name}
     assert [name for name in kept if not name.endswith(".json")] == [], "nothing of an unfinished run is left"

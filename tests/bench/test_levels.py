@@ -16,7 +16,9 @@ from bench.levels import Evaluation, LevelSearch
 
 
 def evaluation(step: int, miou: float) -> Evaluation:
-    return Evaluation(step, 16 * step, math.nan if step == 0 else 1 - miou, 1e-3, miou, (miou, math.nan), 0.5, 2.5 * step)
+    return Evaluation(
+        step, 16 * step, math.nan if step == 0 else 1 - miou, 1e-3, miou, (miou, math.nan), 0.5, 2.5 * step
+    )
 
 
 def search(curve: Callable[[int], float] | Sequence[float], total: int, wanted: LevelSearch) -> LevelSearch:

@@ -148,16 +148,14 @@ def test_controls_know_neither_level_nor_target(scores: pd.DataFrame) -> None:
     assert (groups.nunique(dropna=False) == 1).all(axis=None)
     grad_cam = scores[scores["method"] == "grad_cam"].astype({"layer": str, "image": str, "target": str})
     varied = grad_cam.groupby(["image", "layer", "target"])["edge_alignment_full"].nunique()
-    assert (varied == 2).mean() > 0.5
+    assert (varied == 2).sum() > 50
 
 
 def test_controls_know_the_layer_by_its_grid_alone(scores: pd.DataFrame) -> None:
     rows = scores[(scores["level"] == LEVELS[0]) & (scores["target"] == TARGETS[0])].astype({"layer": str})
     for method in CONTROLS:
         one = rows[rows["method"] == method].set_index(["image", "layer"])[list(METRICS)].sort_index()
-        finest, same, coarse = (
-            one.xs(name, level="layer") for name in ("Encoder 1_1", "Decoder 1_2", "Encoder 4_1")
-        )
+        finest, same, coarse = (one.xs(name, level="layer") for name in ("Encoder 1_1", "Decoder 1_2", "Encoder 4_1"))
         pd.testing.assert_frame_equal(finest, same)
         assert method == "uniform" or not finest.equals(coarse)
 
@@ -174,13 +172,27 @@ def test_the_oracle_is_best_and_the_uniform_map_is_chance(scores: pd.DataFrame) 
 
 def slow_map(model: nn.Module, module: str, image: torch.Tensor, target: str) -> np.ndarray:
     """Grad-CAM of one layer and one image by a hook and autograd, in float64."""
-    model, kept = model.double().eval(), []
+    model, kept = model.double(), []
     handle = model.get_submodule(module).register_forward_hook(lambda _m, _i, out: kept.append(out))
     logits = model(image.double()[None].requires_grad_())[0]
     handle.remove()
     pixels = logits.argmax(0) == 1 if target.startswith("predicted") else logits[1] == logits[1].max()
     (gradients,) = torch.autograd.grad(logits[1][pixels].mean(), kept[0])
     return slow_grad_cam(kept[0][0].detach().numpy(), gradients[0].numpy())
+
+
+def clear(model: nn.Module, batch: Batch, target: str) -> list[int]:
+    """The images where rounding does not decide which pixels are explained."""
+    with torch.no_grad():
+        logits = model(batch.inputs())
+    margins, best = (logits[:, 1] - logits[:, 0]).flatten(1), logits[:, 1].flatten(1).topk(2).values
+    if target.startswith("best_pixel"):
+        sure = best[:, 0] - best[:, 1] > 1e-5
+    else:
+        sure = (margins.abs().amin(1) > 1e-5) & (margins > 0).any(1)
+    found: list[int] = sure.nonzero()[:, 0].tolist()
+    assert found
+    return found
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -193,19 +205,14 @@ def test_rows_are_what_a_slow_second_way_gives(
     module = next(layer.module for layer in MODELS.get("unet").layers(model, "conv") if layer.label == label)
     rows = scores[(scores["level"] == level) & (scores["target"] == target) & (scores["layer"] == label)]
     rows = rows[rows["method"] == "grad_cam"].set_index("image")
-    compared = 0
-    for i in (0, 3):
+    for i in clear(model, batch, target)[:2]:
         row = rows.loc[batch.ids[i]]
-        if row["target_pixels"] == 0:
-            continue
         slow = slow_map(network(finished, level), module, batch.inputs()[i], target)
         scene = Scene(
             batch.luminance()[i].double().numpy(), batch.foreground()[i].numpy(), batch.background()[i].numpy()
         )
         for name in METRICS:
             assert row[name] == pytest.approx(TWINS[name](slow, scene), abs=2e-4, nan_ok=True), (i, name)
-            compared += 1
-    assert compared >= len(METRICS)
 
 
 def test_counts_give_the_test_mean_iou(predictions: pd.DataFrame, finished: Path, images: Images) -> None:
@@ -216,9 +223,7 @@ def test_counts_give_the_test_mean_iou(predictions: pd.DataFrame, finished: Path
         assert sorted(rows.index) == sorted(batch.ids)
         with torch.no_grad():
             answers = network(finished, level)(batch.inputs()).argmax(1)
-        counts = torch.tensor(
-            [[[rows.loc[i, f"n_{t}_{p}"] for p in CLASSES] for t in CLASSES] for i in batch.ids]
-        )
+        counts = torch.tensor([[[rows.loc[i, f"n_{t}_{p}"] for p in CLASSES] for t in CLASSES] for i in batch.ids])
         assert torch.equal(counts, confusion(answers, batch.masks, 2))
         peer = MulticlassJaccardIndex(num_classes=2, ignore_index=IGNORE)
         assert mean_iou(counts.sum(0)) == pytest.approx(float(peer(answers, batch.masks.long())), abs=1e-6)
@@ -287,8 +292,10 @@ def trained(finished: Path) -> nn.Module:
 
 
 @pytest.mark.parametrize("size", [1, 4])
-def test_the_batch_size_changes_nothing(trained: nn.Module, images: Images, size: int) -> None:
-    one, other = (table(trained, images, Score(batch_size=n, targets=TARGETS))[:2] for n in (6, size))
+def test_the_batch_size_changes_nothing(images: Images, size: int) -> None:
+    model = create("unet", 2, {"width": 4}, seed=3)  # untrained: no two pixels are near a tie
+    one, other = (table(model, images, Score(batch_size=n, targets=TARGETS))[:2] for n in (6, size))
+    assert one[0]["target_pixels"].nunique() == 7
     for first, second in zip(one, other, strict=True):
         pd.testing.assert_frame_equal(first, second, rtol=1e-5, atol=1e-5)
 
