@@ -71,7 +71,7 @@ def _rows(results: Results, model: str, seed: int) -> tuple[page.Row, ...]:
     for point in results.checkpoints:
         if (point.model, point.seed) == (model, seed):
             gallery = results.gallery(model, seed, point.level) if point.reached and results.gallery_ids else None
-            rows.append(page.Row(point.level, point.reached, point.miou, point.best_miou, gallery))
+            rows.append(page.Row(point.level, point.reached, point.miou, point.nearest_miou, gallery))
     return tuple(rows)
 
 
@@ -107,10 +107,10 @@ def _found(results: Results, model: str, seed: int, target: str) -> dict[tuple[s
     """Return, for each image and level, how well the image's own prediction agrees with the mask."""
     frame = results.predictions()
     frame = frame[(frame["model"] == model) & (frame["seed"] == seed) & frame["image"].isin(results.gallery_ids)]
-    name = results.classes[results.foreground(target)]
-    predicted = frame[[f"n_{truth}_{name}" for truth in results.classes]].sum(axis=1)
-    true = frame[[f"n_{name}_{other}" for other in results.classes]].sum(axis=1)
-    both = frame[f"n_{name}_{name}"]
+    own, others = results.foreground(target), range(len(results.classes))
+    predicted = frame[[f"n_{truth}_{own}" for truth in others]].sum(axis=1)
+    true = frame[[f"n_{own}_{other}" for other in others]].sum(axis=1)
+    both = frame[f"n_{own}_{own}"]
     texts = []
     for hits, found, wanted in zip(both, predicted, true, strict=True):
         union = found + wanted - hits

@@ -22,13 +22,15 @@ from analyses.results import Results
 def analyse(results: Results) -> Iterator[Figure | Table]:
     """Yield the table of the checkpoints and the figure of the training runs they were taken from."""
     baseline = f"baseline_miou is the mean IoU of answering '{results.classes[0]}' everywhere"
-    shares = "predicted_share is the share of images in which the model predicts any other class"
+    explained = results.classes[results.foreground(results.targets[0])]
+    shares = f"predicted_share is the share of images in which the model predicts any pixel as '{explained}'"
     note = results.caption_note()
     yield Table(
         "levels",
         tabulate(results),
         f"The checkpoint kept for each level, by validation mean IoU (val_miou); {baseline}; {shares}. The test_ "
-        f"columns come from the scored images. An unreached level has no values but the best one seen. {note}",
+        f"columns come from the scored images. An unreached level has no values but the nearest and the best one "
+        f"seen. {note}",
     )
     with style.context():
         figure = draw(results)
@@ -57,7 +59,18 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 def _columns(results: Results) -> list[str]:
     return [
-        *("model", "level", "seed", "reached", "step", "images_seen", "val_miou", "best_miou", "baseline_miou"),
+        *(
+            "model",
+            "level",
+            "seed",
+            "reached",
+            "step",
+            "images_seen",
+            "val_miou",
+            "nearest_miou",
+            "best_miou",
+            "baseline_miou",
+        ),
         *("tolerance", "predicted_share"),
         *(f"val_iou_{name}" for name in results.classes),
         *("test_miou", "test_baseline_miou", "test_predicted_share", "n_test_images"),
@@ -81,6 +94,7 @@ def _row(
         "step": point.step,
         "images_seen": point.images_seen,
         "val_miou": point.miou,
+        "nearest_miou": point.nearest_miou,
         "best_miou": point.best_miou,
         "baseline_miou": point.baseline_miou,
         "tolerance": point.tolerance,
@@ -93,9 +107,11 @@ def _row(
 
 def _tests(results: Results) -> dict[tuple[str, int, int], dict[str, Any]]:
     """Return the test values of each checkpoint that was scored, by model, level and seed."""
+    if not any(point.reached for point in results.checkpoints):
+        return {}
     frame = results.predictions()
     classes = results.classes
-    columns = [f"n_{truth}_{predicted}" for truth in classes for predicted in classes]
+    columns = [f"n_{truth}_{predicted}" for truth in range(len(classes)) for predicted in range(len(classes))]
     out = {}
     for key, part in frame.groupby(["model", "level", "seed"], observed=True):
         model, level, seed = (str(value) for value in key)
@@ -106,7 +122,7 @@ def _tests(results: Results) -> dict[tuple[str, int, int], dict[str, Any]]:
         out[(model, int(level), int(seed))] = {
             "test_miou": mean_iou(total),
             "test_baseline_miou": mean_iou(constant),
-            "test_predicted_share": float((counts[:, :, 1:].sum(axis=(1, 2)) > 0).mean()),
+            "test_predicted_share": float(part["predicted"].mean()),
             "n_test_images": len(part),
             **{f"test_iou_{name}": value for name, value in zip(classes, class_iou(total), strict=True)},
         }
@@ -183,8 +199,9 @@ def _level_label(level: int, points: list[Checkpoint]) -> str:
     reached = sum(point.reached for point in points)
     if reached == len(points):
         return f"{level} %"
-    best = max((point.best_miou for point in points if not point.reached), default=math.nan)
-    return f"{level} %: reached by {reached} of {len(points)} (best {best:.2f})"
+    missed = [point.nearest_miou for point in points if not point.reached]
+    nearest = min(missed, key=lambda miou: abs(miou - level / 100))
+    return f"{level} %: reached by {reached} of {len(points)} (nearest {nearest:.2f})"
 
 
 def _scale(axes: Axes, seen: pd.Series[Any]) -> None:

@@ -45,7 +45,7 @@ class Row:
     level: int
     reached: bool
     miou: float
-    best_miou: float
+    nearest_miou: float
     gallery: Gallery | None
 
     def maps(self, image: str, prefix: str, layers: Sequence[Layer]) -> list[Map]:
@@ -172,7 +172,7 @@ def _draw_row(pens: _Pens, page: Page, row: Row, part: Sequence[int], top: float
 
 
 def _draw_absent(axes: Axes, row: Row, top: float) -> None:
-    why = "no maps kept" if row.reached else f"not reached (best {row.best_miou:.2f})"
+    why = "no maps kept" if row.reached else f"not reached (nearest {row.nearest_miou:.2f})"
     axes.add_patch(Rectangle((_left(0), top), style.WIDTH - RIGHT - GAP - _left(0), ABSENT - 0.05, color="#f0f0f0"))
     axes.text(_left(0) + 0.05, top + ABSENT / 2 - 0.025, f"{row.level} %: {why}", va="center", size=style.SMALL)
 

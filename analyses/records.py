@@ -68,6 +68,7 @@ class Checkpoint:
     images_seen: int | None
     miou: float
     best_miou: float
+    nearest_miou: float
     baseline_miou: float
     tolerance: float
     predicted_share: float
@@ -87,6 +88,7 @@ class Checkpoint:
             images_seen=_whole(kept.get("images_seen")),
             miou=_number(kept.get("miou")),
             best_miou=_number(entry.get("best_miou")),
+            nearest_miou=_number(entry.get("nearest_miou", entry.get("best_miou"))),
             baseline_miou=_number(entry.get("baseline_miou")),
             tolerance=_number(entry.get("tolerance")),
             predicted_share=_number(kept.get("predicted_share")),

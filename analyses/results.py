@@ -193,8 +193,9 @@ class Results:
 
     def predictions(self) -> pd.DataFrame:
         """Return the confusion counts on the scored images: a row an image and checkpoint."""
-        counts = [f"n_{truth}_{predicted}" for truth in self.classes for predicted in self.classes]
-        return _frame(self._parts("predictions"), ("model", "level", "seed", "image", *counts))
+        indices = range(len(self.classes))
+        counts = [f"n_{truth}_{predicted}" for truth in indices for predicted in indices]
+        return _frame(self._parts("predictions"), ("model", "level", "seed", "image", "predicted", *counts))
 
     def gallery(self, model: str, seed: int, level: int) -> Gallery:
         """Return the kept maps of a checkpoint; photographs only where the profile allows to show them."""

@@ -18,6 +18,9 @@ def main() -> None:
     except (SegcamError, ResultsError) as error:
         Console(stderr=True, soft_wrap=True).print(f"error: {error}", markup=False, highlight=False)
         sys.exit(getattr(error, "exit_code", 2))
+    except OSError as error:
+        Console(stderr=True, soft_wrap=True).print(f"error: {error}", markup=False, highlight=False)
+        sys.exit(1)
     except (KeyboardInterrupt, SystemExit) as end:
         if isinstance(end, SystemExit) and end.code != 130:  # typer makes Ctrl-C an exit with 130
             raise

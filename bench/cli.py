@@ -72,6 +72,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def _device(wanted: Device) -> torch.device:
     if wanted is Device.CUDA and not torch.cuda.is_available():
         raise InputError("--device cuda: torch finds no GPU here; use --device cpu or auto")
+    torch.backends.cudnn.allow_tf32 = False  # what is called fp32 is to be fp32
     return torch.device("cuda" if wanted is not Device.CPU and torch.cuda.is_available() else "cpu")
 
 

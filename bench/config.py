@@ -17,6 +17,7 @@ DEFAULT = "quick"
 Percent = Annotated[int, Field(ge=1, le=99)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Whole = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Value = bool | int | float | str
 
 
@@ -37,7 +38,7 @@ class Data(Section):
     dataset: str
     size: Annotated[int, Field(ge=16, le=4096)] = 128
     border: Literal["ignore", "pet", "background"] = "ignore"
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     train: Whole | None = None
     val: Whole | None = None
     test: Whole | None = None
@@ -69,7 +70,7 @@ class Train(Section):
 
     levels: Annotated[tuple[Percent, ...], Field(min_length=1)] = (30, 50, 70, 90)
     tolerance: Annotated[float, Field(gt=0, le=20)] = 2.0
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     start: Literal["foreground", "random"] = "foreground"
     epochs: Annotated[float, Field(gt=0)] = 60.0
     steps: Whole | None = None
@@ -137,7 +138,7 @@ class Figures(Section):
 class Profile(Section):
     """Everything that a run does."""
 
-    name: str
+    name: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
     summary: str = ""
     data: Data
     models: Annotated[dict[str, dict[str, Value]], Field(min_length=1)]
@@ -152,7 +153,11 @@ class Profile(Section):
 
 def profiles() -> dict[str, str]:
     """Return the names of the profiles that come with the package, with a line on each."""
-    found = {p.name.removesuffix(".toml"): p.read_text() for p in FOLDER.iterdir() if p.name.endswith(".toml")}
+    found = {
+        p.name.removesuffix(".toml"): p.read_text(encoding="utf-8")
+        for p in FOLDER.iterdir()
+        if p.name.endswith(".toml")
+    }
     return {name: tomllib.loads(text).get("summary", "") for name, text in sorted(found.items())}
 
 
@@ -170,14 +175,14 @@ def read(wanted: str, settings: list[str] | None = None) -> Profile:
     if path.suffix == ".toml" or path.is_file():
         source, name = str(path), path.stem
         try:
-            text = path.read_text()
+            text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"profile {path} cannot be read: {error}") from error
     else:
         if wanted not in profiles():
             raise InputError(f"{unknown('profile', wanted, profiles())}; or give the path of a .toml file")
         source, name = f"profile {wanted}", wanted
-        text = (FOLDER / f"{wanted}.toml").read_text()
+        text = (FOLDER / f"{wanted}.toml").read_text(encoding="utf-8")
     try:
         values: dict[str, Any] = {"name": name, **tomllib.loads(text)}
     except tomllib.TOMLDecodeError as error:
@@ -197,6 +202,8 @@ def figures(settings: list[str], current: Figures) -> Figures:
     for setting in settings:
         if not setting.strip().startswith("figures."):
             raise InputError(f"--set {setting}: only figures.* can be changed when a report is drawn again")
+        if setting.strip().startswith("figures.images"):
+            raise InputError(f"--set {setting}: maps are kept of the run's own images alone; run score with it instead")
         _change(values, setting)
     try:
         return Figures.model_validate(_tupled(values["figures"]))

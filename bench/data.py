@@ -12,8 +12,8 @@ import numpy as np
 from bench.config import Profile
 from bench.plan import gallery
 from segcam.datasets import DATASETS, DatasetOptions
-from segcam.errors import InputError
-from segcam.samples import SPLITS, Images, Opened
+from segcam.errors import DataError, InputError
+from segcam.samples import SPLITS, Images, Opened, Split
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Data:
 
     Attributes:
         opened: the data set and its splits.
-        digest: hash of its name, counts and of the first image and mask of each split.
+        digest: hash of its name and its images and masks; of drawn data, of a few of them.
         gallery: indices of the test images that figures show.
         rule: how they were chosen.
     """
@@ -81,15 +81,29 @@ def open_data(
         *((s.id, (s.mask == explained).mean()) for s in map(test.__getitem__, range(len(test)))), strict=True
     )
     chosen, rule = gallery(np.array(areas), ids, profile.figures.images)
-    return Data(opened, _digest(opened), chosen, rule)
+    _holds(opened, "val", explained)
+    if not any(areas):
+        raise DataError(f"no test image holds a pixel of class '{classes[explained]}': nothing could be scored")
+    return Data(opened, _digest(opened, drawn=not plugin.needs_root), chosen, rule)
 
 
-def _digest(opened: Opened) -> str:
-    """Hash what tells one data set from another without reading all of it."""
+def _holds(opened: Opened, split: Split, class_id: int) -> None:
+    """Raise DataError where no image of a split holds the class, for which no level would mean anything."""
+    images = opened.splits[split]
+    if not any((images[i].mask == class_id).any() for i in range(len(images))):
+        name = opened.info.classes[class_id]
+        raise DataError(
+            f"none of the {len(images)} {split} images holds a pixel of class '{name}': take more images, or explain "
+            "another class with score.class_id"
+        )
+
+
+def _digest(opened: Opened, *, drawn: bool) -> str:
+    """Hash every image and mask, but of drawn data the first, middle and last of each split: the rest follows."""
     found = hashlib.sha256(repr((opened.info.name, opened.info.classes, opened.info.training_data)).encode())
     for split in SPLITS:
         images = opened.splits[split]
-        for index in {0, len(images) // 2, len(images) - 1}:
+        for index in sorted({0, len(images) // 2, len(images) - 1}) if drawn else range(len(images)):
             sample = images[index]
             found.update(f"{split} {len(images)} {sample.id}".encode())
             found.update(sample.image.tobytes() + sample.mask.tobytes())

@@ -8,6 +8,7 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 import analyses
 from bench import config
@@ -49,14 +50,15 @@ def report(store: Store, console: Console, settings: list[str] | None = None) ->
         now = config.figures(settings, config.Figures.model_validate(values["profile"]["figures"]))
         values["profile"]["figures"] = now.model_dump(mode="json")
         store.write_json(MANIFEST, values)
-    if values["checkpoints"] and not any(entry["reached"] for entry in values["checkpoints"]):
+    names = list(analyses.find())
+    if not any(entry["reached"] for entry in values["checkpoints"]):
         console.print("no level was reached, so there are no maps to draw", markup=False)
-        return []
+        names = ["levels"]
     dpi = values["profile"]["figures"]["dpi"]
     written: list[Path] = []
     captions: list[str] = []
-    with working(console, "drawing", len(analyses.find())) as task:
-        for name in analyses.find():
+    with working(console, "drawing", len(names)) as task:
+        for name in names:
             for item in analyses.run(analyses.Results(store.out), [name]):
                 if isinstance(item, analyses.Table):
                     written.append(store.write(f"tables/{item.name}.csv", item.csv().encode()))
@@ -65,6 +67,9 @@ def report(store: Store, console: Console, settings: list[str] | None = None) ->
                     written.append(store.write(f"figures/{item.name}.svg", item.render("svg", dpi)))
                 captions.append(f"**{item.name}.** {item.caption}\n")
             task.advance(1, name)
+    for name in store.names("tables") + store.names("figures"):
+        if store.path(name) not in written and name.endswith((".csv", ".png", ".svg")):
+            store.remove(name)  # of other settings: it would not fit the rest
     written.append(store.write("captions.md", "\n".join(captions).encode()))
     return written
 
@@ -72,7 +77,8 @@ def report(store: Store, console: Console, settings: list[str] | None = None) ->
 def summary(store: Store) -> Table:
     """Return the table of the run's checkpoints for the terminal."""
     values = store.read_json(MANIFEST)
-    table = Table(title=f"{values['profile']['name']}: trained on {values['dataset']['training_data']}", box=box.SIMPLE)
+    title = f"{values['profile']['name']}: trained on {values['dataset']['training_data']}"
+    table = Table(title=Text(title), box=box.SIMPLE)
     for name in (
         "model",
         "seed",
@@ -94,7 +100,7 @@ def summary(store: Store) -> Table:
             row += [f"{100 * entry['miou']:.1f} %", base, f"{100 * entry['predicted_share']:.0f} % of images"]
             row += [str(entry["step"]), str(entry["images_seen"])]
         else:
-            row += [f"not reached (best {100 * entry['best_miou']:.1f} %)", base, "", "", ""]
+            row += [f"not reached (nearest {100 * entry['nearest_miou']:.1f} %)", base, "", "", ""]
         table.add_row(*row)
     seconds = {kind: sum(c["seconds"] for n, c in values["cells"].items() if kind in n) for kind in ("train", "score")}
     table.caption = f"training took {seconds['train'] / 60:.1f} min, scoring {seconds['score'] / 60:.1f} min"

@@ -74,7 +74,7 @@ class Run:
     def train(self) -> None:
         """Train what is not trained yet."""
         for cell in self._train_cells():
-            if not self.store.has(cell.record):
+            if not self._trained(cell):
                 self._train(cell)
             self.store.remove(cell.state)  # here, since a run may have been killed right after the record
         rows = [row for cell in self._train_cells() for row in self._training_rows(cell)]
@@ -113,6 +113,13 @@ class Run:
                 self.store.write_json(cell.record, self._record(cell, time.monotonic() - started))
         self._write_manifest()
 
+    def _trained(self, cell: TrainCell) -> bool:
+        """Return whether a training is finished and the checkpoints that it gave are there."""
+        if not self.store.has(cell.record):
+            return False
+        found = [entry["file"] for entry in self.store.read_json(cell.record)["checkpoints"] if entry["reached"]]
+        return all(self.store.has(name) for name in found)
+
     def _train(self, cell: TrainCell) -> None:
         data, settings = self.data, self.profile.train
         model = create(cell.model, len(self._classes), self.profile.models[cell.model], cell.seed)
@@ -133,7 +140,7 @@ class Run:
 
     def _keep(self, cell: TrainCell, trainer: Trainer, search: LevelSearch) -> None:
         """Write the checkpoints of the levels reached, then the record that says how the training ended."""
-        base = baseline(self.data.val, len(self._classes), self.profile.data.border)
+        base = baseline(self.data.val, len(self._classes), self.profile.data.border, self.profile.score.class_id)
         entries = []
         for level in search.levels:
             found, weights = search.kept[level]
@@ -188,12 +195,12 @@ class Run:
     def _scorer(self, cell: ScoreCell) -> Scorer:
         name, wanted = cell.train.checkpoint(cell.level), self.profile.models[cell.train.model]
         model, header = load(self.store.path(name))
-        found = (header["architecture"], header["parameters"], header.get("cell"))
-        if found != (cell.train.model, wanted, cell.train.id):
+        found = (header["architecture"], header["parameters"], header.get("cell"), header.get("level"))
+        if found != (cell.train.model, wanted, cell.train.id, cell.level):
             raise InputError(
-                f"{self.store.path(name)} holds a {found[0]} with {found[1]} of training {found[2]}; this run's is a "
-                f"{cell.train.model} with {wanted} of training {cell.train.id}: put the right file back, or delete "
-                f"{self.store.path(cell.train.record)} to train again"
+                f"{self.store.path(name)} holds a {found[0]} with {found[1]} of training {found[2]}, level {found[3]}; "
+                f"this run's is a {cell.train.model} with {wanted} of training {cell.train.id}, level {cell.level}: "
+                "put the right file back, or delete this one to train again"
             )
         tools = Instruments.of(self.profile.score, cell.train.model, model)
         model = model.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -251,7 +258,7 @@ class Run:
         return plan.training(self.profile, self.data.digest)
 
     def _score_cells(self) -> list[ScoreCell]:
-        missing = [cell.name for cell in self._train_cells() if not self.store.has(cell.record)]
+        missing = [cell.name for cell in self._train_cells() if not self._trained(cell)]
         if missing:
             raise InputError(
                 f"nothing is trained for {', '.join(missing)} in {self.store.out}: run train (or all) first"

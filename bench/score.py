@@ -71,7 +71,7 @@ class Scorer:
         self.classes = tuple(classes)
         self.border = border
         self.device = next(model.parameters()).device
-        self.probe = Probe(model, instruments.layers, precision=settings.precision)
+        self.probe = Probe(model, instruments.layers, precision=settings.precision, channels_last=True)
 
     def score(
         self, images: Images, rows: Sequence[int], keys: Columns, advance: Callable[[int], None]
@@ -177,11 +177,14 @@ class Scorer:
         logits = capture.logits.float()
         if logits.shape[2:] != capture.size:
             logits = nn.functional.interpolate(logits, size=capture.size, mode="bilinear", align_corners=False)
-        counts = confusion(logits.argmax(1), with_border(batch.masks, self.border), len(self.classes)).cpu().numpy()
-        columns: Columns = {"image": np.array(batch.ids)}
-        for i, truth in enumerate(self.classes):
-            for j, predicted in enumerate(self.classes):
-                columns[f"n_{truth}_{predicted}"] = counts[:, i, j]
+        predictions = logits.argmax(1)
+        labels = with_border(batch.masks, self.border, self.settings.class_id)
+        counts = confusion(predictions, labels, len(self.classes)).cpu().numpy()
+        found = (predictions == self.settings.class_id).flatten(1).any(1)
+        columns: Columns = {"image": np.array(batch.ids), "predicted": found.cpu().numpy()}
+        for i in range(len(self.classes)):
+            for j in range(len(self.classes)):
+                columns[f"n_{i}_{j}"] = counts[:, i, j]
         return columns
 
 

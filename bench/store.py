@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ SCHEMA = 1
 """Version of the tables and the manifest; it is part of every cell's identity."""
 
 MANIFEST = "manifest.json"
+FOLDERS = ("cells", "checkpoints", "scores", "predictions", "gallery", "tables", "figures")
+TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
 
 
 class StoreError(SegcamError):
@@ -35,7 +39,7 @@ class Store:
         out: the folder; it is made with the first file.
 
     Raises:
-        InputError: the folder cannot be written to.
+        InputError: the folder cannot be written to, or holds files that no run wrote.
     """
 
     def __init__(self, out: Path) -> None:
@@ -47,10 +51,17 @@ class Store:
             probe = there / f".probe-{os.getpid()}.tmp"
             probe.touch()
             probe.unlink()
+            found = [] if self.has(MANIFEST) or not out.exists() else sorted(p.name for p in out.iterdir())
         except OSError as error:
             raise InputError(
                 f"cannot write to {out}: {error.strerror or error}; choose another folder with --out"
             ) from error
+        strange = [name for name in found if not TEMPORARY.fullmatch(name)]
+        if strange:
+            raise InputError(
+                f"{out} holds files but no run ({', '.join(strange[:3])}): choose another folder with --out, for a run "
+                "replaces what lies in its own"
+            )
 
     def path(self, name: str) -> Path:
         """Return the path of a file of the run, be it there or not."""
@@ -82,7 +93,8 @@ class Store:
             temporary.replace(path)
             _sync_folder(path.parent)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink()
             reason = error.strerror or str(error)
             raise StoreError(
                 f"cannot write {path} ({len(data):,} bytes): {reason}; free space or choose another folder with --out, "
@@ -91,13 +103,24 @@ class Store:
         return path
 
     def remove(self, name: str) -> None:
-        """Remove a file of the run, where it is there."""
-        self.path(name).unlink(missing_ok=True)
+        """Remove a file of the run, where it is there.
+
+        Raises:
+            StoreError: it cannot be removed.
+        """
+        try:
+            self.path(name).unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"cannot remove {self.path(name)}: {error.strerror or error}; remove it by hand"
+            ) from error
 
     def sweep(self) -> None:
         """Remove what runs that were killed while writing left behind."""
-        for leftover in self.out.rglob(".*.tmp"):
-            leftover.unlink(missing_ok=True)
+        for folder in (self.out, *(self.path(name) for name in FOLDERS)):
+            for leftover in folder.glob(".*.tmp") if folder.is_dir() else ():
+                if TEMPORARY.fullmatch(leftover.name) and leftover.is_file():
+                    leftover.unlink(missing_ok=True)
 
     def write_json(self, name: str, values: Mapping[str, Any]) -> Path:
         """Write a JSON file; NaN and infinity become null, which JSON has and they are not in."""
@@ -111,7 +134,7 @@ class Store:
             InputError: it is absent or damaged.
         """
         try:
-            values: dict[str, Any] = json.loads(self.path(name).read_text())
+            values: dict[str, Any] = json.loads(self.path(name).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(
                 f"{self.path(name)} cannot be read ({error}): delete it and run the same command again"

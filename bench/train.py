@@ -21,7 +21,7 @@ from bench.levels import Evaluation, LevelSearch, Weights
 from segcam.checkpoints import pack, unpack
 from segcam.errors import InputError, SegcamError
 from segcam.miou import confusion, iou, mean_iou
-from segcam.samples import Batch, Border, Images, normalise, with_border
+from segcam.samples import IGNORE, Batch, Border, Images, normalise, with_border
 
 Report = Callable[[int, int, LevelSearch], None]
 """Called with steps done, steps in all, and the search, after each step."""
@@ -129,6 +129,7 @@ class Trainer:
             SegcamError: the loss is not finite any more.
         """
         self._started = saved = time.monotonic()
+        cost = 0.0  # of the last save; large networks are saved less often
         last = self._evaluate(self.step)
         while self.step < self.total and not self.search.complete():
             first = last
@@ -138,9 +139,11 @@ class Trainer:
             self.search.adapt(first, last)
             self._losses.clear()
             self._snapshots.clear()
-            if time.monotonic() - saved >= self.job.settings.save_every:
+            if time.monotonic() - saved >= max(self.job.settings.save_every, 20 * cost):
+                begun = time.monotonic()
                 save(self.state())
                 saved = time.monotonic()
+                cost = saved - begun
         return self.search
 
     @property
@@ -198,7 +201,8 @@ class Trainer:
             torch.manual_seed(_seed(job.seed, "dropout", self.step))
             with torch.autocast(job.device.type, torch.bfloat16, enabled=self._precision == "bf16"):
                 logits = self.model(images.contiguous(memory_format=torch.channels_last))
-            loss = F.cross_entropy(logits.float(), masks.long(), ignore_index=255)
+            known = (masks != IGNORE).sum().clamp(min=1)  # a batch may hold no labelled pixel
+            loss = F.cross_entropy(logits.float(), masks.long(), ignore_index=IGNORE, reduction="sum") / known
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
@@ -212,7 +216,7 @@ class Trainer:
         wanted = range(self.step * size, (self.step + 1) * size)
         batch = Batch.of([self.job.train[self._shuffled(n // count, n % count)] for n in wanted], self.job.device)
         generator = torch.Generator().manual_seed(_seed(self.job.seed, "augment", self.step))
-        masks = with_border(batch.masks, self.job.border)
+        masks = with_border(batch.masks, self.job.border, self.job.foreground)
         return self._augment(batch.images, masks, generator)
 
     def _shuffled(self, epoch: int, position: int) -> int:
@@ -252,7 +256,11 @@ class Trainer:
                 f"training diverged by step {step}: lower train.learning_rate ({settings.learning_rate:g})"
             )
         network.eval()
-        counts = torch.cat([confusion(network(x).argmax(1), y, job.classes) for x, y in self._validation()])
+        predictions = [network(inputs).argmax(1) for inputs, _ in self._validation()]
+        labels = [known for _, known in self._validation()]
+        pairs = zip(predictions, labels, strict=True)
+        counts = torch.cat([confusion(found, known, job.classes) for found, known in pairs])
+        shares = torch.cat([(found == job.foreground).flatten(1).any(1) for found in predictions])
         return Evaluation(
             step=step,
             images_seen=step * settings.batch_size,
@@ -260,7 +268,7 @@ class Trainer:
             learning_rate=learning_rate(max(0, step - 1), self.total, settings) if step else 0.0,
             miou=mean_iou(counts.sum(0)),
             iou=tuple(iou(counts.sum(0)).tolist()),
-            predicted_share=float((counts[:, :, job.foreground].sum(1) > 0).double().mean()),
+            predicted_share=float(shares.double().mean()),
             seconds=self.seconds,
         )
 
@@ -271,15 +279,15 @@ class Trainer:
                 rows = range(first, min(first + 32, len(self.job.val)))
                 batch = Batch.of([self.job.val[i] for i in rows], self.job.device)
                 inputs = normalise(batch.images).contiguous(memory_format=torch.channels_last)
-                self._val.append((inputs, with_border(batch.masks, self.job.border)))
+                self._val.append((inputs, with_border(batch.masks, self.job.border, self.job.foreground)))
         return self._val
 
 
-def baseline(val: Images, classes: int, border: Border) -> float:
+def baseline(val: Images, classes: int, border: Border, foreground: int) -> float:
     """Return the mean IoU of answering class 0 everywhere, 0..1."""
     total = torch.zeros(classes, classes, dtype=torch.long)
     for i in range(len(val)):
-        labels = with_border(torch.from_numpy(val[i].mask)[None], border)
+        labels = with_border(torch.from_numpy(val[i].mask)[None], border, foreground)
         total += confusion(torch.zeros_like(labels, dtype=torch.long), labels, classes)[0]
     return mean_iou(total)
 

@@ -34,7 +34,8 @@ def iou(counts: Int[Tensor, "k k"]) -> Float[Tensor, " k"]:
 def mean_iou(counts: Int[Tensor, "k k"]) -> float:
     """Compute mean IoU over the classes present in the truth, 0..1; NaN where no pixel counts.
 
-    Source: the accumulation of `torchmetrics.classification.MulticlassJaccardIndex(ignore_index=255)`.
+    Source: the accumulation of `torchmetrics.classification.MulticlassJaccardIndex(ignore_index=255)`, but that
+    counts a class that is predicted and absent from the truth as 0.
 
     >>> import torch
     >>> round(mean_iou(torch.tensor([[6, 0], [4, 0]])), 3)

@@ -96,7 +96,8 @@ class Probe:
         layers: module paths, patterns, modules or `Layer`s, see `find_layers`.
         kind: where given, patterns match modules of this class alone.
         precision: 'bf16' runs the network under bf16 autocast, which is faster and less exact.
-        channels_last: lay the input out channels-last, which is faster for most convolutional networks.
+        channels_last: lay the input out channels-last, which is faster for most convolutional networks; those that
+            reshape with `view` cannot take it.
 
     Raises:
         ProbeError: a layer is not in the network.
@@ -116,7 +117,7 @@ class Probe:
         *,
         kind: type[nn.Module] | None = None,
         precision: Precision = "fp32",
-        channels_last: bool = True,
+        channels_last: bool = False,
     ) -> None:
         self.model = model
         self.layers = tuple(find_layers(model, layers, kind))
@@ -164,8 +165,6 @@ class Probe:
         own = next((p for p in self.model.parameters() if p.is_floating_point()), None)
         if own is not None and images.is_floating_point() and images.dtype != own.dtype:
             images = images.to(own.dtype)
-        if images.is_inference():
-            images = images.clone()  # autograd may not save tensors made in inference mode
         if self.channels_last and images.ndim == 4:
             images = images.contiguous(memory_format=torch.channels_last)
         return images.detach()
@@ -176,11 +175,14 @@ class Probe:
             calls: dict[str, list[tuple[Tensor, int]]] = {layer.label: [] for layer in self.layers}
             autocast = torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bf16")
             with _hooks(self.model, self.layers, calls, self._overwritten), autocast:
-                output = functional_call(self.model, parameters, (images,)) if parameters else self.model(images)
+                own = images.clone()  # the network may write into its input
+                output = functional_call(self.model, parameters, (own,)) if parameters else self.model(own)
             logits = _logits(output)
             outputs, overwritten = self._chosen_calls(calls)
             if not overwritten:
                 return outputs, logits
+            if overwritten <= self._overwritten:
+                raise ProbeError(f"layer '{min(overwritten)}' is overwritten even as a copy: leave it out")
             self._overwritten |= overwritten
 
     def _chosen_calls(self, calls: dict[str, list[tuple[Tensor, int]]]) -> tuple[dict[str, Tensor], set[str]]:
@@ -203,6 +205,8 @@ class Probe:
         return outputs, overwritten
 
     def _backward(self, scores: Tensor, outputs: dict[str, Tensor], *, keep: bool) -> dict[str, Tensor]:
+        if not scores.requires_grad:
+            raise ProbeError(f"layer '{next(iter(outputs))}' does not lead to the logits: leave it out")
         found = torch.autograd.grad(scores.sum(), list(outputs.values()), retain_graph=keep, allow_unused=True)
         for label, gradient in zip(outputs, found, strict=True):
             if gradient is None:
@@ -257,13 +261,18 @@ def _recorder(
         if not isinstance(first, Tensor) or first.ndim != 4:
             got = tuple(first.shape) if isinstance(first, Tensor) else type(first).__name__
             raise ProbeError(f"layer '{layer.label}' gave {got}: only feature maps (b, c, h, w) can be probed")
-        # With frozen parameters the first layer's output needs no gradient, so it becomes a leaf that does. What goes
-        # on from a leaf, or from an output that a later module is known to overwrite, is a copy.
-        leaf = not first.requires_grad
-        kept = first.detach().requires_grad_() if leaf else first
+        # What is kept is a node of its own: a module may return its very input, which other branches use too. With
+        # frozen parameters the first layer's output needs no gradient, so it becomes a leaf that does. What goes on
+        # from a leaf, or from an output that is known to be overwritten later, is a copy, and so is then what is kept.
+        leaf, copied = not first.requires_grad, layer.label in overwritten
+        own = first.clone() if copied else first
+        kept = own.detach().requires_grad_() if leaf else own.view_as(own)
         fired.append((kept, kept._version))
-        passed_on = kept.clone() if leaf or layer.label in overwritten else kept
-        return (passed_on, *output[1:]) if isinstance(output, tuple) else passed_on
+        passed_on = kept.clone() if leaf or copied else kept
+        if not isinstance(output, tuple):
+            return passed_on
+        parts = (passed_on, *output[1:])
+        return type(output)._make(parts) if hasattr(output, "_make") else parts
 
     return hook
 

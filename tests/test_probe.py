@@ -331,3 +331,78 @@ def test_several_targets_share_a_pass_and_equal_single_ones() -> None:
         assert capture.activations["Encoder 1_1"].data_ptr() == together[0].activations["Encoder 1_1"].data_ptr()
         for label, gradient in alone.gradients.items():
             assert torch.allclose(gradient, capture.gradients[label], rtol=1e-4, atol=1e-9)
+
+
+class PassThrough(nn.Module):
+    """A module that returns its very input, which another branch goes on using, in place or not."""
+
+    def __init__(self, *, write: bool) -> None:
+        super().__init__()
+        self.c1, self.drop, self.c2, self.head = (
+            nn.Conv2d(3, 4, 1),
+            nn.Dropout(),
+            nn.Conv2d(4, 4, 1),
+            nn.Conv2d(4, 2, 1),
+        )
+        self.write = write
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.c1(x)
+        branch = self.c2(self.drop(x)).sin()
+        if self.write:
+            x += branch
+        else:
+            x = x + branch
+        return self.head(x)
+
+
+@pytest.mark.parametrize("write", [False, True])
+def test_a_module_that_passes_its_input_through(write: bool) -> None:
+    """Its gradient is of its own branch, whatever else is probed, and the search for overwritten outputs ends."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = PassThrough(write=write)
+    alone = Probe(model, "drop")(IMAGES)
+    together = Probe(model, ["c1", "drop"])(IMAGES)
+    assert torch.allclose(alone.gradients["drop"], together.gradients["drop"], atol=1e-7)
+    assert torch.equal(alone.activations["drop"], together.activations["drop"])
+    assert not torch.allclose(together.gradients["c1"], together.gradients["drop"], atol=1e-4)
+
+
+def test_a_network_that_writes_into_its_input() -> None:
+    class Writes(Inplace):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x -= 0.5
+            return super().forward(x)
+
+    model = Writes().eval()
+    images = IMAGES.clone().contiguous(memory_format=torch.channels_last)
+    found = Probe(model, ["conv1", "norm1"], channels_last=True)(images)
+    assert torch.equal(images, IMAGES)
+    assert torch.allclose(found.logits, model(IMAGES.clone()).detach(), atol=1e-6)
+
+
+def test_a_network_that_needs_its_layout() -> None:
+    class Groups(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.conv(x)
+            return x.view(len(x), 2, -1).view(len(x), 2, 2 * x.shape[2], x.shape[3])
+
+    assert Probe(Groups(), "conv")(IMAGES).logits.shape == (3, 2, 64, 48)
+
+
+def test_no_probed_layer_leads_to_the_logits() -> None:
+    model = nn.Module()
+    model.used, model.aside = nn.Conv2d(3, 2, 1), nn.Conv2d(3, 2, 1)
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        model.aside(x)
+        return model.used(x)
+
+    model.forward = forward  # type: ignore[method-assign]
+    with pytest.raises(ProbeError, match="'aside' does not lead to the logits: leave it out"):
+        Probe(model, "aside")(IMAGES)

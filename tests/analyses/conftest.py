@@ -154,10 +154,10 @@ def prediction_frame(plan: Plan, model: str, level: int, seed: int) -> pd.DataFr
     rows = []
     for k, image in enumerate(plan.images):
         row: dict[str, Any] = {"dataset": "shapes", "model": model, "level": level, "seed": seed, "image": image}
-        for i, truth in enumerate(plan.classes):
-            for j, predicted in enumerate(plan.classes):
-                row[f"n_{truth}_{predicted}"] = (level + k if i == j else 100 - level) * (3 if i == 0 else 1)
-        rows.append(row | {"training_data": "577 real"})
+        for i in range(len(plan.classes)):
+            for j in range(len(plan.classes)):
+                row[f"n_{i}_{j}"] = (level + k if i == j else 100 - level) * (3 if i == 0 else 1)
+        rows.append(row | {"training_data": "577 real", "predicted": k % 2 == 0})
     return pd.DataFrame(rows)
 
 

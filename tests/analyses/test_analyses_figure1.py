@@ -48,7 +48,7 @@ def test_the_scores_are_those_of_the_table(make):
 
 def test_a_level_that_was_not_reached_is_a_line_of_text(make):
     item = only(make(unreached=frozenset({(0, 90)})))
-    assert texts(item).count("90 %: not reached (best 0.84)") == 2
+    assert texts(item).count("90 %: not reached (nearest 0.84)") == 2
     assert len(item.figure.axes[0].images) == 3 * 20
     assert "Not reached, and left empty: 90 %." in item.caption
 

@@ -41,7 +41,7 @@ def test_the_figure_shows_runs_marks_and_baseline(make):
     (axes,) = item.figure.axes
     key = [text.get_text() for text in axes.get_legend().get_texts()]
     assert key[:3] == ["seed 0", "seed 1", "seed 2"]
-    assert "90 %: reached by 2 of 3 (best 0.84)" in key
+    assert "90 %: reached by 2 of 3 (nearest 0.84)" in key
     assert "background everywhere" in key
     marks = [line for line in axes.lines if line.get_linestyle() == "None"]
     assert [len(line.get_xdata()) for line in marks] == [3, 3, 3, 2]

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,16 +21,20 @@ PATIENCE = 120.0
 """Seconds after which a process that does nothing is given up."""
 
 
-def start(tiny: Path, folder: Path) -> subprocess.Popen[str]:
+INTERRUPTIBLE = """
+import signal
+from bench.__main__ import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background processes ignore it
+main()
+"""
+
+
+def start(tiny: Path, folder: Path, how: Sequence[str] = ("-c", INTERRUPTIBLE)) -> subprocess.Popen[str]:
     """Start a run as its own process; it computes with as many threads as this one."""
     root = str(Path(bench.__file__).parents[1])
     environment = {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    arguments = [sys.executable, "-m", "bench", "run", "all", "-p", str(tiny), "--out", str(folder)]
-    return subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=_interruptible)
-
-
-def _interruptible() -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # background processes of a shell may ignore it
+    arguments = [sys.executable, *how, "run", "all", "-p", str(tiny), "--out", str(folder)]
+    return subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True)
 
 
 def stop(process: subprocess.Popen[str], when: Callable[[], bool], how: signal.Signals) -> str:
@@ -65,7 +69,7 @@ def test_killed_again_and_again(finished: Path, tiny: Path, tmp_path: Path) -> N
         assert ("the same command goes on from here" in said) == (how is signal.SIGINT)
         names = contents(folder)
         assert "manifest.json" in names
-    process = start(tiny, folder)
+    process = start(tiny, folder, ("-m", "bench"))
     said = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 0, said
     assert_same_results(finished, folder)
