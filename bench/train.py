@@ -139,7 +139,8 @@ class Trainer:
             self.search.adapt(first, last)
             self._losses.clear()
             self._snapshots.clear()
-            if time.monotonic() - saved >= max(self.job.settings.save_every, 20 * cost):
+            every = self.job.settings.save_every
+            if time.monotonic() - saved >= (max(every, 20 * cost) if every else 0):
                 begun = time.monotonic()
                 save(self.state())
                 saved = time.monotonic()

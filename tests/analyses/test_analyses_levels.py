@@ -22,7 +22,7 @@ def test_the_table_shows_each_checkpoint_beside_the_baseline(make):
 def test_the_test_mean_iou_is_that_of_the_summed_counts(make):
     results = make(levels=(70,), seeds=(0,))
     counts = results.predictions()
-    bb, bp, pb, pp = (int(counts[f"n_{t}_{p}"].sum()) for t in ("background", "pet") for p in ("background", "pet"))
+    bb, bp, pb, pp = (int(counts[f"n_{t}_{p}"].sum()) for t in (0, 1) for p in (0, 1))
     row = levels.tabulate(results).iloc[0]
     assert row["test_iou_background"] == pytest.approx(bb / (bb + bp + pb), abs=1e-6)
     assert row["test_miou"] == pytest.approx((bb / (bb + bp + pb) + pp / (pp + bp + pb)) / 2, abs=1e-6)

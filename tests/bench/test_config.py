@@ -139,6 +139,9 @@ def test_all_problems_are_told_at_once(file: Path) -> None:
         ("models={}", "'models' is {}"),
         ("models.unet=4", "'models.unet' is 4"),
         ("name=3", "'name' is 3"),
+        ("name='../up'", "'name' is '../up'"),
+        ("name=''", "'name' is ''"),
+        (f"train.seeds=[{2**63}]", "'train.seeds.0' is 9223372036854775808"),
     ],
 )
 def test_bad_values(file: Path, setting: str, words: str) -> None:
@@ -271,6 +274,7 @@ def test_figures_alone() -> None:
     [
         ("train.epochs=3", "only figures.* can be changed"),
         ("figures=3", "only figures.* can be changed"),
+        ("figures.images=2", "maps are kept of the run's own images alone"),
         ("figures.dpi=5", "key 'dpi' is 5"),
         ("figures.photograph=true", "unknown key 'photograph'"),
         ("figures.dpi", "write it as section.key=value"),

@@ -177,12 +177,11 @@ def swapped(how: str, folder: Path) -> None:
     contents = {
         "width": pack(other, header | {"parameters": {"width": 3}}),
         "training": pack(tensors, header | {"cell": "ffffffffffff"}),
+        "level": (folder / CHECKPOINT.replace("l30", "l40")).read_bytes(),
         "tensors": pack(other, header),
         "damaged": file.read_bytes()[:1000],
     }
-    file.unlink()
-    if how != "deleted":
-        file.write_bytes(contents[how])
+    file.write_bytes(contents[how])
 
 
 @pytest.mark.parametrize(
@@ -194,8 +193,8 @@ def swapped(how: str, folder: Path) -> None:
         ),
         ("training", ["of training ffffffffffff", "put the right file back"]),
         ("tensors", ["tensor 'decoders.0.conv1.weight' is (", "in the network"]),
+        ("level", ["level 40; this run's is", "level 30: put the right file back"]),
         ("damaged", ["cannot be read as a checkpoint"]),
-        ("deleted", ["does not exist"]),
     ],
 )
 def test_a_checkpoint_of_something_else(copied: Path, tiny: Path, how: str, words: list[str]) -> None:
@@ -206,6 +205,26 @@ def test_a_checkpoint_of_something_else(copied: Path, tiny: Path, how: str, word
     assert str(copied / CHECKPOINT) in outcome.error
     assert all(word in outcome.error for word in words), outcome.error
     assert contents(copied, *SCORED) == {}
+
+
+def test_a_checkpoint_that_was_deleted_is_trained_again(copied: Path, finished: Path, tiny: Path) -> None:
+    (copied / CHECKPOINT).unlink()
+    outcome = command("run", "score", "-p", tiny, "--out", copied)
+    assert outcome.code == 2
+    assert "nothing is trained for unet-s0" in outcome.error
+    assert command("run", "train", "-p", tiny, "--out", copied).code == 0
+    assert_same_results(finished, copied)
+
+
+def test_somebody_elses_folder(tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "photographs.csv").write_text("mine")
+    (tmp_path / "scores").mkdir()
+    (tmp_path / "scores" / "piano.parquet").write_text("mine")
+    before = contents(tmp_path)
+    outcome = command("run", "all", "-p", tiny, "--out", tmp_path)
+    assert outcome.code == 2
+    assert "holds files but no run (photographs.csv, scores)" in outcome.error
+    assert contents(tmp_path) == before
 
 
 def test_a_level_that_is_not_reached(tiny: Path, tmp_path: Path) -> None:
@@ -220,6 +239,7 @@ def test_a_level_that_is_not_reached(tiny: Path, tmp_path: Path) -> None:
     assert not found[99]["reached"]
     assert found[99]["file"] is None
     assert found[99]["nearest_miou"] == found[99]["best_miou"] < 0.9
+    assert "not reached (nearest " in outcome.err
     assert (tmp_path / "out" / "tables" / "levels.csv").is_file()
     assert not any("l99" in name for name in contents(tmp_path / "out"))
     again = command("run", "train", *wanted)
@@ -234,6 +254,7 @@ def test_no_level_reached_at_all(tiny: Path, tmp_path: Path) -> None:
     assert "levels not reached: unet, seed 0: 99 %" in outcome.err
     assert "error:" not in outcome.err
     assert manifest(tmp_path / "out")["planned"] == {"train": 1, "score": 0}
+    assert (tmp_path / "out" / "tables" / "levels.csv").is_file()
     assert command("status", "--out", tmp_path / "out").code == 0
 
 

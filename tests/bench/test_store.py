@@ -191,9 +191,27 @@ def test_sweep_removes_what_was_left_behind_and_nothing_else(store: Store) -> No
     store.write("b.tmp", b"whole")
     store.path("tables/.a.csv.123.tmp").write_bytes(b"half")
     store.path(".manifest.json.7.tmp").write_bytes(b"half")
+    store.write("elsewhere/.a.csv.7.tmp", b"somebody's")
+    store.path(".mine.tmp").write_bytes(b"somebody's")
     assert store.names("tables") == ["tables/a.csv"]
     store.sweep()
-    assert files(store) == {"tables/a.csv", "b.tmp"}
+    assert files(store) == {"tables/a.csv", "b.tmp", "elsewhere/.a.csv.7.tmp", ".mine.tmp"}
+
+
+def test_a_folder_with_files_of_no_run(store: Store) -> None:
+    store.path(".manifest.json.7.tmp").write_bytes(b"half")
+    Store(store.out)  # a run that was killed at its first write
+    store.path("mine.txt").write_bytes(b"mine")
+    with pytest.raises(InputError, match=r"holds files but no run \(mine.txt\)"):
+        Store(store.out)
+    store.write("manifest.json", b"{}")
+    Store(store.out)
+
+
+def test_what_cannot_be_removed_is_told(store: Store) -> None:
+    store.write("folder/a.csv", b"data")
+    with pytest.raises(StoreError, match="cannot remove"):
+        store.remove("folder")
 
 
 def test_json_has_null_for_what_is_no_number(store: Store) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+import bench.train
 from bench.config import Augment, Train
 from bench.levels import LevelSearch
 from bench.train import Job, Trainer, answer, baseline, learning_rate, precision
@@ -72,6 +73,22 @@ def job(seed: int = 0, border: Border = "ignore", model: nn.Module | None = None
     return Job(model or network(), TRAIN, VAL, 2, border, 1, settings, seed, CPU)
 
 
+class Clock:
+    """Time that passes with steps alone: saving takes none, so that `save_every = 0` saves at every evaluation."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(bench.train, "time", found)
+    return found
+
+
 class Stopped(BaseException):
     """A process that ends."""
 
@@ -81,6 +98,7 @@ class Disk:
 
     def __init__(self, file: Path, after_saves: int | None = None, at_step: int | None = None) -> None:
         self.file, self.after_saves, self.at_step, self.saves = file, after_saves, at_step, 0
+        self.clock: Clock | None = None
 
     def save(self, state: bytes) -> None:
         self.file.write_bytes(state)
@@ -89,6 +107,8 @@ class Disk:
             raise Stopped
 
     def report(self, step: int, total: int, search: LevelSearch) -> None:
+        if self.clock is not None:
+            self.clock.now += 1
         if step == self.at_step:
             raise Stopped
 
@@ -242,17 +262,34 @@ def test_how_often_it_is_saved_changes_nothing(tmp_path: Path) -> None:
     assert never.saves == 0
 
 
-def test_the_state_counts_the_seconds_of_all_pieces(tmp_path: Path) -> None:
-    file = tmp_path / "state"
+def test_the_state_counts_the_seconds_of_all_pieces(tmp_path: Path, clock: Clock) -> None:
+    """A second a step here; what passes while nothing runs does not count."""
+    file, whole = tmp_path / "state", train(job())
+    disk = Disk(file, after_saves=3)
+    disk.clock = clock
     with pytest.raises(Stopped):
-        train(job(), Disk(file, after_saves=2))
-    trainer = Trainer(job())
-    trainer.restore(file)
-    before = trainer.search.history[-1].seconds
-    assert trainer.seconds > before > 0
-    history = train(job(), Disk(file)).search.history
-    times = [found.seconds for found in sorted(history, key=lambda found: found.step) if found.step > trainer.step]
-    assert min(times) > before
+        train(job(), disk)
+    clock.now += 1000
+    disk = Disk(file)
+    disk.clock = clock
+    ended = train(job(), disk)
+    assert ended.seconds == ended.step == whole.step
+    in_turn = [found for found in ended.search.history if found.seconds == found.step]
+    assert len(in_turn) >= 4, "all but those that bisection went back to"
+
+
+def test_large_networks_are_saved_less_often(tmp_path: Path, clock: Clock) -> None:
+    class Slow(Disk):
+        def save(self, state: bytes) -> None:
+            super().save(state)
+            clock.now += 0.5
+
+    slow, fast = Slow(tmp_path / "a"), Disk(tmp_path / "b")
+    for disk in (slow, fast):
+        disk.clock = clock
+        train(job(levels=(99,), longest_interval=1), disk)
+    assert fast.saves == 30
+    assert slow.saves == 3, "ten steps of a second each between saves of half a second"
 
 
 def test_global_random_state_is_left_alone() -> None:
@@ -375,7 +412,15 @@ class Fixed:
     ("border", "expected"), [("ignore", (2 / 3) / 2), ("pet", (2 / 4) / 2), ("background", (3 / 4) / 2)]
 )
 def test_baseline_by_hand(border: Border, expected: float) -> None:
-    assert baseline(Fixed([[0, 0], [1, IGNORE]]), 2, border) == pytest.approx(expected)
+    assert baseline(Fixed([[0, 0], [1, IGNORE]]), 2, border, 1) == pytest.approx(expected)
+
+
+def test_the_border_is_given_to_the_class_explained() -> None:
+    """Three classes, of which 1 and 2 are in the truth only where the border makes them so."""
+    mask = Fixed([[0, 0], [0, IGNORE]])
+    assert baseline(mask, 3, "ignore", 2) == 1
+    assert baseline(mask, 3, "pet", 2) == pytest.approx((3 / 4 + 0) / 2)
+    assert baseline(mask, 3, "background", 2) == 1
 
 
 def test_baseline_sums_over_images() -> None:
@@ -386,7 +431,7 @@ def test_baseline_sums_over_images() -> None:
         def __getitem__(self, index: int, /) -> Sample:
             return Fixed([[0, 0, 0, 1]] if index else [[0, 1, 1, 1]])[0]
 
-    assert baseline(Two(), 2, "ignore") == pytest.approx(4 / 8 / 2)
+    assert baseline(Two(), 2, "ignore", 1) == pytest.approx(4 / 8 / 2)
 
 
 def test_border_changes_labels_loss_and_mean_iou() -> None:
@@ -430,3 +475,13 @@ def test_bf16_trains_float32_weights() -> None:
 
 def test_images_are_any_sequence() -> None:
     assert isinstance(TRAIN, Images)
+
+
+def test_batches_without_a_labelled_pixel_do_no_harm() -> None:
+    class Unlabelled(Spots):
+        def __getitem__(self, index: int, /) -> Sample:
+            sample = super().__getitem__(index)
+            return Sample(sample.id, sample.image, np.full_like(sample.mask, IGNORE))
+
+    trainer = train(Job(network(), Unlabelled(1, 8), VAL, 2, "ignore", 1, Train(**{**SETTINGS, "steps": 3}), 0, CPU))
+    assert trainer.search.history[-1].loss == 0
