@@ -276,7 +276,7 @@ class Run:
     def _write_manifest(self) -> None:
         """Write the manifest anew from what is finished."""
         cells: list[TrainCell | ScoreCell] = [*self._train_cells()]
-        ready = all(self.store.has(cell.record) for cell in cells)
+        ready = all(map(self._trained, self._train_cells()))
         cells += self._score_cells() if ready else []
         done = {cell.record: self.store.read_json(cell.record) for cell in cells if self.store.has(cell.record)}
         timings = {

@@ -287,7 +287,7 @@ def test_large_networks_are_saved_less_often(tmp_path: Path, clock: Clock) -> No
     slow, fast = Slow(tmp_path / "a"), Disk(tmp_path / "b")
     for disk in (slow, fast):
         disk.clock = clock
-        train(job(levels=(99,), longest_interval=1), disk)
+        train(job(levels=(99,), longest_interval=1, save_every=1e-3), disk)
     assert fast.saves == 30
     assert slow.saves == 3, "ten steps of a second each between saves of half a second"
 
