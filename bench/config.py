@@ -214,7 +214,7 @@ def figures(settings: list[str], current: Figures) -> Figures:
 def _change(values: dict[str, Any], setting: str) -> None:
     path, sign, text = setting.partition("=")
     keys = path.strip().split(".")
-    if not sign or not all(keys):
+    if not sign or not all(keys) or "\n" in text.strip():
         raise InputError(f"--set {setting}: write it as section.key=value, for example train.epochs=5")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
