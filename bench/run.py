@@ -23,7 +23,7 @@ from bench.store import MANIFEST, SCHEMA, Store
 from bench.train import Job, Trainer, baseline
 from segcam.checkpoints import load, pack
 from segcam.errors import InputError
-from segcam.models import create
+from segcam.models import complete, create
 from segcam.samples import MEAN, STD
 
 
@@ -181,7 +181,7 @@ class Run:
         return {
             **{key: value for key, value in entry.items() if key != "file"},
             "architecture": cell.model,
-            "parameters": self.profile.models[cell.model],
+            "parameters": complete(cell.model, self.profile.models[cell.model]),
             "classes": list(self._classes),
             "size": self.profile.data.size,
             "mean": list(MEAN),
@@ -193,7 +193,8 @@ class Run:
         }
 
     def _scorer(self, cell: ScoreCell) -> Scorer:
-        name, wanted = cell.train.checkpoint(cell.level), self.profile.models[cell.train.model]
+        name = cell.train.checkpoint(cell.level)
+        wanted = complete(cell.train.model, self.profile.models[cell.train.model])
         model, header = load(self.store.path(name))
         found = (header["architecture"], header["parameters"], header.get("cell"), header.get("level"))
         if found != (cell.train.model, wanted, cell.train.id, cell.level):

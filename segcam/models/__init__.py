@@ -55,15 +55,24 @@ def create(name: str, classes: int, parameters: Parameters | None = None, seed: 
     Raises:
         InputError: an unknown architecture or parameter, or a value of another type than the default's.
     """
-    architecture = MODELS.get(name)
-    chosen = dict(architecture.defaults)
-    for key, value in (parameters or {}).items():
+    chosen = complete(name, parameters or {})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return MODELS.get(name).build(classes, chosen)
+
+
+def complete(name: str, parameters: Parameters) -> dict[str, Value]:
+    """Return an architecture's parameters, its defaults where `parameters` says nothing.
+
+    Raises:
+        InputError: an unknown architecture or parameter, or a value of another type than the default's.
+    """
+    chosen = dict(MODELS.get(name).defaults)
+    for key, value in parameters.items():
         if key not in chosen:
             raise unknown(f"parameter of model '{name}'", key, chosen)
         wanted = type(chosen[key])
         if type(value) is not wanted and not (wanted is float and type(value) is int):
             raise InputError(f"parameter '{key}' of model '{name}' is {value!r}: it must be of type {wanted.__name__}")
         chosen[key] = value
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return architecture.build(classes, chosen)
+    return chosen

@@ -175,7 +175,7 @@ def swapped(how: str, folder: Path) -> None:
     tensors, header = unpack(file)
     other = create("unet", 2, {"width": 3}).state_dict()
     contents = {
-        "width": pack(other, header | {"parameters": {"width": 3}}),
+        "width": pack(other, header | {"parameters": {"width": 3, "norm": "batch"}}),
         "training": pack(tensors, header | {"cell": "ffffffffffff"}),
         "level": (folder / CHECKPOINT.replace("l30", "l40")).read_bytes(),
         "tensors": pack(other, header),
@@ -189,7 +189,11 @@ def swapped(how: str, folder: Path) -> None:
     [
         (
             "width",
-            ["holds a unet with {'width': 3}", "this run's is a unet with {'width': 2}", "put the right file back"],
+            [
+                "holds a unet with {'width': 3, 'norm': 'batch'}",
+                "this run's is a unet with {'width': 2, 'norm': 'batch'}",
+                "put the right file back",
+            ],
         ),
         ("training", ["of training ffffffffffff", "put the right file back"]),
         ("tensors", ["tensor 'decoders.0.conv1.weight' is (", "in the network"]),
@@ -429,7 +433,7 @@ def test_checkpoints_say_what_they_are(finished: Path, tiny: Path) -> None:
         assert entry["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
         model, header = load(file)
         assert header["architecture"] == "unet"
-        assert header["parameters"] == {"width": 2}
+        assert header["parameters"] == {"width": 2, "norm": "batch"}
         assert header["classes"] == ["background", "pet"]
         assert header["size"] == 32
         assert header["mean"] == [0.485, 0.456, 0.406]
