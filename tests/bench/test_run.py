@@ -190,7 +190,7 @@ def swapped(how: str, folder: Path) -> None:
         (
             "width",
             [
-                "holds a unet with {'width': 3, 'norm': 'batch'}",
+                "holds a unet with {'norm': 'batch', 'width': 3}",
                 "this run's is a unet with {'width': 2, 'norm': 'batch'}",
                 "put the right file back",
             ],
