@@ -90,7 +90,7 @@ def _scores(results: Results, model: str, seed: int, metrics: tuple[Metric, ...]
 
 
 def _score_text(values: page.Map, scores: Mapping[str, float], metrics: tuple[Metric, ...]) -> str:
-    """Return what is printed under a map: `+0.52 | 0.31`, or that it is blank or undefined."""
+    """Return what is printed under a map: `+0.52|0.31`, or that it is blank or undefined."""
     if math.isnan(values.sum()):
         return "undefined"
     if not (values > 0).any():
@@ -100,7 +100,7 @@ def _score_text(values: page.Map, scores: Mapping[str, float], metrics: tuple[Me
         value = round(float(scores.get(metric.name, math.nan)), 2) + 0.0  # no minus before a zero
         form = ("+" if i == 0 else "") + (".0f" if abs(value) >= 9.995 else ".2f")
         texts.append(UNDEFINED if math.isnan(value) else format(value, form).replace("-", "\N{MINUS SIGN}"))
-    return " | ".join(texts)
+    return "|".join(texts)
 
 
 def _found(results: Results, model: str, seed: int, target: str) -> dict[tuple[str, int], str]:

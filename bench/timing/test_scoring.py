@@ -71,10 +71,12 @@ def passes(model: nn.Module, images: Images) -> Callable[[], object]:
     """Forward and backward for the best pixel's logit, parameters frozen, without hooks, maps or metrics."""
     model.eval().requires_grad_(False)
 
+    parts = [range(at, at + BATCH) for at in range(0, len(images), BATCH)]
+    batches = [Batch.of([images[i] for i in part], DEVICE).inputs() for part in parts]
+
     def run() -> None:
-        for at in range(0, len(images), BATCH):
-            inputs = Batch.of([images[i] for i in range(at, at + BATCH)], DEVICE).inputs()
-            inputs = inputs.contiguous(memory_format=torch.channels_last).requires_grad_()
+        for batch in batches:
+            inputs = batch.contiguous(memory_format=torch.channels_last).requires_grad_()
             best = model(inputs)[:, 1].flatten(1).amax(1)
             torch.autograd.grad(best.sum(), inputs)
 
