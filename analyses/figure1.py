@@ -133,6 +133,8 @@ def _caption(results: Results, model: str, seed: int, image: str, layers: tuple[
     metrics = shown_metrics(results)
     method, target = results.label("methods", results.main_method), results.label("targets", results.targets[0])
     unreached = [c.level for c in results.checkpoints if (c.model, c.seed) == (model, seed) and not c.reached]
+    shown = "Photographs are drawn in light grey and maps over them, the more opaque the higher."
+    ground = shown if results.photographs else "Photographs are left out."
     parts = [
         (
             f"{method} of the layers of {results.label('models', model)} for image {image}, training seed {seed}, at "
@@ -140,7 +142,7 @@ def _caption(results: Results, model: str, seed: int, image: str, layers: tuple[
         ),
         (
             "Each map is divided by its own maximum and upsampled bilinearly, so colours compare places within a map, "
-            f"not maps with each other. Under each map: {' | '.join(m.label.lower() for m in metrics)}."
+            f"not maps with each other. {ground} Under each map: {' | '.join(m.label.lower() for m in metrics)}."
         ),
     ]
     if layers[0].point:

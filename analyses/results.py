@@ -220,6 +220,8 @@ class Results:
         if self.training_data:
             foreign = ": masks predicted by another network" if data.get("self_trained") else ""
             parts.append(f"trained on {self.training_data}{foreign}")
+        if self.targets:
+            parts.append(f"class explained: {self.classes[self.foreground(self.targets[0])]}")
         border = str(self._section("border"))
         parts.append(_BORDER.get(border, f"border pixels: {border}"))
         return "; ".join(parts) + "."

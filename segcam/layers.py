@@ -55,7 +55,8 @@ def find_layers(
 
     Args:
         model: the network.
-        wanted: module paths ('layer1.0.conv1'), shell-style patterns of them ('layer*.conv2'), modules, or layers.
+        wanted: module paths ('layer1.0.conv1'), shell-style patterns of them ('layer*.conv2'), modules, or layers; a
+            pattern that begins with '!' leaves out what it matches ('!aux*').
         kind: where given, patterns match modules of this class alone, for example `nn.Conv2d`.
 
     Returns:
@@ -65,12 +66,17 @@ def find_layers(
     Raises:
         ProbeError: a name, pattern or module is not in the network, or two layers share a label.
     """
+    if not isinstance(model, nn.Module):
+        raise ProbeError(f"a torch.nn.Module is needed, not a {type(model).__name__}")
     choices: Sequence[LayerChoice] = [wanted] if isinstance(wanted, (str, nn.Module, Layer)) else list(wanted)
     modules = dict(model.named_modules())
     found: list[Layer] = []
+    without = [choice[1:] for choice in choices if isinstance(choice, str) and choice.startswith("!")]
     for choice in choices:
+        if isinstance(choice, str) and choice.startswith("!"):
+            continue
         for layer in _match(modules, choice, kind):
-            if layer not in found:
+            if layer not in found and not any(fnmatch.fnmatchcase(layer.module, out) for out in without):
                 found.append(layer)
     if not found:
         raise ProbeError("no layer was asked for: name at least one, for example find_layers(model, '*', nn.Conv2d)")

@@ -62,6 +62,10 @@ class Capture:
         label = layer.label if isinstance(layer, Layer) else layer
         if label is None or label not in self.activations:
             raise ProbeError(f"no layer '{label}' was probed: there are {', '.join(self.activations)}")
+        if not callable(method):
+            raise ProbeError(
+                f"a method is a function of activations and gradients, such as segcam.grad_cam, not {method!r}"
+            )
         found = method(at_least_float32(self.activations[label]), at_least_float32(self.gradients[label]))
         return found.masked_fill((self.explained.pixels == 0).view(-1, 1, 1), torch.nan)
 
@@ -147,6 +151,14 @@ class Probe:
             ProbeError: a layer did not run, ran more than once, gave no feature maps or does not lead to the logits;
                 the output is none of the known kinds; a class does not exist.
         """
+        if not isinstance(images, Tensor) or not images.is_floating_point():
+            got = images.dtype if isinstance(images, Tensor) else type(images).__name__
+            raise ProbeError(
+                f"images are {got}: pass a float tensor, prepared as the network takes it (Batch.inputs())"
+            )
+        wrong = [type(target).__name__ for target in targets if not isinstance(target, Target)]
+        if wrong:
+            raise ProbeError(f"a Target is needed, not a {wrong[0]}; for several targets call many(images, [...])")
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode(mode=False))
             stack.enter_context(torch.enable_grad())
@@ -191,13 +203,16 @@ class Probe:
         for layer in self.layers:
             fired = calls[layer.label]
             if not fired:
-                raise ProbeError(f"layer '{layer.label}' did not run in the forward pass: leave it out")
-            if layer.call is None and len(fired) > 1:
                 raise ProbeError(
-                    f"layer '{layer.label}' runs {len(fired)} times in one forward pass: say which with "
-                    f"Layer(module='{layer.module}', label=..., call=0..{len(fired) - 1})"
+                    f"layer '{layer.label}' did not run in the forward pass: leave it out ('!{layer.module}')"
                 )
-            if (layer.call or 0) >= len(fired):
+            if layer.call is None and len(fired) > 1:
+                which = f"Layer(module='{layer.module}', label=..., call=0..{len(fired) - 1})"
+                raise ProbeError(
+                    f"layer '{layer.label}' runs {len(fired)} times in one forward pass: leave it out "
+                    f"('!{layer.module}') or say which with {which}"
+                )
+            if not 0 <= (layer.call or 0) < len(fired):
                 raise ProbeError(f"layer '{layer.label}' has no call {layer.call}: it runs {len(fired)} times")
             outputs[layer.label], version = fired[layer.call or 0]
             if outputs[layer.label]._version != version:
@@ -260,7 +275,9 @@ def _recorder(
         first = output[0] if isinstance(output, tuple) and output else output
         if not isinstance(first, Tensor) or first.ndim != 4:
             got = tuple(first.shape) if isinstance(first, Tensor) else type(first).__name__
-            raise ProbeError(f"layer '{layer.label}' gave {got}: only feature maps (b, c, h, w) can be probed")
+            raise ProbeError(
+                f"layer '{layer.label}' gave {got}: only feature maps (b, c, h, w) can be probed; choose another layer"
+            )
         # What is kept is a node of its own: a module may return its very input, which other branches use too. With
         # frozen parameters the first layer's output needs no gradient, so it becomes a leaf that does. What goes on
         # from a leaf, or from an output that is known to be overwritten later, is a copy, and so is then what is kept.
@@ -285,8 +302,10 @@ def _logits(output: object) -> Tensor:
         found = getattr(output, "logits", None)
     if not isinstance(found, Tensor) or found.ndim != 4:
         got = f"a tensor {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(output).__name__}"
+        if isinstance(output, Mapping):
+            got += f" with {', '.join(map(repr, output))}"
         raise ProbeError(
             f"the network returned {got}: logits (b, classes, h, w) are needed, as a tensor, as a mapping with 'out' "
-            "or 'logits', or as an object with .logits"
+            "or 'logits', or as an object with .logits; wrap the network in a Module that returns them"
         )
     return found

@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
+from segcam.errors import DataError
+
 IGNORE = 255
 """The mask value of pixels that belong to no class: a trimap's border, or what a user's masks leave out."""
 
@@ -55,7 +57,20 @@ class Batch:
 
     @classmethod
     def of(cls, samples: Sequence[Sample], device: torch.device | str = "cpu") -> Batch:
-        """Stack samples of one size."""
+        """Stack samples of one size.
+
+        Raises:
+            DataError: there is none, or one is not as `Sample` says or of another size; the message names it.
+        """
+        if not samples:
+            raise DataError("a batch needs at least one sample")
+        size = samples[0].image.shape[:2]
+        for sample in samples:
+            image, mask = sample.image, sample.mask
+            if image.dtype != np.uint8 or image.shape != (*size, 3):
+                raise DataError(f"image '{sample.id}' is {image.dtype} {image.shape}: uint8 {(*size, 3)} is needed")
+            if mask.dtype != np.uint8 or mask.shape != size:
+                raise DataError(f"mask '{sample.id}' is {mask.dtype} {mask.shape}: uint8 {size} is needed")
         images = torch.from_numpy(np.stack([s.image for s in samples])).permute(0, 3, 1, 2)
         masks = torch.from_numpy(np.stack([s.mask for s in samples]))
         return cls(tuple(s.id for s in samples), images.to(device), masks.to(device))

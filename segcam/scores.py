@@ -42,6 +42,10 @@ def unit(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, 
 
 def check(maps: Float[Tensor, "b m h w"], reference: Reference) -> None:
     """Raise InputError where the maps are not on the reference's grid, or not of its images."""
+    if maps.ndim != 4:
+        raise InputError(
+            f"maps are {tuple(maps.shape)}: (images, maps, h, w) is needed; for one map an image maps[:, None]"
+        )
     b, _, h, w = maps.shape
     if (h, w) != reference.grid or b != len(reference.ids):
         rows, columns = reference.grid
@@ -65,6 +69,9 @@ def measure(
         A number a map and metric; NaN where a metric is undefined.
     """
     check(maps, reference)
+    wrong = [metric for metric in metrics if not isinstance(metric, Metric)]
+    if wrong:
+        raise InputError(f"{wrong[0]!r} is not a Metric: get it by its name with METRICS.get(name)")
     parts = []
     for block in maps.chunk(1 + maps.numel() // BLOCK, 1) if maps.is_cpu else (maps,):
         shared = reference.sharing(block)

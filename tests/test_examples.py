@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from pathlib import Path
 
@@ -14,3 +15,12 @@ EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 def test_example(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runpy.run_path(str(file))
     assert len(capsys.readouterr().out.splitlines()) > 10
+
+
+def test_the_readme_snippets_run_one_after_the_other(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    names: dict[str, object] = {}
+    exec("import segcam", names)  # before torchvision
+    for snippet in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(snippet, names)
+    assert set(names["values"]) >= {"energy_gain", "edge_alignment"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import captum.attr
@@ -406,3 +407,23 @@ def test_no_probed_layer_leads_to_the_logits() -> None:
     model.forward = forward  # type: ignore[method-assign]
     with pytest.raises(ProbeError, match="'aside' does not lead to the logits: leave it out"):
         Probe(model, "aside")(IMAGES)
+
+
+def test_patterns_that_leave_out() -> None:
+    assert [x.label for x in find_layers(inplace(), ["*", "!head", "!conv1"], nn.Conv2d)] == ["conv2"]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Probe(lambda x: x, "conv1"), "a torch.nn.Module is needed, not a function"),
+        (lambda: Probe(inplace(), "conv1")(IMAGES.numpy()), "images are ndarray: pass a float tensor"),
+        (lambda: Probe(inplace(), "conv1")((IMAGES * 255).byte()), r"images are torch.uint8: pass a float tensor"),
+        (lambda: Probe(inplace(), "conv1")(IMAGES, [Target()]), r"not a list; for several targets call many"),
+        (lambda: Probe(inplace(), "conv1")(IMAGES).maps("grad_cam"), "such as segcam.grad_cam, not 'grad_cam'"),
+        (lambda: Probe(inplace(), Layer("conv1", "x", call=-1))(IMAGES), "no call -1"),
+    ],
+)
+def test_slips_are_explained(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(ProbeError, match=message):
+        call()

@@ -113,7 +113,7 @@ def test_the_note_says_what_the_masks_were(make):
     note = make(self_trained=2377).caption_note()
     assert note == (
         "Data set shapes, 3 scored images; seeds 0, 1; trained on 577 real + 2377 self-trained masks: masks predicted "
-        "by another network; border pixels are left out of every score."
+        "by another network; class explained: pet; border pixels are left out of every score."
     )
     assert "another network" not in make(seeds=(4,)).caption_note()
     assert "seed 4;" in make(seeds=(4,)).caption_note()
