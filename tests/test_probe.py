@@ -282,7 +282,8 @@ def test_modules_that_fire_twice_must_be_told_apart() -> None:
         Probe(model, Layer("conv", "third", call=2))(IMAGES)
 
 
-def test_layers_off_the_path() -> None:
+def with_an_aside() -> nn.Module:
+    """A network with a layer that does not lead to the logits, and one that does not run."""
     model = nn.Module()
     model.used, model.aside, model.unused = nn.Conv2d(3, 2, 1), nn.Conv2d(3, 2, 1), nn.Conv2d(3, 2, 1)
 
@@ -291,10 +292,19 @@ def test_layers_off_the_path() -> None:
         return model.used(x)
 
     model.forward = forward  # type: ignore[method-assign]
-    with pytest.raises(ProbeError, match="'unused' did not run"):
-        Probe(model, "unused")(IMAGES)
-    with pytest.raises(ProbeError, match="'aside' does not lead to the logits"):
-        Probe(model, ["used", "aside"])(IMAGES)
+    return model
+
+
+@pytest.mark.parametrize("layers", ["aside", ["used", "aside"]])
+def test_layers_off_the_path(layers: str | list[str]) -> None:
+    with pytest.raises(ProbeError, match="'aside' does not lead to the logits: leave it out"):
+        Probe(with_an_aside(), layers)(IMAGES)
+
+
+def test_layers_that_do_not_run() -> None:
+    with pytest.raises(ProbeError, match=r"'unused' did not run in the forward pass: leave it out \('!unused'\)"):
+        Probe(with_an_aside(), "unused")(IMAGES)
+    assert len(Probe(with_an_aside(), ["*", "!unused", "!aside"], kind=nn.Conv2d)(IMAGES).layers) == 1
 
 
 def test_token_layers_are_refused() -> None:
@@ -394,19 +404,6 @@ def test_a_network_that_needs_its_layout() -> None:
             return x.view(len(x), 2, -1).view(len(x), 2, 2 * x.shape[2], x.shape[3])
 
     assert Probe(Groups(), "conv")(IMAGES).logits.shape == (3, 2, 64, 48)
-
-
-def test_no_probed_layer_leads_to_the_logits() -> None:
-    model = nn.Module()
-    model.used, model.aside = nn.Conv2d(3, 2, 1), nn.Conv2d(3, 2, 1)
-
-    def forward(x: torch.Tensor) -> torch.Tensor:
-        model.aside(x)
-        return model.used(x)
-
-    model.forward = forward  # type: ignore[method-assign]
-    with pytest.raises(ProbeError, match="'aside' does not lead to the logits: leave it out"):
-        Probe(model, "aside")(IMAGES)
 
 
 def test_patterns_that_leave_out() -> None:
