@@ -15,12 +15,9 @@ def main() -> None:
     """Run the command line; errors that the reader can put right are one message, without a traceback."""
     try:
         app()
-    except (SegcamError, ResultsError) as error:
+    except (SegcamError, ResultsError, OSError) as error:
         Console(stderr=True, soft_wrap=True).print(f"error: {error}", markup=False, highlight=False)
-        sys.exit(getattr(error, "exit_code", 2))
-    except OSError as error:
-        Console(stderr=True, soft_wrap=True).print(f"error: {error}", markup=False, highlight=False)
-        sys.exit(1)
+        sys.exit(1 if isinstance(error, OSError) else getattr(error, "exit_code", 2))
     except (KeyboardInterrupt, SystemExit) as end:
         if isinstance(end, SystemExit) and end.code != 130:  # typer makes Ctrl-C an exit with 130
             raise

@@ -77,6 +77,3 @@ class Augmentation:
         level = grey.mean((2, 3), keepdim=True)
         found: Tensor = level + (images - level) * contrast
         return found.clamp_(0, 1)
-
-
-NONE = Augmentation(flip=0.0, rotation=0.0, scale=1.0, shift=0.0, colour=0.0)

@@ -77,9 +77,11 @@ def open_data(
             + ", ".join(f"{i} = {name}" for i, name in enumerate(classes))
         )
     test = opened.splits["test"]
-    ids, areas = zip(
-        *((s.id, (s.mask == explained).mean()) for s in map(test.__getitem__, range(len(test)))), strict=True
-    )
+    ids, areas = [], []
+    for index in range(len(test)):  # one sample at a time: the split may not fit into memory as a list
+        sample = test[index]
+        ids.append(sample.id)
+        areas.append(float((sample.mask == explained).mean()))
     chosen, rule = gallery(np.array(areas), ids, profile.figures.images)
     _holds(opened, "val", explained)
     if not any(areas):

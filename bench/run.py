@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ class Run:
     store: Store
     device: torch.device
     console: Console
+    _manifest: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     def prepare(self) -> None:
         """Check every name, see that the folder holds no other run, and write the first manifest.

@@ -7,11 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.augment import NONE, Augmentation
+from bench.augment import Augmentation
 from segcam.samples import IGNORE, MEAN, STD, normalise
 
 SIDE, COUNT = 32, 8
 STILL = {"flip": 0.0, "rotation": 0.0, "scale": 1.0, "shift": 0.0, "colour": 0.0}
+
+NONE = Augmentation(flip=0.0, rotation=0.0, scale=1.0, shift=0.0, colour=0.0)
 
 
 def seeded(seed: int = 0) -> torch.Generator:
