@@ -12,7 +12,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from segcam.errors import InputError
-from segcam.models import create
+from segcam.models import architecture, create
 
 KEY = "segcam"
 REBUILDS = ("architecture", "parameters", "classes")
@@ -77,8 +77,11 @@ def load(file: Path | str) -> tuple[nn.Module, dict[str, Any]]:
     missing = [key for key in REBUILDS if key not in header]
     if missing:
         raise InputError(f"{path}: the header lacks '{missing[0]}', so the network cannot be rebuilt")
-    model = create(header["architecture"], len(header["classes"]), header["parameters"])
+    model = create(header["architecture"], len(header["classes"]), header["parameters"], pretrained=False)
     wanted = model.state_dict()
+    spelling = architecture(header["architecture"]).canonical
+    own = {spelling(name): name for name in wanted}
+    tensors = {own.get(spelling(name), name): tensor for name, tensor in tensors.items()}
     for name in sorted({*wanted, *tensors}):
         have = tuple(tensors[name].shape) if name in tensors else "absent"
         want = tuple(wanted[name].shape) if name in wanted else "absent"

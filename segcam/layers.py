@@ -20,7 +20,7 @@ POINTS: tuple[Point, ...] = ("conv", "relu")
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A place in a network whose output is a stack of feature maps.
+    """A place in a network whose output is a stack of feature maps, or tokens that lie on a grid.
 
     Attributes:
         module: path of the module, as in `model.named_modules()`.
@@ -30,6 +30,8 @@ class Layer:
         role: 'encoder', 'decoder', ... ; '' where unknown.
         stride: input pixels a cell; 0 where unknown.
         point: which output of the layer is read.
+        form: 'NHWC' where the output is `(b, h, w, c)`; '' where its dimensions tell: `(b, c, h, w)`, or tokens
+            `(b, n, c)`, which need the stride where more than one grid fits their number.
         call: which of the module's calls in one forward pass is read, for modules that fire more than once; None
             for modules that fire once.
     """
@@ -41,6 +43,7 @@ class Layer:
     role: str = ""
     stride: int = 0
     point: str = "conv"
+    form: Literal["", "NHWC"] = ""
     call: int | None = None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -12,9 +12,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from segcam.attention import Attention, AttentionPlace, read, recording
 from segcam.errors import ProbeError
 from segcam.layers import Layer, LayerChoice, find_layers
 from segcam.targets import Explained, Target, at_least_float32
+from segcam.tokens import as_maps
 
 Precision = Literal["fp32", "bf16"]
 
@@ -25,13 +27,14 @@ class Capture:
 
     Attributes:
         layers: the layers, in the order asked for.
-        activations: the layers' outputs `A`, `(b, c, h, w)` each.
+        activations: the layers' outputs `A`, `(b, c, h, w)` each; tokens lie on their grid.
         gradients: derivatives of the target's score by them `G`, of the same shapes; zero for an image whose pixel
             set is empty.
         target: what was explained.
         explained: its pixels and scores, at the resolution that the target names.
         logits: the network's output, `(b, k, h, w)`.
         size: height and width of the input, in pixels.
+        attentions: the attention matrices of the places asked for, by label; captures of one pass share them.
     """
 
     layers: tuple[Layer, ...]
@@ -41,6 +44,7 @@ class Capture:
     explained: Explained
     logits: Float[Tensor, "b k h w"]
     size: tuple[int, int]
+    attentions: Mapping[str, Attention] = field(default_factory=dict)
 
     def maps(
         self, method: Callable[[Tensor, Tensor], Tensor], layer: str | Layer | None = None
@@ -102,6 +106,9 @@ class Probe:
         precision: 'bf16' runs the network under bf16 autocast, which is faster and less exact.
         channels_last: lay the input out channels-last, which is faster for most convolutional networks; those that
             reshape with `view` cannot take it.
+        attention: blocks whose attention matrices are wanted as well, such as `attention_places` of the network's
+            file gives. They are computed step by step then, which is slower than the fused kernels and agrees with
+            them up to rounding.
 
     Raises:
         ProbeError: a layer is not in the network.
@@ -122,11 +129,13 @@ class Probe:
         kind: type[nn.Module] | None = None,
         precision: Precision = "fp32",
         channels_last: bool = False,
+        attention: Iterable[AttentionPlace] = (),
     ) -> None:
         self.model = model
         self.layers = tuple(find_layers(model, layers, kind))
         self.precision = precision
         self.channels_last = channels_last
+        self.attention = tuple(attention)
         self._overwritten: set[str] = set()
 
     def __call__(self, images: Float[Tensor, "b ch h w"], target: Target | None = None) -> Capture:
@@ -149,7 +158,7 @@ class Probe:
 
         Raises:
             ProbeError: a layer did not run, ran more than once, gave no feature maps or does not lead to the logits;
-                the output is none of the known kinds; a class does not exist.
+                the output is none of the known kinds; a class does not exist; an attention cannot be read.
         """
         if not isinstance(images, Tensor) or not images.is_floating_point():
             got = images.dtype if isinstance(images, Tensor) else type(images).__name__
@@ -163,15 +172,21 @@ class Probe:
             stack.enter_context(torch.inference_mode(mode=False))
             stack.enter_context(torch.enable_grad())
             parameters = stack.enter_context(_frozen(self.model))
-            outputs, logits = self._forward(self._prepared(images), parameters)
+            outputs, logits, matrices = self._forward(self._prepared(images), parameters)
             size = (int(images.shape[-2]), int(images.shape[-1]))
+            attentions = read(self.attention, matrices, size)
             explained = [target.explain(logits, size) for target in targets]
             captures = []
             for i, (target, chosen) in enumerate(zip(targets, explained, strict=True)):
                 gradients = self._backward(chosen.scores, outputs, keep=i + 1 < len(targets))
-                acts = {label: a.detach() for label, a in outputs.items()}
-                captures.append(Capture(self.layers, acts, gradients, target, chosen, logits.detach(), size))
+                gradients, acts = self._maps(gradients, size), self._maps(outputs, size)
+                captures.append(
+                    Capture(self.layers, acts, gradients, target, chosen, logits.detach(), size, attentions)
+                )
         return captures
+
+    def _maps(self, outputs: dict[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
+        return {layer.label: as_maps(outputs[layer.label].detach(), layer, size) for layer in self.layers}
 
     def _prepared(self, images: Tensor) -> Tensor:
         own = next((p for p in self.model.parameters() if p.is_floating_point()), None)
@@ -181,18 +196,21 @@ class Probe:
             images = images.contiguous(memory_format=torch.channels_last)
         return images.detach()
 
-    def _forward(self, images: Tensor, parameters: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
+    def _forward(
+        self, images: Tensor, parameters: dict[str, Tensor]
+    ) -> tuple[dict[str, Tensor], Tensor, dict[str, list[Tensor]]]:
         """Run until no hooked output is overwritten: once, or once more where in-place modules are found to follow."""
         while True:
             calls: dict[str, list[tuple[Tensor, int]]] = {layer.label: [] for layer in self.layers}
             autocast = torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bf16")
-            with _hooks(self.model, self.layers, calls, self._overwritten), autocast:
+            hooks = _hooks(self.model, self.layers, calls, self._overwritten)
+            with hooks, recording(self.model, self.attention) as matrices, autocast:
                 own = images.clone()  # the network may write into its input
                 output = functional_call(self.model, parameters, (own,)) if parameters else self.model(own)
             logits = _logits(output)
             outputs, overwritten = self._chosen_calls(calls)
             if not overwritten:
-                return outputs, logits
+                return outputs, logits, matrices
             if overwritten <= self._overwritten:
                 raise ProbeError(f"layer '{min(overwritten)}' is overwritten even as a copy: leave it out")
             self._overwritten |= overwritten
@@ -261,7 +279,8 @@ def _hooks(
     try:
         for layer in layers:
             hook = _recorder(layer, calls[layer.label], overwritten)
-            handles.append(modules[layer.module].register_forward_hook(hook))
+            # First, so that hooks of the network's own, which some use to collect features, get what is passed on.
+            handles.append(modules[layer.module].register_forward_hook(hook, prepend=True))
         yield
     finally:
         for handle in handles:
@@ -273,10 +292,11 @@ def _recorder(
 ) -> Callable[[nn.Module, object, object], object]:
     def hook(_module: nn.Module, _inputs: object, output: object) -> object:
         first = output[0] if isinstance(output, tuple) and output else output
-        if not isinstance(first, Tensor) or first.ndim != 4:
+        if not isinstance(first, Tensor) or first.ndim not in (3, 4):
             got = tuple(first.shape) if isinstance(first, Tensor) else type(first).__name__
             raise ProbeError(
-                f"layer '{layer.label}' gave {got}: only feature maps (b, c, h, w) can be probed; choose another layer"
+                f"layer '{layer.label}' gave {got}: only feature maps (b, c, h, w) and tokens (b, n, c) can be probed; "
+                "choose another layer"
             )
         # What is kept is a node of its own: a module may return its very input, which other branches use too. With
         # frozen parameters the first layer's output needs no gradient, so it becomes a leaf that does. What goes on

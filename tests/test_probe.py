@@ -307,13 +307,6 @@ def test_layers_that_do_not_run() -> None:
     assert len(Probe(with_an_aside(), ["*", "!unused", "!aside"], kind=nn.Conv2d)(IMAGES).layers) == 1
 
 
-def test_token_layers_are_refused() -> None:
-    """Trap 3: a tool that takes (b, n, c) for maps returns wrong ones silently."""
-    model = nn.Sequential(nn.Flatten(2), nn.LayerNorm(32 * 48), nn.Unflatten(2, (32, 48)))
-    with pytest.raises(ProbeError, match=r"gave \(3, 3, 1536\): only feature maps"):
-        Probe(model, "1")(IMAGES)
-
-
 def test_finding_layers() -> None:
     model = inplace()
     assert [x.label for x in find_layers(model, "conv*")] == ["conv1", "conv2"]

@@ -7,14 +7,26 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
-from torch import nn
+import torch.nn.functional as F  # noqa: N812  (torch's own convention)
+from jaxtyping import Float
+from torch import Tensor, nn
 
+from segcam.attention import AttentionPlace, no_attention
 from segcam.errors import InputError, unknown
 from segcam.layers import Layer, Point
 from segcam.registry import Registry
 
 Value: TypeAlias = str | int | float | bool
 Parameters: TypeAlias = Mapping[str, Value]
+
+
+def same_name(name: str) -> str:
+    """Return a tensor's name as it is: the architecture has one spelling."""
+    return name
+
+
+def no_weights(_model: nn.Module, _parameters: Parameters) -> None:
+    """Leave a network with its random weights: the architecture knows no others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +39,12 @@ class Architecture:
         summary: one line about it.
         source: the paper.
         defaults: its parameters with their defaults; no others are accepted.
-        build: `(number of classes, parameters) -> network` with random weights.
+        build: `(number of classes, parameters) -> network` with random weights; its logits have the input's size.
         layers: `(network, point) -> its layers` in the order of execution.
+        variant: the parameter that a name's part after ':' sets, as in 'segformer:b1'; '' where there is none.
+        pretrain: `(network, parameters) -> None` loads the pretrained weights that the parameters name, if any.
+        attentions: `network -> the blocks whose attention can be read` in the order of execution; none by default.
+        canonical: `name of a tensor -> its one spelling`, for networks of libraries that spell it by version.
     """
 
     name: str
@@ -38,36 +54,78 @@ class Architecture:
     defaults: Parameters
     build: Callable[[int, Parameters], nn.Module]
     layers: Callable[[nn.Module, Point], list[Layer]]
+    variant: str = ""
+    pretrain: Callable[[nn.Module, Parameters], None] = no_weights
+    attentions: Callable[[nn.Module], list[AttentionPlace]] = no_attention
+    canonical: Callable[[str], str] = same_name
 
 
 MODELS: Registry[Architecture] = Registry("model", "segcam.models")
 
 
-def create(name: str, classes: int, parameters: Parameters | None = None, seed: int = 0) -> nn.Module:
+def architecture(name: str) -> Architecture:
+    """Return the architecture of a model's name, 'segformer' or 'segformer:b1'.
+
+    Raises:
+        InputError: an unknown architecture, a variant of one that has none, or a colon with nothing behind it.
+    """
+    family, sign, variant = name.partition(":")
+    found = MODELS.get(family)
+    if sign and not (found.variant and variant):
+        problem = "has no variants" if variant or not found.variant else f"is told no {found.variant} by '{name}'"
+        raise InputError(f"model '{family}' {problem}: write '{family}' in place of '{name}'")
+    return found
+
+
+def label(name: str) -> str:
+    """Return a model's name in figures: 'U-Net', 'SegFormer (b1)'."""
+    variant = name.partition(":")[2]
+    return architecture(name).label + (f" ({variant})" if variant else "")
+
+
+def create(
+    name: str, classes: int, parameters: Parameters | None = None, seed: int = 0, *, pretrained: bool = True
+) -> nn.Module:
     """Build a network with random weights that depend on the seed alone; the global random state is left as it was.
 
     Args:
-        name: an architecture of the registry.
+        name: an architecture of the registry, with its variant after a colon where it has some.
         classes: number of classes, the background included.
         parameters: what differs from the architecture's defaults.
         seed: seed of the weights.
+        pretrained: whether pretrained weights are loaded where the parameters name some.
 
     Raises:
-        InputError: an unknown architecture or parameter, or a value of another type than the default's.
+        InputError: an unknown architecture, variant or parameter, a value of another type than the default's, or
+            pretrained weights that cannot be had or do not fit.
     """
     chosen = complete(name, parameters or {})
+    found = architecture(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return MODELS.get(name).build(classes, chosen)
+        model = found.build(classes, chosen)
+        if pretrained:
+            found.pretrain(model, chosen)
+    return model
 
 
 def complete(name: str, parameters: Parameters) -> dict[str, Value]:
-    """Return an architecture's parameters, its defaults where `parameters` says nothing.
+    """Return an architecture's parameters, its defaults where neither `parameters` nor the name's variant says more.
 
     Raises:
-        InputError: an unknown architecture or parameter, or a value of another type than the default's.
+        InputError: an unknown architecture or parameter, a value of another type than the default's, or a parameter
+            that says otherwise than the variant.
     """
-    chosen = dict(MODELS.get(name).defaults)
+    found = architecture(name)
+    chosen = dict(found.defaults)
+    variant = name.partition(":")[2]
+    if variant:
+        given = parameters.get(found.variant, variant)
+        if given != variant:
+            raise InputError(
+                f"model '{name}' names its {found.variant} already: leave out parameter '{found.variant}' ({given!r})"
+            )
+        chosen[found.variant] = variant
     for key, value in parameters.items():
         if key not in chosen:
             raise unknown(f"parameter of model '{name}'", key, chosen)
@@ -76,3 +134,17 @@ def complete(name: str, parameters: Parameters) -> dict[str, Value]:
             raise InputError(f"parameter '{key}' of model '{name}' is {value!r}: it must be of type {wanted.__name__}")
         chosen[key] = value
     return chosen
+
+
+def to_input(logits: Float[Tensor, "b k h w"], size: tuple[int, int], stride: int) -> Float[Tensor, "b k height width"]:
+    """Upsample logits bilinearly by their stride; crop what lies beyond the input, stretch what falls short of it.
+
+    Args:
+        logits: of `ceil(side / stride)` cells a side, or of `floor(side / stride)`, whichever the network gives.
+        size: height and width of the input, in pixels.
+        stride: input pixels a cell.
+    """
+    rows, columns = (max(cells * stride, side) for cells, side in zip(logits.shape[2:], size, strict=True))
+    if (rows, columns) != tuple(logits.shape[2:]):
+        logits = F.interpolate(logits, size=(rows, columns), mode="bilinear", align_corners=False)
+    return logits[:, :, : size[0], : size[1]]

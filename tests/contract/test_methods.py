@@ -23,7 +23,8 @@ def stacks(seed: int = 0, dtype: torch.dtype = torch.float64) -> tuple[torch.Ten
 
 @pytest.mark.parametrize("method", list(METHODS), ids=lambda m: m.name)
 def test_metadata(method: Method) -> None:
-    assert (method.gradient is None) != (method.control is None)
+    assert sum(f is not None for f in (method.gradient, method.control, method.attention)) == 1
+    assert method.kind == next(k for k in ("gradient", "control", "attention") if getattr(method, k) is not None)
     assert method.label
     assert method.source
     assert method.passes == (0 if method.control else 1)

@@ -1,71 +1,168 @@
-"""What every network must hold, over the registry."""
+"""What every network must hold, over the registry and some variants."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import captum.attr
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segcam import InputError, Probe, grad_cam
+from bench.optimise import answer
+from segcam import InputError, Layer, Probe, grad_cam
 from segcam.checkpoints import load, pack
 from segcam.layers import POINTS, Point
-from segcam.models import MODELS, Architecture, create
+from segcam.models import MODELS, architecture, complete, create
 
-SMALL: dict[str, dict[str, int | str]] = {"unet": {"width": 4}}
+SMALL: dict[str, dict[str, int | str | float]] = {
+    "unet": {"width": 4},
+    "timm_unet": {"width": 2},
+    "timm_unet:resnet18": {"width": 2},
+    "timm_unet:convnext_atto": {"width": 2},
+    "timm_unet:mambaout_femto": {"width": 2},  # its stages give (b, h, w, c)
+    "vit": {"image_size": 64},
+}
+VARIANTS = [name for name in SMALL if ":" in name] + ["segformer:b1"]
+CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
 
-def small(architecture: Architecture, classes: int = 2, seed: int = 0) -> nn.Module:
-    return create(architecture.name, classes, SMALL.get(architecture.name), seed)
+def small(name: str, classes: int = 2, seed: int = 0) -> nn.Module:
+    """Build a network whose norms have running statistics as after some training."""
+    model = create(name, classes, SMALL.get(name), seed)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.normal_(0, 0.3)
+                module.running_var.uniform_(0.5, 2)
+    return model
 
 
 def images(h: int = 32, w: int = 48, count: int = 2) -> torch.Tensor:
     return torch.randn(count, 3, h, w, generator=torch.Generator().manual_seed(0))
 
 
-every = pytest.mark.parametrize("architecture", list(MODELS), ids=lambda m: m.name)
+def layers_of(name: str, model: nn.Module, point: Point = "conv") -> list[Layer]:
+    return architecture(name).layers(model, point)
+
+
+def close(a: torch.Tensor, b: torch.Tensor, tolerance: float = 1e-4) -> bool:
+    return bool((a - b).abs().max() <= tolerance * b.abs().max().clamp(min=1e-12))
+
+
+every = pytest.mark.parametrize("name", [*MODELS.names(), *VARIANTS])
 
 
 @every
 @pytest.mark.parametrize(("h", "w"), [(32, 48), (64, 32), (37, 51)])
-def test_logits_have_the_shape_of_the_input(architecture: Architecture, h: int, w: int) -> None:
-    assert small(architecture, 5).eval()(images(h, w)).shape == (2, 5, h, w)
+def test_logits_have_the_shape_of_the_input(name: str, h: int, w: int) -> None:
+    assert small(name, 5).eval()(images(h, w)).shape == (2, 5, h, w)
 
 
 @every
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize("size", [(64, 32), (32, 96)])
-def test_layers(architecture: Architecture, point: Point, size: tuple[int, int]) -> None:
-    model = small(architecture)
-    layers = architecture.layers(model, point)
-    labels = [layer.label for layer in layers]
-    assert len(set(labels)) == len(labels)
-    assert [layer.depth for layer in layers] == list(range(len(layers)))
+def test_strides_are_right(name: str, point: Point, size: tuple[int, int]) -> None:
+    """Where the stride divides the input, a layer has exactly that many cells."""
+    model = small(name)
+    layers = layers_of(name, model, point)
     capture = Probe(model, layers)(images(*size))
     for layer in layers:
-        assert capture.activations[layer.label].shape[2:] == (size[0] // layer.stride, size[1] // layer.stride)
-        assert layer.point == point
+        wanted = (2, size[0] // layer.stride, size[1] // layer.stride)
+        assert (wanted[1] * layer.stride, wanted[2] * layer.stride) == size
+        assert capture.maps(grad_cam, layer).shape == wanted
+        assert capture.activations[layer.label].shape == capture.gradients[layer.label].shape
         assert capture.maps(grad_cam, layer).isfinite().all()
 
 
 @every
-def test_layers_are_in_the_order_of_execution(architecture: Architecture) -> None:
-    model = small(architecture)
-    layers, ran = architecture.layers(model, "conv"), []
+@pytest.mark.parametrize("size", [(37, 51), (50, 33)])
+def test_strides_that_do_not_divide_the_input(name: str, size: tuple[int, int]) -> None:
+    """A layer has as many cells as fit the input, or one more, which lies partly outside; as its network has it."""
+    model = small(name)
+    layers = layers_of(name, model)
+    capture = Probe(model, layers)(images(*size))
     for layer in layers:
-        model.get_submodule(layer.module).register_forward_hook(lambda *_, name=layer.label: ran.append(name))
+        for cells, side in zip(capture.maps(grad_cam, layer).shape[1:], size, strict=True):
+            assert cells in (side // layer.stride, -(-side // layer.stride))
+
+
+@every
+def test_layers_have_labels_stages_and_depths(name: str) -> None:
+    model = small(name)
+    conv, relu = layers_of(name, model), layers_of(name, model, "relu")
+    labels = [layer.label for layer in [*conv, *relu]]
+    assert len(set(labels)) == len(labels)
+    assert all(layer.point == "conv" for layer in conv)
+    assert all(layer.point == "relu" for layer in relu)
+    assert all(layer.role for layer in [*conv, *relu])
+    assert [layer.depth for layer in conv] == list(range(len(conv)))
+    decoder = [layer.stage for layer in conv if layer.role == "decoder"]
+    encoder = [layer.stage for layer in conv if layer.role != "decoder"]
+    assert [layer.role == "decoder" for layer in conv] == [False] * len(encoder) + [True] * len(decoder)
+    assert encoder == sorted(encoder)
+    assert decoder == sorted(decoder, reverse=True)
+    for stage in {layer.stage for layer in conv}:
+        assert len({layer.stride for layer in [*conv, *relu] if layer.stage == stage}) == 1
+
+
+@every
+def test_an_activation_has_the_depth_of_its_convolution(name: str) -> None:
+    """The two probe points are compared by depth."""
+    model = small(name)
+    conv, relu = layers_of(name, model), layers_of(name, model, "relu")
+    assert [layer.depth for layer in relu] == sorted({layer.depth for layer in relu})
+    for layer in relu:
+        partner = conv[layer.depth]
+        assert isinstance(model.get_submodule(partner.module), CONVOLUTIONS)
+        assert (layer.stage, layer.role, layer.stride) == (partner.stage, partner.role, partner.stride)
+
+
+@every
+@pytest.mark.parametrize("point", POINTS)
+def test_layers_are_in_the_order_of_execution(name: str, point: Point) -> None:
+    model = small(name)
+    layers, ran = layers_of(name, model, point), []
+    for layer in layers:
+        model.get_submodule(layer.module).register_forward_hook(lambda *_, label=layer.label: ran.append(label))
     model.eval()(images())
     assert ran == [layer.label for layer in layers]
 
 
 @every
-def test_saved_and_loaded_it_is_the_same(architecture: Architecture, tmp_path: Path) -> None:
-    model = small(architecture, seed=4).eval()
+def test_maps_agree_with_captum(name: str) -> None:
+    """captum's LayerGradCam with ReLU on every convolution; tokens are nothing that it can read."""
+    model = small(name).eval()
+    layers = [x for x in layers_of(name, model) if isinstance(model.get_submodule(x.module), CONVOLUTIONS)]
+    assert layers
+    one = images(count=1)
+    capture = Probe(model, layers)(one)
+    row, column = divmod(int(model(one).detach()[0, 1].argmax()), one.shape[3])
+    for layer in layers:
+        peer = captum.attr.LayerGradCam(model, model.get_submodule(layer.module))
+        theirs = peer.attribute(one, target=(1, row, column), relu_attributions=True)[:, 0].detach()
+        assert close(capture.maps(grad_cam, layer), theirs)
+
+
+@every
+def test_channels_last_gives_the_same_maps(name: str) -> None:
+    model = small(name).eval()
+    layers = layers_of(name, model)
+    plain, last = Probe(model, layers)(images()), Probe(model, layers, channels_last=True)(images())
+    whole = Probe(model.to(memory_format=torch.channels_last), layers, channels_last=True)(images())
+    for layer in layers:
+        assert close(last.maps(grad_cam, layer), plain.maps(grad_cam, layer), 1e-3)
+        assert close(whole.maps(grad_cam, layer), plain.maps(grad_cam, layer), 1e-3)
+
+
+@every
+def test_saved_and_loaded_it_is_the_same(name: str, tmp_path: Path) -> None:
+    model = small(name, seed=4).eval()
     header = {
-        "architecture": architecture.name,
-        "parameters": SMALL.get(architecture.name, {}),
+        "architecture": name,
+        "parameters": complete(name, SMALL.get(name, {})),
         "classes": ["background", "pet"],
     }
     file = tmp_path / "network.safetensors"
@@ -76,57 +173,100 @@ def test_saved_and_loaded_it_is_the_same(architecture: Architecture, tmp_path: P
 
 
 @every
-def test_training_lowers_the_loss(architecture: Architecture) -> None:
-    model = small(architecture).train()
-    inputs, labels = images(count=4), (images(count=4)[:, 0] > 0).long()
-    optimiser = torch.optim.AdamW(model.parameters(), 1e-2)
+def test_training_lowers_the_loss(name: str) -> None:
+    model = create(name, 2, SMALL.get(name)).train()
+    labels = F.interpolate(images(2, 3, count=4), scale_factor=16)[:, 0] > 0  # squares as large as a coarse cell
+    inputs, labels = images(count=4) + 2 * labels[:, None], labels.long()
+    optimiser = torch.optim.AdamW(model.parameters(), 1e-2 if name == "unet" else 1e-3)
     losses = []
-    for _ in range(8):
-        loss = F.cross_entropy(model(inputs), labels)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        losses.append(loss.item())
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # of dropout
+        for _ in range(8):
+            loss = F.cross_entropy(model(inputs), labels)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            losses.append(loss.item())
     assert losses[-1] < 0.9 * losses[0]
 
 
 @every
-def test_bf16(architecture: Architecture) -> None:
-    model = small(architecture).eval()
-    with torch.autocast("cpu", torch.bfloat16):
-        rough = model(images()).float()
-    exact = model(images())
-    assert (rough - exact).abs().max() < 0.1 * exact.abs().max()
+def test_every_parameter_is_trained(name: str) -> None:
+    """No weights lie idle: each gets a gradient."""
+    model = create(name, 2, SMALL.get(name)).eval()
+    F.cross_entropy(model(images(64, 64)), (images(64, 64)[:, 0] > 0).long()).backward()
+    assert not [n for n, parameter in model.named_parameters() if parameter.grad is None]
 
 
 @every
-def test_a_map_does_not_change_with_its_batch_mates(architecture: Architecture) -> None:
-    model = small(architecture)
-    layers = architecture.layers(model, "conv")
+def test_bf16(name: str) -> None:
+    model = small(name).eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = model(images()).float()
+    assert close(rough, model(images()), 0.1)
+    layers = layers_of(name, model)
+    capture = Probe(model, layers, precision="bf16")(images())
+    assert all(capture.maps(grad_cam, layer).dtype == torch.float32 for layer in layers)
+
+
+@every
+def test_a_map_does_not_change_with_its_batch_mates(name: str) -> None:
+    model = small(name)
+    layers = layers_of(name, model)
     batch = images(count=3)
     together, alone = Probe(model, layers)(batch), Probe(model, layers)(batch[1:2])
     for layer in layers:
-        a, b = together.maps(grad_cam, layer)[1], alone.maps(grad_cam, layer)[0]
-        assert torch.allclose(a, b, rtol=1e-4, atol=1e-4 * float(b.max()))
+        assert close(together.maps(grad_cam, layer)[1], alone.maps(grad_cam, layer)[0])
 
 
 @every
-def test_weights_depend_on_the_seed_alone(architecture: Architecture) -> None:
+def test_weights_depend_on_the_seed_alone(name: str) -> None:
     before = torch.random.get_rng_state()
-    one, same, other = (small(architecture, seed=s).state_dict() for s in (1, 1, 2))
+    one, same, other = (create(name, 2, SMALL.get(name), s).state_dict() for s in (1, 1, 2))
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert all(torch.equal(one[name], same[name]) for name in one)
-    assert any(not torch.equal(one[name], other[name]) for name in one)
+    assert all(torch.equal(one[n], same[n]) for n in one)
+    assert any(not torch.equal(one[n], other[n]) for n in one)
 
 
 @every
-def test_unknown_and_wrong_parameters(architecture: Architecture) -> None:
+@pytest.mark.parametrize("class_id", [0, 2])
+def test_it_can_be_told_what_to_answer_first(name: str, class_id: int) -> None:
+    """Training may start from one class everywhere, through the network's head, wherever that stands in it."""
+    model = small(name, 3)
+    before = {n: parameter.clone() for n, parameter in model.named_parameters()}
+    answer(model, 3, class_id)
+    changed = [n for n, parameter in model.named_parameters() if not torch.equal(parameter, before[n])]
+    assert len({n.rpartition(".")[0] for n in changed}) == 1
+    assert (model.eval()(images(64, 64)).argmax(1) == class_id).float().mean() > 0.9
+
+
+@every
+def test_unknown_and_wrong_parameters(name: str) -> None:
     with pytest.raises(InputError, match="unknown parameter of model"):
-        create(architecture.name, 2, {"nonsense": 1})
-    name = next(iter(architecture.defaults))
-    wrong = "x" if not isinstance(architecture.defaults[name], str) else 1
-    with pytest.raises(InputError, match=f"parameter '{name}' of model '{architecture.name}' is"):
-        create(architecture.name, 2, {name: wrong})
+        create(name, 2, {"nonsense": 1})
+    for key, default in architecture(name).defaults.items():
+        if not (":" in name and key == architecture(name).variant):
+            with pytest.raises(InputError, match=f"parameter '{key}' of model '{name}' is"):
+                create(name, 2, {key: 1 if isinstance(default, str) else "x"})
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "message"),
+    [
+        ("unet:b1", {}, "model 'unet' has no variants: write 'unet' in place of 'unet:b1'"),
+        ("unet:", {}, "model 'unet' has no variants: write 'unet' in place of 'unet:'"),
+        ("segformer:", {}, "model 'segformer' is told no size by 'segformer:': write 'segformer'"),
+        ("segformer:b1", {"size": "b2"}, r"names its size already: leave out parameter 'size' \('b2'\)"),
+    ],
+)
+def test_wrong_variants(name: str, parameters: dict[str, str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        complete(name, parameters)
+
+
+def test_a_parameter_may_repeat_the_variant() -> None:
+    """Checkpoints name all parameters."""
+    assert complete("segformer:b1", {"size": "b1"}) == complete("segformer:b1", {})
 
 
 def test_unknown_architecture() -> None:

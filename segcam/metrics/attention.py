@@ -1,0 +1,127 @@
+"""Metrics of attention itself: whether a block's heads look at the background, and how far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from segcam.attention import Attention
+from segcam.grids import Grid
+from segcam.reference import Reference, Scenery
+
+HeadMetric = Callable[[Attention, Scenery], Float[Tensor, "b heads"]]
+"""A block's attention and the images that it looked at in; a number an image and head out, NaN where undefined."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionMetric:
+    """A metric of attention matrices, and what tables and figures say of it; see `Metric` for the attributes."""
+
+    name: str
+    label: str
+    compute: HeadMetric
+    summary: str
+    direction: Literal["higher", "lower", "none"]
+    lower: float | None
+    upper: float | None
+    chance: float | None
+    unit: str = ""
+    source: str = "segcam"
+
+
+def attention_background_ratio(attention: Attention, scenery: Scenery) -> Float[Tensor, "b heads"]:
+    """Return how much of the foreground's attention goes to the background, over the background's share of the keys.
+
+    With `f_i` the share of foreground pixels in query i's cell, `g_j` that of background pixels in key j's, averaged
+    over the query cells that the key was made of, and `a_ij` the attention, each row scaled to sum 1 over the m keys:
+
+        (sum_i f_i sum_j a_ij g_j / sum_i f_i) / (sum_j g_j / m).
+
+    A cell that the mask cuts counts by its share. The trimap's border belongs to neither side; it fills up cells, so
+    attention to it counts as attention to no background. Class and register tokens are left out, as queries and as
+    keys. Cells tile the image evenly.
+
+    Args:
+        attention: a block's matrices.
+        scenery: the images, foreground and background.
+
+    Returns:
+        Ratios, 0 and up; 1 for attention that does not depend on the key. NaN where no query has foreground or no key
+        background.
+
+    Source: segcam.
+    """
+    view = scenery.on(attention.grid)
+    queries = view.once("foreground share", lambda: view.pool(scenery.foreground).flatten(1))
+    keys = view.once(f"background keys {attention.reduction}", lambda: attention.pool(view.pool(scenery.background)))
+    taken = (attention.placed().to(view.dtype) @ keys[:, None, :, None]).squeeze(-1)
+    weights = queries / queries.sum(1, keepdim=True)
+    return (taken * weights[:, None]).sum(2) / keys.mean(1, keepdim=True)
+
+
+def attention_distance(attention: Attention, scenery: Scenery) -> Float[Tensor, "b heads"]:
+    """Return how far queries look: the distance to the keys weighted by attention, its mean over all queries.
+
+    `mean_i sum_j a_ij |p_i - p_j|`, each row of `a` scaled to sum 1, with the centres of the cells `p`: cells tile the
+    image evenly, and a key's cell is that of the query cells that it was made of together. A query thus lies off the
+    centre of a larger key: at a reduction above 1 the least possible value is not 0. Class and register tokens are
+    left out, as queries and as keys. The masks play no part.
+
+    Args:
+        attention: a block's matrices.
+        scenery: the images.
+
+    Returns:
+        Distances in input pixels, 0 and up. NaN where a query looks at tokens of no place alone.
+
+    Source: Dosovitskiy et al., ICLR 2021, figure 7 (mean attention distance); reduced keys: segcam.
+    """
+    view = scenery.on(attention.grid)
+    distances = view.once(f"distances {attention.reduction}", lambda: _distances(attention, view))
+    return (attention.placed().to(view.dtype) * distances).sum(3).mean(2)
+
+
+def _distances(attention: Attention, view: Reference) -> Float[Tensor, "n m"]:
+    """Return the distances between the centres of the queries' and the keys' cells, in input pixels."""
+    # The sides of a query's cell, in pixels.
+    cell = torch.tensor(view.size, dtype=torch.float64) / torch.tensor(attention.grid)
+    queries = (_centres(attention.grid) * cell).to(view.device, view.dtype)
+    keys = (_centres(attention.keys) * cell * attention.reduction).to(view.device, view.dtype)
+    return torch.cdist(queries, keys, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def _centres(grid: Grid) -> Float[Tensor, "n 2"]:
+    """Return the centres of a grid's cells, row by row, a cell's side being 1."""
+    return torch.cartesian_prod(torch.arange(grid[0]), torch.arange(grid[1])) + 0.5
+
+
+ATTENTION_METRICS = (
+    AttentionMetric(
+        name="attention_background_ratio",
+        label="Attention background ratio",
+        compute=attention_background_ratio,
+        summary="share of the foreground's attention that goes to the background / the background's share of the keys",
+        direction="lower",
+        lower=0.0,
+        upper=None,
+        chance=1.0,
+    ),
+    AttentionMetric(
+        name="attention_distance",
+        label="Attention distance",
+        compute=attention_distance,
+        summary="mean distance from query to key, weighted by attention",
+        direction="none",
+        lower=0.0,
+        upper=None,
+        chance=None,
+        unit="px",
+        source="Dosovitskiy et al., ICLR 2021, figure 7; reduced keys: segcam",
+    ),
+)
+"""What is measured of every block and head of a network with attention."""

@@ -1,0 +1,112 @@
+"""Slow twins of what is measured of attention, and of its rollout: numpy, float64, one image and head at a time.
+
+Written from the definitions with loops and whole matrices. Tokens of no place come first, `prefix` of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tests.reference.metrics import Array, Mask, area_average
+
+
+@dataclass(frozen=True)
+class Block:
+    """One image's attention in one block: `(heads, n, m)`, the queries' grid, and query cells a key, along a side."""
+
+    weights: Array
+    grid: tuple[int, int]
+    reduction: int = 1
+
+    @property
+    def keys(self) -> tuple[int, int]:
+        return self.grid[0] // self.reduction, self.grid[1] // self.reduction
+
+    @property
+    def prefix(self) -> int:
+        return self.weights.shape[1] - self.grid[0] * self.grid[1]
+
+    def members(self, key: int) -> list[int]:
+        """The query cells that a key was made of."""
+        row, column = divmod(key, self.keys[1])
+        return [
+            (row * self.reduction + i) * self.grid[1] + column * self.reduction + j
+            for i in range(self.reduction)
+            for j in range(self.reduction)
+        ]
+
+    def placed(self, head: int) -> Array:
+        """One head's matrix without tokens of no place, its rows scaled to sum 1."""
+        inner = self.weights[head, self.prefix :, self.prefix :].astype(np.float64)
+        return np.stack([row / row.sum() for row in inner])
+
+
+def background_ratio(block: Block, head: int, foreground: Mask, background: Mask) -> float:
+    queries = area_average(foreground.astype(float), *block.grid).ravel()
+    cells = area_average(background.astype(float), *block.grid).ravel()
+    keys = [float(np.mean([cells[i] for i in block.members(k)])) for k in range(block.keys[0] * block.keys[1])]
+    if queries.sum() == 0 or sum(keys) == 0:
+        return math.nan
+    weights, taken = block.placed(head), 0.0
+    for i, share in enumerate(queries):
+        for j, key in enumerate(keys):
+            taken += share / queries.sum() * weights[i, j] * key
+    return taken / (sum(keys) / len(keys))
+
+
+def distance(block: Block, head: int, size: tuple[int, int]) -> float:
+    tall, wide = size[0] / block.grid[0], size[1] / block.grid[1]
+
+    def centre(cell: int) -> tuple[float, float]:
+        row, column = divmod(cell, block.grid[1])
+        return (row + 0.5) * tall, (column + 0.5) * wide
+
+    weights, found = block.placed(head), 0.0
+    for i in range(weights.shape[0]):
+        for j in range(weights.shape[1]):
+            within = [centre(cell) for cell in block.members(j)]
+            key = [sum(point[axis] for point in within) / len(within) for axis in (0, 1)]
+            found += weights[i, j] * math.dist(centre(i), key) / weights.shape[0]
+    return found
+
+
+def mixing(block: Block) -> Array:
+    """`I / 2 + mean_heads(W) E / 2` over all tokens of the block."""
+    n, m = block.weights.shape[1:]
+    expand = np.zeros((m, n))
+    for token in range(block.prefix):
+        expand[token, token] = 1
+    for key in range(m - block.prefix):
+        for cell in block.members(key):
+            expand[block.prefix + key, block.prefix + cell] = 1 / block.reduction**2
+    return np.eye(n) / 2 + block.weights.mean(0) @ expand / 2
+
+
+def carrying(fine: Block, coarse: Block) -> Array:
+    """Each coarse cell averages the fine ones that it covers; tokens of no place stay themselves."""
+    step = np.zeros((coarse.weights.shape[1], fine.weights.shape[1]))
+    step[: fine.prefix, : fine.prefix] = np.eye(fine.prefix)
+    for cell in range(fine.grid[0] * fine.grid[1]):
+        one = np.zeros(fine.grid[0] * fine.grid[1])
+        one[cell] = 1
+        step[coarse.prefix :, fine.prefix + cell] = area_average(one.reshape(fine.grid), *coarse.grid).ravel()
+    return step
+
+
+def rollout(blocks: Sequence[Block], chosen: Mask) -> list[Array]:
+    """One map a block, from the whole rollout matrix."""
+    maps = []
+    product = np.eye(blocks[0].weights.shape[1])
+    for before, block in zip([blocks[0], *blocks], blocks, strict=False):
+        if before.grid != block.grid:
+            product = carrying(before, block) @ product
+        product = mixing(block) @ product
+        shares = area_average(chosen.astype(float), *block.grid).ravel()
+        start = np.concatenate([np.zeros(block.prefix), shares / shares.sum()])
+        row = (start @ product)[blocks[0].prefix :]
+        maps.append((row / row.sum()).reshape(blocks[0].grid))
+    return maps
