@@ -143,11 +143,18 @@ class Reference:
         return self.once("background", lambda: self.pull(self.scenery.background))
 
     @property
+    def upsampling(self) -> tuple[Float[Tensor, "H h"], Float[Tensor, "W w"]]:
+        """`Uy` and `Ux`: the upsampled L is `Uy @ L @ Ux.T`."""
+        (rows, columns), (h, w) = self.size, self.grid
+        down = upsampling_matrix(h, rows, self.device, self.dtype)
+        return down, upsampling_matrix(w, columns, self.device, self.dtype)
+
+    @property
     def everything(self) -> Float[Tensor, "h w"]:
         """`U^T 1`: how much each cell weighs in the sum of the upsampled map."""
 
         def make() -> Float[Tensor, "h w"]:
-            down, across = self._upsampling()
+            down, across = self.upsampling
             return torch.outer(down.sum(0), across.sum(0))
 
         return self.once("everything", make)
@@ -157,7 +164,7 @@ class Reference:
         """`Uy^T Uy` and `Ux^T Ux`: the sum of squares of the upsampled L is `(L * (Gy @ L @ Gx)).sum()`."""
 
         def make() -> tuple[Tensor, Tensor]:
-            down, across = self._upsampling()
+            down, across = self.upsampling
             return down.T @ down, across.T @ across
 
         return self.once("gram", make)
@@ -237,8 +244,3 @@ class Reference:
     def _edges_centred(self) -> Float[Tensor, "b H W"]:
         edges = self.scenery.edges
         return self.scenery.once("edges_centred", lambda: edges - edges.mean((1, 2), keepdim=True))
-
-    def _upsampling(self) -> tuple[Float[Tensor, "H h"], Float[Tensor, "W w"]]:
-        (rows, columns), (h, w) = self.size, self.grid
-        down = upsampling_matrix(h, rows, self.device, self.dtype)
-        return down, upsampling_matrix(w, columns, self.device, self.dtype)

@@ -94,6 +94,61 @@ def test_spread_by_hand():
     assert value("spread", [[3, 3, 3, 3]], flat, mask) == pytest.approx(1, abs=1e-12)
 
 
+def thickness(inside, size=None):
+    """The edge thickness of a map that is 1 inside and 0.4, below half, elsewhere."""
+    inside = np.asarray(inside, float)
+    size = size or inside.shape
+    return value("edge_thickness", 0.4 + 0.6 * inside, np.zeros(size), np.ones(size, bool))
+
+
+@pytest.mark.parametrize("width", [1, 2, 5])
+@pytest.mark.parametrize("across", [False, True])
+def test_the_thickness_of_a_line_is_its_width(width, across):
+    line = np.zeros((40, 2000))
+    line[7 : 7 + width] = 1
+    assert thickness(line.T if across else line) == pytest.approx(width / (1 + width / 2000))
+    assert thickness(line.T if across else line) == pytest.approx(width, rel=0.003)
+
+
+def test_thickness_by_hand():
+    one = np.zeros((6, 8))
+    one[2, 3] = 1
+    assert thickness(one) == 1 / 2
+    one[2:5, 3:6] = 1
+    assert thickness(one) == 2 * 9 / 12
+    one[3, 4] = 0  # a hole has an outline of its own
+    assert thickness(one) == 2 * 8 / 16
+    assert thickness(np.ones((6, 8))) == pytest.approx(6 * 8 / (6 + 8))
+    two = np.zeros((9, 9))
+    two[1, :], two[4:7, :] = 1, 1  # of lines of 1 and 3 pixels, by their lengths: the areas' sum over the outlines'
+    assert thickness(two) == pytest.approx(2 * 36 / (20 + 24))
+    assert thickness(np.eye(50)) == 1 / 2  # sides, not a slanted outline's length
+
+
+def test_thickness_is_taken_at_half_of_the_upsampled_maximum():
+    # Upsampled by four, (0, 1, 0) is 0 0 | 1/8 3/8 5/8 7/8 | 7/8 5/8 3/8 1/8 | 0 0: at half of 7/8 four pixels are in.
+    assert value("edge_thickness", [[0, 1, 0]] * 100, np.zeros((400, 12)), np.ones((400, 12), bool)) == pytest.approx(
+        4 / (1 + 4 / 400)
+    )
+    # By three, the maximum itself is sampled, and exactly half of it never; by 3/2 exactly half of it is, and counts.
+    assert value("edge_thickness", [[0, 1]], np.zeros((1, 3)), np.ones((1, 3), bool)) == pytest.approx(2 * 2 / 6)
+
+
+def test_thickness_keeps_memory_in_bounds(monkeypatch):
+    rng = np.random.default_rng(0)
+    view = scenery([scene(rng, (12, 10)) for _ in range(3)]).on((4, 5))
+    small = maps(rng, 3, 7, (4, 5))
+    whole = METRICS.get("edge_thickness").compute(small, view)
+    monkeypatch.setattr("segcam.metrics.thickness.BLOCK", 2 * 3 * 12 * 10)
+    torch.testing.assert_close(METRICS.get("edge_thickness").compute(small, view), whole, rtol=0, atol=0)
+
+
+def test_a_map_between_whose_cells_no_pixel_falls_has_no_thickness():
+    small = np.zeros((1, 30))
+    small[0, 8] = 1
+    assert math.isnan(value("edge_thickness", small, np.zeros((1, 3)), np.ones((1, 3), bool)))
+
+
 @pytest.mark.parametrize("name", ["edge_alignment", "edge_alignment_full"])
 def test_alignment_has_a_sign_and_its_ends(name):
     rng = np.random.default_rng(0)

@@ -122,6 +122,20 @@ def edge_alignment_full(small: Array, scene: Scene) -> float:
     return pearson(upsample(small, *scene.luminance.shape), edge_strength(scene.luminance))
 
 
+def edge_thickness(small: Array, scene: Scene) -> float:
+    """Pixel by pixel: is it inside, and on how many of its four sides is there none that is."""
+    big = upsample(small, *scene.luminance.shape)
+    if is_blank(big):
+        return math.nan
+    inside = np.pad(big >= 0.5 * (1 - 1e-4) * big.max(), 1)
+    area = perimeter = 0
+    for i, j in np.argwhere(inside):
+        area += 1
+        for a, b in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+            perimeter += not inside[i + a, j + b]
+    return 2 * area / perimeter
+
+
 def spread(small: Array, scene: Scene) -> float:
     if is_blank(small) or small.size == 1:
         return math.nan
@@ -138,5 +152,8 @@ def blank(small: Array, scene: Scene) -> float:
 
 TWINS: dict[str, Callable[[Array, Scene], float]] = {
     f.__name__: f
-    for f in (energy_inside, energy_gain, background_ratio, edge_alignment, edge_alignment_full, spread, blank)
+    for f in (
+        *(energy_inside, energy_gain, background_ratio, edge_alignment, edge_alignment_full),
+        *(edge_thickness, spread, blank),
+    )
 }
