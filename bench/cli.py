@@ -21,9 +21,11 @@ from bench.run import Run
 from bench.store import MANIFEST, Store
 from segcam.datasets import DATASETS
 from segcam.errors import InputError
+from segcam.layers import POINTS
 from segcam.methods import METHODS
 from segcam.metrics import METRICS
-from segcam.models import MODELS, create
+from segcam.metrics.attention import ATTENTION_METRICS
+from segcam.models import MODELS, architecture, create
 
 app = typer.Typer(help="Train, probe, score and report.", no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -65,6 +67,9 @@ DeviceOption = Annotated[Device, typer.Option("--device", help="Where networks r
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Change a key of the profile: section.key=value. May be repeated.")
 ]
+ModelOption = Annotated[
+    list[str] | None, typer.Option("--model", help="Run this model of the profile alone. May be repeated.")
+]
 DownloadOption = Annotated[bool, typer.Option("--download", help="Fetch the data set where it is missing.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -87,11 +92,8 @@ def _existing(profile: str, out: Path | None) -> Store:
     return Store(folder)
 
 
-def _start(
-    profile: str, root: Path | None, out: Path | None, device: Device, settings: list[str] | None, download: bool
-) -> Run:
+def _start(read: config.Profile, root: Path | None, out: Path | None, device: Device, download: bool) -> Run:
     console = reports.console()
-    read = config.read(profile, settings)
     chosen = _device(device)
     DATASETS.get(read.data.dataset)
     manifest.describe_profile(read, classes=2)  # wrong names are told before photographs are decoded
@@ -121,6 +123,7 @@ def run(
     out: OutOption = None,
     device: DeviceOption = Device.AUTO,
     set_: SetOption = None,
+    model: ModelOption = None,
     download: DownloadOption = False,
 ) -> None:
     """Run a profile, whole or stage by stage; what is finished is not done again."""
@@ -130,7 +133,8 @@ def run(
         written = reports.report(store, console, set_)
         unreached: list[str] = []  # what the run could not do, it has said
     else:
-        work = _start(profile, data_root, out, device, set_, download)
+        read = config.read(profile, set_)
+        work = _start(read.of(model) if model else read, data_root, out, device, download)
         store = work.store
         if stage is not Stage.SCORE:
             work.train()
@@ -150,7 +154,7 @@ def run(
 @app.command("list")
 def list_(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
-    model: Annotated[str, typer.Option(help="The network whose layers are listed.")] = "unet",
+    model: Annotated[str, typer.Option(help="The network whose layers are listed, such as segformer:b1.")] = "unet",
     as_json: JsonOption = False,
 ) -> None:
     """List what is there: models, layers, methods, metrics, datasets or profiles."""
@@ -185,13 +189,28 @@ def status(profile: ProfileOption = config.DEFAULT, out: OutOption = None, as_js
 
 
 def _models(_: str) -> list[dict[str, Any]]:
-    return [{"name": m.name, "summary": m.summary, "parameters": dict(m.defaults), "source": m.source} for m in MODELS]
+    return [
+        {
+            "name": m.name,
+            "variants": f"{m.name}:{m.variant.upper()}" if m.variant else "",
+            "summary": m.summary,
+            "parameters": dict(m.defaults),
+            "source": m.source,
+        }
+        for m in MODELS
+    ]
 
 
 def _layers(model: str) -> list[dict[str, Any]]:
     network = create(model, 2)
-    points = [layer for point in ("conv", "relu") for layer in MODELS.get(model).layers(network, point)]
-    return [manifest.describe(layer) for layer in points]
+    points = [layer for point in POINTS for layer in architecture(model).layers(network, point)]
+    columns = ("label", "stage", "depth", "role", "stride", "point", "form", "module")
+    return [{"model": model, **{column: getattr(layer, column) for column in columns}} for layer in points]
+
+
+def _metrics(_: str) -> list[dict[str, Any]]:
+    of_maps = [{"name": m.name, "table": "scores", **manifest.describe(m)} for m in METRICS]
+    return of_maps + [{"name": m.name, "table": "attention", **manifest.describe(m)} for m in ATTENTION_METRICS]
 
 
 def _datasets(_: str) -> list[dict[str, Any]]:
@@ -206,7 +225,7 @@ _LISTS: dict[Kind, Callable[[str], list[dict[str, Any]]]] = {
     Kind.MODELS: _models,
     Kind.LAYERS: _layers,
     Kind.METHODS: lambda _: [{"name": m.name, **manifest.describe(m)} for m in METHODS],
-    Kind.METRICS: lambda _: [{"name": m.name, **manifest.describe(m)} for m in METRICS],
+    Kind.METRICS: _metrics,
     Kind.DATASETS: _datasets,
     Kind.PROFILES: _profiles,
 }

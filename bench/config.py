@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
+from bench.levels import BEST
 from segcam.errors import InputError, first_of, unknown
 
 FOLDER = files("bench") / "profiles"
 DEFAULT = "quick"
 
-Percent = Annotated[int, Field(ge=1, le=99)]
+
+def _level(value: Any) -> Any:
+    return BEST if value == "best" else value
+
+
+Level = Annotated[int, BeforeValidator(_level), Field(ge=1, le=BEST)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Whole = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
+T = TypeVar("T")
 Value = bool | int | float | str
+RUN_WIDE = ("seeds", "save_every")
+"""Keys of the section train that no model has for itself."""
+
+
+def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("each may be named once")
+    return values
 
 
 class Section(BaseModel):
@@ -60,15 +76,20 @@ class Augment(Section):
 class Train(Section):
     """How networks are trained, and to which levels of validation mean IoU, in percent.
 
+    The level "best" is the checkpoint with the highest validation mean IoU of the whole training; tables call it 100.
+
     `start` is what the untrained network answers. By chance it scores a mean IoU of about 0.33 on two classes, so that
     a level of 30 % would be passed by luck or not at all; from 'foreground' everywhere (0.16 on the pets) each level
     lies on the way up. 'random' leaves the first weights as they are.
 
     Training ends when all levels are reached and the highest is passed, and at the latest after `steps` steps;
     without `steps`, after `epochs` times the training images.
+
+    `teacher` is a model of the profile, trained before, whose features the network learns to give as well (see
+    `bench.hints`), with a loss of `teacher_weight`.
     """
 
-    levels: Annotated[tuple[Percent, ...], Field(min_length=1)] = (30, 50, 70, 90)
+    levels: Annotated[tuple[Level, ...], Field(min_length=1)] = (30, 50, 70, 90)
     tolerance: Annotated[float, Field(gt=0, le=20)] = 2.0
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     start: Literal["foreground", "random"] = "foreground"
@@ -83,18 +104,21 @@ class Train(Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     longest_interval: Whole = 32
     save_every: Annotated[float, Field(ge=0)] = 20.0
+    teacher: str = ""
+    teacher_weight: Annotated[float, Field(gt=0)] = 2.0
     augment: Augment = Augment()
 
     @field_validator("levels", "seeds")
     @classmethod
     def _once(cls, values: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(values)) < len(values):
-            raise ValueError("each may be named once")
-        return tuple(sorted(values))
+        return tuple(sorted(_distinct(values)))
 
 
 class Score(Section):
-    """What is explained, with which methods, and measured how, on the test images."""
+    """What is explained, with which methods, and measured how, on the test images.
+
+    `attention` says whether the attention of networks that have it is measured, block by block and head by head.
+    """
 
     targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("best_pixel:logit",)
     class_id: Annotated[int, Field(ge=0)] = 1
@@ -112,9 +136,11 @@ class Score(Section):
         "edge_alignment",
         "edge_alignment_full",
         "spread",
+        "edge_thickness",
         "blank",
     )
     points: Annotated[tuple[Literal["conv", "relu"], ...], Field(min_length=1)] = ("conv",)
+    attention: bool = True
     batch_size: Whole = 16
     shard: Whole = 128
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -122,9 +148,18 @@ class Score(Section):
     @field_validator("targets", "methods", "metrics", "points")
     @classmethod
     def _once(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(values)) < len(values):
-            raise ValueError("each may be named once")
-        return values
+        return _distinct(values)
+
+
+class Resolution(Section):
+    """At which multiples of the training size each network is tested, at its highest level; none by default."""
+
+    factors: tuple[Annotated[float, Field(gt=0, le=8)], ...] = ()
+
+    @field_validator("factors")
+    @classmethod
+    def _once(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        return _distinct(values)
 
 
 class Figures(Section):
@@ -136,15 +171,41 @@ class Figures(Section):
 
 
 class Profile(Section):
-    """Everything that a run does."""
+    """Everything that a run does.
+
+    `models` names networks and their parameters; `recipes` says what of `train` is different for one of them.
+    """
 
     name: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
     summary: str = ""
     data: Data
     models: Annotated[dict[str, dict[str, Value]], Field(min_length=1)]
     train: Train = Train()
+    recipes: dict[str, dict[str, Any]] = {}
     score: Score = Score()
+    resolution: Resolution = Resolution()
     figures: Figures = Figures()
+
+    def recipe(self, model: str) -> Train:
+        """Return how a model is trained: its recipe where it has one, and `train` for the rest."""
+        return Train.model_validate(_tupled(_merged(self.train.model_dump(), self.recipes.get(model, {}))))
+
+    def of(self, models: Sequence[str]) -> Profile:
+        """Return the profile with some of its models alone, and their teachers.
+
+        Raises:
+            InputError: it has no such model.
+        """
+        for name in models:
+            if name not in self.models:
+                raise unknown(f"model of profile {self.name}", name, self.models)
+        models = [*models, *(self.recipe(name).teacher for name in models)]
+        return self.model_copy(
+            update={
+                "models": {name: parameters for name, parameters in self.models.items() if name in models},
+                "recipes": {name: recipe for name, recipe in self.recipes.items() if name in models},
+            }
+        )
 
     def portable(self) -> dict[str, Any]:
         """Return the profile without the places of files on this machine, JSON-ready."""
@@ -222,21 +283,62 @@ def _change(values: dict[str, Any], setting: str) -> None:
         if any(sign in text for sign in "[]{}\"'\n"):
             raise InputError(f"--set {setting}: the value is not valid TOML") from None
         value = text.strip()
+    section = values
     for key in keys[:-1]:
-        values = values.setdefault(key, {})
-        if not isinstance(values, dict):
+        section = section.setdefault(key, {})
+        if not isinstance(section, dict):
             raise InputError(f"--set {setting}: '{key}' is a value, not a section")
-    values[keys[-1]] = value
+    section[keys[-1]] = value
+    if keys[0] == "train":  # what is said of all models on the command line holds for those with a recipe, too
+        for recipe in values.get("recipes", {}).values():
+            _forget(recipe, keys[1:])
+
+
+def _forget(section: Any, keys: list[str]) -> None:
+    for key in keys[:-1]:
+        section = section.get(key) if isinstance(section, dict) else None
+    if isinstance(section, dict):
+        section.pop(keys[-1], None)
 
 
 def _checked(values: dict[str, Any], source: str) -> Profile:
+    values = _tupled(values)
+    problems: list[str] = []
+    profile = None
     try:
-        return Profile.model_validate(_tupled(values))
+        profile = Profile.model_validate(values)
     except ValidationError as error:
         problems = [_problem(dict(e)) for e in error.errors()]
-        if len(problems) == 1:
-            raise InputError(f"{source}: {problems[0]}") from error
-        raise InputError(first_of(problems, f"{source} has wrong keys or values")) from error
+    else:
+        problems = [
+            text for name, recipe in profile.recipes.items() for text in _recipe_problems(profile, name, recipe)
+        ]
+    if problems or profile is None:
+        heading = f"{source} has wrong keys or values"
+        raise InputError(f"{source}: {problems[0]}" if len(problems) == 1 else first_of(problems, heading))
+    return profile
+
+
+def _recipe_problems(profile: Profile, name: str, recipe: dict[str, Any]) -> list[str]:
+    """Say what is wrong with a model's recipe, whose keys are those of the section train."""
+    if name not in profile.models:
+        return [str(unknown("model of section [recipes]", name, profile.models))]
+    if kept := [key for key in RUN_WIDE if key in recipe]:
+        return [f"key 'recipes.{name}.{kept[0]}' is one for the whole run: set train.{kept[0]}"]
+    try:
+        teacher = profile.recipe(name).teacher
+    except ValidationError as error:
+        return [_problem(dict(e), Train, f"recipes.{name}.") for e in error.errors()]
+    if teacher and teacher not in profile.models:
+        return [f"key 'recipes.{name}.teacher': {unknown('model of the profile', teacher, profile.models)}"]
+    if teacher and (teacher == name or profile.recipes.get(teacher, {}).get("teacher")):
+        return [f"key 'recipes.{name}.teacher' is '{teacher}': a teacher must be another model, without a teacher"]
+    return []
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    both = {key: _merged(base[key], v) for key, v in changes.items() if isinstance(v, dict) and key in base}
+    return {**base, **changes, **both}
 
 
 def _tupled(value: Any) -> Any:
@@ -246,14 +348,15 @@ def _tupled(value: Any) -> Any:
     return tuple(_tupled(v) for v in value) if isinstance(value, list) else value
 
 
-def _problem(error: dict[str, Any], section: Any = None) -> str:
+def _problem(error: dict[str, Any], section: Any = None, prefix: str = "") -> str:
     path = [str(part) for part in error["loc"]]
     if error["type"] == "extra_forbidden":
         section = section or Profile
         for part in path[:-1]:
             section = section.model_fields[part].annotation
-        inside = f" of section [{'.'.join(path[:-1])}]" if path[:-1] else ""
+        within = f"{prefix}{'.'.join(path[:-1])}".rstrip(".")
+        inside = f" of section [{within}]" if within else ""
         return str(unknown(f"key{inside}", path[-1], section.model_fields))
     message = error["msg"].removeprefix("Value error, ")
     given = "" if error["type"] == "missing" else f" is {error['input']!r}:"
-    return f"key '{'.'.join(path)}'{given} {message[0].lower()}{message[1:]}"
+    return f"key '{prefix}{'.'.join(path)}'{given} {message[0].lower()}{message[1:]}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,9 @@ from bench.plan import gallery
 from segcam.datasets import DATASETS, DatasetOptions
 from segcam.errors import DataError, InputError
 from segcam.samples import SPLITS, Images, Opened, Split
+
+Progress = Callable[[int, int, str], None]
+"""Called with (done, total, what) while images are decoded or drawn."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,14 @@ class Data:
         digest: hash of its name and its images and masks; of drawn data, of a few of them.
         gallery: indices of the test images that figures show.
         rule: how they were chosen.
+        test_at: `(size, progress) -> the test images` squashed to another size.
     """
 
     opened: Opened
     digest: str
     gallery: tuple[int, ...]
     rule: str
+    test_at: Callable[[int, Progress | None], Images]
 
     @property
     def train(self) -> Images:
@@ -48,9 +53,7 @@ class Data:
         return self.opened.splits["test"]
 
 
-def open_data(
-    profile: Profile, *, root: Path | None, download: bool, progress: Callable[[int, int, str], None] | None = None
-) -> Data:
+def open_data(profile: Profile, *, root: Path | None, download: bool, progress: Progress | None = None) -> Data:
     """Open the profile's data set.
 
     Raises:
@@ -58,18 +61,17 @@ def open_data(
     """
     wanted = profile.data
     plugin = DATASETS.get(wanted.dataset)
-    opened = plugin.open(
-        DatasetOptions(
-            size=wanted.size,
-            root=root or (Path(wanted.root) if wanted.root else None),
-            download=download,
-            seed=wanted.seed,
-            counts=(wanted.train, wanted.val, wanted.test),
-            val_share=wanted.val_share,
-            cache=Path(wanted.cache) if wanted.cache else None,
-            progress=progress,
-        )
+    options = DatasetOptions(
+        size=wanted.size,
+        root=root or (Path(wanted.root) if wanted.root else None),
+        download=download,
+        seed=wanted.seed,
+        counts=(wanted.train, wanted.val, wanted.test),
+        val_share=wanted.val_share,
+        cache=Path(wanted.cache) if wanted.cache else None,
+        progress=progress,
     )
+    opened = plugin.open(options)
     classes, explained = opened.info.classes, profile.score.class_id
     if explained >= len(classes):
         raise InputError(
@@ -86,7 +88,14 @@ def open_data(
     _holds(opened, "val", explained)
     if not any(areas):
         raise DataError(f"no test image holds a pixel of class '{classes[explained]}': nothing could be scored")
-    return Data(opened, _digest(opened, drawn=not plugin.needs_root), chosen, rule)
+
+    def test_at(size: int, progress: Progress | None) -> Images:
+        if size == wanted.size:
+            return test
+        again = replace(options, size=size, test_only=True, download=False, progress=progress)
+        return plugin.open(again).splits["test"]
+
+    return Data(opened, _digest(opened, drawn=not plugin.needs_root), chosen, rule, test_at)
 
 
 def _holds(opened: Opened, split: Split, class_id: int) -> None:

@@ -10,6 +10,14 @@ from torch import Tensor
 
 Weights: TypeAlias = dict[str, Tensor]
 
+BEST = 100
+"""The level called 'best': the checkpoint nearest to 100 %, so the one with the highest validation mean IoU."""
+
+
+def level_name(level: int) -> str:
+    """Return a level in words: '30 %', or 'best'."""
+    return "best" if level == BEST else f"{level} %"
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
@@ -65,6 +73,14 @@ class LevelSearch:
     history: list[Evaluation] = field(default_factory=list)
     kept: dict[int, tuple[Evaluation, Weights]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.searched():
+            self.interval = self.longest
+
+    def searched(self) -> bool:
+        """Return whether no level is looked for any more, so that evaluations may be far between."""
+        return all(self.settled(level) for level in self.levels)
+
     def offer(self, found: Evaluation, weights: Callable[[], Weights]) -> None:
         """Take an evaluation, and its weights where they are nearer to a level; ties keep the first."""
         self.history.append(found)
@@ -91,7 +107,9 @@ class LevelSearch:
     def adapt(self, first: Evaluation, last: Evaluation) -> None:
         """Set the interval from the last change of mean IoU, which is to stay within twice the tolerance."""
         change = abs(last.miou - first.miou)
-        if change > 2 * self.tolerance:
+        if self.searched():
+            self.interval = self.longest
+        elif change > 2 * self.tolerance:
             self.interval = max(1, self.interval // 2)
         elif change < self.tolerance:
             self.interval = min(self.longest, self.interval * 2)
@@ -101,15 +119,21 @@ class LevelSearch:
         return self._distance(level, self.kept[level][0]) if level in self.kept else float("inf")
 
     def reached(self, level: int) -> bool:
-        """Return whether an evaluation came within the tolerance."""
-        return self.distance(level) <= self.tolerance
+        """Return whether an evaluation came within the tolerance; the best one is always there."""
+        return level == BEST or self.distance(level) <= self.tolerance
 
     def settled(self, level: int) -> bool:
-        """Return whether an evaluation came within half the tolerance, so that nearer ones are not looked for."""
-        return self.distance(level) <= self.tolerance / 2
+        """Return whether an evaluation came within half the tolerance, so that nearer ones are not looked for.
+
+        The best one is not looked for between evaluations.
+        """
+        return level == BEST or self.distance(level) <= self.tolerance / 2
 
     def complete(self) -> bool:
-        """Return whether all levels are reached and the highest was passed, so that no later step is needed."""
+        """Return whether all levels are reached and the highest was passed, so that no later step is needed.
+
+        Where the best is wanted, training goes on to its end.
+        """
         return all(self.reached(level) for level in self.levels) and self.best() >= max(self.levels) / 100
 
     def best(self) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,15 @@ import torch
 
 from bench.config import Profile
 from bench.data import Data
+from segcam.attention import AttentionPlace
 from segcam.layers import Layer
 from segcam.methods import METHODS, Method
 from segcam.metrics import METRICS, Metric
-from segcam.models import MODELS, create
+from segcam.metrics.attention import ATTENTION_METRICS, AttentionMetric
+from segcam.models import architecture, create, label
 from segcam.targets import Target
 
-METHOD_FUNCTIONS = ("gradient", "control")
+METHOD_FUNCTIONS = ("gradient", "control", "attention")
 PACKAGES = ("segcam", "torch", "torchvision", "numpy", "pandas", "pyarrow", "scipy", "matplotlib", "seaborn", "pillow")
 
 
@@ -88,36 +91,40 @@ def _short(value: Any) -> str:
     return str(value) if value else ""
 
 
-def describe(plugin: Layer | Method | Metric) -> dict[str, Any]:
-    """Return what tables and figures know of a layer, a method or a metric: all its fields but its functions."""
+def describe(plugin: Layer | Method | Metric | AttentionPlace | AttentionMetric) -> dict[str, Any]:
+    """Return what tables and figures know of a layer, a block, a method or a metric: all fields but its functions."""
     values = {field.name: getattr(plugin, field.name) for field in fields(plugin)}
     found = {name: value for name, value in values.items() if not callable(value) and name not in ("name", "call")}
     if isinstance(plugin, Layer):
         return {"layer": plugin.label, **found}
+    if isinstance(plugin, AttentionPlace):
+        return {"block": plugin.label, **found}
     if isinstance(plugin, Method):
         return {"kind": plugin.kind, **{name: value for name, value in found.items() if name not in METHOD_FUNCTIONS}}
     return found
 
 
 def describe_profile(profile: Profile, classes: int) -> dict[str, Any]:
-    """Return the sections that follow from the profile alone: models, layers, targets, methods, metrics.
+    """Return the sections that follow from the profile alone: models, layers, targets, methods, metrics, attention.
 
     Raises:
         InputError: a name is unknown.
     """
     models: dict[str, Any] = {}
     layers: dict[str, Any] = {}
+    blocks: dict[str, list[AttentionPlace]] = {}
     for name, parameters in profile.models.items():
-        architecture = MODELS.get(name)
-        model = create(name, classes, parameters)
+        known = architecture(name)
+        model = create(name, classes, parameters, pretrained=False)
         models[name] = {
-            "label": architecture.label,
-            "source": architecture.source,
+            "label": label(name),
+            "source": known.source,
             "settings": dict(parameters),
             "parameters": sum(p.numel() for p in model.parameters()),
         }
-        found = [layer for point in profile.score.points for layer in architecture.layers(model, point)]
+        found = [layer for point in profile.score.points for layer in known.layers(model, point)]
         layers[name] = [describe(layer) for layer in sorted(found, key=lambda layer: layer.depth)]
+        blocks[name] = known.attentions(model)
     targets = [Target.parse(name, profile.score.class_id) for name in profile.score.targets]
     return {
         "models": models,
@@ -132,6 +139,16 @@ def describe_profile(profile: Profile, classes: int) -> dict[str, Any]:
             }
             for t in targets
         },
-        "methods": {name: describe(METHODS.get(name)) for name in profile.score.methods},
+        "methods": {name: _describe_method(METHODS.get(name), blocks) for name in profile.score.methods},
         "metrics": {name: describe(METRICS.get(name)) for name in profile.score.metrics},
+        "attention": {
+            "blocks": {name: [describe(p) for p in found] for name, found in blocks.items() if profile.score.attention},
+            "metrics": {metric.name: describe(metric) for metric in ATTENTION_METRICS if profile.score.attention},
+        },
     }
+
+
+def _describe_method(method: Method, blocks: Mapping[str, Sequence[AttentionPlace]]) -> dict[str, Any]:
+    """Return what is known of a method, and the models that it is skipped for, with the reason."""
+    without = [] if method.attention is None else [name for name, found in blocks.items() if not found]
+    return describe(method) | {"skipped": dict.fromkeys(without, "the network has no attention")}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bench.config import Profile
+from bench.config import RUN_WIDE, Profile
 from bench.store import SCHEMA
 
 
@@ -23,11 +23,13 @@ class TrainCell:
         model: name of the architecture.
         seed: training seed.
         id: hash of what defines the result.
+        teacher: the training whose network is its teacher, if it has one.
     """
 
     model: str
     seed: int
     id: str
+    teacher: TrainCell | None = None
 
     @property
     def name(self) -> str:
@@ -59,6 +61,7 @@ class ScoreCell:
         part: 'gallery', or the shard's number.
         rows: indices of its test images.
         id: hash of what defines the result.
+        attention: whether the attention of the network is measured as well.
     """
 
     train: TrainCell
@@ -66,6 +69,7 @@ class ScoreCell:
     part: str
     rows: tuple[int, ...]
     id: str
+    attention: bool = False
 
     @property
     def name(self) -> str:
@@ -83,7 +87,42 @@ class ScoreCell:
         """Return the files that it makes."""
         if self.part == "gallery":
             return (f"gallery/{self.name}.npz",)
-        return f"scores/{self.name}.parquet", f"predictions/{self.name}.parquet"
+        tables = ("scores", "predictions", *(("attention",) if self.attention else ()))
+        return tuple(f"{table}/{self.name}.parquet" for table in tables)
+
+
+@dataclass(frozen=True, slots=True)
+class ResolutionCell:
+    """One checkpoint on the test images at one size.
+
+    Attributes:
+        train: the cell that made the checkpoint.
+        level: the checkpoint's level.
+        factor: the size as a multiple of the training size.
+        size: side of the images, in pixels.
+        id: hash of what defines the result.
+    """
+
+    train: TrainCell
+    level: int
+    factor: float
+    size: int
+    id: str
+
+    @property
+    def name(self) -> str:
+        """Return the cell's name in file names."""
+        return f"{self.train.name}-l{self.level}-{self.size}px"
+
+    @property
+    def record(self) -> str:
+        """Return the file that says that the cell is finished."""
+        return f"cells/resolution-{self.name}-{self.id}.json"
+
+    @property
+    def output(self) -> str:
+        """Return the table that it makes."""
+        return f"resolution/{self.name}.parquet"
 
 
 def identity(*parts: Any) -> str:
@@ -100,24 +139,31 @@ def definition(profile: Profile, digest: str) -> dict[str, Any]:
         digest: hash of the data set's images, see `bench.data.digest`.
     """
     chosen = profile.portable()
-    for key in ("save_every", "seeds"):  # neither changes what one training gives
-        chosen["train"].pop(key)
     explained = {"class_id": profile.score.class_id}  # what an untrained network answers, and what is counted
-    return {key: chosen[key] for key in ("data", "models", "train")} | {"digest": digest, "score": explained}
+    trained = {name: profile.recipe(name).model_dump(mode="json", exclude=set(RUN_WIDE)) for name in chosen["models"]}
+    return {key: chosen[key] for key in ("data", "models")} | {"train": trained, "digest": digest, "score": explained}
 
 
 def training(profile: Profile, digest: str) -> list[TrainCell]:
-    """List the trainings: every model with every seed."""
+    """List the trainings: every model with every seed, teachers first."""
     whole = definition(profile, digest)
-    return [
-        TrainCell(model, seed, identity(whole["data"], digest, model, parameters, whole["train"], whole["score"], seed))
-        for model, parameters in profile.models.items()
-        for seed in profile.train.seeds
-    ]
+    common = [whole[key] for key in ("data", "digest", "score")]
+    cells: dict[tuple[str, int], TrainCell] = {}
+    for model, settings in sorted(whole["train"].items(), key=lambda item: bool(item[1]["teacher"])):
+        for seed in profile.train.seeds:
+            teacher = cells[settings["teacher"], seed] if settings["teacher"] else None
+            own = {"parameters": whole["models"][model], "train": settings}
+            hashed = identity(*common, model, own, seed, *([teacher.id] if teacher else []))
+            cells[model, seed] = TrainCell(model, seed, hashed, teacher)
+    return list(cells.values())
 
 
 def scoring(
-    profile: Profile, trained: Mapping[TrainCell, Mapping[int, str]], images: int, gallery: Sequence[int]
+    profile: Profile,
+    trained: Mapping[TrainCell, Mapping[int, str]],
+    images: int,
+    gallery: Sequence[int],
+    attentive: Collection[str] = (),
 ) -> list[ScoreCell]:
     """List the scorings: every checkpoint on every shard of the test images, and on the gallery's images.
 
@@ -126,16 +172,42 @@ def scoring(
         trained: for each training its reached levels, with the hash of each checkpoint's weights.
         images: number of test images.
         gallery: indices of the gallery's test images.
+        attentive: the models whose attention is measured.
     """
     settings = profile.score.model_dump(mode="json", exclude={"batch_size", "shard"})
     size = profile.score.shard
     shards = [(f"{n:03d}", tuple(range(at, min(at + size, images)))) for n, at in enumerate(range(0, images, size))]
     return [
-        ScoreCell(cell, level, part, rows, identity(cell.id, level, weights, settings, part, rows))
+        ScoreCell(
+            cell,
+            level,
+            part,
+            rows,
+            identity(cell.id, level, weights, settings, part, rows),
+            attention=cell.model in attentive,
+        )
         for cell, levels in trained.items()
         for level, weights in sorted(levels.items())
         for part, rows in [*shards, ("gallery", tuple(gallery))]
     ]
+
+
+def resolutions(profile: Profile, trained: Mapping[TrainCell, Mapping[int, str]]) -> list[ResolutionCell]:
+    """List the tests at other sizes: the highest level of every training at every size.
+
+    Args:
+        profile: the run's profile.
+        trained: for each training its reached levels, with the hash of each checkpoint's weights.
+    """
+    cells = []
+    for factor in profile.resolution.factors:  # one size after the other, so that its images are opened once
+        size = max(1, round(factor * profile.data.size))
+        for cell, levels in trained.items():
+            if levels:
+                level = max(levels)
+                hashed = identity(cell.id, level, levels[level], "resolution", factor, size)
+                cells.append(ResolutionCell(cell, level, factor, size, hashed))
+    return cells
 
 
 def gallery(areas: npt.NDArray[np.float64], ids: Sequence[str], count: int) -> tuple[tuple[int, ...], str]:

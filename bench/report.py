@@ -12,6 +12,7 @@ from rich.text import Text
 
 import analyses
 from bench import config
+from bench.levels import level_name
 from bench.progress import working
 from bench.store import MANIFEST, Store
 from segcam.checkpoints import read_header
@@ -95,7 +96,7 @@ def summary(store: Store) -> Table:
         return table
     for entry in values["checkpoints"]:
         base = f"{100 * entry['baseline_miou']:.1f} %"
-        row = [entry["model"], str(entry["seed"]), f"{entry['level']} %"]
+        row = [entry["model"], str(entry["seed"]), level_name(entry["level"])]
         if entry["reached"]:
             row += [f"{100 * entry['miou']:.1f} %", base, f"{100 * entry['predicted_share']:.0f} % of images"]
             row += [str(entry["step"]), str(entry["images_seen"])]

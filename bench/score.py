@@ -12,13 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from bench.config import Score
+from segcam.attention import AttentionPlace
+from segcam.grids import Grid
 from segcam.layers import Layer
 from segcam.methods import METHODS, Method
 from segcam.metrics import METRICS, Metric
+from segcam.metrics.attention import ATTENTION_METRICS, AttentionMetric
 from segcam.miou import confusion
-from segcam.models import MODELS
+from segcam.models import architecture as network_of
 from segcam.probe import Capture, Probe
-from segcam.reference import Reference, Scenery
+from segcam.reference import Scenery
 from segcam.samples import Batch, Border, Images, with_border
 from segcam.scores import measure
 from segcam.targets import Target
@@ -29,12 +32,23 @@ KEYS = ("dataset", "model", "level", "seed", "image", "target", "layer", "method
 
 @dataclass(frozen=True)
 class Instruments:
-    """What is asked of every image: targets, layers, methods, metrics."""
+    """What is asked of every image: targets, layers, methods, metrics, and of transformers attention.
+
+    Attributes:
+        targets: what is explained.
+        layers: by depth.
+        methods: those that the network has maps for.
+        metrics: of maps.
+        places: the blocks whose attention is read; none where nothing wants it.
+        attention_metrics: of attention; none where the network has no attention or the profile does not want them.
+    """
 
     targets: tuple[Target, ...]
     layers: tuple[Layer, ...]
     methods: tuple[Method, ...]
     metrics: tuple[Metric, ...]
+    places: tuple[AttentionPlace, ...] = ()
+    attention_metrics: tuple[AttentionMetric, ...] = ()
 
     @classmethod
     def of(cls, settings: Score, architecture: str, model: nn.Module) -> Instruments:
@@ -43,13 +57,24 @@ class Instruments:
         Raises:
             InputError: one is unknown.
         """
-        found = [layer for point in settings.points for layer in MODELS.get(architecture).layers(model, point)]
+        network = network_of(architecture)
+        found = [layer for point in settings.points for layer in network.layers(model, point)]
+        places = network.attentions(model)
+        methods = [METHODS.get(name) for name in settings.methods]
+        read = settings.attention or any(method.attention is not None for method in methods)
         return cls(
             targets=tuple(Target.parse(name, settings.class_id) for name in settings.targets),
             layers=tuple(sorted(found, key=lambda layer: layer.depth)),
-            methods=tuple(METHODS.get(name) for name in settings.methods),
+            methods=tuple(method for method in methods if method.attention is None or places),
             metrics=tuple(METRICS.get(name) for name in settings.metrics),
+            places=tuple(places) if read else (),
+            attention_metrics=ATTENTION_METRICS if settings.attention and places else (),
         )
+
+    def blocks(self) -> dict[int, int]:
+        """Return the block behind whose attention a layer lies, by the layer's index, where there is one."""
+        order = {place.layer: n for n, place in enumerate(self.places)}
+        return {i: order[layer.label] for i, layer in enumerate(self.layers) if layer.label in order}
 
 
 class Scorer:
@@ -71,12 +96,20 @@ class Scorer:
         self.classes = tuple(classes)
         self.border = border
         self.device = next(model.parameters()).device
-        self.probe = Probe(model, instruments.layers, precision=settings.precision, channels_last=True)
+        self.probe = Probe(
+            model,
+            instruments.layers,
+            precision=settings.precision,
+            channels_last=True,
+            attention=instruments.places,
+        )
 
     def score(
         self, images: Images, rows: Sequence[int], keys: Columns, advance: Callable[[int], None]
-    ) -> tuple[Columns, Columns]:
-        """Score images and return the columns of two tables: a row a map, and a row an image.
+    ) -> tuple[Columns, ...]:
+        """Score images and return the columns of tables: a row a map, a row an image, and a row a block's head.
+
+        The third is there only where attention is measured.
 
         Args:
             images: the split.
@@ -84,13 +117,15 @@ class Scorer:
             keys: values of the key columns that are the same in all rows.
             advance: called with the number of images done since the last call.
         """
-        maps: list[Columns] = []
-        counts: list[Columns] = []
+        parts: list[list[Columns]] = []
         for batch, captures in self._probed(images, rows):
-            maps.append(self._map_rows(batch, captures))
-            counts.append(self._count_rows(batch, captures[0]))
+            scenery = Scenery.of(batch, self.settings.class_id)
+            tables = [self._map_rows(scenery, captures), self._count_rows(batch, captures[0])]
+            if self.instruments.attention_metrics:
+                tables.append(self._head_rows(scenery, captures[0]))
+            parts.append(tables)
             advance(len(batch.ids))
-        return _joined(maps, keys), _joined(counts, keys)
+        return tuple(_joined(list(of_table), keys) for of_table in zip(*parts, strict=True))
 
     def gallery(self, images: Images, rows: Sequence[int]) -> bytes:
         """Return the images, their masks and all their maps as the bytes of an .npz file."""
@@ -104,11 +139,10 @@ class Scorer:
             scenery = Scenery.of(batch, self.settings.class_id)
             for capture in captures:
                 arrays[f"pixels:{capture.target.name}"] = _pixels(capture)
-                for layer in self.instruments.layers:
-                    reference = scenery.on(_grid(capture, layer))
-                    for method in self.instruments.methods:
-                        found = _map(method, capture, layer, reference)
-                        arrays[f"{capture.target.name}|{method.name}|{layer.label}"] = found.float().cpu().numpy()
+                for method in self.instruments.methods:
+                    for i, found in self._maps(method, capture, scenery):
+                        label = self.instruments.layers[i].label
+                        arrays[f"{capture.target.name}|{method.name}|{label}"] = found.float().cpu().numpy()
             parts.append(arrays)
         buffer = io.BytesIO()
         joined: dict[str, Any] = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
@@ -121,11 +155,23 @@ class Scorer:
             batch = Batch.of([images[i] for i in rows[at : at + size]], self.device)
             yield batch, self.probe.many(batch.inputs(), self.instruments.targets)
 
-    def _map_rows(self, batch: Batch, captures: list[Capture]) -> Columns:
-        scenery = Scenery.of(batch, self.settings.class_id)
-        values = self._measured(scenery, captures)
+    def _maps(self, method: Method, capture: Capture, scenery: Scenery) -> Iterator[tuple[int, Tensor]]:
+        """Yield the index of each layer that the method has maps for, and the maps, on a grid of theirs."""
+        if method.attention is not None:
+            found = method.attention([*capture.attentions.values()], capture.explained.chosen).unbind(1)
+            yield from ((layer, found[block]) for layer, block in self.instruments.blocks().items())
+            return
+        for i, layer in enumerate(self.instruments.layers):
+            if method.control is not None:
+                yield i, method.control(scenery.on(_grid(capture.activations[layer.label])))
+            else:
+                assert method.gradient is not None  # a method is one of the three
+                yield i, capture.maps(method.gradient, layer)
+
+    def _map_rows(self, scenery: Scenery, captures: list[Capture]) -> Columns:
+        values, present = self._measured(scenery, captures)
         tools = self.instruments
-        shape = (len(batch.ids), len(tools.targets), len(tools.layers), len(tools.methods))
+        shape = (len(scenery.ids), len(tools.targets), len(tools.layers), len(tools.methods))
         area = scenery.on(scenery.size).area
 
         def spread(cells: Any, axis: int) -> np.ndarray[Any, Any]:
@@ -139,7 +185,7 @@ class Scorer:
             return np.broadcast_to(found[:, :, None, None], shape).reshape(-1)
 
         columns: Columns = {
-            "image": spread(batch.ids, 0),
+            "image": spread(scenery.ids, 0),
             "target": spread([t.name for t in tools.targets], 1),
             "layer": spread([layer.label for layer in tools.layers], 2),
             "method": spread([m.name for m in tools.methods], 3),
@@ -148,30 +194,67 @@ class Scorer:
             "target_predicted": per_target([c.target_predicted for c in captures]),
             "target_score": per_target([c.scores for c in captures]).astype(np.float32),
         }
-        return columns | {name: found.reshape(-1) for name, found in values.items()}
+        columns |= {name: found.reshape(-1) for name, found in values.items()}
+        rows = np.broadcast_to(present, shape).reshape(-1)
+        return {name: column[rows] for name, column in columns.items()}
 
-    def _measured(self, scenery: Scenery, captures: list[Capture]) -> dict[str, np.ndarray[Any, Any]]:
-        """Measure every map, grid by grid; controls, which are the same for all layers of a grid, once a grid."""
+    def _measured(
+        self, scenery: Scenery, captures: list[Capture]
+    ) -> tuple[dict[str, np.ndarray[Any, Any]], np.ndarray[Any, Any]]:
+        """Measure every map, grid by grid; controls, which are the same for all layers of a grid, once a grid.
+
+        Returns:
+            The metrics' values, `(images, targets, layers, methods)`, and which `(layers, methods)` have maps at all.
+        """
         tools = self.instruments
         shape = (len(scenery.ids), len(captures), len(tools.layers), len(tools.methods))
         values = {m.name: np.full(shape, np.nan, np.float32) for m in tools.metrics}
-        places = [_grid(captures[0], layer) for layer in tools.layers]
-        of_network = [i for i, m in enumerate(tools.methods) if m.gradient is not None]
-        of_images = [i for i, m in enumerate(tools.methods) if m.control is not None]
-        for grid in dict.fromkeys(places):
-            reference = scenery.on(grid)
-            layers = [i for i, place in enumerate(places) if place == grid]
-            jobs = [(t, i, m) for t in range(len(captures)) for i in layers for m in of_network]
-            maps = [_map(tools.methods[m], captures[t], tools.layers[i], reference) for t, i, m in jobs]
-            maps += [_map(tools.methods[m], captures[0], tools.layers[layers[0]], reference) for m in of_images]
-            positive = torch.stack(maps, 1).relu()  # metrics are defined on what speaks for the target
-            for name, found in measure(positive, reference, tools.metrics).items():
-                numbers = found.float().cpu().numpy()
-                for n, (t, i, m) in enumerate(jobs):
-                    values[name][:, t, i, m] = numbers[:, n]
-                for n, m in enumerate(of_images, len(jobs)):
-                    values[name][:, :, layers, m] = numbers[:, n, None, None]
-        return values
+        present = np.zeros(shape[2:], bool)
+        for grid, found in self._by_grid(scenery, captures).items():
+            positive = torch.stack([maps for *_, maps in found], 1).relu()  # metrics are defined on what speaks for it
+            for name, numbers in measure(positive, scenery.on(grid), tools.metrics).items():
+                column = numbers.float().cpu().numpy()
+                for n, (targets, layers, method, _) in enumerate(found):
+                    values[name][:, targets, layers, method] = column[:, n, None, None]
+                    present[layers, method] = True
+        return values, present
+
+    def _by_grid(
+        self, scenery: Scenery, captures: list[Capture]
+    ) -> dict[Grid, list[tuple[slice, list[int], int, Tensor]]]:
+        """Make all maps, and say of each for which targets, layers and method it stands."""
+        found: dict[Grid, list[tuple[slice, list[int], int, Tensor]]] = {}
+        layers: dict[Grid, list[int]] = {}
+        for i, layer in enumerate(self.instruments.layers):
+            layers.setdefault(_grid(captures[0].activations[layer.label]), []).append(i)
+        for m, method in enumerate(self.instruments.methods):
+            if method.control is not None:
+                for grid, same in layers.items():
+                    maps = method.control(scenery.on(grid))
+                    found.setdefault(grid, []).append((slice(None), same, m, maps))
+                continue
+            for t, capture in enumerate(captures):
+                for i, maps in self._maps(method, capture, scenery):
+                    found.setdefault(_grid(maps), []).append((slice(t, t + 1), [i], m, maps))
+        return found
+
+    def _head_rows(self, scenery: Scenery, capture: Capture) -> Columns:
+        """Measure the attention of every block and head; the same for all targets."""
+        found = capture.attentions
+        shape = (len(scenery.ids), sum(attention.heads for attention in found.values()))
+        places = [place for place in self.instruments.places for _ in range(found[place.label].heads)]
+        heads = [head for place in self.instruments.places for head in range(1, found[place.label].heads + 1)]
+        columns: Columns = {
+            "image": np.repeat(scenery.ids, shape[1]),
+            "block": np.tile([place.label for place in places], shape[0]),
+            "stage": np.tile(np.array([place.stage for place in places], np.int32), shape[0]),
+            "depth": np.tile(np.array([place.depth for place in places], np.int32), shape[0]),
+            "head": np.tile(np.array(heads, np.int32), shape[0]),
+        }
+        for metric in self.instruments.attention_metrics:
+            values = torch.cat([metric.compute(found[place.label], scenery) for place in self.instruments.places], 1)
+            columns[metric.name] = values.float().cpu().numpy().reshape(-1)
+        return columns
 
     def _count_rows(self, batch: Batch, capture: Capture) -> Columns:
         logits = capture.logits.float()
@@ -188,16 +271,8 @@ class Scorer:
         return columns
 
 
-def _grid(capture: Capture, layer: Layer) -> tuple[int, int]:
-    h, w = capture.activations[layer.label].shape[-2:]
-    return int(h), int(w)
-
-
-def _map(method: Method, capture: Capture, layer: Layer, reference: Reference) -> Tensor:
-    if method.control is not None:
-        return method.control(reference)
-    assert method.gradient is not None  # a method is one of the two
-    return capture.maps(method.gradient, layer)
+def _grid(maps: Tensor) -> Grid:
+    return int(maps.shape[-2]), int(maps.shape[-1])
 
 
 def _pixels(capture: Capture) -> np.ndarray[Any, Any]:

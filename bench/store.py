@@ -21,7 +21,7 @@ SCHEMA = 1
 """Version of the tables and the manifest; it is part of every cell's identity."""
 
 MANIFEST = "manifest.json"
-FOLDERS = ("cells", "checkpoints", "scores", "predictions", "gallery", "tables", "figures")
+FOLDERS = ("cells", "checkpoints", "scores", "predictions", "attention", "gallery", "tables", "figures")
 TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,9 +18,11 @@ from torch.optim.swa_utils import AveragedModel
 
 from bench.augment import Augmentation
 from bench.config import Train
+from bench.hints import Hints
 from bench.levels import Evaluation, LevelSearch, Weights
+from bench.optimise import answer, groups, learning_rate, moving_average, precision
 from segcam.checkpoints import pack, unpack
-from segcam.errors import InputError, SegcamError
+from segcam.errors import SegcamError
 from segcam.miou import confusion, iou, mean_iou
 from segcam.samples import IGNORE, Batch, Border, Images, normalise, with_border
 
@@ -41,6 +44,7 @@ class Job:
         settings: the profile's section.
         seed: of the order of images and their augmentation.
         device: where it runs.
+        hints: what the network learns from a teacher beside its own task, if it has one.
     """
 
     model: nn.Module
@@ -52,45 +56,7 @@ class Job:
     settings: Train
     seed: int
     device: torch.device
-
-
-def precision(wanted: Literal["auto", "fp32", "bf16"], device: torch.device) -> Literal["fp32", "bf16"]:
-    """Choose bf16 autocast where it pays: on GPUs with bf16, and on processors with bf16 instructions."""
-    if wanted != "auto":
-        return wanted
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "fp32"
-
-
-def learning_rate(step: int, total: int, settings: Train) -> float:
-    """Return the learning rate of a step: a rise over the share `warmup`, then a cosine fall to zero.
-
-    'onecycle' rises along a cosine from 1/25 of the peak (Smith and Topin 2019), 'cosine' linearly from 0.
-    """
-    rising = settings.warmup * total
-    if step < rising:
-        done = (step + 1) / (rising + 1)
-        if settings.schedule == "onecycle":
-            done = 0.04 + 0.96 * (1 - math.cos(math.pi * done)) / 2
-        return settings.learning_rate * done
-    return settings.learning_rate * (1 + math.cos(math.pi * (step - rising) / max(1, total - rising))) / 2
-
-
-@torch.no_grad()
-def answer(model: nn.Module, classes: int, class_id: int) -> None:
-    """Make an untrained network answer one class nearly everywhere, through its last layer's weights and bias.
-
-    Raises:
-        InputError: no convolution or linear layer of the network has a bias and an output a class.
-    """
-    for module in reversed(list(model.modules())):
-        if isinstance(module, (nn.Conv2d, nn.Linear)) and module.weight.shape[0] == classes and module.bias is not None:
-            module.weight.mul_(0.1)
-            module.bias.zero_()[class_id] = 0.3
-            return
-    raise InputError(f"no last layer with {classes} outputs and a bias was found: set train.start to 'random'")
+    hints: Hints | None = None
 
 
 class Trainer:
@@ -102,10 +68,11 @@ class Trainer:
         if settings.start == "foreground":
             answer(job.model, job.classes, job.foreground)
         self.model = job.model.to(device=job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = AveragedModel(self.model, multi_avg_fn=_ema(settings.average), use_buffers=True)
-        self.optimiser = torch.optim.AdamW(
-            self.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
+        self.average = AveragedModel(self.model, multi_avg_fn=moving_average(settings.average), use_buffers=True)
+        self.optimiser = torch.optim.AdamW(groups(self.model, settings.weight_decay), lr=settings.learning_rate)
+        self.hints = job.hints.to(job.device) if job.hints else None
+        if self.hints:
+            self.optimiser.add_param_group({"params": list(self.hints.parameters()), "weight_decay": 0.0})
         self.search = LevelSearch(settings.levels, settings.tolerance / 100, settings.longest_interval)
         self.total = settings.steps or math.ceil(settings.epochs * len(job.train) / settings.batch_size)
         self.step = 0
@@ -156,6 +123,7 @@ class Trainer:
         """Return everything that going on needs, as safetensors."""
         tensors: dict[str, Tensor] = {f"model.{n}": t for n, t in self.model.state_dict().items()}
         tensors |= {f"average.{n}": t for n, t in self.average.state_dict().items()}
+        tensors |= {f"hints.{n}": t for n, t in self.hints.state_dict().items()} if self.hints else {}
         for index, slots in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{index}.{slot}": t for slot, t in slots.items()}
         for level, (_, weights) in self.search.kept.items():
@@ -172,6 +140,8 @@ class Trainer:
         tensors, header = unpack(state)
         self.model.load_state_dict(_part(tensors, "model."))
         self.average.load_state_dict(_part(tensors, "average."))
+        if self.hints:
+            self.hints.load_state_dict(_part(tensors, "hints."))
         slots: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _part(tensors, "optimiser.").items():
             index, _, slot = name.partition(".")
@@ -184,7 +154,7 @@ class Trainer:
 
     def advance(self, until: int, report: Report) -> None:
         """Train until `until` steps are done, and keep the weights of the steps before where levels are searched."""
-        searching = not all(self.search.settled(level) for level in self.search.levels)
+        searching = not self.search.searched()
         while self.step < until:
             self._losses.append(self._train_step())
             if searching and self.step < until:
@@ -200,10 +170,7 @@ class Trainer:
         devices = [job.device] if job.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):  # dropout draws from the global state; ours depends on the step
             torch.manual_seed(_seed(job.seed, "dropout", self.step))
-            with torch.autocast(job.device.type, torch.bfloat16, enabled=self._precision == "bf16"):
-                logits = self.model(images.contiguous(memory_format=torch.channels_last))
-            known = (masks != IGNORE).sum().clamp(min=1)  # a batch may hold no labelled pixel
-            loss = F.cross_entropy(logits.float(), masks.long(), ignore_index=IGNORE, reduction="sum") / known
+            loss = self._loss(images.contiguous(memory_format=torch.channels_last), masks)
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
@@ -211,6 +178,19 @@ class Trainer:
             self.average.update_parameters(self.model)
         self.step += 1
         return loss.detach()
+
+    def _loss(self, images: Tensor, masks: Tensor) -> Tensor:
+        """Return the mean cross-entropy of the labelled pixels, and what a teacher adds."""
+        autocast = torch.autocast(self.job.device.type, torch.bfloat16, enabled=self._precision == "bf16")
+        with self.hints.watching(self.model) if self.hints else nullcontext(), autocast:
+            logits = self.model(images)
+        known = (masks != IGNORE).sum().clamp(min=1)  # a batch may hold no labelled pixel
+        loss = F.cross_entropy(logits.float(), masks.long(), ignore_index=IGNORE, reduction="sum") / known
+        if self.hints:
+            with autocast:
+                features = self.hints.features(images)
+            loss = loss + self.job.settings.teacher_weight * self.hints(features)
+        return loss
 
     def _batch(self) -> tuple[Tensor, Tensor]:
         size, count = self.job.settings.batch_size, len(self.job.train)
@@ -291,20 +271,6 @@ def baseline(val: Images, classes: int, border: Border, foreground: int) -> floa
         labels = with_border(torch.from_numpy(val[i].mask)[None], border, foreground)
         total += confusion(torch.zeros_like(labels, dtype=torch.long), labels, classes)[0]
     return mean_iou(total)
-
-
-def _ema(decay: float) -> Callable[[Any, Any, Any], None]:
-    """Return an exponential moving average whose memory grows with the steps, so that it soon forgets early weights."""
-
-    @torch.no_grad()
-    def update(averaged: Any, current: Any, count: Any) -> None:
-        now = min(decay, (1 + int(count)) / (10 + int(count)))
-        if averaged[0].is_floating_point():
-            torch._foreach_lerp_(averaged, current, 1 - now)
-        else:
-            torch._foreach_copy_(averaged, current)
-
-    return update
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

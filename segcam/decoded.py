@@ -16,7 +16,7 @@ import sys
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ import platformdirs
 from PIL import Image
 
 from segcam.errors import DataError, InputError, SegcamError, first_of
-from segcam.samples import Sample
+from segcam.samples import Sample, Split
 
 UInt8 = npt.NDArray[np.uint8]
 Progress = Callable[[int, int, str], None]
@@ -67,6 +67,11 @@ class Source:
     key: dict[str, Any]
     heading: str
 
+    def only(self, rows: Sequence[int]) -> Source:
+        """Return the source of some of the photographs alone."""
+        key = {**self.key, "rows": list(rows)}
+        return Source(self.dataset, [self.ids[r] for r in rows], lambda i: self.load(rows[i]), key, self.heading)
+
 
 class Decoded:
     """A finished cache, opened read-only.
@@ -89,6 +94,25 @@ class Decoded:
     def __reduce__(self) -> tuple[type[Decoded], tuple[Path]]:
         # a memory map would be pickled as the whole array; a worker process opens its own
         return Decoded, (self.folder,)
+
+
+def parts(
+    source: Source, rows: Mapping[Split, Sequence[int]], size: int, cache: Path | None, progress: Progress | None
+) -> dict[Split, Part]:
+    """Decode a source and return its splits.
+
+    Args:
+        source: what is decoded: all of it, or what the splits hold where that is the test split alone.
+        rows: indices of the photographs of each split.
+        size: as for `decode`.
+        cache: as for `decode`.
+        progress: as for `decode`.
+    """
+    if list(rows) == ["test"]:
+        decoded = decode(source.only(rows["test"]), size, cache, progress)
+        return {"test": Part(decoded, range(len(decoded.ids)))}
+    decoded = decode(source, size, cache, progress)
+    return {split: Part(decoded, chosen) for split, chosen in rows.items()}
 
 
 class Part:

@@ -143,7 +143,7 @@ class Images(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A dataset ready for use: what it says of itself, and its three splits."""
+    """A dataset ready for use: what it says of itself, and its splits."""
 
     info: DatasetInfo
     splits: dict[Split, Images]

@@ -16,8 +16,9 @@ import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from torch import nn
 
 from bench.config import Score, Train
+from bench.optimise import precision
 from bench.score import Instruments, Scorer
-from bench.train import Job, Trainer, precision
+from bench.train import Job, Trainer
 from segcam.datasets import DATASETS, DatasetOptions
 from segcam.models import create
 from segcam.samples import Batch, Images

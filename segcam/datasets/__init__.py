@@ -23,6 +23,7 @@ class DatasetOptions:
         counts: wanted numbers of (train, val, test) images; None takes all, for drawn data the dataset's default.
         val_share: share of the training split's real images that is held out for validation.
         cache: folder of the decoded caches; None for the user's cache folder.
+        test_only: open the test images alone, for example at another size.
         progress: called with (done, total, what) while images are decoded or drawn.
     """
 
@@ -33,6 +34,7 @@ class DatasetOptions:
     counts: tuple[int | None, int | None, int | None] = (None, None, None)
     val_share: float = 0.15
     cache: Path | None = None
+    test_only: bool = False
     progress: Callable[[int, int, str], None] | None = None
 
     def __post_init__(self) -> None:

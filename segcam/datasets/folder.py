@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from segcam.datasets import DATASETS, Dataset, DatasetOptions
-from segcam.decoded import UNREADABLE, Loaded, Part, Source, decode, fingerprint
+from segcam.decoded import UNREADABLE, Loaded, Part, Source, fingerprint, parts
 from segcam.errors import DataError, InputError, first_of
 from segcam.samples import IGNORE, SPLITS, DatasetInfo, Opened, Split
 
@@ -61,13 +61,14 @@ def open_folder(options: DatasetOptions) -> Opened:
     if len(names) < len(SPLITS):
         raise DataError(f"{root} holds {len(names)} photographs, wanted at least 3: one to train, validate and test on")
     chosen = _split(described, names, options, root / "classes.toml")
-    decoded = decode(_source(root, names, files, described), options.size, options.cache, options.progress)
     row = {name: i for i, name in enumerate(names)}
-    splits = {split: Part(decoded, sorted(row[n] for n in chosen[split])) for split in SPLITS}
+    wanted: tuple[Split, ...] = ("test",) if options.test_only else SPLITS
+    rows = {split: sorted(row[n] for n in chosen[split]) for split in wanted}
+    splits = parts(_source(root, names, files, described), rows, options.size, options.cache, options.progress)
     info = DatasetInfo(
         name=NAME,
         classes=described.classes,
-        training_data=f"{len(splits['train'])} masks of the folder '{root.resolve().name}'",
+        training_data=f"{len(chosen['train'])} masks of the folder '{root.resolve().name}'",
         facts=_facts(described, splits, len(names)),
         source=f"the user's folder '{root.resolve().name}'; its licence is the user's to state",
     )

@@ -12,7 +12,7 @@ from PIL import Image
 from torchvision.datasets import OxfordIIITPet
 
 from segcam.datasets import DATASETS, Dataset, DatasetOptions
-from segcam.decoded import UNREADABLE, Loaded, Part, Source, decode, fingerprint
+from segcam.decoded import UNREADABLE, Loaded, Part, Source, fingerprint, parts
 from segcam.errors import DataError, InputError, first_of
 from segcam.samples import IGNORE, SPLITS, DatasetInfo, Opened, Split
 
@@ -43,12 +43,13 @@ def open_oxford_pet(options: DatasetOptions) -> Opened:
     base = _base(options)
     lists = {split: _read_list(base, split) for split in OFFICIAL}
     pseudo = _read_pseudo(base, lists)
-    decoded = decode(_source(base, lists, bool(pseudo)), options.size, options.cache, options.progress)
     real = [i for i, name in enumerate(lists["trainval"]) if name not in pseudo]
     rows = _split(real, len(lists["trainval"]), len(lists["test"]), options)
-    splits = {split: Part(decoded, rows[split]) for split in SPLITS}
-    trained = len(set(splits["train"].ids) & pseudo)
-    masks = f"{len(splits['train']) - trained} real"
+    trained = sum(lists["trainval"][row] in pseudo for row in rows["train"])
+    masks = f"{len(rows['train']) - trained} real"
+    if options.test_only:
+        rows = {"test": rows["test"]}
+    splits = parts(_source(base, lists, bool(pseudo)), rows, options.size, options.cache, options.progress)
     info = DatasetInfo(
         name=NAME,
         classes=("background", "pet"),

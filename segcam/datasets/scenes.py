@@ -91,7 +91,8 @@ def open_scenes(options: DatasetOptions) -> Opened:
         facts={"seed": options.seed, "size": options.size, "counts": dict(counts), "parts": list(PARTS[1:])},
         source="drawn by segcam",
     )
-    return Opened(info, {split: SceneSplit(options.seed, split, counts[split], options.size) for split in SPLITS})
+    drawn: tuple[Split, ...] = ("test",) if options.test_only else SPLITS
+    return Opened(info, {split: SceneSplit(options.seed, split, counts[split], options.size) for split in drawn})
 
 
 SCENES = DATASETS.add(

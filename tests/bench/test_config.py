@@ -12,7 +12,7 @@ from segcam import InputError
 from segcam.datasets import DATASETS
 from segcam.methods import METHODS
 from segcam.metrics import METRICS
-from segcam.models import create
+from segcam.models import complete, create
 from segcam.targets import Target
 
 SMALL = '[data]\ndataset = "scenes"\n[models.unet]\nwidth = 4\n'
@@ -37,8 +37,9 @@ def test_shipped_profiles_are_valid_and_name_what_exists(name: str) -> None:
     assert profile.name == name
     assert profile.summary == config.profiles()[name] != ""
     assert profile.data.dataset in DATASETS.names()
-    for architecture, parameters in profile.models.items():
-        create(architecture, 2, {**parameters, "width": 2})
+    for model, parameters in profile.models.items():
+        narrow = {"width": 2} if "width" in complete(model, {}) else {}
+        create(model, 2, {**parameters, **narrow}, pretrained=False)
     assert set(profile.score.methods) <= set(METHODS.names())
     assert set(profile.score.metrics) <= set(METRICS.names())
     for target in profile.score.targets:
@@ -118,7 +119,7 @@ def test_all_problems_are_told_at_once(file: Path) -> None:
         ("train.steps=0", "'train.steps' is 0"),
         ("train.levels=30", "'train.levels' is 30"),
         ("train.levels=[30, 30]", "'train.levels' is (30, 30): each may be named once"),
-        ("train.levels=[30, 100]", "'train.levels.1' is 100: input should be less than or equal to 99"),
+        ("train.levels=[30, 101]", "'train.levels.1' is 101: input should be less than or equal to 100"),
         ("train.levels=[0]", "'train.levels.0' is 0"),
         ("train.levels=[30.5]", "'train.levels.0' is 30.5"),
         ("train.seeds=[]", "'train.seeds'"),
@@ -284,3 +285,77 @@ def test_figures_refuse(setting: str, words: str) -> None:
     with pytest.raises(InputError) as caught:
         config.figures([setting], config.Figures())
     assert words in str(caught.value)
+
+
+RECIPES = (
+    SMALL
+    + """
+[models.segformer]
+[models.vit]
+[train]
+steps = 50
+[train.augment]
+flip = 0.25
+[recipes.segformer]
+levels = ["best"]
+learning_rate = 0.001
+teacher = "unet"
+[recipes.segformer.augment]
+colour = 0.5
+"""
+)
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> Path:
+    path = tmp_path / "several.toml"
+    path.write_text(RECIPES)
+    return path
+
+
+def test_a_recipe_changes_what_it_names_for_its_model_alone(several: Path) -> None:
+    profile = config.read(str(several))
+    plain, own = profile.recipe("vit"), profile.recipe("segformer")
+    assert plain == profile.train
+    assert (own.levels, own.learning_rate, own.teacher, own.steps) == ((100,), 0.001, "unet", 50)
+    assert (own.augment.colour, own.augment.flip) == (0.5, 0.25)
+    assert (plain.augment.colour, plain.augment.flip) == (0.3, 0.25)
+
+
+def test_what_is_set_for_all_holds_for_those_with_a_recipe(several: Path) -> None:
+    settings = ["train.learning_rate=0.5", "train.augment.colour=0.1", "recipes.segformer.steps=7"]
+    profile = config.read(str(several), settings)
+    own = profile.recipe("segformer")
+    assert (own.learning_rate, own.augment.colour, own.steps, own.teacher) == (0.5, 0.1, 7, "unet")
+    assert profile.recipe("unet").steps == 50
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("recipes.segfomer.steps=7", "unknown model of section [recipes] 'segfomer'"),
+        ("recipes.vit.stepps=7", "unknown key of section [recipes.vit] 'stepps'"),
+        ("recipes.vit.steps=0", "key 'recipes.vit.steps' is 0"),
+        ("recipes.vit.augment.flip=2", "key 'recipes.vit.augment.flip' is 2"),
+        ("recipes.vit.seeds=[1]", "key 'recipes.vit.seeds' is one for the whole run: set train.seeds"),
+        ("recipes.vit.teacher=vti", "unknown model of the profile 'vti'"),
+        ("recipes.vit.teacher=vit", "a teacher must be another model, without a teacher"),
+        ("recipes.vit.teacher=segformer", "a teacher must be another model, without a teacher"),
+    ],
+)
+def test_wrong_recipes(several: Path, setting: str, words: str) -> None:
+    assert words in refused(several, setting)
+
+
+def test_some_models_alone_keep_their_teachers(several: Path) -> None:
+    profile = config.read(str(several))
+    assert list(profile.of(["segformer"]).models) == ["unet", "segformer"]
+    assert list(profile.of(["vit"]).models) == ["vit"]
+    assert profile.of(["vit"]).recipes == {}
+    with pytest.raises(InputError, match=r"unknown model of profile several 'vitt': .*did you mean 'vit'"):
+        profile.of(["vitt"])
+
+
+def test_the_best_level_is_the_highest(file: Path) -> None:
+    assert config.read(str(file), ['train.levels=["best", 30]']).train.levels == (30, 100)
+    assert "is 'bset'" in refused(file, 'train.levels=["bset"]')

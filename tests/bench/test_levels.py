@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.levels import Evaluation, LevelSearch
+from bench.levels import BEST, Evaluation, LevelSearch, level_name
 
 
 def evaluation(step: int, miou: float) -> Evaluation:
@@ -191,3 +192,27 @@ def test_state_comes_back_through_json() -> None:
     assert {k: repr(e) for k, (e, _) in again.kept.items()} == {k: repr(e) for k, (e, _) in found.kept.items()}
     assert kept_step(again, 35) == kept_step(found, 35)
     assert isinstance(again.history[0].iou, tuple)
+
+
+def test_the_best_is_the_highest_of_the_whole_training() -> None:
+    curve = [0.2, 0.5, 0.8, 0.95, 0.9, 0.93, 0.6]
+    found = search(curve, 6, LevelSearch((BEST,), longest=1))
+    assert kept_step(found, BEST) == 3
+    assert found.reached(BEST)
+    assert not found.complete()
+    assert [e.step for e in found.history] == list(range(7))
+
+
+def test_where_no_level_is_searched_evaluations_are_far_between() -> None:
+    found = search(lambda step: step / 100, 90, LevelSearch((BEST,), longest=32))
+    assert [e.step for e in found.history] == [0, 32, 64, 90]
+    both = search(leap, 300, LevelSearch((50, BEST), tolerance=0.05, longest=32))
+    assert both.reached(50)
+    assert kept_step(both, BEST) == 300
+    assert sorted(e.step for e in both.history)[-1] == 300
+    steps = sorted(e.step for e in both.history if e.step >= 220)
+    assert max(b - a for a, b in itertools.pairwise(steps)) == 32
+
+
+def test_names_of_levels() -> None:
+    assert [level_name(level) for level in (30, BEST)] == ["30 %", "best"]

@@ -232,3 +232,48 @@ def test_one_image_is_one_image() -> None:
     chosen, rule = plan.gallery(np.array([0.2, 0.9, 0.4]), list("abc"), 1)
     assert chosen == (2,)
     assert "image whose share of foreground pixels is nearest to the percentile 50" in rule
+
+
+TAUGHT = (
+    TOML
+    + """
+[recipes.unet]
+teacher = "other:one"
+[resolution]
+factors = [0.5, 1.0, 1.4]
+"""
+)
+
+
+@pytest.fixture
+def taught(tmp_path: Path) -> Profile:
+    path = tmp_path / "taught.toml"
+    path.write_text(TAUGHT)
+    return config.read(str(path))
+
+
+def test_teachers_come_first_and_are_part_of_what_they_teach(taught: Profile) -> None:
+    cells = plan.training(taught, DIGEST)
+    assert [(c.model, c.seed) for c in cells] == [("other:one", 0), ("other:one", 1), ("unet", 0), ("unet", 1)]
+    assert [c.teacher for c in cells] == [None, None, cells[0], cells[1]]
+    other = taught.model_copy(update={"models": {**taught.models, "other:one": {"width": 4}}})
+    assert trained(other)["unet", 0] != trained(taught)["unet", 0]
+
+
+def test_a_recipe_is_of_its_model_alone(taught: Profile) -> None:
+    other = taught.model_copy(update={"recipes": {"unet": {"teacher": "other:one", "steps": 3}}})
+    assert trained(other)["unet", 0] != trained(taught)["unet", 0]
+    assert trained(other)["other:one", 0] == trained(taught)["other:one", 0]
+
+
+def test_the_highest_level_is_tested_at_every_size(taught: Profile) -> None:
+    one, two, *_ = plan.training(taught, DIGEST)
+    cells = plan.resolutions(taught, {one: {30: "a", 50: "b"}, two: {}})
+    assert [(c.train, c.level, c.factor, c.size) for c in cells] == [
+        (one, 50, 0.5, 64),
+        (one, 50, 1.0, 128),
+        (one, 50, 1.4, 179),
+    ]
+    again = plan.resolutions(taught, {one: {30: "a", 50: "c"}})
+    assert {c.id for c in cells}.isdisjoint(c.id for c in again)
+    assert len({c.output for c in cells} | {c.record for c in cells}) == 6

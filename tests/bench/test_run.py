@@ -16,6 +16,7 @@ import torch
 from rich.console import Console
 
 import bench.run
+import bench.trainings
 from bench import config
 from bench.data import open_data
 from bench.store import Store
@@ -46,7 +47,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object) -> None:
         raise AssertionError("a finished training was begun again")
 
-    monkeypatch.setattr(bench.run, "Trainer", never)
+    monkeypatch.setattr(bench.trainings, "Trainer", never)
 
 
 @pytest.mark.parametrize(
@@ -133,9 +134,9 @@ def test_scoring_before_training(tiny: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ("train.learning_rate=0.5", "train.learning_rate (0.02 there, 0.5 now)"),
+        ("train.learning_rate=0.5", "train.unet.learning_rate (0.02 there, 0.5 now)"),
         ("models.unet.width=3", "models.unet.width (2 there, 3 now)"),
-        ("train.levels=[30, 60]", "train.levels ([30, 40] there, [30, 60] now)"),
+        ("train.levels=[30, 60]", "train.unet.levels ([30, 40] there, [30, 60] now)"),
         ("data.border=pet", "data.border (ignore there, pet now)"),
         ("data.test=5", "data.test (6 there, 5 now)"),
         ("models.unet.norm=none", "models.unet.norm (absent there, none now)"),
@@ -154,11 +155,11 @@ def test_another_run_in_the_folder(copied: Path, tiny: Path, stage: str, setting
 
 def test_keys_that_the_older_run_did_not_have_are_named(copied: Path, tiny: Path) -> None:
     values = manifest(copied)
-    assert values["definition"]["train"].pop("steps") is None
+    assert values["definition"]["train"]["unet"].pop("steps") is None
     (copied / "manifest.json").write_text(json.dumps(values))
     outcome = command("run", "score", "-p", tiny, "--out", copied)
     assert outcome.code == 2
-    assert "train.steps (absent there, None now)" in outcome.error
+    assert "train.unet.steps (absent there, None now)" in outcome.error
 
 
 def test_a_damaged_manifest_is_named(copied: Path, tiny: Path) -> None:
@@ -440,7 +441,7 @@ def test_checkpoints_say_what_they_are(finished: Path, tiny: Path) -> None:
         assert header["std"] == [0.229, 0.224, 0.225]
         assert (header["dataset"], header["border"], header["averaged"]) == ("scenes", "ignore", False)
         assert (header["level"], header["seed"], header["reached"]) == (entry["level"], 0, True)
-        assert header["images_seen"] == 6 * header["step"] > 0
+        assert header["images_seen"] == 5 * header["step"] > 0
         assert set(header["iou"]) == {"background", "pet"}
         assert header["miou"] == pytest.approx(sum(header["iou"].values()) / 2)
         assert abs(header["miou"] - header["level"] / 100) <= header["tolerance"] == 0.08
@@ -486,7 +487,7 @@ def test_the_training_log(finished: Path) -> None:
     assert log["step"].tolist() == sorted(found["step"] for found in record["history"])
     assert log["step"].is_unique
     assert log["step"].max() == record["steps"]
-    assert (log["images_seen"] == 6 * log["step"]).all()
+    assert (log["images_seen"] == 5 * log["step"]).all()
     assert log["loss"].isna().tolist() == [True] + [False] * (len(log) - 1)
     assert log["miou"].to_numpy() == pytest.approx(((log["iou_background"] + log["iou_pet"]) / 2).to_numpy())
     for entry in manifest(finished)["checkpoints"]:
@@ -519,7 +520,7 @@ def test_the_default_folder_follows_the_profiles_name(
 @pytest.mark.parametrize(
     ("kind", "names"),
     [
-        ("models", {"unet"}),
+        ("models", {"unet", "segformer", "timm_unet", "vit"}),
         ("layers", {"Encoder 1_1", "Encoder 5_2", "Decoder 1_2", "Decoder 1_2 ReLU"}),
         ("methods", {"grad_cam", "uniform", "random", "sobel", "mask_oracle"}),
         ("metrics", {"energy_inside", "edge_alignment", "spread", "blank"}),
@@ -537,6 +538,32 @@ def test_lists(kind: str, names: set[str]) -> None:
     assert shown.code == 0
     assert all(name in shown.out for name in names)
     assert listed.err == shown.err == ""
+
+
+@pytest.mark.parametrize(
+    ("model", "layer"),
+    [
+        ("segformer", ("Mix-FFN dw-conv 3_2", "mix-ffn", "16", "conv")),
+        ("timm_unet:resnet18", ("Encoder 2", "encoder", "4", "conv", "encoder.layer1")),
+        ("vit", ("After attention 12", "after attention", "16", "conv", "encoder.blocks.11.attn.proj_drop")),
+    ],
+)
+def test_layers_of_a_network(model: str, layer: tuple[str, ...]) -> None:
+    """A line a layer, in full, at the width that a pipe gets."""
+    shown = command("list", "layers", "--model", model)
+    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown.out.splitlines() if "│" in line]
+    assert all(row[0] == model and row[1] and row[-1] for row in lines)
+    (found,) = [row for row in lines if row[1] == layer[0]]
+    assert set(layer) <= set(found)
+    assert "…" not in shown.out
+    assert shown.err == ""
+
+
+def test_variants_are_listed() -> None:
+    rows = {row["name"]: row for row in json.loads(command("list", "models", "--json").out)}
+    assert rows["segformer"]["variants"] == "segformer:SIZE"
+    assert rows["timm_unet"]["variants"] == "timm_unet:ENCODER"
+    assert rows["unet"]["variants"] == ""
 
 
 def test_lists_of_nothing() -> None:

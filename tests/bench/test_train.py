@@ -15,7 +15,8 @@ from torch import nn
 import bench.train
 from bench.config import Augment, Train
 from bench.levels import LevelSearch
-from bench.train import Job, Trainer, answer, baseline, learning_rate, precision
+from bench.optimise import answer, learning_rate, precision
+from bench.train import Job, Trainer, baseline
 from segcam import InputError, SegcamError
 from segcam.models import create
 from segcam.samples import IGNORE, Border, Images, Sample

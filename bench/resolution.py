@@ -1,0 +1,68 @@
+"""Tests one network on images of another size than it was trained at: confusion counts, a row an image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from segcam.miou import confusion
+from segcam.samples import Batch, Border, Images, normalise, with_border
+
+Columns = dict[str, Any]
+PIXELS = 16 * 128**2
+"""Pixels in a batch: large images come in small batches, so that memory is the same for all sizes."""
+
+
+def count_columns(batch: Batch, predictions: Tensor, classes: int, border: Border, class_id: int) -> Columns:
+    """Return columns of confusion counts, a row an image.
+
+    Args:
+        batch: the images.
+        predictions: class index a pixel, `(b, h, w)`.
+        classes: number of classes.
+        border: the class of ignored pixels.
+        class_id: the class whose presence in the prediction is told, and that border pixels may count as.
+
+    Returns:
+        `image`, `predicted` (whether any pixel is predicted as the class), and `n_i_j`: pixels of true class i
+        predicted as j.
+    """
+    counts = confusion(predictions, with_border(batch.masks, border, class_id), classes).cpu().numpy()
+    found = (predictions == class_id).flatten(1).any(1).cpu().numpy()
+    columns: Columns = {"image": np.array(batch.ids), "predicted": found}
+    return columns | {f"n_{i}_{j}": counts[:, i, j] for i in range(classes) for j in range(classes)}
+
+
+@torch.no_grad()
+def counted(
+    model: nn.Module,
+    images: Images,
+    classes: Sequence[str],
+    border: Border,
+    class_id: int,
+    advance: Callable[[int], None],
+) -> Columns:
+    """Predict images with a network and count; its logits are upsampled to the images' size where they are smaller.
+
+    Args:
+        model: the network in eval mode, on its device.
+        images: square images of one size.
+        classes: names of the classes.
+        border: the class of ignored pixels.
+        class_id: see `count_columns`.
+        advance: called with the number of images done since the last call.
+    """
+    device = next(model.parameters()).device
+    side = images[0].image.shape[0]
+    step = max(1, PIXELS // side**2)
+    parts: list[Columns] = []
+    for first in range(0, len(images), step):
+        batch = Batch.of([images[i] for i in range(first, min(first + step, len(images)))], device)
+        logits = model(normalise(batch.images).contiguous(memory_format=torch.channels_last))
+        parts.append(count_columns(batch, logits.argmax(1), len(classes), border, class_id))
+        advance(len(batch.ids))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
