@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import matplotlib.figure
@@ -19,12 +20,13 @@ from scipy.optimize import isotonic_regression
 
 from analyses import style
 from analyses.artifacts import Figure, Table, tidy
-from analyses.records import Layer, Metric
+from analyses.records import Layer, Metric, level_name
 from analyses.results import Results, ResultsError
 from analyses.stats import bootstrap_mean
 
 RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
 PANEL_HEIGHT, TICKS_HEIGHT = 1.65, 0.75  # inches
+MOST_LABELS = 20  # on the axis of a panel
 CHANCE = "chance"
 KEYS = ["model", "target", "method", "metric", "level", "depth", "layer"]
 _ARROWS = {"higher": " ↑", "lower": " ↓"}
@@ -41,7 +43,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     for model in results.models:
         for target in results.targets:
             for number, point in enumerate(results.points(model)):
-                layers = [layer for layer in results.layers(model) if layer.point == point]
+                layers = by_role([layer for layer in results.layers(model) if layer.point == point])
                 part = frame[(frame["model"] == model) & (frame["target"] == target)]
                 part = part[part["layer"].isin([layer.name for layer in layers])]
                 if part.empty:
@@ -68,12 +70,12 @@ def summarise(results: Results) -> pd.DataFrame:
             scores = results.scores({"model": [model], "level": [level]})
             for (target, method), part in scores.groupby(["target", "method"], observed=True, sort=True):
                 same = {"model": model, "level": level, "target": str(target), "method": str(method)}
-                rows += [same | row for row in _rows(part, results.layers(model), results.metrics)]
+                rows += [same | row for row in layer_means(part, results.layers(model), results.metrics)]
     return tidy(pd.DataFrame(rows, columns=columns), KEYS)
 
 
-def _rows(scores: pd.DataFrame, layers: Sequence[Layer], metrics: Sequence[Metric]) -> Iterator[dict[str, Any]]:
-    """Yield a row for each layer and metric of one model, level, target and method."""
+def layer_means(scores: pd.DataFrame, layers: Sequence[Layer], metrics: Sequence[Metric]) -> Iterator[dict[str, Any]]:
+    """Yield a row for each layer and metric of one model, level, target and method: mean, interval and counts."""
     metrics = [metric for metric in metrics if metric.name in scores]
     values, present = _cube(scores, layers, [metric.name for metric in metrics])
     interval = bootstrap_mean(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
@@ -128,6 +130,12 @@ def _chance(metric: Metric, area: float) -> float:
     return float(metric.chance) if isinstance(metric.chance, (int, float)) else math.nan
 
 
+def by_role(layers: Sequence[Layer]) -> list[Layer]:
+    """Return layers in the order in which they are drawn: role by role, in each in the order of execution."""
+    roles = list(dict.fromkeys(layer.role for layer in layers))
+    return sorted(layers, key=lambda layer: (roles.index(layer.role), layer.depth))
+
+
 def draw(results: Results, frame: pd.DataFrame, layers: Sequence[Layer]) -> matplotlib.figure.Figure:
     """Draw one panel a metric for one model and target; a spare cell of the grid, top right, holds the key."""
     metrics = [metric for metric in results.metrics if (frame["metric"] == metric.name).any()]
@@ -146,9 +154,21 @@ def draw(results: Results, frame: pd.DataFrame, layers: Sequence[Layer]) -> matp
         figure.legend(handles=key, loc="outside upper center", frameon=False, ncols=4)
     for i, (axes, metric) in enumerate(zip(grid, metrics, strict=True)):
         _draw_panel(axes, results, frame[frame["metric"] == metric.name], metric, layers, lines)
-        labels = [style.plain(layer.label) for layer in layers] if i + columns >= len(metrics) else []
-        axes.set_xticks(range(len(layers)), labels or [""] * len(layers), rotation=90)
+        labels = _tick_labels(layers) if i + columns >= len(metrics) else [""] * len(layers)
+        axes.set_xticks(range(len(layers)), labels, rotation=90)
     return figure
+
+
+def _tick_labels(layers: Sequence[Layer]) -> list[str]:
+    """Return the layers' labels, of many only so many as print apart: of each role the first and then every few."""
+    step = math.ceil(len(layers) / MOST_LABELS)
+    labels: list[str] = []
+    for _, run in groupby(layers, key=lambda layer: layer.role):
+        labels += [style.plain(layer.label) if k % step == 0 else "" for k, layer in enumerate(run)]
+    for i in range(len(labels) - 1, 0, -1):
+        if step > 1 and labels[i] and labels[i - 1]:
+            labels[i - 1] = ""  # where a role begins beside the last label of the one before
+    return labels
 
 
 def _draw_panel(
@@ -164,15 +184,19 @@ def _draw_panel(
     for level, rows in main.groupby("level", sort=True):
         part = rows.assign(x=rows["layer"].map(position)).sort_values("x")
         look = lines[int(str(level))]
-        axes.fill_between(part["x"], part["low"], part["high"], color=look.color, alpha=0.18, linewidth=0)
-        axes.plot(part["x"], part["estimate"], color=look.color, marker=look.marker, linestyle=look.linestyle)
+        for run in _runs(part["x"], layers):
+            some = part[part["x"].isin(run)]
+            axes.fill_between(some["x"], some["low"], some["high"], color=look.color, alpha=0.18, linewidth=0)
+            axes.plot(some["x"], some["estimate"], color=look.color, marker=look.marker, linestyle=look.linestyle)
     named: list[tuple[float, str]] = []
     for method in results.controls:
         means = frame[frame["method"] == method].groupby("layer")["estimate"].mean().dropna()
         if len(means):
             x = means.index.map(position).to_numpy()
             order = np.argsort(x)
-            axes.plot(x[order], means.to_numpy()[order], color=style.GREY, linewidth=0.6)
+            for run in _runs(x[order], layers):
+                within = order[np.isin(x[order], run)]
+                axes.plot(x[within], means.to_numpy()[within], color=style.GREY, linewidth=0.6)
             named.append((float(means.iloc[order[-1]]), results.label("methods", method)))
     chance = frame["chance"].mean()
     if not math.isnan(chance):
@@ -188,6 +212,18 @@ def _draw_panel(
     axes.set_xlim(-0.5, len(layers) - 0.5)
     sns.despine(ax=axes)
     _name_lines(axes, named)
+
+
+def _runs(places: Iterable[int], layers: Sequence[Layer]) -> list[list[int]]:
+    """Split places on the axis where a role begins that does not follow the one before in the order of execution."""
+    runs: list[list[int]] = []
+    for x in places:
+        follows = x == 0 or layers[x].role == layers[x - 1].role or layers[x].depth == layers[x - 1].depth + 1
+        if follows and runs:
+            runs[-1].append(x)
+        else:
+            runs.append([x])
+    return runs
 
 
 def _name_lines(axes: Axes, named: Sequence[tuple[float, str]]) -> None:
@@ -233,7 +269,8 @@ def _key(results: Results, frame: pd.DataFrame, lines: Mapping[int, style.Line])
     handles: list[Artist] = []
     for level, look in lines.items():
         count = seeds.get(level, 0)
-        label = f"{level} % mean IoU ({count} seed{'s' if count != 1 else ''})" if count else f"{level} %: not reached"
+        name = level_name(level, [point.miou for point in results.reached(str(frame["model"].iloc[0]), level)])
+        label = f"{name} mean IoU ({count} seed{'s' if count != 1 else ''})" if count else f"{name}: not reached"
         line = Line2D([], [], color=look.color, marker=look.marker, linestyle=look.linestyle, label=label)
         handles += [line] if len(main) else []
     handles.append(Patch(color=style.GREY, alpha=0.3, linewidth=0, label=f"{CONFIDENCE:.0%} interval"))
@@ -246,9 +283,11 @@ def _key(results: Results, frame: pd.DataFrame, lines: Mapping[int, style.Line])
 
 def _caption(results: Results, model: str, target: str, point: str) -> str:
     where = f", probed at: {point}" if point else ""
+    layers = [layer for layer in results.layers(model) if layer.point == point]
+    apart = " Layers stand role by role, in each in the order of execution." if by_role(layers) != layers else ""
     return (
         f"Scores of {results.label('methods', results.main_method)} maps of {results.label('models', model)} against "
         f"the layer's depth{where}; target: {results.label('targets', target)}. One line a level; an arrow at an axis "
         "points to better values; controls are means over the levels. Maps without a value are left out: their "
-        "numbers are in the table curves."
+        f"numbers are in the table curves.{apart}"
     )

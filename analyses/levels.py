@@ -15,8 +15,9 @@ from matplotlib.ticker import LogLocator, SymmetricalLogLocator
 
 from analyses import style
 from analyses.artifacts import Figure, Table, tidy
-from analyses.records import Checkpoint
+from analyses.records import BEST, Checkpoint, level_name
 from analyses.results import Results
+from analyses.stats import class_iou, mean_iou
 
 
 def analyse(results: Results) -> Iterator[Figure | Table]:
@@ -111,41 +112,21 @@ def _tests(results: Results) -> dict[tuple[str, int, int], dict[str, Any]]:
         return {}
     frame = results.predictions()
     classes = results.classes
-    columns = [f"n_{truth}_{predicted}" for truth in range(len(classes)) for predicted in range(len(classes))]
     out = {}
     for key, part in frame.groupby(["model", "level", "seed"], observed=True):
         model, level, seed = (str(value) for value in key)
-        counts = part[columns].to_numpy(dtype=np.int64).reshape(-1, len(classes), len(classes))
+        counts = part[list(results.counts)].to_numpy(dtype=np.int64).reshape(-1, len(classes), len(classes))
         total = counts.sum(axis=0)
         constant = np.zeros_like(total)
         constant[:, 0] = total.sum(axis=1)
         out[(model, int(level), int(seed))] = {
-            "test_miou": mean_iou(total),
-            "test_baseline_miou": mean_iou(constant),
+            "test_miou": float(mean_iou(total)),
+            "test_baseline_miou": float(mean_iou(constant)),
             "test_predicted_share": float(part["predicted"].mean()),
             "n_test_images": len(part),
             **{f"test_iou_{name}": value for name, value in zip(classes, class_iou(total), strict=True)},
         }
     return out
-
-
-def class_iou(counts: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return each class's IoU from confusion counts (truth, predicted); NaN for a class not in the truth."""
-    hits, truth = np.diag(counts).astype(float), counts.sum(axis=1)
-    union = truth + counts.sum(axis=0) - hits
-    iou = np.full(len(hits), np.nan)
-    np.divide(hits, union, out=iou, where=truth > 0)
-    return iou
-
-
-def mean_iou(counts: np.ndarray[Any, Any]) -> float:
-    """Return the mean IoU over the classes present in the truth; NaN where there is none.
-
-    >>> mean_iou(np.array([[3, 1], [1, 1]]))
-    0.4666666666666667
-    """
-    values = class_iou(counts)
-    return float(np.nanmean(values)) if not np.isnan(values).all() else math.nan
 
 
 def draw(results: Results) -> matplotlib.figure.Figure:
@@ -175,8 +156,9 @@ def _draw_panel(axes: Axes, log: pd.DataFrame, points: list[Checkpoint]) -> None
     for level, line in style.level_lines([point.level for point in points]).items():
         wanted = [point for point in points if point.level == level]
         kept = [point for point in wanted if point.reached and point.images_seen is not None]
-        tolerance = max((point.tolerance for point in wanted if not math.isnan(point.tolerance)), default=0.0)
-        axes.axhspan(level / 100 - tolerance, level / 100 + tolerance, color=line.color, alpha=0.12, linewidth=0)
+        if level != BEST:
+            tolerance = max((point.tolerance for point in wanted if not math.isnan(point.tolerance)), default=0.0)
+            axes.axhspan(level / 100 - tolerance, level / 100 + tolerance, color=line.color, alpha=0.12, linewidth=0)
         axes.plot(
             [float(point.images_seen or 0) for point in kept],
             [point.miou for point in kept],
@@ -196,12 +178,13 @@ def _draw_panel(axes: Axes, log: pd.DataFrame, points: list[Checkpoint]) -> None
 
 
 def _level_label(level: int, points: list[Checkpoint]) -> str:
-    reached = sum(point.reached for point in points)
-    if reached == len(points):
-        return f"{level} %"
+    reached = [point.miou for point in points if point.reached]
+    name = level_name(level, reached)
+    if len(reached) == len(points):
+        return name
     missed = [point.nearest_miou for point in points if not point.reached]
     nearest = min(missed, key=lambda miou: abs(miou - level / 100))
-    return f"{level} %: reached by {reached} of {len(points)} (nearest {nearest:.2f})"
+    return f"{name}: reached by {len(reached)} of {len(points)} (nearest {nearest:.2f})"
 
 
 def _scale(axes: Axes, seen: pd.Series[Any]) -> None:

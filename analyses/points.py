@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from analyses import style
 from analyses.artifacts import Figure, Table, tidy
-from analyses.records import Layer, Metric
+from analyses.records import Layer, Metric, level_name
 from analyses.results import Results
 from analyses.stats import bootstrap_mean
 
@@ -102,7 +102,7 @@ def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
                 color=look.color,
                 marker=look.marker,
                 markersize=3,
-                label=f"{level} % mean IoU",
+                label=f"{level_name(int(str(level)))} mean IoU",
             )
         axes.set_ylabel(f"{style.plain(metric.label)},\nReLU minus convolution")
     panels[-1].set_xticks(names["depth"], [style.plain(str(name)) for name in names["layer"]], rotation=90)

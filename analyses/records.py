@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+BEST = 100
+"""The level that stands for the checkpoint of the highest validation mean IoU."""
+
+ATTENTION = ("before attention", "after attention")
+"""The roles of layers on the attention branch of a transformer block."""
+
+
+def level_name(level: int, reached: Sequence[float] = ()) -> str:
+    """Return a level in words; the best one with the mean IoUs `reached` by its checkpoints, where they are given.
+
+    >>> level_name(30), level_name(100), level_name(100, [0.934]), level_name(100, [0.934, 0.912])
+    ('30 %', 'best', 'best, 93.4 %', 'best, 91.2 to 93.4 %')
+    """
+    if level != BEST:
+        return f"{level} %"
+    ends = [f"{100 * end(reached):.1f}" for end in (min, max)] if reached else []
+    return ", ".join(["best", *([f"{' to '.join(dict.fromkeys(ends))} %"] if ends else [])])
 
 
 @dataclass(frozen=True)
@@ -17,6 +35,7 @@ class Layer:
 
     name: str
     label: str
+    stage: int
     depth: int
     role: str
     point: str
@@ -28,6 +47,7 @@ class Layer:
         return cls(
             name=name,
             label=str(entry.get("label") or name),
+            stage=int(entry.get("stage") or 0),
             depth=int(entry["depth"]),
             role=str(entry.get("role") or ""),
             point=str(entry.get("point") or ""),

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from analyses.records import Checkpoint, Gallery, Layer, Metric
+from analyses.records import BEST, Checkpoint, Gallery, Layer, Metric
 
 SCHEMA = 1
 KEYS = ("dataset", "model", "level", "seed", "image", "target", "layer", "method")
@@ -152,6 +152,10 @@ class Results:
         with _reading(self._manifest_path):
             return tuple(sorted(map(Layer.read, self._section("layers")[model]), key=lambda layer: layer.depth))
 
+    def main_layers(self, model: str) -> tuple[Layer, ...]:
+        """Return the layers of `model` at its main probe point, by depth."""
+        return tuple(layer for layer in self.layers(model) if layer.point == self.points(model)[0])
+
     def points(self, model: str) -> tuple[str, ...]:
         """Return the probe points of the layers of `model`, the first one being the run's main one."""
         return tuple(dict.fromkeys(layer.point for layer in self.layers(model)))
@@ -163,6 +167,15 @@ class Results:
             found = [Checkpoint.read(entry) for entry in self._section("checkpoints")]
             order = {model: i for i, model in enumerate(self.models)}
             return tuple(sorted(found, key=lambda c: (order[c.model], c.level, c.seed)))
+
+    def reached(self, model: str, level: int) -> tuple[Checkpoint, ...]:
+        """Return the checkpoints of `model` that reached `level`, by seed."""
+        return tuple(c for c in self.checkpoints if (c.model, c.level) == (model, level) and c.reached)
+
+    def best(self, model: str) -> Checkpoint | None:
+        """Return the checkpoint of the highest level that the first seed of `model` reached; None without any."""
+        found = [c for c in self.checkpoints if c.model == model and c.seed == self.seeds(model)[0] and c.reached]
+        return max(found, key=lambda c: c.level, default=None)
 
     def levels(self, model: str) -> tuple[int, ...]:
         """Return the levels wanted of `model`, rising, whether reached or not."""
@@ -193,13 +206,37 @@ class Results:
 
     def predictions(self) -> pd.DataFrame:
         """Return the confusion counts on the scored images: a row an image and checkpoint."""
+        return _frame(self._parts("predictions"), ("model", "level", "seed", "image", "predicted", *self.counts))
+
+    @property
+    def attention_metrics(self) -> tuple[Metric, ...]:
+        """The metrics of attention itself, in the manifest's order; none for runs that did not measure it."""
+        with _reading(self._manifest_path):
+            found = self.manifest.get("attention", {}).get("metrics", {})
+            return tuple(Metric.read(name, entry) for name, entry in found.items())
+
+    def attention(self) -> pd.DataFrame | None:
+        """Return what was measured of attention: a row an image, block, head and checkpoint; None without any."""
+        paths = sorted((self.folder / "attention").glob("*.parquet"))
+        needed = ("model", "level", "seed", "image", "block", "stage", "depth", "head", "training_data")
+        return _frame(paths, needed) if paths else None
+
+    def resolution(self) -> pd.DataFrame | None:
+        """Return the confusion counts of tests at other sizes: a row an image and size; None without any."""
+        whole = self.folder / "resolution.parquet"
+        paths = [whole] if whole.exists() else sorted((self.folder / "resolution").glob("*.parquet"))
+        needed = ("model", "level", "seed", "factor", "size", "image", *self.counts)
+        return _frame(paths, needed) if paths else None
+
+    @property
+    def counts(self) -> tuple[str, ...]:
+        """The columns of confusion counts, `n_<truth>_<predicted>`, truth by truth."""
         indices = range(len(self.classes))
-        counts = [f"n_{truth}_{predicted}" for truth in indices for predicted in indices]
-        return _frame(self._parts("predictions"), ("model", "level", "seed", "image", "predicted", *counts))
+        return tuple(f"n_{truth}_{predicted}" for truth in indices for predicted in indices)
 
     def gallery(self, model: str, seed: int, level: int) -> Gallery:
         """Return the kept maps of a checkpoint; photographs only where the profile allows to show them."""
-        path = self.folder / "gallery" / f"{model}-s{seed}-l{level}.npz"
+        path = self.folder / "gallery" / f"{model.replace(':', '-')}-s{seed}-l{level}.npz"
         with _reading(path), path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files if name not in {"ids", "images", "masks"}}
             return Gallery(
@@ -224,6 +261,8 @@ class Results:
             parts.append(f"class explained: {self.classes[self.foreground(self.targets[0])]}")
         border = str(self._section("border"))
         parts.append(_BORDER.get(border, f"border pixels: {border}"))
+        if any(checkpoint.level == BEST for checkpoint in self.checkpoints):
+            parts.append(f"best: the checkpoint of the highest validation mean IoU, level {BEST} in tables")
         return "; ".join(parts) + "."
 
     def _share(self) -> str:

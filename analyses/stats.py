@@ -62,6 +62,69 @@ def bootstrap_mean(
     return Interval(estimate.reshape(shape), low.reshape(shape), high.reshape(shape))
 
 
+def class_iou(counts: ArrayLike) -> Floats:
+    """Return each class's IoU from confusion counts, (..., truth, predicted); NaN for a class not in the truth."""
+    matrix = np.asarray(counts, dtype=np.float64)
+    hits, truth = np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(axis=-1)
+    return _ratio(hits, np.where(truth > 0, truth + matrix.sum(axis=-2) - hits, 0.0))
+
+
+def mean_iou(counts: ArrayLike) -> Floats:
+    """Return the mean IoU, (...), over the classes present in the truth; NaN where there is none.
+
+    >>> float(mean_iou([[3, 1], [1, 1]]))
+    0.4666666666666667
+    """
+    values = class_iou(counts)
+    defined = ~np.isnan(values)
+    return _ratio(np.where(defined, values, 0.0).sum(axis=-1), defined.sum(axis=-1))
+
+
+def bootstrap_miou(counts: ArrayLike, generator: np.random.Generator, resamples: int = 2000) -> tuple[Floats, Floats]:
+    """Return the mean IoU of confusion counts of seeds x images, averaged over seeds, and its crossed resamples.
+
+    A resample draws S seeds and, independently, I images with replacement; each seed's counts are summed over the
+    images drawn, its mean IoU taken, and these are averaged over the seeds drawn:
+
+        m_r = sum_s u_rs mean_iou(sum_i v_ri n_si) / sum_s u_rs
+
+    Leading axes share the resamples, so that their differences are paired.
+
+    Args:
+        counts: (..., seeds, images, truth, predicted); zero where an image was not tested.
+        generator: draws first the seeds of all resamples, then the images.
+        resamples: the number of resamples.
+
+    Returns:
+        The estimate, (...), and the resampled values, (resamples, ...); NaN where no class is in the truth.
+    """
+    values = np.asarray(counts, dtype=np.float64)
+    *shape, seeds, images, classes, _ = values.shape
+    estimate = _mean_over_seeds(mean_iou(values.sum(axis=-3)), np.ones(seeds))
+    seed_weights = _multiplicities(generator.integers(seeds, size=(resamples, seeds)), seeds)
+    by_image = np.moveaxis(values, -3, 0).reshape(images, -1)
+    found = np.empty((resamples, *shape))
+    for start in range(0, resamples, _CHUNK):
+        rows = slice(start, min(start + _CHUNK, resamples))
+        size = rows.stop - rows.start
+        image_weights = _multiplicities(generator.integers(images, size=(size, images)), images)
+        totals = (image_weights @ by_image).reshape(size, *shape, seeds, classes, classes)
+        weights = seed_weights[rows].reshape(size, *(1 for _ in shape), seeds)
+        found[rows] = _mean_over_seeds(mean_iou(totals), weights)
+    return estimate, found
+
+
+def percentiles(resampled: Floats, confidence: float = 0.95) -> tuple[Floats, Floats]:
+    """Return the bounds of the percentile interval of resampled values, (resamples, ...); NaN where none is defined."""
+    low, high = _quantiles(resampled.reshape(len(resampled), -1), confidence)
+    return low.reshape(resampled.shape[1:]), high.reshape(resampled.shape[1:])
+
+
+def _mean_over_seeds(values: Floats, weights: Floats) -> Floats:
+    defined = ~np.isnan(values)
+    return _ratio((np.where(defined, values, 0.0) * weights).sum(axis=-1), (defined * weights).sum(axis=-1))
+
+
 def _resampled(filled: Floats, defined: NDArray[np.bool_], generator: np.random.Generator, resamples: int) -> Floats:
     """Return the resampled means, (resamples, quantities)."""
     quantities, seeds, images = filled.shape

@@ -47,6 +47,7 @@ _RC: dict[str, Any] = {
     "svg.hashsalt": "segcam",
 }
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 _DASHES: tuple[Dash, ...] = ("-", "--", "-.", ":")
 
 
@@ -80,6 +81,14 @@ def level_lines(levels: Sequence[int]) -> dict[int, Line]:
     return {
         level: Line(colour, _MARKERS[i % len(_MARKERS)], _DASHES[::-1][i % 4] if len(ordered) < 5 else _DASHES[i % 4])
         for i, (level, colour) in enumerate(zip(ordered, colours, strict=True))
+    }
+
+
+def model_lines(models: Sequence[str]) -> dict[str, Line]:
+    """Return a line style for each model, in their order: colours of Okabe and Ito, with markers and dashes."""
+    return {
+        model: Line(_COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)], _DASHES[(i + i // 4) % 4])
+        for i, model in enumerate(models)
     }
 
 

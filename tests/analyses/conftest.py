@@ -24,6 +24,8 @@ METRICS: dict[str, dict[str, Any]] = {
     "spread": {"label": "Spread", "unit": "", "direction": None, "chance": None},
     "blank": {"label": "Blank maps", "unit": "share", "direction": "lower", "chance": None},
 }
+THICKNESS = {"label": "Edge thickness", "unit": "px", "direction": "none", "chance": None}
+LABELS = {"unet": "U-Net", "segformer": "SegFormer", "vit": "ViT"}
 STEPS = (1, 3, 6, 12, 25, 50, 100, 200)
 
 
@@ -48,18 +50,35 @@ class Plan:
     size: int = 48
     undefined: Sequence[str] = ()  # metrics that are NaN for every map
     extra_metrics: Sequence[str] = ()
+    factors: Sequence[float] = ()  # of the tests at other sizes
 
 
-def layer_entries(plan: Plan) -> list[dict[str, Any]]:
+def layer_names(plan: Plan, model: str) -> list[tuple[str, str, int]]:
+    """Role, label and stage of each layer: of a SegFormer, a ViT, or else of a U-Net."""
+    around = ("before attention", "after attention")
+    if model == "segformer":
+        names = []
+        for s in (1, 2, 3, 4):
+            for b in (1, 2):
+                names += [(role, f"{role.capitalize()} {s}_{b}", s) for role in around]
+                names.append(("mix-ffn", f"Mix-FFN dw-conv {s}_{b}", s))
+            names.append(("encoder", f"Stage {s} output", s))
+        return [*names, ("decoder", "Decode head", 1)]
+    if model == "vit":
+        names = [(role, f"{role.capitalize()} {b}", 4) for b in range(1, 13) for role in (*around, "mlp")]
+        return [*names, ("decoder", "Decoder 2", 2), ("decoder", "Decoder 1", 1)]
     names = [("encoder", f"Encoder {s}_{k}", s) for s in range(1, plan.stages + 1) for k in (1, 2)]
-    names += [("decoder", f"Decoder {s}_{k}", s) for s in range(plan.stages - 1, 0, -1) for k in (1, 2)]
+    return names + [("decoder", f"Decoder {s}_{k}", s) for s in range(plan.stages - 1, 0, -1) for k in (1, 2)]
+
+
+def layer_entries(plan: Plan, model: str) -> list[dict[str, Any]]:
     entries = []
     for point in plan.points:
-        for depth, (role, plain, stage) in enumerate(names):
+        for depth, (role, plain, stage) in enumerate(layer_names(plan, model)):
             label = plain if point == "conv" else f"{plain} ReLU"
             entries.append(
                 {"layer": label, "label": label, "module": f"m.{depth}", "stage": stage, "depth": depth}
-                | {"role": role, "stride": 2 ** (stage - 1), "point": point}
+                | {"role": role, "stride": 2 ** (stage - 1 + {"segformer": 2, "vit": 1}.get(model, 0)), "point": point}
             )
     return entries
 
@@ -70,10 +89,11 @@ def checkpoint_entries(plan: Plan) -> list[dict[str, Any]]:
         for seed in plan.seeds:
             for level in plan.levels:
                 reached = (seed, level) not in plan.unreached
+                miou = (level if level < 100 else 93) / 100 + 0.001 + (level == 100) * seed / 1000
                 step = int(2 ** (level / 12))
                 entries.append(
                     {"model": model, "seed": seed, "level": level, "reached": reached, "tolerance": 0.02}
-                    | {"miou": level / 100 + 0.001, "best_miou": 0.84, "baseline_miou": 0.34, "step": step}
+                    | {"miou": miou, "best_miou": 0.84, "baseline_miou": 0.34, "step": step}
                     | {"images_seen": 16 * step, "predicted_share": 0.97 if level > 30 else 0.4}
                     | {"iou": dict.fromkeys(plan.classes, level / 100)}
                     | {"file": f"checkpoints/{model}-s{seed}-l{level}.safetensors" if reached else None}
@@ -84,6 +104,7 @@ def checkpoint_entries(plan: Plan) -> list[dict[str, Any]]:
 def write_manifest(folder: Path, plan: Plan) -> None:
     real = {"training_data": f"577 real + {plan.self_trained} self-trained masks" if plan.self_trained else "577 real"}
     extra = {name: {"label": f"Extra {name}", "unit": "px", "direction": None} for name in plan.extra_metrics}
+    extra |= {"edge_thickness": THICKNESS} if "edge_thickness" in extra else {}
     manifest = {
         "schema": 1,
         "profile": {"name": "test", "figures": {"photographs": plan.photographs}},
@@ -92,7 +113,7 @@ def write_manifest(folder: Path, plan: Plan) -> None:
         | real,
         "scored_images": len(plan.images),
         "border": "ignore",
-        "layers": {model: layer_entries(plan) for model in plan.models},
+        "layers": {model: layer_entries(plan, model) for model in plan.models},
         "metrics": METRICS | extra,
         "methods": {
             name: {"label": "Grad-CAM" if name == "grad_cam" else name.replace("_", " ").capitalize()}
@@ -100,7 +121,7 @@ def write_manifest(folder: Path, plan: Plan) -> None:
             for name in plan.methods
         },
         "targets": {name: {"label": name.replace("_", " ").replace(":", ", ")} for name in plan.targets},
-        "models": {name: {"label": "U-Net" if name == "unet" else name, "parameters": 10} for name in plan.models},
+        "models": {name: {"label": LABELS.get(name, name), "parameters": 10} for name in plan.models},
         "checkpoints": checkpoint_entries(plan),
         "gallery": {"rule": "The first images by name.", "ids": list(plan.images[: plan.gallery])},
     }
@@ -122,7 +143,7 @@ def training_frame(plan: Plan) -> pd.DataFrame:
 
 def score_frame(plan: Plan, model: str, level: int, seed: int) -> pd.DataFrame:
     rng = np.random.default_rng([level, seed])
-    layers = layer_entries(plan)
+    layers = layer_entries(plan, model)
     keys = [
         (i, t, x["layer"], m, x["depth"])
         for t in plan.targets
@@ -142,6 +163,7 @@ def score_frame(plan: Plan, model: str, level: int, seed: int) -> pd.DataFrame:
     for k, name in enumerate([*METRICS, *plan.extra_metrics]):
         curve = 0.2 + 0.6 * (level / 90) * np.sin(2 * depth + k) + noise
         values = np.where(np.isnan(centre), curve, centre + noise / 20)
+        values = 40 * np.abs(values) if name == "edge_thickness" else values
         frame[name] = np.where(rng.random(len(frame)) < 0.05, np.nan, values).astype(np.float32)
     frame["blank"] = (rng.random(len(frame)) < 0.1).astype(np.float32)
     for name in plan.undefined:
@@ -161,6 +183,20 @@ def prediction_frame(plan: Plan, model: str, level: int, seed: int) -> pd.DataFr
     return pd.DataFrame(rows)
 
 
+def resolution_frame(plan: Plan, model: str, level: int, seed: int, factor: float) -> pd.DataFrame:
+    """Counts of 1000 pixels an image, of which the more are wrong the further the size is from the training's."""
+    rng = np.random.default_rng([plan.models.index(model), seed])
+    loss = {"vit": 0.4}.get(model, 0.1) * abs(np.log2(factor))
+    rows = []
+    for image in plan.images:
+        wrong = [int(n * (0.05 + loss) * rng.uniform(0.8, 1.2)) for n in (700, 300)]
+        row: dict[str, Any] = {"dataset": "shapes", "model": model, "level": level, "seed": seed, "factor": factor}
+        row |= {"size": round(plan.size * factor), "image": image, "training_data": "577 real"}
+        row |= {f"n_{i}_{j}": 0 for i in range(len(plan.classes)) for j in range(len(plan.classes))}
+        rows.append(row | {"n_0_0": 700 - wrong[0], "n_0_1": wrong[0], "n_1_0": wrong[1], "n_1_1": 300 - wrong[1]})
+    return pd.DataFrame(rows)
+
+
 def drawn_image(plan: Plan, number: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(number)
     y, x = np.mgrid[: plan.size, : plan.size] / plan.size
@@ -175,14 +211,14 @@ def drawn_image(plan: Plan, number: int) -> tuple[np.ndarray, np.ndarray]:
     return photo, mask
 
 
-def write_gallery(path: Path, plan: Plan, level: int) -> None:
+def write_gallery(path: Path, plan: Plan, model: str, level: int) -> None:
     photos, masks = zip(*(drawn_image(plan, n) for n in range(plan.gallery)), strict=True)
     arrays: dict[str, Any] = {"ids": np.array(plan.images[: plan.gallery])}
     arrays |= {"images": np.stack(photos), "masks": np.stack(masks)}
     for target in plan.targets:
         arrays[f"pixels:{target}"] = np.full((plan.gallery, 2), plan.size // 3)
         for method in plan.methods:
-            for entry in layer_entries(plan):
+            for entry in layer_entries(plan, model):
                 n = max(2, plan.size // entry["stride"])
                 y, x = (np.mgrid[:n, :n] + 0.5) / n
                 wave = np.sin((3 + entry["depth"]) * x) * np.sin(9 * y)
@@ -208,7 +244,11 @@ def write(folder: Path, plan: Plan) -> Path:
                 folder / "predictions" / f"{name}.parquet", index=False
             )
             if plan.gallery:
-                write_gallery(folder / "gallery" / f"{name}.npz", plan, level)
+                write_gallery(folder / "gallery" / f"{name}.npz", plan, model, level)
+            for factor in plan.factors:
+                frame = resolution_frame(plan, model, level, seed, factor)
+                (folder / "resolution").mkdir(exist_ok=True)
+                frame.to_parquet(folder / "resolution" / f"{name}-{frame['size'].iloc[0]}px.parquet", index=False)
     return folder
 
 

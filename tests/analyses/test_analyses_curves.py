@@ -69,7 +69,7 @@ def test_a_panel_a_metric_with_a_line_a_level_and_named_controls(make):
 
 def test_text_is_legible_and_on_the_page(make):
     _, item = curves.analyse(make())
-    item.figure.canvas.draw()
+    item.figure.draw_without_rendering()
     whole = item.figure.get_tightbbox()
     width, height = item.figure.get_size_inches()
     assert whole.x0 >= 0
@@ -128,3 +128,40 @@ def test_names_are_spread_apart_in_order(values):
     assert all(b - a >= 0.1 - 1e-12 for a, b in pairwise(ordered))
     assert all(-1e-12 <= place <= 1 + 1e-12 for place in places)
     assert list(np.argsort(places, kind="stable")) == list(np.argsort(values, kind="stable"))
+
+
+TRANSFORMERS = {"models": ("segformer", "vit"), "levels": (90, 100), "seeds": (0,), "gallery": 0}
+
+
+@pytest.mark.parametrize("model", ["segformer", "vit"])
+def test_many_layers_stand_role_by_role_and_their_labels_apart(make, model):
+    results = make(**TRANSFORMERS)
+    layers = curves.by_role(results.layers(model))
+    roles = [layer.role for layer in layers]
+    assert [role for role, other in pairwise([*roles, ""]) if role != other] == list(dict.fromkeys(roles))
+    item = next(item for item in curves.analyse(results) if item.name.startswith(f"curves-{model}"))
+    item.figure.draw_without_rendering()
+    panels = [axes for axes in item.figure.axes if axes.axison]
+    labels = [label for label in panels[-1].get_xticklabels() if label.get_text()]
+    boxes = [label.get_window_extent() for label in labels]
+    assert len(labels) >= len(layers) / 2 - len(set(roles))
+    assert all(one.x1 <= two.x0 for one, two in pairwise(boxes))
+    assert "Layers stand role by role" in item.caption
+
+
+def test_lines_break_where_a_role_starts_over(make):
+    item = next(item for item in curves.analyse(make(**TRANSFORMERS)) if item.name.startswith("curves-segformer"))
+    gain = next(axes for axes in item.figure.axes if axes.get_ylabel() == "Energy gain ↑")
+    lines = [line for line in gain.lines if line.get_marker() != "None"]
+    assert [len(line.get_xdata()) for line in lines] == 2 * [8, 8, 8, 5]  # the decode head follows the last stage
+    whole = next(item for item in curves.analyse(make(levels=(90,), seeds=(0,))) if isinstance(item, Figure))
+    assert "role by role" not in whole.caption
+
+
+def test_the_best_level_is_named_with_its_value(make):
+    item = list(curves.analyse(make(levels=(90, 100), seeds=(0,), stages=1)))[-1]
+    key = next(axes.get_legend() for axes in item.figure.axes if axes.get_legend())
+    assert [text.get_text() for text in key.get_texts()][:2] == [
+        "90 % mean IoU (1 seed)",
+        "best, 93.1 % mean IoU (1 seed)",
+    ]

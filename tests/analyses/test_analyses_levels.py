@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analyses import levels
+from analyses import levels, stats
 
 
 def test_the_table_shows_each_checkpoint_beside_the_baseline(make):
@@ -31,9 +31,9 @@ def test_the_test_mean_iou_is_that_of_the_summed_counts(make):
 
 def test_classes_absent_from_the_truth_do_not_count():
     counts = np.array([[6, 2, 0], [0, 4, 0], [0, 0, 0]])
-    np.testing.assert_allclose(levels.class_iou(counts), [0.75, 4 / 6, np.nan])
-    assert levels.mean_iou(counts) == pytest.approx((0.75 + 4 / 6) / 2)
-    assert np.isnan(levels.mean_iou(np.zeros((2, 2), dtype=int)))
+    np.testing.assert_allclose(stats.class_iou(counts), [0.75, 4 / 6, np.nan])
+    assert stats.mean_iou(counts) == pytest.approx((0.75 + 4 / 6) / 2)
+    assert np.isnan(stats.mean_iou(np.zeros((2, 2), dtype=int)))
 
 
 def test_the_figure_shows_runs_marks_and_baseline(make):
@@ -67,3 +67,20 @@ def test_a_model_without_a_log_says_so(make):
     item = list(levels.analyse(results))[-1]
     assert "no training recorded" in [text.get_text() for text in item.figure.axes[1].texts]
     item.render("png", 60)
+
+
+def test_the_best_level_has_its_value_and_no_band(make):
+    table, item = levels.analyse(make(levels=(30, 100), seeds=(0, 1)))
+    (axes,) = item.figure.axes
+    key = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert key[2:4] == ["30 %", "best, 93.1 to 93.2 %"]
+    assert len(axes.patches) == 1
+    assert set(table.frame["level"]) == {30, 100}
+
+
+def test_mean_iou_takes_many_matrices_at_once():
+    counts = np.random.default_rng(0).integers(0, 9, (4, 5, 3, 3))
+    counts[0, 0] = 0
+    alone = [[stats.mean_iou(matrix) for matrix in row] for row in counts]
+    np.testing.assert_allclose(stats.mean_iou(counts), alone)
+    assert stats.class_iou(counts).shape == (4, 5, 3)

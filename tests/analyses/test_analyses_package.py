@@ -43,8 +43,8 @@ def test_the_analyses_run_without_the_network_library():
 
 def test_analyses_are_found_by_their_function_and_have_docstrings():
     found = analyses.find()
-    assert {"curves", "figure1", "levels"} <= set(found)
-    assert not {"results", "stats", "style", "artifacts", "page"} & set(found)
+    assert {"curves", "family", "figure1", "figure2", "figure3", "levels", "resolution"} <= set(found)
+    assert not {"results", "stats", "style", "artifacts", "page", "tiles"} & set(found)
     assert all(sys.modules[f"analyses.{name}"].__doc__ for name in found)
 
 
@@ -111,6 +111,13 @@ ODD = {
     "no gallery": {"gallery": 0},
     "no metric defined": {"undefined": ("energy_inside", "energy_gain", "background_ratio", "edge_alignment", "blank")},
     "nine levels": {"levels": tuple(range(10, 100, 10)), "seeds": (0,)},
+    "transformers": {
+        "models": ("segformer", "vit"),
+        "levels": (90, 100),
+        "gallery": 2,
+        "factors": (0.5, 1.0, 2.0),
+        "extra_metrics": ("edge_thickness",),
+    },
     "two models": {"models": ("unet", "net $2"), "unreached": frozenset({(0, 30), (1, 30)})},
 }
 
@@ -147,6 +154,19 @@ def test_levels_differ_by_more_than_colour():
     assert list(lines) == [30, 50, 70, 90]
     for part in ("color", "marker", "linestyle"):
         assert len({getattr(line, part) for line in lines.values()}) == 4
+
+
+def test_the_best_level_is_never_called_by_its_number(make):
+    results = make(
+        models=("unet", "segformer"), levels=(90, 100), stages=2, points=("conv", "relu"), factors=(0.5, 1.0)
+    )
+    for item in analyses.run(results):
+        written = [item.caption]
+        if isinstance(item, Figure):
+            written += [text.get_text() for text in item.figure.findobj(mpl.text.Text)]
+        assert not [text for text in written if "100 %" in text or "100%" in text]
+        assert "best: the checkpoint of the highest validation mean IoU, level 100 in tables" in item.caption
+    assert "level 100" not in make(levels=(30,)).caption_note()
 
 
 def test_nothing_is_written(make):

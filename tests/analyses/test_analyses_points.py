@@ -15,6 +15,8 @@ def test_nothing_for_a_run_of_one_point(make):
 def test_the_difference_is_paired_by_image_and_seed(make):
     results = make(points=("conv", "relu"), levels=(30, 90), self_trained=5)
     table, figure = points.analyse(results)
+    key = figure.figure.axes[0].get_legend()
+    assert [text.get_text() for text in key.get_texts()] == ["30 % mean IoU", "90 % mean IoU"]
     assert isinstance(table, Table)
     assert isinstance(figure, Figure)
     frame = table.frame
@@ -31,3 +33,9 @@ def test_the_difference_is_paired_by_image_and_seed(make):
     assert "predicted by another network" in table.caption
     assert len(figure.figure.axes) == len(points.SHOWN)
     assert [axes.get_ylabel().endswith("ReLU minus convolution") for axes in figure.figure.axes] == [True] * 3
+
+
+def test_the_best_level_is_called_so(make):
+    _, figure = points.analyse(make(points=("conv", "relu"), levels=(30, 100), stages=1))
+    key = figure.figure.axes[0].get_legend()
+    assert [text.get_text() for text in key.get_texts()] == ["30 % mean IoU", "best mean IoU"]

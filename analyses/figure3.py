@@ -1,0 +1,72 @@
+"""The paper's Figure 3: Grad-CAM of Mix-FFN's depth-wise convolution in the first block of each encoder stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from analyses import figure2, page, style, tiles
+from analyses.artifacts import Figure
+from analyses.records import Checkpoint, Layer
+from analyses.results import Results
+
+ROLE = "mix-ffn"
+LONGEST = 20  # characters of an image's name beside its row
+FEW = 4  # images of which tiles may fill the page's width; of more they are as small as those of Figure 2
+
+
+def analyse(results: Results) -> Iterator[Figure]:
+    """Yield a figure for each model with Mix-FFN, all gallery images in it: first seed, its highest level."""
+    if not results.targets or not results.methods or not results.gallery_ids:
+        return
+    for model in results.models:
+        layers = firsts(results.main_layers(model))
+        checkpoint = results.best(model)
+        if not layers or checkpoint is None:
+            continue
+        shown = tiles.Tiles(results, checkpoint, tiles.known(results, tiles.NAMES))
+        with style.context():
+            figure = page.draw(_page(shown, layers))
+        yield Figure(f"figure3-{style.slug(model)}", figure, _caption(results, checkpoint, layers))
+
+
+def firsts(layers: Sequence[Layer]) -> list[Layer]:
+    """Return the first of Mix-FFN's layers of each stage, in the order of execution."""
+    found: dict[int, Layer] = {}
+    for layer in layers:
+        if layer.role == ROLE:
+            found.setdefault(layer.stage, layer)
+    return list(found.values())
+
+
+def _page(shown: tiles.Tiles, layers: Sequence[Layer]) -> page.Page:
+    results, point = shown.results, shown.checkpoint
+    rows = [
+        page.Row(page.cut(image, LONGEST), [shown.input(image), *shown.maps(image, layers, named=True)])
+        for image in results.gallery_ids
+    ]
+    method = results.label("methods", results.main_method)
+    outline, ring, first = tiles.signs(results)
+    return page.Page(
+        title=f"{tiles.title(results, point)}: {method} of Mix-FFN",
+        blocks=[page.Block(["", *(layer.label for layer in layers)], rows)],
+        columns=max(len(layers) + 1, 0 if len(rows) <= FEW else figure2.COLUMNS + 1),
+        key=(outline, ring, *tiles.under(shown.metrics), first),
+    )
+
+
+def _caption(results: Results, point: Checkpoint, layers: Sequence[Layer]) -> str:
+    method, target = results.label("methods", results.main_method), results.label("targets", results.targets[0])
+    names = ", ".join(layer.label for layer in layers)
+    text = (
+        f"{method} in Mix-FFN of the first block of each stage of {results.label('models', point.model)} ({names}; "
+        f"the stages' cells grow from left to right), one row an image, at {tiles.checkpoint_name(point)}, its highest "
+        f"level. The hook sits on the MLP's branch, not on the residual stream. Target: {target}; the ring marks the "
+        f"explained pixel. {tiles.reading(results)} "
+        f"{tiles.scores_named(tiles.known(results, tiles.NAMES))}"
+    )
+    parts = [text]
+    if layers[0].point:
+        parts.append(f"Layers are probed at: {layers[0].point}.")
+    if results.gallery_rule:
+        parts.append(f"Choice of images: {results.gallery_rule.rstrip('.')}.")
+    return " ".join([*parts, results.caption_note()])

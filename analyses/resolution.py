@@ -1,0 +1,157 @@
+"""Mean IoU of networks that were trained at one size and are tested at others: whether accuracy outlives the change."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch
+from matplotlib.ticker import NullLocator
+from numpy.typing import NDArray
+
+from analyses import style
+from analyses.artifacts import Figure, Table, tidy
+from analyses.records import level_name
+from analyses.results import Results, ResultsError
+from analyses.stats import bootstrap_miou, percentiles
+
+RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
+COLUMNS = [
+    *("model", "level", "factor", "size", "miou", "low", "high", "change", "change_low", "change_high"),
+    *("n_images", "n_seeds", "training_data"),
+]
+
+
+def analyse(results: Results) -> Iterator[Figure | Table]:
+    """Yield the table of mean IoU by test size, and its figure; nothing for a run that tested no other sizes."""
+    counts = results.resolution()
+    if counts is None or counts.empty:
+        return
+    frame = summarise(results, counts)
+    interval = (
+        f"Intervals are of {CONFIDENCE:.0%}, from {RESAMPLES} resamples of images and seeds (crossed bootstrap), "
+        "paired over the sizes."
+    )
+    if frame["n_seeds"].max() < 2:
+        interval += " They speak of the images alone: with one seed all this is an observation, not a test."
+    note = f"{interval} {results.caption_note()}"
+    yield Table(
+        "resolution",
+        frame,
+        "Mean IoU (miou: confusion counts summed over the test images, averaged over seeds) by test size; factor: test "
+        f"size over training size; size: in pixels a side; change: miou less that at factor 1. {note}",
+    )
+    shown = highest(frame)
+    with style.context():
+        figure = draw(results, shown)
+    levels = [
+        f"{results.label('models', model)} {level_name(level, [c.miou for c in results.reached(model, level)])}"
+        for model, level in dict(zip(shown["model"], shown["level"], strict=True)).items()
+    ]
+    yield Figure(
+        "resolution",
+        figure,
+        "Mean IoU on the test images against their size, as a multiple of the size trained at: its value, and its "
+        "change in percentage points. The claim in question (C8): Mix-FFN, which SegFormer has in place of a position "
+        "embedding, keeps its accuracy when the resolution changes, and a network with a position embedding, as ViT, "
+        f"does not. One line a model, at its highest level ({'; '.join(levels)}). {note}",
+    )
+
+
+def summarise(results: Results, counts: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each model, level and factor: mean IoU, its change against factor 1, intervals and counts."""
+    rows: list[dict[str, Any]] = []
+    order = {model: i for i, model in enumerate(results.models)}
+    for (model, level), part in counts.groupby(["model", "level"], observed=True, sort=True):
+        same = {"model": str(model), "level": int(str(level))}
+        rows += [same | row for row in _rows(part, results.counts)]
+    frame = tidy(pd.DataFrame(rows, columns=COLUMNS), ["level", "factor"])
+    return frame.sort_values("model", key=lambda names: names.map(order), kind="stable").reset_index(drop=True)
+
+
+def _rows(part: pd.DataFrame, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    """Yield a row for each factor of one model and level."""
+    cube, there, factors = _cube(part, columns)
+    estimate, resampled = bootstrap_miou(cube, np.random.default_rng(SEED), RESAMPLES)
+    low, high = percentiles(resampled, CONFIDENCE)
+    own = int(np.argmin(np.abs(factors - 1)))
+    change = np.full((3, len(factors)), np.nan)
+    if math.isclose(factors[own], 1):
+        change[0] = estimate - estimate[own]
+        change[1:] = percentiles(resampled - resampled[:, own, None], CONFIDENCE)
+    sources = " / ".join(sorted(set(part["training_data"].astype(str)))) if "training_data" in part else ""
+    for k, factor in enumerate(factors):
+        yield {
+            "factor": float(factor),
+            "size": int(part.loc[part["factor"] == factor, "size"].iloc[0]),
+            "miou": estimate[k],
+            "low": low[k],
+            "high": high[k],
+            "change": change[0, k],
+            "change_low": change[1, k],
+            "change_high": change[2, k],
+            "n_images": int(there[k].any(axis=0).sum()),
+            "n_seeds": int(there[k].any(axis=1).sum()),
+            "training_data": sources,
+        }
+
+
+def _cube(
+    part: pd.DataFrame, columns: tuple[str, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.float64]]:
+    """Return the counts as (factors, seeds, images, truth, predicted), which there are, and the factors."""
+    factor, factors = pd.factorize(part["factor"], sort=True)
+    seed, seeds = pd.factorize(part["seed"], sort=True)
+    image, images = pd.factorize(part["image"].astype(str), sort=True)
+    there = np.zeros((len(factors), len(seeds), len(images)), dtype=bool)
+    there[factor, seed, image] = True
+    if there.sum() != len(part):
+        raise ResultsError("resolution: an image is there twice; two runs share the folder: delete it and run again")
+    classes = math.isqrt(len(columns))
+    cube = np.zeros((*there.shape, classes, classes), dtype=np.int64)
+    cube[factor, seed, image] = part[list(columns)].to_numpy(dtype=np.int64).reshape(-1, classes, classes)
+    return cube, there, np.asarray(factors, dtype=np.float64)
+
+
+def highest(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of each model's highest level."""
+    return frame[frame["level"] == frame.groupby("model")["level"].transform("max")]
+
+
+def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
+    """Draw mean IoU, and its change against the training size, one line a model."""
+    figure = style.figure(2.9, constrained=True)
+    panels = figure.subplots(1, 2)
+    lines = style.model_lines(results.models)
+    for model, rows in frame.groupby("model", sort=False):
+        look, part = lines[str(model)], rows.sort_values("factor")
+        label = style.plain(results.label("models", str(model)))
+        for axes, names in zip(panels, (("miou", "low", "high"), ("change", "change_low", "change_high")), strict=True):
+            x = np.log2(part["factor"])
+            value, low, high = (100 * part[name] for name in names)
+            axes.fill_between(x, low, high, color=look.color, alpha=0.18, linewidth=0)
+            axes.plot(x, value, color=look.color, marker=look.marker, linestyle=look.linestyle, label=label)
+    for axes, name in zip(panels, ("Mean IoU (%)", "Change against the training size (points)"), strict=True):
+        _label(axes, frame)
+        axes.set_ylabel(name)
+    panels[1].axhline(0, color="black", linewidth=0.7, linestyle=":")
+    handles, _ = panels[0].get_legend_handles_labels()
+    handles.append(Patch(color=style.GREY, alpha=0.3, linewidth=0, label=f"{CONFIDENCE:.0%} interval"))
+    figure.legend(handles=handles, loc="outside upper center", frameon=False, ncols=4)
+    return figure
+
+
+def _label(axes: Axes, frame: pd.DataFrame) -> None:
+    sizes = frame.groupby("factor")["size"].unique()
+    names = [f"{factor:g}\n{'/'.join(map(str, sorted(found)))}" for factor, found in sizes.items()]
+    axes.set_xticks(np.log2(sizes.index.to_numpy(dtype=np.float64)), names)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.axvline(0, color="#bbbbbb", linewidth=0.6)
+    axes.set_xlabel("Test size / training size, and test size (px)")
+    sns.despine(ax=axes)
