@@ -16,15 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from analyses.records import BEST, Checkpoint, Gallery, Layer, Metric
+from analyses import notes
+from analyses.records import Checkpoint, Gallery, Layer, Metric
 
 SCHEMA = 1
 KEYS = ("dataset", "model", "level", "seed", "image", "target", "layer", "method")
-_BORDER = {
-    "ignore": "border pixels are left out of every score",
-    "pet": "border pixels count as pet in mean IoU and are left out of every other score",
-    "background": "border pixels count as background in mean IoU and are left out of every other score",
-}
 
 
 class ResultsError(Exception):
@@ -77,42 +73,42 @@ class Results:
     @property
     def dataset(self) -> str:
         """The name of the data set."""
-        return str(self._section("dataset")["name"])
+        return str(self.section("dataset")["name"])
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The names of the classes; the first one is the background."""
-        return tuple(str(name) for name in self._section("dataset")["classes"])
+        return tuple(str(name) for name in self.section("dataset")["classes"])
 
     @property
     def training_data(self) -> str:
         """What the masks of the training split are, in words."""
-        return str(self._section("dataset").get("training_data") or "")
+        return str(self.section("dataset").get("training_data") or "")
 
     @property
     def photographs(self) -> bool:
         """Whether figures may show photographs; not allowed where the profile does not say so."""
-        return bool(self._section("profile").get("figures", {}).get("photographs", False))
+        return bool(self.section("profile").get("figures", {}).get("photographs", False))
 
     @property
     def models(self) -> tuple[str, ...]:
         """The models' names, in the manifest's order."""
-        return tuple(self._section("models"))
+        return tuple(self.section("models"))
 
     @property
     def targets(self) -> tuple[str, ...]:
         """The targets' names, in the manifest's order."""
-        return tuple(self._section("targets"))
+        return tuple(self.section("targets"))
 
     @property
     def methods(self) -> tuple[str, ...]:
         """The methods' names, in the manifest's order, controls among them."""
-        return tuple(self._section("methods"))
+        return tuple(self.section("methods"))
 
     @property
     def controls(self) -> tuple[str, ...]:
         """The names of the methods that are controls."""
-        return tuple(name for name, entry in self._section("methods").items() if entry.get("kind") == "control")
+        return tuple(name for name, entry in self.section("methods").items() if entry.get("kind") == "control")
 
     @property
     def main_method(self) -> str:
@@ -124,25 +120,25 @@ class Results:
     def metrics(self) -> tuple[Metric, ...]:
         """The metrics, in the manifest's order."""
         with _reading(self._manifest_path):
-            return tuple(Metric.read(name, entry) for name, entry in self._section("metrics").items())
+            return tuple(Metric.read(name, entry) for name, entry in self.section("metrics").items())
 
     @property
     def gallery_rule(self) -> str:
         """How the images of the gallery were chosen, in one sentence."""
-        return str(self._section("gallery").get("rule") or "")
+        return str(self.section("gallery").get("rule") or "")
 
     @property
     def gallery_ids(self) -> tuple[str, ...]:
         """The gallery's images."""
-        return tuple(str(image) for image in self._section("gallery")["ids"])
+        return tuple(str(image) for image in self.section("gallery")["ids"])
 
     def label(self, kind: str, name: str) -> str:
         """Return what the manifest calls `name` of the section `kind` (models, methods, targets) in print."""
-        return str(self._section(kind).get(name, {}).get("label") or name)
+        return str(self.section(kind).get(name, {}).get("label") or name)
 
     def foreground(self, target: str) -> int:
         """Return the index of the class that `target` explains: its `class` if it has one, else the first after 0."""
-        wanted = self._section("targets").get(target, {}).get("class")
+        wanted = self.section("targets").get(target, {}).get("class")
         if wanted is None:
             return min(1, len(self.classes) - 1)
         return int(wanted) if isinstance(wanted, int) else self.classes.index(str(wanted))
@@ -150,7 +146,7 @@ class Results:
     def layers(self, model: str) -> tuple[Layer, ...]:
         """Return the layers of `model`, by depth; of one depth in the manifest's order."""
         with _reading(self._manifest_path):
-            return tuple(sorted(map(Layer.read, self._section("layers")[model]), key=lambda layer: layer.depth))
+            return tuple(sorted(map(Layer.read, self.section("layers")[model]), key=lambda layer: layer.depth))
 
     def main_layers(self, model: str) -> tuple[Layer, ...]:
         """Return the layers of `model` at its main probe point, by depth."""
@@ -164,7 +160,7 @@ class Results:
     def checkpoints(self) -> tuple[Checkpoint, ...]:
         """The checkpoints, reached or not, by model (in the manifest's order), level and seed."""
         with _reading(self._manifest_path):
-            found = [Checkpoint.read(entry) for entry in self._section("checkpoints")]
+            found = [Checkpoint.read(entry) for entry in self.section("checkpoints")]
             order = {model: i for i, model in enumerate(self.models)}
             return tuple(sorted(found, key=lambda c: (order[c.model], c.level, c.seed)))
 
@@ -247,39 +243,15 @@ class Results:
             )
 
     def caption_note(self) -> str:
-        """Return the sentence that every caption carries: data, images, seeds, training masks and border."""
-        data = self._section("dataset")
-        seeds = self.seeds()
-        parts = [
-            f"Data set {self.dataset}{self._share()}, {self._section('scored_images')} scored images",
-            f"seed{'s' if len(seeds) != 1 else ''} {', '.join(map(str, seeds)) or 'none'}",
-        ]
-        if self.training_data:
-            foreign = ": masks predicted by another network" if data.get("self_trained") else ""
-            parts.append(f"trained on {self.training_data}{foreign}")
-        if self.targets:
-            parts.append(f"class explained: {self.classes[self.foreground(self.targets[0])]}")
-        border = str(self._section("border"))
-        parts.append(_BORDER.get(border, f"border pixels: {border}"))
-        if any(checkpoint.level == BEST for checkpoint in self.checkpoints):
-            parts.append(f"best: the checkpoint of the highest validation mean IoU, level {BEST} in tables")
-        return "; ".join(parts) + "."
-
-    def _share(self) -> str:
-        """Say where the images are not the whole release of a known data set."""
-        facts = self._section("dataset").get("facts") or {}
-        release, found, whole = (facts.get(key) for key in ("release", "images_found", "images_official"))
-        if not isinstance(release, str) or "subset" not in release:
-            return ""
-        if not isinstance(found, dict) or not isinstance(whole, dict):
-            return f" ({release})"
-        return f" ({release}: {', '.join(f'{found[k]} of {whole[k]} {k}' for k in found if k in whole)} images)"
+        """Return the sentence that every caption carries: data, images, seeds, training masks, help and border."""
+        return notes.note(self)
 
     @property
     def _manifest_path(self) -> Path:
         return self.folder / "manifest.json"
 
-    def _section(self, name: str) -> Any:
+    def section(self, name: str) -> Any:
+        """Return a part of the manifest."""
         with _reading(self._manifest_path):
             return self.manifest[name]
 

@@ -205,7 +205,7 @@ def _layers(model: str) -> list[dict[str, Any]]:
     network = create(model, 2)
     points = [layer for point in POINTS for layer in architecture(model).layers(network, point)]
     columns = ("label", "stage", "depth", "role", "stride", "point", "form", "module")
-    return [{"model": model, **{column: getattr(layer, column) for column in columns}} for layer in points]
+    return [{"name": model, **{column: getattr(layer, column) for column in columns}} for layer in points]
 
 
 def _metrics(_: str) -> list[dict[str, Any]]:

@@ -19,7 +19,8 @@ from segcam.layers import Layer
 from segcam.methods import METHODS, Method
 from segcam.metrics import METRICS, Metric
 from segcam.metrics.attention import ATTENTION_METRICS, AttentionMetric
-from segcam.models import architecture, create, label
+from segcam.models import architecture, complete, create, label
+from segcam.pretrained import NONE
 from segcam.targets import Target
 
 METHOD_FUNCTIONS = ("gradient", "control", "attention")
@@ -120,6 +121,8 @@ def describe_profile(profile: Profile, classes: int) -> dict[str, Any]:
             "label": label(name),
             "source": known.source,
             "settings": dict(parameters),
+            "pretrained": str(complete(name, parameters).get("pretrained", NONE)),
+            "teacher": profile.recipe(name).teacher,
             "parameters": sum(p.numel() for p in model.parameters()),
         }
         found = [layer for point in profile.score.points for layer in known.layers(model, point)]

@@ -131,3 +131,14 @@ def test_the_explained_class_is_the_first_after_the_background_or_the_targets_ow
     assert results.foreground("best_pixel:logit") == 1
     results = edit_manifest(results, lambda m: m["targets"]["best_pixel:logit"].update({"class": "dog"}))
     assert results.foreground("best_pixel:logit") == 2
+
+
+def test_captions_say_what_helped_a_network(make: Make) -> None:
+    results = make(models=("unet", "segformer", "vit"))
+    assert "hints" not in results.caption_note()
+    assert "pretrained" not in results.caption_note()
+    models = results.manifest["models"]
+    models["unet"]["pretrained"] = "package"
+    models["segformer"]["teacher"] = models["vit"]["teacher"] = "unet"
+    note = results.caption_note()
+    assert "; U-Net began from pretrained weights; SegFormer, ViT learned with hints from U-Net; " in note

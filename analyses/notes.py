@@ -1,0 +1,65 @@
+"""What every caption says of the run: data, images, seeds, training masks, what helped the networks, border."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from analyses.results import Results
+
+_BORDER = {
+    "ignore": "border pixels are left out of every score",
+    "pet": "border pixels count as pet in mean IoU and are left out of every other score",
+    "background": "border pixels count as background in mean IoU and are left out of every other score",
+}
+
+
+def note(results: Results) -> str:
+    """Return the sentence that every caption carries: data, images, seeds, training masks and border."""
+    data = results.section("dataset")
+    seeds = results.seeds()
+    parts = [
+        f"Data set {results.dataset}{_share(results)}, {results.section('scored_images')} scored images",
+        f"seed{'s' if len(seeds) != 1 else ''} {', '.join(map(str, seeds)) or 'none'}",
+    ]
+    if results.training_data:
+        foreign = ": masks predicted by another network" if data.get("self_trained") else ""
+        parts.append(f"trained on {results.training_data}{foreign}")
+    parts += _help(results)
+    if results.targets:
+        parts.append(f"class explained: {results.classes[results.foreground(results.targets[0])]}")
+    border = str(results.section("border"))
+    parts.append(_BORDER.get(border, f"border pixels: {border}"))
+    if any(checkpoint.level == BEST for checkpoint in results.checkpoints):
+        parts.append(f"best: the checkpoint of the highest validation mean IoU, level {BEST} in tables")
+    return "; ".join(parts) + "."
+
+
+def _help(results: Results) -> list[str]:
+    """Say which networks did not learn from the training images alone."""
+    models = results.section("models")
+    parts = []
+    begun = [name for name in models if models[name].get("pretrained", "none") != "none"]
+    if begun:
+        parts.append(f"{_named(results, begun)} began from pretrained weights")
+    for teacher in dict.fromkeys(models[name].get("teacher") for name in models):
+        if teacher:
+            taught = [name for name in models if models[name].get("teacher") == teacher]
+            parts.append(f"{_named(results, taught)} learned with hints from {results.label('models', teacher)}")
+    return parts
+
+
+def _named(results: Results, models: Sequence[str]) -> str:
+    return ", ".join(results.label("models", name) for name in models)
+
+
+def _share(results: Results) -> str:
+    """Say where the images are not the whole release of a known data set."""
+    facts = results.section("dataset").get("facts") or {}
+    release, found, whole = (facts.get(key) for key in ("release", "images_found", "images_official"))
+    if not isinstance(release, str) or "subset" not in release:
+        return ""
+    if not isinstance(found, dict) or not isinstance(whole, dict):
+        return f" ({release})"
+    return f" ({release}: {', '.join(f'{found[k]} of {whole[k]} {k}' for k in found if k in whole)} images)"
