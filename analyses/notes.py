@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from analyses.records import BEST
+
 if TYPE_CHECKING:
     from analyses.results import Results
 

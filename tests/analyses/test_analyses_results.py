@@ -133,7 +133,7 @@ def test_the_explained_class_is_the_first_after_the_background_or_the_targets_ow
     assert results.foreground("best_pixel:logit") == 2
 
 
-def test_captions_say_what_helped_a_network(make: Make) -> None:
+def test_captions_say_what_helped_a_network(make):
     results = make(models=("unet", "segformer", "vit"))
     assert "hints" not in results.caption_note()
     assert "pretrained" not in results.caption_note()
