@@ -388,3 +388,14 @@ class TestErrors:
     def test_counts(self, root: Root) -> None:
         with pytest.raises(InputError, match="count of test images 0"):
             root.open(counts=(None, None, 0))
+
+
+def test_the_test_images_alone_are_decoded_at_another_size(root: Root) -> None:
+    whole = root.open()
+    root.image(whole.splits["train"][0].id).unlink()  # not looked at
+    alone = root.open(size=2 * SIZE, test_only=True)
+    assert list(alone.splits) == ["test"]
+    test = alone.splits["test"]
+    assert [test[i].id for i in range(len(test))] == ids(whole)[2]
+    assert test[0].image.shape == (2 * SIZE, 2 * SIZE, 3)
+    assert alone.info.training_data == whole.info.training_data

@@ -425,3 +425,18 @@ def test_real_photographs(tmp_path: Path) -> None:
         pet = ((masks == 1).sum() / masks.size).item()
         assert pet == pytest.approx(opened.info.facts["pixel_share"][split]["pet"], abs=0.01)
         assert 0.2 < pet < 0.4
+
+
+@pytest.mark.parametrize("limit", [None, 2])
+def test_the_test_images_alone_are_decoded_at_another_size(root: Root, limit: int | None) -> None:
+    counts = (None, None, limit)
+    whole = root.open(counts=counts)
+    alone = root.open(size=2 * SIZE, counts=counts, test_only=True)
+    assert list(alone.splits) == ["test"]
+    assert ids(alone, "test") == ids(whole, "test")
+    assert alone.splits["test"][0].image.shape == (2 * SIZE, 2 * SIZE, 3)
+    assert alone.info.training_data == whole.info.training_data
+    own = root.open(counts=counts, test_only=True).splits["test"]
+    for i in range(len(own)):
+        assert (own[i].image == whole.splits["test"][i].image).all()
+        assert (own[i].mask == whole.splits["test"][i].mask).all()
