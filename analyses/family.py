@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from analyses import style
+from analyses import notes, style
 from analyses.artifacts import Figure, Table, tidy
 from analyses.curves import CHANCE, CONFIDENCE, RESAMPLES, layer_means
 from analyses.records import ATTENTION, Metric, level_name
@@ -39,7 +39,9 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     method = results.label("methods", results.main_method)
     depth = "Relative depth is a layer's place in the order of execution over the last one's, at the main probe point"
     about = f"{method} maps by relative depth, each model at the highest level it reached"
-    yield Table("family", frame, f"{about}. {depth}. {interval} {results.caption_note()}")
+    taught = notes.of_teachers(results, results.models)
+    note = " ".join(part for part in (interval, taught, results.caption_note()) if part)
+    yield Table("family", frame, f"{about}. {depth}. {note}")
     for target in results.targets:
         part = frame[frame["target"] == target]
         if part.empty:
@@ -51,7 +53,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
             "but those before and after attention, which are faint dots: they sit on branches of their own, and a line "
             "through them would jump at every block. Hollow marks are decoder layers."
         )
-        yield Figure(f"family-{style.slug(target)}", figure, f"{caption} {interval} {results.caption_note()}")
+        yield Figure(f"family-{style.slug(target)}", figure, f"{caption} {note}")
 
 
 def summarise(results: Results) -> pd.DataFrame:

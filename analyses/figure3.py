@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from analyses import figure2, page, style, tiles
+from analyses import figure2, notes, page, style, tiles
 from analyses.artifacts import Figure
 from analyses.records import Checkpoint, Layer
 from analyses.results import Results
@@ -65,8 +65,10 @@ def _caption(results: Results, point: Checkpoint, layers: Sequence[Layer]) -> st
         f"{tiles.scores_named(tiles.known(results, tiles.NAMES))}"
     )
     parts = [text]
+    parts.append("A map is no thinner than its layer's cells: widths are to be compared between layers of like stride.")
+    parts.append(notes.of_teachers(results, [point.model]))
     if layers[0].point:
         parts.append(f"Layers are probed at: {layers[0].point}.")
     if results.gallery_rule:
         parts.append(f"Choice of images: {results.gallery_rule.rstrip('.')}.")
-    return " ".join([*parts, results.caption_note()])
+    return " ".join(part for part in [*parts, results.caption_note()] if part)

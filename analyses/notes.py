@@ -38,6 +38,18 @@ def note(results: Results) -> str:
     return "; ".join(parts) + "."
 
 
+def of_teachers(results: Results, models: Sequence[str]) -> str:
+    """Return the sentence on networks whose stages were taught by another's; empty where there is none of them."""
+    taught = [name for name in models if results.section("models")[name].get("teacher")]
+    if not taught:
+        return ""
+    teachers = _named(results, list(dict.fromkeys(results.section("models")[name]["teacher"] for name in taught)))
+    return (
+        f"The stages of {_named(results, taught)} were trained to resemble those of {teachers} as well: what their "
+        "order shows, from edges to objects, and how they bear other sizes, is in part the teacher's."
+    )
+
+
 def _help(results: Results) -> list[str]:
     """Say which networks did not learn from the training images alone."""
     models = results.section("models")

@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
-from analyses import style
+from analyses import notes, style
 from analyses.artifacts import Figure, Table, tidy
 from analyses.records import level_name
 from analyses.results import Results, ResultsError
@@ -26,6 +26,11 @@ COLUMNS = [
     *("model", "level", "factor", "size", "miou", "low", "high", "change", "change_low", "change_high"),
     *("n_images", "n_seeds", "training_data"),
 ]
+PAIRED = ("model", "other", "factor", "contrast", "low", "high", "n_images", "n_seeds", "training_data")
+READING = (
+    "Photographs and masks are resized to each test size, so that the animals' size in pixels changes with it: a "
+    "network without any code of position shows what that alone costs. A ViT's position embedding is interpolated."
+)
 
 
 def analyse(results: Results) -> Iterator[Figure | Table]:
@@ -40,7 +45,8 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     )
     if frame["n_seeds"].max() < 2:
         interval += " They speak of the images alone: with one seed all this is an observation, not a test."
-    note = f"{interval} {results.caption_note()}"
+    taught = notes.of_teachers(results, results.models)
+    note = " ".join(part for part in (interval, taught, results.caption_note()) if part)
     yield Table(
         "resolution",
         frame,
@@ -48,6 +54,15 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         f"size over training size; size: in pixels a side; change: miou less that at factor 1. {note}",
     )
     shown = highest(frame)
+    pairs = contrasts(results, counts)
+    if not pairs.empty:
+        yield Table(
+            "resolution_contrasts",
+            pairs,
+            "What the change of size costs one network more than another (claim C8): contrast is the change of mean "
+            "IoU against factor 1 of model less that of other, each at its highest level, on the same images and "
+            f"seeds; above 0 model keeps more. {note}",
+        )
     with style.context():
         figure = draw(results, shown)
     levels = [
@@ -60,7 +75,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         "Mean IoU on the test images against their size, as a multiple of the size trained at: its value, and its "
         "change in percentage points. The claim in question (C8): Mix-FFN, which SegFormer has in place of a position "
         "embedding, keeps its accuracy when the resolution changes, and a network with a position embedding, as ViT, "
-        f"does not. One line a model, at its highest level ({'; '.join(levels)}). {note}",
+        f"does not. {READING} One line a model, at its highest level ({'; '.join(levels)}). {note}",
     )
 
 
@@ -117,6 +132,44 @@ def _cube(
     cube = np.zeros((*there.shape, classes, classes), dtype=np.int64)
     cube[factor, seed, image] = part[list(columns)].to_numpy(dtype=np.int64).reshape(-1, classes, classes)
     return cube, there, np.asarray(factors, dtype=np.float64)
+
+
+def contrasts(results: Results, counts: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each two models and factor: the difference of their changes against factor 1, paired."""
+    top = highest(counts)
+    models = [model for model in results.models if (top["model"] == model).any()]
+    rows: list[dict[str, Any]] = []
+    for n, model in enumerate(models):
+        for other in models[n + 1 :]:
+            both = top[top["model"].isin([model, other])]
+            shared = both.groupby(["factor", "seed", "image"], observed=True)["model"].transform("nunique") == 2
+            rows += [{"model": model, "other": other} | row for row in _contrast(both[shared], model, results.counts)]
+    return pd.DataFrame(rows, columns=list(PAIRED)).round(6)
+
+
+def _contrast(both: pd.DataFrame, model: str, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    """Yield a row for each factor but 1 of two models' tests of the same images."""
+    own = both["model"] == model
+    if not np.isclose(both["factor"], 1).any():
+        return
+    (first, there, factors), (second, _, _) = (_cube(both[rows], columns) for rows in (own, ~own))
+    cube = np.stack([first, second])
+    estimate, resampled = bootstrap_miou(cube, np.random.default_rng(SEED), RESAMPLES)
+    at = int(np.argmin(np.abs(factors - 1)))
+    changes, drawn = estimate - estimate[:, at, None], resampled - resampled[..., at, None]
+    low, high = percentiles(drawn[:, 0] - drawn[:, 1], CONFIDENCE)
+    sources = " / ".join(sorted(set(both["training_data"].astype(str)))) if "training_data" in both else ""
+    for k, factor in enumerate(factors):
+        if k != at:
+            yield {
+                "factor": float(factor),
+                "contrast": changes[0, k] - changes[1, k],
+                "low": low[k],
+                "high": high[k],
+                "n_images": int(there[k].any(axis=0).sum()),
+                "n_seeds": int(there[k].any(axis=1).sum()),
+                "training_data": sources,
+            }
 
 
 def highest(frame: pd.DataFrame) -> pd.DataFrame:

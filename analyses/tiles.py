@@ -188,10 +188,9 @@ def reading(results: Results) -> str:
 
 
 def title(results: Results, point: Checkpoint) -> str:
-    """Return how a page's title begins: `SegFormer, best (mIoU 0.934), seed 0`."""
-    return (
-        f"{results.label('models', point.model)}, {level_name(point.level)} (mIoU {point.miou:.3f}), seed {point.seed}"
-    )
+    """Return how a page's title begins: `SegFormer, best (validation mIoU 0.934), seed 0`."""
+    reached = f"{level_name(point.level)} (validation mIoU {point.miou:.3f})"
+    return f"{results.label('models', point.model)}, {reached}, seed {point.seed}"
 
 
 def checkpoint_name(point: Checkpoint) -> str:

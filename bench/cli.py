@@ -136,6 +136,8 @@ def run(
         read = config.read(profile, set_)
         work = _start(read.of(model) if model else read, data_root, out, device, download)
         store = work.store
+        if stage is not Stage.TRAIN:
+            work.keep_others()  # before hours of training
         if stage is not Stage.SCORE:
             work.train()
         if stage is not Stage.TRAIN:

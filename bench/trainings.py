@@ -23,7 +23,8 @@ from bench.store import Store
 from bench.train import Job, Trainer, baseline
 from segcam.checkpoints import load, pack
 from segcam.errors import InputError
-from segcam.models import architecture, complete, create
+from segcam.models import architecture, create
+from segcam.pretrained import first_line
 from segcam.samples import MEAN, STD
 
 
@@ -54,7 +55,7 @@ class Trainings:
         """Train what is not trained yet."""
         for cell in self.cells:
             if not self.finished(cell):
-                self._created(cell)  # pretrained weights that cannot be had are told before hours of training
+                self._tried(cell)
         for cell in self.cells:
             if not self.finished(cell):
                 self._train(cell)
@@ -84,7 +85,7 @@ class Trainings:
             InputError: it is another network's, or another training's.
         """
         name = cell.checkpoint(level)
-        wanted = complete(cell.model, self.profile.models[cell.model])
+        wanted = plan.parameters(self.profile, cell.model)
         model, header = load(self.store.path(name))
         found = (header["architecture"], header["parameters"], header.get("cell"), header.get("level"))
         if found != (cell.model, wanted, cell.id, level):
@@ -131,7 +132,21 @@ class Trainings:
         self.store.write(cell.state, state)
 
     def _created(self, cell: TrainCell) -> nn.Module:
-        return create(cell.model, len(self.data.opened.info.classes), self.profile.models[cell.model], cell.seed)
+        parameters = plan.parameters(self.profile, cell.model)
+        return create(cell.model, len(self.data.opened.info.classes), parameters, cell.seed)
+
+    @torch.no_grad()
+    def _tried(self, cell: TrainCell) -> None:
+        """See, before hours of training, that weights can be had and the smallest images are not too small."""
+        side = self.profile.data.size
+        least = min(side, *self.profile.resolution.sizes(side))
+        network = self._created(cell).eval()
+        try:
+            network(torch.zeros(1, 3, least, least))
+        except RuntimeError as error:
+            raise InputError(
+                f"{cell.model} cannot take images of {least} x {least} pixels: {first_line(error)}"
+            ) from error
 
     def _hints(self, cell: TrainCell, model: nn.Module) -> Hints:
         """Return what a network learns from its teacher, whose best checkpoint is taken."""
@@ -190,7 +205,7 @@ class Trainings:
         return {
             **{key: value for key, value in entry.items() if key != "file"},
             "architecture": cell.model,
-            "parameters": complete(cell.model, self.profile.models[cell.model]),
+            "parameters": plan.parameters(self.profile, cell.model),
             "classes": list(self.data.opened.info.classes),
             "size": self.profile.data.size,
             "mean": list(MEAN),

@@ -34,7 +34,7 @@ def token_grid(tokens: int, size: tuple[int, int], stride: int = 0) -> tuple[int
     """
     if stride:
         rows, columns = math.ceil(size[0] / stride), math.ceil(size[1] / stride)
-        return (rows, columns) if 0 <= tokens - rows * columns <= MOST_PREFIX else None
+        return (rows, columns) if 0 <= tokens - rows * columns <= min(MOST_PREFIX, rows * columns) else None
     common = math.gcd(*size)
     grids = [(size[0] // cell, size[1] // cell) for cell in range(1, common + 1) if common % cell == 0]
     left = {grid: tokens - grid[0] * grid[1] for grid in grids}

@@ -103,8 +103,12 @@ class TimmUNet(nn.Module):
 def _encoder(name: str) -> Any:
     import timm  # noqa: PLC0415  (slow to import)
 
+    known_encoder(name)
     try:
-        encoder: Any = timm.create_model(known_encoder(name), pretrained=False, features_only=True)
+        try:  # Swin and its like take one size unless told otherwise; other encoders do not know the word
+            encoder: Any = timm.create_model(name, pretrained=False, features_only=True, strict_img_size=False)
+        except TypeError:
+            encoder = timm.create_model(name, pretrained=False, features_only=True)
     except (RuntimeError, ValueError, TypeError, AttributeError, AssertionError, KeyError) as error:
         raise InputError(
             f"encoder '{name}' of timm gives no features ({first_line(error)}): choose one that supports "

@@ -341,6 +341,8 @@ def test_what_is_set_for_all_holds_for_those_with_a_recipe(several: Path) -> Non
         ("recipes.vit.teacher=vti", "unknown model of the profile 'vti'"),
         ("recipes.vit.teacher=vit", "a teacher must be another model, without a teacher"),
         ("recipes.vit.teacher=segformer", "a teacher must be another model, without a teacher"),
+        ("train.teacher=unet", "key 'train.teacher' is 'unet': a teacher must be another model, without a teacher"),
+        ("train.teacher=unt", "key 'train.teacher': unknown model of the profile 'unt'"),
     ],
 )
 def test_wrong_recipes(several: Path, setting: str, words: str) -> None:

@@ -277,3 +277,12 @@ def test_the_highest_level_is_tested_at_every_size(taught: Profile) -> None:
     again = plan.resolutions(taught, {one: {30: "a", 50: "c"}})
     assert {c.id for c in cells}.isdisjoint(c.id for c in again)
     assert len({c.output for c in cells} | {c.record for c in cells}) == 6
+
+
+def test_a_network_made_for_one_size_is_made_for_the_runs(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('[data]\ndataset = "scenes"\nsize = 96\n[models.vit]\n[models.unet]\nwidth = 2\n')
+    profile = config.read(str(path))
+    assert plan.parameters(profile, "vit")["image_size"] == 96
+    assert plan.parameters(config.read(str(path), ["models.vit.image_size=64"]), "vit")["image_size"] == 64
+    assert plan.parameters(profile, "unet") == {"width": 2, "norm": "batch"}

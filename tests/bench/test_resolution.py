@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +112,7 @@ def test_a_row_an_image_network_and_size(family: tuple[Path, Path]) -> None:
         ("unet", 40),
         ("timm_unet:mobilenetv3_small_050", 100),
     }
-    counts = rows[[f"n_{i}_{j}" for i in range(2) for j in range(2)]].sum(1)
+    counts = rows[[f"n_{i}_{j}" for i in range(2) for j in range(2)]].sum(axis=1)
     assert (counts <= rows["size"] ** 2).all()
 
 
@@ -133,6 +134,8 @@ def test_going_on_does_nothing_again_and_mends_what_is_lost(family: tuple[Path, 
     lost.unlink()
     assert bench("run", "score", "-p", profile, "--out", out).code == 0
     assert contents(out, "resolution", "scores", "checkpoints") == before
+    status = json.loads(bench("status", "--out", out, "--json").out)
+    assert status["scored"] == status["to_score"]
 
 
 def test_one_model_alone_brings_its_teacher_and_adds_to_the_folder(family: tuple[Path, Path], tmp_path: Path) -> None:
@@ -147,3 +150,33 @@ def test_one_model_alone_brings_its_teacher_and_adds_to_the_folder(family: tuple
     wrong = bench("run", "train", "-p", profile, "--out", tmp_path, "--model", "unett")
     assert wrong.code == 2
     assert "did you mean 'unet'?" in wrong.error
+
+
+def test_scores_of_other_models_are_not_thrown_away(family: tuple[Path, Path]) -> None:
+    profile, out = family
+    before = contents(out)
+    for stage in ("all", "score"):
+        outcome = bench("run", stage, "-p", profile, "--out", out, "--model", "unet")
+        assert outcome.code == 2
+        assert "holds scores of timm_unet-mobilenetv3_small_050, which this run does not have" in outcome.error
+    after = contents(out)
+    assert {name for name in before if name not in after} == set()
+    assert bench("run", "score", "-p", profile, "--out", out).code == 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("resolution.factors=[1.0, 1.001]", "'resolution.factors': 1 and 1.001 give the same size"),
+        ("resolution.factors=[1.0, 1.0]", "'resolution.factors' is"),
+        ("resolution.factors=[0.25]", "unet cannot take images of 8 x 8 pixels"),
+        ("train.teacher=unet", "a teacher must be another model"),
+    ],
+)
+def test_what_cannot_be_tested_is_told_before_training(
+    family: tuple[Path, Path], tmp_path: Path, setting: str, words: str
+) -> None:
+    outcome = bench("run", "train", "-p", family[0], "--out", tmp_path, "--set", setting)
+    assert outcome.code == 2
+    assert words in outcome.error
+    assert not contents(tmp_path, "checkpoints")

@@ -468,7 +468,7 @@ def test_the_manifest_says_what_the_run_was(finished: Path, tiny: Path) -> None:
     assert values["models"]["unet"]["parameters"] == sum(
         p.numel() for p in create("unet", 2, {"width": 2}).parameters()
     )
-    assert {"python", "torch", "segcam"} <= set(values["versions"])
+    assert {"python", "torch", "segcam", "timm", "transformers"} <= set(values["versions"])
     assert list(values["targets"]) == ["best_pixel:logit", "predicted:logit"]
     assert values["targets"]["predicted:logit"]["class"] == 1
     assert len(values["gallery"]["ids"]) == 1

@@ -190,12 +190,17 @@ def test_sweep_removes_what_was_left_behind_and_nothing_else(store: Store) -> No
     store.write("tables/a.csv", b"whole")
     store.write("b.tmp", b"whole")
     store.path("tables/.a.csv.123.tmp").write_bytes(b"half")
+    store.write("resolution/a.parquet", b"whole")
+    store.path("resolution/.a.parquet.123.tmp").write_bytes(b"half")
     store.path(".manifest.json.7.tmp").write_bytes(b"half")
     store.write("elsewhere/.a.csv.7.tmp", b"somebody's")
     store.path(".mine.tmp").write_bytes(b"somebody's")
     assert store.names("tables") == ["tables/a.csv"]
     store.sweep()
-    assert files(store) == {"tables/a.csv", "b.tmp", "elsewhere/.a.csv.7.tmp", ".mine.tmp"}
+    assert files(store) == {
+        *("tables/a.csv", "resolution/a.parquet"),
+        *("b.tmp", "elsewhere/.a.csv.7.tmp", ".mine.tmp"),
+    }
 
 
 def test_a_folder_with_files_of_no_run(store: Store) -> None:
