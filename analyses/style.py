@@ -76,10 +76,11 @@ def figure(height: float, width: float = WIDTH, *, constrained: bool = False) ->
 def level_lines(levels: Sequence[int]) -> dict[int, Line]:
     """Return a line style for each level: the higher the level, the darker."""
     ordered = sorted(set(levels))
-    steps = [0.82 - 0.77 * i / max(1, len(ordered) - 1) for i in range(len(ordered))]
+    last = len(ordered) - 1
+    steps = [0.82 - 0.77 * (i / last if last else 1) for i in range(len(ordered))]  # a single one is dark
     colours = [mpl.colors.to_hex(mpl.colormaps["viridis"](step)) for step in steps]
     return {
-        level: Line(colour, _MARKERS[i % len(_MARKERS)], _DASHES[::-1][i % 4] if len(ordered) < 5 else _DASHES[i % 4])
+        level: Line(colour, _MARKERS[i % len(_MARKERS)], _DASHES[last - i if last < 4 else i % 4])
         for i, (level, colour) in enumerate(zip(ordered, colours, strict=True))
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -220,9 +220,7 @@ class Run:
         if before is None:
             return
         both = before.get("models", {}).keys() & now["models"].keys()  # models may come and go, but not change
-        before, now = (
-            d | {key: {name: d[key].get(name) for name in both} for key in ("models", "train")} for d in (before, now)
-        )
+        before, now = (_of_models(values, both) for values in (before, now))
         if before == now:
             return
         old, new = _flat(before), _flat(now)
@@ -237,6 +235,14 @@ class Run:
     @property
     def _classes(self) -> tuple[str, ...]:
         return self.data.opened.info.classes
+
+
+def _of_models(definition: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Return a run's definition with what it says of some models alone."""
+    of_models = {
+        key: {name: definition.get(key, {}).get(name) for name in sorted(names)} for key in ("models", "train")
+    }
+    return definition | of_models
 
 
 def _flat(values: Any, prefix: str = "") -> dict[str, Any]:

@@ -139,7 +139,7 @@ class Trainings:
     def _tried(self, cell: TrainCell) -> None:
         """See, before hours of training, that weights can be had and the smallest images are not too small."""
         side = self.profile.data.size
-        least = min(side, *self.profile.resolution.sizes(side))
+        least = min([side, *self.profile.resolution.sizes(side)])
         network = self._created(cell).eval()
         try:
             network(torch.zeros(1, 3, least, least))

@@ -171,7 +171,7 @@ def test_numbers_are_short():
 def test_the_title_says_what_is_shown_as_far_as_there_is_room(make):
     results = make(**RUN, gallery=2, images=("short_1", "long_" + 20 * "name_"))
     one, two = (item for item in figure2.analyse(results) if "segformer" in item.name)
-    assert "SegFormer, best (mIoU 0.931), seed 0: Grad-CAM of short_1" in texts(one)
+    assert "SegFormer, best (validation mIoU 0.931), seed 0: Grad-CAM of short_1" in texts(one)
     (title,) = [text for text in texts(two) if text.startswith("SegFormer")]
     assert len(title) == 90
     assert title.endswith("\N{HORIZONTAL ELLIPSIS}")

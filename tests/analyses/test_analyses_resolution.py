@@ -54,9 +54,33 @@ def test_without_the_training_size_there_is_no_change(make):
     figure.render("png", 50)
 
 
+def test_contrasts_are_differences_of_changes_on_the_same_images(make):
+    results = make(**RUN, seeds=(0, 1), images=IMAGES)
+    counts = results.resolution()
+    pairs = resolution.contrasts(results, counts)
+    assert list(pairs.columns) == list(resolution.PAIRED)
+    assert len(pairs) == 3 * (len(FACTORS) - 1)
+    frame = resolution.highest(resolution.summarise(results, counts)).set_index(["model", "factor"])["change"]
+    for row in pairs.itertuples():
+        wanted = frame[row.model, row.factor] - frame[row.other, row.factor]
+        assert row.contrast == pytest.approx(wanted, abs=3e-6)
+        assert row.low <= row.contrast <= row.high
+    assert (pairs["n_images"] == len(IMAGES)).all()
+    alone = counts[~((counts["model"] == "vit") & (counts["image"] == IMAGES[0]))]
+    fewer = resolution.contrasts(results, alone)
+    assert (fewer.loc[fewer["other"] == "vit", "n_images"] == len(IMAGES) - 1).all()
+
+
+def test_captions_say_that_stages_were_taught(make):
+    results = make(**RUN, seeds=(0,))
+    results.manifest["models"]["segformer"]["teacher"] = "unet"
+    wanted = "The stages of SegFormer were trained to resemble those of U-Net as well"
+    assert all(wanted in item.caption for item in resolution.analyse(results))
+
+
 def test_a_line_a_model_at_its_highest_level(make):
-    table, item = resolution.analyse(make(**RUN, seeds=(0, 1)))
-    assert (table.name, item.name) == ("resolution", "resolution")
+    table, pairs, item = resolution.analyse(make(**RUN, seeds=(0, 1)))
+    assert (table.name, pairs.name, item.name) == ("resolution", "resolution_contrasts", "resolution")
     level, change = item.figure.axes
     assert (level.get_ylabel(), change.get_ylabel()) == ("Mean IoU (%)", "Change against the training size (points)")
     lines = [line for line in level.lines if line.get_marker() != "None"]
