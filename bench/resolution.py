@@ -17,6 +17,14 @@ PIXELS = 16 * 128**2
 """Pixels in a batch: large images come in small batches, so that memory is the same for all sizes."""
 
 
+def predicted(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return the class index a pixel, `(b, h, w)`; logits of another size are brought to `size` bilinearly first."""
+    logits = logits.float()
+    if logits.shape[2:] != size:
+        logits = nn.functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+    return logits.argmax(1)
+
+
 def count_columns(batch: Batch, predictions: Tensor, classes: int, border: Border, class_id: int) -> Columns:
     """Return columns of confusion counts, a row an image.
 
@@ -46,7 +54,7 @@ def counted(
     class_id: int,
     advance: Callable[[int], None],
 ) -> Columns:
-    """Predict images with a network and count; its logits are upsampled to the images' size where they are smaller.
+    """Predict images with a network and count.
 
     Args:
         model: the network in eval mode, on its device.
@@ -63,6 +71,6 @@ def counted(
     for first in range(0, len(images), step):
         batch = Batch.of([images[i] for i in range(first, min(first + step, len(images)))], device)
         logits = model(normalise(batch.images).contiguous(memory_format=torch.channels_last))
-        parts.append(count_columns(batch, logits.argmax(1), len(classes), border, class_id))
+        parts.append(count_columns(batch, predicted(logits, (side, side)), len(classes), border, class_id))
         advance(len(batch.ids))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -12,21 +12,20 @@ import torch
 from torch import Tensor, nn
 
 from bench.config import Score
+from bench.resolution import Columns, count_columns, predicted
 from segcam.attention import AttentionPlace
 from segcam.grids import Grid
 from segcam.layers import Layer
 from segcam.methods import METHODS, Method
 from segcam.metrics import METRICS, Metric
 from segcam.metrics.attention import ATTENTION_METRICS, AttentionMetric
-from segcam.miou import confusion
 from segcam.models import architecture as network_of
 from segcam.probe import Capture, Probe
 from segcam.reference import Scenery
-from segcam.samples import Batch, Border, Images, with_border
+from segcam.samples import Batch, Border, Images
 from segcam.scores import measure
 from segcam.targets import Target
 
-Columns = dict[str, Any]
 KEYS = ("dataset", "model", "level", "seed", "image", "target", "layer", "method")
 
 
@@ -257,18 +256,8 @@ class Scorer:
         return columns
 
     def _count_rows(self, batch: Batch, capture: Capture) -> Columns:
-        logits = capture.logits.float()
-        if logits.shape[2:] != capture.size:
-            logits = nn.functional.interpolate(logits, size=capture.size, mode="bilinear", align_corners=False)
-        predictions = logits.argmax(1)
-        labels = with_border(batch.masks, self.border, self.settings.class_id)
-        counts = confusion(predictions, labels, len(self.classes)).cpu().numpy()
-        found = (predictions == self.settings.class_id).flatten(1).any(1)
-        columns: Columns = {"image": np.array(batch.ids), "predicted": found.cpu().numpy()}
-        for i in range(len(self.classes)):
-            for j in range(len(self.classes)):
-                columns[f"n_{i}_{j}"] = counts[:, i, j]
-        return columns
+        predictions = predicted(capture.logits, capture.size)
+        return count_columns(batch, predictions, len(self.classes), self.border, self.settings.class_id)
 
 
 def _grid(maps: Tensor) -> Grid:
