@@ -26,6 +26,10 @@ class ProbeError(InputError):
     """A layer or target cannot be probed as asked."""
 
 
+class NotApplicableError(ProbeError):
+    """A method has no map for this layer or network; the message is the reason, which results state for the gap."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str], where: str = "") -> InputError:
     """Build the error for an unknown name: it lists the known ones and the nearest.
 

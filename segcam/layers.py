@@ -47,6 +47,9 @@ class Layer:
     call: int | None = None
 
 
+INPUT = Layer(module="", label="Input", depth=-1, role="input", stride=1, point="")
+"""Where methods that attribute to the input's pixels have their maps: before every layer, with a cell a pixel."""
+
 LayerChoice: TypeAlias = str | nn.Module | Layer
 """A layer by its module path, by a shell-style pattern of paths, by the module itself, or described."""
 

@@ -171,8 +171,8 @@ class Probe:
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode(mode=False))
             stack.enter_context(torch.enable_grad())
-            parameters = stack.enter_context(_frozen(self.model))
-            outputs, logits, matrices = self._forward(self._prepared(images), parameters)
+            parameters = stack.enter_context(frozen(self.model))
+            outputs, logits, matrices = self._forward(self.prepared(images), parameters)
             size = (int(images.shape[-2]), int(images.shape[-1]))
             attentions = read(self.attention, matrices, size)
             explained = [target.explain(logits, size) for target in targets]
@@ -188,7 +188,8 @@ class Probe:
     def _maps(self, outputs: dict[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
         return {layer.label: as_maps(outputs[layer.label].detach(), layer, size) for layer in self.layers}
 
-    def _prepared(self, images: Tensor) -> Tensor:
+    def prepared(self, images: Float[Tensor, "b ch h w"]) -> Float[Tensor, "b ch h w"]:
+        """Return the images as the network gets them: in its dtype, detached, laid out as asked for."""
         own = next((p for p in self.model.parameters() if p.is_floating_point()), None)
         if own is not None and images.is_floating_point() and images.dtype != own.dtype:
             images = images.to(own.dtype)
@@ -207,7 +208,7 @@ class Probe:
             with hooks, recording(self.model, self.attention) as matrices, autocast:
                 own = images.clone()  # the network may write into its input
                 output = functional_call(self.model, parameters, (own,)) if parameters else self.model(own)
-            logits = _logits(output)
+            logits = logits_of(output)
             outputs, overwritten = self._chosen_calls(calls)
             if not overwritten:
                 return outputs, logits, matrices
@@ -248,7 +249,7 @@ class Probe:
 
 
 @contextmanager
-def _frozen(model: nn.Module) -> Iterator[dict[str, Tensor]]:
+def frozen(model: nn.Module) -> Iterator[dict[str, Tensor]]:
     """Put the network into eval mode with frozen parameters, then back.
 
     Yields the tensors to run it with in place of its own: none, but for a network made in inference mode, whose
@@ -314,7 +315,12 @@ def _recorder(
     return hook
 
 
-def _logits(output: object) -> Tensor:
+def logits_of(output: object) -> Float[Tensor, "b k h w"]:
+    """Return the logits that a network gave as a tensor, in a mapping or in an object.
+
+    Raises:
+        ProbeError: they are not there, or have other dimensions.
+    """
     found = output
     if isinstance(output, Mapping):
         found = next((output[key] for key in ("out", "logits") if key in output), None)

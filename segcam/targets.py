@@ -101,19 +101,46 @@ class Target:
         Raises:
             ProbeError: the class does not exist, or the logits are not finite.
         """
-        logits = _two_sided(at_least_float32(logits))
+        logits = self._readable(logits, size)
         class_ids = self._class_ids(logits)
-        if self.at == "input" and logits.shape[2:] != size:
-            logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
         with torch.no_grad():
             if not bool(torch.isfinite(logits).all()):
                 raise ProbeError("the network's logits are not finite: its weights or the input hold NaN or infinity")
             chosen = PIXEL_SETS[self.pixels](logits, class_ids)
-            count = chosen.flatten(1).sum(1)
-            weights = chosen / count.clamp(min=1).view(-1, 1, 1)
             hits = (chosen & predicted(logits, class_ids)).flatten(1).any(1)
-        scores = (SCORES[self.score](logits, class_ids) * weights).flatten(1).sum(1)
-        return Explained(scores, chosen, count, hits)
+        return Explained(self._mean(logits, chosen, class_ids), chosen, chosen.flatten(1).sum(1), hits, class_ids)
+
+    def score_again(
+        self,
+        logits: Float[Tensor, "b k h w"],
+        size: tuple[int, int],
+        chosen: Bool[Tensor, "b H W"],
+        class_ids: Int[Tensor, " b"],
+    ) -> Float[Tensor, " b"]:
+        """Score pixels that were chosen before, on the logits of changed images or of a changed network.
+
+        Args:
+            logits: the network's output.
+            size: height and width of the input, in pixels.
+            chosen: the pixels, `Explained.chosen` of the unchanged images.
+            class_ids: their classes, `Explained.class_ids`.
+
+        Returns:
+            The mean score over each set; 0 where it is empty.
+        """
+        return self._mean(self._readable(logits, size), chosen, class_ids)
+
+    def _readable(self, logits: Float[Tensor, "b k h w"], size: tuple[int, int]) -> Float[Tensor, "b k2 H W"]:
+        logits = _two_sided(at_least_float32(logits))
+        if self.at == "input" and logits.shape[2:] != size:
+            logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+        return logits
+
+    def _mean(
+        self, logits: Float[Tensor, "b k h w"], chosen: Bool[Tensor, "b h w"], class_ids: Int[Tensor, " b"]
+    ) -> Float[Tensor, " b"]:
+        weights = chosen / chosen.flatten(1).sum(1).clamp(min=1).view(-1, 1, 1)
+        return (SCORES[self.score](logits, class_ids) * weights).flatten(1).sum(1)
 
     def _class_ids(self, logits: Float[Tensor, "b k h w"]) -> Int[Tensor, " b"]:
         batch, classes = logits.shape[:2]
@@ -144,9 +171,11 @@ class Explained:
         chosen: the pixel set, `(b, h, w)`.
         pixels: its size, `(b,)`; where it is 0 the image's maps are undefined.
         predicted: whether the class is predicted at any pixel of the set, `(b,)`.
+        class_ids: the class explained in each image, `(b,)`.
     """
 
     scores: Float[Tensor, " b"]
     chosen: Bool[Tensor, "b h w"]
     pixels: Int[Tensor, " b"]
     predicted: Bool[Tensor, " b"]
+    class_ids: Int[Tensor, " b"]
