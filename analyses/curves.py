@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import matplotlib.figure
@@ -20,13 +19,13 @@ from scipy.optimize import isotonic_regression
 
 from analyses import style
 from analyses.artifacts import Figure, Table, tidy
-from analyses.records import Layer, Metric, level_name
+from analyses.depth import by_role, draw_levels, level_key, mark_roles, runs, tick_labels
+from analyses.records import Layer, Metric
 from analyses.results import Results, ResultsError
 from analyses.stats import bootstrap_mean
 
 RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
 PANEL_HEIGHT, TICKS_HEIGHT = 1.65, 0.75  # inches
-MOST_LABELS = 20  # on the axis of a panel
 CHANCE = "chance"
 KEYS = ["model", "target", "method", "metric", "level", "depth", "layer"]
 _ARROWS = {"higher": " ↑", "lower": " ↓"}
@@ -39,11 +38,14 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         f"Mean over the defined maps with a {CONFIDENCE:.0%} interval from {RESAMPLES} resamples of images and seeds "
         "(crossed bootstrap; with one seed it speaks of the images alone)."
     )
-    yield Table("curves", frame, f"Scores by layer. {interval} {results.caption_note()}")
+    of = "the main method, of attention and of the controls"
+    yield Table("curves", frame, f"Scores of {of}, by layer. {interval} {results.caption_note()}")
     for model in results.models:
         for target in results.targets:
             for number, point in enumerate(results.points(model)):
                 layers = by_role([layer for layer in results.layers(model) if layer.point == point])
+                if number and len(layers) == 1:
+                    continue  # the head alone is no curve
                 part = frame[(frame["model"] == model) & (frame["target"] == target)]
                 part = part[part["layer"].isin([layer.name for layer in layers])]
                 if part.empty:
@@ -58,16 +60,25 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
 
 
 def summarise(results: Results) -> pd.DataFrame:
-    """Return a row for each model, target, method, metric, level and layer: mean, interval and counts."""
+    """Return a row for each model, target, method, metric, level and layer: mean, interval and counts.
+
+    Methods are those that are drawn or that attention gives; others are compared by the analysis `methods`.
+    """
     columns = [
         *("model", "level", "layer", "depth", "method", "target", "metric", "estimate", "low", "high", "chance"),
         *("n_images", "n_seeds", "n_undefined", "training_data"),
     ]
     rows: list[dict[str, Any]] = []
+    kinds = {name: entry.get("kind") for name, entry in results.section("methods").items()}
+    others = [name for name, kind in kinds.items() if kind in ("control", "attention")]
+    methods = list(dict.fromkeys([results.main_method, *others])) if results.methods else []
     for model in results.models:
         reached = {c.level for c in results.checkpoints if c.model == model and c.reached}
         for level in sorted(reached):
-            scores = results.scores({"model": [model], "level": [level]})
+            scores = results.scores({"model": [model], "level": [level], "method": methods})
+            of_input = results.input_layer(model)
+            if of_input:  # controls stand beside methods that explain the input, too
+                scores = scores[scores["layer"] != of_input.name]
             for (target, method), part in scores.groupby(["target", "method"], observed=True, sort=True):
                 same = {"model": model, "level": level, "target": str(target), "method": str(method)}
                 rows += [same | row for row in layer_means(part, results.layers(model), results.metrics)]
@@ -130,12 +141,6 @@ def _chance(metric: Metric, area: float) -> float:
     return float(metric.chance) if isinstance(metric.chance, (int, float)) else math.nan
 
 
-def by_role(layers: Sequence[Layer]) -> list[Layer]:
-    """Return layers in the order in which they are drawn: role by role, in each in the order of execution."""
-    roles = list(dict.fromkeys(layer.role for layer in layers))
-    return sorted(layers, key=lambda layer: (roles.index(layer.role), layer.depth))
-
-
 def draw(results: Results, frame: pd.DataFrame, layers: Sequence[Layer]) -> matplotlib.figure.Figure:
     """Draw one panel a metric for one model and target; a spare cell of the grid, top right, holds the key."""
     metrics = [metric for metric in results.metrics if (frame["metric"] == metric.name).any()]
@@ -154,21 +159,9 @@ def draw(results: Results, frame: pd.DataFrame, layers: Sequence[Layer]) -> matp
         figure.legend(handles=key, loc="outside upper center", frameon=False, ncols=4)
     for i, (axes, metric) in enumerate(zip(grid, metrics, strict=True)):
         _draw_panel(axes, results, frame[frame["metric"] == metric.name], metric, layers, lines)
-        labels = _tick_labels(layers) if i + columns >= len(metrics) else [""] * len(layers)
+        labels = tick_labels(layers) if i + columns >= len(metrics) else [""] * len(layers)
         axes.set_xticks(range(len(layers)), labels, rotation=90)
     return figure
-
-
-def _tick_labels(layers: Sequence[Layer]) -> list[str]:
-    """Return the layers' labels, of many only so many as print apart: of each role the first and then every few."""
-    step = math.ceil(len(layers) / MOST_LABELS)
-    labels: list[str] = []
-    for _, run in groupby(layers, key=lambda layer: layer.role):
-        labels += [style.plain(layer.label) if k % step == 0 else "" for k, layer in enumerate(run)]
-    for i in range(len(labels) - 1, 0, -1):
-        if step > 1 and labels[i] and labels[i - 1]:
-            labels[i - 1] = ""  # where a role begins beside the last label of the one before
-    return labels
 
 
 def _draw_panel(
@@ -181,20 +174,14 @@ def _draw_panel(
 ) -> None:
     position = {layer.name: i for i, layer in enumerate(layers)}
     main = frame[frame["method"] == results.main_method]
-    for level, rows in main.groupby("level", sort=True):
-        part = rows.assign(x=rows["layer"].map(position)).sort_values("x")
-        look = lines[int(str(level))]
-        for run in _runs(part["x"], layers):
-            some = part[part["x"].isin(run)]
-            axes.fill_between(some["x"], some["low"], some["high"], color=look.color, alpha=0.18, linewidth=0)
-            axes.plot(some["x"], some["estimate"], color=look.color, marker=look.marker, linestyle=look.linestyle)
+    draw_levels(axes, main, layers, lines)
     named: list[tuple[float, str]] = []
     for method in results.controls:
         means = frame[frame["method"] == method].groupby("layer")["estimate"].mean().dropna()
         if len(means):
             x = means.index.map(position).to_numpy()
             order = np.argsort(x)
-            for run in _runs(x[order], layers):
+            for run in runs(x[order], layers):
                 within = order[np.isin(x[order], run)]
                 axes.plot(x[within], means.to_numpy()[within], color=style.GREY, linewidth=0.6)
             named.append((float(means.iloc[order[-1]]), results.label("methods", method)))
@@ -204,26 +191,11 @@ def _draw_panel(
     if frame["estimate"].isna().all():
         axes.text(0.5, 0.5, "undefined for every map", transform=axes.transAxes, ha="center", va="center")
         axes.set_yticks([])
-    for i in range(1, len(layers)):
-        if layers[i].role != layers[i - 1].role:
-            axes.axvline(i - 0.5, color="#bbbbbb", linewidth=0.6)
+    mark_roles(axes, layers)
     unit = f" ({metric.unit})" if metric.unit else ""
     axes.set_ylabel(style.plain(f"{metric.label}{unit}{_ARROWS.get(metric.direction or '', '')}"))
-    axes.set_xlim(-0.5, len(layers) - 0.5)
     sns.despine(ax=axes)
     _name_lines(axes, named)
-
-
-def _runs(places: Iterable[int], layers: Sequence[Layer]) -> list[list[int]]:
-    """Split places on the axis where a role begins that does not follow the one before in the order of execution."""
-    runs: list[list[int]] = []
-    for x in places:
-        follows = x == 0 or layers[x].role == layers[x - 1].role or layers[x].depth == layers[x - 1].depth + 1
-        if follows and runs:
-            runs[-1].append(x)
-        else:
-            runs.append([x])
-    return runs
 
 
 def _name_lines(axes: Axes, named: Sequence[tuple[float, str]]) -> None:
@@ -265,14 +237,10 @@ def spread(values: Sequence[float], gap: float, low: float, high: float) -> list
 
 def _key(results: Results, frame: pd.DataFrame, lines: Mapping[int, style.Line]) -> list[Artist]:
     main = frame[frame["method"] == results.main_method]
-    seeds = {} if main.empty else main.groupby("level")["n_seeds"].max().to_dict()
     handles: list[Artist] = []
-    for level, look in lines.items():
-        count = seeds.get(level, 0)
-        name = level_name(level, [point.miou for point in results.reached(str(frame["model"].iloc[0]), level)])
-        label = f"{name} mean IoU ({count} seed{'s' if count != 1 else ''})" if count else f"{name}: not reached"
-        line = Line2D([], [], color=look.color, marker=look.marker, linestyle=look.linestyle, label=label)
-        handles += [line] if len(main) else []
+    if len(main):
+        seeds = {int(str(level)): int(count) for level, count in main.groupby("level")["n_seeds"].max().items()}
+        handles += level_key(results, str(frame["model"].iloc[0]), lines, seeds)
     handles.append(Patch(color=style.GREY, alpha=0.3, linewidth=0, label=f"{CONFIDENCE:.0%} interval"))
     if frame["method"].isin(results.controls).any():
         handles.append(Line2D([], [], color=style.GREY, linewidth=0.6, label="control, named beside its line"))

@@ -55,8 +55,10 @@ def compare(results: Results) -> pd.DataFrame:
 
 
 def _pairs(layers: tuple[Layer, ...]) -> list[tuple[Layer, Layer]]:
+    """Return the layers with both points; none where one is all there is, such as the head, which is no comparison."""
     relu = {layer.depth: layer for layer in layers if layer.point == "relu"}
-    return [(layer, relu[layer.depth]) for layer in layers if layer.point == "conv" and layer.depth in relu]
+    pairs = [(layer, relu[layer.depth]) for layer in layers if layer.point == "conv" and layer.depth in relu]
+    return pairs if len(pairs) > 1 else []
 
 
 def _differences(

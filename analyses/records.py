@@ -16,6 +16,9 @@ BEST = 100
 ATTENTION = ("before attention", "after attention")
 """The roles of layers on the attention branch of a transformer block."""
 
+INPUT = "input"
+"""The role of what stands for the input's pixels beside a network's layers."""
+
 
 def level_name(level: int, reached: Sequence[float] = ()) -> str:
     """Return a level in words; the best one with the mean IoUs `reached` by its checkpoints, where they are given.

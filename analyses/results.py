@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from analyses import notes
-from analyses.records import Checkpoint, Gallery, Layer, Metric
+from analyses.records import INPUT, Checkpoint, Gallery, Layer, Metric
 
 SCHEMA = 1
 KEYS = ("dataset", "model", "level", "seed", "image", "target", "layer", "method")
@@ -112,9 +112,15 @@ class Results:
 
     @property
     def main_method(self) -> str:
-        """`grad_cam` where the run has it, else its first method that is no control."""
-        others = [name for name in self.methods if name not in self.controls]
-        return "grad_cam" if "grad_cam" in others or not self.methods else (others or list(self.methods))[0]
+        """`grad_cam` where the run has it, else its first method that has maps of all images and is no control."""
+        whole = [name for name in self.methods if name not in self.costly]
+        others = [name for name in whole if name not in self.controls]
+        return "grad_cam" if "grad_cam" in others or not self.methods else (others or whole or list(self.methods))[0]
+
+    @property
+    def costly(self) -> tuple[str, ...]:
+        """The names of the methods that take passes of their own: they have maps of a few images alone."""
+        return tuple(name for name, entry in self.section("methods").items() if entry.get("costly"))
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -144,9 +150,12 @@ class Results:
         return int(wanted) if isinstance(wanted, int) else self.classes.index(str(wanted))
 
     def layers(self, model: str) -> tuple[Layer, ...]:
-        """Return the layers of `model`, by depth; of one depth in the manifest's order."""
-        with _reading(self._manifest_path):
-            return tuple(sorted(map(Layer.read, self.section("layers")[model]), key=lambda layer: layer.depth))
+        """Return the layers of `model`, by depth; of one depth in the manifest's order. The input is none of them."""
+        return tuple(layer for layer in self._places(model) if layer.role != INPUT)
+
+    def input_layer(self, model: str) -> Layer | None:
+        """Return what stands for the input's pixels beside the layers of `model`; None where nothing explains them."""
+        return next((layer for layer in self._places(model) if layer.role == INPUT), None)
 
     def main_layers(self, model: str) -> tuple[Layer, ...]:
         """Return the layers of `model` at its main probe point, by depth."""
@@ -217,6 +226,12 @@ class Results:
         needed = ("model", "level", "seed", "image", "block", "stage", "depth", "head", "training_data")
         return _frame(paths, needed) if paths else None
 
+    def agreement(self) -> pd.DataFrame | None:
+        """Return how far maps of two targets agree: a row an image, layer, method and pair; None without any."""
+        paths = sorted((self.folder / "agreement").glob("*.parquet"))
+        needed = (*KEYS, "other", "correlation", "difference", "training_data")
+        return _frame(paths, needed) if paths else None
+
     def resolution(self) -> pd.DataFrame | None:
         """Return the confusion counts of tests at other sizes: a row an image and size; None without any."""
         whole = self.folder / "resolution.parquet"
@@ -254,6 +269,10 @@ class Results:
         """Return a part of the manifest."""
         with _reading(self._manifest_path):
             return self.manifest[name]
+
+    def _places(self, model: str) -> list[Layer]:
+        with _reading(self._manifest_path):
+            return sorted(map(Layer.read, self.section("layers")[model]), key=lambda layer: layer.depth)
 
     def _parts(self, name: str) -> list[Path]:
         parts = sorted((self.folder / name).glob("*.parquet"))

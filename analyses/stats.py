@@ -45,21 +45,41 @@ def bootstrap_mean(
     Raises:
         ValueError: fewer than two axes, no resamples, or a confidence outside (0, 1).
     """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence {confidence}: wanted is one between 0 and 1")
+    estimate, resampled = bootstrap_means(matrix, generator, resamples)
+    return Interval(estimate, *percentiles(resampled, confidence))
+
+
+def bootstrap_means(matrix: ArrayLike, generator: np.random.Generator, resamples: int = 2000) -> tuple[Floats, Floats]:
+    """Return the means of `bootstrap_mean` and their crossed resamples, for what is computed from several of them.
+
+    Args:
+        matrix: (..., seeds, images); NaN is undefined and left out.
+        generator: draws first the seeds of all resamples, then the images.
+        resamples: the number of resamples.
+
+    Returns:
+        The means, (...), and the resampled ones, (resamples, ...); NaN where nothing is defined or was drawn.
+
+    Raises:
+        ValueError: fewer than two axes, or no resamples.
+    """
     values = np.asarray(matrix, dtype=np.float64)
-    if values.ndim < 2 or resamples < 1 or not 0 < confidence < 1:
+    if values.ndim < 2 or resamples < 1:
         raise ValueError(
-            f"shape {values.shape}, resamples {resamples}, confidence {confidence}: wanted are the axes "
-            "(..., seeds, images), at least 1 resample and a confidence between 0 and 1"
+            f"shape {values.shape}, resamples {resamples}: wanted are the axes (..., seeds, images) and at least 1 "
+            "resample"
         )
     shape = values.shape[:-2]
     if values.size == 0:
-        return Interval(*np.full((3, *shape), np.nan))
+        return np.full(shape, np.nan), np.full((resamples, *shape), np.nan)
     values = values.reshape(-1, *values.shape[-2:])
     defined = ~np.isnan(values)
     filled = np.where(defined, values, 0.0)
     estimate = _ratio(filled.sum((1, 2)), defined.sum((1, 2)))
-    low, high = _quantiles(_resampled(filled, defined, generator, resamples), confidence)
-    return Interval(estimate.reshape(shape), low.reshape(shape), high.reshape(shape))
+    resampled = _resampled(filled, defined, generator, resamples)
+    return estimate.reshape(shape), resampled.reshape(resamples, *shape)
 
 
 def class_iou(counts: ArrayLike) -> Floats:
@@ -118,6 +138,20 @@ def percentiles(resampled: Floats, confidence: float = 0.95) -> tuple[Floats, Fl
     """Return the bounds of the percentile interval of resampled values, (resamples, ...); NaN where none is defined."""
     low, high = _quantiles(resampled.reshape(len(resampled), -1), confidence)
     return low.reshape(resampled.shape[1:]), high.reshape(resampled.shape[1:])
+
+
+def quartiles(values: ArrayLike) -> tuple[float, float, float]:
+    """Return the median and the first and third quartile of the values that are defined; NaN where none is.
+
+    >>> quartiles([4.0, 1.0, float("nan"), 2.0, 3.0, 5.0])
+    (3.0, 2.0, 4.0)
+    """
+    found = np.asarray(values, dtype=np.float64).ravel()
+    found = found[~np.isnan(found)]
+    if not found.size:
+        return np.nan, np.nan, np.nan
+    middle, low, high = (float(value) for value in np.quantile(found, [0.5, 0.25, 0.75]))
+    return middle, low, high
 
 
 def _mean_over_seeds(values: Floats, weights: Floats) -> Floats:

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench import config, manifest
+from bench import config, manifest, timings
 from bench import report as reports
 from bench.data import open_data
 from bench.progress import working
@@ -37,6 +37,7 @@ class Stage(StrEnum):
     TRAIN = "train"
     SCORE = "score"
     REPORT = "report"
+    TIMING = "timing"
 
 
 class Device(StrEnum):
@@ -117,7 +118,7 @@ def _start(read: config.Profile, root: Path | None, out: Path | None, device: De
 
 @app.command()
 def run(
-    stage: Annotated[Stage, typer.Argument(help="all, train, score, or report, which redraws from files.")],
+    stage: Annotated[Stage, typer.Argument(help="all, train, score; report, which redraws from files; or timing.")],
     profile: ProfileOption = config.DEFAULT,
     data_root: RootOption = None,
     out: OutOption = None,
@@ -128,6 +129,11 @@ def run(
 ) -> None:
     """Run a profile, whole or stage by stage; what is finished is not done again."""
     console, written = reports.console(), []
+    if stage is Stage.TIMING:
+        if set_ or model or data_root or download or profile != config.DEFAULT:
+            raise InputError("run timing has networks and images of its own: give it --out and --device alone")
+        _time(Store(out or Path("runs/timing")), _device(device), console)
+        return
     if stage is Stage.REPORT:
         store = _existing(profile, out)
         written = reports.report(store, console, set_)
@@ -146,11 +152,20 @@ def run(
             written = reports.report(store, console)
         unreached = work.unreached()
     console.print(reports.summary(store))
+    if gaps := reports.gaps(store):
+        console.print(gaps, markup=False, highlight=False)
     for path in written:
         console.print(f"wrote {path}", markup=False, highlight=False)
     if unreached:
         console.print("levels not reached: " + "; ".join(unreached), markup=False)
         raise typer.Exit(1)
+
+
+def _time(store: Store, device: torch.device, console: Console) -> None:
+    written = timings.run(store, device, console)
+    console.print(timings.summary(store))
+    for path in written:
+        console.print(f"wrote {path}", markup=False, highlight=False)
 
 
 @app.command("list")
@@ -164,8 +179,11 @@ def list_(
     if as_json:
         typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
         return
-    table = Table(*rows[0])
-    for row in rows:
+    shown = [_method_columns(row) for row in rows] if kind is Kind.METHODS else rows
+    table = Table()
+    for column in shown[0]:
+        table.add_column(column, no_wrap=column == "name")
+    for row in shown:
         table.add_row(*("" if v is None else str(v) for v in row.values()))
     Console(width=None if Console().is_terminal else 200).print(table, markup=False)
 
@@ -210,6 +228,29 @@ def _layers(model: str) -> list[dict[str, Any]]:
     return [{"name": model, **{column: getattr(layer, column) for column in columns}} for layer in points]
 
 
+def _method_columns(row: dict[str, Any]) -> dict[str, str]:
+    """Put what is known of a method into columns that fit beside each other."""
+    kind = row["kind"] if row["kind"] == row["family"] else f"{row['kind']}, {row['family']}"
+    return {
+        "name": row["name"],
+        "kind": kind,
+        "of": row["scope"],
+        "passes": _passes(row),
+        "signed": "yes" if row["signed"] else "",
+        "gradients": "yes" if row["needs_gradients"] else "",
+        "parameters": ", ".join(f"{name}={value!r}" for name, value in row["parameters"].items()),
+        "label and summary": f"{row['label']}: {row['summary']}",
+        "source": row["source"],
+    }
+
+
+def _passes(row: dict[str, Any]) -> str:
+    """Say how many passes a method takes: '0', '1 shared', '16 a layer', '225'."""
+    if not row["costly"]:
+        return f"{row['passes']} shared" if row["passes"] else "0"
+    return f"{row['passes']} a layer" if row["each"] == "layer" else str(row["passes"])
+
+
 def _metrics(_: str) -> list[dict[str, Any]]:
     of_maps = [{"name": m.name, "table": "scores", **manifest.describe(m)} for m in METRICS]
     return of_maps + [{"name": m.name, "table": "attention", **manifest.describe(m)} for m in ATTENTION_METRICS]
@@ -226,7 +267,7 @@ def _profiles(_: str) -> list[dict[str, Any]]:
 _LISTS: dict[Kind, Callable[[str], list[dict[str, Any]]]] = {
     Kind.MODELS: _models,
     Kind.LAYERS: _layers,
-    Kind.METHODS: lambda _: [{"name": m.name, **manifest.describe(m)} for m in METHODS],
+    Kind.METHODS: lambda _: [{"name": m.name, **manifest.describe_method(m)} for m in METHODS],
     Kind.METRICS: _metrics,
     Kind.DATASETS: _datasets,
     Kind.PROFILES: _profiles,

@@ -29,6 +29,8 @@ __all__ = [
 
 FOLDER = files("bench") / "profiles"
 DEFAULT = "quick"
+UNION = ("bool", "int", "float", "str")
+"""What pydantic adds to the place of a value of several kinds."""
 RUN_WIDE = ("seeds", "save_every")
 """Keys of the section train that no model has for itself."""
 
@@ -171,12 +173,12 @@ def _checked(values: dict[str, Any], source: str) -> Profile:
     try:
         profile = Profile.model_validate(values)
     except ValidationError as error:
-        problems = [_problem(dict(e)) for e in error.errors()]
+        problems = list(dict.fromkeys(_problem(dict(e)) for e in error.errors()))
     else:
         problems = [
             text for name, recipe in profile.recipes.items() for text in _recipe_problems(profile, name, recipe)
         ]
-        problems += _size_problems(profile)
+        problems += _size_problems(profile) + _target_problems(profile)
         if not problems:  # recipes that can be read
             problems = list(dict.fromkeys(text for name in profile.models for text in _teacher_problems(profile, name)))
     if problems or profile is None:
@@ -203,6 +205,13 @@ def _size_problems(profile: Profile) -> list[str]:
     sizes = profile.resolution.sizes(profile.data.size)
     both = [f for f, size in zip(profile.resolution.factors, sizes, strict=True) if sizes.count(size) > 1]
     return [f"key 'resolution.factors': {' and '.join(f'{f:g}' for f in both)} give the same size"] if both else []
+
+
+def _target_problems(profile: Profile) -> list[str]:
+    """Say which targets of costly methods are not among the targets."""
+    score = profile.score
+    wrong = [name for name in score.costly_targets if name not in score.targets]
+    return [f"key 'score.costly_targets': {unknown('target of score.targets', name, score.targets)}" for name in wrong]
 
 
 def _teacher_problems(profile: Profile, name: str) -> list[str]:
@@ -238,5 +247,7 @@ def _problem(error: dict[str, Any], section: Any = None, prefix: str = "") -> st
         inside = f" of section [{within}]" if within else ""
         return str(unknown(f"key{inside}", path[-1], section.model_fields))
     message = error["msg"].removeprefix("Value error, ")
+    if path[-1] in UNION:  # one problem, told once for each of the kinds that it could have been
+        path, message = path[:-1], "a number, a text, true or false is needed"
     given = "" if error["type"] == "missing" else f" is {error['input']!r}:"
     return f"key '{prefix}{'.'.join(path)}'{given} {message[0].lower()}{message[1:]}"

@@ -28,6 +28,8 @@ class Data:
         digest: hash of its name and its images and masks; of drawn data, of a few of them.
         gallery: indices of the test images that figures show.
         rule: how they were chosen.
+        costly: indices of the test images for methods that take passes of their own.
+        costly_rule: how they were chosen.
         test_at: `(size, progress) -> the test images` squashed to another size.
     """
 
@@ -35,6 +37,8 @@ class Data:
     digest: str
     gallery: tuple[int, ...]
     rule: str
+    costly: tuple[int, ...]
+    costly_rule: str
     test_at: Callable[[int, Progress | None], Images]
 
     @property
@@ -84,7 +88,8 @@ def open_data(profile: Profile, *, root: Path | None, download: bool, progress: 
         sample = test[index]
         ids.append(sample.id)
         areas.append(float((sample.mask == explained).mean()))
-    chosen, rule = gallery(np.array(areas), ids, profile.figures.images)
+    shown = gallery(np.array(areas), ids, profile.figures.images)
+    costly = gallery(np.array(areas), ids, profile.score.costly_images)
     _holds(opened, "val", explained)
     if not any(areas):
         raise DataError(f"no test image holds a pixel of class '{classes[explained]}': nothing could be scored")
@@ -95,7 +100,7 @@ def open_data(profile: Profile, *, root: Path | None, download: bool, progress: 
         again = replace(options, size=size, test_only=True, download=False, progress=progress)
         return plugin.open(again).splits["test"]
 
-    return Data(opened, _digest(opened, drawn=not plugin.needs_root), chosen, rule, test_at)
+    return Data(opened, _digest(opened, drawn=not plugin.needs_root), *shown, *costly, test_at)
 
 
 def _holds(opened: Opened, split: Split, class_id: int) -> None:

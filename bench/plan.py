@@ -13,7 +13,12 @@ import numpy.typing as npt
 
 from bench.config import RUN_WIDE, Profile
 from bench.store import SCHEMA
+from segcam.methods import METHODS
 from segcam.models import complete
+
+COSTLY = "costly-"
+AT_ONCE = 2
+"""Images in a cell of methods that may take half a minute for one: little is lost where a run is interrupted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +59,16 @@ class TrainCell:
 
 @dataclass(frozen=True, slots=True)
 class ScoreCell:
-    """One checkpoint on one shard of the test images, or on the gallery's images.
+    """One checkpoint on one shard of the test images, on the gallery's images, or on a few of the costly methods'.
 
     Attributes:
         train: the cell that made the checkpoint.
         level: the checkpoint's level.
-        part: 'gallery', or the shard's number.
+        part: 'gallery', the shard's number, or 'costly-' with a number.
         rows: indices of its test images.
         id: hash of what defines the result.
         attention: whether the attention of the network is measured as well.
+        agreement: whether the maps of several targets are compared.
     """
 
     train: TrainCell
@@ -71,6 +77,12 @@ class ScoreCell:
     rows: tuple[int, ...]
     id: str
     attention: bool = False
+    agreement: bool = False
+
+    @property
+    def costly(self) -> bool:
+        """Return whether it is of methods that take passes of their own."""
+        return self.part.startswith(COSTLY)
 
     @property
     def name(self) -> str:
@@ -88,7 +100,10 @@ class ScoreCell:
         """Return the files that it makes."""
         if self.part == "gallery":
             return (f"gallery/{self.name}.npz",)
-        tables = ("scores", "predictions", *(("attention",) if self.attention else ()))
+        if self.costly:
+            return (f"scores/{self.name}.parquet",)
+        tables = ["scores", "predictions"]
+        tables += [name for name, made in (("attention", self.attention), ("agreement", self.agreement)) if made]
         return tuple(f"{table}/{self.name}.parquet" for table in tables)
 
 
@@ -178,8 +193,9 @@ def scoring(
     images: int,
     gallery: Sequence[int],
     attentive: Collection[str] = (),
+    costly: Sequence[int] = (),
 ) -> list[ScoreCell]:
-    """List the scorings: every checkpoint on every shard of the test images, and on the gallery's images.
+    """List the scorings: every checkpoint on every shard of the test images, the gallery's images and the costly ones.
 
     Args:
         profile: the run's profile.
@@ -187,10 +203,14 @@ def scoring(
         images: number of test images.
         gallery: indices of the gallery's test images.
         attentive: the models whose attention is measured.
+        costly: indices of the test images for methods that take passes of their own.
     """
-    settings = profile.score.model_dump(mode="json", exclude={"batch_size", "shard"})
-    size = profile.score.shard
-    shards = [(f"{n:03d}", tuple(range(at, min(at + size, images)))) for n, at in enumerate(range(0, images, size))]
+    shared, apart = _shared(profile), _apart(profile)
+    paired = len(profile.score.targets) > 1 and any(METHODS.get(m).kind == "gradient" for m in shared["methods"])
+    parts = [(f"{n:03d}", rows, shared) for n, rows in enumerate(_cut(range(images), profile.score.shard))]
+    parts += [("gallery", tuple(gallery), shared)]
+    if apart["methods"]:
+        parts += [(f"{COSTLY}{n:03d}", rows, apart) for n, rows in enumerate(_cut(costly, AT_ONCE))]
     return [
         ScoreCell(
             cell,
@@ -199,11 +219,41 @@ def scoring(
             rows,
             identity(cell.id, level, weights, settings, part, rows),
             attention=cell.model in attentive,
+            agreement=paired,
         )
         for cell, levels in trained.items()
         for level, weights in sorted(levels.items())
-        for part, rows in [*shards, ("gallery", tuple(gallery))]
+        for part, rows, settings in parts
+        if level == max(levels) or profile.score.costly_levels == "all" or not part.startswith(COSTLY)
     ]
+
+
+def _cut(rows: Sequence[int], size: int) -> list[tuple[int, ...]]:
+    return [tuple(rows[at : at + size]) for at in range(0, len(rows), size)]
+
+
+def _shared(profile: Profile) -> dict[str, Any]:
+    """Return what defines the rows of methods that share the passes."""
+    left_out = {"batch_size", "shard", "costly_images", "costly_targets", "costly_levels"}
+    settings = profile.score.model_dump(mode="json", exclude=left_out)
+    return settings | _of_methods(settings, [name for name in settings["methods"] if not METHODS.get(name).costly])
+
+
+def _apart(profile: Profile) -> dict[str, Any]:
+    """Return what defines the rows of methods that take passes of their own, and of the controls beside them."""
+    settings = profile.score.model_dump(
+        mode="json", include={"class_id", "methods", "metrics", "points", "parameters", "counter"}
+    )
+    methods = [METHODS.get(name) for name in settings["methods"]]
+    costly = [method for method in methods if method.costly]
+    of_input = any(method.scope == "input" for method in costly)
+    beside = [method for method in methods if method.control is not None and of_input]
+    chosen = [method.name for method in (*costly, *beside)]
+    return settings | {"targets": list(profile.score.costly())} | _of_methods(settings, chosen)
+
+
+def _of_methods(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {"methods": list(names), "parameters": {n: v for n, v in settings["parameters"].items() if n in names}}
 
 
 def resolutions(profile: Profile, trained: Mapping[TrainCell, Mapping[int, str]]) -> list[ResolutionCell]:
@@ -225,14 +275,16 @@ def resolutions(profile: Profile, trained: Mapping[TrainCell, Mapping[int, str]]
 
 
 def gallery(areas: npt.NDArray[np.float64], ids: Sequence[str], count: int) -> tuple[tuple[int, ...], str]:
-    """Choose the images that figures show, before any network is seen, and state the rule.
+    """Choose a few images, such as those that figures show, before any network is seen, and state the rule.
 
     Args:
         areas: foreground share of each test image, 0..1.
         ids: their names.
-        count: how many to choose.
+        count: how many to choose; none for 0, without a rule.
     """
     count = min(count, len(ids))
+    if not count:
+        return (), ""
     quantiles = (np.arange(count) + 0.5) / count
     left = sorted(range(len(ids)), key=lambda i: ids[i])
     chosen = []

@@ -17,9 +17,12 @@ from bench.progress import working
 from bench.store import MANIFEST, Store
 from segcam.checkpoints import read_header
 from segcam.errors import InputError
+from segcam.layers import INPUT
 
 WIDTH = 140
 """Columns where there is no terminal."""
+SKIPPED = "tables/skipped.csv"
+"""The table of methods that some layers have no maps of."""
 
 
 def console() -> Console:
@@ -106,6 +109,28 @@ def summary(store: Store) -> Table:
     seconds = {kind: sum(c["seconds"] for n, c in values["cells"].items() if kind in n) for kind in ("train", "score")}
     table.caption = f"training took {seconds['train'] / 60:.1f} min, scoring {seconds['score'] / 60:.1f} min"
     return table
+
+
+def gaps(store: Store) -> str:
+    """Return the line on methods that some layers have no maps of; '' where there is nothing to say."""
+    values = store.read_json(MANIFEST)
+    skipped = values.get("skipped", [])
+    if not skipped:
+        return ""
+    layers = {
+        name: [layer["layer"] for layer in found if layer["role"] != INPUT.role]
+        for name, found in values["layers"].items()
+    }
+    places = {
+        (gap["model"], name) for gap in skipped for name in ([gap["layer"]] if gap["layer"] else layers[gap["model"]])
+    }
+    methods = {gap["method"] for gap in skipped}
+    told = SKIPPED if store.has(SKIPPED) else f"'skipped' in {MANIFEST}"
+    return f"{_count(len(methods), 'method')} skipped on {_count(len(places), 'layer')}: see {told}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def progress(store: Store) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from bench.levels import level_name
 from bench.plan import ResolutionCell, ScoreCell, TrainCell
 from bench.progress import working
 from bench.resolution import counted
-from bench.score import KEYS, Instruments, Scorer
+from bench.scorings import Scorings
 from bench.store import MANIFEST, SCHEMA, SCORED, Store
 from bench.trainings import Trainings
 from segcam.errors import InputError
@@ -67,6 +67,7 @@ class Run:
             "border": self.profile.data.border,
             "scored_images": len(self.data.test),
             "gallery": {"rule": self.data.rule, "ids": [self.data.test[i].id for i in self.data.gallery]},
+            "costly": manifest.describe_costly(self.profile, self.data),
             **described,
         }
         self._write_manifest()
@@ -75,6 +76,11 @@ class Run:
     def trainings(self) -> Trainings:
         """The run's trainings."""
         return Trainings(self.profile, self.data, self.store, self.device, self.console)
+
+    @cached_property
+    def scorings(self) -> Scorings:
+        """The run's scorings; they can be asked for once it is prepared."""
+        return Scorings(self.trainings, self._manifest)
 
     def train(self) -> None:
         """Train what is not trained yet."""
@@ -110,20 +116,9 @@ class Run:
         Raises:
             InputError: a training is missing, or a checkpoint is not of the profile's network.
         """
-        cells = self._score_cells()
+        cells = self.scorings.cells()
         self._clear({name for c in cells for name in (c.record, *c.outputs)} | self._sizes_wanted())
-        left = [c for c in cells if not self.store.has(c.record) or not all(map(self.store.has, c.outputs))]
-        total, open_ = (sum(len(c.rows) for c in some) for some in (cells, left))
-        with working(self.console, "scoring", total, total - open_) as task:
-            loaded: tuple[tuple[TrainCell, int] | None, Scorer | None] = (None, None)
-            for cell in left:
-                key = (cell.train, cell.level)
-                if loaded[0] != key:
-                    loaded = (key, self._scorer(cell))
-                assert loaded[1] is not None  # set together with the key
-                started = time.monotonic()
-                self._score(cell, loaded[1], lambda n, cell=cell: task.advance(n, cell.name))
-                self.store.write_json(cell.record, self._record(cell, time.monotonic() - started))
+        self.scorings.run(cells)
         self._test_sizes()
         self._write_manifest()
 
@@ -151,33 +146,8 @@ class Run:
         model = self.trainings.network(cell.train, cell.level)
         border, class_id = self.profile.data.border, self.profile.score.class_id
         columns = counted(model, images, self._classes, border, class_id, advance)
-        keys = {**self._keys(cell.train, cell.level), "factor": cell.factor, "size": cell.size}
+        keys = {**self.scorings.keys(cell.train, cell.level), "factor": cell.factor, "size": cell.size}
         return {name: [value] * len(images) for name, value in keys.items()} | columns
-
-    def _scorer(self, cell: ScoreCell) -> Scorer:
-        model = self.trainings.network(cell.train, cell.level)
-        tools = Instruments.of(self.profile.score, cell.train.model, model)
-        return Scorer(model, tools, self.profile.score, self._classes, self.profile.data.border)
-
-    def _score(self, cell: ScoreCell, scorer: Scorer, advance: Any) -> None:
-        if cell.part == "gallery":
-            self.store.write(cell.outputs[0], scorer.gallery(self.data.test, cell.rows))
-            advance(len(cell.rows))
-            return
-        tables = scorer.score(self.data.test, cell.rows, self._keys(cell.train, cell.level), advance)
-        coded = (*KEYS, "block", "training_data")
-        for name, columns in zip(cell.outputs, tables, strict=True):
-            self.store.write_table(name, columns, keys=[k for k in coded if k not in ("level", "seed")])
-
-    def _keys(self, cell: TrainCell, level: int) -> dict[str, Any]:
-        """Return the key columns that are the same in all of a checkpoint's rows."""
-        return {
-            "dataset": self.data.opened.info.name,
-            "model": cell.model,
-            "level": level,
-            "seed": cell.seed,
-            "training_data": self.data.opened.info.training_data,
-        }
 
     def _clear(self, wanted: set[str]) -> None:
         """Remove what other score settings left: records first, since cells of theirs write files of the same names."""
@@ -188,33 +158,20 @@ class Run:
             if name not in wanted:
                 self.store.remove(name)  # its rows would stand twice, or its record for rows that are gone
 
-    def _record(self, cell: ScoreCell, seconds: float) -> dict[str, Any]:
-        return {"level": cell.level, "part": cell.part, "images": len(cell.rows), "seconds": seconds}
-
-    def _score_cells(self) -> list[ScoreCell]:
-        missing = [cell.name for cell in self.trainings.cells if not self.trainings.finished(cell)]
-        if missing:
-            raise InputError(
-                f"nothing is trained for {', '.join(missing)} in {self.store.out}: run train (or all) first"
-            )
-        attentive = [name for name, blocks in self._manifest["attention"]["blocks"].items() if blocks]
-        return plan.scoring(self.profile, self.trainings.weights(), len(self.data.test), self.data.gallery, attentive)
-
     def _write_manifest(self) -> None:
         """Write the manifest anew from what is finished."""
         cells: list[TrainCell | ScoreCell | ResolutionCell] = [*self.trainings.cells]
         ready = all(map(self.trainings.finished, self.trainings.cells))
-        cells += [*self._score_cells(), *self._size_cells()] if ready else []
+        cells += [*self.scorings.cells(), *self._size_cells()] if ready else []
         done = {cell.record: self.store.read_json(cell.record) for cell in cells if self.store.has(cell.record)}
         timings = {
-            name: {key: value for key, value in record.items() if key not in ("history", "checkpoints")}
+            name: {key: value for key, value in record.items() if key not in ("history", "checkpoints", "skipped")}
             for name, record in done.items()
         }
         to_train = len(self.trainings.cells)
         planned = {"train": to_train, "score": len(cells) - to_train if ready else None}
-        self.store.write_json(
-            MANIFEST, {**self._manifest, "checkpoints": self.trainings.entries(), "cells": timings, "planned": planned}
-        )
+        found = {"checkpoints": self.trainings.entries(), "skipped": self.scorings.skipped() if ready else []}
+        self.store.write_json(MANIFEST, {**self._manifest, **found, "cells": timings, "planned": planned})
 
     def _same_run(self, before: Any, now: dict[str, Any]) -> None:
         if before is None:

@@ -107,7 +107,15 @@ class Train(Section):
 class Score(Section):
     """What is explained, with which methods, and measured how, on the test images.
 
+    Of `points`, 'head' is the last layer of 'relu' alone, the input of the 1x1 convolution that classifies.
+
     `attention` says whether the attention of networks that have it is measured, block by block and head by head.
+    `counter` compares each gradient method's map with that of the best other class, at a backward pass a target.
+
+    Methods that take passes of their own explain `costly_images` of the test images (0 for none), chosen like those
+    that figures show, for `costly_targets` (all targets where none is named), with every checkpoint or, where
+    `costly_levels` is 'highest', with that of each training's highest level. `parameters` holds what methods are to do
+    otherwise than by default.
     """
 
     targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("best_pixel:logit",)
@@ -127,18 +135,32 @@ class Score(Section):
         "edge_alignment_full",
         "spread",
         "edge_thickness",
+        "boundary_energy",
+        "gini",
+        "pointing_game",
+        "iou",
+        "average_precision",
         "blank",
     )
-    points: Annotated[tuple[Literal["conv", "relu"], ...], Field(min_length=1)] = ("conv",)
+    points: Annotated[tuple[Literal["conv", "relu", "head"], ...], Field(min_length=1)] = ("conv",)
+    parameters: dict[str, dict[str, Value]] = Field(default_factory=dict)
     attention: bool = True
+    counter: bool = False
+    costly_images: Annotated[int, Field(ge=0)] = 6
+    costly_targets: tuple[str, ...] = ()
+    costly_levels: Literal["all", "highest"] = "all"
     batch_size: Whole = 16
     shard: Whole = 128
     precision: Literal["fp32", "bf16"] = "fp32"
 
-    @field_validator("targets", "methods", "metrics", "points")
+    @field_validator("targets", "methods", "metrics", "points", "costly_targets")
     @classmethod
     def _once(cls, values: tuple[str, ...]) -> tuple[str, ...]:
         return _distinct(values)
+
+    def costly(self) -> tuple[str, ...]:
+        """Return the targets that methods with passes of their own explain."""
+        return self.costly_targets or self.targets
 
 
 class Resolution(Section):

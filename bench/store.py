@@ -21,7 +21,8 @@ SCHEMA = 1
 """Version of the tables and the manifest; it is part of every cell's identity."""
 
 MANIFEST = "manifest.json"
-SCORED = ("scores", "predictions", "attention", "gallery", "resolution")
+TIMING = "timing.json"
+SCORED = ("scores", "predictions", "attention", "agreement", "gallery", "resolution")
 """Folders of what is measured on the test images."""
 FOLDERS = ("cells", "checkpoints", *SCORED, "tables", "figures")
 TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
@@ -53,7 +54,8 @@ class Store:
             probe = there / f".probe-{os.getpid()}.tmp"
             probe.touch()
             probe.unlink()
-            found = [] if self.has(MANIFEST) or not out.exists() else sorted(p.name for p in out.iterdir())
+            ours = self.has(MANIFEST) or self.has(TIMING)
+            found = [] if ours or not out.exists() else sorted(p.name for p in out.iterdir())
         except OSError as error:
             raise InputError(
                 f"cannot write to {out}: {error.strerror or error}; choose another folder with --out"

@@ -31,13 +31,80 @@ class Pair:
     @cached_property
     def attribution(self) -> Float[Tensor, "b h w"]:
         """`sum_k G_k A_k`: gradient times activation, signed."""
-        return self.product.sum(1)
+        return over_channels(self.product)
+
+    @cached_property
+    def positive_gradients(self) -> Float[Tensor, "b c h w"]:
+        """`ReLU(G)`."""
+        return self.gradients.relu()
 
     @cached_property
     def total_activations(self) -> Float[Tensor, "b c"]:
         """The sum of each channel's activations."""
         return self.activations.sum((2, 3))
 
+    @cached_property
+    def total_product(self) -> Float[Tensor, "b c"]:
+        """The sum of each channel's products of gradient and activation."""
+        return self.product.sum((2, 3))
+
+    @cached_property
+    def gram(self) -> tuple[Float[Tensor, "b k k"], Float[Tensor, " b"]]:
+        """The Gram matrix of the activations, see `gram_matrix`."""
+        return gram_matrix(self.activations)
+
+    @property
+    def activation_norms(self) -> Float[Tensor, "b c"]:
+        """The root of each channel's sum of squared activations; read off the Gram matrix where there is one."""
+        if "gram" in vars(self) and self.gram[0].shape[1] == self.activations.shape[1]:
+            gram, norm = self.gram
+            return gram.diagonal(dim1=1, dim2=2).sqrt() * norm[:, None]
+        return self.activations.square().sum((2, 3)).sqrt()
+
     def weighted(self, weights: Float[Tensor, "b c"]) -> Float[Tensor, "b h w"]:
         """Return `sum_k w_k A_k`: the channels' weighted sum, signed."""
-        return torch.einsum("bchw,bc->bhw", self.activations, weights)
+        return combined(self.activations, weights[:, None])[:, 0]
+
+
+def combined(stack: Float[Tensor, "b c h w"], weights: Float[Tensor, "b m c"]) -> Float[Tensor, "b m h w"]:
+    """Return `sum_k w_mk X_k`: several weighted sums of a stack's channels in one product."""
+    # The weights on the left: with channels last, the product with a column on the right is several times slower.
+    return torch.bmm(weights, stack.flatten(2)).view(len(stack), -1, *stack.shape[2:])
+
+
+def over_channels(stack: Float[Tensor, "b c h w"]) -> Float[Tensor, "b h w"]:
+    """Return the sum over channels; a matrix product with ones is faster than `sum` where the channels lie last."""
+    return combined(stack, stack.new_ones(len(stack), 1, stack.shape[1]))[:, 0]
+
+
+def gram_matrix(stack: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b k k"], Float[Tensor, " b"]]:
+    """Return the smaller Gram matrix of each sample's `(cells x channels)` matrix over its trace, and the trace's root.
+
+    Channels by channels, or cells by cells where there are fewer. The root of the trace is the sample's norm. A sample
+    so large or small that its squares would over- or underflow is scaled before. Of a blank one the norm is 0, and the
+    matrix, which any will do for, has 1 in its first place.
+    """
+    flat = stack.flatten(2)
+
+    def of(some: Float[Tensor, "b c n"]) -> Float[Tensor, "b k k"]:
+        turned = some.transpose(1, 2)
+        return torch.bmm(some, turned) if some.shape[1] <= some.shape[2] else torch.bmm(turned, some)
+
+    gram = of(flat)
+    squares = trace(gram)
+    norm = squares.sqrt()
+    info = torch.finfo(flat.dtype)
+    safe = (squares > info.tiny / info.eps) & (squares < info.max * info.eps)
+    if not safe.all():
+        unsafe = flat[~safe]
+        scale = unsafe.abs().amax((1, 2))
+        again = of(unsafe / scale.masked_fill(scale == 0, 1)[:, None, None])
+        norm[~safe] = trace(again).sqrt() * scale
+        again[:, 0, 0].masked_fill_(scale == 0, 1)
+        gram[~safe], squares[~safe] = again, trace(again)
+    return gram.div_(squares[:, None, None]), norm
+
+
+def trace(matrices: Float[Tensor, "b k k"]) -> Float[Tensor, " b"]:
+    """Return the sum of each matrix's diagonal."""
+    return matrices.diagonal(dim1=1, dim2=2).sum(1)

@@ -2,91 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+import copy
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from segcam.attention import Attention, AttentionPlace, read, recording
+from segcam.attention import AttentionPlace, read, recording
+from segcam.backward import gradients_of
+from segcam.captures import Capture, Chunk
 from segcam.errors import ProbeError
+from segcam.frugal import Frugal
+from segcam.hooks import chosen_outputs, frozen, logits_of, recording_calls
 from segcam.layers import Layer, LayerChoice, find_layers
-from segcam.targets import Explained, Target, at_least_float32
+from segcam.memory import Job, Plan, plan_passes
+from segcam.targets import Explained, Target
 from segcam.tokens import as_maps
 
+__all__ = ["Capture", "Chunk", "Precision", "Probe", "frozen", "logits_of"]
+
 Precision = Literal["fp32", "bf16"]
-
-
-@dataclass(frozen=True, slots=True)
-class Capture:
-    """What one target's pass over a batch gave, by layer label.
-
-    Attributes:
-        layers: the layers, in the order asked for.
-        activations: the layers' outputs `A`, `(b, c, h, w)` each; tokens lie on their grid.
-        gradients: derivatives of the target's score by them `G`, of the same shapes; zero for an image whose pixel
-            set is empty.
-        target: what was explained.
-        explained: its pixels and scores, at the resolution that the target names.
-        logits: the network's output, `(b, k, h, w)`.
-        size: height and width of the input, in pixels.
-        attentions: the attention matrices of the places asked for, by label; captures of one pass share them.
-    """
-
-    layers: tuple[Layer, ...]
-    activations: Mapping[str, Float[Tensor, "b c h w"]]
-    gradients: Mapping[str, Float[Tensor, "b c h w"]]
-    target: Target
-    explained: Explained
-    logits: Float[Tensor, "b k h w"]
-    size: tuple[int, int]
-    attentions: Mapping[str, Attention] = field(default_factory=dict)
-
-    def maps(
-        self, method: Callable[[Tensor, Tensor], Tensor], layer: str | Layer | None = None
-    ) -> Float[Tensor, "b h w"]:
-        """Compute one layer's map with a gradient method like `grad_cam`, on the layer's own grid, float32 or wider.
-
-        Args:
-            method: `(activations, gradients) -> map`.
-            layer: its label; may be left out where there is just one.
-
-        Returns:
-            `(b, h, w)`; NaN for images whose pixel set is empty.
-
-        Raises:
-            ProbeError: there is no such layer.
-        """
-        if layer is None and len(self.layers) == 1:
-            layer = self.layers[0]
-        label = layer.label if isinstance(layer, Layer) else layer
-        if label is None or label not in self.activations:
-            raise ProbeError(f"no layer '{label}' was probed: there are {', '.join(self.activations)}")
-        if not callable(method):
-            raise ProbeError(
-                f"a method is a function of activations and gradients, such as segcam.grad_cam, not {method!r}"
-            )
-        found = method(at_least_float32(self.activations[label]), at_least_float32(self.gradients[label]))
-        return found.masked_fill((self.explained.pixels == 0).view(-1, 1, 1), torch.nan)
-
-    @property
-    def scores(self) -> Float[Tensor, " b"]:
-        """The number differentiated for each image."""
-        return self.explained.scores.detach()
-
-    @property
-    def target_pixels(self) -> Int[Tensor, " b"]:
-        """The size of each image's pixel set."""
-        return self.explained.pixels
-
-    @property
-    def target_predicted(self) -> Bool[Tensor, " b"]:
-        """Whether the class is predicted at any pixel of the set."""
-        return self.explained.predicted
 
 
 class Probe:
@@ -106,6 +46,8 @@ class Probe:
         precision: 'bf16' runs the network under bf16 autocast, which is faster and less exact.
         channels_last: lay the input out channels-last, which is faster for most convolutional networks; those that
             reshape with `view` cannot take it.
+        frugal: save less for the backward pass: about a tenth to a fifth less memory for a few percent more time; the
+            gradients are the same, see `segcam.frugal`. `chunks` always does.
         attention: blocks whose attention matrices are wanted as well, such as `attention_places` of the network's
             file gives. They are computed step by step then, which is slower than the fused kernels and agrees with
             them up to rounding.
@@ -129,29 +71,45 @@ class Probe:
         kind: type[nn.Module] | None = None,
         precision: Precision = "fp32",
         channels_last: bool = False,
+        frugal: bool = False,
         attention: Iterable[AttentionPlace] = (),
     ) -> None:
         self.model = model
         self.layers = tuple(find_layers(model, layers, kind))
         self.precision = precision
         self.channels_last = channels_last
+        self.frugal = frugal
         self.attention = tuple(attention)
         self._overwritten: set[str] = set()
+        self._plans: dict[object, Plan] = {}
 
-    def __call__(self, images: Float[Tensor, "b ch h w"], target: Target | None = None) -> Capture:
+    def __call__(
+        self,
+        images: Float[Tensor, "b ch h w"],
+        target: Target | None = None,
+        *,
+        masks: Int[Tensor, "b h w"] | None = None,
+    ) -> Capture:
         """Probe a batch for one target; the default is the paper's: the best pixel's logit of class 1.
 
         Raises:
             ProbeError: see `many`.
         """
-        return self.many(images, [target or Target()])[0]
+        return self.many(images, [target or Target()], masks=masks)[0]
 
-    def many(self, images: Float[Tensor, "b ch h w"], targets: Sequence[Target]) -> list[Capture]:
+    def many(
+        self,
+        images: Float[Tensor, "b ch h w"],
+        targets: Sequence[Target],
+        *,
+        masks: Int[Tensor, "b h w"] | None = None,
+    ) -> list[Capture]:
         """Probe a batch for several targets, which share one forward pass.
 
         Args:
             images: the network's input.
             targets: what is explained; a backward pass each.
+            masks: the true class of each pixel, `Batch.masks`, for targets that look at it ('truth').
 
         Returns:
             A capture a target; they share their activations.
@@ -172,18 +130,85 @@ class Probe:
             stack.enter_context(torch.inference_mode(mode=False))
             stack.enter_context(torch.enable_grad())
             parameters = stack.enter_context(frozen(self.model))
-            outputs, logits, matrices = self._forward(self.prepared(images), parameters)
+            outputs, logits, matrices = self._forward(images, parameters)
             size = (int(images.shape[-2]), int(images.shape[-1]))
             attentions = read(self.attention, matrices, size)
-            explained = [target.explain(logits, size) for target in targets]
+            explained = [target.explain(logits, size, masks) for target in targets]
+            acts, logits = self._maps(outputs, size), logits.detach()
             captures = []
             for i, (target, chosen) in enumerate(zip(targets, explained, strict=True)):
-                gradients = self._backward(chosen.scores, outputs, keep=i + 1 < len(targets))
-                gradients, acts = self._maps(gradients, size), self._maps(outputs, size)
-                captures.append(
-                    Capture(self.layers, acts, gradients, target, chosen, logits.detach(), size, attentions)
-                )
+                found = self._backward(chosen, outputs, keep=i + 1 < len(targets))
+                known = replace(chosen, scores=chosen.scores.detach())  # what is kept holds no graph
+                gradients = self._maps(found, size)
+                captures.append(Capture(self.layers, acts, gradients, target, known, logits, size, attentions))
         return captures
+
+    def chunks(
+        self,
+        images: Float[Tensor, "b ch h w"],
+        targets: Sequence[Target],
+        *,
+        max_memory: int,
+        masks: Int[Tensor, "b h w"] | None = None,
+    ) -> Iterator[Chunk]:
+        """Probe a batch in parts, so that no more than `max_memory` bytes of tensors are alive at once.
+
+        One chunk's captures and the pass for the next are counted together: let go of each chunk before the one after
+        the next is asked for. How much an image takes is measured on one or two of the batch, before the first chunk
+        and once for each size and number of images; see `segcam.memory` for what is counted.
+
+        Args:
+            images: the network's input.
+            targets: what is explained.
+            max_memory: in bytes, beside the network's parameters and the images.
+            masks: the true class of each pixel, for targets that look at it.
+
+        Returns:
+            The chunks, in the order of the images. Where one image with all layers does not fit, the layers are parted
+            as well, each group with a pass of its own, and an image comes up once for each group.
+
+        Raises:
+            ProbeError: one image and one layer do not fit; the message names the smallest value that works; else see
+                `many`.
+        """
+
+        def job(layers: Sequence[Layer], rows: slice) -> list[Capture]:
+            return self.part(images, targets, layers, rows, masks)
+
+        plan = self.planned(("chunks",), plan_passes, job, images, targets, max_memory)
+        for rows in plan.rows(len(images)):
+            for layers in plan.groups:
+                yield Chunk(rows, job(layers, rows))
+
+    def part(
+        self,
+        images: Float[Tensor, "b ch h w"],
+        targets: Sequence[Target],
+        layers: Sequence[Layer],
+        rows: slice,
+        masks: Int[Tensor, "b h w"] | None = None,
+    ) -> list[Capture]:
+        """Probe some images of a batch, and some of the layers, with no more memory than is needed."""
+        own = copy.copy(self)
+        own.layers, own.frugal = tuple(layers), True
+        own_masks = None if masks is None else masks[rows]
+        return own.many(images[rows], [target.of(rows) for target in targets], masks=own_masks)
+
+    def planned(
+        self,
+        what: tuple[str, ...],
+        make: Callable[[Job, Sequence[Layer], int, int], Plan],
+        job: Job,
+        images: Float[Tensor, "b ch h w"],
+        targets: Sequence[Target],
+        max_memory: int,
+    ) -> Plan:
+        """Return the plan that `make` makes for a job, made once for images of one size and number."""
+        names = tuple(target.name for target in targets)
+        key = (what, tuple(images.shape), images.dtype, images.device, names, max_memory)
+        if key not in self._plans:
+            self._plans[key] = make(job, self.layers, len(images), max_memory)
+        return self._plans[key]
 
     def _maps(self, outputs: dict[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
         return {layer.label: as_maps(outputs[layer.label].detach(), layer, size) for layer in self.layers}
@@ -202,136 +227,29 @@ class Probe:
     ) -> tuple[dict[str, Tensor], Tensor, dict[str, list[Tensor]]]:
         """Run until no hooked output is overwritten: once, or once more where in-place modules are found to follow."""
         while True:
-            calls: dict[str, list[tuple[Tensor, int]]] = {layer.label: [] for layer in self.layers}
-            autocast = torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bf16")
-            hooks = _hooks(self.model, self.layers, calls, self._overwritten)
-            with hooks, recording(self.model, self.attention) as matrices, autocast:
-                own = images.clone()  # the network may write into its input
+            own = self.prepared(images)
+            if own.untyped_storage().data_ptr() == images.untyped_storage().data_ptr():
+                own = own.clone()  # the network may write into its input
+            autocast = torch.autocast(own.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+            hooks = recording_calls(self.model, self.layers, self._overwritten)
+            saving = Frugal() if self.frugal else nullcontext()
+            with hooks as calls, recording(self.model, self.attention) as matrices, autocast, saving:
                 output = functional_call(self.model, parameters, (own,)) if parameters else self.model(own)
             logits = logits_of(output)
-            outputs, overwritten = self._chosen_calls(calls)
+            outputs, overwritten = chosen_outputs(self.layers, calls)
             if not overwritten:
                 return outputs, logits, matrices
             if overwritten <= self._overwritten:
                 raise ProbeError(f"layer '{min(overwritten)}' is overwritten even as a copy: leave it out")
             self._overwritten |= overwritten
 
-    def _chosen_calls(self, calls: dict[str, list[tuple[Tensor, int]]]) -> tuple[dict[str, Tensor], set[str]]:
-        outputs: dict[str, Tensor] = {}
-        overwritten: set[str] = set()
-        for layer in self.layers:
-            fired = calls[layer.label]
-            if not fired:
-                raise ProbeError(
-                    f"layer '{layer.label}' did not run in the forward pass: leave it out ('!{layer.module}')"
-                )
-            if layer.call is None and len(fired) > 1:
-                which = f"Layer(module='{layer.module}', label=..., call=0..{len(fired) - 1})"
-                raise ProbeError(
-                    f"layer '{layer.label}' runs {len(fired)} times in one forward pass: leave it out "
-                    f"('!{layer.module}') or say which with {which}"
-                )
-            if not 0 <= (layer.call or 0) < len(fired):
-                raise ProbeError(f"layer '{layer.label}' has no call {layer.call}: it runs {len(fired)} times")
-            outputs[layer.label], version = fired[layer.call or 0]
-            if outputs[layer.label]._version != version:
-                overwritten.add(layer.label)
-        return outputs, overwritten
-
-    def _backward(self, scores: Tensor, outputs: dict[str, Tensor], *, keep: bool) -> dict[str, Tensor]:
-        if not scores.requires_grad:
+    def _backward(self, explained: Explained, outputs: dict[str, Tensor], *, keep: bool) -> dict[str, Tensor]:
+        if not explained.scores.requires_grad:
             raise ProbeError(f"layer '{next(iter(outputs))}' does not lead to the logits: leave it out")
-        found = torch.autograd.grad(scores.sum(), list(outputs.values()), retain_graph=keep, allow_unused=True)
+        found = gradients_of(explained, list(outputs.values()), keep=keep)
+        known: dict[str, Tensor] = {}
         for label, gradient in zip(outputs, found, strict=True):
             if gradient is None:
                 raise ProbeError(f"layer '{label}' does not lead to the logits: leave it out")
-        return dict(zip(outputs, found, strict=True))
-
-
-@contextmanager
-def frozen(model: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Put the network into eval mode with frozen parameters, then back.
-
-    Yields the tensors to run it with in place of its own: none, but for a network made in inference mode, whose
-    parameters autograd may not save.
-    """
-    modes = [(module, module.training) for module in model.modules()]
-    wanting = [p for p in model.parameters() if p.requires_grad and not p.is_inference()]
-    named = [*model.named_parameters(), *model.named_buffers()]
-    copies = {n: t.detach().clone() for n, t in named} if any(t.is_inference() for _, t in named) else {}
-    try:
-        model.eval()
-        for parameter in wanting:
-            parameter.requires_grad_(False)
-        yield copies
-    finally:
-        for module, training in modes:
-            module.training = training
-        for parameter in wanting:
-            parameter.requires_grad_(True)
-
-
-@contextmanager
-def _hooks(
-    model: nn.Module, layers: Sequence[Layer], calls: dict[str, list[tuple[Tensor, int]]], overwritten: set[str]
-) -> Iterator[None]:
-    modules = dict(model.named_modules())
-    handles = []
-    try:
-        for layer in layers:
-            hook = _recorder(layer, calls[layer.label], overwritten)
-            # First, so that hooks of the network's own, which some use to collect features, get what is passed on.
-            handles.append(modules[layer.module].register_forward_hook(hook, prepend=True))
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _recorder(
-    layer: Layer, fired: list[tuple[Tensor, int]], overwritten: set[str]
-) -> Callable[[nn.Module, object, object], object]:
-    def hook(_module: nn.Module, _inputs: object, output: object) -> object:
-        first = output[0] if isinstance(output, tuple) and output else output
-        if not isinstance(first, Tensor) or first.ndim not in (3, 4):
-            got = tuple(first.shape) if isinstance(first, Tensor) else type(first).__name__
-            raise ProbeError(
-                f"layer '{layer.label}' gave {got}: only feature maps (b, c, h, w) and tokens (b, n, c) can be probed; "
-                "choose another layer"
-            )
-        # What is kept is a node of its own: a module may return its very input, which other branches use too. With
-        # frozen parameters the first layer's output needs no gradient, so it becomes a leaf that does. What goes on
-        # from a leaf, or from an output that is known to be overwritten later, is a copy, and so is then what is kept.
-        leaf, copied = not first.requires_grad, layer.label in overwritten
-        own = first.clone() if copied else first
-        kept = own.detach().requires_grad_() if leaf else own.view_as(own)
-        fired.append((kept, kept._version))
-        passed_on = kept.clone() if leaf or copied else kept
-        if not isinstance(output, tuple):
-            return passed_on
-        parts = (passed_on, *output[1:])
-        return type(output)._make(parts) if hasattr(output, "_make") else parts
-
-    return hook
-
-
-def logits_of(output: object) -> Float[Tensor, "b k h w"]:
-    """Return the logits that a network gave as a tensor, in a mapping or in an object.
-
-    Raises:
-        ProbeError: they are not there, or have other dimensions.
-    """
-    found = output
-    if isinstance(output, Mapping):
-        found = next((output[key] for key in ("out", "logits") if key in output), None)
-    elif not isinstance(output, Tensor):
-        found = getattr(output, "logits", None)
-    if not isinstance(found, Tensor) or found.ndim != 4:
-        got = f"a tensor {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(output).__name__}"
-        if isinstance(output, Mapping):
-            got += f" with {', '.join(map(repr, output))}"
-        raise ProbeError(
-            f"the network returned {got}: logits (b, classes, h, w) are needed, as a tensor, as a mapping with 'out' "
-            "or 'logits', or as an object with .logits; wrap the network in a Module that returns them"
-        )
-    return found
+            known[label] = gradient
+        return known

@@ -65,6 +65,11 @@ class Scenery:
         return self.once("edges", lambda: edge_strength(self.luminance))
 
     @property
+    def sides(self) -> Bool[Tensor, "b H W"]:
+        """The pixels of either side, all but the border."""
+        return self.once("sides", lambda: self.foreground | self.background)
+
+    @property
     def foreground_pixels(self) -> Float[Tensor, " b"]:
         """The number of foreground pixels."""
         return self.once("foreground_pixels", lambda: self.foreground.sum((1, 2)).to(self.luminance.dtype))
@@ -141,6 +146,16 @@ class Reference:
     def background(self) -> Float[Tensor, "b h w"]:
         """The background pulled back; see `foreground`."""
         return self.once("background", lambda: self.pull(self.scenery.background))
+
+    @property
+    def foreground_share(self) -> Float[Tensor, "b h w"]:
+        """The share of foreground in the area of each cell, 0..1."""
+        return self.once("foreground_share", lambda: self.pool(self.scenery.foreground))
+
+    @property
+    def background_share(self) -> Float[Tensor, "b h w"]:
+        """The share of background in the area of each cell, 0..1."""
+        return self.once("background_share", lambda: self.pool(self.scenery.background))
 
     @property
     def upsampling(self) -> tuple[Float[Tensor, "H h"], Float[Tensor, "W w"]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -11,41 +11,12 @@ import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from segcam.errors import ProbeError, unknown
+from segcam.errors import InputError, ProbeError, unknown
+from segcam.pixels import PIXEL_SETS, SCORES, DenseOutput, predicted, rival_classes
 
-PixelSet = Callable[[Float[Tensor, "b k h w"], Int[Tensor, " b"]], Bool[Tensor, "b h w"]]
-ScoreMap = Callable[[Float[Tensor, "b k h w"], Int[Tensor, " b"]], Float[Tensor, "b h w"]]
+__all__ = ["PIXEL_SETS", "SCORES", "Explained", "Target", "at_least_float32"]
 
-
-def _of_class(logits: Float[Tensor, "b k h w"], class_ids: Int[Tensor, " b"]) -> Float[Tensor, "b h w"]:
-    return logits[torch.arange(len(logits), device=logits.device), class_ids]
-
-
-def best_pixel(logits: Float[Tensor, "b k h w"], class_ids: Int[Tensor, " b"]) -> Bool[Tensor, "b h w"]:
-    """Choose the one pixel with the highest logit of the class (the paper's choice); of equals, the first in rows."""
-    scores = _of_class(logits, class_ids).flatten(1)
-    chosen = torch.zeros_like(scores, dtype=torch.bool)
-    return chosen.scatter_(1, scores.argmax(1, keepdim=True), 1).view(-1, *logits.shape[2:])
-
-
-def predicted(logits: Float[Tensor, "b k h w"], class_ids: Int[Tensor, " b"]) -> Bool[Tensor, "b h w"]:
-    """Choose all pixels predicted as the class (Seg-Grad-CAM, Vinogradova et al. 2020); possibly none."""
-    return logits.argmax(1) == class_ids.view(-1, 1, 1)
-
-
-def logit(logits: Float[Tensor, "b k h w"], class_ids: Int[Tensor, " b"]) -> Float[Tensor, "b h w"]:
-    """Score a pixel by the class logit, before softmax (the paper's choice)."""
-    return _of_class(logits, class_ids)
-
-
-def margin(logits: Float[Tensor, "b k h w"], class_ids: Int[Tensor, " b"]) -> Float[Tensor, "b h w"]:
-    """Score a pixel by the class logit minus the best other one, which softmax identifies and the logit alone not."""
-    own = F.one_hot(class_ids, logits.shape[1]).bool()[:, :, None, None]
-    return _of_class(logits, class_ids) - logits.masked_fill(own, -torch.inf).amax(1)
-
-
-PIXEL_SETS: dict[str, PixelSet] = {"best_pixel": best_pixel, "predicted": predicted}
-SCORES: dict[str, ScoreMap] = {"logit": logit, "margin": margin}
+_NAME = re.compile(r"(?P<pixels>[^:@()]*)(?:\((?P<distance>[0-9]+)\))?(?::(?P<score>[^:@]*))?(?:@(?P<at>.*))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,58 +27,89 @@ class Target:
 
     Attributes:
         class_id: the class explained, one for all images or one for each.
-        pixels: name of the pixel set: 'best_pixel' or 'predicted'.
-        score: name of the score: 'logit' or 'margin'.
+        pixels: name of the pixel set: 'best_pixel', 'predicted', 'truth' (needs masks), 'boundary' or 'image'.
+        score: name of the score: 'logit', 'margin' (the class logit minus the best other one), 'contrast' (minus the
+            best other one but the background's), 'logprob' or 'rival' (the best other logit: what speaks for another
+            class at the same pixels).
         at: where pixels are chosen and scored: on the logits upsampled bilinearly to the input ('input', as the
             paper's figure does) or at the network's own output resolution ('output'). They give different pixels.
+        distance: for 'boundary', how far from the predicted outline it reaches, in pixels of the resolution that `at`
+            names; None for 2 % of the diagonal there, rounded, and at least 1.
+
+    Raises:
+        InputError: the pixel set or the score is unknown, or the distance means nothing to the set.
+
+    >>> Target(2, "predicted", "margin").name, Target(2, "boundary", distance=5).name
+    ('predicted:margin', 'boundary(5):logit')
     """
 
     class_id: int | tuple[int, ...] = 1
     pixels: str = "best_pixel"
     score: str = "logit"
     at: Literal["input", "output"] = "input"
+    distance: int | None = None
 
     def __post_init__(self) -> None:
         if self.pixels not in PIXEL_SETS:
             raise unknown("pixel set", self.pixels, PIXEL_SETS)
         if self.score not in SCORES:
             raise unknown("score", self.score, SCORES)
+        if self.distance is not None and not PIXEL_SETS[self.pixels].takes_distance:
+            takers = ", ".join(name for name, known in PIXEL_SETS.items() if known.takes_distance)
+            raise InputError(f"pixel set '{self.pixels}' takes no distance, only {takers} does: leave it out")
+        if self.distance is not None and self.distance < 1:
+            raise InputError(
+                f"the distance of pixel set '{self.pixels}' is {self.distance}: at least 1 pixel is needed"
+            )
 
     @property
     def name(self) -> str:
-        """Return the name in tables: pixel set and score, such as 'best_pixel:logit'."""
-        return f"{self.pixels}:{self.score}" + ("" if self.at == "input" else "@output")
+        """Return the name in tables: pixel set, its distance where one was chosen, and score: 'best_pixel:logit'."""
+        distance = "" if self.distance is None else f"({self.distance})"
+        return f"{self.pixels}{distance}:{self.score}" + ("" if self.at == "input" else "@output")
 
     @classmethod
     def parse(cls, name: str, class_id: int | tuple[int, ...] = 1) -> Target:
-        """Read a target from its name: 'predicted', 'predicted:margin' or 'best_pixel:logit@output'.
+        """Read a target from its name: 'predicted', 'boundary(5):logprob' or 'best_pixel:logit@output'.
 
         Raises:
-            InputError: the pixel set, the score or the place is unknown.
+            InputError: the pixel set, the score or the place is unknown, or the distance means nothing to the set.
         """
-        rest, _, at = name.partition("@")
-        pixels, _, score = rest.partition(":")
-        if at not in ("", "input", "output"):
+        parts = _NAME.fullmatch(name)
+        if parts is None:
+            raise unknown("pixel set", name.partition(":")[0], PIXEL_SETS)
+        pixels, distance, score, at = parts.groups()
+        if at not in (None, "", "input", "output"):
             raise unknown("resolution of a target", at, ("input", "output"))
-        return cls(class_id, pixels, score or "logit", "output" if at == "output" else "input")
+        place: Literal["input", "output"] = "output" if at == "output" else "input"
+        return cls(class_id, pixels, score or "logit", place, None if distance is None else int(distance))
 
-    def explain(self, logits: Float[Tensor, "b k h w"], size: tuple[int, int]) -> Explained:
+    def of(self, rows: slice) -> Target:
+        """Return the target of some images of the batch: their classes, where each image has its own."""
+        return self if isinstance(self.class_id, int) else replace(self, class_id=self.class_id[rows])
+
+    def explain(
+        self, logits: Float[Tensor, "b k h w"], size: tuple[int, int], masks: Int[Tensor, "b H W"] | None = None
+    ) -> Explained:
         """Choose the pixels and score them.
 
         Args:
             logits: the network's output; a single channel is read as the logit of class 1 against 0 for class 0.
             size: height and width of the input, in pixels.
+            masks: the true class of each pixel of the input, 255 where it belongs to none; only 'truth' looks at them.
 
         Raises:
-            ProbeError: the class does not exist, or the logits are not finite.
+            ProbeError: the class does not exist, the logits are not finite, or masks are needed and are not there or
+                not of the input's size.
         """
         logits = self._readable(logits, size)
         class_ids = self._class_ids(logits)
         with torch.no_grad():
             if not bool(torch.isfinite(logits).all()):
                 raise ProbeError("the network's logits are not finite: its weights or the input hold NaN or infinity")
-            chosen = PIXEL_SETS[self.pixels](logits, class_ids)
-            hits = (chosen & predicted(logits, class_ids)).flatten(1).any(1)
+            output = DenseOutput(logits, class_ids, self._masks(masks, logits, size), self.distance)
+            chosen = PIXEL_SETS[self.pixels].choose(output)
+            hits = (chosen & predicted(output)).flatten(1).any(1)
         return Explained(self._mean(logits, chosen, class_ids), chosen, chosen.flatten(1).sum(1), hits, class_ids)
 
     def score_again(
@@ -130,6 +132,22 @@ class Target:
         """
         return self._mean(self._readable(logits, size), chosen, class_ids)
 
+    def rivals(
+        self, logits: Float[Tensor, "b k h w"], size: tuple[int, int], explained: Explained
+    ) -> Int[Tensor, " b"]:
+        """Return for each image the best other class at most of its explained pixels; -1 where there are none.
+
+        Args:
+            logits: the network's output.
+            size: height and width of the input, in pixels.
+            explained: the pixels, and the class that the others are compared with.
+        """
+        logits = self._readable(logits, size)
+        best = rival_classes(logits, explained.class_ids).flatten(1)
+        counts = torch.zeros(logits.shape[:2], dtype=torch.long, device=logits.device)
+        counts.scatter_add_(1, best, explained.chosen.flatten(1).long())
+        return counts.argmax(1).masked_fill(explained.pixels == 0, -1)
+
     def _readable(self, logits: Float[Tensor, "b k h w"], size: tuple[int, int]) -> Float[Tensor, "b k2 H W"]:
         logits = _two_sided(at_least_float32(logits))
         if self.at == "input" and logits.shape[2:] != size:
@@ -139,8 +157,25 @@ class Target:
     def _mean(
         self, logits: Float[Tensor, "b k h w"], chosen: Bool[Tensor, "b h w"], class_ids: Int[Tensor, " b"]
     ) -> Float[Tensor, " b"]:
-        weights = chosen / chosen.flatten(1).sum(1).clamp(min=1).view(-1, 1, 1)
+        weights = chosen.to(logits.dtype) / chosen.flatten(1).sum(1).clamp(min=1).view(-1, 1, 1)
         return (SCORES[self.score](logits, class_ids) * weights).flatten(1).sum(1)
+
+    def _masks(
+        self, masks: Int[Tensor, "b H W"] | None, logits: Float[Tensor, "b k h w"], size: tuple[int, int]
+    ) -> Int[Tensor, "b H W"] | None:
+        if not PIXEL_SETS[self.pixels].needs_masks:
+            return None
+        if not isinstance(masks, Tensor):
+            raise ProbeError(
+                f"target '{self.name}' looks at the true classes: pass masks=batch.masks, class indices (b, h, w)"
+            )
+        wanted = (len(logits), *size)
+        if tuple(masks.shape) != wanted or masks.is_floating_point() or masks.dtype == torch.bool:
+            raise ProbeError(
+                f"masks are {masks.dtype} {tuple(masks.shape)}: target '{self.name}' needs class indices of an integer "
+                f"type, 255 to ignore, at the input's resolution, {wanted}"
+            )
+        return masks.to(logits.device)
 
     def _class_ids(self, logits: Float[Tensor, "b k h w"]) -> Int[Tensor, " b"]:
         batch, classes = logits.shape[:2]

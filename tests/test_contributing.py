@@ -17,10 +17,13 @@ from segcam.methods import METHODS
 from segcam.metrics import METRICS
 from segcam.models import MODELS, create
 from segcam.scores import measure
+from tests.contract import test_methods as contracts
+from tests.reference import cams
 from tests.sceneries import scene, scenery
 
 TEXT = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text()
 RECIPES = dict(re.findall(r"^## (.+?)\n.*?```python\n(.*?)```", TEXT, re.DOTALL | re.MULTILINE))
+TWIN = TEXT.split("Its twin in `tests/reference/cams.py`")[1].split("```python\n")[1].split("```")[0]
 
 
 @pytest.fixture(autouse=True)
@@ -51,8 +54,21 @@ def test_metric() -> None:
     assert found[1].isnan()
 
 
-def test_method() -> None:
+def test_method(monkeypatch: pytest.MonkeyPatch) -> None:
     run("A method")
+    monkeypatch.setattr(cams, "SIGNED", dict(cams.SIGNED))
+    exec(TWIN, {})
+    method, contract = METHODS.get("mean_activation"), contracts.TestGradientMethods()
+    contracts.test_metadata(method)
+    monkeypatch.setitem(contracts.TWINS, method.name, lambda a, g: cams.maps(method.name, a, g))
+    for shape in contracts.SHAPES.values():
+        contract.test_equals_its_slow_twin(method, shape, signed=True)
+        contract.test_before_relu_equals_the_twin_too(method, shape)
+        contract.test_flips_with_its_input(method, shape, axis=2)
+    contract.test_samples_do_not_mix(method)
+    monkeypatch.setitem(cams.SIGNED, method.name, lambda a, g: a.max(0))  # a wrong twin does not pass
+    with pytest.raises(AssertionError):
+        contract.test_equals_its_slow_twin(method, contracts.SHAPES["more cells"], signed=True)
     found = METHODS.get("mean_activation").gradient(torch.tensor([[[[2.0]], [[-4.0]]]]), torch.zeros(1, 2, 1, 1))
     assert found.tolist() == [[[0.0]]]
 

@@ -2,14 +2,18 @@ import numpy as np
 import pytest
 import torch
 
+from segcam.cams import together
+from segcam.errors import InputError
 from segcam.methods import METHODS
-from segcam.methods.controls import stream_seed
+from segcam.methods.controls import WIDTH, activation, gaussian, stream_seed
 from segcam.metrics import METRICS
 from segcam.reference import Scenery
+from tests.reference import cams
+from tests.reference import gradient_free as slow
 from tests.reference.metrics import area_average, edge_strength
 from tests.sceneries import NO_FOREGROUND, scene, scenery
 
-CONTROLS = ["mask_oracle", "random", "sobel", "uniform"]
+CONTROLS = ["gaussian", "mask_oracle", "random", "sobel", "uniform"]
 SIZES = [((12, 20), (3, 5)), ((13, 9), (4, 5)), ((8, 8), (8, 8)), ((6, 5), (9, 11)), ((7, 10), (1, 1))]
 GOLDEN_SEED = 229220243327846468556378120888146330375
 GOLDEN_NOISE = [0.19123918202191648, 0.8748437522381597, 0.4860608809506426, 0.756162072521784]
@@ -144,3 +148,67 @@ def test_sobel_of_one_colour_is_blank():
     mask = torch.ones(1, 8, 8, dtype=torch.bool)
     flat = Scenery(torch.full((1, 8, 8), 0.3), mask, ~mask, ("a",)).on((4, 4))
     assert score("blank", "sobel", flat).item() == 1
+
+
+@pytest.mark.parametrize(("size", "grid"), SIZES)
+@pytest.mark.parametrize("width", [WIDTH, 0.1])
+def test_the_gaussian_equals_its_twin(size, grid, width):
+    maps = gaussian(some(2, size).on(grid), width)
+    np.testing.assert_allclose(maps[0], slow.gaussian(size, grid, width), rtol=1e-12)
+    assert torch.equal(maps[0], maps[1])
+
+
+@pytest.mark.parametrize(("size", "grid"), SIZES)
+def test_the_gaussian_is_the_same_in_every_mirror(size, grid):
+    maps = control("gaussian", some(1, size).on(grid))
+    for axes in ((1,), (2,), (1, 2)):
+        torch.testing.assert_close(maps.flip(axes), maps, rtol=1e-12, atol=0)
+
+
+def test_the_gaussian_is_highest_in_the_middle_and_as_elongated_as_the_image():
+    maps = control("gaussian", some(1, (12, 20)).on((5, 5)))[0]
+    assert maps.argmax() == 12
+    torch.testing.assert_close(maps, maps.T, rtol=0, atol=0.02)
+    fine = control("gaussian", some(1, (64, 32)).on((64, 32)))[0]
+    cells = torch.stack(torch.meshgrid(torch.arange(64.0), torch.arange(32.0), indexing="ij")) + 0.5
+    assert fine.amax() == pytest.approx(1, abs=0.01)
+    for size, at, line in ((64, cells[0, :, 0], fine[:, 15]), (32, cells[1, 0], fine[31])):
+        inside = at[line / line.amax() > np.exp(-0.5)]
+        assert (inside.max() - inside.min()).item() == pytest.approx(2 * WIDTH * size, abs=2)
+
+
+def test_the_gaussians_width_is_a_parameter():
+    reference = some(1, (8, 8)).on((8, 8))
+    narrow = METHODS.get("gaussian").configured({"width": 0.1}).control(reference)
+    assert torch.equal(narrow, gaussian(reference, 0.1))
+    assert torch.equal(control("gaussian", reference), gaussian(reference, WIDTH))
+    assert score("spread", "gaussian", reference) > METRICS.get("spread").compute(narrow[:, None], reference)
+    with pytest.raises(InputError, match=r"width is 0\.0: it must be a positive share"):
+        gaussian(reference, 0.0)
+
+
+def test_what_the_gaussian_gives_may_be_written_into():
+    reference = some(2, (8, 8)).on((4, 4))
+    control("gaussian", reference).zero_()
+    assert (control("gaussian", reference) > 0).all()
+
+
+def test_activation_only():
+    """Grad-CAM with the same weight for every channel, whatever the gradients; it joins the others' product."""
+    method = METHODS.get("activation")
+    assert (method.kind, method.cost, method.needs_gradients, method.signed) == ("control", 1, False, False)
+    rng = np.random.default_rng(0)
+    stack, gradients = (torch.from_numpy(rng.standard_normal((3, 5, 4, 6))) for _ in range(2))
+    found = activation(stack, gradients)
+    for i in range(3):
+        twin = cams.maps("activation", stack[i].numpy(), gradients[i].numpy())
+        assert twin.max() > 0
+        np.testing.assert_allclose(found[i], twin, rtol=1e-12, atol=1e-15)
+    assert torch.equal(activation(stack, torch.full_like(stack, torch.nan)), found)
+    ones = METHODS.get("grad_cam").gradient(stack, torch.ones_like(stack))
+    torch.testing.assert_close(found * 5, ones, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(activation(stack.flip(3), gradients).flip(2), found, rtol=1e-12, atol=1e-15)
+    signed, maps = together(stack, gradients, [METHODS.get("grad_cam"), method])
+    torch.testing.assert_close(maps[:, 1], found, rtol=1e-12, atol=1e-15)
+    assert (signed[:, 1] < 0).any()
+    assert not activation(-stack.abs(), gradients).any()

@@ -5,9 +5,7 @@ Both sides of a ratio run in turn within one test, so that a busy machine slows 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from statistics import median
 from typing import Any
 
 import pytest
@@ -18,13 +16,13 @@ from torch import nn
 from bench.config import Score, Train
 from bench.optimise import precision
 from bench.score import Instruments, Scorer
+from bench.timing.side_by_side import DEVICE, compare
 from bench.train import Job, Trainer
 from segcam.datasets import DATASETS, DatasetOptions
 from segcam.models import create
 from segcam.samples import Batch, Images
 
-SIZE, WIDTH, IMAGES, BATCH, ROUNDS = 128, 16, 32, 16, 5
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+SIZE, WIDTH, IMAGES, BATCH = 128, 16, 32, 16
 
 
 @pytest.fixture(scope="module")
@@ -40,32 +38,6 @@ def network() -> nn.Module:
     """The U-Net of the `quick` and `pets` profiles, laid out as scoring and training lay it out."""
     model = create("unet", 2, {"width": WIDTH})
     return model.to(device=DEVICE, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Time one call, the device's queue included."""
-    started = time.perf_counter()
-    work()
-    if DEVICE.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
-
-
-def compare(benchmark: Any, bare: Callable[[], object], ours: Callable[[], object]) -> float:
-    """Run both in turn, give ours to the benchmark, and return the median ratio of neighbouring runs."""
-    rounds = ROUNDS if benchmark.enabled else 1
-    ratios: list[float] = []
-    bare(), ours()
-
-    def before() -> None:
-        ratios.append(seconds(bare))
-
-    def timed() -> None:
-        ratios[-1] = seconds(ours) / ratios[-1]
-
-    benchmark.pedantic(timed, setup=before, rounds=rounds)
-    benchmark.extra_info |= {"ratio": median(ratios), "ratios": ratios, "device": DEVICE.type}
-    return median(ratios)
 
 
 def passes(model: nn.Module, images: Images) -> Callable[[], object]:

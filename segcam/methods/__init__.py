@@ -64,6 +64,7 @@ class Method:
             where `rectified` is False its positive part is the map.
         rectified: whether ReLU is applied before channels are summed, so that the map is more than the positive part
             of `before_relu`.
+        from_pair: of such a method, its map from a pair, which spares steps that others have taken already.
         signed: whether maps may be negative.
         needs_gradients: whether gradients play a part.
         scope: 'layer' for maps of layers, 'input' for maps of the input's pixels.
@@ -85,6 +86,7 @@ class Method:
     weights: ChannelWeights | None = None
     before_relu: SignedMap | None = None
     rectified: bool = False
+    from_pair: SignedMap | None = None
     signed: bool = False
     needs_gradients: bool = True
     scope: Literal["layer", "input"] = "layer"
@@ -130,7 +132,7 @@ class Method:
         parameters = {**self.parameters, **chosen}
         changed: dict[str, Any] = {
             name: partial(function, **chosen)
-            for name in ("gradient", "control", "attention", "run", "weights", "before_relu")
+            for name in ("gradient", "control", "attention", "run", "weights", "before_relu", "from_pair")
             if (function := getattr(self, name)) is not None
         }
         return replace(self, parameters=parameters, **changed)

@@ -1,4 +1,4 @@
-"""Controls: maps that know nothing of the network, against which every score is read."""
+"""Controls, against which every score is read: maps that know nothing of the network, or nothing of the target."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from segcam.errors import InputError
 from segcam.methods import METHODS, Method
+from segcam.pairs import Pair
 from segcam.reference import Reference
+
+WIDTH = 0.25
+"""Standard deviation of the centred Gaussian, as a share of the image's side."""
 
 
 def uniform(reference: Reference) -> Float[Tensor, "b h w"]:
@@ -48,7 +53,56 @@ def sobel(reference: Reference) -> Float[Tensor, "b h w"]:
 
 def mask_oracle(reference: Reference) -> Float[Tensor, "b h w"]:
     """Return the share of foreground in each cell; blank for an image without foreground."""
-    return reference.once("mask_oracle", lambda: reference.pool(reference.scenery.foreground))
+    return reference.foreground_share
+
+
+def gaussian(reference: Reference, width: float = WIDTH) -> Float[Tensor, "b h w"]:
+    """Return a Gaussian in the middle of the image, averaged over each cell: photographers centre what they show.
+
+    `exp(-(y^2 + x^2) / (2 width^2))`, with `y` and `x` the distances of a pixel's centre from the image's centre, as
+    shares of its height and of its width: on an image that is not square it is as elongated as the image.
+
+    Args:
+        reference: the images on the layer's grid; only their size plays a part.
+        width: the standard deviation, as a share of the side.
+
+    Raises:
+        InputError: the width is not positive.
+    """
+    if width <= 0:
+        raise InputError(f"the Gaussian's width is {width}: it must be a positive share of the image's side")
+
+    def make() -> Float[Tensor, "1 h w"]:
+        sides = []
+        for side in reference.size:
+            at = (torch.arange(side, dtype=torch.float64) + 0.5) / side - 0.5
+            sides.append(torch.exp(-at.square() / (2 * width**2)))
+        return reference.pool(torch.outer(*sides)[None].to(reference.device))
+
+    return reference.once(f"gaussian {width}", make).expand(len(reference.ids), -1, -1).clone()
+
+
+def activation_weights(pair: Pair) -> Float[Tensor, "b c"]:
+    """Return the same weight for each channel, `1 / c`."""
+    shape = pair.activations.shape[:2]
+    return pair.activations.new_full(shape, 1 / shape[1])
+
+
+def activation(activations: Float[Tensor, "b c h w"], gradients: Float[Tensor, "b c h w"]) -> Float[Tensor, "b h w"]:
+    """Compute the activation without any gradient: `ReLU(mean_k A_k)`, Grad-CAM with the same weight for each channel.
+
+    What a method scores beyond it, it owes to the target: the map is the same for every class and pixel set.
+
+    Args:
+        activations: `A`, a layer's output, `(b, c, h, w)`.
+        gradients: play no part.
+
+    Returns:
+        The map on the layer's grid, `(b, h, w)`, not negative, in the units of `A`; blank where the mean is nowhere
+        positive.
+    """
+    pair = Pair(activations, gradients)
+    return pair.weighted(activation_weights(pair)).relu()
 
 
 METHODS.add(
@@ -92,5 +146,30 @@ METHODS.add(
         source="segcam",
         control=mask_oracle,
         passes=0,
+    )
+)
+
+METHODS.add(
+    Method(
+        name="gaussian",
+        label="Centred Gaussian",
+        summary="a Gaussian in the middle of the image, its deviation a quarter of each side, averaged onto the grid",
+        source="segcam; the centre as a baseline follows Judd et al. 2009 (Learning to Predict Where Humans Look)",
+        control=gaussian,
+        passes=0,
+        parameters={"width": WIDTH},
+    )
+)
+
+METHODS.add(
+    Method(
+        name="activation",
+        label="Activation only",
+        summary="the channels' mean without any gradient, positive part",
+        source="segcam",
+        gradient=activation,
+        weights=activation_weights,
+        needs_gradients=False,
+        family="control",
     )
 )

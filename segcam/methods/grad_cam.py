@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from segcam.methods import METHODS, Method
+from segcam.pairs import Pair
 
 
 def grad_cam(activations: Float[Tensor, "b c h w"], gradients: Float[Tensor, "b c h w"]) -> Float[Tensor, "b h w"]:
@@ -22,8 +22,13 @@ def grad_cam(activations: Float[Tensor, "b c h w"], gradients: Float[Tensor, "b 
 
     Source: Selvaraju et al., ICCV 2017, equations 1 and 2; Park, Lee, Lee, equations 1 and 2.
     """
-    weights = gradients.mean((2, 3))
-    return torch.einsum("bchw,bc->bhw", activations, weights).relu()
+    pair = Pair(activations, gradients)
+    return pair.weighted(weights(pair)).relu()
+
+
+def weights(pair: Pair) -> Float[Tensor, "b c"]:
+    """Return `alpha_k`, the mean of each channel's gradients."""
+    return pair.gradients.mean((2, 3))
 
 
 GRAD_CAM = METHODS.add(
@@ -33,5 +38,7 @@ GRAD_CAM = METHODS.add(
         summary="channels weighted by their mean gradient, positive part",
         source="Selvaraju et al., ICCV 2017, eq. 1-2",
         gradient=grad_cam,
+        weights=weights,
+        family="cam",
     )
 )

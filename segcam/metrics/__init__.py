@@ -32,6 +32,7 @@ class Metric:
         chance: the value of a map that knows nothing: a number, 'area' for the mask's area share, or None.
         unit: unit of the values; '' for pure numbers.
         source: paper and equation, or 'segcam' for our own.
+        every_pixel: whether the maps are upsampled to be measured, which takes memory for every pixel of the image.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Metric:
     chance: float | Literal["area"] | None
     unit: str = ""
     source: str = "segcam"
+    every_pixel: bool = False
 
 
 METRICS: Registry[Metric] = Registry("metric", "segcam.metrics")

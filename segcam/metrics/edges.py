@@ -25,12 +25,17 @@ def edge_alignment(maps: Float[Tensor, "b m h w"], reference: Reference) -> Floa
         where edge strength is constant, and on a grid of one cell. Constant means: up to rounding.
     """
 
+    def centred() -> tuple[Float[Tensor, "b h w"], Float[Tensor, " b"]]:
+        edges = reference.edges - reference.edges.mean((1, 2), keepdim=True)
+        return edges, edges.square().mean((1, 2))
+
     def make() -> Float[Tensor, "b m"]:
+        edges, edge_variance = reference.once("edges_centred", centred)
         cells = unit(maps, reference)
         cells = cells - cells.mean((2, 3), keepdim=True)
-        edges = reference.once("edges_centred", lambda: reference.edges - reference.edges.mean((1, 2), keepdim=True))
-        covariance = (cells * edges[:, None]).mean((2, 3))
-        return _pearson(covariance, cells.square().mean((2, 3)), edges.square().mean((1, 2)), reference)
+        n = cells.shape[2] * cells.shape[3]
+        variance = torch.linalg.vector_norm(cells.flatten(2), dim=2).square() / n
+        return _pearson(_products(cells, edges) / n, variance, edge_variance, reference)
 
     return reference.shared("edge_alignment", maps, make)
 
@@ -54,10 +59,25 @@ def edge_alignment_full(maps: Float[Tensor, "b m h w"], reference: Reference) ->
     cells = unit(maps, reference)
     n = reference.size[0] * reference.size[1]
     cells = cells - (cells * reference.everything).sum((2, 3), keepdim=True) / n
-    covariance = (cells * reference.edges_full[:, None]).sum((2, 3)) / n
+    variance = _upsampled_squares(cells, reference) / n
+    return _pearson(_products(cells, reference.edges_full) / n, variance, reference.edges_full_variance, reference)
+
+
+def _products(cells: Float[Tensor, "b m h w"], field: Float[Tensor, "b h w"]) -> Float[Tensor, "b m"]:
+    """Return `<L, E>` of each map; with the maps on the left the product takes several times longer."""
+    return torch.bmm(field.flatten(1)[:, None], cells.flatten(2).transpose(1, 2))[:, 0]
+
+
+def _upsampled_squares(cells: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:
+    """Return `|U L|^2 = <L, Gy L Gx>`.
+
+    A pixel lies between two neighbouring cells, so Gy couples neighbours alone: with `Z = L Gx` and rows y, it is
+    `sum_y Gy[y, y] <L_y, Z_y> + 2 sum_y Gy[y, y + 1] <L_y, Z_(y + 1)>`.
+    """
     down, across = reference.gram
-    variance = (down @ (cells @ across)).mul_(cells).sum((2, 3)) / n
-    return _pearson(covariance, variance, reference.edges_full_variance, reference)
+    turned = cells @ across
+    same = (cells * turned).sum(3) @ down.diagonal()
+    return same + 2 * ((cells[:, :, :-1] * turned[:, :, 1:]).sum(3) @ down.diagonal(1))
 
 
 def _pearson(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from segcam.metrics import METRICS, Metric
 from segcam.reference import Reference
-from segcam.scores import check, unit
+from segcam.scores import check, log2_, tops, unit
 
 
 def spread(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:
@@ -29,10 +29,10 @@ def spread(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor
     cells = unit(maps, reference).flatten(2)
     n = cells.shape[2]
     total = cells.sum(2)
-    # -sum p log p = log S - (sum L log L) / S, with S = sum L.
-    logs = cells.clamp_min(torch.finfo(cells.dtype).tiny).log_()  # finite, so that 0 log 0 = 0; faster than xlogy
-    entropy = total.log() - logs.mul_(cells).sum(2) / total
-    return (entropy / math.log(n)).clamp(0, 1)  # 0 / 0, thus NaN, on one cell
+    # -sum p log p = log S - (sum L log L) / S, with S = sum L; the base of the logarithm cancels out in the end.
+    logs = log2_(cells.clamp_min(torch.finfo(cells.dtype).tiny))  # finite, so that 0 log 0 = 0; faster than xlogy
+    entropy = total.log2() - torch.linalg.vecdot(logs, cells) / total
+    return (entropy / math.log2(n)).clamp(0, 1)  # 0 / 0, thus NaN, on one cell
 
 
 def blank(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:
@@ -46,7 +46,7 @@ def blank(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor,
         0 or 1; NaN for an undefined map, that is one that holds NaN or infinity.
     """
     check(maps, reference)
-    top = maps.amax((2, 3))
+    top = tops(maps, reference)
     values = (top == 0).to(reference.dtype)
     return values.masked_fill(~top.isfinite(), torch.nan)
 

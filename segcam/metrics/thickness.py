@@ -8,7 +8,7 @@ from torch import Tensor
 
 from segcam.metrics import METRICS, Metric
 from segcam.reference import Reference
-from segcam.scores import BLOCK, unit
+from segcam.scores import full
 
 HALF = 0.5 * (1 - 1e-4)
 """Share of the maximum at which the upper half begins: a half, but that rounding shall not decide where it is met."""
@@ -31,22 +31,13 @@ def edge_thickness(maps: Float[Tensor, "b m h w"], reference: Reference) -> Floa
         Widths from 1/2, a single pixel, to `H W / (H + W)`, the whole image. NaN for a blank or undefined map, and
         where sampling a grid finer than the image finds none of the map.
     """
-    cells = unit(maps, reference)
-    pixels = reference.size[0] * reference.size[1] * cells.shape[0] * cells.shape[1]
-    return torch.cat([_widths(block, reference) for block in cells.chunk(1 + pixels // BLOCK, 1)], 1)
-
-
-def _widths(cells: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:
-    large = cells
-    if reference.grid != reference.size:
-        down, across = reference.upsampling
-        large = down @ (cells @ across.T)
+    large = full(maps, reference)
     top = large.amax((2, 3), keepdim=True)
     inside = large >= HALF * top
     area = _count(inside)
     frame = _count(inside[:, :, [0, -1]]) + _count(inside[..., [0, -1]])
     between = _count(inside[:, :, 1:] ^ inside[:, :, :-1]) + _count(inside[..., 1:] ^ inside[..., :-1])
-    width = (2 * area).to(cells.dtype) / (frame + between)
+    width = (2 * area).to(large.dtype) / (frame + between)
     return width.masked_fill(~(top[..., 0, 0] > 0), torch.nan)
 
 
@@ -65,5 +56,6 @@ METRICS.add(
         upper=None,
         chance=None,
         unit="px",
+        every_pixel=True,
     )
 )

@@ -61,7 +61,8 @@ class UNet(nn.Module):
         super().__init__()
         channels = [width * 2**i for i in range(LEVELS)]
         self.encoders = nn.ModuleList(Block(a, b, norm) for a, b in zip([3, *channels[:-1]], channels, strict=True))
-        self.pool = nn.MaxPool2d(2)
+        # One for each step down: tools that hook modules cannot tell several calls of the same one apart.
+        self.pools = nn.ModuleList(nn.MaxPool2d(2) for _ in channels[1:])
         pairs = list(zip(channels[:0:-1], channels[-2::-1], strict=True))
         self.ups = nn.ModuleList(nn.ConvTranspose2d(deep, fine, 2, stride=2) for deep, fine in pairs)
         self.decoders = nn.ModuleList(Block(2 * fine, fine, norm) for _, fine in pairs)
@@ -74,7 +75,7 @@ class UNet(nn.Module):
         """Return the logits at the input's resolution."""
         skips = []
         for i, encoder in enumerate(self.encoders):
-            x = encoder(x if i == 0 else self.pool(x))
+            x = encoder(x if i == 0 else self.pools[i - 1](x))
             skips.append(x)
         for up, decoder, skip in zip(self.ups, self.decoders, skips[-2::-1], strict=True):
             x = up(x)

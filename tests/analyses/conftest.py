@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -51,6 +52,8 @@ class Plan:
     undefined: Sequence[str] = ()  # metrics that are NaN for every map
     extra_metrics: Sequence[str] = ()
     factors: Sequence[float] = ()  # of the tests at other sizes
+    input_methods: Sequence[str] = ()  # with passes of their own, of the input's pixels, for the first image alone
+    agreement: bool = False
 
 
 def layer_names(plan: Plan, model: str) -> list[tuple[str, str, int]]:
@@ -74,13 +77,34 @@ def layer_names(plan: Plan, model: str) -> list[tuple[str, str, int]]:
 def layer_entries(plan: Plan, model: str) -> list[dict[str, Any]]:
     entries = []
     for point in plan.points:
-        for depth, (role, plain, stage) in enumerate(layer_names(plan, model)):
+        for depth, (role, plain, stage) in enumerate(names := layer_names(plan, model)):
+            if point == "head" and depth < len(names) - 1:
+                continue
             label = plain if point == "conv" else f"{plain} ReLU"
             entries.append(
                 {"layer": label, "label": label, "module": f"m.{depth}", "stage": stage, "depth": depth}
-                | {"role": role, "stride": 2 ** (stage - 1 + {"segformer": 2, "vit": 1}.get(model, 0)), "point": point}
+                | {"role": role, "stride": 2 ** (stage - 1 + {"segformer": 2, "vit": 1}.get(model, 0))}
+                | {"point": "relu" if point == "head" else point}
             )
     return entries
+
+
+INPUT = {
+    "layer": "Input",
+    "label": "Input",
+    "module": "",
+    "stage": 0,
+    "depth": -1,
+    "role": "input",
+    "stride": 1,
+    "point": "",
+}
+
+
+def method_entry(plan: Plan, name: str) -> dict[str, Any]:
+    kind = "control" if name in CONTROLS else "run" if name in plan.input_methods else "gradient"
+    label = "Grad-CAM" if name == "grad_cam" else name.replace("_", " ").capitalize()
+    return {"label": label, "kind": kind, "costly": kind == "run", "scope": "input" if kind == "run" else "layer"}
 
 
 def checkpoint_entries(plan: Plan) -> list[dict[str, Any]]:
@@ -113,13 +137,9 @@ def write_manifest(folder: Path, plan: Plan) -> None:
         | real,
         "scored_images": len(plan.images),
         "border": "ignore",
-        "layers": {model: layer_entries(plan, model) for model in plan.models},
+        "layers": {model: [INPUT] * bool(plan.input_methods) + layer_entries(plan, model) for model in plan.models},
         "metrics": METRICS | extra,
-        "methods": {
-            name: {"label": "Grad-CAM" if name == "grad_cam" else name.replace("_", " ").capitalize()}
-            | {"kind": "control" if name in CONTROLS else "gradient"}
-            for name in plan.methods
-        },
+        "methods": {name: method_entry(plan, name) for name in (*plan.methods, *plan.input_methods)},
         "targets": {name: {"label": name.replace("_", " ").replace(":", ", ")} for name in plan.targets},
         "models": {name: {"label": LABELS.get(name, name), "parameters": 10} for name in plan.models},
         "checkpoints": checkpoint_entries(plan),
@@ -151,6 +171,8 @@ def score_frame(plan: Plan, model: str, level: int, seed: int) -> pd.DataFrame:
         for x in layers
         for i in plan.images
     ]
+    beside = (*plan.input_methods, *(name for name in plan.methods if name in CONTROLS and plan.input_methods))
+    keys += [(plan.images[0], plan.targets[0], "Input", name, 0) for name in beside]
     frame = pd.DataFrame(keys, columns=["image", "target", "layer", "method", "depth"])
     depth = frame.pop("depth") / max(1, len(layers) - 1)
     frame = frame.assign(
@@ -170,6 +192,21 @@ def score_frame(plan: Plan, model: str, level: int, seed: int) -> pd.DataFrame:
         frame[name] = np.float32(np.nan)
     names = ["dataset", "model", "image", "target", "layer", "method", "training_data"]
     return frame.astype(dict.fromkeys(names, "category"))
+
+
+def agreement_frame(plan: Plan, model: str, level: int, seed: int) -> pd.DataFrame:
+    rng = np.random.default_rng([level, seed, 1])
+    pairs = list(itertools.combinations(plan.targets, 2))
+    layers = [entry["layer"] for entry in layer_entries(plan, model)]
+    rows = [
+        {"dataset": "shapes", "model": model, "level": level, "seed": seed, "training_data": "577 real", "image": image}
+        | {"layer": layer, "method": "grad_cam", "target": one, "other": two}
+        | {"correlation": np.float32(rng.uniform(0, 1)), "difference": np.float32(rng.uniform(0, 1))}
+        for image in plan.images
+        for layer in layers
+        for one, two in pairs
+    ]
+    return pd.DataFrame(rows)
 
 
 def prediction_frame(plan: Plan, model: str, level: int, seed: int) -> pd.DataFrame:
@@ -245,6 +282,10 @@ def write(folder: Path, plan: Plan) -> Path:
             )
             if plan.gallery:
                 write_gallery(folder / "gallery" / f"{name}.npz", plan, model, level)
+            if plan.agreement:
+                (folder / "agreement").mkdir(exist_ok=True)
+                frame = agreement_frame(plan, model, level, seed)
+                frame.to_parquet(folder / "agreement" / f"{name}-000.parquet", index=False)
             for factor in plan.factors:
                 frame = resolution_frame(plan, model, level, seed, factor)
                 (folder / "resolution").mkdir(exist_ok=True)

@@ -165,3 +165,25 @@ def test_the_best_level_is_named_with_its_value(make):
         "90 % mean IoU (1 seed)",
         "best, 93.1 % mean IoU (1 seed)",
     ]
+
+
+def test_rows_of_the_input_and_of_methods_on_a_few_images_are_left_out(make):
+    fields = {"seeds": (0,), "levels": (30,), "stages": 2}
+    table, figure = curves.analyse(make(**fields, input_methods=("saliency", "occlusion")))
+    plain, _ = curves.analyse(make(**fields))
+    assert set(table.frame["method"]) == {"grad_cam", "uniform", "random", "sobel", "mask_oracle"}
+    assert set(table.frame["layer"]) == set(plain.frame["layer"])
+    assert (table.frame["n_images"] == 3).all()
+    assert isinstance(figure, Figure)
+
+
+def test_other_methods_are_not_among_the_curves(make):
+    table, _ = curves.analyse(make(seeds=(0,), levels=(30,), stages=1, methods=("grad_cam", "hires_cam", "uniform")))
+    assert set(table.frame["method"]) == {"grad_cam", "uniform"}
+    assert "main method" in table.caption
+
+
+def test_the_head_is_in_the_table_and_no_figure_of_its_own(make):
+    table, *figures = curves.analyse(make(seeds=(0,), levels=(30,), stages=2, points=("conv", "head")))
+    assert "Decoder 1_2 ReLU" in set(table.frame["layer"])
+    assert [figure.name for figure in figures] == ["curves-unet-best_pixel-logit"]

@@ -118,6 +118,14 @@ ODD = {
         "factors": (0.5, 1.0, 2.0),
         "extra_metrics": ("edge_thickness",),
     },
+    "methods of the input": {
+        "input_methods": tuple(f"captum_{i}" for i in range(20)),
+        "methods": ("grad_cam", *(f"cam_{i}" for i in range(20)), "uniform", "random", "sobel", "mask_oracle"),
+        "points": ("conv", "head"),
+        "targets": ("best_pixel:logit", "predicted:logit"),
+        "agreement": True,
+        "seeds": (0,),
+    },
     "two models": {"models": ("unet", "net $2"), "unreached": frozenset({(0, 30), (1, 30)})},
 }
 

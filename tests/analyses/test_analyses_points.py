@@ -39,3 +39,7 @@ def test_the_best_level_is_called_so(make):
     _, figure = points.analyse(make(points=("conv", "relu"), levels=(30, 100), stages=1))
     key = figure.figure.axes[0].get_legend()
     assert [text.get_text() for text in key.get_texts()] == ["30 % mean IoU", "best mean IoU"]
+
+
+def test_the_head_alone_is_no_comparison(make):
+    assert list(points.analyse(make(points=("conv", "head")))) == []

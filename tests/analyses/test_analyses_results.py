@@ -142,3 +142,32 @@ def test_captions_say_what_helped_a_network(make):
     models["segformer"]["teacher"] = models["vit"]["teacher"] = "unet"
     note = results.caption_note()
     assert "; U-Net began from pretrained weights; SegFormer, ViT learned with hints from U-Net; " in note
+
+
+def test_the_input_is_no_layer(make):
+    results = make(levels=(30,), seeds=(0,), input_methods=("saliency",))
+    assert results.input_layer("unet").name == "Input"
+    assert [layer.name for layer in results.layers("unet")] == [layer.name for layer in results.main_layers("unet")]
+    assert len(results.layers("unet")) == 18
+    assert results.points("unet") == ("conv",)
+    assert make(levels=(30,), seeds=(0,)).input_layer("unet") is None
+
+
+def test_methods_of_a_few_images_are_never_the_main_one(make):
+    results = make(levels=(30,), seeds=(0,), methods=("layer_cam", "uniform"), input_methods=("saliency",))
+    assert results.methods == ("layer_cam", "uniform", "saliency")
+    assert results.costly == ("saliency",)
+    assert results.main_method == "layer_cam"
+    assert make(levels=(30,), seeds=(0,), methods=("uniform",), input_methods=("saliency",)).main_method == "uniform"
+    assert make(levels=(30,), seeds=(0,)).costly == ()
+
+
+def test_agreement_is_there_or_not(make):
+    assert make(levels=(30,), seeds=(0,)).agreement() is None
+    results = make(levels=(30,), seeds=(0,), targets=("a", "b", "c"), agreement=True)
+    frame = results.agreement()
+    assert len(frame) == 3 * 18 * 3
+    path = results.folder / "agreement" / "unet-s0-l30-000.parquet"
+    pd.read_parquet(path).drop(columns="other").to_parquet(path)
+    with pytest.raises(ResultsError, match=r"unet-s0-l30-000\.parquet: 'other' is missing"):
+        results.agreement()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analyses.stats import bootstrap_mean
+from analyses.stats import bootstrap_mean, bootstrap_means, percentiles
 
 
 def plain_twin(matrix: np.ndarray, generator: np.random.Generator, resamples: int, confidence: float) -> list[float]:
@@ -40,6 +40,18 @@ def test_quantities_in_leading_axes_share_the_resamples():
     np.testing.assert_allclose([x[1, 2] for x in found], alone, rtol=1e-12)
 
 
+def test_the_resamples_are_those_of_the_interval():
+    matrix = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
+    matrix[1, 1, :, 2:] = np.nan
+    estimate, resampled = bootstrap_means(matrix, np.random.default_rng(1), 100)
+    assert resampled.shape == (100, 2, 3)
+    found = bootstrap_mean(matrix, np.random.default_rng(1), 100, 0.9)
+    np.testing.assert_array_equal([estimate, *percentiles(resampled, 0.9)], list(found))
+    nothing = bootstrap_means(np.empty((3, 0)), np.random.default_rng(1), 5)
+    assert np.isnan(nothing[0]).all()
+    assert nothing[1].shape == (5,)
+
+
 def test_nothing_defined_gives_nan_and_no_warning():
     matrix = np.full((2, 2, 3), np.nan)
     matrix[1] = 1.5
@@ -63,7 +75,7 @@ def test_the_input_is_unchanged_and_the_generator_decides():
     ("matrix", "resamples", "confidence"), [([1.0], 10, 0.9), ([[1.0]], 0, 0.9), ([[1.0]], 10, 1.0)]
 )
 def test_what_cannot_be_done_is_refused(matrix, resamples, confidence):
-    with pytest.raises(ValueError, match="wanted are the axes"):
+    with pytest.raises(ValueError, match=r"wanted (are the axes|is one between 0 and 1)"):
         bootstrap_mean(matrix, np.random.default_rng(0), resamples, confidence)
 
 

@@ -16,6 +16,7 @@ import torch
 from rich.console import Console
 
 import bench.run
+import bench.scorings
 import bench.trainings
 from bench import config
 from bench.data import open_data
@@ -26,7 +27,7 @@ from tests.bench.harness import LEVELS, assert_same_results, contents, same_file
 from tests.bench.harness import bench as command
 
 CHECKPOINT = "checkpoints/unet-s0-l30.safetensors"
-SCORED = ("scores", "predictions", "gallery")
+SCORED = ("scores", "predictions", "agreement", "gallery")
 
 
 def manifest(folder: Path) -> dict[str, Any]:
@@ -274,7 +275,7 @@ def test_a_finished_run_is_not_done_again(
     copied: Path, finished: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no_training(monkeypatch)
-    monkeypatch.setattr(bench.run.Run, "_score", no_training)
+    monkeypatch.setattr(bench.scorings.Scorings, "_score", no_training)
     times = {p: p.stat().st_mtime_ns for name in ("cells", *SCORED, "checkpoints") for p in (copied / name).iterdir()}
     for stage in ("train", "score"):
         assert command("run", stage, "-p", tiny, "--out", copied).code == 0
@@ -284,17 +285,15 @@ def test_a_finished_run_is_not_done_again(
     assert before == after
 
 
-@pytest.mark.parametrize("lost", ["scores", "predictions", "gallery", "cells"])
+@pytest.mark.parametrize("lost", ["scores", "predictions", "agreement", "gallery", "cells"])
 def test_what_was_lost_is_done_again(
     copied: Path, finished: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
     no_training(monkeypatch)
     next(p for p in sorted((copied / lost).iterdir()) if "train" not in p.name).unlink()
     done = []
-    score = bench.run.Run._score
-    monkeypatch.setattr(
-        bench.run.Run, "_score", lambda self, cell, *rest: (done.append(cell), score(self, cell, *rest))
-    )
+    score = bench.scorings.Scorings._score
+    monkeypatch.setattr(bench.scorings.Scorings, "_score", lambda self, *rest: (done.append(rest), score(self, *rest)))
     assert command("run", "score", "-p", tiny, "--out", copied).code == 0
     assert len(done) == 1
     assert_same_results(finished, copied)
@@ -402,13 +401,13 @@ def test_dying_at_any_write_changes_nothing(
         patch.setattr(Path, "replace", dying)
         for stages, places in {
             ("train",): {"manifest.json", "cells"},
-            ("score",): {"manifest.json", "cells", "scores", "predictions"},
+            ("score",): {"manifest.json", "cells", "scores", "predictions", "agreement"},
         }.items():
             attempts = 0
             ends.clear()
             while not attempt(stages, 1 + attempts // 2):
                 attempts += 1
-                assert attempts < 60
+                assert attempts < 80
             assert ends >= {(place, before) for place in places for before in (True, False)}
     assert contents(folder, *SCORED, "checkpoints") == contents(finished, *SCORED, "checkpoints")
     assert same_file(folder, finished, "training.parquet")

@@ -31,6 +31,7 @@ CLASSES = ("background", "pet")
 SETTINGS = Score()
 METRICS, METHODS = SETTINGS.metrics, SETTINGS.methods
 CONTROLS = tuple(name for name in METHODS if name != "grad_cam")
+RANKED = ["average_precision", "iou", "edge_thickness"]  # rounding may turn two pixels round, or one over a threshold
 EDGES = ("edge_alignment", "edge_alignment_full")
 
 
@@ -64,7 +65,7 @@ def table(
     """Score without a run."""
     chosen, done = settings or SETTINGS, []
     scorer = Scorer(model, Instruments.of(chosen, "unet", model), chosen, CLASSES, "ignore")
-    maps, counts = scorer.score(images, range(len(images)), {"level": 50}, done.append)
+    maps, counts, *_ = scorer.score(images, range(len(images)), {"level": 50}, done.append)
     return pd.DataFrame(maps), pd.DataFrame(counts), done
 
 
@@ -90,7 +91,7 @@ def test_undefined_where_it_is_said_to_be_and_nowhere_else(scores: pd.DataFrame)
     for name in METRICS:
         if name == "blank":
             continue
-        allowed = empty | blank | ((scores["method"] == "uniform") if name in EDGES else False)
+        allowed = empty | blank | ((scores["method"] == "uniform") if name in (*EDGES, "iou") else False)
         assert not scores.loc[~allowed, name].isna().any(), name
         assert scores.loc[blank, name].isna().all(), name
     uniform = scores[scores["method"] == "uniform"]
@@ -301,7 +302,9 @@ def test_the_batch_size_changes_nothing(images: Images, size: int) -> None:
     one, other = (table(model, images, Score(batch_size=n, targets=TARGETS))[:2] for n in (6, size))
     assert one[0]["target_pixels"].nunique() == 7
     for first, second in zip(one, other, strict=True):
-        pd.testing.assert_frame_equal(first, second, rtol=1e-5, atol=1e-5)
+        ranked = first.columns.intersection(RANKED)
+        pd.testing.assert_frame_equal(first.drop(columns=ranked), second.drop(columns=ranked), rtol=1e-5, atol=1e-5)
+        pd.testing.assert_frame_equal(first[ranked], second[ranked], rtol=5e-3, atol=5e-3)
 
 
 def test_the_order_of_targets_methods_and_metrics_changes_no_value(trained: nn.Module, images: Images) -> None:

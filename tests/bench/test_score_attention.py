@@ -190,8 +190,13 @@ def test_the_manifest_of_a_run(ran: Path) -> None:
     assert list(found["attention"]["metrics"]) == list(METRICS)
     assert found["attention"]["metrics"]["attention_distance"]["unit"] == "px"
     assert found["methods"]["attention_rollout"]["kind"] == "attention"
-    assert found["methods"]["attention_rollout"]["skipped"] == {"unet": "the network has no attention"}
-    assert found["methods"]["grad_cam"]["skipped"] == {}
+    assert {gap["method"] for gap in found["skipped"]} == {"attention_rollout"}
+    unet, segformer = ([gap for gap in found["skipped"] if gap["model"] == name] for name in ("unet", "segformer"))
+    assert [(gap["layer"], gap["reason"]) for gap in unet] == [("", "the network has no attention")]
+    behind = {block["layer"] for block in blocks["segformer"]}
+    layers = {layer["layer"] for layer in found["layers"]["segformer"]}
+    assert {gap["layer"] for gap in segformer} == layers - behind
+    assert {(gap["reason"], gap["cells"]) for gap in segformer} == {("no block's attention ends at this layer", 2)}
 
 
 def test_kept_maps_of_the_rollout(ran: Path) -> None:

@@ -6,38 +6,91 @@ import numpy as np
 import pytest
 import torch
 
+from segcam.cams import together
+from segcam.errors import InputError
 from segcam.methods import METHODS, Method
-from tests.reference import grad_cam as slow
+from segcam.pairs import Pair
+from tests.reference import cams, grad_cam
 from tests.sceneries import scene, scenery
 
 GRADIENT = [m for m in METHODS if m.gradient is not None]
 CONTROLS = [m for m in METHODS if m.control is not None]
-TWINS = {"grad_cam": slow.grad_cam}
+TWINS = {name: lambda a, g, name=name: cams.maps(name, a, g) for name in cams.SIGNED} | {"grad_cam": grad_cam.grad_cam}
+"""Each gradient method's map again, from one image's activations and gradients; add a new method's here."""
+SHAPES = {
+    "more cells": (3, 5, 6, 7),
+    "more channels": (2, 14, 3, 4),
+    "one cell": (2, 4, 1, 1),
+    "one channel": (2, 1, 4, 5),
+}
+NOT_PROPORTIONAL = {"grad_cam_pp"}
+"""Methods whose maps do not grow in proportion to the gradients, nor stay as they are."""
 
 
-def stacks(seed: int = 0, dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, torch.Tensor]:
+def stacks(
+    seed: int = 0, dtype: torch.dtype = torch.float64, shape: tuple[int, ...] = SHAPES["more cells"]
+) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    shape = (3, 5, 6, 7)
-    return torch.randn(shape, generator=generator, dtype=dtype), torch.randn(shape, generator=generator, dtype=dtype)
+    first, second = (torch.randn(shape, generator=generator, dtype=torch.float64) for _ in range(2))
+    return first.to(dtype), second.to(dtype)
+
+
+def close(found: torch.Tensor, wanted: torch.Tensor, rtol: float) -> bool:
+    """Whether they agree up to a share of the map's maximum, which a ReLU and sums leave as the scale of errors."""
+    scale = wanted.abs().amax()
+    return bool(torch.isfinite(found).all() and ((found - wanted).abs() <= rtol * scale).all())
 
 
 @pytest.mark.parametrize("method", list(METHODS), ids=lambda m: m.name)
 def test_metadata(method: Method) -> None:
-    assert sum(f is not None for f in (method.gradient, method.control, method.attention)) == 1
-    assert method.kind == next(k for k in ("gradient", "control", "attention") if getattr(method, k) is not None)
+    given = [kind for kind in ("gradient", "control", "attention", "run") if getattr(method, kind) is not None]
+    assert len(given) == 1
+    assert method.kind == ("control" if method.family == "control" else given[0])
     assert method.label
+    assert method.summary
     assert method.source
-    assert method.passes == (0 if method.control else 1)
+    assert method.cost == {"control": 0, "gradient": 1, "attention": 1}.get(given[0], method.cost)
+    assert method.cost >= (given[0] != "control")
+    assert method.gradient is not None or (method.weights is None and method.before_relu is None)
+    assert not (method.weights and method.before_relu)
+    assert not method.rectified or method.before_relu
+
+
+@pytest.mark.parametrize("method", list(METHODS), ids=lambda m: m.name)
+def test_parameters_are_checked(method: Method) -> None:
+    assert method.configured(dict(method.parameters)).parameters == method.parameters
+    with pytest.raises(InputError, match="parameter"):
+        method.configured({"nonsense": 1})
+    for name in method.parameters:
+        with pytest.raises(InputError, match="is needed"):
+            method.configured({name: None})
 
 
 @pytest.mark.parametrize("method", GRADIENT, ids=lambda m: m.name)
 class TestGradientMethods:
-    def test_equals_its_slow_twin(self, method: Method) -> None:
-        activations, gradients = stacks()
+    @pytest.mark.parametrize("shape", SHAPES.values(), ids=list(SHAPES))
+    @pytest.mark.parametrize("signed", [True, False], ids=["signed", "after ReLU"])
+    def test_equals_its_slow_twin(self, method: Method, shape: tuple[int, ...], signed: bool) -> None:
+        activations, gradients = stacks(shape=shape)
+        activations = activations if signed else activations.relu()
         found = method.gradient(activations, gradients)
-        for i in range(3):
+        for i in range(len(found)):
             twin = TWINS[method.name](activations[i].numpy(), gradients[i].numpy())
-            assert torch.allclose(found[i], torch.from_numpy(twin), rtol=1e-12, atol=1e-12)
+            assert torch.allclose(found[i], torch.from_numpy(twin), rtol=1e-10, atol=1e-12)
+
+    @pytest.mark.parametrize("shape", SHAPES.values(), ids=list(SHAPES))
+    def test_before_relu_equals_the_twin_too(self, method: Method, shape: tuple[int, ...]) -> None:
+        activations, gradients = stacks(5, shape=shape)
+        signed, _ = together(activations, gradients, [method])
+        for i in range(len(activations)):
+            twin = cams.SIGNED[method.name](activations[i].numpy(), gradients[i].numpy())
+            assert torch.allclose(signed[i, 0], torch.from_numpy(twin), rtol=1e-10, atol=1e-12)
+
+    def test_float32(self, method: Method) -> None:
+        activations, gradients = stacks(6, torch.float32)
+        found = method.gradient(activations, gradients)
+        assert found.dtype == torch.float32
+        assert close(found.double(), method.gradient(activations.double(), gradients.double()), 1e-5)
 
     def test_shape_sign_and_inputs_unchanged(self, method: Method) -> None:
         activations, gradients = stacks(1)
@@ -51,20 +104,90 @@ class TestGradientMethods:
 
     def test_samples_do_not_mix(self, method: Method) -> None:
         activations, gradients = stacks(2)
-        together = method.gradient(activations, gradients)
+        joint = method.gradient(activations, gradients)
         alone = torch.cat([method.gradient(activations[i : i + 1], gradients[i : i + 1]) for i in range(3)])
-        assert torch.allclose(together, alone)
+        assert torch.allclose(joint, alone)
 
-    def test_flips_with_its_input(self, method: Method) -> None:
-        activations, gradients = stacks(3)
-        flipped = method.gradient(activations.flip(3), gradients.flip(3))
-        assert torch.allclose(flipped.flip(2), method.gradient(activations, gradients))
+    def test_a_sample_of_another_scale_changes_nothing(self, method: Method) -> None:
+        activations, gradients = stacks(2, torch.float32)
+        scale = torch.tensor([1.0, 1e-25, 0.0])[:, None, None, None]
+        joint = method.gradient(activations * scale, gradients * scale)
+        assert close(joint[:1], method.gradient(activations[:1], gradients[:1]), 1e-5)
+        assert torch.isfinite(joint).all()
+        assert (joint[2] == 0).all()
 
-    def test_any_memory_format(self, method: Method) -> None:
-        activations, gradients = (x.float() for x in stacks(4))
-        last = torch.channels_last
-        found = method.gradient(activations.contiguous(memory_format=last), gradients.contiguous(memory_format=last))
-        assert torch.allclose(found, method.gradient(activations, gradients), atol=1e-5)
+    @pytest.mark.parametrize("shape", SHAPES.values(), ids=list(SHAPES))
+    @pytest.mark.parametrize("axis", [2, 3])
+    def test_flips_with_its_input(self, method: Method, shape: tuple[int, ...], axis: int) -> None:
+        activations, gradients = stacks(3, shape=shape)
+        flipped = method.gradient(activations.flip(axis), gradients.flip(axis))
+        assert torch.allclose(flipped.flip(axis - 1), method.gradient(activations, gradients))
+
+    @pytest.mark.parametrize("layout", ["channels last", "tokens", "every other", "repeated"])
+    def test_any_memory_format(self, method: Method, layout: str) -> None:
+        activations, gradients = stacks(4)
+
+        def laid_out(x: torch.Tensor) -> torch.Tensor:
+            if layout == "channels last":
+                return x.contiguous(memory_format=torch.channels_last)
+            if layout == "tokens":
+                return x.flatten(2).transpose(1, 2).contiguous().transpose(1, 2).unflatten(2, x.shape[2:])
+            if layout == "every other":
+                return x.repeat_interleave(2, 3)[..., ::2]
+            return x[:, :, :1, :1].expand(x.shape)  # as the gradient of a mean
+
+        wanted = method.gradient(laid_out(activations).contiguous(), laid_out(gradients).contiguous())
+        assert torch.allclose(method.gradient(laid_out(activations), laid_out(gradients)), wanted)
+
+    @pytest.mark.parametrize("zero", ["activations", "gradients", "both"])
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_nothing_gives_a_blank_map(self, method: Method, zero: str, dtype: torch.dtype) -> None:
+        activations, gradients = stacks(5, dtype)
+        if zero != "gradients":
+            activations = torch.zeros_like(activations)
+        if zero != "activations":
+            gradients = torch.zeros_like(gradients)
+        signed, maps = together(activations, gradients, [method])
+        assert torch.isfinite(signed).all()
+        assert torch.isfinite(maps).all()
+        if zero != "gradients" or method.needs_gradients:
+            assert (maps == 0).all()
+
+    @pytest.mark.parametrize("of_gradients", [1e-12, 1.0, 1e8])
+    @pytest.mark.parametrize("of_activations", [1e-6, 1.0, 1e6])
+    def test_scales_neither_overflow_nor_vanish(
+        self, method: Method, of_gradients: float, of_activations: float
+    ) -> None:
+        activations, gradients = (x.float() for x in stacks(6))
+        activations, gradients = activations * of_activations, gradients * of_gradients
+        found = method.gradient(activations, gradients)
+        wanted = method.gradient(activations.double(), gradients.double())
+        assert wanted.amax() > 0
+        assert close(found.double(), wanted, 1e-5)
+
+    def test_proportional_to_gradients_and_to_activations(self, method: Method) -> None:
+        activations, gradients = stacks(7)
+        usual = method.gradient(activations, gradients)
+        if method.name not in NOT_PROPORTIONAL:
+            steeper = method.gradient(activations, 3 * gradients)
+            assert torch.allclose(steeper, 3 * usual if method.needs_gradients else usual)
+            assert torch.allclose(method.gradient(3 * activations, gradients), 3 * usual)
+
+    def test_needs_gradients_where_it_says_so(self, method: Method) -> None:
+        activations, gradients = stacks(8)
+        usual, other = (method.gradient(activations, g) for g in (gradients, gradients.roll(1, 1)))
+        assert torch.equal(usual, other) != method.needs_gradients
+
+    def test_the_parts_make_the_map(self, method: Method) -> None:
+        activations, gradients = stacks(9)
+        pair = Pair(activations, gradients)
+        if method.weights is not None:
+            signed = torch.einsum("bchw,bc->bhw", activations, method.weights(pair))
+        elif method.before_relu is not None and not method.rectified:
+            signed = method.before_relu(pair)
+        else:
+            return
+        assert torch.allclose(signed.relu(), method.gradient(activations, gradients))
 
 
 @pytest.mark.parametrize("method", CONTROLS, ids=lambda m: m.name)

@@ -211,9 +211,9 @@ def test_bf16(name: str) -> None:
 
 @every
 def test_a_map_does_not_change_with_its_batch_mates(name: str) -> None:
-    model = small(name)
+    model = small(name).double()  # a map in which large terms cancel is rounded differently in float32
     layers = layers_of(name, model)
-    batch = images(count=3)
+    batch = images(count=3).double()
     together, alone = Probe(model, layers)(batch), Probe(model, layers)(batch[1:2])
     for layer in layers:
         assert close(together.maps(grad_cam, layer)[1], alone.maps(grad_cam, layer)[0])

@@ -150,10 +150,81 @@ def blank(small: Array, scene: Scene) -> float:
     return float(is_blank(small))
 
 
+def gini(small: Array, scene: Scene) -> float:
+    """Half the mean difference of all pairs of cells over the mean."""
+    if is_blank(small):
+        return math.nan
+    values = small.ravel()
+    return float(np.abs(values[:, None] - values[None]).mean() / (2 * values.mean()))
+
+
+def boundary_energy(small: Array, scene: Scene) -> float:
+    """Pixel by pixel: is there a pixel of the other side within d rows and d columns."""
+    rows, columns = scene.luminance.shape
+    d = max(1, round(0.02 * math.sqrt(rows**2 + columns**2)))
+    big, inside, band = upsample(small, rows, columns), scene.foreground, np.zeros((rows, columns), bool)
+    for i in range(rows):
+        for j in range(columns):
+            window = inside[max(0, i - d) : i + d + 1, max(0, j - d) : j + d + 1]
+            band[i, j] = window.any() and not window.all()
+    if not band.any() or is_blank(small):
+        return math.nan
+    return float(big[band].sum() / big.sum() / band.mean())
+
+
+def steps(small: Array, scene: Scene) -> Array:
+    """The upsampled map, its values rounded to 2^-18 of its maximum; NaN where it is zero or a side is empty."""
+    big = upsample(small, *scene.luminance.shape)
+    if not big.any() or not scene.foreground.any() or not scene.background.any():
+        return np.full(big.shape, math.nan)
+    return np.round((1 - big / big.max()) * -(2.0**18))
+
+
+def pointing_game(small: Array, scene: Scene) -> float:
+    inside, beside = (area_average(side.astype(float), *small.shape) for side in (scene.foreground, scene.background))
+    known = inside + beside > 0
+    if not scene.foreground.any() or not scene.background.any() or not (small[known] > 0).any():
+        return math.nan
+    tied = known & (small >= small[known].max() * (1 - 1e-5))
+    return float(inside[tied].sum() / (inside[tied].sum() + beside[tied].sum()))
+
+
+def average_precision(small: Array, scene: Scene) -> float:
+    """Threshold by threshold."""
+    big = steps(small, scene)
+    if np.isnan(big).any():
+        return math.nan
+    total, recall, area = scene.foreground.sum(), 0.0, 0.0
+    for threshold in sorted(set(big[scene.foreground | scene.background].tolist()), reverse=True):
+        true, false = (big[scene.foreground] >= threshold).sum(), (big[scene.background] >= threshold).sum()
+        area += (true / total - recall) * true / (true + false)
+        recall = true / total
+    return float(area)
+
+
+def iou(small: Array, scene: Scene) -> float:
+    """Every cut of the histogram in turn."""
+    big = steps(small, scene)
+    if np.isnan(big).any() or np.ptp(big) <= 8:
+        return math.nan
+    low, width = big.min(), np.ptp(big) / 256
+    best, threshold = -1.0, math.nan
+    for cut in range(255, 0, -1):  # from above, so that of equal ones the first from below stays
+        upper, lower = big > low + cut * width - 1e-9, big < low + cut * width - 1e-9
+        if not lower.any() or not upper.any():
+            continue
+        bins = np.minimum(np.floor((big - low) / width + 1e-12), 255)
+        variance = lower.sum() * upper.sum() * (bins[lower].mean() - bins[upper].mean()) ** 2
+        if variance >= best:
+            best, threshold = variance, low + (cut - 0.5) * width
+    above = (big > threshold) & (scene.foreground | scene.background)
+    return float((above & scene.foreground).sum() / (above | scene.foreground).sum())
+
+
 TWINS: dict[str, Callable[[Array, Scene], float]] = {
     f.__name__: f
     for f in (
         *(energy_inside, energy_gain, background_ratio, edge_alignment, edge_alignment_full),
-        *(edge_thickness, spread, blank),
+        *(edge_thickness, spread, gini, blank, boundary_energy, pointing_game, average_precision, iou),
     )
 }

@@ -1,0 +1,103 @@
+"""An axis of layers: their order, their labels, and a line a level along them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from analyses import style
+from analyses.records import Layer, level_name
+from analyses.results import Results
+
+MOST_LABELS = 20  # on the axis of a panel
+
+
+def head(results: Results, model: str) -> Layer | None:
+    """Return the layer behind the last ReLU, which a 1x1 convolution and linear upsampling alone follow; None without.
+
+    It is there for runs that probe behind ReLU, or at the point 'head', which stands for this layer alone.
+    """
+    return max((layer for layer in results.layers(model) if layer.point == "relu"), key=_depth, default=None)
+
+
+def with_head(results: Results, model: str) -> tuple[Layer, ...]:
+    """Return the layers at the main probe point, by depth, and behind them the `head` where it is none of them."""
+    layers, last = results.main_layers(model), head(results, model)
+    return layers if last is None or last in layers else (*layers, last)
+
+
+def _depth(layer: Layer) -> int:
+    return layer.depth
+
+
+def by_role(layers: Sequence[Layer]) -> list[Layer]:
+    """Return layers in the order in which they are drawn: role by role, in each in the order of execution."""
+    roles = list(dict.fromkeys(layer.role for layer in layers))
+    return sorted(layers, key=lambda layer: (roles.index(layer.role), layer.depth))
+
+
+def tick_labels(layers: Sequence[Layer], most: int = MOST_LABELS) -> list[str]:
+    """Return the layers' labels, of more than `most` so many as print apart: of each role the first, then every few."""
+    step = math.ceil(len(layers) / most)
+    labels: list[str] = []
+    for _, run in groupby(layers, key=lambda layer: layer.role):
+        labels += [style.plain(layer.label) if k % step == 0 else "" for k, layer in enumerate(run)]
+    for i in range(len(labels) - 1, 0, -1):
+        if step > 1 and labels[i] and labels[i - 1]:
+            labels[i - 1] = ""  # where a role begins beside the last label of the one before
+    return labels
+
+
+def runs(places: Iterable[int], layers: Sequence[Layer]) -> list[list[int]]:
+    """Split places on the axis where a role begins that does not follow the one before in the order of execution."""
+    found: list[list[int]] = []
+    for x in places:
+        follows = x == 0 or layers[x].role == layers[x - 1].role or layers[x].depth == layers[x - 1].depth + 1
+        if follows and found:
+            found[-1].append(x)
+        else:
+            found.append([x])
+    return found
+
+
+def draw_levels(
+    axes: Axes,
+    frame: pd.DataFrame,
+    layers: Sequence[Layer],
+    lines: Mapping[int, style.Line],
+    columns: tuple[str, str, str] = ("estimate", "low", "high"),
+) -> None:
+    """Draw one line a level with its band: `columns` of a frame with `level` and `layer`, at the layers' places."""
+    position = {layer.name: i for i, layer in enumerate(layers)}
+    middle, low, high = columns
+    for level, rows in frame.groupby("level", sort=True):
+        part = rows.assign(x=rows["layer"].map(position)).sort_values("x")
+        look = lines[int(str(level))]
+        for run in runs(part["x"], layers):
+            some = part[part["x"].isin(run)]
+            axes.fill_between(some["x"], some[low], some[high], color=look.color, alpha=0.18, linewidth=0)
+            axes.plot(some["x"], some[middle], color=look.color, marker=look.marker, linestyle=look.linestyle)
+
+
+def mark_roles(axes: Axes, layers: Sequence[Layer]) -> None:
+    """Set the axis's ends, and draw a line between roles."""
+    for i in range(1, len(layers)):
+        if layers[i].role != layers[i - 1].role:
+            axes.axvline(i - 0.5, color="#bbbbbb", linewidth=0.6)
+    axes.set_xlim(-0.5, len(layers) - 0.5)
+
+
+def level_key(results: Results, model: str, lines: Mapping[int, style.Line], seeds: Mapping[int, int]) -> list[Line2D]:
+    """Return the key's entry of each level's line: its name, and how many seeds its maps are of (none: not reached)."""
+    handles = []
+    for level, look in lines.items():
+        count = seeds.get(level, 0)
+        name = level_name(level, [point.miou for point in results.reached(model, level)])
+        label = f"{name} mean IoU ({count} seed{'s' if count != 1 else ''})" if count else f"{name}: not reached"
+        handles.append(Line2D([], [], color=look.color, marker=look.marker, linestyle=look.linestyle, label=label))
+    return handles

@@ -1,0 +1,211 @@
+"""Grad-CAM of all layers by segcam and by the tools in use today, each called as its documentation calls it.
+
+Everything between the prepared images and the maps of all layers is timed: hooks, passes, maps. All networks have their
+ReLU out of place, since two of the tools read overwritten activations otherwise.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812  (torch's own convention)
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from bench.timing.cases import Ready
+from segcam.methods.grad_cam import grad_cam
+from segcam.probe import Precision, Probe
+
+Maps = list[Tensor]
+"""A map `(b, h, w)` a layer."""
+
+Output = Literal["layer", "input", "mean"]
+"""Raw maps after ReLU on the layers' grids; scaled to 0..1 and upsampled to the input; the mean of these."""
+
+INSTALL = "pip install .[peers]"
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One way to the maps of all layers.
+
+    Attributes:
+        name: the name in benchmarks' ids and tables.
+        make: `ready case -> what is timed`.
+        output: what it gives.
+        package: the module that it needs; '' for what is always there.
+        slow: whether it calls the network once a layer.
+        exact: whether it computes in float32.
+    """
+
+    name: str
+    make: Callable[[Ready], Callable[[], Maps]]
+    output: Output = "layer"
+    package: str = ""
+    slow: bool = False
+    exact: bool = True
+
+    @property
+    def installed(self) -> bool:
+        """Whether its package is there."""
+        return not self.package or importlib.util.find_spec(self.package) is not None
+
+    @property
+    def scope(self) -> str:
+        """What is timed."""
+        after = {"layer": "maps", "input": "maps, scaled and upsampled", "mean": "maps, scaled, upsampled and averaged"}
+        each = "for each layer: " if self.slow else ""
+        return f"{each}hooks, forward, backward, {after[self.output]}"
+
+
+def segcam(*, channels_last: bool = False, precision: Precision = "fp32", output: Output = "layer") -> Any:
+    """Return the way that segcam takes: one pass, on the network laid out as asked for."""
+
+    def make(case: Ready) -> Callable[[], Maps]:
+        model = case.swift if channels_last else case.model
+
+        def work() -> Maps:
+            probe = Probe(model, case.layers, channels_last=channels_last, precision=precision)
+            capture = probe(case.images, case.target)
+            maps = [capture.maps(grad_cam, layer) for layer in probe.layers]
+            return maps if output == "layer" else [scaled(found, capture.size) for found in maps]
+
+        return work
+
+    return make
+
+
+def scaled(maps: Float[Tensor, "b h w"], size: tuple[int, int]) -> Float[Tensor, "b h w"]:
+    """Scale each map to 0..1, upsample it and scale it again, as pytorch-grad-cam always does, into main memory."""
+    large = F.interpolate(_to_one(maps)[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+    return _to_one(large).cpu()
+
+
+def _to_one(maps: Float[Tensor, "b h w"]) -> Float[Tensor, "b h w"]:
+    low = maps.amin((1, 2), keepdim=True)
+    return (maps - low) / (maps.amax((1, 2), keepdim=True) - low + 1e-7)
+
+
+def torch_cam(*, channels_last: bool = False) -> Any:
+    """Return the way of torch-cam: one extractor for all layers, maps not normalised."""
+
+    def make(case: Ready) -> Callable[[], Maps]:
+        extractor = _load("torchcam.methods").GradCAM
+        model, images = case.model, case.images
+        if channels_last:
+            model, images = case.swift, images.contiguous(memory_format=torch.channels_last)
+
+        def work() -> Maps:
+            with extractor(model, case.modules) as extract:
+                scores = case.scores(model(images))[:, None]
+                found: Maps = extract(class_idx=0, scores=scores, normalized=False)
+                return found
+
+        return work
+
+    return make
+
+
+def captum_by_layer(case: Ready) -> Callable[[], Maps]:
+    """Return the way of captum: a call a layer, with ReLU, which is not its default."""
+    attribution = _load("captum.attr").LayerGradCam
+
+    def score(images: Tensor) -> Tensor:
+        return case.scores(case.model(images))
+
+    def work() -> Maps:
+        return [
+            attribution(score, case.model.get_submodule(path))
+            .attribute(case.images, relu_attributions=True)[:, 0]
+            .detach()
+            for path in case.modules
+        ]
+
+    return work
+
+
+def grad_cam_by_layer(case: Ready) -> Callable[[], Maps]:
+    """Return the way of pytorch-grad-cam: a call a layer, each scaled to 0..1 and upsampled."""
+
+    def work() -> Maps:
+        return [_grad_cam(case, [case.model.get_submodule(path)]) for path in case.modules]
+
+    return work
+
+
+def grad_cam_at_once(case: Ready) -> Callable[[], Maps]:
+    """Return pytorch-grad-cam's way with all layers in one call, which gives their mean alone."""
+
+    def work() -> Maps:
+        return [_grad_cam(case, [case.model.get_submodule(path) for path in case.modules])]
+
+    return work
+
+
+def _grad_cam(case: Ready, layers: list[nn.Module]) -> Tensor:
+    def target(logits: Tensor) -> Tensor:
+        return case.scores(logits[None])[0]
+
+    with _load("pytorch_grad_cam").GradCAM(model=case.model, target_layers=layers) as extract:
+        found = extract(input_tensor=case.images, targets=[target] * len(case.images))
+    return torch.from_numpy(np.asarray(found))
+
+
+def _load(name: str) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # other packages' imports
+        return importlib.import_module(name)
+
+
+SIDES = {
+    side.name: side
+    for side in (
+        Side("segcam", segcam()),
+        Side("segcam, channels last", segcam(channels_last=True)),
+        Side("segcam, channels last, bf16", segcam(channels_last=True, precision="bf16"), exact=False),
+        Side("segcam, channels last, upsampled", segcam(channels_last=True, output="input"), "input"),
+        Side("torch-cam", torch_cam(), package="torchcam"),
+        Side("torch-cam, channels last", torch_cam(channels_last=True), package="torchcam"),
+        Side("captum, a call a layer", captum_by_layer, package="captum", slow=True),
+        Side("pytorch-grad-cam, a call a layer", grad_cam_by_layer, "input", "pytorch_grad_cam", slow=True),
+        Side("pytorch-grad-cam, all layers averaged", grad_cam_at_once, "mean", "pytorch_grad_cam"),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two sides that are held against each other.
+
+    Attributes:
+        ours: a side of segcam.
+        theirs: a side of another tool.
+        bar: the largest ratio of times that is wanted; None where there is none.
+    """
+
+    ours: str
+    theirs: str
+    bar: float | None = None
+
+    @property
+    def same(self) -> bool:
+        """Whether both give the same result."""
+        return SIDES[self.ours].output == SIDES[self.theirs].output
+
+
+PAIRS = (
+    Pair("segcam", "torch-cam"),
+    Pair("segcam, channels last", "torch-cam", 0.85),
+    Pair("segcam, channels last", "torch-cam, channels last"),
+    Pair("segcam, channels last, bf16", "torch-cam", 0.5),
+    Pair("segcam, channels last", "captum, a call a layer", 0.1),
+    Pair("segcam, channels last, upsampled", "pytorch-grad-cam, a call a layer"),
+    Pair("segcam, channels last, upsampled", "pytorch-grad-cam, all layers averaged"),
+)

@@ -1,0 +1,95 @@
+"""Ablation-CAM: a channel counts by the share of the score that falls away without it."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from segcam import channels as budget
+from segcam.layers import Layer
+from segcam.methods import METHODS, Method
+from segcam.pairs import combined
+from segcam.subject import Subject, undefined_where_empty
+
+
+def ablation_cam(subject: Subject, layer: Layer, channels: int = budget.BUDGET) -> Float[Tensor, "b h w"]:
+    """Compute Ablation-CAM: `L = ReLU(sum_k w_k A_k)`, `w_k = (y - y_k) / |y|`.
+
+    `y` is the mean score of the pixels that were chosen in the unchanged image, `y_k` the same with channel `k` of the
+    layer set to zero and all else as it was. The paper divides by `y`, a classifier's score, which it takes to be
+    positive; a logit may be negative, and dividing by it would turn every weight round, so that channels that speak
+    against the class lit up. Here `|y|` divides; where `y` is 0 the weights are 0.
+
+    Channels off the budget, by the rule of `segcam.channels.choose`, weigh 0. Of tokens those that belong to no place
+    (class, registers) stay as they are.
+
+    Args:
+        subject: the network, the batch and the pixels.
+        layer: one of the captured layers.
+        channels: how many channels of each image are taken out, one at a time, the most varied; 0 for all.
+
+    Returns:
+        `L` on the layer's grid, `(b, h, w)`, not negative, in the units of `A`; zero everywhere (blank) where no
+        channel speaks for the target; NaN for images whose pixel set is empty.
+
+    Raises:
+        InputError: the budget is negative.
+        NotApplicableError: the layer's module runs more than once in a pass, or on windows of the images.
+
+    Source: Desai and Ramaswamy, WACV 2020, equations 3 and 4; the budget and `|y|` are segcam's.
+    """
+    activations = budget.activations_of(subject, layer)
+    maps = combined(activations, weights(subject, layer, channels)[:, None])[:, 0]
+    return undefined_where_empty(maps.relu(), subject)
+
+
+@torch.no_grad()
+def weights(subject: Subject, layer: Layer, channels: int = budget.BUDGET) -> Float[Tensor, "b c"]:
+    """Return `w_k`, the share of the score's size that is lost without the channel; negative where it is gained."""
+    module = subject.module(layer)
+    activations = budget.activations_of(subject, layer)
+    indices = budget.choose(activations, channels)
+    chosen, class_ids = subject.extra
+    cells = activations.shape[2] * activations.shape[3]
+
+    def ablated(rows: Tensor, of: Tensor) -> Tensor:
+        with budget.editing(module, lambda output: _without(output, of, layer, cells)):
+            scores: Tensor = subject.objective(subject.images[rows], chosen[rows], class_ids[rows])
+        return scores
+
+    # Not the capture's scores: a probe may have run at another precision, and small differences count here.
+    whole = subject.once("score", lambda: subject.objective(subject.images.clone(), chosen, class_ids))
+    scores = budget.score_each(indices, ablated)
+    size = whole.abs()[:, None]
+    shares = torch.where(size > 0, (whole[:, None] - scores) / size, 0)
+    return budget.spread(shares, indices, activations)
+
+
+def _without(output: Float[Tensor, "n ..."], channels: Int[Tensor, " n"], layer: Layer, cells: int) -> Tensor:
+    """Return a copy of a layer's output in which one channel of each sample is zero on the layer's grid."""
+    left = output.clone()
+    samples = torch.arange(len(left), device=left.device)
+    if left.ndim == 4 and layer.form != "NHWC":
+        left[samples, channels] = 0
+    elif left.ndim == 4:
+        left[samples, :, :, channels] = 0
+    else:
+        left[samples, left.shape[1] - cells :, channels] = 0
+    return left
+
+
+METHODS.add(
+    Method(
+        name="ablation_cam",
+        label="Ablation-CAM",
+        summary="channels weighted by the share of the score that is lost without each, positive part",
+        source="Desai and Ramaswamy, WACV 2020, eq. 3-4",
+        run=ablation_cam,
+        needs_gradients=False,
+        passes=budget.passes,
+        each="layer",
+        parameters={"channels": budget.BUDGET},
+        family="perturbation",
+    )
+)

@@ -1,0 +1,171 @@
+"""Eigen-CAM and Eigen-Grad-CAM: projection on the first principal direction of the channels."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from segcam.methods import METHODS, Method
+from segcam.pairs import Pair, combined, gram_matrix
+
+SQUARINGS = 40
+"""Squarings at most: each squares the ratio of the two largest eigenvalues, so few are needed unless they are equal."""
+
+SQUARING = 0.6
+"""What squaring a matrix costs, in products of it with as many vectors as it has rows; two at most are spared by one."""
+
+OVERLAP = 1e-4
+"""The first eigenvector's share of the vector that products start from, at least; less only costs digits."""
+
+
+def eigen_cam(activations: Float[Tensor, "b c h w"], gradients: Float[Tensor, "b c h w"]) -> Float[Tensor, "b h w"]:
+    """Compute Eigen-CAM: `L = ReLU(X v)`, X the activations, cells by channels, v its first right singular vector.
+
+    X is not centred. A singular vector's sign is arbitrary; here the projection's sum over cells is positive, and where
+    that is 0 up to rounding, the weight in v of largest magnitude (the first of such channels).
+
+    Args:
+        activations: `A`, a layer's output, `(b, c, h, w)`.
+        gradients: play no part.
+
+    Returns:
+        `L` on the layer's grid, `(b, h, w)`, not negative, in the units of the activations; zero everywhere where they
+        are zero. Where the largest singular values are equal, v is one of their vectors; where they differ by no more
+        than rounding, so does what can be said of v.
+
+    Source: Muhammad and Yeasin, IJCNN 2020 (Eigen-CAM): projection on the first eigenvector; sign and ReLU are ours.
+    """
+    pair = Pair(activations, gradients)
+    return pair.weighted(_weights(pair)).relu()
+
+
+def eigen_grad_cam(
+    activations: Float[Tensor, "b c h w"], gradients: Float[Tensor, "b c h w"]
+) -> Float[Tensor, "b h w"]:
+    """Compute Eigen-Grad-CAM: Eigen-CAM of gradient times activation, `G A` in the place of A.
+
+    Args:
+        activations: `A`, a layer's output, `(b, c, h, w)`.
+        gradients: `G = dY/dA`, of the same shape.
+
+    Returns:
+        As `eigen_cam`, in the units of the score; zero everywhere where there is no gradient.
+
+    Source: 'EigenGradCAM' of pytorch-grad-cam, after Muhammad and Yeasin, IJCNN 2020.
+    """
+    return _projected_product(Pair(activations, gradients)).relu()
+
+
+def principal_direction(
+    stack: Float[Tensor, "b c h w"],
+    gram: tuple[Float[Tensor, "b k k"], Float[Tensor, " b"]],
+    totals: Float[Tensor, "b c"],
+) -> Float[Tensor, "b c"]:
+    """Return the first right singular vector of each sample's `(cells x channels)` matrix.
+
+    It is made from the first eigenvector of the smaller Gram matrix; a decomposition would find all the others as well
+    and take many times longer.
+
+    Args:
+        stack: the matrices.
+        gram: their `gram_matrix`.
+        totals: the sum of each channel, which decides on the sign; see `eigen_cam`.
+
+    Returns:
+        Vectors of length 1; 0 for a blank sample.
+    """
+    matrices, norm = gram
+    v = _first_eigenvector(matrices)
+    tiny = torch.finfo(v.dtype).tiny
+    if v.shape[1] != stack.shape[1]:
+        top = stack.abs().amax((1, 2, 3)).clamp_min(tiny)[:, None, None]
+        v = torch.bmm(v[:, None], (stack.flatten(2) / top).transpose(1, 2))[:, 0]
+    v = v / torch.linalg.vector_norm(v, dim=1, keepdim=True).clamp_min(tiny)
+    side = (totals * v).sum(1)
+    # The projection's sum is at most sqrt(n) times the matrix's norm; this much of that may be rounding.
+    cells = stack.shape[2] * stack.shape[3]
+    unsure = side.abs() <= 8 * torch.finfo(v.dtype).eps * cells**0.5 * norm
+    if unsure.any():
+        heaviest = v.gather(1, v.abs().argmax(1, keepdim=True))[:, 0]
+        side = torch.where(unsure, heaviest, side)
+    signed: Tensor = v * side.sign()[:, None]
+    return signed
+
+
+def _first_eigenvector(gram: Float[Tensor, "b k k"]) -> Float[Tensor, "b k"]:
+    """Return the first eigenvector, of any length, of positive semidefinite matrices of trace 1.
+
+    Products with a vector bring it out, and squaring the matrices first, their trace made 1 again, halves the number of
+    products: as often as that pays. What is done to samples that are ready before others changes nothing, so samples
+    do not mix.
+    """
+    size = gram.shape[1]
+    power = gram
+    for _ in range(SQUARINGS):
+        purity = power.square().sum((1, 2))
+        products = _products(float(purity.amin()), gram.dtype)
+        if products <= max(8, SQUARING * size):
+            break
+        power = torch.bmm(power, power).div_(purity[:, None, None])
+    v = _start(size, gram.dtype, gram.device).expand(len(gram), 1, size)
+    for _ in range(int(min(products, size))):
+        v = torch.bmm(v, power)
+    return torch.bmm(v, gram)[:, 0]
+
+
+def _products(purity: float, dtype: torch.dtype) -> float:
+    """Return how many products bring the first eigenvector out of a matrix of trace 1 with this trace of its square.
+
+    Of eigenvalues 1 and x it is `(1 + x^2) / (1 + x)^2`, and of more eigenvalues less: x is not larger than this gives.
+    """
+    if purity <= 0.5:
+        return math.inf
+    x = (purity - math.sqrt(2 * purity - 1)) / (1 - purity) if purity < 1 else 0.0
+    return math.ceil(math.log(OVERLAP * torch.finfo(dtype).eps) / math.log(x)) if x > 0 else 1
+
+
+@lru_cache(maxsize=64)
+def _start(size: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, " k"]:
+    """Return a vector that no eigenvector met in practice is perpendicular to: fixed random numbers."""
+    with torch.inference_mode(False), torch.no_grad():
+        generator = torch.Generator().manual_seed(size)
+        return torch.randn(size, generator=generator, dtype=torch.float64).to(device, dtype)
+
+
+def _weights(pair: Pair) -> Float[Tensor, "b c"]:
+    return principal_direction(pair.activations, pair.gram, pair.total_activations)
+
+
+def _projected_product(pair: Pair) -> Float[Tensor, "b h w"]:
+    direction = principal_direction(pair.product, gram_matrix(pair.product), pair.total_product)
+    return combined(pair.product, direction[:, None])[:, 0]
+
+
+METHODS.add(
+    Method(
+        name="eigen_cam",
+        label="Eigen-CAM",
+        summary="activations projected on their first principal direction, positive part",
+        source="Muhammad and Yeasin, IJCNN 2020 (Eigen-CAM); sign: positive sum",
+        gradient=eigen_cam,
+        weights=_weights,
+        needs_gradients=False,
+        family="cam",
+    )
+)
+
+METHODS.add(
+    Method(
+        name="eigen_grad_cam",
+        label="Eigen-Grad-CAM",
+        summary="gradient times activation projected on its first principal direction, positive part",
+        source="pytorch-grad-cam (EigenGradCAM), after Muhammad and Yeasin, IJCNN 2020; sign: positive sum",
+        gradient=eigen_grad_cam,
+        before_relu=_projected_product,
+        family="cam",
+    )
+)

@@ -1,0 +1,85 @@
+"""Score-CAM, Ablation-CAM, CAM and the centred Gaussian again, slowly: plain loops in float64, one image at a time.
+
+The network is a function here: `score(image)` of Score-CAM and `score_without(k)` of Ablation-CAM are the caller's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from tests.reference.metrics import area_average, upsample
+
+Array = npt.NDArray[np.float64]
+
+
+def most_varied(activations: Array, budget: int) -> list[int]:
+    """The channels by falling standard deviation over cells, of equals the first; `budget` of them, or all for 0."""
+    spread = []
+    for k, channel in enumerate(activations):
+        mean = sum(float(a) for a in channel.flat) / channel.size
+        spread.append((-math.sqrt(sum((float(a) - mean) ** 2 for a in channel.flat) / channel.size), k))
+    order = [k for _, k in sorted(spread)]
+    return order[:budget] if budget else order
+
+
+def score_cam(
+    activations: Array, image: Array, score: Callable[[Array], float], baseline: Array, budget: int = 0
+) -> Array:
+    """Wang et al., equations 6 to 10 and algorithm 1, with the baseline that the fast code leaves out."""
+    rows, columns = image.shape[1:]
+    increases: dict[int, float] = {}
+    for k in most_varied(activations, budget):
+        large = upsample(activations[k].astype(np.float64), rows, columns)
+        low, high = large.min(), large.max()
+        if high - low <= 1e-9 * abs(activations[k]).max():
+            continue  # a constant channel has no mask
+        mask = (large - low) / (high - low)
+        masked = np.zeros_like(image)
+        for colour in range(len(image)):
+            for y in range(rows):
+                for x in range(columns):
+                    masked[colour, y, x] = image[colour, y, x] * mask[y, x]
+        increases[k] = score(masked) - score(baseline)
+    total = sum(math.exp(s) for s in increases.values())
+    return weighted(activations, {k: math.exp(s) / total for k, s in increases.items()})
+
+
+def ablation_cam(activations: Array, score: float, score_without: Callable[[int], float], budget: int = 0) -> Array:
+    """Desai and Ramaswamy, equations 3 and 4, with the score's size in the denominator."""
+    weights = {}
+    for k in most_varied(activations, budget):
+        weights[k] = (score - score_without(k)) / abs(score) if score else 0.0
+    return weighted(activations, weights)
+
+
+def weighted(activations: Array, weights: dict[int, float]) -> Array:
+    """`max(0, sum_k w_k A_k)`."""
+    return np.maximum(signed(activations, weights), 0.0)
+
+
+def signed(activations: Array, weights: dict[int, float]) -> Array:
+    """`sum_k w_k A_k`."""
+    found = np.zeros(activations.shape[1:])
+    for k, weight in weights.items():
+        found += weight * activations[k].astype(np.float64)
+    return found
+
+
+def cam(activations: Array, class_weights: Sequence[float]) -> Array:
+    """Zhou et al., equation 2."""
+    return signed(activations, dict(enumerate(class_weights)))
+
+
+def gaussian(size: tuple[int, int], grid: tuple[int, int], width: float) -> Array:
+    """`exp(-d^2 / (2 width^2))`, d the distance from the image's centre in shares of its sides, averaged over cells."""
+    rows, columns = size
+    field = np.zeros(size)
+    for i in range(rows):
+        for j in range(columns):
+            y, x = (i + 0.5) / rows - 0.5, (j + 0.5) / columns - 0.5
+            field[i, j] = math.exp(-(y * y + x * x) / (2 * width * width))
+    return area_average(field, *grid)

@@ -1,0 +1,221 @@
+"""CAM: where a linear head follows, its weights; everywhere else, the reason why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from segcam import Layer
+from segcam.errors import NotApplicableError
+from segcam.methods.cam import cam
+from segcam.models import MODELS, create
+from tests.reference import gradient_free as slow
+from tests.small_networks import IMAGES, Tokens, close, seeded, subject_of
+
+Step = Callable[[Tensor], Tensor]
+
+
+def weights_of(head: nn.Module, class_id: int = 1) -> Tensor:
+    return head.weight.detach().flatten(2).sum(2)[class_id] if head.weight.ndim == 4 else head.weight.detach()[class_id]
+
+
+class Headed(nn.Module):
+    """A convolution, something between, a head, something behind; the convolution's outputs are all positive."""
+
+    def __init__(self, between: Step, head: nn.Module, behind: Step) -> None:
+        super().__init__()
+        self.conv, self.between, self.head, self.behind = nn.Conv2d(3, 4, 3, padding=1, stride=2), between, head, behind
+        nn.init.constant_(self.conv.bias, 30.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.behind(self.head(self.between(self.conv(x))))
+
+
+def as_it_is(x: Tensor) -> Tensor:
+    return x
+
+
+def larger(x: Tensor) -> Tensor:
+    return nn.functional.interpolate(x, scale_factor=2, mode="bilinear")
+
+
+def last(x: Tensor) -> Tensor:
+    return x.permute(0, 2, 3, 1)
+
+
+def first(x: Tensor) -> Tensor:
+    return x.permute(0, 3, 1, 2)
+
+
+LED: dict[str, tuple[Step, Callable[[], nn.Module], Step]] = {
+    "a head": (as_it_is, lambda: nn.Conv2d(4, 3, 1), as_it_is),
+    "upsampled before": (larger, lambda: nn.Conv2d(4, 3, 1), as_it_is),
+    "upsampled behind": (as_it_is, lambda: nn.Conv2d(4, 3, 1), larger),
+    "dropout": (nn.Dropout2d(0.5), lambda: nn.Conv2d(4, 3, 1, bias=False), larger),
+    "averaged": (nn.AvgPool2d(2), lambda: nn.Conv2d(4, 3, 1), lambda x: larger(larger(x))[:, :, :7, :11]),
+    "linear": (last, lambda: nn.Linear(4, 3), first),
+    "a larger kernel": (as_it_is, lambda: nn.Conv2d(4, 3, 3, padding=1), larger),
+    "one channel": (as_it_is, lambda: nn.Conv2d(4, 1, 1), as_it_is),
+}
+
+
+class Odd(nn.Conv2d):
+    """A convolution that does otherwise than its weights say."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * 2
+
+
+def details_mixed(x: Tensor) -> Tensor:
+    """Mix channels and leave constants as they are."""
+    mean = x.mean(1, keepdim=True)
+    return x + mean - mean.mean((2, 3), keepdim=True)
+
+
+def one_blurred(x: Tensor) -> Tensor:
+    blurred = nn.functional.avg_pool2d(x[:, :1], 3, 1, 1, count_include_pad=False)
+    return torch.cat([blurred, x[:, 1:]], 1)
+
+
+NOT_LED: dict[str, tuple[Step, Callable[[], nn.Module], Step, str]] = {
+    "ReLU of what is positive": (torch.relu, lambda: nn.Conv2d(4, 3, 1), as_it_is, "follows this layer"),
+    "a norm": (nn.BatchNorm2d(4).eval(), lambda: nn.Conv2d(4, 3, 1), as_it_is, "follows this layer"),
+    "channels mixed": (lambda x: x + x.mean(1, keepdim=True), lambda: nn.Conv2d(4, 3, 1), as_it_is, "follows this"),
+    "details mixed": (details_mixed, lambda: nn.Conv2d(4, 3, 1), as_it_is, "follows this layer"),
+    "one channel blurred": (one_blurred, lambda: nn.Conv2d(4, 3, 1), as_it_is, "follows this layer"),
+    "channels turned": (lambda x: x.roll(1, 1), lambda: nn.Conv2d(4, 3, 1), as_it_is, "follows this layer"),
+    "something added": (lambda x: x + 1, lambda: nn.Conv2d(4, 3, 1), as_it_is, "follows this layer"),
+    "a maximum": (nn.MaxPool2d(3, 1, 1), lambda: nn.Conv2d(4, 3, 1), as_it_is, "follows this layer"),
+    "softmax behind": (as_it_is, lambda: nn.Conv2d(4, 3, 1), lambda x: x.softmax(1), "does not end in a linear head"),
+    "a factor behind": (as_it_is, lambda: nn.Conv2d(4, 3, 1), lambda x: 2 * x, "does not end in a linear head"),
+    "groups": (as_it_is, lambda: nn.Conv2d(4, 2, 1, groups=2), as_it_is, "does not end in a linear head"),
+    "a stride": (as_it_is, lambda: nn.Conv2d(4, 3, 1, stride=2), larger, "does not end in a linear head"),
+    "a head of its own kind": (as_it_is, lambda: Odd(4, 3, 1), as_it_is, "does not end in a linear head"),
+}
+
+
+@pytest.mark.parametrize("name", LED)
+@pytest.mark.parametrize("target", ["best_pixel:logit", "predicted:margin"])
+def test_cam_where_a_linear_head_follows(name: str, target: str) -> None:
+    between, head, behind = LED[name]
+    model = seeded(lambda: Headed(between, head(), behind))
+    layer = Layer("conv", "conv")
+    with subject_of(model, layer, target=target) as subject:
+        found = cam(subject, layer)
+        chosen = subject.capture.explained.chosen
+        logits = subject.capture.logits
+    weights = torch.stack([weights_of(model.head, k) for k in range(len(model.head.weight))])
+    weights = weights if len(weights) > 1 else torch.cat([torch.zeros_like(weights), weights])
+    logits = logits if logits.shape[1] > 1 else torch.cat([torch.zeros_like(logits), logits], 1)
+    logits = nn.functional.interpolate(logits, IMAGES.shape[2:], mode="bilinear")
+    for i in range(3):
+        own = weights[1].numpy().copy()
+        if "margin" in target:
+            if not chosen[i].any():
+                assert found[i].isnan().all()
+                continue
+            others = logits[i].detach().clone()
+            others[1] = -torch.inf
+            own -= np.mean([weights[k].numpy() for k in others.argmax(0)[chosen[i]].tolist()], axis=0)
+        activations = subject.capture.activations["conv"][i].numpy()
+        assert close(found[i], slow.cam(activations, own.tolist()), 1e-6)  # shares of pixels are float32
+
+
+@pytest.mark.parametrize("name", NOT_LED)
+def test_cam_says_why_it_has_no_map(name: str) -> None:
+    between, head, behind, reason = NOT_LED[name]
+    model = seeded(lambda: Headed(between, head(), behind))
+    with subject_of(model, Layer("conv", "conv")) as subject:
+        assert (subject.capture.activations["conv"] > 0).all()
+        with pytest.raises(NotApplicableError, match=reason):
+            cam(subject, Layer("conv", "conv"))
+
+
+def test_cam_on_tokens() -> None:
+    model, layer = seeded(Tokens), Layer("drop", "drop", stride=4)
+    with subject_of(model, [layer, Layer("norm", "norm", stride=4)]) as subject:
+        found = cam(subject, layer)
+        for i in range(3):
+            activations = subject.capture.activations["drop"][i].numpy()
+            assert close(found[i], slow.cam(activations, weights_of(model.head).tolist()))
+        with pytest.raises(NotApplicableError, match="no linear head follows this layer"):
+            cam(subject, Layer("norm", "norm", stride=4))
+
+
+def test_cam_beside_a_second_head() -> None:
+    """A head for training alone leads to no logits, and a residual branch makes a layer more than the head's input."""
+
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.conv, self.aux, self.head = (
+                nn.Conv2d(3, 4, 1),
+                nn.Conv2d(4, 4, 1),
+                nn.Conv2d(4, 2, 1),
+                nn.Conv2d(4, 2, 1),
+            )
+            self.out = nn.Identity()
+
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            x = self.stem(x)
+            return {"aux": self.aux(x), "out": self.head(self.out(x + self.conv(x).tanh()))}
+
+    model = seeded(Two)
+    layers = [Layer(name, name) for name in ("stem", "conv", "out")]
+    with subject_of(model, layers) as subject:
+        found = cam(subject, layers[2])
+        twin = slow.cam(subject.capture.activations["out"][0].numpy(), weights_of(model.head).tolist())
+        assert close(found[0], twin)
+        for layer in layers[:2]:
+            with pytest.raises(NotApplicableError, match="no linear head follows this layer"):
+                cam(subject, layer)
+
+
+CAM_LAYERS = {
+    "unet": ("Decoder 1_2 ReLU", {"width": 4}),
+    "timm_unet": ("Decoder 1_2 ReLU", {}),
+    "segformer": ("Decode head ReLU", {}),
+    "vit": ("Decoder 1 ReLU", {"image_size": 64, "patch_size": 8}),
+}
+
+
+@pytest.mark.parametrize("name", CAM_LAYERS)
+@pytest.mark.parametrize("score_name", ["logit", "margin"])
+def test_grad_cam_weights_are_the_heads_where_it_follows(name: str, score_name: str) -> None:
+    """There Grad-CAM's weights are the class's own, times a number that is the same for all channels."""
+    label, parameters = CAM_LAYERS[name]
+    model = create(name, 3, parameters, seed=2)
+    layers = [x for x in MODELS.get(name).layers(model, "relu") if x.label == label]
+    assert layers
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with subject_of(model, layers[0], images, f"predicted:{score_name}") as subject:
+        maps = cam(subject, layers[0])
+        gradients = subject.capture.gradients[label]
+        activations = subject.capture.activations[label]
+        pixels = subject.capture.target_pixels
+    assert (pixels > 0).any()
+    for i in torch.nonzero(pixels).flatten():
+        weights = gradients[i].mean((1, 2))
+        their = torch.einsum("c,chw->hw", weights, activations[i])
+        if score_name == "logit":
+            own = weights_of(model.head if hasattr(model, "head") else model.network.decode_head.classifier)
+            cosine = torch.cosine_similarity(own, weights, dim=0)
+            assert cosine > (0.999 if name == "vit" else 1 - 1e-6)  # ViT's 3 x 3 head reaches beyond the border
+        tolerance = 0.1 if name == "vit" else 1e-5
+        scale = maps[i].abs().max() / their.abs().max()
+        assert (scale * their - maps[i]).abs().max() <= tolerance * maps[i].abs().max()
+
+
+@pytest.mark.parametrize("name", ["unet", "segformer"])
+def test_no_linear_head_follows_a_convolution_of_the_networks(name: str) -> None:
+    model = create(name, 2, CAM_LAYERS[name][1], seed=2)
+    layers = MODELS.get(name).layers(model, "conv")
+    images = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    with subject_of(model, layers, images) as subject:
+        for layer in layers:
+            with pytest.raises(NotApplicableError, match="no linear head follows this layer"):
+                cam(subject, layer)
