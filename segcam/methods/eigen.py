@@ -16,7 +16,7 @@ SQUARINGS = 40
 """Squarings at most: each squares the ratio of the two largest eigenvalues, so few are needed unless they are equal."""
 
 SQUARING = 0.6
-"""What squaring a matrix costs, in products of it with as many vectors as it has rows; two at most are spared by one."""
+"""What squaring a matrix costs, in products with as many vectors as it has rows; it spares two of them at most."""
 
 OVERLAP = 1e-4
 """The first eigenvector's share of the vector that products start from, at least; less only costs digits."""

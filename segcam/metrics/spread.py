@@ -32,7 +32,8 @@ def spread(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor
     # -sum p log p = log S - (sum L log L) / S, with S = sum L; the base of the logarithm cancels out in the end.
     logs = log2_(cells.clamp_min(torch.finfo(cells.dtype).tiny))  # finite, so that 0 log 0 = 0; faster than xlogy
     entropy = total.log2() - torch.linalg.vecdot(logs, cells) / total
-    return (entropy / math.log2(n)).clamp(0, 1)  # 0 / 0, thus NaN, on one cell
+    share: Tensor = entropy / math.log2(n)
+    return share.clamp(0, 1)  # 0 / 0, thus NaN, on one cell
 
 
 def blank(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:
