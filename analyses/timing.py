@@ -182,11 +182,7 @@ def _panel(axes: Axes, rows: Sequence[Row], limits: tuple[float, float]) -> None
         if y % 2:
             axes.axhspan(y - 0.5, y + 0.5, color="#f4f4f4", linewidth=0, zorder=-1)
         _ratio(axes, y, row)
-    memory = {"memory": " (memory)"}
-    names = [
-        f"{style.plain(row['ours'])}{memory.get(row['quantity'], '')}\nagainst {style.plain(row['theirs'])}"
-        for row in rows
-    ]
+    names = [f"{style.plain(row['ours'])}\nagainst {style.plain(row['theirs'])}" for row in rows]
     axes.set_yticks(range(len(rows)), names)
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))

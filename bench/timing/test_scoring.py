@@ -14,8 +14,9 @@ import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from torch import nn
 
 from bench.config import Score, Train
+from bench.instruments import Instruments
 from bench.optimise import precision
-from bench.score import Instruments, Scorer
+from bench.score import Scorer
 from bench.timing.side_by_side import DEVICE, compare
 from bench.train import Job, Trainer
 from segcam.datasets import DATASETS, DatasetOptions

@@ -275,7 +275,7 @@ def test_stale_rows_are_removed(run: Path, tiny: Path, tmp_path: Path, finished:
     assert contents(folder, "agreement") == {}
     assert not any("costly" in name for name in contents(folder))
     assert manifest(folder)["skipped"] == []
-    assert manifest(folder)["costly"] == {"rule": "", "ids": [], "targets": []}
+    assert manifest(folder)["costly"] == {"rule": "", "ids": [], "targets": [], "levels": ""}
     assert command("run", "score", "-p", tiny, "--out", folder).code == 0
     again = contents(folder, "scores", "agreement")
     assert again == contents(finished, "scores", "agreement")
