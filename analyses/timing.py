@@ -21,6 +21,7 @@ from analyses.results import Results, ResultsError
 FILE = "timing.json"
 FIGURES = {"time": "timing", "memory": "timing_memory"}
 SCHEMA = 1
+PEERS = ("torchcam", "captum", "grad-cam", "quantus")
 DIGITS = 4
 COLUMNS = (
     *("case", "quantity", "ours", "theirs", "ratio", "low", "high", "rounds", "bar", "met", "ours_value"),
@@ -124,7 +125,7 @@ def surroundings(values: Mapping[str, Any]) -> str:
     """Return the sentence on hardware and versions."""
     hardware, versions = values["hardware"], values["versions"]
     cores = f"{hardware['processor']}, {hardware['cores']} cores, {hardware['threads']} threads"
-    peers = ", ".join(f"{name} {versions[name]}" for name in ("torchcam", "captum", "grad-cam") if name in versions)
+    peers = ", ".join(f"{name} {versions[name]}" for name in PEERS if name in versions)
     where = f"{hardware['gpu']} ({cores})" if hardware.get("gpu") else cores
     return f"On {where}; torch {versions['torch']}, {peers}."
 

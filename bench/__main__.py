@@ -8,11 +8,13 @@ from rich.console import Console
 
 from analyses import ResultsError
 from bench.cli import app
+from segcam.allocator import keep_freed_memory
 from segcam.errors import SegcamError
 
 
 def main() -> None:
     """Run the command line; errors that the reader can put right are one message, without a traceback."""
+    keep_freed_memory()
     try:
         app()
     except (SegcamError, ResultsError, OSError) as error:

@@ -17,19 +17,19 @@ import analyses
 from bench import manifest
 from bench.progress import working
 from bench.store import MANIFEST, TIMING, Store
-from bench.timing import memory
+from bench.timing import memory, methods, metrics
 from bench.timing.cases import CASES, Case
 from bench.timing.measure import measure, wanted
 from bench.timing.rows import Row
 
 SCHEMA = 1
 DPI = 200
-PEERS = ("torchcam", "captum", "grad-cam")
+PEERS = ("torchcam", "captum", "grad-cam", "quantus")
 
 More = Callable[[torch.device], Sequence[Row]]
 """A measurement of another kind: the device in, its rows out."""
 
-MORE: dict[str, More] = {"memory": memory.rows}
+MORE: dict[str, More] = {"methods": methods.rows, "metrics": metrics.rows, "memory": memory.rows}
 
 
 def run(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakIdKeyDictionary
 
@@ -24,7 +24,19 @@ FEW = 1 / 16
 """The largest share of an image's pixels in a set whose gradients are worth following."""
 
 
-def gradients_of(explained: Explained, outputs: Sequence[Tensor], *, keep: bool = False) -> list[Tensor | None]:
+def convolves(model: nn.Module) -> bool:
+    """Return whether a network is mostly convolutions, so that a pixel's gradient has zeros to leave out.
+
+    Attention hands a gradient to every position: windows are full at once, and looking for them costs a twentieth.
+    """
+    modules = list(model.modules())
+    linear = sum(isinstance(module, nn.Linear) for module in modules)
+    return sum(isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)) for module in modules) > linear
+
+
+def gradients_of(
+    explained: Explained, outputs: Sequence[Tensor], *, keep: bool = False, local: bool = True
+) -> list[Tensor | None]:
     """Return the gradients of a target's scores by tensors of the graph, as `torch.autograd.grad` does.
 
     On a GPU and for large pixel sets it is that: the first was not measured, the second leave no zeros.
@@ -33,12 +45,13 @@ def gradients_of(explained: Explained, outputs: Sequence[Tensor], *, keep: bool 
         explained: the scores, and which pixels they are about.
         outputs: by what is differentiated; parameters must not want gradients.
         keep: whether the graph is needed again.
+        local: whether zeros are worth looking for, see `convolves`.
 
     Returns:
         A gradient a tensor; None where it does not lead to the scores.
     """
     chosen, total = explained.chosen, explained.scores.sum()
-    if chosen.device.type != "cpu" or not len(chosen) or int(explained.pixels.max()) > FEW * chosen[0].numel():
+    if not local or chosen.device.type != "cpu" or not len(chosen) or int(explained.pixels.max()) > FEW * chosen[0].numel():
         return list(torch.autograd.grad(total, list(outputs), retain_graph=keep, allow_unused=True))
     with WithoutZeros() as mode:
         found = torch.autograd.grad(total, list(outputs), retain_graph=keep, allow_unused=True)
@@ -81,6 +94,8 @@ class WithoutZeros(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Run one operation by its rule, or as it is on whole tensors."""
+        if not self._search and not len(self._known):  # nothing is left of the windows
+            return func(*args, **(kwargs or {}))
         rule = _RULES.get(func)
         found = NotImplemented if rule is None else rule(self, func, args, kwargs or {})
         if found is not NotImplemented:

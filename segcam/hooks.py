@@ -30,18 +30,22 @@ def frozen(model: nn.Module) -> Iterator[dict[str, Tensor]]:
     Yields the tensors to run it with in place of its own: none, but for a network made in inference mode, whose
     parameters autograd may not save.
     """
-    modes = [(module, module.training) for module in model.modules()]
-    wanting = [p for p in model.parameters() if p.requires_grad and not p.is_inference()]
-    named = [*model.named_parameters(), *model.named_buffers()]
-    copies = {n: t.detach().clone() for n, t in named} if any(t.is_inference() for _, t in named) else {}
+    modules = list(model.modules())  # walked once: in a network of many modules that takes as long as a layer
+    training = [module for module in modules if module.training]
+    tensors = [t for module in modules for t in (*module.parameters(recurse=False), *module.buffers(recurse=False))]
+    wanting = [t for t in tensors if t.requires_grad and not t.is_inference()]
+    copies: dict[str, Tensor] = {}
+    if any(t.is_inference() for t in tensors):
+        copies = {n: t.detach().clone() for n, t in (*model.named_parameters(), *model.named_buffers())}
     try:
-        model.eval()
+        if training:
+            model.eval()
         for parameter in wanting:
             parameter.requires_grad_(False)
         yield copies
     finally:
-        for module, training in modes:
-            module.training = training
+        for module in training:
+            module.training = True
         for parameter in wanting:
             parameter.requires_grad_(True)
 
@@ -57,14 +61,13 @@ def recording_calls(
         layers: where.
         overwritten: labels of layers whose output later modules are known to overwrite; they are recorded as copies.
     """
-    modules = dict(model.named_modules())
     calls: dict[str, list[Call]] = {layer.label: [] for layer in layers}
     handles = []
     try:
         for layer in layers:
             hook = _recorder(layer, calls[layer.label], overwritten)
             # First, so that hooks of the network's own, which some use to collect features, get what is passed on.
-            handles.append(modules[layer.module].register_forward_hook(hook, prepend=True))
+            handles.append(model.get_submodule(layer.module).register_forward_hook(hook, prepend=True))
         yield calls
     finally:
         for handle in handles:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from segcam.attention import AttentionPlace, read, recording
-from segcam.backward import gradients_of
+from segcam.backward import convolves, gradients_of
 from segcam.captures import Capture, Chunk
 from segcam.errors import ProbeError
 from segcam.frugal import Frugal
@@ -80,6 +80,7 @@ class Probe:
         self.channels_last = channels_last
         self.frugal = frugal
         self.attention = tuple(attention)
+        self._local = convolves(model)
         self._overwritten: set[str] = set()
         self._plans: dict[object, Plan] = {}
 
@@ -103,6 +104,7 @@ class Probe:
         targets: Sequence[Target],
         *,
         masks: Int[Tensor, "b h w"] | None = None,
+        fixed: Sequence[Explained] | None = None,
     ) -> list[Capture]:
         """Probe a batch for several targets, which share one forward pass.
 
@@ -110,13 +112,16 @@ class Probe:
             images: the network's input.
             targets: what is explained; a backward pass each.
             masks: the true class of each pixel, `Batch.masks`, for targets that look at it ('truth').
+            fixed: for each target the pixels to explain, `Capture.explained` of unchanged images or of an unchanged
+                network, so that the question stays the same; unless given, each target chooses anew.
 
         Returns:
             A capture a target; they share their activations.
 
         Raises:
             ProbeError: a layer did not run, ran more than once, gave no feature maps or does not lead to the logits;
-                the output is none of the known kinds; a class does not exist; an attention cannot be read.
+                the output is none of the known kinds; a class does not exist; an attention cannot be read; the fixed
+                pixels are not one set a target, or of other images.
         """
         if not isinstance(images, Tensor) or not images.is_floating_point():
             got = images.dtype if isinstance(images, Tensor) else type(images).__name__
@@ -133,7 +138,7 @@ class Probe:
             outputs, logits, matrices = self._forward(images, parameters)
             size = (int(images.shape[-2]), int(images.shape[-1]))
             attentions = read(self.attention, matrices, size)
-            explained = [target.explain(logits, size, masks) for target in targets]
+            explained = _explained(logits, size, targets, masks, fixed)
             acts, logits = self._maps(outputs, size), logits.detach()
             captures = []
             for i, (target, chosen) in enumerate(zip(targets, explained, strict=True)):
@@ -246,10 +251,25 @@ class Probe:
     def _backward(self, explained: Explained, outputs: dict[str, Tensor], *, keep: bool) -> dict[str, Tensor]:
         if not explained.scores.requires_grad:
             raise ProbeError(f"layer '{next(iter(outputs))}' does not lead to the logits: leave it out")
-        found = gradients_of(explained, list(outputs.values()), keep=keep)
+        found = gradients_of(explained, list(outputs.values()), keep=keep, local=self._local)
         known: dict[str, Tensor] = {}
         for label, gradient in zip(outputs, found, strict=True):
             if gradient is None:
                 raise ProbeError(f"layer '{label}' does not lead to the logits: leave it out")
             known[label] = gradient
         return known
+
+
+def _explained(
+    logits: Float[Tensor, "b k h w"],
+    size: tuple[int, int],
+    targets: Sequence[Target],
+    masks: Int[Tensor, "b h w"] | None,
+    fixed: Sequence[Explained] | None,
+) -> list[Explained]:
+    """Choose each target's pixels, or take those that are given, and score them."""
+    if fixed is None:
+        return [target.explain(logits, size, masks) for target in targets]
+    if len(fixed) != len(targets):
+        raise ProbeError(f"{len(fixed)} sets of fixed pixels for {len(targets)} targets: give one a target")
+    return [target.explain_again(logits, size, known) for target, known in zip(targets, fixed, strict=True)]

@@ -14,7 +14,7 @@ from torch import Tensor
 from segcam.errors import InputError, ProbeError, unknown
 from segcam.pixels import PIXEL_SETS, SCORES, DenseOutput, predicted, rival_classes
 
-__all__ = ["PIXEL_SETS", "SCORES", "Explained", "Target", "at_least_float32"]
+__all__ = ["PIXEL_SETS", "SCORES", "Explained", "Target", "at_least_float32", "two_sided"]
 
 _NAME = re.compile(r"(?P<pixels>[^:@()]*)(?:\((?P<distance>[0-9]+)\))?(?::(?P<score>[^:@]*))?(?:@(?P<at>.*))?")
 
@@ -105,8 +105,7 @@ class Target:
         logits = self._readable(logits, size)
         class_ids = self._class_ids(logits)
         with torch.no_grad():
-            if not bool(torch.isfinite(logits).all()):
-                raise ProbeError("the network's logits are not finite: its weights or the input hold NaN or infinity")
+            _check_finite(logits)
             output = DenseOutput(logits, class_ids, self._masks(masks, logits, size), self.distance)
             chosen = PIXEL_SETS[self.pixels].choose(output)
             hits = (chosen & predicted(output)).flatten(1).any(1)
@@ -132,6 +131,32 @@ class Target:
         """
         return self._mean(self._readable(logits, size), chosen, class_ids)
 
+    def explain_again(self, logits: Float[Tensor, "b k h w"], size: tuple[int, int], known: Explained) -> Explained:
+        """Score pixels that were chosen before, on the logits of changed images or of a changed network.
+
+        Args:
+            logits: the network's output.
+            size: height and width of the input, in pixels.
+            known: the pixels and their classes, as `explain` chose them for the unchanged images and network.
+
+        Returns:
+            The same pixels with their scores now, and whether the class is predicted at any of them now.
+
+        Raises:
+            ProbeError: the logits are not finite, or the pixels are of other images or of another resolution.
+        """
+        logits = self._readable(logits, size)
+        wanted, given = (len(logits), *logits.shape[2:]), tuple(known.chosen.shape)
+        if given != wanted:
+            raise ProbeError(
+                f"the given pixels are {given}, and target '{self.name}' needs {wanted}: give what the same target "
+                "chose in the same images"
+            )
+        with torch.no_grad():
+            _check_finite(logits)
+            hits = (known.chosen & predicted(DenseOutput(logits, known.class_ids))).flatten(1).any(1)
+        return replace(known, scores=self._mean(logits, known.chosen, known.class_ids), predicted=hits)
+
     def rivals(
         self, logits: Float[Tensor, "b k h w"], size: tuple[int, int], explained: Explained
     ) -> Int[Tensor, " b"]:
@@ -149,7 +174,7 @@ class Target:
         return counts.argmax(1).masked_fill(explained.pixels == 0, -1)
 
     def _readable(self, logits: Float[Tensor, "b k h w"], size: tuple[int, int]) -> Float[Tensor, "b k2 H W"]:
-        logits = _two_sided(at_least_float32(logits))
+        logits = two_sided(at_least_float32(logits))
         if self.at == "input" and logits.shape[2:] != size:
             logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
         return logits
@@ -193,7 +218,13 @@ def at_least_float32(values: Tensor) -> Tensor:
     return values if values.dtype == torch.float64 else values.float()
 
 
-def _two_sided(logits: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k2 h w"]:
+def _check_finite(logits: Float[Tensor, "b k h w"]) -> None:
+    if not bool(torch.isfinite(logits).all()):
+        raise ProbeError("the network's logits are not finite: its weights or the input hold NaN or infinity")
+
+
+def two_sided(logits: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k2 h w"]:
+    """Return the logits of all classes: a single channel is that of class 1 against 0 for class 0."""
     return logits if logits.shape[1] > 1 else torch.cat([torch.zeros_like(logits), logits], 1)
 
 

@@ -6,7 +6,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from segcam import Probe, Target, grad_cam
-from segcam.backward import WithoutZeros, gradients_of
+from segcam.backward import WithoutZeros, convolves, gradients_of
 from segcam.models import architecture, create
 from segcam.windows import Windows, cells_below, cells_reached, cut, hull, laid, moved, nonzero
 
@@ -283,3 +283,15 @@ def test_cells_below_are_those_an_upsampling_reads():
     for start in range(11):
         tops, size = cells_below((start, 0), 3, 2, 7)
         assert {(start + i) // 2 for i in range(3)} <= set(range(tops[0], tops[0] + size)) <= set(range(7))
+
+
+def test_zeros_are_looked_for_in_networks_that_mostly_convolve() -> None:
+    assert convolves(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ConvTranspose2d(4, 2, 2), nn.Linear(2, 2)))
+    assert not convolves(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Linear(2, 2), nn.Linear(2, 2)))
+    assert not convolves(nn.Sequential())
+    images = torch.rand(1, 3, 16, 16, requires_grad=True)
+    chosen = Target(1).explain(nn.Conv2d(3, 2, 3, padding=1)(images), (16, 16))
+    (plain,) = gradients_of(chosen, [images], keep=True, local=False)
+    (found,) = gradients_of(chosen, [images])
+    assert plain is not None and found is not None
+    assert torch.allclose(plain, found, atol=1e-7)

@@ -16,7 +16,7 @@ from segcam.datasets import DATASETS, DatasetOptions
 from segcam.layers import Layer
 from segcam.models import Value as Parameter
 from segcam.models import architecture, create, label
-from segcam.samples import Batch
+from segcam.samples import Batch, Images
 from segcam.targets import Target
 
 SEED = 1
@@ -127,22 +127,30 @@ def small(case: Case) -> Case:
 def ready(case: Case, device: torch.device) -> Ready:
     """Train the case's network for a while, draw its images, and find its layers."""
     model = _trained(case.model, tuple(case.parameters.items()), case.steps, device)
-    batch = _scenes(case.size, case.images, device)
+    batch = _batch(case.size, case.images, device)
     images = batch.inputs().contiguous()
     swift = copy.deepcopy(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     layers = [layer for layer in architecture(case.model).layers(model, "conv") if layer.module in _gridded(model)]
     return Ready(case, device, model, swift, images, tuple(layers))
 
 
-def _scenes(size: int, count: int, device: torch.device) -> Batch:
+def scenes(size: int, count: int) -> Images:
+    """Draw scenes, which are then kept in memory, so that drawing is not timed."""
     split = DATASETS.get("scenes").open(DatasetOptions(size=size, counts=(count, 1, 1))).splits["train"]
+    for i in range(count):
+        split[i]
+    return split
+
+
+def _batch(size: int, count: int, device: torch.device) -> Batch:
+    split = scenes(size, count)
     return Batch.of([split[i] for i in range(count)], device)
 
 
 @lru_cache(maxsize=8)
 def _trained(name: str, parameters: tuple[tuple[str, Parameter], ...], steps: int, device: torch.device) -> nn.Module:
     model = create(name, 2, dict(parameters), seed=SEED).to(device)
-    batch = _scenes(STEP_SIZE, 8 * STEP_IMAGES, device)
+    batch = _batch(STEP_SIZE, 8 * STEP_IMAGES, device)
     inputs, masks = batch.inputs(), batch.masks.long()
     optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3)
     with torch.random.fork_rng():

@@ -5,7 +5,6 @@ Both sides of a ratio run in turn within one test, so that a busy machine slows 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,9 +16,10 @@ from bench.config import Score, Train
 from bench.instruments import Instruments
 from bench.optimise import precision
 from bench.score import Scorer
+from bench.timing.cases import scenes
+from bench.timing.metrics import passes
 from bench.timing.side_by_side import DEVICE, compare
 from bench.train import Job, Trainer
-from segcam.datasets import DATASETS, DatasetOptions
 from segcam.models import create
 from segcam.samples import Batch, Images
 
@@ -28,33 +28,14 @@ SIZE, WIDTH, IMAGES, BATCH = 128, 16, 32, 16
 
 @pytest.fixture(scope="module")
 def images() -> Images:
-    """Drawn scenes, kept in memory so that drawing is not timed."""
-    split = DATASETS.get("scenes").open(DatasetOptions(size=SIZE, counts=(IMAGES, 1, 1))).splits["train"]
-    for i in range(len(split)):
-        split[i]
-    return split
+    """Drawn scenes, kept in memory."""
+    return scenes(SIZE, IMAGES)
 
 
 def network() -> nn.Module:
     """The U-Net of the `quick` and `pets` profiles, laid out as scoring and training lay it out."""
     model = create("unet", 2, {"width": WIDTH})
     return model.to(device=DEVICE, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
-def passes(model: nn.Module, images: Images) -> Callable[[], object]:
-    """Forward and backward for the best pixel's logit, parameters frozen, without hooks, maps or metrics."""
-    model.eval().requires_grad_(False)
-
-    parts = [range(at, at + BATCH) for at in range(0, len(images), BATCH)]
-    batches = [Batch.of([images[i] for i in part], DEVICE).inputs() for part in parts]
-
-    def run() -> None:
-        for batch in batches:
-            inputs = batch.contiguous(memory_format=torch.channels_last).requires_grad_()
-            best = model(inputs)[:, 1].flatten(1).amax(1)
-            torch.autograd.grad(best.sum(), inputs)
-
-    return run
 
 
 @pytest.mark.parametrize("targets", [("best_pixel:logit",), ("best_pixel:logit", "predicted:logit")], ids=len)
@@ -67,7 +48,7 @@ def test_scoring(benchmark: Any, images: Images, capsys: pytest.CaptureFixture[s
     def ours() -> None:
         tables[:] = scorer.score(images, range(len(images)), {}, lambda _: None)
 
-    ratio = compare(benchmark, passes(model, images), ours)
+    ratio = compare(benchmark, passes(model.eval().requires_grad_(False), images, BATCH, DEVICE), ours)
     assert len(tables[0]["image"]) == IMAGES * len(targets) * 18 * len(settings.methods)
     with capsys.disabled():
         print(
