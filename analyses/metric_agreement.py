@@ -40,11 +40,13 @@ class Cells:
     """The values of a model's maps at one level for one target.
 
     Attributes:
+        target: the target's name.
         metrics: those that have values.
         layers: number of the layer of each cell, which is a layer with a method.
         values: `(metrics, cells, seeds, images)`; NaN where undefined.
     """
 
+    target: str
     metrics: tuple[Metric, ...]
     layers: NDArray[np.int64]
     values: Floats
@@ -55,10 +57,15 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     frames, drawn = [], []
     for model in results.models:
         checkpoint = results.best(model)
-        cells = read(results, model, checkpoint.level) if checkpoint is not None else None
+        found = [] if checkpoint is None else [read(results, model, checkpoint.level, t) for t in results.targets]
+        cells = max(
+            (c for c in found if c is not None), key=lambda c: len(c.layers), default=None
+        )  # the first of equals
         if checkpoint is None or cells is None:
             continue
-        frame = compare(cells).assign(model=model, level=checkpoint.level, target=results.targets[0])
+        frame = compare(cells).assign(
+            model=model, level=checkpoint.level, target=cells.target, training_data=results.training_data
+        )
         frames.append(frame)
         reached = [point.miou for point in results.reached(model, checkpoint.level)]
         with style.context():
@@ -66,7 +73,8 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     if not frames:
         return
     about = (
-        "Spearman correlation of two metrics' means over images, across all layers and methods without controls (all), "
+        "Of several targets, the one for which most maps are not blank is taken. Spearman correlation of two "
+        "metrics' means over images, across all layers and methods without controls (all), "
         "and across methods within a layer, averaged over layers (within layers), which the depth of the layer does "
         f"not enter; {CONFIDENCE:.0%} intervals from {RESAMPLES} resamples of images and seeds (crossed bootstrap). "
         f"Redundant: both intervals lie beyond {REDUNDANT} on one side. Where a metric counts less as better, its "
@@ -81,17 +89,17 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
             f"metric_agreement-{style.slug(model)}",
             figure,
             f"Which metrics say the same of {results.label('models', model)} at its highest level ({level} mean IoU), "
-            f"target: {results.label('targets', results.targets[0])}. Above the diagonal all layers and methods, below "
-            f"it methods within layers. {told(frame, results)} {about} {results.caption_note()}",
+            f"target: {results.label('targets', str(frame['target'].iloc[0]))}. Above the diagonal all layers and "
+            f"methods, below it methods within layers. {told(frame, results)} {about} {results.caption_note()}",
         )
 
 
-def read(results: Results, model: str, level: int) -> Cells | None:
+def read(results: Results, model: str, level: int, target: str) -> Cells | None:
     """Read the maps of layers by methods that are no controls; None where there are too few for a correlation."""
     metrics = [metric for metric in results.metrics if metric.name not in LEFT_OUT]
     names = [metric.name for metric in metrics]
     table = results.scores(
-        {"model": [model], "level": [level], "target": [results.targets[0]]},
+        {"model": [model], "level": [level], "target": [target]},
         ["layer", "method", "seed", "image", *names],
     )
     table = table.astype(dict.fromkeys(("layer", "method", "image"), str))
@@ -119,7 +127,7 @@ def read(results: Results, model: str, level: int) -> Cells | None:
         return None
     layers = np.array([places[name] for name in cells["layer"]])[enough]
     chosen = tuple(metric for metric, has in zip(metrics, there, strict=True) if has)
-    return Cells(chosen, layers, values[there][:, enough])
+    return Cells(target, chosen, layers, values[there][:, enough])
 
 
 def compare(cells: Cells) -> pd.DataFrame:

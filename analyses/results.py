@@ -239,6 +239,21 @@ class Results:
         needed = ("model", "level", "seed", "factor", "size", "image", *self.counts)
         return _frame(paths, needed) if paths else None
 
+    def table(self, name: str) -> pd.DataFrame | None:
+        """Return the table of a study, such as 'faithfulness' or 'sanity'; None for runs without it.
+
+        Args:
+            name: of its folder.
+        """
+        paths = sorted((self.folder / name).glob("*.parquet"))
+        return _frame(paths, ("dataset", "model", "level", "seed")) if paths else None
+
+    def evidence(self) -> pd.DataFrame | None:
+        """Return the energy of maps on known evidence: a row a map, for each cue that decides; None without any."""
+        paths = sorted((self.folder / "evidence").glob("*.parquet"))
+        needed = ("cue", "model", "seed", "scene", "told", "target", "layer", "method")
+        return _frame(paths, needed) if paths else None
+
     @property
     def counts(self) -> tuple[str, ...]:
         """The columns of confusion counts, `n_<truth>_<predicted>`, truth by truth."""

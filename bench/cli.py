@@ -1,31 +1,20 @@
-"""The command line."""
+"""The command line; what runs networks is imported where it is asked for, so that a report needs no torch."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import torch
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench import config, manifest, timings
+from bench import config
 from bench import report as reports
-from bench.data import open_data
-from bench.progress import working
-from bench.run import Run
-from bench.store import MANIFEST, Store
-from segcam.datasets import DATASETS
+from bench.store import MANIFEST, Store, of_profile
 from segcam.errors import InputError
-from segcam.layers import POINTS
-from segcam.methods import METHODS
-from segcam.metrics import METRICS
-from segcam.metrics.attention import ATTENTION_METRICS
-from segcam.models import MODELS, architecture, create
 
 app = typer.Typer(help="Train, probe, score and report.", no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -38,6 +27,7 @@ class Stage(StrEnum):
     SCORE = "score"
     REPORT = "report"
     TIMING = "timing"
+    EVIDENCE = "evidence"
 
 
 class Device(StrEnum):
@@ -75,13 +65,6 @@ DownloadOption = Annotated[bool, typer.Option("--download", help="Fetch the data
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def _device(wanted: Device) -> torch.device:
-    if wanted is Device.CUDA and not torch.cuda.is_available():
-        raise InputError("--device cuda: torch finds no GPU here; use --device cpu or auto")
-    torch.backends.cudnn.allow_tf32 = False  # what is called fp32 is to be fp32
-    return torch.device("cuda" if wanted is not Device.CPU and torch.cuda.is_available() else "cpu")
-
-
 def _folder(profile: str, out: Path | None) -> Path:
     return out or Path("runs") / config.read(profile).name
 
@@ -90,35 +73,12 @@ def _existing(profile: str, out: Path | None) -> Store:
     folder = _folder(profile, out)
     if not (folder / MANIFEST).is_file():
         raise InputError(f"{folder} holds no run: start one with run all, or name its folder with --out")
-    return Store(folder)
-
-
-def _start(read: config.Profile, root: Path | None, out: Path | None, device: Device, download: bool) -> Run:
-    console = reports.console()
-    chosen = _device(device)
-    DATASETS.get(read.data.dataset)
-    manifest.describe_profile(read, classes=2)  # wrong names are told before photographs are decoded
-    store = Store(out or Path("runs") / read.name)
-    console.print(
-        f"{read.name}: {read.data.dataset} at {read.data.size} px, on {chosen.type}, into {store.out}", markup=False
-    )
-    with working(console, "opening data", 1) as task:
-
-        def progress(done: int, total: int, what: str) -> None:
-            task.resize(total)
-            task.to(done, what)
-
-        data = open_data(read, root=root, download=download, progress=progress)
-    for line in manifest.data_lines(data):
-        console.print(line, markup=False, highlight=False)
-    run = Run(read, data, store, chosen, console)
-    run.prepare()
-    return run
+    return of_profile(Store(folder))
 
 
 @app.command()
 def run(
-    stage: Annotated[Stage, typer.Argument(help="all, train, score; report, which redraws from files; or timing.")],
+    stage: Annotated[Stage, typer.Argument(help="all, train, score; report, which redraws; timing; or evidence.")],
     profile: ProfileOption = config.DEFAULT,
     data_root: RootOption = None,
     out: OutOption = None,
@@ -129,28 +89,25 @@ def run(
 ) -> None:
     """Run a profile, whole or stage by stage; what is finished is not done again."""
     console, written = reports.console(), []
-    if stage is Stage.TIMING:
-        if set_ or model or data_root or download or profile != config.DEFAULT:
-            raise InputError("run timing has networks and images of its own: give it --out and --device alone")
-        _time(Store(out or Path("runs/timing")), _device(device), console)
-        return
     if stage is Stage.REPORT:
         store = _existing(profile, out)
         written = reports.report(store, console, set_)
         unreached: list[str] = []  # what the run could not do, it has said
     else:
+        from bench import stages  # noqa: PLC0415
+
+        if stage is Stage.TIMING:
+            if set_ or model or data_root or download or profile != config.DEFAULT:
+                raise InputError("run timing has networks and images of its own: give it --out and --device alone")
+            stages.time(Store(out or Path("runs/timing")), device, console)
+            return
+        if stage is Stage.EVIDENCE:
+            others = [data_root, *(model or ()), download or None]
+            stages.known_evidence(out, profile, set_ or [], device, console, allowed=not any(others))
+            return
         read = config.read(profile, set_)
-        work = _start(read.of(model) if model else read, data_root, out, device, download)
-        store = work.store
-        if stage is not Stage.TRAIN:
-            work.keep_others()  # before hours of training
-        if stage is not Stage.SCORE:
-            work.train()
-        if stage is not Stage.TRAIN:
-            work.score()
-        if stage is Stage.ALL:
-            written = reports.report(store, console)
-        unreached = work.unreached()
+        read = read.of(model) if model else read
+        store, written, unreached = stages.profile(stage, read, data_root, out, device, download)
     console.print(reports.summary(store))
     if gaps := reports.gaps(store):
         console.print(gaps, markup=False, highlight=False)
@@ -161,13 +118,6 @@ def run(
         raise typer.Exit(1)
 
 
-def _time(store: Store, device: torch.device, console: Console) -> None:
-    written = timings.run(store, device, console)
-    console.print(timings.summary(store))
-    for path in written:
-        console.print(f"wrote {path}", markup=False, highlight=False)
-
-
 @app.command("list")
 def list_(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
@@ -175,11 +125,13 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List what is there: models, layers, methods, metrics, datasets or profiles."""
-    rows = _LISTS[kind](model)
+    from bench import listing  # noqa: PLC0415
+
+    rows = listing.LISTS[kind](model)
     if as_json:
         typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
         return
-    shown = [_method_columns(row) for row in rows] if kind is Kind.METHODS else rows
+    shown = [listing.method_columns(row) for row in rows] if kind is Kind.METHODS else rows
     table = Table()
     for column in shown[0]:
         table.add_column(column, no_wrap=column == "name")
@@ -206,69 +158,3 @@ def status(profile: ProfileOption = config.DEFAULT, out: OutOption = None, as_js
     for name, step in done["training_now"].items():
         console.print(f"{name}: saved at step {step}", markup=False)
     console.print(reports.summary(store))
-
-
-def _models(_: str) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": m.name,
-            "variants": f"{m.name}:{m.variant.upper()}" if m.variant else "",
-            "summary": m.summary,
-            "parameters": dict(m.defaults),
-            "source": m.source,
-        }
-        for m in MODELS
-    ]
-
-
-def _layers(model: str) -> list[dict[str, Any]]:
-    network = create(model, 2)
-    points = [layer for point in POINTS for layer in architecture(model).layers(network, point)]
-    columns = ("label", "stage", "depth", "role", "stride", "point", "form", "module")
-    return [{"name": model, **{column: getattr(layer, column) for column in columns}} for layer in points]
-
-
-def _method_columns(row: dict[str, Any]) -> dict[str, str]:
-    """Put what is known of a method into columns that fit beside each other."""
-    kind = row["kind"] if row["kind"] == row["family"] else f"{row['kind']}, {row['family']}"
-    return {
-        "name": row["name"],
-        "kind": kind,
-        "of": row["scope"],
-        "passes": _passes(row),
-        "signed": "yes" if row["signed"] else "",
-        "gradients": "yes" if row["needs_gradients"] else "",
-        "parameters": ", ".join(f"{name}={value!r}" for name, value in row["parameters"].items()),
-        "label and summary": f"{row['label']}: {row['summary']}",
-        "source": row["source"],
-    }
-
-
-def _passes(row: dict[str, Any]) -> str:
-    """Say how many passes a method takes: '0', '1 shared', '16 a layer', '225'."""
-    if not row["costly"]:
-        return f"{row['passes']} shared" if row["passes"] else "0"
-    return f"{row['passes']} a layer" if row["each"] == "layer" else str(row["passes"])
-
-
-def _metrics(_: str) -> list[dict[str, Any]]:
-    of_maps = [{"name": m.name, "table": "scores", **manifest.describe(m)} for m in METRICS]
-    return of_maps + [{"name": m.name, "table": "attention", **manifest.describe(m)} for m in ATTENTION_METRICS]
-
-
-def _datasets(_: str) -> list[dict[str, Any]]:
-    return [{"name": d.name, "needs --data-root": d.needs_root, "summary": d.summary} for d in DATASETS]
-
-
-def _profiles(_: str) -> list[dict[str, Any]]:
-    return [{"name": name, "summary": summary} for name, summary in config.profiles().items()]
-
-
-_LISTS: dict[Kind, Callable[[str], list[dict[str, Any]]]] = {
-    Kind.MODELS: _models,
-    Kind.LAYERS: _layers,
-    Kind.METHODS: lambda _: [{"name": m.name, **manifest.describe_method(m)} for m in METHODS],
-    Kind.METRICS: _metrics,
-    Kind.DATASETS: _datasets,
-    Kind.PROFILES: _profiles,
-}

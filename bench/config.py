@@ -10,15 +10,17 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from bench.sections import Augment, Data, Figures, Resolution, Score, Section, Train, Value
+from bench.sections import Augment, Data, Faithfulness, Figures, Resolution, Sanity, Score, Section, Train, Value
 from segcam.errors import InputError, first_of, unknown
 
 __all__ = [
     "Augment",
     "Data",
+    "Faithfulness",
     "Figures",
     "Profile",
     "Resolution",
+    "Sanity",
     "Score",
     "Section",
     "Train",
@@ -49,6 +51,8 @@ class Profile(Section):
     recipes: dict[str, dict[str, Any]] = Field(default_factory=dict)
     score: Score = Score()
     resolution: Resolution = Resolution()
+    faithfulness: Faithfulness = Faithfulness()
+    sanity: Sanity = Sanity()
     figures: Figures = Figures()
 
     def recipe(self, model: str) -> Train:

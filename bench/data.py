@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ class Data:
         rule: how they were chosen.
         costly: indices of the test images for methods that take passes of their own.
         costly_rule: how they were chosen.
+        chosen: `count -> indices of as many test images, and how they are chosen`, as for figures.
         test_at: `(size, progress) -> the test images` squashed to another size.
     """
 
@@ -39,6 +41,7 @@ class Data:
     rule: str
     costly: tuple[int, ...]
     costly_rule: str
+    chosen: Callable[[int], tuple[tuple[int, ...], str]]
     test_at: Callable[[int, Progress | None], Images]
 
     @property
@@ -88,8 +91,8 @@ def open_data(profile: Profile, *, root: Path | None, download: bool, progress: 
         sample = test[index]
         ids.append(sample.id)
         areas.append(float((sample.mask == explained).mean()))
-    shown = gallery(np.array(areas), ids, profile.figures.images)
-    costly = gallery(np.array(areas), ids, profile.score.costly_images)
+    chosen = partial(gallery, np.array(areas), ids)
+    shown, costly = chosen(profile.figures.images), chosen(profile.score.costly_images)
     _holds(opened, "val", explained)
     if not any(areas):
         raise DataError(f"no test image holds a pixel of class '{classes[explained]}': nothing could be scored")
@@ -100,7 +103,7 @@ def open_data(profile: Profile, *, root: Path | None, download: bool, progress: 
         again = replace(options, size=size, test_only=True, download=False, progress=progress)
         return plugin.open(again).splits["test"]
 
-    return Data(opened, _digest(opened, drawn=not plugin.needs_root), *shown, *costly, test_at)
+    return Data(opened, _digest(opened, drawn=not plugin.needs_root), *shown, *costly, chosen, test_at)
 
 
 def _holds(opened: Opened, split: Split, class_id: int) -> None:

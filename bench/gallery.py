@@ -35,7 +35,7 @@ def gallery(scorer: Scorer, images: Images, rows: Sequence[int]) -> bytes:
         scenery = Scenery.of(batch, scorer.settings.class_id)
         layers = chain.from_iterable(gradient_maps(tools, captures, {}, lambda _: None))
         for found in chain(control_maps(tools, scenery, captures[0]), attention_maps(tools, captures), layers):
-            arrays |= dict(_named(tools, found))
+            arrays |= dict(named(tools, found))
         parts.append(arrays)
         del captures  # before the next batch needs the memory
     buffer = io.BytesIO()
@@ -44,7 +44,8 @@ def gallery(scorer: Scorer, images: Images, rows: Sequence[int]) -> bytes:
     return buffer.getvalue()
 
 
-def _named(tools: Instruments, found: Found) -> Iterator[tuple[str, NDArray[Any]]]:
+def named(tools: Instruments, found: Found) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield the maps of every target, layer and method that some stand for, by `target|method|layer`."""
     maps = found.maps.float().cpu().numpy()
     for target in found.targets:
         for layer in found.layers:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from torch import Tensor
+if TYPE_CHECKING:  # so that a report needs no torch
+    from torch import Tensor
 
-Weights: TypeAlias = dict[str, Tensor]
+Weights: TypeAlias = "dict[str, Tensor]"
 
 BEST = 100
 """The level called 'best': the checkpoint nearest to 100 %, so the one with the highest validation mean IoU."""

@@ -5,140 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from bench.cells import COSTLY, ResolutionCell, ScoreCell, StudyCell, TrainCell
 from bench.config import RUN_WIDE, Profile
 from bench.store import SCHEMA
 from segcam.methods import METHODS
 from segcam.models import complete
 
-COSTLY = "costly-"
 AT_ONCE = 2
 """Images in a cell of methods that may take half a minute for one: little is lost where a run is interrupted."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainCell:
-    """One network trained with one seed.
-
-    Attributes:
-        model: name of the architecture.
-        seed: training seed.
-        id: hash of what defines the result.
-        teacher: the training whose network is its teacher, if it has one.
-    """
-
-    model: str
-    seed: int
-    id: str
-    teacher: TrainCell | None = None
-
-    @property
-    def name(self) -> str:
-        """Return the cell's name in file names."""
-        return f"{self.model.replace(':', '-')}-s{self.seed}"
-
-    @property
-    def record(self) -> str:
-        """Return the file that says that the cell is finished, and how it ended."""
-        return f"cells/train-{self.name}-{self.id}.json"
-
-    @property
-    def state(self) -> str:
-        """Return the file of the state from which training goes on."""
-        return f"cells/train-{self.name}-{self.id}.safetensors"
-
-    def checkpoint(self, level: int) -> str:
-        """Return the file of a level's checkpoint."""
-        return f"checkpoints/{self.name}-l{level}.safetensors"
-
-
-@dataclass(frozen=True, slots=True)
-class ScoreCell:
-    """One checkpoint on one shard of the test images, on the gallery's images, or on a few of the costly methods'.
-
-    Attributes:
-        train: the cell that made the checkpoint.
-        level: the checkpoint's level.
-        part: 'gallery', the shard's number, or 'costly-' with a number.
-        rows: indices of its test images.
-        id: hash of what defines the result.
-        attention: whether the attention of the network is measured as well.
-        agreement: whether the maps of several targets are compared.
-    """
-
-    train: TrainCell
-    level: int
-    part: str
-    rows: tuple[int, ...]
-    id: str
-    attention: bool = False
-    agreement: bool = False
-
-    @property
-    def costly(self) -> bool:
-        """Return whether it is of methods that take passes of their own."""
-        return self.part.startswith(COSTLY)
-
-    @property
-    def name(self) -> str:
-        """Return the cell's name in file names."""
-        return f"{self.train.name}-l{self.level}" + ("" if self.part == "gallery" else f"-{self.part}")
-
-    @property
-    def record(self) -> str:
-        """Return the file that says that the cell is finished."""
-        kind = "gallery" if self.part == "gallery" else "score"
-        return f"cells/{kind}-{self.name}-{self.id}.json"
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Return the files that it makes."""
-        if self.part == "gallery":
-            return (f"gallery/{self.name}.npz",)
-        if self.costly:
-            return (f"scores/{self.name}.parquet",)
-        tables = ["scores", "predictions"]
-        tables += [name for name, made in (("attention", self.attention), ("agreement", self.agreement)) if made]
-        return tuple(f"{table}/{self.name}.parquet" for table in tables)
-
-
-@dataclass(frozen=True, slots=True)
-class ResolutionCell:
-    """One checkpoint on the test images at one size.
-
-    Attributes:
-        train: the cell that made the checkpoint.
-        level: the checkpoint's level.
-        factor: the size as a multiple of the training size.
-        size: side of the images, in pixels.
-        id: hash of what defines the result.
-    """
-
-    train: TrainCell
-    level: int
-    factor: float
-    size: int
-    id: str
-
-    @property
-    def name(self) -> str:
-        """Return the cell's name in file names."""
-        return f"{self.train.name}-l{self.level}-{self.size}px"
-
-    @property
-    def record(self) -> str:
-        """Return the file that says that the cell is finished."""
-        return f"cells/resolution-{self.name}-{self.id}.json"
-
-    @property
-    def output(self) -> str:
-        """Return the table that it makes."""
-        return f"resolution/{self.name}.parquet"
 
 
 def identity(*parts: Any) -> str:
@@ -272,6 +151,38 @@ def resolutions(profile: Profile, trained: Mapping[TrainCell, Mapping[int, str]]
                 hashed = identity(cell.id, level, levels[level], "resolution", factor, size)
                 cells.append(ResolutionCell(cell, level, factor, size, hashed))
     return cells
+
+
+def studies(
+    profile: Profile,
+    trained: Mapping[TrainCell, Mapping[int, str]],
+    name: str,
+    tables: Sequence[str],
+    rows: Sequence[int],
+) -> list[StudyCell]:
+    """List the cells of a study: every checkpoint that it looks at, with a few of its images each.
+
+    Args:
+        profile: the run's profile.
+        trained: for each training its reached levels, with the hash of each checkpoint's weights.
+        name: the study's, which is its section's.
+        tables: the folders that it writes into.
+        rows: indices of its test images.
+    """
+    section = profile.model_dump(mode="json")[name]
+    levels, size = section["levels"], section["at_once"]
+    own = {key: value for key, value in section.items() if key not in ("levels", "at_once", "images")}
+    score = profile.score.model_dump(mode="json", include={"class_id", "targets", "methods", "points", "parameters"})
+    return [
+        StudyCell(
+            *(name, tuple(tables), cell, level, number, part),
+            identity(cell.id, level, weights, name, own, score, part),
+        )
+        for cell, reached in trained.items()
+        for level, weights in sorted(reached.items())
+        for number, part in enumerate(_cut(rows, size))
+        if level == max(reached) or levels == "all"
+    ]
 
 
 def gallery(areas: npt.NDArray[np.float64], ids: Sequence[str], count: int) -> tuple[tuple[int, ...], str]:

@@ -11,13 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 import analyses
+from analyses.records import INPUT
 from bench import config
 from bench.levels import level_name
 from bench.progress import working
 from bench.store import MANIFEST, Store
-from segcam.checkpoints import read_header
 from segcam.errors import InputError
-from segcam.layers import INPUT
 
 WIDTH = 140
 """Columns where there is no terminal."""
@@ -106,8 +105,11 @@ def summary(store: Store) -> Table:
         else:
             row += [f"not reached (nearest {100 * entry['nearest_miou']:.1f} %)", base, "", "", ""]
         table.add_row(*row)
-    seconds = {kind: sum(c["seconds"] for n, c in values["cells"].items() if kind in n) for kind in ("train", "score")}
+    kinds = [(Path(name).name.partition("-")[0], cell["seconds"]) for name, cell in values["cells"].items()]
+    seconds = {kind: sum(s for k, s in kinds if k == kind) for kind in ("train", "score")}
+    studies = sum(s for k, s in kinds if k in values.get("studies", {}))
     table.caption = f"training took {seconds['train'] / 60:.1f} min, scoring {seconds['score'] / 60:.1f} min"
+    table.caption += f", studies {studies / 60:.1f} min" if studies else ""
     return table
 
 
@@ -118,8 +120,7 @@ def gaps(store: Store) -> str:
     if not skipped:
         return ""
     layers = {
-        name: [layer["layer"] for layer in found if layer["role"] != INPUT.role]
-        for name, found in values["layers"].items()
+        name: [layer["layer"] for layer in found if layer["role"] != INPUT] for name, found in values["layers"].items()
     }
     places = {
         (gap["model"], name) for gap in skipped for name in ([gap["layer"]] if gap["layer"] else layers[gap["model"]])
@@ -135,6 +136,8 @@ def _count(number: int, what: str) -> str:
 
 def progress(store: Store) -> dict[str, Any]:
     """Return how many cells of a run are done, JSON-ready."""
+    from segcam.checkpoints import read_header  # noqa: PLC0415  (needs torch, which a report does not)
+
     values = store.read_json(MANIFEST)
     records = [Path(name).name for name in store.names("cells")]
     trained = sum(name.startswith("train-") and name.endswith(".json") for name in records)
@@ -147,7 +150,7 @@ def progress(store: Store) -> dict[str, Any]:
             for name in records
             if name.endswith(".safetensors")
         },
-        "scored": sum(name.startswith(("score-", "gallery-", "resolution-")) for name in records),
+        "scored": sum(name.endswith(".json") and not name.startswith("train-") for name in records),
         "to_score": values["planned"]["score"],
         "tables": len(store.names("tables")),
         "figures": len(store.names("figures")),

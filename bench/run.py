@@ -13,14 +13,15 @@ import torch
 from rich.console import Console
 
 from bench import manifest, plan
+from bench.cells import ResolutionCell, ScoreCell, StudyCell, TrainCell
 from bench.config import Profile
 from bench.data import Data
 from bench.levels import level_name
-from bench.plan import ResolutionCell, ScoreCell, TrainCell
 from bench.progress import working
 from bench.resolution import counted
 from bench.scorings import Scorings
 from bench.store import MANIFEST, SCHEMA, SCORED, Store
+from bench.studying import Studies
 from bench.trainings import Trainings
 from segcam.errors import InputError
 from segcam.samples import Images
@@ -82,6 +83,11 @@ class Run:
         """The run's scorings; they can be asked for once it is prepared."""
         return Scorings(self.trainings, self._manifest)
 
+    @cached_property
+    def studies(self) -> Studies:
+        """The run's studies."""
+        return Studies(self.scorings)
+
     def train(self) -> None:
         """Train what is not trained yet."""
         self.trainings.run()
@@ -117,8 +123,12 @@ class Run:
             InputError: a training is missing, or a checkpoint is not of the profile's network.
         """
         cells = self.scorings.cells()
-        self._clear({name for c in cells for name in (c.record, *c.outputs)} | self._sizes_wanted())
+        studied = self.studies.cells()
+        made = {name for cell in cells for name in (cell.record, *cell.outputs)}
+        made |= {name for cell in studied for name in (cell.record, *cell.outputs)}
+        self._clear(made | self._sizes_wanted())
         self.scorings.run(cells)
+        self.studies.run(studied)
         self._test_sizes()
         self._write_manifest()
 
@@ -160,9 +170,9 @@ class Run:
 
     def _write_manifest(self) -> None:
         """Write the manifest anew from what is finished."""
-        cells: list[TrainCell | ScoreCell | ResolutionCell] = [*self.trainings.cells]
+        cells: list[TrainCell | ScoreCell | ResolutionCell | StudyCell] = [*self.trainings.cells]
         ready = all(map(self.trainings.finished, self.trainings.cells))
-        cells += [*self.scorings.cells(), *self._size_cells()] if ready else []
+        cells += [*self.scorings.cells(), *self._size_cells(), *self.studies.cells()] if ready else []
         done = {cell.record: self.store.read_json(cell.record) for cell in cells if self.store.has(cell.record)}
         timings = {
             name: {key: value for key, value in record.items() if key not in ("history", "checkpoints", "skipped")}
@@ -170,7 +180,11 @@ class Run:
         }
         to_train = len(self.trainings.cells)
         planned = {"train": to_train, "score": len(cells) - to_train if ready else None}
-        found = {"checkpoints": self.trainings.entries(), "skipped": self.scorings.skipped() if ready else []}
+        found: dict[str, Any] = {
+            "checkpoints": self.trainings.entries(),
+            "skipped": self.scorings.skipped() if ready else [],
+        }
+        found["studies"] = self.studies.described()
         self.store.write_json(MANIFEST, {**self._manifest, **found, "cells": timings, "planned": planned})
 
     def _same_run(self, before: Any, now: dict[str, Any]) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 from torch import nn
 
 from bench import plan
+from bench.cells import ScoreCell, TrainCell
 from bench.costly import CostlyScorer
 from bench.gallery import gallery
 from bench.instruments import Gap, Instruments
-from bench.plan import ScoreCell, TrainCell
 from bench.progress import working
 from bench.score import KEYS, Scorer
 from bench.trainings import Trainings

@@ -184,3 +184,83 @@ class Figures(Section):
     photographs: bool = True
     images: Annotated[int, Field(ge=1, le=12)] = 3
     dpi: Annotated[int, Field(ge=50, le=600)] = 200
+
+
+class Faithfulness(Section):
+    """How faithful maps are, on `images` of the test images (0 for none), chosen like those that figures show.
+
+    `levels` says whether every checkpoint is examined or that of each training's highest level; `at_once` images are
+    worked on together. Without `targets` the first of the section score is explained; without `methods` those of
+    `bench.faithful.METHODS`. `layers` are labels or patterns of them ('Encoder 5_*'); a network with none of them, or
+    where none is given, has its first and last encoder layer and its last decoder layer examined.
+
+    `kinds` are the curves, of `steps` points beside the first. The first of `imputations` serves all curves, random
+    subsets and area-matched orders; any other deletion and insertion alone, along the maps' own and random orders:
+    'noisy_linear' is ROAD. `samples` sets of tiles are taken away for each of four shares, for infidelity and
+    sensitivity-n (0 for neither); `draws` noisy copies, of radius `radius` in standard deviations of the image, are
+    explained for max-sensitivity (0 for none).
+    """
+
+    images: Annotated[int, Field(ge=0)] = 0
+    levels: Literal["all", "highest"] = "highest"
+    at_once: Whole = 4
+    targets: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    kinds: Annotated[
+        tuple[Literal["deletion", "insertion", "context_deletion", "context_insertion"], ...], Field(min_length=1)
+    ] = ("deletion", "insertion", "context_deletion", "context_insertion")
+    steps: Annotated[int, Field(ge=2, le=1000)] = 5
+    imputations: Annotated[tuple[Literal["blur", "mean", "noisy_linear"], ...], Field(min_length=1)] = (
+        "blur",
+        "noisy_linear",
+    )
+    outcomes: Annotated[tuple[Literal["probability", "dice", "iou"], ...], Field(min_length=1)] = (
+        "probability",
+        "dice",
+        "iou",
+    )
+    samples: Annotated[int, Field(ge=0)] = 25
+    draws: Annotated[int, Field(ge=0)] = 8
+    radius: Annotated[float, Field(gt=0, le=1)] = 0.1
+
+    @field_validator("targets", "methods", "layers", "kinds", "imputations", "outcomes")
+    @classmethod
+    def _once(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        return _distinct(values)
+
+    @field_validator("samples")
+    @classmethod
+    def _enough(cls, value: int) -> int:
+        if 0 < value < 3:
+            raise ValueError("sensitivity-n is a correlation: at least 3 samples are needed, or 0 for none")
+        return value
+
+
+class Sanity(Section):
+    """How maps change with the network's weights, on `images` of the test images (0 for none).
+
+    `levels` says whether every checkpoint is examined or that of each training's highest level; `at_once` images are
+    worked on together. Without `targets` the first of the section score whose set is 'predicted' is explained, or else
+    its first; without `methods` its gradient methods. `layers` are labels or patterns of them ('Encoder 5_*'); a
+    network with none of them, or where none is given, has six examined, evenly spread over the depth.
+
+    Weights are made random from the output to the input in at most `depths` steps, evenly spread over the modules, all
+    modules behind and each alone, with each of `seeds` draws. A network trained for `shuffled_steps` steps (0 for none)
+    by the same recipe, but without a teacher and on masks of other images, is compared as well.
+    """
+
+    images: Annotated[int, Field(ge=0)] = 0
+    levels: Literal["all", "highest"] = "highest"
+    at_once: Whole = 4
+    targets: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    depths: Annotated[int, Field(ge=2)] = 8
+    seeds: Whole = 1
+    shuffled_steps: Annotated[int, Field(ge=0)] = 0
+
+    @field_validator("targets", "methods", "layers")
+    @classmethod
+    def _once(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        return _distinct(values)

@@ -22,7 +22,9 @@ SCHEMA = 1
 
 MANIFEST = "manifest.json"
 TIMING = "timing.json"
-SCORED = ("scores", "predictions", "attention", "agreement", "gallery", "resolution")
+STUDIED = ("faithfulness", "faithfulness_curves", "sanity", "sanity_training")
+"""Folders of the studies' tables."""
+SCORED = ("scores", "predictions", "attention", "agreement", "gallery", "resolution", *STUDIED)
 """Folders of what is measured on the test images."""
 FOLDERS = ("cells", "checkpoints", *SCORED, "tables", "figures")
 TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
@@ -152,6 +154,16 @@ class Store:
         buffer = io.BytesIO()
         pq.write_table(pa.table(arrays), buffer, compression="zstd")
         return self.write(name, buffer.getvalue())
+
+
+def of_profile(store: Store) -> Store:
+    """See that a folder holds no run of a stage that writes a manifest of its own."""
+    if store.has(MANIFEST) and (kind := store.read_json(MANIFEST).get("kind")):
+        raise InputError(
+            f"{store.out} holds a run of the stage {kind}: run {kind} --out {store.out} goes on with it and redraws; "
+            "for another run choose another folder with --out"
+        )
+    return store
 
 
 def _sync_folder(folder: Path) -> None:

@@ -13,11 +13,11 @@ from rich.console import Console
 from torch import nn
 
 from bench import plan
+from bench.cells import TrainCell
 from bench.config import Profile
 from bench.data import Data
 from bench.hints import Hints
 from bench.levels import Evaluation, LevelSearch, level_name
-from bench.plan import TrainCell
 from bench.progress import working
 from bench.store import Store
 from bench.train import Job, Trainer, baseline

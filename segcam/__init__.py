@@ -1,16 +1,21 @@
 """segcam: what semantic-segmentation networks look at, in numbers."""
 
-from segcam._torchvision import make_importable
+from importlib.util import find_spec as _find_spec
+from typing import TYPE_CHECKING
 
-make_importable()  # before anything that imports torchvision
+from segcam.errors import DataError, InputError, ProbeError, SegcamError
 
-from segcam.errors import DataError, InputError, ProbeError, SegcamError  # noqa: E402
-from segcam.layers import Layer, find_layers  # noqa: E402
-from segcam.probe import Capture, Probe  # noqa: E402
-from segcam.targets import Target  # noqa: E402
+if TYPE_CHECKING or _find_spec("torch") is not None:  # without it a run's report can be redrawn, and nothing else
+    from segcam._torchvision import make_importable
 
-from segcam.methods.grad_cam import grad_cam  # noqa: E402  # isort: skip
-from segcam.samples import Batch, Sample  # noqa: E402
+    make_importable()  # before anything that imports torchvision
+
+    from segcam.layers import Layer, find_layers
+    from segcam.probe import Capture, Probe
+    from segcam.targets import Target
+
+    from segcam.methods.grad_cam import grad_cam  # isort: skip
+    from segcam.samples import Batch, Sample
 
 __version__ = "0.1.0"
 

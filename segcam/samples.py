@@ -34,11 +34,13 @@ class Sample:
         id: name of the image, unique within its dataset.
         image: RGB, `(h, w, 3)` uint8.
         mask: class index a pixel, `(h, w)` uint8; `IGNORE` where it belongs to no class.
+        evidence: where that is known, the pixels that decide the class, `(h, w)` bool.
     """
 
     id: str
     image: npt.NDArray[np.uint8]
     mask: npt.NDArray[np.uint8]
+    evidence: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +51,13 @@ class Batch:
         ids: the images' names, `b` of them.
         images: RGB, `(b, 3, h, w)` uint8.
         masks: class index a pixel, `(b, h, w)` uint8; `IGNORE` where it belongs to no class.
+        evidence: where it is known of all images, the pixels that decide the class, `(b, h, w)`.
     """
 
     ids: tuple[str, ...]
     images: UInt8[Tensor, "b 3 h w"]
     masks: UInt8[Tensor, "b h w"]
+    evidence: Bool[Tensor, "b h w"] | None = None
 
     @classmethod
     def of(cls, samples: Sequence[Sample], device: torch.device | str = "cpu") -> Batch:
@@ -71,9 +75,14 @@ class Batch:
                 raise DataError(f"image '{sample.id}' is {image.dtype} {image.shape}: uint8 {(*size, 3)} is needed")
             if mask.dtype != np.uint8 or mask.shape != size:
                 raise DataError(f"mask '{sample.id}' is {mask.dtype} {mask.shape}: uint8 {size} is needed")
+            found = sample.evidence
+            if found is not None and (found.dtype != np.bool_ or found.shape != size):
+                raise DataError(f"evidence '{sample.id}' is {found.dtype} {found.shape}: bool {size} is needed")
         images = torch.from_numpy(np.stack([s.image for s in samples])).permute(0, 3, 1, 2)
         masks = torch.from_numpy(np.stack([s.mask for s in samples]))
-        return cls(tuple(s.id for s in samples), images.to(device), masks.to(device))
+        known = [sample.evidence for sample in samples if sample.evidence is not None]
+        evidence = torch.from_numpy(np.stack(known)).to(device) if len(known) == len(samples) else None
+        return cls(tuple(s.id for s in samples), images.to(device), masks.to(device), evidence)
 
     def inputs(self) -> Float[Tensor, "b 3 h w"]:
         """Return the images as networks take them: float32, normalised with ImageNet's mean and deviation."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -213,9 +214,14 @@ def _inside(position: float) -> float:
     return min(max(position, 0.16), 0.84)
 
 
-def _frame(shapes: list[Shape], rng: np.random.Generator) -> tuple[list[Shape], float]:
-    """Turn, mirror, scale and shift the animal so that it covers a random share of the image."""
-    share = rng.beta(1.8, 1.8) * 0.66 + 0.13
+def _framing(
+    shapes: Sequence[Shape], share: float, rng: np.random.Generator
+) -> tuple[Callable[[list[Shape]], list[Shape]], float]:
+    """Choose how an animal is turned, mirrored, scaled and shifted so that it covers about a share of the image.
+
+    Returns:
+        What does this with shapes, and the scale.
+    """
     flip, angle, zoom = bool(rng.random() < 0.5), rng.normal(0, 0.12), rng.random()
     turned = moved(shapes, angle, 1.0, 0, 0, flip)
     capsules = np.array([q[:6] for q in turned if q.ra > 0.035], dtype=np.float32)
@@ -232,7 +238,10 @@ def _frame(shapes: list[Shape], rng: np.random.Generator) -> tuple[list[Shape], 
         x = _inside(aim[0] + scale * (face_x - focus[0])) - scale * face_x
         y = _inside(aim[1] + scale * (face_y - focus[1])) - scale * face_y
         found = covered_share(capsules, scale, x, y)
-    return moved(turned, 0.0, scale, x, y), scale
+    return lambda own: moved(moved(own, angle, 1.0, 0, 0, flip), 0.0, scale, x, y), scale
+
+
+_POSES = (_standing, _sitting, _facing, _facing, _lying)
 
 
 def animal(rng: np.random.Generator) -> tuple[list[Shape], float]:
@@ -242,5 +251,24 @@ def animal(rng: np.random.Generator) -> tuple[list[Shape], float]:
         Its shapes from back to front, in unit coordinates of the image, and its body length there.
     """
     build = Build.of(rng)
-    pose = (_standing, _sitting, _facing, _facing, _lying)[int(rng.integers(5))]
-    return _frame(pose(build, rng), rng)
+    shapes = _POSES[int(rng.integers(len(_POSES)))](build, rng)
+    placed, scale = _framing(shapes, rng.beta(1.8, 1.8) * 0.66 + 0.13, rng)
+    return placed(shapes), scale
+
+
+def look_alikes(rng: np.random.Generator, builds: Sequence[Build], share: float) -> tuple[list[list[Shape]], float]:
+    """Draw one animal once for each build: in the same pose, before the same camera.
+
+    Args:
+        rng: source of the random numbers; what is drawn does not depend on the builds.
+        builds: its proportions; they may differ.
+        share: of the image that all of them together cover, about.
+
+    Returns:
+        Each one's shapes as `animal` gives them, and the body length.
+    """
+    pose = _POSES[int(rng.integers(len(_POSES)))]
+    own = int(rng.integers(2**63))
+    drawn = [pose(build, np.random.default_rng(own)) for build in builds]
+    placed, scale = _framing(list(dict.fromkeys(q for shapes in drawn for q in shapes)), share, rng)
+    return [placed(shapes) for shapes in drawn], scale

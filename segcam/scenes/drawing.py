@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,13 +60,13 @@ def draw(seed: int, index: int, size: int) -> Scene:
     pet, behind, front = (Layer(size, light, MARGIN, fuzz) for _ in range(3))
     for shape in shapes:
         pet.paint(shape)
-    wears_coat = _place_things(rng, scale, behind, front)
+    wears_coat = place_things(rng, scale, behind, front)
     image = _colours(rng, scale, pet, behind, front, wears_coat)
-    mask, parts = _truth(pet, front)
-    return Scene(_camera(rng, image), mask, parts)
+    mask, parts = truth(np.maximum(pet.distance, -front.distance), pet.parts)  # where no thing stands in front
+    return Scene(camera(rng, size)(image), mask, parts)
 
 
-def _place_things(rng: np.random.Generator, scale: float, behind: Layer, front: Layer) -> Field:
+def place_things(rng: np.random.Generator, scale: float, behind: Layer, front: Layer) -> Field:
     """Paint the distractors; return which share of the animal's coat, not of another, each pixel's thing wears."""
     size = behind.size
     worn = np.ones((size, size), np.float32)
@@ -79,17 +80,16 @@ def _place_things(rng: np.random.Generator, scale: float, behind: Layer, front: 
     return worn
 
 
-def _truth(pet: Layer, front: Layer) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Return the mask and the part map: the pet where no thing stands in front of it."""
-    distance = np.maximum(pet.distance, -front.distance)
+def truth(distance: Field, painted: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Return the mask and the part map of a pet, from its signed distance and the parts painted there."""
     mask = np.full(distance.shape, 255, np.uint8)
     mask[distance > BORDER] = 0
     mask[distance < -BORDER] = 1
-    parts = np.where(distance < 0, pet.parts, 0).astype(np.uint8)
+    parts = np.where(distance < 0, painted, 0).astype(np.uint8)
     return mask, parts
 
 
-def _ground(rng: np.random.Generator, size: int) -> Field:
+def ground(rng: np.random.Generator, size: int) -> Field:
     """Draw a wall and a floor, or one ground alone, `(3, size, size)`."""
 
     def side() -> Field:
@@ -105,7 +105,7 @@ def _ground(rng: np.random.Generator, size: int) -> Field:
     return ground
 
 
-def _paint_over(image: Field, layer: Layer, coat: Field, trim: Field) -> None:
+def paint_over(image: Field, layer: Layer, coat: Field, trim: Field) -> None:
     """Blend a layer into the image: the coat, lightened by trim, times shade."""
     alpha = clipped(np.float32(0.5) - layer.distance * np.float32(layer.size))
     paint = coat + layer.tint * (trim - coat)
@@ -115,10 +115,17 @@ def _paint_over(image: Field, layer: Layer, coat: Field, trim: Field) -> None:
     image += paint
 
 
+def cast_shadow(image: Field, distance: Field, strength: float) -> None:
+    """Darken the image below a shape, `strength` of it at the shape's outline and nothing beyond `MARGIN`."""
+    shadow = clipped(1 - distance / np.float32(MARGIN)) * np.float32(strength)
+    drop = max(1, round(0.02 * image.shape[1]))
+    image[:, drop:] *= 1 - shadow[:-drop]
+
+
 def _colours(rng: np.random.Generator, scale: float, pet: Layer, behind: Layer, front: Layer, worn: Field) -> Field:
     """Give the layers their colours and put them over each other, `(3, size, size)` in about 0..1."""
     size = pet.size
-    image = _ground(rng, size)
+    image = ground(rng, size)
     first, second, trim = colour(rng, FURS), colour(rng, FURS), colour(rng, FURS[3:5], 0.03)
     pattern = coat_pattern(rng, size, scale)
     pattern *= np.float32(0.8)
@@ -126,13 +133,11 @@ def _colours(rng: np.random.Generator, scale: float, pet: Layer, behind: Layer, 
     coat = first + pattern * (second - first)
     other = colour(rng, GROUNDS) * (0.8 + 0.4 * pattern)
     things = other + worn * (coat[:, ::-1, ::-1] - other)
-    _paint_over(image, behind, things, trim)
-    shadow = clipped(1 - pet.distance / np.float32(MARGIN)) * np.float32(rng.uniform(0.1, 0.5))
-    drop = max(1, round(0.02 * size))
-    image[:, drop:] *= 1 - shadow[:-drop]
-    _paint_over(image, pet, coat, trim)
+    paint_over(image, behind, things, trim)
+    cast_shadow(image, pet.distance, rng.uniform(0.1, 0.5))
+    paint_over(image, pet, coat, trim)
     if front.distance.min() < 1:
-        _paint_over(image, front, things, trim)
+        paint_over(image, front, things, trim)
     return image
 
 
@@ -147,22 +152,31 @@ def _blur(image: Field, weight: float) -> None:
         middle += near
 
 
-def _camera(rng: np.random.Generator, image: Field) -> npt.NDArray[np.uint8]:
-    """Apply light, contrast, blur and noise; return `(size, size, 3)` uint8."""
-    size = image.shape[1]
+def camera(rng: np.random.Generator, size: int) -> Callable[[Field], npt.NDArray[np.uint8]]:
+    """Choose light, contrast, blur and noise.
+
+    Returns:
+        What applies them to an image, `(3, size, size)` in about 0..1, in place, and gives it as
+        `(size, size, 3)` uint8; used again, it applies the same ones, noise and all.
+    """
     light = waves(size, rng.uniform(0, 2 * math.pi), rng.uniform(0, 0.6), 0)
     light += np.float32(rng.uniform(0.75, 1.2) - light[size // 2, size // 2])
     if rng.random() < 0.3:
         band = waves(size, rng.uniform(0, math.pi), rng.uniform(0.8, 2), rng.uniform(0, 1))
         light *= 1 - np.float32(rng.uniform(0.15, 0.4)) * np.clip(8 * (np.abs(band % 1 - 0.5) - 0.25), 0, 1)
-    image *= light
-    image *= rng.uniform(0.92, 1.08, (3, 1, 1)).astype(np.float32)
+    cast = rng.uniform(0.92, 1.08, (3, 1, 1)).astype(np.float32)
     blur, grain = rng.uniform(0, 1), rng.uniform(0.005, 0.035)
-    _blur(image, 0.35 * blur / (1 + 0.7 * blur))
     grains = rng.standard_normal((size, size + 14), dtype=np.float32)
     grains *= np.float32(grain)
-    for i in range(3):  # shifted copies: as good to the eye as three draws, in a third of the time
-        image[i] += grains[:, 7 * i : 7 * i + size]
-    image *= 255
-    np.clip(image, 0, 255, out=image)
-    return np.ascontiguousarray(image.astype(np.uint8).transpose(1, 2, 0))
+
+    def take(image: Field) -> npt.NDArray[np.uint8]:
+        image *= light
+        image *= cast
+        _blur(image, 0.35 * blur / (1 + 0.7 * blur))
+        for i in range(3):  # shifted copies: as good to the eye as three draws, in a third of the time
+            image[i] += grains[:, 7 * i : 7 * i + size]
+        image *= 255
+        np.clip(image, 0, 255, out=image)
+        return np.ascontiguousarray(image.astype(np.uint8).transpose(1, 2, 0))
+
+    return take

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from copy import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -43,7 +45,7 @@ class Shape(NamedTuple):
     box: bool = False
 
 
-def moved(shapes: list[Shape], angle: float, scale: float, x: float, y: float, flip: bool = False) -> list[Shape]:
+def moved(shapes: Sequence[Shape], angle: float, scale: float, x: float, y: float, flip: bool = False) -> list[Shape]:
     """Mirror (left-right), turn by `angle` (radians), scale and shift shapes, in this order."""
     c, s = math.cos(angle) * scale, math.sin(angle) * scale
     m = -1.0 if flip else 1.0
@@ -118,6 +120,13 @@ class Layer:
         self._fuzz = fuzz
         self._tinted = False
         self._steps = pixel_centres(size)
+
+    def copy(self) -> Layer:
+        """Return a layer of its own with the same painted on it."""
+        other = copy(self)
+        for name in ("distance", "shade", "tint", "parts"):
+            setattr(other, name, getattr(self, name).copy())
+        return other
 
     def paint(self, q: Shape) -> None:
         """Paint one shape over the others, lit from one side and darker towards its rim."""

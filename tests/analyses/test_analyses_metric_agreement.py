@@ -69,7 +69,7 @@ def test_a_metric_that_repeats_another_is_redundant_and_told_so(run) -> None:
 def test_metrics_that_have_nothing_to_do_with_each_other_are_not_redundant() -> None:
     rng = np.random.default_rng(1)
     metrics = [type("M", (), {"name": name})() for name in "ab"]
-    frame = compare(Cells(tuple(metrics), np.repeat(np.arange(6), 5), rng.random((2, 30, 1, 20))))
+    frame = compare(Cells("t", tuple(metrics), np.repeat(np.arange(6), 5), rng.random((2, 30, 1, 20))))
     row = frame.squeeze()
     assert not row["redundant"]
     assert abs(row["rho"]) < 0.6
@@ -98,3 +98,16 @@ def test_twice_the_same(run) -> None:
     one, two = (made(Results(results.folder)) for _ in range(2))
     assert one[0].csv() == two[0].csv()
     assert one[1][0].render("svg", 100) == two[1][0].render("svg", 100)
+
+
+def test_of_several_targets_the_one_with_most_maps_is_taken(run) -> None:
+    results = run(targets=("best_pixel:logit", "predicted:logit"))
+    assert set(made(results)[0].frame["target"]) == {"best_pixel:logit"}  # the first of equals
+
+    def blank(frame: pd.DataFrame) -> pd.DataFrame:
+        gone = frame["target"].astype(str) == "best_pixel:logit"
+        return frame.assign(**{m.name: frame[m.name].mask(gone) for m in results.metrics if m.name in frame})
+
+    table, (figure,) = made(rewrite(results, blank))
+    assert set(table.frame["target"]) == {"predicted:logit"}
+    assert "target: predicted" in figure.caption.lower()

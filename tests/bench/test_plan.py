@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench import config, plan
+from bench.cells import ScoreCell
 from bench.config import Profile
 
 TOML = """
@@ -41,7 +42,7 @@ def trained(profile: Profile, digest: str = DIGEST) -> dict[tuple[str, int], str
     return {(cell.model, cell.seed): cell.id for cell in plan.training(profile, digest)}
 
 
-def scorings(profile: Profile, images: int = 10, sha: str = "a", digest: str = DIGEST) -> list[plan.ScoreCell]:
+def scorings(profile: Profile, images: int = 10, sha: str = "a", digest: str = DIGEST) -> list[ScoreCell]:
     made = {cell: {30: f"{sha}{i}", 50: f"b{i}"} for i, cell in enumerate(plan.training(profile, digest))}
     return plan.scoring(profile, made, images, GALLERY)
 

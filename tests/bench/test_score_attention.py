@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from bench import config, plan
+from bench.cells import TrainCell
 from bench.config import Score
-from bench.plan import TrainCell
 from bench.score import Instruments, Scorer
 from segcam import Probe
 from segcam.datasets import DATASETS, DatasetOptions

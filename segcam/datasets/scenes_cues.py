@@ -1,0 +1,140 @@
+"""Drawn scenes whose evidence is known: the class of the animal is decided by its ears, its coat, or a ball beside it.
+
+All three data sets draw the same scenes; they differ in which of the three traits the class says.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from segcam.datasets import DATASETS, Dataset, DatasetOptions
+from segcam.errors import InputError
+from segcam.samples import IGNORE, SPLITS, DatasetInfo, Opened, Sample, Split
+from segcam.scenes.cues import CUES, Picture, Sketch, Traits, evidence, sketch, swapped, traits_of
+
+DEFAULT_COUNTS: dict[Split, int] = {"train": 2000, "val": 120, "test": 120}
+PREFIX = "scenes_"
+_STREAM = 2**30
+"""Scenes a split may have; split number k starts at index k times this, a multiple of the round of traits."""
+
+
+class CueSplit:
+    """One split of scenes in which one cue decides the class; each is drawn when it is first asked for, and kept.
+
+    Args:
+        cue: which of `segcam.scenes.cues.CUES` decides.
+        seed: seed of the drawing.
+        split: which of the three disjoint streams of scenes.
+        count: number of scenes.
+        size: side of the square images, in pixels.
+    """
+
+    def __init__(self, cue: str, seed: int, split: Split, count: int, size: int) -> None:
+        self.cue = cue
+        self.seed = seed
+        self.split = split
+        self.size = size
+        self._drawn = np.zeros(count, dtype=bool)
+        self._images = np.empty((count, size, size, 3), np.uint8)
+        self._masks = np.empty((count, size, size), np.uint8)
+        self._evidence = np.empty((count, size, size), np.bool_)
+
+    def __len__(self) -> int:
+        """Return the number of scenes."""
+        return len(self._drawn)
+
+    def __getitem__(self, index: int, /) -> Sample:
+        """Return one scene with its evidence; its arrays are the caller's own.
+
+        Raises:
+            IndexError: there is no such scene.
+        """
+        i = self._row(index)
+        if not self._drawn[i]:
+            drawing, traits = self._sketch(i)
+            picture = drawing.draw(traits)
+            self._images[i], self._masks[i] = picture.image, self._mask(picture, traits)
+            self._evidence[i] = evidence(picture, drawing.draw(swapped(traits, self.cue)), self.cue)
+            self._drawn[i] = True
+        return Sample(self._id(i), self._images[i].copy(), self._masks[i].copy(), self._evidence[i].copy())
+
+    def known(self, index: int, /) -> dict[str, Sample]:
+        """Return a scene with what each cue changes in it, by cue, drawn anew.
+
+        Returns:
+            For each of `CUES` a sample: the scene with this cue the other way, its mask, with the class that the
+            data set's own cue gives it, and as evidence the pixels that changed. They are the same images whichever
+            cue decides.
+
+        Raises:
+            IndexError: there is no such scene.
+        """
+        i = self._row(index)
+        drawing, traits = self._sketch(i)
+        own, found = drawing.draw(traits), {}
+        for cue in CUES:
+            others = swapped(traits, cue)
+            other = drawing.draw(others)
+            changed = evidence(own, other, cue)
+            found[cue] = Sample(f"{self._id(i)}-{cue}", other.image, self._mask(other, others), changed)
+        return found
+
+    def _row(self, index: int) -> int:
+        count = len(self)
+        if not -count <= index < count:
+            raise IndexError(f"scene {index} of split '{self.split}': it has {count}")
+        return index % count
+
+    def _id(self, row: int) -> str:
+        return f"{PREFIX}{self.cue}-{self.seed}-{self.split}-{row:06d}"
+
+    def _sketch(self, row: int) -> tuple[Sketch, Traits]:
+        number = SPLITS.index(self.split) * _STREAM + row
+        return sketch(self.seed, number, self.size), traits_of(number)
+
+    def _mask(self, picture: Picture, traits: Traits) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+        trait = traits[list(CUES).index(self.cue)]
+        mask = picture.mask
+        return np.where((mask != 0) & (mask != IGNORE), np.uint8(1 + trait), mask)
+
+
+def open_cues(cue: str, options: DatasetOptions) -> Opened:
+    """Open the scenes in which `cue` decides; nothing is drawn before it is asked for.
+
+    Args:
+        cue: one of `segcam.scenes.cues.CUES`.
+        options: `size`, `seed` and `counts` are read; the rest has no meaning here.
+
+    Raises:
+        InputError: a count or the size is out of range.
+    """
+    name = PREFIX + cue
+    if options.size < 32:
+        raise InputError(f"{name}: size {options.size} is too small for stripes and spots; take 32 or more")
+    counts: dict[Split, int] = {}
+    for split, wanted in zip(SPLITS, options.counts, strict=True):
+        counts[split] = DEFAULT_COUNTS[split] if wanted is None else wanted
+        if counts[split] > _STREAM:
+            raise InputError(f"{name}: {counts[split]} {split} images; take at most {_STREAM}")
+    info = DatasetInfo(
+        name=name,
+        classes=("background", *CUES[cue]),
+        training_data=f"{counts['train']} drawn scenes",
+        facts={"seed": options.seed, "size": options.size, "counts": dict(counts), "decides": cue},
+        source="drawn by segcam",
+    )
+    drawn: tuple[Split, ...] = ("test",) if options.test_only else SPLITS
+    return Opened(info, {split: CueSplit(cue, options.seed, split, counts[split], options.size) for split in drawn})
+
+
+for _cue, (_one, _other) in CUES.items():
+    DATASETS.add(
+        Dataset(
+            PREFIX + _cue,
+            f"drawn animals of two classes, told apart by {_one} or {_other} alone: the evidence is known; no files",
+            partial(open_cues, _cue),
+            needs_root=False,
+        )
+    )
