@@ -1,4 +1,4 @@
-"""Keeping freed memory: on Linux, large tensors cost page faults each time unless the C library keeps what they leave."""
+"""Keeping freed memory: on Linux, every large tensor costs page faults unless the C library keeps what others left."""
 
 from __future__ import annotations
 

@@ -51,7 +51,8 @@ def gradients_of(
         A gradient a tensor; None where it does not lead to the scores.
     """
     chosen, total = explained.chosen, explained.scores.sum()
-    if not local or chosen.device.type != "cpu" or not len(chosen) or int(explained.pixels.max()) > FEW * chosen[0].numel():
+    here = local and chosen.device.type == "cpu" and len(chosen) > 0
+    if not here or int(explained.pixels.max()) > FEW * chosen[0].numel():
         return list(torch.autograd.grad(total, list(outputs), retain_graph=keep, allow_unused=True))
     with WithoutZeros() as mode:
         found = torch.autograd.grad(total, list(outputs), retain_graph=keep, allow_unused=True)

@@ -293,5 +293,6 @@ def test_zeros_are_looked_for_in_networks_that_mostly_convolve() -> None:
     chosen = Target(1).explain(nn.Conv2d(3, 2, 3, padding=1)(images), (16, 16))
     (plain,) = gradients_of(chosen, [images], keep=True, local=False)
     (found,) = gradients_of(chosen, [images])
-    assert plain is not None and found is not None
+    assert plain is not None
+    assert found is not None
     assert torch.allclose(plain, found, atol=1e-7)

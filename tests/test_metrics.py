@@ -219,6 +219,15 @@ def test_maps_of_other_dtypes_are_measured_in_the_references():
     assert unit(tiny, view).dtype == torch.float32
 
 
+def test_a_maximum_on_the_border_points_nowhere():
+    rows = np.kron(np.array([[1, 0], [0, 0]], bool), np.ones((2, 2), bool))
+    others = np.kron(np.array([[0, 1], [1, 0]], bool), np.ones((2, 2), bool))
+    small = [[0.5, 0.2], [0.1, 1.0]]  # the last cell is all border
+    assert value("pointing_game", small, np.zeros((4, 4)), rows.tolist(), others.tolist()) == 1
+    small = [[0.2, 0.5], [0.1, 1.0]]
+    assert value("pointing_game", small, np.zeros((4, 4)), rows.tolist(), others.tolist()) == 0
+
+
 def test_the_oracle_has_the_most_energy_at_full_resolution():
     rng = np.random.default_rng(5)
     scenes = [scene(rng, (10, 14)) for _ in range(8)]

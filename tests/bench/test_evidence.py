@@ -186,7 +186,7 @@ def test_a_run_leaves_what_it_says(run: Path) -> None:
     captions = (run / "captions.md").read_text()
     for name in (*TABLES, *(Path(name).stem for name in names)):
         assert f"**{name}.**" in captions
-    assert "Not told apart, and so no evidence of anything: context, shape, texture." in captions
+    assert "Not told apart, and so no evidence of anything: shape, texture, context." in captions
 
 
 def test_every_map_is_measured_on_every_region(rows: pd.DataFrame) -> None:
