@@ -1,4 +1,4 @@
-"""A changed formula is noticed: one place of each metric's file; `tests/mutate_metrics.py` alone changes all of them."""
+"""A changed formula is noticed: one place of each metric's file; `tests/mutate_metrics.py` changes all of them."""
 
 from __future__ import annotations
 
