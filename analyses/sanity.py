@@ -180,6 +180,7 @@ def draw(results: Results, part: pd.DataFrame) -> matplotlib.figure.Figure:
             _draw_panel(axes, part[part["kind"] == kind], lines, measure)
         _draw_shuffled(row[0], part[part["kind"] == SHUFFLED], lines, measure)
         row[0].set_ylabel(label)
+        row[0].set_ylim(top=1.05)  # last, so that the lower end is that of all that was drawn
     grid[0][0].set_title("Cascading: all modules behind are random", loc="left")
     grid[0][1].set_title("Independent: one module is random", loc="left")
     shuffled = (part["kind"] == SHUFFLED).any()
@@ -206,7 +207,6 @@ def _draw_panel(axes: Axes, part: pd.DataFrame, lines: Mapping[str, style.Line],
         low, high = ([*one, *rows[f"{measure}{end}"]] for end in ("_low", "_high"))
         axes.fill_between(x, low, high, color=look.color, alpha=0.1, linewidth=0)
         axes.plot(x, [*one, *rows[measure]], color=look.color, marker=look.marker, linestyle=look.linestyle)
-    axes.set_ylim(None, 1.05)
     sns.despine(ax=axes)
 
 

@@ -183,7 +183,7 @@ def _panel(axes: Axes, rows: Sequence[Row], limits: tuple[float, float]) -> None
         if y % 2:
             axes.axhspan(y - 0.5, y + 0.5, color="#f4f4f4", linewidth=0, zorder=-1)
         _ratio(axes, y, row)
-    names = [f"{style.plain(row['ours'])}\nagainst {style.plain(row['theirs'])}" for row in rows]
+    names = [f"{style.plain(row['ours'])}\n{style.plain('against ' + row['theirs'], 48)}" for row in rows]
     axes.set_yticks(range(len(rows)), names)
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -207,7 +207,7 @@ def _ratio(axes: Axes, y: int, row: Row) -> None:
     if row["bar"] is not None:
         axes.plot([row["bar"]] * 2, [y - 0.42, y + 0.42], color="black", linewidth=1.2)
         told += f"  bar {row['bar']:g} {'met' if row['met'] else 'missed'}"
-    if not row["same"]:
+    elif not row["same"]:
         told += "  other result"
     axes.text(1.02, y, told, color=color, **beside)
 

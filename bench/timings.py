@@ -105,5 +105,12 @@ def summary(store: Store) -> Table:
         if found is not None:
             numbers = [f"{found['median']:.3g}", f"{found['low']:.3g} to {found['high']:.3g}", str(found["rounds"])]
         said = {True: "met", False: "missed", None: ""}[row["met"]]
-        table.add_row(row["case"], row["ours"], row["theirs"], *numbers, bar, escape(row["note"]) or said)
+        table.add_row(
+            row["case"],
+            row["ours"],
+            row["theirs"],
+            *numbers,
+            bar,
+            "; ".join(part for part in (said, escape(row["note"])) if part),
+        )
     return table
