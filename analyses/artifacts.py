@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import matplotlib.figure
 import pandas as pd
 
-from analyses import style
+from analyses import printed, style
 
 DECIMALS = 6
+MOST_PRINTED = 200
+"""Rows of the longest table that is written for a page; longer ones are for machines, as CSV alone."""
 _UNDATED: dict[str, dict[str, str | None]] = {
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},
@@ -38,15 +40,45 @@ class Figure:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with its file name (no suffix) and its caption (plain text)."""
+    """A table with its file name (no suffix) and its caption (plain text).
+
+    Attributes:
+        name: of its files.
+        frame: the rows.
+        caption: plain text.
+        best: for a column, whether higher or lower values are better: its best is printed in bold.
+        within: the columns whose values make the groups of which each has a best; one group by default.
+        shown: the columns printed for a page; all by default. The CSV has all.
+    """
 
     name: str
     frame: pd.DataFrame
     caption: str
+    best: Mapping[str, printed.Direction] = field(default_factory=dict)
+    within: Sequence[str] = ()
+    shown: Sequence[str] = ()
 
     def csv(self) -> str:
         """Return the table as CSV text: floats with at most six decimals, undefined values empty."""
         return self.frame.to_csv(index=False, lineterminator="\n")
+
+    def markdown(self) -> str:
+        """Return the table in GitHub's Markdown, its caption above: rounded by the intervals, the best in bold."""
+        return printed.markdown(self._printed(), self.caption, self.best, self.within)
+
+    def latex(self) -> str:
+        """Return the table in LaTeX with booktabs' rules: rounded by the intervals, the best in bold."""
+        return printed.latex(self._printed(), self.caption, self.name, self.best, self.within)
+
+    def files(self) -> dict[str, str]:
+        """Return the text of each file by its suffix: csv, and of tables of at most `MOST_PRINTED` rows md and tex."""
+        found = {"csv": self.csv()}
+        if len(self.frame) <= MOST_PRINTED:
+            found |= {"md": self.markdown(), "tex": self.latex()}
+        return found
+
+    def _printed(self) -> pd.DataFrame:
+        return self.frame[list(self.shown)] if self.shown else self.frame
 
 
 def tidy(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:

@@ -52,6 +52,8 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         frame,
         "Mean IoU (miou: confusion counts summed over the test images, averaged over seeds) by test size; factor: test "
         f"size over training size; size: in pixels a side; change: miou less that at factor 1. {note}",
+        best={"miou": "higher"},
+        within=("factor",),
     )
     shown = highest(frame)
     pairs = contrasts(results, counts)
@@ -92,7 +94,7 @@ def summarise(results: Results, counts: pd.DataFrame) -> pd.DataFrame:
 
 def _rows(part: pd.DataFrame, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     """Yield a row for each factor of one model and level."""
-    cube, there, factors = _cube(part, columns)
+    cube, there, factors = counted(part, columns)
     estimate, resampled = bootstrap_miou(cube, np.random.default_rng(SEED), RESAMPLES)
     low, high = percentiles(resampled, CONFIDENCE)
     own = int(np.argmin(np.abs(factors - 1)))
@@ -117,7 +119,7 @@ def _rows(part: pd.DataFrame, columns: tuple[str, ...]) -> Iterator[dict[str, An
         }
 
 
-def _cube(
+def counted(
     part: pd.DataFrame, columns: tuple[str, ...]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.float64]]:
     """Return the counts as (factors, seeds, images, truth, predicted), which there are, and the factors."""
@@ -152,7 +154,7 @@ def _contrast(both: pd.DataFrame, model: str, columns: tuple[str, ...]) -> Itera
     own = both["model"] == model
     if not np.isclose(both["factor"], 1).any():
         return
-    (first, there, factors), (second, _, _) = (_cube(both[rows], columns) for rows in (own, ~own))
+    (first, there, factors), (second, _, _) = (counted(both[rows], columns) for rows in (own, ~own))
     cube = np.stack([first, second])
     estimate, resampled = bootstrap_miou(cube, np.random.default_rng(SEED), RESAMPLES)
     at = int(np.argmin(np.abs(factors - 1)))

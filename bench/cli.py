@@ -113,6 +113,8 @@ def run(
         console.print(gaps, markup=False, highlight=False)
     for path in written:
         console.print(f"wrote {path}", markup=False, highlight=False)
+    if written and (claims := reports.verdicts(store)):
+        console.print(claims)
     if unreached:
         console.print("levels not reached: " + "; ".join(unreached), markup=False)
         raise typer.Exit(1)

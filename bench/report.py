@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -22,6 +23,8 @@ WIDTH = 140
 """Columns where there is no terminal."""
 SKIPPED = "tables/skipped.csv"
 """The table of methods that some layers have no maps of."""
+CLAIMS = "tables/claims.csv"
+"""The table of the paper's claims."""
 
 
 def console() -> Console:
@@ -64,14 +67,15 @@ def report(store: Store, console: Console, settings: list[str] | None = None) ->
         for name in names:
             for item in analyses.run(analyses.Results(store.out), [name]):
                 if isinstance(item, analyses.Table):
-                    written.append(store.write(f"tables/{item.name}.csv", item.csv().encode()))
+                    for suffix, text in item.files().items():
+                        written.append(store.write(f"tables/{item.name}.{suffix}", text.encode()))
                 else:
                     written.append(store.write(f"figures/{item.name}.png", item.render("png", dpi)))
                     written.append(store.write(f"figures/{item.name}.svg", item.render("svg", dpi)))
                 captions.append(f"**{item.name}.** {item.caption}\n")
             task.advance(1, name)
     for name in store.names("tables") + store.names("figures"):
-        if store.path(name) not in written and name.endswith((".csv", ".png", ".svg")):
+        if store.path(name) not in written and name.endswith((".csv", ".md", ".tex", ".png", ".svg")):
             store.remove(name)  # of other settings: it would not fit the rest
     written.append(store.write("captions.md", "\n".join(captions).encode()))
     return written
@@ -111,6 +115,29 @@ def summary(store: Store) -> Table:
     table.caption = f"training took {seconds['train'] / 60:.1f} min, scoring {seconds['score'] / 60:.1f} min"
     table.caption += f", studies {studies / 60:.1f} min" if studies else ""
     return table
+
+
+def verdicts(store: Store) -> Table | None:
+    """Return the table of the paper's claims and their verdicts for the terminal; None where none are drawn."""
+    if not store.has(CLAIMS):
+        return None
+    rows = pd.read_csv(store.path(CLAIMS), keep_default_na=False)
+    table = Table(title="what the paper says, measured", box=box.SIMPLE)
+    for name in ("claim", "the paper says", "verdict", "why", "images", "seeds"):
+        table.add_column(name, justify="right" if name in ("images", "seeds") else "left", overflow="fold")
+    looks = {"supported": "green", "contradicted": "red"}
+    for claim, part in rows.groupby("claim", sort=True):
+        first = part.iloc[0]
+        verdict = Text(str(first["overall"]), style=looks.get(str(first["overall"]), ""))
+        numbers = [_span(part[part["counts"].astype(str) == "True"][name]) for name in ("n_images", "n_seeds")]
+        table.add_row(str(claim), Text(first["sentence"]), verdict, Text(first["overall_reason"]), *numbers)
+    table.caption = f"contrasts, intervals and p-values: {CLAIMS}"
+    return table
+
+
+def _span(values: pd.Series) -> str:
+    ends = sorted({int(values.min()), int(values.max())})
+    return " to ".join(map(str, ends))
 
 
 def gaps(store: Store) -> str:

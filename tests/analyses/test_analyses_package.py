@@ -140,7 +140,7 @@ def test_odd_runs_are_drawn(make, fields):
             item.render("svg", 72)
             assert not [t for t in item.figure.findobj(mpl.text.Text) if mpl.cbook.is_math_text(t.get_text())]
         else:
-            item.csv()
+            item.files()
 
 
 def test_an_all_unreached_run_is_drawn(make):

@@ -27,6 +27,8 @@ def redrawn(finished: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory
 def test_the_finished_run_has_figures_tables_and_captions(finished: Path) -> None:
     names = set(contents(finished))
     assert {"tables/levels.csv", "tables/curves.csv", "figures/levels.png", "figures/levels.svg"} <= names
+    assert {"tables/levels.md", "tables/levels.tex", "tables/claims.csv"} <= names
+    assert "tables/curves.md" not in names, "of hundreds of rows"
     captions = (finished / "captions.md").read_text()
     for name in contents(finished, "tables", "figures"):
         assert f"**{Path(name).stem}.**" in captions
