@@ -97,15 +97,22 @@ def draw_diagram(axes: Axes, ranks: Ranks, names: Sequence[str]) -> None:
     """
     if len(names) != len(ranks.mean):
         raise ValueError(f"{len(names)} names for {len(ranks.mean)} methods")
-    labels = [style.plain(name) for name in names]
-    pairs = pd.DataFrame(ranks.pairs, index=labels, columns=labels)
+    # Numbers for names while it draws: it goes through sets, whose order of texts differs from process to process.
+    numbers = list(range(len(names)))
+    pairs = pd.DataFrame(ranks.pairs, index=numbers, columns=numbers)
     sp.critical_difference_diagram(
-        dict(zip(labels, ranks.mean, strict=True)),
+        dict(zip(numbers, ranks.mean, strict=True)),
         pairs,
         alpha=ALPHA,
         ax=axes,
-        label_fmt_left="{label} ({rank:.1f})",
-        label_fmt_right="({rank:.1f}) {label}",
+        label_fmt_left="{label}|0|{rank:.1f}",
+        label_fmt_right="{label}|1|{rank:.1f}",
         label_props={"size": style.SMALL},
-        color_palette=["black"] * len(labels),
+        color_palette=["black"] * len(names),
     )
+    for text in axes.texts:
+        number, _, rest = text.get_text().partition("|")
+        side, _, rank = rest.partition("|")
+        if rank:
+            name = style.plain(names[int(number)])
+            text.set_text(f"({rank}) {name}" if side == "1" else f"{name} ({rank})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import math
 from dataclasses import replace
@@ -65,7 +66,7 @@ def passes(model: nn.Module, images: Images, size: int, device: torch.device) ->
 def over_passes(device: torch.device, case: Case = CASE, images: int = IMAGES, rounds: int = ROUNDS) -> Row:
     """Return what all metrics of ten methods take, over a forward and a backward pass for each three methods."""
     prepared, drawn = ready(case, device), scenes(case.size, images)
-    model = prepared.swift.requires_grad_(False)
+    model = copy.deepcopy(prepared.swift).requires_grad_(False)  # the other is shared
     works = {
         "all": sweep(prepared, drawn, TEN, ALL),
         "none": sweep(prepared, drawn, TEN, NOTHING),

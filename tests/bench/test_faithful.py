@@ -22,6 +22,7 @@ SETTINGS = [
     "faithfulness.steps=3",
     "faithfulness.samples=3",
     "faithfulness.draws=2",
+    'faithfulness.imputations=["blur", "noisy_linear"]',
     'faithfulness.methods=["grad_cam", "random", "mask_oracle"]',
 ]
 SIZE = 32
