@@ -20,7 +20,7 @@ from analyses.results import Results, ResultsError
 
 Analysis = Callable[[Results], Iterable[Figure | Table]]
 
-__all__ = ["Analysis", "Figure", "Results", "ResultsError", "Table", "find", "run"]
+__all__ = ["Analysis", "Figure", "Results", "ResultsError", "Table", "find", "question", "run"]
 
 
 def find() -> dict[str, Analysis]:
@@ -50,3 +50,12 @@ def run(results: Results, names: Iterable[str] | None = None) -> Iterator[Figure
             raise ResultsError(f"unknown analysis '{name}': known are {', '.join(known)}")
     for name in wanted:
         yield from known[name](results)
+
+
+def question(name: str) -> str:
+    """Return what an analysis is about, in a line: the first one of its module's docstring.
+
+    >>> question("levels")
+    'Which levels were reached, when, and how good the checkpoints are.'
+    """
+    return (importlib.import_module(f"{__name__}.{name}").__doc__ or name).strip().partition("\n")[0]

@@ -12,6 +12,7 @@ import pandas as pd
 
 from analyses import printed, style
 
+Kind = Literal["png", "svg", "pdf"]
 DECIMALS = 6
 MOST_PRINTED = 200
 """Rows of the longest table that is written for a page; longer ones are for machines, as CSV alone."""
@@ -30,12 +31,40 @@ class Figure:
     figure: matplotlib.figure.Figure
     caption: str
 
-    def render(self, kind: Literal["png", "svg", "pdf"] = "svg", dpi: int = 300) -> bytes:
+    def render(self, kind: Kind = "svg", dpi: int = 300) -> bytes:
         """Return the file's bytes: the same for the same figure, without date or version."""
         buffer = io.BytesIO()
         with style.context():
             self.figure.savefig(buffer, format=kind, dpi=dpi, metadata=_UNDATED[kind])
         return buffer.getvalue()
+
+    def drawn(self, kinds: Sequence[Kind], dpi: int) -> Drawn:
+        """Return the figure as its files of these kinds."""
+        return Drawn(self.name, self.caption, {kind: self.render(kind, dpi) for kind in kinds})
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure as its files: what is left of it when it comes from another process.
+
+    Attributes:
+        name: of its files.
+        caption: plain text.
+        files: the bytes by suffix, 'png' among them.
+    """
+
+    name: str
+    caption: str
+    files: Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class Section:
+    """What one analysis made: its name, its question in one line, and its figures and tables in their order."""
+
+    name: str
+    title: str
+    items: Sequence[Drawn | Table]
 
 
 @dataclass(frozen=True)

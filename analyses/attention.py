@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from analyses import style
 from analyses.artifacts import Figure, Table, tidy
+from analyses.crossed import crossed_interval
+from analyses.places import numbered, sources
 from analyses.records import BEST, Metric, level_name
 from analyses.results import Results, ResultsError
-from analyses.stats import bootstrap_mean
 
 RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
 ALL_HEADS = 0
@@ -54,8 +55,7 @@ def summarise(results: Results) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for (model, level), part in table.groupby(["model", "level"], observed=True):
         same = {"model": str(model), "level": int(str(level))}
-        sources = " / ".join(sorted(set(part["training_data"].astype(str))))
-        rows += [same | row | {"training_data": sources} for row in _rows(part, metrics)]
+        rows += [same | row | {"training_data": sources(part)} for row in _rows(part, metrics)]
     return tidy(pd.DataFrame(rows), KEYS)
 
 
@@ -64,7 +64,7 @@ def _rows(part: pd.DataFrame, metrics: Sequence[Metric]) -> Iterator[dict[str, A
     for (depth, block, stage), of_block in part.groupby(["depth", "block", "stage"], observed=True):
         names = {"block": str(block), "stage": int(str(stage)), "depth": int(str(depth))}
         values, heads = _cube(of_block, metrics)
-        found = bootstrap_mean(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+        found = crossed_interval(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
         absent = values[0, 0].size - len(of_block) // (len(heads) - 1)
         for k, metric in enumerate(metrics):
             for i, head in enumerate(heads):
@@ -85,7 +85,7 @@ def _cube(of_block: pd.DataFrame, metrics: Sequence[Metric]) -> tuple[NDArray[np
     """Return a block's values as (metrics, heads, seeds, images), the mean over the heads first, and the heads."""
     head, heads = pd.factorize(of_block["head"], sort=True)
     seed, seeds = pd.factorize(of_block["seed"], sort=True)
-    image, images = pd.factorize(of_block["image"].astype(str), sort=True)
+    image, images = numbered(of_block["image"])
     if of_block.duplicated(["head", "seed", "image"]).any():
         raise ResultsError("attention: a head is there twice; delete attention/ and cells/ and run again")
     values = np.full((len(metrics), len(heads), len(seeds), len(images)), np.nan)

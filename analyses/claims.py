@@ -93,7 +93,9 @@ def _of_maps(maps: Maps, claim: Claim, contrast: Contrast) -> Finding:
     mixed = mixed_model(numbers, np.random.default_rng(SEED))
     by_image = over_seeds(numbers)
     by_rank = contrast.test == "page"
-    test = page(over_seeds(values.groups).T) if by_rank else wilcoxon(by_image - contrast.null)
+    # A seed that lacks one of an image's groups would shift the others by what sets it apart, not by the order.
+    whole = np.where(np.isnan(numbers), np.nan, values.groups)
+    test = page(over_seeds(whole).T) if by_rank else wilcoxon(by_image - contrast.null)
     return Finding(
         claim,
         contrast,
@@ -115,7 +117,7 @@ def _of_maps(maps: Maps, claim: Claim, contrast: Contrast) -> Finding:
 
 def _of_sizes(results: Results, claim: Claim, contrast: Contrast) -> Finding:
     found = change(results, contrast, np.random.default_rng(SEED), RESAMPLES)
-    factor = widening(found.values, found.resampled)
+    factor = float(widening(found.values, found.resampled))
     low, high = (found.estimate + factor * (float(bound) - found.estimate) for bound in percentiles(found.resampled))
     drawn = found.estimate + factor * (found.resampled - found.estimate)
     beyond = min(int((drawn <= contrast.null).sum()), int((drawn >= contrast.null).sum()))
@@ -184,5 +186,5 @@ def _caption(results: Results, target: str) -> str:
         "null value), after Holm within the claim; smallest: the smallest effect of interest; n_left_out: images of "
         "which some map has no value; mixed: the same mean by a mixed model with random seeds and images, a check."
     )
-    parts = [about, RULE, notes.of_teachers(results, results.models), results.caption_note()]
+    parts = [about, RULE, notes.of_levels(results), notes.of_teachers(results, results.models), results.caption_note()]
     return " ".join(part for part in parts if part)

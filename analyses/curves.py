@@ -19,10 +19,11 @@ from scipy.optimize import isotonic_regression
 
 from analyses import style
 from analyses.artifacts import Figure, Table, tidy
+from analyses.crossed import NOTE, crossed_interval
 from analyses.depth import by_role, draw_levels, level_key, mark_roles, runs, tick_labels
+from analyses.places import among, numbered, sources
 from analyses.records import Layer, Metric
 from analyses.results import Results, ResultsError
-from analyses.stats import bootstrap_mean
 
 RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
 PANEL_HEIGHT, TICKS_HEIGHT = 1.65, 0.75  # inches
@@ -36,7 +37,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     frame = summarise(results)
     interval = (
         f"Mean over the defined maps with a {CONFIDENCE:.0%} interval from {RESAMPLES} resamples of images and seeds "
-        "(crossed bootstrap; with one seed it speaks of the images alone)."
+        f"{NOTE}."
     )
     of = "the main method, of attention and of the controls"
     yield Table("curves", frame, f"Scores of {of}, by layer. {interval} {results.caption_note()}")
@@ -89,16 +90,16 @@ def layer_means(scores: pd.DataFrame, layers: Sequence[Layer], metrics: Sequence
     """Yield a row for each layer and metric of one model, level, target and method: mean, interval and counts."""
     metrics = [metric for metric in metrics if metric.name in scores]
     values, present = _cube(scores, layers, [metric.name for metric in metrics])
-    interval = bootstrap_mean(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    interval = crossed_interval(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
     area = float(scores["area"].mean()) if "area" in scores else math.nan
-    sources = set(scores["training_data"].astype(str)) if "training_data" in scores else set()
+    training_data = sources(scores)
     for i, layer in enumerate(layers):
         if not present[i].any():
             continue
         counts = {
             "n_images": int(present[i].any(axis=0).sum()),
             "n_seeds": int(present[i].any(axis=1).sum()),
-            "training_data": " / ".join(sorted(sources)),
+            "training_data": training_data,
         }
         for k, metric in enumerate(metrics):
             yield counts | {
@@ -117,13 +118,9 @@ def _cube(
     scores: pd.DataFrame, layers: Sequence[Layer], metrics: Sequence[str]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return the scores as (metrics, layers, seeds, images), NaN where undefined, and which maps there are."""
-    order = {layer.name: i for i, layer in enumerate(layers)}
-    unknown = sorted(set(scores["layer"].astype(str)) - set(order))
-    if unknown:
-        raise ResultsError(f"scores: layers {', '.join(unknown)} are not in manifest.json; run the benchmark again")
-    layer = scores["layer"].astype(str).map(order).to_numpy()
+    layer = among(scores["layer"], [layer.name for layer in layers], "layers")
     seed, seeds = pd.factorize(scores["seed"], sort=True)
-    image, images = pd.factorize(scores["image"].astype(str), sort=True)
+    image, images = numbered(scores["image"])
     shape = (len(layers), len(seeds), len(images))
     present = np.zeros(shape, dtype=bool)
     present[layer, seed, image] = True

@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 
 from analyses import depth, style
 from analyses.artifacts import Figure, Table, tidy
-from analyses.method_tables import cubes, sources
+from analyses.crossed import NOTE, crossed_interval
+from analyses.method_tables import cubes
+from analyses.places import sources
 from analyses.records import Layer
 from analyses.results import Results
-from analyses.stats import Floats, bootstrap_mean, quartiles
+from analyses.stats import Floats, quartiles
 
 RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
 BALANCE, COUNTER = "sign_balance", "counter_share"
@@ -51,7 +53,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         return
     how = (
         f"Shares are of all maps, with {CONFIDENCE:.0%} intervals from {RESAMPLES} resamples of images and seeds "
-        "(crossed bootstrap; with one seed it speaks of the images alone); the rest are medians with quartiles over "
+        f"{NOTE}; the rest are medians with quartiles over "
         "the images for which they are defined, of each image's mean over seeds."
     )
     rival = f" {RIVAL}" if frame[COUNTER].notna().any() else ""
@@ -109,7 +111,7 @@ def _rows(cube: Floats, present: NDArray[np.bool_], layers: Sequence[Layer]) -> 
     blank, *others = cube[..., images]
     balance = others[0]
     defined = np.where(present & np.isnan(blank), 0.0, blank)
-    shares = bootstrap_mean(defined, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    shares = crossed_interval(defined, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
     signed = (~np.isnan(balance)).any()  # by any of its maps: one that is zero everywhere has no balance of its own
     kinds = {"negative_share": balance <= 0, "zero_share": np.isnan(balance)}
     for i, layer in enumerate(layers):

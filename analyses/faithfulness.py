@@ -11,9 +11,11 @@ import pandas as pd
 from analyses import faithfulness_figures as figures
 from analyses import style
 from analyses.artifacts import Figure, Table, tidy
+from analyses.crossed import crossed_interval
+from analyses.places import numbered
 from analyses.records import level_name
 from analyses.results import Results, ResultsError
-from analyses.stats import Floats, bootstrap_mean
+from analyses.stats import Floats
 
 RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
 MAP, AREA_MATCHED, RANDOM, BLUR_MATCHED = "map", "area_matched", "random", "blur_matched"
@@ -72,7 +74,8 @@ _READING = (
     "nothing is predicted, and blank maps, have no value. Pixels that go become the blurred image's (blur) or what "
     "their neighbours give (noisy_linear: ROAD). The control 'random', noise on the layer's own grid, is as smooth as "
     "a map of the layer: what a map scores beyond it, it does not owe to its smoothness. Intervals are of "
-    "{confidence:.0%}, from {resamples} resamples of images and seeds (crossed bootstrap), and pointwise; with one "
+    "{confidence:.0%}, from {resamples} resamples of images and seeds (crossed bootstrap, widened where few seeds "
+    "differ), and pointwise; with one "
     "seed they speak of the images alone."
 )
 _TABLE = (
@@ -176,7 +179,7 @@ def shown_layers(frame: pd.DataFrame, most: int = figures.MOST_LAYERS) -> list[s
 
 def _means(part: pd.DataFrame, keys: Sequence[str] = KEYS) -> pd.DataFrame:
     index, cube, there = _cube(part, keys, "value")
-    estimate, low, high = bootstrap_mean(cube, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    estimate, low, high = crossed_interval(cube, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
     counts = {"n_images": there.any(axis=1).sum(axis=1), "n_seeds": there.any(axis=2).sum(axis=1)}
     return index.assign(mean=estimate, low=low, high=high, **counts)
 
@@ -188,7 +191,7 @@ def _differences(own: pd.DataFrame, other: pd.DataFrame, keys: Sequence[str], na
     if both.empty:
         return pd.DataFrame()
     index, cube, there = _cube(both.assign(change=both["value"] - both["reference"]), KEYS, "change")
-    estimate, low, high = bootstrap_mean(cube, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    estimate, low, high = crossed_interval(cube, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
     columns: dict[str, Any] = {"difference": estimate, "difference_low": low, "difference_high": high}
     return index.assign(against=name, **columns, n_pairs=there.any(axis=1).sum(axis=1))
 
@@ -197,7 +200,7 @@ def _cube(part: pd.DataFrame, keys: Sequence[str], column: str) -> tuple[pd.Data
     """Return the keys that there are, their numbers as (keys, seeds, images), and which of them are defined."""
     key = part.groupby(list(keys), sort=True, observed=True).ngroup().to_numpy()
     seed, seeds = pd.factorize(part["seed"], sort=True)
-    image, images = pd.factorize(part["image"].astype(str), sort=True)
+    image, images = numbered(part["image"])
     shape = (int(key.max()) + 1, len(seeds), len(images))
     present = np.zeros(shape, dtype=bool)
     present[key, seed, image] = True

@@ -15,6 +15,7 @@ from matplotlib.patches import Patch
 
 from analyses import notes, style
 from analyses.artifacts import Figure, Table, tidy
+from analyses.crossed import NOTE
 from analyses.curves import CHANCE, CONFIDENCE, RESAMPLES, layer_means
 from analyses.records import ATTENTION, Metric, level_name
 from analyses.results import Results
@@ -34,7 +35,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         return
     interval = (
         f"Mean over the defined maps with a {CONFIDENCE:.0%} interval from {RESAMPLES} resamples of images and seeds "
-        "(crossed bootstrap; with one seed it speaks of the images alone)."
+        f"{NOTE}."
     )
     method = results.label("methods", results.main_method)
     depth = "Relative depth is a layer's place in the order of execution over the last one's, at the main probe point"

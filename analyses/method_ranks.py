@@ -27,13 +27,16 @@ KNOWING = ("mask_oracle", "uniform")
 """Controls that are left out: one knows the answer, the other ties with nothing but itself."""
 COLUMNS = (
     *("model", "level", "target", "metric", "method", "mean_rank", "critical_difference", "apart_from_best"),
-    *("p_friedman", "kendall_w", "n_images", "n_seeds", "n_layers", "training_data"),
+    *("p_friedman", "kendall_w", "n_images", "n_seeds", "n_layers", "share_of_maps", "training_data"),
 )
 
 
 @dataclass(frozen=True)
 class Compared:
-    """The methods of one model in the manifest's order, and how they rank."""
+    """The methods of one model in the manifest's order, and how they rank.
+
+    `share_of_maps` is that of the layers, seeds and images for which every method has a value: these are compared.
+    """
 
     model: str
     level: int
@@ -41,6 +44,7 @@ class Compared:
     ranks: Ranks
     n_seeds: int
     n_layers: int
+    share_of_maps: float
     training_data: str
 
 
@@ -55,7 +59,9 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         return
     about = (
         f"Methods ranked on every image by {metric.label.lower()}, their mean over all layers that every one has maps "
-        f"of, and over seeds; rank 1 is best; target: {results.label('targets', target)}. Methods whose mean ranks are "
+        "of, and over seeds; of an image those layers and seeds count for which every method's map has a value "
+        "(share_of_maps), as methods with blank maps of hard layers would else be ranked on easy ones; rank 1 is best; "
+        f"target: {results.label('targets', target)}. Methods whose mean ranks are "
         f"no further apart than the critical difference are not told apart by Nemenyi's test at {ALPHA:g}. With many "
         "images small differences are told apart: Kendall's W (0: images disagree, 1: all have one order) is the "
         f"effect. Methods without a value on more than {MISSING:.0%} of the images are left out, and networks of which "
@@ -81,13 +87,17 @@ def _compare(results: Results, model: str, target: str, metric: Metric) -> Compa
     if main is None:
         return None
     shown = [entry for entry in shown if (covered[entry.name] >= main).all()]
-    columns = {e: over_seeds(_rows(maps.values[e.name][at][main])) for e in shown}  # layers and seeds alike
-    columns = {entry: values for entry, values in columns.items() if np.isnan(values).mean() <= MISSING}
-    if len(columns) < 3 or results.main_method not in {entry.name for entry in columns}:
+    values = {entry: _rows(maps.values[entry.name][at][main]) for entry in shown}
+    values = {entry: rows for entry, rows in values.items() if np.isnan(rows).all(axis=0).mean() <= MISSING}
+    if len(values) < 3 or results.main_method not in {entry.name for entry in values}:
         return None
-    ranks = rank(np.stack(list(columns.values()), axis=1), higher_is_better=metric.direction != "lower")
-    seeds = int(maps.present[results.main_method].any(axis=(0, 2)).sum())
-    return Compared(model, level, tuple(columns), ranks, seeds, int(main.sum()), maps.training_data)
+    cube = np.stack(list(values.values()))
+    whole = ~np.isnan(cube).any(axis=0)
+    columns = over_seeds(np.where(whole, cube, np.nan))  # layers and seeds alike
+    ranks = rank(columns.T, higher_is_better=metric.direction != "lower")
+    there = maps.present[results.main_method][main]
+    seeds, share = int(there.any(axis=(0, 2)).sum()), float(whole.sum() / there.sum())
+    return Compared(model, level, tuple(values), ranks, seeds, int(main.sum()), share, maps.training_data)
 
 
 def _rows(values: Floats) -> Floats:
@@ -105,7 +115,8 @@ def _table(found: list[Compared], target: str) -> pd.DataFrame:
             row |= {"mean_rank": ranks.mean[i], "critical_difference": ranks.distance}
             row |= {"apart_from_best": bool(ranks.pairs[best, i] < ALPHA)}
             row |= {"p_friedman": ranks.p, "kendall_w": ranks.agreement, "n_images": ranks.n, "n_seeds": item.n_seeds}
-            rows.append(row | {"n_layers": item.n_layers, "training_data": item.training_data})
+            row |= {"n_layers": item.n_layers, "share_of_maps": item.share_of_maps}
+            rows.append(row | {"training_data": item.training_data})
     order = {item.model: i for i, item in enumerate(found)}
     frame = tidy(pd.DataFrame(rows, columns=list(COLUMNS)).astype({"p_friedman": object}), ["mean_rank"])
     frame["p_friedman"] = [float(f"{p:.3g}") for p in frame["p_friedman"]]  # six decimals would make it zero

@@ -11,9 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analyses import depth
+from analyses.crossed import widened
+from analyses.places import among, numbered, sources
 from analyses.records import INPUT, Layer, Metric
 from analyses.results import Results, ResultsError
-from analyses.stats import Floats, bootstrap_means, percentiles
+from analyses.stats import Floats, bootstrap_means
 
 RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
 SHOWN = ("energy_gain", "edge_alignment", "background_ratio")
@@ -120,11 +122,6 @@ def read(results: Results, model: str, level: int, target: str) -> Maps:
     return maps
 
 
-def sources(scores: pd.DataFrame) -> str:
-    """Return what the networks were trained on."""
-    return " / ".join(sorted(set(scores["training_data"].astype(str))))
-
-
 def cubes(
     scores: pd.DataFrame, layers: Sequence[Layer], columns: Sequence[str]
 ) -> Iterator[tuple[str, Floats, NDArray[np.bool_]]]:
@@ -142,12 +139,9 @@ def cubes(
     Raises:
         ResultsError: a layer is unknown, or a map is there twice.
     """
-    order = {layer.name: i for i, layer in enumerate(layers)}
-    if unknown := sorted(set(scores["layer"].astype(str)) - set(order)):
-        raise ResultsError(f"scores: layers {', '.join(unknown)} are not in manifest.json; run the benchmark again")
+    layer = among(scores["layer"], [layer.name for layer in layers], "layers")
     seed, seeds = pd.factorize(scores["seed"], sort=True)
-    image, images = pd.factorize(scores["image"].astype(str), sort=True)
-    layer = scores["layer"].astype(str).map(order).to_numpy(dtype=np.int64)
+    image, images = numbered(scores["image"])
     numbers = scores[list(columns)].to_numpy(dtype=np.float64).T
     shape = (len(layers), len(seeds), len(images))
     for method, rows in scores.groupby("method", observed=True, sort=True).indices.items():
@@ -194,12 +188,12 @@ def compare(maps: Maps, method: str, controls: Sequence[str]) -> Compared:
     estimate, drawn = bootstrap_means(cube, np.random.default_rng(SEED), RESAMPLES)
     scopes = {"input": [i for i, layer in enumerate(maps.layers) if layer.role == INPUT]}
     scopes["layer"] = [i for i in range(len(maps.layers)) if i not in scopes["input"]]
-    mean = {
-        scope: np.stack([_mean(estimate[..., some]), *percentiles(_mean(drawn[..., some]), CONFIDENCE)])
-        for scope, some in scopes.items()
-    }
+    mean = {}
+    for scope, some in scopes.items():
+        middle, own_mean = _mean(estimate[..., some]), _mean(np.moveaxis(cube[:, :, some], 2, -1))
+        mean[scope] = np.stack([middle, *widened(own_mean, middle, _mean(drawn[..., some]), CONFIDENCE)])
     counts = (~np.isnan(cube)).any(axis=-2).sum(axis=-1)
-    return Compared(np.stack([estimate, *percentiles(drawn, CONFIDENCE)]), mean, counts)
+    return Compared(np.stack([estimate, *widened(cube, estimate, drawn, CONFIDENCE)]), mean, counts)
 
 
 def _mean(values: Floats) -> Floats:

@@ -12,6 +12,7 @@ from analyses import depth, style
 from analyses import method_figures as figures
 from analyses import method_tables as tables
 from analyses.artifacts import Figure, Table, tidy
+from analyses.crossed import NOTE
 from analyses.method_dots import draw_summary
 from analyses.method_tables import BLIND, CONFIDENCE, FEWEST, RESAMPLES, Entry
 from analyses.records import level_name
@@ -138,7 +139,7 @@ def _reading(results: Results) -> str:
     costly = results.section("costly") if "costly" in results.manifest else {}
     said = (
         f"Means over the defined maps with {CONFIDENCE:.0%} intervals from {RESAMPLES} resamples of images and seeds "
-        "(crossed bootstrap; with one seed it speaks of the images alone). Blank maps have no value, so that means of "
+        f"{NOTE}. Blank maps have no value, so that means of "
         "methods with many of them are over fewer images: blank_share and undefined_share (nothing to explain) tell "
         "how many; paired differences are over common images alone."
     )

@@ -76,7 +76,8 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         "Of several targets, the one for which most maps are not blank is taken. Spearman correlation of two "
         "metrics' means over images, across all layers and methods without controls (all), "
         "and across methods within a layer, averaged over layers (within layers), which the depth of the layer does "
-        f"not enter; {CONFIDENCE:.0%} intervals from {RESAMPLES} resamples of images and seeds (crossed bootstrap). "
+        f"not enter; {CONFIDENCE:.0%} intervals from {RESAMPLES} resamples of images and seeds (crossed bootstrap, "
+        "too narrow where few seeds differ). "
         f"Redundant: both intervals lie beyond {REDUNDANT} on one side. Where a metric counts less as better, its "
         "correlations are negative."
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from analyses.records import BEST
+from analyses.records import BEST, level_name
 
 if TYPE_CHECKING:
     from analyses.results import Results
@@ -47,6 +48,25 @@ def of_teachers(results: Results, models: Sequence[str]) -> str:
     return (
         f"The stages of {_named(results, taught)} were trained to resemble those of {teachers} as well: what their "
         "order shows, from edges to objects, and how they bear other sizes, is in part the teacher's."
+    )
+
+
+def of_levels(results: Results) -> str:
+    """Return the sentence on what low levels mean: the mean IoU of no answer, and how many images have one.
+
+    Empty for runs of one level a model, and for those that did not record it.
+    """
+    kept = [point for point in results.checkpoints if point.reached and len(results.levels(point.model)) > 1]
+    baselines = sorted({f"{point.baseline_miou:.2f}" for point in kept})
+    if not kept or any(math.isnan(point.baseline_miou + point.predicted_share) for point in kept):
+        return ""
+    shares = []
+    for model, level in dict.fromkeys((point.model, point.level) for point in kept):
+        own = [point.predicted_share for point in results.reached(model, level)]
+        shares.append(f"{results.label('models', model)} {level_name(level)}: {sum(own) / len(own):.0%}")
+    return (
+        f"Answering '{results.classes[0]}' everywhere has a mean IoU of {' or '.join(baselines)} on the validation "
+        f"images; share of these in which any pixel is predicted as the class: {', '.join(shares)}."
     )
 
 

@@ -12,9 +12,10 @@ from matplotlib.axes import Axes
 
 from analyses import style
 from analyses.artifacts import Figure, Table, tidy
+from analyses.crossed import NOTE, crossed_interval
+from analyses.places import sources
 from analyses.records import Layer, Metric, level_name
 from analyses.results import Results
-from analyses.stats import bootstrap_mean
 
 RESAMPLES, SEED = 2000, 0
 SHOWN = ("energy_gain", "background_ratio", "edge_alignment")
@@ -28,7 +29,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         return
     note = (
         f"Difference of {results.label('methods', results.main_method)} maps behind ReLU and on the convolution's own "
-        f"output, paired by image and seed, with a 95% interval from {RESAMPLES} crossed resamples. "
+        f"output, paired by image and seed, with a 95% interval from {RESAMPLES} resamples {NOTE}. "
         f"{results.caption_note()}"
     )
     yield Table("points", frame, note)
@@ -64,7 +65,7 @@ def _pairs(layers: tuple[Layer, ...]) -> list[tuple[Layer, Layer]]:
 def _differences(
     scores: pd.DataFrame, pairs: list[tuple[Layer, Layer]], metrics: list[Metric]
 ) -> Iterator[dict[str, Any]]:
-    training_data = " / ".join(sorted(set(scores["training_data"].astype(str))))
+    training_data = sources(scores)
     for metric in metrics:
         wide = scores.pivot_table(
             index="seed", columns=["layer", "image"], values=metric.name, observed=True, dropna=False
@@ -73,7 +74,7 @@ def _differences(
             if conv.name not in wide or relu.name not in wide:
                 continue
             matrix = (wide[relu.name] - wide[conv.name]).to_numpy()
-            found = bootstrap_mean(matrix, np.random.default_rng(SEED), RESAMPLES)
+            found = crossed_interval(matrix, np.random.default_rng(SEED), RESAMPLES)
             yield {
                 "layer": conv.name,
                 "depth": conv.depth,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from analyses import notes, style
 from analyses.artifacts import Figure, Table, tidy
+from analyses.places import numbered, sources
 from analyses.records import level_name
 from analyses.results import Results, ResultsError
 from analyses.stats import bootstrap_miou, percentiles
@@ -40,7 +41,8 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         return
     frame = summarise(results, counts)
     interval = (
-        f"Intervals are of {CONFIDENCE:.0%}, from {RESAMPLES} resamples of images and seeds (crossed bootstrap), "
+        f"Intervals are of {CONFIDENCE:.0%}, from {RESAMPLES} resamples of images and seeds (crossed bootstrap, too "
+        "narrow where few seeds differ), "
         "paired over the sizes."
     )
     if frame["n_seeds"].max() < 2:
@@ -102,7 +104,6 @@ def _rows(part: pd.DataFrame, columns: tuple[str, ...]) -> Iterator[dict[str, An
     if math.isclose(factors[own], 1):
         change[0] = estimate - estimate[own]
         change[1:] = percentiles(resampled - resampled[:, own, None], CONFIDENCE)
-    sources = " / ".join(sorted(set(part["training_data"].astype(str)))) if "training_data" in part else ""
     for k, factor in enumerate(factors):
         yield {
             "factor": float(factor),
@@ -115,7 +116,7 @@ def _rows(part: pd.DataFrame, columns: tuple[str, ...]) -> Iterator[dict[str, An
             "change_high": change[2, k],
             "n_images": int(there[k].any(axis=0).sum()),
             "n_seeds": int(there[k].any(axis=1).sum()),
-            "training_data": sources,
+            "training_data": sources(part),
         }
 
 
@@ -125,7 +126,7 @@ def counted(
     """Return the counts as (factors, seeds, images, truth, predicted), which there are, and the factors."""
     factor, factors = pd.factorize(part["factor"], sort=True)
     seed, seeds = pd.factorize(part["seed"], sort=True)
-    image, images = pd.factorize(part["image"].astype(str), sort=True)
+    image, images = numbered(part["image"])
     there = np.zeros((len(factors), len(seeds), len(images)), dtype=bool)
     there[factor, seed, image] = True
     if there.sum() != len(part):
@@ -160,7 +161,7 @@ def _contrast(both: pd.DataFrame, model: str, columns: tuple[str, ...]) -> Itera
     at = int(np.argmin(np.abs(factors - 1)))
     changes, drawn = estimate - estimate[:, at, None], resampled - resampled[..., at, None]
     low, high = percentiles(drawn[:, 0] - drawn[:, 1], CONFIDENCE)
-    sources = " / ".join(sorted(set(both["training_data"].astype(str)))) if "training_data" in both else ""
+    training_data = sources(both)
     for k, factor in enumerate(factors):
         if k != at:
             yield {
@@ -170,7 +171,7 @@ def _contrast(both: pd.DataFrame, model: str, columns: tuple[str, ...]) -> Itera
                 "high": high[k],
                 "n_images": int(there[k].any(axis=0).sum()),
                 "n_seeds": int(there[k].any(axis=1).sum()),
-                "training_data": sources,
+                "training_data": training_data,
             }
 
 

@@ -14,9 +14,10 @@ from matplotlib.lines import Line2D
 
 from analyses import style
 from analyses.artifacts import Figure, Table, tidy
+from analyses.crossed import NOTE, crossed_interval
+from analyses.places import sources
 from analyses.records import level_name
 from analyses.results import Results, ResultsError
-from analyses.stats import bootstrap_mean
 
 RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
 FAILS = 0.5
@@ -64,7 +65,7 @@ _ABOUT = (
 )
 _READING = (
     f"Means over images, of each image's mean over draws and layers, with {CONFIDENCE:.0%} intervals from {RESAMPLES} "
-    "resamples of images and seeds (crossed bootstrap; with one seed it speaks of the images alone). Similarity is not "
+    f"resamples of images and seeds {NOTE}. Similarity is not "
     "defined where a map is blank, undefined or constant. A map that explains the network has to change. Where a few "
     "pixels are explained, the gradient is zero beyond their receptive field whatever the weights, and maps that are "
     "zero there with it are similar for that alone: the second correlation is over the cells that have a gradient in "
@@ -74,7 +75,8 @@ _DRAWN = "Mean over the layers; bands are intervals, and at 0 nothing is random.
 _COLUMNS = (
     f"layer {ALL}: mean over the layers. share: how far the step is from the output (0) to the input (1), in modules "
     "with weights; reached: share of cells with a gradient; randomised: share of maps whose layer has other "
-    "activations, the rest differ by their gradients alone."
+    "activations, the rest differ by their gradients alone; n_undefined: maps without a similarity, which are left out "
+    f"(of {ALL} those of every layer)."
 )
 
 
@@ -108,22 +110,22 @@ def _means(part: pd.DataFrame) -> pd.DataFrame:
     cubes = [maps[name].unstack(unit).reindex(columns=units) for name in MEASURES]
     shape = (len(cubes[0]), len(units.levels[0]), len(units.levels[1]))
     values = np.stack([cube.to_numpy(np.float64).reshape(shape) for cube in cubes])
-    found = bootstrap_mean(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    found = crossed_interval(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
     frame = cubes[0].index.to_frame(index=False)
     for i, name in enumerate(MEASURES):
         frame = frame.assign(**{name: found.estimate[i], f"{name}_low": found.low[i], f"{name}_high": found.high[i]})
     groups = maps.reset_index().groupby(whole)
+    lacking = pd.concat([of_layers, of_layers.assign(layer=ALL)])  # of their mean each layer's: it is of the others
     counts = (
         groups[["reached", "randomised"]]
         .mean()
         .assign(
             n_images=groups["image"].nunique(),
             n_seeds=groups["seed"].nunique(),
-            n_undefined=groups["spearman"].agg(lambda column: int(column.isna().sum())),
+            n_undefined=lacking["spearman"].isna().groupby([lacking[name] for name in whole]).sum(),
         )
     )
-    sources = " / ".join(sorted(set(part["training_data"].astype(str))))
-    return frame.merge(counts.reset_index(), on=whole, validate="1:1").assign(training_data=sources)
+    return frame.merge(counts.reset_index(), on=whole, validate="1:1").assign(training_data=sources(part))
 
 
 def _where(results: Results, part: pd.DataFrame) -> str:

@@ -17,6 +17,7 @@ from matplotlib.ticker import NullLocator
 
 from analyses import depth, style
 from analyses.artifacts import Figure, Table, tidy
+from analyses.places import sources
 from analyses.records import Layer
 from analyses.results import Results, ResultsError
 from analyses.stats import quartiles
@@ -117,7 +118,7 @@ def _rows(part: pd.DataFrame, depths: dict[str, int], end: str) -> Iterator[dict
             "n_images": int(maps["image"].nunique()),
             "n_seeds": int(maps["seed"].nunique()),
             "n_undefined": int(maps["difference"].isna().sum()),
-            "training_data": " / ".join(sorted(set(maps["training_data"].astype(str)))),
+            "training_data": sources(maps),
         }
 
 

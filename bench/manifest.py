@@ -138,6 +138,7 @@ def describe_costly(profile: Profile, data: Data) -> dict[str, Any]:
         "ids": [data.test[i].id for i in data.costly if asked],
         "targets": list(profile.score.costly() if asked and data.costly else ()),
         "levels": profile.score.costly_levels if asked else "",
+        "seeds": profile.score.costly_seeds if asked else "",
     }
 
 

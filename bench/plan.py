@@ -103,8 +103,13 @@ def scoring(
         for cell, levels in trained.items()
         for level, weights in sorted(levels.items())
         for part, rows, settings in parts
-        if level == max(levels) or profile.score.costly_levels == "all" or not part.startswith(COSTLY)
+        if not part.startswith(COSTLY) or _asked(profile, cell, profile.score.costly_seeds)
+        if not part.startswith(COSTLY) or level == max(levels) or profile.score.costly_levels == "all"
     ]
+
+
+def _asked(profile: Profile, cell: TrainCell, seeds: str) -> bool:
+    return seeds == "all" or cell.seed == profile.train.seeds[0]
 
 
 def _cut(rows: Sequence[int], size: int) -> list[tuple[int, ...]]:
@@ -113,7 +118,7 @@ def _cut(rows: Sequence[int], size: int) -> list[tuple[int, ...]]:
 
 def _shared(profile: Profile) -> dict[str, Any]:
     """Return what defines the rows of methods that share the passes."""
-    left_out = {"batch_size", "shard", "costly_images", "costly_targets", "costly_levels"}
+    left_out = {"batch_size", "shard", "costly_images", "costly_targets", "costly_levels", "costly_seeds"}
     settings = profile.score.model_dump(mode="json", exclude=left_out)
     return settings | _of_methods(settings, [name for name in settings["methods"] if not METHODS.get(name).costly])
 
@@ -171,7 +176,7 @@ def studies(
     """
     section = profile.model_dump(mode="json")[name]
     levels, size = section["levels"], section["at_once"]
-    own = {key: value for key, value in section.items() if key not in ("levels", "at_once", "images")}
+    own = {key: value for key, value in section.items() if key not in ("levels", "training_seeds", "at_once", "images")}
     score = profile.score.model_dump(mode="json", include={"class_id", "targets", "methods", "points", "parameters"})
     return [
         StudyCell(
@@ -181,7 +186,7 @@ def studies(
         for cell, reached in trained.items()
         for level, weights in sorted(reached.items())
         for number, part in enumerate(_cut(rows, size))
-        if level == max(reached) or levels == "all"
+        if _asked(profile, cell, section["training_seeds"]) and (level == max(reached) or levels == "all")
     ]
 
 

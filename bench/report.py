@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as Printed
 from rich.text import Text
 
 import analyses
+from analyses.artifacts import Section, Table
 from analyses.records import INPUT
-from bench import config
+from bench import config, drawing
 from bench.levels import level_name
 from bench.progress import working
 from bench.store import MANIFEST, Store
@@ -23,6 +25,8 @@ WIDTH = 140
 """Columns where there is no terminal."""
 SKIPPED = "tables/skipped.csv"
 """The table of methods that some layers have no maps of."""
+DRAWN = (".csv", ".md", ".tex", ".png", ".svg", ".pdf")
+"""Suffixes of what a report writes into tables/ and figures/."""
 CLAIMS = "tables/claims.csv"
 """The table of the paper's claims."""
 
@@ -60,32 +64,36 @@ def report(store: Store, console: Console, settings: list[str] | None = None) ->
     if not any(entry["reached"] for entry in values["checkpoints"]):
         console.print("no level was reached, so there are no maps to draw", markup=False)
         names = ["levels"]
-    dpi = values["profile"]["figures"]["dpi"]
-    written: list[Path] = []
-    captions: list[str] = []
+    figures = config.Figures.model_validate(values["profile"]["figures"])
     with working(console, "drawing", len(names)) as task:
-        for name in names:
-            for item in analyses.run(analyses.Results(store.out), [name]):
-                if isinstance(item, analyses.Table):
-                    for suffix, text in item.files().items():
-                        written.append(store.write(f"tables/{item.name}.{suffix}", text.encode()))
-                else:
-                    written.append(store.write(f"figures/{item.name}.png", item.render("png", dpi)))
-                    written.append(store.write(f"figures/{item.name}.svg", item.render("svg", dpi)))
-                captions.append(f"**{item.name}.** {item.caption}\n")
-            task.advance(1, name)
+        sections = drawing.draw_all(store.out, names, figures.kinds, figures.dpi, lambda name: task.advance(1, name))
+    written = list(_files(store, sections))
+    written.append(store.write("captions.md", _captions(sections).encode()))
     for name in store.names("tables") + store.names("figures"):
-        if store.path(name) not in written and name.endswith((".csv", ".md", ".tex", ".png", ".svg")):
+        if store.path(name) not in written and name.endswith(DRAWN):
             store.remove(name)  # of other settings: it would not fit the rest
-    written.append(store.write("captions.md", "\n".join(captions).encode()))
     return written
 
 
-def summary(store: Store) -> Table:
+def _files(store: Store, sections: Sequence[Section]) -> Iterator[Path]:
+    for item in (item for section in sections for item in section.items):
+        if isinstance(item, Table):
+            for suffix, text in item.files().items():
+                yield store.write(f"tables/{item.name}.{suffix}", text.encode())
+        else:
+            for suffix, data in item.files.items():
+                yield store.write(f"figures/{item.name}.{suffix}", data)
+
+
+def _captions(sections: Sequence[Section]) -> str:
+    return "\n".join(f"**{item.name}.** {item.caption}\n" for section in sections for item in section.items)
+
+
+def summary(store: Store) -> Printed:
     """Return the table of the run's checkpoints for the terminal."""
     values = store.read_json(MANIFEST)
     title = f"{values['profile']['name']}: trained on {values['dataset']['training_data']}"
-    table = Table(title=Text(title), box=box.SIMPLE)
+    table = Printed(title=Text(title), box=box.SIMPLE)
     for name in (
         "model",
         "seed",
@@ -117,12 +125,12 @@ def summary(store: Store) -> Table:
     return table
 
 
-def verdicts(store: Store) -> Table | None:
+def verdicts(store: Store) -> Printed | None:
     """Return the table of the paper's claims and their verdicts for the terminal; None where none are drawn."""
     if not store.has(CLAIMS):
         return None
     rows = pd.read_csv(store.path(CLAIMS), keep_default_na=False)
-    table = Table(title="what the paper says, measured", box=box.SIMPLE)
+    table = Printed(title="what the paper says, measured", box=box.SIMPLE)
     for name in ("claim", "the paper says", "verdict", "why", "images", "seeds"):
         table.add_column(name, justify="right" if name in ("images", "seeds") else "left", overflow="fold")
     looks = {"supported": "green", "contradicted": "red"}

@@ -114,8 +114,8 @@ class Score(Section):
 
     Methods that take passes of their own explain `costly_images` of the test images (0 for none), chosen like those
     that figures show, for `costly_targets` (all targets where none is named), with every checkpoint or, where
-    `costly_levels` is 'highest', with that of each training's highest level. `parameters` holds what methods are to do
-    otherwise than by default.
+    `costly_levels` is 'highest', with that of each training's highest level, and of the `first` of the training seeds
+    alone where `costly_seeds` says so. `parameters` holds what methods are to do otherwise than by default.
     """
 
     targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("best_pixel:logit",)
@@ -149,6 +149,7 @@ class Score(Section):
     costly_images: Annotated[int, Field(ge=0)] = 6
     costly_targets: tuple[str, ...] = ()
     costly_levels: Literal["all", "highest"] = "all"
+    costly_seeds: Literal["all", "first"] = "all"
     batch_size: Whole = 16
     shard: Whole = 128
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -179,20 +180,38 @@ class Resolution(Section):
 
 
 class Figures(Section):
-    """What figures show: whether photographs are drawn under the maps, and of how many test images."""
+    """What figures show: whether photographs are drawn under the maps, and of how many test images; and their files.
+
+    `kinds` are the files of each figure: 'png', which the page shows, and any of 'svg' and 'pdf'. `dpi` is of PNG.
+    """
 
     photographs: bool = True
     images: Annotated[int, Field(ge=1, le=12)] = 3
     dpi: Annotated[int, Field(ge=50, le=600)] = 200
+    kinds: tuple[Literal["png", "svg", "pdf"], ...] = ("png", "svg")
+
+    @field_validator("kinds", mode="before")
+    @classmethod
+    def _listed(cls, values: Any) -> Any:
+        return tuple(values) if isinstance(values, list) else values  # as a manifest holds them
+
+    @field_validator("kinds")
+    @classmethod
+    def _with_png(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        if "png" not in values:
+            raise ValueError("'png' must be among the kinds, as the page shows it; for PDF as well: ['png', 'pdf']")
+        return _distinct(values)
 
 
 class Faithfulness(Section):
     """How faithful maps are, on `images` of the test images (0 for none), chosen like those that figures show.
 
-    `levels` says whether every checkpoint is examined or that of each training's highest level; `at_once` images are
-    worked on together. Without `targets` the first of the section score is explained; without `methods` those of
-    `bench.faithful.METHODS`. `layers` are labels or patterns of them ('Encoder 5_*'); a network with none of them, or
-    where none is given, has its first and last encoder layer and its last decoder layer examined.
+    `levels` says whether every checkpoint is examined or that of each training's highest level, `training_seeds`
+    whether those of all training seeds or of the first alone; `at_once` images are worked on together.
+
+    Without `targets` the first of the section score is explained; without `methods` those of `bench.faithful.METHODS`.
+    `layers` are labels or patterns of them ('Encoder 5_*'); a network with none of them, or where none is given, has
+    its first and last encoder layer and its last decoder layer examined.
 
     `kinds` are the curves, of `steps` points beside the first. The first of `imputations` serves all curves, random
     subsets and area-matched orders; any other deletion and insertion alone, along the maps' own and random orders:
@@ -203,6 +222,7 @@ class Faithfulness(Section):
 
     images: Annotated[int, Field(ge=0)] = 0
     levels: Literal["all", "highest"] = "highest"
+    training_seeds: Literal["all", "first"] = "all"
     at_once: Whole = 4
     targets: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
@@ -240,10 +260,12 @@ class Faithfulness(Section):
 class Sanity(Section):
     """How maps change with the network's weights, on `images` of the test images (0 for none).
 
-    `levels` says whether every checkpoint is examined or that of each training's highest level; `at_once` images are
-    worked on together. Without `targets` the first of the section score whose set is 'predicted' is explained, or else
-    its first; without `methods` its gradient methods. `layers` are labels or patterns of them ('Encoder 5_*'); a
-    network with none of them, or where none is given, has six examined, evenly spread over the depth.
+    `levels` says whether every checkpoint is examined or that of each training's highest level, `training_seeds`
+    whether those of all training seeds or of the first alone; `at_once` images are worked on together.
+
+    Without `targets` the first of the section score whose set is 'predicted' is explained, or else its first; without
+    `methods` its gradient methods. `layers` are labels or patterns of them ('Encoder 5_*'); a network with none of
+    them, or where none is given, has six examined, evenly spread over the depth.
 
     Weights are made random from the output to the input in at most `depths` steps, evenly spread over the modules, all
     modules behind and each alone, with each of `seeds` draws. A network trained for `shuffled_steps` steps (0 for none)
@@ -252,6 +274,7 @@ class Sanity(Section):
 
     images: Annotated[int, Field(ge=0)] = 0
     levels: Literal["all", "highest"] = "highest"
+    training_seeds: Literal["all", "first"] = "all"
     at_once: Whole = 4
     targets: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()

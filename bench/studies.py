@@ -32,6 +32,10 @@ class Asked(Protocol):
     def levels(self) -> str:
         """'all', or 'highest' for each training's highest level alone."""
 
+    @property
+    def training_seeds(self) -> str:
+        """'all', or 'first' for the trainings with the first of the run's seeds alone."""
+
 
 @dataclass(frozen=True)
 class Job:

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.text import Text
 
 from analyses import Figure, ResultsError, Table, attention
-from analyses.stats import bootstrap_mean
+from analyses.crossed import crossed_interval
 
 METRICS = {
     "attention_background_ratio": {"label": "Attention background ratio", "unit": "", "chance": 1.0},
@@ -69,7 +69,7 @@ def test_each_row_is_the_bootstrap_of_its_matrix(make):
             where = {"level": 90, "block": "Attention 3_1", "head": head, "metric": metric}
             row = frame[(frame[list(where)] == pd.Series(where)).all(axis=1)].squeeze()
             means = part.groupby(["seed", "image"])[metric].mean().unstack().to_numpy(dtype=float)
-            wanted = bootstrap_mean(means, np.random.default_rng(attention.SEED), attention.RESAMPLES)
+            wanted = crossed_interval(means, np.random.default_rng(attention.SEED), attention.RESAMPLES)
             np.testing.assert_allclose([row["estimate"], row["low"], row["high"]], wanted, atol=1e-5)
             assert (row["n_images"], row["n_seeds"], row["n_undefined"]) == (3, 3, undefined)
             assert row["training_data"] == "577 real"

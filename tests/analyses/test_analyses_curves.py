@@ -8,7 +8,7 @@ import pytest
 from matplotlib.text import Text
 
 from analyses import Figure, ResultsError, curves
-from analyses.stats import bootstrap_mean
+from analyses.crossed import crossed_interval
 
 COLUMNS = ["model", "level", "layer", "depth", "method", "target", "metric", "estimate", "low", "high", "chance"]
 COLUMNS += ["n_images", "n_seeds", "n_undefined", "training_data"]
@@ -23,7 +23,7 @@ def test_each_row_is_the_bootstrap_of_its_matrix(make):
     row = table.frame[(table.frame[list(where)] == pd.Series(where)).all(axis=1)].squeeze()
     raw = results.scores({"level": [70], "layer": ["Encoder 3_2"], "method": ["grad_cam"]})
     matrix = raw.astype({"image": str}).pivot(index="seed", columns="image", values="spread").to_numpy(dtype=float)
-    wanted = bootstrap_mean(matrix, np.random.default_rng(curves.SEED), curves.RESAMPLES, curves.CONFIDENCE)
+    wanted = crossed_interval(matrix, np.random.default_rng(curves.SEED), curves.RESAMPLES, curves.CONFIDENCE)
     np.testing.assert_allclose([row["estimate"], row["low"], row["high"]], wanted, atol=1e-6)
     assert (row["n_images"], row["n_seeds"], row["n_undefined"]) == (3, 3, np.isnan(matrix).sum())
     assert row["training_data"] == "577 real"

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.text import Text
 
 from analyses import Figure, Results, Table, diagnosis
-from analyses.stats import bootstrap_mean
+from analyses.crossed import crossed_interval
 from tests.method_runs import CONTROLS, IMAGES, METHODS, ROLLOUT, enrich
 
 SMALL = {"stages": 2, "seeds": (0, 1), "levels": (30, 90), "methods": METHODS, "images": IMAGES, "gallery": 0}
@@ -52,7 +52,7 @@ def test_each_row_is_what_a_loop_over_the_maps_finds(run, method):
     raw = results.scores({name: [value] for name, value in where.items()}).astype({"image": str})
     blank = raw.pivot(index="seed", columns="image", values="blank")
     filled = blank.fillna(0).to_numpy(dtype=float)
-    wanted = bootstrap_mean(filled, np.random.default_rng(diagnosis.SEED), diagnosis.RESAMPLES)
+    wanted = crossed_interval(filled, np.random.default_rng(diagnosis.SEED), diagnosis.RESAMPLES)
     numbers = [found["blank_share"], found["blank_share_low"], found["blank_share_high"]]
     np.testing.assert_allclose(numbers, wanted, atol=1e-6)
     assert found["undefined_share"] == pytest.approx(raw["blank"].isna().mean(), abs=1e-6)

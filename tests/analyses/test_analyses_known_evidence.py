@@ -14,8 +14,8 @@ from matplotlib.text import Text
 
 import analyses
 from analyses import Figure, Results, Table, known_evidence
+from analyses.crossed import crossed_interval
 from analyses.method_tables import CONFIDENCE, RESAMPLES, SEED
-from analyses.stats import bootstrap_mean
 
 CUES = {"shape": ("pointed ears", "hanging ears"), "texture": ("stripes", "spots"), "context": ("pink", "green")}
 REGIONS = (*CUES, "animal")
@@ -180,7 +180,7 @@ def test_means_and_intervals_are_of_the_images_that_were_told(made, results):
     matrix = values(results, "texture", "grad_cam", "Decoder 1_2", "texture").to_numpy()[None]
     # The scenes are sorted as text, as the table's are, so that the resamples draw the same ones.
     matrix = matrix[:, sorted(range(SCENES), key=str)]
-    wanted = bootstrap_mean(matrix, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    wanted = crossed_interval(matrix, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
     assert full[["gain_low", "gain_high"]].to_list() == pytest.approx([float(wanted.low), float(wanted.high)], abs=1e-5)
 
 

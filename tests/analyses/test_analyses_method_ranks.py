@@ -44,6 +44,27 @@ def test_mean_ranks_are_those_of_plain_means(results):
     assert "CD = " in figure.figure.axes[0].get_title(loc="left")
 
 
+def test_a_method_gains_nothing_from_maps_without_a_value(results):
+    """Where one method's map is blank, no method is ranked: on the hard layers alone it would else look best."""
+    for path in (results.folder / "scores").glob("*l90*"):
+        frame = pd.read_parquet(path)
+        hard = frame["layer"].astype(str) == "Encoder 1_1"
+        frame.loc[hard, "energy_gain"] -= np.float32(8)
+        frame.loc[hard & (frame["method"] == "sobel"), "energy_gain"] = np.float32(np.nan)
+        frame.to_parquet(path, index=False)
+    frame = next(iter(method_ranks.analyse(Results(results.folder)))).frame
+    scores = Results(results.folder).scores({"level": [90], "method": frame["method"].tolist()})
+    scores = scores.astype({"method": str, "image": str, "layer": str, "energy_gain": float})
+    easy = scores[~scores["layer"].isin(["Input", "Encoder 1_1"])]
+    means = easy.groupby(["image", "method"])["energy_gain"].mean().unstack("method")[frame["method"].tolist()]
+    expected, _ = slow.friedman(means.to_numpy().tolist())
+    np.testing.assert_allclose(frame["mean_rank"], expected, atol=1e-6)
+    assert frame["method"].iloc[0] != "sobel"
+    layers = frame["n_layers"].iloc[0]
+    np.testing.assert_allclose(frame["share_of_maps"], (layers - 1) / layers, atol=1e-6)
+    assert (frame["n_images"] == len(IMAGES)).all()
+
+
 def test_a_method_without_values_is_left_out_and_so_is_a_network_without_its_main_one(results):
     path = next((results.folder / "scores").glob("*l90*"))
     frame = pd.read_parquet(path)

@@ -12,9 +12,9 @@ from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.text import Text
 
 from analyses import Figure, Results, ResultsError, Table, methods
+from analyses.crossed import crossed_interval
 from analyses.method_figures import draw_layers, pages
 from analyses.method_tables import AGAINST, BLIND, CONFIDENCE, FEWEST, RESAMPLES, SEED, entries
-from analyses.stats import bootstrap_mean
 from tests import method_runs
 from tests.method_runs import IMAGES, METHODS, enrich
 
@@ -94,7 +94,7 @@ def test_means_are_bootstraps_over_the_methods_own_images(run, method):
     tables = tabled(results)
     found = row(tables["methods"], level=90, layer="Encoder 2_1", method=method, target="best_pixel:logit")
     values = matrix(results, method, "Encoder 2_1", "energy_gain").to_numpy()
-    wanted = bootstrap_mean(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    wanted = crossed_interval(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
     numbers = [found["energy_gain"], found["energy_gain_low"], found["energy_gain_high"]]
     np.testing.assert_allclose(numbers, wanted, atol=1e-6)
     assert found["energy_gain_n"] == (~np.isnan(values)).any(axis=0).sum()
@@ -134,7 +134,7 @@ def test_contrasts_are_paired_on_common_images(run, method):
     found = row(tables["methods_contrasts"], layer="Decoder 1_1", method=method, control="sobel")
     one, two = (matrix(results, name, "Decoder 1_1", "edge_alignment") for name in (method, "sobel"))
     difference = (one - two[one.columns]).to_numpy()
-    wanted = bootstrap_mean(difference, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    wanted = crossed_interval(difference, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
     numbers = [found["edge_alignment"], found["edge_alignment_low"], found["edge_alignment_high"]]
     np.testing.assert_allclose(numbers, wanted, atol=1e-6)
     assert found["edge_alignment_n"] == (~np.isnan(difference)).any(axis=0).sum() <= len(one.columns)

@@ -230,6 +230,12 @@ def test_costly_cells_are_small_and_of_all_checkpoints(tiny: Path) -> None:
     highest = config.read(str(tiny), [*SETTINGS, "score.costly_levels=highest"])
     some = plan.scoring(highest, {cell: {30: "a", 40: "b"}}, 6, (1,), costly=(4, 0, 2))
     assert {c.id for c in some} == {c.id for c in cells if not c.costly or c.level == 40}
+    first = config.read(str(tiny), [*SETTINGS, "score.costly_seeds=first", "train.seeds=[0, 1]"])
+    two = {train: {30: "a"} for train in plan.training(first, "digest")}
+    of_two = plan.scoring(first, two, 6, (1,), costly=(4, 0, 2))
+    assert {c.train.seed for c in of_two if c.costly} == {0}
+    assert {c.train.seed for c in of_two if not c.costly} == {0, 1}
+    assert {c.id for c in of_two if c.train.seed == 0} == {c.id for c in cells if c.level == 30}
     none = plan.scoring(profile, {cell: {30: "a"}}, 6, (1,), costly=())
     assert not any(c.costly for c in none)
     plain = config.read(str(tiny))
@@ -275,7 +281,7 @@ def test_stale_rows_are_removed(run: Path, tiny: Path, tmp_path: Path, finished:
     assert contents(folder, "agreement") == {}
     assert not any("costly" in name for name in contents(folder))
     assert manifest(folder)["skipped"] == []
-    assert manifest(folder)["costly"] == {"rule": "", "ids": [], "targets": [], "levels": ""}
+    assert manifest(folder)["costly"] == {"rule": "", "ids": [], "targets": [], "levels": "", "seeds": ""}
     assert command("run", "score", "-p", tiny, "--out", folder).code == 0
     again = contents(folder, "scores", "agreement")
     assert again == contents(finished, "scores", "agreement")

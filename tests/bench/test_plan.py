@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench import config, plan
-from bench.cells import ScoreCell
+from bench.cells import ScoreCell, StudyCell
 from bench.config import Profile
 
 TOML = """
@@ -278,6 +278,25 @@ def test_the_highest_level_is_tested_at_every_size(taught: Profile) -> None:
     again = plan.resolutions(taught, {one: {30: "a", 50: "c"}})
     assert {c.id for c in cells}.isdisjoint(c.id for c in again)
     assert len({c.output for c in cells} | {c.record for c in cells}) == 6
+
+
+def test_a_study_may_keep_to_the_first_seed(taught: Profile) -> None:
+    cells = plan.training(taught, DIGEST)
+    weights = {cell: {30: "a", 50: "b"} for cell in cells}
+
+    def planned(**keys: str) -> list[StudyCell]:
+        section = taught.sanity.model_copy(update={"images": 3, "at_once": 2, **keys})
+        return plan.studies(taught.model_copy(update={"sanity": section}), weights, "sanity", ("sanity",), (4, 1, 2))
+
+    both, first = planned(), planned(training_seeds="first")
+    assert {(c.train.model, c.train.seed) for c in both} == {
+        ("unet", 0),
+        ("unet", 1),
+        ("other:one", 0),
+        ("other:one", 1),
+    }
+    assert {c.id for c in first} == {c.id for c in both if c.train.seed == 0}
+    assert {c.level for c in planned(levels="all", training_seeds="first")} == {30, 50}
 
 
 def test_a_network_made_for_one_size_is_made_for_the_runs(tmp_path: Path) -> None:
