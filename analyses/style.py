@@ -93,6 +93,15 @@ def model_lines(models: Sequence[str]) -> dict[str, Line]:
     }
 
 
+def method_lines(methods: Sequence[str]) -> dict[str, Line]:
+    """Return a line style without markers for each method, in their order; of 24 no two are alike, and none is grey."""
+    colours = _COLOURS[:-1]  # black is too near to the controls' greys
+    return {
+        method: Line(colours[i % len(colours)], "None", _DASHES[(i + i // len(colours)) % 4])
+        for i, method in enumerate(methods)
+    }
+
+
 def grey_line(index: int) -> Line:
     """Return the grey line with this number, without a marker: four dashes, then the next grey."""
     return Line((GREY, "#222222", "#aaaaaa")[index // 4 % 3], "None", _DASHES[index % 4])
