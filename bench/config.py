@@ -33,8 +33,10 @@ FOLDER = files("bench") / "profiles"
 DEFAULT = "quick"
 UNION = ("bool", "int", "float", "str")
 """What pydantic adds to the place of a value of several kinds."""
-RUN_WIDE = ("seeds", "save_every")
+RUN_WIDE = ("save_every",)
 """Keys of the section train that no model has for itself."""
+BESIDE = ("seeds", *RUN_WIDE)
+"""Keys of the section train that do not define a training: how many there are, and how often they are saved."""
 
 
 class Profile(Section):
@@ -226,6 +228,9 @@ def _teacher_problems(profile: Profile, name: str) -> list[str]:
         return [f"key '{key}': {unknown('model of the profile', teacher, profile.models)}"]
     if teacher and (teacher == name or profile.recipe(teacher).teacher):
         return [f"key '{key}' is '{teacher}': a teacher must be another model, without a teacher"]
+    if teacher and (lacking := set(profile.recipe(name).seeds) - set(profile.recipe(teacher).seeds)):
+        seed = min(lacking)
+        return [f"key '{key}' is '{teacher}', which has no seed {seed}: add it to its seeds, or take it from {name}'s"]
     return []
 
 

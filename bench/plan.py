@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.cells import COSTLY, ResolutionCell, ScoreCell, StudyCell, TrainCell
-from bench.config import RUN_WIDE, Profile
+from bench.config import BESIDE, Profile
 from bench.store import SCHEMA
 from segcam.methods import METHODS
 from segcam.models import complete
@@ -35,7 +35,7 @@ def definition(profile: Profile, digest: str) -> dict[str, Any]:
     """
     chosen = profile.portable()
     explained = {"class_id": profile.score.class_id}  # what an untrained network answers, and what is counted
-    trained = {name: profile.recipe(name).model_dump(mode="json", exclude=set(RUN_WIDE)) for name in chosen["models"]}
+    trained = {name: profile.recipe(name).model_dump(mode="json", exclude=set(BESIDE)) for name in chosen["models"]}
     return {key: chosen[key] for key in ("data", "models")} | {"train": trained, "digest": digest, "score": explained}
 
 
@@ -53,12 +53,12 @@ def parameters(profile: Profile, model: str) -> dict[str, Any]:
 
 
 def training(profile: Profile, digest: str) -> list[TrainCell]:
-    """List the trainings: every model with every seed, teachers first."""
+    """List the trainings: every model with each of its seeds, teachers first."""
     whole = definition(profile, digest)
     common = [whole[key] for key in ("data", "digest", "score")]
     cells: dict[tuple[str, int], TrainCell] = {}
     for model, settings in sorted(whole["train"].items(), key=lambda item: bool(item[1]["teacher"])):
-        for seed in profile.train.seeds:
+        for seed in profile.recipe(model).seeds:
             teacher = cells[settings["teacher"], seed] if settings["teacher"] else None
             own = {"parameters": whole["models"][model], "train": settings}
             hashed = identity(*common, model, own, seed, *([teacher.id] if teacher else []))
@@ -109,7 +109,7 @@ def scoring(
 
 
 def _asked(profile: Profile, cell: TrainCell, seeds: str) -> bool:
-    return seeds == "all" or cell.seed == profile.train.seeds[0]
+    return seeds == "all" or cell.seed == profile.recipe(cell.model).seeds[0]
 
 
 def _cut(rows: Sequence[int], size: int) -> list[tuple[int, ...]]:

@@ -261,6 +261,13 @@ def test_teachers_come_first_and_are_part_of_what_they_teach(taught: Profile) ->
     assert trained(other)["unet", 0] != trained(taught)["unet", 0]
 
 
+def test_a_model_may_have_fewer_seeds(taught: Profile) -> None:
+    fewer = taught.model_copy(update={"recipes": {"unet": {**taught.recipes["unet"], "seeds": (1,)}}})
+    assert plan.training(fewer, DIGEST) == [
+        c for c in plan.training(taught, DIGEST) if (c.model, c.seed) != ("unet", 0)
+    ]
+
+
 def test_a_recipe_is_of_its_model_alone(taught: Profile) -> None:
     other = taught.model_copy(update={"recipes": {"unet": {"teacher": "other:one", "steps": 3}}})
     assert trained(other)["unet", 0] != trained(taught)["unet", 0]
