@@ -186,5 +186,5 @@ def _caption(results: Results, target: str) -> str:
         "null value), after Holm within the claim; smallest: the smallest effect of interest; n_left_out: images of "
         "which some map has no value; mixed: the same mean by a mixed model with random seeds and images, a check."
     )
-    parts = [about, RULE, notes.of_levels(results), notes.of_teachers(results, results.models), results.caption_note()]
+    parts = [about, RULE, notes.of_teachers(results, results.models), results.caption_note()]
     return " ".join(part for part in parts if part)

@@ -61,8 +61,9 @@ def mean_squares(matrix: ArrayLike) -> Squares:
     """
     values = _table(matrix)
     defined: NDArray[np.bool_] = ~np.isnan(values)
-    some: NDArray[np.bool_] = defined.any(axis=-1)
-    whole: NDArray[np.bool_] = (defined | ~some[..., None]).all(axis=-2) & some.any(axis=-1, keepdims=True)
+    some: NDArray[np.bool_] = np.asarray(defined.any(axis=-1))
+    lacking = np.asarray((~defined & some[..., None]).any(axis=-2))
+    whole: NDArray[np.bool_] = ~lacking & np.asarray(some.any(axis=-1, keepdims=True))
     seeds, images = some.sum(axis=-1), whole.sum(axis=-1)
     there = some[..., None] & whole[..., None, :]
     filled = np.where(there, values, 0.0)

@@ -19,12 +19,11 @@ _BORDER = {
 
 
 def note(results: Results) -> str:
-    """Return the sentence that every caption carries: data, images, seeds, training masks and border."""
+    """Return what every caption carries: data, images, seeds, training masks and border, and what levels mean."""
     data = results.section("dataset")
-    seeds = results.seeds()
     parts = [
         f"Data set {results.dataset}{_share(results)}, {results.section('scored_images')} scored images",
-        f"seed{'s' if len(seeds) != 1 else ''} {', '.join(map(str, seeds)) or 'none'}",
+        _seeds(results),
     ]
     if results.training_data:
         foreign = ": masks predicted by another network" if data.get("self_trained") else ""
@@ -36,7 +35,8 @@ def note(results: Results) -> str:
     parts.append(_BORDER.get(border, f"border pixels: {border}"))
     if any(checkpoint.level == BEST for checkpoint in results.checkpoints):
         parts.append(f"best: the checkpoint of the highest validation mean IoU, level {BEST} in tables")
-    return "; ".join(parts) + "."
+    levels = of_levels(results)
+    return "; ".join(parts) + "." + (f" {levels}" if levels else "")
 
 
 def of_teachers(results: Results, models: Sequence[str]) -> str:
@@ -68,6 +68,14 @@ def of_levels(results: Results) -> str:
         f"Answering '{results.classes[0]}' everywhere has a mean IoU of {' or '.join(baselines)} on the validation "
         f"images; share of these in which any pixel is predicted as the class: {', '.join(shares)}."
     )
+
+
+def _seeds(results: Results) -> str:
+    whole = results.seeds()
+    fewer = [model for model in results.models if results.seeds(model) and results.seeds(model) != whole]
+    text = f"seed{'s' if len(whole) != 1 else ''} {', '.join(map(str, whole)) or 'none'}"
+    own = (f"{results.label('models', name)} {', '.join(map(str, results.seeds(name)))}" for name in fewer)
+    return text + (f" (of {'; '.join(own)} alone)" if fewer else "")
 
 
 def _help(results: Results) -> list[str]:

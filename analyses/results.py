@@ -135,7 +135,9 @@ class Results:
 
     @property
     def gallery_ids(self) -> tuple[str, ...]:
-        """The gallery's images."""
+        """The gallery's images; none where the maps are not there, as in what is published."""
+        if not (self.folder / "gallery").is_dir():
+            return ()
         return tuple(str(image) for image in self.section("gallery")["ids"])
 
     def label(self, kind: str, name: str) -> str:

@@ -73,6 +73,16 @@ def figure(height: float, width: float = WIDTH, *, constrained: bool = False) ->
     return Figure(figsize=(width, height), layout="constrained" if constrained else None, facecolor="white")
 
 
+def settle(figure: Figure) -> Figure:
+    """Lay a constrained figure out once and for all: laid out again for each file, no two would be quite alike."""
+    engine = figure.get_layout_engine()
+    for _ in range(2):  # ticks change with the size of their axes, and labels move with ticks
+        if engine is not None:
+            engine.execute(figure)
+    figure.set_layout_engine("none")
+    return figure
+
+
 def level_lines(levels: Sequence[int]) -> dict[int, Line]:
     """Return a line style for each level: the higher the level, the darker."""
     ordered = sorted(set(levels))

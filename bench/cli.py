@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench import config
+from bench import config, publishing
 from bench import report as reports
 from bench.store import MANIFEST, Store, of_profile
 from segcam.errors import InputError
@@ -118,6 +118,20 @@ def run(
     if unreached:
         console.print("levels not reached: " + "; ".join(unreached), markup=False)
         raise typer.Exit(1)
+
+
+@app.command()
+def publish(
+    to: Annotated[Path, typer.Option("--to", help="Folder to publish in, such as results/mine.")],
+    profile: ProfileOption = config.DEFAULT,
+    out: OutOption = None,
+    set_: SetOption = None,
+) -> None:
+    """Write a finished run's rounded scores, tables and figures to where they can lie beside code."""
+    console = reports.console()
+    written = publishing.publish(_existing(profile, out), Store(to), console, set_)
+    size = sum(path.stat().st_size for path in written) / 1e6
+    console.print(f"published {len(written)} files, {size:.1f} MB, in {to}", markup=False, highlight=False)
 
 
 @app.command("list")

@@ -13,8 +13,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-import analyses
-from bench import config, manifest, plan
+from bench import config, drawing, manifest, plan
+from bench import report as reports
 from bench.answers import MEASURED, ORACLE, REGIONS, SUMMARY, AnswerScorer
 from bench.cells import TrainCell
 from bench.config import Profile
@@ -283,14 +283,6 @@ def _summary(answers: Columns, classes: int) -> dict[str, Any]:
 
 def _report(store: Store, dpi: int) -> list[Path]:
     """Draw the figure and the tables from the files alone."""
-    written, captions = [], []
-    for item in analyses.run(analyses.Results(store.out), ["known_evidence"]):
-        if isinstance(item, analyses.Table):
-            written.append(store.write(f"tables/{item.name}.csv", item.csv().encode()))
-        else:
-            written += [store.write(f"figures/{item.name}.{kind}", item.render(kind, dpi)) for kind in ("png", "svg")]
-        captions.append(f"**{item.name}.** {item.caption}\n")
-    for name in store.names("tables") + store.names("figures"):
-        if store.path(name) not in written and name.endswith((".csv", ".png", ".svg")):
-            store.remove(name)  # of other settings: it would not fit the rest
-    return [*written, store.write("captions.md", "\n".join(captions).encode())]
+    written = reports.write(store, [drawing.draw(store.out, "known_evidence", ("png", "svg"), dpi)])
+    reports.forget(store, written)
+    return written

@@ -13,12 +13,13 @@ from rich.table import Table as Printed
 from rich.text import Text
 
 import analyses
-from analyses.artifacts import Section, Table
+from analyses.artifacts import Drawn, Section, Table
 from analyses.records import INPUT
+from analyses.report import build as page_of
 from bench import config, drawing
 from bench.levels import level_name
 from bench.progress import working
-from bench.store import MANIFEST, Store
+from bench.store import MANIFEST, PAGE, Store
 from segcam.errors import InputError
 
 WIDTH = 140
@@ -27,6 +28,9 @@ SKIPPED = "tables/skipped.csv"
 """The table of methods that some layers have no maps of."""
 DRAWN = (".csv", ".md", ".tex", ".png", ".svg", ".pdf")
 """Suffixes of what a report writes into tables/ and figures/."""
+CAPTIONS = "captions.md"
+OF_MAPS = ("figure1", "figure2", "figure3")
+"""Analyses whose figures cannot be drawn without the run's maps."""
 CLAIMS = "tables/claims.csv"
 """The table of the paper's claims."""
 
@@ -37,16 +41,19 @@ def console() -> Console:
     return found if found.is_terminal else Console(stderr=True, width=WIDTH)
 
 
-def report(store: Store, console: Console, settings: list[str] | None = None) -> list[Path]:
-    """Draw every figure and table of a run from its files alone.
+def report(store: Store, console: Console, settings: list[str] | None = None, *, maps: bool = True) -> list[Path]:
+    """Draw every figure and table of a run, and the page that shows them, from its files alone.
+
+    Where the run's maps are not there, as in what is published, the figures that show them stay as they are.
 
     Args:
         store: the run's folder.
         console: where progress is shown.
         settings: 'figures.key=value' each, in place of the run's own.
+        maps: whether the page shows the maps that the run kept.
 
     Returns:
-        The files written.
+        The files written, of the page its index alone.
 
     Raises:
         InputError: there is no run in the folder.
@@ -56,23 +63,52 @@ def report(store: Store, console: Console, settings: list[str] | None = None) ->
             f"{store.out} holds no run ({MANIFEST} is missing): run all first, or name its folder with --out"
         )
     values = store.read_json(MANIFEST)
+    chosen = figures(store, settings)
     if settings:
-        now = config.figures(settings, config.Figures.model_validate(values["profile"]["figures"]))
-        values["profile"]["figures"] = now.model_dump(mode="json")
+        values["profile"]["figures"] = chosen.model_dump(mode="json")
         store.write_json(MANIFEST, values)
     names = list(analyses.find())
     if not any(entry["reached"] for entry in values["checkpoints"]):
         console.print("no level was reached, so there are no maps to draw", markup=False)
         names = ["levels"]
-    figures = config.Figures.model_validate(values["profile"]["figures"])
-    with working(console, "drawing", len(names)) as task:
-        sections = drawing.draw_all(store.out, names, figures.kinds, figures.dpi, lambda name: task.advance(1, name))
-    written = list(_files(store, sections))
-    written.append(store.write("captions.md", _captions(sections).encode()))
-    for name in store.names("tables") + store.names("figures"):
-        if store.path(name) not in written and name.endswith(DRAWN):
-            store.remove(name)  # of other settings: it would not fit the rest
-    return written
+    with working(console, "drawing", len(names) + 1) as task:
+        sections = drawing.draw_all(store.out, names, chosen.kinds, chosen.dpi, lambda name: task.advance(1, name))
+        sections = [_kept(store, section) for section in sections]
+        page = page_of(analyses.Results(store.out), sections, maps=maps)
+        written = write(store, sections)
+        index, *others = [store.write(f"{PAGE}/{name}", data) for name, data in page]
+        task.advance(1, "page")
+    forget(store, [*written, index, *others])
+    return [*written, index]
+
+
+def forget(store: Store, written: Sequence[Path]) -> None:
+    """Remove what a report of other settings wrote, and this one did not: it would not fit the rest."""
+    for name in store.below("tables", "figures", PAGE):
+        if store.path(name) not in written and (name.startswith(f"{PAGE}/") or name.endswith(DRAWN)):
+            store.remove(name)
+
+
+def write(store: Store, sections: Sequence[Section]) -> list[Path]:
+    """Write the tables and figures of sections, and their captions."""
+    written = files(store, sections)
+    captions = (f"**{item.name}.** {item.caption}\n" for section in sections for item in section.items)
+    return [*written, store.write(CAPTIONS, "\n".join(captions).encode())]
+
+
+def figures(store: Store, settings: list[str] | None = None) -> config.Figures:
+    """Return the settings of a run's figures, changed as asked.
+
+    Raises:
+        InputError: a setting is of another section, unknown or bad.
+    """
+    own = config.Figures.model_validate(store.read_json(MANIFEST)["profile"]["figures"])
+    return config.figures(settings, own) if settings else own
+
+
+def files(store: Store, sections: Sequence[Section]) -> list[Path]:
+    """Write the tables and figures of sections."""
+    return list(_files(store, sections))
 
 
 def _files(store: Store, sections: Sequence[Section]) -> Iterator[Path]:
@@ -85,8 +121,18 @@ def _files(store: Store, sections: Sequence[Section]) -> Iterator[Path]:
                 yield store.write(f"figures/{item.name}.{suffix}", data)
 
 
-def _captions(sections: Sequence[Section]) -> str:
-    return "\n".join(f"**{item.name}.** {item.caption}\n" for section in sections for item in section.items)
+def _kept(store: Store, section: Section) -> Section:
+    """Return a section of figures that show maps as it was drawn before, where the run's maps are not there."""
+    if section.name not in OF_MAPS or store.names("gallery") or not store.has(CAPTIONS):
+        return section
+    items = []
+    for line in store.path(CAPTIONS).read_text(encoding="utf-8").splitlines():
+        name, _, caption = line.removeprefix("**").partition(".** ")
+        files = {kind: f"figures/{name}.{kind}" for kind in ("png", "svg", "pdf")}
+        held = {kind: store.path(file).read_bytes() for kind, file in files.items() if store.has(file)}
+        if name.startswith(section.name) and "png" in held:
+            items.append(Drawn(name, caption, held))
+    return Section(section.name, section.title, items)
 
 
 def summary(store: Store) -> Printed:

@@ -13,7 +13,7 @@ from bench import report as reports
 from bench.data import open_data
 from bench.progress import working
 from bench.run import Run
-from bench.store import Store, of_profile
+from bench.store import MANIFEST, Store, of_profile
 from segcam.datasets import DATASETS
 from segcam.errors import InputError
 
@@ -37,6 +37,8 @@ def start(read: config.Profile, root: Path | None, out: Path | None, device: str
     DATASETS.get(read.data.dataset)
     manifest.describe_profile(read, classes=2)  # wrong names are told before photographs are decoded
     store = of_profile(Store(out or Path("runs") / read.name))
+    if store.has(MANIFEST) and store.read_json(MANIFEST).get("published"):
+        raise InputError(f"{store.out} holds a published run, without its networks: choose another folder with --out")
     console.print(
         f"{read.name}: {read.data.dataset} at {read.data.size} px, on {chosen.type}, into {store.out}", markup=False
     )

@@ -26,7 +26,9 @@ STUDIED = ("faithfulness", "faithfulness_curves", "sanity", "sanity_training")
 """Folders of the studies' tables."""
 SCORED = ("scores", "predictions", "attention", "agreement", "gallery", "resolution", *STUDIED)
 """Folders of what is measured on the test images."""
-FOLDERS = ("cells", "checkpoints", *SCORED, "tables", "figures")
+PAGE = "report"
+"""Folder of the page."""
+FOLDERS = ("cells", "checkpoints", *SCORED, "tables", "figures", PAGE)
 TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
 
 
@@ -82,6 +84,11 @@ class Store:
         found = self.path(folder).iterdir() if self.path(folder).is_dir() else ()
         return sorted(f"{folder}/{p.name}" for p in found if p.is_file() and not p.name.startswith("."))
 
+    def below(self, *folders: str) -> list[str]:
+        """Return the files in sub-folders and below, sorted, relative to the run's folder; temporary ones left out."""
+        found = (path for folder in folders for path in self.path(folder).rglob("*"))
+        return sorted(p.relative_to(self.out).as_posix() for p in found if p.is_file() and not p.name.startswith("."))
+
     def write(self, name: str, data: bytes) -> Path:
         """Write a file as a whole.
 
@@ -123,8 +130,8 @@ class Store:
 
     def sweep(self) -> None:
         """Remove what runs that were killed while writing left behind."""
-        for folder in (self.out, *(self.path(name) for name in FOLDERS)):
-            for leftover in folder.glob(".*.tmp") if folder.is_dir() else ():
+        for folder in (self.out.glob, *(self.path(name).rglob for name in FOLDERS)):
+            for leftover in folder(".*.tmp"):
                 if TEMPORARY.fullmatch(leftover.name) and leftover.is_file():
                     leftover.unlink(missing_ok=True)
 

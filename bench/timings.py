@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-import analyses
-from bench import manifest
+from bench import drawing, manifest
+from bench import report as reports
 from bench.progress import working
 from bench.store import MANIFEST, TIMING, Store
 from bench.timing import memory, methods, metrics
@@ -77,18 +77,8 @@ def surroundings(device: torch.device) -> dict[str, Any]:
 
 def draw(store: Store) -> list[Path]:
     """Draw the figure and write the table from `timing.json`; a run's own captions are left alone."""
-    written: list[Path] = []
-    captions: list[str] = []
-    for item in analyses.run(analyses.Results(store.out), ["timing"]):
-        if isinstance(item, analyses.Table):
-            written.append(store.write(f"tables/{item.name}.csv", item.csv().encode()))
-        else:
-            written.append(store.write(f"figures/{item.name}.png", item.render("png", DPI)))
-            written.append(store.write(f"figures/{item.name}.svg", item.render("svg", DPI)))
-        captions.append(f"**{item.name}.** {item.caption}\n")
-    if not store.has(MANIFEST):
-        written.append(store.write("captions.md", "\n".join(captions).encode()))
-    return written
+    section = drawing.draw(store.out, "timing", ("png", "svg"), DPI)
+    return reports.files(store, [section]) if store.has(MANIFEST) else reports.write(store, [section])
 
 
 def summary(store: Store) -> Table:

@@ -293,6 +293,12 @@ def write(folder: Path, plan: Plan) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def make_in() -> Callable[..., Results]:
+    """Return a function that writes a made-up run into a folder and opens it, for runs that several tests share."""
+    return lambda folder, **fields: Results(write(folder, Plan(**fields)))
+
+
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[..., Results]:
     """Return a function that writes a made-up run (the fields of `Plan` as keywords) and opens it."""

@@ -113,10 +113,23 @@ def test_the_note_says_what_the_masks_were(make):
     note = make(self_trained=2377).caption_note()
     assert note == (
         "Data set shapes, 3 scored images; seeds 0, 1; trained on 577 real + 2377 self-trained masks: masks predicted "
-        "by another network; class explained: pet; border pixels are left out of every score."
+        "by another network; class explained: pet; border pixels are left out of every score. Answering 'background' "
+        "everywhere has a mean IoU of 0.34 on the validation images; share of these in which any pixel is predicted as "
+        "the class: U-Net 30 %: 40%, U-Net 50 %: 97%, U-Net 70 %: 97%, U-Net 90 %: 97%."
     )
+    assert "Answering" not in make(levels=(30,)).caption_note(), "nothing to compare levels with"
     assert "another network" not in make(seeds=(4,)).caption_note()
     assert "seed 4;" in make(seeds=(4,)).caption_note()
+
+
+def test_the_note_names_models_that_have_fewer_seeds(make):
+    def fewer(manifest):
+        own = [point for point in manifest["checkpoints"] if point["model"] == "vit" and point["seed"] == 1]
+        for point in own:
+            manifest["checkpoints"].remove(point)
+
+    note = edit_manifest(make(models=("unet", "vit")), fewer).caption_note()
+    assert "; seeds 0, 1 (of ViT 0 alone); " in note
 
 
 def test_photographs_stay_on_disk_where_they_may_not_be_shown(make):

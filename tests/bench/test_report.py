@@ -20,7 +20,8 @@ def redrawn(finished: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory
     outcome = bench("run", "report", "-p", tiny, "--out", folder, "--set", "figures.photographs=false")
     assert outcome.code == 0, outcome.err
     written = {line.removeprefix("wrote ") for line in outcome.err.splitlines() if line.startswith("wrote ")}
-    assert written == {str(folder / name) for name in (*contents(folder, "tables", "figures"), "captions.md")}
+    told = (*contents(folder, "tables", "figures"), "captions.md", "report/index.html")
+    assert written == {str(folder / name) for name in told}
     return folder
 
 

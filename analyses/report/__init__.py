@@ -1,0 +1,70 @@
+"""One folder that shows a run in a browser, from disk: verdicts, figures, tables and the gallery of maps.
+
+    from analyses import Results, report
+
+    for path, content in report.build(Results("runs/quick"), sections):
+        ...
+
+Nothing in the folder asks for a server or for the network. A page opened from disk may not fetch files, nor read the
+pixels of image files, so data are scripts that hand over what they hold (`scripts.py`), maps among them as images in
+text. The same run gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib import resources
+
+import jinja2
+
+from analyses.artifacts import Drawn, Section, Table
+from analyses.report import assets, contents, facts, figures, gallery, tables, verdicts
+from analyses.results import Results
+
+__all__ = ["build"]
+
+
+def build(results: Results, sections: Sequence[Section], *, maps: bool = True) -> Iterator[tuple[str, bytes]]:
+    """Yield the files of the report page: each one's path in the page's folder, and its bytes; `index.html` first.
+
+    Args:
+        results: the run. Its gallery's maps and scores are read where the folder has them; a run without is shown
+            without maps, and the page says so.
+        sections: what the analyses made, in any order; the page has its own.
+        maps: whether the gallery is shown where the run has one.
+
+    Raises:
+        ResultsError: the manifest, or a file that the run has, is damaged.
+    """
+    shown = contents.ordered(sections)
+    kept = gallery.gather(results) if maps else gallery.Kept()
+    drawn = {item.name: figures.small(item) for part in shown for item in part.items if isinstance(item, Drawn)}
+    page = (
+        _environment()
+        .get_template("index.html.j2")
+        .render(
+            facts=facts.of(results),
+            verdicts=verdicts.of(shown),
+            sections=[contents.view(part, drawn) for part in shown],
+            gallery=kept,
+            scripts=assets.SCRIPTS,
+            styles=assets.STYLES,
+        )
+    )
+    yield "index.html", page.encode()
+    yield from assets.files()
+    for name, picture in drawn.items():
+        yield figures.path(name), picture.content
+    for part in shown:
+        for item in part.items:
+            if isinstance(item, Table):
+                yield tables.script(item)
+    yield from kept.files
+
+
+def _environment() -> jinja2.Environment:
+    folder = resources.files(__package__) / "templates"
+    loader = jinja2.FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8"))
+    return jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )

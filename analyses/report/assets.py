@@ -1,0 +1,55 @@
+"""The page's own style and scripts, and the library of its tables, DataTables, as itables ships it for use offline."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+import itables
+import itables.options
+
+from analyses.results import ResultsError
+
+STYLES = ("page.css", "gallery.css")
+SCRIPTS = (
+    *("core.js", "tables.js", "maps.js", "state.js", "tiles.js"),
+    *("detail.js", "controls.js", "keys.js", "gallery.js", "router.js"),
+)
+"""In the order in which the page loads them; `theme.js` comes before, so that no light page flashes up in the dark."""
+_EXPORT = re.compile(r"\bexport\s*\{([^{}]*)\}\s*;")
+
+
+def files() -> Iterator[tuple[str, bytes]]:
+    """Yield the path and the bytes of each file that is the same for all runs."""
+    folder = resources.files(__package__) / "static"
+    for name in ("theme.js", *STYLES, *SCRIPTS):
+        yield f"static/{name}", (folder / name).read_bytes()
+    bundle = Path(itables.options.dt_bundle)
+    yield "static/datatables.js", classic(bundle.read_text(encoding="utf-8")).encode()
+    yield "static/datatables.css", bundle.with_suffix(".css").read_bytes()
+
+
+def classic(module: str) -> str:
+    """Return a JavaScript module's text as a classic script that keeps what it exports in `segcam.library`.
+
+    Browsers refuse modules from disk, as they refuse to fetch. The module must not import others.
+
+    Raises:
+        ResultsError: the module has not one list of exports, as those of other versions of itables might.
+
+    >>> print(classic("var a=1;export{a as one,a};"))
+    (()=>{"use strict";var a=1;window.segcam.library={"one":a,"a":a};
+    })();
+    """
+    found = _EXPORT.findall(module)
+    if len(found) != 1:
+        raise ResultsError(
+            f"itables {itables.__version__}: its script has {len(found)} lists of exports, not one; "
+            "install the version in constraints.txt"
+        )
+    pairs = [part.split() for part in found[0].split(",") if part.strip()]
+    members = ",".join(f'"{pair[-1]}":{pair[0]}' for pair in pairs)
+    body = _EXPORT.sub(lambda _: f"window.segcam.library={{{members}}};", module)
+    return f'(()=>{{"use strict";{body}\n}})();'

@@ -1,0 +1,243 @@
+"""The gallery's data: what can be chosen, the images, and for each checkpoint and image the maps and their scores."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from analyses import overlay, style, tiles
+from analyses.records import Checkpoint, Gallery, Layer, level_name
+from analyses.report import scripts
+from analyses.report.sheets import CELLS, STEPS, Sheet
+from analyses.results import Results, ResultsError
+
+_KEYS = ("image", "target", "layer", "method")
+
+
+@dataclass
+class Kept:
+    """What a run keeps for the gallery: the files of the page, and how many checkpoints and images have maps."""
+
+    files: list[tuple[str, bytes]] = field(default_factory=list)
+    checkpoints: int = 0
+    images: list[str] = field(default_factory=list)
+    photographs: bool = False
+    cells: int = CELLS
+    steps: int = STEPS
+
+
+def gather(results: Results) -> Kept:
+    """Return the gallery's files: `data/gallery.js`, then one for each checkpoint and image; none without any maps."""
+    kept = Kept(photographs=results.photographs)
+    images: dict[str, dict[str, Any]] = {}
+    checkpoints = []
+    for point in results.checkpoints:
+        entry = _entry(point)
+        opened = _open(results, point) if point.reached else None
+        if opened is not None:
+            found = _Scored.of(results, point, opened)
+            for at, image in enumerate(opened.ids):
+                if image not in images:
+                    images[image] = _image(results, opened, at)
+                name = f"maps/{style.slug(point.model)}-s{point.seed}-l{point.level}-{list(images).index(image):03d}"
+                maps, pairs = _maps(results, opened, found, image, at)
+                kept.files.append(scripts.script(name, maps))
+                entry["files"][image] = name
+                entry["pairs"] = sorted(set(map(tuple, entry["pairs"])) | pairs)
+            kept.checkpoints += 1
+        checkpoints.append(entry)
+    order = [*(name for name in results.gallery_ids if name in images), *sorted(set(images) - set(results.gallery_ids))]
+    kept.images = order
+    index = _index(results) | {"images": [images[name] for name in order], "checkpoints": checkpoints}
+    if kept.checkpoints:
+        kept.files.insert(0, scripts.script("gallery", index))
+    return kept
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """The scores of one checkpoint's maps, and what its own prediction is worth, by image."""
+
+    names: tuple[str, ...]
+    rows: Mapping[tuple[str, ...], tuple[float, ...]]
+    areas: Mapping[tuple[str, str], float]
+    agreement: Mapping[str, str]
+
+    @classmethod
+    def of(cls, results: Results, point: Checkpoint, opened: Gallery) -> _Scored:
+        if not any((results.folder / "scores").glob("*.parquet")):
+            return cls((), {}, {}, {})
+        where: dict[str, Collection[Any]] = {"model": [point.model], "seed": [point.seed], "level": [point.level]}
+        where["image"] = list(opened.ids)
+        frame = results.scores(where)
+        names = tuple(metric.name for metric in results.metrics if metric.name in frame)
+        keys = list(zip(*(frame[name].astype(str) for name in _KEYS), strict=True))
+        values = frame[list(names)].to_numpy(dtype=np.float64)
+        areas = frame["area"].to_numpy(dtype=np.float64) if "area" in frame else np.full(len(frame), np.nan)
+        return cls(
+            names,
+            {key: tuple(map(_rounded, row)) for key, row in zip(keys, values.tolist(), strict=True)},
+            {(key[0], key[1]): _rounded(area) for key, area in zip(keys, areas.tolist(), strict=True)},
+            _agreement(results, point, opened),
+        )
+
+
+def _agreement(results: Results, point: Checkpoint, opened: Gallery) -> dict[str, str]:
+    """Return how well the checkpoint's own prediction agrees with the mask, by image; none where it is not known."""
+    if not results.targets or not any((results.folder / "predictions").glob("*.parquet")):
+        return {}
+    shown = tiles.Tiles(results, point, ())
+    return {image: shown.input(image).text for image in opened.ids}
+
+
+def _maps(
+    results: Results, opened: Gallery, found: _Scored, image: str, at: int
+) -> tuple[dict[str, Any], set[tuple[int, int]]]:
+    """Return one image's maps with their scores, and the pairs of target and method that it has maps of.
+
+    A map is a row: the numbers of its target, method and layer, of its tile, and then its scores in order of metrics.
+    """
+    sheet, rows = Sheet(), []
+    numbers = {kind: {name: i for i, name in enumerate(names)} for kind, names in _names(results, opened).items()}
+    for key, values in opened.arrays.items():
+        target, _, rest = key.partition("|")
+        method, _, layer = rest.partition("|")
+        if target not in numbers["target"] or method not in numbers["method"] or layer not in numbers["layer"]:
+            continue
+        scores = found.rows.get((image, target, layer, method), (None,) * len(found.names))
+        place = (numbers["target"][target], numbers["method"][method], numbers["layer"][layer])
+        rows.append([*place, sheet.add(values[at]), *scores])
+    picture, places = sheet.picture()
+    whole = {
+        "metrics": found.names,
+        "layers": list(numbers["layer"]),
+        "tiles": places,
+        "maps": rows,
+        "areas": {target: found.areas[image, target] for target in results.targets if (image, target) in found.areas},
+        "pixels": {target: spot for target in results.targets if (spot := _pixel(opened, target, at))},
+        "agreement": found.agreement.get(image, ""),
+    }
+    text = json.dumps(scripts.finite(whole), separators=(",", ":"))
+    sheet_url = scripts.data_url(picture, "image/webp") if picture else ""
+    return {"sheet": sheet_url, "packed": scripts.packed(text)}, {(row[0], row[1]) for row in rows}
+
+
+def _names(results: Results, opened: Gallery) -> dict[str, list[str]]:
+    """Return the names that the numbers of a map stand for; layers are those of the gallery, in its order."""
+    layers = dict.fromkeys(key.split("|", 2)[2] for key in opened.arrays if key.count("|") >= 2)
+    return {"target": list(results.targets), "method": list(results.methods), "layer": list(layers)}
+
+
+def _pixel(opened: Gallery, target: str, at: int) -> tuple[float, float] | None:
+    """Return the explained pixel as shares of the width and height; None where a target has none, or many."""
+    pixel = opened.arrays.get(f"pixels:{target}")
+    if pixel is None or pixel[at].min() < 0:
+        return None
+    down, right = (pixel[at] + 0.5) / np.array(opened.masks[at].shape)
+    return (_rounded(float(right)), _rounded(float(down)))
+
+
+def _image(results: Results, opened: Gallery, at: int) -> dict[str, Any]:
+    """Return an image: its size, its photograph or drawing where it may be shown, and the outline of each class."""
+    mask = opened.masks[at]
+    classes = sorted({results.foreground(target) for target in results.targets})
+    return {
+        "name": opened.ids[at],
+        "width": mask.shape[1],
+        "height": mask.shape[0],
+        "picture": None if opened.images is None else scripts.data_url(_webp(opened.images[at]), "image/webp"),
+        "outlines": {str(number): _path(mask == number) for number in classes},
+    }
+
+
+def _webp(pixels: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "webp", quality=90, method=4)
+    return buffer.getvalue()
+
+
+def _path(mask: NDArray[np.bool_]) -> str:
+    """Return a mask's outline as an SVG path in thousandths of the width and height."""
+    parts = []
+    for line in overlay.outline(mask):
+        points = np.rint(1000 * line).astype(int).tolist()
+        parts.append("M" + "L".join(f"{x} {y}" for x, y in points) + "Z")
+    return "".join(parts)
+
+
+def _entry(point: Checkpoint) -> dict[str, Any]:
+    return {
+        "model": point.model,
+        "seed": point.seed,
+        "level": point.level,
+        "name": level_name(point.level),
+        "reached": point.reached,
+        "miou": _rounded(point.miou),
+        "nearest": _rounded(point.nearest_miou),
+        "files": {},
+        "pairs": [],
+    }
+
+
+def _index(results: Results) -> dict[str, Any]:
+    """Return what can be chosen, and how it is called."""
+    methods = results.section("methods")
+    metrics = results.section("metrics")
+    return {
+        "models": [
+            {"name": name, "label": results.label("models", name), "layers": _layers(results, name)}
+            for name in results.models
+        ],
+        "targets": [
+            {"name": name, "label": results.label("targets", name)}
+            | {"class": results.classes[results.foreground(name)], "number": results.foreground(name)}
+            for name in results.targets
+        ],
+        "methods": [
+            {"name": name, "label": results.label("methods", name), "kind": str(methods[name].get("kind") or "")}
+            | {key: str(methods[name].get(key) or "") for key in ("summary", "source")}
+            for name in results.methods
+        ],
+        "metrics": [
+            {"name": x.name, "label": x.label, "unit": x.unit, "direction": x.direction, "chance": x.chance}
+            | {"summary": str(metrics[x.name].get("summary") or "")}
+            for x in results.metrics
+        ],
+        "method": results.main_method if results.methods else "",
+        "metric": next((x.name for x in results.metrics if x.name == "energy_gain"), ""),
+        "photographs": results.photographs,
+        "colours": "".join(_hex(i / 255) for i in range(256)),
+    }
+
+
+def _layers(results: Results, model: str) -> list[dict[str, str]]:
+    first = results.input_layer(model)
+    found: list[Layer] = [*([first] if first else []), *results.layers(model)]
+    return [{"name": x.name, "label": x.label, "role": x.role, "point": x.point} for x in found]
+
+
+def _hex(value: float) -> str:
+    return str(mpl.colors.to_hex(mpl.colormaps[style.HEAT](value)))[1:]
+
+
+def _open(results: Results, point: Checkpoint) -> Gallery | None:
+    """Return the kept maps of a checkpoint; None where it has no file, as in published runs."""
+    try:
+        return results.gallery(point.model, point.seed, point.level)
+    except ResultsError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
+
+
+def _rounded(value: float) -> float:
+    """Return a value in four digits that count: more are not shown."""
+    return float(f"{value:.4g}")

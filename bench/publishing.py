@@ -1,0 +1,142 @@
+"""A run made small enough to lie beside code: its scores, tables and figures, without networks and maps."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.console import Console
+
+from bench import report as reports
+from bench.store import MANIFEST, PAGE, SCORED, Store
+from segcam.errors import InputError
+
+BITS = 10
+"""Bits of a score's mantissa that are kept: it is off by at most 1 in 2,048 of its value."""
+LEVEL = 19
+"""Of the compression: slow to write, fast to read."""
+MOST_PICTURED = 1_000_000
+"""Bytes of the largest SVG file: larger ones hold pictures, which PNG shows as well."""
+GALLERY = "gallery"
+TABLES = tuple(name for name in SCORED if name != GALLERY)
+LOG = "training.parquet"
+KEPT = ("tables", "figures", PAGE, *TABLES)
+ORDER = ("method", "layer", "image", "target", "seed")
+"""Of the rows of scores: controls made from the image alone repeat over targets and seeds, and are stored once."""
+
+
+def publish(run: Store, to: Store, console: Console, settings: list[str] | None = None) -> list[Path]:
+    """Write what of a run can be published, drawn anew from scores that are rounded, so that all of it agrees.
+
+    The folder then redraws itself (`run report --out`), but for the figures that show maps, which stay as they are. A
+    README in it is left alone.
+
+    Args:
+        run: the finished run.
+        to: the folder to publish in, empty or with an earlier publication.
+        console: where progress is shown.
+        settings: 'figures.key=value' each, in place of the run's own.
+
+    Returns:
+        The files written.
+
+    Raises:
+        InputError: there is no run, it is itself published, or `to` holds a run that is not.
+    """
+    if not run.has(MANIFEST) or not run.names("scores"):
+        raise InputError(f"{run.out} holds no scored run: run all first, or name its folder with --out")
+    values = run.read_json(MANIFEST)
+    if values.get("published"):
+        raise InputError(f"{run.out} is published already: name the folder of the run itself with --out")
+    if to.has(MANIFEST) and not to.read_json(MANIFEST).get("published"):
+        raise InputError(f"{to.out} holds a run, which would be lost: choose another folder with --to")
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Store(Path(folder) / "draft")
+        draft.write_json(MANIFEST, values | {"published": {"mantissa_bits": BITS}})
+        for name, table in _tables(run):
+            draft.write(name, _packed(table))
+        if run.has(LOG):
+            draft.write(LOG, run.path(LOG).read_bytes())
+        if run.names(GALLERY):
+            shutil.copytree(run.path(GALLERY), draft.path(GALLERY))
+        reports.report(draft, console, settings, maps=_shows(draft, settings))
+        return list(_moved(draft, to))
+
+
+def _shows(draft: Store, settings: list[str] | None) -> bool:
+    """Return whether photographs may be shown, with the settings: maps without them say little on a page."""
+    return bool(reports.figures(draft, settings).photographs)
+
+
+def _tables(run: Store) -> Iterator[tuple[str, pa.Table]]:
+    """Yield the run's tables: scores in a file a checkpoint's level with all seeds, the others whole."""
+    for folder in TABLES:
+        files = run.names(folder)
+        parts: dict[str, list[str]] = {}
+        for name in files:
+            parts.setdefault(_part(name) if folder == "scores" else folder, []).append(name)
+        for part, names in parts.items():
+            tables = [pq.read_table(run.path(name)) for name in names]
+            yield f"{folder}/{part}.parquet", pa.concat_tables(tables, promote_options="permissive")
+
+
+def _part(name: str) -> str:
+    """Return the model and level that a file of scores is of.
+
+    >>> _part("scores/unet-s0-l90-costly-000.parquet"), _part("scores/a-s1-b-s2-l100-001.parquet")
+    ('unet-l90', 'a-s1-b-l100')
+    """
+    model, _, rest = Path(name).stem.rpartition("-s")
+    return f"{model}-l{rest.split('-')[1].removeprefix('l')}"
+
+
+def _packed(table: pa.Table) -> bytes:
+    """Return a table as a small parquet file: sorted, and its floats rounded."""
+    frame: pd.DataFrame = table.to_pandas()
+    order = [key for key in ORDER if key in frame]
+    frame = frame.sort_values(order, kind="stable", ignore_index=True) if order else frame
+    floats = [str(name) for name in frame if frame[name].dtype == np.float32]
+    frame = frame.assign(**{name: rounded(frame[name].to_numpy()) for name in floats})
+    coded = [str(name) for name in frame if str(name) not in floats]
+    buffer = io.BytesIO()
+    pq.write_table(
+        pa.Table.from_pandas(frame, preserve_index=False),
+        buffer,
+        compression="zstd",
+        compression_level=LEVEL,
+        use_dictionary=coded,
+        use_byte_stream_split=floats,
+    )
+    return buffer.getvalue()
+
+
+def rounded(values: np.ndarray, bits: int = BITS) -> np.ndarray:
+    """Return float32 values with this many bits of their mantissa, rounded to the nearest; NaN and infinity stay.
+
+    >>> rounded(np.array([1.0, 0.1, -3.0001], np.float32), 10).tolist()
+    [1.0, 0.0999755859375, -3.0]
+    """
+    cut = np.uint32(23 - bits)
+    held = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
+    near = ((held + (np.uint32(1) << (cut - np.uint32(1)))) >> cut << cut).view(np.float32)
+    return np.where(np.isfinite(values), near, values).astype(np.float32)
+
+
+def _moved(draft: Store, to: Store) -> Iterator[Path]:
+    names = [MANIFEST, "captions.md", *([LOG] if draft.has(LOG) else []), *draft.below(*KEPT)]
+    names = [name for name in names if not _too_large(draft, name)]
+    for name in sorted(set(to.below(*KEPT)) - set(names)):
+        to.remove(name)
+    for name in names:
+        yield to.write(name, draft.path(name).read_bytes())
+
+
+def _too_large(draft: Store, name: str) -> bool:
+    return name.endswith(".svg") and draft.path(name).stat().st_size > MOST_PICTURED

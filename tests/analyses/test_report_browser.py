@@ -1,0 +1,367 @@
+"""The report page in a real browser, from disk, without a network: choose, slide, sort, link, keys, hostile names."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from urllib.parse import urlencode
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analyses import report, run
+from analyses.artifacts import Figure, Section, Table
+
+api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+HOSTILE = "<img src=x onerror=alert(1)>"
+CLOSING = "</script><script>alert(2)</script>"
+IMAGES = ("cat_1", HOSTILE, CLOSING)
+MODELS = ("unet", HOSTILE)
+ROWS = 4000
+COMPARED = 1
+"""A layer of which both methods have a score."""
+
+
+def found_browser(playwright):
+    system = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    own = playwright.chromium.executable_path
+    return system or (own if Path(own).exists() else None)
+
+
+def hostile_table():
+    rng = np.random.default_rng(0)
+    kinds = [HOSTILE if number % 2 else f"& {CLOSING}" for number in range(ROWS)]
+    frame = pd.DataFrame({"layer": kinds, "row": range(ROWS), "gain": rng.normal(size=ROWS).round(4)})
+    frame["same"] = CLOSING
+    return Table("numbers", frame, f"Numbers of {HOSTILE}. And {CLOSING} & more.")
+
+
+def claims():
+    row = {"claim": "C1", "sentence": HOSTILE, "overall": "undecided", "overall_reason": CLOSING, "counts": True}
+    return Table("claims", pd.DataFrame([row | {"n_images": 3, "n_seeds": 2}]), "Claims.")
+
+
+@pytest.fixture(scope="module")
+def page_file(make_in, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    results = make_in(
+        folder / "run",
+        images=IMAGES,
+        gallery=3,
+        models=MODELS,
+        classes=("back", f"{HOSTILE} & {CLOSING}"),
+        methods=("grad_cam", "random", HOSTILE),
+        targets=("best_pixel:logit", "predicted:logit"),
+        points=("conv", "head"),
+        levels=(30, 50, 90),
+        seeds=(0, 1),
+        unreached=frozenset({(0, 50)}),
+        stages=2,
+        size=24,
+    )
+    levels = [item.drawn(["png"], 60) if isinstance(item, Figure) else item for item in run(results, ["levels"])]
+    sections = [
+        Section("levels", f"Levels {HOSTILE}", levels),
+        Section(CLOSING, CLOSING, [hostile_table()]),
+        Section("claims", "Claims", [claims()]),
+    ]
+    for name, content in report.build(results, sections):
+        path = folder / "page" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return (folder / "page" / "index.html").as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with api.sync_playwright() as playwright:
+        path = found_browser(playwright)
+        if path is None:
+            pytest.skip(f"no browser found: none of {', '.join(BROWSERS)}, nor playwright's own")
+        opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(browser, page_file):
+    """Return a function that opens the page at an address; afterwards nothing may have been said, asked or fetched."""
+    opened, said = [], []
+
+    def go(address="", **settings):
+        settings = {"viewport": {"width": 1280, "height": 900}, "accept_downloads": True} | settings
+        context = browser.new_context(offline=True, **settings)
+        opened.append(context)
+        page = context.new_page()
+        page.set_default_timeout(8000)
+        page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: said.append(f"error: {error}"))
+        page.on("dialog", lambda dialog: (said.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("request", lambda r: r.url.startswith(("file:", "data:", "blob:")) or said.append(f"asked: {r.url}"))
+        page.on("requestfailed", lambda request: said.append(f"failed: {request.url[:120]}"))
+        page.goto(page_file + address)
+        return page
+
+    yield go
+    for context in opened:
+        context.close()
+    assert said == []
+
+
+def link(**state):
+    return f"#gallery?{urlencode(state)}"
+
+
+def drawn(page, **state):
+    """Wait until the gallery has drawn a state, and return it."""
+    pattern = "".join(f"(?=.*[?&]{name}={re.escape(urlencode({'': value})[1:])}(&|$))" for name, value in state.items())
+    wait = "pattern => new RegExp(pattern).test(document.getElementById('maps').dataset.drawn ?? '')"
+    page.wait_for_function(wait, arg=pattern)
+    query = "new URLSearchParams(document.getElementById('maps').dataset.drawn.split('?')[1])"
+    return page.evaluate(f"Object.fromEntries({query})")
+
+
+def picture(canvas):
+    """Return what a canvas shows, (height, width, 4) in 0..255."""
+    read = """c => {
+      const copy = new OffscreenCanvas(c.width, c.height).getContext("2d", { willReadFrequently: true });
+      copy.drawImage(c, 0, 0);
+      return Array.from(copy.getImageData(0, 0, c.width, c.height).data);
+    }"""
+    width, height = canvas.evaluate("c => [c.width, c.height]")
+    return np.array(canvas.evaluate(read)).reshape(height, width, 4)
+
+
+def test_the_overview_says_the_verdicts_and_leads_to_all_sections(visit):
+    page = visit()
+    assert page.locator(".claim-sentence").inner_text() == HOSTILE
+    assert page.locator(".claim .verdict").inner_text().endswith("undecided")
+    assert page.locator("#view-overview .unreached").count() == 2
+    for anchor in page.locator("nav a").all():
+        anchor.click()
+        name = anchor.get_attribute("href")[1:]
+        page.locator(f"[data-view='{name}'].current h1").wait_for()
+        assert page.locator(".view.current").count() == 1
+        assert anchor.get_attribute("aria-current") == "page"
+    assert page.locator("#view-results-levels figure img").evaluate("i => i.decode().then(() => i.naturalWidth)") > 100
+    page.evaluate("location.hash = '#no-such-part'")
+    page.locator("#page-note", has_text="no part called").wait_for()
+    assert "\N{LEFT DOUBLE QUOTATION MARK}no-such-part" in page.locator("#page-note").inner_text()
+
+
+def test_the_gallery_follows_its_controls_and_its_level_slider(visit):
+    page = visit("#gallery")
+    drawn(page, level=90, seed=0)
+    layers = page.locator("#maps .tile").count()
+    assert layers == 6
+    first = page.locator("#maps canvas").first
+    before = picture(first)
+    page.locator("#seed").select_option("1")
+    page.locator("#level").fill("1")
+    drawn(page, level=50, seed=1)
+    assert (picture(first) != before).any()
+    assert page.locator("#level-value").inner_text() == "50 %"
+    page.locator("#point").select_option("relu")
+    drawn(page, point="relu")
+    assert page.locator("#maps .tile").count() == 1
+    page.locator("#point").select_option("all")
+    drawn(page, point="all")
+    assert page.locator("#maps .tile").count() == layers + 1
+    page.locator("#method").select_option(HOSTILE)
+    page.locator("#target").select_option("predicted:logit")
+    page.locator("#metric").select_option("spread")
+    assert drawn(page, method=HOSTILE, target="predicted:logit", metric="spread")["image"] == "cat_1"
+    page.locator("#image-1").check(force=True)
+    drawn(page, image=HOSTILE)
+    page.locator("#model").select_option(HOSTILE)
+    drawn(page, model=HOSTILE)
+    assert HOSTILE in page.locator("#shown").inner_text()
+    page.locator("#outline").uncheck()
+    drawn(page, outline=0)
+    assert page.locator("#maps svg .outline-line").first.get_attribute("d") == ""
+
+
+def test_opacity_changes_the_picture_and_nothing_else(visit):
+    page = visit(link(level=90))
+    drawn(page, level=90)
+    found = []
+    for value in (0, 40, 100):
+        page.locator("#opacity").fill(str(value))
+        drawn(page, opacity=value)
+        found.append(picture(page.locator("#maps canvas").first)[..., 3])
+    assert [alpha.max() for alpha in found] == pytest.approx([0, 102, 255], abs=2)
+    assert [alpha.min() for alpha in found] == pytest.approx([0, 41, 255], abs=2)  # the higher the map, the more opaque
+
+
+def test_the_maps_drawn_are_the_maps_upsampled(visit):
+    page = visit(link(level=90, opacity=100, ground="none"))
+    drawn(page, opacity=100)
+    box = page.locator("#maps .tile").nth(3).locator("canvas")
+    shown = picture(box)[..., :3].sum(axis=-1)  # the higher the map, the darker
+    width = shown.shape[1]
+    n, depth = 12, 3
+    y, x = (np.mgrid[:n, :n] + 0.5) / n
+    blob = np.exp(-(((x - 0.5) / 0.3) ** 2) - ((y - 0.5) / 0.3) ** 2)
+    values = np.maximum(blob * 90 / 90 + 0.4 * np.sin((3 + depth) * x) * np.sin(9 * y) * 0.1, 0)
+    centres = ((np.arange(n) + 0.5) * width / n - 0.5).round().astype(int)
+    dark = -shown[np.ix_(centres, centres)]
+    ranks = [pd.Series(array.ravel()).rank() for array in (values, dark)]
+    assert ranks[0].corr(ranks[1]) > 0.99
+
+
+def test_two_methods_side_by_side(visit):
+    page = visit(link(seed=1, method="grad_cam", **{"with": "random"}))
+    drawn(page, **{"with": "random"})
+    first = page.locator("#maps .tile").nth(COMPARED)
+    assert first.locator("canvas").count() == 2
+    scores = [float(text.replace("\N{MINUS SIGN}", "-")) for text in first.locator(".score").all_inner_texts()]
+    change = first.locator(".change").inner_text().partition(" ")[2].replace("\N{MINUS SIGN}", "-")
+    assert float(change) == pytest.approx(scores[1] - scores[0], abs=0.011)
+    page.keyboard.press("x")
+    drawn(page, method="random", **{"with": "grad_cam"})
+    page.keyboard.press("c")
+    api.expect(first.locator("canvas")).to_have_count(1)
+
+
+def test_links_are_restored_and_history_goes_back(visit):
+    wanted = {"image": CLOSING, "model": HOSTILE, "seed": "1", "level": "50", "target": "predicted:logit"}
+    wanted |= {"method": HOSTILE, "metric": "spread", "opacity": "35"}
+    page = visit(link(**wanted))
+    found = drawn(page, level=50)
+    assert {name: found[name] for name in wanted} == wanted
+    assert CLOSING in page.locator("#checkpoint").inner_text()
+    page.locator("#method").select_option("grad_cam")
+    drawn(page, method="grad_cam")
+    page.go_back()
+    drawn(page, method=HOSTILE)
+    assert page.locator("#method").input_value() == HOSTILE
+    page.go_forward()
+    drawn(page, method="grad_cam")
+    page.evaluate("address => { location.hash = address; }", link(level=77, method="nothing", image=HOSTILE))
+    page.locator("#gallery-note", has_text="there is no level").wait_for()
+    assert drawn(page, image=HOSTILE)["method"] == "grad_cam"
+
+
+def test_an_unreached_level_says_so(visit):
+    page = visit(link(seed=0, level=50))
+    drawn(page, level=50, seed=0)
+    page.locator("#gallery-problem", has_text="Level 50 % was not reached").wait_for()
+    assert page.locator("#maps canvas").count() == 0
+    page.keyboard.press("ArrowUp")
+    drawn(page, level=90)
+    assert page.locator("#gallery-problem").is_hidden()
+    assert page.locator("#maps canvas").count() == 6
+
+
+def test_keys_step_and_leave_controls_alone(visit):
+    page = visit(link(image="cat_1", level=90, seed=1))
+    drawn(page, level=90)
+    page.keyboard.press("ArrowRight")
+    drawn(page, image=HOSTILE)
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    drawn(page, image=CLOSING)
+    page.keyboard.press("ArrowDown")
+    drawn(page, level=50)
+    page.keyboard.press("m")
+    drawn(page, method="random")
+    page.keyboard.press("Shift+M")
+    drawn(page, method="grad_cam")
+    page.keyboard.press("t")
+    drawn(page, target="predicted:logit")
+    page.keyboard.press("?")
+    page.locator("#help[open]").wait_for()
+    page.keyboard.press("t")
+    page.keyboard.press("Escape")
+    page.locator("#help").wait_for(state="hidden")
+    page.locator("#metric").focus()
+    page.keyboard.press("t")  # a list's own
+    page.locator("#level").focus()
+    page.keyboard.press("ArrowUp")  # the slider's own
+    assert drawn(page, level=90)["target"] == "predicted:logit"
+
+
+def test_a_map_opens_large_with_its_scores_and_levels(visit):
+    page = visit(link(seed=1, level=90))
+    drawn(page, level=90)
+    page.locator("#maps .open").first.focus()
+    page.keyboard.press("Enter")
+    page.locator("#detail[open] .strip figure").nth(2).wait_for()
+    assert "layer=Encoder+1_1" in page.url
+    assert page.locator("#detail-scores tbody tr").count() == 7
+    page.locator("#detail .pick").nth(1).click()
+    drawn(page, level=50, layer="Encoder 1_1")
+    page.keyboard.press("ArrowRight")
+    drawn(page, level=50, layer="Encoder 1_2")
+    page.keyboard.press("Escape")
+    page.locator("#detail").wait_for(state="hidden")
+    page.wait_for_function("!location.hash.includes('layer=')")
+
+
+def test_a_long_table_sorts_filters_turns_pages_and_is_saved(visit, tmp_path):
+    page = visit("#table-numbers")
+    table = page.locator("#table-numbers table")
+    table.wait_for()
+    assert table.locator("tbody tr").count() == 25
+    assert table.locator("tbody td").first.inner_text() == f"& {CLOSING}"
+    assert CLOSING in page.locator("#table-numbers .alike").inner_text()
+    head = table.locator("thead th", has_text="gain")
+    head.click()
+    page.locator("#table-numbers th[aria-sort=ascending]", has_text="gain").wait_for()
+    shown = [
+        float(text.replace("\N{MINUS SIGN}", "-")) for text in table.locator("tbody td:last-child").all_inner_texts()
+    ]
+    assert shown == sorted(shown)
+    head.locator("[role=button]").focus()
+    page.keyboard.press("Enter")
+    page.locator("#table-numbers th[aria-sort=descending]", has_text="gain").wait_for()
+    page.locator("#table-numbers select").select_option("1")
+    page.locator("#table-numbers .dt-info", has_text="of 2,000 rows").wait_for()
+    assert set(table.locator("tbody td:first-child").all_inner_texts()) == {HOSTILE}
+    page.get_by_label("filter by words").locator("visible=true").fill("onerror=alert 3999")
+    page.locator("#table-numbers .dt-info", has_text="1 to 1 of 1 rows").wait_for()
+    with page.expect_download() as download:
+        page.locator("#table-numbers button", has_text="Save as CSV").click()
+    download.value.save_as(tmp_path / "saved.csv")
+    assert (tmp_path / "saved.csv").read_text(encoding="utf-8") == hostile_table().csv()
+    assert download.value.suggested_filename == "numbers.csv"
+
+
+def test_light_and_dark_follow_the_system_and_the_choice(visit):
+    def ground(page):
+        colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        return sum(map(int, re.findall(r"\d+", colour)[:3])) / 3
+
+    assert ground(visit(color_scheme="light")) > 200
+    page = visit("#table-numbers", color_scheme="dark")
+    assert ground(page) < 60
+    cell = page.locator("#table-numbers tbody td").first
+    cell.wait_for()
+    assert min(map(int, re.findall(r"\d+", cell.evaluate("e => getComputedStyle(e).color"))[:3])) > 150
+    page.locator("#theme").select_option("light")
+    assert ground(page) > 200
+    page.reload()
+    assert ground(page) > 200
+
+
+@pytest.mark.parametrize("address", ["", "#gallery", "#results-levels", "#run"])
+def test_nothing_is_wider_than_a_narrow_window(visit, address):
+    page = visit(address, viewport={"width": 400, "height": 800})
+    if address == "#gallery":
+        drawn(page, level=90)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    page.locator("#menu").click()
+    page.locator("nav a", has_text="Overview").click()
+    page.locator("#view-overview.current").wait_for()
+
+
+def test_every_control_has_a_name(visit):
+    page = visit("#gallery")
+    drawn(page, level=90)
+    nameless = """() => [...document.querySelectorAll('button, select, input')].filter(e =>
+      !(e.labels?.length || e.getAttribute('aria-label') || e.textContent.trim())).map(e => e.outerHTML)"""
+    assert page.evaluate(nameless) == []

@@ -1,0 +1,42 @@
+"""Analyses side by side: the same files as one after the other, and errors that come through."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from analyses import ResultsError
+from analyses.artifacts import Section, Table
+from bench.drawing import draw_all
+
+NAMES = ("levels", "curves", "skipped")
+
+
+def files(sections: list[Section]) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for item in (item for section in sections for item in section.items):
+        texts = (
+            {suffix: text.encode() for suffix, text in item.files().items()} if isinstance(item, Table) else item.files
+        )
+        found |= {f"{item.name}.{suffix}": data for suffix, data in texts.items()}
+    return found
+
+
+def test_two_processes_make_what_one_makes(finished: Path) -> None:
+    told: list[str] = []
+    alone = draw_all(finished, NAMES, ("png", "pdf"), 50, told.append, processes=1)
+    beside = draw_all(finished, NAMES, ("png", "pdf"), 50, told.append, processes=2)
+    assert [section.name for section in beside] == list(NAMES) == [section.name for section in alone]
+    assert files(beside) == files(alone)
+    assert {"levels.png", "levels.pdf", "levels.csv", "levels.md", "curves.csv"} <= files(beside).keys()
+    assert sorted(told) == sorted(NAMES * 2)
+    assert all(section.title.endswith(".") for section in beside)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_damaged_file_is_named(copied: Path, processes: int) -> None:
+    for file in (copied / "scores").iterdir():
+        file.write_bytes(b"PAR1 no more")
+    with pytest.raises(ResultsError, match=r"scores.*cannot be read"):
+        draw_all(copied, NAMES, ("png",), 50, lambda _: None, processes)
