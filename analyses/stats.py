@@ -164,7 +164,7 @@ def _resampled(filled: Floats, defined: NDArray[np.bool_], generator: np.random.
     quantities, seeds, images = filled.shape
     seed_weights = _multiplicities(generator.integers(seeds, size=(resamples, seeds)), seeds)
     by_image = filled.reshape(-1, images).T
-    defined_by_image = None if defined.all() else defined.reshape(-1, images).T.astype(np.float64)
+    patterns, of_pattern = (None, None) if defined.all() else _distinct(defined.reshape(-1, images))
     means = np.empty((resamples, quantities))
     for start in range(0, resamples, _CHUNK):
         rows = slice(start, min(start + _CHUNK, resamples))
@@ -173,12 +173,20 @@ def _resampled(filled: Floats, defined: NDArray[np.bool_], generator: np.random.
         weights = seed_weights[rows]
         totals = (image_weights @ by_image).reshape(size, quantities, seeds)
         drawn = np.einsum("rks,rs->rk", totals, weights)
-        if defined_by_image is None:  # as many entries in every resample
+        if patterns is None:  # as many entries in every resample
             means[rows] = drawn / (seeds * images)
             continue
-        counts = (image_weights @ defined_by_image).reshape(size, quantities, seeds)
+        counts = (image_weights @ patterns.T)[:, of_pattern].reshape(size, quantities, seeds)
         means[rows] = _ratio(drawn, np.einsum("rks,rs->rk", counts, weights))
     return means
+
+
+def _distinct(defined: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.int64]]:
+    """Return the rows that differ, as numbers, and which of them each row is: metrics of one map share theirs."""
+    found: dict[bytes, int] = {}
+    which = [found.setdefault(row.tobytes(), len(found)) for row in np.packbits(defined, axis=1)]
+    first = np.unique(which, return_index=True)[1]
+    return defined[first].astype(np.float64), np.array(which, dtype=np.int64)
 
 
 def _multiplicities(draws: NDArray[np.int64], size: int) -> Floats:

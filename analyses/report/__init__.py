@@ -13,6 +13,7 @@ text. The same run gives the same bytes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 
 import jinja2
@@ -38,7 +39,9 @@ def build(results: Results, sections: Sequence[Section], *, maps: bool = True) -
     """
     shown = contents.ordered(sections)
     kept = gallery.gather(results) if maps else gallery.Kept()
-    drawn = {item.name: figures.small(item) for part in shown for item in part.items if isinstance(item, Drawn)}
+    pictured = [item for part in shown for item in part.items if isinstance(item, Drawn)]
+    with ThreadPoolExecutor() as threads:  # scaling and coding are done by C code that lets others run
+        drawn = dict(zip((item.name for item in pictured), threads.map(figures.small, pictured), strict=True))
     page = (
         _environment()
         .get_template("index.html.j2")
