@@ -156,13 +156,13 @@ def _label(axes: Axes, grid: Grid, layers: Sequence[Layer], frame: pd.DataFrame,
             row = rows.get((level, layer.name))
             if row is None:
                 continue
-            axes.text(x, 1.09, str(row["n_images"]), ha="center", **above)
+            axes.text(x, 1.115, str(row["n_images"]), ha="center", **above)
             if has_chance and row["n_images"]:
-                axes.text(x, 1.0, percent(row[counted], row["n_images"]), ha="center", **above)
+                axes.text(x, 1.025, percent(row[counted], row["n_images"]), ha="center", **above)
     beside: dict[str, Any] = {**above, "transform": axes.transAxes, "ha": "right", "color": style.GREY_TEXT}
-    axes.text(-0.01, 1.09, "n", **beside)
+    axes.text(-0.01, 1.115, "n", **beside)
     if has_chance:
-        axes.text(-0.01, 1.0, "% better" if directed else "% above", **beside)
+        axes.text(-0.01, 1.025, "% better" if directed else "% above", **beside)
         axes.axhline(float(frame["chance"].mean()), color="black", linewidth=0.7, linestyle=":", zorder=0)
     if frame["n_images"].sum() == 0:
         axes.text(0.5, 0.5, "undefined for every map", transform=axes.transAxes, ha="center", va="center")

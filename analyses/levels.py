@@ -30,9 +30,11 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         "levels",
         tabulate(results),
         f"The checkpoint kept for each level, by validation mean IoU (val_miou); {baseline}; {shares}. The test_ "
-        f"columns come from the scored images. An unreached level has no values but the nearest and the best one "
-        f"seen. {note}",
+        f"columns come from the predictions on the scored images. An unreached level has no values but the nearest "
+        f"and the best one seen. {note}",
     )
+    if not _logged(results):
+        return
     with style.context():
         figure = draw(results)
     yield Figure(
@@ -44,9 +46,9 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
 
 
 def tabulate(results: Results) -> pd.DataFrame:
-    """Return a row for each checkpoint, reached or not."""
+    """Return a row for each checkpoint, reached or not; test values are missing where the predictions are."""
     tests = _tests(results)
-    log = results.training()
+    log = results.training() if _logged(results) else pd.DataFrame()
     sources = {}
     if "training_data" in log:
         for (model, seed), part in log.groupby(["model", "seed"], observed=True):
@@ -106,9 +108,16 @@ def _row(
     }
 
 
+def _logged(results: Results) -> bool:
+    """Return whether the training log is there: a run may be handed on as its scores and manifest alone."""
+    return (results.folder / "training.parquet").exists()
+
+
 def _tests(results: Results) -> dict[tuple[str, int, int], dict[str, Any]]:
     """Return the test values of each checkpoint that was scored, by model, level and seed."""
     if not any(point.reached for point in results.checkpoints):
+        return {}
+    if not any((results.folder / "predictions").glob("*.parquet")):
         return {}
     frame = results.predictions()
     classes = results.classes

@@ -63,7 +63,7 @@ def of_levels(results: Results) -> str:
     shares = []
     for model, level in dict.fromkeys((point.model, point.level) for point in kept):
         own = [point.predicted_share for point in results.reached(model, level)]
-        shares.append(f"{results.label('models', model)} {level_name(level)}: {sum(own) / len(own):.0%}")
+        shares.append(f"{results.label('models', model)} {level_name(level)}: {100 * sum(own) / len(own):.0f} %")
     return (
         f"Answering '{results.classes[0]}' everywhere has a mean IoU of {' or '.join(baselines)} on the validation "
         f"images; share of these in which any pixel is predicted as the class: {', '.join(shares)}."

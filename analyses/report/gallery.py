@@ -24,11 +24,16 @@ _KEYS = ("image", "target", "layer", "method")
 
 @dataclass
 class Kept:
-    """What a run keeps for the gallery: the files of the page, and how many checkpoints and images have maps."""
+    """What a run keeps for the gallery: the files of the page, and how many checkpoints and images have maps.
+
+    Attributes:
+        without: the labels of the methods that no checkpoint's maps are kept of, as of those with passes of their own.
+    """
 
     files: list[tuple[str, bytes]] = field(default_factory=list)
     checkpoints: int = 0
     images: list[str] = field(default_factory=list)
+    without: list[str] = field(default_factory=list)
     photographs: bool = False
     cells: int = CELLS
     steps: int = STEPS
@@ -56,6 +61,8 @@ def gather(results: Results) -> Kept:
         checkpoints.append(entry)
     order = [*(name for name in results.gallery_ids if name in images), *sorted(set(images) - set(results.gallery_ids))]
     kept.images = order
+    there = {method for entry in checkpoints for _, method in entry["pairs"]}
+    kept.without = [results.label("methods", name) for i, name in enumerate(results.methods) if i not in there]
     index = _index(results) | {"images": [images[name] for name in order], "checkpoints": checkpoints}
     if kept.checkpoints:
         kept.files.insert(0, scripts.script("gallery", index))

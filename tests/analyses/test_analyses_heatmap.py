@@ -161,7 +161,7 @@ def test_odd_runs_are_drawn_legibly_and_inside_the_page(make, fields):
     for item in figures:
         with style.context():  # in which it is saved
             item.figure.draw_without_rendering()
-        box, (width, height) = item.figure.get_tightbbox(), item.figure.get_size_inches()
+            box, (width, height) = item.figure.get_tightbbox(), item.figure.get_size_inches()
         assert box.x0 >= 0
         assert box.y0 >= 0
         assert box.x1 <= width

@@ -69,6 +69,18 @@ def test_a_model_without_a_log_says_so(make):
     item.render("png", 60)
 
 
+def test_scores_and_manifest_alone_make_the_table(make):
+    results = make(seeds=(0,), levels=(30, 90))
+    whole = levels.tabulate(results)
+    (results.folder / "training.parquet").unlink()
+    for path in (results.folder / "predictions").glob("*.parquet"):
+        path.unlink()
+    (table,) = levels.analyse(results)
+    assert table.frame["val_miou"].tolist() == whole["val_miou"].tolist()
+    assert table.frame[["test_miou", "n_test_images"]].isna().all(axis=None)
+    assert list(table.frame.columns) == list(whole.columns)
+
+
 def test_the_best_level_has_its_value_and_no_band(make):
     table, item = levels.analyse(make(levels=(30, 100), seeds=(0, 1)))
     (axes,) = item.figure.axes

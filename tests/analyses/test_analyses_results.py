@@ -115,7 +115,7 @@ def test_the_note_says_what_the_masks_were(make):
         "Data set shapes, 3 scored images; seeds 0, 1; trained on 577 real + 2377 self-trained masks: masks predicted "
         "by another network; class explained: pet; border pixels are left out of every score. Answering 'background' "
         "everywhere has a mean IoU of 0.34 on the validation images; share of these in which any pixel is predicted as "
-        "the class: U-Net 30 %: 40%, U-Net 50 %: 97%, U-Net 70 %: 97%, U-Net 90 %: 97%."
+        "the class: U-Net 30 %: 40 %, U-Net 50 %: 97 %, U-Net 70 %: 97 %, U-Net 90 %: 97 %."
     )
     assert "Answering" not in make(levels=(30,)).caption_note(), "nothing to compare levels with"
     assert "another network" not in make(seeds=(4,)).caption_note()

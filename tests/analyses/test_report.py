@@ -167,6 +167,18 @@ def test_photographs_are_left_out_where_the_profile_says_so(make):
     assert hidden["images"][0]["outlines"]["1"].startswith("M")
 
 
+def test_methods_of_which_no_maps_are_kept_are_named(make):
+    results = make(methods=("grad_cam", "random"), **SMALL)
+    label = results.label("methods", "random")
+    said = f"No maps are kept of {label}: what they score"
+    assert said not in dict(report.build(results, []))["index.html"].decode()
+    for path in (results.folder / "gallery").glob("*.npz"):
+        with np.load(path) as kept:
+            arrays = {name: kept[name] for name in kept.files if "|random|" not in name}
+        np.savez(path, **arrays)
+    assert said in dict(report.build(type(results)(results.folder), []))["index.html"].decode()
+
+
 @pytest.mark.parametrize(("gallery", "maps"), [(0, True), (1, False)])
 def test_a_page_without_maps_sections_or_verdicts_says_so(make, gallery, maps):
     files = dict(report.build(make(gallery=gallery, **SMALL), [], maps=maps))

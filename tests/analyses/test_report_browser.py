@@ -36,6 +36,7 @@ def hostile_table():
     rng = np.random.default_rng(0)
     kinds = [HOSTILE if number % 2 else f"& {CLOSING}" for number in range(ROWS)]
     frame = pd.DataFrame({"layer": kinds, "row": range(ROWS), "gain": rng.normal(size=ROWS).round(4)})
+    frame["some"] = frame["gain"].where(frame["row"] < 3)  # most cells are empty
     frame["same"] = CLOSING
     return Table("numbers", frame, f"Numbers of {HOSTILE}. And {CLOSING} & more.")
 
@@ -223,6 +224,8 @@ def test_two_methods_side_by_side(visit):
     assert float(change) == pytest.approx(scores[1] - scores[0], abs=0.011)
     page.keyboard.press("x")
     drawn(page, method="random", **{"with": "grad_cam"})
+    page.locator("#method").select_option("grad_cam")  # the other one: they change places
+    drawn(page, method="grad_cam", **{"with": "random"})
     page.keyboard.press("c")
     api.expect(first.locator("canvas")).to_have_count(1)
 
@@ -244,6 +247,38 @@ def test_links_are_restored_and_history_goes_back(visit):
     page.evaluate("address => { location.hash = address; }", link(level=77, method="nothing", image=HOSTILE))
     page.locator("#gallery-note", has_text="there is no level").wait_for()
     assert drawn(page, image=HOSTILE)["method"] == "grad_cam"
+    page.locator("#copy").click()  # the link is to what is shown, not to what was asked for
+    page.wait_for_function("location.hash === document.getElementById('maps').dataset.drawn")
+
+
+def test_a_sliding_level_does_not_call_back_from_another_part(visit):
+    page = visit("#gallery")
+    drawn(page, level=90)
+    slide = "() => { const l = document.getElementById('level'); l.value = 0; l.dispatchEvent(new Event('input')); }"
+    page.evaluate(f"({slide})(); location.hash = '#overview';")
+    page.wait_for_timeout(500)  # longer than the address waits for a slider
+    assert page.url.endswith("#overview")
+    assert page.locator("#view-overview.current").count() == 1
+
+
+def test_what_was_asked_for_last_is_shown_even_where_an_earlier_file_is_missing(visit):
+    page = visit(link(seed=1, level=90))
+    drawn(page, level=90)
+    page.evaluate("""() => {
+      const { maps, gallery, state } = segcam, open = maps.open;
+      let first = true;
+      maps.open = async (name) => {
+        if (!first) return open(name);
+        first = false;
+        await new Promise((done) => setTimeout(done, 300));
+        throw new Error("too late");
+      };
+    }""")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
+    page.wait_for_timeout(600)
+    assert page.locator("#gallery-problem").is_hidden()
+    assert page.locator("#maps canvas").count() == 6
 
 
 def test_an_unreached_level_says_so(visit):
@@ -313,9 +348,18 @@ def test_a_long_table_sorts_filters_turns_pages_and_is_saved(visit, tmp_path):
     head.click()
     page.locator("#table-numbers th[aria-sort=ascending]", has_text="gain").wait_for()
     shown = [
-        float(text.replace("\N{MINUS SIGN}", "-")) for text in table.locator("tbody td:last-child").all_inner_texts()
+        float(text.replace("\N{MINUS SIGN}", "-")) for text in table.locator("tbody td:nth-child(3)").all_inner_texts()
     ]
     assert shown == sorted(shown)
+    for way, sign in (("ascending", 1), ("descending", -1)):  # empty cells are last, whichever way
+        table.locator("thead th", has_text="some").click()
+        page.locator(f"#table-numbers th[aria-sort={way}]", has_text="some").wait_for()
+        texts = table.locator("tbody td:last-child").all_inner_texts()
+        some = [float(text.replace("\N{MINUS SIGN}", "-")) for text in texts[:3]]
+        assert some == sorted(some, key=lambda value: sign * value)
+        assert set(texts[3:]) == {""}
+    head.click()
+    page.locator("#table-numbers th[aria-sort=ascending]", has_text="gain").wait_for()
     head.locator("[role=button]").focus()
     page.keyboard.press("Enter")
     page.locator("#table-numbers th[aria-sort=descending]", has_text="gain").wait_for()
@@ -346,6 +390,16 @@ def test_light_and_dark_follow_the_system_and_the_choice(visit):
     assert ground(page) > 200
     page.reload()
     assert ground(page) > 200
+
+
+def test_paper_is_light_in_the_dark(visit):
+    page = visit("#table-numbers", color_scheme="dark")
+    cell = page.locator("#table-numbers tbody td").first
+    cell.wait_for()
+    page.emulate_media(media="print", color_scheme="dark")
+    page.wait_for_function("document.documentElement.classList.contains('light')")
+    for place in (page.locator("#title-overview"), cell):
+        assert max(map(int, re.findall(r"\d+", place.evaluate("e => getComputedStyle(e).color"))[:3])) < 90
 
 
 @pytest.mark.parametrize("address", ["", "#gallery", "#results-levels", "#run"])

@@ -135,6 +135,11 @@ def test_all_problems_are_told_at_once(file: Path) -> None:
         ("score.class_id=-1", "'score.class_id' is -1"),
         ("figures.images=0", "'figures.images' is 0"),
         ("figures.photographs=1", "'figures.photographs' is 1"),
+        ("figures.kinds=['svg', 'pdf']", "'png' must be among the kinds, as the page shows it"),
+        ("figures.kinds=[]", "'png' must be among the kinds"),
+        ("figures.kinds=['png', 'eps']", "'figures.kinds.1' is 'eps'"),
+        ("figures.kinds=['png', 'png']", "each may be named once"),
+        ("figures.kinds='png'", "'figures.kinds' is 'png'"),
         ("data.val_share=1", "'data.val_share' is 1"),
         ("data=5", "'data' is 5"),
         ("models={}", "'models' is {}"),
@@ -268,6 +273,15 @@ def test_portable_comes_back_as_the_same_profile(file: Path) -> None:
 def test_figures_alone() -> None:
     now = config.figures(["figures.photographs=false", "figures.dpi=60"], config.Figures(images=5))
     assert now == config.Figures(photographs=False, images=5, dpi=60)
+
+
+def test_figures_come_as_pdf_where_that_is_asked_for(file: Path) -> None:
+    assert config.read(str(file)).figures.kinds == ("png", "svg")
+    profile = config.read(str(file), ["figures.kinds=['png', 'pdf']"])
+    assert profile.figures.kinds == ("png", "pdf")
+    held = json.loads(json.dumps(profile.figures.model_dump(mode="json")))
+    assert config.Figures.model_validate(held) == profile.figures
+    assert config.figures(["figures.kinds=['pdf', 'png']"], config.Figures()).kinds == ("pdf", "png")
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,7 @@ def test_ids_and_files_are_unique(file: Path) -> None:
         "data.root=/some/place",
         "data.cache=/some/place",
         "figures.dpi=60",
+        "figures.kinds=['png', 'pdf']",
         "figures.photographs=false",
         "figures.images=1",
         "score.batch_size=3",

@@ -167,14 +167,18 @@
   }
 
   function redraw() {
-    draw().catch((error) => empty(error.message));
+    const drawing = draw();
+    const mine = turn;
+    drawing.catch((error) => mine === turn && empty(error.message)); // what came too late must not blank what is shown
   }
 
   // -- changes
 
   /** Change what is shown; the address follows, with a step back for each choice but not for each step of a slider. */
   function change(values, { sliding = false } = {}) {
-    state = states.fitting(index, { ...state, ...values });
+    const wanted = { ...state, ...values };
+    if (state.with && wanted.method === state.with && !("with" in values)) wanted.with = state.method; // they change places
+    state = states.fitting(index, wanted);
     note("gallery-note", "");
     controls.sync(index, state);
     redraw();
@@ -213,11 +217,13 @@
   }
 
   async function copy() {
+    const hash = states.write(state); // the address may still be that of a link which asked for what is not there
+    location.replace(hash);
     try {
-      await navigator.clipboard.writeText(location.href);
+      await navigator.clipboard.writeText(new URL(hash, location.href).href);
       note("gallery-note", "The link to what is shown is copied.");
     } catch {
-      note("gallery-note", `This browser does not let the page copy. The link is in the address bar: ${location.hash}`);
+      note("gallery-note", `This browser does not let the page copy. The link is in the address bar: ${hash}`);
     }
   }
 
@@ -270,6 +276,7 @@
 
   function leave() {
     showing = false;
+    clearTimeout(waiting); // a slider's last step must not call the page back here
     detail.hide();
   }
 

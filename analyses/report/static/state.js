@@ -98,9 +98,10 @@
     const take = (name, value, allowed, what) => {
       if (!given.has(name)) return;
       if (allowed.includes(value)) state[name] = value;
-      else problems.push(`there is no ${what} \u201c${given.get(name)}\u201d`);
+      else problems.push(`there is no ${what} \u201c${given.get(name)}\u201d${known(what, given.get(name))}`);
     };
     const names = (list) => list.map((entry) => entry.name);
+    const known = (what, name) => (what === "method" && named(index.methods, name) ? " with maps" : "");
     take("image", given.get("image"), names(index.images), "image");
     take("model", given.get("model"), names(index.models), "model");
     Object.assign(state, fitting(index, state));

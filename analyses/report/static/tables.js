@@ -5,6 +5,7 @@
   const MOST_CHOICES = 60; // values of a column that is offered as a list
   const WORDS = 40; // letters from which on a cell is a sentence
   const PAGE = 25;
+  const NUMBER = "number-or-empty"; // type of a column, for the sorting
   const MINUS = "\u2212";
 
   /** Read CSV text into rows of strings. */
@@ -102,17 +103,17 @@
     );
     const body = element("table", { class: "compact stripe hover" }, element("thead", {}, head));
     place.append(body);
+    ordered();
     const made = new segcam.library.default(body, {
       data: rows,
       columns: shown.map((column) => ({
         data: null,
-        type: column.numeric ? "num" : "string",
+        type: column.numeric ? NUMBER : "string",
         className: column.numeric
           ? "dt-body-right dt-head-right"
           : `dt-body-left dt-head-left${longest(column) > WORDS ? " words" : ""}`,
         render: (row, kind, _, where) => {
-          if (kind === "sort" || kind === "type")
-            return column.numeric ? (row[column.at] ?? -Infinity) : row[column.at];
+          if (kind === "sort" || kind === "type") return row[column.at];
           const text = escaped(column.text(row));
           return kind === "display" && column.bold(where.row) ? `<strong>${text}</strong>` : text;
         },
@@ -137,6 +138,15 @@
     });
     body.setAttribute("aria-label", label);
     return made;
+  }
+
+  /** Sort numbers so that cells without a value come last, whichever way. */
+  function ordered() {
+    const order = segcam.library.default.ext.type.order;
+    const last = (one, two, sign) =>
+      one === null || two === null ? (one === null) - (two === null) : sign * (one - two);
+    order[`${NUMBER}-asc`] = (one, two) => last(one, two, 1);
+    order[`${NUMBER}-desc`] = (one, two) => last(one, two, -1);
   }
 
   const longest = (column) =>
@@ -180,7 +190,7 @@
       const url = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
       const link = element("a", { href: url, download: table.file });
       link.click();
-      URL.revokeObjectURL(url);
+      setTimeout(() => URL.revokeObjectURL(url), 60_000); // some browsers read it only after the click
     });
     return button;
   }

@@ -5,6 +5,7 @@
   const CHOICES = ["auto", "light", "dark"];
   const root = document.documentElement;
   const system = matchMedia("(prefers-color-scheme: dark)");
+  const paper = matchMedia("print"); // white, and grounds are not printed
 
   function remembered() {
     try {
@@ -18,7 +19,7 @@
   let choice = remembered();
 
   function apply() {
-    const dark = choice === "dark" || (choice === "auto" && system.matches);
+    const dark = !paper.matches && (choice === "dark" || (choice === "auto" && system.matches));
     root.classList.toggle("dark", dark); // what DataTables looks at
     root.classList.toggle("light", !dark);
   }
@@ -35,6 +36,7 @@
 
   root.classList.add("scripted"); // without scripts all views are shown, one below the other
   system.addEventListener("change", apply);
+  paper.addEventListener("change", apply);
   apply();
   document.addEventListener("DOMContentLoaded", () => {
     const select = document.getElementById("theme");
