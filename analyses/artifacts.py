@@ -39,7 +39,9 @@ class Figure:
         return buffer.getvalue()
 
     def drawn(self, kinds: Sequence[Kind], dpi: int) -> Drawn:
-        """Return the figure as its files of these kinds."""
+        """Return the figure as its files of these kinds, laid out once for all of them."""
+        with style.context():
+            style.settle(self.figure)
         return Drawn(self.name, self.caption, {kind: self.render(kind, dpi) for kind in kinds})
 
 

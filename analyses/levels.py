@@ -19,6 +19,12 @@ from analyses.records import BEST, Checkpoint, level_name
 from analyses.results import Results
 from analyses.stats import class_iou, mean_iou
 
+SHOWN = (
+    *("model", "level", "seed", "reached", "step", "val_miou", "test_miou"),
+    *("baseline_miou", "predicted_share", "n_test_images"),
+)
+"""Columns that are printed: the CSV has all."""
+
 
 def analyse(results: Results) -> Iterator[Figure | Table]:
     """Yield the table of the checkpoints and the figure of the training runs they were taken from."""
@@ -32,6 +38,8 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         f"The checkpoint kept for each level, by validation mean IoU (val_miou); {baseline}; {shares}. The test_ "
         f"columns come from the predictions on the scored images. An unreached level has no values but the nearest "
         f"and the best one seen. {note}",
+        best={"test_miou": "higher"},
+        shown=SHOWN,
     )
     if not _logged(results):
         return

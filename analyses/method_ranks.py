@@ -67,7 +67,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         f"effect. Methods without a value on more than {MISSING:.0%} of the images are left out, and networks of which "
         f"the main method is one. {results.caption_note()}"
     )
-    yield Table("method_ranks", _table(found, target), about)
+    yield Table("method_ranks", _table(found, target), about, best={"mean_rank": "lower"}, within=("model",))
     with style.context():
         figure = _draw(results, found)
     yield Figure("method_ranks", figure, f"Critical-difference diagrams; a bar joins such methods. {about}")

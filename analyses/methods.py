@@ -60,6 +60,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         f"the same mean of the paired differences from a control ({against}); layers_above_ and layers_below_ count "
         "the layers where the interval of that difference lies above or below zero (a lower background ratio is the "
         f"better one), of the layers_tested_ with pairs of {FEWEST} images or more. {_POINTWISE} {note}",
+        shown=[name for name in SHOWN if name in summary],
     )
     for model in results.models:
         parts = [part[part["model"] == model] if len(part) else part for part in (means, contrasts, summary)]
@@ -67,6 +68,13 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
             yield from _figures(results, model, parts, note)
 
 
+SHOWN = (
+    *("model", "level", "target", "method", "scope", "metric"),
+    *("estimate", "low", "high"),
+    *(f"minus_{name}{end}" for name in ("sobel", "gaussian") for end in ("", "_low", "_high")),
+    *("blank_share", "n_layers", "n_images", "n_seeds"),
+)
+"""Columns that are printed: the CSV has all."""
 _ABOUT = "Energy gain, edge alignment and background ratio"
 _POINTWISE = (
     "Intervals are pointwise: with this many comparisons one in twenty differs from zero by chance, so that no single "

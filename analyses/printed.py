@@ -178,8 +178,16 @@ def _plain(value: Any, name: str) -> str:
             return ""
         if name == "p" or name.startswith("p_"):
             return p_value(number)
-        return f"{number:.3g}".replace("-", MINUS) if abs(number) < 1e3 else _fixed(number, 0)
+        return _significant(number) if abs(number) < 1e3 else _fixed(number, 0)
     return "" if value is None or value is pd.NA else str(value)
+
+
+def _significant(number: float) -> str:
+    """Return a number with three digits that count; whole ones, such as shares of 0 and 1, without decimals."""
+    if number == int(number):
+        return str(int(number)).replace("-", MINUS)
+    text = f"{number:.1e}" if abs(number) < 1e-3 else f"{number:#.3g}".rstrip(".")
+    return MINUS + text[1:] if number < 0 else text
 
 
 def _fixed(value: float, digits: int) -> str:

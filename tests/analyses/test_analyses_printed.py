@@ -126,4 +126,4 @@ def test_the_best_network_at_each_size_is_bold(make):
     lines = [line for line in item.markdown().splitlines() if "**" in line]
     assert len(lines) == 3
     won = {line.split(" | ")[2]: line.split(" | ")[0] for line in lines}
-    assert (won["0.5"], won["2"]) == ("| unet", "| unet")  # the ViT loses more at other sizes
+    assert (won["0.500"], won["2"]) == ("| unet", "| unet")  # the ViT loses more at other sizes

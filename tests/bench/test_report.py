@@ -76,9 +76,7 @@ def test_other_settings_are_refused(copied: Path, tiny: Path, setting: str, word
     assert contents(copied) == before
 
 
-@pytest.mark.parametrize(
-    ("lost", "named"), [("scores", "scores"), ("predictions", "predictions"), ("training.parquet", "training.parquet")]
-)
+@pytest.mark.parametrize(("lost", "named"), [("scores", "scores")])
 def test_tables_that_are_missing_are_named(copied: Path, tiny: Path, lost: str, named: str) -> None:
     place = copied / lost
     shutil.rmtree(place) if place.is_dir() else place.unlink()
