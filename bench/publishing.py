@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +22,8 @@ BITS = 10
 """Bits of a score's mantissa that are kept: it is off by at most 1 in 2,048 of its value."""
 LEVEL = 19
 """Of the compression: slow to write, fast to read."""
-MOST_PICTURED = 1_000_000
-"""Bytes of the largest SVG file: larger ones hold pictures, which PNG shows as well."""
+MOST_PICTURED = 300_000
+"""Bytes of the largest SVG file: larger ones hold pictures or much text, which PNG shows as well."""
 GALLERY = "gallery"
 TABLES = tuple(name for name in SCORED if name != GALLERY)
 LOG = "training.parquet"
@@ -35,8 +35,8 @@ ORDER = ("method", "layer", "image", "target", "seed")
 def publish(run: Store, to: Store, console: Console, settings: list[str] | None = None) -> list[Path]:
     """Write what of a run can be published, drawn anew from scores that are rounded, so that all of it agrees.
 
-    The folder then redraws itself (`run report --out`), but for the figures that show maps, which stay as they are. A
-    README in it is left alone.
+    The folder then redraws itself (`run report --out`), but for the figures that show maps, which stay as they are. The
+    page is there where its gallery may show the images; else `run report` makes it. A README in it is left alone.
 
     Args:
         run: the finished run.
@@ -66,13 +66,9 @@ def publish(run: Store, to: Store, console: Console, settings: list[str] | None 
             draft.write(LOG, run.path(LOG).read_bytes())
         if run.names(GALLERY):
             shutil.copytree(run.path(GALLERY), draft.path(GALLERY))
-        reports.report(draft, console, settings, maps=_shows(draft, settings))
-        return list(_moved(draft, to))
-
-
-def _shows(draft: Store, settings: list[str] | None) -> bool:
-    """Return whether photographs may be shown, with the settings: maps without them say little on a page."""
-    return bool(reports.figures(draft, settings).photographs)
+        shown = reports.figures(draft, settings).photographs
+        reports.report(draft, console, settings)
+        return list(_moved(draft, to, KEPT if shown else [name for name in KEPT if name != PAGE]))
 
 
 def _tables(run: Store) -> Iterator[tuple[str, pa.Table]]:
@@ -129,8 +125,8 @@ def rounded(values: np.ndarray, bits: int = BITS) -> np.ndarray:
     return np.where(np.isfinite(values), near, values).astype(np.float32)
 
 
-def _moved(draft: Store, to: Store) -> Iterator[Path]:
-    names = [MANIFEST, "captions.md", *([LOG] if draft.has(LOG) else []), *draft.below(*KEPT)]
+def _moved(draft: Store, to: Store, folders: Sequence[str]) -> Iterator[Path]:
+    names = [MANIFEST, "captions.md", *([LOG] if draft.has(LOG) else []), *draft.below(*folders)]
     names = [name for name in names if not _too_large(draft, name)]
     for name in sorted(set(to.below(*KEPT)) - set(names)):
         to.remove(name)

@@ -41,7 +41,7 @@ def console() -> Console:
     return found if found.is_terminal else Console(stderr=True, width=WIDTH)
 
 
-def report(store: Store, console: Console, settings: list[str] | None = None, *, maps: bool = True) -> list[Path]:
+def report(store: Store, console: Console, settings: list[str] | None = None) -> list[Path]:
     """Draw every figure and table of a run, and the page that shows them, from its files alone.
 
     Where the run's maps are not there, as in what is published, the figures that show them stay as they are.
@@ -50,7 +50,6 @@ def report(store: Store, console: Console, settings: list[str] | None = None, *,
         store: the run's folder.
         console: where progress is shown.
         settings: 'figures.key=value' each, in place of the run's own.
-        maps: whether the page shows the maps that the run kept.
 
     Returns:
         The files written, of the page its index alone.
@@ -74,7 +73,7 @@ def report(store: Store, console: Console, settings: list[str] | None = None, *,
     with working(console, "drawing", len(names) + 1) as task:
         sections = drawing.draw_all(store.out, names, chosen.kinds, chosen.dpi, lambda name: task.advance(1, name))
         sections = [_kept(store, section) for section in sections]
-        page = page_of(analyses.Results(store.out), sections, maps=maps)
+        page = page_of(analyses.Results(store.out), sections)
         written = write(store, sections)
         index, *others = [store.write(f"{PAGE}/{name}", data) for name, data in page]
         task.advance(1, "page")

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.publishing import rounded
+from bench.publishing import MOST_PICTURED, rounded
 from tests.bench.harness import bench, contents
 
 
@@ -32,8 +32,8 @@ def scores(folder: Path) -> pd.DataFrame:
 
 def test_there_are_no_networks_no_maps_and_no_photographs(published: Path, finished: Path) -> None:
     names = set(contents(published))
-    assert {"manifest.json", "captions.md", "training.parquet", "tables/levels.csv", "report/index.html"} <= names
-    assert not any(name.startswith(("checkpoints", "cells", "gallery", "report/data/maps")) for name in names)
+    assert {"manifest.json", "captions.md", "training.parquet", "tables/levels.csv"} <= names
+    assert not any(name.startswith(("checkpoints", "cells", "gallery", "report")) for name in names)
     assert {name for name in contents(published, "figures") if name.endswith(".png")} == {
         name for name in contents(finished, "figures") if name.endswith(".png")
     }
@@ -55,14 +55,22 @@ def test_scores_are_all_there_and_off_by_rounding_alone(published: Path, finishe
 def test_it_redraws_itself_but_for_the_figures_of_maps(published: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(published, tmp_path / "copy"))
     before = contents(copy)
-    lost = [name for name in before if name.startswith(("tables/", "figures/levels", "report/"))]
+    lost = [name for name in before if name.startswith(("tables/", "figures/levels"))]
     for name in lost:
         (copy / name).unlink()
     outcome = bench("run", "report", "--out", copy)
     assert outcome.code == 0, outcome.err
     after = contents(copy)
     assert any(name.startswith("figures/figure1") for name in after)
-    assert after == before
+    assert "report/index.html" in after
+    assert {name: after[name] for name in before} == before
+    more = {name for name in after.keys() - before.keys() if not name.startswith("report/")}
+    assert all(name.endswith(".svg") and len(after[name]) > MOST_PICTURED for name in more)
+
+
+def test_the_page_is_there_where_images_may_be_shown(finished: Path, tmp_path: Path) -> None:
+    assert bench("publish", "--out", finished, "--to", tmp_path / "to").code == 0
+    assert any(name.startswith("report/data/maps") for name in contents(tmp_path / "to"))
 
 
 def test_publishing_again_removes_what_is_no_longer_made(published: Path, finished: Path, tmp_path: Path) -> None:
