@@ -1,0 +1,83 @@
+// The page's one global, `segcam`: data that come as scripts, and a few helpers for the DOM.
+(() => {
+  "use strict";
+  const waiting = new Map(); // name of the data -> what to do when its script hands them over
+  const loaded = new Map(); // name of the data -> promise of them
+
+  /** Called by each file under data/: hands over what it holds. */
+  function receive(name, content) {
+    waiting.get(name)?.(content);
+    waiting.delete(name);
+  }
+
+  /** Promise the data called `name`. A page from disk may not fetch files, but it may append scripts. */
+  function load(name) {
+    if (!loaded.has(name)) {
+      loaded.set(
+        name,
+        new Promise((resolve, reject) => {
+          const script = document.createElement("script");
+          script.src = `data/${name}.js`;
+          waiting.set(name, resolve);
+          script.addEventListener("load", () => {
+            script.remove();
+            if (waiting.delete(name)) reject(new Error(`data/${name}.js is damaged: draw the page again`));
+          });
+          script.addEventListener("error", () => {
+            script.remove();
+            loaded.delete(name); // so that it can be tried again
+            reject(new Error(`data/${name}.js is missing: keep the page's folder together`));
+          });
+          document.head.append(script);
+        }),
+      );
+    }
+    return loaded.get(name);
+  }
+
+  /** Let go of large data that can be loaded again. */
+  const forget = (name) => loaded.delete(name);
+
+  /** Promise the text that Python deflated and put in base 64. */
+  async function unpack(text) {
+    const bytes = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+    return new Response(stream).text();
+  }
+
+  /** Make an element. Text goes in as text, so names of files and classes are never read as HTML. */
+  function element(tag, attributes = {}, ...children) {
+    const made = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (value === true) made.setAttribute(name, "");
+      else if (value !== false && value !== null && value !== undefined) made.setAttribute(name, value);
+    }
+    made.append(...children.filter((child) => child !== null && child !== undefined));
+    return made;
+  }
+
+  /** Make an SVG element. */
+  function drawing(tag, attributes = {}, ...children) {
+    const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+    made.append(...children);
+    return made;
+  }
+
+  /** Show a line of text in a note, or hide the note where there is none. */
+  function note(id, text) {
+    const place = document.getElementById(id);
+    if (place.textContent !== text) place.textContent = text;
+    place.hidden = !text;
+  }
+
+  /** Whether a key belongs to the control that has the focus: all keys to what takes text, arrows to sliders. */
+  function typing({ target, key }) {
+    if (!(target instanceof Element)) return false;
+    if (target.closest("select, textarea, [contenteditable], input:not([type=checkbox], [type=radio], [type=range])"))
+      return true;
+    return target.matches("[type=range]") && key.startsWith("Arrow");
+  }
+
+  window.segcam = { receive, load, forget, unpack, element, drawing, note, typing };
+})();

@@ -1,0 +1,115 @@
+// One map large, with all of its scores, and its layer at all levels.
+(() => {
+  "use strict";
+  const { element, state: states, tiles, maps } = segcam;
+  const LARGE = 512;
+  const dialog = document.getElementById("detail");
+  const place = (name) => document.getElementById(`detail-${name}`);
+  let turn = 0; // of the last call: what an earlier one loads too late is not shown
+
+  /** In words, what a score is worth by chance, and which way is better. */
+  function meaning(metric, areas, target) {
+    const better =
+      { higher: "higher is better", lower: "lower is better" }[metric.direction] ?? "neither way is better";
+    if (metric.chance === null || metric.chance === undefined) return better;
+    const chance = metric.chance === "area" ? (areas[target] ?? null) : metric.chance;
+    const why = metric.chance === "area" ? " (the mask\u2019s share of the image)" : "";
+    return `${better}; by chance ${tiles.number(chance, metric.unit)}${why}`;
+  }
+
+  function scores(index, state, sides, found, areas) {
+    const heads = sides.map((side) => element("th", { scope: "col", class: "number" }, side.label));
+    const rows = index.metrics.map((metric) =>
+      element(
+        "tr",
+        {},
+        element("th", { scope: "row", title: metric.summary }, metric.label),
+        ...found.map((map) => element("td", { class: "number" }, tiles.number(map?.scores[metric.name], metric.unit))),
+        element("td", { class: "muted" }, meaning(metric, areas, state.target)),
+      ),
+    );
+    place("scores").replaceChildren(
+      element(
+        "thead",
+        {},
+        element(
+          "tr",
+          {},
+          element("th", { scope: "col" }, "score"),
+          ...heads,
+          element("th", { scope: "col" }, "to read it"),
+        ),
+      ),
+      element("tbody", {}, ...rows),
+    );
+  }
+
+  /** The chosen method's map of this layer at each level of the run. */
+  async function levels({ index, state, layer, common, metric, choose }, mine) {
+    const row = element("div", { class: "strip" });
+    place("levels").replaceChildren(row);
+    for (const level of states.levels(index, state.model, state.seed)) {
+      const point = states.checkpoint(index, { ...state, level });
+      const file = point?.files[state.image];
+      const image = file ? await maps.open(file) : null;
+      if (mine !== turn) return;
+      const map = image?.find(numberOf(index.targets, state.target), numberOf(index.methods, state.method), layer.name);
+      const one = tiles.stack();
+      const words = point?.reached ? "no map" : "not reached";
+      one.set({ ...common, map, pixel: image?.pixels[state.target], words: map ? "" : words });
+      const score = map ? tiles.number(map.scores[metric?.name], metric?.unit) : "";
+      const pick = element(
+        "button",
+        {
+          type: "button",
+          class: "pick",
+          "aria-label": `Level ${point?.name ?? level}`,
+          "aria-current": level === state.level ? "true" : null,
+        },
+        one.root,
+      );
+      pick.addEventListener("click", () => choose({ level }));
+      row.append(
+        element(
+          "figure",
+          { class: level === state.level ? "tile current" : "tile" },
+          pick,
+          element(
+            "figcaption",
+            {},
+            element("span", { class: "layer" }, point?.name ?? String(level)),
+            element("span", { class: "scores" }, element("span", { class: "score" }, score)),
+          ),
+        ),
+      );
+    }
+  }
+
+  const numberOf = (list, name) => list.findIndex((entry) => entry.name === name);
+
+  /** Show a layer; `sides` are the methods, `found` their maps, `shown` what was loaded, `choose` changes the state. */
+  function show(what) {
+    const { index, state, layer, sides, found, common, shown } = what;
+    const mine = ++turn;
+    place("title").textContent = layer.label;
+    place("sub").textContent = document.getElementById("shown").textContent;
+    const large = sides.map((side, at) => {
+      const one = tiles.stack(LARGE);
+      one.set({ ...common, map: found[at], words: found[at] ? "" : "no map" });
+      return element("figure", {}, one.root, sides.length > 1 ? element("figcaption", {}, side.label) : null);
+    });
+    place("strip").textContent = `${sides[0].label} of this layer at all levels`;
+    place("map").replaceChildren(...large);
+    place("map").classList.toggle("pair", sides.length > 1);
+    scores(index, state, sides, found, shown.areas);
+    levels(what, mine).catch((error) => place("levels").replaceChildren(error.message));
+    if (!dialog.open) dialog.showModal();
+  }
+
+  function hide() {
+    turn++;
+    if (dialog.open) dialog.close();
+  }
+
+  segcam.detail = { show, hide, dialog, meaning };
+})();
