@@ -90,6 +90,35 @@ def claim_rows() -> Iterator[str]:
         yield f"| {claim} | {first['sentence']} | {first['overall']} | {first['overall_reason']} |"
 
 
+def quoted() -> Iterator[str]:
+    """Numbers in the prose of results/pets/README.md: what Grad-CAM scores at layers, level by level."""
+    curves = table(PETS, "curves")
+    curves = curves[(curves["target"] == "best_pixel:logit") & (curves["method"] == "grad_cam")]
+    values = curves.sort_values("level").groupby(["model", "layer", "metric"])["estimate"].agg(list)
+    for layer, metric in (
+        ("Encoder 1_2", "edge_alignment"),
+        ("Encoder 4_2", "edge_alignment"),
+        ("Encoder 5_2", "edge_alignment"),
+        ("Encoder 5_2", "background_ratio"),
+        ("Decoder 2_2", "background_ratio"),
+        ("Encoder 5_1", "energy_gain"),
+        ("Encoder 5_2", "energy_gain"),
+    ):
+        yield listed(values["unet", layer, metric])
+    blocks = ("1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "4_1", "4_2")
+    yield listed([values["segformer", f"After attention {block}", "blank"][-1] for block in blocks])
+    for metric in ("edge_alignment", "energy_gain"):
+        yield listed([values["segformer", f"Mix-FFN dw-conv {stage}_1", metric][-1] for stage in (1, 2, 3, 4)])
+    claims = table(PETS, "claims")
+    against = claims[(claims["claim"] == "C5") & (claims["verdict"] == "contradicted")]["part"]
+    yield "(" + ", ".join(part.partition(":")[0] for part in against) + ")"
+
+
+def listed(values: list[float]) -> str:
+    *first, last = (f"{value:.2f}" for value in values)
+    return f"{', '.join(first)} and {last}"
+
+
 def ratio(case: str, ours: str, theirs: str, quantity: str = "time") -> float:
     rows = table(RESULTS / "timing", "timing")
     own = rows[
@@ -156,8 +185,8 @@ def test_the_page_holds_the_tables() -> None:
 
 def test_the_findings_quote_the_tables() -> None:
     text = (PETS / "README.md").read_text()
-    for row in [*level_rows(), *method_rows(), *claim_rows()]:
-        assert row in text
+    for row in [*level_rows(), *method_rows(), *claim_rows(), *quoted()]:
+        assert row in text, row
 
 
 def test_the_front_page_quotes_the_tables() -> None:
