@@ -91,6 +91,7 @@ def layer_means(scores: pd.DataFrame, layers: Sequence[Layer], metrics: Sequence
     metrics = [metric for metric in metrics if metric.name in scores]
     values, present = _cube(scores, layers, [metric.name for metric in metrics])
     interval = crossed_interval(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    low, high = (np.array([m.within(v) for m, v in zip(metrics, bound, strict=True)]) for bound in interval[1:])
     area = float(scores["area"].mean()) if "area" in scores else math.nan
     training_data = sources(scores)
     for i, layer in enumerate(layers):
@@ -107,8 +108,8 @@ def layer_means(scores: pd.DataFrame, layers: Sequence[Layer], metrics: Sequence
                 "depth": layer.depth,
                 "metric": metric.name,
                 "estimate": interval.estimate[k, i],
-                "low": interval.low[k, i],
-                "high": interval.high[k, i],
+                "low": low[k, i],
+                "high": high[k, i],
                 "chance": _chance(metric, area),
                 "n_undefined": int((present[i] & np.isnan(values[k, i])).sum()),
             }

@@ -193,7 +193,11 @@ def compare(maps: Maps, method: str, controls: Sequence[str]) -> Compared:
         middle, own_mean = _mean(estimate[..., some]), _mean(np.moveaxis(cube[:, :, some], 2, -1))
         mean[scope] = np.stack([middle, *widened(own_mean, middle, _mean(drawn[..., some]), CONFIDENCE)])
     counts = (~np.isnan(cube)).any(axis=-2).sum(axis=-1)
-    return Compared(np.stack([estimate, *widened(cube, estimate, drawn, CONFIDENCE)]), mean, counts)
+    layers = np.stack([estimate, *widened(cube, estimate, drawn, CONFIDENCE)])
+    for found in (layers, *mean.values()):
+        for m, metric in enumerate(maps.metrics):
+            found[:, 0, m] = metric.within(found[:, 0, m])  # differences have bounds of their own
+    return Compared(layers, mean, counts)
 
 
 def _mean(values: Floats) -> Floats:

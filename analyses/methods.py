@@ -127,7 +127,7 @@ def _controls(known: Sequence[Entry]) -> list[str]:
 def _main_target(results: Results, model: str, level: int) -> str | None:
     """Return the target that most methods explain; of equals the manifest's first."""
     scores = results.scores({"model": [model], "level": [level]}, ["target", "method"])
-    counts = scores.astype(str).drop_duplicates()["target"].value_counts().to_dict()
+    counts = scores.drop_duplicates().astype(str)["target"].value_counts().to_dict()
     return max(results.targets, key=lambda target: counts.get(target, 0), default=None)
 
 

@@ -17,6 +17,7 @@ from scipy.stats import rankdata
 
 from analyses import style
 from analyses.artifacts import Figure, Table, tidy
+from analyses.places import numbered
 from analyses.records import Metric, level_name
 from analyses.results import Results
 from analyses.stats import bootstrap_means, percentiles
@@ -99,34 +100,26 @@ def read(results: Results, model: str, level: int, target: str) -> Cells | None:
     """Read the maps of layers by methods that are no controls; None where there are too few for a correlation."""
     metrics = [metric for metric in results.metrics if metric.name not in LEFT_OUT]
     names = [metric.name for metric in metrics]
-    table = results.scores(
-        {"model": [model], "level": [level], "target": [target]},
-        ["layer", "method", "seed", "image", *names],
-    )
-    table = table.astype(dict.fromkeys(("layer", "method", "image"), str))
-    kept = ~table["method"].isin([*results.controls, *results.costly])
-    table = table[kept]
     places = {layer.name: i for i, layer in enumerate(results.main_layers(model))}
-    table = table[table["layer"].isin(places)]
+    left_out = {*results.controls, *results.costly}
+    where: dict[str, list[Any]] = {"model": [model], "level": [level], "target": [target], "layer": list(places)}
+    where["method"] = [name for name in results.methods if name not in left_out]
+    table = results.scores(where, ["layer", "method", "seed", "image", *names])
     if table.empty:
         return None
-    cells = table[["layer", "method"]].drop_duplicates()
-    wanted = pd.MultiIndex.from_product(
-        [range(len(cells)), sorted(table["seed"].unique()), sorted(table["image"].unique())]
-    )
-    number = {key: i for i, key in enumerate(zip(cells["layer"], cells["method"], strict=True))}
-    at = [number[key] for key in zip(table["layer"], table["method"], strict=True)]
-    index = pd.MultiIndex.from_arrays([at, table["seed"], table["image"]])
-    shape = tuple(len(values) for values in wanted.levels)
-    values: Floats = np.stack(
-        [table[name].astype("float64").set_axis(index).reindex(wanted).to_numpy().reshape(shape) for name in names]
-    )
+    layer, layers_there = numbered(table["layer"])
+    method, methods_there = numbered(table["method"])
+    image, images = numbered(table["image"])
+    seed, seeds = pd.factorize(table["seed"], sort=True)
+    pairs, at = np.unique(layer * len(methods_there) + method, return_inverse=True)
+    values: Floats = np.full((len(names), len(pairs), len(seeds), len(images)), np.nan)
+    values[:, at, seed, image] = table[names].to_numpy(dtype=np.float64).T
     known = ~np.isnan(values)
     there = np.asarray(known.any(axis=(1, 2, 3)))
     enough = (known[there].mean(axis=(2, 3)) >= 0.5).all(axis=0)  # of cells with few maps the mean is another thing
     if enough.sum() < FEWEST or there.sum() < 2:
         return None
-    layers = np.array([places[name] for name in cells["layer"]])[enough]
+    layers = np.array([places[layers_there[pair // len(methods_there)]] for pair in pairs])[enough]
     chosen = tuple(metric for metric, has in zip(metrics, there, strict=True) if has)
     return Cells(target, chosen, layers, values[there][:, enough])
 

@@ -59,13 +59,15 @@ class Layer:
 
 @dataclass(frozen=True)
 class Metric:
-    """A score's name, wording and chance value: a number, `"area"` (the mask's share of the image), or none."""
+    """A score's name, wording, chance value (a number, `"area"`: the mask's share of the image, or none) and bounds."""
 
     name: str
     label: str
     unit: str
     direction: str | None
     chance: float | str | None
+    lower: float = -math.inf
+    upper: float = math.inf
 
     @classmethod
     def read(cls, name: str, entry: Mapping[str, Any]) -> Metric:
@@ -76,7 +78,14 @@ class Metric:
             unit=str(entry.get("unit") or ""),
             direction=entry.get("direction"),
             chance=entry.get("chance"),
+            lower=-math.inf if entry.get("lower") is None else float(entry["lower"]),
+            upper=math.inf if entry.get("upper") is None else float(entry["upper"]),
         )
+
+    def within(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return values cut off at the metric's bounds: intervals widened for few seeds may reach beyond them."""
+        cut: NDArray[np.float64] = np.clip(values, self.lower, self.upper)
+        return cut
 
 
 @dataclass(frozen=True)

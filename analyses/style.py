@@ -73,10 +73,10 @@ def figure(height: float, width: float = WIDTH, *, constrained: bool = False) ->
     return Figure(figsize=(width, height), layout="constrained" if constrained else None, facecolor="white")
 
 
-def settle(figure: Figure) -> Figure:
+def settle(figure: Figure, rounds: int = 2) -> Figure:
     """Lay a constrained figure out once and for all: laid out again for each file, no two would be quite alike."""
     engine = figure.get_layout_engine()
-    for _ in range(2):  # ticks change with the size of their axes, and labels move with ticks
+    for _ in range(rounds):  # ticks change with the size of their axes, and labels move with ticks
         if engine is not None:
             engine.execute(figure)
     figure.set_layout_engine("none")

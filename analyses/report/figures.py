@@ -32,7 +32,7 @@ def small(item: Drawn) -> Picture:
         height = max(1, round(picture.height * WIDEST / picture.width))
         picture = picture.resize((WIDEST, height), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    picture.save(buffer, "webp", quality=QUALITY, method=4)
+    picture.save(buffer, "webp", quality=QUALITY, method=2)
     return Picture(buffer.getvalue(), picture.width, picture.height)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 
 import numpy as np
@@ -7,7 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from analyses import Figure, ResultsError, curves
+from analyses import Figure, Results, ResultsError, curves
 from analyses.crossed import crossed_interval
 
 COLUMNS = ["model", "level", "layer", "depth", "method", "target", "metric", "estimate", "low", "high", "chance"]
@@ -187,3 +188,16 @@ def test_the_head_is_in_the_table_and_no_figure_of_its_own(make):
     table, *figures = curves.analyse(make(seeds=(0,), levels=(30,), stages=2, points=("conv", "head")))
     assert "Decoder 1_2 ReLU" in set(table.frame["layer"])
     assert [figure.name for figure in figures] == ["curves-unet-best_pixel-logit"]
+
+
+def test_intervals_end_at_the_metric_s_bounds(make):
+    results = make(seeds=(0, 1))
+    manifest = json.loads((results.folder / "manifest.json").read_text())
+    manifest["metrics"]["energy_inside"] |= {"lower": 0.4, "upper": 0.45}
+    (results.folder / "manifest.json").write_text(json.dumps(manifest))
+    frame = curves.summarise(Results(results.folder))
+    cut, free = frame[frame["metric"] == "energy_inside"], frame[frame["metric"] == "energy_gain"]
+    assert len(cut)
+    assert cut["low"].min() == 0.4
+    assert cut["high"].max() == 0.45
+    assert (free["high"] > free["low"]).any()
