@@ -55,7 +55,7 @@ def run(results: Results, names: Iterable[str] | None = None) -> Iterator[Figure
 def question(name: str) -> str:
     """Return what an analysis is about, in a line: the first one of its module's docstring.
 
-    >>> question("levels")
-    'Which levels were reached, when, and how good the checkpoints are.'
+    >>> question("skipped")
+    'What has no maps, and why: methods that cannot run on a layer or a network.'
     """
     return (importlib.import_module(f"{__name__}.{name}").__doc__ or name).strip().partition("\n")[0]
