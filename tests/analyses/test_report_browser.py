@@ -248,7 +248,7 @@ def test_links_are_restored_and_history_goes_back(visit):
     page.locator("#gallery-note", has_text="there is no level").wait_for()
     assert drawn(page, image=HOSTILE)["method"] == "grad_cam"
     page.locator("#copy").click()  # the link is to what is shown, not to what was asked for
-    page.wait_for_function("location.hash === document.getElementById('maps').dataset.drawn")
+    page.wait_for_function("() => location.hash === document.getElementById('maps').dataset.drawn")
 
 
 def test_a_sliding_level_does_not_call_back_from_another_part(visit):
@@ -334,7 +334,7 @@ def test_a_map_opens_large_with_its_scores_and_levels(visit):
     drawn(page, level=50, layer="Encoder 1_2")
     page.keyboard.press("Escape")
     page.locator("#detail").wait_for(state="hidden")
-    page.wait_for_function("!location.hash.includes('layer=')")
+    page.wait_for_function("() => !location.hash.includes('layer=')")
 
 
 def test_a_long_table_sorts_filters_turns_pages_and_is_saved(visit, tmp_path):
@@ -397,7 +397,7 @@ def test_paper_is_light_in_the_dark(visit):
     cell = page.locator("#table-numbers tbody td").first
     cell.wait_for()
     page.emulate_media(media="print", color_scheme="dark")
-    page.wait_for_function("document.documentElement.classList.contains('light')")
+    page.wait_for_function("() => document.documentElement.classList.contains('light')")
     for place in (page.locator("#title-overview"), cell):
         assert max(map(int, re.findall(r"\d+", place.evaluate("e => getComputedStyle(e).color"))[:3])) < 90
 
