@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,17 +107,14 @@ def figures(store: Store, settings: list[str] | None = None) -> config.Figures:
 
 def files(store: Store, sections: Sequence[Section]) -> list[Path]:
     """Write the tables and figures of sections."""
-    return list(_files(store, sections))
-
-
-def _files(store: Store, sections: Sequence[Section]) -> Iterator[Path]:
+    written: list[Path] = []
     for item in (item for section in sections for item in section.items):
         if isinstance(item, Table):
-            for suffix, text in item.files().items():
-                yield store.write(f"tables/{item.name}.{suffix}", text.encode())
+            held = {f"tables/{item.name}.{suffix}": text.encode() for suffix, text in item.files().items()}
         else:
-            for suffix, data in item.files.items():
-                yield store.write(f"figures/{item.name}.{suffix}", data)
+            held = {f"figures/{item.name}.{suffix}": data for suffix, data in item.files.items()}
+        written += [store.write(name, data) for name, data in held.items()]
+    return written
 
 
 def _kept(store: Store, section: Section) -> Section:
@@ -127,8 +124,8 @@ def _kept(store: Store, section: Section) -> Section:
     items = []
     for line in store.path(CAPTIONS).read_text(encoding="utf-8").splitlines():
         name, _, caption = line.removeprefix("**").partition(".** ")
-        files = {kind: f"figures/{name}.{kind}" for kind in ("png", "svg", "pdf")}
-        held = {kind: store.path(file).read_bytes() for kind, file in files.items() if store.has(file)}
+        paths = {kind: f"figures/{name}.{kind}" for kind in ("png", "svg", "pdf")}
+        held = {kind: store.path(path).read_bytes() for kind, path in paths.items() if store.has(path)}
         if name.startswith(section.name) and "png" in held:
             items.append(Drawn(name, caption, held))
     return Section(section.name, section.title, items)
