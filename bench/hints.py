@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own convention)
@@ -81,10 +81,13 @@ class Hints(nn.Module):
 
     @torch.no_grad()
     def features(self, images: Tensor) -> list[Tensor]:
-        """Return the teacher's features of a batch, `(b, c, h, w)` for each stage of the network."""
+        """Return the teacher's features of a batch, `(b, c, h, w)` for each stage of the network.
+
+        Its pass ends with the last of them: what comes behind, such as a decoder, is not run.
+        """
         teacher, found = self._teacher[0], dict[str, Tensor]()
         size = (images.shape[2], images.shape[3])
-        with _recorded(teacher, self._teachers, found):
+        with suppress(_Complete), _recorded(teacher, self._teachers, found, stop=True):
             teacher(images)
         return [as_maps(found[layer.label], layer, size).float() for layer in self._teachers]
 
@@ -100,11 +103,22 @@ class Hints(nn.Module):
         return total
 
 
+class _Complete(Exception):  # noqa: N818  (no error)
+    """Ends a pass whose features are all there."""
+
+
 @contextmanager
-def _recorded(network: nn.Module, layers: Sequence[Layer], into: dict[str, Tensor]) -> Iterator[None]:
+def _recorded(
+    network: nn.Module, layers: Sequence[Layer], into: dict[str, Tensor], *, stop: bool = False
+) -> Iterator[None]:
+    """Keep the outputs of layers by their labels; with `stop`, `_Complete` ends the pass when all are there."""
+    wanted = {layer.label for layer in layers}
+
     def hook_of(label: str) -> Callable[[nn.Module, object, Tensor], None]:
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
             into[label] = output
+            if stop and into.keys() >= wanted:
+                raise _Complete
 
         return hook
 
