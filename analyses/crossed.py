@@ -170,13 +170,12 @@ def widening(matrix: ArrayLike, resampled: Floats, confidence: float = 0.95) -> 
     NaN with fewer than two images defined for every seed; 1 where the resamples do not vary.
     """
     wanted = half_width(matrix, confidence)
-    defined = ~np.isnan(resampled)
-    counts = np.maximum(defined.sum(axis=0), 1)
-    mean = np.where(defined, resampled, 0.0).sum(axis=0) / counts
-    spread = np.sqrt(np.where(defined, (resampled - mean) ** 2, 0.0).sum(axis=0) / counts)
+    known = ~np.isnan(resampled).all(axis=0)
+    spread = np.full(known.shape, math.nan)
+    spread[known] = np.nanstd(resampled[:, known], axis=0)
     normal = float(stats.norm.ppf((1 + confidence) / 2)) * spread
     factor = np.maximum(1.0, np.divide(wanted, normal, out=np.ones_like(wanted), where=normal > 0))
-    return np.where(np.isnan(wanted) | ~defined.any(axis=0), math.nan, factor)
+    return np.where(np.isnan(wanted) | ~known, math.nan, factor)
 
 
 def mixed_model(matrix: ArrayLike, generator: np.random.Generator, confidence: float = 0.95) -> Mixed:

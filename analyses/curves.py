@@ -20,13 +20,15 @@ from scipy.optimize import isotonic_regression
 from analyses import style
 from analyses.artifacts import Figure, Table, tidy
 from analyses.crossed import NOTE, crossed_interval
-from analyses.depth import by_role, draw_levels, level_key, mark_roles, runs, tick_labels
+from analyses.depth import by_role, draw_levels, level_key, mark_layers, mark_roles, runs
 from analyses.places import among, numbered, sources
 from analyses.records import Layer, Metric
 from analyses.results import Results, ResultsError
 
 RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
-PANEL_HEIGHT, TICKS_HEIGHT = 1.65, 0.75  # inches
+PANEL_HEIGHT, TICKS_HEIGHT = 1.65, 0.9  # inches
+HIGHEST = 9.8  # inches of a page, into which many panels are pressed
+LABEL = 22  # characters that stand beside a panel, upright
 CHANCE = "chance"
 KEYS = ["model", "target", "method", "metric", "level", "depth", "layer"]
 _ARROWS = {"higher": " ↑", "lower": " ↓"}
@@ -145,7 +147,8 @@ def draw(results: Results, frame: pd.DataFrame, layers: Sequence[Layer]) -> matp
     columns = min(2, len(metrics))
     rows = math.ceil(len(metrics) / columns)
     spare = rows * columns > len(metrics)
-    figure = style.figure(rows * PANEL_HEIGHT + TICKS_HEIGHT + (0 if spare else 0.5), constrained=True)
+    around = TICKS_HEIGHT + (0 if spare else 0.5)
+    figure = style.figure(min(rows * PANEL_HEIGHT + around, HIGHEST), constrained=True)
     grid = list(figure.subplots(rows, columns, squeeze=False).ravel())
     lines = style.level_lines(results.levels(str(frame["model"].iloc[0])))
     key = _key(results, frame, lines)
@@ -157,8 +160,9 @@ def draw(results: Results, frame: pd.DataFrame, layers: Sequence[Layer]) -> matp
         figure.legend(handles=key, loc="outside upper center", frameon=False, ncols=4)
     for i, (axes, metric) in enumerate(zip(grid, metrics, strict=True)):
         _draw_panel(axes, results, frame[frame["metric"] == metric.name], metric, layers, lines)
-        labels = tick_labels(layers) if i + columns >= len(metrics) else [""] * len(layers)
-        axes.set_xticks(range(len(layers)), labels, rotation=90)
+        lowest = i + columns >= len(metrics)
+        mark_layers(axes, layers, named=lowest)
+        axes.set_xlabel("Layer" if lowest else "")
     return figure
 
 
@@ -191,7 +195,7 @@ def _draw_panel(
         axes.set_yticks([])
     mark_roles(axes, layers)
     unit = f" ({metric.unit})" if metric.unit else ""
-    axes.set_ylabel(style.plain(f"{metric.label}{unit}{_ARROWS.get(metric.direction or '', '')}"))
+    axes.set_ylabel(style.plain(f"{metric.label}{unit}{_ARROWS.get(metric.direction or '', '')}", LABEL))
     sns.despine(ax=axes)
     _name_lines(axes, named)
 

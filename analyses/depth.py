@@ -6,9 +6,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
+import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.lines import Line2D
+from matplotlib.path import Path
+from matplotlib.transforms import IdentityTransform
 
 from analyses import style
 from analyses.records import Layer, level_name
@@ -90,6 +94,30 @@ def mark_roles(axes: Axes, layers: Sequence[Layer]) -> None:
         if layers[i].role != layers[i - 1].role:
             axes.axvline(i - 0.5, color="#bbbbbb", linewidth=0.6)
     axes.set_xlim(-0.5, len(layers) - 0.5)
+
+
+def mark_layers(axes: Axes, layers: Sequence[Layer], *, named: bool) -> None:
+    """Draw a tick a layer, `named` with their labels under them.
+
+    Ticks without labels, as in all panels but the lowest, are one collection of marks: matplotlib lays out and draws
+    each of its own ticks apart, several times for each file, labelled or not.
+    """
+    if named:
+        axes.set_xticks(range(len(layers)), tick_labels(layers), rotation=90)
+        return
+    axes.set_xticks([])
+    length, width, color = (mpl.rcParams[f"xtick.{name}"] for name in ("major.size", "major.width", "color"))
+    marks = PathCollection(
+        [Path([(0, -1), (0, 0)])],
+        sizes=[length**2],
+        offsets=[(x, 0) for x in range(len(layers))],
+        offset_transform=axes.get_xaxis_transform(),
+        edgecolors=color,
+        linewidths=width,
+        clip_on=False,
+    )
+    marks.set_transform(IdentityTransform())
+    axes.add_collection(marks, autolim=False)
 
 
 def level_key(results: Results, model: str, lines: Mapping[int, style.Line], seeds: Mapping[int, int]) -> list[Line2D]:

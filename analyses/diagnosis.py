@@ -147,10 +147,11 @@ def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
     lines = style.level_lines(results.levels(model))
     shown = [name for name in SHOWN if frame[name].notna().any()]
     figure = style.figure(1.65 * len(shown) + 1.2, constrained=True)
-    panels: list[Axes] = list(figure.subplots(len(shown), 1, sharex=True, squeeze=False).ravel())
+    panels: list[Axes] = list(figure.subplots(len(shown), 1, squeeze=False).ravel())
     for axes, name in zip(panels, shown, strict=True):
         depth.draw_levels(axes, frame, layers, lines, (name, f"{name}_low", f"{name}_high"))
         depth.mark_roles(axes, layers)
+        depth.mark_layers(axes, layers, named=name == shown[-1])
         if name == "blank_share":
             _draw_zero(axes, frame, layers, lines)
         else:
@@ -158,7 +159,6 @@ def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
         axes.set_ylim(-0.03, 1.03)
         axes.set_ylabel(SHOWN[name])
         sns.despine(ax=axes)
-    panels[-1].set_xticks(range(len(layers)), depth.tick_labels(layers), rotation=90)
     seeds = {int(str(level)): int(count) for level, count in frame.groupby("level")["n_seeds"].max().items()}
     key: list[Artist] = [*depth.level_key(results, model, lines, seeds)]
     key.append(Patch(color=style.GREY, alpha=0.3, linewidth=0, label=BANDS))

@@ -121,13 +121,12 @@ def draw_dots(
     """Draw a block of rows a layer, a column a measure; a dot a method, with its interval; `label` under them all."""
     methods = pd.concat([panel.rows["method"] for panel in panels])
     looks = _looks(results, methods)
-    names = list(looks)
-    figure = style.figure((ROW * len(names) + BETWEEN) * len(layers) + AROUND, constrained=True)
+    labels = [_label(results, name) for name in looks]
+    figure = style.figure((ROW * len(looks) + BETWEEN) * len(layers) + AROUND, constrained=True)
     grid = figure.subplots(len(layers), len(panels), squeeze=False, sharex="col")
     for row, layer in zip(grid, layers, strict=True):
         for axes, panel in zip(row, panels, strict=True):
-            _dot_panel(axes, panel, layer, looks)
-        row[0].set_yticks(range(len(names)), [_label(results, name) for name in names])
+            _dot_panel(axes, panel, layer, looks, labels if axes is row[0] else ())
         row[0].set_title(style.plain(_layer_label(results, layer)), loc="left", x=-0.02, ha="left")
     for axes, panel in zip(grid[-1], panels, strict=True):
         axes.set_xlabel(panel.title)
@@ -159,21 +158,13 @@ def _curve_panel(axes: Axes, part: pd.DataFrame, layer: str, looks: dict[str, st
     sns.despine(ax=axes)
 
 
-def _dot_panel(axes: Axes, panel: Panel, layer: str, looks: dict[str, style.Line]) -> None:
+def _dot_panel(axes: Axes, panel: Panel, layer: str, looks: dict[str, style.Line], labels: Sequence[str]) -> None:
     rows = {str(row["method"]): row for row in panel.rows[panel.rows["layer"] == layer].to_dict("records")}
-    for y, (name, look) in enumerate(looks.items()):
-        if name in rows:
-            row = rows[name]
-            axes.plot([row["low"], row["high"]], [y, y], color=look.color, linewidth=0.9)
-            marker = look.marker if look.marker != "None" else "o"
-            axes.plot(row["value"], y, color=look.color, marker=marker, linestyle="none", markersize=3.2)
+    found = [(y, look, rows[name]) for y, (name, look) in enumerate(looks.items()) if name in rows]
+    style.dots(axes, [(y, look, row["value"], row["low"], row["high"]) for y, look, row in found])
     if panel.line is not None:
         axes.axvline(panel.line, color="black", linewidth=0.7, linestyle=":", zorder=0)
-    axes.set_ylim(len(looks) - 0.4, -0.6)
-    axes.set_yticks(range(len(looks)), [""] * len(looks))
-    axes.tick_params(axis="y", length=0)
-    axes.grid(axis="y", color="#eeeeee", linewidth=0.5)
-    axes.set_axisbelow(True)
+    style.rows(axes, len(looks), labels)
     sns.despine(ax=axes)
 
 

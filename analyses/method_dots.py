@@ -36,13 +36,14 @@ def draw_summary(results: Results, summary: pd.DataFrame) -> matplotlib.figure.F
     lines = {name: style.grey_line(i) for i, name in enumerate(controls)}
     for row, (scope, names) in zip(grid, blocks.items(), strict=False):
         part = summary[summary["scope"] == scope]
+        images = part.loc[part["method"].isin(names), "n_images"].max()
+        labels = _labels(results, part, names, images)
         for axes, metric in zip(row, metrics, strict=True):
             _draw_panel(axes, part[part["metric"] == metric.name], names, families, lines)
+            style.rows(axes, len(names), labels if axes is row[0] else ())
             chance = metric.chance
             if isinstance(chance, (int, float)):
                 axes.axvline(chance, color="black", linewidth=0.7, linestyle=":", zorder=0)
-        images = part.loc[part["method"].isin(names), "n_images"].max()
-        _label_rows(row[0], results, part, names, images)
         few = f" (n = {images})" if images < summary["n_images"].max() else ""
         row[0].set_title(f"Methods {SCOPES[scope]}{few}", loc="left")
     for axes, metric in zip(grid[-1], metrics, strict=True):
@@ -72,22 +73,14 @@ def _draw_panel(
             row = rows[name]
             axes.axvspan(row["low"], row["high"], color=look.color, alpha=0.13, linewidth=0, zorder=0)
             axes.axvline(row["estimate"], color=look.color, linestyle=look.linestyle, linewidth=0.8, zorder=1)
-    for y, name in enumerate(names):
-        row = rows[name]
-        look = families.get(str(row["family"]), style.grey_line(0))
-        axes.plot([row["low"], row["high"]], [y, y], color=look.color, linewidth=0.9)
-        marker = look.marker if look.marker != "None" else "o"
-        axes.plot(row["estimate"], y, color=look.color, marker=marker, linestyle="none", markersize=3.2)
-    axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.set_yticks(range(len(names)), [""] * len(names))
-    axes.tick_params(axis="y", length=0)
-    axes.grid(axis="y", color="#eeeeee", linewidth=0.5)
-    axes.set_axisbelow(True)
+    looks = [families.get(str(rows[name]["family"]), style.grey_line(0)) for name in names]
+    found = [(y, look, rows[name]) for y, (name, look) in enumerate(zip(names, looks, strict=True))]
+    style.dots(axes, [(y, look, row["estimate"], row["low"], row["high"]) for y, look, row in found])
     sns.despine(ax=axes)
 
 
-def _label_rows(axes: Axes, results: Results, part: pd.DataFrame, names: Sequence[str], images: int) -> None:
-    """Name the methods; where they have maps, or values, of fewer layers or images than others, say of how many."""
+def _labels(results: Results, part: pd.DataFrame, names: Sequence[str], images: int) -> list[str]:
+    """Return the methods' names; of those with maps, or values, of fewer layers or images, with how many they are."""
     own = {str(row["method"]): row for row in part.to_dict("records")}
     layers = part["n_layers"].max()
     labels = []
@@ -97,8 +90,8 @@ def _label_rows(axes: Axes, results: Results, part: pd.DataFrame, names: Sequenc
         few += [f"{row['n_layers']} of {layers} layers"] if row["n_layers"] < layers else []
         defined = 1 - row["blank_share"] - row["undefined_share"]
         few += [f"{defined:.0%} of maps"] if defined < 0.5 else []
-        labels.append(results.label("methods", name) + (f" ({', '.join(few)})" if few else ""))
-    axes.set_yticks(range(len(names)), [style.plain(label) for label in labels])
+        labels.append(style.plain(results.label("methods", name) + (f" ({', '.join(few)})" if few else "")))
+    return labels
 
 
 def _key(

@@ -160,31 +160,40 @@ def _mean_over_seeds(values: Floats, weights: Floats) -> Floats:
 
 
 def _resampled(filled: Floats, defined: NDArray[np.bool_], generator: np.random.Generator, resamples: int) -> Floats:
-    """Return the resampled means, (resamples, quantities)."""
+    """Return the resampled means, (resamples, quantities).
+
+    Few seeds can be drawn in few ways (three in ten): of each way the seeds are summed once, and one product over the
+    images serves all resamples that drew them so.
+    """
     quantities, seeds, images = filled.shape
-    seed_weights = _multiplicities(generator.integers(seeds, size=(resamples, seeds)), seeds)
-    by_image = filled.reshape(-1, images).T
-    patterns, of_pattern = (None, None) if defined.all() else _distinct(defined.reshape(-1, images))
-    means = np.empty((resamples, quantities))
+    drawn_seeds = _multiplicities(generator.integers(seeds, size=(resamples, seeds)), seeds)
+    drawn_images = np.empty((resamples, images), dtype=np.uint16)
     for start in range(0, resamples, _CHUNK):
-        rows = slice(start, min(start + _CHUNK, resamples))
-        size = rows.stop - rows.start
-        image_weights = _multiplicities(generator.integers(images, size=(size, images)), images)
-        weights = seed_weights[rows]
-        totals = (image_weights @ by_image).reshape(size, quantities, seeds)
-        drawn = np.einsum("rks,rs->rk", totals, weights)
-        if patterns is None:  # as many entries in every resample
-            means[rows] = drawn / (seeds * images)
-            continue
-        counts = (image_weights @ patterns.T)[:, of_pattern].reshape(size, quantities, seeds)
-        means[rows] = _ratio(drawn, np.einsum("rks,rs->rk", counts, weights))
+        size = min(_CHUNK, resamples - start)
+        drawn_images[start : start + size] = _multiplicities(generator.integers(images, size=(size, images)), images)
+    patterns, of_pattern = (None, None) if defined.all() else _distinct(defined)
+    means = np.empty((resamples, quantities))
+    ways, way = np.unique(drawn_seeds, axis=0, return_inverse=True)
+    for i, weights in enumerate(ways):
+        by_image = (weights @ filled).T
+        some = None if patterns is None else (weights @ patterns).T
+        members = np.flatnonzero(way.ravel() == i)
+        for start in range(0, len(members), _CHUNK):
+            rows = members[start : start + _CHUNK]
+            image_weights = drawn_images[rows].astype(np.float64)
+            totals = image_weights @ by_image
+            if some is None:  # as many entries in every resample
+                means[rows] = totals / (seeds * images)
+            else:
+                means[rows] = _ratio(totals, (image_weights @ some)[:, of_pattern])
     return means
 
 
 def _distinct(defined: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.int64]]:
-    """Return the rows that differ, as numbers, and which of them each row is: metrics of one map share theirs."""
+    """Return the tables that differ, as numbers, and which of them each one is: metrics of one map share theirs."""
     found: dict[bytes, int] = {}
-    which = [found.setdefault(row.tobytes(), len(found)) for row in np.packbits(defined, axis=1)]
+    packed = np.packbits(defined.reshape(len(defined), -1), axis=1)
+    which = [found.setdefault(row.tobytes(), len(found)) for row in packed]
     first = np.unique(which, return_index=True)[1]
     return defined[first].astype(np.float64), np.array(which, dtype=np.int64)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import textwrap
 import zlib
@@ -13,6 +14,8 @@ from typing import Any, Literal
 import matplotlib as mpl
 import seaborn as sns
 from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 WIDTH = 7.2  # inches: a page's text width
@@ -71,6 +74,27 @@ def context() -> Iterator[None]:
 def figure(height: float, width: float = WIDTH, *, constrained: bool = False) -> Figure:
     """Return an empty figure of the printed size in inches, unknown to pyplot."""
     return Figure(figsize=(width, height), layout="constrained" if constrained else None, facecolor="white")
+
+
+def rows(axes: Axes, count: int, labels: Sequence[str] = ()) -> None:
+    """Make the y axis one of `count` rows, the first on top: a light line behind each, and their labels if given."""
+    across = [[(0.0, y), (1.0, y)] for y in range(count)]
+    behind: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "zorder": 0.5}
+    axes.add_collection(LineCollection(across, colors="#eeeeee", linewidths=0.5, **behind), autolim=False)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(count - 0.4, -0.6)
+
+
+def dots(axes: Axes, shown: Sequence[tuple[int, Line, float, float, float]]) -> None:
+    """Draw a dot with its interval in each row that has one: row, look, value, low, high."""
+    told = [(y, look, low, high) for y, look, _, low, high in shown if math.isfinite(low) and math.isfinite(high)]
+    if told:
+        ys, looks, lows, highs = zip(*told, strict=True)
+        axes.hlines(ys, lows, highs, colors=[look.color for look in looks], linewidth=0.9, zorder=2)
+    for y, look, value, _, _ in shown:
+        marker = look.marker if look.marker != "None" else "o"
+        axes.plot(value, y, color=look.color, marker=marker, linestyle="none", markersize=3.2)
 
 
 def settle(figure: Figure, rounds: int = 2) -> Figure:

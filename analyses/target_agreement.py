@@ -75,11 +75,9 @@ def summarise(results: Results) -> pd.DataFrame:
     table = results.agreement()
     rows: list[dict[str, Any]] = []
     if table is not None and len(table):
-        text = [name for name in (*KEYS, "image") if name != "level"]
-        table = table.astype(dict.fromkeys(text, str))
         if table.duplicated([*KEYS, "seed", "image"]).any():
             raise ResultsError("agreement: a pair is there twice; delete agreement/ and cells/ and run again")
-        for model, part in table.groupby("model", sort=True):
+        for model, part in table.groupby("model", observed=True, sort=True):
             rows += _rows(part, *_layers(results, str(model)))
     order = ["model", "level", "method", "depth", "layer"]
     frame = pd.DataFrame(rows, columns=COLUMNS).sort_values(order, kind="stable", ignore_index=True)
@@ -103,19 +101,24 @@ def _layers(results: Results, model: str) -> tuple[dict[str, int], str]:
 
 def _rows(part: pd.DataFrame, depths: dict[str, int], end: str) -> Iterator[dict[str, Any]]:
     """Yield a row for each level, pair, method and layer of one model."""
-    for key, maps in part.groupby(KEYS, sort=True):
-        names = dict(zip(KEYS, key, strict=True))
+    by_image = part.groupby([*KEYS, "image"], observed=True)
+    images = by_image.agg(
+        correlation=("correlation", "mean"), difference=("difference", "mean"), worst=("difference", "max")
+    )
+    found = dict(list(images.groupby(KEYS, observed=True, sort=True)))
+    for key, maps in part.groupby(KEYS, observed=True, sort=True):
+        names = {name: int(value) if name == "level" else str(value) for name, value in zip(KEYS, key, strict=True)}
         if names["layer"] not in depths:
             raise ResultsError(f"agreement: layer {names['layer']} is not in manifest.json; run the benchmark again")
-        images = maps.groupby("image", sort=True)
-        row = names | {"depth": depths[names["layer"]], "linear_end": names["layer"] == end}
+        row = names | {"depth": depths[str(names["layer"])], "linear_end": names["layer"] == end}
         for column in ("correlation", "difference"):
-            row |= dict(zip((column, f"{column}_low", f"{column}_high"), quartiles(images[column].mean()), strict=True))
-        worst = images["difference"].max().dropna()
+            ends = (column, f"{column}_low", f"{column}_high")
+            row |= dict(zip(ends, quartiles(found[key][column]), strict=True))
+        worst = found[key]["worst"].dropna()
         yield row | {
             "largest_difference": worst.max() if len(worst) else np.nan,
             "identical": (worst < SAME).mean() if len(worst) else np.nan,
-            "n_images": int(maps["image"].nunique()),
+            "n_images": len(found[key]),
             "n_seeds": int(maps["seed"].nunique()),
             "n_undefined": int(maps["difference"].isna().sum()),
             "training_data": sources(maps),
@@ -173,7 +176,7 @@ def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
     layers = [layer for layer in depth.by_role(depth.with_head(results, model)) if layer.name in there]
     lines = style.level_lines(results.levels(model))
     figure = style.figure(4.2, constrained=True)
-    panels: list[Axes] = list(figure.subplots(2, 1, sharex=True))
+    panels: list[Axes] = list(figure.subplots(2, 1))
     clipped = frame[frame["layer"].isin([layer.name for layer in layers])].copy()
     columns = ["difference", "difference_low", "difference_high"]
     clipped[columns] = clipped[columns].clip(lower=FLOOR)
@@ -185,6 +188,7 @@ def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
     for axes, column, label in zip(panels, ("correlation", "difference"), _LABELS, strict=True):
         depth.draw_levels(axes, clipped, layers, lines, (column, f"{column}_low", f"{column}_high"))
         depth.mark_roles(axes, layers)
+        depth.mark_layers(axes, layers, named=axes is panels[-1])
         _shade(axes, results, frame, layers)
         axes.set_ylabel(label)
         if frame[column].isna().all():
@@ -193,7 +197,6 @@ def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
         sns.despine(ax=axes)
     panels[0].axhline(0, color="black", linewidth=0.7, linestyle=":")
     panels[1].axhline(SAME, color=style.GREY, linewidth=0.7, linestyle=":")
-    panels[1].set_xticks(range(len(layers)), depth.tick_labels(layers), rotation=90)
     seeds = {int(str(level)): int(count) for level, count in frame.groupby("level")["n_seeds"].max().items()}
     key: list[Artist] = [*depth.level_key(results, model, lines, seeds)]
     key.append(Patch(color=style.GREY, alpha=0.3, linewidth=0, label="quartiles over images"))
