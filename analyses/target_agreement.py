@@ -78,7 +78,7 @@ def summarise(results: Results) -> pd.DataFrame:
         text = [name for name in (*KEYS, "image") if name != "level"]
         table = table.astype(dict.fromkeys(text, str))
         if table.duplicated([*KEYS, "seed", "image"]).any():
-            raise ResultsError("agreement: a pair is there twice; delete agreement/ and cells/ and run again")
+            raise ResultsError("agreement: a pair is there twice; delete scores/agreement/ and cells/ and run again")
         for model, part in table.groupby("model", sort=True):
             rows += _rows(part, *_layers(results, str(model)))
     order = ["model", "level", "method", "depth", "layer"]
