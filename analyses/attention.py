@@ -87,7 +87,7 @@ def _cube(of_block: pd.DataFrame, metrics: Sequence[Metric]) -> tuple[NDArray[np
     seed, seeds = pd.factorize(of_block["seed"], sort=True)
     image, images = numbered(of_block["image"])
     if of_block.duplicated(["head", "seed", "image"]).any():
-        raise ResultsError("attention: a head is there twice; delete attention/ and cells/ and run again")
+        raise ResultsError("attention: a head is there twice; delete scores/attention/ and cells/ and run again")
     values = np.full((len(metrics), len(heads), len(seeds), len(images)), np.nan)
     for k, metric in enumerate(metrics):
         values[k, head, seed, image] = of_block[metric.name].to_numpy()

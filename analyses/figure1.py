@@ -11,7 +11,7 @@ from itertools import groupby
 
 from analyses import page, style, tiles
 from analyses.artifacts import Figure
-from analyses.records import ATTENTION, Layer, level_name
+from analyses.records import ATTENTION, Checkpoint, Layer, level_name
 from analyses.results import Results
 
 SHOWN = ("energy_gain", "edge_alignment")
@@ -19,20 +19,21 @@ COLUMNS = 10  # layers in a block, at most
 
 
 def analyse(results: Results) -> Iterator[Figure]:
-    """Yield a figure for each gallery image and model without attention: first seed and target, the main method."""
+    """Yield a figure for each gallery image and model without attention: first target, the main method, one seed."""
     if not results.targets or not results.methods:
         return
     for model in results.models:
         layers = results.layers(model)
-        if results.seeds(model) and layers and not any(layer.role in ATTENTION for layer in layers):
-            yield from _of_model(results, model, results.seeds(model)[0])
+        points = results.pictured(model)
+        if points and layers and not any(layer.role in ATTENTION for layer in layers):
+            yield from _of_model(results, model, points)
 
 
-def _of_model(results: Results, model: str, seed: int) -> Iterator[Figure]:
+def _of_model(results: Results, model: str, points: Sequence[Checkpoint]) -> Iterator[Figure]:
     method = results.label("methods", results.main_method)
     layers = results.main_layers(model)
     metrics = tiles.known(results, SHOWN)
-    points = [point for point in results.checkpoints if (point.model, point.seed) == (model, seed)]
+    seed = points[0].seed
     shown = [tiles.Tiles(results, point, metrics) for point in points]
     outline, ring, first = tiles.signs(results)
     under = " | ".join(metric.label.lower() for metric in metrics)
@@ -50,7 +51,7 @@ def _of_model(results: Results, model: str, seed: int) -> Iterator[Figure]:
         with style.context():
             figure = page.draw(content)
         name = f"figure1-{style.slug(model)}-{number:02d}-{style.slug(image)}"
-        yield Figure(name, figure, _caption(results, model, seed, image))
+        yield Figure(name, figure, _caption(results, points, image))
 
 
 def blocks(layers: Sequence[Layer]) -> list[list[Layer]]:
@@ -67,9 +68,10 @@ def _row(kept: tiles.Tiles, image: str, layers: Sequence[Layer]) -> page.Row:
     return page.Row(label, [kept.input(image), *kept.maps(image, layers, named=False)])
 
 
-def _caption(results: Results, model: str, seed: int, image: str) -> str:
+def _caption(results: Results, points: Sequence[Checkpoint], image: str) -> str:
+    model, seed = points[0].model, points[0].seed
     method, target = results.label("methods", results.main_method), results.label("targets", results.targets[0])
-    unreached = [c.level for c in results.checkpoints if (c.model, c.seed) == (model, seed) and not c.reached]
+    unreached = [c.level for c in points if not c.reached]
     scores = " | ".join(metric.label.lower() for metric in tiles.known(results, SHOWN))
     point = results.points(model)[0]
     parts = [

@@ -20,12 +20,12 @@ Pair = tuple[Layer, Layer]
 
 
 def analyse(results: Results) -> Iterator[Figure]:
-    """Yield a figure for each gallery image and model with attention: first seed, its highest level, first target."""
+    """Yield a figure for each gallery image and model with attention: one seed's highest level, the first target."""
     if not results.targets or not results.methods:
         return
     for model in results.models:
         pairs = attention(results.main_layers(model))
-        checkpoint = results.best(model)
+        checkpoint = tiles.highest(results, model)
         if not pairs or checkpoint is None:
             continue
         shown = tiles.Tiles(results, checkpoint, tiles.known(results, tiles.NAMES))

@@ -15,12 +15,12 @@ FEW = 4  # images of which tiles may fill the page's width; of more they are as 
 
 
 def analyse(results: Results) -> Iterator[Figure]:
-    """Yield a figure for each model with Mix-FFN, all gallery images in it: first seed, its highest level."""
+    """Yield a figure for each model with Mix-FFN, all gallery images in it: one seed's highest level."""
     if not results.targets or not results.methods or not results.gallery_ids:
         return
     for model in results.models:
         layers = firsts(results.main_layers(model))
-        checkpoint = results.best(model)
+        checkpoint = tiles.highest(results, model)
         if not layers or checkpoint is None:
             continue
         shown = tiles.Tiles(results, checkpoint, tiles.known(results, tiles.NAMES))

@@ -41,7 +41,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         best={"test_miou": "higher"},
         shown=SHOWN,
     )
-    if not _logged(results):
+    if not results.has_training():
         return
     with style.context():
         figure = draw(results)
@@ -56,7 +56,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
 def tabulate(results: Results) -> pd.DataFrame:
     """Return a row for each checkpoint, reached or not; test values are missing where the predictions are."""
     tests = _tests(results)
-    log = results.training() if _logged(results) else pd.DataFrame()
+    log = results.training() if results.has_training() else pd.DataFrame()
     sources = {}
     if "training_data" in log:
         for (model, seed), part in log.groupby(["model", "seed"], observed=True):
@@ -116,16 +116,11 @@ def _row(
     }
 
 
-def _logged(results: Results) -> bool:
-    """Return whether the training log is there: a run may be handed on as its scores and manifest alone."""
-    return (results.folder / "training.parquet").exists()
-
-
 def _tests(results: Results) -> dict[tuple[str, int, int], dict[str, Any]]:
     """Return the test values of each checkpoint that was scored, by model, level and seed."""
     if not any(point.reached for point in results.checkpoints):
         return {}
-    if not any((results.folder / "predictions").glob("*.parquet")):
+    if not results.parts("predictions"):
         return {}
     frame = results.predictions()
     classes = results.classes

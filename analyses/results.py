@@ -3,43 +3,22 @@
 from __future__ import annotations
 
 import json
-import zipfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from analyses import notes
+from analyses import files, notes
+from analyses.files import ResultsError
+from analyses.folders import GALLERY, LOG, SCORES, folder, older
 from analyses.records import INPUT, Checkpoint, Gallery, Layer, Metric
+
+__all__ = ["KEYS", "SCHEMA", "Results", "ResultsError"]
 
 SCHEMA = 1
 KEYS = ("dataset", "model", "level", "seed", "image", "target", "layer", "method")
-
-
-class ResultsError(Exception):
-    """A file of the run is missing, damaged or of another schema; the message names it and the cure."""
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Turn what can go wrong while reading `path` into a `ResultsError` that names it."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise ResultsError(f"{path}: not found; run the benchmark with this output folder first") from error
-    except KeyError as error:
-        raise ResultsError(
-            f"{path}: {error.args[0]!r} is missing; the run is unfinished or of another version: run it again"
-        ) from error
-    except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, pa.ArrowException) as error:
-        raise ResultsError(f"{path}: cannot be read ({error}); delete it and run the benchmark again") from error
 
 
 class Results:
@@ -57,10 +36,12 @@ class Results:
         """The manifest as it was written.
 
         Raises:
-            ResultsError: it is missing, damaged, or of another schema.
+            ResultsError: it is missing, damaged, or of another schema, or the folder has an older version's layout.
         """
+        if misplaced := older(self.folder):
+            raise ResultsError(misplaced)
         path = self._manifest_path
-        with _reading(path):
+        with files.reading(path):
             manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             schema = manifest["schema"]
         if schema != SCHEMA:
@@ -125,7 +106,7 @@ class Results:
     @property
     def metrics(self) -> tuple[Metric, ...]:
         """The metrics, in the manifest's order."""
-        with _reading(self._manifest_path):
+        with files.reading(self._manifest_path):
             return tuple(Metric.read(name, entry) for name, entry in self.section("metrics").items())
 
     @property
@@ -135,8 +116,8 @@ class Results:
 
     @property
     def gallery_ids(self) -> tuple[str, ...]:
-        """The gallery's images; none where the maps are not there, as in what is published."""
-        if not (self.folder / "gallery").is_dir():
+        """The gallery's images; none where no maps are kept."""
+        if not any((self.folder / GALLERY).glob("*.npz")):
             return ()
         return tuple(str(image) for image in self.section("gallery")["ids"])
 
@@ -170,7 +151,7 @@ class Results:
     @property
     def checkpoints(self) -> tuple[Checkpoint, ...]:
         """The checkpoints, reached or not, by model (in the manifest's order), level and seed."""
-        with _reading(self._manifest_path):
+        with files.reading(self._manifest_path):
             found = [Checkpoint.read(entry) for entry in self.section("checkpoints")]
             order = {model: i for i, model in enumerate(self.models)}
             return tuple(sorted(found, key=lambda c: (order[c.model], c.level, c.seed)))
@@ -192,10 +173,29 @@ class Results:
         """Return the training seeds of `model`, or of all models."""
         return tuple(sorted({c.seed for c in self.checkpoints if model in (None, c.model)}))
 
+    def pictured(self, model: str) -> tuple[Checkpoint, ...]:
+        """Return the checkpoints, reached or not, of the seed of `model` whose maps are shown, by level.
+
+        It is the first seed of which maps are kept of every level reached; without any, the first seed.
+        """
+        of_seeds = [[c for c in self.checkpoints if (c.model, c.seed) == (model, s)] for s in self.seeds(model)]
+        for points in of_seeds:
+            kept = [self.gallery_path(c.model, c.seed, c.level).is_file() for c in points if c.reached]
+            if kept and all(kept):
+                return tuple(points)
+        return tuple(of_seeds[0]) if of_seeds else ()
+
+    def has_training(self) -> bool:
+        """Return whether the training log is there: a run may be handed on without it."""
+        return (self.folder / LOG).is_file()
+
     def training(self) -> pd.DataFrame:
         """Return the training log: a row an evaluation."""
-        path = self.folder / "training.parquet"
-        return _frame([path], ("model", "seed", "step", "images_seen", "miou"))
+        return files.frame([self.folder / LOG], ("model", "seed", "step", "images_seen", "miou"))
+
+    def parts(self, table: str) -> list[Path]:
+        """Return the files of a table, such as 'scores' or 'predictions'; none where it was not made."""
+        return sorted((self.folder / folder(table)).glob("*.parquet"))
 
     def scores(
         self, where: Mapping[str, Collection[Any]] | None = None, columns: Sequence[str] | None = None
@@ -209,52 +209,48 @@ class Results:
         Raises:
             ResultsError: there are no scores, a file is damaged, or a key column is missing.
         """
-        return _frame(self._parts("scores"), KEYS if columns is None else columns, where, columns)
+        return files.frame(self._required(SCORES), KEYS if columns is None else columns, where, columns)
 
     def predictions(self) -> pd.DataFrame:
         """Return the confusion counts on the scored images: a row an image and checkpoint."""
-        return _frame(self._parts("predictions"), ("model", "level", "seed", "image", "predicted", *self.counts))
+        needed = ("model", "level", "seed", "image", "predicted", *self.counts)
+        return files.frame(self._required("predictions"), needed)
 
     @property
     def attention_metrics(self) -> tuple[Metric, ...]:
         """The metrics of attention itself, in the manifest's order; none for runs that did not measure it."""
-        with _reading(self._manifest_path):
+        with files.reading(self._manifest_path):
             found = self.manifest.get("attention", {}).get("metrics", {})
             return tuple(Metric.read(name, entry) for name, entry in found.items())
 
     def attention(self) -> pd.DataFrame | None:
         """Return what was measured of attention: a row an image, block, head and checkpoint; None without any."""
-        paths = sorted((self.folder / "attention").glob("*.parquet"))
+        paths = self.parts("attention")
         needed = ("model", "level", "seed", "image", "block", "stage", "depth", "head", "training_data")
-        return _frame(paths, needed) if paths else None
+        return files.frame(paths, needed) if paths else None
 
     def agreement(self) -> pd.DataFrame | None:
         """Return how far maps of two targets agree: a row an image, layer, method and pair; None without any."""
-        paths = sorted((self.folder / "agreement").glob("*.parquet"))
+        paths = self.parts("agreement")
         needed = (*KEYS, "other", "correlation", "difference", "training_data")
-        return _frame(paths, needed) if paths else None
+        return files.frame(paths, needed) if paths else None
 
     def resolution(self) -> pd.DataFrame | None:
         """Return the confusion counts of tests at other sizes: a row an image and size; None without any."""
-        whole = self.folder / "resolution.parquet"
-        paths = [whole] if whole.exists() else sorted((self.folder / "resolution").glob("*.parquet"))
+        paths = self.parts("resolution")
         needed = ("model", "level", "seed", "factor", "size", "image", *self.counts)
-        return _frame(paths, needed) if paths else None
+        return files.frame(paths, needed) if paths else None
 
     def table(self, name: str) -> pd.DataFrame | None:
-        """Return the table of a study, such as 'faithfulness' or 'sanity'; None for runs without it.
-
-        Args:
-            name: of its folder.
-        """
-        paths = sorted((self.folder / name).glob("*.parquet"))
-        return _frame(paths, ("dataset", "model", "level", "seed")) if paths else None
+        """Return the table of a study, such as 'faithfulness' or 'sanity'; None for runs without it."""
+        paths = self.parts(name)
+        return files.frame(paths, ("dataset", "model", "level", "seed")) if paths else None
 
     def evidence(self) -> pd.DataFrame | None:
         """Return the energy of maps on known evidence: a row a map, for each cue that decides; None without any."""
-        paths = sorted((self.folder / "evidence").glob("*.parquet"))
+        paths = self.parts("evidence")
         needed = ("cue", "model", "seed", "scene", "told", "target", "layer", "method")
-        return _frame(paths, needed) if paths else None
+        return files.frame(paths, needed) if paths else None
 
     @property
     def counts(self) -> tuple[str, ...]:
@@ -264,15 +260,11 @@ class Results:
 
     def gallery(self, model: str, seed: int, level: int) -> Gallery:
         """Return the kept maps of a checkpoint; photographs only where the profile allows to show them."""
-        path = self.folder / "gallery" / f"{model.replace(':', '-')}-s{seed}-l{level}.npz"
-        with _reading(path), path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files if name not in {"ids", "images", "masks"}}
-            return Gallery(
-                ids=tuple(str(image) for image in file["ids"]),
-                images=file["images"] if self.photographs else None,
-                masks=file["masks"],
-                arrays=arrays,
-            )
+        return files.gallery(self.gallery_path(model, seed, level), photographs=self.photographs)
+
+    def gallery_path(self, model: str, seed: int, level: int) -> Path:
+        """Return the file of the kept maps of a checkpoint, be it there or not."""
+        return self.folder / GALLERY / f"{model.replace(':', '-')}-s{seed}-l{level}.npz"
 
     def caption_note(self) -> str:
         """Return the sentence that every caption carries: data, images, seeds, training masks, help and border."""
@@ -284,39 +276,15 @@ class Results:
 
     def section(self, name: str) -> Any:
         """Return a part of the manifest."""
-        with _reading(self._manifest_path):
+        with files.reading(self._manifest_path):
             return self.manifest[name]
 
     def _places(self, model: str) -> list[Layer]:
-        with _reading(self._manifest_path):
+        with files.reading(self._manifest_path):
             return sorted(map(Layer.read, self.section("layers")[model]), key=lambda layer: layer.depth)
 
-    def _parts(self, name: str) -> list[Path]:
-        parts = sorted((self.folder / name).glob("*.parquet"))
-        if not parts:
-            raise ResultsError(f"{self.folder / name}: holds no *.parquet; run the benchmark with this folder first")
+    def _required(self, name: str) -> list[Path]:
+        if not (parts := self.parts(name)):
+            place = self.folder / folder(name)
+            raise ResultsError(f"{place}: holds no *.parquet; run the benchmark with this folder first")
         return parts
-
-
-def _frame(
-    paths: Sequence[Path],
-    needed: Sequence[str],
-    where: Mapping[str, Collection[Any]] | None = None,
-    columns: Sequence[str] | None = None,
-) -> pd.DataFrame:
-    """Read parquet files into one frame; a column that a file lacks is filled with missing values."""
-    rows: Any = None
-    for column, values in (where or {}).items():
-        wanted = pc.field(column).isin(list(values)) if len(values) else pc.scalar(False)
-        rows = wanted if rows is None else rows & wanted
-    tables = []
-    for path in paths:
-        with _reading(path):
-            names = set(pq.read_schema(path).names)
-            for column in needed:
-                if column not in names:
-                    raise KeyError(column)
-            tables.append(pq.read_table(path, columns=None if columns is None else list(columns), filters=rows))
-    with _reading(paths[0].parent):
-        frame: pd.DataFrame = pa.concat_tables(tables, promote_options="permissive").to_pandas()
-    return frame

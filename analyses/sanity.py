@@ -87,7 +87,7 @@ def summarise(results: Results) -> pd.DataFrame:
     if table is not None and len(table):
         table = table.astype(dict.fromkeys(("model", "target", "kind", "module", "layer", "method", "image"), str))
         if table.duplicated([*GROUP, "kind", "draw", "step", "layer", "method", "seed", "image"]).any():
-            raise ResultsError("sanity: a map is there twice; delete sanity/ and cells/ and run again")
+            raise ResultsError("sanity: a map is there twice; delete scores/sanity/ and cells/ and run again")
         for (model, level, target), part in table.groupby(GROUP):
             rows.append(_means(part).assign(model=str(model), level=int(str(level)), target=str(target)))
     frame = pd.concat(rows) if rows else pd.DataFrame(columns=COLUMNS)

@@ -76,7 +76,7 @@ def summarise(results: Results) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     if table is not None and len(table):
         if table.duplicated([*KEYS, "seed", "image"]).any():
-            raise ResultsError("agreement: a pair is there twice; delete agreement/ and cells/ and run again")
+            raise ResultsError("agreement: a pair is there twice; delete scores/agreement/ and cells/ and run again")
         for model, part in table.groupby("model", observed=True, sort=True):
             rows += _rows(part, *_layers(results, str(model)))
     order = ["model", "level", "method", "depth", "layer"]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyses import overlay
+from analyses.files import PIXELS
 from analyses.page import Row, Tile
 from analyses.records import Checkpoint, Gallery, Layer, Metric, level_name
 from analyses.results import Results, ResultsError
@@ -69,7 +70,7 @@ class Tiles:
     def _tile(self, image: str, picture: NDArray[np.float64], text: str) -> Tile:
         at = self._index(image)
         mask = self._gallery.masks[at]
-        pixel = self._gallery.arrays.get(f"pixels:{self.results.targets[0]}")
+        pixel = self._gallery.arrays.get(f"{PIXELS}{self.results.targets[0]}")
         mark = None
         if pixel is not None and pixel[at].min() >= 0:
             down, right = (pixel[at] + 0.5) / np.array(mask.shape)
@@ -158,6 +159,12 @@ def number(value: float, sign: str = "", decimals: int = 2) -> str:
     value = round(float(value), decimals) + 0.0  # no minus before a zero
     digits = decimals if abs(value) < 10 ** (3 - decimals) - 0.5 / 10**decimals else 0
     return UNDEFINED if math.isnan(value) else format(value, f"{sign}.{digits}f").replace("-", "\N{MINUS SIGN}")
+
+
+def highest(results: Results, model: str) -> Checkpoint | None:
+    """Return the checkpoint of the highest level reached by the seed of `model` whose maps are shown; None without."""
+    reached = [point for point in results.pictured(model) if point.reached]
+    return max(reached, key=lambda point: point.level, default=None)
 
 
 def known(results: Results, names: Collection[str]) -> tuple[Metric, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from analyses.folders import GALLERY, SCORES, folder
+
 COSTLY = "costly-"
 """How the parts begin that are of methods with passes of their own."""
 
@@ -86,12 +88,12 @@ class ScoreCell:
     def outputs(self) -> tuple[str, ...]:
         """Return the files that it makes."""
         if self.part == "gallery":
-            return (f"gallery/{self.name}.npz",)
+            return (f"{GALLERY}/{self.name}.npz",)
         if self.costly:
-            return (f"scores/{self.name}.parquet",)
-        tables = ["scores", "predictions"]
+            return (f"{SCORES}/{self.name}.parquet",)
+        tables = [SCORES, "predictions"]
         tables += [name for name, made in (("attention", self.attention), ("agreement", self.agreement)) if made]
-        return tuple(f"{table}/{self.name}.parquet" for table in tables)
+        return tuple(f"{folder(table)}/{self.name}.parquet" for table in tables)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ class ResolutionCell:
     @property
     def output(self) -> str:
         """Return the table that it makes."""
-        return f"resolution/{self.name}.parquet"
+        return f"{folder('resolution')}/{self.name}.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ class StudyCell:
 
     Attributes:
         study: the study's name.
-        tables: the folders that it writes into.
+        tables: the tables that it writes.
         train: the cell that made the checkpoint.
         level: the checkpoint's level.
         number: of the cell among those of the checkpoint.
@@ -163,4 +165,4 @@ class StudyCell:
     @property
     def outputs(self) -> tuple[str, ...]:
         """Return the tables that it makes."""
-        return tuple(f"{table}/{self.name}.parquet" for table in self.tables)
+        return tuple(f"{folder(table)}/{self.name}.parquet" for table in self.tables)

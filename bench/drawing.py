@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 import analyses
 from analyses.artifacts import Kind, Section, Table
+from analyses.folders import SCORES
 
 MUCH = 4_000_000
 """Bytes of parquet files from which a second process pays for its start."""
@@ -83,7 +84,7 @@ def _side(folder: Path, names: Sequence[str], kinds: Sequence[Kind], dpi: int, p
 
 
 def _processes(folder: Path) -> int:
-    size = sum(path.stat().st_size for path in folder.glob("*/*.parquet"))
+    size = sum(path.stat().st_size for path in (folder / SCORES).rglob("*.parquet"))
     return (
         1 if size < MUCH else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )

@@ -13,6 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from analyses.folders import GALLERY, folder
 from bench import config, drawing, manifest, plan
 from bench import report as reports
 from bench.answers import MEASURED, ORACLE, REGIONS, SUMMARY, AnswerScorer
@@ -22,7 +23,7 @@ from bench.instruments import Gap, Instruments, methods_of
 from bench.progress import working
 from bench.resolution import Columns
 from bench.run import Run
-from bench.store import MANIFEST, SCHEMA, TEMPORARY, Store
+from bench.store import MANIFEST, SCHEMA, Store
 from segcam.datasets.scenes_cues import PREFIX, CueSplit
 from segcam.errors import InputError
 from segcam.scenes.cues import CUES
@@ -35,8 +36,8 @@ TOLD = 0.9
 """Share of the test images whose animal a network must tell from the other one, so that its maps mean anything."""
 SHOWN = 0
 """The test scene that the figure of examples shows: the first."""
-FOLDERS = ("evidence", "answers")
-"""Folders of tables: a row a map, and a row an image."""
+MAPS, ANSWERS = folder("evidence"), folder("answers")
+"""Folders of the tables: a row a map, and a row an image."""
 _CODED = ("dataset", "model", "cue", "image", "target", "layer", "method")
 
 Start = Callable[[Profile, Path], Run]
@@ -71,8 +72,8 @@ class Part:
     @property
     def outputs(self) -> tuple[str, ...]:
         """Return the files that it makes: tables first."""
-        beside = (f"answers/{self.name}.parquet", f"gallery/{self.name}.npz")
-        return (f"evidence/{self.name}.parquet", *(() if self.costly else beside))
+        beside = (f"{ANSWERS}/{self.name}.parquet", f"{GALLERY}/{self.name}.npz")
+        return (f"{MAPS}/{self.name}.parquet", *(() if self.costly else beside))
 
 
 def run(
@@ -99,7 +100,7 @@ def run(
     store = Store(out or Path("runs") / first.name)
     if store.has(MANIFEST) and store.read_json(MANIFEST).get("kind") != KIND:
         raise InputError(f"{store.out} holds a run of another kind: choose another folder with --out")
-    _sweep(store)
+    store.sweep()
     head: dict[str, Any] = {
         "schema": SCHEMA,
         "kind": KIND,
@@ -199,24 +200,10 @@ def _score(work: Run, store: Store, cue: str, console: Console) -> dict[str, Any
 def _clear(store: Store, cue: str, parts: Sequence[Part]) -> None:
     """Remove what other score settings left of a cue: records first, since new tables may have the old names."""
     wanted = {name for part in parts for name in (part.record, *part.outputs)}
-    for folder, start in (
-        ("cells", f"{KIND}-{cue}-"),
-        ("evidence", f"{cue}-"),
-        ("answers", f"{cue}-"),
-        ("gallery", f"{cue}-"),
-    ):
-        for name in store.names(folder):
+    for place, start in (("cells", f"{KIND}-{cue}-"), *((place, f"{cue}-") for place in (MAPS, ANSWERS, GALLERY))):
+        for name in store.names(place):
             if Path(name).name.startswith(start) and name not in wanted:
                 store.remove(name)
-
-
-def _sweep(store: Store) -> None:
-    """Remove what runs that were killed while writing left behind."""
-    store.sweep()
-    for folder in FOLDERS:
-        for leftover in store.path(folder).glob(".*.tmp"):
-            if TEMPORARY.fullmatch(leftover.name):
-                leftover.unlink(missing_ok=True)
 
 
 def _parts(work: Run, cue: str) -> list[Part]:

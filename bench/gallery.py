@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from analyses.files import PIXELS
 from bench.instruments import Instruments
 from bench.maps import Found, attention_maps, control_maps, gradient_maps
 from bench.score import Scorer
@@ -31,7 +32,7 @@ def gallery(scorer: Scorer, images: Images, rows: Sequence[int]) -> bytes:
             "images": batch.images.permute(0, 2, 3, 1).cpu().numpy(),
             "masks": batch.masks.cpu().numpy(),
         }
-        arrays |= {f"pixels:{capture.target.name}": _pixels(capture) for capture in captures}
+        arrays |= {f"{PIXELS}{capture.target.name}": _pixels(capture) for capture in captures}
         scenery = Scenery.of(batch, scorer.settings.class_id)
         layers = chain.from_iterable(gradient_maps(tools, captures, {}, lambda _: None))
         for found in chain(control_maps(tools, scenery, captures[0]), attention_maps(tools, captures), layers):

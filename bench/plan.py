@@ -171,7 +171,7 @@ def studies(
         profile: the run's profile.
         trained: for each training its reached levels, with the hash of each checkpoint's weights.
         name: the study's, which is its section's.
-        tables: the folders that it writes into.
+        tables: the tables that it writes.
         rows: indices of its test images.
     """
     section = profile.model_dump(mode="json")[name]

@@ -1,9 +1,8 @@
-"""A run made small enough to lie beside code: its scores, tables and figures, without networks and maps."""
+"""A run made small enough to lie beside code: its scores, tables and figures, without networks."""
 
 from __future__ import annotations
 
 import io
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,20 +13,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
+from analyses import Results
+from analyses.folders import GALLERY, LOG, SCORES
 from bench import report as reports
+from bench.published_maps import published_maps
+from bench.rounding import BITS, rounded
 from bench.store import MANIFEST, PAGE, SCORED, Store
 from segcam.errors import InputError
 
-BITS = 10
-"""Bits of a score's mantissa that are kept: it is off by at most 1 in 2,048 of its value."""
 LEVEL = 19
 """Of the compression: slow to write, fast to read."""
 MOST_PICTURED = 300_000
 """Bytes of the largest SVG file: larger ones hold pictures or much text, which PNG shows as well."""
-GALLERY = "gallery"
 TABLES = tuple(name for name in SCORED if name != GALLERY)
-LOG = "training.parquet"
-KEPT = ("tables", "figures", PAGE, *TABLES)
+KEPT = ("tables", "figures", PAGE, SCORES)
 ORDER = ("method", "layer", "image", "target", "seed")
 """Of the rows of scores: controls made from the image alone repeat over targets and seeds, and are stored once."""
 
@@ -35,8 +34,8 @@ ORDER = ("method", "layer", "image", "target", "seed")
 def publish(run: Store, to: Store, console: Console, settings: list[str] | None = None) -> list[Path]:
     """Write what of a run can be published, drawn anew from scores that are rounded, so that all of it agrees.
 
-    The folder then redraws itself (`run report --out`), but for the figures that show maps, which stay as they are. The
-    page is there where its gallery may show the images; else `run report` makes it. A README in it is left alone.
+    The folder's `scores/` and manifest then redraw all of it (`run report --out`). The page is there where its gallery
+    may show the images; else `run report` makes it. A README in it is left alone.
 
     Args:
         run: the finished run.
@@ -50,13 +49,15 @@ def publish(run: Store, to: Store, console: Console, settings: list[str] | None 
     Raises:
         InputError: there is no run, it is itself published, or `to` holds a run that is not.
     """
-    if not run.has(MANIFEST) or not run.names("scores"):
+    if not run.has(MANIFEST) or not run.names(SCORES):
         raise InputError(f"{run.out} holds no scored run: run all first, or name its folder with --out")
     values = run.read_json(MANIFEST)
     if values.get("published"):
         raise InputError(f"{run.out} is published already: name the folder of the run itself with --out")
     if to.has(MANIFEST) and not to.read_json(MANIFEST).get("published"):
         raise InputError(f"{to.out} holds a run, which would be lost: choose another folder with --to")
+    chosen = reports.figures(run, settings)
+    values["profile"]["figures"] = chosen.model_dump(mode="json")
     with tempfile.TemporaryDirectory() as folder:
         draft = Store(Path(folder) / "draft")
         draft.write_json(MANIFEST, values | {"published": {"mantissa_bits": BITS}})
@@ -64,11 +65,10 @@ def publish(run: Store, to: Store, console: Console, settings: list[str] | None 
             draft.write(name, _packed(table))
         if run.has(LOG):
             draft.write(LOG, run.path(LOG).read_bytes())
-        if run.names(GALLERY):
-            shutil.copytree(run.path(GALLERY), draft.path(GALLERY))
-        shown = reports.figures(draft, settings).photographs
-        reports.report(draft, console, settings)
-        return list(_moved(draft, to, KEPT if shown else [name for name in KEPT if name != PAGE]))
+        for name, data in published_maps(Results(run.out), photographs=chosen.photographs):
+            draft.write(name, data)
+        reports.report(draft, console)
+        return list(_moved(draft, to, KEPT if chosen.photographs else [name for name in KEPT if name != PAGE]))
 
 
 def _tables(run: Store) -> Iterator[tuple[str, pa.Table]]:
@@ -77,7 +77,7 @@ def _tables(run: Store) -> Iterator[tuple[str, pa.Table]]:
         files = run.names(folder)
         parts: dict[str, list[str]] = {}
         for name in files:
-            parts.setdefault(_part(name) if folder == "scores" else folder, []).append(name)
+            parts.setdefault(_part(name) if folder == SCORES else Path(folder).name, []).append(name)
         for part, names in parts.items():
             tables = [pq.read_table(run.path(name)) for name in names]
             yield f"{folder}/{part}.parquet", pa.concat_tables(tables, promote_options="permissive")
@@ -113,20 +113,8 @@ def _packed(table: pa.Table) -> bytes:
     return buffer.getvalue()
 
 
-def rounded(values: np.ndarray, bits: int = BITS) -> np.ndarray:
-    """Return float32 values with this many bits of their mantissa, rounded to the nearest; NaN and infinity stay.
-
-    >>> rounded(np.array([1.0, 0.1, -3.0001], np.float32), 10).tolist()
-    [1.0, 0.0999755859375, -3.0]
-    """
-    cut = np.uint32(23 - bits)
-    held = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
-    near = ((held + (np.uint32(1) << (cut - np.uint32(1)))) >> cut << cut).view(np.float32)
-    return np.where(np.isfinite(values), near, values).astype(np.float32)
-
-
 def _moved(draft: Store, to: Store, folders: Sequence[str]) -> Iterator[Path]:
-    names = [MANIFEST, "captions.md", *([LOG] if draft.has(LOG) else []), *draft.below(*folders)]
+    names = [MANIFEST, reports.CAPTIONS, *draft.below(*folders)]
     names = [name for name in names if not _too_large(draft, name)]
     for name in sorted(set(to.below(*KEPT)) - set(names)):
         to.remove(name)

@@ -13,7 +13,7 @@ from rich.table import Table as Printed
 from rich.text import Text
 
 import analyses
-from analyses.artifacts import Drawn, Section, Table
+from analyses.artifacts import Section, Table
 from analyses.records import INPUT
 from analyses.report import build as page_of
 from bench import config, drawing
@@ -29,8 +29,6 @@ SKIPPED = "tables/skipped.csv"
 DRAWN = (".csv", ".md", ".tex", ".png", ".svg", ".pdf")
 """Suffixes of what a report writes into tables/ and figures/."""
 CAPTIONS = "captions.md"
-OF_MAPS = ("figure1", "figure2", "figure3")
-"""Analyses whose figures cannot be drawn without the run's maps."""
 CLAIMS = "tables/claims.csv"
 """The table of the paper's claims."""
 
@@ -44,8 +42,6 @@ def console() -> Console:
 def report(store: Store, console: Console, settings: list[str] | None = None) -> list[Path]:
     """Draw every figure and table of a run, and the page that shows them, from its files alone.
 
-    Where the run's maps are not there, as in what is published, the figures that show them stay as they are.
-
     Args:
         store: the run's folder.
         console: where progress is shown.
@@ -55,7 +51,7 @@ def report(store: Store, console: Console, settings: list[str] | None = None) ->
         The files written, of the page its index alone.
 
     Raises:
-        InputError: there is no run in the folder.
+        InputError: there is no run in the folder, or photographs are wanted of one that was published without them.
     """
     if not store.has(MANIFEST):
         raise InputError(
@@ -63,6 +59,8 @@ def report(store: Store, console: Console, settings: list[str] | None = None) ->
         )
     values = store.read_json(MANIFEST)
     chosen = figures(store, settings)
+    if values.get("published") and chosen.photographs and not figures(store).photographs:
+        raise InputError(f"{store.out} was published without photographs: leave out --set figures.photographs")
     if settings:
         values["profile"]["figures"] = chosen.model_dump(mode="json")
         store.write_json(MANIFEST, values)
@@ -72,7 +70,6 @@ def report(store: Store, console: Console, settings: list[str] | None = None) ->
         names = ["levels"]
     with working(console, "drawing", len(names) + 1) as task:
         sections = drawing.draw_all(store.out, names, chosen.kinds, chosen.dpi, lambda name: task.advance(1, name))
-        sections = [_kept(store, section) for section in sections]
         page = page_of(analyses.Results(store.out), sections)
         written = write(store, sections)
         index, *others = [store.write(f"{PAGE}/{name}", data) for name, data in page]
@@ -115,20 +112,6 @@ def files(store: Store, sections: Sequence[Section]) -> list[Path]:
             held = {f"figures/{item.name}.{suffix}": data for suffix, data in item.files.items()}
         written += [store.write(name, data) for name, data in held.items()]
     return written
-
-
-def _kept(store: Store, section: Section) -> Section:
-    """Return a section of figures that show maps as it was drawn before, where the run's maps are not there."""
-    if section.name not in OF_MAPS or store.names("gallery") or not store.has(CAPTIONS):
-        return section
-    items = []
-    for line in store.path(CAPTIONS).read_text(encoding="utf-8").splitlines():
-        name, _, caption = line.removeprefix("**").partition(".** ")
-        paths = {kind: f"figures/{name}.{kind}" for kind in ("png", "svg", "pdf")}
-        held = {kind: store.path(path).read_bytes() for kind, path in paths.items() if store.has(path)}
-        if name.startswith(section.name) and "png" in held:
-            items.append(Drawn(name, caption, held))
-    return Section(section.name, section.title, items)
 
 
 def summary(store: Store) -> Printed:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from analyses.folders import SCORES
 from bench import manifest, plan
 from bench.cells import ResolutionCell, ScoreCell, StudyCell, TrainCell
 from bench.config import Profile
@@ -100,7 +101,7 @@ class Run:
             InputError: the folder holds some.
         """
         own = {cell.name.rpartition("-s")[0] for cell in self.trainings.cells}
-        scored = {Path(name).name.rpartition("-s")[0] for name in self.store.names("scores")}
+        scored = {Path(name).name.rpartition("-s")[0] for name in self.store.names(SCORES)}
         if others := sorted(scored - own):
             raise InputError(
                 f"{self.store.out} holds scores of {', '.join(others)}, which this run does not have: name the models "

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from analyses.folders import GALLERY, SCORES, folder, older
 from segcam.errors import InputError, SegcamError
 
 SCHEMA = 1
@@ -22,13 +23,13 @@ SCHEMA = 1
 
 MANIFEST = "manifest.json"
 TIMING = "timing.json"
-STUDIED = ("faithfulness", "faithfulness_curves", "sanity", "sanity_training")
+STUDIED = tuple(map(folder, ("faithfulness", "faithfulness_curves", "sanity", "sanity_training")))
 """Folders of the studies' tables."""
-SCORED = ("scores", "predictions", "attention", "agreement", "gallery", "resolution", *STUDIED)
-"""Folders of what is measured on the test images."""
+SCORED = (SCORES, *map(folder, ("predictions", "attention", "agreement", "resolution")), GALLERY, *STUDIED)
+"""Folders of what is measured on the test images: all in that of the scores, as the training log is."""
 PAGE = "report"
 """Folder of the page."""
-FOLDERS = ("cells", "checkpoints", *SCORED, "tables", "figures", PAGE)
+FOLDERS = ("cells", "checkpoints", SCORES, "tables", "figures", PAGE)
 TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
 
 
@@ -46,7 +47,7 @@ class Store:
         out: the folder; it is made with the first file.
 
     Raises:
-        InputError: the folder cannot be written to, or holds files that no run wrote.
+        InputError: the folder cannot be written to, holds files that no run wrote, or has an older version's layout.
     """
 
     def __init__(self, out: Path) -> None:
@@ -70,6 +71,8 @@ class Store:
                 f"{out} holds files but no run ({', '.join(strange[:3])}): choose another folder with --out, for a run "
                 "replaces what lies in its own"
             )
+        if misplaced := older(out):
+            raise InputError(misplaced)
 
     def path(self, name: str) -> Path:
         """Return the path of a file of the run, be it there or not."""
@@ -130,8 +133,8 @@ class Store:
 
     def sweep(self) -> None:
         """Remove what runs that were killed while writing left behind."""
-        for folder in (self.out.glob, *(self.path(name).rglob for name in FOLDERS)):
-            for leftover in folder(".*.tmp"):
+        for found in (self.out.glob, *(self.path(name).rglob for name in FOLDERS)):
+            for leftover in found(".*.tmp"):
                 if TEMPORARY.fullmatch(leftover.name) and leftover.is_file():
                     leftover.unlink(missing_ok=True)
 

@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
+from analyses.folders import LOG
 from bench import plan
 from bench.cells import TrainCell
 from bench.config import Profile
@@ -62,7 +63,7 @@ class Trainings:
             self.store.remove(cell.state)  # here, since a run may have been killed right after the record
         rows = [row for cell in self.cells for row in self._training_rows(cell)]
         columns = {name: [row[name] for row in rows] for name in rows[0]}
-        self.store.write_table("training.parquet", columns, keys=("model", "training_data"))
+        self.store.write_table(LOG, columns, keys=("model", "training_data"))
 
     def finished(self, cell: TrainCell) -> bool:
         """Return whether a training is finished and the checkpoints that it gave are there."""

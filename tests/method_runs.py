@@ -123,5 +123,6 @@ def write_agreement(results: Results, manifest: dict[str, Any]) -> None:
                         rows.append(same | cells)
     frame = pd.DataFrame([row for row in rows if row["layer"] != "Input"])
     if len(frame):
-        (results.folder / "agreement").mkdir(exist_ok=True)
-        frame.to_parquet(results.folder / "agreement" / "all.parquet", index=False)
+        folder = results.folder / "scores" / "agreement"
+        folder.mkdir(exist_ok=True)
+        frame.to_parquet(folder / "all.parquet", index=False)

@@ -145,7 +145,7 @@ def test_tables_are_means_of_the_scores(folder: Path) -> None:
 @pytest.mark.parametrize("folder", RUNS, ids=lambda folder: folder.name)
 def test_mean_iou_is_that_of_the_counted_pixels(folder: Path) -> None:
     levels = table(folder, "levels")
-    found = pd.concat([pd.read_parquet(file) for file in (folder / "predictions").glob("*.parquet")])
+    found = pd.concat([pd.read_parquet(file) for file in (folder / "scores" / "predictions").glob("*.parquet")])
     names = [name for name in found if re.fullmatch(r"n_\d_\d", name)]
     sums = found.astype({"model": str}).groupby(["model", "level", "seed"])[names].sum()
     classes = int(len(names) ** 0.5)

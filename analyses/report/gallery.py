@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from analyses import overlay, style, tiles
+from analyses.files import PIXELS
 from analyses.records import Checkpoint, Gallery, Layer, level_name
 from analyses.report import scripts
 from analyses.report.sheets import CELLS, STEPS, Sheet
@@ -80,7 +81,7 @@ class _Scored:
 
     @classmethod
     def of(cls, results: Results, point: Checkpoint, opened: Gallery) -> _Scored:
-        if not any((results.folder / "scores").glob("*.parquet")):
+        if not results.parts("scores"):
             return cls((), {}, {}, {})
         where: dict[str, Collection[Any]] = {"model": [point.model], "seed": [point.seed], "level": [point.level]}
         where["image"] = list(opened.ids)
@@ -99,7 +100,7 @@ class _Scored:
 
 def _agreement(results: Results, point: Checkpoint, opened: Gallery) -> dict[str, str]:
     """Return how well the checkpoint's own prediction agrees with the mask, by image; none where it is not known."""
-    if not results.targets or not any((results.folder / "predictions").glob("*.parquet")):
+    if not results.targets or not results.parts("predictions"):
         return {}
     shown = tiles.Tiles(results, point, ())
     return {image: shown.input(image).text for image in opened.ids}
@@ -145,7 +146,7 @@ def _names(results: Results, opened: Gallery) -> dict[str, list[str]]:
 
 def _pixel(opened: Gallery, target: str, at: int) -> tuple[float, float] | None:
     """Return the explained pixel as shares of the width and height; None where a target has none, or many."""
-    pixel = opened.arrays.get(f"pixels:{target}")
+    pixel = opened.arrays.get(f"{PIXELS}{target}")
     if pixel is None or pixel[at].min() < 0:
         return None
     down, right = (pixel[at] + 0.5) / np.array(opened.masks[at].shape)
@@ -236,7 +237,7 @@ def _hex(value: float) -> str:
 
 
 def _open(results: Results, point: Checkpoint) -> Gallery | None:
-    """Return the kept maps of a checkpoint; None where it has no file, as in published runs."""
+    """Return the kept maps of a checkpoint; None where it has no file, as all seeds but one of what is published."""
     try:
         return results.gallery(point.model, point.seed, point.level)
     except ResultsError as error:

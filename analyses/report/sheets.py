@@ -18,6 +18,7 @@ BLANK, UNDEFINED = -1, -2
 """In place of a tile: the map is zero everywhere, or has values that are no numbers."""
 
 Bytes = NDArray[np.uint8]
+Values = NDArray[np.floating] | Bytes
 
 
 @dataclass
@@ -26,7 +27,7 @@ class Sheet:
 
     _numbers: dict[tuple[tuple[int, ...], bytes], int] = field(default_factory=dict)
 
-    def add(self, values: NDArray[np.floating]) -> int:
+    def add(self, values: Values) -> int:
         """Return the number of the tile of a map (h, w), or `BLANK` or `UNDEFINED`."""
         if not np.isfinite(values).all():
             return UNDEFINED
@@ -49,10 +50,10 @@ class Sheet:
         return buffer.getvalue(), places
 
 
-def quantised(values: NDArray[np.floating]) -> Bytes:
+def quantised(values: Values) -> Bytes:
     """Return the positive part of a map as bytes: averaged to `CELLS`, over its maximum, in `STEPS` from 0 to 254.
 
-    A map without a positive value is zero everywhere; one with any has a byte of 254.
+    A map without a positive value is zero everywhere; one with any has a byte of 254. Bytes made so stay as they are.
     """
     small = np.maximum(np.asarray(values, dtype=np.float32), 0)
     high, wide = small.shape

@@ -268,28 +268,30 @@ def write_gallery(path: Path, plan: Plan, model: str, level: int) -> None:
 
 
 def write(folder: Path, plan: Plan) -> Path:
-    for name in ("scores", "predictions", "gallery"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+    tables = {name: folder / "scores" / name for name in ("predictions", "agreement", "resolution", "training")}
+    gallery = folder / "scores" / "gallery"
+    for place in (tables["predictions"], tables["training"], gallery):
+        place.mkdir(parents=True, exist_ok=True)
     write_manifest(folder, plan)
-    training_frame(plan).to_parquet(folder / "training.parquet", index=False)
+    training_frame(plan).to_parquet(tables["training"] / "training.parquet", index=False)
     for entry in checkpoint_entries(plan):
         if entry["reached"]:
             model, level, seed = entry["model"], entry["level"], entry["seed"]
             name = f"{model}-s{seed}-l{level}"
             score_frame(plan, model, level, seed).to_parquet(folder / "scores" / f"{name}.parquet", index=False)
             prediction_frame(plan, model, level, seed).to_parquet(
-                folder / "predictions" / f"{name}.parquet", index=False
+                tables["predictions"] / f"{name}.parquet", index=False
             )
             if plan.gallery:
-                write_gallery(folder / "gallery" / f"{name}.npz", plan, model, level)
+                write_gallery(gallery / f"{name}.npz", plan, model, level)
             if plan.agreement:
-                (folder / "agreement").mkdir(exist_ok=True)
+                tables["agreement"].mkdir(exist_ok=True)
                 frame = agreement_frame(plan, model, level, seed)
-                frame.to_parquet(folder / "agreement" / f"{name}-000.parquet", index=False)
+                frame.to_parquet(tables["agreement"] / f"{name}-000.parquet", index=False)
             for factor in plan.factors:
                 frame = resolution_frame(plan, model, level, seed, factor)
-                (folder / "resolution").mkdir(exist_ok=True)
-                frame.to_parquet(folder / "resolution" / f"{name}-{frame['size'].iloc[0]}px.parquet", index=False)
+                tables["resolution"].mkdir(exist_ok=True)
+                frame.to_parquet(tables["resolution"] / f"{name}-{frame['size'].iloc[0]}px.parquet", index=False)
     return folder
 
 

@@ -26,7 +26,7 @@ def with_attention(results, models=("net1",), undefined="cat_1"):
     blocks = [{"block": b, "label": b, "stage": s, "depth": d} for d, (b, s, _) in enumerate(BLOCKS)]
     manifest["attention"] = {"blocks": dict.fromkeys(models, blocks), "metrics": METRICS}
     path.write_text(json.dumps(manifest))
-    (results.folder / "attention").mkdir()
+    (results.folder / "scores" / "attention").mkdir()
     for point in results.checkpoints:
         if point.reached and point.model in models:
             rng = np.random.default_rng([point.level, point.seed])
@@ -43,7 +43,7 @@ def with_attention(results, models=("net1",), undefined="cat_1"):
             frame["training_data"] = "577 real"
             frame = frame.astype(dict.fromkeys(["block", "model", "image", "dataset"], "category"))
             name = f"{point.model}-s{point.seed}-l{point.level}-000.parquet"
-            frame.to_parquet(results.folder / "attention" / name, index=False)
+            frame.to_parquet(results.folder / "scores" / "attention" / name, index=False)
     return type(results)(results.folder)
 
 
@@ -109,7 +109,7 @@ def test_text_is_legible_and_on_the_page(make):
 
 def test_the_same_head_twice_is_refused(make):
     results = with_attention(make(models=("net1",), levels=(30,), seeds=(0,)))
-    folder = results.folder / "attention"
+    folder = results.folder / "scores" / "attention"
     (folder / "copy.parquet").write_bytes((folder / "net1-s0-l30-000.parquet").read_bytes())
     with pytest.raises(ResultsError, match="a head is there twice"):
         attention.summarise(results)
@@ -117,7 +117,7 @@ def test_the_same_head_twice_is_refused(make):
 
 def test_a_file_without_its_keys_is_named(make):
     results = with_attention(make(models=("net1",), levels=(30,), seeds=(0,)))
-    path = results.folder / "attention" / "net1-s0-l30-000.parquet"
+    path = results.folder / "scores" / "attention" / "net1-s0-l30-000.parquet"
     pd.read_parquet(path).drop(columns="head").to_parquet(path)
     with pytest.raises(ResultsError, match="'head' is missing"):
         attention.summarise(results)

@@ -60,7 +60,7 @@ def write_claimed(results: Results, s: float) -> Results:
     rng = np.random.default_rng(7)
     for path in sorted((results.folder / "scores").glob("*.parquet")):
         maps_as_claimed(pd.read_parquet(path), s, rng).to_parquet(path, index=False)
-    for path in sorted((results.folder / "resolution").glob("*.parquet")):
+    for path in sorted((results.folder / "scores" / "resolution").glob("*.parquet")):
         frame = pd.read_parquet(path)
         loses = (frame["model"] == "vit") if s > 0 else (frame["model"] == "segformer") if s < 0 else False
         wrong = np.where(loses & (frame["factor"] != 1), 100, 30) + rng.integers(0, 9, len(frame))

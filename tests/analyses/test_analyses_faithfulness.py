@@ -60,8 +60,8 @@ def examined(make, seeds=(0, 1), **fields):
     for checkpoint in results.checkpoints:
         found = tables(checkpoint.level, checkpoint.seed)
         for name, frame in zip(("faithfulness", CURVE), found, strict=True):
-            (results.folder / name).mkdir(exist_ok=True)
-            path = results.folder / name / f"unet-s{checkpoint.seed}-l{checkpoint.level}.parquet"
+            (results.folder / "scores" / name).mkdir(exist_ok=True)
+            path = results.folder / "scores" / name / f"unet-s{checkpoint.seed}-l{checkpoint.level}.parquet"
             frame.astype({"value": np.float32, "layer": "category"}).to_parquet(path, index=False)
     return results
 
@@ -184,7 +184,7 @@ def test_of_many_layers_a_few_are_drawn():
 def test_a_run_where_nothing_is_predicted_has_a_table_of_gaps(make):
     results = examined(make, seeds=(0,), levels=(90,))
     for name in ("faithfulness", CURVE):
-        for path in (results.folder / name).glob("*.parquet"):
+        for path in (results.folder / "scores" / name).glob("*.parquet"):
             frame = pd.read_parquet(path)
             frame.assign(value=np.float32(np.nan)).to_parquet(path, index=False)
     table, *rest = faithfulness.analyse(results)

@@ -55,7 +55,19 @@ def test_a_level_that_was_not_reached_is_a_line_of_text(make):
 
 def test_no_level_reached_is_a_page_of_text(make):
     results = make(levels=(30, 90), seeds=(0, 1), unreached=frozenset({(0, 30), (0, 90)}))
+    for path in (results.folder / "scores" / "gallery").glob("*-s1-l30.npz"):
+        path.unlink()
     assert not only(results).figure.axes[0].images
+
+
+def test_the_seed_of_which_maps_are_kept_is_shown_and_named(make):
+    results = make(levels=(30, 90), seeds=(0, 1))
+    for path in (results.folder / "scores" / "gallery").glob("*-s0-*"):
+        path.unlink()
+    item = only(results)
+    assert len(item.figure.axes[0].images) == 2 * 20
+    assert "U-Net, seed 1: Grad-CAM of cat_1" in texts(item)
+    assert "training seed 1" in item.caption
 
 
 def test_all_text_is_on_the_page_legible_and_free_of_its_neighbours(make):
@@ -111,7 +123,7 @@ def test_only_the_main_probe_point_is_drawn(make):
 
 def test_a_gallery_without_a_layer_is_refused(make):
     results = make(levels=(30,), seeds=(0,))
-    path = results.folder / "gallery" / "unet-s0-l30.npz"
+    path = results.folder / "scores" / "gallery" / "unet-s0-l30.npz"
     with np.load(path) as file:
         arrays = {name: file[name] for name in file.files if not name.endswith("grad_cam|Decoder 1_2")}
     np.savez(path, **arrays)

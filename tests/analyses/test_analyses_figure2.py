@@ -95,6 +95,15 @@ def test_the_highest_level_that_the_first_seed_reached_is_shown(make):
     assert [*figure2.analyse(none), *figure3.analyse(none)] == []
 
 
+def test_the_seed_of_which_maps_are_kept_is_shown_and_named(make):
+    results = make(**{**RUN, "seeds": (0, 1)})
+    for path in (results.folder / "scores" / "gallery").glob("*-s0-*"):
+        path.unlink()
+    for item in (*figure2.analyse(results), *figure3.analyse(results)):
+        assert "at level best (validation mean IoU 0.932), seed 1" in item.caption
+        assert any("seed 1" in text for text in texts(item))
+
+
 def test_a_run_that_measured_none_of_the_four_shows_its_first_two(make):
     results = make(**RUN)
     assert [metric.name for metric in tiles.known(results, ("nothing",))] == ["energy_inside", "energy_gain"]

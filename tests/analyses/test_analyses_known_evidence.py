@@ -89,8 +89,8 @@ def entry(name: str) -> dict[str, object]:
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("evidence")
-    (folder / "evidence").mkdir()
-    (folder / "gallery").mkdir()
+    (folder / "scores" / "evidence").mkdir(parents=True)
+    (folder / "scores" / "gallery").mkdir()
     methods = ("grad_cam", "layer_cam", "captum_saliency", *CONTROLS)
     layers = [
         {"layer": "Input", "depth": -1, "role": "input", "point": ""},
@@ -102,10 +102,10 @@ def results(tmp_path_factory):
     variants = {}
     for cue, classes in CUES.items():
         shared = tuple(name for name in methods if name != "captum_saliency")
-        frame(cue, shared, LAYERS, range(SCENES)).to_parquet(folder / "evidence" / f"{cue}-unet_he.parquet")
+        frame(cue, shared, LAYERS, range(SCENES)).to_parquet(folder / "scores" / "evidence" / f"{cue}-unet_he.parquet")
         some = frame(cue, ("captum_saliency", *CONTROLS), ("Input",), range(FEW))
-        some.to_parquet(folder / "evidence" / f"{cue}-unet_he-costly.parquet")
-        write_gallery(folder / "gallery", cue)
+        some.to_parquet(folder / "scores" / "evidence" / f"{cue}-unet_he-costly.parquet")
+        write_gallery(folder / "scores" / "gallery", cue)
         told = {"shape": 0.875, "texture": 1.0, "context": 1.0}[cue]
         answer = {"model": "unet_he", "seed": 0, "level": 100, "images_told": told, "pixels_told": told, "miou": 0.8}
         answer |= {"changed_by": {other: float(other == cue) for other in CUES}, "told_apart": told >= 0.9}
@@ -285,10 +285,10 @@ def test_networks_that_did_not_learn_their_cue_are_left_out(made, results, tmp_p
     variant = manifest["variants"]["texture"]
     variant["answers"].append({**variant["answers"][0], "seed": 1, "images_told": 0.5, "told_apart": False})
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    other = pd.read_parquet(folder / "evidence" / "texture-unet_he.parquet").assign(seed=1)
+    other = pd.read_parquet(folder / "scores" / "evidence" / "texture-unet_he.parquet").assign(seed=1)
     columns = [name for name in other if name.startswith(("gain_", "inside_"))]
     other[columns] = np.float32(0.99)
-    other.to_parquet(folder / "evidence" / "texture-unet_he-s1.parquet")
+    other.to_parquet(folder / "scores" / "evidence" / "texture-unet_he-s1.parquet")
     items = list(known_evidence.analyse(Results(folder)))
     tables = {item.name: item.frame for item in items if isinstance(item, Table)}
     where = {"cue": "texture", "method": "grad_cam", "layer": "Decoder 1_2"}

@@ -108,9 +108,9 @@ def test_one_file_will_do(make):
     results = make(**RUN, seeds=(0,))
     before = resolution.summarise(results, results.resolution())
     frame = results.resolution().sample(frac=1, random_state=0)
-    for path in (results.folder / "resolution").glob("*.parquet"):
+    for path in (results.folder / "scores" / "resolution").glob("*.parquet"):
         path.unlink()
-    frame.to_parquet(results.folder / "resolution.parquet", index=False)
+    frame.to_parquet(results.folder / "scores" / "resolution" / "all.parquet", index=False)
     pd.testing.assert_frame_equal(resolution.summarise(results, results.resolution()), before)
 
 

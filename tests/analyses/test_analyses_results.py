@@ -66,6 +66,13 @@ def test_another_schema_is_refused_with_the_cure(make):
         results.caption_note()
 
 
+def test_the_layout_of_an_older_version_is_refused_with_the_cure(make):
+    results = make()
+    (results.folder / "scores" / "predictions").rename(results.folder / "predictions")
+    with pytest.raises(ResultsError, match=r"older version, with predictions beside scores/ and not in it: move"):
+        _ = Results(results.folder).models
+
+
 def test_a_missing_key_is_named(make):
     results = edit_manifest(make(), lambda m: m["checkpoints"][0].pop("level"))
     with pytest.raises(ResultsError, match=r"manifest\.json: 'level' is missing"):
@@ -82,10 +89,10 @@ def test_a_missing_section_is_named(make):
     ("name", "read"),
     [
         ("manifest.json", lambda r: r.manifest),
-        ("training.parquet", lambda r: r.training()),
+        ("scores/training/training.parquet", lambda r: r.training()),
         ("scores/unet-s0-l30.parquet", lambda r: r.scores()),
-        ("predictions/unet-s0-l30.parquet", lambda r: r.predictions()),
-        ("gallery/unet-s0-l30.npz", lambda r: r.gallery("unet", 0, 30)),
+        ("scores/predictions/unet-s0-l30.parquet", lambda r: r.predictions()),
+        ("scores/gallery/unet-s0-l30.npz", lambda r: r.gallery("unet", 0, 30)),
     ],
 )
 @pytest.mark.parametrize("damage", [b"nonsense", b"", None])
@@ -130,6 +137,46 @@ def test_the_note_names_models_that_have_fewer_seeds(make):
 
     note = edit_manifest(make(models=("unet", "vit")), fewer).caption_note()
     assert "; seeds 0, 1 (of ViT 0 alone); " in note
+
+
+def without_maps(results, *stems):
+    for stem in stems:
+        (results.folder / "scores" / "gallery" / f"unet-{stem}.npz").unlink()
+    return results
+
+
+def pictured(results):
+    return [(point.seed, point.level) for point in results.pictured("unet")]
+
+
+def test_the_seed_that_is_shown_is_the_first_of_which_all_maps_are_kept(make):
+    fields = {"seeds": (0, 1, 2), "levels": (30, 90)}
+    assert pictured(make(**fields)) == [(0, 30), (0, 90)]
+    assert pictured(without_maps(make(**fields), "s0-l90")) == [(1, 30), (1, 90)]
+    assert pictured(without_maps(make(**fields), "s0-l30", "s1-l90")) == [(2, 30), (2, 90)]
+    missed = frozenset({(1, 90)})
+    assert pictured(without_maps(make(**fields, unreached=missed), "s0-l90")) == [(1, 30), (1, 90)]
+    assert pictured(without_maps(make(**fields), "s0-l30", "s1-l30", "s2-l30")) == [(0, 30), (0, 90)]
+    assert pictured(make(**fields, gallery=0)) == [(0, 30), (0, 90)]
+    assert pictured(make(**fields, unreached=frozenset({(0, 30), (0, 90)}))) == [(1, 30), (1, 90)]
+    assert make().pictured("nothing") == ()
+
+
+def test_a_run_that_keeps_no_maps_has_no_images_to_show(make):
+    assert make(gallery=2).gallery_ids == ("cat_1", "dog_2")
+    assert make(gallery=0).gallery_ids == ()
+    assert without_maps(make(seeds=(0,), levels=(30,)), "s0-l30").gallery_ids == ()
+
+
+def test_kept_maps_without_photographs_are_read(make):
+    results = make(photographs=True)
+    path = results.gallery_path("unet", 0, 30)
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files if name != "images"}
+    np.savez(path, **arrays)
+    kept = results.gallery("unet", 0, 30)
+    assert kept.images is None
+    assert kept.ids == ("cat_1",)
 
 
 def test_photographs_stay_on_disk_where_they_may_not_be_shown(make):
@@ -180,7 +227,7 @@ def test_agreement_is_there_or_not(make):
     results = make(levels=(30,), seeds=(0,), targets=("a", "b", "c"), agreement=True)
     frame = results.agreement()
     assert len(frame) == 3 * 18 * 3
-    path = results.folder / "agreement" / "unet-s0-l30-000.parquet"
+    path = results.folder / "scores" / "agreement" / "unet-s0-l30-000.parquet"
     pd.read_parquet(path).drop(columns="other").to_parquet(path)
     with pytest.raises(ResultsError, match=r"unet-s0-l30-000\.parquet: 'other' is missing"):
         results.agreement()

@@ -56,8 +56,8 @@ def run(make):
         results = make(**{**SMALL, **fields})
         for name, rows in (("sanity", table), ("sanity_training", training)):
             if rows is not None:
-                (results.folder / name).mkdir()
-                rows.to_parquet(results.folder / name / "all.parquet", index=False)
+                (results.folder / "scores" / name).mkdir()
+                rows.to_parquet(results.folder / "scores" / name / "all.parquet", index=False)
         return Results(results.folder)
 
     return build

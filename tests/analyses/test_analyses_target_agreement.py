@@ -26,7 +26,7 @@ def run(make):
 
 
 def rewrite(results, change):
-    path = results.folder / "agreement" / "all.parquet"
+    path = results.folder / "scores" / "agreement" / "all.parquet"
     change(pd.read_parquet(path)).to_parquet(path, index=False)
     return Results(results.folder)
 

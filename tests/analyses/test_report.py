@@ -145,6 +145,16 @@ def test_large_grids_are_averaged_over_areas():
     np.testing.assert_allclose(found / 254, slow / slow.max(), atol=0.5 / 127 + 1e-6)
 
 
+def test_bytes_made_of_a_map_are_their_own_bytes():
+    for shape in ((5, 7), (64, 64), (96, 128)):
+        values = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+        once = sheets.quantised(values)
+        np.testing.assert_array_equal(sheets.quantised(once), once)
+        assert sheets.Sheet().add(once) == 0
+        made = sheets.Sheet()
+        assert made.add(values) == made.add(once) == made.add(once.astype(np.float16))
+
+
 def test_maps_without_positive_values_have_no_tile_and_equal_maps_share_one():
     made = sheets.Sheet()
     assert made.add(np.zeros((3, 3))) == made.add(-np.ones((3, 3))) == sheets.BLANK
@@ -172,7 +182,7 @@ def test_methods_of_which_no_maps_are_kept_are_named(make):
     label = results.label("methods", "random")
     said = f"No maps are kept of {label}: what they score"
     assert said not in dict(report.build(results, []))["index.html"].decode()
-    for path in (results.folder / "gallery").glob("*.npz"):
+    for path in (results.folder / "scores" / "gallery").glob("*.npz"):
         with np.load(path) as kept:
             arrays = {name: kept[name] for name in kept.files if "|random|" not in name}
         np.savez(path, **arrays)
@@ -198,7 +208,7 @@ def test_levels_that_were_not_reached_have_no_maps(make):
 
 def test_a_damaged_gallery_is_named(make):
     results = make(**SMALL)
-    (results.folder / "gallery" / "unet-s0-l90.npz").write_bytes(b"no archive")
+    (results.folder / "scores" / "gallery" / "unet-s0-l90.npz").write_bytes(b"no archive")
     with pytest.raises(ResultsError, match=r"unet-s0-l90\.npz: cannot be read"):
         dict(report.build(results, []))
 
@@ -262,7 +272,7 @@ def test_data_in_scripts_cannot_end_them():
 
 def test_maps_are_shown_without_their_scores_where_these_are_not_there(make):
     results = make(**SMALL)
-    for path in (results.folder / "scores").iterdir():
+    for path in (results.folder / "scores").glob("*.parquet"):
         path.unlink()
     files = dict(report.build(results, []))
     (name,) = data(files, "gallery")["checkpoints"][1]["files"].values()

@@ -113,7 +113,7 @@ def test_every_map_of_a_few_images_once(rows: pd.DataFrame, run: Path) -> None:
 
 
 def test_rows_are_like_those_of_other_methods(rows: pd.DataFrame, run: Path) -> None:
-    files = [p for p in sorted((run / "scores").iterdir()) if "costly" not in p.name]
+    files = [p for p in sorted((run / "scores").glob("*.parquet")) if "costly" not in p.name]
     shards = pd.concat([pd.read_parquet(file) for file in files])
     assert list(shards) == list(rows)
     assert set(shards["method"]) == {"grad_cam", "uniform", "sobel", "activation"}
@@ -275,18 +275,18 @@ def test_what_is_scored_again_after_a_change(tiny: Path, setting: str, apart: bo
 def test_stale_rows_are_removed(run: Path, tiny: Path, tmp_path: Path, finished: Path) -> None:
     """Back and forth between settings: each leaves its own files alone."""
     folder = copy(run, tmp_path / "out")
-    assert contents(folder, "agreement")
+    assert contents(folder, "scores/agreement")
     one = ("--set", "score.targets=['best_pixel:logit']")
     assert command("run", "score", "-p", tiny, "--out", folder, *one).code == 0
-    assert contents(folder, "agreement") == {}
+    assert contents(folder, "scores/agreement") == {}
     assert not any("costly" in name for name in contents(folder))
     assert manifest(folder)["skipped"] == []
     assert manifest(folder)["costly"] == {"rule": "", "ids": [], "targets": [], "levels": "", "seeds": ""}
     assert command("run", "score", "-p", tiny, "--out", folder).code == 0
-    again = contents(folder, "scores", "agreement")
-    assert again == contents(finished, "scores", "agreement")
+    again = contents(folder, "scores")
+    assert again == contents(finished, "scores")
     assert command("run", "score", "-p", tiny, "--out", folder, *CHANGES).code == 0
-    assert contents(folder, "scores", "agreement") == contents(run, "scores", "agreement")
+    assert contents(folder, "scores") == contents(run, "scores")
 
 
 def test_other_costly_settings_leave_the_rest_alone(run: Path, tiny: Path, tmp_path: Path) -> None:
@@ -452,8 +452,8 @@ def test_all_built_in_methods_are_in_the_profile_of_real_photographs() -> None:
 
 
 def test_storing_knows_the_folder_of_agreement() -> None:
-    assert "agreement" in bench.store.SCORED
-    assert "agreement" in bench.store.FOLDERS
+    assert "scores/agreement" in bench.store.SCORED
+    assert "scores" in bench.store.FOLDERS
 
 
 def test_unknown_points_of_a_network_are_told(images: Images) -> None:

@@ -36,7 +36,7 @@ def test_two_processes_make_what_one_makes(finished: Path) -> None:
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_damaged_file_is_named(copied: Path, processes: int) -> None:
-    for file in (copied / "scores").iterdir():
+    for file in (copied / "scores").glob("*.parquet"):
         file.write_bytes(b"PAR1 no more")
     with pytest.raises(ResultsError, match=r"scores.*cannot be read"):
         draw_all(copied, NAMES, ("png",), 50, lambda _: None, processes)

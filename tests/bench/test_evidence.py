@@ -90,7 +90,9 @@ def run(profile: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def rows(run: Path) -> pd.DataFrame:
-    return pd.concat([pd.read_parquet(file) for file in sorted((run / "evidence").iterdir())], ignore_index=True)
+    return pd.concat(
+        [pd.read_parquet(file) for file in sorted((run / "scores" / "evidence").iterdir())], ignore_index=True
+    )
 
 
 def manifest(folder: Path) -> dict[str, Any]:
@@ -245,13 +247,13 @@ def test_numbers_are_those_of_the_slow_twins(rows: pd.DataFrame, run: Path) -> N
 
 def test_what_is_finished_is_not_done_again(run: Path, profile: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(run, tmp_path / "out"))
-    lost = folder / "evidence" / "context-unet_he-s0-l100.parquet"
+    lost = folder / "scores" / "evidence" / "context-unet_he-s0-l100.parquet"
     lost.unlink()
     before = {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.suffix in (".parquet", ".safetensors")}
     before = {p: at for p, at in before.items() if p.name != "training.parquet" and "context" not in p.name}
     assert start(profile, folder).code == 1
     assert {p: p.stat().st_mtime_ns for p in before} == before
-    parts = ("evidence", "answers", "gallery", "tables", "figures")
+    parts = ("scores", "tables", "figures")
     assert contents(folder, *parts) == contents(run, *parts), "byte for byte"
 
 
@@ -260,7 +262,7 @@ def test_other_score_settings_leave_nothing_behind(run: Path, profile: Path, tmp
     change = "score.methods=['grad_cam', 'uniform', 'sobel', 'mask_oracle']", "score.targets=['truth:contrast']"
     change += ("score.parameters={}",)
     assert start(profile, folder, *change).code == 1
-    found = pd.concat([pd.read_parquet(file) for file in (folder / "evidence").iterdir()])
+    found = pd.concat([pd.read_parquet(file) for file in (folder / "scores" / "evidence").iterdir()])
     assert set(found["method"]) == {"grad_cam", "uniform", "sobel", "mask_oracle", ORACLE}
     assert not [name for name in contents(folder) if "costly" in name or "predicted-logit" in name]
     assert len(list((folder / "cells").iterdir())) == 3

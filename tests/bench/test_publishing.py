@@ -1,4 +1,4 @@
-"""What of a run is published: it redraws itself, says the same as its own scores, and holds no network and no maps."""
+"""What of a run is published: it redraws itself, says the same as its own scores, and holds no network."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.publishing import MOST_PICTURED, rounded
-from tests.bench.harness import bench, contents
+from analyses import Results
+from analyses.folders import LOG, OLDER
+from analyses.report.sheets import quantised
+from bench.published_maps import published_maps
+from bench.publishing import MOST_PICTURED
+from bench.rounding import rounded
+from tests.bench.harness import LEVELS, bench, contents
 
 
 @pytest.fixture(scope="module")
@@ -24,16 +29,32 @@ def published(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def shown(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run published with its photographs, and so with the page."""
+    folder = tmp_path_factory.mktemp("shown") / "mine"
+    outcome = bench("publish", "--out", finished, "--to", folder)
+    assert outcome.code == 0, outcome.err
+    return folder
+
+
+def arrays(folder: Path, level: int) -> dict[str, np.ndarray]:
+    with np.load(folder / "scores" / "gallery" / f"unet-s0-l{level}.npz") as file:
+        return {name: file[name] for name in file.files}
+
+
 def scores(folder: Path) -> pd.DataFrame:
     keys = ["model", "level", "seed", "image", "target", "layer", "method"]
-    found = pd.concat([pd.read_parquet(file) for file in sorted((folder / "scores").iterdir())], ignore_index=True)
+    found = pd.concat(
+        [pd.read_parquet(file) for file in sorted((folder / "scores").glob("*.parquet"))], ignore_index=True
+    )
     return found.astype(dict.fromkeys(keys, str)).sort_values(keys, ignore_index=True)
 
 
-def test_there_are_no_networks_no_maps_and_no_photographs(published: Path, finished: Path) -> None:
+def test_there_are_no_networks_and_no_page(published: Path, finished: Path) -> None:
     names = set(contents(published))
-    assert {"manifest.json", "captions.md", "training.parquet", "tables/levels.csv"} <= names
-    assert not any(name.startswith(("checkpoints", "cells", "gallery", "report")) for name in names)
+    assert {"manifest.json", "captions.md", LOG, "tables/levels.csv"} <= names
+    assert not any(name.startswith(("checkpoints", "cells", "report", *OLDER)) for name in names)
     assert {name for name in contents(published, "figures") if name.endswith(".png")} == {
         name for name in contents(finished, "figures") if name.endswith(".png")
     }
@@ -44,7 +65,7 @@ def test_there_are_no_networks_no_maps_and_no_photographs(published: Path, finis
 def test_scores_are_all_there_and_off_by_rounding_alone(published: Path, finished: Path) -> None:
     own, held = scores(finished), scores(published)
     assert set(own.columns) == set(held.columns)
-    assert len(list((published / "scores").iterdir())) == own[["model", "level"]].drop_duplicates().shape[0]
+    assert len(list((published / "scores").glob("*.parquet"))) == own[["model", "level"]].drop_duplicates().shape[0]
     for name in own:
         if own[name].dtype == np.float32:
             np.testing.assert_allclose(held[name], own[name], rtol=2**-11, atol=0)
@@ -52,25 +73,91 @@ def test_scores_are_all_there_and_off_by_rounding_alone(published: Path, finishe
             assert held[name].astype(str).equals(own[name].astype(str))
 
 
-def test_it_redraws_itself_but_for_the_figures_of_maps(published: Path, tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(published, tmp_path / "copy"))
-    before = contents(copy)
-    lost = [name for name in before if name.startswith(("tables/", "figures/levels"))]
-    for name in lost:
-        (copy / name).unlink()
-    outcome = bench("run", "report", "--out", copy)
+@pytest.mark.parametrize("photographs", [False, True])
+def test_its_scores_and_manifest_redraw_all_of_it(
+    photographs: bool, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Every table and figure, those of maps included, and the page where it is published: byte for byte."""
+    whole: Path = request.getfixturevalue("shown" if photographs else "published")
+    shutil.copytree(whole / "scores", tmp_path / "copy" / "scores")
+    shutil.copy(whole / "manifest.json", tmp_path / "copy")
+    outcome = bench("run", "report", "--out", tmp_path / "copy")
     assert outcome.code == 0, outcome.err
-    after = contents(copy)
-    assert any(name.startswith("figures/figure1") for name in after)
-    assert "report/index.html" in after
-    assert {name: after[name] for name in before} == before
-    more = {name for name in after.keys() - before.keys() if not name.startswith("report/")}
+    before, after = contents(whole), contents(tmp_path / "copy")
+    before.pop("README.md", None)
+    assert any(name.startswith("figures/figure1") for name in before)
+    assert any(name.startswith("report/data/maps") for name in before) == photographs
+    assert [name for name in before if after.get(name) != before[name]] == []
+    more = {name for name in after.keys() - before.keys() if photographs or not name.startswith("report/")}
     assert all(name.endswith(".svg") and len(after[name]) > MOST_PICTURED for name in more)
 
 
-def test_the_page_is_there_where_images_may_be_shown(finished: Path, tmp_path: Path) -> None:
-    assert bench("publish", "--out", finished, "--to", tmp_path / "to").code == 0
-    assert any(name.startswith("report/data/maps") for name in contents(tmp_path / "to"))
+@pytest.mark.parametrize("level", LEVELS)
+def test_without_photographs_the_maps_of_the_figures_alone_are_kept(
+    published: Path, finished: Path, level: int
+) -> None:
+    own, held = arrays(finished, level), arrays(published, level)
+    layers = [layer.name for layer in Results(finished).main_layers("unet")]
+    maps = [f"best_pixel:logit|grad_cam|{layer}" for layer in layers]
+    assert list(held) == ["ids", "masks", "pixels:best_pixel:logit", *maps]
+    for name, values in held.items():
+        np.testing.assert_array_equal(values, rounded(own[name]) if name in maps else own[name])
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_with_photographs_the_other_maps_are_kept_as_the_page_shows_them(
+    shown: Path, finished: Path, level: int
+) -> None:
+    own, held = arrays(finished, level), Results(shown).gallery("unet", 0, level)
+    assert held.images is not None
+    np.testing.assert_array_equal(held.images, own["images"])
+    assert set(held.arrays) == set(own) - {"ids", "masks", "images"}
+    main = Results(finished).main_layers("unet")
+    for name, values in held.arrays.items():
+        if name.startswith("pixels:"):
+            np.testing.assert_array_equal(values, own[name])
+        elif name in {f"best_pixel:logit|grad_cam|{layer.name}" for layer in main}:
+            np.testing.assert_array_equal(values, rounded(own[name]))
+        else:
+            assert values.dtype == np.uint8
+            np.testing.assert_array_equal(values, [quantised(one) for one in own[name]])
+
+
+def test_the_files_of_maps_hold_the_same_bytes_each_time(finished: Path) -> None:
+    results = Results(finished)
+    one, two = (dict(published_maps(results, photographs=True)) for _ in range(2))
+    assert one == two
+    assert set(one) == {f"scores/gallery/unet-s0-l{level}.npz" for level in LEVELS}
+
+
+def test_maps_of_controls_are_not_published_without_photographs(copied: Path) -> None:
+    values = json.loads((copied / "manifest.json").read_text())
+    values["methods"] = {name: entry for name, entry in values["methods"].items() if entry["kind"] == "control"}
+    (copied / "manifest.json").write_text(json.dumps(values))
+    assert list(published_maps(Results(copied), photographs=False)) == []
+    assert list(published_maps(Results(copied), photographs=True))
+
+
+def test_a_map_that_is_undefined_stays_so_and_equal_maps_are_stored_once(copied: Path) -> None:
+    own = arrays(copied, 40)
+    name = next(name for name in own if name.startswith("predicted:logit|grad_cam|"))
+    own[name] = np.full_like(own[name], np.nan)
+    np.savez_compressed(copied / "scores" / "gallery" / "unet-s0-l40.npz", **own)
+    for file, data in published_maps(Results(copied), photographs=True):
+        (copied / file).write_bytes(data)
+    held = Results(copied).gallery("unet", 0, 40)
+    assert np.isnan(held.arrays[name]).all()
+    stored = [one for one in arrays(copied, 40) if one.startswith("small:")]
+    assert len(stored) < sum(one.count("|") == 2 for one in held.arrays), "controls are the same for each target"
+
+
+def test_photographs_that_are_not_there_cannot_be_asked_for(published: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(published, tmp_path / "copy"))
+    before = contents(copy)
+    outcome = bench("run", "report", "--out", copy, "--set", "figures.photographs=true")
+    assert outcome.code == 2
+    assert "was published without photographs" in outcome.error
+    assert contents(copy) == before
 
 
 def test_publishing_again_removes_what_is_no_longer_made(published: Path, finished: Path, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ factors = [1.0, 1.5]
 
 
 def test_a_row_an_image_network_and_size(family: tuple[Path, Path]) -> None:
-    rows = pd.concat(pd.read_parquet(file) for file in (family[1] / "resolution").glob("*.parquet"))
+    rows = pd.concat(pd.read_parquet(file) for file in (family[1] / "scores" / "resolution").glob("*.parquet"))
     assert len(rows) == 2 * 2 * 6
     assert set(zip(rows["factor"], rows["size"], strict=True)) == {(1.0, 32), (1.5, 48)}
     assert set(zip(rows["model"], rows["level"], strict=True)) == {
@@ -118,8 +118,8 @@ def test_a_row_an_image_network_and_size(family: tuple[Path, Path]) -> None:
 
 def test_at_the_size_of_training_it_is_what_was_scored(family: tuple[Path, Path]) -> None:
     out = family[1]
-    own = pd.read_parquet(out / "resolution" / "unet-s0-l40-32px.parquet").set_index("image")
-    scored = pd.concat(pd.read_parquet(file) for file in (out / "predictions").glob("unet-s0-l40-*.parquet"))
+    own = pd.read_parquet(out / "scores" / "resolution" / "unet-s0-l40-32px.parquet").set_index("image")
+    scored = pd.concat(pd.read_parquet(file) for file in (out / "scores" / "predictions").glob("unet-s0-l40-*.parquet"))
     scored = scored.set_index("image")
     for column in [c for c in scored.columns if c.startswith("n_")]:
         assert (own[column] == scored.loc[own.index, column]).all()
@@ -127,13 +127,13 @@ def test_at_the_size_of_training_it_is_what_was_scored(family: tuple[Path, Path]
 
 def test_going_on_does_nothing_again_and_mends_what_is_lost(family: tuple[Path, Path]) -> None:
     profile, out = family
-    before = contents(out, "resolution", "scores", "checkpoints")
-    lost = out / "resolution" / "unet-s0-l40-48px.parquet"
-    stray = out / "resolution" / "unet-s0-l30-48px.parquet"
+    before = contents(out, "scores", "checkpoints")
+    lost = out / "scores" / "resolution" / "unet-s0-l40-48px.parquet"
+    stray = out / "scores" / "resolution" / "unet-s0-l30-48px.parquet"
     stray.write_bytes(lost.read_bytes())
     lost.unlink()
     assert bench("run", "score", "-p", profile, "--out", out).code == 0
-    assert contents(out, "resolution", "scores", "checkpoints") == before
+    assert contents(out, "scores", "checkpoints") == before
     status = json.loads(bench("status", "--out", out, "--json").out)
     assert status["scored"] == status["to_score"]
 

@@ -18,16 +18,17 @@ from rich.console import Console
 import bench.run
 import bench.scorings
 import bench.trainings
+from analyses.folders import LOG
 from bench import config
 from bench.data import open_data
 from bench.store import Store
 from segcam.checkpoints import load, pack, unpack
 from segcam.models import create
-from tests.bench.harness import LEVELS, assert_same_results, contents, same_file
+from tests.bench.harness import LEVELS, assert_same_results, contents
 from tests.bench.harness import bench as command
 
 CHECKPOINT = "checkpoints/unet-s0-l30.safetensors"
-SCORED = ("scores", "predictions", "agreement", "gallery")
+SCORED = ("scores", "scores/predictions", "scores/agreement", "scores/gallery")
 
 
 def manifest(folder: Path) -> dict[str, Any]:
@@ -35,10 +36,15 @@ def manifest(folder: Path) -> dict[str, Any]:
     return found
 
 
+def scored(folder: Path) -> dict[str, bytes]:
+    """What a run measured on the test images: all in the folder of the scores but the training log."""
+    return {name: data for name, data in contents(folder, "scores").items() if name != LOG}
+
+
 def unscored(folder: Path) -> Path:
     """Forget the scores of a copied run."""
-    for name in SCORED:
-        shutil.rmtree(folder / name)
+    for name in scored(folder):
+        (folder / name).unlink()
     for record in [*folder.glob("cells/score-*"), *folder.glob("cells/gallery-*")]:
         record.unlink()
     return folder
@@ -171,6 +177,35 @@ def test_a_damaged_manifest_is_named(copied: Path, tiny: Path) -> None:
         assert f"{copied / 'manifest.json'} cannot be read" in outcome.error
 
 
+COMMANDS = [*(("run", stage) for stage in ("all", "train", "score", "report")), ("status",), ("publish", "--to", "to")]
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_a_run_with_the_layout_of_an_older_version(
+    copied: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (copied / "scores" / "predictions").rename(copied / "predictions")
+    (copied / LOG).rename(copied / "training.parquet")
+    before = contents(tmp_path)
+    outcome = command(*arguments, "-p", tiny, "--out", copied)
+    assert outcome.code == 2
+    assert f"{copied} has the layout of an older version, with predictions, training.parquet beside" in outcome.error
+    assert f"move them into {copied / 'scores'} (training.parquet to {copied / LOG})" in outcome.error
+    assert contents(tmp_path) == before
+
+
+def test_moving_what_an_older_version_wrote_is_the_cure(
+    copied: Path, finished: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_training(monkeypatch)
+    (copied / "scores" / "predictions").rename(copied / "predictions")
+    assert command("run", "score", "-p", tiny, "--out", copied).code == 2
+    (copied / "predictions").rename(copied / "scores" / "predictions")
+    assert command("run", "score", "-p", tiny, "--out", copied).code == 0
+    assert contents(copied, "scores") == contents(finished, "scores")
+
+
 def swapped(how: str, folder: Path) -> None:
     """Put another file in a checkpoint's place."""
     file = folder / CHECKPOINT
@@ -210,7 +245,7 @@ def test_a_checkpoint_of_something_else(copied: Path, tiny: Path, how: str, word
     assert outcome.code == 2
     assert str(copied / CHECKPOINT) in outcome.error
     assert all(word in outcome.error for word in words), outcome.error
-    assert contents(copied, *SCORED) == {}
+    assert scored(copied) == {}
 
 
 def test_a_checkpoint_that_was_deleted_is_trained_again(copied: Path, finished: Path, tiny: Path) -> None:
@@ -276,7 +311,8 @@ def test_a_finished_run_is_not_done_again(
 ) -> None:
     no_training(monkeypatch)
     monkeypatch.setattr(bench.scorings.Scorings, "_score", no_training)
-    times = {p: p.stat().st_mtime_ns for name in ("cells", *SCORED, "checkpoints") for p in (copied / name).iterdir()}
+    names = [*contents(copied, "cells", "checkpoints"), *scored(copied)]
+    times = {p: p.stat().st_mtime_ns for p in map(copied.joinpath, names)}
     for stage in ("train", "score"):
         assert command("run", stage, "-p", tiny, "--out", copied).code == 0
     assert {p: p.stat().st_mtime_ns for p in times} == times
@@ -285,12 +321,12 @@ def test_a_finished_run_is_not_done_again(
     assert before == after
 
 
-@pytest.mark.parametrize("lost", ["scores", "predictions", "agreement", "gallery", "cells"])
+@pytest.mark.parametrize("lost", [*SCORED, "cells"])
 def test_what_was_lost_is_done_again(
     copied: Path, finished: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
     no_training(monkeypatch)
-    next(p for p in sorted((copied / lost).iterdir()) if "train" not in p.name).unlink()
+    next(p for p in sorted((copied / lost).iterdir()) if p.is_file() and "train" not in p.name).unlink()
     done = []
     score = bench.scorings.Scorings._score
     monkeypatch.setattr(bench.scorings.Scorings, "_score", lambda self, *rest: (done.append(rest), score(self, *rest)))
@@ -313,14 +349,14 @@ def test_scores_follow_the_settings_there_and_back(copied: Path, finished: Path,
     """Files of one name hold other rows under other settings: neither setting may take them for its own."""
     settings = ("-p", tiny, "--out", copied)
     assert command("run", "score", *settings, "--set", setting).code == 0
-    between = contents(copied, *SCORED)
-    assert between != contents(finished, *SCORED)
+    between = scored(copied)
+    assert between != scored(finished)
     status = json.loads(command("status", "-p", tiny, "--out", copied, "--json").out)
     assert status["scored"] == status["to_score"]
     assert command("run", "score", *settings).code == 0
-    assert contents(copied, *SCORED) == contents(finished, *SCORED)
+    assert scored(copied) == scored(finished)
     assert command("run", "score", *settings, "--set", setting).code == 0
-    assert contents(copied, *SCORED) == between
+    assert scored(copied) == between
 
 
 def test_seeds_can_be_added_later(copied: Path, finished: Path, tiny: Path) -> None:
@@ -332,7 +368,7 @@ def test_seeds_can_be_added_later(copied: Path, finished: Path, tiny: Path) -> N
         f"checkpoints/unet-s1-l{level}.safetensors" for level in LEVELS
     }
     assert after["checkpoints/unet-s1-l30.safetensors"] != after[CHECKPOINT]
-    log = pq.read_table(copied / "training.parquet").to_pandas()
+    log = pq.read_table(copied / LOG).to_pandas()
     assert sorted(log["seed"].unique()) == [0, 1]
     status = json.loads(command("status", "-p", tiny, "--out", copied, "--json").out)
     assert (status["trained"], status["to_train"], status["scored"], status["to_score"]) == (2, 2, 6, 12)
@@ -355,8 +391,7 @@ def test_a_full_disk(copied: Path, finished: Path, tiny: Path, monkeypatch: pyte
     assert "No space left on device" in outcome.error
     assert "run the same command again: finished parts are kept" in outcome.error
     assert not list(copied.rglob(".*.tmp"))
-    kept = contents(copied, "scores")
-    assert 0 < len(kept) < 4
+    assert 0 < len(list(copied.glob("scores/*.parquet"))) < 4
     assert command("run", "score", "-p", tiny, "--out", copied).code == 0
     assert_same_results(finished, copied)
 
@@ -376,7 +411,8 @@ def test_dying_at_any_write_changes_nothing(
         allowed[0] -= 1
         if allowed[0] == 0:
             before = attempts % 2 == 0
-            ends.add((str(Path(target).relative_to(folder)).split("/")[0], before))
+            name = Path(target).relative_to(folder)
+            ends.add((name.parent.as_posix() if name.parent.name else name.name, before))
             if not before:
                 replace(self, target)
             raise Killed
@@ -401,7 +437,7 @@ def test_dying_at_any_write_changes_nothing(
         patch.setattr(Path, "replace", dying)
         for stages, places in {
             ("train",): {"manifest.json", "cells"},
-            ("score",): {"manifest.json", "cells", "scores", "predictions", "agreement"},
+            ("score",): {"manifest.json", "cells", "scores", "scores/predictions", "scores/agreement"},
         }.items():
             attempts = 0
             ends.clear()
@@ -409,8 +445,7 @@ def test_dying_at_any_write_changes_nothing(
                 attempts += 1
                 assert attempts < 80
             assert ends >= {(place, before) for place in places for before in (True, False)}
-    assert contents(folder, *SCORED, "checkpoints") == contents(finished, *SCORED, "checkpoints")
-    assert same_file(folder, finished, "training.parquet")
+    assert contents(folder, "scores", "checkpoints") == contents(finished, "scores", "checkpoints")
     assert {p.name for p in folder.glob("cells/*")} == {p.name for p in finished.glob("cells/*")}
     assert not list(folder.rglob(".*"))
 
@@ -481,7 +516,7 @@ def test_no_file_holds_a_place_of_this_machine(finished: Path) -> None:
 
 
 def test_the_training_log(finished: Path) -> None:
-    log = pq.read_table(finished / "training.parquet").to_pandas()
+    log = pq.read_table(finished / LOG).to_pandas()
     record = json.loads(next(finished.glob("cells/train-*.json")).read_text())
     assert log["step"].tolist() == sorted(found["step"] for found in record["history"])
     assert log["step"].is_unique

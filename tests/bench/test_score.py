@@ -42,7 +42,7 @@ def scores(finished: Path) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def predictions(finished: Path) -> pd.DataFrame:
-    return pd.concat([pd.read_parquet(p) for p in sorted((finished / "predictions").glob("*.parquet"))])
+    return pd.concat([pd.read_parquet(p) for p in sorted((finished / "scores" / "predictions").glob("*.parquet"))])
 
 
 @pytest.fixture(scope="module")
@@ -357,7 +357,7 @@ def test_kept_maps_are_those_that_were_scored(finished: Path, scores: pd.DataFra
     rule = json.loads((finished / "manifest.json").read_text())["gallery"]
     by_name: dict[str, Callable[[np.ndarray, Scene], float]] = TWINS
     for level in LEVELS:
-        with np.load(finished / "gallery" / f"unet-s0-l{level}.npz") as file:
+        with np.load(finished / "scores" / "gallery" / f"unet-s0-l{level}.npz") as file:
             kept = dict(file)
         assert kept["ids"].tolist() == rule["ids"]
         batch = batch_of(images)

@@ -139,7 +139,7 @@ def test_cells_of_attentive_models_write_a_table_more(tiny_attention: Path) -> N
     trained = {TrainCell(name, 0, name): {20: "weights"} for name in ("segformer", "unet")}
     for cell in plan.scoring(profile, trained, 5, (0,), ["segformer"]):
         wanted = cell.train.model == "segformer" and cell.part != "gallery"
-        assert any(name.startswith("attention/") for name in cell.outputs) == wanted
+        assert any(name.startswith("scores/attention/") for name in cell.outputs) == wanted
         assert cell.attention == (cell.train.model == "segformer")
 
 
@@ -166,7 +166,7 @@ def manifest(folder: Path) -> dict[str, Any]:
 
 
 def test_the_tables_of_a_run(ran: Path) -> None:
-    files = sorted((ran / "attention").iterdir())
+    files = sorted((ran / "scores" / "attention").iterdir())
     assert [file.name for file in files] == [f"segformer-s0-l20-{n:03d}.parquet" for n in (0, 1)]
     frame = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
     keys = ["dataset", "model", "level", "seed", "training_data", "image", "block", "stage", "depth", "head"]
@@ -200,7 +200,7 @@ def test_the_manifest_of_a_run(ran: Path) -> None:
 
 
 def test_kept_maps_of_the_rollout(ran: Path) -> None:
-    with np.load(ran / "gallery" / "segformer-s0-l20.npz") as file:
+    with np.load(ran / "scores" / "gallery" / "segformer-s0-l20.npz") as file:
         kept = {name: file[name] for name in file.files if "|attention_rollout|" in name}
     assert len(kept) == 8
     assert all(values.shape == (1, 8, 8) for values in kept.values()), "on the first stage's grid"
@@ -209,16 +209,16 @@ def test_kept_maps_of_the_rollout(ran: Path) -> None:
 
 def test_a_lost_table_is_made_again(ran: Path, tiny_attention: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(ran, tmp_path / "copied"))
-    (folder / "attention" / "segformer-s0-l20-001.parquet").unlink()
+    (folder / "scores" / "attention" / "segformer-s0-l20-001.parquet").unlink()
     assert command("run", "score", "-p", tiny_attention, "--out", folder).code == 0
-    assert contents(folder, "attention", "scores") == contents(ran, "attention", "scores")
+    assert contents(folder, "scores") == contents(ran, "scores")
 
 
 def test_attention_can_be_left_out(ran: Path, tiny_attention: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(ran, tmp_path / "copied"))
     without = ("-p", tiny_attention, "--out", folder, "--set", "score.attention=false")
     assert command("run", "score", *without).code == 0
-    assert contents(folder, "attention") == {}
+    assert contents(folder, "scores/attention") == {}
     assert manifest(folder)["attention"] == {"blocks": {}, "metrics": {}}
 
 

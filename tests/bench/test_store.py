@@ -190,15 +190,15 @@ def test_sweep_removes_what_was_left_behind_and_nothing_else(store: Store) -> No
     store.write("tables/a.csv", b"whole")
     store.write("b.tmp", b"whole")
     store.path("tables/.a.csv.123.tmp").write_bytes(b"half")
-    store.write("resolution/a.parquet", b"whole")
-    store.path("resolution/.a.parquet.123.tmp").write_bytes(b"half")
+    store.write("scores/resolution/a.parquet", b"whole")
+    store.path("scores/resolution/.a.parquet.123.tmp").write_bytes(b"half")
     store.path(".manifest.json.7.tmp").write_bytes(b"half")
     store.write("elsewhere/.a.csv.7.tmp", b"somebody's")
     store.path(".mine.tmp").write_bytes(b"somebody's")
     assert store.names("tables") == ["tables/a.csv"]
     store.sweep()
     assert files(store) == {
-        *("tables/a.csv", "resolution/a.parquet"),
+        *("tables/a.csv", "scores/resolution/a.parquet"),
         *("b.tmp", "elsewhere/.a.csv.7.tmp", ".mine.tmp"),
     }
 
@@ -211,6 +211,17 @@ def test_a_folder_with_files_of_no_run(store: Store) -> None:
         Store(store.out)
     store.write("manifest.json", b"{}")
     Store(store.out)
+
+
+def test_a_folder_with_the_layout_of_an_older_version(store: Store) -> None:
+    store.write("manifest.json", b"{}")
+    store.write("scores/gallery/a.npz", b"maps")
+    store.path("sanity").mkdir()
+    store.write("evidence/manifest.json", b"{}")  # a run in a run's folder
+    Store(store.out)
+    store.write("gallery/a.npz", b"maps")
+    with pytest.raises(InputError, match=r"older version, with gallery beside scores/ and not in it: move them into"):
+        Store(store.out)
 
 
 def test_what_cannot_be_removed_is_told(store: Store) -> None:

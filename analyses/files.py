@@ -1,0 +1,102 @@
+"""How a run's files are read: what is wrong with one is told by its name."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from analyses.records import Gallery
+
+PIXELS = "pixels:"
+"""How the names of the arrays of explained pixels begin, in a file of kept maps; the target follows."""
+SMALL = "small:"
+"""How the names of the arrays begin that hold maps as bytes, each distinct one once; its number follows."""
+SMALL_NAMES, SMALL_NUMBERS = f"{SMALL}names", f"{SMALL}numbers"
+"""The names of the maps that are held so, and the number of each."""
+
+
+class ResultsError(Exception):
+    """A file of the run is missing, damaged or of another schema; the message names it and the cure."""
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what can go wrong while reading `path` into a `ResultsError` that names it."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise ResultsError(f"{path}: not found; run the benchmark with this output folder first") from error
+    except KeyError as error:
+        raise ResultsError(
+            f"{path}: {error.args[0]!r} is missing; the run is unfinished or of another version: run it again"
+        ) from error
+    except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, pa.ArrowException) as error:
+        raise ResultsError(f"{path}: cannot be read ({error}); delete it and run the benchmark again") from error
+
+
+def frame(
+    paths: Sequence[Path],
+    needed: Sequence[str],
+    where: Mapping[str, Collection[Any]] | None = None,
+    columns: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Read parquet files into one frame; a column that a file lacks is filled with missing values.
+
+    Args:
+        paths: the files.
+        needed: the columns that every file has.
+        where: for a column the values wanted; all rows by default.
+        columns: the columns wanted; all by default.
+
+    Raises:
+        ResultsError: a file is damaged, or lacks a column that is needed.
+    """
+    rows: Any = None
+    for column, values in (where or {}).items():
+        wanted = pc.field(column).isin(list(values)) if len(values) else pc.scalar(False)
+        rows = wanted if rows is None else rows & wanted
+    tables = []
+    for path in paths:
+        with reading(path):
+            names = set(pq.read_schema(path).names)
+            for column in needed:
+                if column not in names:
+                    raise KeyError(column)
+            tables.append(pq.read_table(path, columns=None if columns is None else list(columns), filters=rows))
+    with reading(paths[0].parent):
+        whole: pd.DataFrame = pa.concat_tables(tables, promote_options="permissive").to_pandas()
+    return whole
+
+
+def gallery(path: Path, *, photographs: bool) -> Gallery:
+    """Read the kept maps of a checkpoint.
+
+    Args:
+        path: the file.
+        photographs: whether the images are wanted, where the file has them.
+
+    Raises:
+        ResultsError: the file is missing or damaged.
+    """
+    with reading(path), path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        apart = {"ids", "images", "masks"}
+        arrays = {name: file[name] for name in file.files if name not in apart and not name.startswith(SMALL)}
+        if SMALL_NAMES in file.files:
+            small = {number: file[f"{SMALL}{number}"] for number in np.unique(file[SMALL_NUMBERS]).tolist()}
+            named = zip(file[SMALL_NAMES].tolist(), file[SMALL_NUMBERS].tolist(), strict=True)
+            arrays |= {str(name): small[number] for name, number in named}
+        return Gallery(
+            ids=tuple(str(image) for image in file["ids"]),
+            images=file["images"] if photographs and "images" in file.files else None,
+            masks=file["masks"],
+            arrays=arrays,
+        )
