@@ -6,7 +6,7 @@ declares shape rules for operators that were never defined. timm, transformers a
 fail with it. Only the compiled operators (non-maximum suppression and region pooling, for detection) are missing, and
 nothing here calls them, so it is enough to declare the schemas of the two that are looked up at import.
 
-This must run before the first import of torchvision; `segcam/__init__.py` calls it first.
+This must run before the first import of torchvision; `segcam/__init__.py` sees to it.
 """
 
 from __future__ import annotations

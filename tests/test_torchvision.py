@@ -19,11 +19,21 @@ def test_torchvision_and_what_builds_on_it_import_after_segcam() -> None:
     assert found.returncode == 0, found.stderr
 
 
+def test_importing_segcam_takes_no_torch_until_a_name_needs_it() -> None:
+    code = (
+        "import sys, segcam, bench.__main__, bench.report, bench.drawing, analyses; analyses.find()\n"
+        "before = 'torch' in sys.modules; from segcam import Probe\n"
+        "print(before, 'torch' in sys.modules, all(hasattr(segcam, name) for name in segcam.__all__))\n"
+        "print(set(segcam.__all__) <= set(dir(segcam)), hasattr(segcam, 'probes'))\n"
+    )
+    assert python(code).stdout.split() == ["False", "True", "True", "True", "False"]
+
+
 def test_the_schemas_are_declared_where_operators_are_missing() -> None:
     """The cure itself, in a process where the operators are made to look missing; and it is declared just once."""
     code = (
         "import torch, segcam._torchvision as shim\n"
-        "print(hasattr(torch.ops.torchvision, 'nms'), shim.make_importable() == shim.make_importable())\n"
+        "print(shim.make_importable() == shim.make_importable(), hasattr(torch.ops.torchvision, 'nms'))\n"
     )
     assert python(code).stdout.split() == ["True", "True"]
 
