@@ -51,7 +51,7 @@ def test_the_figure_shows_runs_marks_and_baseline(make):
 
 def test_a_log_that_starts_at_none_seen_is_drawn_to_zero(make):
     results = make(seeds=(0,))
-    path = results.folder / "training.parquet"
+    path = results.folder / "scores" / "training" / "training.parquet"
     log = pd.read_parquet(path)
     pd.concat([log.iloc[[0]].assign(step=0, images_seen=0), log]).to_parquet(path, index=False)
     item = list(levels.analyse(results))[-1]
@@ -61,7 +61,7 @@ def test_a_log_that_starts_at_none_seen_is_drawn_to_zero(make):
 
 def test_a_model_without_a_log_says_so(make):
     results = make(models=("unet", "net2"), seeds=(0,), levels=(30,), stages=1)
-    path = results.folder / "training.parquet"
+    path = results.folder / "scores" / "training" / "training.parquet"
     log = pd.read_parquet(path)
     log[log["model"] == "unet"].to_parquet(path, index=False)
     item = list(levels.analyse(results))[-1]
@@ -72,8 +72,8 @@ def test_a_model_without_a_log_says_so(make):
 def test_scores_and_manifest_alone_make_the_table(make):
     results = make(seeds=(0,), levels=(30, 90))
     whole = levels.tabulate(results)
-    (results.folder / "training.parquet").unlink()
-    for path in (results.folder / "predictions").glob("*.parquet"):
+    (results.folder / "scores" / "training" / "training.parquet").unlink()
+    for path in (results.folder / "scores" / "predictions").glob("*.parquet"):
         path.unlink()
     (table,) = levels.analyse(results)
     assert table.frame["val_miou"].tolist() == whole["val_miou"].tolist()
