@@ -41,7 +41,7 @@ class Figure:
     def drawn(self, kinds: Sequence[Kind], dpi: int) -> Drawn:
         """Return the figure as its files of these kinds, laid out once for all of them."""
         with style.context():
-            self.figure.set_dpi(dpi)  # text is as wide as its pixels let it be
+            self.figure.set_dpi(dpi)
             style.settle(self.figure, rounds=1)
         return Drawn(self.name, self.caption, {kind: self.render(kind, dpi) for kind in kinds})
 

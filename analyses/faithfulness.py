@@ -206,7 +206,8 @@ def _cube(part: pd.DataFrame, keys: Sequence[str], column: str) -> tuple[pd.Data
     present[key, seed, image] = True
     if present.sum() != len(part):
         raise ResultsError(
-            "faithfulness: an image is there twice; two runs share the folder: delete scores/ and run again"
+            "faithfulness: an image is there twice; two runs share the folder: delete scores/faithfulness/ and "
+            "scores/faithfulness_curves/ and run again"
         )
     cube = np.full(shape, np.nan)
     cube[key, seed, image] = part[column].to_numpy(dtype=np.float64)

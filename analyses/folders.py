@@ -28,12 +28,18 @@ LOG = f"{folder('training')}/training.parquet"
 """The training log."""
 
 
+STRAY = f"{SCORES}/{Path(LOG).name}"
+"""The training log where it would be taken for scores."""
+
+
 def older(run: Path) -> str:
     """Return what is wrong with a run that has the layout of an older version, and the cure; '' for any other."""
+    if (run / STRAY).is_file():
+        return f"{run / STRAY} lies among the scores: move it to {run / LOG}, a new folder, and try again"
     names = [name for name in OLDER if _written(run / name)]
     if not names:
         return ""
-    log = f" ({Path(LOG).name} to {run / LOG})" if Path(LOG).name in names else ""
+    log = f" ({Path(LOG).name} to {run / LOG}, a new folder)" if Path(LOG).name in names else ""
     return (
         f"{run} has the layout of an older version, with {', '.join(names)} beside {SCORES}/ and not in it: move them "
         f"into {run / SCORES}{log} and give the same command again"

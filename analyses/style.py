@@ -19,6 +19,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 WIDTH = 7.2  # inches: a page's text width
+DPI = 200  # at which figures are laid out: text is as wide as its pixels let it be
 SMALL = 6.0  # points: the smallest text
 TEXT = 7.0
 HEAT = "rocket_r"  # light to dark: legible on white, in grey print and without red-green sight
@@ -73,7 +74,8 @@ def context() -> Iterator[None]:
 
 def figure(height: float, width: float = WIDTH, *, constrained: bool = False) -> Figure:
     """Return an empty figure of the printed size in inches, unknown to pyplot."""
-    return Figure(figsize=(width, height), layout="constrained" if constrained else None, facecolor="white")
+    layout = "constrained" if constrained else None
+    return Figure(figsize=(width, height), dpi=DPI, layout=layout, facecolor="white")
 
 
 def rows(axes: Axes, count: int, labels: Sequence[str] = ()) -> None:

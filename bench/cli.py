@@ -127,7 +127,7 @@ def publish(
     out: OutOption = None,
     set_: SetOption = None,
 ) -> None:
-    """Write a finished run's rounded scores, tables and figures to where they can lie beside code."""
+    """Write a finished run's rounded scores, kept maps, tables, figures and page to where they can lie beside code."""
     console = reports.console()
     written = publishing.publish(_existing(profile, out), Store(to), console, set_)
     size = sum(path.stat().st_size for path in written) / 1e6

@@ -21,9 +21,9 @@ Arrays = dict[str, NDArray[Any]]
 def published_maps(results: Results, *, photographs: bool) -> Iterator[tuple[str, bytes]]:
     """Yield for each model the kept maps of the seed that figures show: a file's name in the run's folder, its bytes.
 
-    The maps of Figures 1 to 3 are whole, their floats rounded. Where photographs may be shown, they and all other maps
-    are there as well. Else nothing is from which a photograph could be seen: the maps of Sobel or of activations, say,
-    show its edges.
+    The maps that Figures 1 to 3 draw from, the main method's of all layers, are whole, their floats rounded. Where
+    photographs may be shown, they and all other maps are there as well. Else there is nothing beside what those figures
+    show: the maps of Sobel or of activations, say, show a photograph's edges.
 
     Args:
         results: the run.

@@ -60,7 +60,7 @@ def publish(run: Store, to: Store, console: Console, settings: list[str] | None 
     values["profile"]["figures"] = chosen.model_dump(mode="json")
     with tempfile.TemporaryDirectory() as folder:
         draft = Store(Path(folder) / "draft")
-        draft.write_json(MANIFEST, values | {"published": {"mantissa_bits": BITS}})
+        draft.write_json(MANIFEST, values | {"published": {"mantissa_bits": BITS, "photographs": chosen.photographs}})
         for name, table in _tables(run):
             draft.write(name, _packed(table))
         if run.has(LOG):

@@ -59,7 +59,7 @@ def report(store: Store, console: Console, settings: list[str] | None = None) ->
         )
     values = store.read_json(MANIFEST)
     chosen = figures(store, settings)
-    if values.get("published") and chosen.photographs and not figures(store).photographs:
+    if values.get("published") and chosen.photographs and not values["published"].get("photographs"):
         raise InputError(f"{store.out} was published without photographs: leave out --set figures.photographs")
     if settings:
         values["profile"]["figures"] = chosen.model_dump(mode="json")

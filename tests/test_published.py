@@ -170,6 +170,25 @@ def test_tables_are_made_again_from_the_scores(folder: Path, name: str) -> None:
                     assert text == (folder / "tables" / f"{item.name}.{suffix}").read_text()
 
 
+@pytest.mark.parametrize("folder", RUNS, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("name", ["figure1", "figure2", "figure3"])
+def test_figures_of_maps_are_made_again_from_the_kept_maps(folder: Path, name: str) -> None:
+    made = draw(folder, name, ("png",), 50).items
+    assert {item.name for item in made} == {path.stem for path in (folder / "figures").glob(f"{name}-*.png")}
+    captions = (folder / "captions.md").read_text()
+    assert all(f"**{item.name}.** {item.caption}\n" in captions for item in made)
+
+
+def test_no_photograph_is_published() -> None:
+    for folder in RUNS:
+        shown = json.loads((folder / "manifest.json").read_text())["profile"]["figures"]["photographs"]
+        assert not shown or folder.name == "quick"  # its scenes are drawn
+        for path in (folder / "scores" / "gallery").glob("*.npz"):
+            with np.load(path) as kept:
+                names = set(kept.files)
+            assert shown or all(name.startswith(("ids", "masks", "pixels:")) or "|grad_cam|" in name for name in names)
+
+
 def test_the_page_holds_the_tables() -> None:
     pages = sorted(RESULTS.glob("*/report/index.html"))
     assert pages

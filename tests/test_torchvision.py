@@ -29,6 +29,20 @@ def test_importing_segcam_takes_no_torch_until_a_name_needs_it() -> None:
     assert python(code).stdout.split() == ["False", "True", "True", "True", "False"]
 
 
+def test_modules_of_segcam_are_there_without_importing_them() -> None:
+    assert python("import segcam; print(segcam.layers.find_layers.__name__)").stdout.split() == ["find_layers"]
+
+
+def test_torchvision_keeps_its_own_loader_and_is_watched_once() -> None:
+    code = (
+        "import importlib, sys, segcam; importlib.reload(segcam)\n"
+        "print(sum(type(f).__module__ == 'segcam._importing' for f in sys.meta_path))\n"
+        "print(importlib.util.find_spec('torchvision').origin.endswith('__init__.py'), 'torch' in sys.modules)\n"
+        "import torchvision; print('segcam' in type(torchvision.__spec__.loader).__module__)\n"
+    )
+    assert python(code).stdout.split() == ["1", "True", "False", "False"]
+
+
 def test_the_schemas_are_declared_where_operators_are_missing() -> None:
     """The cure itself, in a process where the operators are made to look missing; and it is declared just once."""
     code = (

@@ -120,3 +120,19 @@ def test_hints_change_what_is_learnt() -> None:
     for one in (alone, taught):
         one.run(lambda *_: None, lambda _: None)
     assert not torch.equal(alone.model.get_parameter("0.weight"), taught.model.get_parameter("0.weight"))
+
+
+def test_a_teachers_pass_ends_with_its_last_hint() -> None:
+    """What lies behind is not run; the features are those of a whole pass."""
+    teacher = network(5, 1)
+    found = Hints(network(3), LAYERS, teacher, LAYERS, 16, 0)
+    whole = [teacher[:1](images()), teacher[:3](images())]
+    behind: list[str] = []
+    for name in ("3", "4", "5"):
+        teacher[int(name)].register_forward_hook(lambda *_args, name=name: behind.append(name))
+    features = found.features(images())
+    assert behind == []
+    assert all(torch.equal(own, wanted) for own, wanted in zip(features, whole, strict=True))
+    teacher(images())
+    assert behind == ["3", "4", "5"]  # and no hook of ours is left
+    assert not teacher[0]._forward_hooks
