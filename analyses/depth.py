@@ -106,14 +106,14 @@ def mark_layers(axes: Axes, layers: Sequence[Layer], *, named: bool) -> None:
         axes.set_xticks(range(len(layers)), tick_labels(layers), rotation=90)
         return
     axes.set_xticks([])
-    length, width, color = (mpl.rcParams[f"xtick.{name}"] for name in ("major.size", "major.width", "color"))
+    look = mpl.rcParams
     marks = PathCollection(
         [Path([(0, -1), (0, 0)])],
-        sizes=[length**2],
+        sizes=[look["xtick.major.size"] ** 2],
         offsets=[(x, 0) for x in range(len(layers))],
         offset_transform=axes.get_xaxis_transform(),
-        edgecolors=color,
-        linewidths=width,
+        edgecolors=look["xtick.color"],
+        linewidths=look["xtick.major.width"],
         clip_on=False,
     )
     marks.set_transform(IdentityTransform())

@@ -74,8 +74,7 @@ def context() -> Iterator[None]:
 
 def figure(height: float, width: float = WIDTH, *, constrained: bool = False) -> Figure:
     """Return an empty figure of the printed size in inches, unknown to pyplot."""
-    layout = "constrained" if constrained else None
-    return Figure(figsize=(width, height), dpi=DPI, layout=layout, facecolor="white")
+    return Figure((width, height), DPI, layout="constrained" if constrained else None, facecolor="white")
 
 
 def rows(axes: Axes, count: int, labels: Sequence[str] = ()) -> None:

@@ -107,7 +107,8 @@ def _rows(part: pd.DataFrame, depths: dict[str, int], end: str) -> Iterator[dict
     )
     found = dict(list(images.groupby(KEYS, observed=True, sort=True)))
     for key, maps in part.groupby(KEYS, observed=True, sort=True):
-        names = {name: int(value) if name == "level" else str(value) for name, value in zip(KEYS, key, strict=True)}
+        names: dict[str, Any] = {name: str(value) for name, value in zip(KEYS, key, strict=True)}
+        names["level"] = int(names["level"])
         if names["layer"] not in depths:
             raise ResultsError(f"agreement: layer {names['layer']} is not in manifest.json; run the benchmark again")
         row = names | {"depth": depths[str(names["layer"])], "linear_end": names["layer"] == end}
