@@ -73,11 +73,12 @@
     };
   }
 
-  /** Bring what depends on the model in line with it: its seeds, levels and probe points are its own. */
+  /** Bring what depends on the model in line with it: its seeds (one with maps first), levels and probe points. */
   function fitting(index, state) {
     const out = { ...state };
     const seedsThere = seeds(index, out.model);
-    if (!seedsThere.includes(out.seed)) out.seed = seedsThere[0];
+    const shown = seedsThere.find((seed) => checkpoints(index, out.model, seed).some(kept));
+    if (!seedsThere.includes(out.seed)) out.seed = shown ?? seedsThere[0];
     const levelsThere = levels(index, out.model, out.seed);
     if (levelsThere.length && !levelsThere.includes(out.level)) out.level = nearest(levelsThere, out.level);
     const pointsThere = points(index, out.model);
