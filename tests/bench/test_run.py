@@ -191,8 +191,17 @@ def test_a_run_with_the_layout_of_an_older_version(
     outcome = command(*arguments, "-p", tiny, "--out", copied)
     assert outcome.code == 2
     assert f"{copied} has the layout of an older version, with predictions, training.parquet beside" in outcome.error
-    assert f"move them into {copied / 'scores'} (training.parquet to {copied / LOG})" in outcome.error
+    assert f"move them into {copied / 'scores'} (training.parquet to {copied / LOG}, a new folder)" in outcome.error
     assert contents(tmp_path) == before
+
+
+def test_a_training_log_among_the_scores(copied: Path, tiny: Path) -> None:
+    (copied / LOG).rename(copied / "scores" / "training.parquet")
+    before = contents(copied)
+    outcome = command("run", "report", "-p", tiny, "--out", copied)
+    assert outcome.code == 2
+    assert f"{copied / 'scores' / 'training.parquet'} lies among the scores: move it to {copied / LOG}" in outcome.error
+    assert contents(copied) == before
 
 
 def test_moving_what_an_older_version_wrote_is_the_cure(
