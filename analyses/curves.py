@@ -27,7 +27,6 @@ from analyses.results import Results, ResultsError
 
 RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
 PANEL_HEIGHT, TICKS_HEIGHT = 1.65, 0.9  # inches
-HIGHEST = 9.8  # inches of a page, into which many panels are pressed
 LABEL = 22  # characters that stand beside a panel, upright
 CHANCE = "chance"
 KEYS = ["model", "target", "method", "metric", "level", "depth", "layer"]
@@ -148,7 +147,7 @@ def draw(results: Results, frame: pd.DataFrame, layers: Sequence[Layer]) -> matp
     rows = math.ceil(len(metrics) / columns)
     spare = rows * columns > len(metrics)
     around = TICKS_HEIGHT + (0 if spare else 0.5)
-    figure = style.figure(min(rows * PANEL_HEIGHT + around, HIGHEST), constrained=True)
+    figure = style.figure(min(rows * PANEL_HEIGHT + around, style.HEIGHT), constrained=True)
     grid = list(figure.subplots(rows, columns, squeeze=False).ravel())
     lines = style.level_lines(results.levels(str(frame["model"].iloc[0])))
     key = _key(results, frame, lines)

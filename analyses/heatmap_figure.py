@@ -25,7 +25,7 @@ from analyses.records import Layer
 from analyses.results import Results
 
 ROW, HEAD, TILTED, FOOT = 0.122, 0.8, 0.5, 0.3  # inches: a layer's row, what is above the rows, below, at the foot
-MOST_PANELS, HIGHEST = 5, 9.8  # panels beside each other, where they are of one metric; inches of a page
+MOST_PANELS = 5  # beside each other, where they are of one metric
 TITLE = 20  # characters in a line of a narrow panel's title
 LONG = 14  # rows, beside which there is room for more words
 SHORT = 4  # rows, of which the name of a part of the network stands upright
@@ -39,7 +39,7 @@ def draw(results: Results, grid: Grid, frame: pd.DataFrame) -> list[matplotlib.f
     if len(levels) == 1:
         return [_draw_page(grid, of_groups(grid, frame), several=False)]
     panels = [of_metric(grid, frame, metric, levels) for metric in grid.metrics]
-    rows = max(1, int((HIGHEST - FOOT) / (ROW * len(grid.layers) + HEAD)))
+    rows = max(1, int((style.HEIGHT - FOOT) / (ROW * len(grid.layers) + HEAD)))
     size = rows * MOST_PANELS
     return [_draw_page(grid, panels[start : start + size], several=True) for start in range(0, len(panels), size)]
 

@@ -19,6 +19,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 WIDTH = 7.2  # inches: a page's text width
+HEIGHT = 9.8  # inches: the most that fits a page
 DPI = 200  # at which figures are laid out: text is as wide as its pixels let it be
 SMALL = 6.0  # points: the smallest text
 TEXT = 7.0

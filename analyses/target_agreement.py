@@ -111,7 +111,7 @@ def _rows(part: pd.DataFrame, depths: dict[str, int], end: str) -> Iterator[dict
         names["level"] = int(names["level"])
         if names["layer"] not in depths:
             raise ResultsError(f"agreement: layer {names['layer']} is not in manifest.json; run the benchmark again")
-        row = names | {"depth": depths[str(names["layer"])], "linear_end": names["layer"] == end}
+        row = names | {"depth": depths[names["layer"]], "linear_end": names["layer"] == end}
         for column in ("correlation", "difference"):
             ends = (column, f"{column}_low", f"{column}_high")
             row |= dict(zip(ends, quartiles(found[key][column]), strict=True))
