@@ -27,6 +27,7 @@ from analyses.stats import Floats, quartiles
 RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
 BALANCE, COUNTER = "sign_balance", "counter_share"
 KEYS = ["model", "level", "target", "method", "depth"]
+_READ = ("seed", "image", "layer", "method", "training_data", "blank", BALANCE, COUNTER)
 SHOWN = {
     "blank_share": "Blank maps (share)",
     BALANCE: "Sign balance before ReLU",
@@ -92,7 +93,8 @@ def summarise(results: Results) -> pd.DataFrame:
         layers = [*([on_input] if on_input else []), *results.layers(model)]
         for level in sorted({c.level for c in results.checkpoints if c.model == model and c.reached}):
             for target in results.targets:
-                scores = results.scores({"model": [model], "level": [level], "target": [target], "method": methods})
+                where: dict[str, Any] = {"model": [model], "level": [level], "target": [target], "method": methods}
+                scores = results.scores(where, _READ)
                 if BALANCE not in scores or "blank" not in scores:
                     return pd.DataFrame()
                 if COUNTER not in scores:

@@ -60,21 +60,48 @@ def frame(
     Raises:
         ResultsError: a file is damaged, or lacks a column that is needed.
     """
-    rows: Any = None
-    for column, values in (where or {}).items():
-        wanted = pc.field(column).isin(list(values)) if len(values) else pc.scalar(False)
-        rows = wanted if rows is None else rows & wanted
+    wanted = {column: list(values) for column, values in (where or {}).items()}
     tables = []
     for path in paths:
-        with reading(path):
-            names = set(pq.read_schema(path).names)
-            for column in needed:
-                if column not in names:
+        with reading(path), pq.ParquetFile(path) as file:
+            there = set(file.schema_arrow.names)
+            for column in (*needed, *wanted):
+                if column not in there:
                     raise KeyError(column)
-            tables.append(pq.read_table(path, columns=None if columns is None else list(columns), filters=rows))
+            tables.append(_rows(file, wanted, columns))
     with reading(paths[0].parent):
         whole: pd.DataFrame = pa.concat_tables(tables, promote_options="permissive").to_pandas()
     return whole
+
+
+def _rows(file: pq.ParquetFile, wanted: Mapping[str, list[Any]], columns: Sequence[str] | None) -> pa.Table:
+    """Read the rows with the values wanted. Row groups without any are skipped: pyarrow skips none by coded columns."""
+    metadata = file.metadata
+    places = {metadata.schema.column(i).path: i for i in range(metadata.num_columns)}
+    groups, mixed = [], set[str]()
+    for group in range(metadata.num_row_groups):
+        found = {name: metadata.row_group(group).column(places[name]).statistics for name in wanted}
+        told = {name: it for name, it in found.items() if it is not None and it.has_min_max}
+        if all(any(it.min <= value <= it.max for value in wanted[name]) for name, it in told.items()):
+            groups.append(group)
+            mixed |= {name for name in wanted if name not in told or not _all_alike(told[name])}
+    names = None if columns is None else [name for name in dict.fromkeys([*columns, *mixed]) if name in places]
+    table = file.read_row_groups(groups, columns=names)
+    keep: Any = None
+    for name in mixed:
+        values = pa.array(wanted[name], type=_plain(table.schema.field(name).type))
+        there = pc.is_in(table[name], values)
+        keep = there if keep is None else pc.and_(keep, there)
+    table = table if keep is None else table.filter(keep)
+    return table if columns is None else table.select([name for name in columns if name in places])
+
+
+def _all_alike(statistics: pq.Statistics) -> bool:
+    return bool(statistics.min == statistics.max and not statistics.null_count)
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def gallery(path: Path, *, photographs: bool) -> Gallery:

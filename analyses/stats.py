@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 _CHUNK = 256  # resamples drawn at once: bounds the memory at thousands of images
+_Draws = tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.uint16]]
+_MOST_KEPT = 4
+_KEPT: dict[tuple[str, int, int, int], tuple[_Draws, Any]] = {}
 
 Floats = NDArray[np.float64]
 
@@ -166,18 +169,13 @@ def _resampled(filled: Floats, defined: NDArray[np.bool_], generator: np.random.
     images serves all resamples that drew them so.
     """
     quantities, seeds, images = filled.shape
-    drawn_seeds = _multiplicities(generator.integers(seeds, size=(resamples, seeds)), seeds)
-    drawn_images = np.empty((resamples, images), dtype=np.uint16)
-    for start in range(0, resamples, _CHUNK):
-        size = min(_CHUNK, resamples - start)
-        drawn_images[start : start + size] = _multiplicities(generator.integers(images, size=(size, images)), images)
+    ways, way, drawn_images = _draws(generator, seeds, images, resamples)
     patterns, of_pattern = (None, None) if defined.all() else _distinct(defined)
     means = np.empty((resamples, quantities))
-    ways, way = np.unique(drawn_seeds, axis=0, return_inverse=True)
     for i, weights in enumerate(ways):
         by_image = (weights @ filled).T
         some = None if patterns is None else (weights @ patterns).T
-        members = np.flatnonzero(way.ravel() == i)
+        members = np.flatnonzero(way == i)
         for start in range(0, len(members), _CHUNK):
             rows = members[start : start + _CHUNK]
             image_weights = drawn_images[rows].astype(np.float64)
@@ -187,6 +185,30 @@ def _resampled(filled: Floats, defined: NDArray[np.bool_], generator: np.random.
             else:
                 means[rows] = _ratio(totals, (image_weights @ some)[:, of_pattern])
     return means
+
+
+def _draws(generator: np.random.Generator, seeds: int, images: int, resamples: int) -> _Draws:
+    """Return the ways in which seeds were drawn, each resample's way, and how often it drew each image.
+
+    The last ones are kept: many estimates start from the same generator, so that their differences are paired. The
+    generator is left as if it had drawn.
+    """
+    key = (repr(generator.bit_generator.state), seeds, images, resamples)
+    kept = _KEPT.get(key)
+    if kept is None:
+        drawn_seeds = _multiplicities(generator.integers(seeds, size=(resamples, seeds)), seeds)
+        drawn_images = np.empty((resamples, images), dtype=np.uint16)
+        for start in range(0, resamples, _CHUNK):
+            rows = slice(start, min(start + _CHUNK, resamples))
+            drawn = generator.integers(images, size=(rows.stop - rows.start, images))
+            drawn_images[rows] = _multiplicities(drawn, images)
+        ways, way = np.unique(drawn_seeds, axis=0, return_inverse=True)
+        kept = (ways, way.ravel(), drawn_images), generator.bit_generator.state
+        if len(_KEPT) >= _MOST_KEPT:
+            _KEPT.clear()
+        _KEPT[key] = kept
+    draws, generator.bit_generator.state = kept
+    return draws
 
 
 def _distinct(defined: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.int64]]:

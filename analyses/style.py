@@ -47,6 +47,8 @@ _RC: dict[str, Any] = {
     "axes.unicode_minus": True,
     "image.composite_image": False,
     "pdf.fonttype": 42,
+    "figure.autolayout": False,
+    "figure.constrained_layout.use": False,
     "savefig.bbox": None,
     "svg.fonttype": "path",
     "svg.hashsalt": "segcam",
@@ -105,7 +107,7 @@ def settle(figure: Figure, rounds: int = 2) -> Figure:
     for _ in range(rounds):  # ticks change with the size of their axes, and labels move with ticks
         if engine is not None:
             engine.execute(figure)
-    figure.set_layout_engine("none")
+    figure.set_layout_engine(None)  # an engine of any kind, even one that does nothing, has it drawn twice
     return figure
 
 

@@ -4,81 +4,94 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
 import analyses
-from analyses.artifacts import Kind, Section, Table
+from analyses.artifacts import Drawn, Figure, Kind, Section, Table
 from analyses.folders import SCORES
 
 MUCH = 4_000_000
 """Bytes of parquet files from which a second process pays for its start."""
-FIRST = ("methods", "curves")
-"""Analyses that take long: the others run beside them."""
+FIRST = (
+    *("methods", "curves", "faithfulness", "diagnosis", "heatmap", "metric_agreement", "figure1", "claims", "sanity"),
+    *("performance_profiles", "target_agreement", "figure2", "distributions"),
+)
+"""Analyses that take long, the longest first: nobody waits for one that was begun last."""
 
 
-def draw(folder: Path, name: str, kinds: Sequence[Kind], dpi: int) -> Section:
-    """Run one analysis and render its figures.
+@dataclass(frozen=True)
+class Files:
+    """The files a figure is rendered to.
 
-    Args:
-        folder: of the run.
-        name: of the analysis.
-        kinds: the kinds of files a figure is rendered to.
+    Attributes:
+        kinds: 'png', 'svg', 'pdf'.
         dpi: dots an inch of pictures made of dots.
+        without: names of files, such as 'curves-unet.svg', that are not wanted.
     """
+
+    kinds: Sequence[Kind]
+    dpi: int
+    without: Collection[str] = ()
+
+    def of(self, figure: Figure) -> Drawn:
+        """Render a figure."""
+        return figure.drawn([kind for kind in self.kinds if f"{figure.name}.{kind}" not in self.without], self.dpi)
+
+
+def draw(folder: Path, name: str, files: Files) -> Section:
+    """Run one analysis of the run in a folder and render its figures."""
     with threadpool_limits(limits=1):  # small matrices: more threads get into each other's way
         made = analyses.run(analyses.Results(folder), [name])
-        items = [item if isinstance(item, Table) else item.drawn(kinds, dpi) for item in made]
+        items = [item if isinstance(item, Table) else files.of(item) for item in made]
     return Section(name, analyses.question(name), items)
 
 
 def draw_all(
-    folder: Path,
-    names: Sequence[str],
-    kinds: Sequence[Kind],
-    dpi: int,
-    done: Callable[[str], None],
-    processes: int | None = None,
+    folder: Path, names: Sequence[str], files: Files, done: Callable[[str], None], processes: int | None = None
 ) -> list[Section]:
     """Run analyses and return what each made, in the order of `names`.
 
     Args:
         folder: of the run.
         names: the analyses.
-        kinds: the kinds of files a figure is rendered to.
-        dpi: dots an inch of pictures made of dots.
+        files: what figures are rendered to.
         done: told of each analysis that is finished.
-        processes: how many at once; by default one for small runs, else one a core.
+        processes: how many at once, this one among them; by default one for small runs, else one a core.
 
     Raises:
         ResultsError: files of the run are missing or damaged.
     """
     processes = min(_processes(folder) if processes is None else processes, len(names))
     found: dict[str, Section] = {}
-    for section in (
-        _in_turn(folder, names, kinds, dpi) if processes < 2 else _side(folder, names, kinds, dpi, processes)
-    ):
+    for section in _side(folder, names, files, processes) if processes > 1 else _in_turn(folder, names, files):
         found[section.name] = section
         done(section.name)
     return [found[name] for name in names]
 
 
-def _in_turn(folder: Path, names: Sequence[str], kinds: Sequence[Kind], dpi: int) -> Iterator[Section]:
+def _in_turn(folder: Path, names: Sequence[str], files: Files) -> Iterator[Section]:
     for name in names:
-        yield draw(folder, name, kinds, dpi)
+        yield draw(folder, name, files)
 
 
-def _side(folder: Path, names: Sequence[str], kinds: Sequence[Kind], dpi: int, processes: int) -> Iterator[Section]:
+def _side(folder: Path, names: Sequence[str], files: Files, processes: int) -> Iterator[Section]:
+    """Draw in this process and in others, which take a second or two to start: whoever is free takes the next."""
     # Started afresh, not forked: the parent may hold a network's threads.
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes - 1, multiprocessing.get_context("spawn")) as pool:
         order = sorted(names, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
-        jobs = [pool.submit(draw, folder, name, kinds, dpi) for name in order]
+        jobs = {name: pool.submit(draw, folder, name, files) for name in order}
         try:
-            for job in as_completed(jobs):
-                yield job.result()
+            for name in order:
+                if jobs[name].cancel():  # no other process has begun it
+                    del jobs[name]
+                    yield draw(folder, name, files)
+                yield from (jobs.pop(other).result() for other in list(jobs) if jobs[other].done())
+            yield from (job.result() for job in as_completed(jobs.values()))
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -270,6 +270,6 @@ def _summary(answers: Columns, classes: int) -> dict[str, Any]:
 
 def _report(store: Store, dpi: int) -> list[Path]:
     """Draw the figure and the tables from the files alone."""
-    written = reports.write(store, [drawing.draw(store.out, "known_evidence", ("png", "svg"), dpi)])
+    written = reports.write(store, [drawing.draw(store.out, "known_evidence", drawing.Files(("png", "svg"), dpi))])
     reports.forget(store, written)
     return written

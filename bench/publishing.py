@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import tempfile
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -68,6 +70,7 @@ def publish(run: Store, to: Store, console: Console, settings: list[str] | None 
         for name, data in published_maps(Results(run.out), photographs=chosen.photographs):
             draft.write(name, data)
         reports.report(draft, console)
+        _leave_out(draft, [name for name in draft.below("figures") if _too_large(draft, name)])
         return list(_moved(draft, to, KEPT if chosen.photographs else [name for name in KEPT if name != PAGE]))
 
 
@@ -94,28 +97,41 @@ def _part(name: str) -> str:
 
 
 def _packed(table: pa.Table) -> bytes:
-    """Return a table as a small parquet file: sorted, and its floats rounded."""
+    """Return a table as a small parquet file: sorted, and its floats rounded, a row group a method."""
     frame: pd.DataFrame = table.to_pandas()
     order = [key for key in ORDER if key in frame]
     frame = frame.sort_values(order, kind="stable", ignore_index=True) if order else frame
     floats = [str(name) for name in frame if frame[name].dtype == np.float32]
     frame = frame.assign(**{name: rounded(frame[name].to_numpy()) for name in floats})
     coded = [str(name) for name in frame if str(name) not in floats]
+    table = pa.Table.from_pandas(frame, preserve_index=False)
     buffer = io.BytesIO()
-    pq.write_table(
-        pa.Table.from_pandas(frame, preserve_index=False),
-        buffer,
-        compression="zstd",
-        compression_level=LEVEL,
-        use_dictionary=coded,
-        use_byte_stream_split=floats,
-    )
+    coding: dict[str, Any] = {"use_dictionary": coded, "use_byte_stream_split": floats}
+    with pq.ParquetWriter(buffer, table.schema, compression="zstd", compression_level=LEVEL, **coding) as writer:
+        for start, stop in pairwise(_groups(frame)):
+            writer.write_table(table.slice(start, stop - start))
     return buffer.getvalue()
+
+
+def _groups(frame: pd.DataFrame) -> list[int]:
+    """Return where the row groups of a sorted table begin, one a method, and its end: a reader takes what it needs."""
+    if ORDER[0] not in frame:
+        return [0, len(frame)]
+    codes = pd.factorize(frame[ORDER[0]])[0]
+    return [0, *(int(at) + 1 for at in np.flatnonzero(np.diff(codes))), len(frame)]
+
+
+def _leave_out(draft: Store, names: Sequence[str]) -> None:
+    """Remove files of figures, and tell the manifest, so that nobody draws them who redraws what is published."""
+    for name in names:
+        draft.remove(name)
+    values = draft.read_json(MANIFEST)
+    values["published"][reports.LEFT_OUT] = [Path(name).name for name in names]
+    draft.write_json(MANIFEST, values)
 
 
 def _moved(draft: Store, to: Store, folders: Sequence[str]) -> Iterator[Path]:
     names = [MANIFEST, reports.CAPTIONS, *draft.below(*folders)]
-    names = [name for name in names if not _too_large(draft, name)]
     for name in sorted(set(to.below(*KEPT)) - set(names)):
         to.remove(name)
     for name in names:

@@ -29,6 +29,10 @@ SKIPPED = "tables/skipped.csv"
 DRAWN = (".csv", ".md", ".tex", ".png", ".svg", ".pdf")
 """Suffixes of what a report writes into tables/ and figures/."""
 CAPTIONS = "captions.md"
+LEFT_OUT = "left_out"
+"""Where the manifest of what is published names the figures' files that are not."""
+KINDS = "figures.kinds"
+"""The setting that has all of them drawn."""
 CLAIMS = "tables/claims.csv"
 """The table of the paper's claims."""
 
@@ -41,6 +45,8 @@ def console() -> Console:
 
 def report(store: Store, console: Console, settings: list[str] | None = None) -> list[Path]:
     """Draw every figure and table of a run, and the page that shows them, from its files alone.
+
+    Of what is published those files that it has: all kinds of each figure with 'figures.kinds' among the settings.
 
     Args:
         store: the run's folder.
@@ -63,13 +69,16 @@ def report(store: Store, console: Console, settings: list[str] | None = None) ->
         raise InputError(f"{store.out} was published without photographs: leave out --set figures.photographs")
     if settings:
         values["profile"]["figures"] = chosen.model_dump(mode="json")
+        if any(setting.startswith(KINDS) for setting in settings):
+            values.get("published", {}).pop(LEFT_OUT, None)
         store.write_json(MANIFEST, values)
+    kept = drawing.Files(chosen.kinds, chosen.dpi, values.get("published", {}).get(LEFT_OUT, ()))
     names = list(analyses.find())
     if not any(entry["reached"] for entry in values["checkpoints"]):
         console.print("no level was reached, so there are no maps to draw", markup=False)
         names = ["levels"]
     with working(console, "drawing", len(names) + 1) as task:
-        sections = drawing.draw_all(store.out, names, chosen.kinds, chosen.dpi, lambda name: task.advance(1, name))
+        sections = drawing.draw_all(store.out, names, kept, lambda name: task.advance(1, name))
         page = page_of(analyses.Results(store.out), sections)
         written = write(store, sections)
         index, *others = [store.write(f"{PAGE}/{name}", data) for name, data in page]

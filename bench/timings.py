@@ -77,7 +77,7 @@ def surroundings(device: torch.device) -> dict[str, Any]:
 
 def draw(store: Store) -> list[Path]:
     """Draw the figure and write the table from `timing.json`; a run's own captions are left alone."""
-    section = drawing.draw(store.out, "timing", ("png", "svg"), DPI)
+    section = drawing.draw(store.out, "timing", drawing.Files(("png", "svg"), DPI))
     return reports.files(store, [section]) if store.has(MANIFEST) else reports.write(store, [section])
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from analyses import ResultsError
 from analyses.artifacts import Section, Table
-from bench.drawing import draw_all
+from bench.drawing import Files, draw_all
 
 NAMES = ("levels", "curves", "skipped")
 
@@ -25,8 +25,8 @@ def files(sections: list[Section]) -> dict[str, bytes]:
 
 def test_two_processes_make_what_one_makes(finished: Path) -> None:
     told: list[str] = []
-    alone = draw_all(finished, NAMES, ("png", "pdf"), 50, told.append, processes=1)
-    beside = draw_all(finished, NAMES, ("png", "pdf"), 50, told.append, processes=2)
+    alone = draw_all(finished, NAMES, Files(("png", "pdf"), 50), told.append, processes=1)
+    beside = draw_all(finished, NAMES, Files(("png", "pdf"), 50), told.append, processes=2)
     assert [section.name for section in beside] == list(NAMES) == [section.name for section in alone]
     assert files(beside) == files(alone)
     assert {"levels.png", "levels.pdf", "levels.csv", "levels.md", "curves.csv"} <= files(beside).keys()
@@ -39,4 +39,4 @@ def test_a_damaged_file_is_named(copied: Path, processes: int) -> None:
     for file in (copied / "scores").glob("*.parquet"):
         file.write_bytes(b"PAR1 no more")
     with pytest.raises(ResultsError, match=r"scores.*cannot be read"):
-        draw_all(copied, NAMES, ("png",), 50, lambda _: None, processes)
+        draw_all(copied, NAMES, Files(("png",), 50), lambda _: None, processes)

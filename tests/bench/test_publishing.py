@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from analyses import Results
 from analyses.folders import LOG, OLDER
 from analyses.report.sheets import quantised
 from bench.published_maps import published_maps
-from bench.publishing import MOST_PICTURED
 from bench.rounding import rounded
 from tests.bench.harness import LEVELS, bench, contents
 
@@ -89,7 +89,35 @@ def test_its_scores_and_manifest_redraw_all_of_it(
     assert any(name.startswith("report/data/maps") for name in before) == photographs
     assert [name for name in before if after.get(name) != before[name]] == []
     more = {name for name in after.keys() - before.keys() if photographs or not name.startswith("report/")}
-    assert all(name.endswith(".svg") and len(after[name]) > MOST_PICTURED for name in more)
+    assert more == set()
+
+
+def test_large_vector_figures_are_left_out_until_they_are_asked_for(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = {path.name: path.stat().st_size for path in (finished / "figures").glob("*.svg")}
+    middle = sorted(vectors.values())[len(vectors) // 2]
+    monkeypatch.setattr("bench.publishing.MOST_PICTURED", middle)
+    done = bench("publish", "--out", finished, "--to", tmp_path / "small", "--set", "figures.photographs=false")
+    assert done.code == 0, done.err
+    drawn = set(contents(tmp_path / "small", "figures"))
+    told = {
+        f"figures/{name}"
+        for name in json.loads((tmp_path / "small" / "manifest.json").read_text())["published"]["left_out"]
+    }
+    assert told and {name for name in drawn if name.endswith(".svg")}
+    assert told == {f"{Path(name).with_suffix('.svg')}" for name in drawn} - drawn
+    for settings, wanted in (((), drawn), (("--set", "figures.kinds=['png','svg']"), drawn | told), ((), drawn | told)):
+        done = bench("run", "report", "--out", tmp_path / "small", *settings)
+        assert done.code == 0, done.err
+        assert set(contents(tmp_path / "small", "figures")) == wanted
+
+
+def test_a_reader_of_one_method_finds_its_row_groups(published: Path) -> None:
+    for path in (published / "scores").glob("*.parquet"):
+        file = pq.ParquetFile(path)
+        methods = [set(file.read_row_group(i)["method"].to_pylist()) for i in range(file.num_row_groups)]
+        assert all(len(found) == 1 for found in methods) and len(methods) == len(set.union(*methods))
 
 
 @pytest.mark.parametrize("level", LEVELS)
