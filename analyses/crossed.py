@@ -12,7 +12,7 @@ import statsmodels.formula.api as smf
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from analyses.stats import Floats, Interval, bootstrap_means, percentiles
+from analyses.stats import Floats, Interval, bootstrap_means, deviation, percentiles
 
 NOTE = "(crossed bootstrap, widened where few seeds differ; with one seed it speaks of the images alone)"
 """What captions say of the intervals."""
@@ -170,12 +170,10 @@ def widening(matrix: ArrayLike, resampled: Floats, confidence: float = 0.95) -> 
     NaN with fewer than two images defined for every seed; 1 where the resamples do not vary.
     """
     wanted = half_width(matrix, confidence)
-    known = ~np.isnan(resampled).all(axis=0)
-    spread = np.full(known.shape, math.nan)
-    spread[known] = np.nanstd(resampled[:, known], axis=0)
-    normal = float(stats.norm.ppf((1 + confidence) / 2)) * spread
+    found = deviation(resampled)
+    normal = float(stats.norm.ppf((1 + confidence) / 2)) * found
     factor = np.maximum(1.0, np.divide(wanted, normal, out=np.ones_like(wanted), where=normal > 0))
-    return np.where(np.isnan(wanted) | ~known, math.nan, factor)
+    return np.where(np.isnan(wanted) | np.isnan(found), math.nan, factor)
 
 
 def mixed_model(matrix: ArrayLike, generator: np.random.Generator, confidence: float = 0.95) -> Mixed:

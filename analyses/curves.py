@@ -20,7 +20,7 @@ from scipy.optimize import isotonic_regression
 from analyses import style
 from analyses.artifacts import Figure, Table, tidy
 from analyses.crossed import NOTE, crossed_interval
-from analyses.depth import by_role, draw_levels, level_key, mark_layers, mark_roles, runs
+from analyses.depth import broken, by_role, draw_levels, level_key, mark_layers, mark_roles
 from analyses.places import among, numbered, sources
 from analyses.records import Layer, Metric
 from analyses.results import Results, ResultsError
@@ -177,15 +177,14 @@ def _draw_panel(
     main = frame[frame["method"] == results.main_method]
     draw_levels(axes, main, layers, lines)
     named: list[tuple[float, str]] = []
-    for method in results.controls:
-        means = frame[frame["method"] == method].groupby("layer")["estimate"].mean().dropna()
-        if len(means):
-            x = means.index.map(position).to_numpy()
-            order = np.argsort(x)
-            for run in runs(x[order], layers):
-                within = order[np.isin(x[order], run)]
-                axes.plot(x[within], means.to_numpy()[within], color=style.GREY, linewidth=0.6)
-            named.append((float(means.iloc[order[-1]]), results.label("methods", method)))
+    some = frame[frame["method"].isin(results.controls)]
+    means = some.groupby(["method", "layer"])["estimate"].mean().dropna().reset_index()
+    for method, part in means.groupby("method", sort=False):
+        x = part["layer"].map(position).to_numpy(dtype=np.int64)
+        order = np.argsort(x)
+        values = part["estimate"].to_numpy()[order]
+        axes.plot(*broken(x[order], values, layers), color=style.GREY, linewidth=0.6)
+        named.append((float(values[-1]), results.label("methods", str(method))))
     chance = frame["chance"].mean()
     if not math.isnan(chance):
         axes.axhline(chance, color="black", linewidth=0.7, linestyle=":", label=CHANCE)

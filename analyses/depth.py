@@ -7,17 +7,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.lines import Line2D
 from matplotlib.path import Path
 from matplotlib.transforms import IdentityTransform
+from numpy.typing import NDArray
 
 from analyses import style
 from analyses.records import Layer, level_name
 from analyses.results import Results
 
+Places = NDArray[np.int64]
+Floats = NDArray[np.float64]
 MOST_LABELS = 20  # on the axis of a panel
 
 
@@ -69,6 +73,12 @@ def runs(places: Iterable[int], layers: Sequence[Layer]) -> list[list[int]]:
     return found
 
 
+def broken(x: Places, values: Floats, layers: Sequence[Layer]) -> tuple[Floats, Floats]:
+    """Return rising places and the rows of values at them, with a gap of NaN between `runs`: a line for all of them."""
+    ends = np.cumsum([len(run) for run in runs(x.tolist(), layers)])[:-1]
+    return np.insert(x.astype(np.float64), ends, np.nan), np.insert(values, ends, np.nan, axis=-1)
+
+
 def draw_levels(
     axes: Axes,
     frame: pd.DataFrame,
@@ -80,12 +90,13 @@ def draw_levels(
     position = {layer.name: i for i, layer in enumerate(layers)}
     middle, low, high = columns
     for level, rows in frame.groupby("level", sort=True):
-        part = rows.assign(x=rows["layer"].map(position)).sort_values("x")
         look = lines[int(str(level))]
-        for run in runs(part["x"], layers):
-            some = part[part["x"].isin(run)]
-            axes.fill_between(some["x"], some[low], some[high], color=look.color, alpha=0.18, linewidth=0)
-            axes.plot(some["x"], some[middle], color=look.color, marker=look.marker, linestyle=look.linestyle)
+        x = rows["layer"].map(position).to_numpy(dtype=np.int64)
+        order = np.argsort(x)
+        values = rows[[middle, low, high]].to_numpy(dtype=np.float64)[order]
+        x, (values, lows, highs) = broken(x[order], values.T, layers)
+        axes.fill_between(x, lows, highs, color=look.color, alpha=0.18, linewidth=0)
+        axes.plot(x, values, color=look.color, marker=look.marker, linestyle=look.linestyle)
 
 
 def mark_roles(axes: Axes, layers: Sequence[Layer]) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analyses.paired import over_seeds
-from analyses.places import sources
+from analyses.places import numbered, sources
 from analyses.records import ATTENTION, Layer, Metric
 from analyses.results import Results, ResultsError
 from analyses.stats import Floats
@@ -84,7 +84,7 @@ def _grid(scores: pd.DataFrame, model: str, target: str, layers: Sequence[Layer]
         "level": sorted(int(level) for level in scores["level"].unique()),
         "layer": [layer.name for layer in layers],
         "seed": sorted(scores["seed"].unique()),
-        "image": sorted(scores["image"].astype(str).unique()),
+        "image": numbered(scores["image"])[1],
     }
     values, present = fill(scores, axes, [*(metric.name for metric in metrics), "area"])
     return Grid(
@@ -122,8 +122,12 @@ def fill(
     shape = tuple(len(values) for values in axes.values())
     places: list[NDArray[np.int64]] = []
     for key, wanted in axes.items():
-        found = frame[key].astype(str) if isinstance(frame[key].dtype, pd.CategoricalDtype) else frame[key]
-        places.append(pd.Index(list(wanted)).get_indexer(pd.Index(found)).astype(np.int64))
+        index = pd.Index(list(wanted))
+        if isinstance(frame[key].dtype, pd.CategoricalDtype):  # each value is looked up once, not in each row
+            of_codes = index.get_indexer(frame[key].cat.categories.astype(str))
+            places.append(np.append(of_codes, -1)[frame[key].cat.codes].astype(np.int64))
+        else:
+            places.append(index.get_indexer(pd.Index(frame[key])).astype(np.int64))
     inside: NDArray[np.bool_] = np.all([place >= 0 for place in places], axis=0)
     at = tuple(place[inside] for place in places)
     present = np.zeros(shape, dtype=bool)
@@ -148,7 +152,7 @@ def main_target(results: Results, scores: pd.DataFrame, metrics: Sequence[str]) 
         metrics: columns of which one with a value is enough, but for `BLANK`, which blank maps have, too.
     """
     names = [name for name in metrics if name != BLANK]
-    shares = scores[names].notna().any(axis=1).groupby(scores["target"].astype(str)).mean()
+    shares = scores[names].notna().any(axis=1).groupby(scores["target"], observed=True).mean()
     targets = [target for target in results.targets if target in shares.index]
     whole = [target for target in targets if shares[target] >= ENOUGH]
     return (whole or sorted(targets, key=lambda target: -float(shares[target])))[0]

@@ -10,7 +10,6 @@ import numpy as np
 import pingouin as pg
 from numpy.typing import ArrayLike
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from analyses.stats import Floats
 
@@ -121,12 +120,12 @@ def holm(values: Sequence[float], families: Sequence[str]) -> Floats:
         values: the raw p-values.
         families: the family of each.
 
-    Source: Holm, Scandinavian Journal of Statistics 6, 1979; statsmodels' `multipletests`.
+    Source: Holm, Scandinavian Journal of Statistics 6, 1979; pingouin's `multicomp`.
     """
     raw, names = np.asarray(values, dtype=np.float64), np.asarray(families, dtype=object)
     adjusted = np.full(raw.shape, np.nan)
     for name in dict.fromkeys(families):
         members = (names == name) & ~np.isnan(raw)
         if members.any():
-            adjusted[members] = multipletests(raw[members], method="holm")[1]
+            adjusted[members] = pg.multicomp(raw[members], method="holm")[1]
     return adjusted

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from analyses.claim_values import highest
 from analyses.crossed import crossed_interval
 from analyses.grids import fill, main_target
-from analyses.places import sources
+from analyses.places import numbered, sources
 from analyses.records import Layer, Metric
 from analyses.results import Results
 from analyses.stats import Floats, Interval
@@ -96,14 +96,15 @@ def read(results: Results, model: str, metric: Metric, fewest: float) -> Runs | 
     main = scores[scores["method"] == results.main_method]
     target = main_target(results, main if len(main) else scores, [metric.name])
     scores = scores[scores["target"] == target]
-    images = scores.groupby(scores["method"].astype(str))["image"].nunique()
+    images = scores.groupby("method", observed=True)["image"].nunique()
+    images.index = images.index.astype(str)
     enough = set(images.index[images >= fewest * images.max()])
     methods = [name for name in results.methods if name in enough]
     axes: dict[str, Sequence[Any]] = {
         "method": methods,
         "layer": where["layer"],
         "seed": sorted(scores["seed"].unique()),
-        "image": sorted(scores["image"].astype(str).unique()),
+        "image": numbered(scores["image"])[1],
     }
     values, present = fill(scores, axes, [metric.name])
     if np.isnan(values).all():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -234,12 +235,32 @@ def _ratio(totals: Floats, counts: ArrayLike) -> Floats:
 
 
 def _quantiles(means: Floats, confidence: float) -> tuple[Floats, Floats]:
+    """Return the lower and upper quantiles of columns, NaN left out: numpy's linear ones, of all columns at once.
+
+    Columns with as many values have theirs at the same places: `numpy.nanquantile` goes through them one by one.
+    """
     tail = (1 - confidence) / 2
     bounds = np.full((2, means.shape[1]), np.nan)
-    known = ~np.isnan(means).all(axis=0)
-    whole = ~np.isnan(means).any(axis=0)
-    if whole.any():  # most often all of them: numpy's quantiles that look for NaN take many times longer
-        bounds[:, whole] = np.quantile(means[:, whole], [tail, 1 - tail], axis=0)
-    if (some := known & ~whole).any():
-        bounds[:, some] = np.nanquantile(means[:, some], [tail, 1 - tail], axis=0)
+    counts = (~np.isnan(means)).sum(axis=0)
+    for count in np.unique(counts[counts > 0]):
+        alike = counts == count
+        columns = means if alike.all() else means[:, alike]
+        if count == len(means):
+            bounds[:, alike] = np.quantile(columns, [tail, 1 - tail], axis=0)
+            continue
+        at = [(count - 1) * tail, (count - 1) * (1 - tail)]
+        below = [math.floor(place) for place in at]
+        above = [min(place + 1, int(count) - 1) for place in below]
+        parted = np.partition(columns, sorted({*below, *above}), axis=0)  # NaN stand last
+        for row, place, low, high in zip(bounds, at, below, above, strict=True):
+            row[alike] = parted[low] + (place - low) * (parted[high] - parted[low])
     return bounds[0], bounds[1]
+
+
+def deviation(values: Floats) -> Floats:
+    """Return the standard deviation of each column, NaN left out; NaN where nothing is defined."""
+    found = np.asarray(np.std(values, axis=0))  # many times faster than the one that looks for NaN
+    some = np.isnan(found) & ~np.isnan(values).all(axis=0)
+    if some.any():
+        found[some] = np.nanstd(values[:, some], axis=0)
+    return found

@@ -105,8 +105,10 @@ def _rows(part: pd.DataFrame, depths: dict[str, int], end: str) -> Iterator[dict
     images = by_image.agg(
         correlation=("correlation", "mean"), difference=("difference", "mean"), worst=("difference", "max")
     )
-    found = dict(list(images.groupby(KEYS, observed=True, sort=True)))
-    for key, maps in part.groupby(KEYS, observed=True, sort=True):
+    numbers = {str(name): images[name].to_numpy(dtype=np.float64) for name in images}
+    found = images.groupby(KEYS, observed=True).indices
+    seeds, differences, trained_on = part["seed"].to_numpy(), part["difference"].to_numpy(), sources(part)
+    for key, maps in part.groupby(KEYS, observed=True).indices.items():
         names: dict[str, Any] = {name: str(value) for name, value in zip(KEYS, key, strict=True)}
         names["level"] = int(names["level"])
         if names["layer"] not in depths:
@@ -114,15 +116,16 @@ def _rows(part: pd.DataFrame, depths: dict[str, int], end: str) -> Iterator[dict
         row = names | {"depth": depths[names["layer"]], "linear_end": names["layer"] == end}
         for column in ("correlation", "difference"):
             ends = (column, f"{column}_low", f"{column}_high")
-            row |= dict(zip(ends, quartiles(found[key][column]), strict=True))
-        worst = found[key]["worst"].dropna()
+            row |= dict(zip(ends, quartiles(numbers[column][found[key]]), strict=True))
+        worst = numbers["worst"][found[key]]
+        worst = worst[~np.isnan(worst)]
         yield row | {
             "largest_difference": worst.max() if len(worst) else np.nan,
             "identical": (worst < SAME).mean() if len(worst) else np.nan,
             "n_images": len(found[key]),
-            "n_seeds": int(maps["seed"].nunique()),
-            "n_undefined": int(maps["difference"].isna().sum()),
-            "training_data": sources(maps),
+            "n_seeds": len(np.unique(seeds[maps])),
+            "n_undefined": int(np.isnan(differences[maps]).sum()),
+            "training_data": trained_on,
         }
 
 

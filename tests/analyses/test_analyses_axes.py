@@ -69,3 +69,32 @@ def test_a_long_label_is_not_cut_off(dpi: int) -> None:
     assert picture.shape == (round(1.5 * dpi), round(style.WIDTH * dpi))
     assert (picture[:, :2] == 255).all()
     assert (picture < 128).any()
+
+
+def test_places_of_labels_that_say_nothing_change_no_pixel(monkeypatch: pytest.MonkeyPatch) -> None:
+    def drawn() -> bytes:
+        with style.context():
+            figure = style.figure(3.0, constrained=True)
+            for row, axes in enumerate(figure.subplots(2, 2).ravel()):
+                axes.plot([0, 1], [1e4 * row, 1e5])
+            figure.axes[0].set(title="named", ylabel="an upright label")
+            figure.axes[3].set_xlabel("below")
+            figure.axes[1].xaxis.tick_top()
+        return Figure("f", figure, "").drawn(("png",), 100).files["png"]
+
+    spared = drawn()
+    monkeypatch.setattr(style, "_place_nothing", lambda figure: None)
+    assert drawn() == spared
+
+
+def test_a_picture_is_the_figure_as_matplotlib_saves_it() -> None:
+    with style.context():
+        figure = style.figure(1.5)
+        figure.subplots().plot([0, 1], color="red")
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=120)
+    content = Figure("f", figure, "").render("png", 120)
+    with Image.open(buffer) as saved, Image.open(io.BytesIO(content)) as own:
+        assert (own.mode, round(own.info["dpi"][0])) == ("RGB", 120)
+        np.testing.assert_array_equal(np.asarray(own), np.asarray(saved.convert("RGB")))
+    assert figure.get_dpi() == style.DPI
