@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -20,7 +21,6 @@ from analyses import style
 from analyses.records import Layer, level_name
 from analyses.results import Results
 
-Places = NDArray[np.int64]
 Floats = NDArray[np.float64]
 MOST_LABELS = 20  # on the axis of a panel
 
@@ -73,7 +73,7 @@ def runs(places: Iterable[int], layers: Sequence[Layer]) -> list[list[int]]:
     return found
 
 
-def broken(x: Places, values: Floats, layers: Sequence[Layer]) -> tuple[Floats, Floats]:
+def broken(x: NDArray[np.integer[Any]], values: Floats, layers: Sequence[Layer]) -> tuple[Floats, Floats]:
     """Return rising places and the rows of values at them, with a gap of NaN between `runs`: a line for all of them."""
     ends = np.cumsum([len(run) for run in runs(x.tolist(), layers)])[:-1]
     return np.insert(x.astype(np.float64), ends, np.nan), np.insert(values, ends, np.nan, axis=-1)
@@ -94,9 +94,9 @@ def draw_levels(
         x = rows["layer"].map(position).to_numpy(dtype=np.int64)
         order = np.argsort(x)
         values = rows[[middle, low, high]].to_numpy(dtype=np.float64)[order]
-        x, (values, lows, highs) = broken(x[order], values.T, layers)
-        axes.fill_between(x, lows, highs, color=look.color, alpha=0.18, linewidth=0)
-        axes.plot(x, values, color=look.color, marker=look.marker, linestyle=look.linestyle)
+        along, (means, lows, highs) = broken(x[order], values.T, layers)
+        axes.fill_between(along, lows, highs, color=look.color, alpha=0.18, linewidth=0)
+        axes.plot(along, means, color=look.color, marker=look.marker, linestyle=look.linestyle)
 
 
 def mark_roles(axes: Axes, layers: Sequence[Layer]) -> None:

@@ -27,7 +27,8 @@ from analyses.stats import Floats, quartiles
 RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
 BALANCE, COUNTER = "sign_balance", "counter_share"
 KEYS = ["model", "level", "target", "method", "depth"]
-_READ = ("seed", "image", "layer", "method", "training_data", "blank", BALANCE, COUNTER)
+_READ = ("seed", "image", "layer", "method")
+_READ_TOO = ("training_data", "blank", BALANCE, COUNTER)
 SHOWN = {
     "blank_share": "Blank maps (share)",
     BALANCE: "Sign balance before ReLU",
@@ -94,7 +95,7 @@ def summarise(results: Results) -> pd.DataFrame:
         for level in sorted({c.level for c in results.checkpoints if c.model == model and c.reached}):
             for target in results.targets:
                 where: dict[str, Any] = {"model": [model], "level": [level], "target": [target], "method": methods}
-                scores = results.scores(where, _READ)
+                scores = results.scores(where, _READ, _READ_TOO)
                 if BALANCE not in scores or "blank" not in scores:
                     return pd.DataFrame()
                 if COUNTER not in scores:

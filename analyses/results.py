@@ -198,18 +198,24 @@ class Results:
         return sorted((self.folder / folder(table)).glob("*.parquet"))
 
     def scores(
-        self, where: Mapping[str, Collection[Any]] | None = None, columns: Sequence[str] | None = None
+        self,
+        where: Mapping[str, Collection[Any]] | None = None,
+        columns: Sequence[str] | None = None,
+        optional: Sequence[str] = (),
     ) -> pd.DataFrame:
         """Return the scores: a row a map.
 
         Args:
             where: for a column the values wanted, `{"model": ["unet"], "level": [30, 50]}`; all rows by default.
             columns: the columns wanted; all by default.
+            optional: columns wanted beside these where there are any.
 
         Raises:
             ResultsError: there are no scores, a file is damaged, or a key column is missing.
         """
-        return files.frame(self._required(SCORES), KEYS if columns is None else columns, where, columns)
+        if columns is None:
+            return files.frame(self._required(SCORES), KEYS, where)
+        return files.frame(self._required(SCORES), columns, where, [*columns, *optional])
 
     def predictions(self) -> pd.DataFrame:
         """Return the confusion counts on the scored images: a row an image and checkpoint."""

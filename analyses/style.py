@@ -114,7 +114,7 @@ def settle(figure: Figure, rounds: int = 2) -> Figure:
 
 
 def _place_nothing(figure: Figure) -> None:
-    """Spare matplotlib the search for the places of labels and titles that say nothing: it measures all ticks for it."""
+    """Spare matplotlib the search for places of labels and titles that say nothing: it measures all ticks for it."""
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             if not axis.get_label_text():

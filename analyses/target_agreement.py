@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import matplotlib.figure
 import numpy as np
@@ -109,7 +109,9 @@ def _rows(part: pd.DataFrame, depths: dict[str, int], end: str) -> Iterator[dict
     found = images.groupby(KEYS, observed=True).indices
     seeds, differences, trained_on = part["seed"].to_numpy(), part["difference"].to_numpy(), sources(part)
     for key, maps in part.groupby(KEYS, observed=True).indices.items():
-        names: dict[str, Any] = {name: str(value) for name, value in zip(KEYS, key, strict=True)}
+        names: dict[str, Any] = {
+            name: str(value) for name, value in zip(KEYS, cast("tuple[Any, ...]", key), strict=True)
+        }
         names["level"] = int(names["level"])
         if names["layer"] not in depths:
             raise ResultsError(f"agreement: layer {names['layer']} is not in manifest.json; run the benchmark again")
