@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from analyses.records import level_name
-from bench.drawing import draw
+from bench.drawing import Files, draw
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
@@ -160,7 +160,7 @@ def test_mean_iou_is_that_of_the_counted_pixels(folder: Path) -> None:
 @pytest.mark.parametrize("folder", RUNS, ids=lambda folder: folder.name)
 @pytest.mark.parametrize("name", ["levels", "claims", "skipped", "family"])
 def test_tables_are_made_again_from_the_scores(folder: Path, name: str) -> None:
-    for item in draw(folder, name, ("png",), 50).items:
+    for item in draw(folder, name, Files(("png",), 50)).items:
         if hasattr(item, "frame"):
             held = table(folder, item.name)
             again = pd.read_csv(io.StringIO(item.csv()))
@@ -173,10 +173,18 @@ def test_tables_are_made_again_from_the_scores(folder: Path, name: str) -> None:
 @pytest.mark.parametrize("folder", RUNS, ids=lambda folder: folder.name)
 @pytest.mark.parametrize("name", ["figure1", "figure2", "figure3"])
 def test_figures_of_maps_are_made_again_from_the_kept_maps(folder: Path, name: str) -> None:
-    made = draw(folder, name, ("png",), 50).items
+    made = draw(folder, name, Files(("png",), 50)).items
     assert {item.name for item in made} == {path.stem for path in (folder / "figures").glob(f"{name}-*.png")}
     captions = (folder / "captions.md").read_text()
     assert all(f"**{item.name}.** {item.caption}\n" in captions for item in made)
+
+
+@pytest.mark.parametrize("folder", RUNS, ids=lambda folder: folder.name)
+def test_figures_are_there_as_pictures_and_vectors_but_for_those_left_out(folder: Path) -> None:
+    left = json.loads((folder / "manifest.json").read_text())["published"]["left_out"]
+    there = {path.name for path in (folder / "figures").iterdir()}
+    assert there.isdisjoint(left)
+    assert there | set(left) == {f"{Path(name).stem}.{kind}" for name in there for kind in ("png", "svg")}
 
 
 def test_no_photograph_is_published() -> None:

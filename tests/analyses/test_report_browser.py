@@ -281,6 +281,22 @@ def test_what_was_asked_for_last_is_shown_even_where_an_earlier_file_is_missing(
     assert page.locator("#maps canvas").count() == 6
 
 
+def test_another_model_is_shown_with_a_seed_that_has_maps(visit):
+    page = visit(link(image="cat_1"))
+    drawn(page, image="cat_1")
+    index = """{
+      models: [{ name: "one", layers: [] }, { name: "two", layers: [] }],
+      checkpoints: [
+        { model: "one", seed: 0, level: 90, files: { cat_1: "a" } },
+        { model: "two", seed: 0, level: 90, files: {} },
+        { model: "two", seed: 1, level: 90, files: { cat_1: "b" } },
+      ],
+    }"""
+    state = '{ model: "two", seed: 0, level: 90, point: "all", layer: "" }'
+    assert page.evaluate(f"segcam.state.fitting({index}, {state}, true).seed") == 1
+    assert page.evaluate(f"segcam.state.fitting({index}, {state}).seed") == 0  # asked for by its number
+
+
 def test_an_unreached_level_says_so(visit):
     page = visit(link(seed=0, level=50))
     drawn(page, level=50, seed=0)
