@@ -87,7 +87,7 @@ def _side(folder: Path, names: Sequence[str], files: Files, processes: int) -> I
         jobs = {name: pool.submit(draw, folder, name, files) for name in order}
         try:
             for name in order:
-                if jobs[name].cancel():  # no other process has begun it
+                if name in jobs and jobs[name].cancel():  # no other process has begun it, or done it already
                     del jobs[name]
                     yield draw(folder, name, files)
                 yield from (jobs.pop(other).result() for other in list(jobs) if jobs[other].done())
