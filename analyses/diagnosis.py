@@ -114,7 +114,8 @@ def _rows(cube: Floats, present: NDArray[np.bool_], layers: Sequence[Layer]) -> 
     blank, *others = cube[..., images]
     balance = others[0]
     defined = np.where(present & np.isnan(blank), 0.0, blank)
-    shares = crossed_interval(defined, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    interval = crossed_interval(defined, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    shares = [np.clip(ends, 0.0, 1.0) for ends in interval]  # widened, an interval reaches beyond what a share can be
     signed = (~np.isnan(balance)).any()  # by any of its maps: one that is zero everywhere has no balance of its own
     kinds = {"negative_share": balance <= 0, "zero_share": np.isnan(balance)}
     for i, layer in enumerate(layers):

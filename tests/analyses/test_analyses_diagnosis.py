@@ -54,7 +54,7 @@ def test_each_row_is_what_a_loop_over_the_maps_finds(run, method):
     filled = blank.fillna(0).to_numpy(dtype=float)
     wanted = crossed_interval(filled, np.random.default_rng(diagnosis.SEED), diagnosis.RESAMPLES)
     numbers = [found["blank_share"], found["blank_share_low"], found["blank_share_high"]]
-    np.testing.assert_allclose(numbers, wanted, atol=1e-6)
+    np.testing.assert_allclose(numbers, np.clip(wanted, 0, 1), atol=1e-6)
     assert found["undefined_share"] == pytest.approx(raw["blank"].isna().mean(), abs=1e-6)
     assert (found["n_maps"], found["n_images"]) == (len(raw), raw["image"].nunique())
     for column in ("sign_balance", "counter_share"):
@@ -62,6 +62,16 @@ def test_each_row_is_what_a_loop_over_the_maps_finds(run, method):
         middle, low, high = np.nanquantile(means, [0.5, 0.25, 0.75])
         numbers = [found[column], found[f"{column}_low"], found[f"{column}_high"]]
         np.testing.assert_allclose(numbers, [middle, low, high], atol=1e-6)
+
+
+def test_intervals_of_shares_end_where_shares_do(run):
+    def blank_for_one_seed(frame):
+        return frame.assign(blank=np.where(frame["seed"] == 0, 1.0, 0.0))  # two seeds that differ as much as can be
+
+    frame, _ = made(rewrite(run(), blank_for_one_seed))
+    assert (frame["blank_share"] == 0.5).all()
+    assert (frame["blank_share_low"] == 0).all()
+    assert (frame["blank_share_high"] == 1).all()
 
 
 def test_negative_and_zero_maps_are_told_apart(run):
