@@ -38,10 +38,12 @@ def build(results: Results, sections: Sequence[Section], *, maps: bool = True) -
         ResultsError: the manifest, or a file that the run has, is damaged.
     """
     shown = contents.ordered(sections)
-    kept = gallery.gather(results) if maps else gallery.Kept()
-    pictured = [item for part in shown for item in part.items if isinstance(item, Drawn)]
+    items = [item for part in shown for item in part.items]
     with ThreadPoolExecutor() as threads:  # scaling and coding are done by C code that lets others run
-        drawn = dict(zip((item.name for item in pictured), threads.map(figures.small, pictured), strict=True))
+        coming = {item.name: threads.submit(figures.small, item) for item in items if isinstance(item, Drawn)}
+        kept = gallery.gather(results) if maps else gallery.Kept()
+        rows = [tables.script(item) for item in items if isinstance(item, Table)]
+        drawn = {name: picture.result() for name, picture in coming.items()}
     page = (
         _environment()
         .get_template("index.html.j2")
@@ -58,10 +60,7 @@ def build(results: Results, sections: Sequence[Section], *, maps: bool = True) -
     yield from assets.files()
     for name, picture in drawn.items():
         yield figures.path(name), picture.content
-    for part in shown:
-        for item in part.items:
-            if isinstance(item, Table):
-                yield tables.script(item)
+    yield from rows
     yield from kept.files
 
 
