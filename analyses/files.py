@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,40 +69,75 @@ def frame(
             for column in (*needed, *wanted):
                 if column not in there:
                     raise KeyError(column)
-            tables.append(_rows(file, wanted, columns))
+            tables.append(_rows(file, path, wanted, columns))
     with reading(paths[0].parent):
         whole: pd.DataFrame = pa.concat_tables(tables, promote_options="permissive").to_pandas()
     return whole
 
 
-def _rows(file: pq.ParquetFile, wanted: Mapping[str, list[Any]], columns: Sequence[str] | None) -> pa.Table:
-    """Read the rows with the values wanted. Row groups without any are skipped: pyarrow skips none by coded columns."""
-    metadata = file.metadata
-    places = {metadata.schema.column(i).path: i for i in range(metadata.num_columns)}
-    groups, mixed = [], set[str]()
-    for group in range(metadata.num_row_groups):
-        found = {name: metadata.row_group(group).column(places[name]).statistics for name in wanted}
-        told = {name: it for name, it in found.items() if it is not None and it.has_min_max}
-        if all(any(it.min <= value <= it.max for value in wanted[name]) for name, it in told.items()):
-            groups.append(group)
-            mixed |= {name for name in wanted if name not in told or not _all_alike(told[name])}
-    names = None if columns is None else [name for name in dict.fromkeys([*columns, *mixed]) if name in places]
-    table = file.read_row_groups(groups, columns=names)
+def _rows(file: pq.ParquetFile, path: Path, wanted: Mapping[str, list[Any]], columns: Sequence[str] | None) -> pa.Table:
+    """Return the columns of the rows with the values wanted; nothing is read of files whose bounds leave them out."""
+    schema = file.schema_arrow
+    shown = [name for name in dict.fromkeys(schema.names if columns is None else columns) if name in schema.names]
+    bounds = {name: _bounds(file, name) for name in wanted}
+    if any(it is not None and not any(it[0] <= v <= it[1] for v in wanted[name]) for name, it in bounds.items()):
+        return schema.empty_table().select(shown)
+    mixed = [name for name, it in bounds.items() if it is None or it[0] != it[1]]
+    held = _MEMORY.columns(file, path, [*shown, *mixed])
+    table = pa.table([held[name] for name in shown], names=shown).replace_schema_metadata(schema.metadata)
     keep: Any = None
     for name in mixed:
-        values = pa.array(wanted[name], type=_plain(table.schema.field(name).type))
-        there = pc.is_in(table[name], values)
+        there = _among(held[name], wanted[name])
         keep = there if keep is None else pc.and_(keep, there)
-    table = table if keep is None else table.filter(keep)
-    return table if columns is None else table.select([name for name in columns if name in places])
+    return table if keep is None else table.filter(keep)
 
 
-def _all_alike(statistics: pq.Statistics) -> bool:
-    return bool(statistics.min == statistics.max and not statistics.null_count)
+def _bounds(file: pq.ParquetFile, name: str) -> tuple[Any, Any] | None:
+    """Return a column's least and greatest value; None where the file does not tell, or has rows without a value."""
+    metadata = file.metadata
+    at = file.schema_arrow.names.index(name)
+    found = [metadata.row_group(group).column(at).statistics for group in range(metadata.num_row_groups)]
+    if not found or not all(it is not None and it.has_min_max and it.null_count == 0 for it in found):
+        return None
+    return min(it.min for it in found), max(it.max for it in found)
 
 
-def _plain(kind: pa.DataType) -> pa.DataType:
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
+def _among(column: pa.ChunkedArray, values: list[Any]) -> pa.ChunkedArray:
+    """Return which rows have one of the values: in coded columns each value is looked up once."""
+    if not pa.types.is_dictionary(column.type):
+        return pc.is_in(column, pa.array(values, type=column.type))
+    wanted = pa.array(values, type=column.type.value_type)
+    parts = [pc.take(pc.is_in(part.dictionary, wanted), part.indices) for part in column.chunks]
+    return pa.chunked_array(parts, type=pa.bool_())
+
+
+MOST_KEPT = 1 << 30
+"""Bytes of columns that each process keeps in memory: many analyses read the same ones, and other rows of them."""
+
+
+class _Memory:
+    """Columns of files; where there are too many, those of the file that was used longest ago are forgotten."""
+
+    def __init__(self) -> None:
+        self.held: OrderedDict[tuple[str, int, int], dict[str, pa.ChunkedArray]] = OrderedDict()
+        self.bytes = 0
+
+    def columns(self, file: pq.ParquetFile, path: Path, names: Sequence[str]) -> Mapping[str, pa.ChunkedArray]:
+        """Return columns of an open file, from memory where it has not changed since they were read."""
+        state = path.stat()
+        key = (str(path.absolute()), state.st_mtime_ns, state.st_size)
+        found = self.held.pop(key, {})
+        if missing := [name for name in dict.fromkeys(names) if name not in found]:
+            read = file.read(columns=missing)
+            found |= dict(zip(read.column_names, read.columns, strict=True))
+            self.bytes += read.nbytes
+        self.held[key] = found
+        while self.bytes > MOST_KEPT and len(self.held) > 1:
+            self.bytes -= sum(column.nbytes for column in self.held.popitem(last=False)[1].values())
+        return found
+
+
+_MEMORY = _Memory()
 
 
 def gallery(path: Path, *, photographs: bool) -> Gallery:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import io
 import tempfile
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -97,28 +95,23 @@ def _part(name: str) -> str:
 
 
 def _packed(table: pa.Table) -> bytes:
-    """Return a table as a small parquet file: sorted, and its floats rounded, a row group a method."""
+    """Return a table as a small parquet file: sorted, and its floats rounded."""
     frame: pd.DataFrame = table.to_pandas()
     order = [key for key in ORDER if key in frame]
     frame = frame.sort_values(order, kind="stable", ignore_index=True) if order else frame
     floats = [str(name) for name in frame if frame[name].dtype == np.float32]
     frame = frame.assign(**{name: rounded(frame[name].to_numpy()) for name in floats})
     coded = [str(name) for name in frame if str(name) not in floats]
-    table = pa.Table.from_pandas(frame, preserve_index=False)
     buffer = io.BytesIO()
-    coding: dict[str, Any] = {"use_dictionary": coded, "use_byte_stream_split": floats}
-    with pq.ParquetWriter(buffer, table.schema, compression="zstd", compression_level=LEVEL, **coding) as writer:
-        for start, stop in pairwise(_groups(frame)):
-            writer.write_table(table.slice(start, stop - start))
+    pq.write_table(
+        pa.Table.from_pandas(frame, preserve_index=False),
+        buffer,
+        compression="zstd",
+        compression_level=LEVEL,
+        use_dictionary=coded,
+        use_byte_stream_split=floats,
+    )
     return buffer.getvalue()
-
-
-def _groups(frame: pd.DataFrame) -> list[int]:
-    """Return where the row groups of a sorted table begin, one a method, and its end: a reader takes what it needs."""
-    if ORDER[0] not in frame:
-        return [0, len(frame)]
-    codes = pd.factorize(frame[ORDER[0]])[0]
-    return [0, *(int(at) + 1 for at in np.flatnonzero(np.diff(codes))), len(frame)]
 
 
 def _leave_out(draft: Store, names: Sequence[str]) -> None:

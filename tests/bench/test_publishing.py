@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 
 from analyses import Results
@@ -112,14 +111,6 @@ def test_large_vector_figures_are_left_out_until_they_are_asked_for(
         done = bench("run", "report", "--out", tmp_path / "small", *settings)
         assert done.code == 0, done.err
         assert set(contents(tmp_path / "small", "figures")) == wanted
-
-
-def test_a_reader_of_one_method_finds_its_row_groups(published: Path) -> None:
-    for path in (published / "scores").glob("*.parquet"):
-        file = pq.ParquetFile(path)
-        methods = [set(file.read_row_group(i)["method"].to_pylist()) for i in range(file.num_row_groups)]
-        assert all(len(found) == 1 for found in methods)
-        assert len(methods) == len(set.union(*methods))
 
 
 @pytest.mark.parametrize("level", LEVELS)
