@@ -178,7 +178,7 @@
   function change(values, { sliding = false } = {}) {
     const wanted = { ...state, ...values };
     if (state.with && wanted.method === state.with && !("with" in values)) wanted.with = state.method; // they change places
-    state = states.fitting(index, wanted);
+    state = states.fitting(index, wanted, wanted.model !== state.model);
     note("gallery-note", "");
     controls.sync(index, state);
     redraw();

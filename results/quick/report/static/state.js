@@ -73,12 +73,16 @@
     };
   }
 
-  /** Bring what depends on the model in line with it: its seeds (one with maps first), levels and probe points. */
-  function fitting(index, state) {
+  /**
+   * Bring what depends on the model in line with it: its seeds, levels and probe points. Where the model is a new
+   * choice (`chosen`), a seed without any maps gives way to one that has some.
+   */
+  function fitting(index, state, chosen = false) {
     const out = { ...state };
     const seedsThere = seeds(index, out.model);
-    const shown = seedsThere.find((seed) => checkpoints(index, out.model, seed).some(kept));
-    if (!seedsThere.includes(out.seed)) out.seed = shown ?? seedsThere[0];
+    const pictured = (seed) => checkpoints(index, out.model, seed).some(kept);
+    if (!seedsThere.includes(out.seed) || (chosen && !pictured(out.seed)))
+      out.seed = seedsThere.find(pictured) ?? seedsThere[0];
     const levelsThere = levels(index, out.model, out.seed);
     if (levelsThere.length && !levelsThere.includes(out.level)) out.level = nearest(levelsThere, out.level);
     const pointsThere = points(index, out.model);
@@ -105,7 +109,7 @@
     const known = (what, name) => (what === "method" && named(index.methods, name) ? " with maps" : "");
     take("image", given.get("image"), names(index.images), "image");
     take("model", given.get("model"), names(index.models), "model");
-    Object.assign(state, fitting(index, state));
+    Object.assign(state, fitting(index, state, state.model !== current.model));
     take("seed", whole(given.get("seed")), seeds(index, state.model), "seed");
     take("level", whole(given.get("level")), levels(index, state.model, state.seed), "level");
     take("target", given.get("target"), names(index.targets), "target");
