@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import matplotlib.figure
@@ -109,6 +110,10 @@ class Table:
 
     def csv(self) -> str:
         """Return the table as CSV text: floats with at most six decimals, undefined values empty."""
+        return self._csv
+
+    @cached_property
+    def _csv(self) -> str:
         return self.frame.to_csv(index=False, lineterminator="\n")
 
     def markdown(self) -> str:

@@ -51,7 +51,7 @@ def test_others_may_be_done_before_this_process_has_drawn_its_own(
         return Section(name, "", [])
 
     monkeypatch.setattr(drawing, "draw", slow_here)
-    monkeypatch.setattr(drawing, "ProcessPoolExecutor", lambda count, _: ThreadPoolExecutor(count))
+    monkeypatch.setattr(drawing, "ProcessPoolExecutor", lambda count, *_: ThreadPoolExecutor(count))
     told: list[str] = []
     sections = draw_all(finished, names, Files(("png",), 50), told.append, processes=2)
     assert [section.name for section in sections] == list(names)
