@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from analyses import style
 from analyses.records import Layer, level_name
 from analyses.results import Results
+from analyses.stats import Floats
 
-Floats = NDArray[np.float64]
 MOST_LABELS = 20  # on the axis of a panel
 
 

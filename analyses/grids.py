@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analyses.paired import over_seeds
-from analyses.places import numbered, sources
+from analyses.places import looked_up, numbered, sources
 from analyses.records import ATTENTION, Layer, Metric
 from analyses.results import Results, ResultsError
 from analyses.stats import Floats
@@ -120,14 +120,7 @@ def fill(
     [[6.0, 5.0, nan]]
     """
     shape = tuple(len(values) for values in axes.values())
-    places: list[NDArray[np.int64]] = []
-    for key, wanted in axes.items():
-        index = pd.Index(list(wanted))
-        if isinstance(frame[key].dtype, pd.CategoricalDtype):  # each value is looked up once, not in each row
-            of_codes = index.get_indexer(frame[key].cat.categories.astype(str))
-            places.append(np.append(of_codes, -1)[frame[key].cat.codes].astype(np.int64))
-        else:
-            places.append(index.get_indexer(pd.Index(frame[key])).astype(np.int64))
+    places = [looked_up(frame[key], wanted) for key, wanted in axes.items()]
     inside: NDArray[np.bool_] = np.all([place >= 0 for place in places], axis=0)
     at = tuple(place[inside] for place in places)
     present = np.zeros(shape, dtype=bool)

@@ -20,7 +20,7 @@ from analyses.artifacts import Figure, Table, tidy
 from analyses.places import numbered
 from analyses.records import Metric, level_name
 from analyses.results import Results
-from analyses.stats import bootstrap_means, percentiles
+from analyses.stats import Floats, bootstrap_means, percentiles
 
 RESAMPLES = 500
 CONFIDENCE = 0.95
@@ -32,8 +32,6 @@ FEWEST = 5
 LEFT_OUT = ("blank",)
 """Metrics that say whether there is a value at all."""
 OVERALL, WITHIN = "all", "within layers"
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

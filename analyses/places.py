@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ def numbered(column: pd.Series) -> tuple[Codes, list[str]]:
     """
     held = column.astype("category").cat.remove_unused_categories()
     names = sorted(map(str, held.cat.categories))
-    return _moved(held, {name: i for i, name in enumerate(names)}), names
+    return looked_up(held, names), names
 
 
 def among(column: pd.Series, names: Sequence[str], what: str) -> Codes:
@@ -34,16 +35,23 @@ def among(column: pd.Series, names: Sequence[str], what: str) -> Codes:
     held = column.astype("category").cat.remove_unused_categories()
     if unknown := sorted(set(map(str, held.cat.categories)) - set(names)):
         raise ResultsError(f"scores: {what} {', '.join(unknown)} are not in manifest.json; run the benchmark again")
-    return _moved(held, {name: i for i, name in enumerate(names)})
+    return looked_up(held, names)
+
+
+def looked_up(column: pd.Series, names: Sequence[Any]) -> Codes:
+    """Return each row's place among `names`, -1 for any other; of categories each is looked up once, not in each row.
+
+    >>> looked_up(pd.Series(["b", "c", "b"]).astype("category"), ["a", "b"]).tolist()
+    [1, -1, 1]
+    """
+    index = pd.Index(list(names))
+    coded = isinstance(column.dtype, pd.CategoricalDtype)
+    values = pd.Index(column.cat.categories.astype(str) if coded else column)
+    found: Codes = index.get_indexer(values).astype(np.int64)
+    return np.append(found, -1)[column.cat.codes] if coded else found
 
 
 def sources(frame: pd.DataFrame) -> str:
     """Return what the networks behind the rows were trained on, in words; '' where it was not recorded."""
     names = frame["training_data"].unique() if "training_data" in frame else ()
     return " / ".join(sorted(map(str, names)))
-
-
-def _moved(held: pd.Series, order: dict[str, int]) -> Codes:
-    places = np.array([order[str(name)] for name in held.cat.categories], dtype=np.int64)
-    codes: Codes = places[held.cat.codes.to_numpy()] if len(places) else np.zeros(0, dtype=np.int64)
-    return codes

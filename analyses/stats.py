@@ -125,15 +125,14 @@ def bootstrap_miou(counts: ArrayLike, generator: np.random.Generator, resamples:
     values = np.asarray(counts, dtype=np.float64)
     *shape, seeds, images, classes, _ = values.shape
     estimate = _mean_over_seeds(mean_iou(values.sum(axis=-3)), np.ones(seeds))
-    seed_weights = _multiplicities(generator.integers(seeds, size=(resamples, seeds)), seeds)
+    ways, way, drawn_images = _draws(generator, seeds, images, resamples)
     by_image = np.moveaxis(values, -3, 0).reshape(images, -1)
     found = np.empty((resamples, *shape))
     for start in range(0, resamples, _CHUNK):
         rows = slice(start, min(start + _CHUNK, resamples))
         size = rows.stop - rows.start
-        image_weights = _multiplicities(generator.integers(images, size=(size, images)), images)
-        totals = (image_weights @ by_image).reshape(size, *shape, seeds, classes, classes)
-        weights = seed_weights[rows].reshape(size, *(1 for _ in shape), seeds)
+        totals = (drawn_images[rows].astype(np.float64) @ by_image).reshape(size, *shape, seeds, classes, classes)
+        weights = ways[way[rows]].reshape(size, *(1 for _ in shape), seeds)
         found[rows] = _mean_over_seeds(mean_iou(totals), weights)
     return estimate, found
 
@@ -245,9 +244,6 @@ def _quantiles(means: Floats, confidence: float) -> tuple[Floats, Floats]:
     for count in np.unique(counts[counts > 0]):
         alike = counts == count
         columns = means if alike.all() else means[:, alike]
-        if count == len(means):
-            bounds[:, alike] = np.quantile(columns, [tail, 1 - tail], axis=0)
-            continue
         at = [(count - 1) * tail, (count - 1) * (1 - tail)]
         below = [math.floor(place) for place in at]
         above = [min(place + 1, int(count) - 1) for place in below]

@@ -9,7 +9,6 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
 import analyses
@@ -50,9 +49,6 @@ def draw(folder: Path, name: str, files: Files) -> Section:
     with threadpool_limits(limits=1):  # small matrices: more threads get into each other's way
         made = analyses.run(analyses.Results(folder), [name])
         items = [item if isinstance(item, Table) else files.of(item) for item in made]
-    for item in items:
-        if isinstance(item, Table):
-            item.csv()  # kept with it, so that another process need not
     return Section(name, analyses.question(name), items)
 
 
@@ -72,18 +68,11 @@ def draw_all(
         ResultsError: files of the run are missing or damaged.
     """
     processes = min(_processes(folder) if processes is None else processes, len(names))
-    _prepare()
     found: dict[str, Section] = {}
     for section in _side(folder, names, files, processes) if processes > 1 else _in_turn(folder, names, files):
         found[section.name] = section
         done(section.name)
     return [found[name] for name in names]
-
-
-def _prepare() -> None:
-    """Have a process keep freed memory, and arrow take its own from it."""
-    keep_freed_memory()
-    pa.set_memory_pool(pa.system_memory_pool())
 
 
 def _in_turn(folder: Path, names: Sequence[str], files: Files) -> Iterator[Section]:
@@ -94,7 +83,7 @@ def _in_turn(folder: Path, names: Sequence[str], files: Files) -> Iterator[Secti
 def _side(folder: Path, names: Sequence[str], files: Files, processes: int) -> Iterator[Section]:
     """Draw in this process and in others, which take a second or two to start: whoever is free takes the next."""
     # Started afresh, not forked: the parent may hold a network's threads.
-    with ProcessPoolExecutor(processes - 1, multiprocessing.get_context("spawn"), _prepare) as pool:
+    with ProcessPoolExecutor(processes - 1, multiprocessing.get_context("spawn"), keep_freed_memory) as pool:
         order = sorted(names, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
         jobs = {name: pool.submit(draw, folder, name, files) for name in order}
         try:
