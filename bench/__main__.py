@@ -7,8 +7,8 @@ import sys
 from rich.console import Console
 
 from analyses import ResultsError
+from bench.allocator import keep_freed_memory
 from bench.cli import app
-from segcam.allocator import keep_freed_memory
 from segcam.errors import SegcamError
 
 

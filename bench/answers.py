@@ -21,14 +21,14 @@ from bench.maps import Found, control_maps, gradient_maps
 from bench.resolution import Columns, count_columns, predicted
 from bench.score import joined
 from bench.sheet import Sheet
+from segcam.datasets.drawn.cues import CUES
 from segcam.datasets.scenes_cues import CueSplit
 from segcam.methods import Method
 from segcam.metrics import METRICS
-from segcam.probe import Capture, Probe
-from segcam.reference import Scenery
+from segcam.probe.probe import Capture, Probe
+from segcam.probe.targets import Target
 from segcam.samples import IGNORE, Batch, Border, normalise
-from segcam.scenes.cues import CUES
-from segcam.targets import Target
+from segcam.scoring.reference import Scenery
 
 ANIMAL = "animal"
 REGIONS = (*CUES, ANIMAL)

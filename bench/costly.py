@@ -13,15 +13,15 @@ from bench.maps import SIGN_BALANCE, Found
 from bench.resolution import Columns
 from bench.score import batches, joined
 from bench.sheet import Sheet
-from segcam.diagnosis import sign_balance
+from segcam.checks.diagnosis import sign_balance
 from segcam.errors import NotApplicableError
-from segcam.layers import INPUT, Layer
 from segcam.methods import Method
-from segcam.probe import Capture, Probe
-from segcam.reference import Scenery
+from segcam.methods.material.subject import Subject, examining
+from segcam.probe.layers import INPUT, Layer
+from segcam.probe.probe import Capture, Probe
+from segcam.probe.targets import at_least_float32
 from segcam.samples import Batch, Images
-from segcam.subject import Subject, examining
-from segcam.targets import at_least_float32
+from segcam.scoring.reference import Scenery
 
 
 class CostlyScorer:

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 import analyses
 from analyses.artifacts import Drawn, Figure, Kind, Section, Table
 from analyses.folders import SCORES
-from segcam.allocator import keep_freed_memory
+from bench.allocator import keep_freed_memory
 
 MUCH = 4_000_000
 """Bytes of parquet files from which a second process pays for its start."""

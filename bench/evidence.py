@@ -24,9 +24,9 @@ from bench.progress import working
 from bench.resolution import Columns
 from bench.run import Run
 from bench.store import MANIFEST, SCHEMA, Store
+from segcam.datasets.drawn.cues import CUES
 from segcam.datasets.scenes_cues import PREFIX, CueSplit
 from segcam.errors import InputError
-from segcam.scenes.cues import CUES
 
 PROFILE = "evidence"
 """The profile that the stage runs unless told otherwise."""

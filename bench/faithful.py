@@ -17,8 +17,7 @@ from bench.maps import Found, control_maps, gradient_maps
 from bench.resolution import Columns
 from bench.sections import Faithfulness
 from bench.studies import Advance, Job, Study
-from segcam.errors import InputError
-from segcam.faithfulness import (
+from segcam.checks.faithfulness import (
     OUTCOMES,
     Noise,
     Subjects,
@@ -31,12 +30,13 @@ from segcam.faithfulness import (
     random_order,
     sensitivity_n,
 )
-from segcam.faithfulness.curves import Kind
-from segcam.layers import Layer
+from segcam.checks.faithfulness.curves import Kind
+from segcam.errors import InputError
 from segcam.methods import METHODS as PLUGINS
 from segcam.methods import Method
-from segcam.probe import Capture, Probe
-from segcam.targets import Target
+from segcam.probe.layers import Layer
+from segcam.probe.probe import Capture, Probe
+from segcam.probe.targets import Target
 
 METHODS = ("grad_cam", "hires_cam", "layer_cam", "random", "gaussian", "sobel", "mask_oracle")
 """What is examined where nothing is said. `random`, noise on the layer's own grid that is upsampled as every map is, is

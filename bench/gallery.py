@@ -15,9 +15,9 @@ from analyses.files import PIXELS
 from bench.instruments import Instruments
 from bench.maps import Found, attention_maps, control_maps, gradient_maps
 from bench.score import Scorer
-from segcam.probe import Capture
-from segcam.reference import Scenery
+from segcam.probe.probe import Capture
 from segcam.samples import Images
+from segcam.scoring.reference import Scenery
 
 Arrays = dict[str, NDArray[Any]]
 

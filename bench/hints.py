@@ -11,8 +11,8 @@ import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from torch import Tensor, nn
 
 from segcam.errors import InputError
-from segcam.layers import Layer
-from segcam.tokens import as_maps
+from segcam.probe.layers import Layer
+from segcam.probe.tokens import as_maps
 
 ROLE = "encoder"
 """Layers of this role give the features: a network's stages."""

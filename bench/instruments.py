@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from torch import nn
 
 from bench.config import Score
-from segcam.attention import AttentionPlace
 from segcam.errors import InputError, unknown
-from segcam.layers import Layer
 from segcam.methods import METHODS, Method
 from segcam.metrics import METRICS, Metric
 from segcam.metrics.attention import ATTENTION_METRICS, AttentionMetric
 from segcam.models import Architecture
 from segcam.models import architecture as network_of
-from segcam.targets import Target
+from segcam.probe.attention import AttentionPlace
+from segcam.probe.layers import Layer
+from segcam.probe.targets import Target
 
 HEAD = "head"
 """The point that stands for the last ReLU layer alone."""

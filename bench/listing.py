@@ -7,11 +7,11 @@ from typing import Any
 
 from bench import config, manifest
 from segcam.datasets import DATASETS
-from segcam.layers import POINTS
 from segcam.methods import METHODS
 from segcam.metrics import METRICS
 from segcam.metrics.attention import ATTENTION_METRICS
 from segcam.models import MODELS, architecture, create
+from segcam.probe.layers import POINTS
 
 Row = dict[str, Any]
 

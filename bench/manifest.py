@@ -15,15 +15,15 @@ from bench import plan
 from bench.config import Profile
 from bench.data import Data
 from bench.instruments import layers_of, methods_of
-from segcam.attention import AttentionPlace
 from segcam.errors import InputError
-from segcam.layers import INPUT, Layer
 from segcam.methods import Method
 from segcam.metrics import METRICS, Metric
 from segcam.metrics.attention import ATTENTION_METRICS, AttentionMetric
 from segcam.models import architecture, create, label
-from segcam.pretrained import NONE
-from segcam.targets import Target
+from segcam.models.weights.pretrained import NONE
+from segcam.probe.attention import AttentionPlace
+from segcam.probe.layers import INPUT, Layer
+from segcam.probe.targets import Target
 
 UNTOLD = ("name", "call", "every_pixel")
 """Fields that the section has as its key, or that say how something is computed."""

@@ -10,14 +10,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bench.instruments import Gap, Instruments
-from segcam.cams import layer_maps
-from segcam.diagnosis import counter_share, sign_balance, tells_sign
+from segcam.checks.diagnosis import counter_share, sign_balance, tells_sign
 from segcam.errors import NotApplicableError
-from segcam.grids import Grid
-from segcam.layers import Layer
+from segcam.maps import layer_maps
 from segcam.methods import Method
-from segcam.probe import Capture
-from segcam.reference import Scenery
+from segcam.probe.layers import Layer
+from segcam.probe.probe import Capture
+from segcam.scoring.grids import Grid
+from segcam.scoring.reference import Scenery
 
 SIGN_BALANCE, COUNTER_SHARE = "sign_balance", "counter_share"
 

@@ -205,7 +205,7 @@ def _count(number: int, what: str) -> str:
 
 def progress(store: Store) -> dict[str, Any]:
     """Return how many cells of a run are done, JSON-ready."""
-    from segcam.checkpoints import read_header  # noqa: PLC0415  (needs torch, which a report does not)
+    from segcam.models.weights.checkpoints import read_header  # noqa: PLC0415  (needs torch, which a report does not)
 
     values = store.read_json(MANIFEST)
     records = [Path(name).name for name in store.names("cells")]

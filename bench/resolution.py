@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segcam.miou import confusion
 from segcam.samples import Batch, Border, Images, normalise, with_border
+from segcam.scoring.miou import confusion
 
 Columns = dict[str, Any]
 PIXELS = 16 * 128**2

@@ -20,12 +20,12 @@ from bench.score import joined
 from bench.sections import Sanity
 from bench.shuffled import Shuffled, train_shuffled
 from bench.studies import Advance, Job, Study
+from segcam.checks.sanity import Step, cascading, evenly, execution_order, independent, randomised, spearman, ssim
 from segcam.errors import InputError
-from segcam.layers import Layer
 from segcam.methods import METHODS, Method
-from segcam.probe import Capture, Probe
-from segcam.sanity import Step, cascading, evenly, execution_order, independent, randomised, spearman, ssim
-from segcam.targets import Target
+from segcam.probe.layers import Layer
+from segcam.probe.probe import Capture, Probe
+from segcam.probe.targets import Target
 
 LAYERS = 6
 """How many layers are examined where none is named."""

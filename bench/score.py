@@ -15,11 +15,11 @@ from bench.instruments import Gap, Instruments
 from bench.maps import Found, attention_maps, control_maps, gradient_maps
 from bench.resolution import Columns, count_columns, predicted
 from bench.sheet import Sheet
-from segcam.agreement import agreement
-from segcam.probe import Capture, Probe
-from segcam.reference import Scenery
+from segcam.probe.probe import Capture, Probe
+from segcam.probe.targets import Target
 from segcam.samples import Batch, Border, Images
-from segcam.targets import Target
+from segcam.scoring.agreement import agreement
+from segcam.scoring.reference import Scenery
 
 __all__ = ["KEYS", "Instruments", "Scorer"]
 

@@ -21,7 +21,7 @@ from bench.progress import working
 from bench.score import KEYS, Scorer
 from bench.trainings import Trainings
 from segcam.errors import InputError
-from segcam.layers import INPUT
+from segcam.probe.layers import INPUT
 
 CODED = (*(key for key in KEYS if key not in ("level", "seed")), "other", "block", "training_data")
 """Columns of few values, which tables hold as codes."""

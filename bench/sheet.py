@@ -12,13 +12,12 @@ from torch import Tensor
 
 from bench.maps import COUNTER_SHARE, SIGN_BALANCE, Found
 from bench.resolution import Columns
-from segcam.grids import Grid
-from segcam.layers import Layer
 from segcam.methods import Method
-from segcam.metrics import Metric
-from segcam.probe import Capture
-from segcam.reference import Scenery
-from segcam.scores import measure
+from segcam.metrics import Metric, measure
+from segcam.probe.layers import Layer
+from segcam.probe.probe import Capture
+from segcam.scoring.grids import Grid
+from segcam.scoring.reference import Scenery
 
 WAITING = 2**22
 """How many numbers of maps on one grid wait to be measured together."""

@@ -18,9 +18,9 @@ from bench.levels import BEST
 from bench.resolution import counted
 from bench.train import Job, Trainer
 from segcam.errors import InputError
-from segcam.miou import mean_iou
 from segcam.models import create
 from segcam.samples import Images, Sample
+from segcam.scoring.miou import mean_iou
 
 EXAMINED = 64
 """How many training images tell what a network has learned of their masks."""

@@ -13,8 +13,8 @@ from bench.config import Profile
 from bench.data import Data
 from bench.instruments import Instruments
 from bench.resolution import Columns
-from segcam.reference import Scenery
 from segcam.samples import Batch
+from segcam.scoring.reference import Scenery
 
 
 class Asked(Protocol):

@@ -16,8 +16,8 @@ from bench.instruments import Instruments
 from bench.progress import working
 from bench.scorings import CODED, Scorings
 from bench.studies import Job, Study
-from segcam.reference import Scenery
 from segcam.samples import Batch
+from segcam.scoring.reference import Scenery
 
 STUDIES: dict[str, Study] = {study.name: study for study in (faithful.STUDY, sanity_study.STUDY)}
 

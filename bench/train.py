@@ -21,10 +21,10 @@ from bench.config import Train
 from bench.hints import Hints
 from bench.levels import Evaluation, LevelSearch, Weights
 from bench.optimise import answer, groups, learning_rate, moving_average, precision
-from segcam.checkpoints import pack, unpack
 from segcam.errors import SegcamError
-from segcam.miou import confusion, iou, mean_iou
+from segcam.models.weights.checkpoints import pack, unpack
 from segcam.samples import IGNORE, Batch, Border, Images, normalise, with_border
+from segcam.scoring.miou import confusion, iou, mean_iou
 
 Report = Callable[[int, int, LevelSearch], None]
 """Called with steps done, steps in all, and the search, after each step."""

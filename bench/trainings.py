@@ -22,10 +22,9 @@ from bench.levels import Evaluation, LevelSearch, level_name
 from bench.progress import working
 from bench.store import Store
 from bench.train import Job, Trainer, baseline
-from segcam.checkpoints import load, pack
-from segcam.errors import InputError
+from segcam.errors import InputError, first_line
 from segcam.models import architecture, create
-from segcam.pretrained import first_line
+from segcam.models.weights.checkpoints import load, pack
 from segcam.samples import MEAN, STD
 
 

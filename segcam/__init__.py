@@ -4,15 +4,15 @@ from importlib import import_module as _import
 from importlib.util import find_spec as _find_spec
 from typing import TYPE_CHECKING
 
-from segcam._importing import watch as _watch
 from segcam.errors import DataError, InputError, ProbeError, SegcamError
 
 if TYPE_CHECKING:
-    from segcam.layers import Layer, find_layers
     from segcam.methods.grad_cam import grad_cam
-    from segcam.probe import Capture, Probe
+    from segcam.probe.captures import Capture
+    from segcam.probe.layers import Layer, find_layers
+    from segcam.probe.probe import Probe
+    from segcam.probe.targets import Target
     from segcam.samples import Batch, Sample
-    from segcam.targets import Target
 
 __version__ = "0.1.0"
 
@@ -33,18 +33,16 @@ __all__ = [
 
 _HOMES = {
     "Batch": "samples",
-    "Capture": "probe",
-    "Layer": "layers",
-    "Probe": "probe",
+    "Capture": "probe.captures",
+    "Layer": "probe.layers",
+    "Probe": "probe.probe",
     "Sample": "samples",
-    "Target": "targets",
-    "find_layers": "layers",
+    "Target": "probe.targets",
+    "find_layers": "probe.layers",
     "grad_cam": "methods.grad_cam",
 }
 """The modules of the names that need torch: it takes seconds to import, and a run is redrawn without it."""
 
-
-_watch()
 
 if not TYPE_CHECKING:
 

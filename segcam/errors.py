@@ -48,3 +48,9 @@ def first_of(problems: list[str], heading: str, limit: int = 20) -> str:
     shown = "\n".join(f"  - {p}" for p in problems[:limit])
     more = f"\n  ... and {len(problems) - limit} more" if len(problems) > limit else ""
     return f"{heading} ({len(problems)} in all):\n{shown}{more}"
+
+
+def first_line(error: Exception, most: int = 160) -> str:
+    """Return the first line of an error's message, cut at `most` characters, or the error's class."""
+    line = (str(error).strip().splitlines() or [""])[0] or type(error).__name__
+    return line if len(line) <= most else line[:most] + "..."

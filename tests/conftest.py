@@ -1,3 +1,5 @@
-"""Imports segcam before any test module can import torchvision, which some builds of torch need."""
+"""Makes torchvision importable before any test module, or a peer, imports it."""
 
-import segcam  # noqa: F401
+from segcam._compat import mend_torchvision
+
+mend_torchvision()

@@ -30,7 +30,11 @@ import torch  # noqa: F401  (before the fork, so that each process has it at onc
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "segcam.metrics"
 FILES = sorted(p.stem for p in (ROOT / "segcam" / "metrics").glob("*.py") if p.stem not in ("__init__", "attention"))
-TESTS = ("tests/contract/test_metric_answers.py", "tests/test_metrics.py", "tests/test_metric_peers.py")
+TESTS = (
+    "tests/contract/test_metric_answers.py",
+    "tests/segcam/metrics/test_metrics.py",
+    "tests/segcam/metrics/test_peers.py",
+)
 QUIET = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--no-header", "--tb=no")
 
 EQUIVALENT = {

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segcam.reference import Scenery
+from segcam.scoring.reference import Scenery
 from tests.reference.metrics import Scene
 
 BOTH, NO_FOREGROUND, NO_BACKGROUND, NEITHER = "both", "no foreground", "no background", "neither"

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segcam import Layer, Probe, Target
-from segcam.subject import Subject, examining
+from segcam.methods.material.subject import Subject, examining
 
 Rest = Callable[[Tensor, Tensor], Tensor]
 IMAGES = torch.randn(3, 3, 8, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-from segcam.allocator import keep_freed_memory
+from bench.allocator import keep_freed_memory
 
 
 def test_it_is_done_with_glibc_and_results_stay() -> None:
     code = (
-        "import torch; from segcam.allocator import keep_freed_memory as keep\n"
+        "import torch; from bench.allocator import keep_freed_memory as keep\n"
         "x = torch.rand(64, 512, 512, generator=torch.Generator().manual_seed(0))\n"
         "before = x.square().sum(); done = keep(); after = x.square().sum()\n"
         "print(done, bool(before == after))"

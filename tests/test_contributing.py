@@ -14,9 +14,8 @@ import torch
 from segcam import Batch
 from segcam.datasets import DATASETS, DatasetOptions
 from segcam.methods import METHODS
-from segcam.metrics import METRICS
+from segcam.metrics import METRICS, measure
 from segcam.models import MODELS, create
-from segcam.scores import measure
 from tests.contract import test_methods as contracts
 from tests.reference import cams
 from tests.sceneries import scene, scenery

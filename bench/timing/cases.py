@@ -13,11 +13,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segcam.datasets import DATASETS, DatasetOptions
-from segcam.layers import Layer
 from segcam.models import Value as Parameter
 from segcam.models import architecture, create, label
+from segcam.probe.layers import Layer
+from segcam.probe.targets import Target
 from segcam.samples import Batch, Images
-from segcam.targets import Target
 
 SEED = 1
 STEP_SIZE, STEP_IMAGES = 64, 8

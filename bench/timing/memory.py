@@ -16,10 +16,10 @@ from bench.timing.cases import Case
 from bench.timing.rows import Row
 from bench.timing.side_by_side import Ratio, seconds
 from segcam.maps import all_maps
-from segcam.memory import Meter
 from segcam.models import architecture, create
-from segcam.probe import Probe
-from segcam.targets import Target
+from segcam.probe.memory import Meter
+from segcam.probe.probe import Probe
+from segcam.probe.targets import Target
 
 BAR = 1.25
 """The largest peak of a pass in chunks, over the bytes of activations and gradients, held once."""

@@ -17,10 +17,9 @@ from bench.timing.methods import ALL, CASE, IMAGES, ROUNDS, TEN, sweep
 from bench.timing.peers import INSTALL
 from bench.timing.rows import Row
 from bench.timing.side_by_side import Work, in_turns, ratio
-from segcam.metrics import METRICS
-from segcam.reference import Scenery
+from segcam.metrics import METRICS, measure
 from segcam.samples import Batch, Images
-from segcam.scores import measure
+from segcam.scoring.reference import Scenery
 
 BAR = 1.0
 """The largest ratio that is wanted of all metrics of ten methods, over a forward and a backward pass for each three."""

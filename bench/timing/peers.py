@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from bench.timing.cases import Ready
 from segcam.methods.grad_cam import grad_cam
-from segcam.probe import Precision, Probe
+from segcam.probe.probe import Precision, Probe
 
 Maps = list[Tensor]
 """A map `(b, h, w)` a layer."""

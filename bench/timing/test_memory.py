@@ -12,7 +12,7 @@ import torch
 from bench.timing.cases import Case
 from bench.timing.memory import BAR, CASES, TARGETS, measured, network
 from bench.timing.side_by_side import DEVICE
-from segcam.targets import Target
+from segcam.probe.targets import Target
 
 
 @pytest.mark.parametrize("targets", [TARGETS[:1], TARGETS], ids=len)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from segcam.datasets import DATASETS, Dataset, DatasetOptions
-from segcam.decoded import UNREADABLE, Loaded, Part, Source, fingerprint, parts
+from segcam.datasets.decoded import UNREADABLE, Loaded, Part, Source, fingerprint, parts
 from segcam.errors import DataError, InputError, first_of
 from segcam.samples import IGNORE, SPLITS, DatasetInfo, Opened, Split
 

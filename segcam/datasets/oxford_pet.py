@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from torchvision.datasets import OxfordIIITPet
 
+from segcam._compat import require
 from segcam.datasets import DATASETS, Dataset, DatasetOptions
-from segcam.decoded import UNREADABLE, Loaded, Part, Source, fingerprint, parts
+from segcam.datasets.decoded import UNREADABLE, Loaded, Part, Source, fingerprint, parts
 from segcam.errors import DataError, InputError, first_of
 from segcam.samples import IGNORE, SPLITS, DatasetInfo, Opened, Split
 
@@ -71,7 +71,7 @@ def _base(options: DatasetOptions) -> Path:
         raise DataError(f"{root} is `{FOLDER}` itself: name its parent, --data-root {root.parent}")
     if options.download:
         try:
-            OxfordIIITPet(root, download=True)
+            _pets(root, download=True)
         except (OSError, RuntimeError, EOFError, ValueError) as error:  # network, checksum, archive, old leftovers
             raise DataError(
                 f"Oxford-IIIT Pet could not be downloaded to {root}: {error}; check the network and the free space, "
@@ -145,9 +145,17 @@ def _read_pseudo(base: Path, lists: dict[str, list[str]]) -> set[str]:
     return names
 
 
+def _pets(root: Path, **options: Any) -> Any:
+    """Return torchvision's data set, which is slow to import."""
+    require("torchvision", "models", f"dataset {NAME}")
+    from torchvision.datasets import OxfordIIITPet  # noqa: PLC0415  (slow to import)
+
+    return OxfordIIITPet(root, **options)
+
+
 def _source(base: Path, lists: dict[str, list[str]], pseudo: bool) -> Source:
     """Describe what is decoded: trainval, then test, in the order of torchvision's lists."""
-    sets = {split: OxfordIIITPet(base.parent, split=split, target_types="segmentation") for split in OFFICIAL}
+    sets = {split: _pets(base.parent, split=split, target_types="segmentation") for split in OFFICIAL}
     ids = [name for split in OFFICIAL for name in lists[split]]
     images = [base / "images" / f"{name}.jpg" for name in ids]
     trimaps = [base / "annotations" / "trimaps" / f"{name}.png" for name in ids]
@@ -162,7 +170,7 @@ def _source(base: Path, lists: dict[str, list[str]], pseudo: bool) -> Source:
     return Source(NAME, ids, load, key, f"{base} holds files that cannot be used; restore them or remove their names")
 
 
-def _load(pets: OxfordIIITPet, index: int, image_file: Path, trimap_file: Path) -> Loaded:
+def _load(pets: Any, index: int, image_file: Path, trimap_file: Path) -> Loaded:
     """Read one photograph and its trimap."""
     problems = []
     kinds = {}

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from segcam.datasets import DATASETS, Dataset, DatasetOptions
+from segcam.datasets.drawn import PARTS, draw
 from segcam.errors import InputError
 from segcam.samples import SPLITS, DatasetInfo, Opened, Sample, Split
-from segcam.scenes import PARTS, draw
 
 DEFAULT_COUNTS: dict[Split, int] = {"train": 3000, "val": 150, "test": 200}
 _STREAM = 2**30
@@ -48,7 +48,7 @@ class SceneSplit:
         return Sample(f"scenes-{self.seed}-{self.split}-{i:06d}", self._images[i].copy(), self._masks[i].copy())
 
     def parts(self, index: int, /) -> npt.NDArray[np.uint8]:
-        """Return one scene's part map: `(size, size)` uint8, index into `segcam.scenes.PARTS`, 0 off the animal.
+        """Return one scene's part map: `(size, size)` uint8, index into `drawn.PARTS`, 0 off the animal.
 
         Raises:
             IndexError: there is no such scene.

@@ -10,9 +10,9 @@ from functools import partial
 import numpy as np
 
 from segcam.datasets import DATASETS, Dataset, DatasetOptions
+from segcam.datasets.drawn.cues import CUES, Picture, Sketch, Traits, evidence, sketch, swapped, traits_of
 from segcam.errors import InputError
 from segcam.samples import IGNORE, SPLITS, DatasetInfo, Opened, Sample, Split
-from segcam.scenes.cues import CUES, Picture, Sketch, Traits, evidence, sketch, swapped, traits_of
 
 DEFAULT_COUNTS: dict[Split, int] = {"train": 2000, "val": 120, "test": 120}
 PREFIX = "scenes_"
@@ -24,7 +24,7 @@ class CueSplit:
     """One split of scenes in which one cue decides the class; each is drawn when it is first asked for, and kept.
 
     Args:
-        cue: which of `segcam.scenes.cues.CUES` decides.
+        cue: which of `segcam.datasets.drawn.cues.CUES` decides.
         seed: seed of the drawing.
         split: which of the three disjoint streams of scenes.
         count: number of scenes.
@@ -104,7 +104,7 @@ def open_cues(cue: str, options: DatasetOptions) -> Opened:
     """Open the scenes in which `cue` decides; nothing is drawn before it is asked for.
 
     Args:
-        cue: one of `segcam.scenes.cues.CUES`.
+        cue: one of `segcam.datasets.drawn.cues.CUES`.
         options: `size`, `seed` and `counts` are read; the rest has no meaning here.
 
     Raises:

@@ -10,13 +10,13 @@ from typing import Any, Literal
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from segcam.attention import Attention
 from segcam.errors import InputError, unknown
-from segcam.layers import Layer
-from segcam.pairs import Pair
-from segcam.reference import Reference
+from segcam.methods.material.pair import Pair
+from segcam.methods.material.subject import Subject
+from segcam.probe.attention import Attention
+from segcam.probe.layers import Layer
 from segcam.registry import Registry
-from segcam.subject import Subject
+from segcam.scoring.reference import Reference
 
 GradientMap = Callable[[Float[Tensor, "b c h w"], Float[Tensor, "b c h w"]], Float[Tensor, "b h w"]]
 """A gradient CAM: activations and gradients of one layer in, one map a sample out."""

@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from segcam import channels as budget
-from segcam.layers import Layer
 from segcam.methods import METHODS, Method
-from segcam.pairs import combined
-from segcam.subject import Subject, undefined_where_empty
+from segcam.methods.material import channels as budget
+from segcam.methods.material.pair import combined
+from segcam.methods.material.subject import Subject, undefined_where_empty
+from segcam.probe.layers import Layer
 
 
 def ablation_cam(subject: Subject, layer: Layer, channels: int = budget.BUDGET) -> Float[Tensor, "b h w"]:
@@ -21,7 +21,7 @@ def ablation_cam(subject: Subject, layer: Layer, channels: int = budget.BUDGET) 
     positive; a logit may be negative, and dividing by it would turn every weight round, so that channels that speak
     against the class lit up. Here `|y|` divides; where `y` is 0 the weights are 0.
 
-    Channels off the budget, by the rule of `segcam.channels.choose`, weigh 0. Of tokens those that belong to no place
+    Channels off the budget, by the rule of `channels.choose`, weigh 0. Of tokens those that belong to no place
     (class, registers) stay as they are.
 
     Args:

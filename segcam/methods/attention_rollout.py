@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from segcam.attention import Attention
 from segcam.errors import InputError
-from segcam.grids import averaging_matrix, to_grid
 from segcam.methods import METHODS, Method
+from segcam.probe.attention import Attention
+from segcam.scoring.grids import averaging_matrix, to_grid
 
 
 def attention_rollout(attentions: Sequence[Attention], chosen: Bool[Tensor, "b H W"]) -> Float[Tensor, "b l h w"]:

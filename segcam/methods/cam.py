@@ -10,14 +10,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segcam.channels import activations_of, editing
 from segcam.errors import NotApplicableError
-from segcam.layers import Layer
 from segcam.methods import METHODS, Method
-from segcam.pairs import combined
-from segcam.probe import logits_of
-from segcam.subject import Subject, undefined_where_empty
-from segcam.targets import at_least_float32
+from segcam.methods.material.channels import activations_of, editing
+from segcam.methods.material.pair import combined
+from segcam.methods.material.subject import Subject, undefined_where_empty
+from segcam.probe.layers import Layer
+from segcam.probe.probe import logits_of
+from segcam.probe.targets import at_least_float32
 
 
 def cam(subject: Subject, layer: Layer) -> Float[Tensor, "b h w"]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -11,8 +9,9 @@ from torch import Tensor
 
 from segcam.errors import InputError
 from segcam.methods import METHODS, Method
-from segcam.pairs import Pair
-from segcam.reference import Reference
+from segcam.methods.material.pair import Pair
+from segcam.scoring.reference import Reference
+from segcam.streams import stream_seed
 
 WIDTH = 0.25
 """Standard deviation of the centred Gaussian, as a share of the image's side."""
@@ -39,11 +38,6 @@ def random(reference: Reference) -> Float[Tensor, "b h w"]:
 
     noise = scenery.once(f"random {length}", draw)
     return noise[:, : h * w].reshape(-1, h, w)
-
-
-def stream_seed(seed: int, image_id: str) -> int:
-    """Return the seed of an image's random stream: 128 bits of a hash that is the same everywhere."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{image_id}".encode()).digest()[:16], "big")
 
 
 def sobel(reference: Reference) -> Float[Tensor, "b h w"]:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segcam.methods import METHODS, Method
-from segcam.pairs import Pair, combined, gram_matrix
+from segcam.methods.material.pair import Pair, combined, gram_matrix
 
 SQUARINGS = 40
 """Squarings at most: each squares the ratio of the two largest eigenvalues, so few are needed unless they are equal."""

@@ -6,12 +6,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from segcam import channels as budget
-from segcam.grids import Grid, upsample
-from segcam.layers import Layer
 from segcam.methods import METHODS, Method
-from segcam.pairs import combined
-from segcam.subject import Subject, undefined_where_empty
+from segcam.methods.material import channels as budget
+from segcam.methods.material.pair import combined
+from segcam.methods.material.subject import Subject, undefined_where_empty
+from segcam.probe.layers import Layer
+from segcam.scoring.grids import Grid, upsample
 
 
 def score_cam(subject: Subject, layer: Layer, channels: int = budget.BUDGET) -> Float[Tensor, "b h w"]:
@@ -23,7 +23,7 @@ def score_cam(subject: Subject, layer: Layer, channels: int = budget.BUDGET) -> 
     pixels the softmax would leave next to nothing but its largest channel. The baseline's score `y(X_b)` is the same
     for all channels, so softmax cancels it, whatever the baseline, and it is not computed.
 
-    Softmax runs over the channels on the budget, by the rule of `segcam.channels.choose`, less those that are
+    Softmax runs over the channels on the budget, by the rule of `channels.choose`, less those that are
     constant, upsampled, up to rounding: they have no mask. All others weigh 0.
 
     Args:

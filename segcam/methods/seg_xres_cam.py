@@ -10,9 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segcam.errors import InputError
-from segcam.grids import averaging_matrix
 from segcam.methods import METHODS, Method
-from segcam.pairs import Pair, over_channels
+from segcam.methods.material.pair import Pair, over_channels
+from segcam.scoring.grids import averaging_matrix
 
 POOL = 2
 

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segcam.methods import METHODS, Method
-from segcam.pairs import Pair
+from segcam.methods.material.pair import Pair
 
 
 def xgrad_cam(activations: Float[Tensor, "b c h w"], gradients: Float[Tensor, "b c h w"]) -> Float[Tensor, "b h w"]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from segcam.reference import Reference
+from segcam.errors import InputError
 from segcam.registry import Registry
+from segcam.scoring.normalise import BLOCK, check
+from segcam.scoring.reference import Reference
 
 MapMetric = Callable[[Float[Tensor, "b m h w"], Reference], Float[Tensor, "b m"]]
 """Maps on one layer's grid and what they are measured against in; a number a map out, NaN where undefined."""
@@ -49,3 +52,36 @@ class Metric:
 
 
 METRICS: Registry[Metric] = Registry("metric", "segcam.metrics")
+
+
+def measure(
+    maps: Float[Tensor, "b m h w"], reference: Reference, metrics: Sequence[Metric]
+) -> dict[str, Float[Tensor, "b m"]]:
+    """Return every metric's values of the maps, by the metrics' names; steps that they share are computed once.
+
+    Args:
+        maps: non-negative maps on the reference's grid, `m` for each image.
+        reference: what they are measured against.
+        metrics: the metrics wanted.
+
+    Returns:
+        A number a map and metric; NaN where a metric is undefined.
+    """
+    check(maps, reference)
+    wrong = [metric for metric in metrics if not isinstance(metric, Metric)]
+    if wrong:
+        raise InputError(f"{wrong[0]!r} is not a Metric: get it by its name with METRICS.get(name)")
+    rows, columns = reference.size
+    found: dict[str, Tensor] = {}
+    for group, numbers in (
+        ([metric for metric in metrics if not metric.every_pixel], maps.numel()),
+        ([metric for metric in metrics if metric.every_pixel], maps.shape[0] * maps.shape[1] * rows * columns),
+    ):
+        parts = []
+        for block in maps.chunk(1 + numbers // BLOCK, 1) if maps.is_cpu else (maps,):
+            shared = reference.sharing(block)
+            parts.append([metric.compute(block, shared) for metric in group])
+        found |= {
+            metric.name: torch.cat(values, 1) for metric, values in zip(group, zip(*parts, strict=True), strict=True)
+        }
+    return {metric.name: found[metric.name] for metric in metrics}

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from segcam.attention import Attention
-from segcam.grids import Grid
-from segcam.reference import Reference, Scenery
+from segcam.probe.attention import Attention
+from segcam.scoring.grids import Grid
+from segcam.scoring.reference import Reference, Scenery
 
 HeadMetric = Callable[[Attention, Scenery], Float[Tensor, "b heads"]]
 """A block's attention and the images that it looked at in; a number an image and head out, NaN where undefined."""

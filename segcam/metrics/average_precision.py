@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segcam.metrics import METRICS, Metric
-from segcam.ranking import ranking, running_maximum
-from segcam.reference import Reference
+from segcam.scoring.ranking import ranking, running_maximum
+from segcam.scoring.reference import Reference
 
 
 def average_precision(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:

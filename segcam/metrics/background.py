@@ -7,7 +7,7 @@ from torch import Tensor
 
 from segcam.metrics import METRICS, Metric
 from segcam.metrics.energy import masses
-from segcam.reference import Reference
+from segcam.scoring.reference import Reference
 
 
 def background_ratio(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:

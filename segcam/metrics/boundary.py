@@ -8,9 +8,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from segcam.metrics import METRICS, Metric
-from segcam.pixels import reach
-from segcam.reference import Reference
-from segcam.scores import unit
+from segcam.probe.pixels import reach
+from segcam.scoring.normalise import unit
+from segcam.scoring.reference import Reference
 
 
 def boundary_energy(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segcam.metrics import METRICS, Metric
-from segcam.reference import Reference
-from segcam.scores import unit
+from segcam.scoring.normalise import unit
+from segcam.scoring.reference import Reference
 
 
 def masses(maps: Float[Tensor, "b m h w"], reference: Reference) -> tuple[Float[Tensor, "b m"], Float[Tensor, "b m"]]:

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segcam.metrics import METRICS, Metric
-from segcam.reference import Reference
-from segcam.scores import ascending, unit
+from segcam.scoring.normalise import ascending, unit
+from segcam.scoring.reference import Reference
 
 
 def gini(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segcam.metrics import METRICS, Metric
-from segcam.ranking import Ranking, ranking
-from segcam.reference import Reference
+from segcam.scoring.ranking import Ranking, ranking
+from segcam.scoring.reference import Reference
 
 BINS = 256
 CONSTANT = 8

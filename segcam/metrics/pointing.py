@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segcam.metrics import METRICS, Metric
-from segcam.reference import Reference
-from segcam.scores import unit
+from segcam.scoring.normalise import unit
+from segcam.scoring.reference import Reference
 
 TOP = 1 - 1e-5
 """Share of the maximum from which a cell is one of the maxima: rounding shall not choose between equals."""

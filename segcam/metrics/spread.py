@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segcam.metrics import METRICS, Metric
-from segcam.reference import Reference
-from segcam.scores import check, log2_, tops, unit
+from segcam.scoring.normalise import check, log2_, tops, unit
+from segcam.scoring.reference import Reference
 
 
 def spread(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:

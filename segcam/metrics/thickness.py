@@ -7,8 +7,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from segcam.metrics import METRICS, Metric
-from segcam.reference import Reference
-from segcam.scores import full
+from segcam.scoring.normalise import full
+from segcam.scoring.reference import Reference
 
 HALF = 0.5 * (1 - 1e-4)
 """Share of the maximum at which the upper half begins: a half, but that rounding shall not decide where it is met."""

@@ -11,9 +11,9 @@ import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segcam.attention import AttentionPlace, no_attention
 from segcam.errors import InputError, unknown
-from segcam.layers import Layer, Point
+from segcam.probe.attention import AttentionPlace, no_attention
+from segcam.probe.layers import Layer, Point
 from segcam.registry import Registry
 
 Value: TypeAlias = str | int | float | bool

@@ -13,11 +13,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segcam.attention import AttentionPlace
+from segcam._compat import require
 from segcam.errors import InputError, unknown
-from segcam.layers import Layer, Point
 from segcam.models import MODELS, Architecture, Parameters, to_input
-from segcam.pretrained import NONE, fill, from_hub, read_weights, weight_file
+from segcam.models.weights.pretrained import NONE, fill, from_hub, read_weights, weight_file
+from segcam.probe.attention import AttentionPlace
+from segcam.probe.layers import Layer, Point
 
 STRIDES = (4, 8, 16, 32)
 SMALLEST = 32  # pixels a side: below it, stage 1 has fewer cells than its attention pools
@@ -66,6 +67,7 @@ class SegFormer(nn.Module):
 
     def __init__(self, classes: int, size: str = "b0", drop_path: float = 0.1) -> None:
         super().__init__()
+        require("transformers", "models", "model 'segformer'")
         from transformers import SegformerConfig, SegformerForSemanticSegmentation  # noqa: PLC0415  (slow to import)
 
         settings: dict[str, Any] = {"num_labels": classes, "drop_path_rate": drop_path, **SIZES[size]}

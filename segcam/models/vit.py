@@ -12,20 +12,20 @@ import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segcam.attention import AttentionPlace
-from segcam.errors import InputError
-from segcam.layers import Layer, Point
+from segcam._compat import require
+from segcam.errors import InputError, first_line
 from segcam.models import MODELS, Architecture, Parameters, to_input
-from segcam.pretrained import (
+from segcam.models.weights.pretrained import (
     NONE,
     Normalised,
     fill,
-    first_line,
     known_encoder,
     read_weights,
     timm_from_hub,
     weight_file,
 )
+from segcam.probe.attention import AttentionPlace
+from segcam.probe.layers import Layer, Point
 
 DEFAULT = "vit_tiny_patch16_224"
 PATCHES = (4, 8, 16, 32)
@@ -106,6 +106,7 @@ def _options(image_size: int, patch_size: int) -> dict[str, Any]:
 
 
 def _encoder(name: str, image_size: int, patch_size: int, drop_path: float) -> Any:
+    require("timm", "models", f"model 'vit:{name}'")
     import timm  # noqa: PLC0415  (slow to import)
     from timm.models.vision_transformer import VisionTransformer  # noqa: PLC0415
 

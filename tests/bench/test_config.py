@@ -13,7 +13,7 @@ from segcam.datasets import DATASETS
 from segcam.methods import METHODS
 from segcam.metrics import METRICS
 from segcam.models import complete, create
-from segcam.targets import Target
+from segcam.probe.targets import Target
 
 SMALL = '[data]\ndataset = "scenes"\n[models.unet]\nwidth = 4\n'
 

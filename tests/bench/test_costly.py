@@ -22,15 +22,15 @@ from bench.instruments import Gap, Instruments
 from bench.report import gaps
 from bench.store import Store
 from segcam import InputError, Probe, Target
-from segcam.checkpoints import load
 from segcam.datasets import DATASETS, DatasetOptions
 from segcam.errors import NotApplicableError
-from segcam.layers import INPUT, Layer
 from segcam.methods import METHODS, Method
+from segcam.methods.material.subject import Subject, examining
 from segcam.models import create
-from segcam.reference import Scenery
+from segcam.models.weights.checkpoints import load
+from segcam.probe.layers import INPUT, Layer
 from segcam.samples import Batch, Images
-from segcam.subject import Subject, examining
+from segcam.scoring.reference import Scenery
 from tests.bench.harness import IMAGES, LEVELS, contents
 from tests.bench.harness import bench as command
 from tests.reference.metrics import TWINS, Scene

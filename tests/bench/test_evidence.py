@@ -18,13 +18,13 @@ from bench.answers import ORACLE, REGIONS, AnswerScorer, Case, told_share
 from bench.config import Score
 from bench.instruments import Instruments
 from segcam import Probe, Target, grad_cam
-from segcam.checkpoints import load
 from segcam.datasets import DatasetOptions
+from segcam.datasets.drawn.cues import CUES
 from segcam.datasets.scenes_cues import CueSplit, open_cues
-from segcam.layers import Layer
 from segcam.methods import METHODS
 from segcam.models import create
-from segcam.scenes.cues import CUES
+from segcam.models.weights.checkpoints import load
+from segcam.probe.layers import Layer
 from tests.bench.harness import Outcome, bench, contents
 from tests.reference.metrics import TWINS, Scene
 

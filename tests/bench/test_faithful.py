@@ -13,10 +13,10 @@ from bench.instruments import Instruments
 from bench.plan import TrainCell
 from bench.studies import Job
 from segcam import Batch, InputError, Layer, Probe, Sample, Target
-from segcam.faithfulness import Subjects, area_matched, curves, order
+from segcam.checks.faithfulness import Subjects, area_matched, curves, order
 from segcam.methods import METHODS
 from segcam.models import create
-from segcam.reference import Scenery
+from segcam.scoring.reference import Scenery
 
 SETTINGS = [
     "faithfulness.steps=3",

@@ -22,8 +22,8 @@ from analyses.folders import LOG
 from bench import config
 from bench.data import open_data
 from bench.store import Store
-from segcam.checkpoints import load, pack, unpack
 from segcam.models import create
+from segcam.models.weights.checkpoints import load, pack, unpack
 from tests.bench.harness import LEVELS, assert_same_results, contents
 from tests.bench.harness import bench as command
 

@@ -19,11 +19,11 @@ from bench.sections import Sanity
 from bench.shuffled import ShuffledMasks
 from bench.studies import Job
 from segcam import InputError, Probe
+from segcam.checks.sanity import execution_order, randomised, spearman, ssim
 from segcam.methods import METHODS
 from segcam.models import create
-from segcam.reference import Scenery
 from segcam.samples import Batch, Sample
-from segcam.sanity import execution_order, randomised, spearman, ssim
+from segcam.scoring.reference import Scenery
 
 CAMS = ("grad_cam", "hires_cam")
 ORDER = [(name,) for name in "abcdefghij"]

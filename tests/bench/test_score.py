@@ -16,11 +16,11 @@ from torch import nn
 from bench.config import Score
 from bench.score import KEYS, Instruments, Scorer
 from segcam import InputError
-from segcam.checkpoints import load
 from segcam.datasets import DATASETS, DatasetOptions
-from segcam.miou import confusion, mean_iou
 from segcam.models import MODELS, create
+from segcam.models.weights.checkpoints import load
 from segcam.samples import IGNORE, Batch, Images, Sample
+from segcam.scoring.miou import confusion, mean_iou
 from tests.bench.harness import IMAGES, LEVELS, TARGETS
 from tests.reference.grad_cam import grad_cam as slow_grad_cam
 from tests.reference.metrics import TWINS, Scene

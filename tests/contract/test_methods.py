@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from segcam.cams import together
 from segcam.errors import InputError
+from segcam.maps import together
 from segcam.methods import METHODS, Method
-from segcam.pairs import Pair
+from segcam.methods.material.pair import Pair
 from tests.reference import cams, grad_cam
 from tests.sceneries import scene, scenery
 

@@ -16,7 +16,7 @@ from scipy.ndimage import maximum_filter
 from skimage.filters import sobel
 
 from segcam.metrics import METRICS
-from segcam.reference import Scenery
+from segcam.scoring.reference import Scenery
 
 ROWS, COLUMNS = 40, 48
 TALL, WIDE = 12, 16

@@ -6,9 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segcam.metrics import METRICS
-from segcam.reference import Scenery
-from segcam.scores import measure
+from segcam.metrics import METRICS, measure
+from segcam.scoring.reference import Scenery
 from tests.sceneries import BOTH, NEITHER, NO_BACKGROUND, NO_FOREGROUND, maps, scene, scenery
 
 EVERY = pytest.mark.parametrize("name", METRICS.names())

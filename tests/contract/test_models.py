@@ -12,9 +12,9 @@ from torch import nn
 
 from bench.optimise import answer
 from segcam import InputError, Layer, Probe, grad_cam
-from segcam.checkpoints import load, pack
-from segcam.layers import POINTS, Point
 from segcam.models import MODELS, architecture, complete, create
+from segcam.models.weights.checkpoints import load, pack
+from segcam.probe.layers import POINTS, Point
 
 SMALL: dict[str, dict[str, int | str | float]] = {
     "unet": {"width": 4},

@@ -1,0 +1,89 @@
+"""In which order pixels go: a map's, a random one, and one matched to a map in how much of the object it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from segcam.scoring.grids import Grid, upsample
+from segcam.streams import shuffled
+
+EQUAL = 2.0**-20
+"""Up to which share of the largest value two values are the same."""
+
+NO_ORDER = -1
+"""What stands throughout in the place of pixels where there is no order."""
+
+
+def undefined(maps: Float[Tensor, "b m h w"]) -> Bool[Tensor, "b m"]:
+    """Return which maps say nothing: blank ones, zero or below everywhere, and those that hold NaN or infinity."""
+    flat = maps.flatten(2)
+    return (flat.amax(2) <= 0) | ~flat.isfinite().all(2)
+
+
+def order(maps: Float[Tensor, "b m h w"], ids: Sequence[str], size: Grid, seed: int = 0) -> Int[Tensor, "b m n"]:
+    """Return the pixels of each image from the map's highest to its lowest value.
+
+    The map is upsampled bilinearly to the image. Equal values, of which a map after ReLU has many, are in a random
+    order that is the same for all maps of an image, so that a uniform map gives a random order. Values are equal up to
+    a millionth of the largest: upsampling makes a constant one only up to rounding, whose pattern is no order. Scale
+    plays no part.
+
+    Args:
+        maps: on one grid, `m` for each image.
+        ids: the images' names, which fix the order of equals.
+        size: height and width of the images.
+        seed: of the order of equals.
+
+    Returns:
+        Numbers of pixels in rows, `n = H W`; -1 throughout for a map that is blank or not finite: it has no order.
+    """
+    n = size[0] * size[1]
+    wide = maps if maps.dtype == torch.float64 else maps.float()
+    full = wide if tuple(maps.shape[-2:]) == size else upsample(wide, size)
+    first = shuffled(ids, n, seed, "ties").to(maps.device)[:, None].expand(-1, maps.shape[1], -1)
+    steps = (full / full.abs().amax((2, 3), keepdim=True) / EQUAL).round()
+    values = steps.flatten(2).gather(2, first)
+    found = first.gather(2, values.argsort(dim=2, descending=True, stable=True))
+    return found.masked_fill(undefined(maps)[..., None], NO_ORDER)
+
+
+def random_order(ids: Sequence[str], size: Grid, seed: int = 0) -> Int[Tensor, "b 1 n"]:
+    """Return a random order for each image: that of a uniform map.
+
+    Args:
+        ids: the images' names.
+        size: height and width of the images.
+        seed: of the order.
+    """
+    return order(torch.ones(len(ids), 1, *size), ids, size, seed)
+
+
+def area_matched(
+    pixels: Int[Tensor, "b m n"], inside: Bool[Tensor, "b H W"], ids: Sequence[str], seed: int = 0
+) -> Int[Tensor, "b m n"]:
+    """Return random orders that take as many pixels of `inside` as the given ones at every step.
+
+    What an order owes to taking the object first, whichever of its pixels, such an order has as well.
+
+    Args:
+        pixels: orders of all pixels; -1 where there is none, and none is given then.
+        inside: the predicted set.
+        ids: the images' names.
+        seed: of the choice.
+    """
+    b, _, n = pixels.shape
+    chance = shuffled(ids, n, seed, "matched").to(pixels.device)
+    found = torch.full_like(pixels, NO_ORDER)
+    flat = inside.flatten(1)
+    for i in range(b):
+        there = pixels[i, :, 0] != NO_ORDER
+        taken, drawn = flat[i][pixels[i, there]], flat[i][chance[i]]
+        own = torch.empty_like(pixels[i, there])
+        for side in (True, False):
+            own[taken == side] = chance[i][drawn == side].repeat(len(own))
+        found[i, there] = own
+    return found

@@ -1,0 +1,136 @@
+"""What becomes of a fixed predicted set when the image changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from segcam.probe.pixels import DenseOutput, logprob, predicted
+from segcam.probe.probe import frozen, logits_of
+from segcam.probe.targets import at_least_float32, two_sided
+from segcam.scoring.grids import upsample
+
+OUTCOMES = ("probability", "dice", "iou")
+"""Mean class probability over the set; Dice of the new prediction with the set; IoU of it with the truth."""
+
+BATCH = 8
+"""Changed images that the network gets at once: on a processor, for whose caches more are slower."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subjects:
+    """Images and the set of pixels that is predicted in them before anything changes.
+
+    Attributes:
+        model: the network; it is run in eval mode and left as it was.
+        images: its input, `(b, ch, H, W)`.
+        class_ids: the class explained in each, `(b,)`.
+        chosen: the fixed set M, the pixels predicted as the class, `(b, H, W)`.
+        foreground: the true pixels of the class.
+        background: the true pixels of other classes; the border belongs to neither.
+        ids: the images' names.
+    """
+
+    model: nn.Module
+    images: Float[Tensor, "b ch H W"]
+    class_ids: Int[Tensor, " b"]
+    chosen: Bool[Tensor, "b H W"]
+    foreground: Bool[Tensor, "b H W"]
+    background: Bool[Tensor, "b H W"]
+    ids: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        model: nn.Module,
+        images: Float[Tensor, "b ch H W"],
+        class_ids: int | Int[Tensor, " b"],
+        masks: tuple[Bool[Tensor, "b H W"], Bool[Tensor, "b H W"]],
+        ids: tuple[str, ...],
+    ) -> Subjects:
+        """Find what the network predicts in the images as they are.
+
+        Args:
+            model: the network.
+            images: its input.
+            class_ids: the class explained, one for all or one for each.
+            masks: true foreground and background.
+            ids: the images' names.
+        """
+        wanted = class_ids if isinstance(class_ids, Tensor) else torch.full((len(images),), class_ids)
+        wanted = wanted.to(images.device)
+        with torch.no_grad(), frozen(model):
+            chosen = predicted(DenseOutput(logits_at_input(model, images), wanted))
+        return cls(model, images, wanted, chosen, *masks, ids)
+
+    @property
+    def empty(self) -> Bool[Tensor, " b"]:
+        """Images in which the class is predicted nowhere: nothing can be said of them."""
+        return ~self.chosen.flatten(1).any(1)
+
+    @cached_property
+    def unchanged(self) -> Float[Tensor, "b 3"]:
+        """The outcomes of the images as they are."""
+        return measured(self, len(self.images), lambda rows: (self.images[rows], rows))
+
+
+def logits_at_input(model: nn.Module, images: Float[Tensor, "n ch H W"]) -> Float[Tensor, "n k H W"]:
+    """Return a network's logits at input resolution, upsampled bilinearly, where targets look at them too."""
+    logits = two_sided(at_least_float32(logits_of(model(images))))
+    size = (int(images.shape[-2]), int(images.shape[-1]))
+    return logits if tuple(logits.shape[-2:]) == size else upsample(logits, size)
+
+
+def outcomes(subjects: Subjects, logits: Float[Tensor, "n k H W"], rows: Int[Tensor, " n"]) -> Float[Tensor, "n 3"]:
+    """Measure what a network answers to changed images.
+
+    Args:
+        subjects: what they were.
+        logits: its logits for the changed images, at input resolution.
+        rows: of which image each is made.
+
+    Returns:
+        Mean probability of the class over the fixed set, Dice of the new prediction with the fixed set, and IoU of the
+        new prediction with the truth, the border left out. NaN where the fixed set (for IoU: the union) is empty.
+    """
+    ids = subjects.class_ids[rows]
+    new = predicted(DenseOutput(logits, ids))
+    fixed, truth = subjects.chosen[rows], subjects.foreground[rows]
+    known = truth | subjects.background[rows]
+    size = _count(fixed).to(logits.dtype)
+    probability = (logprob(logits, ids).exp() * fixed).flatten(1).sum(1) / size
+    dice = 2 * _count(new & fixed) / (_count(new) + size)
+    iou = _count(new & truth) / _count((new & known) | truth).to(logits.dtype)
+    return torch.stack([probability, dice, iou], 1).masked_fill((size == 0)[:, None], torch.nan)
+
+
+def measured(
+    subjects: Subjects,
+    number: int,
+    make: Callable[[Int[Tensor, " n"]], tuple[Float[Tensor, "n ch H W"], Int[Tensor, " n"]]],
+    batch_size: int = BATCH,
+) -> Float[Tensor, "N 3"]:
+    """Return the outcomes of `number` changed images, made and measured a batch at a time.
+
+    Args:
+        subjects: network, images and sets.
+        number: of changed images.
+        make: `(numbers) -> (changed images, of which image each is made)`.
+        batch_size: changed images that the network gets at once.
+    """
+    every = torch.arange(number, device=subjects.images.device)
+    parts = [subjects.images.new_empty(0, 3, dtype=at_least_float32(subjects.images[:0]).dtype)]
+    with torch.no_grad(), frozen(subjects.model):
+        for numbers in torch.split(every, batch_size) if number else ():
+            changed, rows = make(numbers)
+            parts.append(outcomes(subjects, logits_at_input(subjects.model, changed), rows))
+    return torch.cat(parts)
+
+
+def _count(pixels: Bool[Tensor, "n H W"]) -> Int[Tensor, " n"]:
+    return pixels.flatten(1).sum(1)

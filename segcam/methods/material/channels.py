@@ -1,0 +1,115 @@
+"""Channels: which of a layer's are examined on a budget, how many at once, and how a layer's output is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from segcam.errors import InputError, NotApplicableError
+from segcam.methods.material.subject import Subject
+from segcam.probe.layers import Layer
+from segcam.probe.targets import at_least_float32
+
+BUDGET = 32
+"""Channels of a layer that are examined where nothing else is said."""
+
+WIDEST = 1024
+"""Channels that `passes` counts for a budget of 'all', which is each layer's own number: those of the widest layer of
+U-Net at its paper's width and of SegFormer-B0."""
+
+SAMPLES = 8
+"""Samples, of all images together, that are run at once on a processor, for whose caches more are slower (U-Net: 11 ms
+a sample by 8, 17 ms by 32); on other devices eight times as many. It bounds the memory whatever budget and batch are.
+"""
+
+
+def activations_of(subject: Subject, layer: Layer) -> Float[Tensor, "b c h w"]:
+    """Return a captured layer's activations, float32 or wider.
+
+    Raises:
+        NotApplicableError: they are not of the batch's images, one for one, as where a network cuts them into windows.
+    """
+    found = at_least_float32(subject.capture.activations[layer.label])
+    if len(found) != len(subject.images):
+        raise NotApplicableError(f"the layer has {len(found)} samples for a batch of {len(subject.images)}")
+    return found
+
+
+def choose(activations: Float[Tensor, "b c h w"], budget: int) -> Int[Tensor, "b k"]:
+    """Choose each image's channels whose activations vary most over the image; no gradient is asked.
+
+    The rule is the largest standard deviation over positions: a channel that is the same everywhere adds a constant to
+    a map and shows no place. Of equals the first come first.
+
+    Args:
+        activations: `A`, a layer's output.
+        budget: how many; 0 for all. A layer with fewer channels gives all it has.
+
+    Returns:
+        The channels' indices, the most varied first.
+
+    Raises:
+        InputError: the budget is negative.
+    """
+    if budget < 0:
+        raise InputError(f"the budget is {budget} channels: it must be 1 or more, or 0 for all")
+    deviation = activations.flatten(2).std(2, unbiased=False)
+    order = deviation.argsort(dim=1, descending=True, stable=True)
+    return order[:, : budget or None]
+
+
+def score_each(
+    indices: Int[Tensor, "b k"], score: Callable[[Int[Tensor, " n"], Int[Tensor, " n"]], Float[Tensor, " n"]]
+) -> Float[Tensor, "b k"]:
+    """Score each image with each of its channels, several at once.
+
+    Args:
+        indices: the channels of each image.
+        score: `(images, channels) -> scores`: the image and the channel of each sample; a few samples at once.
+    """
+    images = torch.arange(len(indices), device=indices.device).repeat_interleave(indices.shape[1])
+    channels = indices.flatten()
+    step = SAMPLES if indices.is_cpu else 8 * SAMPLES
+    starts = range(0, len(channels), step)
+    return torch.cat([score(images[at : at + step], channels[at : at + step]) for at in starts]).view_as(indices)
+
+
+def spread(
+    values: Float[Tensor, "b k"], indices: Int[Tensor, "b k"], activations: Float[Tensor, "b c h w"]
+) -> Float[Tensor, "b c"]:
+    """Return weights for all channels: the values for those chosen, 0 for the others."""
+    weights = activations.new_zeros(activations.shape[:2])
+    return weights.scatter_(1, indices, values.to(weights.dtype))
+
+
+def passes(parameters: Mapping[str, bool | int | float | str]) -> int:
+    """Return how many forward passes a budget costs at most, for one layer and target."""
+    return int(parameters["channels"]) or WIDEST
+
+
+@contextmanager
+def editing(module: nn.Module, edit: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Pass on `edit(output)` in place of what a module gives; of a tuple its first part.
+
+    Args:
+        module: the module.
+        edit: must not write into its argument, which other branches may use.
+    """
+
+    def hook(_module: nn.Module, _inputs: object, output: object) -> object:
+        if not isinstance(output, tuple):
+            assert isinstance(output, Tensor)  # the probe read it
+            return edit(output)
+        parts = (edit(output[0]), *output[1:])
+        return type(output)._make(parts) if hasattr(output, "_make") else parts
+
+    # First, so that hooks of the network's own, which some use to collect features, get what is passed on.
+    handle = module.register_forward_hook(hook, prepend=True)
+    try:
+        yield
+    finally:
+        handle.remove()

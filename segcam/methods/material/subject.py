@@ -1,0 +1,121 @@
+"""Subject: a network, a batch and fixed pixels, for methods that run the network themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from segcam.errors import NotApplicableError
+from segcam.probe.layers import Layer
+from segcam.probe.probe import Capture, Probe, frozen, logits_of
+from segcam.probe.targets import Target, at_least_float32
+from segcam.probe.tokens import as_maps
+from segcam.scoring.reference import Scenery
+
+T = TypeVar("T")
+
+
+class Objective(nn.Module):
+    """A network and the score of fixed pixels as one module, which gives a number for each image.
+
+    It is what tools made for classifiers can explain: `Objective(network, target)(images, chosen, class_ids)`. The
+    pixels are arguments, so that copies of an image (steps of a path, perturbed samples) take theirs along.
+    """
+
+    def __init__(self, network: nn.Module, target: Target) -> None:
+        super().__init__()
+        self.network = network
+        self.target = target
+
+    def forward(
+        self, images: Float[Tensor, "n ch h w"], chosen: Bool[Tensor, "n H W"], class_ids: Int[Tensor, " n"]
+    ) -> Float[Tensor, " n"]:
+        """Return the mean score over each image's pixels.
+
+        Args:
+            images: the network's input.
+            chosen: each image's pixels, at the resolution that the target names.
+            class_ids: the class explained in each.
+        """
+        size = (int(images.shape[-2]), int(images.shape[-1]))
+        return self.target.score_again(logits_of(self.network(images)), size, chosen, class_ids)
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A network in eval mode with frozen parameters, a batch, and the pixels that are explained in it.
+
+    The pixels are those that the target chose in the unchanged images: however the images or the network are changed,
+    the question stays the same.
+
+    Attributes:
+        model: the network.
+        images: its input, `(b, ch, h, w)`.
+        capture: what one pass gave: activations, gradients, the pixels chosen.
+        objective: network and score as one module.
+        scenery: the photographs and masks, where a method may look at them (superpixels); None where there are none.
+    """
+
+    model: nn.Module
+    images: Float[Tensor, "b ch h w"]
+    capture: Capture
+    objective: Objective
+    scenery: Scenery | None = None
+    _kept: dict[str, object] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def target(self) -> Target:
+        """What is explained."""
+        return self.capture.target
+
+    @property
+    def extra(self) -> tuple[Bool[Tensor, "b H W"], Int[Tensor, " b"]]:
+        """What the objective takes beside the images: the pixels and the classes."""
+        return self.capture.explained.chosen, self.capture.explained.class_ids
+
+    def module(self, layer: Layer) -> nn.Module:
+        """Return the layer's module.
+
+        Raises:
+            NotApplicableError: the module runs more than once in a pass, so that it is not one layer.
+        """
+        if layer.call is not None:
+            raise NotApplicableError("the module runs more than once in a forward pass")
+        return self.model.get_submodule(layer.module)
+
+    def as_maps(self, output: Tensor, layer: Layer) -> Float[Tensor, "b c h w"]:
+        """Lay a layer's output, or what is of its shape, on the layer's grid; float32 or wider."""
+        return at_least_float32(as_maps(output.detach(), layer, self.capture.size))
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """Return `make()`, called the first time that `name` is asked for, for what several methods or layers share."""
+        if name not in self._kept:
+            self._kept[name] = make()
+        return self._kept[name]  # type: ignore[return-value]
+
+
+@contextmanager
+def examining(
+    probe: Probe, images: Float[Tensor, "b ch h w"], capture: Capture, scenery: Scenery | None = None
+) -> Iterator[Subject]:
+    """Hold the probe's network still for methods that run it: in eval mode, with frozen parameters, then as before.
+
+    Args:
+        probe: whose network it is.
+        images: the batch that was probed.
+        capture: what the probe gave for it.
+        scenery: the photographs and masks.
+    """
+    with torch.inference_mode(mode=False), torch.enable_grad(), frozen(probe.model):
+        yield Subject(probe.model, probe.prepared(images), capture, Objective(probe.model, capture.target), scenery)
+
+
+def undefined_where_empty(maps: Float[Tensor, "b h w"], subject: Subject) -> Float[Tensor, "b h w"]:
+    """Return the maps with NaN for images whose pixel set is empty."""
+    return maps.masked_fill((subject.capture.target_pixels == 0).view(-1, 1, 1), torch.nan)

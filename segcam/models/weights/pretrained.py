@@ -1,0 +1,193 @@
+"""Pretrained weights from files and hubs: read safely, checked tensor by tensor, refused with the first difference."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from segcam._compat import require
+from segcam.errors import InputError, first_line
+from segcam.samples import MEAN, STD
+
+NONE = "none"
+"""The value of a parameter `pretrained` that asks for random weights."""
+
+PATIENCE = 10.0
+"""Seconds within which the hub must answer at all."""
+
+FILES = ("model.safetensors", "pytorch_model.bin")
+"""What a folder or hub repository calls its weights."""
+
+
+def read_weights(file: Path) -> dict[str, Tensor]:
+    """Read a file of weights: safetensors, or a state dict that torch saved; nothing else in it is unpickled.
+
+    Raises:
+        InputError: the file is absent, damaged, or holds something else.
+    """
+    if not file.is_file():
+        raise InputError(f"pretrained weights {file} do not exist: correct the path, or set pretrained to '{NONE}'")
+    try:
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        found = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle may raise any
+        raise InputError(
+            f"pretrained weights {file} cannot be read ({first_line(error)}): fetch the file again"
+        ) from error
+    for key in ("state_dict", "model"):
+        if isinstance(found, dict) and isinstance(found.get(key), dict):
+            found = found[key]
+    if not isinstance(found, dict) or not found or not all(isinstance(t, Tensor) for t in found.values()):
+        raise InputError(f"pretrained weights {file} hold a {type(found).__name__}: a state dict of tensors is needed")
+    return {str(name): tensor for name, tensor in found.items()}
+
+
+def weight_file(path: Path) -> Path:
+    """Return the file of weights at a path, or in the folder there.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not path.is_dir():
+        return path
+    found = [path / name for name in FILES if (path / name).is_file()]
+    if not found:
+        raise InputError(f"pretrained weights: the folder {path} holds none of {', '.join(FILES)}: correct the path")
+    return found[0]
+
+
+def from_hub(repository: str, model: str) -> Path:
+    """Find the weights of a repository of the Hugging Face hub in its cache, or fetch them.
+
+    Args:
+        repository: such as 'nvidia/mit-b0'.
+        model: the model's name in the profile, for the error.
+
+    Raises:
+        InputError: they cannot be had; told within seconds where the hub cannot be reached.
+    """
+    from huggingface_hub import constants, get_session, hf_hub_download, try_to_load_from_cache  # noqa: PLC0415  (slow)
+    from huggingface_hub.errors import EntryNotFoundError  # noqa: PLC0415
+
+    cached = [try_to_load_from_cache(repository, name) for name in FILES]
+    found = next((file for file in cached if isinstance(file, str)), None)
+    if found:
+        return Path(found)
+    try:
+        get_session().head(constants.ENDPOINT, timeout=PATIENCE)  # the download would try again for most of a minute
+    except Exception as error:  # of the client beneath, which differs by version
+        problem = f"{constants.ENDPOINT} cannot be reached: {first_line(error)}"
+        raise not_from_hub(repository, model, problem) from error
+    try:
+        try:
+            return Path(hf_hub_download(repository, FILES[0]))
+        except EntryNotFoundError:
+            return Path(hf_hub_download(repository, FILES[1]))
+    except Exception as error:  # no such repository, no access, no room, ...
+        raise not_from_hub(repository, model, first_line(error)) from error
+
+
+def timm_from_hub(name: str, model: str, options: Mapping[str, Any] | None = None) -> dict[str, Tensor]:
+    """Return the weights that timm has for an encoder on the hub, fitted to its options as timm does it.
+
+    Args:
+        name: the encoder's name, with or without a tag.
+        model: the model's name in the profile, for the error.
+        options: keywords of `timm.create_model`.
+
+    Raises:
+        InputError: they cannot be had.
+    """
+    require("timm", "models", f"model '{model}'")
+    import timm  # noqa: PLC0415  (slow to import)
+
+    known = timm.get_pretrained_cfg(known_encoder(name))
+    repository = known.hf_hub_id if known and not known.hf_hub_filename else None
+    # custom_load is timm's mark for files of another format, which those on the hub are not
+    overlay = {"file": str(from_hub(repository, model)), "custom_load": False} if repository else None
+    try:
+        found = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **(options or {}))
+    except Exception as error:  # whatever the network, the file or timm's own check gives
+        raise not_from_hub(name, model, first_line(error)) from error
+    return dict(found.state_dict())
+
+
+def not_from_hub(wanted: str, model: str, problem: str) -> InputError:
+    """Return the error for weights that the hub did not give."""
+    return InputError(
+        f"the weights '{wanted}' cannot be had from the hub ({problem}): set models.{model}.pretrained to a folder or "
+        f"file that holds them, or to '{NONE}' for random weights"
+    )
+
+
+def known_encoder(name: str) -> str:
+    """Return a name that timm knows.
+
+    Raises:
+        InputError: timm does not know it.
+    """
+    require("timm", "models", f"encoder '{name}'")
+    import timm  # noqa: PLC0415  (slow to import)
+
+    plain, sign, _ = name.partition(".")
+    known = timm.list_models()
+    if plain in known and sign:
+        known = timm.list_models(f"{plain}.*", pretrained=True)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else "see timm.list_models()"
+        raise InputError(f"timm has no encoder '{name}': {hint}")
+    return name
+
+
+class Normalised(nn.Module):
+    """Takes inputs from ImageNet's normalisation, which all inputs here have, to the one of an encoder's weights.
+
+    Args:
+        mean: what is subtracted from each channel of an image in 0..1.
+        std: by what it is divided.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        wanted, own = torch.tensor([mean, std]), torch.tensor([MEAN, STD])
+        self.register_buffer("scale", (own[1] / wanted[1]).view(3, 1, 1), persistent=False)
+        self.register_buffer("shift", ((own[0] - wanted[0]) / wanted[1]).view(3, 1, 1), persistent=False)
+
+    def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
+        """Return the same images under the other normalisation."""
+        return x * self.scale + self.shift
+
+
+def fill(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+    """Copy weights into a network of exactly the same tensors.
+
+    Args:
+        model: the network.
+        weights: a tensor for each of its own, by name.
+        source: what the error calls them.
+
+    Raises:
+        InputError: a tensor is missing, one too many, or of another shape; nothing is copied then.
+    """
+    wanted = model.state_dict()
+    for name in [*wanted, *(n for n in weights if n not in wanted)]:
+        have = tuple(weights[name].shape) if name in weights else "absent"
+        want = tuple(wanted[name].shape) if name in wanted else "absent"
+        if have != want:
+            raise InputError(
+                f"pretrained weights {source} do not fit {type(model).__name__}: tensor '{name}' is {have} there and "
+                f"{want} in the network; choose weights of the same size of network"
+            )
+    model.load_state_dict({name: tensor.to(wanted[name].dtype) for name, tensor in weights.items()})

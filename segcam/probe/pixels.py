@@ -1,0 +1,170 @@
+"""Pixel sets and scores: which pixels of a dense output can be explained, and which number of each.
+
+Adding one is an entry in `PIXEL_SETS` or `SCORES`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812  (torch's own convention)
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from segcam.errors import ProbeError
+from segcam.scoring.grids import Grid, to_grid
+
+WIDTH = 0.02
+"""How far from the outline `boundary` reaches unless told, as a share of the diagonal (Boundary IoU)."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class DenseOutput:
+    """What pixels are chosen from.
+
+    Attributes:
+        logits: `(b, k, h, w)`, at the resolution at which the target looks.
+        class_ids: the class explained in each image, `(b,)`.
+        masks: the true class of each pixel of the input, `(b, H, W)`; None where there are none.
+        distance: in pixels of the logits, for sets that take one; None for their default.
+    """
+
+    logits: Float[Tensor, "b k h w"]
+    class_ids: Int[Tensor, " b"]
+    masks: Int[Tensor, "b H W"] | None = None
+    distance: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PixelSet:
+    """A way to choose pixels.
+
+    Attributes:
+        choose: the pixels of each image.
+        needs_masks: whether it looks at the true classes.
+        takes_distance: whether `Target.distance` means something to it.
+    """
+
+    choose: Callable[[DenseOutput], Bool[Tensor, "b h w"]]
+    needs_masks: bool = False
+    takes_distance: bool = False
+
+
+ScoreMap = Callable[[Float[Tensor, "b k h w"], Int[Tensor, " b"]], Float[Tensor, "b h w"]]
+"""Logits and the class of each image in, the score of each pixel out."""
+
+
+def best_pixel(output: DenseOutput) -> Bool[Tensor, "b h w"]:
+    """Choose the one pixel with the highest logit of the class (the paper's choice); of equals, the first in rows."""
+    scores = logit(output.logits, output.class_ids).flatten(1)
+    chosen = torch.zeros_like(scores, dtype=torch.bool)
+    return chosen.scatter_(1, scores.argmax(1, keepdim=True), 1).view(-1, *output.logits.shape[2:])
+
+
+def predicted(output: DenseOutput) -> Bool[Tensor, "b h w"]:
+    """Choose all pixels predicted as the class (Seg-Grad-CAM, Vinogradova et al. 2020); possibly none."""
+    largest = output.logits.max(1).indices  # as argmax, and many times faster where the classes do not lie last
+    return largest == output.class_ids.view(-1, 1, 1)
+
+
+def truth(output: DenseOutput) -> Bool[Tensor, "b h w"]:
+    """Choose the pixels that belong to the class in truth; none where the image does not show it.
+
+    Ignored pixels belong to no class. Where the logits have another resolution than the masks, the class has those
+    pixels of theirs of which it covers more than half; what is thinner than that is lost.
+    """
+    assert output.masks is not None  # the target sees to it
+    own = output.masks == output.class_ids.view(-1, 1, 1)
+    grid = (int(output.logits.shape[2]), int(output.logits.shape[3]))
+    return own if own.shape[1:] == grid else to_grid(own[:, None].double(), grid)[:, 0] > 0.5
+
+
+def boundary(output: DenseOutput) -> Bool[Tensor, "b h w"]:
+    """Choose the predicted pixels within d of the predicted outline.
+
+    Those are the predicted pixels from which at most d steps, diagonal ones included, lead to a pixel that is not.
+    The frame of the image is no outline: where every pixel is predicted as the class, or none, the set is empty. d is
+    the target's `distance`; unless told, 2 % of the diagonal, rounded, and at least 1: 4 for 128 x 128 pixels, 7 for
+    256 x 256. The outline's definition and the 2 % are those of Cheng et al., CVPR 2021 (Boundary IoU).
+    """
+    inside = predicted(output)
+    distance = output.distance or reach((int(inside.shape[1]), int(inside.shape[2])))
+    outside = (~inside).float()
+    for kernel, padding in (((2 * distance + 1, 1), (distance, 0)), ((1, 2 * distance + 1), (0, distance))):
+        outside = F.max_pool2d(outside, kernel, stride=1, padding=padding)
+    return inside & (outside > 0)
+
+
+def image(output: DenseOutput) -> Bool[Tensor, "b h w"]:
+    """Choose all pixels."""
+    return torch.ones_like(output.logits[:, 0], dtype=torch.bool)
+
+
+def reach(size: Grid) -> int:
+    """Return the default d of `boundary`, in pixels, for an output of this size."""
+    return max(1, round(WIDTH * math.hypot(*size)))
+
+
+def logit(logits: Float[Tensor, "b k h w"], class_ids: Int[Tensor, " b"]) -> Float[Tensor, "b h w"]:
+    """Score a pixel by the class logit `z_c`, before softmax (the paper's choice)."""
+    return logits[torch.arange(len(logits), device=logits.device), class_ids]
+
+
+def rival(logits: Float[Tensor, "b k h w"], class_ids: Int[Tensor, " b"]) -> Float[Tensor, "b h w"]:
+    """Score a pixel by the logit of the best other class there, `max_{k != c} z_k`: what speaks for another class."""
+    return _others(logits, class_ids).amax(1)
+
+
+def margin(logits: Float[Tensor, "b k h w"], class_ids: Int[Tensor, " b"]) -> Float[Tensor, "b h w"]:
+    """Score a pixel by `z_c - max_{k != c} z_k`, which softmax identifies and the logit alone not."""
+    return logit(logits, class_ids) - rival(logits, class_ids)
+
+
+def logprob(logits: Float[Tensor, "b k h w"], class_ids: Int[Tensor, " b"]) -> Float[Tensor, "b h w"]:
+    """Score a pixel by the logarithm of the class's probability, `z_c - log sum_k exp z_k`, in nats."""
+    return logit(logits, class_ids) - logits.logsumexp(1)
+
+
+def contrast(logits: Float[Tensor, "b k h w"], class_ids: Int[Tensor, " b"]) -> Float[Tensor, "b h w"]:
+    """Score a pixel by `z_c - max_{k != c, k != 0} z_k`: why this object and not another, whatever the background says.
+
+    `margin` asks why the class and not the best other one, which is the background near an object's outline. With two
+    object classes the question is why the one and not the other (class 0 is the background).
+
+    Raises:
+        ProbeError: there is no other class than the background.
+    """
+    if logits.shape[1] < 3:
+        raise ProbeError("score 'contrast' compares objects, and the network knows one: take 'margin' or 'logit'")
+    objects = _others(logits, class_ids)[:, 1:]
+    return logit(logits, class_ids) - objects.amax(1)
+
+
+def rival_classes(logits: Float[Tensor, "b k h w"], class_ids: Int[Tensor, " b"]) -> Int[Tensor, "b h w"]:
+    """Return the best other class of each pixel, the one that `rival` scores; of equals, the first."""
+    return _others(logits, class_ids).argmax(1)
+
+
+def _others(logits: Float[Tensor, "b k h w"], class_ids: Int[Tensor, " b"]) -> Float[Tensor, "b k h w"]:
+    own = F.one_hot(class_ids, logits.shape[1]).bool()[:, :, None, None]
+    return logits.masked_fill(own, -torch.inf)
+
+
+PIXEL_SETS: dict[str, PixelSet] = {
+    "best_pixel": PixelSet(best_pixel),
+    "predicted": PixelSet(predicted),
+    "truth": PixelSet(truth, needs_masks=True),
+    "boundary": PixelSet(boundary, takes_distance=True),
+    "image": PixelSet(image),
+}
+
+SCORES: dict[str, ScoreMap] = {
+    "logit": logit,
+    "margin": margin,
+    "logprob": logprob,
+    "rival": rival,
+    "contrast": contrast,
+}

@@ -1,0 +1,247 @@
+"""Target: which pixels, and which score of them, an explanation is about."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+import torch.nn.functional as F  # noqa: N812  (torch's own convention)
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from segcam.errors import InputError, ProbeError, unknown
+from segcam.probe.pixels import PIXEL_SETS, SCORES, DenseOutput, predicted, rival_classes
+
+__all__ = ["PIXEL_SETS", "SCORES", "Explained", "Target", "at_least_float32", "two_sided"]
+
+_NAME = re.compile(r"(?P<pixels>[^:@()]*)(?:\((?P<distance>[0-9]+)\))?(?::(?P<score>[^:@]*))?(?:@(?P<at>.*))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A set of pixels x a score: what is differentiated.
+
+    The mean of the score over the set is taken, not the sum, so that its scale does not depend on the set's size.
+
+    Attributes:
+        class_id: the class explained, one for all images or one for each.
+        pixels: name of the pixel set: 'best_pixel', 'predicted', 'truth' (needs masks), 'boundary' or 'image'.
+        score: name of the score: 'logit', 'margin' (the class logit minus the best other one), 'contrast' (minus the
+            best other one but the background's), 'logprob' or 'rival' (the best other logit: what speaks for another
+            class at the same pixels).
+        at: where pixels are chosen and scored: on the logits upsampled bilinearly to the input ('input', as the
+            paper's figure does) or at the network's own output resolution ('output'). They give different pixels.
+        distance: for 'boundary', how far from the predicted outline it reaches, in pixels of the resolution that `at`
+            names; None for 2 % of the diagonal there, rounded, and at least 1.
+
+    Raises:
+        InputError: the pixel set or the score is unknown, or the distance means nothing to the set.
+
+    >>> Target(2, "predicted", "margin").name, Target(2, "boundary", distance=5).name
+    ('predicted:margin', 'boundary(5):logit')
+    """
+
+    class_id: int | tuple[int, ...] = 1
+    pixels: str = "best_pixel"
+    score: str = "logit"
+    at: Literal["input", "output"] = "input"
+    distance: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.pixels not in PIXEL_SETS:
+            raise unknown("pixel set", self.pixels, PIXEL_SETS)
+        if self.score not in SCORES:
+            raise unknown("score", self.score, SCORES)
+        if self.distance is not None and not PIXEL_SETS[self.pixels].takes_distance:
+            takers = ", ".join(name for name, known in PIXEL_SETS.items() if known.takes_distance)
+            raise InputError(f"pixel set '{self.pixels}' takes no distance, only {takers} does: leave it out")
+        if self.distance is not None and self.distance < 1:
+            raise InputError(
+                f"the distance of pixel set '{self.pixels}' is {self.distance}: at least 1 pixel is needed"
+            )
+
+    @property
+    def name(self) -> str:
+        """Return the name in tables: pixel set, its distance where one was chosen, and score: 'best_pixel:logit'."""
+        distance = "" if self.distance is None else f"({self.distance})"
+        return f"{self.pixels}{distance}:{self.score}" + ("" if self.at == "input" else "@output")
+
+    @classmethod
+    def parse(cls, name: str, class_id: int | tuple[int, ...] = 1) -> Target:
+        """Read a target from its name: 'predicted', 'boundary(5):logprob' or 'best_pixel:logit@output'.
+
+        Raises:
+            InputError: the pixel set, the score or the place is unknown, or the distance means nothing to the set.
+        """
+        parts = _NAME.fullmatch(name)
+        if parts is None:
+            raise unknown("pixel set", name.partition(":")[0], PIXEL_SETS)
+        pixels, distance, score, at = parts.groups()
+        if at not in (None, "", "input", "output"):
+            raise unknown("resolution of a target", at, ("input", "output"))
+        place: Literal["input", "output"] = "output" if at == "output" else "input"
+        return cls(class_id, pixels, score or "logit", place, None if distance is None else int(distance))
+
+    def of(self, rows: slice) -> Target:
+        """Return the target of some images of the batch: their classes, where each image has its own."""
+        return self if isinstance(self.class_id, int) else replace(self, class_id=self.class_id[rows])
+
+    def explain(
+        self, logits: Float[Tensor, "b k h w"], size: tuple[int, int], masks: Int[Tensor, "b H W"] | None = None
+    ) -> Explained:
+        """Choose the pixels and score them.
+
+        Args:
+            logits: the network's output; a single channel is read as the logit of class 1 against 0 for class 0.
+            size: height and width of the input, in pixels.
+            masks: the true class of each pixel of the input, 255 where it belongs to none; only 'truth' looks at them.
+
+        Raises:
+            ProbeError: the class does not exist, the logits are not finite, or masks are needed and are not there or
+                not of the input's size.
+        """
+        logits = self._readable(logits, size)
+        class_ids = self._class_ids(logits)
+        with torch.no_grad():
+            _check_finite(logits)
+            output = DenseOutput(logits, class_ids, self._masks(masks, logits, size), self.distance)
+            chosen = PIXEL_SETS[self.pixels].choose(output)
+            hits = (chosen & predicted(output)).flatten(1).any(1)
+        return Explained(self._mean(logits, chosen, class_ids), chosen, chosen.flatten(1).sum(1), hits, class_ids)
+
+    def score_again(
+        self,
+        logits: Float[Tensor, "b k h w"],
+        size: tuple[int, int],
+        chosen: Bool[Tensor, "b H W"],
+        class_ids: Int[Tensor, " b"],
+    ) -> Float[Tensor, " b"]:
+        """Score pixels that were chosen before, on the logits of changed images or of a changed network.
+
+        Args:
+            logits: the network's output.
+            size: height and width of the input, in pixels.
+            chosen: the pixels, `Explained.chosen` of the unchanged images.
+            class_ids: their classes, `Explained.class_ids`.
+
+        Returns:
+            The mean score over each set; 0 where it is empty.
+        """
+        return self._mean(self._readable(logits, size), chosen, class_ids)
+
+    def explain_again(self, logits: Float[Tensor, "b k h w"], size: tuple[int, int], known: Explained) -> Explained:
+        """Score pixels that were chosen before, on the logits of changed images or of a changed network.
+
+        Args:
+            logits: the network's output.
+            size: height and width of the input, in pixels.
+            known: the pixels and their classes, as `explain` chose them for the unchanged images and network.
+
+        Returns:
+            The same pixels with their scores now, and whether the class is predicted at any of them now.
+
+        Raises:
+            ProbeError: the logits are not finite, or the pixels are of other images or of another resolution.
+        """
+        logits = self._readable(logits, size)
+        wanted, given = (len(logits), *logits.shape[2:]), tuple(known.chosen.shape)
+        if given != wanted:
+            raise ProbeError(
+                f"the given pixels are {given}, and target '{self.name}' needs {wanted}: give what the same target "
+                "chose in the same images"
+            )
+        with torch.no_grad():
+            _check_finite(logits)
+            hits = (known.chosen & predicted(DenseOutput(logits, known.class_ids))).flatten(1).any(1)
+        return replace(known, scores=self._mean(logits, known.chosen, known.class_ids), predicted=hits)
+
+    def rivals(
+        self, logits: Float[Tensor, "b k h w"], size: tuple[int, int], explained: Explained
+    ) -> Int[Tensor, " b"]:
+        """Return for each image the best other class at most of its explained pixels; -1 where there are none.
+
+        Args:
+            logits: the network's output.
+            size: height and width of the input, in pixels.
+            explained: the pixels, and the class that the others are compared with.
+        """
+        logits = self._readable(logits, size)
+        best = rival_classes(logits, explained.class_ids).flatten(1)
+        counts = torch.zeros(logits.shape[:2], dtype=torch.long, device=logits.device)
+        counts.scatter_add_(1, best, explained.chosen.flatten(1).long())
+        return counts.argmax(1).masked_fill(explained.pixels == 0, -1)
+
+    def _readable(self, logits: Float[Tensor, "b k h w"], size: tuple[int, int]) -> Float[Tensor, "b k2 H W"]:
+        logits = two_sided(at_least_float32(logits))
+        if self.at == "input" and logits.shape[2:] != size:
+            logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+        return logits
+
+    def _mean(
+        self, logits: Float[Tensor, "b k h w"], chosen: Bool[Tensor, "b h w"], class_ids: Int[Tensor, " b"]
+    ) -> Float[Tensor, " b"]:
+        weights = chosen.to(logits.dtype) / chosen.flatten(1).sum(1).clamp(min=1).view(-1, 1, 1)
+        return (SCORES[self.score](logits, class_ids) * weights).flatten(1).sum(1)
+
+    def _masks(
+        self, masks: Int[Tensor, "b H W"] | None, logits: Float[Tensor, "b k h w"], size: tuple[int, int]
+    ) -> Int[Tensor, "b H W"] | None:
+        if not PIXEL_SETS[self.pixels].needs_masks:
+            return None
+        if not isinstance(masks, Tensor):
+            raise ProbeError(
+                f"target '{self.name}' looks at the true classes: pass masks=batch.masks, class indices (b, h, w)"
+            )
+        wanted = (len(logits), *size)
+        if tuple(masks.shape) != wanted or masks.is_floating_point() or masks.dtype == torch.bool:
+            raise ProbeError(
+                f"masks are {masks.dtype} {tuple(masks.shape)}: target '{self.name}' needs class indices of an integer "
+                f"type, 255 to ignore, at the input's resolution, {wanted}"
+            )
+        return masks.to(logits.device)
+
+    def _class_ids(self, logits: Float[Tensor, "b k h w"]) -> Int[Tensor, " b"]:
+        batch, classes = logits.shape[:2]
+        ids = (self.class_id,) * batch if isinstance(self.class_id, int) else self.class_id
+        if len(ids) != batch:
+            raise ProbeError(f"the target names {len(ids)} classes for {batch} images: give one, or one an image")
+        bad = [i for i in ids if not 0 <= i < classes]
+        if bad:
+            raise ProbeError(f"the target's class {bad[0]} does not exist: the network has classes 0 to {classes - 1}")
+        return torch.tensor(ids, device=logits.device)
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Return the values in float32, or as they are in float64."""
+    return values if values.dtype == torch.float64 else values.float()
+
+
+def _check_finite(logits: Float[Tensor, "b k h w"]) -> None:
+    if not bool(torch.isfinite(logits).all()):
+        raise ProbeError("the network's logits are not finite: its weights or the input hold NaN or infinity")
+
+
+def two_sided(logits: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k2 h w"]:
+    """Return the logits of all classes: a single channel is that of class 1 against 0 for class 0."""
+    return logits if logits.shape[1] > 1 else torch.cat([torch.zeros_like(logits), logits], 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What a target chose in a batch.
+
+    Attributes:
+        scores: the number differentiated for each image, `(b,)`; 0 where the set is empty.
+        chosen: the pixel set, `(b, h, w)`.
+        pixels: its size, `(b,)`; where it is 0 the image's maps are undefined.
+        predicted: whether the class is predicted at any pixel of the set, `(b,)`.
+        class_ids: the class explained in each image, `(b,)`.
+    """
+
+    scores: Float[Tensor, " b"]
+    chosen: Bool[Tensor, "b h w"]
+    pixels: Int[Tensor, " b"]
+    predicted: Bool[Tensor, " b"]
+    class_ids: Int[Tensor, " b"]

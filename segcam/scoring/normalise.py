@@ -1,0 +1,90 @@
+"""Several metrics of the same maps, and the scaling that all of them begin with."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float, Num
+from torch import Tensor
+
+from segcam.errors import InputError
+from segcam.scoring.reference import Reference
+
+BLOCK = 2**19
+"""How many numbers to measure at once on a processor: with temporaries of more, its memory sets the pace."""
+
+
+def unit(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m h w"]:
+    """Divide each map by its maximum and give it the reference's dtype, so that no scale can over- or underflow.
+
+    Args:
+        maps: non-negative maps.
+        reference: what they are measured against.
+
+    Returns:
+        Maps with maximum 1; a blank map is NaN throughout, a map that holds NaN or infinity holds NaN. They may be
+        shared with other metrics: do not write into them.
+
+    Raises:
+        InputError: the maps are not on the reference's grid, or not of its images.
+    """
+    check(maps, reference)
+
+    def make() -> Float[Tensor, "b m h w"]:
+        # Division first: a float64 map of 1e-300 would be blank in float32.
+        wide = maps.to(torch.promote_types(maps.dtype, reference.dtype))
+        return (wide / tops(maps, reference).to(wide.dtype)[:, :, None, None]).to(reference.dtype)
+
+    return reference.shared("unit", maps, make)
+
+
+def tops(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:
+    """Return each map's maximum."""
+    return reference.shared("tops", maps, lambda: maps.amax((2, 3)))
+
+
+def check(maps: Float[Tensor, "b m h w"], reference: Reference) -> None:
+    """Raise InputError where the maps are not on the reference's grid, or not of its images."""
+    if maps.ndim != 4:
+        raise InputError(
+            f"maps are {tuple(maps.shape)}: (images, maps, h, w) is needed; for one map an image maps[:, None]"
+        )
+    b, _, h, w = maps.shape
+    if (h, w) != reference.grid or b != len(reference.ids):
+        rows, columns = reference.grid
+        raise InputError(
+            f"maps of {b} images on a {h} x {w} grid, but the reference has {len(reference.ids)} images on "
+            f"{rows} x {columns}; ask the scenery for the maps' own grid: scenery.on(({h}, {w}))"
+        )
+
+
+def full(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m H W"]:
+    """Return `unit(maps, reference)` upsampled bilinearly to the images, for metrics that need every pixel.
+
+    They may be shared with other metrics: do not write into them.
+    """
+
+    def make() -> Float[Tensor, "b m H W"]:
+        cells = unit(maps, reference)
+        if reference.grid == reference.size:
+            return cells
+        down, across = reference.upsampling
+        return down @ (cells @ across.T)
+
+    return reference.shared("full", maps, make)
+
+
+def ascending(values: Num[Tensor, "*rows n"]) -> Num[Tensor, "*rows n"]:
+    """Sort each row; on a processor with numpy, whose sort there is some twenty times faster than torch's."""
+    if values.is_cpu:
+        return torch.from_numpy(np.sort(values.numpy(force=True), -1))
+    return values.sort(-1).values
+
+
+def log2_(values: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+    """Take the binary logarithm in place; on a processor with numpy, which is some three times faster than torch."""
+    if values.is_cpu:
+        array = values.numpy(force=True)
+        np.log2(array, out=array)
+        return values
+    return values.log2_()

@@ -1,0 +1,268 @@
+"""Random weights in the order of execution, and how similar maps are."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from scipy.stats import spearmanr
+from skimage.metrics import structural_similarity
+from torch import Tensor, nn
+
+from segcam import InputError, Probe, ProbeError, Target, grad_cam
+from segcam.checks.sanity import cascading, evenly, execution_order, independent, randomised, ranks, spearman, ssim
+from segcam.models import create
+from tests.reference import sanity as slow
+from tests.sceneries import maps
+from tests.small_networks import IMAGES, Convolutions, Tokens, Twice, seeded
+
+GRIDS = [(9, 8), (5, 4), (3, 11), (16, 16)]
+
+
+class Unordered(nn.Module):
+    """Modules run in another order than they are named in; one holds weights alone, one runs inside another's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Conv2d(4, 2, 1)
+        self.table = nn.Parameter(torch.arange(8.0))
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.statistics = nn.BatchNorm2d(4, affine=False)
+        self.first = nn.Conv2d(3, 4, 3, padding=1)
+        self.quiet = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.quiet(self.statistics(self.first(x)))
+        tokens = x.flatten(2).transpose(1, 2)
+        mixed = self.attention(tokens, tokens, tokens)[0].transpose(1, 2).view(x.shape)
+        return self.last(mixed + self.table.mean())
+
+
+def states(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> set[str]:
+    assert one.keys() == other.keys()
+    return {name for name in one if torch.equal(one[name], other[name])}
+
+
+def test_the_order_is_that_of_execution() -> None:
+    assert execution_order(seeded(Convolutions), IMAGES) == [("conv1", "norm1"), ("conv2",), ("head",)]
+    assert execution_order(seeded(Twice), IMAGES) == [("conv",), ("head",)]
+    assert execution_order(seeded(Tokens), IMAGES) == [("",), ("patches", "norm"), ("mlp",), ("head",)]
+    found = execution_order(seeded(Unordered), IMAGES)
+    assert found == [("",), ("first", "statistics"), ("attention", "attention.out_proj"), ("last",)]
+
+
+def test_looking_at_the_order_changes_nothing() -> None:
+    model, generator = seeded(Convolutions).train(), torch.get_rng_state()
+    before, images = states(model), IMAGES.clone()
+    execution_order(model, images)
+    assert same(before, states(model)) == before.keys()
+    assert torch.equal(images, IMAGES)
+    assert all(module.training and not module._forward_pre_hooks for module in model.modules())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert torch.equal(torch.get_rng_state(), generator)
+
+
+def test_a_network_without_weights_is_refused() -> None:
+    with pytest.raises(ProbeError, match="has no weights"):
+        execution_order(nn.ReLU(), IMAGES)
+
+
+def test_what_is_random_after_each_step() -> None:
+    order = [("a", "b"), ("c",), ("d", "e")]
+    assert cascading(order) == [("d", "e"), ("c", "d", "e"), ("a", "b", "c", "d", "e")]
+    assert independent(order) == [("d", "e"), ("c",), ("a", "b")]
+    for count in (1, 2, 5, 23):
+        for most in (2, 3, 8, 30):
+            found = evenly(count, most)
+            assert (found[0], found[-1], len(found)) == (0, count - 1, min(count, most))
+            assert sorted(set(found)) == found
+            gaps = np.diff(found)
+            assert len(gaps) == 0 or gaps.max() - gaps.min() <= 1
+    assert evenly(0, 8) == []
+
+
+@pytest.mark.parametrize("build", [Convolutions, Tokens, Unordered])
+def test_exactly_the_modules_named_get_new_weights(build: type[nn.Module]) -> None:
+    model = seeded(build)
+    before, generator = states(model), torch.get_rng_state()
+    order = execution_order(model, IMAGES)
+    for at, modules in enumerate(cascading(order), 1):
+        fresh = randomised(model, modules, 3)
+        kept = {name for step in order[: len(order) - at] for name in step}
+        owner = {name: name.rpartition(".")[0] for name in before}
+        unchanged = same(before, states(fresh))
+        assert {name for name in before if owner[name] in kept} <= unchanged
+        # What is constant before training may be so afterwards: biases, counters.
+        still = {name for name in before if owner[name] in modules} & unchanged
+        assert all(before[name].unique().numel() == 1 for name in still)
+        assert {owner[name] for name in before if owner[name] in modules} == set(modules)
+    assert same(before, states(model)) == before.keys()  # bit for bit
+    assert torch.equal(torch.get_rng_state(), generator)
+
+
+def test_new_weights_are_those_before_training() -> None:
+    model = seeded(Convolutions)
+    with torch.no_grad():
+        model.norm1.weight.fill_(7)
+        model.conv1.weight.fill_(7)
+    fresh = randomised(model, ["conv1", "norm1"])
+    assert torch.equal(fresh.norm1.weight, torch.ones(6, dtype=torch.float64))
+    assert torch.equal(fresh.norm1.running_mean, torch.zeros(6, dtype=torch.float64))
+    bound = 1 / math.sqrt(27)
+    assert fresh.conv1.weight.abs().max() <= bound
+    assert fresh.conv1.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.15)
+    assert fresh.conv1.weight.dtype == torch.float64
+    assert fresh.conv1.weight.requires_grad
+
+
+def test_values_are_permuted_where_a_module_cannot_reset_them() -> None:
+    model = seeded(Unordered)
+    fresh = randomised(model, [""])
+    assert not torch.equal(fresh.table, model.table)
+    assert torch.equal(fresh.table.sort().values, model.table)
+    assert torch.equal(fresh.first.weight, model.first.weight)
+
+
+def test_a_module_has_the_same_weights_whichever_others_are_random() -> None:
+    model = seeded(Convolutions)
+    alone, among = randomised(model, ["conv2"], 1), randomised(model, ["head", "conv2", "norm1"], 1)
+    assert torch.equal(alone.conv2.weight, among.conv2.weight)
+    assert not torch.equal(alone.conv2.weight, randomised(model, ["conv2"], 2).conv2.weight)
+    assert not torch.equal(alone.conv2.weight.flatten()[:9], randomised(model, ["conv1"], 1).conv1.weight.flatten()[:9])
+    with pytest.raises(InputError, match="unknown module 'conv3'"):
+        randomised(model, ["conv3"])
+
+
+def test_every_weight_of_real_networks_is_reached() -> None:
+    model = create("unet", 2, {"width": 2}).eval()
+    order = execution_order(model, torch.rand(1, 3, 32, 32))
+    assert [step[0] for step in order[:2]] == ["encoders.0.conv1", "encoders.0.conv2"]
+    assert order[-1] == ("head",)
+    assert order.index(("ups.0",)) == 10
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(7)
+    fresh = randomised(model, cascading(order)[-1])
+    assert all((parameter != 7).all() for parameter in fresh.parameters())
+
+
+def test_pixels_chosen_before_are_explained_again() -> None:
+    model, target = seeded(Convolutions), Target(1, "best_pixel")
+    first = Probe(model, "conv1")(IMAGES, target)
+    changed = randomised(model, ["head", "conv2"])
+    (again,) = Probe(changed, "conv1").many(IMAGES, [target], fixed=[first.explained])
+    free = Probe(changed, "conv1")(IMAGES, target)
+    assert torch.equal(again.explained.chosen, first.explained.chosen)
+    assert not torch.equal(free.explained.chosen, first.explained.chosen)
+    logits = F.interpolate(changed(IMAGES), size=IMAGES.shape[2:], mode="bilinear")
+    torch.testing.assert_close(again.scores, logits[:, 1][first.explained.chosen])
+    hits = (logits.argmax(1) == 1)[first.explained.chosen]
+    assert torch.equal(again.target_predicted, hits)
+    (same_again,) = Probe(model, "conv1").many(IMAGES, [target], fixed=[first.explained])
+    assert torch.equal(same_again.maps(grad_cam, "conv1"), first.maps(grad_cam, "conv1"))
+
+
+def test_pixels_of_other_images_are_refused() -> None:
+    model = seeded(Convolutions)
+    probe, target = Probe(model, "conv1"), Target()
+    first = probe(IMAGES, target)
+    with pytest.raises(ProbeError, match=r"the given pixels are \(3, 8, 12\).*needs \(2, 8, 12\)"):
+        probe.many(IMAGES[:2], [target], fixed=[first.explained])
+    with pytest.raises(ProbeError, match="2 sets of fixed pixels for 1 targets"):
+        probe.many(IMAGES, [target], fixed=[first.explained] * 2)
+
+
+def pair(grid: tuple[int, int], seed: int = 0) -> tuple[Tensor, Tensor]:
+    rng = np.random.default_rng(seed)
+    first, second = maps(rng, 2, 3, grid), maps(rng, 2, 3, grid)
+    second[0] = (first[0] + second[0]) / 2
+    return (first - 0.3).relu(), (second - 0.3).relu()  # ties at zero, as behind ReLU
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_similarities_equal_the_slow_twins(grid: tuple[int, int]) -> None:
+    first, second = pair(grid)
+    where = torch.from_numpy(np.random.default_rng(1).random((2, *grid)) < 0.6)
+    found = spearman(first, second), spearman(first, second, where), ssim(first, second)
+    for i in range(2):
+        for m in range(3):
+            one, two = first[i, m].numpy(), second[i, m].numpy()
+            wanted = slow.spearman(one, two), slow.spearman(one, two, where[i].numpy()), slow.ssim(one, two)
+            assert [values[i, m].item() for values in found] == pytest.approx(wanted, abs=1e-12, nan_ok=True)
+    assert found[0].unique().numel() == 6
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_similarities_are_those_of_scipy_and_scikit_image(grid: tuple[int, int]) -> None:
+    first, second = pair(grid, 2)
+    side = min(7, *grid)
+    for i in range(2):
+        for m in range(3):
+            one, two = first[i, m].numpy(), second[i, m].numpy()
+            known = spearmanr(one.ravel(), two.ravel()).statistic
+            assert spearman(first, second)[i, m].item() == pytest.approx(known, abs=1e-12)
+            units = one / one.max(), two / two.max()
+            known = structural_similarity(*units, data_range=1, win_size=side - 1 + side % 2)
+            assert ssim(first, second)[i, m].item() == pytest.approx(known, abs=1e-12)
+
+
+def test_a_map_is_like_itself_and_its_multiples() -> None:
+    first, second = pair((9, 9), 3)
+    ones = torch.ones(2, 3, dtype=torch.float64)
+    for other in (first, 1e-20 * first, 1e20 * first):
+        torch.testing.assert_close(spearman(first, other), ones)
+        torch.testing.assert_close(ssim(first, other), ones)
+    torch.testing.assert_close(spearman(first, first.exp() - 1), ones)  # of the same order
+    assert (spearman(first, first.max() - first) < 0).all()
+    torch.testing.assert_close(spearman(first, second), spearman(second, first))
+    torch.testing.assert_close(ssim(first, second), ssim(second, first))
+    assert (ssim(first.float(), second.float()) - ssim(first, second)).abs().max() < 1e-5
+
+
+def test_ranks_by_hand() -> None:
+    found = ranks(torch.tensor([[[[0.0, 0.0, 3.0], [1.0, 0.0, 1.0]]]]))
+    assert found.flatten().tolist() == [2, 2, 6, 4.5, 2, 4.5]
+
+
+def test_where_similarities_are_undefined() -> None:
+    plain, blank = torch.rand(1, 1, 9, 9), torch.zeros(1, 1, 9, 9)
+    hole, infinite = plain.clone(), plain.clone()
+    hole[0, 0, 1, 2], infinite[0, 0, 1, 2] = math.nan, math.inf
+    constant = torch.full((1, 1, 9, 9), 0.7) * (1 + torch.rand(1, 1, 9, 9) * 1e-8)
+    for other in (blank, hole, infinite, constant):
+        for one, two in ((plain, other), (other, plain), (other, other)):
+            assert spearman(one, two).isnan().all()
+            assert ssim(one, two).isnan().all()
+    assert ssim(plain[..., :2], plain[..., :2]).isnan().all()  # no window of three cells
+    assert spearman(plain[..., :1, :1], plain[..., :1, :1]).isnan().all()
+    assert spearman(plain, plain, torch.zeros(1, 9, 9, dtype=torch.bool)).isnan().all()
+    assert spearman(plain, plain).item() == pytest.approx(1)
+
+
+def test_wrong_shapes_and_windows_are_refused() -> None:
+    one = torch.rand(1, 2, 9, 9)
+    for function in (spearman, ssim):
+        with pytest.raises(InputError, match="cannot be compared"):
+            function(one, one[:, :1])
+        with pytest.raises(InputError, match="cannot be compared"):
+            function(one[0], one[0])
+    with pytest.raises(InputError, match="window of SSIM is 4"):
+        ssim(one, one, 4)
+
+
+def test_copies_are_apart() -> None:
+    model = seeded(Convolutions)
+    fresh = randomised(model, [])
+    assert same(states(model), states(fresh)) == states(model).keys()
+    with torch.no_grad():
+        fresh.head.weight.zero_()
+    assert model.head.weight.abs().sum() > 0
+    assert copy.deepcopy(model)(IMAGES).equal(model(IMAGES))

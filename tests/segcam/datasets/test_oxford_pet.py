@@ -1,0 +1,442 @@
+"""Oxford-IIIT Pet, on small drawn roots, and on the real photographs where there are any."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segcam.datasets import DATASETS, DatasetOptions
+from segcam.datasets.decoded import Part
+from segcam.datasets.oxford_pet import open_oxford_pet
+from segcam.errors import DataError, InputError
+from segcam.samples import IGNORE, SPLITS, Opened
+
+SIZE = 16
+TRAINVAL, TEST = [f"Bengal_{i}" for i in range(20)], [f"beagle_{i}" for i in range(10)]
+
+
+def photograph(number: int, size: tuple[int, int] = (40, 30)) -> Image.Image:
+    across, down = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
+    grey = np.stack([across * 3 + number, down * 4, across + down + number * 7], -1) % 256
+    return Image.fromarray(grey.astype(np.uint8))
+
+
+def trimap(number: int, size: tuple[int, int] = (40, 30)) -> Image.Image:
+    values = np.full(size[::-1], 2, np.uint8)
+    values[5:20, 5 : 20 + number % 10] = 3
+    values[8:17, 8 : 17 + number % 10] = 1
+    return Image.fromarray(values)
+
+
+class Root:
+    """A small copy of the official layout."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.base = path / "oxford-iiit-pet"
+        (self.base / "images").mkdir(parents=True)
+        (self.base / "annotations" / "trimaps").mkdir(parents=True)
+        self.cache = path / "cache"
+        for number, name in enumerate(TRAINVAL + TEST):
+            photograph(number).save(self.image(name), quality=95)
+            trimap(number).save(self.trimap(name))
+        self.list("trainval", TRAINVAL)
+        self.list("test", TEST)
+
+    def image(self, name: str) -> Path:
+        return self.base / "images" / f"{name}.jpg"
+
+    def trimap(self, name: str) -> Path:
+        return self.base / "annotations" / "trimaps" / f"{name}.png"
+
+    def text(self, name: str) -> Path:
+        return self.base / "annotations" / f"{name}.txt"
+
+    def list(self, split: str, names: list[str]) -> None:
+        self.text(split).write_text("".join(f"{n} 1 1 1\n" for n in names))
+
+    def open(self, **options: Any) -> Opened:
+        defaults = DatasetOptions(size=SIZE, root=self.path, cache=self.cache)
+        return open_oxford_pet(replace(defaults, **options))
+
+    def error(self, **options: Any) -> str:
+        with pytest.raises(DataError) as caught:
+            self.open(**options)
+        assert not list(self.cache.glob("*")), "a failed run left something in the cache"
+        return str(caught.value)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Root:
+    return Root(tmp_path / "data")
+
+
+def ids(opened: Opened, split: str) -> list[str]:
+    part = opened.splits[split]  # type: ignore[index]
+    return [part[i].id for i in range(len(part))]
+
+
+class TestSamples:
+    def test_is_registered(self) -> None:
+        assert DATASETS.get("oxford_pet").open is open_oxford_pet
+
+    def test_trimap_becomes_classes(self, root: Root) -> None:
+        sample = root.open(size=30).splits["test"][0]
+        number = (TRAINVAL + TEST).index(sample.id)
+        truth = np.asarray(trimap(number).resize((30, 30), Image.Resampling.NEAREST))
+        np.testing.assert_array_equal(sample.mask == 1, truth == 1)
+        np.testing.assert_array_equal(sample.mask == 0, truth == 2)
+        np.testing.assert_array_equal(sample.mask == IGNORE, truth == 3)
+
+    def test_photographs_are_those_of_torchvision(self, root: Root) -> None:
+        opened = root.open()
+        from torchvision.datasets import OxfordIIITPet  # only after segcam has made it importable
+
+        pets = OxfordIIITPet(root.path, split="test", target_types="segmentation")
+        assert ids(opened, "test") == TEST
+        for i, sample in enumerate(opened.splits["test"][j] for j in range(len(TEST))):
+            image, lazy = pets[i]
+            lazy.load()  # or its file stays open
+            image = image.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+            np.testing.assert_array_equal(sample.image, np.asarray(image))
+            assert (sample.image.dtype, sample.mask.dtype) == (np.uint8, np.uint8)
+
+    def test_ends(self, root: Root) -> None:
+        part = root.open().splits["test"]
+        with pytest.raises(IndexError):
+            part[len(TEST)]
+
+    def test_second_run_does_not_decode(self, root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+        first = root.open()
+        monkeypatch.setattr("segcam.datasets.oxford_pet._load", None)
+        again = root.open(seed=3, counts=(4, 1, 2), val_share=0.3)
+        np.testing.assert_array_equal(again.splits["test"][0].image, first.splits["test"][again_row(again)].image)
+
+    @pytest.mark.parametrize("what", ["image", "trimap"])
+    def test_changed_file_is_decoded_again(self, root: Root, what: str) -> None:
+        root.open()
+        if what == "image":
+            photograph(99).save(root.image(TEST[0]))
+        else:
+            Image.new("L", (40, 30), 1).save(root.trimap(TEST[0]))
+        sample = root.open().splits["test"][0]
+        if what == "image":
+            with Image.open(root.image(TEST[0])) as image:
+                wanted = image.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+            np.testing.assert_array_equal(sample.image, np.asarray(wanted))
+        else:
+            assert (sample.mask == 1).all()
+
+    def test_reports_progress(self, root: Root) -> None:
+        seen: list[tuple[int, int, str]] = []
+        root.open(progress=lambda *step: seen.append(step))
+        assert seen[-1] == (30, 30, "decoding photographs")
+
+
+def again_row(opened: Opened) -> int:
+    return TEST.index(opened.splits["test"][0].id)
+
+
+class TestSplits:
+    def test_validation_is_held_out_of_training(self, root: Root) -> None:
+        opened = root.open(val_share=0.15)
+        train, val, test = (set(ids(opened, s)) for s in SPLITS)
+        assert len(val) == 3
+        assert not train & val
+        assert train | val == set(TRAINVAL)
+        assert test == set(TEST)
+        assert opened.info.training_data == "17 real masks"
+        assert opened.info.self_trained == 0
+
+    def test_validation_depends_on_the_seed_alone(self, root: Root) -> None:
+        val = ids(root.open(seed=1), "val")
+        assert val == ids(root.open(seed=1, counts=(3, None, 2), size=8), "val")
+        assert len({tuple(ids(root.open(seed=s), "val")) for s in range(6)}) > 3
+
+    def test_at_least_one_image_validates(self, root: Root) -> None:
+        assert len(root.open(val_share=0.001).splits["val"]) == 1
+
+    def test_limits(self, root: Root) -> None:
+        opened = root.open(counts=(5, 2, 4))
+        assert [len(opened.splits[s]) for s in SPLITS] == [5, 2, 4]
+        assert opened.info.training_data == "5 real masks"
+        assert opened.info.facts["images_used"] == {"train": 5, "val": 2, "test": 4}
+        whole, more = root.open(), root.open(counts=(9, 3, 6))
+        for split in SPLITS:
+            assert set(ids(opened, split)) < set(ids(more, split)) <= set(ids(whole, split))
+        assert ids(opened, "test") != ids(root.open(counts=(5, 2, 4), seed=1), "test")
+
+    def test_limits_beyond_what_there_is_take_all(self, root: Root) -> None:
+        assert [len(root.open(counts=(99, 99, 99)).splits[s]) for s in SPLITS] == [17, 3, 10]
+
+
+class TestSelfTrained:
+    @pytest.fixture
+    def pseudo(self, root: Root) -> Root:
+        root.text("pseudo").write_text("\n".join(TRAINVAL[8:]) + "\n")
+        return root
+
+    def test_trained_on_and_never_used_otherwise(self, pseudo: Root) -> None:
+        for seed in range(5):
+            opened = pseudo.open(seed=seed, val_share=0.5)
+            assert set(ids(opened, "train")) > set(TRAINVAL[8:])
+            assert set(ids(opened, "val")) < set(TRAINVAL[:8])
+            assert len(opened.splits["val"]) == 4
+            assert opened.info.training_data == "4 real + 12 self-trained masks"
+            assert opened.info.self_trained == 12
+            assert opened.info.facts["self_trained_found"] == 12
+
+    def test_limits_keep_the_proportion(self, pseudo: Root) -> None:
+        opened = pseudo.open(val_share=0.5, counts=(8, None, None))
+        assert opened.info.training_data == "2 real + 6 self-trained masks"
+        assert len(set(ids(opened, "train")) & set(TRAINVAL[8:])) == 6
+
+    def test_training_on_real_masks_alone_says_so(self, pseudo: Root) -> None:
+        opened = pseudo.open(counts=(1, None, None))
+        assert opened.info.training_data == "1 real masks"
+        assert opened.info.self_trained == 0
+
+    @pytest.mark.parametrize(("name", "why"), [("beagle_3", "a test photograph"), ("Sphynx_9", "not in trainval.txt")])
+    def test_wrong_names(self, pseudo: Root, name: str, why: str) -> None:
+        with pseudo.text("pseudo").open("a") as file:
+            file.write(f"{name}\n")
+        text = pseudo.error()
+        assert "pseudo.txt" in text
+        assert f"{name}: {why}" in text
+        assert "(1 in all)" in text
+
+    def test_too_few_real_masks(self, pseudo: Root) -> None:
+        pseudo.text("pseudo").write_text("\n".join(TRAINVAL[1:]))
+        assert "leaves 1 of 20 trainval photographs with real masks" in pseudo.error()
+
+    def test_a_new_pseudo_file_is_a_new_cache(self, root: Root) -> None:
+        root.open()
+        root.text("pseudo").write_text(TRAINVAL[0])
+        root.open()
+        assert len(list(root.cache.iterdir())) == 2
+
+
+class TestOddFiles:
+    def test_are_read_counted_and_named(self, root: Root) -> None:
+        gif, png, palette = TEST[:3]
+        frames = [photograph(n).convert("P") for n in (1, 2)]
+        frames[0].save(root.image(gif), format="GIF", save_all=True, append_images=frames[1:])
+        photograph(3).convert("RGBA").save(root.image(png), format="PNG")
+        photograph(4).convert("P").save(root.image(palette), format="PNG", transparency=b"\x00\x80\xff")
+        opened = root.open()
+        assert opened.info.facts["odd_files"] == {
+            "train": {},
+            "val": {},
+            "test": {"GIF": {"count": 1, "names": [gif]}, "PNG": {"count": 2, "names": [png, palette]}},
+        }
+        wanted = photograph(3).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+        np.testing.assert_array_equal(opened.splits["test"][1].image, np.asarray(wanted))
+        with Image.open(root.image(gif)) as first_frame:
+            wanted = first_frame.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+        np.testing.assert_array_equal(opened.splits["test"][0].image, np.asarray(wanted))
+        assert root.open().info.facts == opened.info.facts, "the cache forgot what it saw"
+
+    def test_palette_trimaps_are_read_by_index(self, root: Root) -> None:
+        before = root.open().splits["test"][0].mask
+        mask = trimap((TRAINVAL + TEST).index(TEST[0])).convert("L")
+        mask.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0, 7, 7, 7])
+        mask.save(root.trimap(TEST[0]))
+        np.testing.assert_array_equal(root.open().splits["test"][0].mask, before)
+
+    def test_masks_without_pet_are_counted_and_named(self, root: Root) -> None:
+        for name in (TEST[4], TRAINVAL[0]):
+            Image.new("L", (40, 30), 2).save(root.trimap(name))
+        facts = root.open().info.facts
+        assert facts["masks_without_pet"]["test"] == {"count": 1, "names": [TEST[4]]}
+        assert sum(facts["masks_without_pet"][s]["count"] for s in SPLITS) == 2
+
+    def test_a_pet_that_squashing_loses_still_counts(self, root: Root) -> None:
+        values = np.full((30, 40), 2, np.uint8)
+        values[0, 0] = 1
+        Image.fromarray(values).save(root.trimap(TEST[0]))
+        opened = root.open(size=4)
+        assert not (opened.splits["test"][0].mask == 1).any()
+        assert opened.info.facts["masks_without_pet"]["test"]["count"] == 0
+
+    def test_facts_name_the_release(self, root: Root) -> None:
+        facts = root.open().info.facts
+        assert facts["release"] == "subset of the official release"
+        assert facts["images_found"] == {"trainval": 20, "test": 10}
+        assert facts["images_official"] == {"trainval": 3680, "test": 3669}
+        shares = facts["pixel_share"]["test"]
+        assert sum(shares.values()) == pytest.approx(1, abs=1e-3)
+        truth = [np.bincount(np.asarray(trimap(n)).ravel(), minlength=4) / 1200 for n in range(20, 30)]
+        assert shares["pet"] == pytest.approx(np.mean(truth, 0)[1], abs=1e-4)
+
+
+class TestErrors:
+    def test_no_root(self) -> None:
+        with pytest.raises(InputError, match="--data-root"):
+            open_oxford_pet(DatasetOptions())
+
+    def test_root_is_absent(self, root: Root, tmp_path: Path) -> None:
+        text = root.error(root=tmp_path / "nowhere")
+        assert "nowhere does not exist" in text
+        assert "parent of `oxford-iiit-pet/`" in text
+        assert "--download" in text
+
+    def test_root_holds_something_else(self, root: Root, tmp_path: Path) -> None:
+        assert "holds no `oxford-iiit-pet/`" in root.error(root=tmp_path)
+
+    def test_root_is_the_folder_itself(self, root: Root) -> None:
+        assert f"--data-root {root.path}" in root.error(root=root.base)
+        root.base.rename(root.path / "pets")
+        assert "itself: name its parent" in root.error(root=root.path / "pets")
+
+    def test_folder_is_incomplete(self, root: Root) -> None:
+        (root.base / "images").rename(root.base / "pictures")
+        assert f"missing {root.base / 'images'}/" in root.error()
+
+    @pytest.mark.parametrize("name", ["trainval", "test"])
+    def test_annotation_file_is_missing(self, root: Root, name: str) -> None:
+        root.text(name).unlink()
+        text = root.error()
+        assert f"{root.text(name)} is missing" in text
+
+    def test_annotation_file_is_empty_or_no_text(self, root: Root) -> None:
+        root.text("test").write_text("")
+        assert "lists no photographs" in root.error()
+        root.text("test").write_bytes(b"\xff\xfe\x00")
+        assert "test.txt cannot be read" in root.error()
+
+    def test_malformed_lines(self, root: Root) -> None:
+        with root.text("trainval").open("a") as file:
+            file.write("\n# comment\nBengal_99 1 1\nBengal_98 one 1 1\nBengal_3 1 1 1\n")
+        text = root.error()
+        assert str(root.text("trainval")) in text
+        assert "(5 in all)" in text
+        for part in (
+            "line 21: ''",
+            "line 23: 'Bengal_99 1 1'",
+            "line 24: 'Bengal_98 one 1 1'",
+            "Bengal_3 is listed twice",
+        ):
+            assert part in text
+
+    def test_name_in_both_splits(self, root: Root) -> None:
+        root.list("test", [*TEST, TRAINVAL[5]])
+        text = root.error()
+        assert "both trainval.txt and test.txt" in text
+        assert TRAINVAL[5] in text
+
+    def test_all_broken_files_are_in_one_error(self, root: Root) -> None:
+        whole = root.image(TEST[1]).read_bytes()
+        root.image(TEST[0]).unlink()
+        root.image(TEST[1]).write_bytes(whole[:-100])
+        root.image(TEST[2]).write_text("not a picture")
+        root.trimap(TEST[3]).unlink()
+        root.trimap(TEST[2]).unlink()
+        trimap(0, (30, 40)).save(root.trimap(TEST[4]))
+        Image.new("L", (40, 30), 0).save(root.trimap(TEST[5]))
+        Image.new("RGB", (40, 30)).save(root.trimap(TEST[6]))
+        whole = root.trimap(TEST[7]).read_bytes()
+        root.trimap(TEST[7]).write_bytes(whole[:-30])
+        text = root.error()
+        assert "(9 in all)" in text
+        assert len(text.splitlines()) == 10
+        for wanted in (
+            f"photograph {root.image(TEST[0])} is missing",
+            f"photograph {root.image(TEST[1])} cannot be read: image file is truncated",
+            f"photograph {root.image(TEST[2])} cannot be read: cannot identify",
+            f"trimap {root.trimap(TEST[2])} is missing",
+            f"trimap {root.trimap(TEST[3])} is missing",
+            f"trimap {root.trimap(TEST[4])} is 30 x 40, its photograph 40 x 30",
+            f"trimap {root.trimap(TEST[5])} holds 0; known values are 1 (pet), 2 (background), 3 (border)",
+            f"trimap {root.trimap(TEST[6])} holds colours (mode RGB)",
+            f"trimap {root.trimap(TEST[7])} cannot be read",
+        ):
+            assert wanted in text
+
+    def test_at_most_twenty_are_listed(self, root: Root) -> None:
+        for name in TRAINVAL + TEST:
+            root.image(name).unlink()
+        text = root.error()
+        assert "(30 in all)" in text
+        assert text.count("is missing") == 20
+        assert "and 10 more" in text
+
+    @pytest.mark.parametrize("share", [0.0, 1.0, -0.1, float("nan")])
+    def test_share(self, root: Root, share: float) -> None:
+        with pytest.raises(InputError, match="val_share"):
+            root.open(val_share=share)
+
+    @pytest.mark.parametrize("count", [0, -3])
+    def test_counts(self, root: Root, count: int) -> None:
+        with pytest.raises(InputError, match=f"count of val images {count}"):
+            root.open(counts=(None, count, None))
+
+    def test_seed(self, root: Root) -> None:
+        with pytest.raises(InputError, match="seed -1"):
+            root.open(seed=-1)
+
+
+class TestDownload:
+    def test_failure_is_one_error(self, root: Root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fails(*arguments: object, **named: object) -> None:
+            raise URLError("Name or service not known")
+
+        monkeypatch.setattr("torchvision.datasets.oxford_iiit_pet.download_and_extract_archive", fails)
+        text = root.error(root=tmp_path / "new", download=True)
+        assert "could not be downloaded" in text
+        assert "Name or service not known" in text
+        assert "--data-root" in text
+
+    def test_what_is_there_is_not_fetched(self, root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("torchvision.datasets.oxford_iiit_pet.download_and_extract_archive", None)
+        assert len(root.open(download=True).splits["test"]) == 10
+
+    def test_fetches(self, root: Root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fetch(url: str, download_root: str, md5: str) -> None:
+            (root.base / Path(url).name.split(".")[0]).rename(Path(download_root) / Path(url).name.split(".")[0])
+
+        (tmp_path / "new" / "oxford-iiit-pet").mkdir(parents=True)
+        monkeypatch.setattr("torchvision.datasets.oxford_iiit_pet.download_and_extract_archive", fetch)
+        assert len(root.open(root=tmp_path / "new", download=True).splits["test"]) == 10
+
+
+@pytest.mark.real
+@pytest.mark.skipif("SEGCAM_DATA" not in os.environ, reason="SEGCAM_DATA names no real photographs")
+def test_real_photographs(tmp_path: Path) -> None:
+    options = DatasetOptions(size=64, root=Path(os.environ["SEGCAM_DATA"]), cache=tmp_path)
+    opened = open_oxford_pet(options)
+    found = opened.info.facts["images_found"]
+    real = found["trainval"] - opened.info.facts["self_trained_found"]
+    assert len(opened.splits["test"]) == found["test"]
+    assert len(opened.splits["val"]) == int(0.15 * real)
+    assert len(opened.splits["train"]) == found["trainval"] - int(0.15 * real)
+    for split in SPLITS:
+        part = opened.splits[split]
+        assert isinstance(part, Part)
+        images, masks = part.arrays()
+        assert set(np.unique(masks)) == {0, 1, IGNORE}
+        assert 20 < images.mean() < 235
+        pet = ((masks == 1).sum() / masks.size).item()
+        assert pet == pytest.approx(opened.info.facts["pixel_share"][split]["pet"], abs=0.01)
+        assert 0.2 < pet < 0.4
+
+
+@pytest.mark.parametrize("limit", [None, 2])
+def test_the_test_images_alone_are_decoded_at_another_size(root: Root, limit: int | None) -> None:
+    counts = (None, None, limit)
+    whole = root.open(counts=counts)
+    alone = root.open(size=2 * SIZE, counts=counts, test_only=True)
+    assert list(alone.splits) == ["test"]
+    assert ids(alone, "test") == ids(whole, "test")
+    assert alone.splits["test"][0].image.shape == (2 * SIZE, 2 * SIZE, 3)
+    assert alone.info.training_data == whole.info.training_data
+    own = root.open(counts=counts, test_only=True).splits["test"]
+    for i in range(len(own)):
+        assert (own[i].image == whole.splits["test"][i].image).all()
+        assert (own[i].mask == whole.splits["test"][i].mask).all()

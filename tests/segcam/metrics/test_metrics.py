@@ -1,0 +1,309 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from segcam.errors import InputError
+from segcam.metrics import METRICS, measure
+from segcam.samples import Batch, Sample
+from segcam.scoring.normalise import BLOCK, unit
+from segcam.scoring.reference import Scenery
+from tests.reference.metrics import TWINS, Scene, area_average, edge_strength, upsample
+from tests.sceneries import BOTH, NEITHER, NO_BACKGROUND, NO_FOREGROUND, maps, scene, scenery
+
+SIZES = [
+    ((12, 20), (3, 5)),
+    ((13, 9), (4, 5)),
+    ((8, 8), (8, 8)),
+    ((6, 5), (9, 11)),
+    ((16, 16), (2, 2)),
+    ((7, 10), (1, 1)),
+    ((9, 6), (1, 6)),
+]
+SIDES = [BOTH, BOTH, NO_FOREGROUND, NO_BACKGROUND, NEITHER]
+MASKED = ("energy_inside", "energy_gain", "background_ratio")
+
+
+def value(name, small, luminance, foreground, background=None):
+    """The metric of one map on one image, given as nested lists; float64."""
+    foreground = torch.tensor(foreground, dtype=torch.bool)[None]
+    other = ~foreground if background is None else torch.tensor(background, dtype=torch.bool)[None]
+    luminance = torch.as_tensor(luminance, dtype=torch.float64)[None]
+    small = torch.as_tensor(small, dtype=torch.float64)[None, None]
+    reference = Scenery(luminance, foreground, other, ("a",)).on(tuple(small.shape[2:]))
+    return METRICS.get(name).compute(small, reference).item()
+
+
+@pytest.mark.parametrize("name", TWINS)
+@pytest.mark.parametrize(("size", "grid"), SIZES)
+@pytest.mark.parametrize(("dtype", "rtol"), [(torch.float64, 1e-9), (torch.float32, 1e-4)])
+def test_metric_equals_its_slow_twin(name, size, grid, dtype, rtol):
+    rng = np.random.default_rng([*size, *grid])
+    scenes = [scene(rng, size, sides) for sides in SIDES]
+    small = maps(rng, len(scenes), 4, grid)
+    small[:, 1] = 0
+    small[:, 2] = 0.7
+    small[:, 3] = torch.from_numpy(1 + 0.01 * rng.random((len(scenes), *grid)))  # a small change on a large constant
+    got = METRICS.get(name).compute(small.to(dtype), scenery(scenes, dtype).on(grid))
+    want = [[TWINS[name](row[k].numpy(), s) for k in range(4)] for row, s in zip(small, scenes, strict=True)]
+    assert got.shape == (len(scenes), 4)
+    assert got.dtype == dtype
+    np.testing.assert_allclose(got, want, rtol=rtol, atol=rtol / 10)
+
+
+@pytest.mark.parametrize(("size", "grid"), SIZES)
+def test_reference_holds_what_it_says(size, grid):
+    rng = np.random.default_rng([*size, *grid])
+    scenes = [scene(rng, size, sides) for sides in SIDES]
+    small = maps(rng, len(SIDES), 1, grid)[:, 0]
+    view = scenery(scenes).on(grid)
+    down, across = view.gram
+    for i, s in enumerate(scenes):
+        big, edges = upsample(small[i].numpy(), *size), edge_strength(s.luminance)
+        cells = small[i]
+        assert (cells * view.foreground[i]).sum().item() == pytest.approx(big[s.foreground].sum(), abs=1e-9)
+        assert (cells * view.background[i]).sum().item() == pytest.approx(big[s.background].sum(), abs=1e-9)
+        assert (cells * view.everything).sum().item() == pytest.approx(big.sum())
+        assert (cells * (down @ cells @ across)).sum().item() == pytest.approx((big**2).sum())
+        assert (cells * view.edges_full[i]).sum().item() == pytest.approx((big * (edges - edges.mean())).sum())
+        assert view.edges_full_variance[i].item() == pytest.approx(edges.var())
+        np.testing.assert_allclose(view.edges[i], area_average(edges, *grid), rtol=1e-12)
+        total = s.foreground.sum() + s.background.sum()
+        share = s.foreground.sum() / total if total else math.nan
+        assert view.area[i].item() == pytest.approx(share, nan_ok=True)
+
+
+def test_energies_by_hand():
+    # Two cells on four pixels: the upsampled map of (1, 0) is 1, 3/4, 1/4, 0.
+    flat, small = [[0.0] * 4], [[1.0, 0.0]]
+    assert value("energy_inside", small, flat, [[1, 0, 0, 0]]) == pytest.approx(1 / 2)
+    assert value("energy_gain", small, flat, [[1, 0, 0, 0]]) == pytest.approx(1 / 3)
+    assert value("background_ratio", small, flat, [[1, 0, 0, 0]]) == pytest.approx(1 / 4)
+    # The border, here the second pixel, counts nowhere: 1 against 1/4, one pixel against two.
+    bordered = ([[1, 0, 0, 0]], [[0, 0, 1, 1]])
+    assert value("energy_inside", small, flat, *bordered) == pytest.approx(4 / 5)
+    assert value("energy_gain", small, flat, *bordered) == pytest.approx((4 / 5 - 1 / 3) / (2 / 3))
+    assert value("background_ratio", small, flat, *bordered) == pytest.approx((1 / 8) / (1 / 8 + 1))
+
+
+def test_spread_by_hand():
+    flat, mask = [[0.0] * 4], [[1, 0, 0, 0]]
+    assert value("spread", [[0, 3, 0, 0]], flat, mask) == 0
+    assert value("spread", [[0, 3, 3, 0]], flat, mask) == pytest.approx(1 / 2)
+    assert value("spread", [[3, 3, 3, 3]], flat, mask) == pytest.approx(1, abs=1e-12)
+
+
+def thickness(inside, size=None):
+    """The edge thickness of a map that is 1 inside and 0.4, below half, elsewhere."""
+    inside = np.asarray(inside, float)
+    size = size or inside.shape
+    return value("edge_thickness", 0.4 + 0.6 * inside, np.zeros(size), np.ones(size, bool))
+
+
+@pytest.mark.parametrize("width", [1, 2, 5])
+@pytest.mark.parametrize("across", [False, True])
+def test_the_thickness_of_a_line_is_its_width(width, across):
+    line = np.zeros((40, 2000))
+    line[7 : 7 + width] = 1
+    assert thickness(line.T if across else line) == pytest.approx(width / (1 + width / 2000))
+    assert thickness(line.T if across else line) == pytest.approx(width, rel=0.003)
+
+
+def test_thickness_by_hand():
+    one = np.zeros((6, 8))
+    one[2, 3] = 1
+    assert thickness(one) == 1 / 2
+    one[2:5, 3:6] = 1
+    assert thickness(one) == 2 * 9 / 12
+    one[3, 4] = 0  # a hole has an outline of its own
+    assert thickness(one) == 2 * 8 / 16
+    assert thickness(np.ones((6, 8))) == pytest.approx(6 * 8 / (6 + 8))
+    two = np.zeros((9, 9))
+    two[1, :], two[4:7, :] = 1, 1  # of lines of 1 and 3 pixels, by their lengths: the areas' sum over the outlines'
+    assert thickness(two) == pytest.approx(2 * 36 / (20 + 24))
+    assert thickness(np.eye(50)) == 1 / 2  # sides, not a slanted outline's length
+
+
+def test_thickness_is_taken_at_half_of_the_upsampled_maximum():
+    # Upsampled by four, (0, 1, 0) is 0 0 | 1/8 3/8 5/8 7/8 | 7/8 5/8 3/8 1/8 | 0 0: at half of 7/8 four pixels are in.
+    assert value("edge_thickness", [[0, 1, 0]] * 100, np.zeros((400, 12)), np.ones((400, 12), bool)) == pytest.approx(
+        4 / (1 + 4 / 400)
+    )
+    # By three, the maximum itself is sampled, and exactly half of it never; by 3/2 exactly half of it is, and counts.
+    assert value("edge_thickness", [[0, 1]], np.zeros((1, 3)), np.ones((1, 3), bool)) == pytest.approx(2 * 2 / 6)
+
+
+def test_a_map_between_whose_cells_no_pixel_falls_has_no_thickness():
+    small = np.zeros((1, 30))
+    small[0, 8] = 1
+    assert math.isnan(value("edge_thickness", small, np.zeros((1, 3)), np.ones((1, 3), bool)))
+
+
+@pytest.mark.parametrize("name", ["edge_alignment", "edge_alignment_full"])
+def test_alignment_has_a_sign_and_its_ends(name):
+    rng = np.random.default_rng(0)
+    luminance = rng.random((6, 7))
+    edges = edge_strength(luminance)
+    mask = np.ones((6, 7), bool)
+    assert value(name, 5 * edges + 2, luminance, mask) == pytest.approx(1)
+    assert value(name, edges.max() - edges, luminance, mask) == pytest.approx(-1)
+
+
+def test_alignment_at_input_resolution_survives_float32():
+    rng = np.random.default_rng(3)
+    s = scene(rng, (32, 32))
+    small = 1 + 1e-3 * rng.random((4, 4))
+    got = METRICS.get("edge_alignment_full").compute(
+        torch.from_numpy(small).float()[None, None], scenery([s], torch.float32).on((4, 4))
+    )
+    exact = TWINS["edge_alignment_full"](small.astype(np.float32).astype(float), s)
+    assert got.item() == pytest.approx(exact, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["edge_alignment", "edge_alignment_full"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_alignment_is_undefined_up_to_rounding(name, dtype):
+    rng = np.random.default_rng(0)
+    eps = torch.finfo(dtype).eps
+    noise = torch.from_numpy(rng.integers(0, 2, (1, 1, 8, 8))).to(dtype) * eps
+    mask = torch.ones(1, 8, 8, dtype=torch.bool)
+    flat = Scenery(0.5 + noise[0], mask, ~mask, ("a",)).on((8, 8))
+    assert METRICS.get(name).compute(torch.rand_like(noise), flat).isnan().all()
+    textured = Scenery(torch.from_numpy(rng.random((1, 8, 8))).to(dtype), mask, ~mask, ("a",)).on((8, 8))
+    assert METRICS.get(name).compute(1 - noise, textured).isnan().all()
+    assert METRICS.get(name).compute(1 - 1000 * noise, textured).isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rounding_does_not_cross_the_bounds(dtype):
+    rng = np.random.default_rng(0)
+    for n in range(2, 40):
+        view = scenery([scene(rng, (n, n)) for _ in range(4)], dtype).on((n, n))
+        assert (METRICS.get("spread").compute(torch.ones(4, 1, n, n), view) <= 1).all()
+        own = METRICS.get("edge_alignment").compute(view.edges[:, None], view)
+        assert not (own > 1).any()
+
+
+@pytest.mark.parametrize("name", MASKED)
+@pytest.mark.parametrize("sides", [NO_FOREGROUND, NO_BACKGROUND, NEITHER])
+def test_an_empty_mask_leaves_energies_undefined(name, sides):
+    rng = np.random.default_rng(0)
+    got = METRICS.get(name).compute(maps(rng, 1, 3, (4, 4)), scenery([scene(rng, (8, 8), sides)]).on((4, 4)))
+    assert got.isnan().all()
+
+
+@pytest.mark.parametrize("name", MASKED)
+def test_energy_on_the_border_alone_is_undefined(name):
+    on_border = value(name, [[0.0, 0.0, 1.0, 0.0]], [[0.0] * 4], [[1, 0, 0, 0]], [[0, 1, 0, 0]])
+    assert math.isnan(on_border)
+
+
+def test_blank_tells_blank_from_undefined():
+    small = torch.zeros(1, 4, 2, 2)
+    small[0, 1, 0, 0] = 1e-30
+    small[0, 2, 0, 0] = torch.nan
+    small[0, 3, 0, 0] = torch.inf
+    s = scene(np.random.default_rng(0), (4, 4))
+    got = METRICS.get("blank").compute(small, scenery([s], torch.float32).on((2, 2)))
+    np.testing.assert_array_equal(got, [[1, 0, np.nan, np.nan]])
+
+
+def test_maps_of_other_dtypes_are_measured_in_the_references():
+    rng = np.random.default_rng(0)
+    view = scenery([scene(rng, (8, 8))], torch.float32).on((4, 4))
+    small = maps(rng, 1, 2, (4, 4)).half()
+    torch.testing.assert_close(unit(small, view), unit(small.float(), view), rtol=0, atol=0)
+    tiny = small.double() * 1e-300
+    torch.testing.assert_close(unit(tiny, view), unit(small.float(), view))
+    assert unit(tiny, view).dtype == torch.float32
+
+
+def test_a_maximum_on_the_border_points_nowhere():
+    rows = np.kron(np.array([[1, 0], [0, 0]], bool), np.ones((2, 2), bool))
+    others = np.kron(np.array([[0, 1], [1, 0]], bool), np.ones((2, 2), bool))
+    small = [[0.5, 0.2], [0.1, 1.0]]  # the last cell is all border
+    assert value("pointing_game", small, np.zeros((4, 4)), rows.tolist(), others.tolist()) == 1
+    small = [[0.2, 0.5], [0.1, 1.0]]
+    assert value("pointing_game", small, np.zeros((4, 4)), rows.tolist(), others.tolist()) == 0
+
+
+def test_the_oracle_has_the_most_energy_at_full_resolution():
+    rng = np.random.default_rng(5)
+    scenes = [scene(rng, (10, 14)) for _ in range(8)]
+    view = scenery(scenes).on((10, 14))
+    oracle = torch.stack([torch.from_numpy(s.foreground).double() for s in scenes])[:, None]
+    assert torch.equal(METRICS.get("energy_inside").compute(oracle, view), torch.ones(8, 1, dtype=torch.float64))
+    assert torch.equal(METRICS.get("energy_gain").compute(oracle, view), torch.ones(8, 1, dtype=torch.float64))
+    assert torch.equal(METRICS.get("background_ratio").compute(oracle, view), torch.zeros(8, 1, dtype=torch.float64))
+    others = maps(rng, 8, 20, (10, 14))
+    assert (METRICS.get("energy_inside").compute(others, view) < 1).all()
+    assert (METRICS.get("energy_gain").compute(others, view) < 1).all()
+    assert (METRICS.get("background_ratio").compute(others, view) > 0).all()
+
+
+def test_measure_equals_each_metric_alone_also_in_blocks(monkeypatch):
+    rng = np.random.default_rng(0)
+    view = scenery([scene(rng, (8, 8)) for _ in range(3)]).on((4, 4))
+    small = maps(rng, 3, 5, (4, 4))
+    alone = {m.name: m.compute(small, view) for m in METRICS}
+    for block in (BLOCK, 400, 1):  # whole, parts of either kind, a map at a time
+        monkeypatch.setattr("segcam.scoring.normalise.BLOCK", block)
+        together = measure(small, view, list(METRICS))
+        assert list(together) == METRICS.names()
+        for name, values in together.items():
+            torch.testing.assert_close(values, alone[name], equal_nan=True)
+    assert measure(small, view, []) == {}
+    assert measure(small[:, :0], view, [METRICS.get("spread")])["spread"].shape == (3, 0)
+
+
+def test_steps_are_shared_for_the_maps_bound_and_no_others():
+    rng = np.random.default_rng(0)
+    view = scenery([scene(rng, (8, 8))]).on((4, 4))
+    first, second = maps(rng, 1, 1, (4, 4)), maps(rng, 1, 1, (4, 4))
+    sharing = view.sharing(first)
+    metric = METRICS.get("energy_inside")
+    assert unit(first, sharing) is unit(first, sharing)
+    assert unit(first, view) is not unit(first, view)
+    assert metric.compute(first, sharing) == metric.compute(first, view)
+    assert metric.compute(second, sharing) == metric.compute(second, view)
+
+
+@pytest.mark.parametrize("wrong", [(1, 1, 4, 5), (2, 1, 4, 4)])
+def test_maps_on_another_grid_or_of_other_images_are_refused(wrong):
+    view = scenery([scene(np.random.default_rng(0), (8, 8))]).on((4, 4))
+    with pytest.raises(InputError, match="ask the scenery"):
+        measure(torch.ones(wrong), view, list(METRICS))
+    for name in TWINS:
+        with pytest.raises(InputError, match="ask the scenery"):
+            METRICS.get(name).compute(torch.ones(wrong), view)
+
+
+def test_scenery_of_a_batch():
+    image = np.zeros((2, 3, 3), np.uint8)
+    image[0, 0] = 255
+    mask = np.array([[1, 0, 255], [2, 1, 1]], np.uint8)
+    made = Scenery.of(Batch.of([Sample("a", image, mask)]), class_id=2, seed=7)
+    assert made.foreground.tolist() == [[[False, False, False], [True, False, False]]]
+    assert made.background.tolist() == [[[True, True, False], [False, True, True]]]
+    assert made.luminance[0, 0, 0].item() == pytest.approx(1)
+    assert (made.ids, made.seed, made.size) == (("a",), 7, (2, 3))
+    assert made.on((1, 1)).area.item() == pytest.approx(1 / 5)
+
+
+def test_what_is_derived_is_computed_once_a_grid():
+    made = scenery([scene(np.random.default_rng(0), (8, 8))])
+    assert made.on((4, 4)).foreground is made.on((4, 4)).foreground
+    assert made.on((4, 4)).foreground.shape != made.on((2, 2)).foreground.shape
+
+
+def test_scenery_of_unlike_parts_is_refused():
+    mask = torch.ones(1, 2, 2, dtype=torch.bool)
+    with pytest.raises(InputError, match="differ in shape"):
+        Scenery(torch.ones(1, 2, 2), mask, mask, ("a", "b"))
+
+
+def test_the_scene_helper_makes_borders():
+    made: Scene = scene(np.random.default_rng(0), (12, 12))
+    assert not (made.foreground & made.background).any()
+    assert not (made.foreground | made.background).all()

@@ -1,0 +1,223 @@
+"""Pretrained weights: what fits is loaded, and what does not is refused with the first tensor that differs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import pytest
+import torch
+from huggingface_hub.errors import EntryNotFoundError
+from safetensors.torch import save_file
+from torch import nn
+
+from segcam import InputError
+from segcam.models import create
+from segcam.models.weights.pretrained import Normalised, fill, from_hub, known_encoder, read_weights, weight_file
+from segcam.samples import MEAN, STD
+
+WEIGHTS = {"a": torch.arange(6.0).view(2, 3), "b": torch.ones(2)}
+
+
+def written(file: Path, content: Any) -> Path:
+    if file.suffix == ".safetensors":
+        save_file(content, file)
+    else:
+        torch.save(content, file)
+    return file
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "w.bin", "w.pth"])
+def test_files_of_weights(tmp_path: Path, name: str) -> None:
+    found = read_weights(written(tmp_path / name, WEIGHTS))
+    assert list(found) == ["a", "b"]
+    assert all(torch.equal(found[n], t) for n, t in WEIGHTS.items())
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model"])
+def test_weights_within_a_checkpoint(tmp_path: Path, key: str) -> None:
+    found = read_weights(written(tmp_path / "w.pth", {key: WEIGHTS, "epoch": 3}))
+    assert list(found) == ["a", "b"]
+
+
+@pytest.mark.parametrize("content", [[1, 2], {}, {"a": 1}, torch.ones(2), {"epoch": 3, "lr": 0.1}])
+def test_files_of_something_else(tmp_path: Path, content: Any) -> None:
+    with pytest.raises(InputError, match=r"w\.bin hold a \w+: a state dict of tensors is needed"):
+        read_weights(written(tmp_path / "w.bin", content))
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "w.bin"])
+@pytest.mark.parametrize("damage", [lambda d: d[:-40], lambda d: d[:20], lambda d: b"", lambda d: b"\xff" * len(d)])
+def test_damaged_files(tmp_path: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
+    file = written(tmp_path / name, WEIGHTS)
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(InputError, match=rf"{name} cannot be read \(.+\): fetch the file again") as caught:
+        read_weights(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_nothing_else_is_unpickled(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        read_weights(written(tmp_path / "w.bin", {"a": nn.Linear(1, 1)}))
+
+
+def test_absent_files_and_empty_folders(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="none do not exist: correct the path, or set pretrained to 'none'"):
+        read_weights(tmp_path / "none")
+    with pytest.raises(InputError, match=r"holds none of model\.safetensors, pytorch_model\.bin: correct the path"):
+        weight_file(tmp_path)
+
+
+def test_a_folder_holds_its_file_under_a_known_name(tmp_path: Path) -> None:
+    old = written(tmp_path / "pytorch_model.bin", WEIGHTS)
+    assert weight_file(tmp_path) == old
+    new = written(tmp_path / "model.safetensors", WEIGHTS)
+    assert weight_file(tmp_path) == new  # the one that needs no unpickling
+    assert weight_file(old) == old
+
+
+def linear() -> nn.Linear:
+    return nn.Linear(2, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"weight": torch.zeros(3, 4)}, r"tensor 'weight' is \(3, 4\) there and \(3, 2\) in the network"),
+        ({"weight": None}, r"tensor 'weight' is absent there and \(3, 2\) in the network"),
+        ({"bias": None, "other": torch.zeros(1)}, r"tensor 'bias' is absent there and \(3,\) in the network"),
+        ({"other": torch.zeros(1)}, r"tensor 'other' is \(1,\) there and absent in the network"),
+    ],
+)
+def test_the_first_tensor_that_differs_is_named(change: dict[str, torch.Tensor | None], message: str) -> None:
+    model, weights = linear(), linear().state_dict() | change
+    before = {n: t.clone() for n, t in model.state_dict().items()}
+    with pytest.raises(InputError, match=rf"pretrained weights a\.bin do not fit Linear: {message}; choose weights"):
+        fill(model, {n: t for n, t in weights.items() if t is not None}, "a.bin")
+    assert all(torch.equal(t, before[n]) for n, t in model.state_dict().items())
+
+
+def test_weights_are_copied_in_the_networks_precision() -> None:
+    model, source = linear(), linear()
+    fill(model, {n: t.half() for n, t in source.state_dict().items()}, "a.bin")
+    assert model.weight.dtype == torch.float32
+    assert torch.equal(model.weight, source.weight.half().float())
+
+
+class Session:
+    """A hub that answers, or raises."""
+
+    def __init__(self, problem: Exception | None = None) -> None:
+        self.problem = problem
+
+    def head(self, url: str, timeout: float) -> None:
+        assert url.startswith("http")
+        assert 0 < timeout <= 10
+        if self.problem:
+            raise self.problem
+
+
+def hub(
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    cached: dict[str, Path] | None = None,
+    there: dict[str, Path] | None = None,
+    problem: Exception | None = None,
+) -> list[str]:
+    """Put a hub in the place of the real one; return what was downloaded from it."""
+    asked: list[str] = []
+
+    def download(_repository: str, name: str) -> str:
+        asked.append(name)
+        if there is None or name not in there:
+            raise EntryNotFoundError(f"404: no {name}")
+        return str(there[name])
+
+    monkeypatch.setattr(
+        huggingface_hub, "try_to_load_from_cache", lambda _, name: str((cached or {}).get(name, "")) or None
+    )
+    monkeypatch.setattr(huggingface_hub, "get_session", lambda: Session(problem))
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    return asked
+
+
+def test_the_hubs_files_in_turn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked = hub(monkeypatch, there={"pytorch_model.bin": tmp_path})
+    assert from_hub("a/b", "segformer") == tmp_path
+    assert asked == ["model.safetensors", "pytorch_model.bin"]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_what_is_cached_is_not_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    asked = hub(monkeypatch, cached={name: tmp_path}, problem=OSError("no route"))
+    assert from_hub("a/b", "segformer") == tmp_path
+    assert not asked
+
+
+def test_a_hub_out_of_reach_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the attempts again and again that a download would make."""
+    asked = hub(monkeypatch, problem=OSError("no route\nto host " + 1000 * "x"))
+    with pytest.raises(InputError) as caught:
+        from_hub("a/b", "segformer")
+    assert str(caught.value) == (
+        f"the weights 'a/b' cannot be had from the hub ({huggingface_hub.constants.ENDPOINT} cannot be reached: no "
+        "route): set models.segformer.pretrained to a folder or file that holds them, or to 'none' for random weights"
+    )
+    assert not asked
+
+
+def test_a_repository_without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub(monkeypatch)
+    with pytest.raises(
+        InputError, match=r"hub \(404: no pytorch_model.bin\): set models.segformer.pretrained to a folder"
+    ):
+        from_hub("a/b", "segformer")
+
+
+@pytest.mark.parametrize("name", ["segformer", "timm_unet:resnet18", "vit"])
+def test_networks_never_fall_back_on_random_weights(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    hub(monkeypatch, problem=OSError("no route"))
+    with pytest.raises(
+        InputError, match=rf"cannot be reached: no route\): set models\.{name.partition(':')[0]}\.pretrained"
+    ):
+        create(name, 2, {"pretrained": "hub"})
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("resnet19", "timm has no encoder 'resnet19': did you mean 'resnet"),
+        ("resnet18.nonsense", r"timm has no encoder 'resnet18.nonsense': did you mean 'resnet18\."),
+        ("zzzz", r"timm has no encoder 'zzzz': see timm.list_models\(\)"),
+        ("", "timm has no encoder '': see timm"),
+    ],
+)
+def test_unknown_encoders(name: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        known_encoder(name)
+    assert known_encoder("resnet18.a1_in1k") == "resnet18.a1_in1k"
+
+
+def test_normalisations() -> None:
+    pixels = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    ours = (pixels - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+    assert torch.allclose(Normalised((0.5, 0.5, 0.5), (0.25, 0.5, 1.0))(ours)[:, 2], pixels[:, 2] - 0.5, atol=1e-6)
+    assert torch.allclose(Normalised((0.5, 0.5, 0.5), (0.25, 0.5, 1.0))(ours)[:, 0], 4 * pixels[:, 0] - 2, atol=1e-5)
+    assert torch.allclose(Normalised(MEAN, STD)(ours), ours, atol=1e-6)
+    assert not Normalised(MEAN, STD).state_dict()
+
+
+def test_importing_does_not_load_slow_libraries() -> None:
+    """transformers and timm take seconds; they are loaded where a network needs them."""
+    code = (
+        "import sys, segcam, bench.cli\n"
+        "from segcam.models import MODELS\n"
+        "MODELS.names()\n"
+        "print([m for m in ('transformers', 'timm', 'huggingface_hub', 'torchvision') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,195 @@
+"""The plain Vision Transformer: its position embedding, its layers and its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from segcam import InputError, Probe, grad_cam
+from segcam.models import MODELS, create
+from segcam.models.vit import ViTSegmenter
+
+VIT = MODELS.get("vit")
+IMAGES = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+
+
+def network(**parameters: float | str) -> ViTSegmenter:
+    return create("vit", 2, {"image_size": 64, **parameters}, seed=3)
+
+
+def test_layers() -> None:
+    layers = VIT.layers(network(), "conv")
+    wanted = [f"{kind} {n}" for n in range(1, 13) for kind in ("Before attention", "After attention", "MLP")]
+    assert [x.label for x in layers] == [*wanted, "Encoder output", "Decoder 3", "Decoder 2", "Decoder 1"]
+    assert [x.stride for x in layers[-4:]] == [16, 8, 4, 2]
+    relu = VIT.layers(network(), "relu")
+    assert [(x.label, x.stride) for x in relu] == [("Decoder 3 ReLU", 8), ("Decoder 2 ReLU", 4), ("Decoder 1 ReLU", 2)]
+
+
+@pytest.mark.parametrize("patch", [4, 8, 32])
+def test_patch_sizes(patch: int) -> None:
+    model = network(patch_size=patch).eval()
+    layers = VIT.layers(model, "conv")
+    assert {x.stride for x in layers if x.role != "decoder"} == {patch}
+    assert model(IMAGES[:1]).shape == (1, 2, 64, 96)
+    capture = Probe(model, layers)(IMAGES[:1])
+    for layer in layers:
+        assert capture.maps(grad_cam, layer).shape == (1, 64 // layer.stride, 96 // layer.stride)
+
+
+def test_the_position_embedding_is_learned_and_interpolated() -> None:
+    """At its own size it is added as it is; at another its interpolation is, so that what it says of a place stays."""
+    model = network().eval()
+    assert model.encoder.pos_embed.requires_grad
+    assert model.encoder.pos_embed.shape == (1, 1 + 4 * 4, 192)
+    seen: list[Tensor] = []
+    model.encoder.patch_embed.register_forward_hook(lambda *_: seen.clear())
+    model.encoder.blocks[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    ramp = torch.linspace(-1, 1, 4).view(1, 4, 1, 1).expand(1, 4, 4, 192).reshape(1, 16, 192)
+    with torch.no_grad():
+        model.encoder.cls_token.zero_()
+        model.encoder.patch_embed.proj.weight.zero_()
+        model.encoder.patch_embed.proj.bias.zero_()
+        model.encoder.pos_embed.copy_(torch.cat([torch.zeros(1, 1, 192), ramp], 1))
+        model(torch.zeros(1, 3, 64, 64))
+        assert torch.allclose(seen[0], model.encoder.pos_embed)
+        model(torch.zeros(1, 3, 128, 96))
+    grid = seen[0][0, 1:, 0].unflatten(0, (8, 6))
+    assert torch.allclose(grid, grid[:, :1].expand(8, 6), atol=1e-4)  # rows differ, columns do not
+    assert (grid[1:, 0] > grid[:-1, 0]).all()
+    assert abs(float(grid.mean())) < 1e-4
+
+
+@pytest.mark.parametrize("size", [(64, 64), (50, 33), (17, 100)])
+def test_padding_is_the_mean_colour_and_is_cut_off(size: tuple[int, int]) -> None:
+    """Zeros, as all inputs are normalised; where nothing is cut off, the logits are those of the padded image."""
+    model = network().eval()
+    small = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(1))
+    large = nn.functional.pad(small, (0, -size[1] % 16, 0, -size[0] % 16))
+    found, whole = model(small), model(large)
+    assert found.shape == (1, 2, *size)
+    inside = found[:, :, : size[0] - 4, : size[1] - 4]  # at the edge, the last convolution sees its own padding
+    assert torch.allclose(inside, whole[:, :, : size[0] - 4, : size[1] - 4], atol=1e-5)
+
+
+def test_inputs_are_normalised_as_the_encoders_weights_want() -> None:
+    """vit_tiny_patch16_224 was trained on images scaled to -1..1."""
+    model = network().eval()
+    pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    mean, std = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+    wanted = model.encoder.forward_features(2 * pixels - 1)[:, 1:].transpose(1, 2).unflatten(2, (4, 4))
+    assert torch.allclose(model.features((pixels - mean) / std), wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(64, 96), (50, 70)])
+def test_token_maps_are_autograds(size: tuple[int, int]) -> None:
+    """Against plain torch: gradients kept on the tokens, the class token left out."""
+    model, images = network().eval(), IMAGES[:, :, : size[0], : size[1]]
+    layers = [x for x in VIT.layers(model, "conv") if x.role != "decoder"]
+    kept: dict[str, Tensor] = {}
+
+    def keeper(label: str) -> Callable[[nn.Module, object, Tensor], None]:
+        def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+            output.retain_grad()
+            kept[label] = output
+
+        return keep
+
+    handles = [model.get_submodule(x.module).register_forward_hook(keeper(x.label)) for x in layers]
+    model(images)[:, 1].flatten(1).amax(1).sum().backward()
+    for handle in handles:
+        handle.remove()
+    capture = Probe(model, layers)(images)
+    grid = (-(-size[0] // 16), -(-size[1] // 16))
+    for layer in layers:
+        tokens, gradients = kept[layer.label].detach()[:, 1:], kept[layer.label].grad[:, 1:]
+        wanted = (tokens * gradients.mean(1, keepdim=True)).sum(2).relu().unflatten(1, grid)
+        assert torch.allclose(capture.maps(grad_cam, layer), wanted, atol=1e-5 * float(wanted.max()))
+
+
+def test_an_encoder_with_a_register_and_without_a_class_token() -> None:
+    model = network(encoder="vit_little_patch16_reg1_gap_256").eval()
+    assert model.encoder.cls_token is None
+    assert model.encoder.num_prefix_tokens == 1
+    layers = VIT.layers(model, "conv")
+    assert Probe(model, layers)(IMAGES[:1]).maps(grad_cam, layers[0]).shape == (1, 4, 6)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        (
+            {"encoder": "vit_tinny_patch16_224"},
+            "timm has no encoder 'vit_tinny_patch16_224': did you mean 'vit_tiny_patch16",
+        ),
+        ({"encoder": "resnet18"}, "'resnet18' of timm is no plain ViT.*: choose one such as 'vit_tiny_patch16_224'"),
+        ({"encoder": "vit_relpos_small_patch16_224"}, "'vit_relpos_small_patch16_224' of timm is no plain ViT"),
+        ({"patch_size": 12}, "'patch_size' of model 'vit' is 12: it must be one of 4, 8, 16, 32"),
+        ({"image_size": 40}, "'image_size' of model 'vit' is 40: it must be a multiple of the patch size 16"),
+        ({"drop_path": -0.1}, "'drop_path' of model 'vit' is -0.1: it must be at least 0 and below 1"),
+    ],
+)
+def test_wrong_values(parameters: dict[str, int | float | str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        network(**parameters)
+
+
+def classifier() -> dict[str, Tensor]:
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        return timm.create_model("vit_tiny_patch16_224").state_dict()
+
+
+@pytest.mark.parametrize("source", ["file", "folder", "hub"])
+def test_weights_of_a_classifier(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: str) -> None:
+    """The head is left out and the position embedding of 14 x 14 tokens interpolated, from wherever they come."""
+    weights = classifier()
+    file = tmp_path / "model.safetensors"
+    save_file(weights, file)
+    asked: list[str] = []
+
+    def from_hub(repository: str, _model: str) -> Path:
+        asked.append(repository)
+        return file
+
+    monkeypatch.setattr("segcam.models.weights.pretrained.from_hub", from_hub)
+    own = network(pretrained={"file": str(file), "folder": str(tmp_path), "hub": "hub"}[source]).encoder.state_dict()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in own.items() if name != "pos_embed")
+    assert torch.equal(own["pos_embed"][:, :1], weights["pos_embed"][:, :1])
+    wanted = nn.functional.interpolate(
+        weights["pos_embed"][:, 1:].transpose(1, 2).unflatten(2, (14, 14)), (4, 4), mode="bicubic", antialias=True
+    )
+    assert torch.allclose(own["pos_embed"][:, 1:], wanted.flatten(2).transpose(1, 2), atol=1e-6)
+    assert asked == (["timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k"] if source == "hub" else [])
+
+
+def test_weights_of_its_own_size_are_taken_as_they_are(tmp_path: Path) -> None:
+    source = create("vit", 2, {"image_size": 64}, seed=9).encoder.state_dict()
+    save_file(source, tmp_path / "a.safetensors")
+    own = network(pretrained=str(tmp_path / "a.safetensors")).encoder.state_dict()
+    assert all(torch.equal(tensor, source[name]) for name, tensor in own.items())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pos_embed": torch.zeros(1, 197, 384)}, r"tensor 'pos_embed' is \(1, 197, 384\) there and \(1, 17, 192\) in"),
+        ({"pos_embed": torch.zeros(1, 100, 192)}, r"tensor 'pos_embed' is \(1, 100, 192\) there and \(1, 17, 192\) in"),
+        (
+            {"patch_embed.proj.weight": torch.zeros(192, 3, 8, 8)},
+            r"'patch_embed.proj.weight' is \(192, 3, 8, 8\) there",
+        ),
+        ({"blocks.3.norm1.weight": None}, r"'blocks.3.norm1.weight' is absent there and \(192,\) in the network"),
+    ],
+)
+def test_weights_of_another_shape(tmp_path: Path, change: dict[str, Tensor | None], message: str) -> None:
+    weights = {name: tensor for name, tensor in (classifier() | change).items() if tensor is not None}
+    save_file(weights, tmp_path / "a.safetensors")
+    with pytest.raises(InputError, match=message):
+        network(pretrained=str(tmp_path / "a.safetensors"))

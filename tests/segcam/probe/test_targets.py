@@ -1,0 +1,377 @@
+"""Targets: on logits small enough to do by hand, against slow twins, and what must hold of each."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segcam import InputError, Layer, Probe, ProbeError, Target, grad_cam
+from segcam.metrics.boundary import outline_band, reach
+from segcam.models import architecture, create
+from segcam.probe.targets import PIXEL_SETS, SCORES
+from tests.reference import targets as slow
+
+LOGITS = torch.tensor(
+    [
+        [[[0.0, 2.0], [1.0, 0.0]], [[1.0, 3.0], [0.0, 0.5]]],  # class 1 wins at (0,0), (0,1), (1,1)
+        [[[5.0, 5.0], [5.0, 5.0]], [[1.0, 0.0], [2.0, 4.0]]],  # class 1 wins nowhere
+    ]
+)
+
+
+def test_best_pixel_and_its_logit() -> None:
+    found = Target().explain(LOGITS, (2, 2))
+    assert found.scores.tolist() == [3.0, 4.0]
+    assert found.chosen.flatten(1).int().tolist() == [[0, 1, 0, 0], [0, 0, 0, 1]]
+    assert found.pixels.tolist() == [1, 1]
+    assert found.predicted.tolist() == [True, False]  # a best pixel is there even where nothing is predicted
+
+
+def test_predicted_takes_the_mean_and_may_be_empty() -> None:
+    found = Target(pixels="predicted").explain(LOGITS, (2, 2))
+    assert found.scores.tolist() == pytest.approx([(1 + 3 + 0.5) / 3, 0.0])
+    assert found.pixels.tolist() == [3, 0]
+    assert found.predicted.tolist() == [True, False]
+
+
+def test_margin_is_against_the_best_other_class() -> None:
+    logits = torch.cat([LOGITS, torch.full((2, 1, 2, 2), 2.5)], 1)
+    found = Target(score="margin").explain(logits, (2, 2))
+    assert found.scores.tolist() == [0.5, -1.0]
+
+
+def test_a_class_for_each_image() -> None:
+    found = Target(class_id=(1, 0)).explain(LOGITS, (2, 2))
+    assert found.scores.tolist() == [3.0, 5.0]
+    assert found.chosen[1].flatten().int().tolist() == [1, 0, 0, 0]  # of equals, the first in rows
+
+
+def test_resolution_of_the_pixel() -> None:
+    logits = torch.rand(1, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    assert Target().explain(logits, (16, 16)).chosen.shape == (1, 16, 16)
+    assert Target(at="output").explain(logits, (16, 16)).chosen.shape == (1, 4, 4)
+
+
+def test_one_channel_is_the_logit_of_class_one() -> None:
+    found = Target(pixels="predicted").explain(torch.tensor([[[[1.0, -1.0]]]]), (1, 2))
+    assert found.chosen.flatten().tolist() == [True, False]
+    assert found.scores.tolist() == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (Target(class_id=2), "class 2 does not exist: the network has classes 0 to 1"),
+        (Target(class_id=-1), "class -1 does not exist"),
+        (Target(class_id=(1, 1, 1)), "names 3 classes for 2 images"),
+    ],
+)
+def test_wrong_classes(target: Target, message: str) -> None:
+    with pytest.raises(ProbeError, match=message):
+        target.explain(LOGITS, (2, 2))
+
+
+def test_not_finite() -> None:
+    with pytest.raises(ProbeError, match="not finite"):
+        Target().explain(LOGITS * torch.inf, (2, 2))
+
+
+def test_names_round_trip() -> None:
+    for pixels, score, at in itertools.product(PIXEL_SETS, SCORES, ("", "@output")):
+        assert Target.parse(f"{pixels}:{score}{at}").name == f"{pixels}:{score}{at}"
+    for name in ("boundary(5):logit", "boundary(12):logprob@output"):
+        assert Target.parse(name).name == name
+    assert Target.parse("predicted") == Target(pixels="predicted")
+    assert Target.parse("boundary(3)", 2) == Target(2, "boundary", distance=3)
+    assert Target.parse("boundary").distance is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("best", "unknown pixel set 'best'"),
+        ("predicted:x", "unknown score"),
+        ("predicted@x", "resol"),
+        ("predicted(3)", "pixel set 'predicted' takes no distance, only boundary does"),
+        ("boundary(0)", "distance of pixel set 'boundary' is 0: at least 1 pixel is needed"),
+        ("boundary(x)", r"unknown pixel set 'boundary\(x\)'"),
+        ("", "unknown pixel set ''"),
+    ],
+)
+def test_wrong_names(wrong: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Target.parse(wrong)
+
+
+GRID = (11, 9)
+
+
+def dense(seed: int, classes: int = 3, grid: tuple[int, int] = GRID, images: int = 3) -> torch.Tensor:
+    """Smooth logits, so that predictions have an inside, and a class that is predicted nowhere in the last image."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = 2 * torch.randn(images, classes, 3, 3, generator=generator, dtype=torch.float64)
+    logits = torch.nn.functional.interpolate(coarse, size=grid, mode="bicubic")
+    logits += 0.05 * torch.randn(logits.shape, generator=generator, dtype=torch.float64)
+    logits[-1, 1:2] -= 50
+    return logits
+
+
+def masks_of(seed: int, size: tuple[int, int], images: int = 3) -> torch.Tensor:
+    """Class indices in blobs, some of them ignored; the last image does not show class 1."""
+    generator = torch.Generator().manual_seed(seed)
+    blobs = torch.nn.functional.interpolate(
+        torch.randn(images, 4, 4, 4, generator=generator), size=size, mode="bicubic"
+    )
+    found = blobs.argmax(1)
+    found[found == 3] = 255
+    found[-1][found[-1] == 1] = 0
+    return found.to(torch.uint8)
+
+
+def twin_pixels(target: Target, logits: np.ndarray, mask: np.ndarray, class_id: int) -> np.ndarray:
+    return {
+        "best_pixel": lambda: slow.best_pixel(logits, class_id),
+        "predicted": lambda: slow.predicted(logits, class_id),
+        "truth": lambda: slow.truth(mask, class_id, logits.shape[1:]),
+        "boundary": lambda: slow.boundary(logits, class_id, target.distance),
+        "image": lambda: slow.image(logits),
+    }[target.pixels]()
+
+
+@pytest.mark.parametrize(("score", "classes"), [(s, k) for s in SCORES for k in (2, 5) if s != "contrast" or k > 2])
+@pytest.mark.parametrize("pixels", PIXEL_SETS)
+def test_every_set_and_score_equals_its_slow_twin(pixels: str, score: str, classes: int) -> None:
+    logits, masks, ids = dense(4, classes), masks_of(5, GRID), (1, 0, 1)
+    target = Target(ids, pixels, score)
+    found = target.explain(logits, GRID, masks)
+    for i, class_id in enumerate(ids):
+        chosen = twin_pixels(target, logits[i].numpy(), masks[i].numpy(), class_id)
+        assert np.array_equal(found.chosen[i].numpy(), chosen)
+        assert found.pixels[i] == chosen.sum()
+        assert found.predicted[i] == (chosen & slow.predicted(logits[i].numpy(), class_id)).any()
+        assert float(found.scores[i]) == pytest.approx(slow.mean_score(score, logits[i].numpy(), class_id, chosen))
+    assert torch.equal(target.score_again(logits, GRID, found.chosen, found.class_ids), found.scores)
+
+
+@pytest.mark.parametrize("distance", [None, 1, 2, 4, 30])
+@pytest.mark.parametrize("seed", range(4))
+def test_boundary_equals_its_slow_twin_and_the_band_of_the_metric(seed: int, distance: int | None) -> None:
+    logits = dense(seed)
+    target = Target(1, "boundary", distance=distance)
+    found = target.explain(logits, GRID).chosen
+    for i in range(len(logits)):
+        assert np.array_equal(found[i].numpy(), slow.boundary(logits[i].numpy(), 1, distance))
+    inside = Target(1, "predicted").explain(logits, GRID).chosen
+    band = outline_band(inside, distance or reach(GRID))
+    assert torch.equal(found, inside & band)
+
+
+def test_boundary_lies_within_the_prediction_and_grows_to_all_of_it() -> None:
+    logits = dense(1, grid=(40, 33))
+    inside = Target(1, "predicted").explain(logits, (40, 33)).chosen
+    sets = [Target(1, "boundary", distance=d).explain(logits, (40, 33)).chosen for d in (1, 2, 5, 40)]
+    for smaller, larger in itertools.pairwise(sets):
+        assert not (smaller & ~larger).any()
+    assert not (sets[-1] & ~inside).any()
+    assert 0 < sets[0].sum() < inside.sum()
+    assert torch.equal(sets[-1][:2], inside[:2])
+
+
+def test_where_all_is_predicted_there_is_no_boundary() -> None:
+    logits = torch.stack([torch.zeros(2, 6, 6), torch.ones(2, 6, 6)], 1)
+    found = Target(1, "boundary").explain(logits, (6, 6))
+    assert found.pixels.tolist() == [0, 0]
+    assert found.scores.tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(("size", "pixels"), [((8, 8), 1), ((128, 128), 4), ((256, 256), 7), ((64, 128), 3)])
+def test_the_boundary_reaches_as_far_as_stated(size: tuple[int, int], pixels: int) -> None:
+    logits = torch.zeros(1, 2, *size)
+    logits[:, 1, :, : size[1] // 2] = 1  # the left half
+    found = Target(1, "boundary").explain(logits, size).chosen[0]
+    assert found[:, size[1] // 2 - pixels : size[1] // 2].all()
+    assert found.sum() == size[0] * pixels
+
+
+@pytest.mark.parametrize("grid", [(16, 12), (8, 6), (5, 7), (32, 24), (3, 3)])
+def test_truth_at_the_resolution_of_the_output(grid: tuple[int, int]) -> None:
+    masks = masks_of(2, (16, 12))
+    target = Target((1, 2, 0), "truth", at="output")
+    found = target.explain(dense(0, grid=grid), (16, 12), masks)
+    for i, class_id in enumerate((1, 2, 0)):
+        assert np.array_equal(found.chosen[i].numpy(), slow.truth(masks[i].numpy(), class_id, grid))
+    larger = replace(target, at="input").explain(dense(0, grid=grid), (16, 12), masks)
+    assert torch.equal(larger.chosen, masks == torch.tensor([1, 2, 0]).view(-1, 1, 1))
+
+
+def test_truth_counts_no_ignored_pixel_and_may_be_empty() -> None:
+    masks = torch.tensor([[[1, 255], [0, 1]], [[0, 255], [255, 0]]])
+    found = Target(1, "truth").explain(LOGITS, (2, 2), masks)
+    assert found.chosen.flatten(1).int().tolist() == [[1, 0, 0, 1], [0, 0, 0, 0]]
+    assert found.scores.tolist() == [0.75, 0.0]
+    assert found.predicted.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("masks", "message"),
+    [
+        (None, r"target 'truth:logit' looks at the true classes: pass masks=batch.masks"),
+        (torch.zeros(2, 4, 4, dtype=torch.uint8), r"uint8 \(2, 4, 4\).*at the input's resolution, \(2, 2, 2\)"),
+        (torch.zeros(1, 2, 2, dtype=torch.uint8), r"\(1, 2, 2\)"),
+        (torch.zeros(2, 1, 2, 2, dtype=torch.uint8), r"\(2, 1, 2, 2\)"),
+        (torch.zeros(2, 2, 2), "float32"),
+        (torch.zeros(2, 2, 2, dtype=torch.bool), "torch.bool"),
+    ],
+)
+def test_masks_that_do_not_do(masks: torch.Tensor | None, message: str) -> None:
+    with pytest.raises(ProbeError, match=message):
+        Target(1, "truth").explain(LOGITS, (2, 2), masks)
+    assert Target(1).explain(LOGITS, (2, 2), masks).pixels.tolist() == [1, 1]  # who does not look does not mind
+
+
+def test_one_channel_is_a_logit_against_zero() -> None:
+    logits = dense(6, classes=1)
+    both = torch.cat([torch.zeros_like(logits), logits], 1)
+    for pixels, score, class_id in itertools.product(PIXEL_SETS, [s for s in SCORES if s != "contrast"], (0, 1)):
+        one, two = (Target(class_id, pixels, score).explain(x, GRID, masks_of(1, GRID)) for x in (logits, both))
+        assert torch.equal(one.chosen, two.chosen)
+        assert torch.equal(one.scores, two.scores)
+    found = Target(1, "image", "logprob").explain(logits, GRID).scores
+    assert torch.allclose(found, torch.nn.functional.logsigmoid(logits).mean((1, 2, 3)))
+
+
+CHOICES = [(pixels, score) for pixels in PIXEL_SETS for score in SCORES]
+
+
+@settings(max_examples=10, deadline=None)
+@given(shift=st.floats(-20, 20), seed=st.integers(0, 10_000))
+@pytest.mark.parametrize(("pixels", "score"), CHOICES)
+def test_what_a_constant_added_to_all_logits_changes(pixels: str, score: str, shift: float, seed: int) -> None:
+    """Softmax does not see it; nor do differences of logits, but logit and rival do."""
+    logits = dense(seed)
+    target, masks = Target(1, pixels, score), masks_of(seed, GRID)
+    before, after = target.explain(logits, GRID, masks), target.explain(logits + shift, GRID, masks)
+    if pixels != "best_pixel":  # rounding may swap two pixels that are all but equal
+        assert torch.equal(before.chosen, after.chosen)
+    moved = shift if score in ("logit", "rival") else 0.0
+    wanted = before.scores + moved * (before.pixels > 0)
+    assert torch.allclose(after.scores, wanted, atol=1e-9)
+
+
+@pytest.mark.parametrize(("pixels", "score"), CHOICES)
+def test_the_scale_does_not_depend_on_the_size_of_the_set(pixels: str, score: str) -> None:
+    """The mean, not the sum: of an output put beside itself it is the same."""
+    logits, masks = dense(3), masks_of(3, GRID)
+    target = Target(1, pixels, score, distance=1 if pixels == "boundary" else None)
+    one = target.explain(logits, GRID, masks)
+    size = (2 * GRID[0], GRID[1])
+    two = target.explain(torch.cat([logits, logits.flip(2)], 2), size, torch.cat([masks, masks.flip(1)], 1))
+    assert torch.allclose(one.scores, two.scores, atol=1e-12)
+    if pixels != "best_pixel":
+        assert torch.equal(two.pixels, 2 * one.pixels)
+
+
+@pytest.mark.parametrize(("pixels", "score"), CHOICES)
+def test_images_do_not_mix_and_each_has_its_class(pixels: str, score: str) -> None:
+    logits, masks, ids = dense(7, 4), masks_of(7, GRID), (1, 3, 2)
+    together = Target(ids, pixels, score).explain(logits.requires_grad_(), GRID, masks)
+    (gradients,) = torch.autograd.grad(together.scores[1], logits)
+    assert not gradients[[0, 2]].any()
+    for i, class_id in enumerate(ids):
+        alone = Target(class_id, pixels, score).explain(logits[i : i + 1], GRID, masks[i : i + 1])
+        assert torch.equal(alone.chosen[0], together.chosen[i])
+        assert torch.allclose(alone.scores[0], together.scores[i])
+        assert Target(ids, pixels, score).of(slice(i, i + 1)).class_id == (class_id,)
+
+
+@pytest.mark.parametrize("pixels", PIXEL_SETS)
+def test_margin_is_the_logit_less_the_rival_and_so_are_its_gradients(pixels: str) -> None:
+    logits, masks = dense(8, 4).requires_grad_(), masks_of(8, GRID)
+    found, gradients = {}, {}
+    for score in ("logit", "rival", "margin"):
+        found[score] = Target(1, pixels, score).explain(logits, GRID, masks)
+        (gradients[score],) = torch.autograd.grad(found[score].scores.sum(), logits)
+    assert torch.equal(found["logit"].chosen, found["rival"].chosen)
+    assert torch.allclose(found["margin"].scores, found["logit"].scores - found["rival"].scores)
+    assert torch.allclose(gradients["margin"], gradients["logit"] - gradients["rival"])
+    assert not gradients["rival"][:, 1].any()
+
+
+def test_the_rivals() -> None:
+    logits = torch.tensor([[[[0.0, 5.0, 1.0, 9.0]], [[3.0, 4.0, 2.0, 1.0]], [[2.0, 1.0, 3.0, 0.0]]]]).repeat(2, 1, 1, 1)
+    logits[1, 1] -= 10
+    target = Target(1, "predicted")
+    found = target.explain(logits, (1, 4))
+    assert target.rivals(logits, (1, 4), found).tolist() == [2, -1]
+    everywhere = Target(1, "image").explain(logits, (1, 4))
+    assert target.rivals(logits, (1, 4), everywhere).tolist() == [0, 0]  # 2, 0, 2, 0: of equals, the first
+
+
+@pytest.mark.parametrize("pixels", ["predicted", "truth", "boundary"])
+def test_an_empty_set_gives_undefined_maps_not_blank_ones(pixels: str) -> None:
+    head = torch.nn.Conv2d(3, 2, 1)
+    torch.nn.init.zeros_(head.weight)
+    with torch.no_grad():
+        head.bias.copy_(torch.tensor([1.0, 0.0]))
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 1), head)
+    masks = torch.zeros(2, 8, 8, dtype=torch.uint8)
+    capture = Probe(model, "0")(torch.rand(2, 3, 8, 8), Target(1, pixels), masks=masks)
+    assert capture.target_pixels.tolist() == [0, 0]
+    assert capture.target_predicted.tolist() == [False, False]
+    assert capture.maps(grad_cam).isnan().all()
+
+
+def test_masks_reach_the_target() -> None:
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 1), torch.nn.Conv2d(3, 2, 1, stride=2))
+    images, masks = torch.rand(3, 3, 12, 16), masks_of(0, (12, 16))
+    probe = Probe(model, "0")
+    first, second = probe.many(images, [Target(1, "truth"), Target(0, "truth", at="output")], masks=masks)
+    assert torch.equal(first.explained.chosen, masks == 1)
+    assert second.explained.chosen.shape == (3, 6, 8)
+    with pytest.raises(ProbeError, match="pass masks="):
+        probe(images, Target(1, "truth"))
+
+
+def normalised(model: torch.nn.Module, layer: Layer, images: torch.Tensor, masks: torch.Tensor) -> list[torch.Tensor]:
+    """The layer's map for each pixel set, logit scores, divided by its maximum; images where all sets have pixels."""
+    targets = [Target(1, pixels) for pixels in PIXEL_SETS]
+    captures = Probe(model, layer).many(images, targets, masks=masks)
+    there = torch.stack([capture.target_pixels > 0 for capture in captures]).all(0)
+    assert there.any()
+    maps = [capture.maps(grad_cam)[there] for capture in captures]
+    assert all((found.amax((1, 2)) > 0).all() for found in maps)
+    return [found / found.amax((1, 2), keepdim=True) for found in maps]
+
+
+NETWORKS = {
+    "unet": ({"width": 4}, "Decoder 1_2 ReLU", "Decoder 1_1 ReLU"),
+    "segformer": ({}, "Decode head ReLU", "Mix-FFN GELU 4_2"),
+}
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_late_layers_do_not_depend_on_the_pixel_set(network: str) -> None:
+    """Where only a 1x1 convolution and linear upsampling follow, Grad-CAM is the same for every set, up to its scale.
+
+    Its weights are the head's, times a number that is the set's own: each pixel's gradient by the map sums to one.
+    """
+    parameters, late, earlier = NETWORKS[network]
+    model = create(network, 3, parameters, seed=1).double()
+    layers = {layer.label: layer for layer in architecture(network).layers(model, "relu")}
+    images = torch.randn(3, 3, 64, 96, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        logits = model(images)
+        head = [module for module in model.modules() if isinstance(module, torch.nn.Conv2d)][-1]
+        head.bias[1] += (logits[:, [0, 2]].amax(1) - logits[:, 1]).median()  # predicted at about half of the pixels
+    masks = masks_of(3, (64, 96))
+    masks[-1, :20] = 1
+    first, *others = normalised(model, layers[late], images, masks)
+    assert all(torch.allclose(first, other, atol=1e-9) for other in others)
+    first, *others = normalised(model, layers[earlier], images, masks)
+    assert all((first - other).abs().amax() > 0.01 for other in others)

@@ -1,0 +1,149 @@
+"""Tokens lie on the right grid, and their maps are those worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from segcam import Layer, Probe, ProbeError, Target, grad_cam
+from segcam.probe.tokens import as_maps, token_grid
+
+IMAGES = torch.rand(3, 3, 32, 48, generator=torch.Generator().manual_seed(0))
+PATCH = 8
+
+
+class Tokens(nn.Module):
+    """Patches become tokens, after `prefix` tokens of no place; a class's logit of a patch is linear in its token."""
+
+    def __init__(self, prefix: int = 0, swapped: bool = False) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 5, PATCH, stride=PATCH)
+        self.tokens, self.head = nn.Linear(5, 4), nn.Linear(4, 2)
+        self.prefix, self.swapped = prefix, swapped
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.patches(x)
+        grid = x.shape[2:]
+        x = x.flatten(2).transpose(1, 2)
+        x = self.tokens(torch.cat([x.new_ones(len(x), self.prefix, 5), x], 1))
+        logits = self.head(x[:, self.prefix :]).transpose(1, 2).unflatten(2, grid)
+        return nn.functional.interpolate(logits, scale_factor=PATCH)  # nearest: a pixel has its own patch's logit
+
+
+def tokens(prefix: int = 0) -> Tokens:
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        return Tokens(prefix).eval()
+
+
+@pytest.mark.parametrize("prefix", [0, 1, 5])
+@pytest.mark.parametrize("stride", [0, PATCH])
+def test_closed_form(prefix: int, stride: int) -> None:
+    """The gradient is the head's weight at the best pixel's token and 0 at all others: L = ReLU(A w) / n."""
+    model = tokens(prefix)
+    capture = Probe(model, Layer("tokens", "tokens", stride=stride))(IMAGES)
+    weight = model.head.weight[1].detach()
+    with torch.no_grad():
+        outputs = model.tokens(model.patches(IMAGES).permute(0, 2, 3, 1))  # (b, rows, columns, c)
+    assert torch.allclose(capture.activations["tokens"], outputs.permute(0, 3, 1, 2), atol=1e-6)
+    wanted = (outputs @ weight).relu() / (4 * 6)
+    assert capture.maps(grad_cam).shape == (3, 4, 6)
+    assert torch.allclose(capture.maps(grad_cam), wanted, atol=1e-7)
+    for i in range(3):
+        row, column = divmod(int((outputs[i] @ weight).argmax()), 6)
+        gradient = capture.gradients["tokens"][i]
+        assert torch.allclose(gradient[:, row, column], weight)
+        assert gradient.abs().sum() == pytest.approx(float(weight.abs().sum()), rel=1e-5)
+
+
+def test_tokens_and_feature_maps_agree() -> None:
+    """A norm over channels-last features is the same as one over tokens, and as one over feature maps."""
+
+    class Forms(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.patches, self.nhwc, self.nchw = nn.Conv2d(3, 6, 4, stride=4), nn.LayerNorm(6), nn.Identity()
+            self.tokens, self.head = nn.Identity(), nn.Conv2d(6, 2, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.nhwc(self.patches(x).permute(0, 2, 3, 1))
+            grid = x.shape[1:3]
+            x = self.tokens(x.flatten(1, 2)).transpose(1, 2).unflatten(2, grid)
+            return self.head(self.nchw(x))
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Forms().eval()
+    layers = [Layer("nhwc", "nhwc", form="NHWC"), Layer("tokens", "tokens"), Layer("nchw", "nchw")]
+    capture = Probe(model, layers)(IMAGES)
+    for label in ("nhwc", "tokens"):
+        assert torch.equal(capture.activations[label], capture.activations["nchw"])
+        assert torch.equal(capture.gradients[label], capture.gradients["nchw"])
+        assert torch.equal(capture.maps(grad_cam, label), capture.maps(grad_cam, "nchw"))
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "stride", "grid"),
+    [
+        (196, (224, 224), 0, (14, 14)),
+        (197, (224, 224), 0, (14, 14)),  # a class token
+        (201, (224, 224), 0, (14, 14)),  # and four registers
+        (24, (32, 48), 0, (4, 6)),
+        (24, (48, 32), 0, (6, 4)),
+        (16, (96, 96), 0, (4, 4)),  # rather than 3 x 3 and seven more
+        (17, (96, 96), 0, None),  # 4 x 4 and one more, or 3 x 3 and eight
+        (17, (96, 96), 24, (4, 4)),
+        (17, (96, 96), 32, (3, 3)),
+        (23, (32, 48), 0, None),
+        (3, (32, 48), 0, None),
+        (130, (37, 51), 0, None),  # no cell but a pixel divides it
+        (130, (37, 51), 4, (10, 13)),  # overlapping patches reach over the edge
+        (35, (37, 51), 8, (5, 7)),
+        (34, (37, 51), 8, None),
+        (60, (37, 51), 8, None),  # too many of no place
+    ],
+)
+def test_grids(count: int, size: tuple[int, int], stride: int, grid: tuple[int, int] | None) -> None:
+    assert token_grid(count, size, stride) == grid
+
+
+def test_tokens_without_a_grid_are_refused() -> None:
+    output = torch.zeros(1, 17, 4)
+    with pytest.raises(
+        ProbeError, match=r"'a' gave 17 tokens, which fit no grid of cells that divide it, or more than"
+    ):
+        as_maps(output, Layer("block", "a"), (96, 96))
+    with pytest.raises(
+        ProbeError, match=r"no grid of stride 16 .* 96 x 96: .*Layer\(module='block', label=\.\.\., stride"
+    ):
+        as_maps(output, Layer("block", "a", stride=16), (96, 96))
+
+
+def test_features_of_other_layouts_are_no_tokens() -> None:
+    """A tool that takes (b, c, n) for tokens, or (b, n, c) for maps, returns wrong ones silently."""
+    model = nn.Sequential(nn.Flatten(2), nn.LayerNorm(32 * 48), nn.Unflatten(2, (32, 48)))
+    with pytest.raises(ProbeError, match="'1' gave 3 tokens, which fit no grid"):
+        Probe(model, "1")(IMAGES)
+
+
+def test_outputs_that_are_neither_maps_nor_tokens() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4608, 8), nn.Unflatten(1, (2, 2, 2)))
+    with pytest.raises(ProbeError, match=r"'1' gave \(3, 8\): only feature maps \(b, c, h, w\) and tokens \(b, n, c\)"):
+        Probe(model, "1")(IMAGES)
+
+
+@pytest.mark.parametrize("target", [Target(), Target(pixels="predicted", score="margin"), Target(class_id=0)])
+def test_gradients_are_autograds(target: Target) -> None:
+    """Against a hook of plain torch on the same tokens, the first of which is of no place."""
+    model, kept = tokens(prefix=1), []
+
+    def keep(_module: nn.Module, _inputs: object, output: torch.Tensor) -> None:
+        output.retain_grad()
+        kept.append(output)
+
+    handle = model.tokens.register_forward_hook(keep)
+    target.explain(model(IMAGES), (32, 48)).scores.nansum().backward()
+    handle.remove()
+    wanted = kept[0].grad[:, 1:].unflatten(1, (4, 6)).permute(0, 3, 1, 2)
+    assert torch.allclose(Probe(model, "tokens")(IMAGES, target).gradients["tokens"], wanted, atol=1e-7)
