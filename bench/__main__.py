@@ -8,7 +8,7 @@ from rich.console import Console
 
 from analyses import ResultsError
 from bench.allocator import keep_freed_memory
-from bench.cli import app
+from bench.cli.commands import app
 from segcam.errors import SegcamError
 
 

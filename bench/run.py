@@ -13,17 +13,16 @@ import torch
 from rich.console import Console
 
 from analyses.folders import SCORES
-from bench import manifest, plan
-from bench.cells import ResolutionCell, ScoreCell, StudyCell, TrainCell
-from bench.config import Profile
-from bench.data import Data
-from bench.levels import level_name
+from bench.measurements.sizes import counted
+from bench.measuring import Scorings, Studies
+from bench.output.store import MANIFEST, SCORED, Store
+from bench.planning import manifest, plan
+from bench.planning.cells import SCHEMA, ResolutionCell, ScoreCell, StudyCell, TrainCell
+from bench.planning.data import Data
+from bench.planning.profile import Profile
 from bench.progress import working
-from bench.resolution import counted
-from bench.scorings import Scorings
-from bench.store import MANIFEST, SCHEMA, SCORED, Store
-from bench.studying import Studies
-from bench.trainings import Trainings
+from bench.training.levels import level_name
+from bench.training.run import Trainings
 from segcam.errors import InputError
 from segcam.samples import Images
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import torch
 
-from bench.optimise import precision
 from bench.timing.cases import Case, Ready, ready
 from bench.timing.peers import INSTALL, PAIRS, SIDES, Maps, Pair, Side, scaled
 from bench.timing.rows import Agreement, Row, agreement
 from bench.timing.side_by_side import Work, in_turns, ratio
+from bench.training.optimise import precision
 
 
 def wanted(case: Case, device: torch.device) -> dict[str, int]:

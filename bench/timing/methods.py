@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from bench.config import Score
-from bench.instruments import Instruments
-from bench.score import Scorer
+from bench.measurements.scores import Scorer
+from bench.planning.asked import Instruments
+from bench.planning.profile import Score
 from bench.timing.cases import CASES, Case, Ready, ready, scenes
 from bench.timing.rows import Row
 from bench.timing.side_by_side import Work, in_turns, ratio

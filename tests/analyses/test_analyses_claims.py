@@ -13,8 +13,8 @@ from analyses.claim_sizes import change
 from analyses.claim_values import Maps, NotMeasuredError, highest, model_of
 from analyses.claim_verdicts import ONE_SEED, Finding, judge, overall
 from analyses.paired import holm
-from bench.report import verdicts
-from bench.store import Store
+from bench.output.report import verdicts
+from bench.output.store import Store
 
 IMAGES = tuple(f"pet_{i:02d}" for i in range(16))
 NAMED = {("Encoder 5_2", 50), ("Encoder 5_2", 70), ("Encoder 5_2", 90), ("Decoder 2_2", 50), ("Decoder 2_2", 70)}

@@ -15,13 +15,13 @@ import pytest
 import torch
 from rich.console import Console
 
+import bench.measuring
 import bench.run
-import bench.scorings
-import bench.trainings
+import bench.training.run
 from analyses.folders import LOG
-from bench import config
-from bench.data import open_data
-from bench.store import Store
+from bench.output.store import Store
+from bench.planning import profile as profiles
+from bench.planning.data import open_data
 from segcam.models import create
 from segcam.models.weights.checkpoints import load, pack, unpack
 from tests.bench.harness import LEVELS, assert_same_results, contents
@@ -54,7 +54,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object) -> None:
         raise AssertionError("a finished training was begun again")
 
-    monkeypatch.setattr(bench.trainings, "Trainer", never)
+    monkeypatch.setattr(bench.training.run, "Trainer", never)
 
 
 @pytest.mark.parametrize(
@@ -319,7 +319,7 @@ def test_a_finished_run_is_not_done_again(
     copied: Path, finished: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no_training(monkeypatch)
-    monkeypatch.setattr(bench.scorings.Scorings, "_score", no_training)
+    monkeypatch.setattr(bench.measuring.Scorings, "_score", no_training)
     names = [*contents(copied, "cells", "checkpoints"), *scored(copied)]
     times = {p: p.stat().st_mtime_ns for p in map(copied.joinpath, names)}
     for stage in ("train", "score"):
@@ -337,8 +337,8 @@ def test_what_was_lost_is_done_again(
     no_training(monkeypatch)
     next(p for p in sorted((copied / lost).iterdir()) if p.is_file() and "train" not in p.name).unlink()
     done = []
-    score = bench.scorings.Scorings._score
-    monkeypatch.setattr(bench.scorings.Scorings, "_score", lambda self, *rest: (done.append(rest), score(self, *rest)))
+    score = bench.measuring.Scorings._score
+    monkeypatch.setattr(bench.measuring.Scorings, "_score", lambda self, *rest: (done.append(rest), score(self, *rest)))
     assert command("run", "score", "-p", tiny, "--out", copied).code == 0
     assert len(done) == 1
     assert_same_results(finished, copied)
@@ -394,7 +394,7 @@ def test_a_full_disk(copied: Path, finished: Path, tiny: Path, monkeypatch: pyte
         synced(descriptor)
 
     with monkeypatch.context() as patch:
-        patch.setattr("bench.store.os.fsync", fsync)
+        patch.setattr("bench.output.store.os.fsync", fsync)
         outcome = command("run", "score", "-p", tiny, "--out", copied)
     assert outcome.code == 1
     assert "No space left on device" in outcome.error
@@ -429,7 +429,7 @@ def test_dying_at_any_write_changes_nothing(
 
     def attempt(stages: tuple[str, ...], writes: int) -> bool:
         allowed[0] = writes
-        profile = config.read(str(tiny))
+        profile = profiles.read(str(tiny))
         data = open_data(profile, root=None, download=False)
         run = bench.run.Run(profile, data, Store(folder), torch.device("cpu"), Console(quiet=True))
         try:
@@ -499,7 +499,7 @@ def test_checkpoints_say_what_they_are(finished: Path, tiny: Path) -> None:
 
 def test_the_manifest_says_what_the_run_was(finished: Path, tiny: Path) -> None:
     values = manifest(finished)
-    assert values["profile"] == config.read(str(tiny)).portable()
+    assert values["profile"] == profiles.read(str(tiny)).portable()
     assert values["planned"] == {"train": 1, "score": 6}
     assert len(values["cells"]) == 7
     assert all(record["seconds"] > 0 for record in values["cells"].values())

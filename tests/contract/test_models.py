@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bench.optimise import answer
+from bench.training.optimise import answer
 from segcam import InputError, Layer, Probe, grad_cam
 from segcam.models import MODELS, architecture, complete, create
 from segcam.models.weights.checkpoints import load, pack

@@ -25,7 +25,7 @@ def test_importing_segcam_changes_nothing_in_the_process() -> None:
 
 def test_importing_segcam_takes_no_torch_until_a_name_needs_it() -> None:
     code = (
-        "import sys, segcam, bench.__main__, bench.report, bench.drawing, analyses; analyses.find()\n"
+        "import sys, segcam, bench.__main__, bench.output.report, bench.output.drawing, analyses; analyses.find()\n"
         "before = 'torch' in sys.modules; from segcam import Probe\n"
         "print(before, 'torch' in sys.modules, all(hasattr(segcam, name) for name in segcam.__all__))\n"
         "print(set(segcam.__all__) <= set(dir(segcam)), hasattr(segcam, 'probes'))\n"

@@ -214,7 +214,7 @@ def test_normalisations() -> None:
 def test_importing_does_not_load_slow_libraries() -> None:
     """transformers and timm take seconds; they are loaded where a network needs them."""
     code = (
-        "import sys, segcam, bench.cli\n"
+        "import sys, segcam, bench.cli.commands\n"
         "from segcam.models import MODELS\n"
         "MODELS.names()\n"
         "print([m for m in ('transformers', 'timm', 'huggingface_hub', 'torchvision') if m in sys.modules])"

@@ -1,0 +1,83 @@
+"""What `bench list` shows: models, layers, methods, metrics, data sets and profiles, a row each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bench.planning import manifest
+from bench.planning import profile as profiles
+from segcam.datasets import DATASETS
+from segcam.methods import METHODS
+from segcam.metrics import METRICS
+from segcam.metrics.attention import ATTENTION_METRICS
+from segcam.models import MODELS, architecture, create
+from segcam.probe.layers import POINTS
+
+Row = dict[str, Any]
+
+
+def _models(_: str) -> list[Row]:
+    return [
+        {
+            "name": m.name,
+            "variants": f"{m.name}:{m.variant.upper()}" if m.variant else "",
+            "summary": m.summary,
+            "parameters": dict(m.defaults),
+            "source": m.source,
+        }
+        for m in MODELS
+    ]
+
+
+def _layers(model: str) -> list[Row]:
+    network = create(model, 2)
+    points = [layer for point in POINTS for layer in architecture(model).layers(network, point)]
+    columns = ("label", "stage", "depth", "role", "stride", "point", "form", "module")
+    return [{"name": model, **{column: getattr(layer, column) for column in columns}} for layer in points]
+
+
+def method_columns(row: Row) -> dict[str, str]:
+    """Put what is known of a method into columns that fit beside each other."""
+    kind = row["kind"] if row["kind"] == row["family"] else f"{row['kind']}, {row['family']}"
+    return {
+        "name": row["name"],
+        "kind": kind,
+        "of": row["scope"],
+        "passes": _passes(row),
+        "signed": "yes" if row["signed"] else "",
+        "gradients": "yes" if row["needs_gradients"] else "",
+        "parameters": ", ".join(f"{name}={value!r}" for name, value in row["parameters"].items()),
+        "label and summary": f"{row['label']}: {row['summary']}",
+        "source": row["source"],
+    }
+
+
+def _passes(row: Row) -> str:
+    """Say how many passes a method takes: '0', '1 shared', '16 a layer', '225'."""
+    if not row["costly"]:
+        return f"{row['passes']} shared" if row["passes"] else "0"
+    return f"{row['passes']} a layer" if row["each"] == "layer" else str(row["passes"])
+
+
+def _metrics(_: str) -> list[Row]:
+    of_maps = [{"name": m.name, "table": "scores", **manifest.describe(m)} for m in METRICS]
+    return of_maps + [{"name": m.name, "table": "attention", **manifest.describe(m)} for m in ATTENTION_METRICS]
+
+
+def _datasets(_: str) -> list[Row]:
+    return [{"name": d.name, "needs --data-root": d.needs_root, "summary": d.summary} for d in DATASETS]
+
+
+def _profiles(_: str) -> list[Row]:
+    return [{"name": name, "summary": summary} for name, summary in profiles.profiles().items()]
+
+
+LISTS: dict[str, Callable[[str], list[Row]]] = {
+    "models": _models,
+    "layers": _layers,
+    "methods": lambda _: [{"name": m.name, **manifest.describe_method(m)} for m in METHODS],
+    "metrics": _metrics,
+    "datasets": _datasets,
+    "profiles": _profiles,
+}

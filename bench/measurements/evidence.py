@@ -1,0 +1,270 @@
+"""Scores one network on scenes whose evidence is known: its answers, and how much of each map lies on what decides."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor, nn
+
+from bench.measurements.kept_maps import named
+from bench.measurements.made_maps import Found, control_maps, gradient_maps
+from bench.measurements.own_passes import CostlyScorer
+from bench.measurements.rows import Sheet
+from bench.measurements.scores import joined
+from bench.measurements.sizes import Columns, count_columns, predicted
+from bench.planning.asked import Gap, Instruments
+from bench.planning.profile import Score
+from segcam.datasets.drawn.cues import CUES
+from segcam.datasets.scenes_cues import CueSplit
+from segcam.methods import Method
+from segcam.metrics import METRICS
+from segcam.probe.probe import Capture, Probe
+from segcam.probe.targets import Target
+from segcam.samples import IGNORE, Batch, Border, normalise
+from segcam.scoring.reference import Scenery
+
+ANIMAL = "animal"
+REGIONS = (*CUES, ANIMAL)
+"""What energy is measured on: the evidence of each cue, whether it decides or not, and the whole animal."""
+ORACLE = "evidence_oracle"
+SUMMARY = "the pixels that decide the class, averaged onto the layer's grid"
+MEASURED = {"energy_inside": "inside", "energy_gain": "gain"}
+"""The metrics, and what columns of them begin with."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A batch of scenes and all that is known of them.
+
+    Attributes:
+        scenes: their numbers in the split; they are the same images whichever cue decides.
+        batch: the scenes.
+        classes: the class of each one's animal.
+        regions: the pixels of each of `REGIONS` as foreground and all others as background. The animal's outline is
+            left out; evidence has no border, for it is known to the pixel.
+        swapped: for each cue the same scenes with this cue the other way.
+    """
+
+    scenes: tuple[int, ...]
+    batch: Batch
+    classes: tuple[int, ...]
+    regions: dict[str, Scenery]
+    swapped: dict[str, Batch]
+
+    @classmethod
+    def of(cls, images: CueSplit, rows: Sequence[int], device: torch.device) -> Case:
+        """Draw scenes, and each again with every cue the other way."""
+        batch = Batch.of([images[i] for i in rows], device)
+        known = [images.known(i) for i in rows]
+        swapped = {cue: Batch.of([one[cue] for one in known], device) for cue in CUES}
+        animal = _animal(batch.masks)
+        sides = {ANIMAL: (animal, batch.masks == 0)}
+        for cue, other in swapped.items():
+            assert other.evidence is not None  # they are made of nothing else
+            sides[cue] = (other.evidence, ~other.evidence)
+        luminance = batch.luminance()
+        return cls(
+            scenes=tuple(rows),
+            batch=batch,
+            classes=_classes(batch.masks),
+            regions={name: Scenery(luminance, *sides[name], ids=batch.ids) for name in REGIONS},
+            swapped=swapped,
+        )
+
+    def targets(self, asked: Sequence[Target]) -> list[Target]:
+        """Return targets about each image's own class."""
+        return [replace(target, class_id=self.classes) for target in asked]
+
+    def oracle(self, cue: str) -> Method:
+        """Return the map that knows the evidence, as a control: what a perfect explanation scores on a layer's grid.
+
+        It is no strict bound, for all energy in the one cell that holds most evidence would score more.
+        """
+        evidence = self.regions[cue]
+        return Method(
+            name=ORACLE,
+            label="Evidence oracle",
+            summary=SUMMARY,
+            source="segcam",
+            control=lambda reference: evidence.on(reference.grid).foreground_share,
+            passes=0,
+        )
+
+
+class AnswerScorer:
+    """Scores one network whose data set says what decides.
+
+    Args:
+        model: the network, on its device.
+        instruments: what is asked; the metrics are this module's own.
+        settings: the profile's section.
+        cue: what decides.
+        border: the class of ignored pixels in the counts for mean IoU.
+    """
+
+    def __init__(self, model: nn.Module, instruments: Instruments, settings: Score, cue: str, border: Border) -> None:
+        self.model = model
+        self.instruments = replace(instruments, metrics=tuple(METRICS.get(name) for name in MEASURED))
+        self.settings = settings
+        self.cue = cue
+        self.border = border
+        self.device = next(model.parameters()).device
+        self.probe = Probe(model, instruments.layers, precision=settings.precision, channels_last=True)
+
+    def score(
+        self,
+        images: CueSplit,
+        rows: Sequence[int],
+        keys: Columns,
+        advance: Callable[[int], None],
+        note: Callable[[Gap], None],
+    ) -> tuple[Columns, Columns]:
+        """Score methods that share their passes.
+
+        Args:
+            images: the split.
+            rows: which of its scenes.
+            keys: values of the key columns that are the same in all rows.
+            advance: called with the number of scenes done since the last call.
+            note: told of every map that there is not.
+
+        Returns:
+            A row a map, and a row a scene with the network's answers.
+        """
+        maps, answers = [], []
+        for case in self._cases(images, rows):
+            captures = self.probe.many(
+                case.batch.inputs(), case.targets(self.instruments.targets), masks=case.batch.masks
+            )
+            answered = self._answers(case, captures[0])
+            tools = replace(self.instruments, methods=(*self.instruments.methods, case.oracle(self.cue)))
+            found = [*control_maps(tools, case.regions[ANIMAL], captures[0])]
+            for of_layer in gradient_maps(tools, captures, {}, note):
+                found += of_layer
+            maps.append(self._rows(case, captures, tools, found, answered))
+            answers.append(answered)
+            advance(len(case.scenes))
+        return joined(maps, keys), joined(answers, keys)
+
+    def score_costly(
+        self,
+        images: CueSplit,
+        rows: Sequence[int],
+        keys: Columns,
+        advance: Callable[[int, str], None],
+        note: Callable[[Gap], None],
+    ) -> Columns:
+        """Score methods that take passes of their own; see `score`. A row a map."""
+        parts = []
+        for case in self._cases(images, rows):
+            tools = replace(self.instruments, methods=(*self.instruments.methods, case.oracle(self.cue)))
+            scorer = CostlyScorer(self.model, tools, self.settings)
+            asked = case.targets(tools.costly_targets)
+            captures = scorer.probe.many(case.batch.inputs(), asked, masks=case.batch.masks)
+            found = [*scorer.found(case.batch, case.regions[ANIMAL], captures, advance, note)]
+            tools = replace(tools, layers=tuple(scorer.layers), methods=scorer.methods)
+            parts.append(self._rows(case, captures, tools, found, self._answers(case, captures[0])))
+        return joined(parts, keys)
+
+    def shown(self, images: CueSplit, row: int) -> bytes:
+        """Return a scene, drawn either way, with all maps of gradient methods, as the bytes of an .npz file.
+
+        It holds `ids`, `images`, `masks`, `other` (the scene with the cue the other way), `evidence`, and the maps as
+        `target|method|layer`, each with an axis of one image before the others.
+        """
+        (case,) = self._cases(images, [row])
+        other, masks = case.swapped[self.cue], case.batch.masks
+        captures = self.probe.many(case.batch.inputs(), case.targets(self.instruments.targets), masks=masks)
+        arrays: dict[str, Any] = {
+            "ids": np.array(case.batch.ids),
+            "images": case.batch.images.permute(0, 2, 3, 1).cpu().numpy(),
+            "masks": masks.cpu().numpy(),
+            "other": other.images.permute(0, 2, 3, 1).cpu().numpy(),
+            "evidence": case.regions[self.cue].foreground.cpu().numpy(),
+        }
+        for found in chain.from_iterable(gradient_maps(self.instruments, captures, {}, lambda _: None)):
+            arrays |= dict(named(self.instruments, found))
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **arrays)
+        return buffer.getvalue()
+
+    def _cases(self, images: CueSplit, rows: Sequence[int]) -> Iterator[Case]:
+        step = self.settings.batch_size
+        return (Case.of(images, rows[at : at + step], self.device) for at in range(0, len(rows), step))
+
+    def _rows(
+        self,
+        case: Case,
+        captures: Sequence[Capture],
+        tools: Instruments,
+        found: Sequence[Found],
+        answered: Columns,
+    ) -> Columns:
+        """Measure maps on every region: the same rows each time, side by side."""
+        columns: Columns = {}
+        for region, scenery in case.regions.items():
+            sheet = Sheet(scenery, captures, tools.layers, tools.methods, tools.metrics, counter=False)
+            sheet.fill(found)
+            rows = sheet.rows()
+            own = {f"area_{region}": rows.pop("area")}
+            own |= {f"{short}_{region}": rows.pop(name) for name, short in MEASURED.items()}
+            columns = columns or rows
+            columns |= own
+        place = {image: i for i, image in enumerate(case.batch.ids)}
+        at = np.array([place[image] for image in columns["image"]])
+        return columns | {name: answered[name][at] for name in ("scene", "class_id", "told")}
+
+    @torch.no_grad()
+    def _answers(self, case: Case, capture: Capture) -> Columns:
+        """Return what the network answers, and whether it answers otherwise where a cue is the other way."""
+        classes = int(capture.logits.shape[1])
+        predictions = predicted(capture.logits, capture.size)
+        right = told_share(capture.logits, capture.size, case.batch.masks)
+        columns = count_columns(case.batch, predictions, classes, self.border, self.settings.class_id)
+        columns.pop("predicted")
+        columns |= {
+            "scene": np.array(case.scenes, np.int32),
+            "class_id": np.array(case.classes, np.int32),
+            "right_share": right.cpu().numpy(),
+            "told": (right > 0.5).cpu().numpy(),
+        }
+        for cue, other in case.swapped.items():
+            logits = self.model(normalise(other.images).contiguous(memory_format=torch.channels_last))
+            share = told_share(logits, capture.size, other.masks)
+            same_class = torch.tensor(_classes(other.masks)) == torch.tensor(case.classes)
+            changed = ((share > 0.5) == (right > 0.5)).cpu() ^ same_class
+            columns[f"changed_by_{cue}"] = changed.numpy()
+        return columns
+
+
+def told_share(
+    logits: Float[Tensor, "b 3 h w"], size: tuple[int, int], masks: UInt8[Tensor, "b H W"]
+) -> Float[Tensor, " b"]:
+    """Return the share of an animal's pixels whose logit of its class is above that of the other animal's.
+
+    Args:
+        logits: of background and two animals; at another resolution they are brought to `size` bilinearly.
+        size: rows and columns of the masks.
+        masks: the true class of each pixel.
+    """
+    logits = logits.float()
+    if tuple(logits.shape[2:]) != size:
+        logits = nn.functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+    animal = _animal(masks)
+    right = (logits[:, 2] > logits[:, 1]) == (masks == 2)
+    return (right & animal).flatten(1).sum(1) / animal.flatten(1).sum(1)
+
+
+def _animal(masks: Tensor) -> Bool[Tensor, "b h w"]:
+    return (masks != 0) & (masks != IGNORE)
+
+
+def _classes(masks: Tensor) -> tuple[int, ...]:
+    return tuple(2 if (mask == 2).any() else 1 for mask in masks)

@@ -1,0 +1,310 @@
+"""The study of faithfulness: what becomes of the predicted set when the pixels that maps name go."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from bench.measurements import Advance, Job, Study
+from bench.measurements.made_maps import Found, control_maps, gradient_maps
+from bench.measurements.sizes import Columns
+from bench.planning.asked import Instruments
+from bench.planning.sections import Faithfulness
+from segcam.checks.faithfulness import (
+    OUTCOMES,
+    Noise,
+    Subjects,
+    Subsets,
+    area_matched,
+    curves,
+    infidelity,
+    max_sensitivity,
+    order,
+    random_order,
+    sensitivity_n,
+)
+from segcam.checks.faithfulness.curves import Kind
+from segcam.errors import InputError
+from segcam.methods import METHODS as PLUGINS
+from segcam.methods import Method
+from segcam.probe.layers import Layer
+from segcam.probe.probe import Capture, Probe
+from segcam.probe.targets import Target
+
+METHODS = ("grad_cam", "hires_cam", "layer_cam", "random", "gaussian", "sobel", "mask_oracle")
+"""What is examined where nothing is said. `random`, noise on the layer's own grid that is upsampled as every map is, is
+the blur-matched control: what a map scores beyond it, it does not owe to its smoothness."""
+
+CONTEXT = "context_"
+"""How the kinds of curves begin along which the predicted set stays."""
+
+MAP, AREA_MATCHED, RANDOM = "map", "area_matched", "random"
+SAMPLES_ON_DEVICE = 64
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one map of an image stands in the tables: its index among all maps, its layer and method."""
+
+    index: int
+    layer: str
+    method: str
+
+
+WHOLE_IMAGE = (Place(0, "", ""),)
+"""The place of an order that is no map's."""
+
+
+def methods_of(settings: Faithfulness, known: Sequence[Method] = ()) -> tuple[Method, ...]:
+    """Return the methods examined.
+
+    Args:
+        settings: the profile's section.
+        known: methods with parameters of their own, which are taken where they are named.
+
+    Raises:
+        InputError: one is unknown, or takes passes of its own or attention.
+    """
+    own = {method.name: method for method in known}
+    found = [own.get(name) or PLUGINS.get(name) for name in settings.methods or METHODS]
+    for method in found:
+        if method.gradient is None and method.control is None:
+            raise InputError(
+                f"faithfulness.methods names {method.name}, which is no gradient method and no control: leave it out"
+            )
+    return tuple(found)
+
+
+def layers_of(settings: Faithfulness, layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Return the layers examined, by depth: those that the section names, else first and last encoder, last decoder.
+
+    Args:
+        settings: the profile's section.
+        layers: of the network, by depth; the default is taken from those of the first one's probe point. Where fewer
+            than two are called encoder, all that are not of the decoder are.
+    """
+    named = [x for x in layers if any(fnmatch.fnmatchcase(x.label, wanted) for wanted in settings.layers)]
+    if named:
+        return tuple(named)
+    own = [layer for layer in layers if layer.point == layers[0].point]
+    body = [layer for layer in own if layer.role == "encoder"]
+    if len(body) < 2:  # of a transformer only the blocks' ends may be called so
+        body = [layer for layer in own if layer.role != "decoder"] or own
+    last = [layer for layer in own if layer.role == "decoder"] or own
+    return tuple(dict.fromkeys((body[0], body[-1], last[-1])))
+
+
+def targets_of(settings: Faithfulness, targets: Sequence[Target], class_id: int) -> tuple[Target, ...]:
+    """Return what is explained: the targets that the section names, else the first of the section score."""
+    return tuple(Target.parse(name, class_id) for name in settings.targets) or tuple(targets[:1])
+
+
+@dataclass(frozen=True, eq=False)
+class Examined:
+    """One target's maps of a few images, all layers and methods, and what they are examined with.
+
+    Attributes:
+        settings: the profile's section.
+        subjects: network, images, predicted sets.
+        target: name of what is explained.
+        found: the maps.
+        tools: the layers and methods that `found` counts.
+        seed: of all that is drawn.
+    """
+
+    settings: Faithfulness
+    subjects: Subjects
+    target: str
+    found: Sequence[Found]
+    tools: Instruments
+    seed: int
+
+    @cached_property
+    def places(self) -> tuple[Place, ...]:
+        """A place a map and layer: a control's map stands for all layers with its grid."""
+        every = [(found, m) for found in self.found for m in found.methods]
+        return tuple(
+            Place(i, self.tools.layers[layer].label, self.tools.methods[m].name)
+            for i, (found, m) in enumerate(every)
+            for layer in found.layers
+        )
+
+    @property
+    def batch_size(self) -> int:
+        """How many changed images the network gets at once."""
+        return 8 if self.subjects.images.is_cpu else SAMPLES_ON_DEVICE
+
+    def area_tables(self, advance: Callable[[str], None]) -> Iterator[tuple[Columns, Columns]]:
+        """Yield a table of areas and one of curves for each kind, imputation and order."""
+        subjects, seed = self.subjects, self.seed
+        size = (int(subjects.chosen.shape[1]), int(subjects.chosen.shape[2]))
+        own = torch.cat([order(found.maps, subjects.ids, size, seed) for found in self.found], 1)
+        random = random_order(subjects.ids, size, seed).to(own.device)
+        matched = area_matched(own, subjects.chosen, subjects.ids, seed)
+        first = self.settings.imputations[0]
+        for imputation in self.settings.imputations:
+            for kind in self.settings.kinds:
+                context = kind.startswith(CONTEXT)
+                if context and imputation != first:
+                    continue
+                orders = [(MAP, own, self.places), (RANDOM, random, WHOLE_IMAGE)]
+                if imputation == first and not context:  # outside the set the two are the same
+                    orders.append((AREA_MATCHED, matched, self.places))
+                for name, pixels, places in orders:
+                    advance(f"{kind}, {imputation}, {name} order")
+                    yield self._curves(kind, imputation, name, pixels, places)
+
+    def _curves(
+        self, kind: str, imputation: str, name: str, pixels: Int[Tensor, "b m n"], places: Sequence[Place]
+    ) -> tuple[Columns, Columns]:
+        plain: Kind = "insertion" if kind.endswith("insertion") else "deletion"
+        found = curves(
+            self.subjects,
+            pixels,
+            plain,
+            context=kind.startswith(CONTEXT),
+            steps=self.settings.steps,
+            imputation=imputation,
+            batch_size=self.batch_size,
+            seed=self.seed,
+        )
+        areas, lines = [], []
+        for outcome in self.settings.outcomes:
+            same = {"measure": kind, "imputation": imputation, "outcome": outcome, "order": name}
+            areas.append(self._rows(found.area(outcome), places, same))
+            values = found.values[..., OUTCOMES.index(outcome)]
+            of_points = [self._rows(values[:, :, t], places, same) for t in range(len(found.shares))]
+            for share, rows in zip(found.shares.tolist(), of_points, strict=True):
+                rows["share"] = np.full(len(rows["value"]), share, np.float32)
+            lines += of_points
+        return _joined(areas), _joined(lines)
+
+    def subset_tables(self) -> Iterator[Columns]:
+        """Yield the tables of infidelity and sensitivity-n."""
+        first = self.settings.imputations[0]
+        size = self.subjects.chosen.shape[1:]
+        subsets = Subsets.draw(
+            self.subjects,
+            samples=self.settings.samples,
+            tiles=min(16, *size),
+            imputation=first,
+            batch_size=self.batch_size,
+            seed=self.seed,
+        )
+        for name, measure in (("infidelity", infidelity), ("sensitivity_n", sensitivity_n)):
+            values = torch.cat([measure(found.maps, subsets) for found in self.found], 1)
+            same = {"measure": name, "imputation": first, "outcome": "probability", "order": MAP}
+            yield self._rows(values, self.places, same)
+
+    def stability_tables(self, probe: Probe, capture: Capture, masks: Int[Tensor, "b H W"]) -> Iterator[Columns]:
+        """Yield the tables of max-sensitivity; there is none of controls, which the network plays no part in."""
+        names = [found for found in self.found if len(found.layers) == 1 and self._explains(found)]
+
+        def maps_of(noisy: Capture) -> dict[str, Tensor]:
+            return {self.tools.layers[x.layers[0]].label: x.maps for x in _gradients(self.tools, noisy)}
+
+        if not names:
+            return
+        subjects = self.subjects
+        found = max_sensitivity(
+            probe,
+            subjects.images,
+            capture,
+            maps_of,
+            subjects.ids,
+            masks=masks,
+            noise=Noise(self.settings.draws, self.settings.radius, self.seed),
+            batch_size=self.batch_size,
+        )
+        for name, values in (("frozen", found.frozen), ("repicked", found.repicked)):
+            same = {"measure": f"max_sensitivity_{name}", "imputation": "", "outcome": "", "order": MAP}
+            for own in names:
+                label = self.tools.layers[own.layers[0]].label
+                places = [Place(i, label, self.tools.methods[m].name) for i, m in enumerate(own.methods)]
+                yield self._rows(values[label], places, same)
+
+    def _explains(self, found: Found) -> bool:
+        return all(self.tools.methods[m].gradient is not None for m in found.methods)
+
+    def _rows(self, values: Float[Tensor, "b m"], places: Sequence[Place], same: dict[str, str]) -> Columns:
+        """Return a row an image and place; NaN where nothing is predicted, to which a map may well exist."""
+        ids = self.subjects.ids
+        values = values.masked_fill(self.subjects.empty[:, None], torch.nan)
+        n = len(ids) * len(places)
+        return {
+            "image": np.repeat(np.asarray(ids), len(places)),
+            "target": np.full(n, self.target),
+            "layer": np.tile([place.layer for place in places], len(ids)),
+            "method": np.tile([place.method for place in places], len(ids)),
+            **{key: np.full(n, value) for key, value in same.items()},
+            "value": values[:, [place.index for place in places]].float().cpu().numpy().reshape(-1),
+        }
+
+
+def run(job: Job, advance: Advance) -> tuple[Columns, ...]:
+    """Examine the maps of one checkpoint for a few images.
+
+    Args:
+        job: the checkpoint and the images.
+        advance: called with the number of images done since the last call, and what is being done.
+
+    Returns:
+        A row an image, target, layer, method, measure, imputation, outcome and order; and a row a point of each curve.
+        Rows of random orders name no layer and no method. Values are NaN where nothing is predicted.
+    """
+    settings = job.profile.faithfulness
+    images, masks = job.batch.inputs(), job.batch.masks
+    tools = replace(
+        job.instruments,
+        layers=layers_of(settings, job.instruments.layers),
+        methods=methods_of(settings, job.instruments.methods),
+        targets=targets_of(settings, job.instruments.targets, job.profile.score.class_id),
+    )
+    probe = Probe(job.model, tools.layers, channels_last=True)
+    sides = (job.scenery.foreground, job.scenery.background)
+    subjects = Subjects.of(job.model, images, job.profile.score.class_id, sides, job.batch.ids)
+    numbers, points = [], []
+    for capture in probe.many(images, tools.targets, masks=masks):
+        of_one = replace(tools, targets=(capture.target,))
+        found = [*_gradients(of_one, capture), *control_maps(of_one, job.scenery, capture)]
+        own = Examined(settings, subjects, capture.target.name, found, of_one, job.scenery.seed)
+        for areas, lines in own.area_tables(lambda text: advance(0, text)):
+            numbers.append(areas)
+            points.append(lines)
+        if settings.samples:
+            advance(0, "infidelity and sensitivity-n")
+            numbers += own.subset_tables()
+        if settings.draws:
+            advance(0, "max-sensitivity")
+            numbers += own.stability_tables(probe, capture, masks)
+    advance(len(job.batch.ids), "")
+    return _joined(numbers), _joined([_renamed(part) for part in points])
+
+
+def _gradients(tools: Instruments, capture: Capture) -> Iterator[Found]:
+    for of_layer in gradient_maps(tools, [capture], {}, lambda _: None):
+        yield from (found for found in of_layer if found.methods)
+
+
+def _joined(parts: Iterable[Columns]) -> Columns:
+    whole = list(parts)
+    return {name: np.concatenate([part[name] for part in whole]) for name in whole[0]}
+
+
+def _renamed(points: Columns) -> Columns:
+    return {"kind" if name == "measure" else name: values for name, values in points.items()}
+
+
+STUDY = Study(
+    name="faithfulness",
+    tables=("faithfulness", "faithfulness_curves"),
+    settings=lambda profile: profile.faithfulness,
+    run=run,
+)

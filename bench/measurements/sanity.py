@@ -1,0 +1,273 @@
+"""The study of sanity: how maps change when weights are made random, or were learned from masks of other images."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bench.measurements import Advance, Job, Study
+from bench.measurements.made_maps import Found, attention_maps, control_maps, gradient_maps
+from bench.measurements.scores import joined
+from bench.measurements.shuffled_masks import Shuffled, train_shuffled
+from bench.measurements.sizes import Columns
+from bench.planning.asked import Instruments
+from bench.planning.sections import Sanity
+from segcam.checks.sanity import Step, cascading, evenly, execution_order, independent, randomised, spearman, ssim
+from segcam.errors import InputError
+from segcam.methods import METHODS, Method
+from segcam.probe.layers import Layer
+from segcam.probe.probe import Capture, Probe
+from segcam.probe.targets import Target
+
+LAYERS = 6
+"""How many layers are examined where none is named."""
+CASCADING, INDEPENDENT, SHUFFLED = "cascading", "independent", "shuffled_masks"
+UNCHANGED = 1e-4
+"""Activations that differ by no more than this share of the largest are the same up to rounding."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is different about a network.
+
+    Attributes:
+        kind: 'cascading', 'independent' or 'shuffled_masks'.
+        modules: what has random weights.
+        draw: number of the draw of these weights.
+        step: number of the step, 0 at the output.
+        share: how far from the output to the input the step is, in modules with weights; 1 at the input.
+        module: the first module of the step.
+    """
+
+    kind: str
+    modules: Step = ()
+    draw: int = 0
+    step: int = 0
+    share: float = 1.0
+    module: str = ""
+
+
+def changes(order: Sequence[Step], settings: Sanity) -> Iterator[Change]:
+    """Yield the random networks that are examined.
+
+    Args:
+        order: the network's modules from the input to the output.
+        settings: the profile's section.
+    """
+    single = independent(order)
+    for draw in range(settings.seeds):
+        for kind, whole in ((CASCADING, cascading(order)), (INDEPENDENT, single)):
+            for step in evenly(len(order), settings.depths):
+                yield Change(kind, whole[step], draw, step, (step + 1) / len(order), single[step][0])
+
+
+def methods_of(settings: Sanity, known: Sequence[Method], attentive: bool) -> tuple[Method, ...]:
+    """Return the methods examined: those that the section names, else the gradient methods of the section score.
+
+    Args:
+        settings: the profile's section.
+        known: methods of the section score, with their parameters.
+        attentive: whether the network has attention that is read; else methods that need it are left out.
+
+    Raises:
+        InputError: one is unknown or takes passes of its own, or there is none.
+    """
+    own = {method.name: method for method in known}
+    named = [own.get(name) or METHODS.get(name) for name in settings.methods]
+    for method in named:
+        if method.costly:
+            raise InputError(f"sanity.methods names {method.name}, which takes passes of its own: leave it out")
+    found = named or [method for method in known if method.kind == "gradient"]
+    found = [method for method in found if method.attention is None or attentive]
+    if not found:
+        raise InputError("score.methods names no gradient method: name in sanity.methods what is to be examined")
+    return tuple(found)
+
+
+def layers_of(settings: Sanity, layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Return the layers examined, by depth: those that the section names, else a few, evenly spread."""
+    named = [x for x in layers if any(fnmatch.fnmatchcase(x.label, wanted) for wanted in settings.layers)]
+    return tuple(named) or tuple(layers[i] for i in evenly(len(layers), LAYERS))
+
+
+def targets_of(settings: Sanity, targets: Sequence[Target], class_id: int) -> tuple[Target, ...]:
+    """Return what is explained: what the section names, else the score's first target of all predicted pixels.
+
+    Where it has none, its first target is taken. A single pixel's gradient is zero beyond its receptive field, and
+    everywhere if no feature is active there, whatever the weights: a set of many pixels tells more.
+    """
+    named = tuple(Target.parse(name, class_id) for name in settings.targets)
+    return named or tuple(sorted(targets, key=lambda target: target.pixels != "predicted")[:1])
+
+
+@dataclass(frozen=True, eq=False)
+class Original:
+    """What the trained network gave: the pixels explained, the maps and the activations that others are compared with.
+
+    Attributes:
+        job: the checkpoint and the images.
+        tools: targets, layers and methods that are examined.
+        captures: one a target.
+        found: the maps.
+    """
+
+    job: Job
+    tools: Instruments
+    captures: Sequence[Capture]
+    found: Sequence[Found]
+
+    @classmethod
+    def of(cls, job: Job, settings: Sanity) -> Original:
+        """Explain the images with the trained network."""
+        own = job.instruments
+        tools = replace(
+            own,
+            targets=targets_of(settings, own.targets, job.profile.score.class_id),
+            layers=layers_of(settings, own.layers),
+            methods=methods_of(settings, own.methods, bool(own.places)),
+        )
+        if not any(method.attention is not None for method in tools.methods):
+            tools = replace(tools, places=())  # fused kernels are faster where nobody looks at the matrices
+        probe = _probe(job.model, tools)
+        captures = probe.many(job.batch.inputs(), tools.targets, masks=job.batch.masks)
+        return cls(job, tools, captures, list(_maps(tools, job, captures)))
+
+    def rows(self, model: nn.Module, change: Change) -> list[Columns]:
+        """Explain the same pixels with another network, and compare its maps with the trained one's, map by map."""
+        known = [capture.explained for capture in self.captures]
+        images = self.job.batch.inputs()
+        captures = _probe(model, self.tools).many(images, self.tools.targets, fixed=known)
+        moved = [self._moved(captures[0], layer) for layer in self.tools.layers]
+        parts = []
+        for before, after in zip(self.found, _maps(self.tools, self.job, captures), strict=True):
+            pair = before.maps.relu(), after.maps.relu()
+            same = {"spearman": spearman(*pair), "ssim": ssim(*pair)}
+            for t, i in ((t, i) for t in before.targets for i in before.layers):
+                reached = self._reached(captures[t], t, self.tools.layers[i])
+                values = same | {"spearman_reached": spearman(*pair, reached)}
+                rows = self._rows(change, t, i, before.methods, values)
+                share = reached.flatten(1).double().mean(1)
+                rows |= {
+                    "reached": _repeated(share.float(), before.methods),
+                    "randomised": _repeated(moved[i], before.methods),
+                }
+                parts.append(rows)
+        return parts
+
+    def _reached(self, capture: Capture, target: int, layer: Layer) -> Bool[Tensor, "b h w"]:
+        """Return the cells whose activations can change the score at all, in either network."""
+        before, after = (c.gradients[layer.label].ne(0).any(1) for c in (self.captures[target], capture))
+        return before | after
+
+    def _moved(self, capture: Capture, layer: Layer) -> Bool[Tensor, " b"]:
+        """Return in which images a layer's activations are not the trained network's."""
+        before, after = (c.activations[layer.label].flatten(1) for c in (self.captures[0], capture))
+        return (before - after).abs().amax(1) > UNCHANGED * before.abs().amax(1)
+
+    def _rows(
+        self, change: Change, target: int, layer: int, methods: Sequence[int], values: dict[str, Tensor]
+    ) -> Columns:
+        ids, n = self.job.batch.ids, len(self.job.batch.ids) * len(methods)
+        return {
+            "image": np.repeat(np.asarray(ids), len(methods)),
+            "target": np.full(n, self.tools.targets[target].name),
+            "layer": np.full(n, self.tools.layers[layer].label),
+            "method": np.tile([self.tools.methods[m].name for m in methods], len(ids)),
+            "kind": np.full(n, change.kind),
+            "draw": np.full(n, change.draw, np.int32),
+            "step": np.full(n, change.step, np.int32),
+            "share": np.full(n, change.share, np.float32),
+            "module": np.full(n, change.module),
+            **{name: numbers.float().cpu().numpy().reshape(-1) for name, numbers in values.items()},
+        }
+
+
+def _repeated(values: Tensor, methods: Sequence[int]) -> NDArray[Any]:
+    """Repeat a value an image for each method."""
+    return np.repeat(values.cpu().numpy(), len(methods))
+
+
+def examine(job: Job, settings: Sanity, advance: Advance) -> tuple[Columns, ...]:
+    """Compare the maps of a checkpoint with those of networks with random weights, for a few images.
+
+    The pixels explained are those that the trained network chose.
+
+    Args:
+        job: the checkpoint and the images.
+        settings: the profile's section.
+        advance: called with the number of images done since the last call, and what is being done.
+
+    Returns:
+        A row an image, target, layer, method and change of the network, with the similarity of the two maps; and a
+        row for the training on shuffled masks, or none where it is not asked for. `randomised` says whether the
+        layer's activations are other ones; `reached` is the share of cells with a gradient that is not zero in either
+        network, and `spearman_reached` the correlation over these: where nothing but a receptive field's frame is
+        common to two maps, it is what they do not owe to the frame.
+    """
+    original = Original.of(job, settings)
+    order = execution_order(job.model, job.batch.inputs()[:1])
+    parts: list[Columns] = []
+    for change in changes(order, settings):
+        advance(0, f"{change.kind}, {change.module}")
+        parts += original.rows(randomised(job.model, change.modules, change.draw), change)
+    trained = []
+    if settings.shuffled_steps:
+        trained.append(_shuffled(job, settings.shuffled_steps, advance))
+        parts += original.rows(trained[0].model, Change(SHUFFLED))
+    advance(len(job.batch.ids), "")
+    return joined(parts, {}), _training_rows(trained)
+
+
+_LAST: dict[tuple[str, int, torch.device], Shuffled] = {}
+"""The last network trained on shuffled masks: the jobs of one training come one after the other."""
+
+
+def _shuffled(job: Job, steps: int, advance: Advance) -> Shuffled:
+    key = (job.train.id, steps, next(job.model.parameters()).device)
+    if key not in _LAST:
+        _LAST.clear()
+        _LAST[key] = train_shuffled(job.profile, job.train, job.data, key[2], steps, lambda text: advance(0, text))
+    return _LAST[key]
+
+
+def _training_rows(trained: Sequence[Shuffled]) -> Columns:
+    return {
+        "steps": np.array([x.steps for x in trained], np.int32),
+        **{
+            name: np.array([getattr(x, field) for x in trained], np.float64)
+            for name, field in (
+                ("loss", "loss"),
+                ("miou_shuffled", "shuffled"),
+                ("miou_own", "own"),
+                ("miou_validation", "validation"),
+            )
+        },
+    }
+
+
+def _probe(model: nn.Module, tools: Instruments) -> Probe:
+    return Probe(model, tools.layers, channels_last=True, attention=tools.places)
+
+
+def _maps(tools: Instruments, job: Job, captures: Sequence[Capture]) -> Iterator[Found]:
+    """Yield the maps; what a layer has no map for is left out, whatever the weights."""
+    yield from control_maps(tools, job.scenery, captures[0])
+    yield from attention_maps(tools, captures)
+    for of_layer in gradient_maps(tools, captures, {}, lambda _: None):
+        yield from (found for found in of_layer if found.methods)
+
+
+STUDY = Study(
+    name="sanity",
+    tables=("sanity", "sanity_training"),
+    settings=lambda profile: profile.sanity,
+    run=lambda job, advance: examine(job, job.profile.sanity, advance),
+)

@@ -1,0 +1,116 @@
+"""A network trained on masks that belong to other images, to compare what it explains with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from bench.measurements.sizes import counted
+from bench.planning import plan
+from bench.planning.cells import TrainCell
+from bench.planning.data import Data
+from bench.planning.profile import Profile
+from bench.training.levels import BEST
+from bench.training.trainer import Job, Trainer
+from segcam.errors import InputError
+from segcam.models import create
+from segcam.samples import Images, Sample
+from segcam.scoring.miou import mean_iou
+
+EXAMINED = 64
+"""How many training images tell what a network has learned of their masks."""
+PARTS = 4
+"""Into how many parts the training is split by validations; the loss told is that of the last."""
+
+
+class ShuffledMasks:
+    """Images, each with the mask of another one.
+
+    Args:
+        images: the split.
+        seed: of the order; no image keeps its mask.
+
+    Raises:
+        InputError: there is one image alone.
+    """
+
+    def __init__(self, images: Images, seed: int) -> None:
+        if len(images) < 2:
+            raise InputError("masks of one training image cannot be shuffled: take more images (data.train)")
+        self.images = images
+        order = np.random.default_rng([seed, len(images)]).permutation(len(images))
+        self._whose = np.empty_like(order)
+        self._whose[order] = np.roll(order, -1)  # one round trip through all images: none keeps its own
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return an image with the mask of another one; what decides its class is not known."""
+        other = self.images[int(self._whose[index])]
+        return replace(self.images[index], mask=other.mask, evidence=None)
+
+
+@dataclass(frozen=True, eq=False)
+class Shuffled:
+    """A network trained on shuffled masks, and what it learned.
+
+    Attributes:
+        model: the network, in eval mode.
+        steps: optimiser steps.
+        loss: mean training loss of the last quarter of them.
+        shuffled: mean IoU on training images, against the masks that it was given for them.
+        own: on the same images against their own masks.
+        validation: on the validation images against their own masks.
+    """
+
+    model: nn.Module
+    steps: int
+    loss: float
+    shuffled: float
+    own: float
+    validation: float
+
+
+def train_shuffled(
+    profile: Profile, cell: TrainCell, data: Data, device: torch.device, steps: int, note: Callable[[str], None]
+) -> Shuffled:
+    """Train a fresh network by its recipe, without a teacher, which knows the true masks.
+
+    Args:
+        profile: whose recipe it is.
+        cell: the training whose network, first weights and order of images are taken.
+        data: the images.
+        device: where it runs.
+        steps: optimiser steps; the learning rate's schedule has as many.
+        note: told of how far it is.
+    """
+    classes, foreground = len(data.opened.info.classes), profile.score.class_id
+    model = create(cell.model, classes, plan.parameters(profile, cell.model), cell.seed)
+    shuffled = ShuffledMasks(data.train, cell.seed)
+    changes = {"levels": (BEST,), "steps": steps, "longest_interval": math.ceil(steps / PARTS), "teacher": ""}
+    recipe = profile.recipe(cell.model).model_copy(update=changes | {"save_every": math.inf})
+    job = Job(model, shuffled, data.val, classes, profile.data.border, foreground, recipe, cell.seed, device)
+    trainer = Trainer(job)
+    search = trainer.run(
+        report=lambda step, total, _: note(f"training on shuffled masks, step {step} of {total}"),
+        save=lambda _: None,
+    )
+    network: nn.Module = trainer.average.module if recipe.average else trainer.model
+    network.eval()
+    few = range(min(EXAMINED, len(shuffled)))
+
+    def fit(images: Sequence[Sample]) -> float:
+        found = counted(network, images, data.opened.info.classes, profile.data.border, foreground, lambda _: None)
+        sums = [[int(found[f"n_{i}_{j}"].sum()) for j in range(classes)] for i in range(classes)]
+        return mean_iou(torch.tensor(sums))
+
+    last = search.history[-1]
+    given, true = ([images[i] for i in few] for images in (shuffled, data.train))
+    return Shuffled(network, trainer.step, last.loss, fit(given), fit(true), last.miou)

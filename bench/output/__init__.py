@@ -1,0 +1,1 @@
+"""The only writers: tables, figures, page and what is published."""

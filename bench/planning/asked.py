@@ -1,0 +1,130 @@
+"""What is asked of every image, found by the names in a profile: targets, layers, methods, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from bench.planning.profile import Score
+from segcam.errors import InputError, unknown
+from segcam.methods import METHODS, Method
+from segcam.metrics import METRICS, Metric
+from segcam.metrics.attention import ATTENTION_METRICS, AttentionMetric
+from segcam.models import Architecture
+from segcam.models import architecture as network_of
+from segcam.probe.attention import AttentionPlace
+from segcam.probe.layers import Layer
+from segcam.probe.targets import Target
+
+HEAD = "head"
+"""The point that stands for the last ReLU layer alone."""
+NO_ATTENTION = "the network has no attention"
+NOT_BEHIND = "no block's attention ends at this layer"
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Gap:
+    """A map that there is not: a method, the layer ('' for a whole network), and the reason."""
+
+    layer: str
+    method: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Instruments:
+    """What is asked of every image: targets, layers, methods, metrics, and of transformers attention.
+
+    Attributes:
+        targets: what is explained.
+        layers: by depth.
+        methods: those that share the passes, and that the network has maps for.
+        metrics: of maps.
+        places: the blocks whose attention is read; none where nothing wants it.
+        attention_metrics: of attention; none where the network has no attention or the profile does not want them.
+        costly: methods that take passes of their own.
+        costly_targets: what they explain.
+        gaps: what is known to be missing before anything is run.
+    """
+
+    targets: tuple[Target, ...]
+    layers: tuple[Layer, ...]
+    methods: tuple[Method, ...]
+    metrics: tuple[Metric, ...]
+    places: tuple[AttentionPlace, ...] = ()
+    attention_metrics: tuple[AttentionMetric, ...] = ()
+    costly: tuple[Method, ...] = ()
+    costly_targets: tuple[Target, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+
+    @classmethod
+    def of(cls, settings: Score, architecture: str, model: nn.Module) -> Instruments:
+        """Find them by their names.
+
+        Raises:
+            InputError: one is unknown.
+        """
+        network = network_of(architecture)
+        layers = layers_of(network, model, settings.points)
+        places = network.attentions(model)
+        methods = methods_of(settings)
+        read = settings.attention or any(method.attention is not None for method in methods)
+        behind = {place.layer for place in places}
+        gaps = [(layer.label, NOT_BEHIND) for layer in layers if layer.label not in behind]
+        gaps = gaps if places else [("", NO_ATTENTION)]
+        return cls(
+            targets=tuple(Target.parse(name, settings.class_id) for name in settings.targets),
+            layers=layers,
+            methods=tuple(m for m in methods if not m.costly and (m.attention is None or places)),
+            metrics=tuple(METRICS.get(name) for name in settings.metrics),
+            places=tuple(places) if read else (),
+            attention_metrics=ATTENTION_METRICS if settings.attention and places else (),
+            costly=tuple(method for method in methods if method.costly),
+            costly_targets=tuple(Target.parse(name, settings.class_id) for name in settings.costly()),
+            gaps=tuple(Gap(layer, m.name, why) for m in methods if m.attention is not None for layer, why in gaps),
+        )
+
+    def blocks(self) -> dict[int, int]:
+        """Return the block behind whose attention a layer lies, by the layer's index, where there is one."""
+        order = {place.layer: n for n, place in enumerate(self.places)}
+        return {i: order[layer.label] for i, layer in enumerate(self.layers) if layer.label in order}
+
+
+def methods_of(settings: Score) -> tuple[Method, ...]:
+    """Return the methods asked for, each with its parameters.
+
+    Raises:
+        InputError: a method or a parameter is unknown, a value is of the wrong kind, or parameters are given for a
+            method that is not asked for.
+    """
+    methods = [METHODS.get(name) for name in settings.methods]
+    for name in settings.parameters:
+        METHODS.get(name)
+        if name not in settings.methods:
+            raise InputError(f"[score.parameters.{name}]: {unknown('method of score.methods', name, settings.methods)}")
+    chosen = settings.parameters
+    return tuple(m.configured(chosen[m.name]) if chosen.get(m.name) else m for m in methods)
+
+
+def layers_of(network: Architecture, model: nn.Module, points: Sequence[str]) -> tuple[Layer, ...]:
+    """Return a network's layers at the points asked for, by depth, each once.
+
+    Args:
+        network: its architecture.
+        model: the network.
+        points: 'conv', 'relu', and 'head' for the last layer of 'relu' alone.
+
+    Raises:
+        InputError: 'head' is asked for, and the network has no layer of 'relu'.
+    """
+    found: list[Layer] = []
+    for point in points:
+        if point != HEAD:
+            found += network.layers(model, "relu" if point == "relu" else "conv")
+        elif not (behind := network.layers(model, "relu")):
+            raise InputError(f"score.points names 'head', but {network.name} has no layer of 'relu': leave 'head' out")
+        else:
+            found.append(behind[-1])
+    return tuple(sorted(dict.fromkeys(found), key=lambda layer: layer.depth))

@@ -1,0 +1,129 @@
+"""Opens the profile's data set and says what it is."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from bench.planning.plan import gallery
+from bench.planning.profile import Profile
+from segcam.datasets import DATASETS, DatasetOptions
+from segcam.errors import DataError, InputError
+from segcam.samples import SPLITS, Images, Opened, Split
+
+Progress = Callable[[int, int, str], None]
+"""Called with (done, total, what) while images are decoded or drawn."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """The run's data.
+
+    Attributes:
+        opened: the data set and its splits.
+        digest: hash of its name and its images and masks; of drawn data, of a few of them.
+        gallery: indices of the test images that figures show.
+        rule: how they were chosen.
+        costly: indices of the test images for methods that take passes of their own.
+        costly_rule: how they were chosen.
+        chosen: `count -> indices of as many test images, and how they are chosen`, as for figures.
+        test_at: `(size, progress) -> the test images` squashed to another size.
+    """
+
+    opened: Opened
+    digest: str
+    gallery: tuple[int, ...]
+    rule: str
+    costly: tuple[int, ...]
+    costly_rule: str
+    chosen: Callable[[int], tuple[tuple[int, ...], str]]
+    test_at: Callable[[int, Progress | None], Images]
+
+    @property
+    def train(self) -> Images:
+        """The training images."""
+        return self.opened.splits["train"]
+
+    @property
+    def val(self) -> Images:
+        """The validation images."""
+        return self.opened.splits["val"]
+
+    @property
+    def test(self) -> Images:
+        """The test images."""
+        return self.opened.splits["test"]
+
+
+def open_data(profile: Profile, *, root: Path | None, download: bool, progress: Progress | None = None) -> Data:
+    """Open the profile's data set.
+
+    Raises:
+        InputError: unknown data set, or one that cannot be read; or the class explained does not exist.
+    """
+    wanted = profile.data
+    plugin = DATASETS.get(wanted.dataset)
+    options = DatasetOptions(
+        size=wanted.size,
+        root=root or (Path(wanted.root) if wanted.root else None),
+        download=download,
+        seed=wanted.seed,
+        counts=(wanted.train, wanted.val, wanted.test),
+        val_share=wanted.val_share,
+        cache=Path(wanted.cache) if wanted.cache else None,
+        progress=progress,
+    )
+    opened = plugin.open(options)
+    classes, explained = opened.info.classes, profile.score.class_id
+    if explained >= len(classes):
+        raise InputError(
+            f"score.class_id is {explained}, but {wanted.dataset} has {len(classes)} classes: "
+            + ", ".join(f"{i} = {name}" for i, name in enumerate(classes))
+        )
+    test = opened.splits["test"]
+    ids, areas = [], []
+    for index in range(len(test)):  # one sample at a time: the split may not fit into memory as a list
+        sample = test[index]
+        ids.append(sample.id)
+        areas.append(float((sample.mask == explained).mean()))
+    chosen = partial(gallery, np.array(areas), ids)
+    shown, costly = chosen(profile.figures.images), chosen(profile.score.costly_images)
+    _holds(opened, "val", explained)
+    if not any(areas):
+        raise DataError(f"no test image holds a pixel of class '{classes[explained]}': nothing could be scored")
+
+    def test_at(size: int, progress: Progress | None) -> Images:
+        if size == wanted.size:
+            return test
+        again = replace(options, size=size, test_only=True, download=False, progress=progress)
+        return plugin.open(again).splits["test"]
+
+    return Data(opened, _digest(opened, drawn=not plugin.needs_root), *shown, *costly, chosen, test_at)
+
+
+def _holds(opened: Opened, split: Split, class_id: int) -> None:
+    """Raise DataError where no image of a split holds the class, for which no level would mean anything."""
+    images = opened.splits[split]
+    if not any((images[i].mask == class_id).any() for i in range(len(images))):
+        name = opened.info.classes[class_id]
+        raise DataError(
+            f"none of the {len(images)} {split} images holds a pixel of class '{name}': take more images, or explain "
+            "another class with score.class_id"
+        )
+
+
+def _digest(opened: Opened, *, drawn: bool) -> str:
+    """Hash every image and mask, but of drawn data the first, middle and last of each split: the rest follows."""
+    found = hashlib.sha256(repr((opened.info.name, opened.info.classes, opened.info.training_data)).encode())
+    for split in SPLITS:
+        images = opened.splits[split]
+        for index in sorted({0, len(images) // 2, len(images) - 1}) if drawn else range(len(images)):
+            sample = images[index]
+            found.update(f"{split} {len(images)} {sample.id}".encode())
+            found.update(sample.image.tobytes() + sample.mask.tobytes())
+    return found.hexdigest()[:16]

@@ -1,0 +1,289 @@
+"""The sections of a profile, and what each key may be."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+from bench.training.levels import BEST
+
+
+def _level(value: Any) -> Any:
+    return BEST if value == "best" else value
+
+
+Level = Annotated[int, BeforeValidator(_level), Field(ge=1, le=BEST)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Whole = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+T = TypeVar("T")
+Value = bool | int | float | str
+
+
+def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("each may be named once")
+    return values
+
+
+class Section(BaseModel):
+    """A part of the profile: frozen, and an unknown key is an error, as are NaN and infinity."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Data(Section):
+    """Which images.
+
+    `train`, `val` and `test` limit the numbers of images; without them all are taken, or the drawn data's default.
+    `seed` is of drawn data and of the choice of validation images. `root` and `cache` say where files are and define
+    nothing, so they are no part of a run's identity.
+    """
+
+    dataset: str
+    size: Annotated[int, Field(ge=16, le=4096)] = 128
+    border: Literal["ignore", "pet", "background"] = "ignore"
+    seed: Seed = 0
+    train: Whole | None = None
+    val: Whole | None = None
+    test: Whole | None = None
+    val_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    root: str | None = None
+    cache: str | None = None
+
+
+class Augment(Section):
+    """How far training images are moved and recoloured, see `bench.training.augment.Augmentation`."""
+
+    flip: Share = 0.5
+    rotation: Annotated[float, Field(ge=0, le=180)] = 15.0
+    scale: Annotated[float, Field(ge=1, le=4)] = 1.3
+    shift: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    colour: Annotated[float, Field(ge=0, lt=1)] = 0.3
+
+
+class Train(Section):
+    """How networks are trained, and to which levels of validation mean IoU, in percent.
+
+    The level "best" is the checkpoint with the highest validation mean IoU of the whole training; tables call it 100.
+
+    `start` is what the untrained network answers. By chance it scores a mean IoU of about 0.33 on two classes, so that
+    a level of 30 % would be passed by luck or not at all; from 'foreground' everywhere (0.16 on the pets) each level
+    lies on the way up. 'random' leaves the first weights as they are.
+
+    Training ends when all levels are reached and the highest is passed, and at the latest after `steps` steps;
+    without `steps`, after `epochs` times the training images.
+
+    `teacher` is a model of the profile, trained before, whose features the network learns to give as well (see
+    `bench.training.distillation`), with a loss of `teacher_weight`.
+    """
+
+    levels: Annotated[tuple[Level, ...], Field(min_length=1)] = (30, 50, 70, 90)
+    tolerance: Annotated[float, Field(gt=0, le=20)] = 2.0
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
+    start: Literal["foreground", "random"] = "foreground"
+    epochs: Annotated[float, Field(gt=0)] = 60.0
+    steps: Whole | None = None
+    batch_size: Annotated[int, Field(ge=2)] = 16
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
+    schedule: Literal["onecycle", "cosine"] = "onecycle"
+    warmup: Share = 0.1
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    longest_interval: Whole = 32
+    save_every: Annotated[float, Field(ge=0)] = 20.0
+    teacher: str = ""
+    teacher_weight: Annotated[float, Field(gt=0)] = 2.0
+    augment: Augment = Augment()
+
+    @field_validator("levels", "seeds")
+    @classmethod
+    def _once(cls, values: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(sorted(_distinct(values)))
+
+
+class Score(Section):
+    """What is explained, with which methods, and measured how, on the test images.
+
+    Of `points`, 'head' is the last layer of 'relu' alone, the input of the 1x1 convolution that classifies.
+
+    `attention` says whether the attention of networks that have it is measured, block by block and head by head.
+    `counter` compares each gradient method's map with that of the best other class, at a backward pass a target.
+
+    Methods that take passes of their own explain `costly_images` of the test images (0 for none), chosen like those
+    that figures show, for `costly_targets` (all targets where none is named), with every checkpoint or, where
+    `costly_levels` is 'highest', with that of each training's highest level, and of the `first` of the training seeds
+    alone where `costly_seeds` says so. `parameters` holds what methods are to do otherwise than by default.
+    """
+
+    targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("best_pixel:logit",)
+    class_id: Annotated[int, Field(ge=0)] = 1
+    methods: Annotated[tuple[str, ...], Field(min_length=1)] = (
+        "grad_cam",
+        "uniform",
+        "random",
+        "sobel",
+        "mask_oracle",
+    )
+    metrics: Annotated[tuple[str, ...], Field(min_length=1)] = (
+        "energy_inside",
+        "energy_gain",
+        "background_ratio",
+        "edge_alignment",
+        "edge_alignment_full",
+        "spread",
+        "edge_thickness",
+        "boundary_energy",
+        "gini",
+        "pointing_game",
+        "iou",
+        "average_precision",
+        "blank",
+    )
+    points: Annotated[tuple[Literal["conv", "relu", "head"], ...], Field(min_length=1)] = ("conv",)
+    parameters: dict[str, dict[str, Value]] = Field(default_factory=dict)
+    attention: bool = True
+    counter: bool = False
+    costly_images: Annotated[int, Field(ge=0)] = 6
+    costly_targets: tuple[str, ...] = ()
+    costly_levels: Literal["all", "highest"] = "all"
+    costly_seeds: Literal["all", "first"] = "all"
+    batch_size: Whole = 16
+    shard: Whole = 128
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+    @field_validator("targets", "methods", "metrics", "points", "costly_targets")
+    @classmethod
+    def _once(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        return _distinct(values)
+
+    def costly(self) -> tuple[str, ...]:
+        """Return the targets that methods with passes of their own explain."""
+        return self.costly_targets or self.targets
+
+
+class Resolution(Section):
+    """At which multiples of the training size each network is tested, at its highest level; none by default."""
+
+    factors: tuple[Annotated[float, Field(gt=0, le=8)], ...] = ()
+
+    @field_validator("factors")
+    @classmethod
+    def _once(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        return _distinct(values)
+
+    def sizes(self, size: int) -> tuple[int, ...]:
+        """Return the sizes in pixels for networks trained at `size`."""
+        return tuple(max(1, round(factor * size)) for factor in self.factors)
+
+
+class Figures(Section):
+    """What figures show: whether photographs are drawn under the maps, and of how many test images; and their files.
+
+    `kinds` are the files of each figure: 'png', which the page shows, and any of 'svg' and 'pdf'. `dpi` is of PNG.
+    """
+
+    photographs: bool = True
+    images: Annotated[int, Field(ge=1, le=12)] = 3
+    dpi: Annotated[int, Field(ge=50, le=600)] = 200
+    kinds: tuple[Literal["png", "svg", "pdf"], ...] = ("png", "svg")
+
+    @field_validator("kinds", mode="before")
+    @classmethod
+    def _listed(cls, values: Any) -> Any:
+        return tuple(values) if isinstance(values, list) else values  # as a manifest holds them
+
+    @field_validator("kinds")
+    @classmethod
+    def _with_png(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        if "png" not in values:
+            raise ValueError("'png' must be among the kinds, as the page shows it; for PDF as well: ['png', 'pdf']")
+        return _distinct(values)
+
+
+class Faithfulness(Section):
+    """How faithful maps are, on `images` of the test images (0 for none), chosen like those that figures show.
+
+    `levels` says whether every checkpoint is examined or that of each training's highest level, `training_seeds`
+    whether those of all training seeds or of the first alone; `at_once` images are worked on together.
+
+    Without `targets` the first of the section score is explained; without `methods` those of its `METHODS`.
+    `layers` are labels or patterns of them ('Encoder 5_*'); a network with none of them, or where none is given, has
+    its first and last encoder layer and its last decoder layer examined.
+
+    `kinds` are the curves, of `steps` points beside the first. The first of `imputations` serves all curves, random
+    subsets and area-matched orders; any other deletion and insertion alone, along the maps' own and random orders:
+    'noisy_linear' is ROAD. `samples` sets of tiles are taken away for each of four shares, for infidelity and
+    sensitivity-n (0 for neither); `draws` noisy copies, of radius `radius` in standard deviations of the image, are
+    explained for max-sensitivity (0 for none).
+    """
+
+    images: Annotated[int, Field(ge=0)] = 0
+    levels: Literal["all", "highest"] = "highest"
+    training_seeds: Literal["all", "first"] = "all"
+    at_once: Whole = 4
+    targets: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    kinds: Annotated[
+        tuple[Literal["deletion", "insertion", "context_deletion", "context_insertion"], ...], Field(min_length=1)
+    ] = ("deletion", "insertion", "context_deletion", "context_insertion")
+    steps: Annotated[int, Field(ge=2, le=1000)] = 5
+    imputations: Annotated[tuple[Literal["blur", "mean", "noisy_linear"], ...], Field(min_length=1)] = (
+        "blur",
+        "noisy_linear",
+    )
+    outcomes: Annotated[tuple[Literal["probability", "dice", "iou"], ...], Field(min_length=1)] = (
+        "probability",
+        "dice",
+        "iou",
+    )
+    samples: Annotated[int, Field(ge=0)] = 25
+    draws: Annotated[int, Field(ge=0)] = 8
+    radius: Annotated[float, Field(gt=0, le=1)] = 0.1
+
+    @field_validator("targets", "methods", "layers", "kinds", "imputations", "outcomes")
+    @classmethod
+    def _once(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        return _distinct(values)
+
+    @field_validator("samples")
+    @classmethod
+    def _enough(cls, value: int) -> int:
+        if 0 < value < 3:
+            raise ValueError("sensitivity-n is a correlation: at least 3 samples are needed, or 0 for none")
+        return value
+
+
+class Sanity(Section):
+    """How maps change with the network's weights, on `images` of the test images (0 for none).
+
+    `levels` says whether every checkpoint is examined or that of each training's highest level, `training_seeds`
+    whether those of all training seeds or of the first alone; `at_once` images are worked on together.
+
+    Without `targets` the first of the section score whose set is 'predicted' is explained, or else its first; without
+    `methods` its gradient methods. `layers` are labels or patterns of them ('Encoder 5_*'); a network with none of
+    them, or where none is given, has six examined, evenly spread over the depth.
+
+    Weights are made random from the output to the input in at most `depths` steps, evenly spread over the modules, all
+    modules behind and each alone, with each of `seeds` draws. A network trained for `shuffled_steps` steps (0 for none)
+    by the same recipe, but without a teacher and on masks of other images, is compared as well.
+    """
+
+    images: Annotated[int, Field(ge=0)] = 0
+    levels: Literal["all", "highest"] = "highest"
+    training_seeds: Literal["all", "first"] = "all"
+    at_once: Whole = 4
+    targets: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    depths: Annotated[int, Field(ge=2)] = 8
+    seeds: Whole = 1
+    shuffled_steps: Annotated[int, Field(ge=0)] = 0
+
+    @field_validator("targets", "methods", "layers")
+    @classmethod
+    def _once(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        return _distinct(values)

@@ -1,0 +1,242 @@
+"""The trainings of a run: does what is left to do, and finds again what they left."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch import nn
+
+from analyses.folders import LOG
+from bench.output.store import Store
+from bench.planning import plan
+from bench.planning.cells import TrainCell
+from bench.planning.data import Data
+from bench.planning.profile import Profile
+from bench.progress import working
+from bench.training.distillation import Hints
+from bench.training.levels import Evaluation, LevelSearch, level_name
+from bench.training.trainer import Job, Trainer, baseline
+from segcam.errors import InputError, first_line
+from segcam.models import architecture, create
+from segcam.models.weights.checkpoints import load, pack
+from segcam.samples import MEAN, STD
+
+
+@dataclass
+class Trainings:
+    """The trainings of one run: every model with every seed.
+
+    Attributes:
+        profile: what is trained, and how.
+        data: the images.
+        store: where checkpoints and records go.
+        device: where networks run.
+        console: where progress is shown.
+    """
+
+    profile: Profile
+    data: Data
+    store: Store
+    device: torch.device
+    console: Console
+
+    @cached_property
+    def cells(self) -> list[TrainCell]:
+        """The trainings, teachers first."""
+        return plan.training(self.profile, self.data.digest)
+
+    def run(self) -> None:
+        """Train what is not trained yet."""
+        for cell in self.cells:
+            if not self.finished(cell):
+                self._tried(cell)
+        for cell in self.cells:
+            if not self.finished(cell):
+                self._train(cell)
+            self.store.remove(cell.state)  # here, since a run may have been killed right after the record
+        rows = [row for cell in self.cells for row in self._training_rows(cell)]
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
+        self.store.write_table(LOG, columns, keys=("model", "training_data"))
+
+    def finished(self, cell: TrainCell) -> bool:
+        """Return whether a training is finished and the checkpoints that it gave are there."""
+        if not self.store.has(cell.record):
+            return False
+        found = [entry["file"] for entry in self.store.read_json(cell.record)["checkpoints"] if entry["reached"]]
+        return all(self.store.has(name) for name in found)
+
+    def weights(self, cells: Sequence[TrainCell] | None = None) -> dict[TrainCell, dict[int, str]]:
+        """Return for trainings, all by default, their reached levels, with the hash of each checkpoint's weights."""
+        return {
+            cell: {c["level"]: c["sha256"] for c in self.store.read_json(cell.record)["checkpoints"] if c["reached"]}
+            for cell in (self.cells if cells is None else cells)
+        }
+
+    def network(self, cell: TrainCell, level: int) -> nn.Module:
+        """Load a checkpoint onto the device, having seen that it is the right one.
+
+        Raises:
+            InputError: it is another network's, or another training's.
+        """
+        name = cell.checkpoint(level)
+        wanted = plan.parameters(self.profile, cell.model)
+        model, header = load(self.store.path(name))
+        found = (header["architecture"], header["parameters"], header.get("cell"), header.get("level"))
+        if found != (cell.model, wanted, cell.id, level):
+            raise InputError(
+                f"{self.store.path(name)} holds a {found[0]} with {found[1]} of training {found[2]}, level {found[3]}; "
+                f"this run's is a {cell.model} with {wanted} of training {cell.id}, level {level}: "
+                "put the right file back, or delete this one to train again"
+            )
+        found_on: nn.Module = model.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return found_on
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Return what is known of every level's checkpoint, reached or not, of the finished trainings."""
+        done = [cell for cell in self.cells if self.store.has(cell.record)]
+        return [entry for cell in done for entry in self.store.read_json(cell.record)["checkpoints"]]
+
+    def _train(self, cell: TrainCell) -> None:
+        data, settings = self.data, self.profile.recipe(cell.model)
+        model = self._created(cell)
+        border, foreground = self.profile.data.border, self.profile.score.class_id
+        job = Job(
+            model=model,
+            train=data.train,
+            val=data.val,
+            classes=len(self.data.opened.info.classes),
+            border=border,
+            foreground=foreground,
+            settings=settings,
+            seed=cell.seed,
+            device=self.device,
+            hints=self._hints(cell, model) if cell.teacher else None,
+        )
+        trainer = Trainer(job)
+        if self.store.has(cell.state):
+            trainer.restore(self.store.path(cell.state))
+        with working(self.console, f"training {cell.name}", trainer.total, trainer.step) as task:
+            search = trainer.run(
+                report=lambda step, _total, found: task.to(step, _note(found)),
+                save=lambda state: self._save(cell, state),
+            )
+        self._keep(cell, trainer, search)
+
+    def _save(self, cell: TrainCell, state: bytes) -> None:
+        self.store.write(cell.state, state)
+
+    def _created(self, cell: TrainCell) -> nn.Module:
+        parameters = plan.parameters(self.profile, cell.model)
+        return create(cell.model, len(self.data.opened.info.classes), parameters, cell.seed)
+
+    @torch.no_grad()
+    def _tried(self, cell: TrainCell) -> None:
+        """See, before hours of training, that weights can be had and the smallest images are not too small."""
+        side = self.profile.data.size
+        least = min([side, *self.profile.resolution.sizes(side)])
+        network = self._created(cell).eval()
+        try:
+            network(torch.zeros(1, 3, least, least))
+        except RuntimeError as error:
+            raise InputError(
+                f"{cell.model} cannot take images of {least} x {least} pixels: {first_line(error)}"
+            ) from error
+
+    def _hints(self, cell: TrainCell, model: nn.Module) -> Hints:
+        """Return what a network learns from its teacher, whose best checkpoint is taken."""
+        assert cell.teacher is not None  # that is why it is asked
+        levels = self.weights([cell.teacher])[cell.teacher]
+        if not levels:
+            raise InputError(f"no level of {cell.teacher.name} was reached, so it cannot teach {cell.name}")
+        teacher = self.network(cell.teacher, max(levels)).cpu()
+        known = [
+            architecture(name).layers(net, "conv") for name, net in ((cell.model, model), (cell.teacher.model, teacher))
+        ]
+        return Hints(model, known[0], teacher, known[1], self.profile.data.size, cell.seed)
+
+    def _keep(self, cell: TrainCell, trainer: Trainer, search: LevelSearch) -> None:
+        """Write the checkpoints of the levels reached, then the record that says how the training ended."""
+        base = baseline(
+            self.data.val, len(self.data.opened.info.classes), self.profile.data.border, self.profile.score.class_id
+        )
+        entries = []
+        for level in search.levels:
+            found, weights = search.kept[level]
+            entry = {
+                "model": cell.model,
+                "seed": cell.seed,
+                "level": level,
+                "reached": search.reached(level),
+                "tolerance": search.tolerance,
+                "best_miou": search.best(),
+                "nearest_miou": found.miou,
+                "baseline_miou": base,
+                "training_data": self.data.opened.info.training_data,
+                "file": None,
+            }
+            if search.reached(level):
+                entry |= self._measured(found) | {"file": cell.checkpoint(level)}
+                packed = pack(weights, self._header(cell, entry))
+                entry["sha256"] = hashlib.sha256(packed).hexdigest()
+                entry["seconds"] = found.seconds  # not in the file, which is to be the same in every run
+                self.store.write(cell.checkpoint(level), packed)
+            entries.append(entry)
+        history = sorted((asdict(e) for e in search.history), key=lambda e: e["step"])
+        record = {"checkpoints": entries, "history": history, "seconds": trainer.seconds, "steps": trainer.step}
+        self.store.write_json(cell.record, record)
+
+    def _measured(self, found: Evaluation) -> dict[str, Any]:
+        return {
+            "step": found.step,
+            "images_seen": found.images_seen,
+            "miou": found.miou,
+            "iou": dict(zip(self.data.opened.info.classes, found.iou, strict=True)),
+            "predicted_share": found.predicted_share,
+        }
+
+    def _header(self, cell: TrainCell, entry: dict[str, Any]) -> dict[str, Any]:
+        """Return what rebuilds the network, and what it was when it was kept."""
+        return {
+            **{key: value for key, value in entry.items() if key != "file"},
+            "architecture": cell.model,
+            "parameters": plan.parameters(self.profile, cell.model),
+            "classes": list(self.data.opened.info.classes),
+            "size": self.profile.data.size,
+            "mean": list(MEAN),
+            "std": list(STD),
+            "dataset": self.data.opened.info.name,
+            "border": self.profile.data.border,
+            "averaged": self.profile.recipe(cell.model).average > 0,
+            "cell": cell.id,
+        }
+
+    def _training_rows(self, cell: TrainCell) -> Iterator[dict[str, Any]]:
+        for found in self.store.read_json(cell.record)["history"]:
+            nan = float("nan")
+            yield {
+                "model": cell.model,
+                "seed": cell.seed,
+                "step": found["step"],
+                "images_seen": found["images_seen"],
+                "loss": nan if found["loss"] is None else found["loss"],
+                "learning_rate": found["learning_rate"],
+                "miou": found["miou"],
+                **{
+                    f"iou_{name}": nan if value is None else value
+                    for name, value in zip(self.data.opened.info.classes, found["iou"], strict=True)
+                },
+                "predicted_share": found["predicted_share"],
+                "training_data": self.data.opened.info.training_data,
+            }
+
+
+def _note(search: LevelSearch) -> str:
+    last = search.history[-1] if search.history else None
+    found = ", ".join(level_name(level) for level in search.levels if search.reached(level)) or "none"
+    return f"mean IoU {100 * last.miou:.1f} %, reached: {found}" if last else ""

@@ -1,0 +1,282 @@
+"""Trains one network with one seed and keeps the checkpoint of each level; may be interrupted at any moment."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812  (torch's own convention)
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from bench.planning.profile import Train
+from bench.training.augment import Augmentation
+from bench.training.distillation import Hints
+from bench.training.levels import Evaluation, LevelSearch, Weights
+from bench.training.optimise import answer, groups, learning_rate, moving_average, precision
+from segcam.errors import SegcamError
+from segcam.models.weights.checkpoints import pack, unpack
+from segcam.samples import IGNORE, Batch, Border, Images, normalise, with_border
+from segcam.scoring.miou import confusion, iou, mean_iou
+
+Report = Callable[[int, int, LevelSearch], None]
+"""Called with steps done, steps in all, and the search, after each step."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one training needs.
+
+    Attributes:
+        model: the network with its first weights.
+        train: training images.
+        val: validation images.
+        classes: number of classes.
+        border: the class of ignored pixels in loss and mean IoU.
+        foreground: the class whose presence in predictions is counted.
+        settings: the profile's section.
+        seed: of the order of images and their augmentation.
+        device: where it runs.
+        hints: what the network learns from a teacher beside its own task, if it has one.
+    """
+
+    model: nn.Module
+    train: Images
+    val: Images
+    classes: int
+    border: Border
+    foreground: int
+    settings: Train
+    seed: int
+    device: torch.device
+    hints: Hints | None = None
+
+
+class Trainer:
+    """One training; `run` starts it or goes on from a saved state, and ends with the same checkpoints either way."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        settings = job.settings
+        if settings.start == "foreground":
+            answer(job.model, job.classes, job.foreground)
+        self.model = job.model.to(device=job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = AveragedModel(self.model, multi_avg_fn=moving_average(settings.average), use_buffers=True)
+        self.optimiser = torch.optim.AdamW(groups(self.model, settings.weight_decay), lr=settings.learning_rate)
+        self.hints = job.hints.to(job.device) if job.hints else None
+        if self.hints:
+            self.optimiser.add_param_group({"params": list(self.hints.parameters()), "weight_decay": 0.0})
+        self.search = LevelSearch(settings.levels, settings.tolerance / 100, settings.longest_interval)
+        self.total = settings.steps or math.ceil(settings.epochs * len(job.train) / settings.batch_size)
+        self.step = 0
+        self._before = 0.0
+        self._started = time.monotonic()
+        self._precision = precision(settings.precision, job.device)
+        self._augment = Augmentation(**settings.augment.model_dump())
+        self._losses: list[Tensor] = []
+        self._snapshots: dict[int, Weights] = {}
+        self._val: list[tuple[Tensor, Tensor]] = []
+        self._order: tuple[int, np.ndarray[Any, Any]] = (-1, np.empty(0, int))
+
+    def run(self, report: Report, save: Callable[[bytes], None]) -> LevelSearch:
+        """Train until every level is found or the steps are done, from the first step or from what was restored.
+
+        Args:
+            report: called after each step.
+            save: takes the state's bytes, every `save_every` seconds.
+
+        Raises:
+            SegcamError: the loss is not finite any more.
+        """
+        self._started = saved = time.monotonic()
+        cost = 0.0  # of the last save; large networks are saved less often
+        last = self._evaluate(self.step)
+        while self.step < self.total and not self.search.complete():
+            first = last
+            self.advance(min(self.step + self.search.interval, self.total), report)
+            last = self._evaluate(self.step)
+            self.search.between(first, last, self._evaluate)
+            self.search.adapt(first, last)
+            self._losses.clear()
+            self._snapshots.clear()
+            every = self.job.settings.save_every
+            if time.monotonic() - saved >= (max(every, 20 * cost) if every else 0):
+                begun = time.monotonic()
+                save(self.state())
+                saved = time.monotonic()
+                cost = saved - begun
+        return self.search
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the training so far, interruptions left out."""
+        return self._before + time.monotonic() - self._started
+
+    def state(self) -> bytes:
+        """Return everything that going on needs, as safetensors."""
+        tensors: dict[str, Tensor] = {f"model.{n}": t for n, t in self.model.state_dict().items()}
+        tensors |= {f"average.{n}": t for n, t in self.average.state_dict().items()}
+        tensors |= {f"hints.{n}": t for n, t in self.hints.state_dict().items()} if self.hints else {}
+        for index, slots in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{index}.{slot}": t for slot, t in slots.items()}
+        for level, (_, weights) in self.search.kept.items():
+            tensors |= {f"kept.{level}.{n}": t for n, t in weights.items()}
+        cloned = {n: t.detach().cpu().clone(memory_format=torch.contiguous_format) for n, t in tensors.items()}
+        return pack(cloned, {"step": self.step, "seconds": self.seconds, "search": self.search.state()})
+
+    def restore(self, state: Path) -> None:
+        """Take back what `state` gave, from a file.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        tensors, header = unpack(state)
+        self.model.load_state_dict(_part(tensors, "model."))
+        self.average.load_state_dict(_part(tensors, "average."))
+        if self.hints:
+            self.hints.load_state_dict(_part(tensors, "hints."))
+        slots: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _part(tensors, "optimiser.").items():
+            index, _, slot = name.partition(".")
+            slots.setdefault(int(index), {})[slot] = tensor
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": slots, "param_groups": groups})
+        kept = {level: _part(tensors, f"kept.{level}.") for level in self.search.levels}
+        self.search.restore(header["search"], kept)
+        self.step, self._before = int(header["step"]), float(header["seconds"])
+
+    def advance(self, until: int, report: Report) -> None:
+        """Train until `until` steps are done, and keep the weights of the steps before where levels are searched."""
+        searching = not self.search.searched()
+        while self.step < until:
+            self._losses.append(self._train_step())
+            if searching and self.step < until:
+                self._snapshots[self.step] = self._weights()
+            report(self.step, self.total, self.search)
+
+    def _train_step(self) -> Tensor:
+        job, settings = self.job, self.job.settings
+        images, masks = self._batch()
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.step, self.total, settings)
+        self.model.train()
+        devices = [job.device] if job.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):  # dropout draws from the global state; ours depends on the step
+            torch.manual_seed(_seed(job.seed, "dropout", self.step))
+            loss = self._loss(images.contiguous(memory_format=torch.channels_last), masks)
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        if settings.average:
+            self.average.update_parameters(self.model)
+        self.step += 1
+        return loss.detach()
+
+    def _loss(self, images: Tensor, masks: Tensor) -> Tensor:
+        """Return the mean cross-entropy of the labelled pixels, and what a teacher adds."""
+        autocast = torch.autocast(self.job.device.type, torch.bfloat16, enabled=self._precision == "bf16")
+        with self.hints.watching(self.model) if self.hints else nullcontext(), autocast:
+            logits = self.model(images)
+        known = (masks != IGNORE).sum().clamp(min=1)  # a batch may hold no labelled pixel
+        loss = F.cross_entropy(logits.float(), masks.long(), ignore_index=IGNORE, reduction="sum") / known
+        if self.hints:
+            with autocast:
+                features = self.hints.features(images)
+            loss = loss + self.job.settings.teacher_weight * self.hints(features)
+        return loss
+
+    def _batch(self) -> tuple[Tensor, Tensor]:
+        size, count = self.job.settings.batch_size, len(self.job.train)
+        wanted = range(self.step * size, (self.step + 1) * size)
+        batch = Batch.of([self.job.train[self._shuffled(n // count, n % count)] for n in wanted], self.job.device)
+        generator = torch.Generator().manual_seed(_seed(self.job.seed, "augment", self.step))
+        masks = with_border(batch.masks, self.job.border, self.job.foreground)
+        return self._augment(batch.images, masks, generator)
+
+    def _shuffled(self, epoch: int, position: int) -> int:
+        if self._order[0] != epoch:
+            generator = np.random.default_rng([self.job.seed, epoch])
+            self._order = (epoch, generator.permutation(len(self.job.train)))
+        return int(self._order[1][position])
+
+    def _weights(self) -> Weights:
+        source = self.average.module if self.job.settings.average else self.model
+        return {n: t.detach().clone() for n, t in source.state_dict().items()}
+
+    def _evaluate(self, step: int) -> Evaluation:
+        """Validate the weights of a step, this one or one since the last evaluation, and offer them to the search."""
+        for known in self.search.history:
+            if known.step == step:
+                return known
+        if step == self.step:
+            network: nn.Module = self.average.module if self.job.settings.average else self.model
+            found = self._validate(network, step)
+            self.search.offer(found, self._weights)
+            return found
+        own = {n: t.detach().clone() for n, t in self.model.state_dict().items()}
+        self.model.load_state_dict(self._snapshots[step])
+        found = self._validate(self.model, step)
+        self.model.load_state_dict(own)
+        self.search.offer(found, lambda: self._snapshots[step])
+        return found
+
+    @torch.no_grad()
+    def _validate(self, network: nn.Module, step: int) -> Evaluation:
+        job, settings = self.job, self.job.settings
+        passed = len(self._losses) - (self.step - step)
+        loss = float(torch.stack(self._losses[:passed]).mean()) if passed > 0 else math.nan
+        if passed > 0 and not math.isfinite(loss):
+            raise SegcamError(
+                f"training diverged by step {step}: lower train.learning_rate ({settings.learning_rate:g})"
+            )
+        network.eval()
+        predictions = [network(inputs).argmax(1) for inputs, _ in self._validation()]
+        labels = [known for _, known in self._validation()]
+        pairs = zip(predictions, labels, strict=True)
+        counts = torch.cat([confusion(found, known, job.classes) for found, known in pairs])
+        shares = torch.cat([(found == job.foreground).flatten(1).any(1) for found in predictions])
+        return Evaluation(
+            step=step,
+            images_seen=step * settings.batch_size,
+            loss=loss,
+            learning_rate=learning_rate(max(0, step - 1), self.total, settings) if step else 0.0,
+            miou=mean_iou(counts.sum(0)),
+            iou=tuple(iou(counts.sum(0)).tolist()),
+            predicted_share=float(shares.double().mean()),
+            seconds=self.seconds,
+        )
+
+    def _validation(self) -> list[tuple[Tensor, Tensor]]:
+        """Return the validation batches; they stay on the device."""
+        if not self._val:
+            for first in range(0, len(self.job.val), 32):
+                rows = range(first, min(first + 32, len(self.job.val)))
+                batch = Batch.of([self.job.val[i] for i in rows], self.job.device)
+                inputs = normalise(batch.images).contiguous(memory_format=torch.channels_last)
+                self._val.append((inputs, with_border(batch.masks, self.job.border, self.job.foreground)))
+        return self._val
+
+
+def baseline(val: Images, classes: int, border: Border, foreground: int) -> float:
+    """Return the mean IoU of answering class 0 everywhere, 0..1."""
+    total = torch.zeros(classes, classes, dtype=torch.long)
+    for i in range(len(val)):
+        labels = with_border(torch.from_numpy(val[i].mask)[None], border, foreground)
+        total += confusion(torch.zeros_like(labels, dtype=torch.long), labels, classes)[0]
+    return mean_iou(total)
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def _seed(*parts: object) -> int:
+    words = np.random.SeedSequence([int.from_bytes(str(p).encode(), "big") for p in parts]).generate_state(2)
+    return int(words[0]) << 31 ^ int(words[1])

@@ -1,0 +1,193 @@
+"""The study of faithfulness: rows of one checkpoint's maps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from bench.measurements import Job, faithfulness
+from bench.planning.asked import Instruments
+from bench.planning.plan import TrainCell
+from bench.planning.profile import read
+from segcam import Batch, InputError, Layer, Probe, Sample, Target
+from segcam.checks.faithfulness import Subjects, area_matched, curves, order
+from segcam.methods import METHODS
+from segcam.models import create
+from segcam.scoring.reference import Scenery
+
+SETTINGS = [
+    "faithfulness.steps=3",
+    "faithfulness.samples=3",
+    "faithfulness.draws=2",
+    'faithfulness.imputations=["blur", "noisy_linear"]',
+    'faithfulness.methods=["grad_cam", "random", "mask_oracle"]',
+]
+SIZE = 32
+IDS = ("a", "b", "c")
+
+
+def job(settings: list[str] = SETTINGS, *, blind: bool = False) -> Job:
+    """A network of random weights, which predicts half of all pixels as the class, or, `blind`, none; three images."""
+    rng = np.random.default_rng(0)
+    masks = np.zeros((3, SIZE, SIZE), np.uint8)
+    masks[:, 8:20, 10:24], masks[:, 20:22] = 1, 255
+    samples = [Sample(i, rng.integers(0, 256, (SIZE, SIZE, 3), np.uint8), m) for i, m in zip(IDS, masks, strict=True)]
+    profile = read("smoke", settings)
+    model = create("unet", 2, {"width": 2}, 0).eval()
+    batch = Batch.of(samples)
+    with torch.no_grad():
+        logits = model(batch.inputs())
+        gap = (logits[:, 1] - logits[:, 0]).flatten(1)
+        last = [m for m in model.modules() if isinstance(m, torch.nn.Conv2d)][-1]
+        last.bias[1] -= gap.max() + 1 if blind else gap.median()
+    instruments = Instruments.of(profile.score, "unet", model)
+    cell = TrainCell.__new__(TrainCell)
+    return Job(profile, cell, 50, model, instruments, batch, Scenery.of(batch, 1), None)  # type: ignore[arg-type]
+
+
+def done(own: Job) -> tuple[pd.DataFrame, pd.DataFrame]:
+    said: list[tuple[int, str]] = []
+    areas, points = faithfulness.run(own, lambda n, text: said.append((n, text)))
+    assert sum(n for n, _ in said) == len(IDS)
+    assert "deletion, blur, map order" in [text for _, text in said]
+    return pd.DataFrame(areas), pd.DataFrame(points)
+
+
+@pytest.fixture(scope="module")
+def found() -> tuple[pd.DataFrame, pd.DataFrame]:
+    return done(job())
+
+
+def test_a_row_for_each_thing_measured(found):
+    areas, points = found
+    assert faithfulness.STUDY.tables == ("faithfulness", "faithfulness_curves")
+    assert list(areas.columns) == [
+        *("image", "target", "layer", "method", "measure", "imputation", "outcome", "order", "value"),
+    ]
+    keys = [name for name in areas if name != "value"]
+    assert not areas.duplicated(keys).any()
+    assert not points.duplicated([name for name in points if name != "value"]).any()
+    assert areas["value"].dtype == points["value"].dtype == points["share"].dtype == np.float32
+    layers = ["Encoder 1_1", "Encoder 5_2", "Decoder 1_2"]
+    assert sorted(areas["layer"].unique()) == sorted(["", *layers])
+    of_maps = areas[areas["layer"] != ""]
+    per_image = of_maps.groupby("image").size()
+    # 3 x 3 maps, 3 outcomes: four kinds by the maps' order, two by matched ones, ROAD's two; two of subsets; stability
+    assert (per_image == 9 * (3 * (4 + 2 + 2) + 2) + 3 * 2).all()
+    assert len(areas[areas["layer"] == ""]) == 3 * 3 * (4 + 2)
+    assert set(areas.loc[areas["measure"].str.startswith("max_sens"), "method"]) == {"grad_cam"}
+    assert (areas["target"] == "best_pixel:logit").all()
+    assert areas.groupby("measure")["order"].agg(lambda names: tuple(sorted(set(names)))).to_dict() == {
+        "deletion": ("area_matched", "map", "random"),
+        "insertion": ("area_matched", "map", "random"),
+        "context_deletion": ("map", "random"),
+        "context_insertion": ("map", "random"),
+        **dict.fromkeys(
+            ("infidelity", "sensitivity_n", "max_sensitivity_frozen", "max_sensitivity_repicked"), ("map",)
+        ),
+    }
+
+
+def test_areas_are_those_of_the_curves(found):
+    areas, points = found
+    keys = ["image", "layer", "method", "imputation", "outcome", "order"]
+    wide = points.pivot_table(index=["kind", *keys], columns="share", values="value", dropna=False)
+    wide = wide.reindex(
+        areas.loc[areas["measure"].isin(points["kind"]), ["measure", *keys]].to_records(index=False).tolist()
+    )
+    assert list(wide.columns) == [0.0, pytest.approx(1 / 3), pytest.approx(2 / 3), 1.0]
+    own = np.trapezoid(wide.to_numpy(), dx=1 / 3, axis=1)
+    np.testing.assert_allclose(own, areas.loc[areas["measure"].isin(points["kind"]), "value"], atol=1e-5)
+    begins = points[(points["kind"] == "deletion") & (points["share"] == 0)]["value"].dropna()
+    assert len(begins)
+    assert (begins == 1).all()
+
+
+def test_rows_are_what_the_library_measures(found):
+    own = job()
+    areas, _ = found
+    probe = Probe(own.model, [x for x in own.instruments.layers if x.label == "Encoder 5_2"], channels_last=True)
+    capture = probe(own.batch.inputs(), Target(1))
+    maps = capture.maps(METHODS.get("grad_cam").gradient)[:, None]
+    scenery = own.scenery
+    subjects = Subjects.of(own.model, own.batch.inputs(), 1, (scenery.foreground, scenery.background), IDS)
+    pixels = order(maps, IDS, (SIZE, SIZE))
+    for name, chosen in (("map", pixels), ("area_matched", area_matched(pixels, subjects.chosen, IDS))):
+        wanted = curves(subjects, chosen, "insertion", steps=3).area("dice")[:, 0]
+        rows = areas[(areas["layer"] == "Encoder 5_2") & (areas["method"] == "grad_cam") & (areas["order"] == name)]
+        rows = rows[(rows["measure"] == "insertion") & (rows["imputation"] == "blur") & (rows["outcome"] == "dice")]
+        np.testing.assert_allclose(rows.set_index("image").loc[list(IDS), "value"], wanted, rtol=1e-4)
+
+
+def test_images_without_predicted_pixels_have_rows_of_nan():
+    areas, points = done(job(blind=True))
+    assert areas["value"].isna().all()
+    assert points["value"].isna().all()
+    assert set(areas["image"]) == set(IDS)
+
+
+def test_what_is_asked_is_done_and_no_more():
+    own = job(
+        [
+            'faithfulness.methods=["hires_cam"]',
+            'faithfulness.layers=["Decoder 1_?"]',
+            'faithfulness.targets=["predicted:margin"]',
+            'faithfulness.kinds=["context_deletion"]',
+            'faithfulness.imputations=["mean"]',
+            'faithfulness.outcomes=["dice"]',
+            "faithfulness.steps=2",
+            "faithfulness.samples=0",
+            "faithfulness.draws=0",
+        ]
+    )
+    said: list[str] = []
+    areas = pd.DataFrame(faithfulness.run(own, lambda _, text: said.append(text))[0])
+    assert set(areas["layer"]) == {"", "Decoder 1_1", "Decoder 1_2"}
+    assert set(areas["method"]) == {"", "hires_cam"}
+    assert set(areas["target"]) == {"predicted:margin"}
+    assert set(areas["measure"]) == {"context_deletion"}
+    assert set(areas["outcome"]) == {"dice"}
+    assert set(areas["imputation"]) == {"mean"}
+
+
+def test_layers_by_default_are_the_ends_of_encoder_and_decoder():
+    def layers(*roles: str) -> list[Layer]:
+        return [Layer(f"m.{i}", f"{role} {i}", depth=i, role=role) for i, role in enumerate(roles)]
+
+    settings = read("smoke").faithfulness
+    relu = Layer("m.9", "Decoder ReLU", depth=9, role="decoder", point="relu")
+    found = faithfulness.layers_of(settings, [*layers("encoder", "encoder", "encoder", "decoder", "decoder"), relu])
+    assert [layer.label for layer in found] == ["encoder 0", "encoder 2", "decoder 4"]
+    found = faithfulness.layers_of(settings, layers("before attention", "after attention", "encoder", "decoder"))
+    assert [layer.label for layer in found] == ["before attention 0", "encoder 2", "decoder 3"]
+    assert [layer.label for layer in faithfulness.layers_of(settings, layers("", ""))] == [" 0", " 1"]
+    named = settings.model_copy(update={"layers": ("enc*",)})
+    assert len(faithfulness.layers_of(named, layers("encoder", "encoder", "decoder"))) == 2
+
+
+def test_methods_with_passes_of_their_own_are_refused():
+    settings = read("smoke", ['faithfulness.methods=["score_cam"]']).faithfulness
+    with pytest.raises(InputError, match="score_cam, which is no gradient method and no control"):
+        faithfulness.methods_of(settings)
+    with pytest.raises(InputError, match="unknown method 'gradcam'"):
+        faithfulness.methods_of(settings.model_copy(update={"methods": ("gradcam",)}))
+    wider = METHODS.get("gaussian").configured({"width": 0.5})
+    found = faithfulness.methods_of(settings.model_copy(update={"methods": ()}), [wider])
+    assert [method.name for method in found] == list(faithfulness.METHODS)
+    assert wider in found
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("faithfulness.samples=2", "at least 3 samples"),
+        ("faithfulness.steps=1", "greater than or equal to 2"),
+        ('faithfulness.imputations=["blurr"]', "imputations"),
+        ("faithfulness.kinds=[]", "kinds"),
+    ],
+)
+def test_wrong_settings_are_refused(setting, said):
+    with pytest.raises(InputError, match=said):
+        read("smoke", [setting])

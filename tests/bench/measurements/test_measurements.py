@@ -1,0 +1,92 @@
+"""Faithfulness and sanity as parts of a run: planned, done once, described, drawn."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench.output.store import STUDIED
+from bench.planning import profile as profiles
+from bench.planning.cells import TrainCell
+from bench.planning.plan import studies
+from tests.bench.harness import bench, contents
+
+ASKED = ("faithfulness.images=1", "faithfulness.steps=2", "faithfulness.samples=3", "faithfulness.draws=2")
+ASKED += ('faithfulness.imputations=["blur"]', "sanity.images=2", "sanity.depths=2", "sanity.shuffled_steps=2")
+ASKED += ("faithfulness.at_once=1", "sanity.at_once=1")
+SETTINGS = [word for setting in ASKED for word in ("--set", setting)]
+KEYS = {"dataset", "model", "level", "seed", "training_data"}
+
+
+@pytest.fixture(scope="module")
+def studied(finished: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run to which both studies were added."""
+    import shutil
+
+    folder = Path(shutil.copytree(finished, tmp_path_factory.mktemp("studied") / "out"))
+    outcome = bench("run", "all", "-p", tiny, "--out", folder, *SETTINGS)
+    assert outcome.code == 0, outcome.err
+    return folder
+
+
+def test_the_highest_level_of_each_training_is_studied(studied: Path, finished: Path) -> None:
+    highest = json.loads((studied / "manifest.json").read_text())["checkpoints"]
+    level = max(entry["level"] for entry in highest if entry["reached"])
+    for name, images in (("faithfulness", 1), ("faithfulness_curves", 1), ("sanity", 2), ("sanity_training", 2)):
+        files = sorted((studied / "scores" / name).glob("*.parquet"))
+        assert len(files) == images, name
+        table = pd.concat(map(pd.read_parquet, files))
+        assert set(table.columns) >= KEYS
+        assert set(table["level"]) == {level}
+        assert len(table)
+    before = contents(finished, "scores")
+    assert {name: data for name, data in contents(studied, "scores").items() if name in before} == before
+
+
+def test_the_manifest_says_which_images_and_how_long(studied: Path) -> None:
+    values = json.loads((studied / "manifest.json").read_text())
+    assert {name: len(study["ids"]) for name, study in values["studies"].items()} == {"faithfulness": 1, "sanity": 2}
+    assert all("chosen before any network was trained" in study["rule"] for study in values["studies"].values())
+    cells = [name for name in values["cells"] if Path(name).name.startswith(("faithfulness-", "sanity-"))]
+    assert len(cells) == 3
+    assert all(values["cells"][name]["seconds"] > 0 for name in cells)
+
+
+def test_figures_and_tables_are_there(studied: Path) -> None:
+    names = {Path(name).name for name in contents(studied, "tables", "figures")}
+    assert {"faithfulness.csv", "sanity.csv"} <= names
+    assert any(name.startswith("faithfulness-") and name.endswith(".png") for name in names)
+    assert any(name.startswith("sanity-") and name.endswith(".svg") for name in names)
+
+
+def test_a_second_run_does_nothing_again_and_what_is_not_asked_goes(studied: Path, tiny: Path) -> None:
+    before = {name: (studied / name).stat().st_mtime_ns for name in contents(studied, *STUDIED, "cells")}
+    assert bench("run", "score", "-p", tiny, "--out", studied, *SETTINGS).code == 0
+    assert {name: (studied / name).stat().st_mtime_ns for name in contents(studied, *STUDIED, "cells")} == before
+    lost = next(name for name in before if name.startswith("scores/sanity/"))
+    kept = (studied / lost).read_bytes()
+    (studied / lost).unlink()
+    assert bench("run", "score", "-p", tiny, "--out", studied, *SETTINGS).code == 0
+    assert (studied / lost).read_bytes() == kept  # the same seed, the same table, bit for bit
+    assert bench("run", "score", "-p", tiny, "--out", studied).code == 0
+    assert contents(studied, *STUDIED) == {}
+    assert json.loads((studied / "manifest.json").read_text())["studies"] == {}
+
+
+def test_cells_hang_on_what_defines_the_result_alone(tiny: Path) -> None:
+    train = TrainCell("unet", 0, "abc")
+
+    def ids(*settings: str) -> list[str]:
+        profile = profiles.read(str(tiny), list(settings))
+        return [c.id for c in studies(profile, {train: {30: "a", 50: "b"}}, "sanity", ("sanity",), (1, 2, 3))]
+
+    usual = ids()
+    assert len(usual) == 1  # of the highest level, all images at once
+    assert len(ids("sanity.levels=all")) == 2
+    assert len(ids("sanity.at_once=1")) == 3
+    assert ids("score.batch_size=3") == usual
+    assert ids("sanity.depths=3") != usual
+    assert ids("score.points=['relu']") != usual

@@ -1,0 +1,462 @@
+"""Methods with passes of their own: a few images, every gap with its reason, and little lost where a run stops."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+import bench.output.store
+from bench.measurements.own_passes import CostlyScorer
+from bench.output.report import gaps
+from bench.output.store import Store
+from bench.planning import plan
+from bench.planning import profile as config
+from bench.planning.asked import Gap, Instruments
+from bench.planning.profile import Score
+from segcam import InputError, Probe, Target
+from segcam.datasets import DATASETS, DatasetOptions
+from segcam.errors import NotApplicableError
+from segcam.methods import METHODS, Method
+from segcam.methods.material.subject import Subject, examining
+from segcam.models import create
+from segcam.models.weights.checkpoints import load
+from segcam.probe.layers import INPUT, Layer
+from segcam.samples import Batch, Images
+from segcam.scoring.reference import Scenery
+from tests.bench.harness import IMAGES, LEVELS, contents
+from tests.bench.harness import bench as command
+from tests.reference.metrics import TWINS, Scene
+
+METRICS = ("energy_inside", "spread", "blank")
+ASKED = ("grad_cam", "uniform", "sobel", "activation", "cam", "score_cam", "captum_input_x_gradient")
+LAST = "Decoder 1_2 ReLU"
+SETTINGS = (
+    f"score.methods={json.dumps(ASKED)}",
+    f"score.metrics={json.dumps(METRICS)}",
+    "score.parameters.score_cam.channels=2",
+    "score.points=['conv', 'head']",
+    "score.costly_images=3",
+    "score.costly_targets=['predicted:logit']",
+)
+CHANGES = [part for setting in SETTINGS for part in ("--set", setting)]
+
+
+@pytest.fixture
+def registry() -> Iterator[None]:
+    """Put the registry of methods back as it was."""
+    METHODS.names()
+    kept = dict(METHODS._items)
+    yield
+    METHODS._items.clear()
+    METHODS._items.update(kept)
+
+
+@pytest.fixture(scope="module")
+def images() -> Images:
+    """The test images of the finished run."""
+    return DATASETS.get("scenes").open(DatasetOptions(size=32, counts=(60, 12, IMAGES))).splits["test"]
+
+
+@pytest.fixture(scope="module")
+def run(finished: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The finished run, scored anew with costly methods; look, do not touch."""
+    folder = copy(finished, tmp_path_factory.mktemp("costly") / "out")
+    outcome = command("run", "score", "-p", tiny, "--out", folder, *CHANGES)
+    assert outcome.code == 0, outcome.err
+    assert "2 methods skipped on 18 layers" not in outcome.err
+    assert "1 method skipped on 18 layers: see 'skipped' in manifest.json" in outcome.err
+    return folder
+
+
+def copy(source: Path, folder: Path) -> Path:
+    for name, data in contents(source).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+    return found
+
+
+@pytest.fixture(scope="module")
+def rows(run: Path) -> pd.DataFrame:
+    files = sorted((run / "scores").glob("*-costly-*.parquet"))
+    assert [file.name for file in files] == [f"unet-s0-l{n}-costly-00{i}.parquet" for n in LEVELS for i in (0, 1)]
+    return pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+
+
+def test_every_map_of_a_few_images_once(rows: pd.DataFrame, run: Path) -> None:
+    chosen = manifest(run)["costly"]
+    assert len(chosen["ids"]) == 3
+    assert chosen["targets"] == ["predicted:logit"]
+    assert "percentiles 17, 50, 83" in chosen["rule"]
+    assert set(rows["target"]) == {"predicted:logit"}
+    assert not rows.duplicated(["level", "image", "target", "layer", "method"]).any()
+    for _, part in rows.groupby("level"):
+        assert set(part["image"]) == set(chosen["ids"]), "the same images for all levels"
+        layers = {method: list(dict.fromkeys(some["layer"])) for method, some in part.groupby("method", observed=True)}
+        assert layers["cam"] == [LAST]
+        assert len(layers["score_cam"]) == 19
+        assert layers["captum_input_x_gradient"] == layers["uniform"] == layers["sobel"] == ["Input"]
+        assert set(layers) == {"cam", "score_cam", "captum_input_x_gradient", "uniform", "sobel"}
+        assert len(part) == 3 * (1 + 19 + 1 + 1 + 1)
+
+
+def test_rows_are_like_those_of_other_methods(rows: pd.DataFrame, run: Path) -> None:
+    files = [p for p in sorted((run / "scores").glob("*.parquet")) if "costly" not in p.name]
+    shards = pd.concat([pd.read_parquet(file) for file in files])
+    assert list(shards) == list(rows)
+    assert set(shards["method"]) == {"grad_cam", "uniform", "sobel", "activation"}
+    keys = ["level", "image", "target"]
+    both = rows.merge(shards, on=keys, suffixes=("", "_of_shard"))
+    assert len(both) > 0
+    for column in ("area", "target_pixels", "target_predicted"):
+        assert (both[column] == both[f"{column}_of_shard"]).all()
+    assert both["target_score"].to_numpy() == pytest.approx(both["target_score_of_shard"].to_numpy(), abs=1e-5)
+
+
+def test_values_are_of_the_methods_own_maps(rows: pd.DataFrame, run: Path, images: Images) -> None:
+    """Each method run by hand on one image, measured by the slow twins."""
+    compared = 0
+    for level in LEVELS:
+        model = load(run / "checkpoints" / f"unet-s0-l{level}.safetensors")[0]
+        tools = Instruments.of(config.read("smoke").score, "unet", model)
+        found = rows[rows["level"] == level].set_index(["image", "layer", "method"])
+        for i in range(IMAGES):
+            batch = Batch.of([images[i]])
+            if batch.ids[0] not in set(rows["image"]):
+                continue
+            probe = Probe(model, tools.layers)
+            capture = probe(batch.inputs(), Target.parse("predicted"))
+            scenery = Scenery.of(batch)
+            scene = Scene(
+                batch.luminance()[0].double().numpy(), batch.foreground()[0].numpy(), batch.background()[0].numpy()
+            )
+            with examining(probe, batch.inputs(), capture, scenery) as subject:
+                for name, label in (("score_cam", "Encoder 3_1"), ("cam", LAST), ("captum_input_x_gradient", "Input")):
+                    method = METHODS.get(name).configured({"channels": 2} if name == "score_cam" else {})
+                    layer = next(one for one in (INPUT, *tools.layers) if one.label == label)
+                    maps = method.run(subject, layer)[0].detach().double().numpy()
+                    row = found.loc[(batch.ids[0], label, name)]
+                    for metric in ("energy_inside", "spread"):
+                        wanted = TWINS[metric](maps.clip(0), scene)
+                        assert row[metric] == pytest.approx(wanted, abs=2e-3, nan_ok=True), (level, i, name, metric)
+                        compared += not np.isnan(wanted)
+                    if method.signed and capture.target_pixels[0]:
+                        balance = maps.clip(0).sum() / abs(maps).sum()
+                        assert row["sign_balance"] == pytest.approx(balance, abs=2e-3)
+            for name in ("uniform", "sobel"):
+                maps = METHODS.get(name).control(scenery.on((32, 32)))[0].double().numpy()
+                row = found.loc[(batch.ids[0], "Input", name)]
+                assert row["spread"] == pytest.approx(TWINS["spread"](maps, scene), abs=1e-4)
+    assert compared > 10
+
+
+def test_signs_are_told_of_signed_maps_alone(rows: pd.DataFrame) -> None:
+    told = rows[rows["sign_balance"].notna()]
+    assert set(told["method"]) <= {"cam", "captum_input_x_gradient"}
+    assert len(told) > 0
+    assert told["sign_balance"].between(0, 1).all()
+
+
+def test_gaps_and_their_reasons(run: Path) -> None:
+    found = manifest(run)["skipped"]
+    assert {(gap["model"], gap["method"]) for gap in found} == {("unet", "cam")}
+    layers = [layer["layer"] for layer in manifest(run)["layers"]["unet"] if layer["role"] != "input"]
+    assert sorted(gap["layer"] for gap in found) == sorted(set(layers) - {LAST})
+    assert {gap["cells"] for gap in found} == {4}, "two levels with two cells each"
+    assert all("no linear head follows" in gap["reason"] for gap in found)
+    for file in run.glob("cells/score-*-costly-*.json"):
+        record = json.loads(file.read_text())
+        assert len(record["skipped"]) == 18
+        assert set(record["skipped"][0]) == {"layer", "method", "reason"}
+    assert all("skipped" not in record for record in manifest(run)["cells"].values())
+
+
+def test_the_line_on_gaps(run: Path, finished: Path, tmp_path: Path) -> None:
+    assert gaps(Store(finished)) == ""
+    folder = copy(run, tmp_path / "out")
+    (folder / "tables" / "skipped.csv").write_text("")
+    assert gaps(Store(folder)) == "1 method skipped on 18 layers: see tables/skipped.csv"
+    values = manifest(folder)
+    values["skipped"] += [
+        {"model": "unet", "layer": layer, "method": "other", "reason": "why", "cells": 1} for layer in ("", "Input")
+    ]
+    (folder / "manifest.json").write_text(json.dumps(values))
+    assert gaps(Store(folder)) == "2 methods skipped on 20 layers: see tables/skipped.csv", "all layers and the input"
+
+
+def test_the_input_stands_before_the_layers(run: Path) -> None:
+    first, *rest = manifest(run)["layers"]["unet"]
+    assert (first["layer"], first["role"], first["depth"], first["point"]) == ("Input", "input", -1, "")
+    assert len(rest) == 19
+    assert rest[-1]["layer"] == LAST
+    assert not any(layer["role"] == "input" for layer in rest)
+
+
+def test_what_the_manifest_says_of_methods(run: Path) -> None:
+    found = manifest(run)["methods"]
+    assert list(found) == list(ASKED)
+    keys = "kind family label summary source scope signed needs_gradients costly passes each parameters"
+    assert all(list(entry) == keys.split() for entry in found.values())
+    assert found["score_cam"]["parameters"] == {"channels": 2}
+    assert found["score_cam"]["passes"] == 2, "with the parameters that it runs with"
+    assert [found[name]["costly"] for name in ASKED] == [False] * 4 + [True] * 3
+    assert [found[name]["family"] for name in ASKED[:4]] == ["cam", "control", "control", "control"]
+    assert all(entry["family"] in ("cam", "perturbation", "captum", "attention", "control") for entry in found.values())
+    assert found["captum_input_x_gradient"]["scope"] == "input"
+
+
+def test_costly_cells_are_small_and_of_all_checkpoints(tiny: Path) -> None:
+    profile = config.read(str(tiny), [*SETTINGS])
+    (cell,) = plan.training(profile, "digest")
+    cells = plan.scoring(profile, {cell: {30: "a", 40: "b"}}, 6, (1,), costly=(4, 0, 2))
+    costly = [c for c in cells if c.costly]
+    assert [(c.level, c.part, c.rows) for c in costly] == [
+        (level, part, rows) for level in (30, 40) for part, rows in (("costly-000", (4, 0)), ("costly-001", (2,)))
+    ]
+    assert all(c.outputs == (f"scores/{c.name}.parquet",) for c in costly)
+    assert len({c.id for c in cells}) == len(cells)
+    highest = config.read(str(tiny), [*SETTINGS, "score.costly_levels=highest"])
+    some = plan.scoring(highest, {cell: {30: "a", 40: "b"}}, 6, (1,), costly=(4, 0, 2))
+    assert {c.id for c in some} == {c.id for c in cells if not c.costly or c.level == 40}
+    first = config.read(str(tiny), [*SETTINGS, "score.costly_seeds=first", "train.seeds=[0, 1]"])
+    two = {train: {30: "a"} for train in plan.training(first, "digest")}
+    of_two = plan.scoring(first, two, 6, (1,), costly=(4, 0, 2))
+    assert {c.train.seed for c in of_two if c.costly} == {0}
+    assert {c.train.seed for c in of_two if not c.costly} == {0, 1}
+    assert {c.id for c in of_two if c.train.seed == 0} == {c.id for c in cells if c.level == 30}
+    none = plan.scoring(profile, {cell: {30: "a"}}, 6, (1,), costly=())
+    assert not any(c.costly for c in none)
+    plain = config.read(str(tiny))
+    assert not any(c.costly for c in plan.scoring(plain, {cell: {30: "a"}}, 6, (1,), costly=(4, 0)))
+
+
+@pytest.mark.parametrize(
+    ("setting", "apart", "shared"),
+    [
+        ("score.costly_images=2", False, False),  # other rows make other cells: the settings alone do not
+        ("score.costly_targets=['best_pixel:logit']", True, False),
+        ("score.parameters.score_cam.channels=3", True, False),
+        ("score.parameters.gaussian.width=0.1", True, True),  # it stands beside methods that explain the input
+        ("score.parameters.seg_xres_cam.pool=1", False, True),
+        ("score.shard=3", False, True),
+        ("score.batch_size=3", False, False),
+        ("score.attention=false", False, True),
+        ("score.precision=bf16", False, True),
+        ("score.counter=true", True, True),
+        ("score.class_id=0", True, True),
+        ("score.points=['conv']", True, True),
+    ],
+)
+def test_what_is_scored_again_after_a_change(tiny: Path, setting: str, apart: bool, shared: bool) -> None:
+    settings = [*SETTINGS, f"score.methods={json.dumps([*ASKED, 'gaussian', 'seg_xres_cam'])}"]
+    profiles = [config.read(str(tiny), [*settings, *some]) for some in ([], [setting])]
+    cells = []
+    for profile in profiles:
+        (cell,) = plan.training(config.read(str(tiny)), "digest")
+        cells.append(plan.scoring(profile, {cell: {30: "a"}}, 6, (1,), costly=(4, 0, 2)))
+    ids = [({c.id for c in some if c.costly}, {c.id for c in some if not c.costly}) for some in cells]
+    kept = [bool(one & other) for one, other in zip(*ids, strict=True)]
+    assert kept[0] is not apart
+    assert (ids[0][1] != ids[1][1]) is shared
+
+
+def test_stale_rows_are_removed(run: Path, tiny: Path, tmp_path: Path, finished: Path) -> None:
+    """Back and forth between settings: each leaves its own files alone."""
+    folder = copy(run, tmp_path / "out")
+    assert contents(folder, "scores/agreement")
+    one = ("--set", "score.targets=['best_pixel:logit']")
+    assert command("run", "score", "-p", tiny, "--out", folder, *one).code == 0
+    assert contents(folder, "scores/agreement") == {}
+    assert not any("costly" in name for name in contents(folder))
+    assert manifest(folder)["skipped"] == []
+    assert manifest(folder)["costly"] == {"rule": "", "ids": [], "targets": [], "levels": "", "seeds": ""}
+    assert command("run", "score", "-p", tiny, "--out", folder).code == 0
+    again = contents(folder, "scores")
+    assert again == contents(finished, "scores")
+    assert command("run", "score", "-p", tiny, "--out", folder, *CHANGES).code == 0
+    assert contents(folder, "scores") == contents(run, "scores")
+
+
+def test_other_costly_settings_leave_the_rest_alone(run: Path, tiny: Path, tmp_path: Path) -> None:
+    folder = copy(run, tmp_path / "out")
+    before = {
+        p: p.stat().st_mtime_ns
+        for p in folder.rglob("*.*")
+        if "costly" not in p.name and p.parent.name in ("scores", "agreement", "gallery")
+    }
+    fewer = ("--set", "score.costly_images=1", "--set", "score.costly_targets=['best_pixel:logit']")
+    assert command("run", "score", "-p", tiny, "--out", folder, *CHANGES, *fewer).code == 0
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+    assert len([name for name in contents(folder, "scores") if "costly" in name]) == len(LEVELS)
+
+
+def test_without_images_set_aside_there_are_no_rows_but_a_reason(run: Path, tiny: Path, tmp_path: Path) -> None:
+    folder = copy(run, tmp_path / "out")
+    assert command("run", "score", "-p", tiny, "--out", folder, *CHANGES, "--set", "score.costly_images=0").code == 0
+    found = manifest(folder)
+    assert not any("costly" in name for name in contents(folder, "scores"))
+    assert not any(layer["role"] == "input" for layer in found["layers"]["unet"])
+    assert {gap["method"] for gap in found["skipped"]} == {"cam", "score_cam", "captum_input_x_gradient"}
+    assert {(gap["layer"], gap["cells"]) for gap in found["skipped"]} == {("", 0)}
+    assert all("score.costly_images is 0" in gap["reason"] for gap in found["skipped"])
+
+
+def test_a_run_that_stops_goes_on_where_it_was(
+    run: Path, tiny: Path, tmp_path: Path, registry: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exception that is no gap stops the run; what was finished is not done again, and the rest is the same."""
+    folder = copy(run, tmp_path / "out")
+    for file in [*folder.glob("cells/*-costly-*"), *folder.glob("scores/*-costly-*")]:
+        file.unlink()
+    plain, left, done = METHODS.get("score_cam"), [100], []
+
+    def failing(subject: Subject, layer: Layer, **chosen: Any) -> torch.Tensor:
+        left[0] -= 1
+        if left[0] < 0:
+            raise RuntimeError("out of luck")
+        done.append((subject.images.shape[0], layer.label))
+        return plain.run(subject, layer, **chosen)
+
+    METHODS._items["score_cam"] = replace(plain, run=failing)
+    left[0] = 2 * 19 + 5  # in the midst of the third cell
+    with pytest.raises(RuntimeError, match="out of luck"):
+        command("run", "score", "-p", tiny, "--out", folder, *CHANGES)
+    assert len(list(folder.glob("scores/*-costly-*"))) == 2
+    left[0] = 1000
+    done.clear()
+    outcome = command("run", "score", "-p", tiny, "--out", folder, *CHANGES)
+    assert outcome.code == 0, outcome.err
+    assert len(done) == 2 * 19, "the two cells that were left"
+    assert contents(folder, "scores") == contents(run, "scores")
+
+
+def scored(model: nn.Module, images: Images, settings: Score) -> tuple[pd.DataFrame, list[Gap], list[tuple[int, str]]]:
+    gaps: list[Gap] = []
+    steps: list[tuple[int, str]] = []
+    scorer = CostlyScorer(model, Instruments.of(settings, "unet", model), settings)
+    found = scorer.score(images, range(3), {}, lambda by, step: steps.append((by, step)), gaps.append)
+    return pd.DataFrame(found), gaps, steps
+
+
+def test_a_gap_of_one_layer_leaves_the_others(images: Images, registry: None) -> None:
+    def once(subject: Subject, layer: Layer) -> torch.Tensor:
+        if layer.label == "Encoder 2_1":
+            raise NotApplicableError("not here")
+        return subject.capture.activations[layer.label].mean(1)
+
+    METHODS.add(Method("mean", "Mean", "mean", "segcam", run=once, signed=True))
+    settings = Score(methods=("grad_cam", "mean"), metrics=("spread",), batch_size=2)
+    frame, gaps, steps = scored(create("unet", 2, {"width": 2}, seed=1), images, settings)
+    assert set(gaps) == {Gap("Encoder 2_1", "mean", "not here")}
+    assert len(frame) == 3 * 17
+    assert "Encoder 2_1" not in set(frame["layer"])
+    assert sum(by for by, _ in steps) == 3 * 18, "a gap is progress, too"
+    assert (0, "mean, Encoder 1_1") in steps
+    assert frame["sign_balance"].between(0, 1).all()
+
+
+def test_these_methods_always_run_in_float32(images: Images, registry: None) -> None:
+    seen = []
+
+    def look(subject: Subject, layer: Layer) -> torch.Tensor:
+        seen.append((subject.capture.activations[layer.label].dtype, torch.is_autocast_enabled("cpu")))
+        return subject.capture.activations[layer.label].mean(1)
+
+    METHODS.add(Method("look", "Look", "look", "segcam", run=look))
+    settings = Score(methods=("look",), metrics=("spread",), precision="bf16")
+    scored(create("unet", 2, {"width": 2}, seed=1), images, settings)
+    assert set(seen) == {(torch.float32, False)}
+
+
+def test_maps_of_empty_sets_are_undefined_whatever_the_method_says(images: Images, registry: None) -> None:
+    METHODS.add(
+        Method(
+            "ones",
+            "Ones",
+            "ones",
+            "segcam",
+            run=lambda s, layer: torch.ones_like(s.capture.activations[layer.label][:, 0]),
+        )
+    )
+    model = create("unet", 2, {"width": 2}, seed=1)
+    model.head.bias.data[:] = torch.tensor([1e3, -1e3])  # nothing is predicted as class 1
+    settings = Score(methods=("ones",), targets=("best_pixel", "predicted"), metrics=("spread", "blank"))
+    frame, _, _ = scored(model, images, settings)
+    empty = frame["target_pixels"] == 0
+    assert (empty == (frame["target"] == "predicted:logit")).all()
+    assert frame.loc[empty, ["spread", "blank"]].isna().all(axis=None)
+    assert (frame.loc[~empty, "spread"] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("score.parameters.score_cam.chanels=2", "did you mean 'channels'?"),
+        ("score.parameters.score_cam.channels=many", "parameter channels of method score_cam is 'many'"),
+        ("score.parameters.scorecam.channels=2", "did you mean 'score_cam'?"),
+        ("score.parameters.ablation_cam.channels=2", "unknown method of score.methods 'ablation_cam'"),
+        ("score.parameters.score_cam=2", "key 'score.parameters.score_cam' is 2"),
+        ("score.parameters.score_cam.channels=[2]", "is (2,): a number, a text, true or false is needed"),
+        ("score.costly_targets=['image']", "key 'score.costly_targets': unknown target of score.targets 'image'"),
+        ("score.costly_images=-1", "key 'score.costly_images' is -1"),
+        ("score.points=['head', 'head']", "each may be named once"),
+        ("score.methods=['score_cam']", "add one that sees all, such as grad_cam"),
+    ],
+)
+def test_wrong_settings_are_told_early_and_in_a_line(tiny: Path, tmp_path: Path, setting: str, words: str) -> None:
+    outcome = command("run", "all", "-p", tiny, "--out", tmp_path / "out", *CHANGES, "--set", setting)
+    assert outcome.code == 2
+    assert words in outcome.error
+    assert len(outcome.error.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_list_of_methods_says_what_they_cost() -> None:
+    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in command("list", "methods").out.splitlines()]
+    passes = {cells[0]: cells[3] for cells in lines if len(cells) == 9 and cells[0]}
+    found = {row["name"]: row for row in json.loads(command("list", "methods", "--json").out)}
+    assert set(passes) == set(found) == set(METHODS.names())
+    assert passes["grad_cam"] == "1 shared"
+    assert passes["uniform"] == "0"
+    assert passes["score_cam"] == f"{found['score_cam']['passes']} a layer"
+    assert passes["captum_occlusion"] == str(found["captum_occlusion"]["passes"])
+    assert not any(
+        "partial" in json.dumps(row) or "function" in json.dumps(row["parameters"]) for row in found.values()
+    )
+    assert all(max(map(len, line.splitlines())) <= 200 for line in [command("list", "methods").out])
+
+
+def test_all_built_in_methods_are_in_the_profile_of_real_photographs() -> None:
+    built_in = {method.name for method in METHODS}
+    profile = config.read("pets")
+    assert set(profile.score.methods) == built_in
+    assert profile.score.costly_images >= 6
+    assert set(config.read("paper").score.methods) == built_in
+    kinds = {METHODS.get(name).kind for name in config.read("smoke").score.methods}
+    assert kinds == {"gradient", "control", "attention", "run"}
+    for method in METHODS:
+        if method.kind in ("gradient", "control"):
+            assert method.name in config.read("quick").score.methods
+
+
+def test_storing_knows_the_folder_of_agreement() -> None:
+    assert "scores/agreement" in bench.output.store.SCORED
+    assert "scores" in bench.output.store.FOLDERS
+
+
+def test_unknown_points_of_a_network_are_told(images: Images) -> None:
+    with pytest.raises(InputError, match="unknown method 'score_cams'"):
+        Instruments.of(Score(methods=("score_cams",)), "unet", create("unet", 2, {"width": 2}))

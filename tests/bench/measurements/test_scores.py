@@ -1,0 +1,382 @@
+"""Scores: every map once, right by a slow second way, and undefined only where it is said to be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import torch
+from torch import nn
+
+from bench.measurements.scores import KEYS, Instruments, Scorer
+from bench.planning.profile import Score
+from segcam import InputError
+from segcam.datasets import DATASETS, DatasetOptions
+from segcam.models import MODELS, create
+from segcam.models.weights.checkpoints import load
+from segcam.samples import IGNORE, Batch, Images, Sample
+from segcam.scoring.miou import confusion, mean_iou
+from tests.bench.harness import IMAGES, LEVELS, TARGETS
+from tests.reference.grad_cam import grad_cam as slow_grad_cam
+from tests.reference.metrics import TWINS, Scene
+
+from torchmetrics.classification import MulticlassJaccardIndex  # isort: skip  (needs segcam imported first)
+
+CLASSES = ("background", "pet")
+SETTINGS = Score()
+METRICS, METHODS = SETTINGS.metrics, SETTINGS.methods
+CONTROLS = tuple(name for name in METHODS if name != "grad_cam")
+RANKED = ["average_precision", "iou", "edge_thickness"]  # rounding may turn two pixels round, or one over a threshold
+EDGES = ("edge_alignment", "edge_alignment_full")
+
+
+@pytest.fixture(scope="module")
+def scores(finished: Path) -> pd.DataFrame:
+    return pd.concat([pd.read_parquet(p) for p in sorted((finished / "scores").glob("*.parquet"))], ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def predictions(finished: Path) -> pd.DataFrame:
+    return pd.concat([pd.read_parquet(p) for p in sorted((finished / "scores" / "predictions").glob("*.parquet"))])
+
+
+@pytest.fixture(scope="module")
+def images() -> Images:
+    """The test images of the finished run."""
+    return DATASETS.get("scenes").open(DatasetOptions(size=32, counts=(60, 12, IMAGES))).splits["test"]
+
+
+def batch_of(images: Images) -> Batch:
+    return Batch.of([images[i] for i in range(len(images))])
+
+
+def network(finished: Path, level: int) -> nn.Module:
+    return load(finished / "checkpoints" / f"unet-s0-l{level}.safetensors")[0]
+
+
+def table(
+    model: nn.Module, images: Images, settings: Score | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame, list[int]]:
+    """Score without a run."""
+    chosen, done = settings or SETTINGS, []
+    scorer = Scorer(model, Instruments.of(chosen, "unet", model), chosen, CLASSES, "ignore")
+    maps, counts, *_ = scorer.score(images, range(len(images)), {"level": 50}, done.append)
+    return pd.DataFrame(maps), pd.DataFrame(counts), done
+
+
+def test_every_map_exactly_once(scores: pd.DataFrame, images: Images) -> None:
+    labels = [layer.label for layer in MODELS.get("unet").layers(create("unet", 2, {"width": 2}), "conv")]
+    ids = [images[i].id for i in range(IMAGES)]
+    wanted = pd.MultiIndex.from_product([LEVELS, labels, METHODS, ids, TARGETS])
+    found = pd.MultiIndex.from_frame(scores[["level", "layer", "method", "image", "target"]].astype(object))
+    assert found.is_unique
+    assert len(found) == len(wanted) == 2 * 18 * 5 * 6 * 2
+    assert set(found) == set(wanted)
+    assert set(scores["dataset"]) == {"scenes"}
+    assert set(scores["model"]) == {"unet"}
+    assert set(scores["seed"]) == {0}
+    assert set(scores["training_data"]) == {"60 drawn scenes"}
+
+
+def test_undefined_where_it_is_said_to_be_and_nowhere_else(scores: pd.DataFrame) -> None:
+    empty = (scores["method"] == "grad_cam") & (scores["target_pixels"] == 0)
+    blank = scores["blank"] == 1
+    assert scores.loc[empty, list(METRICS)].isna().all(axis=None), "no map, no numbers"
+    assert scores.loc[~empty, "blank"].isin([0, 1]).all()
+    for name in METRICS:
+        if name == "blank":
+            continue
+        allowed = empty | blank | ((scores["method"] == "uniform") if name in (*EDGES, "iou") else False)
+        assert not scores.loc[~allowed, name].isna().any(), name
+        assert scores.loc[blank, name].isna().all(), name
+    uniform = scores[scores["method"] == "uniform"]
+    assert uniform[list(EDGES)].isna().all(axis=None)
+    assert not scores[["area", "target_pixels", "target_score"]].isna().any(axis=None)
+
+
+def test_values_lie_within_their_bounds(scores: pd.DataFrame, finished: Path) -> None:
+    described = json.loads((finished / "manifest.json").read_text())["metrics"]
+    assert list(described) == list(METRICS)
+    for name, entry in described.items():
+        values = scores[name].dropna()
+        assert entry["lower"] is None or values.min() >= entry["lower"] - 1e-5, name
+        assert entry["upper"] is None or values.max() <= entry["upper"] + 1e-5, name
+        assert values.nunique() > 1 or name == "blank"
+
+
+def test_types_of_the_columns(finished: Path) -> None:
+    for file in (finished / "scores").glob("*.parquet"):
+        schema = pq.read_schema(file)
+        assert set(KEYS) < set(schema.names)
+        for key in (*KEYS, "training_data"):
+            kind = str(schema.field(key).type)
+            assert kind.startswith("dictionary<values=string") if key not in ("level", "seed") else kind == "int64"
+        for name in (*METRICS, "area", "target_score"):
+            assert str(schema.field(name).type) == "float", name
+        assert str(schema.field("target_pixels").type) == "int32"
+        assert str(schema.field("target_predicted").type) == "bool"
+
+
+def test_what_is_said_of_targets(scores: pd.DataFrame, finished: Path, images: Images) -> None:
+    batch = batch_of(images)
+    for level in LEVELS:
+        with torch.no_grad():
+            logits = network(finished, level)(batch.inputs())
+        predicted = (logits.argmax(1) == 1).flatten(1).sum(1).tolist()
+        best = logits[:, 1].flatten(1).amax(1).tolist()
+        rows = scores[scores["level"] == level]
+        for i, image in enumerate(batch.ids):
+            one = rows[(rows["image"] == image) & (rows["target"] == "predicted:logit")]
+            assert set(one["target_pixels"]) == {predicted[i]}
+            assert set(one["target_predicted"]) == {predicted[i] > 0}
+            one = rows[(rows["image"] == image) & (rows["target"] == "best_pixel:logit")]
+            assert set(one["target_pixels"]) == {1}
+            assert one["target_score"].to_numpy() == pytest.approx(best[i], abs=1e-4)
+            assert rows.loc[rows["image"] == image, "area"].to_numpy() == pytest.approx(
+                float((batch.masks[i] == 1).sum() / (batch.masks[i] != IGNORE).sum()), abs=1e-6
+            )
+
+
+def test_controls_know_neither_level_nor_target(scores: pd.DataFrame) -> None:
+    controls = scores[scores["method"].isin(CONTROLS)].astype({"layer": str, "image": str, "method": str})
+    groups = controls.groupby(["image", "layer", "method"])[list(METRICS)]
+    assert (groups.size() == len(LEVELS) * len(TARGETS)).all()
+    assert (groups.nunique(dropna=False) == 1).all(axis=None)
+    grad_cam = scores[scores["method"] == "grad_cam"].astype({"layer": str, "image": str, "target": str})
+    varied = grad_cam.groupby(["image", "layer", "target"])["edge_alignment_full"].nunique()
+    assert (varied == 2).sum() > 50
+
+
+def test_controls_know_the_layer_by_its_grid_alone(scores: pd.DataFrame) -> None:
+    rows = scores[(scores["level"] == LEVELS[0]) & (scores["target"] == TARGETS[0])].astype({"layer": str})
+    for method in CONTROLS:
+        one = rows[rows["method"] == method].set_index(["image", "layer"])[list(METRICS)].sort_index()
+        finest, same, coarse = (one.xs(name, level="layer") for name in ("Encoder 1_1", "Decoder 1_2", "Encoder 4_1"))
+        pd.testing.assert_frame_equal(finest, same)
+        assert method == "uniform" or not finest.equals(coarse)
+
+
+def test_the_oracle_is_best_and_the_uniform_map_is_chance(scores: pd.DataFrame) -> None:
+    fine = scores[scores["layer"] == "Encoder 1_1"]
+    oracle, uniform = (fine[fine["method"] == name] for name in ("mask_oracle", "uniform"))
+    assert oracle["energy_inside"].to_numpy() == pytest.approx(1, abs=1e-5)
+    assert oracle["background_ratio"].to_numpy() == pytest.approx(0, abs=1e-5)
+    assert uniform["energy_inside"].to_numpy() == pytest.approx(uniform["area"].to_numpy(), abs=1e-5)
+    assert uniform["energy_gain"].to_numpy() == pytest.approx(0, abs=1e-5)
+    assert uniform["spread"].to_numpy() == pytest.approx(1, abs=1e-5)
+
+
+def slow_map(model: nn.Module, module: str, image: torch.Tensor, target: str) -> np.ndarray:
+    """Grad-CAM of one layer and one image by a hook and autograd, in float64."""
+    model, kept = model.double(), []
+    handle = model.get_submodule(module).register_forward_hook(lambda _m, _i, out: kept.append(out))
+    logits = model(image.double()[None].requires_grad_())[0]
+    handle.remove()
+    pixels = logits.argmax(0) == 1 if target.startswith("predicted") else logits[1] == logits[1].max()
+    (gradients,) = torch.autograd.grad(logits[1][pixels].mean(), kept[0])
+    return slow_grad_cam(kept[0][0].detach().numpy(), gradients[0].numpy())
+
+
+def clear(model: nn.Module, batch: Batch, target: str) -> list[int]:
+    """The images where rounding does not decide which pixels are explained."""
+    with torch.no_grad():
+        logits = model(batch.inputs())
+    margins, best = (logits[:, 1] - logits[:, 0]).flatten(1), logits[:, 1].flatten(1).topk(2).values
+    if target.startswith("best_pixel"):
+        sure = best[:, 0] - best[:, 1] > 1e-5
+    else:
+        sure = (margins.abs().amin(1) > 1e-5) & (margins > 0).any(1)
+    found: list[int] = sure.nonzero()[:, 0].tolist()
+    return found
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("label", ["Encoder 1_2", "Encoder 3_1", "Decoder 3_2", "Decoder 1_1"])
+def test_rows_are_what_a_slow_second_way_gives(
+    scores: pd.DataFrame, finished: Path, images: Images, target: str, label: str
+) -> None:
+    batch, compared = batch_of(images), 0
+    for level in LEVELS:
+        model = network(finished, level)
+        module = next(layer.module for layer in MODELS.get("unet").layers(model, "conv") if layer.label == label)
+        rows = scores[(scores["level"] == level) & (scores["target"] == target) & (scores["layer"] == label)]
+        rows = rows[rows["method"] == "grad_cam"].set_index("image")
+        for i in clear(model, batch, target)[:2]:
+            slow = slow_map(network(finished, level), module, batch.inputs()[i], target)
+            scene = Scene(
+                batch.luminance()[i].double().numpy(), batch.foreground()[i].numpy(), batch.background()[i].numpy()
+            )
+            for name in METRICS:
+                value = TWINS[name](slow, scene)
+                assert rows.loc[batch.ids[i], name] == pytest.approx(value, abs=2e-4, nan_ok=True), (level, i, name)
+            compared += 1
+    assert compared
+
+
+def test_counts_give_the_test_mean_iou(predictions: pd.DataFrame, finished: Path, images: Images) -> None:
+    batch = batch_of(images)
+    levels = pd.read_csv(finished / "tables" / "levels.csv").set_index("level")
+    for level in LEVELS:
+        rows = predictions[predictions["level"] == level].set_index("image")
+        assert sorted(rows.index) == sorted(batch.ids)
+        with torch.no_grad():
+            answers = network(finished, level)(batch.inputs()).argmax(1)
+        counts = torch.tensor([[[rows.loc[i, f"n_{t}_{p}"] for p in (0, 1)] for t in (0, 1)] for i in batch.ids])
+        assert torch.equal(counts, confusion(answers, batch.masks, 2))
+        found = [bool(rows.loc[i, "predicted"]) for i in batch.ids]
+        assert found == (answers == 1).flatten(1).any(1).tolist()
+        peer = MulticlassJaccardIndex(num_classes=2, ignore_index=IGNORE)
+        assert mean_iou(counts.sum(0)) == pytest.approx(float(peer(answers, batch.masks.long())), abs=1e-6)
+        assert levels.loc[level, "test_miou"] == pytest.approx(mean_iou(counts.sum(0)), abs=1e-5)
+
+
+class Odd:
+    """Images at the edge of what is defined."""
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        noise = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        half = np.zeros((32, 32), np.uint8)
+        half[8:20, 4:16] = 1
+        flat = np.full((32, 32, 3), 77, np.uint8)
+        nothing, ignored = np.zeros_like(half), np.full_like(half, IGNORE)
+        self.samples = [
+            Sample("plain", noise, half),
+            Sample("no pet", noise, nothing),
+            Sample("no background", noise, np.ones_like(half)),
+            Sample("all ignored", noise, ignored),
+            Sample("one colour", flat, half),
+        ]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int, /) -> Sample:
+        return self.samples[index]
+
+
+@pytest.fixture(scope="module")
+def odd() -> tuple[pd.DataFrame, pd.DataFrame, list[int]]:
+    return table(create("unet", 2, {"width": 2}, seed=1), Odd(), Score(batch_size=2, targets=TARGETS))
+
+
+def test_odd_images_are_undefined_not_zero(odd: tuple[pd.DataFrame, pd.DataFrame, list[int]]) -> None:
+    rows = odd[0].set_index("image")
+    masked = ["energy_inside", "energy_gain", "background_ratio"]
+    for image in ("no pet", "no background", "all ignored"):
+        assert rows.loc[image, "background_ratio"].isna().all(), image
+    assert rows.loc["all ignored", masked].isna().all(axis=None)
+    assert rows.loc["one colour", ["edge_alignment", "edge_alignment_full"]].isna().all(axis=None)
+    sobel = rows[rows["method"] == "sobel"]
+    assert (sobel.loc["one colour", "blank"] == 1).all()
+    oracle = rows[rows["method"] == "mask_oracle"]
+    assert (oracle.loc["no pet", "blank"] == 1).all()
+    assert not rows.loc["plain"].query("method == 'random'")[list(METRICS)].isna().any(axis=None)
+
+
+def test_odd_images_have_counts(odd: tuple[pd.DataFrame, pd.DataFrame, list[int]]) -> None:
+    counts = odd[1].set_index("image")
+    columns = ["n_0_0", "n_0_1", "n_1_0", "n_1_1"]
+    assert counts.loc["all ignored", columns].sum() == 0
+    assert (counts.drop(index="all ignored")[columns].sum(axis=1) == 32 * 32).all()
+    assert counts.loc["no pet", ["n_1_0", "n_1_1"]].sum() == 0
+
+
+def test_progress_is_told_image_by_image(odd: tuple[pd.DataFrame, pd.DataFrame, list[int]]) -> None:
+    assert odd[2] == [2, 2, 1]
+
+
+@pytest.fixture
+def trained(finished: Path) -> nn.Module:
+    return network(finished, LEVELS[-1])
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_the_batch_size_changes_nothing(images: Images, size: int) -> None:
+    model = create("unet", 2, {"width": 4}, seed=3)  # untrained: no two pixels are near a tie
+    one, other = (table(model, images, Score(batch_size=n, targets=TARGETS))[:2] for n in (6, size))
+    assert one[0]["target_pixels"].nunique() == 7
+    for first, second in zip(one, other, strict=True):
+        ranked = first.columns.intersection(RANKED)
+        pd.testing.assert_frame_equal(first.drop(columns=ranked), second.drop(columns=ranked), rtol=1e-5, atol=1e-5)
+        pd.testing.assert_frame_equal(first[ranked], second[ranked], rtol=5e-3, atol=5e-3)
+
+
+def test_the_order_of_targets_methods_and_metrics_changes_no_value(trained: nn.Module, images: Images) -> None:
+    settings = Score(targets=TARGETS[::-1], methods=METHODS[::-1], metrics=METRICS[::-1])
+    keys = ["image", "target", "layer", "method"]
+    one, other = (
+        table(trained, images, s)[0].sort_values(keys, ignore_index=True) for s in (Score(targets=TARGETS), settings)
+    )
+    assert list(other.columns)[-len(METRICS) :] == list(METRICS[::-1])
+    pd.testing.assert_frame_equal(one, other[one.columns], rtol=1e-6, atol=1e-6)
+
+
+def test_both_points_are_scored(trained: nn.Module, images: Images) -> None:
+    frame, _, _ = table(trained, images, Score(points=("conv", "relu"), methods=("grad_cam",)))
+    labels = list(dict.fromkeys(frame["layer"]))
+    assert len(labels) == 36
+    assert labels.index("Encoder 1_1 ReLU") == 1, "by depth, the convolution first"
+    plain = table(trained, images, Score(methods=("grad_cam",)))[0]
+    again = frame[~frame["layer"].str.endswith("ReLU")].reset_index(drop=True)
+    pd.testing.assert_frame_equal(plain, again, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (Score(metrics=("edge",)), "unknown metric 'edge'"),
+        (Score(methods=("gradcam",)), "unknown method 'gradcam'"),
+        (Score(targets=("best",)), "unknown pixel set 'best'"),
+        (Score(targets=("predicted:logits",)), "unknown score 'logits'"),
+    ],
+)
+def test_unknown_names(trained: nn.Module, settings: Score, words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Instruments.of(settings, "unet", trained)
+    assert words in str(caught.value)
+    assert "did you mean" in str(caught.value)
+
+
+def test_scoring_leaves_the_network_as_it_was(trained: nn.Module, images: Images) -> None:
+    trained.train()
+    before = {n: t.clone() for n, t in trained.state_dict().items()}
+    table(trained, images)
+    assert trained.training
+    assert all(torch.equal(t, before[n]) for n, t in trained.state_dict().items())
+    assert all(p.grad is None and p.requires_grad for p in trained.parameters())
+    assert not any(m._forward_hooks for m in trained.modules())
+
+
+def test_kept_maps_are_those_that_were_scored(finished: Path, scores: pd.DataFrame, images: Images) -> None:
+    rule = json.loads((finished / "manifest.json").read_text())["gallery"]
+    by_name: dict[str, Callable[[np.ndarray, Scene], float]] = TWINS
+    for level in LEVELS:
+        with np.load(finished / "scores" / "gallery" / f"unet-s0-l{level}.npz") as file:
+            kept = dict(file)
+        assert kept["ids"].tolist() == rule["ids"]
+        batch = batch_of(images)
+        i = batch.ids.index(rule["ids"][0])
+        assert (kept["images"][0] == images[i].image).all()
+        assert (kept["masks"][0] == images[i].mask).all()
+        scene = Scene(
+            batch.luminance()[i].double().numpy(), batch.foreground()[i].numpy(), batch.background()[i].numpy()
+        )
+        rows = scores[(scores["level"] == level) & (scores["image"] == batch.ids[i])]
+        rows = rows.set_index(["target", "method", "layer"]).sort_index()
+        maps = {name: values for name, values in kept.items() if "|" in name}
+        assert len(maps) == len(TARGETS) * len(METHODS) * 18
+        for name in ("best_pixel:logit|grad_cam|Encoder 2_1", "best_pixel:logit|sobel|Encoder 5_2"):
+            row = rows.loc[tuple(name.split("|"))]
+            row = row.iloc[0] if isinstance(row, pd.DataFrame) else row
+            for metric in ("energy_inside", "spread", "blank"):
+                value = by_name[metric](np.maximum(maps[name][0].astype(float), 0), scene)
+                assert row[metric] == pytest.approx(value, abs=1e-4, nan_ok=True)
+        with torch.no_grad():
+            best = network(finished, level)(batch.inputs()[i : i + 1])[0, 1]
+        assert kept["pixels:best_pixel:logit"][0].tolist() == list(divmod(int(best.argmax()), 32))

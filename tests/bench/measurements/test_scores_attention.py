@@ -1,0 +1,238 @@
+"""Attention in runs: a row an image, block and head, maps only where they belong, and nothing for other networks."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import torch
+from torch import nn
+
+from bench.measurements.scores import Instruments, Scorer
+from bench.planning import plan
+from bench.planning import profile as profiles
+from bench.planning.cells import TrainCell
+from bench.planning.profile import Score
+from segcam import Probe
+from segcam.datasets import DATASETS, DatasetOptions
+from segcam.models import MODELS, create
+from segcam.samples import Batch, Images
+from tests.bench.harness import bench as command
+from tests.bench.harness import contents
+from tests.reference import attention as slow
+from tests.reference.metrics import TWINS, Scene
+
+TINY = """
+summary = "for tests"
+
+[data]
+dataset = "scenes"
+size = 32
+train = 12
+val = 4
+test = 5
+
+[models.segformer]
+
+[models.unet]
+width = 2
+
+[train]
+levels = [20]
+tolerance = 15.0
+steps = 2
+batch_size = 6
+longest_interval = 2
+precision = "fp32"
+
+[score]
+shard = 3
+batch_size = 2
+methods = ["grad_cam", "uniform", "attention_rollout"]
+metrics = ["energy_inside", "spread"]
+
+[figures]
+images = 1
+dpi = 50
+"""
+METRICS = ("attention_background_ratio", "attention_distance")
+HEADS = {1: 1, 2: 2, 3: 5, 4: 8}
+
+
+@pytest.fixture(scope="module")
+def images() -> Images:
+    return DATASETS.get("scenes").open(DatasetOptions(size=64, counts=(1, 1, 5))).splits["test"]
+
+
+def tables(model: nn.Module, name: str, images: Images, settings: Score) -> list[pd.DataFrame]:
+    scorer = Scorer(model, Instruments.of(settings, name, model), settings, ("background", "pet"), "ignore")
+    return [pd.DataFrame(t) for t in scorer.score(images, range(len(images)), {"level": 50}, lambda _: None)]
+
+
+@pytest.mark.parametrize("name", ["segformer", "vit"])
+def test_rows_are_what_a_slow_second_way_gives(name: str, images: Images) -> None:
+    model, architecture = create(name, 2, seed=2), MODELS.get(name)
+    settings = Score(batch_size=2, methods=("attention_rollout",), metrics=("energy_inside", "spread"))
+    maps, _, heads = tables(model, name, images, settings)
+    places = architecture.attentions(model)
+    batch = Batch.of([images[3]])
+    found = Probe(model, architecture.layers(model, "conv"), attention=places)(batch.inputs())
+    blocks = {label: slow.Block(a.weights[0].numpy(), a.grid, a.reduction) for label, a in found.attentions.items()}
+    scene = Scene(batch.luminance()[0].double().numpy(), batch.foreground()[0].numpy(), batch.background()[0].numpy())
+    assert not heads.duplicated(["image", "block", "head"]).any()
+    assert len(heads) == len(images) * sum(len(block.weights) for block in blocks.values())
+    rows = heads[heads["image"] == batch.ids[0]].set_index(["block", "head"])
+    for label in (places[0].label, places[3].label, places[-1].label):
+        for head in range(len(blocks[label].weights)):
+            row = rows.loc[(label, head + 1)]
+            ratio = slow.background_ratio(blocks[label], head, scene.foreground, scene.background)
+            assert row["attention_background_ratio"] == pytest.approx(ratio, rel=1e-4)
+            assert row["attention_distance"] == pytest.approx(slow.distance(blocks[label], head, (64, 64)), rel=1e-4)
+    rolled = slow.rollout(list(blocks.values()), found.explained.chosen[0].numpy())
+    own = maps[maps["image"] == batch.ids[0]].set_index("layer")
+    assert list(own.index) == [place.layer for place in places]
+    for place, wanted in zip(places, rolled, strict=True):
+        for metric in ("energy_inside", "spread"):
+            assert own.loc[place.layer, metric] == pytest.approx(TWINS[metric](wanted, scene), rel=1e-4)
+
+
+def test_only_maps_behind_attention_are_rolled_out(images: Images) -> None:
+    model = create("segformer", 2)
+    settings = Score(methods=("grad_cam", "attention_rollout", "uniform"), metrics=("spread",))
+    maps = tables(model, "segformer", images, settings)[0]
+    layers = maps.groupby("method")["layer"].unique()
+    assert all(layer.startswith("After attention") for layer in layers["attention_rollout"])
+    assert len(layers["attention_rollout"]) == 8
+    assert set(layers["grad_cam"]) == set(layers["uniform"])
+    assert len(layers["grad_cam"]) == 29
+    assert not maps.duplicated(["image", "target", "layer", "method"]).any()
+    assert maps["spread"].notna().any()
+    alone = tables(model, "segformer", images, Score(methods=("grad_cam", "uniform"), metrics=("spread",)))[0]
+    kept = maps[maps["method"] != "attention_rollout"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(kept, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_without_attention_there_is_none(images: Images) -> None:
+    settings = Score(methods=("grad_cam", "attention_rollout"), metrics=("spread",))
+    found = tables(create("unet", 2, {"width": 2}), "unet", images, settings)
+    assert len(found) == 2
+    assert set(found[0]["method"]) == {"grad_cam"}
+    found = tables(create("segformer", 2), "segformer", images, settings.model_copy(update={"attention": False}))
+    assert len(found) == 2, "not wanted, though read for the rollout"
+    assert set(found[0]["method"]) == {"grad_cam", "attention_rollout"}
+
+
+def test_nothing_is_read_where_nothing_wants_it() -> None:
+    model = create("segformer", 2)
+    assert Instruments.of(Score(attention=False), "segformer", model).places == ()
+    assert len(Instruments.of(Score(), "segformer", model).places) == 8
+    assert Instruments.of(Score(), "unet", create("unet", 2, {"width": 2})).places == ()
+
+
+def test_cells_of_attentive_models_write_a_table_more(tiny_attention: Path) -> None:
+    profile = profiles.read(str(tiny_attention))
+    trained = {TrainCell(name, 0, name): {20: "weights"} for name in ("segformer", "unet")}
+    for cell in plan.scoring(profile, trained, 5, (0,), ["segformer"]):
+        wanted = cell.train.model == "segformer" and cell.part != "gallery"
+        assert any(name.startswith("scores/attention/") for name in cell.outputs) == wanted
+        assert cell.attention == (cell.train.model == "segformer")
+
+
+@pytest.fixture(scope="module")
+def tiny_attention(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("profile") / "tiny.toml"
+    file.write_text(TINY)
+    return file
+
+
+@pytest.fixture(scope="module")
+def ran(tiny_attention: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a scored run; look, do not touch."""
+    folder = tmp_path_factory.mktemp("attention") / "out"
+    for stage in ("train", "score"):
+        outcome = command("run", stage, "-p", tiny_attention, "--out", folder)
+        assert outcome.code == 0, outcome.err
+    return folder
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+    return found
+
+
+def test_the_tables_of_a_run(ran: Path) -> None:
+    files = sorted((ran / "scores" / "attention").iterdir())
+    assert [file.name for file in files] == [f"segformer-s0-l20-{n:03d}.parquet" for n in (0, 1)]
+    frame = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+    keys = ["dataset", "model", "level", "seed", "training_data", "image", "block", "stage", "depth", "head"]
+    assert list(frame) == [*keys, *METRICS]
+    assert len(frame) == 5 * 2 * sum(HEADS.values())
+    assert not frame.duplicated(["image", "block", "head"]).any()
+    assert frame.groupby("stage")["head"].max().to_dict() == HEADS
+    assert frame["attention_distance"].between(0, 32 * np.sqrt(2)).all()
+    assert (frame["attention_background_ratio"].dropna() >= 0).all()
+    schema = pq.read_schema(files[0])
+    assert all(str(schema.field(name).type) == "float" for name in METRICS)
+    assert str(schema.field("block").type).startswith("dictionary<values=string")
+
+
+def test_the_manifest_of_a_run(ran: Path) -> None:
+    found = manifest(ran)
+    blocks = found["attention"]["blocks"]
+    assert blocks["unet"] == []
+    assert [block["label"] for block in blocks["segformer"]][:3] == ["Attention 1_1", "Attention 1_2", "Attention 2_1"]
+    assert {"stage", "depth"} <= set(blocks["segformer"][0])
+    assert list(found["attention"]["metrics"]) == list(METRICS)
+    assert found["attention"]["metrics"]["attention_distance"]["unit"] == "px"
+    assert found["methods"]["attention_rollout"]["kind"] == "attention"
+    assert {gap["method"] for gap in found["skipped"]} == {"attention_rollout"}
+    unet, segformer = ([gap for gap in found["skipped"] if gap["model"] == name] for name in ("unet", "segformer"))
+    assert [(gap["layer"], gap["reason"]) for gap in unet] == [("", "the network has no attention")]
+    behind = {block["layer"] for block in blocks["segformer"]}
+    layers = {layer["layer"] for layer in found["layers"]["segformer"]}
+    assert {gap["layer"] for gap in segformer} == layers - behind
+    assert {(gap["reason"], gap["cells"]) for gap in segformer} == {("no block's attention ends at this layer", 2)}
+
+
+def test_kept_maps_of_the_rollout(ran: Path) -> None:
+    with np.load(ran / "scores" / "gallery" / "segformer-s0-l20.npz") as file:
+        kept = {name: file[name] for name in file.files if "|attention_rollout|" in name}
+    assert len(kept) == 8
+    assert all(values.shape == (1, 8, 8) for values in kept.values()), "on the first stage's grid"
+    assert all(values.sum() == pytest.approx(1, abs=1e-4) for values in kept.values())
+
+
+def test_a_lost_table_is_made_again(ran: Path, tiny_attention: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(ran, tmp_path / "copied"))
+    (folder / "scores" / "attention" / "segformer-s0-l20-001.parquet").unlink()
+    assert command("run", "score", "-p", tiny_attention, "--out", folder).code == 0
+    assert contents(folder, "scores") == contents(ran, "scores")
+
+
+def test_attention_can_be_left_out(ran: Path, tiny_attention: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(ran, tmp_path / "copied"))
+    without = ("-p", tiny_attention, "--out", folder, "--set", "score.attention=false")
+    assert command("run", "score", *without).code == 0
+    assert contents(folder, "scores/attention") == {}
+    assert manifest(folder)["attention"] == {"blocks": {}, "metrics": {}}
+
+
+def test_listed_among_the_metrics() -> None:
+    rows = json.loads(command("list", "metrics", "--json").out)
+    assert {row["name"] for row in rows if row["table"] == "attention"} == set(METRICS)
+    assert "energy_gain" in {row["name"] for row in rows if row["table"] == "scores"}
+
+
+def test_a_gpu_gives_the_same(images: Images) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("there is no GPU")
+    model = create("segformer", 2)
+    settings = Score(methods=("attention_rollout",), metrics=("spread",))
+    wanted, found = tables(model, "segformer", images, settings), tables(model.cuda(), "segformer", images, settings)
+    pd.testing.assert_frame_equal(wanted[2], found[2], rtol=1e-3)

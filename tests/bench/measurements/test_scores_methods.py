@@ -1,0 +1,291 @@
+"""Methods that share the passes: what is told of each map's sign and of the other class, and of pairs of targets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+import bench.measurements.rows
+from bench.measurements.scores import Scorer
+from bench.planning.asked import Gap, Instruments, layers_of, methods_of
+from bench.planning.profile import Score
+from segcam import InputError, Probe, Target
+from segcam.datasets import DATASETS, DatasetOptions
+from segcam.errors import NotApplicableError
+from segcam.methods import METHODS, Method
+from segcam.models import MODELS, create
+from segcam.samples import Batch, Images
+from tests.reference.agreement import agreement as slow_agreement
+from tests.reference.grad_cam import grad_cam as slow_grad_cam
+
+TARGETS = ("best_pixel:logit", "predicted:logit")
+METRICS = ("energy_inside", "spread", "blank")
+METHODS_ASKED = ("grad_cam", "hires_cam", "layer_cam", "eigen_cam", "activation", "uniform", "sobel")
+COUNTED = ("grad_cam", "hires_cam", "layer_cam", "eigen_cam")
+SETTINGS = Score(targets=TARGETS, methods=METHODS_ASKED, metrics=METRICS, batch_size=3)
+HEAD = "Decoder 1_2 ReLU"
+
+
+@pytest.fixture
+def registry() -> Iterator[None]:
+    """Put the registry of methods back as it was."""
+    METHODS.names()
+    kept = dict(METHODS._items)
+    yield
+    METHODS._items.clear()
+    METHODS._items.update(kept)
+
+
+@pytest.fixture(scope="module")
+def images() -> Images:
+    return DATASETS.get("scenes").open(DatasetOptions(size=32, counts=(1, 1, 5))).splits["test"]
+
+
+@pytest.fixture(scope="module")
+def model() -> nn.Module:
+    """A network whose answers are mixed, so that some predicted sets are empty and some maps blank."""
+    return create("unet", 3, {"width": 3}, seed=20)
+
+
+def scored(
+    model: nn.Module, images: Images, settings: Score, name: str = "unet"
+) -> tuple[list[pd.DataFrame], list[Gap]]:
+    gaps: list[Gap] = []
+    scorer = Scorer(model, Instruments.of(settings, name, model), settings, ("background", "pet", "other"), "ignore")
+    tables = scorer.score(images, range(len(images)), {"level": 50}, lambda _: None, gaps.append)
+    return [pd.DataFrame(table) for table in tables], gaps
+
+
+@pytest.fixture(scope="module")
+def tables(model: nn.Module, images: Images) -> list[pd.DataFrame]:
+    """Scores, predictions and agreement with everything asked for."""
+    settings = SETTINGS.model_copy(update={"counter": True, "points": ("conv", "head")})
+    found, gaps = scored(model, images, settings)
+    assert len(found) == 3
+    assert gaps == []
+    return found
+
+
+def test_maps_before_relu_tell_for_and_against(tables: list[pd.DataFrame], model: nn.Module, images: Images) -> None:
+    rows = tables[0].set_index(["image", "target", "layer", "method"])["sign_balance"]
+    layers = MODELS.get("unet").layers(model, "conv")
+    for i in (0, 3):
+        batch = Batch.of([images[i]])
+        capture = Probe(model, layers)(batch.inputs())
+        for layer in (layers[1], layers[8], layers[15]):
+            a, g = (x[layer.label][0].double().numpy() for x in (capture.activations, capture.gradients))
+            signed = {
+                "grad_cam": sum(g[k].mean() * a[k] for k in range(len(a))),
+                "hires_cam": sum(g[k] * a[k] for k in range(len(a))),
+                "activation": a.mean(0),
+            }
+            for method, values in signed.items():
+                wanted = values[values > 0].sum() / np.abs(values).sum()
+                found = rows[batch.ids[0], "best_pixel:logit", layer.label, method]
+                assert found == pytest.approx(wanted, abs=1e-4), (i, layer.label, method)
+
+
+def test_the_share_of_the_best_other_class(tables: list[pd.DataFrame], model: nn.Module, images: Images) -> None:
+    """By hooks and autograd in float64: the same pixels, the other class's logit."""
+    rows = tables[0].set_index(["image", "target", "layer", "method"])["counter_share"]
+    layers = MODELS.get("unet").layers(model, "conv")
+    again = create("unet", 3, {"width": 3}, seed=20).double().eval()
+    compared = 0
+    for i in (1, 4):
+        batch = Batch.of([images[i]])
+        for target in TARGETS:
+            for layer in (layers[2], layers[12]):
+                kept: list[torch.Tensor] = []
+                handle = again.get_submodule(layer.module).register_forward_hook(
+                    lambda _m, _i, out, k=kept: k.append(out)
+                )
+                logits = again(batch.inputs().double().requires_grad_())[0]
+                handle.remove()
+                own, other = logits[1], torch.maximum(logits[0], logits[2])
+                pixels = logits.argmax(0) == 1 if target.startswith("predicted") else own == own.max()
+                sums = []
+                for score in (own, other):
+                    (g,) = torch.autograd.grad(score[pixels].mean(), kept[0], retain_graph=True)
+                    sums.append(slow_grad_cam(kept[0][0].detach().numpy(), g[0].numpy()).sum())
+                found = rows[batch.ids[0], target, layer.label, "grad_cam"]
+                wanted = sums[1] / sum(sums) if pixels.any() and sum(sums) else np.nan
+                assert found == pytest.approx(wanted, abs=1e-4, nan_ok=True), (i, target, layer.label)
+                compared += bool(0 < wanted < 1)
+    assert compared
+
+
+def test_where_sign_and_share_are_undefined(tables: list[pd.DataFrame]) -> None:
+    frame = tables[0]
+    image_alone = frame["method"].isin(["uniform", "sobel"])
+    assert frame.loc[image_alone, ["sign_balance", "counter_share"]].isna().all(axis=None)
+    assert frame.loc[frame["method"] == "activation", "counter_share"].isna().all()
+    empty = frame["target_pixels"] == 0
+    assert empty.any()
+    assert frame.loc[empty, ["sign_balance", "counter_share"]].isna().all(axis=None)
+    rest = frame[~image_alone & ~empty]
+    assert rest["sign_balance"].between(0, 1).all()
+    shared = rest[rest["method"].isin(COUNTED) & (rest["blank"] == 0)]
+    assert shared["counter_share"].between(0, 1).all()
+    assert (rest.loc[rest["method"] == "grad_cam", "sign_balance"] == 0).sum() == (
+        (rest["method"] == "grad_cam") & (rest["blank"] == 1)
+    ).sum(), "blank is what speaks against alone"
+    eigen = shared[shared["method"] == "eigen_cam"]["counter_share"]
+    assert eigen.to_numpy() == pytest.approx(0.5), "its maps know no class"
+    assert shared.loc[shared["method"] == "grad_cam", "counter_share"].nunique() > 20
+
+
+def test_the_other_class_is_asked_for_or_there_is_no_column(model: nn.Module, images: Images) -> None:
+    (plain, _, _), _ = scored(model, images, SETTINGS)
+    (counted, _, _), _ = scored(model, images, SETTINGS.model_copy(update={"counter": True}))
+    assert "counter_share" not in plain
+    pd.testing.assert_frame_equal(plain, counted.drop(columns="counter_share"))
+    itself = SETTINGS.model_copy(update={"targets": ("best_pixel:rival",), "counter": True})
+    (rival, _), _ = scored(model, images, itself)
+    assert rival["counter_share"].isna().all(), "it has no other class but the one explained"
+
+
+def test_agreement_is_what_a_slow_second_way_gives(
+    tables: list[pd.DataFrame], model: nn.Module, images: Images
+) -> None:
+    frame = tables[2]
+    assert list(frame) == ["level", "image", "layer", "method", "target", "other", "correlation", "difference"]
+    assert not frame.duplicated(["image", "layer", "method", "target", "other"]).any()
+    assert len(frame) == 5 * 19 * len(COUNTED)
+    assert set(frame["method"]) == set(COUNTED), "controls explain no target"
+    assert set(zip(frame["target"], frame["other"], strict=True)) == {TARGETS}
+    rows = frame.set_index(["image", "layer", "method"])
+    layers = MODELS.get("unet").layers(model, "conv")
+    compared = 0
+    for i in range(len(images)):
+        batch = Batch.of([images[i]])
+        captures = Probe(model, layers).many(batch.inputs(), [Target.parse(name) for name in TARGETS])
+        for layer in (layers[0], layers[14]):
+            for name in ("grad_cam", "layer_cam"):
+                maps = [c.maps(METHODS.get(name).gradient, layer)[0].double().numpy() for c in captures]
+                row = rows.loc[(batch.ids[0], layer.label, name)]
+                wanted = slow_agreement(*maps)
+                assert (row["correlation"], row["difference"]) == pytest.approx(wanted, abs=2e-4, nan_ok=True)
+                compared += not np.isnan(wanted[0])
+    assert compared > 4
+
+
+def test_before_the_last_convolution_all_pixel_sets_have_one_map(tables: list[pd.DataFrame]) -> None:
+    rows = tables[2][(tables[2]["layer"] == HEAD) & (tables[2]["method"] == "grad_cam")].dropna()
+    assert len(rows) > 0
+    assert rows["correlation"].to_numpy() == pytest.approx(1, abs=1e-5)
+    assert rows["difference"].to_numpy() == pytest.approx(0, abs=1e-5)
+    others = tables[2][(tables[2]["layer"] == "Encoder 2_1") & (tables[2]["method"] == "grad_cam")].dropna()
+    assert others["difference"].max() > 0.01
+
+
+def test_no_agreement_of_one_target_or_of_controls(model: nn.Module, images: Images) -> None:
+    assert len(scored(model, images, SETTINGS.model_copy(update={"targets": TARGETS[:1]}))[0]) == 2
+    assert len(scored(model, images, SETTINGS.model_copy(update={"methods": ("uniform", "activation")}))[0]) == 2
+
+
+def test_three_targets_make_three_pairs(model: nn.Module, images: Images) -> None:
+    targets = (*TARGETS, "image:margin")
+    (_, _, pairs), _ = scored(model, images, SETTINGS.model_copy(update={"targets": targets}))
+    assert list(dict.fromkeys(zip(pairs["target"], pairs["other"], strict=True))) == [
+        (targets[0], targets[1]),
+        (targets[0], targets[2]),
+        (targets[1], targets[2]),
+    ]
+
+
+def test_true_pixels_are_those_of_the_mask(model: nn.Module, images: Images) -> None:
+    (frame, _), _ = scored(model, images, SETTINGS.model_copy(update={"targets": ("truth:logit",)}))
+    batch = Batch.of([images[i] for i in range(len(images))])
+    pixels = frame.groupby("image")["target_pixels"].unique()
+    for image, count in zip(batch.ids, (batch.masks == 1).flatten(1).sum(1).tolist(), strict=True):
+        assert pixels[image].tolist() == [count]
+
+
+def test_the_head_is_the_last_layer_behind_relu(model: nn.Module) -> None:
+    unet = MODELS.get("unet")
+    labels = [layer.label for layer in layers_of(unet, model, ("conv", "head"))]
+    assert labels == [layer.label for layer in unet.layers(model, "conv")] + [HEAD]
+    assert [layer.label for layer in layers_of(unet, model, ("head",))] == [HEAD]
+    both = layers_of(unet, model, ("relu", "head"))
+    assert list(both) == unet.layers(model, "relu")
+
+
+def test_a_network_without_relu_has_no_head(model: nn.Module) -> None:
+    without = replace(
+        MODELS.get("unet"), layers=lambda net, point: MODELS.get("unet").layers(net, "conv") if point == "conv" else []
+    )
+    with pytest.raises(InputError, match="unet has no layer of 'relu': leave 'head' out"):
+        layers_of(without, model, ("conv", "head"))
+
+
+def test_maps_are_measured_alike_however_few_wait(
+    tables: list[pd.DataFrame], model: nn.Module, images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.measurements.rows, "WAITING", 1)
+    settings = SETTINGS.model_copy(update={"counter": True, "points": ("conv", "head")})
+    for one, other in zip(scored(model, images, settings)[0], tables, strict=True):
+        pd.testing.assert_frame_equal(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_more_methods_change_no_row_of_the_others(tables: list[pd.DataFrame], model: nn.Module, images: Images) -> None:
+    settings = SETTINGS.model_copy(update={"points": ("conv", "head"), "methods": ("sobel", "grad_cam")})
+    (alone, _, _), _ = scored(model, images, settings)
+    keys = ["image", "target", "layer", "method"]
+    whole = tables[0].set_index(keys).loc[pd.MultiIndex.from_frame(alone[keys])].reset_index()
+    pd.testing.assert_frame_equal(alone, whole[alone.columns], rtol=1e-5, atol=1e-6)
+
+
+def test_gradient_methods_may_have_no_map_of_a_layer(model: nn.Module, images: Images, registry: None) -> None:
+    def fine_layers_alone(activations: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
+        if activations.shape[-1] < 8:
+            raise NotApplicableError("the grid is too coarse")
+        return (activations * gradients).sum(1).relu()
+
+    METHODS.add(Method("fine", "Fine", "for fine layers", "segcam", gradient=fine_layers_alone))
+    settings = SETTINGS.model_copy(update={"methods": ("grad_cam", "fine", "sobel")})
+    (frame, _, pairs), gaps = scored(model, images, settings)
+    coarse = {"Encoder 4_1", "Encoder 4_2", "Encoder 5_1", "Encoder 5_2", "Decoder 4_1", "Decoder 4_2"}
+    for table in (frame, pairs):
+        layers = table.groupby("method")["layer"].unique()
+        assert coarse.isdisjoint(layers["fine"])
+        assert len(layers["fine"]) == 18 - len(coarse)
+        assert len(layers["grad_cam"]) == 18
+    assert set(gaps) == {Gap(layer, "fine", "the grid is too coarse") for layer in coarse}
+    assert frame.loc[frame["method"] == "fine", "sign_balance"].isna().all(), "its map before ReLU is not known"
+    plain = scored(model, images, settings.model_copy(update={"methods": ("grad_cam", "sobel")}))[0][0]
+    others = frame[frame["method"] != "fine"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(others, plain, rtol=1e-5, atol=1e-6)
+
+
+def test_parameters_reach_the_method(model: nn.Module, images: Images) -> None:
+    settings = SETTINGS.model_copy(update={"methods": ("seg_xres_cam", "hires_cam", "gaussian")})
+    parameters = {"seg_xres_cam": {"pool": 1}, "gaussian": {"width": 0.1}}
+    (plain, *_), _ = scored(model, images, settings)
+    (changed, *_), _ = scored(model, images, settings.model_copy(update={"parameters": parameters}))
+    by_method = [dict(list(frame.groupby("method"))) for frame in (plain, changed)]
+    values = [{name: rows[list(METRICS)].reset_index(drop=True) for name, rows in one.items()} for one in by_method]
+    assert not values[0]["seg_xres_cam"].equals(values[0]["hires_cam"])
+    pd.testing.assert_frame_equal(values[1]["seg_xres_cam"], values[1]["hires_cam"], rtol=1e-4, atol=1e-5)
+    assert values[1]["gaussian"]["spread"].mean() < values[0]["gaussian"]["spread"].mean()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"gausian": {"width": 0.1}}, "did you mean 'gaussian'?"),
+        ({"gaussian": {"widht": 0.1}}, "unknown parameter of method gaussian 'widht': known are width"),
+        ({"gaussian": {"width": "wide"}}, "parameter width of method gaussian is 'wide': a value of type float"),
+        ({"seg_xres_cam": {"pool": 1}}, "unknown method of score.methods 'seg_xres_cam': known are gaussian, grad_cam"),
+    ],
+)
+def test_wrong_parameters(parameters: dict[str, dict[str, float | str]], words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        methods_of(Score(methods=("grad_cam", "gaussian"), parameters=parameters))
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,79 @@
+"""What a run knows of its data before it starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.planning import profile as profiles
+from bench.planning.data import Data, open_data
+from segcam import DataError, InputError
+from segcam.datasets import DATASETS, Dataset, DatasetOptions
+from segcam.samples import DatasetInfo, Opened, Sample
+
+
+def opened(tiny: Path, *settings: str) -> Data:
+    return open_data(profiles.read(str(tiny), list(settings)), root=None, download=False)
+
+
+def test_the_splits(tiny: Path) -> None:
+    data = opened(tiny)
+    assert [len(split) for split in (data.train, data.val, data.test)] == [60, 12, 6]
+    assert data.gallery == opened(tiny).gallery
+    assert len(data.gallery) == 1
+
+
+@pytest.mark.parametrize("setting", ["data.seed=1", "data.size=48", "data.train=61", "data.val=13", "data.test=7"])
+def test_the_digest_tells_data_apart(tiny: Path, setting: str) -> None:
+    assert opened(tiny).digest == opened(tiny).digest
+    assert opened(tiny).digest != opened(tiny, setting).digest
+
+
+def test_the_digest_is_of_the_data_alone(tiny: Path) -> None:
+    assert opened(tiny).digest == opened(tiny, "train.epochs=1", "data.border=pet", "figures.images=3").digest
+
+
+def test_a_class_that_does_not_exist(tiny: Path) -> None:
+    with pytest.raises(InputError, match=r"score.class_id is 2, but scenes has 2 classes: 0 = background, 1 = pet"):
+        opened(tiny, "score.class_id=2")
+
+
+class Plain:
+    """Black images whose masks hold one class; the last image differs where asked for."""
+
+    def __init__(self, label: int, last: int) -> None:
+        self.label, self.last = label, last
+
+    def __len__(self) -> int:
+        return 5
+
+    def __getitem__(self, index: int, /) -> Sample:
+        value = self.last if index == 3 else self.label
+        return Sample(f"{index}", np.zeros((16, 16, 3), np.uint8), np.full((16, 16), value, np.uint8))
+
+
+def plain(monkeypatch: pytest.MonkeyPatch, tiny: Path, val: int, test: int, other: int = 1) -> Data:
+    """Open a data set of files, as far as the harness can tell."""
+
+    def made(_: DatasetOptions) -> Opened:
+        info = DatasetInfo("plain", ("background", "pet"), "5 images")
+        return Opened(info, {"train": Plain(1, other), "val": Plain(val, val), "test": Plain(test, test)})
+
+    DATASETS.names()
+    monkeypatch.setitem(DATASETS._items, "plain", Dataset("plain", "for tests", made))
+    return opened(tiny, "data.dataset=plain")
+
+
+@pytest.mark.parametrize(("val", "test", "words"), [(0, 1, "none of the 5 val images"), (1, 0, "no test image holds")])
+def test_splits_without_the_class_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tiny: Path, val: int, test: int, words: str
+) -> None:
+    with pytest.raises(DataError, match=words):
+        plain(monkeypatch, tiny, val, test)
+
+
+def test_of_files_every_image_counts(monkeypatch: pytest.MonkeyPatch, tiny: Path) -> None:
+    digests = {plain(monkeypatch, tiny, 1, 1, other).digest for other in (0, 1)}
+    assert len(digests) == 2

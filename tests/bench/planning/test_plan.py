@@ -1,0 +1,317 @@
+"""The plan: ids follow what defines a result and nothing else, and every image is in one shard."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.planning import plan
+from bench.planning import profile as profiles
+from bench.planning.cells import ScoreCell, StudyCell
+from bench.planning.profile import Profile
+
+TOML = """
+[data]
+dataset = "scenes"
+[models.unet]
+width = 2
+[models."other:one"]
+width = 3
+[train]
+levels = [30, 50]
+seeds = [0, 1]
+[score]
+shard = 4
+"""
+DIGEST = "0123456789abcdef"
+GALLERY = (5, 1)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.toml"
+    path.write_text(TOML)
+    return path
+
+
+def trained(profile: Profile, digest: str = DIGEST) -> dict[tuple[str, int], str]:
+    return {(cell.model, cell.seed): cell.id for cell in plan.training(profile, digest)}
+
+
+def scorings(profile: Profile, images: int = 10, sha: str = "a", digest: str = DIGEST) -> list[ScoreCell]:
+    made = {cell: {30: f"{sha}{i}", 50: f"b{i}"} for i, cell in enumerate(plan.training(profile, digest))}
+    return plan.scoring(profile, made, images, GALLERY)
+
+
+def test_every_model_with_every_seed(file: Path) -> None:
+    assert list(trained(profiles.read(str(file)))) == [("unet", 0), ("unet", 1), ("other:one", 0), ("other:one", 1)]
+
+
+def test_pure(file: Path) -> None:
+    profile = profiles.read(str(file))
+    assert plan.training(profile, DIGEST) == plan.training(profile, DIGEST)
+    assert scorings(profile) == scorings(profile)
+    assert profile == profiles.read(str(file))
+
+
+def test_ids_and_files_are_unique(file: Path) -> None:
+    profile = profiles.read(str(file))
+    cells = [*plan.training(profile, DIGEST), *scorings(profile)]
+    assert len({cell.id for cell in cells}) == len(cells) == 4 + 4 * 2 * (3 + 1)
+    written = [name for cell in scorings(profile) for name in cell.outputs]
+    written += [cell.checkpoint(level) for cell in plan.training(profile, DIGEST) for level in (30, 50)]
+    written += [cell.state for cell in plan.training(profile, DIGEST)] + [cell.record for cell in cells]
+    assert len(set(written)) == len(written)
+    assert not any(":" in name for name in written), "not every file system takes it"
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "train.save_every=3",
+        "train.seeds=[0, 1, 7]",
+        "data.root=/some/place",
+        "data.cache=/some/place",
+        "figures.dpi=60",
+        "figures.kinds=['png', 'pdf']",
+        "figures.photographs=false",
+        "figures.images=1",
+        "score.batch_size=3",
+        "score.shard=5",
+        "score.metrics=['spread']",
+        "score.targets=['predicted']",
+        "name=another",
+        "summary=another",
+    ],
+)
+def test_trainings_do_not_depend_on(file: Path, setting: str) -> None:
+    plain, changed = profiles.read(str(file)), profiles.read(str(file), [setting])
+    assert trained(plain).items() <= trained(changed).items()
+    assert plan.definition(plain, DIGEST) == plan.definition(changed, DIGEST)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "data.size=64",
+        "data.seed=1",
+        "data.border=pet",
+        "data.train=50",
+        "data.val_share=0.2",
+        "train.levels=[30]",
+        "train.tolerance=3",
+        "train.epochs=3",
+        "train.steps=30",
+        "train.batch_size=4",
+        "train.learning_rate=0.1",
+        "train.schedule=cosine",
+        "train.warmup=0.2",
+        "train.weight_decay=0.2",
+        "train.average=0.5",
+        "train.precision=fp32",
+        "train.longest_interval=4",
+        "train.augment.flip=0",
+        "train.start=random",
+        "score.class_id=0",
+    ],
+)
+def test_trainings_depend_on(file: Path, setting: str) -> None:
+    plain, changed = profiles.read(str(file)), profiles.read(str(file), [setting])
+    before, after = trained(plain), trained(changed)
+    assert before.keys() == after.keys()
+    assert all(before[key] != after[key] for key in before)
+    assert plan.definition(plain, DIGEST) != plan.definition(changed, DIGEST)
+    assert {c.id for c in scorings(plain)}.isdisjoint(c.id for c in scorings(changed))
+
+
+def test_trainings_depend_on_the_images(file: Path) -> None:
+    profile = profiles.read(str(file))
+    assert set(trained(profile).values()).isdisjoint(trained(profile, "another").values())
+
+
+def test_a_model_is_of_its_own_parameters_alone(file: Path) -> None:
+    before = trained(profiles.read(str(file)))
+    after = trained(profiles.read(str(file), ["models.unet.width=4"]))
+    assert before["unet", 0] != after["unet", 0]
+    assert before["other:one", 0] == after["other:one", 0]
+
+
+@pytest.mark.parametrize(
+    "setting", ["score.batch_size=3", "train.save_every=3", "data.root=/some/place", "figures.dpi=60", "name=another"]
+)
+def test_scorings_do_not_depend_on(file: Path, setting: str) -> None:
+    plain, changed = profiles.read(str(file)), profiles.read(str(file), [setting])
+    assert scorings(plain) == scorings(changed)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "score.metrics=['spread']",
+        "score.targets=['predicted']",
+        "score.methods=['grad_cam']",
+        "score.points=['relu']",
+        "score.precision=bf16",
+    ],
+)
+def test_scorings_depend_on(file: Path, setting: str) -> None:
+    before, after = (scorings(profiles.read(str(file), some)) for some in ([], [setting]))
+    assert [c.outputs for c in before] == [c.outputs for c in after]
+    assert {c.id for c in before}.isdisjoint(c.id for c in after)
+    assert {c.record for c in before}.isdisjoint(c.record for c in after)
+
+
+def test_scorings_depend_on_the_weights_that_they_score(file: Path) -> None:
+    profile = profiles.read(str(file))
+    before, after = scorings(profile), scorings(profile, sha="c")
+    for one, other in zip(before, after, strict=True):
+        assert (one.id != other.id) == (one.level == 30)
+
+
+def test_another_shard_size_gives_other_cells(file: Path) -> None:
+    """Files of one name hold other rows then, so their records may not be taken for each other."""
+    before, after = (scorings(profiles.read(str(file), [f"score.shard={n}"])) for n in (4, 5))
+    shared = {c.id for c in before} & {c.id for c in after}
+    assert shared == {c.id for c in before if c.part == "gallery"}
+
+
+@settings(max_examples=60, deadline=None)
+@given(images=st.integers(1, 300), shard=st.integers(1, 130))
+def test_shards_cover_every_image_once(images: int, shard: int) -> None:
+    profile = Profile.model_validate(
+        {"name": "x", "data": {"dataset": "scenes"}, "models": {"unet": {}}, "score": {"shard": shard}}
+    )
+    cells = scorings(profile, images=images)
+    assert {cell.level for cell in cells} == {30, 50}
+    for _, group in itertools.groupby(cells, key=lambda cell: (cell.train, cell.level)):
+        *shards, kept = group
+        assert [row for cell in shards for row in cell.rows] == list(range(images))
+        assert all(1 <= len(cell.rows) <= shard for cell in shards)
+        assert [cell.part for cell in shards] == sorted(cell.part for cell in shards)
+        assert (kept.part, kept.rows) == ("gallery", GALLERY)
+
+
+def test_unreached_levels_are_not_scored(file: Path) -> None:
+    profile = profiles.read(str(file))
+    first, *others = plan.training(profile, DIGEST)
+    cells = plan.scoring(profile, {first: {50: "x"}, **{o: {} for o in others}}, 3, (0,))
+    assert [(c.train, c.level, c.part) for c in cells] == [(first, 50, "000"), (first, 50, "gallery")]
+
+
+def test_gallery_takes_the_images_nearest_to_evenly_spaced_percentiles() -> None:
+    areas = np.array([0.5, 0.1, 0.3, 0.2, 0.4])
+    chosen, rule = plan.gallery(areas, list("abcde"), 3)
+    quantiles = np.quantile(areas, [1 / 6, 1 / 2, 5 / 6])
+    assert [areas[i] for i in chosen] == pytest.approx([0.2, 0.3, 0.4])
+    assert np.abs(quantiles - areas[list(chosen)]).max() < 0.1
+    assert "17, 50, 83" in rule
+    assert "before any network was trained" in rule
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    tenths=st.lists(st.integers(0, 4), min_size=1, max_size=8),
+    count=st.integers(1, 4),
+    order=st.randoms(use_true_random=False),
+)
+def test_gallery_does_not_depend_on_the_order_of_the_images(tenths: list[int], count: int, order: object) -> None:
+    """Few different areas, so that ties are the rule: names decide them, not places."""
+    areas, ids = np.array(tenths) / 10, [f"image-{i}" for i in range(len(tenths))]
+    chosen, rule = plan.gallery(areas, ids, count)
+    places = list(range(len(ids)))
+    order.shuffle(places)  # type: ignore[attr-defined]
+    again, same = plan.gallery(areas[places], [ids[p] for p in places], count)
+    assert [ids[places[i]] for i in again] == [ids[i] for i in chosen]
+    assert rule == same
+    assert len(set(chosen)) == len(chosen) == min(count, len(ids))
+
+
+def test_one_image_is_one_image() -> None:
+    chosen, rule = plan.gallery(np.array([0.2, 0.9, 0.4]), list("abc"), 1)
+    assert chosen == (2,)
+    assert "image whose share of foreground pixels is nearest to the percentile 50" in rule
+
+
+TAUGHT = (
+    TOML
+    + """
+[recipes.unet]
+teacher = "other:one"
+[resolution]
+factors = [0.5, 1.0, 1.4]
+"""
+)
+
+
+@pytest.fixture
+def taught(tmp_path: Path) -> Profile:
+    path = tmp_path / "taught.toml"
+    path.write_text(TAUGHT)
+    return profiles.read(str(path))
+
+
+def test_teachers_come_first_and_are_part_of_what_they_teach(taught: Profile) -> None:
+    cells = plan.training(taught, DIGEST)
+    assert [(c.model, c.seed) for c in cells] == [("other:one", 0), ("other:one", 1), ("unet", 0), ("unet", 1)]
+    assert [c.teacher for c in cells] == [None, None, cells[0], cells[1]]
+    other = taught.model_copy(update={"models": {**taught.models, "other:one": {"width": 4}}})
+    assert trained(other)["unet", 0] != trained(taught)["unet", 0]
+
+
+def test_a_model_may_have_fewer_seeds(taught: Profile) -> None:
+    fewer = taught.model_copy(update={"recipes": {"unet": {**taught.recipes["unet"], "seeds": (1,)}}})
+    assert plan.training(fewer, DIGEST) == [
+        c for c in plan.training(taught, DIGEST) if (c.model, c.seed) != ("unet", 0)
+    ]
+
+
+def test_a_recipe_is_of_its_model_alone(taught: Profile) -> None:
+    other = taught.model_copy(update={"recipes": {"unet": {"teacher": "other:one", "steps": 3}}})
+    assert trained(other)["unet", 0] != trained(taught)["unet", 0]
+    assert trained(other)["other:one", 0] == trained(taught)["other:one", 0]
+
+
+def test_the_highest_level_is_tested_at_every_size(taught: Profile) -> None:
+    one, two, *_ = plan.training(taught, DIGEST)
+    cells = plan.resolutions(taught, {one: {30: "a", 50: "b"}, two: {}})
+    assert [(c.train, c.level, c.factor, c.size) for c in cells] == [
+        (one, 50, 0.5, 64),
+        (one, 50, 1.0, 128),
+        (one, 50, 1.4, 179),
+    ]
+    again = plan.resolutions(taught, {one: {30: "a", 50: "c"}})
+    assert {c.id for c in cells}.isdisjoint(c.id for c in again)
+    assert len({c.output for c in cells} | {c.record for c in cells}) == 6
+
+
+def test_a_study_may_keep_to_the_first_seed(taught: Profile) -> None:
+    cells = plan.training(taught, DIGEST)
+    weights = {cell: {30: "a", 50: "b"} for cell in cells}
+
+    def planned(**keys: str) -> list[StudyCell]:
+        section = taught.sanity.model_copy(update={"images": 3, "at_once": 2, **keys})
+        return plan.studies(taught.model_copy(update={"sanity": section}), weights, "sanity", ("sanity",), (4, 1, 2))
+
+    both, first = planned(), planned(training_seeds="first")
+    assert {(c.train.model, c.train.seed) for c in both} == {
+        ("unet", 0),
+        ("unet", 1),
+        ("other:one", 0),
+        ("other:one", 1),
+    }
+    assert {c.id for c in first} == {c.id for c in both if c.train.seed == 0}
+    assert {c.level for c in planned(levels="all", training_seeds="first")} == {30, 50}
+
+
+def test_a_network_made_for_one_size_is_made_for_the_runs(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('[data]\ndataset = "scenes"\nsize = 96\n[models.vit]\n[models.unet]\nwidth = 2\n')
+    profile = profiles.read(str(path))
+    assert plan.parameters(profile, "vit")["image_size"] == 96
+    assert plan.parameters(profiles.read(str(path), ["models.vit.image_size=64"]), "vit")["image_size"] == 64
+    assert plan.parameters(profile, "unet") == {"width": 2, "norm": "batch"}

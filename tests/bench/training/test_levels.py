@@ -1,0 +1,218 @@
+"""The search for levels, on curves made up instead of trained."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.training.levels import BEST, Evaluation, LevelSearch, level_name
+
+
+def evaluation(step: int, miou: float) -> Evaluation:
+    return Evaluation(
+        step, 16 * step, math.nan if step == 0 else 1 - miou, 1e-3, miou, (miou, math.nan), 0.5, 2.5 * step
+    )
+
+
+def search(curve: Callable[[int], float] | Sequence[float], total: int, wanted: LevelSearch) -> LevelSearch:
+    """Go along a curve as training does: its weights at a step are the step's number."""
+
+    def evaluate(step: int) -> Evaluation:
+        found = evaluation(step, curve(step) if callable(curve) else curve[step])
+        wanted.offer(found, lambda: {"step": torch.tensor(step)})
+        return found
+
+    step, last = 0, evaluate(0)
+    while step < total and not wanted.complete():
+        first, step = last, min(step + wanted.interval, total)
+        last = evaluate(step)
+        wanted.between(first, last, evaluate)
+        wanted.adapt(first, last)
+    return wanted
+
+
+def kept_step(found: LevelSearch, level: int) -> int:
+    return int(found.kept[level][1]["step"])
+
+
+def leap(step: int) -> float:
+    """From 0.36 to 0.74 within some twenty steps around step 200."""
+    return 0.36 + 0.38 / (1 + math.exp(-(step - 200) / 3))
+
+
+def test_a_leap_between_two_evaluations_is_searched() -> None:
+    found = search(leap, 400, LevelSearch((50, 70), 0.02, 32))
+    for level in (50, 70):
+        assert found.reached(level)
+        assert abs(leap(kept_step(found, level)) - level / 100) <= 0.02
+        assert found.kept[level][0].step == kept_step(found, level)
+    assert len(found.history) < 60, "far from every step"
+    plain = [leap(step) for step in range(0, 401, 32)]
+    assert all(abs(miou - 0.5) > 0.02 for miou in plain), "a fixed interval would miss it"
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    drift=st.floats(-0.2, 1),
+    longest=st.integers(1, 40),
+    tolerance=st.sampled_from([0.01, 0.02, 0.05]),
+)
+def test_a_passed_level_is_always_found_where_steps_are_small(
+    seed: int, drift: float, longest: int, tolerance: float
+) -> None:
+    """Noisy curves that change by at most twice the tolerance a step pass no level without coming near it."""
+    change = np.random.default_rng(seed).uniform(-1, 1, 150) + drift
+    curve = np.clip(0.2 + np.cumsum(np.clip(change, -1, 1) * 2 * tolerance), 0, 1).tolist()
+    found = search(curve, 149, LevelSearch((30, 50, 70), tolerance, longest))
+    for level in (30, 50, 70):
+        seen = [e.miou for e in found.history]
+        if min(seen) <= level / 100 <= max(seen):
+            assert found.reached(level)
+        nearest = min(abs(miou - level / 100) for miou in seen)
+        assert found.distance(level) == pytest.approx(nearest, abs=1e-12)
+        assert found.kept[level][0].miou == curve[kept_step(found, level)]
+
+
+def test_bisection_goes_on_to_half_the_tolerance() -> None:
+    """The first step within the tolerance is not taken where a nearer one lies between two evaluations."""
+    curve = [0.30 + 0.005 * step for step in range(65)]
+    found = LevelSearch((50,), 0.02, 32, interval=32)
+    search(curve, 64, found)
+    assert abs(found.kept[50][0].miou - 0.5) <= 0.01
+    assert found.settled(50)
+
+
+def test_a_settled_level_is_not_searched_again() -> None:
+    curve = [0.3, 0.5, 0.6, 0.4, 0.6, 0.4, 0.6, 0.4, 0.9]
+    found = search(curve, 8, LevelSearch((50, 95), 0.02, 1))
+    assert kept_step(found, 50) == 1
+    assert [e.step for e in found.history] == list(range(9)), "no step twice"
+
+
+def test_a_leap_within_one_step_is_not_reached() -> None:
+    """No step lies near the level: the nearest one is kept, and told as not reached."""
+    curve = [0.3] * 20 + [0.8] * 20
+    found = search(curve, 39, LevelSearch((50, 60), 0.02, 16))
+    assert not found.reached(50)
+    assert not found.reached(60)
+    assert found.distance(50) == pytest.approx(0.2)
+    assert found.kept[50][0].miou == 0.3
+    assert found.kept[60][0].miou == 0.8
+    assert {19, 20} <= {e.step for e in found.history}, "both neighbours of the leap were looked at"
+
+
+def test_never_reached() -> None:
+    found = search(lambda step: min(0.34 + step / 1000, 0.42), 300, LevelSearch((35, 90), 0.02, 32))
+    assert found.reached(35)
+    assert not found.reached(90)
+    assert not found.complete()
+    assert found.best() == pytest.approx(0.42)
+    assert found.distance(90) == pytest.approx(0.48)
+    assert found.history[-1].step == 300, "all steps were used"
+
+
+def test_on_a_plateau_evaluations_become_rare() -> None:
+    found = search(lambda _: 0.34, 300, LevelSearch((90,), 0.02, 32))
+    steps = [e.step for e in found.history]
+    assert found.interval == 32
+    assert np.diff(steps)[:6].tolist() == [1, 2, 4, 8, 16, 32]
+    assert max(np.diff(steps)) == 32
+
+
+@pytest.mark.parametrize(
+    ("change", "before", "after"), [(0.1, 8, 4), (0.1, 1, 1), (-0.1, 8, 4), (0.03, 8, 8), (0.01, 8, 16), (0.01, 20, 32)]
+)
+def test_the_interval_follows_the_last_change(change: float, before: int, after: int) -> None:
+    found = LevelSearch((90,), 0.02, 32, interval=before)
+    found.adapt(evaluation(0, 0.4), evaluation(before, 0.4 + change))
+    assert found.interval == after
+
+
+def test_ties_keep_the_first() -> None:
+    found = LevelSearch((50,), 0.02)
+    for step, miou in enumerate([0.25, 0.75, 0.25, 0.375, 0.625, 0.375]):
+        found.offer(evaluation(step, miou), lambda step=step: {"step": torch.tensor(step)})
+    assert kept_step(found, 50) == 3
+
+
+def test_weights_are_taken_only_where_they_are_nearer() -> None:
+    found, asked = LevelSearch((40, 60), 0.02), []
+    for step, miou in enumerate([0.5, 0.3, 0.55, 0.2]):
+        found.offer(evaluation(step, miou), lambda step=step: asked.append(step) or {"step": torch.tensor(step)})
+    assert asked == [0, 2]
+    assert (kept_step(found, 40), kept_step(found, 60)) == (0, 2)
+
+
+def test_undefined_values_are_never_kept() -> None:
+    found = LevelSearch((50,), 0.02)
+    found.offer(evaluation(0, math.nan), dict)
+    assert 50 not in found.kept
+    assert found.distance(50) == math.inf
+    assert not found.reached(50)
+
+
+def test_complete_needs_the_highest_level_to_be_passed() -> None:
+    found = LevelSearch((30, 50), 0.02)
+    assert not found.complete()
+    assert math.isnan(found.best())
+    found.offer(evaluation(1, 0.31), dict)
+    assert not found.complete()
+    found.offer(evaluation(2, 0.49), dict)
+    assert found.reached(50)
+    assert not found.complete(), "a later step may come nearer"
+    found.offer(evaluation(3, 0.51), dict)
+    assert found.complete()
+
+
+def test_complete_needs_every_level() -> None:
+    found = LevelSearch((30, 50), 0.02)
+    found.offer(evaluation(1, 0.6), dict)
+    found.offer(evaluation(2, 0.5), dict)
+    assert not found.complete()
+    found.offer(evaluation(3, 0.3), dict)
+    assert found.complete()
+
+
+def test_state_comes_back_through_json() -> None:
+    found = search(leap, 150, LevelSearch((35, 50), 0.02, 16))
+    text = json.dumps(found.state())
+    again = LevelSearch((35, 50), 0.02, 16)
+    again.restore(json.loads(text), {level: weights for level, (_, weights) in found.kept.items()})
+    assert again.interval == found.interval
+    assert repr(again.history) == repr(found.history), "NaN is unlike itself, its text is not"
+    assert {k: repr(e) for k, (e, _) in again.kept.items()} == {k: repr(e) for k, (e, _) in found.kept.items()}
+    assert kept_step(again, 35) == kept_step(found, 35)
+    assert isinstance(again.history[0].iou, tuple)
+
+
+def test_the_best_is_the_highest_of_the_whole_training() -> None:
+    curve = [0.2, 0.5, 0.8, 0.95, 0.9, 0.93, 0.6]
+    found = search(curve, 6, LevelSearch((BEST,), longest=1))
+    assert kept_step(found, BEST) == 3
+    assert found.reached(BEST)
+    assert not found.complete()
+    assert [e.step for e in found.history] == list(range(7))
+
+
+def test_where_no_level_is_searched_evaluations_are_far_between() -> None:
+    found = search(lambda step: step / 100, 90, LevelSearch((BEST,), longest=32))
+    assert [e.step for e in found.history] == [0, 32, 64, 90]
+    both = search(leap, 300, LevelSearch((50, BEST), tolerance=0.05, longest=32))
+    assert both.reached(50)
+    assert kept_step(both, BEST) == 300
+    assert sorted(e.step for e in both.history)[-1] == 300
+    steps = sorted(e.step for e in both.history if e.step >= 220)
+    assert max(b - a for a, b in itertools.pairwise(steps)) == 32
+
+
+def test_names_of_levels() -> None:
+    assert [level_name(level) for level in (30, BEST)] == ["30 %", "best"]

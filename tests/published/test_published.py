@@ -1,0 +1,227 @@
+"""What is published says one thing: the scores, the tables made of them, the page, and the numbers in the READMEs."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analyses.records import level_name
+from bench.output.drawing import Files, draw
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "results"
+RUNS = sorted(path.parent for path in RESULTS.glob("*/scores"))
+PETS = RESULTS / "pets"
+SHORT = {
+    "unet": "U-Net",
+    "timm_unet:tf_efficientnet_lite0": "U-Net on EfficientNet-Lite0, pretrained",
+    "segformer": "SegFormer (MiT-B0), hints",
+    "vit": "ViT (ViT-Tiny/16), hints",
+}
+COMPARED = ("unet", "timm_unet:tf_efficientnet_lite0", "segformer", "vit")
+TIMED = (
+    ("segcam, channels last", "torch-cam", ".2f"),
+    ("segcam, channels last, bf16", "torch-cam", ".2f"),
+    ("segcam, channels last", "captum, a call a layer", ".2g"),
+    ("segcam, channels last, upsampled", "pytorch-grad-cam, a call a layer", ".2g"),
+)
+
+
+def table(folder: Path, name: str) -> pd.DataFrame:
+    return pd.read_csv(folder / "tables" / f"{name}.csv", keep_default_na=True)
+
+
+def scores(folder: Path, columns: list[str], methods: list[str]) -> pd.DataFrame:
+    keys = ["model", "level", "seed", "image", "target", "layer", "method"]
+    files = sorted((folder / "scores").glob("*.parquet"))
+    where = [("method", "in", methods)]
+    found = pd.concat([pd.read_parquet(file, columns=[*keys, *columns], filters=where) for file in files])
+    return found.astype({key: str for key in keys if key not in ("level", "seed")})
+
+
+def level_rows() -> Iterator[str]:
+    """The table of checkpoints in results/pets/README.md, a row a model and level, seeds side by side."""
+    levels = table(PETS, "levels")
+    for model, name in SHORT.items():
+        own = levels[(levels["model"] == model) & levels["reached"]].sort_values(["level", "seed"])
+        for level, part in own.groupby("level"):
+            cells = [name, level_name(int(level)).strip()]
+            for column, form in (("val_miou", "{:.3f}"), ("test_miou", "{:.3f}"), ("step", "{:,}")):
+                cells.append(", ".join(form.format(value) for value in part[column]))
+            yield f"| {' | '.join(cells)} |"
+
+
+def method_rows() -> Iterator[str]:
+    """The table of methods in results/pets/README.md: mean energy gain over layers, and the share of blank maps."""
+    found = table(PETS, "methods_summary")
+    found = found[(found["target"] == "best_pixel:logit") & (found["metric"] == "energy_gain")]
+    found = found[(found["scope"] == "layer") & (found["family"].isin(["cam", "control"])) & (found["n_images"] > 300)]
+    labels = {
+        name: entry["label"] for name, entry in json.loads((PETS / "manifest.json").read_text())["methods"].items()
+    }
+    highest = found[found["level"] == found.groupby("model")["level"].transform("max")]
+    wide = highest.pivot_table(index="method", columns="model", values="estimate").sort_values("unet", ascending=False)
+    blank = highest.pivot_table(index="method", columns="model", values="blank_share")
+    control = set(highest[highest["family"] == "control"]["method"])
+    for method in sorted(wide.index, key=lambda name: (name in control, -wide.loc[name, "unet"])):
+        if method in ("uniform", "random", "mask_oracle"):
+            continue
+        cells = []
+        for model in COMPARED:
+            share = blank.loc[method, model]
+            cells.append(f"{wide.loc[method, model]:.2f}" + (f" ({share:.0%} blank)" if share >= 0.2 else ""))
+        name = f"*{labels[method]}*" if method in control else labels[method]
+        yield f"| {name} | {' | '.join(cells)} |".replace("-0.00", "0.00")
+
+
+def claim_rows() -> Iterator[str]:
+    """The table of verdicts in both READMEs."""
+    for claim, part in table(PETS, "claims").groupby("claim", sort=True):
+        first = part.iloc[0]
+        yield f"| {claim} | {first['sentence']} | {first['overall']} | {first['overall_reason']} |"
+
+
+def quoted() -> Iterator[str]:
+    """Numbers in the prose of results/pets/README.md: what Grad-CAM scores at layers, level by level."""
+    curves = table(PETS, "curves")
+    curves = curves[(curves["target"] == "best_pixel:logit") & (curves["method"] == "grad_cam")]
+    values = curves.sort_values("level").groupby(["model", "layer", "metric"])["estimate"].agg(list)
+    for layer, metric in (
+        ("Encoder 1_2", "edge_alignment"),
+        ("Encoder 4_2", "edge_alignment"),
+        ("Encoder 5_2", "edge_alignment"),
+        ("Encoder 5_2", "background_ratio"),
+        ("Decoder 2_2", "background_ratio"),
+        ("Encoder 5_1", "energy_gain"),
+        ("Encoder 5_2", "energy_gain"),
+    ):
+        yield listed(values["unet", layer, metric])
+    blocks = ("1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "4_1", "4_2")
+    yield listed([values["segformer", f"After attention {block}", "blank"][-1] for block in blocks])
+    for metric in ("edge_alignment", "energy_gain"):
+        yield listed([values["segformer", f"Mix-FFN dw-conv {stage}_1", metric][-1] for stage in (1, 2, 3, 4)])
+    claims = table(PETS, "claims")
+    against = claims[(claims["claim"] == "C5") & (claims["verdict"] == "contradicted")]["part"]
+    yield "(" + ", ".join(part.partition(":")[0] for part in against) + ")"
+
+
+def listed(values: list[float]) -> str:
+    *first, last = (f"{value:.2f}" for value in values)
+    return f"{', '.join(first)} and {last}"
+
+
+def ratio(case: str, ours: str, theirs: str, quantity: str = "time") -> float:
+    rows = table(RESULTS / "timing", "timing")
+    own = rows[
+        (rows["case"] == case) & (rows["ours"] == ours) & (rows["theirs"] == theirs) & (rows["quantity"] == quantity)
+    ]
+    return float(own["ratio"].item())
+
+
+@pytest.mark.parametrize("folder", RUNS, ids=lambda folder: folder.name)
+def test_tables_are_means_of_the_scores(folder: Path) -> None:
+    curves = table(folder, "curves")
+    metrics = [name for name in curves["metric"].unique() if name in ("energy_gain", "edge_alignment", "blank")]
+    keys = ["model", "target", "method", "level", "layer"]
+    own = scores(folder, metrics, ["grad_cam", "sobel"])
+    means = own.groupby(keys)[metrics].mean().stack(future_stack=True).rename_axis([*keys, "metric"]).rename("mean")
+    both = curves.merge(means.reset_index(), on=[*keys, "metric"])
+    assert len(both) > 100
+    np.testing.assert_allclose(both["estimate"], both["mean"], rtol=1e-5, atol=2e-6)
+    counts = own.groupby(keys)["image"].nunique().rename("images").reset_index()
+    both = curves[curves["metric"] == metrics[0]].merge(counts, on=keys)
+    assert (both["n_images"] == both["images"]).all()
+
+
+@pytest.mark.parametrize("folder", RUNS, ids=lambda folder: folder.name)
+def test_mean_iou_is_that_of_the_counted_pixels(folder: Path) -> None:
+    levels = table(folder, "levels")
+    found = pd.concat([pd.read_parquet(file) for file in (folder / "scores" / "predictions").glob("*.parquet")])
+    names = [name for name in found if re.fullmatch(r"n_\d_\d", name)]
+    sums = found.astype({"model": str}).groupby(["model", "level", "seed"])[names].sum()
+    classes = int(len(names) ** 0.5)
+    for (model, level, seed), row in sums.iterrows():
+        counts = row.to_numpy(dtype=float).reshape(classes, classes)
+        miou = (counts.diagonal() / (counts.sum(0) + counts.sum(1) - counts.diagonal())).mean()
+        told = levels[(levels["model"] == model) & (levels["level"] == level) & (levels["seed"] == seed)]
+        assert told["test_miou"].item() == pytest.approx(miou, abs=1e-6)
+    assert len(sums) == levels["reached"].sum()
+
+
+@pytest.mark.parametrize("folder", RUNS, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("name", ["levels", "claims", "skipped", "family"])
+def test_tables_are_made_again_from_the_scores(folder: Path, name: str) -> None:
+    for item in draw(folder, name, Files(("png",), 50)).items:
+        if hasattr(item, "frame"):
+            held = table(folder, item.name)
+            again = pd.read_csv(io.StringIO(item.csv()))
+            pd.testing.assert_frame_equal(again, held, rtol=1e-5, atol=2e-6)
+            for suffix, text in item.files().items():
+                if suffix != "csv":
+                    assert text == (folder / "tables" / f"{item.name}.{suffix}").read_text()
+
+
+@pytest.mark.parametrize("folder", RUNS, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("name", ["figure1", "figure2", "figure3"])
+def test_figures_of_maps_are_made_again_from_the_kept_maps(folder: Path, name: str) -> None:
+    made = draw(folder, name, Files(("png",), 50)).items
+    assert {item.name for item in made} == {path.stem for path in (folder / "figures").glob(f"{name}-*.png")}
+    captions = (folder / "captions.md").read_text()
+    assert all(f"**{item.name}.** {item.caption}\n" in captions for item in made)
+
+
+@pytest.mark.parametrize("folder", RUNS, ids=lambda folder: folder.name)
+def test_figures_are_there_as_pictures_and_vectors_but_for_those_left_out(folder: Path) -> None:
+    left = json.loads((folder / "manifest.json").read_text())["published"]["left_out"]
+    there = {path.name for path in (folder / "figures").iterdir()}
+    assert there.isdisjoint(left)
+    assert there | set(left) == {f"{Path(name).stem}.{kind}" for name in there for kind in ("png", "svg")}
+
+
+def test_no_photograph_is_published() -> None:
+    for folder in RUNS:
+        shown = json.loads((folder / "manifest.json").read_text())["profile"]["figures"]["photographs"]
+        assert not shown or folder.name == "quick"  # its scenes are drawn
+        for path in (folder / "scores" / "gallery").glob("*.npz"):
+            with np.load(path) as kept:
+                names = set(kept.files)
+            assert shown or all(name.startswith(("ids", "masks", "pixels:")) or "|grad_cam|" in name for name in names)
+
+
+def test_the_page_holds_the_tables() -> None:
+    pages = sorted(RESULTS.glob("*/report/index.html"))
+    assert pages
+    for page in pages:
+        scripts = {file.stem: file for file in (page.parent / "data" / "tables").glob("*.js")}
+        tables = {file.stem: file for file in (page.parent.parent / "tables").glob("*.csv")}
+        assert scripts.keys() == tables.keys()
+        for name, script in scripts.items():
+            _, content = re.fullmatch(r"segcam\.receive\((\".*?\"),(.*)\);\n", script.read_text(), re.DOTALL).groups()
+            held = zlib.decompress(base64.b64decode(json.loads(content)["csv"])).decode()
+            assert held == tables[name].read_text()
+
+
+def test_the_findings_quote_the_tables() -> None:
+    text = (PETS / "README.md").read_text()
+    for row in [*level_rows(), *method_rows(), *claim_rows(), *quoted()]:
+        assert row in text, row
+
+
+def test_the_front_page_quotes_the_tables() -> None:
+    text = (ROOT / "README.md").read_text()
+    for row in claim_rows():
+        assert row in text
+    cases = ("unet-w16-128px-b4-best_pixel", "unet-w32-256px-b4-best_pixel", "segformer-128px-b4-best_pixel")
+    for ours, theirs, form in TIMED:
+        numbers = [format(ratio(case, ours, theirs), form) for case in cases]
+        pattern = r"\|[^|\n]*" + "".join(rf"\| {number}(, missed)? " for number in numbers) + r"\|"
+        assert re.search(pattern, text), (ours, numbers)
