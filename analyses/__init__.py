@@ -14,9 +14,11 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from types import ModuleType
 
 from analyses.artifacts import Figure, Table
-from analyses.results import Results, ResultsError
+from analyses.reading.results import Results, ResultsError
 
 Analysis = Callable[[Results], Iterable[Figure | Table]]
 
@@ -28,13 +30,25 @@ def find() -> dict[str, Analysis]:
 
     >>> sorted(set(find()) & {"curves", "figure1", "levels"})
     ['curves', 'figure1', 'levels']
+
+    Raises:
+        ValueError: two files of one name are analyses.
     """
-    found: dict[str, Analysis] = {}
-    for name in sorted(module.name for module in pkgutil.iter_modules(__path__)):
-        module = importlib.import_module(f"{__name__}.{name}")
-        if hasattr(module, "analyse"):
-            found[name] = module.analyse
-    return found
+    return {name: module.analyse for name, module in sorted(_modules().items())}
+
+
+@cache
+def _modules() -> dict[str, ModuleType]:
+    """Return the modules below this package that have a function `analyse`, by their own names."""
+    modules: dict[str, ModuleType] = {}
+    for info in pkgutil.walk_packages(__path__, f"{__name__}."):
+        module = importlib.import_module(info.name)
+        name = info.name.rpartition(".")[2]
+        if not info.ispkg and hasattr(module, "analyse"):
+            if name in modules:
+                raise ValueError(f"{info.name} and {modules[name].__name__} are both the analysis '{name}': rename one")
+            modules[name] = module
+    return modules
 
 
 def run(results: Results, names: Iterable[str] | None = None) -> Iterator[Figure | Table]:
@@ -58,4 +72,4 @@ def question(name: str) -> str:
     >>> question("skipped")
     'What has no maps, and why: methods that cannot run on a layer or a network.'
     """
-    return (importlib.import_module(f"{__name__}.{name}").__doc__ or name).strip().partition("\n")[0]
+    return (_modules()[name].__doc__ or name).strip().partition("\n")[0]

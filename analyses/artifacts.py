@@ -14,7 +14,8 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from analyses import printed, style
+from analyses import printing
+from analyses.plots import style
 
 Kind = Literal["png", "svg", "pdf"]
 DECIMALS = 6
@@ -104,7 +105,7 @@ class Table:
     name: str
     frame: pd.DataFrame
     caption: str
-    best: Mapping[str, printed.Direction] = field(default_factory=dict)
+    best: Mapping[str, printing.Direction] = field(default_factory=dict)
     within: Sequence[str] = ()
     shown: Sequence[str] = ()
 
@@ -118,11 +119,11 @@ class Table:
 
     def markdown(self) -> str:
         """Return the table in GitHub's Markdown, its caption above: rounded by the intervals, the best in bold."""
-        return printed.markdown(self._printed(), self.caption, self.best, self.within)
+        return printing.markdown(self._printed(), self.caption, self.best, self.within)
 
     def latex(self) -> str:
         """Return the table in LaTeX with booktabs' rules: rounded by the intervals, the best in bold."""
-        return printed.latex(self._printed(), self.caption, self.name, self.best, self.within)
+        return printing.latex(self._printed(), self.caption, self.name, self.best, self.within)
 
     def files(self) -> dict[str, str]:
         """Return the text of each file by its suffix: csv, and of tables of at most `MOST_PRINTED` rows md and tex."""

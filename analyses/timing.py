@@ -14,9 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from analyses import style
+from analyses import printing
 from analyses.artifacts import Figure, Table
-from analyses.results import Results, ResultsError
+from analyses.plots import style
+from analyses.reading.results import Results, ResultsError
 
 FILE = "timing.json"
 FIGURES = {"time": "timing", "memory": "timing_memory"}
@@ -160,7 +161,7 @@ def draw(rows: Sequence[Row]) -> matplotlib.figure.Figure:
         box = (LEFT / style.WIDTH, top / total, 1 - (LEFT + RIGHT) / style.WIDTH, heights[number] / total)
         axes = figure.add_axes(box)
         _panel(axes, found, limits)
-        axes.set_title(style.plain(label), loc="left", pad=3, weight="bold")
+        axes.set_title(printing.plain(label), loc="left", pad=3, weight="bold")
         if number + 1 < len(panels):
             axes.set_xticklabels([])
         else:
@@ -183,7 +184,7 @@ def _panel(axes: Axes, rows: Sequence[Row], limits: tuple[float, float]) -> None
         if y % 2:
             axes.axhspan(y - 0.5, y + 0.5, color="#f4f4f4", linewidth=0, zorder=-1)
         _ratio(axes, y, row)
-    names = [f"{style.plain(row['ours'])}\n{style.plain('against ' + row['theirs'], 48)}" for row in rows]
+    names = [f"{printing.plain(row['ours'])}\n{printing.plain('against ' + row['theirs'], 48)}" for row in rows]
     axes.set_yticks(range(len(rows)), names)
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -196,7 +197,7 @@ def _ratio(axes: Axes, y: int, row: Row) -> None:
     beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "size": style.SMALL}
     found = row["ratio"]
     if found is None:
-        axes.text(1.02, y, style.plain(row["note"], 24), color=style.GREY_TEXT, **beside)
+        axes.text(1.02, y, printing.plain(row["note"], 24), color=style.GREY_TEXT, **beside)
         return
     color, marker = {True: _MET, False: _MISSED, None: _NONE}[row["met"]]
     rounds = [a / b for a, b in zip(row["ours_values"], row["theirs_values"], strict=True)]

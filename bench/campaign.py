@@ -13,7 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from analyses.folders import GALLERY, folder
+from analyses.reading.files import GALLERY, folder
 from bench.measurements.evidence import MEASURED, ORACLE, REGIONS, SUMMARY, AnswerScorer
 from bench.measurements.sizes import Columns
 from bench.output import drawing

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from analyses.folders import SCORES
+from analyses.reading.files import SCORES
+from analyses.reading.records import level_name
 from bench.measurements.sizes import counted
 from bench.measuring import Scorings, Studies
 from bench.output.store import MANIFEST, SCORED, Store
@@ -21,7 +22,6 @@ from bench.planning.cells import SCHEMA, ResolutionCell, ScoreCell, StudyCell, T
 from bench.planning.data import Data
 from bench.planning.profile import Profile
 from bench.progress import working
-from bench.training.levels import level_name
 from bench.training.run import Trainings
 from segcam.errors import InputError
 from segcam.samples import Images

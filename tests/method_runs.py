@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analyses.results import Results
+from analyses.reading.results import Results
 
 CAM = ("grad_cam", "grad_cam_pp", "hires_cam", "layer_cam")
 PERTURBATION = ("score_cam", "ablation_cam")

@@ -19,8 +19,11 @@ from importlib import resources
 import jinja2
 
 from analyses.artifacts import Drawn, Section, Table
-from analyses.report import assets, contents, facts, figures, gallery, tables, verdicts
-from analyses.results import Results
+from analyses.reading.results import Results
+from analyses.report import assets, contents, facts, gallery
+from analyses.report import contents as figures
+from analyses.report import contents as tables
+from analyses.report import facts as verdicts
 
 __all__ = ["build"]
 
@@ -49,7 +52,7 @@ def build(results: Results, sections: Sequence[Section], *, maps: bool = True) -
         .get_template("index.html.j2")
         .render(
             facts=facts.of(results),
-            verdicts=verdicts.of(shown),
+            verdicts=verdicts.verdicts_of(shown),
             sections=[contents.view(part, drawn) for part in shown],
             gallery=kept,
             scripts=assets.SCRIPTS,
@@ -59,7 +62,7 @@ def build(results: Results, sections: Sequence[Section], *, maps: bool = True) -
     yield "index.html", page.encode()
     yield from assets.files()
     for name, picture in drawn.items():
-        yield figures.path(name), picture.content
+        yield figures.picture_path(name), picture.content
     yield from rows
     yield from kept.files
 

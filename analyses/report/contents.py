@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from analyses import style
-from analyses.artifacts import Drawn, Section, Table
-from analyses.report import figures, tables
+import pandas as pd
+from PIL import Image
+
+from analyses import printing
+from analyses.artifacts import MOST_PRINTED, Drawn, Section, Table
+from analyses.report import assets
 
 ORDER = (
     *("claims", "levels", "figure1", "figure2", "figure3", "heatmap", "curves", "family"),
@@ -64,7 +68,7 @@ def ordered(sections: Sequence[Section]) -> list[Section]:
     return sorted((part for part in sections if part.items), key=lambda part: rank.get(part.name, len(rank)))
 
 
-def view(part: Section, drawn: Mapping[str, figures.Picture]) -> View:
+def view(part: Section, drawn: Mapping[str, Picture]) -> View:
     """Return a section as the template shows it; `drawn` has its figures' pictures."""
     pictures, rows = [], []
     behind = [item.name for item in part.items if isinstance(item, Table)]
@@ -72,12 +76,12 @@ def view(part: Section, drawn: Mapping[str, figures.Picture]) -> View:
         lead, rest = _split(item.caption)
         if isinstance(item, Drawn):
             picture = drawn[item.name]
-            where = (figures.path(item.name), picture.width, picture.height, 0, _behind(item.name, behind))
-            pictures.append(Item("figure", f"figure-{style.slug(item.name)}", item.name, lead, rest, *where))
+            where = (picture_path(item.name), picture.width, picture.height, 0, _behind(item.name, behind))
+            pictures.append(Item("figure", f"figure-{printing.slug(item.name)}", item.name, lead, rest, *where))
         else:
-            where = (tables.path(item.name), 0, 0, len(item.frame), "")
-            rows.append(Item("table", f"table-{style.slug(item.name)}", item.name, lead, rest, *where))
-    return View(style.slug(part.name), _label(part.name), part.title, pictures, rows)
+            where = (data_path(item.name), 0, 0, len(item.frame), "")
+            rows.append(Item("table", f"table-{printing.slug(item.name)}", item.name, lead, rest, *where))
+    return View(printing.slug(part.name), _label(part.name), part.title, pictures, rows)
 
 
 def _behind(figure: str, tables_there: Sequence[str]) -> str:
@@ -89,7 +93,7 @@ def _behind(figure: str, tables_there: Sequence[str]) -> str:
     if not tables_there:
         return ""
     own = [name for name in tables_there if figure.startswith(name)] or [tables_there[0]]
-    return f"table-{style.slug(max(own, key=len))}"
+    return f"table-{printing.slug(max(own, key=len))}"
 
 
 def _label(name: str) -> str:
@@ -115,3 +119,69 @@ def _split(caption: str) -> tuple[str, str]:
         if text[at : at + 2] == ". " and text[at + 2].isupper():
             return text[: at + 1], text[at + 2 :]
     return text, ""
+
+
+WIDEST = 1440
+"""Pixels: twice the width at which the page shows a figure, so that the smallest text is legible."""
+
+
+QUALITY = 75
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure's picture: the bytes of a WebP file, and its size in pixels."""
+
+    content: bytes
+    width: int
+    height: int
+
+
+def small(item: Drawn) -> Picture:
+    """Return a figure's PNG as WebP, at most `WIDEST` pixels wide and never enlarged."""
+    with Image.open(io.BytesIO(item.files["png"])) as opened:
+        picture = opened.convert("RGB")
+    if picture.width > WIDEST:
+        height = max(1, round(picture.height * WIDEST / picture.width))
+        picture = picture.resize((WIDEST, height), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.save(buffer, "webp", quality=QUALITY, method=2)
+    return Picture(buffer.getvalue(), picture.width, picture.height)
+
+
+def picture_path(name: str) -> str:
+    """Return where in the page's folder the picture of the figure `name` is."""
+    return f"figures/{printing.slug(name)}.webp"
+
+
+def script(item: Table) -> tuple[str, bytes]:
+    """Return the path and the bytes of a table's script: its CSV, its kinds of columns, bounds and best cells."""
+    names = [str(name) for name in item.frame.columns]
+    numeric = [_numeric(item.frame[name]) for name in item.frame.columns]
+    content = {
+        "file": f"{printing.slug(item.name)}.csv",
+        "columns": [{"name": name, "numeric": kind} for name, kind in zip(names, numeric, strict=True)],
+        "bounds": printing.intervals(names),
+        "best": dict(item.best),
+        "bold": _bold(item),
+        "shown": list(item.shown),
+        "csv": assets.packed(item.csv()),
+    }
+    return assets.script(data_path(item.name), content)
+
+
+def data_path(name: str) -> str:
+    """Return what the page asks for to have the table `name`."""
+    return f"tables/{printing.slug(name)}"
+
+
+def _bold(item: Table) -> list[tuple[int, str]]:
+    """Return the row and column of each value that is the best of its group; of long tables none."""
+    if not item.best or len(item.frame) > MOST_PRINTED:
+        return []
+    names, _, marks = printing.cells(item.frame, item.best, item.within)
+    return [(row, name) for row, line in enumerate(marks) for name, mark in zip(names, line, strict=True) if mark]
+
+
+def _numeric(column: pd.Series) -> bool:
+    return bool(pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column))

@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from analyses import overlay, style, tiles
-from analyses.files import PIXELS
-from analyses.records import Checkpoint, Gallery, Layer, level_name
-from analyses.report import scripts
+from analyses import printing
+from analyses.plots import map_tiles, overlay, style
+from analyses.reading.files import PIXELS
+from analyses.reading.records import Checkpoint, Gallery, Layer, level_name
+from analyses.reading.results import Results, ResultsError
+from analyses.report import assets
 from analyses.report.sheets import CELLS, STEPS, Sheet
-from analyses.results import Results, ResultsError
 
 _KEYS = ("image", "target", "layer", "method")
 
@@ -53,9 +54,9 @@ def gather(results: Results) -> Kept:
             for at, image in enumerate(opened.ids):
                 if image not in images:
                     images[image] = _image(results, opened, at)
-                name = f"maps/{style.slug(point.model)}-s{point.seed}-l{point.level}-{list(images).index(image):03d}"
+                name = f"maps/{printing.slug(point.model)}-s{point.seed}-l{point.level}-{list(images).index(image):03d}"
                 maps, pairs = _maps(results, opened, found, image, at)
-                kept.files.append(scripts.script(name, maps))
+                kept.files.append(assets.script(name, maps))
                 entry["files"][image] = name
                 entry["pairs"] = sorted(set(map(tuple, entry["pairs"])) | pairs)
             kept.checkpoints += 1
@@ -66,7 +67,7 @@ def gather(results: Results) -> Kept:
     kept.without = [results.label("methods", name) for i, name in enumerate(results.methods) if i not in there]
     index = _index(results) | {"images": [images[name] for name in order], "checkpoints": checkpoints}
     if kept.checkpoints:
-        kept.files.insert(0, scripts.script("gallery", index))
+        kept.files.insert(0, assets.script("gallery", index))
     return kept
 
 
@@ -102,7 +103,7 @@ def _agreement(results: Results, point: Checkpoint, opened: Gallery) -> dict[str
     """Return how well the checkpoint's own prediction agrees with the mask, by image; none where it is not known."""
     if not results.targets or not results.parts("predictions"):
         return {}
-    shown = tiles.Tiles(results, point, ())
+    shown = map_tiles.Tiles(results, point, ())
     return {image: shown.input(image).text for image in opened.ids}
 
 
@@ -133,9 +134,9 @@ def _maps(
         "pixels": {target: spot for target in results.targets if (spot := _pixel(opened, target, at))},
         "agreement": found.agreement.get(image, ""),
     }
-    text = json.dumps(scripts.finite(whole), separators=(",", ":"))
-    sheet_url = scripts.data_url(picture, "image/webp") if picture else ""
-    return {"sheet": sheet_url, "packed": scripts.packed(text)}, {(row[0], row[1]) for row in rows}
+    text = json.dumps(assets.finite(whole), separators=(",", ":"))
+    sheet_url = assets.data_url(picture, "image/webp") if picture else ""
+    return {"sheet": sheet_url, "packed": assets.packed(text)}, {(row[0], row[1]) for row in rows}
 
 
 def _names(results: Results, opened: Gallery) -> dict[str, list[str]]:
@@ -161,7 +162,7 @@ def _image(results: Results, opened: Gallery, at: int) -> dict[str, Any]:
         "name": opened.ids[at],
         "width": mask.shape[1],
         "height": mask.shape[0],
-        "picture": None if opened.images is None else scripts.data_url(_webp(opened.images[at]), "image/webp"),
+        "picture": None if opened.images is None else assets.data_url(_webp(opened.images[at]), "image/webp"),
         "outlines": {str(number): _path(mask == number) for number in classes},
     }
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from analyses.files import PIXELS
+from analyses.reading.files import PIXELS
 from bench.measurements.made_maps import Found, attention_maps, control_maps, gradient_maps
 from bench.measurements.scores import Scorer
 from bench.planning.asked import Instruments

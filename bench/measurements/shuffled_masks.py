@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from analyses.reading.records import BEST
 from bench.measurements.sizes import counted
 from bench.planning import plan
 from bench.planning.cells import TrainCell
 from bench.planning.data import Data
 from bench.planning.profile import Profile
-from bench.training.levels import BEST
 from bench.training.trainer import Job, Trainer
 from segcam.errors import InputError
 from segcam.models import create

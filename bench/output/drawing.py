@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 import analyses
 from analyses.artifacts import Drawn, Figure, Kind, Section, Table
-from analyses.folders import SCORES
+from analyses.reading.files import SCORES
 from bench.allocator import keep_freed_memory
 
 MUCH = 4_000_000

@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from rich.console import Console
 
-from analyses import Results, files
-from analyses.folders import GALLERY, LOG, SCORES
-from analyses.records import Gallery
+from analyses import Results
+from analyses.reading import files
+from analyses.reading.files import GALLERY, LOG, SCORES
+from analyses.reading.records import Gallery
 from analyses.report.sheets import quantised
 from bench.output import report as reports
 from bench.output.store import MANIFEST, PAGE, SCORED, Store

@@ -14,13 +14,12 @@ from rich.text import Text
 
 import analyses
 from analyses.artifacts import Section, Table
-from analyses.records import INPUT
+from analyses.reading.records import INPUT, level_name
 from analyses.report import build as page_of
 from bench.output import drawing
 from bench.output.store import MANIFEST, PAGE, Store
 from bench.planning import profile as profiles
 from bench.progress import working
-from bench.training.levels import level_name
 from segcam.errors import InputError
 
 WIDTH = 140

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analyses.folders import GALLERY, SCORES, folder, older
+from analyses.reading.files import GALLERY, SCORES, folder, older
 from segcam.errors import InputError, SegcamError
 
 MANIFEST = "manifest.json"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from analyses.folders import GALLERY, SCORES, folder
+from analyses.reading.files import GALLERY, SCORES, folder
 
 COSTLY = "costly-"
 """How the parts begin that are of methods with passes of their own."""

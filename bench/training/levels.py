@@ -6,18 +6,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from analyses.reading.records import BEST
+
 if TYPE_CHECKING:  # so that a report needs no torch
     from torch import Tensor
 
 Weights: TypeAlias = "dict[str, Tensor]"
-
-BEST = 100
-"""The level called 'best': the checkpoint nearest to 100 %, so the one with the highest validation mean IoU."""
-
-
-def level_name(level: int) -> str:
-    """Return a level in words: '30 %', or 'best'."""
-    return "best" if level == BEST else f"{level} %"
 
 
 @dataclass(frozen=True, slots=True)

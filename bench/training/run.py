@@ -12,7 +12,8 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from analyses.folders import LOG
+from analyses.reading.files import LOG
+from analyses.reading.records import level_name
 from bench.output.store import Store
 from bench.planning import plan
 from bench.planning.cells import TrainCell
@@ -20,7 +21,7 @@ from bench.planning.data import Data
 from bench.planning.profile import Profile
 from bench.progress import working
 from bench.training.distillation import Hints
-from bench.training.levels import Evaluation, LevelSearch, level_name
+from bench.training.levels import Evaluation, LevelSearch
 from bench.training.trainer import Job, Trainer, baseline
 from segcam.errors import InputError, first_line
 from segcam.models import architecture, create

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analyses.results import Results
+from analyses.reading.results import Results
 
 CONTROLS = ("uniform", "random", "sobel", "mask_oracle")
 METRICS: dict[str, dict[str, Any]] = {

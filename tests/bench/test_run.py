@@ -18,7 +18,7 @@ from rich.console import Console
 import bench.measuring
 import bench.run
 import bench.training.run
-from analyses.folders import LOG
+from analyses.reading.files import LOG
 from bench.output.store import Store
 from bench.planning import profile as profiles
 from bench.planning.data import open_data

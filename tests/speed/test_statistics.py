@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analyses.stats import bootstrap_mean
+from analyses.statistics.bootstrap import bootstrap_mean
 
 BAR = 60.0
 """Seconds on two cores that the design allows."""

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from analyses import Results
-from analyses.folders import LOG, OLDER
+from analyses.reading.files import LOG, OLDER
 from analyses.report.sheets import quantised
 from bench.output.publish import published_maps, rounded
 from tests.bench.harness import LEVELS, bench, contents

@@ -13,7 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.training.levels import BEST, Evaluation, LevelSearch, level_name
+from analyses.reading.records import BEST, level_name
+from bench.training.levels import Evaluation, LevelSearch
 
 
 def evaluation(step: int, miou: float) -> Evaluation:

@@ -1,0 +1,1 @@
+"""Which method, which metric, which target."""

@@ -1,0 +1,114 @@
+"""The scores of many methods on the same layers and images: means, and paired differences from the controls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analyses.reading import choices
+from analyses.reading.arrays import Maps, cubes, sources
+from analyses.reading.catalogue import FEWEST, SHOWN, Entry
+from analyses.reading.records import INPUT, Layer, Metric
+from analyses.reading.results import Results
+from analyses.statistics.contrasts import Compared
+
+
+def read(results: Results, model: str, level: int, target: str) -> Maps:
+    """Read the scores at the main probe point, before the network's linear end, and on the input.
+
+    Raises:
+        ResultsError: a map is there twice, or a file is damaged.
+    """
+    metrics = tuple(metric for metric in results.metrics if metric.name in SHOWN)
+    on_input = results.input_layer(model)
+    layers = (*([on_input] if on_input else []), *choices.with_head(results, model))
+    measured = [metric.name for metric in metrics]
+    blank = ["blank"] if any(metric.name == "blank" for metric in results.metrics) else []
+    where: dict[str, list[Any]] = {
+        "model": [model],
+        "level": [level],
+        "target": [target],
+        "layer": [layer.name for layer in layers],
+    }
+    columns = ["seed", "image", "layer", "method", "training_data", *measured, *blank]
+    scores = results.scores(where, columns)
+    maps = Maps(layers, metrics, {}, {}, {}, sources(scores))
+    for method, cube, present in cubes(scores, layers, [*measured, *blank]):
+        maps.values[method], maps.present[method] = cube[: len(measured)], present
+        if blank:
+            maps.blank[method] = cube[-1]
+    return maps
+
+
+def layer_rows(maps: Maps, entry: Entry, found: Compared) -> Iterator[dict[str, Any]]:
+    """Yield a row for each layer that the method has maps of: every metric's mean, and the shares without a value."""
+    present = maps.present[entry.name]
+    for i, layer in enumerate(maps.layers):
+        if present[i].any():
+            row = _names(entry, layer) | _counts(present[i]) | _shares(maps, entry.name, i)
+            yield row | _numbers(maps.metrics, found, 0, i) | {"training_data": maps.training_data}
+
+
+def contrast_rows(maps: Maps, entry: Entry, found: Compared, controls: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield a row for each layer and control: every metric's mean paired difference."""
+    for i, layer in enumerate(maps.layers):
+        for k, control in enumerate(controls, 1):
+            there = maps.present[entry.name][i] & maps.present[control][i]
+            if there.any():
+                row = _names(entry, layer) | {"control": control} | _counts(there)
+                yield row | _numbers(maps.metrics, found, k, i) | {"training_data": maps.training_data}
+
+
+def summary_rows(maps: Maps, entry: Entry, found: Compared, controls: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield a row for each metric, of the layers and of the input: means over layers, and on how many it differs."""
+    present = maps.present[entry.name]
+    for scope, means in found.mean.items():
+        some = np.array([(layer.role == INPUT) == (scope == "input") for layer in maps.layers])
+        if not present[some].any():
+            continue
+        for m, metric in enumerate(maps.metrics):
+            row: dict[str, Any] = {"method": entry.name, "family": entry.family, "scope": scope, "metric": metric.name}
+            row |= dict(zip(("estimate", "low", "high"), means[:, 0, m], strict=True))
+            row |= {"n_layers": int((present.any(axis=(1, 2)) & some).sum())} | _counts(present[some].any(axis=0))
+            row |= _shares(maps, entry.name, some)
+            for k, control in enumerate(controls, 1):
+                ends = (f"minus_{control}{end}" for end in ("", "_low", "_high"))
+                row |= dict(zip(ends, means[:, k, m], strict=True))
+                row[f"layers_tested_{control}"] = int((found.counts[k, m, some] >= FEWEST).sum())
+                for sign, word in ((1, "above"), (-1, "below")):
+                    row[f"layers_{word}_{control}"] = int(found.apart(sign)[k, m, some].sum())
+            yield row | {"training_data": maps.training_data}
+
+
+def _names(entry: Entry, layer: Layer) -> dict[str, Any]:
+    return {"layer": layer.name, "depth": layer.depth, "method": entry.name, "family": entry.family}
+
+
+def _counts(present: NDArray[np.bool_]) -> dict[str, int]:
+    """Count the images and seeds of a (seeds, images) array."""
+    return {"n_images": int(present.any(axis=0).sum()), "n_seeds": int(present.any(axis=1).sum())}
+
+
+def _shares(maps: Maps, method: str, layers: int | NDArray[np.bool_]) -> dict[str, float]:
+    """Return the shares of maps that are zero everywhere and of those that are undefined; NaN where not recorded."""
+    present = maps.present[method][layers]
+    if method not in maps.blank:
+        return {"blank_share": np.nan, "undefined_share": np.nan}
+    blank = maps.blank[method][layers]
+    return {
+        "blank_share": float((blank == 1).sum() / present.sum()),
+        "undefined_share": float((present & np.isnan(blank)).sum() / present.sum()),
+    }
+
+
+def _numbers(metrics: Sequence[Metric], found: Compared, which: int, layer: int) -> dict[str, Any]:
+    """Return the columns of every metric: mean, bounds, and how many values it is of."""
+    row: dict[str, Any] = {}
+    for m, metric in enumerate(metrics):
+        estimate, low, high = found.layers[:, which, m, layer]
+        row |= {metric.name: estimate, f"{metric.name}_low": low, f"{metric.name}_high": high}
+        row[f"{metric.name}_n"] = int(found.counts[which, m, layer])
+    return row

@@ -1,0 +1,223 @@
+"""Which metrics say the same: the rank correlation of each two over methods and layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import matplotlib.figure
+import matplotlib.patches
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from analyses import printing
+from analyses.artifacts import Figure, Table, tidy
+from analyses.plots import style
+from analyses.reading.arrays import Floats, numbered
+from analyses.reading.records import Metric, level_name
+from analyses.reading.results import Results
+from analyses.statistics.bootstrap import bootstrap_means, percentiles
+
+RESAMPLES = 500
+CONFIDENCE = 0.95
+SEED = 20
+REDUNDANT = 0.9
+"""Two metrics are called redundant where both intervals of their rank correlation lie beyond this, on one side."""
+FEWEST = 5
+"""Cells of a correlation, at least."""
+LEFT_OUT = ("blank",)
+"""Metrics that say whether there is a value at all."""
+OVERALL, WITHIN = "all", "within layers"
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The values of a model's maps at one level for one target.
+
+    Attributes:
+        target: the target's name.
+        metrics: those that have values.
+        layers: number of the layer of each cell, which is a layer with a method.
+        values: `(metrics, cells, seeds, images)`; NaN where undefined.
+    """
+
+    target: str
+    metrics: tuple[Metric, ...]
+    layers: NDArray[np.int64]
+    values: Floats
+
+
+def analyse(results: Results) -> Iterator[Figure | Table]:
+    """Yield the table of all pairs of metrics and a figure for each model; nothing where there is nothing to rank."""
+    frames, drawn = [], []
+    for model in results.models:
+        checkpoint = results.best(model)
+        found = [] if checkpoint is None else [read(results, model, checkpoint.level, t) for t in results.targets]
+        cells = max(
+            (c for c in found if c is not None), key=lambda c: len(c.layers), default=None
+        )  # the first of equals
+        if checkpoint is None or cells is None:
+            continue
+        frame = compare(cells).assign(
+            model=model, level=checkpoint.level, target=cells.target, training_data=results.training_data
+        )
+        frames.append(frame)
+        reached = [point.miou for point in results.reached(model, checkpoint.level)]
+        with style.context():
+            drawn.append((model, level_name(checkpoint.level, reached), frame, draw(frame, cells.metrics)))
+    if not frames:
+        return
+    about = (
+        "Of several targets, the one for which most maps are not blank is taken. Spearman correlation of two "
+        "metrics' means over images, across all layers and methods without controls (all), "
+        "and across methods within a layer, averaged over layers (within layers), which the depth of the layer does "
+        f"not enter; {CONFIDENCE:.0%} intervals from {RESAMPLES} resamples of images and seeds (crossed bootstrap, "
+        "too narrow where few seeds differ). "
+        f"Redundant: both intervals lie beyond {REDUNDANT} on one side. Where a metric counts less as better, its "
+        "correlations are negative."
+    )
+    keys = ["model", "level", "target", "metric", "other"]
+    whole = pd.concat(frames, ignore_index=True)
+    whole = whole[[*keys, *(name for name in whole if name not in keys)]]
+    yield Table("metric_agreement", tidy(whole, ["model", "level"]), f"{about} {results.caption_note()}")
+    for model, level, frame, figure in drawn:
+        yield Figure(
+            f"metric_agreement-{printing.slug(model)}",
+            figure,
+            f"Which metrics say the same of {results.label('models', model)} at its highest level ({level} mean IoU), "
+            f"target: {results.label('targets', str(frame['target'].iloc[0]))}. Above the diagonal all layers and "
+            f"methods, below it methods within layers. {told(frame, results)} {about} {results.caption_note()}",
+        )
+
+
+def read(results: Results, model: str, level: int, target: str) -> Cells | None:
+    """Read the maps of layers by methods that are no controls; None where there are too few for a correlation."""
+    metrics = [metric for metric in results.metrics if metric.name not in LEFT_OUT]
+    names = [metric.name for metric in metrics]
+    places = {layer.name: i for i, layer in enumerate(results.main_layers(model))}
+    left_out = {*results.controls, *results.costly}
+    where: dict[str, list[Any]] = {"model": [model], "level": [level], "target": [target], "layer": list(places)}
+    where["method"] = [name for name in results.methods if name not in left_out]
+    table = results.scores(where, ["layer", "method", "seed", "image", *names])
+    if table.empty:
+        return None
+    layer, layers_there = numbered(table["layer"])
+    method, methods_there = numbered(table["method"])
+    image, images = numbered(table["image"])
+    seed, seeds = pd.factorize(table["seed"], sort=True)
+    pairs, at = np.unique(layer * len(methods_there) + method, return_inverse=True)
+    values: Floats = np.full((len(names), len(pairs), len(seeds), len(images)), np.nan)
+    values[:, at, seed, image] = table[names].to_numpy(dtype=np.float64).T
+    known = ~np.isnan(values)
+    there = np.asarray(known.any(axis=(1, 2, 3)))
+    enough = (known[there].mean(axis=(2, 3)) >= 0.5).all(axis=0)  # of cells with few maps the mean is another thing
+    if enough.sum() < FEWEST or there.sum() < 2:
+        return None
+    layers = np.array([places[layers_there[pair // len(methods_there)]] for pair in pairs])[enough]
+    chosen = tuple(metric for metric, has in zip(metrics, there, strict=True) if has)
+    return Cells(target, chosen, layers, values[there][:, enough])
+
+
+def compare(cells: Cells) -> pd.DataFrame:
+    """Return a row for each pair of metrics, in their order."""
+    means, resampled = bootstrap_means(cells.values, np.random.default_rng(SEED), RESAMPLES)
+    estimates = {scope: correlations(means[None], cells.layers, scope)[0] for scope in (OVERALL, WITHIN)}
+    spread = {scope: correlations(resampled, cells.layers, scope) for scope in (OVERALL, WITHIN)}
+    bounds = {scope: percentiles(found, CONFIDENCE) for scope, found in spread.items()}
+    rows: list[dict[str, Any]] = []
+    for i, j in combinations(range(len(cells.metrics)), 2):
+        row: dict[str, Any] = {"metric": cells.metrics[i].name, "other": cells.metrics[j].name}
+        for scope, prefix in ((OVERALL, "rho"), (WITHIN, "rho_within")):
+            row[prefix] = estimates[scope][i, j]
+            row |= {f"{prefix}_low": bounds[scope][0][i, j], f"{prefix}_high": bounds[scope][1][i, j]}
+        lows, highs = (np.array([row["rho" + end], row["rho_within" + end]]) for end in ("_low", "_high"))
+        row["redundant"] = bool((lows >= REDUNDANT).all() or (highs <= -REDUNDANT).all())
+        rows.append(row)
+    _, count, seeds, images = cells.values.shape
+    return pd.DataFrame(rows).assign(n_cells=count, n_images=images, n_seeds=seeds)
+
+
+def correlations(means: Floats, layers: NDArray[np.int64], scope: str) -> Floats:
+    """Return the rank correlations of metrics, `(r, metrics, metrics)`, from their means, `(r, metrics, cells)`.
+
+    Args:
+        means: NaN nowhere but in resamples that drew no defined value, whose correlations are NaN.
+        layers: of each cell.
+        scope: OVERALL for all cells at once, WITHIN for the mean over layers with three methods or more.
+    """
+    if scope == OVERALL:
+        return _spearman(means)
+    groups = [layers == layer for layer in np.unique(layers)]
+    parts = [_spearman(means[..., group]) for group in groups if group.sum() > 2]
+    if not parts:
+        return np.full((*means.shape[:2], means.shape[1]), np.nan)
+    stacked = np.stack(parts)
+    counts = (~np.isnan(stacked)).sum(axis=0)
+    total = np.nansum(stacked, axis=0)
+    found: Floats = np.divide(total, counts, out=np.full(total.shape, np.nan), where=counts > 0)
+    return found
+
+
+def _spearman(means: Floats) -> Floats:
+    """Return Spearman's correlation of rows; NaN for rows that are constant or hold NaN."""
+    ranks = rankdata(means, axis=-1, nan_policy="propagate")
+    ranks = ranks - ranks.mean(axis=-1, keepdims=True)
+    size = np.sqrt((ranks**2).sum(axis=-1))
+    scale = size[..., :, None] * size[..., None, :]
+    found = np.full(scale.shape, np.nan)
+    np.divide(ranks @ np.swapaxes(ranks, -1, -2), scale, out=found, where=scale > 0)
+    return found
+
+
+def told(frame: pd.DataFrame, results: Results) -> str:
+    """Say which metrics are redundant, as groups of those that are linked by pairs."""
+    labels = {metric.name: metric.label for metric in results.metrics}
+    groups: list[set[str]] = []
+    for one, two in frame.loc[frame["redundant"], ["metric", "other"]].itertuples(index=False):
+        linked = [group for group in groups if one in group or two in group]
+        groups = [group for group in groups if group not in linked] + [set().union({one, two}, *linked)]
+    if not groups:
+        return "No two metrics are redundant."
+    order = list(labels)
+    named = [", ".join(labels[name] for name in sorted(group, key=order.index)) for group in groups]
+    return f"Redundant are {'; '.join(named)}."
+
+
+def draw(frame: pd.DataFrame, metrics: Sequence[Metric]) -> matplotlib.figure.Figure:
+    """Draw the correlations of one model as a heat map: all cells above the diagonal, within layers below."""
+    names = [metric.name for metric in metrics]
+    place = {name: i for i, name in enumerate(names)}
+    matrix = np.full((len(names), len(names)), np.nan)
+    for row in frame.to_dict("records"):
+        i, j = place[row["metric"]], place[row["other"]]
+        matrix[i, j], matrix[j, i] = row["rho"], row["rho_within"]
+    figure = style.figure(min(style.WIDTH * 0.78, 1.9 + 0.33 * len(names)), constrained=True)
+    axes = figure.subplots()
+    labels = [printing.plain(metric.label) for metric in metrics]
+    sns.heatmap(
+        matrix,
+        ax=axes,
+        vmin=-1,
+        vmax=1,
+        cmap="vlag_r",
+        annot=True,
+        fmt=".2f",
+        annot_kws={"size": style.SMALL},
+        xticklabels=labels,
+        yticklabels=labels,
+        linewidths=0.5,
+        cbar_kws={"label": "Spearman correlation", "shrink": 0.7},
+    )
+    axes.set_xticks(axes.get_xticks(), labels, rotation=40, ha="right", rotation_mode="anchor")
+    axes.tick_params(length=0)
+    for row in frame[frame["redundant"]].to_dict("records"):
+        i, j = place[row["metric"]], place[row["other"]]
+        for x, y in ((j, i), (i, j)):
+            axes.add_patch(matplotlib.patches.Rectangle((x, y), 1, 1, fill=False, edgecolor="black", linewidth=1.1))
+    axes.set_xlabel("above the diagonal: all layers and methods; below: methods within layers; framed: redundant")
+    return figure

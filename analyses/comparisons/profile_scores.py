@@ -1,0 +1,230 @@
+"""Performance profiles as numbers: the share of maps above a bar, the area under it, and how sure both are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analyses.reading.arrays import Floats, fill, numbered, sources
+from analyses.reading.choices import highest, main_target
+from analyses.reading.records import Layer, Metric
+from analyses.reading.results import Results
+from analyses.statistics.bootstrap import Interval
+from analyses.statistics.crossed import crossed_interval
+
+RESAMPLES, BANDS, CONFIDENCE, SEED = 2000, 500, 0.95, 0
+"""Resamples of the numbers, and of the bands."""
+STEPS = 61
+"""Bars at which a profile is drawn."""
+TIE = 1e-6
+"""Scores that differ by less are equal: a map without any structure scores what chance does but for rounding."""
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The scores of all methods with maps of most images, for one model, level and target; each map is a run.
+
+    Attributes:
+        model: its name.
+        level: the highest level that most seeds reached.
+        target: the target's name.
+        metric: whose scores they are.
+        methods: in the manifest's order.
+        left_out: methods with maps of few images.
+        layers: at the main probe point, in the order of execution.
+        scores: (methods, layers, seeds, images), NaN where undefined.
+        present: whether there is a map, of the same shape.
+        sign: 1 where higher is better, -1 where lower is.
+        chance: what chance scores.
+        best: the best value that there is; of metrics without one, that occurs.
+        training_data: what the networks were trained on.
+    """
+
+    model: str
+    level: int
+    target: str
+    metric: Metric
+    methods: tuple[str, ...]
+    left_out: tuple[str, ...]
+    layers: tuple[Layer, ...]
+    scores: Floats
+    present: NDArray[np.bool_]
+    sign: int
+    chance: float
+    best: float
+    training_data: str
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Profiles at the same bars: `bars` (t,), and by method the shares above them with their band, each (t,)."""
+
+    bars: Floats
+    shares: dict[str, Interval]
+
+
+def read(results: Results, model: str, metric: Metric, fewest: float) -> Runs | None:
+    """Read the scores of a model at its highest level; None where there are none.
+
+    Args:
+        results: the run.
+        model: the model's name.
+        metric: with a better side and a number for chance.
+        fewest: methods with maps of less than this share of the images of the method with most are left out.
+
+    Raises:
+        ResultsError: a map is there twice, or a file is damaged.
+    """
+    level, layers = highest(results, model), results.main_layers(model)
+    if level is None:
+        return None
+    where: dict[str, Sequence[str | int]] = {
+        "model": [model],
+        "level": [level],
+        "method": [name for name in results.methods if name not in results.costly],
+        "layer": [layer.name for layer in layers],
+    }
+    columns = ["target", "method", "layer", "seed", "image", "training_data", metric.name]
+    scores = results.scores(where, columns)
+    if scores.empty:
+        return None
+    main = scores[scores["method"] == results.main_method]
+    target = main_target(results, main if len(main) else scores, [metric.name])
+    scores = scores[scores["target"] == target]
+    images = scores.groupby("method", observed=True)["image"].nunique()
+    images.index = images.index.astype(str)
+    enough = set(images.index[images >= fewest * images.max()])
+    methods = [name for name in results.methods if name in enough]
+    axes: dict[str, Sequence[Any]] = {
+        "method": methods,
+        "layer": where["layer"],
+        "seed": sorted(scores["seed"].unique()),
+        "image": numbered(scores["image"])[1],
+    }
+    values, present = fill(scores, axes, [metric.name])
+    if np.isnan(values).all():
+        return None
+    there: NDArray[np.bool_] = np.asarray(present.any(axis=(0, 2, 3)))
+    sign = 1 if metric.direction == "higher" else -1
+    return Runs(
+        model=model,
+        level=level,
+        target=target,
+        metric=metric,
+        methods=tuple(methods),
+        left_out=tuple(
+            name for name in results.methods if name in results.costly or name in set(images.index) - enough
+        ),
+        layers=tuple(layer for layer, has in zip(layers, there, strict=True) if has),
+        scores=values[0][:, there],
+        present=present[:, there],
+        sign=sign,
+        chance=float(metric.chance or 0.0),
+        best=_best(results, metric, values[0], sign),
+        training_data=sources(scores),
+    )
+
+
+def _best(results: Results, metric: Metric, values: Floats, sign: int) -> float:
+    bound = results.section("metrics")[metric.name].get("upper" if sign > 0 else "lower")
+    return float(sign * np.nanmax(sign * values)) if bound is None else float(bound)
+
+
+def curves(runs: Runs, places: Sequence[int]) -> Curves:
+    """Return each method's profile over some layers: the share of maps whose score is better than each bar.
+
+    With scores x_lsi of layer l, seed s and image i the profile is
+
+        F(t) = mean over s and i of (mean over l of [x_lsi > t]),
+
+    where higher is better, each layer with the same weight; a map without a value is above no bar. Bars go from the
+    first percentile of all methods' scores, of all layers, to the best value.
+
+    Args:
+        runs: the scores.
+        places: of the layers.
+
+    Source: Dolan and More, Mathematical Programming 91, 2002, section 2 (failed runs are never within the bar);
+        Agarwal et al., NeurIPS 2021, section 4.2 (score distributions, stratified bootstrap bands).
+    """
+    oriented = runs.sign * runs.scores
+    worst, chance = float(np.nanquantile(oriented, 0.01)), runs.sign * runs.chance
+    bars = np.linspace(min(np.floor(10 * worst) / 10, chance - 0.1), max(chance, runs.sign * runs.best), STEPS)
+    present = runs.present[:, places]
+    by_image = np.stack([_above(*pair, bars) for pair in zip(oriented[:, places], present, strict=True)])
+    there = [k for k in range(len(runs.methods)) if present[k].any()]
+    found = crossed_interval(by_image[there], np.random.default_rng(SEED), BANDS, CONFIDENCE)
+    shares = {
+        runs.methods[k]: Interval(found.estimate[n], *(np.clip(end[n], 0, 1) for end in (found.low, found.high)))
+        for n, k in enumerate(there)
+    }
+    return Curves(runs.sign * bars, shares)
+
+
+def _above(scores: Floats, present: NDArray[np.bool_], bars: Floats) -> Floats:
+    """Return the share of the layers' maps above each bar, (bars, seeds, images); NaN where there are no maps.
+
+    Args:
+        scores: (layers, seeds, images), of which higher is better; NaN is above no bar.
+        present: whether there is a map, of the same shape.
+        bars: (bars,), rising.
+    """
+    seeds, images = scores.shape[1:]
+    passed = np.searchsorted(bars + TIE, np.where(np.isnan(scores), -np.inf, scores), side="left")  # bars below each
+    cell = np.broadcast_to(np.arange(seeds * images).reshape(seeds, images), scores.shape)
+    size = len(bars) + 1
+    counts = np.bincount((cell * size + passed)[present], minlength=seeds * images * size).reshape(-1, size)
+    above = counts[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]  # of bar j: maps that are above j + 1 bars or more
+    maps = counts.sum(axis=1, keepdims=True)
+    share = np.divide(above, maps, out=np.full(above.shape, np.nan), where=maps > 0)
+    return np.moveaxis(share.reshape(seeds, images, len(bars)), 2, 0)
+
+
+def numbers(runs: Runs, places: Sequence[int]) -> dict[str, dict[str, Any]]:
+    """Return of each method with maps of some layers the area under its profile and its share above chance.
+
+    The area is that from chance c to the best value b over their distance, which is the mean of (x - c) / (b - c),
+    negative ones and those of maps without a value counting as 0; see `curves` for the weights.
+
+    Args:
+        runs: the scores.
+        places: of the layers.
+
+    Returns:
+        By method `area` and `above` with the bounds of their intervals, `n_layers`, `n_images`, `n_seeds`, `n_maps`,
+        and `share_undefined`, of maps without a value.
+    """
+    scores, present = runs.scores[:, places], runs.present[:, places]
+    gained = np.nan_to_num(runs.sign * (scores - runs.chance), nan=0.0)
+    span = runs.sign * (runs.best - runs.chance)
+    parts = {
+        "area": np.clip(gained / span, 0, 1) if span > 0 else np.zeros(gained.shape),
+        "above": (gained > TIE).astype(np.float64),
+    }
+    maps = present.sum(axis=1)
+    matrices = {
+        name: np.divide(
+            np.where(present, values, 0.0).sum(axis=1), maps, out=np.full(maps.shape, np.nan), where=maps > 0
+        )
+        for name, values in parts.items()
+    }
+    stacked = np.stack(list(matrices.values()))
+    interval = crossed_interval(stacked, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    found: dict[str, dict[str, Any]] = {}
+    for k, method in enumerate(runs.methods):
+        there = present[k]
+        if not there.any():
+            continue
+        row: dict[str, Any] = {}
+        for p, name in enumerate(matrices):
+            bounds = {"low": interval.low[p, k], "high": interval.high[p, k]}
+            row[name] = float(interval.estimate[p, k])
+            row |= {f"{name}_{end}": float(np.clip(bound, 0, 1)) for end, bound in bounds.items()}
+        row |= {"n_layers": int(there.any(axis=(1, 2)).sum()), "n_images": int(there.any(axis=(0, 1)).sum())}
+        row |= {"n_seeds": int(there.any(axis=(0, 2)).sum()), "n_maps": int(there.sum())}
+        found[method] = row | {"share_undefined": float(np.isnan(scores[k][there]).mean())}
+    return found

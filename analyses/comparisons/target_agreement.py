@@ -1,0 +1,224 @@
+"""Whether it matters which pixels are explained: how far the maps of two targets agree, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import matplotlib.figure
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import NullLocator
+
+from analyses import printing
+from analyses.artifacts import Figure, Table, tidy
+from analyses.plots import layer_axis, style
+from analyses.reading import choices
+from analyses.reading.arrays import sources
+from analyses.reading.records import Layer
+from analyses.reading.results import Results, ResultsError
+from analyses.statistics.bootstrap import quartiles
+
+SAME = 1e-4
+"""Maps whose largest difference is smaller are counted as identical."""
+FLOOR = 1e-8  # where a difference of 0 is drawn on a logarithmic axis
+PAIR = ["target", "other"]
+KEYS = ["model", "level", *PAIR, "method", "layer"]
+COLUMNS = [
+    *("model", "level", "target", "other", "layer", "depth", "method", "linear_end"),
+    *("correlation", "correlation_low", "correlation_high", "difference", "difference_low", "difference_high"),
+    *("largest_difference", "identical", "n_images", "n_seeds", "n_undefined", "training_data"),
+]
+
+
+def analyse(results: Results) -> Iterator[Figure | Table]:
+    """Yield the table of all pairs, and a figure for each model and two sets of pixels; nothing for runs without."""
+    frame = summarise(results)
+    if frame.empty:
+        return
+    about = (
+        "Agreement of the maps of two targets on one image: correlation over the cells, and the largest difference of "
+        "any cell, each map divided by its maximum. Medians with quartiles (_low, _high; no interval of the median) "
+        "over images, of each image's mean over seeds. Where a map of the pair is blank or undefined, neither is "
+        "defined."
+    )
+    yield Table(
+        "target_agreement",
+        frame,
+        f"{about} identical: share of images whose largest difference is below {SAME:g}; linear_end: a 1x1 "
+        f"convolution and linear upsampling alone follow this layer. {results.caption_note()}",
+    )
+    main = frame[frame["method"] == results.main_method]
+    for model in results.models:
+        of_model = main[main["model"] == model]
+        for target, other in pairs(results, of_model):
+            part = of_model[(of_model["target"] == target) & (of_model["other"] == other)]
+            if not _only_pixels_differ(results, target, other):
+                continue
+            with style.context():
+                figure = draw(results, part)
+            names = "; ".join(results.label("targets", name) for name in (target, other))
+            yield Figure(
+                f"target_agreement-{printing.slug(model)}-{printing.slug(target)}-{printing.slug(other)}",
+                figure,
+                f"{results.label('methods', results.main_method)} maps of {results.label('models', model)} for two "
+                f"targets ({names}) against the layer's depth. {about} One line a level, bands are quartiles. "
+                f"{_end(results, part)} {results.caption_note()}",
+            )
+
+
+def summarise(results: Results) -> pd.DataFrame:
+    """Return a row for each model, level, pair of targets, method and layer."""
+    table = results.agreement()
+    rows: list[dict[str, Any]] = []
+    if table is not None and len(table):
+        if table.duplicated([*KEYS, "seed", "image"]).any():
+            raise ResultsError("agreement: a pair is there twice; delete scores/agreement/ and cells/ and run again")
+        for model, part in table.groupby("model", observed=True, sort=True):
+            rows += _rows(part, *_layers(results, str(model)))
+    order = ["model", "level", "method", "depth", "layer"]
+    frame = pd.DataFrame(rows, columns=COLUMNS).sort_values(order, kind="stable", ignore_index=True)
+    small = {name: frame[name].astype("float64").map(_digits) for name in COLUMNS if "difference" in name}
+    frame = tidy(frame, order).assign(**small)  # rounding to six decimals would make any small difference none
+    places = {pair: i for i, pair in enumerate(pairs(results, frame))}
+    place = [places[pair] for pair in zip(frame["target"], frame["other"], strict=True)]
+    return frame.assign(place=place).sort_values(["model", "place"], kind="stable", ignore_index=True)[COLUMNS]
+
+
+def _digits(value: float) -> float:
+    """Return a number with three significant digits."""
+    return float(f"{value:.3g}")
+
+
+def _layers(results: Results, model: str) -> tuple[dict[str, int], str]:
+    """Return the layers' depths, and the name of the one that only linear maps follow."""
+    end = choices.head(results, model)
+    return {layer.name: layer.depth for layer in results.layers(model)}, end.name if end else ""
+
+
+def _rows(part: pd.DataFrame, depths: dict[str, int], end: str) -> Iterator[dict[str, Any]]:
+    """Yield a row for each level, pair, method and layer of one model."""
+    by_image = part.groupby([*KEYS, "image"], observed=True)
+    images = by_image.agg(
+        correlation=("correlation", "mean"), difference=("difference", "mean"), worst=("difference", "max")
+    )
+    numbers = {str(name): images[name].to_numpy(dtype=np.float64) for name in images}
+    found = images.groupby(KEYS, observed=True).indices
+    seeds, differences, trained_on = part["seed"].to_numpy(), part["difference"].to_numpy(), sources(part)
+    for key, maps in part.groupby(KEYS, observed=True).indices.items():
+        names: dict[str, Any] = {
+            name: str(value) for name, value in zip(KEYS, cast("tuple[Any, ...]", key), strict=True)
+        }
+        names["level"] = int(names["level"])
+        if names["layer"] not in depths:
+            raise ResultsError(f"agreement: layer {names['layer']} is not in manifest.json; run the benchmark again")
+        row = names | {"depth": depths[names["layer"]], "linear_end": names["layer"] == end}
+        for column in ("correlation", "difference"):
+            ends = (column, f"{column}_low", f"{column}_high")
+            row |= dict(zip(ends, quartiles(numbers[column][found[key]]), strict=True))
+        worst = numbers["worst"][found[key]]
+        worst = worst[~np.isnan(worst)]
+        yield row | {
+            "largest_difference": worst.max() if len(worst) else np.nan,
+            "identical": (worst < SAME).mean() if len(worst) else np.nan,
+            "n_images": len(found[key]),
+            "n_seeds": len(np.unique(seeds[maps])),
+            "n_undefined": int(np.isnan(differences[maps]).sum()),
+            "training_data": trained_on,
+        }
+
+
+def pairs(results: Results, frame: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return the pairs of targets, the best pixel against the predicted set first, else in the manifest's order."""
+    order = {name: i for i, name in enumerate(results.targets)}
+    found = {(str(one), str(two)) for one, two in zip(frame["target"], frame["other"], strict=True)}
+
+    def place(pair: tuple[str, str]) -> tuple[bool, int, int, tuple[str, str]]:
+        sets = {_part(results, name, "pixels") for name in pair}
+        first = sets == {"best_pixel", "predicted"} and _only_pixels_differ(results, *pair)
+        return (not first, order.get(pair[0], len(order)), order.get(pair[1], len(order)), pair)
+
+    return sorted(found, key=place)
+
+
+def _part(results: Results, target: str, name: str) -> Any:
+    return results.section("targets").get(target, {}).get(name)
+
+
+def _only_pixels_differ(results: Results, target: str, other: str) -> bool:
+    same = all(_part(results, target, name) == _part(results, other, name) for name in ("class", "score", "resolution"))
+    return same and _part(results, target, "pixels") != _part(results, other, "pixels")
+
+
+def _linear(results: Results, target: str) -> bool:
+    """Return whether a target's score is linear in the logits: then every set of pixels has the same Grad-CAM."""
+    score = _part(results, target, "score")
+    return results.main_method == "grad_cam" and (score == "logit" or (score == "margin" and len(results.classes) == 2))
+
+
+def _end(results: Results, part: pd.DataFrame) -> str:
+    """Say what the figure shows of the layer that only linear maps follow."""
+    rows = part[part["linear_end"]]
+    if rows.empty or not _linear(results, str(part["target"].iloc[0])):
+        return ""
+    said = (
+        f"The shaded layer, {rows['layer'].iloc[0]}, is followed by a 1x1 convolution and linear upsampling alone: "
+        "there Grad-CAM weighs the channels by the class's own weights, whichever pixels are explained, so that its "
+        "map re-scores the segmentation, and any difference is rounding"
+    )
+    if rows["largest_difference"].isna().all():
+        return f"{said}; here no map of it has a value."
+    maps = int((rows["n_images"] * rows["n_seeds"] - rows["n_undefined"]).sum())
+    return f"{said}; the largest found is {rows['largest_difference'].max():.1g}, of {maps} pairs of maps."
+
+
+def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
+    """Draw correlation and largest difference of one model and pair against depth."""
+    model = str(frame["model"].iloc[0])
+    there = set(frame["layer"])
+    layers = [layer for layer in layer_axis.by_role(choices.with_head(results, model)) if layer.name in there]
+    lines = style.level_lines(results.levels(model))
+    figure = style.figure(4.2, constrained=True)
+    panels: list[Axes] = list(figure.subplots(2, 1))
+    clipped = frame[frame["layer"].isin([layer.name for layer in layers])].copy()
+    columns = ["difference", "difference_low", "difference_high"]
+    clipped[columns] = clipped[columns].clip(lower=FLOOR)
+    panels[1].set_yscale("log")
+    if frame["difference"].isna().all():
+        panels[1].set_ylim(FLOOR, 1)
+    panels[1].yaxis.set_minor_locator(NullLocator())
+    panels[1].yaxis.set_major_formatter("{x:g}")  # exponents would be too small in print
+    for axes, column, label in zip(panels, ("correlation", "difference"), _LABELS, strict=True):
+        layer_axis.draw_levels(axes, clipped, layers, lines, (column, f"{column}_low", f"{column}_high"))
+        layer_axis.mark_roles(axes, layers)
+        layer_axis.mark_layers(axes, layers, named=axes is panels[-1])
+        _shade(axes, results, frame, layers)
+        axes.set_ylabel(label)
+        if frame[column].isna().all():
+            text = "undefined for every pair: one map or both are blank"
+            axes.text(0.5, 0.6, text, transform=axes.transAxes, ha="center", va="center")
+        sns.despine(ax=axes)
+    panels[0].axhline(0, color="black", linewidth=0.7, linestyle=":")
+    panels[1].axhline(SAME, color=style.GREY, linewidth=0.7, linestyle=":")
+    seeds = {int(str(level)): int(count) for level, count in frame.groupby("level")["n_seeds"].max().items()}
+    key: list[Artist] = [*layer_axis.level_key(results, model, lines, seeds)]
+    key.append(Patch(color=style.GREY, alpha=0.3, linewidth=0, label="quartiles over images"))
+    key.append(Line2D([], [], color=style.GREY, linewidth=0.7, linestyle=":", label=f"identical below {SAME:g}"))
+    figure.legend(handles=key, loc="outside upper center", frameon=False, ncols=4)
+    return figure
+
+
+_LABELS = ("Correlation of the two maps", "Largest difference of any cell")
+
+
+def _shade(axes: Axes, results: Results, frame: pd.DataFrame, layers: Sequence[Layer]) -> None:
+    """Mark the layer where the maps have to be the same."""
+    ends = set(frame.loc[frame["linear_end"], "layer"])
+    for i, layer in enumerate(layers):
+        if layer.name in ends and _linear(results, str(frame["target"].iloc[0])):
+            axes.axvspan(i - 0.5, i + 0.5, color="#e6e6e6", linewidth=0, zorder=0)

@@ -1,0 +1,1 @@
+"""Where along the network: what maps show layer by layer."""

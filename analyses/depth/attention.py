@@ -1,0 +1,159 @@
+"""Attention itself, block by block and head by head: how far it looks, and whether at the background."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from analyses import printing
+from analyses.artifacts import Figure, Table, tidy
+from analyses.plots import style
+from analyses.reading.arrays import numbered, sources
+from analyses.reading.records import BEST, Metric, level_name
+from analyses.reading.results import Results, ResultsError
+from analyses.statistics.crossed import crossed_interval
+
+RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
+ALL_HEADS = 0
+"""Stands in the column head for the mean over a block's heads."""
+KEYS = ["model", "level", "depth", "head", "metric"]
+PANEL_HEIGHT = 2.0  # inches
+HEADS_WIDTH = 0.6  # of a block's place, over which the dots of the levels are spread
+
+
+def analyse(results: Results) -> Iterator[Figure | Table]:
+    """Yield the table of means and a figure of all models with attention; nothing for runs without any."""
+    frame = summarise(results)
+    if frame.empty:
+        return
+    interval = (
+        f"Mean over the images for which it is defined, with a {CONFIDENCE:.0%} interval from {RESAMPLES} crossed "
+        "resamples of images and seeds (with one seed it speaks of the images alone)."
+    )
+    note = f"Head {ALL_HEADS} is the mean over a block's heads."
+    yield Table("attention", frame, f"Attention by block and head. {interval} {note} {results.caption_note()}")
+    with style.context():
+        figure = draw(results, frame)
+    yield Figure("attention", figure, f"{_caption(results)} {interval} {results.caption_note()}")
+
+
+def summarise(results: Results) -> pd.DataFrame:
+    """Return a row for each model, level, block, head and metric: mean, interval and counts."""
+    table = results.attention()
+    metrics = [metric for metric in results.attention_metrics if table is not None and metric.name in table]
+    if table is None or not metrics:
+        return pd.DataFrame()
+    rows: list[dict[str, Any]] = []
+    for (model, level), part in table.groupby(["model", "level"], observed=True):
+        same = {"model": str(model), "level": int(str(level))}
+        rows += [same | row | {"training_data": sources(part)} for row in _rows(part, metrics)]
+    return tidy(pd.DataFrame(rows), KEYS)
+
+
+def _rows(part: pd.DataFrame, metrics: Sequence[Metric]) -> Iterator[dict[str, Any]]:
+    """Yield a row for each block, head and metric of one model and level."""
+    for (depth, block, stage), of_block in part.groupby(["depth", "block", "stage"], observed=True):
+        names = {"block": str(block), "stage": int(str(stage)), "depth": int(str(depth))}
+        values, heads = _cube(of_block, metrics)
+        found = crossed_interval(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+        absent = values[0, 0].size - len(of_block) // (len(heads) - 1)
+        for k, metric in enumerate(metrics):
+            for i, head in enumerate(heads):
+                yield names | {
+                    "head": head,
+                    "metric": metric.name,
+                    "estimate": found.estimate[k, i],
+                    "low": found.low[k, i],
+                    "high": found.high[k, i],
+                    "chance": metric.chance if isinstance(metric.chance, float) else np.nan,
+                    "n_images": int(of_block["image"].nunique()),
+                    "n_seeds": int(of_block["seed"].nunique()),
+                    "n_undefined": int(np.isnan(values[k, i]).sum()) - absent,
+                }
+
+
+def _cube(of_block: pd.DataFrame, metrics: Sequence[Metric]) -> tuple[NDArray[np.float64], list[int]]:
+    """Return a block's values as (metrics, heads, seeds, images), the mean over the heads first, and the heads."""
+    head, heads = pd.factorize(of_block["head"], sort=True)
+    seed, seeds = pd.factorize(of_block["seed"], sort=True)
+    image, images = numbered(of_block["image"])
+    if of_block.duplicated(["head", "seed", "image"]).any():
+        raise ResultsError("attention: a head is there twice; delete scores/attention/ and cells/ and run again")
+    values = np.full((len(metrics), len(heads), len(seeds), len(images)), np.nan)
+    for k, metric in enumerate(metrics):
+        values[k, head, seed, image] = of_block[metric.name].to_numpy()
+    return np.concatenate([values.mean(1, keepdims=True), values], 1), [ALL_HEADS, *map(int, heads)]
+
+
+def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
+    """Draw a row of panels a model, a panel a metric: the mean as a line a level, the heads as dots beside it."""
+    models = [model for model in results.models if (frame["model"] == model).any()]
+    metrics = [metric for metric in results.attention_metrics if (frame["metric"] == metric.name).any()]
+    figure = style.figure(PANEL_HEIGHT * len(models) + 0.4, constrained=True)
+    panels = figure.subplots(len(models), len(metrics), squeeze=False)
+    lines = style.level_lines(sorted(int(level) for level in frame["level"].unique()))
+    for row, model in zip(panels, models, strict=True):
+        for axes, metric in zip(row, metrics, strict=True):
+            part = frame[(frame["model"] == model) & (frame["metric"] == metric.name)]
+            _draw_panel(axes, part, metric, lines)
+        row[0].set_title(printing.plain(results.label("models", model)), loc="left")
+    for axes in panels[-1]:
+        axes.set_xlabel("Attention block, in the order of execution")
+    figure.legend(handles=_key(frame, lines), loc="outside upper center", frameon=False, ncols=6)
+    return figure
+
+
+def _draw_panel(axes: Axes, frame: pd.DataFrame, metric: Metric, lines: dict[int, style.Line]) -> None:
+    blocks = frame.drop_duplicates("depth").sort_values("depth")
+    for number, (level, look) in enumerate(lines.items()):
+        part = frame[frame["level"] == level]
+        heads, mean = part[part["head"] != ALL_HEADS], part[part["head"] == ALL_HEADS].sort_values("depth")
+        beside = HEADS_WIDTH * ((number + 0.5) / len(lines) - 0.5)
+        axes.scatter(heads["depth"] + beside, heads["estimate"], s=5, color=look.color, marker=look.marker, alpha=0.45)
+        axes.fill_between(mean["depth"], mean["low"], mean["high"], color=look.color, alpha=0.18, linewidth=0)
+        axes.plot(mean["depth"], mean["estimate"], color=look.color, linestyle=look.linestyle)
+    if isinstance(metric.chance, float):
+        axes.axhline(metric.chance, color="black", linewidth=0.7, linestyle=":")
+    axes.set_xticks(blocks["depth"], [printing.plain(str(name).removeprefix("Attention ")) for name in blocks["block"]])
+    if len(blocks) > 12:
+        axes.tick_params(axis="x", rotation=90)
+    unit = f" ({metric.unit})" if metric.unit else ""
+    axes.set_ylabel(printing.plain(f"{metric.label}{unit}"))
+    sns.despine(ax=axes)
+
+
+def _level(level: int) -> str:
+    return level_name(level) + ("" if level == BEST else " mean IoU")
+
+
+def _key(frame: pd.DataFrame, lines: dict[int, style.Line]) -> list[Artist]:
+    handles: list[Artist] = [
+        Line2D([], [], color=look.color, linestyle=look.linestyle, marker=look.marker, label=_level(level))
+        for level, look in lines.items()
+    ]
+    handles.append(Patch(color=style.GREY, alpha=0.3, linewidth=0, label=f"{CONFIDENCE:.0%} interval of the mean"))
+    if frame["chance"].notna().any():
+        handles.append(Line2D([], [], color="black", linewidth=0.7, linestyle=":", label="chance"))
+    return handles
+
+
+def _caption(results: Results) -> str:
+    said = [
+        f"{metric.label.lower()}{f' in {metric.unit}' if metric.unit else ''}" for metric in results.attention_metrics
+    ]
+    return (
+        f"Attention of each block: {' and '.join(said)}, by level of validation mean IoU. Lines are means over a "
+        "block's heads, dots the heads, moved sideways by level. Blocks of a hierarchy are numbered stage_block. "
+        "Distances are from the centre of a query's cell to that of a key's, in pixels of the input; at a background "
+        "ratio of 1 the foreground attends to the background as often as the background's share of the keys says."
+    )

@@ -1,0 +1,185 @@
+"""Why maps are blank: how many are, and how much speaks for and against the class before ReLU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from analyses import printing
+from analyses.artifacts import Figure, Table, tidy
+from analyses.plots import layer_axis, style
+from analyses.reading import choices
+from analyses.reading.arrays import Floats, cubes, sources
+from analyses.reading.records import Layer
+from analyses.reading.results import Results
+from analyses.statistics.bootstrap import quartiles
+from analyses.statistics.crossed import NOTE, crossed_interval
+
+RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
+BALANCE, COUNTER = "sign_balance", "counter_share"
+KEYS = ["model", "level", "target", "method", "depth"]
+_READ = ("seed", "image", "layer", "method")
+_READ_TOO = ("training_data", "blank", BALANCE, COUNTER)
+SHOWN = {
+    "blank_share": "Blank maps (share)",
+    BALANCE: "Sign balance before ReLU",
+    COUNTER: "Share of the rival class",
+}
+BANDS = f"{CONFIDENCE:.0%} interval of the share, quartiles of the rest"
+READING = (
+    "A blank map is one that ReLU leaves nothing of: where its sign balance is 0, the weighted sum is negative "
+    "everywhere, and the layer speaks against the class at every position; where it has none, the sum is zero "
+    "everywhere, for example because no gradient arrives: where all features of the best pixel are zero behind the "
+    "last ReLU, its score is the classifier's bias, whatever the image shows. Sign balance: the positive part's share "
+    "of the absolute values before ReLU, 0 all against the class, 1 all for it, at 0.5 (dotted) both cancel."
+)
+RIVAL = (
+    "Rival class: the sum of the map for the best other class at the same pixels, over the sum of both maps; above 0.5 "
+    "the layer has more to say for the rival."
+)
+
+
+def analyse(results: Results) -> Iterator[Figure | Table]:
+    """Yield the table of all methods, and a figure for each model and target; nothing for runs without sign balance."""
+    frame = summarise(results)
+    if frame.empty:
+        return
+    how = (
+        f"Shares are of all maps, with {CONFIDENCE:.0%} intervals from {RESAMPLES} resamples of images and seeds "
+        f"{NOTE}; the rest are medians with quartiles over "
+        "the images for which they are defined, of each image's mean over seeds."
+    )
+    rival = f" {RIVAL}" if frame[COUNTER].notna().any() else ""
+    yield Table(
+        "diagnosis",
+        frame,
+        f"Blank and negative maps by layer and method. {READING}{rival} negative_share: maps that are negative "
+        "everywhere; zero_share: maps that are zero everywhere before ReLU (both empty for methods without a signed "
+        f"map); undefined_share: nothing to explain. {how} {results.caption_note()}",
+    )
+    main = frame[frame["method"] == results.main_method]
+    for model in results.models:
+        for target in results.targets:
+            part = main[(main["model"] == model) & (main["target"] == target)]
+            if part.empty:
+                continue
+            with style.context():
+                figure = draw(results, part)
+            rival = f" {RIVAL}" if part[COUNTER].notna().any() else ""
+            yield Figure(
+                f"diagnosis-{printing.slug(model)}-{printing.slug(target)}",
+                figure,
+                f"Blank {results.label('methods', results.main_method)} maps of {results.label('models', model)}, and "
+                f"what speaks for and against the class before ReLU, against the layer's depth; target: "
+                f"{results.label('targets', target)}. One line a level. {READING}{rival} {how} "
+                f"{results.caption_note()}",
+            )
+
+
+def summarise(results: Results) -> pd.DataFrame:
+    """Return a row for each model, level, target, method that is no control, and layer."""
+    methods = [name for name in results.methods if name not in results.controls]
+    rows: list[dict[str, Any]] = []
+    for model in results.models:
+        on_input = results.input_layer(model)
+        layers = [*([on_input] if on_input else []), *results.layers(model)]
+        for level in sorted({c.level for c in results.checkpoints if c.model == model and c.reached}):
+            for target in results.targets:
+                where: dict[str, Any] = {"model": [model], "level": [level], "target": [target], "method": methods}
+                scores = results.scores(where, _READ, _READ_TOO)
+                if BALANCE not in scores or "blank" not in scores:
+                    return pd.DataFrame()
+                if COUNTER not in scores:
+                    scores[COUNTER] = np.nan
+                same = {"model": model, "level": level, "target": target}
+                last = {"training_data": sources(scores)}
+                for method, cube, present in cubes(scores, layers, ["blank", BALANCE, COUNTER]):
+                    rows += [same | {"method": method} | row | last for row in _rows(cube, present, layers)]
+    return tidy(pd.DataFrame(rows), KEYS) if rows else pd.DataFrame()
+
+
+def _rows(cube: Floats, present: NDArray[np.bool_], layers: Sequence[Layer]) -> Iterator[dict[str, Any]]:
+    """Yield a row for each layer that a method has maps of, from its (numbers, layers, seeds, images)."""
+    images = present.any(axis=(0, 1))
+    present = present[..., images]
+    blank, *others = cube[..., images]
+    balance = others[0]
+    defined = np.where(present & np.isnan(blank), 0.0, blank)
+    interval = crossed_interval(defined, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    shares = [np.clip(ends, 0.0, 1.0) for ends in interval]  # widened, an interval reaches beyond what a share can be
+    signed = (~np.isnan(balance)).any()  # by any of its maps: one that is zero everywhere has no balance of its own
+    kinds = {"negative_share": balance <= 0, "zero_share": np.isnan(balance)}
+    for i, layer in enumerate(layers):
+        if not present[i].any():
+            continue
+        there = present[i].sum()
+        row: dict[str, Any] = {"layer": layer.name, "depth": layer.depth, "n_maps": int(there)}
+        row |= {"n_images": int(present[i].any(axis=0).sum()), "n_seeds": int(present[i].any(axis=1).sum())}
+        row |= {f"blank_share{end}": value[i] for end, value in zip(("", "_low", "_high"), shares, strict=True)}
+        row["undefined_share"] = (present[i] & np.isnan(blank[i])).sum() / there
+        for name, kind in kinds.items():
+            row[name] = ((blank[i] == 1) & kind[i]).sum() / there if signed else np.nan
+        for column, values in zip((BALANCE, COUNTER), others, strict=True):
+            ends = (column, f"{column}_low", f"{column}_high")
+            row |= dict(zip(ends, quartiles(_by_image(values[i])), strict=True))
+        yield row
+
+
+def _by_image(values: Floats) -> Floats:
+    """Return each image's mean over the seeds where it is defined, of (seeds, images)."""
+    defined = ~np.isnan(values)
+    count = defined.sum(axis=0)
+    found: Floats = np.where(defined, values, 0.0).sum(axis=0)[count > 0] / count[count > 0]
+    return found
+
+
+def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
+    """Draw the share of blank maps, sign balance and, where it was measured, the rival's share against depth."""
+    model = str(frame["model"].iloc[0])
+    there = set(frame["layer"])
+    layers = [layer for layer in layer_axis.by_role(choices.with_head(results, model)) if layer.name in there]
+    frame = frame[frame["layer"].isin([layer.name for layer in layers])]
+    lines = style.level_lines(results.levels(model))
+    shown = [name for name in SHOWN if frame[name].notna().any()]
+    figure = style.figure(1.65 * len(shown) + 1.2, constrained=True)
+    panels: list[Axes] = list(figure.subplots(len(shown), 1, squeeze=False).ravel())
+    for axes, name in zip(panels, shown, strict=True):
+        layer_axis.draw_levels(axes, frame, layers, lines, (name, f"{name}_low", f"{name}_high"))
+        layer_axis.mark_roles(axes, layers)
+        layer_axis.mark_layers(axes, layers, named=name == shown[-1])
+        if name == "blank_share":
+            _draw_zero(axes, frame, layers, lines)
+        else:
+            axes.axhline(0.5, color="black", linewidth=0.7, linestyle=":")
+        axes.set_ylim(-0.03, 1.03)
+        axes.set_ylabel(SHOWN[name])
+        sns.despine(ax=axes)
+    seeds = {int(str(level)): int(count) for level, count in frame.groupby("level")["n_seeds"].max().items()}
+    key: list[Artist] = [*layer_axis.level_key(results, model, lines, seeds)]
+    key.append(Patch(color=style.GREY, alpha=0.3, linewidth=0, label=BANDS))
+    if (frame["zero_share"] > 0).any():
+        key.append(Line2D([], [], color=style.GREY, linewidth=0.6, label="thin: those that are zero before ReLU"))
+    if shown[1:]:
+        key.append(Line2D([], [], color="black", linewidth=0.7, linestyle=":", label="for and against cancel"))
+    figure.legend(handles=key, loc="outside upper center", frameon=False, ncols=4)
+    return figure
+
+
+def _draw_zero(axes: Axes, frame: pd.DataFrame, layers: Sequence[Layer], lines: Mapping[int, style.Line]) -> None:
+    """Draw as thin lines how many of the blank maps are zero before ReLU as well, at levels where any are."""
+    for level, part in frame.groupby("level", sort=True):
+        shares = dict(zip(part["layer"], part["zero_share"], strict=True))
+        places = [i for i, layer in enumerate(layers) if layer.name in shares]
+        for run in layer_axis.runs(places, layers) if (part["zero_share"] > 0).any() else ():
+            values = [shares[layers[i].name] for i in run]
+            axes.plot(run, values, color=lines[int(str(level))].color, linewidth=0.6)

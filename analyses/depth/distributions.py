@@ -1,0 +1,158 @@
+"""The scores of single images, not only their means: how far images differ, and how many are better than chance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analyses import printing
+from analyses.artifacts import Figure, Table, tidy
+from analyses.plots import style
+from analyses.plots.violins import FEWEST, draw
+from analyses.reading.arrays import Grid, read
+from analyses.reading.choices import ends
+from analyses.reading.records import ATTENTION, Layer, Metric, level_name
+from analyses.reading.results import Results
+
+WANTED = ("energy_gain", "background_ratio", "edge_alignment")
+METRICS = 3
+MOST_LAYERS = 16  # beside each other
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+NAMES = [f"q{100 * quantile:02.0f}" for quantile in QUANTILES]
+COLUMNS = [
+    *("model", "target", "method", "metric", "level", "layer", "role", "depth", *NAMES, "mean", "chance"),
+    *("n_images", "n_above", "n_better", "share_better", "n_seeds", "n_maps", "share_undefined", "training_data"),
+]
+SHOWN = [
+    *("model", "metric", "level", "layer", *NAMES, "chance", "n_images", "n_above", "n_better", "share_better"),
+    "share_undefined",
+]
+
+
+def analyse(results: Results) -> Iterator[Figure | Table]:
+    """Yield the table of quantiles, and a figure for each model; nothing for runs without maps with a value."""
+    metrics = chosen(results)
+    found = [(grid, shown(results, grid)) for grid in read(results, metrics).values()] if metrics else []
+    found = [(grid, layers) for grid, layers in found if not np.isnan(grid.values).all()]
+    if not found:
+        return
+    frames = [tabulate(results, grid, layers) for grid, layers in found]
+    about = (
+        "An image counts once, with its mean over seeds; images whose maps have no value are left out, and "
+        "share_undefined says how many of the maps they are"
+    )
+    method = results.label("methods", results.main_method)
+    keys = ["model", "metric", "level", "depth"]
+    yield Table(
+        "distributions",
+        tidy(pd.concat(frames, ignore_index=True).astype({"n_above": "Int64", "n_better": "Int64"}), keys),
+        f"Quantiles over images of the scores of {method} maps, at the main probe point; one target a model. q05: the "
+        "value that 5 % of the images lie below, and so on; n_above: images above what chance scores on them; "
+        f"n_better: images on the better side of it, for metrics that have one. {about}. {results.caption_note()}",
+        shown=SHOWN,
+    )
+    for (grid, layers), frame in zip(found, frames, strict=True):
+        with style.context():
+            figure = draw(results, grid, layers, frame)
+        caption = f"{_caption(results, grid, layers)} {about}. {results.caption_note()}"
+        yield Figure(f"distributions-{printing.slug(grid.model)}", figure, caption)
+
+
+def chosen(results: Results) -> list[Metric]:
+    """Return the metrics shown: those wanted, and where the run has fewer of them, the first others."""
+    known = {metric.name: metric for metric in results.metrics}
+    others = [name for name in known if name not in (*WANTED, "blank")]
+    return [known[name] for name in [*(name for name in WANTED if name in known), *others][:METRICS]]
+
+
+def shown(results: Results, grid: Grid) -> list[Layer]:
+    """Return the layers shown: of models with several levels the ends of encoder and decoder, else all or many.
+
+    Of more than `MOST_LAYERS` those before and after attention go first, then all but as many, evenly spread.
+    """
+    if len(results.levels(grid.model)) > 1:
+        return ends(grid.layers)
+    layers = list(grid.layers)
+    if len(layers) > MOST_LAYERS:
+        layers = [layer for layer in layers if layer.role not in ATTENTION] or layers
+    if len(layers) > MOST_LAYERS:
+        places = np.linspace(0, len(layers) - 1, MOST_LAYERS).round().astype(int)
+        layers = [layers[int(place)] for place in places]
+    return layers
+
+
+def tabulate(results: Results, grid: Grid, layers: Sequence[Layer]) -> pd.DataFrame:
+    """Return a row for each metric, level and layer shown that has maps: quantiles over images and counts."""
+    rows: list[dict[str, Any]] = []
+    same = {"model": grid.model, "target": grid.target, "method": results.main_method}
+    for k, metric in enumerate(grid.metrics):
+        by_image, chance = grid.by_image(k), grid.chance(k)
+        for i, level in enumerate(grid.levels):
+            for layer in layers:
+                j = grid.layers.index(layer)
+                there = grid.present[i, j]
+                if there.any():
+                    row = same | {"metric": metric.name, "level": level, "layer": layer.name, "role": layer.role}
+                    row |= {"depth": layer.depth} | summary(by_image[i, j], chance, metric.direction)
+                    row |= {"n_seeds": int(there.any(axis=1).sum()), "n_maps": int(there.sum())}
+                    row |= {"share_undefined": float(np.isnan(grid.values[k, i, j][there]).mean())}
+                    rows.append(row | {"training_data": grid.training_data})
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def summary(values: np.ndarray, chance: np.ndarray, direction: str | None) -> dict[str, Any]:
+    """Return quantiles of images' scores, and how many lie above chance and on its better side.
+
+    Args:
+        values: (images,), NaN where undefined, which is left out.
+        chance: (images,), what chance scores on each; NaN for none, without which nothing is above or better.
+        direction: 'higher' or 'lower' is better; anything else has no better side.
+
+    Returns:
+        q05 to q95 (linear between neighbours) and the mean, NaN where no image has a value; the mean chance of the
+        images with a value; n_images, those with a value; n_above and n_better, None where they mean nothing; and
+        share_better, n_better over n_images.
+    """
+    known = ~np.isnan(values)
+    found, at_chance = values[known], chance[known]
+    quantiles = np.quantile(found, QUANTILES) if found.size else np.full(len(QUANTILES), math.nan)
+    has = bool(found.size) and not np.isnan(at_chance).any()
+    above, below = int((found > at_chance).sum()), int((found < at_chance).sum())
+    better = {"higher": above, "lower": below}.get(direction or "") if has else None
+    return dict(zip(NAMES, map(float, quantiles), strict=True)) | {
+        "mean": float(found.mean()) if found.size else math.nan,
+        "chance": float(at_chance.mean()) if has else math.nan,
+        "n_images": int(found.size),
+        "n_above": above if has else None,
+        "n_better": better,
+        "share_better": math.nan if better is None else better / found.size,
+    }
+
+
+def _caption(results: Results, grid: Grid, layers: Sequence[Layer]) -> str:
+    method, model = results.label("methods", results.main_method), results.label("models", grid.model)
+    images, seeds = grid.present.any(axis=(0, 1, 2)).sum(), grid.present.any(axis=(0, 1, 3)).sum()
+    size = f"{images} image{'s' if images != 1 else ''}, {seeds} seed{'s' if seeds != 1 else ''}"
+    if len(results.levels(grid.model)) > 1:
+        what = "at each level, for the first and the last layer before the decoder and the last of all"
+    else:
+        reached = [point.miou for point in results.reached(grid.model, grid.levels[0])]
+        some = len(layers) < len(grid.layers)
+        left = " those before and after attention left out" if any(x.role in ATTENTION for x in grid.layers) else ""
+        level = level_name(grid.levels[0], reached)
+        what = f"by layer, in the order of execution{',' * bool(left and some)}{left if some else ''}; level: {level}"
+        what += " mean IoU"
+    return (
+        f"Scores of single images ({size}): {method} maps of {model}, {what}; target: "
+        f"{results.label('targets', grid.target)}. The width of a shape is the density of the images (Gaussian kernel, "
+        "Scott's rule, cut at the lowest and highest image; each shape as wide as any other), the bar goes from the "
+        f"first to the third quartile, the ring is at the median; with fewer than {FEWEST} images each is a dot. "
+        "Dotted: what chance scores, on average where it depends on the image. Above each shape stand n, the images "
+        "with a value, and the share of them on the better side of chance, or above it where no side is the better "
+        "one; where few values lie far out, the axis ends before them and says how many. An arrow points to better "
+        "values."
+    )

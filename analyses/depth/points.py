@@ -1,0 +1,115 @@
+"""The two probe points side by side: what changes when the hook sits behind ReLU instead of on the convolution."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analyses import printing
+from analyses.artifacts import Figure, Table, tidy
+from analyses.plots import style
+from analyses.reading.arrays import sources
+from analyses.reading.records import Layer, Metric, level_name
+from analyses.reading.results import Results
+from analyses.statistics.crossed import NOTE, crossed_interval
+
+RESAMPLES, SEED = 2000, 0
+SHOWN = ("energy_gain", "background_ratio", "edge_alignment")
+KEYS = ["model", "target", "metric", "level", "depth"]
+
+
+def analyse(results: Results) -> Iterator[Figure | Table]:
+    """Yield the table of paired differences, and a figure for each model and target; nothing for runs of one point."""
+    frame = compare(results)
+    if frame.empty:
+        return
+    note = (
+        f"Difference of {results.label('methods', results.main_method)} maps behind ReLU and on the convolution's own "
+        f"output, paired by image and seed, with a 95% interval from {RESAMPLES} resamples {NOTE}. "
+        f"{results.caption_note()}"
+    )
+    yield Table("points", frame, note)
+    for (model, target), part in frame.groupby(["model", "target"], sort=True):
+        with style.context():
+            figure = draw(results, part)
+        name = f"points-{printing.slug(str(model))}-{printing.slug(str(target))}"
+        shown = f"{results.label('models', str(model))}; target: {results.label('targets', str(target))}. "
+        yield Figure(name, figure, shown + note)
+
+
+def compare(results: Results) -> pd.DataFrame:
+    """Return a row for each model, target, level, layer and metric: the mean paired difference and its interval."""
+    rows: list[dict[str, Any]] = []
+    metrics = [metric for metric in results.metrics if metric.name in SHOWN]
+    for model in results.models:
+        pairs = _pairs(results.layers(model))
+        for level in results.levels(model) if pairs else ():
+            scores = results.scores({"model": [model], "level": [level], "method": [results.main_method]})
+            for target, part in scores.groupby("target", observed=True, sort=True):
+                same = {"model": model, "level": level, "target": str(target)}
+                rows += [same | row for row in _differences(part, pairs, metrics)]
+    return tidy(pd.DataFrame(rows), KEYS) if rows else pd.DataFrame()
+
+
+def _pairs(layers: tuple[Layer, ...]) -> list[tuple[Layer, Layer]]:
+    """Return the layers with both points; none where one is all there is, such as the head, which is no comparison."""
+    relu = {layer.depth: layer for layer in layers if layer.point == "relu"}
+    pairs = [(layer, relu[layer.depth]) for layer in layers if layer.point == "conv" and layer.depth in relu]
+    return pairs if len(pairs) > 1 else []
+
+
+def _differences(
+    scores: pd.DataFrame, pairs: list[tuple[Layer, Layer]], metrics: list[Metric]
+) -> Iterator[dict[str, Any]]:
+    training_data = sources(scores)
+    for metric in metrics:
+        wide = scores.pivot_table(
+            index="seed", columns=["layer", "image"], values=metric.name, observed=True, dropna=False
+        )
+        for conv, relu in pairs:
+            if conv.name not in wide or relu.name not in wide:
+                continue
+            matrix = (wide[relu.name] - wide[conv.name]).to_numpy()
+            found = crossed_interval(matrix, np.random.default_rng(SEED), RESAMPLES)
+            yield {
+                "layer": conv.name,
+                "depth": conv.depth,
+                "metric": metric.name,
+                "difference": float(found.estimate),
+                "low": float(found.low),
+                "high": float(found.high),
+                "n_pairs": int(np.isfinite(matrix).sum()),
+                "training_data": training_data,
+            }
+
+
+def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
+    """Draw one panel a metric: the difference against the layer's depth, one line a level."""
+    metrics = [metric for metric in results.metrics if (frame["metric"] == metric.name).any()]
+    figure = style.figure(1.6 * len(metrics) + 0.9, constrained=True)
+    panels: list[Axes] = list(figure.subplots(len(metrics), 1, squeeze=False, sharex=True).ravel())
+    names = frame.drop_duplicates("depth").sort_values("depth")
+    lines = style.level_lines(results.levels(str(frame["model"].iloc[0])))
+    for axes, metric in zip(panels, metrics, strict=True):
+        axes.axhline(0, color=style.GREY, linewidth=0.8, linestyle=":")
+        for level, rows in frame[frame["metric"] == metric.name].groupby("level", sort=True):
+            look, part = lines[int(str(level))], rows.sort_values("depth")
+            axes.fill_between(part["depth"], part["low"], part["high"], color=look.color, alpha=0.18, linewidth=0)
+            axes.plot(
+                part["depth"],
+                part["difference"],
+                color=look.color,
+                marker=look.marker,
+                markersize=3,
+                label=f"{level_name(int(str(level)))} mean IoU",
+            )
+        axes.set_ylabel(f"{printing.plain(metric.label)},\nReLU minus convolution")
+    panels[-1].set_xticks(names["depth"], [printing.plain(str(name)) for name in names["layer"]], rotation=90)
+    panels[-1].set_xlabel("Layer, in the order of execution")
+    panels[0].legend(frameon=False, ncols=4, loc="lower left", bbox_to_anchor=(0, 1.02))
+    return figure

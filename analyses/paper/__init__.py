@@ -1,0 +1,1 @@
+"""The paper's figures, levels and claims, as measurements."""

@@ -1,0 +1,1 @@
+"""The paper's claims as contrasts, decided by a rule."""

@@ -1,0 +1,186 @@
+"""The paper's claims as tests: what each one's contrast comes to, how sure that is, and a verdict by rule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analyses.artifacts import DECIMALS, Figure, Table
+from analyses.paper.claims.contrasts import Maps, NotMeasuredError
+from analyses.paper.claims.size_contrasts import change
+from analyses.paper.claims.statements import CLAIMS, Claim, Contrast
+from analyses.paper.claims.verdicts import RULE, Finding, judge, overall
+from analyses.plots import forest, style
+from analyses.reading import captions
+from analyses.reading.arrays import Floats, over_seeds
+from analyses.reading.choices import paper_target
+from analyses.reading.results import Results
+from analyses.statistics.bootstrap import percentiles
+from analyses.statistics.crossed import crossed_interval, mixed_model, widening
+from analyses.statistics.paired import holm, page, wilcoxon
+
+RESAMPLES, SEED = 10_000, 0
+SHOWN = (
+    *("claim", "part", "estimate", "low", "high", "null", "smallest", "effect", "effect_kind", "p_adjusted"),
+    *("n_images", "n_seeds", "n_left_out", "verdict", "reason"),
+)
+COLUMNS = (
+    *("claim", "sentence", "part", "counts", "metric", "cells", "test", "target", "method"),
+    *("estimate", "low", "high", "null", "side", "smallest", "standardised", "standardised_low", "standardised_high"),
+    *("effect", "effect_kind", "p", "p_adjusted", "family", "mixed_estimate", "mixed_low", "mixed_high"),
+    *("n_images", "n_seeds", "n_left_out", "verdict", "reason", "overall", "overall_reason", "training_data"),
+)
+KINDS = {"wilcoxon": "rank-biserial", "page": "Page's L", "sizes": ""}
+
+
+def analyse(results: Results) -> Iterator[Figure | Table]:
+    """Yield the table of the claims' contrasts and their forest plot."""
+    target = paper_target(results)
+    frame = summarise(results, target)
+    caption = _caption(results, target)
+    yield Table("claims", frame, caption, shown=SHOWN)
+    if frame["standardised"].notna().any():
+        with style.context():
+            figure = forest.draw(frame)
+        yield Figure("claims", figure, f"{forest.READING} {caption}")
+
+
+def summarise(results: Results, target: str, claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
+    """Return a row for each contrast of each claim, in their order."""
+    maps = Maps(results, target)
+    found = [_evaluate(results, maps, claim, contrast) for claim in claims for contrast in claim.contrasts]
+    adjusted = holm([item.p for item in found], [item.claim.family for item in found])
+    verdicts = [judge(item, float(p)) for item, p in zip(found, adjusted, strict=True)]
+    wholes = {
+        claim.id: overall([(f.contrast, *v) for f, v in zip(found, verdicts, strict=True) if f.claim is claim])
+        for claim in claims
+    }
+    rows = []
+    for item, p, (verdict, reason) in zip(found, adjusted, verdicts, strict=True):
+        whole, why = wholes[item.claim.id]
+        row = _row(item) | {"target": target, "method": results.main_method, "p_adjusted": p}
+        row |= {"verdict": verdict, "reason": reason, "overall": whole, "overall_reason": why}
+        rows.append(row | {"training_data": item.training_data or results.training_data})
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    small = ["p", "p_adjusted"]  # six decimals would make them zero
+    rounded = frame.select_dtypes("float64").drop(columns=small).round(DECIMALS) + 0.0
+    frame[rounded.columns] = rounded
+    frame[small] = frame[small].map(lambda p: float(f"{p:.3g}"))
+    return frame
+
+
+def _evaluate(results: Results, maps: Maps, claim: Claim, contrast: Contrast) -> Finding:
+    try:
+        if contrast.test == "sizes":
+            return _of_sizes(results, claim, contrast)
+        return _of_maps(maps, claim, contrast)
+    except NotMeasuredError as missing:
+        return Finding(claim, contrast, missing=str(missing))
+
+
+def _of_maps(maps: Maps, claim: Claim, contrast: Contrast) -> Finding:
+    values = maps.values(contrast)
+    numbers = values.contrast
+    interval = crossed_interval(numbers, np.random.default_rng(SEED), RESAMPLES)
+    mixed = mixed_model(numbers, np.random.default_rng(SEED))
+    by_image = over_seeds(numbers)
+    by_rank = contrast.test == "page"
+    # A seed that lacks one of an image's groups would shift the others by what sets it apart, not by the order.
+    whole = np.where(np.isnan(numbers), np.nan, values.groups)
+    test = page(over_seeds(whole).T) if by_rank else wilcoxon(by_image - contrast.null)
+    return Finding(
+        claim,
+        contrast,
+        float(interval.estimate),
+        float(interval.low),
+        float(interval.high),
+        deviation=_deviation(by_image),
+        effect=test.effect,
+        effect_kind=KINDS[contrast.test],
+        p=test.p,
+        mixed=(mixed.estimate, mixed.low, mixed.high),
+        n_images=int((~np.isnan(by_image)).sum()),
+        n_seeds=int((~np.isnan(numbers)).any(axis=1).sum()),
+        n_left_out=values.dropped,
+        cells=values.cells,
+        training_data=values.training_data,
+    )
+
+
+def _of_sizes(results: Results, claim: Claim, contrast: Contrast) -> Finding:
+    found = change(results, contrast, np.random.default_rng(SEED), RESAMPLES)
+    factor = float(widening(found.values, found.resampled))
+    low, high = (found.estimate + factor * (float(bound) - found.estimate) for bound in percentiles(found.resampled))
+    drawn = found.estimate + factor * (found.resampled - found.estimate)
+    beyond = min(int((drawn <= contrast.null).sum()), int((drawn >= contrast.null).sum()))
+    return Finding(
+        claim,
+        contrast,
+        found.estimate,
+        low,
+        high,
+        deviation=_deviation(found.values.mean(axis=0)),
+        p=math.nan if math.isnan(factor) else min(1.0, 2 * (beyond + 1) / (len(drawn) + 1)),
+        n_images=found.values.shape[1],
+        n_seeds=found.values.shape[0],
+        cells=found.cells,
+        training_data=found.training_data,
+    )
+
+
+def _deviation(by_image: Floats) -> float:
+    defined = by_image[~np.isnan(by_image)]
+    return float(defined.std(ddof=1)) if defined.size > 1 else math.nan
+
+
+def _row(found: Finding) -> dict[str, Any]:
+    contrast = found.contrast
+    ends = sorted(map(found.standardised, (found.low, found.high)))
+    return {
+        "claim": found.claim.id,
+        "sentence": found.claim.sentence,
+        "part": contrast.part,
+        "counts": contrast.counts,
+        "metric": contrast.metric,
+        "cells": found.cells,
+        "test": {"sizes": "bootstrap"}.get(contrast.test, contrast.test),
+        "estimate": found.estimate,
+        "low": found.low,
+        "high": found.high,
+        "null": contrast.null,
+        "side": "above" if contrast.side > 0 else "below",
+        "smallest": contrast.smallest,
+        "standardised": found.standardised(found.estimate),
+        "standardised_low": ends[0],
+        "standardised_high": ends[1],
+        "effect": found.effect,
+        "effect_kind": found.effect_kind,
+        "p": found.p,
+        "family": found.claim.family,
+        "mixed_estimate": found.mixed[0],
+        "mixed_low": found.mixed[1],
+        "mixed_high": found.mixed[2],
+        "n_images": found.n_images,
+        "n_seeds": found.n_seeds,
+        "n_left_out": found.n_left_out,
+    }
+
+
+def _caption(results: Results, target: str) -> str:
+    method = results.label("methods", results.main_method)
+    about = (
+        f"Eight conclusions of the paper as contrasts of {method} maps (target: {results.label('targets', target)}) at "
+        "the layers' main probe point; sentences are ours. estimate: the claimed group less the other, or the change "
+        "of the fitted line from the first to the last of several, in the metric's unit, with a 95 % interval from "
+        f"{RESAMPLES:,} crossed resamples of seeds and images, widened where few seeds differ (with one seed it speaks "
+        "of the images alone); effect: matched-pairs rank-biserial correlation, or Page's L between -1 and 1; "
+        "p_adjusted: two-sided Wilcoxon or Page on each image's mean over seeds (for mean IoU, resamples beyond the "
+        "null value), after Holm within the claim; smallest: the smallest effect of interest; n_left_out: images of "
+        "which some map has no value; mixed: the same mean by a mixed model with random seeds and images, a check."
+    )
+    parts = [about, RULE, captions.of_teachers(results, results.models), results.caption_note()]
+    return " ".join(part for part in parts if part)

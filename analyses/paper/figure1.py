@@ -1,0 +1,91 @@
+"""The paper's Figure 1: Grad-CAM of every encoder and decoder layer of one image at every level, with its scores.
+
+It is drawn of convolutional networks. Of a transformer, with three layers or more a block, Figures 2 and 3 show those
+that the paper shows, and `curves` has the scores of all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from analyses import printing
+from analyses.artifacts import Figure
+from analyses.plots import map_page, map_tiles, style
+from analyses.reading.records import ATTENTION, Checkpoint, Layer, level_name
+from analyses.reading.results import Results
+
+SHOWN = ("energy_gain", "edge_alignment")
+COLUMNS = 10  # layers in a block, at most
+
+
+def analyse(results: Results) -> Iterator[Figure]:
+    """Yield a figure for each gallery image and model without attention: first target, the main method, one seed."""
+    if not results.targets or not results.methods:
+        return
+    for model in results.models:
+        layers = results.layers(model)
+        points = results.pictured(model)
+        if points and layers and not any(layer.role in ATTENTION for layer in layers):
+            yield from _of_model(results, model, points)
+
+
+def _of_model(results: Results, model: str, points: Sequence[Checkpoint]) -> Iterator[Figure]:
+    method = results.label("methods", results.main_method)
+    layers = results.main_layers(model)
+    metrics = map_tiles.known(results, SHOWN)
+    seed = points[0].seed
+    shown = [map_tiles.Tiles(results, point, metrics) for point in points]
+    outline, ring, first = map_tiles.signs(results)
+    under = " | ".join(metric.label.lower() for metric in metrics)
+    under = f"under a map: {under} ({map_tiles.UNDEFINED} where undefined); blank: the map is zero everywhere"
+    for number, image in enumerate(results.gallery_ids, start=1):
+        content = map_page.Page(
+            title=f"{results.label('models', model)}, seed {seed}: {method} of {image}",
+            blocks=[
+                map_page.Block(["", *(layer.label for layer in part)], [_row(kept, image, part) for kept in shown])
+                for part in blocks(layers)
+            ],
+            columns=COLUMNS + 1,
+            key=(outline, ring, under, first),
+        )
+        with style.context():
+            figure = map_page.draw(content)
+        name = f"figure1-{printing.slug(model)}-{number:02d}-{printing.slug(image)}"
+        yield Figure(name, figure, _caption(results, points, image))
+
+
+def blocks(layers: Sequence[Layer]) -> list[list[Layer]]:
+    """Return the layers in blocks: a block a role, at most ten layers each."""
+    runs = [list(group) for _, group in groupby(layers, key=lambda layer: layer.role)]
+    return [run[i : i + COLUMNS] for run in runs for i in range(0, len(run), COLUMNS)]
+
+
+def _row(kept: map_tiles.Tiles, image: str, layers: Sequence[Layer]) -> map_page.Row:
+    point = kept.checkpoint
+    if not point.reached:
+        return map_tiles.absent(point)
+    label = f"{level_name(point.level)}\nmIoU {point.miou:.3f}"
+    return map_page.Row(label, [kept.input(image), *kept.maps(image, layers, named=False)])
+
+
+def _caption(results: Results, points: Sequence[Checkpoint], image: str) -> str:
+    model, seed = points[0].model, points[0].seed
+    method, target = results.label("methods", results.main_method), results.label("targets", results.targets[0])
+    unreached = [c.level for c in points if not c.reached]
+    scores = " | ".join(metric.label.lower() for metric in map_tiles.known(results, SHOWN))
+    point = results.points(model)[0]
+    parts = [
+        (
+            f"{method} of the layers of {results.label('models', model)} for image {image}, training seed {seed}, at "
+            f"checkpoints of rising validation mean IoU (rows). Target: {target}; the ring marks the explained pixel."
+        ),
+        f"{map_tiles.reading(results)} Under each map: {scores}.",
+    ]
+    if point:
+        parts.append(f"Layers are probed at: {point}.")
+    if unreached:
+        parts.append(f"Not reached, and left empty: {', '.join(map(level_name, unreached))}.")
+    if results.gallery_rule:
+        parts.append(f"Choice of images: {results.gallery_rule.rstrip('.')}.")
+    return " ".join([*parts, results.caption_note()])

@@ -1,0 +1,77 @@
+"""The paper's Figure 3: Grad-CAM of Mix-FFN's depth-wise convolution in the first block of each encoder stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from analyses import printing
+from analyses.artifacts import Figure
+from analyses.paper import figure2
+from analyses.plots import map_page, map_tiles, style
+from analyses.reading import captions
+from analyses.reading.records import Checkpoint, Layer
+from analyses.reading.results import Results
+
+ROLE = "mix-ffn"
+LONGEST = 20  # characters of an image's name beside its row
+FEW = 4  # images of which tiles may fill the page's width; of more they are as small as those of Figure 2
+
+
+def analyse(results: Results) -> Iterator[Figure]:
+    """Yield a figure for each model with Mix-FFN, all gallery images in it: one seed's highest level."""
+    if not results.targets or not results.methods or not results.gallery_ids:
+        return
+    for model in results.models:
+        layers = firsts(results.main_layers(model))
+        checkpoint = map_tiles.highest(results, model)
+        if not layers or checkpoint is None:
+            continue
+        shown = map_tiles.Tiles(results, checkpoint, map_tiles.known(results, map_tiles.NAMES))
+        with style.context():
+            figure = map_page.draw(_page(shown, layers))
+        yield Figure(f"figure3-{printing.slug(model)}", figure, _caption(results, checkpoint, layers))
+
+
+def firsts(layers: Sequence[Layer]) -> list[Layer]:
+    """Return the first of Mix-FFN's layers of each stage, in the order of execution."""
+    found: dict[int, Layer] = {}
+    for layer in layers:
+        if layer.role == ROLE:
+            found.setdefault(layer.stage, layer)
+    return list(found.values())
+
+
+def _page(shown: map_tiles.Tiles, layers: Sequence[Layer]) -> map_page.Page:
+    results, point = shown.results, shown.checkpoint
+    rows = [
+        map_page.Row(map_page.cut(image, LONGEST), [shown.input(image), *shown.maps(image, layers, named=True)])
+        for image in results.gallery_ids
+    ]
+    method = results.label("methods", results.main_method)
+    outline, ring, first = map_tiles.signs(results)
+    return map_page.Page(
+        title=f"{map_tiles.title(results, point)}: {method} of Mix-FFN",
+        blocks=[map_page.Block(["", *(layer.label for layer in layers)], rows)],
+        columns=max(len(layers) + 1, 0 if len(rows) <= FEW else figure2.COLUMNS + 1),
+        key=(outline, ring, *map_tiles.under(shown.metrics), first),
+    )
+
+
+def _caption(results: Results, point: Checkpoint, layers: Sequence[Layer]) -> str:
+    method, target = results.label("methods", results.main_method), results.label("targets", results.targets[0])
+    names = ", ".join(layer.label for layer in layers)
+    text = (
+        f"{method} in Mix-FFN of the first block of each stage of {results.label('models', point.model)} ({names}; "
+        f"the stages' cells grow from left to right), one row an image, at {map_tiles.checkpoint_name(point)}, its "
+        f"highest level. The hook sits on the MLP's branch, not on the residual stream. Target: {target}; "
+        f"the ring marks the explained pixel. {map_tiles.reading(results)} "
+        f"{map_tiles.scores_named(map_tiles.known(results, map_tiles.NAMES))}"
+    )
+    parts = [text]
+    parts.append("A map is no thinner than its layer's cells: widths are to be compared between layers of like stride.")
+    parts.append(captions.of_teachers(results, [point.model]))
+    if layers[0].point:
+        parts.append(f"Layers are probed at: {layers[0].point}.")
+    if results.gallery_rule:
+        parts.append(f"Choice of images: {results.gallery_rule.rstrip('.')}.")
+    return " ".join(part for part in [*parts, results.caption_note()] if part)

@@ -1,0 +1,218 @@
+"""The checkpoints: what each level stands for, beside the score of answering 'background' everywhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, SymmetricalLogLocator
+
+from analyses import printing
+from analyses.artifacts import Figure, Table, tidy
+from analyses.plots import style
+from analyses.reading.records import BEST, Checkpoint, level_name
+from analyses.reading.results import Results
+from analyses.statistics.bootstrap import class_iou, mean_iou
+
+SHOWN = (
+    *("model", "level", "seed", "reached", "step", "val_miou", "test_miou"),
+    *("baseline_miou", "predicted_share", "n_test_images"),
+)
+"""Columns that are printed: the CSV has all."""
+
+
+def analyse(results: Results) -> Iterator[Figure | Table]:
+    """Yield the table of the checkpoints and the figure of the training runs they were taken from."""
+    baseline = f"baseline_miou is the mean IoU of answering '{results.classes[0]}' everywhere"
+    explained = results.classes[results.foreground(results.targets[0])]
+    shares = f"predicted_share is the share of images in which the model predicts any pixel as '{explained}'"
+    note = results.caption_note()
+    yield Table(
+        "levels",
+        tabulate(results),
+        f"The checkpoint kept for each level, by validation mean IoU (val_miou); {baseline}; {shares}. The test_ "
+        f"columns come from the predictions on the scored images. An unreached level has no values but the nearest "
+        f"and the best one seen. {note}",
+        best={"test_miou": "higher"},
+        shown=SHOWN,
+    )
+    if not results.has_training():
+        return
+    with style.context():
+        figure = draw(results)
+    yield Figure(
+        "levels",
+        figure,
+        "Validation mean IoU against training images seen, one line a seed. Marks are the checkpoints kept, bands the "
+        f"levels with their tolerance, the dashed line answering '{results.classes[0]}' everywhere. {note}",
+    )
+
+
+def tabulate(results: Results) -> pd.DataFrame:
+    """Return a row for each checkpoint, reached or not; test values are missing where the predictions are."""
+    tests = _tests(results)
+    log = results.training() if results.has_training() else pd.DataFrame()
+    sources = {}
+    if "training_data" in log:
+        for (model, seed), part in log.groupby(["model", "seed"], observed=True):
+            sources[(str(model), seed)] = " / ".join(sorted(part["training_data"].astype(str).unique()))
+    rows = [_row(results, point, tests, sources) for point in results.checkpoints]
+    frame = pd.DataFrame(rows, columns=_columns(results))
+    for name in ("step", "images_seen", "n_test_images"):
+        frame[name] = frame[name].astype("Int64")
+    return tidy(frame, ["model", "seed", "level"])
+
+
+def _columns(results: Results) -> list[str]:
+    return [
+        *(
+            "model",
+            "level",
+            "seed",
+            "reached",
+            "step",
+            "images_seen",
+            "val_miou",
+            "nearest_miou",
+            "best_miou",
+            "baseline_miou",
+        ),
+        *("tolerance", "predicted_share"),
+        *(f"val_iou_{name}" for name in results.classes),
+        *("test_miou", "test_baseline_miou", "test_predicted_share", "n_test_images"),
+        *(f"test_iou_{name}" for name in results.classes),
+        "training_data",
+    ]
+
+
+def _row(
+    results: Results,
+    point: Checkpoint,
+    tests: dict[tuple[str, int, int], dict[str, Any]],
+    sources: dict[tuple[str, Any], str],
+) -> dict[str, Any]:
+    kept = tests.get((point.model, point.level, point.seed), {}) if point.reached else {}
+    return {
+        "model": point.model,
+        "level": point.level,
+        "seed": point.seed,
+        "reached": point.reached,
+        "step": point.step,
+        "images_seen": point.images_seen,
+        "val_miou": point.miou,
+        "nearest_miou": point.nearest_miou,
+        "best_miou": point.best_miou,
+        "baseline_miou": point.baseline_miou,
+        "tolerance": point.tolerance,
+        "predicted_share": point.predicted_share,
+        **{f"val_iou_{name}": point.iou.get(name, math.nan) for name in results.classes},
+        **kept,
+        "training_data": sources.get((point.model, point.seed)) or results.training_data,
+    }
+
+
+def _tests(results: Results) -> dict[tuple[str, int, int], dict[str, Any]]:
+    """Return the test values of each checkpoint that was scored, by model, level and seed."""
+    if not any(point.reached for point in results.checkpoints):
+        return {}
+    if not results.parts("predictions"):
+        return {}
+    frame = results.predictions()
+    classes = results.classes
+    out = {}
+    for key, part in frame.groupby(["model", "level", "seed"], observed=True):
+        model, level, seed = (str(value) for value in key)
+        counts = part[list(results.counts)].to_numpy(dtype=np.int64).reshape(-1, len(classes), len(classes))
+        total = counts.sum(axis=0)
+        constant = np.zeros_like(total)
+        constant[:, 0] = total.sum(axis=1)
+        out[(model, int(level), int(seed))] = {
+            "test_miou": float(mean_iou(total)),
+            "test_baseline_miou": float(mean_iou(constant)),
+            "test_predicted_share": float(part["predicted"].mean()),
+            "n_test_images": len(part),
+            **{f"test_iou_{name}": value for name, value in zip(classes, class_iou(total), strict=True)},
+        }
+    return out
+
+
+def draw(results: Results) -> matplotlib.figure.Figure:
+    """Draw validation mean IoU against images seen, one panel a model, below each other."""
+    log = results.training()
+    figure = style.figure(2.6 * len(results.models), constrained=True)
+    grid = figure.subplots(len(results.models), 1, squeeze=False)[:, 0]
+    for axes, model in zip(grid, results.models, strict=True):
+        points = [point for point in results.checkpoints if point.model == model]
+        _draw_panel(axes, log[log["model"] == model], points)
+        axes.set_title(printing.plain(results.label("models", model)), weight="bold")
+        axes.set(xlabel="Training images seen", ylabel="Validation mean IoU", ylim=(0, 1))
+        sns.despine(ax=axes)
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5), labelspacing=0.35)
+    return figure
+
+
+def _draw_panel(axes: Axes, log: pd.DataFrame, points: list[Checkpoint]) -> None:
+    for i, (seed, run) in enumerate(log.sort_values("step").groupby("seed", sort=True)):
+        x, y = run["images_seen"].to_numpy(), run["miou"].to_numpy()
+        look = style.grey_line(i)
+        axes.plot(x, y, label=f"seed {seed}", color=look.color, linestyle=look.linestyle, linewidth=0.9)
+    if log.empty:
+        axes.text(0.5, 0.5, "no training recorded", transform=axes.transAxes, ha="center", va="center")
+    else:
+        _scale(axes, log["images_seen"])
+    for level, line in style.level_lines([point.level for point in points]).items():
+        wanted = [point for point in points if point.level == level]
+        kept = [point for point in wanted if point.reached and point.images_seen is not None]
+        if level != BEST:
+            tolerance = max((point.tolerance for point in wanted if not math.isnan(point.tolerance)), default=0.0)
+            axes.axhspan(level / 100 - tolerance, level / 100 + tolerance, color=line.color, alpha=0.12, linewidth=0)
+        axes.plot(
+            [float(point.images_seen or 0) for point in kept],
+            [point.miou for point in kept],
+            linestyle="none",
+            marker=line.marker,
+            markersize=5,
+            color=line.color,
+            markeredgecolor="white",
+            markeredgewidth=0.5,
+            zorder=3,
+            label=_level_label(level, wanted),
+        )
+    baselines = sorted({point.baseline_miou for point in points if not math.isnan(point.baseline_miou)})
+    for i, baseline in enumerate(baselines):
+        label = "background everywhere" if i == 0 else None
+        axes.axhline(baseline, color="black", linewidth=0.8, linestyle="--", label=label)
+
+
+def _level_label(level: int, points: list[Checkpoint]) -> str:
+    reached = [point.miou for point in points if point.reached]
+    name = level_name(level, reached)
+    if len(reached) == len(points):
+        return name
+    missed = [point.nearest_miou for point in points if not point.reached]
+    nearest = min(missed, key=lambda miou: abs(miou - level / 100))
+    return f"{name}: reached by {len(reached)} of {len(points)} (nearest {nearest:.2f})"
+
+
+def _scale(axes: Axes, seen: pd.Series[Any]) -> None:
+    """Scale the images seen by their logarithm; where the log starts at none, linearly below the first step."""
+    positive = seen[seen > 0]
+    if positive.empty:
+        return
+    low, high = float(positive.min()), float(positive.max())
+    steps = [1, 2, 5] if high / low < 100 else [1]
+    if len(positive) == len(seen):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=steps))
+    else:
+        axes.set_xscale("symlog", linthresh=low)
+        axes.xaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=low, subs=steps))
+        axes.set_xlim(left=0)
+    axes.xaxis.set_major_formatter("{x:,.0f}")  # exponents would be too small in print
+    axes.xaxis.set_minor_formatter("")

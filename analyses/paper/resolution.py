@@ -1,0 +1,197 @@
+"""Mean IoU of networks that were trained at one size and are tested at others: whether accuracy outlives the change."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch
+from matplotlib.ticker import NullLocator
+
+from analyses import printing
+from analyses.artifacts import Figure, Table, tidy
+from analyses.plots import style
+from analyses.reading import captions
+from analyses.reading.arrays import counted, sources
+from analyses.reading.records import level_name
+from analyses.reading.results import Results
+from analyses.statistics.bootstrap import bootstrap_miou, percentiles
+
+RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
+COLUMNS = [
+    *("model", "level", "factor", "size", "miou", "low", "high", "change", "change_low", "change_high"),
+    *("n_images", "n_seeds", "training_data"),
+]
+PAIRED = ("model", "other", "factor", "contrast", "low", "high", "n_images", "n_seeds", "training_data")
+READING = (
+    "Photographs and masks are resized to each test size, so that the animals' size in pixels changes with it: a "
+    "network without any code of position shows what that alone costs. A ViT's position embedding is interpolated."
+)
+
+
+def analyse(results: Results) -> Iterator[Figure | Table]:
+    """Yield the table of mean IoU by test size, and its figure; nothing for a run that tested no other sizes."""
+    counts = results.resolution()
+    if counts is None or counts.empty:
+        return
+    frame = summarise(results, counts)
+    interval = (
+        f"Intervals are of {CONFIDENCE:.0%}, from {RESAMPLES} resamples of images and seeds (crossed bootstrap, too "
+        "narrow where few seeds differ), "
+        "paired over the sizes."
+    )
+    if frame["n_seeds"].max() < 2:
+        interval += " They speak of the images alone: with one seed all this is an observation, not a test."
+    taught = captions.of_teachers(results, results.models)
+    note = " ".join(part for part in (interval, taught, results.caption_note()) if part)
+    yield Table(
+        "resolution",
+        frame,
+        "Mean IoU (miou: confusion counts summed over the test images, averaged over seeds) by test size; factor: test "
+        f"size over training size; size: in pixels a side; change: miou less that at factor 1. {note}",
+        best={"miou": "higher"},
+        within=("factor",),
+    )
+    shown = highest(frame)
+    pairs = contrasts(results, counts)
+    if not pairs.empty:
+        yield Table(
+            "resolution_contrasts",
+            pairs,
+            "What the change of size costs one network more than another (claim C8): contrast is the change of mean "
+            "IoU against factor 1 of model less that of other, each at its highest level, on the same images and "
+            f"seeds; above 0 model keeps more. {note}",
+        )
+    with style.context():
+        figure = draw(results, shown)
+    levels = [
+        f"{results.label('models', model)} {level_name(level, [c.miou for c in results.reached(model, level)])}"
+        for model, level in dict(zip(shown["model"], shown["level"], strict=True)).items()
+    ]
+    yield Figure(
+        "resolution",
+        figure,
+        "Mean IoU on the test images against their size, as a multiple of the size trained at: its value, and its "
+        "change in percentage points. The claim in question (C8): Mix-FFN, which SegFormer has in place of a position "
+        "embedding, keeps its accuracy when the resolution changes, and a network with a position embedding, as ViT, "
+        f"does not. {READING} One line a model, at its highest level ({'; '.join(levels)}). {note}",
+    )
+
+
+def summarise(results: Results, counts: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each model, level and factor: mean IoU, its change against factor 1, intervals and counts."""
+    rows: list[dict[str, Any]] = []
+    order = {model: i for i, model in enumerate(results.models)}
+    for (model, level), part in counts.groupby(["model", "level"], observed=True, sort=True):
+        same = {"model": str(model), "level": int(str(level))}
+        rows += [same | row for row in _rows(part, results.counts)]
+    frame = tidy(pd.DataFrame(rows, columns=COLUMNS), ["level", "factor"])
+    return frame.sort_values("model", key=lambda names: names.map(order), kind="stable").reset_index(drop=True)
+
+
+def _rows(part: pd.DataFrame, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    """Yield a row for each factor of one model and level."""
+    cube, there, factors = counted(part, columns)
+    estimate, resampled = bootstrap_miou(cube, np.random.default_rng(SEED), RESAMPLES)
+    low, high = percentiles(resampled, CONFIDENCE)
+    own = int(np.argmin(np.abs(factors - 1)))
+    change = np.full((3, len(factors)), np.nan)
+    if math.isclose(factors[own], 1):
+        change[0] = estimate - estimate[own]
+        change[1:] = percentiles(resampled - resampled[:, own, None], CONFIDENCE)
+    for k, factor in enumerate(factors):
+        yield {
+            "factor": float(factor),
+            "size": int(part.loc[part["factor"] == factor, "size"].iloc[0]),
+            "miou": estimate[k],
+            "low": low[k],
+            "high": high[k],
+            "change": change[0, k],
+            "change_low": change[1, k],
+            "change_high": change[2, k],
+            "n_images": int(there[k].any(axis=0).sum()),
+            "n_seeds": int(there[k].any(axis=1).sum()),
+            "training_data": sources(part),
+        }
+
+
+def contrasts(results: Results, counts: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each two models and factor: the difference of their changes against factor 1, paired."""
+    top = highest(counts)
+    models = [model for model in results.models if (top["model"] == model).any()]
+    rows: list[dict[str, Any]] = []
+    for n, model in enumerate(models):
+        for other in models[n + 1 :]:
+            both = top[top["model"].isin([model, other])]
+            shared = both.groupby(["factor", "seed", "image"], observed=True)["model"].transform("nunique") == 2
+            rows += [{"model": model, "other": other} | row for row in _contrast(both[shared], model, results.counts)]
+    return pd.DataFrame(rows, columns=list(PAIRED)).round(6)
+
+
+def _contrast(both: pd.DataFrame, model: str, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    """Yield a row for each factor but 1 of two models' tests of the same images."""
+    own = both["model"] == model
+    if not np.isclose(both["factor"], 1).any():
+        return
+    (first, there, factors), (second, _, _) = (counted(both[rows], columns) for rows in (own, ~own))
+    cube = np.stack([first, second])
+    estimate, resampled = bootstrap_miou(cube, np.random.default_rng(SEED), RESAMPLES)
+    at = int(np.argmin(np.abs(factors - 1)))
+    changes, drawn = estimate - estimate[:, at, None], resampled - resampled[..., at, None]
+    low, high = percentiles(drawn[:, 0] - drawn[:, 1], CONFIDENCE)
+    training_data = sources(both)
+    for k, factor in enumerate(factors):
+        if k != at:
+            yield {
+                "factor": float(factor),
+                "contrast": changes[0, k] - changes[1, k],
+                "low": low[k],
+                "high": high[k],
+                "n_images": int(there[k].any(axis=0).sum()),
+                "n_seeds": int(there[k].any(axis=1).sum()),
+                "training_data": training_data,
+            }
+
+
+def highest(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of each model's highest level."""
+    return frame[frame["level"] == frame.groupby("model")["level"].transform("max")]
+
+
+def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
+    """Draw mean IoU, and its change against the training size, one line a model."""
+    figure = style.figure(2.9, constrained=True)
+    panels = figure.subplots(1, 2)
+    lines = style.model_lines(results.models)
+    for model, rows in frame.groupby("model", sort=False):
+        look, part = lines[str(model)], rows.sort_values("factor")
+        label = printing.plain(results.label("models", str(model)))
+        for axes, names in zip(panels, (("miou", "low", "high"), ("change", "change_low", "change_high")), strict=True):
+            x = np.log2(part["factor"])
+            value, low, high = (100 * part[name] for name in names)
+            axes.fill_between(x, low, high, color=look.color, alpha=0.18, linewidth=0)
+            axes.plot(x, value, color=look.color, marker=look.marker, linestyle=look.linestyle, label=label)
+    for axes, name in zip(panels, ("Mean IoU (%)", "Change against the training size (points)"), strict=True):
+        _label(axes, frame)
+        axes.set_ylabel(name)
+    panels[1].axhline(0, color="black", linewidth=0.7, linestyle=":")
+    handles, _ = panels[0].get_legend_handles_labels()
+    handles.append(Patch(color=style.GREY, alpha=0.3, linewidth=0, label=f"{CONFIDENCE:.0%} interval"))
+    figure.legend(handles=handles, loc="outside upper center", frameon=False, ncols=4)
+    return figure
+
+
+def _label(axes: Axes, frame: pd.DataFrame) -> None:
+    sizes = frame.groupby("factor")["size"].unique()
+    names = [f"{factor:g}\n{'/'.join(map(str, sorted(found)))}" for factor, found in sizes.items()]
+    axes.set_xticks(np.log2(sizes.index.to_numpy(dtype=np.float64)), names)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.axvline(0, color="#bbbbbb", linewidth=0.6)
+    axes.set_xlabel("Test size / training size, and test size (px)")
+    sns.despine(ax=axes)

@@ -1,0 +1,125 @@
+"""An axis of layers: their order, their labels, and a line a level along them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
+from matplotlib.lines import Line2D
+from matplotlib.path import Path
+from matplotlib.transforms import IdentityTransform
+from numpy.typing import NDArray
+
+from analyses import printing
+from analyses.plots import style
+from analyses.reading.arrays import Floats
+from analyses.reading.records import Layer, level_name
+from analyses.reading.results import Results
+
+MOST_LABELS = 20  # on the axis of a panel
+
+
+def by_role(layers: Sequence[Layer]) -> list[Layer]:
+    """Return layers in the order in which they are drawn: role by role, in each in the order of execution."""
+    roles = list(dict.fromkeys(layer.role for layer in layers))
+    return sorted(layers, key=lambda layer: (roles.index(layer.role), layer.depth))
+
+
+def tick_labels(layers: Sequence[Layer], most: int = MOST_LABELS) -> list[str]:
+    """Return the layers' labels, of more than `most` so many as print apart: of each role the first, then every few."""
+    step = math.ceil(len(layers) / most)
+    labels: list[str] = []
+    for _, run in groupby(layers, key=lambda layer: layer.role):
+        labels += [printing.plain(layer.label) if k % step == 0 else "" for k, layer in enumerate(run)]
+    for i in range(len(labels) - 1, 0, -1):
+        if step > 1 and labels[i] and labels[i - 1]:
+            labels[i - 1] = ""  # where a role begins beside the last label of the one before
+    return labels
+
+
+def runs(places: Iterable[int], layers: Sequence[Layer]) -> list[list[int]]:
+    """Split places on the axis where a role begins that does not follow the one before in the order of execution."""
+    found: list[list[int]] = []
+    for x in places:
+        follows = x == 0 or layers[x].role == layers[x - 1].role or layers[x].depth == layers[x - 1].depth + 1
+        if follows and found:
+            found[-1].append(x)
+        else:
+            found.append([x])
+    return found
+
+
+def broken(x: NDArray[np.integer[Any]], values: Floats, layers: Sequence[Layer]) -> tuple[Floats, Floats]:
+    """Return rising places and the rows of values at them, with a gap of NaN between `runs`: a line for all of them."""
+    ends = np.cumsum([len(run) for run in runs(x.tolist(), layers)])[:-1]
+    return np.insert(x.astype(np.float64), ends, np.nan), np.insert(values, ends, np.nan, axis=-1)
+
+
+def draw_levels(
+    axes: Axes,
+    frame: pd.DataFrame,
+    layers: Sequence[Layer],
+    lines: Mapping[int, style.Line],
+    columns: tuple[str, str, str] = ("estimate", "low", "high"),
+) -> None:
+    """Draw one line a level with its band: `columns` of a frame with `level` and `layer`, at the layers' places."""
+    position = {layer.name: i for i, layer in enumerate(layers)}
+    middle, low, high = columns
+    for level, rows in frame.groupby("level", sort=True):
+        look = lines[int(str(level))]
+        x = rows["layer"].map(position).to_numpy(dtype=np.int64)
+        order = np.argsort(x)
+        values = rows[[middle, low, high]].to_numpy(dtype=np.float64)[order]
+        along, (means, lows, highs) = broken(x[order], values.T, layers)
+        axes.fill_between(along, lows, highs, color=look.color, alpha=0.18, linewidth=0)
+        axes.plot(along, means, color=look.color, marker=look.marker, linestyle=look.linestyle)
+
+
+def mark_roles(axes: Axes, layers: Sequence[Layer]) -> None:
+    """Set the axis's ends, and draw a line between roles."""
+    for i in range(1, len(layers)):
+        if layers[i].role != layers[i - 1].role:
+            axes.axvline(i - 0.5, color="#bbbbbb", linewidth=0.6)
+    axes.set_xlim(-0.5, len(layers) - 0.5)
+
+
+def mark_layers(axes: Axes, layers: Sequence[Layer], *, named: bool) -> None:
+    """Draw a tick a layer, `named` with their labels under them.
+
+    Ticks without labels, as in all panels but the lowest, are one collection of marks: matplotlib lays out and draws
+    each of its own ticks apart, several times for each file, labelled or not.
+    """
+    if named:
+        axes.set_xticks(range(len(layers)), tick_labels(layers), rotation=90)
+        return
+    axes.set_xticks([])
+    look = mpl.rcParams
+    marks = PathCollection(
+        [Path([(0, -1), (0, 0)])],
+        sizes=[look["xtick.major.size"] ** 2],
+        offsets=[(x, 0) for x in range(len(layers))],
+        offset_transform=axes.get_xaxis_transform(),
+        edgecolors=look["xtick.color"],
+        linewidths=look["xtick.major.width"],
+        clip_on=False,
+    )
+    marks.set_transform(IdentityTransform())
+    axes.add_collection(marks, autolim=False)
+
+
+def level_key(results: Results, model: str, lines: Mapping[int, style.Line], seeds: Mapping[int, int]) -> list[Line2D]:
+    """Return the key's entry of each level's line: its name, and how many seeds its maps are of (none: not reached)."""
+    handles = []
+    for level, look in lines.items():
+        count = seeds.get(level, 0)
+        name = level_name(level, [point.miou for point in results.reached(model, level)])
+        label = f"{name} mean IoU ({count} seed{'s' if count != 1 else ''})" if count else f"{name}: not reached"
+        handles.append(Line2D([], [], color=look.color, marker=look.marker, linestyle=look.linestyle, label=label))
+    return handles

@@ -1,0 +1,228 @@
+"""The kept maps of one checkpoint as tiles of a page: pictures with the mask's outline, and scores under them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analyses.plots import overlay
+from analyses.plots.map_page import Row, Tile
+from analyses.reading.files import PIXELS
+from analyses.reading.records import Checkpoint, Gallery, Layer, Metric, level_name
+from analyses.reading.results import Results, ResultsError
+
+UNDEFINED = "\N{EN DASH}"
+NAMES = {"spread": "spread", "edge_alignment": "edges", "energy_gain": "gain", "edge_thickness": "width"}
+"""The scores under a map of Figures 2 and 3, and what they are called there."""
+
+Map = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """The gallery of one checkpoint for the first target and the main method.
+
+    Attributes:
+        results: the run.
+        checkpoint: a reached one.
+        metrics: the scores wanted.
+    """
+
+    results: Results
+    checkpoint: Checkpoint
+    metrics: tuple[Metric, ...]
+
+    def input(self, image: str) -> Tile:
+        """Return the tile of the input alone; under it how well the checkpoint's own prediction agrees."""
+        return self._tile(image, self._ground(image), self._found.get(image, ""))
+
+    def maps(self, image: str, layers: Sequence[Layer], *, named: bool) -> list[Tile]:
+        """Return a tile a layer; the scores under it are in one line or, `named`, each in its own.
+
+        Raises:
+            ResultsError: the gallery lacks the image or a layer's maps.
+        """
+        under = self._ground(image)
+        tiles = []
+        for layer, values in zip(layers, self._values(image, layers), strict=True):
+            shown = bool((values > 0).any())
+            size = (under.shape[0], under.shape[1])
+            picture = overlay.heat(overlay.normalised(values, size), under) if shown else under
+            scores = self._scores.get((image, layer.name), {})
+            form = named_scores if named else joined_scores
+            tiles.append(self._tile(image, picture, state(values) or form(scores, self.metrics)))
+        return tiles
+
+    def _values(self, image: str, layers: Sequence[Layer]) -> list[Map]:
+        prefix = f"{self.results.targets[0]}|{self.results.main_method}"
+        missing = [x.name for x in layers if f"{prefix}|{x.name}" not in self._gallery.arrays]
+        if missing:
+            raise self._missing(f"'{prefix}' of layers {', '.join(missing)}")
+        at = self._index(image)
+        return [np.asarray(self._gallery.arrays[f"{prefix}|{x.name}"][at], dtype=np.float32) for x in layers]
+
+    def _tile(self, image: str, picture: NDArray[np.float64], text: str) -> Tile:
+        at = self._index(image)
+        mask = self._gallery.masks[at]
+        pixel = self._gallery.arrays.get(f"{PIXELS}{self.results.targets[0]}")
+        mark = None
+        if pixel is not None and pixel[at].min() >= 0:
+            down, right = (pixel[at] + 0.5) / np.array(mask.shape)
+            mark = (float(right), float(down))
+        return Tile(picture, overlay.outline(mask == self.results.foreground(self.results.targets[0])), mark, text)
+
+    def _ground(self, image: str) -> NDArray[np.float64]:
+        at, photographs = self._index(image), self._gallery.images
+        height, width = self._gallery.masks[at].shape
+        return overlay.ground(None if photographs is None else photographs[at], (height, width))
+
+    def _index(self, image: str) -> int:
+        index = self._gallery.index(image)
+        if index is None:
+            raise self._missing(f"image '{image}'")
+        return index
+
+    def _missing(self, what: str) -> ResultsError:
+        level = level_name(self.checkpoint.level)
+        return ResultsError(f"gallery of level {level}: {what} is missing; run the benchmark again")
+
+    @cached_property
+    def _gallery(self) -> Gallery:
+        return self.results.gallery(self.checkpoint.model, self.checkpoint.seed, self.checkpoint.level)
+
+    @cached_property
+    def _scores(self) -> Mapping[tuple[str, str], Mapping[str, float]]:
+        where: dict[str, Collection[Any]] = {
+            "model": [self.checkpoint.model],
+            "seed": [self.checkpoint.seed],
+            "level": [self.checkpoint.level],
+            "image": self.results.gallery_ids,
+            "target": [self.results.targets[0]],
+            "method": [self.results.main_method],
+        }
+        frame = self.results.scores(where)
+        names = [metric.name for metric in self.metrics if metric.name in frame]
+        keys = zip(frame["image"].astype(str), frame["layer"].astype(str), strict=True)
+        return dict(zip(keys, frame[names].to_dict("records"), strict=True))  # type: ignore[arg-type]
+
+    @cached_property
+    def _found(self) -> Mapping[str, str]:
+        """For each image, how well the checkpoint's own prediction agrees with the mask."""
+        frame, point = self.results.predictions(), self.checkpoint
+        frame = frame[(frame["model"] == point.model) & (frame["seed"] == point.seed) & (frame["level"] == point.level)]
+        frame = frame[frame["image"].isin(self.results.gallery_ids)]
+        own, others = self.results.foreground(self.results.targets[0]), range(len(self.results.classes))
+        predicted = frame[[f"n_{truth}_{own}" for truth in others]].sum(axis=1)
+        true = frame[[f"n_{own}_{other}" for other in others]].sum(axis=1)
+        texts = []
+        for hits, found, wanted in zip(frame[f"n_{own}_{own}"], predicted, true, strict=True):
+            union = found + wanted - hits
+            texts.append("absent" if union == 0 else "no pixel" if found == 0 else f"IoU {hits / union:.2f}")
+        return dict(zip(frame["image"].astype(str), texts, strict=True))
+
+
+def state(values: Map) -> str:
+    """Return that a map is blank or undefined, and nothing of any other."""
+    if math.isnan(values.sum()):
+        return "undefined"
+    return "" if (values > 0).any() else "blank"
+
+
+def joined_scores(scores: Mapping[str, float], metrics: Sequence[Metric]) -> str:
+    """Return scores in one line, the first one with its sign: `+0.52|0.31`."""
+    values = [scores.get(metric.name, math.nan) for metric in metrics]
+    return "|".join(number(value, "+" if i == 0 else "") for i, value in enumerate(values))
+
+
+def named_scores(scores: Mapping[str, float], metrics: Sequence[Metric]) -> str:
+    """Return scores with their names and units, one a line: `width 7.1 px`."""
+    lines = []
+    for metric in metrics:
+        value = scores.get(metric.name, math.nan)
+        unit = f" {metric.unit}" if metric.unit and not math.isnan(value) else ""
+        lines.append(f"{NAMES.get(metric.name, metric.label.lower())} {number(value, '', 1 if unit else 2)}{unit}")
+    return "\n".join(lines)
+
+
+def number(value: float, sign: str = "", decimals: int = 2) -> str:
+    """Return a number in at most five signs, or a dash where it is undefined.
+
+    >>> number(-0.004), number(0.5, "+"), number(12.3), number(float("nan"))
+    ('0.00', '+0.50', '12', '–')
+    """
+    value = round(float(value), decimals) + 0.0  # no minus before a zero
+    digits = decimals if abs(value) < 10 ** (3 - decimals) - 0.5 / 10**decimals else 0
+    return UNDEFINED if math.isnan(value) else format(value, f"{sign}.{digits}f").replace("-", "\N{MINUS SIGN}")
+
+
+def highest(results: Results, model: str) -> Checkpoint | None:
+    """Return the checkpoint of the highest level reached by the seed of `model` whose maps are shown; None without."""
+    reached = [point for point in results.pictured(model) if point.reached]
+    return max(reached, key=lambda point: point.level, default=None)
+
+
+def known(results: Results, names: Collection[str]) -> tuple[Metric, ...]:
+    """Return the metrics that a figure prints under its maps, in the order of `names`; else the run's first two."""
+    there = {metric.name: metric for metric in results.metrics}
+    return tuple(there[name] for name in names if name in there) or results.metrics[:2]
+
+
+def signs(results: Results) -> tuple[str, str, str]:
+    """Return the words of the key that all pages share: of the outline, of the ring, and of the text under inputs."""
+    name = results.classes[results.foreground(results.targets[0])]
+    return (
+        f"outline of the mask, {name}",
+        f"explained pixel ({results.label('targets', results.targets[0])})",
+        f"under the first column: IoU of the checkpoint's own prediction for {name}; no pixel: predicts none",
+    )
+
+
+def reading(results: Results) -> str:
+    """Return the sentences of a caption on how maps are drawn."""
+    ground = "The photograph is not shown; the line is the mask's outline."
+    if results.photographs:
+        ground = "Photographs are drawn in light grey and maps over them, the more opaque the higher."
+    return (
+        "Each map is divided by its own maximum and upsampled bilinearly, so colours compare places within a map, not "
+        f"maps with each other. {ground}"
+    )
+
+
+def title(results: Results, point: Checkpoint) -> str:
+    """Return how a page's title begins: `SegFormer, best (validation mIoU 0.934), seed 0`."""
+    reached = f"{level_name(point.level)} (validation mIoU {point.miou:.3f})"
+    return f"{results.label('models', point.model)}, {reached}, seed {point.seed}"
+
+
+def checkpoint_name(point: Checkpoint) -> str:
+    """Return which checkpoint is shown, with its measured value: `level 90 % (validation mean IoU 0.897), seed 0`."""
+    return f"level {level_name(point.level)} (validation mean IoU {point.miou:.3f}), seed {point.seed}"
+
+
+def under(metrics: Sequence[Metric]) -> tuple[str, str]:
+    """Return the words of the key on the named scores under a map."""
+    names = [short if short == whole else f"{short}: {whole}" for short, whole in map(_names, metrics)]
+    return f"under a map: {'; '.join(names)}", f"{UNDEFINED}: undefined; blank: the map is zero everywhere"
+
+
+def scores_named(metrics: Sequence[Metric]) -> str:
+    """Return the sentence of a caption on the named scores under a map."""
+    names = [short if short == whole else f"{whole} ({short})" for short, whole in map(_names, metrics)]
+    return f"Under each map: {', '.join(names)}."
+
+
+def _names(metric: Metric) -> tuple[str, str]:
+    whole = metric.label.lower() + (" in input pixels" if metric.unit == "px" else "")
+    return NAMES.get(metric.name, metric.label.lower()), whole
+
+
+def absent(checkpoint: Checkpoint) -> Row:
+    """Return the row of a checkpoint without maps: a line that says why."""
+    why = "no maps kept" if checkpoint.reached else f"not reached (nearest {checkpoint.nearest_miou:.2f})"
+    return Row("", (), f"{level_name(checkpoint.level)}: {why}")

@@ -1,0 +1,288 @@
+"""Many methods in one figure: heat maps by method and layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, Literal
+
+import matplotlib as mpl
+import matplotlib.figure
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection, PatchCollection
+from matplotlib.colors import Normalize
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+
+from analyses import printing
+from analyses.plots import layer_axis, style
+from analyses.reading import choices
+from analyses.reading import gaps as gaps_module
+from analyses.reading.catalogue import BLIND, FAMILIES, FEWEST, SHOWN, Entry, entries
+from analyses.reading.records import INPUT, Layer, Metric
+from analyses.reading.results import Results
+
+SIDE_BY_SIDE = 21  # columns, with which the panels of all metrics fit on one page
+MOST_LABELS = 48  # of columns on a page
+ROW, HEADING, AROUND = 0.138, 1.25, 1.75  # inches; in rows; inches
+ROLE_GAP, INPUT_GAP = 0.35, 0.7  # in columns
+ARROWS = {"higher": " ↑", "lower": " ↓"}
+HATCH = "////////"
+State = Literal["value", "none", "skipped", "absent", ""]
+
+
+@dataclass
+class Marks:
+    """Where in a panel cells are of each kind, and where marks lie on them."""
+
+    cells: dict[str, list[Rectangle]] = field(default_factory=dict)
+    values: list[float] = field(default_factory=list)
+    slashes: list[list[tuple[float, float]]] = field(default_factory=list)
+    crosses: list[list[tuple[float, float]]] = field(default_factory=list)
+    dots: list[tuple[float, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What all panels of a page share: the methods' rows, the layers' columns, and what was measured where.
+
+    Attributes:
+        rows: the top edge of each method's row.
+        headings: the middle of each family's heading, and its text.
+        columns: the left edge of each layer's column.
+        layers: by name.
+        means: by method and layer, the row of the table `methods`.
+        contrasts: by method and layer, the rows of `methods_contrasts`.
+        skipped: methods and layers without maps, with a reason ('' for all layers).
+    """
+
+    rows: dict[Entry, float]
+    headings: list[tuple[float, str]]
+    columns: dict[str, float]
+    layers: dict[str, Layer]
+    means: dict[tuple[str, str], dict[str, Any]]
+    contrasts: dict[tuple[str, str], list[dict[str, Any]]]
+    skipped: set[tuple[str, str]]
+
+    @property
+    def height(self) -> float:
+        """Rows from top to bottom."""
+        return max(self.rows.values()) + 1
+
+    @property
+    def width(self) -> float:
+        """Columns from left to right."""
+        return max(self.columns.values()) + 1
+
+    def state(self, entry: Entry, layer: Layer) -> State:
+        """Return what a cell is: 'value', 'skipped', 'absent' or '', where there is none."""
+        if (entry.name, layer.name) in self.means:
+            return "value"
+        if (layer.role == INPUT) != (entry.scope == "input"):
+            return ""
+        found = {(entry.name, layer.name), (entry.name, "")} & self.skipped
+        return "skipped" if found else "absent"
+
+
+def pages(results: Results, model: str, means: pd.DataFrame) -> Iterator[tuple[str, list[Metric]]]:
+    """Yield the metrics of each page with the ending of its name: all on one where the layers are few enough."""
+    found = {metric.name: metric for metric in results.metrics}
+    metrics = [found[name] for name in SHOWN if name in means]
+    if len(_columns(results, model, means)) <= SIDE_BY_SIDE:
+        yield "", metrics
+    else:
+        yield from ((f"-{printing.slug(metric.name)}", [metric]) for metric in metrics)
+
+
+def draw_layers(
+    results: Results, model: str, means: pd.DataFrame, contrasts: pd.DataFrame, metrics: Sequence[Metric]
+) -> matplotlib.figure.Figure:
+    """Draw a panel a metric: methods by layers, coloured around what chance scores."""
+    sheet = _sheet(results, model, means, contrasts)
+    figure = style.figure(ROW * sheet.height + AROUND, constrained=True)
+    panels: list[Axes] = list(figure.subplots(1, len(metrics), squeeze=False).ravel())
+    states: set[str] = set()
+    for i, (axes, metric) in enumerate(zip(panels, metrics, strict=True)):
+        states |= _draw_panel(axes, sheet, metric, _marks(sheet, metric), 1 / len(metrics))
+        labels = _column_labels(list(sheet.layers.values()), MOST_LABELS // len(metrics))
+        axes.set_xticks([sheet.columns[name] + 0.5 for name in sheet.layers], labels, rotation=90)
+        axes.set_xlim(-0.06, sheet.width + 0.06)
+        axes.set_ylim(sheet.height + 0.06, 0)
+        _label_rows(axes, sheet, means, named=i == 0)
+        sns.despine(ax=axes, left=True, bottom=True)
+        axes.tick_params(length=0, pad=1.5)
+    figure.legend(handles=_key(states), loc="outside lower center", frameon=False, ncols=4, handlelength=1.2)
+    return figure
+
+
+def _sheet(results: Results, model: str, means: pd.DataFrame, contrasts: pd.DataFrame) -> Sheet:
+    gaps = gaps_module.read(results)
+    gaps = gaps[gaps["model"] == model]
+    left = set(zip(gaps["method"], gaps["layer"], strict=True))
+    there = set(means["method"]) | set(gaps["method"])
+    rows: dict[Entry, float] = {}
+    headings: list[tuple[float, str]] = []
+    at = 0.0
+    shown = [entry for entry in entries(results) if entry.name in there]
+    for (family, scope), group in groupby(shown, key=lambda entry: (entry.family, entry.scope)):
+        on = ", on the input" if scope == "input" else ""
+        headings.append((at + HEADING - 0.5, FAMILIES.get(family, family or "Others") + on))
+        at += HEADING
+        for entry in group:
+            rows[entry], at = at, at + 1
+    layers = _columns(results, model, means)
+    columns: dict[str, float] = {}
+    x = 0.0
+    for i, layer in enumerate(layers):
+        if i and layers[i - 1].role != layer.role:
+            x += INPUT_GAP if layers[i - 1].role == INPUT else ROLE_GAP
+        columns[layer.name], x = x, x + 1
+    against: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in contrasts.to_dict("records"):
+        against.setdefault((row["method"], row["layer"]), []).append({str(k): v for k, v in row.items()})
+    found = {(row["method"], row["layer"]): {str(k): v for k, v in row.items()} for row in means.to_dict("records")}
+    return Sheet(rows, headings, columns, {layer.name: layer for layer in layers}, found, against, left)
+
+
+def _columns(results: Results, model: str, means: pd.DataFrame) -> list[Layer]:
+    on_input = results.input_layer(model)
+    there = set(means["layer"])
+    layers = [layer for layer in layer_axis.by_role(choices.with_head(results, model)) if layer.name in there]
+    return [on_input, *layers] if on_input and on_input.name in there else layers
+
+
+def _marks(sheet: Sheet, metric: Metric) -> Marks:
+    """Find the state of every cell of a panel, and the marks that lie on it."""
+    marks = Marks()
+    for entry, y in sheet.rows.items():
+        for name, x in sheet.columns.items():
+            state, row = sheet.state(entry, sheet.layers[name]), sheet.means.get((entry.name, name), {})
+            value = row.get(metric.name, math.nan)
+            empty = np.nansum([row.get("blank_share", 0.0), row.get("undefined_share", 0.0)])
+            if state == "value" and (math.isnan(value) or empty > 0.9):
+                state = "none"
+                marks.crosses += [[(x + 0.2, y + 0.2), (x + 0.8, y + 0.8)], [(x + 0.2, y + 0.8), (x + 0.8, y + 0.2)]]
+            if not state:
+                continue
+            marks.cells.setdefault(state, []).append(Rectangle((x, y), 1, 1))
+            if state == "value":
+                marks.values.append(value)
+                if empty > 0.5:
+                    marks.slashes.append([(x + 0.2, y + 0.8), (x + 0.8, y + 0.2)])
+                if _better(sheet.contrasts.get((entry.name, name), []), metric):
+                    marks.dots.append((x + 0.5, y + 0.5))
+    return marks
+
+
+def _better(rows: Sequence[dict[str, Any]], metric: Metric) -> bool:
+    """Return whether a method is better than every blind control at a layer, by the interval of each difference."""
+    found = [row for row in rows if row["control"] in BLIND and row[f"{metric.name}_n"] >= FEWEST]
+    if metric.direction == "higher":
+        return bool(found) and all(row[f"{metric.name}_low"] > 0 for row in found)
+    return metric.direction == "lower" and bool(found) and all(row[f"{metric.name}_high"] < 0 for row in found)
+
+
+def _draw_panel(axes: Axes, sheet: Sheet, metric: Metric, marks: Marks, share: float) -> set[str]:
+    """Draw a panel that has this share of the page's width, and return what is in it."""
+    centre = float(metric.chance) if isinstance(metric.chance, (int, float)) else 0.0
+    found = [row[metric.name] for row in sheet.means.values() if row["family"] != "control"]
+    reach = np.nanmax(np.abs(np.array([*found, centre + 0.05]) - centre))
+    reach = math.ceil(10 * reach - 1e-9) / 10
+    scale = ScalarMappable(Normalize(centre - reach, centre + reach), _colours(metric))
+    edge: dict[str, Any] = {"edgecolor": "#c8c8c8", "linewidth": 0.25}
+    cells, values = marks.cells, np.array(marks.values)
+    if cells.get("value"):
+        axes.add_collection(PatchCollection(cells["value"], facecolor=scale.to_rgba(values), **edge))
+    for state, look in _LOOKS.items():
+        if cells.get(state):
+            axes.add_collection(PatchCollection(cells[state], **look))
+    axes.add_collection(LineCollection(marks.slashes + marks.crosses, colors="black", linewidths=0.55))
+    if marks.dots:
+        x, y = zip(*marks.dots, strict=True)
+        axes.scatter(x, y, s=4.5, color="black", edgecolors="white", linewidths=0.35, zorder=3)
+    beyond = bool((values < centre - reach).any()), bool((values > centre + reach).any())
+    _draw_scale(axes, scale, metric, [centre - reach, centre, centre + reach], beyond, 66 * share)
+    marked = {"slash": marks.slashes, "none": marks.crosses, "dot": marks.dots}
+    return set(cells) | {name for name, there in marked.items() if there}
+
+
+def _draw_scale(
+    axes: Axes, scale: ScalarMappable, metric: Metric, ticks: list[float], beyond: tuple[bool, bool], aspect: float
+) -> None:
+    """Draw the colour bar above a panel, pointed where values lie beyond its ends."""
+    ends = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
+    place: dict[str, Any] = {"location": "top", "pad": 0.01, "shrink": 0.85}
+    bar = axes.figure.colorbar(scale, ax=axes, aspect=aspect, extend=ends[beyond], **place)
+    bar.outline.set_linewidth(0.4)
+    bar.ax.tick_params(length=1.5, pad=1)
+    bar.set_ticks(ticks)
+    unit = f" ({metric.unit})" if metric.unit else ""
+    bar.set_label(printing.plain(f"{metric.label}{unit}{ARROWS.get(metric.direction or '', '')}"))
+
+
+_LOOKS: Mapping[str, dict[str, Any]] = {
+    "none": {"facecolor": "white", "edgecolor": "#c8c8c8", "linewidth": 0.25},
+    "skipped": {"facecolor": "#e6e6e6", "edgecolor": "#8a8a8a", "linewidth": 0.25, "hatch": HATCH},
+    "absent": {"facecolor": "#e6e6e6", "edgecolor": "#c8c8c8", "linewidth": 0.25},
+}
+
+
+def _colours(metric: Metric) -> mpl.colors.Colormap:
+    """Return diverging colours that are told apart without red-green sight; blue is better where anything is."""
+    return mpl.colormaps[{"higher": "vlag_r", "lower": "vlag"}.get(metric.direction or "", "PuOr")]
+
+
+def _column_labels(layers: Sequence[Layer], most: int) -> list[str]:
+    inputs = [printing.plain(layer.label) for layer in layers if layer.role == INPUT]
+    return inputs + layer_axis.tick_labels([layer for layer in layers if layer.role != INPUT], most)
+
+
+def _label_rows(axes: Axes, sheet: Sheet, means: pd.DataFrame, *, named: bool) -> None:
+    """Name the methods and their families beside the first panel; of those with fewer images, say how many."""
+    images = {str(name): int(count) for name, count in means.groupby("method")["n_images"].max().items()}
+    few = {entry: images[entry.name] for entry in sheet.rows if images.get(entry.name, 0) not in (0, *_most(images))}
+    labels: list[tuple[float, str, bool]] = []
+    for (y, text), group in zip(sheet.headings, _groups(sheet), strict=True):
+        counts = {few.get(entry) for entry in group if entry.name in images}
+        same = counts.pop() if len(counts) == 1 else None
+        labels.append((y, text + (f" (n = {same})" if same else ""), True))
+        for entry in group:
+            own = few.get(entry) if same is None else None
+            labels.append((sheet.rows[entry] + 0.5, entry.label + (f" (n = {own})" if own else ""), False))
+    labels = labels if named else []
+    axes.set_yticks([y for y, *_ in labels], [printing.plain(text) for _, text, _ in labels])
+    for tick, (*_, heading) in zip(axes.get_yticklabels(), labels, strict=True):
+        tick.set_fontweight("bold" if heading else "normal")
+
+
+def _most(images: Mapping[str, int]) -> tuple[int, ...]:
+    return (max(images.values()),) if images else ()
+
+
+def _groups(sheet: Sheet) -> list[list[Entry]]:
+    """Return the methods below each heading."""
+    return [list(group) for _, group in groupby(sheet.rows, key=lambda entry: (entry.family, entry.scope))]
+
+
+def _key(states: Collection[str]) -> list[Artist]:
+    handles: list[Artist] = []
+    if "dot" in states:
+        mark: dict[str, Any] = {"marker": "o", "markersize": 3, "markeredgecolor": "white", "markeredgewidth": 0.35}
+        handles.append(Line2D([], [], linestyle="none", color="black", label="better than every blind control", **mark))
+    if "slash" in states:
+        text = "fewer than half have a value"
+        handles.append(Line2D([], [], linestyle="none", color="black", marker="$/$", markersize=4, label=text))
+    if "none" in states:
+        text = "fewer than 1 in 10 has a value"
+        handles.append(Line2D([], [], linestyle="none", color="black", marker="x", markersize=3.5, label=text))
+    for state, text in (("skipped", "skipped"), ("absent", "no maps")):
+        if state in states:
+            handles.append(Patch(**_LOOKS[state], label=text))
+    return handles

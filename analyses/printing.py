@@ -1,0 +1,231 @@
+"""A table as Markdown and LaTeX: values rounded by their intervals, the best in bold, nothing left unescaped."""
+
+from __future__ import annotations
+
+import math
+import re
+import textwrap
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+Direction = Literal["higher", "lower"]
+MINUS = "\N{MINUS SIGN}"
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    MINUS: r"$-$",
+    "\N{MULTIPLICATION SIGN}": r"$\times$",
+    "\N{UPWARDS ARROW}": r"$\uparrow$",
+    "\N{DOWNWARDS ARROW}": r"$\downarrow$",
+}
+
+
+def intervals(columns: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Return the columns that have bounds: `x` with `x_low` and `x_high`, or what stands before `low` and `high`.
+
+    >>> intervals(["level", "miou", "low", "high", "change", "change_low", "change_high"])
+    {'miou': ('low', 'high'), 'change': ('change_low', 'change_high')}
+    """
+    found = {}
+    for before, name in zip(["", *columns], columns, strict=False):
+        if name == "low" and "high" in columns and before:
+            found[before] = ("low", "high")
+        elif f"{name}_low" in columns and f"{name}_high" in columns:
+            found[name] = (f"{name}_low", f"{name}_high")
+    return found
+
+
+def decimals(low: float, high: float) -> int:
+    """Return the decimals at which half the interval has two digits that count, from 0 to 6; 3 without an interval.
+
+    >>> decimals(0.71, 0.75), decimals(3.0, 91.0), decimals(0.5, 0.5)
+    (3, 0, 3)
+    """
+    half = (high - low) / 2
+    if not (math.isfinite(half) and half > 0):
+        return 3
+    return int(np.clip(1 - math.floor(math.log10(half)), 0, 6))
+
+
+def cells(
+    frame: pd.DataFrame, best: Mapping[str, Direction], within: Sequence[str]
+) -> tuple[list[str], list[list[str]], list[list[bool]]]:
+    """Return the printed columns, their cells row by row, and which of these are the best of their column.
+
+    A value with bounds is printed as 'value [low, high]' in one column. Undefined values are empty.
+
+    Args:
+        frame: the table.
+        best: for a column, whether higher or lower values are better.
+        within: the columns whose values make the groups of which each has a best.
+    """
+    bounds = intervals(list(frame.columns))
+    inside = {end for ends in bounds.values() for end in ends}
+    names = [str(name) for name in frame.columns if name not in inside]
+    bold = {name: _best(frame, name, direction, within) for name, direction in best.items() if name in names}
+    rows, marks = [], []
+    columns = {str(name): list(frame[name]) for name in frame.columns}  # by column: a row would make integers floats
+    for number in range(len(frame)):
+        row = {name: values[number] for name, values in columns.items()}
+        rows.append([_cell(row, name, bounds.get(name)) for name in names])
+        marks.append([name in bold and bool(bold[name][number]) for name in names])
+    return names, rows, marks
+
+
+def markdown(
+    frame: pd.DataFrame, caption: str, best: Mapping[str, Direction] | None = None, within: Sequence[str] = ()
+) -> str:
+    """Return a table in GitHub's Markdown, its caption above; numbers to the right. See `cells`."""
+    names, rows, marks = cells(frame, best or {}, within)
+    heads = [_markdown(_head(name, best or {})) for name in names]
+    rules = ["---:" if _numeric(frame[name]) else "---" for name in names]
+    lines = [heads, rules]
+    for row, mark in zip(rows, marks, strict=True):
+        lines.append([f"**{_markdown(c)}**" if m and c else _markdown(c) for c, m in zip(row, mark, strict=True)])
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{_markdown(caption)}\n\n{table}\n"
+
+
+def latex(
+    frame: pd.DataFrame,
+    caption: str,
+    label: str,
+    best: Mapping[str, Direction] | None = None,
+    within: Sequence[str] = (),
+) -> str:
+    r"""Return a table in LaTeX with the rules of booktabs (\usepackage{booktabs}), caption above. See `cells`."""
+    names, rows, marks = cells(frame, best or {}, within)
+    kinds = "".join("r" if _numeric(frame[name]) else "l" for name in names)
+    lines = [" & ".join(escape(_head(name, best or {})) for name in names)]
+    body = [
+        " & ".join(rf"\textbf{{{escape(c)}}}" if m and c else escape(c) for c, m in zip(row, mark, strict=True))
+        for row, mark in zip(rows, marks, strict=True)
+    ]
+    parts = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{escape(caption)}}}",
+        rf"\label{{tab:{slug(label)}}}",
+        rf"\begin{{tabular}}{{{kinds}}}",
+        r"\toprule",
+        *(rf"{line} \\" for line in lines),
+        r"\midrule",
+        *(rf"{line} \\" for line in body),
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def escape(text: str) -> str:
+    r"""Return text so that LaTeX prints it as it is, on one line.
+
+    >>> escape("50 % of a_b & $c$")
+    '50 \\% of a\\_b \\& \\$c\\$'
+    """
+    return "".join(_LATEX.get(sign, sign) for sign in " ".join(text.split()))
+
+
+def p_value(value: float) -> str:
+    """Return a p-value in print.
+
+    >>> p_value(2e-9), p_value(0.0123), p_value(1.0)
+    ('<0.001', '0.012', '1.000')
+    """
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _markdown(text: str) -> str:
+    text = " ".join(text.split())
+    for sign in "\\|*_`<>":
+        text = text.replace(sign, f"\\{sign}")
+    return text
+
+
+def _head(name: str, best: Mapping[str, Direction]) -> str:
+    arrow = {"higher": " \N{UPWARDS ARROW}", "lower": " \N{DOWNWARDS ARROW}"}
+    return name.replace("_", " ") + (arrow[best[name]] if name in best else "")
+
+
+def _cell(row: Mapping[str, Any], name: str, bounds: tuple[str, str] | None) -> str:
+    value = row[name]
+    if bounds is None:
+        return _plain(value, name)
+    if pd.isna(value):
+        return ""
+    low, high = (float(row[end]) for end in bounds)
+    digits = decimals(low, high)
+    middle = _fixed(float(value), digits)
+    return middle if math.isnan(low + high) else f"{middle} [{_fixed(low, digits)}, {_fixed(high, digits)}]"
+
+
+def _plain(value: Any, name: str) -> str:
+    if isinstance(value, (bool, np.bool_)):
+        return "yes" if value else "no"
+    if isinstance(value, (int, np.integer)):
+        return str(value)
+    if isinstance(value, (float, np.floating)):
+        number = float(value)
+        if math.isnan(number):
+            return ""
+        if name == "p" or name.startswith("p_"):
+            return p_value(number)
+        return _significant(number) if abs(number) < 1e3 else _fixed(number, 0)
+    return "" if value is None or value is pd.NA else str(value)
+
+
+def _significant(number: float) -> str:
+    """Return a number with three digits that count; whole ones, such as shares of 0 and 1, without decimals."""
+    if number == int(number):
+        return str(int(number)).replace("-", MINUS)
+    text = f"{number:.1e}" if abs(number) < 1e-3 else f"{number:#.3g}".rstrip(".")
+    return MINUS + text[1:] if number < 0 else text
+
+
+def _fixed(value: float, digits: int) -> str:
+    text = f"{value:.{digits}f}"
+    return text.lstrip("-") if not float(text) else text.replace("-", MINUS)
+
+
+def _numeric(column: pd.Series) -> bool:
+    return bool(pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column))
+
+
+def _best(frame: pd.DataFrame, name: str, direction: Direction, within: Sequence[str]) -> np.ndarray:
+    """Return which rows have the best value of their group; none where there is nothing to compare."""
+    values = frame[name].astype("float64") * (1.0 if direction == "higher" else -1.0)
+    groups = [frame[key] for key in within] or [pd.Series(0, index=frame.index)]
+    grouped = values.groupby(groups, dropna=False)
+    best: np.ndarray = ((values == grouped.transform("max")) & grouped.transform("count").gt(1)).to_numpy()
+    return best
+
+
+def plain(text: str, width: int | None = None) -> str:
+    r"""Return `text` so that matplotlib prints it as it is; wrapped to `width` characters where that is given.
+
+    >>> plain("cat_$1$ <a>")
+    'cat_\\$1\\$ <a>'
+    """
+    text = " ".join(text.split())
+    if width is not None:
+        text = "\n".join(textwrap.wrap(text, width, break_on_hyphens=False)) or text
+    return text.replace("$", r"\$")
+
+
+def slug(name: str) -> str:
+    """Return `name` as part of a file name; where characters had to go, a checksum keeps different names apart.
+
+    >>> slug("best_pixel:logit"), slug("Abyssinian_12"), slug("a<b") == slug("a>b")
+    ('best_pixel-logit', 'Abyssinian_12', False)
+    """
+    clean = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:80]
+    return clean if clean == name.replace(":", "-") else f"{clean}-{zlib.crc32(name.encode()):08x}".strip("-")

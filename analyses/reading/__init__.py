@@ -1,0 +1,1 @@
+"""A run's files, as tables and as arrays with axes."""

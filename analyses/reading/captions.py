@@ -1,0 +1,107 @@
+"""What every caption says of the run: data, images, seeds, training masks, what helped the networks, border."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from analyses.reading.records import BEST, level_name
+
+if TYPE_CHECKING:
+    from analyses.reading.results import Results
+
+_BORDER = {
+    "ignore": "border pixels are left out of every score",
+    "pet": "border pixels count as pet in mean IoU and are left out of every other score",
+    "background": "border pixels count as background in mean IoU and are left out of every other score",
+}
+
+
+def note(results: Results) -> str:
+    """Return what every caption carries: data, images, seeds, training masks and border, and what levels mean."""
+    data = results.section("dataset")
+    parts = [
+        f"Data set {results.dataset}{_share(results)}, {results.section('scored_images')} scored images",
+        _seeds(results),
+    ]
+    if results.training_data:
+        foreign = ": masks predicted by another network" if data.get("self_trained") else ""
+        parts.append(f"trained on {results.training_data}{foreign}")
+    parts += _help(results)
+    if results.targets:
+        parts.append(f"class explained: {results.classes[results.foreground(results.targets[0])]}")
+    border = str(results.section("border"))
+    parts.append(_BORDER.get(border, f"border pixels: {border}"))
+    if any(checkpoint.level == BEST for checkpoint in results.checkpoints):
+        parts.append(f"best: the checkpoint of the highest validation mean IoU, level {BEST} in tables")
+    levels = of_levels(results)
+    return "; ".join(parts) + "." + (f" {levels}" if levels else "")
+
+
+def of_teachers(results: Results, models: Sequence[str]) -> str:
+    """Return the sentence on networks whose stages were taught by another's; empty where there is none of them."""
+    taught = [name for name in models if results.section("models")[name].get("teacher")]
+    if not taught:
+        return ""
+    teachers = _named(results, list(dict.fromkeys(results.section("models")[name]["teacher"] for name in taught)))
+    return (
+        f"The stages of {_named(results, taught)} were trained to resemble those of {teachers} as well: what their "
+        "order shows, from edges to objects, and how they bear other sizes, is in part the teacher's."
+    )
+
+
+def of_levels(results: Results) -> str:
+    """Return the sentence on what low levels mean: the mean IoU of no answer, and how many images have one.
+
+    Empty for runs of one level a model, and for those that did not record it.
+    """
+    kept = [point for point in results.checkpoints if point.reached and len(results.levels(point.model)) > 1]
+    baselines = sorted({f"{point.baseline_miou:.2f}" for point in kept})
+    if not kept or any(math.isnan(point.baseline_miou + point.predicted_share) for point in kept):
+        return ""
+    shares = []
+    for model, level in dict.fromkeys((point.model, point.level) for point in kept):
+        own = [point.predicted_share for point in results.reached(model, level)]
+        shares.append(f"{results.label('models', model)} {level_name(level)}: {100 * sum(own) / len(own):.0f} %")
+    return (
+        f"Answering '{results.classes[0]}' everywhere has a mean IoU of {' or '.join(baselines)} on the validation "
+        f"images; share of these in which any pixel is predicted as the class: {', '.join(shares)}."
+    )
+
+
+def _seeds(results: Results) -> str:
+    whole = results.seeds()
+    fewer = [model for model in results.models if results.seeds(model) and results.seeds(model) != whole]
+    text = f"seed{'s' if len(whole) != 1 else ''} {', '.join(map(str, whole)) or 'none'}"
+    own = (f"{results.label('models', name)} {', '.join(map(str, results.seeds(name)))}" for name in fewer)
+    return text + (f" (of {'; '.join(own)} alone)" if fewer else "")
+
+
+def _help(results: Results) -> list[str]:
+    """Say which networks did not learn from the training images alone."""
+    models = results.section("models")
+    parts = []
+    begun = [name for name in models if models[name].get("pretrained", "none") != "none"]
+    if begun:
+        parts.append(f"{_named(results, begun)} began from pretrained weights")
+    for teacher in dict.fromkeys(models[name].get("teacher") for name in models):
+        if teacher:
+            taught = [name for name in models if models[name].get("teacher") == teacher]
+            parts.append(f"{_named(results, taught)} learned with hints from {results.label('models', teacher)}")
+    return parts
+
+
+def _named(results: Results, models: Sequence[str]) -> str:
+    return ", ".join(results.label("models", name) for name in models)
+
+
+def _share(results: Results) -> str:
+    """Say where the images are not the whole release of a known data set."""
+    facts = results.section("dataset").get("facts") or {}
+    release, found, whole = (facts.get(key) for key in ("release", "images_found", "images_official"))
+    if not isinstance(release, str) or "subset" not in release:
+        return ""
+    if not isinstance(found, dict) or not isinstance(whole, dict):
+        return f" ({release})"
+    return f" ({release}: {', '.join(f'{found[k]} of {whole[k]} {k}' for k in found if k in whole)} images)"

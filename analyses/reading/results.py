@@ -1,0 +1,295 @@
+"""The files of one run, read when they are asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analyses.reading import captions, files
+from analyses.reading.files import GALLERY, LOG, SCORES, ResultsError, folder, older
+from analyses.reading.records import INPUT, Checkpoint, Gallery, Layer, Metric
+
+__all__ = ["KEYS", "SCHEMA", "Results", "ResultsError"]
+
+SCHEMA = 1
+KEYS = ("dataset", "model", "level", "seed", "image", "target", "layer", "method")
+
+
+class Results:
+    """The results folder of one run.
+
+    Args:
+        folder: the output folder of the harness, with `manifest.json` in it. Nothing is read until it is asked for.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """The manifest as it was written.
+
+        Raises:
+            ResultsError: it is missing, damaged, or of another schema, or the folder has an older version's layout.
+        """
+        if misplaced := older(self.folder):
+            raise ResultsError(misplaced)
+        path = self._manifest_path
+        with files.reading(path):
+            manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            schema = manifest["schema"]
+        if schema != SCHEMA:
+            raise ResultsError(
+                f"{path}: schema {schema}, but this version reads schema {SCHEMA}; "
+                "use the version that wrote the run, or run it again"
+            )
+        return manifest
+
+    @property
+    def dataset(self) -> str:
+        """The name of the data set."""
+        return str(self.section("dataset")["name"])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes; the first one is the background."""
+        return tuple(str(name) for name in self.section("dataset")["classes"])
+
+    @property
+    def training_data(self) -> str:
+        """What the masks of the training split are, in words."""
+        return str(self.section("dataset").get("training_data") or "")
+
+    @property
+    def photographs(self) -> bool:
+        """Whether figures may show photographs; not allowed where the profile does not say so."""
+        return bool(self.section("profile").get("figures", {}).get("photographs", False))
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models' names, in the manifest's order."""
+        return tuple(self.section("models"))
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The targets' names, in the manifest's order."""
+        return tuple(self.section("targets"))
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods' names, in the manifest's order, controls among them."""
+        return tuple(self.section("methods"))
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """The names of the methods that are controls."""
+        return tuple(name for name, entry in self.section("methods").items() if entry.get("kind") == "control")
+
+    @property
+    def main_method(self) -> str:
+        """`grad_cam` where the run has it, else its first method that has maps of all images and is no control."""
+        whole = [name for name in self.methods if name not in self.costly]
+        others = [name for name in whole if name not in self.controls]
+        return "grad_cam" if "grad_cam" in others or not self.methods else (others or whole or list(self.methods))[0]
+
+    @property
+    def costly(self) -> tuple[str, ...]:
+        """The names of the methods that take passes of their own: they have maps of a few images alone."""
+        return tuple(name for name, entry in self.section("methods").items() if entry.get("costly"))
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The metrics, in the manifest's order."""
+        with files.reading(self._manifest_path):
+            return tuple(Metric.read(name, entry) for name, entry in self.section("metrics").items())
+
+    @property
+    def gallery_rule(self) -> str:
+        """How the images of the gallery were chosen, in one sentence."""
+        return str(self.section("gallery").get("rule") or "")
+
+    @property
+    def gallery_ids(self) -> tuple[str, ...]:
+        """The gallery's images; none where no maps are kept."""
+        if not any((self.folder / GALLERY).glob("*.npz")):
+            return ()
+        return tuple(str(image) for image in self.section("gallery")["ids"])
+
+    def label(self, kind: str, name: str) -> str:
+        """Return what the manifest calls `name` of the section `kind` (models, methods, targets) in print."""
+        return str(self.section(kind).get(name, {}).get("label") or name)
+
+    def foreground(self, target: str) -> int:
+        """Return the index of the class that `target` explains: its `class` if it has one, else the first after 0."""
+        wanted = self.section("targets").get(target, {}).get("class")
+        if wanted is None:
+            return min(1, len(self.classes) - 1)
+        return int(wanted) if isinstance(wanted, int) else self.classes.index(str(wanted))
+
+    def layers(self, model: str) -> tuple[Layer, ...]:
+        """Return the layers of `model`, by depth; of one depth in the manifest's order. The input is none of them."""
+        return tuple(layer for layer in self._places(model) if layer.role != INPUT)
+
+    def input_layer(self, model: str) -> Layer | None:
+        """Return what stands for the input's pixels beside the layers of `model`; None where nothing explains them."""
+        return next((layer for layer in self._places(model) if layer.role == INPUT), None)
+
+    def main_layers(self, model: str) -> tuple[Layer, ...]:
+        """Return the layers of `model` at its main probe point, by depth."""
+        return tuple(layer for layer in self.layers(model) if layer.point == self.points(model)[0])
+
+    def points(self, model: str) -> tuple[str, ...]:
+        """Return the probe points of the layers of `model`, the first one being the run's main one."""
+        return tuple(dict.fromkeys(layer.point for layer in self.layers(model)))
+
+    @property
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """The checkpoints, reached or not, by model (in the manifest's order), level and seed."""
+        with files.reading(self._manifest_path):
+            found = [Checkpoint.read(entry) for entry in self.section("checkpoints")]
+            order = {model: i for i, model in enumerate(self.models)}
+            return tuple(sorted(found, key=lambda c: (order[c.model], c.level, c.seed)))
+
+    def reached(self, model: str, level: int) -> tuple[Checkpoint, ...]:
+        """Return the checkpoints of `model` that reached `level`, by seed."""
+        return tuple(c for c in self.checkpoints if (c.model, c.level) == (model, level) and c.reached)
+
+    def best(self, model: str) -> Checkpoint | None:
+        """Return the checkpoint of the highest level that the first seed of `model` reached; None without any."""
+        found = [c for c in self.checkpoints if c.model == model and c.seed == self.seeds(model)[0] and c.reached]
+        return max(found, key=lambda c: c.level, default=None)
+
+    def levels(self, model: str) -> tuple[int, ...]:
+        """Return the levels wanted of `model`, rising, whether reached or not."""
+        return tuple(sorted({c.level for c in self.checkpoints if c.model == model}))
+
+    def seeds(self, model: str | None = None) -> tuple[int, ...]:
+        """Return the training seeds of `model`, or of all models."""
+        return tuple(sorted({c.seed for c in self.checkpoints if model in (None, c.model)}))
+
+    def pictured(self, model: str) -> tuple[Checkpoint, ...]:
+        """Return the checkpoints, reached or not, of the seed of `model` whose maps are shown, by level.
+
+        It is the first seed of which maps are kept of every level reached; without any, the first seed.
+        """
+        of_seeds = [[c for c in self.checkpoints if (c.model, c.seed) == (model, s)] for s in self.seeds(model)]
+        for points in of_seeds:
+            kept = [self.gallery_path(c.model, c.seed, c.level).is_file() for c in points if c.reached]
+            if kept and all(kept):
+                return tuple(points)
+        return tuple(of_seeds[0]) if of_seeds else ()
+
+    def has_training(self) -> bool:
+        """Return whether the training log is there: a run may be handed on without it."""
+        return (self.folder / LOG).is_file()
+
+    def training(self) -> pd.DataFrame:
+        """Return the training log: a row an evaluation."""
+        return files.frame([self.folder / LOG], ("model", "seed", "step", "images_seen", "miou"))
+
+    def parts(self, table: str) -> list[Path]:
+        """Return the files of a table, such as 'scores' or 'predictions'; none where it was not made."""
+        return sorted((self.folder / folder(table)).glob("*.parquet"))
+
+    def scores(
+        self,
+        where: Mapping[str, Collection[Any]] | None = None,
+        columns: Sequence[str] | None = None,
+        optional: Sequence[str] = (),
+    ) -> pd.DataFrame:
+        """Return the scores: a row a map.
+
+        Args:
+            where: for a column the values wanted, `{"model": ["unet"], "level": [30, 50]}`; all rows by default.
+            columns: the columns wanted; all by default.
+            optional: columns wanted beside these where there are any.
+
+        Raises:
+            ResultsError: there are no scores, a file is damaged, or a key column is missing.
+        """
+        if columns is None:
+            return files.frame(self._required(SCORES), KEYS, where)
+        return files.frame(self._required(SCORES), columns, where, [*columns, *optional])
+
+    def predictions(self) -> pd.DataFrame:
+        """Return the confusion counts on the scored images: a row an image and checkpoint."""
+        needed = ("model", "level", "seed", "image", "predicted", *self.counts)
+        return files.frame(self._required("predictions"), needed)
+
+    @property
+    def attention_metrics(self) -> tuple[Metric, ...]:
+        """The metrics of attention itself, in the manifest's order; none for runs that did not measure it."""
+        with files.reading(self._manifest_path):
+            found = self.manifest.get("attention", {}).get("metrics", {})
+            return tuple(Metric.read(name, entry) for name, entry in found.items())
+
+    def attention(self) -> pd.DataFrame | None:
+        """Return what was measured of attention: a row an image, block, head and checkpoint; None without any."""
+        paths = self.parts("attention")
+        needed = ("model", "level", "seed", "image", "block", "stage", "depth", "head", "training_data")
+        return files.frame(paths, needed) if paths else None
+
+    def agreement(self) -> pd.DataFrame | None:
+        """Return how far maps of two targets agree: a row an image, layer, method and pair; None without any."""
+        paths = self.parts("agreement")
+        needed = (*KEYS, "other", "correlation", "difference", "training_data")
+        return files.frame(paths, needed) if paths else None
+
+    def resolution(self) -> pd.DataFrame | None:
+        """Return the confusion counts of tests at other sizes: a row an image and size; None without any."""
+        paths = self.parts("resolution")
+        needed = ("model", "level", "seed", "factor", "size", "image", *self.counts)
+        return files.frame(paths, needed) if paths else None
+
+    def table(self, name: str) -> pd.DataFrame | None:
+        """Return the table of a study, such as 'faithfulness' or 'sanity'; None for runs without it."""
+        paths = self.parts(name)
+        return files.frame(paths, ("dataset", "model", "level", "seed")) if paths else None
+
+    def evidence(self) -> pd.DataFrame | None:
+        """Return the energy of maps on known evidence: a row a map, for each cue that decides; None without any."""
+        paths = self.parts("evidence")
+        needed = ("cue", "model", "seed", "scene", "told", "target", "layer", "method")
+        return files.frame(paths, needed) if paths else None
+
+    @property
+    def counts(self) -> tuple[str, ...]:
+        """The columns of confusion counts, `n_<truth>_<predicted>`, truth by truth."""
+        indices = range(len(self.classes))
+        return tuple(f"n_{truth}_{predicted}" for truth in indices for predicted in indices)
+
+    def gallery(self, model: str, seed: int, level: int) -> Gallery:
+        """Return the kept maps of a checkpoint; photographs only where the profile allows to show them."""
+        return files.gallery(self.gallery_path(model, seed, level), photographs=self.photographs)
+
+    def gallery_path(self, model: str, seed: int, level: int) -> Path:
+        """Return the file of the kept maps of a checkpoint, be it there or not."""
+        return self.folder / GALLERY / f"{model.replace(':', '-')}-s{seed}-l{level}.npz"
+
+    def caption_note(self) -> str:
+        """Return the sentence that every caption carries: data, images, seeds, training masks, help and border."""
+        return captions.note(self)
+
+    @property
+    def _manifest_path(self) -> Path:
+        return self.folder / "manifest.json"
+
+    def section(self, name: str) -> Any:
+        """Return a part of the manifest."""
+        with files.reading(self._manifest_path):
+            return self.manifest[name]
+
+    def _places(self, model: str) -> list[Layer]:
+        with files.reading(self._manifest_path):
+            return sorted(map(Layer.read, self.section("layers")[model]), key=lambda layer: layer.depth)
+
+    def _required(self, name: str) -> list[Path]:
+        if not (parts := self.parts(name)):
+            place = self.folder / folder(name)
+            raise ResultsError(f"{place}: holds no *.parquet; run the benchmark with this folder first")
+        return parts

@@ -1,0 +1,262 @@
+"""Numbers in, an estimate and its interval out; the randomness comes from the caller's generator."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from analyses.reading.arrays import Floats
+
+_CHUNK = 256  # resamples drawn at once: bounds the memory at thousands of images
+_Draws = tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.uint16]]
+_MOST_KEPT = 4
+_KEPT: dict[tuple[str, int, int, int], tuple[_Draws, Any]] = {}
+
+
+class Interval(NamedTuple):
+    """An estimate and the bounds of its confidence interval, each of the shape of what was estimated."""
+
+    estimate: Floats
+    low: Floats
+    high: Floats
+
+
+def bootstrap_mean(
+    matrix: ArrayLike, generator: np.random.Generator, resamples: int = 2000, confidence: float = 0.95
+) -> Interval:
+    """Return the mean of a seeds x images matrix with the percentile interval of the crossed bootstrap.
+
+    A resample draws S seeds and, independently, I images with replacement, and takes the mean over the defined entries
+    of the rows and columns drawn, each as often as it was drawn:
+
+        m_r = sum_si u_rs v_ri x_si / sum_si u_rs v_ri [x_si is defined]
+
+    with the multiplicities u (of the seeds) and v (of the images). Leading axes are independent quantities that share
+    the resamples. With one seed the interval speaks of the images alone.
+
+    Args:
+        matrix: (..., seeds, images); NaN is undefined and left out.
+        generator: draws first the seeds of all resamples, then the images.
+        resamples: the number of resamples.
+        confidence: the interval's nominal coverage, between 0 and 1.
+
+    Returns:
+        Estimate and bounds, of shape (...); NaN where nothing is defined.
+
+    Raises:
+        ValueError: fewer than two axes, no resamples, or a confidence outside (0, 1).
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence {confidence}: wanted is one between 0 and 1")
+    estimate, resampled = bootstrap_means(matrix, generator, resamples)
+    return Interval(estimate, *percentiles(resampled, confidence))
+
+
+def bootstrap_means(matrix: ArrayLike, generator: np.random.Generator, resamples: int = 2000) -> tuple[Floats, Floats]:
+    """Return the means of `bootstrap_mean` and their crossed resamples, for what is computed from several of them.
+
+    Args:
+        matrix: (..., seeds, images); NaN is undefined and left out.
+        generator: draws first the seeds of all resamples, then the images.
+        resamples: the number of resamples.
+
+    Returns:
+        The means, (...), and the resampled ones, (resamples, ...); NaN where nothing is defined or was drawn.
+
+    Raises:
+        ValueError: fewer than two axes, or no resamples.
+    """
+    values = np.asarray(matrix, dtype=np.float64)
+    if values.ndim < 2 or resamples < 1:
+        raise ValueError(
+            f"shape {values.shape}, resamples {resamples}: wanted are the axes (..., seeds, images) and at least 1 "
+            "resample"
+        )
+    shape = values.shape[:-2]
+    if values.size == 0:
+        return np.full(shape, np.nan), np.full((resamples, *shape), np.nan)
+    values = values.reshape(-1, *values.shape[-2:])
+    defined = ~np.isnan(values)
+    filled = np.where(defined, values, 0.0)
+    estimate = _ratio(filled.sum((1, 2)), defined.sum((1, 2)))
+    resampled = _resampled(filled, defined, generator, resamples)
+    return estimate.reshape(shape), resampled.reshape(resamples, *shape)
+
+
+def class_iou(counts: ArrayLike) -> Floats:
+    """Return each class's IoU from confusion counts, (..., truth, predicted); NaN for a class not in the truth."""
+    matrix = np.asarray(counts, dtype=np.float64)
+    hits, truth = np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(axis=-1)
+    return _ratio(hits, np.where(truth > 0, truth + matrix.sum(axis=-2) - hits, 0.0))
+
+
+def mean_iou(counts: ArrayLike) -> Floats:
+    """Return the mean IoU, (...), over the classes present in the truth; NaN where there is none.
+
+    >>> float(mean_iou([[3, 1], [1, 1]]))
+    0.4666666666666667
+    """
+    values = class_iou(counts)
+    defined = ~np.isnan(values)
+    return _ratio(np.where(defined, values, 0.0).sum(axis=-1), defined.sum(axis=-1))
+
+
+def bootstrap_miou(counts: ArrayLike, generator: np.random.Generator, resamples: int = 2000) -> tuple[Floats, Floats]:
+    """Return the mean IoU of confusion counts of seeds x images, averaged over seeds, and its crossed resamples.
+
+    A resample draws S seeds and, independently, I images with replacement; each seed's counts are summed over the
+    images drawn, its mean IoU taken, and these are averaged over the seeds drawn:
+
+        m_r = sum_s u_rs mean_iou(sum_i v_ri n_si) / sum_s u_rs
+
+    Leading axes share the resamples, so that their differences are paired.
+
+    Args:
+        counts: (..., seeds, images, truth, predicted); zero where an image was not tested.
+        generator: draws first the seeds of all resamples, then the images.
+        resamples: the number of resamples.
+
+    Returns:
+        The estimate, (...), and the resampled values, (resamples, ...); NaN where no class is in the truth.
+    """
+    values = np.asarray(counts, dtype=np.float64)
+    *shape, seeds, images, classes, _ = values.shape
+    estimate = _mean_over_seeds(mean_iou(values.sum(axis=-3)), np.ones(seeds))
+    ways, way, drawn_images = _draws(generator, seeds, images, resamples)
+    by_image = np.moveaxis(values, -3, 0).reshape(images, -1)
+    found = np.empty((resamples, *shape))
+    for start in range(0, resamples, _CHUNK):
+        rows = slice(start, min(start + _CHUNK, resamples))
+        size = rows.stop - rows.start
+        totals = (drawn_images[rows].astype(np.float64) @ by_image).reshape(size, *shape, seeds, classes, classes)
+        weights = ways[way[rows]].reshape(size, *(1 for _ in shape), seeds)
+        found[rows] = _mean_over_seeds(mean_iou(totals), weights)
+    return estimate, found
+
+
+def percentiles(resampled: Floats, confidence: float = 0.95) -> tuple[Floats, Floats]:
+    """Return the bounds of the percentile interval of resampled values, (resamples, ...); NaN where none is defined."""
+    low, high = _quantiles(resampled.reshape(len(resampled), -1), confidence)
+    return low.reshape(resampled.shape[1:]), high.reshape(resampled.shape[1:])
+
+
+def quartiles(values: ArrayLike) -> tuple[float, float, float]:
+    """Return the median and the first and third quartile of the values that are defined; NaN where none is.
+
+    >>> quartiles([4.0, 1.0, float("nan"), 2.0, 3.0, 5.0])
+    (3.0, 2.0, 4.0)
+    """
+    found = np.asarray(values, dtype=np.float64).ravel()
+    found = found[~np.isnan(found)]
+    if not found.size:
+        return np.nan, np.nan, np.nan
+    middle, low, high = (float(value) for value in np.quantile(found, [0.5, 0.25, 0.75]))
+    return middle, low, high
+
+
+def _mean_over_seeds(values: Floats, weights: Floats) -> Floats:
+    defined = ~np.isnan(values)
+    return _ratio((np.where(defined, values, 0.0) * weights).sum(axis=-1), (defined * weights).sum(axis=-1))
+
+
+def _resampled(filled: Floats, defined: NDArray[np.bool_], generator: np.random.Generator, resamples: int) -> Floats:
+    """Return the resampled means, (resamples, quantities).
+
+    Few seeds can be drawn in few ways (three in ten): of each way the seeds are summed once, and one product over the
+    images serves all resamples that drew them so.
+    """
+    quantities, seeds, images = filled.shape
+    ways, way, drawn_images = _draws(generator, seeds, images, resamples)
+    patterns, of_pattern = (None, None) if defined.all() else _distinct(defined)
+    means = np.empty((resamples, quantities))
+    for i, weights in enumerate(ways):
+        by_image = (weights @ filled).T
+        some = None if patterns is None else (weights @ patterns).T
+        members = np.flatnonzero(way == i)
+        for start in range(0, len(members), _CHUNK):
+            rows = members[start : start + _CHUNK]
+            image_weights = drawn_images[rows].astype(np.float64)
+            totals = image_weights @ by_image
+            if some is None:  # as many entries in every resample
+                means[rows] = totals / (seeds * images)
+            else:
+                means[rows] = _ratio(totals, (image_weights @ some)[:, of_pattern])
+    return means
+
+
+def _draws(generator: np.random.Generator, seeds: int, images: int, resamples: int) -> _Draws:
+    """Return the ways in which seeds were drawn, each resample's way, and how often it drew each image.
+
+    The last ones are kept: many estimates start from the same generator, so that their differences are paired. The
+    generator is left as if it had drawn.
+    """
+    key = (repr(generator.bit_generator.state), seeds, images, resamples)
+    kept = _KEPT.get(key)
+    if kept is None:
+        drawn_seeds = _multiplicities(generator.integers(seeds, size=(resamples, seeds)), seeds)
+        drawn_images = np.empty((resamples, images), dtype=np.uint16)
+        for start in range(0, resamples, _CHUNK):
+            rows = slice(start, min(start + _CHUNK, resamples))
+            drawn = generator.integers(images, size=(rows.stop - rows.start, images))
+            drawn_images[rows] = _multiplicities(drawn, images)
+        ways, way = np.unique(drawn_seeds, axis=0, return_inverse=True)
+        kept = (ways, way.ravel(), drawn_images), generator.bit_generator.state
+        if len(_KEPT) >= _MOST_KEPT:
+            _KEPT.clear()
+        _KEPT[key] = kept
+    draws, generator.bit_generator.state = kept
+    return draws
+
+
+def _distinct(defined: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.int64]]:
+    """Return the tables that differ, as numbers, and which of them each one is: metrics of one map share theirs."""
+    found: dict[bytes, int] = {}
+    packed = np.packbits(defined.reshape(len(defined), -1), axis=1)
+    which = [found.setdefault(row.tobytes(), len(found)) for row in packed]
+    first = np.unique(which, return_index=True)[1]
+    return defined[first].astype(np.float64), np.array(which, dtype=np.int64)
+
+
+def _multiplicities(draws: NDArray[np.int64], size: int) -> Floats:
+    """Return how often each of `size` things was drawn in each row, (rows, size)."""
+    rows = len(draws)
+    flat = (draws + np.arange(rows)[:, None] * size).ravel()
+    return np.bincount(flat, minlength=rows * size).reshape(rows, size).astype(np.float64)
+
+
+def _ratio(totals: Floats, counts: ArrayLike) -> Floats:
+    ratio = np.full(totals.shape, np.nan)
+    np.divide(totals, counts, out=ratio, where=np.asarray(counts) > 0)
+    return ratio
+
+
+def _quantiles(means: Floats, confidence: float) -> tuple[Floats, Floats]:
+    """Return the lower and upper quantiles of columns, NaN left out: numpy's linear ones, of all columns at once.
+
+    Columns with as many values have theirs at the same places: `numpy.nanquantile` goes through them one by one.
+    """
+    tail = (1 - confidence) / 2
+    bounds = np.full((2, means.shape[1]), np.nan)
+    counts = (~np.isnan(means)).sum(axis=0)
+    for count in np.unique(counts[counts > 0]):
+        alike = counts == count
+        columns = means if alike.all() else means[:, alike]
+        at = [(count - 1) * tail, (count - 1) * (1 - tail)]
+        below = [math.floor(place) for place in at]
+        above = [min(place + 1, int(count) - 1) for place in below]
+        parted = np.partition(columns, sorted({*below, *above}), axis=0)  # NaN stand last
+        for row, place, low, high in zip(bounds, at, below, above, strict=True):
+            row[alike] = parted[low] + (place - low) * (parted[high] - parted[low])
+    return bounds[0], bounds[1]
+
+
+def deviation(values: Floats) -> Floats:
+    """Return the standard deviation of each column, NaN left out; NaN where nothing is defined."""
+    found = np.asarray(np.std(values, axis=0))  # many times faster than the one that looks for NaN
+    some = np.isnan(found) & ~np.isnan(values).all(axis=0)
+    if some.any():
+        found[some] = np.nanstd(values[:, some], axis=0)
+    return found

@@ -1,0 +1,72 @@
+"""Methods against others on the same maps, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analyses.reading.arrays import Floats, Maps
+from analyses.reading.catalogue import FEWEST
+from analyses.reading.records import INPUT
+from analyses.statistics.bootstrap import bootstrap_means
+from analyses.statistics.crossed import widened
+
+RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A method's means and its mean differences from controls, with the bounds of their intervals.
+
+    All maps of the layers are compared on the images that the method has maps of, which may be few. The first axis
+    of each array is [the method itself, its difference from each control].
+
+    Attributes:
+        layers: for each metric and layer, (3, 1 + controls, metrics, layers): estimate, low, high.
+        mean: of these over the layers, each layer with the same weight, (3, 1 + controls, metrics); of the layers
+            of a network, and of the input, by scope.
+        counts: images with a defined map, or pair, (1 + controls, metrics, layers).
+    """
+
+    layers: Floats
+    mean: dict[str, Floats]
+    counts: NDArray[np.int64]
+
+    def apart(self, sign: int) -> NDArray[np.bool_]:
+        """Return where the interval lies above (`sign` 1) or below (-1) zero, of enough images to say so."""
+        _, low, high = self.layers
+        apart: NDArray[np.bool_] = ((low > 0) if sign > 0 else (high < 0)) & (self.counts >= FEWEST)
+        return apart
+
+
+def compare(maps: Maps, method: str, controls: Sequence[str]) -> Compared:
+    """Compare a method with controls, paired by layer, seed and image: where either is undefined there is no pair."""
+    images = maps.present[method].any(axis=(0, 1))
+    own = maps.values[method][..., images]
+    cube = np.stack([own, *(own - maps.values[name][..., images] for name in controls)])
+    estimate, drawn = bootstrap_means(cube, np.random.default_rng(SEED), RESAMPLES)
+    scopes = {"input": [i for i, layer in enumerate(maps.layers) if layer.role == INPUT]}
+    scopes["layer"] = [i for i in range(len(maps.layers)) if i not in scopes["input"]]
+    mean = {}
+    for scope, some in scopes.items():
+        middle, own_mean = _mean(estimate[..., some]), _mean(np.moveaxis(cube[:, :, some], 2, -1))
+        mean[scope] = np.stack([middle, *widened(own_mean, middle, _mean(drawn[..., some]), CONFIDENCE)])
+    counts = (~np.isnan(cube)).any(axis=-2).sum(axis=-1)
+    layers = np.stack([estimate, *widened(cube, estimate, drawn, CONFIDENCE)])
+    for found in (layers, *mean.values()):
+        for m, metric in enumerate(maps.metrics):
+            found[:, 0, m] = metric.within(found[:, 0, m])  # differences have bounds of their own
+    return Compared(layers, mean, counts)
+
+
+def _mean(values: Floats) -> Floats:
+    """Return the mean over the last axis of what is defined; NaN where nothing is."""
+    defined = ~np.isnan(values)
+    count = defined.sum(axis=-1)
+    total = np.where(defined, values, 0.0).sum(axis=-1)
+    mean = np.full(total.shape, np.nan)
+    np.divide(total, count, out=mean, where=count > 0)
+    return mean

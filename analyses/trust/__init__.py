@@ -1,0 +1,1 @@
+"""Can the maps be trusted: faithfulness, sanity, known evidence."""

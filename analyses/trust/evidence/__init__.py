@@ -1,0 +1,1 @@
+"""Figures of known evidence."""

@@ -1,0 +1,82 @@
+"""The third figure of known evidence: one scene, drawn either way, and where the maps of three networks lie on it."""
+
+from __future__ import annotations
+
+import math
+
+import matplotlib.figure
+import numpy as np
+import pandas as pd
+
+from analyses.plots import map_page, map_tiles, overlay
+from analyses.reading.records import Gallery, Layer
+from analyses.reading.results import Results
+from analyses.trust.evidence.dots import CUES
+
+LAYERS = 7
+"""Layers shown, spread evenly along the depth."""
+METHOD = "grad_cam"
+
+
+def draw_scene(
+    results: Results, model: str, target: str, frame: pd.DataFrame, networks: pd.DataFrame
+) -> matplotlib.figure.Figure | None:
+    """Draw the scene that is kept, a row for each cue that decides; None where no method's maps are kept.
+
+    Args:
+        results: the run.
+        model: whose networks are shown.
+        target: what the maps explain.
+        frame: `Results.evidence`.
+        networks: the rows of known_evidence_networks that are used; of each cue the first seed is shown.
+    """
+    layers = _spread(results.layers(model))
+    kept = {}
+    for cue in results.section("variants"):
+        shown = networks[(networks["cue"] == cue) & (networks["model"] == model)].sort_values("seed").iloc[0]
+        seed, level = int(shown["seed"]), int(shown["level"])
+        part = frame[(frame["cue"] == cue) & (frame["model"] == model) & (frame["seed"] == seed)]
+        kept[cue] = part, results.gallery(f"{cue}-{model}", seed, level)
+    first = next(iter(kept.values()))[1]
+    found = [name.split("|")[1] for name in first.arrays if name.startswith(f"{target}|")]
+    if not found:
+        return None
+    method = METHOD if METHOD in found else found[0]
+    rows = [_row(cue, part, kept_maps, (target, method), layers) for cue, (part, kept_maps) in kept.items()]
+    heads = ["scene", "the cue the other way", *(layer.label for layer in layers)]
+    title = f"{results.label('models', model)}: {results.label('methods', method)} of the first test scene"
+    key = (
+        "outline of the evidence: what changes where the cue is the other way (of the coat, all of it)",
+        "the map's maximum",
+        "under each map: its energy gain on the evidence, 0 by chance",
+    )
+    return map_page.draw(map_page.Page(title, [map_page.Block(heads, rows)], len(heads), key))
+
+
+def _spread(layers: tuple[Layer, ...]) -> list[Layer]:
+    places = np.linspace(0, len(layers) - 1, min(LAYERS, len(layers))).round().astype(int)
+    return [layers[place] for place in places]
+
+
+def _row(cue: str, frame: pd.DataFrame, kept: Gallery, names: tuple[str, str], layers: list[Layer]) -> map_page.Row:
+    target, method = names
+    part = frame[
+        (frame["target"] == target) & (frame["method"] == method) & (frame["image"].astype(str) == kept.ids[0])
+    ]
+    gains = dict(zip(part["layer"].astype(str), part[f"gain_{cue}"].astype(float), strict=True))
+    evidence = kept.arrays["evidence"][0]
+    lines, size = overlay.outline(evidence), (int(evidence.shape[0]), int(evidence.shape[1]))
+    under = overlay.ground(None if kept.images is None else kept.images[0], size)
+    shown = [under, under] if kept.images is None else [kept.images[0] / 255, kept.arrays["other"][0] / 255]
+    found = [map_page.Tile(picture, lines, None, "") for picture in shown]
+    for layer in layers:
+        values = np.asarray(kept.arrays[f"{target}|{method}|{layer.name}"][0], dtype=np.float32)
+        state, large = map_tiles.state(values), overlay.normalised(np.nan_to_num(values), size)
+        mark = None
+        if not state:
+            down, right = np.unravel_index(int(large.argmax()), size)
+            mark = ((float(right) + 0.5) / size[1], (float(down) + 0.5) / size[0])
+        picture = under if state else overlay.heat(large, under)
+        text = state or map_tiles.number(gains.get(layer.name, math.nan), "+")
+        found.append(map_page.Tile(picture, lines, mark, text))
+    return map_page.Row(CUES.get(cue, cue).replace(" decide", "\ndecide"), found)

@@ -1,0 +1,215 @@
+"""Faithfulness: what becomes of the predicted set when the pixels that maps name go, beside blind orders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analyses import printing
+from analyses.artifacts import Figure, Table, tidy
+from analyses.plots import curves_and_areas as figures
+from analyses.plots import style
+from analyses.reading.arrays import Floats, numbered
+from analyses.reading.records import level_name
+from analyses.reading.results import Results, ResultsError
+from analyses.statistics.crossed import crossed_interval
+
+RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
+MAP, AREA_MATCHED, RANDOM, BLUR_MATCHED = "map", "area_matched", "random", "blur_matched"
+ROAD = "noisy_linear"
+SAME = ["model", "level", "target", "measure", "imputation", "outcome"]
+KEYS = [*SAME, "layer", "method"]
+UNIT = ["seed", "image"]
+AREAS = ("deletion", "insertion", "context_deletion", "context_insertion")
+"""Measures that are areas under curves, which other orders have too."""
+COLUMNS = [
+    *("model", "level", "target", "layer", "depth", "method", "measure", "imputation", "outcome", "order"),
+    *("mean", "low", "high", "n_images", "n_seeds"),
+    *("against", "difference", "difference_low", "difference_high", "n_pairs", "training_data"),
+]
+
+
+def analyse(results: Results) -> Iterator[Figure | Table]:
+    """Yield the table and each model's figures; nothing for a run that did not examine faithfulness."""
+    areas, lines = results.table("faithfulness"), results.table("faithfulness_curves")
+    if areas is None or areas.empty:
+        return
+    frame = tabulate(results, areas)
+    note = f"{_READING.format(confidence=CONFIDENCE, resamples=RESAMPLES)} {results.caption_note()}"
+    yield Table("faithfulness", frame, f"{_TABLE} {note}")
+    for model in results.models:
+        own = frame[frame["model"] == model]
+        if own.empty:
+            continue
+        level, target = int(own["level"].max()), str(areas["target"].iloc[0])
+        own = own[(own["level"] == level) & (own["target"] == target)]
+        reached = [point.miou for point in results.reached(model, level)]
+        where = (
+            f"{results.label('models', model)}, {level_name(level, reached)} mean IoU, "
+            f"target: {results.label('targets', target)}, {int(own['n_images'].max())} images"
+        )
+        layers = shown_layers(own)
+        rows = None if lines is None else lines[(lines["model"] == model) & (lines["level"] == level)]
+        if rows is not None and (rows["target"] == target).any():
+            points = tabulate_curves(rows[rows["target"] == target])
+            with style.context():
+                drawn = figures.draw_curves(results, points, layers)
+            yield Figure(f"faithfulness-{printing.slug(model)}", drawn, f"{_CURVES.format(where=where)} {note}")
+        for name, panels, about, label in (
+            ("faithfulness_areas", figures.area_panels(own), _DOTS, "Area less that of the reference"),
+            ("faithfulness_measures", figures.measure_panels(own), _MEASURES, ""),
+        ):
+            if panels:
+                with style.context():
+                    drawn = figures.draw_dots(results, panels, layers, label)
+                yield Figure(f"{name}-{printing.slug(model)}", drawn, f"{about.format(where=where)} {note}")
+
+
+_READING = (
+    "S(t) is measured on the set M that is predicted in the unchanged image, and given over its value there: the mean "
+    "class probability over M, the Dice of the new prediction with M, or its IoU with the truth. Images in which "
+    "nothing is predicted, and blank maps, have no value. Pixels that go become the blurred image's (blur) or what "
+    "their neighbours give (noisy_linear: ROAD). The control 'random', noise on the layer's own grid, is as smooth as "
+    "a map of the layer: what a map scores beyond it, it does not owe to its smoothness. Intervals are of "
+    "{confidence:.0%}, from {resamples} resamples of images and seeds (crossed bootstrap, widened where few seeds "
+    "differ), and pointwise; with one "
+    "seed they speak of the images alone."
+)
+_TABLE = (
+    "Faithfulness by layer and method: areas under the deletion curve (low is good) and the insertion curve (high is "
+    "good), 'context_': of pixels outside M alone; infidelity (low is good; 1: the map foretells nothing), "
+    "sensitivity-n (correlation, high is good), and max-sensitivity under small noise (low is stable), the target's "
+    "pixels kept or picked again. order 'area_matched': random pixels, as many of M at each step as the map takes; "
+    "'random': any. difference: mean of value less that of what against names, paired by image and seed: one of these "
+    "orders, or with noisy_linear the map of the blur-matched control."
+)
+_CURVES = (
+    "What is left of the predicted set as pixels go (deletion, context deletion) or come back (insertion), by the "
+    "share of the pixels that may, in the order of the maps: {where}. Mean class probability over M, over that in the "
+    "unchanged image; bands are intervals. Dotted in a method's colour: the random order that takes as many pixels of "
+    "M at each step as its map. Scattered holes disturb a network more than compact ones, so that orders of "
+    "single random pixels are hard to beat; the blur-matched control is the fair comparison."
+)
+_DOTS = (
+    "Areas under the curves less those of a reference, paired by image: {where}. The reference is, for deletion and "
+    "insertion by blurring, the random order that takes as many pixels of M at each step as the map; for the context's "
+    "curves, which spare M, the random order; for ROAD, which fills scattered holes almost without a trace, "
+    "the order of the blur-matched control on the same layer. Arrows point to where the map is more faithful than its "
+    "reference. Grey: controls."
+)
+_MEASURES = (
+    "Infidelity, sensitivity-n and max-sensitivity by method: {where}. Infidelity: the squared error of the map's sums "
+    "over random sets of tiles as a forecast of what taking them away costs, as a share of what a map of zeros leaves; "
+    "sensitivity-n: the correlation of the two among sets of one size; max-sensitivity: the largest relative change of "
+    "the map under small noise, with the explained pixels kept or picked again in each noisy image. Grey: controls."
+)
+
+
+def tabulate(results: Results, areas: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a value's mean with its interval; of maps' areas also the paired difference from another order.
+
+    Raises:
+        ResultsError: an image is there twice.
+    """
+    areas = areas.astype({name: str for name in ("image", *KEYS) if name not in ("level",)})
+    order = areas["order"].astype(str)
+    found = []
+    for name in (MAP, AREA_MATCHED, RANDOM):
+        part = areas[order == name]
+        if len(part):
+            found.append(_means(part).assign(order=name))
+    frame = pd.concat(found, ignore_index=True)
+    pairs = [
+        _differences(areas[(order == MAP) & areas["measure"].isin(AREAS)], *reference)
+        for reference in _references(areas, order)
+    ]
+    known = [part for part in pairs if len(part)]
+    if known:  # of several references the first
+        both = pd.concat(known, ignore_index=True).drop_duplicates(KEYS)
+        frame = frame.merge(both.assign(order=MAP), on=[*KEYS, "order"], how="left")
+    depths = {(model, x.name): x.depth for model in results.models for x in results.layers(model)}
+    sources = areas.groupby("model")["training_data"].agg(lambda names: " / ".join(sorted(set(map(str, names)))))
+    frame["depth"] = [depths.get(key, -1) for key in zip(frame["model"], frame["layer"], strict=True)]
+    frame["training_data"] = frame["model"].map(sources)
+    frame["against"] = frame["against"].fillna("") if "against" in frame else ""
+    frame = frame.reindex(columns=COLUMNS).astype({"n_pairs": "Int64"})
+    places = {name: i for i, name in enumerate(results.methods)}
+    ordered = frame.assign(_method=frame["method"].map(places))
+    keys = ["model", "level", "target", "measure", "imputation", "outcome", "depth", "_method", "method", "order"]
+    return tidy(ordered, keys).drop(columns="_method")
+
+
+def _references(areas: pd.DataFrame, order: pd.Series) -> Iterator[tuple[pd.DataFrame, list[str], str]]:
+    """Yield what maps are compared with, best first: rows, the keys that pair them with the maps', and a name.
+
+    Scattered holes are filled by linear imputation almost without a trace, so that there a random order tells nothing:
+    a control of the same smoothness does.
+    """
+    yield areas[order == AREA_MATCHED], [*KEYS, *UNIT], AREA_MATCHED
+    smooth = (order == MAP) & (areas["method"] == figures.BLUR_MATCHED) & (areas["imputation"] == ROAD)
+    yield areas[smooth], [*SAME, "layer", *UNIT], BLUR_MATCHED
+    yield areas[order == RANDOM], [*SAME, *UNIT], RANDOM
+
+
+def tabulate_curves(lines: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a point of a mean curve, with its interval, for one model, level and target.
+
+    Args:
+        lines: rows of the table of curves.
+    """
+    lines = lines.rename(columns={"kind": "measure"})
+    keys = ["measure", "imputation", "outcome", "order", "layer", "method", "share"]
+    return _means(lines.astype({name: str for name in ("image", *keys) if name != "share"}), keys)
+
+
+def shown_layers(frame: pd.DataFrame, most: int = figures.MOST_LAYERS) -> list[str]:
+    """Return the layers that figures show, by depth: all, or of many some evenly spread, the first and last among them.
+
+    >>> rows = pd.DataFrame({"layer": list("abcdefg"), "depth": range(7)})
+    >>> shown_layers(rows, 3), shown_layers(rows[:2], 3)
+    (['a', 'd', 'g'], ['a', 'b'])
+    """
+    names = list(frame[frame["layer"] != ""].sort_values("depth", kind="stable")["layer"].drop_duplicates())
+    at = np.linspace(0, len(names) - 1, min(most, len(names))).round().astype(int)
+    return [names[i] for i in at]
+
+
+def _means(part: pd.DataFrame, keys: Sequence[str] = KEYS) -> pd.DataFrame:
+    index, cube, there = _cube(part, keys, "value")
+    estimate, low, high = crossed_interval(cube, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    counts = {"n_images": there.any(axis=1).sum(axis=1), "n_seeds": there.any(axis=2).sum(axis=1)}
+    return index.assign(mean=estimate, low=low, high=high, **counts)
+
+
+def _differences(own: pd.DataFrame, other: pd.DataFrame, keys: Sequence[str], name: str) -> pd.DataFrame:
+    """Return the mean difference of values from those of another order, paired by what `keys` names."""
+    reference = other[[*keys, "value"]].rename(columns={"value": "reference"})
+    both = own.merge(reference, on=list(keys), how="inner", validate="many_to_one")
+    if both.empty:
+        return pd.DataFrame()
+    index, cube, there = _cube(both.assign(change=both["value"] - both["reference"]), KEYS, "change")
+    estimate, low, high = crossed_interval(cube, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    columns: dict[str, Any] = {"difference": estimate, "difference_low": low, "difference_high": high}
+    return index.assign(against=name, **columns, n_pairs=there.any(axis=1).sum(axis=1))
+
+
+def _cube(part: pd.DataFrame, keys: Sequence[str], column: str) -> tuple[pd.DataFrame, Floats, Floats]:
+    """Return the keys that there are, their numbers as (keys, seeds, images), and which of them are defined."""
+    key = part.groupby(list(keys), sort=True, observed=True).ngroup().to_numpy()
+    seed, seeds = pd.factorize(part["seed"], sort=True)
+    image, images = numbered(part["image"])
+    shape = (int(key.max()) + 1, len(seeds), len(images))
+    present = np.zeros(shape, dtype=bool)
+    present[key, seed, image] = True
+    if present.sum() != len(part):
+        raise ResultsError(
+            "faithfulness: an image is there twice; two runs share the folder: delete scores/faithfulness/ and "
+            "scores/faithfulness_curves/ and run again"
+        )
+    cube = np.full(shape, np.nan)
+    cube[key, seed, image] = part[column].to_numpy(dtype=np.float64)
+    index = part[list(keys)].assign(_key=key).drop_duplicates("_key").sort_values("_key")
+    return index.drop(columns="_key").reset_index(drop=True), cube, ~np.isnan(cube)

@@ -1,0 +1,281 @@
+"""Where the evidence is known: which methods and layers put their energy on the part that decides the class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analyses import printing
+from analyses.artifacts import Figure, Table, tidy
+from analyses.plots import style
+from analyses.reading.arrays import Maps, cubes
+from analyses.reading.catalogue import BLIND, FEWEST, Entry, entries
+from analyses.reading.records import INPUT, Metric
+from analyses.reading.results import Results
+from analyses.statistics.contrasts import Compared, compare
+from analyses.trust.evidence.dots import draw, titles
+from analyses.trust.evidence.layers import draw_layers
+from analyses.trust.evidence.scene import draw_scene
+
+KIND = "evidence"
+CONTROLS = (*BLIND, "activation", "mask_oracle")
+"""What methods are compared with, pair by pair; the last one knows the animal, but not what decides its class."""
+ELSEWHERE = "elsewhere"
+"""The comparison with the networks for which another cue decides: the same pixels of the same images."""
+ANIMAL = "animal"
+
+
+def analyse(results: Results) -> Iterator[Figure | Table]:
+    """Yield three tables and the figures; nothing for runs of other kinds."""
+    frame = results.evidence() if results.manifest.get("kind") == KIND else None
+    if frame is None:
+        return
+    networks = tabulate_networks(results)
+    means, summary = tabulate(results, frame, networks)
+    note = _note(results, networks)
+    yield Table("known_evidence_networks", networks, f"{_NETWORKS} {note}")
+    yield Table("known_evidence", means, f"{_ABOUT} {_COLUMNS} {note}")
+    yield Table("known_evidence_summary", summary, f"{_ABOUT} {_OVER_LAYERS} {note}")
+    for model in results.models:
+        for target in results.targets:
+            of_layers, over = (t[(t["model"] == model) & (t["target"] == target)] for t in (means, summary))
+            if of_layers.empty or over.empty:
+                continue
+            panels = titles(list(results.section("variants")), networks[networks["model"] == model])
+            with style.context():
+                drawn = draw(results, of_layers, over, panels), draw_layers(results, of_layers, panels)
+                scene = draw_scene(results, model, target, frame, networks[networks["used"]])
+            name = f"{printing.slug(model)}-{printing.slug(target)}"
+            words = {"model": results.label("models", model), "target": results.label("targets", target)}
+            yield Figure(f"known_evidence-{name}", drawn[0], f"{_FIGURE.format(**words)} {note}")
+            yield Figure(f"known_evidence_layers-{name}", drawn[1], f"{_LAYERS.format(**words)} {note}")
+            if scene is not None and target == results.targets[0]:
+                yield Figure(f"known_evidence_scene-{name}", scene, f"{_SCENE.format(**words)} {note}")
+
+
+def tabulate_networks(results: Results) -> pd.DataFrame:
+    """Return a row a network: how well it tells the two animals apart, and which cues its answer follows.
+
+    Those that do not are used where no other of the model learned the cue.
+    """
+    rows = []
+    for cue, variant in results.section("variants").items():
+        for found in variant["answers"]:
+            row = {"cue": cue, "classes": " / ".join(variant["classes"][1:])}
+            row |= {name: found[name] for name in ("model", "seed", "level", "images_told", "pixels_told", "miou")}
+            row |= {f"changed_by_{other}": share for other, share in found["changed_by"].items()}
+            row |= {"told_apart": bool(found["told_apart"]), "training_data": variant["training_data"]}
+            rows.append(row)
+    found = tidy(pd.DataFrame(rows), ["model"])
+    learned = found.groupby(["model", "cue"])["told_apart"].transform("any")
+    return found.assign(used=found["told_apart"] | ~learned)
+
+
+def tabulate(results: Results, frame: pd.DataFrame, networks: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the means by cue, method and layer, and over layers."""
+    known, means, summary = entries(results), list[dict[str, Any]](), list[dict[str, Any]]()
+    cues = list(results.section("variants"))
+    used = frame[["cue", "model", "seed"]].astype({"cue": str, "model": str}).merge(networks, how="left")["used"]
+    frame = frame.assign(counts=(frame["told"].astype(bool) & used.to_numpy(bool)).astype(float))
+    for model in results.models:
+        for target in results.targets:
+            part = frame[(frame["model"] == model) & (frame["target"] == target)]
+            if not part["counts"].any():
+                continue
+            every = _by_cue(results, model, part, cues)
+            for cue, maps in every.items():
+                apart = networks[(networks["model"] == model) & (networks["cue"] == cue)]["told_apart"]
+                same = {"cue": cue, "model": model, "target": target}
+                last: dict[str, Any] = {"told_apart": bool(apart.any()), "training_data": maps.training_data}
+                for entry in known:
+                    if entry.name not in maps.values:
+                        continue
+                    against = [name for name in CONTROLS if name in maps.values and name != entry.name]
+                    against += [ELSEWHERE] if f"{ELSEWHERE} {entry.name}" in maps.values else []
+                    found = compare(maps, entry.name, [_of(name, entry) for name in against])
+                    means += [same | row | last for row in _layer_rows(maps, entry, found, against, last["told_apart"])]
+                    summary += [same | row | last for row in _summary_rows(maps, entry, found, against)]
+    keys = ["model", "target", "_cue", "_method"]
+    return _ordered(means, known, cues, [*keys, "depth"]), _ordered(summary, known, cues, [*keys, "scope"])
+
+
+def _by_cue(results: Results, model: str, frame: pd.DataFrame, cues: list[str]) -> dict[str, Maps]:
+    """Return for each cue the energy on its evidence, of its own networks and, under another name, of the others'.
+
+    Of its own the networks that are used and the images that they told; of the others all: in none this cue decides.
+    """
+    on_input = results.input_layer(model)
+    layers = (*([on_input] if on_input else []), *results.layers(model))
+    columns = [f"gain_{region}" for region in (*cues, ANIMAL)]
+    columns += [f"{name}_{cue}" for name in ("inside", "area") for cue in cues] + ["counts"]
+    names = frame["cue"].astype(str) + " " + frame["method"].astype(str)
+    found = {
+        tuple(name.split(" ", 1)): (dict(zip(columns, cube, strict=True)), present)
+        for name, cube, present in cubes(frame.assign(method=names, image=frame["scene"]), layers, columns)
+    }
+    every = {}
+    for cue in cues:
+        metrics = [Metric(f"gain_{cue}", "", "", "higher", 0.0), Metric(f"inside_{cue}", "", "", "higher", "area")]
+        metrics += [Metric(f"gain_{ANIMAL}", "", "", "higher", 0.0), Metric(f"area_{cue}", "", "", None, None)]
+        data = " / ".join(sorted(set(frame[frame["cue"] == cue]["training_data"].astype(str))))
+        maps = Maps(layers, tuple(metrics), {}, {}, {}, data)
+        for (own, method), (values, present) in found.items():
+            if own != cue:
+                continue
+            counts = values["counts"] == 1
+            maps.values[method] = np.stack([np.where(counts, values[metric.name], np.nan) for metric in metrics])
+            maps.present[method] = present & counts
+            others = [found[other, method][0] for other in cues if other != cue and (other, method) in found]
+            if others:
+                wanted = [metric.name for metric in metrics]
+                maps.values[f"{ELSEWHERE} {method}"] = _over(np.stack([[v[n] for n in wanted] for v in others]))
+        every[cue] = maps
+    return every
+
+
+def _over(values: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return the mean over the first axis of what is defined; NaN where nothing is."""
+    count = (~np.isnan(values)).sum(axis=0)
+    mean = np.full(count.shape, np.nan)
+    np.divide(np.nansum(values, axis=0), count, out=mean, where=count > 0)
+    return mean
+
+
+def _of(control: str, entry: Entry) -> str:
+    return f"{ELSEWHERE} {entry.name}" if control == ELSEWHERE else control
+
+
+def _layer_rows(maps: Maps, entry: Entry, found: Compared, against: list[str], told: bool) -> Iterator[dict[str, Any]]:
+    """Yield a row for each layer that a method has maps of; `told` says whether there is evidence to be found."""
+    for i, layer in enumerate(maps.layers):
+        there = maps.present[entry.name][i]
+        if not there.any():
+            continue
+        row: dict[str, Any] = {"layer": layer.name, "depth": layer.depth, "method": entry.name, "family": entry.family}
+        row |= {"n_images": int(there.any(axis=0).sum()), "n_seeds": int(there.any(axis=1).sum())}
+        row |= _numbers(found.layers[:, 0, :, i])
+        row["undefined_share"] = float(np.isnan(maps.values[entry.name][0, i][there]).mean())
+        for k, control in enumerate(against, 1):
+            row |= _interval(f"minus_{control}", found.layers[:, k, 0, i])
+            row[f"minus_{control}_n"] = int(found.counts[k, 0, i])
+        beaten = [k for k, control in enumerate(against, 1) if control in (*BLIND, ELSEWHERE)]
+        row["finds_it"] = told and ELSEWHERE in against and bool(found.apart(1)[beaten, 0, i].all())
+        yield row
+
+
+def _summary_rows(maps: Maps, entry: Entry, found: Compared, against: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield a row of means over the layers, and one of the input, where a method has maps there."""
+    present = np.asarray(maps.present[entry.name].any(axis=(1, 2)))
+    for scope, mean in found.mean.items():
+        some = [i for i, layer in enumerate(maps.layers) if (layer.role == INPUT) == (scope == "input") and present[i]]
+        if not some:
+            continue
+        gains = [(float(found.layers[0, 0, 0, i]), i) for i in some if not np.isnan(found.layers[0, 0, 0, i])]
+        best = max(gains)[1] if gains else None
+        row: dict[str, Any] = {"scope": scope, "method": entry.name, "family": entry.family, "n_layers": len(some)}
+        there = maps.present[entry.name][some]
+        row |= {"n_images": int(there.any(axis=(0, 1)).sum()), "n_seeds": int(there.any(axis=(0, 2)).sum())}
+        row |= _numbers(mean[:, 0])
+        row["best_layer"] = "" if best is None else maps.layers[best].name
+        row |= _interval("best", found.layers[:, 0, 0, best] if best is not None else np.full(3, np.nan))
+        for k, control in enumerate(against, 1):
+            row |= _interval(f"minus_{control}", mean[:, k, 0])
+            row[f"layers_above_{control}"] = int(np.asarray(found.apart(1))[k, 0, some].sum())
+        yield row
+
+
+def _numbers(values: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, float]:
+    """Name estimates and bounds, (3, metrics)."""
+    found = _interval("gain", values[:, 0]) | _interval("inside", values[:, 1])
+    return found | {"area": float(values[0, 3])} | _interval("gain_animal", values[:, 2])
+
+
+def _interval(name: str, values: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, float]:
+    return dict(zip((name, f"{name}_low", f"{name}_high"), map(float, values), strict=True))
+
+
+def _ordered(rows: list[dict[str, Any]], known: tuple[Entry, ...], cues: list[str], keys: list[str]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows)
+    if frame.empty:
+        return frame.assign(model=[], target=[])
+    places = {entry.name: i for i, entry in enumerate(known)}
+    helped = frame.assign(_cue=frame["cue"].map(cues.index), _method=frame["method"].map(places))
+    counts = [str(name) for name in frame if str(name).endswith("_n") or str(name).startswith("layers_above_")]
+    return tidy(helped, keys).drop(columns=["_cue", "_method"]).astype(dict.fromkeys(counts, "Int64"))
+
+
+_NETWORKS = (
+    "The networks, by the cue that decides the class. images_told: share of the test images in which most of the "
+    "animal's pixels have a higher logit of its class than of the other animal's; pixels_told: the mean share of such "
+    "pixels; miou: on the test images, the background among the classes; changed_by_: share of the images in which the "
+    "answer changes where that cue alone is drawn the other way; told_apart: whether at least nine in ten images were "
+    "told: else a network does not use the cue, and its maps say nothing of who finds it; used: whether it counts in "
+    "the other tables."
+)
+_ABOUT = (
+    "Energy gain of maps on the evidence: the pixels that change where the cue that decides the class is drawn the "
+    "other way and nothing else is (of the coat, the whole of its patterned part). 0 is chance, 1 all energy on the "
+    "evidence; upsampled maps of coarse layers cannot reach 1, and evidence_oracle, the evidence itself on each "
+    "layer's grid, says what a perfect map scores there."
+)
+_PAIRED = (
+    f"minus_: mean difference from a control, paired by layer, seed and image; {ELSEWHERE}: from the same method on "
+    "the same pixels of the same images in the networks for which another cue decides, learned or not, so that what "
+    "draws the eye whatever decides cancels. mask_oracle is the animal's true mask. gain_animal: energy gain on the "
+    "whole animal."
+)
+_COLUMNS = (
+    "By method and layer; inside: share of the energy on the evidence, area: share of the pixels; undefined_share "
+    f"counts blank maps. {_PAIRED} finds_it: the animals are told apart, and the intervals of the differences from "
+    f"{', '.join(BLIND)} and {ELSEWHERE} lie above zero, of {FEWEST} pairs or more."
+)
+_OVER_LAYERS = (
+    "Means over the layers, each with the same weight; best_layer is chosen after the fact, so that its gain is an "
+    "optimistic one; layers_above_ counts the layers where the interval of the difference lies above zero, of "
+    f"{FEWEST} images or more. {_PAIRED}"
+)
+_FIGURE = (
+    "Energy gain on the evidence, {model}, target: {target}. A panel for each cue that decides. Each dot is a layer, "
+    "from the first (dark) to the last (light), or the input's pixels (a square); the bar is the mean over layers. "
+    "Methods stand in the order of that mean over all panels. Lines are the controls' means over layers."
+)
+_LAYERS = (
+    "Energy gain on the evidence by method and layer, {model}, target: {target}; 0 is chance. A panel for each cue "
+    "that decides; a dot where a method has more energy there than the Sobel image, a centred Gaussian and random "
+    "maps, and than itself has on the same pixels in the networks for which another cue decides, each by the 95 % "
+    "interval of the paired difference. Below the methods are controls, which are not marked."
+)
+_SCENE = (
+    "The first test scene, {model}, target: {target}. In each row another cue decides the class; beside the scene the "
+    "same with this cue the other way. Each map is divided by its own maximum and upsampled bilinearly, so colours "
+    "compare places within a map, not maps with each other. One scene shows what is measured, and settles nothing."
+)
+
+
+def _note(results: Results, networks: pd.DataFrame) -> str:
+    """Say what the numbers are of."""
+    variants = results.section("variants").values()
+    images = sorted({int(variant["scored_images"]) for variant in variants})
+    few = sorted({int(variant["costly_images"]) for variant in variants} - {0})
+    text = (
+        f"Drawn scenes, {_joined(images)} test images a cue, the same ones for all cues; trained on "
+        f"{' / '.join(sorted(set(networks['training_data'])))}; seed {_joined(sorted(set(networks['seed'])))}. Means "
+        "over the images that the network told right and whose maps are not blank, with 95 % intervals from 2000 "
+        "resamples of images and seeds; one seed speaks of the images alone."
+    )
+    if few:
+        text += f" Methods with passes of their own have maps of the first {_joined(few)} images."
+    lost, none = networks[~networks["used"]], networks[networks["used"] & ~networks["told_apart"]]
+    if len(lost):
+        left_out = [f"{cue}, seed {seed}" for cue, seed in zip(lost["cue"], lost["seed"], strict=True)]
+        text += f" Left out, since the animals were not told apart: {'; '.join(left_out)}."
+    if len(none):
+        text += f" Not told apart, and so no evidence of anything: {', '.join(dict.fromkeys(none['cue']))}."
+    return text
+
+
+def _joined(values: list[Any]) -> str:
+    return ", ".join(map(str, values))

@@ -1,0 +1,230 @@
+"""Whether maps depend on what was learned: how they change when weights are random, or learned from wrong masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from analyses import printing
+from analyses.artifacts import Figure, Table, tidy
+from analyses.plots import style
+from analyses.reading.arrays import sources
+from analyses.reading.records import level_name
+from analyses.reading.results import Results, ResultsError
+from analyses.statistics.crossed import NOTE, crossed_interval
+
+RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
+FAILS = 0.5
+"""A method fails whose interval of Spearman's correlation lies above this where all weights are random."""
+ALL = "all"
+"""What stands for the mean over the layers in the column `layer`."""
+MEASURES = {
+    "spearman": "Spearman",
+    "spearman_reached": "Spearman, cells with\na gradient alone",
+    "ssim": "SSIM",
+}
+CASCADING, INDEPENDENT, SHUFFLED = "cascading", "independent", "shuffled_masks"
+GROUP = ["model", "level", "target"]
+STEP = ["kind", "step", "share", "module"]
+COLUMNS = [
+    *(*GROUP, *STEP, "layer", "method"),
+    *(f"{name}{end}" for name in MEASURES for end in ("", "_low", "_high")),
+    *("reached", "randomised", "n_images", "n_seeds", "n_undefined", "training_data"),
+]
+
+
+def analyse(results: Results) -> Iterator[Figure | Table]:
+    """Yield the table of all similarities, and a figure for each model and target; nothing for runs without."""
+    frame = summarise(results)
+    if frame.empty:
+        return
+    note = f"{_READING} {results.caption_note()}"
+    yield Table("sanity", frame, f"{_ABOUT} {_COLUMNS} {note}")
+    for model in results.models:
+        of_model = frame[frame["model"] == model]
+        highest = of_model[of_model["level"] == of_model["level"].max()]
+        for target in (name for name in results.targets if (highest["target"] == name).any()):
+            part = highest[(highest["target"] == target) & (highest["layer"] == ALL)]
+            with style.context():
+                drawn = draw(results, part)
+            said = f"{_where(results, highest)} {_verdict(results, part)} {_trained(results, part)}".strip()
+            name = f"sanity-{printing.slug(model)}-{printing.slug(target)}"
+            yield Figure(name, drawn, f"{_ABOUT} {said} {_DRAWN} {note}")
+
+
+_ABOUT = (
+    "Similarity of maps to those of the trained network, for the same images and the pixels that the trained network "
+    "chose, when weights are made random from the output to the input: all modules behind (cascading), or one alone "
+    "(independent)."
+)
+_READING = (
+    f"Means over images, of each image's mean over draws and layers, with {CONFIDENCE:.0%} intervals from {RESAMPLES} "
+    f"resamples of images and seeds {NOTE}. Similarity is not "
+    "defined where a map is blank, undefined or constant. A map that explains the network has to change. Where a few "
+    "pixels are explained, the gradient is zero beyond their receptive field whatever the weights, and maps that are "
+    "zero there with it are similar for that alone: the second correlation is over the cells that have a gradient in "
+    "either network, which leaves this out."
+)
+_DRAWN = "Mean over the layers; bands are intervals, and at 0 nothing is random."
+_COLUMNS = (
+    f"layer {ALL}: mean over the layers. share: how far the step is from the output (0) to the input (1), in modules "
+    "with weights; reached: share of cells with a gradient; randomised: share of maps whose layer has other "
+    "activations, the rest differ by their gradients alone; n_undefined: maps without a similarity, which are left out "
+    f"(of {ALL} those of every layer)."
+)
+
+
+def summarise(results: Results) -> pd.DataFrame:
+    """Return a row for each model, level, target, change of the network, layer (and their mean) and method."""
+    table = results.table("sanity")
+    rows: list[pd.DataFrame] = []
+    if table is not None and len(table):
+        table = table.astype(dict.fromkeys(("model", "target", "kind", "module", "layer", "method", "image"), str))
+        if table.duplicated([*GROUP, "kind", "draw", "step", "layer", "method", "seed", "image"]).any():
+            raise ResultsError("sanity: a map is there twice; delete scores/sanity/ and cells/ and run again")
+        for (model, level, target), part in table.groupby(GROUP):
+            rows.append(_means(part).assign(model=str(model), level=int(str(level)), target=str(target)))
+    frame = pd.concat(rows) if rows else pd.DataFrame(columns=COLUMNS)
+    methods = {name: i for i, name in enumerate(results.methods)}
+    depths = {(model, layer.name): layer.depth for model in results.models for layer in results.layers(model)}
+    places = [depths.get(key, -2) for key in zip(frame["model"], frame["layer"], strict=True)]  # their mean first
+    frame = frame.assign(_place=places, _method=frame["method"].map(methods))
+    return tidy(frame, [*GROUP, "kind", "step", "_place", "_method", "method"])[COLUMNS]
+
+
+def _means(part: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of one model, level and target."""
+    numbers = [*MEASURES, "reached", "randomised"]
+    part = part.assign(randomised=part["randomised"].astype("float64"))
+    unit, whole = ["seed", "image"], [*STEP, "layer", "method"]
+    of_layers = part.groupby([*whole, *unit], as_index=False)[numbers].mean()
+    over = of_layers.groupby([*STEP, "method", *unit], as_index=False)[numbers].mean().assign(layer=ALL)
+    maps = pd.concat([over, of_layers]).set_index([*whole, *unit])
+    units = pd.MultiIndex.from_product([sorted(set(part[name])) for name in unit])
+    cubes = [maps[name].unstack(unit).reindex(columns=units) for name in MEASURES]
+    shape = (len(cubes[0]), len(units.levels[0]), len(units.levels[1]))
+    values = np.stack([cube.to_numpy(np.float64).reshape(shape) for cube in cubes])
+    found = crossed_interval(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    frame = cubes[0].index.to_frame(index=False)
+    for i, name in enumerate(MEASURES):
+        frame = frame.assign(**{name: found.estimate[i], f"{name}_low": found.low[i], f"{name}_high": found.high[i]})
+    groups = maps.reset_index().groupby(whole)
+    lacking = pd.concat([of_layers, of_layers.assign(layer=ALL)])  # of their mean each layer's: it is of the others
+    counts = (
+        groups[["reached", "randomised"]]
+        .mean()
+        .assign(
+            n_images=groups["image"].nunique(),
+            n_seeds=groups["seed"].nunique(),
+            n_undefined=lacking["spearman"].isna().groupby([lacking[name] for name in whole]).sum(),
+        )
+    )
+    return frame.merge(counts.reset_index(), on=whole, validate="1:1").assign(training_data=sources(part))
+
+
+def _where(results: Results, part: pd.DataFrame) -> str:
+    """Say which network, layers and images it is of."""
+    model, level = str(part["model"].iloc[0]), int(part["level"].iloc[0])
+    reached = [point.miou for point in results.reached(model, level)]
+    layers = ", ".join(layer.label for layer in results.layers(model) if (part["layer"] == layer.name).any())
+    return (
+        f"{results.label('models', model)} at its highest level ({level_name(level, reached)} mean IoU); layers: "
+        f"{layers}; {part['n_images'].max()} images."
+    )
+
+
+def _verdict(results: Results, part: pd.DataFrame) -> str:
+    """Name the methods whose maps stay as they were when all weights are random."""
+    whole = part[(part["kind"] == CASCADING) & (part["share"] >= 1)]
+    named = [
+        f"{results.label('methods', str(row['method']))} ({row['spearman']:.2f} [{row['spearman_low']:.2f}, "
+        f"{row['spearman_high']:.2f}]; over cells with a gradient {row['spearman_reached']:.2f} "
+        f"[{row['spearman_reached_low']:.2f}, {row['spearman_reached_high']:.2f}])"
+        for row in whole.to_dict("records")
+        if row["spearman_low"] > FAILS
+    ]
+    rule = f"the interval of Spearman's correlation lies above {FAILS:g} where all weights are random"
+    return f"Fail ({rule}): {', '.join(named)}." if named else f"No method fails ({rule})."
+
+
+def _trained(results: Results, part: pd.DataFrame) -> str:
+    """Say what the networks that were trained on shuffled masks had learned."""
+    table = results.table("sanity_training")
+    if table is None or not (part["kind"] == SHUFFLED).any():
+        return ""
+    own = table[table["model"].astype(str) == str(part["model"].iloc[0])].drop_duplicates("seed")
+    if own.empty:
+        return ""
+    steps = ", ".join(str(n) for n in sorted(set(own["steps"])))
+    numbers = [f"{100 * own[name].mean():.1f} %" for name in ("miou_shuffled", "miou_own", "miou_validation")]
+    return (
+        f"Markers at the right: a network trained for {steps} steps on masks of other images, to a mean IoU of "
+        f"{numbers[0]} on training images with the masks it was given, {numbers[1]} with their own masks, and "
+        f"{numbers[2]} on validation images."
+    )
+
+
+def draw(results: Results, part: pd.DataFrame) -> matplotlib.figure.Figure:
+    """Draw similarity against depth: a row a measure, cascading at the left, independent at the right."""
+    methods = [name for name in results.methods if (part["method"] == name).any()]
+    methods += sorted(set(part["method"]) - set(methods))
+    lines = style.model_lines(methods)
+    figure = style.figure(1.6 * len(MEASURES) + 0.9, constrained=True)
+    grid = figure.subplots(len(MEASURES), 2, sharex="col", sharey="row", width_ratios=[1.25, 1])
+    for row, (measure, label) in zip(grid, MEASURES.items(), strict=True):
+        for axes, kind in zip(row, (CASCADING, INDEPENDENT), strict=True):
+            _draw_panel(axes, part[part["kind"] == kind], lines, measure)
+        _draw_shuffled(row[0], part[part["kind"] == SHUFFLED], lines, measure)
+        row[0].set_ylabel(label)
+        row[0].set_ylim(top=1.05)  # last, so that the lower end is that of all that was drawn
+    grid[0][0].set_title("Cascading: all modules behind are random", loc="left")
+    grid[0][1].set_title("Independent: one module is random", loc="left")
+    shuffled = (part["kind"] == SHUFFLED).any()
+    ticks, names = [0, 0.25, 0.5, 0.75, 1], ["0\noutput", "0.25", "0.5", "0.75", "1\ninput"]
+    grid[-1][0].set_xticks([*ticks, 1.2] if shuffled else ticks, [*names, "shuffled\nmasks"] if shuffled else names)
+    grid[-1][1].set_xticks(ticks, names)
+    for axes in grid[-1]:
+        axes.set_xlabel("Depth of randomisation, in modules")
+    handles = [
+        Line2D([], [], color=x.color, marker=x.marker, linestyle=x.linestyle, label=results.label("methods", name))
+        for name, x in lines.items()
+    ]
+    figure.legend(handles=handles, loc="outside upper center", frameon=False, ncols=5, handlelength=3)
+    return figure
+
+
+def _draw_panel(axes: Axes, part: pd.DataFrame, lines: Mapping[str, style.Line], measure: str) -> None:
+    axes.axhline(0, color="black", linewidth=0.7, linestyle=":", zorder=0)
+    for name, look in lines.items():
+        rows = part[part["method"] == name].sort_values("share")
+        if rows[measure].isna().all():
+            continue
+        x, one = [0.0, *rows["share"]], [1.0]  # a map is like itself
+        low, high = ([*one, *rows[f"{measure}{end}"]] for end in ("_low", "_high"))
+        axes.fill_between(x, low, high, color=look.color, alpha=0.1, linewidth=0)
+        axes.plot(x, [*one, *rows[measure]], color=look.color, marker=look.marker, linestyle=look.linestyle)
+    sns.despine(ax=axes)
+
+
+def _draw_shuffled(axes: Axes, part: pd.DataFrame, lines: Mapping[str, style.Line], measure: str) -> None:
+    """Draw a marker a method beside the panel's curves, with its interval."""
+    if part.empty:
+        return
+    rows: dict[str, Any] = {str(row["method"]): row for row in part.to_dict("records")}
+    for x, (name, look) in zip(_beside(len(lines)), lines.items(), strict=True):
+        if name in rows:
+            row = rows[name]
+            axes.plot([x, x], [row[f"{measure}_low"], row[f"{measure}_high"]], color=look.color, linewidth=0.9)
+            axes.plot(x, row[measure], color=look.color, marker=look.marker, linestyle="none")
+    axes.axvline(1.06, color="#bbbbbb", linewidth=0.6)
+
+
+def _beside(count: int) -> Sequence[float]:
+    return [float(x) for x in np.linspace(1.1, 1.3, count)] if count > 1 else [1.2]

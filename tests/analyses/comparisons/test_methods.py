@@ -1,0 +1,349 @@
+"""Every method against the controls."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice, pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.text import Text
+
+from analyses import Figure, Results, ResultsError, Table
+from analyses.comparisons import methods
+from analyses.plots.method_heatmaps import draw_layers, pages
+from analyses.reading.catalogue import AGAINST, BLIND, FEWEST, entries
+from analyses.statistics.contrasts import CONFIDENCE, RESAMPLES, SEED
+from analyses.statistics.crossed import crossed_interval
+from tests import method_runs
+from tests.method_runs import IMAGES, METHODS, enrich
+
+SMALL = {"stages": 2, "seeds": (0, 1), "levels": (30, 90), "methods": METHODS, "images": IMAGES, "gallery": 0}
+LAST = "Decoder 1_2 ReLU"
+
+
+@pytest.fixture
+def run(make):
+    """Return a function that makes a run of many methods; what is no field of the plan goes to `enrich`."""
+
+    def build(**fields):
+        extra = {name: fields.pop(name) for name in ("skipped", "costly_ids", "counter") if name in fields}
+        return enrich(make(**{**SMALL, **fields}), **extra)
+
+    return build
+
+
+def rewrite(results, change):
+    """Change every file of scores with a function of its frame."""
+    names = ["dataset", "model", "image", "target", "layer", "method", "training_data"]
+    for path in (results.folder / "scores").glob("*.parquet"):
+        change(pd.read_parquet(path).astype(dict.fromkeys(names, str))).to_parquet(path, index=False)
+    return Results(results.folder)
+
+
+def made(results):
+    items = list(methods.analyse(results))
+    tables = {item.name: item.frame for item in items if isinstance(item, Table)}
+    return tables, {item.name: item for item in items if isinstance(item, Figure)}
+
+
+def tabled(results):
+    """Make the tables alone: no figure is drawn before it is asked for."""
+    items = list(islice(methods.analyse(results), 3))
+    assert all(isinstance(item, Table) for item in items)
+    return {item.name: item.frame for item in items}
+
+
+def matrix(results, method, layer, metric, level=90, target="best_pixel:logit"):
+    """Seeds x images of one method and layer, over the images that the method has maps of."""
+    rows = results.scores({"method": [method], "layer": [layer], "level": [level], "target": [target]})
+    return rows.astype({"image": str}).pivot(index="seed", columns="image", values=metric).astype(float)
+
+
+def row(frame, **where):
+    found = frame[(frame[list(where)] == pd.Series(where)).all(axis=1)]
+    assert len(found) == 1
+    return found.squeeze()
+
+
+def test_nothing_for_runs_that_did_not_record_families(make):
+    assert list(methods.analyse(make(stages=1))) == []
+
+
+def test_nothing_where_no_level_was_reached(make):
+    unreached = frozenset((seed, level) for seed in (0, 1) for level in (30, 90))
+    results = make(**SMALL, unreached=unreached)
+    for path in (results.folder / "scores").glob("*.parquet"):
+        path.unlink()
+    path = results.folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["methods"] = {name: method_runs.entry(name, name) for name in METHODS}
+    path.write_text(json.dumps(manifest))
+    assert list(methods.analyse(Results(results.folder))) == []
+
+
+def test_methods_stand_by_family_and_those_of_the_input_behind(run):
+    names = [entry.name for entry in entries(run())]
+    assert names == [*METHODS[:9], "attention_rollout", *method_runs.CONTROLS]
+    assert [entry.scope for entry in entries(run())][6:9] == ["layer", "input", "input"]
+
+
+@pytest.mark.parametrize("method", ["grad_cam", "score_cam", "sobel"])
+def test_means_are_bootstraps_over_the_methods_own_images(run, method):
+    results = run()
+    tables = tabled(results)
+    found = row(tables["methods"], level=90, layer="Encoder 2_1", method=method, target="best_pixel:logit")
+    values = matrix(results, method, "Encoder 2_1", "energy_gain").to_numpy()
+    wanted = crossed_interval(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    numbers = [found["energy_gain"], found["energy_gain_low"], found["energy_gain_high"]]
+    np.testing.assert_allclose(numbers, wanted, atol=1e-6)
+    assert found["energy_gain_n"] == (~np.isnan(values)).any(axis=0).sum()
+    assert (found["n_images"], found["n_seeds"]) == (6 if method == "score_cam" else 12, 2)
+    blank = matrix(results, method, "Encoder 2_1", "blank").to_numpy()
+    assert found["blank_share"] == pytest.approx((blank == 1).mean(), abs=1e-6)
+    assert found["undefined_share"] == pytest.approx(np.isnan(blank).mean(), abs=1e-6)
+    assert (found["undefined_share"] > 0) == (method == "grad_cam")
+
+
+def test_all_levels_and_targets_have_means_and_the_highest_one_contrasts(run):
+    targets = ("best_pixel:logit", "predicted:logit")
+    tables = tabled(run(targets=targets, unreached=frozenset({(0, 90), (1, 90)}), levels=(30, 50, 90)))
+    assert set(tables["methods"]["level"]) == {30, 50}
+    assert set(tables["methods"]["target"]) == set(targets)
+    for name in ("methods_contrasts", "methods_summary"):
+        assert set(tables[name]["level"]) == {50}
+        assert set(tables[name]["target"]) == {targets[0]}
+
+
+def test_the_target_that_most_methods_explain_is_shown(run):
+    results = run(targets=("best_pixel:logit", "predicted:logit"))
+    costly = results.costly
+
+    def change(frame):
+        return frame[~frame["method"].isin(costly) | (frame["target"] == "predicted:logit")]
+
+    tables, figures = made(rewrite(results, change))
+    assert set(tables["methods_summary"]["target"]) == {"predicted:logit"}
+    assert all("target: predicted, logit" in figure.caption for figure in figures.values())
+
+
+@pytest.mark.parametrize("method", ["layer_cam", "ablation_cam"])
+def test_contrasts_are_paired_on_common_images(run, method):
+    results = run()
+    tables = tabled(results)
+    found = row(tables["methods_contrasts"], layer="Decoder 1_1", method=method, control="sobel")
+    one, two = (matrix(results, name, "Decoder 1_1", "edge_alignment") for name in (method, "sobel"))
+    difference = (one - two[one.columns]).to_numpy()
+    wanted = crossed_interval(difference, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    numbers = [found["edge_alignment"], found["edge_alignment_low"], found["edge_alignment_high"]]
+    np.testing.assert_allclose(numbers, wanted, atol=1e-6)
+    assert found["edge_alignment_n"] == (~np.isnan(difference)).any(axis=0).sum() <= len(one.columns)
+    assert set(tables["methods_contrasts"]["control"]) == set(AGAINST)
+    assert not set(tables["methods_contrasts"]["method"]) & set(method_runs.CONTROLS)
+
+
+def test_the_summary_gives_each_layer_the_same_weight(run):
+    results = run()
+    tables = tabled(results)
+    means = tables["methods"]
+    means = means[(means["level"] == 90) & (means["method"] == "grad_cam")]
+    found = row(tables["methods_summary"], method="grad_cam", metric="energy_gain", scope="layer")
+    assert found["estimate"] == pytest.approx(means["energy_gain"].mean(), abs=2e-6)
+    assert found["low"] < found["estimate"] < found["high"]
+    assert found["high"] - found["low"] < (means["energy_gain_high"] - means["energy_gain_low"]).mean()
+    pairs = tables["methods_contrasts"]
+    for control in AGAINST:
+        part = pairs[(pairs["method"] == "grad_cam") & (pairs["control"] == control)]
+        assert found[f"minus_{control}"] == pytest.approx(part["energy_gain"].mean(), abs=2e-6)
+        assert found[f"layers_tested_{control}"] == (part["energy_gain_n"] >= FEWEST).sum() == found["n_layers"]
+        assert found[f"layers_above_{control}"] == (part["energy_gain_low"] > 0).sum()
+        assert found[f"layers_below_{control}"] == (part["energy_gain_high"] < 0).sum()
+    assert found["layers_above_sobel"] > 0
+
+
+def test_too_few_images_count_for_no_layer(run):
+    tables = tabled(run(costly_ids=IMAGES[: FEWEST - 1]))
+    found = row(tables["methods_summary"], method="score_cam", metric="energy_gain", scope="layer")
+    assert found["layers_tested_sobel"] == found["layers_above_sobel"] == found["layers_below_sobel"] == 0
+    assert found["minus_sobel"] > 0.1
+
+
+def test_controls_are_there_for_layers_and_for_the_input_but_not_against_each_other(run):
+    tables = tabled(run())
+    sobel = tables["methods_summary"].query("method == 'sobel' and metric == 'energy_gain'")
+    assert dict(zip(sobel["scope"], sobel["n_layers"], strict=True)) == {"layer": 6, "input": 1}
+    assert sobel["minus_random"].isna().all()
+    saliency = tables["methods_summary"].query("method == 'captum_saliency'")
+    assert set(saliency["scope"]) == {"input"}
+    assert saliency["minus_activation"].isna().all()
+    assert saliency["minus_sobel"].notna().all()
+
+
+def test_the_layer_behind_the_last_relu_is_the_only_one_of_its_point(run):
+    results = run(points=("conv", "relu"))
+    tables, figures = made(results)
+    layers = set(tables["methods"]["layer"]) - {"Input"}
+    assert layers == {layer.name for layer in results.main_layers("unet")} | {LAST}
+    assert f"{LAST} lies behind the last ReLU" in figures["methods-unet"].caption
+    assert "lies behind" not in made(run())[1]["methods-unet"].caption
+
+
+def test_names_are_by_model_and_by_metric_where_there_are_many_layers(run):
+    _, figures = made(run(models=("timm:a.b", "segformer"), levels=(90,), seeds=(0,)))
+    assert list(figures) == [
+        *("methods-timm-a.b", "methods_summary-timm-a.b"),
+        *(f"methods-segformer-{name}" for name in ("energy_gain", "edge_alignment", "background_ratio")),
+        "methods_summary-segformer",
+    ]
+
+
+def test_text_is_legible_and_on_the_page_and_labels_apart(run):
+    gaps = [{"model": "unet", "layer": "", "method": "attention_rollout", "reason": "no attention", "cells": 1}]
+    _, figures = made(run(stages=5, seeds=(0,), levels=(90,), points=("conv", "relu"), skipped=gaps))
+    for item in figures.values():
+        item.figure.draw_without_rendering()
+        whole = item.figure.get_tightbbox()
+        width, height = item.figure.get_size_inches()
+        assert whole.x0 >= 0
+        assert whole.y0 >= 0
+        assert whole.x1 <= width
+        assert whole.y1 <= height
+        assert min(text.get_fontsize() for text in item.figure.findobj(Text) if text.get_text()) >= 6
+        for axes in item.figure.axes:
+            for which, ends in ((axes.get_xticklabels(), ("x0", "x1")), (axes.get_yticklabels(), ("y0", "y1"))):
+                boxes = [label.get_window_extent() for label in which if label.get_text()]
+                spans = sorted((getattr(box, ends[0]), getattr(box, ends[1])) for box in boxes)
+                assert all(one[1] <= two[0] + 0.5 for one, two in pairwise(spans))
+    rows = [label.get_text() for label in figures["methods-unet"].figure.axes[0].get_yticklabels()]
+    assert {"CAM family", "Perturbation (n = 6)", "Captum, on the input (n = 6)", "Controls", "Score cam"} <= set(rows)
+    columns = [label.get_text() for label in figures["methods-unet"].figure.axes[0].get_xticklabels()]
+    assert (columns[0], columns[-1]) == ("Input", LAST)
+    key = [text.get_text() for text in figures["methods-unet"].figure.legends[0].get_texts()]
+    assert "skipped" in key
+    assert "no maps" not in key
+
+
+def panel(results, model="unet"):
+    """Draw the first panel of a model's heat map, and return its axes and the row and column of each label."""
+    tables = tabled(results)
+    means = tables["methods"].query(f"level == 90 and model == '{model}'")
+    (_, metrics), *_ = pages(results, model, means)
+    axes = draw_layers(results, model, means, tables["methods_contrasts"], metrics).axes[0]
+    names = {label.get_text(): y for label, y in zip(axes.get_yticklabels(), axes.get_yticks(), strict=True)}
+    return axes, names
+
+
+def test_a_dot_is_where_a_method_beats_every_blind_control(run):
+    def change(frame):
+        layer_cam = frame["method"] == "layer_cam"
+        frame.loc[layer_cam, "energy_gain"] = np.where(frame["layer"] == "Encoder 1_2", 0.99, -0.5)[layer_cam].astype(
+            np.float32
+        )
+        frame.loc[frame["method"].isin(BLIND), "energy_gain"] = 0.4
+        return frame
+
+    axes, rows = panel(rewrite(run(), change))
+    dots = [tuple(at) for c in axes.collections if isinstance(c, PathCollection) for at in c.get_offsets()]
+    of_row = [x for x, y in dots if y == rows["Layer cam"]]
+    assert of_row == [axes.get_xticks()[2]]  # the input, Encoder 1_1, Encoder 1_2
+
+
+def test_one_control_that_is_as_good_takes_the_dot(run):
+    def change(frame):
+        frame.loc[frame["method"] == "layer_cam", "energy_gain"] = 0.6
+        frame.loc[frame["method"].isin(BLIND), "energy_gain"] = 0.4
+        frame.loc[frame["method"] == "gaussian", "energy_gain"] = 0.6
+        return frame
+
+    axes, rows = panel(rewrite(run(), change))
+    dots = [tuple(at) for c in axes.collections if isinstance(c, PathCollection) for at in c.get_offsets()]
+    assert not [x for x, y in dots if y == rows["Layer cam"]]
+
+
+@pytest.mark.parametrize(("share", "lines"), [(0.4, 0), (0.7, 1), (1.0, 2)])
+def test_blank_maps_are_marked(run, share, lines):
+    def change(frame):
+        at = (frame["method"] == "hires_cam") & (frame["layer"] == "Decoder 1_1")
+        blank = at & frame["image"].isin(IMAGES[: round(share * len(IMAGES))])
+        frame.loc[at, "blank"] = blank[at].astype(np.float32)
+        names = ["energy_gain", "edge_alignment", "background_ratio"]
+        frame.loc[at, names] = frame.loc[at, names].fillna(0.5)
+        frame.loc[blank, names] = np.nan
+        return frame
+
+    axes, rows = panel(rewrite(run(), change))
+    drawn = [s for c in axes.collections if isinstance(c, LineCollection) for s in c.get_segments()]
+    of_row = [s for s in drawn if abs(s[:, 1].mean() - rows["Hires cam"]) < 0.01]
+    assert len(of_row) == lines
+
+
+def test_skipped_layers_are_hatched_and_missing_ones_grey(run):
+    gaps = [{"model": "unet", "layer": "Encoder 1_1", "method": "hires_cam", "reason": "none", "cells": 1}]
+    results = run(skipped=gaps)
+    frame = rewrite(results, lambda f: f[(f["method"] != "hires_cam") | (f["layer"] != "Encoder 1_2")])
+    axes, _ = panel(frame)
+    looks = {c.get_hatch(): len(c.get_paths()) for c in axes.collections if len(c.get_paths()) == 1}
+    assert looks == {"////////": 1, None: 1}
+    key = [text.get_text() for text in axes.figure.legends[0].get_texts()]
+    assert {"skipped", "no maps"} <= set(key)
+
+
+def test_the_dots_are_sorted_and_say_where_they_are_of_less(run):
+    gaps = [
+        {"model": "unet", "layer": name, "method": "hires_cam", "reason": "none", "cells": 1}
+        for name in ("Encoder 1_1", "Encoder 1_2")
+    ]
+    tables, figures = made(run(skipped=gaps))
+    axes = figures["methods_summary-unet"].figure.axes[0]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert "Hires cam (4 of 6 layers)" in labels
+    assert "Score cam (n = 6)" in labels
+    assert [row.get_title(loc="left") for row in axes.figure.axes[::3]] == [
+        "Methods of layers",
+        "Methods of the input (n = 6)",
+    ]
+    rows = tables["methods_summary"].query("metric == 'energy_gain' and scope == 'layer' and family != 'control'")
+    best = rows.sort_values("estimate", ascending=False)["method"].iloc[0]
+    assert labels[0].lower().replace("-", " ").startswith(best.replace("_", " "))
+    assert not {"Sobel", "Mask oracle"} & set(labels)
+    key = [text.get_text() for text in figures["methods_summary-unet"].figure.legends[0].get_texts()]
+    assert {"control: Sobel", "control: Mask oracle", "CAM family", "chance"} <= set(key)
+
+
+def test_runs_without_some_metrics_or_odd_names_are_drawn(run):
+    results = run(seeds=(0,), levels=(90,), classes=("back$ground", "big_<cat>^2"), models=("net$1_",))
+    path = results.folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    for name in ("blank", "edge_alignment"):
+        del manifest["metrics"][name]
+    manifest["methods"]["grad_cam"] |= {"label": "my$method_^", "family": "new"}
+    path.write_text(json.dumps(manifest))
+    tables, figures = made(rewrite(results, lambda frame: frame.drop(columns=["blank", "edge_alignment"])))
+    assert tables["methods"]["blank_share"].isna().all()
+    assert "edge_alignment" not in tables["methods"]
+    for item in figures.values():
+        assert item.render("svg", 50)
+
+
+def test_the_same_numbers_and_pictures_on_repeat_and_in_any_order_of_rows(run):
+    results = run(levels=(90,))
+    first = list(methods.analyse(results))
+    again = list(methods.analyse(rewrite(results, lambda frame: frame.sample(frac=1, random_state=1))))
+    for one, two in zip(first, again, strict=True):
+        assert one.caption == two.caption
+        assert one.caption.endswith(results.caption_note())
+        if isinstance(one, Table):
+            assert one.csv() == two.csv()
+            assert "training_data" in one.frame
+        else:
+            assert one.render("svg", 50) == two.render("svg", 50)
+
+
+def test_the_same_map_twice_is_refused(run):
+    results = run(levels=(30,), seeds=(0,))
+    folder = results.folder / "scores"
+    (folder / "copy.parquet").write_bytes((folder / "unet-s0-l30.parquet").read_bytes())
+    with pytest.raises(ResultsError, match="a map is there twice"):
+        list(methods.analyse(results))

@@ -1,0 +1,227 @@
+"""Performance profiles: shares above a bar, areas and their intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.text import Text
+
+from analyses import Figure, Results, Table
+from analyses.comparisons import performance_profiles
+from analyses.comparisons.profile_scores import BANDS, CONFIDENCE, RESAMPLES, SEED, curves, read
+from analyses.plots import style
+from analyses.statistics.crossed import crossed_interval
+from tests.method_runs import IMAGES as TWELVE
+from tests.method_runs import METHODS, enrich
+from tests.reference.profiles import area_above, share_above
+
+IMAGES = tuple(f"cat_{i}" for i in range(6))
+
+
+def made(results: Results) -> tuple[Table, list[Figure]]:
+    table, *figures = performance_profiles.analyse(results)
+    return table, figures
+
+
+def maps(results: Results, method: str, layers: list[str], level: int, metric: str = "energy_gain") -> dict:
+    frame = results.scores().astype({"image": str, "layer": str, "method": str})
+    frame = frame[(frame["method"] == method) & (frame["level"] == level) & frame["layer"].isin(layers)]
+    return {(one["layer"], one["seed"], one["image"]): float(one[metric]) for one in frame.to_dict("records")}
+
+
+def rewrite(results: Results, change) -> Results:
+    for path in (results.folder / "scores").glob("*.parquet"):
+        change(pd.read_parquet(path)).to_parquet(path, index=False)
+    return Results(results.folder)
+
+
+def with_bounds(results: Results, **metrics: dict) -> Results:
+    for name, entry in metrics.items():
+        results.manifest["metrics"][name] |= entry
+    return results
+
+
+@pytest.fixture
+def run(make):
+    return with_bounds(make(seeds=(0, 1, 2), stages=2, images=IMAGES), energy_gain={"upper": 1.0})
+
+
+def test_areas_and_shares_above_chance_are_those_by_hand(run):
+    table, _ = made(run)
+    layers = [layer.name for layer in run.main_layers("unet")]
+    wanted = {"all layers": layers, "Encoder 2_2": ["Encoder 2_2"]}
+    assert list(dict.fromkeys(table.frame["layers"])) == list(wanted)
+    for row in table.frame[table.frame["method"].isin(["grad_cam", "random"])].to_dict("records"):
+        found = maps(run, row["method"], wanted[row["layers"]], 90)
+        assert row["above"] == pytest.approx(share_above(found, 0.0, 1), abs=1e-6)
+        assert row["area"] == pytest.approx(area_above(found, 0.0, 1.0), abs=1e-3)
+        assert row["share_undefined"] == pytest.approx(np.mean(np.isnan(list(found.values()))), abs=1e-6)
+        assert row["n_maps"] == len(found)
+        assert (row["n_layers"], row["n_images"], row["n_seeds"]) == (len(wanted[row["layers"]]), 6, 3)
+
+
+def test_intervals_are_crossed_over_seeds_and_images(run):
+    frame = made(run)[0].frame
+    row = frame[(frame["method"] == "random") & (frame["layers"] == "Encoder 2_2")].squeeze()
+    scores = run.scores({"method": ["random"], "level": [90], "layer": ["Encoder 2_2"]}).astype({"image": str})
+    matrix = scores.pivot(index="seed", columns="image", values="energy_gain").to_numpy(dtype=float)
+    matrix = np.where(np.isnan(matrix), 0.0, matrix > 1e-6)
+    wanted = crossed_interval(matrix, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    assert row["above"] == pytest.approx(float(wanted.estimate), abs=1e-6)
+    assert row["above_low"] == pytest.approx(max(0.0, float(wanted.low)), abs=1e-6)
+    assert row["above_high"] == pytest.approx(min(1.0, float(wanted.high)), abs=1e-6)
+    assert row["above_low"] < row["above"] < 1
+
+
+@pytest.mark.parametrize(("metric", "sign"), [("energy_gain", 1), ("background_ratio", -1)])
+def test_profiles_are_those_by_hand_at_every_bar(run, metric, sign):
+    bounds = {"energy_gain": {"upper": 1.0}, "background_ratio": {"lower": 0.0}}
+    chosen = next(m for m in with_bounds(run, **bounds).metrics if m.name == metric)
+    runs = read(run, "unet", chosen, 0.5)
+    assert runs is not None
+    layers = [layer.name for layer in runs.layers]
+    for part in (list(range(len(layers))), [1]):
+        found = curves(runs, part)
+        assert found.bars[-1] == (1.0 if sign > 0 else 0.0)
+        assert (np.diff(found.bars) * sign > 0).all()
+        for method in ("grad_cam", "sobel"):
+            known = maps(run, method, [layers[i] for i in part], 90, metric)
+            share = found.shares[method]
+            np.testing.assert_allclose(share.estimate, [share_above(known, bar, sign) for bar in found.bars])
+            assert (np.diff(share.estimate) <= 1e-12).all()
+            assert (share.low <= share.estimate + 1e-12).all()
+            assert (share.high >= share.estimate - 1e-12).all()
+        assert max((share.high - share.low).max() for share in found.shares.values()) > 0.1
+
+
+def test_bands_are_the_crossed_bootstraps(run):
+    metric = next(m for m in run.metrics if m.name == "energy_gain")
+    runs = read(run, "unet", metric, 0.5)
+    assert runs is not None
+    found, number = curves(runs, [0]), runs.methods.index("grad_cam")
+    scores = runs.scores[number, 0]
+    stack = np.stack([np.where(np.isnan(scores), 0.0, scores > bar + 1e-6) for bar in found.bars])
+    wanted = crossed_interval(stack, np.random.default_rng(SEED), BANDS, CONFIDENCE)
+    share = found.shares["grad_cam"]
+    np.testing.assert_allclose(share.low, np.clip(wanted.low, 0, 1), atol=1e-9)
+    np.testing.assert_allclose(share.high, np.clip(wanted.high, 0, 1), atol=1e-9)
+
+
+def test_a_blank_map_is_above_no_bar_and_one_at_chance_not_above_it(make):
+    results = with_bounds(make(seeds=(0,), stages=1, levels=(90,), images=IMAGES), energy_gain={"upper": 1.0})
+
+    def change(frame):
+        blank = (frame["method"].astype(str) == "grad_cam") & frame["image"].astype(str).isin(IMAGES[:2])
+        level = frame["method"].astype(str) == "uniform"
+        gain = np.where(level, 3e-8, np.where(blank, np.nan, 0.5))
+        return frame.assign(energy_gain=gain.astype(np.float32))
+
+    changed = with_bounds(rewrite(results, change), energy_gain={"upper": 1.0})
+    frame = made(changed)[0].frame.query("layers == 'all layers'").set_index("method")
+    assert frame.loc["grad_cam", "above"] == pytest.approx(4 / 6, abs=1e-6)
+    assert frame.loc["grad_cam", "area"] == pytest.approx(0.5 * 4 / 6, abs=1e-6)
+    assert frame.loc["grad_cam", "share_undefined"] == pytest.approx(2 / 6, abs=1e-6)
+    assert (frame.loc["uniform", ["above", "area"]] == 0).all()
+    assert (frame.loc["sobel", ["above", "area"]] == [1, 0.5]).all()
+
+
+def test_methods_with_passes_of_their_own_are_left_out_and_counted(make):
+    small = {"stages": 2, "seeds": (0,), "levels": (30, 90), "methods": METHODS, "images": TWELVE, "gallery": 0}
+    results = enrich(make(**small))
+    table, (figure,) = made(results)
+    assert not set(table.frame["method"]) & set(results.costly)
+    assert f"{len(results.costly)} methods with passes of their own" in figure.caption
+    assert set(table.frame["kind"]) == {"method", "control"}
+    assert (table.frame["level"] == 90).all()
+    key = [text.get_text() for text in figure.figure.legends[0].get_texts()]
+    assert "Sobel, control" in key
+    assert key[-1] == "chance"
+
+
+def test_a_method_with_few_images_is_left_out_though_not_called_costly(make):
+    results = make(seeds=(0,), stages=1, levels=(90,), images=IMAGES, methods=("grad_cam", "hires_cam", "uniform"))
+
+    def fewer(frame):
+        return frame[(frame["method"].astype(str) != "hires_cam") | (frame["image"] == IMAGES[0])]
+
+    table, _ = made(rewrite(results, fewer))
+    assert set(table.frame["method"]) == {"grad_cam", "uniform"}
+
+
+def test_the_key_names_methods_by_their_area_and_controls_behind(run):
+    table, (figure,) = made(run)
+    first = table.frame[table.frame["layers"] == "all layers"]
+    controls = first[first["kind"] == "control"].sort_values("area", ascending=False)["method"]
+    key = [text.get_text() for text in figure.figure.legends[0].get_texts()]
+    assert key == ["Grad-CAM", *(f"{run.label('methods', name)}, control" for name in controls), "chance"]
+    assert "**" in table.markdown()
+
+
+def test_no_two_methods_look_alike():
+    looks = style.method_lines([f"m{i}" for i in range(24)])
+    assert len({(look.color, look.linestyle) for look in looks.values()}) == 24
+
+
+def test_the_metric_is_energy_gain_or_one_with_a_better_side_and_a_number_for_chance(make):
+    results = make(stages=1)
+    chosen = performance_profiles.chosen(results)
+    assert chosen is not None
+    assert chosen.name == "energy_gain"
+    del results.manifest["metrics"]["energy_gain"]
+    other = performance_profiles.chosen(results)
+    assert other is not None
+    assert other.name == "background_ratio"
+    for name in ("background_ratio", "edge_alignment", "edge_alignment_full"):
+        del results.manifest["metrics"][name]
+    assert list(performance_profiles.analyse(results)) == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"images": ("only",), "seeds": (3,), "levels": (90,)},
+        {"methods": ("hires_cam",)},
+        {"methods": ("uniform", "random")},
+        {"models": ("segformer", "vit"), "levels": (100,), "seeds": (0,)},
+        {"unreached": frozenset({(0, 90), (1, 90)})},
+    ],
+)
+def test_odd_runs_are_drawn_legibly_and_inside_the_page(make, fields):
+    table, figures = made(make(**{"stages": 2, "gallery": 0, **fields}))
+    assert figures
+    assert table.files()
+    for item in figures:
+        with style.context():  # in which it is saved
+            item.figure.draw_without_rendering()
+            box, (width, height) = item.figure.get_tightbbox(), item.figure.get_size_inches()
+        assert box.x0 >= 0
+        assert box.y0 >= 0
+        assert box.x1 <= width
+        assert box.y1 <= height
+        assert min(text.get_fontsize() for text in item.figure.findobj(Text)) >= 6
+
+
+def test_one_image_has_no_interval(make):
+    frame = made(make(stages=1, images=("only",), seeds=(3,), levels=(90,)))[0].frame
+    assert frame[["area_low", "above_high"]].isna().all(axis=None)
+    assert frame["above"].notna().all()
+
+
+def test_scores_of_one_value_below_chance_are_drawn(make):
+    results = make(stages=1, levels=(90,), images=IMAGES)
+    changed = rewrite(results, lambda frame: frame.assign(energy_gain=np.float32(-1)))
+    table, (figure,) = made(changed)
+    assert (table.frame[["area", "above"]] == 0).all(axis=None)
+    figure.render("png", 50)
+
+
+def test_nothing_where_the_metric_is_undefined_everywhere(make):
+    assert list(performance_profiles.analyse(make(stages=1, undefined=("energy_gain",)))) == []
+
+
+@pytest.mark.parametrize("kind", ["svg", "pdf"])
+def test_twice_the_same_bytes(run, kind):
+    one, two = (made(Results(run.folder)) for _ in range(2))
+    assert one[0].csv() == two[0].csv()
+    assert one[1][0].render(kind, 80) == two[1][0].render(kind, 80)

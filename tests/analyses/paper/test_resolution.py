@@ -1,0 +1,160 @@
+"""Mean IoU at other sizes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.text import Text
+
+from analyses import ResultsError
+from analyses.paper import resolution
+from analyses.statistics.bootstrap import bootstrap_miou, mean_iou, percentiles
+
+FACTORS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
+RUN = {"models": ("unet", "segformer", "vit"), "levels": (90, 100), "factors": FACTORS, "gallery": 0}
+IMAGES = tuple(f"image_{n}" for n in range(9))
+
+
+def test_nothing_for_a_run_of_one_size(make):
+    results = make(levels=(30,), seeds=(0,), stages=1)
+    assert results.resolution() is None
+    assert list(resolution.analyse(results)) == []
+
+
+def test_mean_iou_is_that_of_counts_summed_over_images(make):
+    results = make(**RUN, seeds=(0, 1, 2), images=IMAGES)
+    counts = results.resolution()
+    frame = resolution.summarise(results, counts)
+    assert list(frame.columns) == resolution.COLUMNS
+    assert list(frame["model"].unique()) == list(RUN["models"])
+    assert len(frame) == 3 * 2 * len(FACTORS)
+    part = counts[(counts["model"] == "vit") & (counts["level"] == 100) & (counts["factor"] == 1.5)]
+    own = [mean_iou(rows[list(results.counts)].sum().to_numpy().reshape(2, 2)) for _, rows in part.groupby("seed")]
+    row = frame[(frame["model"] == "vit") & (frame["level"] == 100) & (frame["factor"] == 1.5)].iloc[0]
+    assert row["miou"] == pytest.approx(np.mean(own), abs=1e-6)
+    assert row["low"] < row["miou"] < row["high"]
+    assert (row["n_images"], row["n_seeds"], row["size"], row["training_data"]) == (9, 3, 72, "577 real")
+
+
+def test_the_change_is_paired_and_nothing_at_the_training_size(make):
+    results = make(**RUN, seeds=(0, 1), images=IMAGES)
+    frame = resolution.summarise(results, results.resolution())
+    same = frame[frame["factor"] == 1]
+    assert (same[["change", "change_low", "change_high"]] == 0).all(axis=None)
+    wide = frame.pivot_table(index=["model", "level"], columns="factor", values="miou")
+    change = frame.pivot_table(index=["model", "level"], columns="factor", values="change")
+    np.testing.assert_allclose(change, wide.sub(wide[1.0], axis=0), atol=2e-6)
+    assert frame.loc[frame["factor"] == 2, "change_high"].lt(0).all()
+
+
+def test_without_the_training_size_there_is_no_change(make):
+    results = make(**{**RUN, "factors": (0.5, 2.0)}, seeds=(0,))
+    table, figure = resolution.analyse(results)
+    assert table.frame["change"].isna().all()
+    figure.render("png", 50)
+
+
+def test_contrasts_are_differences_of_changes_on_the_same_images(make):
+    results = make(**RUN, seeds=(0, 1), images=IMAGES)
+    counts = results.resolution()
+    pairs = resolution.contrasts(results, counts)
+    assert list(pairs.columns) == list(resolution.PAIRED)
+    assert len(pairs) == 3 * (len(FACTORS) - 1)
+    frame = resolution.highest(resolution.summarise(results, counts)).set_index(["model", "factor"])["change"]
+    for row in pairs.itertuples():
+        wanted = frame[row.model, row.factor] - frame[row.other, row.factor]
+        assert row.contrast == pytest.approx(wanted, abs=3e-6)
+        assert row.low <= row.contrast <= row.high
+    assert (pairs["n_images"] == len(IMAGES)).all()
+    alone = counts[~((counts["model"] == "vit") & (counts["image"] == IMAGES[0]))]
+    fewer = resolution.contrasts(results, alone)
+    assert (fewer.loc[fewer["other"] == "vit", "n_images"] == len(IMAGES) - 1).all()
+
+
+def test_captions_say_that_stages_were_taught(make):
+    results = make(**RUN, seeds=(0,))
+    results.manifest["models"]["segformer"]["teacher"] = "unet"
+    wanted = "The stages of SegFormer were trained to resemble those of U-Net as well"
+    assert all(wanted in item.caption for item in resolution.analyse(results))
+
+
+def test_a_line_a_model_at_its_highest_level(make):
+    table, pairs, item = resolution.analyse(make(**RUN, seeds=(0, 1)))
+    assert (table.name, pairs.name, item.name) == ("resolution", "resolution_contrasts", "resolution")
+    level, change = item.figure.axes
+    assert (level.get_ylabel(), change.get_ylabel()) == ("Mean IoU (%)", "Change against the training size (points)")
+    lines = [line for line in level.lines if line.get_marker() != "None"]
+    assert len(lines) == 3
+    for part in ("get_color", "get_marker", "get_linestyle"):
+        assert len({getattr(line, part)() for line in lines}) == 3
+    ticks = [tick.get_text() for tick in level.get_xticklabels()]
+    assert ticks == ["0.5\n24", "0.75\n36", "1\n48", "1.25\n60", "1.5\n72", "2\n96"]
+    assert "C8" in item.caption
+    assert "SegFormer best, 93.1 to 93.2 %" in item.caption
+    item.figure.draw_without_rendering()
+    whole = item.figure.get_tightbbox()
+    assert min(whole.x0, whole.y0) >= 0
+    assert whole.x1 <= item.figure.get_size_inches()[0]
+    assert min(text.get_fontsize() for text in item.figure.findobj(Text)) >= 6
+
+
+def test_one_seed_is_called_an_observation(make):
+    for seeds, said in (((0,), True), ((0, 1), False)):
+        for item in resolution.analyse(make(**RUN, seeds=seeds)):
+            assert ("with one seed all this is an observation" in item.caption) == said
+
+
+def test_one_file_will_do(make):
+    results = make(**RUN, seeds=(0,))
+    before = resolution.summarise(results, results.resolution())
+    frame = results.resolution().sample(frac=1, random_state=0)
+    for path in (results.folder / "scores" / "resolution").glob("*.parquet"):
+        path.unlink()
+    frame.to_parquet(results.folder / "scores" / "resolution" / "all.parquet", index=False)
+    pd.testing.assert_frame_equal(resolution.summarise(results, results.resolution()), before)
+
+
+def test_an_image_twice_is_refused(make):
+    results = make(**RUN, seeds=(0,))
+    frame = results.resolution()
+    with pytest.raises(ResultsError, match="an image is there twice"):
+        resolution.summarise(results, pd.concat([frame, frame]))
+
+
+def plain_twin(counts, generator, resamples):
+    """The crossed bootstrap of mean IoU as one would say it."""
+    seeds, images = counts.shape[:2]
+    seed_draws = generator.integers(seeds, size=(resamples, seeds))
+    image_draws = generator.integers(images, size=(resamples, images))
+    found = []
+    for r in range(resamples):
+        values = [mean_iou(sum(counts[s, i] for i in image_draws[r])) for s in seed_draws[r]]
+        found.append(np.mean(values))
+    return found
+
+
+@pytest.mark.parametrize("shape", [(1, 6), (3, 5), (2, 1)])
+def test_the_bootstrap_agrees_with_the_plain_loop(shape):
+    counts = np.random.default_rng(5).integers(1, 20, (*shape, 3, 3))
+    counts[..., 2, :] = 0  # a class that no image holds
+    counts[:, -1, 1, :] = 0  # and one that the last image does not
+    estimate, found = bootstrap_miou(counts, np.random.default_rng(1), 300)
+    np.testing.assert_allclose(found, plain_twin(counts, np.random.default_rng(1), 300))
+    assert estimate == pytest.approx(np.mean(mean_iou(counts.sum(1))))
+
+
+def test_leading_axes_share_the_resamples():
+    counts = np.random.default_rng(0).integers(1, 20, (4, 2, 5, 2, 2))
+    estimate, found = bootstrap_miou(counts, np.random.default_rng(1), 300)
+    assert (estimate.shape, found.shape) == ((4,), (300, 4))
+    alone = bootstrap_miou(counts[2], np.random.default_rng(1), 300)
+    np.testing.assert_allclose(found[:, 2], alone[1])
+    low, high = percentiles(found, 0.9)
+    np.testing.assert_allclose([low[2], high[2]], np.quantile(alone[1], [0.05, 0.95]))
+
+
+def test_counts_of_nothing_have_no_mean_iou():
+    estimate, found = bootstrap_miou(np.zeros((2, 3, 2, 2)), np.random.default_rng(0), 10)
+    assert np.isnan(estimate)
+    assert np.isnan(found).all()

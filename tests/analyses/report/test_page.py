@@ -1,0 +1,283 @@
+"""The report page's files: complete, safe, small, the same for the same run."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import zlib
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from analyses import ResultsError, report, run
+from analyses.artifacts import Drawn, Figure, Section, Table
+from analyses.report import assets, contents, facts, sheets
+from analyses.report import assets as scripts
+from analyses.report import contents as tables
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+CLOSING = "</script><script>alert(2)</script>"
+SMALL = {"stages": 2, "levels": (30, 90), "seeds": (0,), "size": 24}
+
+
+def sections(results, names=("levels",)):
+    made = []
+    for name in names:
+        items = [item.drawn(["png"], 50) if isinstance(item, Figure) else item for item in run(results, [name])]
+        made.append(Section(name, f"What {name} say", items))
+    return made
+
+
+def claims(sentence="A claim.", overall="supported"):
+    row = {"claim": "C1", "sentence": sentence, "overall": overall, "overall_reason": "by rule", "counts": True}
+    rows = [row | {"n_images": 90, "n_seeds": 3}, row | {"n_images": 100, "n_seeds": 3}]
+    return Table("claims", pd.DataFrame([*rows, row | {"counts": False, "n_images": 1, "n_seeds": 1}]), "Claims. All.")
+
+
+def data(files, name):
+    """Return what the script of this name hands over."""
+    text = files[f"data/{name}.js"].decode("ascii")
+    found = re.fullmatch(r"segcam\.receive\((\".*?\"), (.*)\);\n", text)
+    assert json.loads(found[1]) == name
+    return json.loads(found[2])
+
+
+def unpacked(text):
+    return zlib.decompress(base64.b64decode(text)).decode()
+
+
+def sheet(url):
+    kind, _, content = url.partition(",")
+    assert kind == "data:image/webp;base64"
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
+
+
+def pages_text(files):
+    return "".join(content.decode() for name, content in files.items() if name.startswith(("data/", "index")))
+
+
+def test_the_page_holds_all_that_it_names(make):
+    results = make(**SMALL)
+    made = [*sections(results), Section("claims", "Claims", [claims()])]
+    listed = list(report.build(results, made))
+    files = dict(listed)
+    assert listed[0][0] == "index.html"
+    assert len(files) == len(listed)
+    page = files["index.html"].decode()
+    for name in re.findall(r'(?:src|href)="((?!#|data:)[^"]+)"', page):
+        assert name in files
+    for name in re.findall(r'data-table="([^"]+)"', page):
+        assert f"data/{name}.js" in files
+    assert not re.findall(r"https?://", page)
+    index = data(files, "gallery")
+    for point in index["checkpoints"]:
+        assert all(f"data/{name}.js" in files for name in point["files"].values())
+        assert len(point["files"]) == 1
+    assert page.index("Claims") < page.index("What levels say")
+
+
+def test_the_same_run_gives_the_same_bytes(make):
+    results = make(**SMALL)
+    made = sections(results)
+    again = type(results)(results.folder)
+    assert list(report.build(results, made)) == list(report.build(again, sections(again)))
+
+
+def test_hostile_names_are_text(make):
+    results = make(
+        images=(HOSTILE, CLOSING, "a&b '\"\u2028"),
+        gallery=3,
+        classes=("back", CLOSING),
+        models=(HOSTILE,),
+        methods=("grad_cam", HOSTILE),
+        targets=(HOSTILE,),
+        **SMALL,
+    )
+    made = [*sections(results), Section(HOSTILE, HOSTILE, [claims(CLOSING, HOSTILE)])]
+    files = dict(report.build(results, made))
+    text = pages_text(files)
+    assert "<img src=x" not in text
+    assert "<script>alert" not in text
+    assert "\u2028" not in files["data/gallery.js"].decode()
+    assert all(re.fullmatch(r"[A-Za-z0-9_./-]+", name) and ".." not in name for name in files)
+    index = data(files, "gallery")
+    assert [image["name"] for image in index["images"]] == [HOSTILE, CLOSING, "a&b '\"\u2028"]
+    assert index["targets"][0]["class"] == CLOSING
+
+
+def test_maps_are_those_of_the_gallery_with_their_scores(make):
+    results = make(stages=5, levels=(50,), seeds=(0,), size=48, targets=("all:logit",), points=("conv", "head"))
+    files = dict(report.build(results, []))
+    index = data(files, "gallery")
+    (point,) = index["checkpoints"]
+    kept = data(files, point["files"]["cat_1"])
+    maps, picture = json.loads(unpacked(kept["packed"])), sheet(kept["sheet"])
+    gallery = results.gallery("unet", 0, 50)
+    frame = results.scores().set_index(["image", "target", "layer", "method"])
+    assert len(maps["maps"]) == sum("|" in name for name in gallery.arrays)
+    states = set()
+    for target, method, layer, tile, *scores in maps["maps"]:
+        names = [index["targets"][target]["name"], maps["layers"][layer], index["methods"][method]["name"]]
+        values = gallery.arrays[f"{names[0]}|{names[2]}|{names[1]}"][0]
+        row = frame.loc[("cat_1", *names)]
+        wanted = [row[name] for name in maps["metrics"]]
+        np.testing.assert_allclose([np.nan if s is None else s for s in scores], wanted, rtol=6e-4)
+        states.add(min(tile, 0))
+        if tile >= 0:
+            left, top, width, height = maps["tiles"][tile]
+            assert (height, width) == values.shape
+            shown = picture[top : top + height, left : left + width, 0] / 254
+            np.testing.assert_allclose(shown, values / values.max(), atol=0.5 / 127 + 1e-6)
+    assert states == {0, sheets.BLANK}
+    assert point["pairs"] == [[0, number] for number in range(5)]
+    assert maps["areas"] == {"all:logit": 0.25}
+    assert maps["pixels"]["all:logit"] == pytest.approx([16.5 / 48] * 2, rel=1e-3)
+
+
+def test_large_grids_are_averaged_over_areas():
+    values = np.random.default_rng(0).random((96, 128)).astype(np.float32)
+    slow = np.array([[values[2 * y : 2 * y + 2, 2 * x : 2 * x + 2].mean() for x in range(64)] for y in range(48)])
+    found = sheets.quantised(values)
+    assert found.shape == (48, 64)
+    assert found.max() == 254
+    np.testing.assert_allclose(found / 254, slow / slow.max(), atol=0.5 / 127 + 1e-6)
+
+
+def test_bytes_made_of_a_map_are_their_own_bytes():
+    for shape in ((5, 7), (64, 64), (96, 128)):
+        values = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+        once = sheets.quantised(values)
+        np.testing.assert_array_equal(sheets.quantised(once), once)
+        assert sheets.Sheet().add(once) == 0
+        made = sheets.Sheet()
+        assert made.add(values) == made.add(once) == made.add(once.astype(np.float16))
+
+
+def test_maps_without_positive_values_have_no_tile_and_equal_maps_share_one():
+    made = sheets.Sheet()
+    assert made.add(np.zeros((3, 3))) == made.add(-np.ones((3, 3))) == sheets.BLANK
+    assert made.add(np.full((3, 3), np.nan)) == made.add(np.array([[np.inf, 1.0]])) == sheets.UNDEFINED
+    assert made.picture() == (b"", [])
+    assert made.add(np.eye(3)) == made.add(5 * np.eye(3)) == 0
+    assert made.add(np.ones((2, 7))) == 1
+    picture, places = made.picture()
+    pixels = np.asarray(Image.open(io.BytesIO(picture)))[..., 0]
+    for (left, top, width, height), wanted in zip(places, (np.eye(3), np.ones((2, 7))), strict=True):
+        np.testing.assert_array_equal(pixels[top : top + height, left : left + width], 254 * wanted)
+
+
+def test_photographs_are_left_out_where_the_profile_says_so(make):
+    shown = data(dict(report.build(make(**SMALL), [])), "gallery")
+    hidden = data(dict(report.build(make(photographs=False, **SMALL), [])), "gallery")
+    assert shown["images"][0]["picture"].startswith("data:image/webp")
+    assert hidden["images"][0]["picture"] is None
+    assert hidden["images"][0]["outlines"] == shown["images"][0]["outlines"]
+    assert hidden["images"][0]["outlines"]["1"].startswith("M")
+
+
+def test_methods_of_which_no_maps_are_kept_are_named(make):
+    results = make(methods=("grad_cam", "random"), **SMALL)
+    label = results.label("methods", "random")
+    said = f"No maps are kept of {label}: what they score"
+    assert said not in dict(report.build(results, []))["index.html"].decode()
+    for path in (results.folder / "scores" / "gallery").glob("*.npz"):
+        with np.load(path) as kept:
+            arrays = {name: kept[name] for name in kept.files if "|random|" not in name}
+        np.savez(path, **arrays)
+    assert said in dict(report.build(type(results)(results.folder), []))["index.html"].decode()
+
+
+@pytest.mark.parametrize(("gallery", "maps"), [(0, True), (1, False)])
+def test_a_page_without_maps_sections_or_verdicts_says_so(make, gallery, maps):
+    files = dict(report.build(make(gallery=gallery, **SMALL), [], maps=maps))
+    page = files["index.html"].decode()
+    assert "The maps of this run are not with this page" in page
+    assert "This run has no verdicts" in page
+    assert not [name for name in files if name.startswith("data/")]
+
+
+def test_levels_that_were_not_reached_have_no_maps(make):
+    results = make(unreached=frozenset({(0, 30)}), **SMALL)
+    files = dict(report.build(results, []))
+    points = data(files, "gallery")["checkpoints"]
+    assert [(point["reached"], len(point["files"])) for point in points] == [(False, 0), (True, 1)]
+    assert "nearest 84.0 %" in files["index.html"].decode()
+
+
+def test_a_damaged_gallery_is_named(make):
+    results = make(**SMALL)
+    (results.folder / "scores" / "gallery" / "unet-s0-l90.npz").write_bytes(b"no archive")
+    with pytest.raises(ResultsError, match=r"unet-s0-l90\.npz: cannot be read"):
+        dict(report.build(results, []))
+
+
+def test_the_order_reads_well_and_unknown_sections_come_last():
+    table = claims()
+    names = ["zebra", "skipped", "methods", "curves", "figure2", "levels", "claims", "antelope"]
+    found = contents.ordered([*(Section(name, name, [table]) for name in names), Section("empty", "", [])])
+    assert [part.name for part in found] == [
+        *("claims", "levels", "figure2", "curves", "methods", "skipped", "zebra", "antelope")
+    ]
+
+
+def test_verdicts_count_what_counts():
+    (found,) = facts.verdicts_of([Section("claims", "Claims", [claims()])])
+    assert (found.claim, found.verdict, found.images, found.seeds) == ("C1", "supported", "90 to 100", "3")
+    other = Table("claims", pd.DataFrame({"claim": ["C1"]}), "of another version")
+    assert facts.verdicts_of([Section("claims", "Claims", [other])]) == []
+
+
+def test_a_table_keeps_its_csv_and_its_best_cells():
+    frame = pd.DataFrame({"method": ["a,b", 'say "x"', "c"], "gain": [0.1, 0.7, np.nan], "gain_low": [0, 0.6, np.nan]})
+    item = Table("my table", frame.assign(gain_high=[0.2, 0.8, np.nan]), "T.", best={"gain": "higher"})
+    name, content = tables.script(item)
+    found = data({name: content}, name.removeprefix("data/").removesuffix(".js"))
+    assert unpacked(found["csv"]) == item.csv()
+    assert found["bounds"] == {"gain": ["gain_low", "gain_high"]}
+    assert found["bold"] == [[1, "gain"]]
+    assert [column["numeric"] for column in found["columns"]] == [False, True, True, True]
+
+
+def test_figures_are_made_small_and_never_larger(make):
+    def drawn(name, size):
+        buffer = io.BytesIO()
+        Image.new("RGB", size, "white").save(buffer, "png")
+        return Drawn(name, "A figure. Of nothing.", {"png": buffer.getvalue()})
+
+    part = Section("curves", "Curves", [drawn("wide", (3000, 1000)), drawn("narrow", (300, 100))])
+    files = dict(report.build(make(gallery=0, **SMALL), [part]))
+    sizes = {name: Image.open(io.BytesIO(files[f"figures/{name}.webp"])).size for name in ("wide", "narrow")}
+    assert sizes == {"wide": (1440, 480), "narrow": (300, 100)}
+    assert 'alt="A figure."' in files["index.html"].decode()
+
+
+def test_the_tables_library_is_written_once_as_a_classic_script():
+    files = dict(assets.files())
+    library = files["static/datatables.js"].decode()
+    assert library.startswith('(()=>{"use strict";')
+    assert "window.segcam.library={" in library
+    assert "export{" not in library
+    with pytest.raises(ResultsError, match="0 lists of exports"):
+        assets.classic("var a = 1;")
+
+
+def test_data_in_scripts_cannot_end_them():
+    name, content = scripts.script("x", {"a": CLOSING, "b": [float("inf"), 1.5, None], "c": "&\u2029"})
+    assert name == "data/x.js"
+    assert not set(content.decode("ascii")) & set("<>&")
+    assert data({name: content}, "x") == {"a": CLOSING, "b": [None, 1.5, None], "c": "&\u2029"}
+
+
+def test_maps_are_shown_without_their_scores_where_these_are_not_there(make):
+    results = make(**SMALL)
+    for path in (results.folder / "scores").glob("*.parquet"):
+        path.unlink()
+    files = dict(report.build(results, []))
+    (name,) = data(files, "gallery")["checkpoints"][1]["files"].values()
+    kept = json.loads(unpacked(data(files, name)["packed"]))
+    assert kept["metrics"] == []
+    assert kept["maps"]

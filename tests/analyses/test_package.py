@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+
+import analyses
+from analyses import Figure, Results, ResultsError, Table
+from analyses.plots import style
+
+ROOT = Path(analyses.__file__).parents[1]
+FORBIDDEN = {"analyses": {"torch", "torchvision", "bench", "segcam"}, "segcam": {"bench", "analyses"}}
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield (node.module or "").split(".")[0]
+
+
+@pytest.mark.parametrize("package", sorted(FORBIDDEN))
+def test_imports_point_one_way(package):
+    files = sorted((ROOT / package).rglob("*.py"))
+    assert files
+    wrong = [
+        f"{path.relative_to(ROOT)}: {name}" for path in files for name in imported(path) if name in FORBIDDEN[package]
+    ]
+    assert not wrong
+
+
+def test_the_analyses_run_without_the_network_library():
+    code = "import sys, analyses; analyses.find(); print(sorted({'torch', 'bench', 'segcam'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_analyses_are_found_by_their_function_and_have_docstrings():
+    found = analyses.find()
+    assert {"curves", "family", "figure1", "figure2", "figure3", "levels", "resolution"} <= set(found)
+    assert not {"results", "stats", "style", "artifacts", "page", "tiles"} & set(found)
+    assert all(sys.modules[f"analyses.{name}"].__doc__ for name in found)
+
+
+def test_an_unknown_analysis_is_refused(make):
+    with pytest.raises(ResultsError, match=r"unknown analysis 'curve': known are .*curves"):
+        list(analyses.run(make(levels=(30,), seeds=(0,)), ["curve"]))
+
+
+def test_the_order_is_that_of_the_names_or_as_asked(make):
+    results = make(seeds=(0,), levels=(30,), stages=1)
+    names = [item.name for item in analyses.run(results, ["levels", "figure1", "levels"])]
+    assert names == ["levels", "levels", "figure1-unet-01-cat_1"]
+
+
+def shuffled(results):
+    """Put the same rows into other files in another order."""
+    rng = np.random.default_rng(0)
+    frames = [pd.read_parquet(path) for path in sorted((results.folder / "scores").glob("*.parquet"))]
+    for path in (results.folder / "scores").glob("*.parquet"):
+        path.unlink()
+    keys = ["dataset", "model", "image", "target", "layer", "method", "training_data"]
+    rows = pd.concat([frame.astype(dict.fromkeys(keys, str)) for frame in frames]).sample(frac=1, random_state=3)
+    for part in range(3):
+        one = rows.iloc[part::3].astype(dict.fromkeys(keys, "category"))
+        one.to_parquet(results.folder / "scores" / f"part{rng.integers(9999)}-{part}.parquet", index=False)
+    return Results(results.folder)
+
+
+def test_tables_and_figures_are_the_same_bytes_on_repeat_and_in_any_order_of_rows(make):
+    results = make(stages=2, seeds=(0, 1), levels=(30, 90))
+    first, again = list(analyses.run(results)), list(analyses.run(Results(results.folder)))
+    other = list(analyses.run(shuffled(results)))
+    assert [item.name for item in first] == [item.name for item in again] == [item.name for item in other]
+    for one, two, three in zip(first, again, other, strict=True):
+        assert one.caption == two.caption
+        if isinstance(one, Table):
+            assert one.csv() == two.csv() == three.csv()
+            assert "training_data" in one.frame
+        else:
+            assert one.render("svg", 72) == two.render("svg", 72) == three.render("svg", 72)
+            assert one.render("pdf", 72) == two.render("pdf", 72)
+
+
+def test_floats_have_six_decimals_at_most(make):
+    for item in analyses.run(make(stages=1, levels=(30, 90))):
+        if isinstance(item, Table):
+            for cell in item.csv().replace("\n", ",").split(","):
+                assert len(cell.partition(".")[2]) <= 6 or not cell.replace(".", "").isdigit()
+
+
+ODD = {
+    "odd names": {
+        "images": ("a$b_c^d", "<x>&y", "cost $1 and $2"),
+        "classes": ("back$ground", "big_<cat>^2", "$dog$"),
+        "gallery": 3,
+        "methods": ("grad_cam", "random", "my$method_"),
+        "targets": ("all:$x_1$", "b<c"),
+    },
+    "one image, one seed": {"images": ("only",), "seeds": (7,), "levels": (90,)},
+    "no control": {"methods": ("grad_cam",)},
+    "controls alone": {"methods": ("uniform", "random")},
+    "another method alone": {"methods": ("seg_xres_cam", "uniform")},
+    "extra metrics": {"extra_metrics": ("thick_$ness", "other", "third")},
+    "no gallery": {"gallery": 0},
+    "no metric defined": {"undefined": ("energy_inside", "energy_gain", "background_ratio", "edge_alignment", "blank")},
+    "nine levels": {"levels": tuple(range(10, 100, 10)), "seeds": (0,)},
+    "transformers": {
+        "models": ("segformer", "vit"),
+        "levels": (90, 100),
+        "gallery": 2,
+        "factors": (0.5, 1.0, 2.0),
+        "extra_metrics": ("edge_thickness",),
+    },
+    "methods of the input": {
+        "input_methods": tuple(f"captum_{i}" for i in range(20)),
+        "methods": ("grad_cam", *(f"cam_{i}" for i in range(20)), "uniform", "random", "sobel", "mask_oracle"),
+        "points": ("conv", "head"),
+        "targets": ("best_pixel:logit", "predicted:logit"),
+        "agreement": True,
+        "seeds": (0,),
+    },
+    "two models": {"models": ("unet", "net $2"), "unreached": frozenset({(0, 30), (1, 30)})},
+}
+
+
+@pytest.mark.parametrize("fields", ODD.values(), ids=ODD.keys())
+def test_odd_runs_are_drawn(make, fields):
+    items = list(analyses.run(make(**{"stages": 2, "levels": (30, 90), "size": 24, **fields})))
+    assert len({item.name for item in items if isinstance(item, Figure)}) == sum(isinstance(i, Figure) for i in items)
+    for item in items:
+        assert "Data set shapes" in item.caption
+        if isinstance(item, Figure):
+            item.render("svg", 72)
+            assert not [t for t in item.figure.findobj(mpl.text.Text) if mpl.cbook.is_math_text(t.get_text())]
+        else:
+            item.files()
+
+
+def test_an_all_unreached_run_is_drawn(make):
+    results = make(levels=(30,), seeds=(0, 1), unreached=frozenset({(0, 30)}), stages=1)
+    for item in analyses.run(results):
+        assert item.caption
+
+
+def test_the_style_leaves_the_settings_alone(make):
+    before = dict(mpl.rcParams)
+    for item in analyses.run(make(stages=1, levels=(30,), seeds=(0,))):
+        if isinstance(item, Figure):
+            item.render("png", 50)
+    assert dict(mpl.rcParams) == before
+
+
+def test_levels_differ_by_more_than_colour():
+    lines = style.level_lines([90, 30, 70, 50])
+    assert list(lines) == [30, 50, 70, 90]
+    for part in ("color", "marker", "linestyle"):
+        assert len({getattr(line, part) for line in lines.values()}) == 4
+
+
+def test_the_best_level_is_never_called_by_its_number(make):
+    results = make(
+        models=("unet", "segformer"), levels=(90, 100), stages=2, points=("conv", "relu"), factors=(0.5, 1.0)
+    )
+    for item in analyses.run(results):
+        written = [item.caption]
+        if isinstance(item, Figure):
+            written += [text.get_text() for text in item.figure.findobj(mpl.text.Text)]
+        assert not [text for text in written if "100 %" in text or "100%" in text]
+        assert "best: the checkpoint of the highest validation mean IoU, level 100 in tables" in item.caption
+    assert "level 100" not in make(levels=(30,)).caption_note()
+
+
+def test_nothing_is_written(make):
+    results = make(stages=1, levels=(30,), seeds=(0,))
+    before = {path: path.stat().st_mtime_ns for path in results.folder.rglob("*")}
+    list(analyses.run(results))
+    assert {path: path.stat().st_mtime_ns for path in results.folder.rglob("*")} == before

@@ -1,0 +1,202 @@
+"""Faithfulness: paired differences from blind orders, mean curves, and the figures."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.text import Text
+
+from analyses import Figure, ResultsError, Table
+from analyses.trust import faithfulness
+
+IMAGES = tuple(f"cat_{i}" for i in range(7))
+METHODS = ("grad_cam", "hires_cam", "random", "sobel", "mask_oracle")
+LAYERS = ("Encoder 1_1", "Encoder 5_2", "Decoder 1_2")
+RUN = {"methods": METHODS, "levels": (50, 90), "gallery": 0, "images": IMAGES}
+TARGET = "best_pixel:logit"
+KINDS = ("deletion", "insertion", "context_deletion")
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+CURVE = "faithfulness_curves"
+
+
+def rows_of_areas() -> Iterator[tuple[str, str, str, str, str, str, float]]:
+    """Layer, method, measure, imputation, outcome, order and mean of what a study measures."""
+    places = [(layer, method, n) for layer in LAYERS for n, method in enumerate(METHODS)]
+    kinds = [(kind, "blur") for kind in KINDS] + [(kind, "noisy_linear") for kind in KINDS[:2]]
+    for (kind, imputation), outcome in itertools.product(kinds, ("probability", "dice")):
+        yield "", "", kind, imputation, outcome, "random", 0.6
+        for layer, method, n in places:
+            yield layer, method, kind, imputation, outcome, "map", 0.4 + 0.05 * n
+            if imputation == "blur" and not kind.startswith("context"):
+                yield layer, method, kind, imputation, outcome, "area_matched", 0.5
+    for layer, method, n in places:
+        yield layer, method, "infidelity", "blur", "probability", "map", 0.7
+        yield layer, method, "sensitivity_n", "blur", "probability", "map", 0.2
+        if n < 2:
+            yield layer, method, "max_sensitivity_frozen", "", "", "map", 0.1
+            yield layer, method, "max_sensitivity_repicked", "", "", "map", 0.4
+
+
+def tables(level: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What a study writes for one checkpoint; in the last image nothing is predicted."""
+    rng = np.random.default_rng([level, seed])
+    names = ["layer", "method", "measure", "imputation", "outcome", "order", "value"]
+    areas = pd.DataFrame(rows_of_areas(), columns=names).merge(pd.DataFrame({"image": IMAGES}), how="cross")
+    areas["value"] += rng.normal(0, 0.03, len(areas))
+    areas.loc[areas["image"] == IMAGES[-1], "value"] = np.nan
+    curves = areas[areas["measure"].isin(KINDS) & (areas["outcome"] == "probability")]
+    curves = curves.merge(pd.DataFrame({"share": SHARES}), how="cross").rename(columns={"measure": "kind"})
+    curves["value"] = 1 - 2 * curves["share"] * (1 - curves["value"])
+    same = {"dataset": "shapes", "model": "unet", "level": level, "seed": seed, "training_data": "577 real"}
+    same |= {"target": TARGET}
+    return areas.assign(**same), curves.assign(**same)
+
+
+def examined(make, seeds=(0, 1), **fields):
+    results = make(**RUN | {"seeds": seeds} | fields)
+    for checkpoint in results.checkpoints:
+        found = tables(checkpoint.level, checkpoint.seed)
+        for name, frame in zip(("faithfulness", CURVE), found, strict=True):
+            (results.folder / "scores" / name).mkdir(exist_ok=True)
+            path = results.folder / "scores" / name / f"unet-s{checkpoint.seed}-l{checkpoint.level}.parquet"
+            frame.astype({"value": np.float32, "layer": "category"}).to_parquet(path, index=False)
+    return results
+
+
+def test_nothing_for_a_run_that_did_not_examine_it(make):
+    assert list(faithfulness.analyse(make(**RUN, seeds=(0,)))) == []
+
+
+def test_means_and_paired_differences_are_those_of_the_rows(make):
+    results = examined(make)
+    areas = results.table("faithfulness")
+    frame = faithfulness.tabulate(results, areas)
+    assert list(frame.columns) == faithfulness.COLUMNS
+    assert set(frame["level"]) == {50, 90}
+    own = areas[(areas["level"] == 90) & (areas["layer"] == "Encoder 5_2") & (areas["method"] == "hires_cam")]
+    for measure, imputation, against in (
+        ("deletion", "blur", "area_matched"),
+        ("context_deletion", "blur", "random"),
+        ("insertion", "noisy_linear", "blur_matched"),
+    ):
+        rows = own[(own["measure"] == measure) & (own["imputation"] == imputation) & (own["outcome"] == "dice")]
+        row = frame[
+            (frame["level"] == 90)
+            & (frame["layer"] == "Encoder 5_2")
+            & (frame["method"] == "hires_cam")
+            & (frame["measure"] == measure)
+            & (frame["imputation"] == imputation)
+            & (frame["outcome"] == "dice")
+        ].set_index("order")
+        values = rows[rows["order"] == "map"].set_index(["seed", "image"])["value"]
+        at = (areas["level"] == 90) & (areas["measure"] == measure) & (areas["imputation"] == imputation)
+        at &= areas["outcome"] == "dice"
+        smooth = (areas["layer"] == "Encoder 5_2") & (areas["method"] == "random") & (areas["order"] == "map")
+        other = {
+            "area_matched": rows[rows["order"] == "area_matched"],
+            "random": areas[at & (areas["order"] == "random")],
+            "blur_matched": areas[at & smooth],
+        }[against]
+        paired = values - other.set_index(["seed", "image"])["value"]
+        found = row.loc["map"]
+        assert found["against"] == against
+        assert found["mean"] == pytest.approx(values.mean(), abs=2e-6)
+        assert found["difference"] == pytest.approx(paired.mean(), abs=2e-6)
+        assert found["low"] < found["mean"] < found["high"]
+        assert found["difference_low"] < found["difference"] < found["difference_high"]
+        assert (found["n_images"], found["n_seeds"], found["n_pairs"]) == (6, 2, 6)  # of one nothing is predicted
+        assert found["depth"] == 9
+    assert (frame.loc[frame["order"] != "map", "against"] == "").all()
+    assert frame.loc[frame["measure"] == "infidelity", "difference"].isna().all()
+
+
+def test_the_mean_curve_is_the_mean_of_the_curves(make):
+    lines = examined(make).table(CURVE)
+    part = lines[lines["level"] == 50]
+    points = faithfulness.tabulate_curves(part)
+    row = points[
+        (points["measure"] == "insertion")
+        & (points["imputation"] == "blur")
+        & (points["layer"] == "Decoder 1_2")
+        & (points["method"] == "sobel")
+        & (points["order"] == "map")
+        & (points["share"] == 0.5)
+    ]
+    own = part[(part["kind"] == "insertion") & (part["layer"] == "Decoder 1_2") & (part["method"] == "sobel")]
+    own = own[(own["order"] == "map") & (own["imputation"] == "blur") & (own["share"] == 0.5)]
+    assert len(row) == 1
+    assert row["mean"].item() == pytest.approx(own["value"].mean(), abs=1e-6)
+    assert (points.loc[points["share"] == 0, "mean"] == 1).all()
+
+
+def test_the_items_and_what_they_show(make):
+    results = examined(make)
+    items = list(faithfulness.analyse(results))
+    assert [item.name for item in items] == [
+        "faithfulness",
+        "faithfulness-unet",
+        "faithfulness_areas-unet",
+        "faithfulness_measures-unet",
+    ]
+    table, curves, areas, measures = items
+    assert isinstance(table, Table)
+    assert table.csv() == next(iter(faithfulness.analyse(results))).csv()
+    assert all(isinstance(item, Figure) and "6 images" in item.caption for item in items[1:])
+    assert all("90 %" in item.caption and results.caption_note() in item.caption for item in items[1:])
+    assert [axes.get_title() for axes in curves.figure.axes[:3]] == [
+        "Deletion ↓",
+        "Insertion ↑",
+        "Context deletion ↓",
+    ]
+    assert len(curves.figure.axes) == 9
+    lines = [line for line in curves.figure.axes[0].lines if line.get_marker() != "None"]
+    assert len(lines) == 2  # controls have no markers
+    assert len(areas.figure.axes) == 3 * 5
+    assert len(measures.figure.axes) == 3 * 4
+    dots = [line for line in measures.figure.axes[2].lines if len(line.get_xdata()) == 1]
+    assert len(dots) == 2  # the network plays no part in controls
+    labels = [tick.get_text() for tick in areas.figure.axes[0].get_yticklabels()]
+    assert labels == ["Grad-CAM", "Hires cam", "Random (blur-matched)", "Sobel", "Mask oracle"]
+    of_road = areas.figure.axes[2 * 5 + 3]
+    assert of_road.get_xlabel() == "← ROAD\ndeletion"
+    assert len([line for line in of_road.lines if len(line.get_xdata()) == 1 and line.get_marker() != "None"]) == 4
+
+
+def test_figures_are_legible_and_not_clipped(make):
+    results = examined(make, seeds=(0,))
+    for item in list(faithfulness.analyse(results))[1:]:
+        item.figure.draw_without_rendering()
+        whole = item.figure.get_tightbbox()
+        assert min(whole.x0, whole.y0) >= -0.01
+        assert whole.x1 <= item.figure.get_size_inches()[0] + 0.01
+        assert whole.y1 <= item.figure.get_size_inches()[1] + 0.01
+        assert min(text.get_fontsize() for text in item.figure.findobj(Text)) >= 6
+
+
+def test_of_many_layers_a_few_are_drawn():
+    rows = pd.DataFrame({"layer": [f"l{i}" for i in range(10)] + [""], "depth": [*range(10), -1]})
+    assert faithfulness.shown_layers(rows) == ["l0", "l3", "l6", "l9"]
+
+
+def test_a_run_where_nothing_is_predicted_has_a_table_of_gaps(make):
+    results = examined(make, seeds=(0,), levels=(90,))
+    for name in ("faithfulness", CURVE):
+        for path in (results.folder / "scores" / name).glob("*.parquet"):
+            frame = pd.read_parquet(path)
+            frame.assign(value=np.float32(np.nan)).to_parquet(path, index=False)
+    table, *rest = faithfulness.analyse(results)
+    assert table.frame["mean"].isna().all()
+    assert (table.frame["n_images"] == 0).all()
+    for item in rest:
+        item.render("png", 50)
+
+
+def test_an_image_twice_is_refused(make):
+    results = examined(make, seeds=(0,))
+    areas = results.table("faithfulness")
+    with pytest.raises(ResultsError, match="an image is there twice"):
+        faithfulness.tabulate(results, pd.concat([areas, areas]))

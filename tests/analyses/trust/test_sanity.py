@@ -1,0 +1,170 @@
+"""The figure and table of the sanity checks."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.text import Text
+
+from analyses import Figure, Results, ResultsError, Table
+from analyses.trust import sanity
+
+METHODS = ("grad_cam", "layer_cam")
+IMAGES = ("cat_1", "cat_2", "dog_3", "dog_4")
+STEPS = ((0, 0.25, "head"), (1, 0.5, "up"), (3, 1.0, "conv"))
+LAYERS = ("Encoder 1_1", "Decoder 1_2")
+TARGET = "best_pixel:logit"
+SMALL = {"stages": 2, "seeds": (0, 1), "levels": (50, 90), "methods": METHODS, "gallery": 0, "images": IMAGES}
+FLOOR = {"grad_cam": 0.0, "layer_cam": 0.8}
+
+
+def frame(seeds=(0, 1), levels=(50, 90), draws=(0,), shuffled=True):
+    """Grad-CAM's maps lose all likeness along the way, LayerCAM's keep most of it."""
+    rng, rows = np.random.default_rng(0), []
+    changes = [(kind, *step) for kind in ("cascading", "independent") for step in STEPS]
+    changes += [("shuffled_masks", 0, 1.0, "")] if shuffled else []
+    for level, seed, draw, image, layer, method in product(levels, seeds, draws, IMAGES, LAYERS, METHODS):
+        for kind, step, share, module in changes if draw == 0 else changes[:6]:
+            value = 1 - (1 - FLOOR[method]) * share
+            values = value + rng.uniform(-0.05, 0.05, 3)
+            rows.append(
+                {"dataset": "shapes", "model": "unet", "level": level, "seed": seed, "training_data": "577 real"}
+                | {"image": image, "target": TARGET, "layer": layer, "method": method, "kind": kind, "draw": draw}
+                | {"step": step, "share": np.float32(share), "module": module, "reached": np.float32(0.5)}
+                | {"randomised": layer == "Decoder 1_2" or share == 1}
+                | dict(zip(sanity.MEASURES, values.astype(np.float32), strict=True))
+            )
+    return pd.DataFrame(rows)
+
+
+def trained():
+    same = {"dataset": "shapes", "model": "unet", "training_data": "577 real", "steps": 300, "loss": 0.6}
+    numbers = {"miou_shuffled": 0.41, "miou_own": 0.43, "miou_validation": 0.42}
+    return pd.DataFrame([same | numbers | {"level": 90, "seed": seed} for seed in (0, 0, 1)])
+
+
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch):
+    monkeypatch.setattr(sanity, "RESAMPLES", 200)
+
+
+@pytest.fixture
+def run(make):
+    def build(table, training=None, **fields):
+        results = make(**{**SMALL, **fields})
+        for name, rows in (("sanity", table), ("sanity_training", training)):
+            if rows is not None:
+                (results.folder / "scores" / name).mkdir()
+                rows.to_parquet(results.folder / "scores" / name / "all.parquet", index=False)
+        return Results(results.folder)
+
+    return build
+
+
+def made(results):
+    items = list(sanity.analyse(results))
+    (table,) = [item for item in items if isinstance(item, Table)]
+    return table, [item for item in items if isinstance(item, Figure)]
+
+
+def test_nothing_for_runs_without(make):
+    assert list(sanity.analyse(make(**SMALL))) == []
+
+
+def test_means_are_over_images_of_their_means_over_draws_and_layers(run):
+    raw = frame(draws=(0, 1))
+    raw.loc[(raw["image"] == "cat_2") & (raw["layer"] == "Encoder 1_1"), "spearman"] = np.nan
+    table, _ = made(run(raw))
+    assert len(table.frame) == 2 * 7 * 2 * (2 + 1)
+    where = {"level": 90, "kind": "cascading", "step": 1, "method": "layer_cam"}
+    part = raw[(raw[list(where)] == pd.Series(where)).all(axis=1)]
+    found = table.frame[(table.frame[list(where)] == pd.Series(where)).all(axis=1)].set_index("layer")
+    assert list(found.index) == ["all", *LAYERS]  # by depth, the mean first
+    for layer in LAYERS:
+        own = part[part["layer"] == layer].groupby(["seed", "image"])["spearman"].mean().mean()
+        assert found.loc[layer, "spearman"] == pytest.approx(own, abs=1e-6)
+    cells = part.groupby(["seed", "image", "layer"])["spearman"].mean()
+    assert found.loc["all", "spearman"] == pytest.approx(cells.groupby(["seed", "image"]).mean().mean(), abs=1e-6)
+    assert (found["spearman_low"] < found["spearman"]).all()
+    assert (found["spearman"] < found["spearman_high"]).all()
+    assert found["n_images"].tolist() == [4] * 3
+    assert found["n_seeds"].tolist() == [2] * 3
+    assert found["n_undefined"].tolist() == [2, 2, 0]  # the mean over layers is then of the other one alone
+    assert found["randomised"].tolist() == [0.5, 0, 1]
+    assert (found["module"] == "up").all()
+    assert (found["reached"] == 0.5).all()
+
+
+def test_a_method_that_stays_as_it_was_is_named_with_its_numbers(run):
+    table, (figure,) = made(run(frame(), trained()))
+    rows = table.frame.query("kind == 'cascading' and share == 1 and layer == 'all' and level == 90")
+    low = rows.set_index("method")["spearman_low"]
+    assert low["layer_cam"] > 0.5 > low["grad_cam"]
+    assert "Fail (the interval" in figure.caption
+    value = rows.set_index("method")["spearman"]["layer_cam"]
+    assert f"Layer cam ({value:.2f} [" in figure.caption
+    assert "Grad-CAM (" not in figure.caption
+    assert "300 steps" in figure.caption
+    assert "41.0 % on training images with the masks it was given, 43.0 %" in figure.caption
+    lower = frame()
+    lower[["spearman", "spearman_reached"]] -= 0.4
+    _, (figure,) = made(run(lower))
+    assert "No method fails" in figure.caption
+
+
+def test_the_figure_shows_the_numbers_of_the_highest_level(run):
+    table, (figure,) = made(run(frame(), trained()))
+    assert figure.name == "sanity-unet-best_pixel-logit"
+    assert "U-Net at its highest level (90 % mean IoU); layers: Encoder 1_1, Decoder 1_2; 4 images" in figure.caption
+    axes = figure.figure.axes
+    assert len(axes) == 2 * len(sanity.MEASURES)
+    rows = table.frame.query("layer == 'all' and level == 90 and method == 'grad_cam'")
+    for i, measure in enumerate(sanity.MEASURES):
+        for panel, kind in zip(axes[2 * i :], ("cascading", "independent"), strict=False):
+            lines = [line for line in panel.lines if len(line.get_xdata()) == 4]
+            assert len(lines) == len(METHODS)
+            own = rows[rows["kind"] == kind].sort_values("share")
+            np.testing.assert_allclose(lines[0].get_ydata(), [1, *own[measure]])
+            np.testing.assert_allclose(lines[0].get_xdata(), [0, 0.25, 0.5, 1])
+        marks = [line for line in axes[2 * i].lines if len(line.get_xdata()) == 1]
+        assert [mark.get_xdata()[0] > 1 for mark in marks] == [True, True]
+        assert not [line for line in axes[2 * i + 1].lines if len(line.get_xdata()) == 1]
+    assert len({(line.get_color(), line.get_marker()) for line in axes[0].lines if len(line.get_xdata()) == 4}) == 2
+
+
+def test_without_shuffled_masks_and_with_undefined_maps(run):
+    raw = frame(shuffled=False)
+    raw.loc[raw["method"] == "layer_cam", list(sanity.MEASURES)] = np.nan
+    table, (figure,) = made(run(raw))
+    assert "Markers at the right" not in figure.caption
+    assert "shuffled" not in "".join(label.get_text() for label in figure.figure.axes[-2].get_xticklabels())
+    assert table.frame.loc[table.frame["method"] == "layer_cam", "ssim"].isna().all()
+    assert figure.render("svg", 50)
+
+
+def test_text_is_legible_and_on_the_page(run):
+    _, (figure,) = made(run(frame(), trained()))
+    figure.figure.draw_without_rendering()
+    whole = figure.figure.get_tightbbox()
+    width, height = figure.figure.get_size_inches()
+    assert min(whole.x0, whole.y0) >= 0
+    assert whole.x1 <= width
+    assert whole.y1 <= height
+    assert min(text.get_fontsize() for text in figure.figure.findobj(Text) if text.get_text()) >= 6
+
+
+def test_the_same_bytes_in_any_order_of_rows(run):
+    first = list(sanity.analyse(run(frame(), trained())))
+    again = list(sanity.analyse(run(frame().sample(frac=1, random_state=1), trained())))
+    for one, two in zip(first, again, strict=True):
+        assert one.caption == two.caption
+        assert one.csv() == two.csv() if isinstance(one, Table) else one.render("svg", 50) == two.render("svg", 50)
+
+
+def test_a_map_that_is_there_twice_is_refused(run):
+    raw = frame()
+    with pytest.raises(ResultsError, match="a map is there twice"):
+        list(sanity.analyse(run(pd.concat([raw, raw.head(1)]))))
