@@ -1,13 +1,16 @@
-"""Grad-CAM of every convolution of a network of your own, for its predicted pixels of class 1."""
+"""Grad-CAM of every encoder convolution of a network, as a picture."""
 
+import matplotlib.pyplot as plt
 import torch
 from segcam import Probe, Target, grad_cam
-from torch import nn
-from torchvision.models.segmentation import lraspp_mobilenet_v3_large
+from segcam.models import create
+from skimage.data import chelsea
 
-network = lraspp_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=21)  # any nn.Module
-images = torch.rand(2, 3, 128, 160)  # prepared as your network wants them
-capture = Probe(network, "backbone.*", kind=nn.Conv2d)(images, Target(class_id=1, pixels="predicted"))
-for layer in capture.layers:
-    maps = capture.maps(grad_cam, layer)  # (2, h, w) on the layer's own grid; NaN where nothing is predicted
-    print(layer.label, tuple(maps.shape), f"blank maps: {int((maps.amax((1, 2)) == 0).sum())}")
+network = create("unet", classes=2)  # untrained: put your own nn.Module here
+image = torch.from_numpy(chelsea()[:288, :448]).permute(2, 0, 1)[None] / 255  # prepared as your network wants it
+capture = Probe(network, "encoders.*", kind=torch.nn.Conv2d)(image, Target(class_id=1))
+figure, panels = plt.subplots(2, 5, figsize=(12, 4), layout="compressed", subplot_kw={"xticks": [], "yticks": []})
+for layer, panel in zip(capture.layers, panels.flat, strict=True):
+    panel.imshow(capture.maps(grad_cam, layer)[0].numpy())
+    panel.set_title(layer.label)
+figure.savefig("maps.png")

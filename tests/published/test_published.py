@@ -17,7 +17,7 @@ import pytest
 from analyses.reading.records import level_name
 from bench.output.drawing import Files, draw
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"
 RUNS = sorted(path.parent for path in RESULTS.glob("*/scores"))
 PETS = RESULTS / "pets"
@@ -84,7 +84,7 @@ def method_rows() -> Iterator[str]:
 
 
 def claim_rows() -> Iterator[str]:
-    """The table of verdicts in both READMEs."""
+    """The table of verdicts in results/pets/README.md."""
     for claim, part in table(PETS, "claims").groupby("claim", sort=True):
         first = part.iloc[0]
         yield f"| {claim} | {first['sentence']} | {first['overall']} | {first['overall_reason']} |"
@@ -216,12 +216,22 @@ def test_the_findings_quote_the_tables() -> None:
         assert row in text, row
 
 
-def test_the_front_page_quotes_the_tables() -> None:
-    text = (ROOT / "README.md").read_text()
-    for row in claim_rows():
-        assert row in text
+def test_the_front_page_counts_the_verdicts() -> None:
+    words = dict(enumerate(("none", "one", "two", "three", "four", "five", "six", "seven", "eight")))
+    verdicts = table(PETS, "claims").groupby("claim")["overall"].first().value_counts()
+    text = " ".join((ROOT / "README.md").read_text().split())
+    counts = {name: words[int(verdicts.get(name, 0))] for name in ("supported", "contradicted", "undecided")}
+    told = "the rule calls {supported} supported, {contradicted} contradicted and {undecided}"
+    assert told.format(**counts) in text
+
+
+def test_costs_quote_the_timings() -> None:
+    text = (ROOT / "docs" / "costs.md").read_text()
     cases = ("unet-w16-128px-b4-best_pixel", "unet-w32-256px-b4-best_pixel", "segformer-128px-b4-best_pixel")
     for ours, theirs, form in TIMED:
         numbers = [format(ratio(case, ours, theirs), form) for case in cases]
-        pattern = r"\|[^|\n]*" + "".join(rf"\| {number}(, missed)? " for number in numbers) + r"\|"
-        assert re.search(pattern, text), (ours, numbers)
+        assert re.search(r"\|[^|\n]*" + "".join(rf"\| {number} " for number in numbers) + r"\|", text), (ours, numbers)
+    front = (ROOT / "README.md").read_text()
+    for theirs, form in (("torch-cam", ".2f"), ("captum, a call a layer", ".2f")):
+        ratios = [ratio(case, "segcam, channels last", theirs) for case in cases]
+        assert f"{min(ratios):{form}} to {max(ratios):{form}} times" in front
