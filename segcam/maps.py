@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float, Int
@@ -12,7 +13,7 @@ from segcam.errors import InputError
 from segcam.methods import METHODS, Method
 from segcam.methods.material.pair import Pair, combined
 from segcam.probe.layers import Layer
-from segcam.probe.memory import plan_maps
+from segcam.probe.memory import Plan, plan
 from segcam.probe.probe import Capture, Probe
 from segcam.probe.targets import Target, at_least_float32
 
@@ -34,7 +35,7 @@ def all_maps(
     >>> net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 2, 1))
     >>> probe, images = Probe(net, ["0", "1"]), torch.rand(16, 3, 64, 64)
     >>> (maps,) = all_maps(probe, images, [Target(pixels="predicted")], ["grad_cam"], max_memory=4_000_000)
-    >>> {label: tuple(found.shape) for label, found in maps.items()}
+    >>> {label: tuple(stack.shape) for label, stack in maps.items()}
     {'0': (16, 1, 64, 64), '1': (16, 1, 64, 64)}
 
     Args:
@@ -44,8 +45,8 @@ def all_maps(
         methods: names of gradient methods, or methods with parameters of their own; `m` of them.
         masks: the true class of each pixel, for targets that look at it.
         max_memory: bytes of tensors that may be alive at once, the maps of the whole batch included and beside the
-            network's parameters and the images; None for the whole batch in one pass. The batch, and where one image
-            does not fit the layers as well, is parted for it.
+            network's parameters and the images; None for the whole batch in one pass. The batch is split for it, and
+            where one image does not fit the layers as well; see `segcam.probe.memory`.
 
     Returns:
         For each target the maps by layer label, on the layer's own grid, float32 or wider; NaN for images whose pixel
@@ -57,35 +58,42 @@ def all_maps(
             works; else see `Probe.many`.
         NotApplicableError: a method has no map for a layer.
     """
-    chosen = [METHODS.get(method) if isinstance(method, str) else method for method in methods]
+    recipes = [METHODS.get(method) if isinstance(method, str) else method for method in methods]
 
     def maps_of(captures: list[Capture]) -> list[dict[str, Tensor]]:
         return [
-            {layer.label: layer_maps(capture, layer, chosen)[1] for layer in capture.layers} for capture in captures
+            {layer.label: layer_maps(capture, layer, recipes)[1] for layer in capture.layers} for capture in captures
         ]
 
     def job(layers: Sequence[Layer], rows: slice) -> list[dict[str, Tensor]]:
-        return maps_of(probe.part(images, targets, layers, rows, masks))
+        of_rows = [target.of(rows) for target in targets]
+        row_masks = None if masks is None else masks[rows]
+        return maps_of(probe.restricted(layers).many(images[rows], of_rows, masks=row_masks))
 
     if max_memory is None:
         return maps_of(probe.many(images, targets, masks=masks))
-    what = ("maps", *(repr((method.name, *method.parameters.items())) for method in chosen))
-    plan = probe.planned(what, plan_maps, job, images, targets, max_memory)
-    found: list[dict[str, Tensor]] = [{} for _ in targets]
-    for layers in plan.groups:
-        for rows in plan.rows(len(images)):
-            _place(found, job(layers, rows), rows, len(images))
-    return found
+    names = (*(repr((recipe.name, *recipe.parameters.items())) for recipe in recipes), *(t.name for t in targets))
+    key = (names, probe.layers, images.shape, images.dtype, images.device, max_memory)
+    plans = _PLANS.setdefault(probe, {})
+    if key not in plans:
+        plans[key] = plan(job, probe.layers, len(images), max_memory)
+    maps: list[dict[str, Tensor]] = [{} for _ in targets]
+    for layers, rows in plans[key].passes(len(images)):
+        _place(maps, job(layers, rows), rows, len(images))
+    return maps
 
 
-def _place(found: list[dict[str, Tensor]], parts: list[dict[str, Tensor]], rows: slice, batch: int) -> None:
-    """Write the maps of some images to where they belong."""
-    for whole, part in zip(found, parts, strict=True):
-        for label, maps in part.items():
-            if label not in whole:
-                whole[label] = maps.new_empty(batch, *maps.shape[1:])
-            whole[label][rows] = maps
+def _place(maps: list[dict[str, Tensor]], of_rows: list[dict[str, Tensor]], rows: slice, batch: int) -> None:
+    """Write the maps of some images into those of the batch; what they held is free before the next pass."""
+    for stacks, row_stacks in zip(maps, of_rows, strict=True):
+        for label, stack in row_stacks.items():
+            if label not in stacks:
+                stacks[label] = stack.new_empty(batch, *stack.shape[1:])
+            stacks[label][rows] = stack
 
+
+_PLANS: WeakKeyDictionary[Probe, dict[object, Plan]] = WeakKeyDictionary()
+"""How batches are split, measured once for images of one size and number."""
 
 BLOCK = 2**20
 """How many activations to take at once on a processor: with temporaries of more, its memory sets the pace."""

@@ -31,7 +31,7 @@ CASES = (
 )
 TARGETS = (Target(1, "image"), Target(1, "best_pixel"))  # neither depends on what a network without training predicts
 
-WAYS = {"whole": "whole batch", "frugal": "whole batch, saving less", "chunks": "in chunks"}
+WAYS = {"whole": "whole batch", "low_memory": "whole batch, saving less", "chunks": "in chunks"}
 
 Maps = list[dict[str, Tensor]]
 
@@ -68,7 +68,7 @@ def measured(case: Case, targets: Sequence[Target], device: torch.device) -> Mea
     model = create(case.model, 2, case.parameters, seed=0)
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     layers = architecture(case.model).layers(model, "conv")
-    probe, frugal = (Probe(model, layers, channels_last=True, frugal=saving) for saving in (False, True))
+    probe, saving_probe = (Probe(model, layers, channels_last=True, low_memory=saving) for saving in (False, True))
     batch = torch.randn(case.images, 3, case.size, case.size, generator=torch.Generator().manual_seed(0)).to(device)
     captures = probe.many(batch, targets)
     needed = sum(stack.nbytes for stack in captures[0].activations.values()) * (1 + len(targets))
@@ -76,7 +76,7 @@ def measured(case: Case, targets: Sequence[Target], device: torch.device) -> Mea
     limit = int(BAR * needed)
     jobs: dict[str, Callable[[], Maps]] = {
         "whole": lambda: all_maps(probe, batch, targets, ["grad_cam"]),
-        "frugal": lambda: all_maps(frugal, batch, targets, ["grad_cam"]),
+        "low_memory": lambda: all_maps(saving_probe, batch, targets, ["grad_cam"]),
         "chunks": lambda: all_maps(probe, batch, targets, ["grad_cam"], max_memory=limit),
     }
     jobs["chunks"]()  # which measures what an image takes

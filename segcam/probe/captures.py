@@ -81,16 +81,3 @@ class Capture:
     def target_predicted(self) -> Bool[Tensor, " b"]:
         """Whether the class is predicted at any pixel of the set."""
         return self.explained.predicted
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Some images of a batch, and some or all of the layers.
-
-    Attributes:
-        rows: which images of the batch.
-        captures: what the pass gave, one a target; their `layers` say which are there.
-    """
-
-    rows: slice
-    captures: list[Capture]

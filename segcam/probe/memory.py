@@ -1,4 +1,4 @@
-"""How much memory a pass takes, and how to part a batch and its layers so that it takes no more than is allowed.
+"""How much memory a pass takes, and how to split a batch and its layers so that it takes no more than is allowed.
 
 Bytes are those of the tensors that are alive at once, of what the pass itself makes: parameters and the caller's images
 are not counted, nor what single kernels take for themselves while they run, nor what an allocator keeps for later.
@@ -12,6 +12,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -44,31 +45,31 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.limit = limit
         self.live = 0
         self.peak = 0
-        self._known: dict[int, weakref.ref[torch.UntypedStorage]] = {}
+        self._storages: dict[int, weakref.ref[torch.UntypedStorage]] = {}
 
     def __torch_dispatch__(
         self, func: Callable[..., Any], _types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Run the operator and count the storages that are new in what it returns."""
-        found = func(*args, **(kwargs or {}))
+        out = func(*args, **(kwargs or {}))
         given = {storage.data_ptr() for storage in _storages((args, kwargs))}
-        for storage in _storages(found):
+        for storage in _storages(out):
             if storage.data_ptr() not in given:
                 self._count(storage)
         if self.limit is not None and self.live > self.limit:
             raise _TooMuchError
-        return found
+        return out
 
     def _count(self, storage: torch.UntypedStorage) -> None:
         place, size = storage.data_ptr(), storage.nbytes()
-        if place in self._known or not size:
+        if place in self._storages or not size:
             return
 
         def gone(_reference: object) -> None:
-            del self._known[place]
+            del self._storages[place]
             self.live -= size
 
-        self._known[place] = weakref.ref(storage, gone)
+        self._storages[place] = weakref.ref(storage, gone)
         self.live += size
         self.peak = max(self.peak, self.live)
 
@@ -85,50 +86,65 @@ class Cost:
 
     Attributes:
         peak: of the tensors alive at once, at most.
-        kept: of those that are alive when it is done: what it returns.
+        result: of those that are alive when it is done: what it returns.
     """
 
     peak: int
-    kept: int
+    result: int
+
+    def images(self, batch: int, max_memory: int) -> int:
+        """Return how many images of a batch a job may take at once, so that all results fit beside it; 0 for none."""
+        return min(batch, (max_memory - batch * self.result) // max(1, self.peak))
 
 
-Job = Callable[[Sequence[Layer], slice], object]
-"""A pass for some layers and some images of a batch."""
-
-
-def measure(job: Job, layers: Sequence[Layer], batch: int, limit: int | None = None) -> Cost | None:
-    """Return what a job takes for one image, or None if that is more than `limit`.
+def measure(job: Callable[[slice], object], batch: int, limit: int | None = None) -> Cost | None:
+    """Return what a job takes for one image of a batch, or None if that is more than `limit` bytes.
 
     It runs for one image, and for two where those fit, since with a single one some operators need no copies. For n
     images a job takes at most n times the greater of the peak for one and half the peak for two.
 
     Args:
-        job: what is measured.
-        layers: for which layers.
+        job: works on some images of the batch; what it returns counts as its result.
         batch: the number of images there are.
-        limit: in bytes; the job is stopped where it takes more.
+        limit: the job is stopped where it takes more.
     """
     try:
-        one = _measured(job, layers, 1, limit)
+        one = _measured(job, 1, limit)
         if batch < 2 or (limit is not None and 2 * one.peak > limit):
             return one
-        two = _measured(job, layers, 2, None)
+        two = _measured(job, 2, None)
     except _TooMuchError:
         return None
-    return Cost(max(one.peak, -(-two.peak // 2)), max(one.kept, -(-two.kept // 2)))
+    return Cost(max(one.peak, -(-two.peak // 2)), max(one.result, -(-two.result // 2)))
 
 
-def _measured(job: Job, layers: Sequence[Layer], images: int, limit: int | None) -> Cost:
+def _measured(job: Callable[[slice], object], images: int, limit: int | None) -> Cost:
     with Meter(limit) as meter:
-        found = job(layers, slice(0, images))
-    cost = Cost(meter.peak, meter.live)
-    del found
+        result = job(slice(0, images))
+        cost = Cost(meter.peak, meter.live)
+    del result
     return cost
+
+
+def images_at_once(job: Callable[[slice], object], batch: int, max_memory: int) -> int:
+    """Return how many images of a batch a job may work on at once within `max_memory` bytes.
+
+    The results of the whole batch count as well: a job whose results are not kept returns None.
+
+    Raises:
+        ProbeError: one image does not fit; the message names the smallest value that works.
+    """
+    cost = measure(job, batch, max_memory) or measure(job, batch)
+    assert cost is not None  # without a limit there is no too much
+    images = cost.images(batch, max_memory)
+    if images < 1:
+        raise _too_little(max_memory, cost.peak + batch * cost.result, "one image at a time")
+    return images
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a batch is parted.
+    """How a batch is split.
 
     Attributes:
         groups: layers that share a pass; all layers in one group where they fit.
@@ -138,76 +154,42 @@ class Plan:
     groups: tuple[tuple[Layer, ...], ...]
     images: int
 
-    def rows(self, batch: int) -> Iterator[slice]:
-        """Yield the chunks of a batch."""
-        for start in range(0, batch, self.images):
-            yield slice(start, min(start + self.images, batch))
+    def passes(self, batch: int) -> Iterator[tuple[tuple[Layer, ...], slice]]:
+        """Yield the layers and the images of each pass."""
+        for layers in self.groups:
+            for start in range(0, batch, self.images):
+                yield layers, slice(start, min(start + self.images, batch))
 
 
-def plan_passes(job: Job, layers: Sequence[Layer], batch: int, max_memory: int) -> Plan:
-    """Part a batch so that one pass's results and the next pass together stay within `max_memory` bytes.
+def plan(job: Callable[[Sequence[Layer], slice], object], layers: Sequence[Layer], batch: int, max_memory: int) -> Plan:
+    """Split a batch so that a pass and the results of all passes together stay within `max_memory` bytes.
 
-    A batch that fits as a whole is not parted. Else either has half of the memory, and layers are parted into groups
-    only where one image with all of them does not fit into that.
-
-    Raises:
-        ProbeError: one image and one layer do not fit; the message names the smallest value that works.
-    """
-    layers = tuple(layers)
-    whole = measure(job, layers, batch, max_memory)
-    if whole is not None and batch * whole.peak <= max_memory:
-        return Plan((layers,), batch)
-    half = max_memory // 2
-    parts = _part(job, layers, batch, half)
-    if parts is None:
-        singly = max(_needed(job, [layer], 1).peak for layer in layers)
-        raise _too_little(max_memory, min(batch * _needed(job, layers, batch).peak, 2 * singly))
-    return _plan(parts, batch, half)
-
-
-def plan_maps(job: Job, layers: Sequence[Layer], batch: int, max_memory: int) -> Plan:
-    """Part a batch so that a pass and the results of all passes together stay within `max_memory` bytes.
+    The images are split first. Where one image with all layers does not fit, the layers are halved until it does: each
+    group has a pass of its own, whose graph begins at the group's first layer.
 
     Raises:
         ProbeError: one image and one layer do not fit; the message names the smallest value that works.
     """
-    layers, room = tuple(layers), max_memory
-    parts = _part(job, layers, batch, room)
-    while parts is not None:
-        left = max_memory - batch * sum(cost.kept for _, cost in parts)
-        if all(cost.peak <= left for _, cost in parts):
-            return _plan(parts, batch, left)
-        if left >= room:
-            break
-        room, parts = left, _part(job, layers, batch, left)
-    singly = [_needed(job, [layer], 1) for layer in layers]
-    raise _too_little(max_memory, max(cost.peak for cost in singly) + batch * sum(cost.kept for cost in singly))
+    size = len(layers)
+    while True:
+        groups = tuple(tuple(layers[start : start + size]) for start in range(0, len(layers), size))
+        costs: list[Cost] = []
+        for group in groups:
+            cost = measure(partial(job, group), batch, max_memory if size > 1 else None)
+            if cost is None:
+                break
+            costs.append(cost)
+        else:
+            total = Cost(max(cost.peak for cost in costs), sum(cost.result for cost in costs))
+            if (images := total.images(batch, max_memory)) > 0:
+                return Plan(groups, images)
+            if size == 1:
+                raise _too_little(max_memory, total.peak + batch * total.result, "one image and one layer at a time")
+        size = -(-size // 2)
 
 
-def _part(job: Job, layers: tuple[Layer, ...], batch: int, room: int) -> list[tuple[tuple[Layer, ...], Cost]] | None:
-    """Halve the layers until one image fits; None where one layer does not."""
-    cost = measure(job, layers, batch, room)
-    if cost is not None and cost.peak <= room:
-        return [(layers, cost)]
-    if len(layers) == 1:
-        return None
-    half = len(layers) // 2
-    first, second = (_part(job, part, batch, room) for part in (layers[:half], layers[half:]))
-    return None if first is None or second is None else [*first, *second]
-
-
-def _plan(parts: Sequence[tuple[tuple[Layer, ...], Cost]], batch: int, room: int) -> Plan:
-    return Plan(tuple(layers for layers, _ in parts), min(batch, room // max(cost.peak for _, cost in parts)))
-
-
-def _needed(job: Job, layers: Sequence[Layer], batch: int) -> Cost:
-    cost = measure(job, layers, batch)
-    assert cost is not None  # without a limit there is no too much
-    return cost
-
-
-def _too_little(given: int, needed: int) -> ProbeError:
+def _too_little(given: int, needed: int, what: str) -> ProbeError:
     return ProbeError(
-        f"max_memory is {given} bytes, which does not do for one image and one layer at a time: give at least "
+        f"max_memory is {given} bytes, which does not do for {what}: give at least "
         f"{needed} ({needed / 2**20:.1f} MiB), or smaller images"
     )

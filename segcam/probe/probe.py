@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from typing import Literal
@@ -14,17 +14,16 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from segcam.errors import ProbeError
+from segcam.probe import local_gradients as local
 from segcam.probe.attention import AttentionPlace, read, recording
-from segcam.probe.backward import convolves, gradients_of
-from segcam.probe.captures import Capture, Chunk
-from segcam.probe.frugal import Frugal
+from segcam.probe.captures import Capture
 from segcam.probe.hooks import chosen_outputs, frozen, logits_of, recording_calls
 from segcam.probe.layers import Layer, LayerChoice, find_layers
-from segcam.probe.memory import Job, Plan, plan_passes
+from segcam.probe.saving import WithoutInputs
 from segcam.probe.targets import Explained, Target
 from segcam.probe.tokens import as_maps
 
-__all__ = ["Capture", "Chunk", "Precision", "Probe", "frozen", "logits_of"]
+__all__ = ["Capture", "Precision", "Probe", "frozen", "logits_of"]
 
 Precision = Literal["fp32", "bf16"]
 
@@ -46,8 +45,11 @@ class Probe:
         precision: 'bf16' runs the network under bf16 autocast, which is faster and less exact.
         channels_last: lay the input out channels-last, which is faster for most convolutional networks; those that
             reshape with `view` cannot take it.
-        frugal: save less for the backward pass: about a tenth to a fifth less memory for a few percent more time; the
-            gradients are the same, see `segcam.probe.frugal`. `chunks` always does.
+        low_memory: save less for the backward pass: about a tenth to a fifth less memory for a few percent more time;
+            the gradients are the same, see `segcam.probe.saving`.
+        local_gradients: leave the zeros around a few pixels' gradients out of the backward pass; the gradients are the
+            same up to rounding, see `segcam.probe.local_gradients`. None for where it pays: in networks that mostly
+            convolve, on a processor, for small pixel sets.
         attention: blocks whose attention matrices are wanted as well, such as `attention_places` of the network's
             file gives. They are computed step by step then, which is slower than the fused kernels and agrees with
             them up to rounding.
@@ -71,18 +73,19 @@ class Probe:
         kind: type[nn.Module] | None = None,
         precision: Precision = "fp32",
         channels_last: bool = False,
-        frugal: bool = False,
+        low_memory: bool = False,
+        local_gradients: bool | None = None,
         attention: Iterable[AttentionPlace] = (),
     ) -> None:
         self.model = model
         self.layers = tuple(find_layers(model, layers, kind))
         self.precision = precision
         self.channels_last = channels_last
-        self.frugal = frugal
+        self.low_memory = low_memory
+        self.local_gradients = local_gradients
         self.attention = tuple(attention)
-        self._local = convolves(model)
+        self._convolves = local.convolves(model)
         self._overwritten: set[str] = set()
-        self._plans: dict[object, Plan] = {}
 
     def __call__(
         self,
@@ -141,88 +144,26 @@ class Probe:
             explained = _explained(logits, size, targets, masks, fixed)
             acts, logits = self._maps(outputs, size), logits.detach()
             captures = []
-            for i, (target, chosen) in enumerate(zip(targets, explained, strict=True)):
-                found = self._backward(chosen, outputs, keep=i + 1 < len(targets))
-                known = replace(chosen, scores=chosen.scores.detach())  # what is kept holds no graph
-                gradients = self._maps(found, size)
-                captures.append(Capture(self.layers, acts, gradients, target, known, logits, size, attentions))
+            for i, (target, pixels) in enumerate(zip(targets, explained, strict=True)):
+                gradients = self._maps(self._backward(pixels, outputs, keep=i + 1 < len(targets)), size)
+                without_graph = replace(pixels, scores=pixels.scores.detach())  # what is kept holds no graph
+                captures.append(Capture(self.layers, acts, gradients, target, without_graph, logits, size, attentions))
         return captures
 
-    def chunks(
-        self,
-        images: Float[Tensor, "b ch h w"],
-        targets: Sequence[Target],
-        *,
-        max_memory: int,
-        masks: Int[Tensor, "b h w"] | None = None,
-    ) -> Iterator[Chunk]:
-        """Probe a batch in parts, so that no more than `max_memory` bytes of tensors are alive at once.
-
-        One chunk's captures and the pass for the next are counted together: let go of each chunk before the one after
-        the next is asked for. How much an image takes is measured on one or two of the batch, before the first chunk
-        and once for each size and number of images; see `segcam.probe.memory` for what is counted.
-
-        Args:
-            images: the network's input.
-            targets: what is explained.
-            max_memory: in bytes, beside the network's parameters and the images.
-            masks: the true class of each pixel, for targets that look at it.
-
-        Returns:
-            The chunks, in the order of the images. Where one image with all layers does not fit, the layers are parted
-            as well, each group with a pass of its own, and an image comes up once for each group.
-
-        Raises:
-            ProbeError: one image and one layer do not fit; the message names the smallest value that works; else see
-                `many`.
-        """
-
-        def job(layers: Sequence[Layer], rows: slice) -> list[Capture]:
-            return self.part(images, targets, layers, rows, masks)
-
-        plan = self.planned(("chunks",), plan_passes, job, images, targets, max_memory)
-        for rows in plan.rows(len(images)):
-            for layers in plan.groups:
-                yield Chunk(rows, job(layers, rows))
-
-    def part(
-        self,
-        images: Float[Tensor, "b ch h w"],
-        targets: Sequence[Target],
-        layers: Sequence[Layer],
-        rows: slice,
-        masks: Int[Tensor, "b h w"] | None = None,
-    ) -> list[Capture]:
-        """Probe some images of a batch, and some of the layers, with no more memory than is needed."""
-        own = copy.copy(self)
-        own.layers, own.frugal = tuple(layers), True
-        own_masks = None if masks is None else masks[rows]
-        return own.many(images[rows], [target.of(rows) for target in targets], masks=own_masks)
-
-    def planned(
-        self,
-        what: tuple[str, ...],
-        make: Callable[[Job, Sequence[Layer], int, int], Plan],
-        job: Job,
-        images: Float[Tensor, "b ch h w"],
-        targets: Sequence[Target],
-        max_memory: int,
-    ) -> Plan:
-        """Return the plan that `make` makes for a job, made once for images of one size and number."""
-        names = tuple(target.name for target in targets)
-        key = (what, tuple(images.shape), images.dtype, images.device, names, max_memory)
-        if key not in self._plans:
-            self._plans[key] = make(job, self.layers, len(images), max_memory)
-        return self._plans[key]
+    def restricted(self, layers: Sequence[Layer]) -> Probe:
+        """Return a probe of some of the layers, which saves memory."""
+        probe = copy.copy(self)
+        probe.layers, probe.low_memory = tuple(layers), True
+        return probe
 
     def _maps(self, outputs: dict[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
         return {layer.label: as_maps(outputs[layer.label].detach(), layer, size) for layer in self.layers}
 
     def prepared(self, images: Float[Tensor, "b ch h w"]) -> Float[Tensor, "b ch h w"]:
         """Return the images as the network gets them: in its dtype, detached, laid out as asked for."""
-        own = next((p for p in self.model.parameters() if p.is_floating_point()), None)
-        if own is not None and images.is_floating_point() and images.dtype != own.dtype:
-            images = images.to(own.dtype)
+        weights = next((p for p in self.model.parameters() if p.is_floating_point()), None)
+        if weights is not None and images.is_floating_point() and images.dtype != weights.dtype:
+            images = images.to(weights.dtype)
         if self.channels_last and images.ndim == 4:
             images = images.contiguous(memory_format=torch.channels_last)
         return images.detach()
@@ -232,14 +173,14 @@ class Probe:
     ) -> tuple[dict[str, Tensor], Tensor, dict[str, list[Tensor]]]:
         """Run until no hooked output is overwritten: once, or once more where in-place modules are found to follow."""
         while True:
-            own = self.prepared(images)
-            if own.untyped_storage().data_ptr() == images.untyped_storage().data_ptr():
-                own = own.clone()  # the network may write into its input
-            autocast = torch.autocast(own.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+            inputs = self.prepared(images)
+            if inputs.untyped_storage().data_ptr() == images.untyped_storage().data_ptr():
+                inputs = inputs.clone()  # the network may write into its input
+            autocast = torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.precision == "bf16")
             hooks = recording_calls(self.model, self.layers, self._overwritten)
-            saving = Frugal() if self.frugal else nullcontext()
+            saving = WithoutInputs() if self.low_memory else nullcontext()
             with hooks as calls, recording(self.model, self.attention) as matrices, autocast, saving:
-                output = functional_call(self.model, parameters, (own,)) if parameters else self.model(own)
+                output = functional_call(self.model, parameters, (inputs,)) if parameters else self.model(inputs)
             logits = logits_of(output)
             outputs, overwritten = chosen_outputs(self.layers, calls)
             if not overwritten:
@@ -249,15 +190,21 @@ class Probe:
             self._overwritten |= overwritten
 
     def _backward(self, explained: Explained, outputs: dict[str, Tensor], *, keep: bool) -> dict[str, Tensor]:
+        """Return the gradients of the scores by the outputs; `keep` the graph where it is needed again."""
         if not explained.scores.requires_grad:
             raise ProbeError(f"layer '{next(iter(outputs))}' does not lead to the logits: leave it out")
-        found = gradients_of(explained, list(outputs.values()), keep=keep, local=self._local)
-        known: dict[str, Tensor] = {}
-        for label, gradient in zip(outputs, found, strict=True):
+        score, tensors = explained.scores.sum(), list(outputs.values())
+        pays = self._convolves and local.pays(explained) if self.local_gradients is None else self.local_gradients
+        if pays:
+            gradients: Sequence[Tensor | None] = local.grad(score, tensors, keep)
+        else:
+            gradients = torch.autograd.grad(score, tensors, retain_graph=keep, allow_unused=True)
+        by_label: dict[str, Tensor] = {}
+        for label, gradient in zip(outputs, gradients, strict=True):
             if gradient is None:
                 raise ProbeError(f"layer '{label}' does not lead to the logits: leave it out")
-            known[label] = gradient
-        return known
+            by_label[label] = gradient
+        return by_label
 
 
 def _explained(

@@ -23,7 +23,7 @@ def test_memory(benchmark: Any, capsys: pytest.CaptureFixture[str], case: Case, 
     found = benchmark.pedantic(lambda: measured(case, targets, DEVICE), rounds=1)
     benchmark.extra_info |= {"ratios": found.ratios, "bytes": found.needed, "seconds": dict(found.seconds)}
     assert found.ratios["chunks"] <= BAR
-    for name in ("frugal", "chunks"):
+    for name in ("low_memory", "chunks"):
         for ours, theirs in zip(found.maps[name], found.maps["whole"], strict=True):
             for label, maps in ours.items():
                 assert torch.allclose(maps, theirs[label], rtol=1e-3, atol=1e-4 * float(theirs[label].amax()))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
-from segcam import Capture, InputError, Layer, Probe, ProbeError, Target, grad_cam
+from segcam import InputError, Layer, Probe, ProbeError, Target, grad_cam
 from segcam.maps import all_maps
 from segcam.models import architecture, create
-from segcam.probe.attention import Attention
-from segcam.probe.frugal import Frugal
-from segcam.probe.memory import Cost, Meter, measure, plan_maps, plan_passes
+from segcam.probe.memory import Cost, Meter, images_at_once, measure, plan
+from segcam.probe.saving import WithoutInputs
 
 SIZE = (32, 48)
 METHODS = ["grad_cam", "hires_cam", "activation"]
@@ -69,16 +69,16 @@ class TestMeter:
         assert gradient.shape == x.shape
 
     def test_stops_at_the_limit(self) -> None:
-        assert measure(lambda _layers, _rows: torch.ones(1000), [], 1, 4000) == Cost(4000, 4000)
-        assert measure(lambda _layers, _rows: torch.ones(1000), [], 1, 3999) is None
+        assert measure(lambda _rows: torch.ones(1000), 1, 4000) == Cost(4000, 4000)
+        assert measure(lambda _rows: torch.ones(1000), 1, 3999) is None
 
     def test_an_image_costs_half_of_two_where_that_is_more(self) -> None:
-        def job(_layers: object, rows: slice) -> torch.Tensor:
+        def job(rows: slice) -> torch.Tensor:
             x = torch.zeros(rows.stop, 3, 100)
             return x.transpose(0, 1).reshape(3, -1)  # a copy but for one image
 
-        assert measure(job, [], 1) == Cost(1200, 1200)
-        assert measure(job, [], 8) == Cost(2400, 1200)
+        assert measure(job, 1) == Cost(1200, 1200)
+        assert measure(job, 8) == Cost(2400, 1200)
 
 
 @pytest.mark.parametrize("point", ["conv", "relu"])
@@ -90,8 +90,8 @@ def test_a_pass_takes_little_more_than_what_it_returns(norm: str, point: str) ->
     batch = images(4, torch.float32)
     for count, bars in ((1, (1.55, 1.40)), (2, (1.40, 1.30))):
         targets = [Target(1, "image"), Target(0, "image")][:count]
-        for frugal, bar in zip((False, True), bars, strict=True):
-            probe = Probe(model, layers, frugal=frugal)
+        for low_memory, bar in zip((False, True), bars, strict=True):
+            probe = Probe(model, layers, low_memory=low_memory)
             with Meter() as meter:
                 captures = probe.many(batch, targets)
             needed = sum(a.nbytes for a in captures[0].activations.values()) * (1 + count)
@@ -172,88 +172,51 @@ def test_saving_less_changes_no_gradient(
         return blanks[-1]
 
     empty = torch.empty_strided
-    monkeypatch.setattr("segcam.probe.frugal.torch.empty_strided", poisoned)
+    monkeypatch.setattr("segcam.probe.saving.torch.empty_strided", poisoned)
     model = make()
-    probes = [Probe(model, "*", kind=nn.Conv2d, channels_last=channels_last, frugal=frugal) for frugal in (False, True)]
-    full, frugal = (probe(images(2), Target(1, "image")) for probe in probes)
+    full, saving = (
+        Probe(model, "*", kind=nn.Conv2d, channels_last=channels_last, low_memory=low)(images(2), Target(1, "image"))
+        for low in (False, True)
+    )
     assert len(blanks) >= 5
     for label, gradient in full.gradients.items():
         assert gradient.abs().max() > 0
-        assert torch.equal(gradient, frugal.gradients[label])
+        assert torch.equal(gradient, saving.gradients[label])
 
 
 def test_saving_less_is_for_frozen_weights_alone() -> None:
     conv, x = nn.Conv2d(3, 3, 1), images(1, torch.float32).requires_grad_()
     wanted = torch.autograd.grad(conv(x).square().sum(), [conv.weight, x])
-    with Frugal():
+    with WithoutInputs():
         found = torch.autograd.grad(conv(x).square().sum(), [conv.weight, x])
     assert all(torch.equal(a, b) for a, b in zip(wanted, found, strict=True))
 
 
 def test_saving_less_under_bf16() -> None:
-    probes = [Probe(unet().model.float(), "*", kind=nn.Conv2d, precision="bf16", frugal=f) for f in (False, True)]
-    full, frugal = (probe(images(2, torch.float32)) for probe in probes)
-    assert all(torch.equal(full.gradients[label], frugal.gradients[label]) for label in full.gradients)
-
-
-def whole(probe: Probe, count: int = 5) -> list[Capture]:
-    return probe.many(images(count), TARGETS, masks=masks(count))
-
-
-def needed(probe: Probe, count: int = 5) -> int:
-    """Bytes of a batch's activations and gradients for all targets."""
-    return (1 + len(TARGETS)) * sum(a.nbytes for a in whole(probe, count)[0].activations.values())
+    probes = [
+        Probe(unet().model.float(), "*", kind=nn.Conv2d, precision="bf16", low_memory=low) for low in (False, True)
+    ]
+    full, saving = (probe(images(2, torch.float32)) for probe in probes)
+    assert all(torch.equal(full.gradients[label], saving.gradients[label]) for label in full.gradients)
 
 
 @pytest.mark.parametrize("name", PROBES)
 @pytest.mark.parametrize("share", [3.0, 1.0, 0.55])
-def test_chunks_are_parts_of_the_whole_and_stay_within_the_memory(name: str, share: float) -> None:
-    probe = PROBES[name]()
-    wanted = whole(probe)
-    limit = int(share * needed(probe))
-    seen: dict[tuple[int, str], int] = {}
-    sizes = set()
-    inputs, true = images(), masks()
-    for chunk in probe.chunks(inputs, TARGETS, masks=true, max_memory=limit):
-        sizes.add((chunk.rows.stop - chunk.rows.start, len(chunk.captures[0].layers)))
-        for part, full, target in zip(chunk.captures, wanted, TARGETS, strict=True):
-            assert part.target == target.of(chunk.rows)
-            assert torch.equal(part.explained.chosen, full.explained.chosen[chunk.rows])
-            assert torch.allclose(part.scores, full.scores[chunk.rows])
-            for layer in part.layers:
-                for i in range(chunk.rows.start, chunk.rows.stop):
-                    seen[i, layer.label] = seen.get((i, layer.label), 0) + 1
-                mine, all_of_it = part.maps(grad_cam, layer), full.maps(grad_cam, layer)
-                assert torch.allclose(mine, all_of_it[chunk.rows], equal_nan=True, rtol=1e-9, atol=1e-12)
-            for place, attention in full.attentions.items():
-                mine_too = part.attentions[place]
-                assert isinstance(mine_too, Attention)
-                assert torch.allclose(mine_too.weights, attention.weights[chunk.rows])
-    assert seen == {(i, layer.label): len(TARGETS) for i in range(5) for layer in probe.layers}
-    assert (sizes == {(5, len(probe.layers))}) == (share == 3.0)
-    with Meter() as meter:
-        for chunk in probe.chunks(inputs, TARGETS, masks=true, max_memory=limit):
-            assert chunk.captures
+def test_all_maps_equal_those_of_the_batch_and_stay_within_the_memory(name: str, share: float) -> None:
+    probe, inputs, true = PROBES[name](), images(), masks()
+    captures = probe.many(inputs, TARGETS, masks=true)
+    limit = int(share * (1 + len(TARGETS)) * sum(a.nbytes for a in captures[0].activations.values()))
+    batch = all_maps(probe, inputs, TARGETS, METHODS, masks=true)
+    for _ in range(2):  # the second time, nothing is measured any more
+        with Meter() as meter:
+            split = all_maps(probe, inputs, TARGETS, METHODS, masks=true, max_memory=limit)
     assert meter.peak <= limit
-
-
-@pytest.mark.parametrize("name", PROBES)
-@pytest.mark.parametrize("share", [3.0, 1.0, 0.55])
-def test_all_maps_equal_those_of_the_whole_and_stay_within_the_memory(name: str, share: float) -> None:
-    probe = PROBES[name]()
-    limit = int(share * needed(probe))
-    wanted = all_maps(probe, images(), TARGETS, METHODS, masks=masks())
-    found = all_maps(probe, images(), TARGETS, METHODS, masks=masks(), max_memory=limit)
-    for capture, ours, theirs in zip(whole(probe), found, wanted, strict=True):
+    assert meter.live == sum(maps.nbytes for by_label in split for maps in by_label.values())
+    for capture, ours, theirs in zip(captures, split, batch, strict=True):
         assert list(ours) == [layer.label for layer in probe.layers] == list(theirs)
         for label, maps in ours.items():
             assert torch.allclose(maps, theirs[label], equal_nan=True, rtol=1e-9, atol=1e-12)
             assert torch.allclose(maps[:, 0], capture.maps(grad_cam, label), equal_nan=True, rtol=1e-9, atol=1e-12)
-    inputs, true = images(), masks()
-    with Meter() as meter:
-        found = all_maps(probe, inputs, TARGETS, METHODS, masks=true, max_memory=limit)
-    assert meter.peak <= limit
-    assert meter.live == sum(maps.nbytes for ours in found for maps in ours.values())
 
 
 def smallest(call: Callable[[int], object]) -> int:
@@ -266,34 +229,32 @@ def smallest(call: Callable[[int], object]) -> int:
 def test_the_smallest_value_that_works_is_named(count: int) -> None:
     probe, batch = unet(), images(count)
 
-    def chunks(limit: int) -> int:
-        parts = probe.chunks(batch, TARGETS[:1], max_memory=limit)
-        return sum((c.rows.stop - c.rows.start) * len(c.captures[0].layers) for c in parts)
-
     def maps(limit: int) -> int:
         return len(all_maps(probe, batch, TARGETS[:1], METHODS, max_memory=limit)[0])
 
-    for call, parts in ((chunks, count * len(probe.layers)), (maps, len(probe.layers))):
-        least = smallest(call)
-        with pytest.raises(ProbeError, match=f"give at least {least}"):
-            call(least - 1)
-        assert call(least) == parts
-        with Meter() as meter:  # again, when nothing is measured any more
-            call(least)
-        assert meter.peak <= least
+    least = smallest(maps)
+    with pytest.raises(ProbeError, match=f"give at least {least}"):
+        maps(least - 1)
+    assert maps(least) == len(probe.layers)
+    with Meter() as meter:
+        maps(least)
+    assert meter.peak <= least
 
 
-def test_layers_are_parted_where_one_image_does_not_fit() -> None:
+def test_layers_are_split_where_one_image_does_not_fit() -> None:
     """The graph begins at the first layer of a group: for late layers it is short."""
     probe = unet()
-    least = smallest(lambda limit: all_maps(probe, images(1), TARGETS[:1], METHODS, max_memory=limit))
-    everything = measure(lambda layers, rows: probe.part(images(1), TARGETS[:1], layers, rows), probe.layers, 1)
-    assert everything is not None
-    assert least < 0.9 * everything.peak
-    all_maps(probe, images(1), TARGETS[:1], METHODS, max_memory=least)
-    (plan,) = probe._plans.values()
-    assert [layer for group in plan.groups for layer in group] == list(probe.layers)
-    assert 1 < len(plan.groups) < len(probe.layers)
+
+    def job(layers: Sequence[Layer], rows: slice) -> None:
+        probe.restricted(layers).many(images(1)[rows], TARGETS[:1])
+
+    least = smallest(lambda limit: plan(job, probe.layers, 1, limit))
+    groups = plan(job, probe.layers, 1, least).groups
+    assert [layer for group in groups for layer in group] == list(probe.layers)
+    assert len(groups) > 1
+    all_layers = measure(partial(job, probe.layers), 1)
+    assert all_layers is not None
+    assert least < 0.9 * all_layers.peak
 
 
 def costs(per_layer: dict[str, int], shared: int, kept: int) -> Callable[[object, slice], list[torch.Tensor]]:
@@ -316,48 +277,33 @@ LAYERS = [Layer(name, name) for name in "abcd"]
 @pytest.mark.parametrize(
     ("limit", "groups", "count"),
     [
-        (100_000, ["abcd"], 10),  # 10 images of 1000 + 4 * 1000 + 4 * 40 bytes fit
-        (51_600, ["abcd"], 10),
-        (51_599, ["abcd"], 4),  # half of it holds 4
-        (10_320, ["abcd"], 1),
-        (10_319, ["ab", "cd"], 1),
-        (6_160, ["ab", "cd"], 1),
-        (6_159, ["a", "b", "c", "d"], 1),
-        (4_080, ["a", "b", "c", "d"], 1),
-    ],
-)
-def test_plans_of_passes(limit: int, groups: list[str], count: int) -> None:
-    job = costs(dict.fromkeys("abcd", 1000), 1000, 40)
-    plan = plan_passes(job, LAYERS, 10, limit)
-    assert ["".join(layer.label for layer in group) for group in plan.groups] == groups
-    assert plan.images == count
-    rows = [i for part in plan.rows(10) for i in range(part.start, part.stop)]
-    assert rows == list(range(10))
-
-
-@pytest.mark.parametrize(
-    ("limit", "groups", "count"),
-    [
         (100_000, ["abcd"], 10),
-        (53_200, ["abcd"], 10),  # 10 * 5160 bytes and 10 * 4 * 40 of results
+        (53_200, ["abcd"], 10),  # 10 images of 1000 + 4 * 1000 + 4 * 40 bytes and 10 * 4 * 40 of results
         (53_199, ["abcd"], 9),
         (6_760, ["abcd"], 1),
         (6_759, ["ab", "cd"], 1),
         (3_640, ["a", "b", "c", "d"], 1),
     ],
 )
-def test_plans_of_maps(limit: int, groups: list[str], count: int) -> None:
-    plan = plan_maps(costs(dict.fromkeys("abcd", 1000), 1000, 40), LAYERS, 10, limit)
-    assert ["".join(layer.label for layer in group) for group in plan.groups] == groups
-    assert plan.images == count
+def test_plans(limit: int, groups: list[str], count: int) -> None:
+    split = plan(costs(dict.fromkeys("abcd", 1000), 1000, 40), LAYERS, 10, limit)
+    assert ["".join(layer.label for layer in group) for group in split.groups] == groups
+    assert split.images == count
+    passes = [(layer.label, i) for layers, rows in split.passes(10) for layer in layers for i in range(10)[rows]]
+    assert sorted(passes) == [(label, i) for label in "abcd" for i in range(10)]
 
 
 def test_plans_that_cannot_be() -> None:
     job = costs({"a": 1000, "b": 1000, "c": 5000, "d": 1000}, 1000, 40)
-    with pytest.raises(ProbeError, match=r"max_memory is 12079 bytes, .* give at least 12080 "):
-        plan_passes(job, LAYERS, 10, 12_079)
     with pytest.raises(ProbeError, match=r"max_memory is 7639 bytes, .* give at least 7640 "):
-        plan_maps(job, LAYERS, 10, 7_639)
+        plan(job, LAYERS, 10, 7_639)
+
+
+def test_images_at_once() -> None:
+    job = partial(costs({"a": 1000}, 1000, 40), LAYERS[:1])
+    assert [images_at_once(job, 10, limit) for limit in (2_440, 4_479, 4_480, 100_000)] == [1, 1, 2, 10]
+    with pytest.raises(ProbeError, match=r"max_memory is 2439 bytes, .* one image at a time: give at least 2440 "):
+        images_at_once(job, 10, 2_439)
 
 
 def test_measured_once() -> None:
@@ -365,9 +311,9 @@ def test_measured_once() -> None:
     runs: list[int] = []
     probe.model.register_forward_hook(lambda *_: runs.append(1))
     for _ in range(2):
-        list(probe.chunks(images(), TARGETS[:1], max_memory=2**24))
+        all_maps(probe, images(), TARGETS[:1], METHODS, max_memory=2**24)
         runs.append(0)
-    first, second = (len(part) for part in "".join(map(str, runs)).split("0")[:2])
+    first, second = (len(text) for text in "".join(map(str, runs)).split("0")[:2])
     assert first == second + 2  # with one image and with two
 
 

@@ -7,19 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from segcam import Probe, Target, grad_cam
 from segcam.models import architecture, create
-from segcam.probe.backward import (
-    Windows,
-    WithoutZeros,
-    cells_below,
-    cells_reached,
-    convolves,
-    cut,
-    gradients_of,
-    hull,
-    laid,
-    moved,
-    nonzero,
-)
+from segcam.probe.local_gradients import Spans, Windows, convolves, grad, nonzero, pays
 
 
 class TwoBranches(nn.Module):
@@ -69,11 +57,7 @@ NETWORKS = {
 
 def differentiate(score, by, *, ordinary=False):
     """The gradients of a score, all of them whole."""
-    if ordinary:
-        return torch.autograd.grad(score, by)
-    with WithoutZeros() as mode:
-        found = torch.autograd.grad(score, by)
-    return [mode.whole(gradient) for gradient in found]
+    return torch.autograd.grad(score, by) if ordinary else grad(score, by, False)
 
 
 def gradients(body, images, choose, *, ordinary=False):
@@ -135,18 +119,18 @@ def test_the_parameters_gradients_are_left_alone():
 def overlapping(copy):
     left, right = copy[:, :3], copy[:, 2:]
     left.add_(right.sum())
-    return torch.cat([left[:, :1], right, left[:, :1]], 1)[:, :4]
+    copy.copy_(torch.cat([left[:, :1], right, left[:, :1]], 1)[:, :4])
 
 
 WRITES = {
     "all": lambda copy: copy.mul_(2).add_(1),
     "one channel": lambda copy: copy[:, 1].add_(1),
-    "some channels": lambda copy: copy[:, 1:3].add_(1),
     "some rows": lambda copy: copy[:, :, :2].fill_(3),
     "a view of a view": lambda copy: copy.detach()[:, 2:][:, :1].add_(1),
     "an index": lambda copy: copy.index_fill_(3, torch.tensor([1, 5]), 2.0),
     "where it is positive": lambda copy: copy.clamp_(min=0),
     "once more": lambda copy: (copy[:, 1:].neg_(), copy[:, :2].add_(1), copy.mul_(copy.view(copy.shape))),
+    "overlapping views": overlapping,
 }
 
 
@@ -166,144 +150,107 @@ def test_what_is_written_into_a_gradient_is_not_lost(write):
             write(copy)
             return copy + torch.cat([before, before], 1)
 
-    assert_the_same_through(Changed.apply)
-
-
-def test_views_that_overlap_are_views_of_one_gradient():
-    class Changed(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, x):
-            return x.clone()
-
-        @staticmethod
-        def backward(ctx, gradient):
-            return overlapping(gradient.clone())
-
-    assert_the_same_through(Changed.apply)
-
-
-def assert_the_same_through(function):
     torch.manual_seed(0)
-    first, second = conv(3, 4, 3, padding=1).double(), conv(4, 2, 3, padding=1).double()
-    first.requires_grad_(False), second.requires_grad_(False)
-    found = []
-    for ordinary in (True, False):
-        images = torch.randn(1, 3, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-        images.requires_grad_()
-        out = second(function(first(images)))[:, 1, 9, 9].sum()
-        found += differentiate(out, [images], ordinary=ordinary)
-    torch.testing.assert_close(found[1], found[0], rtol=1e-12, atol=1e-14)
+    first, second = (conv(*sizes, 3, padding=1).double().requires_grad_(False) for sizes in ((3, 4), (4, 2)))
+    images = torch.randn(1, 3, 16, 16, dtype=torch.float64).requires_grad_()
+    plain, local = (
+        differentiate(second(Changed.apply(first(images)))[:, 1, 9, 9].sum(), [images], ordinary=ordinary)[0]
+        for ordinary in (True, False)
+    )
+    torch.testing.assert_close(local, plain, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("name", ["unet", "segformer"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_maps_of_real_networks_are_the_same(name, precision, monkeypatch):
+def test_maps_of_networks_are_the_same(name, precision):
     model = create(name, 2, {"width": 4} if name == "unet" else {}, seed=3).to(memory_format=torch.channels_last)
     images = torch.rand(3, 3, 64, 96, generator=torch.Generator().manual_seed(1))
-    probe = Probe(model, architecture(name).layers(model, "conv"), precision=precision, channels_last=True)
-    found = probe(images, Target(1))
-    monkeypatch.setattr("segcam.probe.backward.FEW", -1)
-    wanted = probe(images, Target(1))
-    for layer in probe.layers:
-        a, b = found.gradients[layer.label].float(), wanted.gradients[layer.label].float()
-        scale = float(b.abs().max())
-        torch.testing.assert_close(a, b, rtol=0, atol=scale * (1e-5 if precision == "fp32" else 0.05))
-        a, b = found.maps(grad_cam, layer), wanted.maps(grad_cam, layer)
+    layers = architecture(name).layers(model, "conv")
+    local, plain = (
+        Probe(model, layers, precision=precision, channels_last=True, local_gradients=switch)(images, Target(1))
+        for switch in (True, False)
+    )
+    for layer in layers:
+        a, b = local.gradients[layer.label].float(), plain.gradients[layer.label].float()
+        assert a.is_contiguous(memory_format=torch.channels_last) == b.is_contiguous(memory_format=torch.channels_last)
+        torch.testing.assert_close(a, b, rtol=0, atol=float(b.abs().max()) * (1e-5 if precision == "fp32" else 0.05))
+        a, b = local.maps(grad_cam, layer), plain.maps(grad_cam, layer)
         if precision == "fp32":
             torch.testing.assert_close(a, b, rtol=0, atol=1e-5 * float(b.max()))
 
 
-def work(pixels):
-    """Multiplications and additions of a U-Net's backward pass."""
-    model = create("unet", 2, {"width": 4}).eval().requires_grad_(False)
-    images = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(1)).requires_grad_()
-    explained = Target(1, pixels).explain(model(images), (128, 128))
+def work(probe, pixels):
+    """Multiplications and additions of a pass."""
+    images = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(1))
     with FlopCounterMode(display=False) as counter:
-        gradients_of(explained, [images])
+        probe(images, Target(1, pixels))
     return counter.get_total_flops()
 
 
-def test_most_of_the_decoder_is_left_out_for_one_pixel():
-    assert work("best_pixel") < 0.6 * work("image")
+def test_the_switch():
+    """It is on by itself for one pixel of a U-Net, where it leaves out most of the decoder."""
+    model = create("unet", 2, {"width": 4})
+    on, off, by_itself = (Probe(model, "*", kind=nn.Conv2d, local_gradients=switch) for switch in (True, False, None))
+    assert work(on, "best_pixel") == work(by_itself, "best_pixel") < 0.8 * work(off, "best_pixel")
+    assert work(off, "image") == work(by_itself, "image") == work(on, "image")
 
 
-def test_large_sets_take_the_ordinary_pass(monkeypatch):
-    used = []
-    monkeypatch.setattr("segcam.probe.backward.WithoutZeros", lambda: used.append(1) or WithoutZeros())
-
-    def differentiated(pixels):
-        logits = torch.zeros(2, 2, 16, 16)
+def test_it_pays_for_few_pixels_of_networks_that_mostly_convolve():
+    assert convolves(nn.Sequential(conv(3, 4, 3), nn.ConvTranspose2d(4, 2, 2), nn.Linear(2, 2)))
+    assert not convolves(nn.Sequential(conv(3, 4, 3), nn.Linear(2, 2), nn.Linear(2, 2)))
+    assert not convolves(nn.Sequential())
+    logits = torch.zeros(2, 2, 16, 16)
+    for pixels in (16, 17):
         logits[:, 1].flatten(1)[:, :pixels] = 1
-        logits.requires_grad_()
-        (found,) = gradients_of(Target(1, "predicted").explain(logits, (16, 16)), [logits])
-        assert found.count_nonzero() == 2 * pixels
-        return len(used)
-
-    assert differentiated(16) == 1
-    assert differentiated(17) == 1
+        assert pays(Target(1, "predicted").explain(logits, (16, 16))) == (pixels == 16)
 
 
-def test_what_does_not_lead_to_the_scores_has_no_gradient():
+def test_what_does_not_lead_to_the_score_has_no_gradient():
     logits, other = torch.rand(1, 2, 16, 16).requires_grad_(), torch.rand(3).requires_grad_()
-    found = gradients_of(Target(1).explain(logits, (16, 16)), [other, logits], keep=True)
-    assert found[0] is None
-    again = gradients_of(Target(1).explain(logits, (16, 16)), [other, logits])
-    torch.testing.assert_close(found[1], again[1])
+    none, gradient = grad(logits[0, 1, 3, 4], [other, logits], True)
+    assert none is None
+    assert gradient.count_nonzero() == gradient[0, 1, 3, 4] == 1
 
 
 def test_windows_hold_all_that_is_not_zero():
     stack = torch.zeros(3, 2, 9, 7)
     stack[0, 1, 8, 6] = stack[1, 0, 2, 3] = stack[1, 1, 4, 1] = 1
     windows = nonzero(stack)
-    assert windows == Windows((6, 2, 0), (4, 1, 0), 3, 3)
+    assert windows == Windows(Spans((6, 2, 0), 3), Spans((4, 1, 0), 3))
     for layout in (torch.contiguous_format, torch.channels_last):
-        laid_out = stack.contiguous(memory_format=layout)
-        parts = cut(laid_out, windows)
-        assert parts.is_contiguous(memory_format=layout)
-        whole = laid(parts, windows, stack.shape, layout)
-        assert whole.is_contiguous(memory_format=layout)
-        torch.testing.assert_close(whole, stack)
-    assert nonzero(torch.zeros(1, 2, 4, 4)) == Windows((0,), (0,), 1, 1)
+        values = windows.cut(stack.contiguous(memory_format=layout))
+        assert values.is_contiguous(memory_format=layout)
+        dense = windows.lay(values, stack.shape, layout)
+        assert dense.is_contiguous(memory_format=layout)
+        torch.testing.assert_close(dense, stack)
+    assert nonzero(torch.zeros(1, 2, 4, 4)) == Windows(Spans((0,), 1), Spans((0,), 1))
 
 
-def test_parts_are_seen_from_other_windows():
-    parts = torch.arange(1.0, 10).reshape(1, 1, 3, 3).repeat(2, 1, 1, 1)
-    seen = moved(parts, (-2, 3), (0, 2), Windows((0, 2), (0, 1), 2, 3))
+def test_values_are_seen_from_other_windows():
+    values = torch.arange(1.0, 10).reshape(1, 1, 3, 3).repeat(2, 1, 1, 1)
+    seen = Windows(Spans((0, 2), 2), Spans((0, 1), 3)).see(values, (-2, 3), (0, 2))
     assert seen[0, 0].tolist() == [[7, 8, 9], [0, 0, 0]]
     assert seen[1, 0].tolist() == [[0, 0, 0], [0, 1, 2]]
-    assert moved(parts, (1, 2), (3, 4), Windows((1, 2), (3, 4), 3, 3)) is parts
+    assert Windows(Spans((1, 2), 3), Spans((3, 4), 3)).see(values, (1, 2), (3, 4)) is values
 
 
-def test_windows_around_two_stay_inside():
-    found = hull(Windows((0, 5), (0, 0), 2, 3), Windows((3, 6), (0, 1), 1, 2))
-    assert found == Windows((0, 3), (0, 0), 4, 3)
+def test_spans_around_two_stay_inside():
+    assert Spans((0, 5), 2).hull(Spans((3, 6), 1)) == Spans((0, 3), 4)
+    assert Spans((0, 0), 3).hull(Spans((0, 1), 2)) == Spans((0, 0), 3)
 
 
 @pytest.mark.parametrize(("kernel", "stride", "padding", "dilation"), [(3, 1, 1, 1), (5, 2, 0, 1), (3, 2, 2, 2)])
-def test_cells_reached_are_those_a_convolution_reads(kernel, stride, padding, dilation):
+def test_cells_that_a_convolution_reads(kernel, stride, padding, dilation):
     cells = 13
     outputs = (cells + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
     for start in range(outputs - 1):
-        reach, inside, size = cells_reached((start,), 2, cells, kernel, stride, padding, dilation)
+        starts, ((inside,), size) = Spans((start,), 2).read_by(cells, kernel, stride, padding, dilation)
         read = {i * stride - padding + dilation * k for i in (start, start + 1) for k in range(kernel)}
-        assert reach == [min(read)]
-        assert {i for i in read if 0 <= i < cells} <= set(range(inside[0], inside[0] + size)) <= set(range(cells))
+        assert starts == [min(read)]
+        assert {i for i in read if 0 <= i < cells} <= set(range(inside, inside + size)) <= set(range(cells))
 
 
-def test_cells_below_are_those_an_upsampling_reads():
+def test_cells_that_an_upsampling_reads():
     for start in range(11):
-        tops, size = cells_below((start, 0), 3, 2, 7)
-        assert {(start + i) // 2 for i in range(3)} <= set(range(tops[0], tops[0] + size)) <= set(range(7))
-
-
-def test_zeros_are_looked_for_in_networks_that_mostly_convolve() -> None:
-    assert convolves(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ConvTranspose2d(4, 2, 2), nn.Linear(2, 2)))
-    assert not convolves(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Linear(2, 2), nn.Linear(2, 2)))
-    assert not convolves(nn.Sequential())
-    images = torch.rand(1, 3, 16, 16, requires_grad=True)
-    chosen = Target(1).explain(nn.Conv2d(3, 2, 3, padding=1)(images), (16, 16))
-    (plain,) = gradients_of(chosen, [images], keep=True, local=False)
-    (found,) = gradients_of(chosen, [images])
-    assert plain is not None
-    assert found is not None
-    assert torch.allclose(plain, found, atol=1e-7)
+        (first, _), size = Spans((start, 0), 3).upsampled_from(2, 7)
+        assert {(start + i) // 2 for i in range(3)} <= set(range(first, first + size)) <= set(range(7))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,7 +19,7 @@ CONVOLUTIONS = frozenset(
 )
 
 
-class Frugal(TorchFunctionMode):
+class WithoutInputs(TorchFunctionMode):
     """Keeps convolutions, and batch normalisations in eval mode, from saving their inputs.
 
     Autograd saves them for the weights' gradients; the gradient by the input, `W^T G` or `G gamma / sigma`, depends on
@@ -35,7 +34,7 @@ class Frugal(TorchFunctionMode):
         kwargs = kwargs or {}
         if not _is_linear(func, args, kwargs):
             return func(*args, **kwargs)
-        with saved_tensors_hooks(_without(args[0]), _restored):
+        with _without(args[0]):
             return func(*args, **kwargs)
 
 
@@ -50,29 +49,16 @@ def _is_linear(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str
     return not any(factor.requires_grad for factor in factors) and (func is not F.batch_norm or not training)
 
 
-@dataclass(frozen=True, slots=True)
-class _Blank:
-    """A tensor without its values."""
+def _without(dropped: Tensor) -> saved_tensors_hooks:
+    """Return hooks that save a tensor's shape alone."""
+    # Autograd keeps the hooks as long as the graph: they must not hold the tensor itself.
+    place, shape, strides = dropped.data_ptr(), dropped.shape, dropped.stride()
+    dtype, device = dropped.dtype, dropped.device
 
-    shape: torch.Size
-    stride: tuple[int, ...]
-    dtype: torch.dtype
-    device: torch.device
+    def pack(saved: Tensor) -> Tensor | None:
+        return None if saved.data_ptr() == place and saved.shape == shape else saved
 
+    def unpack(packed: Tensor | None) -> Tensor:
+        return torch.empty_strided(shape, strides, dtype=dtype, device=device) if packed is None else packed
 
-def _without(dropped: Tensor) -> Callable[[Tensor], Tensor | _Blank]:
-    # Autograd keeps the hook as long as the graph: it must not hold the tensor itself.
-    place, shape = dropped.data_ptr(), dropped.shape
-
-    def pack(saved: Tensor) -> Tensor | _Blank:
-        if saved.data_ptr() != place or saved.shape != shape:
-            return saved
-        return _Blank(saved.shape, saved.stride(), saved.dtype, saved.device)
-
-    return pack
-
-
-def _restored(kept: Tensor | _Blank) -> Tensor:
-    if isinstance(kept, Tensor):
-        return kept
-    return torch.empty_strided(kept.shape, kept.stride, dtype=kept.dtype, device=kept.device)
+    return saved_tensors_hooks(pack, unpack)
