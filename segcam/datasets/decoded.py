@@ -6,18 +6,15 @@ cache's name holds a hash of all that defines its content; a changed file gives 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import shutil
 import struct
-import sys
-import time
-import uuid
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import platformdirs
+from filelock import FileLock
 from PIL import Image
 
 from segcam.errors import DataError, InputError, SegcamError, first_of
@@ -39,7 +37,6 @@ UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.err
 """What PIL raises, by format and kind of damage, on a file it cannot read."""
 
 _CHUNK = 256  # photographs in flight: bounds the memory that finished but unwritten ones hold
-_YOUNG, _OLD = 60.0, 86_400.0  # seconds: a temporary folder this young is left alone, this old is nobody's
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,26 +93,7 @@ class Decoded:
         return Decoded, (self.folder,)
 
 
-def parts(
-    source: Source, rows: Mapping[Split, Sequence[int]], size: int, cache: Path | None, progress: Progress | None
-) -> dict[Split, Part]:
-    """Decode a source and return its splits.
-
-    Args:
-        source: what is decoded: all of it, or what the splits hold where that is the test split alone.
-        rows: indices of the photographs of each split.
-        size: as for `decode`.
-        cache: as for `decode`.
-        progress: as for `decode`.
-    """
-    if list(rows) == ["test"]:
-        decoded = decode(source.only(rows["test"]), size, cache, progress)
-        return {"test": Part(decoded, range(len(decoded.ids)))}
-    decoded = decode(source, size, cache, progress)
-    return {split: Part(decoded, chosen) for split, chosen in rows.items()}
-
-
-class Part:
+class SplitImages:
     """One split: some rows of a cache, as samples."""
 
     def __init__(self, decoded: Decoded, rows: Iterable[int]) -> None:
@@ -142,32 +120,54 @@ class Part:
 
     def arrays(self, indices: Sequence[int] | npt.NDArray[np.integer] | None = None) -> tuple[UInt8, UInt8]:
         """Return images `(n, size, size, 3)` and masks `(n, size, size)` of many samples; None takes all."""
-        wanted = slice(None) if indices is None else np.asarray(indices, dtype=np.int64)
-        rows = np.asarray(self.rows, dtype=np.int64)[wanted]
+        samples = slice(None) if indices is None else np.asarray(indices, dtype=np.int64)
+        rows = np.asarray(self.rows, dtype=np.int64)[samples]
         return np.asarray(self.decoded.images[rows]), np.asarray(self.decoded.masks[rows])
 
 
-def cache_folder(wanted: Path | None = None) -> Path:
-    """Return the folder of all caches: the wanted one, else `SEGCAM_CACHE`, else the user's cache folder."""
-    return Path(wanted or os.environ.get("SEGCAM_CACHE") or platformdirs.user_cache_dir("segcam")).expanduser()
+def open_splits(
+    source: Source, rows: Mapping[Split, Sequence[int]], size: int, cache: Path | None, progress: Progress | None
+) -> dict[Split, SplitImages]:
+    """Decode a source and return its splits.
+
+    Args:
+        source: what is decoded: all of it, or what the splits hold where that is the test split alone.
+        rows: indices of the photographs of each split.
+        size: as for `decode`.
+        cache: as for `decode`.
+        progress: as for `decode`.
+    """
+    if list(rows) == ["test"]:
+        decoded = decode(source.only(rows["test"]), size, cache, progress)
+        return {"test": SplitImages(decoded, range(len(decoded.ids)))}
+    decoded = decode(source, size, cache, progress)
+    return {split: SplitImages(decoded, of_split) for split, of_split in rows.items()}
 
 
-def fingerprint(files: Iterable[Path], base: Path) -> list[tuple[str, int, int] | tuple[str, None, None]]:
+def cache_folder(folder: Path | None = None) -> Path:
+    """Return the folder of all caches: the given one, else `SEGCAM_CACHE`, else the user's cache folder."""
+    return Path(folder or os.environ.get("SEGCAM_CACHE") or platformdirs.user_cache_dir("segcam")).expanduser()
+
+
+def fingerprint(files: Iterable[Path], base: Path) -> list[tuple[str, int | None, int | None]]:
     """Return name, size and time of change of each file: a key that is cheap to take and changes with the files."""
-    found: list[tuple[str, int, int] | tuple[str, None, None]] = []
+    stats: list[tuple[str, int | None, int | None]] = []
     for file in files:
         name = file.relative_to(base).as_posix()
         try:
             stat = file.stat()
         except OSError:
-            found.append((name, None, None))  # `load` reports it
+            stats.append((name, None, None))  # `load` reports it
         else:
-            found.append((name, stat.st_size, stat.st_mtime_ns))
-    return found
+            stats.append((name, stat.st_size, stat.st_mtime_ns))
+    return stats
 
 
 def decode(source: Source, size: int, cache: Path | None = None, progress: Progress | None = None) -> Decoded:
     """Return the source's cache at `size` pixels below `cache`; decode first where there is none, or a damaged one.
+
+    Of several processes one decodes and the others wait. A cache gets its name when it is complete, so that none is
+    ever seen half-written; what a killed process left is removed by the next that decodes the same.
 
     `progress` is called with (done, total, "decoding photographs").
 
@@ -181,19 +181,26 @@ def decode(source: Source, size: int, cache: Path | None = None, progress: Progr
     defining = {"format": FORMAT, "resize": RESIZE, "dataset": source.dataset, "size": size, "ids": list(source.ids)}
     text = json.dumps({**defining, "source": source.key}, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    home = cache_folder(cache)
-    final = home / f"{source.dataset}-{size}-{digest[:16]}"
-    if (ready := _intact(final, digest, size)) is not None:
-        return ready
+    folder = cache_folder(cache) / f"{source.dataset}-{size}-{digest[:16]}"
+    unfinished = folder.with_name(f".{folder.name}.tmp")
+    if (decoded := _intact(folder, digest, size)) is not None:
+        return decoded
     try:
-        home.mkdir(parents=True, exist_ok=True)
-        _sweep(home)
-        with _temporary(final) as folder:
-            _write(source, size, digest, folder, progress)
-            return _publish(folder, final, digest, size)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f".{folder.name}.lock")):
+            if (decoded := _intact(folder, digest, size)) is not None:
+                return decoded  # made by another process meanwhile
+            shutil.rmtree(unfinished, ignore_errors=True)
+            try:
+                _write(source, size, digest, unfinished, progress)
+                shutil.rmtree(folder, ignore_errors=True)  # damaged, if it is there
+                unfinished.rename(folder)
+            finally:
+                shutil.rmtree(unfinished, ignore_errors=True)
+            return Decoded(folder)
     except OSError as error:
         raise SegcamError(
-            f"the cache of decoded photographs cannot be written to {home}: {error.strerror or error}; "
+            f"the cache of decoded photographs cannot be written to {folder.parent}: {error.strerror or error}; "
             "make room or name a writable folder with the environment variable SEGCAM_CACHE"
         ) from error
 
@@ -213,66 +220,16 @@ def _intact(folder: Path, digest: str, size: int) -> Decoded | None:
     return decoded if sound else None
 
 
-@contextlib.contextmanager
-def _temporary(final: Path) -> Iterator[Path]:
-    """Make a locked sibling folder that is gone afterwards, unless it was renamed."""
-    folder = _sibling(final)
-    folder.mkdir()
-    try:
-        with _locked(folder):
-            yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _sibling(final: Path) -> Path:
-    return final.with_name(f".{final.name}-{uuid.uuid4().hex[:12]}.tmp")
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
-    """Try to hold the folder's lock, which the system drops with the process; yields whether it was free."""
-    if sys.platform == "win32":
-        yield time.time() - folder.stat().st_mtime > _OLD  # no such lock there: trust age alone
-        return
-    import fcntl  # noqa: PLC0415  (POSIX only)
-
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        free = True
-    except OSError:
-        free = False
-    try:
-        yield free
-    finally:
-        os.close(handle)
-
-
-def _sweep(home: Path) -> None:
-    """Remove the temporary folders of runs that died."""
-    for folder in home.glob(".*.tmp"):
-        with contextlib.suppress(OSError):  # another process may be sweeping, too
-            if time.time() - folder.stat().st_mtime < _YOUNG:
-                continue  # it may have been made a moment ago and not be locked yet
-            with _locked(folder) as dead:
-                if dead:
-                    shutil.rmtree(folder, ignore_errors=True)
-
-
 def _write(source: Source, size: int, digest: str, folder: Path, progress: Progress | None) -> None:
-    """Decode all into `folder`; by plain writes, since a full disk under a writable memory map kills the process."""
+    """Decode all into a new folder; by plain writes, since a full disk under a writable memory map kills."""
     notes: list[dict[str, Any]] = []
     problems: list[str] = []
     count = len(source.ids)
-    with (
-        (folder / "images.npy").open("wb") as images,
-        (folder / "masks.npy").open("wb") as masks,
-        (folder / "index.json").open("wb") as index,
-    ):
+    folder.mkdir()
+    with (folder / "images.npy").open("wb") as images, (folder / "masks.npy").open("wb") as masks:
         for file, shape in ((images, (count, size, size, 3)), (masks, (count, size, size))):
             np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-        with contextlib.closing(_rows(source, size)) as rows:
+        with closing(_rows(source, size)) as rows:
             for done, row in enumerate(rows, start=1):
                 if isinstance(row, str):
                     problems += row.splitlines()
@@ -284,10 +241,11 @@ def _write(source: Source, size: int, digest: str, folder: Path, progress: Progr
                     progress(done, count, "decoding photographs")
         if problems:
             raise DataError(first_of(problems, source.heading))
-        index.write(json.dumps({"digest": digest, "ids": list(source.ids), "notes": notes}).encode())
-        for file in (images, masks, index):
+        for file in (images, masks):
             file.flush()
             os.fsync(file.fileno())
+    index = {"digest": digest, "ids": list(source.ids), "notes": notes}
+    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
 
 
 def _rows(source: Source, size: int) -> Generator[tuple[UInt8, UInt8, dict[str, Any]] | str]:
@@ -308,19 +266,3 @@ def _rows(source: Source, size: int) -> Generator[tuple[UInt8, UInt8, dict[str, 
         warnings.filterwarnings("ignore", "Palette images with Transparency", UserWarning)
         for start in range(0, len(source.ids), _CHUNK):
             yield from pool.map(row, range(start, min(start + _CHUNK, len(source.ids))))
-
-
-def _publish(folder: Path, final: Path, digest: str, size: int) -> Decoded:
-    """Give the finished folder its name; where another process was faster, take what it made."""
-    for _ in range(5):  # others may publish, or replace a damaged cache, at the same moment
-        with contextlib.suppress(OSError):
-            folder.rename(final)
-        if (ready := _intact(final, digest, size)) is not None:
-            return ready
-        if not folder.exists():
-            continue
-        aside = _sibling(final)
-        with contextlib.suppress(OSError):
-            final.rename(aside)
-            shutil.rmtree(aside, ignore_errors=True)
-    raise OSError(f"{final} could not be put in place")

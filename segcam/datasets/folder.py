@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from segcam.datasets import DATASETS, Dataset, DatasetOptions
-from segcam.datasets.decoded import UNREADABLE, Loaded, Part, Source, fingerprint, parts
+from segcam.datasets.decoded import UNREADABLE, Loaded, Source, SplitImages, fingerprint, open_splits
 from segcam.errors import DataError, InputError, first_of
 from segcam.samples import IGNORE, SPLITS, DatasetInfo, Opened, Split
 
@@ -64,7 +64,7 @@ def open_folder(options: DatasetOptions) -> Opened:
     row = {name: i for i, name in enumerate(names)}
     wanted: tuple[Split, ...] = ("test",) if options.test_only else SPLITS
     rows = {split: sorted(row[n] for n in chosen[split]) for split in wanted}
-    splits = parts(_source(root, names, files, described), rows, options.size, options.cache, options.progress)
+    splits = open_splits(_source(root, names, files, described), rows, options.size, options.cache, options.progress)
     info = DatasetInfo(
         name=NAME,
         classes=described.classes,
@@ -250,7 +250,7 @@ def _indices(file: Path) -> npt.NDArray[np.int64]:
         return np.asarray(picture).astype(np.int64) // step
 
 
-def _facts(described: Description, splits: dict[Split, Part], found: int) -> dict[str, Any]:
+def _facts(described: Description, splits: dict[Split, SplitImages], found: int) -> dict[str, Any]:
     """Count what a reader of the results must know of the photographs and masks."""
     drawn = [s for s in ("val", "test") if s not in described.splits]
     facts: dict[str, Any] = {

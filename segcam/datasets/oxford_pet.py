@@ -12,7 +12,7 @@ from PIL import Image
 
 from segcam._compat import require
 from segcam.datasets import DATASETS, Dataset, DatasetOptions
-from segcam.datasets.decoded import UNREADABLE, Loaded, Part, Source, fingerprint, parts
+from segcam.datasets.decoded import UNREADABLE, Loaded, Source, SplitImages, fingerprint, open_splits
 from segcam.errors import DataError, InputError, first_of
 from segcam.samples import IGNORE, SPLITS, DatasetInfo, Opened, Split
 
@@ -49,7 +49,7 @@ def open_oxford_pet(options: DatasetOptions) -> Opened:
     masks = f"{len(rows['train']) - trained} real"
     if options.test_only:
         rows = {"test": rows["test"]}
-    splits = parts(_source(base, lists, bool(pseudo)), rows, options.size, options.cache, options.progress)
+    splits = open_splits(_source(base, lists, bool(pseudo)), rows, options.size, options.cache, options.progress)
     info = DatasetInfo(
         name=NAME,
         classes=("background", "pet"),
@@ -227,7 +227,7 @@ def _split(real: list[int], first_test: int, end: int, options: DatasetOptions) 
     return {split: sorted(rows) for split, rows in zip(SPLITS, chosen, strict=True)}
 
 
-def _facts(splits: dict[Split, Part], lists: dict[str, list[str]], real: int) -> dict[str, Any]:
+def _facts(splits: dict[Split, SplitImages], lists: dict[str, list[str]], real: int) -> dict[str, Any]:
     """Count what a reader of the results must know of the photographs."""
     found = {split: len(names) for split, names in lists.items()}
     facts: dict[str, Any] = {

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import pickle
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,8 +15,7 @@ import platformdirs
 import pytest
 from PIL import Image
 
-from segcam.datasets import decoded as module
-from segcam.datasets.decoded import Decoded, Loaded, Part, Source, cache_folder, decode, fingerprint
+from segcam.datasets.decoded import Decoded, Loaded, Source, SplitImages, cache_folder, decode, fingerprint
 from segcam.errors import DataError, InputError, SegcamError
 
 COUNT, SIZE = 7, 8
@@ -39,7 +36,8 @@ def never(index: int) -> Loaded:
 
 
 def entries(cache: Path) -> list[str]:
-    return sorted(p.name for p in cache.iterdir())
+    """What lies in the cache but for the locks."""
+    return sorted(p.name for p in cache.iterdir() if p.suffix != ".lock")
 
 
 def test_holds_every_photograph_in_order(tmp_path: Path) -> None:
@@ -65,16 +63,9 @@ def test_photographs_are_smoothed_before_they_are_thinned(tmp_path: Path) -> Non
 def test_second_run_starts_from_the_cache(tmp_path: Path) -> None:
     first = decode(source(), SIZE, tmp_path)
     again = decode(source(never), SIZE, tmp_path)
-    assert again.folder == first.folder
+    assert again.folder == first.folder == tmp_path / f"drawn-{SIZE}-{first.digest[:16]}"
     np.testing.assert_array_equal(again.images, first.images)
     assert len(entries(tmp_path)) == 1
-
-
-def test_folder_is_named_after_dataset_size_and_hash(tmp_path: Path) -> None:
-    made = decode(source(), SIZE, tmp_path)
-    assert made.folder.parent == tmp_path
-    assert made.folder.name == f"drawn-{SIZE}-{made.digest[:16]}"
-    assert entries(made.folder) == ["images.npy", "index.json", "masks.npy"]
 
 
 def test_whatever_defines_the_result_names_another_cache(tmp_path: Path) -> None:
@@ -150,36 +141,25 @@ def test_lists_at_most_twenty_problems_and_their_number(tmp_path: Path) -> None:
     assert entries(tmp_path) == []
 
 
-@pytest.mark.parametrize("size", [0, -1])
-def test_size_must_be_positive(tmp_path: Path, size: int) -> None:
-    with pytest.raises(InputError, match=f"size {size}"):
-        decode(source(), size, tmp_path)
-
-
-def test_full_disk_is_one_error_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(handle: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(SegcamError, match="No space left on device") as caught:
-        decode(source(), SIZE, tmp_path)
-    assert caught.value.exit_code == 1
-    assert str(tmp_path) in str(caught.value)
-    assert "SEGCAM_CACHE" in str(caught.value)
-    assert entries(tmp_path) == []
+def test_size_must_be_positive(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="size 0"):
+        decode(source(), 0, tmp_path)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_disk_that_fills_up_while_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written = module._write
+def test_full_disk_is_one_error_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mkdir = Path.mkdir
 
-    def write(*arguments: object) -> None:
-        (arguments[3] / "images.npy").symlink_to("/dev/full")
-        written(*arguments)
+    def on_a_full_disk(folder: Path, *arguments: object, **options: object) -> None:
+        mkdir(folder, *arguments, **options)  # type: ignore[arg-type]
+        if folder.suffix == ".tmp":
+            (folder / "images.npy").symlink_to("/dev/full")
 
-    monkeypatch.setattr(module, "_write", write)
-    with pytest.raises(SegcamError, match="No space left on device"):
+    monkeypatch.setattr(Path, "mkdir", on_a_full_disk)
+    with pytest.raises(SegcamError, match=r"No space left on device.*SEGCAM_CACHE") as caught:
         decode(source(), SIZE, tmp_path)
+    assert caught.value.exit_code == 1
+    assert str(tmp_path) in str(caught.value)
     assert entries(tmp_path) == []
 
 
@@ -210,7 +190,7 @@ def test_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
     assert entries(tmp_path) == []
 
 
-KILLED = """
+PROCESS = """
 import sys, time
 from pathlib import Path
 from tests.segcam.datasets.test_decoded import SIZE, picture, source
@@ -227,64 +207,31 @@ print("done", flush=True)
 def process(cache: Path, mode: str) -> subprocess.Popen[str]:
     root = Path(__file__).parents[3]
     path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
-    command = [sys.executable, "-c", KILLED, str(cache), mode]
+    command = [sys.executable, "-c", PROCESS, str(cache), mode]
     environment = {**os.environ, "PYTHONPATH": path}
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root, env=environment)
 
 
-def age(folder: Path, seconds: float) -> None:
-    then = time.time() - seconds
-    os.utime(folder, (then, then))
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="no locks on folders there")
-def test_killed_run_is_never_seen_as_complete_and_is_swept(tmp_path: Path) -> None:
-    with process(tmp_path, "hang") as running:
+def test_others_wait_for_a_run_and_take_over_when_it_is_killed(tmp_path: Path) -> None:
+    with process(tmp_path, "hang") as running, process(tmp_path, "decode") as waiting:
         try:
             assert running.stdout is not None
             assert running.stdout.readline().startswith("at")
-            (left,) = tmp_path.iterdir()
-            age(left, 120)
-            module._sweep(tmp_path)
-            assert left.exists(), "a living run's folder was removed"
+            with pytest.raises(subprocess.TimeoutExpired):
+                waiting.wait(3)
+            assert entries(tmp_path)[0].endswith(".tmp")
         finally:
             running.kill()
-    assert left.exists()
-    made = decode(source(), SIZE, tmp_path)
-    assert entries(tmp_path) == [made.folder.name]
-    np.testing.assert_array_equal(made.masks, decode(source(never), SIZE, tmp_path).masks)
+        assert waiting.communicate(timeout=120)[0] == "done\n"
+    assert entries(tmp_path) == [decode(source(never), SIZE, tmp_path).folder.name]
 
 
 @pytest.mark.slow
 def test_processes_that_decode_at_once_agree(tmp_path: Path) -> None:
-    together = [process(tmp_path, "decode") for _ in range(2)]
-    for running in together:
+    for running in [process(tmp_path, "decode") for _ in range(2)]:
         assert running.communicate(timeout=120)[0] == "done\n"
     assert entries(tmp_path) == [decode(source(never), SIZE, tmp_path).folder.name]
-
-
-def test_slower_of_two_runs_takes_what_the_faster_made(tmp_path: Path) -> None:
-    def nested(done: int, total: int, what: str) -> None:
-        if done == total:
-            decode(source(), SIZE, tmp_path)
-
-    made = decode(source(), SIZE, tmp_path, nested)
-    assert entries(tmp_path) == [made.folder.name]
-    assert made.notes[3] == {"number": 3}
-
-
-def test_young_and_foreign_folders_are_left_alone(tmp_path: Path) -> None:
-    young, old, other = (tmp_path / n for n in (".drawn-8-1.tmp", ".drawn-8-2.tmp", "mine"))
-    for folder in (young, old, other):
-        folder.mkdir()
-        (folder / "images.npy").write_bytes(b"half")
-    age(old, 2 * 86_400)
-    age(other, 2 * 86_400)
-    decode(source(), SIZE, tmp_path)
-    assert young.exists()
-    assert other.exists()
-    assert not old.exists()
 
 
 def test_cache_folder_prefers_what_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,38 +243,35 @@ def test_cache_folder_prefers_what_is_asked_for(tmp_path: Path, monkeypatch: pyt
     assert cache_folder(Path("~/x")) == Path.home() / "x"
 
 
-class TestPart:
+class TestSplitImages:
     @pytest.fixture
-    def part(self, tmp_path: Path) -> Part:
-        return Part(decode(source(), SIZE, tmp_path), [4, 1, 6])
+    def split(self, tmp_path: Path) -> SplitImages:
+        return SplitImages(decode(source(), SIZE, tmp_path), [4, 1, 6])
 
-    def test_is_a_sequence_of_samples(self, part: Part) -> None:
-        assert [s.id for s in part] == part.ids == ["p4", "p1", "p6"]
-        assert part[-1].id == "p6"
-        assert part.notes[0] == {"number": 4}
-        np.testing.assert_array_equal(part[1].image, part.decoded.images[1])
-        np.testing.assert_array_equal(part[1].mask, part.decoded.masks[1])
-
-    @pytest.mark.parametrize("index", [3, -4])
-    def test_ends(self, part: Part, index: int) -> None:
+    def test_is_a_sequence_of_samples(self, split: SplitImages) -> None:
+        assert [s.id for s in split] == split.ids == ["p4", "p1", "p6"]
+        assert split[-1].id == "p6"
+        assert split.notes[0] == {"number": 4}
+        np.testing.assert_array_equal(split[1].image, split.decoded.images[1])
+        np.testing.assert_array_equal(split[1].mask, split.decoded.masks[1])
         with pytest.raises(IndexError):
-            part[index]
+            split[3]
 
-    def test_samples_can_be_written_to_without_harm(self, part: Part) -> None:
-        part[0].image[:] = 0
-        part.arrays()[0][:] = 0
-        assert part[0].image.any()
+    def test_samples_can_be_written_to_without_harm(self, split: SplitImages) -> None:
+        split[0].image[:] = 0
+        split.arrays()[0][:] = 0
+        assert split[0].image.any()
 
-    def test_arrays(self, part: Part) -> None:
-        images, masks = part.arrays([2, 0])
-        np.testing.assert_array_equal(images, np.stack([part[2].image, part[0].image]))
-        np.testing.assert_array_equal(masks, np.stack([part[2].mask, part[0].mask]))
-        assert part.arrays()[0].shape == (3, SIZE, SIZE, 3)
-        assert part.arrays([])[1].shape == (0, SIZE, SIZE)
+    def test_arrays(self, split: SplitImages) -> None:
+        images, masks = split.arrays([2, 0])
+        np.testing.assert_array_equal(images, np.stack([split[2].image, split[0].image]))
+        np.testing.assert_array_equal(masks, np.stack([split[2].mask, split[0].mask]))
+        assert split.arrays()[0].shape == (3, SIZE, SIZE, 3)
+        assert split.arrays([])[1].shape == (0, SIZE, SIZE)
         assert not isinstance(images, np.memmap)
 
-    def test_travels_to_other_processes_without_its_pixels(self, part: Part) -> None:
-        sent = pickle.dumps(part)
+    def test_travels_to_other_processes_without_its_pixels(self, split: SplitImages) -> None:
+        sent = pickle.dumps(split)
         assert len(sent) < 1000
-        np.testing.assert_array_equal(pickle.loads(sent)[2].image, part[2].image)
-        assert isinstance(part.decoded, Decoded)
+        np.testing.assert_array_equal(pickle.loads(sent)[2].image, split[2].image)
+        assert isinstance(split.decoded, Decoded)

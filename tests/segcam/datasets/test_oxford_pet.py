@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from segcam.datasets import DATASETS, DatasetOptions
-from segcam.datasets.decoded import Part
+from segcam.datasets.decoded import SplitImages
 from segcam.datasets.oxford_pet import open_oxford_pet
 from segcam.errors import DataError, InputError
 from segcam.samples import IGNORE, SPLITS, Opened
@@ -418,7 +418,7 @@ def test_real_photographs(tmp_path: Path) -> None:
     assert len(opened.splits["train"]) == found["trainval"] - int(0.15 * real)
     for split in SPLITS:
         part = opened.splits[split]
-        assert isinstance(part, Part)
+        assert isinstance(part, SplitImages)
         images, masks = part.arrays()
         assert set(np.unique(masks)) == {0, 1, IGNORE}
         assert 20 < images.mean() < 235
