@@ -46,7 +46,7 @@ def test_analyses_are_found_by_their_function_and_have_docstrings():
     found = analyses.find()
     assert {"curves", "family", "figure1", "figure2", "figure3", "levels", "resolution"} <= set(found)
     assert not {"results", "stats", "style", "artifacts", "page", "tiles"} & set(found)
-    assert all(sys.modules[f"analyses.{name}"].__doc__ for name in found)
+    assert all(analyses.question(name) != name for name in found)
 
 
 def test_an_unknown_analysis_is_refused(make):
