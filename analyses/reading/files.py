@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import zipfile
-from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
+import pyarrow.dataset as ds
 
 from analyses.reading.records import Gallery
 
@@ -61,83 +60,37 @@ def frame(
     Raises:
         ResultsError: a file is damaged, or lacks a column that is needed.
     """
-    wanted = {column: list(values) for column, values in (where or {}).items()}
     tables = []
     for path in paths:
-        with reading(path), pq.ParquetFile(path) as file:
-            there = set(file.schema_arrow.names)
-            for column in (*needed, *wanted):
-                if column not in there:
-                    raise KeyError(column)
-            tables.append(_rows(file, path, wanted, columns))
+        with reading(path):
+            tables.append(_table(path, needed, where or {}, columns))
     with reading(paths[0].parent):
-        whole: pd.DataFrame = pa.concat_tables(tables, promote_options="permissive").to_pandas()
-    return whole
+        rows: pd.DataFrame = pa.concat_tables(tables, promote_options="permissive").to_pandas()
+    return rows
 
 
-def _rows(file: pq.ParquetFile, path: Path, wanted: Mapping[str, list[Any]], columns: Sequence[str] | None) -> pa.Table:
-    """Return the columns of the rows with the values wanted; nothing is read of files whose bounds leave them out."""
-    schema = file.schema_arrow
-    shown = [name for name in dict.fromkeys(schema.names if columns is None else columns) if name in schema.names]
-    bounds = {name: _bounds(file, name) for name in wanted}
-    if any(it is not None and not any(it[0] <= v <= it[1] for v in wanted[name]) for name, it in bounds.items()):
-        return schema.empty_table().select(shown)
-    mixed = [name for name, it in bounds.items() if it is None or it[0] != it[1]]
-    held = _MEMORY.columns(file, path, [*shown, *mixed])
-    table = pa.table([held[name] for name in shown], names=shown).replace_schema_metadata(schema.metadata)
-    keep: Any = None
-    for name in mixed:
-        there = _among(held[name], wanted[name])
-        keep = there if keep is None else pc.and_(keep, there)
-    return table if keep is None else table.filter(keep)
+def _table(
+    path: Path, needed: Sequence[str], where: Mapping[str, Collection[Any]], columns: Sequence[str] | None
+) -> pa.Table:
+    state = path.stat()
+    fragment = _fragment(path, state.st_mtime_ns, state.st_size)
+    names = fragment.physical_schema.names
+    for column in (*needed, *where):
+        if column not in names:
+            raise KeyError(column)
+    shown = names if columns is None else [name for name in dict.fromkeys(columns) if name in names]
+    condition = ds.scalar(True)
+    for name, values in where.items():
+        kind = fragment.physical_schema.field(name).type
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        condition &= ds.field(name).isin(pa.array(values, type=kind))
+    return fragment.to_table(columns=shown, filter=condition)
 
 
-def _bounds(file: pq.ParquetFile, name: str) -> tuple[Any, Any] | None:
-    """Return a column's least and greatest value; None where the file does not tell, or has rows without a value."""
-    metadata = file.metadata
-    at = file.schema_arrow.names.index(name)
-    found = [metadata.row_group(group).column(at).statistics for group in range(metadata.num_row_groups)]
-    if not found or not all(it is not None and it.has_min_max and it.null_count == 0 for it in found):
-        return None
-    return min(it.min for it in found), max(it.max for it in found)
-
-
-def _among(column: pa.ChunkedArray, values: list[Any]) -> pa.ChunkedArray:
-    """Return which rows have one of the values: in coded columns each value is looked up once."""
-    if not pa.types.is_dictionary(column.type):
-        return pc.is_in(column, pa.array(values, type=column.type))
-    wanted = pa.array(values, type=column.type.value_type)
-    parts = [pc.take(pc.is_in(part.dictionary, wanted), part.indices) for part in column.chunks]
-    return pa.chunked_array(parts, type=pa.bool_())
-
-
-MOST_KEPT = 1 << 30
-"""Bytes of columns that each process keeps in memory: many analyses read the same ones, and other rows of them."""
-
-
-class _Memory:
-    """Columns of files; where there are too many, those of the file that was used longest ago are forgotten."""
-
-    def __init__(self) -> None:
-        self.held: OrderedDict[tuple[str, int, int], dict[str, pa.ChunkedArray]] = OrderedDict()
-        self.bytes = 0
-
-    def columns(self, file: pq.ParquetFile, path: Path, names: Sequence[str]) -> Mapping[str, pa.ChunkedArray]:
-        """Return columns of an open file, from memory where it has not changed since they were read."""
-        state = path.stat()
-        key = (str(path.absolute()), state.st_mtime_ns, state.st_size)
-        found = self.held.pop(key, {})
-        if missing := [name for name in dict.fromkeys(names) if name not in found]:
-            read = file.read(columns=missing)
-            found |= dict(zip(read.column_names, read.columns, strict=True))
-            self.bytes += read.nbytes
-        self.held[key] = found
-        while self.bytes > MOST_KEPT and len(self.held) > 1:
-            self.bytes -= sum(column.nbytes for column in self.held.popitem(last=False)[1].values())
-        return found
-
-
-_MEMORY = _Memory()
+@lru_cache(maxsize=1 << 14)
+def _fragment(path: Path, changed: int, size: int) -> ds.ParquetFileFragment:
+    """Return a file with its schema and bounds; they are read once in each state of the file."""
+    return next(ds.dataset(path, format="parquet").get_fragments())
 
 
 def gallery(path: Path, *, photographs: bool) -> Gallery:
@@ -169,13 +122,6 @@ SCORES = "scores"
 """Folder of the scores, a row a map; every other table has a folder in it."""
 
 
-OLDER = (
-    *("predictions", "attention", "agreement", "gallery", "resolution", "evidence", "answers", "training.parquet"),
-    *("faithfulness", "faithfulness_curves", "sanity", "sanity_training"),
-)
-"""What older versions wrote beside `scores/`."""
-
-
 def folder(name: str) -> str:
     """Return the folder of a table or of the kept maps, relative to the run's.
 
@@ -191,25 +137,3 @@ GALLERY = folder("gallery")
 
 LOG = f"{folder('training')}/training.parquet"
 """The training log."""
-
-
-STRAY = f"{SCORES}/{Path(LOG).name}"
-"""The training log where it would be taken for scores."""
-
-
-def older(run: Path) -> str:
-    """Return what is wrong with a run that has the layout of an older version, and the cure; '' for any other."""
-    if (run / STRAY).is_file():
-        return f"{run / STRAY} lies among the scores: move it to {run / LOG}, a new folder, and try again"
-    names = [name for name in OLDER if _written(run / name)]
-    if not names:
-        return ""
-    log = f" ({Path(LOG).name} to {run / LOG}, a new folder)" if Path(LOG).name in names else ""
-    return (
-        f"{run} has the layout of an older version, with {', '.join(names)} beside {SCORES}/ and not in it: move them "
-        f"into {run / SCORES}{log} and give the same command again"
-    )
-
-
-def _written(path: Path) -> bool:
-    return path.is_file() or any(path.glob("*.parquet")) or any(path.glob("*.npz"))

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from analyses.reading import captions, files
-from analyses.reading.files import GALLERY, LOG, SCORES, ResultsError, folder, older
+from analyses.reading.files import GALLERY, LOG, SCORES, ResultsError, folder
 from analyses.reading.records import INPUT, Checkpoint, Gallery, Layer, Metric
 
 __all__ = ["KEYS", "SCHEMA", "Results", "ResultsError"]
@@ -35,10 +35,8 @@ class Results:
         """The manifest as it was written.
 
         Raises:
-            ResultsError: it is missing, damaged, or of another schema, or the folder has an older version's layout.
+            ResultsError: it is missing, damaged, or of another schema.
         """
-        if misplaced := older(self.folder):
-            raise ResultsError(misplaced)
         path = self._manifest_path
         with files.reading(path):
             manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

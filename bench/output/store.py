@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analyses.reading.files import GALLERY, SCORES, folder, older
+from analyses.reading.files import GALLERY, SCORES, folder
 from segcam.errors import InputError, SegcamError
 
 MANIFEST = "manifest.json"
@@ -44,7 +44,7 @@ class Store:
         out: the folder; it is made with the first file.
 
     Raises:
-        InputError: the folder cannot be written to, holds files that no run wrote, or has an older version's layout.
+        InputError: the folder cannot be written to or holds files that no run wrote.
     """
 
     def __init__(self, out: Path) -> None:
@@ -68,8 +68,6 @@ class Store:
                 f"{out} holds files but no run ({', '.join(strange[:3])}): choose another folder with --out, for a run "
                 "replaces what lies in its own"
             )
-        if misplaced := older(out):
-            raise InputError(misplaced)
 
     def path(self, name: str) -> Path:
         """Return the path of a file of the run, be it there or not."""

@@ -177,44 +177,6 @@ def test_a_damaged_manifest_is_named(copied: Path, tiny: Path) -> None:
         assert f"{copied / 'manifest.json'} cannot be read" in outcome.error
 
 
-COMMANDS = [*(("run", stage) for stage in ("all", "train", "score", "report")), ("status",), ("publish", "--to", "to")]
-
-
-@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
-def test_a_run_with_the_layout_of_an_older_version(
-    copied: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (copied / "scores" / "predictions").rename(copied / "predictions")
-    (copied / LOG).rename(copied / "training.parquet")
-    before = contents(tmp_path)
-    outcome = command(*arguments, "-p", tiny, "--out", copied)
-    assert outcome.code == 2
-    assert f"{copied} has the layout of an older version, with predictions, training.parquet beside" in outcome.error
-    assert f"move them into {copied / 'scores'} (training.parquet to {copied / LOG}, a new folder)" in outcome.error
-    assert contents(tmp_path) == before
-
-
-def test_a_training_log_among_the_scores(copied: Path, tiny: Path) -> None:
-    (copied / LOG).rename(copied / "scores" / "training.parquet")
-    before = contents(copied)
-    outcome = command("run", "report", "-p", tiny, "--out", copied)
-    assert outcome.code == 2
-    assert f"{copied / 'scores' / 'training.parquet'} lies among the scores: move it to {copied / LOG}" in outcome.error
-    assert contents(copied) == before
-
-
-def test_moving_what_an_older_version_wrote_is_the_cure(
-    copied: Path, finished: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    no_training(monkeypatch)
-    (copied / "scores" / "predictions").rename(copied / "predictions")
-    assert command("run", "score", "-p", tiny, "--out", copied).code == 2
-    (copied / "predictions").rename(copied / "scores" / "predictions")
-    assert command("run", "score", "-p", tiny, "--out", copied).code == 0
-    assert contents(copied, "scores") == contents(finished, "scores")
-
-
 def swapped(how: str, folder: Path) -> None:
     """Put another file in a checkpoint's place."""
     file = folder / CHECKPOINT

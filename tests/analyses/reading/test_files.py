@@ -71,16 +71,6 @@ def test_a_file_that_has_changed_is_read_again(paths):
     assert len(files.frame(paths[:1], ["model"])) == 150
 
 
-def test_memory_holds_no_more_than_it_may(paths, monkeypatch):
-    memory = files._Memory()
-    monkeypatch.setattr(files, "_MEMORY", memory)
-    monkeypatch.setattr(files, "MOST_KEPT", 1)
-    wanted = [len(files.frame([path], ["model"], {"seed": [1]})) for path in paths]
-    assert len(memory.held) == 1
-    assert memory.bytes == sum(column.nbytes for column in next(iter(memory.held.values())).values())
-    assert [len(files.frame([path], ["model"], {"seed": [1]})) for path in paths] == wanted
-
-
 def test_a_column_that_is_filtered_by_must_be_there(paths):
     with pytest.raises(ResultsError, match=r"0\.parquet: 'target' is missing"):
         files.frame(paths, ["model"], {"target": ["best_pixel:logit"]})

@@ -66,13 +66,6 @@ def test_another_schema_is_refused_with_the_cure(make):
         results.caption_note()
 
 
-def test_the_layout_of_an_older_version_is_refused_with_the_cure(make):
-    results = make()
-    (results.folder / "scores" / "predictions").rename(results.folder / "predictions")
-    with pytest.raises(ResultsError, match=r"older version, with predictions beside scores/ and not in it: move"):
-        _ = Results(results.folder).models
-
-
 def test_a_missing_key_is_named(make):
     results = edit_manifest(make(), lambda m: m["checkpoints"][0].pop("level"))
     with pytest.raises(ResultsError, match=r"manifest\.json: 'level' is missing"):

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from analyses import Results
-from analyses.reading.files import LOG, OLDER
+from analyses.reading.files import LOG
 from analyses.report.sheets import quantised
 from bench.output.publish import published_maps, rounded
 from tests.bench.harness import LEVELS, bench, contents
@@ -52,7 +52,7 @@ def scores(folder: Path) -> pd.DataFrame:
 def test_there_are_no_networks_and_no_page(published: Path, finished: Path) -> None:
     names = set(contents(published))
     assert {"manifest.json", "captions.md", LOG, "tables/levels.csv"} <= names
-    assert not any(name.startswith(("checkpoints", "cells", "report", *OLDER)) for name in names)
+    assert not any(name.startswith(("checkpoints", "cells", "report")) for name in names)
     assert {name for name in contents(published, "figures") if name.endswith(".png")} == {
         name for name in contents(finished, "figures") if name.endswith(".png")
     }

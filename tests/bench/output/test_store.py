@@ -213,17 +213,6 @@ def test_a_folder_with_files_of_no_run(store: Store) -> None:
     Store(store.out)
 
 
-def test_a_folder_with_the_layout_of_an_older_version(store: Store) -> None:
-    store.write("manifest.json", b"{}")
-    store.write("scores/gallery/a.npz", b"maps")
-    store.path("sanity").mkdir()
-    store.write("evidence/manifest.json", b"{}")  # a run in a run's folder
-    Store(store.out)
-    store.write("gallery/a.npz", b"maps")
-    with pytest.raises(InputError, match=r"older version, with gallery beside scores/ and not in it: move them into"):
-        Store(store.out)
-
-
 def test_what_cannot_be_removed_is_told(store: Store) -> None:
     store.write("folder/a.csv", b"data")
     with pytest.raises(StoreError, match="cannot remove"):
