@@ -5,13 +5,14 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from analyses.reading.records import Gallery
@@ -72,25 +73,39 @@ def frame(
 def _table(
     path: Path, needed: Sequence[str], where: Mapping[str, Collection[Any]], columns: Sequence[str] | None
 ) -> pa.Table:
+    """Return the columns of the rows with the values of `where`; of files whose bounds exclude them nothing is read."""
     state = path.stat()
-    fragment = _fragment(path, state.st_mtime_ns, state.st_size)
-    names = fragment.physical_schema.names
-    for column in (*needed, *where):
-        if column not in names:
-            raise KeyError(column)
-    shown = names if columns is None else [name for name in dict.fromkeys(columns) if name in names]
-    condition = ds.scalar(True)
-    for name, values in where.items():
-        kind = fragment.physical_schema.field(name).type
-        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-        condition &= ds.field(name).isin(pa.array(values, type=kind))
-    return fragment.to_table(columns=shown, filter=condition)
+    version = (state.st_mtime_ns, state.st_size)
+    fragment = _fragment(path, version)
+    schema = fragment.physical_schema
+    for name in (*needed, *where):
+        if name not in schema.names:
+            raise KeyError(name)
+    shown = schema.names if columns is None else [name for name in dict.fromkeys(columns) if name in schema.names]
+    values = {name: pa.array(list(items), type=_value_type(schema.field(name).type)) for name, items in where.items()}
+    for name, items in values.items():
+        if not fragment.subset(ds.field(name).isin(items)).row_groups:
+            return schema.empty_table().select(shown)
+    table = pa.table([_column(path, version, name) for name in shown], names=shown)
+    masks = [pc.is_in(_column(path, version, name), items) for name, items in values.items()]
+    table = table.filter(reduce(pc.and_, masks)) if masks else table
+    return table.replace_schema_metadata(schema.metadata)
+
+
+def _value_type(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 @lru_cache(maxsize=1 << 14)
-def _fragment(path: Path, changed: int, size: int) -> ds.ParquetFileFragment:
-    """Return a file with its schema and bounds; they are read once in each state of the file."""
+def _fragment(path: Path, version: tuple[int, int]) -> ds.ParquetFileFragment:  # noqa: ARG001
+    """Return a file with its schema and the bounds of its columns."""
     return next(ds.dataset(path, format="parquet").get_fragments())
+
+
+@lru_cache(maxsize=256)
+def _column(path: Path, version: tuple[int, int], name: str) -> pa.ChunkedArray:
+    """Return a column; the last ones are kept, as many analyses read the same ones and other rows of them."""
+    return _fragment(path, version).to_table(columns=[name]).column(0)
 
 
 def gallery(path: Path, *, photographs: bool) -> Gallery:
