@@ -20,12 +20,13 @@ from bench.measurements.shuffled_masks import Shuffled, train_shuffled
 from bench.measurements.sizes import Columns
 from bench.planning.asked import Instruments
 from bench.planning.sections import Sanity
-from segcam.checks.sanity import Step, cascading, evenly, execution_order, independent, randomised, spearman, ssim
+from segcam.checks.sanity import Step, cascading, evenly, execution_order, independent, randomised
 from segcam.errors import InputError
 from segcam.methods import METHODS, Method
 from segcam.probe.layers import Layer
 from segcam.probe.probe import Capture, Probe
 from segcam.probe.targets import Target
+from segcam.scoring.agreement import spearman, ssim
 
 LAYERS = 6
 """How many layers are examined where none is named."""

@@ -15,7 +15,8 @@ from torch.func import functional_call
 
 from segcam.errors import ProbeError
 from segcam.probe import local_gradients as local
-from segcam.probe.attention import AttentionPlace, read, recording
+from segcam.probe.attention import AttentionPlace
+from segcam.probe.attention_hooks import on_grids, recording_attention
 from segcam.probe.captures import Capture
 from segcam.probe.hooks import chosen_outputs, frozen, logits_of, recording_calls
 from segcam.probe.layers import Layer, LayerChoice, find_layers
@@ -140,7 +141,7 @@ class Probe:
             parameters = stack.enter_context(frozen(self.model))
             outputs, logits, matrices = self._forward(images, parameters)
             size = (int(images.shape[-2]), int(images.shape[-1]))
-            attentions = read(self.attention, matrices, size)
+            attentions = on_grids(self.attention, matrices, size)
             explained = _explained(logits, size, targets, masks, fixed)
             acts, logits = self._maps(outputs, size), logits.detach()
             captures = []
@@ -179,7 +180,7 @@ class Probe:
             autocast = torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.precision == "bf16")
             hooks = recording_calls(self.model, self.layers, self._overwritten)
             saving = WithoutInputs() if self.low_memory else nullcontext()
-            with hooks as calls, recording(self.model, self.attention) as matrices, autocast, saving:
+            with hooks as calls, recording_attention(self.model, self.attention) as matrices, autocast, saving:
                 output = functional_call(self.model, parameters, (inputs,)) if parameters else self.model(inputs)
             logits = logits_of(output)
             outputs, overwritten = chosen_outputs(self.layers, calls)

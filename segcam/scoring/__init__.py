@@ -1,1 +1,11 @@
-"""What maps are measured against: masks, edges and distances on each layer's grid; mean IoU; agreement of maps."""
+"""What maps are measured against: masks, edges and distances on each layer's grid; mean IoU; agreement of maps.
+
+scenery = Scenery.of(batch)
+scores = segcam.metrics.measure(maps, scenery.on(maps.shape[2:]), ["energy_in_mask"])
+"""
+
+from segcam.scoring.agreement import agreement, spearman, ssim
+from segcam.scoring.miou import confusion, iou, mean_iou
+from segcam.scoring.reference import Reference, Scenery
+
+__all__ = ["Reference", "Scenery", "agreement", "confusion", "iou", "mean_iou", "spearman", "ssim"]

@@ -37,7 +37,7 @@ class Scenery:
     background: Bool[Tensor, "b H W"]
     ids: tuple[str, ...]
     seed: int = 0
-    _kept: dict[tuple[str, Grid | None], Any] = field(default_factory=dict, init=False, repr=False)
+    _derived: dict[tuple[str, Grid | None], Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         shapes = {tuple(t.shape) for t in (self.luminance, self.foreground, self.background)}
@@ -81,18 +81,10 @@ class Scenery:
     def once(self, name: str, make: Callable[[], T], grid: Grid | None = None) -> T:
         """Return `make()`, called the first time that `name` (on `grid`) is asked for and kept from then on."""
         key = (name, grid)
-        if key not in self._kept:
-            self._kept[key] = make()
-        value: T = self._kept[key]
+        if key not in self._derived:
+            self._derived[key] = make()
+        value: T = self._derived[key]
         return value
-
-
-@dataclass(frozen=True, eq=False)
-class _Shared:
-    """The maps that a reference was bound to, and what has been computed of them."""
-
-    maps: Tensor
-    kept: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,11 +97,13 @@ class Reference:
     Attributes:
         scenery: the batch's images and masks at input resolution.
         grid: rows and columns of the layer's output.
+        maps: the maps whose first steps are kept, see `sharing`; None to keep none.
     """
 
     scenery: Scenery
     grid: Grid
-    _shared: _Shared | None = field(default=None, repr=False)
+    maps: Tensor | None = field(default=None, repr=False)
+    _steps: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def size(self) -> Grid:
@@ -230,7 +224,7 @@ class Reference:
 
     def sharing(self, maps: Float[Tensor, "b m h w"]) -> Reference:
         """Return a copy on which several metrics of these very maps share work; see `shared`."""
-        return Reference(self.scenery, self.grid, _Shared(maps))
+        return Reference(self.scenery, self.grid, maps)
 
     def shared(self, name: str, maps: Float[Tensor, "b m h w"], make: Callable[[], T]) -> T:
         """Return `make()`, a step that several metrics of the maps begin with; do not write into what it returns.
@@ -238,13 +232,12 @@ class Reference:
         On a reference made by `sharing(maps)` it is called once and kept as long as that reference; on any other, or
         for other maps, it is called each time.
         """
-        if self._shared is None or self._shared.maps is not maps:
+        if self.maps is not maps:
             return make()
-        kept = self._shared.kept
-        if name not in kept:
-            kept[name] = make()
-        value: T = kept[name]
-        return value
+        if name not in self._steps:
+            self._steps[name] = make()
+        step: T = self._steps[name]
+        return step
 
     def pull(self, fields: Float[Tensor, "b H W"] | Bool[Tensor, "b H W"]) -> Float[Tensor, "b h w"]:
         """Pull fields at input resolution back onto the grid by transposed bilinear upsampling."""

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from segcam.scoring.grids import Grid, upsample
-from segcam.streams import shuffled
+from segcam.streams import permutations
 
 EQUAL = 2.0**-20
 """Up to which share of the largest value two values are the same."""
@@ -44,7 +44,7 @@ def order(maps: Float[Tensor, "b m h w"], ids: Sequence[str], size: Grid, seed: 
     n = size[0] * size[1]
     wide = maps if maps.dtype == torch.float64 else maps.float()
     full = wide if tuple(maps.shape[-2:]) == size else upsample(wide, size)
-    first = shuffled(ids, n, seed, "ties").to(maps.device)[:, None].expand(-1, maps.shape[1], -1)
+    first = permutations(ids, n, seed, "ties").to(maps.device)[:, None].expand(-1, maps.shape[1], -1)
     steps = (full / full.abs().amax((2, 3), keepdim=True) / EQUAL).round()
     values = steps.flatten(2).gather(2, first)
     found = first.gather(2, values.argsort(dim=2, descending=True, stable=True))
@@ -76,7 +76,7 @@ def area_matched(
         seed: of the choice.
     """
     b, _, n = pixels.shape
-    chance = shuffled(ids, n, seed, "matched").to(pixels.device)
+    chance = permutations(ids, n, seed, "matched").to(pixels.device)
     found = torch.full_like(pixels, NO_ORDER)
     flat = inside.flatten(1)
     for i in range(b):

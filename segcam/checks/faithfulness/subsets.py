@@ -16,7 +16,7 @@ from segcam.checks.faithfulness.orders import undefined
 from segcam.checks.faithfulness.outcomes import BATCH, Subjects, measured
 from segcam.errors import InputError
 from segcam.scoring.grids import Grid, pull_back
-from segcam.streams import streams
+from segcam.streams import generators
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ class Subsets:
             raise InputError(f"{tiles} tiles along a side of {min(size)} pixels: take from 1 to {min(size)}")
         b, k = len(subjects.images), samples * len(shares)
         every = torch.tensor([share for share in shares for _ in range(samples)], dtype=torch.float64)
-        drawn = np.stack([_sets(rng, every.numpy(), tiles) for rng in streams(subjects.ids, seed, "subsets")])
+        drawn = np.stack([_sets(rng, every.numpy(), tiles) for rng in generators(subjects.ids, seed, "subsets")])
         gone = _enlarged(torch.from_numpy(drawn), size).to(subjects.images.device)
         fill = filler(subjects.images, subjects.ids, imputation, seed)
         predicted = (~subjects.empty).nonzero()[:, 0]

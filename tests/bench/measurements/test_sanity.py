@@ -20,10 +20,11 @@ from bench.planning.asked import Instruments
 from bench.planning.data import open_data
 from bench.planning.sections import Sanity
 from segcam import InputError, Probe
-from segcam.checks.sanity import execution_order, randomised, spearman, ssim
+from segcam.checks.sanity import execution_order, randomised
 from segcam.methods import METHODS
 from segcam.models import create
 from segcam.samples import Batch, Sample
+from segcam.scoring.agreement import spearman, ssim
 from segcam.scoring.reference import Scenery
 
 CAMS = ("grad_cam", "hires_cam")

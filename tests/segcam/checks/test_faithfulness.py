@@ -28,7 +28,7 @@ from segcam.checks.faithfulness.imputation import NOISE
 from segcam.maps import layer_maps
 from segcam.methods import METHODS
 from segcam.scoring.grids import upsample
-from segcam.streams import normal, shuffled
+from segcam.streams import normal, permutations
 from tests.peers import package
 from tests.reference import faithfulness as slow
 from tests.small_networks import Convolutions, seeded
@@ -94,7 +94,7 @@ def telling(size: tuple[int, int] = (20, 20)) -> tuple[Tensor, Tensor]:
 
 def test_orders_are_those_of_plain_sorting_with_ties_at_random():
     maps = torch.randint(0, 4, (3, 2, *SIZE), generator=torch.Generator().manual_seed(0)).double()
-    found, ties = order(maps, IDS, SIZE, 7), shuffled(IDS, SIZE[0] * SIZE[1], 7, "ties")
+    found, ties = order(maps, IDS, SIZE, 7), permutations(IDS, SIZE[0] * SIZE[1], 7, "ties")
     for i in range(3):
         for j in range(2):
             assert found[i, j].tolist() == slow.order(maps[i, j].numpy(), ties[i].tolist())
@@ -140,7 +140,7 @@ def test_blank_and_undefined_maps_have_no_order():
 
 def test_area_matched_orders_are_those_of_the_plain_loop():
     inside, pixels = subjects().chosen, order(some_maps(), IDS, SIZE)
-    found, chance = area_matched(pixels, inside, IDS, 4), shuffled(IDS, SIZE[0] * SIZE[1], 4, "matched")
+    found, chance = area_matched(pixels, inside, IDS, 4), permutations(IDS, SIZE[0] * SIZE[1], 4, "matched")
     for i in range(3):
         for j in range(2):
             assert found[i, j].tolist() == slow.area_matched(

@@ -17,7 +17,7 @@ from PIL import Image
 
 from segcam.datasets import DATASETS, DatasetOptions
 from segcam.datasets.folder import Description, _split, open_folder
-from segcam.errors import DataError, InputError
+from segcam.errors import DataError
 from segcam.samples import SPLITS, Opened
 
 SIZE = 12
@@ -317,10 +317,6 @@ class TestDescription:
 
 
 class TestErrors:
-    def test_no_root(self) -> None:
-        with pytest.raises(InputError, match="--data-root"):
-            open_folder(DatasetOptions())
-
     def test_absent_root(self, root: Root, tmp_path: Path) -> None:
         assert "nowhere does not exist" in root.error(root=tmp_path / "nowhere")
 
@@ -362,14 +358,6 @@ class TestErrors:
         ):
             assert wanted in text
 
-    def test_at_most_twenty_are_listed(self, root: Root) -> None:
-        for number in range(30):
-            root.image(f"lone_{number}").write_bytes(b"")
-        text = root.error()
-        assert "(30 in all)" in text
-        assert text.count("has no mask") == 20
-        assert "and 10 more" in text
-
     def test_a_folder_among_the_photographs(self, root: Root) -> None:
         (root.path / "images" / "more").mkdir()
         assert f"{root.path / 'images' / 'more'} has no mask" in root.error()
@@ -379,15 +367,6 @@ class TestErrors:
         exif[0x0112] = 6
         Image.new("RGB", (24, 36)).save(root.image(NAMES[0]), exif=exif)
         assert "EXIF tag turns it; save it upright" in root.error()
-
-    @pytest.mark.parametrize("share", [0.0, 1.0, float("nan")])
-    def test_share(self, root: Root, share: float) -> None:
-        with pytest.raises(InputError, match="val_share"):
-            root.open(val_share=share)
-
-    def test_counts(self, root: Root) -> None:
-        with pytest.raises(InputError, match="count of test images 0"):
-            root.open(counts=(None, None, 0))
 
 
 def test_the_test_images_alone_are_decoded_at_another_size(root: Root) -> None:

@@ -1,46 +1,24 @@
-"""Attention: matrices as the network computes them, and metrics and rollout right by a slow second way."""
+"""Attention matrices, as the network computes them."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from segcam import InputError, Layer, Probe, ProbeError, Target, grad_cam
-from segcam.methods.attention_rollout import attention_rollout
-from segcam.metrics.attention import ATTENTION_METRICS, attention_background_ratio, attention_distance
+from segcam import Probe, ProbeError, Target, grad_cam
 from segcam.models import MODELS, create
 from segcam.models.segformer import attention_places
-from segcam.probe.attention import Attention, AttentionPlace, recording
-from segcam.scoring.reference import Scenery
-from tests.reference import attention as slow
-from tests.sceneries import BOTH, NEITHER, NO_BACKGROUND, NO_FOREGROUND, scene, scenery
+from segcam.probe.attention import AttentionPlace
+from segcam.probe.attention_hooks import recording_attention
+from tests.attentions import NETWORKS, images, network
 
 from transformers import SegformerConfig, SegformerForSemanticSegmentation  # isort: skip  (needs segcam first)
 
-NETWORKS = ("segformer", "vit")
 every = pytest.mark.parametrize("name", NETWORKS)
-few = settings(max_examples=25, deadline=None)
-
-
-def images(h: int = 64, w: int = 96, count: int = 2) -> Tensor:
-    return torch.randn(count, 3, h, w, generator=torch.Generator().manual_seed(0))
-
-
-def network(name: str) -> tuple[nn.Module, list[Layer], list[AttentionPlace]]:
-    """A network whose attention is far from uniform."""
-    model = create(name, 2, seed=1)
-    with torch.no_grad():
-        for key, weights in model.named_parameters():
-            if weights.ndim == 2 and any(part in key for part in ("qkv", "q_proj", "k_proj", "query", "key")):
-                weights.mul_(5)
-    return model, MODELS.get(name).layers(model, "conv"), MODELS.get(name).attentions(model)
 
 
 def raw() -> nn.Module:
@@ -50,11 +28,8 @@ def raw() -> nn.Module:
 
 def fused(model: nn.Module) -> list[object]:
     """What says how the modules compute attention."""
-    own = [m.fused_attn for m in model.modules() if hasattr(m, "fused_attn")]
-    return own + [m.config._attn_implementation for m in model.modules() if hasattr(m, "config")]
-
-
-# The matrices
+    flags = [m.fused_attn for m in model.modules() if hasattr(m, "fused_attn")]
+    return flags + [m.config._attn_implementation for m in model.modules() if hasattr(m, "config")]
 
 
 @every
@@ -134,7 +109,7 @@ def test_the_network_is_as_before(name: str, failing: bool) -> None:
 def test_step_by_step_only_meanwhile(name: str) -> None:
     model, _, places = network(name)
     before = fused(model)
-    with recording(model, places):
+    with recording_attention(model, places):
         assert set(fused(model)) <= {False, "eager"}
     assert fused(model) == before
 
@@ -244,244 +219,3 @@ def test_two_places_of_one_label() -> None:
     place = AttentionPlace("attn", "Attention 1", 1, 0, 8)
     with pytest.raises(ProbeError, match="two places share the label 'Attention 1'"):
         Probe(Odd(1), "conv", attention=[place, place])(images(32, 32))
-
-
-# The metrics
-
-
-def attention(
-    rng: np.random.Generator, b: int, grid: tuple[int, int], reduction: int = 1, prefix: int = 0
-) -> Attention:
-    """Random matrices of two heads, float64, rows summing to 1."""
-    n, m = grid[0] * grid[1] + prefix, (grid[0] // reduction) * (grid[1] // reduction) + prefix
-    weights = torch.from_numpy(rng.random((b, 2, n, m)) ** 4 + 1e-3)
-    return Attention(weights / weights.sum(-1, keepdim=True), grid, reduction)
-
-
-def twin(made: Attention, i: int) -> slow.Block:
-    return slow.Block(made.weights[i].numpy(), made.grid, made.reduction)
-
-
-worlds = st.tuples(
-    st.integers(0, 2**32 - 1),
-    st.tuples(st.integers(3, 15), st.integers(3, 15)),
-    st.integers(1, 3),
-    st.tuples(st.integers(0, 2), st.integers(0, 2)),
-    st.integers(0, 2),
-)
-World = tuple[int, tuple[int, int], int, tuple[int, int], int]
-
-
-def built(world: World) -> tuple[np.random.Generator, tuple[int, int], Attention]:
-    seed, size, reduction, more, prefix = world
-    rng = np.random.default_rng(seed)
-    return rng, size, attention(rng, 2, (reduction + more[0], reduction + more[1]), reduction, prefix)
-
-
-@few
-@given(worlds)
-def test_metrics_equal_their_slow_twins(world: World) -> None:
-    rng, size, made = built(world)
-    scenes = [scene(rng, size) for _ in range(2)]
-    view = scenery(scenes)
-    ratio, distance = attention_background_ratio(made, view), attention_distance(made, view)
-    assert ratio.shape == distance.shape == (2, 2)
-    for i, one in enumerate(scenes):
-        for head in range(2):
-            wanted = slow.background_ratio(twin(made, i), head, one.foreground, one.background)
-            assert float(ratio[i, head]) == pytest.approx(wanted, rel=1e-9, nan_ok=True)
-            assert float(distance[i, head]) == pytest.approx(slow.distance(twin(made, i), head, size), rel=1e-9)
-
-
-@few
-@given(worlds)
-def test_uniform_attention_has_ratio_1(world: World) -> None:
-    rng, size, made = built(world)
-    same = Attention(torch.ones_like(made.weights) / made.weights.shape[-1], made.grid, made.reduction)
-    found = attention_background_ratio(same, scenery([scene(rng, size) for _ in range(2)]))
-    assert torch.allclose(found.nan_to_num(1.0), torch.ones(2, 2, dtype=torch.float64), rtol=1e-9)
-
-
-def pure(grid: tuple[int, int], cell: int) -> Scenery:
-    """The left half foreground, cells of one class each."""
-    foreground = torch.zeros(1, grid[0] * cell, grid[1] * cell, dtype=torch.bool)
-    foreground[..., : grid[1] // 2 * cell] = True
-    return Scenery(torch.zeros(foreground.shape, dtype=torch.float64), foreground, ~foreground, ("0",))
-
-
-@pytest.mark.parametrize("prefix", [0, 1])
-def test_attention_to_oneself_has_ratio_and_distance_0(prefix: int) -> None:
-    made = Attention(torch.eye(24 + prefix, dtype=torch.float64).expand(1, 3, -1, -1), (4, 6))
-    assert attention_background_ratio(made, pure((4, 6), 5)).tolist() == [[0, 0, 0]]
-    assert attention_distance(made, pure((4, 6), 5)).tolist() == [[0, 0, 0]]
-
-
-def test_distances_by_hand() -> None:
-    """Two cells of 4 x 6 pixels: half of each one's attention goes 6 pixels far."""
-    weights = torch.tensor([[[[0.5, 0.5], [0.5, 0.5]]]], dtype=torch.float64)
-    view = Scenery(*(torch.zeros(1, 4, 12, dtype=t) for t in (torch.float64, torch.bool, torch.bool)), ("0",))
-    assert attention_distance(Attention(weights, (1, 2)), view).item() == 3
-
-
-def test_distance_to_reduced_keys_by_hand() -> None:
-    """One key of 2 x 2 cells of 3 pixels, its centre 1.5 sqrt 2 from theirs; the cells beyond it lie further off."""
-    made = Attention(torch.ones(1, 1, 6, 1, dtype=torch.float64), (2, 3), 2)
-    view = Scenery(*(torch.zeros(1, 6, 9, dtype=t) for t in (torch.float64, torch.bool, torch.bool)), ("0",))
-    wanted = (4 * math.hypot(1.5, 1.5) + 2 * math.hypot(1.5, 4.5)) / 6
-    assert attention_distance(made, view).item() == pytest.approx(wanted)
-
-
-def test_background_ratio_by_hand() -> None:
-    """Keys with background shares 1, 1/4; a query of 3/4 foreground in the second cell alone."""
-    foreground = torch.tensor([[[0, 0, 1, 1], [0, 0, 0, 1]]], dtype=torch.bool)
-    view = Scenery(torch.zeros(1, 2, 4, dtype=torch.float64), foreground, ~foreground, ("0",))
-    weights = torch.tensor([[[[0.9, 0.1], [0.6, 0.4]]]], dtype=torch.float64)
-    wanted = (0.6 * 1 + 0.4 * 0.25) / 0.625
-    assert attention_background_ratio(Attention(weights, (1, 2)), view).item() == pytest.approx(wanted)
-
-
-@pytest.mark.parametrize("sides", [NO_FOREGROUND, NO_BACKGROUND, NEITHER])
-def test_undefined_without_foreground_or_background(sides: str) -> None:
-    rng = np.random.default_rng(0)
-    view = scenery([scene(rng, (8, 8), side) for side in (BOTH, sides)])
-    made = attention(rng, 2, (4, 4), 2)
-    assert attention_background_ratio(made, view).isnan().tolist() == [[False, False], [True, True]]
-    assert attention_distance(made, view).isfinite().all()
-
-
-@pytest.mark.parametrize("metric", ATTENTION_METRICS, ids=lambda m: m.name)
-@pytest.mark.parametrize(("axis", "reduction"), [(1, 1), (2, 2)])
-def test_metrics_flip_with_the_image(metric, axis: int, reduction: int) -> None:
-    rng = np.random.default_rng(3)
-    one, made = scene(rng, (12, 16)), attention(rng, 1, (4, 6), reduction)
-    h, w = made.keys
-    six = made.weights.reshape(1, 2, *made.grid, h, w).flip(axis + 1, axis + 3).reshape(made.weights.shape)
-    view = scenery([one])
-    mirrored = Scenery(*(t.flip(axis) for t in (view.luminance, view.foreground, view.background)), view.ids)
-    turned = Attention(six, made.grid, made.reduction)
-    torch.testing.assert_close(metric.compute(made, view), metric.compute(turned, mirrored))
-
-
-@pytest.mark.parametrize("metric", ATTENTION_METRICS, ids=lambda m: m.name)
-def test_metrics_do_not_depend_on_batch_mates_nor_change_their_input(metric) -> None:
-    rng = np.random.default_rng(4)
-    scenes, made = [scene(rng, (9, 7)) for _ in range(3)], attention(rng, 3, (3, 4), 1, 1)
-    before = made.weights.clone()
-    together = metric.compute(made, scenery(scenes))
-    alone = metric.compute(Attention(made.weights[1:2], made.grid), scenery(scenes[1:2]))
-    torch.testing.assert_close(together[1:2], alone)
-    assert torch.equal(made.weights, before)
-
-
-@pytest.mark.parametrize("metric", ATTENTION_METRICS, ids=lambda m: m.name)
-def test_tokens_of_no_place_play_no_part(metric) -> None:
-    rng = np.random.default_rng(5)
-    made, view = attention(rng, 2, (4, 4), 1, 1), scenery([scene(rng, (8, 8)) for _ in range(2)])
-    without = Attention(made.weights[:, :, 1:, 1:], made.grid)  # placed() scales rows
-    torch.testing.assert_close(metric.compute(made, view), metric.compute(without, view))
-
-
-@pytest.mark.parametrize("metric", ATTENTION_METRICS, ids=lambda m: m.name)
-def test_metrics_say_what_they_are(metric) -> None:
-    assert metric.name.startswith("attention_")
-    assert metric.label
-    assert metric.summary
-    assert metric.source
-    assert metric.direction in ("higher", "lower", "none")
-
-
-# The rollout
-
-
-def hierarchy(rng: np.random.Generator, b: int, prefix: int = 0) -> list[Attention]:
-    """Three stages of an odd image: two blocks, one, two; the first with cells of no key."""
-    shapes = [((9, 7), 4), ((9, 7), 4), ((5, 4), 2), ((3, 2), 1), ((3, 2), 1)]
-    return [attention(rng, b, grid, reduction, prefix) for grid, reduction in shapes]
-
-
-def chosen(rng: np.random.Generator, b: int, size: tuple[int, int] = (18, 14)) -> Tensor:
-    return torch.from_numpy(rng.random((b, *size)) < 0.2)
-
-
-@pytest.mark.parametrize("prefix", [0, 2])
-@pytest.mark.parametrize("size", [(18, 14), (9, 7), (37, 25)])
-def test_rollout_equals_the_product_of_its_matrices(prefix: int, size: tuple[int, int]) -> None:
-    rng = np.random.default_rng(6)
-    blocks, pixels = hierarchy(rng, 2, prefix), chosen(rng, 2, size)
-    found = attention_rollout(blocks, pixels)
-    assert found.shape == (2, 5, 9, 7)
-    for i in range(2):
-        for maps, wanted in zip(found[i], slow.rollout([twin(b, i) for b in blocks], pixels[i].numpy()), strict=True):
-            np.testing.assert_allclose(maps.numpy(), wanted, rtol=1e-9)
-
-
-@pytest.mark.parametrize("prefix", [0, 1])
-def test_rollouts_are_shares(prefix: int) -> None:
-    rng = np.random.default_rng(7)
-    found = attention_rollout(hierarchy(rng, 3, prefix), chosen(rng, 3))
-    assert (found >= 0).all()
-    assert torch.allclose(found.sum((2, 3)), torch.ones(3, 5, dtype=torch.float64))
-
-
-def test_an_empty_pixel_set_has_no_rollout() -> None:
-    rng = np.random.default_rng(8)
-    blocks, pixels = hierarchy(rng, 2), chosen(rng, 2)
-    pixels[0] = False
-    found = attention_rollout(blocks, pixels)
-    assert found[0].isnan().all()
-    alone = attention_rollout([Attention(b.weights[1:], b.grid, b.reduction) for b in blocks], pixels[1:])
-    torch.testing.assert_close(found[1:], alone)
-
-
-def test_rollout_needs_attention() -> None:
-    with pytest.raises(InputError, match="at least one block"):
-        attention_rollout([], torch.ones(1, 2, 2, dtype=torch.bool))
-
-
-def test_rollout_by_hand() -> None:
-    """One block of two tokens: half stays, half follows the heads' mean; then half of both again."""
-    weights = torch.tensor([[[[1.0, 0.0], [0.6, 0.4]], [[0.0, 1.0], [0.2, 0.8]]]], dtype=torch.float64)
-    pixels = torch.tensor([[[True, False]]])
-    found = attention_rollout([Attention(weights, (1, 2))] * 2, pixels)
-    first = [0.5 + 0.25, 0.25]
-    second = [0.75 * first[0] + 0.25 * 0.2, 0.75 * first[1] + 0.25 * 0.8]
-    torch.testing.assert_close(found[0, :, 0], torch.tensor([first, second], dtype=torch.float64))
-
-
-def test_rollout_of_attention_to_oneself_is_the_pixel_set() -> None:
-    eye = Attention(torch.eye(12, dtype=torch.float64).expand(1, 2, -1, -1), (3, 4))
-    pixels = torch.zeros(1, 6, 8, dtype=torch.bool)
-    pixels[0, :2, :4] = True
-    found = attention_rollout([eye, eye], pixels)
-    wanted = torch.zeros(3, 4, dtype=torch.float64)
-    wanted[0, :2] = 0.5
-    assert torch.equal(found, wanted.expand(1, 2, 3, 4))
-
-
-@pytest.mark.parametrize("axis", [1, 2])
-def test_rollout_flips_with_the_image(axis: int) -> None:
-    rng = np.random.default_rng(9)
-    blocks, pixels = (
-        [attention(rng, 1, grid, r) for grid, r in (((8, 12), 4), ((4, 6), 2), ((2, 3), 1))],
-        chosen(rng, 1),
-    )
-    turned = []
-    for block in blocks:
-        six = block.weights.reshape(1, 2, *block.grid, *block.keys).flip(axis + 1, axis + 3)
-        turned.append(Attention(six.reshape(block.weights.shape), block.grid, block.reduction))
-    found, mirrored = attention_rollout(blocks, pixels), attention_rollout(turned, pixels.flip(axis))
-    torch.testing.assert_close(found.flip(axis + 1), mirrored)
-
-
-@every
-@pytest.mark.parametrize("size", [(64, 96), (72, 40)])
-def test_rollout_of_networks(name: str, size: tuple[int, int]) -> None:
-    model, layers, places = network(name)
-    found = Probe(model, layers, attention=places)(images(*size), Target(1))
-    maps = attention_rollout(list(found.attentions.values()), found.explained.chosen)
-    assert maps.shape == (2, len(places), *found.attentions[places[0].label].grid)
-    assert torch.allclose(maps.sum((2, 3)), torch.ones(2, len(places)), atol=1e-5)
-    blocks = [twin(attention, 0) for attention in found.attentions.values()]
-    if size == (72, 40):
-        wanted = slow.rollout(blocks, found.explained.chosen[0].numpy())
-        np.testing.assert_allclose(maps[0].numpy(), np.stack(wanted), atol=1e-6)

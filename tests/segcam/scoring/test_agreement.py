@@ -1,4 +1,4 @@
-"""Agreement between the maps of two targets."""
+"""Agreement of two maps: against slow twins, scipy and scikit-image."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import spearmanr
+from skimage.metrics import structural_similarity
+from torch import Tensor
 
 from segcam import InputError
-from segcam.scoring.agreement import agreement
-from tests.reference.agreement import agreement as slow
+from segcam.scoring.agreement import agreement, ranks, spearman, ssim
+from tests.reference import sanity as slow
+from tests.reference.agreement import agreement as slow_agreement
 from tests.sceneries import maps
+
+GRIDS = [(9, 8), (5, 4), (3, 11), (16, 16)]
 
 
 @pytest.mark.parametrize("grid", [(5, 4), (1, 7), (16, 16)])
@@ -23,7 +29,7 @@ def test_equals_the_slow_twin(grid: tuple[int, int]) -> None:
     found = agreement(first, second)
     for i in range(3):
         for m in range(4):
-            wanted = slow(first[i, m].numpy(), second[i, m].numpy())
+            wanted = slow_agreement(first[i, m].numpy(), second[i, m].numpy())
             assert (found.correlation[i, m].item(), found.difference[i, m].item()) == pytest.approx(wanted, abs=1e-12)
     assert found.correlation.unique().numel() == 12
 
@@ -68,6 +74,79 @@ def test_free_of_scale_and_order(seed: int, scale: float, swap: bool) -> None:
     torch.testing.assert_close(agreement(first.flip(3), second.flip(3)), found, rtol=1e-4, atol=1e-5)
 
 
-def test_other_shapes_are_refused() -> None:
-    with pytest.raises(InputError, match="cannot be compared"):
-        agreement(torch.rand(1, 2, 3, 3), torch.rand(1, 2, 3, 4))
+def pair(grid: tuple[int, int], seed: int = 0) -> tuple[Tensor, Tensor]:
+    rng = np.random.default_rng(seed)
+    first, second = maps(rng, 2, 3, grid), maps(rng, 2, 3, grid)
+    second[0] = (first[0] + second[0]) / 2
+    return (first - 0.3).relu(), (second - 0.3).relu()  # ties at zero, as behind ReLU
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_similarities_equal_the_slow_twins(grid: tuple[int, int]) -> None:
+    first, second = pair(grid)
+    where = torch.from_numpy(np.random.default_rng(1).random((2, *grid)) < 0.6)
+    found = spearman(first, second), spearman(first, second, where), ssim(first, second)
+    for i in range(2):
+        for m in range(3):
+            one, two = first[i, m].numpy(), second[i, m].numpy()
+            wanted = slow.spearman(one, two), slow.spearman(one, two, where[i].numpy()), slow.ssim(one, two)
+            assert [values[i, m].item() for values in found] == pytest.approx(wanted, abs=1e-12, nan_ok=True)
+    assert found[0].unique().numel() == 6
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_similarities_are_those_of_scipy_and_scikit_image(grid: tuple[int, int]) -> None:
+    first, second = pair(grid, 2)
+    side = min(7, *grid)
+    for i in range(2):
+        for m in range(3):
+            one, two = first[i, m].numpy(), second[i, m].numpy()
+            known = spearmanr(one.ravel(), two.ravel()).statistic
+            assert spearman(first, second)[i, m].item() == pytest.approx(known, abs=1e-12)
+            units = one / one.max(), two / two.max()
+            known = structural_similarity(*units, data_range=1, win_size=side - 1 + side % 2)
+            assert ssim(first, second)[i, m].item() == pytest.approx(known, abs=1e-12)
+
+
+def test_a_map_is_like_itself_and_its_multiples() -> None:
+    first, second = pair((9, 9), 3)
+    ones = torch.ones(2, 3, dtype=torch.float64)
+    for other in (first, 1e-20 * first, 1e20 * first):
+        torch.testing.assert_close(spearman(first, other), ones)
+        torch.testing.assert_close(ssim(first, other), ones)
+    torch.testing.assert_close(spearman(first, first.exp() - 1), ones)  # of the same order
+    assert (spearman(first, first.max() - first) < 0).all()
+    torch.testing.assert_close(spearman(first, second), spearman(second, first))
+    torch.testing.assert_close(ssim(first, second), ssim(second, first))
+    assert (ssim(first.float(), second.float()) - ssim(first, second)).abs().max() < 1e-5
+
+
+def test_ranks_by_hand() -> None:
+    found = ranks(torch.tensor([[[[0.0, 0.0, 3.0], [1.0, 0.0, 1.0]]]]))
+    assert found.flatten().tolist() == [2, 2, 6, 4.5, 2, 4.5]
+
+
+def test_where_similarities_are_undefined() -> None:
+    plain, blank = torch.rand(1, 1, 9, 9), torch.zeros(1, 1, 9, 9)
+    hole, infinite = plain.clone(), plain.clone()
+    hole[0, 0, 1, 2], infinite[0, 0, 1, 2] = math.nan, math.inf
+    constant = torch.full((1, 1, 9, 9), 0.7) * (1 + torch.rand(1, 1, 9, 9) * 1e-8)
+    for other in (blank, hole, infinite, constant):
+        for one, two in ((plain, other), (other, plain), (other, other)):
+            assert spearman(one, two).isnan().all()
+            assert ssim(one, two).isnan().all()
+    assert ssim(plain[..., :2], plain[..., :2]).isnan().all()  # no window of three cells
+    assert spearman(plain[..., :1, :1], plain[..., :1, :1]).isnan().all()
+    assert spearman(plain, plain, torch.zeros(1, 9, 9, dtype=torch.bool)).isnan().all()
+    assert spearman(plain, plain).item() == pytest.approx(1)
+
+
+def test_wrong_shapes_and_windows_are_refused() -> None:
+    one = torch.rand(1, 2, 9, 9)
+    for function in (agreement, spearman, ssim):
+        with pytest.raises(InputError, match="cannot be compared"):
+            function(one, one[:, :1])
+        with pytest.raises(InputError, match="cannot be compared"):
+            function(one[0], one[0])
+    with pytest.raises(InputError, match="window of SSIM is 4"):
+        ssim(one, one, 4)
