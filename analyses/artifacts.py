@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Literal
 
 import matplotlib.figure
@@ -111,10 +110,6 @@ class Table:
 
     def csv(self) -> str:
         """Return the table as CSV text: floats with at most six decimals, undefined values empty."""
-        return self._csv
-
-    @cached_property
-    def _csv(self) -> str:
         return self.frame.to_csv(index=False, lineterminator="\n")
 
     def markdown(self) -> str:
@@ -127,10 +122,8 @@ class Table:
 
     def files(self) -> dict[str, str]:
         """Return the text of each file by its suffix: csv, and of tables of at most `MOST_PRINTED` rows md and tex."""
-        found = {"csv": self.csv()}
-        if len(self.frame) <= MOST_PRINTED:
-            found |= {"md": self.markdown(), "tex": self.latex()}
-        return found
+        printed = {"md": self.markdown(), "tex": self.latex()} if len(self.frame) <= MOST_PRINTED else {}
+        return {"csv": self.csv()} | printed
 
     def _printed(self) -> pd.DataFrame:
         return self.frame[list(self.shown)] if self.shown else self.frame

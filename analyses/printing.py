@@ -6,11 +6,12 @@ import math
 import re
 import textwrap
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 Direction = Literal["higher", "lower"]
 MINUS = "\N{MINUS SIGN}"
@@ -34,13 +35,13 @@ def intervals(columns: Sequence[str]) -> dict[str, tuple[str, str]]:
     >>> intervals(["level", "miou", "low", "high", "change", "change_low", "change_high"])
     {'miou': ('low', 'high'), 'change': ('change_low', 'change_high')}
     """
-    found = {}
+    bounds = {}
     for before, name in zip(["", *columns], columns, strict=False):
         if name == "low" and "high" in columns and before:
-            found[before] = ("low", "high")
+            bounds[before] = ("low", "high")
         elif f"{name}_low" in columns and f"{name}_high" in columns:
-            found[name] = (f"{name}_low", f"{name}_high")
-    return found
+            bounds[name] = (f"{name}_low", f"{name}_high")
+    return bounds
 
 
 def decimals(low: float, high: float) -> int:
@@ -55,43 +56,44 @@ def decimals(low: float, high: float) -> int:
     return int(np.clip(1 - math.floor(math.log10(half)), 0, 6))
 
 
-def cells(
-    frame: pd.DataFrame, best: Mapping[str, Direction], within: Sequence[str]
-) -> tuple[list[str], list[list[str]], list[list[bool]]]:
-    """Return the printed columns, their cells row by row, and which of these are the best of their column.
+def cells(frame: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the printed columns, each as its cells from top to bottom.
 
     A value with bounds is printed as 'value [low, high]' in one column. Undefined values are empty.
+    """
+    bounds = intervals(list(frame.columns))
+    ends = {end for pair in bounds.values() for end in pair}
+    return {str(name): _cells(frame, name, bounds.get(name)) for name in frame.columns if name not in ends}
+
+
+def best_cells(
+    frame: pd.DataFrame, best: Mapping[str, Direction], within: Sequence[str]
+) -> dict[str, NDArray[np.bool_]]:
+    """Return for columns of `frame` which rows have the best value of their group; none where nothing is compared.
 
     Args:
         frame: the table.
         best: for a column, whether higher or lower values are better.
         within: the columns whose values make the groups of which each has a best.
     """
-    bounds = intervals(list(frame.columns))
-    inside = {end for ends in bounds.values() for end in ends}
-    names = [str(name) for name in frame.columns if name not in inside]
-    bold = {name: _best(frame, name, direction, within) for name, direction in best.items() if name in names}
-    rows, marks = [], []
-    columns = {str(name): list(frame[name]) for name in frame.columns}  # by column: a row would make integers floats
-    for number in range(len(frame)):
-        row = {name: values[number] for name, values in columns.items()}
-        rows.append([_cell(row, name, bounds.get(name)) for name in names])
-        marks.append([name in bold and bool(bold[name][number]) for name in names])
-    return names, rows, marks
+    groups = [frame[key] for key in within] or [pd.Series(0, index=frame.index)]
+    marks = {}
+    for name in frame.columns.intersection(list(best), sort=False):
+        values = frame[name].astype("float64") * (1.0 if best[name] == "higher" else -1.0)
+        grouped = values.groupby(groups, dropna=False)
+        marks[name] = ((values == grouped.transform("max")) & grouped.transform("count").gt(1)).to_numpy()
+    return marks
 
 
 def markdown(
     frame: pd.DataFrame, caption: str, best: Mapping[str, Direction] | None = None, within: Sequence[str] = ()
 ) -> str:
-    """Return a table in GitHub's Markdown, its caption above; numbers to the right. See `cells`."""
-    names, rows, marks = cells(frame, best or {}, within)
-    heads = [_markdown(_head(name, best or {})) for name in names]
-    rules = ["---:" if _numeric(frame[name]) else "---" for name in names]
-    lines = [heads, rules]
-    for row, mark in zip(rows, marks, strict=True):
-        lines.append([f"**{_markdown(c)}**" if m and c else _markdown(c) for c, m in zip(row, mark, strict=True)])
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{_markdown(caption)}\n\n{table}\n"
+    """Return a table in GitHub's Markdown, its caption above; numbers to the right. See `cells` and `best_cells`."""
+    table = _printed(frame, best or {}, within, _markdown, "**{}**")
+    rules = ["---:" if numeric(frame[name]) else "---" for name in table]
+    heads = [_markdown(head(name, best or {})) for name in table]
+    lines = "\n".join(f"| {' | '.join(line)} |" for line in [heads, rules, *table.to_numpy().tolist()])
+    return f"{_markdown(caption)}\n\n{lines}\n"
 
 
 def latex(
@@ -101,29 +103,32 @@ def latex(
     best: Mapping[str, Direction] | None = None,
     within: Sequence[str] = (),
 ) -> str:
-    r"""Return a table in LaTeX with the rules of booktabs (\usepackage{booktabs}), caption above. See `cells`."""
-    names, rows, marks = cells(frame, best or {}, within)
-    kinds = "".join("r" if _numeric(frame[name]) else "l" for name in names)
-    lines = [" & ".join(escape(_head(name, best or {})) for name in names)]
-    body = [
-        " & ".join(rf"\textbf{{{escape(c)}}}" if m and c else escape(c) for c, m in zip(row, mark, strict=True))
-        for row, mark in zip(rows, marks, strict=True)
-    ]
-    parts = [
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{escape(caption)}}}",
-        rf"\label{{tab:{slug(label)}}}",
-        rf"\begin{{tabular}}{{{kinds}}}",
-        r"\toprule",
-        *(rf"{line} \\" for line in lines),
-        r"\midrule",
-        *(rf"{line} \\" for line in body),
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table}",
-    ]
-    return "\n".join(parts) + "\n"
+    r"""Return a table in LaTeX with the rules of booktabs (\usepackage{booktabs}), caption above. See `markdown`."""
+    table = _printed(frame, best or {}, within, escape, r"\textbf{{{}}}")
+    text: str = (
+        table.style.hide(axis="index")
+        .format_index(lambda name: escape(head(name, best or {})), axis=1)
+        .to_latex(
+            hrules=True,
+            position_float="centering",
+            column_format="".join("r" if numeric(frame[name]) else "l" for name in table),
+            caption=escape(caption),
+            label=f"tab:{slug(label)}",
+        )
+    )
+    return text
+
+
+def _printed(
+    frame: pd.DataFrame, best: Mapping[str, Direction], within: Sequence[str], escape: Callable[[str], str], bold: str
+) -> pd.DataFrame:
+    """Return the printed columns with their cells escaped, the best in bold."""
+    marks = best_cells(frame, best, within)
+    columns = {name: list(map(escape, texts)) for name, texts in cells(frame).items()}
+    for name in columns.keys() & marks.keys():
+        pairs = zip(columns[name], marks[name], strict=True)
+        columns[name] = [bold.format(text) if mark and text else text for text, mark in pairs]
+    return pd.DataFrame(columns, dtype=object)
 
 
 def escape(text: str) -> str:
@@ -151,21 +156,30 @@ def _markdown(text: str) -> str:
     return text
 
 
-def _head(name: str, best: Mapping[str, Direction]) -> str:
+def head(name: str, best: Mapping[str, Direction]) -> str:
+    """Return a column's name in print, with an arrow to its better values."""
     arrow = {"higher": " \N{UPWARDS ARROW}", "lower": " \N{DOWNWARDS ARROW}"}
     return name.replace("_", " ") + (arrow[best[name]] if name in best else "")
 
 
-def _cell(row: Mapping[str, Any], name: str, bounds: tuple[str, str] | None) -> str:
-    value = row[name]
+def numeric(column: pd.Series) -> bool:
+    """Return whether a column holds numbers; truth values are none."""
+    return bool(pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column))
+
+
+def _cells(frame: pd.DataFrame, name: str, bounds: tuple[str, str] | None) -> list[str]:
     if bounds is None:
-        return _plain(value, name)
-    if pd.isna(value):
+        return [_plain(value, name) for value in frame[name]]
+    return [_interval(*row) for row in zip(*(frame[key].astype("float64") for key in (name, *bounds)), strict=True)]
+
+
+def _interval(value: float, low: float, high: float) -> str:
+    if math.isnan(value):
         return ""
-    low, high = (float(row[end]) for end in bounds)
     digits = decimals(low, high)
-    middle = _fixed(float(value), digits)
-    return middle if math.isnan(low + high) else f"{middle} [{_fixed(low, digits)}, {_fixed(high, digits)}]"
+    if math.isnan(low + high):
+        return _fixed(value, digits)
+    return f"{_fixed(value, digits)} [{_fixed(low, digits)}, {_fixed(high, digits)}]"
 
 
 def _plain(value: Any, name: str) -> str:
@@ -194,19 +208,6 @@ def _significant(number: float) -> str:
 def _fixed(value: float, digits: int) -> str:
     text = f"{value:.{digits}f}"
     return text.lstrip("-") if not float(text) else text.replace("-", MINUS)
-
-
-def _numeric(column: pd.Series) -> bool:
-    return bool(pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column))
-
-
-def _best(frame: pd.DataFrame, name: str, direction: Direction, within: Sequence[str]) -> np.ndarray:
-    """Return which rows have the best value of their group; none where there is nothing to compare."""
-    values = frame[name].astype("float64") * (1.0 if direction == "higher" else -1.0)
-    groups = [frame[key] for key in within] or [pd.Series(0, index=frame.index)]
-    grouped = values.groupby(groups, dropna=False)
-    best: np.ndarray = ((values == grouped.transform("max")) & grouped.transform("count").gt(1)).to_numpy()
-    return best
 
 
 def plain(text: str, width: int | None = None) -> str:

@@ -6,7 +6,7 @@
         ...
 
 Nothing in the folder asks for a server or for the network. A page opened from disk may not fetch files, nor read the
-pixels of image files, so data are scripts that hand over what they hold (`scripts.py`), maps among them as images in
+pixels of image files, so data are scripts that hand over what they hold (`data.py`), maps among them as images in
 text. The same run gives the same bytes.
 """
 
@@ -20,10 +20,7 @@ import jinja2
 
 from analyses.artifacts import Drawn, Section, Table
 from analyses.reading.results import Results
-from analyses.report import assets, contents, facts, gallery
-from analyses.report import contents as figures
-from analyses.report import contents as tables
-from analyses.report import facts as verdicts
+from analyses.report import assets, contents, facts, figures, gallery, tables, verdicts
 
 __all__ = ["build"]
 
@@ -52,7 +49,7 @@ def build(results: Results, sections: Sequence[Section], *, maps: bool = True) -
         .get_template("index.html.j2")
         .render(
             facts=facts.of(results),
-            verdicts=verdicts.verdicts_of(shown),
+            verdicts=verdicts.of(shown),
             sections=[contents.view(part, drawn) for part in shown],
             gallery=kept,
             scripts=assets.SCRIPTS,
@@ -62,7 +59,7 @@ def build(results: Results, sections: Sequence[Section], *, maps: bool = True) -
     yield "index.html", page.encode()
     yield from assets.files()
     for name, picture in drawn.items():
-        yield figures.picture_path(name), picture.content
+        yield figures.path(name), picture.content
     yield from rows
     yield from kept.files
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +17,7 @@ from analyses.plots import map_tiles, overlay, style
 from analyses.reading.files import PIXELS
 from analyses.reading.records import Checkpoint, Gallery, Layer, level_name
 from analyses.reading.results import Results, ResultsError
-from analyses.report import assets
+from analyses.report import data
 from analyses.report.sheets import CELLS, STEPS, Sheet
 
 _KEYS = ("image", "target", "layer", "method")
@@ -56,7 +55,7 @@ def gather(results: Results) -> Kept:
                     images[image] = _image(results, opened, at)
                 name = f"maps/{printing.slug(point.model)}-s{point.seed}-l{point.level}-{list(images).index(image):03d}"
                 maps, pairs = _maps(results, opened, found, image, at)
-                kept.files.append(assets.script(name, maps))
+                kept.files.append(data.script(name, maps))
                 entry["files"][image] = name
                 entry["pairs"] = sorted(set(map(tuple, entry["pairs"])) | pairs)
             kept.checkpoints += 1
@@ -67,7 +66,7 @@ def gather(results: Results) -> Kept:
     kept.without = [results.label("methods", name) for i, name in enumerate(results.methods) if i not in there]
     index = _index(results) | {"images": [images[name] for name in order], "checkpoints": checkpoints}
     if kept.checkpoints:
-        kept.files.insert(0, assets.script("gallery", index))
+        kept.files.insert(0, data.script("gallery", index))
     return kept
 
 
@@ -134,9 +133,8 @@ def _maps(
         "pixels": {target: spot for target in results.targets if (spot := _pixel(opened, target, at))},
         "agreement": found.agreement.get(image, ""),
     }
-    text = json.dumps(assets.finite(whole), separators=(",", ":"))
-    sheet_url = assets.data_url(picture, "image/webp") if picture else ""
-    return {"sheet": sheet_url, "packed": assets.packed(text)}, {(row[0], row[1]) for row in rows}
+    sheet_url = data.url(picture, "image/webp") if picture else ""
+    return {"sheet": sheet_url, "packed": data.packed(whole)}, {(row[0], row[1]) for row in rows}
 
 
 def _names(results: Results, opened: Gallery) -> dict[str, list[str]]:
@@ -162,7 +160,7 @@ def _image(results: Results, opened: Gallery, at: int) -> dict[str, Any]:
         "name": opened.ids[at],
         "width": mask.shape[1],
         "height": mask.shape[0],
-        "picture": None if opened.images is None else assets.data_url(_webp(opened.images[at]), "image/webp"),
+        "picture": None if opened.images is None else data.url(_webp(opened.images[at]), "image/webp"),
         "outlines": {str(number): _path(mask == number) for number in classes},
     }
 

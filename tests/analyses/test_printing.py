@@ -7,7 +7,7 @@ import pytest
 from analyses import Table
 from analyses.artifacts import MOST_PRINTED
 from analyses.paper.resolution import analyse
-from analyses.printing import cells, decimals, escape, intervals
+from analyses.printing import best_cells, cells, decimals, escape, intervals
 
 NAN = float("nan")
 FRAME = pd.DataFrame(
@@ -27,16 +27,12 @@ def table(**fields):
 
 
 def test_values_are_rounded_by_their_intervals():
-    names, rows, marks = cells(FRAME, {}, ())
-    assert names == ["model", "factor", "miou", "n_images"]
-    assert [row[2] for row in rows] == [
-        "0.903 [0.892, 0.914]",
-        "0.810 [0.793, 0.827]",
-        "0.8100 [0.8000, 0.8200]",
-        "0.837",
-    ]
-    assert rows[0][3] == "1405"
-    assert not np.any(marks)
+    assert cells(FRAME) == {
+        "model": ["unet", "vit", "unet", "vit"],
+        "factor": ["1", "1", "2", "2"],
+        "miou": ["0.903 [0.892, 0.914]", "0.810 [0.793, 0.827]", "0.8100 [0.8000, 0.8200]", "0.837"],
+        "n_images": ["1405"] * 4,
+    }
 
 
 @pytest.mark.parametrize(
@@ -47,15 +43,17 @@ def test_half_an_interval_keeps_two_digits(low, high, digits):
     assert decimals(low, high) == digits
 
 
-def test_the_best_of_each_group_is_bold():
-    _, _, marks = cells(FRAME, {"miou": "higher"}, ("factor",))
-    assert [row[2] for row in marks] == [True, False, False, True]
-    _, _, marks = cells(FRAME, {"miou": "lower"}, ())
-    assert [row[2] for row in marks] == [False, False, True, False]
-    assert not np.any(cells(FRAME.iloc[:1], {"miou": "higher"}, ())[2])
-    undefined = cells(FRAME.assign(miou=[NAN, NAN, NAN, 1.0]), {"miou": "higher"}, ())
-    assert not np.any(undefined[2])
-    assert undefined[1][0][2] == ""
+@pytest.mark.parametrize(
+    ("miou", "direction", "within", "best"),
+    [
+        (FRAME["miou"], "higher", ("factor",), [True, False, False, True]),
+        (FRAME["miou"], "lower", (), [False, False, True, False]),
+        ([NAN, NAN, NAN, 1.0], "higher", (), [False] * 4),  # nothing to compare it with
+    ],
+)
+def test_the_best_of_each_group_is_marked(miou, direction, within, best):
+    marks = best_cells(FRAME.assign(miou=miou), {"miou": direction, "absent": "lower"}, within)
+    assert {name: list(rows) for name, rows in marks.items()} == {"miou": best}
 
 
 def test_markdown_has_a_caption_a_rule_and_escapes():
@@ -95,12 +93,15 @@ def test_other_values_in_print():
             "none": [None, "a b"],
         }
     )
-    assert cells(frame, {}, ())[1] == [
-        ["<0.001", "", "\N{MINUS SIGN}0.123", "yes", ""],
-        ["0.040", "1.000", "12346", "no", "a b"],
-    ]
-    tiny = pd.DataFrame({"x": [-1e-9], "x_low": [-0.1], "x_high": [0.1]})
-    assert cells(tiny, {}, ())[1] == [["0.00 [\N{MINUS SIGN}0.10, 0.10]"]]
+    assert cells(frame) == {
+        "p": ["<0.001", "0.040"],
+        "p_adjusted": ["", "1.000"],
+        "x": ["\N{MINUS SIGN}0.123", "12346"],
+        "yes": ["yes", "no"],
+        "none": ["", "a b"],
+    }
+    tiny = pd.DataFrame({"x": [-1e-9, NAN], "x_low": [-0.1, 0.0], "x_high": [0.1, 0.0]})
+    assert cells(tiny) == {"x": ["0.00 [\N{MINUS SIGN}0.10, 0.10]", ""]}
 
 
 def test_intervals_need_both_bounds():

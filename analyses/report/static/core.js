@@ -38,11 +38,11 @@
   /** Let go of large data that can be loaded again. */
   const forget = (name) => loaded.delete(name);
 
-  /** Promise the text that Python deflated and put in base 64. */
+  /** Promise what Python wrote as JSON, deflated and put in base 64. */
   async function unpack(text) {
     const bytes = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-    return new Response(stream).text();
+    return new Response(stream).json();
   }
 
   /** Make an element. Text goes in as text, so names of files and classes are never read as HTML. */

@@ -28,7 +28,7 @@
 
   async function read(name) {
     const { sheet, packed } = await load(name);
-    const content = JSON.parse(await unpack(packed));
+    const content = await unpack(packed);
     const picture = sheet ? await bytes(sheet) : null;
     forget(name);
     const rows = new Map(content.maps.map((row) => [row.slice(0, 3).join(" "), row]));

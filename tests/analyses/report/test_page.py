@@ -15,9 +15,8 @@ from PIL import Image
 
 from analyses import ResultsError, report, run
 from analyses.artifacts import Drawn, Figure, Section, Table
-from analyses.report import assets, contents, facts, sheets
-from analyses.report import assets as scripts
-from analyses.report import contents as tables
+from analyses.report import contents, sheets, tables, verdicts
+from analyses.report import data as scripts
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 CLOSING = "</script><script>alert(2)</script>"
@@ -47,7 +46,7 @@ def data(files, name):
 
 
 def unpacked(text):
-    return zlib.decompress(base64.b64decode(text)).decode()
+    return json.loads(zlib.decompress(base64.b64decode(text)))
 
 
 def sheet(url):
@@ -72,6 +71,7 @@ def test_the_page_holds_all_that_it_names(make):
         assert name in files
     for name in re.findall(r'data-table="([^"]+)"', page):
         assert f"data/{name}.js" in files
+    assert "export" in unpacked(data(files, "datatables"))
     assert not re.findall(r"https?://", page)
     index = data(files, "gallery")
     for point in index["checkpoints"]:
@@ -115,7 +115,7 @@ def test_maps_are_those_of_the_gallery_with_their_scores(make):
     index = data(files, "gallery")
     (point,) = index["checkpoints"]
     kept = data(files, point["files"]["cat_1"])
-    maps, picture = json.loads(unpacked(kept["packed"])), sheet(kept["sheet"])
+    maps, picture = unpacked(kept["packed"]), sheet(kept["sheet"])
     gallery = results.gallery("unet", 0, 50)
     frame = results.scores().set_index(["image", "target", "layer", "method"])
     assert len(maps["maps"]) == sum("|" in name for name in gallery.arrays)
@@ -197,7 +197,7 @@ def test_a_page_without_maps_sections_or_verdicts_says_so(make, gallery, maps):
     page = files["index.html"].decode()
     assert "The maps of this run are not with this page" in page
     assert "This run has no verdicts" in page
-    assert not [name for name in files if name.startswith("data/")]
+    assert [name for name in files if name.startswith("data/")] == ["data/datatables.js"]
 
 
 def test_levels_that_were_not_reached_have_no_maps(make):
@@ -225,21 +225,23 @@ def test_the_order_reads_well_and_unknown_sections_come_last():
 
 
 def test_verdicts_count_what_counts():
-    (found,) = facts.verdicts_of([Section("claims", "Claims", [claims()])])
-    assert (found.claim, found.verdict, found.images, found.seeds) == ("C1", "supported", "90 to 100", "3")
-    other = Table("claims", pd.DataFrame({"claim": ["C1"]}), "of another version")
-    assert facts.verdicts_of([Section("claims", "Claims", [other])]) == []
+    (verdict,) = verdicts.of([Section("claims", "Claims", [claims()])])
+    assert (verdict.claim, verdict.verdict, verdict.images, verdict.seeds) == ("C1", "supported", "90 to 100", "3")
 
 
-def test_a_table_keeps_its_csv_and_its_best_cells():
+def test_a_table_has_its_values_its_printed_cells_and_its_best_ones():
     frame = pd.DataFrame({"method": ["a,b", 'say "x"', "c"], "gain": [0.1, 0.7, np.nan], "gain_low": [0, 0.6, np.nan]})
-    item = Table("my table", frame.assign(gain_high=[0.2, 0.8, np.nan]), "T.", best={"gain": "higher"})
-    name, content = tables.script(item)
-    found = data({name: content}, name.removeprefix("data/").removesuffix(".js"))
-    assert unpacked(found["csv"]) == item.csv()
-    assert found["bounds"] == {"gain": ["gain_low", "gain_high"]}
-    assert found["bold"] == [[1, "gain"]]
-    assert [column["numeric"] for column in found["columns"]] == [False, True, True, True]
+    frame = frame.assign(gain_high=[0.2, 0.8, np.nan], seed=[1, 1, 2], same="unet", none=np.nan)
+    name, content = tables.script(Table("my table", frame, "T.", best={"gain": "higher"}, shown=["method", "gain"]))
+    table = unpacked(data({name: content}, name.removeprefix("data/").removesuffix(".js")))
+    columns = {column["name"]: column for column in table["columns"]}
+    assert table["alike"] == "In all rows: same unet. Empty in all rows: none."
+    assert columns["method"]["values"] == list(frame["method"])
+    assert columns["gain"]["values"] == [0.1, 0.7, None]
+    assert columns["gain"]["cells"] == ["0.10 [0.00, 0.20]", "0.70 [0.60, 0.80]", ""]
+    assert columns["gain"]["best"] == [1]
+    assert [name for name, column in columns.items() if column["printed"]] == ["method", "gain", "seed"]
+    assert [name for name, column in columns.items() if column["visible"]] == ["method", "gain"]
 
 
 def test_figures_are_made_small_and_never_larger(make):
@@ -255,16 +257,6 @@ def test_figures_are_made_small_and_never_larger(make):
     assert 'alt="A figure."' in files["index.html"].decode()
 
 
-def test_the_tables_library_is_written_once_as_a_classic_script():
-    files = dict(assets.files())
-    library = files["static/datatables.js"].decode()
-    assert library.startswith('(()=>{"use strict";')
-    assert "window.segcam.library={" in library
-    assert "export{" not in library
-    with pytest.raises(ResultsError, match="0 lists of exports"):
-        assets.classic("var a = 1;")
-
-
 def test_data_in_scripts_cannot_end_them():
     name, content = scripts.script("x", {"a": CLOSING, "b": [float("inf"), 1.5, None], "c": "&\u2029"})
     assert name == "data/x.js"
@@ -278,6 +270,6 @@ def test_maps_are_shown_without_their_scores_where_these_are_not_there(make):
         path.unlink()
     files = dict(report.build(results, []))
     (name,) = data(files, "gallery")["checkpoints"][1]["files"].values()
-    kept = json.loads(unpacked(data(files, name)["packed"]))
+    kept = unpacked(data(files, name)["packed"])
     assert kept["metrics"] == []
     assert kept["maps"]
