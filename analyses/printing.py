@@ -91,7 +91,7 @@ def markdown(
     """Return a table in GitHub's Markdown, its caption above; numbers to the right. See `cells` and `best_cells`."""
     table = _printed(frame, best or {}, within, _markdown, "**{}**")
     rules = ["---:" if numeric(frame[name]) else "---" for name in table]
-    heads = [_markdown(head(name, best or {})) for name in table]
+    heads = [_markdown(head(str(name), best or {})) for name in table]
     lines = "\n".join(f"| {' | '.join(line)} |" for line in [heads, rules, *table.to_numpy().tolist()])
     return f"{_markdown(caption)}\n\n{lines}\n"
 
@@ -107,7 +107,7 @@ def latex(
     table = _printed(frame, best or {}, within, escape, r"\textbf{{{}}}")
     text: str = (
         table.style.hide(axis="index")
-        .format_index(lambda name: escape(head(name, best or {})), axis=1)
+        .format_index(lambda name: escape(head(str(name), best or {})), axis=1)
         .to_latex(
             hrules=True,
             position_float="centering",

@@ -62,8 +62,8 @@ def view(section: Section, pictures: Mapping[str, figures.Picture]) -> View:
         slug, text = printing.slug(item.name), _split(item.caption)
         if isinstance(item, Drawn):
             size = (pictures[item.name].width, pictures[item.name].height)
-            place = (figures.path(item.name), size, _behind(item.name, names))
-            out.figures.append(Item(f"figure-{slug}", item.name, *text, *place))
+            behind = _behind(item.name, names)
+            out.figures.append(Item(f"figure-{slug}", item.name, *text, figures.path(item.name), size, behind))
         else:
             out.tables.append(Item(f"table-{slug}", item.name, *text, tables.path(item.name), (len(item.frame),)))
     return out
