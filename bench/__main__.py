@@ -1,15 +1,11 @@
-"""`python -m bench`."""
+"""The command line, `segcam` or `python -m bench`."""
 
 from __future__ import annotations
 
 import sys
 
-from rich.console import Console
-
-from analyses import ResultsError
 from bench.allocator import keep_freed_memory
 from bench.cli.commands import app
-from segcam.errors import SegcamError
 
 
 def main() -> None:
@@ -17,14 +13,28 @@ def main() -> None:
     keep_freed_memory()
     try:
         app()
-    except (SegcamError, ResultsError, OSError) as error:
-        Console(stderr=True, soft_wrap=True).print(f"error: {error}", markup=False, highlight=False)
-        sys.exit(1 if isinstance(error, OSError) else getattr(error, "exit_code", 2))
     except (KeyboardInterrupt, SystemExit) as end:
         if isinstance(end, SystemExit) and end.code != 130:  # typer makes Ctrl-C an exit with 130
             raise
-        Console(stderr=True).print("stopped; the same command goes on from here", markup=False)
+        _say("stopped; the same command goes on from here")
         sys.exit(130)
+    except _expected() as error:
+        _say(f"error: {error}")
+        sys.exit(1 if isinstance(error, OSError) else getattr(error, "exit_code", 2))
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    """Return the errors that say what to do; imported when there is one, since `analyses` takes seconds."""
+    from analyses import ResultsError  # noqa: PLC0415
+    from segcam.errors import SegcamError  # noqa: PLC0415
+
+    return SegcamError, ResultsError, OSError
+
+
+def _say(text: str) -> None:
+    from rich.console import Console  # noqa: PLC0415
+
+    Console(stderr=True, soft_wrap=True).print(text, markup=False, highlight=False)
 
 
 if __name__ == "__main__":

@@ -19,10 +19,6 @@ from analyses.reading.records import Gallery
 
 PIXELS = "pixels:"
 """How the names of the arrays of explained pixels begin, in a file of kept maps; the target follows."""
-SMALL = "small:"
-"""How the names of the arrays begin that hold maps as bytes, each distinct one once; its number follows."""
-SMALL_NAMES, SMALL_NUMBERS = f"{SMALL}names", f"{SMALL}numbers"
-"""The names of the maps that are held so, and the number of each."""
 
 
 class ResultsError(Exception):
@@ -119,12 +115,7 @@ def gallery(path: Path, *, photographs: bool) -> Gallery:
         ResultsError: the file is missing or damaged.
     """
     with reading(path), path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-        apart = {"ids", "images", "masks"}
-        arrays = {name: file[name] for name in file.files if name not in apart and not name.startswith(SMALL)}
-        if SMALL_NAMES in file.files:
-            small = {number: file[f"{SMALL}{number}"] for number in np.unique(file[SMALL_NUMBERS]).tolist()}
-            named = zip(file[SMALL_NAMES].tolist(), file[SMALL_NUMBERS].tolist(), strict=True)
-            arrays |= {str(name): small[number] for name, number in named}
+        arrays = {name: file[name] for name in file.files if name not in ("ids", "images", "masks")}
         return Gallery(
             ids=tuple(str(image) for image in file["ids"]),
             images=file["images"] if photographs and "images" in file.files else None,

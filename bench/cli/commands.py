@@ -1,21 +1,19 @@
-"""The command line; what runs networks is imported where it is asked for, so that a report needs no torch."""
+"""The command line; each command imports what it needs, so that help takes no seconds and a report no torch."""
 
 from __future__ import annotations
 
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from bench.output import publish as publishing
-from bench.output import report as reports
-from bench.output.store import MANIFEST, Store, of_profile
-from bench.planning import profile as profiles
+from bench.planning.shipped import DEFAULT, profiles
 from segcam.errors import InputError
+
+if TYPE_CHECKING:
+    from bench.output.store import Store
 
 app = typer.Typer(help="Train, probe, score and report.", no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -66,12 +64,11 @@ DownloadOption = Annotated[bool, typer.Option("--download", help="Fetch the data
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def _folder(profile: str, out: Path | None) -> Path:
-    return out or Path("runs") / profiles.read(profile).name
-
-
 def _existing(profile: str, out: Path | None) -> Store:
-    folder = _folder(profile, out)
+    from bench.output.store import MANIFEST, Store, of_profile
+    from bench.planning.profile import read
+
+    folder = out or Path("runs") / read(profile).name
     if not (folder / MANIFEST).is_file():
         raise InputError(f"{folder} holds no run: start one with run all, or name its folder with --out")
     return of_profile(Store(folder))
@@ -80,7 +77,7 @@ def _existing(profile: str, out: Path | None) -> Store:
 @app.command()
 def run(
     stage: Annotated[Stage, typer.Argument(help="all, train, score; report, which redraws; timing; or evidence.")],
-    profile: ProfileOption = profiles.DEFAULT,
+    profile: ProfileOption = DEFAULT,
     data_root: RootOption = None,
     out: OutOption = None,
     device: DeviceOption = Device.AUTO,
@@ -89,16 +86,26 @@ def run(
     download: DownloadOption = False,
 ) -> None:
     """Run a profile, whole or stage by stage; what is finished is not done again."""
-    console, written = reports.console(), []
+    from bench.output import terminal
+    from bench.output.store import Store
+
+    console, written = terminal.console(), []
     if stage is Stage.REPORT:
+        from bench.output import archive
+        from bench.output.report import report
+
+        if out is not None and archive.is_archive(out):
+            out = archive.unpack(out)
+            console.print(f"unpacked into {out}", markup=False, highlight=False)
         store = _existing(profile, out)
-        written = reports.report(store, console, set_)
+        written = report(store, console, set_)
         unreached: list[str] = []  # what the run could not do, it has said
     else:
-        from bench.cli import stages  # noqa: PLC0415
+        from bench.cli import stages
+        from bench.planning.profile import read
 
         if stage is Stage.TIMING:
-            if set_ or model or data_root or download or profile != profiles.DEFAULT:
+            if set_ or model or data_root or download or profile != DEFAULT:
                 raise InputError("run timing has networks and images of its own: give it --out and --device alone")
             stages.time(Store(out or Path("runs/timing")), device, console)
             return
@@ -106,15 +113,15 @@ def run(
             others = [data_root, *(model or ()), download or None]
             stages.known_evidence(out, profile, set_ or [], device, console, allowed=not any(others))
             return
-        read = profiles.read(profile, set_)
-        read = read.of(model) if model else read
-        store, written, unreached = stages.profile(stage, read, data_root, out, device, download)
-    console.print(reports.summary(store))
-    if gaps := reports.gaps(store):
+        settings = read(profile, set_)
+        settings = settings.of(model) if model else settings
+        store, written, unreached = stages.profile(stage, settings, data_root, out, device, download)
+    console.print(terminal.summary(store))
+    if gaps := terminal.gaps(store):
         console.print(gaps, markup=False, highlight=False)
     for path in written:
         console.print(f"wrote {path}", markup=False, highlight=False)
-    if written and (claims := reports.verdicts(store)):
+    if written and (claims := terminal.verdicts(store)):
         console.print(claims)
     if unreached:
         console.print("levels not reached: " + "; ".join(unreached), markup=False)
@@ -123,16 +130,32 @@ def run(
 
 @app.command()
 def publish(
-    to: Annotated[Path, typer.Option("--to", help="Folder to publish in, such as results/mine.")],
-    profile: ProfileOption = profiles.DEFAULT,
+    to: Annotated[Path | None, typer.Option("--to", help="Folder for what people read, such as results/mine.")] = None,
+    archive: Annotated[Path | None, typer.Option("--archive", help="Zip file for all but the networks.")] = None,
+    profile: ProfileOption = DEFAULT,
     out: OutOption = None,
-    set_: SetOption = None,
 ) -> None:
-    """Write a finished run's rounded scores, kept maps, tables, figures and page to where they can lie beside code."""
-    console = reports.console()
-    written = publishing.publish(_existing(profile, out), Store(to), console, set_)
-    size = sum(path.stat().st_size for path in written) / 1e6
-    console.print(f"published {len(written)} files, {size:.1f} MB, in {to}", markup=False, highlight=False)
+    """Write a finished run small enough to lie beside code, and the whole of it as one file; or either."""
+    from bench.output import terminal
+    from bench.output.archive import is_archive
+    from bench.output.publish import publish_archive, publish_folder
+    from bench.output.store import Store
+    from bench.planning.profile import read
+
+    if to is None and archive is None:
+        raise InputError("publish needs --to FOLDER, --archive FILE.zip, or both")
+    if archive is not None and not is_archive(archive):
+        raise InputError(f"--archive {archive}: name a .zip file")
+    run, console = Store(out or Path("runs") / read(profile).name), terminal.console()
+    if to is not None:
+        result = publish_folder(run, Store(to))
+        size = sum(path.stat().st_size for path in result.written) / 1e6
+        console.print(f"published {len(result.written)} files, {size:.1f} MB, in {to}", markup=False, highlight=False)
+        for name in result.too_large:
+            console.print(f"{name} is too large for a folder: publish it with --archive", markup=False, highlight=False)
+    if archive is not None:
+        size = publish_archive(run, archive).stat().st_size / 1e6
+        console.print(f"wrote {archive}, {size:.1f} MB", markup=False, highlight=False)
 
 
 @app.command("list")
@@ -142,13 +165,19 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List what is there: models, layers, methods, metrics, datasets or profiles."""
-    from bench.cli import listing  # noqa: PLC0415
+    from rich.console import Console
+    from rich.table import Table
 
-    rows = listing.LISTS[kind](model)
+    if kind is Kind.PROFILES:
+        rows = shown = [{"name": name, "summary": summary} for name, summary in profiles().items()]
+    else:
+        from bench.cli import listing
+
+        rows = listing.LISTS[kind](model)
+        shown = [listing.method_columns(row) for row in rows] if kind is Kind.METHODS else rows
     if as_json:
         typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
         return
-    shown = [listing.method_columns(row) for row in rows] if kind is Kind.METHODS else rows
     table = Table()
     for column in shown[0]:
         table.add_column(column, no_wrap=column == "name")
@@ -158,14 +187,18 @@ def list_(
 
 
 @app.command()
-def status(profile: ProfileOption = profiles.DEFAULT, out: OutOption = None, as_json: JsonOption = False) -> None:
+def status(profile: ProfileOption = DEFAULT, out: OutOption = None, as_json: JsonOption = False) -> None:
     """Show how far a run is."""
+    from rich.console import Console
+
+    from bench.output import terminal
+
     store = _existing(profile, out)
     if as_json:
-        typer.echo(json.dumps(reports.progress(store), indent=1))
+        typer.echo(json.dumps(terminal.progress(store), indent=1))
         return
-    done = reports.progress(store)
-    console = Console(width=None if Console().is_terminal else reports.WIDTH)
+    done = terminal.progress(store)
+    console = Console(width=None if Console().is_terminal else terminal.WIDTH)
     cells = "scoring not begun" if done["to_score"] is None else f"{done['scored']} of {done['to_score']} scoring cells"
     console.print(
         f"{store.out}: {done['trained']} of {done['to_train']} trainings, {cells}, {done['tables']} tables, "
@@ -174,4 +207,4 @@ def status(profile: ProfileOption = profiles.DEFAULT, out: OutOption = None, as_
     )
     for name, step in done["training_now"].items():
         console.print(f"{name}: saved at step {step}", markup=False)
-    console.print(reports.summary(store))
+    console.print(terminal.summary(store))

@@ -1,4 +1,4 @@
-"""What `bench list` shows: models, layers, methods, metrics, data sets and profiles, a row each."""
+"""What `bench list` shows of the library: models, layers, methods, metrics and data sets, a row each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.planning import manifest
-from bench.planning import profile as profiles
 from segcam.datasets import DATASETS
 from segcam.methods import METHODS
 from segcam.metrics import METRICS
@@ -69,15 +68,10 @@ def _datasets(_: str) -> list[Row]:
     return [{"name": d.name, "needs --data-root": d.needs_root, "summary": d.summary} for d in DATASETS]
 
 
-def _profiles(_: str) -> list[Row]:
-    return [{"name": name, "summary": summary} for name, summary in profiles.profiles().items()]
-
-
 LISTS: dict[str, Callable[[str], list[Row]]] = {
     "models": _models,
     "layers": _layers,
     "methods": lambda _: [{"name": m.name, **manifest.describe_method(m)} for m in METHODS],
     "metrics": _metrics,
     "datasets": _datasets,
-    "profiles": _profiles,
 }

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from bench import campaign
 from bench.output import report as reports
+from bench.output import terminal
 from bench.output.store import MANIFEST, Store, of_profile
 from bench.planning import manifest
 from bench.planning import profile as profiles
@@ -35,7 +36,7 @@ def device_of(wanted: str) -> torch.device:
 
 def start(read: profiles.Profile, root: Path | None, out: Path | None, device: str, download: bool) -> Run:
     """Open a profile's data and prepare its run."""
-    console = reports.console()
+    console = terminal.console()
     chosen = device_of(device)
     DATASETS.get(read.data.dataset)
     manifest.describe_profile(read, classes=2)  # wrong names are told before photographs are decoded

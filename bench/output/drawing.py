@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from PIL import Image
 from threadpoolctl import threadpool_limits
 
 import analyses
@@ -32,16 +34,28 @@ class Files:
     Attributes:
         kinds: 'png', 'svg', 'pdf'.
         dpi: dots an inch of pictures made of dots.
-        without: names of files, such as 'curves-unet.svg', that are not wanted.
+        colours: of PNG; as drawn by default.
     """
 
     kinds: Sequence[Kind]
     dpi: int
-    without: Collection[str] = ()
+    colours: int | None = None
 
     def of(self, figure: Figure) -> Drawn:
         """Render a figure."""
-        return figure.drawn([kind for kind in self.kinds if f"{figure.name}.{kind}" not in self.without], self.dpi)
+        drawn = figure.drawn(self.kinds, self.dpi)
+        if self.colours is None:
+            return drawn
+        return replace(drawn, files={**drawn.files, "png": with_palette(drawn.files["png"], self.colours)})
+
+
+def with_palette(png: bytes, colours: int) -> bytes:
+    """Return a PNG file of this many colours, without dithering; the same bytes each time."""
+    picture = Image.open(io.BytesIO(png))
+    buffer = io.BytesIO()
+    few = picture.convert("RGB").quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    few.save(buffer, "png", optimize=True, dpi=picture.info.get("dpi"))
+    return buffer.getvalue()
 
 
 def draw(folder: Path, name: str, files: Files) -> Section:

@@ -1,52 +1,31 @@
-"""What a run's files say: figures and tables drawn from them, a summary, how far it is."""
+"""Draws a run's figures and tables, and the page that shows them, from its files alone."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
-from rich import box
 from rich.console import Console
-from rich.table import Table as Printed
-from rich.text import Text
 
 import analyses
 from analyses.artifacts import Section, Table
-from analyses.reading.records import INPUT, level_name
 from analyses.report import build as page_of
 from bench.output import drawing
-from bench.output.store import MANIFEST, PAGE, Store
+from bench.output.store import CAPTIONS, MANIFEST, PAGE, Store
 from bench.planning import profile as profiles
 from bench.progress import working
 from segcam.errors import InputError
 
-WIDTH = 140
-"""Columns where there is no terminal."""
-SKIPPED = "tables/skipped.csv"
-"""The table of methods that some layers have no maps of."""
 DRAWN = (".csv", ".md", ".tex", ".png", ".svg", ".pdf")
 """Suffixes of what a report writes into tables/ and figures/."""
-CAPTIONS = "captions.md"
-LEFT_OUT = "left_out"
-"""Where the manifest of what is published names the figures' files that are not."""
-KINDS = "figures.kinds"
-"""The setting that has all of them drawn."""
-CLAIMS = "tables/claims.csv"
-"""The table of the paper's claims."""
-
-
-def console() -> Console:
-    """Return the console for progress and summaries: wide enough for a table where there is no terminal."""
-    found = Console(stderr=True)
-    return found if found.is_terminal else Console(stderr=True, width=WIDTH)
+COLOURS = 128
+"""Of published PNG: a third of the bytes, and no difference that a reader sees."""
 
 
 def report(store: Store, console: Console, settings: list[str] | None = None) -> list[Path]:
-    """Draw every figure and table of a run, and the page that shows them, from its files alone.
+    """Draw every figure and table of a run, and the page that shows them.
 
-    Of what is published those files that it has: all kinds of each figure with 'figures.kinds' among the settings.
+    What is published without all scores redraws the analyses that its manifest names; all else is left as it is.
 
     Args:
         store: the run's folder.
@@ -64,27 +43,45 @@ def report(store: Store, console: Console, settings: list[str] | None = None) ->
             f"{store.out} holds no run ({MANIFEST} is missing): run all first, or name its folder with --out"
         )
     values = store.read_json(MANIFEST)
-    chosen = figures(store, settings)
-    if values.get("published") and chosen.photographs and not values["published"].get("photographs"):
+    look = figures(store, settings)
+    published = values.get("published") or {}
+    if published and look.photographs and not published["photographs"]:
         raise InputError(f"{store.out} was published without photographs: leave out --set figures.photographs")
     if settings:
-        values["profile"]["figures"] = chosen.model_dump(mode="json")
-        if any(setting.startswith(KINDS) for setting in settings):
-            values.get("published", {}).pop(LEFT_OUT, None)
+        values["profile"]["figures"] = look.model_dump(mode="json")
         store.write_json(MANIFEST, values)
-    kept = drawing.Files(chosen.kinds, chosen.dpi, values.get("published", {}).get(LEFT_OUT, ()))
+    if names := published.get("analyses"):
+        return _again(store, names, drawing.Files(look.kinds, look.dpi, COLOURS), console)
     names = list(analyses.find())
     if not any(entry["reached"] for entry in values["checkpoints"]):
         console.print("no level was reached, so there are no maps to draw", markup=False)
         names = ["levels"]
     with working(console, "drawing", len(names) + 1) as task:
-        sections = drawing.draw_all(store.out, names, kept, lambda name: task.advance(1, name))
+        sections = drawing.draw_all(
+            store.out, names, drawing.Files(look.kinds, look.dpi), lambda name: task.advance(1, name)
+        )
         page = page_of(analyses.Results(store.out), sections)
         written = write(store, sections)
         index, *others = [store.write(f"{PAGE}/{name}", data) for name, data in page]
         task.advance(1, "page")
     forget(store, [*written, index, *others])
     return [*written, index]
+
+
+def _again(store: Store, names: Sequence[str], look: drawing.Files, console: Console) -> list[Path]:
+    """Draw some analyses over what is published of them, and say what stays as it was published."""
+    with working(console, "drawing", len(names)) as task:
+        written = files(store, drawing.draw_all(store.out, names, look, lambda name: task.advance(1, name)))
+    left = {
+        folder: sorted({path.stem for path in map(store.path, store.names(folder)) if path not in written})
+        for folder in ("tables", "figures")
+    }
+    for folder, stems in left.items():
+        drawn = {path.stem for path in written if path.parent.name == folder}
+        if stems := [stem for stem in stems if stem not in drawn]:
+            console.print(f"{folder} left as published: {', '.join(stems)}", markup=False, highlight=False)
+    console.print("the run's archive draws all of them, and the page: run report --out FILE.zip", markup=False)
+    return written
 
 
 def forget(store: Store, written: Sequence[Path]) -> None:
@@ -121,106 +118,3 @@ def files(store: Store, sections: Sequence[Section]) -> list[Path]:
             held = {f"figures/{item.name}.{suffix}": data for suffix, data in item.files.items()}
         written += [store.write(name, data) for name, data in held.items()]
     return written
-
-
-def summary(store: Store) -> Printed:
-    """Return the table of the run's checkpoints for the terminal."""
-    values = store.read_json(MANIFEST)
-    title = f"{values['profile']['name']}: trained on {values['dataset']['training_data']}"
-    table = Printed(title=Text(title), box=box.SIMPLE)
-    for name in (
-        "model",
-        "seed",
-        "level",
-        "validation mean IoU",
-        "all background",
-        "any predicted",
-        "step",
-        "images seen",
-    ):
-        table.add_column(name, justify="left" if name == "model" else "right")
-    if not values["checkpoints"]:
-        table.caption = "nothing is trained yet"
-        return table
-    for entry in values["checkpoints"]:
-        base = f"{100 * entry['baseline_miou']:.1f} %"
-        row = [entry["model"], str(entry["seed"]), level_name(entry["level"])]
-        if entry["reached"]:
-            row += [f"{100 * entry['miou']:.1f} %", base, f"{100 * entry['predicted_share']:.0f} % of images"]
-            row += [str(entry["step"]), str(entry["images_seen"])]
-        else:
-            row += [f"not reached (nearest {100 * entry['nearest_miou']:.1f} %)", base, "", "", ""]
-        table.add_row(*row)
-    kinds = [(Path(name).name.partition("-")[0], cell["seconds"]) for name, cell in values["cells"].items()]
-    seconds = {kind: sum(s for k, s in kinds if k == kind) for kind in ("train", "score")}
-    studies = sum(s for k, s in kinds if k in values.get("studies", {}))
-    table.caption = f"training took {seconds['train'] / 60:.1f} min, scoring {seconds['score'] / 60:.1f} min"
-    table.caption += f", studies {studies / 60:.1f} min" if studies else ""
-    return table
-
-
-def verdicts(store: Store) -> Printed | None:
-    """Return the table of the paper's claims and their verdicts for the terminal; None where none are drawn."""
-    if not store.has(CLAIMS):
-        return None
-    rows = pd.read_csv(store.path(CLAIMS), keep_default_na=False)
-    table = Printed(title="what the paper says, measured", box=box.SIMPLE)
-    for name in ("claim", "the paper says", "verdict", "why", "images", "seeds"):
-        table.add_column(name, justify="right" if name in ("images", "seeds") else "left", overflow="fold")
-    looks = {"supported": "green", "contradicted": "red"}
-    for claim, part in rows.groupby("claim", sort=True):
-        first = part.iloc[0]
-        verdict = Text(str(first["overall"]), style=looks.get(str(first["overall"]), ""))
-        numbers = [_span(part[part["counts"].astype(str) == "True"][name]) for name in ("n_images", "n_seeds")]
-        table.add_row(str(claim), Text(first["sentence"]), verdict, Text(first["overall_reason"]), *numbers)
-    table.caption = f"contrasts, intervals and p-values: {CLAIMS}"
-    return table
-
-
-def _span(values: pd.Series) -> str:
-    ends = sorted({int(values.min()), int(values.max())})
-    return " to ".join(map(str, ends))
-
-
-def gaps(store: Store) -> str:
-    """Return the line on methods that some layers have no maps of; '' where there is nothing to say."""
-    values = store.read_json(MANIFEST)
-    skipped = values.get("skipped", [])
-    if not skipped:
-        return ""
-    layers = {
-        name: [layer["layer"] for layer in found if layer["role"] != INPUT] for name, found in values["layers"].items()
-    }
-    places = {
-        (gap["model"], name) for gap in skipped for name in ([gap["layer"]] if gap["layer"] else layers[gap["model"]])
-    }
-    methods = {gap["method"] for gap in skipped}
-    told = SKIPPED if store.has(SKIPPED) else f"'skipped' in {MANIFEST}"
-    return f"{_count(len(methods), 'method')} skipped on {_count(len(places), 'layer')}: see {told}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def progress(store: Store) -> dict[str, Any]:
-    """Return how many cells of a run are done, JSON-ready."""
-    from segcam.models.weights.checkpoints import read_header  # noqa: PLC0415  (needs torch, which a report does not)
-
-    values = store.read_json(MANIFEST)
-    records = [Path(name).name for name in store.names("cells")]
-    trained = sum(name.startswith("train-") and name.endswith(".json") for name in records)
-    return {
-        "profile": values["profile"]["name"],
-        "trained": trained,
-        "to_train": values["planned"]["train"],
-        "training_now": {
-            name.removesuffix(".safetensors"): read_header(store.path(f"cells/{name}"))["step"]
-            for name in records
-            if name.endswith(".safetensors")
-        },
-        "scored": sum(name.endswith(".json") and not name.startswith("train-") for name in records),
-        "to_score": values["planned"]["score"],
-        "tables": len(store.names("tables")),
-        "figures": len(store.names("figures")),
-    }

@@ -20,6 +20,7 @@ from segcam.errors import InputError, SegcamError
 
 MANIFEST = "manifest.json"
 TIMING = "timing.json"
+CAPTIONS = "captions.md"
 STUDIED = tuple(map(folder, ("faithfulness", "faithfulness_curves", "sanity", "sanity_training")))
 """Folders of the studies' tables."""
 SCORED = (SCORES, *map(folder, ("predictions", "attention", "agreement", "resolution")), GALLERY, *STUDIED)
@@ -44,25 +45,25 @@ class Store:
         out: the folder; it is made with the first file.
 
     Raises:
-        InputError: the folder cannot be written to or holds files that no run wrote.
+        InputError: the folder cannot be written to, or holds files that no run wrote.
     """
 
     def __init__(self, out: Path) -> None:
         self.out = out
         try:
-            there = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
-            if not there.stat().st_mode & 0o222:  # root may write there, but somebody closed the folder on purpose
-                raise PermissionError(13, f"{there} is read-only")
-            probe = there / f".probe-{os.getpid()}.tmp"
+            nearest = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
+            if not nearest.stat().st_mode & 0o222:  # root may write there, but somebody closed the folder on purpose
+                raise PermissionError(13, f"{nearest} is read-only")
+            probe = nearest / f".probe-{os.getpid()}.tmp"
             probe.touch()
             probe.unlink()
-            ours = self.has(MANIFEST) or self.has(TIMING)
-            found = [] if ours or not out.exists() else sorted(p.name for p in out.iterdir())
+            is_run = self.has(MANIFEST) or self.has(TIMING)
+            names = [] if is_run or not out.exists() else sorted(p.name for p in out.iterdir())
         except OSError as error:
             raise InputError(
                 f"cannot write to {out}: {error.strerror or error}; choose another folder with --out"
             ) from error
-        strange = [name for name in found if not TEMPORARY.fullmatch(name)]
+        strange = [name for name in names if not TEMPORARY.fullmatch(name)]
         if strange:
             raise InputError(
                 f"{out} holds files but no run ({', '.join(strange[:3])}): choose another folder with --out, for a run "
@@ -79,13 +80,13 @@ class Store:
 
     def names(self, folder: str) -> list[str]:
         """Return the files in a sub-folder, sorted, relative to the run's folder; temporary ones are left out."""
-        found = self.path(folder).iterdir() if self.path(folder).is_dir() else ()
-        return sorted(f"{folder}/{p.name}" for p in found if p.is_file() and not p.name.startswith("."))
+        paths = self.path(folder).iterdir() if self.path(folder).is_dir() else ()
+        return sorted(f"{folder}/{p.name}" for p in paths if p.is_file() and not p.name.startswith("."))
 
     def below(self, *folders: str) -> list[str]:
         """Return the files in sub-folders and below, sorted, relative to the run's folder; temporary ones left out."""
-        found = (path for folder in folders for path in self.path(folder).rglob("*"))
-        return sorted(p.relative_to(self.out).as_posix() for p in found if p.is_file() and not p.name.startswith("."))
+        paths = (path for folder in folders for path in self.path(folder).rglob("*"))
+        return sorted(p.relative_to(self.out).as_posix() for p in paths if p.is_file() and not p.name.startswith("."))
 
     def write(self, name: str, data: bytes) -> Path:
         """Write a file as a whole.
@@ -128,15 +129,19 @@ class Store:
 
     def sweep(self) -> None:
         """Remove what runs that were killed while writing left behind."""
-        for found in (self.out.glob, *(self.path(name).rglob for name in FOLDERS)):
-            for leftover in found(".*.tmp"):
+        for search in (self.out.glob, *(self.path(name).rglob for name in FOLDERS)):
+            for leftover in search(".*.tmp"):
                 if TEMPORARY.fullmatch(leftover.name) and leftover.is_file():
                     leftover.unlink(missing_ok=True)
 
     def write_json(self, name: str, values: Mapping[str, Any]) -> Path:
         """Write a JSON file; NaN and infinity become null, which JSON has and they are not in."""
-        text = json.dumps(_plain(values), indent=1, allow_nan=False, ensure_ascii=False)
-        return self.write(name, (text + "\n").encode())
+        return self.write(name, self.json(values))
+
+    @staticmethod
+    def json(values: Mapping[str, Any]) -> bytes:
+        """Return the bytes of a JSON file, as `write_json` writes it."""
+        return (json.dumps(_plain(values), indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Read a JSON file of the run.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,9 +21,11 @@ from bench.planning.sections import (
     Train,
     Value,
 )
+from bench.planning.shipped import DEFAULT, FOLDER, profiles
 from segcam.errors import InputError, first_of, unknown
 
 __all__ = [
+    "DEFAULT",
     "Augment",
     "Data",
     "Faithfulness",
@@ -40,8 +41,6 @@ __all__ = [
     "read",
 ]
 
-FOLDER = files("bench") / "profiles"
-DEFAULT = "quick"
 UNION = ("bool", "int", "float", "str")
 """What pydantic adds to the place of a value of several kinds."""
 RUN_WIDE = ("save_every",)
@@ -92,16 +91,6 @@ class Profile(Section):
     def portable(self) -> dict[str, Any]:
         """Return the profile without the places of files on this machine, JSON-ready."""
         return self.model_dump(mode="json", exclude={"data": {"root", "cache"}})
-
-
-def profiles() -> dict[str, str]:
-    """Return the names of the profiles that come with the package, with a line on each."""
-    found = {
-        p.name.removesuffix(".toml"): p.read_text(encoding="utf-8")
-        for p in FOLDER.iterdir()
-        if p.name.endswith(".toml")
-    }
-    return {name: tomllib.loads(text).get("summary", "") for name, text in sorted(found.items())}
 
 
 def read(wanted: str, settings: list[str] | None = None) -> Profile:

@@ -15,7 +15,7 @@ from analyses.paper.claims.statements import CLAIMS, HIGHEST, UNET, Cells, Claim
 from analyses.paper.claims.verdicts import ONE_SEED, Finding, judge, overall
 from analyses.reading.choices import highest, model_of
 from analyses.statistics.paired import holm
-from bench.output.report import verdicts
+from bench.output.terminal import verdicts
 from bench.output.store import Store
 
 IMAGES = tuple(f"pet_{i:02d}" for i in range(16))

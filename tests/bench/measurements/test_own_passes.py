@@ -16,8 +16,8 @@ from torch import nn
 
 import bench.output.store
 from bench.measurements.own_passes import CostlyScorer
-from bench.output.report import gaps
 from bench.output.store import Store
+from bench.output.terminal import gaps
 from bench.planning import plan
 from bench.planning import profile as config
 from bench.planning.asked import Gap, Instruments

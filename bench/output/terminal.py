@@ -1,0 +1,131 @@
+"""What a run comes to, for the terminal: checkpoints, verdicts, gaps, how far it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from analyses.reading.records import INPUT, level_name
+from bench.output.store import MANIFEST, Store
+
+WIDTH = 140
+"""Columns where there is no terminal."""
+SKIPPED = "tables/skipped.csv"
+"""The table of methods that some layers have no maps of."""
+CLAIMS = "tables/claims.csv"
+"""The table of the paper's claims."""
+
+
+def console() -> Console:
+    """Return the console for progress and summaries: wide enough for a table where there is no terminal."""
+    terminal = Console(stderr=True)
+    return terminal if terminal.is_terminal else Console(stderr=True, width=WIDTH)
+
+
+def summary(store: Store) -> Table:
+    """Return the table of the run's checkpoints for the terminal."""
+    values = store.read_json(MANIFEST)
+    title = f"{values['profile']['name']}: trained on {values['dataset']['training_data']}"
+    table = Table(title=Text(title), box=box.SIMPLE)
+    for name in (
+        "model",
+        "seed",
+        "level",
+        "validation mean IoU",
+        "all background",
+        "any predicted",
+        "step",
+        "images seen",
+    ):
+        table.add_column(name, justify="left" if name == "model" else "right")
+    if not values["checkpoints"]:
+        table.caption = "nothing is trained yet"
+        return table
+    for entry in values["checkpoints"]:
+        base = f"{100 * entry['baseline_miou']:.1f} %"
+        row = [entry["model"], str(entry["seed"]), level_name(entry["level"])]
+        if entry["reached"]:
+            row += [f"{100 * entry['miou']:.1f} %", base, f"{100 * entry['predicted_share']:.0f} % of images"]
+            row += [str(entry["step"]), str(entry["images_seen"])]
+        else:
+            row += [f"not reached (nearest {100 * entry['nearest_miou']:.1f} %)", base, "", "", ""]
+        table.add_row(*row)
+    kinds = [(Path(name).name.partition("-")[0], cell["seconds"]) for name, cell in values["cells"].items()]
+    seconds = {kind: sum(s for k, s in kinds if k == kind) for kind in ("train", "score")}
+    studies = sum(s for k, s in kinds if k in values.get("studies", {}))
+    table.caption = f"training took {seconds['train'] / 60:.1f} min, scoring {seconds['score'] / 60:.1f} min"
+    table.caption += f", studies {studies / 60:.1f} min" if studies else ""
+    return table
+
+
+def verdicts(store: Store) -> Table | None:
+    """Return the table of the paper's claims and their verdicts for the terminal; None where none are drawn."""
+    if not store.has(CLAIMS):
+        return None
+    rows = pd.read_csv(store.path(CLAIMS), keep_default_na=False)
+    table = Table(title="what the paper says, measured", box=box.SIMPLE)
+    for name in ("claim", "the paper says", "verdict", "why", "images", "seeds"):
+        table.add_column(name, justify="right" if name in ("images", "seeds") else "left", overflow="fold")
+    looks = {"supported": "green", "contradicted": "red"}
+    for claim, part in rows.groupby("claim", sort=True):
+        first = part.iloc[0]
+        verdict = Text(str(first["overall"]), style=looks.get(str(first["overall"]), ""))
+        numbers = [_span(part[part["counts"].astype(str) == "True"][name]) for name in ("n_images", "n_seeds")]
+        table.add_row(str(claim), Text(first["sentence"]), verdict, Text(first["overall_reason"]), *numbers)
+    table.caption = f"contrasts, intervals and p-values: {CLAIMS}"
+    return table
+
+
+def _span(values: pd.Series) -> str:
+    ends = sorted({int(values.min()), int(values.max())})
+    return " to ".join(map(str, ends))
+
+
+def gaps(store: Store) -> str:
+    """Return the line on methods that some layers have no maps of; '' where there is nothing to say."""
+    values = store.read_json(MANIFEST)
+    skipped = values.get("skipped", [])
+    if not skipped:
+        return ""
+    layers = {
+        name: [layer["layer"] for layer in found if layer["role"] != INPUT] for name, found in values["layers"].items()
+    }
+    places = {
+        (gap["model"], name) for gap in skipped for name in ([gap["layer"]] if gap["layer"] else layers[gap["model"]])
+    }
+    methods = {gap["method"] for gap in skipped}
+    told = SKIPPED if store.has(SKIPPED) else f"'skipped' in {MANIFEST}"
+    return f"{_count(len(methods), 'method')} skipped on {_count(len(places), 'layer')}: see {told}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def progress(store: Store) -> dict[str, Any]:
+    """Return how many cells of a run are done, JSON-ready."""
+    from segcam.models.weights.checkpoints import read_header  # noqa: PLC0415  (needs torch, which a report does not)
+
+    values = store.read_json(MANIFEST)
+    records = [Path(name).name for name in store.names("cells")]
+    trained = sum(name.startswith("train-") and name.endswith(".json") for name in records)
+    return {
+        "profile": values["profile"]["name"],
+        "trained": trained,
+        "to_train": values["planned"]["train"],
+        "training_now": {
+            name.removesuffix(".safetensors"): read_header(store.path(f"cells/{name}"))["step"]
+            for name in records
+            if name.endswith(".safetensors")
+        },
+        "scored": sum(name.endswith(".json") and not name.startswith("train-") for name in records),
+        "to_score": values["planned"]["score"],
+        "tables": len(store.names("tables")),
+        "figures": len(store.names("figures")),
+    }
