@@ -23,7 +23,7 @@ from analyses.reading.results import KEYS
 from bench.output import archive
 from bench.output.drawing import with_palette
 from bench.output.report import COLOURS
-from bench.output.store import CAPTIONS, MANIFEST, PAGE, TIMING, Store
+from bench.output.store import CAPTIONS, MANIFEST, PAGE, TIMING, Store, as_json
 from segcam.errors import InputError
 
 MOST_BYTES = 1_000_000
@@ -94,7 +94,7 @@ def publish_archive(run: Store, file: Path) -> Path:
     contents: dict[str, Path | bytes] = {name: run.path(name) for name in names}
     if not photographs:
         contents |= {name: _without_photographs(run, name) for name in names if name.startswith(f"{GALLERY}/")}
-    return archive.pack(file, contents | {MANIFEST: Store.json(head)})
+    return archive.pack(file, contents | {MANIFEST: as_json(head)})
 
 
 def _head(run: Store, analyses: tuple[str, ...]) -> dict[str, Any]:

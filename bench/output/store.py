@@ -136,12 +136,7 @@ class Store:
 
     def write_json(self, name: str, values: Mapping[str, Any]) -> Path:
         """Write a JSON file; NaN and infinity become null, which JSON has and they are not in."""
-        return self.write(name, self.json(values))
-
-    @staticmethod
-    def json(values: Mapping[str, Any]) -> bytes:
-        """Return the bytes of a JSON file, as `write_json` writes it."""
-        return (json.dumps(_plain(values), indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
+        return self.write(name, as_json(values))
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Read a JSON file of the run.
@@ -164,6 +159,11 @@ class Store:
         buffer = io.BytesIO()
         pq.write_table(pa.table(arrays), buffer, compression="zstd")
         return self.write(name, buffer.getvalue())
+
+
+def as_json(values: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a JSON file, as `write_json` writes it."""
+    return (json.dumps(_plain(values), indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
 
 
 def of_profile(store: Store) -> Store:

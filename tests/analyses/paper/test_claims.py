@@ -15,8 +15,8 @@ from analyses.paper.claims.statements import CLAIMS, HIGHEST, UNET, Cells, Claim
 from analyses.paper.claims.verdicts import ONE_SEED, Finding, judge, overall
 from analyses.reading.choices import highest, model_of
 from analyses.statistics.paired import holm
-from bench.output.terminal import verdicts
 from bench.output.store import Store
+from bench.output.terminal import verdicts
 
 IMAGES = tuple(f"pet_{i:02d}" for i in range(16))
 NAMED = {("Encoder 5_2", 50), ("Encoder 5_2", 70), ("Encoder 5_2", 90), ("Decoder 2_2", 50), ("Decoder 2_2", 70)}
