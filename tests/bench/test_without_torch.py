@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.bench.harness import contents
 
 HIDDEN = ("torch", "torchvision", "timm", "transformers", "captum", "safetensors")
@@ -44,3 +46,15 @@ def test_what_runs_networks_says_that_it_needs_torch() -> None:
     done = subprocess.run([sys.executable, "-c", CODE, "list", "models"], capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "No module named 'torch'" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list", "profiles"]])
+def test_help_and_profiles_load_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom bench.__main__ import main\ntry:\n    main()\nexcept SystemExit as end:\n"
+        "    heavy = {'torch', 'numpy', 'pandas', 'matplotlib', 'pyarrow', 'analyses'} & set(sys.modules)\n"
+        "    sys.exit(end.code or ', '.join(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "report" in done.stdout or "quick" in done.stdout
