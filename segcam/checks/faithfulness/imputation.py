@@ -136,26 +136,26 @@ def solve(image: Array, mask: npt.NDArray[np.bool_]) -> Array:
     number = np.full((h, w), -1)
     number[mask] = np.arange(mask.sum())
     rows, columns = np.nonzero(mask)
-    own = number[mask]
-    total = np.zeros(len(own))
-    known = np.zeros((len(own), image.shape[0]))
+    unknowns = number[mask]
+    total = np.zeros(len(unknowns))
+    right = np.zeros((len(unknowns), image.shape[0]))
     entries: list[tuple[npt.NDArray[np.int_], npt.NDArray[np.int_], Array]] = []
     for dy, dx in ((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx):
         weight = WEIGHTS[abs(dy) + abs(dx)]
         y, x = rows + dy, columns + dx
-        there = (y >= 0) & (y < h) & (x >= 0) & (x < w)
-        total += weight * there
-        y, x, mine = y[there], x[there], own[there]
+        in_image = (y >= 0) & (y < h) & (x >= 0) & (x < w)
+        total += weight * in_image
+        y, x, unknown_at = y[in_image], x[in_image], unknowns[in_image]
         inside = mask[y, x]
-        entries.append((mine[inside], number[y[inside], x[inside]], np.full(int(inside.sum()), -weight)))
-        known[mine[~inside]] += weight * image[:, y[~inside], x[~inside]].T  # each pixel once in this direction
-    entries.append((own, own, total))
-    i, j, values = (np.concatenate(parts) for parts in zip(*entries, strict=True))
-    matrix = sparse.csc_matrix((values, (i, j)), shape=(len(own), len(own)))
+        entries.append((unknown_at[inside], number[y[inside], x[inside]], np.full(int(inside.sum()), -weight)))
+        right[unknown_at[~inside]] += weight * image[:, y[~inside], x[~inside]].T  # each pixel once in this direction
+    entries.append((unknowns, unknowns, total))
+    i, j, values = (np.concatenate(arrays) for arrays in zip(*entries, strict=True))
+    matrix = sparse.csc_matrix((values, (i, j)), shape=(len(unknowns), len(unknowns)))
     # Symmetric and diagonally dominant: no pivoting is needed, and the ordering for such matrices fills in less.
     factors = splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
-    found: Array = factors.solve(known).T
-    return found
+    values_gone: Array = factors.solve(right).T
+    return values_gone
 
 
 def _standing(images: Float[Tensor, "b ch H W"], other: Float[Tensor, "b ch H W"]) -> Filler:

@@ -108,12 +108,12 @@ def max_sensitivity(
     base = maps_of(clean)
     copies = noise.on(images, ids).flatten(0, 1)
     rows = torch.arange(len(images), device=images.device).repeat(noise.draws)
-    parts: list[dict[str, tuple[Tensor, Tensor]]] = []
-    for batch, own in zip(torch.split(copies, batch_size), torch.split(rows, batch_size), strict=True):
-        parts.append(_compared(probe, batch, clean, base, maps_of, own, masks))
+    batches: list[dict[str, tuple[Tensor, Tensor]]] = []
+    for batch, batch_rows in zip(torch.split(copies, batch_size), torch.split(rows, batch_size), strict=True):
+        batches.append(_compared(probe, batch, clean, base, maps_of, batch_rows, masks))
     largest: list[dict[str, Tensor]] = [
         {
-            label: torch.cat([part[label][side] for part in parts]).view(noise.draws, len(images), -1).amax(0)
+            label: torch.cat([changes[label][side] for changes in batches]).view(noise.draws, len(images), -1).amax(0)
             for label in base
         }
         for side in (0, 1)
@@ -127,31 +127,32 @@ def _compared(
     clean: Capture,
     base: Mapping[str, Float[Tensor, "b m h w"]],
     maps_of: MapsOf,
-    own: Int[Tensor, " n"],
+    rows: Int[Tensor, " n"],
     masks: Int[Tensor, "b H W"] | None,
 ) -> dict[str, tuple[Float[Tensor, "n m"], Float[Tensor, "n m"]]]:
     """Return how far the maps of one batch stray, with the clean images' pixels and with those chosen again.
 
     Where they are the same pixels, so are the maps: only the others take a second pass.
     """
-    known, target = clean.explained, replace(clean.target, class_id=tuple(clean.explained.class_ids[own].tolist()))
-    free = probe(batch, target, masks=None if masks is None else masks[own])
-    repicked = {label: _strayed(base[label][own], maps) for label, maps in maps_of(free).items()}
-    moved = (free.explained.chosen != known.chosen[own]).flatten(1).any(1).nonzero()[:, 0]
-    kept = {label: values.clone() for label, values in repicked.items()}
+    pixels, target = clean.explained, replace(clean.target, class_id=tuple(clean.explained.class_ids[rows].tolist()))
+    free = probe(batch, target, masks=None if masks is None else masks[rows])
+    repicked = {label: _strayed(base[label][rows], maps) for label, maps in maps_of(free).items()}
+    moved = (free.explained.chosen != pixels.chosen[rows]).flatten(1).any(1).nonzero()[:, 0]
+    frozen = {label: values.clone() for label, values in repicked.items()}
     if len(moved):
-        some = own[moved]
-        parts = (known.scores, known.chosen, known.pixels, known.predicted, known.class_ids)
-        target = replace(target, class_id=tuple(known.class_ids[some].tolist()))
-        (still,) = probe.many(batch[moved], [target], fixed=[Explained(*(part[some] for part in parts))])
+        moved_rows = rows[moved]
+        fields = (pixels.scores, pixels.chosen, pixels.pixels, pixels.predicted, pixels.class_ids)
+        fixed = Explained(*(field[moved_rows] for field in fields))
+        target = replace(target, class_id=tuple(fixed.class_ids.tolist()))
+        (still,) = probe.many(batch[moved], [target], fixed=[fixed])
         for label, maps in maps_of(still).items():
-            kept[label][moved] = _strayed(base[label][some], maps)
-    return {label: (kept[label], repicked[label]) for label in base}
+            frozen[label][moved] = _strayed(base[label][moved_rows], maps)
+    return {label: (frozen[label], repicked[label]) for label in base}
 
 
 def _strayed(maps: Float[Tensor, "n m h w"], changed: Float[Tensor, "n m h w"]) -> Float[Tensor, "n m"]:
     """Return the relative distance of changed maps; NaN for a blank or undefined map, and an undefined changed one."""
     scale = maps.abs().amax((2, 3), keepdim=True)  # so that squares neither over- nor underflow
     one, other = (maps / scale).flatten(2), (changed / scale).flatten(2)
-    found = (other - one).square().sum(2).sqrt() / one.square().sum(2).sqrt()
-    return found.masked_fill(undefined(maps), torch.nan)
+    change = (other - one).square().sum(2).sqrt() / one.square().sum(2).sqrt()
+    return change.masked_fill(undefined(maps), torch.nan)

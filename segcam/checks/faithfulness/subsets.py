@@ -114,14 +114,14 @@ def sensitivity_n(maps: Float[Tensor, "b m h w"], subsets: Subsets) -> Float[Ten
     Source: Ancona et al., ICLR 2018, section 4 (sensitivity-n).
     """
     sums, drops = _sums(maps, subsets), subsets.drops[:, None].double()
-    found = []
+    correlations = []
     for share in sorted(set(subsets.shares.tolist())):
-        own = subsets.shares == share
-        a, b = (x[..., own] - x[..., own].mean(-1, keepdim=True) for x in (sums, drops))
+        of_share = subsets.shares == share
+        a, b = (x[..., of_share] - x[..., of_share].mean(-1, keepdim=True) for x in (sums, drops))
         spread = a.square().sum(2).sqrt()
-        constant = spread <= 1e-9 * sums[..., own].abs().amax(2)
-        found.append(((a * b).sum(2) / (spread * b.square().sum(2).sqrt())).masked_fill(constant, torch.nan))
-    return torch.stack(found).mean(0).clamp(-1, 1).to(maps.dtype)
+        constant = spread <= 1e-9 * sums[..., of_share].abs().amax(2)
+        correlations.append(((a * b).sum(2) / (spread * b.square().sum(2).sqrt())).masked_fill(constant, torch.nan))
+    return torch.stack(correlations).mean(0).clamp(-1, 1).to(maps.dtype)
 
 
 def _sums(maps: Float[Tensor, "b m h w"], subsets: Subsets) -> Float[Tensor, "b m k"]:
