@@ -111,7 +111,6 @@ def together(
 
     Returns:
         The maps before ReLU, signed, and the maps, in the order of `methods`; each is the method's own up to rounding.
-        Of a method that tells no map before ReLU the map stands in both.
 
     Raises:
         InputError: a method is no gradient method.
@@ -149,27 +148,26 @@ def _fill(
     pair: Pair, methods: Sequence[Method], signed: Float[Tensor, "b m h w"], maps: Float[Tensor, "b m h w"]
 ) -> None:
     """Write all methods' maps of a pair."""
-    weighted = [i for i, method in enumerate(methods) if method.weights is not None]
+    weights: dict[int, Tensor] = {}
+    rectified: dict[int, Tensor] = {}
     # Those that need no gradients first: what they derive from the activations makes others cheaper.
-    weighted.sort(key=lambda i: methods[i].needs_gradients)
-    if weighted:
-        found = combined(
-            pair.activations, torch.stack([weights(pair) for i in weighted if (weights := methods[i].weights)], 1)
-        )
-        for n, i in enumerate(weighted):
-            signed[:, i] = found[:, n]
-    for i, method in enumerate(methods):
-        if method.before_relu is not None:
-            signed[:, i] = method.before_relu(pair)
-        elif method.weights is None:
-            assert method.gradient is not None  # checked before
-            signed[:, i] = method.gradient(pair.activations, pair.gradients)
+    for i in sorted(range(len(methods)), key=lambda i: methods[i].needs_gradients):
+        formula = methods[i].gradient
+        assert formula is not None  # checked before
+        result = formula(pair)
+        if isinstance(result, tuple):
+            signed[:, i], rectified[i] = result
+        elif result.ndim == 2:
+            weights[i] = result
+        else:
+            signed[:, i] = result
+    if weights:
+        sums = combined(pair.activations, torch.stack(list(weights.values()), 1))
+        for n, i in enumerate(weights):
+            signed[:, i] = sums[:, n]
     torch.clamp_min(signed, 0, out=maps)
     for i, method in enumerate(methods):
-        if method.from_pair is not None:
-            maps[:, i] = method.from_pair(pair)
-        elif method.rectified:
-            assert method.gradient is not None  # as above
-            maps[:, i] = method.gradient(pair.activations, pair.gradients)
-        elif method.weights is None and method.before_relu is None:
+        if method.signed:
             maps[:, i] = signed[:, i]
+        elif i in rectified:
+            maps[:, i] = rectified[i]

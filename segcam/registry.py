@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from segcam.errors import unknown
 
@@ -27,7 +29,7 @@ class Registry(Generic[T]):
     """Named plugins of one kind, found in one package folder and in the entry points of installed packages.
 
     A file dropped into the folder that calls `add` is all that a new plugin takes. Another distribution adds its own
-    through the entry-point group `segcam.<kind>s`, whose objects are plugins.
+    through the entry-point group `segcam.<kind>s`: the modules named there are imported like the folder's files.
     """
 
     def __init__(self, kind: str, package: str) -> None:
@@ -75,6 +77,29 @@ class Registry(Generic[T]):
         for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda m: m.name):
             importlib.import_module(f"{self._package}.{module.name}")
         for point in entry_points(group=f"segcam.{self.kind}s"):
-            item = point.load()
-            if self._items.get(item.name) is not item:
-                self.add(item)
+            point.load()
+
+
+def words(plugin: Callable[..., Any]) -> tuple[str, str]:
+    """Return a plugin's summary and source as its docstring has them: the first line, and what follows 'Source:'.
+
+    >>> def half(x: float) -> float:
+    ...     '''Half of a number.
+    ...
+    ...     Source: Euclid, Elements, book 10.
+    ...     '''
+    ...     return x / 2
+    >>> words(half)
+    ('Half of a number', 'Euclid, Elements, book 10')
+
+    Returns:
+        Both without the full stop at the end; the source is 'segcam' where none is named.
+
+    Raises:
+        ValueError: there is no docstring.
+    """
+    summary, _, rest = inspect.cleandoc(plugin.__doc__ or "").partition("\n")
+    if not summary:
+        raise ValueError(f"'{plugin.__name__}' has no docstring: its first line is shown as the plugin's summary")
+    source = re.search(r"^Source: (.+?)(?:\n\n|\Z)", rest, re.DOTALL | re.MULTILINE)
+    return summary.removesuffix("."), " ".join(source[1].split()).removesuffix(".") if source else "segcam"

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bench.planning.asked import Gap, Instruments
-from segcam.checks.diagnosis import counter_share, sign_balance, tells_sign
+from segcam.checks.diagnosis import counter_share, sign_balance
 from segcam.errors import NotApplicableError
 from segcam.maps import layer_maps
 from segcam.methods import Method
@@ -98,7 +98,7 @@ def _of_layer(
     found = []
     for t, capture in enumerate(captures if methods else ()):
         signed, maps = layer_maps(capture, layer, methods)
-        numbers = {SIGN_BALANCE: _where(sign_balance(signed), [tells_sign(method) for method in methods])}
+        numbers = {SIGN_BALANCE: sign_balance(signed)}
         if t in rivals:
             share = counter_share(maps, layer_maps(rivals[t], layer, methods)[1])
             numbers[COUNTER_SHARE] = _where(share, [method.kind == "gradient" for method in methods])

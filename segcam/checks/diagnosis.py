@@ -162,11 +162,6 @@ def counter_share(maps: Float[Tensor, "*b h w"], rivals: Float[Tensor, "*b h w"]
     return other / (own + other)
 
 
-def tells_sign(method: Method) -> bool:
-    """Tell whether a gradient method has a map before ReLU."""
-    return method.signed or method.weights is not None or method.before_relu is not None
-
-
 def _of_layer(
     capture: Capture, counter: Capture, layer: Layer, method: Method, classes: Int[Tensor, " b"]
 ) -> LayerDiagnosis:
@@ -174,12 +169,12 @@ def _of_layer(
     rivals = layer_maps(counter, layer, [method])[1][:, 0]
     undefined = capture.target_pixels == 0
     blank = ~undefined & ~(maps > 0).flatten(1).any(1)
-    balance = sign_balance(signed) if tells_sign(method) else torch.full_like(signed[:, 0, 0], torch.nan)
+    balance = sign_balance(signed)
     speaks = (rivals > 0).flatten(1).any(1)
     words = [
         *_undefined_words(capture.target, undefined),
         *_blank_words(method, _reasons(capture, layer, method, signed), blank, classes.where(speaks, -1)),
-        *_sign_words(method, balance, blank | undefined),
+        *_sign_words(balance, blank | undefined),
     ]
     return LayerDiagnosis(
         layer=layer.label,
@@ -204,13 +199,7 @@ def _reason(method: Method, active: bool, depends: bool, left: bool) -> str:
         return "the score does not change with the layer, all gradients are zero"
     if not active:
         return "the layer's output is zero everywhere"
-    if method.rectified:
-        return "no channel is positive anywhere before they are summed"
-    if not left:
-        return "what the method makes of the layer is zero everywhere"
-    if method.weights is not None:
-        return "the channels' weighted sum is nowhere positive"
-    return "the map before ReLU is nowhere positive"
+    return f"the map before ReLU is {'nowhere positive' if left else 'zero everywhere'}"
 
 
 def _undefined_words(target: Target, undefined: Bool[Tensor, " b"]) -> list[str]:
@@ -242,9 +231,7 @@ def _rival_words(method: Method, rivals: Counter[int]) -> str:
     return f"; what is there speaks for {', '.join(shares)}"
 
 
-def _sign_words(method: Method, balance: Float[Tensor, " b"], without: Bool[Tensor, " b"]) -> list[str]:
-    if not tells_sign(method):
-        return ["the method tells no map before ReLU"]
+def _sign_words(balance: Float[Tensor, " b"], without: Bool[Tensor, " b"]) -> list[str]:
     negative = int(((balance < 0.5) & ~without).sum())
     if not negative:
         return []

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -15,17 +16,16 @@ from segcam.methods.material.pair import Pair
 from segcam.methods.material.subject import Subject
 from segcam.probe.attention import Attention
 from segcam.probe.layers import Layer
-from segcam.registry import Registry
+from segcam.registry import Registry, words
 from segcam.scoring.reference import Reference
 
-GradientMap = Callable[[Float[Tensor, "b c h w"], Float[Tensor, "b c h w"]], Float[Tensor, "b h w"]]
-"""A gradient CAM: activations and gradients of one layer in, one map a sample out."""
+Formula = Callable[[Pair], Tensor | tuple[Tensor, Tensor]]
+"""A gradient CAM: activations and gradients of one layer in. Out come, for each sample, one of
 
-ChannelWeights = Callable[[Pair], Float[Tensor, "b c"]]
-"""The weight of each channel, for gradient CAMs whose map is `ReLU(sum_k w_k A_k)`."""
-
-SignedMap = Callable[[Pair], Float[Tensor, "b h w"]]
-"""The map before ReLU, for other gradient CAMs."""
+- the channels' weights, `(b, c)`: the map is `ReLU(sum_k w_k A_k)`;
+- the map before ReLU, `(b, h, w)`;
+- the map before ReLU and the map, `(b, h, w)` each, where that is more than its positive part.
+"""
 
 ControlMap = Callable[[Reference], Float[Tensor, "b h w"]]
 """A control: what is known of the images on one layer's grid in, one map a sample out; the network plays no part."""
@@ -40,12 +40,15 @@ It raises `NotApplicableError` with the reason where it has no map for the layer
 """
 
 Value = bool | int | float | str
+Passes = int | Callable[[Mapping[str, Value]], int]
+Scope = Literal["layer", "input"]
 Family = Literal["", "cam", "perturbation", "captum", "attention", "control"]
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A method plugin and what tables say of it.
+    """A method plugin and what tables say of it; the decorator `method` makes one of a function.
 
     Just one of `gradient`, `control`, `attention` and `run` is given.
 
@@ -54,23 +57,15 @@ class Method:
         label: the name in figures.
         summary: one line about it.
         source: paper and equation.
-        gradient: the map from activations and gradients, for gradient methods: they share one pass.
+        gradient: the formula of a gradient method: they share one pass.
         control: the map from the images alone, for controls.
         attention: the maps from a transformer's attention matrices, a map a block.
         run: the map of a method that runs the network itself.
-        weights: of a gradient method, the channels' weights, where its map is `ReLU(sum_k w_k A_k)`: maps of several
-            such methods are then made in one product.
-        before_relu: of another gradient method, its map before ReLU, which tells for what and against what it speaks;
-            where `rectified` is False its positive part is the map.
-        rectified: whether ReLU is applied before channels are summed, so that the map is more than the positive part
-            of `before_relu`.
-        from_pair: of such a method, its map from a pair, which spares steps that others have taken already.
-        signed: whether maps may be negative.
+        signed: whether maps may be negative; a gradient method's then is its map before ReLU.
         needs_gradients: whether gradients play a part.
         scope: 'layer' for maps of layers, 'input' for maps of the input's pixels.
         passes: passes of the network that one target takes, forward or forward and backward together: a number, or a
             function of the parameters. 1 for gradient methods, which all share the same one.
-        each: what these passes are for: all layers together ('target'), or one layer ('layer').
         parameters: what can be chosen, with its default; `configured` changes it.
         family: the group in tables and figures; '' for what `kind` says.
     """
@@ -79,19 +74,14 @@ class Method:
     label: str
     summary: str
     source: str
-    gradient: GradientMap | None = None
+    gradient: Formula | None = None
     control: ControlMap | None = None
     attention: AttentionMap | None = None
     run: RunMap | None = None
-    weights: ChannelWeights | None = None
-    before_relu: SignedMap | None = None
-    rectified: bool = False
-    from_pair: SignedMap | None = None
     signed: bool = False
     needs_gradients: bool = True
-    scope: Literal["layer", "input"] = "layer"
-    passes: int | Callable[[Mapping[str, Value]], int] = 1
-    each: Literal["target", "layer"] = "target"
+    scope: Scope = "layer"
+    passes: Passes = 1
     parameters: Mapping[str, Value] = field(default_factory=dict)
     family: Family = ""
 
@@ -114,6 +104,32 @@ class Method:
         """Return the number of passes with the method's parameters."""
         return self.passes if isinstance(self.passes, int) else self.passes(self.parameters)
 
+    @property
+    def each(self) -> Literal["target", "layer"]:
+        """Return what the passes are for: all layers together ('target'), or one layer ('layer')."""
+        return "layer" if self.run is not None and self.scope == "layer" else "target"
+
+    def maps(
+        self, activations: Float[Tensor, "b c h w"], gradients: Float[Tensor, "b c h w"]
+    ) -> Float[Tensor, "b h w"]:
+        """Compute a gradient method's maps of one layer; `segcam.maps.together` computes those of several methods.
+
+        Args:
+            activations: a layer's output.
+            gradients: the score's derivatives by it, of the same shape.
+
+        Raises:
+            InputError: it is no gradient method.
+        """
+        if self.gradient is None:
+            raise InputError(f"method {self.name} is made from more than activations and gradients")
+        pair = Pair(activations, gradients)
+        result = self.gradient(pair)
+        if isinstance(result, tuple):
+            return result[1]
+        before_relu = pair.weighted(result) if result.ndim == 2 else result
+        return before_relu if self.signed else before_relu.relu()
+
     def configured(self, chosen: Mapping[str, Value]) -> Method:
         """Return the method with other parameters.
 
@@ -129,13 +145,65 @@ class Method:
                 raise InputError(
                     f"parameter {name} of method {self.name} is {value!r}: a value of type {kind} is needed"
                 )
-        parameters = {**self.parameters, **chosen}
         changed: dict[str, Any] = {
             name: partial(function, **chosen)
-            for name in ("gradient", "control", "attention", "run", "weights", "before_relu", "from_pair")
+            for name in ("gradient", "control", "attention", "run")
             if (function := getattr(self, name)) is not None
         }
-        return replace(self, parameters=parameters, **changed)
+        return replace(self, parameters={**self.parameters, **chosen}, **changed)
 
 
 METHODS: Registry[Method] = Registry("method", "segcam.methods")
+
+
+def method(
+    kind: Literal["gradient", "control", "attention", "run"] = "gradient",
+    *,
+    label: str,
+    family: Family = "",
+    signed: bool = False,
+    needs_gradients: bool = True,
+    scope: Scope = "layer",
+    passes: Passes = 1,
+    name: str = "",
+) -> Callable[[Function], Function]:
+    """Register a function as a method; its docstring has the summary (first line) and the source ('Source:').
+
+    The parameters that can be chosen are the function's arguments with a default.
+
+    Args:
+        kind: what the function takes: a `Pair` ('gradient', see `Formula`), a `Reference` ('control'), attentions and
+            pixels ('attention'), or a `Subject` and a layer ('run').
+        label: the name in figures.
+        family: see `Method`, as are the others.
+        signed: whether maps may be negative.
+        needs_gradients: whether gradients play a part.
+        scope: whether maps are of layers or of the input.
+        passes: passes of the network that it takes.
+        name: the name users ask for, where it is not the function's.
+    """
+
+    def register(function: Function) -> Function:
+        summary, source = words(function)
+        arguments = inspect.signature(function).parameters.values()
+        METHODS.add(
+            Method(
+                name=name or function.__name__,
+                label=label,
+                summary=summary,
+                source=source,
+                gradient=function if kind == "gradient" else None,
+                control=function if kind == "control" else None,
+                attention=function if kind == "attention" else None,
+                run=function if kind == "run" else None,
+                signed=signed,
+                needs_gradients=needs_gradients,
+                scope=scope,
+                passes=0 if kind == "control" else passes,
+                parameters={a.name: a.default for a in arguments if a.default is not inspect.Parameter.empty},
+                family=family,
+            )
+        )
+        return function
+
+    return register

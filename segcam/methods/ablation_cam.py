@@ -6,20 +6,22 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from segcam.methods import METHODS, Method
+from segcam.methods import method
 from segcam.methods.material import channels as budget
 from segcam.methods.material.pair import combined
 from segcam.methods.material.subject import Subject, undefined_where_empty
 from segcam.probe.layers import Layer
 
 
+@method("run", label="Ablation-CAM", family="perturbation", needs_gradients=False, passes=budget.passes)
 def ablation_cam(subject: Subject, layer: Layer, channels: int = budget.BUDGET) -> Float[Tensor, "b h w"]:
-    """Compute Ablation-CAM: `L = ReLU(sum_k w_k A_k)`, `w_k = (y - y_k) / |y|`.
+    """Channels weighted by the share of the score that is lost without each, positive part.
 
-    `y` is the mean score of the pixels that were chosen in the unchanged image, `y_k` the same with channel `k` of the
-    layer set to zero and all else as it was. The paper divides by `y`, a classifier's score, which it takes to be
-    positive; a logit may be negative, and dividing by it would turn every weight round, so that channels that speak
-    against the class lit up. Here `|y|` divides; where `y` is 0 the weights are 0.
+    `L = ReLU(sum_k w_k A_k)`, `w_k = (y - y_k) / |y|`. `y` is the mean score of the pixels that were chosen in the
+    unchanged image, `y_k` the same with channel `k` of the layer set to zero and all else as it was. The paper divides
+    by `y`, a classifier's score, which it takes to be positive; a logit may be negative, and dividing by it would turn
+    every weight round, so that channels that speak against the class lit up. Here `|y|` divides; where `y` is 0 the
+    weights are 0.
 
     Channels off the budget, by the rule of `channels.choose`, weigh 0. Of tokens those that belong to no place
     (class, registers) stay as they are.
@@ -37,7 +39,7 @@ def ablation_cam(subject: Subject, layer: Layer, channels: int = budget.BUDGET) 
         InputError: the budget is negative.
         NotApplicableError: the layer's module runs more than once in a pass, or on windows of the images.
 
-    Source: Desai and Ramaswamy, WACV 2020, equations 3 and 4; the budget and `|y|` are segcam's.
+    Source: Desai and Ramaswamy, WACV 2020, eq. 3-4; the budget and `|y|` are segcam's.
     """
     activations = budget.activations_of(subject, layer)
     maps = combined(activations, weights(subject, layer, channels)[:, None])[:, 0]
@@ -77,19 +79,3 @@ def _without(output: Float[Tensor, "n ..."], channels: Int[Tensor, " n"], layer:
     else:
         left[samples, left.shape[1] - cells :, channels] = 0
     return left
-
-
-METHODS.add(
-    Method(
-        name="ablation_cam",
-        label="Ablation-CAM",
-        summary="channels weighted by the share of the score that is lost without each, positive part",
-        source="Desai and Ramaswamy, WACV 2020, eq. 3-4",
-        run=ablation_cam,
-        needs_gradients=False,
-        passes=budget.passes,
-        each="layer",
-        parameters={"channels": budget.BUDGET},
-        family="perturbation",
-    )
-)

@@ -9,18 +9,20 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from segcam.errors import InputError
-from segcam.methods import METHODS, Method
+from segcam.methods import method
 from segcam.probe.attention import Attention
 from segcam.scoring.grids import averaging_matrix, to_grid
 
 
+@method("attention", label="Attention rollout")
 def attention_rollout(attentions: Sequence[Attention], chosen: Bool[Tensor, "b H W"]) -> Float[Tensor, "b l h w"]:
-    r"""Compute how much each first-stage token takes part in the explained pixels, behind every block.
+    r"""Product of the blocks' attention from the explained pixels down to the first stage's grid.
 
-    Block `i` mixes the tokens of its stage by `A_i = I / 2 + mean_heads(W_i) E_i / 2`, where `W_i` are its attention
-    matrices and `E_i` shares each reduced key equally among the query cells that it was made of (cells of no key get
-    nothing but their own half). Between two stages tokens are carried by area: `T_s` averages the finer cells that a
-    coarser one covers. Behind block `l` of stage `s` the rollout is the product of all that went before,
+    It tells how much each first-stage token takes part in the explained pixels, behind every block. Block `i` mixes the
+    tokens of its stage by `A_i = I / 2 + mean_heads(W_i) E_i / 2`, where `W_i` are its attention matrices and `E_i`
+    shares each reduced key equally among the query cells that it was made of (cells of no key get nothing but their own
+    half). Between two stages tokens are carried by area: `T_s` averages the finer cells that a coarser one covers.
+    Behind block `l` of stage `s` the rollout is the product of all that went before,
 
         R_l = A_l ... A_j T_{s-1} ... T_1 A_i ... A_1,
 
@@ -74,14 +76,3 @@ def _carry(rows: Float[Tensor, "b k n"], coarse: Attention, fine: Attention) -> 
     down = averaging_matrix(fine.grid[0], coarse.grid[0], rows.device, rows.dtype)
     across = averaging_matrix(fine.grid[1], coarse.grid[1], rows.device, rows.dtype)
     return torch.cat([own, (down.T @ cells @ across).flatten(-2)], -1)
-
-
-METHODS.add(
-    Method(
-        name="attention_rollout",
-        label="Attention rollout",
-        summary="product of the blocks' attention from the explained pixels down to the first stage's grid",
-        source="Abnar and Zuidema, ACL 2020, section 3; across stages: segcam",
-        attention=attention_rollout,
-    )
-)

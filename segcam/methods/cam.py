@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segcam.errors import NotApplicableError
-from segcam.methods import METHODS, Method
+from segcam.methods import method
 from segcam.methods.material.channels import activations_of, editing
 from segcam.methods.material.pair import combined
 from segcam.methods.material.subject import Subject, undefined_where_empty
@@ -20,12 +20,14 @@ from segcam.probe.probe import logits_of
 from segcam.probe.targets import at_least_float32
 
 
+@method("run", label="CAM", family="cam", signed=True, needs_gradients=False)
 def cam(subject: Subject, layer: Layer) -> Float[Tensor, "b h w"]:
-    """Compute CAM: `M = sum_k w_k^c A_k`, where the network ends in a linear head and `w^c` are its weights of class c.
+    """Channels weighted by the class's own weights, where only a linear head follows; signed.
 
-    As in the paper there is no ReLU: what is negative speaks against the class. Of a head whose kernel is larger than
-    one cell `w_k^c` is the sum over the kernel, which is what an activation adds to all logits of the class together,
-    away from the image's border. A bias belongs to no place and plays no part.
+    `M = sum_k w_k^c A_k`, where the network ends in a linear head and `w^c` are its weights of class c. As in the paper
+    there is no ReLU: what is negative speaks against the class. Of a head whose kernel is larger than one cell `w_k^c`
+    is the sum over the kernel, which is what an activation adds to all logits of the class together, away from the
+    image's border. A bias belongs to no place and plays no part.
 
     CAM explains the class's logit. Under another score `s` the weights are `sum_j w_k^j ds/dz_j`, with the derivatives
     by the logits `z_j` of each class summed over positions: 1 and 0 for 'logit', which is the paper's; for 'margin'
@@ -46,7 +48,7 @@ def cam(subject: Subject, layer: Layer) -> Float[Tensor, "b h w"]:
         NotApplicableError: no linear head follows the layer, or its module runs more than once in a pass or on windows
             of the images.
 
-    Source: Zhou et al., CVPR 2016, equations 1 and 2; heads of larger kernels and other scores: segcam.
+    Source: Zhou et al., CVPR 2016, eq. 1-2; heads of larger kernels and other scores: segcam.
     """
     activations = activations_of(subject, layer)
     head = _head_behind(subject, layer, activations.shape[1])
@@ -201,18 +203,3 @@ def _derivatives(subject: Subject) -> Float[Tensor, "b k"]:
         return found.sum((2, 3))
 
     return subject.once("derivatives by logits", make)
-
-
-METHODS.add(
-    Method(
-        name="cam",
-        label="CAM",
-        summary="channels weighted by the class's own weights, where only a linear head follows; signed",
-        source="Zhou et al., CVPR 2016, eq. 1-2",
-        run=cam,
-        signed=True,
-        needs_gradients=False,
-        each="layer",
-        family="cam",
-    )
-)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from segcam.methods import METHODS, Method
+from segcam.methods import method
 from segcam.methods.material.pair import Pair, combined, gram_matrix
 
 SQUARINGS = 40
@@ -22,42 +22,32 @@ OVERLAP = 1e-4
 """The first eigenvector's share of the vector that products start from, at least; less only costs digits."""
 
 
-def eigen_cam(activations: Float[Tensor, "b c h w"], gradients: Float[Tensor, "b c h w"]) -> Float[Tensor, "b h w"]:
-    """Compute Eigen-CAM: `L = ReLU(X v)`, X the activations, cells by channels, v its first right singular vector.
+@method(label="Eigen-CAM", family="cam", needs_gradients=False)
+def eigen_cam(pair: Pair) -> Float[Tensor, "b c"]:
+    """Activations projected on their first principal direction, positive part.
 
-    X is not centred. A singular vector's sign is arbitrary; here the projection's sum over cells is positive, and where
-    that is 0 up to rounding, the weight in v of largest magnitude (the first of such channels).
+    `L = ReLU(X v)`, X the activations, cells by channels, v its first right singular vector. X is not centred. A
+    singular vector's sign is arbitrary; here the projection's sum over cells is positive, and where that is 0 up to
+    rounding, the weight in v of largest magnitude (the first of such channels).
 
-    Args:
-        activations: `A`, a layer's output, `(b, c, h, w)`.
-        gradients: play no part.
+    The map is in the units of the activations, zero everywhere where they are zero. Where the largest singular values
+    are equal, v is one of their vectors; where they differ by no more than rounding, so does what can be said of v.
 
-    Returns:
-        `L` on the layer's grid, `(b, h, w)`, not negative, in the units of the activations; zero everywhere where they
-        are zero. Where the largest singular values are equal, v is one of their vectors; where they differ by no more
-        than rounding, so does what can be said of v.
-
-    Source: Muhammad and Yeasin, IJCNN 2020 (Eigen-CAM): projection on the first eigenvector; sign and ReLU are ours.
+    Source: Muhammad and Yeasin, IJCNN 2020 (Eigen-CAM): projection on the first eigenvector; sign and ReLU: segcam.
     """
-    pair = Pair(activations, gradients)
-    return pair.weighted(_weights(pair)).relu()
+    return principal_direction(pair.activations, pair.gram, pair.total_activations)
 
 
-def eigen_grad_cam(
-    activations: Float[Tensor, "b c h w"], gradients: Float[Tensor, "b c h w"]
-) -> Float[Tensor, "b h w"]:
-    """Compute Eigen-Grad-CAM: Eigen-CAM of gradient times activation, `G A` in the place of A.
+@method(label="Eigen-Grad-CAM", family="cam")
+def eigen_grad_cam(pair: Pair) -> Float[Tensor, "b h w"]:
+    """Gradient times activation projected on its first principal direction, positive part.
 
-    Args:
-        activations: `A`, a layer's output, `(b, c, h, w)`.
-        gradients: `G = dY/dA`, of the same shape.
+    As `eigen_cam`, with `G A` in the place of A; in the units of the score.
 
-    Returns:
-        As `eigen_cam`, in the units of the score; zero everywhere where there is no gradient.
-
-    Source: 'EigenGradCAM' of pytorch-grad-cam, after Muhammad and Yeasin, IJCNN 2020.
+    Source: pytorch-grad-cam (EigenGradCAM), after Muhammad and Yeasin, IJCNN 2020; sign: positive sum.
     """
-    return _projected_product(Pair(activations, gradients)).relu()
+    direction = principal_direction(pair.product, gram_matrix(pair.product), pair.total_product)
+    return combined(pair.product, direction[:, None])[:, 0]
 
 
 def principal_direction(
@@ -134,38 +124,3 @@ def _start(size: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor,
     with torch.inference_mode(False), torch.no_grad():
         generator = torch.Generator().manual_seed(size)
         return torch.randn(size, generator=generator, dtype=torch.float64).to(device, dtype)
-
-
-def _weights(pair: Pair) -> Float[Tensor, "b c"]:
-    return principal_direction(pair.activations, pair.gram, pair.total_activations)
-
-
-def _projected_product(pair: Pair) -> Float[Tensor, "b h w"]:
-    direction = principal_direction(pair.product, gram_matrix(pair.product), pair.total_product)
-    return combined(pair.product, direction[:, None])[:, 0]
-
-
-METHODS.add(
-    Method(
-        name="eigen_cam",
-        label="Eigen-CAM",
-        summary="activations projected on their first principal direction, positive part",
-        source="Muhammad and Yeasin, IJCNN 2020 (Eigen-CAM); sign: positive sum",
-        gradient=eigen_cam,
-        weights=_weights,
-        needs_gradients=False,
-        family="cam",
-    )
-)
-
-METHODS.add(
-    Method(
-        name="eigen_grad_cam",
-        label="Eigen-Grad-CAM",
-        summary="gradient times activation projected on its first principal direction, positive part",
-        source="pytorch-grad-cam (EigenGradCAM), after Muhammad and Yeasin, IJCNN 2020; sign: positive sum",
-        gradient=eigen_grad_cam,
-        before_relu=_projected_product,
-        family="cam",
-    )
-)

@@ -5,8 +5,19 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from segcam.methods import METHODS, Method
+from segcam.methods import METHODS, method
 from segcam.methods.material.pair import Pair
+
+
+@method(label="Grad-CAM", family="cam", name="grad_cam")
+def weights(pair: Pair) -> Float[Tensor, "b c"]:
+    """Channels weighted by their mean gradient, positive part.
+
+    `alpha_k = mean over positions of dY/dA_k`, `L = ReLU(sum_k alpha_k A_k)`.
+
+    Source: Selvaraju et al., ICCV 2017, eq. 1-2.
+    """
+    return pair.gradients.mean((2, 3))
 
 
 def grad_cam(activations: Float[Tensor, "b c h w"], gradients: Float[Tensor, "b c h w"]) -> Float[Tensor, "b h w"]:
@@ -22,23 +33,4 @@ def grad_cam(activations: Float[Tensor, "b c h w"], gradients: Float[Tensor, "b 
 
     Source: Selvaraju et al., ICCV 2017, equations 1 and 2; Park, Lee, Lee, equations 1 and 2.
     """
-    pair = Pair(activations, gradients)
-    return pair.weighted(weights(pair)).relu()
-
-
-def weights(pair: Pair) -> Float[Tensor, "b c"]:
-    """Return `alpha_k`, the mean of each channel's gradients."""
-    return pair.gradients.mean((2, 3))
-
-
-GRAD_CAM = METHODS.add(
-    Method(
-        name="grad_cam",
-        label="Grad-CAM",
-        summary="channels weighted by their mean gradient, positive part",
-        source="Selvaraju et al., ICCV 2017, eq. 1-2",
-        gradient=grad_cam,
-        weights=weights,
-        family="cam",
-    )
-)
+    return METHODS.get("grad_cam").maps(activations, gradients)

@@ -6,52 +6,30 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from segcam.methods import METHODS, Method
+from segcam.methods import method
 from segcam.methods.material.pair import Pair
 
 
-def grad_cam_pp(activations: Float[Tensor, "b c h w"], gradients: Float[Tensor, "b c h w"]) -> Float[Tensor, "b h w"]:
-    """Compute Grad-CAM++: `w_k = sum over cells of alpha_k ReLU(G_k)`, `L = ReLU(sum_k w_k A_k)`.
+@method(label="Grad-CAM++", family="cam")
+def grad_cam_pp(pair: Pair) -> Float[Tensor, "b c"]:
+    """Channels weighted by their positive gradients, cells by higher derivatives, positive part.
 
-    `alpha = G^2 / (2 G^2 + S_k G^3)`, with `S_k` the sum of the channel's activations, and 0 where G is 0. Then
-    `alpha ReLU(G) = R / (2 + S_k R)` with `R = ReLU(G)`, which is computed: it needs no epsilon, which other tools add
-    to the denominator and which takes over where gradients are small, and no power of G that could overflow.
+    `w_k = sum over cells of alpha_k ReLU(G_k)`, `L = ReLU(sum_k w_k A_k)`, `alpha = G^2 / (2 G^2 + S_k G^3)`, with
+    `S_k` the sum of the channel's activations, and 0 where G is 0. Then `alpha ReLU(G) = R / (2 + S_k R)` with
+    `R = ReLU(G)`, which is computed: it needs no epsilon, which other tools add to the denominator and which takes over
+    where gradients are small, and no power of G that could overflow.
 
     The equation is made for activations after ReLU. Of signed activations `S_k` may be negative; then the denominator
     would be 0 at `G = -2 / S_k` and alpha negative beyond, and the map would hang on the rounding of the cells
     nearest to that pole. A negative `S_k` therefore counts as 0, so that alpha lies in 0..1/2 as it does in the paper.
 
-    Args:
-        activations: `A`, a layer's output, `(b, c, h, w)`.
-        gradients: `G = dY/dA`, of the same shape.
+    The map is zero everywhere where no gradient is positive. It is not free of the score's scale: with small gradients
+    (`S_k G` much below 2) weights are half the sum of positive gradients; with large ones each cell of positive
+    gradient adds `1 / S_k`.
 
-    Returns:
-        `L` on the layer's grid, `(b, h, w)`, not negative; zero everywhere where no gradient is positive. Not free of
-        the score's scale: with small gradients (`S_k G` much below 2) weights are half the sum of positive gradients;
-        with large ones each cell of positive gradient adds `1 / S_k`.
-
-    Source: Chattopadhay et al., WACV 2018 (Grad-CAM++), equation 19.
+    Source: Chattopadhay et al., WACV 2018 (Grad-CAM++), eq. 19; a negative sum of activations counts as 0.
     """
-    pair = Pair(activations, gradients)
-    return pair.weighted(weights(pair)).relu()
-
-
-def weights(pair: Pair) -> Float[Tensor, "b c"]:
-    """Return `w_k`, the sum of `R / (2 + S_k R)` over the channel's cells."""
     totals = pair.total_activations.clamp_min(0)[:, :, None, None]
     positive = pair.positive_gradients
     denominators = torch.addcmul(totals.new_tensor(2.0), positive, totals)
     return torch.div(positive, denominators, out=denominators).sum((2, 3))
-
-
-METHODS.add(
-    Method(
-        name="grad_cam_pp",
-        label="Grad-CAM++",
-        summary="channels weighted by their positive gradients, cells by higher derivatives, positive part",
-        source="Chattopadhay et al., WACV 2018 (Grad-CAM++), eq. 19; a negative sum of activations counts as 0",
-        gradient=grad_cam_pp,
-        weights=weights,
-        family="cam",
-    )
-)

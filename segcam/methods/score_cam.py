@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from segcam.methods import METHODS, Method
+from segcam.methods import method
 from segcam.methods.material import channels as budget
 from segcam.methods.material.pair import combined
 from segcam.methods.material.subject import Subject, undefined_where_empty
@@ -14,14 +14,16 @@ from segcam.probe.layers import Layer
 from segcam.scoring.grids import Grid, upsample
 
 
+@method("run", label="Score-CAM", family="perturbation", needs_gradients=False, passes=budget.passes)
 def score_cam(subject: Subject, layer: Layer, channels: int = budget.BUDGET) -> Float[Tensor, "b h w"]:
-    """Compute Score-CAM: `L = ReLU(sum_k w_k A_k)`, `w = softmax_k(y(X H_k) - y(X_b))`.
+    """Channels weighted by softmax of the score of the image seen through each, positive part.
 
-    `H_k` is `A_k` upsampled bilinearly to the input and scaled to 0..1 in each image; `X H_k` is the input as the
-    network gets it times this mask, so that what is masked fades to the input's zero, the mean colour under the usual
-    normalisation. `y` is the mean score of the pixels that were chosen in the unchanged image: of a sum over many
-    pixels the softmax would leave next to nothing but its largest channel. The baseline's score `y(X_b)` is the same
-    for all channels, so softmax cancels it, whatever the baseline, and it is not computed.
+    `L = ReLU(sum_k w_k A_k)`, `w = softmax_k(y(X H_k) - y(X_b))`. `H_k` is `A_k` upsampled bilinearly to the input and
+    scaled to 0..1 in each image; `X H_k` is the input as the network gets it times this mask, so that what is masked
+    fades to the input's zero, the mean colour under the usual normalisation. `y` is the mean score of the pixels that
+    were chosen in the unchanged image: of a sum over many pixels the softmax would leave next to nothing but its
+    largest channel. The baseline's score `y(X_b)` is the same for all channels, so softmax cancels it, whatever the
+    baseline, and it is not computed.
 
     Softmax runs over the channels on the budget, by the rule of `channels.choose`, less those that are
     constant, upsampled, up to rounding: they have no mask. All others weigh 0.
@@ -39,7 +41,7 @@ def score_cam(subject: Subject, layer: Layer, channels: int = budget.BUDGET) -> 
         InputError: the budget is negative.
         NotApplicableError: the layer's module runs on windows of the images.
 
-    Source: Wang et al., CVPR Workshops 2020, equations 6 to 10 and algorithm 1; the budget is segcam's.
+    Source: Wang et al., CVPR Workshops 2020, eq. 6-10 and algorithm 1; the budget is segcam's.
     """
     activations = budget.activations_of(subject, layer)
     maps = combined(activations, weights(subject, layer, channels)[:, None])[:, 0]
@@ -73,19 +75,3 @@ def _masks(maps: Float[Tensor, "n h w"], size: Grid) -> tuple[Float[Tensor, "n H
     range_ = large.amax((1, 2))
     flat = range_ <= noise
     return large / range_.masked_fill(flat, torch.inf).view(-1, 1, 1), flat
-
-
-METHODS.add(
-    Method(
-        name="score_cam",
-        label="Score-CAM",
-        summary="channels weighted by softmax of the score of the image seen through each, positive part",
-        source="Wang et al., CVPR Workshops 2020, eq. 6-10",
-        run=score_cam,
-        needs_gradients=False,
-        passes=budget.passes,
-        each="layer",
-        parameters={"channels": budget.BUDGET},
-        family="perturbation",
-    )
-)

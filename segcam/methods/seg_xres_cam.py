@@ -10,42 +10,36 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segcam.errors import InputError
-from segcam.methods import METHODS, Method
+from segcam.methods import method
 from segcam.methods.material.pair import Pair, over_channels
 from segcam.scoring.grids import averaging_matrix
 
 POOL = 2
 
 
-def seg_xres_cam(
-    activations: Float[Tensor, "b c h w"], gradients: Float[Tensor, "b c h w"], pool: int = POOL
-) -> Float[Tensor, "b h w"]:
-    """Compute Seg-XRes-CAM: `L = ReLU(sum_k P(G_k) A_k)`, with P the mean over windows, given back to all their cells.
+@method(label="Seg-XRes-CAM", family="cam")
+def seg_xres_cam(pair: Pair, pool: int = POOL) -> Float[Tensor, "b h w"]:
+    """Gradients averaged over windows, times activations, summed over channels, positive part.
 
-    An axis of h cells has `ceil(h / pool)` windows of equal length, at most `pool`. Where windows end within cells, a
-    cell counts in each by the part of it that lies there, and gets their means back by the same parts; so the map of a
-    mirrored layer is the mirrored map on every grid. With `pool` 1 it is HiResCAM, with one as large as the grid
-    Grad-CAM.
+    `L = ReLU(sum_k P(G_k) A_k)`, with P the mean over windows, given back to all their cells. An axis of h cells has
+    `ceil(h / pool)` windows of equal length, at most `pool`. Where windows end within cells, a cell counts in each by
+    the part of it that lies there, and gets their means back by the same parts; so the map of a mirrored layer is the
+    mirrored map on every grid. With `pool` 1 it is HiResCAM, with one as large as the grid Grad-CAM.
 
     Args:
-        activations: `A`, a layer's output, `(b, c, h, w)`.
-        gradients: `G = dY/dA`, of the same shape.
+        pair: activations and gradients.
         pool: the windows' side, in cells.
 
     Returns:
-        `L` on the layer's grid, `(b, h, w)`, not negative, in the units of the score; zero everywhere where there is
-        no gradient.
+        The map before ReLU, in the units of the score; zero everywhere where there is no gradient.
 
     Raises:
         InputError: `pool` is less than 1.
 
-    Source: Hasany, Petitjean, Meriaudeau, CVPR Workshops 2023 (Seg-XRes-CAM). The paper pools by mean or maximum and
-    does not fix the size; its code upsamples by repetition, as here.
+    The paper pools by mean or maximum and does not fix the size; its code upsamples by repetition, as here.
+
+    Source: Hasany, Petitjean, Meriaudeau, CVPR Workshops 2023 (Seg-XRes-CAM), mean pooling.
     """
-    return _pooled_attribution(Pair(activations, gradients), pool).relu()
-
-
-def _pooled_attribution(pair: Pair, pool: int = POOL) -> Float[Tensor, "b h w"]:
     if pool < 1:
         raise InputError(f"pool is {pool}: windows of 1 cell or more are needed")
     if pool == 1:
@@ -79,17 +73,3 @@ def _smoothed(gradients: Float[Tensor, "b c h w"], pool: int) -> Float[Tensor, "
     # A cell's parts in the windows: the windows' parts in cells are `matrix`, and a window is h / len(matrix) cells.
     back_down, back_across = down.T * (h / len(down)), across.T * (w / len(across))
     return (back_down @ down) @ gradients @ (back_across @ across).T
-
-
-METHODS.add(
-    Method(
-        name="seg_xres_cam",
-        label="Seg-XRes-CAM",
-        summary="gradients averaged over windows, times activations, summed over channels, positive part",
-        source="Hasany, Petitjean, Meriaudeau, CVPR Workshops 2023 (Seg-XRes-CAM), mean pooling",
-        gradient=seg_xres_cam,
-        before_relu=_pooled_attribution,
-        parameters={"pool": POOL},
-        family="cam",
-    )
-)

@@ -12,15 +12,20 @@ Pinned, with the reasons; a call that differs says why:
 - `interpolate_mode='bilinear'` for GuidedGradCam, as in the paper; captum's default is 'nearest'.
 - 16 steps of `gausslegendre`, captum's default rule, on paths; its default is 50 steps.
 - Of an input's colour channels gradients keep the largest absolute value (Simonyan et al.), attributions are summed.
+
+Methods of the input give a map `(b, H, W)` with a cell a pixel, whatever layer is named; methods of layers one on the
+layer's grid, on which tokens are laid. Attributions are in the units of the score, gradients in those over the units of
+the input or layer. Maps of images whose pixel set is empty are NaN.
 """
 
 from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -30,20 +35,19 @@ from torch import Tensor, nn
 
 from segcam._compat import require
 from segcam.errors import InputError, NotApplicableError, first_line
-from segcam.methods.material.subject import Subject
+from segcam.methods import Passes, Scope, Value, method
+from segcam.methods.captum.limits import HOOKED, layer_module
+from segcam.methods.material.subject import Subject, undefined_where_empty
+from segcam.probe.layers import INPUT, Layer
 from segcam.probe.targets import at_least_float32
 from segcam.streams import stream_seed
 
 BASELINE = 0
 STEPS = 16
 RULE = "gausslegendre"
-CAM_INTERPOLATION = "bilinear"
 
 IMAGES_AT_ONCE = 32
 """Images, copies included, that run through the network at once: it bounds the memory, and on a CPU costs no time."""
-
-HOOKED = (nn.ReLU, nn.ELU, nn.LeakyReLU, nn.Sigmoid, nn.Tanh, nn.Softplus, nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
-"""Modules that captum hooks to change their gradients; DeepLift also hooks Softmax, by a rule that mixes images."""
 
 _FAILURES = (RuntimeError, AssertionError, ValueError, TypeError, LookupError, AttributeError)
 # Memory that has run out, or a device that is in a state of error, is no property of the method.
@@ -78,49 +82,137 @@ class Part:
         return max(1, IMAGES_AT_ONCE // len(self.images))
 
 
-Question = Callable[[Any, Part], Any]
-"""What captum is asked: the module `captum.attr` and some images in, attributions out."""
+Settings = Mapping[str, Any] | Callable[[Part], Mapping[str, Any]]
+"""Arguments of captum's `attribute` beside the images and their pixels, or how they follow from the images."""
 
 
-def answer(
-    subject: Subject, tool: str, ask: Question, *, copies: int = 1, drawn: bool = False, layer: nn.Module | None = None
-) -> Float[Tensor, "b ..."]:
-    """Ask captum about a batch, in parts that fit the memory.
+@dataclass(frozen=True, eq=False)
+class Ask:
+    """One of captum's methods, ready to be asked about a batch.
+
+    Attributes:
+        subject: the network, the batch and the pixels.
+        layer: what is asked about; `INPUT` for the input's pixels.
+        tool: captum's name of the method.
+    """
+
+    subject: Subject
+    layer: Layer
+    tool: str
+
+    @property
+    def module(self) -> nn.Module:
+        """The layer's module.
+
+        Raises:
+            NotApplicableError: it does not run once in a pass.
+        """
+        return layer_module(self.subject, self.layer)
+
+    def __call__(
+        self,
+        settings: Settings | None = None,
+        *,
+        copies: int = 1,
+        drawn: bool = False,
+        module: nn.Module | None = None,
+        build: Callable[[Any], Any] | None = None,
+    ) -> Float[Tensor, "b c h w"]:
+        """Return the attributions, float32 or wider, asked for in parts that fit the memory.
+
+        Args:
+            settings: arguments of captum's `attribute`.
+            copies: copies of each image that captum runs at once of itself (steps of a path, samples).
+            drawn: whether captum draws random numbers. Then each image is asked about alone, with a stream fixed by
+                the scenery's seed and the image's name (without a scenery by the image itself): results do not depend
+                on the batch and are repeatable, on each kind of device. The global generators are then as they were.
+            module: the module that the question is about; by default the layer's.
+            build: `captum.attr -> the tool`, where it is more than the class of its name.
+
+        Raises:
+            NotApplicableError: captum failed, the message is the first line of its error's; or the layer's module does
+                not run once in a pass.
+        """
+        subject = self.subject
+        if self.layer is not INPUT:
+            module = self.module
+        size = 1 if drawn else max(1, IMAGES_AT_ONCE // copies)
+        attributions = []
+        for at in range(0, len(subject.images), size):
+            part = _part(subject, slice(at, at + size), drawn=drawn)
+            with ExitStack() as stack:
+                stack.enter_context(_failures_as_reasons(self.tool))
+                stack.enter_context(_no_traces(subject.objective))
+                stack.enter_context(_quiet())
+                stack.enter_context(separated(subject.objective, module))
+                if drawn:
+                    stack.enter_context(_stream(part.seed, part.images.device))
+                require("captum", "captum", "a method of Captum")
+                from captum import attr  # noqa: PLC0415  (slow to import)
+
+                about = () if module is None else (module,)
+                tool = build(attr) if build else getattr(attr, self.tool)(subject.objective, *about)
+                given = settings(part) if callable(settings) else settings or {}
+                output = tool.attribute(part.images, additional_forward_args=part.extra, **given)
+                first = output[0] if isinstance(output, (tuple, list)) else output
+                attributions.append(at_least_float32(first.detach()))
+        found = torch.cat(attributions)
+        return found if self.layer is INPUT else subject.as_maps(found, self.layer)
+
+
+def captum(
+    tool: str,
+    scope: Scope,
+    *,
+    label: str = "",
+    signed: bool = True,
+    needs_gradients: bool = True,
+    passes: Passes = 1,
+) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
+    """Register `(Ask, parameters) -> maps` as the method 'captum_<the function's name>'; see `segcam.methods.method`.
 
     Args:
-        subject: the network, the batch and the pixels.
-        tool: captum's name of the method, for messages.
-        ask: the question.
-        copies: copies of each image that captum runs at once of itself (steps of a path, samples).
-        drawn: whether captum draws random numbers. Then each image is asked about alone, with a stream fixed by the
-            scenery's seed and the image's name (without a scenery by the image itself): results do not depend on the
-            batch and are repeatable, on each kind of device. The global generators are then as they were.
-        layer: the module that the question is about, if any.
+        tool: captum's name of the method.
+        scope: whether it is asked about layers or the input.
+        label: the name in figures, if not captum's.
+        signed: whether maps may be negative.
+        needs_gradients: whether gradients play a part.
+        passes: passes of the network that it takes.
+    """
 
-    Returns:
-        The attributions, float32 or wider; of several outputs of a layer the first one's.
+    def register(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        @wraps(function)
+        def run(subject: Subject, layer: Layer, **parameters: Value) -> Tensor:
+            asked = layer if scope == "layer" else INPUT
+            return undefined_where_empty(function(Ask(subject, asked, tool), **parameters), subject)
+
+        return method(
+            "run",
+            label=f"{label or tool} (captum)",
+            family="captum",
+            signed=signed,
+            needs_gradients=needs_gradients,
+            scope=scope,
+            passes=passes,
+            name=f"captum_{function.__name__}",
+        )(run)
+
+    return register
+
+
+def path(n_steps: int) -> dict[str, Any]:
+    """Return the settings of a path of `n_steps` steps from the baseline.
 
     Raises:
-        NotApplicableError: captum failed; the message is the first line of its error's.
+        InputError: the number of steps is not positive.
     """
-    size = 1 if drawn else max(1, IMAGES_AT_ONCE // copies)
-    found = []
-    for at in range(0, len(subject.images), size):
-        part = _part(subject, slice(at, at + size), drawn=drawn)
-        with ExitStack() as stack:
-            stack.enter_context(_failures_as_reasons(tool))
-            stack.enter_context(_no_traces(subject.objective))
-            stack.enter_context(_quiet())
-            stack.enter_context(separated(subject.objective, layer))
-            if drawn:
-                stack.enter_context(_stream(part.seed, part.images.device))
-            require("captum", "captum", "a method of Captum")
-            from captum import attr  # noqa: PLC0415  (slow to import)
+    positive("n_steps", n_steps)
+    return {"baselines": BASELINE, "n_steps": n_steps, "method": RULE, "internal_batch_size": IMAGES_AT_ONCE}
 
-            attributions = ask(attr, part)
-            first = attributions[0] if isinstance(attributions, (tuple, list)) else attributions
-            found.append(at_least_float32(first.detach()))
-    return torch.cat(found)
+
+def passes_by(parameter: str, beside: int = 0) -> Callable[[Mapping[str, Value]], int]:
+    """Return the number of passes of a method that takes one for each of what a parameter counts, and some beside."""
+    return lambda parameters: int(parameters[parameter]) + beside
 
 
 def positive(name: str, value: float) -> None:

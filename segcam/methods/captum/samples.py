@@ -1,25 +1,22 @@
 """captum's attributions to the input's pixels that draw or perturb: noise, baselines, windows, superpixels.
 
-What is pinned and why is said in `calls`. All are asked about the whole input, whatever layer is named,
-and give a map `(b, H, W)` with a cell a pixel.
+What is pinned and why and the units are said in `calls`. What is drawn is fixed by the scenery's seed and the image's
+name.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from segcam.errors import InputError
-from segcam.methods import METHODS, Method
-from segcam.methods.captum import calls as bridge
-from segcam.methods.captum.calls import Part
-from segcam.methods.material.subject import Subject, undefined_where_empty
+from segcam.methods.captum.calls import BASELINE, IMAGES_AT_ONCE, Ask, Part, captum, passes_by, positive
 from segcam.methods.material.superpixels import superpixels
-from segcam.probe.layers import Layer
 
 SAMPLES = 16
 NOISE = 0.15
@@ -28,290 +25,112 @@ SEGMENTS = 50
 COALITIONS = 200
 
 
-def smooth_grad(
-    subject: Subject,
-    _layer: Layer,
-    samples: int = SAMPLES,
-    noise: float = NOISE,
-) -> Float[Tensor, "b H W"]:
-    """Compute SmoothGrad, captum's NoiseTunnel of Saliency: `max_c |mean_i dY/dx_c(x + e_i)|`, `e_i ~ N(0, s^2)`.
+@captum("NoiseTunnel(Saliency)", "input", label="SmoothGrad", signed=False, passes=passes_by("samples"))
+def smooth_grad(ask: Ask, samples: int = SAMPLES, noise: float = NOISE) -> Float[Tensor, "b H W"]:
+    """NoiseTunnel of Saliency: gradient averaged over noisy copies, largest absolute value of the channels.
 
-    Gradients are averaged before their absolute value is taken, as in the paper: noise then cancels. `s` is the share
-    `noise` of the range of the image's values, as the network gets them.
-
-    Args:
-        subject: the network, the batch and the pixels.
-        _layer: `INPUT`.
-        samples: noisy copies of each image.
-        noise: the noise's standard deviation as a share of the image's range; the paper recommends 0.1 to 0.2.
-
-    Returns:
-        The map at input resolution, not negative, in units of the score over those of the input; NaN for images whose
-        pixel set is empty. An image's noise is fixed by the scenery's seed and the image's name, on each kind of
-        device.
-
-    Raises:
-        InputError: the number of samples or the noise is not positive.
-        NotApplicableError: captum fails.
+    `max_c |mean_i dY/dx_c(x + e_i)|`, `e_i ~ N(0, s^2)`. Gradients are averaged before their absolute value is taken,
+    as in the paper: noise then cancels. `s` is the share `noise` of the range of the image's values, as the network
+    gets them; the paper recommends 0.1 to 0.2.
 
     Source: Smilkov et al. 2017 (arXiv:1706.03825), section 2.
     """
-    bridge.positive("samples", samples)
-    bridge.positive("noise", noise)
+    positive("samples", samples)
+    positive("noise", noise)
 
-    def ask(attr: Any, part: Part) -> Any:
+    def settings(part: Part) -> dict[str, Any]:
         images = part.images.detach()
-        return attr.NoiseTunnel(attr.Saliency(subject.objective)).attribute(
-            images,
-            nt_type="smoothgrad",
-            nt_samples=samples,
-            nt_samples_batch_size=bridge.IMAGES_AT_ONCE,
-            stdevs=noise * float(images.max() - images.min()),
-            abs=False,
-            additional_forward_args=part.extra,
-        )
+        deviation = noise * float(images.max() - images.min())
+        sizes = {"nt_samples": samples, "nt_samples_batch_size": IMAGES_AT_ONCE}
+        return {"nt_type": "smoothgrad", "stdevs": deviation, "abs": False, **sizes}
 
-    found = bridge.answer(subject, "NoiseTunnel(Saliency)", ask, drawn=True)
-    return undefined_where_empty(found.abs().amax(1), subject)
+    def build(attr: Any) -> Any:
+        return attr.NoiseTunnel(attr.Saliency(ask.subject.objective))
+
+    return ask(settings, drawn=True, build=build).abs().amax(1)
 
 
-def gradient_shap(subject: Subject, _layer: Layer, samples: int = SAMPLES) -> Float[Tensor, "b H W"]:
-    """Compute captum's GradientShap, summed over channels: `sum_c mean_i (x_c - b_ic) dY/dx_c(b_i + t_i (x - b_i))`.
+@captum("GradientShap", "input", passes=passes_by("samples"))
+def gradient_shap(ask: Ask, samples: int = SAMPLES) -> Float[Tensor, "b H W"]:
+    """Gradients between the image and baselines of noise, times the difference.
 
-    `t_i` is uniform on 0..1. The baselines `b_i` are drawn, with replacement, from `samples` images of independent
-    standard normal noise: pixels of the mean and spread that normalised photographs have, without any structure. Other
-    images of the batch, the usual choice, would make a map depend on its batch. No noise is added to the image, as is
-    captum's default.
-
-    Args:
-        subject: the network, the batch and the pixels.
-        _layer: `INPUT`.
-        samples: pairs of a baseline and a point on the way to it, and baselines that they are drawn from.
-
-    Returns:
-        The map at input resolution, signed, in the units of the score; NaN for images whose pixel set is empty. What is
-        drawn is fixed by the scenery's seed and the image's name.
-
-    Raises:
-        InputError: the number of samples is not positive.
-        NotApplicableError: captum fails.
+    `sum_c mean_i (x_c - b_ic) dY/dx_c(b_i + t_i (x - b_i))`, `t_i` uniform on 0..1. The baselines `b_i` are drawn, with
+    replacement, from `samples` images of independent standard normal noise: pixels of the mean and spread that
+    normalised photographs have, without any structure. Other images of the batch, the usual choice, would make a map
+    depend on its batch. No noise is added to the image, as is captum's default.
 
     Source: Lundberg and Lee, NeurIPS 2017; Erion et al., Nature Machine Intelligence 2021 (expected gradients).
     """
-    bridge.positive("samples", samples)
+    positive("samples", samples)
 
-    def ask(attr: Any, part: Part) -> Any:
+    def settings(part: Part) -> dict[str, Any]:
         generator = torch.Generator().manual_seed(part.seed % 2**63)
-        shape = (samples, *part.images.shape[1:])
-        baselines = torch.randn(shape, generator=generator, dtype=torch.float64).to(part.images)
-        return attr.GradientShap(subject.objective).attribute(
-            part.images, baselines=baselines, n_samples=samples, stdevs=0.0, additional_forward_args=part.extra
-        )
+        noise = torch.randn((samples, *part.images.shape[1:]), generator=generator, dtype=torch.float64)
+        return {"baselines": noise.to(part.images), "n_samples": samples, "stdevs": 0.0}
 
-    return _summed(subject, bridge.answer(subject, "GradientShap", ask, drawn=True))
+    return ask(settings, drawn=True).sum(1)
 
 
-def occlusion(subject: Subject, _layer: Layer, windows: int = WINDOWS) -> Float[Tensor, "b H W"]:
-    """Compute captum's Occlusion: by how much the score falls when a window is covered with the baseline.
+def _windows_passes(parameters: Mapping[str, bool | int | float | str]) -> int:
+    return (int(parameters["windows"]) - 1) ** 2 + 1
+
+
+@captum("Occlusion", "input", needs_gradients=False, passes=_windows_passes)
+def occlusion(ask: Ask, windows: int = WINDOWS) -> Float[Tensor, "b H W"]:
+    """Fall of the score when a window is covered with the mean colour.
 
     A window is moved by `s = ceil(side / windows)` pixels and covers `2 s`, so that its number of places, at most
     `(windows - 1)^2`, does not depend on the image's size. A pixel gets the mean over the windows that cover it.
-
-    Args:
-        subject: the network, the batch and the pixels.
-        _layer: `INPUT`.
-        windows: steps a side.
-
-    Returns:
-        The map at input resolution, signed, in the units of the score; NaN for images whose pixel set is empty.
-
-    Raises:
-        InputError: there are fewer than 2 steps a side.
-        NotApplicableError: captum fails.
 
     Source: Zeiler and Fergus, ECCV 2014, section 4.2.
     """
     if windows < 2:
         raise InputError(f"windows is {windows}: a window covers two steps, so a side must have at least 2")
 
-    def ask(attr: Any, part: Part) -> Any:
-        channels, height, width = part.images.shape[1:]
-        strides = [math.ceil(side / windows) for side in (height, width)]
-        return attr.Occlusion(subject.objective).attribute(
-            part.images.detach(),
-            sliding_window_shapes=(channels, min(2 * strides[0], height), min(2 * strides[1], width)),
-            strides=(channels, *strides),
-            baselines=bridge.BASELINE,
-            additional_forward_args=part.extra,
-            perturbations_per_eval=part.copies,
-        )
+    def settings(part: Part) -> dict[str, Any]:
+        channels, *sides = part.images.shape[1:]
+        strides = [math.ceil(side / windows) for side in sides]
+        window = (channels, *(min(2 * stride, side) for stride, side in zip(strides, sides, strict=True)))
+        return {"sliding_window_shapes": window, "strides": (channels, *strides), **_perturbing(part)}
 
-    return _of_regions(subject, bridge.answer(subject, "Occlusion", ask))
+    return ask(settings)[:, 0]  # a window covers all channels, and captum repeats its value in each
 
 
-def feature_ablation(subject: Subject, _layer: Layer, segments: int = SEGMENTS) -> Float[Tensor, "b H W"]:
-    """Compute captum's FeatureAblation of superpixels: by how much the score falls without each of them.
+@captum("FeatureAblation", "input", needs_gradients=False, passes=passes_by("segments", beside=1))
+def feature_ablation(ask: Ask, segments: int = SEGMENTS) -> Float[Tensor, "b H W"]:
+    """Fall of the score when a superpixel is covered with the mean colour.
 
-    Args:
-        subject: the network, the batch and the pixels.
-        _layer: `INPUT`.
-        segments: about how many superpixels an image is divided into.
+    There are about `segments` superpixels; the map is constant on each.
 
-    Returns:
-        The map at input resolution, constant on each superpixel, signed, in the units of the score; NaN for images
-        whose pixel set is empty.
-
-    Raises:
-        InputError: fewer than 2 superpixels are asked for.
-        NotApplicableError: captum fails.
-
-    Source: captum, FeatureAblation; superpixels: Achanta et al., TPAMI 2012 (SLIC).
+    Source: captum, FeatureAblation; Achanta et al., TPAMI 2012 (SLIC).
     """
-    regions = _regions(subject, segments)
-
-    def ask(attr: Any, part: Part) -> Any:
-        return attr.FeatureAblation(subject.objective).attribute(
-            part.images.detach(),
-            baselines=bridge.BASELINE,
-            additional_forward_args=part.extra,
-            feature_mask=regions[part.rows, None],
-            perturbations_per_eval=part.copies,
-        )
-
-    return _of_regions(subject, bridge.answer(subject, "FeatureAblation", ask))
+    regions = _regions(ask, segments)
+    return ask(lambda part: {"feature_mask": regions[part.rows, None], **_perturbing(part)})[:, 0]
 
 
-def kernel_shap(
-    subject: Subject,
-    _layer: Layer,
-    segments: int = SEGMENTS,
-    samples: int = COALITIONS,
-) -> Float[Tensor, "b H W"]:
-    """Compute captum's KernelShap of superpixels: their Shapley values, by a weighted linear regression on samples.
+@captum("KernelShap", "input", needs_gradients=False, passes=passes_by("samples"))
+def kernel_shap(ask: Ask, segments: int = SEGMENTS, samples: int = COALITIONS) -> Float[Tensor, "b H W"]:
+    """Shapley values of superpixels, by regression on random sets of them.
 
-    Samples are random sets of superpixels, the others covered with the baseline, of sizes drawn by Shapley's kernel;
-    the first two are all and none.
+    Of each set the other superpixels are covered with the baseline; sizes are drawn by Shapley's kernel, the first two
+    sets are all and none. There should be several times as many sets (`samples`) as superpixels: with fewer, the
+    regression has many solutions. The map is constant on each superpixel.
 
-    Args:
-        subject: the network, the batch and the pixels.
-        _layer: `INPUT`.
-        segments: about how many superpixels an image is divided into.
-        samples: sets that are tried. There should be several times as many as superpixels: with fewer, the regression
-            has many solutions.
-
-    Returns:
-        The map at input resolution, constant on each superpixel, signed, in the units of the score; NaN for images
-        whose pixel set is empty. The sets are fixed by the scenery's seed and the image's name.
-
-    Raises:
-        InputError: fewer than 2 superpixels or samples are asked for.
-        NotApplicableError: captum fails.
-
-    Source: Lundberg and Lee, NeurIPS 2017, theorem 2; superpixels: Achanta et al., TPAMI 2012 (SLIC).
+    Source: Lundberg and Lee, NeurIPS 2017, theorem 2; Achanta et al., TPAMI 2012 (SLIC).
     """
     if samples < 2:
         raise InputError(f"samples is {samples}: all and none of the superpixels are two, so ask for at least 2")
-    regions = _regions(subject, segments)
-
-    def ask(attr: Any, part: Part) -> Any:
-        return attr.KernelShap(subject.objective).attribute(
-            part.images.detach(),
-            baselines=bridge.BASELINE,
-            additional_forward_args=part.extra,
-            feature_mask=regions[part.rows, None],
-            n_samples=samples,
-            perturbations_per_eval=part.copies,
-        )
-
-    return _of_regions(subject, bridge.answer(subject, "KernelShap", ask, drawn=True))
+    regions = _regions(ask, segments)
+    settings = {"n_samples": samples}
+    return ask(lambda part: {"feature_mask": regions[part.rows, None], **settings, **_perturbing(part)}, drawn=True)[
+        :, 0
+    ]
 
 
-def _regions(subject: Subject, segments: int) -> Int[Tensor, "b H W"]:
+def _perturbing(part: Part) -> dict[str, Any]:
+    return {"baselines": BASELINE, "perturbations_per_eval": part.copies}
+
+
+def _regions(ask: Ask, segments: int) -> Tensor:
+    subject = ask.subject
     return subject.once(f"superpixels {segments}", lambda: superpixels(subject.images, segments))
-
-
-def _summed(subject: Subject, attributions: Float[Tensor, "b ch H W"]) -> Float[Tensor, "b H W"]:
-    return undefined_where_empty(attributions.sum(1), subject)
-
-
-def _of_regions(subject: Subject, attributions: Float[Tensor, "b ch H W"]) -> Float[Tensor, "b H W"]:
-    """Keep one channel: regions cover all channels together, and captum repeats their value in each."""
-    return undefined_where_empty(attributions[:, 0], subject)
-
-
-METHODS.add(
-    Method(
-        name="captum_smooth_grad",
-        label="SmoothGrad (captum)",
-        summary="NoiseTunnel of Saliency: gradient averaged over noisy copies, largest absolute value of the channels",
-        source="Smilkov et al. 2017, section 2",
-        run=smooth_grad,
-        scope="input",
-        passes=lambda parameters: int(parameters["samples"]),
-        parameters={"samples": SAMPLES, "noise": NOISE},
-        family="captum",
-    )
-)
-
-METHODS.add(
-    Method(
-        name="captum_gradient_shap",
-        label="GradientShap (captum)",
-        summary="gradients between the image and baselines of noise, times the difference",
-        source="Lundberg and Lee, NeurIPS 2017; Erion et al. 2021",
-        run=gradient_shap,
-        signed=True,
-        scope="input",
-        passes=lambda parameters: int(parameters["samples"]),
-        parameters={"samples": SAMPLES},
-        family="captum",
-    )
-)
-
-METHODS.add(
-    Method(
-        name="captum_occlusion",
-        label="Occlusion (captum)",
-        summary="fall of the score when a window is covered with the mean colour",
-        source="Zeiler and Fergus, ECCV 2014, section 4.2",
-        run=occlusion,
-        signed=True,
-        needs_gradients=False,
-        scope="input",
-        passes=lambda parameters: (int(parameters["windows"]) - 1) ** 2 + 1,
-        parameters={"windows": WINDOWS},
-        family="captum",
-    )
-)
-
-METHODS.add(
-    Method(
-        name="captum_feature_ablation",
-        label="FeatureAblation (captum)",
-        summary="fall of the score when a superpixel is covered with the mean colour",
-        source="captum, FeatureAblation; Achanta et al., TPAMI 2012 (SLIC)",
-        run=feature_ablation,
-        signed=True,
-        needs_gradients=False,
-        scope="input",
-        passes=lambda parameters: int(parameters["segments"]) + 1,
-        parameters={"segments": SEGMENTS},
-        family="captum",
-    )
-)
-
-METHODS.add(
-    Method(
-        name="captum_kernel_shap",
-        label="KernelShap (captum)",
-        summary="Shapley values of superpixels, by regression on random sets of them",
-        source="Lundberg and Lee, NeurIPS 2017, theorem 2; Achanta et al., TPAMI 2012 (SLIC)",
-        run=kernel_shap,
-        signed=True,
-        needs_gradients=False,
-        scope="input",
-        passes=lambda parameters: int(parameters["samples"]),
-        parameters={"segments": SEGMENTS, "samples": COALITIONS},
-        family="captum",
-    )
-)

@@ -19,6 +19,7 @@ from segcam import InputError, Probe, Target
 from segcam.datasets import DATASETS, DatasetOptions
 from segcam.errors import NotApplicableError
 from segcam.methods import METHODS, Method
+from segcam.methods.material.pair import Pair
 from segcam.models import MODELS, create
 from segcam.samples import Batch, Images
 from tests.reference.agreement import agreement as slow_agreement
@@ -242,10 +243,10 @@ def test_more_methods_change_no_row_of_the_others(tables: list[pd.DataFrame], mo
 
 
 def test_gradient_methods_may_have_no_map_of_a_layer(model: nn.Module, images: Images, registry: None) -> None:
-    def fine_layers_alone(activations: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
-        if activations.shape[-1] < 8:
+    def fine_layers_alone(pair: Pair) -> torch.Tensor:
+        if pair.activations.shape[-1] < 8:
             raise NotApplicableError("the grid is too coarse")
-        return (activations * gradients).sum(1).relu()
+        return pair.attribution
 
     METHODS.add(Method("fine", "Fine", "for fine layers", "segcam", gradient=fine_layers_alone))
     settings = SETTINGS.model_copy(update={"methods": ("grad_cam", "fine", "sobel")})
@@ -257,7 +258,6 @@ def test_gradient_methods_may_have_no_map_of_a_layer(model: nn.Module, images: I
         assert len(layers["fine"]) == 18 - len(coarse)
         assert len(layers["grad_cam"]) == 18
     assert set(gaps) == {Gap(layer, "fine", "the grid is too coarse") for layer in coarse}
-    assert frame.loc[frame["method"] == "fine", "sign_balance"].isna().all(), "its map before ReLU is not known"
     plain = scored(model, images, settings.model_copy(update={"methods": ("grad_cam", "sobel")}))[0][0]
     others = frame[frame["method"] != "fine"].reset_index(drop=True)
     pd.testing.assert_frame_equal(others, plain, rtol=1e-5, atol=1e-6)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from segcam import InputError, Probe, ProbeError, Target, grad_cam
-from segcam.checks.diagnosis import counter_share, diagnose, sign_balance, tells_sign
+from segcam.checks.diagnosis import counter_share, diagnose, sign_balance
 from segcam.maps import layer_maps
 from segcam.methods import METHODS
 from segcam.models import architecture, create
@@ -56,7 +56,7 @@ def test_the_numbers_equal_slow_ones(method: str, target: Target) -> None:
         signed, maps = (x[:, 0].numpy() for x in layer_maps(own, record.layer, [known]))
         rivals = layer_maps(other, record.layer, [known])[1][:, 0]
         assert torch.allclose(record.counter_map, rivals, equal_nan=True, rtol=1e-9, atol=1e-15)
-        balances = [slow_balance(image) if tells_sign(known) else np.nan for image in signed]
+        balances = [slow_balance(image) for image in signed]
         shares = [slow_share(a, b) for a, b in zip(maps, rivals.numpy(), strict=True)]
         np.testing.assert_allclose(record.sign_balance.numpy(), balances, rtol=1e-6)
         np.testing.assert_allclose(record.counter_share.numpy(), shares, rtol=1e-6)
@@ -128,7 +128,7 @@ def text(model: nn.Module, batch: torch.Tensor, target: Target, method: str = "g
     return diagnose(Probe(model, layer), batch, target, method)[layer].text
 
 
-NOWHERE = "the channels' weighted sum is nowhere positive"
+NOWHERE = "the map before ReLU is nowhere positive"
 
 
 def test_a_class_with_nothing_that_speaks_for_it() -> None:
