@@ -1,13 +1,26 @@
 """The gradient CAMs again, slowly, from their papers' formulas: plain loops in float64, one image and layer at a time.
 
-Each takes activations and gradients `(c, h, w)` and returns the map before ReLU; `maps` applies it.
+Each takes activations and gradients `(c, h, w)` and returns the map before ReLU; where the map is more than its
+positive part, both. `maps` looks them up by the method's name.
 """
 
 from __future__ import annotations
 
 import math
+import sys
+from collections.abc import Callable
 
 import numpy as np
+
+from tests.reference import twin
+
+Twin = Callable[[np.ndarray, np.ndarray], np.ndarray | tuple[np.ndarray, np.ndarray]]
+
+
+def not_proportional(function: Twin) -> Twin:
+    """Mark a method whose maps do not grow in proportion to the gradients, nor stay as they are."""
+    function.proportional = False
+    return function
 
 
 def cells(stack: np.ndarray) -> list[tuple[int, int, int]]:
@@ -22,6 +35,7 @@ def weighted(activations: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return found
 
 
+@not_proportional
 def grad_cam_pp(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
     """Equation 19 with its squares and cubes; a negative sum of activations, which ReLU excludes, counts as 0."""
     totals = np.zeros(len(activations))
@@ -59,12 +73,12 @@ def layer_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
     return found
 
 
-def element_wise(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    """The map itself: ReLU comes before the sum."""
+def element_wise(activations: np.ndarray, gradients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """ReLU comes before the sum."""
     found = np.zeros(activations.shape[1:])
     for k, y, x in cells(activations):
         found[y, x] += max(gradients[k, y, x] * activations[k, y, x], 0.0)
-    return found
+    return hires_cam(activations, gradients), found
 
 
 def eigen_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
@@ -114,21 +128,7 @@ def grad_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
     return weighted(activations, np.array([math.fsum(g.ravel()) / g.size for g in gradients]))
 
 
-SIGNED = {
-    "activation": activation,
-    "eigen_cam": eigen_cam,
-    "eigen_grad_cam": eigen_grad_cam,
-    "element_wise": hires_cam,
-    "grad_cam": grad_cam,
-    "grad_cam_pp": grad_cam_pp,
-    "hires_cam": hires_cam,
-    "layer_cam": layer_cam,
-    "seg_xres_cam": seg_xres_cam,
-    "xgrad_cam": xgrad_cam,
-}
-"""Maps before ReLU, by method."""
-
-
-def maps(name: str, activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    """A method's map."""
-    return np.maximum((element_wise if name == "element_wise" else SIGNED[name])(activations, gradients), 0.0)
+def maps(name: str, activations: np.ndarray, gradients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A method's map before ReLU, and its map."""
+    result = twin(sys.modules[__name__], "method", name)(activations, gradients)
+    return result if isinstance(result, tuple) else (result, np.maximum(result, 0.0))
