@@ -96,9 +96,7 @@ class Changer(ast.NodeTransformer):
         return ast.copy_location(changed, node) if number == self.wanted else node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        """Change reductions; what METRICS and Metric are given is no formula."""
-        if isinstance(node.func, ast.Name) and node.func.id in ("Metric", "TypeVar"):
-            return node
+        """Change reductions."""
         self.generic_visit(node)
         if isinstance(node.func, ast.Attribute) and node.func.attr in CALLS:
             changed = copy.deepcopy(node)
@@ -148,7 +146,7 @@ class Changer(ast.NodeTransformer):
         return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        """Leave annotations alone."""
+        """Leave annotations and decorators alone."""
         node.body = [self.visit(statement) for statement in node.body]
         return node
 

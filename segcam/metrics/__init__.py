@@ -11,17 +11,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segcam.errors import InputError
-from segcam.registry import Registry
+from segcam.registry import Registry, words
 from segcam.scoring.normalise import BLOCK, check
 from segcam.scoring.reference import Reference
 
 MapMetric = Callable[[Float[Tensor, "b m h w"], Reference], Float[Tensor, "b m"]]
 """Maps on one layer's grid and what they are measured against in; a number a map out, NaN where undefined."""
 
+Direction = Literal["higher", "lower", "none"]
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric plugin and what tables and figures say of it.
+    """A metric plugin and what tables and figures say of it; the decorator `metric` makes one of a function.
 
     Attributes:
         name: the column's name.
@@ -42,7 +44,7 @@ class Metric:
     label: str
     compute: MapMetric
     summary: str
-    direction: Literal["higher", "lower", "none"]
+    direction: Direction
     lower: float | None
     upper: float | None
     chance: float | Literal["area"] | None
@@ -52,6 +54,40 @@ class Metric:
 
 
 METRICS: Registry[Metric] = Registry("metric", "segcam.metrics")
+
+
+def metric(
+    *,
+    label: str,
+    direction: Direction,
+    lower: float | None,
+    upper: float | None,
+    chance: float | Literal["area"] | None,
+    unit: str = "",
+    every_pixel: bool = False,
+) -> Callable[[MapMetric], MapMetric]:
+    """Register a function as the metric of its name; its docstring has the summary (first line) and the source.
+
+    Args:
+        label: the name in figures.
+        direction: see `Metric`, as are the others.
+        lower: smallest possible value.
+        upper: largest possible value.
+        chance: the value of a map that knows nothing.
+        unit: unit of the values.
+        every_pixel: whether the maps are upsampled to be measured.
+    """
+
+    def register(compute: MapMetric) -> MapMetric:
+        summary, source = words(compute)
+        METRICS.add(
+            Metric(
+                compute.__name__, label, compute, summary, direction, lower, upper, chance, unit, source, every_pixel
+            )
+        )
+        return compute
+
+    return register
 
 
 def measure(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from segcam.metrics import Direction
 from segcam.probe.attention import Attention
+from segcam.registry import words
 from segcam.scoring.grids import Grid
 from segcam.scoring.reference import Reference, Scenery
 
@@ -26,7 +27,7 @@ class AttentionMetric:
     label: str
     compute: HeadMetric
     summary: str
-    direction: Literal["higher", "lower", "none"]
+    direction: Direction
     lower: float | None
     upper: float | None
     chance: float | None
@@ -35,7 +36,7 @@ class AttentionMetric:
 
 
 def attention_background_ratio(attention: Attention, scenery: Scenery) -> Float[Tensor, "b heads"]:
-    """Return how much of the foreground's attention goes to the background, over the background's share of the keys.
+    """Share of the foreground's attention that goes to the background / the background's share of the keys.
 
     With `f_i` the share of foreground pixels in query i's cell, `g_j` that of background pixels in key j's, averaged
     over the query cells that the key was made of, and `a_ij` the attention, each row scaled to sum 1 over the m keys:
@@ -65,7 +66,7 @@ def attention_background_ratio(attention: Attention, scenery: Scenery) -> Float[
 
 
 def attention_distance(attention: Attention, scenery: Scenery) -> Float[Tensor, "b heads"]:
-    """Return how far queries look: the distance to the keys weighted by attention, its mean over all queries.
+    """Mean distance from query to key, weighted by attention.
 
     `mean_i sum_j a_ij |p_i - p_j|`, each row of `a` scaled to sum 1, with the centres of the cells `p`: cells tile the
     image evenly, and a key's cell is that of the query cells that it was made of together. A query thus lies off the
@@ -79,7 +80,7 @@ def attention_distance(attention: Attention, scenery: Scenery) -> Float[Tensor, 
     Returns:
         Distances in input pixels, 0 and up. NaN where a query looks at tokens of no place alone.
 
-    Source: Dosovitskiy et al., ICLR 2021, figure 7 (mean attention distance); reduced keys: segcam.
+    Source: Dosovitskiy et al., ICLR 2021, figure 7; reduced keys: segcam.
     """
     view = scenery.on(attention.grid)
     distances = view.once(f"distances {attention.reduction}", lambda: _distances(attention, view))
@@ -100,28 +101,15 @@ def _centres(grid: Grid) -> Float[Tensor, "n 2"]:
     return torch.cartesian_prod(torch.arange(grid[0]), torch.arange(grid[1])) + 0.5
 
 
+def _metric(
+    compute: HeadMetric, label: str, direction: Direction, *, chance: float | None, unit: str = ""
+) -> AttentionMetric:
+    summary, source = words(compute)
+    return AttentionMetric(compute.__name__, label, compute, summary, direction, 0.0, None, chance, unit, source)
+
+
 ATTENTION_METRICS = (
-    AttentionMetric(
-        name="attention_background_ratio",
-        label="Attention background ratio",
-        compute=attention_background_ratio,
-        summary="share of the foreground's attention that goes to the background / the background's share of the keys",
-        direction="lower",
-        lower=0.0,
-        upper=None,
-        chance=1.0,
-    ),
-    AttentionMetric(
-        name="attention_distance",
-        label="Attention distance",
-        compute=attention_distance,
-        summary="mean distance from query to key, weighted by attention",
-        direction="none",
-        lower=0.0,
-        upper=None,
-        chance=None,
-        unit="px",
-        source="Dosovitskiy et al., ICLR 2021, figure 7; reduced keys: segcam",
-    ),
+    _metric(attention_background_ratio, "Attention background ratio", "lower", chance=1.0),
+    _metric(attention_distance, "Attention distance", "none", chance=None, unit="px"),
 )
 """What is measured of every block and head of a network with attention."""

@@ -6,13 +6,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from segcam.metrics import METRICS, Metric
+from segcam.metrics import metric
 from segcam.scoring.ranking import ranking, running_maximum
 from segcam.scoring.reference import Reference
 
 
+@metric(label="Average precision", direction="higher", lower=0.0, upper=1.0, chance="area", every_pixel=True)
 def average_precision(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:
-    """Return the average precision of the map as a ranking of foreground against background pixels.
+    """Average precision of the upsampled map as a ranking of foreground against background pixels.
 
     `sum_t (R_t - R_{t-1}) P_t` over the distinct values t of the upsampled map from the highest down, with P_t and R_t
     the precision and recall of the pixels at or above t. Values are told apart in steps of 2^-18 of the map's maximum,
@@ -26,7 +27,7 @@ def average_precision(maps: Float[Tensor, "b m h w"], reference: Reference) -> F
         0..1; the foreground's area share for a uniform map, 1 where no background pixel is as high as a foreground
         pixel. NaN for a blank or undefined map and where either mask is empty.
 
-    Source: the definition of scikit-learn's `average_precision_score`; for attributions Fong and Vedaldi, ICCV 2017.
+    Source: scikit-learn's average_precision_score; for attributions Fong and Vedaldi, ICCV 2017.
     """
     order = ranking(maps, reference)
     hits = order.foreground
@@ -38,19 +39,3 @@ def average_precision(maps: Float[Tensor, "b m h w"], reference: Reference) -> F
     precision = hits.to(reference.dtype) / (hits + order.background).clamp(min=1)
     found = ((hits - before) * precision * last).sum(2, dtype=torch.float64) / hits[..., -1]
     return found.to(reference.dtype).masked_fill(order.undefined | reference.one_sided[:, None], torch.nan)
-
-
-METRICS.add(
-    Metric(
-        name="average_precision",
-        label="Average precision",
-        compute=average_precision,
-        summary="average precision of the upsampled map as a ranking of foreground against background pixels",
-        direction="higher",
-        lower=0.0,
-        upper=1.0,
-        chance="area",
-        source="scikit-learn's average_precision_score; for attributions Fong and Vedaldi, ICCV 2017",
-        every_pixel=True,
-    )
-)

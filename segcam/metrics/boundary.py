@@ -7,14 +7,15 @@ import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from segcam.metrics import METRICS, Metric
+from segcam.metrics import metric
 from segcam.probe.pixels import reach
 from segcam.scoring.normalise import unit
 from segcam.scoring.reference import Reference
 
 
+@metric(label="Boundary energy", direction="none", lower=0.0, upper=None, chance=1.0)
 def boundary_energy(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:
-    """Return the share of the map within d pixels of the mask's outline over the share of the image that is there.
+    """Share of the map within 2 % of the diagonal of the mask's outline / that band's share of the image.
 
     L is the map upsampled bilinearly to the image; sums over the band are exact on the grid, see `energy_inside`. The
     band holds the pixels from which a step of at most d pixels, diagonals included, leads over the outline of the
@@ -46,18 +47,3 @@ def outline_band(mask: Bool[Tensor, "b H W"], distance: int) -> Bool[Tensor, "b 
     sides = torch.stack([mask, ~mask], 1).float()
     near = F.max_pool2d(sides, 2 * distance + 1, stride=1, padding=distance) > 0
     return near.all(1)
-
-
-METRICS.add(
-    Metric(
-        name="boundary_energy",
-        label="Boundary energy",
-        compute=boundary_energy,
-        summary="share of the map within 2 % of the diagonal of the mask's outline / that band's share of the image",
-        direction="none",
-        lower=0.0,
-        upper=None,
-        chance=1.0,
-        source="segcam; band of Cheng et al., CVPR 2021 (Boundary IoU)",
-    )
-)

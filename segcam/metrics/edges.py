@@ -6,13 +6,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from segcam.metrics import METRICS, Metric
+from segcam.metrics import metric
 from segcam.scoring.normalise import unit
 from segcam.scoring.reference import Reference
 
 
+@metric(label="Edge alignment", direction="none", lower=-1.0, upper=1.0, chance=0.0)
 def edge_alignment(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:
-    """Return the Pearson correlation of the map with the image's edge strength, over all cells of the layer's grid.
+    """Pearson correlation of the map with the image's edge strength, on the layer's grid.
 
     Edge strength is the Sobel magnitude of luminance, averaged over each cell; the masks play no part.
 
@@ -40,8 +41,9 @@ def edge_alignment(maps: Float[Tensor, "b m h w"], reference: Reference) -> Floa
     return reference.shared("edge_alignment", maps, make)
 
 
+@metric(label="Edge alignment, upsampled", direction="none", lower=-1.0, upper=1.0, chance=0.0)
 def edge_alignment_full(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:
-    """Return the Pearson correlation of the upsampled map with the image's edge strength, over all pixels.
+    """Pearson correlation of the upsampled map with the image's edge strength, at input resolution.
 
     It is exact without upsampling: with U for bilinear upsampling and E for edge strength, `<U L, E> = <L, U^T E>`,
     `sum U L = <L, U^T 1>` and `|U L|^2 = <L, Gy L Gx>`, where `Gy = Uy^T Uy`, `Gx = Ux^T Ux`. As `U 1 = 1`, the
@@ -94,30 +96,3 @@ def _pearson(
     constant = (map_variance <= noise**2) | (edge_variance <= reference.edge_noise**2)[:, None]
     correlation = covariance / (map_variance.sqrt() * edge_variance.sqrt()[:, None])
     return correlation.clamp(-1, 1).masked_fill(constant, torch.nan)
-
-
-METRICS.add(
-    Metric(
-        name="edge_alignment",
-        label="Edge alignment",
-        compute=edge_alignment,
-        summary="Pearson correlation of the map with the image's edge strength, on the layer's grid",
-        direction="none",
-        lower=-1.0,
-        upper=1.0,
-        chance=0.0,
-    )
-)
-
-METRICS.add(
-    Metric(
-        name="edge_alignment_full",
-        label="Edge alignment, upsampled",
-        compute=edge_alignment_full,
-        summary="Pearson correlation of the upsampled map with the image's edge strength, at input resolution",
-        direction="none",
-        lower=-1.0,
-        upper=1.0,
-        chance=0.0,
-    )
-)

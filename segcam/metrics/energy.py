@@ -1,4 +1,4 @@
-"""How much of a map lies on the object: energy inside the mask, and its gain over the mask's area."""
+"""How much of a map lies on the object: energy inside the mask, its gain over chance, and the background's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from segcam.metrics import METRICS, Metric
+from segcam.metrics import metric
 from segcam.scoring.normalise import unit
 from segcam.scoring.reference import Reference
 
@@ -31,10 +31,12 @@ def _sides(reference: Reference) -> Float[Tensor, "b 2 n"]:
     return reference.once("sides", lambda: torch.stack(sides, 1))
 
 
+@metric(label="Energy inside", direction="higher", lower=0.0, upper=1.0, chance="area")
 def energy_inside(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:
-    """Return the share of the map's energy that lies on the foreground: `sum_F L / sum_{F+B} L`.
+    """Sum of the map over the foreground / over foreground and background.
 
-    L is the map upsampled bilinearly to the image. The border belongs to neither side and counts nowhere.
+    `sum_F L / sum_{F+B} L`, where L is the map upsampled bilinearly to the image. The border belongs to neither side
+    and counts nowhere.
 
     Args:
         maps: non-negative maps.
@@ -44,17 +46,18 @@ def energy_inside(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float
         Shares in 0..1; a uniform map scores the foreground's area share. NaN for a blank or undefined map, where
         either mask is empty, and where all energy is on the border.
 
-    Source: Wang et al. 2020 (Score-CAM), section 4.3, energy-based pointing game; with masks for boxes it is the
-    relevance mass accuracy of Arras et al. 2022 (CLEVR-XAI).
+    Source: Wang et al. 2020 (Score-CAM), section 4.3, energy-based pointing game; with masks for boxes Arras et al.
+    2022 (CLEVR-XAI), relevance mass accuracy.
     """
     inside, outside = masses(maps, reference)
     return inside / (inside + outside)
 
 
+@metric(label="Energy gain", direction="higher", lower=None, upper=1.0, chance=0.0)
 def energy_gain(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:
-    """Return the energy inside less what chance gives, over what is left to gain: `(energy_inside - a) / (1 - a)`.
+    """(energy inside - a) / (1 - a), with a the foreground's area share.
 
-    `a = |F| / (|F| + |B|)` is the foreground's area share.
+    It is what is gained over chance, over what is left to gain; `a = |F| / (|F| + |B|)`.
 
     Args:
         maps: non-negative maps.
@@ -63,37 +66,30 @@ def energy_gain(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[T
     Returns:
         At most 1, which is all energy inside; 0 for a uniform map; `-a / (1 - a)` for none inside. NaN where
         `energy_inside` is.
+
+    Source: segcam; from Wang et al. 2020 (Score-CAM), energy-based pointing game, and Arras et al. 2022 (CLEVR-XAI),
+    relevance mass accuracy.
     """
     share = reference.area[:, None]
     return (energy_inside(maps, reference) - share) / (1 - share)
 
 
-METRICS.add(
-    Metric(
-        name="energy_inside",
-        label="Energy inside",
-        compute=energy_inside,
-        summary="sum of the map over the foreground / over foreground and background",
-        direction="higher",
-        lower=0.0,
-        upper=1.0,
-        chance="area",
-        source="Wang et al. 2020 (Score-CAM), energy-based pointing game; "
-        "Arras et al. 2022 (CLEVR-XAI), relevance mass accuracy",
-    )
-)
+@metric(label="Background ratio", direction="lower", lower=0.0, upper=1.0, chance=0.5)
+def background_ratio(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:
+    """The map's mean on the background / (that + its mean on the foreground).
 
-METRICS.add(
-    Metric(
-        name="energy_gain",
-        label="Energy gain",
-        compute=energy_gain,
-        summary="(energy inside - a) / (1 - a), with a the foreground's area share",
-        direction="higher",
-        lower=None,
-        upper=1.0,
-        chance=0.0,
-        source="segcam; from Wang et al. 2020 (Score-CAM), energy-based pointing game, and "
-        "Arras et al. 2022 (CLEVR-XAI), relevance mass accuracy",
-    )
-)
+    `mean_B L / (mean_B L + mean_F L)`, where L is the map upsampled bilinearly to the image. Means, not sums, so a
+    large background does not count for more.
+
+    Args:
+        maps: non-negative maps.
+        reference: what they are measured against.
+
+    Returns:
+        Ratios in 0..1; above 0.5 a background pixel has more of the map than a foreground pixel. NaN for a blank or
+        undefined map, where either mask is empty, and where all energy is on the border.
+    """
+    inside, outside = masses(maps, reference)
+    on_object = inside / reference.foreground_pixels[:, None]
+    beside = outside / reference.background_pixels[:, None]
+    return beside / (beside + on_object)

@@ -6,15 +6,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from segcam.metrics import METRICS, Metric
+from segcam.metrics import metric
 from segcam.scoring.normalise import ascending, unit
 from segcam.scoring.reference import Reference
 
 
+@metric(label="Gini coefficient", direction="none", lower=0.0, upper=1.0, chance=None)
 def gini(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:
-    """Return the Gini coefficient of the map over its `n` cells: `2 sum_i i L_(i) / (n sum L) - (n + 1) / n`.
+    """Gini coefficient of the map over the cells of the layer's grid.
 
-    `L_(1) <= ... <= L_(n)` are the cells in order. Taken on the layer's own grid, like `spread`.
+    `2 sum_i i L_(i) / (n sum L) - (n + 1) / n`, where `L_(1) <= ... <= L_(n)` are the `n` cells in order. Taken on the
+    layer's own grid, like `spread`.
 
     Args:
         maps: non-negative maps.
@@ -30,18 +32,3 @@ def gini(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, 
     ranks = torch.arange(1, n + 1, dtype=cells.dtype, device=cells.device) / n - (n + 1) / (2 * n)
     ordered = ascending(cells)
     return (2 * (ordered @ ranks) / ordered.sum(2)).clamp(0, 1)
-
-
-METRICS.add(
-    Metric(
-        name="gini",
-        label="Gini coefficient",
-        compute=gini,
-        summary="Gini coefficient of the map over the cells of the layer's grid",
-        direction="none",
-        lower=0.0,
-        upper=1.0,
-        chance=None,
-        source="Gini 1912; Chalasani et al., ICML 2020, section 3",
-    )
-)

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from segcam.metrics import METRICS, Metric
+from segcam.metrics import metric
 from segcam.scoring.ranking import Ranking, ranking
 from segcam.scoring.reference import Reference
 
@@ -15,8 +15,9 @@ CONSTANT = 8
 """Steps of `Ranking` between lowest and highest value up to which a map is constant but for rounding."""
 
 
+@metric(label="IoU", direction="higher", lower=0.0, upper=1.0, chance=None, every_pixel=True)
 def iou(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:
-    """Return the intersection over union of the foreground with the map above its Otsu threshold.
+    """Intersection over union of the foreground with the upsampled map above its Otsu threshold.
 
     The map is upsampled bilinearly to the image; the threshold is that of all its pixels, the border takes no part in
     the overlap.
@@ -64,19 +65,3 @@ def _between(counts: Float[Tensor, "b m n"]) -> Float[Tensor, "b m k"]:
     rest = counts.sum(2, keepdim=True) - number
     below, above = total[..., :-1] / number, (total[..., -1:] - total[..., :-1]) / rest
     return number * rest * (below - above).square()
-
-
-METRICS.add(
-    Metric(
-        name="iou",
-        label="IoU",
-        compute=iou,
-        summary="intersection over union of the foreground with the upsampled map above its Otsu threshold",
-        direction="higher",
-        lower=0.0,
-        upper=1.0,
-        chance=None,
-        source="Otsu, IEEE Trans. SMC 1979 (scikit-image's threshold_otsu)",
-        every_pixel=True,
-    )
-)

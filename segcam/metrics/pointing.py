@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from segcam.metrics import METRICS, Metric
+from segcam.metrics import metric
 from segcam.scoring.normalise import unit
 from segcam.scoring.reference import Reference
 
@@ -14,8 +14,9 @@ TOP = 1 - 1e-5
 """Share of the maximum from which a cell is one of the maxima: rounding shall not choose between equals."""
 
 
+@metric(label="Pointing game", direction="higher", lower=0.0, upper=1.0, chance="area")
 def pointing_game(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:
-    """Return whether the map's maximum is inside the foreground; of tied maxima, the share inside.
+    """The foreground's share of the area of the map's highest cell, or cells where they are tied.
 
     The maximum is that of the layer's own grid, and a cell stands for all its pixels, which are thus tied: the value is
     the foreground's share of their area. (The maximum of the upsampled map would not do: bilinear upsampling lowers
@@ -40,18 +41,3 @@ def pointing_game(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float
     hits, misses = ((tied * share).sum((2, 3)) for share in (inside, beside))
     undefined = ~(top[..., 0, 0] > 0) | reference.one_sided[:, None]
     return (hits / (hits + misses)).clamp(0, 1).masked_fill(undefined, torch.nan)
-
-
-METRICS.add(
-    Metric(
-        name="pointing_game",
-        label="Pointing game",
-        compute=pointing_game,
-        summary="the foreground's share of the area of the map's highest cell, or cells where they are tied",
-        direction="higher",
-        lower=0.0,
-        upper=1.0,
-        chance="area",
-        source="Zhang et al., ECCV 2016 (Excitation Backprop), section 4.2",
-    )
-)

@@ -8,15 +8,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from segcam.metrics import METRICS, Metric
+from segcam.metrics import metric
 from segcam.scoring.normalise import check, log2_, tops, unit
 from segcam.scoring.reference import Reference
 
 
+@metric(label="Spread", direction="none", lower=0.0, upper=1.0, chance=None)
 def spread(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:
-    """Return the entropy of the map over that of a uniform one: `-sum p log p / log n`, `p = L / sum L` on n cells.
+    """Entropy of the map normalised to sum 1, over the log of its number of cells.
 
-    Taken on the layer's own grid, so compare layers of one grid; `0 log 0` is 0.
+    `-sum p log p / log n`, `p = L / sum L` on n cells. Taken on the layer's own grid, so compare layers of one grid; `0
+    log 0` is 0.
 
     Args:
         maps: non-negative maps.
@@ -36,8 +38,11 @@ def spread(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor
     return share.clamp(0, 1)  # 0 / 0, thus NaN, on one cell
 
 
+@metric(label="Blank", direction="lower", lower=0.0, upper=1.0, chance=None)
 def blank(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:
-    """Return 1 where the map is zero everywhere, else 0; its mean is the share of blank maps.
+    """1 where the map is zero everywhere, else 0.
+
+    Its mean is the share of blank maps.
 
     Args:
         maps: non-negative maps.
@@ -50,30 +55,3 @@ def blank(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor,
     top = tops(maps, reference)
     values = (top == 0).to(reference.dtype)
     return values.masked_fill(~top.isfinite(), torch.nan)
-
-
-METRICS.add(
-    Metric(
-        name="spread",
-        label="Spread",
-        compute=spread,
-        summary="entropy of the map normalised to sum 1, over the log of its number of cells",
-        direction="none",
-        lower=0.0,
-        upper=1.0,
-        chance=None,
-    )
-)
-
-METRICS.add(
-    Metric(
-        name="blank",
-        label="Blank",
-        compute=blank,
-        summary="1 where the map is zero everywhere, else 0",
-        direction="lower",
-        lower=0.0,
-        upper=1.0,
-        chance=None,
-    )
-)

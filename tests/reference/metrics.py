@@ -1,6 +1,10 @@
 """Slow twins of what maps are measured against and of the metrics: numpy, float64, one map at a time, no tricks.
 
-Written from the definitions, not from the fast code, and upsampling for real.
+Written from the definitions, not from the fast code, and upsampling for real. `@answers` says of each what a perfect,
+an inverted and a random map score: numbers that follow from the definition alone.
+
+Those maps have the image's resolution, so that nothing is upsampled; the object is a rectangle, without a border, whose
+area, outline and perimeter are known.
 """
 
 from __future__ import annotations
@@ -11,6 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import maximum_filter
+from skimage.filters import sobel
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -23,6 +29,64 @@ class Scene:
     luminance: Array
     foreground: Mask
     background: Mask
+
+
+ROWS, COLUMNS = 40, 48
+TALL, WIDE = 12, 16
+N, INSIDE = ROWS * COLUMNS, TALL * WIDE
+AREA = INSIDE / N
+TURNED = (TALL + WIDE, ROWS + COLUMNS)
+"""Half the perimeters of the object and of the image."""
+REACH = 1
+"""Of the band along the outline: 2 % of the diagonal of 62 pixels."""
+
+
+def _known() -> Scene:
+    luminance = np.random.default_rng(7).random((ROWS, COLUMNS))
+    foreground = np.zeros((ROWS, COLUMNS), bool)
+    foreground[10 : 10 + TALL, 8 : 8 + WIDE] = True
+    luminance[foreground] += 0.5
+    return Scene(luminance, foreground, ~foreground)
+
+
+KNOWN = _known()
+OBJECT = KNOWN.foreground
+BAND = (maximum_filter(OBJECT, 2 * REACH + 1) & maximum_filter(~OBJECT, 2 * REACH + 1)).astype(float)
+ALIGNED = float(np.corrcoef(OBJECT.ravel(), sobel(KNOWN.luminance, mode="nearest").ravel())[0, 1])
+
+Twin = Callable[[Array, Scene], float]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a metric gives of the known scene.
+
+    Attributes:
+        perfect: of the mask itself.
+        inverted: of all that is not the mask.
+        random: of independent uniform numbers, on average.
+        close: how near the mean of random maps must come.
+    """
+
+    perfect: float
+    inverted: float
+    random: float
+    close: float = 0.01
+
+
+TWINS: dict[str, Twin] = {}
+ANSWERS: dict[str, Answers] = {}
+
+
+def answers(perfect: float, inverted: float, random: float, close: float = 0.01) -> Callable[[Twin], Twin]:
+    """Register the slow twin of the metric of its name, with what it scores; see `Answers`."""
+
+    def register(function: Twin) -> Twin:
+        TWINS[function.__name__] = function
+        ANSWERS[function.__name__] = Answers(perfect, inverted, random, close)
+        return function
+
+    return register
 
 
 def upsample(small: Array, rows: int, columns: int) -> Array:
@@ -89,16 +153,19 @@ def sums(small: Array, scene: Scene) -> tuple[float, float]:
     return float(big[scene.foreground].sum()), float(big[scene.background].sum())
 
 
+@answers(1, 0, AREA)
 def energy_inside(small: Array, scene: Scene) -> float:
     inside, outside = sums(small, scene)
     return math.nan if inside + outside == 0 else inside / (inside + outside)
 
 
+@answers(1, -AREA / (1 - AREA), 0)
 def energy_gain(small: Array, scene: Scene) -> float:
     share = scene.foreground.sum() / max(1, scene.foreground.sum() + scene.background.sum())
     return math.nan if share == 1 else (energy_inside(small, scene) - share) / (1 - share)
 
 
+@answers(0, 1, 0.5)
 def background_ratio(small: Array, scene: Scene) -> float:
     inside, outside = sums(small, scene)
     if math.isnan(inside) or inside + outside == 0:
@@ -114,14 +181,18 @@ def pearson(a: Array, b: Array) -> float:
     return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
 
 
+@answers(ALIGNED, -ALIGNED, 0)
 def edge_alignment(small: Array, scene: Scene) -> float:
     return pearson(small, area_average(edge_strength(scene.luminance), *small.shape))
 
 
+@answers(ALIGNED, -ALIGNED, 0)
 def edge_alignment_full(small: Array, scene: Scene) -> float:
     return pearson(upsample(small, *scene.luminance.shape), edge_strength(scene.luminance))
 
 
+# of noise, half of all pixels are in, and half of all sides are between unlike
+@answers(INSIDE / TURNED[0], (N - INSIDE) / sum(TURNED), N / (N - TURNED[1] / 2 + TURNED[1]), close=0.02)
 def edge_thickness(small: Array, scene: Scene) -> float:
     """Pixel by pixel: is it inside, and on how many of its four sides is there none that is."""
     big = upsample(small, *scene.luminance.shape)
@@ -136,6 +207,7 @@ def edge_thickness(small: Array, scene: Scene) -> float:
     return 2 * area / perimeter
 
 
+@answers(math.log(INSIDE) / math.log(N), math.log(N - INSIDE) / math.log(N), 1 - (math.log(2) - 0.5) / math.log(N))
 def spread(small: Array, scene: Scene) -> float:
     if is_blank(small) or small.size == 1:
         return math.nan
@@ -146,10 +218,12 @@ def spread(small: Array, scene: Scene) -> float:
     return entropy / math.log(small.size)
 
 
+@answers(0, 0, 0)
 def blank(small: Array, scene: Scene) -> float:
     return float(is_blank(small))
 
 
+@answers(1 - AREA, AREA, 1 / 3)
 def gini(small: Array, scene: Scene) -> float:
     """Half the mean difference of all pairs of cells over the mean."""
     if is_blank(small):
@@ -158,6 +232,7 @@ def gini(small: Array, scene: Scene) -> float:
     return float(np.abs(values[:, None] - values[None]).mean() / (2 * values.mean()))
 
 
+@answers(BAND[OBJECT].mean() / BAND.mean(), BAND[~OBJECT].mean() / BAND.mean(), 1, close=0.03)
 def boundary_energy(small: Array, scene: Scene) -> float:
     """Pixel by pixel: is there a pixel of the other side within d rows and d columns."""
     rows, columns = scene.luminance.shape
@@ -180,6 +255,7 @@ def steps(small: Array, scene: Scene) -> Array:
     return np.round((1 - big / big.max()) * -(2.0**18))
 
 
+@answers(1, 0, AREA, close=0.06)
 def pointing_game(small: Array, scene: Scene) -> float:
     inside, beside = (area_average(side.astype(float), *small.shape) for side in (scene.foreground, scene.background))
     known = inside + beside > 0
@@ -189,6 +265,8 @@ def pointing_game(small: Array, scene: Scene) -> float:
     return float(inside[tied].sum() / (inside[tied].sum() + beside[tied].sum()))
 
 
+# the inverted map ranks the whole object last, as one
+@answers(1, AREA, AREA, close=0.03)
 def average_precision(small: Array, scene: Scene) -> float:
     """Threshold by threshold."""
     big = steps(small, scene)
@@ -202,6 +280,8 @@ def average_precision(small: Array, scene: Scene) -> float:
     return float(area)
 
 
+# the threshold of noise is a half
+@answers(1, 0, AREA / (1 + AREA))
 def iou(small: Array, scene: Scene) -> float:
     """Every cut of the histogram in turn."""
     big = steps(small, scene)
@@ -219,12 +299,3 @@ def iou(small: Array, scene: Scene) -> float:
             best, threshold = variance, low + (cut - 0.5) * width
     above = (big > threshold) & (scene.foreground | scene.background)
     return float((above & scene.foreground).sum() / (above | scene.foreground).sum())
-
-
-TWINS: dict[str, Callable[[Array, Scene], float]] = {
-    f.__name__: f
-    for f in (
-        *(energy_inside, energy_gain, background_ratio, edge_alignment, edge_alignment_full),
-        *(edge_thickness, spread, gini, blank, boundary_energy, pointing_game, average_precision, iou),
-    )
-}

@@ -9,7 +9,9 @@ from segcam.metrics import METRICS, measure
 from segcam.samples import Batch, Sample
 from segcam.scoring.normalise import BLOCK, unit
 from segcam.scoring.reference import Scenery
-from tests.reference.metrics import TWINS, Scene, area_average, edge_strength, upsample
+from tests.reference import metrics as slow
+from tests.reference import twin
+from tests.reference.metrics import Scene, area_average, edge_strength, upsample
 from tests.sceneries import BOTH, NEITHER, NO_BACKGROUND, NO_FOREGROUND, maps, scene, scenery
 
 SIZES = [
@@ -35,7 +37,7 @@ def value(name, small, luminance, foreground, background=None):
     return METRICS.get(name).compute(small, reference).item()
 
 
-@pytest.mark.parametrize("name", TWINS)
+@pytest.mark.parametrize("name", METRICS.names())
 @pytest.mark.parametrize(("size", "grid"), SIZES)
 @pytest.mark.parametrize(("dtype", "rtol"), [(torch.float64, 1e-9), (torch.float32, 1e-4)])
 def test_metric_equals_its_slow_twin(name, size, grid, dtype, rtol):
@@ -46,7 +48,8 @@ def test_metric_equals_its_slow_twin(name, size, grid, dtype, rtol):
     small[:, 2] = 0.7
     small[:, 3] = torch.from_numpy(1 + 0.01 * rng.random((len(scenes), *grid)))  # a small change on a large constant
     got = METRICS.get(name).compute(small.to(dtype), scenery(scenes, dtype).on(grid))
-    want = [[TWINS[name](row[k].numpy(), s) for k in range(4)] for row, s in zip(small, scenes, strict=True)]
+    of_one = twin(slow, "metric", name)
+    want = [[of_one(row[k].numpy(), s) for k in range(4)] for row, s in zip(small, scenes, strict=True)]
     assert got.shape == (len(scenes), 4)
     assert got.dtype == dtype
     np.testing.assert_allclose(got, want, rtol=rtol, atol=rtol / 10)
@@ -157,7 +160,7 @@ def test_alignment_at_input_resolution_survives_float32():
     got = METRICS.get("edge_alignment_full").compute(
         torch.from_numpy(small).float()[None, None], scenery([s], torch.float32).on((4, 4))
     )
-    exact = TWINS["edge_alignment_full"](small.astype(np.float32).astype(float), s)
+    exact = slow.edge_alignment_full(small.astype(np.float32).astype(float), s)
     assert got.item() == pytest.approx(exact, abs=1e-4)
 
 
@@ -274,7 +277,7 @@ def test_maps_on_another_grid_or_of_other_images_are_refused(wrong):
     view = scenery([scene(np.random.default_rng(0), (8, 8))]).on((4, 4))
     with pytest.raises(InputError, match="ask the scenery"):
         measure(torch.ones(wrong), view, list(METRICS))
-    for name in TWINS:
+    for name in METRICS.names():
         with pytest.raises(InputError, match="ask the scenery"):
             METRICS.get(name).compute(torch.ones(wrong), view)
 
