@@ -1,101 +1,124 @@
-"""The recipes of CONTRIBUTING.md run as they stand."""
+"""The recipes that CONTRIBUTING.md links work as they stand, under the contracts that a contributor's file meets."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import runpy
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from segcam import Batch
+from segcam import Batch, registry
 from segcam.datasets import DATASETS, DatasetOptions
 from segcam.methods import METHODS
-from segcam.metrics import METRICS, measure
+from segcam.metrics import METRICS
 from segcam.models import MODELS, create
-from tests.contract import test_methods as contracts
+from tests.contract import test_methods as methods
+from tests.contract import test_metric_answers as answers
+from tests.contract import test_metrics as metrics
 from tests.reference import cams
-from tests.sceneries import scene, scenery
+from tests.reference import metrics as slow
+from tests.segcam.metrics import test_metrics as twins
 
-TEXT = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text()
-RECIPES = dict(re.findall(r"^## (.+?)\n.*?```python\n(.*?)```", TEXT, re.DOTALL | re.MULTILINE))
-TWIN = TEXT.split("Its twin in `tests/reference/cams.py`")[1].split("```python\n")[1].split("```")[0]
+ROOT = Path(__file__).parents[1]
+RECIPES = ROOT / "examples" / "recipes"
 
 
 @pytest.fixture(autouse=True)
-def registries_as_before() -> Iterator[None]:
-    kept = [(r, [r.names(), dict(r._items)][1]) for r in (METRICS, METHODS, MODELS, DATASETS)]
-    yield
-    for registry, items in kept:
-        registry._items.clear()
-        registry._items.update(items)
+def registries_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    for known in (METRICS, METHODS, MODELS, DATASETS):
+        known.names()
+        monkeypatch.setattr(known, "_items", dict(known._items))
+    monkeypatch.setattr(slow, "TWINS", dict(slow.TWINS))
+    monkeypatch.setattr(slow, "ANSWERS", dict(slow.ANSWERS))
 
 
-def run(title: str) -> dict[str, Any]:
-    names: dict[str, Any] = {}
-    exec(RECIPES[title], names)
-    return names
+def run(name: str) -> dict[str, Any]:
+    return runpy.run_path(str(RECIPES / f"{name}.py"))
 
 
-def test_there_are_five() -> None:
-    assert list(RECIPES) == ["A metric", "A method", "A network", "A data set", "An analysis"]
+def test_contributing_links_every_recipe() -> None:
+    linked = re.findall(r"\(examples/recipes/(\w+)\.py\)", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    files = {file.stem for file in RECIPES.glob("*.py")}
+    assert files - {"metric_twin", "method_twin"} <= set(linked)
 
 
-def test_metric() -> None:
-    run("A metric")
-    reference = scenery([scene(np.random.default_rng(0), (16, 16))]).on((2, 2))
-    maps = torch.tensor([[[[1.0, 2.0], [4.0, 1.0]], [[0.0, 0.0], [0.0, 0.0]]]], dtype=torch.float64)
-    found = measure(maps, reference, [METRICS.get("middle")])["middle"][0]
-    assert found[0] == 0.5
-    assert found[1].isnan()
+def test_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    run("metric")
+    with pytest.raises(LookupError, match=r"metric 'coverage' has no slow twin: write `def coverage\(...\)` in tests/"):
+        answers.test_a_perfect_map("coverage")
+    monkeypatch.setattr(slow, "coverage", run("metric_twin")["coverage"], raising=False)
+    for size, grid in twins.SIZES:
+        twins.test_metric_equals_its_slow_twin("coverage", size, grid, torch.float64, 1e-9)
+    for contract in (answers.test_a_perfect_map, answers.test_an_inverted_map, answers.test_a_random_map):
+        contract("coverage")
+    answers.test_a_perfect_map_is_the_better_one("coverage")
+    metrics.test_it_says_what_it_is("coverage")
+    metrics.test_an_undefined_map_has_no_value("coverage")
+    metrics.test_a_blank_map_has_no_value_but_being_blank("coverage")
 
 
-def test_method(monkeypatch: pytest.MonkeyPatch) -> None:
-    run("A method")
-    monkeypatch.setattr(cams, "SIGNED", dict(cams.SIGNED))
-    exec(TWIN, {})
-    method, contract = METHODS.get("mean_activation"), contracts.TestGradientMethods()
-    contracts.test_metadata(method)
-    monkeypatch.setitem(contracts.TWINS, method.name, lambda a, g: cams.maps(method.name, a, g))
-    for shape in contracts.SHAPES.values():
+def test_a_method(monkeypatch: pytest.MonkeyPatch) -> None:
+    run("method")
+    method, contract = METHODS.get("positive_grad_cam"), methods.TestGradientMethods()
+    methods.test_metadata(method)
+    shape = methods.SHAPES["more cells"]
+    with pytest.raises(LookupError, match="method 'positive_grad_cam' has no slow twin"):
+        contract.test_equals_its_slow_twin(method, shape, signed=True)
+    monkeypatch.setattr(cams, "positive_grad_cam", run("method_twin")["positive_grad_cam"], raising=False)
+    for shape in methods.SHAPES.values():
         contract.test_equals_its_slow_twin(method, shape, signed=True)
         contract.test_before_relu_equals_the_twin_too(method, shape)
         contract.test_flips_with_its_input(method, shape, axis=2)
     contract.test_samples_do_not_mix(method)
-    monkeypatch.setitem(cams.SIGNED, method.name, lambda a, g: a.max(0))  # a wrong twin does not pass
+    contract.test_proportional_to_gradients_and_to_activations(method)
+    monkeypatch.setattr(cams, "positive_grad_cam", lambda a, g: a.max(0))  # a wrong twin does not pass
     with pytest.raises(AssertionError):
-        contract.test_equals_its_slow_twin(method, contracts.SHAPES["more cells"], signed=True)
-    found = METHODS.get("mean_activation").gradient(torch.tensor([[[[2.0]], [[-4.0]]]]), torch.zeros(1, 2, 1, 1))
-    assert found.tolist() == [[[0.0]]]
+        contract.test_equals_its_slow_twin(method, shape, signed=True)
 
 
-def test_network() -> None:
-    run("A network")
+def test_a_network() -> None:
+    run("network")
     model = create("tiny", 3, {"width": 4})
     assert model(torch.rand(1, 3, 8, 8)).shape == (1, 3, 8, 8)
-    assert MODELS.get("tiny").layers(model, "conv")[0].label == "Only"
+    assert [MODELS.get("tiny").layers(model, point)[0].module for point in ("conv", "relu")] == ["0", "1"]
 
 
-def test_data_set() -> None:
-    run("A data set")
+def test_a_data_set() -> None:
+    run("dataset")
     opened = DATASETS.get("noise").open(DatasetOptions(size=16))
     assert Batch.of([opened.splits["test"][i] for i in range(4)]).images.shape == (4, 3, 16, 16)
 
 
-def test_analysis() -> None:
-    names = run("An analysis")
-
-    class Rows:
-        def scores(self, columns: list[str]) -> Any:
-            import pandas as pd
-
-            return pd.DataFrame({"method": ["a", "b", "a"], "level": [1, 1, 1]})
-
-        def caption_note(self) -> str:
-            return ""
-
-    (table,) = names["analyse"](Rows())
+def test_an_analysis() -> None:
+    frame = pd.DataFrame({"method": ["a", "b", "a"], "level": [1, 1, 1]})
+    rows = SimpleNamespace(scores=lambda columns: frame[columns], caption_note=lambda: "")
+    (table,) = run("analysis")["analyse"](rows)
     assert table.frame["maps"].tolist() == [2, 1]
+
+
+def test_a_package_of_ones_own_adds_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = ROOT / "examples" / "plugin"
+    groups = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]
+
+    def points(group: str) -> list[EntryPoint]:
+        return [EntryPoint(name, value, group) for name, value in groups.get(group, {}).items()]
+
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setattr(registry, "entry_points", points)
+    monkeypatch.setattr(METRICS, "_loaded", False)
+    assert METRICS.get("lit_area").summary == "Share of cells of at least half the map's maximum"
+
+
+def test_recipes_are_typed() -> None:
+    files = [str(file) for file in (*sorted(RECIPES.glob("*.py")), ROOT / "examples" / "plugin" / "segcam_lit.py")]
+    done = subprocess.run([sys.executable, "-m", "mypy", *files], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout

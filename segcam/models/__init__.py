@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import torch
@@ -45,6 +45,7 @@ class Architecture:
         pretrain: `(network, parameters) -> None` loads the pretrained weights that the parameters name, if any.
         attentions: `network -> the blocks whose attention can be read` in the order of execution; none by default.
         canonical: `name of a tensor -> its one spelling`, for networks of libraries that spell it by version.
+        small: `variant -> parameters that make it small`, '' for the default one: contract tests run over these.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Architecture:
     pretrain: Callable[[nn.Module, Parameters], None] = no_weights
     attentions: Callable[[nn.Module], list[AttentionPlace]] = no_attention
     canonical: Callable[[str], str] = same_name
+    small: Mapping[str, Parameters] = field(default_factory=lambda: {"": {}})
 
 
 MODELS: Registry[Architecture] = Registry("model", "segcam.models")

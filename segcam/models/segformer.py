@@ -279,5 +279,6 @@ SEGFORMER = MODELS.add(
         pretrain=_pretrain,
         canonical=canonical,
         attentions=attention_places,
+        small={"": {}, "b1": {}},
     )
 )

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from segcam._compat import require
 from segcam.errors import InputError, first_line
 from segcam.models import MODELS, Architecture, Parameters, to_input
-from segcam.models.unet import Block
+from segcam.models.material.blocks import Block
 from segcam.models.weights.pretrained import (
     NONE,
     Normalised,
@@ -256,5 +256,6 @@ TIMM_UNET = MODELS.add(
         layers=_layers,
         variant="encoder",
         pretrain=_pretrain,
+        small={encoder: {"width": 2} for encoder in ("", "resnet18", "convnext_atto", "mambaout_femto")},
     )
 )

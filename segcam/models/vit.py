@@ -214,5 +214,6 @@ VIT = MODELS.add(
         variant="encoder",
         pretrain=_pretrain,
         attentions=attention_places,
+        small={"": {"image_size": 64}},
     )
 )

@@ -16,15 +16,11 @@ from segcam.models import MODELS, architecture, complete, create
 from segcam.models.weights.checkpoints import load, pack
 from segcam.probe.layers import POINTS, Point
 
-SMALL: dict[str, dict[str, int | str | float]] = {
-    "unet": {"width": 4},
-    "timm_unet": {"width": 2},
-    "timm_unet:resnet18": {"width": 2},
-    "timm_unet:convnext_atto": {"width": 2},
-    "timm_unet:mambaout_femto": {"width": 2},  # its stages give (b, h, w, c)
-    "vit": {"image_size": 64},
+SMALL = {
+    plugin.name + (variant and f":{variant}"): parameters
+    for plugin in MODELS
+    for variant, parameters in plugin.small.items()
 }
-VARIANTS = [name for name in SMALL if ":" in name] + ["segformer:b1"]
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
 
@@ -52,7 +48,7 @@ def close(a: torch.Tensor, b: torch.Tensor, tolerance: float = 1e-4) -> bool:
     return bool((a - b).abs().max() <= tolerance * b.abs().max().clamp(min=1e-12))
 
 
-every = pytest.mark.parametrize("name", [*MODELS.names(), *VARIANTS])
+every = pytest.mark.parametrize("name", SMALL)
 
 
 @every

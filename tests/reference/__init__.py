@@ -13,8 +13,8 @@ def twin(module: ModuleType, kind: str, name: str) -> Callable[..., Any]:
     Raises:
         LookupError: there is none.
     """
-    found = vars(module).get(name)
-    if not callable(found):
+    found: Callable[..., Any] | None = vars(module).get(name)
+    if found is None:
         path = f"{module.__name__.replace('.', '/')}.py"
         raise LookupError(f"{kind} '{name}' has no slow twin: write `def {name}(...)` in {path}, see CONTRIBUTING.md")
     return found

@@ -52,7 +52,8 @@ def _known() -> Scene:
 KNOWN = _known()
 OBJECT = KNOWN.foreground
 BAND = (maximum_filter(OBJECT, 2 * REACH + 1) & maximum_filter(~OBJECT, 2 * REACH + 1)).astype(float)
-ALIGNED = float(np.corrcoef(OBJECT.ravel(), sobel(KNOWN.luminance, mode="nearest").ravel())[0, 1])
+EDGES = sobel(KNOWN.luminance, mode="nearest")  # type: ignore[no-untyped-call]
+ALIGNED = float(np.corrcoef(OBJECT.ravel(), EDGES.ravel())[0, 1])
 
 Twin = Callable[[Array, Scene], float]
 
@@ -252,7 +253,8 @@ def steps(small: Array, scene: Scene) -> Array:
     big = upsample(small, *scene.luminance.shape)
     if not big.any() or not scene.foreground.any() or not scene.background.any():
         return np.full(big.shape, math.nan)
-    return np.round((1 - big / big.max()) * -(2.0**18))
+    rounded: Array = np.round((1 - big / big.max()) * -(2.0**18))
+    return rounded
 
 
 @answers(1, 0, AREA, close=0.06)
