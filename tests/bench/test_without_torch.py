@@ -53,7 +53,7 @@ def test_help_and_profiles_load_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys\nfrom bench.__main__ import main\ntry:\n    main()\nexcept SystemExit as end:\n"
         "    heavy = {'torch', 'numpy', 'pandas', 'matplotlib', 'pyarrow', 'analyses'} & set(sys.modules)\n"
-        "    sys.exit(end.code or ', '.join(heavy))"
+        "    sys.exit(end.code or ', '.join(heavy) or None)"
     )
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
