@@ -22,7 +22,7 @@ class Facts:
     summary: str
     note: str
     brief: list[tuple[str, str]]
-    whole: list[tuple[str, str]]
+    measured: list[tuple[str, str]]
     checkpoints: list[dict[str, str]]
     versions: list[tuple[str, str]]
     hardware: list[tuple[str, str]]
@@ -40,7 +40,7 @@ def of(results: Results) -> Facts:
         summary=str(profile.get("summary") or ""),
         note=captions.note(results),
         brief=list(_brief(results)),
-        whole=list(_whole(results)),
+        measured=list(_measured(results)),
         checkpoints=[_checkpoint(results, point) for point in results.checkpoints],
         versions=_pairs(manifest.get("versions")),
         hardware=_pairs(manifest.get("hardware")),
@@ -48,7 +48,7 @@ def of(results: Results) -> Facts:
             ("The run: save the settings below as run.toml", "python -m bench run all --profile run.toml"),
             ("This page, from the files of the run in the folder RUN", "python -m bench run report --out RUN"),
         ],
-        settings=tomli_w.dumps(_told(profile)) if profile else "",
+        settings=tomli_w.dumps(_without_none(profile)) if profile else "",
     )
 
 
@@ -65,11 +65,11 @@ def _brief(results: Results) -> Iterator[tuple[str, str]]:
     reached = sum(point.reached for point in results.checkpoints)
     yield "Checkpoints", f"{reached} of {len(results.checkpoints)} reached their level"
     controls = f" and {_count(results.controls, 'control')}" if results.controls else ""
-    own = tuple(name for name in results.methods if name not in results.controls)
-    yield "Maps", f"{_count(own, 'method')}{controls}, {_count(results.targets, 'target')}"
+    methods = tuple(name for name in results.methods if name not in results.controls)
+    yield "Maps", f"{_count(methods, 'method')}{controls}, {_count(results.targets, 'target')}"
 
 
-def _whole(results: Results) -> Iterator[tuple[str, str]]:
+def _measured(results: Results) -> Iterator[tuple[str, str]]:
     manifest, data = results.manifest, results.section("dataset")
     yield "Data set", results.dataset
     yield "Source", str(data.get("source") or "")
@@ -88,13 +88,13 @@ def _whole(results: Results) -> Iterator[tuple[str, str]]:
 
 def _model(entry: Mapping[str, Any]) -> str:
     parameters = entry.get("parameters")
-    parts = [
+    words = [
         str(entry.get("source") or ""),
         f"{parameters:,} parameters" if isinstance(parameters, int) else "",
         f"pretrained weights: {entry.get('pretrained') or 'none'}",
         f"taught by {entry['teacher']}" if entry.get("teacher") else "",
     ]
-    return "; ".join(part for part in parts if part)
+    return "; ".join(word for word in words if word)
 
 
 def _checkpoint(results: Results, point: Checkpoint) -> dict[str, str]:
@@ -123,8 +123,8 @@ def _count(names: tuple[str, ...], what: str) -> str:
     return f"{len(names)} {what}{'' if len(names) == 1 else 's'}"
 
 
-def _told(value: Any) -> Any:
+def _without_none(value: Any) -> Any:
     """Return settings without those that are none: TOML has no word for it."""
     if isinstance(value, dict):
-        return {str(name): _told(entry) for name, entry in value.items() if entry is not None}
-    return [_told(entry) for entry in value if entry is not None] if isinstance(value, list) else value
+        return {str(name): _without_none(entry) for name, entry in value.items() if entry is not None}
+    return [_without_none(entry) for entry in value if entry is not None] if isinstance(value, list) else value

@@ -49,12 +49,12 @@ def gather(results: Results) -> Kept:
         entry = _entry(point)
         opened = _open(results, point) if point.reached else None
         if opened is not None:
-            found = _Scored.of(results, point, opened)
+            scored = _Scored.of(results, point, opened)
             for at, image in enumerate(opened.ids):
                 if image not in images:
                     images[image] = _image(results, opened, at)
                 name = f"maps/{printing.slug(point.model)}-s{point.seed}-l{point.level}-{list(images).index(image):03d}"
-                maps, pairs = _maps(results, opened, found, image, at)
+                maps, pairs = _maps(results, opened, scored, image, at)
                 kept.files.append(data.script(name, maps))
                 entry["files"][image] = name
                 entry["pairs"] = sorted(set(map(tuple, entry["pairs"])) | pairs)
@@ -62,8 +62,8 @@ def gather(results: Results) -> Kept:
         checkpoints.append(entry)
     order = [*(name for name in results.gallery_ids if name in images), *sorted(set(images) - set(results.gallery_ids))]
     kept.images = order
-    there = {method for entry in checkpoints for _, method in entry["pairs"]}
-    kept.without = [results.label("methods", name) for i, name in enumerate(results.methods) if i not in there]
+    pictured = {method for entry in checkpoints for _, method in entry["pairs"]}
+    kept.without = [results.label("methods", name) for i, name in enumerate(results.methods) if i not in pictured]
     index = _index(results) | {"images": [images[name] for name in order], "checkpoints": checkpoints}
     if kept.checkpoints:
         kept.files.insert(0, data.script("gallery", index))
@@ -102,12 +102,12 @@ def _agreement(results: Results, point: Checkpoint, opened: Gallery) -> dict[str
     """Return how well the checkpoint's own prediction agrees with the mask, by image; none where it is not known."""
     if not results.targets or not results.parts("predictions"):
         return {}
-    shown = map_tiles.Tiles(results, point, ())
-    return {image: shown.input(image).text for image in opened.ids}
+    tiles = map_tiles.Tiles(results, point, ())
+    return {image: tiles.input(image).text for image in opened.ids}
 
 
 def _maps(
-    results: Results, opened: Gallery, found: _Scored, image: str, at: int
+    results: Results, opened: Gallery, scored: _Scored, image: str, at: int
 ) -> tuple[dict[str, Any], set[tuple[int, int]]]:
     """Return one image's maps with their scores, and the pairs of target and method that it has maps of.
 
@@ -120,21 +120,21 @@ def _maps(
         method, _, layer = rest.partition("|")
         if target not in numbers["target"] or method not in numbers["method"] or layer not in numbers["layer"]:
             continue
-        scores = found.rows.get((image, target, layer, method), (None,) * len(found.names))
+        scores = scored.rows.get((image, target, layer, method), (None,) * len(scored.names))
         place = (numbers["target"][target], numbers["method"][method], numbers["layer"][layer])
         rows.append([*place, sheet.add(values[at]), *scores])
     picture, places = sheet.picture()
-    whole = {
-        "metrics": found.names,
+    content = {
+        "metrics": scored.names,
         "layers": list(numbers["layer"]),
         "tiles": places,
         "maps": rows,
-        "areas": {target: found.areas[image, target] for target in results.targets if (image, target) in found.areas},
+        "areas": {target: scored.areas[image, target] for target in results.targets if (image, target) in scored.areas},
         "pixels": {target: spot for target in results.targets if (spot := _pixel(opened, target, at))},
-        "agreement": found.agreement.get(image, ""),
+        "agreement": scored.agreement.get(image, ""),
     }
     sheet_url = data.url(picture, "image/webp") if picture else ""
-    return {"sheet": sheet_url, "packed": data.packed(whole)}, {(row[0], row[1]) for row in rows}
+    return {"sheet": sheet_url, "packed": data.packed(content)}, {(row[0], row[1]) for row in rows}
 
 
 def _names(results: Results, opened: Gallery) -> dict[str, list[str]]:
@@ -173,11 +173,11 @@ def _webp(pixels: NDArray[np.uint8]) -> bytes:
 
 def _path(mask: NDArray[np.bool_]) -> str:
     """Return a mask's outline as an SVG path in thousandths of the width and height."""
-    parts = []
+    lines = []
     for line in overlay.outline(mask):
         points = np.rint(1000 * line).astype(int).tolist()
-        parts.append("M" + "L".join(f"{x} {y}" for x, y in points) + "Z")
-    return "".join(parts)
+        lines.append("M" + "L".join(f"{x} {y}" for x, y in points) + "Z")
+    return "".join(lines)
 
 
 def _entry(point: Checkpoint) -> dict[str, Any]:
@@ -227,8 +227,8 @@ def _index(results: Results) -> dict[str, Any]:
 
 def _layers(results: Results, model: str) -> list[dict[str, str]]:
     first = results.input_layer(model)
-    found: list[Layer] = [*([first] if first else []), *results.layers(model)]
-    return [{"name": x.name, "label": x.label, "role": x.role, "point": x.point} for x in found]
+    layers: list[Layer] = [*([first] if first else []), *results.layers(model)]
+    return [{"name": x.name, "label": x.label, "role": x.role, "point": x.point} for x in layers]
 
 
 def _hex(value: float) -> str:

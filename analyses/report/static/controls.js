@@ -9,8 +9,6 @@
     run: "With passes of their own",
     control: "Controls, which see no class",
   };
-  const numberOf = (list, name) => list.findIndex((entry) => entry.name === name);
-
   /** Fill a list where its choices are others than before; a list that is in use is left alone. */
   function refill(select, choices, make) {
     const key = JSON.stringify(choices);
@@ -68,31 +66,18 @@
 
   /** Bring all controls in line with a state. */
   function sync(index, state) {
-    const radio = at(`image-${numberOf(index.images, state.image)}`);
+    const radio = at(`image-${states.numberOf(index.images, state.image)}`);
     radio.checked = true;
     if (document.activeElement?.name === "image") radio.focus(); // keys have chosen another one
-    options(
-      at("model"),
-      index.models.map((model) => ({ value: model.name, label: model.label })),
-      state.model,
-    );
-    options(
-      at("seed"),
-      states.seeds(index, state.model).map((seed) => ({ value: seed, label: String(seed) })),
-      state.seed,
-    );
-    options(
-      at("target"),
-      index.targets.map((target) => ({ value: target.name, label: `${target.label} (${target.class})` })),
-      state.target,
-    );
+    const labelled = (list) => list.map(({ name, label }) => ({ value: name, label }));
+    const seeds = states.seeds(index, state.model).map((seed) => ({ value: seed, label: String(seed) }));
+    const targets = index.targets.map((target) => ({ value: target.name, label: `${target.label} (${target.class})` }));
+    options(at("model"), labelled(index.models), state.model);
+    options(at("seed"), seeds, state.seed);
+    options(at("target"), targets, state.target);
+    options(at("metric"), labelled(index.metrics), state.metric);
     const points = states.points(index, state.model).map((point) => ({ value: point, label: point || "output" }));
     options(at("point"), points.length > 1 ? [...points, { value: states.ALL, label: "all" }] : points, state.point);
-    options(
-      at("metric"),
-      index.metrics.map((metric) => ({ value: metric.name, label: metric.label })),
-      state.metric,
-    );
     methodOptions(at("method"), index, state, state.method, "");
     methodOptions(at("with"), index, state, state.with, "nothing");
     const levels = states.levels(index, state.model, state.seed);

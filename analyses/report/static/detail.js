@@ -28,18 +28,9 @@
         element("td", { class: "muted" }, meaning(metric, areas, state.target)),
       ),
     );
+    const head = (name) => element("th", { scope: "col" }, name);
     place("scores").replaceChildren(
-      element(
-        "thead",
-        {},
-        element(
-          "tr",
-          {},
-          element("th", { scope: "col" }, "score"),
-          ...heads,
-          element("th", { scope: "col" }, "to read it"),
-        ),
-      ),
+      element("thead", {}, element("tr", {}, head("score"), ...heads, head("to read it"))),
       element("tbody", {}, ...rows),
     );
   }
@@ -47,45 +38,29 @@
   /** The chosen method's map of this layer at each level of the run. */
   async function levels({ index, state, layer, common, metric, choose }, mine) {
     const row = element("div", { class: "strip" });
+    const target = states.numberOf(index.targets, state.target);
+    const method = states.numberOf(index.methods, state.method);
     place("levels").replaceChildren(row);
     for (const level of states.levels(index, state.model, state.seed)) {
       const point = states.checkpoint(index, { ...state, level });
       const file = point?.files[state.image];
       const image = file ? await maps.open(file) : null;
       if (mine !== turn) return;
-      const map = image?.find(numberOf(index.targets, state.target), numberOf(index.methods, state.method), layer.name);
+      const map = image?.find(target, method, layer.name);
       const one = tiles.stack();
       const words = point?.reached ? "no map" : "not reached";
       one.set({ ...common, map, pixel: image?.pixels[state.target], words: map ? "" : words });
       const score = map ? tiles.number(map.scores[metric?.name], metric?.unit) : "";
-      const pick = element(
-        "button",
-        {
-          type: "button",
-          class: "pick",
-          "aria-label": `Level ${point?.name ?? level}`,
-          "aria-current": level === state.level ? "true" : null,
-        },
-        one.root,
-      );
+      const current = level === state.level;
+      const name = point?.name ?? String(level);
+      const label = { "aria-label": `Level ${name}`, "aria-current": current ? "true" : null };
+      const pick = element("button", { type: "button", class: "pick", ...label }, one.root);
       pick.addEventListener("click", () => choose({ level }));
-      row.append(
-        element(
-          "figure",
-          { class: level === state.level ? "tile current" : "tile" },
-          pick,
-          element(
-            "figcaption",
-            {},
-            element("span", { class: "layer" }, point?.name ?? String(level)),
-            element("span", { class: "scores" }, element("span", { class: "score" }, score)),
-          ),
-        ),
-      );
+      const scores = element("span", { class: "scores" }, element("span", { class: "score" }, score));
+      const caption = element("figcaption", {}, element("span", { class: "layer" }, name), scores);
+      row.append(element("figure", { class: current ? "tile current" : "tile" }, pick, caption));
     }
   }
-
-  const numberOf = (list, name) => list.findIndex((entry) => entry.name === name);
 
   /** Show a layer; `sides` are the methods, `found` their maps, `shown` what was loaded, `choose` changes the state. */
   function show(what) {

@@ -12,7 +12,6 @@
   let turn = 0; // of the last drawing: maps that arrive too late are not shown
   let waiting = 0; // for the address, while a slider moves
 
-  const numberOf = (list, name) => list.findIndex((entry) => entry.name === name);
   const labelOf = (list, name) => states.named(list, name)?.label ?? name;
 
   // -- what is shown
@@ -60,13 +59,8 @@
   function arrange(layers, sides) {
     const key = JSON.stringify([state.model, layers.map((layer) => layer.name), sides.map((side) => side.label)]);
     if (key === layout.key) return;
-    const made = layers.map((layer) =>
-      tiles.tile(
-        layer,
-        sides.map((side) => side.label),
-        (one) => change({ layer: one.name }),
-      ),
-    );
+    const labels = sides.map((side) => side.label);
+    const made = layers.map((layer) => tiles.tile(layer, labels, (one) => change({ layer: one.name })));
     const groups = [];
     for (const one of made) {
       if (groups.at(-1)?.role !== one.layer.role) groups.push({ role: one.layer.role, tiles: [] });
@@ -74,26 +68,15 @@
     }
     const name = (role) => (role === "input" ? "Pixels of the input" : role.charAt(0).toUpperCase() + role.slice(1));
     const alternating = groups.length > 6; // transformers: before and after attention take turns
+    const grid = (roots) => element("div", { class: "tiles" }, ...roots);
     const parts = alternating
-      ? [element("div", { class: "tiles" }, ...made.map((one) => one.root))]
+      ? [grid(made.map((one) => one.root))]
       : groups.map((group) =>
-          element(
-            "section",
-            { class: "group" },
-            element("h2", {}, name(group.role)),
-            element("div", { class: "tiles" }, ...group.tiles),
-          ),
+          element("section", { class: "group" }, element("h2", {}, name(group.role)), grid(group.tiles)),
         );
-    const legend =
-      sides.length > 1
-        ? [
-            element(
-              "p",
-              { class: "sides" },
-              ...sides.flatMap((side, number) => [element("span", { class: "side" }, "AB"[number]), ` ${side.label} `]),
-            ),
-          ]
-        : [];
+    const letter = (number) => element("span", { class: "side" }, "AB"[number]);
+    const names = sides.flatMap((side, number) => [letter(number), ` ${side.label} `]);
+    const legend = sides.length > 1 ? [element("p", { class: "sides" }, ...names)] : [];
     at("maps").replaceChildren(...legend, ...parts);
     at("maps").classList.toggle("comparing", sides.length > 1);
     layout = { key, tiles: made };
@@ -112,15 +95,12 @@
     if (why) return empty(why);
     const shown = await maps.open(file);
     if (mine !== turn) return;
-    const target = numberOf(index.targets, state.target);
-    const finders = sides.map((side) => (layer) => shown.find(target, numberOf(index.methods, side.name), layer));
-    if (
-      !states.has(index, point, state.target, sides[0].name) &&
-      !(sides[1] && states.has(index, point, state.target, sides[1].name))
-    ) {
-      return empty(
-        `There are no maps of ${sides.map((side) => side.label).join(" or ")} for this target and checkpoint.`,
-      );
+    const target = states.numberOf(index.targets, state.target);
+    const methods = sides.map((side) => states.numberOf(index.methods, side.name));
+    const finders = methods.map((method) => (layer) => shown.find(target, method, layer));
+    if (!sides.some((side) => states.has(index, point, state.target, side.name))) {
+      const labels = sides.map((side) => side.label).join(" or ");
+      return empty(`There are no maps of ${labels} for this target and checkpoint.`);
     }
     const metric = states.named(index.metrics, state.metric);
     const image = states.named(index.images, state.image);
@@ -132,25 +112,11 @@
       : "";
     arrange(layersShown(finders), sides);
     plain.set(common, shown.agreement);
-    for (const one of layout.tiles)
-      one.set(
-        common,
-        finders.map((find) => find(one.layer.name)),
-        metric,
-      );
+    const mapsOf = (layer) => finders.map((find) => find(layer.name));
+    for (const one of layout.tiles) one.set(common, mapsOf(one.layer), metric);
     const layer = states.named(states.named(index.models, state.model).layers, state.layer);
-    if (layer)
-      detail.show({
-        index,
-        state,
-        layer,
-        sides,
-        found: finders.map((find) => find(layer.name)),
-        common,
-        shown,
-        metric,
-        choose: change,
-      });
+    const large = layer && { layer, sides, found: mapsOf(layer), common, shown, metric };
+    if (large) detail.show({ index, state, ...large, choose: change });
     else detail.hide();
     at("maps").dataset.drawn = states.write(state);
   }

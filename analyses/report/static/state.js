@@ -5,6 +5,10 @@
   const ALL = "all"; // probe points
   /** What an address leaves out. */
   const USUAL = { with: "", opacity: 70, ground: "grey", outline: true, mark: true, layer: "" };
+  /** What an address holds, in its order. */
+  const NAMES = "image model seed level target method with metric point opacity ground outline mark layer".split(" ");
+  const PERCENT = [...Array(101).keys()];
+  const numberOf = (list, name) => list.findIndex((entry) => entry.name === name);
   const named = (list, name) => list.find((entry) => entry.name === name);
   const unique = (values) => [...new Set(values)];
 
@@ -36,11 +40,8 @@
 
   /** Whether a checkpoint has maps of a method for a target. */
   function has(index, point, target, method) {
-    const wanted = [
-      index.targets.findIndex((entry) => entry.name === target),
-      index.methods.findIndex((entry) => entry.name === method),
-    ];
-    return point !== undefined && point.pairs.some(([one, two]) => one === wanted[0] && two === wanted[1]);
+    const pair = [numberOf(index.targets, target), numberOf(index.methods, method)].join(" ");
+    return point !== undefined && point.pairs.some((numbers) => numbers.join(" ") === pair);
   }
 
   /** The methods that a checkpoint has maps of, for the target chosen. */
@@ -52,24 +53,19 @@
 
   /** What is shown first: the main method at the highest level that has maps. */
   function first(index) {
-    const point = index.checkpoints
-      .filter(kept)
-      .reduce(
-        (best, one) =>
-          best && (best.model !== one.model || best.seed !== one.seed || best.level > one.level) ? best : one,
-        null,
-      );
+    const { model, seed } = index.checkpoints.find(kept);
+    const level = Math.max(...checkpoints(index, model, seed).filter(kept).map((point) => point.level));
     const all = methods(index);
     return {
       ...USUAL,
       image: index.images[0].name,
-      model: point.model,
-      seed: point.seed,
-      level: point.level,
+      model,
+      seed,
+      level,
       target: index.targets[0].name,
       method: (named(all, index.method) ?? all[0])?.name ?? "",
       metric: (named(index.metrics, index.metric) ?? index.metrics[0])?.name ?? "",
-      point: points(index, point.model)[0] ?? ALL,
+      point: points(index, model)[0] ?? ALL,
     };
   }
 
@@ -119,12 +115,7 @@
     take("point", given.get("point"), [ALL, ...points(index, state.model)], "probe point");
     take("ground", given.get("ground"), GROUNDS, "ground");
     take("layer", given.get("layer"), names(named(index.models, state.model).layers), "layer");
-    take(
-      "opacity",
-      whole(given.get("opacity")),
-      Array.from({ length: 101 }, (_, at) => at),
-      "opacity",
-    );
+    take("opacity", whole(given.get("opacity")), PERCENT, "opacity");
     take("outline", flag(given.get("outline")), [true, false], "choice of outline");
     take("mark", flag(given.get("mark")), [true, false], "choice of mark");
     return { state: fitting(index, state), problems };
@@ -133,22 +124,7 @@
   /** Write a state as an address. */
   function write(state) {
     const out = new URLSearchParams();
-    for (const name of [
-      "image",
-      "model",
-      "seed",
-      "level",
-      "target",
-      "method",
-      "with",
-      "metric",
-      "point",
-      "opacity",
-      "ground",
-      "outline",
-      "mark",
-      "layer",
-    ]) {
+    for (const name of NAMES) {
       const value = state[name];
       if (value === USUAL[name]) continue;
       out.set(name, typeof value === "boolean" ? Number(value) : value);
@@ -156,20 +132,6 @@
     return `#gallery?${out}`;
   }
 
-  segcam.state = {
-    ALL,
-    USUAL,
-    named,
-    seeds,
-    levels,
-    points,
-    checkpoint,
-    methods,
-    methodsOf,
-    has,
-    first,
-    fitting,
-    read,
-    write,
-  };
+  const choices = { ALL, USUAL, seeds, levels, points, checkpoint, methods, methodsOf, has };
+  segcam.state = { ...choices, named, numberOf, first, fitting, read, write };
 })();

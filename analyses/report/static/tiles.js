@@ -27,14 +27,8 @@
       line = drawing("path", { class: "outline-line" });
     const ringBack = drawing("ellipse", { class: "ring-back" }),
       ring = drawing("ellipse", { class: "ring-line" });
-    const lines = drawing(
-      "svg",
-      { viewBox: "0 0 1000 1000", preserveAspectRatio: "none", "aria-hidden": "true" },
-      back,
-      line,
-      ringBack,
-      ring,
-    );
+    const box = { viewBox: "0 0 1000 1000", preserveAspectRatio: "none", "aria-hidden": "true" };
+    const lines = drawing("svg", box, back, line, ringBack, ring);
     const words = element("span", { class: "state" });
     const root = element("span", { class: "stack" }, picture, canvas, lines, words);
     let width = 0,
