@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
-from analyses.reading.files import GALLERY, folder
-from bench.measurements.evidence import MEASURED, ORACLE, REGIONS, SUMMARY, AnswerScorer
-from bench.measurements.sizes import Columns
+from bench.measurements.evidence import ORACLE, OWN_PASSES, SUMMARY
+from bench.measuring import Measuring
 from bench.output import drawing
 from bench.output import report as reports
 from bench.output.store import MANIFEST, Store
-from bench.planning import manifest, plan
+from bench.planning import manifest
 from bench.planning import profile as config
-from bench.planning.asked import Gap, Instruments, methods_of
-from bench.planning.cells import SCHEMA, TrainCell
+from bench.planning.cells import SCHEMA
 from bench.planning.profile import Profile
-from bench.progress import working
 from bench.run import Run
 from segcam.datasets.drawn.cues import CUES
-from segcam.datasets.scenes_cues import PREFIX, CueSplit
+from segcam.datasets.scenes_cues import PREFIX
 from segcam.errors import InputError
 
 PROFILE = "evidence"
@@ -36,51 +31,11 @@ KIND = "evidence"
 """What the manifest of such a run calls itself."""
 TOLD = 0.9
 """Share of the test images whose animal a network must tell from the other one, so that its maps mean anything."""
-SHOWN = 0
-"""The test scene that the figure of examples shows: the first."""
-MAPS, ANSWERS = folder("evidence"), folder("answers")
-"""Folders of the tables: a row a map, and a row an image."""
-_CODED = ("dataset", "model", "cue", "image", "target", "layer", "method")
-
 Start = Callable[[Profile, Path], Run]
 """Opens a profile's data and prepares its run in a folder."""
 
 
-@dataclass(frozen=True)
-class Part:
-    """One network and what of it is scored.
-
-    Attributes:
-        train: its training.
-        level: its highest level.
-        name: the part's name in file names.
-        rows: numbers of the test scenes.
-        costly: whether it is of methods that take passes of their own.
-        id: hash of what defines the result.
-    """
-
-    train: TrainCell
-    level: int
-    name: str
-    rows: tuple[int, ...]
-    costly: bool
-    id: str
-
-    @property
-    def record(self) -> str:
-        """Return the file that says that the part is finished."""
-        return f"cells/{KIND}-{self.name}-{self.id}.json"
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Return the files that it makes: tables first."""
-        beside = (f"{ANSWERS}/{self.name}.parquet", f"{GALLERY}/{self.name}.npz")
-        return (f"{MAPS}/{self.name}.parquet", *(() if self.costly else beside))
-
-
-def run(
-    out: Path | None, wanted: str, settings: Sequence[str], start: Start, console: Console
-) -> tuple[Store, list[Path]]:
+def run(out: Path | None, wanted: str, settings: Sequence[str], start: Start) -> tuple[Store, list[Path]]:
     """Train, score and report; what is finished is not done again.
 
     Args:
@@ -88,7 +43,6 @@ def run(
         wanted: the profile's name or file; its data set is replaced by the one of each cue.
         settings: 'section.key=value' each.
         start: opens data and prepares a run.
-        console: where progress is shown.
 
     Returns:
         The results, and the tables and figures written.
@@ -119,7 +73,7 @@ def run(
         work = start(profile, store.out / cue)
         head["hardware"] = manifest.hardware(work.device)
         work.train()
-        found[cue] = _score(work, store, cue, console)
+        found[cue] = _score(work, store, cue)
     store.write_json(MANIFEST, {**head, "variants": found})
     return store, _report(store, first.figures.dpi)
 
@@ -168,95 +122,37 @@ def _profile(wanted: str, settings: Sequence[str], cue: str) -> Profile:
     return profile
 
 
-def _score(work: Run, store: Store, cue: str, console: Console) -> dict[str, Any]:
+def _score(work: Run, store: Store, cue: str) -> dict[str, Any]:
     """Score the networks of one cue, and return what the manifest says of it."""
-    parts = _parts(work, cue)
-    _clear(store, cue, parts)
-    left = [part for part in parts if not all(map(store.has, (part.record, *part.outputs)))]
-    total, open_ = (sum(len(part.rows) for part in some) for some in (parts, left))
-    with working(console, f"evidence, {cue}", total, total - open_) as task:
-        for part in left:
-            _score_part(work, store, cue, part, task.advance)
-    told, skipped, seconds = list[dict[str, Any]](), set[tuple[str, ...]](), 0.0
-    for part in parts:
-        record = store.read_json(part.record)
-        seconds += record["seconds"]
-        skipped |= {tuple(gap.values()) for gap in record["skipped"]}
-        if not part.costly:
-            told.append({"model": part.train.model, "seed": part.train.seed, "level": part.level, **record["answers"]})
+    for cell, levels in work.trainings.weights().items():
+        if not levels:
+            raise InputError(f"no level of {cell.name} was reached in {work.store.out}: add 'best' to train.levels")
+    measuring = Measuring(work.trainings, store, stage=KIND, prefix=f"{cue}-")
+    measuring.run()
+    records = measuring.records()
     info = work.data.opened.info
+    answers = [
+        {"model": cell.train.model, "seed": cell.train.seed, "level": cell.level}
+        | _summary(pd.read_parquet(store.path(cell.file("answers"))), len(info.classes))
+        for cell, _ in records
+        if cell.part != OWN_PASSES
+    ]
+    gaps = {tuple(gap.values()) for _, record in records for gap in record["skipped"]}
     trained = sum(work.store.read_json(cell.record)["seconds"] for cell in work.trainings.cells)
     return {
         "dataset": info.name,
         "classes": list(info.classes),
         "training_data": info.training_data,
         "scored_images": len(work.data.test),
-        "costly_images": len(_costly(work)),
+        "costly_images": max((len(cell.rows) for cell, _ in records if cell.part == OWN_PASSES), default=0),
         "checkpoints": work.trainings.entries(),
-        "answers": told,
-        "skipped": [dict(zip(("layer", "method", "reason"), gap, strict=True)) for gap in sorted(skipped)],
-        "seconds": {"scoring": seconds, "training": trained},
+        "answers": answers,
+        "skipped": [dict(zip(("layer", "method", "reason"), gap, strict=True)) for gap in sorted(gaps)],
+        "seconds": {"scoring": sum(record["seconds"] for _, record in records), "training": trained},
     }
 
 
-def _clear(store: Store, cue: str, parts: Sequence[Part]) -> None:
-    """Remove what other score settings left of a cue: records first, since new tables may have the old names."""
-    wanted = {name for part in parts for name in (part.record, *part.outputs)}
-    for place, start in (("cells", f"{KIND}-{cue}-"), *((place, f"{cue}-") for place in (MAPS, ANSWERS, GALLERY))):
-        for name in store.names(place):
-            if Path(name).name.startswith(start) and name not in wanted:
-                store.remove(name)
-
-
-def _parts(work: Run, cue: str) -> list[Part]:
-    parts = []
-    settings = work.profile.score.model_dump(mode="json", exclude={"batch_size", "shard"})
-    for cell, levels in work.trainings.weights().items():
-        if not levels:
-            raise InputError(f"no level of {cell.name} was reached in {work.store.out}: add 'best' to train.levels")
-        level = max(levels)
-        for costly, rows in ((False, tuple(range(len(work.data.test)))), (True, _costly(work))):
-            if rows:
-                name = f"{cue}-{cell.name}-l{level}" + ("-costly" if costly else "")
-                hashed = plan.identity(cell.id, level, levels[level], KIND, list(MEASURED), REGIONS, settings, rows)
-                parts.append(Part(cell, level, name, rows, costly, hashed))
-    return parts
-
-
-def _costly(work: Run) -> tuple[int, ...]:
-    """Return the first test scenes, for methods with passes of their own: of eight, each has other traits."""
-    asked = any(method.costly for method in methods_of(work.profile.score))
-    return tuple(range(min(work.profile.score.costly_images, len(work.data.test)))) if asked else ()
-
-
-def _score_part(work: Run, store: Store, cue: str, part: Part, advance: Callable[[int, str], None]) -> None:
-    started, gaps = time.monotonic(), set[Gap]()
-    model = work.trainings.network(part.train, part.level)
-    score = work.profile.score
-    tools = Instruments.of(score, part.train.model, model)
-    scorer = AnswerScorer(model, tools, score, cue, work.profile.data.border)
-    images = work.data.test
-    assert isinstance(images, CueSplit)  # the data set is one of the stage's own
-    keys = {**work.scorings.keys(part.train, part.level), "cue": cue}
-    record: dict[str, Any] = {"level": part.level, "images": len(part.rows)}
-    if part.costly:
-        # A scene counts as done with its last map, so that the bar is in scenes for both parts.
-        tables: tuple[Columns, ...] = (
-            scorer.score_costly(images, part.rows, keys, lambda _, name: advance(0, name), gaps.add),
-        )
-        advance(len(part.rows), part.name)
-    else:
-        tables = scorer.score(images, part.rows, keys, lambda done: advance(done, part.name), gaps.add)
-        record["answers"] = _summary(tables[1], len(work.data.opened.info.classes))
-        gaps |= set(tools.gaps)
-        store.write(part.outputs[-1], scorer.shown(images, SHOWN))
-    for name, columns in zip(part.outputs[: len(tables)], tables, strict=True):
-        store.write_table(name, columns, keys=[key for key in _CODED if key in columns])
-    record["skipped"] = [asdict(gap) for gap in sorted(gaps)]
-    store.write_json(part.record, record | {"seconds": time.monotonic() - started})
-
-
-def _summary(answers: Columns, classes: int) -> dict[str, Any]:
+def _summary(answers: pd.DataFrame, classes: int) -> dict[str, Any]:
     """Return how well a network tells the animals apart, and what its answer follows."""
     counts = np.array([[answers[f"n_{i}_{j}"].sum() for j in range(classes)] for i in range(classes)], dtype=float)
     union = counts.sum(0) + counts.sum(1) - counts.diagonal()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,14 @@ from rich.console import Console
 
 from analyses.reading.files import SCORES
 from analyses.reading.records import level_name
-from bench.measurements.sizes import counted
-from bench.measuring import Scorings, Studies
-from bench.output.store import MANIFEST, SCORED, Store
+from bench.measuring import Measuring
+from bench.output.store import MANIFEST, Store
 from bench.planning import manifest, plan
-from bench.planning.cells import SCHEMA, ResolutionCell, ScoreCell, StudyCell, TrainCell
+from bench.planning.cells import SCHEMA
 from bench.planning.data import Data
 from bench.planning.profile import Profile
-from bench.progress import working
 from bench.training.run import Trainings
 from segcam.errors import InputError
-from segcam.samples import Images
 
 
 @dataclass
@@ -79,14 +75,9 @@ class Run:
         return Trainings(self.profile, self.data, self.store, self.device, self.console)
 
     @cached_property
-    def scorings(self) -> Scorings:
-        """The run's scorings; they can be asked for once it is prepared."""
-        return Scorings(self.trainings, self._manifest)
-
-    @cached_property
-    def studies(self) -> Studies:
-        """The run's studies."""
-        return Studies(self.scorings)
+    def measuring(self) -> Measuring:
+        """The run's measurements."""
+        return Measuring(self.trainings, self.store)
 
     def train(self) -> None:
         """Train what is not trained yet."""
@@ -117,75 +108,33 @@ class Run:
         ]
 
     def score(self) -> None:
-        """Score what is not scored yet.
+        """Measure what is not measured yet.
 
         Raises:
             InputError: a training is missing, or a checkpoint is not of the profile's network.
         """
-        cells = self.scorings.cells()
-        studied = self.studies.cells()
-        made = {name for cell in cells for name in (cell.record, *cell.outputs)}
-        made |= {name for cell in studied for name in (cell.record, *cell.outputs)}
-        self._clear(made | self._sizes_wanted())
-        self.scorings.run(cells)
-        self.studies.run(studied)
-        self._test_sizes()
-        self._write_manifest()
-
-    def _size_cells(self) -> list[ResolutionCell]:
-        return plan.resolutions(self.profile, self.trainings.weights())
-
-    def _sizes_wanted(self) -> set[str]:
-        return {name for cell in self._size_cells() for name in (cell.record, cell.output)}
-
-    def _test_sizes(self) -> None:
-        """Test the networks at other sizes, where that is asked for and not done yet."""
-        cells = self._size_cells()
-        left = [c for c in cells if not self.store.has(c.record) or not self.store.has(c.output)]
-        total, images = len(self.data.test), None
-        with working(self.console, "other sizes", total * len(cells), total * (len(cells) - len(left))) as task:
-            for cell in left:
-                if images is None or images[0].image.shape[0] != cell.size:
-                    images = self.data.test_at(cell.size, None)
-                started = time.monotonic()
-                columns = self._counted(cell, images, partial(task.advance, note=cell.name))
-                self.store.write_table(cell.output, columns, keys=("dataset", "model", "image", "training_data"))
-                self.store.write_json(cell.record, {"size": cell.size, "seconds": time.monotonic() - started})
-
-    def _counted(self, cell: ResolutionCell, images: Images, advance: Callable[[int], None]) -> dict[str, Any]:
-        model = self.trainings.network(cell.train, cell.level)
-        border, class_id = self.profile.data.border, self.profile.score.class_id
-        columns = counted(model, images, self._classes, border, class_id, advance)
-        keys = {**self.scorings.keys(cell.train, cell.level), "factor": cell.factor, "size": cell.size}
-        return {name: [value] * len(images) for name, value in keys.items()} | columns
-
-    def _clear(self, wanted: set[str]) -> None:
-        """Remove what other score settings left: records first, since cells of theirs write files of the same names."""
         self.keep_others()
-        found = [name for name in self.store.names("cells") if not Path(name).name.startswith("train-")]
-        found += [name for folder in SCORED for name in self.store.names(folder)]
-        for name in found:
-            if name not in wanted:
-                self.store.remove(name)  # its rows would stand twice, or its record for rows that are gone
+        self.measuring.run()
+        self._write_manifest()
 
     def _write_manifest(self) -> None:
         """Write the manifest anew from what is finished."""
-        cells: list[TrainCell | ScoreCell | ResolutionCell | StudyCell] = [*self.trainings.cells]
         ready = all(map(self.trainings.finished, self.trainings.cells))
-        cells += [*self.scorings.cells(), *self._size_cells(), *self.studies.cells()] if ready else []
-        done = {cell.record: self.store.read_json(cell.record) for cell in cells if self.store.has(cell.record)}
-        timings = {
-            name: {key: value for key, value in record.items() if key not in ("history", "checkpoints", "skipped")}
-            for name, record in done.items()
-        }
-        to_train = len(self.trainings.cells)
-        planned = {"train": to_train, "score": len(cells) - to_train if ready else None}
-        found: dict[str, Any] = {
-            "checkpoints": self.trainings.entries(),
-            "skipped": self.scorings.skipped() if ready else [],
-        }
-        found["studies"] = self.studies.described()
-        self.store.write_json(MANIFEST, {**self._manifest, **found, "cells": timings, "planned": planned})
+        planned = self.measuring.cells() if ready else []
+        records = [*(cell.record for cell in self.trainings.cells), *(cell.record for cell in planned)]
+        done = {name: self.store.read_json(name) for name in records if self.store.has(name)}
+        beside = ("history", "checkpoints", "skipped", "files")
+        self.store.write_json(
+            MANIFEST,
+            {
+                **self._manifest,
+                "checkpoints": self.trainings.entries(),
+                "skipped": self.measuring.skipped() if ready else [],
+                "studies": self.measuring.chosen(),
+                "cells": {n: {k: v for k, v in record.items() if k not in beside} for n, record in done.items()},
+                "planned": {"train": len(self.trainings.cells), "score": len(planned) if ready else None},
+            },
+        )
 
     def _same_run(self, before: Any, now: dict[str, Any]) -> None:
         if before is None:

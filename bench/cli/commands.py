@@ -66,9 +66,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def _existing(profile: str, out: Path | None) -> Store:
     from bench.output.store import MANIFEST, Store, of_profile
-    from bench.planning.profile import read
+    from bench.planning.profile import name_of
 
-    folder = out or Path("runs") / read(profile).name
+    folder = out or Path("runs") / name_of(profile)
     if not (folder / MANIFEST).is_file():
         raise InputError(f"{folder} holds no run: start one with run all, or name its folder with --out")
     return of_profile(Store(folder))

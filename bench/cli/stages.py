@@ -106,7 +106,7 @@ def known_evidence(
     def begin(read: profiles.Profile, folder: Path) -> Run:
         return start(read, None, folder, device, download=False)
 
-    store, written = campaign.run(out, profile, settings, begin, console)
+    store, written = campaign.run(out, profile, settings, begin)
     console.print(campaign.summary(store))
     for path in written:
         console.print(f"wrote {path}", markup=False, highlight=False)

@@ -1,4 +1,4 @@
-"""Scores one network on scenes whose evidence is known: its answers, and how much of each map lies on what decides."""
+"""Scenes whose evidence is known: a network's answers, and how much of each map lies on what decides them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
-from bench.measurements.kept_maps import named
-from bench.measurements.made_maps import Found, control_maps, gradient_maps
-from bench.measurements.own_passes import CostlyScorer
-from bench.measurements.rows import Sheet
-from bench.measurements.scores import joined
-from bench.measurements.sizes import Columns, count_columns, predicted
-from bench.planning.asked import Gap, Instruments
-from bench.planning.profile import Score
+from bench.measurements.material.columns import count_columns, joined, predicted
+from bench.measurements.material.made_maps import MadeMaps, control_maps, gradient_maps, named, shared_probe
+from bench.measurements.material.own_maps import OwnPasses
+from bench.measurements.material.rows import Rows
+from bench.planning.data import Data
+from bench.planning.measurement import MEASUREMENTS, Advance, Checkpoint, Columns, Job, Measurement, Part
+from bench.planning.profile import Profile, Score
+from bench.planning.request import Gap, Request, methods_of
 from segcam.datasets.drawn.cues import CUES
 from segcam.datasets.scenes_cues import CueSplit
 from segcam.methods import Method
 from segcam.metrics import METRICS
-from segcam.probe.probe import Capture, Probe
+from segcam.probe.probe import Capture
 from segcam.probe.targets import Target
 from segcam.samples import IGNORE, Batch, Border, normalise
 from segcam.scoring.reference import Scenery
@@ -37,6 +37,10 @@ ORACLE = "evidence_oracle"
 SUMMARY = "the pixels that decide the class, averaged onto the layer's grid"
 MEASURED = {"energy_inside": "inside", "energy_gain": "gain"}
 """The metrics, and what columns of them begin with."""
+OWN_PASSES = "own-pass"
+"""The part of methods that take passes of their own."""
+SHOWN = 0
+"""The test scene that the figure of examples shows: the first."""
 
 
 @dataclass(frozen=True)
@@ -103,75 +107,62 @@ class AnswerScorer:
 
     Args:
         model: the network, on its device.
-        instruments: what is asked; the metrics are this module's own.
+        request: what is asked; the metrics are this module's own.
         settings: the profile's section.
-        cue: what decides.
         border: the class of ignored pixels in the counts for mean IoU.
     """
 
-    def __init__(self, model: nn.Module, instruments: Instruments, settings: Score, cue: str, border: Border) -> None:
+    def __init__(self, model: nn.Module, request: Request, settings: Score, border: Border) -> None:
         self.model = model
-        self.instruments = replace(instruments, metrics=tuple(METRICS.get(name) for name in MEASURED))
+        self.request = replace(request, metrics=tuple(METRICS.get(name) for name in MEASURED))
         self.settings = settings
-        self.cue = cue
         self.border = border
         self.device = next(model.parameters()).device
-        self.probe = Probe(model, instruments.layers, precision=settings.precision, channels_last=True)
+        self.probe = shared_probe(model, replace(request, places=()), settings)
 
     def score(
-        self,
-        images: CueSplit,
-        rows: Sequence[int],
-        keys: Columns,
-        advance: Callable[[int], None],
-        note: Callable[[Gap], None],
-    ) -> tuple[Columns, Columns]:
+        self, images: CueSplit, rows: Sequence[int], advance: Advance, note: Callable[[Gap], None]
+    ) -> dict[str, Columns]:
         """Score methods that share their passes.
 
         Args:
             images: the split.
             rows: which of its scenes.
-            keys: values of the key columns that are the same in all rows.
-            advance: called with the number of scenes done since the last call.
+            advance: told of the scenes that are done.
             note: told of every map that there is not.
 
         Returns:
-            A row a map, and a row a scene with the network's answers.
+            `evidence`, a row a map, and `answers`, a row a scene with the network's answers.
         """
         maps, answers = [], []
         for case in self._cases(images, rows):
-            captures = self.probe.many(
-                case.batch.inputs(), case.targets(self.instruments.targets), masks=case.batch.masks
-            )
+            captures = self.probe.many(case.batch.inputs(), case.targets(self.request.targets), masks=case.batch.masks)
             answered = self._answers(case, captures[0])
-            tools = replace(self.instruments, methods=(*self.instruments.methods, case.oracle(self.cue)))
-            found = [*control_maps(tools, case.regions[ANIMAL], captures[0])]
-            for of_layer in gradient_maps(tools, captures, {}, note):
-                found += of_layer
-            maps.append(self._rows(case, captures, tools, found, answered))
+            request = replace(self.request, methods=(*self.request.methods, case.oracle(images.cue)))
+            made = [*control_maps(request, case.regions[ANIMAL], captures[0])]
+            for of_layer in gradient_maps(request, captures, {}, note):
+                made += of_layer
+            maps.append(self._rows(case, captures, request, made, answered))
             answers.append(answered)
-            advance(len(case.scenes))
-        return joined(maps, keys), joined(answers, keys)
+            advance(len(case.scenes), "")
+        return {"evidence": joined(maps), "answers": joined(answers)}
 
-    def score_costly(
-        self,
-        images: CueSplit,
-        rows: Sequence[int],
-        keys: Columns,
-        advance: Callable[[int, str], None],
-        note: Callable[[Gap], None],
-    ) -> Columns:
-        """Score methods that take passes of their own; see `score`. A row a map."""
-        parts = []
+    def score_own_passes(
+        self, images: CueSplit, rows: Sequence[int], advance: Advance, note: Callable[[Gap], None]
+    ) -> dict[str, Columns]:
+        """Score methods that take passes of their own; see `score`."""
+        maps = []
         for case in self._cases(images, rows):
-            tools = replace(self.instruments, methods=(*self.instruments.methods, case.oracle(self.cue)))
-            scorer = CostlyScorer(self.model, tools, self.settings)
-            asked = case.targets(tools.costly_targets)
-            captures = scorer.probe.many(case.batch.inputs(), asked, masks=case.batch.masks)
-            found = [*scorer.found(case.batch, case.regions[ANIMAL], captures, advance, note)]
-            tools = replace(tools, layers=tuple(scorer.layers), methods=scorer.methods)
-            parts.append(self._rows(case, captures, tools, found, self._answers(case, captures[0])))
-        return joined(parts, keys)
+            request = replace(self.request, methods=(*self.request.methods, case.oracle(images.cue)))
+            passes = OwnPasses(self.model, request)
+            targets = case.targets(request.own_pass_targets)
+            captures = passes.probe.many(case.batch.inputs(), targets, masks=case.batch.masks)
+            scenery = case.regions[ANIMAL]
+            made = [*passes.maps(case.batch, scenery, captures, lambda step: advance(0, step), note)]
+            request = replace(request, layers=tuple(passes.layers), methods=passes.methods)
+            maps.append(self._rows(case, captures, request, made, self._answers(case, captures[0])))
+            advance(len(case.scenes), "")
+        return {"evidence": joined(maps)}
 
     def shown(self, images: CueSplit, row: int) -> bytes:
         """Return a scene, drawn either way, with all maps of gradient methods, as the bytes of an .npz file.
@@ -180,17 +171,17 @@ class AnswerScorer:
         `target|method|layer`, each with an axis of one image before the others.
         """
         (case,) = self._cases(images, [row])
-        other, masks = case.swapped[self.cue], case.batch.masks
-        captures = self.probe.many(case.batch.inputs(), case.targets(self.instruments.targets), masks=masks)
+        other, masks = case.swapped[images.cue], case.batch.masks
+        captures = self.probe.many(case.batch.inputs(), case.targets(self.request.targets), masks=masks)
         arrays: dict[str, Any] = {
             "ids": np.array(case.batch.ids),
             "images": case.batch.images.permute(0, 2, 3, 1).cpu().numpy(),
             "masks": masks.cpu().numpy(),
             "other": other.images.permute(0, 2, 3, 1).cpu().numpy(),
-            "evidence": case.regions[self.cue].foreground.cpu().numpy(),
+            "evidence": case.regions[images.cue].foreground.cpu().numpy(),
         }
-        for found in chain.from_iterable(gradient_maps(self.instruments, captures, {}, lambda _: None)):
-            arrays |= dict(named(self.instruments, found))
+        for made in chain.from_iterable(gradient_maps(self.request, captures, {}, lambda _: None)):
+            arrays |= dict(named(self.request, made))
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)
         return buffer.getvalue()
@@ -203,20 +194,20 @@ class AnswerScorer:
         self,
         case: Case,
         captures: Sequence[Capture],
-        tools: Instruments,
-        found: Sequence[Found],
+        request: Request,
+        made: Sequence[MadeMaps],
         answered: Columns,
     ) -> Columns:
         """Measure maps on every region: the same rows each time, side by side."""
         columns: Columns = {}
         for region, scenery in case.regions.items():
-            sheet = Sheet(scenery, captures, tools.layers, tools.methods, tools.metrics, counter=False)
-            sheet.fill(found)
-            rows = sheet.rows()
-            own = {f"area_{region}": rows.pop("area")}
-            own |= {f"{short}_{region}": rows.pop(name) for name, short in MEASURED.items()}
+            table = Rows(scenery, captures, request.layers, request.methods, request.metrics, counter=False)
+            table.fill(made)
+            rows = table.columns()
+            of_region = {f"area_{region}": rows.pop("area")}
+            of_region |= {f"{short}_{region}": rows.pop(name) for name, short in MEASURED.items()}
             columns = columns or rows
-            columns |= own
+            columns |= of_region
         place = {image: i for i, image in enumerate(case.batch.ids)}
         at = np.array([place[image] for image in columns["image"]])
         return columns | {name: answered[name][at] for name in ("scene", "class_id", "told")}
@@ -268,3 +259,38 @@ def _animal(masks: Tensor) -> Bool[Tensor, "b h w"]:
 
 def _classes(masks: Tensor) -> tuple[int, ...]:
     return tuple(2 if (mask == 2).any() else 1 for mask in masks)
+
+
+def plan(profile: Profile, data: Data, checkpoint: Checkpoint) -> Iterator[Part]:
+    """Yield of each highest level all scenes, and the first ones for methods that take passes of their own.
+
+    Of eight scenes each has other traits.
+    """
+    score = profile.score
+    if not checkpoint.highest:
+        return
+    settings = score.model_dump(mode="json", exclude={"batch_size", "shard", "max_memory"})
+    scenes = range(len(data.test))
+    yield Part("", tuple(scenes), [list(MEASURED), REGIONS, settings])
+    if score.own_pass_images and any(method.costly for method in methods_of(score)):
+        yield Part(OWN_PASSES, tuple(scenes[: score.own_pass_images]), [list(MEASURED), REGIONS, settings])
+
+
+def run(job: Job) -> dict[str, Columns | bytes]:
+    """Score the cell's scenes, and keep the maps of one."""
+    images = job.data.test
+    assert isinstance(images, CueSplit)  # the data set is one of the stage's own
+    scorer = AnswerScorer(job.model, job.request, job.profile.score, job.profile.data.border)
+    score = scorer.score_own_passes if job.cell.part == OWN_PASSES else scorer.score
+    tables = score(images, job.cell.rows, job.advance, job.note)
+    made: dict[str, Columns | bytes] = {
+        name: {"cue": np.full(len(columns["image"]), images.cue)} | columns for name, columns in tables.items()
+    }
+    if job.cell.part != OWN_PASSES:
+        for gap in job.request.gaps:
+            job.note(gap)
+        made["gallery"] = scorer.shown(images, SHOWN)
+    return made
+
+
+MEASUREMENT = MEASUREMENTS.add(Measurement("evidence", run, plan, stage="evidence"))

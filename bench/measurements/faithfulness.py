@@ -1,22 +1,24 @@
-"""The study of faithfulness: what becomes of the predicted set when the pixels that maps name go."""
+"""Faithfulness: what becomes of the predicted set when the pixels that maps name go."""
 
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from pydantic import Field, field_validator
 from torch import Tensor
 
-from bench.measurements import Advance, Job, Study
-from bench.measurements.made_maps import Found, control_maps, gradient_maps
-from bench.measurements.sizes import Columns
-from bench.planning.asked import Instruments
-from bench.planning.sections import Faithfulness
+from bench.measurements.material.columns import joined
+from bench.measurements.material.made_maps import MadeMaps, control_maps, gradient_maps
+from bench.planning.measurement import MEASUREMENTS, Columns, Job, Measurement
+from bench.planning.request import Request
+from bench.planning.sections import FewImages, distinct
 from segcam.checks.faithfulness import (
     OUTCOMES,
     Noise,
@@ -47,6 +49,50 @@ CONTEXT = "context_"
 
 MAP, AREA_MATCHED, RANDOM = "map", "area_matched", "random"
 SAMPLES_ON_DEVICE = 64
+
+
+class Faithfulness(FewImages):
+    """How faithful maps are, on `images` of the test images (0 for none), chosen like those that figures show.
+
+    Without `targets` the first of the section score is explained; without `methods` those of its `METHODS`.
+    `layers` are labels or patterns of them ('Encoder 5_*'); a network with none of them, or where none is given, has
+    its first and last encoder layer and its last decoder layer examined.
+
+    `kinds` are the curves, of `steps` points beside the first. The first of `imputations` serves all curves, random
+    subsets and area-matched orders; any other deletion and insertion alone, along the maps' own and random orders:
+    'noisy_linear' is ROAD. `samples` sets of tiles are taken away for each of four shares, for infidelity and
+    sensitivity-n (0 for neither); `draws` noisy copies, of radius `radius` in standard deviations of the image, are
+    explained for max-sensitivity (0 for none).
+    """
+
+    targets: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    kinds: Annotated[
+        tuple[Literal["deletion", "insertion", "context_deletion", "context_insertion"], ...], Field(min_length=1)
+    ] = ("deletion", "insertion", "context_deletion", "context_insertion")
+    steps: Annotated[int, Field(ge=2, le=1000)] = 5
+    imputations: Annotated[tuple[Literal["blur", "mean", "noisy_linear"], ...], Field(min_length=1)] = (
+        "blur",
+        "noisy_linear",
+    )
+    outcomes: Annotated[tuple[Literal["probability", "dice", "iou"], ...], Field(min_length=1)] = (
+        "probability",
+        "dice",
+        "iou",
+    )
+    samples: Annotated[int, Field(ge=0)] = 25
+    draws: Annotated[int, Field(ge=0)] = 8
+    radius: Annotated[float, Field(gt=0, le=1)] = 0.1
+
+    _once = field_validator("targets", "methods", "layers", "kinds", "imputations", "outcomes")(distinct)
+
+    @field_validator("samples")
+    @classmethod
+    def _enough(cls, value: int) -> int:
+        if 0 < value < 3:
+            raise ValueError("sensitivity-n is a correlation: at least 3 samples are needed, or 0 for none")
+        return value
 
 
 @dataclass(frozen=True)
@@ -115,15 +161,15 @@ class Examined:
         subjects: network, images, predicted sets.
         target: name of what is explained.
         found: the maps.
-        tools: the layers and methods that `found` counts.
+        request: the layers and methods that `found` counts.
         seed: of all that is drawn.
     """
 
     settings: Faithfulness
     subjects: Subjects
     target: str
-    found: Sequence[Found]
-    tools: Instruments
+    found: Sequence[MadeMaps]
+    request: Request
     seed: int
 
     @cached_property
@@ -131,7 +177,7 @@ class Examined:
         """A place a map and layer: a control's map stands for all layers with its grid."""
         every = [(found, m) for found in self.found for m in found.methods]
         return tuple(
-            Place(i, self.tools.layers[layer].label, self.tools.methods[m].name)
+            Place(i, self.request.layers[layer].label, self.request.methods[m].name)
             for i, (found, m) in enumerate(every)
             for layer in found.layers
         )
@@ -184,7 +230,7 @@ class Examined:
             for share, rows in zip(found.shares.tolist(), of_points, strict=True):
                 rows["share"] = np.full(len(rows["value"]), share, np.float32)
             lines += of_points
-        return _joined(areas), _joined(lines)
+        return joined(areas), joined(lines)
 
     def subset_tables(self) -> Iterator[Columns]:
         """Yield the tables of infidelity and sensitivity-n."""
@@ -208,7 +254,7 @@ class Examined:
         names = [found for found in self.found if len(found.layers) == 1 and self._explains(found)]
 
         def maps_of(noisy: Capture) -> dict[str, Tensor]:
-            return {self.tools.layers[x.layers[0]].label: x.maps for x in _gradients(self.tools, noisy)}
+            return {self.request.layers[x.layers[0]].label: x.maps for x in _gradients(self.request, noisy)}
 
         if not names:
             return
@@ -226,12 +272,12 @@ class Examined:
         for name, values in (("frozen", found.frozen), ("repicked", found.repicked)):
             same = {"measure": f"max_sensitivity_{name}", "imputation": "", "outcome": "", "order": MAP}
             for own in names:
-                label = self.tools.layers[own.layers[0]].label
-                places = [Place(i, label, self.tools.methods[m].name) for i, m in enumerate(own.methods)]
+                label = self.request.layers[own.layers[0]].label
+                places = [Place(i, label, self.request.methods[m].name) for i, m in enumerate(own.methods)]
                 yield self._rows(values[label], places, same)
 
-    def _explains(self, found: Found) -> bool:
-        return all(self.tools.methods[m].gradient is not None for m in found.methods)
+    def _explains(self, found: MadeMaps) -> bool:
+        return all(self.request.methods[m].gradient is not None for m in found.methods)
 
     def _rows(self, values: Float[Tensor, "b m"], places: Sequence[Place], same: dict[str, str]) -> Columns:
         """Return a row an image and place; NaN where nothing is predicted, to which a map may well exist."""
@@ -248,63 +294,50 @@ class Examined:
         }
 
 
-def run(job: Job, advance: Advance) -> tuple[Columns, ...]:
+def run(job: Job) -> dict[str, Columns]:
     """Examine the maps of one checkpoint for a few images.
 
-    Args:
-        job: the checkpoint and the images.
-        advance: called with the number of images done since the last call, and what is being done.
-
     Returns:
-        A row an image, target, layer, method, measure, imputation, outcome and order; and a row a point of each curve.
-        Rows of random orders name no layer and no method. Values are NaN where nothing is predicted.
+        `faithfulness`, a row an image, target, layer, method, measure, imputation, outcome and order; and
+        `faithfulness_curves`, a row a point of each curve. Rows of random orders name no layer and no method. Values
+        are NaN where nothing is predicted.
     """
-    settings = job.profile.faithfulness
+    settings: Faithfulness = job.profile.section("faithfulness")
     images, masks = job.batch.inputs(), job.batch.masks
-    tools = replace(
-        job.instruments,
-        layers=layers_of(settings, job.instruments.layers),
-        methods=methods_of(settings, job.instruments.methods),
-        targets=targets_of(settings, job.instruments.targets, job.profile.score.class_id),
+    request = replace(
+        job.request,
+        layers=layers_of(settings, job.request.layers),
+        methods=methods_of(settings, job.request.methods),
+        targets=targets_of(settings, job.request.targets, job.profile.score.class_id),
     )
-    probe = Probe(job.model, tools.layers, channels_last=True)
+    probe = Probe(job.model, request.layers, channels_last=True)
     sides = (job.scenery.foreground, job.scenery.background)
     subjects = Subjects.of(job.model, images, job.profile.score.class_id, sides, job.batch.ids)
     numbers, points = [], []
-    for capture in probe.many(images, tools.targets, masks=masks):
-        of_one = replace(tools, targets=(capture.target,))
+    for capture in probe.many(images, request.targets, masks=masks):
+        of_one = replace(request, targets=(capture.target,))
         found = [*_gradients(of_one, capture), *control_maps(of_one, job.scenery, capture)]
         own = Examined(settings, subjects, capture.target.name, found, of_one, job.scenery.seed)
-        for areas, lines in own.area_tables(lambda text: advance(0, text)):
+        for areas, lines in own.area_tables(lambda text: job.advance(0, text)):
             numbers.append(areas)
             points.append(lines)
         if settings.samples:
-            advance(0, "infidelity and sensitivity-n")
+            job.advance(0, "infidelity and sensitivity-n")
             numbers += own.subset_tables()
         if settings.draws:
-            advance(0, "max-sensitivity")
+            job.advance(0, "max-sensitivity")
             numbers += own.stability_tables(probe, capture, masks)
-    advance(len(job.batch.ids), "")
-    return _joined(numbers), _joined([_renamed(part) for part in points])
+    job.advance(len(job.batch.ids), "")
+    return {"faithfulness": joined(numbers), "faithfulness_curves": joined([_renamed(table) for table in points])}
 
 
-def _gradients(tools: Instruments, capture: Capture) -> Iterator[Found]:
-    for of_layer in gradient_maps(tools, [capture], {}, lambda _: None):
+def _gradients(request: Request, capture: Capture) -> Iterator[MadeMaps]:
+    for of_layer in gradient_maps(request, [capture], {}, lambda _: None):
         yield from (found for found in of_layer if found.methods)
-
-
-def _joined(parts: Iterable[Columns]) -> Columns:
-    whole = list(parts)
-    return {name: np.concatenate([part[name] for part in whole]) for name in whole[0]}
 
 
 def _renamed(points: Columns) -> Columns:
     return {"kind" if name == "measure" else name: values for name, values in points.items()}
 
 
-STUDY = Study(
-    name="faithfulness",
-    tables=("faithfulness", "faithfulness_curves"),
-    settings=lambda profile: profile.faithfulness,
-    run=run,
-)
+MEASUREMENT = MEASUREMENTS.add(Measurement("faithfulness", run, settings=Faithfulness))

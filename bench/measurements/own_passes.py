@@ -1,131 +1,89 @@
-"""Rows of methods that take passes of their own, on a few images, step by step."""
+"""Scores of methods that take passes of their own, on a few images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
-import torch
 from torch import nn
 
-from bench.measurements.made_maps import SIGN_BALANCE, Found
-from bench.measurements.rows import Sheet
-from bench.measurements.scores import batches, joined
-from bench.measurements.sizes import Columns
-from bench.planning.asked import Gap, Instruments
-from bench.planning.profile import Score
-from segcam.checks.diagnosis import sign_balance
-from segcam.errors import NotApplicableError
-from segcam.methods import Method
-from segcam.methods.material.subject import Subject, examining
-from segcam.probe.layers import INPUT, Layer
-from segcam.probe.probe import Capture, Probe
-from segcam.probe.targets import at_least_float32
-from segcam.samples import Batch, Images
+from bench.measurements.material.columns import joined
+from bench.measurements.material.made_maps import batches
+from bench.measurements.material.own_maps import OwnPasses
+from bench.measurements.material.rows import Rows
+from bench.planning import plan as planning
+from bench.planning.data import Data
+from bench.planning.measurement import (
+    MEASUREMENTS,
+    Advance,
+    Checkpoint,
+    Columns,
+    Job,
+    Measurement,
+    Part,
+    numbered,
+)
+from bench.planning.profile import Profile, Score
+from bench.planning.request import Gap, Request, methods_of
+from segcam.samples import Images
 from segcam.scoring.reference import Scenery
 
+IMAGES = 2
+"""Images in a cell: some methods take half a minute for one, and little is to be lost where a run is interrupted."""
 
-class CostlyScorer:
-    """Scores one checkpoint with methods that run the network themselves, always in float32.
 
-    Beside methods that attribute to the input's pixels stand the controls made from the image, on the same grid.
+def score(
+    model: nn.Module,
+    request: Request,
+    settings: Score,
+    images: Images,
+    rows: Sequence[int],
+    advance: Advance = lambda _images, _step: None,
+    note: Callable[[Gap], None] = lambda _: None,
+) -> Columns:
+    """Score images and return the columns of a table with a row a map.
 
     Args:
         model: the network, on its device.
-        instruments: what is asked.
+        request: what is asked.
         settings: the profile's section.
+        images: the split.
+        rows: which of them.
+        advance: told of each method and layer before it is begun, and of the images that are done.
+        note: told of every map that there is not.
     """
-
-    def __init__(self, model: nn.Module, instruments: Instruments, settings: Score) -> None:
-        self.instruments = instruments
-        self.settings = settings
-        self.device = next(model.parameters()).device
-        self.probe = Probe(model, instruments.layers, channels_last=True)
-        of_input = any(method.scope == "input" for method in instruments.costly)
-        self.layers = (INPUT, *instruments.layers) if of_input else instruments.layers
-        self.controls = tuple(m for m in instruments.methods if m.control is not None and of_input)
-        self.methods = (*instruments.costly, *self.controls)
-
-    def score(
-        self,
-        images: Images,
-        rows: Sequence[int],
-        keys: Columns,
-        advance: Callable[[int, str], None],
-        note: Callable[[Gap], None] = lambda _: None,
-    ) -> Columns:
-        """Score images and return the columns of a table with a row a map.
-
-        Args:
-            images: the split.
-            rows: which of them.
-            keys: values of the key columns that are the same in all rows.
-            advance: called before and after each map with the number of maps done since the last call, and with the
-                method and the layer.
-            note: told of every map that there is not.
-        """
-        parts = []
-        for batch in batches(images, rows, self.settings.batch_size, self.device):
-            scenery = Scenery.of(batch, self.settings.class_id)
-            captures = self.probe.many(batch.inputs(), self.instruments.costly_targets, masks=batch.masks)
-            sheet = Sheet(
-                scenery,
-                captures,
-                self.layers,
-                self.methods,
-                self.instruments.metrics,
-                counter=self.settings.counter,
-            )
-            sheet.fill(self.found(batch, scenery, captures, advance, note))
-            parts.append(sheet.rows())
-            del captures, sheet  # before the next batch needs the memory
-        return joined(parts, keys)
-
-    def found(
-        self,
-        batch: Batch,
-        scenery: Scenery,
-        captures: Sequence[Capture],
-        advance: Callable[[int, str], None],
-        note: Callable[[Gap], None],
-    ) -> Iterator[Found]:
-        """Yield the maps of one batch, those of controls first; see `score`."""
-        for m, method in enumerate(self.controls, len(self.instruments.costly)):
-            assert method.control is not None  # these are the controls
-            yield Found(range(len(captures)), [0], [m], method.control(scenery.on(scenery.size))[:, None])
-        for t, capture in enumerate(captures):
-            yield from self._of_target(t, batch, scenery, capture, advance, note)
-
-    def _of_target(
-        self,
-        target: int,
-        batch: Batch,
-        scenery: Scenery,
-        capture: Capture,
-        advance: Callable[[int, str], None],
-        note: Callable[[Gap], None],
-    ) -> list[Found]:
-        found = []
-        with examining(self.probe, batch.inputs(), capture, scenery) as subject:
-            for m, method in enumerate(self.instruments.costly):
-                for layer in self._places(method):
-                    step = f"{method.name}, {layer.label}"
-                    advance(0, step)
-                    try:
-                        maps = _run(method, subject, layer)
-                    except NotApplicableError as error:
-                        note(Gap(layer.label, method.name, str(error)))
-                    else:
-                        numbers = {SIGN_BALANCE: sign_balance(maps)} if method.signed else {}
-                        found.append(Found([target], [self.layers.index(layer)], [m], maps, numbers))
-                    advance(len(batch.ids), step)
-        return found
-
-    def _places(self, method: Method) -> tuple[Layer, ...]:
-        return (INPUT,) if method.scope == "input" else self.instruments.layers
+    passes = OwnPasses(model, request)
+    tables = []
+    for batch in batches(images, rows, settings.batch_size, passes.device):
+        scenery = Scenery.of(batch, settings.class_id)
+        captures = passes.probe.many(batch.inputs(), request.own_pass_targets, masks=batch.masks)
+        table = Rows(scenery, captures, passes.layers, passes.methods, request.metrics, counter=settings.counter)
+        table.fill(passes.maps(batch, scenery, captures, lambda step: advance(0, step), note))
+        tables.append(table.columns())
+        advance(len(batch.ids), "")
+        del captures, table  # before the next batch needs the memory
+    return joined(tables)
 
 
-def _run(method: Method, subject: Subject, layer: Layer) -> torch.Tensor:
-    """Return one method's maps, `(b, 1, h, w)`; NaN for images whose pixel set is empty."""
-    assert method.run is not None  # that is why it is costly
-    maps = at_least_float32(method.run(subject, layer).detach())
-    return maps.masked_fill((subject.capture.target_pixels == 0).view(-1, 1, 1), torch.nan)[:, None]
+def plan(profile: Profile, data: Data, checkpoint: Checkpoint) -> list[Part]:
+    """Plan a few images a cell, for the checkpoints that are asked for."""
+    settings = profile.score
+    methods = methods_of(settings)
+    own = [method for method in methods if method.costly]
+    if not own or not checkpoint.among(settings.own_pass_levels, settings.own_pass_seeds):
+        return []
+    of_input = any(method.scope == "input" for method in own)
+    controls = [method for method in methods if method.control is not None and of_input]
+    definition = planning.score_settings(settings, [method.name for method in (*own, *controls)])
+    definition = {key: definition[key] for key in ("class_id", "metrics", "points", "counter", "methods", "parameters")}
+    rows, _ = data.chosen(settings.own_pass_images)
+    return numbered(rows, IMAGES, definition | {"targets": settings.own_targets()}, prefix="own-pass-")
+
+
+def run(job: Job) -> dict[str, Columns]:
+    """Score the cell's images."""
+    return {
+        "scores": score(job.model, job.request, job.profile.score, job.data.test, job.cell.rows, job.advance, job.note)
+    }
+
+
+MEASUREMENT = MEASUREMENTS.add(Measurement("own_passes", run, plan))

@@ -1,25 +1,25 @@
-"""The study of sanity: how maps change when weights are made random, or were learned from masks of other images."""
+"""Sanity: how maps change when weights are made random, or were learned from masks of other images."""
 
 from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool
 from numpy.typing import NDArray
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 
-from bench.measurements import Advance, Job, Study
-from bench.measurements.made_maps import Found, attention_maps, control_maps, gradient_maps
-from bench.measurements.scores import joined
-from bench.measurements.shuffled_masks import Shuffled, train_shuffled
-from bench.measurements.sizes import Columns
-from bench.planning.asked import Instruments
-from bench.planning.sections import Sanity
+from bench.measurements.material.columns import joined
+from bench.measurements.material.made_maps import MadeMaps, attention_maps, control_maps, gradient_maps
+from bench.measurements.material.shuffled_masks import Shuffled, train_shuffled
+from bench.planning.measurement import MEASUREMENTS, Columns, Job, Measurement
+from bench.planning.request import Request
+from bench.planning.sections import Count, FewImages, distinct
 from segcam.checks.sanity import Step, cascading, evenly, execution_order, independent, randomised
 from segcam.errors import InputError
 from segcam.methods import METHODS, Method
@@ -33,6 +33,28 @@ LAYERS = 6
 CASCADING, INDEPENDENT, SHUFFLED = "cascading", "independent", "shuffled_masks"
 UNCHANGED = 1e-4
 """Activations that differ by no more than this share of the largest are the same up to rounding."""
+
+
+class Sanity(FewImages):
+    """How maps change with the network's weights, on `images` of the test images (0 for none).
+
+    Without `targets` the first of the section score whose set is 'predicted' is explained, or else its first; without
+    `methods` its gradient methods. `layers` are labels or patterns of them ('Encoder 5_*'); a network with none of
+    them, or where none is given, has six examined, evenly spread over the depth.
+
+    Weights are made random from the output to the input in at most `depths` steps, evenly spread over the modules, all
+    modules behind and each alone, with each of `seeds` draws. A network trained for `shuffled_steps` steps (0 for none)
+    by the same recipe, but without a teacher and on masks of other images, is compared as well.
+    """
+
+    targets: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    depths: Annotated[int, Field(ge=2)] = 8
+    seeds: Count = 1
+    shuffled_steps: Annotated[int, Field(ge=0)] = 0
+
+    _once = field_validator("targets", "methods", "layers")(distinct)
 
 
 @dataclass(frozen=True)
@@ -115,44 +137,44 @@ class Original:
 
     Attributes:
         job: the checkpoint and the images.
-        tools: targets, layers and methods that are examined.
+        request: targets, layers and methods that are examined.
         captures: one a target.
         found: the maps.
     """
 
     job: Job
-    tools: Instruments
+    request: Request
     captures: Sequence[Capture]
-    found: Sequence[Found]
+    found: Sequence[MadeMaps]
 
     @classmethod
     def of(cls, job: Job, settings: Sanity) -> Original:
         """Explain the images with the trained network."""
-        own = job.instruments
-        tools = replace(
+        own = job.request
+        request = replace(
             own,
             targets=targets_of(settings, own.targets, job.profile.score.class_id),
             layers=layers_of(settings, own.layers),
             methods=methods_of(settings, own.methods, bool(own.places)),
         )
-        if not any(method.attention is not None for method in tools.methods):
-            tools = replace(tools, places=())  # fused kernels are faster where nobody looks at the matrices
-        probe = _probe(job.model, tools)
-        captures = probe.many(job.batch.inputs(), tools.targets, masks=job.batch.masks)
-        return cls(job, tools, captures, list(_maps(tools, job, captures)))
+        if not any(method.attention is not None for method in request.methods):
+            request = replace(request, places=())  # fused kernels are faster where nobody looks at the matrices
+        probe = _probe(job.model, request)
+        captures = probe.many(job.batch.inputs(), request.targets, masks=job.batch.masks)
+        return cls(job, request, captures, list(_maps(request, job, captures)))
 
     def rows(self, model: nn.Module, change: Change) -> list[Columns]:
         """Explain the same pixels with another network, and compare its maps with the trained one's, map by map."""
         known = [capture.explained for capture in self.captures]
         images = self.job.batch.inputs()
-        captures = _probe(model, self.tools).many(images, self.tools.targets, fixed=known)
-        moved = [self._moved(captures[0], layer) for layer in self.tools.layers]
+        captures = _probe(model, self.request).many(images, self.request.targets, fixed=known)
+        moved = [self._moved(captures[0], layer) for layer in self.request.layers]
         parts = []
-        for before, after in zip(self.found, _maps(self.tools, self.job, captures), strict=True):
+        for before, after in zip(self.found, _maps(self.request, self.job, captures), strict=True):
             pair = before.maps.relu(), after.maps.relu()
             same = {"spearman": spearman(*pair), "ssim": ssim(*pair)}
             for t, i in ((t, i) for t in before.targets for i in before.layers):
-                reached = self._reached(captures[t], t, self.tools.layers[i])
+                reached = self._reached(captures[t], t, self.request.layers[i])
                 values = same | {"spearman_reached": spearman(*pair, reached)}
                 rows = self._rows(change, t, i, before.methods, values)
                 share = reached.flatten(1).double().mean(1)
@@ -179,9 +201,9 @@ class Original:
         ids, n = self.job.batch.ids, len(self.job.batch.ids) * len(methods)
         return {
             "image": np.repeat(np.asarray(ids), len(methods)),
-            "target": np.full(n, self.tools.targets[target].name),
-            "layer": np.full(n, self.tools.layers[layer].label),
-            "method": np.tile([self.tools.methods[m].name for m in methods], len(ids)),
+            "target": np.full(n, self.request.targets[target].name),
+            "layer": np.full(n, self.request.layers[layer].label),
+            "method": np.tile([self.request.methods[m].name for m in methods], len(ids)),
             "kind": np.full(n, change.kind),
             "draw": np.full(n, change.draw, np.int32),
             "step": np.full(n, change.step, np.int32),
@@ -196,7 +218,7 @@ def _repeated(values: Tensor, methods: Sequence[int]) -> NDArray[Any]:
     return np.repeat(values.cpu().numpy(), len(methods))
 
 
-def examine(job: Job, settings: Sanity, advance: Advance) -> tuple[Columns, ...]:
+def examine(job: Job, settings: Sanity) -> dict[str, Columns]:
     """Compare the maps of a checkpoint with those of networks with random weights, for a few images.
 
     The pixels explained are those that the trained network chose.
@@ -204,38 +226,38 @@ def examine(job: Job, settings: Sanity, advance: Advance) -> tuple[Columns, ...]
     Args:
         job: the checkpoint and the images.
         settings: the profile's section.
-        advance: called with the number of images done since the last call, and what is being done.
 
     Returns:
-        A row an image, target, layer, method and change of the network, with the similarity of the two maps; and a
-        row for the training on shuffled masks, or none where it is not asked for. `randomised` says whether the
-        layer's activations are other ones; `reached` is the share of cells with a gradient that is not zero in either
-        network, and `spearman_reached` the correlation over these: where nothing but a receptive field's frame is
-        common to two maps, it is what they do not owe to the frame.
+        `sanity`, a row an image, target, layer, method and change of the network, with the similarity of the two maps;
+        and `sanity_training`, a row for the training on shuffled masks, or none where it is not asked for. `randomised`
+        says whether the layer's activations are other ones; `reached` is the share of cells with a gradient that is not
+        zero in either network, and `spearman_reached` the correlation over these: where nothing but a receptive field's
+        frame is common to two maps, it is what they do not owe to the frame.
     """
     original = Original.of(job, settings)
     order = execution_order(job.model, job.batch.inputs()[:1])
     parts: list[Columns] = []
     for change in changes(order, settings):
-        advance(0, f"{change.kind}, {change.module}")
+        job.advance(0, f"{change.kind}, {change.module}")
         parts += original.rows(randomised(job.model, change.modules, change.draw), change)
     trained = []
     if settings.shuffled_steps:
-        trained.append(_shuffled(job, settings.shuffled_steps, advance))
+        trained.append(_shuffled(job, settings.shuffled_steps))
         parts += original.rows(trained[0].model, Change(SHUFFLED))
-    advance(len(job.batch.ids), "")
-    return joined(parts, {}), _training_rows(trained)
+    job.advance(len(job.batch.ids), "")
+    return {"sanity": joined(parts), "sanity_training": _training_rows(trained)}
 
 
 _LAST: dict[tuple[str, int, torch.device], Shuffled] = {}
 """The last network trained on shuffled masks: the jobs of one training come one after the other."""
 
 
-def _shuffled(job: Job, steps: int, advance: Advance) -> Shuffled:
-    key = (job.train.id, steps, next(job.model.parameters()).device)
+def _shuffled(job: Job, steps: int) -> Shuffled:
+    train = job.cell.train
+    key = (train.id, steps, job.device)
     if key not in _LAST:
         _LAST.clear()
-        _LAST[key] = train_shuffled(job.profile, job.train, job.data, key[2], steps, lambda text: advance(0, text))
+        _LAST[key] = train_shuffled(job.profile, train, job.data, job.device, steps, lambda text: job.advance(0, text))
     return _LAST[key]
 
 
@@ -254,21 +276,18 @@ def _training_rows(trained: Sequence[Shuffled]) -> Columns:
     }
 
 
-def _probe(model: nn.Module, tools: Instruments) -> Probe:
-    return Probe(model, tools.layers, channels_last=True, attention=tools.places)
+def _probe(model: nn.Module, request: Request) -> Probe:
+    return Probe(model, request.layers, channels_last=True, attention=request.places)
 
 
-def _maps(tools: Instruments, job: Job, captures: Sequence[Capture]) -> Iterator[Found]:
+def _maps(request: Request, job: Job, captures: Sequence[Capture]) -> Iterator[MadeMaps]:
     """Yield the maps; what a layer has no map for is left out, whatever the weights."""
-    yield from control_maps(tools, job.scenery, captures[0])
-    yield from attention_maps(tools, captures)
-    for of_layer in gradient_maps(tools, captures, {}, lambda _: None):
+    yield from control_maps(request, job.scenery, captures[0])
+    yield from attention_maps(request, captures)
+    for of_layer in gradient_maps(request, captures, {}, lambda _: None):
         yield from (found for found in of_layer if found.methods)
 
 
-STUDY = Study(
-    name="sanity",
-    tables=("sanity", "sanity_training"),
-    settings=lambda profile: profile.sanity,
-    run=lambda job, advance: examine(job, job.profile.sanity, advance),
+MEASUREMENT = MEASUREMENTS.add(
+    Measurement("sanity", lambda job: examine(job, job.profile.section("sanity")), settings=Sanity)
 )

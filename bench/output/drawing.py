@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,11 +20,6 @@ from bench.allocator import keep_freed_memory
 
 MUCH = 4_000_000
 """Bytes of parquet files from which a second process pays for its start."""
-FIRST = (
-    *("methods", "curves", "faithfulness", "diagnosis", "heatmap", "metric_agreement", "figure1", "claims", "sanity"),
-    *("performance_profiles", "target_agreement", "figure2", "distributions"),
-)
-"""Analyses that take long, the longest first: nobody waits for one that was begun last."""
 
 
 @dataclass(frozen=True)
@@ -76,39 +71,27 @@ def draw_all(
         names: the analyses.
         files: what figures are rendered to.
         done: told of each analysis that is finished.
-        processes: how many at once, this one among them; by default one for small runs, else one a core.
+        processes: how many at once; by default this one for small runs, else one a core.
 
     Raises:
         ResultsError: files of the run are missing or damaged.
     """
     processes = min(_processes(folder) if processes is None else processes, len(names))
-    found: dict[str, Section] = {}
-    for section in _side(folder, names, files, processes) if processes > 1 else _in_turn(folder, names, files):
-        found[section.name] = section
-        done(section.name)
-    return [found[name] for name in names]
-
-
-def _in_turn(folder: Path, names: Sequence[str], files: Files) -> Iterator[Section]:
-    for name in names:
-        yield draw(folder, name, files)
-
-
-def _side(folder: Path, names: Sequence[str], files: Files, processes: int) -> Iterator[Section]:
-    """Draw in this process and in others, which take a second or two to start: whoever is free takes the next."""
+    if processes == 1:
+        sections = []
+        for name in names:
+            sections.append(draw(folder, name, files))
+            done(name)
+        return sections
     # Started afresh, not forked: the parent may hold a network's threads.
-    with ProcessPoolExecutor(processes - 1, multiprocessing.get_context("spawn"), keep_freed_memory) as pool:
-        order = sorted(names, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
-        jobs = {name: pool.submit(draw, folder, name, files) for name in order}
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), keep_freed_memory) as pool:
+        jobs = [pool.submit(draw, folder, name, files) for name in names]
         try:
-            for name in order:
-                if name in jobs and jobs[name].cancel():  # no other process has begun it, or done it already
-                    del jobs[name]
-                    yield draw(folder, name, files)
-                yield from (jobs.pop(other).result() for other in list(jobs) if jobs[other].done())
-            yield from (job.result() for job in as_completed(jobs.values()))
+            for job in as_completed(jobs):
+                done(job.result().name)
         finally:
             pool.shutdown(cancel_futures=True)
+        return [job.result() for job in jobs]
 
 
 def _processes(folder: Path) -> int:

@@ -15,16 +15,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analyses.reading.files import GALLERY, SCORES, folder
+from analyses.reading.files import SCORES
 from segcam.errors import InputError, SegcamError
 
 MANIFEST = "manifest.json"
 TIMING = "timing.json"
 CAPTIONS = "captions.md"
-STUDIED = tuple(map(folder, ("faithfulness", "faithfulness_curves", "sanity", "sanity_training")))
-"""Folders of the studies' tables."""
-SCORED = (SCORES, *map(folder, ("predictions", "attention", "agreement", "resolution")), GALLERY, *STUDIED)
-"""Folders of what is measured on the test images: all in that of the scores, as the training log is."""
 PAGE = "report"
 """Folder of the page."""
 FOLDERS = ("cells", "checkpoints", SCORES, "tables", "figures", PAGE)

@@ -56,11 +56,9 @@ def summary(store: Store) -> Table:
         else:
             row += [f"not reached (nearest {100 * entry['nearest_miou']:.1f} %)", base, "", "", ""]
         table.add_row(*row)
-    kinds = [(Path(name).name.partition("-")[0], cell["seconds"]) for name, cell in values["cells"].items()]
-    seconds = {kind: sum(s for k, s in kinds if k == kind) for kind in ("train", "score")}
-    studies = sum(s for k, s in kinds if k in values.get("studies", {}))
-    table.caption = f"training took {seconds['train'] / 60:.1f} min, scoring {seconds['score'] / 60:.1f} min"
-    table.caption += f", studies {studies / 60:.1f} min" if studies else ""
+    times = {name: cell["seconds"] / 60 for name, cell in values["cells"].items()}
+    training = sum(minutes for name, minutes in times.items() if Path(name).name.startswith("train-"))
+    table.caption = f"training took {training:.1f} min, measuring {sum(times.values()) - training:.1f} min"
     return table
 
 

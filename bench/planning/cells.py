@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from analyses.reading.files import GALLERY, SCORES, folder
+from analyses.reading.files import folder
 
-COSTLY = "costly-"
-"""How the parts begin that are of methods with passes of their own."""
+SCHEMA = 1
+"""Version of the tables and the manifest; it is part of every cell's identity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,126 +47,37 @@ class TrainCell:
 
 
 @dataclass(frozen=True, slots=True)
-class ScoreCell:
-    """One checkpoint on one shard of the test images, on the gallery's images, or on a few of the costly methods'.
+class MeasureCell:
+    """One measurement of one checkpoint on some test images.
 
     Attributes:
+        measurement: its name.
         train: the cell that made the checkpoint.
         level: the checkpoint's level.
-        part: 'gallery', the shard's number, or 'costly-' with a number.
+        part: which of the checkpoint's cells it is, such as '003'; '' for the only one.
         rows: indices of its test images.
         id: hash of what defines the result.
-        attention: whether the attention of the network is measured as well.
-        agreement: whether the maps of several targets are compared.
+        prefix: what its name begins with, where several runs share a folder.
     """
 
+    measurement: str
     train: TrainCell
     level: int
     part: str
     rows: tuple[int, ...]
     id: str
-    attention: bool = False
-    agreement: bool = False
-
-    @property
-    def costly(self) -> bool:
-        """Return whether it is of methods that take passes of their own."""
-        return self.part.startswith(COSTLY)
+    prefix: str = ""
 
     @property
     def name(self) -> str:
         """Return the cell's name in file names."""
-        return f"{self.train.name}-l{self.level}" + ("" if self.part == "gallery" else f"-{self.part}")
+        return f"{self.prefix}{self.train.name}-l{self.level}" + (f"-{self.part}" if self.part else "")
 
     @property
     def record(self) -> str:
-        """Return the file that says that the cell is finished."""
-        kind = "gallery" if self.part == "gallery" else "score"
-        return f"cells/{kind}-{self.name}-{self.id}.json"
+        """Return the file that says that the cell is finished, and which files it made."""
+        return f"cells/{self.measurement}-{self.name}-{self.id}.json"
 
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Return the files that it makes."""
-        if self.part == "gallery":
-            return (f"{GALLERY}/{self.name}.npz",)
-        if self.costly:
-            return (f"{SCORES}/{self.name}.parquet",)
-        tables = [SCORES, "predictions"]
-        tables += [name for name, made in (("attention", self.attention), ("agreement", self.agreement)) if made]
-        return tuple(f"{folder(table)}/{self.name}.parquet" for table in tables)
-
-
-@dataclass(frozen=True, slots=True)
-class ResolutionCell:
-    """One checkpoint on the test images at one size.
-
-    Attributes:
-        train: the cell that made the checkpoint.
-        level: the checkpoint's level.
-        factor: the size as a multiple of the training size.
-        size: side of the images, in pixels.
-        id: hash of what defines the result.
-    """
-
-    train: TrainCell
-    level: int
-    factor: float
-    size: int
-    id: str
-
-    @property
-    def name(self) -> str:
-        """Return the cell's name in file names."""
-        return f"{self.train.name}-l{self.level}-{self.size}px"
-
-    @property
-    def record(self) -> str:
-        """Return the file that says that the cell is finished."""
-        return f"cells/resolution-{self.name}-{self.id}.json"
-
-    @property
-    def output(self) -> str:
-        """Return the table that it makes."""
-        return f"{folder('resolution')}/{self.name}.parquet"
-
-
-@dataclass(frozen=True, slots=True)
-class StudyCell:
-    """One checkpoint in a study, on a few test images.
-
-    Attributes:
-        study: the study's name.
-        tables: the tables that it writes.
-        train: the cell that made the checkpoint.
-        level: the checkpoint's level.
-        number: of the cell among those of the checkpoint.
-        rows: indices of its test images.
-        id: hash of what defines the result.
-    """
-
-    study: str
-    tables: tuple[str, ...]
-    train: TrainCell
-    level: int
-    number: int
-    rows: tuple[int, ...]
-    id: str
-
-    @property
-    def name(self) -> str:
-        """Return the cell's name in file names."""
-        return f"{self.train.name}-l{self.level}-{self.number:03d}"
-
-    @property
-    def record(self) -> str:
-        """Return the file that says that the cell is finished."""
-        return f"cells/{self.study}-{self.name}-{self.id}.json"
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Return the tables that it makes."""
-        return tuple(f"{folder(table)}/{self.name}.parquet" for table in self.tables)
-
-
-SCHEMA = 1
-"""Version of the tables and the manifest; it is part of every cell's identity."""
+    def file(self, table: str, suffix: str = "parquet") -> str:
+        """Return its file in a table's folder."""
+        return f"{folder(table)}/{self.name}.{suffix}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -29,20 +29,16 @@ class Data:
         digest: hash of its name and its images and masks; of drawn data, of a few of them.
         gallery: indices of the test images that figures show.
         rule: how they were chosen.
-        costly: indices of the test images for methods that take passes of their own.
-        costly_rule: how they were chosen.
         chosen: `count -> indices of as many test images, and how they are chosen`, as for figures.
-        test_at: `(size, progress) -> the test images` squashed to another size.
+        test_at: `size -> the test images` squashed to another size.
     """
 
     opened: Opened
     digest: str
     gallery: tuple[int, ...]
     rule: str
-    costly: tuple[int, ...]
-    costly_rule: str
     chosen: Callable[[int], tuple[tuple[int, ...], str]]
-    test_at: Callable[[int, Progress | None], Images]
+    test_at: Callable[[int], Images]
 
     @property
     def train(self) -> Images:
@@ -92,18 +88,18 @@ def open_data(profile: Profile, *, root: Path | None, download: bool, progress: 
         ids.append(sample.id)
         areas.append(float((sample.mask == explained).mean()))
     chosen = partial(gallery, np.array(areas), ids)
-    shown, costly = chosen(profile.figures.images), chosen(profile.score.costly_images)
     _holds(opened, "val", explained)
     if not any(areas):
         raise DataError(f"no test image holds a pixel of class '{classes[explained]}': nothing could be scored")
 
-    def test_at(size: int, progress: Progress | None) -> Images:
+    @cache
+    def test_at(size: int) -> Images:
         if size == wanted.size:
             return test
-        again = replace(options, size=size, test_only=True, download=False, progress=progress)
+        again = replace(options, size=size, test_only=True, download=False, progress=None)
         return plugin.open(again).splits["test"]
 
-    return Data(opened, _digest(opened, drawn=not plugin.needs_root), *shown, *costly, chosen, test_at)
+    return Data(opened, _digest(opened, drawn=not plugin.needs_root), *chosen(profile.figures.images), chosen, test_at)
 
 
 def _holds(opened: Opened, split: Split, class_id: int) -> None:

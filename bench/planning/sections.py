@@ -15,13 +15,14 @@ def _level(value: Any) -> Any:
 
 Level = Annotated[int, BeforeValidator(_level), Field(ge=1, le=BEST)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Whole = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 T = TypeVar("T")
 Value = bool | int | float | str
 
 
-def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
+def distinct(values: tuple[T, ...]) -> tuple[T, ...]:
+    """Check that no value of a key is named twice."""
     if len(set(values)) < len(values):
         raise ValueError("each may be named once")
     return values
@@ -45,9 +46,9 @@ class Data(Section):
     size: Annotated[int, Field(ge=16, le=4096)] = 128
     border: Literal["ignore", "pet", "background"] = "ignore"
     seed: Seed = 0
-    train: Whole | None = None
-    val: Whole | None = None
-    test: Whole | None = None
+    train: Count | None = None
+    val: Count | None = None
+    test: Count | None = None
     val_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
     root: str | None = None
     cache: str | None = None
@@ -68,9 +69,9 @@ class Train(Section):
 
     The level "best" is the checkpoint with the highest validation mean IoU of the whole training; tables call it 100.
 
-    `start` is what the untrained network answers. By chance it scores a mean IoU of about 0.33 on two classes, so that
-    a level of 30 % would be passed by luck or not at all; from 'foreground' everywhere (0.16 on the pets) each level
-    lies on the way up. 'random' leaves the first weights as they are.
+    `initial_answer` is what the untrained network answers. By chance it scores a mean IoU of about 0.33 on two classes,
+    so that a level of 30 % would be passed by luck or not at all; from 'foreground' everywhere (0.16 on the pets) each
+    level lies on the way up. 'random' leaves the first weights as they are.
 
     Training ends when all levels are reached and the highest is passed, and at the latest after `steps` steps;
     without `steps`, after `epochs` times the training images.
@@ -82,9 +83,9 @@ class Train(Section):
     levels: Annotated[tuple[Level, ...], Field(min_length=1)] = (30, 50, 70, 90)
     tolerance: Annotated[float, Field(gt=0, le=20)] = 2.0
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
-    start: Literal["foreground", "random"] = "foreground"
+    initial_answer: Literal["foreground", "random"] = "foreground"
     epochs: Annotated[float, Field(gt=0)] = 60.0
-    steps: Whole | None = None
+    steps: Count | None = None
     batch_size: Annotated[int, Field(ge=2)] = 16
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
     schedule: Literal["onecycle", "cosine"] = "onecycle"
@@ -92,7 +93,7 @@ class Train(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     average: Annotated[float, Field(ge=0, lt=1)] = 0.0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    longest_interval: Whole = 32
+    longest_interval: Count = 32
     save_every: Annotated[float, Field(ge=0)] = 20.0
     teacher: str = ""
     teacher_weight: Annotated[float, Field(gt=0)] = 2.0
@@ -101,21 +102,24 @@ class Train(Section):
     @field_validator("levels", "seeds")
     @classmethod
     def _once(cls, values: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(sorted(_distinct(values)))
+        return tuple(sorted(distinct(values)))
 
 
 class Score(Section):
     """What is explained, with which methods, and measured how, on the test images.
+
+    `methods` may hold 'family:cam' and the like for all methods of a family, as `bench list methods` shows it, and
+    `metrics` may be 'all'.
 
     Of `points`, 'head' is the last layer of 'relu' alone, the input of the 1x1 convolution that classifies.
 
     `attention` says whether the attention of networks that have it is measured, block by block and head by head.
     `counter` compares each gradient method's map with that of the best other class, at a backward pass a target.
 
-    Methods that take passes of their own explain `costly_images` of the test images (0 for none), chosen like those
-    that figures show, for `costly_targets` (all targets where none is named), with every checkpoint or, where
-    `costly_levels` is 'highest', with that of each training's highest level, and of the `first` of the training seeds
-    alone where `costly_seeds` says so. `parameters` holds what methods are to do otherwise than by default.
+    Methods that take passes of their own explain `own_pass_images` of the test images (0 for none), chosen like those
+    that figures show, for `own_pass_targets` (all targets where none is named), with every checkpoint or, where
+    `own_pass_levels` is 'highest', with that of each training's highest level, and of the `first` of the training seeds
+    alone where `own_pass_seeds` says so. `parameters` holds what methods are to do otherwise than by default.
     """
 
     targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("best_pixel:logit",)
@@ -146,37 +150,32 @@ class Score(Section):
     parameters: dict[str, dict[str, Value]] = Field(default_factory=dict)
     attention: bool = True
     counter: bool = False
-    costly_images: Annotated[int, Field(ge=0)] = 6
-    costly_targets: tuple[str, ...] = ()
-    costly_levels: Literal["all", "highest"] = "all"
-    costly_seeds: Literal["all", "first"] = "all"
-    batch_size: Whole = 16
-    shard: Whole = 128
+    own_pass_images: Annotated[int, Field(ge=0)] = 6
+    own_pass_targets: tuple[str, ...] = ()
+    own_pass_levels: Literal["all", "highest"] = "all"
+    own_pass_seeds: Literal["all", "first"] = "all"
+    batch_size: Count = 16
+    shard: Count = 128
     precision: Literal["fp32", "bf16"] = "fp32"
 
-    @field_validator("targets", "methods", "metrics", "points", "costly_targets")
-    @classmethod
-    def _once(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        return _distinct(values)
+    _once = field_validator("targets", "methods", "metrics", "points", "own_pass_targets")(distinct)
 
-    def costly(self) -> tuple[str, ...]:
+    def own_targets(self) -> tuple[str, ...]:
         """Return the targets that methods with passes of their own explain."""
-        return self.costly_targets or self.targets
+        return self.own_pass_targets or self.targets
 
 
-class Resolution(Section):
-    """At which multiples of the training size each network is tested, at its highest level; none by default."""
+class FewImages(Section):
+    """What a measurement looks at: `images` of the test images (0 for none), chosen like those that figures show.
 
-    factors: tuple[Annotated[float, Field(gt=0, le=8)], ...] = ()
+    `levels` says whether every checkpoint is looked at or that of each training's highest level, `training_seeds`
+    whether those of all training seeds or of the first alone; `batch_size` images are worked on together.
+    """
 
-    @field_validator("factors")
-    @classmethod
-    def _once(cls, values: tuple[float, ...]) -> tuple[float, ...]:
-        return _distinct(values)
-
-    def sizes(self, size: int) -> tuple[int, ...]:
-        """Return the sizes in pixels for networks trained at `size`."""
-        return tuple(max(1, round(factor * size)) for factor in self.factors)
+    images: Annotated[int, Field(ge=0)] = 0
+    levels: Literal["all", "highest"] = "highest"
+    training_seeds: Literal["all", "first"] = "all"
+    batch_size: Count = 4
 
 
 class Figures(Section):
@@ -200,90 +199,4 @@ class Figures(Section):
     def _with_png(cls, values: tuple[str, ...]) -> tuple[str, ...]:
         if "png" not in values:
             raise ValueError("'png' must be among the kinds, as the page shows it; for PDF as well: ['png', 'pdf']")
-        return _distinct(values)
-
-
-class Faithfulness(Section):
-    """How faithful maps are, on `images` of the test images (0 for none), chosen like those that figures show.
-
-    `levels` says whether every checkpoint is examined or that of each training's highest level, `training_seeds`
-    whether those of all training seeds or of the first alone; `at_once` images are worked on together.
-
-    Without `targets` the first of the section score is explained; without `methods` those of its `METHODS`.
-    `layers` are labels or patterns of them ('Encoder 5_*'); a network with none of them, or where none is given, has
-    its first and last encoder layer and its last decoder layer examined.
-
-    `kinds` are the curves, of `steps` points beside the first. The first of `imputations` serves all curves, random
-    subsets and area-matched orders; any other deletion and insertion alone, along the maps' own and random orders:
-    'noisy_linear' is ROAD. `samples` sets of tiles are taken away for each of four shares, for infidelity and
-    sensitivity-n (0 for neither); `draws` noisy copies, of radius `radius` in standard deviations of the image, are
-    explained for max-sensitivity (0 for none).
-    """
-
-    images: Annotated[int, Field(ge=0)] = 0
-    levels: Literal["all", "highest"] = "highest"
-    training_seeds: Literal["all", "first"] = "all"
-    at_once: Whole = 4
-    targets: tuple[str, ...] = ()
-    methods: tuple[str, ...] = ()
-    layers: tuple[str, ...] = ()
-    kinds: Annotated[
-        tuple[Literal["deletion", "insertion", "context_deletion", "context_insertion"], ...], Field(min_length=1)
-    ] = ("deletion", "insertion", "context_deletion", "context_insertion")
-    steps: Annotated[int, Field(ge=2, le=1000)] = 5
-    imputations: Annotated[tuple[Literal["blur", "mean", "noisy_linear"], ...], Field(min_length=1)] = (
-        "blur",
-        "noisy_linear",
-    )
-    outcomes: Annotated[tuple[Literal["probability", "dice", "iou"], ...], Field(min_length=1)] = (
-        "probability",
-        "dice",
-        "iou",
-    )
-    samples: Annotated[int, Field(ge=0)] = 25
-    draws: Annotated[int, Field(ge=0)] = 8
-    radius: Annotated[float, Field(gt=0, le=1)] = 0.1
-
-    @field_validator("targets", "methods", "layers", "kinds", "imputations", "outcomes")
-    @classmethod
-    def _once(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        return _distinct(values)
-
-    @field_validator("samples")
-    @classmethod
-    def _enough(cls, value: int) -> int:
-        if 0 < value < 3:
-            raise ValueError("sensitivity-n is a correlation: at least 3 samples are needed, or 0 for none")
-        return value
-
-
-class Sanity(Section):
-    """How maps change with the network's weights, on `images` of the test images (0 for none).
-
-    `levels` says whether every checkpoint is examined or that of each training's highest level, `training_seeds`
-    whether those of all training seeds or of the first alone; `at_once` images are worked on together.
-
-    Without `targets` the first of the section score whose set is 'predicted' is explained, or else its first; without
-    `methods` its gradient methods. `layers` are labels or patterns of them ('Encoder 5_*'); a network with none of
-    them, or where none is given, has six examined, evenly spread over the depth.
-
-    Weights are made random from the output to the input in at most `depths` steps, evenly spread over the modules, all
-    modules behind and each alone, with each of `seeds` draws. A network trained for `shuffled_steps` steps (0 for none)
-    by the same recipe, but without a teacher and on masks of other images, is compared as well.
-    """
-
-    images: Annotated[int, Field(ge=0)] = 0
-    levels: Literal["all", "highest"] = "highest"
-    training_seeds: Literal["all", "first"] = "all"
-    at_once: Whole = 4
-    targets: tuple[str, ...] = ()
-    methods: tuple[str, ...] = ()
-    layers: tuple[str, ...] = ()
-    depths: Annotated[int, Field(ge=2)] = 8
-    seeds: Whole = 1
-    shuffled_steps: Annotated[int, Field(ge=0)] = 0
-
-    @field_validator("targets", "methods", "layers")
-    @classmethod
-    def _once(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        return _distinct(values)
+        return distinct(values)

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from bench.measurements.scores import Scorer
-from bench.planning.asked import Instruments
 from bench.planning.profile import Score
+from bench.planning.request import Request
 from bench.timing.cases import CASES, Case, Ready, ready, scenes
 from bench.timing.rows import Row
 from bench.timing.side_by_side import Work, in_turns, ratio
@@ -44,9 +44,9 @@ def settings(methods: Sequence[str], metrics: Sequence[str]) -> Score:
 def sweep(prepared: Ready, images: Images, methods: Sequence[str], metrics: Sequence[str]) -> Work:
     """Return a sweep over all convolutions: images in, rows of scores out."""
     model, asked = prepared.swift, settings(methods, metrics)
-    tools = Instruments.of(asked, prepared.case.model, model)
-    scorer = Scorer(model, tools, asked, ("background", "pet"), "ignore")
-    return lambda: scorer.score(images, range(len(images)), {}, lambda _: None)
+    request = Request.of(asked, prepared.case.model, model)
+    scorer = Scorer(model, request, asked, ("background", "pet"), "ignore")
+    return lambda: scorer.score(images, range(len(images)))
 
 
 def sweeps(prepared: Ready, images: Images) -> dict[str, Work]:

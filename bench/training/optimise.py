@@ -49,7 +49,7 @@ def answer(model: nn.Module, classes: int, class_id: int) -> None:
             module.weight.mul_(0.1)
             module.bias.zero_()[class_id] = 0.3
             return
-    raise InputError(f"no last layer with {classes} outputs and a bias was found: set train.start to 'random'")
+    raise InputError(f"no last layer with {classes} outputs and a bias was found: set train.initial_answer to 'random'")
 
 
 def groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from bench.output.store import Store
 from bench.planning import plan
 from bench.planning.cells import TrainCell
 from bench.planning.data import Data
+from bench.planning.measurement import MEASUREMENTS
 from bench.planning.profile import Profile
 from bench.progress import working
 from bench.training.distillation import Hints
@@ -139,8 +140,7 @@ class Trainings:
     @torch.no_grad()
     def _tried(self, cell: TrainCell) -> None:
         """See, before hours of training, that weights can be had and the smallest images are not too small."""
-        side = self.profile.data.size
-        least = min([side, *self.profile.resolution.sizes(side)])
+        least = min([self.profile.data.size, *(side for m in MEASUREMENTS for side in m.sizes(self.profile))])
         network = self._created(cell).eval()
         try:
             network(torch.zeros(1, 3, least, least))

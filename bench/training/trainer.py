@@ -65,7 +65,7 @@ class Trainer:
     def __init__(self, job: Job) -> None:
         self.job = job
         settings = job.settings
-        if settings.start == "foreground":
+        if settings.initial_answer == "foreground":
             answer(job.model, job.classes, job.foreground)
         self.model = job.model.to(device=job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = AveragedModel(self.model, multi_avg_fn=moving_average(settings.average), use_buffers=True)

@@ -7,9 +7,15 @@ import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from unittest.mock import patch
 
 from bench.__main__ import main
+from bench.planning import plan
+from bench.planning.cells import MeasureCell, TrainCell
+from bench.planning.measurement import MEASUREMENTS
+from bench.planning.profile import Profile
 
 TINY = """
 summary = "for tests"
@@ -73,6 +79,18 @@ def bench(*arguments: object) -> Outcome:
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else int(end.code is not None)
     return Outcome(code, out.getvalue(), err.getvalue())
+
+
+def planned(
+    profile: Profile,
+    weights: dict[TrainCell, dict[int, str]],
+    *names: str,
+    images: int = IMAGES,
+    chosen: tuple[int, ...] = (4, 0, 2),
+) -> list[MeasureCell]:
+    """Plan measurements, all by default, of images that are not there; few images are the first of `chosen`."""
+    data: Any = SimpleNamespace(test=range(images), gallery=chosen, chosen=lambda n: (chosen[:n], "the first"))
+    return plan.measuring(profile, data, weights, [m for m in MEASUREMENTS if m.name in names or not names])
 
 
 def contents(folder: Path, *parts: str) -> dict[str, bytes]:

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from bench import campaign
 from bench.measurements.evidence import ORACLE, REGIONS, AnswerScorer, Case, told_share
 from bench.planning import profile as profiles
-from bench.planning.asked import Instruments
 from bench.planning.profile import Score
+from bench.planning.request import Request
 from segcam import Probe, Target, grad_cam
 from segcam.datasets import DatasetOptions
 from segcam.datasets.drawn.cues import CUES
@@ -44,7 +44,7 @@ width = 2
 
 [train]
 levels = ["best"]
-start = "random"
+initial_answer = "random"
 steps = 4
 batch_size = 4
 learning_rate = 0.01
@@ -54,8 +54,8 @@ precision = "fp32"
 [score]
 targets = ["truth:contrast", "predicted:logit"]
 methods = ["grad_cam", "layer_cam", "uniform", "sobel", "mask_oracle", "activation", "captum_saliency", "score_cam"]
-costly_images = 2
-costly_targets = ["truth:contrast"]
+own_pass_images = 2
+own_pass_targets = ["truth:contrast"]
 batch_size = 4
 
 [score.parameters.score_cam]
@@ -132,15 +132,15 @@ def known() -> dict[str, pd.DataFrame]:
     """What is measured of a network that uses the ball: its maps, and its answers."""
     model = BallNetwork()
     settings = Score(targets=("truth:contrast",), methods=("grad_cam", "mask_oracle"), batch_size=8)
-    tools = Instruments(
+    tools = Request(
         targets=(Target.parse("truth:contrast"),),
         layers=(Layer(module="colour", label="Colour", stride=1),),
         methods=tuple(METHODS.get(name) for name in ("grad_cam", "uniform", "mask_oracle")),
         metrics=(),
     )
-    scorer = AnswerScorer(model, tools, settings, "context", "ignore")
-    tables = scorer.score(opened("context", 16, 64), range(16), {"cue": "context"}, lambda _: None, lambda _: None)
-    return dict(zip(("maps", "answers"), map(pd.DataFrame, tables), strict=True))
+    scorer = AnswerScorer(model, tools, settings, "ignore")
+    tables = scorer.score(opened("context", 16, 64), range(16), lambda _images, _step: None, lambda _gap: None)
+    return {name: pd.DataFrame(table) for name, table in tables.items()}
 
 
 def test_a_network_that_uses_the_ball_is_found_to(known: dict[str, pd.DataFrame]) -> None:
@@ -151,13 +151,13 @@ def test_a_network_that_uses_the_ball_is_found_to(known: dict[str, pd.DataFrame]
 
 
 def test_its_maps_are_found_on_the_ball(known: dict[str, pd.DataFrame]) -> None:
-    mean = known["maps"].groupby("method", observed=True).mean(numeric_only=True)
+    mean = known["evidence"].groupby("method", observed=True).mean(numeric_only=True)
     assert mean.loc["grad_cam", "gain_context"] > 0.9
     assert mean.loc["grad_cam", ["gain_shape", "gain_texture", "gain_animal"]].max() < 0.1
     assert mean.loc["uniform", "gain_context"] == pytest.approx(0, abs=1e-5)
     assert mean.loc["mask_oracle", "gain_animal"] > 0.95
     assert mean.loc["mask_oracle", "gain_context"] < 0.05
-    oracle = known["maps"].query("method == @ORACLE")
+    oracle = known["evidence"].query("method == @ORACLE")
     np.testing.assert_allclose(oracle["inside_context"], 1, atol=1e-5)
 
 
@@ -225,7 +225,7 @@ def test_numbers_are_those_of_the_slow_twins(rows: pd.DataFrame, run: Path) -> N
     cue, i, label, compared = "texture", 3, "Encoder 2_1", 0
     (file,) = (run / cue / "checkpoints").iterdir()
     model = load(file)[0]
-    tools = Instruments.of(profiles.read("evidence").score, "unet_he", model)
+    tools = Request.of(profiles.read("evidence").score, "unet_he", model)
     case = Case.of(opened(cue, 6, 32), [i], torch.device("cpu"))
     target = Target.parse("truth:contrast", case.classes)
     capture = Probe(model, tools.layers)(case.batch.inputs(), target, masks=case.batch.masks)

@@ -58,7 +58,7 @@ def test_killed_again_and_again(finished: Path, tiny: Path, tmp_path: Path) -> N
     moments = [
         (holds("cells/train-*.safetensors"), signal.SIGKILL),  # while training
         (holds("checkpoints/*.safetensors"), signal.SIGKILL),  # before the record, or right after it
-        (holds("cells/score-*.json"), signal.SIGINT),  # while scoring
+        (holds("cells/scores-*.json"), signal.SIGINT),  # while scoring
         (holds("tables/*.csv"), signal.SIGKILL),  # while drawing
     ]
     for when, how in moments:

@@ -45,7 +45,7 @@ def unscored(folder: Path) -> Path:
     """Forget the scores of a copied run."""
     for name in scored(folder):
         (folder / name).unlink()
-    for record in [*folder.glob("cells/score-*"), *folder.glob("cells/gallery-*")]:
+    for record in [*folder.glob("cells/scores-*"), *folder.glob("cells/kept_maps-*")]:
         record.unlink()
     return folder
 
@@ -281,7 +281,7 @@ def test_a_finished_run_is_not_done_again(
     copied: Path, finished: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no_training(monkeypatch)
-    monkeypatch.setattr(bench.measuring.Scorings, "_score", no_training)
+    monkeypatch.setattr(bench.measuring.Measuring, "measure", no_training)
     names = [*contents(copied, "cells", "checkpoints"), *scored(copied)]
     times = {p: p.stat().st_mtime_ns for p in map(copied.joinpath, names)}
     for stage in ("train", "score"):
@@ -299,8 +299,10 @@ def test_what_was_lost_is_done_again(
     no_training(monkeypatch)
     next(p for p in sorted((copied / lost).iterdir()) if p.is_file() and "train" not in p.name).unlink()
     done = []
-    score = bench.measuring.Scorings._score
-    monkeypatch.setattr(bench.measuring.Scorings, "_score", lambda self, *rest: (done.append(rest), score(self, *rest)))
+    score = bench.measuring.Measuring.measure
+    monkeypatch.setattr(
+        bench.measuring.Measuring, "measure", lambda self, *rest: (done.append(rest), score(self, *rest))
+    )
     assert command("run", "score", "-p", tiny, "--out", copied).code == 0
     assert len(done) == 1
     assert_same_results(finished, copied)

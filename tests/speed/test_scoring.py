@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from bench.measurements.scores import Scorer
-from bench.planning.asked import Instruments
 from bench.planning.profile import Score, Train
+from bench.planning.request import Request
 from bench.timing.cases import scenes
 from bench.timing.metrics import passes
 from bench.timing.side_by_side import DEVICE, compare
@@ -42,11 +42,11 @@ def network() -> nn.Module:
 def test_scoring(benchmark: Any, images: Images, capsys: pytest.CaptureFixture[str], targets: tuple[str, ...]) -> None:
     """All 18 layers, all methods and metrics of the default profile; the bar is 3 times the bare passes."""
     model, settings = network(), Score(targets=targets)
-    scorer = Scorer(model, Instruments.of(settings, "unet", model), settings, ("background", "pet"), "ignore")
+    scorer = Scorer(model, Request.of(settings, "unet", model), settings, ("background", "pet"), "ignore")
     tables: list[Any] = []
 
     def ours() -> None:
-        tables[:] = scorer.score(images, range(len(images)), {}, lambda _: None)
+        tables[:] = scorer.score(images, range(len(images))).values()
 
     ratio = compare(benchmark, passes(model.eval().requires_grad_(False), images, BATCH, DEVICE), ours)
     assert len(tables[0]["image"]) == IMAGES * len(targets) * 18 * len(settings.methods)

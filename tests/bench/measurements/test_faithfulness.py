@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from bench.measurements import Job, faithfulness
-from bench.planning.asked import Instruments
-from bench.planning.plan import TrainCell
+from bench.measurements import faithfulness
+from bench.planning.cells import MeasureCell, TrainCell
+from bench.planning.measurement import Job
 from bench.planning.profile import read
+from bench.planning.request import Request
 from segcam import Batch, InputError, Layer, Probe, Sample, Target
 from segcam.checks.faithfulness import Subjects, area_matched, curves, order
 from segcam.methods import METHODS
 from segcam.models import create
-from segcam.scoring.reference import Scenery
 
 SETTINGS = [
     "faithfulness.steps=3",
@@ -42,14 +46,15 @@ def job(settings: list[str] = SETTINGS, *, blind: bool = False) -> Job:
         gap = (logits[:, 1] - logits[:, 0]).flatten(1)
         last = [m for m in model.modules() if isinstance(m, torch.nn.Conv2d)][-1]
         last.bias[1] -= gap.max() + 1 if blind else gap.median()
-    instruments = Instruments.of(profile.score, "unet", model)
-    cell = TrainCell.__new__(TrainCell)
-    return Job(profile, cell, 50, model, instruments, batch, Scenery.of(batch, 1), None)  # type: ignore[arg-type]
+    request = Request.of(profile.score, "unet", model)
+    cell = MeasureCell("faithfulness", TrainCell("unet", 0, "id"), 50, "000", tuple(range(len(samples))), "id")
+    data: Any = SimpleNamespace(test=samples)
+    return Job(profile, data, cell, model, request, lambda _images, _step: None, lambda _gap: None)
 
 
 def done(own: Job) -> tuple[pd.DataFrame, pd.DataFrame]:
     said: list[tuple[int, str]] = []
-    areas, points = faithfulness.run(own, lambda n, text: said.append((n, text)))
+    areas, points = faithfulness.run(replace(own, advance=lambda n, text: said.append((n, text)))).values()
     assert sum(n for n, _ in said) == len(IDS)
     assert "deletion, blur, map order" in [text for _, text in said]
     return pd.DataFrame(areas), pd.DataFrame(points)
@@ -62,7 +67,6 @@ def found() -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def test_a_row_for_each_thing_measured(found):
     areas, points = found
-    assert faithfulness.STUDY.tables == ("faithfulness", "faithfulness_curves")
     assert list(areas.columns) == [
         *("image", "target", "layer", "method", "measure", "imputation", "outcome", "order", "value"),
     ]
@@ -108,7 +112,7 @@ def test_areas_are_those_of_the_curves(found):
 def test_rows_are_what_the_library_measures(found):
     own = job()
     areas, _ = found
-    probe = Probe(own.model, [x for x in own.instruments.layers if x.label == "Encoder 5_2"], channels_last=True)
+    probe = Probe(own.model, [x for x in own.request.layers if x.label == "Encoder 5_2"], channels_last=True)
     capture = probe(own.batch.inputs(), Target(1))
     maps = capture.maps(METHODS.get("grad_cam").gradient)[:, None]
     scenery = own.scenery
@@ -143,7 +147,7 @@ def test_what_is_asked_is_done_and_no_more():
         ]
     )
     said: list[str] = []
-    areas = pd.DataFrame(faithfulness.run(own, lambda _, text: said.append(text))[0])
+    areas = pd.DataFrame(faithfulness.run(replace(own, advance=lambda _, text: said.append(text)))["faithfulness"])
     assert set(areas["layer"]) == {"", "Decoder 1_1", "Decoder 1_2"}
     assert set(areas["method"]) == {"", "hires_cam"}
     assert set(areas["target"]) == {"predicted:margin"}

@@ -8,16 +8,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.output.store import STUDIED
 from bench.planning import profile as profiles
 from bench.planning.cells import TrainCell
-from bench.planning.plan import studies
-from tests.bench.harness import bench, contents
+from tests.bench.harness import bench, contents, planned
 
 ASKED = ("faithfulness.images=1", "faithfulness.steps=2", "faithfulness.samples=3", "faithfulness.draws=2")
 ASKED += ('faithfulness.imputations=["blur"]', "sanity.images=2", "sanity.depths=2", "sanity.shuffled_steps=2")
-ASKED += ("faithfulness.at_once=1", "sanity.at_once=1")
+ASKED += ("faithfulness.batch_size=1", "sanity.batch_size=1")
 SETTINGS = [word for setting in ASKED for word in ("--set", setting)]
+STUDIED = tuple(f"scores/{name}" for name in ("faithfulness", "faithfulness_curves", "sanity", "sanity_training"))
 KEYS = {"dataset", "model", "level", "seed", "training_data"}
 
 
@@ -80,13 +79,13 @@ def test_cells_hang_on_what_defines_the_result_alone(tiny: Path) -> None:
     train = TrainCell("unet", 0, "abc")
 
     def ids(*settings: str) -> list[str]:
-        profile = profiles.read(str(tiny), list(settings))
-        return [c.id for c in studies(profile, {train: {30: "a", 50: "b"}}, "sanity", ("sanity",), (1, 2, 3))]
+        profile = profiles.read(str(tiny), ["sanity.images=3", *settings])
+        return [cell.id for cell in planned(profile, {train: {30: "a", 50: "b"}}, "sanity")]
 
     usual = ids()
     assert len(usual) == 1  # of the highest level, all images at once
     assert len(ids("sanity.levels=all")) == 2
-    assert len(ids("sanity.at_once=1")) == 3
+    assert len(ids("sanity.batch_size=1")) == 3
     assert ids("score.batch_size=3") == usual
     assert ids("sanity.depths=3") != usual
     assert ids("score.points=['relu']") != usual

@@ -14,14 +14,13 @@ import pytest
 import torch
 from torch import nn
 
-import bench.output.store
-from bench.measurements.own_passes import CostlyScorer
+from bench.measurements import own_passes
 from bench.output.store import Store
 from bench.output.terminal import gaps
 from bench.planning import plan
 from bench.planning import profile as config
-from bench.planning.asked import Gap, Instruments
-from bench.planning.profile import Score
+from bench.planning.profile import Profile, Score
+from bench.planning.request import Gap, Request
 from segcam import InputError, Probe, Target
 from segcam.datasets import DATASETS, DatasetOptions
 from segcam.errors import NotApplicableError
@@ -32,7 +31,7 @@ from segcam.models.weights.checkpoints import load
 from segcam.probe.layers import INPUT, Layer
 from segcam.samples import Batch, Images
 from segcam.scoring.reference import Scenery
-from tests.bench.harness import IMAGES, LEVELS, contents
+from tests.bench.harness import IMAGES, LEVELS, contents, planned
 from tests.bench.harness import bench as command
 from tests.reference.metrics import TWINS, Scene
 
@@ -44,8 +43,8 @@ SETTINGS = (
     f"score.metrics={json.dumps(METRICS)}",
     "score.parameters.score_cam.channels=2",
     "score.points=['conv', 'head']",
-    "score.costly_images=3",
-    "score.costly_targets=['predicted:logit']",
+    "score.own_pass_images=3",
+    "score.own_pass_targets=['predicted:logit']",
 )
 CHANGES = [part for setting in SETTINGS for part in ("--set", setting)]
 
@@ -91,8 +90,8 @@ def manifest(folder: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def rows(run: Path) -> pd.DataFrame:
-    files = sorted((run / "scores").glob("*-costly-*.parquet"))
-    assert [file.name for file in files] == [f"unet-s0-l{n}-costly-00{i}.parquet" for n in LEVELS for i in (0, 1)]
+    files = sorted((run / "scores").glob("*-own-pass-*.parquet"))
+    assert [file.name for file in files] == [f"unet-s0-l{n}-own-pass-00{i}.parquet" for n in LEVELS for i in (0, 1)]
     return pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
 
 
@@ -114,7 +113,7 @@ def test_every_map_of_a_few_images_once(rows: pd.DataFrame, run: Path) -> None:
 
 
 def test_rows_are_like_those_of_other_methods(rows: pd.DataFrame, run: Path) -> None:
-    files = [p for p in sorted((run / "scores").glob("*.parquet")) if "costly" not in p.name]
+    files = [p for p in sorted((run / "scores").glob("*.parquet")) if "own-pass" not in p.name]
     shards = pd.concat([pd.read_parquet(file) for file in files])
     assert list(shards) == list(rows)
     assert set(shards["method"]) == {"grad_cam", "uniform", "sobel", "activation"}
@@ -131,7 +130,7 @@ def test_values_are_of_the_methods_own_maps(rows: pd.DataFrame, run: Path, image
     compared = 0
     for level in LEVELS:
         model = load(run / "checkpoints" / f"unet-s0-l{level}.safetensors")[0]
-        tools = Instruments.of(config.read("smoke").score, "unet", model)
+        tools = Request.of(config.read("smoke").score, "unet", model)
         found = rows[rows["level"] == level].set_index(["image", "layer", "method"])
         for i in range(IMAGES):
             batch = Batch.of([images[i]])
@@ -177,7 +176,7 @@ def test_gaps_and_their_reasons(run: Path) -> None:
     assert sorted(gap["layer"] for gap in found) == sorted(set(layers) - {LAST})
     assert {gap["cells"] for gap in found} == {4}, "two levels with two cells each"
     assert all("no linear head follows" in gap["reason"] for gap in found)
-    for file in run.glob("cells/score-*-costly-*.json"):
+    for file in run.glob("cells/own_passes-*.json"):
         record = json.loads(file.read_text())
         assert len(record["skipped"]) == 18
         assert set(record["skipped"][0]) == {"layer", "method", "reason"}
@@ -218,36 +217,31 @@ def test_what_the_manifest_says_of_methods(run: Path) -> None:
     assert found["captum_input_x_gradient"]["scope"] == "input"
 
 
-def test_costly_cells_are_small_and_of_all_checkpoints(tiny: Path) -> None:
+def test_their_cells_are_small_and_of_all_checkpoints(tiny: Path) -> None:
     profile = config.read(str(tiny), [*SETTINGS])
-    (cell,) = plan.training(profile, "digest")
-    cells = plan.scoring(profile, {cell: {30: "a", 40: "b"}}, 6, (1,), costly=(4, 0, 2))
-    costly = [c for c in cells if c.costly]
-    assert [(c.level, c.part, c.rows) for c in costly] == [
-        (level, part, rows) for level in (30, 40) for part, rows in (("costly-000", (4, 0)), ("costly-001", (2,)))
+    (train,) = plan.training(profile, "digest")
+    weights = {train: {30: "a", 40: "b"}}
+    cells = planned(profile, weights, "own_passes")
+    assert [(c.level, c.part, c.rows) for c in cells] == [
+        (level, part, rows) for level in (30, 40) for part, rows in (("own-pass-000", (4, 0)), ("own-pass-001", (2,)))
     ]
-    assert all(c.outputs == (f"scores/{c.name}.parquet",) for c in costly)
     assert len({c.id for c in cells}) == len(cells)
-    highest = config.read(str(tiny), [*SETTINGS, "score.costly_levels=highest"])
-    some = plan.scoring(highest, {cell: {30: "a", 40: "b"}}, 6, (1,), costly=(4, 0, 2))
-    assert {c.id for c in some} == {c.id for c in cells if not c.costly or c.level == 40}
-    first = config.read(str(tiny), [*SETTINGS, "score.costly_seeds=first", "train.seeds=[0, 1]"])
+    highest = config.read(str(tiny), [*SETTINGS, "score.own_pass_levels=highest"])
+    assert planned(highest, weights, "own_passes") == [c for c in cells if c.level == 40]
+    assert planned(highest, weights, "scores") == planned(profile, weights, "scores")
+    first = config.read(str(tiny), [*SETTINGS, "score.own_pass_seeds=first", "train.seeds=[0, 1]"])
     two = {train: {30: "a"} for train in plan.training(first, "digest")}
-    of_two = plan.scoring(first, two, 6, (1,), costly=(4, 0, 2))
-    assert {c.train.seed for c in of_two if c.costly} == {0}
-    assert {c.train.seed for c in of_two if not c.costly} == {0, 1}
-    assert {c.id for c in of_two if c.train.seed == 0} == {c.id for c in cells if c.level == 30}
-    none = plan.scoring(profile, {cell: {30: "a"}}, 6, (1,), costly=())
-    assert not any(c.costly for c in none)
-    plain = config.read(str(tiny))
-    assert not any(c.costly for c in plan.scoring(plain, {cell: {30: "a"}}, 6, (1,), costly=(4, 0)))
+    assert planned(first, two, "own_passes") == [c for c in cells if c.level == 30]
+    assert {c.train.seed for c in planned(first, two, "scores")} == {0, 1}
+    none = config.read(str(tiny), [*SETTINGS, "score.own_pass_images=0"])
+    assert planned(none, weights, "own_passes") == planned(config.read(str(tiny)), weights, "own_passes") == []
 
 
 @pytest.mark.parametrize(
     ("setting", "apart", "shared"),
     [
-        ("score.costly_images=2", False, False),  # other rows make other cells: the settings alone do not
-        ("score.costly_targets=['best_pixel:logit']", True, False),
+        ("score.own_pass_images=2", False, False),  # other rows make other cells: the settings alone do not
+        ("score.own_pass_targets=['best_pixel:logit']", True, False),
         ("score.parameters.score_cam.channels=3", True, False),
         ("score.parameters.gaussian.width=0.1", True, True),  # it stands beside methods that explain the input
         ("score.parameters.seg_xres_cam.pool=1", False, True),
@@ -262,15 +256,14 @@ def test_costly_cells_are_small_and_of_all_checkpoints(tiny: Path) -> None:
 )
 def test_what_is_scored_again_after_a_change(tiny: Path, setting: str, apart: bool, shared: bool) -> None:
     settings = [*SETTINGS, f"score.methods={json.dumps([*ASKED, 'gaussian', 'seg_xres_cam'])}"]
-    profiles = [config.read(str(tiny), [*settings, *some]) for some in ([], [setting])]
-    cells = []
-    for profile in profiles:
-        (cell,) = plan.training(config.read(str(tiny)), "digest")
-        cells.append(plan.scoring(profile, {cell: {30: "a"}}, 6, (1,), costly=(4, 0, 2)))
-    ids = [({c.id for c in some if c.costly}, {c.id for c in some if not c.costly}) for some in cells]
-    kept = [bool(one & other) for one, other in zip(*ids, strict=True)]
-    assert kept[0] is not apart
-    assert (ids[0][1] != ids[1][1]) is shared
+    before, after = (config.read(str(tiny), [*settings, *change]) for change in ([], [setting]))
+    (train,) = plan.training(config.read(str(tiny)), "digest")
+
+    def ids(profile: Profile, *names: str) -> set[str]:
+        return {cell.id for cell in planned(profile, {train: {30: "a"}}, *names)}
+
+    assert ids(before, "own_passes").isdisjoint(ids(after, "own_passes")) is apart
+    assert (ids(before, "scores", "kept_maps") != ids(after, "scores", "kept_maps")) is shared
 
 
 def test_stale_rows_are_removed(run: Path, tiny: Path, tmp_path: Path, finished: Path) -> None:
@@ -280,7 +273,7 @@ def test_stale_rows_are_removed(run: Path, tiny: Path, tmp_path: Path, finished:
     one = ("--set", "score.targets=['best_pixel:logit']")
     assert command("run", "score", "-p", tiny, "--out", folder, *one).code == 0
     assert contents(folder, "scores/agreement") == {}
-    assert not any("costly" in name for name in contents(folder))
+    assert not any("own-pass" in name for name in contents(folder))
     assert manifest(folder)["skipped"] == []
     assert manifest(folder)["costly"] == {"rule": "", "ids": [], "targets": [], "levels": "", "seeds": ""}
     assert command("run", "score", "-p", tiny, "--out", folder).code == 0
@@ -295,23 +288,23 @@ def test_other_costly_settings_leave_the_rest_alone(run: Path, tiny: Path, tmp_p
     before = {
         p: p.stat().st_mtime_ns
         for p in folder.rglob("*.*")
-        if "costly" not in p.name and p.parent.name in ("scores", "agreement", "gallery")
+        if "own-pass" not in p.name and p.parent.name in ("scores", "agreement", "gallery")
     }
-    fewer = ("--set", "score.costly_images=1", "--set", "score.costly_targets=['best_pixel:logit']")
+    fewer = ("--set", "score.own_pass_images=1", "--set", "score.own_pass_targets=['best_pixel:logit']")
     assert command("run", "score", "-p", tiny, "--out", folder, *CHANGES, *fewer).code == 0
     assert {p: p.stat().st_mtime_ns for p in before} == before
-    assert len([name for name in contents(folder, "scores") if "costly" in name]) == len(LEVELS)
+    assert len([name for name in contents(folder, "scores") if "own-pass" in name]) == len(LEVELS)
 
 
 def test_without_images_set_aside_there_are_no_rows_but_a_reason(run: Path, tiny: Path, tmp_path: Path) -> None:
     folder = copy(run, tmp_path / "out")
-    assert command("run", "score", "-p", tiny, "--out", folder, *CHANGES, "--set", "score.costly_images=0").code == 0
+    assert command("run", "score", "-p", tiny, "--out", folder, *CHANGES, "--set", "score.own_pass_images=0").code == 0
     found = manifest(folder)
-    assert not any("costly" in name for name in contents(folder, "scores"))
+    assert not any("own-pass" in name for name in contents(folder, "scores"))
     assert not any(layer["role"] == "input" for layer in found["layers"]["unet"])
     assert {gap["method"] for gap in found["skipped"]} == {"cam", "score_cam", "captum_input_x_gradient"}
     assert {(gap["layer"], gap["cells"]) for gap in found["skipped"]} == {("", 0)}
-    assert all("score.costly_images is 0" in gap["reason"] for gap in found["skipped"])
+    assert all("score.own_pass_images is 0" in gap["reason"] for gap in found["skipped"])
 
 
 def test_a_run_that_stops_goes_on_where_it_was(
@@ -319,7 +312,7 @@ def test_a_run_that_stops_goes_on_where_it_was(
 ) -> None:
     """An exception that is no gap stops the run; what was finished is not done again, and the rest is the same."""
     folder = copy(run, tmp_path / "out")
-    for file in [*folder.glob("cells/*-costly-*"), *folder.glob("scores/*-costly-*")]:
+    for file in [*folder.glob("cells/*-own-pass-*"), *folder.glob("scores/*-own-pass-*")]:
         file.unlink()
     plain, left, done = METHODS.get("score_cam"), [100], []
 
@@ -334,7 +327,7 @@ def test_a_run_that_stops_goes_on_where_it_was(
     left[0] = 2 * 19 + 5  # in the midst of the third cell
     with pytest.raises(RuntimeError, match="out of luck"):
         command("run", "score", "-p", tiny, "--out", folder, *CHANGES)
-    assert len(list(folder.glob("scores/*-costly-*"))) == 2
+    assert len(list(folder.glob("scores/*-own-pass-*"))) == 2
     left[0] = 1000
     done.clear()
     outcome = command("run", "score", "-p", tiny, "--out", folder, *CHANGES)
@@ -346,9 +339,11 @@ def test_a_run_that_stops_goes_on_where_it_was(
 def scored(model: nn.Module, images: Images, settings: Score) -> tuple[pd.DataFrame, list[Gap], list[tuple[int, str]]]:
     gaps: list[Gap] = []
     steps: list[tuple[int, str]] = []
-    scorer = CostlyScorer(model, Instruments.of(settings, "unet", model), settings)
-    found = scorer.score(images, range(3), {}, lambda by, step: steps.append((by, step)), gaps.append)
-    return pd.DataFrame(found), gaps, steps
+    request = Request.of(settings, "unet", model)
+    columns = own_passes.score(
+        model, request, settings, images, range(3), lambda by, step: steps.append((by, step)), gaps.append
+    )
+    return pd.DataFrame(columns), gaps, steps
 
 
 def test_a_gap_of_one_layer_leaves_the_others(images: Images, registry: None) -> None:
@@ -363,7 +358,7 @@ def test_a_gap_of_one_layer_leaves_the_others(images: Images, registry: None) ->
     assert set(gaps) == {Gap("Encoder 2_1", "mean", "not here")}
     assert len(frame) == 3 * 17
     assert "Encoder 2_1" not in set(frame["layer"])
-    assert sum(by for by, _ in steps) == 3 * 18, "a gap is progress, too"
+    assert sum(by for by, _ in steps) == 3
     assert (0, "mean, Encoder 1_1") in steps
     assert frame["sign_balance"].between(0, 1).all()
 
@@ -410,8 +405,8 @@ def test_maps_of_empty_sets_are_undefined_whatever_the_method_says(images: Image
         ("score.parameters.ablation_cam.channels=2", "unknown method of score.methods 'ablation_cam'"),
         ("score.parameters.score_cam=2", "key 'score.parameters.score_cam' is 2"),
         ("score.parameters.score_cam.channels=[2]", "is (2,): a number, a text, true or false is needed"),
-        ("score.costly_targets=['image']", "key 'score.costly_targets': unknown target of score.targets 'image'"),
-        ("score.costly_images=-1", "key 'score.costly_images' is -1"),
+        ("score.own_pass_targets=['image']", "key 'score.own_pass_targets': unknown target of score.targets 'image'"),
+        ("score.own_pass_images=-1", "key 'score.own_pass_images' is -1"),
         ("score.points=['head', 'head']", "each may be named once"),
         ("score.methods=['score_cam']", "add one that sees all, such as grad_cam"),
     ],
@@ -443,7 +438,7 @@ def test_all_built_in_methods_are_in_the_profile_of_real_photographs() -> None:
     built_in = {method.name for method in METHODS}
     profile = config.read("pets")
     assert set(profile.score.methods) == built_in
-    assert profile.score.costly_images >= 6
+    assert profile.score.own_pass_images >= 6
     assert set(config.read("paper").score.methods) == built_in
     kinds = {METHODS.get(name).kind for name in config.read("smoke").score.methods}
     assert kinds == {"gradient", "control", "attention", "run"}
@@ -452,11 +447,6 @@ def test_all_built_in_methods_are_in_the_profile_of_real_photographs() -> None:
             assert method.name in config.read("quick").score.methods
 
 
-def test_storing_knows_the_folder_of_agreement() -> None:
-    assert "scores/agreement" in bench.output.store.SCORED
-    assert "scores" in bench.output.store.FOLDERS
-
-
 def test_unknown_points_of_a_network_are_told(images: Images) -> None:
     with pytest.raises(InputError, match="unknown method 'score_cams'"):
-        Instruments.of(Score(methods=("score_cams",)), "unet", create("unet", 2, {"width": 2}))
+        Request.of(Score(methods=("score_cams",)), "unet", create("unet", 2, {"width": 2}))

@@ -11,21 +11,20 @@ import pandas as pd
 import pytest
 import torch
 
-from bench.measurements import Job
-from bench.measurements.sanity import STUDY, changes, examine, layers_of, methods_of, targets_of
-from bench.measurements.shuffled_masks import ShuffledMasks
+from bench.measurements.material.shuffled_masks import ShuffledMasks
+from bench.measurements.sanity import MEASUREMENT, Sanity, changes, examine, layers_of, methods_of, targets_of
 from bench.planning import plan
 from bench.planning import profile as profiles
-from bench.planning.asked import Instruments
+from bench.planning.cells import MeasureCell
 from bench.planning.data import open_data
-from bench.planning.sections import Sanity
+from bench.planning.measurement import Job
+from bench.planning.request import Request
 from segcam import InputError, Probe
 from segcam.checks.sanity import execution_order, randomised
 from segcam.methods import METHODS
 from segcam.models import create
-from segcam.samples import Batch, Sample
+from segcam.samples import Sample
 from segcam.scoring.agreement import spearman, ssim
-from segcam.scoring.reference import Scenery
 
 CAMS = ("grad_cam", "hires_cam")
 ORDER = [(name,) for name in "abcdefghij"]
@@ -42,16 +41,16 @@ def job(tiny: Path) -> Job:
     data = open_data(profile, root=None, download=False)
     (cell,) = plan.training(profile, data.digest)
     model = create("unet", 2, {"width": 2}, seed=1).eval()
-    tools = Instruments.of(profile.score, "unet", model)
-    batch = Batch.of([data.test[i] for i in range(3)])
-    return Job(profile, cell, 40, model, tools, batch, Scenery.of(batch), data)
+    request = Request.of(profile.score, "unet", model)
+    measured = MeasureCell("sanity", cell, 40, "000", (0, 1, 2), "id")
+    return Job(profile, data, measured, model, request, lambda _images, _step: None, lambda _gap: None)
 
 
 def examined(job: Job, settings: Sanity) -> tuple[pd.DataFrame, pd.DataFrame]:
     told: list[tuple[int, str]] = []
-    tables = examine(job, settings, lambda by, text: told.append((by, text)))
+    tables = examine(replace(job, advance=lambda by, text: told.append((by, text))), settings)
     assert sum(by for by, _ in told) == 3
-    return pd.DataFrame(tables[0]), pd.DataFrame(tables[1])
+    return pd.DataFrame(tables["sanity"]), pd.DataFrame(tables["sanity_training"])
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +72,12 @@ def test_the_networks_examined() -> None:
 
 
 def test_layers_and_methods(job: Job) -> None:
-    layers = job.instruments.layers
+    layers = job.request.layers
     labels = [layer.label for layer in layers_of(Sanity(), layers)]
     assert labels == [layers[i].label for i in (0, 3, 7, 10, 14, 17)]
     assert [x.label for x in layers_of(Sanity(layers=("*coder 1_2",)), layers)] == ["Encoder 1_2", "Decoder 1_2"]
     assert layers_of(Sanity(layers=("Stage 1",)), layers) == layers_of(Sanity(), layers)
-    known = job.instruments.methods
+    known = job.request.methods
     assert [method.name for method in methods_of(Sanity(), known, False)] == [*CAMS]
     wanted = Sanity(methods=("layer_cam", "sobel", "attention_rollout"))
     assert [method.name for method in methods_of(wanted, known, False)] == ["layer_cam", "sobel"]
@@ -92,7 +91,7 @@ def test_layers_and_methods(job: Job) -> None:
 
 
 def test_all_predicted_pixels_are_explained_unless_told_otherwise(job: Job) -> None:
-    targets = job.instruments.targets
+    targets = job.request.targets
     assert [target.name for target in targets] == ["best_pixel:logit", "predicted:logit"]
     assert targets_of(Sanity(), targets, 1) == targets[1:]
     assert targets_of(Sanity(), targets[:1], 1) == targets[:1]
@@ -111,7 +110,8 @@ def test_a_row_an_image_layer_method_and_change(job: Job, table: pd.DataFrame) -
     for name in ("spearman", "ssim", "spearman_reached"):
         assert table[name].dropna().between(-1, 1).all()
         assert table[name].notna().mean() > 0.5
-    assert STUDY.settings(job.profile) == Sanity()
+    assert MEASUREMENT.settings is Sanity
+    assert job.profile.section("sanity") == Sanity()
 
 
 def test_activations_are_other_ones_behind_what_is_random(table: pd.DataFrame) -> None:
@@ -124,8 +124,8 @@ def test_activations_are_other_ones_behind_what_is_random(table: pd.DataFrame) -
 
 
 def test_the_numbers_are_those_of_the_two_networks(job: Job, table: pd.DataFrame) -> None:
-    layers = [layer for layer in job.instruments.layers if layer.label == "Decoder 4_1"]
-    images, (target, *_) = job.batch.inputs(), job.instruments.targets
+    layers = [layer for layer in job.request.layers if layer.label == "Decoder 4_1"]
+    images, (target, *_) = job.batch.inputs(), job.request.targets
     first = Probe(job.model, layers)(images, target)
     order = execution_order(job.model, images)
     fresh = randomised(job.model, [name for step in order[11:] for name in step], 0)

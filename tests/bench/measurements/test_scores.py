@@ -13,8 +13,9 @@ import pytest
 import torch
 from torch import nn
 
-from bench.measurements.scores import KEYS, Instruments, Scorer
+from bench.measurements.scores import Scorer
 from bench.planning.profile import Score
+from bench.planning.request import Request
 from segcam import InputError
 from segcam.datasets import DATASETS, DatasetOptions
 from segcam.models import MODELS, create
@@ -64,8 +65,8 @@ def table(
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[int]]:
     """Score without a run."""
     chosen, done = settings or SETTINGS, []
-    scorer = Scorer(model, Instruments.of(chosen, "unet", model), chosen, CLASSES, "ignore")
-    maps, counts, *_ = scorer.score(images, range(len(images)), {"level": 50}, done.append)
+    scorer = Scorer(model, Request.of(chosen, "unet", model), chosen, CLASSES, "ignore")
+    maps, counts, *_ = scorer.score(images, range(len(images)), lambda n, _: done.append(n)).values()
     return pd.DataFrame(maps), pd.DataFrame(counts), done
 
 
@@ -112,8 +113,7 @@ def test_values_lie_within_their_bounds(scores: pd.DataFrame, finished: Path) ->
 def test_types_of_the_columns(finished: Path) -> None:
     for file in (finished / "scores").glob("*.parquet"):
         schema = pq.read_schema(file)
-        assert set(KEYS) < set(schema.names)
-        for key in (*KEYS, "training_data"):
+        for key in ("dataset", "model", "level", "seed", "training_data", "image", "target", "layer", "method"):
             kind = str(schema.field(key).type)
             assert kind.startswith("dictionary<values=string") if key not in ("level", "seed") else kind == "int64"
         for name in (*METRICS, "area", "target_score"):
@@ -338,7 +338,7 @@ def test_both_points_are_scored(trained: nn.Module, images: Images) -> None:
 )
 def test_unknown_names(trained: nn.Module, settings: Score, words: str) -> None:
     with pytest.raises(InputError) as caught:
-        Instruments.of(settings, "unet", trained)
+        Request.of(settings, "unet", trained)
     assert words in str(caught.value)
     assert "did you mean" in str(caught.value)
 

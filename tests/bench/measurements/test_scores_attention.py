@@ -14,11 +14,9 @@ import pytest
 import torch
 from torch import nn
 
-from bench.measurements.scores import Instruments, Scorer
-from bench.planning import plan
-from bench.planning import profile as profiles
-from bench.planning.cells import TrainCell
+from bench.measurements.scores import Scorer
 from bench.planning.profile import Score
+from bench.planning.request import Request
 from segcam import Probe
 from segcam.datasets import DATASETS, DatasetOptions
 from segcam.models import MODELS, create
@@ -71,8 +69,8 @@ def images() -> Images:
 
 
 def tables(model: nn.Module, name: str, images: Images, settings: Score) -> list[pd.DataFrame]:
-    scorer = Scorer(model, Instruments.of(settings, name, model), settings, ("background", "pet"), "ignore")
-    return [pd.DataFrame(t) for t in scorer.score(images, range(len(images)), {"level": 50}, lambda _: None)]
+    scorer = Scorer(model, Request.of(settings, name, model), settings, ("background", "pet"), "ignore")
+    return [pd.DataFrame(t) for t in scorer.score(images, range(len(images))).values()]
 
 
 @pytest.mark.parametrize("name", ["segformer", "vit"])
@@ -130,18 +128,9 @@ def test_without_attention_there_is_none(images: Images) -> None:
 
 def test_nothing_is_read_where_nothing_wants_it() -> None:
     model = create("segformer", 2)
-    assert Instruments.of(Score(attention=False), "segformer", model).places == ()
-    assert len(Instruments.of(Score(), "segformer", model).places) == 8
-    assert Instruments.of(Score(), "unet", create("unet", 2, {"width": 2})).places == ()
-
-
-def test_cells_of_attentive_models_write_a_table_more(tiny_attention: Path) -> None:
-    profile = profiles.read(str(tiny_attention))
-    trained = {TrainCell(name, 0, name): {20: "weights"} for name in ("segformer", "unet")}
-    for cell in plan.scoring(profile, trained, 5, (0,), ["segformer"]):
-        wanted = cell.train.model == "segformer" and cell.part != "gallery"
-        assert any(name.startswith("scores/attention/") for name in cell.outputs) == wanted
-        assert cell.attention == (cell.train.model == "segformer")
+    assert Request.of(Score(attention=False), "segformer", model).places == ()
+    assert len(Request.of(Score(), "segformer", model).places) == 8
+    assert Request.of(Score(), "unet", create("unet", 2, {"width": 2})).places == ()
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import nn
 
-import bench.measurements.rows
+import bench.measurements.material.rows
 from bench.measurements.scores import Scorer
-from bench.planning.asked import Gap, Instruments, layers_of, methods_of
 from bench.planning.profile import Score
+from bench.planning.request import Gap, Request, layers_of, methods_of
 from segcam import InputError, Probe, Target
 from segcam.datasets import DATASETS, DatasetOptions
 from segcam.errors import NotApplicableError
@@ -58,9 +58,9 @@ def scored(
     model: nn.Module, images: Images, settings: Score, name: str = "unet"
 ) -> tuple[list[pd.DataFrame], list[Gap]]:
     gaps: list[Gap] = []
-    scorer = Scorer(model, Instruments.of(settings, name, model), settings, ("background", "pet", "other"), "ignore")
-    tables = scorer.score(images, range(len(images)), {"level": 50}, lambda _: None, gaps.append)
-    return [pd.DataFrame(table) for table in tables], gaps
+    scorer = Scorer(model, Request.of(settings, name, model), settings, ("background", "pet", "other"), "ignore")
+    tables = scorer.score(images, range(len(images)), note=gaps.append)
+    return [pd.DataFrame(table) for table in tables.values()], gaps
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,7 @@ def test_agreement_is_what_a_slow_second_way_gives(
     tables: list[pd.DataFrame], model: nn.Module, images: Images
 ) -> None:
     frame = tables[2]
-    assert list(frame) == ["level", "image", "layer", "method", "target", "other", "correlation", "difference"]
+    assert list(frame) == ["image", "layer", "method", "target", "other", "correlation", "difference"]
     assert not frame.duplicated(["image", "layer", "method", "target", "other"]).any()
     assert len(frame) == 5 * 19 * len(COUNTED)
     assert set(frame["method"]) == set(COUNTED), "controls explain no target"
@@ -228,7 +228,7 @@ def test_a_network_without_relu_has_no_head(model: nn.Module) -> None:
 def test_maps_are_measured_alike_however_few_wait(
     tables: list[pd.DataFrame], model: nn.Module, images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench.measurements.rows, "WAITING", 1)
+    monkeypatch.setattr(bench.measurements.material.rows, "WAITING", 1)
     settings = SETTINGS.model_copy(update={"counter": True, "points": ("conv", "head")})
     for one, other in zip(scored(model, images, settings)[0], tables, strict=True):
         pd.testing.assert_frame_equal(one, other, rtol=1e-5, atol=1e-6)

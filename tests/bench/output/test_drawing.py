@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import current_thread, main_thread
-from time import sleep
 
 import pytest
 
 from analyses import ResultsError
 from analyses.artifacts import Section, Table
-from bench.output import drawing
 from bench.output.drawing import Files, draw_all
 
 NAMES = ("levels", "curves", "skipped")
@@ -36,26 +32,6 @@ def test_two_processes_make_what_one_makes(finished: Path) -> None:
     assert {"levels.png", "levels.pdf", "levels.csv", "levels.md", "curves.csv"} <= files(beside).keys()
     assert sorted(told) == sorted(NAMES * 2)
     assert all(section.title.endswith(".") for section in beside)
-
-
-def test_others_may_be_done_before_this_process_has_drawn_its_own(
-    finished: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    done: list[str] = []
-    names = ("levels", "curves", "skipped", "family", "points")
-
-    def slow_here(folder: Path, name: str, files: Files) -> Section:
-        while current_thread() is main_thread() and len(done) < len(names) - 1:
-            sleep(0.01)
-        done.append(name)
-        return Section(name, "", [])
-
-    monkeypatch.setattr(drawing, "draw", slow_here)
-    monkeypatch.setattr(drawing, "ProcessPoolExecutor", lambda count, *_: ThreadPoolExecutor(count))
-    told: list[str] = []
-    sections = draw_all(finished, names, Files(("png",), 50), told.append, processes=2)
-    assert [section.name for section in sections] == list(names)
-    assert sorted(told) == sorted(names) == sorted(done)
 
 
 @pytest.mark.parametrize("processes", [1, 2])

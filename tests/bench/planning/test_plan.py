@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 
 from bench.planning import plan
 from bench.planning import profile as profiles
-from bench.planning.cells import ScoreCell, StudyCell
+from bench.planning.cells import MeasureCell
 from bench.planning.profile import Profile
+from tests.bench.harness import planned
 
 TOML = """
 [data]
@@ -43,9 +45,9 @@ def trained(profile: Profile, digest: str = DIGEST) -> dict[tuple[str, int], str
     return {(cell.model, cell.seed): cell.id for cell in plan.training(profile, digest)}
 
 
-def scorings(profile: Profile, images: int = 10, sha: str = "a", digest: str = DIGEST) -> list[ScoreCell]:
+def scorings(profile: Profile, images: int = 10, sha: str = "a", digest: str = DIGEST) -> list[MeasureCell]:
     made = {cell: {30: f"{sha}{i}", 50: f"b{i}"} for i, cell in enumerate(plan.training(profile, digest))}
-    return plan.scoring(profile, made, images, GALLERY)
+    return planned(profile, made, "scores", "kept_maps", images=images, chosen=GALLERY)
 
 
 def test_every_model_with_every_seed(file: Path) -> None:
@@ -63,7 +65,7 @@ def test_ids_and_files_are_unique(file: Path) -> None:
     profile = profiles.read(str(file))
     cells = [*plan.training(profile, DIGEST), *scorings(profile)]
     assert len({cell.id for cell in cells}) == len(cells) == 4 + 4 * 2 * (3 + 1)
-    written = [name for cell in scorings(profile) for name in cell.outputs]
+    written = [cell.file(cell.measurement) for cell in scorings(profile)]
     written += [cell.checkpoint(level) for cell in plan.training(profile, DIGEST) for level in (30, 50)]
     written += [cell.state for cell in plan.training(profile, DIGEST)] + [cell.record for cell in cells]
     assert len(set(written)) == len(written)
@@ -116,7 +118,7 @@ def test_trainings_do_not_depend_on(file: Path, setting: str) -> None:
         "train.precision=fp32",
         "train.longest_interval=4",
         "train.augment.flip=0",
-        "train.start=random",
+        "train.initial_answer=random",
         "score.class_id=0",
     ],
 )
@@ -161,7 +163,7 @@ def test_scorings_do_not_depend_on(file: Path, setting: str) -> None:
 )
 def test_scorings_depend_on(file: Path, setting: str) -> None:
     before, after = (scorings(profiles.read(str(file), some)) for some in ([], [setting]))
-    assert [c.outputs for c in before] == [c.outputs for c in after]
+    assert [c.file("scores") for c in before] == [c.file("scores") for c in after]
     assert {c.id for c in before}.isdisjoint(c.id for c in after)
     assert {c.record for c in before}.isdisjoint(c.record for c in after)
 
@@ -177,30 +179,31 @@ def test_another_shard_size_gives_other_cells(file: Path) -> None:
     """Files of one name hold other rows then, so their records may not be taken for each other."""
     before, after = (scorings(profiles.read(str(file), [f"score.shard={n}"])) for n in (4, 5))
     shared = {c.id for c in before} & {c.id for c in after}
-    assert shared == {c.id for c in before if c.part == "gallery"}
+    assert shared == {c.id for c in before if c.measurement == "kept_maps"}
 
 
 @settings(max_examples=60, deadline=None)
 @given(images=st.integers(1, 300), shard=st.integers(1, 130))
 def test_shards_cover_every_image_once(images: int, shard: int) -> None:
-    profile = Profile.model_validate(
+    profile = profiles.whole().model_validate(
         {"name": "x", "data": {"dataset": "scenes"}, "models": {"unet": {}}, "score": {"shard": shard}}
     )
     cells = scorings(profile, images=images)
     assert {cell.level for cell in cells} == {30, 50}
-    for _, group in itertools.groupby(cells, key=lambda cell: (cell.train, cell.level)):
-        *shards, kept = group
+    checkpoint = operator.attrgetter("train.name", "level")
+    for _, group in itertools.groupby(sorted(cells, key=checkpoint), key=checkpoint):
+        kept, *shards = group
         assert [row for cell in shards for row in cell.rows] == list(range(images))
         assert all(1 <= len(cell.rows) <= shard for cell in shards)
         assert [cell.part for cell in shards] == sorted(cell.part for cell in shards)
-        assert (kept.part, kept.rows) == ("gallery", GALLERY)
+        assert (kept.measurement, kept.rows) == ("kept_maps", GALLERY)
 
 
 def test_unreached_levels_are_not_scored(file: Path) -> None:
     profile = profiles.read(str(file))
     first, *others = plan.training(profile, DIGEST)
-    cells = plan.scoring(profile, {first: {50: "x"}, **{o: {} for o in others}}, 3, (0,))
-    assert [(c.train, c.level, c.part) for c in cells] == [(first, 50, "000"), (first, 50, "gallery")]
+    cells = planned(profile, {first: {50: "x"}, **{o: {} for o in others}}, "scores", images=3)
+    assert [(c.train, c.level, c.part) for c in cells] == [(first, 50, "000")]
 
 
 def test_gallery_takes_the_images_nearest_to_evenly_spaced_percentiles() -> None:
@@ -278,26 +281,22 @@ def test_a_recipe_is_of_its_model_alone(taught: Profile) -> None:
 
 def test_the_highest_level_is_tested_at_every_size(taught: Profile) -> None:
     one, two, *_ = plan.training(taught, DIGEST)
-    cells = plan.resolutions(taught, {one: {30: "a", 50: "b"}, two: {}})
-    assert [(c.train, c.level, c.factor, c.size) for c in cells] == [
-        (one, 50, 0.5, 64),
-        (one, 50, 1.0, 128),
-        (one, 50, 1.4, 179),
-    ]
-    again = plan.resolutions(taught, {one: {30: "a", 50: "c"}})
+    cells = planned(taught, {one: {30: "a", 50: "b"}, two: {}}, "resolution")
+    assert [(c.train, c.level, c.part) for c in cells] == [(one, 50, "64px"), (one, 50, "128px"), (one, 50, "179px")]
+    again = planned(taught, {one: {30: "a", 50: "c"}}, "resolution")
     assert {c.id for c in cells}.isdisjoint(c.id for c in again)
-    assert len({c.output for c in cells} | {c.record for c in cells}) == 6
+    assert len({c.file("resolution") for c in cells} | {c.record for c in cells}) == 6
 
 
 def test_a_study_may_keep_to_the_first_seed(taught: Profile) -> None:
     cells = plan.training(taught, DIGEST)
     weights = {cell: {30: "a", 50: "b"} for cell in cells}
 
-    def planned(**keys: str) -> list[StudyCell]:
-        section = taught.sanity.model_copy(update={"images": 3, "at_once": 2, **keys})
-        return plan.studies(taught.model_copy(update={"sanity": section}), weights, "sanity", ("sanity",), (4, 1, 2))
+    def sanity(**keys: str) -> list[MeasureCell]:
+        section = taught.section("sanity").model_copy(update={"images": 3, "batch_size": 2, **keys})
+        return planned(taught.model_copy(update={"sanity": section}), weights, "sanity")
 
-    both, first = planned(), planned(training_seeds="first")
+    both, first = sanity(), sanity(training_seeds="first")
     assert {(c.train.model, c.train.seed) for c in both} == {
         ("unet", 0),
         ("unet", 1),
@@ -305,7 +304,7 @@ def test_a_study_may_keep_to_the_first_seed(taught: Profile) -> None:
         ("other:one", 1),
     }
     assert {c.id for c in first} == {c.id for c in both if c.train.seed == 0}
-    assert {c.level for c in planned(levels="all", training_seeds="first")} == {30, 50}
+    assert {c.level for c in sanity(levels="all", training_seeds="first")} == {30, 50}
 
 
 def test_a_network_made_for_one_size_is_made_for_the_runs(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.planning import profile as profiles
+from bench.planning.manifest import describe_method
 from segcam import InputError
 from segcam.datasets import DATASETS
 from segcam.methods import METHODS
@@ -268,7 +269,7 @@ def test_portable_holds_no_place_of_this_machine(file: Path) -> None:
 
 def test_portable_comes_back_as_the_same_profile(file: Path) -> None:
     profile = profiles.read(str(file), ["train.levels=[30]", "score.targets=['predicted']"])
-    again = profiles.Profile.model_validate(profile.portable(), strict=False)
+    again = profiles.whole().model_validate(profile.portable(), strict=False)
     assert again == profile
 
 
@@ -379,3 +380,18 @@ def test_some_models_alone_keep_their_teachers(several: Path) -> None:
 def test_the_best_level_is_the_highest(file: Path) -> None:
     assert profiles.read(str(file), ['train.levels=["best", 30]']).train.levels == (30, 100)
     assert "is 'bset'" in refused(file, 'train.levels=["bset"]')
+
+
+def test_families_and_all_metrics_are_spelled_out(file: Path) -> None:
+    file.write_text(SMALL + '[score]\nmetrics = "all"\nmethods = ["sobel", "family:cam", "family:control"]\n')
+    score = profiles.read(str(file)).score
+    assert list(score.metrics) == METRICS.names()
+    assert score.methods[0] == "sobel"
+    families = {method.name: describe_method(method)["family"] for method in METHODS}
+    assert set(score.methods) == {name for name, family in families.items() if family in ("cam", "control")}
+    assert len(set(score.methods)) == len(score.methods)
+    assert refused(file, 'score.methods=["family:controls"]') == (
+        "key 'score.methods': unknown family of methods 'controls': known are attention, cam, captum, control, "
+        "perturbation; did you mean 'control'?"
+    )
+    assert profiles.read(str(file), ["score.metrics=all"]).score.metrics == score.metrics

@@ -345,12 +345,12 @@ def test_an_untrained_network_answers_one_class(class_id: int) -> None:
 
 def test_start() -> None:
     assert Trainer(job()).run(lambda *_: None, lambda _: None).history[0].iou[0] == 0, "all is foreground"
-    plain, left = network(), Trainer(job(start="random")).model.state_dict()
+    plain, left = network(), Trainer(job(initial_answer="random")).model.state_dict()
     assert all(torch.equal(t, left[n]) for n, t in plain.state_dict().items())
 
 
 def test_start_needs_a_last_layer_with_a_bias() -> None:
-    with pytest.raises(InputError, match=r"set train\.start"):
+    with pytest.raises(InputError, match=r"set train\.initial_answer"):
         Trainer(job(model=nn.Conv2d(3, 2, 1, bias=False)))
 
 

@@ -1,20 +1,24 @@
-"""Tests one network on images of another size than it was trained at: confusion counts, a row an image."""
+"""Columns of tables: put under each other, and confusion counts an image."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bench.planning.measurement import Columns
 from segcam.samples import Batch, Border, Images, normalise, with_border
 from segcam.scoring.miou import confusion
 
-Columns = dict[str, Any]
 PIXELS = 16 * 128**2
 """Pixels in a batch: large images come in small batches, so that memory is the same for all sizes."""
+
+
+def joined(tables: Sequence[Columns]) -> Columns:
+    """Put tables of the same columns under each other."""
+    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
 
 
 def predicted(logits: Tensor, size: tuple[int, int]) -> Tensor:
@@ -40,8 +44,8 @@ def count_columns(batch: Batch, predictions: Tensor, classes: int, border: Borde
         predicted as j.
     """
     counts = confusion(predictions, with_border(batch.masks, border, class_id), classes).cpu().numpy()
-    found = (predictions == class_id).flatten(1).any(1).cpu().numpy()
-    columns: Columns = {"image": np.array(batch.ids), "predicted": found}
+    present = (predictions == class_id).flatten(1).any(1).cpu().numpy()
+    columns: Columns = {"image": np.array(batch.ids), "predicted": present}
     return columns | {f"n_{i}_{j}": counts[:, i, j] for i in range(classes) for j in range(classes)}
 
 
@@ -67,10 +71,10 @@ def counted(
     device = next(model.parameters()).device
     side = images[0].image.shape[0]
     step = max(1, PIXELS // side**2)
-    parts: list[Columns] = []
+    tables: list[Columns] = []
     for first in range(0, len(images), step):
         batch = Batch.of([images[i] for i in range(first, min(first + step, len(images)))], device)
         logits = model(normalise(batch.images).contiguous(memory_format=torch.channels_last))
-        parts.append(count_columns(batch, predicted(logits, (side, side)), len(classes), border, class_id))
+        tables.append(count_columns(batch, predicted(logits, (side, side)), len(classes), border, class_id))
         advance(len(batch.ids))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return joined(tables)

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.measurements.made_maps import COUNTER_SHARE, SIGN_BALANCE, Found
-from bench.measurements.sizes import Columns
+from bench.measurements.material.made_maps import COUNTER_SHARE, SIGN_BALANCE, MadeMaps
+from bench.planning.measurement import Columns
 from segcam.methods import Method
 from segcam.metrics import Metric, measure
 from segcam.probe.layers import Layer
@@ -23,7 +23,7 @@ WAITING = 2**22
 """How many numbers of maps on one grid wait to be measured together."""
 
 
-class Sheet:
+class Rows:
     """The scores of one batch.
 
     Args:
@@ -55,17 +55,17 @@ class Sheet:
         self._values = {name: np.full(self._shape, np.nan, np.float32) for name in names}
         self._present = np.zeros(self._shape[1:], bool)
 
-    def fill(self, found: Iterable[Found]) -> None:
+    def fill(self, maps: Iterable[MadeMaps]) -> None:
         """Measure maps: as they come, but those on one grid together, so that they share its steps."""
-        waiting: dict[Grid, list[Found]] = {}
-        for one in found:
+        waiting: dict[Grid, list[MadeMaps]] = {}
+        for one in maps:
             waiting.setdefault(one.grid, []).append(one)
             if sum(other.maps.numel() for other in waiting[one.grid]) >= WAITING:
                 self._measure(one.grid, waiting.pop(one.grid))
         for grid, rest in waiting.items():
             self._measure(grid, rest)
 
-    def rows(self) -> Columns:
+    def columns(self) -> Columns:
         """Return the columns of all maps that there are."""
         area = self.scenery.on(self.scenery.size).area
         columns: Columns = {
@@ -79,29 +79,29 @@ class Sheet:
             "target_score": self._per_target([c.scores for c in self.captures]).astype(np.float32),
         }
         columns |= {name: values.reshape(-1) for name, values in self._values.items()}
-        there = np.broadcast_to(self._present, self._shape).reshape(-1)
-        return {name: column[there] for name, column in columns.items()}
+        present = np.broadcast_to(self._present, self._shape).reshape(-1)
+        return {name: column[present] for name, column in columns.items()}
 
-    def _measure(self, grid: Grid, found: Sequence[Found]) -> None:
-        positive = torch.cat([one.maps for one in found], 1).relu()  # metrics are defined on what speaks for it
+    def _measure(self, grid: Grid, made: Sequence[MadeMaps]) -> None:
+        positive = torch.cat([one.maps for one in made], 1).relu()  # metrics are defined on what speaks for it
         measured = measure(positive, self.scenery.on(grid), self.metrics)
         values = {name: numbers.float().cpu().numpy() for name, numbers in measured.items()}
         first = 0
-        for one in found:
+        for one in made:
             places = slice(first, first := first + len(one.methods))
-            own = {name: numbers[:, places] for name, numbers in values.items()}
-            own |= {name: numbers.float().cpu().numpy() for name, numbers in one.numbers.items()}
+            columns = {name: numbers[:, places] for name, numbers in values.items()}
+            columns |= {name: numbers.float().cpu().numpy() for name, numbers in one.numbers.items()}
             cells = np.ix_(range(self._shape[0]), one.targets, one.layers, one.methods)
-            for name, numbers in own.items():
+            for name, numbers in columns.items():
                 self._values[name][cells] = numbers[:, None, None, :]
             self._present[np.ix_(one.targets, one.layers, one.methods)] = True
 
     def _spread(self, cells: Any, axis: int) -> NDArray[Any]:
         """Repeat what depends on one axis of (image, target, layer, method) alone over the others."""
-        wanted = [1, 1, 1, 1]
-        wanted[axis] = self._shape[axis]
-        return np.broadcast_to(np.asarray(cells).reshape(wanted), self._shape).reshape(-1)
+        shape = [1, 1, 1, 1]
+        shape[axis] = self._shape[axis]
+        return np.broadcast_to(np.asarray(cells).reshape(shape), self._shape).reshape(-1)
 
     def _per_target(self, cells: Sequence[Tensor]) -> NDArray[Any]:
-        found = torch.stack(list(cells), 1).cpu().numpy()
-        return np.broadcast_to(found[:, :, None, None], self._shape).reshape(-1)
+        values = torch.stack(list(cells), 1).cpu().numpy()
+        return np.broadcast_to(values[:, :, None, None], self._shape).reshape(-1)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.measurements.sizes import PIXELS, count_columns, counted
+from bench.measurements.material.columns import PIXELS, count_columns, counted
 from segcam.datasets import DATASETS, DatasetOptions
 from segcam.samples import IGNORE, Batch, Sample
 from tests.bench.harness import bench, contents

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -20,6 +21,10 @@ from segcam.probe.targets import Target
 
 HEAD = "head"
 """The point that stands for the last ReLU layer alone."""
+FAMILY = "family:"
+"""How what stands for all methods of a family begins."""
+FAMILIES = {"gradient": "cam", "control": "control", "attention": "attention", "run": "perturbation"}
+"""The family of methods that name none, by their kind."""
 NO_ATTENTION = "the network has no attention"
 NOT_BEHIND = "no block's attention ends at this layer"
 
@@ -34,7 +39,7 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class Instruments:
+class Request:
     """What is asked of every image: targets, layers, methods, metrics, and of transformers attention.
 
     Attributes:
@@ -44,8 +49,8 @@ class Instruments:
         metrics: of maps.
         places: the blocks whose attention is read; none where nothing wants it.
         attention_metrics: of attention; none where the network has no attention or the profile does not want them.
-        costly: methods that take passes of their own.
-        costly_targets: what they explain.
+        own_pass_methods: methods that take passes of their own.
+        own_pass_targets: what they explain.
         gaps: what is known to be missing before anything is run.
     """
 
@@ -55,12 +60,12 @@ class Instruments:
     metrics: tuple[Metric, ...]
     places: tuple[AttentionPlace, ...] = ()
     attention_metrics: tuple[AttentionMetric, ...] = ()
-    costly: tuple[Method, ...] = ()
-    costly_targets: tuple[Target, ...] = ()
+    own_pass_methods: tuple[Method, ...] = ()
+    own_pass_targets: tuple[Target, ...] = ()
     gaps: tuple[Gap, ...] = ()
 
     @classmethod
-    def of(cls, settings: Score, architecture: str, model: nn.Module) -> Instruments:
+    def of(cls, settings: Score, architecture: str, model: nn.Module) -> Request:
         """Find them by their names.
 
         Raises:
@@ -81,8 +86,8 @@ class Instruments:
             metrics=tuple(METRICS.get(name) for name in settings.metrics),
             places=tuple(places) if read else (),
             attention_metrics=ATTENTION_METRICS if settings.attention and places else (),
-            costly=tuple(method for method in methods if method.costly),
-            costly_targets=tuple(Target.parse(name, settings.class_id) for name in settings.costly()),
+            own_pass_methods=tuple(method for method in methods if method.costly),
+            own_pass_targets=tuple(Target.parse(name, settings.class_id) for name in settings.own_targets()),
             gaps=tuple(Gap(layer, m.name, why) for m in methods if m.attention is not None for layer, why in gaps),
         )
 
@@ -90,6 +95,36 @@ class Instruments:
         """Return the block behind whose attention a layer lies, by the layer's index, where there is one."""
         order = {place.layer: n for n, place in enumerate(self.places)}
         return {i: order[layer.label] for i, layer in enumerate(self.layers) if layer.label in order}
+
+
+def family_of(method: Method) -> str:
+    """Return the group in which tables, figures and lists show a method."""
+    return method.family or FAMILIES[method.kind]
+
+
+def spelled_out(score: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a section score as it was written, with names in the place of `family:NAME` and of all metrics, 'all'.
+
+    What is named by itself stands where it is named.
+
+    Raises:
+        InputError: there is no such family.
+    """
+    values = dict(score)
+    if values.get("metrics") == "all":
+        values["metrics"] = METRICS.names()
+    if isinstance(values.get("methods"), list):
+        values["methods"] = [name for entry in values["methods"] for name in _named(entry, values["methods"])]
+    return values
+
+
+def _named(entry: Any, entries: Sequence[Any]) -> list[Any]:
+    if not (isinstance(entry, str) and entry.startswith(FAMILY)):
+        return [entry]
+    families = {family_of(method) for method in METHODS}
+    if (family := entry.removeprefix(FAMILY)) not in families:
+        raise InputError(f"key 'score.methods': {unknown('family of methods', family, sorted(families))}")
+    return [method.name for method in METHODS if family_of(method) == family and method.name not in entries]
 
 
 def methods_of(settings: Score) -> tuple[Method, ...]:

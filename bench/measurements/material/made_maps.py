@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from bench.planning.asked import Gap, Instruments
+from bench.planning.profile import Score
+from bench.planning.request import Gap, Request
 from segcam.checks.diagnosis import counter_share, sign_balance
 from segcam.errors import NotApplicableError
 from segcam.maps import layer_maps
 from segcam.methods import Method
 from segcam.probe.layers import Layer
-from segcam.probe.probe import Capture
+from segcam.probe.probe import Capture, Probe
+from segcam.samples import Batch, Images
 from segcam.scoring.grids import Grid
 from segcam.scoring.reference import Scenery
 
@@ -23,7 +27,7 @@ SIGN_BALANCE, COUNTER_SHARE = "sign_balance", "counter_share"
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class MadeMaps:
     """Maps on one grid, and what they stand for.
 
     Attributes:
@@ -46,64 +50,63 @@ class Found:
         return int(self.maps.shape[-2]), int(self.maps.shape[-1])
 
 
-def control_maps(tools: Instruments, scenery: Scenery, capture: Capture) -> Iterator[Found]:
+def control_maps(request: Request, scenery: Scenery, capture: Capture) -> Iterator[MadeMaps]:
     """Yield the maps of the controls made from the image alone, once a grid."""
-    chosen = [(m, method.control) for m, method in enumerate(tools.methods) if method.control is not None]
+    controls = [(m, method.control) for m, method in enumerate(request.methods) if method.control is not None]
     layers: dict[Grid, list[int]] = {}
-    for i, layer in enumerate(tools.layers):
+    for i, layer in enumerate(request.layers):
         h, w = capture.activations[layer.label].shape[-2:]
         layers.setdefault((int(h), int(w)), []).append(i)
-    for grid, same in layers.items() if chosen else ():
-        maps = torch.stack([control(scenery.on(grid)) for _, control in chosen], 1)
-        yield Found(range(len(tools.targets)), same, [m for m, _ in chosen], maps)
+    for grid, of_grid in layers.items() if controls else ():
+        maps = torch.stack([control(scenery.on(grid)) for _, control in controls], 1)
+        yield MadeMaps(range(len(request.targets)), of_grid, [m for m, _ in controls], maps)
 
 
-def attention_maps(tools: Instruments, captures: Sequence[Capture]) -> Iterator[Found]:
+def attention_maps(request: Request, captures: Sequence[Capture]) -> Iterator[MadeMaps]:
     """Yield the maps made from attention, for the layers behind it."""
-    for m, method in enumerate(tools.methods):
+    for m, method in enumerate(request.methods):
         for t, capture in enumerate(captures if method.attention is not None else ()):
             assert method.attention is not None
-            found = method.attention([*capture.attentions.values()], capture.explained.chosen).unbind(1)
-            yield from (Found([t], [i], [m], found[block][:, None]) for i, block in tools.blocks().items())
+            maps = method.attention([*capture.attentions.values()], capture.explained.chosen).unbind(1)
+            yield from (MadeMaps([t], [i], [m], maps[block][:, None]) for i, block in request.blocks().items())
 
 
 def gradient_maps(
-    tools: Instruments,
+    request: Request,
     captures: Sequence[Capture],
     rivals: Mapping[int, Capture],
     note: Callable[[Gap], None],
-) -> Iterator[list[Found]]:
+) -> Iterator[list[MadeMaps]]:
     """Yield the maps of gradient methods, layer by layer, one a target with all methods at once.
 
     Args:
-        tools: what is asked.
+        request: what is asked.
         captures: one a target.
         rivals: by the target's index, the capture of the best other class at the same pixels, where it is wanted.
         note: told of the methods that a layer has no map for.
     """
-    chosen = [m for m, method in enumerate(tools.methods) if method.gradient is not None]
-    for i, layer in enumerate(tools.layers):
-        own = chosen
+    methods = [m for m, method in enumerate(request.methods) if method.gradient is not None]
+    for i, layer in enumerate(request.layers):
         try:
-            yield _of_layer(tools, captures, rivals, i, own)
+            yield _of_layer(request, captures, rivals, i, methods)
         except NotApplicableError:
-            own = [m for m in chosen if _applies(tools.methods[m], captures[0], layer, note)]
-            yield _of_layer(tools, captures, rivals, i, own)
+            applicable = [m for m in methods if _applies(request.methods[m], captures[0], layer, note)]
+            yield _of_layer(request, captures, rivals, i, applicable)
 
 
 def _of_layer(
-    tools: Instruments, captures: Sequence[Capture], rivals: Mapping[int, Capture], i: int, chosen: Sequence[int]
-) -> list[Found]:
-    methods, layer = [tools.methods[m] for m in chosen], tools.layers[i]
-    found = []
+    request: Request, captures: Sequence[Capture], rivals: Mapping[int, Capture], i: int, chosen: Sequence[int]
+) -> list[MadeMaps]:
+    methods, layer = [request.methods[m] for m in chosen], request.layers[i]
+    made = []
     for t, capture in enumerate(captures if methods else ()):
         signed, maps = layer_maps(capture, layer, methods)
         numbers = {SIGN_BALANCE: sign_balance(signed)}
         if t in rivals:
             share = counter_share(maps, layer_maps(rivals[t], layer, methods)[1])
             numbers[COUNTER_SHARE] = _where(share, [method.kind == "gradient" for method in methods])
-        found.append(Found([t], [i], chosen, maps, numbers))
-    return found
+        made.append(MadeMaps([t], [i], chosen, maps, numbers))
+    return made
 
 
 def _applies(method: Method, capture: Capture, layer: Layer, note: Callable[[Gap], None]) -> bool:
@@ -118,3 +121,24 @@ def _applies(method: Method, capture: Capture, layer: Layer, note: Callable[[Gap
 def _where(values: Float[Tensor, "b m"], told: Sequence[bool]) -> Float[Tensor, "b m"]:
     """Return the values of some methods, and NaN for the others."""
     return values.masked_fill(~torch.tensor(told, device=values.device), torch.nan)
+
+
+def named(request: Request, made: MadeMaps) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield the maps of every target, layer and method that some stand for, by `target|method|layer`."""
+    maps = made.maps.float().cpu().numpy()
+    for target in made.targets:
+        for layer in made.layers:
+            for n, method in enumerate(made.methods):
+                names = (request.targets[target].name, request.methods[method].name, request.layers[layer].label)
+                yield "|".join(names), maps[:, n]
+
+
+def shared_probe(model: nn.Module, request: Request, settings: Score) -> Probe:
+    """Return the probe of the methods that share their passes."""
+    return Probe(model, request.layers, precision=settings.precision, channels_last=True, attention=request.places)
+
+
+def batches(images: Images, rows: Sequence[int], size: int, device: torch.device) -> Iterator[Batch]:
+    """Yield images as batches on a device."""
+    for at in range(0, len(rows), size):
+        yield Batch.of([images[i] for i in rows[at : at + size]], device)

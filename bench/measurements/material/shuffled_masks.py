@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from analyses.reading.records import BEST
-from bench.measurements.sizes import counted
+from bench.measurements.material.columns import counted
 from bench.planning import plan
 from bench.planning.cells import TrainCell
 from bench.planning.data import Data

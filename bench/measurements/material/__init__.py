@@ -1,0 +1,1 @@
+"""What measurements are made from: columns, maps, rows."""

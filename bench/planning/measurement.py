@@ -1,0 +1,160 @@
+"""What a measurement of a checkpoint is. `bench/measurements/` has one a file; they are found by being there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from bench.planning.cells import MeasureCell, TrainCell
+from bench.planning.sections import FewImages, Section
+from segcam.registry import Registry
+
+if TYPE_CHECKING:  # a profile is read where torch is not installed
+    import torch
+    from torch import nn
+
+    from bench.planning.data import Data
+    from bench.planning.profile import Profile
+    from bench.planning.request import Gap, Request
+    from segcam.samples import Batch
+    from segcam.scoring.reference import Scenery
+
+Columns = dict[str, Any]
+"""A table: an array a column."""
+Advance = Callable[[int, str], None]
+"""Called with the number of images finished since the last call (0 for a sign of life), and what is done."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained network before it is loaded.
+
+    Attributes:
+        train: what made it.
+        level: its level.
+        highest: whether the training reached no higher level.
+        first: whether its seed is the first of the model's.
+    """
+
+    train: TrainCell
+    level: int
+    highest: bool
+    first: bool
+
+    def among(self, levels: str, seeds: str) -> bool:
+        """Return whether it is meant by `levels`, 'all' or 'highest', and `seeds`, 'all' or 'first'."""
+        return (levels == "all" or self.highest) and (seeds == "all" or self.first)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What becomes a cell.
+
+    Attributes:
+        name: which of the checkpoint's cells it is; '' for the only one.
+        rows: indices of its test images.
+        settings: what defines the result beside the checkpoint and the images, JSON-ready.
+    """
+
+    name: str
+    rows: tuple[int, ...]
+    settings: Any
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell at work.
+
+    Attributes:
+        profile: the run's.
+        data: all images.
+        cell: the checkpoint, and which test images.
+        model: the checkpoint's network, on its device.
+        request: what the section score asks of every image.
+        advance: told of what is done.
+        note: told of every map that there is not.
+    """
+
+    profile: Profile
+    data: Data
+    cell: MeasureCell
+    model: nn.Module
+    request: Request
+    advance: Advance
+    note: Callable[[Gap], None]
+
+    @property
+    def device(self) -> torch.device:
+        """The network's device."""
+        return next(self.model.parameters()).device
+
+    @cached_property
+    def batch(self) -> Batch:
+        """All the cell's images together."""
+        from segcam.samples import Batch  # noqa: PLC0415  (needs torch)
+
+        return Batch.of([self.data.test[i] for i in self.cell.rows], self.device)
+
+    @cached_property
+    def scenery(self) -> Scenery:
+        """What is known of these images."""
+        from segcam.scoring.reference import Scenery  # noqa: PLC0415  (as above)
+
+        return Scenery.of(self.batch, self.profile.score.class_id)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A measurement of checkpoints on test images.
+
+    Attributes:
+        name: of its section in the profile, if it has one, and what its cells' records begin with; no hyphens.
+        run: does a cell and returns the columns of each table, but those that are the same in all rows; bytes are kept
+            as an .npz file.
+        plan: `(profile, data, checkpoint) -> its cells`; by default a few images each, as its section says.
+        settings: its section in the profile; every key has a default.
+        sizes: `profile -> sides of the images that networks must take` beside the training size. It raises
+            InputError where the section does not fit the rest of the profile.
+        stage: of the run that it belongs to.
+        turn: those of lower numbers are done before others.
+    """
+
+    name: str
+    run: Callable[[Job], Mapping[str, Columns | bytes]]
+    plan: Callable[[Profile, Data, Checkpoint], Iterable[Part]] | None = None
+    settings: type[Section] | None = None
+    sizes: Callable[[Profile], Sequence[int]] = lambda _: ()
+    stage: str = "score"
+    turn: int = 1
+
+    def parts(self, profile: Profile, data: Data, checkpoint: Checkpoint) -> Iterable[Part]:
+        """Plan the cells of a checkpoint."""
+        if self.plan:
+            return self.plan(profile, data, checkpoint)
+        section: FewImages = profile.section(self.name)
+        if not checkpoint.among(section.levels, section.training_seeds):
+            return ()
+        settings = section.model_dump(mode="json", exclude=set(FewImages.model_fields))
+        score = profile.score.model_dump(
+            mode="json", include={"class_id", "targets", "methods", "points", "parameters"}
+        )
+        rows, _ = data.chosen(section.images)
+        return numbered(rows, section.batch_size, [settings, score])
+
+    def images(self, profile: Profile, data: Data) -> tuple[tuple[int, ...], str]:
+        """Return the few test images that its section asks for, and how they are chosen; none where it has no say."""
+        few = self.settings is not None and issubclass(self.settings, FewImages)
+        return data.chosen(profile.section(self.name).images) if few else ((), "")
+
+
+def numbered(rows: Sequence[int], size: int, settings: Any, prefix: str = "") -> list[Part]:
+    """Part images into cells of `size`, named by their numbers."""
+    return [
+        Part(f"{prefix}{n:03d}", tuple(rows[at : at + size]), settings)
+        for n, at in enumerate(range(0, len(rows), size))
+    ]
+
+
+MEASUREMENTS: Registry[Measurement] = Registry("measurement", "bench.measurements")
