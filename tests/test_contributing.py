@@ -100,7 +100,7 @@ def test_a_data_set() -> None:
 
 def test_an_analysis() -> None:
     frame = pd.DataFrame({"method": ["a", "b", "a"], "level": [1, 1, 1]})
-    rows = SimpleNamespace(scores=lambda columns: frame[columns], caption_note=lambda: "")
+    rows = SimpleNamespace(scores=lambda columns: frame[columns])
     (table,) = run("analysis")["analyse"](rows)
     assert table.frame["maps"].tolist() == [2, 1]
 

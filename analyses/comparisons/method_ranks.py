@@ -67,7 +67,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         f"no further apart than the critical difference are not told apart by Nemenyi's test at {ALPHA:g}. With many "
         "images small differences are told apart: Kendall's W (0: images disagree, 1: all have one order) is the "
         f"effect. Methods without a value on more than {MISSING:.0%} of the images are left out, and networks of which "
-        f"the main method is one. {results.caption_note()}"
+        f"the main method is one."
     )
     yield Table("method_ranks", _table(found, target), about, best={"mean_rank": "lower"}, within=("model",))
     with style.context():

@@ -46,7 +46,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         _ordered(pd.DataFrame(rows), [key for key in keys if rows and key in rows[0]], places)
         for rows in (found.means, found.contrasts, found.summary)
     )
-    note = f"{_reading(results)} {results.caption_note()}"
+    note = _reading(results)
     yield Table("methods", means, f"{_ABOUT} by layer and method. {note}")
     against = ", ".join(results.label("methods", name) for name in _controls(known))
     if not contrasts.empty:
@@ -69,7 +69,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     for model in results.models:
         parts = [part[part["model"] == model] if len(part) else part for part in (means, contrasts, summary)]
         if len(parts[2]):
-            yield from _figures(results, model, parts, note)
+            yield from _figures(results, model, parts)
 
 
 SHOWN = (
@@ -162,7 +162,7 @@ def _reading(results: Results) -> str:
     return said
 
 
-def _figures(results: Results, model: str, parts: Sequence[pd.DataFrame], note: str) -> Iterator[Figure]:
+def _figures(results: Results, model: str, parts: Sequence[pd.DataFrame]) -> Iterator[Figure]:
     """Yield the heat maps and the dot plot of one model."""
     level, target = int(parts[2]["level"].iloc[0]), str(parts[2]["target"].iloc[0])
     means = parts[0][(parts[0]["level"] == level) & (parts[0]["target"] == target)]
@@ -183,7 +183,7 @@ def _figures(results: Results, model: str, parts: Sequence[pd.DataFrame], note: 
         yield Figure(
             f"methods-{printing.slug(model)}{name}",
             drawn,
-            f"{shown} by method and layer: {where}. {_COLOURS}{behind} {marks} {note}",
+            f"{shown} by method and layer: {where}. {_COLOURS}{behind} {marks}",
         )
     with style.context():
         drawn = draw_summary(results, parts[2])
@@ -193,5 +193,5 @@ def _figures(results: Results, model: str, parts: Sequence[pd.DataFrame], note: 
         f"{_ABOUT}, mean over the layers of {where}. Methods stand in the order of their energy gain; lines and bands "
         f"are the controls over all layers and images ({blind} know neither the network nor the mask), on the input "
         "where the maps are. Where a method has maps of fewer layers or images, its label says how many, and the "
-        f"paired differences in the table methods_summary are the fair comparison. {note}",
+        f"paired differences in the table methods_summary are the fair comparison.",
     )

@@ -84,14 +84,14 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     keys = ["model", "level", "target", "metric", "other"]
     whole = pd.concat(frames, ignore_index=True)
     whole = whole[[*keys, *(name for name in whole if name not in keys)]]
-    yield Table("metric_agreement", tidy(whole, ["model", "level"]), f"{about} {results.caption_note()}")
+    yield Table("metric_agreement", tidy(whole, ["model", "level"]), about)
     for model, level, frame, figure in drawn:
         yield Figure(
             f"metric_agreement-{printing.slug(model)}",
             figure,
             f"Which metrics say the same of {results.label('models', model)} at its highest level ({level} mean IoU), "
             f"target: {results.label('targets', str(frame['target'].iloc[0]))}. Above the diagonal all layers and "
-            f"methods, below it methods within layers. {told(frame, results)} {about} {results.caption_note()}",
+            f"methods, below it methods within layers. {told(frame, results)} {about}",
         )
 
 

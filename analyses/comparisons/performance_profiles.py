@@ -49,8 +49,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         whole,
         f"{metric.label}: what each method's performance profile comes to. above: the share of maps on the better side "
         "of what chance scores; area: the area under the profile from chance to the best value, over the distance of "
-        f"the two, which is the mean score above chance, scores below it counting as none. {about} "
-        f"{results.caption_note()}",
+        f"the two, which is the mean score above chance, scores below it counting as none. {about}",
         best={"area": "higher", "above": "higher"},
         within=["model", "layers", "kind"],
         shown=SHOWN,
@@ -60,7 +59,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         with style.context():
             figure = draw(results, runs, parts, frame)
         name = f"performance_profiles-{printing.slug(runs.model)}"
-        yield Figure(name, figure, f"{_caption(results, runs)} {about} {results.caption_note()}")
+        yield Figure(name, figure, f"{_caption(results, runs)} {about}")
 
 
 def chosen(results: Results) -> Metric | None:

@@ -22,7 +22,7 @@ def analyse(results: Results) -> Iterator[Table]:
         frame,
         "Methods without maps on some layers of a network, with the reason that the method itself gave; no table or "
         "figure counts them as blank or as zero. cells: in how many parts of the scoring (the images of a checkpoint "
-        f"come in parts) it was so, for the layer with the most. {results.caption_note()}",
+        "come in parts) it was so, for the layer with the most.",
     )
 
 

@@ -51,7 +51,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         "target_agreement",
         frame,
         f"{about} identical: share of images whose largest difference is below {SAME:g}; linear_end: a 1x1 "
-        f"convolution and linear upsampling alone follow this layer. {results.caption_note()}",
+        f"convolution and linear upsampling alone follow this layer.",
     )
     main = frame[frame["method"] == results.main_method]
     for model in results.models:
@@ -68,7 +68,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
                 figure,
                 f"{results.label('methods', results.main_method)} maps of {results.label('models', model)} for two "
                 f"targets ({names}) against the layer's depth. {about} One line a level, bands are quartiles. "
-                f"{_end(results, part)} {results.caption_note()}",
+                f"{_end(results, part)}".strip(),
             )
 
 

@@ -41,10 +41,10 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         "resamples of images and seeds (with one seed it speaks of the images alone)."
     )
     note = f"Head {ALL_HEADS} is the mean over a block's heads."
-    yield Table("attention", frame, f"Attention by block and head. {interval} {note} {results.caption_note()}")
+    yield Table("attention", frame, f"Attention by block and head. {interval} {note}")
     with style.context():
         figure = draw(results, frame)
-    yield Figure("attention", figure, f"{_caption(results)} {interval} {results.caption_note()}")
+    yield Figure("attention", figure, f"{_caption(results)} {interval}")
 
 
 def summarise(results: Results) -> pd.DataFrame:

@@ -40,7 +40,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         f"{NOTE}."
     )
     of = "the main method, of attention and of the controls"
-    yield Table("curves", frame, f"Scores of {of}, by layer. {interval} {results.caption_note()}")
+    yield Table("curves", frame, f"Scores of {of}, by layer. {interval}")
     for model in results.models:
         for target in results.targets:
             for number, point in enumerate(results.points(model)):
@@ -55,9 +55,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
                     figure = draw(results, part, layers)
                 tail = f"-{printing.slug(point)}" if number else ""
                 name = f"curves-{printing.slug(model)}-{printing.slug(target)}{tail}"
-                yield Figure(
-                    name, figure, f"{_caption(results, model, target, point)} {interval} {results.caption_note()}"
-                )
+                yield Figure(name, figure, f"{_caption(results, model, target, point)} {interval}")
 
 
 def summarise(results: Results) -> pd.DataFrame:

@@ -65,7 +65,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         frame,
         f"Blank and negative maps by layer and method. {READING}{rival} negative_share: maps that are negative "
         "everywhere; zero_share: maps that are zero everywhere before ReLU (both empty for methods without a signed "
-        f"map); undefined_share: nothing to explain. {how} {results.caption_note()}",
+        f"map); undefined_share: nothing to explain. {how}",
     )
     main = frame[frame["method"] == results.main_method]
     for model in results.models:
@@ -75,14 +75,12 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
                 continue
             with style.context():
                 figure = draw(results, part)
-            rival = f" {RIVAL}" if part[COUNTER].notna().any() else ""
             yield Figure(
                 f"diagnosis-{printing.slug(model)}-{printing.slug(target)}",
                 figure,
                 f"Blank {results.label('methods', results.main_method)} maps of {results.label('models', model)}, and "
                 f"what speaks for and against the class before ReLU, against the layer's depth; target: "
-                f"{results.label('targets', target)}. One line a level. {READING}{rival} {how} "
-                f"{results.caption_note()}",
+                f"{results.label('targets', target)}. One line a level. How to read it: the table diagnosis.",
             )
 
 

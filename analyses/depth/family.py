@@ -17,7 +17,6 @@ from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
 from analyses.depth.curves import CHANCE
 from analyses.plots import style
-from analyses.reading import captions
 from analyses.reading.records import ATTENTION, Metric, level_name
 from analyses.reading.results import Results
 from analyses.statistics.crossed import NOTE
@@ -43,9 +42,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     method = results.label("methods", results.main_method)
     depth = "Relative depth is a layer's place in the order of execution over the last one's, at the main probe point"
     about = f"{method} maps by relative depth, each model at the highest level it reached"
-    taught = captions.of_teachers(results, results.models)
-    note = " ".join(part for part in (interval, taught, results.caption_note()) if part)
-    yield Table("family", frame, f"{about}. {depth}. {note}")
+    yield Table("family", frame, f"{about}. {depth}. {interval}")
     for target in results.targets:
         part = frame[frame["target"] == target]
         if part.empty:
@@ -57,7 +54,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
             "but those before and after attention, which are faint dots: they sit on branches of their own, and a line "
             "through them would jump at every block. Hollow marks are decoder layers."
         )
-        yield Figure(f"family-{printing.slug(target)}", figure, f"{caption} {note}")
+        yield Figure(f"family-{printing.slug(target)}", figure, f"{caption} {interval}")
 
 
 def summarise(results: Results) -> pd.DataFrame:

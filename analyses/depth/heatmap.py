@@ -38,14 +38,14 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         "heatmap",
         tidy(pd.concat(frames, ignore_index=True), ["model", "metric", "level", "depth"]),
         f"Scores of {method} maps by layer and level, at the main probe point; one target a model. {about}. "
-        f"Intervals are in the table curves. {results.caption_note()}",
+        f"Intervals are in the table curves.",
     )
     for grid, frame in zip(found, frames, strict=True):
         with style.context():
             pages = draw(results, grid, frame)
         name, caption = (
             f"heatmap-{printing.slug(grid.model)}",
-            f"{_caption(results, grid)} {about}. {results.caption_note()}",
+            f"{_caption(results, grid)} {about}.",
         )
         for number, page in enumerate(pages, 1):
             if len(pages) == 1:

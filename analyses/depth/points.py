@@ -30,8 +30,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         return
     note = (
         f"Difference of {results.label('methods', results.main_method)} maps behind ReLU and on the convolution's own "
-        f"output, paired by image and seed, with a 95% interval from {RESAMPLES} resamples {NOTE}. "
-        f"{results.caption_note()}"
+        f"output, paired by image and seed, with a 95% interval from {RESAMPLES} resamples {NOTE}."
     )
     yield Table("points", frame, note)
     for (model, target), part in frame.groupby(["model", "target"], sort=True):

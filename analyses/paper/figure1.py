@@ -88,4 +88,4 @@ def _caption(results: Results, points: Sequence[Checkpoint], image: str) -> str:
         parts.append(f"Not reached, and left empty: {', '.join(map(level_name, unreached))}.")
     if results.gallery_rule:
         parts.append(f"Choice of images: {results.gallery_rule.rstrip('.')}.")
-    return " ".join([*parts, results.caption_note()])
+    return " ".join(parts)

@@ -92,4 +92,4 @@ def _caption(results: Results, point: Checkpoint, image: str) -> str:
     parts = [text]
     if results.gallery_rule:
         parts.append(f"Choice of images: {results.gallery_rule.rstrip('.')}.")
-    return " ".join([*parts, results.caption_note()])
+    return " ".join(parts)

@@ -8,7 +8,6 @@ from analyses import printing
 from analyses.artifacts import Figure
 from analyses.paper import figure2
 from analyses.plots import map_page, map_tiles, style
-from analyses.reading import captions
 from analyses.reading.records import Checkpoint, Layer
 from analyses.reading.results import Results
 
@@ -69,9 +68,8 @@ def _caption(results: Results, point: Checkpoint, layers: Sequence[Layer]) -> st
     )
     parts = [text]
     parts.append("A map is no thinner than its layer's cells: widths are to be compared between layers of like stride.")
-    parts.append(captions.of_teachers(results, [point.model]))
     if layers[0].point:
         parts.append(f"Layers are probed at: {layers[0].point}.")
     if results.gallery_rule:
         parts.append(f"Choice of images: {results.gallery_rule.rstrip('.')}.")
-    return " ".join(part for part in [*parts, results.caption_note()] if part)
+    return " ".join(parts)

@@ -32,13 +32,12 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     baseline = f"baseline_miou is the mean IoU of answering '{results.classes[0]}' everywhere"
     explained = results.classes[results.foreground(results.targets[0])]
     shares = f"predicted_share is the share of images in which the model predicts any pixel as '{explained}'"
-    note = results.caption_note()
     yield Table(
         "levels",
         tabulate(results),
         f"The checkpoint kept for each level, by validation mean IoU (val_miou); {baseline}; {shares}. The test_ "
         f"columns come from the predictions on the scored images. An unreached level has no values but the nearest "
-        f"and the best one seen. {note}",
+        f"and the best one seen.",
         best={"test_miou": "higher"},
         shown=SHOWN,
     )
@@ -50,7 +49,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         "levels",
         figure,
         "Validation mean IoU against training images seen, one line a seed. Marks are the checkpoints kept, bands the "
-        f"levels with their tolerance, the dashed line answering '{results.classes[0]}' everywhere. {note}",
+        f"levels with their tolerance, the dashed line answering '{results.classes[0]}' everywhere.",
     )
 
 

@@ -17,7 +17,6 @@ from matplotlib.ticker import NullLocator
 from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import style
-from analyses.reading import captions
 from analyses.reading.arrays import counted, sources
 from analyses.reading.records import level_name
 from analyses.reading.results import Results
@@ -48,13 +47,11 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     )
     if frame["n_seeds"].max() < 2:
         interval += " They speak of the images alone: with one seed all this is an observation, not a test."
-    taught = captions.of_teachers(results, results.models)
-    note = " ".join(part for part in (interval, taught, results.caption_note()) if part)
     yield Table(
         "resolution",
         frame,
         "Mean IoU (miou: confusion counts summed over the test images, averaged over seeds) by test size; factor: test "
-        f"size over training size; size: in pixels a side; change: miou less that at factor 1. {note}",
+        f"size over training size; size: in pixels a side; change: miou less that at factor 1. {interval}",
         best={"miou": "higher"},
         within=("factor",),
     )
@@ -66,7 +63,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
             pairs,
             "What the change of size costs one network more than another (claim C8): contrast is the change of mean "
             "IoU against factor 1 of model less that of other, each at its highest level, on the same images and "
-            f"seeds; above 0 model keeps more. {note}",
+            f"seeds; above 0 model keeps more. {interval}",
         )
     with style.context():
         figure = draw(results, shown)
@@ -80,7 +77,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         "Mean IoU on the test images against their size, as a multiple of the size trained at: its value, and its "
         "change in percentage points. The claim in question (C8): Mix-FFN, which SegFormer has in place of a position "
         "embedding, keeps its accuracy when the resolution changes, and a network with a position embedding, as ViT, "
-        f"does not. {READING} One line a model, at its highest level ({'; '.join(levels)}). {note}",
+        f"does not. {READING} One line a model, at its highest level ({'; '.join(levels)}). {interval}",
     )
 
 

@@ -1,4 +1,4 @@
-"""What every caption says of the run: data, images, seeds, training masks, what helped the networks, border."""
+"""What is true of all figures and tables of a run: data, images, seeds, training masks, what helped, border."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BORDER = {
 
 
 def note(results: Results) -> str:
-    """Return what every caption carries: data, images, seeds, training masks and border, and what levels mean."""
+    """Return what a page says once: data, images, seeds, training masks and border, teachers, and what levels mean."""
     data = results.section("dataset")
     parts = [
         f"Data set {results.dataset}{_share(results)}, {results.section('scored_images')} scored images",
@@ -35,8 +35,8 @@ def note(results: Results) -> str:
     parts.append(_BORDER.get(border, f"border pixels: {border}"))
     if any(checkpoint.level == BEST for checkpoint in results.checkpoints):
         parts.append(f"best: the checkpoint of the highest validation mean IoU, level {BEST} in tables")
-    levels = of_levels(results)
-    return "; ".join(parts) + "." + (f" {levels}" if levels else "")
+    sentences = ["; ".join(parts) + ".", of_teachers(results, results.models), of_levels(results)]
+    return " ".join(sentence for sentence in sentences if sentence)
 
 
 def of_teachers(results: Results, models: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from analyses.reading import captions, files
+from analyses.reading import files
 from analyses.reading.files import GALLERY, LOG, SCORES, ResultsError, folder
 from analyses.reading.records import INPUT, Checkpoint, Gallery, Layer, Metric
 
@@ -268,10 +268,6 @@ class Results:
     def gallery_path(self, model: str, seed: int, level: int) -> Path:
         """Return the file of the kept maps of a checkpoint, be it there or not."""
         return self.folder / GALLERY / f"{model.replace(':', '-')}-s{seed}-l{level}.npz"
-
-    def caption_note(self) -> str:
-        """Return the sentence that every caption carries: data, images, seeds, training masks, help and border."""
-        return captions.note(self)
 
     @property
     def _manifest_path(self) -> Path:

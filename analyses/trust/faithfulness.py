@@ -38,8 +38,8 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     if areas is None or areas.empty:
         return
     frame = tabulate(results, areas)
-    note = f"{_READING.format(confidence=CONFIDENCE, resamples=RESAMPLES)} {results.caption_note()}"
-    yield Table("faithfulness", frame, f"{_TABLE} {note}")
+    reading = _READING.format(confidence=CONFIDENCE, resamples=RESAMPLES)
+    yield Table("faithfulness", frame, f"{_TABLE} {reading}")
     for model in results.models:
         own = frame[frame["model"] == model]
         if own.empty:
@@ -57,7 +57,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
             points = tabulate_curves(rows[rows["target"] == target])
             with style.context():
                 drawn = figures.draw_curves(results, points, layers)
-            yield Figure(f"faithfulness-{printing.slug(model)}", drawn, f"{_CURVES.format(where=where)} {note}")
+            yield Figure(f"faithfulness-{printing.slug(model)}", drawn, f"{_CURVES.format(where=where)} {_SEE}")
         for name, panels, about, label in (
             ("faithfulness_areas", figures.area_panels(own), _DOTS, "Area less that of the reference"),
             ("faithfulness_measures", figures.measure_panels(own), _MEASURES, ""),
@@ -65,9 +65,10 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
             if panels:
                 with style.context():
                     drawn = figures.draw_dots(results, panels, layers, label)
-                yield Figure(f"{name}-{printing.slug(model)}", drawn, f"{about.format(where=where)} {note}")
+                yield Figure(f"{name}-{printing.slug(model)}", drawn, f"{about.format(where=where)} {_SEE}")
 
 
+_SEE = "How to read it: the table faithfulness."
 _READING = (
     "S(t) is measured on the set M that is predicted in the unchanged image, and given over its value there: the mean "
     "class probability over M, the Dice of the new prediction with M, or its IoU with the truth. Images in which "

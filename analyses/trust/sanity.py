@@ -45,8 +45,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     frame = summarise(results)
     if frame.empty:
         return
-    note = f"{_READING} {results.caption_note()}"
-    yield Table("sanity", frame, f"{_ABOUT} {_COLUMNS} {note}")
+    yield Table("sanity", frame, f"{_ABOUT} {_COLUMNS} {_READING}")
     for model in results.models:
         of_model = frame[frame["model"] == model]
         highest = of_model[of_model["level"] == of_model["level"].max()]
@@ -56,7 +55,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
                 drawn = draw(results, part)
             said = f"{_where(results, highest)} {_verdict(results, part)} {_trained(results, part)}".strip()
             name = f"sanity-{printing.slug(model)}-{printing.slug(target)}"
-            yield Figure(name, drawn, f"{_ABOUT} {said} {_DRAWN} {note}")
+            yield Figure(name, drawn, f"{_ABOUT} {said} {_DRAWN} How to read it: the table sanity.")
 
 
 _ABOUT = (

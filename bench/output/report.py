@@ -9,6 +9,7 @@ from rich.console import Console
 
 import analyses
 from analyses.artifacts import Section, Table
+from analyses.reading import captions
 from analyses.report import build as page_of
 from bench.output import drawing
 from bench.output.store import CAPTIONS, MANIFEST, PAGE, Store
@@ -60,8 +61,9 @@ def report(store: Store, console: Console, settings: list[str] | None = None) ->
         sections = drawing.draw_all(
             store.out, names, drawing.Files(look.kinds, look.dpi), lambda name: task.advance(1, name)
         )
-        page = page_of(analyses.Results(store.out), sections)
-        written = write(store, sections)
+        results = analyses.Results(store.out)
+        page = page_of(results, sections)
+        written = write(store, sections, captions.note(results))
         index, *others = [store.write(f"{PAGE}/{name}", data) for name, data in page]
         task.advance(1, "page")
     forget(store, [*written, index, *others])
@@ -91,11 +93,12 @@ def forget(store: Store, written: Sequence[Path]) -> None:
             store.remove(name)
 
 
-def write(store: Store, sections: Sequence[Section]) -> list[Path]:
-    """Write the tables and figures of sections, and their captions."""
+def write(store: Store, sections: Sequence[Section], note: str = "") -> list[Path]:
+    """Write the tables and figures of sections, and their captions below what is true of them all, the `note`."""
     written = files(store, sections)
-    captions = (f"**{item.name}.** {item.caption}\n" for section in sections for item in section.items)
-    return [*written, store.write(CAPTIONS, "\n".join(captions).encode())]
+    lines = [f"{note}\n"] if note else []
+    lines += [f"**{item.name}.** {item.caption}\n" for section in sections for item in section.items]
+    return [*written, store.write(CAPTIONS, "\n".join(lines).encode())]
 
 
 def figures(store: Store, settings: list[str] | None = None) -> profiles.Figures:

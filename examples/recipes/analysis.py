@@ -14,4 +14,4 @@ def analyse(results: Results) -> Iterator[Table]:
     """Count the maps of each method."""
     rows = results.scores(columns=["method", "level"])
     counts = rows.groupby("method", observed=True).size().reset_index(name="maps")
-    yield Table("counts", counts, f"Maps by method. {results.caption_note()}")
+    yield Table("counts", counts, "Maps by method.")

@@ -15,7 +15,6 @@ from analyses.paper.claims.size_contrasts import change
 from analyses.paper.claims.statements import CLAIMS, Claim, Contrast
 from analyses.paper.claims.verdicts import RULE, Finding, judge, overall
 from analyses.plots import forest, style
-from analyses.reading import captions
 from analyses.reading.arrays import Floats, over_seeds
 from analyses.reading.choices import paper_target
 from analyses.reading.results import Results
@@ -182,5 +181,4 @@ def _caption(results: Results, target: str) -> str:
         "null value), after Holm within the claim; smallest: the smallest effect of interest; n_left_out: images of "
         "which some map has no value; mixed: the same mean by a mixed model with random seeds and images, a check."
     )
-    parts = [about, RULE, captions.of_teachers(results, results.models), results.caption_note()]
-    return " ".join(part for part in parts if part)
+    return f"{about} {RULE}"

@@ -30,7 +30,6 @@ def test_the_difference_is_paired_by_image_and_seed(make):
         assert row["difference"] == pytest.approx(difference.mean(), abs=1e-5)
         assert row["low"] <= row["difference"] <= row["high"]
         assert row["n_pairs"] == difference.notna().sum()
-    assert "predicted by another network" in table.caption
     assert len(figure.figure.axes) == len(points.SHOWN)
     assert [axes.get_ylabel().endswith("ReLU minus convolution") for axes in figure.figure.axes] == [True] * 3
 

@@ -282,10 +282,7 @@ def test_table_and_figure_are_deterministic_readable_and_not_by_colour_alone(mak
     assert isinstance(figure, Figure)
     assert table.csv() == again.csv()
     assert figure.render("svg", 50) == redrawn.render("svg", 50)
-    assert "Data set shapes" in figure.caption
     assert "Holm's p" in table.caption
-    assert "everywhere has a mean IoU of 0.34 on the validation images" in table.caption
-    assert "U-Net 30 %: 40 %, U-Net 50 %: 97 %" in table.caption  # at 30 % it may predict nothing at all
     written = [text.get_text() for text in figure.figure.findobj(mpl.text.Text)]
     assert written.count("supported") >= 8
     assert "8 \N{MULTIPLICATION SIGN} 3" in written

@@ -70,7 +70,6 @@ def test_the_captions_say_where_the_hooks_sit_and_which_checkpoint_it_is(make):
         assert "not on the residual stream" in item.caption
         assert "level best (validation mean IoU 0.931), seed 0" in item.caption
         assert "Target: best pixel, logit" in item.caption
-        assert results.caption_note() in item.caption
         assert "100 %" not in " ".join([item.caption, *texts(item)])
     assert "Both hooks sit on the attention branch" in named(figure2.analyse(results), "figure2-vit").caption
 
@@ -158,7 +157,6 @@ def test_figure1_names_the_best_level(make):
     (item,) = figure1.analyse(make(levels=(30, 100), seeds=(0,)))
     assert "best\nmIoU 0.931" in texts(item)
     assert not any("100" in text for text in texts(item))
-    assert "best: the checkpoint of the highest validation mean IoU, level 100 in tables." in item.caption
 
 
 def test_no_photograph_is_drawn_where_it_may_not_be(make):

@@ -72,13 +72,6 @@ def test_contrasts_are_differences_of_changes_on_the_same_images(make):
     assert (fewer.loc[fewer["other"] == "vit", "n_images"] == len(IMAGES) - 1).all()
 
 
-def test_captions_say_that_stages_were_taught(make):
-    results = make(**RUN, seeds=(0,))
-    results.manifest["models"]["segformer"]["teacher"] = "unet"
-    wanted = "The stages of SegFormer were trained to resemble those of U-Net as well"
-    assert all(wanted in item.caption for item in resolution.analyse(results))
-
-
 def test_a_line_a_model_at_its_highest_level(make):
     table, pairs, item = resolution.analyse(make(**RUN, seeds=(0, 1)))
     assert (table.name, pairs.name, item.name) == ("resolution", "resolution_contrasts", "resolution")

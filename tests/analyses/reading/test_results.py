@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from analyses import Results, ResultsError
+from analyses.reading import captions
 
 
 def edit_manifest(results, change):
@@ -63,7 +64,7 @@ def test_files_with_different_columns_and_key_coding_are_one_table(make):
 def test_another_schema_is_refused_with_the_cure(make):
     results = edit_manifest(make(), lambda m: m.update(schema=2))
     with pytest.raises(ResultsError, match=r"manifest\.json: schema 2, but this version reads schema 1; use"):
-        results.caption_note()
+        captions.note(results)
 
 
 def test_a_missing_key_is_named(make):
@@ -110,16 +111,16 @@ def test_missing_parts_and_columns_are_named(make):
 
 
 def test_the_note_says_what_the_masks_were(make):
-    note = make(self_trained=2377).caption_note()
+    note = captions.note(make(self_trained=2377))
     assert note == (
         "Data set shapes, 3 scored images; seeds 0, 1; trained on 577 real + 2377 self-trained masks: masks predicted "
         "by another network; class explained: pet; border pixels are left out of every score. Answering 'background' "
         "everywhere has a mean IoU of 0.34 on the validation images; share of these in which any pixel is predicted as "
         "the class: U-Net 30 %: 40 %, U-Net 50 %: 97 %, U-Net 70 %: 97 %, U-Net 90 %: 97 %."
     )
-    assert "Answering" not in make(levels=(30,)).caption_note(), "nothing to compare levels with"
-    assert "another network" not in make(seeds=(4,)).caption_note()
-    assert "seed 4;" in make(seeds=(4,)).caption_note()
+    assert "Answering" not in captions.note(make(levels=(30,))), "nothing to compare levels with"
+    assert "another network" not in captions.note(make(seeds=(4,)))
+    assert "seed 4;" in captions.note(make(seeds=(4,)))
 
 
 def test_the_note_names_models_that_have_fewer_seeds(make):
@@ -128,7 +129,7 @@ def test_the_note_names_models_that_have_fewer_seeds(make):
         for point in own:
             manifest["checkpoints"].remove(point)
 
-    note = edit_manifest(make(models=("unet", "vit")), fewer).caption_note()
+    note = captions.note(edit_manifest(make(models=("unet", "vit")), fewer))
     assert "; seeds 0, 1 (of ViT 0 alone); " in note
 
 
@@ -188,12 +189,13 @@ def test_the_explained_class_is_the_first_after_the_background_or_the_targets_ow
 
 def test_captions_say_what_helped_a_network(make):
     results = make(models=("unet", "segformer", "vit"))
-    assert "hints" not in results.caption_note()
-    assert "pretrained" not in results.caption_note()
+    assert "hints" not in captions.note(results)
+    assert "pretrained" not in captions.note(results)
     models = results.manifest["models"]
     models["unet"]["pretrained"] = "package"
     models["segformer"]["teacher"] = models["vit"]["teacher"] = "unet"
-    note = results.caption_note()
+    note = captions.note(results)
+    assert "The stages of SegFormer, ViT were trained to resemble those of U-Net as well" in note
     assert "; U-Net began from pretrained weights; SegFormer, ViT learned with hints from U-Net; " in note
 
 

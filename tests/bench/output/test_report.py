@@ -33,6 +33,8 @@ def test_the_finished_run_has_figures_tables_and_captions(finished: Path) -> Non
     captions = (finished / "captions.md").read_text()
     for name in contents(finished, "tables", "figures"):
         assert f"**{Path(name).stem}.**" in captions
+    assert captions.startswith("Data set ")
+    assert captions.count("scored images; seeds") == 1, "what is true of the whole run stands once"
 
 
 def test_tables_are_the_same_bytes(finished: Path, redrawn: Path) -> None:
