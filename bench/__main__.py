@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 
 from bench.allocator import keep_freed_memory
-from bench.cli.commands import app
 
 
 def main() -> None:
     """Run the command line; errors that the reader can put right are one message, without a traceback."""
+    try:
+        from bench.cli.commands import app  # noqa: PLC0415  (so that an absent package is one message, too)
+    except ModuleNotFoundError as error:
+        sys.exit(f"error: the command line needs the package {error.name}: pip install 'segcam[bench]'")
     keep_freed_memory()
     try:
         app()

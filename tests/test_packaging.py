@@ -46,6 +46,13 @@ def test_one_network_is_explained_without_any_extra() -> None:
     assert error == "model 'segformer' needs the package transformers: pip install 'segcam[models]'"
 
 
+def test_the_command_line_names_the_extra_that_installs_it() -> None:
+    code = "import sys; sys.modules['typer'] = None; from bench.__main__ import main; main()"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.stderr == "error: the command line needs the package typer: pip install 'segcam[bench]'\n"
+    assert result.returncode == 1
+
+
 def test_packages_hold_no_tests() -> None:
     for package in ("segcam", "bench", "analyses"):
         assert not list((ROOT / package).rglob("test_*.py"))
