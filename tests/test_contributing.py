@@ -51,6 +51,14 @@ def test_contributing_links_every_recipe() -> None:
     assert files - {"metric_twin", "method_twin"} <= set(linked)
 
 
+def test_contributing_shows_the_recipes_as_they_are() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    shown = dict(re.findall(r"<!-- (examples/recipes/\w+\.py) -->\n```python\n(.*?)```\n", text, re.DOTALL))
+    assert len(shown) == text.count("```python") > 0
+    for name, code in shown.items():
+        assert code == (ROOT / name).read_text(encoding="utf-8"), name
+
+
 def test_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
     run("metric")
     with pytest.raises(LookupError, match=r"metric 'coverage' has no slow twin: write `def coverage\(...\)` in tests/"):
