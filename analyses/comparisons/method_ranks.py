@@ -15,7 +15,7 @@ from analyses.artifacts import Figure, Table, tidy
 from analyses.comparisons.method_rows import read
 from analyses.plots import style
 from analyses.plots.rank_diagram import draw_diagram
-from analyses.reading.arrays import Floats, over_seeds
+from analyses.reading.arrays import Floats, nan_mean
 from analyses.reading.catalogue import Entry, entries
 from analyses.reading.choices import paper_target
 from analyses.reading.records import Metric, level_name
@@ -95,7 +95,7 @@ def _compare(results: Results, model: str, target: str, metric: Metric) -> Compa
         return None
     cube = np.stack(list(values.values()))
     whole = ~np.isnan(cube).any(axis=0)
-    columns = over_seeds(np.where(whole, cube, np.nan))  # layers and seeds alike
+    columns = nan_mean(np.where(whole, cube, np.nan), axis=-2)  # layers and seeds alike
     ranks = rank(columns.T, higher_is_better=metric.direction != "lower")
     there = maps.present[results.main_method][main]
     seeds, share = int(there.any(axis=(0, 2)).sum()), float(whole.sum() / there.sum())

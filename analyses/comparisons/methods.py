@@ -19,7 +19,7 @@ from analyses.reading.catalogue import BLIND, FEWEST, Entry
 from analyses.reading.records import level_name
 from analyses.reading.results import Results
 from analyses.statistics import contrasts as contrasts_module
-from analyses.statistics.contrasts import CONFIDENCE, RESAMPLES
+from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES
 from analyses.statistics.crossed import NOTE
 
 

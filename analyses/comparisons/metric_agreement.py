@@ -18,13 +18,12 @@ from scipy.stats import rankdata
 from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import style
-from analyses.reading.arrays import Floats, numbered
+from analyses.reading.arrays import Floats, distinct, fill, nan_mean
 from analyses.reading.records import Metric, level_name
 from analyses.reading.results import Results
-from analyses.statistics.bootstrap import bootstrap_means, percentiles
+from analyses.statistics.bootstrap import CONFIDENCE, bootstrap_means, percentiles
 
 RESAMPLES = 500
-CONFIDENCE = 0.95
 SEED = 20
 REDUNDANT = 0.9
 """Two metrics are called redundant where both intervals of their rank correlation lie beyond this, on one side."""
@@ -99,28 +98,26 @@ def read(results: Results, model: str, level: int, target: str) -> Cells | None:
     """Read the maps of layers by methods that are no controls; None where there are too few for a correlation."""
     metrics = [metric for metric in results.metrics if metric.name not in LEFT_OUT]
     names = [metric.name for metric in metrics]
-    places = {layer.name: i for i, layer in enumerate(results.main_layers(model))}
-    left_out = {*results.controls, *results.costly}
-    where: dict[str, list[Any]] = {"model": [model], "level": [level], "target": [target], "layer": list(places)}
-    where["method"] = [name for name in results.methods if name not in left_out]
+    layers = [layer.name for layer in results.main_layers(model)]
+    where: dict[str, list[Any]] = {"model": [model], "level": [level], "target": [target], "layer": layers}
+    where["method"] = [n for n in results.methods if n not in (*results.controls, *results.costly)]
     table = results.scores(where, ["layer", "method", "seed", "image", *names])
     if table.empty:
         return None
-    layer, layers_there = numbered(table["layer"])
-    method, methods_there = numbered(table["method"])
-    image, images = numbered(table["image"])
-    seed, seeds = pd.factorize(table["seed"], sort=True)
-    pairs, at = np.unique(layer * len(methods_there) + method, return_inverse=True)
-    values: Floats = np.full((len(names), len(pairs), len(seeds), len(images)), np.nan)
-    values[:, at, seed, image] = table[names].to_numpy(dtype=np.float64).T
-    known = ~np.isnan(values)
-    there = np.asarray(known.any(axis=(1, 2, 3)))
-    enough = (known[there].mean(axis=(2, 3)) >= 0.5).all(axis=0)  # of cells with few maps the mean is another thing
-    if enough.sum() < FEWEST or there.sum() < 2:
+    axes: dict[str, Sequence[Any]] = {
+        "layer": layers,
+        **{name: distinct(table[name]) for name in ("method", "seed", "image")},
+    }
+    values, _ = fill(table, axes, names)
+    layer_of_cell = np.repeat(np.arange(len(layers)), len(axes["method"]))
+    values = values.reshape(len(names), len(layer_of_cell), *values.shape[3:])
+    defined = ~np.isnan(values)
+    measured = np.asarray(defined.any(axis=(1, 2, 3)))
+    enough = (defined[measured].mean(axis=(2, 3)) >= 0.5).all(axis=0)  # of cells with few maps the mean differs
+    if enough.sum() < FEWEST or measured.sum() < 2:
         return None
-    layers = np.array([places[layers_there[pair // len(methods_there)]] for pair in pairs])[enough]
-    chosen = tuple(metric for metric, has in zip(metrics, there, strict=True) if has)
-    return Cells(target, chosen, layers, values[there][:, enough])
+    metrics = [metric for metric, has in zip(metrics, measured, strict=True) if has]
+    return Cells(target, tuple(metrics), layer_of_cell[enough], values[measured][:, enough])
 
 
 def compare(cells: Cells) -> pd.DataFrame:
@@ -156,11 +153,7 @@ def correlations(means: Floats, layers: NDArray[np.int64], scope: str) -> Floats
     parts = [_spearman(means[..., group]) for group in groups if group.sum() > 2]
     if not parts:
         return np.full((*means.shape[:2], means.shape[1]), np.nan)
-    stacked = np.stack(parts)
-    counts = (~np.isnan(stacked)).sum(axis=0)
-    total = np.nansum(stacked, axis=0)
-    found: Floats = np.divide(total, counts, out=np.full(total.shape, np.nan), where=counts > 0)
-    return found
+    return nan_mean(np.stack(parts), axis=0)
 
 
 def _spearman(means: Floats) -> Floats:

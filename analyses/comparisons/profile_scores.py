@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analyses.reading.arrays import Floats, fill, numbered, sources
+from analyses.reading.arrays import Floats, distinct, fill, sources
 from analyses.reading.choices import highest, main_target
 from analyses.reading.records import Layer, Metric
 from analyses.reading.results import Results
-from analyses.statistics.bootstrap import Interval
+from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, Interval
 from analyses.statistics.crossed import crossed_interval
 
-RESAMPLES, BANDS, CONFIDENCE, SEED = 2000, 500, 0.95, 0
-"""Resamples of the numbers, and of the bands."""
+BANDS = 500
+"""Resamples of the bands."""
 STEPS = 61
 """Bars at which a profile is drawn."""
 TIE = 1e-6
@@ -102,8 +102,8 @@ def read(results: Results, model: str, metric: Metric, fewest: float) -> Runs | 
     axes: dict[str, Sequence[Any]] = {
         "method": methods,
         "layer": where["layer"],
-        "seed": sorted(scores["seed"].unique()),
-        "image": numbered(scores["image"])[1],
+        "seed": distinct(scores["seed"]),
+        "image": distinct(scores["image"]),
     }
     values, present = fill(scores, axes, [metric.name])
     if np.isnan(values).all():

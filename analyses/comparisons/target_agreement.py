@@ -19,7 +19,7 @@ from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import layer_axis, style
 from analyses.reading import choices
-from analyses.reading.arrays import sources
+from analyses.reading.arrays import each_once, sources
 from analyses.reading.records import Layer
 from analyses.reading.results import Results, ResultsError
 from analyses.statistics.bootstrap import quartiles
@@ -77,8 +77,7 @@ def summarise(results: Results) -> pd.DataFrame:
     table = results.agreement()
     rows: list[dict[str, Any]] = []
     if table is not None and len(table):
-        if table.duplicated([*KEYS, "seed", "image"]).any():
-            raise ResultsError("agreement: a pair is there twice; delete scores/agreement/ and cells/ and run again")
+        each_once(table, [*KEYS, "seed", "image"], "agreement")
         for model, part in table.groupby("model", observed=True, sort=True):
             rows += _rows(part, *_layers(results, str(model)))
     order = ["model", "level", "method", "depth", "layer"]

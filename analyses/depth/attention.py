@@ -13,17 +13,16 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from numpy.typing import NDArray
 
 from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import style
-from analyses.reading.arrays import numbered, sources
+from analyses.reading.arrays import Floats, distinct, fill, sources
 from analyses.reading.records import BEST, Metric, level_name
-from analyses.reading.results import Results, ResultsError
+from analyses.reading.results import Results
+from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.crossed import crossed_interval
 
-RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
 ALL_HEADS = 0
 """Stands in the column head for the mean over a block's heads."""
 KEYS = ["model", "level", "depth", "head", "metric"]
@@ -82,17 +81,11 @@ def _rows(part: pd.DataFrame, metrics: Sequence[Metric]) -> Iterator[dict[str, A
                 }
 
 
-def _cube(of_block: pd.DataFrame, metrics: Sequence[Metric]) -> tuple[NDArray[np.float64], list[int]]:
+def _cube(of_block: pd.DataFrame, metrics: Sequence[Metric]) -> tuple[Floats, list[int]]:
     """Return a block's values as (metrics, heads, seeds, images), the mean over the heads first, and the heads."""
-    head, heads = pd.factorize(of_block["head"], sort=True)
-    seed, seeds = pd.factorize(of_block["seed"], sort=True)
-    image, images = numbered(of_block["image"])
-    if of_block.duplicated(["head", "seed", "image"]).any():
-        raise ResultsError("attention: a head is there twice; delete scores/attention/ and cells/ and run again")
-    values = np.full((len(metrics), len(heads), len(seeds), len(images)), np.nan)
-    for k, metric in enumerate(metrics):
-        values[k, head, seed, image] = of_block[metric.name].to_numpy()
-    return np.concatenate([values.mean(1, keepdims=True), values], 1), [ALL_HEADS, *map(int, heads)]
+    axes = {name: distinct(of_block[name]) for name in ("head", "seed", "image")}
+    values, _ = fill(of_block, axes, [metric.name for metric in metrics], "attention")
+    return np.concatenate([values.mean(1, keepdims=True), values], 1), [ALL_HEADS, *map(int, axes["head"])]
 
 
 def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:

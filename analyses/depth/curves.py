@@ -22,8 +22,9 @@ from analyses.plots import style
 from analyses.plots.layer_axis import broken, by_role, draw_levels, level_key, mark_layers, mark_roles
 from analyses.reading.records import Layer, Metric
 from analyses.reading.results import Results
+from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES
 from analyses.statistics.crossed import NOTE
-from analyses.statistics.layer_means import CONFIDENCE, RESAMPLES, layer_means
+from analyses.statistics.layer_means import layer_means
 
 PANEL_HEIGHT, TICKS_HEIGHT = 1.65, 0.9  # inches
 LABEL = 22  # characters that stand beside a panel, upright

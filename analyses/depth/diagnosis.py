@@ -19,13 +19,12 @@ from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import layer_axis, style
 from analyses.reading import choices
-from analyses.reading.arrays import Floats, cubes, sources
+from analyses.reading.arrays import Floats, cubes, nan_mean, sources
 from analyses.reading.records import Layer
 from analyses.reading.results import Results
-from analyses.statistics.bootstrap import quartiles
+from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, quartiles
 from analyses.statistics.crossed import NOTE, crossed_interval
 
-RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
 BALANCE, COUNTER = "sign_balance", "counter_share"
 KEYS = ["model", "level", "target", "method", "depth"]
 _READ = ("seed", "image", "layer", "method")
@@ -129,16 +128,8 @@ def _rows(cube: Floats, present: NDArray[np.bool_], layers: Sequence[Layer]) -> 
             row[name] = ((blank[i] == 1) & kind[i]).sum() / there if signed else np.nan
         for column, values in zip((BALANCE, COUNTER), others, strict=True):
             ends = (column, f"{column}_low", f"{column}_high")
-            row |= dict(zip(ends, quartiles(_by_image(values[i])), strict=True))
+            row |= dict(zip(ends, quartiles(nan_mean(values[i], axis=0)), strict=True))
         yield row
-
-
-def _by_image(values: Floats) -> Floats:
-    """Return each image's mean over the seeds where it is defined, of (seeds, images)."""
-    defined = ~np.isnan(values)
-    count = defined.sum(axis=0)
-    found: Floats = np.where(defined, values, 0.0).sum(axis=0)[count > 0] / count[count > 0]
-    return found
 
 
 def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:

@@ -19,8 +19,9 @@ from analyses.depth.curves import CHANCE
 from analyses.plots import style
 from analyses.reading.records import ATTENTION, Metric, level_name
 from analyses.reading.results import Results
+from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES
 from analyses.statistics.crossed import NOTE
-from analyses.statistics.layer_means import CONFIDENCE, RESAMPLES, layer_means
+from analyses.statistics.layer_means import layer_means
 
 SHOWN = ("energy_gain", "edge_alignment")
 DECODER = "decoder"

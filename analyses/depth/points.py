@@ -16,9 +16,9 @@ from analyses.plots import style
 from analyses.reading.arrays import sources
 from analyses.reading.records import Layer, Metric, level_name
 from analyses.reading.results import Results
+from analyses.statistics.bootstrap import RESAMPLES, SEED
 from analyses.statistics.crossed import NOTE, crossed_interval
 
-RESAMPLES, SEED = 2000, 0
 SHOWN = ("energy_gain", "background_ratio", "edge_alignment")
 KEYS = ["model", "target", "metric", "level", "depth"]
 

@@ -20,9 +20,8 @@ from analyses.plots import style
 from analyses.reading.arrays import counted, sources
 from analyses.reading.records import level_name
 from analyses.reading.results import Results
-from analyses.statistics.bootstrap import bootstrap_miou, percentiles
+from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, bootstrap_miou, percentiles
 
-RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
 COLUMNS = [
     *("model", "level", "factor", "size", "miou", "low", "high", "change", "change_low", "change_high"),
     *("n_images", "n_seeds", "training_data"),

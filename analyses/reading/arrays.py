@@ -12,8 +12,12 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from analyses.reading.choices import main_target
+from analyses.reading.files import SCORES, folder
 from analyses.reading.records import Layer, Metric
 from analyses.reading.results import Results, ResultsError
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Grid:
 
     def by_image(self, metric: int) -> Floats:
         """Return the mean over seeds of each image, (levels, layers, images); NaN where no seed has a value."""
-        return over_seeds(self.values[metric])
+        return nan_mean(self.values[metric], axis=-2)
 
     def chance(self, metric: int) -> Floats:
         """Return what chance scores on each image, (images,); NaN for a metric without such a value."""
@@ -75,34 +79,35 @@ def read(results: Results, metrics: Sequence[Metric]) -> dict[str, Grid]:
 
 def _grid(scores: pd.DataFrame, model: str, target: str, layers: Sequence[Layer], metrics: Sequence[Metric]) -> Grid:
     axes: dict[str, Sequence[Any]] = {
-        "level": sorted(int(level) for level in scores["level"].unique()),
+        "level": distinct(scores["level"]),
         "layer": [layer.name for layer in layers],
-        "seed": sorted(scores["seed"].unique()),
-        "image": numbered(scores["image"])[1],
+        "seed": distinct(scores["seed"]),
+        "image": distinct(scores["image"]),
     }
     values, present = fill(scores, axes, [*(metric.name for metric in metrics), "area"])
     return Grid(
         model=model,
         target=target,
-        levels=tuple(int(str(level)) for level in axes["level"]),
+        levels=tuple(axes["level"]),
         layers=tuple(layers),
         metrics=tuple(metrics),
         values=values[:-1],
         present=present,
-        area=over_seeds(values[-1].reshape(-1, values.shape[-1])),
+        area=nan_mean(values[-1].reshape(-1, values.shape[-1]), axis=0),
         training_data=sources(scores),
     )
 
 
 def fill(
-    frame: pd.DataFrame, axes: Mapping[str, Sequence[Any]], columns: Sequence[str]
+    frame: pd.DataFrame, axes: Mapping[str, Sequence[Any]], columns: Sequence[str], table: str = SCORES
 ) -> tuple[Floats, NDArray[np.bool_]]:
     """Return columns of a table as arrays over key columns, and where there are rows.
 
     Args:
         frame: a row a map.
         axes: for each key column its values in their order; rows of other values are left out.
-        columns: the columns wanted.
+        columns: the columns of numbers.
+        table: where the rows are from, for the error's message.
 
     Returns:
         (columns, *axes), NaN where there is no row or value, and (*axes).
@@ -114,17 +119,29 @@ def fill(
     [[6.0, 5.0, nan]]
     """
     shape = tuple(len(values) for values in axes.values())
-    places = [looked_up(frame[key], wanted) for key, wanted in axes.items()]
+    places = [looked_up(frame[key], values) for key, values in axes.items()]
     inside: NDArray[np.bool_] = np.all([place >= 0 for place in places], axis=0)
     at = tuple(place[inside] for place in places)
     present = np.zeros(shape, dtype=bool)
     present[at] = True
     if present.sum() != inside.sum():
-        raise ResultsError("scores: a map is there twice; two runs share the folder: delete scores/ and run again")
+        raise _twice(table)
     values = np.full((len(columns), *shape), np.nan)
     for k, column in enumerate(columns):
         values[k][at] = frame[column].to_numpy(dtype=np.float64, na_value=np.nan)[inside]
     return values, present
+
+
+def each_once(frame: pd.DataFrame, keys: Sequence[str], table: str) -> None:
+    """Raise a `ResultsError` where two rows of a table have the same keys."""
+    if frame.duplicated(list(keys)).any():
+        raise _twice(table)
+
+
+def _twice(table: str) -> ResultsError:
+    return ResultsError(
+        f"{table}: a row is there twice; two runs share the folder: delete {folder(table)}/ and cells/ and run again"
+    )
 
 
 def chance(metric: Metric, area: Floats) -> Floats:
@@ -134,38 +151,36 @@ def chance(metric: Metric, area: Floats) -> Floats:
     return np.full(area.shape, metric.chance if isinstance(metric.chance, (int, float)) else np.nan)
 
 
-def over_seeds(matrix: ArrayLike) -> Floats:
-    """Return the mean over the seeds of what is defined, (..., seeds, images) to (..., images); NaN where nothing is.
+def nan_mean(values: ArrayLike, axis: int = -1) -> Floats:
+    """Return the mean over an axis of what is defined; NaN where nothing is.
 
-    >>> over_seeds([[1.0, float("nan")], [2.0, 4.0]]).tolist()
-    [1.5, 4.0]
+    >>> nan_mean([[1.0, float("nan")], [2.0, 4.0]]).tolist()
+    [1.0, 3.0]
     """
-    values = np.asarray(matrix, dtype=np.float64)
-    defined = ~np.isnan(values)
-    count = defined.sum(axis=-2)
+    numbers = np.asarray(values, dtype=np.float64)
+    defined = ~np.isnan(numbers)
+    count = defined.sum(axis=axis)
     mean = np.full(count.shape, np.nan)
-    np.divide(np.where(defined, values, 0.0).sum(axis=-2), count, out=mean, where=count > 0)
+    np.divide(np.where(defined, numbers, 0.0).sum(axis=axis), count, out=mean, where=count > 0)
     return mean
 
 
-Floats = NDArray[np.float64]
+def counted(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[Floats, NDArray[np.bool_], Floats]:
+    """Return confusion counts of tests at other sizes.
 
+    Args:
+        frame: a row an image, seed and factor.
+        columns: the counts, truth by truth.
 
-def counted(
-    part: pd.DataFrame, columns: tuple[str, ...]
-) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.float64]]:
-    """Return the counts as (factors, seeds, images, truth, predicted), which there are, and the factors."""
-    factor, factors = pd.factorize(part["factor"], sort=True)
-    seed, seeds = pd.factorize(part["seed"], sort=True)
-    image, images = numbered(part["image"])
-    there = np.zeros((len(factors), len(seeds), len(images)), dtype=bool)
-    there[factor, seed, image] = True
-    if there.sum() != len(part):
-        raise ResultsError("resolution: an image is there twice; two runs share the folder: delete it and run again")
+    Returns:
+        (factors, seeds, images, truth, predicted), zero where an image was not tested; (factors, seeds, images),
+        whether it was; and the factors.
+    """
+    axes = {name: distinct(frame[name]) for name in ("factor", "seed", "image")}
+    values, present = fill(frame, axes, columns, "resolution")
     classes = math.isqrt(len(columns))
-    cube = np.zeros((*there.shape, classes, classes), dtype=np.int64)
-    cube[factor, seed, image] = part[list(columns)].to_numpy(dtype=np.int64).reshape(-1, classes, classes)
-    return cube, there, np.asarray(factors, dtype=np.float64)
+    counts = np.moveaxis(np.nan_to_num(values), 0, -1).reshape(*present.shape, classes, classes)
+    return counts, present, np.asarray(axes["factor"], dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -208,47 +223,33 @@ def cubes(
     Raises:
         ResultsError: a layer is unknown, or a map is there twice.
     """
-    layer = among(scores["layer"], [layer.name for layer in layers], "layers")
-    seed, seeds = pd.factorize(scores["seed"], sort=True)
-    image, images = numbered(scores["image"])
-    numbers = scores[list(columns)].to_numpy(dtype=np.float64).T
-    shape = (len(layers), len(seeds), len(images))
-    for method, rows in scores.groupby("method", observed=True, sort=True).indices.items():
-        at = (layer[rows], seed[rows], image[rows])
-        present = np.zeros(shape, dtype=bool)
-        present[at] = True
-        if present.sum() != len(rows):
-            raise ResultsError("scores: a map is there twice; two runs share the folder: delete scores/ and run again")
-        cube = np.full((len(numbers), *shape), np.nan)
-        cube[(slice(None), *at)] = numbers[:, rows]
-        yield str(method), cube, present
+    known_layers(scores, layers)
+    axes: dict[str, Sequence[Any]] = {
+        "method": distinct(scores["method"]),
+        "layer": [layer.name for layer in layers],
+        "seed": distinct(scores["seed"]),
+        "image": distinct(scores["image"]),
+    }
+    values, present = fill(scores, axes, columns)
+    for k, method in enumerate(axes["method"]):
+        yield method, values[:, k], present[k]
 
 
-Codes = NDArray[np.int64]
+def known_layers(scores: pd.DataFrame, layers: Sequence[Layer]) -> None:
+    """Raise a `ResultsError` where rows are of other layers than these."""
+    if strange := sorted(set(distinct(scores["layer"])) - {layer.name for layer in layers}):
+        raise ResultsError(f"scores: layers {', '.join(strange)} are not in manifest.json; run the benchmark again")
 
 
-def numbered(column: pd.Series) -> tuple[Codes, list[str]]:
-    """Return each row's place among the names of a column, and these names: as text, sorted, each once.
+def distinct(column: pd.Series) -> list[Any]:
+    """Return the values of a column, sorted, each once: numbers, or names as text.
 
-    >>> codes, names = numbered(pd.Series(["b", "a", "b"]))
-    >>> codes.tolist(), names
-    ([1, 0, 1], ['a', 'b'])
+    >>> distinct(pd.Series([2, 1, 2])), distinct(pd.Series(["b", "a", "b"]).astype("category"))
+    ([1, 2], ['a', 'b'])
     """
-    held = column.astype("category").cat.remove_unused_categories()
-    names = sorted(map(str, held.cat.categories))
-    return looked_up(held, names), names
-
-
-def among(column: pd.Series, names: Sequence[str], what: str) -> Codes:
-    """Return each row's place among `names`.
-
-    Raises:
-        ResultsError: a row has another name; the message calls them `what`.
-    """
-    held = column.astype("category").cat.remove_unused_categories()
-    if unknown := sorted(set(map(str, held.cat.categories)) - set(names)):
-        raise ResultsError(f"scores: {what} {', '.join(unknown)} are not in manifest.json; run the benchmark again")
-    return looked_up(held, names)
+    if pd.api.types.is_numeric_dtype(column):
+        return sorted(column.unique().tolist())
+    return sorted(map(str, column.astype("category").cat.remove_unused_categories().cat.categories))
 
 
 def looked_up(column: pd.Series, names: Sequence[Any]) -> Codes:
@@ -257,11 +258,12 @@ def looked_up(column: pd.Series, names: Sequence[Any]) -> Codes:
     >>> looked_up(pd.Series(["b", "c", "b"]).astype("category"), ["a", "b"]).tolist()
     [1, -1, 1]
     """
-    index = pd.Index(list(names))
+    if not pd.api.types.is_numeric_dtype(column):
+        column = column.astype("category")
     coded = isinstance(column.dtype, pd.CategoricalDtype)
     values = pd.Index(column.cat.categories.astype(str) if coded else column)
-    found: Codes = index.get_indexer(values).astype(np.int64)
-    return np.append(found, -1)[column.cat.codes] if coded else found
+    places: Codes = pd.Index(list(names)).get_indexer(values).astype(np.int64)
+    return np.append(places, -1)[column.cat.codes] if coded else places
 
 
 def sources(frame: pd.DataFrame) -> str:

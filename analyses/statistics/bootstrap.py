@@ -8,7 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from analyses.reading.arrays import Floats
+from analyses.reading.arrays import Floats, nan_mean
+
+RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
+"""What intervals are of where nothing else is said."""
 
 _CHUNK = 256  # resamples drawn at once: bounds the memory at thousands of images
 _Draws = tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.uint16]]
@@ -25,7 +28,7 @@ class Interval(NamedTuple):
 
 
 def bootstrap_mean(
-    matrix: ArrayLike, generator: np.random.Generator, resamples: int = 2000, confidence: float = 0.95
+    matrix: ArrayLike, generator: np.random.Generator, resamples: int = RESAMPLES, confidence: float = CONFIDENCE
 ) -> Interval:
     """Return the mean of a seeds x images matrix with the percentile interval of the crossed bootstrap.
 
@@ -55,7 +58,9 @@ def bootstrap_mean(
     return Interval(estimate, *percentiles(resampled, confidence))
 
 
-def bootstrap_means(matrix: ArrayLike, generator: np.random.Generator, resamples: int = 2000) -> tuple[Floats, Floats]:
+def bootstrap_means(
+    matrix: ArrayLike, generator: np.random.Generator, resamples: int = RESAMPLES
+) -> tuple[Floats, Floats]:
     """Return the means of `bootstrap_mean` and their crossed resamples, for what is computed from several of them.
 
     Args:
@@ -99,12 +104,12 @@ def mean_iou(counts: ArrayLike) -> Floats:
     >>> float(mean_iou([[3, 1], [1, 1]]))
     0.4666666666666667
     """
-    values = class_iou(counts)
-    defined = ~np.isnan(values)
-    return _ratio(np.where(defined, values, 0.0).sum(axis=-1), defined.sum(axis=-1))
+    return nan_mean(class_iou(counts))
 
 
-def bootstrap_miou(counts: ArrayLike, generator: np.random.Generator, resamples: int = 2000) -> tuple[Floats, Floats]:
+def bootstrap_miou(
+    counts: ArrayLike, generator: np.random.Generator, resamples: int = RESAMPLES
+) -> tuple[Floats, Floats]:
     """Return the mean IoU of confusion counts of seeds x images, averaged over seeds, and its crossed resamples.
 
     A resample draws S seeds and, independently, I images with replacement; each seed's counts are summed over the
@@ -137,7 +142,7 @@ def bootstrap_miou(counts: ArrayLike, generator: np.random.Generator, resamples:
     return estimate, found
 
 
-def percentiles(resampled: Floats, confidence: float = 0.95) -> tuple[Floats, Floats]:
+def percentiles(resampled: Floats, confidence: float = CONFIDENCE) -> tuple[Floats, Floats]:
     """Return the bounds of the percentile interval of resampled values, (resamples, ...); NaN where none is defined."""
     low, high = _quantiles(resampled.reshape(len(resampled), -1), confidence)
     return low.reshape(resampled.shape[1:]), high.reshape(resampled.shape[1:])

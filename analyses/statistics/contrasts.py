@@ -8,13 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analyses.reading.arrays import Floats, Maps
+from analyses.reading.arrays import Floats, Maps, nan_mean
 from analyses.reading.catalogue import FEWEST
 from analyses.reading.records import INPUT
-from analyses.statistics.bootstrap import bootstrap_means
+from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, bootstrap_means
 from analyses.statistics.crossed import widened
-
-RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
 
 
 @dataclass(frozen=True)
@@ -52,21 +50,11 @@ def compare(maps: Maps, method: str, controls: Sequence[str]) -> Compared:
     scopes["layer"] = [i for i in range(len(maps.layers)) if i not in scopes["input"]]
     mean = {}
     for scope, some in scopes.items():
-        middle, own_mean = _mean(estimate[..., some]), _mean(np.moveaxis(cube[:, :, some], 2, -1))
-        mean[scope] = np.stack([middle, *widened(own_mean, middle, _mean(drawn[..., some]), CONFIDENCE)])
+        middle, own_mean = nan_mean(estimate[..., some]), nan_mean(np.moveaxis(cube[:, :, some], 2, -1))
+        mean[scope] = np.stack([middle, *widened(own_mean, middle, nan_mean(drawn[..., some]), CONFIDENCE)])
     counts = (~np.isnan(cube)).any(axis=-2).sum(axis=-1)
     layers = np.stack([estimate, *widened(cube, estimate, drawn, CONFIDENCE)])
     for found in (layers, *mean.values()):
         for m, metric in enumerate(maps.metrics):
             found[:, 0, m] = metric.within(found[:, 0, m])  # differences have bounds of their own
     return Compared(layers, mean, counts)
-
-
-def _mean(values: Floats) -> Floats:
-    """Return the mean over the last axis of what is defined; NaN where nothing is."""
-    defined = ~np.isnan(values)
-    count = defined.sum(axis=-1)
-    total = np.where(defined, values, 0.0).sum(axis=-1)
-    mean = np.full(total.shape, np.nan)
-    np.divide(total, count, out=mean, where=count > 0)
-    return mean

@@ -8,20 +8,23 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from analyses.reading.arrays import among, numbered, sources
+from analyses.reading.arrays import distinct, fill, known_layers, sources
 from analyses.reading.records import Layer, Metric
-from analyses.reading.results import ResultsError
+from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.crossed import crossed_interval
-
-RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
 
 
 def layer_means(scores: pd.DataFrame, layers: Sequence[Layer], metrics: Sequence[Metric]) -> Iterator[dict[str, Any]]:
     """Yield a row for each layer and metric of one model, level, target and method: mean, interval and counts."""
     metrics = [metric for metric in metrics if metric.name in scores]
-    values, present = _cube(scores, layers, [metric.name for metric in metrics])
+    known_layers(scores, layers)
+    axes: dict[str, Sequence[Any]] = {
+        "layer": [layer.name for layer in layers],
+        "seed": distinct(scores["seed"]),
+        "image": distinct(scores["image"]),
+    }
+    values, present = fill(scores, axes, [metric.name for metric in metrics])
     interval = crossed_interval(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
     low, high = (np.array([m.within(v) for m, v in zip(metrics, bound, strict=True)]) for bound in interval[1:])
     area = float(scores["area"].mean()) if "area" in scores else math.nan
@@ -45,24 +48,6 @@ def layer_means(scores: pd.DataFrame, layers: Sequence[Layer], metrics: Sequence
                 "chance": _chance(metric, area),
                 "n_undefined": int((present[i] & np.isnan(values[k, i])).sum()),
             }
-
-
-def _cube(
-    scores: pd.DataFrame, layers: Sequence[Layer], metrics: Sequence[str]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return the scores as (metrics, layers, seeds, images), NaN where undefined, and which maps there are."""
-    layer = among(scores["layer"], [layer.name for layer in layers], "layers")
-    seed, seeds = pd.factorize(scores["seed"], sort=True)
-    image, images = numbered(scores["image"])
-    shape = (len(layers), len(seeds), len(images))
-    present = np.zeros(shape, dtype=bool)
-    present[layer, seed, image] = True
-    if present.sum() != len(scores):
-        raise ResultsError("scores: a map is there twice; two runs share the folder: delete scores/ and run again")
-    values = np.full((len(metrics), *shape), np.nan)
-    for k, metric in enumerate(metrics):
-        values[k, layer, seed, image] = scores[metric].to_numpy()
-    return values, present
 
 
 def _chance(metric: Metric, area: float) -> float:

@@ -12,12 +12,12 @@ from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import curves_and_areas as figures
 from analyses.plots import style
-from analyses.reading.arrays import Floats, numbered
+from analyses.reading.arrays import Floats, distinct, fill
 from analyses.reading.records import level_name
-from analyses.reading.results import Results, ResultsError
+from analyses.reading.results import Results
+from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.crossed import crossed_interval
 
-RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
 MAP, AREA_MATCHED, RANDOM, BLUR_MATCHED = "map", "area_matched", "random", "blur_matched"
 ROAD = "noisy_linear"
 SAME = ["model", "level", "target", "measure", "imputation", "outcome"]
@@ -200,17 +200,11 @@ def _differences(own: pd.DataFrame, other: pd.DataFrame, keys: Sequence[str], na
 def _cube(part: pd.DataFrame, keys: Sequence[str], column: str) -> tuple[pd.DataFrame, Floats, Floats]:
     """Return the keys that there are, their numbers as (keys, seeds, images), and which of them are defined."""
     key = part.groupby(list(keys), sort=True, observed=True).ngroup().to_numpy()
-    seed, seeds = pd.factorize(part["seed"], sort=True)
-    image, images = numbered(part["image"])
-    shape = (int(key.max()) + 1, len(seeds), len(images))
-    present = np.zeros(shape, dtype=bool)
-    present[key, seed, image] = True
-    if present.sum() != len(part):
-        raise ResultsError(
-            "faithfulness: an image is there twice; two runs share the folder: delete scores/faithfulness/ and "
-            "scores/faithfulness_curves/ and run again"
-        )
-    cube = np.full(shape, np.nan)
-    cube[key, seed, image] = part[column].to_numpy(dtype=np.float64)
+    axes: dict[str, Sequence[Any]] = {
+        "_key": range(int(key.max()) + 1),
+        "seed": distinct(part["seed"]),
+        "image": distinct(part["image"]),
+    }
+    (cube,), _ = fill(part.assign(_key=key), axes, [column], "faithfulness")
     index = part[list(keys)].assign(_key=key).drop_duplicates("_key").sort_values("_key")
     return index.drop(columns="_key").reset_index(drop=True), cube, ~np.isnan(cube)

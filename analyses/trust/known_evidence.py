@@ -11,7 +11,7 @@ import pandas as pd
 from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import style
-from analyses.reading.arrays import Maps, cubes
+from analyses.reading.arrays import Maps, cubes, nan_mean
 from analyses.reading.catalogue import BLIND, FEWEST, Entry, entries
 from analyses.reading.records import INPUT, Metric
 from analyses.reading.results import Results
@@ -114,7 +114,7 @@ def _by_cue(results: Results, model: str, frame: pd.DataFrame, cues: list[str]) 
     names = frame["cue"].astype(str) + " " + frame["method"].astype(str)
     found = {
         tuple(name.split(" ", 1)): (dict(zip(columns, cube, strict=True)), present)
-        for name, cube, present in cubes(frame.assign(method=names, image=frame["scene"]), layers, columns)
+        for name, cube, present in cubes(frame.assign(method=names, image=frame["scene"].astype(str)), layers, columns)
     }
     every = {}
     for cue in cues:
@@ -131,17 +131,11 @@ def _by_cue(results: Results, model: str, frame: pd.DataFrame, cues: list[str]) 
             others = [found[other, method][0] for other in cues if other != cue and (other, method) in found]
             if others:
                 wanted = [metric.name for metric in metrics]
-                maps.values[f"{ELSEWHERE} {method}"] = _over(np.stack([[v[n] for n in wanted] for v in others]))
+                maps.values[f"{ELSEWHERE} {method}"] = nan_mean(
+                    np.stack([[v[n] for n in wanted] for v in others]), axis=0
+                )
         every[cue] = maps
     return every
-
-
-def _over(values: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return the mean over the first axis of what is defined; NaN where nothing is."""
-    count = (~np.isnan(values)).sum(axis=0)
-    mean = np.full(count.shape, np.nan)
-    np.divide(np.nansum(values, axis=0), count, out=mean, where=count > 0)
-    return mean
 
 
 def _of(control: str, entry: Entry) -> str:

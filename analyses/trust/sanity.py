@@ -15,12 +15,12 @@ from matplotlib.lines import Line2D
 from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import style
-from analyses.reading.arrays import sources
+from analyses.reading.arrays import each_once, sources
 from analyses.reading.records import level_name
-from analyses.reading.results import Results, ResultsError
+from analyses.reading.results import Results
+from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.crossed import NOTE, crossed_interval
 
-RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
 FAILS = 0.5
 """A method fails whose interval of Spearman's correlation lies above this where all weights are random."""
 ALL = "all"
@@ -86,8 +86,7 @@ def summarise(results: Results) -> pd.DataFrame:
     rows: list[pd.DataFrame] = []
     if table is not None and len(table):
         table = table.astype(dict.fromkeys(("model", "target", "kind", "module", "layer", "method", "image"), str))
-        if table.duplicated([*GROUP, "kind", "draw", "step", "layer", "method", "seed", "image"]).any():
-            raise ResultsError("sanity: a map is there twice; delete scores/sanity/ and cells/ and run again")
+        each_once(table, [*GROUP, "kind", "draw", "step", "layer", "method", "seed", "image"], "sanity")
         for (model, level, target), part in table.groupby(GROUP):
             rows.append(_means(part).assign(model=str(model), level=int(str(level)), target=str(target)))
     frame = pd.concat(rows) if rows else pd.DataFrame(columns=COLUMNS)

@@ -15,14 +15,14 @@ from analyses.paper.claims.size_contrasts import change
 from analyses.paper.claims.statements import CLAIMS, Claim, Contrast
 from analyses.paper.claims.verdicts import RULE, Finding, judge, overall
 from analyses.plots import forest, style
-from analyses.reading.arrays import Floats, over_seeds
+from analyses.reading.arrays import Floats, nan_mean
 from analyses.reading.choices import paper_target
 from analyses.reading.results import Results
-from analyses.statistics.bootstrap import percentiles
+from analyses.statistics.bootstrap import SEED, percentiles
 from analyses.statistics.crossed import crossed_interval, mixed_model, widening
 from analyses.statistics.paired import holm, page, wilcoxon
 
-RESAMPLES, SEED = 10_000, 0
+RESAMPLES = 10_000
 SHOWN = (
     *("claim", "part", "estimate", "low", "high", "null", "smallest", "effect", "effect_kind", "p_adjusted"),
     *("n_images", "n_seeds", "n_left_out", "verdict", "reason"),
@@ -86,11 +86,11 @@ def _of_maps(maps: Maps, claim: Claim, contrast: Contrast) -> Finding:
     numbers = values.contrast
     interval = crossed_interval(numbers, np.random.default_rng(SEED), RESAMPLES)
     mixed = mixed_model(numbers, np.random.default_rng(SEED))
-    by_image = over_seeds(numbers)
+    by_image = nan_mean(numbers, axis=-2)
     by_rank = contrast.test == "page"
     # A seed that lacks one of an image's groups would shift the others by what sets it apart, not by the order.
     whole = np.where(np.isnan(numbers), np.nan, values.groups)
-    test = page(over_seeds(whole).T) if by_rank else wilcoxon(by_image - contrast.null)
+    test = page(nan_mean(whole, axis=-2).T) if by_rank else wilcoxon(by_image - contrast.null)
     return Finding(
         claim,
         contrast,

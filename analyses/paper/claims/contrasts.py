@@ -11,10 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analyses.paper.claims.statements import EVERY, HIGHEST, Cells, Contrast, Group
-from analyses.reading.arrays import Floats
+from analyses.reading.arrays import Floats, each_once
 from analyses.reading.choices import described, highest, model_of
 from analyses.reading.records import Layer, level_name
-from analyses.reading.results import Results, ResultsError
+from analyses.reading.results import Results
 from analyses.statistics.paired import trend_weights
 
 METRICS = ("edge_alignment", "energy_gain", "background_ratio", "spread", "edge_thickness")
@@ -135,10 +135,7 @@ class Maps:
             columns = ["seed", "image", "layer", "training_data", *self.measured]
             scores = self.results.scores(where, columns)
             scores = scores.astype({"image": str, "layer": str, "training_data": str})
-            if scores.duplicated(["seed", "image", "layer"]).any():
-                raise ResultsError(
-                    "scores: a map is there twice; two runs share the folder: delete scores/ and run again"
-                )
+            each_once(scores, ["seed", "image", "layer"], "scores")
             self._found[model, level] = scores.astype(dict.fromkeys(self.measured, "float64"))
         return self._found[model, level]
 

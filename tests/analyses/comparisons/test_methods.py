@@ -15,7 +15,7 @@ from analyses import Figure, Results, ResultsError, Table
 from analyses.comparisons import methods
 from analyses.plots.method_heatmaps import draw_layers, pages
 from analyses.reading.catalogue import AGAINST, BLIND, FEWEST, entries
-from analyses.statistics.contrasts import CONFIDENCE, RESAMPLES, SEED
+from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.crossed import crossed_interval
 from tests import method_runs
 from tests.method_runs import IMAGES, METHODS, enrich
@@ -344,5 +344,5 @@ def test_the_same_map_twice_is_refused(run):
     results = run(levels=(30,), seeds=(0,))
     folder = results.folder / "scores"
     (folder / "copy.parquet").write_bytes((folder / "unet-s0-l30.parquet").read_bytes())
-    with pytest.raises(ResultsError, match="a map is there twice"):
+    with pytest.raises(ResultsError, match="a row is there twice"):
         list(methods.analyse(results))

@@ -9,8 +9,9 @@ from matplotlib.text import Text
 
 from analyses import Figure, Results, Table
 from analyses.comparisons import performance_profiles
-from analyses.comparisons.profile_scores import BANDS, CONFIDENCE, RESAMPLES, SEED, curves, read
+from analyses.comparisons.profile_scores import BANDS, curves, read
 from analyses.plots import style
+from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.crossed import crossed_interval
 from tests.method_runs import IMAGES as TWELVE
 from tests.method_runs import METHODS, enrich

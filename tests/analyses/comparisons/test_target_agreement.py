@@ -170,7 +170,7 @@ def test_the_same_bytes_in_any_order_of_rows(run):
 
 def test_a_pair_that_is_there_twice_and_an_unknown_layer_are_refused(run):
     results = rewrite(run(levels=(30,)), lambda frame: pd.concat([frame, frame.head(1)]))
-    with pytest.raises(ResultsError, match="a pair is there twice"):
+    with pytest.raises(ResultsError, match="a row is there twice"):
         list(target_agreement.analyse(results))
     results = rewrite(run(levels=(30,)), lambda frame: frame.replace({"layer": {"Encoder 1_1": "Bridge"}}))
     with pytest.raises(ResultsError, match="layer Bridge is not in manifest"):

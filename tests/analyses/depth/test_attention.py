@@ -11,6 +11,7 @@ from matplotlib.text import Text
 
 from analyses import Figure, ResultsError, Table
 from analyses.depth import attention
+from analyses.statistics import bootstrap
 from analyses.statistics.crossed import crossed_interval
 
 METRICS = {
@@ -70,7 +71,7 @@ def test_each_row_is_the_bootstrap_of_its_matrix(make):
             where = {"level": 90, "block": "Attention 3_1", "head": head, "metric": metric}
             row = frame[(frame[list(where)] == pd.Series(where)).all(axis=1)].squeeze()
             means = part.groupby(["seed", "image"])[metric].mean().unstack().to_numpy(dtype=float)
-            wanted = crossed_interval(means, np.random.default_rng(attention.SEED), attention.RESAMPLES)
+            wanted = crossed_interval(means, np.random.default_rng(bootstrap.SEED), bootstrap.RESAMPLES)
             np.testing.assert_allclose([row["estimate"], row["low"], row["high"]], wanted, atol=1e-5)
             assert (row["n_images"], row["n_seeds"], row["n_undefined"]) == (3, 3, undefined)
             assert row["training_data"] == "577 real"
@@ -112,7 +113,7 @@ def test_the_same_head_twice_is_refused(make):
     results = with_attention(make(models=("net1",), levels=(30,), seeds=(0,)))
     folder = results.folder / "scores" / "attention"
     (folder / "copy.parquet").write_bytes((folder / "net1-s0-l30-000.parquet").read_bytes())
-    with pytest.raises(ResultsError, match="a head is there twice"):
+    with pytest.raises(ResultsError, match="a row is there twice"):
         attention.summarise(results)
 
 

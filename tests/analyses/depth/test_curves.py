@@ -10,7 +10,7 @@ from matplotlib.text import Text
 
 from analyses import Figure, Results, ResultsError
 from analyses.depth import curves
-from analyses.statistics import layer_means
+from analyses.statistics import bootstrap
 from analyses.statistics.crossed import crossed_interval
 
 COLUMNS = ["model", "level", "layer", "depth", "method", "target", "metric", "estimate", "low", "high", "chance"]
@@ -26,9 +26,7 @@ def test_each_row_is_the_bootstrap_of_its_matrix(make):
     row = table.frame[(table.frame[list(where)] == pd.Series(where)).all(axis=1)].squeeze()
     raw = results.scores({"level": [70], "layer": ["Encoder 3_2"], "method": ["grad_cam"]})
     matrix = raw.astype({"image": str}).pivot(index="seed", columns="image", values="spread").to_numpy(dtype=float)
-    wanted = crossed_interval(
-        matrix, np.random.default_rng(layer_means.SEED), layer_means.RESAMPLES, layer_means.CONFIDENCE
-    )
+    wanted = crossed_interval(matrix, np.random.default_rng(bootstrap.SEED), bootstrap.RESAMPLES, bootstrap.CONFIDENCE)
     np.testing.assert_allclose([row["estimate"], row["low"], row["high"]], wanted, atol=1e-6)
     assert (row["n_images"], row["n_seeds"], row["n_undefined"]) == (3, 3, np.isnan(matrix).sum())
     assert row["training_data"] == "577 real"
@@ -111,7 +109,7 @@ def test_the_same_map_twice_is_refused(make):
     results = make(levels=(30,), seeds=(0,))
     folder = results.folder / "scores"
     (folder / "copy.parquet").write_bytes((folder / "unet-s0-l30.parquet").read_bytes())
-    with pytest.raises(ResultsError, match="a map is there twice"):
+    with pytest.raises(ResultsError, match="a row is there twice"):
         curves.summarise(results)
 
 

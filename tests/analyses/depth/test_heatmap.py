@@ -196,7 +196,7 @@ def test_the_same_map_twice_is_refused(make):
     results = make(levels=(30,), seeds=(0,))
     folder = results.folder / "scores"
     (folder / "copy.parquet").write_bytes((folder / "unet-s0-l30.parquet").read_bytes())
-    with pytest.raises(ResultsError, match="a map is there twice"):
+    with pytest.raises(ResultsError, match="a row is there twice"):
         made(results)
 
 

@@ -111,7 +111,7 @@ def test_one_file_will_do(make):
 def test_an_image_twice_is_refused(make):
     results = make(**RUN, seeds=(0,))
     frame = results.resolution()
-    with pytest.raises(ResultsError, match="an image is there twice"):
+    with pytest.raises(ResultsError, match="a row is there twice"):
         resolution.summarise(results, pd.concat([frame, frame]))
 
 

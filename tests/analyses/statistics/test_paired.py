@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from analyses.reading.arrays import over_seeds
+from analyses.reading.arrays import nan_mean
 from analyses.statistics.paired import holm, page, trend_weights, wilcoxon
 from tests.reference import statistics as slow
 
@@ -97,6 +97,6 @@ def test_holm_is_within_families_and_leaves_out_what_is_undefined():
     assert np.isnan(found[2])
 
 
-def test_over_seeds_takes_what_is_defined():
+def test_the_mean_takes_what_is_defined():
     matrix = np.array([[[1.0, NAN, NAN], [3.0, 4.0, NAN]]])
-    np.testing.assert_array_equal(over_seeds(matrix), [[2.0, 4.0, NAN]])
+    np.testing.assert_array_equal(nan_mean(matrix, axis=-2), [[2.0, 4.0, NAN]])

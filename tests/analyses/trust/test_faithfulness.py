@@ -198,5 +198,5 @@ def test_a_run_where_nothing_is_predicted_has_a_table_of_gaps(make):
 def test_an_image_twice_is_refused(make):
     results = examined(make, seeds=(0,))
     areas = results.table("faithfulness")
-    with pytest.raises(ResultsError, match="an image is there twice"):
+    with pytest.raises(ResultsError, match="a row is there twice"):
         faithfulness.tabulate(results, pd.concat([areas, areas]))

@@ -14,7 +14,7 @@ from matplotlib.text import Text
 
 import analyses
 from analyses import Figure, Results, Table
-from analyses.statistics.contrasts import CONFIDENCE, RESAMPLES, SEED
+from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.crossed import crossed_interval
 from analyses.trust import known_evidence
 

@@ -166,5 +166,5 @@ def test_the_same_bytes_in_any_order_of_rows(run):
 
 def test_a_map_that_is_there_twice_is_refused(run):
     raw = frame()
-    with pytest.raises(ResultsError, match="a map is there twice"):
+    with pytest.raises(ResultsError, match="a row is there twice"):
         list(sanity.analyse(run(pd.concat([raw, raw.head(1)]))))
