@@ -17,7 +17,7 @@ from analyses.plots import style
 from analyses.plots.rank_diagram import draw_diagram
 from analyses.reading.arrays import Floats, nan_mean
 from analyses.reading.catalogue import Entry, entries
-from analyses.reading.choices import paper_target
+from analyses.reading.choices import highest, target_of_most_methods
 from analyses.reading.records import Metric, level_name
 from analyses.reading.results import Results
 from analyses.statistics.ranks import ALPHA, Ranks, rank
@@ -42,6 +42,7 @@ class Compared:
 
     model: str
     level: int
+    target: str
     methods: tuple[Entry, ...]
     ranks: Ranks
     n_seeds: int
@@ -52,34 +53,35 @@ class Compared:
 
 def analyse(results: Results) -> Iterator[Figure | Table]:
     """Yield the table of mean ranks and a diagram a model; nothing where fewer than three methods can be compared."""
-    target = paper_target(results)
     metric = next((metric for metric in results.metrics if metric.name == METRIC), None)
     if metric is None:
         return
-    found = [item for model in results.models if (item := _compare(results, model, target, metric)) is not None]
+    found = [item for model in results.models if (item := _compare(results, model, metric)) is not None]
     if not found:
         return
+    targets = " or ".join(dict.fromkeys(str(results.label("targets", item.target)) for item in found))
     about = (
         f"Methods ranked on every image by {metric.label.lower()}, their mean over all layers that every one has maps "
         "of, and over seeds; of an image those layers and seeds count for which every method's map has a value "
         "(share_of_maps), as methods with blank maps of hard layers would else be ranked on easy ones; rank 1 is best; "
-        f"target: {results.label('targets', target)}. Methods whose mean ranks are "
+        f"target: that which most methods explain, {targets}. Methods whose mean ranks are "
         f"no further apart than the critical difference are not told apart by Nemenyi's test at {ALPHA:g}. With many "
         "images small differences are told apart: Kendall's W (0: images disagree, 1: all have one order) is the "
         f"effect. Methods without a value on more than {MISSING:.0%} of the images are left out, and networks of which "
         f"the main method is one."
     )
-    yield Table("method_ranks", _table(found, target), about, best={"mean_rank": "lower"}, within=("model",))
+    yield Table("method_ranks", _table(found), about, best={"mean_rank": "lower"}, within=("model",))
     with style.context():
         figure = _draw(results, found)
     yield Figure("method_ranks", figure, f"Critical-difference diagrams; a bar joins such methods. {about}")
 
 
-def _compare(results: Results, model: str, target: str, metric: Metric) -> Compared | None:
-    level = max((c.level for c in results.checkpoints if c.model == model and c.reached), default=None)
+def _compare(results: Results, model: str, metric: Metric) -> Compared | None:
+    level = highest(results, model)
     known = entries(results)
     if level is None or not known:
         return None
+    target = target_of_most_methods(results, model, level)
     maps = read(results, model, level, target)
     at = [one.name for one in maps.metrics].index(metric.name)
     left_out = {*results.costly, *KNOWING}
@@ -99,7 +101,7 @@ def _compare(results: Results, model: str, target: str, metric: Metric) -> Compa
     ranks = rank(columns.T, higher_is_better=metric.direction != "lower")
     there = maps.present[results.main_method][main]
     seeds, share = int(there.any(axis=(0, 2)).sum()), float(whole.sum() / there.sum())
-    return Compared(model, level, tuple(values), ranks, seeds, int(main.sum()), share, maps.training_data)
+    return Compared(model, level, target, tuple(values), ranks, seeds, int(main.sum()), share, maps.training_data)
 
 
 def _rows(values: Floats) -> Floats:
@@ -107,14 +109,19 @@ def _rows(values: Floats) -> Floats:
     return values.reshape(-1, values.shape[-1])
 
 
-def _table(found: list[Compared], target: str) -> pd.DataFrame:
+def _table(found: list[Compared]) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for item in found:
         ranks = item.ranks
         best = int(np.argmin(ranks.mean)) if ranks.n > 1 else 0
         for i, entry in enumerate(item.methods):
-            row = {"model": item.model, "level": item.level, "target": target, "metric": METRIC, "method": entry.name}
-            row |= {"mean_rank": ranks.mean[i], "critical_difference": ranks.distance}
+            row = {"model": item.model, "level": item.level, "target": item.target}
+            row |= {
+                "metric": METRIC,
+                "method": entry.name,
+                "mean_rank": ranks.mean[i],
+                "critical_difference": ranks.distance,
+            }
             row |= {"apart_from_best": bool(ranks.pairs[best, i] < ALPHA)}
             row |= {"p_friedman": ranks.p, "kendall_w": ranks.agreement, "n_images": ranks.n, "n_seeds": item.n_seeds}
             row |= {"n_layers": item.n_layers, "share_of_maps": item.share_of_maps}

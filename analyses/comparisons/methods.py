@@ -104,8 +104,9 @@ def collect(results: Results, known: Sequence[Entry]) -> Found:
     found = Found()
     for model in results.models:
         reached = sorted({c.level for c in results.checkpoints if c.model == model and c.reached})
+        top = choices.highest(results, model)
         for level in reached:
-            main = _main_target(results, model, level) if level == reached[-1] else None
+            main = choices.target_of_most_methods(results, model, level) if level == top else None
             for target in results.targets:
                 maps = tables.read(results, model, level, target)
                 same = {"model": model, "level": level, "target": target}
@@ -126,13 +127,6 @@ def collect(results: Results, known: Sequence[Entry]) -> Found:
 def _controls(known: Sequence[Entry]) -> list[str]:
     there = [entry.name for entry in known]
     return [name for name in catalogue.AGAINST if name in there]
-
-
-def _main_target(results: Results, model: str, level: int) -> str | None:
-    """Return the target that most methods explain; of equals the manifest's first."""
-    scores = results.scores({"model": [model], "level": [level]}, ["target", "method"])
-    counts = scores.drop_duplicates().astype(str)["target"].value_counts().to_dict()
-    return max(results.targets, key=lambda target: counts.get(target, 0), default=None)
 
 
 def _ordered(frame: pd.DataFrame, keys: Sequence[str], places: dict[str, int]) -> pd.DataFrame:

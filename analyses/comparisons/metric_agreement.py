@@ -19,6 +19,7 @@ from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import style
 from analyses.reading.arrays import Floats, distinct, fill, nan_mean
+from analyses.reading.choices import highest, main_target
 from analyses.reading.records import Metric, level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, bootstrap_means, percentiles
@@ -55,25 +56,21 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     """Yield the table of all pairs of metrics and a figure for each model; nothing where there is nothing to rank."""
     frames, drawn = [], []
     for model in results.models:
-        checkpoint = results.best(model)
-        found = [] if checkpoint is None else [read(results, model, checkpoint.level, t) for t in results.targets]
-        cells = max(
-            (c for c in found if c is not None), key=lambda c: len(c.layers), default=None
-        )  # the first of equals
-        if checkpoint is None or cells is None:
+        level = highest(results, model)
+        cells = None if level is None else read(results, model, level, main_target(results))
+        if level is None or cells is None:
             continue
         frame = compare(cells).assign(
-            model=model, level=checkpoint.level, target=cells.target, training_data=results.training_data
+            model=model, level=level, target=cells.target, training_data=results.training_data
         )
         frames.append(frame)
-        reached = [point.miou for point in results.reached(model, checkpoint.level)]
+        reached = [point.miou for point in results.reached(model, level)]
         with style.context():
-            drawn.append((model, level_name(checkpoint.level, reached), frame, draw(frame, cells.metrics)))
+            drawn.append((model, level_name(level, reached), frame, draw(frame, cells.metrics)))
     if not frames:
         return
     about = (
-        "Of several targets, the one for which most maps are not blank is taken. Spearman correlation of two "
-        "metrics' means over images, across all layers and methods without controls (all), "
+        "Spearman correlation of two metrics' means over images, across all layers and methods without controls (all), "
         "and across methods within a layer, averaged over layers (within layers), which the depth of the layer does "
         f"not enter; {CONFIDENCE:.0%} intervals from {RESAMPLES} resamples of images and seeds (crossed bootstrap, "
         "too narrow where few seeds differ). "
@@ -84,11 +81,11 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     whole = pd.concat(frames, ignore_index=True)
     whole = whole[[*keys, *(name for name in whole if name not in keys)]]
     yield Table("metric_agreement", tidy(whole, ["model", "level"]), about)
-    for model, level, frame, figure in drawn:
+    for model, at, frame, figure in drawn:
         yield Figure(
             f"metric_agreement-{printing.slug(model)}",
             figure,
-            f"Which metrics say the same of {results.label('models', model)} at its highest level ({level} mean IoU), "
+            f"Which metrics say the same of {results.label('models', model)} at its highest level ({at} mean IoU), "
             f"target: {results.label('targets', str(frame['target'].iloc[0]))}. Above the diagonal all layers and "
             f"methods, below it methods within layers. {told(frame, results)} {about}",
         )

@@ -79,22 +79,20 @@ def read(results: Results, model: str, metric: Metric, fewest: float) -> Runs | 
     Raises:
         ResultsError: a map is there twice, or a file is damaged.
     """
-    level, layers = highest(results, model), results.main_layers(model)
+    level, layers, target = highest(results, model), results.main_layers(model), main_target(results)
     if level is None:
         return None
     where: dict[str, Sequence[str | int]] = {
         "model": [model],
         "level": [level],
+        "target": [target],
         "method": [name for name in results.methods if name not in results.costly],
         "layer": [layer.name for layer in layers],
     }
-    columns = ["target", "method", "layer", "seed", "image", "training_data", metric.name]
+    columns = ["method", "layer", "seed", "image", "training_data", metric.name]
     scores = results.scores(where, columns)
     if scores.empty:
         return None
-    main = scores[scores["method"] == results.main_method]
-    target = main_target(results, main if len(main) else scores, [metric.name])
-    scores = scores[scores["target"] == target]
     images = scores.groupby("method", observed=True)["image"].nunique()
     images.index = images.index.astype(str)
     enough = set(images.index[images >= fewest * images.max()])

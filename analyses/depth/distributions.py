@@ -50,7 +50,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     yield Table(
         "distributions",
         tidy(pd.concat(frames, ignore_index=True).astype({"n_above": "Int64", "n_better": "Int64"}), keys),
-        f"Quantiles over images of the scores of {method} maps, at the main probe point; one target a model. q05: the "
+        f"Quantiles over images of the scores of {method} maps, at the main probe point; one target a run. q05: the "
         "value that 5 % of the images lie below, and so on; n_above: images above what chance scores on them; "
         f"n_better: images on the better side of it, for metrics that have one. {about}.",
         shown=SHOWN,

@@ -15,8 +15,8 @@ from matplotlib.patches import Patch
 
 from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
-from analyses.depth.curves import CHANCE
 from analyses.plots import style
+from analyses.reading.choices import highest
 from analyses.reading.records import ATTENTION, Metric, level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES
@@ -63,7 +63,7 @@ def summarise(results: Results) -> pd.DataFrame:
     metrics = [metric for metric in results.metrics if metric.name in SHOWN]
     rows: list[dict[str, Any]] = []
     for model in results.models:
-        level = max((c.level for c in results.checkpoints if c.model == model and c.reached), default=None)
+        level = highest(results, model)
         layers = {layer.name: layer for layer in results.main_layers(model)}
         if level is None or not layers:
             continue
@@ -153,5 +153,5 @@ def _key(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> list[A
         handles.append(Line2D([], [], alpha=0.5, markersize=2, label="faint: before or after attention", **mark))
     handles.append(Patch(color=style.GREY, alpha=0.3, linewidth=0, label=f"{CONFIDENCE:.0%} interval"))
     if frame["chance"].notna().any():
-        handles.append(Line2D([], [], color="black", linewidth=0.7, linestyle=":", label=CHANCE))
+        handles.append(Line2D([], [], color="black", linewidth=0.7, linestyle=":", label="chance"))
     return handles

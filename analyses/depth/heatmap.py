@@ -37,7 +37,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     yield Table(
         "heatmap",
         tidy(pd.concat(frames, ignore_index=True), ["model", "metric", "level", "depth"]),
-        f"Scores of {method} maps by layer and level, at the main probe point; one target a model. {about}. "
+        f"Scores of {method} maps by layer and level, at the main probe point; one target a run. {about}. "
         f"Intervals are in the table curves.",
     )
     for grid, frame in zip(found, frames, strict=True):

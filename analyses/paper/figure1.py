@@ -12,6 +12,7 @@ from itertools import groupby
 from analyses import printing
 from analyses.artifacts import Figure
 from analyses.plots import map_page, map_tiles, style
+from analyses.reading import choices
 from analyses.reading.records import ATTENTION, Checkpoint, Layer, level_name
 from analyses.reading.results import Results
 
@@ -20,7 +21,7 @@ COLUMNS = 10  # layers in a block, at most
 
 
 def analyse(results: Results) -> Iterator[Figure]:
-    """Yield a figure for each gallery image and model without attention: first target, the main method, one seed."""
+    """Yield a figure for each gallery image and model without attention: paper's target, the main method, one seed."""
     if not results.targets or not results.methods:
         return
     for model in results.models:
@@ -71,7 +72,7 @@ def _row(kept: map_tiles.Tiles, image: str, layers: Sequence[Layer]) -> map_page
 
 def _caption(results: Results, points: Sequence[Checkpoint], image: str) -> str:
     model, seed = points[0].model, points[0].seed
-    method, target = results.label("methods", results.main_method), results.label("targets", results.targets[0])
+    method, target = results.label("methods", results.main_method), choices.paper_target_in_words(results)
     unreached = [c.level for c in points if not c.reached]
     scores = " | ".join(metric.label.lower() for metric in map_tiles.known(results, SHOWN))
     point = results.points(model)[0]

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from analyses import printing
 from analyses.artifacts import Figure
 from analyses.plots import map_page, map_tiles, style
+from analyses.reading import choices
 from analyses.reading.records import ATTENTION, Checkpoint, Layer
 from analyses.reading.results import Results
 
-COLUMNS = 8  # transformer blocks beside each other, at most
 BRANCH = (
     "Both hooks sit on the attention branch, not on the residual stream: before attention is the norm that precedes "
     "it, after attention the dropout behind its output projection."
@@ -21,12 +21,12 @@ Pair = tuple[Layer, Layer]
 
 
 def analyse(results: Results) -> Iterator[Figure]:
-    """Yield a figure for each gallery image and model with attention: one seed's highest level, the first target."""
+    """Yield a figure for each gallery image and model with attention: one seed's highest level, the paper's target."""
     if not results.targets or not results.methods:
         return
     for model in results.models:
         pairs = attention(results.main_layers(model))
-        checkpoint = map_tiles.highest(results, model)
+        checkpoint = choices.shown_checkpoint(results, model)
         if not pairs or checkpoint is None:
             continue
         shown = map_tiles.Tiles(results, checkpoint, map_tiles.known(results, map_tiles.NAMES))
@@ -59,7 +59,7 @@ def block_name(before: Layer) -> str:
 
 def _page(shown: map_tiles.Tiles, image: str, pairs: Sequence[Pair]) -> map_page.Page:
     results, point = shown.results, shown.checkpoint
-    lines = math.ceil(len(pairs) / COLUMNS)
+    lines = math.ceil(len(pairs) / map_page.TRANSFORMER_COLUMNS)
     wide = math.ceil(len(pairs) / lines)
     parts = [pairs[i : i + wide] for i in range(0, len(pairs), wide)]
     method = results.label("methods", results.main_method)
@@ -82,7 +82,7 @@ def _block(shown: map_tiles.Tiles, image: str, pairs: Sequence[Pair]) -> map_pag
 
 
 def _caption(results: Results, point: Checkpoint, image: str) -> str:
-    method, target = results.label("methods", results.main_method), results.label("targets", results.targets[0])
+    method, target = results.label("methods", results.main_method), choices.paper_target_in_words(results)
     text = (
         f"{method} before and after attention in each block of {results.label('models', point.model)} for image "
         f"{image}, at {map_tiles.checkpoint_name(point)}, its highest level. Target: {target}; the ring marks the "

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from analyses import printing
 from analyses.artifacts import Figure
-from analyses.paper import figure2
 from analyses.plots import map_page, map_tiles, style
+from analyses.reading import choices
 from analyses.reading.records import Checkpoint, Layer
 from analyses.reading.results import Results
 
@@ -22,7 +22,7 @@ def analyse(results: Results) -> Iterator[Figure]:
         return
     for model in results.models:
         layers = firsts(results.main_layers(model))
-        checkpoint = map_tiles.highest(results, model)
+        checkpoint = choices.shown_checkpoint(results, model)
         if not layers or checkpoint is None:
             continue
         shown = map_tiles.Tiles(results, checkpoint, map_tiles.known(results, map_tiles.NAMES))
@@ -51,13 +51,13 @@ def _page(shown: map_tiles.Tiles, layers: Sequence[Layer]) -> map_page.Page:
     return map_page.Page(
         title=f"{map_tiles.title(results, point)}: {method} of Mix-FFN",
         blocks=[map_page.Block(["", *(layer.label for layer in layers)], rows)],
-        columns=max(len(layers) + 1, 0 if len(rows) <= FEW else figure2.COLUMNS + 1),
+        columns=max(len(layers) + 1, 0 if len(rows) <= FEW else map_page.TRANSFORMER_COLUMNS + 1),
         key=(outline, ring, *map_tiles.under(shown.metrics), first),
     )
 
 
 def _caption(results: Results, point: Checkpoint, layers: Sequence[Layer]) -> str:
-    method, target = results.label("methods", results.main_method), results.label("targets", results.targets[0])
+    method, target = results.label("methods", results.main_method), choices.paper_target_in_words(results)
     names = ", ".join(layer.label for layer in layers)
     text = (
         f"{method} in Mix-FFN of the first block of each stage of {results.label('models', point.model)} ({names}; "

@@ -18,6 +18,7 @@ from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import style
 from analyses.reading.arrays import counted, sources
+from analyses.reading.choices import at_highest
 from analyses.reading.records import level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, bootstrap_miou, percentiles
@@ -54,7 +55,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         best={"miou": "higher"},
         within=("factor",),
     )
-    shown = highest(frame)
+    shown = at_highest(frame)
     pairs = contrasts(results, counts)
     if not pairs.empty:
         yield Table(
@@ -119,7 +120,7 @@ def _rows(part: pd.DataFrame, columns: tuple[str, ...]) -> Iterator[dict[str, An
 
 def contrasts(results: Results, counts: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each two models and factor: the difference of their changes against factor 1, paired."""
-    top = highest(counts)
+    top = at_highest(counts)
     models = [model for model in results.models if (top["model"] == model).any()]
     rows: list[dict[str, Any]] = []
     for n, model in enumerate(models):
@@ -153,11 +154,6 @@ def _contrast(both: pd.DataFrame, model: str, columns: tuple[str, ...]) -> Itera
                 "n_seeds": int(there[k].any(axis=1).sum()),
                 "training_data": training_data,
             }
-
-
-def highest(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of each model's highest level."""
-    return frame[frame["level"] == frame.groupby("model")["level"].transform("max")]
 
 
 def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:

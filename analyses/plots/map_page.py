@@ -21,6 +21,7 @@ from analyses.plots import overlay, style
 
 LEFT, RIGHT, GAP = 0.28, 0.03, 0.035  # inches, as all sizes here
 TITLE, LINE, ABSENT, BETWEEN = 0.24, 0.105, 0.2, 0.1
+TRANSFORMER_COLUMNS = 8  # blocks of a transformer beside each other, at most
 WIDEST = 1.4
 TITLE_WIDTH, KEY_WIDTH = 90, 100  # characters
 CHARACTERS = 20  # of the smallest text, an inch

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from analyses.plots import overlay
 from analyses.plots.map_page import Row, Tile
+from analyses.reading.choices import paper_target
 from analyses.reading.files import PIXELS
 from analyses.reading.records import Checkpoint, Gallery, Layer, Metric, level_name
 from analyses.reading.results import Results, ResultsError
@@ -60,7 +61,7 @@ class Tiles:
         return tiles
 
     def _values(self, image: str, layers: Sequence[Layer]) -> list[Map]:
-        prefix = f"{self.results.targets[0]}|{self.results.main_method}"
+        prefix = f"{paper_target(self.results)}|{self.results.main_method}"
         missing = [x.name for x in layers if f"{prefix}|{x.name}" not in self._gallery.arrays]
         if missing:
             raise self._missing(f"'{prefix}' of layers {', '.join(missing)}")
@@ -70,12 +71,12 @@ class Tiles:
     def _tile(self, image: str, picture: NDArray[np.float64], text: str) -> Tile:
         at = self._index(image)
         mask = self._gallery.masks[at]
-        pixel = self._gallery.arrays.get(f"{PIXELS}{self.results.targets[0]}")
+        pixel = self._gallery.arrays.get(f"{PIXELS}{paper_target(self.results)}")
         mark = None
         if pixel is not None and pixel[at].min() >= 0:
             down, right = (pixel[at] + 0.5) / np.array(mask.shape)
             mark = (float(right), float(down))
-        return Tile(picture, overlay.outline(mask == self.results.foreground(self.results.targets[0])), mark, text)
+        return Tile(picture, overlay.outline(mask == self.results.foreground(paper_target(self.results))), mark, text)
 
     def _ground(self, image: str) -> NDArray[np.float64]:
         at, photographs = self._index(image), self._gallery.images
@@ -103,7 +104,7 @@ class Tiles:
             "seed": [self.checkpoint.seed],
             "level": [self.checkpoint.level],
             "image": self.results.gallery_ids,
-            "target": [self.results.targets[0]],
+            "target": [paper_target(self.results)],
             "method": [self.results.main_method],
         }
         frame = self.results.scores(where)
@@ -117,7 +118,7 @@ class Tiles:
         frame, point = self.results.predictions(), self.checkpoint
         frame = frame[(frame["model"] == point.model) & (frame["seed"] == point.seed) & (frame["level"] == point.level)]
         frame = frame[frame["image"].isin(self.results.gallery_ids)]
-        own, others = self.results.foreground(self.results.targets[0]), range(len(self.results.classes))
+        own, others = self.results.foreground(paper_target(self.results)), range(len(self.results.classes))
         predicted = frame[[f"n_{truth}_{own}" for truth in others]].sum(axis=1)
         true = frame[[f"n_{own}_{other}" for other in others]].sum(axis=1)
         texts = []
@@ -161,12 +162,6 @@ def number(value: float, sign: str = "", decimals: int = 2) -> str:
     return UNDEFINED if math.isnan(value) else format(value, f"{sign}.{digits}f").replace("-", "\N{MINUS SIGN}")
 
 
-def highest(results: Results, model: str) -> Checkpoint | None:
-    """Return the checkpoint of the highest level reached by the seed of `model` whose maps are shown; None without."""
-    reached = [point for point in results.pictured(model) if point.reached]
-    return max(reached, key=lambda point: point.level, default=None)
-
-
 def known(results: Results, names: Collection[str]) -> tuple[Metric, ...]:
     """Return the metrics that a figure prints under its maps, in the order of `names`; else the run's first two."""
     there = {metric.name: metric for metric in results.metrics}
@@ -175,10 +170,10 @@ def known(results: Results, names: Collection[str]) -> tuple[Metric, ...]:
 
 def signs(results: Results) -> tuple[str, str, str]:
     """Return the words of the key that all pages share: of the outline, of the ring, and of the text under inputs."""
-    name = results.classes[results.foreground(results.targets[0])]
+    name = results.classes[results.foreground(paper_target(results))]
     return (
         f"outline of the mask, {name}",
-        f"explained pixel ({results.label('targets', results.targets[0])})",
+        f"explained pixel ({results.label('targets', paper_target(results))})",
         f"under the first column: IoU of the checkpoint's own prediction for {name}; no pixel: predicts none",
     )
 

@@ -56,24 +56,22 @@ class Grid:
 
 
 def read(results: Results, metrics: Sequence[Metric]) -> dict[str, Grid]:
-    """Read the maps of the run's main method by model: all levels, one target a model; without models without maps.
+    """Read the maps of the run's main method by model: all levels, the main target; without models without maps.
 
     Raises:
         ResultsError: a map is there twice, or a file is damaged.
     """
-    names = [metric.name for metric in metrics]
     layers = {model: results.main_layers(model) for model in results.models}
-    wanted = list(dict.fromkeys(layer.name for found in layers.values() for layer in found))
-    where = {"method": [results.main_method], "layer": wanted}
-    columns = ["model", "target", "level", "layer", "seed", "image", "area", "training_data", *names]
+    names = dict.fromkeys(layer.name for of_model in layers.values() for layer in of_model)
+    target = main_target(results)
+    where = {"method": [results.main_method], "target": [target], "layer": list(names)}
+    columns = ["model", "level", "layer", "seed", "image", "area", "training_data", *(m.name for m in metrics)]
     scores = results.scores(where, columns)  # once for all models: each reading opens every file
     grids = {}
     for model in results.models:
-        own = scores[scores["model"] == model]
-        own = own[own["layer"].isin([layer.name for layer in layers[model]])]
-        if len(own):
-            target = main_target(results, own[own["level"] == own["level"].max()], names)
-            grids[model] = _grid(own[own["target"] == target], model, target, layers[model], metrics)
+        of_model = scores[(scores["model"] == model) & scores["layer"].isin([layer.name for layer in layers[model]])]
+        if len(of_model):
+            grids[model] = _grid(of_model, model, target, layers[model], metrics)
     return grids
 
 

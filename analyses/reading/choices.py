@@ -3,18 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 
 import pandas as pd
 
-from analyses.reading.records import ATTENTION, Layer, level_name
+from analyses.reading.records import ATTENTION, Checkpoint, Layer, level_name
 from analyses.reading.results import Results
+
+BLANK = "blank"
+"""The metric that says whether there is a map at all: it is defined for maps that no other metric has a value of."""
+ENOUGH = 0.5
+"""Share of a target's maps with a value from which on it can stand for the run."""
+
+
+@lru_cache(maxsize=8)
+def main_target(results: Results) -> str:
+    """Return the target that stands for the run where a figure shows one target; '' for a run without targets.
+
+    It is the manifest's first one for which half of the main method's maps or more have a value, each model at its
+    highest level; where none is so, as for networks of which one pixel's gradient reaches few layers, the one of which
+    most have, and of equals the first.
+    """
+    if len(results.targets) < 2:
+        return next(iter(results.targets), "")
+    metrics = [metric.name for metric in results.metrics if metric.name != BLANK]
+    maps = [_with_values(results, model, metrics) for model in results.models]
+    shares = pd.concat(maps).groupby(level="target").mean() if maps else pd.Series(dtype=float)
+    measured = [target for target in results.targets if target in shares.index]
+    enough = [target for target in measured if shares[target] >= ENOUGH]
+    return (enough or sorted(measured, key=lambda target: -float(shares[target])) or list(results.targets))[0]
+
+
+def _with_values(results: Results, model: str, metrics: Sequence[str]) -> pd.Series:
+    """Return whether each of the main method's maps at a model's highest level has a value; the index is the target."""
+    where: dict[str, Sequence[Any]] = {
+        "model": [model],
+        "level": [highest(results, model) or 0],
+        "method": [results.main_method],
+        "layer": [layer.name for layer in results.main_layers(model)],
+    }
+    scores = results.scores(where, ["target", *metrics])
+    return scores[metrics].notna().any(axis=1).set_axis(pd.Index(scores["target"].astype(str), name="target"))
 
 
 def paper_target(results: Results) -> str:
-    """Return the run's target nearest to the paper's, the best pixel's logit; '' for a run without targets."""
+    """Return the run's target nearest to the paper's, the best pixel's logit, for its claims and figures."""
     targets = results.targets
     alike = [name for name in targets if name.startswith("best_pixel")]
     return "best_pixel:logit" if "best_pixel:logit" in alike else next(iter((*alike, *targets)), "")
+
+
+def paper_target_in_words(results: Results) -> str:
+    """Return the label of `paper_target` and, where other figures show another, why."""
+    target, main = paper_target(results), main_target(results)
+    label = str(results.label("targets", target))
+    if target == main:
+        return label
+    other = results.label("targets", main)
+    return f"{label}, as in the paper; heat maps show {other}, the first target of which enough maps have a value"
+
+
+def target_of_most_methods(results: Results, model: str, level: int) -> str:
+    """Return the target that most methods have maps for, of equals the manifest's first; '' without."""
+    scores = results.scores({"model": [model], "level": [level]}, ["target", "method"])
+    counts = scores.drop_duplicates().astype(str)["target"].value_counts().to_dict()
+    return max(results.targets, key=lambda target: counts.get(target, 0), default="")
 
 
 def model_of(results: Results, family: str) -> str | None:
@@ -28,38 +82,24 @@ def highest(results: Results, model: str) -> int | None:
     return max((level for level, n in counts.items() if n and n == max(counts.values())), default=None)
 
 
+def at_highest(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of each model's highest level in a table, of those that were measured."""
+    return frame[frame["level"] == frame.groupby("model", observed=True)["level"].transform("max")]
+
+
+def shown_checkpoint(results: Results, model: str) -> Checkpoint | None:
+    """Return the checkpoint of the highest level reached by the seed of `model` whose maps are shown; None without."""
+    reached = [point for point in results.pictured(model) if point.reached]
+    return max(reached, key=lambda point: point.level, default=None)
+
+
 def described(results: Results, model: str, level: int) -> str:
     """Return a model and its level in words."""
     reached = [checkpoint.miou for checkpoint in results.reached(model, level)]
     return f"{results.label('models', model)} {level_name(level, reached)}"
 
 
-BLANK = "blank"
-"""The metric that says whether there is a map at all: it is defined for maps that no other metric has a value of."""
-
-
-ENOUGH = 0.5
-
-
 DECODER = "decoder"
-
-
-def main_target(results: Results, scores: pd.DataFrame, metrics: Sequence[str]) -> str:
-    """Return the target whose maps stand for a model where one figure shows one target.
-
-    It is the manifest's first one for which half of the maps or more have a value; where none is so, as for networks
-    of which one pixel's gradient reaches few layers, the one of which most have, and of equals the first.
-
-    Args:
-        results: the run.
-        scores: maps of one model and level, a row a map, one or more.
-        metrics: columns of which one with a value is enough, but for `BLANK`, which blank maps have, too.
-    """
-    names = [name for name in metrics if name != BLANK]
-    shares = scores[names].notna().any(axis=1).groupby(scores["target"], observed=True).mean()
-    targets = [target for target in results.targets if target in shares.index]
-    whole = [target for target in targets if shares[target] >= ENOUGH]
-    return (whole or sorted(targets, key=lambda target: -float(shares[target])))[0]
 
 
 def ends(layers: Sequence[Layer]) -> list[Layer]:

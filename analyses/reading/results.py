@@ -157,11 +157,6 @@ class Results:
         """Return the checkpoints of `model` that reached `level`, by seed."""
         return tuple(c for c in self.checkpoints if (c.model, c.level) == (model, level) and c.reached)
 
-    def best(self, model: str) -> Checkpoint | None:
-        """Return the checkpoint of the highest level that the first seed of `model` reached; None without any."""
-        found = [c for c in self.checkpoints if c.model == model and c.seed == self.seeds(model)[0] and c.reached]
-        return max(found, key=lambda c: c.level, default=None)
-
     def levels(self, model: str) -> tuple[int, ...]:
         """Return the levels wanted of `model`, rising, whether reached or not."""
         return tuple(sorted({c.level for c in self.checkpoints if c.model == model}))

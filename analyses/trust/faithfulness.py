@@ -13,6 +13,7 @@ from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import curves_and_areas as figures
 from analyses.plots import style
 from analyses.reading.arrays import Floats, distinct, fill
+from analyses.reading.choices import at_highest
 from analyses.reading.records import level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
@@ -40,12 +41,14 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     frame = tabulate(results, areas)
     reading = _READING.format(confidence=CONFIDENCE, resamples=RESAMPLES)
     yield Table("faithfulness", frame, f"{_TABLE} {reading}")
+    target = str(areas["target"].iloc[0])
+    top = at_highest(frame)
+    top = top[top["target"] == target]
     for model in results.models:
-        own = frame[frame["model"] == model]
+        own = top[top["model"] == model]
         if own.empty:
             continue
-        level, target = int(own["level"].max()), str(areas["target"].iloc[0])
-        own = own[(own["level"] == level) & (own["target"] == target)]
+        level = int(own["level"].iloc[0])
         reached = [point.miou for point in results.reached(model, level)]
         where = (
             f"{results.label('models', model)}, {level_name(level, reached)} mean IoU, "

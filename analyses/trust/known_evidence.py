@@ -13,6 +13,7 @@ from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import style
 from analyses.reading.arrays import Maps, cubes, nan_mean
 from analyses.reading.catalogue import BLIND, FEWEST, Entry, entries
+from analyses.reading.choices import paper_target
 from analyses.reading.records import INPUT, Metric
 from analyses.reading.results import Results
 from analyses.statistics.contrasts import Compared, compare
@@ -52,7 +53,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
             words = {"model": results.label("models", model), "target": results.label("targets", target)}
             yield Figure(f"known_evidence-{name}", drawn[0], f"{_FIGURE.format(**words)} {note}")
             yield Figure(f"known_evidence_layers-{name}", drawn[1], f"{_LAYERS.format(**words)} {note}")
-            if scene is not None and target == results.targets[0]:
+            if scene is not None and target == paper_target(results):
                 yield Figure(f"known_evidence_scene-{name}", scene, f"{_SCENE.format(**words)} {note}")
 
 

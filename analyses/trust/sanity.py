@@ -16,6 +16,7 @@ from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import style
 from analyses.reading.arrays import each_once, sources
+from analyses.reading.choices import at_highest
 from analyses.reading.records import level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
@@ -48,7 +49,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     yield Table("sanity", frame, f"{_ABOUT} {_COLUMNS} {_READING}")
     for model in results.models:
         of_model = frame[frame["model"] == model]
-        highest = of_model[of_model["level"] == of_model["level"].max()]
+        highest = at_highest(of_model)
         for target in (name for name in results.targets if (highest["target"] == name).any()):
             part = highest[(highest["target"] == target) & (highest["layer"] == ALL)]
             with style.context():

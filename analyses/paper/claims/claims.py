@@ -16,7 +16,7 @@ from analyses.paper.claims.statements import CLAIMS, Claim, Contrast
 from analyses.paper.claims.verdicts import RULE, Finding, judge, overall
 from analyses.plots import forest, style
 from analyses.reading.arrays import Floats, nan_mean
-from analyses.reading.choices import paper_target
+from analyses.reading.choices import paper_target, paper_target_in_words
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import SEED, percentiles
 from analyses.statistics.crossed import crossed_interval, mixed_model, widening
@@ -40,7 +40,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     """Yield the table of the claims' contrasts and their forest plot."""
     target = paper_target(results)
     frame = summarise(results, target)
-    caption = _caption(results, target)
+    caption = _caption(results)
     yield Table("claims", frame, caption, shown=SHOWN)
     if frame["standardised"].notna().any():
         with style.context():
@@ -169,10 +169,10 @@ def _row(found: Finding) -> dict[str, Any]:
     }
 
 
-def _caption(results: Results, target: str) -> str:
+def _caption(results: Results) -> str:
     method = results.label("methods", results.main_method)
     about = (
-        f"Eight conclusions of the paper as contrasts of {method} maps (target: {results.label('targets', target)}) at "
+        f"Eight conclusions of the paper as contrasts of {method} maps (target: {paper_target_in_words(results)}) at "
         "the layers' main probe point; sentences are ours. estimate: the claimed group less the other, or the change "
         "of the fitted line from the first to the last of several, in the metric's unit, with a 95 % interval from "
         f"{RESAMPLES:,} crossed resamples of seeds and images, widened where few seeds differ (with one seed it speaks "

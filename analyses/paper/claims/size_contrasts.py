@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from analyses.paper.claims.contrasts import NotMeasuredError
 from analyses.paper.claims.statements import Contrast
 from analyses.reading.arrays import Floats, counted
-from analyses.reading.choices import described, model_of
+from analyses.reading.choices import at_highest, described, model_of
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import bootstrap_miou, mean_iou
 
@@ -56,7 +56,7 @@ def change(results: Results, contrast: Contrast, generator: np.random.Generator,
         if model is None or rows.empty:
             raise NotMeasuredError(f"no {family} tested at other sizes")
         level = int(rows["level"].max())
-        rows = rows[rows["level"] == level]
+        rows = at_highest(rows)
         cubes.append(rows)
         names.append(described(results, model, level))
         sources |= set(rows["training_data"].astype(str)) if "training_data" in rows else set()

@@ -12,6 +12,7 @@ from matplotlib.text import Text
 
 from analyses.paper import figure1, figure2, figure3
 from analyses.plots import map_tiles
+from analyses.reading.choices import shown_checkpoint
 
 RUN = {"models": ("segformer", "vit"), "levels": (90, 100), "seeds": (0,), "size": 24}
 SCORES = {"extra_metrics": ("edge_thickness",)}
@@ -79,7 +80,7 @@ def test_the_scores_are_those_of_the_table(make):
     where = {"model": ["segformer"], "seed": [0], "level": [100], "image": ["cat_1"], "method": ["grad_cam"]}
     row = results.scores(where | {"layer": ["After attention 2_1"]}).iloc[0]
     layer = next(layer for layer in results.layers("segformer") if layer.name == "After attention 2_1")
-    kept = map_tiles.Tiles(results, results.best("segformer"), map_tiles.known(results, map_tiles.NAMES))
+    kept = map_tiles.Tiles(results, shown_checkpoint(results, "segformer"), map_tiles.known(results, map_tiles.NAMES))
     (tile,) = kept.maps("cat_1", [layer], named=True)
     edges, width = (float(row[name]) for name in ("edge_alignment", "edge_thickness"))
     lines = tile.text.split("\n")

@@ -9,6 +9,7 @@ from matplotlib.text import Text
 
 from analyses import ResultsError
 from analyses.paper import resolution
+from analyses.reading.choices import at_highest
 from analyses.statistics.bootstrap import bootstrap_miou, mean_iou, percentiles
 
 FACTORS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
@@ -61,7 +62,7 @@ def test_contrasts_are_differences_of_changes_on_the_same_images(make):
     pairs = resolution.contrasts(results, counts)
     assert list(pairs.columns) == list(resolution.PAIRED)
     assert len(pairs) == 3 * (len(FACTORS) - 1)
-    frame = resolution.highest(resolution.summarise(results, counts)).set_index(["model", "factor"])["change"]
+    frame = at_highest(resolution.summarise(results, counts)).set_index(["model", "factor"])["change"]
     for row in pairs.itertuples():
         wanted = frame[row.model, row.factor] - frame[row.other, row.factor]
         assert row.contrast == pytest.approx(wanted, abs=3e-6)
