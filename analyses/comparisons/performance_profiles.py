@@ -154,7 +154,7 @@ def draw(results: Results, runs: Runs, parts: Mapping[str, Curves], frame: pd.Da
         _draw_panel(axes, results, runs, found, looks)
         whole = int(frame.loc[frame["layers"] == name, "n_layers"].max())
         axes.set_title(printing.plain(f"{name.capitalize()} ({whole})" if whole > 1 else name))
-        axes.set_xlabel(printing.plain(f"τ: {runs.metric.label}{f' ({runs.metric.unit})' if runs.metric.unit else ''}"))
+        axes.set_xlabel(printing.plain(f"τ: {style.metric_label(runs.metric, arrow=False)}"))
     panels[0].set_ylabel(f"Share of maps {better} τ")
     panels[0].set_ylim(-0.02, 1.02)
     key = _key(results, looks, frame)

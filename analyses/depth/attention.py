@@ -120,8 +120,7 @@ def _draw_panel(axes: Axes, frame: pd.DataFrame, metric: Metric, lines: dict[int
     axes.set_xticks(blocks["depth"], [printing.plain(str(name).removeprefix("Attention ")) for name in blocks["block"]])
     if len(blocks) > 12:
         axes.tick_params(axis="x", rotation=90)
-    unit = f" ({metric.unit})" if metric.unit else ""
-    axes.set_ylabel(printing.plain(f"{metric.label}{unit}"))
+    axes.set_ylabel(printing.plain(style.metric_label(metric, arrow=False)))
     sns.despine(ax=axes)
 
 

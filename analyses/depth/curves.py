@@ -30,7 +30,6 @@ PANEL_HEIGHT, TICKS_HEIGHT = 1.65, 0.9  # inches
 LABEL = 22  # characters that stand beside a panel, upright
 CHANCE = "chance"
 KEYS = ["model", "target", "method", "metric", "level", "depth", "layer"]
-_ARROWS = {"higher": " ↑", "lower": " ↓"}
 
 
 def analyse(results: Results) -> Iterator[Figure | Table]:
@@ -137,8 +136,7 @@ def _draw_panel(
         axes.text(0.5, 0.5, "undefined for every map", transform=axes.transAxes, ha="center", va="center")
         axes.set_yticks([])
     mark_roles(axes, layers)
-    unit = f" ({metric.unit})" if metric.unit else ""
-    axes.set_ylabel(printing.plain(f"{metric.label}{unit}{_ARROWS.get(metric.direction or '', '')}", LABEL))
+    axes.set_ylabel(printing.plain(style.metric_label(metric), LABEL))
     sns.despine(ax=axes)
     _name_lines(axes, named)
 

@@ -127,8 +127,10 @@ def _draw_panel(
     if frame["estimate"].isna().all():
         axes.text(0.5, 0.5, "undefined for every map", transform=axes.transAxes, ha="center", va="center")
         axes.set_yticks([])
-    unit = f" ({metric.unit})" if metric.unit else ""
-    axes.set(xlabel="Relative depth (0: first layer, 1: last)", ylabel=printing.plain(f"{metric.label}{unit}"))
+    axes.set(
+        xlabel="Relative depth (0: first layer, 1: last)",
+        ylabel=printing.plain(style.metric_label(metric, arrow=False)),
+    )
     axes.set_xlim(-0.03, 1.03)
     sns.despine(ax=axes)
 

@@ -33,7 +33,6 @@ SIDE_BY_SIDE = 21  # columns, with which the panels of all metrics fit on one pa
 MOST_LABELS = 48  # of columns on a page
 ROW, HEADING, AROUND = 0.138, 1.25, 1.75  # inches; in rows; inches
 ROLE_GAP, INPUT_GAP = 0.35, 0.7  # in columns
-ARROWS = {"higher": " ↑", "lower": " ↓"}
 HATCH = "////////"
 State = Literal["value", "none", "skipped", "absent", ""]
 
@@ -223,8 +222,7 @@ def _draw_scale(
     bar.outline.set_linewidth(0.4)
     bar.ax.tick_params(length=1.5, pad=1)
     bar.set_ticks(ticks)
-    unit = f" ({metric.unit})" if metric.unit else ""
-    bar.set_label(printing.plain(f"{metric.label}{unit}{ARROWS.get(metric.direction or '', '')}"))
+    bar.set_label(printing.plain(style.metric_label(metric)))
 
 
 _LOOKS: Mapping[str, dict[str, Any]] = {
