@@ -23,7 +23,6 @@ from matplotlib.patches import Patch, Rectangle
 
 from analyses import printing
 from analyses.plots import layer_axis, style
-from analyses.reading import choices
 from analyses.reading import gaps as gaps_module
 from analyses.reading.catalogue import BLIND, FAMILIES, FEWEST, SHOWN, Entry, entries
 from analyses.reading.records import INPUT, Layer, Metric
@@ -152,9 +151,8 @@ def _sheet(results: Results, model: str, means: pd.DataFrame, contrasts: pd.Data
 
 def _columns(results: Results, model: str, means: pd.DataFrame) -> list[Layer]:
     on_input = results.input_layer(model)
-    there = set(means["layer"])
-    layers = [layer for layer in layer_axis.by_role(choices.with_head(results, model)) if layer.name in there]
-    return [on_input, *layers] if on_input and on_input.name in there else layers
+    layers = layer_axis.shown(results, model, means)
+    return [on_input, *layers] if on_input and (means["layer"] == on_input.name).any() else layers
 
 
 def _marks(sheet: Sheet, metric: Metric) -> Marks:
