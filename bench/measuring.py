@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import groupby
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from analyses.reading.manifest import Manifest
 from bench.measurements import Job, Study, faithfulness, sanity
 from bench.measurements.kept_maps import gallery
 from bench.measurements.own_passes import CostlyScorer
@@ -37,11 +38,11 @@ class Scorings:
 
     Attributes:
         trainings: what made the checkpoints; the run's profile, data and store are theirs.
-        described: the sections of the manifest that follow from the profile, see `manifest.describe_profile`.
+        described: the manifest as it is before anything is run.
     """
 
     trainings: Trainings
-    described: Mapping[str, Any]
+    described: Manifest
 
     def cells(self) -> list[ScoreCell]:
         """List them.
@@ -55,7 +56,7 @@ class Scorings:
                 f"nothing is trained for {', '.join(missing)} in {self.trainings.store.out}: run train (or all) first"
             )
         data = self.trainings.data
-        attentive = [name for name, blocks in self.described["attention"]["blocks"].items() if blocks]
+        attentive = [name for name, blocks in self.described.attention.blocks.items() if blocks]
         weights = self.trainings.weights()
         return plan.scoring(self.trainings.profile, weights, len(data.test), data.gallery, attentive, data.costly)
 
@@ -90,9 +91,9 @@ class Scorings:
             for gap in store.read_json(cell.record).get("skipped", []) if store.has(cell.record) else []:
                 found[cell.train.model, gap["layer"], gap["method"], gap["reason"]] += 1
         if not score.costly_images:
-            unasked = [name for name, method in self.described["methods"].items() if method["costly"]]
+            unasked = [name for name, method in self.described.methods.items() if method.costly]
             why = "it takes passes of its own, and score.costly_images is 0"
-            found.update({(model, "", name, why): 0 for model in self.described["models"] for name in unasked})
+            found.update({(model, "", name, why): 0 for model in self.described.models for name in unasked})
         names = ("model", "layer", "method", "reason")
         return [{**dict(zip(names, key, strict=True)), "cells": count} for key, count in found.items()]
 
@@ -123,9 +124,9 @@ class Scorings:
         """Return what an image counts: one, or the maps of a costly method, were there no gaps."""
         if not cell.costly:
             return 1
-        layers = sum(layer["role"] != INPUT.role for layer in self.described["layers"][cell.train.model])
-        methods = [method for method in self.described["methods"].values() if method["costly"]]
-        maps = sum(1 if method["scope"] == "input" else layers for method in methods)
+        layers = sum(layer.role != INPUT.role for layer in self.described.layers[cell.train.model])
+        methods = [method for method in self.described.methods.values() if method.costly]
+        maps = sum(1 if method.scope == "input" else layers for method in methods)
         return maps * len(self.trainings.profile.score.costly())
 
     def _scoring(self, train: TrainCell, model: nn.Module) -> Callable[..., None]:

@@ -13,12 +13,12 @@ import torch
 from rich.console import Console
 
 from analyses.reading.files import SCORES
-from analyses.reading.records import level_name
+from analyses.reading.manifest import Manifest, level_name
 from bench.measurements.sizes import counted
 from bench.measuring import Scorings, Studies
 from bench.output.store import MANIFEST, SCORED, Store
 from bench.planning import manifest, plan
-from bench.planning.cells import SCHEMA, ResolutionCell, ScoreCell, StudyCell, TrainCell
+from bench.planning.cells import ResolutionCell, ScoreCell, StudyCell, TrainCell
 from bench.planning.data import Data
 from bench.planning.profile import Profile
 from bench.progress import working
@@ -44,7 +44,7 @@ class Run:
     store: Store
     device: torch.device
     console: Console
-    _manifest: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    _manifest: Manifest = field(init=False, repr=False)
 
     def prepare(self) -> None:
         """Check every name, see that the folder holds no other run, and write the first manifest.
@@ -52,25 +52,10 @@ class Run:
         Raises:
             InputError: an unknown name, or a folder with a run of other data, models or training.
         """
-        described = manifest.describe_profile(self.profile, len(self._classes))
-        definition = plan.definition(self.profile, self.data.digest)
+        self._manifest = manifest.of_run(self.profile, self.data, self.device)
         if self.store.has(MANIFEST):
-            self._same_run(self.store.read_json(MANIFEST).get("definition"), definition)
+            self._same_run(self.store.read_json(MANIFEST).get("definition"), self._manifest.definition)
         self.store.sweep()
-        info = manifest.describe_data(self.data)
-        self._manifest = {
-            "schema": SCHEMA,
-            "profile": self.profile.portable(),
-            "definition": definition,
-            "versions": manifest.versions(),
-            "hardware": manifest.hardware(self.device),
-            "dataset": info,
-            "border": self.profile.data.border,
-            "scored_images": len(self.data.test),
-            "gallery": {"rule": self.data.rule, "ids": [self.data.test[i].id for i in self.data.gallery]},
-            "costly": manifest.describe_costly(self.profile, self.data),
-            **described,
-        }
         self._write_manifest()
 
     @cached_property
@@ -180,12 +165,15 @@ class Run:
         }
         to_train = len(self.trainings.cells)
         planned = {"train": to_train, "score": len(cells) - to_train if ready else None}
-        found: dict[str, Any] = {
+        sections = {
             "checkpoints": self.trainings.entries(),
             "skipped": self.scorings.skipped() if ready else [],
+            "studies": self.studies.described(),
+            "cells": timings,
+            "planned": planned,
         }
-        found["studies"] = self.studies.described()
-        self.store.write_json(MANIFEST, {**self._manifest, **found, "cells": timings, "planned": planned})
+        finished = Manifest.model_validate(self._manifest.written() | sections)
+        self.store.write_json(MANIFEST, finished.written())
 
     def _same_run(self, before: Any, now: dict[str, Any]) -> None:
         if before is None:

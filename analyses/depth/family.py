@@ -18,7 +18,7 @@ from analyses.artifacts import Figure, Table, tidy
 from analyses.depth.curves import CHANCE
 from analyses.plots import style
 from analyses.reading import captions
-from analyses.reading.records import ATTENTION, Metric, level_name
+from analyses.reading.manifest import ATTENTION, Metric, level_name
 from analyses.reading.results import Results
 from analyses.statistics.crossed import NOTE
 from analyses.statistics.layer_means import CONFIDENCE, RESAMPLES, layer_means

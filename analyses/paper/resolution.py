@@ -19,7 +19,7 @@ from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import style
 from analyses.reading import captions
 from analyses.reading.arrays import counted, sources
-from analyses.reading.records import level_name
+from analyses.reading.manifest import level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import bootstrap_miou, percentiles
 

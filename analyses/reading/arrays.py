@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from analyses.reading.choices import main_target
-from analyses.reading.records import Layer, Metric
+from analyses.reading.manifest import Layer, Metric
 from analyses.reading.results import Results, ResultsError
 
 

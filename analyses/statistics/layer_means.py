@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analyses.reading.arrays import among, numbered, sources
-from analyses.reading.records import Layer, Metric
+from analyses.reading.manifest import Layer, Metric
 from analyses.reading.results import ResultsError
 from analyses.statistics.crossed import crossed_interval
 

@@ -74,7 +74,8 @@ def test_contrasts_are_differences_of_changes_on_the_same_images(make):
 
 def test_captions_say_that_stages_were_taught(make):
     results = make(**RUN, seeds=(0,))
-    results.manifest["models"]["segformer"]["teacher"] = "unet"
+    models = results.manifest.models
+    models["segformer"] = models["segformer"].model_copy(update={"teacher": "unet"})
     wanted = "The stages of SegFormer were trained to resemble those of U-Net as well"
     assert all(wanted in item.caption for item in resolution.analyse(results))
 
