@@ -18,7 +18,7 @@ from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import style
 from analyses.reading.arrays import Floats, distinct, fill, sources
-from analyses.reading.records import BEST, Metric, level_name
+from analyses.reading.manifest import BEST, Metric, level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.crossed import crossed_interval
@@ -49,7 +49,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
 def summarise(results: Results) -> pd.DataFrame:
     """Return a row for each model, level, block, head and metric: mean, interval and counts."""
     table = results.attention()
-    metrics = [metric for metric in results.attention_metrics if table is not None and metric.name in table]
+    metrics = [metric for metric in _metrics(results) if table is not None and metric.name in table]
     if table is None or not metrics:
         return pd.DataFrame()
     rows: list[dict[str, Any]] = []
@@ -91,7 +91,7 @@ def _cube(of_block: pd.DataFrame, metrics: Sequence[Metric]) -> tuple[Floats, li
 def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
     """Draw a row of panels a model, a panel a metric: the mean as a line a level, the heads as dots beside it."""
     models = [model for model in results.models if (frame["model"] == model).any()]
-    metrics = [metric for metric in results.attention_metrics if (frame["metric"] == metric.name).any()]
+    metrics = [metric for metric in _metrics(results) if (frame["metric"] == metric.name).any()]
     figure = style.figure(PANEL_HEIGHT * len(models) + 0.4, constrained=True)
     panels = figure.subplots(len(models), len(metrics), squeeze=False)
     lines = style.level_lines(sorted(int(level) for level in frame["level"].unique()))
@@ -140,12 +140,14 @@ def _key(frame: pd.DataFrame, lines: dict[int, style.Line]) -> list[Artist]:
 
 
 def _caption(results: Results) -> str:
-    said = [
-        f"{metric.label.lower()}{f' in {metric.unit}' if metric.unit else ''}" for metric in results.attention_metrics
-    ]
+    said = [f"{metric.label.lower()}{f' in {metric.unit}' if metric.unit else ''}" for metric in _metrics(results)]
     return (
         f"Attention of each block: {' and '.join(said)}, by level of validation mean IoU. Lines are means over a "
         "block's heads, dots the heads, moved sideways by level. Blocks of a hierarchy are numbered stage_block. "
         "Distances are from the centre of a query's cell to that of a key's, in pixels of the input; at a background "
         "ratio of 1 the foreground attends to the background as often as the background's share of the keys says."
     )
+
+
+def _metrics(results: Results) -> tuple[Metric, ...]:
+    return tuple(results.manifest.attention.metrics.values())

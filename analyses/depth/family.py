@@ -17,7 +17,7 @@ from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
 from analyses.depth.curves import CHANCE
 from analyses.plots import style
-from analyses.reading.records import ATTENTION, Metric, level_name
+from analyses.reading.manifest import ATTENTION, Metric, level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES
 from analyses.statistics.crossed import NOTE

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from analyses import printing
 from analyses.plots import style
 from analyses.reading.arrays import Floats
-from analyses.reading.records import Layer, level_name
+from analyses.reading.manifest import Layer, level_name
 from analyses.reading.results import Results
 
 MOST_LABELS = 20  # on the axis of a panel

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from analyses.reading.records import BEST
+from analyses.reading.manifest import BEST
 
 
 def _level(value: Any) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.planning import profile as profiles
-from bench.planning.manifest import describe_method
+from bench.planning.manifest import of_method
 from segcam import InputError
 from segcam.datasets import DATASETS
 from segcam.methods import METHODS
@@ -387,7 +387,7 @@ def test_families_and_all_metrics_are_spelled_out(file: Path) -> None:
     score = profiles.read(str(file)).score
     assert list(score.metrics) == METRICS.names()
     assert score.methods[0] == "sobel"
-    families = {method.name: describe_method(method)["family"] for method in METHODS}
+    families = {method.name: of_method(method).family for method in METHODS}
     assert set(score.methods) == {name for name, family in families.items() if family in ("cam", "control")}
     assert len(set(score.methods)) == len(score.methods)
     assert refused(file, 'score.methods=["family:controls"]') == (
