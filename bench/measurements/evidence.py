@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from bench.measurements.material.columns import count_columns, joined, predicted
 from bench.measurements.material.made_maps import MadeMaps, control_maps, gradient_maps, named, shared_probe
 from bench.measurements.material.own_maps import OwnPasses
+from bench.measurements.material.portions import portions
 from bench.measurements.material.rows import Rows
 from bench.planning.data import Data
-from bench.planning.measurement import MEASUREMENTS, Advance, Checkpoint, Columns, Job, Measurement, Part
+from bench.planning.measurement import MEASUREMENTS, Advance, Checkpoint, Columns, Job, Measurement, Part, quiet
 from bench.planning.profile import Profile, Score
 from bench.planning.request import Gap, Request, methods_of
 from segcam.datasets.drawn.cues import CUES
@@ -134,35 +135,43 @@ class AnswerScorer:
         Returns:
             `evidence`, a row a map, and `answers`, a row a scene with the network's answers.
         """
-        maps, answers = [], []
-        for case in self._cases(images, rows):
+
+        def scored(scenes: Sequence[int], note: Callable[[Gap], None] = quiet) -> tuple[Columns, Columns]:
+            case = Case.of(images, scenes, self.device)
             captures = self.probe.many(case.batch.inputs(), case.targets(self.request.targets), masks=case.batch.masks)
             answered = self._answers(case, captures[0])
             request = replace(self.request, methods=(*self.request.methods, case.oracle(images.cue)))
             made = [*control_maps(request, case.regions[ANIMAL], captures[0])]
             for of_layer in gradient_maps(request, captures, {}, note):
                 made += of_layer
-            maps.append(self._rows(case, captures, request, made, answered))
-            answers.append(answered)
-            advance(len(case.scenes), "")
+            return self._rows(case, captures, request, made, answered), answered
+
+        pairs = []
+        for scenes in portions(rows, self.settings, self.model, scored):
+            pairs.append(scored(scenes, note))
+            advance(len(scenes), "")
+        maps, answers = zip(*pairs, strict=True)
         return {"evidence": joined(maps), "answers": joined(answers)}
 
     def score_own_passes(
         self, images: CueSplit, rows: Sequence[int], advance: Advance, note: Callable[[Gap], None]
     ) -> dict[str, Columns]:
         """Score methods that take passes of their own; see `score`."""
-        maps = []
-        for case in self._cases(images, rows):
+
+        def scored(scenes: Sequence[int], advance: Advance = quiet, note: Callable[[Gap], None] = quiet) -> Columns:
+            case = Case.of(images, scenes, self.device)
             request = replace(self.request, methods=(*self.request.methods, case.oracle(images.cue)))
             passes = OwnPasses(self.model, request)
             targets = case.targets(request.own_pass_targets)
             captures = passes.probe.many(case.batch.inputs(), targets, masks=case.batch.masks)
             scenery = case.regions[ANIMAL]
-            made = [*passes.maps(case.batch, scenery, captures, lambda step: advance(0, step), note)]
+            made = [*passes.maps(case.batch, scenery, captures, lambda _maps, step: advance(0, step), note)]
             request = replace(request, layers=tuple(passes.layers), methods=passes.methods)
-            maps.append(self._rows(case, captures, request, made, self._answers(case, captures[0])))
-            advance(len(case.scenes), "")
-        return {"evidence": joined(maps)}
+            advance(len(scenes), "")
+            return self._rows(case, captures, request, made, self._answers(case, captures[0]))
+
+        portioned = portions(rows, self.settings, self.model, scored)
+        return {"evidence": joined([scored(scenes, advance, note) for scenes in portioned])}
 
     def shown(self, images: CueSplit, row: int) -> bytes:
         """Return a scene, drawn either way, with all maps of gradient methods, as the bytes of an .npz file.
@@ -170,7 +179,7 @@ class AnswerScorer:
         It holds `ids`, `images`, `masks`, `other` (the scene with the cue the other way), `evidence`, and the maps as
         `target|method|layer`, each with an axis of one image before the others.
         """
-        (case,) = self._cases(images, [row])
+        case = Case.of(images, [row], self.device)
         other, masks = case.swapped[images.cue], case.batch.masks
         captures = self.probe.many(case.batch.inputs(), case.targets(self.request.targets), masks=masks)
         arrays: dict[str, Any] = {
@@ -185,10 +194,6 @@ class AnswerScorer:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)
         return buffer.getvalue()
-
-    def _cases(self, images: CueSplit, rows: Sequence[int]) -> Iterator[Case]:
-        step = self.settings.batch_size
-        return (Case.of(images, rows[at : at + step], self.device) for at in range(0, len(rows), step))
 
     def _rows(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -72,6 +73,8 @@ def run(finished: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory) ->
     outcome = command("run", "score", "-p", tiny, "--out", folder, *CHANGES)
     assert outcome.code == 0, outcome.err
     assert "2 methods skipped on 18 layers" not in outcome.err
+    maps = len(LEVELS) * 3 * (19 + 19 + 1)  # two methods of layers and one of the input
+    assert f"own passes: {maps}/{maps}, " in outcome.err
     assert "1 method skipped on 18 layers: see 'skipped' in manifest.json" in outcome.err
     return folder
 
@@ -247,6 +250,7 @@ def test_their_cells_are_small_and_of_all_checkpoints(tiny: Path) -> None:
         ("score.parameters.seg_xres_cam.pool=1", False, True),
         ("score.shard=3", False, True),
         ("score.batch_size=3", False, False),
+        ("score.max_memory=1 GB", False, False),
         ("score.attention=false", False, True),
         ("score.precision=bf16", False, True),
         ("score.counter=true", True, True),
@@ -281,6 +285,24 @@ def test_stale_rows_are_removed(run: Path, tiny: Path, tmp_path: Path, finished:
     assert again == contents(finished, "scores")
     assert command("run", "score", "-p", tiny, "--out", folder, *CHANGES).code == 0
     assert contents(folder, "scores") == contents(run, "scores")
+
+
+def test_little_memory_gives_the_same_scores(run: Path, tiny: Path, tmp_path: Path) -> None:
+    """All measurements of the section score, one image at a time; and what is too little is said at once."""
+    folder = copy(run, tmp_path / "out")
+    for file in [p for place in ("scores", "cells") for p in (folder / place).rglob("*-l40*") if p.is_file()]:
+        file.unlink()
+    again = ("run", "score", "-p", tiny, "--out", folder, *CHANGES, "--set")
+    outcome = command(*again, "score.max_memory=5 kB")
+    assert outcome.code == 2
+    assert re.match(r"max_memory is 5000 bytes, .* one image at a time: give at least \d+ ", outcome.error)
+    outcome = command(*again, "score.max_memory=4 MB")
+    assert outcome.code == 0, outcome.err
+    assert contents(folder).keys() == contents(run).keys()
+    for name in contents(run, "scores"):
+        if name.endswith(".parquet"):
+            before, after = (pd.read_parquet(out / name) for out in (run, folder))
+            pd.testing.assert_frame_equal(after, before, rtol=2e-3, atol=2e-3)
 
 
 def test_other_costly_settings_leave_the_rest_alone(run: Path, tiny: Path, tmp_path: Path) -> None:
@@ -358,7 +380,7 @@ def test_a_gap_of_one_layer_leaves_the_others(images: Images, registry: None) ->
     assert set(gaps) == {Gap("Encoder 2_1", "mean", "not here")}
     assert len(frame) == 3 * 17
     assert "Encoder 2_1" not in set(frame["layer"])
-    assert sum(by for by, _ in steps) == 3
+    assert sum(by for by, _ in steps) == 3 * 18, "gaps are gone past as well"
     assert (0, "mean, Encoder 1_1") in steps
     assert frame["sign_balance"].between(0, 1).all()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from segcam import InputError
 from segcam.datasets import DATASETS, DatasetOptions
 from segcam.models import MODELS, create
 from segcam.models.weights.checkpoints import load
+from segcam.probe.memory import Meter
 from segcam.samples import IGNORE, Batch, Images, Sample
 from segcam.scoring.miou import confusion, mean_iou
 from tests.bench.harness import IMAGES, LEVELS, TARGETS
@@ -296,15 +298,32 @@ def trained(finished: Path) -> nn.Module:
     return network(finished, LEVELS[-1])
 
 
-@pytest.mark.parametrize("size", [1, 4])
-def test_the_batch_size_changes_nothing(images: Images, size: int) -> None:
+@pytest.mark.parametrize(
+    ("changes", "most"), [({"batch_size": 1}, 1), ({"batch_size": 4}, 4), ({"max_memory": 3_000_000}, 5)]
+)
+def test_the_batch_size_changes_nothing(images: Images, changes: dict[str, int], most: int) -> None:
     model = create("unet", 2, {"width": 4}, seed=3)  # untrained: no two pixels are near a tie
-    one, other = (table(model, images, Score(batch_size=n, targets=TARGETS))[:2] for n in (6, size))
+    settings = Score(batch_size=6, targets=TARGETS)
+    one, other = (table(model, images, settings.model_copy(update=some)) for some in ({}, changes))
     assert one[0]["target_pixels"].nunique() == 7
-    for first, second in zip(one, other, strict=True):
+    assert max(other[2]) <= most
+    for first, second in zip(one[:2], other[:2], strict=True):
         ranked = first.columns.intersection(RANKED)
         pd.testing.assert_frame_equal(first.drop(columns=ranked), second.drop(columns=ranked), rtol=1e-5, atol=1e-5)
         pd.testing.assert_frame_equal(first[ranked], second[ranked], rtol=5e-3, atol=5e-3)
+
+
+def test_scoring_stays_within_its_memory(images: Images) -> None:
+    model = create("unet", 2, {"width": 4}, seed=3)
+    with pytest.raises(InputError, match=r"max_memory is 1000 bytes, .*: give at least \d+ ") as caught:
+        table(model, images, Score(max_memory=1000))
+    least = int(re.findall(r"at least (\d+)", str(caught.value))[0])
+    assert table(model, images, Score(max_memory=least))[2] == [1] * 6
+    with Meter(least) as meter:  # which stops what takes more
+        table(model, images, Score(max_memory=least))
+    assert meter.peak > least / 2
+    with pytest.raises(InputError, match="give at least"):
+        table(model, images, Score(max_memory=least - 1))
 
 
 def test_the_order_of_targets_methods_and_metrics_changes_no_value(trained: nn.Module, images: Images) -> None:

@@ -168,7 +168,7 @@ def test_agreement_is_what_a_slow_second_way_gives(
         captures = Probe(model, layers).many(batch.inputs(), [Target.parse(name) for name in TARGETS])
         for layer in (layers[0], layers[14]):
             for name in ("grad_cam", "layer_cam"):
-                maps = [c.maps(METHODS.get(name).gradient, layer)[0].double().numpy() for c in captures]
+                maps = [c.maps(METHODS.get(name).maps, layer)[0].double().numpy() for c in captures]
                 row = rows.loc[(batch.ids[0], layer.label, name)]
                 wanted = slow_agreement(*maps)
                 assert (row["correlation"], row["difference"]) == pytest.approx(wanted, abs=2e-4, nan_ok=True)

@@ -134,6 +134,8 @@ def test_all_problems_are_told_at_once(file: Path) -> None:
         ("score.methods=['random', 'random']", "each may be named once"),
         ("score.points=['norm']", "'score.points.0' is 'norm'"),
         ("score.class_id=-1", "'score.class_id' is -1"),
+        ("score.max_memory=0", "'score.max_memory' is 0"),
+        ("score.max_memory=much", "'score.max_memory' is 'much': could not parse value and unit from byte string"),
         ("figures.images=0", "'figures.images' is 0"),
         ("figures.photographs=1", "'figures.photographs' is 1"),
         ("figures.kinds=['svg', 'pdf']", "'png' must be among the kinds, as the page shows it"),
@@ -268,7 +270,8 @@ def test_portable_holds_no_place_of_this_machine(file: Path) -> None:
 
 
 def test_portable_comes_back_as_the_same_profile(file: Path) -> None:
-    profile = profiles.read(str(file), ["train.levels=[30]", "score.targets=['predicted']"])
+    profile = profiles.read(str(file), ["train.levels=[30]", "score.targets=['predicted']", "score.max_memory=4 GB"])
+    assert profile.score.max_memory == 4_000_000_000
     again = profiles.whole().model_validate(profile.portable(), strict=False)
     assert again == profile
 
