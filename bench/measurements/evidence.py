@@ -67,13 +67,13 @@ class Case:
     def of(cls, images: CueSplit, rows: Sequence[int], device: torch.device) -> Case:
         """Draw scenes, and each again with every cue the other way."""
         batch = Batch.of([images[i] for i in rows], device)
-        known = [images.known(i) for i in rows]
-        swapped = {cue: Batch.of([one[cue] for one in known], device) for cue in CUES}
+        counterparts = [images.known(i) for i in rows]
+        swapped = {cue: Batch.of([one[cue] for one in counterparts], device) for cue in CUES}
         animal = _animal(batch.masks)
         sides = {ANIMAL: (animal, batch.masks == 0)}
-        for cue, other in swapped.items():
-            assert other.evidence is not None  # they are made of nothing else
-            sides[cue] = (other.evidence, ~other.evidence)
+        for cue, scenes in swapped.items():
+            assert scenes.evidence is not None  # they are made of nothing else
+            sides[cue] = (scenes.evidence, ~scenes.evidence)
         luminance = batch.luminance()
         return cls(
             scenes=tuple(rows),
@@ -180,13 +180,13 @@ class AnswerScorer:
         `target|method|layer`, each with an axis of one image before the others.
         """
         case = Case.of(images, [row], self.device)
-        other, masks = case.swapped[images.cue], case.batch.masks
+        swapped, masks = case.swapped[images.cue], case.batch.masks
         captures = self.probe.many(case.batch.inputs(), case.targets(self.request.targets), masks=masks)
         arrays: dict[str, Any] = {
             "ids": np.array(case.batch.ids),
             "images": case.batch.images.permute(0, 2, 3, 1).cpu().numpy(),
             "masks": masks.cpu().numpy(),
-            "other": other.images.permute(0, 2, 3, 1).cpu().numpy(),
+            "other": swapped.images.permute(0, 2, 3, 1).cpu().numpy(),
             "evidence": case.regions[images.cue].foreground.cpu().numpy(),
         }
         for made in chain.from_iterable(gradient_maps(self.request, captures, {}, lambda _: None)):
@@ -213,9 +213,9 @@ class AnswerScorer:
             of_region |= {f"{short}_{region}": rows.pop(name) for name, short in MEASURED.items()}
             columns = columns or rows
             columns |= of_region
-        place = {image: i for i, image in enumerate(case.batch.ids)}
-        at = np.array([place[image] for image in columns["image"]])
-        return columns | {name: answered[name][at] for name in ("scene", "class_id", "told")}
+        position = {image: i for i, image in enumerate(case.batch.ids)}
+        indices = np.array([position[image] for image in columns["image"]])
+        return columns | {name: answered[name][indices] for name in ("scene", "class_id", "told")}
 
     @torch.no_grad()
     def _answers(self, case: Case, capture: Capture) -> Columns:
@@ -231,10 +231,10 @@ class AnswerScorer:
             "right_share": right.cpu().numpy(),
             "told": (right > 0.5).cpu().numpy(),
         }
-        for cue, other in case.swapped.items():
-            logits = self.model(normalise(other.images).contiguous(memory_format=torch.channels_last))
-            share = told_share(logits, capture.size, other.masks)
-            same_class = torch.tensor(_classes(other.masks)) == torch.tensor(case.classes)
+        for cue, scenes in case.swapped.items():
+            logits = self.model(normalise(scenes.images).contiguous(memory_format=torch.channels_last))
+            share = told_share(logits, capture.size, scenes.masks)
+            same_class = torch.tensor(_classes(scenes.masks)) == torch.tensor(case.classes)
             changed = ((share > 0.5) == (right > 0.5)).cpu() ^ same_class
             columns[f"changed_by_{cue}"] = changed.numpy()
         return columns
