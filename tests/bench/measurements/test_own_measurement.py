@@ -16,7 +16,7 @@ from bench.planning import profile as profiles
 from bench.planning.measurement import MEASUREMENTS, Measurement
 from segcam.errors import InputError
 from segcam.registry import Registry
-from tests.bench.harness import TINY, contents
+from tests.bench.harness import TINY, contents, manifest
 
 RECIPE = Path(__file__).parents[3] / "examples" / "recipes" / "measurement.py"
 STATED = (
@@ -65,7 +65,7 @@ def test_a_file_is_found_planned_resumed_and_listed(plugin: Path) -> None:
     assert ((some["bin"] <= 10 * some["probability"] + 1e-6) & (10 * some["probability"] <= some["bin"] + 1)).all()
     assert some["right"].between(0, 1).all()
     assert rows.loc[rows["pixels"] == 0, ["probability", "right"]].isna().all(axis=None)
-    values = json.loads((out / "manifest.json").read_text())
+    values = manifest(out)
     assert values["studies"]["calibration"]["ids"] == rows["image"].drop_duplicates().tolist()
     assert values["profile"]["calibration"]["bins"] == 10
     assert sum(name.startswith("cells/calibration-") for name in values["cells"]) == 2

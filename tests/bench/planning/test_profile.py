@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -226,34 +227,18 @@ def test_a_value_is_no_section(file: Path) -> None:
     assert "'dataset' is a value, not a section" in refused(file, "data.dataset.name=3")
 
 
-def test_unknown_profile() -> None:
-    message = refused("smok")
-    assert "unknown profile 'smok'" in message
-    assert "did you mean 'smoke'?" in message
-    assert "or give the path of a .toml file" in message
-
-
-def test_profile_file_not_found(tmp_path: Path) -> None:
-    message = refused(tmp_path / "none.toml")
-    assert "none.toml cannot be read" in message
-    assert "No such file" in message
-
-
-def test_profile_that_is_a_folder(tmp_path: Path) -> None:
+def test_files_that_are_no_profile(tmp_path: Path) -> None:
     (tmp_path / "folder.toml").mkdir()
-    assert "folder.toml cannot be read" in refused(tmp_path / "folder.toml")
-
-
-def test_broken_toml(file: Path) -> None:
-    file.write_text("[data\n")
-    message = refused(file)
-    assert message.startswith(f"{file} is not valid TOML: ")
-    assert "line 1" in message
-
-
-def test_not_text(file: Path) -> None:
-    file.write_bytes(b"\xff\xfe\x00")
-    assert f"profile {file} cannot be read" in refused(file)
+    (tmp_path / "broken.toml").write_text("[data\n")
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    for name, words in (
+        ("none", r"profile .* cannot be read: .*No such file"),
+        ("folder", r"profile .* cannot be read"),
+        ("broken", r".* is not valid TOML: .*line 1"),
+        ("binary", r"profile .* cannot be read"),
+    ):
+        message = refused(tmp_path / f"{name}.toml")
+        assert re.match(words.replace(".*", re.escape(str(tmp_path / f"{name}.toml")), 1), message), message
 
 
 def test_shipped_profiles_are_named_in_errors() -> None:
