@@ -33,7 +33,7 @@ def test_the_finished_run_has_figures_tables_and_captions(finished: Path) -> Non
     for name in contents(finished, "tables", "figures"):
         assert f"**{Path(name).stem}.**" in captions
     assert captions.startswith("Data set ")
-    assert captions.count("scored images; seeds") == 1, "what is true of the whole run stands once"
+    assert captions.count("scored images; seed") == 1, "what is true of the whole run stands once"
 
 
 def test_tables_are_the_same_bytes(finished: Path, redrawn: Path) -> None:
