@@ -11,14 +11,14 @@ import pandas as pd
 from rich import box
 from rich.table import Table
 
+from analyses.reading.manifest import Manifest
 from bench.measurements.evidence import ORACLE, OWN_PASSES, SUMMARY
 from bench.measuring import Measuring
 from bench.output import drawing
 from bench.output import report as reports
 from bench.output.store import MANIFEST, Store
-from bench.planning import manifest
+from bench.planning import environment, manifest
 from bench.planning import profile as config
-from bench.planning.cells import SCHEMA
 from bench.planning.profile import Profile
 from bench.run import Run
 from segcam.datasets.drawn.cues import CUES
@@ -52,29 +52,24 @@ def run(out: Path | None, wanted: str, settings: Sequence[str], start: Start) ->
     """
     profiles = {cue: _profile(wanted, settings, cue) for cue in CUES}
     first = next(iter(profiles.values()))
-    described = manifest.describe_profile(first, len(CUES["shape"]) + 1)  # wrong names are told before anything is run
+    described = manifest.of_profile(first, len(CUES["shape"]) + 1)  # wrong names are told before anything is run
     store = Store(out or Path("runs") / first.name)
     if store.has(MANIFEST) and store.read_json(MANIFEST).get("kind") != KIND:
         raise InputError(f"{store.out} holds a run of another kind: choose another folder with --out")
     store.sweep()
-    head: dict[str, Any] = {
-        "schema": SCHEMA,
-        "kind": KIND,
-        "profile": first.portable(),
-        "versions": manifest.versions(),
-    }
-    head |= {key: described[key] for key in ("models", "layers", "targets", "methods")}
+    sections = ("schema", "profile", "versions", "models", "layers", "targets", "methods")
+    head: dict[str, Any] = {"kind": KIND} | {key: described.written()[key] for key in sections}
     head["methods"] |= {ORACLE: {**head["methods"]["mask_oracle"], "label": "Evidence oracle", "summary": SUMMARY}}
     head["targets"] = {name: {**target, "class": None} for name, target in head["targets"].items()}  # each image's own
     if not store.has(MANIFEST):  # else it stays as it is until all goes well
-        store.write_json(MANIFEST, {**head, "variants": {}})
+        store.write_json(MANIFEST, Manifest.model_validate({**head, "variants": {}}).written())
     found: dict[str, Any] = {}
     for cue, profile in profiles.items():
         work = start(profile, store.out / cue)
-        head["hardware"] = manifest.hardware(work.device)
+        head["hardware"] = environment.hardware(work.device)
         work.train()
         found[cue] = _score(work, store, cue)
-    store.write_json(MANIFEST, {**head, "variants": found})
+    store.write_json(MANIFEST, Manifest.model_validate({**head, "variants": found}).written())
     return store, _report(store, first.figures.dpi)
 
 

@@ -14,7 +14,7 @@ from analyses.artifacts import Figure, Table, tidy
 from analyses.comparisons.profile_scores import BANDS, Curves, Runs, curves, numbers, read
 from analyses.plots import lines, style
 from analyses.reading.choices import DECODER, ends
-from analyses.reading.records import Layer, Metric, level_name
+from analyses.reading.manifest import Layer, Metric, level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES
 

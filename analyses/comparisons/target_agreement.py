@@ -133,25 +133,22 @@ def pairs(results: Results, frame: pd.DataFrame) -> list[tuple[str, str]]:
     found = {(str(one), str(two)) for one, two in zip(frame["target"], frame["other"], strict=True)}
 
     def place(pair: tuple[str, str]) -> tuple[bool, int, int, tuple[str, str]]:
-        sets = {_part(results, name, "pixels") for name in pair}
+        sets = {results.manifest.targets[name].pixels for name in pair}
         first = sets == {"best_pixel", "predicted"} and _only_pixels_differ(results, *pair)
         return (not first, order.get(pair[0], len(order)), order.get(pair[1], len(order)), pair)
 
     return sorted(found, key=place)
 
 
-def _part(results: Results, target: str, name: str) -> Any:
-    return results.section("targets").get(target, {}).get(name)
-
-
 def _only_pixels_differ(results: Results, target: str, other: str) -> bool:
-    same = all(_part(results, target, name) == _part(results, other, name) for name in ("class", "score", "resolution"))
-    return same and _part(results, target, "pixels") != _part(results, other, "pixels")
+    first, second = (results.manifest.targets[name] for name in (target, other))
+    aside = {"label", "pixels"}
+    return first.pixels != second.pixels and first.model_dump(exclude=aside) == second.model_dump(exclude=aside)
 
 
 def _linear(results: Results, target: str) -> bool:
     """Return whether a target's score is linear in the logits: then every set of pixels has the same Grad-CAM."""
-    score = _part(results, target, "score")
+    score = results.manifest.targets[target].score
     return results.main_method == "grad_cam" and (score == "logit" or (score == "margin" and len(results.classes) == 2))
 
 

@@ -15,7 +15,7 @@ from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import lines, style
 from analyses.reading.arrays import Floats, distinct, fill, sources
-from analyses.reading.records import BEST, Metric, level_name
+from analyses.reading.manifest import BEST, Metric, level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.crossed import crossed_interval
@@ -46,7 +46,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
 def summarise(results: Results) -> pd.DataFrame:
     """Return a row for each model, level, block, head and metric: mean, interval and counts."""
     table = results.attention()
-    metrics = [metric for metric in results.attention_metrics if table is not None and metric.name in table]
+    metrics = [metric for metric in _metrics(results) if table is not None and metric.name in table]
     if table is None or not metrics:
         return pd.DataFrame()
     rows: list[dict[str, Any]] = []
@@ -88,7 +88,7 @@ def _cube(of_block: pd.DataFrame, metrics: Sequence[Metric]) -> tuple[Floats, li
 def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
     """Draw a row of panels a model, a panel a metric: the mean as a line a level, the heads as dots beside it."""
     models = [model for model in results.models if (frame["model"] == model).any()]
-    metrics = [metric for metric in results.attention_metrics if (frame["metric"] == metric.name).any()]
+    metrics = [metric for metric in _metrics(results) if (frame["metric"] == metric.name).any()]
     looks = style.level_lines(sorted(int(level) for level in frame["level"].unique()))
     panels = []
     for model in models:
@@ -128,12 +128,14 @@ def _level(level: int) -> str:
 
 
 def _caption(results: Results) -> str:
-    said = [
-        f"{metric.label.lower()}{f' in {metric.unit}' if metric.unit else ''}" for metric in results.attention_metrics
-    ]
+    said = [f"{metric.label.lower()}{f' in {metric.unit}' if metric.unit else ''}" for metric in _metrics(results)]
     return (
         f"Attention of each block: {' and '.join(said)}, by level of validation mean IoU. Lines are means over a "
         "block's heads, dots the heads, moved sideways by level. Blocks of a hierarchy are numbered stage_block. "
         "Distances are from the centre of a query's cell to that of a key's, in pixels of the input; at a background "
         "ratio of 1 the foreground attends to the background as often as the background's share of the keys says."
     )
+
+
+def _metrics(results: Results) -> tuple[Metric, ...]:
+    return tuple(results.manifest.attention.metrics.values())

@@ -14,7 +14,7 @@ from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import lines, style
 from analyses.plots.layer_axis import by_role
-from analyses.reading.records import Layer, Metric
+from analyses.reading.manifest import Layer, Metric
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES
 from analyses.statistics.crossed import NOTE
@@ -62,8 +62,7 @@ def summarise(results: Results) -> pd.DataFrame:
         *("n_images", "n_seeds", "n_undefined", "training_data"),
     ]
     rows: list[dict[str, Any]] = []
-    kinds = {name: entry.get("kind") for name, entry in results.section("methods").items()}
-    others = [name for name, kind in kinds.items() if kind in ("control", "attention")]
+    others = [name for name, method in results.manifest.methods.items() if method.kind in ("control", "attention")]
     methods = list(dict.fromkeys([results.main_method, *others])) if results.methods else []
     for model in results.models:
         reached = {c.level for c in results.checkpoints if c.model == model and c.reached}

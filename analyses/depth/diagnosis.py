@@ -15,7 +15,7 @@ from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import layer_axis, lines, style
 from analyses.reading.arrays import Floats, cubes, nan_mean, sources
-from analyses.reading.records import Layer
+from analyses.reading.manifest import Layer
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, quartiles
 from analyses.statistics.crossed import NOTE, crossed_interval

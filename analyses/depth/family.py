@@ -13,7 +13,7 @@ from matplotlib.artist import Artist
 from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import lines, style
-from analyses.reading.records import ATTENTION, Metric, level_name
+from analyses.reading.manifest import ATTENTION, Metric, level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES
 from analyses.statistics.crossed import NOTE

@@ -14,7 +14,7 @@ from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import lines, style
 from analyses.reading.arrays import sources
-from analyses.reading.records import Layer, Metric, level_name
+from analyses.reading.manifest import Layer, Metric, level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import RESAMPLES, SEED
 from analyses.statistics.crossed import NOTE, crossed_interval

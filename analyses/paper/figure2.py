@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from analyses import printing
 from analyses.artifacts import Figure
 from analyses.plots import map_page, map_tiles, style
-from analyses.reading.records import ATTENTION, Checkpoint, Layer
+from analyses.reading.manifest import ATTENTION, Checkpoint, Layer
 from analyses.reading.results import Results
 
 COLUMNS = 8  # transformer blocks beside each other, at most
@@ -90,6 +90,6 @@ def _caption(results: Results, point: Checkpoint, image: str) -> str:
         f"{map_tiles.scores_named(map_tiles.known(results, map_tiles.NAMES))}"
     )
     parts = [text]
-    if results.gallery_rule:
-        parts.append(f"Choice of images: {results.gallery_rule.rstrip('.')}.")
+    if results.manifest.gallery.rule:
+        parts.append(f"Choice of images: {results.manifest.gallery.rule.rstrip('.')}.")
     return " ".join(parts)

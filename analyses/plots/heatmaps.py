@@ -25,7 +25,7 @@ from analyses.plots import style
 from analyses.printing import MINUS
 from analyses.reading.arrays import Floats, Grid
 from analyses.reading.choices import DECODER
-from analyses.reading.records import Layer, Metric, level_name
+from analyses.reading.manifest import Layer, Metric, level_name
 from analyses.reading.results import Results
 
 ROW, HEAD, TILTED, FOOT = 0.122, 0.8, 0.5, 0.3  # inches: a layer's row, what is above the rows, below, at the foot

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from analyses import printing
 from analyses.reading import choices
 from analyses.reading.arrays import Floats
-from analyses.reading.records import Layer
+from analyses.reading.manifest import Layer
 from analyses.reading.results import Results
 
 MOST_LABELS = 20  # on the axis of a panel

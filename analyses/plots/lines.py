@@ -21,7 +21,7 @@ from scipy.optimize import isotonic_regression
 
 from analyses import printing
 from analyses.plots import layer_axis, style
-from analyses.reading.records import Layer, level_name
+from analyses.reading.manifest import Layer, level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE
 

@@ -25,7 +25,7 @@ from analyses import printing
 from analyses.plots import layer_axis, style
 from analyses.reading import gaps as gaps_module
 from analyses.reading.catalogue import BLIND, FAMILIES, FEWEST, SHOWN, Entry, entries
-from analyses.reading.records import INPUT, Layer, Metric
+from analyses.reading.manifest import INPUT, Layer, Metric
 from analyses.reading.results import Results
 
 SIDE_BY_SIDE = 21  # columns, with which the panels of all metrics fit on one page

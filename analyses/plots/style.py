@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from analyses.reading.records import Metric
+from analyses.reading.manifest import Metric
 
 WIDTH = 7.2  # inches: a page's text width
 HEIGHT = 9.8  # inches: the most that fits a page

@@ -18,7 +18,7 @@ from analyses import printing
 from analyses.plots import style
 from analyses.reading.arrays import Floats, Grid
 from analyses.reading.choices import DECODER
-from analyses.reading.records import Layer, Metric, level_name
+from analyses.reading.manifest import Layer, Metric, level_name
 from analyses.reading.results import Results
 
 FEWEST = 10

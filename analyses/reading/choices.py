@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analyses.reading.records import ATTENTION, Layer, level_name
+from analyses.reading.manifest import ATTENTION, Layer, level_name
 from analyses.reading.results import Results
 
 

@@ -13,7 +13,7 @@ from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import curves_and_areas as figures
 from analyses.plots import style
 from analyses.reading.arrays import Floats, distinct, fill
-from analyses.reading.records import level_name
+from analyses.reading.manifest import level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.crossed import crossed_interval

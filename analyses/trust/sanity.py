@@ -13,7 +13,7 @@ from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import lines, style
 from analyses.reading.arrays import each_once, sources
-from analyses.reading.records import level_name
+from analyses.reading.manifest import level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.crossed import NOTE, crossed_interval

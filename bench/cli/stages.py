@@ -14,7 +14,7 @@ from bench.output import terminal
 from bench.output.store import MANIFEST, Store, of_profile
 from bench.planning import manifest
 from bench.planning import profile as profiles
-from bench.planning.data import open_data
+from bench.planning.data import lines, open_data
 from bench.progress import working
 from bench.run import Run
 from bench.timing import run as timing
@@ -39,7 +39,7 @@ def start(read: profiles.Profile, root: Path | None, out: Path | None, device: s
     console = terminal.console()
     chosen = device_of(device)
     DATASETS.get(read.data.dataset)
-    manifest.describe_profile(read, classes=2)  # wrong names are told before photographs are decoded
+    manifest.of_profile(read, classes=2)  # wrong names are told before photographs are decoded
     store = of_profile(Store(out or Path("runs") / read.name))
     if store.has(MANIFEST) and store.read_json(MANIFEST).get("published"):
         raise InputError(f"{store.out} holds a published run, without its networks: choose another folder with --out")
@@ -53,7 +53,7 @@ def start(read: profiles.Profile, root: Path | None, out: Path | None, device: s
             task.to(done, what)
 
         data = open_data(read, root=root, download=download, progress=progress)
-    for line in manifest.data_lines(data):
+    for line in lines(data):
         console.print(line, markup=False, highlight=False)
     run = Run(read, data, store, chosen, console)
     run.prepare()

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from bench.measurements.material.columns import count_columns, joined, predicted
 from bench.measurements.material.made_maps import MadeMaps, control_maps, gradient_maps, named, shared_probe
 from bench.measurements.material.own_maps import OwnPasses
+from bench.measurements.material.portions import portions
 from bench.measurements.material.rows import Rows
 from bench.planning.data import Data
-from bench.planning.measurement import MEASUREMENTS, Advance, Checkpoint, Columns, Job, Measurement, Part
+from bench.planning.measurement import MEASUREMENTS, Advance, Checkpoint, Columns, Job, Measurement, Part, quiet
 from bench.planning.profile import Profile, Score
 from bench.planning.request import Gap, Request, methods_of
 from segcam.datasets.drawn.cues import CUES
@@ -66,13 +67,13 @@ class Case:
     def of(cls, images: CueSplit, rows: Sequence[int], device: torch.device) -> Case:
         """Draw scenes, and each again with every cue the other way."""
         batch = Batch.of([images[i] for i in rows], device)
-        known = [images.known(i) for i in rows]
-        swapped = {cue: Batch.of([one[cue] for one in known], device) for cue in CUES}
+        counterparts = [images.known(i) for i in rows]
+        swapped = {cue: Batch.of([one[cue] for one in counterparts], device) for cue in CUES}
         animal = _animal(batch.masks)
         sides = {ANIMAL: (animal, batch.masks == 0)}
-        for cue, other in swapped.items():
-            assert other.evidence is not None  # they are made of nothing else
-            sides[cue] = (other.evidence, ~other.evidence)
+        for cue, scenes in swapped.items():
+            assert scenes.evidence is not None  # they are made of nothing else
+            sides[cue] = (scenes.evidence, ~scenes.evidence)
         luminance = batch.luminance()
         return cls(
             scenes=tuple(rows),
@@ -134,35 +135,43 @@ class AnswerScorer:
         Returns:
             `evidence`, a row a map, and `answers`, a row a scene with the network's answers.
         """
-        maps, answers = [], []
-        for case in self._cases(images, rows):
+
+        def scored(scenes: Sequence[int], note: Callable[[Gap], None] = quiet) -> tuple[Columns, Columns]:
+            case = Case.of(images, scenes, self.device)
             captures = self.probe.many(case.batch.inputs(), case.targets(self.request.targets), masks=case.batch.masks)
             answered = self._answers(case, captures[0])
             request = replace(self.request, methods=(*self.request.methods, case.oracle(images.cue)))
             made = [*control_maps(request, case.regions[ANIMAL], captures[0])]
             for of_layer in gradient_maps(request, captures, {}, note):
                 made += of_layer
-            maps.append(self._rows(case, captures, request, made, answered))
-            answers.append(answered)
-            advance(len(case.scenes), "")
+            return self._rows(case, captures, request, made, answered), answered
+
+        pairs = []
+        for scenes in portions(rows, self.settings, self.model, scored):
+            pairs.append(scored(scenes, note))
+            advance(len(scenes), "")
+        maps, answers = zip(*pairs, strict=True)
         return {"evidence": joined(maps), "answers": joined(answers)}
 
     def score_own_passes(
         self, images: CueSplit, rows: Sequence[int], advance: Advance, note: Callable[[Gap], None]
     ) -> dict[str, Columns]:
         """Score methods that take passes of their own; see `score`."""
-        maps = []
-        for case in self._cases(images, rows):
+
+        def scored(scenes: Sequence[int], advance: Advance = quiet, note: Callable[[Gap], None] = quiet) -> Columns:
+            case = Case.of(images, scenes, self.device)
             request = replace(self.request, methods=(*self.request.methods, case.oracle(images.cue)))
             passes = OwnPasses(self.model, request)
             targets = case.targets(request.own_pass_targets)
             captures = passes.probe.many(case.batch.inputs(), targets, masks=case.batch.masks)
             scenery = case.regions[ANIMAL]
-            made = [*passes.maps(case.batch, scenery, captures, lambda step: advance(0, step), note)]
+            made = [*passes.maps(case.batch, scenery, captures, lambda _maps, step: advance(0, step), note)]
             request = replace(request, layers=tuple(passes.layers), methods=passes.methods)
-            maps.append(self._rows(case, captures, request, made, self._answers(case, captures[0])))
-            advance(len(case.scenes), "")
-        return {"evidence": joined(maps)}
+            advance(len(scenes), "")
+            return self._rows(case, captures, request, made, self._answers(case, captures[0]))
+
+        portioned = portions(rows, self.settings, self.model, scored)
+        return {"evidence": joined([scored(scenes, advance, note) for scenes in portioned])}
 
     def shown(self, images: CueSplit, row: int) -> bytes:
         """Return a scene, drawn either way, with all maps of gradient methods, as the bytes of an .npz file.
@@ -170,14 +179,14 @@ class AnswerScorer:
         It holds `ids`, `images`, `masks`, `other` (the scene with the cue the other way), `evidence`, and the maps as
         `target|method|layer`, each with an axis of one image before the others.
         """
-        (case,) = self._cases(images, [row])
-        other, masks = case.swapped[images.cue], case.batch.masks
+        case = Case.of(images, [row], self.device)
+        swapped, masks = case.swapped[images.cue], case.batch.masks
         captures = self.probe.many(case.batch.inputs(), case.targets(self.request.targets), masks=masks)
         arrays: dict[str, Any] = {
             "ids": np.array(case.batch.ids),
             "images": case.batch.images.permute(0, 2, 3, 1).cpu().numpy(),
             "masks": masks.cpu().numpy(),
-            "other": other.images.permute(0, 2, 3, 1).cpu().numpy(),
+            "other": swapped.images.permute(0, 2, 3, 1).cpu().numpy(),
             "evidence": case.regions[images.cue].foreground.cpu().numpy(),
         }
         for made in chain.from_iterable(gradient_maps(self.request, captures, {}, lambda _: None)):
@@ -185,10 +194,6 @@ class AnswerScorer:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)
         return buffer.getvalue()
-
-    def _cases(self, images: CueSplit, rows: Sequence[int]) -> Iterator[Case]:
-        step = self.settings.batch_size
-        return (Case.of(images, rows[at : at + step], self.device) for at in range(0, len(rows), step))
 
     def _rows(
         self,
@@ -208,9 +213,9 @@ class AnswerScorer:
             of_region |= {f"{short}_{region}": rows.pop(name) for name, short in MEASURED.items()}
             columns = columns or rows
             columns |= of_region
-        place = {image: i for i, image in enumerate(case.batch.ids)}
-        at = np.array([place[image] for image in columns["image"]])
-        return columns | {name: answered[name][at] for name in ("scene", "class_id", "told")}
+        position = {image: i for i, image in enumerate(case.batch.ids)}
+        indices = np.array([position[image] for image in columns["image"]])
+        return columns | {name: answered[name][indices] for name in ("scene", "class_id", "told")}
 
     @torch.no_grad()
     def _answers(self, case: Case, capture: Capture) -> Columns:
@@ -226,10 +231,10 @@ class AnswerScorer:
             "right_share": right.cpu().numpy(),
             "told": (right > 0.5).cpu().numpy(),
         }
-        for cue, other in case.swapped.items():
-            logits = self.model(normalise(other.images).contiguous(memory_format=torch.channels_last))
-            share = told_share(logits, capture.size, other.masks)
-            same_class = torch.tensor(_classes(other.masks)) == torch.tensor(case.classes)
+        for cue, scenes in case.swapped.items():
+            logits = self.model(normalise(scenes.images).contiguous(memory_format=torch.channels_last))
+            share = told_share(logits, capture.size, scenes.masks)
+            same_class = torch.tensor(_classes(scenes.masks)) == torch.tensor(case.classes)
             changed = ((share > 0.5) == (right > 0.5)).cpu() ^ same_class
             columns[f"changed_by_{cue}"] = changed.numpy()
         return columns

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -14,17 +14,18 @@ from numpy.typing import NDArray
 from analyses.reading.files import PIXELS
 from bench.measurements.material.made_maps import (
     attention_maps,
-    batches,
     control_maps,
     gradient_maps,
     named,
     shared_probe,
 )
+from bench.measurements.material.portions import portions
 from bench.planning.data import Data
 from bench.planning.measurement import MEASUREMENTS, Checkpoint, Job, Measurement, Part
 from bench.planning.plan import score_settings, shared_methods
 from bench.planning.profile import Profile
 from segcam.probe.probe import Capture
+from segcam.samples import Batch
 from segcam.scoring.reference import Scenery
 
 Arrays = dict[str, NDArray[Any]]
@@ -34,8 +35,9 @@ def run(job: Job) -> dict[str, bytes]:
     """Return images, their masks and their maps as the bytes of an .npz file, maps as `target|method|layer`."""
     request, settings = job.request, job.profile.score
     probe = shared_probe(job.model, request, settings)
-    tables: list[Arrays] = []
-    for batch in batches(job.data.test, job.cell.rows, settings.batch_size, job.device):
+
+    def kept(rows: Sequence[int]) -> Arrays:
+        batch = Batch.of([job.data.test[i] for i in rows], job.device)
         captures = probe.many(batch.inputs(), request.targets, masks=batch.masks)
         arrays: Arrays = {
             "ids": np.array(batch.ids),
@@ -47,8 +49,9 @@ def run(job: Job) -> dict[str, bytes]:
         layers = chain.from_iterable(gradient_maps(request, captures, {}, lambda _: None))
         for made in chain(control_maps(request, scenery, captures[0]), attention_maps(request, captures), layers):
             arrays |= dict(named(request, made))
-        tables.append(arrays)
-        del captures  # before the next batch needs the memory
+        return arrays
+
+    tables = [kept(rows) for rows in portions(job.cell.rows, settings, job.model, kept)]
     buffer = io.BytesIO()
     joined: dict[str, Any] = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
     np.savez_compressed(buffer, **joined)

@@ -87,37 +87,37 @@ def changes(order: Sequence[Step], settings: Sanity) -> Iterator[Change]:
     """
     single = independent(order)
     for draw in range(settings.seeds):
-        for kind, whole in ((CASCADING, cascading(order)), (INDEPENDENT, single)):
+        for kind, steps in ((CASCADING, cascading(order)), (INDEPENDENT, single)):
             for step in evenly(len(order), settings.depths):
-                yield Change(kind, whole[step], draw, step, (step + 1) / len(order), single[step][0])
+                yield Change(kind, steps[step], draw, step, (step + 1) / len(order), single[step][0])
 
 
-def methods_of(settings: Sanity, known: Sequence[Method], attentive: bool) -> tuple[Method, ...]:
+def methods_of(settings: Sanity, scored: Sequence[Method], attentive: bool) -> tuple[Method, ...]:
     """Return the methods examined: those that the section names, else the gradient methods of the section score.
 
     Args:
         settings: the profile's section.
-        known: methods of the section score, with their parameters.
+        scored: methods of the section score, with their parameters.
         attentive: whether the network has attention that is read; else methods that need it are left out.
 
     Raises:
         InputError: one is unknown or takes passes of its own, or there is none.
     """
-    own = {method.name: method for method in known}
-    named = [own.get(name) or METHODS.get(name) for name in settings.methods]
+    configured = {method.name: method for method in scored}
+    named = [configured.get(name) or METHODS.get(name) for name in settings.methods]
     for method in named:
         if method.costly:
             raise InputError(f"sanity.methods names {method.name}, which takes passes of its own: leave it out")
-    found = named or [method for method in known if method.kind == "gradient"]
-    found = [method for method in found if method.attention is None or attentive]
-    if not found:
+    methods = named or [method for method in scored if method.kind == "gradient"]
+    methods = [method for method in methods if method.attention is None or attentive]
+    if not methods:
         raise InputError("score.methods names no gradient method: name in sanity.methods what is to be examined")
-    return tuple(found)
+    return tuple(methods)
 
 
 def layers_of(settings: Sanity, layers: Sequence[Layer]) -> tuple[Layer, ...]:
     """Return the layers examined, by depth: those that the section names, else a few, evenly spread."""
-    named = [x for x in layers if any(fnmatch.fnmatchcase(x.label, wanted) for wanted in settings.layers)]
+    named = [x for x in layers if any(fnmatch.fnmatchcase(x.label, pattern) for pattern in settings.layers)]
     return tuple(named) or tuple(layers[i] for i in evenly(len(layers), LAYERS))
 
 
@@ -139,23 +139,22 @@ class Original:
         job: the checkpoint and the images.
         request: targets, layers and methods that are examined.
         captures: one a target.
-        found: the maps.
+        maps: the maps.
     """
 
     job: Job
     request: Request
     captures: Sequence[Capture]
-    found: Sequence[MadeMaps]
+    maps: Sequence[MadeMaps]
 
     @classmethod
     def of(cls, job: Job, settings: Sanity) -> Original:
         """Explain the images with the trained network."""
-        own = job.request
         request = replace(
-            own,
-            targets=targets_of(settings, own.targets, job.profile.score.class_id),
-            layers=layers_of(settings, own.layers),
-            methods=methods_of(settings, own.methods, bool(own.places)),
+            job.request,
+            targets=targets_of(settings, job.request.targets, job.profile.score.class_id),
+            layers=layers_of(settings, job.request.layers),
+            methods=methods_of(settings, job.request.methods, bool(job.request.places)),
         )
         if not any(method.attention is not None for method in request.methods):
             request = replace(request, places=())  # fused kernels are faster where nobody looks at the matrices
@@ -165,25 +164,25 @@ class Original:
 
     def rows(self, model: nn.Module, change: Change) -> list[Columns]:
         """Explain the same pixels with another network, and compare its maps with the trained one's, map by map."""
-        known = [capture.explained for capture in self.captures]
+        explained = [capture.explained for capture in self.captures]
         images = self.job.batch.inputs()
-        captures = _probe(model, self.request).many(images, self.request.targets, fixed=known)
+        captures = _probe(model, self.request).many(images, self.request.targets, fixed=explained)
         moved = [self._moved(captures[0], layer) for layer in self.request.layers]
-        parts = []
-        for before, after in zip(self.found, _maps(self.request, self.job, captures), strict=True):
+        tables = []
+        for before, after in zip(self.maps, _maps(self.request, self.job, captures), strict=True):
             pair = before.maps.relu(), after.maps.relu()
-            same = {"spearman": spearman(*pair), "ssim": ssim(*pair)}
+            similarity = {"spearman": spearman(*pair), "ssim": ssim(*pair)}
             for t, i in ((t, i) for t in before.targets for i in before.layers):
                 reached = self._reached(captures[t], t, self.request.layers[i])
-                values = same | {"spearman_reached": spearman(*pair, reached)}
+                values = similarity | {"spearman_reached": spearman(*pair, reached)}
                 rows = self._rows(change, t, i, before.methods, values)
                 share = reached.flatten(1).double().mean(1)
                 rows |= {
                     "reached": _repeated(share.float(), before.methods),
                     "randomised": _repeated(moved[i], before.methods),
                 }
-                parts.append(rows)
-        return parts
+                tables.append(rows)
+        return tables
 
     def _reached(self, capture: Capture, target: int, layer: Layer) -> Bool[Tensor, "b h w"]:
         """Return the cells whose activations can change the score at all, in either network."""
@@ -236,16 +235,16 @@ def examine(job: Job, settings: Sanity) -> dict[str, Columns]:
     """
     original = Original.of(job, settings)
     order = execution_order(job.model, job.batch.inputs()[:1])
-    parts: list[Columns] = []
+    tables: list[Columns] = []
     for change in changes(order, settings):
         job.advance(0, f"{change.kind}, {change.module}")
-        parts += original.rows(randomised(job.model, change.modules, change.draw), change)
-    trained = []
+        tables += original.rows(randomised(job.model, change.modules, change.draw), change)
+    networks = []
     if settings.shuffled_steps:
-        trained.append(_shuffled(job, settings.shuffled_steps))
-        parts += original.rows(trained[0].model, Change(SHUFFLED))
+        networks.append(_shuffled(job, settings.shuffled_steps))
+        tables += original.rows(networks[0].model, Change(SHUFFLED))
     job.advance(len(job.batch.ids), "")
-    return {"sanity": joined(parts), "sanity_training": _training_rows(trained)}
+    return {"sanity": joined(tables), "sanity_training": _training_rows(networks)}
 
 
 _LAST: dict[tuple[str, int, torch.device], Shuffled] = {}
@@ -261,11 +260,11 @@ def _shuffled(job: Job, steps: int) -> Shuffled:
     return _LAST[key]
 
 
-def _training_rows(trained: Sequence[Shuffled]) -> Columns:
+def _training_rows(networks: Sequence[Shuffled]) -> Columns:
     return {
-        "steps": np.array([x.steps for x in trained], np.int32),
+        "steps": np.array([network.steps for network in networks], np.int32),
         **{
-            name: np.array([getattr(x, field) for x in trained], np.float64)
+            name: np.array([getattr(network, field) for network in networks], np.float64)
             for name, field in (
                 ("loss", "loss"),
                 ("miou_shuffled", "shuffled"),
@@ -285,7 +284,7 @@ def _maps(request: Request, job: Job, captures: Sequence[Capture]) -> Iterator[M
     yield from control_maps(request, job.scenery, captures[0])
     yield from attention_maps(request, captures)
     for of_layer in gradient_maps(request, captures, {}, lambda _: None):
-        yield from (found for found in of_layer if found.methods)
+        yield from (made for made in of_layer if made.methods)
 
 
 MEASUREMENT = MEASUREMENTS.add(

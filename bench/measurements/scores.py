@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -14,14 +15,24 @@ from bench.measurements.material.columns import count_columns, joined, predicted
 from bench.measurements.material.made_maps import (
     MadeMaps,
     attention_maps,
-    batches,
     control_maps,
     gradient_maps,
     shared_probe,
 )
+from bench.measurements.material.portions import portions
 from bench.measurements.material.rows import Rows
 from bench.planning.data import Data
-from bench.planning.measurement import MEASUREMENTS, Advance, Checkpoint, Columns, Job, Measurement, Part, numbered
+from bench.planning.measurement import (
+    MEASUREMENTS,
+    Advance,
+    Checkpoint,
+    Columns,
+    Job,
+    Measurement,
+    Part,
+    numbered,
+    quiet,
+)
 from bench.planning.plan import score_settings, shared_methods
 from bench.planning.profile import Profile, Score
 from bench.planning.request import Gap, Request
@@ -53,6 +64,7 @@ class Scorer:
         self.classes = tuple(classes)
         self.border = border
         self.device = next(model.parameters()).device
+        self.model = model
         self.probe = shared_probe(model, request, settings)
         rivals = enumerate(request.targets if settings.counter else ())
         self._rivals = {t: replace(target, score=RIVAL) for t, target in rivals if target.score != RIVAL}
@@ -61,8 +73,8 @@ class Scorer:
         self,
         images: Images,
         rows: Sequence[int],
-        advance: Advance = lambda _images, _step: None,
-        note: Callable[[Gap], None] = lambda _: None,
+        advance: Advance = quiet,
+        note: Callable[[Gap], None] = quiet,
     ) -> dict[str, Columns]:
         """Score images and return the columns of tables.
 
@@ -80,26 +92,19 @@ class Scorer:
         tables: dict[str, list[Columns]] = {}
         for gap in self.request.gaps:
             note(gap)
-        targets = [*self.request.targets, *self._rivals.values()]
-        for batch in batches(images, rows, self.settings.batch_size, self.device):
-            probed = self.probe.many(batch.inputs(), targets, masks=batch.masks)
-            captures = probed[: len(self.request.targets)]
-            rivals = dict(zip(self._rivals, probed[len(captures) :], strict=True))
-            for name, columns in self._tables(batch, captures, rivals, note).items():
+        for few in portions(rows, self.settings, self.model, partial(self._tables, images, note=quiet)):
+            for name, columns in self._tables(images, few, note).items():
                 tables.setdefault(name, []).append(columns)
-            advance(len(batch.ids), "")
-            del probed, captures, rivals  # before the next batch needs the memory
+            advance(len(few), "")
         return {name: joined(columns) for name, columns in tables.items()}
 
-    def _tables(
-        self,
-        batch: Batch,
-        captures: list[Capture],
-        rivals: Mapping[int, Capture],
-        note: Callable[[Gap], None],
-    ) -> dict[str, Columns]:
-        """Return the tables of one batch."""
+    def _tables(self, images: Images, rows: Sequence[int], note: Callable[[Gap], None]) -> dict[str, Columns]:
+        """Return the tables of images that are worked on together."""
         request, counter = self.request, self.settings.counter
+        batch = Batch.of([images[i] for i in rows], self.device)
+        probed = self.probe.many(batch.inputs(), [*request.targets, *self._rivals.values()], masks=batch.masks)
+        captures = probed[: len(request.targets)]
+        rivals = dict(zip(self._rivals, probed[len(captures) :], strict=True))
         scenery = Scenery.of(batch, self.settings.class_id)
         pairs: list[Columns] = []
         scores = Rows(scenery, captures, request.layers, request.methods, request.metrics, counter=counter)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from analyses.reading.records import INPUT, level_name
+from analyses.reading.manifest import INPUT, level_name
 from bench.output.store import MANIFEST, Store
 
 WIDTH = 140

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -100,6 +101,27 @@ def open_data(profile: Profile, *, root: Path | None, download: bool, progress: 
         return plugin.open(again).splits["test"]
 
     return Data(opened, _digest(opened, drawn=not plugin.needs_root), *chosen(profile.figures.images), chosen, test_at)
+
+
+def lines(data: Data) -> list[str]:
+    """Return what the reader should know of the data before the run starts, a line each."""
+    info = data.opened.info
+    counts = ", ".join(f"{len(images)} {name}" for name, images in data.opened.splits.items())
+    about = [f"{info.name}: {counts} images; trained on {info.training_data}"]
+    facts = {key: _short(value) for key, value in info.facts.items()}
+    return about + [f"  {key.replace('_', ' ')}: {text}" for key, text in facts.items() if text]
+
+
+def _short(value: Any) -> str:
+    """Put a fact into a few words: what is counted and named is counted alone, and nothing is said of nothing."""
+    if isinstance(value, dict):
+        if "count" in value:
+            return _short(value["count"])
+        facts = {key: _short(v) for key, v in value.items()}
+        return ", ".join(f"{key} {text}" for key, text in facts.items() if text)
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_short(v) for v in value)
+    return str(value) if value else ""
 
 
 def _holds(opened: Opened, split: Split, class_id: int) -> None:

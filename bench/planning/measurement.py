@@ -24,7 +24,11 @@ if TYPE_CHECKING:  # a profile is read where torch is not installed
 Columns = dict[str, Any]
 """A table: an array a column."""
 Advance = Callable[[int, str], None]
-"""Called with the number of images finished since the last call (0 for a sign of life), and what is done."""
+"""Called with the number of steps finished since the last call (0 for a sign of life), and what is done."""
+
+
+def quiet(*_: object) -> None:
+    """Tell nobody of steps and gaps."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,7 @@ class Measurement:
             as an .npz file.
         plan: `(profile, data, checkpoint) -> its cells`; by default a few images each, as its section says.
         settings: its section in the profile; every key has a default.
+        steps: `request -> steps of an image` that its progress counts, where an image is too long to wait for.
         sizes: `profile -> sides of the images that networks must take` beside the training size. It raises
             InputError where the section does not fit the rest of the profile.
         stage: of the run that it belongs to.
@@ -125,6 +130,7 @@ class Measurement:
     run: Callable[[Job], Mapping[str, Columns | bytes]]
     plan: Callable[[Profile, Data, Checkpoint], Iterable[Part]] | None = None
     settings: type[Section] | None = None
+    steps: Callable[[Request], int] = lambda _: 1
     sizes: Callable[[Profile], Sequence[int]] = lambda _: ()
     stage: str = "score"
     turn: int = 1

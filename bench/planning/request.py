@@ -91,6 +91,12 @@ class Request:
             gaps=tuple(Gap(layer, m.name, why) for m in methods if m.attention is not None for layer, why in gaps),
         )
 
+    @property
+    def own_pass_maps(self) -> int:
+        """How many maps methods with passes of their own make of an image, were there no gaps."""
+        maps = sum(1 if method.scope == "input" else len(self.layers) for method in self.own_pass_methods)
+        return maps * len(self.own_pass_targets)
+
     def blocks(self) -> dict[int, int]:
         """Return the block behind whose attention a layer lies, by the layer's index, where there is one."""
         order = {place.layer: n for n, place in enumerate(self.places)}

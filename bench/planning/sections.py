@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, field_validator
 
-from analyses.reading.records import BEST
+from analyses.reading.manifest import BEST
 
 
 def _level(value: Any) -> Any:
@@ -120,6 +120,9 @@ class Score(Section):
     that figures show, for `own_pass_targets` (all targets where none is named), with every checkpoint or, where
     `own_pass_levels` is 'highest', with that of each training's highest level, and of the `first` of the training seeds
     alone where `own_pass_seeds` says so. `parameters` holds what methods are to do otherwise than by default.
+
+    `batch_size` images are worked on together, or fewer where they would take more than `max_memory`, in bytes or as
+    a text such as "4 GB".
     """
 
     targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("best_pixel:logit",)
@@ -156,6 +159,7 @@ class Score(Section):
     own_pass_seeds: Literal["all", "first"] = "all"
     batch_size: Count = 16
     shard: Count = 128
+    max_memory: Annotated[ByteSize, Field(ge=1)] | None = None
     precision: Literal["fp32", "bf16"] = "fp32"
 
     _once = field_validator("targets", "methods", "metrics", "points", "own_pass_targets")(distinct)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from analyses.reading.records import BEST
+from analyses.reading.manifest import BEST
 
 if TYPE_CHECKING:  # so that a report needs no torch
     from torch import Tensor

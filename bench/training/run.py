@@ -13,7 +13,7 @@ from rich.console import Console
 from torch import nn
 
 from analyses.reading.files import LOG
-from analyses.reading.records import level_name
+from analyses.reading.manifest import level_name
 from bench.output.store import Store
 from bench.planning import plan
 from bench.planning.cells import TrainCell

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -97,6 +98,12 @@ def contents(folder: Path, *parts: str) -> dict[str, bytes]:
     """Return the files of a run, or of some folders in it, temporary ones included."""
     places = [folder / part for part in parts] if parts else [folder]
     return {str(p.relative_to(folder)): p.read_bytes() for place in places for p in place.rglob("*") if p.is_file()}
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    """Return what a run says of itself."""
+    values: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+    return values
 
 
 def same_file(one: Path, other: Path, name: str) -> bool:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +24,7 @@ from segcam.methods import METHODS
 from segcam.models import create
 from segcam.models.weights.checkpoints import load
 from segcam.probe.layers import Layer
-from tests.bench.harness import Outcome, bench, contents
+from tests.bench.harness import Outcome, bench, contents, manifest
 from tests.reference.metrics import TWINS, Scene
 
 TINY = """
@@ -94,11 +92,6 @@ def rows(run: Path) -> pd.DataFrame:
     return pd.concat(
         [pd.read_parquet(file) for file in sorted((run / "scores" / "evidence").iterdir())], ignore_index=True
     )
-
-
-def manifest(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
-    return found
 
 
 def opened(cue: str, count: int, size: int) -> CueSplit:

@@ -19,7 +19,6 @@ from segcam.maps import layer_maps
 from segcam.methods import Method
 from segcam.probe.layers import Layer
 from segcam.probe.probe import Capture, Probe
-from segcam.samples import Batch, Images
 from segcam.scoring.grids import Grid
 from segcam.scoring.reference import Scenery
 
@@ -136,9 +135,3 @@ def named(request: Request, made: MadeMaps) -> Iterator[tuple[str, NDArray[Any]]
 def shared_probe(model: nn.Module, request: Request, settings: Score) -> Probe:
     """Return the probe of the methods that share their passes."""
     return Probe(model, request.layers, precision=settings.precision, channels_last=True, attention=request.places)
-
-
-def batches(images: Images, rows: Sequence[int], size: int, device: torch.device) -> Iterator[Batch]:
-    """Yield images as batches on a device."""
-    for at in range(0, len(rows), size):
-        yield Batch.of([images[i] for i in rows[at : at + size]], device)

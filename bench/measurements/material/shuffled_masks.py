@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from analyses.reading.records import BEST
+from analyses.reading.manifest import BEST
 from bench.measurements.material.columns import counted
 from bench.planning import plan
 from bench.planning.cells import TrainCell

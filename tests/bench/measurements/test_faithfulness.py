@@ -114,7 +114,7 @@ def test_rows_are_what_the_library_measures(found):
     areas, _ = found
     probe = Probe(own.model, [x for x in own.request.layers if x.label == "Encoder 5_2"], channels_last=True)
     capture = probe(own.batch.inputs(), Target(1))
-    maps = capture.maps(METHODS.get("grad_cam").gradient)[:, None]
+    maps = capture.maps(METHODS.get("grad_cam").maps)[:, None]
     scenery = own.scenery
     subjects = Subjects.of(own.model, own.batch.inputs(), 1, (scenery.foreground, scenery.background), IDS)
     pixels = order(maps, IDS, (SIZE, SIZE))

@@ -84,6 +84,7 @@ def test_ids_and_files_are_unique(file: Path) -> None:
         "figures.photographs=false",
         "figures.images=1",
         "score.batch_size=3",
+        "score.max_memory=1 GB",
         "score.shard=5",
         "score.metrics=['spread']",
         "score.targets=['predicted']",
@@ -144,7 +145,15 @@ def test_a_model_is_of_its_own_parameters_alone(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "setting", ["score.batch_size=3", "train.save_every=3", "data.root=/some/place", "figures.dpi=60", "name=another"]
+    "setting",
+    [
+        "score.batch_size=3",
+        "score.max_memory=1 GB",
+        "train.save_every=3",
+        "data.root=/some/place",
+        "figures.dpi=60",
+        "name=another",
+    ],
 )
 def test_scorings_do_not_depend_on(file: Path, setting: str) -> None:
     plain, changed = profiles.read(str(file)), profiles.read(str(file), [setting])

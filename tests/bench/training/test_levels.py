@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analyses.reading.records import BEST, level_name
+from analyses.reading.manifest import BEST, level_name
 from bench.training.levels import Evaluation, LevelSearch
 
 
