@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,9 +56,6 @@ def _named(entries: Any) -> Any:
     return {key: {**entry, "name": key} if isinstance(entry, dict) else entry for key, entry in entries.items()}
 
 
-T = TypeVar("T")
-ByName = Annotated[dict[str, T], BeforeValidator(_named)]
-Name = Annotated[str, Field(exclude=True)]
 Number = Annotated[float, _number_or(math.nan)]
 
 
@@ -168,7 +165,7 @@ class Method(Entry):
 class Metric(Entry):
     """A metric: its wording, chance value (a number, `"area"`: the mask's share of the image, or none) and bounds."""
 
-    name: Name
+    name: str = Field(exclude=True)
     label: str
     summary: str = ""
     direction: str | None = None
@@ -184,11 +181,14 @@ class Metric(Entry):
         return cut
 
 
+Metrics = Annotated[dict[str, Metric], BeforeValidator(_named)]
+
+
 class Attention(Entry):
     """What was measured of attention itself: the blocks of each model, and the metrics."""
 
     blocks: dict[str, tuple[Block, ...]]
-    metrics: ByName[Metric]
+    metrics: Metrics
 
 
 class Checkpoint(Entry):
@@ -260,7 +260,7 @@ class Manifest(Entry):
     scored_images: int = 0
     gallery: Images = Images(rule="", ids=())
     costly: Costly = Costly(rule="", ids=(), targets=())
-    metrics: ByName[Metric] = {}
+    metrics: Metrics = {}
     attention: Attention = Attention(blocks={}, metrics={})
     checkpoints: tuple[Checkpoint, ...] = ()
     skipped: tuple[Gap, ...] = ()
