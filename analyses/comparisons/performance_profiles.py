@@ -135,8 +135,6 @@ def _caption(results: Results, runs: Runs) -> str:
 
 
 PANEL, AROUND, LINE = 2.5, 0.45, 0.125  # inches; a line of the key
-
-
 KEY_COLUMNS = 4
 
 
@@ -144,7 +142,7 @@ def draw(results: Results, runs: Runs, parts: Mapping[str, Curves], frame: pd.Da
     """Draw a panel for each part of the network; `frame` is the model's part of the table `performance_profiles`."""
     looks = looks_of(results, runs)
     controls_first = sorted(looks, key=lambda name: name not in results.controls)  # they lie behind
-    panels = []
+    panels: list[lines.Panel] = []
     for name, profiles in parts.items():
         marks = [
             lines.Line(
