@@ -181,7 +181,8 @@ def draw_panel(axes: Axes, panel: Panel) -> None:
         along = axes.axvline if reference.upright else axes.axhline
         along(reference.value, **REFERENCE | {"color": reference.color, "zorder": 0 if reference.behind else 2})
     if panel.undefined and all(np.isnan(np.asarray(mark.y, dtype=np.float64)).all() for mark in panel.marks):
-        axes.text(0.5, 0.5, panel.undefined, transform=axes.transAxes, ha="center", va="center")
+        height = 0.6 if panel.references else 0.5  # above the line at the only value
+        axes.text(0.5, height, panel.undefined, transform=axes.transAxes, ha="center", va="center")
         axes.set_yticks([])
     for x in panel.dividers:
         axes.axvline(x, **DIVIDER)
