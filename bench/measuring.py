@@ -17,7 +17,7 @@ from analyses.reading.files import LOG, SCORES
 from bench.output.store import Store
 from bench.planning import plan
 from bench.planning.cells import MeasureCell
-from bench.planning.measurement import MEASUREMENTS, Columns, Job, Measurement
+from bench.planning.measurement import MEASUREMENTS, Columns, MeasureJob, Measurement
 from bench.planning.request import Gap, Request, methods_of
 from bench.progress import Task, working
 from bench.training.run import Trainings
@@ -81,7 +81,7 @@ class Measuring:
         """Return the finished cells, each with its record."""
         return [(cell, self.store.read_json(cell.record)) for cell in self.cells() if self.store.has(cell.record)]
 
-    def chosen(self) -> dict[str, Any]:
+    def few_images(self) -> dict[str, Any]:
         """Return what the manifest says: for each measurement of a few images which, and how they were chosen."""
         data = self.trainings.data
         images = {m.name: m.images(self.trainings.profile, data) for m in self.measurements}
@@ -147,7 +147,7 @@ class Measuring:
         def advance(steps: int, text: str) -> None:
             task.advance(steps, f"{cell.name}: {text}" if text else cell.name)
 
-        job = Job(self.trainings.profile, self.trainings.data, cell, model, request, advance, gaps.add)
+        job = MeasureJob(self.trainings.profile, self.trainings.data, cell, model, request, advance, gaps.add)
         for table, made in measurement.run(job).items():
             if isinstance(made, bytes):
                 files.append(cell.file(table, "npz"))

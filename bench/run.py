@@ -74,9 +74,9 @@ class Run:
         Raises:
             InputError: the folder holds some.
         """
-        own = {cell.name.rpartition("-s")[0] for cell in self.trainings.cells}
+        models = {cell.name.rpartition("-s")[0] for cell in self.trainings.cells}
         scored = {Path(name).name.rpartition("-s")[0] for name in self.store.names(SCORES)}
-        if others := sorted(scored - own):
+        if others := sorted(scored - models):
             raise InputError(
                 f"{self.store.out} holds scores of {', '.join(others)}, which this run does not have: name the models "
                 "with --model, too, or choose another folder with --out"
@@ -111,7 +111,7 @@ class Run:
         sections = {
             "checkpoints": self.trainings.entries(),
             "skipped": self.measuring.skipped() if ready else [],
-            "studies": self.measuring.chosen(),
+            "studies": self.measuring.few_images(),
             "cells": {n: {k: v for k, v in record.items() if k not in beside} for n, record in done.items()},
             "planned": {"train": len(self.trainings.cells), "score": len(planned) if ready else None},
         }
@@ -132,10 +132,6 @@ class Run:
         raise InputError(
             f"{self.store.out} holds another run: {shown}; choose another folder with --out, or delete this one"
         )
-
-    @property
-    def _classes(self) -> tuple[str, ...]:
-        return self.data.opened.info.classes
 
 
 def _of_models(definition: dict[str, Any], names: Collection[str]) -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from typing import Annotated, Literal
 
 import numpy as np
@@ -14,9 +14,10 @@ from jaxtyping import Float, Int
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from bench.measurements.material.columns import joined
+from bench.measurements.material.columns import joined, map_rows
 from bench.measurements.material.made_maps import MadeMaps, control_maps, gradient_maps
-from bench.planning.measurement import MEASUREMENTS, Columns, Job, Measurement
+from bench.measurements.material.selection import layers_like, methods_called, targets_called
+from bench.planning.measurement import MEASUREMENTS, Columns, MeasureJob, Measurement
 from bench.planning.request import Request
 from bench.planning.sections import FewImages, distinct
 from segcam.checks.faithfulness import (
@@ -34,7 +35,6 @@ from segcam.checks.faithfulness import (
 )
 from segcam.checks.faithfulness.curves import Kind
 from segcam.errors import InputError
-from segcam.methods import METHODS as PLUGINS
 from segcam.methods import Method
 from segcam.probe.layers import Layer
 from segcam.probe.probe import Capture, Probe
@@ -118,8 +118,7 @@ def methods_of(settings: Faithfulness, scored: Sequence[Method] = ()) -> tuple[M
     Raises:
         InputError: one is unknown, or takes passes of its own or attention.
     """
-    configured = {method.name: method for method in scored}
-    methods = [configured.get(name) or PLUGINS.get(name) for name in settings.methods or METHODS]
+    methods = methods_called(settings.methods or METHODS, scored)
     for method in methods:
         if method.gradient is None and method.control is None:
             raise InputError(
@@ -136,8 +135,7 @@ def layers_of(settings: Faithfulness, layers: Sequence[Layer]) -> tuple[Layer, .
         layers: of the network, by depth; the default is taken from those of the first one's probe point. Where fewer
             than two are called encoder, all that are not of the decoder are.
     """
-    named = [x for x in layers if any(fnmatch.fnmatchcase(x.label, pattern) for pattern in settings.layers)]
-    if named:
+    if named := layers_like(settings.layers, layers):
         return tuple(named)
     of_point = [layer for layer in layers if layer.point == layers[0].point]
     body = [layer for layer in of_point if layer.role == "encoder"]
@@ -149,7 +147,7 @@ def layers_of(settings: Faithfulness, layers: Sequence[Layer]) -> tuple[Layer, .
 
 def targets_of(settings: Faithfulness, targets: Sequence[Target], class_id: int) -> tuple[Target, ...]:
     """Return what is explained: the targets that the section names, else the first of the section score."""
-    return tuple(Target.parse(name, class_id) for name in settings.targets) or tuple(targets[:1])
+    return targets_called(settings.targets, class_id) or tuple(targets[:1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,27 +208,26 @@ class Examined:
     def _curves(
         self, kind: str, imputation: str, name: str, pixels: Int[Tensor, "b m n"], places: Sequence[Place]
     ) -> tuple[Columns, Columns]:
-        plain: Kind = "insertion" if kind.endswith("insertion") else "deletion"
+        direction: Kind = "insertion" if kind.endswith("insertion") else "deletion"
         measured = curves(
             self.subjects,
             pixels,
-            plain,
+            direction,
             context=kind.startswith(CONTEXT),
             steps=self.settings.steps,
             imputation=imputation,
             batch_size=self.batch_size,
             seed=self.seed,
         )
-        areas, lines = [], []
+        areas, points = [], []
         for outcome in self.settings.outcomes:
-            keys = {"measure": kind, "imputation": imputation, "outcome": outcome, "order": name}
-            areas.append(self._rows(measured.area(outcome), places, keys))
+            keys = {"imputation": imputation, "outcome": outcome, "order": name}
+            areas.append(self._rows(measured.area(outcome), places, {"measure": kind} | keys))
             values = measured.values[..., OUTCOMES.index(outcome)]
-            of_points = [self._rows(values[:, :, t], places, keys) for t in range(len(measured.shares))]
-            for share, rows in zip(measured.shares.tolist(), of_points, strict=True):
-                rows["share"] = np.full(len(rows["value"]), share, np.float32)
-            lines += of_points
-        return joined(areas), joined(lines)
+            for t, share in enumerate(measured.shares.tolist()):
+                rows = self._rows(values[:, :, t], places, {"kind": kind} | keys)
+                points.append(rows | {"share": np.full(len(rows["value"]), share, np.float32)})
+        return joined(areas), joined(points)
 
     def subset_tables(self) -> Iterator[Columns]:
         """Yield the tables of infidelity and sensitivity-n."""
@@ -252,12 +249,13 @@ class Examined:
     def stability_tables(self, probe: Probe, capture: Capture, masks: Int[Tensor, "b H W"]) -> Iterator[Columns]:
         """Yield the tables of max-sensitivity; there is none of controls, which the network plays no part in."""
         explaining = [made for made in self.maps if len(made.layers) == 1 and self._explains(made)]
-
-        def maps_of(noisy: Capture) -> dict[str, Tensor]:
-            return {self.request.layers[made.layers[0]].label: made.maps for made in _gradients(self.request, noisy)}
-
         if not explaining:
             return
+
+        def maps_of(noisy: Capture) -> dict[str, Tensor]:
+            maps = chain.from_iterable(gradient_maps(self.request, [noisy]))
+            return {self.request.layers[made.layers[0]].label: made.maps for made in maps}
+
         subjects = self.subjects
         sensitivity = max_sensitivity(
             probe,
@@ -281,20 +279,17 @@ class Examined:
 
     def _rows(self, values: Float[Tensor, "b m"], places: Sequence[Place], keys: dict[str, str]) -> Columns:
         """Return a row an image and place; NaN where nothing is predicted, to which a map may well exist."""
-        ids = self.subjects.ids
-        values = values.masked_fill(self.subjects.empty[:, None], torch.nan)
-        n = len(ids) * len(places)
-        return {
-            "image": np.repeat(np.asarray(ids), len(places)),
-            "target": np.full(n, self.target),
-            "layer": np.tile([place.layer for place in places], len(ids)),
-            "method": np.tile([place.method for place in places], len(ids)),
-            **{key: np.full(n, value) for key, value in keys.items()},
-            "value": values[:, [place.index for place in places]].float().cpu().numpy().reshape(-1),
+        values = values.masked_fill(self.subjects.empty[:, None], torch.nan)[:, [place.index for place in places]]
+        labels = {
+            "target": self.target,
+            "layer": [place.layer for place in places],
+            "method": [place.method for place in places],
+            **keys,
         }
+        return map_rows(self.subjects.ids, labels, {"value": values})
 
 
-def run(job: Job) -> dict[str, Columns]:
+def run(job: MeasureJob) -> dict[str, Columns]:
     """Examine the maps of one checkpoint for a few images.
 
     Returns:
@@ -313,31 +308,23 @@ def run(job: Job) -> dict[str, Columns]:
     probe = Probe(job.model, request.layers, channels_last=True)
     sides = (job.scenery.foreground, job.scenery.background)
     subjects = Subjects.of(job.model, images, job.profile.score.class_id, sides, job.batch.ids)
-    numbers, points = [], []
+    areas, points = [], []
     for capture in probe.many(images, request.targets, masks=masks):
         of_one = replace(request, targets=(capture.target,))
-        maps = [*_gradients(of_one, capture), *control_maps(of_one, job.scenery, capture)]
+        gradients = chain.from_iterable(gradient_maps(of_one, [capture]))
+        maps = [*gradients, *control_maps(of_one, job.scenery, capture)]
         examined = Examined(settings, subjects, capture.target.name, maps, of_one, job.scenery.seed)
-        for areas, lines in examined.area_tables(lambda text: job.advance(0, text)):
-            numbers.append(areas)
-            points.append(lines)
+        for area_rows, point_rows in examined.area_tables(lambda text: job.advance(0, text)):
+            areas.append(area_rows)
+            points.append(point_rows)
         if settings.samples:
             job.advance(0, "infidelity and sensitivity-n")
-            numbers += examined.subset_tables()
+            areas += examined.subset_tables()
         if settings.draws:
             job.advance(0, "max-sensitivity")
-            numbers += examined.stability_tables(probe, capture, masks)
+            areas += examined.stability_tables(probe, capture, masks)
     job.advance(len(job.batch.ids), "")
-    return {"faithfulness": joined(numbers), "faithfulness_curves": joined([_renamed(table) for table in points])}
-
-
-def _gradients(request: Request, capture: Capture) -> Iterator[MadeMaps]:
-    for of_layer in gradient_maps(request, [capture], {}, lambda _: None):
-        yield from (made for made in of_layer if made.methods)
-
-
-def _renamed(points: Columns) -> Columns:
-    return {"kind" if name == "measure" else name: values for name, values in points.items()}
+    return {"faithfulness": joined(areas), "faithfulness_curves": joined(points)}
 
 
 MEASUREMENT = MEASUREMENTS.add(Measurement("faithfulness", run, settings=Faithfulness))

@@ -15,11 +15,11 @@ from bench.planning.data import Data
 from bench.planning.measurement import (
     MEASUREMENTS,
     Advance,
+    CellPlan,
     Checkpoint,
     Columns,
-    Job,
+    MeasureJob,
     Measurement,
-    Part,
     numbered,
     quiet,
 )
@@ -65,22 +65,22 @@ def score(
     return joined([scored(few, advance, note) for few in portions(rows, settings, model, scored)])
 
 
-def plan(profile: Profile, data: Data, checkpoint: Checkpoint) -> list[Part]:
+def plan(profile: Profile, data: Data, checkpoint: Checkpoint) -> list[CellPlan]:
     """Plan a few images a cell, for the checkpoints that are asked for."""
     settings = profile.score
     methods = methods_of(settings)
-    own = [method for method in methods if method.costly]
-    if not own or not checkpoint.among(settings.own_pass_levels, settings.own_pass_seeds):
+    running = [method for method in methods if method.costly]
+    if not running or not checkpoint.among(settings.own_pass_levels, settings.own_pass_seeds):
         return []
-    of_input = any(method.scope == "input" for method in own)
+    of_input = any(method.scope == "input" for method in running)
     controls = [method for method in methods if method.control is not None and of_input]
-    definition = planning.score_settings(settings, [method.name for method in (*own, *controls)])
+    definition = planning.score_settings(settings, [method.name for method in (*running, *controls)])
     definition = {key: definition[key] for key in ("class_id", "metrics", "points", "counter", "methods", "parameters")}
-    rows, _ = data.chosen(settings.own_pass_images)
+    rows, _ = data.choose(settings.own_pass_images)
     return numbered(rows, IMAGES, definition | {"targets": settings.own_targets()}, prefix="own-pass-")
 
 
-def run(job: Job) -> dict[str, Columns]:
+def run(job: MeasureJob) -> dict[str, Columns]:
     """Score the cell's images."""
     return {
         "scores": score(job.model, job.request, job.profile.score, job.data.test, job.cell.rows, job.advance, job.note)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from bench.measurements.material.columns import count_columns, joined, predicted
+from bench.measurements.material.columns import count_columns, joined, map_rows, predicted
 from bench.measurements.material.made_maps import (
     MadeMaps,
     attention_maps,
@@ -25,11 +25,11 @@ from bench.planning.data import Data
 from bench.planning.measurement import (
     MEASUREMENTS,
     Advance,
+    CellPlan,
     Checkpoint,
     Columns,
-    Job,
+    MeasureJob,
     Measurement,
-    Part,
     numbered,
     quiet,
 )
@@ -132,43 +132,38 @@ class Scorer:
             if not columns:
                 continue
             agreed = agreement(one.maps[:, columns].relu(), two.maps[:, columns].relu())
-            rows = len(ids) * len(columns)
-            yield {
-                "image": np.repeat(np.asarray(ids), len(columns)),
-                "layer": np.full(rows, request.layers[one.layers[0]].label),
-                "method": np.tile([request.methods[one.methods[n]].name for n in columns], len(ids)),
-                "target": np.full(rows, request.targets[one.targets[0]].name),
-                "other": np.full(rows, request.targets[two.targets[0]].name),
-                "correlation": agreed.correlation.float().cpu().numpy().reshape(-1),
-                "difference": agreed.difference.float().cpu().numpy().reshape(-1),
+            labels = {
+                "layer": request.layers[one.layers[0]].label,
+                "method": [request.methods[one.methods[n]].name for n in columns],
+                "target": request.targets[one.targets[0]].name,
+                "other": request.targets[two.targets[0]].name,
             }
+            yield map_rows(ids, labels, {"correlation": agreed.correlation, "difference": agreed.difference})
 
     def _head_rows(self, scenery: Scenery, capture: Capture) -> Columns:
         """Measure the attention of every block and head; the same for all targets."""
-        attentions = capture.attentions
-        shape = (len(scenery.ids), sum(attention.heads for attention in attentions.values()))
-        places = [place for place in self.request.places for _ in range(attentions[place.label].heads)]
-        heads = [head for place in self.request.places for head in range(1, attentions[place.label].heads + 1)]
-        columns: Columns = {
-            "image": np.repeat(scenery.ids, shape[1]),
-            "block": np.tile([place.label for place in places], shape[0]),
-            "stage": np.tile(np.array([place.stage for place in places], np.int32), shape[0]),
-            "depth": np.tile(np.array([place.depth for place in places], np.int32), shape[0]),
-            "head": np.tile(np.array(heads, np.int32), shape[0]),
+        blocks = [(place, capture.attentions[place.label]) for place in self.request.places]
+        heads = [(place, head) for place, attention in blocks for head in range(1, attention.heads + 1)]
+        labels = {
+            "block": [place.label for place, _ in heads],
+            "stage": np.array([place.stage for place, _ in heads], np.int32),
+            "depth": np.array([place.depth for place, _ in heads], np.int32),
+            "head": np.array([head for _, head in heads], np.int32),
         }
-        for metric in self.request.attention_metrics:
-            values = torch.cat([metric.compute(attentions[place.label], scenery) for place in self.request.places], 1)
-            columns[metric.name] = values.float().cpu().numpy().reshape(-1)
-        return columns
+        values = {
+            metric.name: torch.cat([metric.compute(attention, scenery) for _, attention in blocks], 1)
+            for metric in self.request.attention_metrics
+        }
+        return map_rows(scenery.ids, labels, values)
 
 
-def plan(profile: Profile, data: Data, _: Checkpoint) -> list[Part]:
+def plan(profile: Profile, data: Data, _: Checkpoint) -> list[CellPlan]:
     """Plan all test images, a shard a cell."""
     settings = score_settings(profile.score, shared_methods(profile.score))
     return numbered(range(len(data.test)), profile.score.shard, settings)
 
 
-def run(job: Job) -> dict[str, Columns]:
+def run(job: MeasureJob) -> dict[str, Columns]:
     """Score the cell's images; see `Scorer.score`."""
     classes, border = job.data.opened.info.classes, job.profile.data.border
     scorer = Scorer(job.model, job.request, job.profile.score, classes, border)

@@ -126,7 +126,7 @@ def _costly(profile: Profile, data: Data) -> manifest.Costly:
     """Return the images and targets of methods that take passes of their own; none where there is no such method."""
     score = profile.score
     asked = any(method.costly for method in methods_of(score))
-    rows, rule = data.chosen(score.own_pass_images if asked else 0)
+    rows, rule = data.choose(score.own_pass_images if asked else 0)
     return manifest.Costly(
         rule=rule,
         ids=tuple(data.test[i].id for i in rows),

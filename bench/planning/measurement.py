@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bench.planning.cells import MeasureCell, TrainCell
-from bench.planning.sections import FewImages, Section
+from bench.planning.sections import FewImages, Settings
 from segcam.registry import Registry
 
 if TYPE_CHECKING:  # a profile is read where torch is not installed
@@ -53,7 +53,7 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
-class Part:
+class CellPlan:
     """What becomes a cell.
 
     Attributes:
@@ -68,7 +68,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Job:
+class MeasureJob:
     """A cell at work.
 
     Attributes:
@@ -127,15 +127,15 @@ class Measurement:
     """
 
     name: str
-    run: Callable[[Job], Mapping[str, Columns | bytes]]
-    plan: Callable[[Profile, Data, Checkpoint], Iterable[Part]] | None = None
-    settings: type[Section] | None = None
+    run: Callable[[MeasureJob], Mapping[str, Columns | bytes]]
+    plan: Callable[[Profile, Data, Checkpoint], Iterable[CellPlan]] | None = None
+    settings: type[Settings] | None = None
     steps: Callable[[Request], int] = lambda _: 1
     sizes: Callable[[Profile], Sequence[int]] = lambda _: ()
     stage: str = "score"
     turn: int = 1
 
-    def parts(self, profile: Profile, data: Data, checkpoint: Checkpoint) -> Iterable[Part]:
+    def cells(self, profile: Profile, data: Data, checkpoint: Checkpoint) -> Iterable[CellPlan]:
         """Plan the cells of a checkpoint."""
         if self.plan:
             return self.plan(profile, data, checkpoint)
@@ -146,19 +146,19 @@ class Measurement:
         score = profile.score.model_dump(
             mode="json", include={"class_id", "targets", "methods", "points", "parameters"}
         )
-        rows, _ = data.chosen(section.images)
+        rows, _ = data.choose(section.images)
         return numbered(rows, section.batch_size, [settings, score])
 
     def images(self, profile: Profile, data: Data) -> tuple[tuple[int, ...], str]:
         """Return the few test images that its section asks for, and how they are chosen; none where it has no say."""
         few = self.settings is not None and issubclass(self.settings, FewImages)
-        return data.chosen(profile.section(self.name).images) if few else ((), "")
+        return data.choose(profile.section(self.name).images) if few else ((), "")
 
 
-def numbered(rows: Sequence[int], size: int, settings: Any, prefix: str = "") -> list[Part]:
-    """Part images into cells of `size`, named by their numbers."""
+def numbered(rows: Sequence[int], size: int, settings: Any, prefix: str = "") -> list[CellPlan]:
+    """Split images into cells of `size`, named by their numbers."""
     return [
-        Part(f"{prefix}{n:03d}", tuple(rows[at : at + size]), settings)
+        CellPlan(f"{prefix}{n:03d}", tuple(rows[at : at + size]), settings)
         for n, at in enumerate(range(0, len(rows), size))
     ]
 

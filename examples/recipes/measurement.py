@@ -10,7 +10,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from bench.planning.measurement import MEASUREMENTS, Columns, Job, Measurement
+from bench.planning.measurement import MEASUREMENTS, Columns, MeasureJob, Measurement
 from bench.planning.sections import FewImages
 from segcam.samples import IGNORE
 
@@ -22,7 +22,7 @@ class Calibration(FewImages):
 
 
 @torch.no_grad()
-def run(job: Job) -> dict[str, Columns]:
+def run(job: MeasureJob) -> dict[str, Columns]:
     """Return a row an image and bin: its pixels, their mean probability, and the share that is right; NaN for none.
 
     The probability is that of the class predicted; ignored pixels do not count.

@@ -90,7 +90,7 @@ def planned(
     chosen: tuple[int, ...] = (4, 0, 2),
 ) -> list[MeasureCell]:
     """Plan measurements, all by default, of images that are not there; few images are the first of `chosen`."""
-    data: Any = SimpleNamespace(test=range(images), gallery=chosen, chosen=lambda n: (chosen[:n], "the first"))
+    data: Any = SimpleNamespace(test=range(images), gallery=chosen, choose=lambda n: (chosen[:n], "the first"))
     return plan.measuring(profile, data, weights, [m for m in MEASUREMENTS if m.name in names or not names])
 
 

@@ -194,7 +194,7 @@ def test_another_shard_size_gives_other_cells(file: Path) -> None:
 @settings(max_examples=60, deadline=None)
 @given(images=st.integers(1, 300), shard=st.integers(1, 130))
 def test_shards_cover_every_image_once(images: int, shard: int) -> None:
-    profile = profiles.whole().model_validate(
+    profile = profiles.profile_class().model_validate(
         {"name": "x", "data": {"dataset": "scenes"}, "models": {"unet": {}}, "score": {"shard": shard}}
     )
     cells = scorings(profile, images=images)

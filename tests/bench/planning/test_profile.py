@@ -257,7 +257,7 @@ def test_portable_holds_no_place_of_this_machine(file: Path) -> None:
 def test_portable_comes_back_as_the_same_profile(file: Path) -> None:
     profile = profiles.read(str(file), ["train.levels=[30]", "score.targets=['predicted']", "score.max_memory=4 GB"])
     assert profile.score.max_memory == 4_000_000_000
-    again = profiles.whole().model_validate(profile.portable(), strict=False)
+    again = profiles.profile_class().model_validate(profile.portable(), strict=False)
     assert again == profile
 
 
