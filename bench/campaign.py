@@ -6,24 +6,25 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
+import torch
 from rich import box
 from rich.table import Table
 
+from analyses.reading.manifest import Manifest
 from bench.measurements.evidence import ORACLE, OWN_PASSES, SUMMARY
 from bench.measuring import Measuring
 from bench.output import drawing
 from bench.output import report as reports
 from bench.output.store import MANIFEST, Store
-from bench.planning import manifest
+from bench.planning import environment, manifest
 from bench.planning import profile as config
-from bench.planning.cells import SCHEMA
 from bench.planning.profile import Profile
 from bench.run import Run
 from segcam.datasets.drawn.cues import CUES
 from segcam.datasets.scenes_cues import PREFIX
 from segcam.errors import InputError
+from segcam.scoring.miou import mean_iou
 
 PROFILE = "evidence"
 """The profile that the stage runs unless told otherwise."""
@@ -35,12 +36,12 @@ Start = Callable[[Profile, Path], Run]
 """Opens a profile's data and prepares its run in a folder."""
 
 
-def run(out: Path | None, wanted: str, settings: Sequence[str], start: Start) -> tuple[Store, list[Path]]:
+def run(out: Path | None, name_or_file: str, settings: Sequence[str], start: Start) -> tuple[Store, list[Path]]:
     """Train, score and report; what is finished is not done again.
 
     Args:
         out: folder of the results, by default `runs/PROFILE`; each cue's run lies in a folder of its own in it.
-        wanted: the profile's name or file; its data set is replaced by the one of each cue.
+        name_or_file: of the profile; its data set is replaced by the one of each cue.
         settings: 'section.key=value' each.
         start: opens data and prepares a run.
 
@@ -50,31 +51,26 @@ def run(out: Path | None, wanted: str, settings: Sequence[str], start: Start) ->
     Raises:
         InputError: a wrong profile, or a folder with a run of another kind or with other settings.
     """
-    profiles = {cue: _profile(wanted, settings, cue) for cue in CUES}
+    profiles = {cue: _profile(name_or_file, settings, cue) for cue in CUES}
     first = next(iter(profiles.values()))
-    described = manifest.describe_profile(first, len(CUES["shape"]) + 1)  # wrong names are told before anything is run
+    described = manifest.of_profile(first, len(CUES["shape"]) + 1)  # wrong names are told before anything is run
     store = Store(out or Path("runs") / first.name)
     if store.has(MANIFEST) and store.read_json(MANIFEST).get("kind") != KIND:
         raise InputError(f"{store.out} holds a run of another kind: choose another folder with --out")
     store.sweep()
-    head: dict[str, Any] = {
-        "schema": SCHEMA,
-        "kind": KIND,
-        "profile": first.portable(),
-        "versions": manifest.versions(),
-    }
-    head |= {key: described[key] for key in ("models", "layers", "targets", "methods")}
+    sections = ("schema", "profile", "versions", "models", "layers", "targets", "methods")
+    head: dict[str, Any] = {"kind": KIND} | {key: described.written()[key] for key in sections}
     head["methods"] |= {ORACLE: {**head["methods"]["mask_oracle"], "label": "Evidence oracle", "summary": SUMMARY}}
     head["targets"] = {name: {**target, "class": None} for name, target in head["targets"].items()}  # each image's own
     if not store.has(MANIFEST):  # else it stays as it is until all goes well
-        store.write_json(MANIFEST, {**head, "variants": {}})
-    found: dict[str, Any] = {}
+        store.write_json(MANIFEST, Manifest.model_validate({**head, "variants": {}}).written())
+    variants: dict[str, Any] = {}
     for cue, profile in profiles.items():
         work = start(profile, store.out / cue)
-        head["hardware"] = manifest.hardware(work.device)
+        head["hardware"] = environment.hardware(work.device)
         work.train()
-        found[cue] = _score(work, store, cue)
-    store.write_json(MANIFEST, {**head, "variants": found})
+        variants[cue] = _score(work, store, cue)
+    store.write_json(MANIFEST, Manifest.model_validate({**head, "variants": variants}).written())
     return store, _report(store, first.figures.dpi)
 
 
@@ -84,37 +80,37 @@ def summary(store: Store) -> Table:
     names = ("decides", "model", "seed", "images told", "mean IoU", *(f"changed by {cue}" for cue in CUES))
     for name in names:
         table.add_column(name, justify="left" if name in ("decides", "model") else "right")
-    for cue, found in _networks(store):
-        shares = [found["images_told"], found["miou"], *(found["changed_by"][other] for other in CUES)]
-        table.add_row(cue, found["model"], str(found["seed"]), *(f"{100 * share:.0f} %" for share in shares))
+    for cue, network in _networks(store):
+        shares = [network["images_told"], network["miou"], *(network["changed_by"][other] for other in CUES)]
+        table.add_row(cue, network["model"], str(network["seed"]), *(f"{100 * share:.0f} %" for share in shares))
     return table
 
 
 def untold(store: Store) -> list[str]:
     """Return the networks that do not tell the animals apart, as 'context, unet, seed 0: 52 % of the images'."""
     return [
-        f"{cue}, {found['model']}, seed {found['seed']}: {100 * found['images_told']:.0f} % of the images"
-        for cue, found in _networks(store)
-        if not found["told_apart"]
+        f"{cue}, {network['model']}, seed {network['seed']}: {100 * network['images_told']:.0f} % of the images"
+        for cue, network in _networks(store)
+        if not network["told_apart"]
     ]
 
 
 def learned(store: Store) -> bool:
     """Return whether for each cue some network tells the animals apart."""
-    return {cue for cue, found in _networks(store) if found["told_apart"]} == set(CUES)
+    return {cue for cue, network in _networks(store) if network["told_apart"]} == set(CUES)
 
 
 def _networks(store: Store) -> Iterator[tuple[str, dict[str, Any]]]:
     for cue, variant in store.read_json(MANIFEST)["variants"].items():
-        yield from ((cue, found) for found in variant["answers"])
+        yield from ((cue, network) for network in variant["answers"])
 
 
-def _profile(wanted: str, settings: Sequence[str], cue: str) -> Profile:
+def _profile(name_or_file: str, settings: Sequence[str], cue: str) -> Profile:
     if wrong := [setting for setting in settings if setting.strip().startswith("data.dataset")]:
         raise InputError(
             f"--set {wrong[0]}: the stage evidence runs its own data sets, {PREFIX}{f', {PREFIX}'.join(CUES)}"
         )
-    profile = config.read(wanted, [*settings, f"data.dataset={PREFIX}{cue}"])
+    profile = config.read(name_or_file, [*settings, f"data.dataset={PREFIX}{cue}"])
     if "mask_oracle" not in profile.score.methods:
         raise InputError(
             f"score.methods of profile {profile.name} lacks 'mask_oracle', with which evidence is compared"
@@ -154,14 +150,13 @@ def _score(work: Run, store: Store, cue: str) -> dict[str, Any]:
 
 def _summary(answers: pd.DataFrame, classes: int) -> dict[str, Any]:
     """Return how well a network tells the animals apart, and what its answer follows."""
-    counts = np.array([[answers[f"n_{i}_{j}"].sum() for j in range(classes)] for i in range(classes)], dtype=float)
-    union = counts.sum(0) + counts.sum(1) - counts.diagonal()
-    told = float(answers["told"].mean())
+    counts = torch.tensor([[int(answers[f"n_{i}_{j}"].sum()) for j in range(classes)] for i in range(classes)])
+    images_told = float(answers["told"].mean())
     return {
-        "images_told": told,
+        "images_told": images_told,
         "pixels_told": float(answers["right_share"].mean()),
-        "told_apart": told >= TOLD,
-        "miou": float((counts.diagonal() / union).mean()),
+        "told_apart": images_told >= TOLD,
+        "miou": mean_iou(counts),
         "changed_by": {cue: float(answers[f"changed_by_{cue}"].mean()) for cue in CUES},
     }
 

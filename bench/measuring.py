@@ -17,11 +17,12 @@ from analyses.reading.files import LOG, SCORES
 from bench.output.store import Store
 from bench.planning import plan
 from bench.planning.cells import MeasureCell
-from bench.planning.measurement import MEASUREMENTS, Columns, Job, Measurement
+from bench.planning.measurement import MEASUREMENTS, Columns, MeasureJob, Measurement
 from bench.planning.request import Gap, Request, methods_of
 from bench.progress import Task, working
 from bench.training.run import Trainings
 from segcam.errors import InputError
+from segcam.models import create
 
 
 @dataclass
@@ -80,7 +81,7 @@ class Measuring:
         """Return the finished cells, each with its record."""
         return [(cell, self.store.read_json(cell.record)) for cell in self.cells() if self.store.has(cell.record)]
 
-    def chosen(self) -> dict[str, Any]:
+    def few_images(self) -> dict[str, Any]:
         """Return what the manifest says: for each measurement of a few images which, and how they were chosen."""
         data = self.trainings.data
         images = {m.name: m.images(self.trainings.profile, data) for m in self.measurements}
@@ -121,7 +122,8 @@ class Measuring:
 
     def _run(self, measurement: Measurement, cells: Sequence[MeasureCell]) -> None:
         left = [cell for cell in cells if not self.finished(cell)]
-        total, to_do = (sum(len(cell.rows) for cell in some) for some in (cells, left))
+        steps = {cell.train.model: self._steps(measurement, cell.train.model) for cell in cells}
+        total, to_do = (sum(len(cell.rows) * steps[cell.train.model] for cell in group) for group in (cells, left))
         name = self.prefix.replace("-", " ") + measurement.name.replace("_", " ")
         with working(self.trainings.console, name, total, total - to_do) as task:
             for (train, level), group in groupby(left, key=lambda cell: (cell.train, cell.level)):
@@ -130,16 +132,22 @@ class Measuring:
                 for cell in group:
                     self.measure(measurement, cell, model, request, task)
 
+    def _steps(self, measurement: Measurement, name: str) -> int:
+        """Return what an image of a model counts in the progress."""
+        profile, classes = self.trainings.profile, len(self.trainings.data.opened.info.classes)
+        network = create(name, classes, plan.parameters(profile, name), pretrained=False)
+        return measurement.steps(Request.of(profile.score, name, network))
+
     def measure(
         self, measurement: Measurement, cell: MeasureCell, model: nn.Module, request: Request, task: Task
     ) -> None:
         """Do one cell: write its tables, then the record that says that it is done."""
         started, gaps, files = time.monotonic(), set[Gap](), list[str]()
 
-        def advance(images: int, step: str) -> None:
-            task.advance(images, f"{cell.name}: {step}" if step else cell.name)
+        def advance(steps: int, text: str) -> None:
+            task.advance(steps, f"{cell.name}: {text}" if text else cell.name)
 
-        job = Job(self.trainings.profile, self.trainings.data, cell, model, request, advance, gaps.add)
+        job = MeasureJob(self.trainings.profile, self.trainings.data, cell, model, request, advance, gaps.add)
         for table, made in measurement.run(job).items():
             if isinstance(made, bytes):
                 files.append(cell.file(table, "npz"))

@@ -12,11 +12,10 @@ import torch
 from rich.console import Console
 
 from analyses.reading.files import SCORES
-from analyses.reading.records import level_name
+from analyses.reading.manifest import Manifest, level_name
 from bench.measuring import Measuring
 from bench.output.store import MANIFEST, Store
-from bench.planning import manifest, plan
-from bench.planning.cells import SCHEMA
+from bench.planning import manifest
 from bench.planning.data import Data
 from bench.planning.profile import Profile
 from bench.training.run import Trainings
@@ -40,7 +39,7 @@ class Run:
     store: Store
     device: torch.device
     console: Console
-    _manifest: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    _manifest: Manifest = field(init=False, repr=False)
 
     def prepare(self) -> None:
         """Check every name, see that the folder holds no other run, and write the first manifest.
@@ -48,25 +47,10 @@ class Run:
         Raises:
             InputError: an unknown name, or a folder with a run of other data, models or training.
         """
-        described = manifest.describe_profile(self.profile, len(self._classes))
-        definition = plan.definition(self.profile, self.data.digest)
+        self._manifest = manifest.of_run(self.profile, self.data, self.device)
         if self.store.has(MANIFEST):
-            self._same_run(self.store.read_json(MANIFEST).get("definition"), definition)
+            self._same_run(self.store.read_json(MANIFEST).get("definition"), self._manifest.definition)
         self.store.sweep()
-        info = manifest.describe_data(self.data)
-        self._manifest = {
-            "schema": SCHEMA,
-            "profile": self.profile.portable(),
-            "definition": definition,
-            "versions": manifest.versions(),
-            "hardware": manifest.hardware(self.device),
-            "dataset": info,
-            "border": self.profile.data.border,
-            "scored_images": len(self.data.test),
-            "gallery": {"rule": self.data.rule, "ids": [self.data.test[i].id for i in self.data.gallery]},
-            "costly": manifest.describe_costly(self.profile, self.data),
-            **described,
-        }
         self._write_manifest()
 
     @cached_property
@@ -90,9 +74,9 @@ class Run:
         Raises:
             InputError: the folder holds some.
         """
-        own = {cell.name.rpartition("-s")[0] for cell in self.trainings.cells}
+        models = {cell.name.rpartition("-s")[0] for cell in self.trainings.cells}
         scored = {Path(name).name.rpartition("-s")[0] for name in self.store.names(SCORES)}
-        if others := sorted(scored - own):
+        if others := sorted(scored - models):
             raise InputError(
                 f"{self.store.out} holds scores of {', '.join(others)}, which this run does not have: name the models "
                 "with --model, too, or choose another folder with --out"
@@ -124,17 +108,14 @@ class Run:
         records = [*(cell.record for cell in self.trainings.cells), *(cell.record for cell in planned)]
         done = {name: self.store.read_json(name) for name in records if self.store.has(name)}
         beside = ("history", "checkpoints", "skipped", "files")
-        self.store.write_json(
-            MANIFEST,
-            {
-                **self._manifest,
-                "checkpoints": self.trainings.entries(),
-                "skipped": self.measuring.skipped() if ready else [],
-                "studies": self.measuring.chosen(),
-                "cells": {n: {k: v for k, v in record.items() if k not in beside} for n, record in done.items()},
-                "planned": {"train": len(self.trainings.cells), "score": len(planned) if ready else None},
-            },
-        )
+        sections = {
+            "checkpoints": self.trainings.entries(),
+            "skipped": self.measuring.skipped() if ready else [],
+            "studies": self.measuring.few_images(),
+            "cells": {n: {k: v for k, v in record.items() if k not in beside} for n, record in done.items()},
+            "planned": {"train": len(self.trainings.cells), "score": len(planned) if ready else None},
+        }
+        self.store.write_json(MANIFEST, Manifest.model_validate(self._manifest.written() | sections).written())
 
     def _same_run(self, before: Any, now: dict[str, Any]) -> None:
         if before is None:
@@ -151,10 +132,6 @@ class Run:
         raise InputError(
             f"{self.store.out} holds another run: {shown}; choose another folder with --out, or delete this one"
         )
-
-    @property
-    def _classes(self) -> tuple[str, ...]:
-        return self.data.opened.info.classes
 
 
 def _of_models(definition: dict[str, Any], names: Collection[str]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from analyses.plots.rank_diagram import draw_diagram
 from analyses.reading.arrays import Floats, nan_mean
 from analyses.reading.catalogue import Entry, entries
 from analyses.reading.choices import highest, target_of_most_methods
-from analyses.reading.records import Metric, level_name
+from analyses.reading.manifest import Metric, level_name
 from analyses.reading.results import Results
 from analyses.statistics.ranks import ALPHA, Ranks, rank
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from analyses.reading import choices
 from analyses.reading.arrays import Maps, cubes, sources
 from analyses.reading.catalogue import FEWEST, SHOWN, Entry
-from analyses.reading.records import INPUT, Layer, Metric
+from analyses.reading.manifest import INPUT, Layer, Metric
 from analyses.reading.results import Results
 from analyses.statistics.contrasts import Compared
 

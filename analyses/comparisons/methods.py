@@ -16,7 +16,7 @@ from analyses.plots import style
 from analyses.plots.dots import draw_summary
 from analyses.reading import catalogue, choices
 from analyses.reading.catalogue import BLIND, FEWEST, Entry
-from analyses.reading.records import level_name
+from analyses.reading.manifest import level_name
 from analyses.reading.results import Results
 from analyses.statistics import contrasts as contrasts_module
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES
@@ -142,17 +142,16 @@ def _ordered(frame: pd.DataFrame, keys: Sequence[str], places: dict[str, int]) -
 
 def _reading(results: Results) -> str:
     """Say what every number here is: maps, intervals, missing values, images of costly methods."""
-    costly = results.section("costly") if "costly" in results.manifest else {}
+    costly = results.manifest.costly
     said = (
         f"Means over the defined maps with {CONFIDENCE:.0%} intervals from {RESAMPLES} resamples of images and seeds "
         f"{NOTE}. Blank maps have no value, so that means of "
         "methods with many of them are over fewer images: blank_share and undefined_share (nothing to explain) tell "
         "how many; paired differences are over common images alone."
     )
-    images = costly.get("ids") or []
-    if images:
-        rule = str(costly.get("rule") or "").rstrip(".")
-        said += f" Methods with passes of their own have maps of {len(images)} images{f': {rule}' if rule else ''}."
+    if costly.ids:
+        rule = costly.rule.rstrip(".")
+        said += f" Methods with passes of their own have maps of {len(costly.ids)} images{f': {rule}' if rule else ''}."
     return said
 
 

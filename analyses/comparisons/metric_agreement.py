@@ -20,7 +20,7 @@ from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import style
 from analyses.reading.arrays import Floats, distinct, fill, nan_mean
 from analyses.reading.choices import highest, main_target
-from analyses.reading.records import Metric, level_name
+from analyses.reading.manifest import Metric, level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, bootstrap_means, percentiles
 
@@ -61,7 +61,10 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         if level is None or cells is None:
             continue
         frame = compare(cells).assign(
-            model=model, level=level, target=cells.target, training_data=results.training_data
+            model=model,
+            level=level,
+            target=cells.target,
+            training_data=results.manifest.dataset.training_data,
         )
         frames.append(frame)
         reached = [point.miou for point in results.reached(model, level)]

@@ -7,17 +7,14 @@ from typing import Any
 
 import matplotlib.figure
 import pandas as pd
-import seaborn as sns
 from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
 from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
 from analyses.comparisons.profile_scores import BANDS, Curves, Runs, curves, numbers, read
-from analyses.plots import style
+from analyses.plots import lines, style
 from analyses.reading.choices import DECODER, ends
-from analyses.reading.records import Layer, Metric, level_name
+from analyses.reading.manifest import Layer, Metric, level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES
 
@@ -138,49 +135,55 @@ def _caption(results: Results, runs: Runs) -> str:
 
 
 PANEL, AROUND, LINE = 2.5, 0.45, 0.125  # inches; a line of the key
-
-
 KEY_COLUMNS = 4
 
 
 def draw(results: Results, runs: Runs, parts: Mapping[str, Curves], frame: pd.DataFrame) -> matplotlib.figure.Figure:
     """Draw a panel for each part of the network; `frame` is the model's part of the table `performance_profiles`."""
-    looks = lines(results, runs)
-    rows = -(-(len(looks) + 1) // KEY_COLUMNS)
-    figure = style.figure(PANEL + AROUND + LINE * rows, constrained=True)
-    panels: list[Axes] = list(figure.subplots(1, len(parts), squeeze=False, sharey=True).ravel())
-    better = "above" if runs.sign > 0 else "below"
-    for axes, (name, found) in zip(panels, parts.items(), strict=True):
-        _draw_panel(axes, results, runs, found, looks)
-        whole = int(frame.loc[frame["layers"] == name, "n_layers"].max())
-        axes.set_title(printing.plain(f"{name.capitalize()} ({whole})" if whole > 1 else name))
-        axes.set_xlabel(printing.plain(f"τ: {runs.metric.label}{f' ({runs.metric.unit})' if runs.metric.unit else ''}"))
-    panels[0].set_ylabel(f"Share of maps {better} τ")
-    panels[0].set_ylim(-0.02, 1.02)
+    looks = looks_of(results, runs)
+    controls_first = sorted(looks, key=lambda name: name not in results.controls)  # they lie behind
+    panels: list[lines.Panel] = []
+    for name, profiles in parts.items():
+        marks = [
+            lines.Line(
+                looks[method],
+                profiles.bars,
+                *profiles.shares[method],
+                width=0.8 if method in results.controls else None,
+                opacity=0.15,
+            )
+            for method in controls_first
+            if method in profiles.shares
+        ]
+        layers = int(frame.loc[frame["layers"] == name, "n_layers"].max())
+        panels.append(
+            lines.Panel(
+                "" if panels else f"Share of maps {'above' if runs.sign > 0 else 'below'} τ",
+                marks,
+                [lines.Reference(runs.chance, upright=True)],
+                x_label=printing.plain(f"τ: {style.metric_label(runs.metric, arrow=False)}"),
+                x_limits=(profiles.bars[0], profiles.bars[-1]),
+                y_limits=(-0.02, 1.02),
+                title=printing.plain(f"{name.capitalize()} ({layers})" if layers > 1 else name),
+                centred=True,
+            )
+        )
     key = _key(results, looks, frame)
-    figure.legend(handles=key, loc="outside lower center", frameon=False, ncols=KEY_COLUMNS, handlelength=2.6)
-    return style.settle(figure)
+    rows = -(-len(key) // KEY_COLUMNS)
+    height = PANEL + AROUND + LINE * rows
+    return style.settle(
+        lines.draw(
+            [panels], key, height, key_columns=KEY_COLUMNS, key_below=True, key_length=2.6, shared=("none", "all")
+        )
+    )
 
 
-def lines(results: Results, runs: Runs) -> dict[str, style.Line]:
+def looks_of(results: Results, runs: Runs) -> dict[str, style.Line]:
     """Return the look of each method's line, the same for all models: in colour, or of controls in grey."""
     controls = [name for name in results.methods if name in results.controls]
     coloured = style.method_lines([n for n in results.methods if n not in controls and n not in results.costly])
     grey = {name: style.grey_line(i) for i, name in enumerate(controls)}
     return {name: look for name, look in (coloured | grey).items() if name in runs.methods}
-
-
-def _draw_panel(axes: Axes, results: Results, runs: Runs, found: Curves, looks: Mapping[str, style.Line]) -> None:
-    for name in sorted(found.shares, key=lambda name: name not in results.controls):  # controls lie behind
-        look, share = looks[name], found.shares[name]
-        control = name in results.controls
-        axes.fill_between(found.bars, share.low, share.high, color=look.color, alpha=0.15, linewidth=0)
-        axes.plot(
-            found.bars, share.estimate, color=look.color, linestyle=look.linestyle, linewidth=0.8 if control else 1.1
-        )
-    axes.axvline(runs.chance, color="black", linewidth=0.7, linestyle=":")
-    axes.set_xlim(found.bars[0], found.bars[-1])
-    sns.despine(ax=axes)
 
 
 def _key(results: Results, looks: Mapping[str, style.Line], frame: pd.DataFrame) -> list[Artist]:
@@ -190,8 +193,7 @@ def _key(results: Results, looks: Mapping[str, style.Line], frame: pd.DataFrame)
     handles: list[Artist] = []
     for row in first.sort_values(["kind", "area"], ascending=[False, False], kind="stable").to_dict("records"):
         look, name = looks[row["method"]], results.label("methods", row["method"])
-        some = f" ({row['n_layers']} layers)" if row["n_layers"] < most else ""
-        text = printing.plain(f"{name}{some}{', control' if row['kind'] == 'control' else ''}")
-        handles.append(Line2D([], [], color=look.color, linestyle=look.linestyle, label=text))
-    mark: dict[str, Any] = {"color": "black", "linewidth": 0.7, "linestyle": ":"}
-    return [*handles, Line2D([], [], label="chance", **mark)]
+        few = f" ({row['n_layers']} layers)" if row["n_layers"] < most else ""
+        text = printing.plain(f"{name}{few}{', control' if row['kind'] == 'control' else ''}")
+        handles.append(lines.line_key(look, text))
+    return [*handles, lines.reference_key()]

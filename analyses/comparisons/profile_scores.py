@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from analyses.reading.arrays import Floats, distinct, fill, sources
 from analyses.reading.choices import highest, main_target
-from analyses.reading.records import Layer, Metric
+from analyses.reading.manifest import Layer, Metric
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, Interval
 from analyses.statistics.crossed import crossed_interval
@@ -122,14 +122,14 @@ def read(results: Results, model: str, metric: Metric, fewest: float) -> Runs | 
         present=present[:, there],
         sign=sign,
         chance=float(metric.chance or 0.0),
-        best=_best(results, metric, values[0], sign),
+        best=_best(metric, values[0], sign),
         training_data=sources(scores),
     )
 
 
-def _best(results: Results, metric: Metric, values: Floats, sign: int) -> float:
-    bound = results.section("metrics")[metric.name].get("upper" if sign > 0 else "lower")
-    return float(sign * np.nanmax(sign * values)) if bound is None else float(bound)
+def _best(metric: Metric, values: Floats, sign: int) -> float:
+    bound = metric.upper if sign > 0 else metric.lower
+    return bound if np.isfinite(bound) else float(sign * np.nanmax(sign * values))
 
 
 def curves(runs: Runs, places: Sequence[int]) -> Curves:

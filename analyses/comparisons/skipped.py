@@ -39,7 +39,7 @@ def tabulate(results: Results) -> pd.DataFrame:
                 "layers": _joined(list(dict.fromkeys(part["layer"])), layers),
                 "reason": reason,
                 "cells": int(part["cells"].max()),
-                "training_data": results.training_data,
+                "training_data": results.manifest.dataset.training_data,
             }
         )
     return pd.DataFrame(rows)

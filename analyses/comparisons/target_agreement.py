@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, cast
 
 import matplotlib.figure
 import numpy as np
 import pandas as pd
-import seaborn as sns
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from matplotlib.ticker import NullLocator
 
 from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
-from analyses.plots import layer_axis, style
+from analyses.plots import layer_axis, lines, style
 from analyses.reading import choices
 from analyses.reading.arrays import each_once, sources
-from analyses.reading.records import Layer
 from analyses.reading.results import Results, ResultsError
 from analyses.statistics.bootstrap import quartiles
 
 SAME = 1e-4
 """Maps whose largest difference is smaller are counted as identical."""
 FLOOR = 1e-8  # where a difference of 0 is drawn on a logarithmic axis
+UNDEFINED = "undefined for every pair: one map or both are blank"
 PAIR = ["target", "other"]
 KEYS = ["model", "level", *PAIR, "method", "layer"]
 COLUMNS = [
@@ -138,25 +133,22 @@ def pairs(results: Results, frame: pd.DataFrame) -> list[tuple[str, str]]:
     found = {(str(one), str(two)) for one, two in zip(frame["target"], frame["other"], strict=True)}
 
     def place(pair: tuple[str, str]) -> tuple[bool, int, int, tuple[str, str]]:
-        sets = {_part(results, name, "pixels") for name in pair}
+        sets = {results.manifest.targets[name].pixels for name in pair}
         first = sets == {"best_pixel", "predicted"} and _only_pixels_differ(results, *pair)
         return (not first, order.get(pair[0], len(order)), order.get(pair[1], len(order)), pair)
 
     return sorted(found, key=place)
 
 
-def _part(results: Results, target: str, name: str) -> Any:
-    return results.section("targets").get(target, {}).get(name)
-
-
 def _only_pixels_differ(results: Results, target: str, other: str) -> bool:
-    same = all(_part(results, target, name) == _part(results, other, name) for name in ("class", "score", "resolution"))
-    return same and _part(results, target, "pixels") != _part(results, other, "pixels")
+    first, second = (results.manifest.targets[name] for name in (target, other))
+    aside = {"label", "pixels"}
+    return first.pixels != second.pixels and first.model_dump(exclude=aside) == second.model_dump(exclude=aside)
 
 
 def _linear(results: Results, target: str) -> bool:
     """Return whether a target's score is linear in the logits: then every set of pixels has the same Grad-CAM."""
-    score = _part(results, target, "score")
+    score = results.manifest.targets[target].score
     return results.main_method == "grad_cam" and (score == "logit" or (score == "margin" and len(results.classes) == 2))
 
 
@@ -177,47 +169,25 @@ def _end(results: Results, part: pd.DataFrame) -> str:
 
 
 def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
-    """Draw correlation and largest difference of one model and pair against depth."""
+    """Draw correlation and largest difference of one model and pair against depth; where maps must agree, shaded."""
     model = str(frame["model"].iloc[0])
-    there = set(frame["layer"])
-    layers = [layer for layer in layer_axis.by_role(choices.with_head(results, model)) if layer.name in there]
-    lines = style.level_lines(results.levels(model))
-    figure = style.figure(4.2, constrained=True)
-    panels: list[Axes] = list(figure.subplots(2, 1))
-    clipped = frame[frame["layer"].isin([layer.name for layer in layers])].copy()
+    layers = layer_axis.shown(results, model, frame)
+    linear = _linear(results, str(frame["target"].iloc[0]))
+    shaded = list(frame.loc[frame["linear_end"], "layer"]) if linear else []
+    looks = style.level_lines(results.levels(model))
+    frame = frame[frame["layer"].isin([layer.name for layer in layers])].copy()
     columns = ["difference", "difference_low", "difference_high"]
-    clipped[columns] = clipped[columns].clip(lower=FLOOR)
-    panels[1].set_yscale("log")
-    if frame["difference"].isna().all():
-        panels[1].set_ylim(FLOOR, 1)
-    panels[1].yaxis.set_minor_locator(NullLocator())
-    panels[1].yaxis.set_major_formatter("{x:g}")  # exponents would be too small in print
-    for axes, column, label in zip(panels, ("correlation", "difference"), _LABELS, strict=True):
-        layer_axis.draw_levels(axes, clipped, layers, lines, (column, f"{column}_low", f"{column}_high"))
-        layer_axis.mark_roles(axes, layers)
-        layer_axis.mark_layers(axes, layers, named=axes is panels[-1])
-        _shade(axes, results, frame, layers)
-        axes.set_ylabel(label)
-        if frame[column].isna().all():
-            text = "undefined for every pair: one map or both are blank"
-            axes.text(0.5, 0.6, text, transform=axes.transAxes, ha="center", va="center")
-        sns.despine(ax=axes)
-    panels[0].axhline(0, color="black", linewidth=0.7, linestyle=":")
-    panels[1].axhline(SAME, color=style.GREY, linewidth=0.7, linestyle=":")
-    seeds = {int(str(level)): int(count) for level, count in frame.groupby("level")["n_seeds"].max().items()}
-    key: list[Artist] = [*layer_axis.level_key(results, model, lines, seeds)]
-    key.append(Patch(color=style.GREY, alpha=0.3, linewidth=0, label="quartiles over images"))
-    key.append(Line2D([], [], color=style.GREY, linewidth=0.7, linestyle=":", label=f"identical below {SAME:g}"))
-    figure.legend(handles=key, loc="outside upper center", frameon=False, ncols=4)
-    return figure
+    frame[columns] = frame[columns].clip(lower=FLOOR)
 
+    def panel(column: str, label: str, reference: lines.Reference) -> lines.Panel:
+        columns = (column, f"{column}_low", f"{column}_high")
+        marks = lines.levels_along_layers(frame, layers, looks, columns)
+        return lines.Panel(label, marks, [reference], layers, shaded=shaded, undefined=UNDEFINED)
 
-_LABELS = ("Correlation of the two maps", "Largest difference of any cell")
-
-
-def _shade(axes: Axes, results: Results, frame: pd.DataFrame, layers: Sequence[Layer]) -> None:
-    """Mark the layer where the maps have to be the same."""
-    ends = set(frame.loc[frame["linear_end"], "layer"])
-    for i, layer in enumerate(layers):
-        if layer.name in ends and _linear(results, str(frame["target"].iloc[0])):
-            axes.axvspan(i - 0.5, i + 0.5, color="#e6e6e6", linewidth=0, zorder=0)
+    correlation = panel("correlation", "Correlation of the two maps", lines.Reference(0))
+    difference = panel("difference", "Largest difference of any cell", lines.Reference(SAME, style.GREY))
+    limits = (FLOOR, 1.0) if frame["difference"].isna().all() else (None, None)
+    difference = replace(difference, logarithmic=True, y_limits=limits)
+    key = [*lines.level_key(results, model, frame), lines.band_key("quartiles over images")]
+    key.append(lines.reference_key(f"identical below {SAME:g}", style.GREY))
+    return lines.draw([[correlation], [difference]], key, 4.2)

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import matplotlib.figure
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
-from analyses.plots import style
+from analyses.plots import lines, style
 from analyses.reading.arrays import Floats, distinct, fill, sources
-from analyses.reading.records import BEST, Metric, level_name
+from analyses.reading.manifest import BEST, Metric, level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.crossed import crossed_interval
@@ -49,7 +46,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
 def summarise(results: Results) -> pd.DataFrame:
     """Return a row for each model, level, block, head and metric: mean, interval and counts."""
     table = results.attention()
-    metrics = [metric for metric in results.attention_metrics if table is not None and metric.name in table]
+    metrics = [metric for metric in _metrics(results) if table is not None and metric.name in table]
     if table is None or not metrics:
         return pd.DataFrame()
     rows: list[dict[str, Any]] = []
@@ -91,62 +88,54 @@ def _cube(of_block: pd.DataFrame, metrics: Sequence[Metric]) -> tuple[Floats, li
 def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
     """Draw a row of panels a model, a panel a metric: the mean as a line a level, the heads as dots beside it."""
     models = [model for model in results.models if (frame["model"] == model).any()]
-    metrics = [metric for metric in results.attention_metrics if (frame["metric"] == metric.name).any()]
-    figure = style.figure(PANEL_HEIGHT * len(models) + 0.4, constrained=True)
-    panels = figure.subplots(len(models), len(metrics), squeeze=False)
-    lines = style.level_lines(sorted(int(level) for level in frame["level"].unique()))
-    for row, model in zip(panels, models, strict=True):
-        for axes, metric in zip(row, metrics, strict=True):
-            part = frame[(frame["model"] == model) & (frame["metric"] == metric.name)]
-            _draw_panel(axes, part, metric, lines)
-        row[0].set_title(printing.plain(results.label("models", model)), loc="left")
-    for axes in panels[-1]:
-        axes.set_xlabel("Attention block, in the order of execution")
-    figure.legend(handles=_key(frame, lines), loc="outside upper center", frameon=False, ncols=6)
-    return figure
+    metrics = [metric for metric in _metrics(results) if (frame["metric"] == metric.name).any()]
+    looks = style.level_lines(sorted(int(level) for level in frame["level"].unique()))
+    panels = []
+    for model in models:
+        of_model = frame[frame["model"] == model]
+        row = [_panel(of_model[of_model["metric"] == metric.name], metric, looks) for metric in metrics]
+        panels.append([replace(row[0], title=printing.plain(results.label("models", model))), *row[1:]])
+    panels[-1] = [replace(panel, x_label="Attention block, in the order of execution") for panel in panels[-1]]
+    key: list[Artist] = [lines.line_key(look, _level(level)) for level, look in looks.items()]
+    key.append(lines.band_key(f"{lines.INTERVAL} of the mean"))
+    if frame["chance"].notna().any():
+        key.append(lines.reference_key())
+    return lines.draw(panels, key, PANEL_HEIGHT * len(models) + 0.4, key_columns=6)
 
 
-def _draw_panel(axes: Axes, frame: pd.DataFrame, metric: Metric, lines: dict[int, style.Line]) -> None:
+def _panel(frame: pd.DataFrame, metric: Metric, looks: dict[int, style.Line]) -> lines.Panel:
+    marks: list[lines.Line | lines.Dots] = []
+    for number, (level, look) in enumerate(looks.items()):
+        of_level = frame[frame["level"] == level].sort_values("depth")
+        all_heads = of_level["head"] == ALL_HEADS
+        heads, mean = of_level[~all_heads], of_level[all_heads]
+        beside = HEADS_WIDTH * ((number + 0.5) / len(looks) - 0.5)
+        marks.append(lines.Dots(look, heads["depth"] + beside, heads["estimate"], kind="faint"))
+        unmarked = replace(look, marker="None")
+        marks.append(lines.Line(unmarked, mean["depth"], mean["estimate"], mean["low"], mean["high"]))
     blocks = frame.drop_duplicates("depth").sort_values("depth")
-    for number, (level, look) in enumerate(lines.items()):
-        part = frame[frame["level"] == level]
-        heads, mean = part[part["head"] != ALL_HEADS], part[part["head"] == ALL_HEADS].sort_values("depth")
-        beside = HEADS_WIDTH * ((number + 0.5) / len(lines) - 0.5)
-        axes.scatter(heads["depth"] + beside, heads["estimate"], s=5, color=look.color, marker=look.marker, alpha=0.45)
-        axes.fill_between(mean["depth"], mean["low"], mean["high"], color=look.color, alpha=0.18, linewidth=0)
-        axes.plot(mean["depth"], mean["estimate"], color=look.color, linestyle=look.linestyle)
-    if isinstance(metric.chance, float):
-        axes.axhline(metric.chance, color="black", linewidth=0.7, linestyle=":")
-    axes.set_xticks(blocks["depth"], [printing.plain(str(name).removeprefix("Attention ")) for name in blocks["block"]])
-    if len(blocks) > 12:
-        axes.tick_params(axis="x", rotation=90)
-    unit = f" ({metric.unit})" if metric.unit else ""
-    axes.set_ylabel(printing.plain(f"{metric.label}{unit}"))
-    sns.despine(ax=axes)
+    names = [printing.plain(str(name).removeprefix("Attention ")) for name in blocks["block"]]
+    return lines.Panel(
+        printing.plain(style.metric_label(metric, arrow=False)),
+        marks,
+        references=lines.chance(metric.chance),
+        ticks=dict(zip(blocks["depth"], names, strict=True)),
+    )
 
 
 def _level(level: int) -> str:
     return level_name(level) + ("" if level == BEST else " mean IoU")
 
 
-def _key(frame: pd.DataFrame, lines: dict[int, style.Line]) -> list[Artist]:
-    handles: list[Artist] = [
-        Line2D([], [], color=look.color, linestyle=look.linestyle, marker=look.marker, label=_level(level))
-        for level, look in lines.items()
-    ]
-    handles.append(Patch(color=style.GREY, alpha=0.3, linewidth=0, label=f"{CONFIDENCE:.0%} interval of the mean"))
-    if frame["chance"].notna().any():
-        handles.append(Line2D([], [], color="black", linewidth=0.7, linestyle=":", label="chance"))
-    return handles
-
-
 def _caption(results: Results) -> str:
-    said = [
-        f"{metric.label.lower()}{f' in {metric.unit}' if metric.unit else ''}" for metric in results.attention_metrics
-    ]
+    said = [f"{metric.label.lower()}{f' in {metric.unit}' if metric.unit else ''}" for metric in _metrics(results)]
     return (
         f"Attention of each block: {' and '.join(said)}, by level of validation mean IoU. Lines are means over a "
         "block's heads, dots the heads, moved sideways by level. Blocks of a hierarchy are numbered stage_block. "
         "Distances are from the centre of a query's cell to that of a key's, in pixels of the input; at a background "
         "ratio of 1 the foreground attends to the background as often as the background's share of the keys says."
     )
+
+
+def _metrics(results: Results) -> tuple[Metric, ...]:
+    return tuple(results.manifest.attention.metrics.values())

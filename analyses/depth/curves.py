@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import matplotlib.figure
-import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from scipy.optimize import isotonic_regression
 
 from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
-from analyses.plots import style
-from analyses.plots.layer_axis import broken, by_role, draw_levels, level_key, mark_layers, mark_roles
-from analyses.reading.records import Layer, Metric
+from analyses.plots import lines, style
+from analyses.plots.layer_axis import by_role
+from analyses.reading.manifest import Layer, Metric
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES
 from analyses.statistics.crossed import NOTE
@@ -28,9 +22,8 @@ from analyses.statistics.layer_means import layer_means
 
 PANEL_HEIGHT, TICKS_HEIGHT = 1.65, 0.9  # inches
 LABEL = 22  # characters that stand beside a panel, upright
-CHANCE = "chance"
+GREY = style.grey_line(0)
 KEYS = ["model", "target", "method", "metric", "level", "depth", "layer"]
-_ARROWS = {"higher": " ↑", "lower": " ↓"}
 
 
 def analyse(results: Results) -> Iterator[Figure | Table]:
@@ -69,8 +62,7 @@ def summarise(results: Results) -> pd.DataFrame:
         *("n_images", "n_seeds", "n_undefined", "training_data"),
     ]
     rows: list[dict[str, Any]] = []
-    kinds = {name: entry.get("kind") for name, entry in results.section("methods").items()}
-    others = [name for name, kind in kinds.items() if kind in ("control", "attention")]
+    others = [name for name, method in results.manifest.methods.items() if method.kind in ("control", "attention")]
     methods = list(dict.fromkeys([results.main_method, *others])) if results.methods else []
     for model in results.models:
         reached = {c.level for c in results.checkpoints if c.model == model and c.reached}
@@ -89,109 +81,47 @@ def draw(results: Results, frame: pd.DataFrame, layers: Sequence[Layer]) -> matp
     """Draw one panel a metric for one model and target; a spare cell of the grid, top right, holds the key."""
     metrics = [metric for metric in results.metrics if (frame["metric"] == metric.name).any()]
     columns = min(2, len(metrics))
-    rows = math.ceil(len(metrics) / columns)
-    spare = rows * columns > len(metrics)
-    around = TICKS_HEIGHT + (0 if spare else 0.5)
-    figure = style.figure(min(rows * PANEL_HEIGHT + around, style.HEIGHT), constrained=True)
-    grid = list(figure.subplots(rows, columns, squeeze=False).ravel())
-    lines = style.level_lines(results.levels(str(frame["model"].iloc[0])))
-    key = _key(results, frame, lines)
-    if spare:
-        corner = grid.pop(1)
-        corner.set_axis_off()
-        corner.legend(handles=key, loc="center left", frameon=False, labelspacing=0.35)
-    else:
-        figure.legend(handles=key, loc="outside upper center", frameon=False, ncols=4)
-    for i, (axes, metric) in enumerate(zip(grid, metrics, strict=True)):
-        _draw_panel(axes, results, frame[frame["metric"] == metric.name], metric, layers, lines)
+    panels: list[lines.Panel | None] = []
+    for i, metric in enumerate(metrics):
         lowest = i + columns >= len(metrics)
-        mark_layers(axes, layers, named=lowest)
-        axes.set_xlabel("Layer" if lowest else "")
-    return figure
+        panels.append(_panel(results, frame[frame["metric"] == metric.name], metric, layers, lowest=lowest))
+    spare = len(metrics) % columns
+    if spare:
+        panels.insert(1, None)
+    rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
+    height = len(rows) * PANEL_HEIGHT + TICKS_HEIGHT + (0 if spare else 0.5)
+    return lines.draw(rows, _key(results, frame), min(height, style.HEIGHT))
 
 
-def _draw_panel(
-    axes: Axes,
-    results: Results,
-    frame: pd.DataFrame,
-    metric: Metric,
-    layers: Sequence[Layer],
-    lines: Mapping[int, style.Line],
-) -> None:
-    position = {layer.name: i for i, layer in enumerate(layers)}
+def _panel(
+    results: Results, frame: pd.DataFrame, metric: Metric, layers: Sequence[Layer], *, lowest: bool
+) -> lines.Panel:
+    looks = style.level_lines(results.levels(str(frame["model"].iloc[0])))
+    marks = lines.levels_along_layers(frame[frame["method"] == results.main_method], layers, looks)
+    controls = frame[frame["method"].isin(results.controls)]
+    means = controls.groupby(["method", "layer"])["estimate"].mean().dropna().reset_index()
+    for method, of_method in means.groupby("method", sort=False):
+        line = lines.along_layers(GREY, of_method, layers, ["estimate"])
+        marks.append(replace(line, width=lines.THIN, name=results.label("methods", str(method))))
+    return lines.Panel(
+        printing.plain(style.metric_label(metric), LABEL),
+        marks,
+        references=lines.chance(frame["chance"].mean()),
+        layers=layers,
+        undefined=lines.UNDEFINED,
+        x_label="Layer" if lowest else "",
+    )
+
+
+def _key(results: Results, frame: pd.DataFrame) -> list[Artist]:
     main = frame[frame["method"] == results.main_method]
-    draw_levels(axes, main, layers, lines)
-    named: list[tuple[float, str]] = []
-    some = frame[frame["method"].isin(results.controls)]
-    means = some.groupby(["method", "layer"])["estimate"].mean().dropna().reset_index()
-    for method, part in means.groupby("method", sort=False):
-        x = part["layer"].map(position).to_numpy(dtype=np.int64)
-        order = np.argsort(x)
-        values = part["estimate"].to_numpy()[order]
-        axes.plot(*broken(x[order], values, layers), color=style.GREY, linewidth=0.6)
-        named.append((float(values[-1]), results.label("methods", str(method))))
-    chance = frame["chance"].mean()
-    if not math.isnan(chance):
-        axes.axhline(chance, color="black", linewidth=0.7, linestyle=":", label=CHANCE)
-    if frame["estimate"].isna().all():
-        axes.text(0.5, 0.5, "undefined for every map", transform=axes.transAxes, ha="center", va="center")
-        axes.set_yticks([])
-    mark_roles(axes, layers)
-    unit = f" ({metric.unit})" if metric.unit else ""
-    axes.set_ylabel(printing.plain(f"{metric.label}{unit}{_ARROWS.get(metric.direction or '', '')}", LABEL))
-    sns.despine(ax=axes)
-    _name_lines(axes, named)
-
-
-def _name_lines(axes: Axes, named: Sequence[tuple[float, str]]) -> None:
-    """Write the controls' names beside the ends of their lines, pushed apart where they would overlap."""
-    low, high = axes.get_ylim()
-    places = spread([value for value, _ in named], 0.085 * (high - low), low, high)
-    beside = axes.get_yaxis_transform()
-    for place, (value, name) in zip(places, named, strict=True):
-        ends = ([1.0, 1.03], [value, place])
-        axes.plot(*ends, transform=beside, color=style.GREY, linewidth=0.4, clip_on=False)
-        axes.annotate(
-            printing.plain(name),
-            (1.03, place),
-            xycoords=beside,
-            xytext=(1.5, 0),
-            textcoords="offset points",
-            va="center",
-            size=style.SMALL,
-            color=style.GREY_TEXT,
-            annotation_clip=False,
-        )
-    axes.set_ylim(low, high)
-
-
-def spread(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Return the places nearest to `values`, in their order, `gap` apart or more; within the bounds if they fit.
-
-    >>> spread([0.5, 0.5, 2.0], 0.5, 0.0, 2.0)
-    [0.25, 0.75, 2.0]
-    """
-    order = np.argsort(values, kind="stable")
-    steps = gap * np.arange(len(order))
-    places = np.empty(len(order))
-    if len(order):
-        level = isotonic_regression(np.asarray(values, dtype=np.float64)[order] - steps).x
-        places[order] = np.maximum(np.minimum(level, high - steps[-1]), low) + steps
-    return [float(place) for place in places]
-
-
-def _key(results: Results, frame: pd.DataFrame, lines: Mapping[int, style.Line]) -> list[Artist]:
-    main = frame[frame["method"] == results.main_method]
-    handles: list[Artist] = []
-    if len(main):
-        seeds = {int(str(level)): int(count) for level, count in main.groupby("level")["n_seeds"].max().items()}
-        handles += level_key(results, str(frame["model"].iloc[0]), lines, seeds)
-    handles.append(Patch(color=style.GREY, alpha=0.3, linewidth=0, label=f"{CONFIDENCE:.0%} interval"))
+    key = lines.level_key(results, str(frame["model"].iloc[0]), main) if len(main) else []
+    key.append(lines.band_key())
     if frame["method"].isin(results.controls).any():
-        handles.append(Line2D([], [], color=style.GREY, linewidth=0.6, label="control, named beside its line"))
+        key.append(lines.line_key(GREY, "control, named beside its line", lines.THIN))
     if frame["chance"].notna().any():
-        handles.append(Line2D([], [], color="black", linewidth=0.7, linestyle=":", label=CHANCE))
-    return handles
+        key.append(lines.reference_key())
+    return key
 
 
 def _caption(results: Results, model: str, target: str, point: str) -> str:

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import matplotlib.figure
 import numpy as np
 import pandas as pd
-import seaborn as sns
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
-from analyses.plots import layer_axis, style
-from analyses.reading import choices
+from analyses.plots import layer_axis, lines, style
 from analyses.reading.arrays import Floats, cubes, nan_mean, sources
-from analyses.reading.records import Layer
+from analyses.reading.manifest import Layer
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, quartiles
 from analyses.statistics.crossed import NOTE, crossed_interval
@@ -135,40 +130,26 @@ def _rows(cube: Floats, present: NDArray[np.bool_], layers: Sequence[Layer]) -> 
 def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
     """Draw the share of blank maps, sign balance and, where it was measured, the rival's share against depth."""
     model = str(frame["model"].iloc[0])
-    there = set(frame["layer"])
-    layers = [layer for layer in layer_axis.by_role(choices.with_head(results, model)) if layer.name in there]
+    layers = layer_axis.shown(results, model, frame)
     frame = frame[frame["layer"].isin([layer.name for layer in layers])]
-    lines = style.level_lines(results.levels(model))
-    shown = [name for name in SHOWN if frame[name].notna().any()]
-    figure = style.figure(1.65 * len(shown) + 1.2, constrained=True)
-    panels: list[Axes] = list(figure.subplots(len(shown), 1, squeeze=False).ravel())
-    for axes, name in zip(panels, shown, strict=True):
-        layer_axis.draw_levels(axes, frame, layers, lines, (name, f"{name}_low", f"{name}_high"))
-        layer_axis.mark_roles(axes, layers)
-        layer_axis.mark_layers(axes, layers, named=name == shown[-1])
-        if name == "blank_share":
-            _draw_zero(axes, frame, layers, lines)
-        else:
-            axes.axhline(0.5, color="black", linewidth=0.7, linestyle=":")
-        axes.set_ylim(-0.03, 1.03)
-        axes.set_ylabel(SHOWN[name])
-        sns.despine(ax=axes)
-    seeds = {int(str(level)): int(count) for level, count in frame.groupby("level")["n_seeds"].max().items()}
-    key: list[Artist] = [*layer_axis.level_key(results, model, lines, seeds)]
-    key.append(Patch(color=style.GREY, alpha=0.3, linewidth=0, label=BANDS))
+    looks = style.level_lines(results.levels(model))
+    panels = []
+    for name in (name for name in SHOWN if frame[name].notna().any()):
+        marks = lines.levels_along_layers(frame, layers, looks, (name, f"{name}_low", f"{name}_high"))
+        share = name == "blank_share"
+        references = [] if share else [lines.Reference(0.5)]
+        marks += _zero(frame, layers, looks) if share else []
+        panels.append([lines.Panel(SHOWN[name], marks, references, layers, y_limits=(-0.03, 1.03))])
+    key = [*lines.level_key(results, model, frame), lines.band_key(BANDS)]
     if (frame["zero_share"] > 0).any():
-        key.append(Line2D([], [], color=style.GREY, linewidth=0.6, label="thin: those that are zero before ReLU"))
-    if shown[1:]:
-        key.append(Line2D([], [], color="black", linewidth=0.7, linestyle=":", label="for and against cancel"))
-    figure.legend(handles=key, loc="outside upper center", frameon=False, ncols=4)
-    return figure
+        key.append(lines.line_key(style.grey_line(0), "thin: those that are zero before ReLU", lines.THIN))
+    if panels[1:]:
+        key.append(lines.reference_key("for and against cancel"))
+    return lines.draw(panels, key, 1.65 * len(panels) + 1.2)
 
 
-def _draw_zero(axes: Axes, frame: pd.DataFrame, layers: Sequence[Layer], lines: Mapping[int, style.Line]) -> None:
-    """Draw as thin lines how many of the blank maps are zero before ReLU as well, at levels where any are."""
-    for level, part in frame.groupby("level", sort=True):
-        shares = dict(zip(part["layer"], part["zero_share"], strict=True))
-        places = [i for i, layer in enumerate(layers) if layer.name in shares]
-        for run in layer_axis.runs(places, layers) if (part["zero_share"] > 0).any() else ():
-            values = [shares[layers[i].name] for i in run]
-            axes.plot(run, values, color=lines[int(str(level))].color, linewidth=0.6)
+def _zero(frame: pd.DataFrame, layers: Sequence[Layer], looks: Mapping[int, style.Line]) -> list[lines.Line]:
+    """Return thin lines of how many of the blank maps are zero before ReLU as well, at levels where any are."""
+    zero = frame[frame.groupby("level")["zero_share"].transform("max") > 0]
+    shares = lines.levels_along_layers(zero, layers, looks, ["zero_share"])
+    return [replace(line, look=style.Line(line.look.color, "None", "-"), width=lines.THIN) for line in shares]

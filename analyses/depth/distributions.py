@@ -15,7 +15,7 @@ from analyses.plots import style
 from analyses.plots.violins import FEWEST, draw
 from analyses.reading.arrays import Grid, read
 from analyses.reading.choices import ends
-from analyses.reading.records import ATTENTION, Layer, Metric, level_name
+from analyses.reading.manifest import ATTENTION, Layer, Metric, level_name
 from analyses.reading.results import Results
 
 WANTED = ("energy_gain", "background_ratio", "edge_alignment")

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import matplotlib.figure
 import pandas as pd
-import seaborn as sns
 from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
-from analyses.plots import style
+from analyses.plots import lines, style
 from analyses.reading.choices import highest
-from analyses.reading.records import ATTENTION, Metric, level_name
+from analyses.reading.manifest import ATTENTION, Metric, level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES
 from analyses.statistics.crossed import NOTE
@@ -86,72 +83,50 @@ def summarise(results: Results) -> pd.DataFrame:
 def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
     """Draw one panel a metric, one line a model."""
     metrics = [metric for metric in results.metrics if (frame["metric"] == metric.name).any()]
-    figure = style.figure(3.1, constrained=True)
-    panels: list[Axes] = list(figure.subplots(1, len(metrics), squeeze=False).ravel())
-    models = [model for model in results.models if (frame["model"] == model).any()]
-    for axes, metric in zip(panels, metrics, strict=True):
-        _draw_panel(axes, frame[frame["metric"] == metric.name], metric, models, style.model_lines(results.models))
-    key = _key(results, frame, models)
-    figure.legend(handles=key, loc="outside upper center", frameon=False, ncols=min(3, len(key)))
-    return figure
+    panels = [_panel(results, frame[frame["metric"] == metric.name], metric) for metric in metrics]
+    key = _key(results, frame)
+    return lines.draw([panels], key, 3.1, key_columns=min(3, len(key)))
 
 
-def _draw_panel(
-    axes: Axes, frame: pd.DataFrame, metric: Metric, models: Sequence[str], lines: dict[str, style.Line]
-) -> None:
-    for model in models:
-        look, part = lines[model], frame[frame["model"] == model].sort_values("depth")
-        branch = part["role"].isin(ATTENTION)
-        if branch.any():
-            x, y = part.loc[branch, "relative_depth"], part.loc[branch, "estimate"]
-            axes.scatter(x, y, s=5, color=look.color, marker=look.marker, alpha=0.4, linewidths=0)
-        part = part[~branch]
-        x = part["relative_depth"]
-        axes.fill_between(x, part["low"], part["high"], color=look.color, alpha=0.18, linewidth=0)
-        axes.plot(x, part["estimate"], color=look.color, linestyle=look.linestyle)
-        for decoder in (False, True):
-            some = part[(part["role"] == DECODER) == decoder]
-            face = "white" if decoder else look.color
-            axes.plot(
-                some["relative_depth"],
-                some["estimate"],
-                linestyle="none",
-                marker=look.marker,
-                color=look.color,
-                markerfacecolor=face,
-                markeredgewidth=0.8,
-            )
-    chance = frame["chance"].mean()
-    if pd.notna(chance):
-        axes.axhline(chance, color="black", linewidth=0.7, linestyle=":")
-    if frame["estimate"].isna().all():
-        axes.text(0.5, 0.5, "undefined for every map", transform=axes.transAxes, ha="center", va="center")
-        axes.set_yticks([])
-    unit = f" ({metric.unit})" if metric.unit else ""
-    axes.set(xlabel="Relative depth (0: first layer, 1: last)", ylabel=printing.plain(f"{metric.label}{unit}"))
-    axes.set_xlim(-0.03, 1.03)
-    sns.despine(ax=axes)
-
-
-def _key(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> list[Artist]:
-    handles: list[Artist] = []
+def _panel(results: Results, frame: pd.DataFrame, metric: Metric) -> lines.Panel:
+    marks: list[lines.Line | lines.Dots] = []
     for model, look in style.model_lines(results.models).items():
-        if model not in models:
-            continue
-        part = frame[frame["model"] == model]
-        level, count = int(part["level"].iloc[0]), int(part["n_seeds"].max())
-        name = level_name(level, [point.miou for point in results.reached(model, level)])
-        label = f"{results.label('models', model)}: {name} mean IoU ({count} seed{'s' if count != 1 else ''})"
-        line = Line2D(
-            [], [], color=look.color, marker=look.marker, linestyle=look.linestyle, label=printing.plain(label)
-        )
-        handles.append(line)
-    mark: dict[str, Any] = {"color": style.GREY, "linestyle": "none", "marker": "o"}
+        of_model = frame[frame["model"] == model].sort_values("depth")
+        branch, decoder = of_model["role"].isin(ATTENTION), of_model["role"] == DECODER
+        if branch.any():
+            marks.append(lines.Dots(look, *_points(of_model[branch]), kind="faint"))
+        trunk, unmarked = of_model[~branch], replace(look, marker="None")
+        marks.append(lines.Line(unmarked, *_points(trunk), trunk["low"], trunk["high"]))
+        marks.append(lines.Dots(look, *_points(of_model[~branch & ~decoder])))
+        marks.append(lines.Dots(look, *_points(of_model[~branch & decoder]), kind="hollow"))
+    return lines.Panel(
+        printing.plain(style.metric_label(metric, arrow=False)),
+        marks,
+        references=lines.chance(frame["chance"].mean()),
+        undefined=lines.UNDEFINED,
+        x_label="Relative depth (0: first layer, 1: last)",
+        x_limits=(-0.03, 1.03),
+    )
+
+
+def _points(frame: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    return frame["relative_depth"], frame["estimate"]
+
+
+def _key(results: Results, frame: pd.DataFrame) -> list[Artist]:
+    key: list[Artist] = []
+    for model, look in style.model_lines(results.models).items():
+        of_model = frame[frame["model"] == model]
+        if len(of_model):
+            level, count = int(of_model["level"].iloc[0]), int(of_model["n_seeds"].max())
+            name = level_name(level, [point.miou for point in results.reached(model, level)])
+            label = f"{results.label('models', model)}: {name} mean IoU ({count} seed{'s' if count != 1 else ''})"
+            key.append(lines.line_key(look, printing.plain(label)))
     if (frame["role"] == DECODER).any():
-        handles.append(Line2D([], [], markerfacecolor="white", markeredgewidth=0.8, label="hollow: decoder", **mark))
+        key.append(lines.dots_key("hollow", "hollow: decoder"))
     if frame["role"].isin(ATTENTION).any():
-        handles.append(Line2D([], [], alpha=0.5, markersize=2, label="faint: before or after attention", **mark))
-    handles.append(Patch(color=style.GREY, alpha=0.3, linewidth=0, label=f"{CONFIDENCE:.0%} interval"))
+        key.append(lines.dots_key("faint", "faint: before or after attention"))
+    key.append(lines.band_key())
     if frame["chance"].notna().any():
-        handles.append(Line2D([], [], color="black", linewidth=0.7, linestyle=":", label="chance"))
-    return handles
+        key.append(lines.reference_key())
+    return key

@@ -14,7 +14,7 @@ from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import style
 from analyses.plots.heatmaps import FEW, HALF, draw
 from analyses.reading.arrays import Grid, read
-from analyses.reading.records import level_name
+from analyses.reading.manifest import level_name
 from analyses.reading.results import Results
 
 COLUMNS = [

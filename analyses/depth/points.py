@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import matplotlib.figure
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
 from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
-from analyses.plots import style
+from analyses.plots import lines, style
 from analyses.reading.arrays import sources
-from analyses.reading.records import Layer, Metric, level_name
+from analyses.reading.manifest import Layer, Metric, level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import RESAMPLES, SEED
 from analyses.statistics.crossed import NOTE, crossed_interval
@@ -89,26 +89,16 @@ def _differences(
 
 def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
     """Draw one panel a metric: the difference against the layer's depth, one line a level."""
-    metrics = [metric for metric in results.metrics if (frame["metric"] == metric.name).any()]
-    figure = style.figure(1.6 * len(metrics) + 0.9, constrained=True)
-    panels: list[Axes] = list(figure.subplots(len(metrics), 1, squeeze=False, sharex=True).ravel())
-    names = frame.drop_duplicates("depth").sort_values("depth")
-    lines = style.level_lines(results.levels(str(frame["model"].iloc[0])))
-    for axes, metric in zip(panels, metrics, strict=True):
-        axes.axhline(0, color=style.GREY, linewidth=0.8, linestyle=":")
-        for level, rows in frame[frame["metric"] == metric.name].groupby("level", sort=True):
-            look, part = lines[int(str(level))], rows.sort_values("depth")
-            axes.fill_between(part["depth"], part["low"], part["high"], color=look.color, alpha=0.18, linewidth=0)
-            axes.plot(
-                part["depth"],
-                part["difference"],
-                color=look.color,
-                marker=look.marker,
-                markersize=3,
-                label=f"{level_name(int(str(level)))} mean IoU",
-            )
-        axes.set_ylabel(f"{printing.plain(metric.label)},\nReLU minus convolution")
-    panels[-1].set_xticks(names["depth"], [printing.plain(str(name)) for name in names["layer"]], rotation=90)
-    panels[-1].set_xlabel("Layer, in the order of execution")
-    panels[0].legend(frameon=False, ncols=4, loc="lower left", bbox_to_anchor=(0, 1.02))
-    return figure
+    model = str(frame["model"].iloc[0])
+    layers = [layer for layer in results.layers(model) if layer.name in set(frame["layer"])]
+    looks = style.level_lines(results.levels(model))
+    panels = []
+    for metric in results.metrics:
+        of_metric = frame[frame["metric"] == metric.name]
+        if len(of_metric):
+            marks = lines.levels_along_layers(of_metric, layers, looks, ("difference", "low", "high"))
+            label = f"{printing.plain(metric.label)},\nReLU minus convolution"
+            panels.append([lines.Panel(label, marks, [lines.Reference(0)], layers)])
+    panels[-1][0] = replace(panels[-1][0], x_label="Layer, in the order of execution")
+    key = [lines.line_key(looks[level], f"{level_name(level)} mean IoU") for level in sorted(set(frame["level"]))]
+    return lines.draw(panels, key, 1.6 * len(panels) + 0.9)

@@ -13,7 +13,7 @@ from analyses import printing
 from analyses.artifacts import Figure
 from analyses.plots import map_page, map_tiles, style
 from analyses.reading import choices
-from analyses.reading.records import ATTENTION, Checkpoint, Layer, level_name
+from analyses.reading.manifest import ATTENTION, Checkpoint, Layer, level_name
 from analyses.reading.results import Results
 
 SHOWN = ("energy_gain", "edge_alignment")
@@ -87,6 +87,6 @@ def _caption(results: Results, points: Sequence[Checkpoint], image: str) -> str:
         parts.append(f"Layers are probed at: {point}.")
     if unreached:
         parts.append(f"Not reached, and left empty: {', '.join(map(level_name, unreached))}.")
-    if results.gallery_rule:
-        parts.append(f"Choice of images: {results.gallery_rule.rstrip('.')}.")
+    if results.manifest.gallery.rule:
+        parts.append(f"Choice of images: {results.manifest.gallery.rule.rstrip('.')}.")
     return " ".join(parts)

@@ -9,7 +9,7 @@ from analyses import printing
 from analyses.artifacts import Figure
 from analyses.plots import map_page, map_tiles, style
 from analyses.reading import choices
-from analyses.reading.records import ATTENTION, Checkpoint, Layer
+from analyses.reading.manifest import ATTENTION, Checkpoint, Layer
 from analyses.reading.results import Results
 
 BRANCH = (
@@ -90,6 +90,6 @@ def _caption(results: Results, point: Checkpoint, image: str) -> str:
         f"{map_tiles.scores_named(map_tiles.known(results, map_tiles.NAMES))}"
     )
     parts = [text]
-    if results.gallery_rule:
-        parts.append(f"Choice of images: {results.gallery_rule.rstrip('.')}.")
+    if results.manifest.gallery.rule:
+        parts.append(f"Choice of images: {results.manifest.gallery.rule.rstrip('.')}.")
     return " ".join(parts)

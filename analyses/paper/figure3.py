@@ -8,7 +8,7 @@ from analyses import printing
 from analyses.artifacts import Figure
 from analyses.plots import map_page, map_tiles, style
 from analyses.reading import choices
-from analyses.reading.records import Checkpoint, Layer
+from analyses.reading.manifest import Checkpoint, Layer
 from analyses.reading.results import Results
 
 ROLE = "mix-ffn"
@@ -70,6 +70,6 @@ def _caption(results: Results, point: Checkpoint, layers: Sequence[Layer]) -> st
     parts.append("A map is no thinner than its layer's cells: widths are to be compared between layers of like stride.")
     if layers[0].point:
         parts.append(f"Layers are probed at: {layers[0].point}.")
-    if results.gallery_rule:
-        parts.append(f"Choice of images: {results.gallery_rule.rstrip('.')}.")
+    if results.manifest.gallery.rule:
+        parts.append(f"Choice of images: {results.manifest.gallery.rule.rstrip('.')}.")
     return " ".join(parts)

@@ -16,7 +16,7 @@ from matplotlib.ticker import LogLocator, SymmetricalLogLocator
 from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import style
-from analyses.reading.records import BEST, Checkpoint, level_name
+from analyses.reading.manifest import BEST, Checkpoint, level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import class_iou, mean_iou
 
@@ -112,7 +112,7 @@ def _row(
         "predicted_share": point.predicted_share,
         **{f"val_iou_{name}": point.iou.get(name, math.nan) for name in results.classes},
         **kept,
-        "training_data": sources.get((point.model, point.seed)) or results.training_data,
+        "training_data": sources.get((point.model, point.seed)) or results.manifest.dataset.training_data,
     }
 
 

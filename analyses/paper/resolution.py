@@ -9,17 +9,14 @@ from typing import Any
 import matplotlib.figure
 import numpy as np
 import pandas as pd
-import seaborn as sns
-from matplotlib.axes import Axes
-from matplotlib.patches import Patch
-from matplotlib.ticker import NullLocator
+from matplotlib.artist import Artist
 
 from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
-from analyses.plots import style
+from analyses.plots import lines, style
 from analyses.reading.arrays import counted, sources
 from analyses.reading.choices import at_highest
-from analyses.reading.records import level_name
+from analyses.reading.manifest import level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, bootstrap_miou, percentiles
 
@@ -158,32 +155,25 @@ def _contrast(both: pd.DataFrame, model: str, columns: tuple[str, ...]) -> Itera
 
 def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
     """Draw mean IoU, and its change against the training size, one line a model."""
-    figure = style.figure(2.9, constrained=True)
-    panels = figure.subplots(1, 2)
-    lines = style.model_lines(results.models)
-    for model, rows in frame.groupby("model", sort=False):
-        look, part = lines[str(model)], rows.sort_values("factor")
-        label = printing.plain(results.label("models", str(model)))
-        for axes, names in zip(panels, (("miou", "low", "high"), ("change", "change_low", "change_high")), strict=True):
-            x = np.log2(part["factor"])
-            value, low, high = (100 * part[name] for name in names)
-            axes.fill_between(x, low, high, color=look.color, alpha=0.18, linewidth=0)
-            axes.plot(x, value, color=look.color, marker=look.marker, linestyle=look.linestyle, label=label)
-    for axes, name in zip(panels, ("Mean IoU (%)", "Change against the training size (points)"), strict=True):
-        _label(axes, frame)
-        axes.set_ylabel(name)
-    panels[1].axhline(0, color="black", linewidth=0.7, linestyle=":")
-    handles, _ = panels[0].get_legend_handles_labels()
-    handles.append(Patch(color=style.GREY, alpha=0.3, linewidth=0, label=f"{CONFIDENCE:.0%} interval"))
-    figure.legend(handles=handles, loc="outside upper center", frameon=False, ncols=4)
-    return figure
-
-
-def _label(axes: Axes, frame: pd.DataFrame) -> None:
+    looks = style.model_lines(results.models)
     sizes = frame.groupby("factor")["size"].unique()
-    names = [f"{factor:g}\n{'/'.join(map(str, sorted(found)))}" for factor, found in sizes.items()]
-    axes.set_xticks(np.log2(sizes.index.to_numpy(dtype=np.float64)), names)
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.axvline(0, color="#bbbbbb", linewidth=0.6)
-    axes.set_xlabel("Test size / training size, and test size (px)")
-    sns.despine(ax=axes)
+    names = [f"{factor:g}\n{'/'.join(map(str, sorted(pixels)))}" for factor, pixels in sizes.items()]
+    ticks = dict(zip(np.log2(sizes.index.to_numpy(dtype=np.float64)), names, strict=True))
+    panels = []
+    for column, label in (("miou", "Mean IoU (%)"), ("change", "Change against the training size (points)")):
+        marks = []
+        for model, rows in frame.sort_values("factor", kind="stable").groupby("model", sort=False):
+            y, low, high = (100 * rows[name] for name in _band(column))
+            marks.append(lines.Line(looks[str(model)], np.log2(rows["factor"]), y, low, high))
+        zero = [lines.Reference(0)] if column == "change" else []
+        where = "Test size / training size, and test size (px)"
+        panels.append(lines.Panel(label, marks, zero, ticks=ticks, dividers=[0], x_label=where))
+    models = [model for model in results.models if (frame["model"] == model).any()]
+    key: list[Artist] = [
+        lines.line_key(looks[model], printing.plain(results.label("models", model))) for model in models
+    ]
+    return lines.draw([panels], [*key, lines.band_key()], 2.9)
+
+
+def _band(column: str) -> tuple[str, str, str]:
+    return ("miou", "low", "high") if column == "miou" else (column, f"{column}_low", f"{column}_high")

@@ -14,7 +14,6 @@ from matplotlib.lines import Line2D
 
 from analyses import printing
 from analyses.plots import style
-from analyses.plots.method_heatmaps import ARROWS
 from analyses.reading.catalogue import FAMILIES, SHOWN
 from analyses.reading.results import Results
 
@@ -48,8 +47,7 @@ def draw_summary(results: Results, summary: pd.DataFrame) -> matplotlib.figure.F
         few = f" (n = {images})" if images < summary["n_images"].max() else ""
         row[0].set_title(f"Methods {SCOPES[scope]}{few}", loc="left")
     for axes, metric in zip(grid[-1], metrics, strict=True):
-        unit = f" ({metric.unit})" if metric.unit else ""
-        axes.set_xlabel(printing.plain(f"{metric.label}{unit}{ARROWS.get(metric.direction or '', '')}"))
+        axes.set_xlabel(printing.plain(style.metric_label(metric)))
     key = _key(results, summary, families, lines)
     figure.legend(handles=key, loc="outside upper center", frameon=False, ncols=4, handlelength=2.2)
     return figure

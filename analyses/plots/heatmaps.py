@@ -25,7 +25,7 @@ from analyses.plots import style
 from analyses.printing import MINUS
 from analyses.reading.arrays import Floats, Grid
 from analyses.reading.choices import DECODER
-from analyses.reading.records import Layer, Metric, level_name
+from analyses.reading.manifest import Layer, Metric, level_name
 from analyses.reading.results import Results
 
 ROW, HEAD, TILTED, FOOT = 0.122, 0.8, 0.5, 0.3  # inches: a layer's row, what is above the rows, below, at the foot
@@ -174,9 +174,6 @@ SAME = 0.005
 """Means that differ by less are printed alike, and have one colour."""
 
 
-ARROWS = {"higher": " ↑", "lower": " ↓"}
-
-
 DIVERGING = {"higher": "vlag_r", "lower": "vlag"}
 
 
@@ -240,7 +237,7 @@ def of_metric(grid: Grid, frame: pd.DataFrame, metric: Metric, levels: Sequence[
         columns=[level_name(level) for level in levels],
         colour_map=_colour_map(metric, _has_chance(part)),
         ticks=ticks,
-        title=_named(metric),
+        title=style.metric_label(metric),
     )
 
 
@@ -265,7 +262,7 @@ def of_groups(grid: Grid, frame: pd.DataFrame) -> list[Panel]:
                 shown=(0.0, 1.0),
                 numbers=_numbers(table["mean"], states["empty"]),
                 **states,
-                columns=[_named(metric) for metric in metrics],
+                columns=[style.metric_label(metric) for metric in metrics],
                 colour_map=mpl.colormaps[name] if name else _greys(),
                 ticks=ticks,
                 title=title,
@@ -337,11 +334,6 @@ def _colour_map(metric: Metric, has_chance: bool) -> mpl.colors.Colormap:
 
 def _greys() -> mpl.colors.Colormap:
     return mpl.colors.LinearSegmentedColormap.from_list("greys", ["#f4f4f4", "#4a4a4a"])
-
-
-def _named(metric: Metric) -> str:
-    unit = f" ({metric.unit})" if metric.unit else ""
-    return f"{metric.label}{unit}{ARROWS.get(metric.direction or '', '')}"
 
 
 def _number(column: pd.Series) -> float:

@@ -1,9 +1,9 @@
-"""An axis of layers: their order, their labels, and a line a level along them."""
+"""An axis of layers: their order, their labels, and where a line along them is broken."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -12,15 +12,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
-from matplotlib.lines import Line2D
 from matplotlib.path import Path
 from matplotlib.transforms import IdentityTransform
 from numpy.typing import NDArray
 
 from analyses import printing
-from analyses.plots import style
+from analyses.reading import choices
 from analyses.reading.arrays import Floats
-from analyses.reading.records import Layer, level_name
+from analyses.reading.manifest import Layer
 from analyses.reading.results import Results
 
 MOST_LABELS = 20  # on the axis of a panel
@@ -30,6 +29,12 @@ def by_role(layers: Sequence[Layer]) -> list[Layer]:
     """Return layers in the order in which they are drawn: role by role, in each in the order of execution."""
     roles = list(dict.fromkeys(layer.role for layer in layers))
     return sorted(layers, key=lambda layer: (roles.index(layer.role), layer.depth))
+
+
+def shown(results: Results, model: str, frame: pd.DataFrame) -> list[Layer]:
+    """Return the layers of the main probe point, and the head, that `frame` has rows of, in the order drawn."""
+    names = set(frame["layer"])
+    return [layer for layer in by_role(choices.with_head(results, model)) if layer.name in names]
 
 
 def tick_labels(layers: Sequence[Layer], most: int = MOST_LABELS) -> list[str]:
@@ -62,26 +67,6 @@ def broken(x: NDArray[np.integer[Any]], values: Floats, layers: Sequence[Layer])
     return np.insert(x.astype(np.float64), ends, np.nan), np.insert(values, ends, np.nan, axis=-1)
 
 
-def draw_levels(
-    axes: Axes,
-    frame: pd.DataFrame,
-    layers: Sequence[Layer],
-    lines: Mapping[int, style.Line],
-    columns: tuple[str, str, str] = ("estimate", "low", "high"),
-) -> None:
-    """Draw one line a level with its band: `columns` of a frame with `level` and `layer`, at the layers' places."""
-    position = {layer.name: i for i, layer in enumerate(layers)}
-    middle, low, high = columns
-    for level, rows in frame.groupby("level", sort=True):
-        look = lines[int(str(level))]
-        x = rows["layer"].map(position).to_numpy(dtype=np.int64)
-        order = np.argsort(x)
-        values = rows[[middle, low, high]].to_numpy(dtype=np.float64)[order]
-        along, (means, lows, highs) = broken(x[order], values.T, layers)
-        axes.fill_between(along, lows, highs, color=look.color, alpha=0.18, linewidth=0)
-        axes.plot(along, means, color=look.color, marker=look.marker, linestyle=look.linestyle)
-
-
 def mark_roles(axes: Axes, layers: Sequence[Layer]) -> None:
     """Set the axis's ends, and draw a line between roles."""
     for i in range(1, len(layers)):
@@ -112,14 +97,3 @@ def mark_layers(axes: Axes, layers: Sequence[Layer], *, named: bool) -> None:
     )
     marks.set_transform(IdentityTransform())
     axes.add_collection(marks, autolim=False)
-
-
-def level_key(results: Results, model: str, lines: Mapping[int, style.Line], seeds: Mapping[int, int]) -> list[Line2D]:
-    """Return the key's entry of each level's line: its name, and how many seeds its maps are of (none: not reached)."""
-    handles = []
-    for level, look in lines.items():
-        count = seeds.get(level, 0)
-        name = level_name(level, [point.miou for point in results.reached(model, level)])
-        label = f"{name} mean IoU ({count} seed{'s' if count != 1 else ''})" if count else f"{name}: not reached"
-        handles.append(Line2D([], [], color=look.color, marker=look.marker, linestyle=look.linestyle, label=label))
-    return handles

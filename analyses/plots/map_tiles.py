@@ -15,7 +15,8 @@ from analyses.plots import overlay
 from analyses.plots.map_page import Row, Tile
 from analyses.reading.choices import paper_target
 from analyses.reading.files import PIXELS
-from analyses.reading.records import Checkpoint, Gallery, Layer, Metric, level_name
+from analyses.reading.manifest import Checkpoint, Layer, Metric, level_name
+from analyses.reading.records import Gallery
 from analyses.reading.results import Results, ResultsError
 
 UNDEFINED = "\N{EN DASH}"

@@ -23,17 +23,15 @@ from matplotlib.patches import Patch, Rectangle
 
 from analyses import printing
 from analyses.plots import layer_axis, style
-from analyses.reading import choices
 from analyses.reading import gaps as gaps_module
 from analyses.reading.catalogue import BLIND, FAMILIES, FEWEST, SHOWN, Entry, entries
-from analyses.reading.records import INPUT, Layer, Metric
+from analyses.reading.manifest import INPUT, Layer, Metric
 from analyses.reading.results import Results
 
 SIDE_BY_SIDE = 21  # columns, with which the panels of all metrics fit on one page
 MOST_LABELS = 48  # of columns on a page
 ROW, HEADING, AROUND = 0.138, 1.25, 1.75  # inches; in rows; inches
 ROLE_GAP, INPUT_GAP = 0.35, 0.7  # in columns
-ARROWS = {"higher": " ↑", "lower": " ↓"}
 HATCH = "////////"
 State = Literal["value", "none", "skipped", "absent", ""]
 
@@ -153,9 +151,8 @@ def _sheet(results: Results, model: str, means: pd.DataFrame, contrasts: pd.Data
 
 def _columns(results: Results, model: str, means: pd.DataFrame) -> list[Layer]:
     on_input = results.input_layer(model)
-    there = set(means["layer"])
-    layers = [layer for layer in layer_axis.by_role(choices.with_head(results, model)) if layer.name in there]
-    return [on_input, *layers] if on_input and on_input.name in there else layers
+    layers = layer_axis.shown(results, model, means)
+    return [on_input, *layers] if on_input and (means["layer"] == on_input.name).any() else layers
 
 
 def _marks(sheet: Sheet, metric: Metric) -> Marks:
@@ -223,8 +220,7 @@ def _draw_scale(
     bar.outline.set_linewidth(0.4)
     bar.ax.tick_params(length=1.5, pad=1)
     bar.set_ticks(ticks)
-    unit = f" ({metric.unit})" if metric.unit else ""
-    bar.set_label(printing.plain(f"{metric.label}{unit}{ARROWS.get(metric.direction or '', '')}"))
+    bar.set_label(printing.plain(style.metric_label(metric)))
 
 
 _LOOKS: Mapping[str, dict[str, Any]] = {

@@ -15,6 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from analyses.reading.manifest import Metric
+
 WIDTH = 7.2  # inches: a page's text width
 HEIGHT = 9.8  # inches: the most that fits a page
 DPI = 200  # at which figures are laid out: text is as wide as its pixels let it be
@@ -24,6 +26,8 @@ HEAT = "rocket_r"  # light to dark: legible on white, in grey print and without 
 OUTLINE = "#0072b2"
 GREY = "#777777"
 GREY_TEXT = "#555555"
+ARROWS = {"higher": " ↑", "lower": " ↓"}
+"""By a metric's direction: an arrow to the better values."""
 Dash = Literal["-", "--", "-.", ":"]
 _RC: dict[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -152,6 +156,12 @@ def method_lines(methods: Sequence[str]) -> dict[str, Line]:
 def grey_line(index: int) -> Line:
     """Return the grey line with this number, without a marker: four dashes, then the next grey."""
     return Line((GREY, "#222222", "#aaaaaa")[index // 4 % 3], "None", _DASHES[index % 4])
+
+
+def metric_label(metric: Metric, *, arrow: bool = True) -> str:
+    """Return a metric's name with its unit, and an arrow to its better values."""
+    unit = f" ({metric.unit})" if metric.unit else ""
+    return f"{metric.label}{unit}{ARROWS.get(metric.direction or '', '') if arrow else ''}"
 
 
 def halo(width: float = 1.6, color: str = "white") -> list[patheffects.AbstractPathEffect]:

@@ -18,7 +18,7 @@ from analyses import printing
 from analyses.plots import style
 from analyses.reading.arrays import Floats, Grid
 from analyses.reading.choices import DECODER
-from analyses.reading.records import Layer, Metric, level_name
+from analyses.reading.manifest import Layer, Metric, level_name
 from analyses.reading.results import Results
 
 FEWEST = 10
@@ -26,7 +26,6 @@ FEWEST = 10
 OUTER, FAR = (0.005, 0.995), 0.2
 PANEL, AROUND, SLANTED = 1.95, 0.75, 0.5  # inches
 FILL = 0.84  # of a place
-ARROWS = {"higher": " ↑", "lower": " ↓"}
 MOST_UPRIGHT = 6  # layers whose labels have room side by side
 
 
@@ -146,7 +145,7 @@ def _draw_densities(axes: Axes, found: Mapping[float, Floats], width: float, col
 
 def _label(axes: Axes, grid: Grid, layers: Sequence[Layer], frame: pd.DataFrame, metric: Metric) -> None:
     """Write the counts above a panel, draw chance and the line before the decoder, and name the axis."""
-    directed = metric.direction in ARROWS
+    directed = metric.direction in style.ARROWS
     counted = "n_better" if directed else "n_above"
     rows = {(row["level"], row["layer"]): row for row in frame.to_dict("records")}
     at = places(len(grid.levels), len(layers))
@@ -171,8 +170,7 @@ def _label(axes: Axes, grid: Grid, layers: Sequence[Layer], frame: pd.DataFrame,
     for j in range(1, len(layers)):
         if (layers[j].role == DECODER) != (layers[j - 1].role == DECODER):
             axes.axvline(j - 0.5, color="#bbbbbb", linewidth=0.6)
-    unit = f" ({metric.unit})" if metric.unit else ""
-    axes.set(xlabel="", ylabel=printing.plain(f"{metric.label}{unit}{ARROWS.get(metric.direction or '', '')}"))
+    axes.set(xlabel="", ylabel=printing.plain(style.metric_label(metric)))
     axes.set_xlim(-0.5, len(layers) - 0.5)
     sns.despine(ax=axes)
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from analyses.reading.choices import main_target
 from analyses.reading.files import SCORES, folder
-from analyses.reading.records import Layer, Metric
+from analyses.reading.manifest import Layer, Metric
 from analyses.reading.results import Results, ResultsError
 
 Floats = NDArray[np.float64]

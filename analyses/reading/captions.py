@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from analyses.reading.records import BEST, level_name
+from analyses.reading.manifest import BEST, level_name
 
 if TYPE_CHECKING:
     from analyses.reading.results import Results
@@ -20,19 +20,19 @@ _BORDER = {
 
 def note(results: Results) -> str:
     """Return what a page says once: data, images, seeds, training masks and border, teachers, and what levels mean."""
-    data = results.section("dataset")
+    manifest = results.manifest
+    data = manifest.dataset
     parts = [
-        f"Data set {results.dataset}{_share(results)}, {results.section('scored_images')} scored images",
+        f"Data set {data.name}{_share(data.facts)}, {manifest.scored_images} scored images",
         _seeds(results),
     ]
-    if results.training_data:
-        foreign = ": masks predicted by another network" if data.get("self_trained") else ""
-        parts.append(f"trained on {results.training_data}{foreign}")
+    if data.training_data:
+        foreign = ": masks predicted by another network" if data.self_trained else ""
+        parts.append(f"trained on {data.training_data}{foreign}")
     parts += _help(results)
     if results.targets:
         parts.append(f"class explained: {results.classes[results.foreground(results.targets[0])]}")
-    border = str(results.section("border"))
-    parts.append(_BORDER.get(border, f"border pixels: {border}"))
+    parts.append(_BORDER.get(manifest.border, f"border pixels: {manifest.border}"))
     if any(checkpoint.level == BEST for checkpoint in results.checkpoints):
         parts.append(f"best: the checkpoint of the highest validation mean IoU, level {BEST} in tables")
     sentences = ["; ".join(parts) + ".", of_teachers(results, results.models), of_levels(results)]
@@ -41,10 +41,10 @@ def note(results: Results) -> str:
 
 def of_teachers(results: Results, models: Sequence[str]) -> str:
     """Return the sentence on networks whose stages were taught by another's; empty where there is none of them."""
-    taught = [name for name in models if results.section("models")[name].get("teacher")]
+    taught = [name for name in models if results.manifest.models[name].teacher]
     if not taught:
         return ""
-    teachers = _named(results, list(dict.fromkeys(results.section("models")[name]["teacher"] for name in taught)))
+    teachers = _named(results, list(dict.fromkeys(results.manifest.models[name].teacher for name in taught)))
     return (
         f"The stages of {_named(results, taught)} were trained to resemble those of {teachers} as well: what their "
         "order shows, from edges to objects, and how they bear other sizes, is in part the teacher's."
@@ -54,7 +54,7 @@ def of_teachers(results: Results, models: Sequence[str]) -> str:
 def of_levels(results: Results) -> str:
     """Return the sentence on what low levels mean: the mean IoU of no answer, and how many images have one.
 
-    Empty for runs of one level a model, and for those that did not record it.
+    Empty for runs of one level a model.
     """
     kept = [point for point in results.checkpoints if point.reached and len(results.levels(point.model)) > 1]
     baselines = sorted({f"{point.baseline_miou:.2f}" for point in kept})
@@ -80,14 +80,14 @@ def _seeds(results: Results) -> str:
 
 def _help(results: Results) -> list[str]:
     """Say which networks did not learn from the training images alone."""
-    models = results.section("models")
+    models = results.manifest.models
     parts = []
-    begun = [name for name in models if models[name].get("pretrained", "none") != "none"]
+    begun = [name for name in models if models[name].pretrained != "none"]
     if begun:
         parts.append(f"{_named(results, begun)} began from pretrained weights")
-    for teacher in dict.fromkeys(models[name].get("teacher") for name in models):
+    for teacher in dict.fromkeys(models[name].teacher for name in models):
         if teacher:
-            taught = [name for name in models if models[name].get("teacher") == teacher]
+            taught = [name for name in models if models[name].teacher == teacher]
             parts.append(f"{_named(results, taught)} learned with hints from {results.label('models', teacher)}")
     return parts
 
@@ -96,9 +96,8 @@ def _named(results: Results, models: Sequence[str]) -> str:
     return ", ".join(results.label("models", name) for name in models)
 
 
-def _share(results: Results) -> str:
+def _share(facts: Mapping[str, Any]) -> str:
     """Say where the images are not the whole release of a known data set."""
-    facts = results.section("dataset").get("facts") or {}
     release, found, whole = (facts.get(key) for key in ("release", "images_found", "images_official"))
     if not isinstance(release, str) or "subset" not in release:
         return ""

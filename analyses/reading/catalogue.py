@@ -30,9 +30,6 @@ FEWEST = 6
 """Images of which an interval is called apart from zero: with five, no two-sided test at 5 % could say so."""
 
 
-_OF_KIND = {"control": "control", "attention": "attention", "gradient": "cam", "run": "perturbation"}
-
-
 @dataclass(frozen=True)
 class Entry:
     """A method as tables and figures group it: `scope` tells maps of layers ('layer') from maps of the input."""
@@ -49,22 +46,9 @@ class Entry:
 
 
 def entries(results: Results) -> tuple[Entry, ...]:
-    """Return the methods by family, in each those of layers first, else in the manifest's order.
-
-    None for runs of versions that did not record the families: they have few methods to compare.
-    """
-    section = results.section("methods")
-    if not any("family" in entry for entry in section.values()):
-        return ()
-    found = [
-        Entry(
-            name=name,
-            label=results.label("methods", name),
-            family=str(entry.get("family") or _OF_KIND.get(str(entry.get("kind")), "")),
-            scope=str(entry.get("scope") or "layer"),
-        )
-        for name, entry in section.items()
-    ]
+    """Return the methods by family, in each those of layers first, else in the manifest's order."""
+    methods = results.manifest.methods.items()
+    found = [Entry(name, method.label, method.family, method.scope) for name, method in methods]
     order = list(FAMILIES)
     order = order[:-1] + [entry.family for entry in found if entry.family not in order] + order[-1:]
     return tuple(sorted(found, key=lambda entry: (order.index(entry.family), entry.scope != "layer")))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from analyses.reading.records import ATTENTION, Checkpoint, Layer, level_name
+from analyses.reading.manifest import ATTENTION, Checkpoint, Layer, level_name
 from analyses.reading.results import Results
 
 BLANK = "blank"

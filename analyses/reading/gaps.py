@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from analyses.reading.results import Results, ResultsError
+from analyses.reading.results import Results
 
 ALL_LAYERS = "all layers"
 
@@ -20,20 +20,7 @@ def read(results: Results) -> pd.DataFrame:
 
     The layer is '' where it is the whole network.
     """
-    entries = results.manifest.get("skipped") or []
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise ResultsError(
-            f"{results.folder / 'manifest.json'}: 'skipped' is not a list of entries; run the benchmark again"
-        )
-    rows: list[dict[str, Any]] = []
-    for entry in entries:
-        if missing := [name for name in COLUMNS[:4] if name not in entry]:
-            raise ResultsError(
-                f"{results.folder / 'manifest.json'}: {missing[0]!r} is missing in 'skipped'; run the benchmark again"
-            )
-        names = {name: str(entry[name]) for name in COLUMNS[:4]}
-        rows.append(names | {"cells": int(entry.get("cells") or 0)})
-    frame = pd.DataFrame(rows, columns=COLUMNS)
+    frame = pd.DataFrame([gap.model_dump() for gap in results.manifest.skipped], columns=COLUMNS)
     for column, order in (("method", results.methods), ("model", results.models)):
         frame = frame.sort_values(column, key=_places(order), kind="stable")
     return frame.reset_index(drop=True)

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
-from analyses.reading import files
+from analyses.reading import files, manifest
 from analyses.reading.files import GALLERY, LOG, SCORES, ResultsError, folder
-from analyses.reading.records import INPUT, Checkpoint, Gallery, Layer, Metric
+from analyses.reading.manifest import INPUT, Checkpoint, Layer, Manifest, Method, Metric, Model, Target
+from analyses.reading.records import Gallery
 
-__all__ = ["KEYS", "SCHEMA", "Results", "ResultsError"]
+__all__ = ["KEYS", "Results", "ResultsError"]
 
-SCHEMA = 1
 KEYS = ("dataset", "model", "level", "seed", "image", "target", "layer", "method")
 
 
 class Results:
-    """The results folder of one run.
+    """The results folder of one run: its manifest, what is asked of it often, and its tables.
 
     Args:
         folder: the output folder of the harness, with `manifest.json` in it. Nothing is read until it is asked for.
@@ -31,103 +30,75 @@ class Results:
         self.folder = Path(folder)
 
     @cached_property
-    def manifest(self) -> dict[str, Any]:
-        """The manifest as it was written.
+    def manifest(self) -> Manifest:
+        """The manifest.
 
         Raises:
-            ResultsError: it is missing, damaged, or of another schema.
+            ResultsError: it is missing, damaged, of another schema, or lacks what it needs.
         """
-        path = self._manifest_path
-        with files.reading(path):
-            manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            schema = manifest["schema"]
-        if schema != SCHEMA:
-            raise ResultsError(
-                f"{path}: schema {schema}, but this version reads schema {SCHEMA}; "
-                "use the version that wrote the run, or run it again"
-            )
-        return manifest
-
-    @property
-    def dataset(self) -> str:
-        """The name of the data set."""
-        return str(self.section("dataset")["name"])
+        return manifest.read(self.folder / "manifest.json")
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The names of the classes; the first one is the background."""
-        return tuple(str(name) for name in self.section("dataset")["classes"])
-
-    @property
-    def training_data(self) -> str:
-        """What the masks of the training split are, in words."""
-        return str(self.section("dataset").get("training_data") or "")
+        return self.manifest.dataset.classes
 
     @property
     def photographs(self) -> bool:
         """Whether figures may show photographs; not allowed where the profile does not say so."""
-        return bool(self.section("profile").get("figures", {}).get("photographs", False))
+        return bool(self.manifest.profile.get("figures", {}).get("photographs", False))
 
     @property
     def models(self) -> tuple[str, ...]:
         """The models' names, in the manifest's order."""
-        return tuple(self.section("models"))
+        return tuple(self.manifest.models)
 
     @property
     def targets(self) -> tuple[str, ...]:
         """The targets' names, in the manifest's order."""
-        return tuple(self.section("targets"))
+        return tuple(self.manifest.targets)
 
     @property
     def methods(self) -> tuple[str, ...]:
         """The methods' names, in the manifest's order, controls among them."""
-        return tuple(self.section("methods"))
+        return tuple(self.manifest.methods)
 
     @property
     def controls(self) -> tuple[str, ...]:
         """The names of the methods that are controls."""
-        return tuple(name for name, entry in self.section("methods").items() if entry.get("kind") == "control")
+        return tuple(name for name, method in self.manifest.methods.items() if method.kind == "control")
 
     @property
     def main_method(self) -> str:
         """`grad_cam` where the run has it, else its first method that has maps of all images and is no control."""
-        whole = [name for name in self.methods if name not in self.costly]
-        others = [name for name in whole if name not in self.controls]
-        return "grad_cam" if "grad_cam" in others or not self.methods else (others or whole or list(self.methods))[0]
+        of_all = [name for name in self.methods if name not in self.costly]
+        others = [name for name in of_all if name not in self.controls]
+        return "grad_cam" if "grad_cam" in others or not self.methods else (others or of_all or list(self.methods))[0]
 
     @property
     def costly(self) -> tuple[str, ...]:
         """The names of the methods that take passes of their own: they have maps of a few images alone."""
-        return tuple(name for name, entry in self.section("methods").items() if entry.get("costly"))
+        return tuple(name for name, method in self.manifest.methods.items() if method.costly)
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
         """The metrics, in the manifest's order."""
-        with files.reading(self._manifest_path):
-            return tuple(Metric.read(name, entry) for name, entry in self.section("metrics").items())
-
-    @property
-    def gallery_rule(self) -> str:
-        """How the images of the gallery were chosen, in one sentence."""
-        return str(self.section("gallery").get("rule") or "")
+        return tuple(self.manifest.metrics.values())
 
     @property
     def gallery_ids(self) -> tuple[str, ...]:
         """The gallery's images; none where no maps are kept."""
-        if not any((self.folder / GALLERY).glob("*.npz")):
-            return ()
-        return tuple(str(image) for image in self.section("gallery")["ids"])
+        return self.manifest.gallery.ids if any((self.folder / GALLERY).glob("*.npz")) else ()
 
-    def label(self, kind: str, name: str) -> str:
-        """Return what the manifest calls `name` of the section `kind` (models, methods, targets) in print."""
-        return str(self.section(kind).get(name, {}).get("label") or name)
+    def label(self, kind: Literal["models", "methods", "targets"], name: str) -> str:
+        """Return what the manifest calls `name` in print; the name itself where it does not know it."""
+        entries: Mapping[str, Model | Method | Target] = getattr(self.manifest, kind)
+        return entries[name].label if name in entries else name
 
     def foreground(self, target: str) -> int:
-        """Return the index of the class that `target` explains: its `class` if it has one, else the first after 0."""
-        wanted = self.section("targets").get(target, {}).get("class")
-        if wanted is None:
-            return min(1, len(self.classes) - 1)
-        return int(wanted) if isinstance(wanted, int) else self.classes.index(str(wanted))
+        """Return the index of the class that `target` explains; the first after the background where it names none."""
+        class_id = self.manifest.targets[target].class_id if target in self.manifest.targets else None
+        return min(1, len(self.classes) - 1) if class_id is None else class_id
 
     def layers(self, model: str) -> tuple[Layer, ...]:
         """Return the layers of `model`, by depth; of one depth in the manifest's order. The input is none of them."""
@@ -148,10 +119,8 @@ class Results:
     @property
     def checkpoints(self) -> tuple[Checkpoint, ...]:
         """The checkpoints, reached or not, by model (in the manifest's order), level and seed."""
-        with files.reading(self._manifest_path):
-            found = [Checkpoint.read(entry) for entry in self.section("checkpoints")]
-            order = {model: i for i, model in enumerate(self.models)}
-            return tuple(sorted(found, key=lambda c: (order[c.model], c.level, c.seed)))
+        order = {model: i for i, model in enumerate(self.models)}
+        return tuple(sorted(self.manifest.checkpoints, key=lambda c: (order[c.model], c.level, c.seed)))
 
     def reached(self, model: str, level: int) -> tuple[Checkpoint, ...]:
         """Return the checkpoints of `model` that reached `level`, by seed."""
@@ -214,13 +183,6 @@ class Results:
         needed = ("model", "level", "seed", "image", "predicted", *self.counts)
         return files.frame(self._required("predictions"), needed)
 
-    @property
-    def attention_metrics(self) -> tuple[Metric, ...]:
-        """The metrics of attention itself, in the manifest's order; none for runs that did not measure it."""
-        with files.reading(self._manifest_path):
-            found = self.manifest.get("attention", {}).get("metrics", {})
-            return tuple(Metric.read(name, entry) for name, entry in found.items())
-
     def attention(self) -> pd.DataFrame | None:
         """Return what was measured of attention: a row an image, block, head and checkpoint; None without any."""
         paths = self.parts("attention")
@@ -264,18 +226,8 @@ class Results:
         """Return the file of the kept maps of a checkpoint, be it there or not."""
         return self.folder / GALLERY / f"{model.replace(':', '-')}-s{seed}-l{level}.npz"
 
-    @property
-    def _manifest_path(self) -> Path:
-        return self.folder / "manifest.json"
-
-    def section(self, name: str) -> Any:
-        """Return a part of the manifest."""
-        with files.reading(self._manifest_path):
-            return self.manifest[name]
-
     def _places(self, model: str) -> list[Layer]:
-        with files.reading(self._manifest_path):
-            return sorted(map(Layer.read, self.section("layers")[model]), key=lambda layer: layer.depth)
+        return sorted(self.manifest.layers[model], key=lambda layer: layer.depth)
 
     def _required(self, name: str) -> list[Path]:
         if not (parts := self.parts(name)):

@@ -10,7 +10,7 @@ from typing import Any
 import tomli_w
 
 from analyses.reading import captions
-from analyses.reading.records import Checkpoint, level_name
+from analyses.reading.manifest import Checkpoint, Model, level_name
 from analyses.reading.results import Results
 
 
@@ -33,8 +33,8 @@ class Facts:
 def of(results: Results) -> Facts:
     """Return the facts of a run, from its manifest alone."""
     manifest = results.manifest
-    profile = dict(manifest.get("profile") or {})
-    name = str(profile.get("name") or results.dataset)
+    profile = manifest.profile
+    name = str(profile.get("name") or manifest.dataset.name)
     return Facts(
         name=name,
         summary=str(profile.get("summary") or ""),
@@ -42,8 +42,8 @@ def of(results: Results) -> Facts:
         brief=list(_brief(results)),
         measured=list(_measured(results)),
         checkpoints=[_checkpoint(results, point) for point in results.checkpoints],
-        versions=_pairs(manifest.get("versions")),
-        hardware=_pairs(manifest.get("hardware")),
+        versions=_pairs(manifest.versions),
+        hardware=_pairs(manifest.hardware),
         redo=[
             ("The run: save the settings below as run.toml", "python -m bench run all --profile run.toml"),
             ("This page, from the files of the run in the folder RUN", "python -m bench run report --out RUN"),
@@ -54,12 +54,11 @@ def of(results: Results) -> Facts:
 
 def _brief(results: Results) -> Iterator[tuple[str, str]]:
     """Yield what a reader must know before any number."""
-    data = results.section("dataset")
-    size = f", {data['size']} px" if data.get("size") else ""
-    yield "Data", f"{results.dataset}: {results.manifest.get('scored_images', 0)} test images scored{size}"
-    if results.training_data:
-        taught = " (masks predicted by another network among them)" if data.get("self_trained") else ""
-        yield "Trained on", f"{results.training_data}{taught}"
+    data = results.manifest.dataset
+    yield "Data", f"{data.name}: {results.manifest.scored_images} test images scored, {data.size} px"
+    if data.training_data:
+        taught = " (masks predicted by another network among them)" if data.self_trained else ""
+        yield "Trained on", f"{data.training_data}{taught}"
     yield "Models", ", ".join(results.label("models", name) for name in results.models) or "none"
     yield "Seeds", ", ".join(map(str, results.seeds())) or "none"
     reached = sum(point.reached for point in results.checkpoints)
@@ -70,31 +69,25 @@ def _brief(results: Results) -> Iterator[tuple[str, str]]:
 
 
 def _measured(results: Results) -> Iterator[tuple[str, str]]:
-    manifest, data = results.manifest, results.section("dataset")
-    yield "Data set", results.dataset
-    yield "Source", str(data.get("source") or "")
+    manifest, data = results.manifest, results.manifest.dataset
+    yield "Data set", data.name
+    yield "Source", data.source
     yield "Classes", ", ".join(results.classes)
-    yield "Images", ", ".join(f"{number} {split}" for split, number in (data.get("splits") or {}).items())
-    yield "Training masks", results.training_data
-    yield "Digest of the data", str(data.get("digest") or "")
-    yield "Border pixels", str(manifest.get("border") or "")
+    yield "Images", ", ".join(f"{number} {split}" for split, number in data.splits.items())
+    yield "Training masks", data.training_data
+    yield "Digest of the data", data.digest
+    yield "Border pixels", manifest.border
     for name in results.models:
-        yield f"Model {results.label('models', name)}", _model(results.section("models")[name])
+        yield f"Model {results.label('models', name)}", _model(manifest.models[name])
     yield "Targets", "; ".join(results.label("targets", name) for name in results.targets)
     yield "Metrics", ", ".join(metric.label for metric in results.metrics)
-    yield "Choice of the gallery's images", results.gallery_rule
-    yield "Choice of images for costly methods", str((manifest.get("costly") or {}).get("rule") or "")
+    yield "Choice of the gallery's images", manifest.gallery.rule
+    yield "Choice of images for costly methods", manifest.costly.rule
 
 
-def _model(entry: Mapping[str, Any]) -> str:
-    parameters = entry.get("parameters")
-    words = [
-        str(entry.get("source") or ""),
-        f"{parameters:,} parameters" if isinstance(parameters, int) else "",
-        f"pretrained weights: {entry.get('pretrained') or 'none'}",
-        f"taught by {entry['teacher']}" if entry.get("teacher") else "",
-    ]
-    return "; ".join(word for word in words if word)
+def _model(model: Model) -> str:
+    taught = f"; taught by {model.teacher}" if model.teacher else ""
+    return f"{model.source}; {model.parameters:,} parameters; pretrained weights: {model.pretrained}{taught}"
 
 
 def _checkpoint(results: Results, point: Checkpoint) -> dict[str, str]:
@@ -114,9 +107,8 @@ def _share(value: float) -> str:
     return "" if math.isnan(value) else f"{100 * value:.1f} %"
 
 
-def _pairs(values: Any) -> list[tuple[str, str]]:
-    pairs = (values or {}).items()
-    return [(str(name).replace("_", " "), "none" if value is None else str(value)) for name, value in pairs]
+def _pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(name.replace("_", " "), "none" if value is None else str(value)) for name, value in values.items()]
 
 
 def _count(names: tuple[str, ...], what: str) -> str:

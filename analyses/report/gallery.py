@@ -15,7 +15,8 @@ from PIL import Image
 from analyses import printing
 from analyses.plots import map_tiles, overlay, style
 from analyses.reading.files import PIXELS
-from analyses.reading.records import Checkpoint, Gallery, Layer, level_name
+from analyses.reading.manifest import Checkpoint, Layer, level_name
+from analyses.reading.records import Gallery
 from analyses.reading.results import Results, ResultsError
 from analyses.report import data
 from analyses.report.sheets import CELLS, STEPS, Sheet
@@ -196,8 +197,6 @@ def _entry(point: Checkpoint) -> dict[str, Any]:
 
 def _index(results: Results) -> dict[str, Any]:
     """Return what can be chosen, and how it is called."""
-    methods = results.section("methods")
-    metrics = results.section("metrics")
     return {
         "models": [
             {"name": name, "label": results.label("models", name), "layers": _layers(results, name)}
@@ -209,13 +208,11 @@ def _index(results: Results) -> dict[str, Any]:
             for name in results.targets
         ],
         "methods": [
-            {"name": name, "label": results.label("methods", name), "kind": str(methods[name].get("kind") or "")}
-            | {key: str(methods[name].get(key) or "") for key in ("summary", "source")}
-            for name in results.methods
+            {"name": name, **method.model_dump(include={"label", "kind", "summary", "source"})}
+            for name, method in results.manifest.methods.items()
         ],
         "metrics": [
-            {"name": x.name, "label": x.label, "unit": x.unit, "direction": x.direction, "chance": x.chance}
-            | {"summary": str(metrics[x.name].get("summary") or "")}
+            {"name": x.name, **x.model_dump(include={"label", "unit", "direction", "chance", "summary"})}
             for x in results.metrics
         ],
         "method": results.main_method if results.methods else "",

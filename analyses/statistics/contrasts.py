@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from analyses.reading.arrays import Floats, Maps, nan_mean
 from analyses.reading.catalogue import FEWEST
-from analyses.reading.records import INPUT
+from analyses.reading.manifest import INPUT
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, bootstrap_means
 from analyses.statistics.crossed import widened
 

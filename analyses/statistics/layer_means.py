@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analyses.reading.arrays import distinct, fill, known_layers, sources
-from analyses.reading.records import Layer, Metric
+from analyses.reading.manifest import Layer, Metric
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.crossed import crossed_interval
 

@@ -14,7 +14,7 @@ from analyses.plots import curves_and_areas as figures
 from analyses.plots import style
 from analyses.reading.arrays import Floats, distinct, fill
 from analyses.reading.choices import at_highest
-from analyses.reading.records import level_name
+from analyses.reading.manifest import level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.crossed import crossed_interval

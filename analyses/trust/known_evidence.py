@@ -14,7 +14,7 @@ from analyses.plots import style
 from analyses.reading.arrays import Maps, cubes, nan_mean
 from analyses.reading.catalogue import BLIND, FEWEST, Entry, entries
 from analyses.reading.choices import paper_target
-from analyses.reading.records import INPUT, Metric
+from analyses.reading.manifest import INPUT, Metric
 from analyses.reading.results import Results
 from analyses.statistics.contrasts import Compared, compare
 from analyses.trust.evidence.dots import draw, titles
@@ -31,7 +31,7 @@ ANIMAL = "animal"
 
 def analyse(results: Results) -> Iterator[Figure | Table]:
     """Yield three tables and the figures; nothing for runs of other kinds."""
-    frame = results.evidence() if results.manifest.get("kind") == KIND else None
+    frame = results.evidence() if results.manifest.kind == KIND else None
     if frame is None:
         return
     networks = tabulate_networks(results)
@@ -45,7 +45,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
             of_layers, over = (t[(t["model"] == model) & (t["target"] == target)] for t in (means, summary))
             if of_layers.empty or over.empty:
                 continue
-            panels = titles(list(results.section("variants")), networks[networks["model"] == model])
+            panels = titles(list(results.manifest.variants), networks[networks["model"] == model])
             with style.context():
                 drawn = draw(results, of_layers, over, panels), draw_layers(results, of_layers, panels)
                 scene = draw_scene(results, model, target, frame, networks[networks["used"]])
@@ -63,12 +63,12 @@ def tabulate_networks(results: Results) -> pd.DataFrame:
     Those that do not are used where no other of the model learned the cue.
     """
     rows = []
-    for cue, variant in results.section("variants").items():
-        for found in variant["answers"]:
-            row = {"cue": cue, "classes": " / ".join(variant["classes"][1:])}
-            row |= {name: found[name] for name in ("model", "seed", "level", "images_told", "pixels_told", "miou")}
-            row |= {f"changed_by_{other}": share for other, share in found["changed_by"].items()}
-            row |= {"told_apart": bool(found["told_apart"]), "training_data": variant["training_data"]}
+    for cue, variant in results.manifest.variants.items():
+        for answer in variant.answers:
+            row: dict[str, Any] = {"cue": cue, "classes": " / ".join(variant.classes[1:])}
+            row |= {name: answer[name] for name in ("model", "seed", "level", "images_told", "pixels_told", "miou")}
+            row |= {f"changed_by_{other}": share for other, share in answer["changed_by"].items()}
+            row |= {"told_apart": bool(answer["told_apart"]), "training_data": variant.training_data}
             rows.append(row)
     found = tidy(pd.DataFrame(rows), ["model"])
     learned = found.groupby(["model", "cue"])["told_apart"].transform("any")
@@ -78,7 +78,7 @@ def tabulate_networks(results: Results) -> pd.DataFrame:
 def tabulate(results: Results, frame: pd.DataFrame, networks: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the means by cue, method and layer, and over layers."""
     known, means, summary = entries(results), list[dict[str, Any]](), list[dict[str, Any]]()
-    cues = list(results.section("variants"))
+    cues = list(results.manifest.variants)
     used = frame[["cue", "model", "seed"]].astype({"cue": str, "model": str}).merge(networks, how="left")["used"]
     frame = frame.assign(counts=(frame["told"].astype(bool) & used.to_numpy(bool)).astype(float))
     for model in results.models:
@@ -119,8 +119,12 @@ def _by_cue(results: Results, model: str, frame: pd.DataFrame, cues: list[str]) 
     }
     every = {}
     for cue in cues:
-        metrics = [Metric(f"gain_{cue}", "", "", "higher", 0.0), Metric(f"inside_{cue}", "", "", "higher", "area")]
-        metrics += [Metric(f"gain_{ANIMAL}", "", "", "higher", 0.0), Metric(f"area_{cue}", "", "", None, None)]
+        metrics = [
+            Metric(name=f"gain_{cue}", label="", direction="higher", chance=0.0),
+            Metric(name=f"inside_{cue}", label="", direction="higher", chance="area"),
+            Metric(name=f"gain_{ANIMAL}", label="", direction="higher", chance=0.0),
+            Metric(name=f"area_{cue}", label="", direction=None, chance=None),
+        ]
         data = " / ".join(sorted(set(frame[frame["cue"] == cue]["training_data"].astype(str))))
         maps = Maps(layers, tuple(metrics), {}, {}, {}, data)
         for (own, method), (values, present) in found.items():
@@ -252,9 +256,9 @@ _SCENE = (
 
 def _note(results: Results, networks: pd.DataFrame) -> str:
     """Say what the numbers are of."""
-    variants = results.section("variants").values()
-    images = sorted({int(variant["scored_images"]) for variant in variants})
-    few = sorted({int(variant["costly_images"]) for variant in variants} - {0})
+    variants = results.manifest.variants.values()
+    images = sorted({variant.scored_images for variant in variants})
+    few = sorted({variant.costly_images for variant in variants} - {0})
     text = (
         f"Drawn scenes, {_joined(images)} test images a cue, the same ones for all cues; trained on "
         f"{' / '.join(sorted(set(networks['training_data'])))}; seed {_joined(sorted(set(networks['seed'])))}. Means "

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 import matplotlib.figure
 import numpy as np
 import pandas as pd
-import seaborn as sns
-from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
 from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
-from analyses.plots import style
+from analyses.plots import lines, style
 from analyses.reading.arrays import each_once, sources
 from analyses.reading.choices import at_highest
-from analyses.reading.records import level_name
+from analyses.reading.manifest import level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.crossed import NOTE, crossed_interval
@@ -32,11 +29,13 @@ MEASURES = {
     "ssim": "SSIM",
 }
 CASCADING, INDEPENDENT, SHUFFLED = "cascading", "independent", "shuffled_masks"
+ZERO = [lines.Reference(0, behind=True)]
+ENDS = ("", "_low", "_high")
 GROUP = ["model", "level", "target"]
 STEP = ["kind", "step", "share", "module"]
 COLUMNS = [
     *(*GROUP, *STEP, "layer", "method"),
-    *(f"{name}{end}" for name in MEASURES for end in ("", "_low", "_high")),
+    *(f"{name}{end}" for name in MEASURES for end in ENDS),
     *("reached", "randomised", "n_images", "n_seeds", "n_undefined", "training_data"),
 ]
 
@@ -170,59 +169,50 @@ def _trained(results: Results, part: pd.DataFrame) -> str:
     )
 
 
-def draw(results: Results, part: pd.DataFrame) -> matplotlib.figure.Figure:
+def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
     """Draw similarity against depth: a row a measure, cascading at the left, independent at the right."""
-    methods = [name for name in results.methods if (part["method"] == name).any()]
-    methods += sorted(set(part["method"]) - set(methods))
-    lines = style.model_lines(methods)
-    figure = style.figure(1.6 * len(MEASURES) + 0.9, constrained=True)
-    grid = figure.subplots(len(MEASURES), 2, sharex="col", sharey="row", width_ratios=[1.25, 1])
-    for row, (measure, label) in zip(grid, MEASURES.items(), strict=True):
-        for axes, kind in zip(row, (CASCADING, INDEPENDENT), strict=True):
-            _draw_panel(axes, part[part["kind"] == kind], lines, measure)
-        _draw_shuffled(row[0], part[part["kind"] == SHUFFLED], lines, measure)
-        row[0].set_ylabel(label)
-        row[0].set_ylim(top=1.05)  # last, so that the lower end is that of all that was drawn
-    grid[0][0].set_title("Cascading: all modules behind are random", loc="left")
-    grid[0][1].set_title("Independent: one module is random", loc="left")
-    shuffled = (part["kind"] == SHUFFLED).any()
-    ticks, names = [0, 0.25, 0.5, 0.75, 1], ["0\noutput", "0.25", "0.5", "0.75", "1\ninput"]
-    grid[-1][0].set_xticks([*ticks, 1.2] if shuffled else ticks, [*names, "shuffled\nmasks"] if shuffled else names)
-    grid[-1][1].set_xticks(ticks, names)
-    for axes in grid[-1]:
-        axes.set_xlabel("Depth of randomisation, in modules")
-    handles = [
-        Line2D([], [], color=x.color, marker=x.marker, linestyle=x.linestyle, label=results.label("methods", name))
-        for name, x in lines.items()
-    ]
-    figure.legend(handles=handles, loc="outside upper center", frameon=False, ncols=5, handlelength=3)
-    return figure
+    methods = [name for name in results.methods if (frame["method"] == name).any()]
+    methods += sorted(set(frame["method"]) - set(methods))
+    looks = style.model_lines(methods)
+    cascading, independent, shuffled = (frame[frame["kind"] == kind] for kind in (CASCADING, INDEPENDENT, SHUFFLED))
+    panels = []
+    for measure, label in MEASURES.items():
+        left = lines.Panel(label, _lines(cascading, looks, measure), ZERO, y_limits=(None, 1.05))
+        if len(shuffled):
+            marks = [*left.marks, *_shuffled(shuffled, looks, measure)]
+            left = replace(left, marks=marks, dividers=[1.06])
+        right = lines.Panel("", _lines(independent, looks, measure), ZERO, y_limits=(None, 1.05))
+        panels.append([left, right])
+    titles = "Cascading: all modules behind are random", "Independent: one module is random"
+    panels[0] = [replace(panel, title=title) for panel, title in zip(panels[0], titles, strict=True)]
+    ticks = {0.0: "0\noutput", 0.25: "0.25", 0.5: "0.5", 0.75: "0.75", 1.0: "1\ninput"}
+    both = ticks | ({1.2: "shuffled\nmasks"} if len(shuffled) else {}), ticks
+    where = "Depth of randomisation, in modules"
+    panels[-1] = [replace(panel, ticks=of, x_label=where) for panel, of in zip(panels[-1], both, strict=True)]
+    key = [lines.line_key(look, results.label("methods", name)) for name, look in looks.items()]
+    height = 1.6 * len(MEASURES) + 0.9
+    return lines.draw(panels, key, height, key_columns=5, key_length=3, shared=("col", "row"), widths=[1.25, 1])
 
 
-def _draw_panel(axes: Axes, part: pd.DataFrame, lines: Mapping[str, style.Line], measure: str) -> None:
-    axes.axhline(0, color="black", linewidth=0.7, linestyle=":", zorder=0)
-    for name, look in lines.items():
-        rows = part[part["method"] == name].sort_values("share")
-        if rows[measure].isna().all():
-            continue
-        x, one = [0.0, *rows["share"]], [1.0]  # a map is like itself
-        low, high = ([*one, *rows[f"{measure}{end}"]] for end in ("_low", "_high"))
-        axes.fill_between(x, low, high, color=look.color, alpha=0.1, linewidth=0)
-        axes.plot(x, [*one, *rows[measure]], color=look.color, marker=look.marker, linestyle=look.linestyle)
-    sns.despine(ax=axes)
+def _lines(frame: pd.DataFrame, looks: Mapping[str, style.Line], measure: str) -> list[lines.Line]:
+    drawn = []
+    for name, look in looks.items():
+        rows = frame[frame["method"] == name].sort_values("share")
+        if rows[measure].notna().any():
+            y, low, high = ([1.0, *rows[f"{measure}{end}"]] for end in ENDS)  # a map is like itself
+            drawn.append(lines.Line(look, [0.0, *rows["share"]], y, low, high, opacity=0.1))
+    return drawn
 
 
-def _draw_shuffled(axes: Axes, part: pd.DataFrame, lines: Mapping[str, style.Line], measure: str) -> None:
-    """Draw a marker a method beside the panel's curves, with its interval."""
-    if part.empty:
-        return
-    rows: dict[str, Any] = {str(row["method"]): row for row in part.to_dict("records")}
-    for x, (name, look) in zip(_beside(len(lines)), lines.items(), strict=True):
+def _shuffled(frame: pd.DataFrame, looks: Mapping[str, style.Line], measure: str) -> list[lines.Dots]:
+    """Return a dot a method beside the panel's curves, with its interval."""
+    rows = {str(row["method"]): row for row in frame.to_dict("records")}
+    dots = []
+    for x, (name, look) in zip(_beside(len(looks)), looks.items(), strict=True):
         if name in rows:
-            row = rows[name]
-            axes.plot([x, x], [row[f"{measure}_low"], row[f"{measure}_high"]], color=look.color, linewidth=0.9)
-            axes.plot(x, row[measure], color=look.color, marker=look.marker, linestyle="none")
-    axes.axvline(1.06, color="#bbbbbb", linewidth=0.6)
+            y, low, high = ([rows[name][f"{measure}{end}"]] for end in ENDS)
+            dots.append(lines.Dots(look, [x], y, low, high, edge=1.0))
+    return dots
 
 
 def _beside(count: int) -> Sequence[float]:

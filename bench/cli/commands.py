@@ -37,7 +37,7 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
-class Kind(StrEnum):
+class Listing(StrEnum):
     """What can be listed."""
 
     MODELS = "models"
@@ -160,7 +160,7 @@ def publish(
 
 @app.command("list")
 def list_(
-    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    kind: Annotated[Listing, typer.Argument(help="What to list.")],
     model: Annotated[str, typer.Option(help="The network whose layers are listed, such as segformer:b1.")] = "unet",
     as_json: JsonOption = False,
 ) -> None:
@@ -168,13 +168,13 @@ def list_(
     from rich.console import Console
     from rich.table import Table
 
-    if kind is Kind.PROFILES:
+    if kind is Listing.PROFILES:
         rows = shown = [{"name": name, "summary": summary} for name, summary in profiles().items()]
     else:
         from bench.cli import listing
 
         rows = listing.LISTS[kind](model)
-        shown = [listing.method_columns(row) for row in rows] if kind is Kind.METHODS else rows
+        shown = [listing.method_columns(row) for row in rows] if kind is Listing.METHODS else rows
     if as_json:
         typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
         return

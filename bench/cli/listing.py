@@ -60,8 +60,11 @@ def _passes(row: Row) -> str:
 
 
 def _metrics(_: str) -> list[Row]:
-    of_maps = [{"name": m.name, "table": "scores", **manifest.describe(m)} for m in METRICS]
-    return of_maps + [{"name": m.name, "table": "attention", **manifest.describe(m)} for m in ATTENTION_METRICS]
+    columns = ("label", "summary", "direction", "lower", "upper", "chance", "unit", "source")
+    tables = [("scores", m) for m in METRICS] + [("attention", m) for m in ATTENTION_METRICS]
+    return [
+        {"name": m.name, "table": table, **{column: getattr(m, column) for column in columns}} for table, m in tables
+    ]
 
 
 def _datasets(_: str) -> list[Row]:
@@ -71,7 +74,7 @@ def _datasets(_: str) -> list[Row]:
 LISTS: dict[str, Callable[[str], list[Row]]] = {
     "models": _models,
     "layers": _layers,
-    "methods": lambda _: [{"name": m.name, **manifest.describe_method(m)} for m in METHODS],
+    "methods": lambda _: [{"name": m.name, **manifest.of_method(m).model_dump()} for m in METHODS],
     "metrics": _metrics,
     "datasets": _datasets,
 }

@@ -14,7 +14,7 @@ from bench.output import terminal
 from bench.output.store import MANIFEST, Store, of_profile
 from bench.planning import manifest
 from bench.planning import profile as profiles
-from bench.planning.data import open_data
+from bench.planning.data import lines, open_data
 from bench.progress import working
 from bench.run import Run
 from bench.timing import run as timing
@@ -22,29 +22,30 @@ from segcam.datasets import DATASETS
 from segcam.errors import InputError
 
 
-def device_of(wanted: str) -> torch.device:
+def device_of(name: str) -> torch.device:
     """Return the device meant by 'auto', 'cpu' or 'cuda'.
 
     Raises:
         InputError: there is no GPU.
     """
-    if wanted == "cuda" and not torch.cuda.is_available():
+    if name == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: torch finds no GPU here; use --device cpu or auto")
     torch.backends.cudnn.allow_tf32 = False  # what is called fp32 is to be fp32
-    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def start(read: profiles.Profile, root: Path | None, out: Path | None, device: str, download: bool) -> Run:
     """Open a profile's data and prepare its run."""
     console = terminal.console()
-    chosen = device_of(device)
+    torch_device = device_of(device)
     DATASETS.get(read.data.dataset)
-    manifest.describe_profile(read, classes=2)  # wrong names are told before photographs are decoded
+    manifest.of_profile(read, classes=2)  # wrong names are told before photographs are decoded
     store = of_profile(Store(out or Path("runs") / read.name))
     if store.has(MANIFEST) and store.read_json(MANIFEST).get("published"):
         raise InputError(f"{store.out} holds a published run, without its networks: choose another folder with --out")
     console.print(
-        f"{read.name}: {read.data.dataset} at {read.data.size} px, on {chosen.type}, into {store.out}", markup=False
+        f"{read.name}: {read.data.dataset} at {read.data.size} px, on {torch_device.type}, into {store.out}",
+        markup=False,
     )
     with working(console, "opening data", 1) as task:
 
@@ -53,9 +54,9 @@ def start(read: profiles.Profile, root: Path | None, out: Path | None, device: s
             task.to(done, what)
 
         data = open_data(read, root=root, download=download, progress=progress)
-    for line in manifest.data_lines(data):
+    for line in lines(data):
         console.print(line, markup=False, highlight=False)
-    run = Run(read, data, store, chosen, console)
+    run = Run(read, data, store, torch_device, console)
     run.prepare()
     return run
 

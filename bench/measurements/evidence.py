@@ -1,24 +1,33 @@
-"""Scenes whose evidence is known: a network's answers, and how much of each map lies on what decides them."""
+"""Scenes whose evidence is known: what a network predicts, and how much of each map lies on what decides it."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
-from bench.measurements.material.columns import count_columns, joined, predicted
-from bench.measurements.material.made_maps import MadeMaps, control_maps, gradient_maps, named, shared_probe
+from bench.measurements.material.columns import count_columns, joined, predicted, resized
+from bench.measurements.material.kept import image_arrays, map_arrays, npz
+from bench.measurements.material.made_maps import MadeMaps, control_maps, gradient_maps, shared_probe
 from bench.measurements.material.own_maps import OwnPasses
+from bench.measurements.material.portions import portions
 from bench.measurements.material.rows import Rows
 from bench.planning.data import Data
-from bench.planning.measurement import MEASUREMENTS, Advance, Checkpoint, Columns, Job, Measurement, Part
+from bench.planning.measurement import (
+    MEASUREMENTS,
+    Advance,
+    CellPlan,
+    Checkpoint,
+    Columns,
+    MeasureJob,
+    Measurement,
+    quiet,
+)
 from bench.planning.profile import Profile, Score
 from bench.planning.request import Gap, Request, methods_of
 from segcam.datasets.drawn.cues import CUES
@@ -44,11 +53,11 @@ SHOWN = 0
 
 
 @dataclass(frozen=True)
-class Case:
+class SceneBatch:
     """A batch of scenes and all that is known of them.
 
     Attributes:
-        scenes: their numbers in the split; they are the same images whichever cue decides.
+        rows: their indices in the split; they are the same images whichever cue decides.
         batch: the scenes.
         classes: the class of each one's animal.
         regions: the pixels of each of `REGIONS` as foreground and all others as background. The animal's outline is
@@ -56,35 +65,35 @@ class Case:
         swapped: for each cue the same scenes with this cue the other way.
     """
 
-    scenes: tuple[int, ...]
+    rows: tuple[int, ...]
     batch: Batch
     classes: tuple[int, ...]
     regions: dict[str, Scenery]
     swapped: dict[str, Batch]
 
     @classmethod
-    def of(cls, images: CueSplit, rows: Sequence[int], device: torch.device) -> Case:
+    def of(cls, images: CueSplit, rows: Sequence[int], device: torch.device) -> SceneBatch:
         """Draw scenes, and each again with every cue the other way."""
         batch = Batch.of([images[i] for i in rows], device)
-        known = [images.known(i) for i in rows]
-        swapped = {cue: Batch.of([one[cue] for one in known], device) for cue in CUES}
+        counterparts = [images.known(i) for i in rows]
+        swapped = {cue: Batch.of([scene[cue] for scene in counterparts], device) for cue in CUES}
         animal = _animal(batch.masks)
         sides = {ANIMAL: (animal, batch.masks == 0)}
-        for cue, other in swapped.items():
-            assert other.evidence is not None  # they are made of nothing else
-            sides[cue] = (other.evidence, ~other.evidence)
+        for cue, changed in swapped.items():
+            assert changed.evidence is not None  # they are made of nothing else
+            sides[cue] = (changed.evidence, ~changed.evidence)
         luminance = batch.luminance()
         return cls(
-            scenes=tuple(rows),
+            rows=tuple(rows),
             batch=batch,
             classes=_classes(batch.masks),
             regions={name: Scenery(luminance, *sides[name], ids=batch.ids) for name in REGIONS},
             swapped=swapped,
         )
 
-    def targets(self, asked: Sequence[Target]) -> list[Target]:
+    def targets(self, targets: Sequence[Target]) -> list[Target]:
         """Return targets about each image's own class."""
-        return [replace(target, class_id=self.classes) for target in asked]
+        return [replace(target, class_id=self.classes) for target in targets]
 
     def oracle(self, cue: str) -> Method:
         """Return the map that knows the evidence, as a control: what a perfect explanation scores on a layer's grid.
@@ -102,7 +111,7 @@ class Case:
         )
 
 
-class AnswerScorer:
+class EvidenceScorer:
     """Scores one network whose data set says what decides.
 
     Args:
@@ -132,37 +141,44 @@ class AnswerScorer:
             note: told of every map that there is not.
 
         Returns:
-            `evidence`, a row a map, and `answers`, a row a scene with the network's answers.
+            `evidence`, a row a map, and `answers`, a row a scene with what the network predicts.
         """
-        maps, answers = [], []
-        for case in self._cases(images, rows):
-            captures = self.probe.many(case.batch.inputs(), case.targets(self.request.targets), masks=case.batch.masks)
-            answered = self._answers(case, captures[0])
-            request = replace(self.request, methods=(*self.request.methods, case.oracle(images.cue)))
-            made = [*control_maps(request, case.regions[ANIMAL], captures[0])]
-            for of_layer in gradient_maps(request, captures, {}, note):
-                made += of_layer
-            maps.append(self._rows(case, captures, request, made, answered))
-            answers.append(answered)
-            advance(len(case.scenes), "")
-        return {"evidence": joined(maps), "answers": joined(answers)}
+
+        def tables(few: Sequence[int], note: Callable[[Gap], None] = quiet) -> tuple[Columns, Columns]:
+            scenes = SceneBatch.of(images, few, self.device)
+            captures = self._captures(scenes)
+            request = self._with_oracle(scenes, images.cue)
+            gradients = chain.from_iterable(gradient_maps(request, captures, note=note))
+            maps = [*control_maps(request, scenes.regions[ANIMAL], captures[0]), *gradients]
+            predictions = self._predictions(scenes, captures[0])
+            return self._rows(scenes, captures, request, maps, predictions), predictions
+
+        pairs = []
+        for few in portions(rows, self.settings, self.model, tables):
+            pairs.append(tables(few, note))
+            advance(len(few), "")
+        maps, predictions = zip(*pairs, strict=True)
+        return {"evidence": joined(maps), "answers": joined(predictions)}
 
     def score_own_passes(
         self, images: CueSplit, rows: Sequence[int], advance: Advance, note: Callable[[Gap], None]
     ) -> dict[str, Columns]:
         """Score methods that take passes of their own; see `score`."""
-        maps = []
-        for case in self._cases(images, rows):
-            request = replace(self.request, methods=(*self.request.methods, case.oracle(images.cue)))
+
+        def table(few: Sequence[int], advance: Advance = quiet, note: Callable[[Gap], None] = quiet) -> Columns:
+            scenes = SceneBatch.of(images, few, self.device)
+            request = self._with_oracle(scenes, images.cue)
             passes = OwnPasses(self.model, request)
-            targets = case.targets(request.own_pass_targets)
-            captures = passes.probe.many(case.batch.inputs(), targets, masks=case.batch.masks)
-            scenery = case.regions[ANIMAL]
-            made = [*passes.maps(case.batch, scenery, captures, lambda step: advance(0, step), note)]
+            targets = scenes.targets(request.own_pass_targets)
+            captures = passes.probe.many(scenes.batch.inputs(), targets, masks=scenes.batch.masks)
+            scenery = scenes.regions[ANIMAL]
+            maps = [*passes.maps(scenes.batch, scenery, captures, lambda _maps, step: advance(0, step), note)]
             request = replace(request, layers=tuple(passes.layers), methods=passes.methods)
-            maps.append(self._rows(case, captures, request, made, self._answers(case, captures[0])))
-            advance(len(case.scenes), "")
-        return {"evidence": joined(maps)}
+            advance(len(few), "")
+            return self._rows(scenes, captures, request, maps, self._predictions(scenes, captures[0]))
+
+        portioned = portions(rows, self.settings, self.model, table)
+        return {"evidence": joined([table(few, advance, note) for few in portioned])}
 
     def shown(self, images: CueSplit, row: int) -> bytes:
         """Return a scene, drawn either way, with all maps of gradient methods, as the bytes of an .npz file.
@@ -170,72 +186,67 @@ class AnswerScorer:
         It holds `ids`, `images`, `masks`, `other` (the scene with the cue the other way), `evidence`, and the maps as
         `target|method|layer`, each with an axis of one image before the others.
         """
-        (case,) = self._cases(images, [row])
-        other, masks = case.swapped[images.cue], case.batch.masks
-        captures = self.probe.many(case.batch.inputs(), case.targets(self.request.targets), masks=masks)
-        arrays: dict[str, Any] = {
-            "ids": np.array(case.batch.ids),
-            "images": case.batch.images.permute(0, 2, 3, 1).cpu().numpy(),
-            "masks": masks.cpu().numpy(),
-            "other": other.images.permute(0, 2, 3, 1).cpu().numpy(),
-            "evidence": case.regions[images.cue].foreground.cpu().numpy(),
+        scenes = SceneBatch.of(images, [row], self.device)
+        arrays = image_arrays(scenes.batch) | {
+            "other": image_arrays(scenes.swapped[images.cue])["images"],
+            "evidence": scenes.regions[images.cue].foreground.cpu().numpy(),
         }
-        for made in chain.from_iterable(gradient_maps(self.request, captures, {}, lambda _: None)):
-            arrays |= dict(named(self.request, made))
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)
-        return buffer.getvalue()
+        maps = chain.from_iterable(gradient_maps(self.request, self._captures(scenes)))
+        return npz(arrays | map_arrays(self.request, maps))
 
-    def _cases(self, images: CueSplit, rows: Sequence[int]) -> Iterator[Case]:
-        step = self.settings.batch_size
-        return (Case.of(images, rows[at : at + step], self.device) for at in range(0, len(rows), step))
+    def _captures(self, scenes: SceneBatch) -> list[Capture]:
+        targets = scenes.targets(self.request.targets)
+        return self.probe.many(scenes.batch.inputs(), targets, masks=scenes.batch.masks)
+
+    def _with_oracle(self, scenes: SceneBatch, cue: str) -> Request:
+        return replace(self.request, methods=(*self.request.methods, scenes.oracle(cue)))
 
     def _rows(
         self,
-        case: Case,
+        scenes: SceneBatch,
         captures: Sequence[Capture],
         request: Request,
-        made: Sequence[MadeMaps],
-        answered: Columns,
+        maps: Sequence[MadeMaps],
+        predictions: Columns,
     ) -> Columns:
         """Measure maps on every region: the same rows each time, side by side."""
         columns: Columns = {}
-        for region, scenery in case.regions.items():
+        for region, scenery in scenes.regions.items():
             table = Rows(scenery, captures, request.layers, request.methods, request.metrics, counter=False)
-            table.fill(made)
+            table.fill(maps)
             rows = table.columns()
             of_region = {f"area_{region}": rows.pop("area")}
             of_region |= {f"{short}_{region}": rows.pop(name) for name, short in MEASURED.items()}
             columns = columns or rows
             columns |= of_region
-        place = {image: i for i, image in enumerate(case.batch.ids)}
-        at = np.array([place[image] for image in columns["image"]])
-        return columns | {name: answered[name][at] for name in ("scene", "class_id", "told")}
+        position = {image: i for i, image in enumerate(scenes.batch.ids)}
+        indices = np.array([position[image] for image in columns["image"]])
+        return columns | {name: predictions[name][indices] for name in ("scene", "class_id", "told")}
 
     @torch.no_grad()
-    def _answers(self, case: Case, capture: Capture) -> Columns:
-        """Return what the network answers, and whether it answers otherwise where a cue is the other way."""
+    def _predictions(self, scenes: SceneBatch, capture: Capture) -> Columns:
+        """Return what the network predicts, and whether it predicts otherwise where a cue is the other way."""
         classes = int(capture.logits.shape[1])
         predictions = predicted(capture.logits, capture.size)
-        right = told_share(capture.logits, capture.size, case.batch.masks)
-        columns = count_columns(case.batch, predictions, classes, self.border, self.settings.class_id)
+        right = right_share(capture.logits, capture.size, scenes.batch.masks)
+        columns = count_columns(scenes.batch, predictions, classes, self.border, self.settings.class_id)
         columns.pop("predicted")
         columns |= {
-            "scene": np.array(case.scenes, np.int32),
-            "class_id": np.array(case.classes, np.int32),
+            "scene": np.array(scenes.rows, np.int32),
+            "class_id": np.array(scenes.classes, np.int32),
             "right_share": right.cpu().numpy(),
             "told": (right > 0.5).cpu().numpy(),
         }
-        for cue, other in case.swapped.items():
-            logits = self.model(normalise(other.images).contiguous(memory_format=torch.channels_last))
-            share = told_share(logits, capture.size, other.masks)
-            same_class = torch.tensor(_classes(other.masks)) == torch.tensor(case.classes)
+        for cue, batch in scenes.swapped.items():
+            logits = self.model(normalise(batch.images).contiguous(memory_format=torch.channels_last))
+            share = right_share(logits, capture.size, batch.masks)
+            same_class = torch.tensor(_classes(batch.masks)) == torch.tensor(scenes.classes)
             changed = ((share > 0.5) == (right > 0.5)).cpu() ^ same_class
             columns[f"changed_by_{cue}"] = changed.numpy()
         return columns
 
 
-def told_share(
+def right_share(
     logits: Float[Tensor, "b 3 h w"], size: tuple[int, int], masks: UInt8[Tensor, "b H W"]
 ) -> Float[Tensor, " b"]:
     """Return the share of an animal's pixels whose logit of its class is above that of the other animal's.
@@ -245,9 +256,7 @@ def told_share(
         size: rows and columns of the masks.
         masks: the true class of each pixel.
     """
-    logits = logits.float()
-    if tuple(logits.shape[2:]) != size:
-        logits = nn.functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+    logits = resized(logits, size)
     animal = _animal(masks)
     right = (logits[:, 2] > logits[:, 1]) == (masks == 2)
     return (right & animal).flatten(1).sum(1) / animal.flatten(1).sum(1)
@@ -261,7 +270,7 @@ def _classes(masks: Tensor) -> tuple[int, ...]:
     return tuple(2 if (mask == 2).any() else 1 for mask in masks)
 
 
-def plan(profile: Profile, data: Data, checkpoint: Checkpoint) -> Iterator[Part]:
+def plan(profile: Profile, data: Data, checkpoint: Checkpoint) -> Iterator[CellPlan]:
     """Yield of each highest level all scenes, and the first ones for methods that take passes of their own.
 
     Of eight scenes each has other traits.
@@ -271,16 +280,16 @@ def plan(profile: Profile, data: Data, checkpoint: Checkpoint) -> Iterator[Part]
         return
     settings = score.model_dump(mode="json", exclude={"batch_size", "shard", "max_memory"})
     scenes = range(len(data.test))
-    yield Part("", tuple(scenes), [list(MEASURED), REGIONS, settings])
+    yield CellPlan("", tuple(scenes), [list(MEASURED), REGIONS, settings])
     if score.own_pass_images and any(method.costly for method in methods_of(score)):
-        yield Part(OWN_PASSES, tuple(scenes[: score.own_pass_images]), [list(MEASURED), REGIONS, settings])
+        yield CellPlan(OWN_PASSES, tuple(scenes[: score.own_pass_images]), [list(MEASURED), REGIONS, settings])
 
 
-def run(job: Job) -> dict[str, Columns | bytes]:
+def run(job: MeasureJob) -> dict[str, Columns | bytes]:
     """Score the cell's scenes, and keep the maps of one."""
     images = job.data.test
     assert isinstance(images, CueSplit)  # the data set is one of the stage's own
-    scorer = AnswerScorer(job.model, job.request, job.profile.score, job.profile.data.border)
+    scorer = EvidenceScorer(job.model, job.request, job.profile.score, job.profile.data.border)
     score = scorer.score_own_passes if job.cell.part == OWN_PASSES else scorer.score
     tables = score(images, job.cell.rows, job.advance, job.note)
     made: dict[str, Columns | bytes] = {

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from typing import Annotated, Literal
 
 import numpy as np
@@ -14,9 +14,10 @@ from jaxtyping import Float, Int
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from bench.measurements.material.columns import joined
+from bench.measurements.material.columns import joined, map_rows
 from bench.measurements.material.made_maps import MadeMaps, control_maps, gradient_maps
-from bench.planning.measurement import MEASUREMENTS, Columns, Job, Measurement
+from bench.measurements.material.selection import layers_like, methods_called, targets_called
+from bench.planning.measurement import MEASUREMENTS, Columns, MeasureJob, Measurement
 from bench.planning.request import Request
 from bench.planning.sections import FewImages, distinct
 from segcam.checks.faithfulness import (
@@ -34,7 +35,6 @@ from segcam.checks.faithfulness import (
 )
 from segcam.checks.faithfulness.curves import Kind
 from segcam.errors import InputError
-from segcam.methods import METHODS as PLUGINS
 from segcam.methods import Method
 from segcam.probe.layers import Layer
 from segcam.probe.probe import Capture, Probe
@@ -108,24 +108,23 @@ WHOLE_IMAGE = (Place(0, "", ""),)
 """The place of an order that is no map's."""
 
 
-def methods_of(settings: Faithfulness, known: Sequence[Method] = ()) -> tuple[Method, ...]:
+def methods_of(settings: Faithfulness, scored: Sequence[Method] = ()) -> tuple[Method, ...]:
     """Return the methods examined.
 
     Args:
         settings: the profile's section.
-        known: methods with parameters of their own, which are taken where they are named.
+        scored: methods with parameters of their own, which are taken where they are named.
 
     Raises:
         InputError: one is unknown, or takes passes of its own or attention.
     """
-    own = {method.name: method for method in known}
-    found = [own.get(name) or PLUGINS.get(name) for name in settings.methods or METHODS]
-    for method in found:
+    methods = methods_called(settings.methods or METHODS, scored)
+    for method in methods:
         if method.gradient is None and method.control is None:
             raise InputError(
                 f"faithfulness.methods names {method.name}, which is no gradient method and no control: leave it out"
             )
-    return tuple(found)
+    return tuple(methods)
 
 
 def layers_of(settings: Faithfulness, layers: Sequence[Layer]) -> tuple[Layer, ...]:
@@ -136,20 +135,19 @@ def layers_of(settings: Faithfulness, layers: Sequence[Layer]) -> tuple[Layer, .
         layers: of the network, by depth; the default is taken from those of the first one's probe point. Where fewer
             than two are called encoder, all that are not of the decoder are.
     """
-    named = [x for x in layers if any(fnmatch.fnmatchcase(x.label, wanted) for wanted in settings.layers)]
-    if named:
+    if named := layers_like(settings.layers, layers):
         return tuple(named)
-    own = [layer for layer in layers if layer.point == layers[0].point]
-    body = [layer for layer in own if layer.role == "encoder"]
+    of_point = [layer for layer in layers if layer.point == layers[0].point]
+    body = [layer for layer in of_point if layer.role == "encoder"]
     if len(body) < 2:  # of a transformer only the blocks' ends may be called so
-        body = [layer for layer in own if layer.role != "decoder"] or own
-    last = [layer for layer in own if layer.role == "decoder"] or own
+        body = [layer for layer in of_point if layer.role != "decoder"] or of_point
+    last = [layer for layer in of_point if layer.role == "decoder"] or of_point
     return tuple(dict.fromkeys((body[0], body[-1], last[-1])))
 
 
 def targets_of(settings: Faithfulness, targets: Sequence[Target], class_id: int) -> tuple[Target, ...]:
     """Return what is explained: the targets that the section names, else the first of the section score."""
-    return tuple(Target.parse(name, class_id) for name in settings.targets) or tuple(targets[:1])
+    return targets_called(settings.targets, class_id) or tuple(targets[:1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,26 +158,26 @@ class Examined:
         settings: the profile's section.
         subjects: network, images, predicted sets.
         target: name of what is explained.
-        found: the maps.
-        request: the layers and methods that `found` counts.
+        maps: the maps.
+        request: the layers and methods that `maps` counts.
         seed: of all that is drawn.
     """
 
     settings: Faithfulness
     subjects: Subjects
     target: str
-    found: Sequence[MadeMaps]
+    maps: Sequence[MadeMaps]
     request: Request
     seed: int
 
     @cached_property
     def places(self) -> tuple[Place, ...]:
         """A place a map and layer: a control's map stands for all layers with its grid."""
-        every = [(found, m) for found in self.found for m in found.methods]
+        maps = [(made, m) for made in self.maps for m in made.methods]
         return tuple(
             Place(i, self.request.layers[layer].label, self.request.methods[m].name)
-            for i, (found, m) in enumerate(every)
-            for layer in found.layers
+            for i, (made, m) in enumerate(maps)
+            for layer in made.layers
         )
 
     @property
@@ -191,16 +189,16 @@ class Examined:
         """Yield a table of areas and one of curves for each kind, imputation and order."""
         subjects, seed = self.subjects, self.seed
         size = (int(subjects.chosen.shape[1]), int(subjects.chosen.shape[2]))
-        own = torch.cat([order(found.maps, subjects.ids, size, seed) for found in self.found], 1)
-        random = random_order(subjects.ids, size, seed).to(own.device)
-        matched = area_matched(own, subjects.chosen, subjects.ids, seed)
+        map_orders = torch.cat([order(made.maps, subjects.ids, size, seed) for made in self.maps], 1)
+        random = random_order(subjects.ids, size, seed).to(map_orders.device)
+        matched = area_matched(map_orders, subjects.chosen, subjects.ids, seed)
         first = self.settings.imputations[0]
         for imputation in self.settings.imputations:
             for kind in self.settings.kinds:
                 context = kind.startswith(CONTEXT)
                 if context and imputation != first:
                     continue
-                orders = [(MAP, own, self.places), (RANDOM, random, WHOLE_IMAGE)]
+                orders = [(MAP, map_orders, self.places), (RANDOM, random, WHOLE_IMAGE)]
                 if imputation == first and not context:  # outside the set the two are the same
                     orders.append((AREA_MATCHED, matched, self.places))
                 for name, pixels, places in orders:
@@ -210,27 +208,26 @@ class Examined:
     def _curves(
         self, kind: str, imputation: str, name: str, pixels: Int[Tensor, "b m n"], places: Sequence[Place]
     ) -> tuple[Columns, Columns]:
-        plain: Kind = "insertion" if kind.endswith("insertion") else "deletion"
-        found = curves(
+        direction: Kind = "insertion" if kind.endswith("insertion") else "deletion"
+        measured = curves(
             self.subjects,
             pixels,
-            plain,
+            direction,
             context=kind.startswith(CONTEXT),
             steps=self.settings.steps,
             imputation=imputation,
             batch_size=self.batch_size,
             seed=self.seed,
         )
-        areas, lines = [], []
+        areas, points = [], []
         for outcome in self.settings.outcomes:
-            same = {"measure": kind, "imputation": imputation, "outcome": outcome, "order": name}
-            areas.append(self._rows(found.area(outcome), places, same))
-            values = found.values[..., OUTCOMES.index(outcome)]
-            of_points = [self._rows(values[:, :, t], places, same) for t in range(len(found.shares))]
-            for share, rows in zip(found.shares.tolist(), of_points, strict=True):
-                rows["share"] = np.full(len(rows["value"]), share, np.float32)
-            lines += of_points
-        return joined(areas), joined(lines)
+            keys = {"imputation": imputation, "outcome": outcome, "order": name}
+            areas.append(self._rows(measured.area(outcome), places, {"measure": kind} | keys))
+            values = measured.values[..., OUTCOMES.index(outcome)]
+            for t, share in enumerate(measured.shares.tolist()):
+                rows = self._rows(values[:, :, t], places, {"kind": kind} | keys)
+                points.append(rows | {"share": np.full(len(rows["value"]), share, np.float32)})
+        return joined(areas), joined(points)
 
     def subset_tables(self) -> Iterator[Columns]:
         """Yield the tables of infidelity and sensitivity-n."""
@@ -245,21 +242,22 @@ class Examined:
             seed=self.seed,
         )
         for name, measure in (("infidelity", infidelity), ("sensitivity_n", sensitivity_n)):
-            values = torch.cat([measure(found.maps, subsets) for found in self.found], 1)
-            same = {"measure": name, "imputation": first, "outcome": "probability", "order": MAP}
-            yield self._rows(values, self.places, same)
+            values = torch.cat([measure(made.maps, subsets) for made in self.maps], 1)
+            keys = {"measure": name, "imputation": first, "outcome": "probability", "order": MAP}
+            yield self._rows(values, self.places, keys)
 
     def stability_tables(self, probe: Probe, capture: Capture, masks: Int[Tensor, "b H W"]) -> Iterator[Columns]:
         """Yield the tables of max-sensitivity; there is none of controls, which the network plays no part in."""
-        names = [found for found in self.found if len(found.layers) == 1 and self._explains(found)]
+        explaining = [made for made in self.maps if len(made.layers) == 1 and self._explains(made)]
+        if not explaining:
+            return
 
         def maps_of(noisy: Capture) -> dict[str, Tensor]:
-            return {self.request.layers[x.layers[0]].label: x.maps for x in _gradients(self.request, noisy)}
+            maps = chain.from_iterable(gradient_maps(self.request, [noisy]))
+            return {self.request.layers[made.layers[0]].label: made.maps for made in maps}
 
-        if not names:
-            return
         subjects = self.subjects
-        found = max_sensitivity(
+        sensitivity = max_sensitivity(
             probe,
             subjects.images,
             capture,
@@ -269,32 +267,29 @@ class Examined:
             noise=Noise(self.settings.draws, self.settings.radius, self.seed),
             batch_size=self.batch_size,
         )
-        for name, values in (("frozen", found.frozen), ("repicked", found.repicked)):
-            same = {"measure": f"max_sensitivity_{name}", "imputation": "", "outcome": "", "order": MAP}
-            for own in names:
-                label = self.request.layers[own.layers[0]].label
-                places = [Place(i, label, self.request.methods[m].name) for i, m in enumerate(own.methods)]
-                yield self._rows(values[label], places, same)
+        for name, values in (("frozen", sensitivity.frozen), ("repicked", sensitivity.repicked)):
+            keys = {"measure": f"max_sensitivity_{name}", "imputation": "", "outcome": "", "order": MAP}
+            for made in explaining:
+                label = self.request.layers[made.layers[0]].label
+                places = [Place(i, label, self.request.methods[m].name) for i, m in enumerate(made.methods)]
+                yield self._rows(values[label], places, keys)
 
-    def _explains(self, found: MadeMaps) -> bool:
-        return all(self.request.methods[m].gradient is not None for m in found.methods)
+    def _explains(self, made: MadeMaps) -> bool:
+        return all(self.request.methods[m].gradient is not None for m in made.methods)
 
-    def _rows(self, values: Float[Tensor, "b m"], places: Sequence[Place], same: dict[str, str]) -> Columns:
+    def _rows(self, values: Float[Tensor, "b m"], places: Sequence[Place], keys: dict[str, str]) -> Columns:
         """Return a row an image and place; NaN where nothing is predicted, to which a map may well exist."""
-        ids = self.subjects.ids
-        values = values.masked_fill(self.subjects.empty[:, None], torch.nan)
-        n = len(ids) * len(places)
-        return {
-            "image": np.repeat(np.asarray(ids), len(places)),
-            "target": np.full(n, self.target),
-            "layer": np.tile([place.layer for place in places], len(ids)),
-            "method": np.tile([place.method for place in places], len(ids)),
-            **{key: np.full(n, value) for key, value in same.items()},
-            "value": values[:, [place.index for place in places]].float().cpu().numpy().reshape(-1),
+        values = values.masked_fill(self.subjects.empty[:, None], torch.nan)[:, [place.index for place in places]]
+        labels = {
+            "target": self.target,
+            "layer": [place.layer for place in places],
+            "method": [place.method for place in places],
+            **keys,
         }
+        return map_rows(self.subjects.ids, labels, {"value": values})
 
 
-def run(job: Job) -> dict[str, Columns]:
+def run(job: MeasureJob) -> dict[str, Columns]:
     """Examine the maps of one checkpoint for a few images.
 
     Returns:
@@ -313,31 +308,23 @@ def run(job: Job) -> dict[str, Columns]:
     probe = Probe(job.model, request.layers, channels_last=True)
     sides = (job.scenery.foreground, job.scenery.background)
     subjects = Subjects.of(job.model, images, job.profile.score.class_id, sides, job.batch.ids)
-    numbers, points = [], []
+    areas, points = [], []
     for capture in probe.many(images, request.targets, masks=masks):
         of_one = replace(request, targets=(capture.target,))
-        found = [*_gradients(of_one, capture), *control_maps(of_one, job.scenery, capture)]
-        own = Examined(settings, subjects, capture.target.name, found, of_one, job.scenery.seed)
-        for areas, lines in own.area_tables(lambda text: job.advance(0, text)):
-            numbers.append(areas)
-            points.append(lines)
+        gradients = chain.from_iterable(gradient_maps(of_one, [capture]))
+        maps = [*gradients, *control_maps(of_one, job.scenery, capture)]
+        examined = Examined(settings, subjects, capture.target.name, maps, of_one, job.scenery.seed)
+        for area_rows, point_rows in examined.area_tables(lambda text: job.advance(0, text)):
+            areas.append(area_rows)
+            points.append(point_rows)
         if settings.samples:
             job.advance(0, "infidelity and sensitivity-n")
-            numbers += own.subset_tables()
+            areas += examined.subset_tables()
         if settings.draws:
             job.advance(0, "max-sensitivity")
-            numbers += own.stability_tables(probe, capture, masks)
+            areas += examined.stability_tables(probe, capture, masks)
     job.advance(len(job.batch.ids), "")
-    return {"faithfulness": joined(numbers), "faithfulness_curves": joined([_renamed(table) for table in points])}
-
-
-def _gradients(request: Request, capture: Capture) -> Iterator[MadeMaps]:
-    for of_layer in gradient_maps(request, [capture], {}, lambda _: None):
-        yield from (found for found in of_layer if found.methods)
-
-
-def _renamed(points: Columns) -> Columns:
-    return {"kind" if name == "measure" else name: values for name, values in points.items()}
+    return {"faithfulness": joined(areas), "faithfulness_curves": joined(points)}
 
 
 MEASUREMENT = MEASUREMENTS.add(Measurement("faithfulness", run, settings=Faithfulness))

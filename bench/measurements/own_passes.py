@@ -7,24 +7,25 @@ from collections.abc import Callable, Sequence
 from torch import nn
 
 from bench.measurements.material.columns import joined
-from bench.measurements.material.made_maps import batches
 from bench.measurements.material.own_maps import OwnPasses
+from bench.measurements.material.portions import portions
 from bench.measurements.material.rows import Rows
 from bench.planning import plan as planning
 from bench.planning.data import Data
 from bench.planning.measurement import (
     MEASUREMENTS,
     Advance,
+    CellPlan,
     Checkpoint,
     Columns,
-    Job,
+    MeasureJob,
     Measurement,
-    Part,
     numbered,
+    quiet,
 )
 from bench.planning.profile import Profile, Score
 from bench.planning.request import Gap, Request, methods_of
-from segcam.samples import Images
+from segcam.samples import Batch, Images
 from segcam.scoring.reference import Scenery
 
 IMAGES = 2
@@ -37,8 +38,8 @@ def score(
     settings: Score,
     images: Images,
     rows: Sequence[int],
-    advance: Advance = lambda _images, _step: None,
-    note: Callable[[Gap], None] = lambda _: None,
+    advance: Advance = quiet,
+    note: Callable[[Gap], None] = quiet,
 ) -> Columns:
     """Score images and return the columns of a table with a row a map.
 
@@ -48,42 +49,42 @@ def score(
         settings: the profile's section.
         images: the split.
         rows: which of them.
-        advance: told of each method and layer before it is begun, and of the images that are done.
+        advance: told of each method and layer before it is begun, and of the maps that are done.
         note: told of every map that there is not.
     """
     passes = OwnPasses(model, request)
-    tables = []
-    for batch in batches(images, rows, settings.batch_size, passes.device):
+
+    def scored(few: Sequence[int], advance: Advance = quiet, note: Callable[[Gap], None] = quiet) -> Columns:
+        batch = Batch.of([images[i] for i in few], passes.device)
         scenery = Scenery.of(batch, settings.class_id)
         captures = passes.probe.many(batch.inputs(), request.own_pass_targets, masks=batch.masks)
         table = Rows(scenery, captures, passes.layers, passes.methods, request.metrics, counter=settings.counter)
-        table.fill(passes.maps(batch, scenery, captures, lambda step: advance(0, step), note))
-        tables.append(table.columns())
-        advance(len(batch.ids), "")
-        del captures, table  # before the next batch needs the memory
-    return joined(tables)
+        table.fill(passes.maps(batch, scenery, captures, advance, note))
+        return table.columns()
+
+    return joined([scored(few, advance, note) for few in portions(rows, settings, model, scored)])
 
 
-def plan(profile: Profile, data: Data, checkpoint: Checkpoint) -> list[Part]:
+def plan(profile: Profile, data: Data, checkpoint: Checkpoint) -> list[CellPlan]:
     """Plan a few images a cell, for the checkpoints that are asked for."""
     settings = profile.score
     methods = methods_of(settings)
-    own = [method for method in methods if method.costly]
-    if not own or not checkpoint.among(settings.own_pass_levels, settings.own_pass_seeds):
+    running = [method for method in methods if method.costly]
+    if not running or not checkpoint.among(settings.own_pass_levels, settings.own_pass_seeds):
         return []
-    of_input = any(method.scope == "input" for method in own)
+    of_input = any(method.scope == "input" for method in running)
     controls = [method for method in methods if method.control is not None and of_input]
-    definition = planning.score_settings(settings, [method.name for method in (*own, *controls)])
+    definition = planning.score_settings(settings, [method.name for method in (*running, *controls)])
     definition = {key: definition[key] for key in ("class_id", "metrics", "points", "counter", "methods", "parameters")}
-    rows, _ = data.chosen(settings.own_pass_images)
+    rows, _ = data.choose(settings.own_pass_images)
     return numbered(rows, IMAGES, definition | {"targets": settings.own_targets()}, prefix="own-pass-")
 
 
-def run(job: Job) -> dict[str, Columns]:
+def run(job: MeasureJob) -> dict[str, Columns]:
     """Score the cell's images."""
     return {
         "scores": score(job.model, job.request, job.profile.score, job.data.test, job.cell.rows, job.advance, job.note)
     }
 
 
-MEASUREMENT = MEASUREMENTS.add(Measurement("own_passes", run, plan))
+MEASUREMENT = MEASUREMENTS.add(Measurement("own_passes", run, plan, steps=lambda request: request.own_pass_maps))

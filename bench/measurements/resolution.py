@@ -10,13 +10,13 @@ from pydantic import Field, field_validator
 
 from bench.measurements.material.columns import counted
 from bench.planning.data import Data
-from bench.planning.measurement import MEASUREMENTS, Checkpoint, Columns, Job, Measurement, Part
+from bench.planning.measurement import MEASUREMENTS, CellPlan, Checkpoint, Columns, MeasureJob, Measurement
 from bench.planning.profile import Profile
-from bench.planning.sections import Section, distinct
+from bench.planning.sections import Settings, distinct
 from segcam.errors import InputError
 
 
-class Resolution(Section):
+class Resolution(Settings):
     """At which multiples of the training size each network is tested, at its highest level; none by default."""
 
     factors: tuple[Annotated[float, Field(gt=0, le=8)], ...] = ()
@@ -37,13 +37,13 @@ def sizes(profile: Profile) -> dict[float, int]:
     return dict(zip(factors, sides, strict=True))
 
 
-def plan(profile: Profile, data: Data, checkpoint: Checkpoint) -> Iterator[Part]:
+def plan(profile: Profile, data: Data, checkpoint: Checkpoint) -> Iterator[CellPlan]:
     """Yield a cell a size."""
     for factor, side in sizes(profile).items() if checkpoint.highest else ():
-        yield Part(f"{side}px", tuple(range(len(data.test))), [factor, side])
+        yield CellPlan(f"{side}px", tuple(range(len(data.test))), [factor, side])
 
 
-def run(job: Job) -> dict[str, Columns]:
+def run(job: MeasureJob) -> dict[str, Columns]:
     """Return a row an image."""
     factor, side = next(item for item in sizes(job.profile).items() if f"{item[1]}px" == job.cell.part)
     columns = counted(

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from itertools import chain
+from typing import Annotated
 
 import numpy as np
 import torch
 from jaxtyping import Bool
-from numpy.typing import NDArray
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
-from bench.measurements.material.columns import joined
+from bench.measurements.material.columns import joined, map_rows
 from bench.measurements.material.made_maps import MadeMaps, attention_maps, control_maps, gradient_maps
+from bench.measurements.material.selection import layers_like, methods_called, targets_called
 from bench.measurements.material.shuffled_masks import Shuffled, train_shuffled
-from bench.planning.measurement import MEASUREMENTS, Columns, Job, Measurement
+from bench.planning.measurement import MEASUREMENTS, Columns, MeasureJob, Measurement
 from bench.planning.request import Request
 from bench.planning.sections import Count, FewImages, distinct
 from segcam.checks.sanity import Step, cascading, evenly, execution_order, independent, randomised
 from segcam.errors import InputError
-from segcam.methods import METHODS, Method
+from segcam.methods import Method
 from segcam.probe.layers import Layer
 from segcam.probe.probe import Capture, Probe
 from segcam.probe.targets import Target
@@ -58,7 +58,7 @@ class Sanity(FewImages):
 
 
 @dataclass(frozen=True)
-class Change:
+class Randomisation:
     """What is different about a network.
 
     Attributes:
@@ -78,8 +78,8 @@ class Change:
     module: str = ""
 
 
-def changes(order: Sequence[Step], settings: Sanity) -> Iterator[Change]:
-    """Yield the random networks that are examined.
+def randomisations(order: Sequence[Step], settings: Sanity) -> Iterator[Randomisation]:
+    """Yield what is made random in the networks that are examined.
 
     Args:
         order: the network's modules from the input to the output.
@@ -87,37 +87,36 @@ def changes(order: Sequence[Step], settings: Sanity) -> Iterator[Change]:
     """
     single = independent(order)
     for draw in range(settings.seeds):
-        for kind, whole in ((CASCADING, cascading(order)), (INDEPENDENT, single)):
+        for kind, steps in ((CASCADING, cascading(order)), (INDEPENDENT, single)):
             for step in evenly(len(order), settings.depths):
-                yield Change(kind, whole[step], draw, step, (step + 1) / len(order), single[step][0])
+                yield Randomisation(kind, steps[step], draw, step, (step + 1) / len(order), single[step][0])
 
 
-def methods_of(settings: Sanity, known: Sequence[Method], attentive: bool) -> tuple[Method, ...]:
+def methods_of(settings: Sanity, scored: Sequence[Method], attentive: bool) -> tuple[Method, ...]:
     """Return the methods examined: those that the section names, else the gradient methods of the section score.
 
     Args:
         settings: the profile's section.
-        known: methods of the section score, with their parameters.
+        scored: methods of the section score, with their parameters.
         attentive: whether the network has attention that is read; else methods that need it are left out.
 
     Raises:
         InputError: one is unknown or takes passes of its own, or there is none.
     """
-    own = {method.name: method for method in known}
-    named = [own.get(name) or METHODS.get(name) for name in settings.methods]
+    named = methods_called(settings.methods, scored)
     for method in named:
         if method.costly:
             raise InputError(f"sanity.methods names {method.name}, which takes passes of its own: leave it out")
-    found = named or [method for method in known if method.kind == "gradient"]
-    found = [method for method in found if method.attention is None or attentive]
-    if not found:
+    methods = named or [method for method in scored if method.kind == "gradient"]
+    methods = [method for method in methods if method.attention is None or attentive]
+    if not methods:
         raise InputError("score.methods names no gradient method: name in sanity.methods what is to be examined")
-    return tuple(found)
+    return tuple(methods)
 
 
 def layers_of(settings: Sanity, layers: Sequence[Layer]) -> tuple[Layer, ...]:
     """Return the layers examined, by depth: those that the section names, else a few, evenly spread."""
-    named = [x for x in layers if any(fnmatch.fnmatchcase(x.label, wanted) for wanted in settings.layers)]
+    named = layers_like(settings.layers, layers)
     return tuple(named) or tuple(layers[i] for i in evenly(len(layers), LAYERS))
 
 
@@ -127,7 +126,7 @@ def targets_of(settings: Sanity, targets: Sequence[Target], class_id: int) -> tu
     Where it has none, its first target is taken. A single pixel's gradient is zero beyond its receptive field, and
     everywhere if no feature is active there, whatever the weights: a set of many pixels tells more.
     """
-    named = tuple(Target.parse(name, class_id) for name in settings.targets)
+    named = targets_called(settings.targets, class_id)
     return named or tuple(sorted(targets, key=lambda target: target.pixels != "predicted")[:1])
 
 
@@ -139,23 +138,22 @@ class Original:
         job: the checkpoint and the images.
         request: targets, layers and methods that are examined.
         captures: one a target.
-        found: the maps.
+        maps: the maps.
     """
 
-    job: Job
+    job: MeasureJob
     request: Request
     captures: Sequence[Capture]
-    found: Sequence[MadeMaps]
+    maps: Sequence[MadeMaps]
 
     @classmethod
-    def of(cls, job: Job, settings: Sanity) -> Original:
+    def of(cls, job: MeasureJob, settings: Sanity) -> Original:
         """Explain the images with the trained network."""
-        own = job.request
         request = replace(
-            own,
-            targets=targets_of(settings, own.targets, job.profile.score.class_id),
-            layers=layers_of(settings, own.layers),
-            methods=methods_of(settings, own.methods, bool(own.places)),
+            job.request,
+            targets=targets_of(settings, job.request.targets, job.profile.score.class_id),
+            layers=layers_of(settings, job.request.layers),
+            methods=methods_of(settings, job.request.methods, bool(job.request.places)),
         )
         if not any(method.attention is not None for method in request.methods):
             request = replace(request, places=())  # fused kernels are faster where nobody looks at the matrices
@@ -163,27 +161,23 @@ class Original:
         captures = probe.many(job.batch.inputs(), request.targets, masks=job.batch.masks)
         return cls(job, request, captures, list(_maps(request, job, captures)))
 
-    def rows(self, model: nn.Module, change: Change) -> list[Columns]:
+    def rows(self, model: nn.Module, change: Randomisation) -> list[Columns]:
         """Explain the same pixels with another network, and compare its maps with the trained one's, map by map."""
-        known = [capture.explained for capture in self.captures]
+        explained = [capture.explained for capture in self.captures]
         images = self.job.batch.inputs()
-        captures = _probe(model, self.request).many(images, self.request.targets, fixed=known)
+        captures = _probe(model, self.request).many(images, self.request.targets, fixed=explained)
         moved = [self._moved(captures[0], layer) for layer in self.request.layers]
-        parts = []
-        for before, after in zip(self.found, _maps(self.request, self.job, captures), strict=True):
+        tables = []
+        for before, after in zip(self.maps, _maps(self.request, self.job, captures), strict=True):
             pair = before.maps.relu(), after.maps.relu()
-            same = {"spearman": spearman(*pair), "ssim": ssim(*pair)}
+            similarity = {"spearman": spearman(*pair), "ssim": ssim(*pair)}
             for t, i in ((t, i) for t in before.targets for i in before.layers):
                 reached = self._reached(captures[t], t, self.request.layers[i])
-                values = same | {"spearman_reached": spearman(*pair, reached)}
-                rows = self._rows(change, t, i, before.methods, values)
-                share = reached.flatten(1).double().mean(1)
-                rows |= {
-                    "reached": _repeated(share.float(), before.methods),
-                    "randomised": _repeated(moved[i], before.methods),
-                }
-                parts.append(rows)
-        return parts
+                of_image = {"reached": reached.flatten(1).double().mean(1), "randomised": moved[i]}
+                values = similarity | {"spearman_reached": spearman(*pair, reached)}
+                values |= {name: v[:, None].expand(-1, len(before.methods)) for name, v in of_image.items()}
+                tables.append(self._rows(change, t, i, before.methods, values))
+        return tables
 
     def _reached(self, capture: Capture, target: int, layer: Layer) -> Bool[Tensor, "b h w"]:
         """Return the cells whose activations can change the score at all, in either network."""
@@ -196,29 +190,22 @@ class Original:
         return (before - after).abs().amax(1) > UNCHANGED * before.abs().amax(1)
 
     def _rows(
-        self, change: Change, target: int, layer: int, methods: Sequence[int], values: dict[str, Tensor]
+        self, change: Randomisation, target: int, layer: int, methods: Sequence[int], values: dict[str, Tensor]
     ) -> Columns:
-        ids, n = self.job.batch.ids, len(self.job.batch.ids) * len(methods)
-        return {
-            "image": np.repeat(np.asarray(ids), len(methods)),
-            "target": np.full(n, self.request.targets[target].name),
-            "layer": np.full(n, self.request.layers[layer].label),
-            "method": np.tile([self.request.methods[m].name for m in methods], len(ids)),
-            "kind": np.full(n, change.kind),
-            "draw": np.full(n, change.draw, np.int32),
-            "step": np.full(n, change.step, np.int32),
-            "share": np.full(n, change.share, np.float32),
-            "module": np.full(n, change.module),
-            **{name: numbers.float().cpu().numpy().reshape(-1) for name, numbers in values.items()},
+        labels = {
+            "target": self.request.targets[target].name,
+            "layer": self.request.layers[layer].label,
+            "method": [self.request.methods[m].name for m in methods],
+            "kind": change.kind,
+            "draw": np.int32(change.draw),
+            "step": np.int32(change.step),
+            "share": np.float32(change.share),
+            "module": change.module,
         }
+        return map_rows(self.job.batch.ids, labels, values)
 
 
-def _repeated(values: Tensor, methods: Sequence[int]) -> NDArray[Any]:
-    """Repeat a value an image for each method."""
-    return np.repeat(values.cpu().numpy(), len(methods))
-
-
-def examine(job: Job, settings: Sanity) -> dict[str, Columns]:
+def examine(job: MeasureJob, settings: Sanity) -> dict[str, Columns]:
     """Compare the maps of a checkpoint with those of networks with random weights, for a few images.
 
     The pixels explained are those that the trained network chose.
@@ -236,23 +223,23 @@ def examine(job: Job, settings: Sanity) -> dict[str, Columns]:
     """
     original = Original.of(job, settings)
     order = execution_order(job.model, job.batch.inputs()[:1])
-    parts: list[Columns] = []
-    for change in changes(order, settings):
+    tables: list[Columns] = []
+    for change in randomisations(order, settings):
         job.advance(0, f"{change.kind}, {change.module}")
-        parts += original.rows(randomised(job.model, change.modules, change.draw), change)
-    trained = []
+        tables += original.rows(randomised(job.model, change.modules, change.draw), change)
+    networks = []
     if settings.shuffled_steps:
-        trained.append(_shuffled(job, settings.shuffled_steps))
-        parts += original.rows(trained[0].model, Change(SHUFFLED))
+        networks.append(_shuffled(job, settings.shuffled_steps))
+        tables += original.rows(networks[0].model, Randomisation(SHUFFLED))
     job.advance(len(job.batch.ids), "")
-    return {"sanity": joined(parts), "sanity_training": _training_rows(trained)}
+    return {"sanity": joined(tables), "sanity_training": _training_rows(networks)}
 
 
 _LAST: dict[tuple[str, int, torch.device], Shuffled] = {}
 """The last network trained on shuffled masks: the jobs of one training come one after the other."""
 
 
-def _shuffled(job: Job, steps: int) -> Shuffled:
+def _shuffled(job: MeasureJob, steps: int) -> Shuffled:
     train = job.cell.train
     key = (train.id, steps, job.device)
     if key not in _LAST:
@@ -261,18 +248,11 @@ def _shuffled(job: Job, steps: int) -> Shuffled:
     return _LAST[key]
 
 
-def _training_rows(trained: Sequence[Shuffled]) -> Columns:
+def _training_rows(networks: Sequence[Shuffled]) -> Columns:
+    numbers = ("loss", "miou_shuffled", "miou_own", "miou_validation")
     return {
-        "steps": np.array([x.steps for x in trained], np.int32),
-        **{
-            name: np.array([getattr(x, field) for x in trained], np.float64)
-            for name, field in (
-                ("loss", "loss"),
-                ("miou_shuffled", "shuffled"),
-                ("miou_own", "own"),
-                ("miou_validation", "validation"),
-            )
-        },
+        "steps": np.array([network.steps for network in networks], np.int32),
+        **{name: np.array([getattr(network, name) for network in networks], np.float64) for name in numbers},
     }
 
 
@@ -280,12 +260,11 @@ def _probe(model: nn.Module, request: Request) -> Probe:
     return Probe(model, request.layers, channels_last=True, attention=request.places)
 
 
-def _maps(request: Request, job: Job, captures: Sequence[Capture]) -> Iterator[MadeMaps]:
+def _maps(request: Request, job: MeasureJob, captures: Sequence[Capture]) -> Iterator[MadeMaps]:
     """Yield the maps; what a layer has no map for is left out, whatever the weights."""
     yield from control_maps(request, job.scenery, captures[0])
     yield from attention_maps(request, captures)
-    for of_layer in gradient_maps(request, captures, {}, lambda _: None):
-        yield from (found for found in of_layer if found.methods)
+    yield from chain.from_iterable(gradient_maps(request, captures))
 
 
 MEASUREMENT = MEASUREMENTS.add(

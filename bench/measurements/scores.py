@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
 
 import numpy as np
 import torch
 from torch import nn
 
-from bench.measurements.material.columns import count_columns, joined, predicted
+from bench.measurements.material.columns import count_columns, joined, map_rows, predicted
 from bench.measurements.material.made_maps import (
     MadeMaps,
     attention_maps,
-    batches,
     control_maps,
     gradient_maps,
     shared_probe,
 )
+from bench.measurements.material.portions import portions
 from bench.measurements.material.rows import Rows
 from bench.planning.data import Data
-from bench.planning.measurement import MEASUREMENTS, Advance, Checkpoint, Columns, Job, Measurement, Part, numbered
+from bench.planning.measurement import (
+    MEASUREMENTS,
+    Advance,
+    CellPlan,
+    Checkpoint,
+    Columns,
+    MeasureJob,
+    Measurement,
+    numbered,
+    quiet,
+)
 from bench.planning.plan import score_settings, shared_methods
 from bench.planning.profile import Profile, Score
 from bench.planning.request import Gap, Request
@@ -53,6 +64,7 @@ class Scorer:
         self.classes = tuple(classes)
         self.border = border
         self.device = next(model.parameters()).device
+        self.model = model
         self.probe = shared_probe(model, request, settings)
         rivals = enumerate(request.targets if settings.counter else ())
         self._rivals = {t: replace(target, score=RIVAL) for t, target in rivals if target.score != RIVAL}
@@ -61,8 +73,8 @@ class Scorer:
         self,
         images: Images,
         rows: Sequence[int],
-        advance: Advance = lambda _images, _step: None,
-        note: Callable[[Gap], None] = lambda _: None,
+        advance: Advance = quiet,
+        note: Callable[[Gap], None] = quiet,
     ) -> dict[str, Columns]:
         """Score images and return the columns of tables.
 
@@ -80,26 +92,19 @@ class Scorer:
         tables: dict[str, list[Columns]] = {}
         for gap in self.request.gaps:
             note(gap)
-        targets = [*self.request.targets, *self._rivals.values()]
-        for batch in batches(images, rows, self.settings.batch_size, self.device):
-            probed = self.probe.many(batch.inputs(), targets, masks=batch.masks)
-            captures = probed[: len(self.request.targets)]
-            rivals = dict(zip(self._rivals, probed[len(captures) :], strict=True))
-            for name, columns in self._tables(batch, captures, rivals, note).items():
+        for few in portions(rows, self.settings, self.model, partial(self._tables, images, note=quiet)):
+            for name, columns in self._tables(images, few, note).items():
                 tables.setdefault(name, []).append(columns)
-            advance(len(batch.ids), "")
-            del probed, captures, rivals  # before the next batch needs the memory
+            advance(len(few), "")
         return {name: joined(columns) for name, columns in tables.items()}
 
-    def _tables(
-        self,
-        batch: Batch,
-        captures: list[Capture],
-        rivals: Mapping[int, Capture],
-        note: Callable[[Gap], None],
-    ) -> dict[str, Columns]:
-        """Return the tables of one batch."""
+    def _tables(self, images: Images, rows: Sequence[int], note: Callable[[Gap], None]) -> dict[str, Columns]:
+        """Return the tables of images that are worked on together."""
         request, counter = self.request, self.settings.counter
+        batch = Batch.of([images[i] for i in rows], self.device)
+        probed = self.probe.many(batch.inputs(), [*request.targets, *self._rivals.values()], masks=batch.masks)
+        captures = probed[: len(request.targets)]
+        rivals = dict(zip(self._rivals, probed[len(captures) :], strict=True))
         scenery = Scenery.of(batch, self.settings.class_id)
         pairs: list[Columns] = []
         scores = Rows(scenery, captures, request.layers, request.methods, request.metrics, counter=counter)
@@ -127,43 +132,38 @@ class Scorer:
             if not columns:
                 continue
             agreed = agreement(one.maps[:, columns].relu(), two.maps[:, columns].relu())
-            rows = len(ids) * len(columns)
-            yield {
-                "image": np.repeat(np.asarray(ids), len(columns)),
-                "layer": np.full(rows, request.layers[one.layers[0]].label),
-                "method": np.tile([request.methods[one.methods[n]].name for n in columns], len(ids)),
-                "target": np.full(rows, request.targets[one.targets[0]].name),
-                "other": np.full(rows, request.targets[two.targets[0]].name),
-                "correlation": agreed.correlation.float().cpu().numpy().reshape(-1),
-                "difference": agreed.difference.float().cpu().numpy().reshape(-1),
+            labels = {
+                "layer": request.layers[one.layers[0]].label,
+                "method": [request.methods[one.methods[n]].name for n in columns],
+                "target": request.targets[one.targets[0]].name,
+                "other": request.targets[two.targets[0]].name,
             }
+            yield map_rows(ids, labels, {"correlation": agreed.correlation, "difference": agreed.difference})
 
     def _head_rows(self, scenery: Scenery, capture: Capture) -> Columns:
         """Measure the attention of every block and head; the same for all targets."""
-        attentions = capture.attentions
-        shape = (len(scenery.ids), sum(attention.heads for attention in attentions.values()))
-        places = [place for place in self.request.places for _ in range(attentions[place.label].heads)]
-        heads = [head for place in self.request.places for head in range(1, attentions[place.label].heads + 1)]
-        columns: Columns = {
-            "image": np.repeat(scenery.ids, shape[1]),
-            "block": np.tile([place.label for place in places], shape[0]),
-            "stage": np.tile(np.array([place.stage for place in places], np.int32), shape[0]),
-            "depth": np.tile(np.array([place.depth for place in places], np.int32), shape[0]),
-            "head": np.tile(np.array(heads, np.int32), shape[0]),
+        blocks = [(place, capture.attentions[place.label]) for place in self.request.places]
+        heads = [(place, head) for place, attention in blocks for head in range(1, attention.heads + 1)]
+        labels = {
+            "block": [place.label for place, _ in heads],
+            "stage": np.array([place.stage for place, _ in heads], np.int32),
+            "depth": np.array([place.depth for place, _ in heads], np.int32),
+            "head": np.array([head for _, head in heads], np.int32),
         }
-        for metric in self.request.attention_metrics:
-            values = torch.cat([metric.compute(attentions[place.label], scenery) for place in self.request.places], 1)
-            columns[metric.name] = values.float().cpu().numpy().reshape(-1)
-        return columns
+        values = {
+            metric.name: torch.cat([metric.compute(attention, scenery) for _, attention in blocks], 1)
+            for metric in self.request.attention_metrics
+        }
+        return map_rows(scenery.ids, labels, values)
 
 
-def plan(profile: Profile, data: Data, _: Checkpoint) -> list[Part]:
+def plan(profile: Profile, data: Data, _: Checkpoint) -> list[CellPlan]:
     """Plan all test images, a shard a cell."""
     settings = score_settings(profile.score, shared_methods(profile.score))
     return numbered(range(len(data.test)), profile.score.shard, settings)
 
 
-def run(job: Job) -> dict[str, Columns]:
+def run(job: MeasureJob) -> dict[str, Columns]:
     """Score the cell's images; see `Scorer.score`."""
     classes, border = job.data.opened.info.classes, job.profile.data.border
     scorer = Scorer(job.model, job.request, job.profile.score, classes, border)

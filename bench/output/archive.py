@@ -75,7 +75,7 @@ def unpack(file: Path) -> Path:
 
 def _of_a_run(name: str) -> bool:
     """Return whether a file of this name may lie in a run's folder, and in it alone."""
-    parts = PurePosixPath(name).parts
-    if "\\" in name or ":" in name or ".." in parts or name != "/".join(parts):
+    segments = PurePosixPath(name).parts
+    if "\\" in name or ":" in name or ".." in segments or name != "/".join(segments):
         return False
-    return name in (MANIFEST, TIMING, CAPTIONS) or (len(parts) > 1 and parts[0] in FOLDERS)
+    return name in (MANIFEST, TIMING, CAPTIONS) or (len(segments) > 1 and segments[0] in FOLDERS)

@@ -139,8 +139,8 @@ def _verdict_scores(run: Store) -> Iterator[tuple[str, bytes]]:
 def _parquet(frame: pd.DataFrame) -> bytes:
     order = [key for key in ORDER if key in frame]
     frame = frame.sort_values(order, kind="stable", ignore_index=True)
-    coded = {
-        name: column.cat.remove_unused_categories() for name, column in frame.items() if column.dtype == "category"
+    coded: dict[str, pd.Series] = {
+        str(name): column.cat.remove_unused_categories() for name, column in frame.items() if column.dtype == "category"
     }
     frame = frame.assign(**coded)
     floats = [str(name) for name in frame if frame[name].dtype == np.float32]

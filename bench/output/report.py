@@ -107,8 +107,8 @@ def figures(store: Store, settings: list[str] | None = None) -> profiles.Figures
     Raises:
         InputError: a setting is of another section, unknown or bad.
     """
-    own = profiles.Figures.model_validate(store.read_json(MANIFEST)["profile"]["figures"])
-    return profiles.figures(settings, own) if settings else own
+    current = profiles.Figures.model_validate(store.read_json(MANIFEST)["profile"]["figures"])
+    return profiles.figures(settings, current) if settings else current
 
 
 def files(store: Store, sections: Sequence[Section]) -> list[Path]:

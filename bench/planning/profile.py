@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, create_model
 
 from bench.planning.measurement import MEASUREMENTS
-from bench.planning.sections import Augment, Data, Figures, Score, Section, Train, Value
+from bench.planning.sections import Augment, Data, Figures, Score, Settings, Train, Value
 from bench.planning.shipped import DEFAULT, FOLDER, profiles
 from segcam.errors import InputError, first_of, unknown
 
@@ -22,13 +22,13 @@ __all__ = [
     "Figures",
     "Profile",
     "Score",
-    "Section",
+    "Settings",
     "Train",
     "figures",
     "name_of",
+    "profile_class",
     "profiles",
     "read",
-    "whole",
 ]
 
 UNION = ("bool", "int", "float", "str")
@@ -39,11 +39,11 @@ BESIDE = ("seeds", *RUN_WIDE)
 """Keys of the section train that do not define a training: how many there are, and how often they are saved."""
 
 
-class Profile(Section):
+class Profile(Settings):
     """Everything that a run does.
 
     `models` names networks and their parameters; `recipes` says what of `train` is different for one of them. Sections
-    of measurements stand in their own files; `whole` has them as well.
+    of measurements stand in their own files; `profile_class` has them as well.
     """
 
     name: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
@@ -85,22 +85,22 @@ class Profile(Section):
         return self.model_dump(mode="json", exclude={"data": {"root", "cache"}})
 
 
-def whole() -> type[Profile]:
+def profile_class() -> type[Profile]:
     """Return the profile with the section of every measurement that has one."""
     return _with_sections(tuple((m.name, m.settings) for m in MEASUREMENTS if m.settings))
 
 
 @cache
-def _with_sections(sections: tuple[tuple[str, type[Section]], ...]) -> type[Profile]:
+def _with_sections(sections: tuple[tuple[str, type[Settings]], ...]) -> type[Profile]:
     fields: dict[str, Any] = {name: (section, section()) for name, section in sections}
     return create_model("Profile", __base__=Profile, **fields)
 
 
-def read(wanted: str, settings: list[str] | None = None) -> Profile:
+def read(name_or_file: str, settings: list[str] | None = None) -> Profile:
     """Read a profile by its name or file, and change what `settings` say.
 
     Args:
-        wanted: a name from `profiles()`, or the path of a TOML file.
+        name_or_file: a name from `profiles()`, or the path of a TOML file.
         settings: 'section.key=value' each, the value in TOML; a bare word counts as a string.
 
     Raises:
@@ -108,7 +108,7 @@ def read(wanted: str, settings: list[str] | None = None) -> Profile:
     """
     from bench.planning.request import spelled_out  # noqa: PLC0415  (needs torch, which a report does not)
 
-    values, source = _parsed(wanted)
+    values, source = _parsed(name_or_file)
     for setting in settings or []:
         _change(values, setting)
     if isinstance(score := values.get("score"), dict):
@@ -116,18 +116,18 @@ def read(wanted: str, settings: list[str] | None = None) -> Profile:
     return _checked(values, source)
 
 
-def name_of(wanted: str) -> str:
+def name_of(name_or_file: str) -> str:
     """Return the name that a profile gives its runs; nothing else of it is checked.
 
     Raises:
         InputError: no such profile, or a broken file.
     """
-    return str(_parsed(wanted)[0]["name"])
+    return str(_parsed(name_or_file)[0]["name"])
 
 
-def _parsed(wanted: str) -> tuple[dict[str, Any], str]:
+def _parsed(name_or_file: str) -> tuple[dict[str, Any], str]:
     """Return what a profile's file says, and what to call the file."""
-    path = Path(wanted)
+    path = Path(name_or_file)
     if path.suffix == ".toml" or path.is_file():
         source, name = str(path), path.stem
         try:
@@ -135,10 +135,10 @@ def _parsed(wanted: str) -> tuple[dict[str, Any], str]:
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"profile {path} cannot be read: {error}") from error
     else:
-        if wanted not in profiles():
-            raise InputError(f"{unknown('profile', wanted, profiles())}; or give the path of a .toml file")
-        source, name = f"profile {wanted}", wanted
-        text = (FOLDER / f"{wanted}.toml").read_text(encoding="utf-8")
+        if name_or_file not in profiles():
+            raise InputError(f"{unknown('profile', name_or_file, profiles())}; or give the path of a .toml file")
+        source, name = f"profile {name_or_file}", name_or_file
+        text = (FOLDER / f"{name_or_file}.toml").read_text(encoding="utf-8")
     try:
         return {"name": name, **tomllib.loads(text)}, source
     except tomllib.TOMLDecodeError as error:
@@ -198,7 +198,7 @@ def _checked(values: dict[str, Any], source: str) -> Profile:
     problems: list[str] = []
     profile = None
     try:
-        profile = whole().model_validate(values)
+        profile = profile_class().model_validate(values)
     except ValidationError as error:
         problems = list(dict.fromkeys(_problem(dict(e)) for e in error.errors()))
     else:
@@ -218,8 +218,8 @@ def _recipe_problems(profile: Profile, name: str, recipe: dict[str, Any]) -> lis
     """Say what is wrong with a model's recipe, whose keys are those of the section train."""
     if name not in profile.models:
         return [str(unknown("model of section [recipes]", name, profile.models))]
-    if kept := [key for key in RUN_WIDE if key in recipe]:
-        return [f"key 'recipes.{name}.{kept[0]}' is one for the whole run: set train.{kept[0]}"]
+    if fixed := [key for key in RUN_WIDE if key in recipe]:
+        return [f"key 'recipes.{name}.{fixed[0]}' is one for the whole run: set train.{fixed[0]}"]
     try:
         profile.recipe(name)
     except ValidationError as error:
@@ -274,11 +274,11 @@ def _tupled(value: Any) -> Any:
 
 
 def _problem(error: dict[str, Any], section: Any = None, prefix: str = "") -> str:
-    path = [str(part) for part in error["loc"]]
+    path = [str(key) for key in error["loc"]]
     if error["type"] == "extra_forbidden":
-        section = section or whole()
-        for part in path[:-1]:
-            section = section.model_fields[part].annotation
+        section = section or profile_class()
+        for key in path[:-1]:
+            section = section.model_fields[key].annotation
         within = f"{prefix}{'.'.join(path[:-1])}".rstrip(".")
         inside = f" of section [{within}]" if within else ""
         return str(unknown(f"key{inside}", path[-1], section.model_fields))

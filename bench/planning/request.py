@@ -91,6 +91,12 @@ class Request:
             gaps=tuple(Gap(layer, m.name, why) for m in methods if m.attention is not None for layer, why in gaps),
         )
 
+    @property
+    def own_pass_maps(self) -> int:
+        """How many maps methods with passes of their own make of an image, were there no gaps."""
+        maps = sum(1 if method.scope == "input" else len(self.layers) for method in self.own_pass_methods)
+        return maps * len(self.own_pass_targets)
+
     def blocks(self) -> dict[int, int]:
         """Return the block behind whose attention a layer lies, by the layer's index, where there is one."""
         order = {place.layer: n for n, place in enumerate(self.places)}
@@ -139,8 +145,8 @@ def methods_of(settings: Score) -> tuple[Method, ...]:
         METHODS.get(name)
         if name not in settings.methods:
             raise InputError(f"[score.parameters.{name}]: {unknown('method of score.methods', name, settings.methods)}")
-    chosen = settings.parameters
-    return tuple(m.configured(chosen[m.name]) if chosen.get(m.name) else m for m in methods)
+    parameters = settings.parameters
+    return tuple(m.configured(parameters[m.name]) if parameters.get(m.name) else m for m in methods)
 
 
 def layers_of(network: Architecture, model: nn.Module, points: Sequence[str]) -> tuple[Layer, ...]:
@@ -154,12 +160,12 @@ def layers_of(network: Architecture, model: nn.Module, points: Sequence[str]) ->
     Raises:
         InputError: 'head' is asked for, and the network has no layer of 'relu'.
     """
-    found: list[Layer] = []
+    layers: list[Layer] = []
     for point in points:
         if point != HEAD:
-            found += network.layers(model, "relu" if point == "relu" else "conv")
+            layers += network.layers(model, "relu" if point == "relu" else "conv")
         elif not (behind := network.layers(model, "relu")):
             raise InputError(f"score.points names 'head', but {network.name} has no layer of 'relu': leave 'head' out")
         else:
-            found.append(behind[-1])
-    return tuple(sorted(dict.fromkeys(found), key=lambda layer: layer.depth))
+            layers.append(behind[-1])
+    return tuple(sorted(dict.fromkeys(layers), key=lambda layer: layer.depth))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, field_validator
 
-from analyses.reading.records import BEST
+from analyses.reading.manifest import BEST
 
 
 def _level(value: Any) -> Any:
@@ -28,13 +28,13 @@ def distinct(values: tuple[T, ...]) -> tuple[T, ...]:
     return values
 
 
-class Section(BaseModel):
+class Settings(BaseModel):
     """A part of the profile: frozen, and an unknown key is an error, as are NaN and infinity."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class Data(Section):
+class Data(Settings):
     """Which images.
 
     `train`, `val` and `test` limit the numbers of images; without them all are taken, or the drawn data's default.
@@ -54,7 +54,7 @@ class Data(Section):
     cache: str | None = None
 
 
-class Augment(Section):
+class Augment(Settings):
     """How far training images are moved and recoloured, see `bench.training.augment.Augmentation`."""
 
     flip: Share = 0.5
@@ -64,7 +64,7 @@ class Augment(Section):
     colour: Annotated[float, Field(ge=0, lt=1)] = 0.3
 
 
-class Train(Section):
+class Train(Settings):
     """How networks are trained, and to which levels of validation mean IoU, in percent.
 
     The level "best" is the checkpoint with the highest validation mean IoU of the whole training; tables call it 100.
@@ -105,7 +105,7 @@ class Train(Section):
         return tuple(sorted(distinct(values)))
 
 
-class Score(Section):
+class Score(Settings):
     """What is explained, with which methods, and measured how, on the test images.
 
     `methods` may hold 'family:cam' and the like for all methods of a family, as `bench list methods` shows it, and
@@ -120,6 +120,9 @@ class Score(Section):
     that figures show, for `own_pass_targets` (all targets where none is named), with every checkpoint or, where
     `own_pass_levels` is 'highest', with that of each training's highest level, and of the `first` of the training seeds
     alone where `own_pass_seeds` says so. `parameters` holds what methods are to do otherwise than by default.
+
+    `batch_size` images are worked on together, or fewer where they would take more than `max_memory`, in bytes or as
+    a text such as "4 GB".
     """
 
     targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("best_pixel:logit",)
@@ -156,6 +159,7 @@ class Score(Section):
     own_pass_seeds: Literal["all", "first"] = "all"
     batch_size: Count = 16
     shard: Count = 128
+    max_memory: Annotated[ByteSize, Field(ge=1)] | None = None
     precision: Literal["fp32", "bf16"] = "fp32"
 
     _once = field_validator("targets", "methods", "metrics", "points", "own_pass_targets")(distinct)
@@ -165,7 +169,7 @@ class Score(Section):
         return self.own_pass_targets or self.targets
 
 
-class FewImages(Section):
+class FewImages(Settings):
     """What a measurement looks at: `images` of the test images (0 for none), chosen like those that figures show.
 
     `levels` says whether every checkpoint is looked at or that of each training's highest level, `training_seeds`
@@ -178,7 +182,7 @@ class FewImages(Section):
     batch_size: Count = 4
 
 
-class Figures(Section):
+class Figures(Settings):
     """What figures show: whether photographs are drawn under the maps, and of how many test images; and their files.
 
     `kinds` are the files of each figure: 'png', which the page shows, and any of 'svg' and 'pdf'. `dpi` is of PNG.

@@ -16,7 +16,7 @@ from rich.table import Table
 from bench.output import drawing
 from bench.output import report as reports
 from bench.output.store import MANIFEST, TIMING, Store
-from bench.planning import manifest
+from bench.planning import environment
 from bench.progress import working
 from bench.timing import memory, methods, metrics
 from bench.timing.cases import CASES, Case
@@ -67,13 +67,13 @@ def run(
 
 def surroundings(device: torch.device) -> dict[str, Any]:
     """Return what the numbers hang on: hardware, threads, versions."""
-    versions = manifest.versions()
+    versions = environment.versions()
     for name in PEERS:
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             versions[name] = "not installed"
-    return {"schema": SCHEMA, "hardware": manifest.hardware(device), "versions": versions}
+    return {"schema": SCHEMA, "hardware": environment.hardware(device), "versions": versions}
 
 
 def draw(store: Store) -> list[Path]:

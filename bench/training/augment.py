@@ -75,5 +75,5 @@ class Augmentation:
         grey = (images * luma).sum(1, keepdim=True)
         images = grey + (images - grey) * saturation
         level = grey.mean((2, 3), keepdim=True)
-        found: Tensor = level + (images - level) * contrast
-        return found.clamp_(0, 1)
+        contrasted: Tensor = level + (images - level) * contrast
+        return contrasted.clamp_(0, 1)

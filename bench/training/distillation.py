@@ -1,4 +1,4 @@
-"""Hints: a network learns, beside its own task, to give the features of a teacher."""
+"""Feature distillation: hints, by which a network learns to give the features of a teacher beside its own task."""
 
 from __future__ import annotations
 
@@ -50,11 +50,12 @@ class Hints(nn.Module):
         seed: int,
     ) -> None:
         super().__init__()
-        self._layers, known = ([a for a in some if a.role == ROLE] for some in (layers, teacher_layers))
-        if not self._layers or not known:
+        self._layers = [layer for layer in layers if layer.role == ROLE]
+        stages = [layer for layer in teacher_layers if layer.role == ROLE]
+        if not self._layers or not stages:
             raise InputError(f"a teacher needs layers with the role '{ROLE}' in both networks: set train.teacher to ''")
         self._teacher = [teacher.eval().requires_grad_(False)]  # in a list: it is no part of what is learnt and saved
-        self._teachers = [min(known, key=lambda k: abs(math.log2(k.stride / own.stride))) for own in self._layers]
+        self._teachers = [min(stages, key=lambda s: abs(math.log2(s.stride / a.stride))) for a in self._layers]
         self._given: dict[str, Tensor] = {}
         self._size = (size, size)
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
@@ -64,9 +65,9 @@ class Hints(nn.Module):
             with self.watching(network.eval()):
                 network(images)
             network.train(training)
-            widths = [as_maps(self._given[own.label], own, self._size).shape[1] for own in self._layers]
-            wanted = [features.shape[1] for features in self.features(images)]
-            self.maps = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in zip(widths, wanted, strict=True))
+            widths = [as_maps(self._given[a.label], a, self._size).shape[1] for a in self._layers]
+            teacher_widths = [features.shape[1] for features in self.features(images)]
+            self.maps = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in zip(widths, teacher_widths, strict=True))
 
     def to(self, device: torch.device) -> Hints:  # type: ignore[override]
         """Move the maps and the teacher to a device."""
@@ -85,20 +86,20 @@ class Hints(nn.Module):
 
         Its pass ends with the last of them: what comes behind, such as a decoder, is not run.
         """
-        teacher, found = self._teacher[0], dict[str, Tensor]()
+        teacher, features = self._teacher[0], dict[str, Tensor]()
         size = (images.shape[2], images.shape[3])
-        with suppress(_Complete), _recorded(teacher, self._teachers, found, stop=True):
+        with suppress(_Complete), _recorded(teacher, self._teachers, features, stop=True):
             teacher(images)
-        return [as_maps(found[layer.label], layer, size).float() for layer in self._teachers]
+        return [as_maps(features[layer.label], layer, size).float() for layer in self._teachers]
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Return the loss of the network's last pass under `watching`, against the teacher's features."""
         total = torch.zeros((), device=features[0].device)
-        for layer, learnt, wanted in zip(self._layers, self.maps, features, strict=True):
-            own = learnt(as_maps(self._given[layer.label].float(), layer, self._size))
-            spread, mean = torch.std_mean(wanted, (0, 2, 3), keepdim=True)
-            aim = (wanted - mean) / (spread + 1e-5)
-            total = total + F.smooth_l1_loss(F.adaptive_avg_pool2d(own, (aim.shape[2], aim.shape[3])), aim)
+        for layer, projection, taught in zip(self._layers, self.maps, features, strict=True):
+            mapped = projection(as_maps(self._given[layer.label].float(), layer, self._size))
+            spread, mean = torch.std_mean(taught, (0, 2, 3), keepdim=True)
+            aim = (taught - mean) / (spread + 1e-5)
+            total = total + F.smooth_l1_loss(F.adaptive_avg_pool2d(mapped, (aim.shape[2], aim.shape[3])), aim)
         self._given.clear()
         return total
 
@@ -112,12 +113,12 @@ def _recorded(
     network: nn.Module, layers: Sequence[Layer], into: dict[str, Tensor], *, stop: bool = False
 ) -> Iterator[None]:
     """Keep the outputs of layers by their labels; with `stop`, `_Complete` ends the pass when all are there."""
-    wanted = {layer.label for layer in layers}
+    labels = {layer.label for layer in layers}
 
     def hook_of(label: str) -> Callable[[nn.Module, object, Tensor], None]:
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
             into[label] = output
-            if stop and into.keys() >= wanted:
+            if stop and into.keys() >= labels:
                 raise _Complete
 
         return hook

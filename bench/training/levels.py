@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from analyses.reading.records import BEST
+from analyses.reading.manifest import BEST
 
 if TYPE_CHECKING:  # so that a report needs no torch
     from torch import Tensor
@@ -58,7 +58,7 @@ class LevelSearch:
         longest: longest interval between evaluations, in steps.
         interval: the interval now.
         history: all evaluations.
-        kept: for each level the nearest evaluation and its weights.
+        nearest: for each level the nearest evaluation and its weights.
     """
 
     levels: tuple[int, ...]
@@ -66,7 +66,7 @@ class LevelSearch:
     longest: int = 32
     interval: int = 1
     history: list[Evaluation] = field(default_factory=list)
-    kept: dict[int, tuple[Evaluation, Weights]] = field(default_factory=dict)
+    nearest: dict[int, tuple[Evaluation, Weights]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.searched():
@@ -76,14 +76,14 @@ class LevelSearch:
         """Return whether no level is looked for any more, so that evaluations may be far between."""
         return all(self.settled(level) for level in self.levels)
 
-    def offer(self, found: Evaluation, weights: Callable[[], Weights]) -> None:
+    def offer(self, evaluation: Evaluation, weights: Callable[[], Weights]) -> None:
         """Take an evaluation, and its weights where they are nearer to a level; ties keep the first."""
-        self.history.append(found)
-        nearer = [level for level in self.levels if self._distance(level, found) < self.distance(level)]
+        self.history.append(evaluation)
+        nearer = [level for level in self.levels if self._distance(level, evaluation) < self.distance(level)]
         if nearer:
             copy = weights()
             for level in nearer:
-                self.kept[level] = (found, copy)
+                self.nearest[level] = (evaluation, copy)
 
     def between(self, first: Evaluation, last: Evaluation, evaluate: Callable[[int], Evaluation]) -> None:
         """Look for the unsettled levels that were passed between two evaluations.
@@ -111,7 +111,7 @@ class LevelSearch:
 
     def distance(self, level: int) -> float:
         """Return how far the nearest evaluation is from the level, in mean IoU; infinite before the first."""
-        return self._distance(level, self.kept[level][0]) if level in self.kept else float("inf")
+        return self._distance(level, self.nearest[level][0]) if level in self.nearest else float("inf")
 
     def reached(self, level: int) -> bool:
         """Return whether an evaluation came within the tolerance; the best one is always there."""
@@ -140,18 +140,18 @@ class LevelSearch:
         return {
             "interval": self.interval,
             "history": [asdict(e) for e in self.history],
-            "kept": {str(level): asdict(found) for level, (found, _) in self.kept.items()},
+            "nearest": {str(level): asdict(evaluation) for level, (evaluation, _) in self.nearest.items()},
         }
 
     def restore(self, state: dict[str, Any], weights: dict[int, Weights]) -> None:
         """Take back what `state` gave, and the weights kept for each level."""
         self.interval = state["interval"]
         self.history = [Evaluation.read(e) for e in state["history"]]
-        self.kept = {int(k): (Evaluation.read(e), weights[int(k)]) for k, e in state["kept"].items()}
+        self.nearest = {int(k): (Evaluation.read(e), weights[int(k)]) for k, e in state["nearest"].items()}
 
     @staticmethod
-    def _distance(level: int, found: Evaluation) -> float:
-        return abs(found.miou - level / 100)
+    def _distance(level: int, evaluation: Evaluation) -> float:
+        return abs(evaluation.miou - level / 100)
 
     @staticmethod
     def _brackets(level: int, low: Evaluation, high: Evaluation) -> bool:

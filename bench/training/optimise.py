@@ -13,10 +13,10 @@ from bench.planning.profile import Train
 from segcam.errors import InputError
 
 
-def precision(wanted: Literal["auto", "fp32", "bf16"], device: torch.device) -> Literal["fp32", "bf16"]:
+def precision(setting: Literal["auto", "fp32", "bf16"], device: torch.device) -> Literal["fp32", "bf16"]:
     """Choose bf16 autocast where it pays: on GPUs with bf16, and on processors with bf16 instructions."""
-    if wanted != "auto":
-        return wanted
+    if setting != "auto":
+        return setting
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()

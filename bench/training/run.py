@@ -13,7 +13,7 @@ from rich.console import Console
 from torch import nn
 
 from analyses.reading.files import LOG
-from analyses.reading.records import level_name
+from analyses.reading.manifest import level_name
 from bench.output.store import Store
 from bench.planning import plan
 from bench.planning.cells import TrainCell
@@ -23,7 +23,7 @@ from bench.planning.profile import Profile
 from bench.progress import working
 from bench.training.distillation import Hints
 from bench.training.levels import Evaluation, LevelSearch
-from bench.training.trainer import Job, Trainer, baseline
+from bench.training.trainer import Trainer, TrainJob, baseline
 from segcam.errors import InputError, first_line
 from segcam.models import architecture, create
 from segcam.models.weights.checkpoints import load, pack
@@ -70,8 +70,8 @@ class Trainings:
         """Return whether a training is finished and the checkpoints that it gave are there."""
         if not self.store.has(cell.record):
             return False
-        found = [entry["file"] for entry in self.store.read_json(cell.record)["checkpoints"] if entry["reached"]]
-        return all(self.store.has(name) for name in found)
+        files = [entry["file"] for entry in self.store.read_json(cell.record)["checkpoints"] if entry["reached"]]
+        return all(self.store.has(name) for name in files)
 
     def weights(self, cells: Sequence[TrainCell] | None = None) -> dict[TrainCell, dict[int, str]]:
         """Return for trainings, all by default, their reached levels, with the hash of each checkpoint's weights."""
@@ -87,17 +87,17 @@ class Trainings:
             InputError: it is another network's, or another training's.
         """
         name = cell.checkpoint(level)
-        wanted = plan.parameters(self.profile, cell.model)
+        parameters = plan.parameters(self.profile, cell.model)
         model, header = load(self.store.path(name))
-        found = (header["architecture"], header["parameters"], header.get("cell"), header.get("level"))
-        if found != (cell.model, wanted, cell.id, level):
+        stated = (header["architecture"], header["parameters"], header.get("cell"), header.get("level"))
+        if stated != (cell.model, parameters, cell.id, level):
             raise InputError(
-                f"{self.store.path(name)} holds a {found[0]} with {found[1]} of training {found[2]}, level {found[3]}; "
-                f"this run's is a {cell.model} with {wanted} of training {cell.id}, level {level}: "
+                f"{self.store.path(name)} holds a {stated[0]} with {stated[1]} of training {stated[2]}, level "
+                f"{stated[3]}; this run's is a {cell.model} with {parameters} of training {cell.id}, level {level}: "
                 "put the right file back, or delete this one to train again"
             )
-        found_on: nn.Module = model.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return found_on
+        moved: nn.Module = model.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return moved
 
     def entries(self) -> list[dict[str, Any]]:
         """Return what is known of every level's checkpoint, reached or not, of the finished trainings."""
@@ -108,7 +108,7 @@ class Trainings:
         data, settings = self.data, self.profile.recipe(cell.model)
         model = self._created(cell)
         border, foreground = self.profile.data.border, self.profile.score.class_id
-        job = Job(
+        job = TrainJob(
             model=model,
             train=data.train,
             val=data.val,
@@ -125,7 +125,7 @@ class Trainings:
             trainer.restore(self.store.path(cell.state))
         with working(self.console, f"training {cell.name}", trainer.total, trainer.step) as task:
             search = trainer.run(
-                report=lambda step, _total, found: task.to(step, _note(found)),
+                report=lambda step, _total, search: task.to(step, _note(search)),
                 save=lambda state: self._save(cell, state),
             )
         self._keep(cell, trainer, search)
@@ -156,10 +156,10 @@ class Trainings:
         if not levels:
             raise InputError(f"no level of {cell.teacher.name} was reached, so it cannot teach {cell.name}")
         teacher = self.network(cell.teacher, max(levels)).cpu()
-        known = [
+        layers, teacher_layers = (
             architecture(name).layers(net, "conv") for name, net in ((cell.model, model), (cell.teacher.model, teacher))
-        ]
-        return Hints(model, known[0], teacher, known[1], self.profile.data.size, cell.seed)
+        )
+        return Hints(model, layers, teacher, teacher_layers, self.profile.data.size, cell.seed)
 
     def _keep(self, cell: TrainCell, trainer: Trainer, search: LevelSearch) -> None:
         """Write the checkpoints of the levels reached, then the record that says how the training ended."""
@@ -168,7 +168,7 @@ class Trainings:
         )
         entries = []
         for level in search.levels:
-            found, weights = search.kept[level]
+            evaluation, weights = search.nearest[level]
             entry = {
                 "model": cell.model,
                 "seed": cell.seed,
@@ -176,29 +176,29 @@ class Trainings:
                 "reached": search.reached(level),
                 "tolerance": search.tolerance,
                 "best_miou": search.best(),
-                "nearest_miou": found.miou,
+                "nearest_miou": evaluation.miou,
                 "baseline_miou": base,
                 "training_data": self.data.opened.info.training_data,
                 "file": None,
             }
             if search.reached(level):
-                entry |= self._measured(found) | {"file": cell.checkpoint(level)}
+                entry |= self._measured(evaluation) | {"file": cell.checkpoint(level)}
                 packed = pack(weights, self._header(cell, entry))
                 entry["sha256"] = hashlib.sha256(packed).hexdigest()
-                entry["seconds"] = found.seconds  # not in the file, which is to be the same in every run
+                entry["seconds"] = evaluation.seconds  # not in the file, which is to be the same in every run
                 self.store.write(cell.checkpoint(level), packed)
             entries.append(entry)
         history = sorted((asdict(e) for e in search.history), key=lambda e: e["step"])
         record = {"checkpoints": entries, "history": history, "seconds": trainer.seconds, "steps": trainer.step}
         self.store.write_json(cell.record, record)
 
-    def _measured(self, found: Evaluation) -> dict[str, Any]:
+    def _measured(self, evaluation: Evaluation) -> dict[str, Any]:
         return {
-            "step": found.step,
-            "images_seen": found.images_seen,
-            "miou": found.miou,
-            "iou": dict(zip(self.data.opened.info.classes, found.iou, strict=True)),
-            "predicted_share": found.predicted_share,
+            "step": evaluation.step,
+            "images_seen": evaluation.images_seen,
+            "miou": evaluation.miou,
+            "iou": dict(zip(self.data.opened.info.classes, evaluation.iou, strict=True)),
+            "predicted_share": evaluation.predicted_share,
         }
 
     def _header(self, cell: TrainCell, entry: dict[str, Any]) -> dict[str, Any]:
@@ -218,26 +218,26 @@ class Trainings:
         }
 
     def _training_rows(self, cell: TrainCell) -> Iterator[dict[str, Any]]:
-        for found in self.store.read_json(cell.record)["history"]:
+        for evaluation in self.store.read_json(cell.record)["history"]:
             nan = float("nan")
             yield {
                 "model": cell.model,
                 "seed": cell.seed,
-                "step": found["step"],
-                "images_seen": found["images_seen"],
-                "loss": nan if found["loss"] is None else found["loss"],
-                "learning_rate": found["learning_rate"],
-                "miou": found["miou"],
+                "step": evaluation["step"],
+                "images_seen": evaluation["images_seen"],
+                "loss": nan if evaluation["loss"] is None else evaluation["loss"],
+                "learning_rate": evaluation["learning_rate"],
+                "miou": evaluation["miou"],
                 **{
                     f"iou_{name}": nan if value is None else value
-                    for name, value in zip(self.data.opened.info.classes, found["iou"], strict=True)
+                    for name, value in zip(self.data.opened.info.classes, evaluation["iou"], strict=True)
                 },
-                "predicted_share": found["predicted_share"],
+                "predicted_share": evaluation["predicted_share"],
                 "training_data": self.data.opened.info.training_data,
             }
 
 
 def _note(search: LevelSearch) -> str:
     last = search.history[-1] if search.history else None
-    found = ", ".join(level_name(level) for level in search.levels if search.reached(level)) or "none"
-    return f"mean IoU {100 * last.miou:.1f} %, reached: {found}" if last else ""
+    reached = ", ".join(level_name(level) for level in search.levels if search.reached(level)) or "none"
+    return f"mean IoU {100 * last.miou:.1f} %, reached: {reached}" if last else ""

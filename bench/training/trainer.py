@@ -31,7 +31,7 @@ Report = Callable[[int, int, LevelSearch], None]
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainJob:
     """What one training needs.
 
     Attributes:
@@ -62,7 +62,7 @@ class Job:
 class Trainer:
     """One training; `run` starts it or goes on from a saved state, and ends with the same checkpoints either way."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: TrainJob) -> None:
         self.job = job
         settings = job.settings
         if settings.initial_answer == "foreground":
@@ -126,8 +126,8 @@ class Trainer:
         tensors |= {f"hints.{n}": t for n, t in self.hints.state_dict().items()} if self.hints else {}
         for index, slots in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{index}.{slot}": t for slot, t in slots.items()}
-        for level, (_, weights) in self.search.kept.items():
-            tensors |= {f"kept.{level}.{n}": t for n, t in weights.items()}
+        for level, (_, weights) in self.search.nearest.items():
+            tensors |= {f"nearest.{level}.{n}": t for n, t in weights.items()}
         cloned = {n: t.detach().cpu().clone(memory_format=torch.contiguous_format) for n, t in tensors.items()}
         return pack(cloned, {"step": self.step, "seconds": self.seconds, "search": self.search.state()})
 
@@ -138,18 +138,18 @@ class Trainer:
             InputError: the file is damaged.
         """
         tensors, header = unpack(state)
-        self.model.load_state_dict(_part(tensors, "model."))
-        self.average.load_state_dict(_part(tensors, "average."))
+        self.model.load_state_dict(_below(tensors, "model."))
+        self.average.load_state_dict(_below(tensors, "average."))
         if self.hints:
-            self.hints.load_state_dict(_part(tensors, "hints."))
+            self.hints.load_state_dict(_below(tensors, "hints."))
         slots: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _part(tensors, "optimiser.").items():
+        for name, tensor in _below(tensors, "optimiser.").items():
             index, _, slot = name.partition(".")
             slots.setdefault(int(index), {})[slot] = tensor
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": slots, "param_groups": groups})
-        kept = {level: _part(tensors, f"kept.{level}.") for level in self.search.levels}
-        self.search.restore(header["search"], kept)
+        weights = {level: _below(tensors, f"nearest.{level}.") for level in self.search.levels}
+        self.search.restore(header["search"], weights)
         self.step, self._before = int(header["step"]), float(header["seconds"])
 
     def advance(self, until: int, report: Report) -> None:
@@ -184,8 +184,8 @@ class Trainer:
         autocast = torch.autocast(self.job.device.type, torch.bfloat16, enabled=self._precision == "bf16")
         with self.hints.watching(self.model) if self.hints else nullcontext(), autocast:
             logits = self.model(images)
-        known = (masks != IGNORE).sum().clamp(min=1)  # a batch may hold no labelled pixel
-        loss = F.cross_entropy(logits.float(), masks.long(), ignore_index=IGNORE, reduction="sum") / known
+        labelled = (masks != IGNORE).sum().clamp(min=1)  # a batch may hold no labelled pixel
+        loss = F.cross_entropy(logits.float(), masks.long(), ignore_index=IGNORE, reduction="sum") / labelled
         if self.hints:
             with autocast:
                 features = self.hints.features(images)
@@ -194,8 +194,8 @@ class Trainer:
 
     def _batch(self) -> tuple[Tensor, Tensor]:
         size, count = self.job.settings.batch_size, len(self.job.train)
-        wanted = range(self.step * size, (self.step + 1) * size)
-        batch = Batch.of([self.job.train[self._shuffled(n // count, n % count)] for n in wanted], self.job.device)
+        positions = range(self.step * size, (self.step + 1) * size)
+        batch = Batch.of([self.job.train[self._shuffled(n // count, n % count)] for n in positions], self.job.device)
         generator = torch.Generator().manual_seed(_seed(self.job.seed, "augment", self.step))
         masks = with_border(batch.masks, self.job.border, self.job.foreground)
         return self._augment(batch.images, masks, generator)
@@ -212,20 +212,20 @@ class Trainer:
 
     def _evaluate(self, step: int) -> Evaluation:
         """Validate the weights of a step, this one or one since the last evaluation, and offer them to the search."""
-        for known in self.search.history:
-            if known.step == step:
-                return known
+        for evaluation in self.search.history:
+            if evaluation.step == step:
+                return evaluation
         if step == self.step:
             network: nn.Module = self.average.module if self.job.settings.average else self.model
-            found = self._validate(network, step)
-            self.search.offer(found, self._weights)
-            return found
-        own = {n: t.detach().clone() for n, t in self.model.state_dict().items()}
+            evaluation = self._validate(network, step)
+            self.search.offer(evaluation, self._weights)
+            return evaluation
+        current = {n: t.detach().clone() for n, t in self.model.state_dict().items()}
         self.model.load_state_dict(self._snapshots[step])
-        found = self._validate(self.model, step)
-        self.model.load_state_dict(own)
-        self.search.offer(found, lambda: self._snapshots[step])
-        return found
+        evaluation = self._validate(self.model, step)
+        self.model.load_state_dict(current)
+        self.search.offer(evaluation, lambda: self._snapshots[step])
+        return evaluation
 
     @torch.no_grad()
     def _validate(self, network: nn.Module, step: int) -> Evaluation:
@@ -238,10 +238,9 @@ class Trainer:
             )
         network.eval()
         predictions = [network(inputs).argmax(1) for inputs, _ in self._validation()]
-        labels = [known for _, known in self._validation()]
-        pairs = zip(predictions, labels, strict=True)
-        counts = torch.cat([confusion(found, known, job.classes) for found, known in pairs])
-        shares = torch.cat([(found == job.foreground).flatten(1).any(1) for found in predictions])
+        pairs = zip(predictions, self._validation(), strict=True)
+        counts = torch.cat([confusion(classes, labels, job.classes) for classes, (_, labels) in pairs])
+        shares = torch.cat([(classes == job.foreground).flatten(1).any(1) for classes in predictions])
         return Evaluation(
             step=step,
             images_seen=step * settings.batch_size,
@@ -273,10 +272,10 @@ def baseline(val: Images, classes: int, border: Border, foreground: int) -> floa
     return mean_iou(total)
 
 
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
-def _seed(*parts: object) -> int:
-    words = np.random.SeedSequence([int.from_bytes(str(p).encode(), "big") for p in parts]).generate_state(2)
-    return int(words[0]) << 31 ^ int(words[1])
+def _seed(*words: object) -> int:
+    state = np.random.SeedSequence([int.from_bytes(str(word).encode(), "big") for word in words]).generate_state(2)
+    return int(state[0]) << 31 ^ int(state[1])

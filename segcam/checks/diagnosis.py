@@ -110,7 +110,7 @@ def diagnose(
     layer  blank  undefined  sign balance  counter share
     0       100%         0%          0.00           1.00
     1       100%         0%          0.00           1.00
-    0, 1: blank in 4 of 4 images: the channels' weighted sum is nowhere positive; what is there speaks for class 0
+    0, 1: blank in 4 of 4 images: the map before ReLU is nowhere positive; what is there speaks for class 0
 
     Args:
         probe: the network and its layers.

@@ -130,5 +130,6 @@ UNET_HE = MODELS.add(
         summary="U-Net whose upsampling, too, begins with He's weights: learns what is decided far away; as unet",
         source="Ronneberger, Fischer, Brox, MICCAI 2015; first weights: He et al., ICCV 2015, equation 10",
         build=_build_he,
+        small={"": {"width": 16}},
     )
 )

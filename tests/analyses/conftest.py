@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analyses.reading.manifest import Manifest
 from analyses.reading.results import Results
 
 CONTROLS = ("uniform", "random", "sobel", "mask_oracle")
@@ -89,22 +90,15 @@ def layer_entries(plan: Plan, model: str) -> list[dict[str, Any]]:
     return entries
 
 
-INPUT = {
-    "layer": "Input",
-    "label": "Input",
-    "module": "",
-    "stage": 0,
-    "depth": -1,
-    "role": "input",
-    "stride": 1,
-    "point": "",
-}
+INPUT = {"layer": "Input", "label": "Input", "stage": 0, "depth": -1, "role": "input", "stride": 1, "point": ""}
 
 
 def method_entry(plan: Plan, name: str) -> dict[str, Any]:
     kind = "control" if name in CONTROLS else "run" if name in plan.input_methods else "gradient"
+    family = {"run": "perturbation", "gradient": "cam"}.get(kind, kind)
     label = "Grad-CAM" if name == "grad_cam" else name.replace("_", " ").capitalize()
-    return {"label": label, "kind": kind, "costly": kind == "run", "scope": "input" if kind == "run" else "layer"}
+    scope = "input" if kind == "run" else "layer"
+    return {"label": label, "kind": kind, "family": family, "costly": kind == "run", "scope": scope}
 
 
 def checkpoint_entries(plan: Plan) -> list[dict[str, Any]]:
@@ -115,13 +109,13 @@ def checkpoint_entries(plan: Plan) -> list[dict[str, Any]]:
                 reached = (seed, level) not in plan.unreached
                 miou = (level if level < 100 else 93) / 100 + 0.001 + (level == 100) * seed / 1000
                 step = int(2 ** (level / 12))
-                entries.append(
-                    {"model": model, "seed": seed, "level": level, "reached": reached, "tolerance": 0.02}
-                    | {"miou": miou, "best_miou": 0.84, "baseline_miou": 0.34, "step": step}
-                    | {"images_seen": 16 * step, "predicted_share": 0.97 if level > 30 else 0.4}
-                    | {"iou": dict.fromkeys(plan.classes, level / 100)}
-                    | {"file": f"checkpoints/{model}-s{seed}-l{level}.safetensors" if reached else None}
-                )
+                entry = {"model": model, "seed": seed, "level": level, "reached": reached, "tolerance": 0.02}
+                entry |= {"best_miou": 0.84, "nearest_miou": 0.84, "baseline_miou": 0.34}
+                if reached:
+                    entry |= {"miou": miou, "step": step, "images_seen": 16 * step}
+                    entry |= {"predicted_share": 0.97 if level > 30 else 0.4}
+                    entry |= {"iou": dict.fromkeys(plan.classes, level / 100)}
+                entries.append(entry)
     return entries
 
 
@@ -145,7 +139,7 @@ def write_manifest(folder: Path, plan: Plan) -> None:
         "checkpoints": checkpoint_entries(plan),
         "gallery": {"rule": "The first images by name.", "ids": list(plan.images[: plan.gallery])},
     }
-    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    (folder / "manifest.json").write_text(json.dumps(Manifest.model_validate(manifest).written()), encoding="utf-8")
 
 
 def training_frame(plan: Plan) -> pd.DataFrame:

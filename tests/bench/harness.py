@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ def planned(
     chosen: tuple[int, ...] = (4, 0, 2),
 ) -> list[MeasureCell]:
     """Plan measurements, all by default, of images that are not there; few images are the first of `chosen`."""
-    data: Any = SimpleNamespace(test=range(images), gallery=chosen, chosen=lambda n: (chosen[:n], "the first"))
+    data: Any = SimpleNamespace(test=range(images), gallery=chosen, choose=lambda n: (chosen[:n], "the first"))
     return plan.measuring(profile, data, weights, [m for m in MEASUREMENTS if m.name in names or not names])
 
 
@@ -97,6 +98,12 @@ def contents(folder: Path, *parts: str) -> dict[str, bytes]:
     """Return the files of a run, or of some folders in it, temporary ones included."""
     places = [folder / part for part in parts] if parts else [folder]
     return {str(p.relative_to(folder)): p.read_bytes() for place in places for p in place.rglob("*") if p.is_file()}
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    """Return what a run says of itself."""
+    values: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+    return values
 
 
 def same_file(one: Path, other: Path, name: str) -> bool:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bench import campaign
-from bench.measurements.evidence import ORACLE, REGIONS, AnswerScorer, Case, told_share
+from bench.measurements.evidence import ORACLE, REGIONS, EvidenceScorer, SceneBatch, right_share
 from bench.planning import profile as profiles
 from bench.planning.profile import Score
 from bench.planning.request import Request
@@ -26,7 +24,7 @@ from segcam.methods import METHODS
 from segcam.models import create
 from segcam.models.weights.checkpoints import load
 from segcam.probe.layers import Layer
-from tests.bench.harness import Outcome, bench, contents
+from tests.bench.harness import Outcome, bench, contents, manifest
 from tests.reference.metrics import TWINS, Scene
 
 TINY = """
@@ -96,11 +94,6 @@ def rows(run: Path) -> pd.DataFrame:
     )
 
 
-def manifest(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
-    return found
-
-
 def opened(cue: str, count: int, size: int) -> CueSplit:
     split = open_cues(cue, DatasetOptions(size=size, counts=(2, 2, count))).splits["test"]
     assert isinstance(split, CueSplit)
@@ -138,7 +131,7 @@ def known() -> dict[str, pd.DataFrame]:
         methods=tuple(METHODS.get(name) for name in ("grad_cam", "uniform", "mask_oracle")),
         metrics=(),
     )
-    scorer = AnswerScorer(model, tools, settings, "ignore")
+    scorer = EvidenceScorer(model, tools, settings, "ignore")
     tables = scorer.score(opened("context", 16, 64), range(16), lambda _images, _step: None, lambda _gap: None)
     return {name: pd.DataFrame(table) for name, table in tables.items()}
 
@@ -165,7 +158,7 @@ def test_the_share_told_of_an_animal() -> None:
     rng = np.random.default_rng(0)
     logits, masks = rng.normal(size=(3, 3, 4, 4)), rng.choice([0, 2, 255], (3, 4, 4)).astype(np.uint8)
     masks[0][masks[0] == 2] = 1
-    found = told_share(torch.tensor(logits), (4, 4), torch.tensor(masks))
+    found = right_share(torch.tensor(logits), (4, 4), torch.tensor(masks))
     for i in range(3):
         right = [
             logits[i, masks[i, y, x], y, x] > logits[i, 3 - masks[i, y, x], y, x]
@@ -226,7 +219,7 @@ def test_numbers_are_those_of_the_slow_twins(rows: pd.DataFrame, run: Path) -> N
     (file,) = (run / cue / "checkpoints").iterdir()
     model = load(file)[0]
     tools = Request.of(profiles.read("evidence").score, "unet_he", model)
-    case = Case.of(opened(cue, 6, 32), [i], torch.device("cpu"))
+    case = SceneBatch.of(opened(cue, 6, 32), [i], torch.device("cpu"))
     target = Target.parse("truth:contrast", case.classes)
     capture = Probe(model, tools.layers)(case.batch.inputs(), target, masks=case.batch.masks)
     maps = capture.maps(grad_cam, label)[0].double().numpy()

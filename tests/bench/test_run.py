@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -24,16 +23,11 @@ from bench.planning import profile as profiles
 from bench.planning.data import open_data
 from segcam.models import create
 from segcam.models.weights.checkpoints import load, pack, unpack
-from tests.bench.harness import LEVELS, assert_same_results, contents
+from tests.bench.harness import LEVELS, assert_same_results, contents, manifest
 from tests.bench.harness import bench as command
 
 CHECKPOINT = "checkpoints/unet-s0-l30.safetensors"
 SCORED = ("scores", "scores/predictions", "scores/agreement", "scores/gallery")
-
-
-def manifest(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
-    return found
 
 
 def scored(folder: Path) -> dict[str, bytes]:
@@ -67,6 +61,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
         (["score.metrics=['edge']"], "unknown metric 'edge': known are"),
         (["score.methods=['gradcam']"], "unknown method 'gradcam': known are"),
         (["score.targets=['worst']"], "unknown pixel set 'worst': known are"),
+        (["score.targets=['predicted:logits']"], "unknown score 'logits': known are"),
         (["models.unet.widht=3"], "unknown parameter of model 'unet' 'widht': known are norm, width"),
         (["models.unet.width=0"], "must be at least 1"),
         (["models.unet.width=wide"], "must be of type int"),
@@ -93,6 +88,7 @@ def test_unknown_profile(tmp_path: Path, stage: str, monkeypatch: pytest.MonkeyP
     assert outcome.code == 2
     assert "unknown profile 'smok'" in outcome.error
     assert "did you mean 'smoke'?" in outcome.error
+    assert "or give the path of a .toml file" in outcome.error
     assert list(tmp_path.iterdir()) == []
 
 

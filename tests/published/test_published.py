@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analyses.reading.records import level_name
+from analyses.reading.manifest import level_name
 from bench.output.drawing import Files, draw
 
 ROOT = Path(__file__).parents[2]

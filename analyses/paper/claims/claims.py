@@ -63,7 +63,7 @@ def summarise(results: Results, target: str, claims: Sequence[Claim] = CLAIMS) -
         whole, why = wholes[item.claim.id]
         row = _row(item) | {"target": target, "method": results.main_method, "p_adjusted": p}
         row |= {"verdict": verdict, "reason": reason, "overall": whole, "overall_reason": why}
-        rows.append(row | {"training_data": item.training_data or results.training_data})
+        rows.append(row | {"training_data": item.training_data or results.manifest.dataset.training_data})
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     small = ["p", "p_adjusted"]  # six decimals would make them zero
     rounded = frame.select_dtypes("float64").drop(columns=small).round(DECIMALS) + 0.0

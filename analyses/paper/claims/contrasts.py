@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from analyses.paper.claims.statements import EVERY, HIGHEST, Cells, Contrast, Group
 from analyses.reading.arrays import Floats, each_once
 from analyses.reading.choices import described, highest, model_of
-from analyses.reading.records import Layer, level_name
+from analyses.reading.manifest import Layer, level_name
 from analyses.reading.results import Results
 from analyses.statistics.paired import trend_weights
 

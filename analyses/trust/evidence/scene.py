@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from analyses.plots import map_page, map_tiles, overlay
-from analyses.reading.records import Gallery, Layer
+from analyses.reading.manifest import Layer
+from analyses.reading.records import Gallery
 from analyses.reading.results import Results
 from analyses.trust.evidence.dots import CUES
 
@@ -32,7 +33,7 @@ def draw_scene(
     """
     layers = _spread(results.layers(model))
     kept = {}
-    for cue in results.section("variants"):
+    for cue in results.manifest.variants:
         shown = networks[(networks["cue"] == cue) & (networks["model"] == model)].sort_values("seed").iloc[0]
         seed, level = int(shown["seed"]), int(shown["level"])
         part = frame[(frame["cue"] == cue) & (frame["model"] == model) & (frame["seed"] == seed)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,12 +22,35 @@ def joined(tables: Sequence[Columns]) -> Columns:
     return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
 
 
-def predicted(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return the class index a pixel, `(b, h, w)`; logits of another size are brought to `size` bilinearly first."""
+def map_rows(ids: Sequence[str], labels: Mapping[str, Any], values: Mapping[str, Tensor]) -> Columns:
+    """Return columns with a row for each map of each image.
+
+    Args:
+        ids: names of the `b` images.
+        labels: what the other keys are: an item for each of an image's `m` maps, or one for all rows.
+        values: numbers, `(b, m)` each.
+    """
+    count = next(iter(values.values())).shape[1]
+    keys = {
+        name: np.tile(label, len(ids)) if np.ndim(label) else np.full(len(ids) * count, label)
+        for name, label in labels.items()
+    }
+    floats = {name: numbers.float() if numbers.is_floating_point() else numbers for name, numbers in values.items()}
+    numbers = {name: column.cpu().numpy().reshape(-1) for name, column in floats.items()}
+    return {"image": np.repeat(np.asarray(ids), count), **keys, **numbers}
+
+
+def resized(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return logits `(b, k, h, w)` in float32, brought to `size` bilinearly."""
     logits = logits.float()
-    if logits.shape[2:] != size:
-        logits = nn.functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
-    return logits.argmax(1)
+    if tuple(logits.shape[2:]) == size:
+        return logits
+    return nn.functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+
+
+def predicted(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return the class index a pixel, `(b, h, w)`, of logits brought to `size`."""
+    return resized(logits, size).argmax(1)
 
 
 def count_columns(batch: Batch, predictions: Tensor, classes: int, border: Border, class_id: int) -> Columns:

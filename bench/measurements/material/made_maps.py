@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bench.planning.measurement import quiet
 from bench.planning.profile import Score
 from bench.planning.request import Gap, Request
 from segcam.checks.diagnosis import counter_share, sign_balance
@@ -19,7 +18,6 @@ from segcam.maps import layer_maps
 from segcam.methods import Method
 from segcam.probe.layers import Layer
 from segcam.probe.probe import Capture, Probe
-from segcam.samples import Batch, Images
 from segcam.scoring.grids import Grid
 from segcam.scoring.reference import Scenery
 
@@ -74,8 +72,8 @@ def attention_maps(request: Request, captures: Sequence[Capture]) -> Iterator[Ma
 def gradient_maps(
     request: Request,
     captures: Sequence[Capture],
-    rivals: Mapping[int, Capture],
-    note: Callable[[Gap], None],
+    rivals: Mapping[int, Capture] | None = None,
+    note: Callable[[Gap], None] = quiet,
 ) -> Iterator[list[MadeMaps]]:
     """Yield the maps of gradient methods, layer by layer, one a target with all methods at once.
 
@@ -86,6 +84,7 @@ def gradient_maps(
         note: told of the methods that a layer has no map for.
     """
     methods = [m for m, method in enumerate(request.methods) if method.gradient is not None]
+    rivals = rivals or {}
     for i, layer in enumerate(request.layers):
         try:
             yield _of_layer(request, captures, rivals, i, methods)
@@ -95,9 +94,9 @@ def gradient_maps(
 
 
 def _of_layer(
-    request: Request, captures: Sequence[Capture], rivals: Mapping[int, Capture], i: int, chosen: Sequence[int]
+    request: Request, captures: Sequence[Capture], rivals: Mapping[int, Capture], i: int, indices: Sequence[int]
 ) -> list[MadeMaps]:
-    methods, layer = [request.methods[m] for m in chosen], request.layers[i]
+    methods, layer = [request.methods[m] for m in indices], request.layers[i]
     made = []
     for t, capture in enumerate(captures if methods else ()):
         signed, maps = layer_maps(capture, layer, methods)
@@ -105,7 +104,7 @@ def _of_layer(
         if t in rivals:
             share = counter_share(maps, layer_maps(rivals[t], layer, methods)[1])
             numbers[COUNTER_SHARE] = _where(share, [method.kind == "gradient" for method in methods])
-        made.append(MadeMaps([t], [i], chosen, maps, numbers))
+        made.append(MadeMaps([t], [i], indices, maps, numbers))
     return made
 
 
@@ -118,27 +117,11 @@ def _applies(method: Method, capture: Capture, layer: Layer, note: Callable[[Gap
     return True
 
 
-def _where(values: Float[Tensor, "b m"], told: Sequence[bool]) -> Float[Tensor, "b m"]:
-    """Return the values of some methods, and NaN for the others."""
-    return values.masked_fill(~torch.tensor(told, device=values.device), torch.nan)
-
-
-def named(request: Request, made: MadeMaps) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Yield the maps of every target, layer and method that some stand for, by `target|method|layer`."""
-    maps = made.maps.float().cpu().numpy()
-    for target in made.targets:
-        for layer in made.layers:
-            for n, method in enumerate(made.methods):
-                names = (request.targets[target].name, request.methods[method].name, request.layers[layer].label)
-                yield "|".join(names), maps[:, n]
+def _where(values: Float[Tensor, "b m"], defined: Sequence[bool]) -> Float[Tensor, "b m"]:
+    """Return the values of methods for which they are defined, and NaN for the others."""
+    return values.masked_fill(~torch.tensor(defined, device=values.device), torch.nan)
 
 
 def shared_probe(model: nn.Module, request: Request, settings: Score) -> Probe:
     """Return the probe of the methods that share their passes."""
     return Probe(model, request.layers, precision=settings.precision, channels_last=True, attention=request.places)
-
-
-def batches(images: Images, rows: Sequence[int], size: int, device: torch.device) -> Iterator[Batch]:
-    """Yield images as batches on a device."""
-    for at in range(0, len(rows), size):
-        yield Batch.of([images[i] for i in rows[at : at + size]], device)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from bench.measurements.material.made_maps import SIGN_BALANCE, MadeMaps
+from bench.planning.measurement import Advance
 from bench.planning.request import Gap, Request
 from segcam.checks.diagnosis import sign_balance
 from segcam.errors import NotApplicableError
@@ -44,7 +45,7 @@ class OwnPasses:
         batch: Batch,
         scenery: Scenery,
         captures: Sequence[Capture],
-        step: Callable[[str], None],
+        advance: Advance,
         note: Callable[[Gap], None],
     ) -> Iterator[MadeMaps]:
         """Yield the maps of one batch, those of controls first; they count `layers` and `methods`.
@@ -53,14 +54,14 @@ class OwnPasses:
             batch: the images.
             scenery: what is known of them.
             captures: one a target.
-            step: told of each method and layer before it is begun.
+            advance: told of each method and layer before it is begun, and of the batch's maps that are done.
             note: told of every map that there is not.
         """
         for m, method in enumerate(self.controls, len(self.request.own_pass_methods)):
             assert method.control is not None  # these are the controls
             yield MadeMaps(range(len(captures)), [0], [m], method.control(scenery.on(scenery.size))[:, None])
         for t, capture in enumerate(captures):
-            yield from self._of_target(t, batch, scenery, capture, step, note)
+            yield from self._of_target(t, batch, scenery, capture, advance, note)
 
     def _of_target(
         self,
@@ -68,14 +69,15 @@ class OwnPasses:
         batch: Batch,
         scenery: Scenery,
         capture: Capture,
-        step: Callable[[str], None],
+        advance: Advance,
         note: Callable[[Gap], None],
     ) -> list[MadeMaps]:
         made = []
         with examining(self.probe, batch.inputs(), capture, scenery) as subject:
             for m, method in enumerate(self.request.own_pass_methods):
                 for layer in (INPUT,) if method.scope == "input" else self.request.layers:
-                    step(f"{method.name}, {layer.label}")
+                    step = f"{method.name}, {layer.label}"
+                    advance(0, step)
                     try:
                         maps = _run(method, subject, layer)
                     except NotApplicableError as error:
@@ -83,6 +85,7 @@ class OwnPasses:
                     else:
                         numbers = {SIGN_BALANCE: sign_balance(maps)} if method.signed else {}
                         made.append(MadeMaps([target], [self.layers.index(layer)], [m], maps, numbers))
+                    advance(len(batch.ids), step)
         return made
 
 

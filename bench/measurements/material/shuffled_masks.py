@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from analyses.reading.records import BEST
+from analyses.reading.manifest import BEST
 from bench.measurements.material.columns import counted
 from bench.planning import plan
 from bench.planning.cells import TrainCell
 from bench.planning.data import Data
 from bench.planning.profile import Profile
-from bench.training.trainer import Job, Trainer
+from bench.training.trainer import Trainer, TrainJob
 from segcam.errors import InputError
 from segcam.models import create
 from segcam.samples import Images, Sample
@@ -24,8 +24,8 @@ from segcam.scoring.miou import mean_iou
 
 EXAMINED = 64
 """How many training images tell what a network has learned of their masks."""
-PARTS = 4
-"""Into how many parts the training is split by validations; the loss told is that of the last."""
+VALIDATIONS = 4
+"""How many validations there are; the loss is that since the last but one."""
 
 
 class ShuffledMasks:
@@ -44,8 +44,8 @@ class ShuffledMasks:
             raise InputError("masks of one training image cannot be shuffled: take more images (data.train)")
         self.images = images
         order = np.random.default_rng([seed, len(images)]).permutation(len(images))
-        self._whose = np.empty_like(order)
-        self._whose[order] = np.roll(order, -1)  # one round trip through all images: none keeps its own
+        self._donors = np.empty_like(order)
+        self._donors[order] = np.roll(order, -1)  # one round trip through all images: none keeps its own
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -53,7 +53,7 @@ class ShuffledMasks:
 
     def __getitem__(self, index: int) -> Sample:
         """Return an image with the mask of another one; what decides its class is not known."""
-        other = self.images[int(self._whose[index])]
+        other = self.images[int(self._donors[index])]
         return replace(self.images[index], mask=other.mask, evidence=None)
 
 
@@ -65,17 +65,17 @@ class Shuffled:
         model: the network, in eval mode.
         steps: optimiser steps.
         loss: mean training loss of the last quarter of them.
-        shuffled: mean IoU on training images, against the masks that it was given for them.
-        own: on the same images against their own masks.
-        validation: on the validation images against their own masks.
+        miou_shuffled: mean IoU on training images, against the masks that it was given for them.
+        miou_own: on the same images against their own masks.
+        miou_validation: on the validation images against their own masks.
     """
 
     model: nn.Module
     steps: int
     loss: float
-    shuffled: float
-    own: float
-    validation: float
+    miou_shuffled: float
+    miou_own: float
+    miou_validation: float
 
 
 def train_shuffled(
@@ -94,9 +94,9 @@ def train_shuffled(
     classes, foreground = len(data.opened.info.classes), profile.score.class_id
     model = create(cell.model, classes, plan.parameters(profile, cell.model), cell.seed)
     shuffled = ShuffledMasks(data.train, cell.seed)
-    changes = {"levels": (BEST,), "steps": steps, "longest_interval": math.ceil(steps / PARTS), "teacher": ""}
+    changes = {"levels": (BEST,), "steps": steps, "longest_interval": math.ceil(steps / VALIDATIONS), "teacher": ""}
     recipe = profile.recipe(cell.model).model_copy(update=changes | {"save_every": math.inf})
-    job = Job(model, shuffled, data.val, classes, profile.data.border, foreground, recipe, cell.seed, device)
+    job = TrainJob(model, shuffled, data.val, classes, profile.data.border, foreground, recipe, cell.seed, device)
     trainer = Trainer(job)
     search = trainer.run(
         report=lambda step, total, _: note(f"training on shuffled masks, step {step} of {total}"),
@@ -107,8 +107,8 @@ def train_shuffled(
     few = range(min(EXAMINED, len(shuffled)))
 
     def fit(images: Sequence[Sample]) -> float:
-        found = counted(network, images, data.opened.info.classes, profile.data.border, foreground, lambda _: None)
-        sums = [[int(found[f"n_{i}_{j}"].sum()) for j in range(classes)] for i in range(classes)]
+        counts = counted(network, images, data.opened.info.classes, profile.data.border, foreground, lambda _: None)
+        sums = [[int(counts[f"n_{i}_{j}"].sum()) for j in range(classes)] for i in range(classes)]
         return mean_iou(torch.tensor(sums))
 
     last = search.history[-1]

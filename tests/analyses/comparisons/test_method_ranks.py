@@ -80,7 +80,3 @@ def test_a_method_without_values_is_left_out_and_so_is_a_network_without_its_mai
     frame.loc[frame["method"] == "grad_cam", "energy_gain"] = np.float32(np.nan)
     frame.to_parquet(path, index=False)
     assert not list(method_ranks.analyse(Results(results.folder)))
-
-
-def test_nothing_for_runs_that_did_not_record_families(make):
-    assert not list(method_ranks.analyse(make(stages=1)))

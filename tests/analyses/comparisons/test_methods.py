@@ -68,10 +68,6 @@ def row(frame, **where):
     return found.squeeze()
 
 
-def test_nothing_for_runs_that_did_not_record_families(make):
-    assert list(methods.analyse(make(stages=1))) == []
-
-
 def test_nothing_where_no_level_was_reached(make):
     unreached = frozenset((seed, level) for seed in (0, 1) for level in (30, 90))
     results = make(**SMALL, unreached=unreached)

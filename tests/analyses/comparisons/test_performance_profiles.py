@@ -39,7 +39,7 @@ def rewrite(results: Results, change) -> Results:
 
 def with_bounds(results: Results, **metrics: dict) -> Results:
     for name, entry in metrics.items():
-        results.manifest["metrics"][name] |= entry
+        results.manifest.metrics[name] = results.manifest.metrics[name].model_copy(update=entry)
     return results
 
 
@@ -169,12 +169,12 @@ def test_the_metric_is_energy_gain_or_one_with_a_better_side_and_a_number_for_ch
     chosen = performance_profiles.chosen(results)
     assert chosen is not None
     assert chosen.name == "energy_gain"
-    del results.manifest["metrics"]["energy_gain"]
+    del results.manifest.metrics["energy_gain"]
     other = performance_profiles.chosen(results)
     assert other is not None
     assert other.name == "background_ratio"
     for name in ("background_ratio", "edge_alignment", "edge_alignment_full"):
-        del results.manifest["metrics"][name]
+        del results.manifest.metrics[name]
     assert list(performance_profiles.analyse(results)) == []
 
 

@@ -67,7 +67,13 @@ def test_all_layers_are_said_so_whether_named_or_not(make):
     assert list(frame["layers"]) == ["all layers", "all layers", "Input"]
 
 
-@pytest.mark.parametrize(("broken", "message"), [({"model": "unet"}, "'layer' is missing"), ("none", "not a list")])
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        ({"model": "unet"}, r"'skipped\.0\.layer' is missing"),
+        ("none", r"skipped\.0: Input should be"),
+    ],
+)
 def test_broken_entries_are_refused(make, broken, message):
     results = make(stages=1)
     path = results.folder / "manifest.json"

@@ -52,7 +52,7 @@ def with_attention(results, models=("net1",), undefined="cat_1"):
 def test_nothing_for_a_run_without_attention(make):
     results = make()
     assert results.attention() is None
-    assert results.attention_metrics == ()
+    assert not results.manifest.attention.metrics
     assert list(attention.analyse(results)) == []
 
 

@@ -123,16 +123,6 @@ def test_a_layer_that_the_manifest_lacks_is_refused(make):
         curves.summarise(results)
 
 
-@pytest.mark.parametrize("values", [[], [0.5], [0.1, 0.1, 0.1], [1.0, 0.0, 0.99, 0.5]])
-def test_names_are_spread_apart_in_order(values):
-    places = curves.spread(values, 0.1, 0.0, 1.0)
-    assert len(places) == len(values)
-    ordered = sorted(places)
-    assert all(b - a >= 0.1 - 1e-12 for a, b in pairwise(ordered))
-    assert all(-1e-12 <= place <= 1 + 1e-12 for place in places)
-    assert list(np.argsort(places, kind="stable")) == list(np.argsort(values, kind="stable"))
-
-
 TRANSFORMERS = {"models": ("segformer", "vit"), "levels": (90, 100), "seeds": (0,), "gallery": 0}
 
 

@@ -165,7 +165,7 @@ def test_a_run_without_the_wanted_metrics_takes_its_own_first(make):
     results = make(stages=1)
     manifest = results.manifest
     for name in ("energy_gain", "edge_alignment", "background_ratio"):
-        del manifest["metrics"][name]
+        del manifest.metrics[name]
     assert [metric.name for metric in distributions.chosen(results)] == [
         "energy_inside",
         "edge_alignment_full",

@@ -15,7 +15,7 @@ def test_nothing_for_a_run_of_one_point(make):
 def test_the_difference_is_paired_by_image_and_seed(make):
     results = make(points=("conv", "relu"), levels=(30, 90), self_trained=5)
     table, figure = points.analyse(results)
-    key = figure.figure.axes[0].get_legend()
+    key = figure.figure.legends[0]
     assert [text.get_text() for text in key.get_texts()] == ["30 % mean IoU", "90 % mean IoU"]
     assert isinstance(table, Table)
     assert isinstance(figure, Figure)
@@ -36,7 +36,7 @@ def test_the_difference_is_paired_by_image_and_seed(make):
 
 def test_the_best_level_is_called_so(make):
     _, figure = points.analyse(make(points=("conv", "relu"), levels=(30, 100), stages=1))
-    key = figure.figure.axes[0].get_legend()
+    key = figure.figure.legends[0]
     assert [text.get_text() for text in key.get_texts()] == ["30 % mean IoU", "best mean IoU"]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 
 import matplotlib.image
@@ -120,7 +119,7 @@ def test_layers_pair_up_block_by_block(make):
     odd = [layer for layer in layers if layer.label not in ("After attention 1_1", "Before attention 1_2")]
     before, after = figure2.attention(odd)[0]
     assert (before.label, after.label) == ("Before attention 1_1", "After attention 1_2")
-    assert figure2.block_name(dataclasses.replace(layers[0], label="Norm 3")) == "Block Norm 3"
+    assert figure2.block_name(layers[0].model_copy(update={"label": "Norm 3"})) == "Block Norm 3"
 
 
 def test_figure3_has_the_first_block_of_each_stage_and_a_row_an_image(make):

@@ -12,9 +12,12 @@ from PIL import Image
 
 from analyses.artifacts import Figure
 from analyses.plots import layer_axis, style
-from analyses.reading.records import Layer
+from analyses.reading.manifest import Layer
 
-LAYERS = [Layer(f"Encoder {i}", f"Encoder {i}", 1, i, "encoder", "conv") for i in range(3)]
+LAYERS = [
+    Layer(layer=f"Encoder {i}", label=f"Encoder {i}", stage=1, depth=i, role="encoder", stride=1, point="conv")
+    for i in range(3)
+]
 LOOK = style.Line("#000000", "s", "-")
 
 

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from analyses import Results, ResultsError
 from analyses.reading import captions
+from analyses.reading.manifest import Manifest
+
+PUBLISHED = Path(__file__).parents[3] / "results"
 
 
 def edit_manifest(results, change):
@@ -26,7 +31,7 @@ def test_nothing_is_read_before_it_is_asked_for(tmp_path):
 
 def test_the_manifest_is_read_as_records(make):
     results = make(points=("conv", "relu"), seeds=(1, 0), levels=(90, 30), unreached=frozenset({(0, 90)}))
-    assert results.dataset == "shapes"
+    assert results.manifest.dataset.name == "shapes"
     assert results.classes == ("background", "pet")
     assert results.main_method == "grad_cam"
     assert results.controls == ("uniform", "random", "sobel", "mask_oracle")
@@ -69,7 +74,7 @@ def test_another_schema_is_refused_with_the_cure(make):
 
 def test_a_missing_key_is_named(make):
     results = edit_manifest(make(), lambda m: m["checkpoints"][0].pop("level"))
-    with pytest.raises(ResultsError, match=r"manifest\.json: 'level' is missing"):
+    with pytest.raises(ResultsError, match=r"manifest\.json: 'checkpoints\.0\.level' is missing"):
         _ = results.checkpoints
 
 
@@ -77,6 +82,35 @@ def test_a_missing_section_is_named(make):
     results = edit_manifest(make(), lambda m: m.pop("metrics"))
     with pytest.raises(ResultsError, match=r"manifest\.json: 'metrics' is missing"):
         _ = results.metrics
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda m: m["models"]["unet"].update(parameters="many"),
+            r"unet\.parameters: Input should be",
+        ),
+        (lambda m: m.update(layers=[]), r"manifest\.json: layers: Input should be .*; the run is .* run it again"),
+        (lambda m: m["metrics"].update(spread=3), r"metrics\.spread: Input should be"),
+    ],
+)
+def test_a_wrong_field_is_named(make, change, message):
+    with pytest.raises(ResultsError, match=message):
+        _ = edit_manifest(make(levels=(30,), seeds=(0,)), change).models
+
+
+def test_unknown_keys_are_an_error_for_who_writes_and_passed_over_by_who_reads(make):
+    results = edit_manifest(make(levels=(30,), seeds=(0,)), lambda m: m["models"]["unet"].update(newer=1))
+    assert results.label("models", "unet") == "U-Net"
+    with pytest.raises(ValidationError, match=r"models\.unet\.newer"):
+        Manifest.model_validate(json.loads((results.folder / "manifest.json").read_text()))
+
+
+@pytest.mark.parametrize("path", sorted(PUBLISHED.glob("*/manifest.json")), ids=lambda path: path.parent.name)
+def test_published_manifests_are_written_as_they_were_read(path):
+    values = json.loads(path.read_text(encoding="utf-8"))
+    assert Manifest.model_validate(values).written() == values
 
 
 @pytest.mark.parametrize(
@@ -183,7 +217,7 @@ def test_photographs_stay_on_disk_where_they_may_not_be_shown(make):
 def test_the_explained_class_is_the_first_after_the_background_or_the_targets_own(make):
     results = make(classes=("background", "cat", "dog"))
     assert results.foreground("best_pixel:logit") == 1
-    results = edit_manifest(results, lambda m: m["targets"]["best_pixel:logit"].update({"class": "dog"}))
+    results = edit_manifest(results, lambda m: m["targets"]["best_pixel:logit"].update({"class": 2}))
     assert results.foreground("best_pixel:logit") == 2
 
 
@@ -191,9 +225,13 @@ def test_captions_say_what_helped_a_network(make):
     results = make(models=("unet", "segformer", "vit"))
     assert "hints" not in captions.note(results)
     assert "pretrained" not in captions.note(results)
-    models = results.manifest["models"]
-    models["unet"]["pretrained"] = "package"
-    models["segformer"]["teacher"] = models["vit"]["teacher"] = "unet"
+    models = results.manifest.models
+    for name, change in (
+        ("unet", {"pretrained": "package"}),
+        ("segformer", {"teacher": "unet"}),
+        ("vit", {"teacher": "unet"}),
+    ):
+        models[name] = models[name].model_copy(update=change)
     note = captions.note(results)
     assert "The stages of SegFormer, ViT were trained to resemble those of U-Net as well" in note
     assert "; U-Net began from pretrained weights; SegFormer, ViT learned with hints from U-Net; " in note

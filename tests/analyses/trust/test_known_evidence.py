@@ -94,9 +94,9 @@ def results(tmp_path_factory):
     (folder / "scores" / "gallery").mkdir()
     methods = ("grad_cam", "layer_cam", "captum_saliency", *CONTROLS)
     layers = [
-        {"layer": "Input", "depth": -1, "role": "input", "point": ""},
+        {"layer": "Input", "label": "Input", "depth": -1, "role": "input", "point": ""},
         *(
-            {"layer": name, "depth": i, "role": name.split()[0].lower(), "point": "conv"}
+            {"layer": name, "label": name, "depth": i, "role": name.split()[0].lower(), "point": "conv"}
             for i, name in enumerate(LAYERS)
         ),
     ]

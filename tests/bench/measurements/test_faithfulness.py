@@ -13,7 +13,7 @@ import torch
 
 from bench.measurements import faithfulness
 from bench.planning.cells import MeasureCell, TrainCell
-from bench.planning.measurement import Job
+from bench.planning.measurement import MeasureJob
 from bench.planning.profile import read
 from bench.planning.request import Request
 from segcam import Batch, InputError, Layer, Probe, Sample, Target
@@ -32,7 +32,7 @@ SIZE = 32
 IDS = ("a", "b", "c")
 
 
-def job(settings: list[str] = SETTINGS, *, blind: bool = False) -> Job:
+def job(settings: list[str] = SETTINGS, *, blind: bool = False) -> MeasureJob:
     """A network of random weights, which predicts half of all pixels as the class, or, `blind`, none; three images."""
     rng = np.random.default_rng(0)
     masks = np.zeros((3, SIZE, SIZE), np.uint8)
@@ -49,10 +49,10 @@ def job(settings: list[str] = SETTINGS, *, blind: bool = False) -> Job:
     request = Request.of(profile.score, "unet", model)
     cell = MeasureCell("faithfulness", TrainCell("unet", 0, "id"), 50, "000", tuple(range(len(samples))), "id")
     data: Any = SimpleNamespace(test=samples)
-    return Job(profile, data, cell, model, request, lambda _images, _step: None, lambda _gap: None)
+    return MeasureJob(profile, data, cell, model, request, lambda _images, _step: None, lambda _gap: None)
 
 
-def done(own: Job) -> tuple[pd.DataFrame, pd.DataFrame]:
+def done(own: MeasureJob) -> tuple[pd.DataFrame, pd.DataFrame]:
     said: list[tuple[int, str]] = []
     areas, points = faithfulness.run(replace(own, advance=lambda n, text: said.append((n, text)))).values()
     assert sum(n for n, _ in said) == len(IDS)
@@ -114,7 +114,7 @@ def test_rows_are_what_the_library_measures(found):
     areas, _ = found
     probe = Probe(own.model, [x for x in own.request.layers if x.label == "Encoder 5_2"], channels_last=True)
     capture = probe(own.batch.inputs(), Target(1))
-    maps = capture.maps(METHODS.get("grad_cam").gradient)[:, None]
+    maps = capture.maps(METHODS.get("grad_cam").maps)[:, None]
     scenery = own.scenery
     subjects = Subjects.of(own.model, own.batch.inputs(), 1, (scenery.foreground, scenery.background), IDS)
     pixels = order(maps, IDS, (SIZE, SIZE))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +9,7 @@ import pytest
 
 from bench.planning import profile as profiles
 from bench.planning.cells import TrainCell
-from tests.bench.harness import bench, contents, planned
+from tests.bench.harness import bench, contents, manifest, planned
 
 ASKED = ("faithfulness.images=1", "faithfulness.steps=2", "faithfulness.samples=3", "faithfulness.draws=2")
 ASKED += ('faithfulness.imputations=["blur"]', "sanity.images=2", "sanity.depths=2", "sanity.shuffled_steps=2")
@@ -32,7 +31,7 @@ def studied(finished: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 def test_the_highest_level_of_each_training_is_studied(studied: Path, finished: Path) -> None:
-    highest = json.loads((studied / "manifest.json").read_text())["checkpoints"]
+    highest = manifest(studied)["checkpoints"]
     level = max(entry["level"] for entry in highest if entry["reached"])
     for name, images in (("faithfulness", 1), ("faithfulness_curves", 1), ("sanity", 2), ("sanity_training", 2)):
         files = sorted((studied / "scores" / name).glob("*.parquet"))
@@ -46,7 +45,7 @@ def test_the_highest_level_of_each_training_is_studied(studied: Path, finished: 
 
 
 def test_the_manifest_says_which_images_and_how_long(studied: Path) -> None:
-    values = json.loads((studied / "manifest.json").read_text())
+    values = manifest(studied)
     assert {name: len(study["ids"]) for name, study in values["studies"].items()} == {"faithfulness": 1, "sanity": 2}
     assert all("chosen before any network was trained" in study["rule"] for study in values["studies"].values())
     cells = [name for name in values["cells"] if Path(name).name.startswith(("faithfulness-", "sanity-"))]
@@ -72,7 +71,7 @@ def test_a_second_run_does_nothing_again_and_what_is_not_asked_goes(studied: Pat
     assert (studied / lost).read_bytes() == kept  # the same seed, the same table, bit for bit
     assert bench("run", "score", "-p", tiny, "--out", studied).code == 0
     assert contents(studied, *STUDIED) == {}
-    assert json.loads((studied / "manifest.json").read_text())["studies"] == {}
+    assert manifest(studied)["studies"] == {}
 
 
 def test_cells_hang_on_what_defines_the_result_alone(tiny: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -15,34 +16,13 @@ from bench.planning import profile as profiles
 from bench.planning.measurement import MEASUREMENTS, Measurement
 from segcam.errors import InputError
 from segcam.registry import Registry
-from tests.bench.harness import TINY, contents
+from tests.bench.harness import TINY, contents, manifest
 
-PLUGIN = """
-from typing import Annotated
-
-import numpy as np
-from pydantic import Field
-
-from bench.planning.measurement import MEASUREMENTS, Measurement
-from bench.planning.sections import FewImages
-
-
-class Logits(FewImages):
-    factor: Annotated[float, Field(gt=0)] = 2.0
-
-
-def run(job):
-    logits = job.model(job.batch.inputs()).detach().mean((1, 2, 3)).numpy()
-    job.advance(len(job.batch.ids), "")
-    return {"logits": {"image": np.array(job.batch.ids), "mean": job.profile.section("logits").factor * logits}}
-
-
-MEASUREMENT = MEASUREMENTS.add(Measurement("logits", run, settings=Logits))
-"""
+RECIPE = Path(__file__).parents[3] / "examples" / "recipes" / "measurement.py"
 STATED = (
     TINY
     + """
-[logits]
+[calibration]
 images = 3
 batch_size = 2
 training_seeds = "first"
@@ -60,7 +40,7 @@ def plugin(tmp_path: Path) -> Path:
         "bench.__main__.main()\n"
     )
     (tmp_path / "room").mkdir()
-    (tmp_path / "room" / "dropped.py").write_text(PLUGIN)
+    (tmp_path / "room" / "calibration.py").write_bytes(RECIPE.read_bytes())
     return tmp_path
 
 
@@ -76,14 +56,19 @@ def test_a_file_is_found_planned_resumed_and_listed(plugin: Path) -> None:
     done = go(plugin, "run", "all")
     assert done.returncode == 0, done.stderr
     out = plugin / "out"
-    files = sorted((out / "scores" / "logits").iterdir())
+    files = sorted((out / "scores" / "calibration").iterdir())
     assert [file.name for file in files] == ["unet-s0-l40-000.parquet", "unet-s0-l40-001.parquet"]
     rows = pd.concat(map(pd.read_parquet, files))
-    assert list(rows) == ["dataset", "model", "level", "seed", "training_data", "image", "mean"]
-    values = json.loads((out / "manifest.json").read_text())
-    assert values["studies"]["logits"]["ids"] == rows["image"].tolist()
-    assert values["profile"]["logits"]["factor"] == 2
-    assert sum(name.startswith("cells/logits-") for name in values["cells"]) == 2
+    assert list(rows)[:5] == ["dataset", "model", "level", "seed", "training_data"]
+    assert (rows.groupby("image")["pixels"].sum() <= 32 * 32).all()
+    some = rows[rows["pixels"] > 0]
+    assert ((some["bin"] <= 10 * some["probability"] + 1e-6) & (10 * some["probability"] <= some["bin"] + 1)).all()
+    assert some["right"].between(0, 1).all()
+    assert rows.loc[rows["pixels"] == 0, ["probability", "right"]].isna().all(axis=None)
+    values = manifest(out)
+    assert values["studies"]["calibration"]["ids"] == rows["image"].drop_duplicates().tolist()
+    assert values["profile"]["calibration"]["bins"] == 10
+    assert sum(name.startswith("cells/calibration-") for name in values["cells"]) == 2
 
     before = contents(out, "scores", "cells")
     files[1].unlink()
@@ -91,29 +76,27 @@ def test_a_file_is_found_planned_resumed_and_listed(plugin: Path) -> None:
     after = contents(out, "scores", "cells")
     assert after.keys() == before.keys()
     assert [name for name in after if after[name] != before[name]] == [
-        name for name in before if name.startswith("cells/logits-unet-s0-l40-001")
+        name for name in before if name.startswith("cells/calibration-unet-s0-l40-001")
     ], "what was lost was done again, and nothing else"
 
     assert json.loads(go(plugin, "status", "--json").stdout)["scored"] == values["planned"]["score"]
-    assert go(plugin, "run", "score", "--set", "logits.factor=3").returncode == 0
-    again = pd.concat(map(pd.read_parquet, sorted((out / "scores" / "logits").iterdir())))
-    assert again["mean"].to_numpy() == pytest.approx(1.5 * rows["mean"].to_numpy())
-    wrong = go(plugin, "run", "score", "--set", "logits.factr=3")
+    assert go(plugin, "run", "score", "--set", "calibration.bins=1").returncode == 0
+    again = pd.concat(map(pd.read_parquet, sorted((out / "scores" / "calibration").iterdir())))
+    pixels = rows.groupby("image")["pixels"].sum()
+    assert again.set_index("image")["pixels"].to_dict() == pixels.to_dict()
+    rights = (rows["right"] * rows["pixels"]).groupby(rows["image"]).sum() / pixels
+    assert again.set_index("image")["right"].to_dict() == pytest.approx(rights.to_dict())
+    wrong = go(plugin, "run", "score", "--set", "calibration.bin=3")
     assert wrong.returncode == 2
-    assert "unknown key of section [logits] 'factr'" in " ".join(wrong.stderr.split())
+    assert "unknown key of section [calibration] 'bin'" in " ".join(wrong.stderr.split())
 
 
 def test_an_entry_point_brings_one_too(monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = Measurement("theirs", lambda _job: {})
-
-    class Point:
-        @staticmethod
-        def load() -> Measurement:
-            return theirs
-
-    names = set(MEASUREMENTS.names())
-    monkeypatch.setattr("segcam.registry.entry_points", lambda group: [Point] if group == "segcam.measurements" else [])
     fresh: Registry[Measurement] = Registry("measurement", "bench.measurements")
+    point = SimpleNamespace(load=lambda: fresh.add(theirs))
+    names = set(MEASUREMENTS.names())
+    monkeypatch.setattr("segcam.registry.entry_points", lambda group: [point] if group == "segcam.measurements" else [])
     assert fresh.get("theirs") is theirs
     assert names == {"scores", "own_passes", "kept_maps", "resolution", "faithfulness", "sanity", "evidence"}
 
@@ -121,5 +104,5 @@ def test_an_entry_point_brings_one_too(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_section_of_no_measurement_is_unknown(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(STATED)
-    with pytest.raises(InputError, match="unknown key 'logits'"):
+    with pytest.raises(InputError, match="unknown key 'calibration'"):
         profiles.read(str(file))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,7 @@ from bench.planning import plan
 from bench.planning import profile as config
 from bench.planning.profile import Profile, Score
 from bench.planning.request import Gap, Request
-from segcam import InputError, Probe, Target
-from segcam.datasets import DATASETS, DatasetOptions
+from segcam import Probe, Target
 from segcam.errors import NotApplicableError
 from segcam.methods import METHODS, Method
 from segcam.methods.material.subject import Subject, examining
@@ -31,7 +31,7 @@ from segcam.models.weights.checkpoints import load
 from segcam.probe.layers import INPUT, Layer
 from segcam.samples import Batch, Images
 from segcam.scoring.reference import Scenery
-from tests.bench.harness import IMAGES, LEVELS, contents, planned
+from tests.bench.harness import IMAGES, LEVELS, contents, manifest, planned
 from tests.bench.harness import bench as command
 from tests.reference.metrics import TWINS, Scene
 
@@ -49,43 +49,17 @@ SETTINGS = (
 CHANGES = [part for setting in SETTINGS for part in ("--set", setting)]
 
 
-@pytest.fixture
-def registry() -> Iterator[None]:
-    """Put the registry of methods back as it was."""
-    METHODS.names()
-    kept = dict(METHODS._items)
-    yield
-    METHODS._items.clear()
-    METHODS._items.update(kept)
-
-
-@pytest.fixture(scope="module")
-def images() -> Images:
-    """The test images of the finished run."""
-    return DATASETS.get("scenes").open(DatasetOptions(size=32, counts=(60, 12, IMAGES))).splits["test"]
-
-
 @pytest.fixture(scope="module")
 def run(finished: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The finished run, scored anew with costly methods; look, do not touch."""
-    folder = copy(finished, tmp_path_factory.mktemp("costly") / "out")
+    folder = Path(shutil.copytree(finished, tmp_path_factory.mktemp("costly") / "out"))
     outcome = command("run", "score", "-p", tiny, "--out", folder, *CHANGES)
     assert outcome.code == 0, outcome.err
     assert "2 methods skipped on 18 layers" not in outcome.err
+    maps = len(LEVELS) * 3 * (19 + 19 + 1)  # two methods of layers and one of the input
+    assert f"own passes: {maps}/{maps}, " in outcome.err
     assert "1 method skipped on 18 layers: see 'skipped' in manifest.json" in outcome.err
     return folder
-
-
-def copy(source: Path, folder: Path) -> Path:
-    for name, data in contents(source).items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(data)
-    return folder
-
-
-def manifest(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +159,7 @@ def test_gaps_and_their_reasons(run: Path) -> None:
 
 def test_the_line_on_gaps(run: Path, finished: Path, tmp_path: Path) -> None:
     assert gaps(Store(finished)) == ""
-    folder = copy(run, tmp_path / "out")
+    folder = Path(shutil.copytree(run, tmp_path / "out"))
     (folder / "tables" / "skipped.csv").write_text("")
     assert gaps(Store(folder)) == "1 method skipped on 18 layers: see tables/skipped.csv"
     values = manifest(folder)
@@ -247,6 +221,7 @@ def test_their_cells_are_small_and_of_all_checkpoints(tiny: Path) -> None:
         ("score.parameters.seg_xres_cam.pool=1", False, True),
         ("score.shard=3", False, True),
         ("score.batch_size=3", False, False),
+        ("score.max_memory=1 GB", False, False),
         ("score.attention=false", False, True),
         ("score.precision=bf16", False, True),
         ("score.counter=true", True, True),
@@ -268,7 +243,7 @@ def test_what_is_scored_again_after_a_change(tiny: Path, setting: str, apart: bo
 
 def test_stale_rows_are_removed(run: Path, tiny: Path, tmp_path: Path, finished: Path) -> None:
     """Back and forth between settings: each leaves its own files alone."""
-    folder = copy(run, tmp_path / "out")
+    folder = Path(shutil.copytree(run, tmp_path / "out"))
     assert contents(folder, "scores/agreement")
     one = ("--set", "score.targets=['best_pixel:logit']")
     assert command("run", "score", "-p", tiny, "--out", folder, *one).code == 0
@@ -283,8 +258,26 @@ def test_stale_rows_are_removed(run: Path, tiny: Path, tmp_path: Path, finished:
     assert contents(folder, "scores") == contents(run, "scores")
 
 
+def test_little_memory_gives_the_same_scores(run: Path, tiny: Path, tmp_path: Path) -> None:
+    """All measurements of the section score, one image at a time; and what is too little is said at once."""
+    folder = Path(shutil.copytree(run, tmp_path / "out"))
+    for file in [p for place in ("scores", "cells") for p in (folder / place).rglob("*-l40*") if p.is_file()]:
+        file.unlink()
+    again = ("run", "score", "-p", tiny, "--out", folder, *CHANGES, "--set")
+    outcome = command(*again, "score.max_memory=5 kB")
+    assert outcome.code == 2
+    assert re.match(r"max_memory is 5000 bytes, .* one image at a time: give at least \d+ ", outcome.error)
+    outcome = command(*again, "score.max_memory=4 MB")
+    assert outcome.code == 0, outcome.err
+    assert contents(folder).keys() == contents(run).keys()
+    for name in contents(run, "scores"):
+        if name.endswith(".parquet"):
+            before, after = (pd.read_parquet(out / name) for out in (run, folder))
+            pd.testing.assert_frame_equal(after, before, rtol=2e-3, atol=2e-3)
+
+
 def test_other_costly_settings_leave_the_rest_alone(run: Path, tiny: Path, tmp_path: Path) -> None:
-    folder = copy(run, tmp_path / "out")
+    folder = Path(shutil.copytree(run, tmp_path / "out"))
     before = {
         p: p.stat().st_mtime_ns
         for p in folder.rglob("*.*")
@@ -297,7 +290,7 @@ def test_other_costly_settings_leave_the_rest_alone(run: Path, tiny: Path, tmp_p
 
 
 def test_without_images_set_aside_there_are_no_rows_but_a_reason(run: Path, tiny: Path, tmp_path: Path) -> None:
-    folder = copy(run, tmp_path / "out")
+    folder = Path(shutil.copytree(run, tmp_path / "out"))
     assert command("run", "score", "-p", tiny, "--out", folder, *CHANGES, "--set", "score.own_pass_images=0").code == 0
     found = manifest(folder)
     assert not any("own-pass" in name for name in contents(folder, "scores"))
@@ -311,7 +304,7 @@ def test_a_run_that_stops_goes_on_where_it_was(
     run: Path, tiny: Path, tmp_path: Path, registry: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An exception that is no gap stops the run; what was finished is not done again, and the rest is the same."""
-    folder = copy(run, tmp_path / "out")
+    folder = Path(shutil.copytree(run, tmp_path / "out"))
     for file in [*folder.glob("cells/*-own-pass-*"), *folder.glob("scores/*-own-pass-*")]:
         file.unlink()
     plain, left, done = METHODS.get("score_cam"), [100], []
@@ -358,7 +351,7 @@ def test_a_gap_of_one_layer_leaves_the_others(images: Images, registry: None) ->
     assert set(gaps) == {Gap("Encoder 2_1", "mean", "not here")}
     assert len(frame) == 3 * 17
     assert "Encoder 2_1" not in set(frame["layer"])
-    assert sum(by for by, _ in steps) == 3
+    assert sum(by for by, _ in steps) == 3 * 18, "gaps are gone past as well"
     assert (0, "mean, Encoder 1_1") in steps
     assert frame["sign_balance"].between(0, 1).all()
 
@@ -445,8 +438,3 @@ def test_all_built_in_methods_are_in_the_profile_of_real_photographs() -> None:
     for method in METHODS:
         if method.kind in ("gradient", "control"):
             assert method.name in config.read("quick").score.methods
-
-
-def test_unknown_points_of_a_network_are_told(images: Images) -> None:
-    with pytest.raises(InputError, match="unknown method 'score_cams'"):
-        Request.of(Score(methods=("score_cams",)), "unet", create("unet", 2, {"width": 2}))

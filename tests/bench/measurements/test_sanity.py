@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from bench.measurements.material.shuffled_masks import ShuffledMasks
-from bench.measurements.sanity import MEASUREMENT, Sanity, changes, examine, layers_of, methods_of, targets_of
+from bench.measurements.sanity import MEASUREMENT, Sanity, examine, layers_of, methods_of, randomisations, targets_of
 from bench.planning import plan
 from bench.planning import profile as profiles
 from bench.planning.cells import MeasureCell
 from bench.planning.data import open_data
-from bench.planning.measurement import Job
+from bench.planning.measurement import MeasureJob
 from bench.planning.request import Request
 from segcam import InputError, Probe
 from segcam.checks.sanity import execution_order, randomised
@@ -34,7 +34,7 @@ SMALL = Sanity(images=3, depths=3, targets=TARGETS, layers=("Encoder 1_1", "Deco
 
 
 @pytest.fixture(scope="module")
-def job(tiny: Path) -> Job:
+def job(tiny: Path) -> MeasureJob:
     """A network with its first weights and three photographs."""
     settings = [f'score.methods=["{CAMS[0]}", "{CAMS[1]}", "sobel", "activation"]', "train.steps=8"]
     profile = profiles.read(str(tiny), settings)
@@ -43,10 +43,10 @@ def job(tiny: Path) -> Job:
     model = create("unet", 2, {"width": 2}, seed=1).eval()
     request = Request.of(profile.score, "unet", model)
     measured = MeasureCell("sanity", cell, 40, "000", (0, 1, 2), "id")
-    return Job(profile, data, measured, model, request, lambda _images, _step: None, lambda _gap: None)
+    return MeasureJob(profile, data, measured, model, request, lambda _images, _step: None, lambda _gap: None)
 
 
-def examined(job: Job, settings: Sanity) -> tuple[pd.DataFrame, pd.DataFrame]:
+def examined(job: MeasureJob, settings: Sanity) -> tuple[pd.DataFrame, pd.DataFrame]:
     told: list[tuple[int, str]] = []
     tables = examine(replace(job, advance=lambda by, text: told.append((by, text))), settings)
     assert sum(by for by, _ in told) == 3
@@ -54,12 +54,12 @@ def examined(job: Job, settings: Sanity) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 @pytest.fixture(scope="module")
-def table(job: Job) -> pd.DataFrame:
+def table(job: MeasureJob) -> pd.DataFrame:
     return examined(job, SMALL)[0]
 
 
 def test_the_networks_examined() -> None:
-    found = list(changes(ORDER, Sanity(depths=4, seeds=2)))
+    found = list(randomisations(ORDER, Sanity(depths=4, seeds=2)))
     assert len(found) == 2 * 2 * 4
     first = found[:8]
     assert [x.kind for x in first] == ["cascading"] * 4 + ["independent"] * 4
@@ -71,7 +71,7 @@ def test_the_networks_examined() -> None:
     assert [replace(x, draw=1) for x in first] == found[8:]
 
 
-def test_layers_and_methods(job: Job) -> None:
+def test_layers_and_methods(job: MeasureJob) -> None:
     layers = job.request.layers
     labels = [layer.label for layer in layers_of(Sanity(), layers)]
     assert labels == [layers[i].label for i in (0, 3, 7, 10, 14, 17)]
@@ -90,7 +90,7 @@ def test_layers_and_methods(job: Job) -> None:
         methods_of(Sanity(), [METHODS.get("sobel")], False)
 
 
-def test_all_predicted_pixels_are_explained_unless_told_otherwise(job: Job) -> None:
+def test_all_predicted_pixels_are_explained_unless_told_otherwise(job: MeasureJob) -> None:
     targets = job.request.targets
     assert [target.name for target in targets] == ["best_pixel:logit", "predicted:logit"]
     assert targets_of(Sanity(), targets, 1) == targets[1:]
@@ -98,7 +98,7 @@ def test_all_predicted_pixels_are_explained_unless_told_otherwise(job: Job) -> N
     assert [x.name for x in targets_of(Sanity(targets=("image:margin",)), targets, 0)] == ["image:margin"]
 
 
-def test_a_row_an_image_layer_method_and_change(job: Job, table: pd.DataFrame) -> None:
+def test_a_row_an_image_layer_method_and_change(job: MeasureJob, table: pd.DataFrame) -> None:
     assert len(table) == 3 * 3 * 2 * (3 + 3)
     assert not table.duplicated(KEYS).any()
     assert set(table["image"]) == set(job.batch.ids)
@@ -123,7 +123,7 @@ def test_activations_are_other_ones_behind_what_is_random(table: pd.DataFrame) -
         assert found.loc[kind].to_numpy().tolist() == [[False] * 3, [False, True, True], [True] * 3]
 
 
-def test_the_numbers_are_those_of_the_two_networks(job: Job, table: pd.DataFrame) -> None:
+def test_the_numbers_are_those_of_the_two_networks(job: MeasureJob, table: pd.DataFrame) -> None:
     layers = [layer for layer in job.request.layers if layer.label == "Decoder 4_1"]
     images, (target, *_) = job.batch.inputs(), job.request.targets
     first = Probe(job.model, layers)(images, target)
@@ -131,9 +131,7 @@ def test_the_numbers_are_those_of_the_two_networks(job: Job, table: pd.DataFrame
     fresh = randomised(job.model, [name for step in order[11:] for name in step], 0)
     (second,) = Probe(fresh, layers).many(images, [target], fixed=[first.explained])
     for name in CAMS:
-        method = METHODS.get(name).gradient
-        assert method is not None
-        one, two = (capture.maps(method)[:, None] for capture in (first, second))
+        one, two = (capture.maps(METHODS.get(name).maps)[:, None] for capture in (first, second))
         chosen = table.query("layer == 'Decoder 4_1' and kind == 'cascading' and step == 11 and method == @name")
         wanted = {"spearman": spearman(one, two), "ssim": ssim(one, two)}
         for column, values in wanted.items():
@@ -142,7 +140,7 @@ def test_the_numbers_are_those_of_the_two_networks(job: Job, table: pd.DataFrame
     np.testing.assert_allclose(chosen["reached"], reached.float().mean((1, 2)), atol=1e-6)
 
 
-def test_the_same_seed_gives_the_same_table_and_another_one_another(job: Job, table: pd.DataFrame) -> None:
+def test_the_same_seed_gives_the_same_table_and_another_one_another(job: MeasureJob, table: pd.DataFrame) -> None:
     before = {name: value.clone() for name, value in job.model.state_dict().items()}
     torch.rand(3)  # whatever the global state
     again, _ = examined(job, replace_seeds(2))
@@ -161,7 +159,7 @@ def replace_seeds(seeds: int) -> Sanity:
     return Sanity.model_validate({**SMALL.model_dump(), "seeds": seeds})
 
 
-def test_maps_that_ignore_the_weights_stay(job: Job) -> None:
+def test_maps_that_ignore_the_weights_stay(job: MeasureJob) -> None:
     settings = Sanity(depths=2, targets=TARGETS, methods=("sobel", "activation", "grad_cam"), layers=("Encoder 1_1",))
     found, training = examined(job, settings)
     assert len(training) == 0
@@ -174,7 +172,7 @@ def test_maps_that_ignore_the_weights_stay(job: Job) -> None:
     np.testing.assert_allclose(before["ssim"].dropna(), 1, atol=1e-6)  # it knows no gradient
 
 
-def test_several_targets(job: Job) -> None:
+def test_several_targets(job: MeasureJob) -> None:
     settings = Sanity(depths=2, targets=("predicted:logit", "best_pixel:margin"), layers=("Encoder 1_1",))
     found, _ = examined(job, settings)
     assert set(found["target"]) == {"predicted:logit", "best_pixel:margin"}
@@ -205,7 +203,7 @@ def test_one_image_cannot_be_shuffled() -> None:
         ShuffledMasks([sample("1")], 0)
 
 
-def test_a_network_trained_on_shuffled_masks(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_trained_on_shuffled_masks(job: MeasureJob, monkeypatch: pytest.MonkeyPatch) -> None:
     from bench.measurements import sanity
 
     trained: list[Any] = []

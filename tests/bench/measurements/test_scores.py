@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,12 +17,12 @@ from bench.measurements.scores import Scorer
 from bench.planning.profile import Score
 from bench.planning.request import Request
 from segcam import InputError
-from segcam.datasets import DATASETS, DatasetOptions
 from segcam.models import MODELS, create
 from segcam.models.weights.checkpoints import load
+from segcam.probe.memory import Meter
 from segcam.samples import IGNORE, Batch, Images, Sample
 from segcam.scoring.miou import confusion, mean_iou
-from tests.bench.harness import IMAGES, LEVELS, TARGETS
+from tests.bench.harness import IMAGES, LEVELS, TARGETS, manifest
 from tests.reference.grad_cam import grad_cam as slow_grad_cam
 from tests.reference.metrics import TWINS, Scene
 
@@ -44,12 +44,6 @@ def scores(finished: Path) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def predictions(finished: Path) -> pd.DataFrame:
     return pd.concat([pd.read_parquet(p) for p in sorted((finished / "scores" / "predictions").glob("*.parquet"))])
-
-
-@pytest.fixture(scope="module")
-def images() -> Images:
-    """The test images of the finished run."""
-    return DATASETS.get("scenes").open(DatasetOptions(size=32, counts=(60, 12, IMAGES))).splits["test"]
 
 
 def batch_of(images: Images) -> Batch:
@@ -101,7 +95,7 @@ def test_undefined_where_it_is_said_to_be_and_nowhere_else(scores: pd.DataFrame)
 
 
 def test_values_lie_within_their_bounds(scores: pd.DataFrame, finished: Path) -> None:
-    described = json.loads((finished / "manifest.json").read_text())["metrics"]
+    described = manifest(finished)["metrics"]
     assert list(described) == list(METRICS)
     for name, entry in described.items():
         values = scores[name].dropna()
@@ -296,15 +290,32 @@ def trained(finished: Path) -> nn.Module:
     return network(finished, LEVELS[-1])
 
 
-@pytest.mark.parametrize("size", [1, 4])
-def test_the_batch_size_changes_nothing(images: Images, size: int) -> None:
+@pytest.mark.parametrize(
+    ("changes", "most"), [({"batch_size": 1}, 1), ({"batch_size": 4}, 4), ({"max_memory": 3_000_000}, 5)]
+)
+def test_the_batch_size_changes_nothing(images: Images, changes: dict[str, int], most: int) -> None:
     model = create("unet", 2, {"width": 4}, seed=3)  # untrained: no two pixels are near a tie
-    one, other = (table(model, images, Score(batch_size=n, targets=TARGETS))[:2] for n in (6, size))
+    settings = Score(batch_size=6, targets=TARGETS)
+    one, other = (table(model, images, settings.model_copy(update=some)) for some in ({}, changes))
     assert one[0]["target_pixels"].nunique() == 7
-    for first, second in zip(one, other, strict=True):
+    assert max(other[2]) <= most
+    for first, second in zip(one[:2], other[:2], strict=True):
         ranked = first.columns.intersection(RANKED)
         pd.testing.assert_frame_equal(first.drop(columns=ranked), second.drop(columns=ranked), rtol=1e-5, atol=1e-5)
         pd.testing.assert_frame_equal(first[ranked], second[ranked], rtol=5e-3, atol=5e-3)
+
+
+def test_scoring_stays_within_its_memory(images: Images) -> None:
+    model = create("unet", 2, {"width": 4}, seed=3)
+    with pytest.raises(InputError, match=r"max_memory is 1000 bytes, .*: give at least \d+ ") as caught:
+        table(model, images, Score(max_memory=1000))
+    least = int(re.findall(r"at least (\d+)", str(caught.value))[0])
+    assert table(model, images, Score(max_memory=least))[2] == [1] * 6
+    with Meter(least) as meter:  # which stops what takes more
+        table(model, images, Score(max_memory=least))
+    assert meter.peak > least / 2
+    with pytest.raises(InputError, match="give at least"):
+        table(model, images, Score(max_memory=least - 1))
 
 
 def test_the_order_of_targets_methods_and_metrics_changes_no_value(trained: nn.Module, images: Images) -> None:
@@ -327,22 +338,6 @@ def test_both_points_are_scored(trained: nn.Module, images: Images) -> None:
     pd.testing.assert_frame_equal(plain, again, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        (Score(metrics=("edge",)), "unknown metric 'edge'"),
-        (Score(methods=("gradcam",)), "unknown method 'gradcam'"),
-        (Score(targets=("best",)), "unknown pixel set 'best'"),
-        (Score(targets=("predicted:logits",)), "unknown score 'logits'"),
-    ],
-)
-def test_unknown_names(trained: nn.Module, settings: Score, words: str) -> None:
-    with pytest.raises(InputError) as caught:
-        Request.of(settings, "unet", trained)
-    assert words in str(caught.value)
-    assert "did you mean" in str(caught.value)
-
-
 def test_scoring_leaves_the_network_as_it_was(trained: nn.Module, images: Images) -> None:
     trained.train()
     before = {n: t.clone() for n, t in trained.state_dict().items()}
@@ -354,7 +349,7 @@ def test_scoring_leaves_the_network_as_it_was(trained: nn.Module, images: Images
 
 
 def test_kept_maps_are_those_that_were_scored(finished: Path, scores: pd.DataFrame, images: Images) -> None:
-    rule = json.loads((finished / "manifest.json").read_text())["gallery"]
+    rule = manifest(finished)["gallery"]
     by_name: dict[str, Callable[[np.ndarray, Scene], float]] = TWINS
     for level in LEVELS:
         with np.load(finished / "scores" / "gallery" / f"unet-s0-l{level}.npz") as file:

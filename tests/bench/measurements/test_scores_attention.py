@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,43 +21,17 @@ from segcam.datasets import DATASETS, DatasetOptions
 from segcam.models import MODELS, create
 from segcam.samples import Batch, Images
 from tests.bench.harness import bench as command
-from tests.bench.harness import contents
+from tests.bench.harness import contents, manifest
 from tests.reference import attention as slow
 from tests.reference.metrics import TWINS, Scene
 
-TINY = """
-summary = "for tests"
-
-[data]
-dataset = "scenes"
-size = 32
-train = 12
-val = 4
-test = 5
-
-[models.segformer]
-
-[models.unet]
-width = 2
-
-[train]
-levels = [20]
-tolerance = 15.0
-steps = 2
-batch_size = 6
-longest_interval = 2
-precision = "fp32"
-
-[score]
-shard = 3
-batch_size = 2
-methods = ["grad_cam", "uniform", "attention_rollout"]
-metrics = ["energy_inside", "spread"]
-
-[figures]
-images = 1
-dpi = 50
-"""
+SETTINGS = (
+    *("data.train=12", "data.val=4", "data.test=5", "models.segformer={}"),
+    *("train.levels=[20]", "train.tolerance=15.0", "train.steps=2", "train.batch_size=6", "train.longest_interval=2"),
+    *("score.shard=3", "score.batch_size=2", "score.targets=['best_pixel:logit']"),
+    *("score.methods=['grad_cam', 'uniform', 'attention_rollout']", "score.metrics=['energy_inside', 'spread']"),
+)
+CHANGES = [part for setting in SETTINGS for part in ("--set", setting)]
 METRICS = ("attention_background_ratio", "attention_distance")
 HEADS = {1: 1, 2: 2, 3: 5, 4: 8}
 
@@ -134,25 +107,13 @@ def test_nothing_is_read_where_nothing_wants_it() -> None:
 
 
 @pytest.fixture(scope="module")
-def tiny_attention(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("profile") / "tiny.toml"
-    file.write_text(TINY)
-    return file
-
-
-@pytest.fixture(scope="module")
-def ran(tiny_attention: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ran(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a scored run; look, do not touch."""
     folder = tmp_path_factory.mktemp("attention") / "out"
     for stage in ("train", "score"):
-        outcome = command("run", stage, "-p", tiny_attention, "--out", folder)
+        outcome = command("run", stage, "-p", tiny, "--out", folder, *CHANGES)
         assert outcome.code == 0, outcome.err
     return folder
-
-
-def manifest(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
-    return found
 
 
 def test_the_tables_of_a_run(ran: Path) -> None:
@@ -197,16 +158,9 @@ def test_kept_maps_of_the_rollout(ran: Path) -> None:
     assert all(values.sum() == pytest.approx(1, abs=1e-4) for values in kept.values())
 
 
-def test_a_lost_table_is_made_again(ran: Path, tiny_attention: Path, tmp_path: Path) -> None:
+def test_attention_can_be_left_out(ran: Path, tiny: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(ran, tmp_path / "copied"))
-    (folder / "scores" / "attention" / "segformer-s0-l20-001.parquet").unlink()
-    assert command("run", "score", "-p", tiny_attention, "--out", folder).code == 0
-    assert contents(folder, "scores") == contents(ran, "scores")
-
-
-def test_attention_can_be_left_out(ran: Path, tiny_attention: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(ran, tmp_path / "copied"))
-    without = ("-p", tiny_attention, "--out", folder, "--set", "score.attention=false")
+    without = ("-p", tiny, "--out", folder, *CHANGES, "--set", "score.attention=false")
     assert command("run", "score", *without).code == 0
     assert contents(folder, "scores/attention") == {}
     assert manifest(folder)["attention"] == {"blocks": {}, "metrics": {}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +13,7 @@ from torch import nn
 import bench.measurements.material.rows
 from bench.measurements.scores import Scorer
 from bench.planning.profile import Score
-from bench.planning.request import Gap, Request, layers_of, methods_of
+from bench.planning.request import Gap, Request, layers_of
 from segcam import InputError, Probe, Target
 from segcam.datasets import DATASETS, DatasetOptions
 from segcam.errors import NotApplicableError
@@ -31,16 +30,6 @@ METHODS_ASKED = ("grad_cam", "hires_cam", "layer_cam", "eigen_cam", "activation"
 COUNTED = ("grad_cam", "hires_cam", "layer_cam", "eigen_cam")
 SETTINGS = Score(targets=TARGETS, methods=METHODS_ASKED, metrics=METRICS, batch_size=3)
 HEAD = "Decoder 1_2 ReLU"
-
-
-@pytest.fixture
-def registry() -> Iterator[None]:
-    """Put the registry of methods back as it was."""
-    METHODS.names()
-    kept = dict(METHODS._items)
-    yield
-    METHODS._items.clear()
-    METHODS._items.update(kept)
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +157,7 @@ def test_agreement_is_what_a_slow_second_way_gives(
         captures = Probe(model, layers).many(batch.inputs(), [Target.parse(name) for name in TARGETS])
         for layer in (layers[0], layers[14]):
             for name in ("grad_cam", "layer_cam"):
-                maps = [c.maps(METHODS.get(name).gradient, layer)[0].double().numpy() for c in captures]
+                maps = [c.maps(METHODS.get(name).maps, layer)[0].double().numpy() for c in captures]
                 row = rows.loc[(batch.ids[0], layer.label, name)]
                 wanted = slow_agreement(*maps)
                 assert (row["correlation"], row["difference"]) == pytest.approx(wanted, abs=2e-4, nan_ok=True)
@@ -273,19 +262,3 @@ def test_parameters_reach_the_method(model: nn.Module, images: Images) -> None:
     assert not values[0]["seg_xres_cam"].equals(values[0]["hires_cam"])
     pd.testing.assert_frame_equal(values[1]["seg_xres_cam"], values[1]["hires_cam"], rtol=1e-4, atol=1e-5)
     assert values[1]["gaussian"]["spread"].mean() < values[0]["gaussian"]["spread"].mean()
-
-
-@pytest.mark.parametrize(
-    ("parameters", "words"),
-    [
-        ({"gausian": {"width": 0.1}}, "did you mean 'gaussian'?"),
-        ({"gaussian": {"widht": 0.1}}, "unknown parameter of method gaussian 'widht': known are width"),
-        ({"gaussian": {"width": "wide"}}, "parameter width of method gaussian is 'wide': a value of type float"),
-        ({"seg_xres_cam": {"pool": 1}}, "unknown method of score.methods 'seg_xres_cam': known are gaussian, grad_cam"),
-    ],
-)
-def test_wrong_parameters(parameters: dict[str, dict[str, float | str]], words: str) -> None:
-    with pytest.raises(InputError) as caught:
-        methods_of(Score(methods=("grad_cam", "gaussian"), parameters=parameters))
-    assert words in str(caught.value)
-    assert "\n" not in str(caught.value)

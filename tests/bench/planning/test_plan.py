@@ -84,6 +84,7 @@ def test_ids_and_files_are_unique(file: Path) -> None:
         "figures.photographs=false",
         "figures.images=1",
         "score.batch_size=3",
+        "score.max_memory=1 GB",
         "score.shard=5",
         "score.metrics=['spread']",
         "score.targets=['predicted']",
@@ -144,7 +145,15 @@ def test_a_model_is_of_its_own_parameters_alone(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "setting", ["score.batch_size=3", "train.save_every=3", "data.root=/some/place", "figures.dpi=60", "name=another"]
+    "setting",
+    [
+        "score.batch_size=3",
+        "score.max_memory=1 GB",
+        "train.save_every=3",
+        "data.root=/some/place",
+        "figures.dpi=60",
+        "name=another",
+    ],
 )
 def test_scorings_do_not_depend_on(file: Path, setting: str) -> None:
     plain, changed = profiles.read(str(file)), profiles.read(str(file), [setting])
@@ -185,7 +194,7 @@ def test_another_shard_size_gives_other_cells(file: Path) -> None:
 @settings(max_examples=60, deadline=None)
 @given(images=st.integers(1, 300), shard=st.integers(1, 130))
 def test_shards_cover_every_image_once(images: int, shard: int) -> None:
-    profile = profiles.whole().model_validate(
+    profile = profiles.profile_class().model_validate(
         {"name": "x", "data": {"dataset": "scenes"}, "models": {"unet": {}}, "score": {"shard": shard}}
     )
     cells = scorings(profile, images=images)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bench.planning.profile import Train
 from bench.training.distillation import Hints
-from bench.training.trainer import Job, Trainer
+from bench.training.trainer import Trainer, TrainJob
 from segcam import InputError, Layer
 from tests.bench.training.test_trainer import CPU, SETTINGS, TRAIN, VAL
 
@@ -91,7 +91,7 @@ def test_networks_without_stages_are_refused() -> None:
 def trainer(steps: int = 12) -> Trainer:
     model = network(3)
     settings = Train(**{**SETTINGS, "steps": steps, "levels": (99,), "teacher": "unet"})
-    return Trainer(Job(model, TRAIN, VAL, 2, "ignore", 1, settings, 0, CPU, hints(model)))
+    return Trainer(TrainJob(model, TRAIN, VAL, 2, "ignore", 1, settings, 0, CPU, hints(model)))
 
 
 def test_a_training_with_a_teacher_goes_on_bit_for_bit(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_training_with_a_teacher_goes_on_bit_for_bit(tmp_path: Path) -> None:
 def test_hints_change_what_is_learnt() -> None:
     model = network(3)
     settings = Train(**{**SETTINGS, "steps": 12, "levels": (99,)})
-    alone = Trainer(Job(model, TRAIN, VAL, 2, "ignore", 1, settings, 0, CPU))
+    alone = Trainer(TrainJob(model, TRAIN, VAL, 2, "ignore", 1, settings, 0, CPU))
     taught = trainer()
     for one in (alone, taught):
         one.run(lambda *_: None, lambda _: None)

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analyses.reading.records import BEST, level_name
+from analyses.reading.manifest import BEST, level_name
 from bench.training.levels import Evaluation, LevelSearch
 
 
@@ -41,7 +41,7 @@ def search(curve: Callable[[int], float] | Sequence[float], total: int, wanted: 
 
 
 def kept_step(found: LevelSearch, level: int) -> int:
-    return int(found.kept[level][1]["step"])
+    return int(found.nearest[level][1]["step"])
 
 
 def leap(step: int) -> float:
@@ -54,7 +54,7 @@ def test_a_leap_between_two_evaluations_is_searched() -> None:
     for level in (50, 70):
         assert found.reached(level)
         assert abs(leap(kept_step(found, level)) - level / 100) <= 0.02
-        assert found.kept[level][0].step == kept_step(found, level)
+        assert found.nearest[level][0].step == kept_step(found, level)
     assert len(found.history) < 60, "far from every step"
     plain = [leap(step) for step in range(0, 401, 32)]
     assert all(abs(miou - 0.5) > 0.02 for miou in plain), "a fixed interval would miss it"
@@ -80,7 +80,7 @@ def test_a_passed_level_is_always_found_where_steps_are_small(
             assert found.reached(level)
         nearest = min(abs(miou - level / 100) for miou in seen)
         assert found.distance(level) == pytest.approx(nearest, abs=1e-12)
-        assert found.kept[level][0].miou == curve[kept_step(found, level)]
+        assert found.nearest[level][0].miou == curve[kept_step(found, level)]
 
 
 def test_bisection_goes_on_to_half_the_tolerance() -> None:
@@ -88,7 +88,7 @@ def test_bisection_goes_on_to_half_the_tolerance() -> None:
     curve = [0.30 + 0.005 * step for step in range(65)]
     found = LevelSearch((50,), 0.02, 32, interval=32)
     search(curve, 64, found)
-    assert abs(found.kept[50][0].miou - 0.5) <= 0.01
+    assert abs(found.nearest[50][0].miou - 0.5) <= 0.01
     assert found.settled(50)
 
 
@@ -106,8 +106,8 @@ def test_a_leap_within_one_step_is_not_reached() -> None:
     assert not found.reached(50)
     assert not found.reached(60)
     assert found.distance(50) == pytest.approx(0.2)
-    assert found.kept[50][0].miou == 0.3
-    assert found.kept[60][0].miou == 0.8
+    assert found.nearest[50][0].miou == 0.3
+    assert found.nearest[60][0].miou == 0.8
     assert {19, 20} <= {e.step for e in found.history}, "both neighbours of the leap were looked at"
 
 
@@ -156,7 +156,7 @@ def test_weights_are_taken_only_where_they_are_nearer() -> None:
 def test_undefined_values_are_never_kept() -> None:
     found = LevelSearch((50,), 0.02)
     found.offer(evaluation(0, math.nan), dict)
-    assert 50 not in found.kept
+    assert 50 not in found.nearest
     assert found.distance(50) == math.inf
     assert not found.reached(50)
 
@@ -187,10 +187,10 @@ def test_state_comes_back_through_json() -> None:
     found = search(leap, 150, LevelSearch((35, 50), 0.02, 16))
     text = json.dumps(found.state())
     again = LevelSearch((35, 50), 0.02, 16)
-    again.restore(json.loads(text), {level: weights for level, (_, weights) in found.kept.items()})
+    again.restore(json.loads(text), {level: weights for level, (_, weights) in found.nearest.items()})
     assert again.interval == found.interval
     assert repr(again.history) == repr(found.history), "NaN is unlike itself, its text is not"
-    assert {k: repr(e) for k, (e, _) in again.kept.items()} == {k: repr(e) for k, (e, _) in found.kept.items()}
+    assert {k: repr(e) for k, (e, _) in again.nearest.items()} == {k: repr(e) for k, (e, _) in found.nearest.items()}
     assert kept_step(again, 35) == kept_step(found, 35)
     assert isinstance(again.history[0].iou, tuple)
 

@@ -16,7 +16,7 @@ import bench.training.trainer
 from bench.planning.profile import Augment, Train
 from bench.training.levels import LevelSearch
 from bench.training.optimise import answer, learning_rate, precision
-from bench.training.trainer import Job, Trainer, baseline
+from bench.training.trainer import Trainer, TrainJob, baseline
 from segcam import InputError, SegcamError
 from segcam.models import create
 from segcam.samples import IGNORE, Border, Images, Sample
@@ -69,9 +69,9 @@ def network(seed: int = 0) -> nn.Module:
         )
 
 
-def job(seed: int = 0, border: Border = "ignore", model: nn.Module | None = None, **changed: Any) -> Job:
+def job(seed: int = 0, border: Border = "ignore", model: nn.Module | None = None, **changed: Any) -> TrainJob:
     settings = Train(**{**SETTINGS, **changed})
-    return Job(model or network(), TRAIN, VAL, 2, border, 1, settings, seed, CPU)
+    return TrainJob(model or network(), TRAIN, VAL, 2, border, 1, settings, seed, CPU)
 
 
 class Clock:
@@ -114,7 +114,7 @@ class Disk:
             raise Stopped
 
 
-def train(todo: Job, disk: Disk | None = None) -> Trainer:
+def train(todo: TrainJob, disk: Disk | None = None) -> Trainer:
     trainer = Trainer(todo)
     if disk is None:
         trainer.run(lambda *_: None, lambda _: None)
@@ -127,7 +127,7 @@ def train(todo: Job, disk: Disk | None = None) -> Trainer:
 
 def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
     found = {f"now.{n}": t for n, t in trainer.model.state_dict().items()}
-    for level, (_, kept) in trainer.search.kept.items():
+    for level, (_, kept) in trainer.search.nearest.items():
         found |= {f"{level}.{n}": t for n, t in kept.items()}
     return found
 
@@ -147,7 +147,7 @@ def assert_same(one: Trainer, other: Trainer) -> None:
 
 def timeless(trainer: Trainer) -> list[str]:
     """The evaluations as text, since NaN is unlike itself, without the wall time."""
-    kept = [found for found, _ in trainer.search.kept.values()]
+    kept = [found for found, _ in trainer.search.nearest.values()]
     return [repr(replace(found, seconds=0.0)) for found in [*trainer.search.history, *kept]]
 
 
@@ -167,7 +167,7 @@ def test_it_learns_and_reaches_the_levels() -> None:
 
 def test_kept_weights_score_what_is_said_of_them() -> None:
     trainer = train(job())
-    for level, (found, kept) in trainer.search.kept.items():
+    for level, (found, kept) in trainer.search.nearest.items():
         again = Trainer(job())
         again.model.load_state_dict(kept)
         measured = again._validate(again.model, 0)
@@ -210,7 +210,7 @@ def test_every_image_is_seen_once_an_epoch() -> None:
             return super().__getitem__(index)
 
     counted = Counted(1, 20)
-    trainer = Trainer(Job(network(), counted, VAL, 2, "ignore", 1, Train(**{**SETTINGS, "levels": (99,)}), 3, CPU))
+    trainer = Trainer(TrainJob(network(), counted, VAL, 2, "ignore", 1, Train(**{**SETTINGS, "levels": (99,)}), 3, CPU))
     trainer.advance(10, lambda *_: None)
     first, second = counted.seen[:20], counted.seen[20:]
     assert sorted(first) == sorted(second) == list(range(20))
@@ -246,7 +246,7 @@ def test_stopped_between_saves_and_continued(tmp_path: Path, average: float) -> 
 
 
 def test_a_unet_laid_out_channels_last_goes_on_too(tmp_path: Path) -> None:
-    def todo() -> Job:
+    def todo() -> TrainJob:
         return job(model=create("unet", 2, {"width": 2}, 1), levels=(45, 99), steps=12, batch_size=2)
 
     whole, file = train(todo()), tmp_path / "state"
@@ -484,5 +484,7 @@ def test_batches_without_a_labelled_pixel_do_no_harm() -> None:
             sample = super().__getitem__(index)
             return Sample(sample.id, sample.image, np.full_like(sample.mask, IGNORE))
 
-    trainer = train(Job(network(), Unlabelled(1, 8), VAL, 2, "ignore", 1, Train(**{**SETTINGS, "steps": 3}), 0, CPU))
+    trainer = train(
+        TrainJob(network(), Unlabelled(1, 8), VAL, 2, "ignore", 1, Train(**{**SETTINGS, "steps": 3}), 0, CPU)
+    )
     assert trainer.search.history[-1].loss == 0

@@ -54,9 +54,9 @@ class Case:
         return seen[0]
 
     def ours(self, name: str, layer: Layer, scale: float = 1.0) -> Tensor:
-        gradient = METHODS.get(name).gradient
-        assert gradient is not None
-        return gradient(self.capture.activations[layer.label], self.capture.gradients[layer.label] * scale)
+        return METHODS.get(name).maps(
+            self.capture.activations[layer.label], self.capture.gradients[layer.label] * scale
+        )
 
 
 def small(name: str, point: str, images: Tensor) -> Case:

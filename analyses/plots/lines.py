@@ -1,0 +1,325 @@
+"""Lines with bands: panels of them, what they are read against, and the key."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import matplotlib.figure
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import NullLocator
+from numpy.typing import ArrayLike
+from scipy.optimize import isotonic_regression
+
+from analyses import printing
+from analyses.plots import layer_axis, style
+from analyses.reading.manifest import Layer, level_name
+from analyses.reading.results import Results
+from analyses.statistics.bootstrap import CONFIDENCE
+
+REFERENCE: dict[str, Any] = {"color": "black", "linewidth": 0.7, "linestyle": ":"}
+"""How chance, or another value that lines are read against, is drawn."""
+DIVIDER: dict[str, Any] = {"color": "#bbbbbb", "linewidth": 0.6}
+THIN = 0.6  # points
+MOST_FLAT = 12  # labels that have room side by side
+CHANCE = "chance"
+INTERVAL = f"{CONFIDENCE:.0%} interval"
+UNDEFINED = "undefined for every map"
+Share = Literal["none", "all", "row", "col"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line with its band.
+
+    Attributes:
+        look: colour, marker and dashes.
+        x: places.
+        y: values.
+        low: lower ends of the band; None for a line without one.
+        high: upper ends.
+        width: in points; None for the usual one.
+        opacity: of the band.
+        name: written beside the line's end; '' for nothing.
+    """
+
+    look: style.Line
+    x: ArrayLike
+    y: ArrayLike
+    low: ArrayLike | None = None
+    high: ArrayLike | None = None
+    width: float | None = None
+    opacity: float = 0.18
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Dots:
+    """Marks that no line joins: full, hollow or faint ones, with upright intervals where `low` is given."""
+
+    look: style.Line
+    x: ArrayLike
+    y: ArrayLike
+    low: ArrayLike | None = None
+    high: ArrayLike | None = None
+    kind: Literal["full", "hollow", "faint"] = "full"
+    edge: float = 0.8  # points
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A dotted line at a value of y, or upright at one of x."""
+
+    value: float
+    color: str = "black"
+    upright: bool = False
+    behind: bool = False
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What one panel shows.
+
+    Attributes:
+        label: of the y axis.
+        marks: lines and dots, the lowest first.
+        references: values that lines are read against.
+        layers: of the x axis, at 0, 1, 2, ...; none where x is a number.
+        ticks: of the x axis, by place, where it is no axis of layers.
+        dividers: places on the x axis where an upright grey line stands.
+        shaded: layers whose ground is grey.
+        undefined: what is written where no line has a value; '' for nothing.
+        x_label: of the x axis.
+        x_limits: its ends; None for those of the data.
+        y_limits: ends of the y axis; None for that of the data.
+        logarithmic: whether the y axis is.
+        title: above the panel.
+        centred: whether the title is in the middle.
+    """
+
+    label: str
+    marks: Sequence[Line | Dots]
+    references: Sequence[Reference] = ()
+    layers: Sequence[Layer] = ()
+    ticks: Mapping[float, str] | None = None
+    dividers: Sequence[float] = ()
+    shaded: Sequence[str] = ()
+    undefined: str = ""
+    x_label: str = ""
+    x_limits: tuple[float, float] | None = None
+    y_limits: tuple[float | None, float | None] = (None, None)
+    logarithmic: bool = False
+    title: str = ""
+    centred: bool = False
+
+
+def draw(
+    panels: Sequence[Sequence[Panel | None]],
+    key: Sequence[Artist],
+    height: float,
+    *,
+    key_columns: int = 4,
+    key_below: bool = False,
+    key_length: float | None = None,
+    shared: tuple[Share, Share] = ("none", "none"),
+    widths: Sequence[float] | None = None,
+) -> matplotlib.figure.Figure:
+    """Draw rows of panels.
+
+    Args:
+        panels: rows of equal length; the key stands where a panel is None, else above or below all.
+        key: its entries.
+        height: of the figure in inches.
+        key_columns: how many entries stand side by side.
+        key_below: whether it stands below.
+        key_length: of a line in it, in units of the text's size.
+        shared: among which panels the x axis, and the y axis, is the same.
+        widths: of the columns, as ratios.
+    """
+    figure = style.figure(height, constrained=True)
+    grid = figure.subplots(
+        len(panels), len(panels[0]), squeeze=False, sharex=shared[0], sharey=shared[1], width_ratios=widths
+    )
+    flat = list(zip(grid.ravel(), (panel for row in panels for panel in row), strict=True))
+    drawn = [(axes, panel) for axes, panel in flat if panel is not None]
+    corner = next((axes for axes, panel in flat if panel is None), None)
+    if corner is not None:
+        corner.set_axis_off()
+        corner.legend(handles=list(key), loc="center left", frameon=False, labelspacing=0.35)
+    else:
+        place: Any = f"outside {'lower' if key_below else 'upper'} center"
+        figure.legend(handles=list(key), loc=place, frameon=False, ncols=key_columns, handlelength=key_length)
+    lowest = {id(axes) for axes, _ in drawn[-len(panels[0]) :]}
+    for axes, panel in drawn:
+        draw_panel(axes, panel)
+        if panel.layers:
+            layer_axis.mark_layers(axes, panel.layers, named=id(axes) in lowest)
+    for axes, panel in drawn:  # after all were drawn: panels may share an axis
+        if panel.y_limits != (None, None):
+            axes.set_ylim(*panel.y_limits)
+        _name_lines(axes, [mark for mark in panel.marks if isinstance(mark, Line) and mark.name])
+    return figure
+
+
+def draw_panel(axes: Axes, panel: Panel) -> None:
+    """Draw a panel but for the ends of its y axis, which it may share."""
+    if panel.logarithmic:
+        axes.set_yscale("log")
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter("{x:g}")  # exponents would be too small in print
+    for mark in panel.marks:
+        draw_line(axes, mark) if isinstance(mark, Line) else _draw_dots(axes, mark)
+    for reference in panel.references:
+        along = axes.axvline if reference.upright else axes.axhline
+        along(reference.value, **REFERENCE | {"color": reference.color, "zorder": 0 if reference.behind else 2})
+    if panel.undefined and all(np.isnan(np.asarray(mark.y, dtype=np.float64)).all() for mark in panel.marks):
+        height = 0.6 if panel.references else 0.5  # above the line at the only value
+        axes.text(0.5, height, panel.undefined, transform=axes.transAxes, ha="center", va="center")
+        axes.set_yticks([])
+    for x in panel.dividers:
+        axes.axvline(x, **DIVIDER)
+    for i, layer in enumerate(panel.layers):
+        if layer.name in panel.shaded:
+            axes.axvspan(i - 0.5, i + 0.5, color="#e6e6e6", linewidth=0, zorder=0)
+    if panel.layers:
+        layer_axis.mark_roles(axes, panel.layers)
+    if panel.ticks is not None:
+        upright = len(panel.ticks) > MOST_FLAT
+        axes.set_xticks(list(panel.ticks), list(panel.ticks.values()), rotation=90 if upright else 0)
+        axes.xaxis.set_minor_locator(NullLocator())
+    if panel.x_limits:
+        axes.set_xlim(*panel.x_limits)
+    axes.set_title(panel.title, loc="center" if panel.centred else "left")
+    axes.set(xlabel=panel.x_label, ylabel=panel.label)
+    sns.despine(ax=axes)
+
+
+def draw_line(axes: Axes, line: Line) -> None:
+    """Draw a line, above its band."""
+    look = line.look
+    if line.low is not None and line.high is not None:
+        axes.fill_between(line.x, line.low, line.high, color=look.color, alpha=line.opacity, linewidth=0)
+    axes.plot(line.x, line.y, color=look.color, marker=look.marker, linestyle=look.linestyle, linewidth=line.width)
+
+
+def _draw_dots(axes: Axes, dots: Dots) -> None:
+    look = dots.look
+    if dots.kind == "faint":
+        axes.scatter(dots.x, dots.y, s=5, color=look.color, marker=look.marker, alpha=0.4, linewidths=0)
+        return
+    if dots.low is not None and dots.high is not None:
+        x = np.asarray(dots.x)
+        axes.plot([x, x], np.stack([dots.low, dots.high]), color=look.color, linewidth=0.9)
+    face = "white" if dots.kind == "hollow" else look.color
+    mark: dict[str, Any] = {"marker": look.marker, "markerfacecolor": face, "markeredgewidth": dots.edge}
+    axes.plot(dots.x, dots.y, linestyle="none", color=look.color, **mark)
+
+
+def _name_lines(axes: Axes, lines: Sequence[Line]) -> None:
+    """Write names beside the ends of their lines, pushed apart where they would overlap."""
+    if not lines:
+        return
+    ends = [float(np.asarray(line.y)[-1]) for line in lines]
+    low, high = axes.get_ylim()
+    places = spread(ends, 0.085 * (high - low), low, high)
+    beside = axes.get_yaxis_transform()
+    for place, value, line in zip(places, ends, lines, strict=True):
+        axes.plot([1.0, 1.03], [value, place], transform=beside, color=style.GREY, linewidth=0.4, clip_on=False)
+        axes.annotate(
+            printing.plain(line.name),
+            (1.03, place),
+            xycoords=beside,
+            xytext=(1.5, 0),
+            textcoords="offset points",
+            va="center",
+            size=style.SMALL,
+            color=style.GREY_TEXT,
+            annotation_clip=False,
+        )
+    axes.set_ylim(low, high)
+
+
+def spread(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Return the places nearest to `values`, in their order, `gap` apart or more; within the bounds if they fit.
+
+    >>> spread([0.5, 0.5, 2.0], 0.5, 0.0, 2.0)
+    [0.25, 0.75, 2.0]
+    """
+    order = np.argsort(values, kind="stable")
+    steps = gap * np.arange(len(order))
+    places = np.empty(len(order))
+    if len(order):
+        level = isotonic_regression(np.asarray(values, dtype=np.float64)[order] - steps).x
+        places[order] = np.maximum(np.minimum(level, high - steps[-1]), low) + steps
+    return [float(place) for place in places]
+
+
+def along_layers(look: style.Line, frame: pd.DataFrame, layers: Sequence[Layer], columns: Sequence[str]) -> Line:
+    """Return the line of one row a layer, at the layers' places: `columns` are its value and, if any, its band's."""
+    place = {layer.name: i for i, layer in enumerate(layers)}
+    x = frame["layer"].map(place).to_numpy(dtype=np.int64)
+    order = np.argsort(x)
+    values = frame[list(columns)].to_numpy(dtype=np.float64)[order]
+    places, rows = layer_axis.broken(x[order], values.T, layers)
+    return Line(look, places, *rows)
+
+
+def levels_along_layers(
+    frame: pd.DataFrame,
+    layers: Sequence[Layer],
+    looks: Mapping[int, style.Line],
+    columns: Sequence[str] = ("estimate", "low", "high"),
+) -> list[Line]:
+    """Return a line a level with its band, of a frame with `level`, `layer` and `columns`."""
+    by_level = frame.groupby("level", sort=True)
+    return [along_layers(looks[int(str(level))], rows, layers, columns) for level, rows in by_level]
+
+
+def chance(value: object) -> list[Reference]:
+    """Return the reference at a metric's chance value; none where that is no number."""
+    return [Reference(value)] if isinstance(value, float) and not math.isnan(value) else []
+
+
+def line_key(look: style.Line, label: str, width: float | None = None) -> Line2D:
+    """Return the key's entry of a line."""
+    mark: dict[str, Any] = {"marker": look.marker, "linestyle": look.linestyle, "linewidth": width}
+    return Line2D([], [], color=look.color, label=label, **mark)
+
+
+def band_key(label: str = INTERVAL) -> Patch:
+    """Return the key's entry of the bands."""
+    return Patch(color=style.GREY, alpha=0.3, linewidth=0, label=label)
+
+
+def dots_key(kind: Literal["hollow", "faint"], label: str) -> Line2D:
+    """Return the key's entry of dots."""
+    looks: dict[str, dict[str, Any]] = {
+        "hollow": {"markerfacecolor": "white", "markeredgewidth": 0.8},
+        "faint": {"alpha": 0.5, "markersize": 2},
+    }
+    return Line2D([], [], color=style.GREY, linestyle="none", marker="o", label=label, **looks[kind])
+
+
+def reference_key(label: str = CHANCE, color: str = "black") -> Line2D:
+    """Return the key's entry of a reference."""
+    return Line2D([], [], label=label, **REFERENCE | {"color": color})
+
+
+def level_key(results: Results, model: str, frame: pd.DataFrame) -> list[Artist]:
+    """Return the key's entry of each level: its name, and how many seeds its maps in `frame` are of, if any."""
+    seeds = {int(str(level)): int(count) for level, count in frame.groupby("level")["n_seeds"].max().items()}
+    handles: list[Artist] = []
+    for level, look in style.level_lines(results.levels(model)).items():
+        count = seeds.get(level, 0)
+        name = level_name(level, [point.miou for point in results.reached(model, level)])
+        label = f"{name} mean IoU ({count} seed{'s' if count != 1 else ''})" if count else f"{name}: not reached"
+        handles.append(line_key(look, label))
+    return handles

@@ -1,0 +1,45 @@
+"""What is kept for people to look at: images, masks and maps, as an .npz file."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.measurements.material.made_maps import MadeMaps
+from bench.planning.request import Request
+from segcam.samples import Batch
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def image_arrays(batch: Batch) -> Arrays:
+    """Return the batch's `ids`, `images` `(b, h, w, 3)` and `masks` `(b, h, w)`."""
+    return {
+        "ids": np.array(batch.ids),
+        "images": batch.images.permute(0, 2, 3, 1).cpu().numpy(),
+        "masks": batch.masks.cpu().numpy(),
+    }
+
+
+def map_arrays(request: Request, maps: Iterable[MadeMaps]) -> Arrays:
+    """Return the maps `(b, h, w)` of every target, layer and method, as `target|method|layer`."""
+    arrays: Arrays = {}
+    for made in maps:
+        values = made.maps.float().cpu().numpy()
+        for target in made.targets:
+            for layer in made.layers:
+                for n, method in enumerate(made.methods):
+                    names = (request.targets[target].name, request.methods[method].name, request.layers[layer].label)
+                    arrays["|".join(names)] = values[:, n]
+    return arrays
+
+
+def npz(arrays: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a compressed .npz file."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()

@@ -1,0 +1,26 @@
+"""Layers, methods and targets that the section of a measurement names."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+
+from segcam.methods import METHODS, Method
+from segcam.probe.layers import Layer
+from segcam.probe.targets import Target
+
+
+def layers_like(patterns: Sequence[str], layers: Sequence[Layer]) -> list[Layer]:
+    """Return the layers whose labels match one of the patterns, such as 'Encoder 5_*'."""
+    return [x for x in layers if any(fnmatch.fnmatchcase(x.label, pattern) for pattern in patterns)]
+
+
+def methods_called(names: Sequence[str], scored: Sequence[Method]) -> list[Method]:
+    """Return methods by their names; those of the section score with the parameters that they have there."""
+    configured = {method.name: method for method in scored}
+    return [configured.get(name) or METHODS.get(name) for name in names]
+
+
+def targets_called(names: Sequence[str], class_id: int) -> tuple[Target, ...]:
+    """Return targets of a class by their names."""
+    return tuple(Target.parse(name, class_id) for name in names)
