@@ -49,13 +49,13 @@ if not TYPE_CHECKING:
     def __getattr__(name: str) -> object:
         """Import a public name, or a module of the package, where it is first asked for."""
         if name in _HOMES:
-            found = getattr(_import(f"segcam.{_HOMES[name]}"), name)
+            value = getattr(_import(f"segcam.{_HOMES[name]}"), name)
         elif not name.startswith("_") and _find_spec(f"segcam.{name}") is not None:
-            found = _import(f"segcam.{name}")
+            value = _import(f"segcam.{name}")
         else:
             raise AttributeError(f"module 'segcam' has no attribute '{name}'")
-        globals()[name] = found
-        return found
+        globals()[name] = value
+        return value
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})

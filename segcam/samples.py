@@ -75,13 +75,13 @@ class Batch:
                 raise DataError(f"image '{sample.id}' is {image.dtype} {image.shape}: uint8 {(*size, 3)} is needed")
             if mask.dtype != np.uint8 or mask.shape != size:
                 raise DataError(f"mask '{sample.id}' is {mask.dtype} {mask.shape}: uint8 {size} is needed")
-            found = sample.evidence
-            if found is not None and (found.dtype != np.bool_ or found.shape != size):
-                raise DataError(f"evidence '{sample.id}' is {found.dtype} {found.shape}: bool {size} is needed")
+            region = sample.evidence
+            if region is not None and (region.dtype != np.bool_ or region.shape != size):
+                raise DataError(f"evidence '{sample.id}' is {region.dtype} {region.shape}: bool {size} is needed")
         images = torch.from_numpy(np.stack([s.image for s in samples])).permute(0, 3, 1, 2)
         masks = torch.from_numpy(np.stack([s.mask for s in samples]))
-        known = [sample.evidence for sample in samples if sample.evidence is not None]
-        evidence = torch.from_numpy(np.stack(known)).to(device) if len(known) == len(samples) else None
+        regions = [sample.evidence for sample in samples if sample.evidence is not None]
+        evidence = torch.from_numpy(np.stack(regions)).to(device) if len(regions) == len(samples) else None
         return cls(tuple(s.id for s in samples), images.to(device), masks.to(device), evidence)
 
     def inputs(self) -> Float[Tensor, "b 3 h w"]:

@@ -6,7 +6,7 @@ the network, from the output of the module `name` to the logits, for tests that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -26,11 +26,71 @@ def seeded(build: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = build()
-        for module in model.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.running_mean.normal_(0, 0.3)
-                module.running_var.uniform_(0.5, 2)
+        _settle(model)
     return model.double().eval()
+
+
+def settled(model: nn.Module, seed: int = 0) -> nn.Module:
+    """Give a network's norms running statistics as after some training; the network itself is returned."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        _settle(model)
+    return model
+
+
+def _settle(model: nn.Module) -> None:
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.track_running_stats:
+            module.running_mean.normal_(0, 0.3)
+            module.running_var.uniform_(0.5, 2)
+
+
+def states(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    """Whether two state dicts are the same bit for bit, in the same order."""
+    return list(one) == list(other) and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@contextmanager
+def unchanged(model: nn.Module) -> Iterator[None]:
+    """Check that a network and torch's generator are as before: weights, modes, gradients, hooks, attributes."""
+
+    def marks() -> list[object]:
+        kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+        of_modules = [
+            (m.training, sorted(vars(m)), [list(getattr(m, kind)) for kind in kinds]) for m in model.modules()
+        ]
+        return [of_modules, [(p.requires_grad, p.grad is None or p.grad.data_ptr()) for p in model.parameters()]]
+
+    tensors, before, generator = states(model), marks(), torch.get_rng_state()
+    yield
+    assert marks() == before
+    assert equal(model.state_dict(), tensors)
+    assert torch.equal(torch.get_rng_state(), generator)
+
+
+@contextmanager
+def outputs_of(model: nn.Module, paths: Iterable[str]) -> Iterator[dict[str, list[Tensor]]]:
+    """Collect what modules put out meanwhile, as it is, and have autograd keep its gradients."""
+    outputs: dict[str, list[Tensor]] = {path: [] for path in paths}
+
+    def note(path: str) -> Callable[[nn.Module, object, Tensor], None]:
+        def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+            if output.requires_grad:
+                output.retain_grad()
+            outputs[path].append(output)
+
+        return hook
+
+    handles = [model.get_submodule(path).register_forward_hook(note(path)) for path in outputs]
+    try:
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 class Convolutions(nn.Module):

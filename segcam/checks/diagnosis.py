@@ -63,10 +63,10 @@ class Diagnosis:
     counter_classes: Int[Tensor, " b"]
 
     def __getitem__(self, label: str) -> LayerDiagnosis:
-        found = {record.layer: record for record in self.layers}
-        if label not in found:
-            raise unknown("layer", label, found)
-        return found[label]
+        records = {record.layer: record for record in self.layers}
+        if label not in records:
+            raise unknown("layer", label, records)
+        return records[label]
 
     def __str__(self) -> str:
         head = ("layer", "blank", "undefined", "sign balance", "counter share")
@@ -126,8 +126,8 @@ def diagnose(
     target = target or Target()
     method = METHODS.get(method) if isinstance(method, str) else method
     if method.gradient is None:
-        known = ", ".join(known.name for known in METHODS if known.gradient is not None)
-        raise InputError(f"method {method.name} is no gradient method and cannot be diagnosed: choose one of {known}")
+        names = ", ".join(choice.name for choice in METHODS if choice.gradient is not None)
+        raise InputError(f"method {method.name} is no gradient method and cannot be diagnosed: choose one of {names}")
     # The other score is of the same pixels: no pixel set looks at the score.
     other = replace(target, score="logit" if target.score == "rival" else "rival")
     capture, counter = probe.many(images, [target, other], masks=masks)
@@ -158,14 +158,14 @@ def counter_share(maps: Float[Tensor, "*b h w"], rivals: Float[Tensor, "*b h w"]
     Returns:
         Shares in 0..1; NaN where both are blank or undefined.
     """
-    own, other = maps.relu().sum((-2, -1)), rivals.relu().sum((-2, -1))
-    return other / (own + other)
+    target, rival = maps.relu().sum((-2, -1)), rivals.relu().sum((-2, -1))
+    return rival / (target + rival)
 
 
 def _of_layer(
     capture: Capture, counter: Capture, layer: Layer, method: Method, classes: Int[Tensor, " b"]
 ) -> LayerDiagnosis:
-    signed, maps = (found[:, 0] for found in layer_maps(capture, layer, [method]))
+    signed, maps = (stack[:, 0] for stack in layer_maps(capture, layer, [method]))
     rivals = layer_maps(counter, layer, [method])[1][:, 0]
     undefined = capture.target_pixels == 0
     blank = ~undefined & ~(maps > 0).flatten(1).any(1)
@@ -190,7 +190,7 @@ def _of_layer(
 def _reasons(capture: Capture, layer: Layer, method: Method, signed: Float[Tensor, "b h w"]) -> list[str]:
     """Return for each image why its map is blank, if it is."""
     stacks = (capture.activations[layer.label], capture.gradients[layer.label], signed)
-    alive = torch.stack([(found != 0).flatten(1).any(1) for found in stacks], 1)
+    alive = torch.stack([(stack != 0).flatten(1).any(1) for stack in stacks], 1)
     return [_reason(method, *image) for image in alive.tolist()]
 
 
@@ -213,9 +213,9 @@ def _blank_words(
     """Put into words in how many images the map is blank and why, a phrase a reason; -1 speaks for nothing."""
     words = []
     for reason in dict.fromkeys(why for why, is_blank in zip(reasons, blank.tolist(), strict=True) if is_blank):
-        same = [is_blank and why == reason for why, is_blank in zip(reasons, blank.tolist(), strict=True)]
-        rivals = Counter(k for k, is_same in zip(speaks_for.tolist(), same, strict=True) if is_same)
-        words.append(f"blank in {sum(same)} of {len(same)} images: {reason}{_rival_words(method, rivals)}")
+        matches = [is_blank and why == reason for why, is_blank in zip(reasons, blank.tolist(), strict=True)]
+        rivals = Counter(k for k, is_match in zip(speaks_for.tolist(), matches, strict=True) if is_match)
+        words.append(f"blank in {sum(matches)} of {len(matches)} images: {reason}{_rival_words(method, rivals)}")
     return words
 
 

@@ -56,19 +56,19 @@ def open_folder(options: DatasetOptions) -> Opened:
     """
     root = _root(options)
     described = _describe(root / "classes.toml")
-    files = {part: _by_name(root / part) for part in ("images", "masks")}
+    files = {folder: _by_name(root / folder) for folder in ("images", "masks")}
     names = sorted(files["images"] | files["masks"])
     if len(names) < len(SPLITS):
         raise DataError(f"{root} holds {len(names)} photographs, wanted at least 3: one to train, validate and test on")
-    chosen = _split(described, names, options, root / "classes.toml")
+    members = _split(described, names, options, root / "classes.toml")
     row = {name: i for i, name in enumerate(names)}
-    wanted: tuple[Split, ...] = ("test",) if options.test_only else SPLITS
-    rows = {split: sorted(row[n] for n in chosen[split]) for split in wanted}
+    split_names: tuple[Split, ...] = ("test",) if options.test_only else SPLITS
+    rows = {split: sorted(row[n] for n in members[split]) for split in split_names}
     splits = open_splits(_source(root, names, files, described), rows, options.size, options.cache, options.progress)
     info = DatasetInfo(
         name=NAME,
         classes=described.classes,
-        training_data=f"{len(chosen['train'])} masks of the folder '{root.resolve().name}'",
+        training_data=f"{len(members['train'])} masks of the folder '{root.resolve().name}'",
         facts=_facts(described, splits, len(names)),
         source=f"the user's folder '{root.resolve().name}'; its licence is the user's to state",
     )
@@ -81,7 +81,7 @@ def _root(options: DatasetOptions) -> Path:
     root = options.root.expanduser()
     if not root.is_dir():
         raise DataError(f"data root {root} does not exist: name a folder with --data-root; {LAYOUT}")
-    if absent := [f"{root / part}/" for part in ("images", "masks") if not (root / part).is_dir()]:
+    if absent := [f"{root / folder}/" for folder in ("images", "masks") if not (root / folder).is_dir()]:
         raise DataError(f"data root {root} is missing {', '.join(absent)}; {LAYOUT}")
     return root
 
@@ -126,23 +126,23 @@ def _are_names(value: object) -> TypeGuard[list[str]]:
 
 def _by_name(folder: Path) -> dict[str, list[Path]]:
     """Group a folder's files by their names without endings; hidden files are nobody's data."""
-    found: dict[str, list[Path]] = {}
+    files: dict[str, list[Path]] = {}
     for file in sorted(folder.iterdir()):
         if not file.name.startswith("."):
-            found.setdefault(file.stem, []).append(file)
-    return found
+            files.setdefault(file.stem, []).append(file)
+    return files
 
 
 def _split(described: Description, names: list[str], options: DatasetOptions, file: Path) -> dict[Split, list[str]]:
     """Return the names in each split, as described or drawn by hash."""
     given = described.splits
-    known = set(names)
-    problems = [f"'{n}' in {key}: no such photograph" for key in given for n in given[key] if n not in known]
+    photographs = set(names)
+    problems = [f"'{n}' in {key}: no such photograph" for key in given for n in given[key] if n not in photographs]
     problems += [f"'{n}' is in both val and test" for n in given.get("test", []) if n in given.get("val", [])]
     if problems:
         heading = f"[splits] of {file} cannot be used; names are those of the files without their endings"
         raise DataError(first_of(problems, heading))
-    free = known - {n for split in given.values() for n in split}
+    free = photographs - {n for split in given.values() for n in split}
     test = given.get("test") or _first(free, TEST_SHARE, "test")
     free -= set(test)
     val = given.get("val") or _first(free, options.val_share, f"val {options.seed}")
@@ -152,8 +152,8 @@ def _split(described: Description, names: list[str], options: DatasetOptions, fi
             f"{file} leaves {len(train)} photographs to train on, {len(val)} to validate and {len(test)} to test: "
             "each needs at least one; add photographs or shorten [splits]"
         )
-    parts = zip(SPLITS, (train, val, test), options.counts, strict=True)
-    return {split: _ranked(part, f"limit {options.seed}")[:count] for split, part, count in parts}
+    members = zip(SPLITS, (train, val, test), options.counts, strict=True)
+    return {split: _ranked(group, f"limit {options.seed}")[:count] for split, group, count in members}
 
 
 def _first(names: Iterable[str], share: float, salt: str) -> list[str]:
@@ -170,15 +170,15 @@ def _source(root: Path, names: list[str], files: dict[str, dict[str, list[Path]]
     """Describe what is decoded; names without exactly one photograph and one mask are found wanting when read."""
 
     def load(index: int) -> Loaded:
-        found = {part: files[part].get(names[index], []) for part in files}
-        for part, other, what in (("images", "masks", "photograph"), ("masks", "images", "mask")):
-            if len(found[part]) > 1:
-                raise DataError(f"{' and '.join(map(str, found[part]))}: two files of one name, keep one {what}")
-            if not found[part]:
-                raise DataError(f"{found[other][0]} has no {what} {root / part / names[index]}.*")
-        return _load(found["images"][0], found["masks"][0], described)
+        matches = {folder: files[folder].get(names[index], []) for folder in files}
+        for folder, other, what in (("images", "masks", "photograph"), ("masks", "images", "mask")):
+            if len(matches[folder]) > 1:
+                raise DataError(f"{' and '.join(map(str, matches[folder]))}: two files of one name, keep one {what}")
+            if not matches[folder]:
+                raise DataError(f"{matches[other][0]} has no {what} {root / folder / names[index]}.*")
+        return _load(matches["images"][0], matches["masks"][0], described)
 
-    every = sorted(f for part in files.values() for group in part.values() for f in group)
+    every = sorted(f for folder in files.values() for group in folder.values() for f in group)
     key = {"files": fingerprint(every, root), "classes": len(described.classes), "ignore": described.ignore}
     return Source(NAME, names, load, key, f"{root} holds files that cannot be used; mend or remove them")
 
@@ -250,12 +250,12 @@ def _indices(file: Path) -> npt.NDArray[np.int64]:
         return np.asarray(picture).astype(np.int64) // step
 
 
-def _facts(described: Description, splits: dict[Split, SplitImages], found: int) -> dict[str, Any]:
+def _facts(described: Description, splits: dict[Split, SplitImages], photographs: int) -> dict[str, Any]:
     """Count what a reader of the results must know of the photographs and masks."""
     drawn = [s for s in ("val", "test") if s not in described.splits]
     facts: dict[str, Any] = {
-        "images_found": found,
-        "images_used": {split: len(part) for split, part in splits.items()},
+        "images_found": photographs,
+        "images_used": {split: len(images) for split, images in splits.items()},
         "drawn_by_hash": drawn,
         "odd_files": {},
         "images_without_foreground": {},
@@ -263,14 +263,14 @@ def _facts(described: Description, splits: dict[Split, SplitImages], found: int)
         "pixel_share": {},
     }
     labels = (*described.classes, "(ignored)")
-    for split, part in splits.items():
+    for split, images in splits.items():
         odd: dict[str, list[str]] = {}
-        for name, note in zip(part.ids, part.notes, strict=True):
+        for name, note in zip(images.ids, images.notes, strict=True):
             for kind in note["odd"]:
                 odd.setdefault(kind, []).append(name)
         facts["odd_files"][split] = {kind: {"count": len(n), "names": n} for kind, n in sorted(odd.items())}
-        pixels = np.array([note["pixels"] for note in part.notes], dtype=float)
-        empty = [n for n, bare in zip(part.ids, pixels[:, 1:-1].sum(1) == 0, strict=True) if bare]
+        pixels = np.array([note["pixels"] for note in images.notes], dtype=float)
+        empty = [n for n, bare in zip(images.ids, pixels[:, 1:-1].sum(1) == 0, strict=True) if bare]
         facts["images_without_foreground"][split] = {"count": len(empty), "names": empty}
         facts["images_with_class"][split] = dict(zip(labels, (pixels > 0).sum(0).tolist(), strict=True))
         share = (pixels / pixels.sum(1, keepdims=True)).mean(0).round(4)

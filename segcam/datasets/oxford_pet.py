@@ -81,7 +81,9 @@ def _base(options: DatasetOptions) -> Path:
         state = "holds no `oxford-iiit-pet/`" if root.is_dir() else "does not exist"
         raise DataError(f"data root {root} {state}: {CURE}")
     absent = [
-        f"{base / part}/" for part in ("images", "annotations", "annotations/trimaps") if not (base / part).is_dir()
+        f"{base / folder}/"
+        for folder in ("images", "annotations", "annotations/trimaps")
+        if not (base / folder).is_dir()
     ]
     if absent:
         raise DataError(f"{base} is incomplete, missing {', '.join(absent)}: remove it and add --download, or {CURE}")
@@ -208,7 +210,7 @@ def _load(pets: Any, index: int, image_file: Path, trimap_file: Path) -> Loaded:
 
 def _split(real: list[int], first_test: int, end: int, options: DatasetOptions) -> dict[Split, list[int]]:
     """Return the rows of each split; a number stream of its own for each choice keeps them independent."""
-    wanted = dict(zip(SPLITS, options.counts, strict=True))
+    limits = dict(zip(SPLITS, options.counts, strict=True))
 
     def drawn(rows: Sequence[int], stream: int) -> Iterator[int]:
         order = np.random.default_rng([options.seed, stream]).permutation(len(rows))
@@ -216,39 +218,39 @@ def _split(real: list[int], first_test: int, end: int, options: DatasetOptions) 
 
     shuffled = list(drawn(real, 0))
     held = max(1, math.floor(options.val_share * len(real) + 1e-9))
-    val, kept = shuffled[:held], shuffled[held:]
+    val, train = shuffled[:held], shuffled[held:]
     pseudo = list(drawn(sorted(set(range(first_test)) - set(real)), 1))
     test = list(drawn(range(first_test, first_test + end), 2))
-    limit = wanted["train"]
-    if limit is not None and limit < len(kept) + len(pseudo):
-        share = max(1, round(limit * len(kept) / (len(kept) + len(pseudo))))
-        kept, pseudo = kept[:share], pseudo[: limit - share]
-    chosen = (kept + pseudo, val[: wanted["val"]], test[: wanted["test"]])
-    return {split: sorted(rows) for split, rows in zip(SPLITS, chosen, strict=True)}
+    limit = limits["train"]
+    if limit is not None and limit < len(train) + len(pseudo):
+        share = max(1, round(limit * len(train) / (len(train) + len(pseudo))))
+        train, pseudo = train[:share], pseudo[: limit - share]
+    members = (train + pseudo, val[: limits["val"]], test[: limits["test"]])
+    return {split: sorted(rows) for split, rows in zip(SPLITS, members, strict=True)}
 
 
 def _facts(splits: dict[Split, SplitImages], lists: dict[str, list[str]], real: int) -> dict[str, Any]:
     """Count what a reader of the results must know of the photographs."""
-    found = {split: len(names) for split, names in lists.items()}
+    counts = {split: len(names) for split, names in lists.items()}
     facts: dict[str, Any] = {
-        "release": "official release" if found == OFFICIAL else "subset of the official release",
-        "images_found": found,
+        "release": "official release" if counts == OFFICIAL else "subset of the official release",
+        "images_found": counts,
         "images_official": OFFICIAL,
-        "self_trained_found": found["trainval"] - real,
-        "images_used": {split: len(part) for split, part in splits.items()},
+        "self_trained_found": counts["trainval"] - real,
+        "images_used": {split: len(images) for split, images in splits.items()},
         "odd_files": {},
         "masks_without_pet": {},
         "pixel_share": {},
     }
-    for split, part in splits.items():
+    for split, images in splits.items():
         odd: dict[str, list[str]] = {}
-        for name, note in zip(part.ids, part.notes, strict=True):
+        for name, note in zip(images.ids, images.notes, strict=True):
             if note["format"] != "JPEG":
                 odd.setdefault(note["format"], []).append(name)
         facts["odd_files"][split] = {kind: {"count": len(n), "names": n} for kind, n in sorted(odd.items())}
-        empty = [n for n, note in zip(part.ids, part.notes, strict=True) if note["pixels"][1] == 0]
+        empty = [n for n, note in zip(images.ids, images.notes, strict=True) if note["pixels"][1] == 0]
         facts["masks_without_pet"][split] = {"count": len(empty), "names": empty}
-        pixels = np.array([note["pixels"] for note in part.notes], dtype=float)
+        pixels = np.array([note["pixels"] for note in images.notes], dtype=float)
         share = (pixels / pixels.sum(1, keepdims=True)).mean(0)
         facts["pixel_share"][split] = dict(zip(("background", "pet", "border"), share.round(4).tolist(), strict=True))
     return facts

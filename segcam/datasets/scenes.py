@@ -80,8 +80,8 @@ def open_scenes(options: DatasetOptions) -> Opened:
     if options.size < 16:
         raise InputError(f"scenes: size {options.size} is too small to draw an animal; take 16 or more")
     counts: dict[Split, int] = {}
-    for split, wanted in zip(SPLITS, options.counts, strict=True):
-        counts[split] = DEFAULT_COUNTS[split] if wanted is None else wanted
+    for split, count in zip(SPLITS, options.counts, strict=True):
+        counts[split] = DEFAULT_COUNTS[split] if count is None else count
         if counts[split] > _STREAM:
             raise InputError(f"scenes: {counts[split]} {split} images; take at most {_STREAM}")
     info = DatasetInfo(

@@ -73,13 +73,13 @@ class CueSplit:
         """
         i = self._row(index)
         drawing, traits = self._sketch(i)
-        own, found = drawing.draw(traits), {}
+        picture, samples = drawing.draw(traits), {}
         for cue in CUES:
             others = swapped(traits, cue)
             other = drawing.draw(others)
-            changed = evidence(own, other, cue)
-            found[cue] = Sample(f"{self._id(i)}-{cue}", other.image, self._mask(other, others), changed)
-        return found
+            changed = evidence(picture, other, cue)
+            samples[cue] = Sample(f"{self._id(i)}-{cue}", other.image, self._mask(other, others), changed)
+        return samples
 
     def _row(self, index: int) -> int:
         count = len(self)
@@ -114,8 +114,8 @@ def open_cues(cue: str, options: DatasetOptions) -> Opened:
     if options.size < 32:
         raise InputError(f"{name}: size {options.size} is too small for stripes and spots; take 32 or more")
     counts: dict[Split, int] = {}
-    for split, wanted in zip(SPLITS, options.counts, strict=True):
-        counts[split] = DEFAULT_COUNTS[split] if wanted is None else wanted
+    for split, count in zip(SPLITS, options.counts, strict=True):
+        counts[split] = DEFAULT_COUNTS[split] if count is None else count
         if counts[split] > _STREAM:
             raise InputError(f"{name}: {counts[split]} {split} images; take at most {_STREAM}")
     info = DatasetInfo(

@@ -52,19 +52,19 @@ def weights(subject: Subject, layer: Layer, channels: int = budget.BUDGET) -> Fl
     module = subject.module(layer)
     activations = budget.activations_of(subject, layer)
     indices = budget.choose(activations, channels)
-    chosen, class_ids = subject.extra
+    pixels, class_ids = subject.extra
     cells = activations.shape[2] * activations.shape[3]
 
     def ablated(rows: Tensor, of: Tensor) -> Tensor:
         with budget.editing(module, lambda output: _without(output, of, layer, cells)):
-            scores: Tensor = subject.objective(subject.images[rows], chosen[rows], class_ids[rows])
+            scores: Tensor = subject.objective(subject.images[rows], pixels[rows], class_ids[rows])
         return scores
 
     # Not the capture's scores: a probe may have run at another precision, and small differences count here.
-    whole = subject.once("score", lambda: subject.objective(subject.images.clone(), chosen, class_ids))
+    intact = subject.once("score", lambda: subject.objective(subject.images.clone(), pixels, class_ids))
     scores = budget.score_each(indices, ablated)
-    size = whole.abs()[:, None]
-    shares = torch.where(size > 0, (whole[:, None] - scores) / size, 0)
+    size = intact.abs()[:, None]
+    shares = torch.where(size > 0, (intact[:, None] - scores) / size, 0)
     return budget.spread(shares, indices, activations)
 
 

@@ -72,7 +72,7 @@ def _start(block: Attention, chosen: Bool[Tensor, "b H W"]) -> Float[Tensor, "b 
 
 def _carry(rows: Float[Tensor, "b k n"], coarse: Attention, fine: Attention) -> Float[Tensor, "b k n_fine"]:
     """Hand the weight of each coarse cell on to the fine cells that it averages; other tokens keep theirs."""
-    own, cells = rows[..., : coarse.prefix], rows[..., coarse.prefix :].reshape(*rows.shape[:2], *coarse.grid)
+    prefix, cells = rows[..., : coarse.prefix], rows[..., coarse.prefix :].reshape(*rows.shape[:2], *coarse.grid)
     down = averaging_matrix(fine.grid[0], coarse.grid[0], rows.device, rows.dtype)
     across = averaging_matrix(fine.grid[1], coarse.grid[1], rows.device, rows.dtype)
-    return torch.cat([own, (down.T @ cells @ across).flatten(-2)], -1)
+    return torch.cat([prefix, (down.T @ cells @ across).flatten(-2)], -1)

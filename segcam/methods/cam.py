@@ -92,7 +92,7 @@ def _heads(subject: Subject) -> list[Head]:
     """Find the linear modules whose output becomes the logits, class by class."""
     image = subject.images[:1]
     classes = subject.capture.logits.shape[1]
-    found = []
+    heads = []
     for module in subject.model.modules():
         read = _linear(module)
         if read is None or read[1].shape[0] != classes:
@@ -105,21 +105,21 @@ def _heads(subject: Subject) -> list[Head]:
                 return logits_of(subject.model(image.clone()))
 
         if len(outputs) == 1 and _keeps_channels_apart(logits, outputs[0], axis, 1):
-            found.append(Head(module, axis, weights))
-    return found
+            heads.append(Head(module, axis, weights))
+    return heads
 
 
 def _outputs(subject: Subject, module: nn.Module) -> list[Tensor]:
     """Return what a module gives in each of its calls for the first image."""
-    found: list[Tensor] = []
+    outputs: list[Tensor] = []
 
     def keep(output: Tensor) -> Tensor:
-        found.append(output)
+        outputs.append(output)
         return output.clone()  # what follows may write into it
 
     with editing(module, keep):
         subject.model(subject.images[:1].clone())
-    return found
+    return outputs
 
 
 def _linear(module: nn.Module) -> tuple[int, Float[Tensor, "k c"]] | None:
@@ -199,7 +199,7 @@ def _derivatives(subject: Subject) -> Float[Tensor, "b k"]:
         with torch.enable_grad():
             logits = at_least_float32(subject.capture.logits).detach().clone().requires_grad_()
             scores = subject.target.score_again(logits, subject.capture.size, *subject.extra)
-            (found,) = torch.autograd.grad(scores.sum(), logits)
-        return found.sum((2, 3))
+            (gradient,) = torch.autograd.grad(scores.sum(), logits)
+        return gradient.sum((2, 3))
 
     return subject.once("derivatives by logits", make)

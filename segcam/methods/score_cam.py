@@ -53,13 +53,13 @@ def weights(subject: Subject, layer: Layer, channels: int = budget.BUDGET) -> Fl
     """Return `w_k`, not negative, of sum 1 in each image that has a channel which is not constant."""
     activations = budget.activations_of(subject, layer)
     indices = budget.choose(activations, channels)
-    chosen, class_ids = subject.extra
+    pixels, class_ids = subject.extra
 
     def masked(rows: Tensor, of: Tensor) -> Tensor:
         images = subject.images[rows]
         masks, flat = _masks(activations[rows, of], (images.shape[2], images.shape[3]))
         seen = images * masks[:, None].to(images.dtype)
-        scores: Tensor = subject.objective(seen, chosen[rows], class_ids[rows])
+        scores: Tensor = subject.objective(seen, pixels[rows], class_ids[rows])
         return scores.masked_fill(flat, -torch.inf)
 
     scores = budget.score_each(indices, masked)

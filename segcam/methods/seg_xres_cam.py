@@ -60,8 +60,8 @@ def _window_sums(stack: Tensor, axis: int, length: int) -> Tensor:
     if not others:
         return first
     total: Tensor = first + others[0]
-    for part in others[1:]:
-        total += part
+    for cells in others[1:]:
+        total += cells
     return total
 
 

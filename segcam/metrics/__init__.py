@@ -108,16 +108,16 @@ def measure(
     if wrong:
         raise InputError(f"{wrong[0]!r} is not a Metric: get it by its name with METRICS.get(name)")
     rows, columns = reference.size
-    found: dict[str, Tensor] = {}
+    scores: dict[str, Tensor] = {}
     for group, numbers in (
         ([metric for metric in metrics if not metric.every_pixel], maps.numel()),
         ([metric for metric in metrics if metric.every_pixel], maps.shape[0] * maps.shape[1] * rows * columns),
     ):
-        parts = []
+        blocks = []
         for block in maps.chunk(1 + numbers // BLOCK, 1) if maps.is_cpu else (maps,):
             shared = reference.sharing(block)
-            parts.append([metric.compute(block, shared) for metric in group])
-        found |= {
-            metric.name: torch.cat(values, 1) for metric, values in zip(group, zip(*parts, strict=True), strict=True)
+            blocks.append([metric.compute(block, shared) for metric in group])
+        scores |= {
+            metric.name: torch.cat(values, 1) for metric, values in zip(group, zip(*blocks, strict=True), strict=True)
         }
-    return {metric.name: found[metric.name] for metric in metrics}
+    return {metric.name: scores[metric.name] for metric in metrics}

@@ -37,5 +37,5 @@ def average_precision(maps: Float[Tensor, "b m h w"], reference: Reference) -> F
     before = torch.zeros_like(hits)
     before[..., 1:] = running_maximum(reached)[..., :-1]
     precision = hits.to(reference.dtype) / (hits + order.background).clamp(min=1)
-    found = ((hits - before) * precision * last).sum(2, dtype=torch.float64) / hits[..., -1]
-    return found.to(reference.dtype).masked_fill(order.undefined | reference.one_sided[:, None], torch.nan)
+    average = ((hits - before) * precision * last).sum(2, dtype=torch.float64) / hits[..., -1]
+    return average.to(reference.dtype).masked_fill(order.undefined | reference.one_sided[:, None], torch.nan)

@@ -78,8 +78,8 @@ def _upsampled_squares(cells: Float[Tensor, "b m h w"], reference: Reference) ->
     """
     down, across = reference.gram
     turned = cells @ across
-    same = (cells * turned).sum(3) @ down.diagonal()
-    return same + 2 * ((cells[:, :, :-1] * turned[:, :, 1:]).sum(3) @ down.diagonal(1))
+    diagonal = (cells * turned).sum(3) @ down.diagonal()
+    return diagonal + 2 * ((cells[:, :, :-1] * turned[:, :, 1:]).sum(3) @ down.diagonal(1))
 
 
 def _pearson(

@@ -72,11 +72,11 @@ def architecture(name: str) -> Architecture:
         InputError: an unknown architecture, a variant of one that has none, or a colon with nothing behind it.
     """
     family, sign, variant = name.partition(":")
-    found = MODELS.get(family)
-    if sign and not (found.variant and variant):
-        problem = "has no variants" if variant or not found.variant else f"is told no {found.variant} by '{name}'"
+    plugin = MODELS.get(family)
+    if sign and not (plugin.variant and variant):
+        problem = "has no variants" if variant or not plugin.variant else f"is told no {plugin.variant} by '{name}'"
         raise InputError(f"model '{family}' {problem}: write '{family}' in place of '{name}'")
-    return found
+    return plugin
 
 
 def label(name: str) -> str:
@@ -101,13 +101,13 @@ def create(
         InputError: an unknown architecture, variant or parameter, a value of another type than the default's, or
             pretrained weights that cannot be had or do not fit.
     """
-    chosen = complete(name, parameters or {})
-    found = architecture(name)
+    values = complete(name, parameters or {})
+    plugin = architecture(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = found.build(classes, chosen)
+        model = plugin.build(classes, values)
         if pretrained:
-            found.pretrain(model, chosen)
+            plugin.pretrain(model, values)
     return model
 
 
@@ -118,24 +118,24 @@ def complete(name: str, parameters: Parameters) -> dict[str, Value]:
         InputError: an unknown architecture or parameter, a value of another type than the default's, or a parameter
             that says otherwise than the variant.
     """
-    found = architecture(name)
-    chosen = dict(found.defaults)
+    plugin = architecture(name)
+    values = dict(plugin.defaults)
     variant = name.partition(":")[2]
     if variant:
-        given = parameters.get(found.variant, variant)
+        given = parameters.get(plugin.variant, variant)
         if given != variant:
             raise InputError(
-                f"model '{name}' names its {found.variant} already: leave out parameter '{found.variant}' ({given!r})"
+                f"model '{name}' names its {plugin.variant} already: leave out parameter '{plugin.variant}' ({given!r})"
             )
-        chosen[found.variant] = variant
+        values[plugin.variant] = variant
     for key, value in parameters.items():
-        if key not in chosen:
-            raise unknown(f"parameter of model '{name}'", key, chosen)
-        wanted = type(chosen[key])
-        if type(value) is not wanted and not (wanted is float and type(value) is int):
-            raise InputError(f"parameter '{key}' of model '{name}' is {value!r}: it must be of type {wanted.__name__}")
-        chosen[key] = value
-    return chosen
+        if key not in values:
+            raise unknown(f"parameter of model '{name}'", key, values)
+        kind = type(values[key])
+        if type(value) is not kind and not (kind is float and type(value) is int):
+            raise InputError(f"parameter '{key}' of model '{name}' is {value!r}: it must be of type {kind.__name__}")
+        values[key] = value
+    return values
 
 
 def to_input(logits: Float[Tensor, "b k h w"], size: tuple[int, int], stride: int) -> Float[Tensor, "b k height width"]:

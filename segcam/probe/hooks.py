@@ -103,15 +103,15 @@ def _recorder(layer: Layer, fired: list[Call], overwritten: set[str]) -> Callabl
         # frozen parameters the first layer's output needs no gradient, so the graph is made to begin there. What goes
         # on from an output that is known to be overwritten later is a copy, and so is then what is kept.
         copied = layer.label in overwritten
-        own = first.clone() if copied else first
-        anchor = torch.empty(0, device=own.device, requires_grad=True)
-        kept: Tensor = own.view_as(own) if own.requires_grad else _Source.apply(own, anchor)  # type: ignore[no-untyped-call]
-        fired.append(Call(kept, kept._version))
-        passed_on = kept.clone() if copied else kept
+        source = first.clone() if copied else first
+        anchor = torch.empty(0, device=source.device, requires_grad=True)
+        node: Tensor = source.view_as(source) if source.requires_grad else _Source.apply(source, anchor)  # type: ignore[no-untyped-call]
+        fired.append(Call(node, node._version))
+        passed_on = node.clone() if copied else node
         if not isinstance(output, tuple):
             return passed_on
-        parts = (passed_on, *output[1:])
-        return type(output)._make(parts) if hasattr(output, "_make") else parts
+        outputs = (passed_on, *output[1:])
+        return type(output)._make(outputs) if hasattr(output, "_make") else outputs
 
     return hook
 
@@ -149,17 +149,17 @@ def logits_of(output: object) -> Float[Tensor, "b k h w"]:
     Raises:
         ProbeError: they are not there, or have other dimensions.
     """
-    found = output
+    logits = output
     if isinstance(output, Mapping):
-        found = next((output[key] for key in ("out", "logits") if key in output), None)
+        logits = next((output[key] for key in ("out", "logits") if key in output), None)
     elif not isinstance(output, Tensor):
-        found = getattr(output, "logits", None)
-    if not isinstance(found, Tensor) or found.ndim != 4:
-        got = f"a tensor {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(output).__name__}"
+        logits = getattr(output, "logits", None)
+    if not isinstance(logits, Tensor) or logits.ndim != 4:
+        got = f"a tensor {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(output).__name__}"
         if isinstance(output, Mapping):
             got += f" with {', '.join(map(repr, output))}"
         raise ProbeError(
             f"the network returned {got}: logits (b, classes, h, w) are needed, as a tensor, as a mapping with 'out' "
             "or 'logits', or as an object with .logits; wrap the network in a Module that returns them"
         )
-    return found
+    return logits

@@ -76,23 +76,23 @@ def find_layers(
         raise ProbeError(f"a torch.nn.Module is needed, not a {type(model).__name__}")
     choices: Sequence[LayerChoice] = [wanted] if isinstance(wanted, (str, nn.Module, Layer)) else list(wanted)
     modules = dict(model.named_modules())
-    found: list[Layer] = []
+    layers: list[Layer] = []
     without = [choice[1:] for choice in choices if isinstance(choice, str) and choice.startswith("!")]
     for choice in choices:
         if isinstance(choice, str) and choice.startswith("!"):
             continue
         for layer in _match(modules, choice, kind):
-            if layer not in found and not any(fnmatch.fnmatchcase(layer.module, out) for out in without):
-                found.append(layer)
-    if not found:
+            if layer not in layers and not any(fnmatch.fnmatchcase(layer.module, out) for out in without):
+                layers.append(layer)
+    if not layers:
         raise ProbeError("no layer was asked for: name at least one, for example find_layers(model, '*', nn.Conv2d)")
-    labels = [layer.label for layer in found]
+    labels = [layer.label for layer in layers]
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
         raise ProbeError(f"layers share the label '{twice[0]}': give each Layer a label of its own")
     if not any(isinstance(choice, Layer) for choice in choices):
-        found = [replace(layer, depth=depth) for depth, layer in enumerate(found)]
-    return found
+        layers = [replace(layer, depth=depth) for depth, layer in enumerate(layers)]
+    return layers
 
 
 def _match(modules: dict[str, nn.Module], choice: LayerChoice, kind: type[nn.Module] | None) -> list[Layer]:

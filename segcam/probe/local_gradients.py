@@ -248,8 +248,8 @@ def _layout(stack: Tensor) -> torch.memory_format:
 
 def _convolution(mode: LocalGradients, _func: Any, args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Any:
     """Convolve the windows the other way round; what reaches beyond an edge came from the padding."""
-    gradient, stack, weight, _, stride, padding, dilation, transposed, more, groups, wanted = args
-    if gradient.ndim != 4 or list(wanted) != [True, False, False]:
+    gradient, stack, weight, _, stride, padding, dilation, transposed, more, groups, output_mask = args
+    if gradient.ndim != 4 or list(output_mask) != [True, False, False]:
         return NotImplemented
     kernel, sides = weight.shape[2:], stack.shape[2:]
     if transposed and (any(padding) or any(more) or any(d != 1 for d in dilation) or list(stride) != list(kernel)):
@@ -279,9 +279,9 @@ def _convolution(mode: LocalGradients, _func: Any, args: tuple[Any, ...], _kwarg
 
 def _norm(mode: LocalGradients, _func: Any, args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Any:
     """Scale by weight over standard deviation: all that a batch normalisation in eval mode does to a gradient."""
-    gradient, _, weight, _, variance, _, _, training, eps, wanted = args
+    gradient, _, weight, _, variance, _, _, training, eps, output_mask = args
     local = mode.local(gradient)
-    if training or list(wanted) != [True, False, False]:
+    if training or list(output_mask) != [True, False, False]:
         return NotImplemented
     if local is None and gradient.dtype not in (torch.float32, torch.float64):  # the product has another type
         return NotImplemented

@@ -60,8 +60,8 @@ ScoreMap = Callable[[Float[Tensor, "b k h w"], Int[Tensor, " b"]], Float[Tensor,
 def best_pixel(output: DenseOutput) -> Bool[Tensor, "b h w"]:
     """Choose the one pixel with the highest logit of the class (the paper's choice); of equals, the first in rows."""
     scores = logit(output.logits, output.class_ids).flatten(1)
-    chosen = torch.zeros_like(scores, dtype=torch.bool)
-    return chosen.scatter_(1, scores.argmax(1, keepdim=True), 1).view(-1, *output.logits.shape[2:])
+    pixels = torch.zeros_like(scores, dtype=torch.bool)
+    return pixels.scatter_(1, scores.argmax(1, keepdim=True), 1).view(-1, *output.logits.shape[2:])
 
 
 def predicted(output: DenseOutput) -> Bool[Tensor, "b h w"]:
@@ -77,9 +77,9 @@ def truth(output: DenseOutput) -> Bool[Tensor, "b h w"]:
     pixels of theirs of which it covers more than half; what is thinner than that is lost.
     """
     assert output.masks is not None  # the target sees to it
-    own = output.masks == output.class_ids.view(-1, 1, 1)
+    mask = output.masks == output.class_ids.view(-1, 1, 1)
     grid = (int(output.logits.shape[2]), int(output.logits.shape[3]))
-    return own if own.shape[1:] == grid else to_grid(own[:, None].double(), grid)[:, 0] > 0.5
+    return mask if mask.shape[1:] == grid else to_grid(mask[:, None].double(), grid)[:, 0] > 0.5
 
 
 def boundary(output: DenseOutput) -> Bool[Tensor, "b h w"]:
@@ -149,8 +149,8 @@ def rival_classes(logits: Float[Tensor, "b k h w"], class_ids: Int[Tensor, " b"]
 
 
 def _others(logits: Float[Tensor, "b k h w"], class_ids: Int[Tensor, " b"]) -> Float[Tensor, "b k h w"]:
-    own = F.one_hot(class_ids, logits.shape[1]).bool()[:, :, None, None]
-    return logits.masked_fill(own, -torch.inf)
+    target = F.one_hot(class_ids, logits.shape[1]).bool()[:, :, None, None]
+    return logits.masked_fill(target, -torch.inf)
 
 
 PIXEL_SETS: dict[str, PixelSet] = {

@@ -220,4 +220,4 @@ def _explained(
         return [target.explain(logits, size, masks) for target in targets]
     if len(fixed) != len(targets):
         raise ProbeError(f"{len(fixed)} sets of fixed pixels for {len(targets)} targets: give one a target")
-    return [target.explain_again(logits, size, known) for target, known in zip(targets, fixed, strict=True)]
+    return [target.explain_again(logits, size, explained) for target, explained in zip(targets, fixed, strict=True)]

@@ -55,7 +55,7 @@ class Target:
         if self.score not in SCORES:
             raise unknown("score", self.score, SCORES)
         if self.distance is not None and not PIXEL_SETS[self.pixels].takes_distance:
-            takers = ", ".join(name for name, known in PIXEL_SETS.items() if known.takes_distance)
+            takers = ", ".join(name for name, pixel_set in PIXEL_SETS.items() if pixel_set.takes_distance)
             raise InputError(f"pixel set '{self.pixels}' takes no distance, only {takers} does: leave it out")
         if self.distance is not None and self.distance < 1:
             raise InputError(
@@ -75,10 +75,10 @@ class Target:
         Raises:
             InputError: the pixel set, the score or the place is unknown, or the distance means nothing to the set.
         """
-        parts = _NAME.fullmatch(name)
-        if parts is None:
+        match = _NAME.fullmatch(name)
+        if match is None:
             raise unknown("pixel set", name.partition(":")[0], PIXEL_SETS)
-        pixels, distance, score, at = parts.groups()
+        pixels, distance, score, at = match.groups()
         if at not in (None, "", "input", "output"):
             raise unknown("resolution of a target", at, ("input", "output"))
         place: Literal["input", "output"] = "output" if at == "output" else "input"
@@ -107,9 +107,9 @@ class Target:
         with torch.no_grad():
             _check_finite(logits)
             output = DenseOutput(logits, class_ids, self._masks(masks, logits, size), self.distance)
-            chosen = PIXEL_SETS[self.pixels].choose(output)
-            hits = (chosen & predicted(output)).flatten(1).any(1)
-        return Explained(self._mean(logits, chosen, class_ids), chosen, chosen.flatten(1).sum(1), hits, class_ids)
+            pixels = PIXEL_SETS[self.pixels].choose(output)
+            hits = (pixels & predicted(output)).flatten(1).any(1)
+        return Explained(self._mean(logits, pixels, class_ids), pixels, pixels.flatten(1).sum(1), hits, class_ids)
 
     def score_again(
         self,
@@ -146,10 +146,10 @@ class Target:
             ProbeError: the logits are not finite, or the pixels are of other images or of another resolution.
         """
         logits = self._readable(logits, size)
-        wanted, given = (len(logits), *logits.shape[2:]), tuple(known.chosen.shape)
-        if given != wanted:
+        shape, given = (len(logits), *logits.shape[2:]), tuple(known.chosen.shape)
+        if given != shape:
             raise ProbeError(
-                f"the given pixels are {given}, and target '{self.name}' needs {wanted}: give what the same target "
+                f"the given pixels are {given}, and target '{self.name}' needs {shape}: give what the same target "
                 "chose in the same images"
             )
         with torch.no_grad():
@@ -194,11 +194,11 @@ class Target:
             raise ProbeError(
                 f"target '{self.name}' looks at the true classes: pass masks=batch.masks, class indices (b, h, w)"
             )
-        wanted = (len(logits), *size)
-        if tuple(masks.shape) != wanted or masks.is_floating_point() or masks.dtype == torch.bool:
+        shape = (len(logits), *size)
+        if tuple(masks.shape) != shape or masks.is_floating_point() or masks.dtype == torch.bool:
             raise ProbeError(
                 f"masks are {masks.dtype} {tuple(masks.shape)}: target '{self.name}' needs class indices of an integer "
-                f"type, 255 to ignore, at the input's resolution, {wanted}"
+                f"type, 255 to ignore, at the input's resolution, {shape}"
             )
         return masks.to(logits.device)
 

@@ -39,8 +39,8 @@ def token_grid(tokens: int, size: tuple[int, int], stride: int = 0) -> tuple[int
     grids = [(size[0] // cell, size[1] // cell) for cell in range(1, common + 1) if common % cell == 0]
     left = {grid: tokens - grid[0] * grid[1] for grid in grids}
     exact = [grid for grid in grids if left[grid] == 0]
-    found = exact or [(r, c) for r, c in grids if 0 < left[r, c] <= min(MOST_PREFIX, r * c - 1)]
-    return found[0] if len(found) == 1 else None
+    fitting = exact or [(r, c) for r, c in grids if 0 < left[r, c] <= min(MOST_PREFIX, r * c - 1)]
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def as_maps(output: Float[Tensor, ...], layer: Layer, size: tuple[int, int]) -> Float[Tensor, "b c h w"]:
@@ -66,5 +66,5 @@ def as_maps(output: Float[Tensor, ...], layer: Layer, size: tuple[int, int]) -> 
             f"{size[1]}: say how many pixels a token covers with Layer(module='{layer.module}', label=..., stride=...)"
         )
     rows, columns = grid
-    own = output[:, count - rows * columns :]
-    return own.transpose(1, 2).reshape(output.shape[0], output.shape[2], rows, columns)
+    placed = output[:, count - rows * columns :]
+    return placed.transpose(1, 2).reshape(output.shape[0], output.shape[2], rows, columns)

@@ -98,9 +98,9 @@ def curves(
     may = ~inside if context else torch.ones_like(inside)
     counts = _counts(may, steps)
     places = _places(orders, may)
-    there = (orders[..., 0] != NO_ORDER) & (may.any(1) & ~subjects.empty)[:, None]
-    whole, none = (0, steps) if kind == "deletion" else (steps, 0)
-    jobs = _jobs(there, steps, none)
+    defined = (orders[..., 0] != NO_ORDER) & (may.any(1) & ~subjects.empty)[:, None]
+    intact, none = (0, steps) if kind == "deletion" else (steps, 0)
+    jobs = _jobs(defined, steps, none)
 
     def make(numbers: Int[Tensor, " k"]) -> tuple[Tensor, Tensor]:
         image, which, point = jobs[numbers].unbind(1)
@@ -108,15 +108,15 @@ def curves(
         gone = early if kind == "deletion" else may[image] & ~early
         return fill(image, gone.view(-1, *subjects.chosen.shape[1:])), image
 
-    found = measured(subjects, len(jobs), make, batch_size)
-    values = found.new_full((*there.shape, steps + 1, len(OUTCOMES)), torch.nan)
+    results = measured(subjects, len(jobs), make, batch_size)
+    values = results.new_full((*defined.shape, steps + 1, len(OUTCOMES)), torch.nan)
     image, which, point = jobs.unbind(1)
-    values[image, which, point] = found
+    values[image, which, point] = results
     bare = point == none
-    values[:, :, none] = values[:, :, none].index_put((image[bare],), found[bare][:, None])
-    values[:, :, whole] = subjects.unchanged[:, None]
+    values[:, :, none] = values[:, :, none].index_put((image[bare],), results[bare][:, None])
+    values[:, :, intact] = subjects.unchanged[:, None]
     unchanged = subjects.unchanged[:, None, None]
-    undefined = ~there[..., None, None] | (unchanged == 0)
+    undefined = ~defined[..., None, None] | (unchanged == 0)
     shares = torch.linspace(0, 1, steps + 1, dtype=torch.float64, device=values.device)
     return Curves(kind, context, shares, (values / unchanged).masked_fill(undefined, torch.nan))
 

@@ -47,8 +47,8 @@ def order(maps: Float[Tensor, "b m h w"], ids: Sequence[str], size: Grid, seed: 
     first = permutations(ids, n, seed, "ties").to(maps.device)[:, None].expand(-1, maps.shape[1], -1)
     steps = (full / full.abs().amax((2, 3), keepdim=True) / EQUAL).round()
     values = steps.flatten(2).gather(2, first)
-    found = first.gather(2, values.argsort(dim=2, descending=True, stable=True))
-    return found.masked_fill(undefined(maps)[..., None], NO_ORDER)
+    ranked = first.gather(2, values.argsort(dim=2, descending=True, stable=True))
+    return ranked.masked_fill(undefined(maps)[..., None], NO_ORDER)
 
 
 def random_order(ids: Sequence[str], size: Grid, seed: int = 0) -> Int[Tensor, "b 1 n"]:
@@ -77,13 +77,13 @@ def area_matched(
     """
     b, _, n = pixels.shape
     chance = permutations(ids, n, seed, "matched").to(pixels.device)
-    found = torch.full_like(pixels, NO_ORDER)
+    orders = torch.full_like(pixels, NO_ORDER)
     flat = inside.flatten(1)
     for i in range(b):
-        there = pixels[i, :, 0] != NO_ORDER
-        taken, drawn = flat[i][pixels[i, there]], flat[i][chance[i]]
-        own = torch.empty_like(pixels[i, there])
+        defined = pixels[i, :, 0] != NO_ORDER
+        taken, drawn = flat[i][pixels[i, defined]], flat[i][chance[i]]
+        matched = torch.empty_like(pixels[i, defined])
         for side in (True, False):
-            own[taken == side] = chance[i][drawn == side].repeat(len(own))
-        found[i, there] = own
-    return found
+            matched[taken == side] = chance[i][drawn == side].repeat(len(matched))
+        orders[i, defined] = matched
+    return orders

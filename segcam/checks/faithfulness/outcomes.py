@@ -62,11 +62,11 @@ class Subjects:
             masks: true foreground and background.
             ids: the images' names.
         """
-        wanted = class_ids if isinstance(class_ids, Tensor) else torch.full((len(images),), class_ids)
-        wanted = wanted.to(images.device)
+        classes = class_ids if isinstance(class_ids, Tensor) else torch.full((len(images),), class_ids)
+        classes = classes.to(images.device)
         with torch.no_grad(), frozen(model):
-            chosen = predicted(DenseOutput(logits_at_input(model, images), wanted))
-        return cls(model, images, wanted, chosen, *masks, ids)
+            pixels = predicted(DenseOutput(logits_at_input(model, images), classes))
+        return cls(model, images, classes, pixels, *masks, ids)
 
     @property
     def empty(self) -> Bool[Tensor, " b"]:
@@ -101,11 +101,11 @@ def outcomes(subjects: Subjects, logits: Float[Tensor, "n k H W"], rows: Int[Ten
     ids = subjects.class_ids[rows]
     new = predicted(DenseOutput(logits, ids))
     fixed, truth = subjects.chosen[rows], subjects.foreground[rows]
-    known = truth | subjects.background[rows]
+    labelled = truth | subjects.background[rows]
     size = _count(fixed).to(logits.dtype)
     probability = (logprob(logits, ids).exp() * fixed).flatten(1).sum(1) / size
     dice = 2 * _count(new & fixed) / (_count(new) + size)
-    iou = _count(new & truth) / _count((new & known) | truth).to(logits.dtype)
+    iou = _count(new & truth) / _count((new & labelled) | truth).to(logits.dtype)
     return torch.stack([probability, dice, iou], 1).masked_fill((size == 0)[:, None], torch.nan)
 
 
@@ -124,12 +124,12 @@ def measured(
         batch_size: changed images that the network gets at once.
     """
     every = torch.arange(number, device=subjects.images.device)
-    parts = [subjects.images.new_empty(0, 3, dtype=at_least_float32(subjects.images[:0]).dtype)]
+    batches = [subjects.images.new_empty(0, 3, dtype=at_least_float32(subjects.images[:0]).dtype)]
     with torch.no_grad(), frozen(subjects.model):
         for numbers in torch.split(every, batch_size) if number else ():
             changed, rows = make(numbers)
-            parts.append(outcomes(subjects, logits_at_input(subjects.model, changed), rows))
-    return torch.cat(parts)
+            batches.append(outcomes(subjects, logits_at_input(subjects.model, changed), rows))
+    return torch.cat(batches)
 
 
 def _count(pixels: Bool[Tensor, "n H W"]) -> Int[Tensor, " n"]:

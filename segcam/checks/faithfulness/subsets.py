@@ -135,10 +135,10 @@ def _sums(maps: Float[Tensor, "b m h w"], subsets: Subsets) -> Float[Tensor, "b 
 
 def _sets(rng: np.random.Generator, shares: npt.NDArray[np.float64], tiles: int) -> npt.NDArray[np.bool_]:
     n = tiles * tiles
-    chosen = np.zeros((len(shares), n), np.bool_)
-    for row, share in zip(chosen, shares, strict=True):
+    sets = np.zeros((len(shares), n), np.bool_)
+    for row, share in zip(sets, shares, strict=True):
         row[rng.choice(n, max(1, round(float(share) * n)), replace=False)] = True
-    return chosen.reshape(-1, tiles, tiles)
+    return sets.reshape(-1, tiles, tiles)
 
 
 def _enlarged(tiles: Bool[Tensor, "b k t t"], size: Grid) -> Bool[Tensor, "b k H W"]:

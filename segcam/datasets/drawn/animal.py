@@ -232,13 +232,13 @@ def _framing(
     pull = max(0.0, share - 0.3) * 1.5 * zoom
     focus = (middle[0] + pull * (face_x - middle[0]), middle[1] + pull * (face_y - middle[1]))
     aim = (0.5 + rng.uniform(-0.13, 0.13), 0.5 + rng.uniform(-0.1, 0.14))
-    scale, found, x, y = 0.6, share, 0.0, 0.0
+    scale, covered, x, y = 0.6, share, 0.0, 0.0
     for _ in range(4):
-        scale = min(3.0, scale * min(1.8, math.sqrt(share / max(found, 0.01))))
+        scale = min(3.0, scale * min(1.8, math.sqrt(share / max(covered, 0.01))))
         x = _inside(aim[0] + scale * (face_x - focus[0])) - scale * face_x
         y = _inside(aim[1] + scale * (face_y - focus[1])) - scale * face_y
-        found = covered_share(capsules, scale, x, y)
-    return lambda own: moved(moved(own, angle, 1.0, 0, 0, flip), 0.0, scale, x, y), scale
+        covered = covered_share(capsules, scale, x, y)
+    return lambda drawn: moved(moved(drawn, angle, 1.0, 0, 0, flip), 0.0, scale, x, y), scale
 
 
 _POSES = (_standing, _sitting, _facing, _facing, _lying)
@@ -268,7 +268,7 @@ def look_alikes(rng: np.random.Generator, builds: Sequence[Build], share: float)
         Each one's shapes as `animal` gives them, and the body length.
     """
     pose = _POSES[int(rng.integers(len(_POSES)))]
-    own = int(rng.integers(2**63))
-    drawn = [pose(build, np.random.default_rng(own)) for build in builds]
+    pose_seed = int(rng.integers(2**63))
+    drawn = [pose(build, np.random.default_rng(pose_seed)) for build in builds]
     placed, scale = _framing(list(dict.fromkeys(q for shapes in drawn for q in shapes)), share, rng)
     return [placed(shapes) for shapes in drawn], scale

@@ -134,9 +134,9 @@ def sketch(seed: int, index: int, size: int) -> Sketch:
         size: side of the square image, in pixels.
     """
     for attempt in range(_ATTEMPTS):
-        found = _attempt(np.random.default_rng([seed, index, len(CUES), attempt]), size)
-        if found is not None:
-            return found
+        drawn = _attempt(np.random.default_rng([seed, index, len(CUES), attempt]), size)
+        if drawn is not None:
+            return drawn
     raise SegcamError(f"scene {index} of seed {seed} cannot be drawn at size {size}: take a larger size")
 
 
@@ -176,19 +176,19 @@ def _two_eared(rng: np.random.Generator) -> tuple[Build, Build]:
 
 def _painted(layer: Layer, both: Sequence[Sequence[Shape]]) -> tuple[Layer, Layer]:
     """Paint either animal onto a layer of its own; what they begin with in common, once."""
-    same = next(i for i, (a, b) in enumerate(zip(*both, strict=False)) if a != b)
-    for shape in both[0][:same]:
+    shared = next(i for i, (a, b) in enumerate(zip(*both, strict=False)) if a != b)
+    for shape in both[0][:shared]:
         layer.paint(shape)
     layers = (layer, layer.copy())
-    for own, shapes in zip(layers, both, strict=True):
-        for shape in shapes[same:]:
-            own.paint(shape)
+    for painted, shapes in zip(layers, both, strict=True):
+        for shape in shapes[shared:]:
+            painted.paint(shape)
     return layers
 
 
 def _seen(layer: Layer, part: int) -> npt.NDArray[np.bool_]:
-    found: npt.NDArray[np.bool_] = (layer.parts == part) & (layer.distance < 0)
-    return found
+    visible: npt.NDArray[np.bool_] = (layer.parts == part) & (layer.distance < 0)
+    return visible
 
 
 def _throw(rng: np.random.Generator, ball: Layer, free: npt.NDArray[np.bool_]) -> bool:

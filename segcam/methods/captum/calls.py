@@ -61,7 +61,7 @@ _EXPECTED_WARNINGS = (
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class Chunk:
     """Some images of a batch, as captum gets them.
 
     Attributes:
@@ -82,7 +82,7 @@ class Part:
         return max(1, IMAGES_AT_ONCE // len(self.images))
 
 
-Settings = Mapping[str, Any] | Callable[[Part], Mapping[str, Any]]
+Settings = Mapping[str, Any] | Callable[[Chunk], Mapping[str, Any]]
 """Arguments of captum's `attribute` beside the images and their pixels, or how they follow from the images."""
 
 
@@ -139,25 +139,25 @@ class Ask:
         size = 1 if drawn else max(1, IMAGES_AT_ONCE // copies)
         attributions = []
         for at in range(0, len(subject.images), size):
-            part = _part(subject, slice(at, at + size), drawn=drawn)
+            chunk = _chunk(subject, slice(at, at + size), drawn=drawn)
             with ExitStack() as stack:
                 stack.enter_context(_failures_as_reasons(self.tool))
                 stack.enter_context(_no_traces(subject.objective))
                 stack.enter_context(_quiet())
                 stack.enter_context(separated(subject.objective, module))
                 if drawn:
-                    stack.enter_context(_stream(part.seed, part.images.device))
+                    stack.enter_context(_stream(chunk.seed, chunk.images.device))
                 require("captum", "captum", "a method of Captum")
                 from captum import attr  # noqa: PLC0415  (slow to import)
 
                 about = () if module is None else (module,)
                 tool = build(attr) if build else getattr(attr, self.tool)(subject.objective, *about)
-                given = settings(part) if callable(settings) else settings or {}
-                output = tool.attribute(part.images, additional_forward_args=part.extra, **given)
+                given = settings(chunk) if callable(settings) else settings or {}
+                output = tool.attribute(chunk.images, additional_forward_args=chunk.extra, **given)
                 first = output[0] if isinstance(output, (tuple, list)) else output
                 attributions.append(at_least_float32(first.detach()))
-        found = torch.cat(attributions)
-        return found if self.layer is INPUT else subject.as_maps(found, self.layer)
+        maps = torch.cat(attributions)
+        return maps if self.layer is INPUT else subject.as_maps(maps, self.layer)
 
 
 def captum(
@@ -225,10 +225,10 @@ def positive(name: str, value: float) -> None:
         raise InputError(f"{name} is {value}: it must be positive")
 
 
-def _part(subject: Subject, rows: slice, *, drawn: bool) -> Part:
+def _chunk(subject: Subject, rows: slice, *, drawn: bool) -> Chunk:
     images = subject.images[rows].detach().clone().requires_grad_()
-    chosen, class_ids = subject.extra
-    return Part(images, (chosen[rows], class_ids[rows]), rows, _seed(subject, rows.start) if drawn else 0)
+    pixels, class_ids = subject.extra
+    return Chunk(images, (pixels[rows], class_ids[rows]), rows, _seed(subject, rows.start) if drawn else 0)
 
 
 def _seed(subject: Subject, index: int) -> int:
@@ -241,7 +241,7 @@ def _seed(subject: Subject, index: int) -> int:
 @contextmanager
 def _stream(seed: int, device: torch.device) -> Iterator[None]:
     """Seed the global generators of torch and numpy, from which captum draws, and put them back."""
-    kept = np.random.get_state()  # noqa: NPY002  (captum draws from it)
+    state = np.random.get_state()  # noqa: NPY002  (captum draws from it)
     on_cuda = device.type == "cuda"
     with torch.random.fork_rng([device] if on_cuda else []):
         torch.default_generator.manual_seed(seed % 2**63)
@@ -252,7 +252,7 @@ def _stream(seed: int, device: torch.device) -> Iterator[None]:
         try:
             yield
         finally:
-            np.random.set_state(kept)  # noqa: NPY002
+            np.random.set_state(state)  # noqa: NPY002
 
 
 @contextmanager
@@ -280,8 +280,8 @@ def _no_traces(network: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        for table, known in zip(tables, before, strict=True):
-            for key in [key for key, hook in table.items() if key not in known and _is_captums(hook)]:
+        for table, earlier in zip(tables, before, strict=True):
+            for key in [key for key, hook in table.items() if key not in earlier and _is_captums(hook)]:
                 del table[key]
         for module, notes in zip(modules, noted, strict=True):
             for name in _NOTES:

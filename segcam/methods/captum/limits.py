@@ -77,8 +77,8 @@ def rules_for_deep_lift(subject: Subject, module: nn.Module | None = None) -> No
             module at all, or runs more than once; windows of max-pooling overlap; or the score itself is not linear in
             the logits.
     """
-    found = structure(subject)
-    steps = [step for step in found.after(module) if not step.linear]
+    graph = structure(subject)
+    steps = [step for step in graph.after(module) if not step.linear]
     without = [step for step in steps if type(step.module) not in HOOKED]
     if without:
         raise NotApplicableError(
@@ -87,7 +87,7 @@ def rules_for_deep_lift(subject: Subject, module: nn.Module | None = None) -> No
         )
     for step in steps:
         assert step.module is not None  # its class has a rule
-        calls = found.calls[step.module]
+        calls = graph.calls[step.module]
         if step.call != calls - 1:
             raise NotApplicableError(
                 f"module '{_path(subject, step.module)}' runs {calls} times in a forward pass: captum's DeepLift "
@@ -113,8 +113,8 @@ def rectifiers_only(subject: Subject, tool: str, *, once: bool) -> None:
         NotApplicableError: there is no `nn.ReLU`, another activation, a ReLU called as a function, or where modules
             must run once an `nn.ReLU` that does not.
     """
-    found = structure(subject)
-    steps = [step for step in found.steps if step.name in RECTIFIERS]
+    graph = structure(subject)
+    steps = [step for step in graph.steps if step.name in RECTIFIERS]
     modules = {step.module for step in steps if _is_relu(step)}
     missed = [step for step in steps if not _is_relu(step)]
     if missed or not modules:
@@ -123,9 +123,9 @@ def rectifiers_only(subject: Subject, tool: str, *, once: bool) -> None:
             f"{tool} changes the gradient of nn.ReLU modules alone, and {what}: the plain gradient would pass"
         )
     for module in subject.model.modules():
-        if once and module in modules and found.calls[module] > 1:
+        if once and module in modules and graph.calls[module] > 1:
             raise NotApplicableError(
-                f"module '{_path(subject, module)}' runs {found.calls[module]} times in a forward pass: captum's "
+                f"module '{_path(subject, module)}' runs {graph.calls[module]} times in a forward pass: captum's "
                 f"{tool} remembers the gradient of one call alone"
             )
 
@@ -135,7 +135,7 @@ def _is_relu(step: Step) -> bool:
 
 
 def _path(subject: Subject, module: nn.Module) -> str:
-    path: str = next(name for name, found in subject.model.named_modules() if found is module)
+    path: str = next(name for name, child in subject.model.named_modules() if child is module)
     return path
 
 
@@ -159,14 +159,14 @@ def _linear_score(subject: Subject) -> None:
     def refused() -> str:
         with torch.enable_grad():
             logits: Tensor = at_least_float32(subject.capture.logits[:1]).detach().clone().requires_grad_()
-            chosen, class_ids = subject.extra
-            score = subject.target.score_again(logits, subject.capture.size, chosen[:1], class_ids[:1])
+            pixels, class_ids = subject.extra
+            score = subject.target.score_again(logits, subject.capture.size, pixels[:1], class_ids[:1])
         allowed = {"MaskedFill"} | ({"Amax"} if logits.shape[1] <= 2 else set())
         return named(step for step in steps_to(score) if not step.linear and step.name not in allowed)
 
-    found = subject.once("score beyond linear", refused)
-    if found:
+    nonlinear = subject.once("score beyond linear", refused)
+    if nonlinear:
         raise NotApplicableError(
-            f"the score '{subject.target.score}' is not linear in the logits ({found}), and captum's DeepLift has no "
-            "rule for it"
+            f"the score '{subject.target.score}' is not linear in the logits ({nonlinear}), and captum's DeepLift has "
+            "no rule for it"
         )

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segcam.errors import InputError
-from segcam.methods.captum.calls import BASELINE, IMAGES_AT_ONCE, Ask, Part, captum, passes_by, positive
+from segcam.methods.captum.calls import BASELINE, IMAGES_AT_ONCE, Ask, Chunk, captum, passes_by, positive
 from segcam.methods.material.superpixels import superpixels
 
 SAMPLES = 16
@@ -38,8 +38,8 @@ def smooth_grad(ask: Ask, samples: int = SAMPLES, noise: float = NOISE) -> Float
     positive("samples", samples)
     positive("noise", noise)
 
-    def settings(part: Part) -> dict[str, Any]:
-        images = part.images.detach()
+    def settings(chunk: Chunk) -> dict[str, Any]:
+        images = chunk.images.detach()
         deviation = noise * float(images.max() - images.min())
         sizes = {"nt_samples": samples, "nt_samples_batch_size": IMAGES_AT_ONCE}
         return {"nt_type": "smoothgrad", "stdevs": deviation, "abs": False, **sizes}
@@ -63,10 +63,10 @@ def gradient_shap(ask: Ask, samples: int = SAMPLES) -> Float[Tensor, "b H W"]:
     """
     positive("samples", samples)
 
-    def settings(part: Part) -> dict[str, Any]:
-        generator = torch.Generator().manual_seed(part.seed % 2**63)
-        noise = torch.randn((samples, *part.images.shape[1:]), generator=generator, dtype=torch.float64)
-        return {"baselines": noise.to(part.images), "n_samples": samples, "stdevs": 0.0}
+    def settings(chunk: Chunk) -> dict[str, Any]:
+        generator = torch.Generator().manual_seed(chunk.seed % 2**63)
+        noise = torch.randn((samples, *chunk.images.shape[1:]), generator=generator, dtype=torch.float64)
+        return {"baselines": noise.to(chunk.images), "n_samples": samples, "stdevs": 0.0}
 
     return ask(settings, drawn=True).sum(1)
 
@@ -87,11 +87,11 @@ def occlusion(ask: Ask, windows: int = WINDOWS) -> Float[Tensor, "b H W"]:
     if windows < 2:
         raise InputError(f"windows is {windows}: a window covers two steps, so a side must have at least 2")
 
-    def settings(part: Part) -> dict[str, Any]:
-        channels, *sides = part.images.shape[1:]
+    def settings(chunk: Chunk) -> dict[str, Any]:
+        channels, *sides = chunk.images.shape[1:]
         strides = [math.ceil(side / windows) for side in sides]
         window = (channels, *(min(2 * stride, side) for stride, side in zip(strides, sides, strict=True)))
-        return {"sliding_window_shapes": window, "strides": (channels, *strides), **_perturbing(part)}
+        return {"sliding_window_shapes": window, "strides": (channels, *strides), **_perturbing(chunk)}
 
     return ask(settings)[:, 0]  # a window covers all channels, and captum repeats its value in each
 
@@ -105,7 +105,7 @@ def feature_ablation(ask: Ask, segments: int = SEGMENTS) -> Float[Tensor, "b H W
     Source: captum, FeatureAblation; Achanta et al., TPAMI 2012 (SLIC).
     """
     regions = _regions(ask, segments)
-    return ask(lambda part: {"feature_mask": regions[part.rows, None], **_perturbing(part)})[:, 0]
+    return ask(lambda chunk: {"feature_mask": regions[chunk.rows, None], **_perturbing(chunk)})[:, 0]
 
 
 @captum("KernelShap", "input", needs_gradients=False, passes=passes_by("samples"))
@@ -122,13 +122,13 @@ def kernel_shap(ask: Ask, segments: int = SEGMENTS, samples: int = COALITIONS) -
         raise InputError(f"samples is {samples}: all and none of the superpixels are two, so ask for at least 2")
     regions = _regions(ask, segments)
     settings = {"n_samples": samples}
-    return ask(lambda part: {"feature_mask": regions[part.rows, None], **settings, **_perturbing(part)}, drawn=True)[
+    return ask(lambda chunk: {"feature_mask": regions[chunk.rows, None], **settings, **_perturbing(chunk)}, drawn=True)[
         :, 0
     ]
 
 
-def _perturbing(part: Part) -> dict[str, Any]:
-    return {"baselines": BASELINE, "perturbations_per_eval": part.copies}
+def _perturbing(chunk: Chunk) -> dict[str, Any]:
+    return {"baselines": BASELINE, "perturbations_per_eval": chunk.copies}
 
 
 def _regions(ask: Ask, segments: int) -> Tensor:

@@ -33,10 +33,10 @@ def activations_of(subject: Subject, layer: Layer) -> Float[Tensor, "b c h w"]:
     Raises:
         NotApplicableError: they are not of the batch's images, one for one, as where a network cuts them into windows.
     """
-    found = at_least_float32(subject.capture.activations[layer.label])
-    if len(found) != len(subject.images):
-        raise NotApplicableError(f"the layer has {len(found)} samples for a batch of {len(subject.images)}")
-    return found
+    activations = at_least_float32(subject.capture.activations[layer.label])
+    if len(activations) != len(subject.images):
+        raise NotApplicableError(f"the layer has {len(activations)} samples for a batch of {len(subject.images)}")
+    return activations
 
 
 def choose(activations: Float[Tensor, "b c h w"], budget: int) -> Int[Tensor, "b k"]:
@@ -104,8 +104,8 @@ def editing(module: nn.Module, edit: Callable[[Tensor], Tensor]) -> Iterator[Non
         if not isinstance(output, tuple):
             assert isinstance(output, Tensor)  # the probe read it
             return edit(output)
-        parts = (edit(output[0]), *output[1:])
-        return type(output)._make(parts) if hasattr(output, "_make") else parts
+        outputs = (edit(output[0]), *output[1:])
+        return type(output)._make(outputs) if hasattr(output, "_make") else outputs
 
     # First, so that hooks of the network's own, which some use to collect features, get what is passed on.
     handle = module.register_forward_hook(hook, prepend=True)

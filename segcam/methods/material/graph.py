@@ -79,13 +79,13 @@ class Structure:
             for read in step.reads:
                 readers.setdefault(read, []).append(index)
         waiting = [self.last[module]] if module in self.last else []
-        found: set[int] = set()
+        behind: set[int] = set()
         while waiting:
             for index in readers.get(waiting.pop(), []):
-                if index not in found:
-                    found.add(index)
+                if index not in behind:
+                    behind.add(index)
                     waiting.append(index)
-        return tuple(self.steps[index] for index in sorted(found))
+        return tuple(self.steps[index] for index in sorted(behind))
 
 
 def structure_of(model: nn.Module, image: Float[Tensor, "1 ch h w"]) -> Structure:
@@ -140,14 +140,14 @@ def named(steps: Iterable[Step]) -> str:
 def _nodes(output: Tensor) -> list[Any]:
     """Return all nodes of autograd's graph behind a tensor; as long as they are held, each is one object."""
     waiting = [output.grad_fn] if output.grad_fn is not None else []
-    found = dict.fromkeys(waiting)
+    nodes = dict.fromkeys(waiting)
     while waiting:
         node = waiting.pop()
         for before, _ in node.next_functions:
-            if before is not None and before not in found:
-                found[before] = None
+            if before is not None and before not in nodes:
+                nodes[before] = None
                 waiting.append(before)
-    return list(found)
+    return list(nodes)
 
 
 def _step(node: Any, order: Mapping[Any, int], module: nn.Module | None = None, call: int = 0) -> Step:

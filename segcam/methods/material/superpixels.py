@@ -37,12 +37,12 @@ def superpixels(images: Float[Tensor, "b ch h w"], segments: int) -> Int[Tensor,
     """
     if segments < 2:
         raise InputError(f"an image is to be divided into {segments} superpixels: ask for 2 or more")
-    found = []
+    regions = []
     for image in images.detach().double().cpu().permute(0, 2, 3, 1).contiguous().numpy():
         low, high = float(image.min()), float(image.max())
         scaled = (image - low) / (high - low) if high > low else np.zeros_like(image)
-        found.append(_regions(scaled, segments))
-    return torch.from_numpy(np.stack(found)).long().to(images.device)
+        regions.append(_regions(scaled, segments))
+    return torch.from_numpy(np.stack(regions)).long().to(images.device)
 
 
 def _regions(image: npt.NDArray[np.float64], segments: int) -> npt.NDArray[np.int64]:

@@ -48,7 +48,7 @@ def _read(file: Path, *, tensors: bool) -> tuple[dict[str, Tensor], dict[str, An
             metadata = opened.metadata() or {}
             names = opened.keys() if tensors else ()
             # Copies: what safetensors returns is mapped from the file and changes where somebody overwrites it.
-            found = {name: opened.get_tensor(name).clone() for name in names}
+            weights = {name: opened.get_tensor(name).clone() for name in names}
         header = json.loads(metadata[KEY])
     except FileNotFoundError as error:
         raise InputError(f"{file} does not exist: train first, or correct the path") from error
@@ -56,7 +56,7 @@ def _read(file: Path, *, tensors: bool) -> tuple[dict[str, Tensor], dict[str, An
         raise InputError(f"{file} cannot be read as a checkpoint ({error}): delete it and train again") from error
     except KeyError as error:
         raise InputError(f"{file} is a safetensors file without segcam's header: it was not made by segcam") from error
-    return found, header
+    return weights, header
 
 
 def load(file: Path | str) -> tuple[nn.Module, dict[str, Any]]:
@@ -78,13 +78,13 @@ def load(file: Path | str) -> tuple[nn.Module, dict[str, Any]]:
     if missing:
         raise InputError(f"{path}: the header lacks '{missing[0]}', so the network cannot be rebuilt")
     model = create(header["architecture"], len(header["classes"]), header["parameters"], pretrained=False)
-    wanted = model.state_dict()
+    state = model.state_dict()
     spelling = architecture(header["architecture"]).canonical
-    own = {spelling(name): name for name in wanted}
-    tensors = {own.get(spelling(name), name): tensor for name, tensor in tensors.items()}
-    for name in sorted({*wanted, *tensors}):
+    spellings = {spelling(name): name for name in state}
+    tensors = {spellings.get(spelling(name), name): tensor for name, tensor in tensors.items()}
+    for name in sorted({*state, *tensors}):
         have = tuple(tensors[name].shape) if name in tensors else "absent"
-        want = tuple(wanted[name].shape) if name in wanted else "absent"
+        want = tuple(state[name].shape) if name in state else "absent"
         if have != want:
             raise InputError(
                 f"{path} does not hold a {header['architecture']} with {header['parameters']}: tensor '{name}' is "

@@ -37,17 +37,19 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
-        found = torch.load(file, map_location="cpu", weights_only=True)
+        content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle may raise any
         raise InputError(
             f"pretrained weights {file} cannot be read ({first_line(error)}): fetch the file again"
         ) from error
     for key in ("state_dict", "model"):
-        if isinstance(found, dict) and isinstance(found.get(key), dict):
-            found = found[key]
-    if not isinstance(found, dict) or not found or not all(isinstance(t, Tensor) for t in found.values()):
-        raise InputError(f"pretrained weights {file} hold a {type(found).__name__}: a state dict of tensors is needed")
-    return {str(name): tensor for name, tensor in found.items()}
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not content or not all(isinstance(t, Tensor) for t in content.values()):
+        raise InputError(
+            f"pretrained weights {file} hold a {type(content).__name__}: a state dict of tensors is needed"
+        )
+    return {str(name): tensor for name, tensor in content.items()}
 
 
 def weight_file(path: Path) -> Path:
@@ -58,10 +60,10 @@ def weight_file(path: Path) -> Path:
     """
     if not path.is_dir():
         return path
-    found = [path / name for name in FILES if (path / name).is_file()]
-    if not found:
+    files = [path / name for name in FILES if (path / name).is_file()]
+    if not files:
         raise InputError(f"pretrained weights: the folder {path} holds none of {', '.join(FILES)}: correct the path")
-    return found[0]
+    return files[0]
 
 
 def from_hub(repository: str, model: str) -> Path:
@@ -78,9 +80,9 @@ def from_hub(repository: str, model: str) -> Path:
     from huggingface_hub.errors import EntryNotFoundError  # noqa: PLC0415
 
     cached = [try_to_load_from_cache(repository, name) for name in FILES]
-    found = next((file for file in cached if isinstance(file, str)), None)
-    if found:
-        return Path(found)
+    path = next((file for file in cached if isinstance(file, str)), None)
+    if path:
+        return Path(path)
     try:
         get_session().head(constants.ENDPOINT, timeout=PATIENCE)  # the download would try again for most of a minute
     except Exception as error:  # of the client beneath, which differs by version
@@ -109,15 +111,15 @@ def timm_from_hub(name: str, model: str, options: Mapping[str, Any] | None = Non
     require("timm", "models", f"model '{model}'")
     import timm  # noqa: PLC0415  (slow to import)
 
-    known = timm.get_pretrained_cfg(known_encoder(name))
-    repository = known.hf_hub_id if known and not known.hf_hub_filename else None
+    config = timm.get_pretrained_cfg(known_encoder(name))
+    repository = config.hf_hub_id if config and not config.hf_hub_filename else None
     # custom_load is timm's mark for files of another format, which those on the hub are not
     overlay = {"file": str(from_hub(repository, model)), "custom_load": False} if repository else None
     try:
-        found = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **(options or {}))
+        network = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **(options or {}))
     except Exception as error:  # whatever the network, the file or timm's own check gives
         raise not_from_hub(name, model, first_line(error)) from error
-    return dict(found.state_dict())
+    return dict(network.state_dict())
 
 
 def not_from_hub(wanted: str, model: str, problem: str) -> InputError:
@@ -138,11 +140,11 @@ def known_encoder(name: str) -> str:
     import timm  # noqa: PLC0415  (slow to import)
 
     plain, sign, _ = name.partition(".")
-    known = timm.list_models()
-    if plain in known and sign:
-        known = timm.list_models(f"{plain}.*", pretrained=True)
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    encoders = timm.list_models()
+    if plain in encoders and sign:
+        encoders = timm.list_models(f"{plain}.*", pretrained=True)
+    if name not in encoders:
+        near = difflib.get_close_matches(name, encoders, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else "see timm.list_models()"
         raise InputError(f"timm has no encoder '{name}': {hint}")
     return name
@@ -161,9 +163,9 @@ class Normalised(nn.Module):
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
-        wanted, own = torch.tensor([mean, std]), torch.tensor([MEAN, STD])
-        self.register_buffer("scale", (own[1] / wanted[1]).view(3, 1, 1), persistent=False)
-        self.register_buffer("shift", ((own[0] - wanted[0]) / wanted[1]).view(3, 1, 1), persistent=False)
+        encoder, usual = torch.tensor([mean, std]), torch.tensor([MEAN, STD])
+        self.register_buffer("scale", (usual[1] / encoder[1]).view(3, 1, 1), persistent=False)
+        self.register_buffer("shift", ((usual[0] - encoder[0]) / encoder[1]).view(3, 1, 1), persistent=False)
 
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
         """Return the same images under the other normalisation."""
@@ -181,13 +183,13 @@ def fill(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
     Raises:
         InputError: a tensor is missing, one too many, or of another shape; nothing is copied then.
     """
-    wanted = model.state_dict()
-    for name in [*wanted, *(n for n in weights if n not in wanted)]:
+    state = model.state_dict()
+    for name in [*state, *(n for n in weights if n not in state)]:
         have = tuple(weights[name].shape) if name in weights else "absent"
-        want = tuple(wanted[name].shape) if name in wanted else "absent"
+        want = tuple(state[name].shape) if name in state else "absent"
         if have != want:
             raise InputError(
                 f"pretrained weights {source} do not fit {type(model).__name__}: tensor '{name}' is {have} there and "
                 f"{want} in the network; choose weights of the same size of network"
             )
-    model.load_state_dict({name: tensor.to(wanted[name].dtype) for name, tensor in weights.items()})
+    model.load_state_dict({name: tensor.to(state[name].dtype) for name, tensor in weights.items()})
