@@ -89,33 +89,32 @@ def test_fingerprint_follows_the_files(tmp_path: Path) -> None:
     assert len({str(f) for f in (before, longer, fingerprint([file], tmp_path))}) == 3
 
 
-@pytest.mark.parametrize("damage", ["truncated", "empty", "missing", "shape", "dtype", "index", "notes", "digest"])
+def rewritten(index: Path, **changes: object) -> None:
+    index.write_text(json.dumps(json.loads(index.read_text()) | changes))
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "truncated": lambda folder: os.truncate(folder / "images.npy", (folder / "images.npy").stat().st_size - 1),
+    "empty": lambda folder: (folder / "images.npy").write_bytes(b""),
+    "missing": lambda folder: (folder / "masks.npy").unlink(),
+    "shape": lambda folder: np.save(folder / "images.npy", np.load(folder / "images.npy")[:-1]),
+    "dtype": lambda folder: np.save(folder / "images.npy", np.load(folder / "images.npy").astype(np.int8)),
+    "index": lambda folder: (folder / "index.json").write_text("{"),
+    "notes": lambda folder: rewritten(folder / "index.json", notes=[{}] * (COUNT - 1)),
+    "digest": lambda folder: rewritten(folder / "index.json", digest="0" * 64),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_cache_is_made_anew(tmp_path: Path, damage: str) -> None:
     made = decode(source(), SIZE, tmp_path)
-    folder, wanted = made.folder, made.images.copy()
+    folder, images = made.folder, made.images.copy()
     del made
-    images, index = folder / "images.npy", folder / "index.json"
-    words = json.loads(index.read_text())
-    if damage == "truncated":
-        os.truncate(images, images.stat().st_size - 1)
-    elif damage == "empty":
-        images.write_bytes(b"")
-    elif damage == "missing":
-        (folder / "masks.npy").unlink()
-    elif damage == "shape":
-        np.save(images, wanted[:-1])
-    elif damage == "dtype":
-        np.save(images, wanted.astype(np.int8))
-    elif damage == "index":
-        index.write_text("{")
-    elif damage == "notes":
-        index.write_text(json.dumps({**words, "notes": words["notes"][:-1]}))
-    else:
-        index.write_text(json.dumps({**words, "digest": "0" * 64}))
+    DAMAGES[damage](folder)
     with pytest.raises(AssertionError, match="decoded again"):
         decode(source(never), SIZE, tmp_path)
-    np.testing.assert_array_equal(decode(source(), SIZE, tmp_path).images, wanted)
-    np.testing.assert_array_equal(decode(source(never), SIZE, tmp_path).images, wanted)
+    np.testing.assert_array_equal(decode(source(), SIZE, tmp_path).images, images)
+    np.testing.assert_array_equal(decode(source(never), SIZE, tmp_path).images, images)
     assert entries(tmp_path) == [folder.name]
 
 
@@ -199,6 +198,7 @@ from segcam.datasets.decoded import decode
 def hang(index):
     print("at", index, flush=True)
     time.sleep(600)
+print("ready", flush=True)
 decode(source(hang if sys.argv[2] == "hang" else picture), SIZE, Path(sys.argv[1]))
 print("done", flush=True)
 """
@@ -206,31 +206,33 @@ print("done", flush=True)
 
 def process(cache: Path, mode: str) -> subprocess.Popen[str]:
     root = Path(__file__).parents[3]
-    path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, "-c", PROCESS, str(cache), mode]
-    environment = {**os.environ, "PYTHONPATH": path}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root, env=environment)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root)
 
 
 @pytest.mark.slow
 def test_others_wait_for_a_run_and_take_over_when_it_is_killed(tmp_path: Path) -> None:
-    with process(tmp_path, "hang") as running, process(tmp_path, "decode") as waiting:
+    with process(tmp_path, "hang") as running:
         try:
             assert running.stdout is not None
-            assert running.stdout.readline().startswith("at")
+            assert running.stdout.readline() == "ready\n"
+            assert running.stdout.readline().startswith("at")  # it has the lock
+            waiting = process(tmp_path, "decode")
+            assert waiting.stdout is not None
+            assert waiting.stdout.readline() == "ready\n"
             with pytest.raises(subprocess.TimeoutExpired):
-                waiting.wait(3)
+                waiting.wait(1)
             assert entries(tmp_path)[0].endswith(".tmp")
         finally:
             running.kill()
-        assert waiting.communicate(timeout=120)[0] == "done\n"
+    assert waiting.communicate(timeout=120)[0] == "done\n"
     assert entries(tmp_path) == [decode(source(never), SIZE, tmp_path).folder.name]
 
 
 @pytest.mark.slow
 def test_processes_that_decode_at_once_agree(tmp_path: Path) -> None:
     for running in [process(tmp_path, "decode") for _ in range(2)]:
-        assert running.communicate(timeout=120)[0] == "done\n"
+        assert running.communicate(timeout=120)[0] == "ready\ndone\n"
     assert entries(tmp_path) == [decode(source(never), SIZE, tmp_path).folder.name]
 
 

@@ -23,8 +23,8 @@ from segcam.probe.layers import INPUT, Layer
 from segcam.probe.targets import SCORES
 from segcam.scoring.reference import Scenery
 from segcam.streams import stream_seed
-from tests.reference import captum as slow
 from tests import small_networks
+from tests.reference import captum as slow
 from tests.small_networks import unchanged
 
 CAPTUM = [method for method in METHODS if method.family == "captum"]

@@ -4,61 +4,34 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import SimpleNamespace
 
-import captum.attr
 import numpy as np
 import pytest
 import torch
 from torch import nn
-from torchcam.methods import GradCAM
 
 from segcam import Layer, Probe, ProbeError, Target, find_layers, grad_cam
 from segcam.models import MODELS, create
 from tests.reference import grad_cam as slow
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+from tests.small_networks import Convolutions, Twice, seeded, settled, unchanged
 
 
 def unet(norm: str = "batch") -> nn.Module:
-    model = create("unet", 2, {"width": 4, "norm": norm}, seed=3)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        for module in model.modules():  # running statistics as after some training
-            if isinstance(module, nn.BatchNorm2d):
-                module.running_mean.normal_(0, 0.3)
-                module.running_var.uniform_(0.5, 2)
-    return model.eval()
+    return settled(create("unet", 2, {"width": 4, "norm": norm}, seed=3)).eval()
 
 
 def layers_of(model: nn.Module, point: str = "conv") -> list[Layer]:
     return MODELS.get("unet").layers(model, point)
 
 
-class Inplace(nn.Module):
-    """Convolution, norm and ReLU in place, as most networks in use have them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1, self.norm1 = nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6)
-        self.conv2, self.norm2 = nn.Conv2d(6, 6, 3, padding=1, stride=2), nn.Identity()
-        self.relu = nn.ReLU(inplace=True)
-        self.head = nn.Conv2d(6, 3, 1)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.relu(self.norm1(self.conv1(x)))
-        return self.head(self.norm2(self.conv2(x)).relu_())
-
-
 def inplace() -> nn.Module:
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        return Inplace().eval()
+    """Convolution, norm and ReLU in place, as most networks in use have them."""
+    return seeded(Convolutions, 1).float()
 
 
-IMAGES = torch.rand(3, 3, 32, 48, generator=seeded())
+IMAGES = torch.rand(3, 3, 32, 48, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("point", ["conv", "relu"])
@@ -78,43 +51,8 @@ def _twin(model: nn.Module, layer: Layer, image: torch.Tensor) -> np.ndarray:
     return slow.of_layer(fresh, fresh.get_submodule(layer.module), image, 1)
 
 
-def best_pixel_score(model: nn.Module, images: torch.Tensor) -> list[tuple[int, int]]:
-    plane = model(images).detach()[:, 1].flatten(1).argmax(1)
-    return [divmod(int(at), images.shape[3]) for at in plane]
-
-
-def test_every_layer_agrees_with_captum() -> None:
-    """captum's LayerGradCam with ReLU; a call a layer and image, the best pixel's logit as its target."""
-    model = unet()
-    capture = Probe(model, layers_of(model))(IMAGES)
-    for layer in capture.layers:
-        peer = captum.attr.LayerGradCam(model, model.get_submodule(layer.module))
-        found = capture.maps(grad_cam, layer)
-        for i, (y, x) in enumerate(best_pixel_score(model, IMAGES)):
-            theirs = peer.attribute(IMAGES[i : i + 1], target=(1, y, x), relu_attributions=True)[0, 0].detach()
-            assert (found[i] - theirs).abs().max() <= 1e-5 * theirs.max().clamp(min=1e-6)
-            large = captum.attr.LayerAttribution.interpolate(theirs[None, None], IMAGES.shape[2:], "bilinear")
-            ours = nn.functional.interpolate(found[i][None, None], IMAGES.shape[2:], mode="bilinear")
-            assert (ours - large).abs().max() <= 1e-5 * theirs.max().clamp(min=1e-6)
-
-
-def test_every_layer_agrees_with_torchcam() -> None:
-    model = unet()
-    names = [layer.module for layer in layers_of(model)]
-    capture = Probe(model, layers_of(model))(IMAGES)
-    pixels = best_pixel_score(model, IMAGES)
-    with GradCAM(model, names) as peer:
-        for i, (y, x) in enumerate(pixels):
-            logits = model(IMAGES[i : i + 1].clone().requires_grad_())
-            theirs = peer(class_idx=0, scores=logits[:, 1, y, x][:, None], normalized=False)
-            for layer, their in zip(capture.layers, theirs, strict=True):
-                ours = capture.maps(grad_cam, layer)[i]
-                assert (ours - their[0].detach()).abs().max() <= 1e-5 * their.max().clamp(min=1e-6)
-
-
 @pytest.mark.parametrize("name", ["conv1", "norm1", "conv2", "norm2"])
 def test_in_place_modules_do_not_change_what_was_captured(name: str) -> None:
-    """Trap 1: other tools' maps are wrong where a ReLU overwrites the hooked output."""
     model = inplace()
     found = Probe(model, name)(IMAGES).maps(grad_cam)
     for i, image in enumerate(IMAGES):
@@ -163,19 +101,6 @@ def test_bf16_is_close(how: str) -> None:
     assert torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1] > 0.95
 
 
-def state_of(model: nn.Module) -> tuple[object, ...]:
-    return (
-        [m.training for m in model.modules()],
-        [(p.requires_grad, p.grad) for p in model.parameters()],
-        [(len(m._forward_hooks), len(m._forward_pre_hooks), len(m._backward_hooks)) for m in model.modules()],
-        [t.clone() for t in model.state_dict().values()],
-    )
-
-
-def same(a: tuple[object, ...], b: tuple[object, ...]) -> bool:
-    return a[:3] == b[:3] and all(torch.equal(x, y) for x, y in zip(a[3], b[3], strict=True))  # type: ignore[call-overload]
-
-
 class Boom(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("boom")
@@ -189,46 +114,31 @@ def test_the_network_is_left_as_it_was(fails: bool) -> None:
     model[3].weight.requires_grad_(False)
     if fails:
         model.append(Boom())
-    before = state_of(model)
-    if fails:
-        with pytest.raises(RuntimeError, match="boom"):
-            Probe(model, "0")(IMAGES)
-    else:
+    with unchanged(model), pytest.raises(RuntimeError, match="boom") if fails else nullcontext():
         Probe(model, ["0", "3"])(IMAGES)
-    assert same(before, state_of(model))
 
 
-def test_samples_do_not_mix() -> None:
-    model = unet().train()
-    together = Probe(model, layers_of(model))(IMAGES)
-    for i in range(len(IMAGES)):
-        alone = Probe(model, layers_of(model))(IMAGES[i : i + 1])
-        for layer in together.layers:
-            a, b = together.maps(grad_cam, layer)[i], alone.maps(grad_cam, layer)[0]
-            assert torch.allclose(a, b, rtol=1e-4, atol=1e-4 * float(b.max()))
+class Wrapped(nn.Module):
+    def __init__(self, wrap: Callable[[torch.Tensor], object]) -> None:
+        super().__init__()
+        self.net, self.wrap = inplace(), wrap
+
+    def forward(self, x: torch.Tensor) -> object:
+        return self.wrap(self.net(x))
 
 
-def wrapped(kind: str) -> nn.Module:
-    class Wrapped(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = inplace()
-
-        def forward(self, x: torch.Tensor) -> object:
-            logits = self.net(x)
-            return {
-                "tensor": logits,
-                "out": {"out": logits, "aux": None},
-                "logits": {"logits": logits},
-                "object": SimpleNamespace(logits=logits),
-            }[kind]
-
-    return Wrapped()
-
-
-@pytest.mark.parametrize("kind", ["tensor", "out", "logits", "object"])
-def test_kinds_of_output_at_a_stride(kind: str) -> None:
-    capture = Probe(wrapped(kind), "net.conv2")(IMAGES)
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda logits: logits,
+        lambda logits: {"out": logits, "aux": None},
+        lambda logits: {"logits": logits},
+        lambda logits: SimpleNamespace(logits=logits),
+    ],
+    ids=["tensor", "out", "logits", "object"],
+)
+def test_kinds_of_output_at_a_stride(wrap: Callable[[torch.Tensor], object]) -> None:
+    capture = Probe(Wrapped(wrap), "net.conv2")(IMAGES)
     assert capture.logits.shape == (3, 3, 16, 24)
     assert capture.explained.chosen.shape == (3, 32, 48)  # chosen on the upsampled logits
     assert torch.equal(capture.maps(grad_cam), Probe(inplace(), "conv2")(IMAGES).maps(grad_cam))
@@ -243,26 +153,23 @@ def test_unknown_output_is_explained() -> None:
 def test_segformer_of_transformers() -> None:
     """A network that is not ours: an output object with .logits at stride 4."""
     transformers = pytest.importorskip("transformers")
-    config = transformers.SegformerConfig(
-        num_labels=2,
-        hidden_sizes=[8, 8, 16, 16],
-        depths=[1, 1, 1, 1],
-        decoder_hidden_size=16,
-        num_attention_heads=[1] * 4,
-    )
-    model = transformers.SegformerForSemanticSegmentation(config)
+    shape = {
+        "hidden_sizes": [8, 8, 16, 16],
+        "depths": [1] * 4,
+        "decoder_hidden_size": 16,
+        "num_attention_heads": [1] * 4,
+    }
+    model = transformers.SegformerForSemanticSegmentation(transformers.SegformerConfig(num_labels=2, **shape))
     probe = Probe(model, "*dwconv.dwconv", kind=nn.Conv2d)
     assert len(probe.layers) == 4
-    capture = probe(torch.rand(2, 3, 64, 96, generator=seeded()))
+    capture = probe(IMAGES[:2].repeat(1, 1, 2, 2))
     assert capture.logits.shape == (2, 2, 16, 24)
     shapes = [tuple(capture.maps(grad_cam, layer).shape) for layer in probe.layers]
     assert shapes == [(2, 16, 24), (2, 8, 12), (2, 4, 6), (2, 2, 3)]
 
 
 def test_modules_that_fire_twice_must_be_told_apart() -> None:
-    model = nn.Module()
-    model.conv, model.head = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 2, 1)
-    model.forward = lambda x: model.head(model.conv(model.conv(x)))  # type: ignore[method-assign]
+    model = seeded(Twice).float()
     with pytest.raises(ProbeError, match="'conv' runs 2 times in one forward pass"):
         Probe(model, "conv")(IMAGES)
     both = Probe(model, [Layer("conv", "first", call=0), Layer("conv", "second", call=1)])(IMAGES)
@@ -327,28 +234,21 @@ def test_several_targets_share_a_pass_and_equal_single_ones() -> None:
 class PassThrough(nn.Module):
     """A module that returns its very input, which another branch goes on using, in place or not."""
 
-    def __init__(self, *, write: bool) -> None:
+    def __init__(self, write: bool) -> None:
         super().__init__()
         self.c1, self.c2, self.head = (nn.Conv2d(*sizes, 1) for sizes in ((3, 4), (4, 4), (4, 2)))
-        self.drop = nn.Dropout()
-        self.write = write
+        self.drop, self.write = nn.Dropout(), write
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.c1(x)
         branch = self.c2(self.drop(x)).sin()
-        if self.write:
-            x += branch
-        else:
-            x = x + branch
-        return self.head(x)
+        return self.head(x.add_(branch) if self.write else x + branch)
 
 
 @pytest.mark.parametrize("write", [False, True])
 def test_a_module_that_passes_its_input_through(write: bool) -> None:
     """Its gradient is of its own branch, whatever else is probed, and the search for overwritten outputs ends."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = PassThrough(write=write)
+    model = seeded(lambda: PassThrough(write)).float().train()
     alone = Probe(model, "drop")(IMAGES)
     together = Probe(model, ["c1", "drop"])(IMAGES)
     assert torch.allclose(alone.gradients["drop"], together.gradients["drop"], atol=1e-7)
@@ -357,12 +257,12 @@ def test_a_module_that_passes_its_input_through(write: bool) -> None:
 
 
 def test_a_network_that_writes_into_its_input() -> None:
-    class Writes(Inplace):
+    class Writes(Convolutions):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             x -= 0.5
             return super().forward(x)
 
-    model = Writes().eval()
+    model = seeded(Writes).float()
     images = IMAGES.clone().contiguous(memory_format=torch.channels_last)
     found = Probe(model, ["conv1", "norm1"], channels_last=True)(images)
     assert torch.equal(images, IMAGES)
@@ -370,16 +270,12 @@ def test_a_network_that_writes_into_its_input() -> None:
 
 
 def test_a_network_that_needs_its_layout() -> None:
-    class Groups(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv = nn.Conv2d(3, 4, 1)
-
+    class Groups(nn.Conv2d):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            x = self.conv(x)
+            x = super().forward(x)
             return x.view(len(x), 2, -1).view(len(x), 2, 2 * x.shape[2], x.shape[3])
 
-    assert Probe(Groups(), "conv")(IMAGES).logits.shape == (3, 2, 64, 48)
+    assert Probe(nn.Sequential(nn.Identity(), Groups(3, 4, 1)), "0")(IMAGES).logits.shape == (3, 2, 64, 48)
 
 
 @pytest.mark.parametrize(
