@@ -15,6 +15,7 @@ from torch import nn
 from segcam import InputError
 from segcam.models import create
 from segcam.models.weights.checkpoints import KEY, load, pack, read_header, unpack
+from tests.small_networks import equal, states
 
 HEADER: dict[str, Any] = {
     "architecture": "unet",
@@ -39,10 +40,12 @@ def written(folder: Path, model: nn.Module | None = None, header: dict[str, Any]
     return file
 
 
-def refused(file: Path) -> str:
+def refused(file: Path, *words: str) -> None:
+    """The file does not load, and its name and all of the words are in the message."""
     with pytest.raises(InputError) as caught:
         load(file)
-    return str(caught.value)
+    for word in (str(file), *words):
+        assert word in str(caught.value)
 
 
 def test_round_trip_is_bit_identical(tmp_path: Path) -> None:
@@ -50,9 +53,8 @@ def test_round_trip_is_bit_identical(tmp_path: Path) -> None:
     found, header = load(written(tmp_path, model))
     assert header == HEADER
     assert not found.training
-    mine, theirs = model.state_dict(), found.state_dict()
-    assert list(mine) == list(theirs)
-    assert all(torch.equal(mine[n], theirs[n]) and mine[n].dtype == theirs[n].dtype for n in mine)
+    assert equal(model.state_dict(), found.state_dict())
+    assert all(tensor.dtype == found.state_dict()[name].dtype for name, tensor in model.state_dict().items())
     images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         assert torch.equal(model.eval()(images), found(images))
@@ -62,9 +64,8 @@ def test_what_was_read_does_not_change_with_the_file(tmp_path: Path) -> None:
     """Files may be mapped into memory: a training that went on from a state may overwrite it."""
     file = written(tmp_path)
     tensors, _ = unpack(file)
-    before = {name: tensor.clone() for name, tensor in tensors.items()}
     file.write_bytes(bytes(len(file.read_bytes())))
-    assert all(torch.equal(tensor, before[name]) for name, tensor in tensors.items())
+    assert equal(tensors, dict(sorted(states(network()).items())))
 
 
 def test_the_header_alone(tmp_path: Path) -> None:
@@ -76,7 +77,7 @@ def test_the_header_alone(tmp_path: Path) -> None:
 def test_channels_last_weights_come_back_the_same(tmp_path: Path) -> None:
     model = network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     found, _ = load(written(tmp_path, model))
-    assert all(torch.equal(t, found.state_dict()[n]) for n, t in model.state_dict().items())
+    assert equal(model.state_dict(), found.state_dict())
 
 
 def test_the_same_weights_give_the_same_bytes() -> None:
@@ -96,9 +97,8 @@ def test_the_header_is_plain_json(tmp_path: Path) -> None:
 
 
 def test_absent(tmp_path: Path) -> None:
-    message = refused(tmp_path / "none.safetensors")
-    assert "none.safetensors" in message
-    assert "does not exist" in message
+    refused(tmp_path / "none.safetensors", "does not exist")
+    refused(tmp_path)  # a folder
 
 
 @pytest.mark.parametrize("keep", [0, 4, 100, 0.5, 0.99])
@@ -106,68 +106,48 @@ def test_cut_off(tmp_path: Path, keep: float) -> None:
     file = written(tmp_path)
     data = file.read_bytes()
     file.write_bytes(data[: int(keep * len(data)) if isinstance(keep, float) else keep])
-    message = refused(file)
-    assert str(file) in message
-    assert "cannot be read as a checkpoint" in message
+    refused(file, "cannot be read as a checkpoint")
 
 
 def test_overwritten_header(tmp_path: Path) -> None:
     file = written(tmp_path)
-    data = bytearray(file.read_bytes())
-    data[8:40] = b"\xff" * 32
-    file.write_bytes(data)
-    assert str(file) in refused(file)
+    data = file.read_bytes()
+    file.write_bytes(data[:8] + b"\xff" * 32 + data[40:])
+    refused(file)
 
 
-def test_a_folder(tmp_path: Path) -> None:
-    assert str(tmp_path) in refused(tmp_path)
-
-
-@pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
-def test_somebody_elses_safetensors(tmp_path: Path, metadata: dict[str, str] | None) -> None:
+@pytest.mark.parametrize(
+    ("metadata", "words"),
+    [(None, "not made by segcam"), ({"format": "pt"}, "not made by segcam"), ({KEY: "{"}, "cannot be read")],
+)
+def test_somebody_elses_safetensors(tmp_path: Path, metadata: dict[str, str] | None, words: str) -> None:
     file = tmp_path / "other.safetensors"
     file.write_bytes(safetensors.torch.save({"weight": torch.zeros(2)}, metadata=metadata))
-    message = refused(file)
-    assert str(file) in message
-    assert "not made by segcam" in message
-
-
-def test_a_header_that_is_no_json(tmp_path: Path) -> None:
-    file = tmp_path / "other.safetensors"
-    file.write_bytes(safetensors.torch.save({"weight": torch.zeros(2)}, metadata={KEY: "{"}))
-    assert str(file) in refused(file)
+    refused(file, words)
 
 
 @pytest.mark.parametrize("lacking", ["architecture", "parameters", "classes"])
 def test_a_header_that_cannot_rebuild(tmp_path: Path, lacking: str) -> None:
     header = {key: value for key, value in HEADER.items() if key != lacking}
-    assert f"the header lacks '{lacking}'" in refused(written(tmp_path, header=header))
+    refused(written(tmp_path, header=header), f"the header lacks '{lacking}'")
 
 
-def test_other_width_names_the_first_tensor_that_differs(tmp_path: Path) -> None:
-    message = refused(written(tmp_path, network(width=3)))
-    wanted, held = network(width=2).state_dict(), network(width=3).state_dict()
-    first = next(name for name in sorted(wanted) if wanted[name].shape != held[name].shape)
-    assert f"tensor '{first}' is {tuple(held[first].shape)} in the file" in message
-    assert f"{tuple(wanted[first].shape)} in the network" in message
-
-
-def test_other_classes(tmp_path: Path) -> None:
-    message = refused(written(tmp_path, network(classes=3)))
-    assert "tensor 'head.bias' is (3,) in the file and (2,) in the network" in message
-
-
-def test_missing_and_foreign_tensors_are_named(tmp_path: Path) -> None:
-    state = network().state_dict()
+def test_the_first_tensor_that_differs_is_named(tmp_path: Path) -> None:
+    wide, narrow = network(width=3).state_dict(), network(width=2).state_dict()
+    first = next(name for name in sorted(narrow) if narrow[name].shape != wide[name].shape)
+    shapes = f"{tuple(wide[first].shape)} in the file", f"{tuple(narrow[first].shape)} in the network"
+    refused(written(tmp_path, network(width=3)), f"tensor '{first}' is {shapes[0]}", shapes[1])
+    refused(written(tmp_path, network(classes=3)), "tensor 'head.bias' is (3,) in the file and (2,) in the network")
     file = tmp_path / "a.safetensors"
-    file.write_bytes(pack({n: t for n, t in state.items() if n != "head.bias"}, HEADER))
-    assert "tensor 'head.bias' is absent in the file" in refused(file)
-    file.write_bytes(pack({**state, "aside": torch.zeros(1)}, HEADER))
-    assert "tensor 'aside' is (1,) in the file and absent in the network" in refused(file)
+    file.write_bytes(pack({n: t for n, t in narrow.items() if n != "head.bias"}, HEADER))
+    refused(file, "tensor 'head.bias' is absent in the file")
+    file.write_bytes(pack({**narrow, "aside": torch.zeros(1)}, HEADER))
+    refused(file, "tensor 'aside' is (1,) in the file and absent in the network")
 
 
 def test_unknown_architecture(tmp_path: Path) -> None:
-    assert "unknown model 'unot'" in refused(written(tmp_path, header={**HEADER, "architecture": "unot"}))
+    with pytest.raises(InputError, match="unknown model 'unot'"):
+        load(written(tmp_path, header={**HEADER, "architecture": "unot"}))
 
 
 class Trap:
@@ -186,7 +166,7 @@ def test_pickles_are_refused_and_not_opened(tmp_path: Path, monkeypatch: pytest.
     plain.write_bytes(pickle.dumps(Trap(sprung)))
     torch.save({"weight": torch.zeros(2), "trap": Trap(sprung)}, zipped)
     for file in (plain, zipped):
-        assert str(file) in refused(file)
+        refused(file)
     assert not sprung.exists()
     pickle.loads(plain.read_bytes())
     assert sprung.exists(), "the trap itself works"

@@ -10,6 +10,7 @@ from typing import Any
 
 import huggingface_hub
 import pytest
+import timm
 import torch
 from huggingface_hub.errors import EntryNotFoundError
 from safetensors.torch import save_file
@@ -19,6 +20,7 @@ from segcam import InputError
 from segcam.models import create
 from segcam.models.weights.pretrained import Normalised, fill, from_hub, known_encoder, read_weights, weight_file
 from segcam.samples import MEAN, STD
+from tests.small_networks import equal, states
 
 WEIGHTS = {"a": torch.arange(6.0).view(2, 3), "b": torch.ones(2)}
 
@@ -33,15 +35,12 @@ def written(file: Path, content: Any) -> Path:
 
 @pytest.mark.parametrize("name", ["w.safetensors", "w.bin", "w.pth"])
 def test_files_of_weights(tmp_path: Path, name: str) -> None:
-    found = read_weights(written(tmp_path / name, WEIGHTS))
-    assert list(found) == ["a", "b"]
-    assert all(torch.equal(found[n], t) for n, t in WEIGHTS.items())
+    assert equal(read_weights(written(tmp_path / name, WEIGHTS)), WEIGHTS)
 
 
 @pytest.mark.parametrize("key", ["state_dict", "model"])
 def test_weights_within_a_checkpoint(tmp_path: Path, key: str) -> None:
-    found = read_weights(written(tmp_path / "w.pth", {key: WEIGHTS, "epoch": 3}))
-    assert list(found) == ["a", "b"]
+    assert equal(read_weights(written(tmp_path / "w.pth", {key: WEIGHTS, "epoch": 3})), WEIGHTS)
 
 
 @pytest.mark.parametrize("content", [[1, 2], {}, {"a": 1}, torch.ones(2), {"epoch": 3, "lr": 0.1}])
@@ -95,10 +94,10 @@ def linear() -> nn.Linear:
 )
 def test_the_first_tensor_that_differs_is_named(change: dict[str, torch.Tensor | None], message: str) -> None:
     model, weights = linear(), linear().state_dict() | change
-    before = {n: t.clone() for n, t in model.state_dict().items()}
+    before = states(model)
     with pytest.raises(InputError, match=rf"pretrained weights a\.bin do not fit Linear: {message}; choose weights"):
         fill(model, {n: t for n, t in weights.items() if t is not None}, "a.bin")
-    assert all(torch.equal(t, before[n]) for n, t in model.state_dict().items())
+    assert equal(model.state_dict(), before)
 
 
 def test_weights_are_copied_in_the_networks_precision() -> None:
@@ -200,6 +199,29 @@ def test_unknown_encoders(name: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         known_encoder(name)
     assert known_encoder("resnet18.a1_in1k") == "resnet18.a1_in1k"
+
+
+REPOSITORIES = {
+    "segformer": "nvidia/mit-b0",
+    "timm_unet:resnet18": "timm/resnet18.a1_in1k",
+    "vit": "timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k",
+}
+
+
+def encoder_of(name: str, seed: int, pretrained: str = "none") -> nn.Module:
+    model = create(name, 2, {"pretrained": pretrained}, seed)
+    return model.network.segformer if name == "segformer" else model.encoder
+
+
+@pytest.mark.parametrize("where", ["file", "folder", "hub"])
+@pytest.mark.parametrize("name", REPOSITORIES)
+def test_encoders_are_loaded(name: str, where: str, tmp_path: Path, asked_of_hub: list[str]) -> None:
+    source = timm.create_model("resnet18") if "resnet18" in name else encoder_of(name, 5)  # a head is left out
+    save_file(source.state_dict(), tmp_path / "model.safetensors")
+    pretrained = {"file": str(tmp_path / "model.safetensors"), "folder": str(tmp_path), "hub": "hub"}[where]
+    state = encoder_of(name, 8, pretrained).state_dict()
+    assert equal(state, {key: tensor for key, tensor in source.state_dict().items() if key in state})
+    assert asked_of_hub == ([REPOSITORIES[name]] if where == "hub" else [])
 
 
 def test_normalisations() -> None:

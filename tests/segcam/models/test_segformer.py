@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,10 +13,11 @@ import transformers
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from segcam import InputError, Probe, grad_cam
+from segcam import InputError, Probe
 from segcam.models import MODELS, create
 from segcam.models.segformer import SIZES, SegFormer, canonical
 from segcam.models.weights.checkpoints import load, pack
+from tests.small_networks import equal, states
 
 SEGFORMER = MODELS.get("segformer")
 IMAGES = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
@@ -51,12 +53,11 @@ def renamed(name: str, version: int) -> str:
 
 
 def tensors(model: SegFormer) -> dict[str, Tensor]:
-    return {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
+    return states(model.network)
 
 
-def same(a: nn.Module, b: nn.Module) -> bool:
-    one, other = a.state_dict(), b.state_dict()
-    return list(one) == list(other) and all(torch.equal(one[name], other[name]) for name in one)
+def same(one: nn.Module, other: nn.Module) -> bool:
+    return equal(one.state_dict(), other.state_dict())
 
 
 def test_layers_are_the_papers() -> None:
@@ -68,14 +69,9 @@ def test_layers_are_the_papers() -> None:
     model = create("segformer", 2)
     layers = SEGFORMER.layers(model, "conv")
     assert [layer.label for layer in layers] == [*wanted, "Decode head"]
-    kinds = {
-        "before attention": nn.LayerNorm,
-        "after attention": nn.Dropout,
-        "mix-ffn": nn.Conv2d,
-        "encoder": nn.LayerNorm,
-    }
-    for layer in layers[:-1]:
-        assert isinstance(model.get_submodule(layer.module), kinds[layer.role])
+    dropouts, convolutions = ("after attention", nn.Dropout), ("mix-ffn", nn.Conv2d)
+    kinds = dict([("before attention", nn.LayerNorm), dropouts, convolutions, ("encoder", nn.LayerNorm)])
+    assert all(isinstance(model.get_submodule(layer.module), kinds[layer.role]) for layer in layers[:-1])
     assert sum(p.numel() for p in create("segformer", 150).parameters()) == 3_752_694  # b0 of the hub, with its head
 
 
@@ -91,22 +87,15 @@ def test_hooks_sit_around_attention(model: SegFormer) -> None:
     """What goes into attention is the layer before it, and what comes out of its projection is the layer after it."""
     layers = {layer.label: layer for layer in SEGFORMER.layers(model, "conv")}
     seen: dict[str, Tensor] = {}
+
+    def keep(block: str, _module: nn.Module, inputs: tuple[Tensor, ...], named: Any, output: Any) -> None:
+        seen[f"Before attention {block}"] = inputs[0] if inputs else named["hidden_states"]
+        seen[f"After attention {block}"] = output[0] if isinstance(output, tuple) else output
+
     handles = []
     for place in SEGFORMER.attentions(model):
-        attention = model.get_submodule(place.module)
-        which = place.layer.removeprefix("After attention ")
-
-        def keep(
-            _module: nn.Module,
-            inputs: tuple[Tensor, ...],
-            kwargs: dict[str, Tensor],
-            output: object,
-            which: str = which,
-        ) -> None:
-            seen[f"Before attention {which}"] = inputs[0] if inputs else kwargs["hidden_states"]
-            seen[f"After attention {which}"] = output[0] if isinstance(output, tuple) else output
-
-        handles.append(attention.register_forward_hook(keep, with_kwargs=True))
+        hook = partial(keep, place.layer.removeprefix("After attention "))
+        handles.append(model.get_submodule(place.module).register_forward_hook(hook, with_kwargs=True))
     capture = Probe(model, [layer for label, layer in layers.items() if "attention" in label])(IMAGES)
     for handle in handles:
         handle.remove()
@@ -114,41 +103,6 @@ def test_hooks_sit_around_attention(model: SegFormer) -> None:
     for label, tokens in seen.items():
         maps = tokens.detach().transpose(1, 2).unflatten(2, capture.activations[label].shape[2:])
         assert torch.allclose(capture.activations[label], maps, atol=1e-6)
-
-
-@pytest.mark.parametrize("size", [(64, 96), (37, 51)])
-def test_token_maps_are_autograds(model: SegFormer, size: tuple[int, int]) -> None:
-    """Against plain torch: gradients kept on the tokens, put on their grid cell by cell."""
-    images = IMAGES[:, :, : size[0], : size[1]]
-    layers = [
-        x for x in SEGFORMER.layers(model, "conv") if x.role in ("before attention", "after attention", "encoder")
-    ]
-    kept: dict[str, Tensor] = {}
-
-    def keeper(label: str) -> Callable[[nn.Module, object, Tensor], None]:
-        def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-            output.retain_grad()
-            kept[label] = output
-
-        return keep
-
-    handles = [model.get_submodule(x.module).register_forward_hook(keeper(x.label)) for x in layers]
-    model(images)[:, 1].flatten(1).amax(1).sum().backward()
-    model.zero_grad()
-    for handle in handles:
-        handle.remove()
-    capture = Probe(model, layers)(images)
-    for layer in layers:
-        rows, columns = -(-size[0] // layer.stride), -(-size[1] // layer.stride)
-        found = capture.maps(grad_cam, layer)
-        assert found.shape == (2, rows, columns)
-        tokens, gradients = kept[layer.label].detach(), kept[layer.label].grad
-        weights = gradients.flatten(1, -2).mean(1)
-        for row in range(rows):
-            for column in range(columns):
-                cell = tokens[:, row * columns + column] if tokens.ndim == 3 else tokens[:, row, column]
-                wanted = (cell * weights).sum(1).relu()
-                assert torch.allclose(found[:, row, column], wanted, atol=1e-5 * float(found.max()))
 
 
 def test_logits_are_transformers_own(model: SegFormer) -> None:
@@ -197,19 +151,6 @@ def test_the_head_of_other_classes_is_left_out(tmp_path: Path) -> None:
     found = create("segformer", 2, {"pretrained": str(tmp_path / "a.safetensors")}, seed=8)
     assert same(found.network.segformer, source.network.segformer)
     assert same(found.network.decode_head, fresh.network.decode_head)
-
-
-def test_weights_from_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, model: SegFormer) -> None:
-    save_file(tensors(model), tmp_path / "model.safetensors")
-    asked: list[tuple[str, str]] = []
-
-    def from_hub(repository: str, name: str) -> Path:
-        asked.append((repository, name))
-        return tmp_path / "model.safetensors"
-
-    monkeypatch.setattr("segcam.models.segformer.from_hub", from_hub)
-    assert same(create("segformer", 2, {"pretrained": "hub"}, seed=8), model)
-    assert asked == [("nvidia/mit-b0", "segformer")]
 
 
 def test_weights_of_another_size_name_the_first_tensor(tmp_path: Path, model: SegFormer) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -87,32 +86,6 @@ def test_inputs_are_normalised_as_the_encoders_weights_want() -> None:
     assert torch.allclose(model.features((pixels - mean) / std), wanted, atol=1e-4)
 
 
-@pytest.mark.parametrize("size", [(64, 96), (50, 70)])
-def test_token_maps_are_autograds(size: tuple[int, int]) -> None:
-    """Against plain torch: gradients kept on the tokens, the class token left out."""
-    model, images = network().eval(), IMAGES[:, :, : size[0], : size[1]]
-    layers = [x for x in VIT.layers(model, "conv") if x.role != "decoder"]
-    kept: dict[str, Tensor] = {}
-
-    def keeper(label: str) -> Callable[[nn.Module, object, Tensor], None]:
-        def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-            output.retain_grad()
-            kept[label] = output
-
-        return keep
-
-    handles = [model.get_submodule(x.module).register_forward_hook(keeper(x.label)) for x in layers]
-    model(images)[:, 1].flatten(1).amax(1).sum().backward()
-    for handle in handles:
-        handle.remove()
-    capture = Probe(model, layers)(images)
-    grid = (-(-size[0] // 16), -(-size[1] // 16))
-    for layer in layers:
-        tokens, gradients = kept[layer.label].detach()[:, 1:], kept[layer.label].grad[:, 1:]
-        wanted = (tokens * gradients.mean(1, keepdim=True)).sum(2).relu().unflatten(1, grid)
-        assert torch.allclose(capture.maps(grad_cam, layer), wanted, atol=1e-5 * float(wanted.max()))
-
-
 def test_an_encoder_with_a_register_and_without_a_class_token() -> None:
     model = network(encoder="vit_little_patch16_reg1_gap_256").eval()
     assert model.encoder.cls_token is None
@@ -146,34 +119,15 @@ def classifier() -> dict[str, Tensor]:
         return timm.create_model("vit_tiny_patch16_224").state_dict()
 
 
-@pytest.mark.parametrize("source", ["file", "folder", "hub"])
-def test_weights_of_a_classifier(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: str) -> None:
-    """The head is left out and the position embedding of 14 x 14 tokens interpolated, from wherever they come."""
+def test_position_embeddings_of_another_size_are_interpolated(tmp_path: Path) -> None:
     weights = classifier()
-    file = tmp_path / "model.safetensors"
-    save_file(weights, file)
-    asked: list[str] = []
-
-    def from_hub(repository: str, _model: str) -> Path:
-        asked.append(repository)
-        return file
-
-    monkeypatch.setattr("segcam.models.weights.pretrained.from_hub", from_hub)
-    own = network(pretrained={"file": str(file), "folder": str(tmp_path), "hub": "hub"}[source]).encoder.state_dict()
-    assert all(torch.equal(tensor, weights[name]) for name, tensor in own.items() if name != "pos_embed")
-    assert torch.equal(own["pos_embed"][:, :1], weights["pos_embed"][:, :1])
-    wanted = nn.functional.interpolate(
-        weights["pos_embed"][:, 1:].transpose(1, 2).unflatten(2, (14, 14)), (4, 4), mode="bicubic", antialias=True
-    )
-    assert torch.allclose(own["pos_embed"][:, 1:], wanted.flatten(2).transpose(1, 2), atol=1e-6)
-    assert asked == (["timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k"] if source == "hub" else [])
-
-
-def test_weights_of_its_own_size_are_taken_as_they_are(tmp_path: Path) -> None:
-    source = create("vit", 2, {"image_size": 64}, seed=9).encoder.state_dict()
-    save_file(source, tmp_path / "a.safetensors")
-    own = network(pretrained=str(tmp_path / "a.safetensors")).encoder.state_dict()
-    assert all(torch.equal(tensor, source[name]) for name, tensor in own.items())
+    save_file(weights, tmp_path / "model.safetensors")
+    state = network(pretrained=str(tmp_path)).encoder.state_dict()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in state.items() if name != "pos_embed")
+    assert torch.equal(state["pos_embed"][:, :1], weights["pos_embed"][:, :1])
+    grid = weights["pos_embed"][:, 1:].transpose(1, 2).unflatten(2, (14, 14))
+    expected = nn.functional.interpolate(grid, (4, 4), mode="bicubic", antialias=True)
+    assert torch.allclose(state["pos_embed"][:, 1:], expected.flatten(2).transpose(1, 2), atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,9 @@ import torch
 from torch import nn
 
 from segcam import Layer, Probe, ProbeError, Target, grad_cam
+from segcam.models import architecture, create
 from segcam.probe.tokens import as_maps, token_grid
+from tests.small_networks import outputs_of, seeded
 
 IMAGES = torch.rand(3, 3, 32, 48, generator=torch.Generator().manual_seed(0))
 PATCH = 8
@@ -16,11 +18,11 @@ PATCH = 8
 class Tokens(nn.Module):
     """Patches become tokens, after `prefix` tokens of no place; a class's logit of a patch is linear in its token."""
 
-    def __init__(self, prefix: int = 0, swapped: bool = False) -> None:
+    def __init__(self, prefix: int = 0) -> None:
         super().__init__()
         self.patches = nn.Conv2d(3, 5, PATCH, stride=PATCH)
         self.tokens, self.head = nn.Linear(5, 4), nn.Linear(4, 2)
-        self.prefix, self.swapped = prefix, swapped
+        self.prefix = prefix
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.patches(x)
@@ -31,10 +33,8 @@ class Tokens(nn.Module):
         return nn.functional.interpolate(logits, scale_factor=PATCH)  # nearest: a pixel has its own patch's logit
 
 
-def tokens(prefix: int = 0) -> Tokens:
-    with torch.random.fork_rng():
-        torch.manual_seed(2)
-        return Tokens(prefix).eval()
+def tokens(prefix: int = 0) -> nn.Module:
+    return seeded(lambda: Tokens(prefix), 2).float()
 
 
 @pytest.mark.parametrize("prefix", [0, 1, 5])
@@ -72,9 +72,7 @@ def test_tokens_and_feature_maps_agree() -> None:
             x = self.tokens(x.flatten(1, 2)).transpose(1, 2).unflatten(2, grid)
             return self.head(self.nchw(x))
 
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = Forms().eval()
+    model = seeded(Forms).float()
     layers = [Layer("nhwc", "nhwc", form="NHWC"), Layer("tokens", "tokens"), Layer("nchw", "nchw")]
     capture = Probe(model, layers)(IMAGES)
     for label in ("nhwc", "tokens"):
@@ -136,14 +134,27 @@ def test_outputs_that_are_neither_maps_nor_tokens() -> None:
 @pytest.mark.parametrize("target", [Target(), Target(pixels="predicted", score="margin"), Target(class_id=0)])
 def test_gradients_are_autograds(target: Target) -> None:
     """Against a hook of plain torch on the same tokens, the first of which is of no place."""
-    model, kept = tokens(prefix=1), []
+    model = tokens(prefix=1)
+    with outputs_of(model, ["tokens"]) as outputs:
+        target.explain(model(IMAGES), (32, 48)).scores.nansum().backward()
+    gradients = outputs["tokens"][0].grad[:, 1:].unflatten(1, (4, 6)).permute(0, 3, 1, 2)
+    assert torch.allclose(Probe(model, "tokens")(IMAGES, target).gradients["tokens"], gradients, atol=1e-7)
 
-    def keep(_module: nn.Module, _inputs: object, output: torch.Tensor) -> None:
-        output.retain_grad()
-        kept.append(output)
 
-    handle = model.tokens.register_forward_hook(keep)
-    target.explain(model(IMAGES), (32, 48)).scores.nansum().backward()
-    handle.remove()
-    wanted = kept[0].grad[:, 1:].unflatten(1, (4, 6)).permute(0, 3, 1, 2)
-    assert torch.allclose(Probe(model, "tokens")(IMAGES, target).gradients["tokens"], wanted, atol=1e-7)
+@pytest.mark.parametrize("name", ["segformer", "vit"])
+@pytest.mark.parametrize("size", [(64, 96), (37, 51)])
+def test_token_maps_of_networks_are_autograds(name: str, size: tuple[int, int]) -> None:
+    """Against plain torch: gradients kept on the tokens, the class token left out."""
+    model = create(name, 2, seed=3).eval()
+    images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
+    layers = [layer for layer in architecture(name).layers(model, "conv") if layer.role not in ("decoder", "mix-ffn")]
+    with outputs_of(model, [layer.module for layer in layers]) as outputs:
+        model(images)[:, 1].flatten(1).amax(1).sum().backward()
+    model.zero_grad()
+    capture = Probe(model, layers)(images)
+    for layer in layers:
+        maps, (output,) = capture.maps(grad_cam, layer), outputs[layer.module]
+        assert maps.shape == (2, -(-size[0] // layer.stride), -(-size[1] // layer.stride))
+        values, gradients = (x.flatten(1, -2)[:, -maps[0].numel() :] for x in (output.detach(), output.grad))
+        expected = (values * gradients.mean(1, keepdim=True)).sum(2).relu().view(maps.shape)
+        assert torch.allclose(maps, expected, atol=1e-5 * float(expected.max()))
