@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import matplotlib.figure
 import pandas as pd
-import seaborn as sns
 from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from analyses import printing
-from analyses.plots import style
+from analyses.plots import dots, lines, style
 from analyses.reading.catalogue import AGAINST
 from analyses.reading.results import Results
 
@@ -46,9 +43,13 @@ MEASURES = {
 }
 
 
+ANY_ORDER = style.Line("black", "None", "-")
+MATCHED = style.Line(style.GREY, "None", ":")
+
+
 @dataclass(frozen=True)
 class Panel:
-    """Dots of one measure: rows of `layer`, `method`, `value`, `low` and `high`; and where a line is drawn."""
+    """Dots of one measure: rows of `layer`, `method`, `estimate`, `low` and `high`; and where a line is drawn."""
 
     title: str
     rows: pd.DataFrame
@@ -57,15 +58,15 @@ class Panel:
 
 def area_panels(frame: pd.DataFrame) -> list[Panel]:
     """Return a panel for each kind of curve and imputation, of the paired differences from the reference order."""
-    own = frame[(frame["order"] == MAP) & (frame["outcome"] == OUTCOME) & (frame["against"] != "")]
-    imputations = sorted(own["imputation"].unique(), key=lambda name: (name == "noisy_linear", name))
+    frame = frame[(frame["order"] == MAP) & (frame["outcome"] == OUTCOME) & (frame["against"] != "")]
+    imputations = sorted(frame["imputation"].unique(), key=lambda name: (name == "noisy_linear", name))
     panels = []
     for imputation in imputations:
         for measure, (title, sign) in AREAS.items():
-            rows = own[(own["imputation"] == imputation) & (own["measure"] == measure)]
+            rows = frame[(frame["imputation"] == imputation) & (frame["measure"] == measure)]
             if rows.empty:
                 continue
-            names = {"difference": "value", "difference_low": "low", "difference_high": "high"}
+            names = {"difference": "estimate", "difference_low": "low", "difference_high": "high"}
             rows = rows[["layer", "method", *names]].rename(columns=names)
             if imputation == "noisy_linear":
                 rows = rows[rows["method"] != BLUR_MATCHED]  # the reference itself
@@ -80,7 +81,7 @@ def measure_panels(frame: pd.DataFrame) -> list[Panel]:
     for measure, title in MEASURES.items():
         rows = frame[(frame["measure"] == measure) & (frame["order"] == MAP)]
         if len(rows):
-            rows = rows[["layer", "method", "mean", "low", "high"]].rename(columns={"mean": "value"})
+            rows = rows[["layer", "method", "mean", "low", "high"]].rename(columns={"mean": "estimate"})
             line = {"infidelity": 1.0, "sensitivity_n": 0.0}.get(measure)
             panels.append(Panel(title, rows, line))
     return panels
@@ -91,43 +92,66 @@ def draw_curves(results: Results, points: pd.DataFrame, layers: Sequence[str]) -
     imputation = points["imputation"].iloc[0] if not (points["imputation"] == "blur").any() else "blur"
     points = points[(points["imputation"] == imputation) & (points["outcome"] == OUTCOME)]
     kinds = [kind for kind in CURVES if (points["measure"] == kind).any()]
-    figure = style.figure(PANEL * len(layers) + 0.75, constrained=True)
-    grid = figure.subplots(len(layers), len(kinds), squeeze=False, sharex=True)
     looks = _looks(results, points["method"])
-    for row, layer in zip(grid, layers, strict=True):
-        for axes, kind in zip(row, kinds, strict=True):
-            part = points[points["measure"] == kind]
-            _curve_panel(axes, part, layer, looks)
-        row[0].set_ylabel(printing.plain(_layer_label(results, layer)) + "\nS(t) / S(0)")
-    for axes, kind in zip(grid[0], kinds, strict=True):
-        axes.set_title(CURVES[kind][0])
-    for axes, kind in zip(grid[-1], kinds, strict=True):
-        axes.set_xlabel(CURVES[kind][1])
-    handles: list[Artist] = [
-        Line2D([], [], color=look.color, marker=look.marker, linestyle=look.linestyle, label=_label(results, name))
-        for name, look in looks.items()
-        if name in IN_CURVES or look.marker != "None"
+    looks = {name: look for name, look in looks.items() if name in IN_CURVES or look.marker != "None"}
+    panels = [[_curves(points[points["measure"] == kind], layer, looks) for kind in kinds] for layer in layers]
+    for row, layer in zip(panels, layers, strict=True):
+        row[0] = replace(row[0], label=f"{printing.plain(_layer_label(results, layer))}\nS(t) / S(0)")
+    panels[0] = [replace(panel, title=CURVES[kind][0]) for panel, kind in zip(panels[0], kinds, strict=True)]
+    panels[-1] = [replace(panel, x_label=CURVES[kind][1]) for panel, kind in zip(panels[-1], kinds, strict=True)]
+    key: list[Artist] = [lines.line_key(look, _label(results, name)) for name, look in looks.items()]
+    key += [
+        lines.line_key(ANY_ORDER, "random order", 0.8),
+        lines.line_key(MATCHED, "area-matched order, by method", 0.9),
     ]
-    handles.append(Line2D([], [], color="black", linestyle="-", linewidth=0.8, label="random order"))
-    handles.append(
-        Line2D([], [], color=style.GREY, linestyle=":", linewidth=0.9, label="area-matched order, by method")
-    )
-    figure.legend(handles=handles, loc="outside upper center", frameon=False, ncols=4, handlelength=2.6)
+    shape: tuple[lines.Share, lines.Share] = ("all", "none")
+    figure = lines.draw(panels, key, PANEL * len(layers) + 0.75, key_length=2.6, shared=shape)
+    for axes in figure.axes:
+        axes.yaxis.set_major_locator(MaxNLocator(5))
     return figure
+
+
+def _curves(points: pd.DataFrame, layer: str, looks: Mapping[str, style.Line]) -> lines.Panel:
+    """Return the panel of a layer and a kind of curve: the random order behind, of each method its own and others."""
+    random = points[points["order"] == RANDOM].sort_values("share")
+    marks = [_curve(ANY_ORDER, random, width=0.8, opacity=0.08)] if len(random) else []
+    of_layer = points[points["layer"] == layer].sort_values("share")
+    for name, look in looks.items():
+        orders = dict(tuple(of_layer[of_layer["method"] == name].groupby("order")))
+        if MAP in orders:
+            marks.append(_curve(look, orders[MAP], opacity=0.12))
+        if AREA_MATCHED in orders and look.marker != "None":
+            marks.append(lines.Line(replace(MATCHED, color=look.color), *_means(orders[AREA_MATCHED]), width=0.9))
+    return lines.Panel(
+        "",
+        marks,
+        [lines.Reference(1, color="#cccccc", behind=True)],
+        x_limits=(0, 1),
+        down_to=0.0 if points["mean"].min() < 0.6 else None,
+        centred=True,
+    )
+
+
+def _curve(look: style.Line, points: pd.DataFrame, *, opacity: float, width: float | None = None) -> lines.Line:
+    return lines.Line(look, *_means(points), points["low"], points["high"], width=width, opacity=opacity)
+
+
+def _means(points: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    return points["share"], points["mean"]
 
 
 def draw_dots(
     results: Results, panels: Sequence[Panel], layers: Sequence[str], label: str = ""
 ) -> matplotlib.figure.Figure:
     """Draw a block of rows a layer, a column a measure; a dot a method, with its interval; `label` under them all."""
-    methods = pd.concat([panel.rows["method"] for panel in panels])
-    looks = _looks(results, methods)
+    looks = _looks(results, pd.concat([panel.rows["method"] for panel in panels]))
     labels = [_label(results, name) for name in looks]
     figure = style.figure((ROW * len(looks) + BETWEEN) * len(layers) + AROUND, constrained=True)
     grid = figure.subplots(len(layers), len(panels), squeeze=False, sharex="col")
     for row, layer in zip(grid, layers, strict=True):
         for axes, panel in zip(row, panels, strict=True):
-            _dot_panel(axes, panel, layer, looks, labels if axes is row[0] else ())
+            of_layer = panel.rows[panel.rows["layer"] == layer]
+            dots.draw_panel(axes, of_layer, looks, labels if axes is row[0] else (), reference=panel.line)
         row[0].set_title(printing.plain(_layer_label(results, layer)), loc="left", x=-0.02, ha="left")
     for axes, panel in zip(grid[-1], panels, strict=True):
         axes.set_xlabel(panel.title)
@@ -137,43 +161,10 @@ def draw_dots(
     return figure
 
 
-def _curve_panel(axes: Axes, part: pd.DataFrame, layer: str, looks: dict[str, style.Line]) -> None:
-    random = part[part["order"] == RANDOM].sort_values("share")
-    if len(random):
-        axes.fill_between(random["share"], random["low"], random["high"], color="black", alpha=0.08, linewidth=0)
-        axes.plot(random["share"], random["mean"], color="black", linestyle="-", linewidth=0.8, zorder=2)
-    own = part[part["layer"] == layer]
-    for name, look in looks.items():
-        if look.marker == "None" and name not in IN_CURVES:
-            continue
-        line = own[(own["method"] == name) & (own["order"] == MAP)].sort_values("share")
-        axes.fill_between(line["share"], line["low"], line["high"], color=look.color, alpha=0.12, linewidth=0)
-        axes.plot(line["share"], line["mean"], color=look.color, marker=look.marker, linestyle=look.linestyle)
-        matched = own[(own["method"] == name) & (own["order"] == AREA_MATCHED)].sort_values("share")
-        if look.marker != "None":
-            axes.plot(matched["share"], matched["mean"], color=look.color, linestyle=":", linewidth=0.9)
-    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]) if part["mean"].min() < 0.6 else None)
-    axes.axhline(1, color="#cccccc", linewidth=0.5, zorder=0)
-    axes.set_xlim(0, 1)
-    axes.yaxis.set_major_locator(MaxNLocator(5))
-    sns.despine(ax=axes)
-
-
-def _dot_panel(axes: Axes, panel: Panel, layer: str, looks: dict[str, style.Line], labels: Sequence[str]) -> None:
-    rows = {str(row["method"]): row for row in panel.rows[panel.rows["layer"] == layer].to_dict("records")}
-    found = [(y, look, rows[name]) for y, (name, look) in enumerate(looks.items()) if name in rows]
-    style.dots(axes, [(y, look, row["value"], row["low"], row["high"]) for y, look, row in found])
-    if panel.line is not None:
-        axes.axvline(panel.line, color="black", linewidth=0.7, linestyle=":", zorder=0)
-    style.rows(axes, len(looks), labels)
-    sns.despine(ax=axes)
-
-
 def _looks(results: Results, methods: pd.Series) -> dict[str, style.Line]:
     """Return how each method is drawn, in the manifest's order, controls last and grey."""
-    there = set(methods) - {""}
-    known = [name for name in results.methods if name in there]
-    names = [*known, *sorted(there - set(known))]
+    names = [name for name in results.methods if name in set(methods)]
+    names += sorted(set(methods) - {"", *names})
     controls = [name for name in names if name in results.controls or name in AGAINST]
     others = [name for name in names if name not in controls]
     return style.model_lines(others) | {name: style.grey_line(i) for i, name in enumerate(controls)}
@@ -185,5 +176,5 @@ def _label(results: Results, name: str) -> str:
 
 
 def _layer_label(results: Results, layer: str) -> str:
-    found = (x.label for model in results.models for x in results.layers(model) if x.name == layer)
-    return next(found, layer)
+    labels = (x.label for model in results.models for x in results.layers(model) if x.name == layer)
+    return next(labels, layer)

@@ -7,13 +7,9 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.collections import PathCollection
-from matplotlib.path import Path
-from matplotlib.transforms import IdentityTransform
 from numpy.typing import NDArray
 
 from analyses import printing
@@ -76,24 +72,5 @@ def mark_roles(axes: Axes, layers: Sequence[Layer]) -> None:
 
 
 def mark_layers(axes: Axes, layers: Sequence[Layer], *, named: bool) -> None:
-    """Draw a tick a layer, `named` with their labels under them.
-
-    Ticks without labels, as in all panels but the lowest, are one collection of marks: matplotlib lays out and draws
-    each of its own ticks apart, several times for each file, labelled or not.
-    """
-    if named:
-        axes.set_xticks(range(len(layers)), tick_labels(layers), rotation=90)
-        return
-    axes.set_xticks([])
-    look = mpl.rcParams
-    marks = PathCollection(
-        [Path([(0, -1), (0, 0)])],
-        sizes=[look["xtick.major.size"] ** 2],
-        offsets=[(x, 0) for x in range(len(layers))],
-        offset_transform=axes.get_xaxis_transform(),
-        edgecolors=look["xtick.color"],
-        linewidths=look["xtick.major.width"],
-        clip_on=False,
-    )
-    marks.set_transform(IdentityTransform())
-    axes.add_collection(marks, autolim=False)
+    """Draw a tick a layer, `named` with their labels under them."""
+    axes.set_xticks(range(len(layers)), tick_labels(layers) if named else [""] * len(layers), rotation=90)

@@ -100,6 +100,7 @@ class Panel:
         x_label: of the x axis.
         x_limits: its ends; None for those of the data.
         y_limits: ends of the y axis; None for that of the data.
+        down_to: a value that the y axis reaches down to at least.
         logarithmic: whether the y axis is.
         title: above the panel.
         centred: whether the title is in the middle.
@@ -116,6 +117,7 @@ class Panel:
     x_label: str = ""
     x_limits: tuple[float, float] | None = None
     y_limits: tuple[float | None, float | None] = (None, None)
+    down_to: float | None = None
     logarithmic: bool = False
     title: str = ""
     centred: bool = False
@@ -179,7 +181,8 @@ def draw_panel(axes: Axes, panel: Panel) -> None:
         draw_line(axes, mark) if isinstance(mark, Line) else _draw_dots(axes, mark)
     for reference in panel.references:
         along = axes.axvline if reference.upright else axes.axhline
-        along(reference.value, **REFERENCE | {"color": reference.color, "zorder": 0 if reference.behind else 2})
+        look = REFERENCE | {"color": reference.color} | ({"zorder": 0} if reference.behind else {})
+        along(reference.value, **look)
     if panel.undefined and all(np.isnan(np.asarray(mark.y, dtype=np.float64)).all() for mark in panel.marks):
         height = 0.6 if panel.references else 0.5  # above the line at the only value
         axes.text(0.5, height, panel.undefined, transform=axes.transAxes, ha="center", va="center")
@@ -197,6 +200,8 @@ def draw_panel(axes: Axes, panel: Panel) -> None:
         axes.xaxis.set_minor_locator(NullLocator())
     if panel.x_limits:
         axes.set_xlim(*panel.x_limits)
+    if panel.down_to is not None:
+        axes.set_ylim(bottom=min(panel.down_to, axes.get_ylim()[0]))
     axes.set_title(panel.title, loc="center" if panel.centred else "left")
     axes.set(xlabel=panel.x_label, ylabel=panel.label)
     sns.despine(ax=axes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,8 +10,6 @@ from typing import Any, Literal
 import matplotlib as mpl
 import seaborn as sns
 from matplotlib import patheffects
-from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from analyses.reading.manifest import Metric
@@ -82,46 +79,14 @@ def figure(height: float, width: float = WIDTH, *, constrained: bool = False) ->
     return Figure((width, height), DPI, layout="constrained" if constrained else None, facecolor="white")
 
 
-def rows(axes: Axes, count: int, labels: Sequence[str] = ()) -> None:
-    """Make the y axis one of `count` rows, the first on top: a light line behind each, and their labels if given."""
-    across = [[(0.0, y), (1.0, y)] for y in range(count)]
-    behind: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "zorder": 0.5}
-    axes.add_collection(LineCollection(across, colors="#eeeeee", linewidths=0.5, **behind), autolim=False)
-    axes.set_yticks(range(len(labels)), labels)
-    axes.tick_params(axis="y", length=0)
-    axes.set_ylim(count - 0.4, -0.6)
-
-
-def dots(axes: Axes, shown: Sequence[tuple[int, Line, float, float, float]]) -> None:
-    """Draw a dot with its interval in each row that has one: row, look, value, low, high."""
-    told = [(y, look, low, high) for y, look, _, low, high in shown if math.isfinite(low) and math.isfinite(high)]
-    if told:
-        ys, looks, lows, highs = zip(*told, strict=True)
-        axes.hlines(ys, lows, highs, colors=[look.color for look in looks], linewidth=0.9, zorder=2)
-    for y, look, value, _, _ in shown:
-        marker = look.marker if look.marker != "None" else "o"
-        axes.plot(value, y, color=look.color, marker=marker, linestyle="none", markersize=3.2)
-
-
 def settle(figure: Figure, rounds: int = 2) -> Figure:
     """Lay a constrained figure out once and for all: laid out again for each file, no two would be quite alike."""
-    _place_nothing(figure)
     engine = figure.get_layout_engine()
     for _ in range(rounds):  # ticks change with the size of their axes, and labels move with ticks
         if engine is not None:
             engine.execute(figure)
     figure.set_layout_engine(None)  # an engine of any kind, even one that does nothing, has it drawn twice
     return figure
-
-
-def _place_nothing(figure: Figure) -> None:
-    """Spare matplotlib the search for places of labels and titles that say nothing: it measures all ticks for it."""
-    for axes in figure.axes:
-        for axis in (axes.xaxis, axes.yaxis):
-            if not axis.get_label_text():
-                axis.set_label_coords(0.0, 0.0)
-        if not any(axes.get_title(loc) for loc in ("left", "center", "right")):
-            axes.set_title("", y=1.0)
 
 
 def level_lines(levels: Sequence[int]) -> dict[int, Line]:
