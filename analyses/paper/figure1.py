@@ -34,7 +34,7 @@ def analyse(results: Results) -> Iterator[Figure]:
 def _of_model(results: Results, model: str, points: Sequence[Checkpoint]) -> Iterator[Figure]:
     method = results.label("methods", results.main_method)
     layers = results.main_layers(model)
-    metrics = map_tiles.known(results, SHOWN)
+    metrics = map_tiles.metrics_shown(results, SHOWN)
     seed = points[0].seed
     shown = [map_tiles.Tiles(results, point, metrics) for point in points]
     outline, ring, first = map_tiles.signs(results)
@@ -74,7 +74,7 @@ def _caption(results: Results, points: Sequence[Checkpoint], image: str) -> str:
     model, seed = points[0].model, points[0].seed
     method, target = results.label("methods", results.main_method), choices.paper_target_in_words(results)
     unreached = [c.level for c in points if not c.reached]
-    scores = " | ".join(metric.label.lower() for metric in map_tiles.known(results, SHOWN))
+    scores = " | ".join(metric.label.lower() for metric in map_tiles.metrics_shown(results, SHOWN))
     point = results.points(model)[0]
     parts = [
         (

@@ -29,7 +29,7 @@ def analyse(results: Results) -> Iterator[Figure]:
         checkpoint = choices.shown_checkpoint(results, model)
         if not pairs or checkpoint is None:
             continue
-        shown = map_tiles.Tiles(results, checkpoint, map_tiles.known(results, map_tiles.NAMES))
+        shown = map_tiles.Tiles(results, checkpoint, map_tiles.metrics_shown(results, map_tiles.NAMES))
         for number, image in enumerate(results.gallery_ids, start=1):
             with style.context():
                 figure = map_page.draw(_page(shown, image, pairs))
@@ -87,7 +87,7 @@ def _caption(results: Results, point: Checkpoint, image: str) -> str:
         f"{method} before and after attention in each block of {results.label('models', point.model)} for image "
         f"{image}, at {map_tiles.checkpoint_name(point)}, its highest level. Target: {target}; the ring marks the "
         f"explained pixel. {BRANCH} {map_tiles.reading(results)} "
-        f"{map_tiles.scores_named(map_tiles.known(results, map_tiles.NAMES))}"
+        f"{map_tiles.scores_named(map_tiles.metrics_shown(results, map_tiles.NAMES))}"
     )
     parts = [text]
     if results.manifest.gallery.rule:

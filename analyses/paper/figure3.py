@@ -25,7 +25,7 @@ def analyse(results: Results) -> Iterator[Figure]:
         checkpoint = choices.shown_checkpoint(results, model)
         if not layers or checkpoint is None:
             continue
-        shown = map_tiles.Tiles(results, checkpoint, map_tiles.known(results, map_tiles.NAMES))
+        shown = map_tiles.Tiles(results, checkpoint, map_tiles.metrics_shown(results, map_tiles.NAMES))
         with style.context():
             figure = map_page.draw(_page(shown, layers))
         yield Figure(f"figure3-{printing.slug(model)}", figure, _caption(results, checkpoint, layers))
@@ -64,7 +64,7 @@ def _caption(results: Results, point: Checkpoint, layers: Sequence[Layer]) -> st
         f"the stages' cells grow from left to right), one row an image, at {map_tiles.checkpoint_name(point)}, its "
         f"highest level. The hook sits on the MLP's branch, not on the residual stream. Target: {target}; "
         f"the ring marks the explained pixel. {map_tiles.reading(results)} "
-        f"{map_tiles.scores_named(map_tiles.known(results, map_tiles.NAMES))}"
+        f"{map_tiles.scores_named(map_tiles.metrics_shown(results, map_tiles.NAMES))}"
     )
     parts = [text]
     parts.append("A map is no thinner than its layer's cells: widths are to be compared between layers of like stride.")

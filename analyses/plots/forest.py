@@ -37,9 +37,9 @@ def draw(frame: pd.DataFrame) -> matplotlib.figure.Figure:
     """Draw the forest plot of the table `claims`."""
     claims = list(dict.fromkeys(frame["claim"]))
     height = len(frame) + HEADING * len(claims)
-    whole = ROW * height + ABOVE + BELOW
-    figure = style.figure(whole)
-    axes = figure.add_axes((0.42, BELOW / whole, 0.27, ROW * height / whole))
+    inches = ROW * height + ABOVE + BELOW
+    figure = style.figure(inches)
+    axes = figure.add_axes((0.42, BELOW / inches, 0.27, ROW * height / inches))
     place = 0.0
     for claim in claims:
         rows = frame[frame["claim"] == claim]
@@ -101,11 +101,11 @@ def _draw_row(axes: Axes, place: float, row: pd.Series) -> None:
     verdict = str(row["verdict"])
     look = LOOKS[verdict]
     faint = style.GREY_TEXT if not row["counts"] else "black"
-    said: dict[str, Any] = {"transform": beside, "va": "center", "size": style.SMALL, "color": faint}
-    axes.text(-1.48, place, printing.plain(str(row["part"])), **said)
+    text_look: dict[str, Any] = {"transform": beside, "va": "center", "size": style.SMALL, "color": faint}
+    axes.text(-1.48, place, printing.plain(str(row["part"])), **text_look)
     if pd.isna(row["standardised"]):
         measured = "no interval" if row["n_images"] else "not measured"
-        axes.text(1.04, place, measured, **said)
+        axes.text(1.04, place, measured, **text_look)
         return
     ends = [row["standardised_low"], row["standardised_high"]]
     axes.plot(ends, [place, place], color=look.color, linewidth=0.9, marker="|", markersize=5)
@@ -113,10 +113,10 @@ def _draw_row(axes: Axes, place: float, row: pd.Series) -> None:
     axes.plot([row["standardised"]], [place], color=look.color, marker=look.marker, markerfacecolor=face, markersize=3)
     unit = " px" if row["metric"] == "edge_thickness" else ""
     digits = printing.decimals(row["low"], row["high"])
-    axes.text(1.04, place, f"{row['estimate']:.{digits}f}{unit}".replace("-", printing.MINUS), **said)
-    axes.text(1.34, place, f"{row['n_images']} \N{MULTIPLICATION SIGN} {row['n_seeds']}", **said)
-    axes.text(1.58, place, "" if pd.isna(row["p_adjusted"]) else printing.p_value(row["p_adjusted"]), **said)
-    axes.text(2.12, place, verdict, ha="right", **said)
+    axes.text(1.04, place, f"{row['estimate']:.{digits}f}{unit}".replace("-", printing.MINUS), **text_look)
+    axes.text(1.34, place, f"{row['n_images']} \N{MULTIPLICATION SIGN} {row['n_seeds']}", **text_look)
+    axes.text(1.58, place, "" if pd.isna(row["p_adjusted"]) else printing.p_value(row["p_adjusted"]), **text_look)
+    axes.text(2.12, place, verdict, ha="right", **text_look)
 
 
 def _key() -> list[Artist]:

@@ -130,8 +130,8 @@ def _draw_bar(axes: Axes, panel: Panel, width: float) -> None:
 def _mark_parts(axes: Axes, layers: Sequence[Layer], *, named: bool) -> None:
     """Draw a line where the decoder begins or ends, and name the parts on the right, where that is wanted."""
     top = 0
-    for decoder, part in groupby(layers, key=lambda layer: layer.role == DECODER):
-        size = len(list(part))
+    for decoder, layers_of_part in groupby(layers, key=lambda layer: layer.role == DECODER):
+        size = len(list(layers_of_part))
         if top:
             axes.axhline(top, color="black", linewidth=1.0)
         if named:
@@ -158,8 +158,8 @@ def _key(panels: Sequence[Panel]) -> list[Patch]:
             (panel.half, Patch(facecolor="black", label="corner: fewer than half of the maps have a value")),
             (panel.absent, Patch(**ABSENT, label="no maps")),
         ]
-    found = {str(patch.get_label()): patch for state, patch in signs if state.any()}
-    return [found[label] for label in sorted(found)]
+    patches = {str(patch.get_label()): patch for state, patch in signs if state.any()}
+    return [patches[label] for label in sorted(patches)]
 
 
 FEW, HALF = 0.1, 0.5
@@ -220,22 +220,22 @@ class Panel:
 
 def of_metric(grid: Grid, frame: pd.DataFrame, metric: Metric, levels: Sequence[int]) -> Panel:
     """Return the panel of one metric: layers by levels, those that were not reached among them."""
-    part = frame[frame["metric"] == metric.name]
-    table = _table(part, grid.layers, levels, "level")
+    rows = frame[frame["metric"] == metric.name]
+    table = _table(rows, grid.layers, levels, "level")
     states = _states(table)
     means = np.where(states["empty"], np.nan, table["mean"])
-    colours, low, middle, high = scale(means, _number(part["chance"]))
-    ticks = {place: said(low + place * (high - low)) for place in _ends(colours)}
+    colours, low, middle, high = scale(means, _number(rows["chance"]))
+    ticks = {place: printed(low + place * (high - low)) for place in _ends(colours)}
     if not math.isnan(middle):
         ticks = {place: text for place, text in ticks.items() if abs(place - 0.5) > APART * np.ptp(list(ticks))}
-        ticks[0.5] = said(middle)
+        ticks[0.5] = printed(middle)
     return Panel(
         colours=colours,
         shown=_ends(colours) if math.isnan(middle) else (min(0.5, _ends(colours)[0]), max(0.5, _ends(colours)[1])),
         numbers=_numbers(table["mean"], states["empty"] | (len(levels) > NUMBERED)),
         **states,
         columns=[level_name(level) for level in levels],
-        colour_map=_colour_map(metric, _has_chance(part)),
+        colour_map=_colour_map(metric, _has_chance(rows)),
         ticks=ticks,
         title=style.metric_label(metric),
     )
@@ -253,8 +253,8 @@ def of_groups(grid: Grid, frame: pd.DataFrame) -> list[Panel]:
         means = np.where(states["empty"], np.nan, table["mean"])
         scaled = []
         for i, metric in enumerate(metrics):
-            part = frame[frame["metric"] == metric.name]
-            colours, *_ = scale(means[:, i : i + 1], _number(part["chance"]))
+            rows = frame[frame["metric"] == metric.name]
+            colours, *_ = scale(means[:, i : i + 1], _number(rows["chance"]))
             scaled.append(1 - colours if kind == "better" and metric.direction == "lower" else colours)
         panels.append(
             Panel(
@@ -301,13 +301,13 @@ def _table(frame: pd.DataFrame, layers: Sequence[Layer], columns: Sequence[Any],
     """Return means, and shares of maps with a value, (layers, columns); NaN where there are no maps."""
     names = [layer.name for layer in layers]
     defined = 1 - frame["n_undefined"] / frame["n_maps"]
-    found = {"mean": frame["mean"], "share": defined}
+    values_of = {"mean": frame["mean"], "share": defined}
     return {
         key: frame.assign(value=values)
         .pivot(index="layer", columns=by, values="value")
         .reindex(index=names, columns=list(columns))
         .to_numpy(dtype=np.float64)
-        for key, values in found.items()
+        for key, values in values_of.items()
     }
 
 
@@ -324,8 +324,8 @@ def _kind(metric: Metric, frame: pd.DataFrame) -> str:
     return "better" if metric.direction in DIVERGING else "side"
 
 
-def _has_chance(part: pd.DataFrame) -> bool:
-    return bool(part["chance"].notna().any())
+def _has_chance(frame: pd.DataFrame) -> bool:
+    return bool(frame["chance"].notna().any())
 
 
 def _colour_map(metric: Metric, has_chance: bool) -> mpl.colors.Colormap:
@@ -337,14 +337,14 @@ def _greys() -> mpl.colors.Colormap:
 
 
 def _number(column: pd.Series) -> float:
-    found = column.dropna()
-    return float(found.iloc[0]) if len(found) else math.nan
+    defined = column.dropna()
+    return float(defined.iloc[0]) if len(defined) else math.nan
 
 
-def said(value: float) -> str:
+def printed(value: float) -> str:
     """Return a mean in print, with two decimals below ten and one below a hundred; '' for NaN.
 
-    >>> said(-0.104), said(-0.001), said(47.23), said(float("nan"))
+    >>> printed(-0.104), printed(-0.001), printed(47.23), printed(float("nan"))
     ('−0.10', '0.00', '47.2', '')
     """
     if math.isnan(value):
@@ -354,8 +354,8 @@ def said(value: float) -> str:
 
 
 def _numbers(means: Floats, left_out: NDArray[np.bool_]) -> NDArray[np.str_]:
-    found = np.where(left_out, np.nan, means)
-    return np.array([said(float(value)) for value in found.ravel()], dtype=np.str_).reshape(means.shape)
+    shown = np.where(left_out, np.nan, means)
+    return np.array([printed(float(value)) for value in shown.ravel()], dtype=np.str_).reshape(means.shape)
 
 
 def _ends(colours: Floats) -> tuple[float, float]:

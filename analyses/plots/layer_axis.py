@@ -47,14 +47,14 @@ def tick_labels(layers: Sequence[Layer], most: int = MOST_LABELS) -> list[str]:
 
 def runs(places: Iterable[int], layers: Sequence[Layer]) -> list[list[int]]:
     """Split places on the axis where a role begins that does not follow the one before in the order of execution."""
-    found: list[list[int]] = []
+    split: list[list[int]] = []
     for x in places:
         follows = x == 0 or layers[x].role == layers[x - 1].role or layers[x].depth == layers[x - 1].depth + 1
-        if follows and found:
-            found[-1].append(x)
+        if follows and split:
+            split[-1].append(x)
         else:
-            found.append([x])
-    return found
+            split.append([x])
+    return split
 
 
 def broken(x: NDArray[np.integer[Any]], values: Floats, layers: Sequence[Layer]) -> tuple[Floats, Floats]:

@@ -42,7 +42,7 @@ class Tiles:
 
     def input(self, image: str) -> Tile:
         """Return the tile of the input alone; under it how well the checkpoint's own prediction agrees."""
-        return self._tile(image, self._ground(image), self._found.get(image, ""))
+        return self._tile(image, self._ground(image), self._agreement.get(image, ""))
 
     def maps(self, image: str, layers: Sequence[Layer], *, named: bool) -> list[Tile]:
         """Return a tile a layer; the scores under it are in one line or, `named`, each in its own.
@@ -114,18 +114,18 @@ class Tiles:
         return dict(zip(keys, frame[names].to_dict("records"), strict=True))  # type: ignore[arg-type]
 
     @cached_property
-    def _found(self) -> Mapping[str, str]:
+    def _agreement(self) -> Mapping[str, str]:
         """For each image, how well the checkpoint's own prediction agrees with the mask."""
         frame, point = self.results.predictions(), self.checkpoint
         frame = frame[(frame["model"] == point.model) & (frame["seed"] == point.seed) & (frame["level"] == point.level)]
         frame = frame[frame["image"].isin(self.results.gallery_ids)]
-        own, others = self.results.foreground(paper_target(self.results)), range(len(self.results.classes))
-        predicted = frame[[f"n_{truth}_{own}" for truth in others]].sum(axis=1)
-        true = frame[[f"n_{own}_{other}" for other in others]].sum(axis=1)
+        foreground, classes = self.results.foreground(paper_target(self.results)), range(len(self.results.classes))
+        predicted = frame[[f"n_{truth}_{foreground}" for truth in classes]].sum(axis=1)
+        true = frame[[f"n_{foreground}_{other}" for other in classes]].sum(axis=1)
         texts = []
-        for hits, found, wanted in zip(frame[f"n_{own}_{own}"], predicted, true, strict=True):
-            union = found + wanted - hits
-            texts.append("absent" if union == 0 else "no pixel" if found == 0 else f"IoU {hits / union:.2f}")
+        for hits, n_predicted, n_true in zip(frame[f"n_{foreground}_{foreground}"], predicted, true, strict=True):
+            union = n_predicted + n_true - hits
+            texts.append("absent" if union == 0 else "no pixel" if n_predicted == 0 else f"IoU {hits / union:.2f}")
         return dict(zip(frame["image"].astype(str), texts, strict=True))
 
 
@@ -163,10 +163,10 @@ def number(value: float, sign: str = "", decimals: int = 2) -> str:
     return UNDEFINED if math.isnan(value) else format(value, f"{sign}.{digits}f").replace("-", "\N{MINUS SIGN}")
 
 
-def known(results: Results, names: Collection[str]) -> tuple[Metric, ...]:
+def metrics_shown(results: Results, names: Collection[str]) -> tuple[Metric, ...]:
     """Return the metrics that a figure prints under its maps, in the order of `names`; else the run's first two."""
-    there = {metric.name: metric for metric in results.metrics}
-    return tuple(there[name] for name in names if name in there) or results.metrics[:2]
+    metrics = {metric.name: metric for metric in results.metrics}
+    return tuple(metrics[name] for name in names if name in metrics) or results.metrics[:2]
 
 
 def signs(results: Results) -> tuple[str, str, str]:
@@ -203,19 +203,19 @@ def checkpoint_name(point: Checkpoint) -> str:
 
 def under(metrics: Sequence[Metric]) -> tuple[str, str]:
     """Return the words of the key on the named scores under a map."""
-    names = [short if short == whole else f"{short}: {whole}" for short, whole in map(_names, metrics)]
+    names = [short if short == name else f"{short}: {name}" for short, name in map(_names, metrics)]
     return f"under a map: {'; '.join(names)}", f"{UNDEFINED}: undefined; blank: the map is zero everywhere"
 
 
 def scores_named(metrics: Sequence[Metric]) -> str:
     """Return the sentence of a caption on the named scores under a map."""
-    names = [short if short == whole else f"{whole} ({short})" for short, whole in map(_names, metrics)]
+    names = [short if short == name else f"{name} ({short})" for short, name in map(_names, metrics)]
     return f"Under each map: {', '.join(names)}."
 
 
 def _names(metric: Metric) -> tuple[str, str]:
-    whole = metric.label.lower() + (" in input pixels" if metric.unit == "px" else "")
-    return NAMES.get(metric.name, metric.label.lower()), whole
+    name = metric.label.lower() + (" in input pixels" if metric.unit == "px" else "")
+    return NAMES.get(metric.name, metric.label.lower()), name
 
 
 def absent(checkpoint: Checkpoint) -> Row:

@@ -85,14 +85,14 @@ class Sheet:
             return "value"
         if (layer.role == INPUT) != (entry.scope == "input"):
             return ""
-        found = {(entry.name, layer.name), (entry.name, "")} & self.skipped
-        return "skipped" if found else "absent"
+        keys = {(entry.name, layer.name), (entry.name, "")} & self.skipped
+        return "skipped" if keys else "absent"
 
 
 def pages(results: Results, model: str, means: pd.DataFrame) -> Iterator[tuple[str, list[Metric]]]:
     """Yield the metrics of each page with the ending of its name: all on one where the layers are few enough."""
-    found = {metric.name: metric for metric in results.metrics}
-    metrics = [found[name] for name in SHOWN if name in means]
+    by_name = {metric.name: metric for metric in results.metrics}
+    metrics = [by_name[name] for name in SHOWN if name in means]
     if len(_columns(results, model, means)) <= SIDE_BY_SIDE:
         yield "", metrics
     else:
@@ -124,11 +124,11 @@ def _sheet(results: Results, model: str, means: pd.DataFrame, contrasts: pd.Data
     gaps = gaps_module.read(results)
     gaps = gaps[gaps["model"] == model]
     left = set(zip(gaps["method"], gaps["layer"], strict=True))
-    there = set(means["method"]) | set(gaps["method"])
+    methods = set(means["method"]) | set(gaps["method"])
     rows: dict[Entry, float] = {}
     headings: list[tuple[float, str]] = []
     at = 0.0
-    shown = [entry for entry in entries(results) if entry.name in there]
+    shown = [entry for entry in entries(results) if entry.name in methods]
     for (family, scope), group in groupby(shown, key=lambda entry: (entry.family, entry.scope)):
         on = ", on the input" if scope == "input" else ""
         headings.append((at + HEADING - 0.5, FAMILIES.get(family, family or "Others") + on))
@@ -145,8 +145,8 @@ def _sheet(results: Results, model: str, means: pd.DataFrame, contrasts: pd.Data
     against: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in contrasts.to_dict("records"):
         against.setdefault((row["method"], row["layer"]), []).append({str(k): v for k, v in row.items()})
-    found = {(row["method"], row["layer"]): {str(k): v for k, v in row.items()} for row in means.to_dict("records")}
-    return Sheet(rows, headings, columns, {layer.name: layer for layer in layers}, found, against, left)
+    by_cell = {(row["method"], row["layer"]): {str(k): v for k, v in row.items()} for row in means.to_dict("records")}
+    return Sheet(rows, headings, columns, {layer.name: layer for layer in layers}, by_cell, against, left)
 
 
 def _columns(results: Results, model: str, means: pd.DataFrame) -> list[Layer]:
@@ -180,17 +180,17 @@ def _marks(sheet: Sheet, metric: Metric) -> Marks:
 
 def _better(rows: Sequence[dict[str, Any]], metric: Metric) -> bool:
     """Return whether a method is better than every blind control at a layer, by the interval of each difference."""
-    found = [row for row in rows if row["control"] in BLIND and row[f"{metric.name}_n"] >= FEWEST]
+    blind = [row for row in rows if row["control"] in BLIND and row[f"{metric.name}_n"] >= FEWEST]
     if metric.direction == "higher":
-        return bool(found) and all(row[f"{metric.name}_low"] > 0 for row in found)
-    return metric.direction == "lower" and bool(found) and all(row[f"{metric.name}_high"] < 0 for row in found)
+        return bool(blind) and all(row[f"{metric.name}_low"] > 0 for row in blind)
+    return metric.direction == "lower" and bool(blind) and all(row[f"{metric.name}_high"] < 0 for row in blind)
 
 
 def _draw_panel(axes: Axes, sheet: Sheet, metric: Metric, marks: Marks, share: float) -> set[str]:
     """Draw a panel that has this share of the page's width, and return what is in it."""
     centre = float(metric.chance) if isinstance(metric.chance, (int, float)) else 0.0
-    found = [row[metric.name] for row in sheet.means.values() if row["family"] != "control"]
-    reach = np.nanmax(np.abs(np.array([*found, centre + 0.05]) - centre))
+    scores = [row[metric.name] for row in sheet.means.values() if row["family"] != "control"]
+    reach = np.nanmax(np.abs(np.array([*scores, centre + 0.05]) - centre))
     reach = math.ceil(10 * reach - 1e-9) / 10
     scale = ScalarMappable(Normalize(centre - reach, centre + reach), _colours(metric))
     edge: dict[str, Any] = {"edgecolor": "#c8c8c8", "linewidth": 0.25}
@@ -207,7 +207,7 @@ def _draw_panel(axes: Axes, sheet: Sheet, metric: Metric, marks: Marks, share: f
     beyond = bool((values < centre - reach).any()), bool((values > centre + reach).any())
     _draw_scale(axes, scale, metric, [centre - reach, centre, centre + reach], beyond, 66 * share)
     marked = {"slash": marks.slashes, "none": marks.crosses, "dot": marks.dots}
-    return set(cells) | {name for name, there in marked.items() if there}
+    return set(cells) | {name for name, places in marked.items() if places}
 
 
 def _draw_scale(
@@ -247,11 +247,11 @@ def _label_rows(axes: Axes, sheet: Sheet, means: pd.DataFrame, *, named: bool) -
     labels: list[tuple[float, str, bool]] = []
     for (y, text), group in zip(sheet.headings, _groups(sheet), strict=True):
         counts = {few.get(entry) for entry in group if entry.name in images}
-        same = counts.pop() if len(counts) == 1 else None
-        labels.append((y, text + (f" (n = {same})" if same else ""), True))
+        shared = counts.pop() if len(counts) == 1 else None
+        labels.append((y, text + (f" (n = {shared})" if shared else ""), True))
         for entry in group:
-            own = few.get(entry) if same is None else None
-            labels.append((sheet.rows[entry] + 0.5, entry.label + (f" (n = {own})" if own else ""), False))
+            n = few.get(entry) if shared is None else None
+            labels.append((sheet.rows[entry] + 0.5, entry.label + (f" (n = {n})" if n else ""), False))
     labels = labels if named else []
     axes.set_yticks([y for y, *_ in labels], [printing.plain(text) for _, text, _ in labels])
     for tick, (*_, heading) in zip(axes.get_yticklabels(), labels, strict=True):

@@ -37,9 +37,9 @@ def draw(results: Results, grid: Grid, layers: Sequence[Layer], frame: pd.DataFr
     panels: list[Axes] = list(figure.subplots(len(metrics), 1, squeeze=False, sharex=True).ravel())
     lines = style.level_lines(results.levels(grid.model))
     for axes, (k, metric) in zip(panels, metrics, strict=True):
-        part = frame[frame["metric"] == metric.name]
+        of_metric = frame[frame["metric"] == metric.name]
         _draw_panel(axes, grid, layers, grid.by_image(k), lines)
-        _label(axes, grid, layers, part, metric)
+        _label(axes, grid, layers, of_metric, metric)
     labels = [printing.plain(layer.label) for layer in layers]
     turned: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
     panels[-1].set_xticks(range(len(layers)), labels, **turned)
@@ -57,17 +57,17 @@ def places(count: int, layers: int) -> Floats:
     [[-0.21, 0.21], [0.79, 1.21]]
     """
     offsets = (np.arange(count) - (count - 1) / 2) * FILL / count
-    found: Floats = np.arange(layers)[:, None] + offsets
-    return found
+    at: Floats = np.arange(layers)[:, None] + offsets
+    return at
 
 
-def percent(count: int, whole: int) -> str:
+def percent(count: int, total: int) -> str:
     """Return a share in percent in print, without the sign, in which 0 is none and 100 is all.
 
     >>> percent(404, 405), percent(405, 405), percent(1, 405), percent(81, 405)
     ('>99', '100', '<1', '20')
     """
-    share = 100 * count / whole
+    share = 100 * count / total
     if 0 < share < 0.5:
         return "<1"
     return ">99" if 99.5 <= share < 100 else f"{share:.0f}"
@@ -80,18 +80,18 @@ def _draw_panel(
     width = 0.92 * FILL / len(grid.levels)
     everything = by_image[:, [grid.layers.index(layer) for layer in layers]]
     for i, level in enumerate(grid.levels):
-        found = {float(x): values[~np.isnan(values)] for x, values in zip(at[:, i], everything[i], strict=True)}
+        scores = {float(x): values[~np.isnan(values)] for x, values in zip(at[:, i], everything[i], strict=True)}
         color = lines[level].color
-        many = {x: values for x, values in found.items() if values.size >= FEWEST}
+        many = {x: values for x, values in scores.items() if values.size >= FEWEST}
         _draw_densities(axes, many, width, color)
-        for x, values in found.items():
+        for x, values in scores.items():
             if values.size < FEWEST:
                 axes.scatter(np.full(values.size, x), values, s=7, color=color, alpha=0.7, linewidths=0)
         for x, values in many.items():
             low, high = (float(value) for value in np.quantile(values, [0.25, 0.75]))
             axes.fill_between([x - width / 7, x + width / 7], low, high, color=color, linewidth=0, zorder=3)
-        middles = [float(np.median(values)) for values in found.values() if values.size]
-        rings = [x for x, values in found.items() if values.size]
+        middles = [float(np.median(values)) for values in scores.values() if values.size]
+        rings = [x for x, values in scores.items() if values.size]
         axes.scatter(rings, middles, s=9, facecolor="white", edgecolor="black", linewidths=0.6, zorder=4)
     low, high = window(everything)
     if low < high:
@@ -112,23 +112,23 @@ def window(values: Floats) -> tuple[float, float]:
     >>> window(np.array([-90.0, *np.linspace(0, 1, 999)]))[1]
     1.0
     """
-    found = values[~np.isnan(values)]
-    if not found.size:
+    defined = values[~np.isnan(values)]
+    if not defined.size:
         return 0.0, 0.0
-    ends = (float(found.min()), float(found.max()))
-    inner = tuple(float(value) for value in np.quantile(found, OUTER))
+    ends = (float(defined.min()), float(defined.max()))
+    inner = tuple(float(value) for value in np.quantile(defined, OUTER))
     far = FAR * (ends[1] - ends[0])
     return (inner[0] if inner[0] - ends[0] > far else ends[0], inner[1] if ends[1] - inner[1] > far else ends[1])
 
 
-def _draw_densities(axes: Axes, found: Mapping[float, Floats], width: float, color: str) -> None:
+def _draw_densities(axes: Axes, scores: Mapping[float, Floats], width: float, color: str) -> None:
     """Draw a violin at each place: the images' values there, ten or more."""
-    if not found:
+    if not scores:
         return
-    spacing = float(np.diff(sorted(found)).min()) if len(found) > 1 else 1.0  # seaborn's unit of width
+    spacing = float(np.diff(sorted(scores)).min()) if len(scores) > 1 else 1.0  # seaborn's unit of width
     sns.violinplot(
-        x=np.repeat(list(found), [values.size for values in found.values()]),
-        y=np.concatenate(list(found.values())),
+        x=np.repeat(list(scores), [values.size for values in scores.values()]),
+        y=np.concatenate(list(scores.values())),
         ax=axes,
         native_scale=True,
         width=width / spacing,

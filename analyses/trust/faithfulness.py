@@ -45,16 +45,16 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     top = at_highest(frame)
     top = top[top["target"] == target]
     for model in results.models:
-        own = top[top["model"] == model]
-        if own.empty:
+        of_model = top[top["model"] == model]
+        if of_model.empty:
             continue
-        level = int(own["level"].iloc[0])
+        level = int(of_model["level"].iloc[0])
         reached = [point.miou for point in results.reached(model, level)]
         where = (
             f"{results.label('models', model)}, {level_name(level, reached)} mean IoU, "
-            f"target: {results.label('targets', target)}, {int(own['n_images'].max())} images"
+            f"target: {results.label('targets', target)}, {int(of_model['n_images'].max())} images"
         )
-        layers = shown_layers(own)
+        layers = shown_layers(of_model)
         rows = None if lines is None else lines[(lines["model"] == model) & (lines["level"] == level)]
         if rows is not None and (rows["target"] == target).any():
             points = tabulate_curves(rows[rows["target"] == target])
@@ -62,8 +62,8 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
                 drawn = figures.draw_curves(results, points, layers)
             yield Figure(f"faithfulness-{printing.slug(model)}", drawn, f"{_CURVES.format(where=where)} {_SEE}")
         for name, panels, about, label in (
-            ("faithfulness_areas", figures.area_panels(own), _DOTS, "Area less that of the reference"),
-            ("faithfulness_measures", figures.measure_panels(own), _MEASURES, ""),
+            ("faithfulness_areas", figures.area_panels(of_model), _DOTS, "Area less that of the reference"),
+            ("faithfulness_measures", figures.measure_panels(of_model), _MEASURES, ""),
         ):
             if panels:
                 with style.context():
@@ -120,19 +120,19 @@ def tabulate(results: Results, areas: pd.DataFrame) -> pd.DataFrame:
     """
     areas = areas.astype({name: str for name in ("image", *KEYS) if name not in ("level",)})
     order = areas["order"].astype(str)
-    found = []
+    tables = []
     for name in (MAP, AREA_MATCHED, RANDOM):
-        part = areas[order == name]
-        if len(part):
-            found.append(_means(part).assign(order=name))
-    frame = pd.concat(found, ignore_index=True)
+        of_order = areas[order == name]
+        if len(of_order):
+            tables.append(_means(of_order).assign(order=name))
+    frame = pd.concat(tables, ignore_index=True)
     pairs = [
         _differences(areas[(order == MAP) & areas["measure"].isin(AREAS)], *reference)
         for reference in _references(areas, order)
     ]
-    known = [part for part in pairs if len(part)]
-    if known:  # of several references the first
-        both = pd.concat(known, ignore_index=True).drop_duplicates(KEYS)
+    differences = [of_order for of_order in pairs if len(of_order)]
+    if differences:  # of several references the first
+        both = pd.concat(differences, ignore_index=True).drop_duplicates(KEYS)
         frame = frame.merge(both.assign(order=MAP), on=[*KEYS, "order"], how="left")
     depths = {(model, x.name): x.depth for model in results.models for x in results.layers(model)}
     sources = areas.groupby("model")["training_data"].agg(lambda names: " / ".join(sorted(set(map(str, names)))))
@@ -181,33 +181,33 @@ def shown_layers(frame: pd.DataFrame, most: int = figures.MOST_LAYERS) -> list[s
     return [names[i] for i in at]
 
 
-def _means(part: pd.DataFrame, keys: Sequence[str] = KEYS) -> pd.DataFrame:
-    index, cube, there = _cube(part, keys, "value")
+def _means(frame: pd.DataFrame, keys: Sequence[str] = KEYS) -> pd.DataFrame:
+    index, cube, defined = _cube(frame, keys, "value")
     estimate, low, high = crossed_interval(cube, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
-    counts = {"n_images": there.any(axis=1).sum(axis=1), "n_seeds": there.any(axis=2).sum(axis=1)}
+    counts = {"n_images": defined.any(axis=1).sum(axis=1), "n_seeds": defined.any(axis=2).sum(axis=1)}
     return index.assign(mean=estimate, low=low, high=high, **counts)
 
 
-def _differences(own: pd.DataFrame, other: pd.DataFrame, keys: Sequence[str], name: str) -> pd.DataFrame:
+def _differences(values: pd.DataFrame, other: pd.DataFrame, keys: Sequence[str], name: str) -> pd.DataFrame:
     """Return the mean difference of values from those of another order, paired by what `keys` names."""
     reference = other[[*keys, "value"]].rename(columns={"value": "reference"})
-    both = own.merge(reference, on=list(keys), how="inner", validate="many_to_one")
+    both = values.merge(reference, on=list(keys), how="inner", validate="many_to_one")
     if both.empty:
         return pd.DataFrame()
-    index, cube, there = _cube(both.assign(change=both["value"] - both["reference"]), KEYS, "change")
+    index, cube, defined = _cube(both.assign(change=both["value"] - both["reference"]), KEYS, "change")
     estimate, low, high = crossed_interval(cube, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
     columns: dict[str, Any] = {"difference": estimate, "difference_low": low, "difference_high": high}
-    return index.assign(against=name, **columns, n_pairs=there.any(axis=1).sum(axis=1))
+    return index.assign(against=name, **columns, n_pairs=defined.any(axis=1).sum(axis=1))
 
 
-def _cube(part: pd.DataFrame, keys: Sequence[str], column: str) -> tuple[pd.DataFrame, Floats, Floats]:
+def _cube(frame: pd.DataFrame, keys: Sequence[str], column: str) -> tuple[pd.DataFrame, Floats, Floats]:
     """Return the keys that there are, their numbers as (keys, seeds, images), and which of them are defined."""
-    key = part.groupby(list(keys), sort=True, observed=True).ngroup().to_numpy()
+    key = frame.groupby(list(keys), sort=True, observed=True).ngroup().to_numpy()
     axes: dict[str, Sequence[Any]] = {
         "_key": range(int(key.max()) + 1),
-        "seed": distinct(part["seed"]),
-        "image": distinct(part["image"]),
+        "seed": distinct(frame["seed"]),
+        "image": distinct(frame["image"]),
     }
-    (cube,), _ = fill(part.assign(_key=key), axes, [column], "faithfulness")
-    index = part[list(keys)].assign(_key=key).drop_duplicates("_key").sort_values("_key")
+    (cube,), _ = fill(frame.assign(_key=key), axes, [column], "faithfulness")
+    index = frame[list(keys)].assign(_key=key).drop_duplicates("_key").sort_values("_key")
     return index.drop(columns="_key").reset_index(drop=True), cube, ~np.isnan(cube)

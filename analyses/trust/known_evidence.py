@@ -70,37 +70,39 @@ def tabulate_networks(results: Results) -> pd.DataFrame:
             row |= {f"changed_by_{other}": share for other, share in answer["changed_by"].items()}
             row |= {"told_apart": bool(answer["told_apart"]), "training_data": variant.training_data}
             rows.append(row)
-    found = tidy(pd.DataFrame(rows), ["model"])
-    learned = found.groupby(["model", "cue"])["told_apart"].transform("any")
-    return found.assign(used=found["told_apart"] | ~learned)
+    networks = tidy(pd.DataFrame(rows), ["model"])
+    learned = networks.groupby(["model", "cue"])["told_apart"].transform("any")
+    return networks.assign(used=networks["told_apart"] | ~learned)
 
 
 def tabulate(results: Results, frame: pd.DataFrame, networks: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the means by cue, method and layer, and over layers."""
-    known, means, summary = entries(results), list[dict[str, Any]](), list[dict[str, Any]]()
+    methods, means, summary = entries(results), list[dict[str, Any]](), list[dict[str, Any]]()
     cues = list(results.manifest.variants)
     used = frame[["cue", "model", "seed"]].astype({"cue": str, "model": str}).merge(networks, how="left")["used"]
     frame = frame.assign(counts=(frame["told"].astype(bool) & used.to_numpy(bool)).astype(float))
     for model in results.models:
         for target in results.targets:
-            part = frame[(frame["model"] == model) & (frame["target"] == target)]
-            if not part["counts"].any():
+            of_target = frame[(frame["model"] == model) & (frame["target"] == target)]
+            if not of_target["counts"].any():
                 continue
-            every = _by_cue(results, model, part, cues)
+            every = _by_cue(results, model, of_target, cues)
             for cue, maps in every.items():
                 apart = networks[(networks["model"] == model) & (networks["cue"] == cue)]["told_apart"]
-                same = {"cue": cue, "model": model, "target": target}
+                shared = {"cue": cue, "model": model, "target": target}
                 last: dict[str, Any] = {"told_apart": bool(apart.any()), "training_data": maps.training_data}
-                for entry in known:
+                for entry in methods:
                     if entry.name not in maps.values:
                         continue
                     against = [name for name in CONTROLS if name in maps.values and name != entry.name]
                     against += [ELSEWHERE] if f"{ELSEWHERE} {entry.name}" in maps.values else []
-                    found = compare(maps, entry.name, [_of(name, entry) for name in against])
-                    means += [same | row | last for row in _layer_rows(maps, entry, found, against, last["told_apart"])]
-                    summary += [same | row | last for row in _summary_rows(maps, entry, found, against)]
+                    contrast = compare(maps, entry.name, [_of(name, entry) for name in against])
+                    means += [
+                        shared | row | last for row in _layer_rows(maps, entry, contrast, against, last["told_apart"])
+                    ]
+                    summary += [shared | row | last for row in _summary_rows(maps, entry, contrast, against)]
     keys = ["model", "target", "_cue", "_method"]
-    return _ordered(means, known, cues, [*keys, "depth"]), _ordered(summary, known, cues, [*keys, "scope"])
+    return _ordered(means, methods, cues, [*keys, "depth"]), _ordered(summary, methods, cues, [*keys, "scope"])
 
 
 def _by_cue(results: Results, model: str, frame: pd.DataFrame, cues: list[str]) -> dict[str, Maps]:
@@ -113,7 +115,7 @@ def _by_cue(results: Results, model: str, frame: pd.DataFrame, cues: list[str]) 
     columns = [f"gain_{region}" for region in (*cues, ANIMAL)]
     columns += [f"{name}_{cue}" for name in ("inside", "area") for cue in cues] + ["counts"]
     names = frame["cue"].astype(str) + " " + frame["method"].astype(str)
-    found = {
+    values_of = {
         tuple(name.split(" ", 1)): (dict(zip(columns, cube, strict=True)), present)
         for name, cube, present in cubes(frame.assign(method=names, image=frame["scene"].astype(str)), layers, columns)
     }
@@ -127,18 +129,16 @@ def _by_cue(results: Results, model: str, frame: pd.DataFrame, cues: list[str]) 
         ]
         data = " / ".join(sorted(set(frame[frame["cue"] == cue]["training_data"].astype(str))))
         maps = Maps(layers, tuple(metrics), {}, {}, {}, data)
-        for (own, method), (values, present) in found.items():
-            if own != cue:
+        for (cue_of_network, method), (values, present) in values_of.items():
+            if cue_of_network != cue:
                 continue
             counts = values["counts"] == 1
             maps.values[method] = np.stack([np.where(counts, values[metric.name], np.nan) for metric in metrics])
             maps.present[method] = present & counts
-            others = [found[other, method][0] for other in cues if other != cue and (other, method) in found]
+            others = [values_of[other, method][0] for other in cues if other != cue and (other, method) in values_of]
             if others:
-                wanted = [metric.name for metric in metrics]
-                maps.values[f"{ELSEWHERE} {method}"] = nan_mean(
-                    np.stack([[v[n] for n in wanted] for v in others]), axis=0
-                )
+                shown = [[values[metric.name] for metric in metrics] for values in others]
+                maps.values[f"{ELSEWHERE} {method}"] = nan_mean(np.stack(shown), axis=0)
         every[cue] = maps
     return every
 
@@ -147,60 +147,67 @@ def _of(control: str, entry: Entry) -> str:
     return f"{ELSEWHERE} {entry.name}" if control == ELSEWHERE else control
 
 
-def _layer_rows(maps: Maps, entry: Entry, found: Compared, against: list[str], told: bool) -> Iterator[dict[str, Any]]:
+def _layer_rows(
+    maps: Maps, entry: Entry, contrast: Compared, against: list[str], told: bool
+) -> Iterator[dict[str, Any]]:
     """Yield a row for each layer that a method has maps of; `told` says whether there is evidence to be found."""
     for i, layer in enumerate(maps.layers):
-        there = maps.present[entry.name][i]
-        if not there.any():
+        present = maps.present[entry.name][i]
+        if not present.any():
             continue
         row: dict[str, Any] = {"layer": layer.name, "depth": layer.depth, "method": entry.name, "family": entry.family}
-        row |= {"n_images": int(there.any(axis=0).sum()), "n_seeds": int(there.any(axis=1).sum())}
-        row |= _numbers(found.layers[:, 0, :, i])
-        row["undefined_share"] = float(np.isnan(maps.values[entry.name][0, i][there]).mean())
+        row |= {"n_images": int(present.any(axis=0).sum()), "n_seeds": int(present.any(axis=1).sum())}
+        row |= _numbers(contrast.layers[:, 0, :, i])
+        row["undefined_share"] = float(np.isnan(maps.values[entry.name][0, i][present]).mean())
         for k, control in enumerate(against, 1):
-            row |= _interval(f"minus_{control}", found.layers[:, k, 0, i])
-            row[f"minus_{control}_n"] = int(found.counts[k, 0, i])
+            row |= _interval(f"minus_{control}", contrast.layers[:, k, 0, i])
+            row[f"minus_{control}_n"] = int(contrast.counts[k, 0, i])
         beaten = [k for k, control in enumerate(against, 1) if control in (*BLIND, ELSEWHERE)]
-        row["finds_it"] = told and ELSEWHERE in against and bool(found.apart(1)[beaten, 0, i].all())
+        row["finds_it"] = told and ELSEWHERE in against and bool(contrast.apart(1)[beaten, 0, i].all())
         yield row
 
 
-def _summary_rows(maps: Maps, entry: Entry, found: Compared, against: list[str]) -> Iterator[dict[str, Any]]:
+def _summary_rows(maps: Maps, entry: Entry, contrast: Compared, against: list[str]) -> Iterator[dict[str, Any]]:
     """Yield a row of means over the layers, and one of the input, where a method has maps there."""
     present = np.asarray(maps.present[entry.name].any(axis=(1, 2)))
-    for scope, mean in found.mean.items():
-        some = [i for i, layer in enumerate(maps.layers) if (layer.role == INPUT) == (scope == "input") and present[i]]
-        if not some:
+    for scope, mean in contrast.mean.items():
+        layers = [
+            i for i, layer in enumerate(maps.layers) if (layer.role == INPUT) == (scope == "input") and present[i]
+        ]
+        if not layers:
             continue
-        gains = [(float(found.layers[0, 0, 0, i]), i) for i in some if not np.isnan(found.layers[0, 0, 0, i])]
+        gains = [(float(contrast.layers[0, 0, 0, i]), i) for i in layers if not np.isnan(contrast.layers[0, 0, 0, i])]
         best = max(gains)[1] if gains else None
-        row: dict[str, Any] = {"scope": scope, "method": entry.name, "family": entry.family, "n_layers": len(some)}
-        there = maps.present[entry.name][some]
-        row |= {"n_images": int(there.any(axis=(0, 1)).sum()), "n_seeds": int(there.any(axis=(0, 2)).sum())}
+        row: dict[str, Any] = {"scope": scope, "method": entry.name, "family": entry.family, "n_layers": len(layers)}
+        held = maps.present[entry.name][layers]
+        row |= {
+            "n_images": int(held.any(axis=(0, 1)).sum()),
+            "n_seeds": int(held.any(axis=(0, 2)).sum()),
+        }
         row |= _numbers(mean[:, 0])
         row["best_layer"] = "" if best is None else maps.layers[best].name
-        row |= _interval("best", found.layers[:, 0, 0, best] if best is not None else np.full(3, np.nan))
+        row |= _interval("best", contrast.layers[:, 0, 0, best] if best is not None else np.full(3, np.nan))
         for k, control in enumerate(against, 1):
             row |= _interval(f"minus_{control}", mean[:, k, 0])
-            row[f"layers_above_{control}"] = int(np.asarray(found.apart(1))[k, 0, some].sum())
+            row[f"layers_above_{control}"] = int(np.asarray(contrast.apart(1))[k, 0, layers].sum())
         yield row
 
 
 def _numbers(values: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, float]:
     """Name estimates and bounds, (3, metrics)."""
-    found = _interval("gain", values[:, 0]) | _interval("inside", values[:, 1])
-    return found | {"area": float(values[0, 3])} | _interval("gain_animal", values[:, 2])
+    named = _interval("gain", values[:, 0]) | _interval("inside", values[:, 1])
+    return named | {"area": float(values[0, 3])} | _interval("gain_animal", values[:, 2])
 
 
 def _interval(name: str, values: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, float]:
     return dict(zip((name, f"{name}_low", f"{name}_high"), map(float, values), strict=True))
 
 
-def _ordered(rows: list[dict[str, Any]], known: tuple[Entry, ...], cues: list[str], keys: list[str]) -> pd.DataFrame:
+def _ordered(rows: list[dict[str, Any]], methods: tuple[Entry, ...], cues: list[str], keys: list[str]) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
     if frame.empty:
         return frame.assign(model=[], target=[])
-    places = {entry.name: i for i, entry in enumerate(known)}
+    places = {entry.name: i for i, entry in enumerate(methods)}
     helped = frame.assign(_cue=frame["cue"].map(cues.index), _method=frame["method"].map(places))
     counts = [str(name) for name in frame if str(name).endswith("_n") or str(name).startswith("layers_above_")]
     return tidy(helped, keys).drop(columns=["_cue", "_method"]).astype(dict.fromkeys(counts, "Int64"))

@@ -50,12 +50,12 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         of_model = frame[frame["model"] == model]
         highest = at_highest(of_model)
         for target in (name for name in results.targets if (highest["target"] == name).any()):
-            part = highest[(highest["target"] == target) & (highest["layer"] == ALL)]
+            mean = highest[(highest["target"] == target) & (highest["layer"] == ALL)]
             with style.context():
-                drawn = draw(results, part)
-            said = f"{_where(results, highest)} {_verdict(results, part)} {_trained(results, part)}".strip()
+                drawn = draw(results, mean)
+            findings = f"{_where(results, highest)} {_verdict(results, mean)} {_trained(results, mean)}".strip()
             name = f"sanity-{printing.slug(model)}-{printing.slug(target)}"
-            yield Figure(name, drawn, f"{_ABOUT} {said} {_DRAWN} How to read it: the table sanity.")
+            yield Figure(name, drawn, f"{_ABOUT} {findings} {_DRAWN} How to read it: the table sanity.")
 
 
 _ABOUT = (
@@ -87,8 +87,8 @@ def summarise(results: Results) -> pd.DataFrame:
     if table is not None and len(table):
         table = table.astype(dict.fromkeys(("model", "target", "kind", "module", "layer", "method", "image"), str))
         each_once(table, [*GROUP, "kind", "draw", "step", "layer", "method", "seed", "image"], "sanity")
-        for (model, level, target), part in table.groupby(GROUP):
-            rows.append(_means(part).assign(model=str(model), level=int(str(level)), target=str(target)))
+        for (model, level, target), of_group in table.groupby(GROUP):
+            rows.append(_means(of_group).assign(model=str(model), level=int(str(level)), target=str(target)))
     frame = pd.concat(rows) if rows else pd.DataFrame(columns=COLUMNS)
     methods = {name: i for i, name in enumerate(results.methods)}
     depths = {(model, layer.name): layer.depth for model in results.models for layer in results.layers(model)}
@@ -97,23 +97,23 @@ def summarise(results: Results) -> pd.DataFrame:
     return tidy(frame, [*GROUP, "kind", "step", "_place", "_method", "method"])[COLUMNS]
 
 
-def _means(part: pd.DataFrame) -> pd.DataFrame:
+def _means(group: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of one model, level and target."""
     numbers = [*MEASURES, "reached", "randomised"]
-    part = part.assign(randomised=part["randomised"].astype("float64"))
-    unit, whole = ["seed", "image"], [*STEP, "layer", "method"]
-    of_layers = part.groupby([*whole, *unit], as_index=False)[numbers].mean()
+    group = group.assign(randomised=group["randomised"].astype("float64"))
+    unit, keys = ["seed", "image"], [*STEP, "layer", "method"]
+    of_layers = group.groupby([*keys, *unit], as_index=False)[numbers].mean()
     over = of_layers.groupby([*STEP, "method", *unit], as_index=False)[numbers].mean().assign(layer=ALL)
-    maps = pd.concat([over, of_layers]).set_index([*whole, *unit])
-    units = pd.MultiIndex.from_product([sorted(set(part[name])) for name in unit])
+    maps = pd.concat([over, of_layers]).set_index([*keys, *unit])
+    units = pd.MultiIndex.from_product([sorted(set(group[name])) for name in unit])
     cubes = [maps[name].unstack(unit).reindex(columns=units) for name in MEASURES]
     shape = (len(cubes[0]), len(units.levels[0]), len(units.levels[1]))
     values = np.stack([cube.to_numpy(np.float64).reshape(shape) for cube in cubes])
-    found = crossed_interval(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    ends = crossed_interval(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
     frame = cubes[0].index.to_frame(index=False)
     for i, name in enumerate(MEASURES):
-        frame = frame.assign(**{name: found.estimate[i], f"{name}_low": found.low[i], f"{name}_high": found.high[i]})
-    groups = maps.reset_index().groupby(whole)
+        frame = frame.assign(**{name: ends.estimate[i], f"{name}_low": ends.low[i], f"{name}_high": ends.high[i]})
+    groups = maps.reset_index().groupby(keys)
     lacking = pd.concat([of_layers, of_layers.assign(layer=ALL)])  # of their mean each layer's: it is of the others
     counts = (
         groups[["reached", "randomised"]]
@@ -121,47 +121,47 @@ def _means(part: pd.DataFrame) -> pd.DataFrame:
         .assign(
             n_images=groups["image"].nunique(),
             n_seeds=groups["seed"].nunique(),
-            n_undefined=lacking["spearman"].isna().groupby([lacking[name] for name in whole]).sum(),
+            n_undefined=lacking["spearman"].isna().groupby([lacking[name] for name in keys]).sum(),
         )
     )
-    return frame.merge(counts.reset_index(), on=whole, validate="1:1").assign(training_data=sources(part))
+    return frame.merge(counts.reset_index(), on=keys, validate="1:1").assign(training_data=sources(group))
 
 
-def _where(results: Results, part: pd.DataFrame) -> str:
+def _where(results: Results, frame: pd.DataFrame) -> str:
     """Say which network, layers and images it is of."""
-    model, level = str(part["model"].iloc[0]), int(part["level"].iloc[0])
+    model, level = str(frame["model"].iloc[0]), int(frame["level"].iloc[0])
     reached = [point.miou for point in results.reached(model, level)]
-    layers = ", ".join(layer.label for layer in results.layers(model) if (part["layer"] == layer.name).any())
+    layers = ", ".join(layer.label for layer in results.layers(model) if (frame["layer"] == layer.name).any())
     return (
         f"{results.label('models', model)} at its highest level ({level_name(level, reached)} mean IoU); layers: "
-        f"{layers}; {part['n_images'].max()} images."
+        f"{layers}; {frame['n_images'].max()} images."
     )
 
 
-def _verdict(results: Results, part: pd.DataFrame) -> str:
+def _verdict(results: Results, frame: pd.DataFrame) -> str:
     """Name the methods whose maps stay as they were when all weights are random."""
-    whole = part[(part["kind"] == CASCADING) & (part["share"] >= 1)]
+    all_random = frame[(frame["kind"] == CASCADING) & (frame["share"] >= 1)]
     named = [
         f"{results.label('methods', str(row['method']))} ({row['spearman']:.2f} [{row['spearman_low']:.2f}, "
         f"{row['spearman_high']:.2f}]; over cells with a gradient {row['spearman_reached']:.2f} "
         f"[{row['spearman_reached_low']:.2f}, {row['spearman_reached_high']:.2f}])"
-        for row in whole.to_dict("records")
+        for row in all_random.to_dict("records")
         if row["spearman_low"] > FAILS
     ]
     rule = f"the interval of Spearman's correlation lies above {FAILS:g} where all weights are random"
     return f"Fail ({rule}): {', '.join(named)}." if named else f"No method fails ({rule})."
 
 
-def _trained(results: Results, part: pd.DataFrame) -> str:
+def _trained(results: Results, frame: pd.DataFrame) -> str:
     """Say what the networks that were trained on shuffled masks had learned."""
     table = results.table("sanity_training")
-    if table is None or not (part["kind"] == SHUFFLED).any():
+    if table is None or not (frame["kind"] == SHUFFLED).any():
         return ""
-    own = table[table["model"].astype(str) == str(part["model"].iloc[0])].drop_duplicates("seed")
-    if own.empty:
+    of_model = table[table["model"].astype(str) == str(frame["model"].iloc[0])].drop_duplicates("seed")
+    if of_model.empty:
         return ""
-    steps = ", ".join(str(n) for n in sorted(set(own["steps"])))
-    numbers = [f"{100 * own[name].mean():.1f} %" for name in ("miou_shuffled", "miou_own", "miou_validation")]
+    steps = ", ".join(str(n) for n in sorted(set(of_model["steps"])))
+    numbers = [f"{100 * of_model[name].mean():.1f} %" for name in ("miou_shuffled", "miou_own", "miou_validation")]
     return (
         f"Markers at the right: a network trained for {steps} steps on masks of other images, to a mean IoU of "
         f"{numbers[0]} on training images with the masks it was given, {numbers[1]} with their own masks, and "

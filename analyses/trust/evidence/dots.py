@@ -57,8 +57,8 @@ def draw(
     colours = ScalarMappable(Normalize(min(depths), max(depths)), mpl.colormaps["cividis"])
     lines = {name: style.grey_line(i) for i, name in enumerate(n for n in LINES if n in set(summary["method"]))}
     for axes, (cue, title) in zip(panels, titles.items(), strict=True):
-        some = summary[(summary["cue"] == cue) & (summary["scope"] == "layer")]
-        _draw_lines(axes, some, lines)
+        of_layers = summary[(summary["cue"] == cue) & (summary["scope"] == "layer")]
+        _draw_lines(axes, of_layers, lines)
         _draw_dots(axes, means[means["cue"] == cue], rows, colours, {layer.name for layer in layers})
         _draw_means(axes, summary[summary["cue"] == cue], rows)
         axes.set_title("\n".join(map(printing.plain, title.split("\n"))))
@@ -90,12 +90,12 @@ def _rows(summary: pd.DataFrame) -> tuple[dict[str, float], list[tuple[float, st
         "Methods of the input": summary[~control & (summary["scope"] == "input")],
         FAMILIES["control"]: summary[control & (summary["scope"] == "layer")],
     }
-    for heading, part in blocks.items():
-        if part.empty:
+    for heading, block in blocks.items():
+        if block.empty:
             continue
         headings.append((at, heading))
         at += 1
-        order = part.groupby("method", sort=False)["gain"].mean().sort_values(ascending=False, kind="stable")
+        order = block.groupby("method", sort=False)["gain"].mean().sort_values(ascending=False, kind="stable")
         for name in order.index:
             rows[str(name)], at = at, at + 1
         at += GAP
@@ -104,32 +104,37 @@ def _rows(summary: pd.DataFrame) -> tuple[dict[str, float], list[tuple[float, st
 
 def _draw_lines(axes: Axes, summary: pd.DataFrame, lines: dict[str, style.Line]) -> None:
     axes.axvline(0, color="black", linewidth=0.6, linestyle="-", zorder=0)
-    found = dict(zip(summary["method"], summary["gain"], strict=True))
+    gains = dict(zip(summary["method"], summary["gain"], strict=True))
     for name, look in lines.items():
-        if name in found and not np.isnan(found[name]):
-            axes.axvline(found[name], color=look.color, linestyle=look.linestyle, linewidth=0.8, zorder=0)
+        if name in gains and not np.isnan(gains[name]):
+            axes.axvline(gains[name], color=look.color, linestyle=look.linestyle, linewidth=0.8, zorder=0)
 
 
 def _draw_dots(
     axes: Axes, means: pd.DataFrame, rows: dict[str, float], colours: ScalarMappable, layers: set[str]
 ) -> None:
-    found = means[means["method"].isin(list(rows)) & means["gain"].notna()].sort_values("depth", kind="stable")
-    of_layer = found["layer"].isin(layers)
+    by_layer = means[means["method"].isin(list(rows)) & means["gain"].notna()].sort_values("depth", kind="stable")
+    of_layer = by_layer["layer"].isin(layers)
     mark: dict[str, Any] = {"linewidths": 0.25, "edgecolors": "white"}
-    part = found[of_layer]
+    dots = by_layer[of_layer]
     axes.scatter(
-        part["gain"], part["method"].map(rows), s=9, color=colours.to_rgba(part["depth"].to_numpy()), zorder=2, **mark
+        dots["gain"],
+        dots["method"].map(rows),
+        s=9,
+        color=colours.to_rgba(dots["depth"].to_numpy()),
+        zorder=2,
+        **mark,
     )
-    control = found["family"] == "control"
-    part = found[~of_layer & ~control]
-    axes.scatter(part["gain"], part["method"].map(rows), s=13, marker="s", color="#d55e00", zorder=2, **mark)
+    control = by_layer["family"] == "control"
+    dots = by_layer[~of_layer & ~control]
+    axes.scatter(dots["gain"], dots["method"].map(rows), s=13, marker="s", color="#d55e00", zorder=2, **mark)
     for y in rows.values():
         axes.axhline(y, color="#eeeeee", linewidth=0.5, zorder=-1)
 
 
 def _draw_means(axes: Axes, summary: pd.DataFrame, rows: dict[str, float]) -> None:
-    part = summary[summary["scope"] == "layer"]
-    for row in part.to_dict("records"):
+    of_layers = summary[summary["scope"] == "layer"]
+    for row in of_layers.to_dict("records"):
         y = rows.get(str(row["method"]))
         if y is not None and not np.isnan(row["gain"]):
             axes.plot([row["gain"]] * 2, [y - 0.42, y + 0.42], color="black", linewidth=1.3, zorder=3)
@@ -137,10 +142,10 @@ def _draw_means(axes: Axes, summary: pd.DataFrame, rows: dict[str, float]) -> No
 
 def _title(cue: str, networks: pd.DataFrame) -> str:
     used = networks[networks["used"]]
-    told = used["images_told"].mean()
+    share = used["images_told"].mean()
     lost = "" if used["told_apart"].all() else ": not apart"
     lost += "" if len(used) == len(networks) else f"\n({len(used)} of {len(networks)} networks)"
-    return f"{CUES.get(cue, cue)}\n{100 * told:.0f} % of the animals told{lost}"
+    return f"{CUES.get(cue, cue)}\n{100 * share:.0f} % of the animals told{lost}"
 
 
 def _label(

@@ -64,12 +64,12 @@ def draw_layers(results: Results, means: pd.DataFrame, titles: dict[str, str]) -
     return figure
 
 
-def _rows(known: Sequence[Entry], means: pd.DataFrame) -> dict[Entry, float]:
+def _rows(methods_of_run: Sequence[Entry], means: pd.DataFrame) -> dict[Entry, float]:
     """Return the top edge of each row: methods by their mean over all panels, below them the controls."""
     mean = means.groupby("method")["gain"].mean()
-    found = [entry for entry in known if entry.name in mean.index]
-    methods = sorted((e for e in found if not e.control), key=lambda entry: -np.nan_to_num(mean[entry.name], nan=-9.0))
-    controls = [entry for name in CONTROLS for entry in found if entry.name == name]
+    shown = [entry for entry in methods_of_run if entry.name in mean.index]
+    methods = sorted((e for e in shown if not e.control), key=lambda entry: -np.nan_to_num(mean[entry.name], nan=-9.0))
+    controls = [entry for name in CONTROLS for entry in shown if entry.name == name]
     rows: dict[Entry, float] = {entry: float(y) for y, entry in enumerate(methods)}
     return rows | {entry: len(methods) + GAP + y for y, entry in enumerate(controls)}
 
@@ -89,11 +89,11 @@ def _scale(means: pd.DataFrame) -> tuple[ScalarMappable, str]:
 def _draw_cells(
     axes: Axes, means: pd.DataFrame, rows: dict[Entry, float], places: dict[str, int], scale: ScalarMappable
 ) -> None:
-    found = {(row["method"], row["layer"]): row for row in means.to_dict("records")}
+    by_cell = {(row["method"], row["layer"]): row for row in means.to_dict("records")}
     edge: dict[str, Any] = {"edgecolor": "#c8c8c8", "linewidth": 0.25}
     for entry, y in rows.items():
         for name, x in places.items():
-            row = found.get((entry.name, name))
+            row = by_cell.get((entry.name, name))
             if row is None or math.isnan(row["gain"]):
                 axes.add_patch(mpl.patches.Rectangle((x, y), 1, 1, facecolor=NOTHING, **edge))
                 continue

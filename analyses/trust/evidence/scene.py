@@ -32,18 +32,18 @@ def draw_scene(
         networks: the rows of known_evidence_networks that are used; of each cue the first seed is shown.
     """
     layers = _spread(results.layers(model))
-    kept = {}
+    maps_of = {}
     for cue in results.manifest.variants:
         shown = networks[(networks["cue"] == cue) & (networks["model"] == model)].sort_values("seed").iloc[0]
         seed, level = int(shown["seed"]), int(shown["level"])
-        part = frame[(frame["cue"] == cue) & (frame["model"] == model) & (frame["seed"] == seed)]
-        kept[cue] = part, results.gallery(f"{cue}-{model}", seed, level)
-    first = next(iter(kept.values()))[1]
-    found = [name.split("|")[1] for name in first.arrays if name.startswith(f"{target}|")]
-    if not found:
+        of_network = frame[(frame["cue"] == cue) & (frame["model"] == model) & (frame["seed"] == seed)]
+        maps_of[cue] = of_network, results.gallery(f"{cue}-{model}", seed, level)
+    first = next(iter(maps_of.values()))[1]
+    methods = [name.split("|")[1] for name in first.arrays if name.startswith(f"{target}|")]
+    if not methods:
         return None
-    method = METHOD if METHOD in found else found[0]
-    rows = [_row(cue, part, kept_maps, (target, method), layers) for cue, (part, kept_maps) in kept.items()]
+    method = METHOD if METHOD in methods else methods[0]
+    rows = [_row(cue, of_network, gallery, (target, method), layers) for cue, (of_network, gallery) in maps_of.items()]
     heads = ["scene", "the cue the other way", *(layer.label for layer in layers)]
     title = f"{results.label('models', model)}: {results.label('methods', method)} of the first test scene"
     key = (
@@ -59,19 +59,19 @@ def _spread(layers: tuple[Layer, ...]) -> list[Layer]:
     return [layers[place] for place in places]
 
 
-def _row(cue: str, frame: pd.DataFrame, kept: Gallery, names: tuple[str, str], layers: list[Layer]) -> map_page.Row:
+def _row(cue: str, frame: pd.DataFrame, gallery: Gallery, names: tuple[str, str], layers: list[Layer]) -> map_page.Row:
     target, method = names
-    part = frame[
-        (frame["target"] == target) & (frame["method"] == method) & (frame["image"].astype(str) == kept.ids[0])
+    scores = frame[
+        (frame["target"] == target) & (frame["method"] == method) & (frame["image"].astype(str) == gallery.ids[0])
     ]
-    gains = dict(zip(part["layer"].astype(str), part[f"gain_{cue}"].astype(float), strict=True))
-    evidence = kept.arrays["evidence"][0]
+    gains = dict(zip(scores["layer"].astype(str), scores[f"gain_{cue}"].astype(float), strict=True))
+    evidence = gallery.arrays["evidence"][0]
     lines, size = overlay.outline(evidence), (int(evidence.shape[0]), int(evidence.shape[1]))
-    under = overlay.ground(None if kept.images is None else kept.images[0], size)
-    shown = [under, under] if kept.images is None else [kept.images[0] / 255, kept.arrays["other"][0] / 255]
-    found = [map_page.Tile(picture, lines, None, "") for picture in shown]
+    under = overlay.ground(None if gallery.images is None else gallery.images[0], size)
+    shown = [under, under] if gallery.images is None else [gallery.images[0] / 255, gallery.arrays["other"][0] / 255]
+    tiles = [map_page.Tile(picture, lines, None, "") for picture in shown]
     for layer in layers:
-        values = np.asarray(kept.arrays[f"{target}|{method}|{layer.name}"][0], dtype=np.float32)
+        values = np.asarray(gallery.arrays[f"{target}|{method}|{layer.name}"][0], dtype=np.float32)
         state, large = map_tiles.state(values), overlay.normalised(np.nan_to_num(values), size)
         mark = None
         if not state:
@@ -79,5 +79,5 @@ def _row(cue: str, frame: pd.DataFrame, kept: Gallery, names: tuple[str, str], l
             mark = ((float(right) + 0.5) / size[1], (float(down) + 0.5) / size[0])
         picture = under if state else overlay.heat(large, under)
         text = state or map_tiles.number(gains.get(layer.name, math.nan), "+")
-        found.append(map_page.Tile(picture, lines, mark, text))
-    return map_page.Row(CUES.get(cue, cue).replace(" decide", "\ndecide"), found)
+        tiles.append(map_page.Tile(picture, lines, mark, text))
+    return map_page.Row(CUES.get(cue, cue).replace(" decide", "\ndecide"), tiles)

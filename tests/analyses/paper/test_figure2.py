@@ -79,7 +79,9 @@ def test_the_scores_are_those_of_the_table(make):
     where = {"model": ["segformer"], "seed": [0], "level": [100], "image": ["cat_1"], "method": ["grad_cam"]}
     row = results.scores(where | {"layer": ["After attention 2_1"]}).iloc[0]
     layer = next(layer for layer in results.layers("segformer") if layer.name == "After attention 2_1")
-    kept = map_tiles.Tiles(results, shown_checkpoint(results, "segformer"), map_tiles.known(results, map_tiles.NAMES))
+    kept = map_tiles.Tiles(
+        results, shown_checkpoint(results, "segformer"), map_tiles.metrics_shown(results, map_tiles.NAMES)
+    )
     (tile,) = kept.maps("cat_1", [layer], named=True)
     edges, width = (float(row[name]) for name in ("edge_alignment", "edge_thickness"))
     lines = tile.text.split("\n")
@@ -106,8 +108,11 @@ def test_the_seed_of_which_maps_are_kept_is_shown_and_named(make):
 
 def test_a_run_that_measured_none_of_the_four_shows_its_first_two(make):
     results = make(**RUN)
-    assert [metric.name for metric in map_tiles.known(results, ("nothing",))] == ["energy_inside", "energy_gain"]
-    text = map_tiles.named_scores({"energy_inside": 0.5}, map_tiles.known(results, ("nothing",)))
+    assert [metric.name for metric in map_tiles.metrics_shown(results, ("nothing",))] == [
+        "energy_inside",
+        "energy_gain",
+    ]
+    text = map_tiles.named_scores({"energy_inside": 0.5}, map_tiles.metrics_shown(results, ("nothing",)))
     assert text == "energy inside 0.50\ngain \N{EN DASH}"
 
 
