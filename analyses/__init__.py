@@ -57,13 +57,13 @@ def run(results: Results, names: Iterable[str] | None = None) -> Iterator[Figure
     Raises:
         ResultsError: a name is unknown, or the files of the run are missing or damaged.
     """
-    known = find()
-    wanted = list(known) if names is None else list(dict.fromkeys(names))
-    for name in wanted:
-        if name not in known:
-            raise ResultsError(f"unknown analysis '{name}': known are {', '.join(known)}")
-    for name in wanted:
-        yield from known[name](results)
+    modules = find()
+    asked = list(modules) if names is None else list(dict.fromkeys(names))
+    for name in asked:
+        if name not in modules:
+            raise ResultsError(f"unknown analysis '{name}': known are {', '.join(modules)}")
+    for name in asked:
+        yield from modules[name](results)
 
 
 def question(name: str) -> str:

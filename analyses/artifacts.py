@@ -16,7 +16,7 @@ from PIL import Image
 from analyses import printing
 from analyses.plots import style
 
-Kind = Literal["png", "svg", "pdf"]
+Format = Literal["png", "svg", "pdf"]
 DECIMALS = 6
 MOST_PRINTED = 200
 """Rows of the longest table that is written for a page; longer ones are for machines, as CSV alone."""
@@ -36,7 +36,7 @@ class Figure:
     figure: matplotlib.figure.Figure
     caption: str
 
-    def render(self, kind: Kind = "svg", dpi: int = 300) -> bytes:
+    def render(self, kind: Format = "svg", dpi: int = 300) -> bytes:
         """Return the file's bytes: the same for the same figure, without date or version."""
         buffer = io.BytesIO()
         with style.context():
@@ -56,7 +56,7 @@ class Figure:
         self.figure.set_dpi(before)
         return Image.fromarray(np.ascontiguousarray(pixels))
 
-    def drawn(self, kinds: Sequence[Kind], dpi: int) -> Drawn:
+    def drawn(self, kinds: Sequence[Format], dpi: int) -> Drawn:
         """Return the figure as its files of these kinds, laid out once for all of them."""
         with style.context():
             self.figure.set_dpi(dpi)

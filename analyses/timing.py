@@ -101,11 +101,11 @@ def tabulate(rows: Sequence[Row]) -> pd.DataFrame:
 
 
 def _tabulated(row: Row) -> dict[str, Any]:
-    found, agreed = row["ratio"] or {}, row["agreement"] or {}
+    ratio, agreed = row["ratio"] or {}, row["agreement"] or {}
     return {
         **{name: row[name] for name in ("case", "quantity", "ours", "theirs", "bar", "met", "scope", "note")},
-        **{name: _short(found.get(key)) for name, key in (("ratio", "median"), ("low", "low"), ("high", "high"))},
-        "rounds": found.get("rounds", 0),
+        **{name: _short(ratio.get(key)) for name, key in (("ratio", "median"), ("low", "low"), ("high", "high"))},
+        "rounds": ratio.get("rounds", 0),
         "ours_value": _short(_median(row["ours_values"])),
         "theirs_value": _short(_median(row["theirs_values"])),
         "same_result": row["same"],
@@ -143,7 +143,7 @@ def _caption(quantity: str, rows: Sequence[Row], note: str) -> str:
         "single rounds; upright strokes are the bars that were set beforehand. Open points: not the same result."
     )
     gaps = f"{len(missing)} comparisons could not be made; the table says why." if missing else ""
-    return " ".join(part for part in (reading, f"Measured: {'; '.join(scopes)}.", gaps, note) if part)
+    return " ".join(sentence for sentence in (reading, f"Measured: {'; '.join(scopes)}.", gaps, note) if sentence)
 
 
 def draw(rows: Sequence[Row]) -> matplotlib.figure.Figure:
@@ -151,16 +151,16 @@ def draw(rows: Sequence[Row]) -> matplotlib.figure.Figure:
     panels: dict[str, list[Row]] = {}
     for row in rows:
         panels.setdefault(row["label"], []).append(row)
-    heights = [ROW * len(found) for found in panels.values()]
+    heights = [ROW * len(of_panel) for of_panel in panels.values()]
     total = sum(heights) + HEAD * len(panels) + FOOT
     figure = style.figure(round(total, 2))
     limits = _limits(rows)
     top = total
-    for number, (label, found) in enumerate(panels.items()):
+    for number, (label, of_panel) in enumerate(panels.items()):
         top -= HEAD + heights[number]
         box = (LEFT / style.WIDTH, top / total, 1 - (LEFT + RIGHT) / style.WIDTH, heights[number] / total)
         axes = figure.add_axes(box)
-        _panel(axes, found, limits)
+        _panel(axes, of_panel, limits)
         axes.set_title(printing.plain(label), loc="left", pad=3, weight="bold")
         if number + 1 < len(panels):
             axes.set_xticklabels([])
@@ -195,22 +195,22 @@ def _panel(axes: Axes, rows: Sequence[Row], limits: tuple[float, float]) -> None
 
 def _ratio(axes: Axes, y: int, row: Row) -> None:
     beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "size": style.SMALL}
-    found = row["ratio"]
-    if found is None:
+    ratio = row["ratio"]
+    if ratio is None:
         axes.text(1.02, y, printing.plain(row["note"], 24), color=style.GREY_TEXT, **beside)
         return
     color, marker = {True: _MET, False: _MISSED, None: _NONE}[row["met"]]
     rounds = [a / b for a, b in zip(row["ours_values"], row["theirs_values"], strict=True)]
     axes.plot(rounds, [y + 0.3] * len(rounds), "|", color=color, markersize=2.5, markeredgewidth=0.5, alpha=0.6)
-    axes.plot([found["low"], found["high"]], [y, y], color=color, linewidth=1.4, solid_capstyle="butt")
-    axes.plot(found["median"], y, marker, color=color, markersize=4, markerfacecolor=color if row["same"] else "white")
-    told = f"{found['median']:.2g}" if found["median"] < 0.1 else f"{found['median']:.2f}"
+    axes.plot([ratio["low"], ratio["high"]], [y, y], color=color, linewidth=1.4, solid_capstyle="butt")
+    axes.plot(ratio["median"], y, marker, color=color, markersize=4, markerfacecolor=color if row["same"] else "white")
+    text = f"{ratio['median']:.2g}" if ratio["median"] < 0.1 else f"{ratio['median']:.2f}"
     if row["bar"] is not None:
         axes.plot([row["bar"]] * 2, [y - 0.42, y + 0.42], color="black", linewidth=1.2)
-        told += f"  bar {row['bar']:g} {'met' if row['met'] else 'missed'}"
+        text += f"  bar {row['bar']:g} {'met' if row['met'] else 'missed'}"
     elif not row["same"]:
-        told += "  other result"
-    axes.text(1.02, y, told, color=color, **beside)
+        text += "  other result"
+    axes.text(1.02, y, text, color=color, **beside)
 
 
 def _key(figure: matplotlib.figure.Figure, total: float) -> None:

@@ -34,7 +34,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Compared:
+class Ranking:
     """The methods of one model in the manifest's order, and how they rank.
 
     `share_of_maps` is that of the layers, seeds and images for which every method has a value: these are compared.
@@ -56,10 +56,10 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     metric = next((metric for metric in results.metrics if metric.name == METRIC), None)
     if metric is None:
         return
-    found = [item for model in results.models if (item := _compare(results, model, metric)) is not None]
-    if not found:
+    rankings = [item for model in results.models if (item := _compare(results, model, metric)) is not None]
+    if not rankings:
         return
-    targets = " or ".join(dict.fromkeys(str(results.label("targets", item.target)) for item in found))
+    targets = " or ".join(dict.fromkeys(str(results.label("targets", item.target)) for item in rankings))
     about = (
         f"Methods ranked on every image by {metric.label.lower()}, their mean over all layers that every one has maps "
         "of, and over seeds; of an image those layers and seeds count for which every method's map has a value "
@@ -70,22 +70,22 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         f"effect. Methods without a value on more than {MISSING:.0%} of the images are left out, and networks of which "
         f"the main method is one."
     )
-    yield Table("method_ranks", _table(found), about, best={"mean_rank": "lower"}, within=("model",))
+    yield Table("method_ranks", _table(rankings), about, best={"mean_rank": "lower"}, within=("model",))
     with style.context():
-        figure = _draw(results, found)
+        figure = _draw(results, rankings)
     yield Figure("method_ranks", figure, f"Critical-difference diagrams; a bar joins such methods. {about}")
 
 
-def _compare(results: Results, model: str, metric: Metric) -> Compared | None:
+def _compare(results: Results, model: str, metric: Metric) -> Ranking | None:
     level = highest(results, model)
-    known = entries(results)
-    if level is None or not known:
+    methods = entries(results)
+    if level is None or not methods:
         return None
     target = target_of_most_methods(results, model, level)
     maps = read(results, model, level, target)
     at = [one.name for one in maps.metrics].index(metric.name)
     left_out = {*results.costly, *KNOWING}
-    shown = [e for e in known if e.scope == "layer" and e.name in maps.values and e.name not in left_out]
+    shown = [e for e in methods if e.scope == "layer" and e.name in maps.values and e.name not in left_out]
     covered = {e.name: maps.present[e.name].any(axis=(1, 2)) for e in shown}
     main = covered.get(results.main_method)
     if main is None:
@@ -96,12 +96,12 @@ def _compare(results: Results, model: str, metric: Metric) -> Compared | None:
     if len(values) < 3 or results.main_method not in {entry.name for entry in values}:
         return None
     cube = np.stack(list(values.values()))
-    whole = ~np.isnan(cube).any(axis=0)
-    columns = nan_mean(np.where(whole, cube, np.nan), axis=-2)  # layers and seeds alike
+    complete = ~np.isnan(cube).any(axis=0)
+    columns = nan_mean(np.where(complete, cube, np.nan), axis=-2)  # layers and seeds alike
     ranks = rank(columns.T, higher_is_better=metric.direction != "lower")
-    there = maps.present[results.main_method][main]
-    seeds, share = int(there.any(axis=(0, 2)).sum()), float(whole.sum() / there.sum())
-    return Compared(model, level, target, tuple(values), ranks, seeds, int(main.sum()), share, maps.training_data)
+    present = maps.present[results.main_method][main]
+    seeds, share = int(present.any(axis=(0, 2)).sum()), float(complete.sum() / present.sum())
+    return Ranking(model, level, target, tuple(values), ranks, seeds, int(main.sum()), share, maps.training_data)
 
 
 def _rows(values: Floats) -> Floats:
@@ -109,31 +109,26 @@ def _rows(values: Floats) -> Floats:
     return values.reshape(-1, values.shape[-1])
 
 
-def _table(found: list[Compared]) -> pd.DataFrame:
+def _table(rankings: list[Ranking]) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
-    for item in found:
-        ranks = item.ranks
+    for ranking in rankings:
+        ranks = ranking.ranks
         best = int(np.argmin(ranks.mean)) if ranks.n > 1 else 0
-        for i, entry in enumerate(item.methods):
-            row = {"model": item.model, "level": item.level, "target": item.target}
-            row |= {
-                "metric": METRIC,
-                "method": entry.name,
-                "mean_rank": ranks.mean[i],
-                "critical_difference": ranks.distance,
-            }
-            row |= {"apart_from_best": bool(ranks.pairs[best, i] < ALPHA)}
-            row |= {"p_friedman": ranks.p, "kendall_w": ranks.agreement, "n_images": ranks.n, "n_seeds": item.n_seeds}
-            row |= {"n_layers": item.n_layers, "share_of_maps": item.share_of_maps}
-            rows.append(row | {"training_data": item.training_data})
-    order = {item.model: i for i, item in enumerate(found)}
+        for i, entry in enumerate(ranking.methods):
+            row = {"model": ranking.model, "level": ranking.level, "target": ranking.target}
+            row |= {"metric": METRIC, "method": entry.name, "mean_rank": ranks.mean[i]}
+            row |= {"critical_difference": ranks.distance, "apart_from_best": bool(ranks.pairs[best, i] < ALPHA)}
+            row |= {"p_friedman": ranks.p, "kendall_w": ranks.agreement, "n_images": ranks.n}
+            row |= {"n_seeds": ranking.n_seeds, "n_layers": ranking.n_layers, "share_of_maps": ranking.share_of_maps}
+            rows.append(row | {"training_data": ranking.training_data})
+    order = {ranking.model: i for i, ranking in enumerate(rankings)}
     frame = tidy(pd.DataFrame(rows, columns=list(COLUMNS)).astype({"p_friedman": object}), ["mean_rank"])
     frame["p_friedman"] = [float(f"{p:.3g}") for p in frame["p_friedman"]]  # six decimals would make it zero
     return frame.sort_values("model", key=lambda names: names.map(order), kind="stable").reset_index(drop=True)
 
 
-def _draw(results: Results, found: list[Compared]) -> matplotlib.figure.Figure:
-    drawn = [item for item in found if item.ranks.n > 1]
+def _draw(results: Results, rankings: list[Ranking]) -> matplotlib.figure.Figure:
+    drawn = [item for item in rankings if item.ranks.n > 1]
     heights = [0.8 + 0.075 * len(item.methods) for item in drawn]
     figure = style.figure(sum(heights) or 1.0, constrained=True)
     panels = figure.subplots(len(heights) or 1, 1, squeeze=False, height_ratios=heights or None).ravel()

@@ -43,43 +43,43 @@ def read(results: Results, model: str, level: int, target: str) -> Maps:
     return maps
 
 
-def layer_rows(maps: Maps, entry: Entry, found: Compared) -> Iterator[dict[str, Any]]:
+def layer_rows(maps: Maps, entry: Entry, estimates: Compared) -> Iterator[dict[str, Any]]:
     """Yield a row for each layer that the method has maps of: every metric's mean, and the shares without a value."""
     present = maps.present[entry.name]
     for i, layer in enumerate(maps.layers):
         if present[i].any():
             row = _names(entry, layer) | _counts(present[i]) | _shares(maps, entry.name, i)
-            yield row | _numbers(maps.metrics, found, 0, i) | {"training_data": maps.training_data}
+            yield row | _numbers(maps.metrics, estimates, 0, i) | {"training_data": maps.training_data}
 
 
-def contrast_rows(maps: Maps, entry: Entry, found: Compared, controls: Sequence[str]) -> Iterator[dict[str, Any]]:
+def contrast_rows(maps: Maps, entry: Entry, estimates: Compared, controls: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yield a row for each layer and control: every metric's mean paired difference."""
     for i, layer in enumerate(maps.layers):
         for k, control in enumerate(controls, 1):
-            there = maps.present[entry.name][i] & maps.present[control][i]
-            if there.any():
-                row = _names(entry, layer) | {"control": control} | _counts(there)
-                yield row | _numbers(maps.metrics, found, k, i) | {"training_data": maps.training_data}
+            common = maps.present[entry.name][i] & maps.present[control][i]
+            if common.any():
+                row = _names(entry, layer) | {"control": control} | _counts(common)
+                yield row | _numbers(maps.metrics, estimates, k, i) | {"training_data": maps.training_data}
 
 
-def summary_rows(maps: Maps, entry: Entry, found: Compared, controls: Sequence[str]) -> Iterator[dict[str, Any]]:
+def summary_rows(maps: Maps, entry: Entry, estimates: Compared, controls: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yield a row for each metric, of the layers and of the input: means over layers, and on how many it differs."""
     present = maps.present[entry.name]
-    for scope, means in found.mean.items():
-        some = np.array([(layer.role == INPUT) == (scope == "input") for layer in maps.layers])
-        if not present[some].any():
+    for scope, means in estimates.mean.items():
+        of_scope = np.array([(layer.role == INPUT) == (scope == "input") for layer in maps.layers])
+        if not present[of_scope].any():
             continue
         for m, metric in enumerate(maps.metrics):
             row: dict[str, Any] = {"method": entry.name, "family": entry.family, "scope": scope, "metric": metric.name}
             row |= dict(zip(("estimate", "low", "high"), means[:, 0, m], strict=True))
-            row |= {"n_layers": int((present.any(axis=(1, 2)) & some).sum())} | _counts(present[some].any(axis=0))
-            row |= _shares(maps, entry.name, some)
+            row |= {"n_layers": int((present.any(axis=(1, 2)) & of_scope).sum())}
+            row |= _counts(present[of_scope].any(axis=0)) | _shares(maps, entry.name, of_scope)
             for k, control in enumerate(controls, 1):
                 ends = (f"minus_{control}{end}" for end in ("", "_low", "_high"))
                 row |= dict(zip(ends, means[:, k, m], strict=True))
-                row[f"layers_tested_{control}"] = int((found.counts[k, m, some] >= FEWEST).sum())
+                row[f"layers_tested_{control}"] = int((estimates.counts[k, m, of_scope] >= FEWEST).sum())
                 for sign, word in ((1, "above"), (-1, "below")):
-                    row[f"layers_{word}_{control}"] = int(found.apart(sign)[k, m, some].sum())
+                    row[f"layers_{word}_{control}"] = int(estimates.apart(sign)[k, m, of_scope].sum())
             yield row | {"training_data": maps.training_data}
 
 
@@ -104,11 +104,11 @@ def _shares(maps: Maps, method: str, layers: int | NDArray[np.bool_]) -> dict[st
     }
 
 
-def _numbers(metrics: Sequence[Metric], found: Compared, which: int, layer: int) -> dict[str, Any]:
+def _numbers(metrics: Sequence[Metric], estimates: Compared, which: int, layer: int) -> dict[str, Any]:
     """Return the columns of every metric: mean, bounds, and how many values it is of."""
     row: dict[str, Any] = {}
     for m, metric in enumerate(metrics):
-        estimate, low, high = found.layers[:, which, m, layer]
+        estimate, low, high = estimates.layers[:, which, m, layer]
         row |= {metric.name: estimate, f"{metric.name}_low": low, f"{metric.name}_high": high}
-        row[f"{metric.name}_n"] = int(found.counts[which, m, layer])
+        row[f"{metric.name}_n"] = int(estimates.counts[which, m, layer])
     return row

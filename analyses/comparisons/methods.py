@@ -24,7 +24,7 @@ from analyses.statistics.crossed import NOTE
 
 
 @dataclass
-class Found:
+class MethodRows:
     """The rows of the three tables; the second and third are of each model's highest level and main target alone."""
 
     means: list[dict[str, Any]] = field(default_factory=list)
@@ -34,21 +34,21 @@ class Found:
 
 def analyse(results: Results) -> Iterator[Figure | Table]:
     """Yield three tables and the figures of each model; nothing for runs that did not record the methods' families."""
-    known = catalogue.entries(results)
-    if not known or not any(metric.name in catalogue.SHOWN for metric in results.metrics):
+    methods = catalogue.entries(results)
+    if not methods or not any(metric.name in catalogue.SHOWN for metric in results.metrics):
         return
-    found = collect(results, known)
-    if not found.means:
+    of_methods = collect(results, methods)
+    if not of_methods.means:
         return
-    places = {entry.name: i for i, entry in enumerate(known)}
+    places = {entry.name: i for i, entry in enumerate(methods)}
     keys = ["model", "level", "target", "metric", "scope", "depth", "layer", "method", "control"]
     means, contrasts, summary = (
         _ordered(pd.DataFrame(rows), [key for key in keys if rows and key in rows[0]], places)
-        for rows in (found.means, found.contrasts, found.summary)
+        for rows in (of_methods.means, of_methods.contrasts, of_methods.summary)
     )
     note = _reading(results)
     yield Table("methods", means, f"{_ABOUT} by layer and method. {note}")
-    against = ", ".join(results.label("methods", name) for name in _controls(known))
+    against = ", ".join(results.label("methods", name) for name in _controls(methods))
     if not contrasts.empty:
         yield Table(
             "methods_contrasts",
@@ -67,9 +67,9 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         shown=[name for name in SHOWN if name in summary],
     )
     for model in results.models:
-        parts = [part[part["model"] == model] if len(part) else part for part in (means, contrasts, summary)]
-        if len(parts[2]):
-            yield from _figures(results, model, parts)
+        frames = [frame[frame["model"] == model] if len(frame) else frame for frame in (means, contrasts, summary)]
+        if len(frames[2]):
+            yield from _figures(results, model, *frames)
 
 
 SHOWN = (
@@ -99,9 +99,9 @@ _MARKS = (
 )
 
 
-def collect(results: Results, known: Sequence[Entry]) -> Found:
+def collect(results: Results, methods: Sequence[Entry]) -> MethodRows:
     """Compute the rows: means for all models, levels and targets, comparisons for what the figures show."""
-    found = Found()
+    of_methods = MethodRows()
     for model in results.models:
         reached = sorted({c.level for c in results.checkpoints if c.model == model and c.reached})
         top = choices.highest(results, model)
@@ -109,24 +109,26 @@ def collect(results: Results, known: Sequence[Entry]) -> Found:
             main = choices.target_of_most_methods(results, model, level) if level == top else None
             for target in results.targets:
                 maps = tables.read(results, model, level, target)
-                same = {"model": model, "level": level, "target": target}
-                controls = [name for name in _controls(known) if name in maps.values] if target == main else []
-                for entry in known:
+                names = {"model": model, "level": level, "target": target}
+                controls = [name for name in _controls(methods) if name in maps.values] if target == main else []
+                for entry in methods:
                     if entry.name not in maps.values:
                         continue
                     against = [] if entry.control else controls
-                    done = contrasts_module.compare(maps, entry.name, against)
-                    found.means += [same | row for row in tables.layer_rows(maps, entry, done)]
+                    estimates = contrasts_module.compare(maps, entry.name, against)
+                    of_methods.means += [names | row for row in tables.layer_rows(maps, entry, estimates)]
                     if target == main:
-                        rows = tables.contrast_rows(maps, entry, done, against)
-                        found.contrasts += [same | row for row in rows]
-                        found.summary += [same | row for row in tables.summary_rows(maps, entry, done, against)]
-    return found
+                        rows = tables.contrast_rows(maps, entry, estimates, against)
+                        of_methods.contrasts += [names | row for row in rows]
+                        of_methods.summary += [
+                            names | row for row in tables.summary_rows(maps, entry, estimates, against)
+                        ]
+    return of_methods
 
 
-def _controls(known: Sequence[Entry]) -> list[str]:
-    there = [entry.name for entry in known]
-    return [name for name in catalogue.AGAINST if name in there]
+def _controls(methods: Sequence[Entry]) -> list[str]:
+    names = [entry.name for entry in methods]
+    return [name for name in catalogue.AGAINST if name in names]
 
 
 def _ordered(frame: pd.DataFrame, keys: Sequence[str], places: dict[str, int]) -> pd.DataFrame:
@@ -134,8 +136,8 @@ def _ordered(frame: pd.DataFrame, keys: Sequence[str], places: dict[str, int]) -
     if frame.empty:
         return frame
     by = {"_method": frame["method"].map(places)} | ({"_scope": frame["scope"] == "input"} if "scope" in keys else {})
-    wanted = [f"_{key}" if f"_{key}" in by else key for key in keys]
-    ordered = tidy(frame.assign(**by), wanted).drop(columns=list(by))
+    order = [f"_{key}" if f"_{key}" in by else key for key in keys]
+    ordered = tidy(frame.assign(**by), order).drop(columns=list(by))
     counts = [name for name in ordered if str(name).startswith(("layers_tested_", "layers_above_", "layers_below_"))]
     return ordered.astype(dict.fromkeys(counts, "Int64"))
 
@@ -143,7 +145,7 @@ def _ordered(frame: pd.DataFrame, keys: Sequence[str], places: dict[str, int]) -
 def _reading(results: Results) -> str:
     """Say what every number here is: maps, intervals, missing values, images of costly methods."""
     costly = results.manifest.costly
-    said = (
+    text = (
         f"Means over the defined maps with {CONFIDENCE:.0%} intervals from {RESAMPLES} resamples of images and seeds "
         f"{NOTE}. Blank maps have no value, so that means of "
         "methods with many of them are over fewer images: blank_share and undefined_share (nothing to explain) tell "
@@ -151,14 +153,16 @@ def _reading(results: Results) -> str:
     )
     if costly.ids:
         rule = costly.rule.rstrip(".")
-        said += f" Methods with passes of their own have maps of {len(costly.ids)} images{f': {rule}' if rule else ''}."
-    return said
+        text += f" Methods with passes of their own have maps of {len(costly.ids)} images{f': {rule}' if rule else ''}."
+    return text
 
 
-def _figures(results: Results, model: str, parts: Sequence[pd.DataFrame]) -> Iterator[Figure]:
+def _figures(
+    results: Results, model: str, means: pd.DataFrame, contrasts: pd.DataFrame, summary: pd.DataFrame
+) -> Iterator[Figure]:
     """Yield the heat maps and the dot plot of one model."""
-    level, target = int(parts[2]["level"].iloc[0]), str(parts[2]["target"].iloc[0])
-    means = parts[0][(parts[0]["level"] == level) & (parts[0]["target"] == target)]
+    level, target = int(summary["level"].iloc[0]), str(summary["target"].iloc[0])
+    means = means[(means["level"] == level) & (means["target"] == target)]
     reached = [point.miou for point in results.reached(model, level)]
     where = (
         f"{results.label('models', model)} at its highest level ({level_name(level, reached)} mean IoU); target: "
@@ -167,7 +171,7 @@ def _figures(results: Results, model: str, parts: Sequence[pd.DataFrame]) -> Ite
     blind = ", ".join(results.label("methods", name) for name in BLIND if name in results.methods)
     for name, metrics in figures.pages(results, model, means):
         with style.context():
-            drawn = figures.draw_layers(results, model, means, parts[1], metrics)
+            drawn = figures.draw_layers(results, model, means, contrasts, metrics)
         labels = [metric.label if not i else metric.label.lower() for i, metric in enumerate(metrics)]
         shown = " and ".join([", ".join(labels[:-1]), labels[-1]] if labels[1:] else labels)
         marks = _MARKS.format(blind=blind, fewest=FEWEST)
@@ -179,7 +183,7 @@ def _figures(results: Results, model: str, parts: Sequence[pd.DataFrame]) -> Ite
             f"{shown} by method and layer: {where}. {_COLOURS}{behind} {marks}",
         )
     with style.context():
-        drawn = draw_summary(results, parts[2])
+        drawn = draw_summary(results, summary)
     yield Figure(
         f"methods_summary-{printing.slug(model)}",
         drawn,

@@ -29,14 +29,14 @@ SEED = 20
 REDUNDANT = 0.9
 """Two metrics are called redundant where both intervals of their rank correlation lie beyond this, on one side."""
 FEWEST = 5
-"""Cells of a correlation, at least."""
+"""MetricScores of a correlation, at least."""
 LEFT_OUT = ("blank",)
 """Metrics that say whether there is a value at all."""
 OVERALL, WITHIN = "all", "within layers"
 
 
 @dataclass(frozen=True)
-class Cells:
+class MetricScores:
     """The values of a model's maps at one level for one target.
 
     Attributes:
@@ -81,20 +81,20 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         "correlations are negative."
     )
     keys = ["model", "level", "target", "metric", "other"]
-    whole = pd.concat(frames, ignore_index=True)
-    whole = whole[[*keys, *(name for name in whole if name not in keys)]]
-    yield Table("metric_agreement", tidy(whole, ["model", "level"]), about)
+    table = pd.concat(frames, ignore_index=True)
+    table = table[[*keys, *(name for name in table if name not in keys)]]
+    yield Table("metric_agreement", tidy(table, ["model", "level"]), about)
     for model, at, frame, figure in drawn:
         yield Figure(
             f"metric_agreement-{printing.slug(model)}",
             figure,
             f"Which metrics say the same of {results.label('models', model)} at its highest level ({at} mean IoU), "
             f"target: {results.label('targets', str(frame['target'].iloc[0]))}. Above the diagonal all layers and "
-            f"methods, below it methods within layers. {told(frame, results)} {about}",
+            f"methods, below it methods within layers. {redundant_pairs(frame, results)} {about}",
         )
 
 
-def read(results: Results, model: str, level: int, target: str) -> Cells | None:
+def read(results: Results, model: str, level: int, target: str) -> MetricScores | None:
     """Read the maps of layers by methods that are no controls; None where there are too few for a correlation."""
     metrics = [metric for metric in results.metrics if metric.name not in LEFT_OUT]
     names = [metric.name for metric in metrics]
@@ -117,15 +117,15 @@ def read(results: Results, model: str, level: int, target: str) -> Cells | None:
     if enough.sum() < FEWEST or measured.sum() < 2:
         return None
     metrics = [metric for metric, has in zip(metrics, measured, strict=True) if has]
-    return Cells(target, tuple(metrics), layer_of_cell[enough], values[measured][:, enough])
+    return MetricScores(target, tuple(metrics), layer_of_cell[enough], values[measured][:, enough])
 
 
-def compare(cells: Cells) -> pd.DataFrame:
+def compare(cells: MetricScores) -> pd.DataFrame:
     """Return a row for each pair of metrics, in their order."""
     means, resampled = bootstrap_means(cells.values, np.random.default_rng(SEED), RESAMPLES)
     estimates = {scope: correlations(means[None], cells.layers, scope)[0] for scope in (OVERALL, WITHIN)}
     spread = {scope: correlations(resampled, cells.layers, scope) for scope in (OVERALL, WITHIN)}
-    bounds = {scope: percentiles(found, CONFIDENCE) for scope, found in spread.items()}
+    bounds = {scope: percentiles(draws, CONFIDENCE) for scope, draws in spread.items()}
     rows: list[dict[str, Any]] = []
     for i, j in combinations(range(len(cells.metrics)), 2):
         row: dict[str, Any] = {"metric": cells.metrics[i].name, "other": cells.metrics[j].name}
@@ -150,10 +150,10 @@ def correlations(means: Floats, layers: NDArray[np.int64], scope: str) -> Floats
     if scope == OVERALL:
         return _spearman(means)
     groups = [layers == layer for layer in np.unique(layers)]
-    parts = [_spearman(means[..., group]) for group in groups if group.sum() > 2]
-    if not parts:
+    of_groups = [_spearman(means[..., group]) for group in groups if group.sum() > 2]
+    if not of_groups:
         return np.full((*means.shape[:2], means.shape[1]), np.nan)
-    return nan_mean(np.stack(parts), axis=0)
+    return nan_mean(np.stack(of_groups), axis=0)
 
 
 def _spearman(means: Floats) -> Floats:
@@ -162,12 +162,12 @@ def _spearman(means: Floats) -> Floats:
     ranks = ranks - ranks.mean(axis=-1, keepdims=True)
     size = np.sqrt((ranks**2).sum(axis=-1))
     scale = size[..., :, None] * size[..., None, :]
-    found = np.full(scale.shape, np.nan)
-    np.divide(ranks @ np.swapaxes(ranks, -1, -2), scale, out=found, where=scale > 0)
-    return found
+    correlation = np.full(scale.shape, np.nan)
+    np.divide(ranks @ np.swapaxes(ranks, -1, -2), scale, out=correlation, where=scale > 0)
+    return correlation
 
 
-def told(frame: pd.DataFrame, results: Results) -> str:
+def redundant_pairs(frame: pd.DataFrame, results: Results) -> str:
     """Say which metrics are redundant, as groups of those that are linked by pairs."""
     labels = {metric.name: metric.label for metric in results.metrics}
     groups: list[set[str]] = []

@@ -11,7 +11,7 @@ from matplotlib.artist import Artist
 
 from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
-from analyses.comparisons.profile_scores import BANDS, Curves, Runs, curves, numbers, read
+from analyses.comparisons.profile_scores import BANDS, NetworkScores, Profiles, curves, numbers, read
 from analyses.plots import lines, style
 from analyses.reading.choices import DECODER, ends
 from analyses.reading.manifest import Layer, Metric, level_name
@@ -33,18 +33,18 @@ SHOWN += ["n_layers", "n_images", "n_seeds", "share_undefined"]
 
 def analyse(results: Results) -> Iterator[Figure | Table]:
     """Yield the table of areas and shares above chance, and a figure for each model; nothing without a fit metric."""
-    metric = chosen(results)
+    metric = ranked_metric(results)
     if metric is None:
         return
-    found = [runs for model in results.models if (runs := read(results, model, metric, FEWEST)) is not None]
-    if not found:
+    networks = [network for model in results.models if (network := read(results, model, metric, FEWEST)) is not None]
+    if not networks:
         return
-    frames = [tabulate(results, runs) for runs in found]
+    frames = [tabulate(results, network) for network in networks]
     about = _about(metric)
-    whole = pd.concat(frames, ignore_index=True)
+    table = pd.concat(frames, ignore_index=True)
     yield Table(
         "performance_profiles",
-        whole,
+        table,
         f"{metric.label}: what each method's performance profile comes to. above: the share of maps on the better side "
         "of what chance scores; area: the area under the profile from chance to the best value, over the distance of "
         f"the two, which is the mean score above chance, scores below it counting as none. {about}",
@@ -52,15 +52,15 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         within=["model", "layers", "kind"],
         shown=SHOWN,
     )
-    for runs, frame in zip(found, frames, strict=True):
-        parts = {name: curves(runs, places) for name, places in _parts(runs).items()}
+    for network, frame in zip(networks, frames, strict=True):
+        profiles = {name: curves(network, places) for name, places in _places(network).items()}
         with style.context():
-            figure = draw(results, runs, parts, frame)
-        name = f"performance_profiles-{printing.slug(runs.model)}"
-        yield Figure(name, figure, f"{_caption(results, runs)} {about}")
+            figure = draw(results, network, profiles, frame)
+        name = f"performance_profiles-{printing.slug(network.model)}"
+        yield Figure(name, figure, f"{_caption(results, network)} {about}")
 
 
-def chosen(results: Results) -> Metric | None:
+def ranked_metric(results: Results) -> Metric | None:
     """Return the metric of the profiles: energy gain, or else the first with a better side and a number for chance."""
     fit = [
         metric
@@ -70,18 +70,18 @@ def chosen(results: Results) -> Metric | None:
     return next((metric for metric in fit if metric.name == WANTED), fit[0] if fit else None)
 
 
-def tabulate(results: Results, runs: Runs) -> pd.DataFrame:
+def tabulate(results: Results, network: NetworkScores) -> pd.DataFrame:
     """Return a row for each part of the network and method, methods before controls, in the manifest's order."""
     rows: list[dict[str, Any]] = []
-    for name, part in _parts(runs).items():
-        for method, values in numbers(runs, part).items():
-            row: dict[str, Any] = {"model": runs.model, "level": runs.level, "target": runs.target}
-            row |= {"metric": runs.metric.name, "layers": name, "method": method}
+    for name, layers in _places(network).items():
+        for method, values in numbers(network, layers).items():
+            row: dict[str, Any] = {"model": network.model, "level": network.level, "target": network.target}
+            row |= {"metric": network.metric.name, "layers": name, "method": method}
             row |= {"kind": "control" if method in results.controls else "method"}
-            row |= {"chance": runs.chance, "best": runs.best, "training_data": runs.training_data}
+            row |= {"chance": network.chance, "best": network.best, "training_data": network.training_data}
             rows.append(row | values)
     frame = pd.DataFrame(rows, columns=COLUMNS)
-    order: list[list[str]] = [list(_parts(runs)), ["method", "control"], list(runs.methods)]
+    order: list[list[str]] = [list(_places(network)), ["method", "control"], list(network.methods)]
     places = {
         f"_{key}": frame[key].map({name: i for i, name in enumerate(names)})
         for key, names in zip(("layers", "kind", "method"), order, strict=True)
@@ -89,19 +89,19 @@ def tabulate(results: Results, runs: Runs) -> pd.DataFrame:
     return tidy(pd.concat([frame, pd.DataFrame(places)], axis=1), list(places)).drop(columns=list(places))
 
 
-def _parts(runs: Runs) -> dict[str, list[int]]:
+def _places(network: NetworkScores) -> dict[str, list[int]]:
     """Return the parts of a network with a profile of their own: all layers, and the last before the decoder."""
-    parts = {ALL: list(range(len(runs.layers)))}
-    deepest = _deepest(runs.layers)
-    if len(runs.layers) > 1:
-        parts[deepest.label] = [runs.layers.index(deepest)]
-    return parts
+    places = {ALL: list(range(len(network.layers)))}
+    deepest = _deepest(network.layers)
+    if len(network.layers) > 1:
+        places[deepest.label] = [network.layers.index(deepest)]
+    return places
 
 
 def _deepest(layers: Sequence[Layer]) -> Layer:
     """Return the last layer before the decoder, or of a network without others the last one."""
-    found = ends(layers)
-    return next((layer for layer in reversed(found) if layer.role != DECODER), found[-1])
+    last = ends(layers)
+    return next((layer for layer in reversed(last) if layer.role != DECODER), last[-1])
 
 
 def _about(metric: Metric) -> str:
@@ -114,19 +114,20 @@ def _about(metric: Metric) -> str:
     )
 
 
-def _caption(results: Results, runs: Runs) -> str:
-    reached = [point.miou for point in results.reached(runs.model, runs.level)]
-    images, seeds = runs.present.any(axis=(0, 1, 2)).sum(), runs.present.any(axis=(0, 1, 3)).sum()
-    better = "above" if runs.sign > 0 else "below"
-    parts = [name for name in _parts(runs) if name != ALL]
-    where = f"over all layers (left) and for {parts[0]}, the last before the decoder (right)" if parts else ALL
-    left = [results.label("methods", name) for name in runs.left_out]
+def _caption(results: Results, network: NetworkScores) -> str:
+    reached = [point.miou for point in results.reached(network.model, network.level)]
+    images, seeds = network.present.any(axis=(0, 1, 2)).sum(), network.present.any(axis=(0, 1, 3)).sum()
+    better = "above" if network.sign > 0 else "below"
+    labels = [name for name in _places(network) if name != ALL]
+    where = f"over all layers (left) and for {labels[0]}, the last before the decoder (right)" if labels else ALL
+    left = [results.label("methods", name) for name in network.left_out]
     without = (
         f" Left out, as they have maps of few images: {len(left)} methods with passes of their own." if left else ""
     )
     return (
-        f"Performance profiles of {results.label('models', runs.model)} at {level_name(runs.level, reached)} mean IoU, "
-        f"target: {results.label('targets', runs.target)}: the share of maps whose {runs.metric.label.lower()} is "
+        f"Performance profiles of {results.label('models', network.model)} at {level_name(network.level, reached)} "
+        f"mean IoU, target: {results.label('targets', network.target)}: the share of maps whose "
+        f"{network.metric.label.lower()} is "
         f"{better} τ, {where}, at the main probe point; {images} image{'s' if images != 1 else ''}, {seeds} "
         f"seed{'s' if seeds != 1 else ''}. A line that lies above another at every τ belongs to the better method; the "
         "key names methods by the area under their line. The axis begins at the first percentile of all scores. After "
@@ -138,12 +139,14 @@ PANEL, AROUND, LINE = 2.5, 0.45, 0.125  # inches; a line of the key
 KEY_COLUMNS = 4
 
 
-def draw(results: Results, runs: Runs, parts: Mapping[str, Curves], frame: pd.DataFrame) -> matplotlib.figure.Figure:
+def draw(
+    results: Results, network: NetworkScores, profiles_of: Mapping[str, Profiles], frame: pd.DataFrame
+) -> matplotlib.figure.Figure:
     """Draw a panel for each part of the network; `frame` is the model's part of the table `performance_profiles`."""
-    looks = looks_of(results, runs)
+    looks = looks_of(results, network)
     controls_first = sorted(looks, key=lambda name: name not in results.controls)  # they lie behind
     panels: list[lines.Panel] = []
-    for name, profiles in parts.items():
+    for name, profiles in profiles_of.items():
         marks = [
             lines.Line(
                 looks[method],
@@ -158,10 +161,10 @@ def draw(results: Results, runs: Runs, parts: Mapping[str, Curves], frame: pd.Da
         layers = int(frame.loc[frame["layers"] == name, "n_layers"].max())
         panels.append(
             lines.Panel(
-                "" if panels else f"Share of maps {'above' if runs.sign > 0 else 'below'} τ",
+                "" if panels else f"Share of maps {'above' if network.sign > 0 else 'below'} τ",
                 marks,
-                [lines.Reference(runs.chance, upright=True)],
-                x_label=printing.plain(f"τ: {style.metric_label(runs.metric, arrow=False)}"),
+                [lines.Reference(network.chance, upright=True)],
+                x_label=printing.plain(f"τ: {style.metric_label(network.metric, arrow=False)}"),
                 x_limits=(profiles.bars[0], profiles.bars[-1]),
                 y_limits=(-0.02, 1.02),
                 title=printing.plain(f"{name.capitalize()} ({layers})" if layers > 1 else name),
@@ -178,12 +181,12 @@ def draw(results: Results, runs: Runs, parts: Mapping[str, Curves], frame: pd.Da
     )
 
 
-def looks_of(results: Results, runs: Runs) -> dict[str, style.Line]:
+def looks_of(results: Results, network: NetworkScores) -> dict[str, style.Line]:
     """Return the look of each method's line, the same for all models: in colour, or of controls in grey."""
     controls = [name for name in results.methods if name in results.controls]
     coloured = style.method_lines([n for n in results.methods if n not in controls and n not in results.costly])
     grey = {name: style.grey_line(i) for i, name in enumerate(controls)}
-    return {name: look for name, look in (coloured | grey).items() if name in runs.methods}
+    return {name: look for name, look in (coloured | grey).items() if name in network.methods}
 
 
 def _key(results: Results, looks: Mapping[str, style.Line], frame: pd.DataFrame) -> list[Artist]:

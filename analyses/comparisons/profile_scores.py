@@ -25,7 +25,7 @@ TIE = 1e-6
 
 
 @dataclass(frozen=True)
-class Runs:
+class NetworkScores:
     """The scores of all methods with maps of most images, for one model, level and target; each map is a run.
 
     Attributes:
@@ -60,14 +60,14 @@ class Runs:
 
 
 @dataclass(frozen=True)
-class Curves:
+class Profiles:
     """Profiles at the same bars: `bars` (t,), and by method the shares above them with their band, each (t,)."""
 
     bars: Floats
     shares: dict[str, Interval]
 
 
-def read(results: Results, model: str, metric: Metric, fewest: float) -> Runs | None:
+def read(results: Results, model: str, metric: Metric, fewest: float) -> NetworkScores | None:
     """Read the scores of a model at its highest level; None where there are none.
 
     Args:
@@ -106,9 +106,9 @@ def read(results: Results, model: str, metric: Metric, fewest: float) -> Runs | 
     values, present = fill(scores, axes, [metric.name])
     if np.isnan(values).all():
         return None
-    there: NDArray[np.bool_] = np.asarray(present.any(axis=(0, 2, 3)))
+    has_maps: NDArray[np.bool_] = np.asarray(present.any(axis=(0, 2, 3)))
     sign = 1 if metric.direction == "higher" else -1
-    return Runs(
+    return NetworkScores(
         model=model,
         level=level,
         target=target,
@@ -117,9 +117,9 @@ def read(results: Results, model: str, metric: Metric, fewest: float) -> Runs | 
         left_out=tuple(
             name for name in results.methods if name in results.costly or name in set(images.index) - enough
         ),
-        layers=tuple(layer for layer, has in zip(layers, there, strict=True) if has),
-        scores=values[0][:, there],
-        present=present[:, there],
+        layers=tuple(layer for layer, has in zip(layers, has_maps, strict=True) if has),
+        scores=values[0][:, has_maps],
+        present=present[:, has_maps],
         sign=sign,
         chance=float(metric.chance or 0.0),
         best=_best(metric, values[0], sign),
@@ -132,7 +132,7 @@ def _best(metric: Metric, values: Floats, sign: int) -> float:
     return bound if np.isfinite(bound) else float(sign * np.nanmax(sign * values))
 
 
-def curves(runs: Runs, places: Sequence[int]) -> Curves:
+def curves(network: NetworkScores, places: Sequence[int]) -> Profiles:
     """Return each method's profile over some layers: the share of maps whose score is better than each bar.
 
     With scores x_lsi of layer l, seed s and image i the profile is
@@ -143,24 +143,24 @@ def curves(runs: Runs, places: Sequence[int]) -> Curves:
     first percentile of all methods' scores, of all layers, to the best value.
 
     Args:
-        runs: the scores.
+        network: the scores.
         places: of the layers.
 
     Source: Dolan and More, Mathematical Programming 91, 2002, section 2 (failed runs are never within the bar);
         Agarwal et al., NeurIPS 2021, section 4.2 (score distributions, stratified bootstrap bands).
     """
-    oriented = runs.sign * runs.scores
-    worst, chance = float(np.nanquantile(oriented, 0.01)), runs.sign * runs.chance
-    bars = np.linspace(min(np.floor(10 * worst) / 10, chance - 0.1), max(chance, runs.sign * runs.best), STEPS)
-    present = runs.present[:, places]
+    oriented = network.sign * network.scores
+    worst, chance = float(np.nanquantile(oriented, 0.01)), network.sign * network.chance
+    bars = np.linspace(min(np.floor(10 * worst) / 10, chance - 0.1), max(chance, network.sign * network.best), STEPS)
+    present = network.present[:, places]
     by_image = np.stack([_above(*pair, bars) for pair in zip(oriented[:, places], present, strict=True)])
-    there = [k for k in range(len(runs.methods)) if present[k].any()]
-    found = crossed_interval(by_image[there], np.random.default_rng(SEED), BANDS, CONFIDENCE)
+    measured = [k for k in range(len(network.methods)) if present[k].any()]
+    interval = crossed_interval(by_image[measured], np.random.default_rng(SEED), BANDS, CONFIDENCE)
     shares = {
-        runs.methods[k]: Interval(found.estimate[n], *(np.clip(end[n], 0, 1) for end in (found.low, found.high)))
-        for n, k in enumerate(there)
+        network.methods[k]: Interval(interval.estimate[n], *np.clip((interval.low[n], interval.high[n]), 0, 1))
+        for n, k in enumerate(measured)
     }
-    return Curves(runs.sign * bars, shares)
+    return Profiles(network.sign * bars, shares)
 
 
 def _above(scores: Floats, present: NDArray[np.bool_], bars: Floats) -> Floats:
@@ -182,24 +182,24 @@ def _above(scores: Floats, present: NDArray[np.bool_], bars: Floats) -> Floats:
     return np.moveaxis(share.reshape(seeds, images, len(bars)), 2, 0)
 
 
-def numbers(runs: Runs, places: Sequence[int]) -> dict[str, dict[str, Any]]:
+def numbers(network: NetworkScores, places: Sequence[int]) -> dict[str, dict[str, Any]]:
     """Return of each method with maps of some layers the area under its profile and its share above chance.
 
     The area is that from chance c to the best value b over their distance, which is the mean of (x - c) / (b - c),
     negative ones and those of maps without a value counting as 0; see `curves` for the weights.
 
     Args:
-        runs: the scores.
+        network: the scores.
         places: of the layers.
 
     Returns:
         By method `area` and `above` with the bounds of their intervals, `n_layers`, `n_images`, `n_seeds`, `n_maps`,
         and `share_undefined`, of maps without a value.
     """
-    scores, present = runs.scores[:, places], runs.present[:, places]
-    gained = np.nan_to_num(runs.sign * (scores - runs.chance), nan=0.0)
-    span = runs.sign * (runs.best - runs.chance)
-    parts = {
+    scores, present = network.scores[:, places], network.present[:, places]
+    gained = np.nan_to_num(network.sign * (scores - network.chance), nan=0.0)
+    span = network.sign * (network.best - network.chance)
+    per_map = {
         "area": np.clip(gained / span, 0, 1) if span > 0 else np.zeros(gained.shape),
         "above": (gained > TIE).astype(np.float64),
     }
@@ -208,21 +208,21 @@ def numbers(runs: Runs, places: Sequence[int]) -> dict[str, dict[str, Any]]:
         name: np.divide(
             np.where(present, values, 0.0).sum(axis=1), maps, out=np.full(maps.shape, np.nan), where=maps > 0
         )
-        for name, values in parts.items()
+        for name, values in per_map.items()
     }
     stacked = np.stack(list(matrices.values()))
     interval = crossed_interval(stacked, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
-    found: dict[str, dict[str, Any]] = {}
-    for k, method in enumerate(runs.methods):
-        there = present[k]
-        if not there.any():
+    rows: dict[str, dict[str, Any]] = {}
+    for k, method in enumerate(network.methods):
+        of_method = present[k]
+        if not of_method.any():
             continue
         row: dict[str, Any] = {}
         for p, name in enumerate(matrices):
             bounds = {"low": interval.low[p, k], "high": interval.high[p, k]}
             row[name] = float(interval.estimate[p, k])
             row |= {f"{name}_{end}": float(np.clip(bound, 0, 1)) for end, bound in bounds.items()}
-        row |= {"n_layers": int(there.any(axis=(1, 2)).sum()), "n_images": int(there.any(axis=(0, 1)).sum())}
-        row |= {"n_seeds": int(there.any(axis=(0, 2)).sum()), "n_maps": int(there.sum())}
-        found[method] = row | {"share_undefined": float(np.isnan(scores[k][there]).mean())}
-    return found
+        row |= {"n_layers": int(of_method.any(axis=(1, 2)).sum()), "n_images": int(of_method.any(axis=(0, 1)).sum())}
+        row |= {"n_seeds": int(of_method.any(axis=(0, 2)).sum()), "n_maps": int(of_method.sum())}
+        rows[method] = row | {"share_undefined": float(np.isnan(scores[k][of_method]).mean())}
+    return rows

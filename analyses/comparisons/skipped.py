@@ -29,16 +29,16 @@ def analyse(results: Results) -> Iterator[Table]:
 def tabulate(results: Results) -> pd.DataFrame:
     """Return a row for each model, method and reason, with the layers it is about."""
     rows: list[dict[str, Any]] = []
-    for (model, method, reason), part in read(results).groupby(["model", "method", "reason"], sort=False):
+    for (model, method, reason), gaps in read(results).groupby(["model", "method", "reason"], sort=False):
         layers = [layer.name for layer in results.layers(str(model))] if model in results.models else []
         rows.append(
             {
                 "model": model,
                 "method": method,
                 "method_label": results.label("methods", str(method)),
-                "layers": _joined(list(dict.fromkeys(part["layer"])), layers),
+                "layers": _joined(list(dict.fromkeys(gaps["layer"])), layers),
                 "reason": reason,
-                "cells": int(part["cells"].max()),
+                "cells": int(gaps["cells"].max()),
                 "training_data": results.manifest.dataset.training_data,
             }
         )

@@ -52,18 +52,18 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     for model in results.models:
         of_model = main[main["model"] == model]
         for target, other in pairs(results, of_model):
-            part = of_model[(of_model["target"] == target) & (of_model["other"] == other)]
+            of_pair = of_model[(of_model["target"] == target) & (of_model["other"] == other)]
             if not _only_pixels_differ(results, target, other):
                 continue
             with style.context():
-                figure = draw(results, part)
+                figure = draw(results, of_pair)
             names = "; ".join(results.label("targets", name) for name in (target, other))
             yield Figure(
                 f"target_agreement-{printing.slug(model)}-{printing.slug(target)}-{printing.slug(other)}",
                 figure,
                 f"{results.label('methods', results.main_method)} maps of {results.label('models', model)} for two "
                 f"targets ({names}) against the layer's depth. {about} One line a level, bands are quartiles. "
-                f"{_end(results, part)}".strip(),
+                f"{_end(results, of_pair)}".strip(),
             )
 
 
@@ -73,8 +73,8 @@ def summarise(results: Results) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     if table is not None and len(table):
         each_once(table, [*KEYS, "seed", "image"], "agreement")
-        for model, part in table.groupby("model", observed=True, sort=True):
-            rows += _rows(part, *_layers(results, str(model)))
+        for model, of_model in table.groupby("model", observed=True, sort=True):
+            rows += _rows(of_model, *_layers(results, str(model)))
     order = ["model", "level", "method", "depth", "layer"]
     frame = pd.DataFrame(rows, columns=COLUMNS).sort_values(order, kind="stable", ignore_index=True)
     small = {name: frame[name].astype("float64").map(_digits) for name in COLUMNS if "difference" in name}
@@ -95,16 +95,16 @@ def _layers(results: Results, model: str) -> tuple[dict[str, int], str]:
     return {layer.name: layer.depth for layer in results.layers(model)}, end.name if end else ""
 
 
-def _rows(part: pd.DataFrame, depths: dict[str, int], end: str) -> Iterator[dict[str, Any]]:
+def _rows(of_model: pd.DataFrame, depths: dict[str, int], end: str) -> Iterator[dict[str, Any]]:
     """Yield a row for each level, pair, method and layer of one model."""
-    by_image = part.groupby([*KEYS, "image"], observed=True)
+    by_image = of_model.groupby([*KEYS, "image"], observed=True)
     images = by_image.agg(
         correlation=("correlation", "mean"), difference=("difference", "mean"), worst=("difference", "max")
     )
     numbers = {str(name): images[name].to_numpy(dtype=np.float64) for name in images}
-    found = images.groupby(KEYS, observed=True).indices
-    seeds, differences, trained_on = part["seed"].to_numpy(), part["difference"].to_numpy(), sources(part)
-    for key, maps in part.groupby(KEYS, observed=True).indices.items():
+    indices = images.groupby(KEYS, observed=True).indices
+    seeds, differences, trained_on = of_model["seed"].to_numpy(), of_model["difference"].to_numpy(), sources(of_model)
+    for key, maps in of_model.groupby(KEYS, observed=True).indices.items():
         names: dict[str, Any] = {
             name: str(value) for name, value in zip(KEYS, cast("tuple[Any, ...]", key), strict=True)
         }
@@ -114,13 +114,13 @@ def _rows(part: pd.DataFrame, depths: dict[str, int], end: str) -> Iterator[dict
         row = names | {"depth": depths[names["layer"]], "linear_end": names["layer"] == end}
         for column in ("correlation", "difference"):
             ends = (column, f"{column}_low", f"{column}_high")
-            row |= dict(zip(ends, quartiles(numbers[column][found[key]]), strict=True))
-        worst = numbers["worst"][found[key]]
+            row |= dict(zip(ends, quartiles(numbers[column][indices[key]]), strict=True))
+        worst = numbers["worst"][indices[key]]
         worst = worst[~np.isnan(worst)]
         yield row | {
             "largest_difference": worst.max() if len(worst) else np.nan,
             "identical": (worst < SAME).mean() if len(worst) else np.nan,
-            "n_images": len(found[key]),
+            "n_images": len(indices[key]),
             "n_seeds": len(np.unique(seeds[maps])),
             "n_undefined": int(np.isnan(differences[maps]).sum()),
             "training_data": trained_on,
@@ -130,14 +130,14 @@ def _rows(part: pd.DataFrame, depths: dict[str, int], end: str) -> Iterator[dict
 def pairs(results: Results, frame: pd.DataFrame) -> list[tuple[str, str]]:
     """Return the pairs of targets, the best pixel against the predicted set first, else in the manifest's order."""
     order = {name: i for i, name in enumerate(results.targets)}
-    found = {(str(one), str(two)) for one, two in zip(frame["target"], frame["other"], strict=True)}
+    compared = {(str(one), str(two)) for one, two in zip(frame["target"], frame["other"], strict=True)}
 
     def place(pair: tuple[str, str]) -> tuple[bool, int, int, tuple[str, str]]:
         sets = {results.manifest.targets[name].pixels for name in pair}
         first = sets == {"best_pixel", "predicted"} and _only_pixels_differ(results, *pair)
         return (not first, order.get(pair[0], len(order)), order.get(pair[1], len(order)), pair)
 
-    return sorted(found, key=place)
+    return sorted(compared, key=place)
 
 
 def _only_pixels_differ(results: Results, target: str, other: str) -> bool:
@@ -152,20 +152,20 @@ def _linear(results: Results, target: str) -> bool:
     return results.main_method == "grad_cam" and (score == "logit" or (score == "margin" and len(results.classes) == 2))
 
 
-def _end(results: Results, part: pd.DataFrame) -> str:
+def _end(results: Results, frame: pd.DataFrame) -> str:
     """Say what the figure shows of the layer that only linear maps follow."""
-    rows = part[part["linear_end"]]
-    if rows.empty or not _linear(results, str(part["target"].iloc[0])):
+    rows = frame[frame["linear_end"]]
+    if rows.empty or not _linear(results, str(frame["target"].iloc[0])):
         return ""
-    said = (
+    text = (
         f"The shaded layer, {rows['layer'].iloc[0]}, is followed by a 1x1 convolution and linear upsampling alone: "
         "there Grad-CAM weighs the channels by the class's own weights, whichever pixels are explained, so that its "
         "map re-scores the segmentation, and any difference is rounding"
     )
     if rows["largest_difference"].isna().all():
-        return f"{said}; here no map of it has a value."
+        return f"{text}; here no map of it has a value."
     maps = int((rows["n_images"] * rows["n_seeds"] - rows["n_undefined"]).sum())
-    return f"{said}; the largest found is {rows['largest_difference'].max():.1g}, of {maps} pairs of maps."
+    return f"{text}; the largest found is {rows['largest_difference'].max():.1g}, of {maps} pairs of maps."
 
 
 def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:

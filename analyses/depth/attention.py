@@ -50,27 +50,27 @@ def summarise(results: Results) -> pd.DataFrame:
     if table is None or not metrics:
         return pd.DataFrame()
     rows: list[dict[str, Any]] = []
-    for (model, level), part in table.groupby(["model", "level"], observed=True):
-        same = {"model": str(model), "level": int(str(level))}
-        rows += [same | row | {"training_data": sources(part)} for row in _rows(part, metrics)]
+    for (model, level), of_level in table.groupby(["model", "level"], observed=True):
+        names = {"model": str(model), "level": int(str(level))}
+        rows += [names | row | {"training_data": sources(of_level)} for row in _rows(of_level, metrics)]
     return tidy(pd.DataFrame(rows), KEYS)
 
 
-def _rows(part: pd.DataFrame, metrics: Sequence[Metric]) -> Iterator[dict[str, Any]]:
+def _rows(frame: pd.DataFrame, metrics: Sequence[Metric]) -> Iterator[dict[str, Any]]:
     """Yield a row for each block, head and metric of one model and level."""
-    for (depth, block, stage), of_block in part.groupby(["depth", "block", "stage"], observed=True):
+    for (depth, block, stage), of_block in frame.groupby(["depth", "block", "stage"], observed=True):
         names = {"block": str(block), "stage": int(str(stage)), "depth": int(str(depth))}
         values, heads = _cube(of_block, metrics)
-        found = crossed_interval(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+        interval = crossed_interval(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
         absent = values[0, 0].size - len(of_block) // (len(heads) - 1)
         for k, metric in enumerate(metrics):
             for i, head in enumerate(heads):
                 yield names | {
                     "head": head,
                     "metric": metric.name,
-                    "estimate": found.estimate[k, i],
-                    "low": found.low[k, i],
-                    "high": found.high[k, i],
+                    "estimate": interval.estimate[k, i],
+                    "low": interval.low[k, i],
+                    "high": interval.high[k, i],
                     "chance": metric.chance if isinstance(metric.chance, float) else np.nan,
                     "n_images": int(of_block["image"].nunique()),
                     "n_seeds": int(of_block["seed"].nunique()),
@@ -128,9 +128,9 @@ def _level(level: int) -> str:
 
 
 def _caption(results: Results) -> str:
-    said = [f"{metric.label.lower()}{f' in {metric.unit}' if metric.unit else ''}" for metric in _metrics(results)]
+    labels = [f"{metric.label.lower()}{f' in {metric.unit}' if metric.unit else ''}" for metric in _metrics(results)]
     return (
-        f"Attention of each block: {' and '.join(said)}, by level of validation mean IoU. Lines are means over a "
+        f"Attention of each block: {' and '.join(labels)}, by level of validation mean IoU. Lines are means over a "
         "block's heads, dots the heads, moved sideways by level. Blocks of a hierarchy are numbered stage_block. "
         "Distances are from the centre of a query's cell to that of a key's, in pixels of the input; at a background "
         "ratio of 1 the foreground attends to the background as often as the background's share of the keys says."

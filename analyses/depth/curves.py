@@ -41,12 +41,12 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
                 layers = by_role([layer for layer in results.layers(model) if layer.point == point])
                 if number and len(layers) == 1:
                     continue  # the head alone is no curve
-                part = frame[(frame["model"] == model) & (frame["target"] == target)]
-                part = part[part["layer"].isin([layer.name for layer in layers])]
-                if part.empty:
+                rows = frame[(frame["model"] == model) & (frame["target"] == target)]
+                rows = rows[rows["layer"].isin([layer.name for layer in layers])]
+                if rows.empty:
                     continue
                 with style.context():
-                    figure = draw(results, part, layers)
+                    figure = draw(results, rows, layers)
                 tail = f"-{printing.slug(point)}" if number else ""
                 name = f"curves-{printing.slug(model)}-{printing.slug(target)}{tail}"
                 yield Figure(name, figure, f"{_caption(results, model, target, point)} {interval}")
@@ -71,9 +71,9 @@ def summarise(results: Results) -> pd.DataFrame:
             of_input = results.input_layer(model)
             if of_input:  # controls stand beside methods that explain the input, too
                 scores = scores[scores["layer"] != of_input.name]
-            for (target, method), part in scores.groupby(["target", "method"], observed=True, sort=True):
-                same = {"model": model, "level": level, "target": str(target), "method": str(method)}
-                rows += [same | row for row in layer_means(part, results.layers(model), results.metrics)]
+            for (target, method), maps in scores.groupby(["target", "method"], observed=True, sort=True):
+                names = {"model": model, "level": level, "target": str(target), "method": str(method)}
+                rows += [names | row for row in layer_means(maps, results.layers(model), results.metrics)]
     return tidy(pd.DataFrame(rows, columns=columns), KEYS)
 
 

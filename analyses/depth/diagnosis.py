@@ -64,11 +64,11 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     main = frame[frame["method"] == results.main_method]
     for model in results.models:
         for target in results.targets:
-            part = main[(main["model"] == model) & (main["target"] == target)]
-            if part.empty:
+            rows = main[(main["model"] == model) & (main["target"] == target)]
+            if rows.empty:
                 continue
             with style.context():
-                figure = draw(results, part)
+                figure = draw(results, rows)
             yield Figure(
                 f"diagnosis-{printing.slug(model)}-{printing.slug(target)}",
                 figure,
@@ -93,10 +93,10 @@ def summarise(results: Results) -> pd.DataFrame:
                     return pd.DataFrame()
                 if COUNTER not in scores:
                     scores[COUNTER] = np.nan
-                same = {"model": model, "level": level, "target": target}
+                names = {"model": model, "level": level, "target": target}
                 last = {"training_data": sources(scores)}
                 for method, cube, present in cubes(scores, layers, ["blank", BALANCE, COUNTER]):
-                    rows += [same | {"method": method} | row | last for row in _rows(cube, present, layers)]
+                    rows += [names | {"method": method} | row | last for row in _rows(cube, present, layers)]
     return tidy(pd.DataFrame(rows), KEYS) if rows else pd.DataFrame()
 
 
@@ -114,13 +114,13 @@ def _rows(cube: Floats, present: NDArray[np.bool_], layers: Sequence[Layer]) -> 
     for i, layer in enumerate(layers):
         if not present[i].any():
             continue
-        there = present[i].sum()
-        row: dict[str, Any] = {"layer": layer.name, "depth": layer.depth, "n_maps": int(there)}
+        n_maps = present[i].sum()
+        row: dict[str, Any] = {"layer": layer.name, "depth": layer.depth, "n_maps": int(n_maps)}
         row |= {"n_images": int(present[i].any(axis=0).sum()), "n_seeds": int(present[i].any(axis=1).sum())}
         row |= {f"blank_share{end}": value[i] for end, value in zip(("", "_low", "_high"), shares, strict=True)}
-        row["undefined_share"] = (present[i] & np.isnan(blank[i])).sum() / there
+        row["undefined_share"] = (present[i] & np.isnan(blank[i])).sum() / n_maps
         for name, kind in kinds.items():
-            row[name] = ((blank[i] == 1) & kind[i]).sum() / there if signed else np.nan
+            row[name] = ((blank[i] == 1) & kind[i]).sum() / n_maps if signed else np.nan
         for column, values in zip((BALANCE, COUNTER), others, strict=True):
             ends = (column, f"{column}_low", f"{column}_high")
             row |= dict(zip(ends, quartiles(nan_mean(values[i], axis=0)), strict=True))

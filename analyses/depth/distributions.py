@@ -35,12 +35,12 @@ SHOWN = [
 
 def analyse(results: Results) -> Iterator[Figure | Table]:
     """Yield the table of quantiles, and a figure for each model; nothing for runs without maps with a value."""
-    metrics = chosen(results)
-    found = [(grid, shown(results, grid)) for grid in read(results, metrics).values()] if metrics else []
-    found = [(grid, layers) for grid, layers in found if not np.isnan(grid.values).all()]
-    if not found:
+    metrics = shown_metrics(results)
+    grids = [(grid, shown(results, grid)) for grid in read(results, metrics).values()] if metrics else []
+    grids = [(grid, layers) for grid, layers in grids if not np.isnan(grid.values).all()]
+    if not grids:
         return
-    frames = [tabulate(results, grid, layers) for grid, layers in found]
+    frames = [tabulate(results, grid, layers) for grid, layers in grids]
     about = (
         "An image counts once, with its mean over seeds; images whose maps have no value are left out, and "
         "share_undefined says how many of the maps they are"
@@ -55,18 +55,18 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         f"n_better: images on the better side of it, for metrics that have one. {about}.",
         shown=SHOWN,
     )
-    for (grid, layers), frame in zip(found, frames, strict=True):
+    for (grid, layers), frame in zip(grids, frames, strict=True):
         with style.context():
             figure = draw(results, grid, layers, frame)
         caption = f"{_caption(results, grid, layers)} {about}."
         yield Figure(f"distributions-{printing.slug(grid.model)}", figure, caption)
 
 
-def chosen(results: Results) -> list[Metric]:
+def shown_metrics(results: Results) -> list[Metric]:
     """Return the metrics shown: those wanted, and where the run has fewer of them, the first others."""
-    known = {metric.name: metric for metric in results.metrics}
-    others = [name for name in known if name not in (*WANTED, "blank")]
-    return [known[name] for name in [*(name for name in WANTED if name in known), *others][:METRICS]]
+    metrics = {metric.name: metric for metric in results.metrics}
+    others = [name for name in metrics if name not in (*WANTED, "blank")]
+    return [metrics[name] for name in [*(name for name in WANTED if name in metrics), *others][:METRICS]]
 
 
 def shown(results: Results, grid: Grid) -> list[Layer]:
@@ -88,18 +88,18 @@ def shown(results: Results, grid: Grid) -> list[Layer]:
 def tabulate(results: Results, grid: Grid, layers: Sequence[Layer]) -> pd.DataFrame:
     """Return a row for each metric, level and layer shown that has maps: quantiles over images and counts."""
     rows: list[dict[str, Any]] = []
-    same = {"model": grid.model, "target": grid.target, "method": results.main_method}
+    names = {"model": grid.model, "target": grid.target, "method": results.main_method}
     for k, metric in enumerate(grid.metrics):
         by_image, chance = grid.by_image(k), grid.chance(k)
         for i, level in enumerate(grid.levels):
             for layer in layers:
                 j = grid.layers.index(layer)
-                there = grid.present[i, j]
-                if there.any():
-                    row = same | {"metric": metric.name, "level": level, "layer": layer.name, "role": layer.role}
+                present = grid.present[i, j]
+                if present.any():
+                    row = names | {"metric": metric.name, "level": level, "layer": layer.name, "role": layer.role}
                     row |= {"depth": layer.depth} | summary(by_image[i, j], chance, metric.direction)
-                    row |= {"n_seeds": int(there.any(axis=1).sum()), "n_maps": int(there.sum())}
-                    row |= {"share_undefined": float(np.isnan(grid.values[k, i, j][there]).mean())}
+                    row |= {"n_seeds": int(present.any(axis=1).sum()), "n_maps": int(present.sum())}
+                    row |= {"share_undefined": float(np.isnan(grid.values[k, i, j][present]).mean())}
                     rows.append(row | {"training_data": grid.training_data})
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -117,19 +117,19 @@ def summary(values: np.ndarray, chance: np.ndarray, direction: str | None) -> di
         images with a value; n_images, those with a value; n_above and n_better, None where they mean nothing; and
         share_better, n_better over n_images.
     """
-    known = ~np.isnan(values)
-    found, at_chance = values[known], chance[known]
-    quantiles = np.quantile(found, QUANTILES) if found.size else np.full(len(QUANTILES), math.nan)
-    has = bool(found.size) and not np.isnan(at_chance).any()
-    above, below = int((found > at_chance).sum()), int((found < at_chance).sum())
+    is_defined = ~np.isnan(values)
+    defined, at_chance = values[is_defined], chance[is_defined]
+    quantiles = np.quantile(defined, QUANTILES) if defined.size else np.full(len(QUANTILES), math.nan)
+    has = bool(defined.size) and not np.isnan(at_chance).any()
+    above, below = int((defined > at_chance).sum()), int((defined < at_chance).sum())
     better = {"higher": above, "lower": below}.get(direction or "") if has else None
     return dict(zip(NAMES, map(float, quantiles), strict=True)) | {
-        "mean": float(found.mean()) if found.size else math.nan,
+        "mean": float(defined.mean()) if defined.size else math.nan,
         "chance": float(at_chance.mean()) if has else math.nan,
-        "n_images": int(found.size),
+        "n_images": int(defined.size),
         "n_above": above if has else None,
         "n_better": better,
-        "share_better": math.nan if better is None else better / found.size,
+        "share_better": math.nan if better is None else better / defined.size,
     }
 
 
@@ -141,11 +141,10 @@ def _caption(results: Results, grid: Grid, layers: Sequence[Layer]) -> str:
         what = "at each level, for the first and the last layer before the decoder and the last of all"
     else:
         reached = [point.miou for point in results.reached(grid.model, grid.levels[0])]
-        some = len(layers) < len(grid.layers)
+        shorter = len(layers) < len(grid.layers)
         left = " those before and after attention left out" if any(x.role in ATTENTION for x in grid.layers) else ""
         level = level_name(grid.levels[0], reached)
-        what = f"by layer, in the order of execution{',' * bool(left and some)}{left if some else ''}; level: {level}"
-        what += " mean IoU"
+        what = f"by layer, in the order of execution{f',{left}' if left and shorter else ''}; level: {level} mean IoU"
     return (
         f"Scores of single images ({size}): {method} maps of {model}, {what}; target: "
         f"{results.label('targets', grid.target)}. The width of a shape is the density of the images (Gaussian kernel, "

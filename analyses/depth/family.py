@@ -42,11 +42,11 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     about = f"{method} maps by relative depth, each model at the highest level it reached"
     yield Table("family", frame, f"{about}. {depth}. {interval}")
     for target in results.targets:
-        part = frame[frame["target"] == target]
-        if part.empty:
+        rows = frame[frame["target"] == target]
+        if rows.empty:
             continue
         with style.context():
-            figure = draw(results, part)
+            figure = draw(results, rows)
         caption = (
             f"{about}; target: {results.label('targets', target)}. {depth}. A line joins all layers of a model "
             "but those before and after attention, which are faint dots: they sit on branches of their own, and a line "
@@ -71,11 +71,11 @@ def summarise(results: Results) -> pd.DataFrame:
             "layer": list(layers),
         }
         deepest = max(1, *(layer.depth for layer in layers.values()))
-        for target, part in results.scores(where).groupby("target", observed=True, sort=True):
-            same = {"model": model, "level": level, "method": results.main_method, "target": str(target)}
-            for row in layer_means(part, list(layers.values()), metrics):
-                own = {"role": layers[row["layer"]].role, "relative_depth": row["depth"] / deepest}
-                rows.append(same | row | own)
+        for target, maps in results.scores(where).groupby("target", observed=True, sort=True):
+            names = {"model": model, "level": level, "method": results.main_method, "target": str(target)}
+            for row in layer_means(maps, list(layers.values()), metrics):
+                place = {"role": layers[row["layer"]].role, "relative_depth": row["depth"] / deepest}
+                rows.append(names | row | place)
     frame = pd.DataFrame(rows, columns=COLUMNS)
     return tidy(frame, ["model", "target", "metric", "depth"])
 

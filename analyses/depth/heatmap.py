@@ -25,10 +25,10 @@ COLUMNS = [
 
 def analyse(results: Results) -> Iterator[Figure | Table]:
     """Yield the table of all means, and a figure for each model; nothing for runs without maps."""
-    found = list(read(results, results.metrics).values())
-    if not found:
+    grids = list(read(results, results.metrics).values())
+    if not grids:
         return
-    frames = [tabulate(results, grid) for grid in found]
+    frames = [tabulate(results, grid) for grid in grids]
     about = (
         "Mean over images, of each image's mean over seeds; maps without a value are left out, and n_undefined says "
         "how many of n_maps they are"
@@ -40,7 +40,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         f"Scores of {method} maps by layer and level, at the main probe point; one target a run. {about}. "
         f"Intervals are in the table curves.",
     )
-    for grid, frame in zip(found, frames, strict=True):
+    for grid, frame in zip(grids, frames, strict=True):
         with style.context():
             pages = draw(results, grid, frame)
         name, caption = (
@@ -57,22 +57,22 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
 def tabulate(results: Results, grid: Grid) -> pd.DataFrame:
     """Return a row for each metric, level and layer with maps."""
     rows: list[dict[str, Any]] = []
-    same = {"model": grid.model, "target": grid.target, "method": results.main_method}
+    names = {"model": grid.model, "target": grid.target, "method": results.main_method}
     for k, metric in enumerate(grid.metrics):
         by_image = grid.by_image(k)
         chance = grid.chance(k)
         at_chance = math.nan if np.isnan(chance).all() else float(np.nanmean(chance))
         for i, level in enumerate(grid.levels):
             for j, layer in enumerate(grid.layers):
-                there, values = grid.present[i, j], by_image[i, j]
-                if not there.any():
+                present, values = grid.present[i, j], by_image[i, j]
+                if not present.any():
                     continue
                 defined = values[~np.isnan(values)]
                 rows.append(
-                    {**same, "metric": metric.name, "level": level, "layer": layer.name, "role": layer.role}
+                    {**names, "metric": metric.name, "level": level, "layer": layer.name, "role": layer.role}
                     | {"depth": layer.depth, "mean": float(defined.mean()) if defined.size else math.nan}
-                    | {"chance": at_chance, "n_images": int(defined.size), "n_seeds": int(there.any(axis=1).sum())}
-                    | {"n_maps": int(there.sum()), "n_undefined": int(np.isnan(grid.values[k, i, j][there]).sum())}
+                    | {"chance": at_chance, "n_images": int(defined.size), "n_seeds": int(present.any(axis=1).sum())}
+                    | {"n_maps": int(present.sum()), "n_undefined": int(np.isnan(grid.values[k, i, j][present]).sum())}
                     | {"training_data": grid.training_data}
                 )
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -33,9 +33,9 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         f"output, paired by image and seed, with a 95% interval from {RESAMPLES} resamples {NOTE}."
     )
     yield Table("points", frame, note)
-    for (model, target), part in frame.groupby(["model", "target"], sort=True):
+    for (model, target), rows in frame.groupby(["model", "target"], sort=True):
         with style.context():
-            figure = draw(results, part)
+            figure = draw(results, rows)
         name = f"points-{printing.slug(str(model))}-{printing.slug(str(target))}"
         shown = f"{results.label('models', str(model))}; target: {results.label('targets', str(target))}. "
         yield Figure(name, figure, shown + note)
@@ -49,9 +49,9 @@ def compare(results: Results) -> pd.DataFrame:
         pairs = _pairs(results.layers(model))
         for level in results.levels(model) if pairs else ():
             scores = results.scores({"model": [model], "level": [level], "method": [results.main_method]})
-            for target, part in scores.groupby("target", observed=True, sort=True):
-                same = {"model": model, "level": level, "target": str(target)}
-                rows += [same | row for row in _differences(part, pairs, metrics)]
+            for target, maps in scores.groupby("target", observed=True, sort=True):
+                names = {"model": model, "level": level, "target": str(target)}
+                rows += [names | row for row in _differences(maps, pairs, metrics)]
     return tidy(pd.DataFrame(rows), KEYS) if rows else pd.DataFrame()
 
 
@@ -74,14 +74,14 @@ def _differences(
             if conv.name not in wide or relu.name not in wide:
                 continue
             matrix = (wide[relu.name] - wide[conv.name]).to_numpy()
-            found = crossed_interval(matrix, np.random.default_rng(SEED), RESAMPLES)
+            interval = crossed_interval(matrix, np.random.default_rng(SEED), RESAMPLES)
             yield {
                 "layer": conv.name,
                 "depth": conv.depth,
                 "metric": metric.name,
-                "difference": float(found.estimate),
-                "low": float(found.low),
-                "high": float(found.high),
+                "difference": float(interval.estimate),
+                "low": float(interval.low),
+                "high": float(interval.high),
                 "n_pairs": int(np.isfinite(matrix).sum()),
                 "training_data": training_data,
             }

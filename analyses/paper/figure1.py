@@ -44,8 +44,8 @@ def _of_model(results: Results, model: str, points: Sequence[Checkpoint]) -> Ite
         content = map_page.Page(
             title=f"{results.label('models', model)}, seed {seed}: {method} of {image}",
             blocks=[
-                map_page.Block(["", *(layer.label for layer in part)], [_row(kept, image, part) for kept in shown])
-                for part in blocks(layers)
+                map_page.Block(["", *(layer.label for layer in block)], [_row(tiles, image, block) for tiles in shown])
+                for block in blocks(layers)
             ],
             columns=COLUMNS + 1,
             key=(outline, ring, under, first),
@@ -62,12 +62,12 @@ def blocks(layers: Sequence[Layer]) -> list[list[Layer]]:
     return [run[i : i + COLUMNS] for run in runs for i in range(0, len(run), COLUMNS)]
 
 
-def _row(kept: map_tiles.Tiles, image: str, layers: Sequence[Layer]) -> map_page.Row:
-    point = kept.checkpoint
+def _row(tiles: map_tiles.Tiles, image: str, layers: Sequence[Layer]) -> map_page.Row:
+    point = tiles.checkpoint
     if not point.reached:
         return map_tiles.absent(point)
     label = f"{level_name(point.level)}\nmIoU {point.miou:.3f}"
-    return map_page.Row(label, [kept.input(image), *kept.maps(image, layers, named=False)])
+    return map_page.Row(label, [tiles.input(image), *tiles.maps(image, layers, named=False)])
 
 
 def _caption(results: Results, points: Sequence[Checkpoint], image: str) -> str:
@@ -76,7 +76,7 @@ def _caption(results: Results, points: Sequence[Checkpoint], image: str) -> str:
     unreached = [c.level for c in points if not c.reached]
     scores = " | ".join(metric.label.lower() for metric in map_tiles.metrics_shown(results, SHOWN))
     point = results.points(model)[0]
-    parts = [
+    sentences = [
         (
             f"{method} of the layers of {results.label('models', model)} for image {image}, training seed {seed}, at "
             f"checkpoints of rising validation mean IoU (rows). Target: {target}; the ring marks the explained pixel."
@@ -84,9 +84,9 @@ def _caption(results: Results, points: Sequence[Checkpoint], image: str) -> str:
         f"{map_tiles.reading(results)} Under each map: {scores}.",
     ]
     if point:
-        parts.append(f"Layers are probed at: {point}.")
+        sentences.append(f"Layers are probed at: {point}.")
     if unreached:
-        parts.append(f"Not reached, and left empty: {', '.join(map(level_name, unreached))}.")
+        sentences.append(f"Not reached, and left empty: {', '.join(map(level_name, unreached))}.")
     if results.manifest.gallery.rule:
-        parts.append(f"Choice of images: {results.manifest.gallery.rule.rstrip('.')}.")
-    return " ".join(parts)
+        sentences.append(f"Choice of images: {results.manifest.gallery.rule.rstrip('.')}.")
+    return " ".join(sentences)

@@ -61,12 +61,12 @@ def _page(shown: map_tiles.Tiles, image: str, pairs: Sequence[Pair]) -> map_page
     results, point = shown.results, shown.checkpoint
     lines = math.ceil(len(pairs) / map_page.TRANSFORMER_COLUMNS)
     wide = math.ceil(len(pairs) / lines)
-    parts = [pairs[i : i + wide] for i in range(0, len(pairs), wide)]
+    rows = [pairs[i : i + wide] for i in range(0, len(pairs), wide)]
     method = results.label("methods", results.main_method)
     outline, ring, first = map_tiles.signs(results)
     return map_page.Page(
         title=f"{map_tiles.title(results, point)}: {method} of {image}",
-        blocks=[_block(shown, image, part) for part in parts],
+        blocks=[_block(shown, image, row) for row in rows],
         columns=wide + 1,
         key=(outline, ring, *map_tiles.under(shown.metrics), first),
     )
@@ -89,7 +89,7 @@ def _caption(results: Results, point: Checkpoint, image: str) -> str:
         f"explained pixel. {BRANCH} {map_tiles.reading(results)} "
         f"{map_tiles.scores_named(map_tiles.metrics_shown(results, map_tiles.NAMES))}"
     )
-    parts = [text]
+    sentences = [text]
     if results.manifest.gallery.rule:
-        parts.append(f"Choice of images: {results.manifest.gallery.rule.rstrip('.')}.")
-    return " ".join(parts)
+        sentences.append(f"Choice of images: {results.manifest.gallery.rule.rstrip('.')}.")
+    return " ".join(sentences)

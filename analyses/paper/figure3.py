@@ -33,11 +33,11 @@ def analyse(results: Results) -> Iterator[Figure]:
 
 def firsts(layers: Sequence[Layer]) -> list[Layer]:
     """Return the first of Mix-FFN's layers of each stage, in the order of execution."""
-    found: dict[int, Layer] = {}
+    of_stage: dict[int, Layer] = {}
     for layer in layers:
         if layer.role == ROLE:
-            found.setdefault(layer.stage, layer)
-    return list(found.values())
+            of_stage.setdefault(layer.stage, layer)
+    return list(of_stage.values())
 
 
 def _page(shown: map_tiles.Tiles, layers: Sequence[Layer]) -> map_page.Page:
@@ -66,10 +66,12 @@ def _caption(results: Results, point: Checkpoint, layers: Sequence[Layer]) -> st
         f"the ring marks the explained pixel. {map_tiles.reading(results)} "
         f"{map_tiles.scores_named(map_tiles.metrics_shown(results, map_tiles.NAMES))}"
     )
-    parts = [text]
-    parts.append("A map is no thinner than its layer's cells: widths are to be compared between layers of like stride.")
+    sentences = [
+        text,
+        "A map is no thinner than its layer's cells: widths are to be compared between layers of like stride.",
+    ]
     if layers[0].point:
-        parts.append(f"Layers are probed at: {layers[0].point}.")
+        sentences.append(f"Layers are probed at: {layers[0].point}.")
     if results.manifest.gallery.rule:
-        parts.append(f"Choice of images: {results.manifest.gallery.rule.rstrip('.')}.")
-    return " ".join(parts)
+        sentences.append(f"Choice of images: {results.manifest.gallery.rule.rstrip('.')}.")
+    return " ".join(sentences)

@@ -59,8 +59,8 @@ def tabulate(results: Results) -> pd.DataFrame:
     log = results.training() if results.has_training() else pd.DataFrame()
     sources = {}
     if "training_data" in log:
-        for (model, seed), part in log.groupby(["model", "seed"], observed=True):
-            sources[(str(model), seed)] = " / ".join(sorted(part["training_data"].astype(str).unique()))
+        for (model, seed), steps in log.groupby(["model", "seed"], observed=True):
+            sources[(str(model), seed)] = " / ".join(sorted(steps["training_data"].astype(str).unique()))
     rows = [_row(results, point, tests, sources) for point in results.checkpoints]
     frame = pd.DataFrame(rows, columns=_columns(results))
     for name in ("step", "images_seen", "n_test_images"):
@@ -96,7 +96,7 @@ def _row(
     tests: dict[tuple[str, int, int], dict[str, Any]],
     sources: dict[tuple[str, Any], str],
 ) -> dict[str, Any]:
-    kept = tests.get((point.model, point.level, point.seed), {}) if point.reached else {}
+    test = tests.get((point.model, point.level, point.seed), {}) if point.reached else {}
     return {
         "model": point.model,
         "level": point.level,
@@ -111,7 +111,7 @@ def _row(
         "tolerance": point.tolerance,
         "predicted_share": point.predicted_share,
         **{f"val_iou_{name}": point.iou.get(name, math.nan) for name in results.classes},
-        **kept,
+        **test,
         "training_data": sources.get((point.model, point.seed)) or results.manifest.dataset.training_data,
     }
 
@@ -125,17 +125,17 @@ def _tests(results: Results) -> dict[tuple[str, int, int], dict[str, Any]]:
     frame = results.predictions()
     classes = results.classes
     out = {}
-    for key, part in frame.groupby(["model", "level", "seed"], observed=True):
+    for key, rows in frame.groupby(["model", "level", "seed"], observed=True):
         model, level, seed = (str(value) for value in key)
-        counts = part[list(results.counts)].to_numpy(dtype=np.int64).reshape(-1, len(classes), len(classes))
+        counts = rows[list(results.counts)].to_numpy(dtype=np.int64).reshape(-1, len(classes), len(classes))
         total = counts.sum(axis=0)
         constant = np.zeros_like(total)
         constant[:, 0] = total.sum(axis=1)
         out[(model, int(level), int(seed))] = {
             "test_miou": float(mean_iou(total)),
             "test_baseline_miou": float(mean_iou(constant)),
-            "test_predicted_share": float(part["predicted"].mean()),
-            "n_test_images": len(part),
+            "test_predicted_share": float(rows["predicted"].mean()),
+            "n_test_images": len(rows),
             **{f"test_iou_{name}": value for name, value in zip(classes, class_iou(total), strict=True)},
         }
     return out
@@ -166,14 +166,14 @@ def _draw_panel(axes: Axes, log: pd.DataFrame, points: list[Checkpoint]) -> None
     else:
         _scale(axes, log["images_seen"])
     for level, line in style.level_lines([point.level for point in points]).items():
-        wanted = [point for point in points if point.level == level]
-        kept = [point for point in wanted if point.reached and point.images_seen is not None]
+        of_level = [point for point in points if point.level == level]
+        reached = [point for point in of_level if point.reached and point.images_seen is not None]
         if level != BEST:
-            tolerance = max((point.tolerance for point in wanted if not math.isnan(point.tolerance)), default=0.0)
+            tolerance = max((point.tolerance for point in of_level if not math.isnan(point.tolerance)), default=0.0)
             axes.axhspan(level / 100 - tolerance, level / 100 + tolerance, color=line.color, alpha=0.12, linewidth=0)
         axes.plot(
-            [float(point.images_seen or 0) for point in kept],
-            [point.miou for point in kept],
+            [float(point.images_seen or 0) for point in reached],
+            [point.miou for point in reached],
             linestyle="none",
             marker=line.marker,
             markersize=5,
@@ -181,7 +181,7 @@ def _draw_panel(axes: Axes, log: pd.DataFrame, points: list[Checkpoint]) -> None
             markeredgecolor="white",
             markeredgewidth=0.5,
             zorder=3,
-            label=_level_label(level, wanted),
+            label=_level_label(level, of_level),
         )
     baselines = sorted({point.baseline_miou for point in points if not math.isnan(point.baseline_miou)})
     for i, baseline in enumerate(baselines):

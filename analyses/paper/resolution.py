@@ -82,36 +82,36 @@ def summarise(results: Results, counts: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each model, level and factor: mean IoU, its change against factor 1, intervals and counts."""
     rows: list[dict[str, Any]] = []
     order = {model: i for i, model in enumerate(results.models)}
-    for (model, level), part in counts.groupby(["model", "level"], observed=True, sort=True):
-        same = {"model": str(model), "level": int(str(level))}
-        rows += [same | row for row in _rows(part, results.counts)]
+    for (model, level), of_level in counts.groupby(["model", "level"], observed=True, sort=True):
+        checkpoint = {"model": str(model), "level": int(str(level))}
+        rows += [checkpoint | row for row in _rows(of_level, results.counts)]
     frame = tidy(pd.DataFrame(rows, columns=COLUMNS), ["level", "factor"])
     return frame.sort_values("model", key=lambda names: names.map(order), kind="stable").reset_index(drop=True)
 
 
-def _rows(part: pd.DataFrame, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+def _rows(frame: pd.DataFrame, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     """Yield a row for each factor of one model and level."""
-    cube, there, factors = counted(part, columns)
+    cube, present, factors = counted(frame, columns)
     estimate, resampled = bootstrap_miou(cube, np.random.default_rng(SEED), RESAMPLES)
     low, high = percentiles(resampled, CONFIDENCE)
-    own = int(np.argmin(np.abs(factors - 1)))
+    training_size = int(np.argmin(np.abs(factors - 1)))
     change = np.full((3, len(factors)), np.nan)
-    if math.isclose(factors[own], 1):
-        change[0] = estimate - estimate[own]
-        change[1:] = percentiles(resampled - resampled[:, own, None], CONFIDENCE)
+    if math.isclose(factors[training_size], 1):
+        change[0] = estimate - estimate[training_size]
+        change[1:] = percentiles(resampled - resampled[:, training_size, None], CONFIDENCE)
     for k, factor in enumerate(factors):
         yield {
             "factor": float(factor),
-            "size": int(part.loc[part["factor"] == factor, "size"].iloc[0]),
+            "size": int(frame.loc[frame["factor"] == factor, "size"].iloc[0]),
             "miou": estimate[k],
             "low": low[k],
             "high": high[k],
             "change": change[0, k],
             "change_low": change[1, k],
             "change_high": change[2, k],
-            "n_images": int(there[k].any(axis=0).sum()),
-            "n_seeds": int(there[k].any(axis=1).sum()),
-            "training_data": sources(part),
+            "n_images": int(present[k].any(axis=0).sum()),
+            "n_seeds": int(present[k].any(axis=1).sum()),
+            "training_data": sources(frame),
         }
 
 
@@ -130,10 +130,10 @@ def contrasts(results: Results, counts: pd.DataFrame) -> pd.DataFrame:
 
 def _contrast(both: pd.DataFrame, model: str, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     """Yield a row for each factor but 1 of two models' tests of the same images."""
-    own = both["model"] == model
+    of_model = both["model"] == model
     if not np.isclose(both["factor"], 1).any():
         return
-    (first, there, factors), (second, _, _) = (counted(both[rows], columns) for rows in (own, ~own))
+    (first, present, factors), (second, _, _) = (counted(both[rows], columns) for rows in (of_model, ~of_model))
     cube = np.stack([first, second])
     estimate, resampled = bootstrap_miou(cube, np.random.default_rng(SEED), RESAMPLES)
     at = int(np.argmin(np.abs(factors - 1)))
@@ -147,8 +147,8 @@ def _contrast(both: pd.DataFrame, model: str, columns: tuple[str, ...]) -> Itera
                 "contrast": changes[0, k] - changes[1, k],
                 "low": low[k],
                 "high": high[k],
-                "n_images": int(there[k].any(axis=0).sum()),
-                "n_seeds": int(there[k].any(axis=1).sum()),
+                "n_images": int(present[k].any(axis=0).sum()),
+                "n_seeds": int(present[k].any(axis=1).sum()),
                 "training_data": training_data,
             }
 

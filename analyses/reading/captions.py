@@ -22,20 +22,20 @@ def note(results: Results) -> str:
     """Return what a page says once: data, images, seeds, training masks and border, teachers, and what levels mean."""
     manifest = results.manifest
     data = manifest.dataset
-    parts = [
+    facts = [
         f"Data set {data.name}{_share(data.facts)}, {manifest.scored_images} scored images",
         _seeds(results),
     ]
     if data.training_data:
         foreign = ": masks predicted by another network" if data.self_trained else ""
-        parts.append(f"trained on {data.training_data}{foreign}")
-    parts += _help(results)
+        facts.append(f"trained on {data.training_data}{foreign}")
+    facts += _help(results)
     if results.targets:
-        parts.append(f"class explained: {results.classes[results.foreground(results.targets[0])]}")
-    parts.append(_BORDER.get(manifest.border, f"border pixels: {manifest.border}"))
+        facts.append(f"class explained: {results.classes[results.foreground(results.targets[0])]}")
+    facts.append(_BORDER.get(manifest.border, f"border pixels: {manifest.border}"))
     if any(checkpoint.level == BEST for checkpoint in results.checkpoints):
-        parts.append(f"best: the checkpoint of the highest validation mean IoU, level {BEST} in tables")
-    sentences = ["; ".join(parts) + ".", of_teachers(results, results.models), of_levels(results)]
+        facts.append(f"best: the checkpoint of the highest validation mean IoU, level {BEST} in tables")
+    sentences = ["; ".join(facts) + ".", of_teachers(results, results.models), of_levels(results)]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
@@ -56,14 +56,15 @@ def of_levels(results: Results) -> str:
 
     Empty for runs of one level a model.
     """
-    kept = [point for point in results.checkpoints if point.reached and len(results.levels(point.model)) > 1]
-    baselines = sorted({f"{point.baseline_miou:.2f}" for point in kept})
-    if not kept or any(math.isnan(point.baseline_miou + point.predicted_share) for point in kept):
+    reached = [point for point in results.checkpoints if point.reached and len(results.levels(point.model)) > 1]
+    baselines = sorted({f"{point.baseline_miou:.2f}" for point in reached})
+    if not reached or any(math.isnan(point.baseline_miou + point.predicted_share) for point in reached):
         return ""
     shares = []
-    for model, level in dict.fromkeys((point.model, point.level) for point in kept):
-        own = [point.predicted_share for point in results.reached(model, level)]
-        shares.append(f"{results.label('models', model)} {level_name(level)}: {100 * sum(own) / len(own):.0f} %")
+    for model, level in dict.fromkeys((point.model, point.level) for point in reached):
+        of_level = [point.predicted_share for point in results.reached(model, level)]
+        share = sum(of_level) / len(of_level)
+        shares.append(f"{results.label('models', model)} {level_name(level)}: {100 * share:.0f} %")
     return (
         f"Answering '{results.classes[0]}' everywhere has a mean IoU of {' or '.join(baselines)} on the validation "
         f"images; share of these in which any pixel is predicted as the class: {', '.join(shares)}."
@@ -71,25 +72,25 @@ def of_levels(results: Results) -> str:
 
 
 def _seeds(results: Results) -> str:
-    whole = results.seeds()
-    fewer = [model for model in results.models if results.seeds(model) and results.seeds(model) != whole]
-    text = f"seed{'s' if len(whole) != 1 else ''} {', '.join(map(str, whole)) or 'none'}"
-    own = (f"{results.label('models', name)} {', '.join(map(str, results.seeds(name)))}" for name in fewer)
-    return text + (f" (of {'; '.join(own)} alone)" if fewer else "")
+    all_seeds = results.seeds()
+    fewer = [model for model in results.models if results.seeds(model) and results.seeds(model) != all_seeds]
+    text = f"seed{'s' if len(all_seeds) != 1 else ''} {', '.join(map(str, all_seeds)) or 'none'}"
+    of_model = (f"{results.label('models', name)} {', '.join(map(str, results.seeds(name)))}" for name in fewer)
+    return text + (f" (of {'; '.join(of_model)} alone)" if fewer else "")
 
 
 def _help(results: Results) -> list[str]:
     """Say which networks did not learn from the training images alone."""
     models = results.manifest.models
-    parts = []
+    sentences = []
     begun = [name for name in models if models[name].pretrained != "none"]
     if begun:
-        parts.append(f"{_named(results, begun)} began from pretrained weights")
+        sentences.append(f"{_named(results, begun)} began from pretrained weights")
     for teacher in dict.fromkeys(models[name].teacher for name in models):
         if teacher:
             taught = [name for name in models if models[name].teacher == teacher]
-            parts.append(f"{_named(results, taught)} learned with hints from {results.label('models', teacher)}")
-    return parts
+            sentences.append(f"{_named(results, taught)} learned with hints from {results.label('models', teacher)}")
+    return sentences
 
 
 def _named(results: Results, models: Sequence[str]) -> str:
@@ -98,9 +99,9 @@ def _named(results: Results, models: Sequence[str]) -> str:
 
 def _share(facts: Mapping[str, Any]) -> str:
     """Say where the images are not the whole release of a known data set."""
-    release, found, whole = (facts.get(key) for key in ("release", "images_found", "images_official"))
+    release, images, official = (facts.get(key) for key in ("release", "images_found", "images_official"))
     if not isinstance(release, str) or "subset" not in release:
         return ""
-    if not isinstance(found, dict) or not isinstance(whole, dict):
+    if not isinstance(images, dict) or not isinstance(official, dict):
         return f" ({release})"
-    return f" ({release}: {', '.join(f'{found[k]} of {whole[k]} {k}' for k in found if k in whole)} images)"
+    return f" ({release}: {', '.join(f'{images[k]} of {official[k]} {k}' for k in images if k in official)} images)"

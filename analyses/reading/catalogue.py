@@ -48,7 +48,7 @@ class Entry:
 def entries(results: Results) -> tuple[Entry, ...]:
     """Return the methods by family, in each those of layers first, else in the manifest's order."""
     methods = results.manifest.methods.items()
-    found = [Entry(name, method.label, method.family, method.scope) for name, method in methods]
+    in_manifest = [Entry(name, method.label, method.family, method.scope) for name, method in methods]
     order = list(FAMILIES)
-    order = order[:-1] + [entry.family for entry in found if entry.family not in order] + order[-1:]
-    return tuple(sorted(found, key=lambda entry: (order.index(entry.family), entry.scope != "layer")))
+    order = order[:-1] + [entry.family for entry in in_manifest if entry.family not in order] + order[-1:]
+    return tuple(sorted(in_manifest, key=lambda entry: (order.index(entry.family), entry.scope != "layer")))

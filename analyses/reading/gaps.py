@@ -26,12 +26,12 @@ def read(results: Results) -> pd.DataFrame:
     return frame.reset_index(drop=True)
 
 
-def _joined(found: list[str], layers: list[str]) -> str:
+def _joined(skipped: list[str], layers: list[str]) -> str:
     """Name layers in the order of execution, others before them; all of a network's together in two words."""
-    others = [name for name in found if name and name not in layers]
-    whole = "" in found or (layers and set(layers) <= set(found))
-    known = [ALL_LAYERS] if whole else [name for name in layers if name in found]
-    return ", ".join(others + known)
+    others = [name for name in skipped if name and name not in layers]
+    everywhere = "" in skipped or (layers and set(layers) <= set(skipped))
+    names = [ALL_LAYERS] if everywhere else [name for name in layers if name in skipped]
+    return ", ".join(others + names)
 
 
 def _places(order: Collection[str]) -> Any:

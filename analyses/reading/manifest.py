@@ -59,13 +59,13 @@ def _named(entries: Any) -> Any:
 Number = Annotated[float, _number_or(math.nan)]
 
 
-class Entry(BaseModel):
+class ManifestEntry(BaseModel):
     """A part of the manifest."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, from_attributes=True)
 
 
-class Dataset(Entry):
+class Dataset(ManifestEntry):
     """The data set; the first class is the background. `self_trained` counts masks predicted by another network."""
 
     name: str
@@ -82,7 +82,7 @@ class Dataset(Entry):
 _NO_DATASET = Dataset(name="", classes=(), size=0, training_data="")
 
 
-class Images(Entry):
+class Images(ManifestEntry):
     """Images set aside, and how they were chosen."""
 
     rule: str
@@ -97,7 +97,7 @@ class Costly(Images):
     seeds: str = ""
 
 
-class Model(Entry):
+class Model(ManifestEntry):
     """A network: its `settings`, its number of parameters, and where its weights and its training came from."""
 
     label: str
@@ -108,7 +108,7 @@ class Model(Entry):
     parameters: int = 0
 
 
-class Layer(Entry):
+class Layer(ManifestEntry):
     """A probed layer of a model; `point` is where its output is taken (`conv`: the convolution's own output)."""
 
     name: str = Field(validation_alias=AliasChoices("layer", "label"), serialization_alias="layer")
@@ -122,7 +122,7 @@ class Layer(Entry):
     form: str = ""
 
 
-class Block(Entry):
+class Block(ManifestEntry):
     """A transformer block whose attention was measured; `layer` is the layer behind the attention."""
 
     name: str = Field(validation_alias=AliasChoices("block", "label"), serialization_alias="block")
@@ -135,7 +135,7 @@ class Block(Entry):
     layer: str = ""
 
 
-class Target(Entry):
+class Target(ManifestEntry):
     """A target: the class explained (None: each image's own), which pixels, and which of their scores."""
 
     label: str
@@ -145,7 +145,7 @@ class Target(Entry):
     resolution: str = ""
 
 
-class Method(Entry):
+class Method(ManifestEntry):
     """A method; `scope` tells maps of layers from maps of the input, `costly` methods run the network themselves."""
 
     kind: str
@@ -162,7 +162,7 @@ class Method(Entry):
     parameters: dict[str, Any] = {}
 
 
-class Metric(Entry):
+class Metric(ManifestEntry):
     """A metric: its wording, chance value (a number, `"area"`: the mask's share of the image, or none) and bounds."""
 
     name: str = Field(exclude=True)
@@ -184,14 +184,14 @@ class Metric(Entry):
 Metrics = Annotated[dict[str, Metric], BeforeValidator(_named)]
 
 
-class Attention(Entry):
+class Attention(ManifestEntry):
     """What was measured of attention itself: the blocks of each model, and the metrics."""
 
     blocks: dict[str, tuple[Block, ...]]
     metrics: Metrics
 
 
-class Checkpoint(Entry):
+class Checkpoint(ManifestEntry):
     """One level of one training run. The values of a level that was not reached are NaN, but for the best seen."""
 
     model: str
@@ -213,7 +213,7 @@ class Checkpoint(Entry):
     seconds: Number = math.nan
 
 
-class Gap(Entry):
+class Gap(ManifestEntry):
     """Maps that there are not, of a method at a layer ('' for the whole network), and the cells that miss them."""
 
     model: str = ""
@@ -223,7 +223,7 @@ class Gap(Entry):
     cells: int = 0
 
 
-class Variant(Entry):
+class Variant(ManifestEntry):
     """What a run of known evidence says of one cue; `answers` is a row a network."""
 
     dataset: str
@@ -241,7 +241,7 @@ SECTIONS = ("dataset", "border", "scored_images", "gallery", "metrics", "checkpo
 """Sections that every run has but one of known evidence."""
 
 
-class Manifest(Entry):
+class Manifest(ManifestEntry):
     """All of it; `kind` is 'evidence' for a run of known evidence, which has `variants` in place of some sections."""
 
     version: int = Field(alias="schema")
@@ -293,8 +293,8 @@ def read(path: Path) -> Manifest:
         manifest = Manifest.model_validate(values, extra="ignore")
     except ValidationError as error:
         first = error.errors()[0]
-        field, told = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
-        wrong = f"{field!r} is missing" if first["type"] == "missing" else f"{field}: {told}".removeprefix(": ")
+        field, message = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+        wrong = f"{field!r} is missing" if first["type"] == "missing" else f"{field}: {message}".removeprefix(": ")
         raise ResultsError(f"{path}: {wrong}; the run is unfinished or of another version: run it again") from error
     with files.reading(path):
         for section in () if manifest.kind else SECTIONS:

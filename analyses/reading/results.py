@@ -141,8 +141,8 @@ class Results:
         """
         of_seeds = [[c for c in self.checkpoints if (c.model, c.seed) == (model, s)] for s in self.seeds(model)]
         for points in of_seeds:
-            kept = [self.gallery_path(c.model, c.seed, c.level).is_file() for c in points if c.reached]
-            if kept and all(kept):
+            exist = [self.gallery_path(c.model, c.seed, c.level).is_file() for c in points if c.reached]
+            if exist and all(exist):
                 return tuple(points)
         return tuple(of_seeds[0]) if of_seeds else ()
 
@@ -230,7 +230,7 @@ class Results:
         return sorted(self.manifest.layers[model], key=lambda layer: layer.depth)
 
     def _required(self, name: str) -> list[Path]:
-        if not (parts := self.parts(name)):
+        if not (paths := self.parts(name)):
             place = self.folder / folder(name)
             raise ResultsError(f"{place}: holds no *.parquet; run the benchmark with this folder first")
-        return parts
+        return paths

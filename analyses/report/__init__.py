@@ -38,10 +38,10 @@ def build(results: Results, sections: Sequence[Section], *, maps: bool = True) -
         ResultsError: the manifest, or a file that the run has, is damaged.
     """
     shown = contents.ordered(sections)
-    items = [item for part in shown for item in part.items]
+    items = [item for section in shown for item in section.items]
     with ThreadPoolExecutor() as threads:  # scaling and coding are done by C code that lets others run
         coming = {item.name: threads.submit(figures.small, item) for item in items if isinstance(item, Drawn)}
-        kept = gallery.gather(results) if maps else gallery.Kept()
+        map_files = gallery.gather(results) if maps else gallery.MapFiles()
         rows = [tables.script(item) for item in items if isinstance(item, Table)]
         drawn = {name: picture.result() for name, picture in coming.items()}
     page = (
@@ -50,8 +50,8 @@ def build(results: Results, sections: Sequence[Section], *, maps: bool = True) -
         .render(
             facts=facts.of(results),
             verdicts=verdicts.of(shown),
-            sections=[contents.view(part, drawn) for part in shown],
-            gallery=kept,
+            sections=[contents.view(section, drawn) for section in shown],
+            gallery=map_files,
             scripts=assets.SCRIPTS,
             styles=assets.STYLES,
         )
@@ -61,7 +61,7 @@ def build(results: Results, sections: Sequence[Section], *, maps: bool = True) -
     for name, picture in drawn.items():
         yield figures.path(name), picture.content
     yield from rows
-    yield from kept.files
+    yield from map_files.files
 
 
 def _environment() -> jinja2.Environment:

@@ -51,10 +51,10 @@ class View:
 def ordered(sections: Sequence[Section]) -> list[Section]:
     """Return the sections that hold anything, in the page's order."""
     rank = {name: i for i, name in enumerate(ORDER)}
-    return sorted((part for part in sections if part.items), key=lambda part: rank.get(part.name, len(rank)))
+    return sorted((one for one in sections if one.items), key=lambda one: rank.get(one.name, len(rank)))
 
 
-def view(section: Section, pictures: Mapping[str, figures.Picture]) -> View:
+def view(section: Section, pictures: Mapping[str, figures.PagePicture]) -> View:
     """Return a section as the template shows it; `pictures` are those of its figures."""
     out = View(printing.slug(section.name), _label(section.name), section.title, [], [])
     names = [item.name for item in section.items if isinstance(item, Table)]

@@ -16,7 +16,7 @@ QUALITY = 75
 
 
 @dataclass(frozen=True)
-class Picture:
+class PagePicture:
     """A figure's picture: the bytes of a WebP file, and its size in pixels."""
 
     content: bytes
@@ -24,7 +24,7 @@ class Picture:
     height: int
 
 
-def small(item: Drawn) -> Picture:
+def small(item: Drawn) -> PagePicture:
     """Return a figure's PNG as WebP, at most `WIDEST` pixels wide and never enlarged."""
     with Image.open(io.BytesIO(item.files["png"])) as opened:
         picture = opened.convert("RGB")
@@ -33,7 +33,7 @@ def small(item: Drawn) -> Picture:
         picture = picture.resize((WIDEST, height), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     picture.save(buffer, "webp", quality=QUALITY, method=2)
-    return Picture(buffer.getvalue(), picture.width, picture.height)
+    return PagePicture(buffer.getvalue(), picture.width, picture.height)
 
 
 def path(name: str) -> str:

@@ -19,13 +19,13 @@ from analyses.reading.manifest import Checkpoint, Layer, level_name
 from analyses.reading.records import Gallery
 from analyses.reading.results import Results, ResultsError
 from analyses.report import data
-from analyses.report.sheets import CELLS, STEPS, Sheet
+from analyses.report.sheets import CELLS, STEPS, TileSheet
 
 _KEYS = ("image", "target", "layer", "method")
 
 
 @dataclass
-class Kept:
+class MapFiles:
     """What a run keeps for the gallery: the files of the page, and how many checkpoints and images have maps.
 
     Attributes:
@@ -41,9 +41,9 @@ class Kept:
     steps: int = STEPS
 
 
-def gather(results: Results) -> Kept:
+def gather(results: Results) -> MapFiles:
     """Return the gallery's files: `data/gallery.js`, then one for each checkpoint and image; none without any maps."""
-    kept = Kept(photographs=results.photographs)
+    map_files = MapFiles(photographs=results.photographs)
     images: dict[str, dict[str, Any]] = {}
     checkpoints = []
     for point in results.checkpoints:
@@ -56,19 +56,19 @@ def gather(results: Results) -> Kept:
                     images[image] = _image(results, opened, at)
                 name = f"maps/{printing.slug(point.model)}-s{point.seed}-l{point.level}-{list(images).index(image):03d}"
                 maps, pairs = _maps(results, opened, scored, image, at)
-                kept.files.append(data.script(name, maps))
+                map_files.files.append(data.script(name, maps))
                 entry["files"][image] = name
                 entry["pairs"] = sorted(set(map(tuple, entry["pairs"])) | pairs)
-            kept.checkpoints += 1
+            map_files.checkpoints += 1
         checkpoints.append(entry)
     order = [*(name for name in results.gallery_ids if name in images), *sorted(set(images) - set(results.gallery_ids))]
-    kept.images = order
+    map_files.images = order
     pictured = {method for entry in checkpoints for _, method in entry["pairs"]}
-    kept.without = [results.label("methods", name) for i, name in enumerate(results.methods) if i not in pictured]
+    map_files.without = [results.label("methods", name) for i, name in enumerate(results.methods) if i not in pictured]
     index = _index(results) | {"images": [images[name] for name in order], "checkpoints": checkpoints}
-    if kept.checkpoints:
-        kept.files.insert(0, data.script("gallery", index))
-    return kept
+    if map_files.checkpoints:
+        map_files.files.insert(0, data.script("gallery", index))
+    return map_files
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _maps(
 
     A map is a row: the numbers of its target, method and layer, of its tile, and then its scores in order of metrics.
     """
-    sheet, rows = Sheet(), []
+    sheet, rows = TileSheet(), []
     numbers = {kind: {name: i for i, name in enumerate(names)} for kind, names in _names(results, opened).items()}
     for key, values in opened.arrays.items():
         target, _, rest = key.partition("|")

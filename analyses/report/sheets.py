@@ -22,7 +22,7 @@ Values = NDArray[np.floating] | Bytes
 
 
 @dataclass
-class Sheet:
+class TileSheet:
     """Maps of one image as tiles of one picture; equal maps share a tile."""
 
     _numbers: dict[tuple[tuple[int, ...], bytes], int] = field(default_factory=dict)

@@ -72,5 +72,5 @@ def _alike(cells: dict[str, list[str]], names: list[str]) -> str:
     """Return in words what the columns that are the same in all rows hold."""
     filled = [f"{name.replace('_', ' ')} {cells[name][0]}" for name in names if cells[name][0]]
     empty = [name.replace("_", " ") for name in names if not cells[name][0]]
-    said = [f"In all rows: {'; '.join(filled)}."] if filled else []
-    return " ".join([*said, f"Empty in all rows: {', '.join(empty)}."] if empty else said)
+    sentences = [f"In all rows: {'; '.join(filled)}."] if filled else []
+    return " ".join([*sentences, f"Empty in all rows: {', '.join(empty)}."] if empty else sentences)

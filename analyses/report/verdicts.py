@@ -13,7 +13,7 @@ CLAIMS = "claims"
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ClaimVerdict:
     """What a claim says, what came of it and why, and on how many images and seeds."""
 
     claim: str
@@ -24,16 +24,16 @@ class Verdict:
     seeds: str
 
 
-def of(sections: Sequence[Section]) -> list[Verdict]:
+def of(sections: Sequence[Section]) -> list[ClaimVerdict]:
     """Return the verdict on each claim, by claim; none where no section judges claims."""
-    tables = [item for part in sections for item in part.items if isinstance(item, Table) and item.name == CLAIMS]
+    tables = [item for section in sections for item in section.items if isinstance(item, Table) and item.name == CLAIMS]
     return [_verdict(str(claim), rows) for table in tables for claim, rows in table.frame.groupby("claim", sort=False)]
 
 
-def _verdict(claim: str, rows: pd.DataFrame) -> Verdict:
+def _verdict(claim: str, rows: pd.DataFrame) -> ClaimVerdict:
     first, counted = rows.iloc[0], rows[rows["counts"].astype(str) == "True"]
     words = [str(first[name]) for name in ("sentence", "overall", "overall_reason")]
-    return Verdict(claim, *words, *(_span(counted[name]) for name in ("n_images", "n_seeds")))
+    return ClaimVerdict(claim, *words, *(_span(counted[name]) for name in ("n_images", "n_seeds")))
 
 
 def _span(values: pd.Series) -> str:

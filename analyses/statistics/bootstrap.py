@@ -132,14 +132,14 @@ def bootstrap_miou(
     estimate = _mean_over_seeds(mean_iou(values.sum(axis=-3)), np.ones(seeds))
     ways, way, drawn_images = _draws(generator, seeds, images, resamples)
     by_image = np.moveaxis(values, -3, 0).reshape(images, -1)
-    found = np.empty((resamples, *shape))
+    resampled = np.empty((resamples, *shape))
     for start in range(0, resamples, _CHUNK):
         rows = slice(start, min(start + _CHUNK, resamples))
         size = rows.stop - rows.start
         totals = (drawn_images[rows].astype(np.float64) @ by_image).reshape(size, *shape, seeds, classes, classes)
         weights = ways[way[rows]].reshape(size, *(1 for _ in shape), seeds)
-        found[rows] = _mean_over_seeds(mean_iou(totals), weights)
-    return estimate, found
+        resampled[rows] = _mean_over_seeds(mean_iou(totals), weights)
+    return estimate, resampled
 
 
 def percentiles(resampled: Floats, confidence: float = CONFIDENCE) -> tuple[Floats, Floats]:
@@ -154,11 +154,11 @@ def quartiles(values: ArrayLike) -> tuple[float, float, float]:
     >>> quartiles([4.0, 1.0, float("nan"), 2.0, 3.0, 5.0])
     (3.0, 2.0, 4.0)
     """
-    found = np.asarray(values, dtype=np.float64).ravel()
-    found = found[~np.isnan(found)]
-    if not found.size:
+    defined = np.asarray(values, dtype=np.float64).ravel()
+    defined = defined[~np.isnan(defined)]
+    if not defined.size:
         return np.nan, np.nan, np.nan
-    middle, low, high = (float(value) for value in np.quantile(found, [0.5, 0.25, 0.75]))
+    middle, low, high = (float(value) for value in np.quantile(defined, [0.5, 0.25, 0.75]))
     return middle, low, high
 
 
@@ -179,16 +179,16 @@ def _resampled(filled: Floats, defined: NDArray[np.bool_], generator: np.random.
     means = np.empty((resamples, quantities))
     for i, weights in enumerate(ways):
         by_image = (weights @ filled).T
-        some = None if patterns is None else (weights @ patterns).T
+        counted = None if patterns is None else (weights @ patterns).T
         members = np.flatnonzero(way == i)
         for start in range(0, len(members), _CHUNK):
             rows = members[start : start + _CHUNK]
             image_weights = drawn_images[rows].astype(np.float64)
             totals = image_weights @ by_image
-            if some is None:  # as many entries in every resample
+            if counted is None:  # as many entries in every resample
                 means[rows] = totals / (seeds * images)
             else:
-                means[rows] = _ratio(totals, (image_weights @ some)[:, of_pattern])
+                means[rows] = _ratio(totals, (image_weights @ counted)[:, of_pattern])
     return means
 
 
@@ -199,8 +199,8 @@ def _draws(generator: np.random.Generator, seeds: int, images: int, resamples: i
     generator is left as if it had drawn.
     """
     key = (repr(generator.bit_generator.state), seeds, images, resamples)
-    kept = _KEPT.get(key)
-    if kept is None:
+    entry = _KEPT.get(key)
+    if entry is None:
         drawn_seeds = _multiplicities(generator.integers(seeds, size=(resamples, seeds)), seeds)
         drawn_images = np.empty((resamples, images), dtype=np.uint16)
         for start in range(0, resamples, _CHUNK):
@@ -208,19 +208,19 @@ def _draws(generator: np.random.Generator, seeds: int, images: int, resamples: i
             drawn = generator.integers(images, size=(rows.stop - rows.start, images))
             drawn_images[rows] = _multiplicities(drawn, images)
         ways, way = np.unique(drawn_seeds, axis=0, return_inverse=True)
-        kept = (ways, way.ravel(), drawn_images), generator.bit_generator.state
+        entry = (ways, way.ravel(), drawn_images), generator.bit_generator.state
         if len(_KEPT) >= _MOST_KEPT:
             _KEPT.clear()
-        _KEPT[key] = kept
-    draws, generator.bit_generator.state = kept
+        _KEPT[key] = entry
+    draws, generator.bit_generator.state = entry
     return draws
 
 
 def _distinct(defined: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.int64]]:
     """Return the tables that differ, as numbers, and which of them each one is: metrics of one map share theirs."""
-    found: dict[bytes, int] = {}
+    positions: dict[bytes, int] = {}
     packed = np.packbits(defined.reshape(len(defined), -1), axis=1)
-    which = [found.setdefault(row.tobytes(), len(found)) for row in packed]
+    which = [positions.setdefault(row.tobytes(), len(positions)) for row in packed]
     first = np.unique(which, return_index=True)[1]
     return defined[first].astype(np.float64), np.array(which, dtype=np.int64)
 
@@ -260,8 +260,8 @@ def _quantiles(means: Floats, confidence: float) -> tuple[Floats, Floats]:
 
 def deviation(values: Floats) -> Floats:
     """Return the standard deviation of each column, NaN left out; NaN where nothing is defined."""
-    found = np.asarray(np.std(values, axis=0))  # many times faster than the one that looks for NaN
-    some = np.isnan(found) & ~np.isnan(values).all(axis=0)
-    if some.any():
-        found[some] = np.nanstd(values[:, some], axis=0)
-    return found
+    spread = np.asarray(np.std(values, axis=0))  # many times faster than the one that looks for NaN
+    undefined = np.isnan(spread) & ~np.isnan(values).all(axis=0)
+    if undefined.any():
+        spread[undefined] = np.nanstd(values[:, undefined], axis=0)
+    return spread

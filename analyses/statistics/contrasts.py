@@ -43,18 +43,18 @@ class Compared:
 def compare(maps: Maps, method: str, controls: Sequence[str]) -> Compared:
     """Compare a method with controls, paired by layer, seed and image: where either is undefined there is no pair."""
     images = maps.present[method].any(axis=(0, 1))
-    own = maps.values[method][..., images]
-    cube = np.stack([own, *(own - maps.values[name][..., images] for name in controls)])
+    scores = maps.values[method][..., images]
+    cube = np.stack([scores, *(scores - maps.values[name][..., images] for name in controls)])
     estimate, drawn = bootstrap_means(cube, np.random.default_rng(SEED), RESAMPLES)
     scopes = {"input": [i for i, layer in enumerate(maps.layers) if layer.role == INPUT]}
     scopes["layer"] = [i for i in range(len(maps.layers)) if i not in scopes["input"]]
     mean = {}
-    for scope, some in scopes.items():
-        middle, own_mean = nan_mean(estimate[..., some]), nan_mean(np.moveaxis(cube[:, :, some], 2, -1))
-        mean[scope] = np.stack([middle, *widened(own_mean, middle, nan_mean(drawn[..., some]), CONFIDENCE)])
+    for scope, of_scope in scopes.items():
+        middle, own_mean = nan_mean(estimate[..., of_scope]), nan_mean(np.moveaxis(cube[:, :, of_scope], 2, -1))
+        mean[scope] = np.stack([middle, *widened(own_mean, middle, nan_mean(drawn[..., of_scope]), CONFIDENCE)])
     counts = (~np.isnan(cube)).any(axis=-2).sum(axis=-1)
     layers = np.stack([estimate, *widened(cube, estimate, drawn, CONFIDENCE)])
-    for found in (layers, *mean.values()):
+    for estimates in (layers, *mean.values()):
         for m, metric in enumerate(maps.metrics):
-            found[:, 0, m] = metric.within(found[:, 0, m])  # differences have bounds of their own
+            estimates[:, 0, m] = metric.within(estimates[:, 0, m])  # differences have bounds of their own
     return Compared(layers, mean, counts)

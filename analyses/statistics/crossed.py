@@ -62,25 +62,25 @@ def mean_squares(matrix: ArrayLike) -> Squares:
     """
     values = _table(matrix)
     defined: NDArray[np.bool_] = ~np.isnan(values)
-    some: NDArray[np.bool_] = np.asarray(defined.any(axis=-1))
-    lacking = np.asarray((~defined & some[..., None]).any(axis=-2))
-    whole: NDArray[np.bool_] = ~lacking & np.asarray(some.any(axis=-1, keepdims=True))
-    seeds, images = some.sum(axis=-1), whole.sum(axis=-1)
-    there = some[..., None] & whole[..., None, :]
-    filled = np.where(there, values, 0.0)
+    has_value: NDArray[np.bool_] = np.asarray(defined.any(axis=-1))
+    lacking = np.asarray((~defined & has_value[..., None]).any(axis=-2))
+    complete: NDArray[np.bool_] = ~lacking & np.asarray(has_value.any(axis=-1, keepdims=True))
+    seeds, images = has_value.sum(axis=-1), complete.sum(axis=-1)
+    counted = has_value[..., None] & complete[..., None, :]
+    filled = np.where(counted, values, 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):  # without seeds or images: undefined, as below
         rows = filled.sum(axis=-1) / images[..., None]
         columns = filled.sum(axis=-2) / seeds[..., None]
         mean = filled.sum(axis=(-1, -2)) / (seeds * images)
-        of_seeds = np.where(some, (rows - mean[..., None]) ** 2, 0.0).sum(axis=-1)
-        of_images = np.where(whole, (columns - mean[..., None]) ** 2, 0.0).sum(axis=-1)
+        of_seeds = np.where(has_value, (rows - mean[..., None]) ** 2, 0.0).sum(axis=-1)
+        of_images = np.where(complete, (columns - mean[..., None]) ** 2, 0.0).sum(axis=-1)
         left = filled - rows[..., None] - columns[..., None, :] + mean[..., None, None]
-        of_rest = np.where(there, left**2, 0.0).sum(axis=(-1, -2))
+        of_rest = np.where(counted, left**2, 0.0).sum(axis=(-1, -2))
         several, few = seeds > 1, images < 2
         seed = np.where(several, images * of_seeds / np.maximum(seeds - 1, 1), 0.0)
         image = seeds * of_images / (images - 1)
         rest = np.where(several, of_rest / (np.maximum(seeds - 1, 1) * (images - 1)), 0.0)
-    seed, image, rest = (np.where(few, math.nan, part) for part in (seed, image, rest))
+    seed, image, rest = (np.where(few, math.nan, square) for square in (seed, image, rest))
     return Squares(seed, image, rest, seeds, images)
 
 
@@ -105,9 +105,9 @@ def half_width(matrix: ArrayLike, confidence: float = 0.95) -> Floats:
     total = seed + image - squares.rest
     of_images = np.maximum(squares.images - 1.0, 1.0)
     of_seeds = np.maximum(squares.seeds - 1.0, 1.0)
-    parts = seed**2 / of_seeds + image**2 / of_images + squares.rest**2 / (of_seeds * of_images)
-    found = np.divide(total**2, parts, out=np.ones_like(total), where=parts > 0)
-    freedom = np.where(squares.seeds > 1, np.maximum(found, np.minimum(of_seeds, of_images)), of_images)
+    variance = seed**2 / of_seeds + image**2 / of_images + squares.rest**2 / (of_seeds * of_images)
+    degrees = np.divide(total**2, variance, out=np.ones_like(total), where=variance > 0)
+    freedom = np.where(squares.seeds > 1, np.maximum(degrees, np.minimum(of_seeds, of_images)), of_images)
     cells = np.maximum(squares.seeds * squares.images, 1)
     half: Floats = stats.t.ppf((1 + confidence) / 2, freedom) * np.sqrt(total / cells)
     return half
@@ -170,11 +170,11 @@ def widening(matrix: ArrayLike, resampled: Floats, confidence: float = 0.95) -> 
 
     NaN with fewer than two images defined for every seed; 1 where the resamples do not vary.
     """
-    wanted = half_width(matrix, confidence)
-    found = deviation(resampled)
-    normal = float(stats.norm.ppf((1 + confidence) / 2)) * found
-    factor = np.maximum(1.0, np.divide(wanted, normal, out=np.ones_like(wanted), where=normal > 0))
-    return np.where(np.isnan(wanted) | np.isnan(found), math.nan, factor)
+    half = half_width(matrix, confidence)
+    spread = deviation(resampled)
+    normal = float(stats.norm.ppf((1 + confidence) / 2)) * spread
+    factor = np.maximum(1.0, np.divide(half, normal, out=np.ones_like(half), where=normal > 0))
+    return np.where(np.isnan(half) | np.isnan(spread), math.nan, factor)
 
 
 def mixed_model(matrix: ArrayLike, generator: np.random.Generator, confidence: float = 0.95) -> Mixed:
@@ -207,18 +207,18 @@ def mixed_model(matrix: ArrayLike, generator: np.random.Generator, confidence: f
         return nothing
     scale = float(np.nanstd(values))
     frame = pd.DataFrame({"value": values[seed, image] / scale, "seed": seed, "image": image, "all": 0})
-    parts = {"image": "0 + C(image)", "seed": "0 + C(seed)"}
+    components = {"image": "0 + C(image)", "seed": "0 + C(seed)"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a variance at zero is a result here; steps by gradients fail there
         try:
-            fit = smf.mixedlm("value ~ 1", frame, groups="all", vc_formula=parts).fit(reml=True, method="nm")
+            fit = smf.mixedlm("value ~ 1", frame, groups="all", vc_formula=components).fit(reml=True, method="nm")
         except np.linalg.LinAlgError:
             return nothing
     mean, error = scale * float(fit.fe_params.iloc[0]), scale * float(fit.bse_fe.iloc[0])
     if not fit.converged or not math.isfinite(error):
         return nothing
     half = error * float(stats.t.ppf((1 + confidence) / 2, len(values) - 1))
-    of_image, of_seed = (scale * math.sqrt(max(0.0, float(part))) for part in fit.vcomp)
+    of_image, of_seed = (scale * math.sqrt(max(0.0, float(variance))) for variance in fit.vcomp)
     rest = scale * math.sqrt(float(fit.scale))
     return Mixed(mean, mean - half, mean + half, of_seed, of_image, rest, values.shape[1])
 

@@ -14,7 +14,7 @@ from PIL import Image
 from threadpoolctl import threadpool_limits
 
 import analyses
-from analyses.artifacts import Drawn, Figure, Kind, Section, Table
+from analyses.artifacts import Drawn, Figure, Format, Section, Table
 from analyses.reading.files import SCORES
 from bench.allocator import keep_freed_memory
 
@@ -32,7 +32,7 @@ class Files:
         colours: of PNG; as drawn by default.
     """
 
-    kinds: Sequence[Kind]
+    kinds: Sequence[Format]
     dpi: int
     colours: int | None = None
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analyses.artifacts import DECIMALS, Figure, Table
-from analyses.paper.claims.contrasts import Maps, NotMeasuredError
+from analyses.paper.claims.contrasts import ClaimScores, NotMeasuredError
 from analyses.paper.claims.size_contrasts import change
 from analyses.paper.claims.statements import CLAIMS, Claim, Contrast
 from analyses.paper.claims.verdicts import RULE, Finding, judge, overall
@@ -50,19 +50,19 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
 
 def summarise(results: Results, target: str, claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
     """Return a row for each contrast of each claim, in their order."""
-    maps = Maps(results, target)
-    found = [_evaluate(results, maps, claim, contrast) for claim in claims for contrast in claim.contrasts]
-    adjusted = holm([item.p for item in found], [item.claim.family for item in found])
-    verdicts = [judge(item, float(p)) for item, p in zip(found, adjusted, strict=True)]
+    scores = ClaimScores(results, target)
+    findings = [_evaluate(results, scores, claim, contrast) for claim in claims for contrast in claim.contrasts]
+    adjusted = holm([item.p for item in findings], [item.claim.family for item in findings])
+    verdicts = [judge(item, float(p)) for item, p in zip(findings, adjusted, strict=True)]
     wholes = {
-        claim.id: overall([(f.contrast, *v) for f, v in zip(found, verdicts, strict=True) if f.claim is claim])
+        claim.id: overall([(f.contrast, *v) for f, v in zip(findings, verdicts, strict=True) if f.claim is claim])
         for claim in claims
     }
     rows = []
-    for item, p, (verdict, reason) in zip(found, adjusted, verdicts, strict=True):
-        whole, why = wholes[item.claim.id]
+    for item, p, (verdict, reason) in zip(findings, adjusted, verdicts, strict=True):
+        of_claim, why = wholes[item.claim.id]
         row = _row(item) | {"target": target, "method": results.main_method, "p_adjusted": p}
-        row |= {"verdict": verdict, "reason": reason, "overall": whole, "overall_reason": why}
+        row |= {"verdict": verdict, "reason": reason, "overall": of_claim, "overall_reason": why}
         rows.append(row | {"training_data": item.training_data or results.manifest.dataset.training_data})
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     small = ["p", "p_adjusted"]  # six decimals would make them zero
@@ -72,25 +72,25 @@ def summarise(results: Results, target: str, claims: Sequence[Claim] = CLAIMS) -
     return frame
 
 
-def _evaluate(results: Results, maps: Maps, claim: Claim, contrast: Contrast) -> Finding:
+def _evaluate(results: Results, scores: ClaimScores, claim: Claim, contrast: Contrast) -> Finding:
     try:
         if contrast.test == "sizes":
             return _of_sizes(results, claim, contrast)
-        return _of_maps(maps, claim, contrast)
+        return _of_maps(scores, claim, contrast)
     except NotMeasuredError as missing:
         return Finding(claim, contrast, missing=str(missing))
 
 
-def _of_maps(maps: Maps, claim: Claim, contrast: Contrast) -> Finding:
-    values = maps.values(contrast)
+def _of_maps(scores: ClaimScores, claim: Claim, contrast: Contrast) -> Finding:
+    values = scores.values(contrast)
     numbers = values.contrast
     interval = crossed_interval(numbers, np.random.default_rng(SEED), RESAMPLES)
     mixed = mixed_model(numbers, np.random.default_rng(SEED))
     by_image = nan_mean(numbers, axis=-2)
     by_rank = contrast.test == "page"
     # A seed that lacks one of an image's groups would shift the others by what sets it apart, not by the order.
-    whole = np.where(np.isnan(numbers), np.nan, values.groups)
-    test = page(nan_mean(whole, axis=-2).T) if by_rank else wilcoxon(by_image - contrast.null)
+    groups = np.where(np.isnan(numbers), np.nan, values.groups)
+    test = page(nan_mean(groups, axis=-2).T) if by_rank else wilcoxon(by_image - contrast.null)
     return Finding(
         claim,
         contrast,
@@ -111,23 +111,25 @@ def _of_maps(maps: Maps, claim: Claim, contrast: Contrast) -> Finding:
 
 
 def _of_sizes(results: Results, claim: Claim, contrast: Contrast) -> Finding:
-    found = change(results, contrast, np.random.default_rng(SEED), RESAMPLES)
-    factor = float(widening(found.values, found.resampled))
-    low, high = (found.estimate + factor * (float(bound) - found.estimate) for bound in percentiles(found.resampled))
-    drawn = found.estimate + factor * (found.resampled - found.estimate)
+    tested = change(results, contrast, np.random.default_rng(SEED), RESAMPLES)
+    factor = float(widening(tested.values, tested.resampled))
+    low, high = (
+        tested.estimate + factor * (float(bound) - tested.estimate) for bound in percentiles(tested.resampled)
+    )
+    drawn = tested.estimate + factor * (tested.resampled - tested.estimate)
     beyond = min(int((drawn <= contrast.null).sum()), int((drawn >= contrast.null).sum()))
     return Finding(
         claim,
         contrast,
-        found.estimate,
+        tested.estimate,
         low,
         high,
-        deviation=_deviation(found.values.mean(axis=0)),
+        deviation=_deviation(tested.values.mean(axis=0)),
         p=math.nan if math.isnan(factor) else min(1.0, 2 * (beyond + 1) / (len(drawn) + 1)),
-        n_images=found.values.shape[1],
-        n_seeds=found.values.shape[0],
-        cells=found.cells,
-        training_data=found.training_data,
+        n_images=tested.values.shape[1],
+        n_seeds=tested.values.shape[0],
+        cells=tested.cells,
+        training_data=tested.training_data,
     )
 
 
@@ -136,36 +138,36 @@ def _deviation(by_image: Floats) -> float:
     return float(defined.std(ddof=1)) if defined.size > 1 else math.nan
 
 
-def _row(found: Finding) -> dict[str, Any]:
-    contrast = found.contrast
-    ends = sorted(map(found.standardised, (found.low, found.high)))
+def _row(finding: Finding) -> dict[str, Any]:
+    contrast = finding.contrast
+    ends = sorted(map(finding.standardised, (finding.low, finding.high)))
     return {
-        "claim": found.claim.id,
-        "sentence": found.claim.sentence,
+        "claim": finding.claim.id,
+        "sentence": finding.claim.sentence,
         "part": contrast.part,
         "counts": contrast.counts,
         "metric": contrast.metric,
-        "cells": found.cells,
+        "cells": finding.cells,
         "test": {"sizes": "bootstrap"}.get(contrast.test, contrast.test),
-        "estimate": found.estimate,
-        "low": found.low,
-        "high": found.high,
+        "estimate": finding.estimate,
+        "low": finding.low,
+        "high": finding.high,
         "null": contrast.null,
         "side": "above" if contrast.side > 0 else "below",
         "smallest": contrast.smallest,
-        "standardised": found.standardised(found.estimate),
+        "standardised": finding.standardised(finding.estimate),
         "standardised_low": ends[0],
         "standardised_high": ends[1],
-        "effect": found.effect,
-        "effect_kind": found.effect_kind,
-        "p": found.p,
-        "family": found.claim.family,
-        "mixed_estimate": found.mixed[0],
-        "mixed_low": found.mixed[1],
-        "mixed_high": found.mixed[2],
-        "n_images": found.n_images,
-        "n_seeds": found.n_seeds,
-        "n_left_out": found.n_left_out,
+        "effect": finding.effect,
+        "effect_kind": finding.effect_kind,
+        "p": finding.p,
+        "family": finding.claim.family,
+        "mixed_estimate": finding.mixed[0],
+        "mixed_low": finding.mixed[1],
+        "mixed_high": finding.mixed[2],
+        "n_images": finding.n_images,
+        "n_seeds": finding.n_seeds,
+        "n_left_out": finding.n_left_out,
     }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analyses.paper.claims.statements import EVERY, HIGHEST, Cells, Contrast, Group
+from analyses.paper.claims.statements import EVERY, HIGHEST, Contrast, Group, Selection
 from analyses.reading.arrays import Floats, each_once
 from analyses.reading.choices import described, highest, model_of
 from analyses.reading.manifest import Layer, level_name
@@ -25,7 +25,7 @@ class NotMeasuredError(Exception):
 
 
 @dataclass(frozen=True)
-class Values:
+class ContrastValues:
     """What a contrast compares.
 
     Attributes:
@@ -44,7 +44,7 @@ class Values:
     training_data: str
 
 
-class Maps:
+class ClaimScores:
     """The scores of one method and target of a run, by model and level.
 
     Args:
@@ -55,14 +55,14 @@ class Maps:
     def __init__(self, results: Results, target: str) -> None:
         self.results = results
         self.target = target
-        self._found: dict[tuple[str, int], pd.DataFrame] = {}
+        self._read: dict[tuple[str, int], pd.DataFrame] = {}
 
     @cached_property
     def measured(self) -> tuple[str, ...]:
         """The metrics of claims that the run has."""
         return tuple(metric.name for metric in self.results.metrics if metric.name in METRICS)
 
-    def values(self, contrast: Contrast) -> Values:
+    def values(self, contrast: Contrast) -> ContrastValues:
         """Return what a contrast compares.
 
         Raises:
@@ -81,7 +81,7 @@ class Maps:
         )
         numbers = _contrast(groups, contrast)
         used = sorted({pair for _, pairs in of_groups for pair in pairs})
-        return Values(
+        return ContrastValues(
             groups,
             numbers,
             int(np.isnan(numbers).all(axis=0).sum()),
@@ -92,23 +92,23 @@ class Maps:
     def _group(self, group: Group, metric: str) -> tuple[pd.DataFrame, list[tuple[str, int]]]:
         """Return the mean over a group's cells, (seeds x images), of seeds that have all; and its models and levels."""
         left_out = {cell for cells in group.but for cell in self._pairs(cells)}
-        wanted = [cell for cells in group.cells for cell in self._pairs(cells) if cell not in left_out]
-        parts, seeds = [], []
-        for model, level in dict.fromkeys((model, level) for model, level, _ in wanted):
-            layers = {layer for m, n, layer in wanted if (m, n) == (model, level)}
+        present = [cell for cells in group.cells for cell in self._pairs(cells) if cell not in left_out]
+        frames, seeds = [], []
+        for model, level in dict.fromkeys((model, level) for model, level, _ in present):
+            layers = {layer for m, n, layer in present if (m, n) == (model, level)}
             scores = self._scores(model, level)
             scores = scores[scores["layer"].isin(layers)]
-            found = scores.groupby("seed")["layer"].nunique()
-            seeds.append(set(found.index[found == len(layers)]))
-            parts.append(scores[["seed", "image", metric]])
-        whole = set.intersection(*seeds)
-        if not whole:
+            n_layers = scores.groupby("seed")["layer"].nunique()
+            seeds.append(set(n_layers.index[n_layers == len(layers)]))
+            frames.append(scores[["seed", "image", metric]])
+        complete = set.intersection(*seeds)
+        if not complete:
             raise NotMeasuredError(f"no seed with all maps of {group.name}")
-        rows = pd.concat(parts)
-        means = rows[rows["seed"].isin(whole)].groupby(["seed", "image"])[metric].mean().unstack("image")
-        return means, list(dict.fromkeys((model, level) for model, level, _ in wanted))
+        rows = pd.concat(frames)
+        means = rows[rows["seed"].isin(complete)].groupby(["seed", "image"])[metric].mean().unstack("image")
+        return means, list(dict.fromkeys((model, level) for model, level, _ in present))
 
-    def _pairs(self, cells: Cells) -> list[tuple[str, int, str]]:
+    def _pairs(self, cells: Selection) -> list[tuple[str, int, str]]:
         """Return the model, level and layer's name of every cell."""
         model = model_of(self.results, cells.model)
         if model is None:
@@ -116,15 +116,15 @@ class Maps:
         layers = _named(self.results.main_layers(model), cells.layers, self.results.label("models", model))
         return [(model, self._level(model, level), layer) for level in cells.levels for layer in layers]
 
-    def _level(self, model: str, wanted: int) -> int:
-        level = highest(self.results, model) if wanted == HIGHEST else wanted
+    def _level(self, model: str, asked: int) -> int:
+        level = highest(self.results, model) if asked == HIGHEST else asked
         if level is None or not self.results.reached(model, level):
-            name = "any level" if wanted == HIGHEST else level_name(wanted)
+            name = "any level" if asked == HIGHEST else level_name(asked)
             raise NotMeasuredError(f"{self.results.label('models', model)} did not reach {name}")
         return level
 
     def _scores(self, model: str, level: int) -> pd.DataFrame:
-        if (model, level) not in self._found:
+        if (model, level) not in self._read:
             where: dict[str, Sequence[str | int]] = {
                 "model": [model],
                 "level": [level],
@@ -136,17 +136,17 @@ class Maps:
             scores = self.results.scores(where, columns)
             scores = scores.astype({"image": str, "layer": str, "training_data": str})
             each_once(scores, ["seed", "image", "layer"], "scores")
-            self._found[model, level] = scores.astype(dict.fromkeys(self.measured, "float64"))
-        return self._found[model, level]
+            self._read[model, level] = scores.astype(dict.fromkeys(self.measured, "float64"))
+        return self._read[model, level]
 
 
 def _named(layers: Sequence[Layer], labels: tuple[str, ...], model: str) -> list[str]:
     if labels == EVERY:
         return [layer.name for layer in layers]
-    found = {layer.label: layer.name for layer in layers}
-    if missing := [label for label in labels if label not in found]:
+    names = {layer.label: layer.name for layer in layers}
+    if missing := [label for label in labels if label not in names]:
         raise NotMeasuredError(f"{model} has no layer {', '.join(missing)}")
-    return [found[label] for label in labels]
+    return [names[label] for label in labels]
 
 
 def _contrast(groups: Floats, contrast: Contrast) -> NDArray[np.float64]:

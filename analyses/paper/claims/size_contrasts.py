@@ -15,7 +15,7 @@ from analyses.reading.results import Results
 from analyses.statistics.bootstrap import bootstrap_miou, mean_iou
 
 
-class Change(NamedTuple):
+class SizeChange(NamedTuple):
     """A change of mean IoU from the training size to others.
 
     Attributes:
@@ -34,7 +34,7 @@ class Change(NamedTuple):
     training_data: str
 
 
-def change(results: Results, contrast: Contrast, generator: np.random.Generator, resamples: int) -> Change:
+def change(results: Results, contrast: Contrast, generator: np.random.Generator, resamples: int) -> SizeChange:
     """Return the mean change of mean IoU over the sizes other than the training size, each size with the same weight.
 
     Each model is taken at the highest level tested, on the seeds and images that all models have at all sizes. The
@@ -64,32 +64,34 @@ def change(results: Results, contrast: Contrast, generator: np.random.Generator,
     shared = set.intersection(*(set(map(tuple, rows[keys].astype({"image": str}).to_numpy())) for rows in cubes))
     stacked, factors = [], np.zeros(0)
     for rows in cubes:
-        kept = [tuple(row) in shared for row in rows[keys].astype({"image": str}).to_numpy()]
-        if not any(kept):
+        in_both = [tuple(row) in shared for row in rows[keys].astype({"image": str}).to_numpy()]
+        if not any(in_both):
             raise NotMeasuredError("no image tested with all models")
-        cube, there, factors = counted(rows[kept], results.counts)
-        stacked.append(cube[:, :, there.all(axis=(0, 1))])
-    own = np.isclose(factors, 1)
-    if not own.any() or own.all():
+        cube, present, factors = counted(rows[in_both], results.counts)
+        stacked.append(cube[:, :, present.all(axis=(0, 1))])
+    unscaled = np.isclose(factors, 1)
+    if not unscaled.any() or unscaled.all():
         raise NotMeasuredError("no tests at the training size and another")
-    cells = f"{' less '.join(names)}; sizes {', '.join(f'{factor:g}' for factor in factors[~own])} x the training's"
-    whole = np.stack(stacked).astype(np.float64)
-    estimate, resampled = bootstrap_miou(whole, generator, resamples)
-    drawn = _change(np.moveaxis(resampled, 0, -1), own)
-    return Change(float(_change(estimate, own)), drawn, _pseudo_values(whole, own), cells, " / ".join(sorted(sources)))
+    sizes = ", ".join(f"{factor:g}" for factor in factors[~unscaled])
+    cells = f"{' less '.join(names)}; sizes {sizes} x the training's"
+    confusions = np.stack(stacked).astype(np.float64)
+    estimate, resampled = bootstrap_miou(confusions, generator, resamples)
+    drawn = _change(np.moveaxis(resampled, 0, -1), unscaled)
+    values = _pseudo_values(confusions, unscaled)
+    return SizeChange(float(_change(estimate, unscaled)), drawn, values, cells, " / ".join(sorted(sources)))
 
 
-def _change(miou: Floats, own: NDArray[np.bool_]) -> Floats:
+def _change(miou: Floats, unscaled: NDArray[np.bool_]) -> Floats:
     """Return the change of (models, sizes, ...): over the sizes but the own, the first model's less the second's."""
-    changes: Floats = miou[:, ~own].mean(axis=1) - miou[:, own][:, 0]
-    found: Floats = changes[0] - changes[1] if len(changes) > 1 else changes[0]
-    return found
+    changes: Floats = miou[:, ~unscaled].mean(axis=1) - miou[:, unscaled][:, 0]
+    difference: Floats = changes[0] - changes[1] if len(changes) > 1 else changes[0]
+    return difference
 
 
-def _pseudo_values(counts: Floats, own: NDArray[np.bool_]) -> Floats:
+def _pseudo_values(counts: Floats, unscaled: NDArray[np.bool_]) -> Floats:
     totals = counts.sum(axis=-3)
     images = counts.shape[-3]
-    whole = _change(mean_iou(totals), own)[:, None]
-    without = _change(mean_iou(totals[..., None, :, :] - counts), own)
-    values: Floats = images * whole - (images - 1) * without
+    of_all = _change(mean_iou(totals), unscaled)[:, None]
+    without = _change(mean_iou(totals[..., None, :, :] - counts), unscaled)
+    values: Floats = images * of_all - (images - 1) * without
     return values

@@ -24,11 +24,11 @@ SMALLEST = {
     "miou": 0.02,
 }
 """The smallest effect of interest in each metric's unit: what a reader of maps would hardly see is no finding."""
-Kind = Literal["wilcoxon", "page", "sizes"]
+Test = Literal["wilcoxon", "page", "sizes"]
 
 
 @dataclass(frozen=True)
-class Cells:
+class Selection:
     """Layers of a model at levels: every pair of the two. `layers` are labels, or `EVERY`."""
 
     model: str
@@ -38,11 +38,11 @@ class Cells:
 
 @dataclass(frozen=True)
 class Group:
-    """Cells whose maps are averaged image by image, but for those in `but`."""
+    """Selection whose maps are averaged image by image, but for those in `but`."""
 
     name: str
-    cells: tuple[Cells, ...]
-    but: tuple[Cells, ...] = ()
+    cells: tuple[Selection, ...]
+    but: tuple[Selection, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Contrast:
     part: str
     metric: str
     groups: tuple[Group, ...]
-    test: Kind
+    test: Test
     side: Literal[1, -1]
     null: float = 0.0
     smallest: float = 0.0
@@ -88,30 +88,32 @@ class Claim:
 
 
 def _unet(layer: str, *levels: int) -> Group:
-    return Group(f"{layer} at {', '.join(map(str, levels))} %", (Cells(UNET, (layer,), levels),))
+    return Group(f"{layer} at {', '.join(map(str, levels))} %", (Selection(UNET, (layer,), levels),))
 
 
 def _segformer(layer: str) -> Group:
-    return Group(layer, (Cells(SEGFORMER, (layer,)),))
+    return Group(layer, (Selection(SEGFORMER, (layer,)),))
 
 
-def _trend(part: str, metric: str, groups: tuple[Group, ...], side: Literal[1, -1]) -> Contrast:
-    return Contrast(part, metric, groups, "page", side, smallest=SMALLEST[metric])
+def _trend(claim: str, metric: str, groups: tuple[Group, ...], side: Literal[1, -1]) -> Contrast:
+    return Contrast(claim, metric, groups, "page", side, smallest=SMALLEST[metric])
 
 
-def _pair(part: str, metric: str, groups: tuple[Group, ...], side: Literal[1, -1], *, counts: bool = True) -> Contrast:
-    return Contrast(part, metric, groups, "wilcoxon", side, smallest=SMALLEST[metric], counts=counts)
+def _pair(claim: str, metric: str, groups: tuple[Group, ...], side: Literal[1, -1], *, counts: bool = True) -> Contrast:
+    return Contrast(claim, metric, groups, "wilcoxon", side, smallest=SMALLEST[metric], counts=counts)
 
 
 _LEVELS = tuple(_unet("Encoder 1_2", level) for level in PAPER_LEVELS)
 _DEEPER = tuple(_unet(f"Encoder {stage}_2", 90) for stage in range(1, 6))
 _STAGES = tuple(_segformer(f"Mix-FFN dw-conv {stage}_1") for stage in range(1, 5))
 _BLOCKS = tuple(f"{stage}_{block}" for stage in range(1, 5) for block in (1, 2))
-_NAMED = (Cells(UNET, ("Encoder 5_2",), (50, 70, 90)), Cells(UNET, ("Decoder 2_2",), (50, 70)))
+_NAMED = (Selection(UNET, ("Encoder 5_2",), (50, 70, 90)), Selection(UNET, ("Decoder 2_2",), (50, 70)))
 _NAMED_ONE_BY_ONE = tuple(_unet(cells.layers[0], level) for cells in _NAMED for level in cells.levels)
-_ALL = Cells(UNET, EVERY, PAPER_LEVELS)
-_EARLY_FFN = Group("Mix-FFN dw-conv 1_1 and 1_2", (Cells(SEGFORMER, ("Mix-FFN dw-conv 1_1", "Mix-FFN dw-conv 1_2")),))
-_SEGFORMER, _VIT = (Group(model, (Cells(model, EVERY),)) for model in (SEGFORMER, VIT))
+_ALL = Selection(UNET, EVERY, PAPER_LEVELS)
+_EARLY_FFN = Group(
+    "Mix-FFN dw-conv 1_1 and 1_2", (Selection(SEGFORMER, ("Mix-FFN dw-conv 1_1", "Mix-FFN dw-conv 1_2")),)
+)
+_SEGFORMER, _VIT = (Group(model, (Selection(model, EVERY),)) for model in (SEGFORMER, VIT))
 
 CLAIMS = (
     Claim(
@@ -195,13 +197,13 @@ CLAIMS = (
             _pair(
                 "lines of Mix-FFN 1 are thicker than those of Encoder 1",
                 "edge_thickness",
-                (_EARLY_FFN, Group("Encoder 1_1 and 1_2", (Cells(UNET, ("Encoder 1_1", "Encoder 1_2")),))),
+                (_EARLY_FFN, Group("Encoder 1_1 and 1_2", (Selection(UNET, ("Encoder 1_1", "Encoder 1_2")),))),
                 1,
             ),
             _pair(
                 "control: thicker than those of Encoder 3, whose grid is as coarse",
                 "edge_thickness",
-                (_EARLY_FFN, Group("Encoder 3_1 and 3_2", (Cells(UNET, ("Encoder 3_1", "Encoder 3_2")),))),
+                (_EARLY_FFN, Group("Encoder 3_1 and 3_2", (Selection(UNET, ("Encoder 3_1", "Encoder 3_2")),))),
                 1,
                 counts=False,
             ),

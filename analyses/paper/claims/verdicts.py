@@ -69,43 +69,43 @@ class Finding:
         return self.oriented(value) / self.deviation if self.deviation > 0 else math.nan
 
 
-def judge(found: Finding, adjusted: float) -> tuple[Verdict, str]:
+def judge(finding: Finding, adjusted: float) -> tuple[Verdict, str]:
     """Return the verdict on a contrast and its reason in words.
 
     Args:
-        found: what was found.
+        finding: what was measured of the contrast.
         adjusted: p, corrected for the claim's other contrasts.
     """
-    if refused := _refused(found):
+    if refused := _refused(finding):
         return "undecided", refused
-    near, far = sorted((found.oriented(found.low), found.oriented(found.high)))
-    null, smallest = found.contrast.null, found.contrast.smallest
+    near, far = sorted((finding.oriented(finding.low), finding.oriented(finding.high)))
+    null, smallest = finding.contrast.null, finding.contrast.smallest
     if near <= 0 <= far:
         return "undecided", f"the interval holds {null:g}" + (
             f" and nothing as far from it as {smallest:g}" if max(-near, far) < smallest else ""
         )
     claimed = near > 0
     side = "on the claimed side" if claimed else "on the other side"
-    if abs(found.oriented(found.estimate)) < smallest:
+    if abs(finding.oriented(finding.estimate)) < smallest:
         return "undecided", f"{side}, but smaller than the smallest effect of interest, {smallest:g}"
-    if found.effect * found.contrast.side * (1 if claimed else -1) < 0:
+    if finding.effect * finding.contrast.side * (1 if claimed else -1) < 0:
         return "undecided", f"the mean is {side}, the ranks are not"
     if not adjusted < ALPHA:
         return "undecided", f"{side}, but p after Holm is {adjusted:.2g}"
-    alone = f"; {ONE_SEED}" if found.n_seeds == 1 else ""
+    alone = f"; {ONE_SEED}" if finding.n_seeds == 1 else ""
     return "supported" if claimed else "contradicted", f"the interval is wholly {side}{alone}"
 
 
-def _refused(found: Finding) -> str:
+def _refused(finding: Finding) -> str:
     """Return the rule by which nothing can be said; '' where there is none."""
-    if found.missing:
-        return f"not measured ({found.missing})"
-    if found.claim.about_levels and found.n_seeds < SEEDS_FOR_LEVELS:
-        seeds = "one seed" if found.n_seeds == 1 else f"{found.n_seeds} seeds"
+    if finding.missing:
+        return f"not measured ({finding.missing})"
+    if finding.claim.about_levels and finding.n_seeds < SEEDS_FOR_LEVELS:
+        seeds = "one seed" if finding.n_seeds == 1 else f"{finding.n_seeds} seeds"
         return f"by rule: a claim about levels takes {SEEDS_FOR_LEVELS} seeds, here {seeds}"
-    if found.n_images < FEWEST:
-        return f"too few images with a value ({found.n_images}; {FEWEST} are needed)"
-    if math.isnan(found.low) or math.isnan(found.high):
+    if finding.n_images < FEWEST:
+        return f"too few images with a value ({finding.n_images}; {FEWEST} are needed)"
+    if math.isnan(finding.low) or math.isnan(finding.high):
         return "no interval: too few images have a value for every seed"
     return ""
 
@@ -114,14 +114,14 @@ def overall(verdicts: Sequence[tuple[Contrast, Verdict, str]]) -> tuple[Verdict,
     """Return the verdict on a claim from those on its contrasts, and its reason."""
     counting = [(verdict, reason) for contrast, verdict, reason in verdicts if contrast.counts]
     number = {name: sum(verdict == name for verdict, _ in counting) for name in ("supported", "contradicted")}
-    told = f"{number['supported']} of {len(counting)} contrasts supported, {number['contradicted']} contradicted"
+    counts = f"{number['supported']} of {len(counting)} contrasts supported, {number['contradicted']} contradicted"
     if any(ONE_SEED in reason for _, reason in counting):
-        told += f"; {ONE_SEED}"
+        counts += f"; {ONE_SEED}"
     if number["contradicted"]:
-        return "contradicted", told if len(counting) > 1 else counting[0][1]
+        return "contradicted", counts if len(counting) > 1 else counting[0][1]
     if number["supported"] == len(counting):
-        return "supported", told if len(counting) > 1 else counting[0][1]
+        return "supported", counts if len(counting) > 1 else counting[0][1]
     reasons = list(dict.fromkeys(reason for verdict, reason in counting if verdict == "undecided"))
     if number["supported"] or len(reasons) > 1:
-        return "undecided", f"{told}; {reasons[0]}" if number["supported"] else f"{told}: {'; '.join(reasons[:2])}"
+        return "undecided", f"{counts}; {reasons[0]}" if number["supported"] else f"{counts}: {'; '.join(reasons[:2])}"
     return "undecided", reasons[0]

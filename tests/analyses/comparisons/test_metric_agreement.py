@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 
 from analyses import Figure, Results, Table
 from analyses.comparisons import metric_agreement
-from analyses.comparisons.metric_agreement import OVERALL, WITHIN, Cells, compare, correlations
+from analyses.comparisons.metric_agreement import OVERALL, WITHIN, MetricScores, compare, correlations
 from tests.method_runs import IMAGES, METHODS, enrich
 
 SMALL = {"stages": 2, "seeds": (0,), "levels": (30, 90), "methods": METHODS, "images": IMAGES, "gallery": 0}
@@ -70,7 +70,7 @@ def test_a_metric_that_repeats_another_is_redundant_and_told_so(run) -> None:
 def test_metrics_that_have_nothing_to_do_with_each_other_are_not_redundant() -> None:
     rng = np.random.default_rng(1)
     metrics = [type("M", (), {"name": name})() for name in "ab"]
-    frame = compare(Cells("t", tuple(metrics), np.repeat(np.arange(6), 5), rng.random((2, 30, 1, 20))))
+    frame = compare(MetricScores("t", tuple(metrics), np.repeat(np.arange(6), 5), rng.random((2, 30, 1, 20))))
     row = frame.squeeze()
     assert not row["redundant"]
     assert abs(row["rho"]) < 0.6

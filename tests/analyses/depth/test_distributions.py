@@ -166,7 +166,7 @@ def test_a_run_without_the_wanted_metrics_takes_its_own_first(make):
     manifest = results.manifest
     for name in ("energy_gain", "edge_alignment", "background_ratio"):
         del manifest.metrics[name]
-    assert [metric.name for metric in distributions.chosen(results)] == [
+    assert [metric.name for metric in distributions.shown_metrics(results)] == [
         "energy_inside",
         "edge_alignment_full",
         "spread",

@@ -9,9 +9,9 @@ import pytest
 
 from analyses import Figure, Results
 from analyses.paper.claims import claims
-from analyses.paper.claims.contrasts import Maps, NotMeasuredError
+from analyses.paper.claims.contrasts import ClaimScores, NotMeasuredError
 from analyses.paper.claims.size_contrasts import change
-from analyses.paper.claims.statements import CLAIMS, HIGHEST, UNET, Cells, Claim, Contrast, Group
+from analyses.paper.claims.statements import CLAIMS, HIGHEST, UNET, Claim, Contrast, Group, Selection
 from analyses.paper.claims.verdicts import ONE_SEED, Finding, judge, overall
 from analyses.reading.choices import highest, model_of
 from analyses.statistics.paired import holm
@@ -164,11 +164,11 @@ def test_missing_levels_layers_metrics_and_seeds_are_named(make):
     assert (seeds["n_seeds"], seeds["verdict"]) == (2, "undecided")
     apart = Contrast("x", "spread", tuple(_at(level) for level in (30, 50)), "wilcoxon", 1)
     with pytest.raises(NotMeasuredError, match="no seed with all cells"):
-        Maps(results, "best_pixel:logit").values(apart)
+        ClaimScores(results, "best_pixel:logit").values(apart)
 
 
 def _at(level):
-    return Group(str(level), (Cells(UNET, ("Encoder 1_2",), (level,)),))
+    return Group(str(level), (Selection(UNET, ("Encoder 1_2",), (level,)),))
 
 
 def test_undefined_maps_are_left_out_and_counted(make):

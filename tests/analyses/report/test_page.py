@@ -152,13 +152,13 @@ def test_bytes_made_of_a_map_are_their_own_bytes():
         values = np.random.default_rng(0).normal(size=shape).astype(np.float32)
         once = sheets.quantised(values)
         np.testing.assert_array_equal(sheets.quantised(once), once)
-        assert sheets.Sheet().add(once) == 0
-        made = sheets.Sheet()
+        assert sheets.TileSheet().add(once) == 0
+        made = sheets.TileSheet()
         assert made.add(values) == made.add(once) == made.add(once.astype(np.float16))
 
 
 def test_maps_without_positive_values_have_no_tile_and_equal_maps_share_one():
-    made = sheets.Sheet()
+    made = sheets.TileSheet()
     assert made.add(np.zeros((3, 3))) == made.add(-np.ones((3, 3))) == sheets.BLANK
     assert made.add(np.full((3, 3), np.nan)) == made.add(np.array([[np.inf, 1.0]])) == sheets.UNDEFINED
     assert made.picture() == (b"", [])
