@@ -17,6 +17,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection, PatchCollection
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
@@ -46,9 +47,28 @@ class Marks:
     crosses: list[list[tuple[float, float]]] = field(default_factory=list)
     dots: list[tuple[float, float]] = field(default_factory=list)
 
+    def add(self, state: State, x: float, y: float, value: float = math.nan) -> None:
+        """Add the cell whose top left corner is (x, y), of this value where its state is 'value'."""
+        self.cells.setdefault(state, []).append(Rectangle((x, y), 1, 1))
+        if state == "value":
+            self.values.append(value)
+
+    def draw(self, axes: Axes, scale: ScalarMappable) -> None:
+        """Draw all of it, cells with a value in the colours of `scale`."""
+        if self.cells.get("value"):
+            colours = scale.to_rgba(np.array(self.values))
+            axes.add_collection(PatchCollection(self.cells["value"], facecolor=colours, **_EDGE))
+        for state, look in LOOKS.items():
+            if self.cells.get(state):
+                axes.add_collection(PatchCollection(self.cells[state], **look))
+        axes.add_collection(LineCollection(self.slashes + self.crosses, colors="black", linewidths=0.55))
+        if self.dots:
+            x, y = zip(*self.dots, strict=True)
+            axes.scatter(x, y, s=4.5, color="black", edgecolors="white", linewidths=0.35, zorder=3)
+
 
 @dataclass(frozen=True)
-class Sheet:
+class Layout:
     """What all panels of a page share: the methods' rows, the layers' columns, and what was measured where.
 
     Attributes:
@@ -103,24 +123,24 @@ def draw_layers(
     results: Results, model: str, means: pd.DataFrame, contrasts: pd.DataFrame, metrics: Sequence[Metric]
 ) -> matplotlib.figure.Figure:
     """Draw a panel a metric: methods by layers, coloured around what chance scores."""
-    sheet = _sheet(results, model, means, contrasts)
-    figure = style.figure(ROW * sheet.height + AROUND, constrained=True)
+    layout = _layout(results, model, means, contrasts)
+    figure = style.figure(ROW * layout.height + AROUND, constrained=True)
     panels: list[Axes] = list(figure.subplots(1, len(metrics), squeeze=False).ravel())
     states: set[str] = set()
     for i, (axes, metric) in enumerate(zip(panels, metrics, strict=True)):
-        states |= _draw_panel(axes, sheet, metric, _marks(sheet, metric), 1 / len(metrics))
-        labels = _column_labels(list(sheet.layers.values()), MOST_LABELS // len(metrics))
-        axes.set_xticks([sheet.columns[name] + 0.5 for name in sheet.layers], labels, rotation=90)
-        axes.set_xlim(-0.06, sheet.width + 0.06)
-        axes.set_ylim(sheet.height + 0.06, 0)
-        _label_rows(axes, sheet, means, named=i == 0)
+        states |= _draw_panel(axes, layout, metric, _marks(layout, metric), 1 / len(metrics))
+        labels = _column_labels(list(layout.layers.values()), MOST_LABELS // len(metrics))
+        axes.set_xticks([layout.columns[name] + 0.5 for name in layout.layers], labels, rotation=90)
+        axes.set_xlim(-0.06, layout.width + 0.06)
+        axes.set_ylim(layout.height + 0.06, 0)
+        _label_rows(axes, layout, means, named=i == 0)
         sns.despine(ax=axes, left=True, bottom=True)
         axes.tick_params(length=0, pad=1.5)
     figure.legend(handles=_key(states), loc="outside lower center", frameon=False, ncols=4, handlelength=1.2)
     return figure
 
 
-def _sheet(results: Results, model: str, means: pd.DataFrame, contrasts: pd.DataFrame) -> Sheet:
+def _layout(results: Results, model: str, means: pd.DataFrame, contrasts: pd.DataFrame) -> Layout:
     gaps = gaps_module.read(results)
     gaps = gaps[gaps["model"] == model]
     left = set(zip(gaps["method"], gaps["layer"], strict=True))
@@ -146,7 +166,7 @@ def _sheet(results: Results, model: str, means: pd.DataFrame, contrasts: pd.Data
     for row in contrasts.to_dict("records"):
         against.setdefault((row["method"], row["layer"]), []).append({str(k): v for k, v in row.items()})
     by_cell = {(row["method"], row["layer"]): {str(k): v for k, v in row.items()} for row in means.to_dict("records")}
-    return Sheet(rows, headings, columns, {layer.name: layer for layer in layers}, by_cell, against, left)
+    return Layout(rows, headings, columns, {layer.name: layer for layer in layers}, by_cell, against, left)
 
 
 def _columns(results: Results, model: str, means: pd.DataFrame) -> list[Layer]:
@@ -155,12 +175,12 @@ def _columns(results: Results, model: str, means: pd.DataFrame) -> list[Layer]:
     return [on_input, *layers] if on_input and (means["layer"] == on_input.name).any() else layers
 
 
-def _marks(sheet: Sheet, metric: Metric) -> Marks:
+def _marks(layout: Layout, metric: Metric) -> Marks:
     """Find the state of every cell of a panel, and the marks that lie on it."""
     marks = Marks()
-    for entry, y in sheet.rows.items():
-        for name, x in sheet.columns.items():
-            state, row = sheet.state(entry, sheet.layers[name]), sheet.means.get((entry.name, name), {})
+    for entry, y in layout.rows.items():
+        for name, x in layout.columns.items():
+            state, row = layout.state(entry, layout.layers[name]), layout.means.get((entry.name, name), {})
             value = row.get(metric.name, math.nan)
             empty = np.nansum([row.get("blank_share", 0.0), row.get("undefined_share", 0.0)])
             if state == "value" and (math.isnan(value) or empty > 0.9):
@@ -168,12 +188,11 @@ def _marks(sheet: Sheet, metric: Metric) -> Marks:
                 marks.crosses += [[(x + 0.2, y + 0.2), (x + 0.8, y + 0.8)], [(x + 0.2, y + 0.8), (x + 0.8, y + 0.2)]]
             if not state:
                 continue
-            marks.cells.setdefault(state, []).append(Rectangle((x, y), 1, 1))
+            marks.add(state, x, y, value)
             if state == "value":
-                marks.values.append(value)
                 if empty > 0.5:
                     marks.slashes.append([(x + 0.2, y + 0.8), (x + 0.8, y + 0.2)])
-                if _better(sheet.contrasts.get((entry.name, name), []), metric):
+                if _better(layout.contrasts.get((entry.name, name), []), metric):
                     marks.dots.append((x + 0.5, y + 0.5))
     return marks
 
@@ -186,47 +205,54 @@ def _better(rows: Sequence[dict[str, Any]], metric: Metric) -> bool:
     return metric.direction == "lower" and bool(blind) and all(row[f"{metric.name}_high"] < 0 for row in blind)
 
 
-def _draw_panel(axes: Axes, sheet: Sheet, metric: Metric, marks: Marks, share: float) -> set[str]:
+def _draw_panel(axes: Axes, layout: Layout, metric: Metric, marks: Marks, share: float) -> set[str]:
     """Draw a panel that has this share of the page's width, and return what is in it."""
     centre = float(metric.chance) if isinstance(metric.chance, (int, float)) else 0.0
-    scores = [row[metric.name] for row in sheet.means.values() if row["family"] != "control"]
+    scores = [row[metric.name] for row in layout.means.values() if row["family"] != "control"]
     reach = np.nanmax(np.abs(np.array([*scores, centre + 0.05]) - centre))
     reach = math.ceil(10 * reach - 1e-9) / 10
     scale = ScalarMappable(Normalize(centre - reach, centre + reach), _colours(metric))
-    edge: dict[str, Any] = {"edgecolor": "#c8c8c8", "linewidth": 0.25}
-    cells, values = marks.cells, np.array(marks.values)
-    if cells.get("value"):
-        axes.add_collection(PatchCollection(cells["value"], facecolor=scale.to_rgba(values), **edge))
-    for state, look in _LOOKS.items():
-        if cells.get(state):
-            axes.add_collection(PatchCollection(cells[state], **look))
-    axes.add_collection(LineCollection(marks.slashes + marks.crosses, colors="black", linewidths=0.55))
-    if marks.dots:
-        x, y = zip(*marks.dots, strict=True)
-        axes.scatter(x, y, s=4.5, color="black", edgecolors="white", linewidths=0.35, zorder=3)
+    marks.draw(axes, scale)
+    values = np.array(marks.values)
     beyond = bool((values < centre - reach).any()), bool((values > centre + reach).any())
     _draw_scale(axes, scale, metric, [centre - reach, centre, centre + reach], beyond, 66 * share)
     marked = {"slash": marks.slashes, "none": marks.crosses, "dot": marks.dots}
-    return set(cells) | {name for name, places in marked.items() if places}
+    return set(marks.cells) | {name for name, places in marked.items() if places}
 
 
 def _draw_scale(
     axes: Axes, scale: ScalarMappable, metric: Metric, ticks: list[float], beyond: tuple[bool, bool], aspect: float
 ) -> None:
     """Draw the colour bar above a panel, pointed where values lie beyond its ends."""
-    ends = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
-    place: dict[str, Any] = {"location": "top", "pad": 0.01, "shrink": 0.85}
-    bar = axes.figure.colorbar(scale, ax=axes, aspect=aspect, extend=ends[beyond], **place)
-    bar.outline.set_linewidth(0.4)
-    bar.ax.tick_params(length=1.5, pad=1)
+    bar = color_bar(scale, axes, beyond, location="top", aspect=aspect, shrink=0.85)
     bar.set_ticks(ticks)
     bar.set_label(printing.plain(style.metric_label(metric)))
 
 
-_LOOKS: Mapping[str, dict[str, Any]] = {
-    "none": {"facecolor": "white", "edgecolor": "#c8c8c8", "linewidth": 0.25},
+def color_bar(
+    scale: ScalarMappable,
+    axes: Axes | Sequence[Axes],
+    beyond: tuple[bool, bool],
+    *,
+    location: Literal["top", "bottom"],
+    aspect: float,
+    shrink: float,
+) -> Colorbar:
+    """Draw a colour bar, pointed where values lie beyond its lower and its upper end."""
+    ends = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
+    figure: Any = (axes if isinstance(axes, Axes) else axes[0]).figure
+    place: dict[str, Any] = {"location": location, "aspect": aspect, "shrink": shrink, "pad": 0.01}
+    bar: Colorbar = figure.colorbar(scale, ax=axes, extend=ends[beyond], **place)
+    bar.outline.set_linewidth(0.4)
+    bar.ax.tick_params(length=1.5, pad=1)
+    return bar
+
+
+_EDGE: dict[str, Any] = {"edgecolor": "#c8c8c8", "linewidth": 0.25}
+LOOKS: Mapping[str, dict[str, Any]] = {
+    "none": {"facecolor": "white", **_EDGE},
     "skipped": {"facecolor": "#e6e6e6", "edgecolor": "#8a8a8a", "linewidth": 0.25, "hatch": HATCH},
-    "absent": {"facecolor": "#e6e6e6", "edgecolor": "#c8c8c8", "linewidth": 0.25},
+    "absent": {"facecolor": "#e6e6e6", **_EDGE},
 }
 
 
@@ -240,18 +266,18 @@ def _column_labels(layers: Sequence[Layer], most: int) -> list[str]:
     return inputs + layer_axis.tick_labels([layer for layer in layers if layer.role != INPUT], most)
 
 
-def _label_rows(axes: Axes, sheet: Sheet, means: pd.DataFrame, *, named: bool) -> None:
+def _label_rows(axes: Axes, layout: Layout, means: pd.DataFrame, *, named: bool) -> None:
     """Name the methods and their families beside the first panel; of those with fewer images, say how many."""
     images = {str(name): int(count) for name, count in means.groupby("method")["n_images"].max().items()}
-    few = {entry: images[entry.name] for entry in sheet.rows if images.get(entry.name, 0) not in (0, *_most(images))}
+    few = {entry: images[entry.name] for entry in layout.rows if images.get(entry.name, 0) not in (0, *_most(images))}
     labels: list[tuple[float, str, bool]] = []
-    for (y, text), group in zip(sheet.headings, _groups(sheet), strict=True):
+    for (y, text), group in zip(layout.headings, _groups(layout), strict=True):
         counts = {few.get(entry) for entry in group if entry.name in images}
         shared = counts.pop() if len(counts) == 1 else None
         labels.append((y, text + (f" (n = {shared})" if shared else ""), True))
         for entry in group:
             n = few.get(entry) if shared is None else None
-            labels.append((sheet.rows[entry] + 0.5, entry.label + (f" (n = {n})" if n else ""), False))
+            labels.append((layout.rows[entry] + 0.5, entry.label + (f" (n = {n})" if n else ""), False))
     labels = labels if named else []
     axes.set_yticks([y for y, *_ in labels], [printing.plain(text) for _, text, _ in labels])
     for tick, (*_, heading) in zip(axes.get_yticklabels(), labels, strict=True):
@@ -262,23 +288,29 @@ def _most(images: Mapping[str, int]) -> tuple[int, ...]:
     return (max(images.values()),) if images else ()
 
 
-def _groups(sheet: Sheet) -> list[list[Entry]]:
+def _groups(layout: Layout) -> list[list[Entry]]:
     """Return the methods below each heading."""
-    return [list(group) for _, group in groupby(sheet.rows, key=lambda entry: (entry.family, entry.scope))]
+    return [list(group) for _, group in groupby(layout.rows, key=lambda entry: (entry.family, entry.scope))]
 
 
 def _key(states: Collection[str]) -> list[Artist]:
-    handles: list[Artist] = []
-    if "dot" in states:
-        mark: dict[str, Any] = {"marker": "o", "markersize": 3, "markeredgecolor": "white", "markeredgewidth": 0.35}
-        handles.append(Line2D([], [], linestyle="none", color="black", label="better than every blind control", **mark))
-    if "slash" in states:
-        text = "fewer than half have a value"
-        handles.append(Line2D([], [], linestyle="none", color="black", marker="$/$", markersize=4, label=text))
-    if "none" in states:
-        text = "fewer than 1 in 10 has a value"
-        handles.append(Line2D([], [], linestyle="none", color="black", marker="x", markersize=3.5, label=text))
-    for state, text in (("skipped", "skipped"), ("absent", "no maps")):
-        if state in states:
-            handles.append(Patch(**_LOOKS[state], label=text))
-    return handles
+    texts = {
+        "dot": "better than every blind control",
+        "slash": "fewer than half have a value",
+        "none": "fewer than 1 in 10 has a value",
+        "skipped": "skipped",
+        "absent": "no maps",
+    }
+    return [key(state, text) for state, text in texts.items() if state in states]
+
+
+def key(state: str, text: str) -> Artist:
+    """Return the key's entry of a mark ('dot', 'slash', or 'none': a cross) or of a cell's state."""
+    marks: dict[str, dict[str, Any]] = {
+        "dot": {"marker": "o", "markersize": 3, "markeredgecolor": "white", "markeredgewidth": 0.35},
+        "slash": {"marker": "$/$", "markersize": 4},
+        "none": {"marker": "x", "markersize": 3.5},
+    }
+    if state in marks:
+        return Line2D([], [], linestyle="none", color="black", label=text, **marks[state])
+    return Patch(**LOOKS[state], label=text)

@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
 from matplotlib.text import Text
 
 import analyses
@@ -251,7 +252,8 @@ def test_figures_say_what_they_are_of(made):
 def test_dots_stand_where_the_evidence_is_found(made):
     figure = made[1]["known_evidence_layers-unet_he-predicted-contrast"].figure
     panels = [axes for axes in figure.axes if axes.get_title()]
-    dots = [sum(line.get_marker() == "o" for line in axes.lines) for axes in panels]
+    marks = [[item for item in axes.collections if isinstance(item, PathCollection)] for axes in panels]
+    dots = [sum(len(item.get_offsets()) for item in items) for items in marks]
     # Grad-CAM at all layers where the animals are told; LayerCAM looks at the coat, but where it does not decide, too.
     assert dots == [0, 3, 3]
     assert [axes.get_title().split()[0] for axes in panels] == ["Ears", "Coat", "Ball"]
