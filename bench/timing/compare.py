@@ -31,7 +31,7 @@ class Timed:
 
     def __init__(self, work: Work, device: torch.device) -> None:
         self._work = work
-        self._synchronise = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+        self._synchronise: Work = torch.cuda.synchronize if device.type == "cuda" else lambda: None
 
     def __call__(self) -> float:
         """Run it once."""
@@ -130,7 +130,7 @@ class Comparison:
         """Return the row of `timing.json` without numbers."""
         names = ("case", "label", "ours", "theirs", "scope", "quantity", "bar", "same")
         row = {name: getattr(self, name) for name in names}
-        empty = {"ours_values": [], "theirs_values": [], "ratio": None, "met": None, "agreement": None}
+        empty: dict[str, Any] = {"ours_values": [], "theirs_values": [], "ratio": None, "met": None, "agreement": None}
         return {**row, **empty, "note": self.unable or self.note}
 
     def measure(self, sides: Sides, repeat: Repeat = repeat) -> dict[str, Any]:

@@ -36,17 +36,20 @@ Maps = list[dict[str, Tensor]]
 Job = Callable[[], Maps]
 
 
-@lru_cache(maxsize=1)
-def jobs(case: Case, targets: tuple[Target, ...], device: torch.device) -> tuple[int, dict[str, Job]]:
+@lru_cache(maxsize=2)
+def jobs(
+    case: Case, targets: tuple[Target, ...], device: torch.device, dtype: torch.dtype = torch.float32
+) -> tuple[int, dict[str, Job]]:
     """Return the bytes of activations and gradients, and the ways to Grad-CAM of all layers.
 
     The network is laid out as scoring does, and has random weights and images.
     """
     model = create(case.model, 2, case.parameters, seed=0)
-    model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = model.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
     layers = architecture(case.model).layers(model, "conv")
     probe, saving = (Probe(model, layers, channels_last=True, low_memory=low) for low in (False, True))
-    batch = torch.randn(case.images, 3, case.size, case.size, generator=torch.Generator().manual_seed(0)).to(device)
+    batch = torch.randn(case.images, 3, case.size, case.size, generator=torch.Generator().manual_seed(0))
+    batch = batch.to(device, dtype)
     activations = probe.many(batch, targets)[0].activations
     needed = sum(stack.nbytes for stack in activations.values()) * (1 + len(targets))
     del activations
@@ -59,23 +62,11 @@ def jobs(case: Case, targets: tuple[Target, ...], device: torch.device) -> tuple
     return needed, ways
 
 
-class Live:
-    """The peak of live bytes during a job.
-
-    Attributes:
-        result: the maps of the last call.
-    """
-
-    result: Maps
-
-    def __init__(self, job: Job) -> None:
-        self._job = job
-
-    def __call__(self) -> float:
-        """Run it once."""
-        with Meter() as meter:
-            self.result = self._job()
-        return float(meter.peak)
+def live(job: Job) -> float:
+    """Return the peak of live bytes during a job."""
+    with Meter() as meter:
+        job()
+    return float(meter.peak)
 
 
 def allocated(job: Job) -> float:
@@ -96,8 +87,8 @@ def comparison(
 
     def prepare() -> Sides:
         needed, ways = jobs(case, targets, device)
-        job = ways[way]
-        return Sides((lambda: allocated(job)) if allocator else Live(job), lambda: float(needed))
+        peak = allocated if allocator else live
+        return Sides(lambda: peak(ways[way]), lambda: float(needed))
 
     return Comparison(
         case=f"{case.name.rpartition('-')[0]}-{len(targets)}",

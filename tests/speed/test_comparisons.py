@@ -74,7 +74,7 @@ def test_shared_metrics_against_quantus(measure: Measure, comparison: Comparison
 
 @lru_cache(maxsize=1)
 def whole(case: Case, targets: tuple[Target, ...]) -> memory.Maps:
-    return memory.jobs(case, targets, DEVICE)[1][memory.WHOLE]()
+    return memory.jobs(case, targets, DEVICE, torch.float64)[1][memory.WHOLE]()
 
 
 @pytest.mark.parametrize("way", memory.WAYS)
@@ -88,15 +88,19 @@ def test_memory(
     targets: tuple[Target, ...],
     way: str,
 ) -> None:
-    """The peak of a pass in chunks is asserted, for bytes are not noisy; the maps of all ways are the same."""
+    """The peak of a pass in chunks is asserted, for bytes are not noisy; the maps of all ways are the same.
+
+    These in float64, for some nearly cancel out with random weights, and more threads sum in another order.
+    """
     case = case if benchmark.enabled else replace(case, images=2)
-    row, sides = measure(memory.comparison(case, targets, way, DEVICE))
+    row, _ = measure(memory.comparison(case, targets, way, DEVICE))
     assert row["met"] in (None, True)
     if benchmark.enabled:
         job = memory.jobs(case, targets, DEVICE)[1][way]
         with capsys.disabled():
             print(f"{row['theirs_values'][0] / 2**20:.0f} MiB, {Timed(job, DEVICE)():.2f} s")
-    assert isinstance(sides.ours, memory.Live)
-    for ours, theirs in zip(sides.ours.result, whole(case, targets), strict=True):
+    exact = memory.jobs(small(case), targets, DEVICE, torch.float64)[1][way]()
+    for ours, theirs in zip(exact, whole(small(case), targets), strict=True):
         for label, maps in ours.items():
-            assert torch.allclose(maps, theirs[label], rtol=1e-3, atol=1e-4 * float(theirs[label].amax()))
+            assert maps.dtype == torch.float64
+            assert torch.allclose(maps, theirs[label], rtol=0, atol=1e-9 * float(theirs[label].amax()))

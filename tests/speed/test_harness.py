@@ -16,7 +16,7 @@ from bench.timing.cases import scenes
 from bench.timing.compare import Comparison, Sides, Timed
 from bench.timing.sweeps import passes
 from bench.training.optimise import precision
-from bench.training.trainer import Job, Trainer
+from bench.training.trainer import Trainer, TrainJob
 from segcam.models import create
 from segcam.samples import Batch, Images
 from tests.speed.conftest import Measure
@@ -53,7 +53,7 @@ def test_scoring(measure: Measure, images: Images, targets: tuple[str, ...]) -> 
 def test_training(measure: Measure, images: Images) -> None:
     """Steps with loading, augmentation and averaging; the bar is 1.3 times the bare loop in the same precision."""
     settings = Train(levels=(99,), batch_size=BATCH, average=0.99)
-    trainer = Trainer(Job(network(), images, images, 2, "ignore", 1, settings, 0, DEVICE))
+    trainer = Trainer(TrainJob(network(), images, images, 2, "ignore", 1, settings, 0, DEVICE))
     model = network()
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
     batch = Batch.of([images[i] for i in range(BATCH)], DEVICE)
