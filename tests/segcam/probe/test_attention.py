@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ from segcam.models.segformer import attention_places
 from segcam.probe.attention import AttentionPlace
 from segcam.probe.attention_hooks import recording_attention
 from tests.attentions import NETWORKS, images, network
+from tests.small_networks import outputs_of, unchanged
 
 from transformers import SegformerConfig, SegformerForSemanticSegmentation  # isort: skip  (needs segcam first)
 
@@ -89,28 +91,15 @@ def test_the_network_is_as_before(name: str, failing: bool) -> None:
     model, layers, places = network(name)
     model.eval()(images())  # transformers leaves hooks of its own in its first pass
     model.train()
-    before, hooks = fused(model), [len(m._forward_hooks) for m in model.modules()]
+    before, probe = fused(model), Probe(model, layers, attention=places)
     assert before
-    probe = Probe(model, layers, attention=places)
     if failing:
-        handle = model.register_forward_pre_hook(lambda *_: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            probe(images())
-        handle.remove()
-    else:
+        model.register_forward_pre_hook(lambda *_: 1 / 0)
+    with unchanged(model), pytest.raises(ZeroDivisionError) if failing else nullcontext():
         probe(images())
     assert fused(model) == before
-    assert model.training
-    assert [len(m._forward_hooks) for m in model.modules()] == hooks
-    assert all(p.requires_grad and p.grad is None for p in model.parameters())
-
-
-@every
-def test_step_by_step_only_meanwhile(name: str) -> None:
-    model, _, places = network(name)
-    before = fused(model)
     with recording_attention(model, places):
-        assert set(fused(model)) <= {False, "eager"}
+        assert set(fused(model)) <= {False, "eager"}  # step by step, but only meanwhile
     assert fused(model) == before
 
 
@@ -172,13 +161,12 @@ def test_transformers_asked_for_its_own_matrices_as_well() -> None:
 
 def test_the_vits_matrices_are_what_its_projections_say() -> None:
     model, layers, places = network("vit")
-    seen: list[Tensor] = []
-    module = model.get_submodule(places[3].module)
-    handle = module.qkv.register_forward_hook(lambda _m, _i, out: seen.append(out.detach()))
-    found = Probe(model, layers, attention=places)(images()).attentions[places[3].label]
-    handle.remove()
-    b, n, wide = seen[0].shape
-    q, k, _ = seen[0].reshape(b, n, 3, found.heads, wide // 3 // found.heads).permute(2, 0, 3, 1, 4)
+    qkv = f"{places[3].module}.qkv"
+    with outputs_of(model, [qkv]) as outputs:
+        found = Probe(model, layers, attention=places)(images()).attentions[places[3].label]
+    output = outputs[qkv][0].detach()
+    b, n, wide = output.shape
+    q, k, _ = output.reshape(b, n, 3, found.heads, wide // 3 // found.heads).permute(2, 0, 3, 1, 4)
     wanted = (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])).softmax(-1)
     torch.testing.assert_close(found.weights, wanted)
 
