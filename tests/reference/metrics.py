@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -104,19 +105,22 @@ def upsample(small: Array, rows: int, columns: int) -> Array:
 def area_average(big: Array, h: int, w: int) -> Array:
     """The integral of the image, constant a pixel, over each of h x w equal cells, divided by the cell's area."""
 
-    def shared(pixels: int, cells: int) -> Array:
+    def shared(pixels: int, cells: int) -> Any:
         """How much of each pixel lies in each cell."""
         starts, length = np.arange(cells)[:, None] * pixels / cells, pixels / cells
         first = np.arange(pixels)
         return np.clip(np.minimum(first + 1, starts + length) - np.maximum(first, starts), 0, None)
 
     rows, columns = big.shape
-    return shared(rows, h) @ big @ shared(columns, w).T / (rows / h * columns / w)
+    averages: Array = shared(rows, h) @ big @ shared(columns, w).T / (rows / h * columns / w)
+    return averages
 
 
 def edge_strength(luminance: Array) -> Array:
     """Sobel magnitude, the kernels divided by 8, the outermost pixels repeated."""
-    return np.hypot(*(ndimage.sobel(luminance, axis, mode="nearest") / 8 for axis in (0, 1)))
+    down, across = (ndimage.sobel(luminance, axis, mode="nearest") / 8 for axis in (0, 1))
+    strength: Array = np.hypot(down, across)
+    return strength
 
 
 def is_blank(small: Array) -> bool:

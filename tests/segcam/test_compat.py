@@ -55,7 +55,5 @@ def test_another_error_of_torchvision_is_not_taken_for_this_one(monkeypatch: pyt
 
 
 def test_what_is_not_installed_is_named_with_its_extra() -> None:
-    with pytest.raises(
-        InputError, match=r"model 'x' needs the package no_such_library: pip install 'segcam\[models\]'"
-    ):
+    with pytest.raises(InputError, match=r"'x' needs the package no_such_library: pip install 'segcam\[models\]'"):
         require("no_such_library", "models", "model 'x'")

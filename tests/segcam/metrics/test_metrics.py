@@ -11,7 +11,7 @@ from segcam.scoring.normalise import BLOCK, unit
 from segcam.scoring.reference import Scenery
 from tests.reference import metrics as slow
 from tests.reference import twin
-from tests.reference.metrics import Scene, area_average, edge_strength, upsample
+from tests.reference.metrics import area_average, edge_strength, upsample
 from tests.sceneries import BOTH, NEITHER, NO_BACKGROUND, NO_FOREGROUND, maps, scene, scenery
 
 SIZES = [
@@ -282,9 +282,3 @@ def test_scenery_of_unlike_parts_is_refused():
     mask = torch.ones(1, 2, 2, dtype=torch.bool)
     with pytest.raises(InputError, match="differ in shape"):
         Scenery(torch.ones(1, 2, 2), mask, mask, ("a", "b"))
-
-
-def test_the_scene_helper_makes_borders():
-    made: Scene = scene(np.random.default_rng(0), (12, 12))
-    assert not (made.foreground & made.background).any()
-    assert not (made.foreground | made.background).all()

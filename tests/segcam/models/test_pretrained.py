@@ -171,18 +171,15 @@ def test_a_hub_out_of_reach_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_repository_without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     hub(monkeypatch)
-    with pytest.raises(
-        InputError, match=r"hub \(404: no pytorch_model.bin\): set models.segformer.pretrained to a folder"
-    ):
+    with pytest.raises(InputError, match=r"\(404: no pytorch_model.bin\): set models.segformer.pretrained to a folder"):
         from_hub("a/b", "segformer")
 
 
 @pytest.mark.parametrize("name", ["segformer", "timm_unet:resnet18", "vit"])
 def test_networks_never_fall_back_on_random_weights(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     hub(monkeypatch, problem=OSError("no route"))
-    with pytest.raises(
-        InputError, match=rf"cannot be reached: no route\): set models\.{name.partition(':')[0]}\.pretrained"
-    ):
+    family = name.partition(":")[0]
+    with pytest.raises(InputError, match=rf"cannot be reached: no route\): set models\.{family}\.pretrained"):
         create(name, 2, {"pretrained": "hub"})
 
 
