@@ -27,13 +27,14 @@ from tests.peers import best_pixels, of_grad_cam, of_torchcam, off_by, package, 
 from tests.small_networks import outputs_of, settled
 
 CLOSE = 1e-5
-SAME_IN_GRAD_CAM = {
-    "grad_cam": "GradCAM",
-    "hires_cam": "HiResCAM",
-    "layer_cam": "LayerCAM",
-    "element_wise": "GradCAMElementWise",
-}
-SAME_IN_TORCHCAM = {"grad_cam": "GradCAM", "layer_cam": "LayerCAM"}
+SAME = [
+    ("pytorch_grad_cam", "grad_cam", "GradCAM"),
+    ("pytorch_grad_cam", "hires_cam", "HiResCAM"),
+    ("pytorch_grad_cam", "layer_cam", "LayerCAM"),
+    ("pytorch_grad_cam", "element_wise", "GradCAMElementWise"),
+    ("torchcam.methods", "grad_cam", "GradCAM"),
+    ("torchcam.methods", "layer_cam", "LayerCAM"),
+]
 
 
 @dataclass
@@ -84,15 +85,13 @@ def agree(case: Case, name: str, theirs: list[Tensor]) -> None:
         assert off_by(their, own) <= CLOSE
 
 
-@pytest.mark.parametrize("name", SAME_IN_GRAD_CAM)
-def test_pytorch_grad_cam(case: Case, name: str) -> None:
-    agree(case, name, of_grad_cam(SAME_IN_GRAD_CAM[name], case.model, case.layers, case.images, scores(case.pixels)))
-
-
-@pytest.mark.parametrize("name", SAME_IN_TORCHCAM)
-def test_torchcam(case: Case, name: str) -> None:
-    tool = getattr(package("torchcam.methods"), SAME_IN_TORCHCAM[name])
-    agree(case, name, of_torchcam(tool, case.model, case.layers, case.images, scores(case.pixels)))
+@pytest.mark.parametrize(("peer", "name", "tool"), SAME)
+def test_the_same_formula(case: Case, peer: str, name: str, tool: str) -> None:
+    asked = (case.model, case.layers, case.images, scores(case.pixels))
+    of_peer = (
+        of_grad_cam(tool, *asked) if peer == "pytorch_grad_cam" else of_torchcam(getattr(package(peer), tool), *asked)
+    )
+    agree(case, name, of_peer)
 
 
 def test_xgrad_cam(case: Case) -> None:

@@ -40,6 +40,7 @@ def test_matrices_lie_on_the_grids_of_their_blocks(name: str, size: tuple[int, i
     model, layers, places = network(name)
     found = Probe(model, layers, attention=places)(images(*size))
     assert list(found.attentions) == [place.label for place in places]
+    assert [place.layer for place in places] == [layer.label for layer in layers if layer.role == "after attention"]
     assert [place.depth for place in places] == list(range(len(places)))
     for place in places:
         attention = found.attentions[place.label]
@@ -58,12 +59,6 @@ def test_segformers_blocks() -> None:
     assert [place.label for place in places] == [f"Attention {s}_{n}" for s in (1, 2, 3, 4) for n in (1, 2)]
     assert [(place.stride, place.reduction) for place in places[::2]] == [(4, 8), (8, 4), (16, 2), (32, 1)]
     assert [place.stage for place in places] == [1, 1, 2, 2, 3, 3, 4, 4]
-
-
-@every
-def test_layers_behind_attention_are_named(name: str) -> None:
-    _, layers, places = network(name)
-    assert [place.layer for place in places] == [layer.label for layer in layers if layer.role == "after attention"]
 
 
 def test_networks_without_attention_say_so() -> None:
