@@ -231,16 +231,15 @@ def test_constant_channels(name: str) -> None:
 def test_a_grid_finer_than_the_image() -> None:
     """A channel may vary on its grid and be constant on the image's: its mask keeps nothing, and nothing is NaN."""
     model = seeded(lambda: nn.Sequential(nn.ConvTranspose2d(3, 4, 2, stride=2), nn.Conv2d(4, 2, 2, stride=2)))
-    seen: list[Tensor] = []
+    inputs: list[Tensor] = []
     with torch.no_grad():
         model[0].weight[:, 0] = torch.tensor([[1.0, -1.0], [-1.0, 1.0]])
     with subject_of(model, Layer("0", "0")) as subject:
-        handle = model.register_forward_pre_hook(lambda _m, given: seen.append(given[0].clone()))
+        model.register_forward_pre_hook(lambda _m, given: inputs.append(given[0].clone()))
         weights = score.weights(subject, Layer("0", "0"))
-        handle.remove()
     assert (weights[:, 0] == 0).all()
     assert (weights[:, 1:] > 0).all()
-    masked = torch.cat(seen)
+    masked = torch.cat(inputs)
     assert torch.isfinite(masked).all()
     assert int((masked == 0).flatten(1).all(1).sum()) == 3  # one an image: rounding is not stretched to a mask
 
@@ -290,9 +289,8 @@ def test_an_empty_pixel_set_gives_an_undefined_map(name: str) -> None:
 
 def test_a_module_that_runs_twice() -> None:
     """It is not one layer: without a hook that means something, methods say so. Score-CAM needs none."""
-    model = seeded(Twice)
     layer = Layer("conv", "second", call=1)
-    with subject_of(model, layer) as subject:
+    with subject_of(seeded(Twice), layer) as subject:
         for method in (ablation.ablation_cam, cam):
             with pytest.raises(NotApplicableError, match="runs more than once"):
                 method(subject, layer)

@@ -25,25 +25,24 @@ LOGITS = torch.tensor(
 )
 
 
-def test_best_pixel_and_its_logit() -> None:
-    found = Target().explain(LOGITS, (2, 2))
-    assert found.scores.tolist() == [3.0, 4.0]
-    assert found.chosen.flatten(1).int().tolist() == [[0, 1, 0, 0], [0, 0, 0, 1]]
-    assert found.pixels.tolist() == [1, 1]
-    assert found.predicted.tolist() == [True, False]  # a best pixel is there even where nothing is predicted
+MASKS = torch.tensor([[[1, 255], [0, 1]], [[0, 255], [255, 0]]])
 
 
-def test_predicted_takes_the_mean_and_may_be_empty() -> None:
-    found = Target(pixels="predicted").explain(LOGITS, (2, 2))
-    assert found.scores.tolist() == pytest.approx([(1 + 3 + 0.5) / 3, 0.0])
-    assert found.pixels.tolist() == [3, 0]
-    assert found.predicted.tolist() == [True, False]
-
-
-def test_a_class_for_each_image() -> None:
-    found = Target(class_id=(1, 0)).explain(LOGITS, (2, 2))
-    assert found.scores.tolist() == [3.0, 5.0]
-    assert found.chosen[1].flatten().int().tolist() == [1, 0, 0, 0]  # of equals, the first in rows
+@pytest.mark.parametrize(
+    ("target", "scores", "pixels", "predicted"),
+    [
+        (Target(), [3.0, 4.0], [[0, 1, 0, 0], [0, 0, 0, 1]], [True, False]),  # there even where nothing is predicted
+        (Target(pixels="predicted"), [1.5, 0.0], [[1, 1, 0, 1], [0, 0, 0, 0]], [True, False]),
+        (Target(class_id=(1, 0)), [3.0, 5.0], [[0, 1, 0, 0], [1, 0, 0, 0]], [True, True]),  # of equals, the first
+        (Target(pixels="truth"), [0.75, 0.0], [[1, 0, 0, 1], [0, 0, 0, 0]], [True, False]),  # no ignored pixel
+    ],
+)
+def test_by_hand(target: Target, scores: list[float], pixels: list[list[int]], predicted: list[bool]) -> None:
+    explained = target.explain(LOGITS, (2, 2), MASKS)
+    assert explained.scores.tolist() == scores
+    assert explained.chosen.flatten(1).int().tolist() == pixels
+    assert explained.pixels.tolist() == [sum(image) for image in pixels]
+    assert explained.predicted.tolist() == predicted
 
 
 def test_resolution_of_the_pixel() -> None:
@@ -181,13 +180,6 @@ def test_truth_at_the_resolution_of_the_output(grid: tuple[int, int]) -> None:
         assert np.array_equal(found.chosen[i].numpy(), slow.truth(masks[i].numpy(), class_id, grid))
     larger = replace(target, at="input").explain(dense(0, grid=grid), (16, 12), masks)
     assert torch.equal(larger.chosen, masks == torch.tensor([1, 2, 0]).view(-1, 1, 1))
-
-
-def test_truth_counts_no_ignored_pixel_and_may_be_empty() -> None:
-    masks = torch.tensor([[[1, 255], [0, 1]], [[0, 255], [255, 0]]])
-    found = Target(1, "truth").explain(LOGITS, (2, 2), masks)
-    assert found.chosen.flatten(1).int().tolist() == [[1, 0, 0, 1], [0, 0, 0, 0]]
-    assert (found.scores.tolist(), found.predicted.tolist()) == ([0.75, 0.0], [True, False])
 
 
 @pytest.mark.parametrize(
