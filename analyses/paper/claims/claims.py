@@ -113,9 +113,7 @@ def _of_maps(scores: ClaimScores, claim: Claim, contrast: Contrast) -> Finding:
 def _of_sizes(results: Results, claim: Claim, contrast: Contrast) -> Finding:
     tested = change(results, contrast, np.random.default_rng(SEED), RESAMPLES)
     factor = float(widening(tested.values, tested.resampled))
-    low, high = (
-        tested.estimate + factor * (float(bound) - tested.estimate) for bound in percentiles(tested.resampled)
-    )
+    low, high = (tested.estimate + factor * (float(bound) - tested.estimate) for bound in percentiles(tested.resampled))
     drawn = tested.estimate + factor * (tested.resampled - tested.estimate)
     beyond = min(int((drawn <= contrast.null).sum()), int((drawn >= contrast.null).sum()))
     return Finding(
