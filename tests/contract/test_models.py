@@ -167,14 +167,7 @@ def test_training_lowers_the_loss(name: str) -> None:
             optimiser.step()
             losses.append(loss.item())
     assert losses[-1] < 0.9 * losses[0]
-
-
-@every
-def test_every_parameter_is_trained(name: str) -> None:
-    """No weights lie idle: each gets a gradient."""
-    model = create(name, 2, SMALL.get(name)).eval()
-    F.cross_entropy(model(images(64, 64)), (images(64, 64)[:, 0] > 0).long()).backward()
-    assert not [n for n, parameter in model.named_parameters() if parameter.grad is None]
+    assert not [n for n, parameter in model.named_parameters() if parameter.grad is None]  # no weights lie idle
 
 
 @every

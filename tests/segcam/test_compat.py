@@ -23,8 +23,11 @@ def test_importing_segcam_changes_nothing_and_takes_no_torch_until_a_name_needs_
         "print('torch' in sys.modules, segcam.probe.layers.find_layers.__name__, 'torch' in sys.modules)\n"
         "print(all(hasattr(segcam, name) for name in segcam.__all__))\n"
         "print(set(segcam.__all__) <= set(dir(segcam)), hasattr(segcam, 'probes'))\n"
+        "import bench.cli.commands; segcam.models.MODELS.names()\n"
+        "slow = ('transformers', 'timm', 'huggingface_hub', 'torchvision')\n"
+        "print([library for library in slow if library in sys.modules])\n"
     )
-    assert python(code).stdout.split() == ["True", "False", "find_layers", "True", "True", "True", "False"]
+    assert python(code).stdout.split() == ["True", "False", "find_layers", "True", "True", "True", "False", "[]"]
 
 
 def test_torchvision_and_what_builds_on_it_import_once_mended() -> None:

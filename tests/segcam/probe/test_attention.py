@@ -189,16 +189,13 @@ class Odd(nn.Module):
         (Odd(1, 9), {}, "has 9 queries, which fit no grid of stride 8"),
         (Odd(1), {"reduction": 2}, "does not fit a grid of 4 x 4 queries with 2 x 2 of them a key"),
         (Odd(1), {"module": "attention"}, "there is no 'attention' for 'Attention 1'"),
+        (Odd(1), None, "two places share the label 'Attention 1'"),
     ],
 )
-def test_attention_that_cannot_be_read(model: nn.Module, changes: dict[str, object], words: str) -> None:
-    place = replace(AttentionPlace("attn", "Attention 1", 1, 0, 8), **changes)
-    with pytest.raises(ProbeError, match=words):
-        Probe(model, "conv", attention=[place])(images(32, 32))
-    assert not any(m._forward_hooks for m in model.modules())
-
-
-def test_two_places_of_one_label() -> None:
+def test_attention_that_cannot_be_read(model: nn.Module, changes: dict[str, object] | None, words: str) -> None:
     place = AttentionPlace("attn", "Attention 1", 1, 0, 8)
-    with pytest.raises(ProbeError, match="two places share the label 'Attention 1'"):
-        Probe(Odd(1), "conv", attention=[place, place])(images(32, 32))
+    with pytest.raises(ProbeError, match=words):
+        Probe(model, "conv", attention=[place, place] if changes is None else [replace(place, **changes)])(
+            images(32, 32)
+        )
+    assert not any(m._forward_hooks for m in model.modules())
