@@ -96,7 +96,7 @@ class Faithfulness(FewImages):
 
 
 @dataclass(frozen=True)
-class Place:
+class MapKey:
     """Where one map of an image stands in the tables: its index among all maps, its layer and method."""
 
     index: int
@@ -104,7 +104,7 @@ class Place:
     method: str
 
 
-WHOLE_IMAGE = (Place(0, "", ""),)
+WHOLE_IMAGE = (MapKey(0, "", ""),)
 """The place of an order that is no map's."""
 
 
@@ -171,11 +171,11 @@ class Examined:
     seed: int
 
     @cached_property
-    def places(self) -> tuple[Place, ...]:
+    def map_keys(self) -> tuple[MapKey, ...]:
         """A place a map and layer: a control's map stands for all layers with its grid."""
         maps = [(made, m) for made in self.maps for m in made.methods]
         return tuple(
-            Place(i, self.request.layers[layer].label, self.request.methods[m].name)
+            MapKey(i, self.request.layers[layer].label, self.request.methods[m].name)
             for i, (made, m) in enumerate(maps)
             for layer in made.layers
         )
@@ -198,15 +198,15 @@ class Examined:
                 context = kind.startswith(CONTEXT)
                 if context and imputation != first:
                     continue
-                orders = [(MAP, map_orders, self.places), (RANDOM, random, WHOLE_IMAGE)]
+                orders = [(MAP, map_orders, self.map_keys), (RANDOM, random, WHOLE_IMAGE)]
                 if imputation == first and not context:  # outside the set the two are the same
-                    orders.append((AREA_MATCHED, matched, self.places))
-                for name, pixels, places in orders:
+                    orders.append((AREA_MATCHED, matched, self.map_keys))
+                for name, pixels, map_keys in orders:
                     advance(f"{kind}, {imputation}, {name} order")
-                    yield self._curves(kind, imputation, name, pixels, places)
+                    yield self._curves(kind, imputation, name, pixels, map_keys)
 
     def _curves(
-        self, kind: str, imputation: str, name: str, pixels: Int[Tensor, "b m n"], places: Sequence[Place]
+        self, kind: str, imputation: str, name: str, pixels: Int[Tensor, "b m n"], map_keys: Sequence[MapKey]
     ) -> tuple[Columns, Columns]:
         direction: Kind = "insertion" if kind.endswith("insertion") else "deletion"
         measured = curves(
@@ -222,10 +222,10 @@ class Examined:
         areas, points = [], []
         for outcome in self.settings.outcomes:
             keys = {"imputation": imputation, "outcome": outcome, "order": name}
-            areas.append(self._rows(measured.area(outcome), places, {"measure": kind} | keys))
+            areas.append(self._rows(measured.area(outcome), map_keys, {"measure": kind} | keys))
             values = measured.values[..., OUTCOMES.index(outcome)]
             for t, share in enumerate(measured.shares.tolist()):
-                rows = self._rows(values[:, :, t], places, {"kind": kind} | keys)
+                rows = self._rows(values[:, :, t], map_keys, {"kind": kind} | keys)
                 points.append(rows | {"share": np.full(len(rows["value"]), share, np.float32)})
         return joined(areas), joined(points)
 
@@ -244,7 +244,7 @@ class Examined:
         for name, measure in (("infidelity", infidelity), ("sensitivity_n", sensitivity_n)):
             values = torch.cat([measure(made.maps, subsets) for made in self.maps], 1)
             keys = {"measure": name, "imputation": first, "outcome": "probability", "order": MAP}
-            yield self._rows(values, self.places, keys)
+            yield self._rows(values, self.map_keys, keys)
 
     def stability_tables(self, probe: Probe, capture: Capture, masks: Int[Tensor, "b H W"]) -> Iterator[Columns]:
         """Yield the tables of max-sensitivity; there is none of controls, which the network plays no part in."""
@@ -271,19 +271,19 @@ class Examined:
             keys = {"measure": f"max_sensitivity_{name}", "imputation": "", "outcome": "", "order": MAP}
             for made in explaining:
                 label = self.request.layers[made.layers[0]].label
-                places = [Place(i, label, self.request.methods[m].name) for i, m in enumerate(made.methods)]
-                yield self._rows(values[label], places, keys)
+                map_keys = [MapKey(i, label, self.request.methods[m].name) for i, m in enumerate(made.methods)]
+                yield self._rows(values[label], map_keys, keys)
 
     def _explains(self, made: MadeMaps) -> bool:
         return all(self.request.methods[m].gradient is not None for m in made.methods)
 
-    def _rows(self, values: Float[Tensor, "b m"], places: Sequence[Place], keys: dict[str, str]) -> Columns:
+    def _rows(self, values: Float[Tensor, "b m"], map_keys: Sequence[MapKey], keys: dict[str, str]) -> Columns:
         """Return a row an image and place; NaN where nothing is predicted, to which a map may well exist."""
-        values = values.masked_fill(self.subjects.empty[:, None], torch.nan)[:, [place.index for place in places]]
+        values = values.masked_fill(self.subjects.empty[:, None], torch.nan)[:, [key.index for key in map_keys]]
         labels = {
             "target": self.target,
-            "layer": [place.layer for place in places],
-            "method": [place.method for place in places],
+            "layer": [key.layer for key in map_keys],
+            "method": [key.method for key in map_keys],
             **keys,
         }
         return map_rows(self.subjects.ids, labels, {"value": values})

@@ -11,14 +11,14 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, create_model
 
 from bench.planning.measurement import MEASUREMENTS
-from bench.planning.sections import Augment, Data, Figures, Score, Settings, Train, Value
+from bench.planning.sections import Augment, DataSettings, Figures, Score, Settings, Train, Value
 from bench.planning.shipped import DEFAULT, FOLDER, profiles
 from segcam.errors import InputError, first_of, unknown
 
 __all__ = [
     "DEFAULT",
     "Augment",
-    "Data",
+    "DataSettings",
     "Figures",
     "Profile",
     "Score",
@@ -48,7 +48,7 @@ class Profile(Settings):
 
     name: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
     summary: str = ""
-    data: Data
+    data: DataSettings
     models: Annotated[dict[str, dict[str, Value]], Field(min_length=1)]
     train: Train = Train()
     recipes: dict[str, dict[str, Any]] = Field(default_factory=dict)

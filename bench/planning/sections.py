@@ -34,7 +34,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class Data(Settings):
+class DataSettings(Settings):
     """Which images.
 
     `train`, `val` and `test` limit the numbers of images; without them all are taken, or the drawn data's default.

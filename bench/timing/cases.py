@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -52,15 +52,19 @@ class Case:
     @property
     def name(self) -> str:
         """The name in benchmarks' ids."""
-        chosen = "".join(f"-{name[0]}{value}" for name, value in self.parameters.items())
-        return f"{self.model}{chosen}-{self.size}px-b{self.images}-{self.target.partition(':')[0]}"
+        parameters = "".join(f"-{name[0]}{value}" for name, value in self.parameters.items())
+        return f"{self.model}{parameters}-{self.size}px-b{self.images}-{self.target.partition(':')[0]}"
+
+    @property
+    def network(self) -> str:
+        """The network's name in figures."""
+        return label(self.model) + "".join(f" of {name} {value}" for name, value in self.parameters.items())
 
     @property
     def label(self) -> str:
         """The name in figures."""
-        chosen = "".join(f" of {name} {value}" for name, value in self.parameters.items())
         pixels = self.target.partition(":")[0].replace("_", " ")
-        return f"{label(self.model)}{chosen}, {self.images} images of {self.size} px, {pixels}"
+        return f"{self.network}, {self.images} images of {self.size} px, {pixels}"
 
 
 CASES = (
@@ -79,7 +83,7 @@ class Ready:
         case: what it is.
         device: where.
         model: the network, trained a little, in eval mode; parameters want gradients, as they do after training.
-        swift: the same laid out channels-last.
+        channels_last: the same laid out channels-last.
         images: the batch `(b, 3, h, w)`, contiguous: channels first, as users have it.
         layers: the layers with feature maps `(b, c, h, w)`; tokens are left out, which other tools cannot lay out.
     """
@@ -87,7 +91,7 @@ class Ready:
     case: Case
     device: torch.device
     model: nn.Module
-    swift: nn.Module
+    channels_last: nn.Module
     images: Float[Tensor, "b 3 h w"]
     layers: tuple[Layer, ...]
 
@@ -103,13 +107,13 @@ class Ready:
 
     def scores(self, logits: Float[Tensor, "b k h w"]) -> Float[Tensor, " b"]:
         """Return what other tools are to differentiate: the same number an image, written as their users would."""
-        own = logits[:, 1].flatten(1)
+        logit = logits[:, 1].flatten(1)
         if self.case.target == "best_pixel:logit":
-            return own.amax(1)
-        hit = (logits.argmax(1) == 1).flatten(1)
-        return (own * hit).sum(1) / hit.sum(1).clamp(min=1)
+            return logit.amax(1)
+        predicted = (logits.argmax(1) == 1).flatten(1)
+        return (logit * predicted).sum(1) / predicted.sum(1).clamp(min=1)
 
-    def precisely(self) -> Ready:
+    def double(self) -> Ready:
         """Return the same in float64, on the CPU."""
         model = copy.deepcopy(self.model).double().cpu()
         return Ready(self.case, torch.device("cpu"), model, model, self.images.double().cpu(), self.layers)
@@ -127,11 +131,11 @@ def small(case: Case) -> Case:
 def ready(case: Case, device: torch.device) -> Ready:
     """Train the case's network for a while, draw its images, and find its layers."""
     model = _trained(case.model, tuple(case.parameters.items()), case.steps, device)
-    batch = _batch(case.size, case.images, device)
-    images = batch.inputs().contiguous()
-    swift = copy.deepcopy(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    layers = [layer for layer in architecture(case.model).layers(model, "conv") if layer.module in _gridded(model)]
-    return Ready(case, device, model, swift, images, tuple(layers))
+    images = _batch(case.size, case.images, device).inputs().contiguous()
+    channels_last = copy.deepcopy(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    grids = _with_grid(model)
+    layers = tuple(layer for layer in architecture(case.model).layers(model, "conv") if layer.module in grids)
+    return Ready(case, device, model, channels_last, images, layers)
 
 
 def scenes(size: int, count: int) -> Images:
@@ -157,27 +161,25 @@ def _trained(name: str, parameters: tuple[tuple[str, Parameter], ...], steps: in
         torch.manual_seed(SEED)
         model.train()
         for step in range(steps):
-            part = slice(step % 8 * STEP_IMAGES, (step % 8 + 1) * STEP_IMAGES)
+            images = slice(step % 8 * STEP_IMAGES, (step % 8 + 1) * STEP_IMAGES)
             optimiser.zero_grad()
-            F.cross_entropy(model(inputs[part]), masks[part], ignore_index=255).backward()  # type: ignore[no-untyped-call]
+            F.cross_entropy(model(inputs[images]), masks[images], ignore_index=255).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
     return model.eval()
 
 
-def _gridded(model: nn.Module) -> set[str]:
+def _with_grid(model: nn.Module) -> set[str]:
     """Return the modules whose output has four dimensions."""
-    found: set[str] = set()
-    handles = []
-    for path, module in model.named_modules():
+    paths: set[str] = set()
 
-        def hook(_module: nn.Module, _inputs: object, output: object, path: str = path) -> None:
-            if isinstance(output, Tensor) and output.ndim == 4:
-                found.add(path)
+    def record(path: str) -> Callable[[nn.Module, object, object], None]:
+        return lambda _module, _inputs, output: (
+            paths.add(path) if torch.is_tensor(output) and output.ndim == 4 else None
+        )
 
-        handles.append(module.register_forward_hook(hook))
-    parameter = next(model.parameters())
+    handles = [module.register_forward_hook(record(path)) for path, module in model.named_modules()]
     with torch.no_grad():
-        model(torch.zeros(1, 3, STEP_SIZE, STEP_SIZE, device=parameter.device))
+        model(torch.zeros(1, 3, STEP_SIZE, STEP_SIZE, device=next(model.parameters()).device))
     for handle in handles:
         handle.remove()
-    return found
+    return paths

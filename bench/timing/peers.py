@@ -9,8 +9,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +20,10 @@ import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bench.timing.cases import Ready
+from bench.timing.agreement import Agreement, agreement
+from bench.timing.cases import Case, Ready, ready
+from bench.timing.compare import Comparison, Sides, Timed
+from bench.training.optimise import precision
 from segcam.methods.grad_cam import grad_cam
 from segcam.probe.probe import Precision, Probe
 
@@ -52,10 +56,13 @@ class Side:
     slow: bool = False
     exact: bool = True
 
-    @property
-    def installed(self) -> bool:
-        """Whether its package is there."""
-        return not self.package or importlib.util.find_spec(self.package) is not None
+    def unable(self, device: torch.device) -> str:
+        """Return why it cannot run; '' where it can."""
+        if self.package and importlib.util.find_spec(self.package) is None:
+            return f"not installed: {INSTALL}"
+        if not self.exact and precision("auto", device) != "bf16":
+            return "no bf16 instructions: on this processor bf16 is emulated"
+        return ""
 
     @property
     def scope(self) -> str:
@@ -69,13 +76,13 @@ def segcam(*, channels_last: bool = False, precision: Precision = "fp32", output
     """Return the way that segcam takes: one pass, on the network laid out as asked for."""
 
     def make(case: Ready) -> Callable[[], Maps]:
-        model = case.swift if channels_last else case.model
+        model = case.channels_last if channels_last else case.model
 
         def work() -> Maps:
             probe = Probe(model, case.layers, channels_last=channels_last, precision=precision)
             capture = probe(case.images, case.target)
             maps = [capture.maps(grad_cam, layer) for layer in probe.layers]
-            return maps if output == "layer" else [scaled(found, capture.size) for found in maps]
+            return maps if output == "layer" else [scaled(grid, capture.size) for grid in maps]
 
         return work
 
@@ -100,13 +107,13 @@ def torch_cam(*, channels_last: bool = False) -> Any:
         extractor = _load("torchcam.methods").GradCAM
         model, images = case.model, case.images
         if channels_last:
-            model, images = case.swift, images.contiguous(memory_format=torch.channels_last)
+            model, images = case.channels_last, images.contiguous(memory_format=torch.channels_last)
 
         def work() -> Maps:
             with extractor(model, case.modules) as extract:
                 scores = case.scores(model(images))[:, None]
-                found: Maps = extract(class_idx=0, scores=scores, normalized=False)
-                return found
+                maps: Maps = extract(class_idx=0, scores=scores, normalized=False)
+                return maps
 
         return work
 
@@ -154,8 +161,8 @@ def _grad_cam(case: Ready, layers: list[nn.Module]) -> Tensor:
         return case.scores(logits[None])[0]
 
     with _load("pytorch_grad_cam").GradCAM(model=case.model, target_layers=layers) as extract:
-        found = extract(input_tensor=case.images, targets=[target] * len(case.images))
-    return torch.from_numpy(np.asarray(found))
+        maps = extract(input_tensor=case.images, targets=[target] * len(case.images))
+    return torch.from_numpy(np.asarray(maps))
 
 
 def _load(name: str) -> Any:
@@ -209,3 +216,62 @@ PAIRS = (
     Pair("segcam, channels last, upsampled", "pytorch-grad-cam, a call a layer"),
     Pair("segcam, channels last, upsampled", "pytorch-grad-cam, all layers averaged"),
 )
+
+
+def comparisons(cases: Sequence[Case], device: torch.device) -> list[Comparison]:
+    """Return a comparison a case and pair; cases without slow rounds leave slow tools out."""
+    return [
+        comparison(case, pair, device)
+        for case in cases
+        for pair in PAIRS
+        if case.slow_rounds or not SIDES[pair.theirs].slow
+    ]
+
+
+def comparison(case: Case, pair: Pair, device: torch.device) -> Comparison:
+    """Compare a pair of sides on one case."""
+    ours, theirs = SIDES[pair.ours], SIDES[pair.theirs]
+
+    def prepare() -> Sides:
+        prepared = ready(case, device)
+        first, second = (Timed(side.make(prepared), device) for side in (ours, theirs))
+        return Sides(
+            first, second, (lambda: compare_maps(pair, first.result, second.result, prepared)) if pair.same else None
+        )
+
+    return Comparison(
+        case=case.name,
+        label=case.label,
+        ours=pair.ours,
+        theirs=pair.theirs,
+        scope=ours.scope if ours.scope == theirs.scope else f"{ours.scope}; against {theirs.scope}",
+        prepare=prepare,
+        rounds=case.slow_rounds if theirs.slow else case.rounds,
+        bar=pair.bar,
+        same=pair.same,
+        note="" if pair.same else "not the same result: their maps are averaged over the layers",
+        unable=ours.unable(device) or theirs.unable(device),
+    )
+
+
+def compare_maps(pair: Pair, ours: Maps, theirs: Maps, prepared: Ready) -> Agreement:
+    """Compare the maps of a pair, and tell what rounding alone does to theirs where both compute in float32."""
+    if not SIDES[pair.ours].exact:
+        return agreement(ours, theirs)
+    exact = in_float64(prepared)
+    truth = exact["segcam"]
+    if SIDES[pair.theirs].output == "input":
+        size = (int(theirs[0].shape[1]), int(theirs[0].shape[2]))
+        truth = [scaled(maps, size) for maps in truth]
+    other = exact.get("torch-cam")
+    return agreement(
+        ours, theirs, agreement(theirs, truth).worst, None if other is None else agreement(exact["segcam"], other).worst
+    )
+
+
+@lru_cache(maxsize=1)
+def in_float64(prepared: Ready) -> dict[str, Maps]:
+    """Return the maps of segcam, and of torch-cam where it is installed, computed in float64."""
+    double = prepared.double()
+    names = [name for name in ("segcam", "torch-cam") if not SIDES[name].unable(double.device)]
+    return {name: SIDES[name].make(double)() for name in names}

@@ -63,9 +63,9 @@ def attention_rollout(attentions: Sequence[Attention], chosen: Bool[Tensor, "b H
     return maps.view(*maps.shape[:2], *first.grid).masked_fill(empty.view(-1, 1, 1, 1), torch.nan)
 
 
-def _start(block: Attention, chosen: Bool[Tensor, "b H W"]) -> Float[Tensor, "b 1 n"]:
+def _start(block: Attention, pixels: Bool[Tensor, "b H W"]) -> Float[Tensor, "b 1 n"]:
     """Return the weights of the block's tokens, with sum 1: the share of explained pixels in each one's cell."""
-    shares = to_grid(chosen[:, None].to(block.weights.dtype), block.grid).flatten(2)
+    shares = to_grid(pixels[:, None].to(block.weights.dtype), block.grid).flatten(2)
     nowhere = shares.new_zeros(len(shares), 1, block.prefix)
     return torch.cat([nowhere, shares / shares.sum(-1, keepdim=True)], -1)
 

@@ -65,34 +65,19 @@ class TestGradientMethods:
     def test_equals_its_slow_twin(self, method: Method, shape: tuple[int, ...], signed: bool) -> None:
         activations, gradients = stacks(shape=shape)
         activations = activations if signed else activations.relu()
-        found = method.maps(activations, gradients)
-        for i in range(len(found)):
-            _, twin = cams.maps(method.name, activations[i].numpy(), gradients[i].numpy())
-            assert torch.allclose(found[i], torch.from_numpy(twin), rtol=1e-10, atol=1e-12)
-
-    @pytest.mark.parametrize("shape", SHAPES.values(), ids=list(SHAPES))
-    def test_before_relu_equals_the_twin_too(self, method: Method, shape: tuple[int, ...]) -> None:
-        activations, gradients = stacks(5, shape=shape)
-        signed, _ = together(activations, gradients, [method])
+        both = *together(activations, gradients, [method]), method.maps(activations, gradients)[:, None]
         for i in range(len(activations)):
-            twin, _ = cams.maps(method.name, activations[i].numpy(), gradients[i].numpy())
-            assert torch.allclose(signed[i, 0], torch.from_numpy(twin), rtol=1e-10, atol=1e-12)
-
-    def test_float32(self, method: Method) -> None:
-        activations, gradients = stacks(6, torch.float32)
-        found = method.maps(activations, gradients)
-        assert found.dtype == torch.float32
-        assert close(found.double(), method.maps(activations.double(), gradients.double()), 1e-5)
+            before_relu, twin = cams.maps(method.name, activations[i].numpy(), gradients[i].numpy())
+            for maps, expected in zip(both, (before_relu, twin, twin), strict=True):
+                assert torch.allclose(maps[i, 0], torch.from_numpy(expected), rtol=1e-10, atol=1e-12)
 
     def test_shape_sign_and_inputs_unchanged(self, method: Method) -> None:
         activations, gradients = stacks(1)
-        before = activations.clone(), gradients.clone()
         found = method.maps(activations, gradients)
         assert found.shape == (3, 6, 7)
         assert torch.isfinite(found).all()
         assert method.signed or (found >= 0).all()
-        assert torch.equal(activations, before[0])
-        assert torch.equal(gradients, before[1])
+        assert all(map(torch.equal, (activations, gradients), stacks(1)))
 
     def test_samples_do_not_mix(self, method: Method) -> None:
         activations, gradients = stacks(2)
@@ -153,9 +138,10 @@ class TestGradientMethods:
         activations, gradients = (x.float() for x in stacks(6))
         activations, gradients = activations * of_activations, gradients * of_gradients
         found = method.maps(activations, gradients)
-        wanted = method.maps(activations.double(), gradients.double())
-        assert wanted.amax() > 0
-        assert close(found.double(), wanted, 1e-5)
+        expected = method.maps(activations.double(), gradients.double())
+        assert found.dtype == torch.float32
+        assert expected.amax() > 0
+        assert close(found.double(), expected, 1e-5)
 
     def test_proportional_to_gradients_and_to_activations(self, method: Method) -> None:
         activations, gradients = stacks(7)
@@ -172,11 +158,16 @@ class TestGradientMethods:
 
 
 @pytest.mark.parametrize("method", CONTROLS, ids=lambda m: m.name)
-@pytest.mark.parametrize("grid", [(4, 6), (9, 5)])
-def test_controls_are_maps_on_the_grid(method: Method, grid: tuple[int, int]) -> None:
+@pytest.mark.parametrize(("size", "grid"), [((12, 20), (3, 5)), ((13, 9), (4, 5)), ((8, 8), (8, 8)), ((6, 5), (9, 11))])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_controls_are_maps_on_the_grid(
+    method: Method, size: tuple[int, int], grid: tuple[int, int], dtype: torch.dtype
+) -> None:
     rng = np.random.default_rng(0)
-    reference = scenery([scene(rng, (18, 20)) for _ in range(3)]).on(grid)
-    found = method.control(reference)
-    assert found.shape == (len(reference.ids), *grid)
-    assert (found >= 0).all()
-    assert torch.equal(found, method.control(reference))
+    reference = scenery([scene(rng, size) for _ in range(3)], dtype).on(grid)
+    maps = method.control(reference)
+    assert maps.shape == (3, *grid)
+    assert maps.dtype == dtype
+    assert (maps >= 0).all()
+    assert (maps <= 1 + 1e-6).all()
+    assert torch.equal(maps, method.control(reference))

@@ -1,6 +1,6 @@
 """Slow twins of what is measured of attention, and of its rollout: numpy, float64, one image and head at a time.
 
-Written from the definitions with loops and whole matrices. Tokens of no place come first, `prefix` of them.
+Written from the definitions with whole matrices. Tokens of no place come first, `prefix` of them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from tests.reference.metrics import Array, Mask, area_average
 
@@ -42,7 +43,7 @@ class Block:
     def placed(self, head: int) -> Array:
         """One head's matrix without tokens of no place, its rows scaled to sum 1."""
         inner = self.weights[head, self.prefix :, self.prefix :].astype(np.float64)
-        return np.stack([row / row.sum() for row in inner])
+        return inner / inner.sum(1, keepdims=True)
 
 
 def background_ratio(block: Block, head: int, foreground: Mask, background: Mask) -> float:
@@ -51,27 +52,16 @@ def background_ratio(block: Block, head: int, foreground: Mask, background: Mask
     keys = [float(np.mean([cells[i] for i in block.members(k)])) for k in range(block.keys[0] * block.keys[1])]
     if queries.sum() == 0 or sum(keys) == 0:
         return math.nan
-    weights, taken = block.placed(head), 0.0
-    for i, share in enumerate(queries):
-        for j, key in enumerate(keys):
-            taken += share / queries.sum() * weights[i, j] * key
-    return taken / (sum(keys) / len(keys))
+    return float(queries / queries.sum() @ block.placed(head) @ keys / np.mean(keys))
 
 
 def distance(block: Block, head: int, size: tuple[int, int]) -> float:
     tall, wide = size[0] / block.grid[0], size[1] / block.grid[1]
 
-    def centre(cell: int) -> tuple[float, float]:
-        row, column = divmod(cell, block.grid[1])
-        return (row + 0.5) * tall, (column + 0.5) * wide
-
-    weights, found = block.placed(head), 0.0
-    for i in range(weights.shape[0]):
-        for j in range(weights.shape[1]):
-            within = [centre(cell) for cell in block.members(j)]
-            key = [sum(point[axis] for point in within) / len(within) for axis in (0, 1)]
-            found += weights[i, j] * math.dist(centre(i), key) / weights.shape[0]
-    return found
+    cells = np.indices(block.grid).reshape(2, -1).T
+    queries = (cells + 0.5) * (tall, wide)
+    keys = np.stack([queries[block.members(key)].mean(0) for key in range(block.keys[0] * block.keys[1])])
+    return float((block.placed(head) * cdist(queries, keys)).sum() / len(queries))
 
 
 def mixing(block: Block) -> Array:

@@ -1,4 +1,4 @@
-"""The gradient CAMs again, slowly, from their papers' formulas: plain loops in float64, one image and layer at a time.
+"""The gradient CAMs again, slowly, from their papers' formulas: numpy in float64, one image and layer at a time.
 
 Each takes activations and gradients `(c, h, w)` and returns the map before ReLU; where the map is more than its
 positive part, both. `maps` looks them up by the method's name.
@@ -23,29 +23,17 @@ def not_proportional(function: Twin) -> Twin:
     return function
 
 
-def cells(stack: np.ndarray) -> list[tuple[int, int, int]]:
-    channels, height, width = stack.shape
-    return [(k, y, x) for k in range(channels) for y in range(height) for x in range(width)]
-
-
 def weighted(activations: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    found = np.zeros(activations.shape[1:])
-    for k, y, x in cells(activations):
-        found[y, x] += weights[k] * activations[k, y, x]
-    return found
+    return sum(weight * channel for weight, channel in zip(weights, activations, strict=True))
 
 
 @not_proportional
 def grad_cam_pp(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
     """Equation 19 with its squares and cubes; a negative sum of activations, which ReLU excludes, counts as 0."""
-    totals = np.zeros(len(activations))
-    for k, y, x in cells(activations):
-        totals[k] += activations[k, y, x]
     weights = np.zeros(len(activations))
-    for k, y, x in cells(activations):
+    for k, y, x in np.argwhere(gradients > 0):
         g = gradients[k, y, x]
-        alpha = g**2 / (2 * g**2 + max(totals[k], 0.0) * g**3) if g > 0 else 0.0
-        weights[k] += alpha * max(g, 0.0)
+        weights[k] += g**2 / (2 * g**2 + max(activations[k].sum(), 0.0) * g**3) * g
     return weighted(activations, weights)
 
 
@@ -54,31 +42,21 @@ def xgrad_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
     for k in range(len(activations)):
         total = math.fsum(activations[k].ravel())
         if total != 0:
-            for y, x in np.ndindex(activations.shape[1:]):
-                weights[k] += activations[k, y, x] / total * gradients[k, y, x]
+            weights[k] = (activations[k] / total * gradients[k]).sum()
     return weighted(activations, weights)
 
 
 def hires_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    found = np.zeros(activations.shape[1:])
-    for k, y, x in cells(activations):
-        found[y, x] += gradients[k, y, x] * activations[k, y, x]
-    return found
+    return (gradients * activations).sum(0)
 
 
 def layer_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    found = np.zeros(activations.shape[1:])
-    for k, y, x in cells(activations):
-        found[y, x] += max(gradients[k, y, x], 0.0) * activations[k, y, x]
-    return found
+    return (np.maximum(gradients, 0.0) * activations).sum(0)
 
 
 def element_wise(activations: np.ndarray, gradients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """ReLU comes before the sum."""
-    found = np.zeros(activations.shape[1:])
-    for k, y, x in cells(activations):
-        found[y, x] += max(gradients[k, y, x] * activations[k, y, x], 0.0)
-    return hires_cam(activations, gradients), found
+    return hires_cam(activations, gradients), np.maximum(gradients * activations, 0.0).sum(0)
 
 
 def eigen_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:

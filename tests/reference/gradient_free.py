@@ -1,4 +1,4 @@
-"""Score-CAM, Ablation-CAM, CAM and the centred Gaussian again, slowly: plain loops in float64, one image at a time.
+"""Score-CAM, Ablation-CAM, CAM and the centred Gaussian again, slowly: numpy in float64, one image at a time.
 
 The network is a function here: `score(image)` of Score-CAM and `score_without(k)` of Ablation-CAM are the caller's.
 """
@@ -18,11 +18,7 @@ Array = npt.NDArray[np.float64]
 
 def most_varied(activations: Array, budget: int) -> list[int]:
     """The channels by falling standard deviation over cells, of equals the first; `budget` of them, or all for 0."""
-    spread = []
-    for k, channel in enumerate(activations):
-        mean = sum(float(a) for a in channel.flat) / channel.size
-        spread.append((-math.sqrt(sum((float(a) - mean) ** 2 for a in channel.flat) / channel.size), k))
-    order = [k for _, k in sorted(spread)]
+    order = sorted(range(len(activations)), key=lambda k: (-activations[k].std(), k))
     return order[:budget] if budget else order
 
 
@@ -38,12 +34,7 @@ def score_cam(
         if high - low <= 1e-9 * abs(activations[k]).max():
             continue  # a constant channel has no mask
         mask = (large - low) / (high - low)
-        masked = np.zeros_like(image)
-        for colour in range(len(image)):
-            for y in range(rows):
-                for x in range(columns):
-                    masked[colour, y, x] = image[colour, y, x] * mask[y, x]
-        increases[k] = score(masked) - score(baseline)
+        increases[k] = score(image * mask) - score(baseline)
     total = sum(math.exp(s) for s in increases.values())
     return weighted(activations, {k: math.exp(s) / total for k, s in increases.items()})
 
@@ -76,10 +67,5 @@ def cam(activations: Array, class_weights: Sequence[float]) -> Array:
 
 def gaussian(size: tuple[int, int], grid: tuple[int, int], width: float) -> Array:
     """`exp(-d^2 / (2 width^2))`, d the distance from the image's centre in shares of its sides, averaged over cells."""
-    rows, columns = size
-    field = np.zeros(size)
-    for i in range(rows):
-        for j in range(columns):
-            y, x = (i + 0.5) / rows - 0.5, (j + 0.5) / columns - 0.5
-            field[i, j] = math.exp(-(y * y + x * x) / (2 * width * width))
-    return area_average(field, *grid)
+    y, x = ((np.arange(n) + 0.5) / n - 0.5 for n in size)
+    return area_average(np.exp(-(y[:, None] ** 2 + x**2) / (2 * width**2)), *grid)

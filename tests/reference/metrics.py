@@ -1,4 +1,4 @@
-"""Slow twins of what maps are measured against and of the metrics: numpy, float64, one map at a time, no tricks.
+"""Slow twins of what maps are measured against and of the metrics: numpy, float64, one map at a time.
 
 Written from the definitions, not from the fast code, and upsampling for real. `@answers` says of each what a perfect,
 an inverted and a random map score: numbers that follow from the definition alone.
@@ -12,10 +12,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import maximum_filter
+from scipy import ndimage
+from scipy.stats import entropy
 from skimage.filters import sobel
 
 Array = npt.NDArray[np.float64]
@@ -51,7 +53,7 @@ def _known() -> Scene:
 
 KNOWN = _known()
 OBJECT = KNOWN.foreground
-BAND = (maximum_filter(OBJECT, 2 * REACH + 1) & maximum_filter(~OBJECT, 2 * REACH + 1)).astype(float)
+BAND = (ndimage.maximum_filter(OBJECT, 2 * REACH + 1) & ndimage.maximum_filter(~OBJECT, 2 * REACH + 1)).astype(float)
 EDGES = sobel(KNOWN.luminance, mode="nearest")  # type: ignore[no-untyped-call]
 ALIGNED = float(np.corrcoef(OBJECT.ravel(), EDGES.ravel())[0, 1])
 
@@ -92,53 +94,32 @@ def answers(perfect: float, inverted: float, random: float, close: float = 0.01)
 
 def upsample(small: Array, rows: int, columns: int) -> Array:
     """Bilinear interpolation, pixel i's centre at `(i + 1/2) * n_in / n_out - 1/2` of the grid's cells, edges held."""
-    h, w = small.shape
-    big = np.zeros((rows, columns))
-    for i in range(rows):
-        y = min(max((i + 0.5) * h / rows - 0.5, 0.0), h - 1.0)
-        top, down = math.floor(y), y - math.floor(y)
-        bottom = min(top + 1, h - 1)
-        for j in range(columns):
-            x = min(max((j + 0.5) * w / columns - 0.5, 0.0), w - 1.0)
-            left, across = math.floor(x), x - math.floor(x)
-            right = min(left + 1, w - 1)
-            upper = (1 - across) * small[top, left] + across * small[top, right]
-            lower = (1 - across) * small[bottom, left] + across * small[bottom, right]
-            big[i, j] = (1 - down) * upper + down * lower
-    return big
+
+    def stretched(values: Array, n: int) -> Array:
+        places = (np.arange(n) + 0.5) * len(values) / n - 0.5
+        return np.stack([np.interp(places, np.arange(len(values)), column) for column in values.T], 1)
+
+    return stretched(stretched(small, rows).T, columns).T
 
 
 def area_average(big: Array, h: int, w: int) -> Array:
     """The integral of the image, constant a pixel, over each of h x w equal cells, divided by the cell's area."""
+
+    def shared(pixels: int, cells: int) -> Any:
+        """How much of each pixel lies in each cell."""
+        starts, length = np.arange(cells)[:, None] * pixels / cells, pixels / cells
+        first = np.arange(pixels)
+        return np.clip(np.minimum(first + 1, starts + length) - np.maximum(first, starts), 0, None)
+
     rows, columns = big.shape
-    small = np.zeros((h, w))
-    for i in range(h):
-        for j in range(w):
-            total = 0.0
-            for y in range(rows):
-                tall = min(y + 1, (i + 1) * rows / h) - max(y, i * rows / h)
-                for x in range(columns):
-                    wide = min(x + 1, (j + 1) * columns / w) - max(x, j * columns / w)
-                    if tall > 0 and wide > 0:
-                        total += tall * wide * big[y, x]
-            small[i, j] = total / (rows / h * columns / w)
-    return small
+    averages: Array = shared(rows, h) @ big @ shared(columns, w).T / (rows / h * columns / w)
+    return averages
 
 
 def edge_strength(luminance: Array) -> Array:
     """Sobel magnitude, the kernels divided by 8, the outermost pixels repeated."""
-    kernel = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
-    rows, columns = luminance.shape
-    strength = np.zeros((rows, columns))
-    for i in range(rows):
-        for j in range(columns):
-            gx = gy = 0.0
-            for a in (-1, 0, 1):
-                for b in (-1, 0, 1):
-                    value = luminance[min(max(i + a, 0), rows - 1), min(max(j + b, 0), columns - 1)]
-                    gx += kernel[a + 1, b + 1] * value
-                    gy += kernel[b + 1, a + 1] * value
-            strength[i, j] = math.sqrt(gx**2 + gy**2)
+    down, across = (ndimage.sobel(luminance, axis, mode="nearest") / 8 for axis in (0, 1))
+    strength: Array = np.hypot(down, across)
     return strength
 
 
@@ -195,28 +176,20 @@ def edge_alignment_full(small: Array, scene: Scene) -> float:
 # of noise, half of all pixels are in, and half of all sides are between unlike
 @answers(INSIDE / TURNED[0], (N - INSIDE) / sum(TURNED), N / (N - TURNED[1] / 2 + TURNED[1]), close=0.02)
 def edge_thickness(small: Array, scene: Scene) -> float:
-    """Pixel by pixel: is it inside, and on how many of its four sides is there none that is."""
+    """How many pixels are inside, and how many of their four sides face one that is not."""
     big = upsample(small, *scene.luminance.shape)
     if is_blank(big):
         return math.nan
     inside = np.pad(big >= 0.5 * (1 - 1e-4) * big.max(), 1)
-    area = perimeter = 0
-    for i, j in np.argwhere(inside):
-        area += 1
-        for a, b in ((-1, 0), (1, 0), (0, -1), (0, 1)):
-            perimeter += not inside[i + a, j + b]
-    return 2 * area / perimeter
+    perimeter = sum((inside & ~np.roll(inside, step, axis)).sum() for step in (1, -1) for axis in (0, 1))
+    return float(2 * inside.sum() / perimeter)
 
 
 @answers(math.log(INSIDE) / math.log(N), math.log(N - INSIDE) / math.log(N), 1 - (math.log(2) - 0.5) / math.log(N))
 def spread(small: Array, scene: Scene) -> float:
     if is_blank(small) or small.size == 1:
         return math.nan
-    entropy = 0.0
-    for value in small.ravel() / small.sum():
-        if value > 0:
-            entropy -= value * math.log(value)
-    return entropy / math.log(small.size)
+    return float(entropy(small.ravel()) / math.log(small.size))
 
 
 @answers(0, 0, 0)
@@ -235,14 +208,11 @@ def gini(small: Array, scene: Scene) -> float:
 
 @answers(BAND[OBJECT].mean() / BAND.mean(), BAND[~OBJECT].mean() / BAND.mean(), 1, close=0.03)
 def boundary_energy(small: Array, scene: Scene) -> float:
-    """Pixel by pixel: is there a pixel of the other side within d rows and d columns."""
+    """The band is where a pixel of either side lies within d rows and d columns."""
     rows, columns = scene.luminance.shape
-    d = max(1, round(0.02 * math.sqrt(rows**2 + columns**2)))
-    big, inside, band = upsample(small, rows, columns), scene.foreground, np.zeros((rows, columns), bool)
-    for i in range(rows):
-        for j in range(columns):
-            window = inside[max(0, i - d) : i + d + 1, max(0, j - d) : j + d + 1]
-            band[i, j] = window.any() and not window.all()
+    width = 2 * max(1, round(0.02 * math.hypot(rows, columns))) + 1
+    big, inside = upsample(small, rows, columns), scene.foreground
+    band = ndimage.maximum_filter(inside, width) & ndimage.maximum_filter(~inside, width)
     if not band.any() or is_blank(small):
         return math.nan
     return float(big[band].sum() / big.sum() / band.mean())

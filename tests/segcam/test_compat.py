@@ -15,26 +15,19 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
-def test_importing_segcam_changes_nothing_in_the_process() -> None:
+def test_importing_segcam_changes_nothing_and_takes_no_torch_until_a_name_needs_it() -> None:
     code = (
         "import sys; before = list(sys.meta_path), list(sys.path_hooks)\n"
-        "import segcam; print(before == (list(sys.meta_path), list(sys.path_hooks)), 'torch' in sys.modules)\n"
-    )
-    assert python(code).stdout.split() == ["True", "False"]
-
-
-def test_importing_segcam_takes_no_torch_until_a_name_needs_it() -> None:
-    code = (
-        "import sys, segcam, bench.__main__, bench.output.report, bench.output.drawing, analyses; analyses.find()\n"
-        "before = 'torch' in sys.modules; from segcam import Probe\n"
-        "print(before, 'torch' in sys.modules, all(hasattr(segcam, name) for name in segcam.__all__))\n"
+        "import segcam; print(before == (list(sys.meta_path), list(sys.path_hooks)))\n"
+        "import bench.__main__, bench.output.report, bench.output.drawing, analyses; analyses.find()\n"
+        "print('torch' in sys.modules, segcam.probe.layers.find_layers.__name__, 'torch' in sys.modules)\n"
+        "print(all(hasattr(segcam, name) for name in segcam.__all__))\n"
         "print(set(segcam.__all__) <= set(dir(segcam)), hasattr(segcam, 'probes'))\n"
+        "import bench.cli.commands; segcam.models.MODELS.names()\n"
+        "slow = ('transformers', 'timm', 'huggingface_hub', 'torchvision')\n"
+        "print([library for library in slow if library in sys.modules])\n"
     )
-    assert python(code).stdout.split() == ["False", "True", "True", "True", "False"]
-
-
-def test_modules_of_segcam_are_there_without_importing_them() -> None:
-    assert python("import segcam; print(segcam.probe.layers.find_layers.__name__)").stdout.split() == ["find_layers"]
+    assert python(code).stdout.split() == ["True", "False", "find_layers", "True", "True", "True", "False", "[]"]
 
 
 def test_torchvision_and_what_builds_on_it_import_once_mended() -> None:
@@ -65,7 +58,5 @@ def test_another_error_of_torchvision_is_not_taken_for_this_one(monkeypatch: pyt
 
 
 def test_what_is_not_installed_is_named_with_its_extra() -> None:
-    with pytest.raises(
-        InputError, match=r"model 'x' needs the package no_such_library: pip install 'segcam\[models\]'"
-    ):
+    with pytest.raises(InputError, match=r"'x' needs the package no_such_library: pip install 'segcam\[models\]'"):
         require("no_such_library", "models", "model 'x'")

@@ -315,7 +315,7 @@ def separated(network: nn.Module, layer: nn.Module | None = None) -> Iterator[No
     def copied(_module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(given.clone() if isinstance(given, Tensor) else given for given in inputs)
 
-    def own(_module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+    def fresh(_module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
         return output.clone() if any(output is given for given in inputs) else None
 
     with ExitStack() as stack:
@@ -323,5 +323,5 @@ def separated(network: nn.Module, layer: nn.Module | None = None) -> Iterator[No
             if isinstance(module, HOOKED) or getattr(module, "inplace", False) is True:
                 stack.callback(module.register_forward_pre_hook(copied).remove)
         if layer is not None:
-            stack.callback(layer.register_forward_hook(own).remove)
+            stack.callback(layer.register_forward_hook(fresh).remove)
         yield

@@ -122,10 +122,10 @@ def timm_from_hub(name: str, model: str, options: Mapping[str, Any] | None = Non
     return dict(network.state_dict())
 
 
-def not_from_hub(wanted: str, model: str, problem: str) -> InputError:
+def not_from_hub(weights: str, model: str, problem: str) -> InputError:
     """Return the error for weights that the hub did not give."""
     return InputError(
-        f"the weights '{wanted}' cannot be had from the hub ({problem}): set models.{model}.pretrained to a folder or "
+        f"the weights '{weights}' cannot be had from the hub ({problem}): set models.{model}.pretrained to a folder or "
         f"file that holds them, or to '{NONE}' for random weights"
     )
 

@@ -7,23 +7,27 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 from torch import nn
 
 from bench.output.store import Store
-from bench.timing import peers
+from bench.timing import memory, peers
 from bench.timing import run as timing
+from bench.timing.agreement import agreement
 from bench.timing.cases import CASES, ready, small
-from bench.timing.measure import measure, unable
+from bench.timing.compare import Comparison, Ratio, Sides, Timed, ratio
 from bench.timing.peers import PAIRS, SIDES, scaled
-from bench.timing.rows import Row, agreement
-from bench.timing.side_by_side import Ratio, in_turns, ratio
 from tests.bench.harness import bench
 
 CPU = torch.device("cpu")
 FEW = [small(CASES[0]), small(CASES[2]), small(CASES[3])]
+MEMORY = Comparison(
+    "mine", "Mine", "a", "b", "bytes", lambda: Sides(lambda: 3.0, lambda: 2.0), quantity="memory", bar=1.25
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,19 +35,20 @@ def timed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of timings of small networks, by the command line; look, do not touch."""
     folder = tmp_path_factory.mktemp("timed") / "out"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(timing, "CASES", FEW)
-        patch.setattr(timing, "MORE", {"a kind of its own": lambda device: [extra(device)]})
+        patch.setattr(timing, "comparisons", lambda device: [*peers.comparisons(FEW, device), MEMORY])
         outcome = bench("run", "timing", "--out", folder, "--device", "cpu")
     assert outcome.code == 0, outcome.err
     assert "wrote" in outcome.err
     return folder
 
 
-def extra(device: torch.device) -> Row:
-    return Row("mine", "Mine", "a", "b", device.type, "memory", (3.0,), (2.0,), Ratio(1.5, 1.5, 1.5, 1), bar=1.25)
+def timed_again(folder: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(timing, "comparisons", lambda device: [MEMORY])
+        timing.run(Store(folder), CPU, Console(quiet=True))
 
 
-def rows(folder: Path) -> list[dict]:
+def rows(folder: Path) -> list[dict[str, Any]]:
     return json.loads((folder / "timing.json").read_text())["rows"]
 
 
@@ -53,8 +58,8 @@ def test_every_pair_of_every_case_has_a_row(timed: Path) -> None:
     assert values["hardware"]["device"] == "cpu"
     assert {"torch", "torchcam", "captum", "grad-cam"} <= values["versions"].keys()
     fast = [pair for pair in PAIRS if not SIDES[pair.theirs].slow]
-    wanted = [(case.name, p.ours, p.theirs) for case in FEW for p in (PAIRS if case.slow_rounds else fast)]
-    assert [(row["case"], row["ours"], row["theirs"]) for row in values["rows"]] == [*wanted, ("mine", "a", "b")]
+    pairs = [(case.name, p.ours, p.theirs) for case in FEW for p in (PAIRS if case.slow_rounds else fast)]
+    assert [(row["case"], row["ours"], row["theirs"]) for row in values["rows"]] == [*pairs, ("mine", "a", "b")]
 
 
 def test_ratios_follow_from_the_rounds(timed: Path) -> None:
@@ -75,7 +80,7 @@ def test_maps_of_all_tools_are_the_same(timed: Path) -> None:
         assert row["agreement"]["blank"] == 0
         assert row["agreement"]["in_float64"] < 1e-9
     loose = [row["agreement"] for row in rows(timed) if "bf16" in row["ours"] and row["agreement"]]
-    assert all(found["median"] > 1e-4 and found["pearson"] > 0.9 for found in loose)
+    assert all(each["median"] > 1e-4 and each["pearson"] > 0.9 for each in loose)
 
 
 def test_averaged_maps_are_not_compared(timed: Path) -> None:
@@ -96,8 +101,7 @@ def test_figure_and_table_are_drawn(timed: Path) -> None:
 def test_the_same_folder_is_timed_again(timed: Path, tmp_path: Path) -> None:
     (tmp_path / "timing.json").write_bytes((timed / "timing.json").read_bytes())
     (tmp_path / "captions.md").write_text("old")
-    store = Store(tmp_path)
-    timing.run(store, CPU, timing.Console(quiet=True), [], {"one": lambda device: [extra(device)]})
+    timed_again(tmp_path)
     assert [row["case"] for row in rows(tmp_path)] == ["mine"]
     assert "1.5" in (tmp_path / "tables" / "timing.csv").read_text()
 
@@ -114,7 +118,7 @@ def test_a_run_with_timings_draws_them(timed: Path, copied: Path) -> None:
 
 def test_a_runs_own_captions_are_left_alone(copied: Path) -> None:
     before = (copied / "captions.md").read_bytes()
-    timing.run(Store(copied), CPU, timing.Console(quiet=True), [], {"one": lambda device: [extra(device)]})
+    timed_again(copied)
     assert (copied / "captions.md").read_bytes() == before
     assert (copied / "figures" / "timing_memory.png").is_file()
 
@@ -123,17 +127,17 @@ def test_absent_tools_are_told_with_the_cure(monkeypatch: pytest.MonkeyPatch) ->
     for name, side in SIDES.items():
         if side.package:
             monkeypatch.setitem(peers.SIDES, name, replace(side, package="no_such_package"))
-    found = measure(small(CASES[0]), CPU)
-    assert len(found) == len(PAIRS)
-    for row in found:
-        assert row.note == "not installed: pip install .[peers]"
-        assert row.ratio is row.met is row.agreement is None
+    rows = [comparison.unmeasured() for comparison in peers.comparisons(FEW[:1], CPU)]
+    assert len(rows) == len(PAIRS)
+    for row in rows:
+        assert row["note"] == "not installed: pip install .[peers]"
+        assert row["ratio"] is row["met"] is row["agreement"] is None
 
 
 def test_bf16_is_not_timed_where_it_is_emulated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.timing.measure.precision", lambda *_: "fp32")
-    assert "emulated" in unable(SIDES["segcam, channels last, bf16"], CPU)
-    assert not unable(SIDES["segcam, channels last"], CPU)
+    monkeypatch.setattr("bench.timing.peers.precision", lambda *_: "fp32")
+    assert "emulated" in SIDES["segcam, channels last, bf16"].unable(CPU)
+    assert not SIDES["segcam, channels last"].unable(CPU)
 
 
 @pytest.mark.parametrize(
@@ -155,8 +159,8 @@ def test_all_networks_are_right_for_all_tools() -> None:
         assert prepared.images.is_contiguous()
         assert not prepared.model.training
         assert all(parameter.requires_grad for parameter in prepared.model.parameters())
-    swift = ready(FEW[0], CPU).swift
-    assert any(p.is_contiguous(memory_format=torch.channels_last) and not p.is_contiguous() for p in swift.parameters())
+    weights = ready(FEW[0], CPU).channels_last.parameters()
+    assert any(p.is_contiguous(memory_format=torch.channels_last) and not p.is_contiguous() for p in weights)
 
 
 def test_layers_without_a_grid_are_left_out() -> None:
@@ -166,19 +170,31 @@ def test_layers_without_a_grid_are_left_out() -> None:
 
 def test_turns_are_taken_round_by_round() -> None:
     calls: list[str] = []
-    told: list[str] = []
-    sides = {name: lambda name=name: calls.append(name) for name in ("a", "b", "slow")}
-    found = in_turns(sides, {"a": 3, "b": 3, "slow": 1}, CPU, told.append)
-    assert calls == told == ["a", "b", "a", "b", "slow", "a", "b", "a", "b"]
-    assert {name: len(values) for name, values in found.items()} == {"a": 3, "b": 3, "slow": 1}
+    ours, theirs = (Timed(lambda name=name: calls.append(name) or name, CPU) for name in ("ours", "theirs"))
+    comparison = replace(MEMORY, prepare=lambda: Sides(ours, theirs), quantity="time")
+    row = replace(comparison, rounds=3).measure(comparison.prepare())
+    assert calls == ["theirs", "ours"] * 4  # the first of each is not counted
+    assert len(row["ours_values"]) == len(row["theirs_values"]) == row["ratio"]["rounds"] == 3
+    assert (ours.result, theirs.result) == ("ours", "theirs")
+    calls.clear()
+    replace(comparison, rounds=2).measure(comparison.prepare())
+    assert calls == ["theirs", "ours"] * 2
 
 
 def test_the_ratio_is_the_median_of_the_rounds_ratios() -> None:
-    found = ratio([1.0, 4.0, 3.0, 10.0, 5.0], [2.0, 2.0, 2.0, 2.0, 2.0])
-    assert (found.median, found.low, found.high, found.rounds) == (2.0, 1.5, 2.5, 5)
-    assert ratio([3.0], [2.0, 9.0]) == Ratio(1.5, 1.5, 1.5, 1)
-    with pytest.raises(ValueError, match="no round"):
-        ratio([], [1.0])
+    assert ratio([1.0, 4.0, 3.0, 10.0, 5.0], [2.0, 2.0, 2.0, 2.0, 2.0]) == Ratio(2.0, 1.5, 2.5, 5)
+    assert ratio([3.0], [2.0]) == Ratio(1.5, 1.5, 1.5, 1)
+    with pytest.raises(ValueError, match="broadcast"):
+        ratio([1.0, 1.0, 1.0], [1.0, 1.0])
+
+
+def test_everything_is_compared_once() -> None:
+    """And the allocator's bytes on a GPU alone."""
+    names = [str(comparison) for comparison in timing.comparisons(CPU)]
+    assert len(names) == len(set(names)) == 48
+    more = memory.comparisons(memory.CASES, torch.device("cuda"))
+    assert len(more) == 36
+    assert sum(comparison.ours.endswith(", allocator") for comparison in more) == 18
 
 
 def test_agreement_is_relative_to_each_maps_maximum() -> None:

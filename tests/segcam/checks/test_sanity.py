@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 
 import numpy as np
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from segcam import InputError, Probe, ProbeError, Target, grad_cam
 from segcam.checks.sanity import cascading, evenly, execution_order, independent, randomised
 from segcam.models import create
-from tests.small_networks import IMAGES, Convolutions, Tokens, Twice, seeded
+from tests.small_networks import IMAGES, Convolutions, Tokens, Twice, equal, seeded, states, unchanged
 
 
 class Unordered(nn.Module):
@@ -36,15 +35,6 @@ class Unordered(nn.Module):
         return self.last(mixed + self.table.mean())
 
 
-def states(model: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in model.state_dict().items()}
-
-
-def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> set[str]:
-    assert one.keys() == other.keys()
-    return {name for name in one if torch.equal(one[name], other[name])}
-
-
 def test_the_order_is_that_of_execution() -> None:
     assert execution_order(seeded(Convolutions), IMAGES) == [("conv1", "norm1"), ("conv2",), ("head",)]
     assert execution_order(seeded(Twice), IMAGES) == [("conv",), ("head",)]
@@ -54,14 +44,10 @@ def test_the_order_is_that_of_execution() -> None:
 
 
 def test_looking_at_the_order_changes_nothing() -> None:
-    model, generator = seeded(Convolutions).train(), torch.get_rng_state()
-    before, images = states(model), IMAGES.clone()
-    execution_order(model, images)
-    assert same(before, states(model)) == before.keys()
+    model, images = seeded(Convolutions).train(), IMAGES.clone()
+    with unchanged(model):
+        execution_order(model, images)
     assert torch.equal(images, IMAGES)
-    assert all(module.training and not module._forward_pre_hooks for module in model.modules())
-    assert all(parameter.requires_grad for parameter in model.parameters())
-    assert torch.equal(torch.get_rng_state(), generator)
 
 
 def test_a_network_without_weights_is_refused() -> None:
@@ -86,20 +72,17 @@ def test_what_is_random_after_each_step() -> None:
 @pytest.mark.parametrize("build", [Convolutions, Tokens, Unordered])
 def test_exactly_the_modules_named_get_new_weights(build: type[nn.Module]) -> None:
     model = seeded(build)
-    before, generator = states(model), torch.get_rng_state()
-    order = execution_order(model, IMAGES)
-    for at, modules in enumerate(cascading(order), 1):
-        fresh = randomised(model, modules, 3)
-        kept = {name for step in order[: len(order) - at] for name in step}
-        owner = {name: name.rpartition(".")[0] for name in before}
-        unchanged = same(before, states(fresh))
-        assert {name for name in before if owner[name] in kept} <= unchanged
+    before, order = states(model), execution_order(model, IMAGES)
+    owner = {name: name.rpartition(".")[0] for name in before}
+    for modules in cascading(order):
+        with unchanged(model):
+            fresh = randomised(model, modules, 3).state_dict()
+        assert fresh.keys() == before.keys()
+        equal = {name for name in before if torch.equal(before[name], fresh[name])}
+        assert {name for name in before if owner[name] not in modules} <= equal
         # What is constant before training may be so afterwards: biases, counters.
-        still = {name for name in before if owner[name] in modules} & unchanged
-        assert all(before[name].unique().numel() == 1 for name in still)
-        assert {owner[name] for name in before if owner[name] in modules} == set(modules)
-    assert same(before, states(model)) == before.keys()  # bit for bit
-    assert torch.equal(torch.get_rng_state(), generator)
+        assert all(before[name].unique().numel() == 1 for name in equal if owner[name] in modules)
+        assert set(modules) <= set(owner.values())
 
 
 def test_new_weights_are_those_before_training() -> None:
@@ -177,8 +160,7 @@ def test_pixels_of_other_images_are_refused() -> None:
 def test_copies_are_apart() -> None:
     model = seeded(Convolutions)
     fresh = randomised(model, [])
-    assert same(states(model), states(fresh)) == states(model).keys()
+    assert equal(states(model), states(fresh))
     with torch.no_grad():
         fresh.head.weight.zero_()
     assert model.head.weight.abs().sum() > 0
-    assert copy.deepcopy(model)(IMAGES).equal(model(IMAGES))

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from segcam.datasets import DATASETS, DatasetOptions
+from segcam.datasets import DatasetOptions
 from segcam.datasets.folder import Description, _split, open_folder
 from segcam.errors import DataError
 from segcam.samples import SPLITS, Opened
@@ -90,9 +90,6 @@ def squashed(values: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 class TestMasks:
-    def test_is_registered(self) -> None:
-        assert DATASETS.get("folder").open is open_folder
-
     def test_values_are_class_indices(self, root: Root) -> None:
         opened = root.open()
         assert opened.info.classes == ("background", "cat", "dog")

@@ -14,7 +14,8 @@ from segcam.errors import InputError
     ("options", "message"),
     [
         *(({"val_share": share}, "val_share") for share in (0.0, 1.0, -0.1, float("nan"))),
-        ({"counts": (None, 0, None)}, "count of val images 0"),
+        ({"counts": (0, None, None)}, "count of train images 0"),
+        ({"counts": (None, -1, None)}, "count of val images -1"),
         ({"counts": (None, None, -3)}, "count of test images -3"),
         ({"seed": -1}, "seed -1"),
     ],

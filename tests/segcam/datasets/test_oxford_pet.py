@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segcam.datasets import DATASETS, DatasetOptions
+from segcam.datasets import DatasetOptions
 from segcam.datasets.decoded import SplitImages
 from segcam.datasets.oxford_pet import open_oxford_pet
 from segcam.errors import DataError
@@ -94,9 +94,6 @@ def ids(opened: Opened, split: str) -> list[str]:
 
 
 class TestSamples:
-    def test_is_registered(self) -> None:
-        assert DATASETS.get("oxford_pet").open is open_oxford_pet
-
     def test_trimap_becomes_classes(self, root: Root) -> None:
         sample = root.open(size=30).splits["test"][0]
         number = (TRAINVAL + TEST).index(sample.id)

@@ -38,12 +38,6 @@ def test_a_sketch_can_be_drawn_again_and_again(drawn: list[Sketch]) -> None:
     np.testing.assert_array_equal(drawn[0].draw((0, 0, 0)).image, before)
 
 
-def test_drawing_leaves_the_global_generator_alone() -> None:
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
-    sketch(0, 0, SIZE).draw((0, 0, 0))
-    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
-
-
 def test_traits_are_balanced_and_independent() -> None:
     traits = np.array([traits_of(i) for i in range(64)])
     assert (traits[0::2] + traits[1::2] == 1).all(), "of two neighbours one has every trait the other way"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -35,12 +36,8 @@ class Headed(nn.Module):
         return self.behind(self.head(self.between(self.conv(x))))
 
 
-def as_it_is(x: Tensor) -> Tensor:
-    return x
-
-
-def larger(x: Tensor) -> Tensor:
-    return nn.functional.interpolate(x, scale_factor=2, mode="bilinear")
+as_it_is, larger = nn.Identity(), nn.Upsample(scale_factor=2, mode="bilinear")
+dense = partial(nn.Conv2d, 4, 3, 1)
 
 
 def last(x: Tensor) -> Tensor:
@@ -52,11 +49,11 @@ def first(x: Tensor) -> Tensor:
 
 
 LED: dict[str, tuple[Step, Callable[[], nn.Module], Step]] = {
-    "a head": (as_it_is, lambda: nn.Conv2d(4, 3, 1), as_it_is),
-    "upsampled before": (larger, lambda: nn.Conv2d(4, 3, 1), as_it_is),
-    "upsampled behind": (as_it_is, lambda: nn.Conv2d(4, 3, 1), larger),
-    "dropout": (nn.Dropout2d(0.5), lambda: nn.Conv2d(4, 3, 1, bias=False), larger),
-    "averaged": (nn.AvgPool2d(2), lambda: nn.Conv2d(4, 3, 1), lambda x: larger(larger(x))[:, :, :7, :11]),
+    "a head": (as_it_is, dense, as_it_is),
+    "upsampled before": (larger, dense, as_it_is),
+    "upsampled behind": (as_it_is, dense, larger),
+    "dropout": (nn.Dropout2d(0.5), partial(dense, bias=False), larger),
+    "averaged": (nn.AvgPool2d(2), dense, lambda x: larger(larger(x))[:, :, :7, :11]),
     "linear": (last, lambda: nn.Linear(4, 3), first),
     "a larger kernel": (as_it_is, lambda: nn.Conv2d(4, 3, 3, padding=1), larger),
     "one channel": (as_it_is, lambda: nn.Conv2d(4, 1, 1), as_it_is),
@@ -82,18 +79,18 @@ def one_blurred(x: Tensor) -> Tensor:
 
 
 NOT_LED: dict[str, tuple[Step, Callable[[], nn.Module], Step, str]] = {
-    "ReLU of what is positive": (torch.relu, lambda: nn.Conv2d(4, 3, 1), as_it_is, "follows this layer"),
-    "a norm": (nn.BatchNorm2d(4).eval(), lambda: nn.Conv2d(4, 3, 1), as_it_is, "follows this layer"),
-    "channels mixed": (lambda x: x + x.mean(1, keepdim=True), lambda: nn.Conv2d(4, 3, 1), as_it_is, "follows this"),
-    "details mixed": (details_mixed, lambda: nn.Conv2d(4, 3, 1), as_it_is, "follows this layer"),
-    "one channel blurred": (one_blurred, lambda: nn.Conv2d(4, 3, 1), as_it_is, "follows this layer"),
-    "channels turned": (lambda x: x.roll(1, 1), lambda: nn.Conv2d(4, 3, 1), as_it_is, "follows this layer"),
-    "something added": (lambda x: x + 1, lambda: nn.Conv2d(4, 3, 1), as_it_is, "follows this layer"),
-    "a maximum": (nn.MaxPool2d(3, 1, 1), lambda: nn.Conv2d(4, 3, 1), as_it_is, "follows this layer"),
-    "softmax behind": (as_it_is, lambda: nn.Conv2d(4, 3, 1), lambda x: x.softmax(1), "does not end in a linear head"),
-    "a factor behind": (as_it_is, lambda: nn.Conv2d(4, 3, 1), lambda x: 2 * x, "does not end in a linear head"),
+    "ReLU of what is positive": (torch.relu, dense, as_it_is, "follows this layer"),
+    "a norm": (nn.BatchNorm2d(4).eval(), dense, as_it_is, "follows this layer"),
+    "channels mixed": (lambda x: x + x.mean(1, keepdim=True), dense, as_it_is, "follows this"),
+    "details mixed": (details_mixed, dense, as_it_is, "follows this layer"),
+    "one channel blurred": (one_blurred, dense, as_it_is, "follows this layer"),
+    "channels turned": (lambda x: x.roll(1, 1), dense, as_it_is, "follows this layer"),
+    "something added": (lambda x: x + 1, dense, as_it_is, "follows this layer"),
+    "a maximum": (nn.MaxPool2d(3, 1, 1), dense, as_it_is, "follows this layer"),
+    "softmax behind": (as_it_is, dense, lambda x: x.softmax(1), "does not end in a linear head"),
+    "a factor behind": (as_it_is, dense, lambda x: 2 * x, "does not end in a linear head"),
     "groups": (as_it_is, lambda: nn.Conv2d(4, 2, 1, groups=2), as_it_is, "does not end in a linear head"),
-    "a stride": (as_it_is, lambda: nn.Conv2d(4, 3, 1, stride=2), larger, "does not end in a linear head"),
+    "a stride": (as_it_is, partial(dense, stride=2), larger, "does not end in a linear head"),
     "a head of its own kind": (as_it_is, lambda: Odd(4, 3, 1), as_it_is, "does not end in a linear head"),
 }
 
@@ -152,12 +149,8 @@ def test_cam_beside_a_second_head() -> None:
     class Two(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.stem, self.conv, self.aux, self.head = (
-                nn.Conv2d(3, 4, 1),
-                nn.Conv2d(4, 4, 1),
-                nn.Conv2d(4, 2, 1),
-                nn.Conv2d(4, 2, 1),
-            )
+            shapes = ((3, 4), (4, 4), (4, 2), (4, 2))
+            self.stem, self.conv, self.aux, self.head = (nn.Conv2d(*shape, 1) for shape in shapes)
             self.out = nn.Identity()
 
         def forward(self, x: Tensor) -> dict[str, Tensor]:

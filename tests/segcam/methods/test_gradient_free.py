@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -30,6 +31,7 @@ from tests.small_networks import (
     close,
     seeded,
     subject_of,
+    unchanged,
 )
 
 LAYERS = {
@@ -47,80 +49,54 @@ PERTURBATIONS = {"score_cam": score, "ablation_cam": ablation}
 
 def one_score(subject: Subject, i: int, logits: Tensor) -> float:
     """The score of image i's pixels, from logits `(1, k, h, w)`."""
-    chosen, class_ids = (part[i : i + 1] for part in subject.extra)
-    return float(subject.target.score_again(logits, subject.capture.size, chosen, class_ids).detach())
-
-
-def defined(subject: Subject) -> list[int]:
-    """The images that have pixels to explain; there is one."""
-    found = subject.capture.target_pixels.nonzero().flatten().tolist()
-    assert found
-    return found
+    pixels, class_ids = (values[i : i + 1] for values in subject.extra)
+    return float(subject.target.score_again(logits, subject.capture.size, pixels, class_ids).detach())
 
 
 def zeroed(output: Tensor, k: int, layer: Layer, cells: int) -> Tensor:
-    """The output of one image with channel k of its cells set to zero, cell by cell."""
-    left = output.clone()
-    if output.ndim == 3:
-        for token in range(output.shape[1] - cells, output.shape[1]):
-            left[0, token, k] = 0
-    elif layer.form == "NHWC":
-        left[..., k] = 0
-    else:
-        left[:, k] = 0
-    return left
+    """The output of one image with channel k of its cells set to zero."""
+    changed = output.clone()
+    at = (0, slice(output.shape[1] - cells, None), k) if output.ndim == 3 else (..., k) if layer.form else (0, k)
+    changed[at] = 0
+    return changed
 
 
 def output_of(model: nn.Module, module: str, image: Tensor) -> Tensor:
-    seen: list[Tensor] = []
-    handle = model.get_submodule(module).register_forward_hook(lambda _m, _i, out: seen.append(out.detach().clone()))
+    outputs: list[Tensor] = []
+    handle = model.get_submodule(module).register_forward_hook(lambda _m, _i, out: outputs.append(out.detach().clone()))
     model(image.clone())
     handle.remove()
-    return seen[0]
+    return outputs[0]
 
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("budget", [0, 3])
-def test_score_cam_equals_its_twin(name: str, target: str, budget: int) -> None:
-    build, layer = LAYERS[name]
-    model = seeded(build)
-    with subject_of(model, layer, target=target) as subject:
-        found = score.score_cam(subject, layer, budget)
-        for i in defined(subject):
-            image = IMAGES[i]
-            activations = subject.capture.activations[layer.label][i].numpy()
-            twin = slow.score_cam(
-                activations,
-                image.numpy(),
-                lambda masked, i=i: one_score(subject, i, model(torch.from_numpy(masked)[None])),
-                baseline=np.full(image.shape, -1.7),  # any: it cancels
-                budget=budget,
-            )
-            assert close(found[i], twin)
-
-
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.parametrize("budget", [0, 3])
-def test_ablation_cam_equals_its_twin(name: str, target: str, budget: int) -> None:
+def test_maps_equal_their_twins(name: str, target: str, budget: int) -> None:
     build, layer = LAYERS[name]
     model = seeded(build)
     rest = model.behind[layer.module]
     with subject_of(model, layer, target=target) as subject:
-        found = ablation.ablation_cam(subject, layer, budget)
-        for i in defined(subject):
-            image = IMAGES[i : i + 1]
-            activations = subject.capture.activations[layer.label][i]
-            output, cells = output_of(model, layer.module, image), activations[0].numel()
+        of_score, of_ablation = score.score_cam(subject, layer, budget), ablation.ablation_cam(subject, layer, budget)
+        defined = subject.capture.target_pixels.nonzero().flatten().tolist()
+        assert defined
+        for i in defined:
+            image, activations = IMAGES[i : i + 1], subject.capture.activations[layer.label][i]
+            output = output_of(model, layer.module, image)
             assert torch.allclose(rest(output, image), model(image.clone()), atol=1e-12)
-            twin = slow.ablation_cam(
-                activations.numpy(),
-                one_score(subject, i, rest(output, image)),
-                lambda k, i=i, out=output, x=image, n=cells: one_score(subject, i, rest(zeroed(out, k, layer, n), x)),
-                budget,
-            )
-            assert close(found[i], twin)
+
+            def masked(image: np.ndarray, i: int = i) -> float:
+                return one_score(subject, i, model(torch.from_numpy(image)[None]))
+
+            def ablated(k: int, i: int = i, output: Tensor = output, image: Tensor = image) -> float:
+                cells = subject.capture.activations[layer.label][i, 0].numel()
+                return one_score(subject, i, rest(zeroed(output, k, layer, cells), image))
+
+            baseline = np.full(image[0].shape, -1.7)  # any: it cancels
+            twin = slow.score_cam(activations.numpy(), image[0].numpy(), masked, baseline=baseline, budget=budget)
+            assert close(of_score[i], twin)
+            intact = one_score(subject, i, rest(output, image))
+            assert close(of_ablation[i], slow.ablation_cam(activations.numpy(), intact, ablated, budget))
 
 
 def test_the_twins_are_not_all_the_same() -> None:
@@ -255,16 +231,15 @@ def test_constant_channels(name: str) -> None:
 def test_a_grid_finer_than_the_image() -> None:
     """A channel may vary on its grid and be constant on the image's: its mask keeps nothing, and nothing is NaN."""
     model = seeded(lambda: nn.Sequential(nn.ConvTranspose2d(3, 4, 2, stride=2), nn.Conv2d(4, 2, 2, stride=2)))
-    seen: list[Tensor] = []
+    inputs: list[Tensor] = []
     with torch.no_grad():
         model[0].weight[:, 0] = torch.tensor([[1.0, -1.0], [-1.0, 1.0]])
     with subject_of(model, Layer("0", "0")) as subject:
-        handle = model.register_forward_pre_hook(lambda _m, given: seen.append(given[0].clone()))
+        model.register_forward_pre_hook(lambda _m, given: inputs.append(given[0].clone()))
         weights = score.weights(subject, Layer("0", "0"))
-        handle.remove()
     assert (weights[:, 0] == 0).all()
     assert (weights[:, 1:] > 0).all()
-    masked = torch.cat(seen)
+    masked = torch.cat(inputs)
     assert torch.isfinite(masked).all()
     assert int((masked == 0).flatten(1).all(1).sum()) == 3  # one an image: rounding is not stretched to a mask
 
@@ -314,9 +289,8 @@ def test_an_empty_pixel_set_gives_an_undefined_map(name: str) -> None:
 
 def test_a_module_that_runs_twice() -> None:
     """It is not one layer: without a hook that means something, methods say so. Score-CAM needs none."""
-    model = seeded(Twice)
     layer = Layer("conv", "second", call=1)
-    with subject_of(model, layer) as subject:
+    with subject_of(seeded(Twice), layer) as subject:
         for method in (ablation.ablation_cam, cam):
             with pytest.raises(NotApplicableError, match="runs more than once"):
                 method(subject, layer)
@@ -336,12 +310,11 @@ class Windows(nn.Module):
         return self.head(torch.cat([torch.cat([a, b], 3), torch.cat([c, d], 3)], 2))
 
 
-def test_a_layer_of_other_samples() -> None:
-    model, layer = seeded(Windows), Layer("inside", "inside")
-    with subject_of(model, layer) as subject:
-        for name in (*PERTURBATIONS, "cam"):
-            with pytest.raises(NotApplicableError, match="the layer has 12 samples for a batch of 3"):
-                METHODS.get(name).run(subject, layer)
+@pytest.mark.parametrize("name", [*PERTURBATIONS, "cam"])
+def test_a_layer_of_other_samples(name: str) -> None:
+    layer, message = Layer("inside", "inside"), "the layer has 12 samples for a batch of 3"
+    with subject_of(seeded(Windows), layer) as subject, pytest.raises(NotApplicableError, match=message):
+        METHODS.get(name).run(subject, layer)
 
 
 @pytest.mark.parametrize("name", [*PERTURBATIONS, "cam"])
@@ -350,17 +323,13 @@ def test_the_network_is_left_as_it_was(name: str, fails: bool, monkeypatch: pyte
     model, layer = seeded(Convolutions), Layer("norm2", "norm2")
     images = IMAGES.clone()
     with subject_of(model, layer, images) as subject:
+        refusal = pytest.raises(NotApplicableError) if name == "cam" else nullcontext()
         if fails:
             monkeypatch.setattr(model, "forward", lambda x: (_ for _ in ()).throw(RuntimeError("boom")))
-            with pytest.raises(RuntimeError, match="boom"):
-                METHODS.get(name).run(subject, layer)
-        elif name == "cam":
-            with pytest.raises(NotApplicableError):
-                METHODS.get(name).run(subject, layer)
-        else:
+            refusal = pytest.raises(RuntimeError, match="boom")
+        with unchanged(model), refusal:
             METHODS.get(name).run(subject, layer)
-        assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
-        assert torch.equal(subject.images, images)
+        assert torch.equal(subject.images, IMAGES)
 
 
 def test_a_network_that_writes_into_its_input() -> None:

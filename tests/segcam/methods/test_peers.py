@@ -24,15 +24,17 @@ from segcam.methods.material.subject import Subject, examining
 from segcam.methods.score_cam import score_cam
 from segcam.models import MODELS, create
 from tests.peers import best_pixels, of_grad_cam, of_torchcam, off_by, package, scores
+from tests.small_networks import outputs_of, settled
 
 CLOSE = 1e-5
-SAME_IN_GRAD_CAM = {
-    "grad_cam": "GradCAM",
-    "hires_cam": "HiResCAM",
-    "layer_cam": "LayerCAM",
-    "element_wise": "GradCAMElementWise",
-}
-SAME_IN_TORCHCAM = {"grad_cam": "GradCAM", "layer_cam": "LayerCAM"}
+SAME = [
+    ("pytorch_grad_cam", "grad_cam", "GradCAM"),
+    ("pytorch_grad_cam", "hires_cam", "HiResCAM"),
+    ("pytorch_grad_cam", "layer_cam", "LayerCAM"),
+    ("pytorch_grad_cam", "element_wise", "GradCAMElementWise"),
+    ("torchcam.methods", "grad_cam", "GradCAM"),
+    ("torchcam.methods", "layer_cam", "LayerCAM"),
+]
 
 
 @dataclass
@@ -45,14 +47,6 @@ class Case:
     capture: Capture
     pixels: list[tuple[int, int]]
 
-    def output_of(self, layer: Layer) -> Tensor:
-        """What the layer's module gives, as it is."""
-        seen: list[Tensor] = []
-        handle = self.model.get_submodule(layer.module).register_forward_hook(lambda _m, _i, out: seen.append(out))
-        self.model(self.images)
-        handle.remove()
-        return seen[0]
-
     def ours(self, name: str, layer: Layer, scale: float = 1.0) -> Tensor:
         return METHODS.get(name).maps(
             self.capture.activations[layer.label], self.capture.gradients[layer.label] * scale
@@ -60,14 +54,7 @@ class Case:
 
 
 def small(name: str, point: str, images: Tensor) -> Case:
-    model = create(name, 2, {"width": 4} if name == "unet" else {}, seed=3).double()
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        for module in model.modules():  # running statistics as after some training
-            if isinstance(module, nn.BatchNorm2d):
-                module.running_mean.normal_(0, 0.3)
-                module.running_var.uniform_(0.5, 2)
-    model.eval()
+    model = settled(create(name, 2, {"width": 4} if name == "unet" else {}, seed=3).double()).eval()
     layers = MODELS.get(name).layers(model, point)
     capture = Probe(model, layers)(images)
     return Case(model, images, layers, capture, best_pixels(capture.logits))
@@ -98,15 +85,13 @@ def agree(case: Case, name: str, theirs: list[Tensor]) -> None:
         assert off_by(their, own) <= CLOSE
 
 
-@pytest.mark.parametrize("name", SAME_IN_GRAD_CAM)
-def test_pytorch_grad_cam(case: Case, name: str) -> None:
-    agree(case, name, of_grad_cam(SAME_IN_GRAD_CAM[name], case.model, case.layers, case.images, scores(case.pixels)))
-
-
-@pytest.mark.parametrize("name", SAME_IN_TORCHCAM)
-def test_torchcam(case: Case, name: str) -> None:
-    tool = getattr(package("torchcam.methods"), SAME_IN_TORCHCAM[name])
-    agree(case, name, of_torchcam(tool, case.model, case.layers, case.images, scores(case.pixels)))
+@pytest.mark.parametrize(("peer", "name", "tool"), SAME)
+def test_the_same_formula(case: Case, peer: str, name: str, tool: str) -> None:
+    asked = (case.model, case.layers, case.images, scores(case.pixels))
+    of_peer = (
+        of_grad_cam(tool, *asked) if peer == "pytorch_grad_cam" else of_torchcam(getattr(package(peer), tool), *asked)
+    )
+    agree(case, name, of_peer)
 
 
 def test_xgrad_cam(case: Case) -> None:
@@ -135,7 +120,9 @@ def of_captum(case: Case, tool: str, layer: Layer, **more: Any) -> Tensor:
 
 def test_captum(case: Case) -> None:
     """A call a layer; of tokens captum has no maps (see the traps)."""
-    maps = [layer for layer in case.layers if case.output_of(layer).ndim == 4]
+    with torch.no_grad(), outputs_of(case.model, [layer.module for layer in case.layers]) as outputs:
+        case.model(case.images)
+    maps = [layer for layer in case.layers if outputs[layer.module][0].ndim == 4]
     assert maps
     found: dict[str, list[Tensor]] = {"grad_cam": [], "hires_cam": [], "element_wise": [], "activation": []}
     for layer in maps:
@@ -236,10 +223,10 @@ def differ_in_masks_alone(
     assert max(apart.values()) > 100 * CLOSE
 
 
-def of_each(case: Case, name: str, **more: Any) -> list[Tensor]:
+def of_each(case: Case, name: str) -> list[Tensor]:
     """pytorch-grad-cam's maps, layer by layer."""
     targets = scores(case.pixels)
-    return [of_grad_cam(name, case.model, [layer], case.images, targets, **more)[0] for layer in case.layers]
+    return [of_grad_cam(name, case.model, [layer], case.images, targets)[0] for layer in case.layers]
 
 
 def test_ablation_cam_of_pytorch_grad_cam(after_relu: Case) -> None:
@@ -251,19 +238,14 @@ def test_ablation_cam_of_pytorch_grad_cam(after_relu: Case) -> None:
     with torch.no_grad():
         case.model.head.bias.sub_(case.capture.scores.min()).add_(1)  # type: ignore[union-attr, operator]
     layers = [layer for layer in case.layers if layer.stage in (1, 3)]
-    case = small_again(case, layers)
+    capture = Probe(case.model, layers)(case.images)  # of the network that has been changed
+    case = replace(case, layers=layers, capture=capture, pixels=best_pixels(capture.logits))
     assert (case.capture.scores > 0).all()
     for layer, theirs in zip(layers, of_each(case, "AblationCAM"), strict=True):
         assert case.capture.activations[layer.label].amin() == 0
         own = perturbed(case, layer, ablation_cam)
         assert own.any()
         assert off_by(theirs, own) <= 10 * CLOSE
-
-
-def small_again(case: Case, layers: list[Layer]) -> Case:
-    """The same network, which has been changed, probed at some of its layers."""
-    capture = Probe(case.model, layers)(case.images)
-    return Case(case.model, case.images, layers, capture, best_pixels(capture.logits))
 
 
 @pytest.mark.parametrize(

@@ -166,19 +166,6 @@ def test_weights_of_another_network(tmp_path: Path) -> None:
         create("segformer", 2, {"pretrained": str(tmp_path / "a.safetensors")})
 
 
-@pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        ({"size": "b9"}, "unknown size of model 'segformer' 'b9': known are b0, b1"),
-        ({"drop_path": 1.0}, r"'drop_path' of model 'segformer' is 1.0: it must be at least 0 and below 1"),
-        ({"pretrained": "/no/such/file"}, "/no/such/file do not exist: correct the path"),
-    ],
-)
-def test_wrong_values(parameters: dict[str, str | float], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        create("segformer", 2, parameters)
-
-
 @pytest.mark.parametrize("version", [4, 5])
 def test_a_checkpoint_outlives_a_version_of_transformers(tmp_path: Path, model: SegFormer, version: int) -> None:
     """Written under either, it loads under either, and without the pretrained weights that training began with."""

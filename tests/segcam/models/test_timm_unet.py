@@ -97,9 +97,7 @@ def test_sizes_that_no_stride_divides(encoder: str, size: tuple[int, int]) -> No
 def test_sizes_that_an_encoder_cannot_take() -> None:
     with pytest.raises(InputError, match="the input is 31 x 64: encoder 'resnet18' needs at least 32 pixels a side"):
         network("resnet18")(torch.zeros(1, 3, 31, 64))
-    with pytest.raises(
-        InputError, match=r"'hrnet_w18_small' of timm cannot take an input of 37 x 64 \(.*\): use sides .* 32"
-    ):
+    with pytest.raises(InputError, match=r"'hrnet.*' of timm cannot take an input of 37 x 64 \(.*\): use sides .* 32"):
         network("hrnet_w18_small").eval()(torch.zeros(1, 3, 37, 64))
     with pytest.raises(RuntimeError, match="size of tensor"):  # no fault of the size
         network("resnet18").eval()(torch.zeros(1, 4, 64, 64))
@@ -114,27 +112,6 @@ def test_inputs_are_normalised_as_the_encoders_weights_want() -> None:
     assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(ours, model.encoder(2 * pixels - 1), strict=True))
 
 
-@pytest.mark.parametrize(
-    ("encoder", "message"),
-    [
-        ("resnet_18", "timm has no encoder 'resnet_18': did you mean 'resnet18' or 'resnet"),
-        (
-            "convmixer_768_32",
-            r"'convmixer_768_32' of timm gives features at strides \[7, 7, 7\]: a U-Net needs falling",
-        ),
-        ("vit_tiny_patch16_224", r"strides \[16, 16, 16\]: .*; for plain ViTs there is the model 'vit'"),
-        ("levit_128", "cannot take an input of 128 x 128 .*: choose one for any size"),
-        (
-            "crossvit_9_240",
-            r"gives features \[.*\] where it promises \[.*\], for an input of 128 x 128: choose another",
-        ),
-    ],
-)
-def test_encoders_that_will_not_do(encoder: str, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        network(encoder)
-
-
 def test_an_encoder_without_features(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every encoder of today's timm has features; those of other versions, and ones registered by others, may not."""
 
@@ -145,11 +122,6 @@ def test_an_encoder_without_features(monkeypatch: pytest.MonkeyPatch) -> None:
     message = r"gives no features \(features_only not implemented for this model.\): choose one that supp"
     with pytest.raises(InputError, match=f"'resnet18' of timm {message}"):
         network("resnet18")
-
-
-def test_widths_below_one() -> None:
-    with pytest.raises(InputError, match="'width' of model 'timm_unet' is 0: it must be at least 1"):
-        create("timm_unet", 2, {"width": 0})
 
 
 @pytest.fixture(scope="module")
@@ -165,10 +137,8 @@ def test_packaged_weights_are_timms_tensors_in_order(packaged: dict[str, Tensor]
     assert [t.shape for t in packaged.values()] == [t.shape for t in whole.values()]
     assert [a.rpartition(".")[2] for a in packaged] == [b.rpartition(".")[2] for b in whole]
     names = dict(zip(packaged, whole, strict=True))
-    assert names["_conv_stem.weight"] == "conv_stem.weight"
+    assert (names["_conv_stem.weight"], names["_fc.bias"]) == ("conv_stem.weight", "classifier.bias")
     assert names["_blocks.15._bn2.running_var"] == "blocks.6.0.bn3.running_var"
-    assert names["_conv_head.weight"] == "conv_head.weight"
-    assert names["_fc.bias"] == "classifier.bias"
 
 
 def test_packaged_weights_are_loaded(packaged: dict[str, Tensor]) -> None:
@@ -228,12 +198,8 @@ def test_weights_of_an_encoder_whose_paths_timm_flattens(tmp_path: Path) -> None
 
 
 def test_weights_of_another_shape_name_the_first_tensor(tmp_path: Path) -> None:
-    source = timm.create_model("resnet18").state_dict()
-    save_file({**source, "layer1.0.conv1.weight": torch.zeros(8, 64, 3, 3)}, tmp_path / "a.safetensors")
-    with pytest.raises(
-        InputError, match=r"a\.safetensors do not fit .*: tensor 'layer1.0.conv1.weight' is \(8, 64, 3, 3\)"
-    ):
+    weights = timm.create_model("resnet18").state_dict() | {"layer1.0.conv1.weight": torch.zeros(8, 64, 3, 3)}
+    save_file(weights, tmp_path / "a.safetensors")
+    message = r"a\.safetensors do not fit .*: tensor 'layer1.0.conv1.weight' is \(8, 64, 3, 3\)"
+    with pytest.raises(InputError, match=message):
         network("resnet18", pretrained=str(tmp_path / "a.safetensors"))
-    save_file({"features.0.weight": torch.zeros(1)}, tmp_path / "b.safetensors")
-    with pytest.raises(InputError, match=r"tensor 'conv1.weight' is absent there and \(64, 3, 7, 7\) in the network"):
-        network("resnet18", pretrained=str(tmp_path / "b.safetensors"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ from segcam.models.segformer import attention_places
 from segcam.probe.attention import AttentionPlace
 from segcam.probe.attention_hooks import recording_attention
 from tests.attentions import NETWORKS, images, network
+from tests.small_networks import outputs_of, unchanged
 
 from transformers import SegformerConfig, SegformerForSemanticSegmentation  # isort: skip  (needs segcam first)
 
@@ -38,6 +40,7 @@ def test_matrices_lie_on_the_grids_of_their_blocks(name: str, size: tuple[int, i
     model, layers, places = network(name)
     found = Probe(model, layers, attention=places)(images(*size))
     assert list(found.attentions) == [place.label for place in places]
+    assert [place.layer for place in places] == [layer.label for layer in layers if layer.role == "after attention"]
     assert [place.depth for place in places] == list(range(len(places)))
     for place in places:
         attention = found.attentions[place.label]
@@ -56,12 +59,6 @@ def test_segformers_blocks() -> None:
     assert [place.label for place in places] == [f"Attention {s}_{n}" for s in (1, 2, 3, 4) for n in (1, 2)]
     assert [(place.stride, place.reduction) for place in places[::2]] == [(4, 8), (8, 4), (16, 2), (32, 1)]
     assert [place.stage for place in places] == [1, 1, 2, 2, 3, 3, 4, 4]
-
-
-@every
-def test_layers_behind_attention_are_named(name: str) -> None:
-    _, layers, places = network(name)
-    assert [place.layer for place in places] == [layer.label for layer in layers if layer.role == "after attention"]
 
 
 def test_networks_without_attention_say_so() -> None:
@@ -89,28 +86,15 @@ def test_the_network_is_as_before(name: str, failing: bool) -> None:
     model, layers, places = network(name)
     model.eval()(images())  # transformers leaves hooks of its own in its first pass
     model.train()
-    before, hooks = fused(model), [len(m._forward_hooks) for m in model.modules()]
+    before, probe = fused(model), Probe(model, layers, attention=places)
     assert before
-    probe = Probe(model, layers, attention=places)
     if failing:
-        handle = model.register_forward_pre_hook(lambda *_: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            probe(images())
-        handle.remove()
-    else:
+        model.register_forward_pre_hook(lambda *_: 1 / 0)
+    with unchanged(model), pytest.raises(ZeroDivisionError) if failing else nullcontext():
         probe(images())
     assert fused(model) == before
-    assert model.training
-    assert [len(m._forward_hooks) for m in model.modules()] == hooks
-    assert all(p.requires_grad and p.grad is None for p in model.parameters())
-
-
-@every
-def test_step_by_step_only_meanwhile(name: str) -> None:
-    model, _, places = network(name)
-    before = fused(model)
     with recording_attention(model, places):
-        assert set(fused(model)) <= {False, "eager"}
+        assert set(fused(model)) <= {False, "eager"}  # step by step, but only meanwhile
     assert fused(model) == before
 
 
@@ -172,13 +156,12 @@ def test_transformers_asked_for_its_own_matrices_as_well() -> None:
 
 def test_the_vits_matrices_are_what_its_projections_say() -> None:
     model, layers, places = network("vit")
-    seen: list[Tensor] = []
-    module = model.get_submodule(places[3].module)
-    handle = module.qkv.register_forward_hook(lambda _m, _i, out: seen.append(out.detach()))
-    found = Probe(model, layers, attention=places)(images()).attentions[places[3].label]
-    handle.remove()
-    b, n, wide = seen[0].shape
-    q, k, _ = seen[0].reshape(b, n, 3, found.heads, wide // 3 // found.heads).permute(2, 0, 3, 1, 4)
+    qkv = f"{places[3].module}.qkv"
+    with outputs_of(model, [qkv]) as outputs:
+        found = Probe(model, layers, attention=places)(images()).attentions[places[3].label]
+    output = outputs[qkv][0].detach()
+    b, n, wide = output.shape
+    q, k, _ = output.reshape(b, n, 3, found.heads, wide // 3 // found.heads).permute(2, 0, 3, 1, 4)
     wanted = (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])).softmax(-1)
     torch.testing.assert_close(found.weights, wanted)
 
@@ -206,16 +189,13 @@ class Odd(nn.Module):
         (Odd(1, 9), {}, "has 9 queries, which fit no grid of stride 8"),
         (Odd(1), {"reduction": 2}, "does not fit a grid of 4 x 4 queries with 2 x 2 of them a key"),
         (Odd(1), {"module": "attention"}, "there is no 'attention' for 'Attention 1'"),
+        (Odd(1), None, "two places share the label 'Attention 1'"),
     ],
 )
-def test_attention_that_cannot_be_read(model: nn.Module, changes: dict[str, object], words: str) -> None:
-    place = replace(AttentionPlace("attn", "Attention 1", 1, 0, 8), **changes)
-    with pytest.raises(ProbeError, match=words):
-        Probe(model, "conv", attention=[place])(images(32, 32))
-    assert not any(m._forward_hooks for m in model.modules())
-
-
-def test_two_places_of_one_label() -> None:
+def test_attention_that_cannot_be_read(model: nn.Module, changes: dict[str, object] | None, words: str) -> None:
     place = AttentionPlace("attn", "Attention 1", 1, 0, 8)
-    with pytest.raises(ProbeError, match="two places share the label 'Attention 1'"):
-        Probe(Odd(1), "conv", attention=[place, place])(images(32, 32))
+    with pytest.raises(ProbeError, match=words):
+        Probe(model, "conv", attention=[place, place] if changes is None else [replace(place, **changes)])(
+            images(32, 32)
+        )
+    assert not any(m._forward_hooks for m in model.modules())

@@ -8,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from segcam import Probe, Target, grad_cam
 from segcam.models import architecture, create
 from segcam.probe.local_gradients import Spans, Windows, convolves, grad, nonzero, pays
+from tests.small_networks import seeded
 
 
 class TwoBranches(nn.Module):
@@ -41,13 +42,7 @@ NETWORKS = {
     "group norm": lambda: [conv(5, 6, 3), nn.GroupNorm(2, 6), nn.SiLU(), conv(6, 2, 3)],
     "activations": lambda: [conv(5, 6, 3), nn.ReLU6(), nn.Hardswish(), nn.LeakyReLU(), nn.SiLU(), conv(6, 2, 1)],
     "in place": lambda: [conv(5, 6, 3), nn.BatchNorm2d(6), nn.ReLU(inplace=True), conv(6, 2, 3)],
-    "pools": lambda: [
-        conv(5, 6, 1),
-        nn.MaxPool2d(3, 2, 1),
-        conv(6, 6, 3, padding=1),
-        nn.MaxPool2d((2, 1)),
-        conv(6, 2, 1),
-    ],
+    "pools": lambda: [conv(5, 6, 1), nn.MaxPool2d(3, 2, 1), conv(6, 6, 3), nn.MaxPool2d((2, 1)), conv(6, 2, 1)],
     "average": lambda: [conv(5, 6, 3), nn.AvgPool2d(2), conv(6, 2, 3)],
     "stretched": lambda: [conv(5, 6, 3), nn.Upsample(scale_factor=2, mode="bilinear"), conv(6, 2, 3, padding=1)],
     "branches": lambda: [TwoBranches(conv(5, 4, 3, padding=1)), nn.ReLU(), TwoBranches(conv(5, 4, 1)), conv(5, 2, 3)],
@@ -74,12 +69,8 @@ def gradients(body, images, choose, *, ordinary=False):
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last], ids=["nchw", "nhwc"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_gradients_are_those_of_an_ordinary_pass(name, memory_format):
+    body = seeded(lambda: nn.Sequential(*NETWORKS[name]())).requires_grad_(False)
     torch.manual_seed(0)
-    body = nn.Sequential(*NETWORKS[name]()).double().eval().requires_grad_(False)
-    for module in body:
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_()
-            module.running_var.uniform_(0.5, 2)
     images = torch.randn(4, 5, 21, 26, dtype=torch.float64).contiguous(memory_format=memory_format)
     rows, columns = body(images).shape[2:]
     for places in ([(0, 0)] * 4, [(0, 0), (rows - 1, columns - 1), (rows // 2, 3), (1, columns // 2)]):
@@ -96,8 +87,7 @@ def test_gradients_are_those_of_an_ordinary_pass(name, memory_format):
 
 
 def test_full_gradients_are_right_as_well():
-    torch.manual_seed(0)
-    body = nn.Sequential(*NETWORKS["norms"](), *[conv(2, 2, 3, padding=1)]).double().eval().requires_grad_(False)
+    body = seeded(lambda: nn.Sequential(*NETWORKS["norms"](), conv(2, 2, 3, padding=1))).requires_grad_(False)
     images = torch.randn(2, 5, 12, 12, dtype=torch.float64)
     both = [gradients(body, images, lambda out: out.square().sum(), ordinary=ordinary) for ordinary in (True, False)]
     for a, b in zip(*both, strict=True):
@@ -105,14 +95,11 @@ def test_full_gradients_are_right_as_well():
 
 
 def test_the_parameters_gradients_are_left_alone():
-    torch.manual_seed(0)
-    body = nn.Sequential(conv(3, 4, 3), nn.BatchNorm2d(4), conv(4, 2, 1)).double().eval()
+    body = seeded(lambda: nn.Sequential(conv(3, 4, 3), nn.BatchNorm2d(4), conv(4, 2, 1)))
     images = torch.randn(2, 3, 9, 9, dtype=torch.float64)
-    for_parameters = []
-    for ordinary in (True, False):
-        out = body(images)[:, 1, 4, 4].sum()
-        for_parameters.append(differentiate(out, list(body.parameters()), ordinary=ordinary))
-    for a, b in zip(*for_parameters, strict=True):
+    scores = (body(images)[:, 1, 4, 4].sum() for _ in range(2))
+    by = list(body.parameters())
+    for a, b in zip(*(differentiate(next(scores), by, ordinary=o) for o in (True, False)), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
 
 

@@ -25,31 +25,24 @@ LOGITS = torch.tensor(
 )
 
 
-def test_best_pixel_and_its_logit() -> None:
-    found = Target().explain(LOGITS, (2, 2))
-    assert found.scores.tolist() == [3.0, 4.0]
-    assert found.chosen.flatten(1).int().tolist() == [[0, 1, 0, 0], [0, 0, 0, 1]]
-    assert found.pixels.tolist() == [1, 1]
-    assert found.predicted.tolist() == [True, False]  # a best pixel is there even where nothing is predicted
+MASKS = torch.tensor([[[1, 255], [0, 1]], [[0, 255], [255, 0]]])
 
 
-def test_predicted_takes_the_mean_and_may_be_empty() -> None:
-    found = Target(pixels="predicted").explain(LOGITS, (2, 2))
-    assert found.scores.tolist() == pytest.approx([(1 + 3 + 0.5) / 3, 0.0])
-    assert found.pixels.tolist() == [3, 0]
-    assert found.predicted.tolist() == [True, False]
-
-
-def test_margin_is_against_the_best_other_class() -> None:
-    logits = torch.cat([LOGITS, torch.full((2, 1, 2, 2), 2.5)], 1)
-    found = Target(score="margin").explain(logits, (2, 2))
-    assert found.scores.tolist() == [0.5, -1.0]
-
-
-def test_a_class_for_each_image() -> None:
-    found = Target(class_id=(1, 0)).explain(LOGITS, (2, 2))
-    assert found.scores.tolist() == [3.0, 5.0]
-    assert found.chosen[1].flatten().int().tolist() == [1, 0, 0, 0]  # of equals, the first in rows
+@pytest.mark.parametrize(
+    ("target", "scores", "pixels", "predicted"),
+    [
+        (Target(), [3.0, 4.0], [[0, 1, 0, 0], [0, 0, 0, 1]], [True, False]),  # there even where nothing is predicted
+        (Target(pixels="predicted"), [1.5, 0.0], [[1, 1, 0, 1], [0, 0, 0, 0]], [True, False]),
+        (Target(class_id=(1, 0)), [3.0, 5.0], [[0, 1, 0, 0], [1, 0, 0, 0]], [True, True]),  # of equals, the first
+        (Target(pixels="truth"), [0.75, 0.0], [[1, 0, 0, 1], [0, 0, 0, 0]], [True, False]),  # no ignored pixel
+    ],
+)
+def test_by_hand(target: Target, scores: list[float], pixels: list[list[int]], predicted: list[bool]) -> None:
+    explained = target.explain(LOGITS, (2, 2), MASKS)
+    assert explained.scores.tolist() == scores
+    assert explained.chosen.flatten(1).int().tolist() == pixels
+    assert explained.pixels.tolist() == [sum(image) for image in pixels]
+    assert explained.predicted.tolist() == predicted
 
 
 def test_resolution_of_the_pixel() -> None:
@@ -58,28 +51,18 @@ def test_resolution_of_the_pixel() -> None:
     assert Target(at="output").explain(logits, (16, 16)).chosen.shape == (1, 4, 4)
 
 
-def test_one_channel_is_the_logit_of_class_one() -> None:
-    found = Target(pixels="predicted").explain(torch.tensor([[[[1.0, -1.0]]]]), (1, 2))
-    assert found.chosen.flatten().tolist() == [True, False]
-    assert found.scores.tolist() == [1.0]
-
-
 @pytest.mark.parametrize(
     ("target", "message"),
     [
         (Target(class_id=2), "class 2 does not exist: the network has classes 0 to 1"),
         (Target(class_id=-1), "class -1 does not exist"),
         (Target(class_id=(1, 1, 1)), "names 3 classes for 2 images"),
+        (Target(), "not finite"),
     ],
 )
-def test_wrong_classes(target: Target, message: str) -> None:
+def test_wrong_classes_and_logits(target: Target, message: str) -> None:
     with pytest.raises(ProbeError, match=message):
-        target.explain(LOGITS, (2, 2))
-
-
-def test_not_finite() -> None:
-    with pytest.raises(ProbeError, match="not finite"):
-        Target().explain(LOGITS * torch.inf, (2, 2))
+        target.explain(LOGITS * torch.inf if message == "not finite" else LOGITS, (2, 2))
 
 
 def test_names_round_trip() -> None:
@@ -172,17 +155,6 @@ def test_boundary_equals_its_slow_twin_and_the_band_of_the_metric(seed: int, dis
     assert torch.equal(found, inside & band)
 
 
-def test_boundary_lies_within_the_prediction_and_grows_to_all_of_it() -> None:
-    logits = dense(1, grid=(40, 33))
-    inside = Target(1, "predicted").explain(logits, (40, 33)).chosen
-    sets = [Target(1, "boundary", distance=d).explain(logits, (40, 33)).chosen for d in (1, 2, 5, 40)]
-    for smaller, larger in itertools.pairwise(sets):
-        assert not (smaller & ~larger).any()
-    assert not (sets[-1] & ~inside).any()
-    assert 0 < sets[0].sum() < inside.sum()
-    assert torch.equal(sets[-1][:2], inside[:2])
-
-
 def test_where_all_is_predicted_there_is_no_boundary() -> None:
     logits = torch.stack([torch.zeros(2, 6, 6), torch.ones(2, 6, 6)], 1)
     found = Target(1, "boundary").explain(logits, (6, 6))
@@ -208,14 +180,6 @@ def test_truth_at_the_resolution_of_the_output(grid: tuple[int, int]) -> None:
         assert np.array_equal(found.chosen[i].numpy(), slow.truth(masks[i].numpy(), class_id, grid))
     larger = replace(target, at="input").explain(dense(0, grid=grid), (16, 12), masks)
     assert torch.equal(larger.chosen, masks == torch.tensor([1, 2, 0]).view(-1, 1, 1))
-
-
-def test_truth_counts_no_ignored_pixel_and_may_be_empty() -> None:
-    masks = torch.tensor([[[1, 255], [0, 1]], [[0, 255], [255, 0]]])
-    found = Target(1, "truth").explain(LOGITS, (2, 2), masks)
-    assert found.chosen.flatten(1).int().tolist() == [[1, 0, 0, 1], [0, 0, 0, 0]]
-    assert found.scores.tolist() == [0.75, 0.0]
-    assert found.predicted.tolist() == [True, False]
 
 
 @pytest.mark.parametrize(

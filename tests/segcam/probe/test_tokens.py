@@ -108,13 +108,9 @@ def test_grids(count: int, size: tuple[int, int], stride: int, grid: tuple[int, 
 
 def test_tokens_without_a_grid_are_refused() -> None:
     output = torch.zeros(1, 17, 4)
-    with pytest.raises(
-        ProbeError, match=r"'a' gave 17 tokens, which fit no grid of cells that divide it, or more than"
-    ):
+    with pytest.raises(ProbeError, match="'a' gave 17 tokens, which fit no grid of cells that divide it, or more"):
         as_maps(output, Layer("block", "a"), (96, 96))
-    with pytest.raises(
-        ProbeError, match=r"no grid of stride 16 .* 96 x 96: .*Layer\(module='block', label=\.\.\., stride"
-    ):
+    with pytest.raises(ProbeError, match=r"no grid of stride 16 .* 96 x 96: .*Layer\(module='block', label=.*, stride"):
         as_maps(output, Layer("block", "a", stride=16), (96, 96))
 
 

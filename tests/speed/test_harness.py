@@ -1,7 +1,4 @@
-"""What scoring and training cost, against the bare passes of the same network on the same batches.
-
-Both sides of a ratio run in turn within one test, so that a busy machine slows both.
-"""
+"""What scoring and training cost, against the bare passes of the same network on the same batches."""
 
 from __future__ import annotations
 
@@ -16,12 +13,14 @@ from bench.measurements.scores import Scorer
 from bench.planning.profile import Score, Train
 from bench.planning.request import Request
 from bench.timing.cases import scenes
-from bench.timing.metrics import passes
-from bench.timing.side_by_side import DEVICE, compare
+from bench.timing.compare import Comparison, Sides, Timed
+from bench.timing.sweeps import passes
 from bench.training.optimise import precision
-from bench.training.trainer import Job, Trainer
+from bench.training.trainer import Trainer, TrainJob
 from segcam.models import create
 from segcam.samples import Batch, Images
+from tests.speed.conftest import Measure
+from tests.speed.test_comparisons import DEVICE
 
 SIZE, WIDTH, IMAGES, BATCH = 128, 16, 32, 16
 
@@ -39,29 +38,22 @@ def network() -> nn.Module:
 
 
 @pytest.mark.parametrize("targets", [("best_pixel:logit",), ("best_pixel:logit", "predicted:logit")], ids=len)
-def test_scoring(benchmark: Any, images: Images, capsys: pytest.CaptureFixture[str], targets: tuple[str, ...]) -> None:
+def test_scoring(measure: Measure, images: Images, targets: tuple[str, ...]) -> None:
     """All 18 layers, all methods and metrics of the default profile; the bar is 3 times the bare passes."""
     model, settings = network(), Score(targets=targets)
     scorer = Scorer(model, Request.of(settings, "unet", model), settings, ("background", "pet"), "ignore")
-    tables: list[Any] = []
-
-    def ours() -> None:
-        tables[:] = scorer.score(images, range(len(images))).values()
-
-    ratio = compare(benchmark, passes(model.eval().requires_grad_(False), images, BATCH, DEVICE), ours)
-    assert len(tables[0]["image"]) == IMAGES * len(targets) * 18 * len(settings.methods)
-    with capsys.disabled():
-        print(
-            f"\nscoring, {len(targets)} target(s), 18 layers, {len(settings.methods)} methods, "
-            f"{len(settings.metrics)} metrics, {SIZE} px: {ratio:.2f} x the bare passes (bar 3)"
-        )
+    ours = Timed(lambda: list(scorer.score(images, range(len(images))).values()), DEVICE)
+    bare = Timed(passes(model.eval().requires_grad_(False), images, BATCH, DEVICE), DEVICE)
+    scope = f"18 layers, {len(settings.methods)} methods, {len(settings.metrics)} metrics"
+    label = f"Scoring, {len(targets)} target(s), {scope}, {SIZE} px"
+    measure(Comparison("scoring", label, "segcam", "the bare passes", scope, lambda: Sides(ours, bare), 5, bar=3))
+    assert len(ours.result[0]["image"]) == IMAGES * len(targets) * 18 * len(settings.methods)
 
 
-def test_training(benchmark: Any, images: Images, capsys: pytest.CaptureFixture[str]) -> None:
+def test_training(measure: Measure, images: Images) -> None:
     """Steps with loading, augmentation and averaging; the bar is 1.3 times the bare loop in the same precision."""
     settings = Train(levels=(99,), batch_size=BATCH, average=0.99)
-    job = Job(network(), images, images, 2, "ignore", 1, settings, 0, DEVICE)
-    trainer = Trainer(job)
+    trainer = Trainer(TrainJob(network(), images, images, 2, "ignore", 1, settings, 0, DEVICE))
     model = network()
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
     batch = Batch.of([images[i] for i in range(BATCH)], DEVICE)
@@ -76,9 +68,11 @@ def test_training(benchmark: Any, images: Images, capsys: pytest.CaptureFixture[
             F.cross_entropy(logits.float(), labels, ignore_index=255).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
 
-    def ours() -> None:
-        trainer.advance(trainer.step + 4, lambda *_: None)
+    def ours() -> Any:
+        return trainer.advance(trainer.step + 4, lambda *_: None)
 
-    ratio = compare(benchmark, bare, ours)
-    with capsys.disabled():
-        print(f"\ntraining, batch {BATCH}, {SIZE} px: {ratio:.2f} x the bare loop (bar 1.3)")
+    def sides() -> Sides:
+        return Sides(Timed(ours, DEVICE), Timed(bare, DEVICE))
+
+    label = f"Training, batch {BATCH}, {SIZE} px"
+    measure(Comparison("training", label, "segcam", "the bare loop", "4 steps", sides, 5, bar=1.3))
