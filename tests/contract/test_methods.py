@@ -158,7 +158,8 @@ class TestGradientMethods:
 
 
 @pytest.mark.parametrize("method", CONTROLS, ids=lambda m: m.name)
-@pytest.mark.parametrize(("size", "grid"), [((12, 20), (3, 5)), ((13, 9), (4, 5)), ((8, 8), (8, 8)), ((6, 5), (9, 11))])
+@pytest.mark.parametrize("size", [(12, 20), (13, 9), (8, 8)])
+@pytest.mark.parametrize("grid", [(3, 5), (8, 8), (9, 14), (1, 1)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_controls_are_maps_on_the_grid(
     method: Method, size: tuple[int, int], grid: tuple[int, int], dtype: torch.dtype

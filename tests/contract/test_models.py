@@ -176,8 +176,9 @@ def test_bf16(name: str) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         rough = model(images()).float()
     assert close(rough, model(images()), 0.1)
-    last = layers_of(name, model)[-1]
-    assert Probe(model, last, precision="bf16")(images()).maps(grad_cam).dtype == torch.float32
+    layers = layers_of(name, model)
+    capture = Probe(model, layers, precision="bf16")(images())
+    assert all(capture.maps(grad_cam, layer).dtype == torch.float32 for layer in layers)
 
 
 @every

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -139,36 +141,24 @@ def test_a_class_with_nothing_that_speaks_for_it() -> None:
 SILENT = "the layer's output is zero everywhere"
 FLAT = "the score does not change with the layer, all gradients are zero"
 NEITHER = "nor does anything in it speak for the best other class"
+FIRST = "what is there speaks for class 0"
+SECOND = f"blank in 1 of 3 images: {SILENT}; nor does anything"
 
 
 @pytest.mark.parametrize(
-    ("model", "batch", "method", "words"),
+    ("model", "batch", "method", "text"),
     [
-        (Known(-1.0, -2.0), colours(1), "grad_cam", [f"blank in 1 of 1 images: {NOWHERE}; {NEITHER}"]),
-        (Known(1.0, 1.0), colours(-1), "grad_cam", [SILENT]),
-        (Known(1.0, 0.0), colours(1), "grad_cam", [FLAT, "all gradients are zero; what is there speaks for class 0"]),
-        (Known(1.0, 2.0), colours(1, 2), "grad_cam", ["no map is blank"]),
-        (
-            Known(1.0, -1.0),
-            colours(1, -1, 2),
-            "grad_cam",
-            [
-                f"blank in 2 of 3 images: {NOWHERE}; what is there speaks for class 0. blank in 1",
-                f"blank in 1 of 3 images: {SILENT}; nor does anything",
-            ],
-        ),
-        (
-            Known(1.0, -1.0),
-            colours(-1),
-            "activation",
-            ["the method does not look at gradients, so it is the same for every class"],
-        ),
+        (Known(-1.0, -2.0), colours(1), "grad_cam", f"blank in 1 of 1 images: {NOWHERE}; {NEITHER}"),
+        (Known(1.0, 1.0), colours(-1), "grad_cam", f".*{SILENT}.*"),
+        (Known(1.0, 0.0), colours(1), "grad_cam", f".*{FLAT}; what is there speaks for class 0"),
+        (Known(1.0, 2.0), colours(1, 2), "grad_cam", "no map is blank"),
+        (Known(1.0, -1.0), colours(1, -1, 2), "grad_cam", f"blank in 2 of 3 images: {NOWHERE}; {FIRST}. {SECOND}.*"),
+        (Known(1.0, -1.0), colours(-1), "activation", ".*not look at gradients, so it is the same for every class.*"),
     ],
 )
-def test_reasons(model: nn.Module, batch: torch.Tensor, method: str, words: list[str]) -> None:
-    for target in (Target(1), Target(1, "image")):
-        text = diagnose(Probe(model, "relu"), batch, target, method)["relu"].text
-        assert all(part in text for part in words)
+def test_reasons(model: nn.Module, batch: torch.Tensor, method: str, text: str) -> None:
+    record = diagnose(Probe(model, "relu"), batch, Target(1, "image"), method)["relu"]
+    assert re.fullmatch(text, record.text)
 
 
 def test_other_classes_differ_by_image() -> None:

@@ -100,10 +100,14 @@ def classifier() -> dict[str, Tensor]:
         return timm.create_model("vit_tiny_patch16_224").state_dict()
 
 
-def test_position_embeddings_of_another_size_are_interpolated(tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["folder", "hub"])
+def test_position_embeddings_of_another_size_are_interpolated(
+    tmp_path: Path, asked_of_hub: list[str], where: str
+) -> None:
     weights = classifier()
     save_file(weights, tmp_path / "model.safetensors")
-    state = network(pretrained=str(tmp_path)).encoder.state_dict()
+    state = network(pretrained=str(tmp_path) if where == "folder" else "hub").encoder.state_dict()
+    assert len(asked_of_hub) == (where == "hub")
     assert all(torch.equal(tensor, weights[name]) for name, tensor in state.items() if name != "pos_embed")
     assert torch.equal(state["pos_embed"][:, :1], weights["pos_embed"][:, :1])
     grid = weights["pos_embed"][:, 1:].transpose(1, 2).unflatten(2, (14, 14))
