@@ -1,17 +1,15 @@
-"""Where scikit-image's or scikit-learn's algorithm is the reference: ours, which runs in batches, agrees with it."""
+"""Where scikit-image's algorithm is the reference: ours, which runs in batches, agrees with it."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-from skimage.filters import sobel, threshold_otsu
+from skimage.filters import threshold_otsu
 from skimage.segmentation import find_boundaries
-from sklearn.metrics import average_precision_score
 
 from segcam.metrics import METRICS
 from segcam.metrics.boundary import outline_band
-from segcam.scoring.grids import edge_strength
 from segcam.scoring.ranking import STEPS
 from tests.reference.metrics import upsample
 from tests.sceneries import maps, scene, scenery
@@ -24,14 +22,6 @@ SIZE = (24, 30)
 def _steps(values: np.ndarray) -> np.ndarray:
     """Return values in whole steps, below which ours tells none apart, so that rounding parts no ties."""
     return np.round(values / values.max() * STEPS)
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_edge_strength_is_scikit_images_sobel_but_for_its_factor(seed: int) -> None:
-    luminance = np.random.default_rng(seed).random((2, *SIZE))
-    ours = edge_strength(torch.from_numpy(luminance)).numpy()
-    theirs = np.stack([sobel(image, mode="nearest") for image in luminance])
-    np.testing.assert_allclose(ours * 2**0.5, theirs, atol=1e-12)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -55,16 +45,3 @@ def test_iou_is_that_above_scikit_images_otsu_threshold(seed: int, grid: tuple[i
         known = world.foreground | world.background
         theirs = (above & world.foreground).sum() / ((above & known) | world.foreground).sum()
         assert ours[k].item() == pytest.approx(theirs, abs=1 / known.sum())  # a pixel at the bin's very edge
-
-
-@pytest.mark.parametrize("grid", GRIDS)
-@pytest.mark.parametrize("seed", SEEDS)
-def test_average_precision_is_scikit_learns(seed: int, grid: tuple[int, int]) -> None:
-    rng = np.random.default_rng(seed)
-    world = scene(rng, SIZE)
-    small = maps(rng, 1, 3, grid)
-    ours = METRICS.get("average_precision").compute(small, scenery([world]).on(grid))[0]
-    known = world.foreground | world.background
-    for k in range(3):
-        large = _steps(upsample(small[0, k].numpy(), *SIZE))
-        assert ours[k].item() == pytest.approx(average_precision_score(world.foreground[known], large[known]), abs=1e-4)
