@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from analyses import Results
 from analyses.paper.claims.contrasts import METRICS
 from analyses.reading import files
-from analyses.reading.choices import BLANK, paper_target
+from analyses.reading.choices import BLANK, main_target, paper_target
 from analyses.reading.files import GALLERY, LOG, SCORES
 from analyses.reading.results import KEYS
 from bench.output import archive
@@ -58,6 +58,8 @@ def publish_folder(run: Store, to: Store) -> Published:
         InputError: there is no finished run, it is itself published, or `to` holds a run that is not.
     """
     head = _head(run, REDRAWN)
+    if head:  # what stands for the run cannot be told from the few scores that are published
+        head["published"]["main_target"] = main_target(Results(run.out))
     if to.has(MANIFEST) and not to.read_json(MANIFEST).get("published"):
         raise InputError(f"{to.out} holds a run, which would be lost: choose another folder with --to")
     result = Published()
