@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segcam.samples import Batch
 from segcam.scoring.reference import Scenery
 from tests.reference.metrics import Scene
 
@@ -30,6 +31,11 @@ def scene(rng: np.random.Generator, size: tuple[int, int], sides: str = BOTH) ->
     if sides in (NO_BACKGROUND, NEITHER):
         background[:] = False
     return Scene(rng.random(size), foreground, background)
+
+
+def scene_of(batch: Batch, i: int) -> Scene:
+    """An image of a batch, in float64."""
+    return Scene(batch.luminance()[i].double().numpy(), batch.foreground()[i].numpy(), batch.background()[i].numpy())
 
 
 def scenery(scenes: list[Scene], dtype: torch.dtype = torch.float64, seed: int = 0) -> Scenery:

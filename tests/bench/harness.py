@@ -12,6 +12,8 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+import pandas as pd
+
 from bench.__main__ import main
 from bench.planning import plan
 from bench.planning.cells import MeasureCell, TrainCell
@@ -70,6 +72,12 @@ class Outcome:
         assert self.err.count("error: ") == 1, self.err
         return self.err.partition("error: ")[2]
 
+    @property
+    def refusal(self) -> str:
+        """The error message of wrong input."""
+        assert self.code == 2, self.err
+        return self.error
+
 
 def bench(*arguments: object) -> Outcome:
     """Call the command line as `python -m bench` does."""
@@ -82,22 +90,45 @@ def bench(*arguments: object) -> Outcome:
     return Outcome(code, out.getvalue(), err.getvalue())
 
 
+def run(stage: str, profile: Path, folder: Path, *settings: str) -> Outcome:
+    """Run a stage with settings, 'section.key=value' each."""
+    return bench("run", stage, "-p", profile, "--out", folder, *(x for setting in settings for x in ("--set", setting)))
+
+
+def finish(stage: str, profile: Path, folder: Path, *settings: str) -> Outcome:
+    """Run a stage that ends well."""
+    outcome = run(stage, profile, folder, *settings)
+    assert outcome.code == 0, outcome.err
+    return outcome
+
+
+def status(profile: Path, folder: Path) -> dict[str, Any]:
+    """Return how far a run is."""
+    values: dict[str, Any] = json.loads(bench("status", "-p", profile, "--out", folder, "--json").out)
+    return values
+
+
+def tables(folder: Path, pattern: str) -> pd.DataFrame:
+    """Return the rows of all files of a table in the folder of scores."""
+    return pd.concat([pd.read_parquet(file) for file in sorted((folder / "scores").glob(pattern))], ignore_index=True)
+
+
 def planned(
     profile: Profile,
     weights: dict[TrainCell, dict[int, str]],
     *names: str,
     images: int = IMAGES,
-    chosen: tuple[int, ...] = (4, 0, 2),
+    gallery: tuple[int, ...] = (4, 0, 2),
 ) -> list[MeasureCell]:
-    """Plan measurements, all by default, of images that are not there; few images are the first of `chosen`."""
-    data: Any = SimpleNamespace(test=range(images), gallery=chosen, choose=lambda n: (chosen[:n], "the first"))
+    """Plan measurements, all by default, of images that are not there; few images are the first of `gallery`."""
+    data: Any = SimpleNamespace(test=range(images), gallery=gallery, choose=lambda n: (gallery[:n], "the first"))
     return plan.measuring(profile, data, weights, [m for m in MEASUREMENTS if m.name in names or not names])
 
 
-def contents(folder: Path, *parts: str) -> dict[str, bytes]:
+def contents(folder: Path, *places: str) -> dict[str, bytes]:
     """Return the files of a run, or of some folders in it, temporary ones included."""
-    places = [folder / part for part in parts] if parts else [folder]
-    return {str(p.relative_to(folder)): p.read_bytes() for place in places for p in place.rglob("*") if p.is_file()}
+    paths = (path for place in places or (".",) for path in (folder / place).rglob("*"))
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths if path.is_file()}
 
 
 def manifest(folder: Path) -> dict[str, Any]:
@@ -106,16 +137,10 @@ def manifest(folder: Path) -> dict[str, Any]:
     return values
 
 
-def same_file(one: Path, other: Path, name: str) -> bool:
-    """Return whether two runs have the same bytes in a file."""
-    return (one / name).read_bytes() == (other / name).read_bytes()
-
-
 def assert_same_results(one: Path, other: Path) -> None:
     """Two runs ended with the same weights, scores and tables, byte for byte, and the same history of training."""
     first, second = contents(one, *RESULTS), contents(other, *RESULTS)
-    assert first.keys() == second.keys()
     assert len(first) >= len(RESULTS)
-    assert [name for name in first if first[name] != second[name]] == []
-    kept = {name for name in contents(other) if Path(name).name.startswith(".") or "/train-" in name}
-    assert [name for name in kept if not name.endswith(".json")] == [], "nothing of an unfinished run is left"
+    assert first == second
+    unfinished = [name for name in contents(other) if Path(name).name.startswith(".") or "/train-" in name]
+    assert [name for name in unfinished if not name.endswith(".json")] == []

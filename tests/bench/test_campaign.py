@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from bench import campaign
 from bench.measurements.evidence import ORACLE, REGIONS, EvidenceScorer, SceneBatch, right_share
 from bench.planning import profile as profiles
+from bench.planning.measurement import quiet
 from bench.planning.profile import Score
 from bench.planning.request import Request
 from segcam import Probe, Target, grad_cam
@@ -24,7 +25,7 @@ from segcam.methods import METHODS
 from segcam.models import create
 from segcam.models.weights.checkpoints import load
 from segcam.probe.layers import Layer
-from tests.bench.harness import Outcome, bench, contents, manifest
+from tests.bench.harness import bench, contents, manifest, run, tables
 from tests.reference.metrics import TWINS, Scene
 
 TINY = """
@@ -72,26 +73,19 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def start(profile: Path, folder: Path, *settings: str) -> Outcome:
-    changes = [part for setting in settings for part in ("--set", setting)]
-    return bench("run", "evidence", "-p", profile, "--out", folder, "--device", "cpu", *changes)
-
-
 @pytest.fixture(scope="module")
-def run(profile: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ran(profile: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run, of networks that learnt nothing; look, do not touch."""
     folder = tmp_path_factory.mktemp("evidence") / "out"
-    outcome = start(profile, folder)
+    outcome = run("evidence", profile, folder)
     assert outcome.code == 1, "a run whose networks tell nothing apart does not pass for a good one"
     assert "not told apart, so that their maps tell nothing: shape, unet_he, seed 0" in outcome.err
     return folder
 
 
 @pytest.fixture(scope="module")
-def rows(run: Path) -> pd.DataFrame:
-    return pd.concat(
-        [pd.read_parquet(file) for file in sorted((run / "scores" / "evidence").iterdir())], ignore_index=True
-    )
+def rows(ran: Path) -> pd.DataFrame:
+    return tables(ran, "evidence/*")
 
 
 def opened(cue: str, count: int, size: int) -> CueSplit:
@@ -116,12 +110,12 @@ class BallNetwork(nn.Module):
             self.colour.bias.copy_(torch.tensor([0.485 - 0.456, 0.5 * (0.456 + 0.406) - 0.485]) - 0.25)
 
     def forward(self, images: Tensor) -> Tensor:
-        found = self.colour(images).relu().sum((2, 3), keepdim=True).expand(-1, -1, *images.shape[2:])
-        return torch.cat([torch.zeros_like(found[:, :1]), found], 1)
+        logits = self.colour(images).relu().sum((2, 3), keepdim=True).expand(-1, -1, *images.shape[2:])
+        return torch.cat([torch.zeros_like(logits[:, :1]), logits], 1)
 
 
 @pytest.fixture(scope="module")
-def known() -> dict[str, pd.DataFrame]:
+def ball() -> dict[str, pd.DataFrame]:
     """What is measured of a network that uses the ball: its maps, and its answers."""
     model = BallNetwork()
     settings = Score(targets=("truth:contrast",), methods=("grad_cam", "mask_oracle"), batch_size=8)
@@ -132,54 +126,48 @@ def known() -> dict[str, pd.DataFrame]:
         metrics=(),
     )
     scorer = EvidenceScorer(model, tools, settings, "ignore")
-    tables = scorer.score(opened("context", 16, 64), range(16), lambda _images, _step: None, lambda _gap: None)
+    tables = scorer.score(opened("context", 16, 64), range(16), quiet, quiet)
     return {name: pd.DataFrame(table) for name, table in tables.items()}
 
 
-def test_a_network_that_uses_the_ball_is_found_to(known: dict[str, pd.DataFrame]) -> None:
-    answers = known["answers"]
-    assert answers["told"].mean() == 1
-    assert answers["changed_by_context"].mean() == 1
-    assert not answers[["changed_by_shape", "changed_by_texture"]].to_numpy().any()
+def test_a_network_that_uses_the_ball_is_found_to(ball: dict[str, pd.DataFrame]) -> None:
+    answers = ball["answers"]
+    assert answers[["told", "changed_by_context"]].all(axis=None)
+    assert not answers[["changed_by_shape", "changed_by_texture"]].any(axis=None)
 
 
-def test_its_maps_are_found_on_the_ball(known: dict[str, pd.DataFrame]) -> None:
-    mean = known["evidence"].groupby("method", observed=True).mean(numeric_only=True)
+def test_its_maps_are_found_on_the_ball(ball: dict[str, pd.DataFrame]) -> None:
+    mean = ball["evidence"].groupby("method", observed=True).mean(numeric_only=True)
     assert mean.loc["grad_cam", "gain_context"] > 0.9
     assert mean.loc["grad_cam", ["gain_shape", "gain_texture", "gain_animal"]].max() < 0.1
     assert mean.loc["uniform", "gain_context"] == pytest.approx(0, abs=1e-5)
     assert mean.loc["mask_oracle", "gain_animal"] > 0.95
     assert mean.loc["mask_oracle", "gain_context"] < 0.05
-    oracle = known["evidence"].query("method == @ORACLE")
-    np.testing.assert_allclose(oracle["inside_context"], 1, atol=1e-5)
+    np.testing.assert_allclose(ball["evidence"].query("method == @ORACLE")["inside_context"], 1, atol=1e-5)
 
 
-def test_the_share_told_of_an_animal() -> None:
+def test_the_share_of_an_animal_that_is_right() -> None:
     rng = np.random.default_rng(0)
     logits, masks = rng.normal(size=(3, 3, 4, 4)), rng.choice([0, 2, 255], (3, 4, 4)).astype(np.uint8)
     masks[0][masks[0] == 2] = 1
-    found = right_share(torch.tensor(logits), (4, 4), torch.tensor(masks))
-    for i in range(3):
-        right = [
-            logits[i, masks[i, y, x], y, x] > logits[i, 3 - masks[i, y, x], y, x]
-            for y in range(4)
-            for x in range(4)
-            if masks[i, y, x] in (1, 2)
-        ]
-        assert found[i] == pytest.approx(np.mean(right), abs=1e-6)
+    shares = right_share(torch.tensor(logits), (4, 4), torch.tensor(masks))
+    for i, mask in enumerate(masks):
+        animal = [(mask[at], *at) for at in np.ndindex(4, 4) if mask[at] in (1, 2)]
+        right = [logits[i, true, y, x] > logits[i, 3 - true, y, x] for true, y, x in animal]
+        assert shares[i] == pytest.approx(np.mean(right), abs=1e-6)
 
 
-def test_a_run_leaves_what_it_says(run: Path) -> None:
-    assert {file.stem for file in (run / "tables").iterdir()} == set(TABLES)
-    names = {file.name for file in (run / "figures").iterdir()}
+def test_a_run_leaves_what_it_says(ran: Path) -> None:
+    assert {file.stem for file in (ran / "tables").iterdir()} == set(TABLES)
+    names = {file.name for file in (ran / "figures").iterdir()}
     assert len(names) == (2 * 2 + 1) * 2, "two figures a target and one scene, as PNG and SVG"
-    assert set(manifest(run)["variants"]) == set(CUES)
-    for cue, variant in manifest(run)["variants"].items():
+    assert set(manifest(ran)["variants"]) == set(CUES)
+    for cue, variant in manifest(ran)["variants"].items():
         assert variant["dataset"] == f"scenes_{cue}"
         assert variant["classes"] == ["background", *CUES[cue]]
         assert (variant["scored_images"], variant["costly_images"]) == (6, 2)
         assert [found["told_apart"] for found in variant["answers"]] == [False]
-    captions = (run / "captions.md").read_text()
+    captions = (ran / "captions.md").read_text()
     for name in (*TABLES, *(Path(name).stem for name in names)):
         assert f"**{name}.**" in captions
     assert "Not told apart, and so no evidence of anything: shape, texture, context." in captions
@@ -187,78 +175,68 @@ def test_a_run_leaves_what_it_says(run: Path) -> None:
 
 def test_every_map_is_measured_on_every_region(rows: pd.DataFrame) -> None:
     assert not rows.duplicated(["cue", "scene", "target", "layer", "method"]).any()
-    whole = rows[(rows["layer"] != "Input") & (rows["method"] != "score_cam")]
-    assert len(whole) == 3 * 6 * 2 * 18 * 7, "cues, scenes, targets, layers, methods and the oracle"
-    few = rows[(rows["layer"] == "Input") | (rows["method"] == "score_cam")]
-    assert set(few["scene"]) == {0, 1}
-    assert set(few["target"]) == {"truth:contrast"}
-    assert {"captum_saliency", "score_cam", ORACLE, "sobel"} < set(few["method"])
+    own_pass = (rows["layer"] == "Input") | (rows["method"] == "score_cam")
+    assert (~own_pass).sum() == 3 * 6 * 2 * 18 * 7, "cues, scenes, targets, layers, methods and the oracle"
+    assert set(rows[own_pass]["scene"]) == {0, 1}
+    assert set(rows[own_pass]["target"]) == {"truth:contrast"}
+    assert {"captum_saliency", "score_cam", ORACLE, "sobel"} < set(rows[own_pass]["method"])
     for region in REGIONS:
-        defined = rows[f"inside_{region}"].notna()
+        area, inside, gain = (rows[f"{name}_{region}"] for name in ("area", "inside", "gain"))
+        defined = inside.notna()
         assert defined.mean() > 0.5
-        area, inside = rows[f"area_{region}"], rows[f"inside_{region}"]
-        wanted = (inside - area) / (1 - area)
-        np.testing.assert_allclose(rows[f"gain_{region}"][defined], wanted[defined], atol=1e-4)
+        np.testing.assert_allclose(gain[defined], ((inside - area) / (1 - area))[defined], atol=1e-4)
     areas = rows.groupby("scene", observed=True)[[f"area_{region}" for region in REGIONS]].nunique()
     assert (areas == 1).all(axis=None), "the same scenes, and the same evidence in them, whichever cue decides"
 
 
 @pytest.mark.parametrize("cue", CUES)
 def test_the_evidence_oracle_scores_best(rows: pd.DataFrame, cue: str) -> None:
-    own = rows[(rows["cue"] == cue) & (rows["layer"] != "Input")]
-    mean = own.groupby("method", observed=True)[f"inside_{cue}"].mean()
-    assert mean.idxmax() == ORACLE
-    fine = own[(own["method"] == ORACLE) & own["layer"].isin(["Encoder 1_1", "Encoder 1_2", "Decoder 1_2"])]
+    of_layers = rows[(rows["cue"] == cue) & (rows["layer"] != "Input")]
+    assert of_layers.groupby("method", observed=True)[f"inside_{cue}"].mean().idxmax() == ORACLE
+    oracle = of_layers[of_layers["method"] == ORACLE]
+    fine = oracle[oracle["layer"].isin(["Encoder 1_1", "Encoder 1_2", "Decoder 1_2"])]
     np.testing.assert_allclose(fine[f"inside_{cue}"], 1, atol=1e-5)
-    elsewhere = own[own["method"] == ORACLE][[f"gain_{other}" for other in CUES if other != cue]]
-    assert elsewhere.mean().max() < 0.3, "evidence of one cue is none of another"
+    others = oracle[[f"gain_{other}" for other in CUES if other != cue]]
+    assert others.mean().max() < 0.3, "evidence of one cue is none of another"
 
 
-def test_numbers_are_those_of_the_slow_twins(rows: pd.DataFrame, run: Path) -> None:
+def test_numbers_are_those_of_the_slow_twins(rows: pd.DataFrame, ran: Path) -> None:
     cue, i, label, compared = "texture", 3, "Encoder 2_1", 0
-    (file,) = (run / cue / "checkpoints").iterdir()
+    (file,) = (ran / cue / "checkpoints").iterdir()
     model = load(file)[0]
-    tools = Request.of(profiles.read("evidence").score, "unet_he", model)
-    case = SceneBatch.of(opened(cue, 6, 32), [i], torch.device("cpu"))
-    target = Target.parse("truth:contrast", case.classes)
-    capture = Probe(model, tools.layers)(case.batch.inputs(), target, masks=case.batch.masks)
+    layers = Request.of(profiles.read("evidence").score, "unet_he", model).layers
+    scenes = SceneBatch.of(opened(cue, 6, 32), [i], torch.device("cpu"))
+    target = Target.parse("truth:contrast", scenes.classes)
+    capture = Probe(model, layers)(scenes.batch.inputs(), target, masks=scenes.batch.masks)
     maps = capture.maps(grad_cam, label)[0].double().numpy()
-    (row,) = rows[
-        (rows["cue"] == cue)
-        & (rows["scene"] == i)
-        & (rows["layer"] == label)
-        & (rows["method"] == "grad_cam")
-        & (rows["target"] == "truth:contrast")
-    ].to_dict("records")
-    sides = {name: known.evidence for name, known in opened(cue, 6, 32).known(i).items()}
-    for name, there in sides.items():
-        scene = Scene(case.batch.luminance()[0].double().numpy(), there, ~there)
-        wanted = TWINS["energy_inside"](maps, scene)
-        assert row[f"inside_{name}"] == pytest.approx(wanted, abs=1e-3, nan_ok=True)
-        compared += not np.isnan(wanted)
+    keys = {"cue": cue, "scene": i, "layer": label, "method": "grad_cam", "target": "truth:contrast"}
+    (row,) = rows[(rows[list(keys)] == pd.Series(keys)).all(axis=1)].to_dict("records")
+    for name, known in opened(cue, 6, 32).known(i).items():
+        scene = Scene(scenes.batch.luminance()[0].double().numpy(), known.evidence, ~known.evidence)
+        value = TWINS["energy_inside"](maps, scene)
+        assert row[f"inside_{name}"] == pytest.approx(value, abs=1e-3, nan_ok=True)
+        compared += not np.isnan(value)
     assert compared == 3
 
 
-def test_what_is_finished_is_not_done_again(run: Path, profile: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(run, tmp_path / "out"))
-    lost = folder / "scores" / "evidence" / "context-unet_he-s0-l100.parquet"
-    lost.unlink()
-    before = {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.suffix in (".parquet", ".safetensors")}
-    before = {p: at for p, at in before.items() if p.name != "training.parquet" and "context" not in p.name}
-    assert start(profile, folder).code == 1
+def test_what_is_finished_is_not_done_again(ran: Path, profile: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(ran, tmp_path / "out"))
+    (folder / "scores" / "evidence" / "context-unet_he-s0-l100.parquet").unlink()
+    files = [p for p in folder.rglob("*") if p.suffix in (".parquet", ".safetensors") and "context" not in p.name]
+    before = {p: p.stat().st_mtime_ns for p in files if p.name != "training.parquet"}
+    assert run("evidence", profile, folder).code == 1
     assert {p: p.stat().st_mtime_ns for p in before} == before
-    parts = ("scores", "tables", "figures")
-    assert contents(folder, *parts) == contents(run, *parts), "byte for byte"
+    results = ("scores", "tables", "figures")
+    assert contents(folder, *results) == contents(ran, *results)
 
 
-def test_other_score_settings_leave_nothing_behind(run: Path, profile: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(run, tmp_path / "out"))
-    change = "score.methods=['grad_cam', 'uniform', 'sobel', 'mask_oracle']", "score.targets=['truth:contrast']"
-    change += ("score.parameters={}",)
-    assert start(profile, folder, *change).code == 1
-    found = pd.concat([pd.read_parquet(file) for file in (folder / "scores" / "evidence").iterdir()])
-    assert set(found["method"]) == {"grad_cam", "uniform", "sobel", "mask_oracle", ORACLE}
-    assert not [name for name in contents(folder) if "costly" in name or "predicted-logit" in name]
+def test_other_score_settings_leave_nothing_behind(ran: Path, profile: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(ran, tmp_path / "out"))
+    methods = ["grad_cam", "uniform", "sobel", "mask_oracle"]
+    changes = (f"score.methods={methods}", "score.targets=['truth:contrast']", "score.parameters={}")
+    assert run("evidence", profile, folder, *changes).code == 1
+    assert set(tables(folder, "evidence/*")["method"]) == {*methods, ORACLE}
+    assert not [name for name in contents(folder) if "own-pass" in name or "predicted-logit" in name]
     assert len(list((folder / "cells").iterdir())) == 3
 
 
@@ -276,21 +254,21 @@ def test_other_score_settings_leave_nothing_behind(run: Path, profile: Path, tmp
     ids=lambda value: str(value[-1]) if isinstance(value, tuple) else "",
 )
 def test_wrong_settings(profile: Path, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
-    outcome = bench("run", "evidence", "-p", profile, "--out", tmp_path / "out", "--device", "cpu", *arguments)
+    outcome = bench("run", "evidence", "-p", profile, "--out", tmp_path / "out", *arguments)
     assert outcome.code != 0
     assert message in outcome.error
 
 
-def test_folders_are_not_mixed(run: Path, profile: Path, tmp_path: Path) -> None:
-    before = contents(run)
-    other = start(profile, run, "train.learning_rate=0.5")
+def test_folders_are_not_mixed(ran: Path, profile: Path, tmp_path: Path) -> None:
+    before = contents(ran)
+    other = run("evidence", profile, ran, "train.learning_rate=0.5")
     assert "holds another run: train.unet_he.learning_rate (0.01 there, 0.5 now)" in other.error
     for arguments in (("run", "report"), ("run", "all"), ("status",)):
-        outcome = bench(*arguments, "-p", profile, "--out", run)
+        outcome = bench(*arguments, "-p", profile, "--out", ran)
         assert "holds a run of the stage evidence: run evidence --out" in outcome.error
     (tmp_path / "manifest.json").write_text('{"schema": 1}')
-    assert "holds a run of another kind" in start(profile, tmp_path).error
-    assert contents(run) == before
+    assert "holds a run of another kind" in run("evidence", profile, tmp_path).error
+    assert contents(ran) == before
 
 
 def test_the_profile_is_taken_where_none_is_named() -> None:

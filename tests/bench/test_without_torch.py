@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from bench.output import archive
 from tests.bench.harness import contents
 
 HIDDEN = ("torch", "torchvision", "timm", "transformers", "captum", "safetensors")
@@ -24,26 +24,28 @@ assert not [name for name in sys.modules if name.partition(".")[0] in {HIDDEN}]
 """
 
 
+def python(code: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def test_scores_and_manifest_give_the_same_bytes_without_torch(finished: Path, tmp_path: Path) -> None:
-    shutil.copytree(finished / "scores", tmp_path / "scores")
-    shutil.copy(finished / "manifest.json", tmp_path)
-    done = subprocess.run(
-        [sys.executable, "-c", CODE, "run", "report", "--out", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "wrote" in done.stderr
+    """Out of an archive, too."""
     before = contents(finished)
+    names = [name for name in before if name.startswith("scores/") or name == "manifest.json"]
+    file = archive.pack(tmp_path / "run.zip", {name: finished / name for name in names})
+    done = python(CODE, "run", "report", "--out", file)
+    assert done.returncode == 0, done.stderr
+    assert f"unpacked into {tmp_path / 'run'}" in done.stderr
+    assert "wrote" in done.stderr
     drawn = {name: data for name, data in before.items() if not name.startswith(("cells/", "checkpoints/"))}
-    after = contents(tmp_path)
+    after = contents(tmp_path / "run")
     assert after.keys() == drawn.keys()
     assert [name for name in drawn if after[name] != drawn[name]] == []
 
 
 def test_what_runs_networks_says_that_it_needs_torch() -> None:
-    done = subprocess.run([sys.executable, "-c", CODE, "list", "models"], capture_output=True, text=True, check=False)
+    done = python(CODE, "list", "models")
     assert done.returncode != 0
     assert "No module named 'torch'" in done.stderr
 
@@ -55,6 +57,6 @@ def test_help_and_profiles_load_nothing_heavy(arguments: list[str]) -> None:
         "    heavy = {'torch', 'numpy', 'pandas', 'matplotlib', 'pyarrow', 'analyses'} & set(sys.modules)\n"
         "    sys.exit(end.code or ', '.join(heavy) or None)"
     )
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    done = python(code, *arguments)
     assert done.returncode == 0, done.stderr
     assert "report" in done.stdout or "quick" in done.stdout

@@ -13,7 +13,7 @@ import torch
 
 from bench.measurements import faithfulness
 from bench.planning.cells import MeasureCell, TrainCell
-from bench.planning.measurement import MeasureJob
+from bench.planning.measurement import MeasureJob, quiet
 from bench.planning.profile import read
 from bench.planning.request import Request
 from segcam import Batch, InputError, Layer, Probe, Sample, Target
@@ -49,24 +49,24 @@ def job(settings: list[str] = SETTINGS, *, blind: bool = False) -> MeasureJob:
     request = Request.of(profile.score, "unet", model)
     cell = MeasureCell("faithfulness", TrainCell("unet", 0, "id"), 50, "000", tuple(range(len(samples))), "id")
     data: Any = SimpleNamespace(test=samples)
-    return MeasureJob(profile, data, cell, model, request, lambda _images, _step: None, lambda _gap: None)
+    return MeasureJob(profile, data, cell, model, request, quiet, quiet)
 
 
-def done(own: MeasureJob) -> tuple[pd.DataFrame, pd.DataFrame]:
-    said: list[tuple[int, str]] = []
-    areas, points = faithfulness.run(replace(own, advance=lambda n, text: said.append((n, text)))).values()
-    assert sum(n for n, _ in said) == len(IDS)
-    assert "deletion, blur, map order" in [text for _, text in said]
+def examined(job: MeasureJob) -> tuple[pd.DataFrame, pd.DataFrame]:
+    steps: list[tuple[int, str]] = []
+    areas, points = faithfulness.run(replace(job, advance=lambda n, text: steps.append((n, text)))).values()
+    assert sum(n for n, _ in steps) == len(IDS)
+    assert (0, "deletion, blur, map order") in steps
     return pd.DataFrame(areas), pd.DataFrame(points)
 
 
 @pytest.fixture(scope="module")
-def found() -> tuple[pd.DataFrame, pd.DataFrame]:
-    return done(job())
+def tables() -> tuple[pd.DataFrame, pd.DataFrame]:
+    return examined(job())
 
 
-def test_a_row_for_each_thing_measured(found):
-    areas, points = found
+def test_a_row_for_each_thing_measured(tables):
+    areas, points = tables
     assert list(areas.columns) == [
         *("image", "target", "layer", "method", "measure", "imputation", "outcome", "order", "value"),
     ]
@@ -94,46 +94,45 @@ def test_a_row_for_each_thing_measured(found):
     }
 
 
-def test_areas_are_those_of_the_curves(found):
-    areas, points = found
+def test_areas_are_those_of_the_curves(tables):
+    areas, points = tables
     keys = ["image", "layer", "method", "imputation", "outcome", "order"]
     wide = points.pivot_table(index=["kind", *keys], columns="share", values="value", dropna=False)
     wide = wide.reindex(
         areas.loc[areas["measure"].isin(points["kind"]), ["measure", *keys]].to_records(index=False).tolist()
     )
     assert list(wide.columns) == [0.0, pytest.approx(1 / 3), pytest.approx(2 / 3), 1.0]
-    own = np.trapezoid(wide.to_numpy(), dx=1 / 3, axis=1)
-    np.testing.assert_allclose(own, areas.loc[areas["measure"].isin(points["kind"]), "value"], atol=1e-5)
+    integrals = np.trapezoid(wide.to_numpy(), dx=1 / 3, axis=1)
+    np.testing.assert_allclose(integrals, areas.loc[areas["measure"].isin(points["kind"]), "value"], atol=1e-5)
     begins = points[(points["kind"] == "deletion") & (points["share"] == 0)]["value"].dropna()
     assert len(begins)
     assert (begins == 1).all()
 
 
-def test_rows_are_what_the_library_measures(found):
-    own = job()
-    areas, _ = found
-    probe = Probe(own.model, [x for x in own.request.layers if x.label == "Encoder 5_2"], channels_last=True)
-    capture = probe(own.batch.inputs(), Target(1))
+def test_rows_are_what_the_library_measures(tables):
+    same, (areas, _) = job(), tables
+    probe = Probe(same.model, [x for x in same.request.layers if x.label == "Encoder 5_2"], channels_last=True)
+    capture = probe(same.batch.inputs(), Target(1))
     maps = capture.maps(METHODS.get("grad_cam").maps)[:, None]
-    scenery = own.scenery
-    subjects = Subjects.of(own.model, own.batch.inputs(), 1, (scenery.foreground, scenery.background), IDS)
+    sides = (same.scenery.foreground, same.scenery.background)
+    subjects = Subjects.of(same.model, same.batch.inputs(), 1, sides, IDS)
     pixels = order(maps, IDS, (SIZE, SIZE))
-    for name, chosen in (("map", pixels), ("area_matched", area_matched(pixels, subjects.chosen, IDS))):
-        wanted = curves(subjects, chosen, "insertion", steps=3).area("dice")[:, 0]
+    for name, ordered in (("map", pixels), ("area_matched", area_matched(pixels, subjects.chosen, IDS))):
+        expected = curves(subjects, ordered, "insertion", steps=3).area("dice")[:, 0]
         rows = areas[(areas["layer"] == "Encoder 5_2") & (areas["method"] == "grad_cam") & (areas["order"] == name)]
         rows = rows[(rows["measure"] == "insertion") & (rows["imputation"] == "blur") & (rows["outcome"] == "dice")]
-        np.testing.assert_allclose(rows.set_index("image").loc[list(IDS), "value"], wanted, rtol=1e-4)
+        np.testing.assert_allclose(rows.set_index("image").loc[list(IDS), "value"], expected, rtol=1e-4)
 
 
 def test_images_without_predicted_pixels_have_rows_of_nan():
-    areas, points = done(job(blind=True))
+    areas, points = examined(job(blind=True))
     assert areas["value"].isna().all()
     assert points["value"].isna().all()
     assert set(areas["image"]) == set(IDS)
 
 
 def test_what_is_asked_is_done_and_no_more():
-    own = job(
+    asked = job(
         [
             'faithfulness.methods=["hires_cam"]',
             'faithfulness.layers=["Decoder 1_?"]',
@@ -146,14 +145,15 @@ def test_what_is_asked_is_done_and_no_more():
             "faithfulness.draws=0",
         ]
     )
-    said: list[str] = []
-    areas = pd.DataFrame(faithfulness.run(replace(own, advance=lambda _, text: said.append(text)))["faithfulness"])
-    assert set(areas["layer"]) == {"", "Decoder 1_1", "Decoder 1_2"}
-    assert set(areas["method"]) == {"", "hires_cam"}
-    assert set(areas["target"]) == {"predicted:margin"}
-    assert set(areas["measure"]) == {"context_deletion"}
-    assert set(areas["outcome"]) == {"dice"}
-    assert set(areas["imputation"]) == {"mean"}
+    areas = pd.DataFrame(faithfulness.run(asked)["faithfulness"])
+    assert {name: set(areas[name]) for name in ("layer", "method", "target", "measure", "outcome", "imputation")} == {
+        "layer": {"", "Decoder 1_1", "Decoder 1_2"},
+        "method": {"", "hires_cam"},
+        "target": {"predicted:margin"},
+        "measure": {"context_deletion"},
+        "outcome": {"dice"},
+        "imputation": {"mean"},
+    }
 
 
 def test_layers_by_default_are_the_ends_of_encoder_and_decoder():
@@ -162,10 +162,10 @@ def test_layers_by_default_are_the_ends_of_encoder_and_decoder():
 
     settings = read("smoke").faithfulness
     relu = Layer("m.9", "Decoder ReLU", depth=9, role="decoder", point="relu")
-    found = faithfulness.layers_of(settings, [*layers("encoder", "encoder", "encoder", "decoder", "decoder"), relu])
-    assert [layer.label for layer in found] == ["encoder 0", "encoder 2", "decoder 4"]
-    found = faithfulness.layers_of(settings, layers("before attention", "after attention", "encoder", "decoder"))
-    assert [layer.label for layer in found] == ["before attention 0", "encoder 2", "decoder 3"]
+    ends = faithfulness.layers_of(settings, [*layers("encoder", "encoder", "encoder", "decoder", "decoder"), relu])
+    assert [layer.label for layer in ends] == ["encoder 0", "encoder 2", "decoder 4"]
+    ends = faithfulness.layers_of(settings, layers("before attention", "after attention", "encoder", "decoder"))
+    assert [layer.label for layer in ends] == ["before attention 0", "encoder 2", "decoder 3"]
     assert [layer.label for layer in faithfulness.layers_of(settings, layers("", ""))] == [" 0", " 1"]
     named = settings.model_copy(update={"layers": ("enc*",)})
     assert len(faithfulness.layers_of(named, layers("encoder", "encoder", "decoder"))) == 2
@@ -178,13 +178,13 @@ def test_methods_with_passes_of_their_own_are_refused():
     with pytest.raises(InputError, match="unknown method 'gradcam'"):
         faithfulness.methods_of(settings.model_copy(update={"methods": ("gradcam",)}))
     wider = METHODS.get("gaussian").configured({"width": 0.5})
-    found = faithfulness.methods_of(settings.model_copy(update={"methods": ()}), [wider])
-    assert [method.name for method in found] == list(faithfulness.METHODS)
-    assert wider in found
+    methods = faithfulness.methods_of(settings.model_copy(update={"methods": ()}), [wider])
+    assert [method.name for method in methods] == list(faithfulness.METHODS)
+    assert wider in methods
 
 
 @pytest.mark.parametrize(
-    ("setting", "said"),
+    ("setting", "words"),
     [
         ("faithfulness.samples=2", "at least 3 samples"),
         ("faithfulness.steps=1", "greater than or equal to 2"),
@@ -192,6 +192,6 @@ def test_methods_with_passes_of_their_own_are_refused():
         ("faithfulness.kinds=[]", "kinds"),
     ],
 )
-def test_wrong_settings_are_refused(setting, said):
-    with pytest.raises(InputError, match=said):
+def test_wrong_settings_are_refused(setting, words):
+    with pytest.raises(InputError, match=words):
         read("smoke", [setting])

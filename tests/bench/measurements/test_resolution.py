@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +13,10 @@ from torch import Tensor, nn
 from bench.measurements.material.columns import PIXELS, count_columns, counted
 from segcam.datasets import DATASETS, DatasetOptions
 from segcam.samples import IGNORE, Batch, Sample
-from tests.bench.harness import bench, contents
+from tests.bench.harness import bench, contents, finish, run, status, tables
 
 CLASSES = ("background", "pet")
+TAUGHT = "timm_unet:mobilenetv3_small_050"
 
 
 class Bright(nn.Module):
@@ -45,41 +45,34 @@ def test_counts_by_hand() -> None:
     batch = Batch.of([sample("a")])
     predictions = torch.zeros(1, 16, 16, dtype=torch.long)
     predictions[:, :, :8] = 1
-    found = count_columns(batch, predictions, 2, "ignore", 1)
-    assert {name: value.tolist() for name, value in found.items()} == {
-        "image": ["a"],
-        "predicted": [True],
-        "n_0_0": [64],
-        "n_0_1": [64],
-        "n_1_0": [56],
-        "n_1_1": [56],
-    }
+    columns = count_columns(batch, predictions, 2, "ignore", 1)
+    expected = {"image": "a", "predicted": True, "n_0_0": 64, "n_0_1": 64, "n_1_0": 56, "n_1_1": 56}
+    assert {name: value.item() for name, value in columns.items()} == expected
     assert count_columns(batch, predictions, 2, "pet", 1)["n_1_1"].tolist() == [64]
 
 
 @pytest.mark.parametrize("side", [16, 512])
 def test_all_images_are_counted_in_batches_of_as_many_pixels(side: int) -> None:
     model, images, done = Bright().eval(), [sample(str(i), side) for i in range(5)], []
-    found = counted(model, images, CLASSES, "ignore", 1, done.append)
-    assert found["image"].tolist() == list("01234")
+    columns = counted(model, images, CLASSES, "ignore", 1, done.append)
+    assert columns["image"].tolist() == list("01234")
     assert sum(done) == 5
     assert max(model.batches) * side**2 <= max(PIXELS, side**2)
-    known = side * side - side
-    counts = sum(found[f"n_{i}_{j}"] for i in range(2) for j in range(2))
-    assert counts.tolist() == [known] * 5
-    assert (found["n_0_1"] == side * side // 4).all()
+    counts = sum(columns[f"n_{i}_{j}"] for i in range(2) for j in range(2))
+    assert counts.tolist() == [side * side - side] * 5
+    assert (columns["n_0_1"] == side * side // 4).all()
 
 
 @pytest.mark.parametrize("size", [32, 48])
 def test_the_test_images_alone_are_the_same_ones_at_another_size(size: int) -> None:
     plugin = DATASETS.get("scenes")
-    whole = plugin.open(DatasetOptions(size=32, counts=(3, 2, 4)))
+    every = plugin.open(DatasetOptions(size=32, counts=(3, 2, 4)))
     alone = plugin.open(DatasetOptions(size=size, counts=(3, 2, 4), test_only=True))
     assert list(alone.splits) == ["test"]
     test = alone.splits["test"]
-    assert [test[i].id for i in range(4)] == [whole.splits["test"][i].id for i in range(4)]
+    assert [test[i].id for i in range(4)] == [every.splits["test"][i].id for i in range(4)]
     assert test[0].image.shape == (size, size, 3)
-    assert alone.info.training_data == whole.info.training_data
+    assert alone.info.training_data == every.info.training_data
 
 
 @pytest.fixture(scope="module")
@@ -87,10 +80,10 @@ def family(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
     """A run of two networks, one the other's teacher, tested at two sizes; and its profile."""
     folder = tmp_path_factory.mktemp("family")
     profile = folder / "family.toml"
-    extra = """
-[models."timm_unet:mobilenetv3_small_050"]
+    extra = f"""
+[models."{TAUGHT}"]
 width = 2
-[recipes."timm_unet:mobilenetv3_small_050"]
+[recipes."{TAUGHT}"]
 levels = ["best"]
 steps = 6
 teacher = "unet"
@@ -98,31 +91,25 @@ teacher = "unet"
 factors = [1.0, 1.5]
 """
     profile.write_text(tiny.read_text() + extra)
-    outcome = bench("run", "all", "-p", profile, "--out", folder / "out")
-    assert outcome.code == 0, outcome.err
-    assert "best" in outcome.err
+    assert "best" in finish("train", profile, folder / "out").err
+    finish("score", profile, folder / "out")
     return profile, folder / "out"
 
 
 def test_a_row_an_image_network_and_size(family: tuple[Path, Path]) -> None:
-    rows = pd.concat(pd.read_parquet(file) for file in (family[1] / "scores" / "resolution").glob("*.parquet"))
+    rows = tables(family[1], "resolution/*.parquet")
     assert len(rows) == 2 * 2 * 6
     assert set(zip(rows["factor"], rows["size"], strict=True)) == {(1.0, 32), (1.5, 48)}
-    assert set(zip(rows["model"], rows["level"], strict=True)) == {
-        ("unet", 40),
-        ("timm_unet:mobilenetv3_small_050", 100),
-    }
+    assert set(zip(rows["model"], rows["level"], strict=True)) == {("unet", 40), (TAUGHT, 100)}
     counts = rows[[f"n_{i}_{j}" for i in range(2) for j in range(2)]].sum(axis=1)
     assert (counts <= rows["size"] ** 2).all()
 
 
 def test_at_the_size_of_training_it_is_what_was_scored(family: tuple[Path, Path]) -> None:
-    out = family[1]
-    own = pd.read_parquet(out / "scores" / "resolution" / "unet-s0-l40-32px.parquet").set_index("image")
-    scored = pd.concat(pd.read_parquet(file) for file in (out / "scores" / "predictions").glob("unet-s0-l40-*.parquet"))
-    scored = scored.set_index("image")
-    for column in [c for c in scored.columns if c.startswith("n_")]:
-        assert (own[column] == scored.loc[own.index, column]).all()
+    tested = tables(family[1], "resolution/unet-s0-l40-32px.parquet").set_index("image")
+    scored = tables(family[1], "predictions/unet-s0-l40-*.parquet").set_index("image").loc[tested.index]
+    counts = [name for name in scored if name.startswith("n_")]
+    pd.testing.assert_frame_equal(tested[counts], scored[counts])
 
 
 def test_going_on_does_nothing_again_and_mends_what_is_lost(family: tuple[Path, Path]) -> None:
@@ -132,36 +119,32 @@ def test_going_on_does_nothing_again_and_mends_what_is_lost(family: tuple[Path, 
     stray = out / "scores" / "resolution" / "unet-s0-l30-48px.parquet"
     stray.write_bytes(lost.read_bytes())
     lost.unlink()
-    assert bench("run", "score", "-p", profile, "--out", out).code == 0
+    finish("score", profile, out)
     assert contents(out, "scores", "checkpoints") == before
-    status = json.loads(bench("status", "--out", out, "--json").out)
-    assert status["scored"] == status["to_score"]
+    progress = status(profile, out)
+    assert progress["scored"] == progress["to_score"]
 
 
 def test_one_model_alone_brings_its_teacher_and_adds_to_the_folder(family: tuple[Path, Path], tmp_path: Path) -> None:
     profile, out = family
-    taught = "timm_unet:mobilenetv3_small_050"
     assert bench("run", "train", "-p", profile, "--out", tmp_path, "--model", "unet").code == 0
     alone = contents(tmp_path, "checkpoints")
     assert sorted(Path(name).name for name in alone) == ["unet-s0-l30.safetensors", "unet-s0-l40.safetensors"]
-    outcome = bench("run", "train", "-p", profile, "--out", tmp_path, "--model", taught)
+    outcome = bench("run", "train", "-p", profile, "--out", tmp_path, "--model", TAUGHT)
     assert outcome.code == 0, outcome.err
     assert contents(tmp_path, "checkpoints") == contents(out, "checkpoints")
     wrong = bench("run", "train", "-p", profile, "--out", tmp_path, "--model", "unett")
-    assert wrong.code == 2
-    assert "did you mean 'unet'?" in wrong.error
+    assert "did you mean 'unet'?" in wrong.refusal
 
 
 def test_scores_of_other_models_are_not_thrown_away(family: tuple[Path, Path]) -> None:
     profile, out = family
     before = contents(out)
     for stage in ("all", "score"):
-        outcome = bench("run", stage, "-p", profile, "--out", out, "--model", "unet")
-        assert outcome.code == 2
-        assert "holds scores of timm_unet-mobilenetv3_small_050, which this run does not have" in outcome.error
-    after = contents(out)
-    assert {name for name in before if name not in after} == set()
-    assert bench("run", "score", "-p", profile, "--out", out).code == 0
+        message = bench("run", stage, "-p", profile, "--out", out, "--model", "unet").refusal
+        assert "holds scores of timm_unet-mobilenetv3_small_050, which this run does not have" in message
+    assert before.keys() <= contents(out).keys()
+    finish("score", profile, out)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +159,5 @@ def test_scores_of_other_models_are_not_thrown_away(family: tuple[Path, Path]) -
 def test_what_cannot_be_tested_is_told_before_training(
     family: tuple[Path, Path], tmp_path: Path, setting: str, words: str
 ) -> None:
-    outcome = bench("run", "train", "-p", family[0], "--out", tmp_path, "--set", setting)
-    assert outcome.code == 2
-    assert words in outcome.error
+    assert words in run("train", family[0], tmp_path, setting).refusal
     assert not contents(tmp_path, "checkpoints")

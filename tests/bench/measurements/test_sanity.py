@@ -17,7 +17,7 @@ from bench.planning import plan
 from bench.planning import profile as profiles
 from bench.planning.cells import MeasureCell
 from bench.planning.data import open_data
-from bench.planning.measurement import MeasureJob
+from bench.planning.measurement import MeasureJob, quiet
 from bench.planning.request import Request
 from segcam import InputError, Probe
 from segcam.checks.sanity import execution_order, randomised
@@ -43,13 +43,13 @@ def job(tiny: Path) -> MeasureJob:
     model = create("unet", 2, {"width": 2}, seed=1).eval()
     request = Request.of(profile.score, "unet", model)
     measured = MeasureCell("sanity", cell, 40, "000", (0, 1, 2), "id")
-    return MeasureJob(profile, data, measured, model, request, lambda _images, _step: None, lambda _gap: None)
+    return MeasureJob(profile, data, measured, model, request, quiet, quiet)
 
 
 def examined(job: MeasureJob, settings: Sanity) -> tuple[pd.DataFrame, pd.DataFrame]:
-    told: list[tuple[int, str]] = []
-    tables = examine(replace(job, advance=lambda by, text: told.append((by, text))), settings)
-    assert sum(by for by, _ in told) == 3
+    steps: list[int] = []
+    tables = examine(replace(job, advance=lambda by, _text: steps.append(by)), settings)
+    assert sum(steps) == 3
     return pd.DataFrame(tables["sanity"]), pd.DataFrame(tables["sanity_training"])
 
 
@@ -59,16 +59,16 @@ def table(job: MeasureJob) -> pd.DataFrame:
 
 
 def test_the_networks_examined() -> None:
-    found = list(randomisations(ORDER, Sanity(depths=4, seeds=2)))
-    assert len(found) == 2 * 2 * 4
-    first = found[:8]
+    networks = list(randomisations(ORDER, Sanity(depths=4, seeds=2)))
+    assert len(networks) == 2 * 2 * 4
+    first = networks[:8]
     assert [x.kind for x in first] == ["cascading"] * 4 + ["independent"] * 4
     assert [x.step for x in first] == [0, 3, 6, 9] * 2
     assert [x.share for x in first] == pytest.approx([0.1, 0.4, 0.7, 1.0] * 2)
     assert [x.module for x in first] == ["j", "g", "d", "a"] * 2
     assert [len(x.modules) for x in first] == [1, 4, 7, 10, 1, 1, 1, 1]
     assert first[1].modules == ("g", "h", "i", "j")
-    assert [replace(x, draw=1) for x in first] == found[8:]
+    assert [replace(x, draw=1) for x in first] == networks[8:]
 
 
 def test_layers_and_methods(job: MeasureJob) -> None:
@@ -77,15 +77,15 @@ def test_layers_and_methods(job: MeasureJob) -> None:
     assert labels == [layers[i].label for i in (0, 3, 7, 10, 14, 17)]
     assert [x.label for x in layers_of(Sanity(layers=("*coder 1_2",)), layers)] == ["Encoder 1_2", "Decoder 1_2"]
     assert layers_of(Sanity(layers=("Stage 1",)), layers) == layers_of(Sanity(), layers)
-    known = job.request.methods
-    assert [method.name for method in methods_of(Sanity(), known, False)] == [*CAMS]
-    wanted = Sanity(methods=("layer_cam", "sobel", "attention_rollout"))
-    assert [method.name for method in methods_of(wanted, known, False)] == ["layer_cam", "sobel"]
-    assert [method.name for method in methods_of(wanted, known, True)][2:] == ["attention_rollout"]
+    scored = job.request.methods
+    assert [method.name for method in methods_of(Sanity(), scored, False)] == [*CAMS]
+    named = Sanity(methods=("layer_cam", "sobel", "attention_rollout"))
+    assert [method.name for method in methods_of(named, scored, False)] == ["layer_cam", "sobel"]
+    assert [method.name for method in methods_of(named, scored, True)][2:] == ["attention_rollout"]
     with pytest.raises(InputError, match="score_cam, which takes passes of its own"):
-        methods_of(Sanity(methods=("score_cam",)), known, False)
+        methods_of(Sanity(methods=("score_cam",)), scored, False)
     with pytest.raises(InputError, match="unknown method 'cam_grad'"):
-        methods_of(Sanity(methods=("cam_grad",)), known, False)
+        methods_of(Sanity(methods=("cam_grad",)), scored, False)
     with pytest.raises(InputError, match="no gradient method"):
         methods_of(Sanity(), [METHODS.get("sobel")], False)
 
@@ -132,18 +132,17 @@ def test_the_numbers_are_those_of_the_two_networks(job: MeasureJob, table: pd.Da
     (second,) = Probe(fresh, layers).many(images, [target], fixed=[first.explained])
     for name in CAMS:
         one, two = (capture.maps(METHODS.get(name).maps)[:, None] for capture in (first, second))
-        chosen = table.query("layer == 'Decoder 4_1' and kind == 'cascading' and step == 11 and method == @name")
-        wanted = {"spearman": spearman(one, two), "ssim": ssim(one, two)}
-        for column, values in wanted.items():
-            np.testing.assert_allclose(chosen[column], values[:, 0], atol=1e-4)
+        rows = table.query("layer == 'Decoder 4_1' and kind == 'cascading' and step == 11 and method == @name")
+        for column, measure in (("spearman", spearman), ("ssim", ssim)):
+            np.testing.assert_allclose(rows[column], measure(one, two)[:, 0], atol=1e-4)
     reached = (first.gradients["Decoder 4_1"] != 0).any(1) | (second.gradients["Decoder 4_1"] != 0).any(1)
-    np.testing.assert_allclose(chosen["reached"], reached.float().mean((1, 2)), atol=1e-6)
+    np.testing.assert_allclose(rows["reached"], reached.float().mean((1, 2)), atol=1e-6)
 
 
 def test_the_same_seed_gives_the_same_table_and_another_one_another(job: MeasureJob, table: pd.DataFrame) -> None:
     before = {name: value.clone() for name, value in job.model.state_dict().items()}
     torch.rand(3)  # whatever the global state
-    again, _ = examined(job, replace_seeds(2))
+    again, _ = examined(job, SMALL.model_copy(update={"seeds": 2}))
     first = again[again["draw"] == 0].reset_index(drop=True)
     pd.testing.assert_frame_equal(first, table, check_exact=True)
     second = again[again["draw"] == 1].reset_index(drop=True)
@@ -153,10 +152,6 @@ def test_the_same_seed_gives_the_same_table_and_another_one_another(job: Measure
     assert changed.groupby(first["step"]).any().all()
     assert all(torch.equal(value, before[name]) for name, value in job.model.state_dict().items())
     assert not job.model.training
-
-
-def replace_seeds(seeds: int) -> Sanity:
-    return Sanity.model_validate({**SMALL.model_dump(), "seeds": seeds})
 
 
 def test_maps_that_ignore_the_weights_stay(job: MeasureJob) -> None:
@@ -179,28 +174,26 @@ def test_several_targets(job: MeasureJob) -> None:
     assert len(found) == 2 * 3 * 2 * 4
 
 
-def sample(name: str, side: int = 4) -> Sample:
-    number = int(name)
-    return Sample(name, np.full((side, side, 3), number, np.uint8), np.full((side, side), number % 251, np.uint8))
+def numbered(count: int) -> list[Sample]:
+    return [Sample(str(i), np.full((4, 4, 3), i, np.uint8), np.full((4, 4), i, np.uint8)) for i in range(count)]
 
 
 @pytest.mark.parametrize("count", [2, 3, 50])
 def test_no_image_keeps_its_mask(count: int) -> None:
-    images = [sample(str(i)) for i in range(count)]
-    for seed in range(3):
-        found = [ShuffledMasks(images, seed)[i] for i in range(count)]
-        assert [x.id for x in found] == [x.id for x in images]
-        assert [int(x.image[0, 0, 0]) for x in found] == list(range(count))
-        masks = [int(x.mask[0, 0]) for x in found]
-        assert sorted(masks) == list(range(count))
-        assert all(mask != i for i, mask in enumerate(masks))
-        assert masks == [int(ShuffledMasks(images, seed)[i].mask[0, 0]) for i in range(count)]
-    assert count < 50 or masks != [int(ShuffledMasks(images, 0)[i].mask[0, 0]) for i in range(count)]
+    images, orders = numbered(count), []
+    for seed in (0, 1, 2, 2):
+        samples = [ShuffledMasks(images, seed)[i] for i in range(count)]
+        assert [(x.id, int(x.image[0, 0, 0])) for x in samples] == [(str(i), i) for i in range(count)]
+        orders.append([int(x.mask[0, 0]) for x in samples])
+        assert sorted(orders[-1]) == list(range(count))
+        assert all(mask != i for i, mask in enumerate(orders[-1]))
+    assert orders[2] == orders[3]
+    assert count < 50 or orders[0] != orders[2]
 
 
 def test_one_image_cannot_be_shuffled() -> None:
     with pytest.raises(InputError, match="one training image"):
-        ShuffledMasks([sample("1")], 0)
+        ShuffledMasks(numbered(1), 0)
 
 
 def test_a_network_trained_on_shuffled_masks(job: MeasureJob, monkeypatch: pytest.MonkeyPatch) -> None:

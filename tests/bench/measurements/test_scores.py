@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +21,10 @@ from segcam.models.weights.checkpoints import load
 from segcam.probe.memory import Meter
 from segcam.samples import IGNORE, Batch, Images, Sample
 from segcam.scoring.miou import confusion, mean_iou
-from tests.bench.harness import IMAGES, LEVELS, TARGETS, manifest
+from tests.bench.harness import IMAGES, LEVELS, TARGETS, manifest, tables
 from tests.reference.grad_cam import grad_cam as slow_grad_cam
-from tests.reference.metrics import TWINS, Scene
+from tests.reference.metrics import TWINS
+from tests.sceneries import scene_of
 
 from torchmetrics.classification import MulticlassJaccardIndex  # isort: skip  (needs segcam imported first)
 
@@ -38,15 +38,16 @@ EDGES = ("edge_alignment", "edge_alignment_full")
 
 @pytest.fixture(scope="module")
 def scores(finished: Path) -> pd.DataFrame:
-    return pd.concat([pd.read_parquet(p) for p in sorted((finished / "scores").glob("*.parquet"))], ignore_index=True)
+    return tables(finished, "*.parquet")
 
 
 @pytest.fixture(scope="module")
 def predictions(finished: Path) -> pd.DataFrame:
-    return pd.concat([pd.read_parquet(p) for p in sorted((finished / "scores" / "predictions").glob("*.parquet"))])
+    return tables(finished, "predictions/*.parquet")
 
 
-def batch_of(images: Images) -> Batch:
+@pytest.fixture(scope="module")
+def batch(images: Images) -> Batch:
     return Batch.of([images[i] for i in range(len(images))])
 
 
@@ -58,8 +59,8 @@ def table(
     model: nn.Module, images: Images, settings: Score | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[int]]:
     """Score without a run."""
-    chosen, done = settings or SETTINGS, []
-    scorer = Scorer(model, Request.of(chosen, "unet", model), chosen, CLASSES, "ignore")
+    settings, done = settings or SETTINGS, []
+    scorer = Scorer(model, Request.of(settings, "unet", model), settings, CLASSES, "ignore")
     maps, counts, *_ = scorer.score(images, range(len(images)), lambda n, _: done.append(n)).values()
     return pd.DataFrame(maps), pd.DataFrame(counts), done
 
@@ -67,30 +68,25 @@ def table(
 def test_every_map_exactly_once(scores: pd.DataFrame, images: Images) -> None:
     labels = [layer.label for layer in MODELS.get("unet").layers(create("unet", 2, {"width": 2}), "conv")]
     ids = [images[i].id for i in range(IMAGES)]
-    wanted = pd.MultiIndex.from_product([LEVELS, labels, METHODS, ids, TARGETS])
-    found = pd.MultiIndex.from_frame(scores[["level", "layer", "method", "image", "target"]].astype(object))
-    assert found.is_unique
-    assert len(found) == len(wanted) == 2 * 18 * 5 * 6 * 2
-    assert set(found) == set(wanted)
-    assert set(scores["dataset"]) == {"scenes"}
-    assert set(scores["model"]) == {"unet"}
-    assert set(scores["seed"]) == {0}
-    assert set(scores["training_data"]) == {"60 drawn scenes"}
+    expected = pd.MultiIndex.from_product([LEVELS, labels, METHODS, ids, TARGETS])
+    keys = pd.MultiIndex.from_frame(scores[["level", "layer", "method", "image", "target"]].astype(object))
+    assert keys.is_unique
+    assert len(keys) == len(expected) == 2 * 18 * 5 * 6 * 2
+    assert set(keys) == set(expected)
+    run = {"dataset": "scenes", "model": "unet", "seed": 0, "training_data": "60 drawn scenes"}
+    assert all((scores[name] == value).all() for name, value in run.items())
 
 
 def test_undefined_where_it_is_said_to_be_and_nowhere_else(scores: pd.DataFrame) -> None:
     empty = (scores["method"] == "grad_cam") & (scores["target_pixels"] == 0)
-    blank = scores["blank"] == 1
+    blank, uniform = scores["blank"] == 1, scores["method"] == "uniform"
     assert scores.loc[empty, list(METRICS)].isna().all(axis=None), "no map, no numbers"
     assert scores.loc[~empty, "blank"].isin([0, 1]).all()
-    for name in METRICS:
-        if name == "blank":
-            continue
-        allowed = empty | blank | ((scores["method"] == "uniform") if name in (*EDGES, "iou") else False)
-        assert not scores.loc[~allowed, name].isna().any(), name
+    for name in set(METRICS) - {"blank"}:
+        undefined = empty | blank | (uniform & (name in (*EDGES, "iou")))
+        assert scores.loc[~undefined, name].notna().all(), name
         assert scores.loc[blank, name].isna().all(), name
-    uniform = scores[scores["method"] == "uniform"]
-    assert uniform[list(EDGES)].isna().all(axis=None)
+    assert scores.loc[uniform, list(EDGES)].isna().all(axis=None)
     assert not scores[["area", "target_pixels", "target_score"]].isna().any(axis=None)
 
 
@@ -105,43 +101,38 @@ def test_values_lie_within_their_bounds(scores: pd.DataFrame, finished: Path) ->
 
 
 def test_types_of_the_columns(finished: Path) -> None:
+    words = ("dataset", "model", "training_data", "image", "target", "layer", "method")
+    types = dict.fromkeys(words, "dictionary<values=string") | dict.fromkeys(("level", "seed"), "int64")
+    types |= dict.fromkeys((*METRICS, "area", "target_score"), "float")
+    types |= {"target_pixels": "int32", "target_predicted": "bool"}
     for file in (finished / "scores").glob("*.parquet"):
         schema = pq.read_schema(file)
-        for key in ("dataset", "model", "level", "seed", "training_data", "image", "target", "layer", "method"):
-            kind = str(schema.field(key).type)
-            assert kind.startswith("dictionary<values=string") if key not in ("level", "seed") else kind == "int64"
-        for name in (*METRICS, "area", "target_score"):
-            assert str(schema.field(name).type) == "float", name
-        assert str(schema.field("target_pixels").type) == "int32"
-        assert str(schema.field("target_predicted").type) == "bool"
+        assert {name: str(schema.field(name).type).partition(",")[0] for name in types} == types
 
 
-def test_what_is_said_of_targets(scores: pd.DataFrame, finished: Path, images: Images) -> None:
-    batch = batch_of(images)
+def test_what_is_said_of_targets(scores: pd.DataFrame, finished: Path, batch: Batch) -> None:
+    areas = (batch.masks == 1).flatten(1).sum(1) / (batch.masks != IGNORE).flatten(1).sum(1)
     for level in LEVELS:
         with torch.no_grad():
             logits = network(finished, level)(batch.inputs())
         predicted = (logits.argmax(1) == 1).flatten(1).sum(1).tolist()
         best = logits[:, 1].flatten(1).amax(1).tolist()
-        rows = scores[scores["level"] == level]
+        rows = scores[scores["level"] == level].set_index(["image", "target"]).sort_index()
         for i, image in enumerate(batch.ids):
-            one = rows[(rows["image"] == image) & (rows["target"] == "predicted:logit")]
-            assert set(one["target_pixels"]) == {predicted[i]}
-            assert set(one["target_predicted"]) == {predicted[i] > 0}
-            one = rows[(rows["image"] == image) & (rows["target"] == "best_pixel:logit")]
-            assert set(one["target_pixels"]) == {1}
-            assert one["target_score"].to_numpy() == pytest.approx(best[i], abs=1e-4)
-            assert rows.loc[rows["image"] == image, "area"].to_numpy() == pytest.approx(
-                float((batch.masks[i] == 1).sum() / (batch.masks[i] != IGNORE).sum()), abs=1e-6
-            )
+            of_set, of_pixel = rows.loc[(image, "predicted:logit")], rows.loc[(image, "best_pixel:logit")]
+            assert set(of_set["target_pixels"]) == {predicted[i]}
+            assert set(of_set["target_predicted"]) == {predicted[i] > 0}
+            assert set(of_pixel["target_pixels"]) == {1}
+            assert of_pixel["target_score"].to_numpy() == pytest.approx(best[i], abs=1e-4)
+            assert rows.loc[image, "area"].to_numpy() == pytest.approx(float(areas[i]), abs=1e-6)
 
 
 def test_controls_know_neither_level_nor_target(scores: pd.DataFrame) -> None:
-    controls = scores[scores["method"].isin(CONTROLS)].astype({"layer": str, "image": str, "method": str})
-    groups = controls.groupby(["image", "layer", "method"])[list(METRICS)]
+    words = scores.astype({"layer": str, "image": str, "method": str, "target": str})
+    groups = words[words["method"].isin(CONTROLS)].groupby(["image", "layer", "method"])[list(METRICS)]
     assert (groups.size() == len(LEVELS) * len(TARGETS)).all()
     assert (groups.nunique(dropna=False) == 1).all(axis=None)
-    grad_cam = scores[scores["method"] == "grad_cam"].astype({"layer": str, "image": str, "target": str})
+    grad_cam = words[words["method"] == "grad_cam"]
     varied = grad_cam.groupby(["image", "layer", "target"])["edge_alignment_full"].nunique()
     assert (varied == 2).sum() > 50
 
@@ -150,8 +141,10 @@ def test_controls_know_the_layer_by_its_grid_alone(scores: pd.DataFrame) -> None
     rows = scores[(scores["level"] == LEVELS[0]) & (scores["target"] == TARGETS[0])].astype({"layer": str})
     for method in CONTROLS:
         one = rows[rows["method"] == method].set_index(["image", "layer"])[list(METRICS)].sort_index()
-        finest, same, coarse = (one.xs(name, level="layer") for name in ("Encoder 1_1", "Decoder 1_2", "Encoder 4_1"))
-        pd.testing.assert_frame_equal(finest, same)
+        finest, as_fine, coarse = (
+            one.xs(name, level="layer") for name in ("Encoder 1_1", "Decoder 1_2", "Encoder 4_1")
+        )
+        pd.testing.assert_frame_equal(finest, as_fine)
         assert method == "uniform" or not finest.equals(coarse)
 
 
@@ -167,13 +160,13 @@ def test_the_oracle_is_best_and_the_uniform_map_is_chance(scores: pd.DataFrame) 
 
 def slow_map(model: nn.Module, module: str, image: torch.Tensor, target: str) -> np.ndarray:
     """Grad-CAM of one layer and one image by a hook and autograd, in float64."""
-    model, kept = model.double(), []
-    handle = model.get_submodule(module).register_forward_hook(lambda _m, _i, out: kept.append(out))
+    model, outputs = model.double(), []
+    handle = model.get_submodule(module).register_forward_hook(lambda _m, _i, out: outputs.append(out))
     logits = model(image.double()[None].requires_grad_())[0]
     handle.remove()
     pixels = logits.argmax(0) == 1 if target.startswith("predicted") else logits[1] == logits[1].max()
-    (gradients,) = torch.autograd.grad(logits[1][pixels].mean(), kept[0])
-    return slow_grad_cam(kept[0][0].detach().numpy(), gradients[0].numpy())
+    (gradients,) = torch.autograd.grad(logits[1][pixels].mean(), outputs[0])
+    return slow_grad_cam(outputs[0][0].detach().numpy(), gradients[0].numpy())
 
 
 def clear(model: nn.Module, batch: Batch, target: str) -> list[int]:
@@ -185,16 +178,16 @@ def clear(model: nn.Module, batch: Batch, target: str) -> list[int]:
         sure = best[:, 0] - best[:, 1] > 1e-5
     else:
         sure = (margins.abs().amin(1) > 1e-5) & (margins > 0).any(1)
-    found: list[int] = sure.nonzero()[:, 0].tolist()
-    return found
+    indices: list[int] = sure.nonzero()[:, 0].tolist()
+    return indices
 
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("label", ["Encoder 1_2", "Encoder 3_1", "Decoder 3_2", "Decoder 1_1"])
 def test_rows_are_what_a_slow_second_way_gives(
-    scores: pd.DataFrame, finished: Path, images: Images, target: str, label: str
+    scores: pd.DataFrame, finished: Path, batch: Batch, target: str, label: str
 ) -> None:
-    batch, compared = batch_of(images), 0
+    compared = 0
     for level in LEVELS:
         model = network(finished, level)
         module = next(layer.module for layer in MODELS.get("unet").layers(model, "conv") if layer.label == label)
@@ -202,87 +195,60 @@ def test_rows_are_what_a_slow_second_way_gives(
         rows = rows[rows["method"] == "grad_cam"].set_index("image")
         for i in clear(model, batch, target)[:2]:
             slow = slow_map(network(finished, level), module, batch.inputs()[i], target)
-            scene = Scene(
-                batch.luminance()[i].double().numpy(), batch.foreground()[i].numpy(), batch.background()[i].numpy()
-            )
             for name in METRICS:
-                value = TWINS[name](slow, scene)
+                value = TWINS[name](slow, scene_of(batch, i))
                 assert rows.loc[batch.ids[i], name] == pytest.approx(value, abs=2e-4, nan_ok=True), (level, i, name)
             compared += 1
     assert compared
 
 
-def test_counts_give_the_test_mean_iou(predictions: pd.DataFrame, finished: Path, images: Images) -> None:
-    batch = batch_of(images)
+def test_counts_give_the_test_mean_iou(predictions: pd.DataFrame, finished: Path, batch: Batch) -> None:
     levels = pd.read_csv(finished / "tables" / "levels.csv").set_index("level")
     for level in LEVELS:
         rows = predictions[predictions["level"] == level].set_index("image")
         assert sorted(rows.index) == sorted(batch.ids)
+        rows = rows.loc[list(batch.ids)]
         with torch.no_grad():
             answers = network(finished, level)(batch.inputs()).argmax(1)
-        counts = torch.tensor([[[rows.loc[i, f"n_{t}_{p}"] for p in (0, 1)] for t in (0, 1)] for i in batch.ids])
+        counts = torch.tensor(rows[["n_0_0", "n_0_1", "n_1_0", "n_1_1"]].to_numpy()).view(-1, 2, 2)
         assert torch.equal(counts, confusion(answers, batch.masks, 2))
-        found = [bool(rows.loc[i, "predicted"]) for i in batch.ids]
-        assert found == (answers == 1).flatten(1).any(1).tolist()
+        assert rows["predicted"].tolist() == (answers == 1).flatten(1).any(1).tolist()
         peer = MulticlassJaccardIndex(num_classes=2, ignore_index=IGNORE)
         assert mean_iou(counts.sum(0)) == pytest.approx(float(peer(answers, batch.masks.long())), abs=1e-6)
         assert levels.loc[level, "test_miou"] == pytest.approx(mean_iou(counts.sum(0)), abs=1e-5)
 
 
-class Odd:
-    """Images at the edge of what is defined."""
-
-    def __init__(self) -> None:
-        rng = np.random.default_rng(0)
-        noise = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
-        half = np.zeros((32, 32), np.uint8)
-        half[8:20, 4:16] = 1
-        flat = np.full((32, 32, 3), 77, np.uint8)
-        nothing, ignored = np.zeros_like(half), np.full_like(half, IGNORE)
-        self.samples = [
-            Sample("plain", noise, half),
-            Sample("no pet", noise, nothing),
-            Sample("no background", noise, np.ones_like(half)),
-            Sample("all ignored", noise, ignored),
-            Sample("one colour", flat, half),
-        ]
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int, /) -> Sample:
-        return self.samples[index]
-
-
 @pytest.fixture(scope="module")
 def odd() -> tuple[pd.DataFrame, pd.DataFrame, list[int]]:
-    return table(create("unet", 2, {"width": 2}, seed=1), Odd(), Score(batch_size=2, targets=TARGETS))
+    """The scores of images at the edge of what is defined."""
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    half = np.zeros((32, 32), np.uint8)
+    half[8:20, 4:16] = 1
+    samples = [
+        Sample("plain", noise, half),
+        Sample("no pet", noise, np.zeros_like(half)),
+        Sample("no background", noise, np.ones_like(half)),
+        Sample("all ignored", noise, np.full_like(half, IGNORE)),
+        Sample("one colour", np.full((32, 32, 3), 77, np.uint8), half),
+    ]
+    return table(create("unet", 2, {"width": 2}, seed=1), samples, Score(batch_size=2, targets=TARGETS))
 
 
 def test_odd_images_are_undefined_not_zero(odd: tuple[pd.DataFrame, pd.DataFrame, list[int]]) -> None:
-    rows = odd[0].set_index("image")
-    masked = ["energy_inside", "energy_gain", "background_ratio"]
+    rows, counts, done = odd
+    rows, counts = rows.set_index("image"), counts.set_index("image")
     for image in ("no pet", "no background", "all ignored"):
         assert rows.loc[image, "background_ratio"].isna().all(), image
-    assert rows.loc["all ignored", masked].isna().all(axis=None)
-    assert rows.loc["one colour", ["edge_alignment", "edge_alignment_full"]].isna().all(axis=None)
-    sobel = rows[rows["method"] == "sobel"]
-    assert (sobel.loc["one colour", "blank"] == 1).all()
-    oracle = rows[rows["method"] == "mask_oracle"]
-    assert (oracle.loc["no pet", "blank"] == 1).all()
+    assert rows.loc["all ignored", ["energy_inside", "energy_gain", "background_ratio"]].isna().all(axis=None)
+    assert rows.loc["one colour", list(EDGES)].isna().all(axis=None)
+    for image, method in (("one colour", "sobel"), ("no pet", "mask_oracle")):
+        assert (rows.loc[image].set_index("method").loc[method, "blank"] == 1).all()
     assert not rows.loc["plain"].query("method == 'random'")[list(METRICS)].isna().any(axis=None)
-
-
-def test_odd_images_have_counts(odd: tuple[pd.DataFrame, pd.DataFrame, list[int]]) -> None:
-    counts = odd[1].set_index("image")
     columns = ["n_0_0", "n_0_1", "n_1_0", "n_1_1"]
     assert counts.loc["all ignored", columns].sum() == 0
     assert (counts.drop(index="all ignored")[columns].sum(axis=1) == 32 * 32).all()
     assert counts.loc["no pet", ["n_1_0", "n_1_1"]].sum() == 0
-
-
-def test_progress_is_told_image_by_image(odd: tuple[pd.DataFrame, pd.DataFrame, list[int]]) -> None:
-    assert odd[2] == [2, 2, 1]
+    assert done == [2, 2, 1], "progress is told image by image"
 
 
 @pytest.fixture
@@ -296,7 +262,7 @@ def trained(finished: Path) -> nn.Module:
 def test_the_batch_size_changes_nothing(images: Images, changes: dict[str, int], most: int) -> None:
     model = create("unet", 2, {"width": 4}, seed=3)  # untrained: no two pixels are near a tie
     settings = Score(batch_size=6, targets=TARGETS)
-    one, other = (table(model, images, settings.model_copy(update=some)) for some in ({}, changes))
+    one, other = (table(model, images, settings.model_copy(update=update)) for update in ({}, changes))
     assert one[0]["target_pixels"].nunique() == 7
     assert max(other[2]) <= most
     for first, second in zip(one[:2], other[:2], strict=True):
@@ -348,30 +314,24 @@ def test_scoring_leaves_the_network_as_it_was(trained: nn.Module, images: Images
     assert not any(m._forward_hooks for m in trained.modules())
 
 
-def test_kept_maps_are_those_that_were_scored(finished: Path, scores: pd.DataFrame, images: Images) -> None:
+def test_kept_maps_are_those_that_were_scored(
+    finished: Path, scores: pd.DataFrame, images: Images, batch: Batch
+) -> None:
     rule = manifest(finished)["gallery"]
-    by_name: dict[str, Callable[[np.ndarray, Scene], float]] = TWINS
+    i = batch.ids.index(rule["ids"][0])
     for level in LEVELS:
         with np.load(finished / "scores" / "gallery" / f"unet-s0-l{level}.npz") as file:
-            kept = dict(file)
-        assert kept["ids"].tolist() == rule["ids"]
-        batch = batch_of(images)
-        i = batch.ids.index(rule["ids"][0])
-        assert (kept["images"][0] == images[i].image).all()
-        assert (kept["masks"][0] == images[i].mask).all()
-        scene = Scene(
-            batch.luminance()[i].double().numpy(), batch.foreground()[i].numpy(), batch.background()[i].numpy()
-        )
+            arrays = dict(file)
+        assert arrays["ids"].tolist() == rule["ids"]
+        assert (arrays["images"][0] == images[i].image).all()
+        assert (arrays["masks"][0] == images[i].mask).all()
+        assert sum("|" in name for name in arrays) == len(TARGETS) * len(METHODS) * 18
         rows = scores[(scores["level"] == level) & (scores["image"] == batch.ids[i])]
         rows = rows.set_index(["target", "method", "layer"]).sort_index()
-        maps = {name: values for name, values in kept.items() if "|" in name}
-        assert len(maps) == len(TARGETS) * len(METHODS) * 18
         for name in ("best_pixel:logit|grad_cam|Encoder 2_1", "best_pixel:logit|sobel|Encoder 5_2"):
-            row = rows.loc[tuple(name.split("|"))]
-            row = row.iloc[0] if isinstance(row, pd.DataFrame) else row
             for metric in ("energy_inside", "spread", "blank"):
-                value = by_name[metric](np.maximum(maps[name][0].astype(float), 0), scene)
-                assert row[metric] == pytest.approx(value, abs=1e-4, nan_ok=True)
+                value = TWINS[metric](np.maximum(arrays[name][0].astype(float), 0), scene_of(batch, i))
+                assert rows.loc[tuple(name.split("|")), metric] == pytest.approx(value, abs=1e-4, nan_ok=True)
         with torch.no_grad():
             best = network(finished, level)(batch.inputs()[i : i + 1])[0, 1]
-        assert kept["pixels:best_pixel:logit"][0].tolist() == list(divmod(int(best.argmax()), 32))
+        assert arrays["pixels:best_pixel:logit"][0].tolist() == list(divmod(int(best.argmax()), 32))

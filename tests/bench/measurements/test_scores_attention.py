@@ -21,9 +21,11 @@ from segcam.datasets import DATASETS, DatasetOptions
 from segcam.models import MODELS, create
 from segcam.samples import Batch, Images
 from tests.bench.harness import bench as command
-from tests.bench.harness import contents, manifest
+from tests.bench.harness import contents, finish, manifest
+from tests.bench.harness import tables as read
 from tests.reference import attention as slow
-from tests.reference.metrics import TWINS, Scene
+from tests.reference.metrics import TWINS
+from tests.sceneries import scene_of
 
 SETTINGS = (
     *("data.train=12", "data.val=4", "data.test=5", "models.segformer={}"),
@@ -31,7 +33,6 @@ SETTINGS = (
     *("score.shard=3", "score.batch_size=2", "score.targets=['best_pixel:logit']"),
     *("score.methods=['grad_cam', 'uniform', 'attention_rollout']", "score.metrics=['energy_inside', 'spread']"),
 )
-CHANGES = [part for setting in SETTINGS for part in ("--set", setting)]
 METRICS = ("attention_background_ratio", "attention_distance")
 HEADS = {1: 1, 2: 2, 3: 5, 4: 8}
 
@@ -53,9 +54,9 @@ def test_rows_are_what_a_slow_second_way_gives(name: str, images: Images) -> Non
     maps, _, heads = tables(model, name, images, settings)
     places = architecture.attentions(model)
     batch = Batch.of([images[3]])
-    found = Probe(model, architecture.layers(model, "conv"), attention=places)(batch.inputs())
-    blocks = {label: slow.Block(a.weights[0].numpy(), a.grid, a.reduction) for label, a in found.attentions.items()}
-    scene = Scene(batch.luminance()[0].double().numpy(), batch.foreground()[0].numpy(), batch.background()[0].numpy())
+    capture = Probe(model, architecture.layers(model, "conv"), attention=places)(batch.inputs())
+    blocks = {label: slow.Block(a.weights[0].numpy(), a.grid, a.reduction) for label, a in capture.attentions.items()}
+    scene = scene_of(batch, 0)
     assert not heads.duplicated(["image", "block", "head"]).any()
     assert len(heads) == len(images) * sum(len(block.weights) for block in blocks.values())
     rows = heads[heads["image"] == batch.ids[0]].set_index(["block", "head"])
@@ -65,12 +66,12 @@ def test_rows_are_what_a_slow_second_way_gives(name: str, images: Images) -> Non
             ratio = slow.background_ratio(blocks[label], head, scene.foreground, scene.background)
             assert row["attention_background_ratio"] == pytest.approx(ratio, rel=1e-4)
             assert row["attention_distance"] == pytest.approx(slow.distance(blocks[label], head, (64, 64)), rel=1e-4)
-    rolled = slow.rollout(list(blocks.values()), found.explained.chosen[0].numpy())
-    own = maps[maps["image"] == batch.ids[0]].set_index("layer")
-    assert list(own.index) == [place.layer for place in places]
-    for place, wanted in zip(places, rolled, strict=True):
+    rolled = slow.rollout(list(blocks.values()), capture.explained.chosen[0].numpy())
+    of_image = maps[maps["image"] == batch.ids[0]].set_index("layer")
+    assert list(of_image.index) == [place.layer for place in places]
+    for place, rollout in zip(places, rolled, strict=True):
         for metric in ("energy_inside", "spread"):
-            assert own.loc[place.layer, metric] == pytest.approx(TWINS[metric](wanted, scene), rel=1e-4)
+            assert of_image.loc[place.layer, metric] == pytest.approx(TWINS[metric](rollout, scene), rel=1e-4)
 
 
 def test_only_maps_behind_attention_are_rolled_out(images: Images) -> None:
@@ -85,8 +86,8 @@ def test_only_maps_behind_attention_are_rolled_out(images: Images) -> None:
     assert not maps.duplicated(["image", "target", "layer", "method"]).any()
     assert maps["spread"].notna().any()
     alone = tables(model, "segformer", images, Score(methods=("grad_cam", "uniform"), metrics=("spread",)))[0]
-    kept = maps[maps["method"] != "attention_rollout"].reset_index(drop=True)
-    pd.testing.assert_frame_equal(kept, alone, rtol=1e-4, atol=1e-5)
+    others = maps[maps["method"] != "attention_rollout"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(others, alone, rtol=1e-4, atol=1e-5)
 
 
 def test_without_attention_there_is_none(images: Images) -> None:
@@ -110,16 +111,15 @@ def test_nothing_is_read_where_nothing_wants_it() -> None:
 def ran(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a scored run; look, do not touch."""
     folder = tmp_path_factory.mktemp("attention") / "out"
-    for stage in ("train", "score"):
-        outcome = command("run", stage, "-p", tiny, "--out", folder, *CHANGES)
-        assert outcome.code == 0, outcome.err
+    finish("train", tiny, folder, *SETTINGS)
+    finish("score", tiny, folder, *SETTINGS)
     return folder
 
 
 def test_the_tables_of_a_run(ran: Path) -> None:
     files = sorted((ran / "scores" / "attention").iterdir())
     assert [file.name for file in files] == [f"segformer-s0-l20-{n:03d}.parquet" for n in (0, 1)]
-    frame = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+    frame = read(ran, "attention/*.parquet")
     keys = ["dataset", "model", "level", "seed", "training_data", "image", "block", "stage", "depth", "head"]
     assert list(frame) == [*keys, *METRICS]
     assert len(frame) == 5 * 2 * sum(HEADS.values())
@@ -160,8 +160,7 @@ def test_kept_maps_of_the_rollout(ran: Path) -> None:
 
 def test_attention_can_be_left_out(ran: Path, tiny: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(ran, tmp_path / "copied"))
-    without = ("-p", tiny, "--out", folder, *CHANGES, "--set", "score.attention=false")
-    assert command("run", "score", *without).code == 0
+    finish("score", tiny, folder, *SETTINGS, "score.attention=false")
     assert contents(folder, "scores/attention") == {}
     assert manifest(folder)["attention"] == {"blocks": {}, "metrics": {}}
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +32,7 @@ METHODS_ASKED = ("grad_cam", "hires_cam", "layer_cam", "eigen_cam", "activation"
 COUNTED = ("grad_cam", "hires_cam", "layer_cam", "eigen_cam")
 SETTINGS = Score(targets=TARGETS, methods=METHODS_ASKED, metrics=METRICS, batch_size=3)
 HEAD = "Decoder 1_2 ReLU"
+EVERYTHING: dict[str, Any] = {"counter": True, "points": ("conv", "head")}
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +46,10 @@ def model() -> nn.Module:
     return create("unet", 3, {"width": 3}, seed=20)
 
 
-def scored(
-    model: nn.Module, images: Images, settings: Score, name: str = "unet"
-) -> tuple[list[pd.DataFrame], list[Gap]]:
+def scored(model: nn.Module, images: Images, **changes: Any) -> tuple[list[pd.DataFrame], list[Gap]]:
     gaps: list[Gap] = []
-    scorer = Scorer(model, Request.of(settings, name, model), settings, ("background", "pet", "other"), "ignore")
+    settings = SETTINGS.model_copy(update=changes)
+    scorer = Scorer(model, Request.of(settings, "unet", model), settings, ("background", "pet", "other"), "ignore")
     tables = scorer.score(images, range(len(images)), note=gaps.append)
     return [pd.DataFrame(table) for table in tables.values()], gaps
 
@@ -55,11 +57,10 @@ def scored(
 @pytest.fixture(scope="module")
 def tables(model: nn.Module, images: Images) -> list[pd.DataFrame]:
     """Scores, predictions and agreement with everything asked for."""
-    settings = SETTINGS.model_copy(update={"counter": True, "points": ("conv", "head")})
-    found, gaps = scored(model, images, settings)
-    assert len(found) == 3
+    tables, gaps = scored(model, images, **EVERYTHING)
+    assert len(tables) == 3
     assert gaps == []
-    return found
+    return tables
 
 
 def test_maps_before_relu_tell_for_and_against(tables: list[pd.DataFrame], model: nn.Module, images: Images) -> None:
@@ -76,9 +77,9 @@ def test_maps_before_relu_tell_for_and_against(tables: list[pd.DataFrame], model
                 "activation": a.mean(0),
             }
             for method, values in signed.items():
-                wanted = values[values > 0].sum() / np.abs(values).sum()
-                found = rows[batch.ids[0], "best_pixel:logit", layer.label, method]
-                assert found == pytest.approx(wanted, abs=1e-4), (i, layer.label, method)
+                balance = values[values > 0].sum() / np.abs(values).sum()
+                row = rows[batch.ids[0], "best_pixel:logit", layer.label, method]
+                assert row == pytest.approx(balance, abs=1e-4), (i, layer.label, method)
 
 
 def test_the_share_of_the_best_other_class(tables: list[pd.DataFrame], model: nn.Module, images: Images) -> None:
@@ -91,22 +92,21 @@ def test_the_share_of_the_best_other_class(tables: list[pd.DataFrame], model: nn
         batch = Batch.of([images[i]])
         for target in TARGETS:
             for layer in (layers[2], layers[12]):
-                kept: list[torch.Tensor] = []
-                handle = again.get_submodule(layer.module).register_forward_hook(
-                    lambda _m, _i, out, k=kept: k.append(out)
-                )
+                outputs: list[torch.Tensor] = []
+                module = again.get_submodule(layer.module)
+                handle = module.register_forward_hook(lambda _m, _i, out, outputs=outputs: outputs.append(out))
                 logits = again(batch.inputs().double().requires_grad_())[0]
                 handle.remove()
-                own, other = logits[1], torch.maximum(logits[0], logits[2])
-                pixels = logits.argmax(0) == 1 if target.startswith("predicted") else own == own.max()
+                explained, rival = logits[1], torch.maximum(logits[0], logits[2])
+                pixels = logits.argmax(0) == 1 if target.startswith("predicted") else explained == explained.max()
                 sums = []
-                for score in (own, other):
-                    (g,) = torch.autograd.grad(score[pixels].mean(), kept[0], retain_graph=True)
-                    sums.append(slow_grad_cam(kept[0][0].detach().numpy(), g[0].numpy()).sum())
-                found = rows[batch.ids[0], target, layer.label, "grad_cam"]
-                wanted = sums[1] / sum(sums) if pixels.any() and sum(sums) else np.nan
-                assert found == pytest.approx(wanted, abs=1e-4, nan_ok=True), (i, target, layer.label)
-                compared += bool(0 < wanted < 1)
+                for score in (explained, rival):
+                    (g,) = torch.autograd.grad(score[pixels].mean(), outputs[0], retain_graph=True)
+                    sums.append(slow_grad_cam(outputs[0][0].detach().numpy(), g[0].numpy()).sum())
+                share = sums[1] / sum(sums) if pixels.any() and sum(sums) else np.nan
+                row = rows[batch.ids[0], target, layer.label, "grad_cam"]
+                assert row == pytest.approx(share, abs=1e-4, nan_ok=True), (i, target, layer.label)
+                compared += bool(0 < share < 1)
     assert compared
 
 
@@ -131,12 +131,11 @@ def test_where_sign_and_share_are_undefined(tables: list[pd.DataFrame]) -> None:
 
 
 def test_the_other_class_is_asked_for_or_there_is_no_column(model: nn.Module, images: Images) -> None:
-    (plain, _, _), _ = scored(model, images, SETTINGS)
-    (counted, _, _), _ = scored(model, images, SETTINGS.model_copy(update={"counter": True}))
+    (plain, _, _), _ = scored(model, images)
+    (counted, _, _), _ = scored(model, images, counter=True)
     assert "counter_share" not in plain
     pd.testing.assert_frame_equal(plain, counted.drop(columns="counter_share"))
-    itself = SETTINGS.model_copy(update={"targets": ("best_pixel:rival",), "counter": True})
-    (rival, _), _ = scored(model, images, itself)
+    (rival, _), _ = scored(model, images, targets=("best_pixel:rival",), counter=True)
     assert rival["counter_share"].isna().all(), "it has no other class but the one explained"
 
 
@@ -159,9 +158,9 @@ def test_agreement_is_what_a_slow_second_way_gives(
             for name in ("grad_cam", "layer_cam"):
                 maps = [c.maps(METHODS.get(name).maps, layer)[0].double().numpy() for c in captures]
                 row = rows.loc[(batch.ids[0], layer.label, name)]
-                wanted = slow_agreement(*maps)
-                assert (row["correlation"], row["difference"]) == pytest.approx(wanted, abs=2e-4, nan_ok=True)
-                compared += not np.isnan(wanted[0])
+                agreed = slow_agreement(*maps)
+                assert (row["correlation"], row["difference"]) == pytest.approx(agreed, abs=2e-4, nan_ok=True)
+                compared += not np.isnan(agreed[0])
     assert compared > 4
 
 
@@ -174,27 +173,20 @@ def test_before_the_last_convolution_all_pixel_sets_have_one_map(tables: list[pd
     assert others["difference"].max() > 0.01
 
 
-def test_no_agreement_of_one_target_or_of_controls(model: nn.Module, images: Images) -> None:
-    assert len(scored(model, images, SETTINGS.model_copy(update={"targets": TARGETS[:1]}))[0]) == 2
-    assert len(scored(model, images, SETTINGS.model_copy(update={"methods": ("uniform", "activation")}))[0]) == 2
-
-
-def test_three_targets_make_three_pairs(model: nn.Module, images: Images) -> None:
+def test_pairs_of_targets_of_gradient_methods_agree(model: nn.Module, images: Images) -> None:
+    assert len(scored(model, images, targets=TARGETS[:1])[0]) == 2
+    assert len(scored(model, images, methods=("uniform", "activation"))[0]) == 2
     targets = (*TARGETS, "image:margin")
-    (_, _, pairs), _ = scored(model, images, SETTINGS.model_copy(update={"targets": targets}))
-    assert list(dict.fromkeys(zip(pairs["target"], pairs["other"], strict=True))) == [
-        (targets[0], targets[1]),
-        (targets[0], targets[2]),
-        (targets[1], targets[2]),
-    ]
+    (_, _, pairs), _ = scored(model, images, targets=targets)
+    named = list(dict.fromkeys(zip(pairs["target"], pairs["other"], strict=True)))
+    assert named == list(combinations(targets, 2))
 
 
 def test_true_pixels_are_those_of_the_mask(model: nn.Module, images: Images) -> None:
-    (frame, _), _ = scored(model, images, SETTINGS.model_copy(update={"targets": ("truth:logit",)}))
+    (frame, _), _ = scored(model, images, targets=("truth:logit",))
     batch = Batch.of([images[i] for i in range(len(images))])
-    pixels = frame.groupby("image")["target_pixels"].unique()
-    for image, count in zip(batch.ids, (batch.masks == 1).flatten(1).sum(1).tolist(), strict=True):
-        assert pixels[image].tolist() == [count]
+    pixels = frame.groupby("image")["target_pixels"].unique().map(list).to_dict()
+    assert pixels == {name: [int((mask == 1).sum())] for name, mask in zip(batch.ids, batch.masks, strict=True)}
 
 
 def test_the_head_is_the_last_layer_behind_relu(model: nn.Module) -> None:
@@ -202,14 +194,8 @@ def test_the_head_is_the_last_layer_behind_relu(model: nn.Module) -> None:
     labels = [layer.label for layer in layers_of(unet, model, ("conv", "head"))]
     assert labels == [layer.label for layer in unet.layers(model, "conv")] + [HEAD]
     assert [layer.label for layer in layers_of(unet, model, ("head",))] == [HEAD]
-    both = layers_of(unet, model, ("relu", "head"))
-    assert list(both) == unet.layers(model, "relu")
-
-
-def test_a_network_without_relu_has_no_head(model: nn.Module) -> None:
-    without = replace(
-        MODELS.get("unet"), layers=lambda net, point: MODELS.get("unet").layers(net, "conv") if point == "conv" else []
-    )
+    assert list(layers_of(unet, model, ("relu", "head"))) == unet.layers(model, "relu")
+    without = replace(unet, layers=lambda net, point: unet.layers(net, "conv") if point == "conv" else [])
     with pytest.raises(InputError, match="unet has no layer of 'relu': leave 'head' out"):
         layers_of(without, model, ("conv", "head"))
 
@@ -218,17 +204,27 @@ def test_maps_are_measured_alike_however_few_wait(
     tables: list[pd.DataFrame], model: nn.Module, images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bench.measurements.material.rows, "WAITING", 1)
-    settings = SETTINGS.model_copy(update={"counter": True, "points": ("conv", "head")})
-    for one, other in zip(scored(model, images, settings)[0], tables, strict=True):
+    for one, other in zip(scored(model, images, **EVERYTHING)[0], tables, strict=True):
         pd.testing.assert_frame_equal(one, other, rtol=1e-5, atol=1e-6)
 
 
 def test_more_methods_change_no_row_of_the_others(tables: list[pd.DataFrame], model: nn.Module, images: Images) -> None:
-    settings = SETTINGS.model_copy(update={"points": ("conv", "head"), "methods": ("sobel", "grad_cam")})
-    (alone, _, _), _ = scored(model, images, settings)
+    (alone, _, _), _ = scored(model, images, points=("conv", "head"), methods=("sobel", "grad_cam"))
     keys = ["image", "target", "layer", "method"]
-    whole = tables[0].set_index(keys).loc[pd.MultiIndex.from_frame(alone[keys])].reset_index()
-    pd.testing.assert_frame_equal(alone, whole[alone.columns], rtol=1e-5, atol=1e-6)
+    among = tables[0].set_index(keys).loc[pd.MultiIndex.from_frame(alone[keys])].reset_index()
+    pd.testing.assert_frame_equal(alone, among[alone.columns], rtol=1e-5, atol=1e-6)
+
+
+def test_parameters_reach_the_method(model: nn.Module, images: Images) -> None:
+    methods = ("seg_xres_cam", "hires_cam", "gaussian")
+    parameters = {"seg_xres_cam": {"pool": 1}, "gaussian": {"width": 0.1}}
+    (plain, *_), _ = scored(model, images, methods=methods)
+    (changed, *_), _ = scored(model, images, methods=methods, parameters=parameters)
+    before, after = (frame.set_index("method")[list(METRICS)] for frame in (plain, changed))
+    pooled, unpooled, hires = before.loc["seg_xres_cam"], after.loc["seg_xres_cam"], after.loc["hires_cam"]
+    assert not pooled.reset_index(drop=True).equals(hires.reset_index(drop=True))
+    np.testing.assert_allclose(unpooled, hires, rtol=1e-4, atol=1e-5)
+    assert after.loc["gaussian", "spread"].mean() < before.loc["gaussian", "spread"].mean()
 
 
 def test_gradient_methods_may_have_no_map_of_a_layer(model: nn.Module, images: Images, registry: None) -> None:
@@ -238,8 +234,7 @@ def test_gradient_methods_may_have_no_map_of_a_layer(model: nn.Module, images: I
         return pair.attribution
 
     METHODS.add(Method("fine", "Fine", "for fine layers", "segcam", gradient=fine_layers_alone))
-    settings = SETTINGS.model_copy(update={"methods": ("grad_cam", "fine", "sobel")})
-    (frame, _, pairs), gaps = scored(model, images, settings)
+    (frame, _, pairs), gaps = scored(model, images, methods=("grad_cam", "fine", "sobel"))
     coarse = {"Encoder 4_1", "Encoder 4_2", "Encoder 5_1", "Encoder 5_2", "Decoder 4_1", "Decoder 4_2"}
     for table in (frame, pairs):
         layers = table.groupby("method")["layer"].unique()
@@ -247,18 +242,6 @@ def test_gradient_methods_may_have_no_map_of_a_layer(model: nn.Module, images: I
         assert len(layers["fine"]) == 18 - len(coarse)
         assert len(layers["grad_cam"]) == 18
     assert set(gaps) == {Gap(layer, "fine", "the grid is too coarse") for layer in coarse}
-    plain = scored(model, images, settings.model_copy(update={"methods": ("grad_cam", "sobel")}))[0][0]
+    plain = scored(model, images, methods=("grad_cam", "sobel"))[0][0]
     others = frame[frame["method"] != "fine"].reset_index(drop=True)
     pd.testing.assert_frame_equal(others, plain, rtol=1e-5, atol=1e-6)
-
-
-def test_parameters_reach_the_method(model: nn.Module, images: Images) -> None:
-    settings = SETTINGS.model_copy(update={"methods": ("seg_xres_cam", "hires_cam", "gaussian")})
-    parameters = {"seg_xres_cam": {"pool": 1}, "gaussian": {"width": 0.1}}
-    (plain, *_), _ = scored(model, images, settings)
-    (changed, *_), _ = scored(model, images, settings.model_copy(update={"parameters": parameters}))
-    by_method = [dict(list(frame.groupby("method"))) for frame in (plain, changed)]
-    values = [{name: rows[list(METRICS)].reset_index(drop=True) for name, rows in one.items()} for one in by_method]
-    assert not values[0]["seg_xres_cam"].equals(values[0]["hires_cam"])
-    pd.testing.assert_frame_equal(values[1]["seg_xres_cam"], values[1]["hires_cam"], rtol=1e-4, atol=1e-5)
-    assert values[1]["gaussian"]["spread"].mean() < values[0]["gaussian"]["spread"].mean()

@@ -13,24 +13,20 @@ from bench.output.drawing import Files, draw_all
 NAMES = ("levels", "curves", "skipped")
 
 
-def files(sections: list[Section]) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
-    for item in (item for section in sections for item in section.items):
-        texts = (
-            {suffix: text.encode() for suffix, text in item.files().items()} if isinstance(item, Table) else item.files
-        )
-        found |= {f"{item.name}.{suffix}": data for suffix, data in texts.items()}
-    return found
+def files(sections: list[Section]) -> dict[str, bytes | str]:
+    items = [item for section in sections for item in section.items]
+    held = [(item.name, item.files() if isinstance(item, Table) else item.files) for item in items]
+    return {f"{name}.{suffix}": data for name, files in held for suffix, data in files.items()}
 
 
 def test_two_processes_make_what_one_makes(finished: Path) -> None:
-    told: list[str] = []
-    alone = draw_all(finished, NAMES, Files(("png", "pdf"), 50), told.append, processes=1)
-    beside = draw_all(finished, NAMES, Files(("png", "pdf"), 50), told.append, processes=2)
+    drawn: list[str] = []
+    alone = draw_all(finished, NAMES, Files(("png", "pdf"), 50), drawn.append, processes=1)
+    beside = draw_all(finished, NAMES, Files(("png", "pdf"), 50), drawn.append, processes=2)
     assert [section.name for section in beside] == list(NAMES) == [section.name for section in alone]
     assert files(beside) == files(alone)
     assert {"levels.png", "levels.pdf", "levels.csv", "levels.md", "curves.csv"} <= files(beside).keys()
-    assert sorted(told) == sorted(NAMES * 2)
+    assert sorted(drawn) == sorted(NAMES * 2)
     assert all(section.title.endswith(".") for section in beside)
 
 

@@ -40,26 +40,17 @@ def test_a_class_that_does_not_exist(tiny: Path) -> None:
         opened(tiny, "score.class_id=2")
 
 
-class Plain:
-    """Black images whose masks hold one class; the last image differs where asked for."""
-
-    def __init__(self, label: int, last: int) -> None:
-        self.label, self.last = label, last
-
-    def __len__(self) -> int:
-        return 5
-
-    def __getitem__(self, index: int, /) -> Sample:
-        value = self.last if index == 3 else self.label
-        return Sample(f"{index}", np.zeros((16, 16, 3), np.uint8), np.full((16, 16), value, np.uint8))
-
-
 def plain(monkeypatch: pytest.MonkeyPatch, tiny: Path, val: int, test: int, other: int = 1) -> Data:
-    """Open a data set of files, as far as the harness can tell."""
+    """Open a data set of files, as far as the harness can tell: black images whose masks hold one class."""
+
+    def images(*labels: int) -> list[Sample]:
+        black, mask = np.zeros((16, 16, 3), np.uint8), np.ones((16, 16), np.uint8)
+        return [Sample(f"{i}", black, label * mask) for i, label in enumerate(labels)]
 
     def made(_: DatasetOptions) -> Opened:
         info = DatasetInfo("plain", ("background", "pet"), "5 images")
-        return Opened(info, {"train": Plain(1, other), "val": Plain(val, val), "test": Plain(test, test)})
+        splits = {"train": images(1, 1, 1, other, 1), "val": images(*[val] * 5), "test": images(*[test] * 5)}
+        return Opened(info, splits)
 
     DATASETS.names()
     monkeypatch.setitem(DATASETS._items, "plain", Dataset("plain", "for tests", made))

@@ -47,7 +47,7 @@ def trained(profile: Profile, digest: str = DIGEST) -> dict[tuple[str, int], str
 
 def scorings(profile: Profile, images: int = 10, sha: str = "a", digest: str = DIGEST) -> list[MeasureCell]:
     made = {cell: {30: f"{sha}{i}", 50: f"b{i}"} for i, cell in enumerate(plan.training(profile, digest))}
-    return planned(profile, made, "scores", "kept_maps", images=images, chosen=GALLERY)
+    return planned(profile, made, "scores", "kept_maps", images=images, gallery=GALLERY)
 
 
 def test_every_model_with_every_seed(file: Path) -> None:
@@ -72,57 +72,25 @@ def test_ids_and_files_are_unique(file: Path) -> None:
     assert not any(":" in name for name in written), "not every file system takes it"
 
 
-@pytest.mark.parametrize(
-    "setting",
-    [
-        "train.save_every=3",
-        "train.seeds=[0, 1, 7]",
-        "data.root=/some/place",
-        "data.cache=/some/place",
-        "figures.dpi=60",
-        "figures.kinds=['png', 'pdf']",
-        "figures.photographs=false",
-        "figures.images=1",
-        "score.batch_size=3",
-        "score.max_memory=1 GB",
-        "score.shard=5",
-        "score.metrics=['spread']",
-        "score.targets=['predicted']",
-        "name=another",
-        "summary=another",
-    ],
-)
+PLACES = "data.root=/some/place data.cache=/some/place"
+PACE = f"{PLACES} train.save_every=3 score.batch_size=3 score.max_memory=1GB figures.dpi=60 name=another"
+SCORED = "score.metrics=['spread'] score.targets=['predicted'] score.methods=['grad_cam'] score.precision=bf16"
+SCORED += " score.points=['relu']"
+BESIDE = f"{PACE} {SCORED} train.seeds=[0,1,7] figures.kinds=['png','pdf'] figures.photographs=false figures.images=1"
+BESIDE += " score.shard=5 summary=another"
+DATA = "data.size=64 data.seed=1 data.border=pet data.train=50 data.val_share=0.2 score.class_id=0"
+TRAINED = "levels=[30] tolerance=3 epochs=3 steps=30 batch_size=4 learning_rate=0.1 schedule=cosine warmup=0.2"
+TRAINED += " weight_decay=0.2 average=0.5 precision=fp32 longest_interval=4 augment.flip=0 initial_answer=random"
+
+
+@pytest.mark.parametrize("setting", BESIDE.split())
 def test_trainings_do_not_depend_on(file: Path, setting: str) -> None:
     plain, changed = profiles.read(str(file)), profiles.read(str(file), [setting])
     assert trained(plain).items() <= trained(changed).items()
     assert plan.definition(plain, DIGEST) == plan.definition(changed, DIGEST)
 
 
-@pytest.mark.parametrize(
-    "setting",
-    [
-        "data.size=64",
-        "data.seed=1",
-        "data.border=pet",
-        "data.train=50",
-        "data.val_share=0.2",
-        "train.levels=[30]",
-        "train.tolerance=3",
-        "train.epochs=3",
-        "train.steps=30",
-        "train.batch_size=4",
-        "train.learning_rate=0.1",
-        "train.schedule=cosine",
-        "train.warmup=0.2",
-        "train.weight_decay=0.2",
-        "train.average=0.5",
-        "train.precision=fp32",
-        "train.longest_interval=4",
-        "train.augment.flip=0",
-        "train.initial_answer=random",
-        "score.class_id=0",
-    ],
-)
+@pytest.mark.parametrize("setting", [*DATA.split(), *(f"train.{setting}" for setting in TRAINED.split())])
 def test_trainings_depend_on(file: Path, setting: str) -> None:
     plain, changed = profiles.read(str(file)), profiles.read(str(file), [setting])
     before, after = trained(plain), trained(changed)
@@ -144,34 +112,14 @@ def test_a_model_is_of_its_own_parameters_alone(file: Path) -> None:
     assert before["other:one", 0] == after["other:one", 0]
 
 
-@pytest.mark.parametrize(
-    "setting",
-    [
-        "score.batch_size=3",
-        "score.max_memory=1 GB",
-        "train.save_every=3",
-        "data.root=/some/place",
-        "figures.dpi=60",
-        "name=another",
-    ],
-)
+@pytest.mark.parametrize("setting", PACE.split())
 def test_scorings_do_not_depend_on(file: Path, setting: str) -> None:
-    plain, changed = profiles.read(str(file)), profiles.read(str(file), [setting])
-    assert scorings(plain) == scorings(changed)
+    assert scorings(profiles.read(str(file))) == scorings(profiles.read(str(file), [setting]))
 
 
-@pytest.mark.parametrize(
-    "setting",
-    [
-        "score.metrics=['spread']",
-        "score.targets=['predicted']",
-        "score.methods=['grad_cam']",
-        "score.points=['relu']",
-        "score.precision=bf16",
-    ],
-)
+@pytest.mark.parametrize("setting", SCORED.split())
 def test_scorings_depend_on(file: Path, setting: str) -> None:
-    before, after = (scorings(profiles.read(str(file), some)) for some in ([], [setting]))
+    before, after = scorings(profiles.read(str(file))), scorings(profiles.read(str(file), [setting]))
     assert [c.file("scores") for c in before] == [c.file("scores") for c in after]
     assert {c.id for c in before}.isdisjoint(c.id for c in after)
     assert {c.record for c in before}.isdisjoint(c.record for c in after)
@@ -179,8 +127,7 @@ def test_scorings_depend_on(file: Path, setting: str) -> None:
 
 def test_scorings_depend_on_the_weights_that_they_score(file: Path) -> None:
     profile = profiles.read(str(file))
-    before, after = scorings(profile), scorings(profile, sha="c")
-    for one, other in zip(before, after, strict=True):
+    for one, other in zip(scorings(profile), scorings(profile, sha="c"), strict=True):
         assert (one.id != other.id) == (one.level == 30)
 
 
@@ -217,12 +164,14 @@ def test_unreached_levels_are_not_scored(file: Path) -> None:
 
 def test_gallery_takes_the_images_nearest_to_evenly_spaced_percentiles() -> None:
     areas = np.array([0.5, 0.1, 0.3, 0.2, 0.4])
-    chosen, rule = plan.gallery(areas, list("abcde"), 3)
-    quantiles = np.quantile(areas, [1 / 6, 1 / 2, 5 / 6])
-    assert [areas[i] for i in chosen] == pytest.approx([0.2, 0.3, 0.4])
-    assert np.abs(quantiles - areas[list(chosen)]).max() < 0.1
-    assert "17, 50, 83" in rule
+    indices, rule = plan.gallery(areas, list("abcde"), 3)
+    assert [areas[i] for i in indices] == pytest.approx([0.2, 0.3, 0.4])
+    assert np.abs(np.quantile(areas, [1 / 6, 1 / 2, 5 / 6]) - areas[list(indices)]).max() < 0.1
+    assert "percentiles 17, 50, 83" in rule
     assert "before any network was trained" in rule
+    indices, rule = plan.gallery(np.array([0.2, 0.9, 0.4]), list("abc"), 1)
+    assert indices == (2,)
+    assert "image whose share of foreground pixels is nearest to the percentile 50" in rule
 
 
 @settings(max_examples=60, deadline=None)
@@ -241,12 +190,6 @@ def test_gallery_does_not_depend_on_the_order_of_the_images(tenths: list[int], c
     assert [ids[places[i]] for i in again] == [ids[i] for i in chosen]
     assert rule == same
     assert len(set(chosen)) == len(chosen) == min(count, len(ids))
-
-
-def test_one_image_is_one_image() -> None:
-    chosen, rule = plan.gallery(np.array([0.2, 0.9, 0.4]), list("abc"), 1)
-    assert chosen == (2,)
-    assert "image whose share of foreground pixels is nearest to the percentile 50" in rule
 
 
 TAUGHT = (
@@ -275,17 +218,15 @@ def test_teachers_come_first_and_are_part_of_what_they_teach(taught: Profile) ->
     assert trained(other)["unet", 0] != trained(taught)["unet", 0]
 
 
-def test_a_model_may_have_fewer_seeds(taught: Profile) -> None:
-    fewer = taught.model_copy(update={"recipes": {"unet": {**taught.recipes["unet"], "seeds": (1,)}}})
-    assert plan.training(fewer, DIGEST) == [
-        c for c in plan.training(taught, DIGEST) if (c.model, c.seed) != ("unet", 0)
-    ]
-
-
 def test_a_recipe_is_of_its_model_alone(taught: Profile) -> None:
-    other = taught.model_copy(update={"recipes": {"unet": {"teacher": "other:one", "steps": 3}}})
-    assert trained(other)["unet", 0] != trained(taught)["unet", 0]
-    assert trained(other)["other:one", 0] == trained(taught)["other:one", 0]
+    def with_recipe(**keys: object) -> Profile:
+        return taught.model_copy(update={"recipes": {"unet": {**taught.recipes["unet"], **keys}}})
+
+    other = trained(with_recipe(steps=3))
+    assert other["unet", 0] != trained(taught)["unet", 0]
+    assert other["other:one", 0] == trained(taught)["other:one", 0]
+    fewer = plan.training(with_recipe(seeds=(1,)), DIGEST)
+    assert fewer == [c for c in plan.training(taught, DIGEST) if (c.model, c.seed) != ("unet", 0)]
 
 
 def test_the_highest_level_is_tested_at_every_size(taught: Profile) -> None:
@@ -306,20 +247,14 @@ def test_a_study_may_keep_to_the_first_seed(taught: Profile) -> None:
         return planned(taught.model_copy(update={"sanity": section}), weights, "sanity")
 
     both, first = sanity(), sanity(training_seeds="first")
-    assert {(c.train.model, c.train.seed) for c in both} == {
-        ("unet", 0),
-        ("unet", 1),
-        ("other:one", 0),
-        ("other:one", 1),
-    }
+    assert {(c.train.model, c.train.seed) for c in both} == {(m, s) for m in ("unet", "other:one") for s in (0, 1)}
     assert {c.id for c in first} == {c.id for c in both if c.train.seed == 0}
     assert {c.level for c in sanity(levels="all", training_seeds="first")} == {30, 50}
 
 
-def test_a_network_made_for_one_size_is_made_for_the_runs(tmp_path: Path) -> None:
-    path = tmp_path / "mine.toml"
-    path.write_text('[data]\ndataset = "scenes"\nsize = 96\n[models.vit]\n[models.unet]\nwidth = 2\n')
-    profile = profiles.read(str(path))
+def test_a_network_made_for_one_size_is_made_for_the_runs(file: Path) -> None:
+    settings = ["data.size=96", "models.vit={}"]
+    profile = profiles.read(str(file), settings)
     assert plan.parameters(profile, "vit")["image_size"] == 96
-    assert plan.parameters(profiles.read(str(path), ["models.vit.image_size=64"]), "vit")["image_size"] == 64
+    assert plan.parameters(profiles.read(str(file), [*settings, "models.vit.image_size=64"]), "vit")["image_size"] == 64
     assert plan.parameters(profile, "unet") == {"width": 2, "norm": "batch"}

@@ -20,8 +20,8 @@ LAYERS = [Layer("0", "first", stride=1, role="encoder"), Layer("2", "second", st
 
 def network(width: int, seed: int = 0) -> nn.Sequential:
     torch.manual_seed(seed)
-    parts = [nn.Conv2d(3, width, 3, padding=1), nn.MaxPool2d(2), nn.Conv2d(width, 2 * width, 3, padding=1)]
-    return nn.Sequential(*parts, nn.Upsample(scale_factor=2), nn.BatchNorm2d(2 * width), nn.Conv2d(2 * width, 2, 1))
+    stages = [nn.Conv2d(3, width, 3, padding=1), nn.MaxPool2d(2), nn.Conv2d(width, 2 * width, 3, padding=1)]
+    return nn.Sequential(*stages, nn.Upsample(scale_factor=2), nn.BatchNorm2d(2 * width), nn.Conv2d(2 * width, 2, 1))
 
 
 def hints(model: nn.Module, layers: list[Layer] = LAYERS, seed: int = 3) -> Hints:
@@ -33,25 +33,24 @@ def images() -> Tensor:
 
 
 def test_the_loss_is_its_formula() -> None:
-    model, teacher = network(3).double(), network(5, 1).double()
-    found = Hints(model.float(), LAYERS, teacher.float(), LAYERS, 16, 0)
-    with found.watching(model):
+    model, teacher = network(3), network(5, 1)
+    compared = Hints(model, LAYERS, teacher, LAYERS, 16, 0)
+    with compared.watching(model):
         model(images())
-    loss = found(found.features(images()))
+    loss = compared(compared.features(images()))
     total = torch.zeros(())
-    for part, mapped in zip((1, 3), found.maps, strict=True):
-        own, aim = mapped(model[:part](images())), teacher[:part](images())
-        for channel in range(aim.shape[1]):
-            flat = aim[:, channel]
-            wanted = (flat - flat.mean()) / flat.std()
-            total = total + F.smooth_l1_loss(own[:, channel], wanted) / aim.shape[1]
+    for modules, projection in zip((1, 3), compared.maps, strict=True):
+        mapped, taught = projection(model[:modules](images())), teacher[:modules](images())
+        for channel in range(taught.shape[1]):
+            flat = taught[:, channel]
+            total = total + F.smooth_l1_loss(mapped[:, channel], (flat - flat.mean()) / flat.std()) / taught.shape[1]
     assert torch.allclose(loss, total, rtol=1e-3)
 
 
 def test_stages_of_another_stride_are_compared_with_the_nearest() -> None:
     model = network(3)
-    found = hints(model, [Layer("2", "only", stride=2, role="encoder")])
-    assert [tuple(m.weight.shape) for m in found.maps] == [(10, 6, 1, 1)]
+    compared = hints(model, [Layer("2", "only", stride=2, role="encoder")])
+    assert [tuple(m.weight.shape) for m in compared.maps] == [(10, 6, 1, 1)]
     coarse = hints(model, [Layer("0", "fine", stride=8, role="encoder")])
     with coarse.watching(model):
         model(images())
@@ -60,27 +59,27 @@ def test_stages_of_another_stride_are_compared_with_the_nearest() -> None:
 
 def test_the_network_learns_and_the_teacher_does_not() -> None:
     model = network(3)
-    found = hints(model)
-    before = {n: t.clone() for n, t in found._teacher[0].state_dict().items()}
-    with found.watching(model):
+    compared = hints(model)
+    before = {n: t.clone() for n, t in compared._teacher[0].state_dict().items()}
+    with compared.watching(model):
         model(images())
-    found(found.features(images())).backward()
+    compared(compared.features(images())).backward()
     assert model[0].weight.grad is not None
-    assert all(p.grad is not None for p in found.maps.parameters())
+    assert all(p.grad is not None for p in compared.maps.parameters())
     assert model[5].weight.grad is None, "the head has no part in it"
-    assert all(torch.equal(t, before[n]) for n, t in found._teacher[0].state_dict().items())
-    assert len(list(found.parameters())) == 4, "the teacher is not among what is learnt"
+    assert all(torch.equal(t, before[n]) for n, t in compared._teacher[0].state_dict().items())
+    assert len(list(compared.parameters())) == 4, "the teacher is not among what is learnt"
 
 
 def test_nothing_is_left_behind_in_the_networks() -> None:
     model, teacher = network(3).train(), network(5, 1)
     state = {n: t.clone() for n, t in model.state_dict().items()}
     before = torch.random.get_rng_state()
-    found = Hints(model, LAYERS, teacher, LAYERS, 16, 3)
+    compared = Hints(model, LAYERS, teacher, LAYERS, 16, 3)
     assert torch.equal(torch.random.get_rng_state(), before)
     assert model.training
     assert all(torch.equal(t, state[n]) for n, t in model.state_dict().items())
-    assert not any(m._forward_hooks for m in [*model.modules(), *found._teacher[0].modules()])
+    assert not any(m._forward_hooks for m in [*model.modules(), *compared._teacher[0].modules()])
 
 
 def test_networks_without_stages_are_refused() -> None:
@@ -95,44 +94,30 @@ def trainer(steps: int = 12) -> Trainer:
 
 
 def test_a_training_with_a_teacher_goes_on_bit_for_bit(tmp_path: Path) -> None:
-    whole = trainer()
-    whole.run(lambda *_: None, lambda _: None)
-    first = trainer()
-    first.advance(5, lambda *_: None)
+    """And hints change what is learnt."""
+    taught, stopped, again, alone = (trainer() for _ in range(4))
+    stopped.advance(5, lambda *_: None)
     file = tmp_path / "state.safetensors"
-    file.write_bytes(first.state())
-    second = trainer()
-    second.restore(file)
-    second.run(lambda *_: None, lambda _: None)
-    assert whole.hints is not None
-    assert second.hints is not None
-    for one, other in zip(whole.model.parameters(), second.model.parameters(), strict=True):
-        assert torch.equal(one, other)
-    for one, other in zip(whole.hints.parameters(), second.hints.parameters(), strict=True):
-        assert torch.equal(one, other)
-
-
-def test_hints_change_what_is_learnt() -> None:
-    model = network(3)
-    settings = Train(**{**SETTINGS, "steps": 12, "levels": (99,)})
-    alone = Trainer(TrainJob(model, TRAIN, VAL, 2, "ignore", 1, settings, 0, CPU))
-    taught = trainer()
-    for one in (alone, taught):
+    file.write_bytes(stopped.state())
+    again.restore(file)
+    alone.hints = None
+    for one in (taught, again, alone):
         one.run(lambda *_: None, lambda _: None)
+    for one, other in ((taught.model, again.model), (taught.hints, again.hints)):
+        assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
     assert not torch.equal(alone.model.get_parameter("0.weight"), taught.model.get_parameter("0.weight"))
 
 
 def test_a_teachers_pass_ends_with_its_last_hint() -> None:
     """What lies behind is not run; the features are those of a whole pass."""
     teacher = network(5, 1)
-    found = Hints(network(3), LAYERS, teacher, LAYERS, 16, 0)
-    whole = [teacher[:1](images()), teacher[:3](images())]
+    compared = Hints(network(3), LAYERS, teacher, LAYERS, 16, 0)
     behind: list[str] = []
     for name in ("3", "4", "5"):
         teacher[int(name)].register_forward_hook(lambda *_args, name=name: behind.append(name))
-    features = found.features(images())
+    features = compared.features(images())
     assert behind == []
-    assert all(torch.equal(own, wanted) for own, wanted in zip(features, whole, strict=True))
+    assert all(torch.equal(stage, teacher[:n](images())) for stage, n in zip(features, (1, 3), strict=True))
     teacher(images())
     assert behind == ["3", "4", "5"]  # and no hook of ours is left
     assert not teacher[0]._forward_hooks

@@ -18,29 +18,36 @@ from bench.training.levels import Evaluation, LevelSearch
 
 
 def evaluation(step: int, miou: float) -> Evaluation:
-    return Evaluation(
-        step, 16 * step, math.nan if step == 0 else 1 - miou, 1e-3, miou, (miou, math.nan), 0.5, 2.5 * step
-    )
+    loss = math.nan if step == 0 else 1 - miou
+    return Evaluation(step, 16 * step, loss, 1e-3, miou, (miou, math.nan), 0.5, 2.5 * step)
 
 
-def search(curve: Callable[[int], float] | Sequence[float], total: int, wanted: LevelSearch) -> LevelSearch:
+def offered(found: LevelSearch, *mious: float) -> list[int]:
+    """Offer evaluations of steps 0, 1, ... and return those whose weights were taken: the step's number each."""
+    taken: list[int] = []
+    for step, miou in enumerate(mious):
+        found.offer(evaluation(step, miou), lambda step=step: taken.append(step) or {"step": torch.tensor(step)})
+    return taken
+
+
+def search(curve: Callable[[int], float] | Sequence[float], total: int, found: LevelSearch) -> LevelSearch:
     """Go along a curve as training does: its weights at a step are the step's number."""
 
     def evaluate(step: int) -> Evaluation:
-        found = evaluation(step, curve(step) if callable(curve) else curve[step])
-        wanted.offer(found, lambda: {"step": torch.tensor(step)})
-        return found
+        evaluated = evaluation(step, curve(step) if callable(curve) else curve[step])
+        found.offer(evaluated, lambda: {"step": torch.tensor(step)})
+        return evaluated
 
     step, last = 0, evaluate(0)
-    while step < total and not wanted.complete():
-        first, step = last, min(step + wanted.interval, total)
+    while step < total and not found.complete():
+        first, step = last, min(step + found.interval, total)
         last = evaluate(step)
-        wanted.between(first, last, evaluate)
-        wanted.adapt(first, last)
-    return wanted
+        found.between(first, last, evaluate)
+        found.adapt(first, last)
+    return found
 
 
-def kept_step(found: LevelSearch, level: int) -> int:
+def nearest(found: LevelSearch, level: int) -> int:
     return int(found.nearest[level][1]["step"])
 
 
@@ -53,8 +60,8 @@ def test_a_leap_between_two_evaluations_is_searched() -> None:
     found = search(leap, 400, LevelSearch((50, 70), 0.02, 32))
     for level in (50, 70):
         assert found.reached(level)
-        assert abs(leap(kept_step(found, level)) - level / 100) <= 0.02
-        assert found.nearest[level][0].step == kept_step(found, level)
+        assert abs(leap(nearest(found, level)) - level / 100) <= 0.02
+        assert found.nearest[level][0].step == nearest(found, level)
     assert len(found.history) < 60, "far from every step"
     plain = [leap(step) for step in range(0, 401, 32)]
     assert all(abs(miou - 0.5) > 0.02 for miou in plain), "a fixed interval would miss it"
@@ -80,7 +87,7 @@ def test_a_passed_level_is_always_found_where_steps_are_small(
             assert found.reached(level)
         nearest = min(abs(miou - level / 100) for miou in seen)
         assert found.distance(level) == pytest.approx(nearest, abs=1e-12)
-        assert found.nearest[level][0].miou == curve[kept_step(found, level)]
+        assert found.nearest[level][0].miou == curve[nearest(found, level)]
 
 
 def test_bisection_goes_on_to_half_the_tolerance() -> None:
@@ -95,7 +102,7 @@ def test_bisection_goes_on_to_half_the_tolerance() -> None:
 def test_a_settled_level_is_not_searched_again() -> None:
     curve = [0.3, 0.5, 0.6, 0.4, 0.6, 0.4, 0.6, 0.4, 0.9]
     found = search(curve, 8, LevelSearch((50, 95), 0.02, 1))
-    assert kept_step(found, 50) == 1
+    assert nearest(found, 50) == 1
     assert [e.step for e in found.history] == list(range(9)), "no step twice"
 
 
@@ -138,49 +145,35 @@ def test_the_interval_follows_the_last_change(change: float, before: int, after:
     assert found.interval == after
 
 
-def test_ties_keep_the_first() -> None:
+def test_weights_are_taken_only_where_they_are_nearer_and_ties_keep_the_first() -> None:
+    found = LevelSearch((40, 60), 0.02)
+    assert offered(found, 0.5, 0.3, 0.55, 0.2) == [0, 2]
+    assert (nearest(found, 40), nearest(found, 60)) == (0, 2)
     found = LevelSearch((50,), 0.02)
-    for step, miou in enumerate([0.25, 0.75, 0.25, 0.375, 0.625, 0.375]):
-        found.offer(evaluation(step, miou), lambda step=step: {"step": torch.tensor(step)})
-    assert kept_step(found, 50) == 3
-
-
-def test_weights_are_taken_only_where_they_are_nearer() -> None:
-    found, asked = LevelSearch((40, 60), 0.02), []
-    for step, miou in enumerate([0.5, 0.3, 0.55, 0.2]):
-        found.offer(evaluation(step, miou), lambda step=step: asked.append(step) or {"step": torch.tensor(step)})
-    assert asked == [0, 2]
-    assert (kept_step(found, 40), kept_step(found, 60)) == (0, 2)
-
-
-def test_undefined_values_are_never_kept() -> None:
+    offered(found, 0.25, 0.75, 0.25, 0.375, 0.625, 0.375)
+    assert nearest(found, 50) == 3
     found = LevelSearch((50,), 0.02)
-    found.offer(evaluation(0, math.nan), dict)
-    assert 50 not in found.nearest
+    assert offered(found, math.nan) == []
     assert found.distance(50) == math.inf
     assert not found.reached(50)
 
 
-def test_complete_needs_the_highest_level_to_be_passed() -> None:
+@pytest.mark.parametrize(
+    ("mious", "complete"),
+    [
+        ([], False),
+        ([0.31], False),
+        ([0.31, 0.49], False),  # 50 % is reached, but a later step may come nearer
+        ([0.31, 0.49, 0.51], True),
+        ([0.6, 0.5], False),  # 30 % is not reached
+        ([0.6, 0.5, 0.3], True),
+    ],
+)
+def test_complete_needs_every_level_and_the_highest_to_be_passed(mious: list[float], complete: bool) -> None:
     found = LevelSearch((30, 50), 0.02)
-    assert not found.complete()
     assert math.isnan(found.best())
-    found.offer(evaluation(1, 0.31), dict)
-    assert not found.complete()
-    found.offer(evaluation(2, 0.49), dict)
-    assert found.reached(50)
-    assert not found.complete(), "a later step may come nearer"
-    found.offer(evaluation(3, 0.51), dict)
-    assert found.complete()
-
-
-def test_complete_needs_every_level() -> None:
-    found = LevelSearch((30, 50), 0.02)
-    found.offer(evaluation(1, 0.6), dict)
-    found.offer(evaluation(2, 0.5), dict)
-    assert not found.complete()
-    found.offer(evaluation(3, 0.3), dict)
-    assert found.complete()
+    offered(found, *mious)
+    assert found.complete() == complete
 
 
 def test_state_comes_back_through_json() -> None:
@@ -191,14 +184,14 @@ def test_state_comes_back_through_json() -> None:
     assert again.interval == found.interval
     assert repr(again.history) == repr(found.history), "NaN is unlike itself, its text is not"
     assert {k: repr(e) for k, (e, _) in again.nearest.items()} == {k: repr(e) for k, (e, _) in found.nearest.items()}
-    assert kept_step(again, 35) == kept_step(found, 35)
+    assert nearest(again, 35) == nearest(found, 35)
     assert isinstance(again.history[0].iou, tuple)
 
 
 def test_the_best_is_the_highest_of_the_whole_training() -> None:
     curve = [0.2, 0.5, 0.8, 0.95, 0.9, 0.93, 0.6]
     found = search(curve, 6, LevelSearch((BEST,), longest=1))
-    assert kept_step(found, BEST) == 3
+    assert nearest(found, BEST) == 3
     assert found.reached(BEST)
     assert not found.complete()
     assert [e.step for e in found.history] == list(range(7))
@@ -209,7 +202,7 @@ def test_where_no_level_is_searched_evaluations_are_far_between() -> None:
     assert [e.step for e in found.history] == [0, 32, 64, 90]
     both = search(leap, 300, LevelSearch((50, BEST), tolerance=0.05, longest=32))
     assert both.reached(50)
-    assert kept_step(both, BEST) == 300
+    assert nearest(both, BEST) == 300
     assert sorted(e.step for e in both.history)[-1] == 300
     steps = sorted(e.step for e in both.history if e.step >= 220)
     assert max(b - a for a, b in itertools.pairwise(steps)) == 32

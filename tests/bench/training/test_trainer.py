@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from bench.training.optimise import answer, learning_rate, precision
 from bench.training.trainer import Trainer, TrainJob, baseline
 from segcam import InputError, SegcamError
 from segcam.models import create
-from segcam.samples import IGNORE, Border, Images, Sample
+from segcam.samples import IGNORE, Border, Sample
 
 CPU = torch.device("cpu")
 
@@ -84,10 +86,9 @@ class Clock:
 
 
 @pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    found = Clock()
-    monkeypatch.setattr(bench.training.trainer, "time", found)
-    return found
+def clock() -> Iterator[Clock]:
+    with mock.patch.object(bench.training.trainer, "time", Clock()) as time:
+        yield time
 
 
 class Stopped(BaseException):
@@ -95,21 +96,28 @@ class Stopped(BaseException):
 
 
 class Disk:
-    """Where a training leaves its state; and what stops it."""
+    """Where a training leaves its state, `seconds` a save; and what stops it."""
 
-    def __init__(self, file: Path, after_saves: int | None = None, at_step: int | None = None) -> None:
+    def __init__(
+        self,
+        file: Path,
+        after_saves: int | None = None,
+        at_step: int | None = None,
+        clock: Clock | None = None,
+        seconds: float = 0.0,
+    ) -> None:
         self.file, self.after_saves, self.at_step, self.saves = file, after_saves, at_step, 0
-        self.clock: Clock | None = None
+        self.clock, self.seconds = clock or Clock(), seconds
 
     def save(self, state: bytes) -> None:
         self.file.write_bytes(state)
         self.saves += 1
+        self.clock.now += self.seconds
         if self.saves == self.after_saves:
             raise Stopped
 
     def report(self, step: int, total: int, search: LevelSearch) -> None:
-        if self.clock is not None:
-            self.clock.now += 1
+        self.clock.now += 1
         if step == self.at_step:
             raise Stopped
 
@@ -125,14 +133,13 @@ def train(todo: TrainJob, disk: Disk | None = None) -> Trainer:
     return trainer
 
 
-def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
-    found = {f"now.{n}": t for n, t in trainer.model.state_dict().items()}
-    for level, (_, kept) in trainer.search.nearest.items():
-        found |= {f"{level}.{n}": t for n, t in kept.items()}
-    return found
-
-
 def differing(one: Trainer, other: Trainer) -> list[str]:
+    """Names of weights, those now and those of each level, that are not the same bits."""
+
+    def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
+        states = {"now": trainer.model.state_dict()} | {k: state for k, (_, state) in trainer.search.nearest.items()}
+        return {f"{key}.{name}": tensor for key, state in states.items() for name, tensor in state.items()}
+
     first, second = weights(one), weights(other)
     assert first.keys() == second.keys()
     return [name for name in first if not torch.equal(first[name], second[name])]
@@ -147,15 +154,37 @@ def assert_same(one: Trainer, other: Trainer) -> None:
 
 def timeless(trainer: Trainer) -> list[str]:
     """The evaluations as text, since NaN is unlike itself, without the wall time."""
-    kept = [found for found, _ in trainer.search.nearest.values()]
-    return [repr(replace(found, seconds=0.0)) for found in [*trainer.search.history, *kept]]
+    nearest = [evaluation for evaluation, _ in trainer.search.nearest.values()]
+    return [repr(replace(evaluation, seconds=0.0)) for evaluation in [*trainer.search.history, *nearest]]
 
 
-def test_it_learns_and_reaches_the_levels() -> None:
-    trainer = train(job())
-    history = sorted(trainer.search.history, key=lambda e: e.step)
+@pytest.fixture(scope="module")
+def plain() -> Trainer:
+    """A training that nothing interrupted; look, do not touch."""
+    return train(job())
+
+
+@pytest.fixture(scope="module")
+def averaged() -> Trainer:
+    """One whose weights are averaged over the steps."""
+    return train(job(average=0.9))
+
+
+@pytest.fixture(params=[0.0, 0.9])
+def average(request: pytest.FixtureRequest) -> float:
+    share: float = request.param
+    return share
+
+
+@pytest.fixture
+def uninterrupted(average: float, plain: Trainer, averaged: Trainer) -> Trainer:
+    return averaged if average else plain
+
+
+def test_it_learns_and_reaches_the_levels(plain: Trainer) -> None:
+    history = sorted(plain.search.history, key=lambda e: e.step)
     assert history[-1].miou > history[0].miou + 0.2
-    assert all(trainer.search.reached(level) for level in (45, 70))
+    assert all(plain.search.reached(level) for level in (45, 70))
     assert history[-1].loss < history[1].loss
     assert len({e.step for e in history}) == len(history)
     assert all(e.images_seen == 4 * e.step for e in history)
@@ -165,164 +194,127 @@ def test_it_learns_and_reaches_the_levels() -> None:
     assert all(e.miou == pytest.approx(sum(e.iou) / 2) for e in history)
 
 
-def test_kept_weights_score_what_is_said_of_them() -> None:
-    trainer = train(job())
-    for level, (found, kept) in trainer.search.nearest.items():
+def test_the_nearest_weights_score_what_is_said_of_them(plain: Trainer) -> None:
+    for level, (evaluation, weights) in plain.search.nearest.items():
         again = Trainer(job())
-        again.model.load_state_dict(kept)
+        again.model.load_state_dict(weights)
         measured = again._validate(again.model, 0)
-        assert measured.miou == pytest.approx(found.miou, abs=1e-9), level
-        assert measured.predicted_share == found.predicted_share
+        assert measured.miou == pytest.approx(evaluation.miou, abs=1e-9), level
+        assert measured.predicted_share == evaluation.predicted_share
 
 
 def test_training_ends_where_it_is_complete_or_out_of_steps() -> None:
     assert train(job(levels=(45,))).step < 30
     short = train(job(steps=7))
-    assert short.step == 7
-    assert short.search.history[-1].step == 7
+    assert short.step == short.search.history[-1].step == 7
 
 
-def test_steps_or_epochs() -> None:
-    assert Trainer(job(steps=7)).total == 7
-    assert Trainer(job(steps=None, epochs=1.5)).total == math.ceil(1.5 * 20 / 4)
-    assert Trainer(job(steps=None, epochs=0.01)).total == 1
+@pytest.mark.parametrize(
+    ("length", "steps"), [({"steps": 7}, 7), ({"steps": None, "epochs": 1.5}, 8), ({"steps": None, "epochs": 0.01}, 1)]
+)
+def test_steps_or_epochs(length: dict[str, Any], steps: int) -> None:
+    assert Trainer(job(**length)).total == steps
 
 
-@pytest.mark.parametrize("average", [0.0, 0.9])
-def test_the_same_seed_gives_the_same_bits(average: float) -> None:
-    assert_same(train(job(average=average)), train(job(average=average)))
+def test_the_same_seed_gives_the_same_bits(average: float, uninterrupted: Trainer) -> None:
+    """And a training leaves the global random state alone, and does not depend on it."""
+    torch.manual_seed(123)
+    np.random.seed(123)  # noqa: NPY002
+    before, old = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    assert_same(uninterrupted, train(job(average=average)))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert (np.random.get_state()[1] == old).all()  # noqa: NPY002
 
 
-def test_seeds_differ_in_order_augmentation_and_dropout() -> None:
-    one, other = train(job(seed=0, steps=5)), train(job(seed=1, steps=5))
-    assert "now.0.weight" in differing(one, other)
-    still = Augment(flip=0, rotation=0, scale=1, shift=0, colour=0)
-    one, other = (train(job(seed=seed, steps=5, augment=still)) for seed in (0, 1))
+@pytest.mark.parametrize("augment", [Augment(), Augment(flip=0, rotation=0, scale=1, shift=0, colour=0)])
+def test_seeds_differ_in_order_augmentation_and_dropout(augment: Augment) -> None:
+    one, other = (train(job(seed=seed, steps=5, augment=augment)) for seed in (0, 1))
     assert "now.0.weight" in differing(one, other)
 
 
 def test_every_image_is_seen_once_an_epoch() -> None:
-    class Counted(Spots):
-        seen: list[int] = []  # noqa: RUF012
+    seen: list[int] = []
 
+    class Counted(Spots):
         def __getitem__(self, index: int, /) -> Sample:
-            self.seen.append(index)
+            seen.append(index)
             return super().__getitem__(index)
 
-    counted = Counted(1, 20)
-    trainer = Trainer(TrainJob(network(), counted, VAL, 2, "ignore", 1, Train(**{**SETTINGS, "levels": (99,)}), 3, CPU))
+    trainer = Trainer(replace(job(seed=3, levels=(99,)), train=Counted(1, 20)))
     trainer.advance(10, lambda *_: None)
-    first, second = counted.seen[:20], counted.seen[20:]
+    first, second = seen[:20], seen[20:]
     assert sorted(first) == sorted(second) == list(range(20))
     assert first != second
 
 
-@pytest.mark.parametrize("average", [0.0, 0.9])
 @pytest.mark.parametrize("pieces", [1, 2])
-def test_stopped_after_saves_and_continued(tmp_path: Path, average: float, pieces: int) -> None:
+def test_stopped_after_saves_and_continued(tmp_path: Path, average: float, uninterrupted: Trainer, pieces: int) -> None:
     """Broken off again and again, until it ends by itself."""
-    whole, file = train(job(average=average)), tmp_path / "state"
     stops, ended = 0, None
     while ended is None:
         try:
-            ended = train(job(average=average), Disk(file, after_saves=pieces))
+            ended = train(job(average=average), Disk(tmp_path / "state", after_saves=pieces))
         except Stopped:
             stops += 1
     assert stops >= 3
-    assert_same(whole, ended)
+    assert_same(uninterrupted, ended)
 
 
-@pytest.mark.parametrize("average", [0.0, 0.9])
-def test_stopped_between_saves_and_continued(tmp_path: Path, average: float) -> None:
-    whole, file = train(job(average=average)), tmp_path / "state"
-    stopped = 0
-    for step in (1, 2, 5, 6, 11, whole.step):
-        try:
-            train(job(average=average), Disk(file, at_step=step))
-        except Stopped:
-            stopped += 1
-    assert stopped == 6
-    assert_same(whole, train(job(average=average), Disk(file)))
+def test_stopped_between_saves_and_continued(tmp_path: Path, average: float, uninterrupted: Trainer) -> None:
+    for step in (1, 2, 5, 6, 11, uninterrupted.step):
+        with pytest.raises(Stopped):
+            train(job(average=average), Disk(tmp_path / "state", at_step=step))
+    assert_same(uninterrupted, train(job(average=average), Disk(tmp_path / "state")))
 
 
 def test_a_unet_laid_out_channels_last_goes_on_too(tmp_path: Path) -> None:
     def todo() -> TrainJob:
-        return job(model=create("unet", 2, {"width": 2}, 1), levels=(45, 99), steps=12, batch_size=2)
+        return job(model=create("unet", 2, {"width": 2}, 1), levels=(45, 99), steps=8, batch_size=2)
 
-    whole, file = train(todo()), tmp_path / "state"
-    for saves in (1, 2):
-        with pytest.raises(Stopped):
-            train(todo(), Disk(file, after_saves=saves))
-    assert_same(whole, train(todo(), Disk(file)))
+    with pytest.raises(Stopped):
+        train(todo(), Disk(tmp_path / "state", after_saves=2))
+    assert_same(train(todo()), train(todo(), Disk(tmp_path / "state")))
 
 
-def test_how_often_it_is_saved_changes_nothing(tmp_path: Path) -> None:
+def test_how_often_it_is_saved_changes_nothing(tmp_path: Path, plain: Trainer) -> None:
     often, never = Disk(tmp_path / "a"), Disk(tmp_path / "b")
-    assert_same(train(job(), often), train(job(save_every=1e6), never))
+    for trained in (train(job(), often), train(job(save_every=1e6), never)):
+        assert_same(plain, trained)
     assert often.saves > 3
     assert never.saves == 0
 
 
-def test_the_state_counts_the_seconds_of_all_pieces(tmp_path: Path, clock: Clock) -> None:
+def test_the_state_counts_the_seconds_of_all_pieces(tmp_path: Path, clock: Clock, plain: Trainer) -> None:
     """A second a step here; what passes while nothing runs does not count."""
-    file, whole = tmp_path / "state", train(job())
-    disk = Disk(file, after_saves=3)
-    disk.clock = clock
     with pytest.raises(Stopped):
-        train(job(), disk)
+        train(job(), Disk(tmp_path / "state", after_saves=3, clock=clock))
     clock.now += 1000
-    disk = Disk(file)
-    disk.clock = clock
-    ended = train(job(), disk)
-    assert ended.seconds == ended.step == whole.step
-    in_turn = [found for found in ended.search.history if found.seconds == found.step]
+    ended = train(job(), Disk(tmp_path / "state", clock=clock))
+    assert ended.seconds == ended.step == plain.step
+    in_turn = [evaluation for evaluation in ended.search.history if evaluation.seconds == evaluation.step]
     assert len(in_turn) >= 4, "all but those that bisection went back to"
 
 
-def test_large_networks_are_saved_less_often(tmp_path: Path, clock: Clock) -> None:
-    class Slow(Disk):
-        def save(self, state: bytes) -> None:
-            super().save(state)
-            clock.now += 0.5
-
-    slow, fast = Slow(tmp_path / "a"), Disk(tmp_path / "b")
-    for disk in (slow, fast):
-        disk.clock = clock
-        train(job(levels=(99,), longest_interval=1, save_every=1e-3), disk)
-    assert fast.saves == 30
-    assert slow.saves == 3, "ten steps of a second each between saves of half a second"
-
-
-def test_global_random_state_is_left_alone() -> None:
-    torch.manual_seed(123)
-    np.random.seed(123)  # noqa: NPY002
-    before, old = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    first = train(job())
-    assert torch.equal(torch.get_rng_state(), before)
-    assert (np.random.get_state()[1] == old).all()  # noqa: NPY002
-    torch.manual_seed(7)
-    assert_same(first, train(job()))
+@pytest.mark.parametrize(("seconds", "saves"), [(0.5, 3), (0.0, 30)])
+def test_large_networks_are_saved_less_often(tmp_path: Path, clock: Clock, seconds: float, saves: int) -> None:
+    """Ten steps of a second each lie between saves of half a second."""
+    disk = Disk(tmp_path / "state", clock=clock, seconds=seconds)
+    train(job(levels=(99,), longest_interval=1, save_every=1e-3), disk)
+    assert disk.saves == saves
 
 
 def test_weights_average_as_the_formula_says() -> None:
     """`a <- a + (1 - d)(w - a)` with `d = min(decay, (1 + n) / (10 + n))`; before that there is no average."""
     trainer, seen = Trainer(job(average=0.28, levels=(99,))), []
-
-    def keep(*_: object) -> None:
-        seen.append({n: t.detach().clone() for n, t in trainer.model.state_dict().items()})
-
-    trainer.advance(4, keep)
-    wanted = dict(seen[0])
-    for n, now in enumerate(seen[1:], start=1):
+    trainer.advance(4, lambda *_: seen.append({n: t.detach().clone() for n, t in trainer.model.state_dict().items()}))
+    expected = dict(seen[0])
+    for n, weights in enumerate(seen[1:], start=1):
         decay = min(0.28, (1 + n) / (10 + n))
-        for name, tensor in now.items():
-            mixed = wanted[name] + (1 - decay) * (tensor - wanted[name]) if tensor.is_floating_point() else tensor
-            wanted[name] = mixed
-    found = trainer.average.module.state_dict()
-    assert found.keys() == wanted.keys()
-    for name, tensor in wanted.items():
-        torch.testing.assert_close(found[name], tensor, msg=name)
-    assert int(found["1.num_batches_tracked"]) == 4
+        for name, tensor in weights.items():
+            mixed = expected[name] + (1 - decay) * (tensor - expected[name]) if tensor.is_floating_point() else tensor
+            expected[name] = mixed
+    torch.testing.assert_close(dict(trainer.average.module.state_dict()), expected)
+    assert int(expected["1.num_batches_tracked"]) == 4
 
 
 def test_average_on_or_off() -> None:
@@ -395,53 +387,34 @@ def test_divergence_is_told() -> None:
     assert caught.value.exit_code == 1
 
 
-class Fixed:
-    """One image with the labels given."""
-
-    def __init__(self, mask: list[list[int]]) -> None:
-        array = np.array(mask, np.uint8)
-        self.sample = Sample("a", np.zeros((*array.shape, 3), np.uint8), array)
-
-    def __len__(self) -> int:
-        return 1
-
-    def __getitem__(self, index: int, /) -> Sample:
-        return self.sample
+def labelled(*masks: list[list[int]]) -> list[Sample]:
+    return [Sample("a", np.zeros((*np.shape(mask), 3), np.uint8), np.array(mask, np.uint8)) for mask in masks]
 
 
 @pytest.mark.parametrize(
-    ("border", "expected"), [("ignore", (2 / 3) / 2), ("pet", (2 / 4) / 2), ("background", (3 / 4) / 2)]
+    ("masks", "classes", "border", "foreground", "expected"),
+    [
+        ([[[0, 0], [1, IGNORE]]], 2, "ignore", 1, (2 / 3) / 2),
+        ([[[0, 0], [1, IGNORE]]], 2, "pet", 1, (2 / 4) / 2),
+        ([[[0, 0], [1, IGNORE]]], 2, "background", 1, (3 / 4) / 2),
+        ([[[0, 0], [0, IGNORE]]], 3, "ignore", 2, 1),  # class 2 is in the truth only where the border makes it so
+        ([[[0, 0], [0, IGNORE]]], 3, "pet", 2, (3 / 4 + 0) / 2),
+        ([[[0, 0], [0, IGNORE]]], 3, "background", 2, 1),
+        ([[[0, 1, 1, 1]], [[0, 0, 0, 1]]], 2, "ignore", 1, 4 / 8 / 2),  # summed over images
+    ],
 )
-def test_baseline_by_hand(border: Border, expected: float) -> None:
-    assert baseline(Fixed([[0, 0], [1, IGNORE]]), 2, border, 1) == pytest.approx(expected)
-
-
-def test_the_border_is_given_to_the_class_explained() -> None:
-    """Three classes, of which 1 and 2 are in the truth only where the border makes them so."""
-    mask = Fixed([[0, 0], [0, IGNORE]])
-    assert baseline(mask, 3, "ignore", 2) == 1
-    assert baseline(mask, 3, "pet", 2) == pytest.approx((3 / 4 + 0) / 2)
-    assert baseline(mask, 3, "background", 2) == 1
-
-
-def test_baseline_sums_over_images() -> None:
-    class Two:
-        def __len__(self) -> int:
-            return 2
-
-        def __getitem__(self, index: int, /) -> Sample:
-            return Fixed([[0, 0, 0, 1]] if index else [[0, 1, 1, 1]])[0]
-
-    assert baseline(Two(), 2, "ignore", 1) == pytest.approx(4 / 8 / 2)
+def test_baseline_by_hand(
+    masks: list[list[list[int]]], classes: int, border: Border, foreground: int, expected: float
+) -> None:
+    assert baseline(labelled(*masks), classes, border, foreground) == pytest.approx(expected)
 
 
 def test_border_changes_labels_loss_and_mean_iou() -> None:
-    found = {border: train(job(border=border, steps=3, levels=(99,))) for border in ("ignore", "pet", "background")}
-    mious = [trainer.search.history[0].miou for trainer in found.values()]
-    losses = [trainer.search.history[-1].loss for trainer in found.values()]
-    assert len(set(mious)) == 3, "the same first weights, measured on other labels"
-    assert len(set(losses)) == 3
-    labels = {border: trainer._batch()[1] for border, trainer in found.items()}
+    trainers = {border: train(job(border=border, steps=3, levels=(99,))) for border in ("ignore", "pet", "background")}
+    histories = [trainer.search.history for trainer in trainers.values()]
+    assert len({history[0].miou for history in histories}) == 3, "the same first weights, measured on other labels"
+    assert len({history[-1].loss for history in histories}) == 3
+    labels = {border: trainer._batch()[1] for border, trainer in trainers.items()}
     assert (labels["pet"] == 1).sum() > (labels["ignore"] == 1).sum()
     assert (labels["background"] == 0).sum() > (labels["ignore"] == 0).sum()
     assert (labels["ignore"] == IGNORE).sum() > (labels["pet"] == IGNORE).sum()
@@ -449,21 +422,18 @@ def test_border_changes_labels_loss_and_mean_iou() -> None:
 
 @pytest.mark.parametrize("capability", ["avx512_bf16", "amx_bf16"])
 def test_bf16_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch, capability: str) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {capability: True, "avx2": True}, raising=False)
-    assert precision("auto", CPU) == "bf16"
-    assert precision("fp32", CPU) == "fp32"
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {capability: False, "avx2": True}, raising=False)
-    assert precision("auto", CPU) == "fp32"
-    assert precision("bf16", CPU) == "bf16"
+    for able, chosen in ((True, "bf16"), (False, "fp32")):
+        capabilities = {capability: able, "avx2": True}
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda values=capabilities: values, raising=False)
+        assert [precision(setting, CPU) for setting in ("auto", "fp32", "bf16")] == [chosen, "fp32", "bf16"]
     monkeypatch.delattr(torch.cpu, "get_capabilities")
     assert precision("auto", CPU) == "fp32"
 
 
-@pytest.mark.parametrize("able", [True, False])
-def test_bf16_where_the_gpu_has_it(monkeypatch: pytest.MonkeyPatch, able: bool) -> None:
+@pytest.mark.parametrize(("able", "chosen"), [(True, "bf16"), (False, "fp32")])
+def test_bf16_where_the_gpu_has_it(monkeypatch: pytest.MonkeyPatch, able: bool, chosen: str) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: able)
-    assert precision("auto", torch.device("cuda")) == ("bf16" if able else "fp32")
-    assert precision("fp32", torch.device("cuda")) == "fp32"
+    assert [precision(setting, torch.device("cuda")) for setting in ("auto", "fp32")] == [chosen, "fp32"]
 
 
 def test_bf16_trains_float32_weights() -> None:
@@ -474,17 +444,6 @@ def test_bf16_trains_float32_weights() -> None:
     assert trainer.search.history[-1].loss == pytest.approx(plain.search.history[-1].loss, rel=0.05)
 
 
-def test_images_are_any_sequence() -> None:
-    assert isinstance(TRAIN, Images)
-
-
 def test_batches_without_a_labelled_pixel_do_no_harm() -> None:
-    class Unlabelled(Spots):
-        def __getitem__(self, index: int, /) -> Sample:
-            sample = super().__getitem__(index)
-            return Sample(sample.id, sample.image, np.full_like(sample.mask, IGNORE))
-
-    trainer = train(
-        TrainJob(network(), Unlabelled(1, 8), VAL, 2, "ignore", 1, Train(**{**SETTINGS, "steps": 3}), 0, CPU)
-    )
-    assert trainer.search.history[-1].loss == 0
+    unlabelled = [replace(sample, mask=np.full_like(sample.mask, IGNORE)) for sample in Spots(1, 8).samples]
+    assert train(replace(job(steps=3), train=unlabelled)).search.history[-1].loss == 0
