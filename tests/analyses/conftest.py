@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,19 +104,17 @@ def method_entry(plan: Plan, name: str) -> dict[str, Any]:
 
 def checkpoint_entries(plan: Plan) -> list[dict[str, Any]]:
     entries = []
-    for model in plan.models:
-        for seed in plan.seeds:
-            for level in plan.levels:
-                reached = (seed, level) not in plan.unreached
-                miou = (level if level < 100 else 93) / 100 + 0.001 + (level == 100) * seed / 1000
-                step = int(2 ** (level / 12))
-                entry = {"model": model, "seed": seed, "level": level, "reached": reached, "tolerance": 0.02}
-                entry |= {"best_miou": 0.84, "nearest_miou": 0.84, "baseline_miou": 0.34}
-                if reached:
-                    entry |= {"miou": miou, "step": step, "images_seen": 16 * step}
-                    entry |= {"predicted_share": 0.97 if level > 30 else 0.4}
-                    entry |= {"iou": dict.fromkeys(plan.classes, level / 100)}
-                entries.append(entry)
+    for model, seed, level in itertools.product(plan.models, plan.seeds, plan.levels):
+        reached = (seed, level) not in plan.unreached
+        miou = (level if level < 100 else 93) / 100 + 0.001 + (level == 100) * seed / 1000
+        step = int(2 ** (level / 12))
+        entry = {"model": model, "seed": seed, "level": level, "reached": reached, "tolerance": 0.02}
+        entry |= {"best_miou": 0.84, "nearest_miou": 0.84, "baseline_miou": 0.34}
+        if reached:
+            entry |= {"miou": miou, "step": step, "images_seen": 16 * step}
+            entry |= {"predicted_share": 0.97 if level > 30 else 0.4}
+            entry |= {"iou": dict.fromkeys(plan.classes, level / 100)}
+        entries.append(entry)
     return entries
 
 
@@ -143,16 +142,10 @@ def write_manifest(folder: Path, plan: Plan) -> None:
 
 
 def training_frame(plan: Plan) -> pd.DataFrame:
-    rows = []
-    for model in plan.models:
-        for seed in plan.seeds:
-            for step in STEPS:
-                miou = 0.3 + 0.6 * (1 - np.exp(-step / (20 + 5 * seed)))
-                rows.append(
-                    {"model": model, "seed": seed, "step": step, "images_seen": 16 * step, "loss": 1 - miou}
-                    | {"learning_rate": 1e-3, "miou": miou, "predicted_share": 0.9, "training_data": "577 real"}
-                )
-    return pd.DataFrame(rows)
+    frame = pd.DataFrame(itertools.product(plan.models, plan.seeds, STEPS), columns=["model", "seed", "step"])
+    miou = 0.3 + 0.6 * (1 - np.exp(-frame["step"] / (20 + 5 * frame["seed"])))
+    frame = frame.assign(images_seen=16 * frame["step"], loss=1 - miou, learning_rate=1e-3, miou=miou)
+    return frame.assign(predicted_share=0.9, training_data="577 real")
 
 
 def score_frame(plan: Plan, model: str, level: int, seed: int) -> pd.DataFrame:
@@ -190,17 +183,12 @@ def score_frame(plan: Plan, model: str, level: int, seed: int) -> pd.DataFrame:
 
 def agreement_frame(plan: Plan, model: str, level: int, seed: int) -> pd.DataFrame:
     rng = np.random.default_rng([level, seed, 1])
-    pairs = list(itertools.combinations(plan.targets, 2))
     layers = [entry["layer"] for entry in layer_entries(plan, model)]
-    rows = [
-        {"dataset": "shapes", "model": model, "level": level, "seed": seed, "training_data": "577 real", "image": image}
-        | {"layer": layer, "method": "grad_cam", "target": one, "other": two}
-        | {"correlation": np.float32(rng.uniform(0, 1)), "difference": np.float32(rng.uniform(0, 1))}
-        for image in plan.images
-        for layer in layers
-        for one, two in pairs
-    ]
-    return pd.DataFrame(rows)
+    rows = itertools.product(plan.images, layers, itertools.combinations(plan.targets, 2))
+    frame = pd.DataFrame([(*keys, *pair) for *keys, pair in rows], columns=["image", "layer", "target", "other"])
+    frame = frame.assign(dataset="shapes", model=model, level=level, seed=seed, method="grad_cam")
+    frame[["correlation", "difference"]] = rng.uniform(0, 1, (len(frame), 2)).astype(np.float32)
+    return frame.assign(training_data="577 real")
 
 
 def prediction_frame(plan: Plan, model: str, level: int, seed: int) -> pd.DataFrame:
@@ -262,46 +250,48 @@ def write_gallery(path: Path, plan: Plan, model: str, level: int) -> None:
 
 
 def write(folder: Path, plan: Plan) -> Path:
-    tables = {name: folder / "scores" / name for name in ("predictions", "agreement", "resolution", "training")}
-    gallery = folder / "scores" / "gallery"
-    for place in (tables["predictions"], tables["training"], gallery):
-        place.mkdir(parents=True, exist_ok=True)
+    def put(frame: pd.DataFrame, path: str) -> None:
+        (folder / "scores" / path).parent.mkdir(parents=True, exist_ok=True)
+        frame.to_parquet(folder / "scores" / f"{path}.parquet", index=False)
+
+    (folder / "scores" / "gallery").mkdir(parents=True)
+    (folder / "scores" / "predictions").mkdir()
     write_manifest(folder, plan)
-    training_frame(plan).to_parquet(tables["training"] / "training.parquet", index=False)
+    put(training_frame(plan), "training/training")
     for entry in checkpoint_entries(plan):
-        if entry["reached"]:
-            model, level, seed = entry["model"], entry["level"], entry["seed"]
-            name = f"{model}-s{seed}-l{level}"
-            score_frame(plan, model, level, seed).to_parquet(folder / "scores" / f"{name}.parquet", index=False)
-            prediction_frame(plan, model, level, seed).to_parquet(
-                tables["predictions"] / f"{name}.parquet", index=False
-            )
-            if plan.gallery:
-                write_gallery(gallery / f"{name}.npz", plan, model, level)
-            if plan.agreement:
-                tables["agreement"].mkdir(exist_ok=True)
-                frame = agreement_frame(plan, model, level, seed)
-                frame.to_parquet(tables["agreement"] / f"{name}-000.parquet", index=False)
-            for factor in plan.factors:
-                frame = resolution_frame(plan, model, level, seed, factor)
-                tables["resolution"].mkdir(exist_ok=True)
-                frame.to_parquet(tables["resolution"] / f"{name}-{frame['size'].iloc[0]}px.parquet", index=False)
+        if not entry["reached"]:
+            continue
+        model, level, seed = entry["model"], entry["level"], entry["seed"]
+        name = f"{model}-s{seed}-l{level}"
+        put(score_frame(plan, model, level, seed), name)
+        put(prediction_frame(plan, model, level, seed), f"predictions/{name}")
+        if plan.gallery:
+            write_gallery(folder / "scores" / "gallery" / f"{name}.npz", plan, model, level)
+        if plan.agreement:
+            put(agreement_frame(plan, model, level, seed), f"agreement/{name}-000")
+        for factor in plan.factors:
+            frame = resolution_frame(plan, model, level, seed, factor)
+            put(frame, f"resolution/{name}-{frame['size'].iloc[0]}px")
     return folder
 
 
 @pytest.fixture(scope="session")
-def make_in() -> Callable[..., Results]:
-    """Return a function that writes a made-up run into a folder and opens it, for runs that several tests share."""
-    return lambda folder, **fields: Results(write(folder, Plan(**fields)))
+def make_in(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Results]:
+    """Return a function that puts a made-up run into a folder and opens it: each kind is written once, then copied."""
+    written: dict[str, Path] = {}
+
+    def build(folder: Path, **fields: Any) -> Results:
+        plan = Plan(**fields)
+        if repr(plan) not in written:
+            written[repr(plan)] = write(tmp_path_factory.mktemp("made"), plan)
+        shutil.copytree(written[repr(plan)], folder)
+        return Results(folder)
+
+    return build
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Callable[..., Results]:
-    """Return a function that writes a made-up run (the fields of `Plan` as keywords) and opens it."""
-    made: list[Path] = []
-
-    def build(**fields: Any) -> Results:
-        made.append(tmp_path / f"run{len(made)}")
-        return Results(write(made[-1], Plan(**fields)))
-
-    return build
+def make(make_in: Callable[..., Results], tmp_path: Path) -> Callable[..., Results]:
+    """Return a function that makes up a run (the fields of `Plan` as keywords) and opens it."""
+    numbers = itertools.count()
+    return lambda **fields: make_in(tmp_path / f"run{next(numbers)}", **fields)

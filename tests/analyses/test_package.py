@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import matplotlib as mpl
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -14,27 +13,35 @@ import analyses
 from analyses import Figure, Results, ResultsError, Table
 from analyses.plots import style
 from analyses.reading import captions
+from tests.analyses.checks import assert_on_page, texts
+from tests.method_runs import CONTROLS, IMAGES, enrich
 
 ROOT = Path(analyses.__file__).parents[1]
 FORBIDDEN = {"analyses": {"torch", "torchvision", "bench", "segcam"}, "segcam": {"bench", "analyses"}}
 
 
 def imported(path):
+    """Yield the full name of each module that a file imports."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[0] for alias in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            yield (node.module or "").split(".")[0]
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 @pytest.mark.parametrize("package", sorted(FORBIDDEN))
 def test_imports_point_one_way(package):
     files = sorted((ROOT / package).rglob("*.py"))
     assert files
-    wrong = [
-        f"{path.relative_to(ROOT)}: {name}" for path in files for name in imported(path) if name in FORBIDDEN[package]
-    ]
-    assert not wrong
+    imports = [(path, name) for path in files for name in imported(path)]
+    assert not [(path, name) for path, name in imports if name.partition(".")[0] in FORBIDDEN[package]]
+
+
+def test_no_analysis_imports_another():
+    modules = {analysis.__module__ for analysis in analyses.find().values()}
+    for module in modules:
+        names = set(imported(ROOT / f"{module.replace('.', '/')}.py"))
+        assert not {other for other in modules if any(f"{name}.".startswith(f"{other}.") for name in names)}, module
 
 
 def test_the_analyses_run_without_the_network_library():
@@ -63,25 +70,28 @@ def test_the_order_is_that_of_the_names_or_as_asked(make):
 
 def shuffled(results):
     """Put the same rows into other files in another order."""
-    rng = np.random.default_rng(0)
-    frames = [pd.read_parquet(path) for path in sorted((results.folder / "scores").glob("*.parquet"))]
-    for path in (results.folder / "scores").glob("*.parquet"):
-        path.unlink()
-    keys = ["dataset", "model", "image", "target", "layer", "method", "training_data"]
-    rows = pd.concat([frame.astype(dict.fromkeys(keys, str)) for frame in frames]).sample(frac=1, random_state=3)
-    for part in range(3):
-        one = rows.iloc[part::3].astype(dict.fromkeys(keys, "category"))
-        one.to_parquet(results.folder / "scores" / f"part{rng.integers(9999)}-{part}.parquet", index=False)
+    for folder in (results.folder / "scores", results.folder / "scores" / "agreement"):
+        paths = sorted(folder.glob("*.parquet"))
+        rows = pd.concat([pd.read_parquet(path) for path in paths]).sample(frac=1, random_state=3)
+        for path in paths:
+            path.unlink()
+        for i in range(3):
+            rows.iloc[i::3].astype({"layer": "category"}).to_parquet(folder / f"part{9 - i}.parquet", index=False)
     return Results(results.folder)
 
 
 def test_tables_and_figures_are_the_same_bytes_on_repeat_and_in_any_order_of_rows(make):
-    results = make(stages=2, seeds=(0, 1), levels=(30, 90))
+    methods = ("grad_cam", "layer_cam", "score_cam", "captum_saliency", *CONTROLS)
+    targets = ("best_pixel:logit", "predicted:logit")
+    run = {"stages": 2, "levels": (30, 90), "methods": methods, "images": IMAGES[:6], "targets": targets}
+    results = enrich(make(**run), counter=True)
     first, again = list(analyses.run(results)), list(analyses.run(Results(results.folder)))
     other = list(analyses.run(shuffled(results)))
     assert [item.name for item in first] == [item.name for item in again] == [item.name for item in other]
+    names = {item.name.partition("-")[0] for item in first}
+    assert {"curves", "diagnosis", "heatmap", "method_ranks", "methods", "target_agreement"} <= names
     for one, two, three in zip(first, again, other, strict=True):
-        assert one.caption == two.caption
+        assert one.caption == two.caption == three.caption
         if isinstance(one, Table):
             assert one.csv() == two.csv() == three.csv()
             assert "training_data" in one.frame
@@ -90,11 +100,13 @@ def test_tables_and_figures_are_the_same_bytes_on_repeat_and_in_any_order_of_row
             assert one.render("pdf", 72) == two.render("pdf", 72)
 
 
-def test_floats_have_six_decimals_at_most(make):
-    for item in analyses.run(make(stages=1, levels=(30, 90))):
-        if isinstance(item, Table):
-            for cell in item.csv().replace("\n", ",").split(","):
-                assert len(cell.partition(".")[2]) <= 6 or not cell.replace(".", "").isdigit()
+@pytest.mark.parametrize("name", ["curves", "distributions", "family", "heatmap", "methods", "metric_agreement"])
+def test_the_same_map_twice_is_refused(make, name):
+    results = make(levels=(30,), seeds=(0,), stages=2, gallery=0)
+    folder = results.folder / "scores"
+    (folder / "copy.parquet").write_bytes((folder / "unet-s0-l30.parquet").read_bytes())
+    with pytest.raises(ResultsError, match="a row is there twice"):
+        list(analyses.run(results, [name]))
 
 
 ODD = {
@@ -105,7 +117,7 @@ ODD = {
         "methods": ("grad_cam", "random", "my$method_"),
         "targets": ("all:$x_1$", "b<c"),
     },
-    "one image, one seed": {"images": ("only",), "seeds": (7,), "levels": (90,)},
+    "one image, one seed": {"images": ("only",), "seeds": (7,), "levels": (90, 100), "points": ("conv", "relu")},
     "no control": {"methods": ("grad_cam",)},
     "controls alone": {"methods": ("uniform", "random")},
     "another method alone": {"methods": ("seg_xres_cam", "uniform")},
@@ -134,29 +146,42 @@ ODD = {
 
 @pytest.mark.parametrize("fields", ODD.values(), ids=ODD.keys())
 def test_odd_runs_are_drawn(make, fields):
-    items = list(analyses.run(make(**{"stages": 2, "levels": (30, 90), "size": 24, **fields})))
+    plan = {"stages": 2, "levels": (30, 90), "size": 24, **fields}
+    items = list(analyses.run(make(**plan)))
     assert len({item.name for item in items if isinstance(item, Figure)}) == sum(isinstance(i, Figure) for i in items)
     for item in items:
+        written = [item.caption]
         assert "Data set shapes" not in item.caption, "said once a page"
         if isinstance(item, Figure):
             item.render("svg", 72)
+            assert_on_page(item)
+            written += texts(item)
             assert not [t for t in item.figure.findobj(mpl.text.Text) if mpl.cbook.is_math_text(t.get_text())]
         else:
             item.files()
+        if 100 in plan["levels"]:  # the best level is never called by its number
+            assert not [text for text in written if "100 %" in text or "100%" in text]
+
+
+def test_a_run_is_read_alone_settings_stay_and_floats_have_six_decimals_at_most(make):
+    results = make(stages=1, levels=(30, 90), seeds=(0,))
+    files = {path: path.stat().st_mtime_ns for path in results.folder.rglob("*")}
+    settings = dict(mpl.rcParams)
+    for item in analyses.run(results):
+        if isinstance(item, Figure):
+            item.render("png", 50)
+        else:
+            for cell in item.csv().replace("\n", ",").split(","):
+                assert len(cell.partition(".")[2]) <= 6 or not cell.replace(".", "").isdigit()
+    assert {path: path.stat().st_mtime_ns for path in results.folder.rglob("*")} == files
+    assert dict(mpl.rcParams) == settings
 
 
 def test_an_all_unreached_run_is_drawn(make):
-    results = make(levels=(30,), seeds=(0, 1), unreached=frozenset({(0, 30)}), stages=1)
-    for item in analyses.run(results):
-        assert item.caption
-
-
-def test_the_style_leaves_the_settings_alone(make):
-    before = dict(mpl.rcParams)
-    for item in analyses.run(make(stages=1, levels=(30,), seeds=(0,))):
-        if isinstance(item, Figure):
-            item.render("png", 50)
-    assert dict(mpl.rcParams) == before
+    results = make(levels=(30,), seeds=(0,), unreached=frozenset({(0, 30)}), stages=1)
+    other = make(levels=(30,), seeds=(0,), stages=1).scores()
+    other.assign(model="gone").to_parquet(results.folder / "scores" / "other.parquet")
+    assert {item.name for item in analyses.run(results)} == {"claims", "curves", "figure1-unet-01-cat_1", "levels"}
 
 
 def test_levels_differ_by_more_than_colour():
@@ -166,21 +191,7 @@ def test_levels_differ_by_more_than_colour():
         assert len({getattr(line, part) for line in lines.values()}) == 4
 
 
-def test_the_best_level_is_never_called_by_its_number(make):
-    results = make(
-        models=("unet", "segformer"), levels=(90, 100), stages=2, points=("conv", "relu"), factors=(0.5, 1.0)
-    )
-    for item in analyses.run(results):
-        written = [item.caption]
-        if isinstance(item, Figure):
-            written += [text.get_text() for text in item.figure.findobj(mpl.text.Text)]
-        assert not [text for text in written if "100 %" in text or "100%" in text]
+def test_the_note_says_what_the_best_level_is(make):
+    results = make(levels=(90, 100), seeds=(0,), stages=1)
     assert "best: the checkpoint of the highest validation mean IoU, level 100 in tables" in captions.note(results)
     assert "level 100" not in captions.note(make(levels=(30,)))
-
-
-def test_nothing_is_written(make):
-    results = make(stages=1, levels=(30,), seeds=(0,))
-    before = {path: path.stat().st_mtime_ns for path in results.folder.rglob("*")}
-    list(analyses.run(results))
-    assert {path: path.stat().st_mtime_ns for path in results.folder.rglob("*")} == before

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from itertools import islice, pairwise
+from itertools import islice
 
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.collections import LineCollection, PathCollection
-from matplotlib.text import Text
 
-from analyses import Figure, Results, ResultsError, Table
+from analyses import Figure, Table
 from analyses.comparisons import methods
 from analyses.plots.method_heatmaps import draw_layers, pages
 from analyses.reading.catalogue import AGAINST, BLIND, FEWEST, entries
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.crossed import crossed_interval
 from tests import method_runs
+from tests.analyses.checks import assert_labels_apart, assert_on_page, edit_manifest, key_of, rewrite, row
 from tests.method_runs import IMAGES, METHODS, enrich
 
 SMALL = {"stages": 2, "seeds": (0, 1), "levels": (30, 90), "methods": METHODS, "images": IMAGES, "gallery": 0}
@@ -35,12 +33,14 @@ def run(make):
     return build
 
 
-def rewrite(results, change):
-    """Change every file of scores with a function of its frame."""
-    names = ["dataset", "model", "image", "target", "layer", "method", "training_data"]
-    for path in (results.folder / "scores").glob("*.parquet"):
-        change(pd.read_parquet(path).astype(dict.fromkeys(names, str))).to_parquet(path, index=False)
-    return Results(results.folder)
+@pytest.fixture(scope="module")
+def results(make_in, tmp_path_factory):
+    return enrich(make_in(tmp_path_factory.mktemp("methods") / "run", **SMALL))
+
+
+@pytest.fixture(scope="module")
+def tables(results):
+    return tabled(results)
 
 
 def made(results):
@@ -62,34 +62,14 @@ def matrix(results, method, layer, metric, level=90, target="best_pixel:logit"):
     return rows.astype({"image": str}).pivot(index="seed", columns="image", values=metric).astype(float)
 
 
-def row(frame, **where):
-    found = frame[(frame[list(where)] == pd.Series(where)).all(axis=1)]
-    assert len(found) == 1
-    return found.squeeze()
-
-
-def test_nothing_where_no_level_was_reached(make):
-    unreached = frozenset((seed, level) for seed in (0, 1) for level in (30, 90))
-    results = make(**SMALL, unreached=unreached)
-    for path in (results.folder / "scores").glob("*.parquet"):
-        path.unlink()
-    path = results.folder / "manifest.json"
-    manifest = json.loads(path.read_text())
-    manifest["methods"] = {name: method_runs.entry(name, name) for name in METHODS}
-    path.write_text(json.dumps(manifest))
-    assert list(methods.analyse(Results(results.folder))) == []
-
-
-def test_methods_stand_by_family_and_those_of_the_input_behind(run):
-    names = [entry.name for entry in entries(run())]
+def test_methods_stand_by_family_and_those_of_the_input_behind(results):
+    names = [entry.name for entry in entries(results)]
     assert names == [*METHODS[:9], "attention_rollout", *method_runs.CONTROLS]
-    assert [entry.scope for entry in entries(run())][6:9] == ["layer", "input", "input"]
+    assert [entry.scope for entry in entries(results)][6:9] == ["layer", "input", "input"]
 
 
 @pytest.mark.parametrize("method", ["grad_cam", "score_cam", "sobel"])
-def test_means_are_bootstraps_over_the_methods_own_images(run, method):
-    results = run()
-    tables = tabled(results)
+def test_means_are_bootstraps_over_the_methods_own_images(results, tables, method):
     found = row(tables["methods"], level=90, layer="Encoder 2_1", method=method, target="best_pixel:logit")
     values = matrix(results, method, "Encoder 2_1", "energy_gain").to_numpy()
     wanted = crossed_interval(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
@@ -126,9 +106,7 @@ def test_the_target_that_most_methods_explain_is_shown(run):
 
 
 @pytest.mark.parametrize("method", ["layer_cam", "ablation_cam"])
-def test_contrasts_are_paired_on_common_images(run, method):
-    results = run()
-    tables = tabled(results)
+def test_contrasts_are_paired_on_common_images(results, tables, method):
     found = row(tables["methods_contrasts"], layer="Decoder 1_1", method=method, control="sobel")
     one, two = (matrix(results, name, "Decoder 1_1", "edge_alignment") for name in (method, "sobel"))
     difference = (one - two[one.columns]).to_numpy()
@@ -140,9 +118,7 @@ def test_contrasts_are_paired_on_common_images(run, method):
     assert not set(tables["methods_contrasts"]["method"]) & set(method_runs.CONTROLS)
 
 
-def test_the_summary_gives_each_layer_the_same_weight(run):
-    results = run()
-    tables = tabled(results)
+def test_the_summary_gives_each_layer_the_same_weight(tables):
     means = tables["methods"]
     means = means[(means["level"] == 90) & (means["method"] == "grad_cam")]
     found = row(tables["methods_summary"], method="grad_cam", metric="energy_gain", scope="layer")
@@ -166,8 +142,7 @@ def test_too_few_images_count_for_no_layer(run):
     assert found["minus_sobel"] > 0.1
 
 
-def test_controls_are_there_for_layers_and_for_the_input_but_not_against_each_other(run):
-    tables = tabled(run())
+def test_controls_are_there_for_layers_and_for_the_input_but_not_against_each_other(tables):
     sobel = tables["methods_summary"].query("method == 'sobel' and metric == 'energy_gain'")
     assert dict(zip(sobel["scope"], sobel["n_layers"], strict=True)) == {"layer": 6, "input": 1}
     assert sobel["minus_random"].isna().all()
@@ -199,24 +174,13 @@ def test_text_is_legible_and_on_the_page_and_labels_apart(run):
     gaps = [{"model": "unet", "layer": "", "method": "attention_rollout", "reason": "no attention", "cells": 1}]
     _, figures = made(run(stages=5, seeds=(0,), levels=(90,), points=("conv", "relu"), skipped=gaps))
     for item in figures.values():
-        item.figure.draw_without_rendering()
-        whole = item.figure.get_tightbbox()
-        width, height = item.figure.get_size_inches()
-        assert whole.x0 >= 0
-        assert whole.y0 >= 0
-        assert whole.x1 <= width
-        assert whole.y1 <= height
-        assert min(text.get_fontsize() for text in item.figure.findobj(Text) if text.get_text()) >= 6
-        for axes in item.figure.axes:
-            for which, ends in ((axes.get_xticklabels(), ("x0", "x1")), (axes.get_yticklabels(), ("y0", "y1"))):
-                boxes = [label.get_window_extent() for label in which if label.get_text()]
-                spans = sorted((getattr(box, ends[0]), getattr(box, ends[1])) for box in boxes)
-                assert all(one[1] <= two[0] + 0.5 for one, two in pairwise(spans))
+        assert_on_page(item)
+        assert_labels_apart(item)
     rows = [label.get_text() for label in figures["methods-unet"].figure.axes[0].get_yticklabels()]
     assert {"CAM family", "Perturbation (n = 6)", "Captum, on the input (n = 6)", "Controls", "Score cam"} <= set(rows)
     columns = [label.get_text() for label in figures["methods-unet"].figure.axes[0].get_xticklabels()]
     assert (columns[0], columns[-1]) == ("Input", LAST)
-    key = [text.get_text() for text in figures["methods-unet"].figure.legends[0].get_texts()]
+    key = key_of(figures["methods-unet"])
     assert "skipped" in key
     assert "no maps" not in key
 
@@ -231,31 +195,17 @@ def panel(results, model="unet"):
     return axes, names
 
 
-def test_a_dot_is_where_a_method_beats_every_blind_control(run):
+@pytest.mark.parametrize("gaussian", [0.4, 0.99])
+def test_a_dot_is_where_a_method_beats_every_blind_control(run, gaussian):
     def change(frame):
-        layer_cam = frame["method"] == "layer_cam"
-        frame.loc[layer_cam, "energy_gain"] = np.where(frame["layer"] == "Encoder 1_2", 0.99, -0.5)[layer_cam].astype(
-            np.float32
-        )
-        frame.loc[frame["method"].isin(BLIND), "energy_gain"] = 0.4
-        return frame
+        gain = frame["energy_gain"].mask(frame["method"].isin(BLIND), 0.4).mask(frame["method"] == "gaussian", gaussian)
+        values = np.where(frame["layer"] == "Encoder 1_2", 0.99, -0.5)
+        return frame.assign(energy_gain=gain.mask(frame["method"] == "layer_cam", values))
 
     axes, rows = panel(rewrite(run(), change))
     dots = [tuple(at) for c in axes.collections if isinstance(c, PathCollection) for at in c.get_offsets()]
     of_row = [x for x, y in dots if y == rows["Layer cam"]]
-    assert of_row == [axes.get_xticks()[2]]  # the input, Encoder 1_1, Encoder 1_2
-
-
-def test_one_control_that_is_as_good_takes_the_dot(run):
-    def change(frame):
-        frame.loc[frame["method"] == "layer_cam", "energy_gain"] = 0.6
-        frame.loc[frame["method"].isin(BLIND), "energy_gain"] = 0.4
-        frame.loc[frame["method"] == "gaussian", "energy_gain"] = 0.6
-        return frame
-
-    axes, rows = panel(rewrite(run(), change))
-    dots = [tuple(at) for c in axes.collections if isinstance(c, PathCollection) for at in c.get_offsets()]
-    assert not [x for x, y in dots if y == rows["Layer cam"]]
+    assert of_row == ([axes.get_xticks()[2]] if gaussian < 0.5 else [])  # the input, Encoder 1_1, Encoder 1_2
 
 
 @pytest.mark.parametrize(("share", "lines"), [(0.4, 0), (0.7, 1), (1.0, 2)])
@@ -282,7 +232,7 @@ def test_skipped_layers_are_hatched_and_missing_ones_grey(run):
     axes, _ = panel(frame)
     looks = {c.get_hatch(): len(c.get_paths()) for c in axes.collections if len(c.get_paths()) == 1}
     assert looks == {"////////": 1, None: 1}
-    key = [text.get_text() for text in axes.figure.legends[0].get_texts()]
+    key = key_of(axes)
     assert {"skipped", "no maps"} <= set(key)
 
 
@@ -304,41 +254,21 @@ def test_the_dots_are_sorted_and_say_where_they_are_of_less(run):
     best = rows.sort_values("estimate", ascending=False)["method"].iloc[0]
     assert labels[0].lower().replace("-", " ").startswith(best.replace("_", " "))
     assert not {"Sobel", "Mask oracle"} & set(labels)
-    key = [text.get_text() for text in figures["methods_summary-unet"].figure.legends[0].get_texts()]
+    key = key_of(figures["methods_summary-unet"])
     assert {"control: Sobel", "control: Mask oracle", "CAM family", "chance"} <= set(key)
 
 
 def test_runs_without_some_metrics_or_odd_names_are_drawn(run):
     results = run(seeds=(0,), levels=(90,), classes=("back$ground", "big_<cat>^2"), models=("net$1_",))
-    path = results.folder / "manifest.json"
-    manifest = json.loads(path.read_text())
-    for name in ("blank", "edge_alignment"):
-        del manifest["metrics"][name]
-    manifest["methods"]["grad_cam"] |= {"label": "my$method_^", "family": "new"}
-    path.write_text(json.dumps(manifest))
+
+    def change(manifest):
+        for name in ("blank", "edge_alignment"):
+            del manifest["metrics"][name]
+        manifest["methods"]["grad_cam"] |= {"label": "my$method_^", "family": "new"}
+
+    results = edit_manifest(results, change)
     tables, figures = made(rewrite(results, lambda frame: frame.drop(columns=["blank", "edge_alignment"])))
     assert tables["methods"]["blank_share"].isna().all()
     assert "edge_alignment" not in tables["methods"]
     for item in figures.values():
         assert item.render("svg", 50)
-
-
-def test_the_same_numbers_and_pictures_on_repeat_and_in_any_order_of_rows(run):
-    results = run(levels=(90,))
-    first = list(methods.analyse(results))
-    again = list(methods.analyse(rewrite(results, lambda frame: frame.sample(frac=1, random_state=1))))
-    for one, two in zip(first, again, strict=True):
-        assert one.caption == two.caption
-        if isinstance(one, Table):
-            assert one.csv() == two.csv()
-            assert "training_data" in one.frame
-        else:
-            assert one.render("svg", 50) == two.render("svg", 50)
-
-
-def test_the_same_map_twice_is_refused(run):
-    results = run(levels=(30,), seeds=(0,))
-    folder = results.folder / "scores"
-    (folder / "copy.parquet").write_bytes((folder / "unet-s0-l30.parquet").read_bytes())
-    with pytest.raises(ResultsError, match="a row is there twice"):
-        list(methods.analyse(results))

@@ -8,9 +8,9 @@ import pytest
 from matplotlib.patches import Rectangle
 from scipy.stats import spearmanr
 
-from analyses import Figure, Results, Table
 from analyses.comparisons import metric_agreement
 from analyses.comparisons.metric_agreement import OVERALL, WITHIN, MetricScores, compare, correlations
+from tests.analyses.checks import rewrite, split
 from tests.method_runs import IMAGES, METHODS, enrich
 
 SMALL = {"stages": 2, "seeds": (0,), "levels": (30, 90), "methods": METHODS, "images": IMAGES, "gallery": 0}
@@ -21,16 +21,8 @@ def run(make):
     return lambda **fields: enrich(make(**{**SMALL, **fields}))
 
 
-def rewrite(results: Results, change) -> Results:
-    for path in (results.folder / "scores").glob("*.parquet"):
-        change(pd.read_parquet(path)).to_parquet(path, index=False)
-    return Results(results.folder)
-
-
-def made(results: Results) -> tuple[Table, list[Figure]]:
-    items = list(metric_agreement.analyse(results))
-    (table,) = [item for item in items if isinstance(item, Table)]
-    return table, [item for item in items if isinstance(item, Figure)]
+def made(results):
+    return split(metric_agreement.analyse(results))
 
 
 def test_nothing_where_one_method_has_too_few_cells(make) -> None:
@@ -92,13 +84,6 @@ def test_controls_and_cells_with_few_maps_take_no_part(run) -> None:
     assert (fewer.frame["n_cells"] == plain.frame["n_cells"] - 1).all()
     own = [name for name in results.methods if name not in (*results.controls, *results.costly)]
     assert (plain.frame["n_cells"] <= len(own) * len(results.main_layers("unet"))).all()
-
-
-def test_twice_the_same(run) -> None:
-    results = run()
-    one, two = (made(Results(results.folder)) for _ in range(2))
-    assert one[0].csv() == two[0].csv()
-    assert one[1][0].render("svg", 100) == two[1][0].render("svg", 100)
 
 
 def test_of_several_targets_the_one_with_most_maps_is_taken(run) -> None:

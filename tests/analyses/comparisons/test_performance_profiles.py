@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
-from matplotlib.text import Text
 
-from analyses import Figure, Results, Table
+from analyses import Results
 from analyses.comparisons import performance_profiles
 from analyses.comparisons.profile_scores import BANDS, curves, read
 from analyses.plots import style
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.crossed import crossed_interval
+from tests.analyses.checks import key_of, rewrite, split
 from tests.method_runs import IMAGES as TWELVE
 from tests.method_runs import METHODS, enrich
 from tests.reference.profiles import area_above, share_above
@@ -20,21 +19,14 @@ from tests.reference.profiles import area_above, share_above
 IMAGES = tuple(f"cat_{i}" for i in range(6))
 
 
-def made(results: Results) -> tuple[Table, list[Figure]]:
-    table, *figures = performance_profiles.analyse(results)
-    return table, figures
+def made(results):
+    return split(performance_profiles.analyse(results))
 
 
 def maps(results: Results, method: str, layers: list[str], level: int, metric: str = "energy_gain") -> dict:
     frame = results.scores().astype({"image": str, "layer": str, "method": str})
     frame = frame[(frame["method"] == method) & (frame["level"] == level) & frame["layer"].isin(layers)]
     return {(one["layer"], one["seed"], one["image"]): float(one[metric]) for one in frame.to_dict("records")}
-
-
-def rewrite(results: Results, change) -> Results:
-    for path in (results.folder / "scores").glob("*.parquet"):
-        change(pd.read_parquet(path)).to_parquet(path, index=False)
-    return Results(results.folder)
 
 
 def with_bounds(results: Results, **metrics: dict) -> Results:
@@ -135,7 +127,7 @@ def test_methods_with_passes_of_their_own_are_left_out_and_counted(make):
     assert f"{len(results.costly)} methods with passes of their own" in figure.caption
     assert set(table.frame["kind"]) == {"method", "control"}
     assert (table.frame["level"] == 90).all()
-    key = [text.get_text() for text in figure.figure.legends[0].get_texts()]
+    key = key_of(figure)
     assert "Sobel, control" in key
     assert key[-1] == "chance"
 
@@ -154,7 +146,7 @@ def test_the_key_names_methods_by_their_area_and_controls_behind(run):
     table, (figure,) = made(run)
     first = table.frame[table.frame["layers"] == "all layers"]
     controls = first[first["kind"] == "control"].sort_values("area", ascending=False)["method"]
-    key = [text.get_text() for text in figure.figure.legends[0].get_texts()]
+    key = key_of(figure)
     assert key == ["Grad-CAM", *(f"{run.label('methods', name)}, control" for name in controls), "chance"]
     assert "**" in table.markdown()
 
@@ -178,37 +170,6 @@ def test_the_metric_is_energy_gain_or_one_with_a_better_side_and_a_number_for_ch
     assert list(performance_profiles.analyse(results)) == []
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"images": ("only",), "seeds": (3,), "levels": (90,)},
-        {"methods": ("hires_cam",)},
-        {"methods": ("uniform", "random")},
-        {"models": ("segformer", "vit"), "levels": (100,), "seeds": (0,)},
-        {"unreached": frozenset({(0, 90), (1, 90)})},
-    ],
-)
-def test_odd_runs_are_drawn_legibly_and_inside_the_page(make, fields):
-    table, figures = made(make(**{"stages": 2, "gallery": 0, **fields}))
-    assert figures
-    assert table.files()
-    for item in figures:
-        with style.context():  # in which it is saved
-            item.figure.draw_without_rendering()
-            box, (width, height) = item.figure.get_tightbbox(), item.figure.get_size_inches()
-        assert box.x0 >= 0
-        assert box.y0 >= 0
-        assert box.x1 <= width
-        assert box.y1 <= height
-        assert min(text.get_fontsize() for text in item.figure.findobj(Text)) >= 6
-
-
-def test_one_image_has_no_interval(make):
-    frame = made(make(stages=1, images=("only",), seeds=(3,), levels=(90,)))[0].frame
-    assert frame[["area_low", "above_high"]].isna().all(axis=None)
-    assert frame["above"].notna().all()
-
-
 def test_scores_of_one_value_below_chance_are_drawn(make):
     results = make(stages=1, levels=(90,), images=IMAGES)
     changed = rewrite(results, lambda frame: frame.assign(energy_gain=np.float32(-1)))
@@ -219,10 +180,3 @@ def test_scores_of_one_value_below_chance_are_drawn(make):
 
 def test_nothing_where_the_metric_is_undefined_everywhere(make):
     assert list(performance_profiles.analyse(make(stages=1, undefined=("energy_gain",)))) == []
-
-
-@pytest.mark.parametrize("kind", ["svg", "pdf"])
-def test_twice_the_same_bytes(run, kind):
-    one, two = (made(Results(run.folder)) for _ in range(2))
-    assert one[0].csv() == two[0].csv()
-    assert one[1][0].render(kind, 80) == two[1][0].render(kind, 80)

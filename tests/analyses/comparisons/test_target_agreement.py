@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.patches import Rectangle
-from matplotlib.text import Text
 
-from analyses import Figure, Results, ResultsError, Table
+from analyses import ResultsError
 from analyses.comparisons import target_agreement
+from tests.analyses.checks import assert_labels_apart, assert_on_page, key_of, rewrite, row, split
 from tests.method_runs import CAM, IMAGES, METHODS, enrich
 
 TARGETS = ("truth:margin", "predicted:logit", "best_pixel:logit", "predicted:margin")
@@ -26,16 +24,8 @@ def run(make):
     return lambda **fields: enrich(make(**{**SMALL, **fields}))
 
 
-def rewrite(results, change):
-    path = results.folder / "scores" / "agreement" / "all.parquet"
-    change(pd.read_parquet(path)).to_parquet(path, index=False)
-    return Results(results.folder)
-
-
 def made(results):
-    items = list(target_agreement.analyse(results))
-    (table,) = [item for item in items if isinstance(item, Table)]
-    return table, [item for item in items if isinstance(item, Figure)]
+    return split(target_agreement.analyse(results))
 
 
 def test_nothing_for_runs_without_agreement(make):
@@ -45,11 +35,13 @@ def test_nothing_for_runs_without_agreement(make):
 
 def test_medians_are_over_images_of_their_means_over_seeds(run):
     results = run()
-    raw = rewrite(results, lambda f: f.assign(correlation=f["correlation"].mask(f["image"] == "cat_2"))).agreement()
+    raw = rewrite(
+        results, lambda f: f.assign(correlation=f["correlation"].mask(f["image"] == "cat_2")), "agreement"
+    ).agreement()
     table, _ = made(results)
     assert len(table.frame) == 2 * 12 * len(CAM)
     where = {"level": 90, "layer": "Encoder 2_1", "method": "layer_cam"}
-    found = table.frame[(table.frame[list(where)] == pd.Series(where)).all(axis=1)].squeeze()
+    found = row(table.frame, **where)
     part = raw[(raw[list(where)] == pd.Series(where)).all(axis=1)]
     for column in ("correlation", "difference"):
         means = [rows[column].mean() for _, rows in part.groupby("image")]
@@ -84,7 +76,7 @@ def test_an_identity_that_does_not_hold_is_told_as_it_is(run):
         frame.loc[(frame["layer"] == LAST) & (frame["image"] == "cat_1"), "difference"] = 0.25
         return frame
 
-    table, (figure,) = made(rewrite(run(), change))
+    table, (figure,) = made(rewrite(run(), change, "agreement"))
     assert "the largest found is 0.2," in figure.caption
     end = table.frame[(table.frame["method"] == "grad_cam") & table.frame["linear_end"]]
     assert end["identical"].to_numpy() == pytest.approx(10 / 11, abs=1e-6)
@@ -96,7 +88,7 @@ def test_undefined_pairs_are_counted_and_left_out(run):
         frame.loc[frame["layer"] == LAST, ["correlation", "difference"]] = np.nan
         return frame
 
-    table, (figure,) = made(rewrite(run(), change))
+    table, (figure,) = made(rewrite(run(), change, "agreement"))
     rows = table.frame[table.frame["layer"] == "Encoder 1_1"]
     assert (rows["n_undefined"] == 6).all()
     assert rows["correlation"].notna().all()
@@ -106,7 +98,7 @@ def test_undefined_pairs_are_counted_and_left_out(run):
 
 def test_a_run_of_undefined_pairs_says_so(run):
     nothing = {"correlation": np.nan, "difference": np.nan}
-    _, (figure,) = made(rewrite(run(levels=(90,)), lambda frame: frame.assign(**nothing)))
+    _, (figure,) = made(rewrite(run(levels=(90,)), lambda frame: frame.assign(**nothing), "agreement"))
     for axes in figure.figure.axes:
         assert "undefined for every pair" in axes.texts[0].get_text()
     assert figure.render("svg", 50)
@@ -136,42 +128,21 @@ def test_a_run_of_one_point_is_drawn_without_the_mark(run):
     table, (figure,) = made(run(points=("conv",), unreached=frozenset({(0, 30), (1, 30)})))
     assert not table.frame["linear_end"].any()
     assert "shaded" not in figure.caption
-    key = [text.get_text() for text in figure.figure.legends[0].get_texts()]
+    key = key_of(figure)
     assert key[:2] == ["30 %: not reached", "90 % mean IoU (2 seeds)"]
 
 
 def test_text_is_legible_and_on_the_page(run):
     _, figures = made(run(models=("unet", "segformer"), stages=5))
     for item in figures:
-        item.figure.draw_without_rendering()
-        whole = item.figure.get_tightbbox()
-        width, height = item.figure.get_size_inches()
-        assert min(whole.x0, whole.y0) >= 0
-        assert whole.x1 <= width
-        assert whole.y1 <= height
-        assert min(text.get_fontsize() for text in item.figure.findobj(Text) if text.get_text()) >= 6
-        labels = [label for label in item.figure.axes[-1].get_xticklabels() if label.get_text()]
-        boxes = [label.get_window_extent() for label in labels]
-        assert all(one.x1 <= two.x0 for one, two in pairwise(boxes))
-
-
-def test_the_same_bytes_in_any_order_of_rows(run):
-    results = run(targets=TARGETS, seeds=(0,))
-    first = list(target_agreement.analyse(results))
-    again = list(target_agreement.analyse(rewrite(results, lambda frame: frame.sample(frac=1, random_state=1))))
-    assert len(first) == len(again) == 3
-    for one, two in zip(first, again, strict=True):
-        assert one.caption == two.caption
-        if isinstance(one, Table):
-            assert one.csv() == two.csv()
-        else:
-            assert one.render("svg", 50) == two.render("svg", 50)
+        assert_on_page(item)
+        assert_labels_apart(item)
 
 
 def test_a_pair_that_is_there_twice_and_an_unknown_layer_are_refused(run):
-    results = rewrite(run(levels=(30,)), lambda frame: pd.concat([frame, frame.head(1)]))
+    results = rewrite(run(levels=(30,)), lambda frame: pd.concat([frame, frame.head(1)]), "agreement")
     with pytest.raises(ResultsError, match="a row is there twice"):
         list(target_agreement.analyse(results))
-    results = rewrite(run(levels=(30,)), lambda frame: frame.replace({"layer": {"Encoder 1_1": "Bridge"}}))
+    results = rewrite(run(levels=(30,)), lambda frame: frame.replace({"layer": {"Encoder 1_1": "Bridge"}}), "agreement")
     with pytest.raises(ResultsError, match="layer Bridge is not in manifest"):
         list(target_agreement.analyse(results))

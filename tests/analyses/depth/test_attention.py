@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.text import Text
 
 from analyses import Figure, ResultsError, Table
 from analyses.depth import attention
 from analyses.statistics import bootstrap
 from analyses.statistics.crossed import crossed_interval
+from tests.analyses.checks import assert_on_page, edit_manifest, key_of, row
 
 METRICS = {
     "attention_background_ratio": {"label": "Attention background ratio", "unit": "", "chance": 1.0},
@@ -23,11 +21,9 @@ BLOCKS = [("Attention 1_1", 1, 1), ("Attention 1_2", 1, 1), ("Attention 2_1", 2,
 
 def with_attention(results, models=("net1",), undefined="cat_1"):
     """Add made-up attention to a made-up run."""
-    path = results.folder / "manifest.json"
-    manifest = json.loads(path.read_text())
     blocks = [{"block": b, "label": b, "stage": s, "depth": d} for d, (b, s, _) in enumerate(BLOCKS)]
-    manifest["attention"] = {"blocks": dict.fromkeys(models, blocks), "metrics": METRICS}
-    path.write_text(json.dumps(manifest))
+    attended = {"blocks": dict.fromkeys(models, blocks), "metrics": METRICS}
+    results = edit_manifest(results, lambda manifest: manifest.update(attention=attended))
     (results.folder / "scores" / "attention").mkdir()
     for point in results.checkpoints:
         if point.reached and point.model in models:
@@ -68,14 +64,13 @@ def test_each_row_is_the_bootstrap_of_its_matrix(make):
     raw = raw[(raw["level"] == 90) & (raw["block"] == "Attention 3_1")].astype({"image": str})
     for head, part in ((4, raw[raw["head"] == 4]), (0, raw)):
         for metric, undefined in (("attention_distance", 0), ("attention_background_ratio", 3)):
-            where = {"level": 90, "block": "Attention 3_1", "head": head, "metric": metric}
-            row = frame[(frame[list(where)] == pd.Series(where)).all(axis=1)].squeeze()
+            found = row(frame, level=90, block="Attention 3_1", head=head, metric=metric)
             means = part.groupby(["seed", "image"])[metric].mean().unstack().to_numpy(dtype=float)
             wanted = crossed_interval(means, np.random.default_rng(bootstrap.SEED), bootstrap.RESAMPLES)
-            np.testing.assert_allclose([row["estimate"], row["low"], row["high"]], wanted, atol=1e-5)
-            assert (row["n_images"], row["n_seeds"], row["n_undefined"]) == (3, 3, undefined)
-            assert row["training_data"] == "577 real"
-            assert row["chance"] == 1 or metric == "attention_distance"
+            np.testing.assert_allclose(found[["estimate", "low", "high"]].astype(float), wanted, atol=1e-5)
+            assert (found["n_images"], found["n_seeds"], found["n_undefined"]) == (3, 3, undefined)
+            assert found["training_data"] == "577 real"
+            assert found["chance"] == 1 or metric == "attention_distance"
 
 
 def test_a_row_of_panels_a_model(make):
@@ -93,20 +88,13 @@ def test_a_row_of_panels_a_model(make):
     assert panels[0].lines[-1].get_ydata()[0] == 1
     dots = [len(c.get_offsets()) for c in panels[0].collections if len(c.get_offsets()) > 1]
     assert dots == [sum(heads for *_, heads in BLOCKS)] * 2
-    key = [text.get_text() for text in item.figure.legends[0].get_texts()]
+    key = key_of(item)
     assert key == ["30 % mean IoU", "90 % mean IoU", "95% interval of the mean", "chance"]
 
 
 def test_text_is_legible_and_on_the_page(make):
     _, item = attention.analyse(with_attention(make(models=("unet", "net1"))))
-    item.render("png", dpi=50)  # which lays it out
-    whole = item.figure.get_tightbbox()
-    width, height = item.figure.get_size_inches()
-    assert whole.x0 >= 0
-    assert whole.y0 >= 0
-    assert whole.x1 <= width
-    assert whole.y1 <= height
-    assert min(text.get_fontsize() for text in item.figure.findobj(Text)) >= 6
+    assert_on_page(item)
 
 
 def test_the_same_head_twice_is_refused(make):

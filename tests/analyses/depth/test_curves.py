@@ -1,17 +1,16 @@
 from __future__ import annotations
 
-import json
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.text import Text
 
-from analyses import Figure, Results, ResultsError
+from analyses import Figure, ResultsError
 from analyses.depth import curves
 from analyses.statistics import bootstrap
 from analyses.statistics.crossed import crossed_interval
+from tests.analyses.checks import edit_manifest, row
 
 COLUMNS = ["model", "level", "layer", "depth", "method", "target", "metric", "estimate", "low", "high", "chance"]
 COLUMNS += ["n_images", "n_seeds", "n_undefined", "training_data"]
@@ -22,14 +21,13 @@ def test_each_row_is_the_bootstrap_of_its_matrix(make):
     table, *_ = curves.analyse(results)
     assert list(table.frame.columns) == COLUMNS
     assert len(table.frame) == 4 * 18 * 5 * 7
-    where = {"level": 70, "layer": "Encoder 3_2", "method": "grad_cam", "metric": "spread"}
-    row = table.frame[(table.frame[list(where)] == pd.Series(where)).all(axis=1)].squeeze()
+    found = row(table.frame, level=70, layer="Encoder 3_2", method="grad_cam", metric="spread")
     raw = results.scores({"level": [70], "layer": ["Encoder 3_2"], "method": ["grad_cam"]})
     matrix = raw.astype({"image": str}).pivot(index="seed", columns="image", values="spread").to_numpy(dtype=float)
     wanted = crossed_interval(matrix, np.random.default_rng(bootstrap.SEED), bootstrap.RESAMPLES, bootstrap.CONFIDENCE)
-    np.testing.assert_allclose([row["estimate"], row["low"], row["high"]], wanted, atol=1e-6)
-    assert (row["n_images"], row["n_seeds"], row["n_undefined"]) == (3, 3, np.isnan(matrix).sum())
-    assert row["training_data"] == "577 real"
+    np.testing.assert_allclose(found[["estimate", "low", "high"]].astype(float), wanted, atol=1e-6)
+    assert (found["n_images"], found["n_seeds"], found["n_undefined"]) == (3, 3, np.isnan(matrix).sum())
+    assert found["training_data"] == "577 real"
 
 
 def test_chance_is_a_number_the_area_or_nothing(make):
@@ -70,18 +68,6 @@ def test_a_panel_a_metric_with_a_line_a_level_and_named_controls(make):
     assert item.name == "curves-unet-best_pixel-logit"
 
 
-def test_text_is_legible_and_on_the_page(make):
-    _, item = curves.analyse(make())
-    item.figure.draw_without_rendering()
-    whole = item.figure.get_tightbbox()
-    width, height = item.figure.get_size_inches()
-    assert whole.x0 >= 0
-    assert whole.y0 >= 0
-    assert whole.x1 <= width
-    assert whole.y1 <= height
-    assert min(text.get_fontsize() for text in item.figure.findobj(Text)) >= 6
-
-
 def test_a_figure_for_each_model_target_and_probe_point(make):
     results = make(
         models=("unet", "net2"),
@@ -103,14 +89,6 @@ def test_a_metric_undefined_everywhere_says_so(make):
     assert (rows["n_undefined"] == 3).all()
     panel = next(axes for axes in item.figure.axes if axes.get_ylabel() == "Spread")
     assert "undefined for every map" in [text.get_text() for text in panel.texts]
-
-
-def test_the_same_map_twice_is_refused(make):
-    results = make(levels=(30,), seeds=(0,))
-    folder = results.folder / "scores"
-    (folder / "copy.parquet").write_bytes((folder / "unet-s0-l30.parquet").read_bytes())
-    with pytest.raises(ResultsError, match="a row is there twice"):
-        curves.summarise(results)
 
 
 def test_a_layer_that_the_manifest_lacks_is_refused(make):
@@ -162,20 +140,13 @@ def test_the_best_level_is_named_with_its_value(make):
     ]
 
 
-def test_rows_of_the_input_and_of_methods_on_a_few_images_are_left_out(make):
-    fields = {"seeds": (0,), "levels": (30,), "stages": 2}
-    table, figure = curves.analyse(make(**fields, input_methods=("saliency", "occlusion")))
-    plain, _ = curves.analyse(make(**fields))
-    assert set(table.frame["method"]) == {"grad_cam", "uniform", "random", "sobel", "mask_oracle"}
-    assert set(table.frame["layer"]) == set(plain.frame["layer"])
-    assert (table.frame["n_images"] == 3).all()
-    assert isinstance(figure, Figure)
-
-
-def test_other_methods_are_not_among_the_curves(make):
-    table, _ = curves.analyse(make(seeds=(0,), levels=(30,), stages=1, methods=("grad_cam", "hires_cam", "uniform")))
-    assert set(table.frame["method"]) == {"grad_cam", "uniform"}
-    assert "main method" in table.caption
+def test_the_main_method_and_controls_alone_have_curves_and_not_on_the_input(make):
+    fields = {"methods": ("grad_cam", "hires_cam", "uniform", "sobel"), "input_methods": ("saliency", "occlusion")}
+    results = make(seeds=(0,), levels=(30,), stages=2, **fields)
+    frame = curves.summarise(results)
+    assert set(frame["method"]) == {"grad_cam", "uniform", "sobel"}
+    assert set(frame["layer"]) == {layer.name for layer in results.layers("unet")}
+    assert (frame["n_images"] == 3).all()
 
 
 def test_the_head_is_in_the_table_and_no_figure_of_its_own(make):
@@ -186,10 +157,8 @@ def test_the_head_is_in_the_table_and_no_figure_of_its_own(make):
 
 def test_intervals_end_at_the_metric_s_bounds(make):
     results = make(seeds=(0, 1))
-    manifest = json.loads((results.folder / "manifest.json").read_text())
-    manifest["metrics"]["energy_inside"] |= {"lower": 0.4, "upper": 0.45}
-    (results.folder / "manifest.json").write_text(json.dumps(manifest))
-    frame = curves.summarise(Results(results.folder))
+    results = edit_manifest(results, lambda m: m["metrics"]["energy_inside"].update(lower=0.4, upper=0.45))
+    frame = curves.summarise(results)
     cut, free = frame[frame["metric"] == "energy_inside"], frame[frame["metric"] == "energy_gain"]
     assert len(cut)
     assert cut["low"].min() == 0.4

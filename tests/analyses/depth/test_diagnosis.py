@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.text import Text
 
-from analyses import Figure, Results, Table
 from analyses.depth import diagnosis
 from analyses.statistics import bootstrap
 from analyses.statistics.crossed import crossed_interval
+from tests.analyses.checks import assert_on_page, key_of, rewrite, row, split
 from tests.method_runs import CONTROLS, IMAGES, METHODS, ROLLOUT, enrich
 
 SMALL = {"stages": 2, "seeds": (0, 1), "levels": (30, 90), "methods": METHODS, "images": IMAGES, "gallery": 0}
@@ -25,17 +24,9 @@ def run(make):
     return build
 
 
-def rewrite(results, change):
-    for path in (results.folder / "scores").glob("*.parquet"):
-        frame = pd.read_parquet(path).astype({"layer": str, "method": str, "image": str})
-        change(frame).to_parquet(path, index=False)
-    return Results(results.folder)
-
-
 def made(results):
-    items = list(diagnosis.analyse(results))
-    (table,) = [item for item in items if isinstance(item, Table)]
-    return table.frame, [item for item in items if isinstance(item, Figure)]
+    table, figures = split(diagnosis.analyse(results))
+    return table.frame, figures
 
 
 def test_nothing_for_runs_without_sign_balance_or_blank(make, run):
@@ -50,7 +41,7 @@ def test_each_row_is_what_a_loop_over_the_maps_finds(run, method):
     frame, _ = made(results)
     layer = "Input" if method == "captum_saliency" else "Encoder 2_1"
     where = {"method": method, "layer": layer, "level": 30}
-    found = frame[(frame[list(where)] == pd.Series(where)).all(axis=1)].squeeze()
+    found = row(frame, **where)
     raw = results.scores({name: [value] for name, value in where.items()}).astype({"image": str})
     blank = raw.pivot(index="seed", columns="image", values="blank")
     filled = blank.fillna(0).to_numpy(dtype=float)
@@ -110,7 +101,7 @@ def test_maps_that_are_zero_before_relu_have_a_line_of_their_own(run):
     assert found.loc["Decoder 1_2", "zero_share"] == 0  # its blank maps are negative
     thin = [line for line in figure.figure.axes[0].lines if line.get_linewidth() == 0.6 and len(line.get_xdata()) > 2]
     assert [list(line.get_ydata()) for line in thin] == [list(found["zero_share"])]
-    key = [text.get_text() for text in figure.figure.legends[0].get_texts()]
+    key = key_of(figure)
     assert "thin: those that are zero before ReLU" in key
 
 
@@ -150,22 +141,4 @@ def test_files_without_the_rivals_share_lie_beside_files_with_it(run):
 def test_text_is_legible_and_on_the_page(run):
     _, figures = made(run(models=("unet", "segformer"), stages=5, counter=True, levels=(30, 50, 90, 100)))
     for item in figures:
-        item.figure.draw_without_rendering()
-        whole = item.figure.get_tightbbox()
-        width, height = item.figure.get_size_inches()
-        assert min(whole.x0, whole.y0) >= 0
-        assert whole.x1 <= width
-        assert whole.y1 <= height
-        assert min(text.get_fontsize() for text in item.figure.findobj(Text) if text.get_text()) >= 6
-
-
-def test_the_same_bytes_in_any_order_of_rows(run):
-    results = run(counter=True)
-    first = list(diagnosis.analyse(results))
-    again = list(diagnosis.analyse(rewrite(results, lambda frame: frame.sample(frac=1, random_state=1))))
-    for one, two in zip(first, again, strict=True):
-        assert one.caption == two.caption
-        if isinstance(one, Table):
-            assert one.csv() == two.csv()
-        else:
-            assert one.render("svg", 50) == two.render("svg", 50)
+        assert_on_page(item)

@@ -5,28 +5,19 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
-from matplotlib.text import Text
 
-from analyses import Figure, Results, Table
+from analyses import Results
 from analyses.depth import distributions
-from analyses.plots import style
 from analyses.plots.violins import places, window
+from tests.analyses.checks import rewrite, split
 from tests.reference.profiles import over_seeds, quantile
 
 IMAGES = tuple(f"cat_{i}" for i in range(14))
 
 
-def made(results: Results) -> tuple[Table, list[Figure]]:
-    table, *figures = distributions.analyse(results)
-    return table, figures
-
-
-def rewrite(results: Results, change) -> Results:
-    for path in (results.folder / "scores").glob("*.parquet"):
-        change(pd.read_parquet(path)).to_parquet(path, index=False)
-    return Results(results.folder)
+def made(results):
+    return split(distributions.analyse(results))
 
 
 def values(results: Results, row: dict) -> list[float]:
@@ -174,37 +165,5 @@ def test_a_run_without_the_wanted_metrics_takes_its_own_first(make):
     assert len(made(results)[1]) == 1
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"images": ("only",), "seeds": (3,), "levels": (90,)},
-        {"undefined": ("energy_gain",)},
-        {"methods": ("hires_cam",)},
-        {"models": ("segformer", "vit"), "levels": (90, 100)},
-        {"levels": tuple(range(10, 100, 10)), "seeds": (0,)},
-    ],
-)
-def test_odd_runs_are_drawn_legibly_and_inside_the_page(make, fields):
-    _, figures = made(make(**{"stages": 2, "gallery": 0, **fields}))
-    assert figures
-    for item in figures:
-        with style.context():  # in which it is saved
-            item.figure.draw_without_rendering()
-            box, (width, height) = item.figure.get_tightbbox(), item.figure.get_size_inches()
-        assert box.x0 >= 0
-        assert box.y0 >= 0
-        assert box.x1 <= width
-        assert box.y1 <= height
-        assert min(text.get_fontsize() for text in item.figure.findobj(Text)) >= 6
-
-
 def test_nothing_where_no_map_has_a_value(make):
     assert list(distributions.analyse(make(stages=1, undefined=distributions.WANTED))) == []
-
-
-@pytest.mark.parametrize("kind", ["svg", "pdf"])
-def test_twice_the_same_bytes(make, kind):
-    results = make(stages=1, levels=(30, 90), images=IMAGES)
-    one, two = (made(Results(results.folder)) for _ in range(2))
-    assert one[0].csv() == two[0].csv()
-    assert one[1][0].render(kind, 80) == two[1][0].render(kind, 80)

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
-from matplotlib.text import Text
 
 from analyses.depth import curves, family
 from analyses.plots import style
+from tests.analyses.checks import assert_on_page, key_of
 
 RUN = {"models": ("unet", "segformer", "vit"), "levels": (90, 100), "seeds": (0, 1), "gallery": 0}
 
@@ -60,19 +60,15 @@ def test_a_line_a_model_and_faint_dots_for_attention(make):
 
 def test_the_key_names_model_level_and_seeds(make):
     _, (item,) = drawn(make(**RUN))
-    key = [text.get_text() for text in item.figure.legends[0].get_texts()]
+    key = key_of(item)
     assert key[0] == "U-Net: best, 93.1 to 93.2 % mean IoU (2 seeds)"
     assert {"hollow: decoder", "faint: before or after attention", "95% interval", "chance"} <= set(key)
-    item.figure.draw_without_rendering()
-    whole = item.figure.get_tightbbox()
-    assert min(whole.x0, whole.y0) >= 0
-    assert whole.x1 <= item.figure.get_size_inches()[0]
-    assert min(text.get_fontsize() for text in item.figure.findobj(Text)) >= 6
+    assert_on_page(item)
 
 
 def test_one_model_without_attention_will_do(make):
     _, (item,) = drawn(make(stages=2, seeds=(0,), gallery=0))
-    key = [text.get_text() for text in item.figure.legends[0].get_texts()]
+    key = key_of(item)
     assert key[0] == "U-Net: 90 % mean IoU (1 seed)"
     assert not any("faint" in text for text in key)
 
@@ -83,10 +79,6 @@ def test_a_figure_a_target_and_the_main_probe_point_alone(make):
     table, figures = drawn(results)
     assert [item.name for item in figures] == ["family-best_pixel-logit", "family-truth-margin"]
     assert not table.frame["layer"].str.endswith("ReLU").any()
-
-
-def test_nothing_without_a_reached_level(make):
-    assert list(family.analyse(make(levels=(30,), seeds=(0,), unreached=frozenset({(0, 30)}), stages=1))) == []
 
 
 def test_models_are_told_apart_by_more_than_colour():

@@ -6,22 +6,20 @@ import math
 
 import matplotlib as mpl
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from analyses import Figure, Results, ResultsError, Table
+from analyses import Figure
 from analyses.depth import heatmap
-from analyses.plots import style
 from analyses.plots.heatmaps import FEW, HALF, scale
+from tests.analyses.checks import key_of, rewrite, split
 from tests.reference.profiles import over_seeds
 
 IMAGES = tuple(f"cat_{i}" for i in range(5))
 
 
-def made(results: Results) -> tuple[Table, list[Figure]]:
-    table, *figures = heatmap.analyse(results)
-    return table, figures
+def made(results):
+    return split(heatmap.analyse(results))
 
 
 def panels(figure: Figure) -> dict[str, mpl.axes.Axes]:
@@ -33,12 +31,6 @@ def panels(figure: Figure) -> dict[str, mpl.axes.Axes]:
 
 def numbers(axes: mpl.axes.Axes) -> list[str]:
     return [text.get_text() for text in axes.texts if text.get_text() not in ("Encoder", "Decoder")]
-
-
-def rewrite(results: Results, change) -> Results:
-    for path in (results.folder / "scores").glob("*.parquet"):
-        change(pd.read_parquet(path)).to_parquet(path, index=False)
-    return Results(results.folder)
 
 
 def test_each_cell_is_the_mean_over_images_of_the_mean_over_seeds(make):
@@ -124,7 +116,7 @@ def test_cells_with_few_maps_are_hatched_and_those_with_some_marked(make):
     assert 0.05 < FEW < 0.3 < HALF
     texts = numbers(panels(figure)["Energy gain ↑"])
     assert len([text for text in texts if text]) == 3
-    key = [text.get_text() for text in figure.figure.legends[0].get_texts()]
+    key = key_of(figure)
     assert key == ["corner: fewer than half of the maps have a value", "fewer than 1 in 10 maps has a value"]
 
 
@@ -147,30 +139,6 @@ def test_a_model_of_one_level_has_a_column_a_metric(make):
     assert "Level: best, 93.1 to 93.2 % mean IoU" in figure.caption
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"images": ("only",), "seeds": (3,), "levels": (90,)},
-        {"undefined": ("energy_gain", "spread")},
-        {"undefined": ("energy_gain",), "levels": (90,)},
-        {"methods": ("hires_cam",)},
-        {"models": ("segformer", "vit"), "levels": (90, 100)},
-        {"levels": tuple(range(10, 100, 10)), "seeds": (0,)},
-    ],
-)
-def test_odd_runs_are_drawn_legibly_and_inside_the_page(make, fields):
-    _, figures = made(make(**{"stages": 2, "gallery": 0, **fields}))
-    for item in figures:
-        with style.context():  # in which it is saved
-            item.figure.draw_without_rendering()
-            box, (width, height) = item.figure.get_tightbbox(), item.figure.get_size_inches()
-        assert box.x0 >= 0
-        assert box.y0 >= 0
-        assert box.x1 <= width
-        assert box.y1 <= height <= 11
-        assert min(text.get_fontsize() for text in item.figure.findobj(Text)) >= 6
-
-
 def test_many_deep_layers_take_more_than_one_page(make):
     results = make(models=("vit",), levels=(90, 100), seeds=(0,), gallery=0)
     _, figures = made(results)
@@ -190,28 +158,3 @@ def test_the_target_is_the_first_with_values_for_half_of_the_maps(make):
     table, (figure,) = made(rewrite(results, blank))
     assert set(table.frame["target"]) == {"predicted:logit"}
     assert "target: predicted, logit" in figure.caption
-
-
-def test_the_same_map_twice_is_refused(make):
-    results = make(levels=(30,), seeds=(0,))
-    folder = results.folder / "scores"
-    (folder / "copy.parquet").write_bytes((folder / "unet-s0-l30.parquet").read_bytes())
-    with pytest.raises(ResultsError, match="a row is there twice"):
-        made(results)
-
-
-def test_nothing_where_no_level_was_reached(make):
-    results = make(levels=(30, 90), seeds=(0, 1), unreached=frozenset({(0, 30), (0, 90), (1, 30), (1, 90)}))
-    (results.folder / "scores").mkdir(exist_ok=True)
-    other = make(levels=(30,), seeds=(0,))
-    frame = other.scores().assign(model="gone")
-    frame.to_parquet(results.folder / "scores" / "other.parquet")
-    assert list(heatmap.analyse(Results(results.folder))) == []
-
-
-@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
-def test_twice_the_same_bytes(make, kind):
-    results = make(stages=1, levels=(30, 90))
-    one, two = (made(Results(results.folder))[1][0] for _ in range(2))
-    assert one.render(kind, 80) == two.render(kind, 80)
-    assert one.drawn((kind,), 80).files[kind] == one.render(kind, 80)

@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-import io
-
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 
-from analyses import Figure, Results
+from analyses import Results
 from analyses.paper.claims import claims
 from analyses.paper.claims.contrasts import ClaimScores, NotMeasuredError
 from analyses.paper.claims.size_contrasts import change
@@ -17,6 +14,7 @@ from analyses.reading.choices import highest, model_of
 from analyses.statistics.paired import holm
 from bench.output.store import Store
 from bench.output.terminal import verdicts
+from tests.analyses.checks import rewrite, split, texts
 
 IMAGES = tuple(f"pet_{i:02d}" for i in range(16))
 NAMED = {("Encoder 5_2", 50), ("Encoder 5_2", 70), ("Encoder 5_2", 90), ("Decoder 2_2", 50), ("Decoder 2_2", 70)}
@@ -72,9 +70,24 @@ def write_claimed(results: Results, s: float) -> Results:
     return Results(results.folder)
 
 
+@pytest.fixture(scope="module")
+def claimed(make_in, tmp_path_factory):
+    """Return a function that makes up a run that is as claimed, or not, and judges it; the same one once."""
+    judged = {}
+
+    def build(s, **fields):
+        key = f"{s} {fields}"
+        if key not in judged:
+            results = write_claimed(make_in(tmp_path_factory.mktemp("claimed") / "run", **RUN | fields), s)
+            judged[key] = results, claims.summarise(results, "best_pixel:logit")
+        return judged[key]
+
+    return build
+
+
 @pytest.mark.parametrize(("s", "verdict"), [(1, "supported"), (-1, "contradicted"), (0, "undecided")])
-def test_what_was_put_in_comes_out(make, s, verdict):
-    frame = claims.summarise(write_claimed(make(**RUN), s), "best_pixel:logit")
+def test_what_was_put_in_comes_out(claimed, s, verdict):
+    _, frame = claimed(s)
     assert list(dict.fromkeys(frame["claim"])) == [f"C{i}" for i in range(1, 9)]
     wrong = frame[(frame["verdict"] != verdict) & frame["counts"]]
     if s == 0:
@@ -91,23 +104,21 @@ def test_what_was_put_in_comes_out(make, s, verdict):
     assert (measured["mixed_high"] > measured["mixed_low"]).all()
 
 
-def test_a_claim_about_levels_takes_three_seeds(make):
-    for seeds, words in (((0,), "here one seed"), ((0, 1), "here 2 seeds")):
-        frame = claims.summarise(write_claimed(make(**RUN | {"seeds": seeds}), 1), "best_pixel:logit")
-        by_rule = frame[frame["claim"].isin(["C1", "C3", "C4"])]
-        assert set(by_rule["verdict"]) == set(by_rule["overall"]) == {"undecided"}
-        assert by_rule["reason"].str.endswith(f"takes 3 seeds, {words}").all()
-        assert by_rule["estimate"].notna().all()
-        others = frame[~frame["claim"].isin(["C1", "C3", "C4"])]
-        assert set(others["overall"]) <= {"supported"} | ({"undecided"} if len(seeds) == 2 else set())  # t of df 1
-        assert others.loc[others["verdict"] == "supported", "reason"].str.contains("one seed: of these").all() == (
-            len(seeds) == 1
-        )
+@pytest.mark.parametrize(("seeds", "words"), [((0,), "here one seed"), ((0, 1), "here 2 seeds")])
+def test_a_claim_about_levels_takes_three_seeds(claimed, seeds, words):
+    _, frame = claimed(1, seeds=seeds)
+    about_levels = frame["claim"].isin(["C1", "C3", "C4"])
+    by_rule, others = frame[about_levels], frame[~about_levels]
+    assert set(by_rule["verdict"]) == set(by_rule["overall"]) == {"undecided"}
+    assert by_rule["reason"].str.endswith(f"takes 3 seeds, {words}").all()
+    assert by_rule["estimate"].notna().all()
+    assert set(others["overall"]) <= {"supported"} | ({"undecided"} if len(seeds) == 2 else set())  # t of df 1
+    alone = others.loc[others["verdict"] == "supported", "reason"].str.contains("one seed: of these").all()
+    assert alone == (len(seeds) == 1)
 
 
-def test_estimates_are_those_of_plain_means(make):
-    results = write_claimed(make(**RUN | {"images": IMAGES[:7]}), 1)
-    frame = claims.summarise(results, "best_pixel:logit")
+def test_estimates_are_those_of_plain_means(claimed):
+    results, frame = claimed(1)
     scores = results.scores({"method": ["grad_cam"]}).astype({"layer": str, "model": str})
 
     def mean(model, layers, metric, levels):
@@ -130,8 +141,8 @@ def test_estimates_are_those_of_plain_means(make):
     )
 
 
-def test_p_is_corrected_within_each_claim(make):
-    frame = claims.summarise(write_claimed(make(**RUN | {"seeds": (0,)}), 0), "best_pixel:logit")
+def test_p_is_corrected_within_each_claim(claimed):
+    _, frame = claimed(0)
     expected = holm(frame["p"].tolist(), frame["claim"].tolist())
     np.testing.assert_allclose(frame["p_adjusted"], expected, rtol=2e-2)
     blocks = frame[frame["claim"] == "C5"]
@@ -173,12 +184,12 @@ def _at(level):
 
 def test_undefined_maps_are_left_out_and_counted(make):
     results = write_claimed(make(**RUN | {"seeds": (0,), "models": ("segformer",), "levels": (90,), "factors": ()}), 1)
-    (path,) = (results.folder / "scores").glob("segformer-*")
-    frame = pd.read_parquet(path)
-    gone = (frame["layer"] == "After attention 1_1") & frame["image"].isin(IMAGES[:12])
-    frame.loc[gone, "spread"] = np.float32(np.nan)
-    frame.to_parquet(path, index=False)
-    found = claims.summarise(Results(results.folder), "best_pixel:logit")
+
+    def thin(frame):
+        gone = (frame["layer"] == "After attention 1_1") & frame["image"].isin(IMAGES[:12])
+        return frame.assign(spread=frame["spread"].mask(gone))
+
+    found = claims.summarise(rewrite(results, thin), "best_pixel:logit")
     few, other = row_of(found, "block 1_1"), row_of(found, "block 1_2")
     assert (few["n_images"], few["n_left_out"], few["verdict"]) == (4, 12, "undecided")
     assert few["reason"] == "too few images with a value (4; 6 are needed)"
@@ -187,15 +198,14 @@ def test_undefined_maps_are_left_out_and_counted(make):
 
 def test_a_seed_without_some_level_shifts_no_other_level(make):
     """Each seed's values fall with the level; one is higher throughout and lacks the first: no rise comes of that."""
-    results = make(**RUN | {"models": ("unet",), "factors": ()})
     rng = np.random.default_rng(3)
-    for path in (results.folder / "scores").glob("unet-*"):
-        frame = pd.read_parquet(path)
-        seed, level = int(frame["seed"].iloc[0]), int(frame["level"].iloc[0])
-        value = 0.3 + 0.5 * (seed == 1) - 0.002 * level + rng.normal(0, 0.002, len(frame))
-        frame["edge_alignment"] = np.where((seed == 1) & (level == 30), np.nan, value).astype(np.float32)
-        frame.to_parquet(path, index=False)
-    found = row_of(claims.summarise(Results(results.folder), "best_pixel:logit"), "rises with the level")
+
+    def fall(frame):
+        value = 0.3 + 0.5 * (frame["seed"] == 1) - 0.002 * frame["level"] + rng.normal(0, 0.002, len(frame))
+        return frame.assign(edge_alignment=value.mask((frame["seed"] == 1) & (frame["level"] == 30)))
+
+    results = rewrite(make(**RUN | {"models": ("unet",), "factors": ()}), fall)
+    found = row_of(claims.summarise(results, "best_pixel:logit"), "rises with the level")
     assert found["estimate"] < -0.1
     assert found["effect"] == -1  # of images that fall throughout
     assert (found["n_images"], found["n_seeds"]) == (len(IMAGES), 2)
@@ -275,28 +285,23 @@ def test_models_are_found_by_family_and_at_the_highest_level_most_seeds_reached(
     assert highest(results, "segformer:b1") == 30
 
 
-def test_table_and_figure_are_deterministic_readable_and_not_by_colour_alone(make):
-    results = write_claimed(make(**RUN | {"images": IMAGES[:8]}), 1)
-    table, figure = claims.analyse(results)
-    again, redrawn = claims.analyse(Results(results.folder))
-    assert isinstance(figure, Figure)
-    assert table.csv() == again.csv()
-    assert figure.render("svg", 50) == redrawn.render("svg", 50)
+def test_the_figure_is_readable_and_not_by_colour_alone(make):
+    table, (figure,) = split(claims.analyse(write_claimed(make(**RUN | {"images": IMAGES[:8]}), 1)))
     assert "Holm's p" in table.caption
-    written = [text.get_text() for text in figure.figure.findobj(mpl.text.Text)]
+    written = texts(figure)
     assert written.count("supported") >= 8
     assert "8 \N{MULTIPLICATION SIGN} 3" in written
     assert {line.get_marker() for line in figure.figure.axes[0].lines} >= {">"}
-    overall_ = pd.read_csv(io.StringIO(table.csv())).groupby("claim")["overall"].first()
+    overall_ = table.frame.groupby("claim")["overall"].first()
     assert overall_["C5"] == "undecided"  # eight blocks of eight images: Holm's least p is 8 * 2 / 2**8
     assert overall_.drop("C5").eq("supported").all()
 
 
-def test_the_terminal_shows_a_verdict_for_each_claim(make, tmp_path):
+def test_the_terminal_shows_a_verdict_for_each_claim(claimed, tmp_path):
     store = Store(tmp_path / "out")
     assert verdicts(store) is None
-    table, *_ = claims.analyse(write_claimed(make(**RUN | {"seeds": (0,)}), 1))
-    store.write("tables/claims.csv", table.csv().encode())
+    _, frame = claimed(1, seeds=(0,))
+    store.write("tables/claims.csv", frame.to_csv(index=False).encode())
     shown = verdicts(store)
     assert shown is not None
     assert shown.row_count == 8

@@ -6,11 +6,11 @@ from itertools import chain
 import matplotlib.image
 import numpy as np
 import pytest
-from matplotlib.text import Text
 
 from analyses import ResultsError
 from analyses.paper import figure1
 from analyses.plots import overlay
+from tests.analyses.checks import assert_boxes_apart, assert_on_page
 
 
 def only(results):
@@ -74,22 +74,8 @@ def test_the_seed_of_which_maps_are_kept_is_shown_and_named(make):
 
 def test_all_text_is_on_the_page_legible_and_free_of_its_neighbours(make):
     item = only(make(unreached=frozenset({(0, 50)})))
-    item.figure.draw_without_rendering()
-    whole = item.figure.get_tightbbox()
-    width, height = item.figure.get_size_inches()
-    assert whole.x0 >= 0
-    assert whole.y0 >= 0
-    assert whole.x1 <= width
-    assert whole.y1 <= height
-    boxes = [(text.get_window_extent(), text.get_text()) for text in item.figure.axes[0].texts]
-    boxes += [(legend.get_window_extent(), "key") for legend in item.figure.legends]
-    boxes.append((item.figure.axes[1].get_tightbbox(), "colour bar"))
-    for k, (one, name) in enumerate(boxes):
-        for other, other_name in boxes[:k]:
-            apart = one.x1 <= other.x0 or other.x1 <= one.x0 or one.y1 <= other.y0 or other.y1 <= one.y0
-            assert apart, (name, other_name)
-    for text in item.figure.findobj(Text):
-        assert text.get_fontsize() >= 6
+    assert_on_page(item)
+    assert_boxes_apart(item)
 
 
 def grey(colour):

@@ -7,11 +7,11 @@ import io
 import matplotlib.image
 import numpy as np
 import pytest
-from matplotlib.text import Text
 
 from analyses.paper import figure1, figure2, figure3
 from analyses.plots import map_tiles
 from analyses.reading.choices import shown_checkpoint
+from tests.analyses.checks import assert_boxes_apart, assert_on_page
 
 RUN = {"models": ("segformer", "vit"), "levels": (90, 100), "seeds": (0,), "size": 24}
 SCORES = {"extra_metrics": ("edge_thickness",)}
@@ -27,21 +27,8 @@ def texts(item):
 
 
 def check_text(item):
-    """All text is on the page, legible, and free of its neighbours."""
-    item.figure.draw_without_rendering()
-    whole = item.figure.get_tightbbox()
-    width, height = item.figure.get_size_inches()
-    assert min(whole.x0, whole.y0) >= 0
-    assert whole.x1 <= width + 1e-9
-    assert whole.y1 <= height + 1e-9
-    boxes = [(text.get_window_extent(), text.get_text()) for text in item.figure.axes[0].texts if text.get_text()]
-    boxes += [(legend.get_window_extent(), "key") for legend in item.figure.legends]
-    boxes.append((item.figure.axes[1].get_tightbbox(), "colour bar"))
-    for k, (one, name) in enumerate(boxes):
-        for other, other_name in boxes[:k]:
-            wide, high = min(one.x1, other.x1) - max(one.x0, other.x0), min(one.y1, other.y1) - max(one.y0, other.y0)
-            assert min(wide, high) <= 0, (name, other_name)
-    assert min(text.get_fontsize() for text in item.figure.findobj(Text)) >= 6
+    assert_on_page(item)
+    assert_boxes_apart(item)
 
 
 def test_each_block_is_shown_before_and_after_attention(make):

@@ -11,16 +11,9 @@ from pydantic import ValidationError
 from analyses import Results, ResultsError
 from analyses.reading import captions
 from analyses.reading.manifest import Manifest
+from tests.analyses.checks import edit_manifest
 
 PUBLISHED = Path(__file__).parents[3] / "results"
-
-
-def edit_manifest(results, change):
-    path = results.folder / "manifest.json"
-    manifest = json.loads(path.read_text())
-    change(manifest)
-    path.write_text(json.dumps(manifest))
-    return Results(results.folder)
 
 
 def test_nothing_is_read_before_it_is_asked_for(tmp_path):
@@ -72,30 +65,17 @@ def test_another_schema_is_refused_with_the_cure(make):
         captions.note(results)
 
 
-def test_a_missing_key_is_named(make):
-    results = edit_manifest(make(), lambda m: m["checkpoints"][0].pop("level"))
-    with pytest.raises(ResultsError, match=r"manifest\.json: 'checkpoints\.0\.level' is missing"):
-        _ = results.checkpoints
-
-
-def test_a_missing_section_is_named(make):
-    results = edit_manifest(make(), lambda m: m.pop("metrics"))
-    with pytest.raises(ResultsError, match=r"manifest\.json: 'metrics' is missing"):
-        _ = results.metrics
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (
-            lambda m: m["models"]["unet"].update(parameters="many"),
-            r"unet\.parameters: Input should be",
-        ),
+        (lambda m: m.pop("metrics"), r"manifest\.json: 'metrics' is missing"),
+        (lambda m: m["checkpoints"][0].pop("level"), r"manifest\.json: 'checkpoints\.0\.level' is missing"),
+        (lambda m: m["models"]["unet"].update(parameters="many"), r"unet\.parameters: Input should be"),
         (lambda m: m.update(layers=[]), r"manifest\.json: layers: Input should be .*; the run is .* run it again"),
         (lambda m: m["metrics"].update(spread=3), r"metrics\.spread: Input should be"),
     ],
 )
-def test_a_wrong_field_is_named(make, change, message):
+def test_a_wrong_or_missing_field_is_named(make, change, message):
     with pytest.raises(ResultsError, match=message):
         _ = edit_manifest(make(levels=(30,), seeds=(0,)), change).models
 
@@ -159,9 +139,8 @@ def test_the_note_says_what_the_masks_were(make):
 
 def test_the_note_names_models_that_have_fewer_seeds(make):
     def fewer(manifest):
-        own = [point for point in manifest["checkpoints"] if point["model"] == "vit" and point["seed"] == 1]
-        for point in own:
-            manifest["checkpoints"].remove(point)
+        points = manifest["checkpoints"]
+        manifest["checkpoints"] = [point for point in points if (point["model"], point["seed"]) != ("vit", 1)]
 
     note = captions.note(edit_manifest(make(models=("unet", "vit")), fewer))
     assert "; seeds 0, 1 (of ViT 0 alone); " in note

@@ -117,6 +117,28 @@ def link(**state):
     return f"#gallery?{urlencode(state)}"
 
 
+@pytest.fixture
+def show(visit):
+    """Return a function that opens the gallery at a state, and waits until it is drawn."""
+
+    def go(**state):
+        page = visit(link(**state))
+        drawn(page, **state)
+        return page
+
+    return go
+
+
+def number(text):
+    return float(text.replace("\N{MINUS SIGN}", "-"))
+
+
+def lightness(element, what):
+    """Return the mean of red, green and blue of a colour of an element, 0 to 255."""
+    colour = element.evaluate(f"e => getComputedStyle(e).{what}")
+    return sum(map(int, re.findall(r"\d+", colour)[:3])) / 3
+
+
 def drawn(page, **state):
     """Wait until the gallery has drawn a state, and return it."""
     pattern = "".join(f"(?=.*[?&]{name}={re.escape(urlencode({'': value})[1:])}(&|$))" for name, value in state.items())
@@ -186,9 +208,8 @@ def test_the_gallery_follows_its_controls_and_its_level_slider(visit):
     assert page.locator("#maps svg .outline-line").first.get_attribute("d") == ""
 
 
-def test_opacity_changes_the_picture_and_nothing_else(visit):
-    page = visit(link(level=90))
-    drawn(page, level=90)
+def test_opacity_changes_the_picture_and_nothing_else(show):
+    page = show(level=90)
     found = []
     for value in (0, 40, 100):
         page.locator("#opacity").fill(str(value))
@@ -198,9 +219,8 @@ def test_opacity_changes_the_picture_and_nothing_else(visit):
     assert [alpha.min() for alpha in found] == pytest.approx([0, 41, 255], abs=2)  # the higher the map, the more opaque
 
 
-def test_the_maps_drawn_are_the_maps_upsampled(visit):
-    page = visit(link(level=90, opacity=100, ground="none"))
-    drawn(page, opacity=100)
+def test_the_maps_drawn_are_the_maps_upsampled(show):
+    page = show(level=90, opacity=100, ground="none")
     box = page.locator("#maps .tile").nth(3).locator("canvas")
     shown = picture(box)[..., :3].sum(axis=-1)  # the higher the map, the darker
     width = shown.shape[1]
@@ -214,14 +234,13 @@ def test_the_maps_drawn_are_the_maps_upsampled(visit):
     assert ranks[0].corr(ranks[1]) > 0.99
 
 
-def test_two_methods_side_by_side(visit):
-    page = visit(link(seed=1, method="grad_cam", **{"with": "random"}))
-    drawn(page, **{"with": "random"})
+def test_two_methods_side_by_side(show):
+    page = show(seed=1, method="grad_cam", **{"with": "random"})
     first = page.locator("#maps .tile").nth(COMPARED)
     assert first.locator("canvas").count() == 2
-    scores = [float(text.replace("\N{MINUS SIGN}", "-")) for text in first.locator(".score").all_inner_texts()]
-    change = first.locator(".change").inner_text().partition(" ")[2].replace("\N{MINUS SIGN}", "-")
-    assert float(change) == pytest.approx(scores[1] - scores[0], abs=0.011)
+    scores = [number(text) for text in first.locator(".score").all_inner_texts()]
+    change = first.locator(".change").inner_text().partition(" ")[2]
+    assert number(change) == pytest.approx(scores[1] - scores[0], abs=0.011)
     page.keyboard.press("x")
     drawn(page, method="random", **{"with": "grad_cam"})
     page.locator("#method").select_option("grad_cam")  # the other one: they change places
@@ -261,9 +280,8 @@ def test_a_sliding_level_does_not_call_back_from_another_part(visit):
     assert page.locator("#view-overview.current").count() == 1
 
 
-def test_what_was_asked_for_last_is_shown_even_where_an_earlier_file_is_missing(visit):
-    page = visit(link(seed=1, level=90))
-    drawn(page, level=90)
+def test_what_was_asked_for_last_is_shown_even_where_an_earlier_file_is_missing(show):
+    page = show(seed=1, level=90)
     page.evaluate("""() => {
       const { maps, gallery, state } = segcam, open = maps.open;
       let first = true;
@@ -281,9 +299,8 @@ def test_what_was_asked_for_last_is_shown_even_where_an_earlier_file_is_missing(
     assert page.locator("#maps canvas").count() == 6
 
 
-def test_another_model_is_shown_with_a_seed_that_has_maps(visit):
-    page = visit(link(image="cat_1"))
-    drawn(page, image="cat_1")
+def test_another_model_is_shown_with_a_seed_that_has_maps(show):
+    page = show(image="cat_1")
     index = """{
       models: [{ name: "one", layers: [] }, { name: "two", layers: [] }],
       checkpoints: [
@@ -297,9 +314,8 @@ def test_another_model_is_shown_with_a_seed_that_has_maps(visit):
     assert page.evaluate(f"segcam.state.fitting({index}, {state}).seed") == 0  # asked for by its number
 
 
-def test_an_unreached_level_says_so(visit):
-    page = visit(link(seed=0, level=50))
-    drawn(page, level=50, seed=0)
+def test_an_unreached_level_says_so(show):
+    page = show(seed=0, level=50)
     page.locator("#gallery-problem", has_text="Level 50 % was not reached").wait_for()
     assert page.locator("#maps canvas").count() == 0
     page.keyboard.press("ArrowUp")
@@ -308,9 +324,8 @@ def test_an_unreached_level_says_so(visit):
     assert page.locator("#maps canvas").count() == 6
 
 
-def test_keys_step_and_leave_controls_alone(visit):
-    page = visit(link(image="cat_1", level=90, seed=1))
-    drawn(page, level=90)
+def test_keys_step_and_leave_controls_alone(show):
+    page = show(image="cat_1", level=90, seed=1)
     page.keyboard.press("ArrowRight")
     drawn(page, image=HOSTILE)
     page.keyboard.press("ArrowLeft")
@@ -336,9 +351,8 @@ def test_keys_step_and_leave_controls_alone(visit):
     assert drawn(page, level=90)["target"] == "predicted:logit"
 
 
-def test_a_map_opens_large_with_its_scores_and_levels(visit):
-    page = visit(link(seed=1, level=90))
-    drawn(page, level=90)
+def test_a_map_opens_large_with_its_scores_and_levels(show):
+    page = show(seed=1, level=90)
     page.locator("#maps .open").first.focus()
     page.keyboard.press("Enter")
     page.locator("#detail[open] .strip figure").nth(2).wait_for()
@@ -363,16 +377,13 @@ def test_a_long_table_sorts_filters_and_is_saved(visit, tmp_path):
     head = table.locator("thead th", has_text="gain")
     head.click()
     page.locator("#table-numbers th[aria-sort=ascending]", has_text="gain").wait_for()
-    shown = [
-        float(text.replace("\N{MINUS SIGN}", "-")) for text in table.locator("tbody td:nth-child(3)").all_inner_texts()
-    ]
+    shown = [number(text) for text in table.locator("tbody td:nth-child(3)").all_inner_texts()]
     assert shown == sorted(shown)
     for way, sign in (("ascending", 1), ("descending", -1)):  # empty cells are last, whichever way
         table.locator("thead th", has_text="some").click()
         page.locator(f"#table-numbers th[aria-sort={way}]", has_text="some").wait_for()
         texts = table.locator("tbody td:last-child").all_inner_texts()
-        some = [float(text.replace("\N{MINUS SIGN}", "-")) for text in texts[:3]]
-        assert some == sorted(some, key=lambda value: sign * value)
+        assert texts[:3] == sorted(texts[:3], key=lambda text: sign * number(text))
         assert set(texts[3:]) == {""}
     head.click()
     page.locator("#table-numbers th[aria-sort=ascending]", has_text="gain").wait_for()
@@ -399,20 +410,16 @@ def test_a_long_table_sorts_filters_and_is_saved(visit, tmp_path):
 
 
 def test_light_and_dark_follow_the_system_and_the_choice(visit):
-    def ground(page):
-        colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
-        return sum(map(int, re.findall(r"\d+", colour)[:3])) / 3
-
-    assert ground(visit(color_scheme="light")) > 200
+    assert lightness(visit(color_scheme="light").locator("body"), "backgroundColor") > 200
     page = visit("#table-numbers", color_scheme="dark")
-    assert ground(page) < 60
+    assert lightness(page.locator("body"), "backgroundColor") < 60
     cell = page.locator("#table-numbers tbody td").first
     cell.wait_for()
-    assert min(map(int, re.findall(r"\d+", cell.evaluate("e => getComputedStyle(e).color"))[:3])) > 150
+    assert lightness(cell, "color") > 150
     page.locator("#theme").select_option("light")
-    assert ground(page) > 200
+    assert lightness(page.locator("body"), "backgroundColor") > 200
     page.reload()
-    assert ground(page) > 200
+    assert lightness(page.locator("body"), "backgroundColor") > 200
 
 
 def test_paper_is_light_in_the_dark(visit):
@@ -422,7 +429,7 @@ def test_paper_is_light_in_the_dark(visit):
     page.emulate_media(media="print", color_scheme="dark")
     page.wait_for_function("() => document.documentElement.classList.contains('light')")
     for place in (page.locator("#title-overview"), cell):
-        assert max(map(int, re.findall(r"\d+", place.evaluate("e => getComputedStyle(e).color"))[:3])) < 90
+        assert lightness(place, "color") < 90
 
 
 @pytest.mark.parametrize("address", ["", "#gallery", "#results-levels", "#run"])

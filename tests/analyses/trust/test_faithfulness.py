@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.text import Text
 
 from analyses import Figure, ResultsError, Table
 from analyses.trust import faithfulness
+from tests.analyses.checks import assert_on_page, rewrite, row
 
 IMAGES = tuple(f"cat_{i}" for i in range(7))
 METHODS = ("grad_cam", "hires_cam", "random", "sobel", "mask_oracle")
@@ -84,14 +84,8 @@ def test_means_and_paired_differences_are_those_of_the_rows(make):
         ("insertion", "noisy_linear", "blur_matched"),
     ):
         rows = own[(own["measure"] == measure) & (own["imputation"] == imputation) & (own["outcome"] == "dice")]
-        row = frame[
-            (frame["level"] == 90)
-            & (frame["layer"] == "Encoder 5_2")
-            & (frame["method"] == "hires_cam")
-            & (frame["measure"] == measure)
-            & (frame["imputation"] == imputation)
-            & (frame["outcome"] == "dice")
-        ].set_index("order")
+        where = {"level": 90, "layer": "Encoder 5_2", "method": "hires_cam", "outcome": "dice", "order": "map"}
+        found = row(frame, measure=measure, imputation=imputation, **where)
         values = rows[rows["order"] == "map"].set_index(["seed", "image"])["value"]
         at = (areas["level"] == 90) & (areas["measure"] == measure) & (areas["imputation"] == imputation)
         at &= areas["outcome"] == "dice"
@@ -102,7 +96,6 @@ def test_means_and_paired_differences_are_those_of_the_rows(make):
             "blur_matched": areas[at & smooth],
         }[against]
         paired = values - other.set_index(["seed", "image"])["value"]
-        found = row.loc["map"]
         assert found["against"] == against
         assert found["mean"] == pytest.approx(values.mean(), abs=2e-6)
         assert found["difference"] == pytest.approx(paired.mean(), abs=2e-6)
@@ -118,18 +111,9 @@ def test_the_mean_curve_is_the_mean_of_the_curves(make):
     lines = examined(make).table(CURVE)
     part = lines[lines["level"] == 50]
     points = faithfulness.tabulate_curves(part)
-    row = points[
-        (points["measure"] == "insertion")
-        & (points["imputation"] == "blur")
-        & (points["layer"] == "Decoder 1_2")
-        & (points["method"] == "sobel")
-        & (points["order"] == "map")
-        & (points["share"] == 0.5)
-    ]
-    own = part[(part["kind"] == "insertion") & (part["layer"] == "Decoder 1_2") & (part["method"] == "sobel")]
-    own = own[(own["order"] == "map") & (own["imputation"] == "blur") & (own["share"] == 0.5)]
-    assert len(row) == 1
-    assert row["mean"].item() == pytest.approx(own["value"].mean(), abs=1e-6)
+    where = {"imputation": "blur", "layer": "Decoder 1_2", "method": "sobel", "order": "map", "share": 0.5}
+    of_curve = part[(part[list(where)] == pd.Series(where)).all(axis=1) & (part["kind"] == "insertion")]
+    assert row(points, measure="insertion", **where)["mean"] == pytest.approx(of_curve["value"].mean(), abs=1e-6)
     assert (points.loc[points["share"] == 0, "mean"] == 1).all()
 
 
@@ -169,12 +153,7 @@ def test_the_items_and_what_they_show(make):
 def test_figures_are_legible_and_not_clipped(make):
     results = examined(make, seeds=(0,))
     for item in list(faithfulness.analyse(results))[1:]:
-        item.figure.draw_without_rendering()
-        whole = item.figure.get_tightbbox()
-        assert min(whole.x0, whole.y0) >= -0.01
-        assert whole.x1 <= item.figure.get_size_inches()[0] + 0.01
-        assert whole.y1 <= item.figure.get_size_inches()[1] + 0.01
-        assert min(text.get_fontsize() for text in item.figure.findobj(Text)) >= 6
+        assert_on_page(item)
 
 
 def test_of_many_layers_a_few_are_drawn():
@@ -185,9 +164,7 @@ def test_of_many_layers_a_few_are_drawn():
 def test_a_run_where_nothing_is_predicted_has_a_table_of_gaps(make):
     results = examined(make, seeds=(0,), levels=(90,))
     for name in ("faithfulness", CURVE):
-        for path in (results.folder / "scores" / name).glob("*.parquet"):
-            frame = pd.read_parquet(path)
-            frame.assign(value=np.float32(np.nan)).to_parquet(path, index=False)
+        rewrite(results, lambda frame: frame.assign(value=np.float32(np.nan)), name)
     table, *rest = faithfulness.analyse(results)
     assert table.frame["mean"].isna().all()
     assert (table.frame["n_images"] == 0).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import product
 from pathlib import Path
 
 import matplotlib as mpl
@@ -18,6 +19,7 @@ from analyses import Figure, Results, Table
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.crossed import crossed_interval
 from analyses.trust import known_evidence
+from tests.analyses.checks import edit_manifest, row, texts
 
 CUES = {"shape": ("pointed ears", "hanging ears"), "texture": ("stripes", "spots"), "context": ("pink", "green")}
 REGIONS = (*CUES, "animal")
@@ -45,21 +47,18 @@ def gain(cue: str, method: str, layer: int, region: str) -> float:
 
 def frame(cue: str, methods: tuple[str, ...], layers: tuple[str, ...], scenes: range) -> pd.DataFrame:
     rng = np.random.default_rng([list(CUES).index(cue), len(methods)])
-    rows = []
-    for method in methods:
-        for i, layer in enumerate(layers):
-            for scene in scenes:
-                row = {"cue": cue, "model": "unet_he", "seed": 0, "level": 100, "training_data": "300 drawn scenes"}
-                row |= {"scene": scene, "image": f"{cue}-{scene}", "target": TARGET, "layer": layer, "method": method}
-                row |= {"told": not (cue == "shape" and scene in LOST)}
-                for region in REGIONS:
-                    value = gain(cue, method, i, region) + rng.normal(0, 0.01)
-                    undefined = method == "grad_cam" and i == 0 and scene == BLANK and len(layers) > 1
-                    row[f"gain_{region}"] = np.float32(np.nan if undefined else value)
-                    row[f"inside_{region}"] = np.float32(row[f"gain_{region}"] * (1 - AREA) + AREA)
-                    row[f"area_{region}"] = np.float32(AREA)
-                rows.append(row)
-    return pd.DataFrame(rows)
+    rows = pd.DataFrame(list(product(methods, layers, scenes)), columns=["method", "layer", "scene"])
+    rows = rows.assign(cue=cue, model="unet_he", seed=0, level=100, training_data="300 drawn scenes", target=TARGET)
+    rows["image"] = cue + "-" + rows["scene"].astype(str)
+    rows["told"] = ~((cue == "shape") & rows["scene"].isin(LOST))
+    blank = (rows["method"] == "grad_cam") & (rows["layer"] == LAYERS[0]) & (rows["scene"] == BLANK)
+    places = rows["layer"].map({name: i for i, name in enumerate(layers)})
+    for region in REGIONS:
+        means = [gain(cue, method, i, region) for method, i in zip(rows["method"], places, strict=True)]
+        rows[f"gain_{region}"] = (pd.Series(means) + rng.normal(0, 0.01, len(rows))).mask(blank).astype(np.float32)
+        rows[f"inside_{region}"] = rows[f"gain_{region}"] * np.float32(1 - AREA) + np.float32(AREA)
+        rows[f"area_{region}"] = np.float32(AREA)
+    return rows
 
 
 def write_gallery(folder: Path, cue: str, size: int = 16) -> None:
@@ -138,12 +137,6 @@ def made(results):
     items = list(known_evidence.analyse(results))
     tables = {item.name: item.frame for item in items if isinstance(item, Table)}
     return tables, {item.name: item for item in items if isinstance(item, Figure)}
-
-
-def row(table, **where):
-    found = table[(table[list(where)] == pd.Series(where)).all(axis=1)]
-    assert len(found) == 1
-    return found.squeeze()
 
 
 def values(results, cue, method, layer, region, *, told=True):
@@ -233,7 +226,7 @@ def test_figures_say_what_they_are_of(made):
     kinds = ("known_evidence", "known_evidence_layers", "known_evidence_scene")
     assert set(made[1]) == {f"{kind}-unet_he-predicted-contrast" for kind in kinds}
     for name, item in made[1].items():
-        written = [text.get_text() for text in item.figure.findobj(Text)]
+        written = texts(item)
         assert not [text for text in written if mpl.cbook.is_math_text(text)]
         assert item.render("png", 72)
         for words in (
@@ -271,11 +264,9 @@ def test_the_scene_shows_each_map_with_its_own_score(made, results):
 
 
 def test_pictures_are_left_out_where_the_run_says_so(results, tmp_path):
-    folder = Path(shutil.copytree(results.folder, tmp_path / "run"))
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["profile"]["figures"]["photographs"] = False
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    items = {item.name: item for item in known_evidence.analyse(Results(folder))}
+    copied = Results(Path(shutil.copytree(results.folder, tmp_path / "run")))
+    hidden = edit_manifest(copied, lambda manifest: manifest["profile"]["figures"].update(photographs=False))
+    items = {item.name: item for item in known_evidence.analyse(hidden)}
     figure = items["known_evidence_scene-unet_he-predicted-contrast"].figure
     first = next(image for axes in figure.axes for image in axes.images)
     assert (np.asarray(first.get_array())[..., :3] == 255).all(), "white"
@@ -284,10 +275,12 @@ def test_pictures_are_left_out_where_the_run_says_so(results, tmp_path):
 def test_networks_that_did_not_learn_their_cue_are_left_out(made, results, tmp_path):
     """A second seed whose texture network did not learn: its maps count in no mean, and the caption says so."""
     folder = Path(shutil.copytree(results.folder, tmp_path / "run"))
-    manifest = json.loads((folder / "manifest.json").read_text())
-    variant = manifest["variants"]["texture"]
-    variant["answers"].append({**variant["answers"][0], "seed": 1, "images_told": 0.5, "told_apart": False})
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    def untold(manifest):
+        answers = manifest["variants"]["texture"]["answers"]
+        answers.append({**answers[0], "seed": 1, "images_told": 0.5, "told_apart": False})
+
+    edit_manifest(Results(folder), untold)
     other = pd.read_parquet(folder / "scores" / "evidence" / "texture-unet_he.parquet").assign(seed=1)
     columns = [name for name in other if name.startswith(("gain_", "inside_"))]
     other[columns] = np.float32(0.99)

@@ -7,10 +7,10 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.text import Text
 
-from analyses import Figure, Results, ResultsError, Table
+from analyses import Results, ResultsError, Table
 from analyses.trust import sanity
+from tests.analyses.checks import assert_on_page, split
 
 METHODS = ("grad_cam", "layer_cam")
 IMAGES = ("cat_1", "cat_2", "dog_3", "dog_4")
@@ -65,9 +65,7 @@ def run(make):
 
 
 def made(results):
-    items = list(sanity.analyse(results))
-    (table,) = [item for item in items if isinstance(item, Table)]
-    return table, [item for item in items if isinstance(item, Figure)]
+    return split(sanity.analyse(results))
 
 
 def test_nothing_for_runs_without(make):
@@ -147,13 +145,7 @@ def test_without_shuffled_masks_and_with_undefined_maps(run):
 
 def test_text_is_legible_and_on_the_page(run):
     _, (figure,) = made(run(frame(), trained()))
-    figure.figure.draw_without_rendering()
-    whole = figure.figure.get_tightbbox()
-    width, height = figure.figure.get_size_inches()
-    assert min(whole.x0, whole.y0) >= 0
-    assert whole.x1 <= width
-    assert whole.y1 <= height
-    assert min(text.get_fontsize() for text in figure.figure.findobj(Text) if text.get_text()) >= 6
+    assert_on_page(figure)
 
 
 def test_the_same_bytes_in_any_order_of_rows(run):
