@@ -116,12 +116,9 @@ def test_best_pixel_against_predicted_comes_first_and_figures_are_of_pixels_alon
 
 
 def test_nothing_is_said_of_an_identity_where_the_score_is_not_linear(run):
-    three = ("background", "cat", "dog")
-    _, (figure,) = made(run(targets=("best_pixel:margin", "predicted:margin"), classes=three))
-    assert "shaded" not in figure.caption
-    assert not figure.figure.axes[0].patches
-    _, (figure,) = made(run(targets=("best_pixel:margin", "predicted:margin")))
-    assert "shaded" in figure.caption  # of two classes
+    for classes in (("background", "pet"), ("background", "cat", "dog")):
+        _, (figure,) = made(run(targets=("best_pixel:margin", "predicted:margin"), classes=classes, levels=(90,)))
+        assert ("shaded" in figure.caption) == bool(figure.figure.axes[0].patches) == (len(classes) == 2)
 
 
 def test_a_run_of_one_point_is_drawn_without_the_mark(run):

@@ -50,10 +50,8 @@ def test_files_with_different_columns_and_key_coding_are_one_table(make):
     results = make(seeds=(0,), levels=(30, 50))
     path = results.folder / "scores" / "unet-s0-l50.parquet"
     frame = pd.read_parquet(path)
-    many = frame.assign(
-        image=pd.Categorical(["cat_1"] * len(frame), categories=[f"x{i}" for i in range(400)] + ["cat_1"])
-    )
-    many.drop(columns="spread").to_parquet(path, index=False)
+    images = pd.Categorical(["cat_1"] * len(frame), categories=[*(f"x{i}" for i in range(400)), "cat_1"])
+    frame.assign(image=images).drop(columns="spread").to_parquet(path, index=False)
     both = results.scores()
     assert both.loc[both["level"] == 50, "spread"].isna().all()
     assert set(both["image"].astype(str)) == {"cat_1", "dog_2", "cat_3"}
@@ -152,20 +150,19 @@ def without_maps(results, *stems):
     return results
 
 
-def pictured(results):
-    return [(point.seed, point.level) for point in results.pictured("unet")]
-
-
 def test_the_seed_that_is_shown_is_the_first_of_which_all_maps_are_kept(make):
-    fields = {"seeds": (0, 1, 2), "levels": (30, 90)}
-    assert pictured(make(**fields)) == [(0, 30), (0, 90)]
-    assert pictured(without_maps(make(**fields), "s0-l90")) == [(1, 30), (1, 90)]
-    assert pictured(without_maps(make(**fields), "s0-l30", "s1-l90")) == [(2, 30), (2, 90)]
-    missed = frozenset({(1, 90)})
-    assert pictured(without_maps(make(**fields, unreached=missed), "s0-l90")) == [(1, 30), (1, 90)]
-    assert pictured(without_maps(make(**fields), "s0-l30", "s1-l30", "s2-l30")) == [(0, 30), (0, 90)]
-    assert pictured(make(**fields, gallery=0)) == [(0, 30), (0, 90)]
-    assert pictured(make(**fields, unreached=frozenset({(0, 30), (0, 90)}))) == [(1, 30), (1, 90)]
+    fields = {"seeds": (0, 1, 2), "levels": (30, 90), "stages": 1}
+    for missing, plan, seed in (
+        ((), {}, 0),
+        (("s0-l90",), {}, 1),
+        (("s0-l30", "s1-l90"), {}, 2),
+        (("s0-l90",), {"unreached": frozenset({(1, 90)})}, 1),
+        (("s0-l30", "s1-l30", "s2-l30"), {}, 0),
+        ((), {"gallery": 0}, 0),
+        ((), {"unreached": frozenset({(0, 30), (0, 90)})}, 1),
+    ):
+        points = without_maps(make(**fields | plan), *missing).pictured("unet")
+        assert [(point.seed, point.level) for point in points] == [(seed, 30), (seed, 90)]
     assert make().pictured("nothing") == ()
 
 
@@ -205,12 +202,8 @@ def test_captions_say_what_helped_a_network(make):
     assert "hints" not in captions.note(results)
     assert "pretrained" not in captions.note(results)
     models = results.manifest.models
-    for name, change in (
-        ("unet", {"pretrained": "package"}),
-        ("segformer", {"teacher": "unet"}),
-        ("vit", {"teacher": "unet"}),
-    ):
-        models[name] = models[name].model_copy(update=change)
+    for name, help_ in (("unet", "pretrained"), ("segformer", "teacher"), ("vit", "teacher")):
+        models[name] = models[name].model_copy(update={help_: "unet"})
     note = captions.note(results)
     assert "The stages of SegFormer, ViT were trained to resemble those of U-Net as well" in note
     assert "; U-Net began from pretrained weights; SegFormer, ViT learned with hints from U-Net; " in note

@@ -188,16 +188,14 @@ def test_the_gallery_follows_its_controls_and_its_level_slider(visit):
     drawn(page, level=50, seed=1)
     assert (picture(first) != before).any()
     assert page.locator("#level-value").inner_text() == "50 %"
-    page.locator("#point").select_option("relu")
-    drawn(page, point="relu")
-    assert page.locator("#maps .tile").count() == 1
-    page.locator("#point").select_option("all")
-    drawn(page, point="all")
-    assert page.locator("#maps .tile").count() == layers + 1
-    page.locator("#method").select_option(HOSTILE)
-    page.locator("#target").select_option("predicted:logit")
-    page.locator("#metric").select_option("spread")
-    assert drawn(page, method=HOSTILE, target="predicted:logit", metric="spread")["image"] == "cat_1"
+    for point, tiles in (("relu", 1), ("all", layers + 1)):
+        page.locator("#point").select_option(point)
+        drawn(page, point=point)
+        assert page.locator("#maps .tile").count() == tiles
+    choices = {"method": HOSTILE, "target": "predicted:logit", "metric": "spread"}
+    for name, value in choices.items():
+        page.locator(f"#{name}").select_option(value)
+    assert drawn(page, **choices)["image"] == "cat_1"
     page.locator("#image-1").check(force=True)
     drawn(page, image=HOSTILE)
     page.locator("#model").select_option(HOSTILE)
@@ -326,19 +324,17 @@ def test_an_unreached_level_says_so(show):
 
 def test_keys_step_and_leave_controls_alone(show):
     page = show(image="cat_1", level=90, seed=1)
-    page.keyboard.press("ArrowRight")
-    drawn(page, image=HOSTILE)
-    page.keyboard.press("ArrowLeft")
-    page.keyboard.press("ArrowLeft")
-    drawn(page, image=CLOSING)
-    page.keyboard.press("ArrowDown")
-    drawn(page, level=50)
-    page.keyboard.press("m")
-    drawn(page, method="random")
-    page.keyboard.press("Shift+M")
-    drawn(page, method="grad_cam")
-    page.keyboard.press("t")
-    drawn(page, target="predicted:logit")
+    for keys, state in (
+        (("ArrowRight",), {"image": HOSTILE}),
+        (("ArrowLeft", "ArrowLeft"), {"image": CLOSING}),
+        (("ArrowDown",), {"level": 50}),
+        (("m",), {"method": "random"}),
+        (("Shift+M",), {"method": "grad_cam"}),
+        (("t",), {"target": "predicted:logit"}),
+    ):
+        for name in keys:
+            page.keyboard.press(name)
+        drawn(page, **state)
     page.keyboard.press("?")
     page.locator("#help[open]").wait_for()
     page.keyboard.press("t")

@@ -59,10 +59,17 @@ def pages_text(files):
     return "".join(content.decode() for name, content in files.items() if name.startswith(("data/", "index")))
 
 
-def test_the_page_holds_all_that_it_names(make):
-    results = make(**SMALL)
-    made = [*sections(results), Section("claims", "Claims", [claims()])]
-    listed = list(report.build(results, made))
+@pytest.fixture(scope="module")
+def results(make_in, tmp_path_factory):
+    return make_in(tmp_path_factory.mktemp("page") / "run", **SMALL)
+
+
+@pytest.fixture(scope="module")
+def listed(results):
+    return list(report.build(results, [*sections(results), Section("claims", "Claims", [claims()])]))
+
+
+def test_the_page_holds_all_that_it_names(listed):
     files = dict(listed)
     assert listed[0][0] == "index.html"
     assert len(files) == len(listed)
@@ -80,11 +87,9 @@ def test_the_page_holds_all_that_it_names(make):
     assert page.index("Claims") < page.index("What levels say")
 
 
-def test_the_same_run_gives_the_same_bytes(make):
-    results = make(**SMALL)
-    made = sections(results)
+def test_the_same_run_gives_the_same_bytes(results, listed):
     again = type(results)(results.folder)
-    assert list(report.build(results, made)) == list(report.build(again, sections(again)))
+    assert list(report.build(again, [*sections(again), Section("claims", "Claims", [claims()])])) == listed
 
 
 def test_hostile_names_are_text(make):
@@ -170,8 +175,8 @@ def test_maps_without_positive_values_have_no_tile_and_equal_maps_share_one():
         np.testing.assert_array_equal(pixels[top : top + height, left : left + width], 254 * wanted)
 
 
-def test_photographs_are_left_out_where_the_profile_says_so(make):
-    shown = data(dict(report.build(make(**SMALL), [])), "gallery")
+def test_photographs_are_left_out_where_the_profile_says_so(make, listed):
+    shown = data(dict(listed), "gallery")
     hidden = data(dict(report.build(make(photographs=False, **SMALL), [])), "gallery")
     assert shown["images"][0]["picture"].startswith("data:image/webp")
     assert hidden["images"][0]["picture"] is None
@@ -245,13 +250,11 @@ def test_a_table_has_its_values_its_printed_cells_and_its_best_ones():
 
 
 def test_figures_are_made_small_and_never_larger(make):
-    def drawn(name, size):
-        buffer = io.BytesIO()
-        Image.new("RGB", size, "white").save(buffer, "png")
-        return Drawn(name, "A figure. Of nothing.", {"png": buffer.getvalue()})
-
-    part = Section("curves", "Curves", [drawn("wide", (3000, 1000)), drawn("narrow", (300, 100))])
-    files = dict(report.build(make(gallery=0, **SMALL), [part]))
+    drawn = []
+    for name, size in (("wide", (3000, 1000)), ("narrow", (300, 100))):
+        Image.new("RGB", size, "white").save(buffer := io.BytesIO(), "png")
+        drawn.append(Drawn(name, "A figure. Of nothing.", {"png": buffer.getvalue()}))
+    files = dict(report.build(make(gallery=0, **SMALL), [Section("curves", "Curves", drawn)]))
     sizes = {name: Image.open(io.BytesIO(files[f"figures/{name}.webp"])).size for name in ("wide", "narrow")}
     assert sizes == {"wide": (1440, 480), "narrow": (300, 100)}
     assert 'alt="A figure."' in files["index.html"].decode()
