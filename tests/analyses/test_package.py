@@ -177,11 +177,11 @@ def test_a_run_is_read_alone_settings_stay_and_floats_have_six_decimals_at_most(
     assert dict(mpl.rcParams) == settings
 
 
-def test_an_all_unreached_run_is_drawn(make):
+def test_a_run_that_reached_no_level_has_no_figures(make):
     results = make(levels=(30,), seeds=(0,), unreached=frozenset({(0, 30)}), stages=1)
     other = make(levels=(30,), seeds=(0,), stages=1).scores()
     other.assign(model="gone").to_parquet(results.folder / "scores" / "other.parquet")
-    assert {item.name for item in analyses.run(results)} == {"claims", "curves", "figure1-unet-01-cat_1", "levels"}
+    assert {item.name for item in analyses.run(results)} == {"claims", "curves", "levels"}
 
 
 def test_levels_differ_by_more_than_colour():
