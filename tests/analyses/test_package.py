@@ -122,9 +122,9 @@ ODD = {
     "controls alone": {"methods": ("uniform", "random")},
     "another method alone": {"methods": ("seg_xres_cam", "uniform")},
     "extra metrics": {"extra_metrics": ("thick_$ness", "other", "third")},
-    "no gallery": {"gallery": 0},
+    "no gallery": {"gallery": 0, "stages": 1},
     "no metric defined": {"undefined": ("energy_inside", "energy_gain", "background_ratio", "edge_alignment", "blank")},
-    "nine levels": {"levels": tuple(range(10, 100, 10)), "seeds": (0,)},
+    "nine levels": {"levels": tuple(range(10, 100, 10)), "seeds": (0,), "stages": 1},
     "transformers": {
         "models": ("segformer", "vit"),
         "levels": (90, 100),
