@@ -35,13 +35,19 @@ def with_bounds(results: Results, **metrics: dict) -> Results:
     return results
 
 
-@pytest.fixture
-def run(make):
-    return with_bounds(make(seeds=(0, 1, 2), stages=2, images=IMAGES), energy_gain={"upper": 1.0})
+@pytest.fixture(scope="module")
+def run(make_in, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("profiles") / "run"
+    return with_bounds(make_in(folder, seeds=(0, 1, 2), stages=2, images=IMAGES), energy_gain={"upper": 1.0})
 
 
-def test_areas_and_shares_above_chance_are_those_by_hand(run):
-    table, _ = made(run)
+@pytest.fixture(scope="module")
+def items(run):
+    return made(run)
+
+
+def test_areas_and_shares_above_chance_are_those_by_hand(run, items):
+    table, _ = items
     layers = [layer.name for layer in run.main_layers("unet")]
     wanted = {"all layers": layers, "Encoder 2_2": ["Encoder 2_2"]}
     assert list(dict.fromkeys(table.frame["layers"])) == list(wanted)
@@ -54,8 +60,8 @@ def test_areas_and_shares_above_chance_are_those_by_hand(run):
         assert (row["n_layers"], row["n_images"], row["n_seeds"]) == (len(wanted[row["layers"]]), 6, 3)
 
 
-def test_intervals_are_crossed_over_seeds_and_images(run):
-    frame = made(run)[0].frame
+def test_intervals_are_crossed_over_seeds_and_images(run, items):
+    frame = items[0].frame
     row = frame[(frame["method"] == "random") & (frame["layers"] == "Encoder 2_2")].squeeze()
     scores = run.scores({"method": ["random"], "level": [90], "layer": ["Encoder 2_2"]}).astype({"image": str})
     matrix = scores.pivot(index="seed", columns="image", values="energy_gain").to_numpy(dtype=float)
@@ -142,8 +148,8 @@ def test_a_method_with_few_images_is_left_out_though_not_called_costly(make):
     assert set(table.frame["method"]) == {"grad_cam", "uniform"}
 
 
-def test_the_key_names_methods_by_their_area_and_controls_behind(run):
-    table, (figure,) = made(run)
+def test_the_key_names_methods_by_their_area_and_controls_behind(run, items):
+    table, (figure,) = items
     first = table.frame[table.frame["layers"] == "all layers"]
     controls = first[first["kind"] == "control"].sort_values("area", ascending=False)["method"]
     key = key_of(figure)

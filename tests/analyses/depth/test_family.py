@@ -34,18 +34,27 @@ def test_the_table_has_every_layer_of_every_model_at_its_highest_level(make):
     assert set(last["layer"]) == {"Decode head"}
 
 
-def test_the_means_are_those_of_the_curves(make):
-    results = make(**RUN)
+def test_the_means_are_those_of_the_curves(results, items):
     keys = ["model", "level", "layer", "metric"]
     columns = ["estimate", "low", "high", "n_images", "n_undefined"]
     whole = curves.summarise(results)
     whole = whole[whole["method"] == "grad_cam"].set_index(keys)[columns]
-    own = drawn(results)[0].frame.set_index(keys)[columns]
+    own = items[0].frame.set_index(keys)[columns]
     pd.testing.assert_frame_equal(own, whole.loc[own.index])
 
 
-def test_a_line_a_model_and_faint_dots_for_attention(make):
-    table, (item,) = drawn(make(**RUN))
+@pytest.fixture(scope="module")
+def results(make_in, tmp_path_factory):
+    return make_in(tmp_path_factory.mktemp("family") / "run", **RUN)
+
+
+@pytest.fixture(scope="module")
+def items(results):
+    return drawn(results)
+
+
+def test_a_line_a_model_and_faint_dots_for_attention(items):
+    table, (item,) = items
     assert (table.name, item.name) == ("family", "family-best_pixel-logit")
     gain, edges = item.figure.axes
     assert (gain.get_ylabel(), edges.get_ylabel()) == ("Energy gain", "Edge alignment")
@@ -58,8 +67,8 @@ def test_a_line_a_model_and_faint_dots_for_attention(make):
     assert [to_hex(dots.get_facecolor()[0]) for dots in faint] == [looks[m].color for m in ("segformer", "vit")]
 
 
-def test_the_key_names_model_level_and_seeds(make):
-    _, (item,) = drawn(make(**RUN))
+def test_the_key_names_model_level_and_seeds(items):
+    _, (item,) = items
     key = key_of(item)
     assert key[0] == "U-Net: best, 93.1 to 93.2 % mean IoU (2 seeds)"
     assert {"hollow: decoder", "faint: before or after attention", "95% interval", "chance"} <= set(key)

@@ -67,12 +67,22 @@ def examined(make, seeds=(0, 1), **fields):
     return results
 
 
+@pytest.fixture(scope="module")
+def results(make_in, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("faithfulness") / "run"
+    return examined(lambda **fields: make_in(folder, **fields))
+
+
+@pytest.fixture(scope="module")
+def items(results):
+    return list(faithfulness.analyse(results))
+
+
 def test_nothing_for_a_run_that_did_not_examine_it(make):
     assert list(faithfulness.analyse(make(**RUN, seeds=(0,)))) == []
 
 
-def test_means_and_paired_differences_are_those_of_the_rows(make):
-    results = examined(make)
+def test_means_and_paired_differences_are_those_of_the_rows(results):
     areas = results.table("faithfulness")
     frame = faithfulness.tabulate(results, areas)
     assert list(frame.columns) == faithfulness.COLUMNS
@@ -107,8 +117,8 @@ def test_means_and_paired_differences_are_those_of_the_rows(make):
     assert frame.loc[frame["measure"] == "infidelity", "difference"].isna().all()
 
 
-def test_the_mean_curve_is_the_mean_of_the_curves(make):
-    lines = examined(make).table(CURVE)
+def test_the_mean_curve_is_the_mean_of_the_curves(results):
+    lines = results.table(CURVE)
     part = lines[lines["level"] == 50]
     points = faithfulness.tabulate_curves(part)
     where = {"imputation": "blur", "layer": "Decoder 1_2", "method": "sobel", "order": "map", "share": 0.5}
@@ -117,9 +127,7 @@ def test_the_mean_curve_is_the_mean_of_the_curves(make):
     assert (points.loc[points["share"] == 0, "mean"] == 1).all()
 
 
-def test_the_items_and_what_they_show(make):
-    results = examined(make)
-    items = list(faithfulness.analyse(results))
+def test_the_items_and_what_they_show(items, results):
     assert [item.name for item in items] == [
         "faithfulness",
         "faithfulness-unet",
@@ -150,9 +158,8 @@ def test_the_items_and_what_they_show(make):
     assert len([line for line in of_road.lines if len(line.get_xdata()) == 1 and line.get_marker() != "None"]) == 4
 
 
-def test_figures_are_legible_and_not_clipped(make):
-    results = examined(make, seeds=(0,))
-    for item in list(faithfulness.analyse(results))[1:]:
+def test_figures_are_legible_and_not_clipped(items):
+    for item in items[1:]:
         assert_on_page(item)
 
 
@@ -172,8 +179,7 @@ def test_a_run_where_nothing_is_predicted_has_a_table_of_gaps(make):
         item.render("png", 50)
 
 
-def test_an_image_twice_is_refused(make):
-    results = examined(make, seeds=(0,))
+def test_an_image_twice_is_refused(results):
     areas = results.table("faithfulness")
     with pytest.raises(ResultsError, match="a row is there twice"):
         faithfulness.tabulate(results, pd.concat([areas, areas]))
