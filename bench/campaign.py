@@ -140,7 +140,7 @@ def _score(work: Run, store: Store, cue: str) -> dict[str, Any]:
         "classes": list(info.classes),
         "training_data": info.training_data,
         "scored_images": len(work.data.test),
-        "costly_images": max((len(cell.rows) for cell, _ in records if cell.part == OWN_PASSES), default=0),
+        "own_pass_images": max((len(cell.rows) for cell, _ in records if cell.part == OWN_PASSES), default=0),
         "checkpoints": work.trainings.entries(),
         "answers": answers,
         "skipped": [dict(zip(("layer", "method", "reason"), gap, strict=True)) for gap in sorted(gaps)],

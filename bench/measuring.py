@@ -102,7 +102,7 @@ class Measuring:
                 counts[cell.train.model, gap["layer"], gap["method"], gap["reason"]] += 1
         profile = self.trainings.profile
         if not profile.score.own_pass_images:
-            methods = [method.name for method in methods_of(profile.score) if method.costly]
+            methods = [method.name for method in methods_of(profile.score) if method.own_passes]
             why = "it takes passes of its own, and score.own_pass_images is 0"
             counts.update({(model, "", name, why): 0 for model in profile.models for name in methods})
         names = ("model", "layer", "method", "reason")

@@ -1,4 +1,4 @@
-"""A made-up run of many methods, made of one of few: families, scopes, skipped cells, costly methods, agreement."""
+"""A made-up run of many methods, made of one of few: families, scopes, skipped cells, own passes, agreement."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ON_INPUT = ("captum_saliency", "captum_kernel_shap")
 ROLLOUT = ("attention_rollout",)
 BLIND = ("uniform", "random", "gaussian", "sobel", "mask_oracle")
 CONTROLS = (*BLIND, "activation")
-COSTLY = (*PERTURBATION, *CAPTUM, *ON_INPUT)
+OWN_PASSES = (*PERTURBATION, *CAPTUM, *ON_INPUT)
 METHODS = (*CAM, *PERTURBATION, *CAPTUM, *ON_INPUT, *ROLLOUT, *CONTROLS)
 IMAGES = tuple(f"cat_{i}" for i in range(12))
 METRICS = ("energy_inside", "energy_gain", "background_ratio", "edge_alignment", "edge_alignment_full", "spread")
@@ -40,7 +40,7 @@ def entry(name: str, label: str) -> dict[str, Any]:
         "needs_gradients": family != "control",
         "passes": 0 if family == "control" else 1,
         "each": "layer",
-        "costly": name in COSTLY,
+        "own_passes": name in OWN_PASSES,
     }
 
 
@@ -48,7 +48,7 @@ def enrich(
     results: Results,
     *,
     skipped: Sequence[Mapping[str, Any]] = (),
-    costly_ids: Collection[str] = IMAGES[:6],
+    own_pass_ids: Collection[str] = IMAGES[:6],
     counter: bool = False,
 ) -> Results:
     """Turn a made-up run of `METHODS`, in place, into one with all that a run of many methods holds."""
@@ -56,7 +56,11 @@ def enrich(
     manifest = json.loads(path.read_text(encoding="utf-8"))
     labels = {name: str(old["label"]) for name, old in manifest["methods"].items()}
     manifest["methods"] = {name: entry(name, label) for name, label in labels.items()}
-    manifest["costly"] = {"ids": list(costly_ids), "rule": "The first images.", "targets": list(manifest["targets"])}
+    manifest["own_passes"] = {
+        "ids": list(own_pass_ids),
+        "rule": "The first images.",
+        "targets": list(manifest["targets"]),
+    }
     manifest["skipped"] = list(skipped)
     for name, target in manifest["targets"].items():
         pixels, _, score = name.partition(":")
@@ -68,7 +72,7 @@ def enrich(
     for file in sorted((results.folder / "scores").glob("*.parquet")):
         frame = pd.read_parquet(file).astype(dict.fromkeys(("layer", "method", "image", "target", "model"), str))
         frame = with_input(frame)
-        frame = frame[~frame["method"].isin(COSTLY) | frame["image"].isin(costly_ids)]
+        frame = frame[~frame["method"].isin(OWN_PASSES) | frame["image"].isin(own_pass_ids)]
         for gap in skipped:
             at = (frame["model"] == gap["model"]) & (frame["method"] == gap["method"])
             frame = frame[~(at & ((frame["layer"] == gap["layer"]) | (gap["layer"] == "")))]

@@ -84,7 +84,7 @@ def _compare(results: Results, model: str, metric: Metric) -> Ranking | None:
     target = target_of_most_methods(results, model, level)
     maps = read(results, model, level, target)
     at = [one.name for one in maps.metrics].index(metric.name)
-    left_out = {*results.costly, *KNOWING}
+    left_out = {*results.own_passes, *KNOWING}
     shown = [e for e in methods if e.scope == "layer" and e.name in maps.values and e.name not in left_out]
     covered = {e.name: maps.present[e.name].any(axis=(1, 2)) for e in shown}
     main = covered.get(results.main_method)

@@ -20,7 +20,7 @@ from analyses.reading.manifest import level_name
 from analyses.reading.results import Results
 from analyses.statistics import contrasts as contrasts_module
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES
-from analyses.statistics.crossed import NOTE
+from analyses.statistics.intervals import NOTE
 
 
 @dataclass
@@ -143,17 +143,19 @@ def _ordered(frame: pd.DataFrame, keys: Sequence[str], places: dict[str, int]) -
 
 
 def _reading(results: Results) -> str:
-    """Say what every number here is: maps, intervals, missing values, images of costly methods."""
-    costly = results.manifest.costly
+    """Say what every number here is: maps, intervals, missing values, images of methods with passes of their own."""
+    own_passes = results.manifest.own_passes
     text = (
         f"Means over the defined maps with {CONFIDENCE:.0%} intervals from {RESAMPLES} resamples of images and seeds "
         f"{NOTE}. Blank maps have no value, so that means of "
         "methods with many of them are over fewer images: blank_share and undefined_share (nothing to explain) tell "
         "how many; paired differences are over common images alone."
     )
-    if costly.ids:
-        rule = costly.rule.rstrip(".")
-        text += f" Methods with passes of their own have maps of {len(costly.ids)} images{f': {rule}' if rule else ''}."
+    if own_passes.ids:
+        rule = own_passes.rule.rstrip(".")
+        text += (
+            f" Methods with passes of their own have maps of {len(own_passes.ids)} images{f': {rule}' if rule else ''}."
+        )
     return text
 
 

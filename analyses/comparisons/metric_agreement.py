@@ -100,7 +100,7 @@ def read(results: Results, model: str, level: int, target: str) -> MetricScores 
     names = [metric.name for metric in metrics]
     layers = [layer.name for layer in results.main_layers(model)]
     where: dict[str, list[Any]] = {"model": [model], "level": [level], "target": [target], "layer": layers}
-    where["method"] = [n for n in results.methods if n not in (*results.controls, *results.costly)]
+    where["method"] = [n for n in results.methods if n not in (*results.controls, *results.own_passes)]
     table = results.scores(where, ["layer", "method", "seed", "image", *names])
     if table.empty:
         return None

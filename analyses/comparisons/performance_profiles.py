@@ -184,7 +184,7 @@ def draw(
 def looks_of(results: Results, network: NetworkScores) -> dict[str, style.Line]:
     """Return the look of each method's line, the same for all models: in colour, or of controls in grey."""
     controls = [name for name in results.methods if name in results.controls]
-    coloured = style.method_lines([n for n in results.methods if n not in controls and n not in results.costly])
+    coloured = style.method_lines([n for n in results.methods if n not in controls and n not in results.own_passes])
     grey = {name: style.grey_line(i) for i, name in enumerate(controls)}
     return {name: look for name, look in (coloured | grey).items() if name in network.methods}
 

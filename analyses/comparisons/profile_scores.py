@@ -14,7 +14,7 @@ from analyses.reading.choices import highest, main_target
 from analyses.reading.manifest import Layer, Metric
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, Interval
-from analyses.statistics.crossed import crossed_interval
+from analyses.statistics.intervals import bootstrap_interval
 
 BANDS = 500
 """Resamples of the bands."""
@@ -86,7 +86,7 @@ def read(results: Results, model: str, metric: Metric, fewest: float) -> Network
         "model": [model],
         "level": [level],
         "target": [target],
-        "method": [name for name in results.methods if name not in results.costly],
+        "method": [name for name in results.methods if name not in results.own_passes],
         "layer": [layer.name for layer in layers],
     }
     columns = ["method", "layer", "seed", "image", "training_data", metric.name]
@@ -115,7 +115,7 @@ def read(results: Results, model: str, metric: Metric, fewest: float) -> Network
         metric=metric,
         methods=tuple(methods),
         left_out=tuple(
-            name for name in results.methods if name in results.costly or name in set(images.index) - enough
+            name for name in results.methods if name in results.own_passes or name in set(images.index) - enough
         ),
         layers=tuple(layer for layer, has in zip(layers, has_maps, strict=True) if has),
         scores=values[0][:, has_maps],
@@ -155,7 +155,7 @@ def curves(network: NetworkScores, places: Sequence[int]) -> Profiles:
     present = network.present[:, places]
     by_image = np.stack([_above(*pair, bars) for pair in zip(oriented[:, places], present, strict=True)])
     measured = [k for k in range(len(network.methods)) if present[k].any()]
-    interval = crossed_interval(by_image[measured], np.random.default_rng(SEED), BANDS, CONFIDENCE)
+    interval = bootstrap_interval(by_image[measured], np.random.default_rng(SEED), BANDS, CONFIDENCE)
     shares = {
         network.methods[k]: Interval(interval.estimate[n], *np.clip((interval.low[n], interval.high[n]), 0, 1))
         for n, k in enumerate(measured)
@@ -211,7 +211,7 @@ def numbers(network: NetworkScores, places: Sequence[int]) -> dict[str, dict[str
         for name, values in per_map.items()
     }
     stacked = np.stack(list(matrices.values()))
-    interval = crossed_interval(stacked, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    interval = bootstrap_interval(stacked, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
     rows: dict[str, dict[str, Any]] = {}
     for k, method in enumerate(network.methods):
         of_method = present[k]

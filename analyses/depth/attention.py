@@ -18,7 +18,7 @@ from analyses.reading.arrays import Floats, distinct, fill, sources
 from analyses.reading.manifest import BEST, Metric, level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
-from analyses.statistics.crossed import crossed_interval
+from analyses.statistics.intervals import bootstrap_interval
 
 ALL_HEADS = 0
 """Stands in the column head for the mean over a block's heads."""
@@ -61,7 +61,7 @@ def _rows(frame: pd.DataFrame, metrics: Sequence[Metric]) -> Iterator[dict[str, 
     for (depth, block, stage), of_block in frame.groupby(["depth", "block", "stage"], observed=True):
         names = {"block": str(block), "stage": int(str(stage)), "depth": int(str(depth))}
         values, heads = _cube(of_block, metrics)
-        interval = crossed_interval(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+        interval = bootstrap_interval(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
         absent = values[0, 0].size - len(of_block) // (len(heads) - 1)
         for k, metric in enumerate(metrics):
             for i, head in enumerate(heads):

@@ -17,7 +17,7 @@ from analyses.plots.layer_axis import by_role
 from analyses.reading.manifest import Layer, Metric
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES
-from analyses.statistics.crossed import NOTE
+from analyses.statistics.intervals import NOTE
 from analyses.statistics.layer_means import layer_means
 
 PANEL_HEIGHT, TICKS_HEIGHT = 1.65, 0.9  # inches

@@ -18,7 +18,7 @@ from analyses.reading.arrays import Floats, cubes, nan_mean, sources
 from analyses.reading.manifest import Layer
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, quartiles
-from analyses.statistics.crossed import NOTE, crossed_interval
+from analyses.statistics.intervals import NOTE, bootstrap_interval
 
 BALANCE, COUNTER = "sign_balance", "counter_share"
 KEYS = ["model", "level", "target", "method", "depth"]
@@ -107,7 +107,7 @@ def _rows(cube: Floats, present: NDArray[np.bool_], layers: Sequence[Layer]) -> 
     blank, *others = cube[..., images]
     balance = others[0]
     defined = np.where(present & np.isnan(blank), 0.0, blank)
-    interval = crossed_interval(defined, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    interval = bootstrap_interval(defined, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
     shares = [np.clip(ends, 0.0, 1.0) for ends in interval]  # widened, an interval reaches beyond what a share can be
     signed = (~np.isnan(balance)).any()  # by any of its maps: one that is zero everywhere has no balance of its own
     kinds = {"negative_share": balance <= 0, "zero_share": np.isnan(balance)}

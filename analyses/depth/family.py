@@ -17,7 +17,7 @@ from analyses.reading.choices import highest
 from analyses.reading.manifest import ATTENTION, Metric, level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES
-from analyses.statistics.crossed import NOTE
+from analyses.statistics.intervals import NOTE
 from analyses.statistics.layer_means import layer_means
 
 SHOWN = ("energy_gain", "edge_alignment")

@@ -17,7 +17,7 @@ from analyses.reading.arrays import sources
 from analyses.reading.manifest import Layer, Metric, level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import RESAMPLES, SEED
-from analyses.statistics.crossed import NOTE, crossed_interval
+from analyses.statistics.intervals import NOTE, bootstrap_interval
 
 SHOWN = ("energy_gain", "background_ratio", "edge_alignment")
 KEYS = ["model", "target", "metric", "level", "depth"]
@@ -74,7 +74,7 @@ def _differences(
             if conv.name not in wide or relu.name not in wide:
                 continue
             matrix = (wide[relu.name] - wide[conv.name]).to_numpy()
-            interval = crossed_interval(matrix, np.random.default_rng(SEED), RESAMPLES)
+            interval = bootstrap_interval(matrix, np.random.default_rng(SEED), RESAMPLES)
             yield {
                 "layer": conv.name,
                 "depth": conv.depth,

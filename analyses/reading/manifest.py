@@ -89,7 +89,7 @@ class Images(ManifestEntry):
     ids: tuple[str, ...]
 
 
-class Costly(Images):
+class OwnPasses(Images):
     """The images, targets, levels and seeds of methods that take passes of their own."""
 
     targets: tuple[str, ...]
@@ -146,7 +146,7 @@ class Target(ManifestEntry):
 
 
 class Method(ManifestEntry):
-    """A method; `scope` tells maps of layers from maps of the input, `costly` methods run the network themselves."""
+    """A method; `scope` tells maps of layers from maps of the input, some run the network themselves (`own_passes`)."""
 
     kind: str
     family: str
@@ -156,7 +156,7 @@ class Method(ManifestEntry):
     scope: str
     signed: bool = False
     needs_gradients: bool = False
-    costly: bool = False
+    own_passes: bool = False
     passes: int = 0
     each: str = ""
     parameters: dict[str, Any] = {}
@@ -230,7 +230,7 @@ class Variant(ManifestEntry):
     classes: tuple[str, ...]
     training_data: str
     scored_images: int
-    costly_images: int
+    own_pass_images: int
     checkpoints: tuple[Checkpoint, ...] = ()
     answers: tuple[dict[str, Any], ...]
     skipped: tuple[Gap, ...] = ()
@@ -259,7 +259,7 @@ class Manifest(ManifestEntry):
     border: str = ""
     scored_images: int = 0
     gallery: Images = Images(rule="", ids=())
-    costly: Costly = Costly(rule="", ids=(), targets=())
+    own_passes: OwnPasses = OwnPasses(rule="", ids=(), targets=())
     metrics: Metrics = {}
     attention: Attention = Attention(blocks={}, metrics={})
     checkpoints: tuple[Checkpoint, ...] = ()

@@ -71,14 +71,14 @@ class Results:
     @property
     def main_method(self) -> str:
         """`grad_cam` where the run has it, else its first method that has maps of all images and is no control."""
-        of_all = [name for name in self.methods if name not in self.costly]
+        of_all = [name for name in self.methods if name not in self.own_passes]
         others = [name for name in of_all if name not in self.controls]
         return "grad_cam" if "grad_cam" in others or not self.methods else (others or of_all or list(self.methods))[0]
 
     @property
-    def costly(self) -> tuple[str, ...]:
+    def own_passes(self) -> tuple[str, ...]:
         """The names of the methods that take passes of their own: they have maps of a few images alone."""
-        return tuple(name for name, method in self.manifest.methods.items() if method.costly)
+        return tuple(name for name, method in self.manifest.methods.items() if method.own_passes)
 
     @property
     def metrics(self) -> tuple[Metric, ...]:

@@ -82,7 +82,7 @@ def _measured(results: Results) -> Iterator[tuple[str, str]]:
     yield "Targets", "; ".join(results.label("targets", name) for name in results.targets)
     yield "Metrics", ", ".join(metric.label for metric in results.metrics)
     yield "Choice of the gallery's images", manifest.gallery.rule
-    yield "Choice of images for costly methods", manifest.costly.rule
+    yield "Choice of images for methods with passes of their own", manifest.own_passes.rule
 
 
 def _model(model: Model) -> str:

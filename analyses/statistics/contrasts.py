@@ -12,7 +12,7 @@ from analyses.reading.arrays import Floats, Maps, nan_mean
 from analyses.reading.catalogue import FEWEST
 from analyses.reading.manifest import INPUT
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, bootstrap_means
-from analyses.statistics.crossed import widened
+from analyses.statistics.intervals import widened
 
 
 @dataclass(frozen=True)

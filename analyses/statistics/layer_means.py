@@ -12,7 +12,7 @@ import pandas as pd
 from analyses.reading.arrays import distinct, fill, known_layers, sources
 from analyses.reading.manifest import Layer, Metric
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
-from analyses.statistics.crossed import crossed_interval
+from analyses.statistics.intervals import bootstrap_interval
 
 
 def layer_means(scores: pd.DataFrame, layers: Sequence[Layer], metrics: Sequence[Metric]) -> Iterator[dict[str, Any]]:
@@ -25,7 +25,7 @@ def layer_means(scores: pd.DataFrame, layers: Sequence[Layer], metrics: Sequence
         "image": distinct(scores["image"]),
     }
     values, present = fill(scores, axes, [metric.name for metric in metrics])
-    interval = crossed_interval(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    interval = bootstrap_interval(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
     low, high = (np.array([m.within(v) for m, v in zip(metrics, bound, strict=True)]) for bound in interval[1:])
     area = float(scores["area"].mean()) if "area" in scores else math.nan
     training_data = sources(scores)

@@ -17,7 +17,7 @@ from analyses.reading.choices import at_highest
 from analyses.reading.manifest import level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
-from analyses.statistics.crossed import crossed_interval
+from analyses.statistics.intervals import bootstrap_interval
 
 MAP, AREA_MATCHED, RANDOM, BLUR_MATCHED = "map", "area_matched", "random", "blur_matched"
 ROAD = "noisy_linear"
@@ -183,7 +183,7 @@ def shown_layers(frame: pd.DataFrame, most: int = figures.MOST_LAYERS) -> list[s
 
 def _means(frame: pd.DataFrame, keys: Sequence[str] = KEYS) -> pd.DataFrame:
     index, cube, defined = _cube(frame, keys, "value")
-    estimate, low, high = crossed_interval(cube, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    estimate, low, high = bootstrap_interval(cube, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
     counts = {"n_images": defined.any(axis=1).sum(axis=1), "n_seeds": defined.any(axis=2).sum(axis=1)}
     return index.assign(mean=estimate, low=low, high=high, **counts)
 
@@ -195,7 +195,7 @@ def _differences(values: pd.DataFrame, other: pd.DataFrame, keys: Sequence[str],
     if both.empty:
         return pd.DataFrame()
     index, cube, defined = _cube(both.assign(change=both["value"] - both["reference"]), KEYS, "change")
-    estimate, low, high = crossed_interval(cube, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    estimate, low, high = bootstrap_interval(cube, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
     columns: dict[str, Any] = {"difference": estimate, "difference_low": low, "difference_high": high}
     return index.assign(against=name, **columns, n_pairs=defined.any(axis=1).sum(axis=1))
 

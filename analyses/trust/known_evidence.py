@@ -265,7 +265,7 @@ def _note(results: Results, networks: pd.DataFrame) -> str:
     """Say what the numbers are of."""
     variants = results.manifest.variants.values()
     images = sorted({variant.scored_images for variant in variants})
-    few = sorted({variant.costly_images for variant in variants} - {0})
+    few = sorted({variant.own_pass_images for variant in variants} - {0})
     text = (
         f"Drawn scenes, {_joined(images)} test images a cue, the same ones for all cues; trained on "
         f"{' / '.join(sorted(set(networks['training_data'])))}; seed {_joined(sorted(set(networks['seed'])))}. Means "

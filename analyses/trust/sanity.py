@@ -17,7 +17,7 @@ from analyses.reading.choices import at_highest
 from analyses.reading.manifest import level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
-from analyses.statistics.crossed import NOTE, crossed_interval
+from analyses.statistics.intervals import NOTE, bootstrap_interval
 
 FAILS = 0.5
 """A method fails whose interval of Spearman's correlation lies above this where all weights are random."""
@@ -109,7 +109,7 @@ def _means(group: pd.DataFrame) -> pd.DataFrame:
     cubes = [maps[name].unstack(unit).reindex(columns=units) for name in MEASURES]
     shape = (len(cubes[0]), len(units.levels[0]), len(units.levels[1]))
     values = np.stack([cube.to_numpy(np.float64).reshape(shape) for cube in cubes])
-    ends = crossed_interval(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    ends = bootstrap_interval(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
     frame = cubes[0].index.to_frame(index=False)
     for i, name in enumerate(MEASURES):
         frame = frame.assign(**{name: ends.estimate[i], f"{name}_low": ends.low[i], f"{name}_high": ends.high[i]})

@@ -54,7 +54,7 @@ def method_columns(row: Row) -> dict[str, str]:
 
 def _passes(row: Row) -> str:
     """Say how many passes a method takes: '0', '1 shared', '16 a layer', '225'."""
-    if not row["costly"]:
+    if not row["own_passes"]:
         return f"{row['passes']} shared" if row["passes"] else "0"
     return f"{row['passes']} a layer" if row["each"] == "layer" else str(row["passes"])
 

@@ -281,7 +281,7 @@ def plan(profile: Profile, data: Data, checkpoint: Checkpoint) -> Iterator[CellP
     settings = score.model_dump(mode="json", exclude={"batch_size", "shard", "max_memory"})
     scenes = range(len(data.test))
     yield CellPlan("", tuple(scenes), [list(MEASURED), REGIONS, settings])
-    if score.own_pass_images and any(method.costly for method in methods_of(score)):
+    if score.own_pass_images and any(method.own_passes for method in methods_of(score)):
         yield CellPlan(OWN_PASSES, tuple(scenes[: score.own_pass_images]), [list(MEASURED), REGIONS, settings])
 
 

@@ -69,7 +69,7 @@ def plan(profile: Profile, data: Data, checkpoint: Checkpoint) -> list[CellPlan]
     """Plan a few images a cell, for the checkpoints that are asked for."""
     settings = profile.score
     methods = methods_of(settings)
-    running = [method for method in methods if method.costly]
+    running = [method for method in methods if method.own_passes]
     if not running or not checkpoint.among(settings.own_pass_levels, settings.own_pass_seeds):
         return []
     of_input = any(method.scope == "input" for method in running)

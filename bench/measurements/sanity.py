@@ -105,7 +105,7 @@ def methods_of(settings: Sanity, scored: Sequence[Method], attentive: bool) -> t
     """
     named = methods_called(settings.methods, scored)
     for method in named:
-        if method.costly:
+        if method.own_passes:
             raise InputError(f"sanity.methods names {method.name}, which takes passes of its own: leave it out")
     methods = named or [method for method in scored if method.kind == "gradient"]
     methods = [method for method in methods if method.attention is None or attentive]

@@ -27,7 +27,7 @@ def of_profile(profile: Profile, classes: int) -> Manifest:
         InputError: a name is unknown, or all methods take passes of their own.
     """
     methods = methods_of(profile.score)
-    if all(method.costly for method in methods):
+    if all(method.own_passes for method in methods):
         raise InputError(
             "score.methods names none but methods with passes of their own, which see a few images alone: add one that "
             "sees all, such as grad_cam or uniform"
@@ -92,7 +92,7 @@ def of_run(profile: Profile, data: Data, device: torch.device) -> Manifest:
         "border": profile.data.border,
         "scored_images": len(data.test),
         "gallery": manifest.Images(rule=data.rule, ids=tuple(data.test[i].id for i in data.gallery)),
-        "costly": _costly(profile, data),
+        "own_passes": _own_passes(profile, data),
     }
     return of_profile(profile, len(info.classes)).model_copy(update=sections)
 
@@ -108,7 +108,7 @@ def of_method(method: Method) -> manifest.Method:
         scope=method.scope,
         signed=method.signed,
         needs_gradients=method.needs_gradients and method.control is None and method.attention is None,
-        costly=method.costly,
+        own_passes=method.own_passes,
         passes=method.cost,
         each=method.each,
         parameters=dict(method.parameters),
@@ -122,12 +122,12 @@ def of_target(target: Target, class_id: int) -> manifest.Target:
     return manifest.Target.model_validate(values)
 
 
-def _costly(profile: Profile, data: Data) -> manifest.Costly:
+def _own_passes(profile: Profile, data: Data) -> manifest.OwnPasses:
     """Return the images and targets of methods that take passes of their own; none where there is no such method."""
     score = profile.score
-    asked = any(method.costly for method in methods_of(score))
+    asked = any(method.own_passes for method in methods_of(score))
     rows, rule = data.choose(score.own_pass_images if asked else 0)
-    return manifest.Costly(
+    return manifest.OwnPasses(
         rule=rule,
         ids=tuple(data.test[i].id for i in rows),
         targets=tuple(score.own_targets() if rows else ()),

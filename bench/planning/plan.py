@@ -105,7 +105,7 @@ def measuring(
 
 def shared_methods(score: Score) -> list[str]:
     """Return the names of the methods that share their passes."""
-    return [name for name in score.methods if not METHODS.get(name).costly]
+    return [name for name in score.methods if not METHODS.get(name).own_passes]
 
 
 def score_settings(score: Score, methods: Sequence[str]) -> dict[str, Any]:

@@ -82,11 +82,11 @@ class Request:
         return cls(
             targets=tuple(Target.parse(name, settings.class_id) for name in settings.targets),
             layers=layers,
-            methods=tuple(m for m in methods if not m.costly and (m.attention is None or places)),
+            methods=tuple(m for m in methods if not m.own_passes and (m.attention is None or places)),
             metrics=tuple(METRICS.get(name) for name in settings.metrics),
             places=tuple(places) if read else (),
             attention_metrics=ATTENTION_METRICS if settings.attention and places else (),
-            own_pass_methods=tuple(method for method in methods if method.costly),
+            own_pass_methods=tuple(method for method in methods if method.own_passes),
             own_pass_targets=tuple(Target.parse(name, settings.class_id) for name in settings.own_targets()),
             gaps=tuple(Gap(layer, m.name, why) for m in methods if m.attention is not None for layer, why in gaps),
         )

@@ -95,7 +95,7 @@ class Method:
         return "run" if self.run is not None else "gradient"
 
     @property
-    def costly(self) -> bool:
+    def own_passes(self) -> bool:
         """Whether it takes passes of its own, beside the one that all gradient methods share."""
         return self.run is not None
 

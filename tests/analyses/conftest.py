@@ -99,7 +99,7 @@ def method_entry(plan: Plan, name: str) -> dict[str, Any]:
     family = {"run": "perturbation", "gradient": "cam"}.get(kind, kind)
     label = "Grad-CAM" if name == "grad_cam" else name.replace("_", " ").capitalize()
     scope = "input" if kind == "run" else "layer"
-    return {"label": label, "kind": kind, "family": family, "costly": kind == "run", "scope": scope}
+    return {"label": label, "kind": kind, "family": family, "own_passes": kind == "run", "scope": scope}
 
 
 def checkpoint_entries(plan: Plan) -> list[dict[str, Any]]:

@@ -165,7 +165,7 @@ def test_a_run_leaves_what_it_says(ran: Path) -> None:
     for cue, variant in manifest(ran)["variants"].items():
         assert variant["dataset"] == f"scenes_{cue}"
         assert variant["classes"] == ["background", *CUES[cue]]
-        assert (variant["scored_images"], variant["costly_images"]) == (6, 2)
+        assert (variant["scored_images"], variant["own_pass_images"]) == (6, 2)
         assert [found["told_apart"] for found in variant["answers"]] == [False]
     captions = (ran / "captions.md").read_text()
     for name in (*TABLES, *(Path(name).stem for name in names)):

@@ -19,7 +19,7 @@ from analyses.reading.arrays import Floats, nan_mean
 from analyses.reading.choices import paper_target, paper_target_in_words
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import SEED, percentiles
-from analyses.statistics.crossed import crossed_interval, mixed_model, widening
+from analyses.statistics.intervals import bootstrap_interval, mixed_model, widening
 from analyses.statistics.paired import holm, page, wilcoxon
 
 RESAMPLES = 10_000
@@ -84,7 +84,7 @@ def _evaluate(results: Results, scores: ClaimScores, claim: Claim, contrast: Con
 def _of_maps(scores: ClaimScores, claim: Claim, contrast: Contrast) -> Finding:
     values = scores.values(contrast)
     numbers = values.contrast
-    interval = crossed_interval(numbers, np.random.default_rng(SEED), RESAMPLES)
+    interval = bootstrap_interval(numbers, np.random.default_rng(SEED), RESAMPLES)
     mixed = mixed_model(numbers, np.random.default_rng(SEED))
     by_image = nan_mean(numbers, axis=-2)
     by_rank = contrast.test == "page"

@@ -13,7 +13,7 @@ from analyses.comparisons import methods
 from analyses.plots.method_heatmaps import draw_layers, pages
 from analyses.reading.catalogue import AGAINST, BLIND, FEWEST, entries
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
-from analyses.statistics.crossed import crossed_interval
+from analyses.statistics.intervals import bootstrap_interval
 from tests import method_runs
 from tests.analyses.checks import assert_labels_apart, assert_on_page, edit_manifest, key_of, rewrite, row
 from tests.method_runs import IMAGES, METHODS, enrich
@@ -27,7 +27,7 @@ def run(make):
     """Return a function that makes a run of many methods; what is no field of the plan goes to `enrich`."""
 
     def build(**fields):
-        extra = {name: fields.pop(name) for name in ("skipped", "costly_ids", "counter") if name in fields}
+        extra = {name: fields.pop(name) for name in ("skipped", "own_pass_ids", "counter") if name in fields}
         return enrich(make(**{**SMALL, **fields}), **extra)
 
     return build
@@ -72,7 +72,7 @@ def test_methods_stand_by_family_and_those_of_the_input_behind(results):
 def test_means_are_bootstraps_over_the_methods_own_images(results, tables, method):
     found = row(tables["methods"], level=90, layer="Encoder 2_1", method=method, target="best_pixel:logit")
     values = matrix(results, method, "Encoder 2_1", "energy_gain").to_numpy()
-    wanted = crossed_interval(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    wanted = bootstrap_interval(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
     numbers = [found["energy_gain"], found["energy_gain_low"], found["energy_gain_high"]]
     np.testing.assert_allclose(numbers, wanted, atol=1e-6)
     assert found["energy_gain_n"] == (~np.isnan(values)).any(axis=0).sum()
@@ -95,10 +95,10 @@ def test_all_levels_and_targets_have_means_and_the_highest_one_contrasts(run):
 
 def test_the_target_that_most_methods_explain_is_shown(run):
     results = run(targets=("best_pixel:logit", "predicted:logit"))
-    costly = results.costly
+    own_passes = results.own_passes
 
     def change(frame):
-        return frame[~frame["method"].isin(costly) | (frame["target"] == "predicted:logit")]
+        return frame[~frame["method"].isin(own_passes) | (frame["target"] == "predicted:logit")]
 
     tables, figures = made(rewrite(results, change))
     assert set(tables["methods_summary"]["target"]) == {"predicted:logit"}
@@ -110,7 +110,7 @@ def test_contrasts_are_paired_on_common_images(results, tables, method):
     found = row(tables["methods_contrasts"], layer="Decoder 1_1", method=method, control="sobel")
     one, two = (matrix(results, name, "Decoder 1_1", "edge_alignment") for name in (method, "sobel"))
     difference = (one - two[one.columns]).to_numpy()
-    wanted = crossed_interval(difference, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    wanted = bootstrap_interval(difference, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
     numbers = [found["edge_alignment"], found["edge_alignment_low"], found["edge_alignment_high"]]
     np.testing.assert_allclose(numbers, wanted, atol=1e-6)
     assert found["edge_alignment_n"] == (~np.isnan(difference)).any(axis=0).sum() <= len(one.columns)
@@ -136,7 +136,7 @@ def test_the_summary_gives_each_layer_the_same_weight(tables):
 
 
 def test_too_few_images_count_for_no_layer(run):
-    tables = tabled(run(costly_ids=IMAGES[: FEWEST - 1]))
+    tables = tabled(run(own_pass_ids=IMAGES[: FEWEST - 1]))
     found = row(tables["methods_summary"], method="score_cam", metric="energy_gain", scope="layer")
     assert found["layers_tested_sobel"] == found["layers_above_sobel"] == found["layers_below_sobel"] == 0
     assert found["minus_sobel"] > 0.1

@@ -82,7 +82,7 @@ def test_controls_and_cells_with_few_maps_take_no_part(run) -> None:
 
     fewer, _ = made(rewrite(results, thin))
     assert (fewer.frame["n_cells"] == plain.frame["n_cells"] - 1).all()
-    own = [name for name in results.methods if name not in (*results.controls, *results.costly)]
+    own = [name for name in results.methods if name not in (*results.controls, *results.own_passes)]
     assert (plain.frame["n_cells"] <= len(own) * len(results.main_layers("unet"))).all()
 
 

@@ -10,7 +10,7 @@ from analyses.comparisons import performance_profiles
 from analyses.comparisons.profile_scores import BANDS, curves, read
 from analyses.plots import style
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
-from analyses.statistics.crossed import crossed_interval
+from analyses.statistics.intervals import bootstrap_interval
 from tests.analyses.checks import key_of, rewrite, split
 from tests.method_runs import IMAGES as TWELVE
 from tests.method_runs import METHODS, enrich
@@ -66,7 +66,7 @@ def test_intervals_are_crossed_over_seeds_and_images(run, items):
     scores = run.scores({"method": ["random"], "level": [90], "layer": ["Encoder 2_2"]}).astype({"image": str})
     matrix = scores.pivot(index="seed", columns="image", values="energy_gain").to_numpy(dtype=float)
     matrix = np.where(np.isnan(matrix), 0.0, matrix > 1e-6)
-    wanted = crossed_interval(matrix, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    wanted = bootstrap_interval(matrix, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
     assert row["above"] == pytest.approx(float(wanted.estimate), abs=1e-6)
     assert row["above_low"] == pytest.approx(max(0.0, float(wanted.low)), abs=1e-6)
     assert row["above_high"] == pytest.approx(min(1.0, float(wanted.high)), abs=1e-6)
@@ -101,7 +101,7 @@ def test_bands_are_the_crossed_bootstraps(run):
     found, number = curves(runs, [0]), runs.methods.index("grad_cam")
     scores = runs.scores[number, 0]
     stack = np.stack([np.where(np.isnan(scores), 0.0, scores > bar + 1e-6) for bar in found.bars])
-    wanted = crossed_interval(stack, np.random.default_rng(SEED), BANDS, CONFIDENCE)
+    wanted = bootstrap_interval(stack, np.random.default_rng(SEED), BANDS, CONFIDENCE)
     share = found.shares["grad_cam"]
     np.testing.assert_allclose(share.low, np.clip(wanted.low, 0, 1), atol=1e-9)
     np.testing.assert_allclose(share.high, np.clip(wanted.high, 0, 1), atol=1e-9)
@@ -129,8 +129,8 @@ def test_methods_with_passes_of_their_own_are_left_out_and_counted(make):
     small = {"stages": 2, "seeds": (0,), "levels": (30, 90), "methods": METHODS, "images": TWELVE, "gallery": 0}
     results = enrich(make(**small))
     table, (figure,) = made(results)
-    assert not set(table.frame["method"]) & set(results.costly)
-    assert f"{len(results.costly)} methods with passes of their own" in figure.caption
+    assert not set(table.frame["method"]) & set(results.own_passes)
+    assert f"{len(results.own_passes)} methods with passes of their own" in figure.caption
     assert set(table.frame["kind"]) == {"method", "control"}
     assert (table.frame["level"] == 90).all()
     key = key_of(figure)
@@ -138,7 +138,7 @@ def test_methods_with_passes_of_their_own_are_left_out_and_counted(make):
     assert key[-1] == "chance"
 
 
-def test_a_method_with_few_images_is_left_out_though_not_called_costly(make):
+def test_a_method_with_few_images_is_left_out_though_it_needs_no_own_passes(make):
     results = make(seeds=(0,), stages=1, levels=(90,), images=IMAGES, methods=("grad_cam", "hires_cam", "uniform"))
 
     def fewer(frame):

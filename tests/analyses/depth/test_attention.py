@@ -9,7 +9,7 @@ import pytest
 from analyses import Figure, ResultsError, Table
 from analyses.depth import attention
 from analyses.statistics import bootstrap
-from analyses.statistics.crossed import crossed_interval
+from analyses.statistics.intervals import bootstrap_interval
 from tests.analyses.checks import assert_on_page, edit_manifest, key_of, row
 
 METRICS = {
@@ -66,7 +66,7 @@ def test_each_row_is_the_bootstrap_of_its_matrix(make):
         for metric, undefined in (("attention_distance", 0), ("attention_background_ratio", 3)):
             found = row(frame, level=90, block="Attention 3_1", head=head, metric=metric)
             means = part.groupby(["seed", "image"])[metric].mean().unstack().to_numpy(dtype=float)
-            wanted = crossed_interval(means, np.random.default_rng(bootstrap.SEED), bootstrap.RESAMPLES)
+            wanted = bootstrap_interval(means, np.random.default_rng(bootstrap.SEED), bootstrap.RESAMPLES)
             np.testing.assert_allclose(found[["estimate", "low", "high"]].astype(float), wanted, atol=1e-5)
             assert (found["n_images"], found["n_seeds"], found["n_undefined"]) == (3, 3, undefined)
             assert found["training_data"] == "577 real"

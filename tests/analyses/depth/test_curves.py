@@ -9,7 +9,7 @@ import pytest
 from analyses import Figure, ResultsError
 from analyses.depth import curves
 from analyses.statistics import bootstrap
-from analyses.statistics.crossed import crossed_interval
+from analyses.statistics.intervals import bootstrap_interval
 from tests.analyses.checks import edit_manifest, row
 
 COLUMNS = ["model", "level", "layer", "depth", "method", "target", "metric", "estimate", "low", "high", "chance"]
@@ -24,7 +24,9 @@ def test_each_row_is_the_bootstrap_of_its_matrix(make):
     found = row(table.frame, level=70, layer="Encoder 3_2", method="grad_cam", metric="spread")
     raw = results.scores({"level": [70], "layer": ["Encoder 3_2"], "method": ["grad_cam"]})
     matrix = raw.astype({"image": str}).pivot(index="seed", columns="image", values="spread").to_numpy(dtype=float)
-    wanted = crossed_interval(matrix, np.random.default_rng(bootstrap.SEED), bootstrap.RESAMPLES, bootstrap.CONFIDENCE)
+    wanted = bootstrap_interval(
+        matrix, np.random.default_rng(bootstrap.SEED), bootstrap.RESAMPLES, bootstrap.CONFIDENCE
+    )
     np.testing.assert_allclose(found[["estimate", "low", "high"]].astype(float), wanted, atol=1e-6)
     assert (found["n_images"], found["n_seeds"], found["n_undefined"]) == (3, 3, np.isnan(matrix).sum())
     assert found["training_data"] == "577 real"

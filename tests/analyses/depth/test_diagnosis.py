@@ -8,7 +8,7 @@ import pytest
 
 from analyses.depth import diagnosis
 from analyses.statistics import bootstrap
-from analyses.statistics.crossed import crossed_interval
+from analyses.statistics.intervals import bootstrap_interval
 from tests.analyses.checks import assert_on_page, key_of, rewrite, row, split
 from tests.method_runs import CONTROLS, IMAGES, METHODS, ROLLOUT, enrich
 
@@ -45,7 +45,7 @@ def test_each_row_is_what_a_loop_over_the_maps_finds(run, method):
     raw = results.scores({name: [value] for name, value in where.items()}).astype({"image": str})
     blank = raw.pivot(index="seed", columns="image", values="blank")
     filled = blank.fillna(0).to_numpy(dtype=float)
-    wanted = crossed_interval(filled, np.random.default_rng(bootstrap.SEED), bootstrap.RESAMPLES)
+    wanted = bootstrap_interval(filled, np.random.default_rng(bootstrap.SEED), bootstrap.RESAMPLES)
     numbers = [found["blank_share"], found["blank_share_low"], found["blank_share_high"]]
     np.testing.assert_allclose(numbers, np.clip(wanted, 0, 1), atol=1e-6)
     assert found["undefined_share"] == pytest.approx(raw["blank"].isna().mean(), abs=1e-6)

@@ -221,10 +221,10 @@ def test_the_input_is_no_layer(make):
 def test_methods_of_a_few_images_are_never_the_main_one(make):
     results = make(levels=(30,), seeds=(0,), methods=("layer_cam", "uniform"), input_methods=("saliency",))
     assert results.methods == ("layer_cam", "uniform", "saliency")
-    assert results.costly == ("saliency",)
+    assert results.own_passes == ("saliency",)
     assert results.main_method == "layer_cam"
     assert make(levels=(30,), seeds=(0,), methods=("uniform",), input_methods=("saliency",)).main_method == "uniform"
-    assert make(levels=(30,), seeds=(0,)).costly == ()
+    assert make(levels=(30,), seeds=(0,)).own_passes == ()
 
 
 def test_agreement_is_there_or_not(make):

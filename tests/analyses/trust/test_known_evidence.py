@@ -17,7 +17,7 @@ from matplotlib.text import Text
 import analyses
 from analyses import Figure, Results, Table
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
-from analyses.statistics.crossed import crossed_interval
+from analyses.statistics.intervals import bootstrap_interval
 from analyses.trust import known_evidence
 from tests.analyses.checks import edit_manifest, row, texts
 
@@ -83,7 +83,7 @@ def entry(name: str) -> dict[str, object]:
         "kind": "control" if family == "control" else "run" if family == "captum" else "gradient",
         "family": family,
         "scope": "input" if family == "captum" else "layer",
-        "costly": family == "captum",
+        "own_passes": family == "captum",
     }
 
 
@@ -102,13 +102,13 @@ def results(tmp_path_factory):
         shared = tuple(name for name in methods if name != "captum_saliency")
         frame(cue, shared, LAYERS, range(SCENES)).to_parquet(folder / "scores" / "evidence" / f"{cue}-unet_he.parquet")
         some = frame(cue, ("captum_saliency", *CONTROLS), ("Input",), range(FEW))
-        some.to_parquet(folder / "scores" / "evidence" / f"{cue}-unet_he-costly.parquet")
+        some.to_parquet(folder / "scores" / "evidence" / f"{cue}-unet_he-own-pass.parquet")
         write_gallery(folder / "scores" / "gallery", cue)
         told = {"shape": 0.875, "texture": 1.0, "context": 1.0}[cue]
         answer = {"model": "unet_he", "seed": 0, "level": 100, "images_told": told, "pixels_told": told, "miou": 0.8}
         answer |= {"changed_by": {other: float(other == cue) for other in CUES}, "told_apart": told >= 0.9}
         variants[cue] = {"dataset": f"scenes_{cue}", "classes": ["background", *classes], "answers": [answer]}
-        variants[cue] |= {"training_data": "300 drawn scenes", "scored_images": SCENES, "costly_images": FEW}
+        variants[cue] |= {"training_data": "300 drawn scenes", "scored_images": SCENES, "own_pass_images": FEW}
     manifest = {
         "schema": 1,
         "kind": "evidence",
@@ -166,7 +166,7 @@ def test_means_and_intervals_are_of_the_images_that_were_told(made, results):
     matrix = values(results, "texture", "grad_cam", "Decoder 1_2", "texture").to_numpy()[None]
     # The scenes are sorted as text, as the table's are, so that the resamples draw the same ones.
     matrix = matrix[:, sorted(range(SCENES), key=str)]
-    wanted = crossed_interval(matrix, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    wanted = bootstrap_interval(matrix, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
     assert full[["gain_low", "gain_high"]].to_list() == pytest.approx([float(wanted.low), float(wanted.high)], abs=1e-5)
 
 

@@ -75,7 +75,7 @@ def folder(scored: Path, tmp_path: Path) -> Path:
 
 
 def test_every_map_of_a_few_images_once(rows: pd.DataFrame, scored: Path) -> None:
-    images = manifest(scored)["costly"]
+    images = manifest(scored)["own_passes"]
     assert len(images["ids"]) == 3
     assert images["targets"] == ["predicted:logit"]
     assert "percentiles 17, 50, 83" in images["rule"]
@@ -174,11 +174,11 @@ def test_what_the_manifest_says_of_layers_and_methods(scored: Path) -> None:
     assert not any(layer["role"] == "input" for layer in rest)
     methods = manifest(scored)["methods"]
     assert list(methods) == list(ASKED)
-    keys = "kind family label summary source scope signed needs_gradients costly passes each parameters"
+    keys = "kind family label summary source scope signed needs_gradients own_passes passes each parameters"
     assert all(list(entry) == keys.split() for entry in methods.values())
     assert methods["score_cam"]["parameters"] == {"channels": 2}
     assert methods["score_cam"]["passes"] == 2, "with the parameters that it runs with"
-    assert [methods[name]["costly"] for name in ASKED] == [False] * 4 + [True] * 3
+    assert [methods[name]["own_passes"] for name in ASKED] == [False] * 4 + [True] * 3
     families = ["cam", "control", "control", "control", "cam", "perturbation", "captum"]
     assert [methods[name]["family"] for name in ASKED] == families
     assert methods["captum_input_x_gradient"]["scope"] == "input"
@@ -241,7 +241,7 @@ def test_stale_rows_are_removed(folder: Path, scored: Path, tiny: Path, finished
     assert contents(folder, "scores/agreement") == {}
     assert not any("own-pass" in name for name in contents(folder))
     assert manifest(folder)["skipped"] == []
-    assert manifest(folder)["costly"] == {"rule": "", "ids": [], "targets": [], "levels": "", "seeds": ""}
+    assert manifest(folder)["own_passes"] == {"rule": "", "ids": [], "targets": [], "levels": "", "seeds": ""}
     finish("score", tiny, folder)
     assert contents(folder, "scores") == contents(finished, "scores")
     finish("score", tiny, folder, *SETTINGS)

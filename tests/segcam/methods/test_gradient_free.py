@@ -389,7 +389,7 @@ def test_what_they_say_of_themselves() -> None:
     for name in (*PERTURBATIONS, "cam"):
         method = METHODS.get(name)
         assert (method.kind, method.scope, method.each, method.needs_gradients) == ("run", "layer", "layer", False)
-        assert method.costly
+        assert method.own_passes
     assert METHODS.get("cam").signed
     assert METHODS.get("cam").family == "cam"
     assert {METHODS.get(name).family for name in PERTURBATIONS} == {"perturbation"}

@@ -113,7 +113,7 @@ def half_width(matrix: ArrayLike, confidence: float = 0.95) -> Floats:
     return half
 
 
-def crossed_interval(
+def bootstrap_interval(
     matrix: ArrayLike, generator: np.random.Generator, resamples: int = 10_000, confidence: float = 0.95
 ) -> Interval:
     """Return the means of seeds x images matrices with the crossed bootstrap's intervals, widened for few seeds.
@@ -151,7 +151,7 @@ def crossed_interval(
 def widened(
     matrix: ArrayLike, estimate: ArrayLike, resampled: Floats, confidence: float = 0.95
 ) -> tuple[Floats, Floats]:
-    """Return the bounds of `crossed_interval` from matrices, (..., seeds, images), and their resampled means.
+    """Return the bounds of `bootstrap_interval` from matrices, (..., seeds, images), and their resampled means.
 
     Args:
         matrix: what the estimate is the mean of, or nearly so: its seeds and images say how wide an interval is due.
@@ -166,7 +166,7 @@ def widened(
 
 
 def widening(matrix: ArrayLike, resampled: Floats, confidence: float = 0.95) -> Floats:
-    """Return the factors k of `crossed_interval`, 1 or more, from matrices and the resamples of their means.
+    """Return the factors k of `bootstrap_interval`, 1 or more, from matrices and the resamples of their means.
 
     NaN with fewer than two images defined for every seed; 1 where the resamples do not vary.
     """
@@ -181,7 +181,7 @@ def mixed_model(matrix: ArrayLike, generator: np.random.Generator, confidence: f
     """Return the mean of x_si = mean + seed_s + image_i + rest_si, fitted by restricted maximum likelihood.
 
     Random parts are normal and crossed; the interval is that of t with S - 1 degrees of freedom, which is wide: a
-    check of `crossed_interval`, not its rival. Of more than `MOST_IMAGES` images as many are drawn.
+    check of `bootstrap_interval`, not its rival. Of more than `MOST_IMAGES` images as many are drawn.
 
     Args:
         matrix: (seeds, images); NaN is undefined and left out.

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from analyses.statistics.bootstrap import bootstrap_mean
-from analyses.statistics.crossed import MOST_IMAGES, crossed_interval, half_width, mean_squares, mixed_model
+from analyses.statistics.intervals import MOST_IMAGES, bootstrap_interval, half_width, mean_squares, mixed_model
 from tests.reference.statistics import crossed_variance
 
 
@@ -53,26 +53,26 @@ def test_where_seeds_are_all_that_differs_the_half_width_has_two_degrees_of_free
 def test_the_interval_is_the_bootstraps_where_seeds_do_not_differ():
     matrix = drawn(np.random.default_rng(2), 3, 400, 0.0)
     plain = bootstrap_mean(matrix, np.random.default_rng(5), 500)
-    found = crossed_interval(matrix, np.random.default_rng(5), 500)
+    found = bootstrap_interval(matrix, np.random.default_rng(5), 500)
     assert found.estimate == plain.estimate
     np.testing.assert_allclose(found, plain, atol=0.02 * (plain.high - plain.low))
-    wide = crossed_interval(drawn(np.random.default_rng(2), 3, 400, 1.0), np.random.default_rng(5), 500)
+    wide = bootstrap_interval(drawn(np.random.default_rng(2), 3, 400, 1.0), np.random.default_rng(5), 500)
     assert wide.high - wide.low > 5 * (found.high - found.low)
 
 
 def test_the_interval_of_constants_is_a_point_and_that_of_one_image_undefined():
-    constant = crossed_interval(np.full((2, 5), 0.25), np.random.default_rng(0), 20)
+    constant = bootstrap_interval(np.full((2, 5), 0.25), np.random.default_rng(0), 20)
     np.testing.assert_array_equal(constant, [0.25] * 3)
-    one = crossed_interval([[0.3]], np.random.default_rng(0), 20)
+    one = bootstrap_interval([[0.3]], np.random.default_rng(0), 20)
     assert one.estimate == 0.3
     assert np.isnan([one.low, one.high]).all()
-    assert np.isnan(crossed_interval(np.full((2, 3), np.nan), np.random.default_rng(0), 20)).all()
+    assert np.isnan(bootstrap_interval(np.full((2, 3), np.nan), np.random.default_rng(0), 20)).all()
 
 
 @pytest.mark.parametrize(("matrix", "confidence"), [([1.0], 0.9), ([[1.0, 2.0]], 1.0)])
 def test_what_cannot_be_done_is_refused(matrix, confidence):
     with pytest.raises(ValueError, match=r"wanted (is|are)"):
-        crossed_interval(matrix, np.random.default_rng(0), 10, confidence)
+        bootstrap_interval(matrix, np.random.default_rng(0), 10, confidence)
 
 
 COVERED = [(1, 0.0), (3, 0.0), (3, 0.3), (3, 1.0), (5, 0.3)]
@@ -85,7 +85,7 @@ def test_the_interval_covers_the_truth_at_its_nominal_rate(seeds, of_seed):
     for _ in range(runs):
         matrix = drawn(rng, seeds, 40, of_seed)
         state = rng.integers(2**32)
-        _, low, high = crossed_interval(matrix, np.random.default_rng(state), 200)
+        _, low, high = bootstrap_interval(matrix, np.random.default_rng(state), 200)
         covered += bool(low <= 0.4 <= high)
         _, low, high = bootstrap_mean(matrix, np.random.default_rng(state), 200)
         plain += bool(low <= 0.4 <= high)
@@ -127,11 +127,11 @@ def test_many_matrices_at_once_are_as_one_by_one():
     cube[0, 1, 1] = np.nan
     cube[0, 2, :, 3:] = np.nan
     cube[1, 0, 2, 4] = np.nan
-    found = crossed_interval(cube, np.random.default_rng(5), 200)
+    found = bootstrap_interval(cube, np.random.default_rng(5), 200)
     for i in np.ndindex(2, 4):
         np.testing.assert_allclose(half_width(cube)[i], half_width(cube[i]), rtol=1e-12)
         if i != (0, 1):  # without a whole seed fewer are drawn, when it is alone
-            one = crossed_interval(cube[i], np.random.default_rng(5), 200)
+            one = bootstrap_interval(cube[i], np.random.default_rng(5), 200)
             np.testing.assert_allclose([part[i] for part in found], one, rtol=1e-12)
     assert np.isnan(found.estimate[0, 0])
     assert found.low[0, 1] < found.estimate[0, 1] < found.high[0, 1]
