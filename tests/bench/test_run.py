@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 from unittest import mock
@@ -300,6 +302,28 @@ def test_seeds_can_be_added_later(copied: Path, finished: Path, tiny: Path) -> N
     assert sorted(pd.read_parquet(copied / LOG)["seed"].unique()) == [0, 1]
     progress = status(tiny, copied)
     assert [progress[key] for key in ("trained", "to_train", "scored", "to_score")] == [2, 2, 6, 12]
+
+
+def test_a_full_disk(copied: Path, finished: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unscored(copied)
+    synced, left = os.fsync, [12]
+
+    def fsync(descriptor: int) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        synced(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bench.output.store.os.fsync", fsync)
+        outcome = command("run", "score", "-p", tiny, "--out", copied)
+    assert outcome.code == 1
+    assert "No space left on device" in outcome.error
+    assert "run the same command again: finished parts are kept" in outcome.error
+    assert not list(copied.rglob(".*.tmp"))
+    assert 0 < len(list(copied.glob("scores/*.parquet"))) < 4
+    assert command("run", "score", "-p", tiny, "--out", copied).code == 0
+    assert_same_results(finished, copied)
 
 
 class Killed(BaseException):
