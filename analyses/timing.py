@@ -49,7 +49,7 @@ _AGREEMENT = {
 ROW, HEAD, LEFT, RIGHT, FOOT = 0.27, 0.26, 2.35, 1.12, 0.82  # inches
 _MET, _MISSED, _NONE = ("#0072b2", "o"), ("#d55e00", "X"), ("#333333", "D")
 
-Row = Mapping[str, Any]
+TimingRow = Mapping[str, Any]
 
 
 def analyse(results: Results) -> Iterator[Figure | Table]:
@@ -95,12 +95,12 @@ def read(results: Results) -> dict[str, Any] | None:
     return values
 
 
-def tabulate(rows: Sequence[Row]) -> pd.DataFrame:
+def tabulate(rows: Sequence[TimingRow]) -> pd.DataFrame:
     """Return a row a ratio, in the file's order; what was not measured is empty."""
     return pd.DataFrame([_tabulated(row) for row in rows], columns=list(COLUMNS))
 
 
-def _tabulated(row: Row) -> dict[str, Any]:
+def _tabulated(row: TimingRow) -> dict[str, Any]:
     ratio, agreed = row["ratio"] or {}, row["agreement"] or {}
     return {
         **{name: row[name] for name in ("case", "quantity", "ours", "theirs", "bar", "met", "scope", "note")},
@@ -131,7 +131,7 @@ def surroundings(values: Mapping[str, Any]) -> str:
     return f"On {where}; torch {versions['torch']}, {peers}."
 
 
-def _caption(quantity: str, rows: Sequence[Row], note: str) -> str:
+def _caption(quantity: str, rows: Sequence[TimingRow], note: str) -> str:
     scopes = list(dict.fromkeys(row["scope"] for row in rows))
     missing = [row for row in rows if row["ratio"] is None]
     what = {
@@ -146,9 +146,9 @@ def _caption(quantity: str, rows: Sequence[Row], note: str) -> str:
     return " ".join(sentence for sentence in (reading, f"Measured: {'; '.join(scopes)}.", gaps, note) if sentence)
 
 
-def draw(rows: Sequence[Row]) -> matplotlib.figure.Figure:
+def draw(rows: Sequence[TimingRow]) -> matplotlib.figure.Figure:
     """Draw the ratios on a log scale, a panel a case."""
-    panels: dict[str, list[Row]] = {}
+    panels: dict[str, list[TimingRow]] = {}
     for row in rows:
         panels.setdefault(row["label"], []).append(row)
     heights = [ROW * len(of_panel) for of_panel in panels.values()]
@@ -170,13 +170,13 @@ def draw(rows: Sequence[Row]) -> matplotlib.figure.Figure:
     return figure
 
 
-def _limits(rows: Sequence[Row]) -> tuple[float, float]:
+def _limits(rows: Sequence[TimingRow]) -> tuple[float, float]:
     ends = [row["ratio"][name] for row in rows if row["ratio"] for name in ("low", "high")]
     ends += [row["bar"] for row in rows if row["bar"] is not None]
     return 10 ** (math.log10(min(ends)) - 0.15), 10 ** (math.log10(max(*ends, 1.0)) + 0.15)
 
 
-def _panel(axes: Axes, rows: Sequence[Row], limits: tuple[float, float]) -> None:
+def _panel(axes: Axes, rows: Sequence[TimingRow], limits: tuple[float, float]) -> None:
     axes.set_xscale("log")
     axes.set(xlim=limits, ylim=(len(rows) - 0.5, -0.5))
     axes.axvline(1, color="#999999", linewidth=0.7, zorder=0)
@@ -193,7 +193,7 @@ def _panel(axes: Axes, rows: Sequence[Row], limits: tuple[float, float]) -> None
     sns.despine(ax=axes, left=True)
 
 
-def _ratio(axes: Axes, y: int, row: Row) -> None:
+def _ratio(axes: Axes, y: int, row: TimingRow) -> None:
     beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "size": style.SMALL}
     ratio = row["ratio"]
     if ratio is None:

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyses.reading import choices
-from analyses.reading.arrays import Maps, cubes, sources
+from analyses.reading.arrays import MapScores, cubes, sources
 from analyses.reading.catalogue import FEWEST, SHOWN, Entry
 from analyses.reading.manifest import INPUT, Layer, Metric
 from analyses.reading.results import Results
 from analyses.statistics.contrasts import Compared
 
 
-def read(results: Results, model: str, level: int, target: str) -> Maps:
+def read(results: Results, model: str, level: int, target: str) -> MapScores:
     """Read the scores at the main probe point, before the network's linear end, and on the input.
 
     Raises:
@@ -35,7 +35,7 @@ def read(results: Results, model: str, level: int, target: str) -> Maps:
     }
     columns = ["seed", "image", "layer", "method", "training_data", *measured, *blank]
     scores = results.scores(where, columns)
-    maps = Maps(layers, metrics, {}, {}, {}, sources(scores))
+    maps = MapScores(layers, metrics, {}, {}, {}, sources(scores))
     for method, cube, present in cubes(scores, layers, [*measured, *blank]):
         maps.values[method], maps.present[method] = cube[: len(measured)], present
         if blank:
@@ -43,7 +43,7 @@ def read(results: Results, model: str, level: int, target: str) -> Maps:
     return maps
 
 
-def layer_rows(maps: Maps, entry: Entry, estimates: Compared) -> Iterator[dict[str, Any]]:
+def layer_rows(maps: MapScores, entry: Entry, estimates: Compared) -> Iterator[dict[str, Any]]:
     """Yield a row for each layer that the method has maps of: every metric's mean, and the shares without a value."""
     present = maps.present[entry.name]
     for i, layer in enumerate(maps.layers):
@@ -52,7 +52,9 @@ def layer_rows(maps: Maps, entry: Entry, estimates: Compared) -> Iterator[dict[s
             yield row | _numbers(maps.metrics, estimates, 0, i) | {"training_data": maps.training_data}
 
 
-def contrast_rows(maps: Maps, entry: Entry, estimates: Compared, controls: Sequence[str]) -> Iterator[dict[str, Any]]:
+def contrast_rows(
+    maps: MapScores, entry: Entry, estimates: Compared, controls: Sequence[str]
+) -> Iterator[dict[str, Any]]:
     """Yield a row for each layer and control: every metric's mean paired difference."""
     for i, layer in enumerate(maps.layers):
         for k, control in enumerate(controls, 1):
@@ -62,7 +64,9 @@ def contrast_rows(maps: Maps, entry: Entry, estimates: Compared, controls: Seque
                 yield row | _numbers(maps.metrics, estimates, k, i) | {"training_data": maps.training_data}
 
 
-def summary_rows(maps: Maps, entry: Entry, estimates: Compared, controls: Sequence[str]) -> Iterator[dict[str, Any]]:
+def summary_rows(
+    maps: MapScores, entry: Entry, estimates: Compared, controls: Sequence[str]
+) -> Iterator[dict[str, Any]]:
     """Yield a row for each metric, of the layers and of the input: means over layers, and on how many it differs."""
     present = maps.present[entry.name]
     for scope, means in estimates.mean.items():
@@ -92,7 +96,7 @@ def _counts(present: NDArray[np.bool_]) -> dict[str, int]:
     return {"n_images": int(present.any(axis=0).sum()), "n_seeds": int(present.any(axis=1).sum())}
 
 
-def _shares(maps: Maps, method: str, layers: int | NDArray[np.bool_]) -> dict[str, float]:
+def _shares(maps: MapScores, method: str, layers: int | NDArray[np.bool_]) -> dict[str, float]:
     """Return the shares of maps that are zero everywhere and of those that are undefined; NaN where not recorded."""
     present = maps.present[method][layers]
     if method not in maps.blank:

@@ -182,7 +182,7 @@ def counted(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[Floats, NDArra
 
 
 @dataclass(frozen=True)
-class Maps:
+class MapScores:
     """The scores of one model, level and target, of every method on the same axes.
 
     Attributes:

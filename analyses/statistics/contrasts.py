@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analyses.reading.arrays import Floats, Maps, nan_mean
+from analyses.reading.arrays import Floats, MapScores, nan_mean
 from analyses.reading.catalogue import FEWEST
 from analyses.reading.manifest import INPUT
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, bootstrap_means
@@ -40,7 +40,7 @@ class Compared:
         return apart
 
 
-def compare(maps: Maps, method: str, controls: Sequence[str]) -> Compared:
+def compare(maps: MapScores, method: str, controls: Sequence[str]) -> Compared:
     """Compare a method with controls, paired by layer, seed and image: where either is undefined there is no pair."""
     images = maps.present[method].any(axis=(0, 1))
     scores = maps.values[method][..., images]

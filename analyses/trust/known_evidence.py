@@ -11,7 +11,7 @@ import pandas as pd
 from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import style
-from analyses.reading.arrays import Maps, cubes, nan_mean
+from analyses.reading.arrays import MapScores, cubes, nan_mean
 from analyses.reading.catalogue import BLIND, FEWEST, Entry, entries
 from analyses.reading.choices import paper_target
 from analyses.reading.manifest import INPUT, Metric
@@ -105,7 +105,7 @@ def tabulate(results: Results, frame: pd.DataFrame, networks: pd.DataFrame) -> t
     return _ordered(means, methods, cues, [*keys, "depth"]), _ordered(summary, methods, cues, [*keys, "scope"])
 
 
-def _by_cue(results: Results, model: str, frame: pd.DataFrame, cues: list[str]) -> dict[str, Maps]:
+def _by_cue(results: Results, model: str, frame: pd.DataFrame, cues: list[str]) -> dict[str, MapScores]:
     """Return for each cue the energy on its evidence, of its own networks and, under another name, of the others'.
 
     Of its own the networks that are used and the images that they told; of the others all: in none this cue decides.
@@ -128,7 +128,7 @@ def _by_cue(results: Results, model: str, frame: pd.DataFrame, cues: list[str]) 
             Metric(name=f"area_{cue}", label="", direction=None, chance=None),
         ]
         data = " / ".join(sorted(set(frame[frame["cue"] == cue]["training_data"].astype(str))))
-        maps = Maps(layers, tuple(metrics), {}, {}, {}, data)
+        maps = MapScores(layers, tuple(metrics), {}, {}, {}, data)
         for (cue_of_network, method), (values, present) in values_of.items():
             if cue_of_network != cue:
                 continue
@@ -148,7 +148,7 @@ def _of(control: str, entry: Entry) -> str:
 
 
 def _layer_rows(
-    maps: Maps, entry: Entry, contrast: Compared, against: list[str], told: bool
+    maps: MapScores, entry: Entry, contrast: Compared, against: list[str], told: bool
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each layer that a method has maps of; `told` says whether there is evidence to be found."""
     for i, layer in enumerate(maps.layers):
@@ -167,7 +167,7 @@ def _layer_rows(
         yield row
 
 
-def _summary_rows(maps: Maps, entry: Entry, contrast: Compared, against: list[str]) -> Iterator[dict[str, Any]]:
+def _summary_rows(maps: MapScores, entry: Entry, contrast: Compared, against: list[str]) -> Iterator[dict[str, Any]]:
     """Yield a row of means over the layers, and one of the input, where a method has maps there."""
     present = np.asarray(maps.present[entry.name].any(axis=(1, 2)))
     for scope, mean in contrast.mean.items():

@@ -13,10 +13,10 @@ from segcam.metrics.attention import ATTENTION_METRICS
 from segcam.models import MODELS, architecture, create
 from segcam.probe.layers import POINTS
 
-Row = dict[str, Any]
+ListRow = dict[str, Any]
 
 
-def _models(_: str) -> list[Row]:
+def _models(_: str) -> list[ListRow]:
     return [
         {
             "name": m.name,
@@ -29,14 +29,14 @@ def _models(_: str) -> list[Row]:
     ]
 
 
-def _layers(model: str) -> list[Row]:
+def _layers(model: str) -> list[ListRow]:
     network = create(model, 2)
     points = [layer for point in POINTS for layer in architecture(model).layers(network, point)]
     columns = ("label", "stage", "depth", "role", "stride", "point", "form", "module")
     return [{"name": model, **{column: getattr(layer, column) for column in columns}} for layer in points]
 
 
-def method_columns(row: Row) -> dict[str, str]:
+def method_columns(row: ListRow) -> dict[str, str]:
     """Put what is known of a method into columns that fit beside each other."""
     kind = row["kind"] if row["kind"] == row["family"] else f"{row['kind']}, {row['family']}"
     return {
@@ -52,14 +52,14 @@ def method_columns(row: Row) -> dict[str, str]:
     }
 
 
-def _passes(row: Row) -> str:
+def _passes(row: ListRow) -> str:
     """Say how many passes a method takes: '0', '1 shared', '16 a layer', '225'."""
     if not row["own_passes"]:
         return f"{row['passes']} shared" if row["passes"] else "0"
     return f"{row['passes']} a layer" if row["each"] == "layer" else str(row["passes"])
 
 
-def _metrics(_: str) -> list[Row]:
+def _metrics(_: str) -> list[ListRow]:
     columns = ("label", "summary", "direction", "lower", "upper", "chance", "unit", "source")
     tables = [("scores", m) for m in METRICS] + [("attention", m) for m in ATTENTION_METRICS]
     return [
@@ -67,11 +67,11 @@ def _metrics(_: str) -> list[Row]:
     ]
 
 
-def _datasets(_: str) -> list[Row]:
+def _datasets(_: str) -> list[ListRow]:
     return [{"name": d.name, "needs --data-root": d.needs_root, "summary": d.summary} for d in DATASETS]
 
 
-LISTS: dict[str, Callable[[str], list[Row]]] = {
+LISTS: dict[str, Callable[[str], list[ListRow]]] = {
     "models": _models,
     "layers": _layers,
     "methods": lambda _: [{"name": m.name, **manifest.of_method(m).model_dump()} for m in METHODS],

@@ -32,14 +32,14 @@ TARGETS = (Target(1, "image"), Target(1, "best_pixel"))  # neither depends on wh
 
 WHOLE, SAVING, CHUNKS = WAYS = ("whole batch", "whole batch, saving less", "in chunks")
 
-Maps = list[dict[str, Tensor]]
-Job = Callable[[], Maps]
+CamsByLayer = list[dict[str, Tensor]]
+Pass = Callable[[], CamsByLayer]
 
 
 @lru_cache(maxsize=2)
 def jobs(
     case: Case, targets: tuple[Target, ...], device: torch.device, dtype: torch.dtype = torch.float32
-) -> tuple[int, dict[str, Job]]:
+) -> tuple[int, dict[str, Pass]]:
     """Return the bytes of activations and gradients, and the ways to Grad-CAM of all layers.
 
     The network is laid out as scoring does, and has random weights and images.
@@ -53,7 +53,7 @@ def jobs(
     activations = probe.many(batch, targets)[0].activations
     needed = sum(stack.nbytes for stack in activations.values()) * (1 + len(targets))
     del activations
-    ways: dict[str, Job] = {
+    ways: dict[str, Pass] = {
         WHOLE: lambda: all_maps(probe, batch, targets, ["grad_cam"]),
         SAVING: lambda: all_maps(saving, batch, targets, ["grad_cam"]),
         CHUNKS: lambda: all_maps(probe, batch, targets, ["grad_cam"], max_memory=int(BAR * needed)),
@@ -62,14 +62,14 @@ def jobs(
     return needed, ways
 
 
-def live(job: Job) -> float:
+def live(job: Pass) -> float:
     """Return the peak of live bytes during a job."""
     with Meter() as meter:
         job()
     return float(meter.peak)
 
 
-def allocated(job: Job) -> float:
+def allocated(job: Pass) -> float:
     """Return the allocator's peak during a job on a GPU, less what was there before."""
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()

@@ -27,7 +27,7 @@ from bench.training.optimise import precision
 from segcam.methods.grad_cam import grad_cam
 from segcam.probe.probe import Precision, Probe
 
-Maps = list[Tensor]
+Cams = list[Tensor]
 """A map `(b, h, w)` a layer."""
 
 Output = Literal["layer", "input", "mean"]
@@ -50,7 +50,7 @@ class Side:
     """
 
     name: str
-    make: Callable[[Ready], Callable[[], Maps]]
+    make: Callable[[Ready], Callable[[], Cams]]
     output: Output = "layer"
     package: str = ""
     slow: bool = False
@@ -75,10 +75,10 @@ class Side:
 def segcam(*, channels_last: bool = False, precision: Precision = "fp32", output: Output = "layer") -> Any:
     """Return the way that segcam takes: one pass, on the network laid out as asked for."""
 
-    def make(case: Ready) -> Callable[[], Maps]:
+    def make(case: Ready) -> Callable[[], Cams]:
         model = case.channels_last if channels_last else case.model
 
-        def work() -> Maps:
+        def work() -> Cams:
             probe = Probe(model, case.layers, channels_last=channels_last, precision=precision)
             capture = probe(case.images, case.target)
             maps = [capture.maps(grad_cam, layer) for layer in probe.layers]
@@ -103,16 +103,16 @@ def _to_one(maps: Float[Tensor, "b h w"]) -> Float[Tensor, "b h w"]:
 def torch_cam(*, channels_last: bool = False) -> Any:
     """Return the way of torch-cam: one extractor for all layers, maps not normalised."""
 
-    def make(case: Ready) -> Callable[[], Maps]:
+    def make(case: Ready) -> Callable[[], Cams]:
         extractor = _load("torchcam.methods").GradCAM
         model, images = case.model, case.images
         if channels_last:
             model, images = case.channels_last, images.contiguous(memory_format=torch.channels_last)
 
-        def work() -> Maps:
+        def work() -> Cams:
             with extractor(model, case.modules) as extract:
                 scores = case.scores(model(images))[:, None]
-                maps: Maps = extract(class_idx=0, scores=scores, normalized=False)
+                maps: Cams = extract(class_idx=0, scores=scores, normalized=False)
                 return maps
 
         return work
@@ -120,14 +120,14 @@ def torch_cam(*, channels_last: bool = False) -> Any:
     return make
 
 
-def captum_by_layer(case: Ready) -> Callable[[], Maps]:
+def captum_by_layer(case: Ready) -> Callable[[], Cams]:
     """Return the way of captum: a call a layer, with ReLU, which is not its default."""
     attribution = _load("captum.attr").LayerGradCam
 
     def score(images: Tensor) -> Tensor:
         return case.scores(case.model(images))
 
-    def work() -> Maps:
+    def work() -> Cams:
         return [
             attribution(score, case.model.get_submodule(path))
             .attribute(case.images, relu_attributions=True)[:, 0]
@@ -138,19 +138,19 @@ def captum_by_layer(case: Ready) -> Callable[[], Maps]:
     return work
 
 
-def grad_cam_by_layer(case: Ready) -> Callable[[], Maps]:
+def grad_cam_by_layer(case: Ready) -> Callable[[], Cams]:
     """Return the way of pytorch-grad-cam: a call a layer, each scaled to 0..1 and upsampled."""
 
-    def work() -> Maps:
+    def work() -> Cams:
         return [_grad_cam(case, [case.model.get_submodule(path)]) for path in case.modules]
 
     return work
 
 
-def grad_cam_at_once(case: Ready) -> Callable[[], Maps]:
+def grad_cam_at_once(case: Ready) -> Callable[[], Cams]:
     """Return pytorch-grad-cam's way with all layers in one call, which gives their mean alone."""
 
-    def work() -> Maps:
+    def work() -> Cams:
         return [_grad_cam(case, [case.model.get_submodule(path) for path in case.modules])]
 
     return work
@@ -254,7 +254,7 @@ def comparison(case: Case, pair: Pair, device: torch.device) -> Comparison:
     )
 
 
-def compare_maps(pair: Pair, ours: Maps, theirs: Maps, prepared: Ready) -> Agreement:
+def compare_maps(pair: Pair, ours: Cams, theirs: Cams, prepared: Ready) -> Agreement:
     """Compare the maps of a pair, and tell what rounding alone does to theirs where both compute in float32."""
     if not SIDES[pair.ours].exact:
         return agreement(ours, theirs)
@@ -270,7 +270,7 @@ def compare_maps(pair: Pair, ours: Maps, theirs: Maps, prepared: Ready) -> Agree
 
 
 @lru_cache(maxsize=1)
-def in_float64(prepared: Ready) -> dict[str, Maps]:
+def in_float64(prepared: Ready) -> dict[str, Cams]:
     """Return the maps of segcam, and of torch-cam where it is installed, computed in float64."""
     double = prepared.double()
     names = [name for name in ("segcam", "torch-cam") if not SIDES[name].unable(double.device)]

@@ -17,14 +17,14 @@
     return `${better}; by chance ${tiles.number(chance, metric.unit)}${why}`;
   }
 
-  function scores(index, state, sides, found, areas) {
+  function scores(index, state, sides, sideMaps, areas) {
     const heads = sides.map((side) => element("th", { scope: "col", class: "number" }, side.label));
     const rows = index.metrics.map((metric) =>
       element(
         "tr",
         {},
         element("th", { scope: "row", title: metric.summary }, metric.label),
-        ...found.map((map) => element("td", { class: "number" }, tiles.number(map?.scores[metric.name], metric.unit))),
+        ...sideMaps.map((map) => element("td", { class: "number" }, tiles.number(map?.scores[metric.name], metric.unit))),
         element("td", { class: "muted" }, meaning(metric, areas, state.target)),
       ),
     );
@@ -62,21 +62,21 @@
     }
   }
 
-  /** Show a layer; `sides` are the methods, `found` their maps, `shown` what was loaded, `choose` changes the state. */
+  /** Show a layer; `sides` are the methods, `sideMaps` theirs, `shown` what was loaded, `choose` changes the state. */
   function show(what) {
-    const { index, state, layer, sides, found, common, shown } = what;
+    const { index, state, layer, sides, sideMaps, common, shown } = what;
     const mine = ++turn;
     place("title").textContent = layer.label;
     place("sub").textContent = document.getElementById("shown").textContent;
     const large = sides.map((side, at) => {
       const one = tiles.stack(LARGE);
-      one.set({ ...common, map: found[at], words: found[at] ? "" : "no map" });
+      one.set({ ...common, map: sideMaps[at], words: sideMaps[at] ? "" : "no map" });
       return element("figure", {}, one.root, sides.length > 1 ? element("figcaption", {}, side.label) : null);
     });
     place("strip").textContent = `${sides[0].label} of this layer at all levels`;
     place("map").replaceChildren(...large);
     place("map").classList.toggle("pair", sides.length > 1);
-    scores(index, state, sides, found, shown.areas);
+    scores(index, state, sides, sideMaps, shown.areas);
     levels(what, mine).catch((error) => place("levels").replaceChildren(error.message));
     if (!dialog.open) dialog.showModal();
   }

@@ -44,13 +44,13 @@
   const outlineOf = (image) => image.outlines[states.named(index.targets, state.target)?.number] ?? "";
 
   /** The layers at the chosen probe point that have a map, and how many have none. */
-  function layersShown(found) {
+  function layersShown(finders) {
     const layers = states.named(index.models, state.model).layers;
-    const wanted = layers.filter(
+    const atPoint = layers.filter(
       (layer) => layer.role === "input" || state.point === states.ALL || layer.point === state.point,
     );
-    const shown = wanted.filter((layer) => found.some((find) => find(layer.name)));
-    const gaps = wanted.filter((layer) => layer.role !== "input" && !shown.includes(layer)).map((layer) => layer.label);
+    const shown = atPoint.filter((layer) => finders.some((find) => find(layer.name)));
+    const gaps = atPoint.filter((layer) => layer.role !== "input" && !shown.includes(layer)).map((layer) => layer.label);
     note("gaps", gaps.length ? `No map of this method: ${gaps.join(", ")}.` : "");
     return shown;
   }
@@ -115,7 +115,7 @@
     const mapsOf = (layer) => finders.map((find) => find(layer.name));
     for (const one of layout.tiles) one.set(common, mapsOf(one.layer), metric);
     const layer = states.named(states.named(index.models, state.model).layers, state.layer);
-    const large = layer && { layer, sides, found: mapsOf(layer), common, shown, metric };
+    const large = layer && { layer, sides, sideMaps: mapsOf(layer), common, shown, metric };
     if (large) detail.show({ index, state, ...large, choose: change });
     else detail.hide();
     at("maps").dataset.drawn = states.write(state);
@@ -142,18 +142,18 @@
 
   /** Change what is shown; the address follows, with a step back for each choice but not for each step of a slider. */
   function change(values, { sliding = false } = {}) {
-    const wanted = { ...state, ...values };
-    if (state.with && wanted.method === state.with && !("with" in values)) wanted.with = state.method; // they change places
-    state = states.fitting(index, wanted, wanted.model !== state.model);
+    const next = { ...state, ...values };
+    if (state.with && next.method === state.with && !("with" in values)) next.with = state.method; // they change places
+    state = states.fitting(index, next, next.model !== state.model);
     note("gallery-note", "");
     controls.sync(index, state);
     redraw();
     clearTimeout(waiting);
     const write = () => {
-      const wanted = states.write(state);
-      if (location.hash === wanted) return;
-      if (sliding) location.replace(wanted);
-      else location.hash = wanted;
+      const hash = states.write(state);
+      if (location.hash === hash) return;
+      if (sliding) location.replace(hash);
+      else location.hash = hash;
     };
     if (sliding)
       waiting = setTimeout(write, 200); // browsers stop pages that change their address too often
@@ -225,15 +225,15 @@
       await (ready ??= start());
       if (states.write(state) === location.hash && at("maps").dataset.drawn === location.hash) return; // our own change
       const bare = !location.hash.includes("?"); // comes back to where one was; a link begins anew
-      const found = states.read(index, text, bare ? state : states.first(index));
-      state = found.state;
+      const read = states.read(index, text, bare ? state : states.first(index));
+      state = read.state;
       controls.sync(index, state);
       redraw();
       if (bare) location.replace(states.write(state)); // so that a step back comes to this state
-      const said = found.problems.length
-        ? `In the link ${found.problems.join("; ")}. What is there is shown instead.`
+      const problems = read.problems.length
+        ? `In the link ${read.problems.join("; ")}. What is there is shown instead.`
         : "";
-      note("gallery-note", said);
+      note("gallery-note", problems);
     } catch (error) {
       at("gallery-frame").hidden = false;
       note("gallery-note", error.message);

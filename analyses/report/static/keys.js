@@ -6,16 +6,16 @@
 
   /** The neighbour of a value in a list, around its ends or not. */
   function step(list, value, by, around = true) {
-    const wanted = list.indexOf(value) + by;
-    return list[around ? (wanted + list.length) % list.length : Math.min(list.length - 1, Math.max(0, wanted))];
+    const place = list.indexOf(value) + by;
+    return list[around ? (place + list.length) % list.length : Math.min(list.length - 1, Math.max(0, place))];
   }
 
   const levels = (index, state) => states.levels(index, state.model, state.seed);
 
   /** The methods that can be gone through: those with maps here, but for the one compared with. */
   function methods(index, state) {
-    const there = names(states.methodsOf(index, state)).filter((name) => name !== state.with);
-    return there.length ? there : [state.method];
+    const others = names(states.methodsOf(index, state)).filter((name) => name !== state.with);
+    return others.length ? others : [state.method];
   }
 
   const KEYS = {

@@ -49,12 +49,12 @@
 
   /** Promise the maps of a checkpoint and image; the last ones used stay in memory. */
   function open(name) {
-    const found = opened.get(name) ?? read(name);
+    const content = opened.get(name) ?? read(name);
     opened.delete(name);
-    opened.set(name, found);
-    found.catch(() => opened.delete(name));
+    opened.set(name, content);
+    content.catch(() => opened.delete(name));
     if (opened.size > KEPT) opened.delete(opened.keys().next().value);
-    return found;
+    return content;
   }
 
   /** For each pixel along a side the two cells that it lies between, and how far; grid points are cells' centres. */

@@ -42,11 +42,11 @@
     document.title = `${view.querySelector("h1").textContent} \u00b7 ${document.querySelector(".run-name").textContent}`;
     if (view.dataset.view === "gallery") gallery.restore(rest.join("?"));
     else gallery.leave();
-    const wanted = location.hash;
+    const hash = location.hash;
     const filled = tables.fill(view);
     if (item) {
       item.scrollIntoView();
-      filled.then(() => location.hash === wanted && item.scrollIntoView()); // tables above it have grown
+      filled.then(() => location.hash === hash && item.scrollIntoView()); // tables above it have grown
     }
     if (!item && moved && current) window.scrollTo(0, 0);
     if (moved && current) document.getElementById("main").focus({ preventScroll: true });

@@ -78,10 +78,10 @@
       caption,
     );
 
-    function set(common, found, metric) {
-      const values = found.map((map) => map?.scores[metric?.name] ?? null);
+    function set(common, sideMaps, metric) {
+      const values = sideMaps.map((map) => map?.scores[metric?.name] ?? null);
       const texts = values.map((value) => number(value, metric?.unit));
-      found.forEach((map, at) => {
+      sideMaps.forEach((map, at) => {
         stacks[at].set({ ...common, map, words: map ? "" : "no map" });
         scores[at].textContent = texts[at];
         scores[at].classList.toggle("none", values[at] === null);
@@ -91,7 +91,7 @@
         const by = there ? values[1] - values[0] : null;
         change.textContent = there ? `B${MINUS}A ${by > 0 ? "+" : ""}${number(by, metric?.unit)}` : "";
       }
-      const states = found.map((map, at) => `${sides[at]} ${map ? map.state || texts[at] : "no map"}`);
+      const states = sideMaps.map((map, at) => `${sides[at]} ${map ? map.state || texts[at] : "no map"}`);
       button.setAttribute(
         "aria-label",
         `${layer.label}: ${metric ? `${metric.label} ` : ""}${states.join(", ")}. Enlarge`,
