@@ -14,7 +14,6 @@ from rich.table import Table
 from analyses.reading.manifest import Manifest
 from bench.measurements.evidence import ORACLE, OWN_PASSES, SUMMARY
 from bench.measuring import Measuring
-from bench.output import drawing
 from bench.output import report as reports
 from bench.output.store import MANIFEST, Store
 from bench.planning import environment, manifest
@@ -71,7 +70,7 @@ def run(out: Path | None, name_or_file: str, settings: Sequence[str], start: Sta
         work.train()
         variants[cue] = _score(work, store, cue)
     store.write_json(MANIFEST, Manifest.model_validate({**head, "variants": variants}).written())
-    return store, _report(store, first.figures.dpi)
+    return store, reports.known_evidence(store, first.figures)
 
 
 def summary(store: Store) -> Table:
@@ -159,10 +158,3 @@ def _summary(answers: pd.DataFrame, classes: int) -> dict[str, Any]:
         "miou": mean_iou(counts),
         "changed_by": {cue: float(answers[f"changed_by_{cue}"].mean()) for cue in CUES},
     }
-
-
-def _report(store: Store, dpi: int) -> list[Path]:
-    """Draw the figure and the tables from the files alone."""
-    written = reports.write(store, [drawing.draw(store.out, "known_evidence", drawing.Files(("png", "svg"), dpi))])
-    reports.forget(store, written)
-    return written

@@ -64,14 +64,14 @@ DownloadOption = Annotated[bool, typer.Option("--download", help="Fetch the data
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def _existing(profile: str, out: Path | None) -> Store:
+def _existing(profile: str, out: Path | None, *, of_any_stage: bool = False) -> Store:
     from bench.output.store import MANIFEST, Store, of_profile
     from bench.planning.profile import name_of
 
     folder = out or Path("runs") / name_of(profile)
     if not (folder / MANIFEST).is_file():
         raise InputError(f"{folder} holds no run: start one with run all, or name its folder with --out")
-    return of_profile(Store(folder))
+    return Store(folder) if of_any_stage else of_profile(Store(folder))
 
 
 @app.command()
@@ -97,7 +97,7 @@ def run(
         if out is not None and archive.is_archive(out):
             out = archive.unpack(out)
             console.print(f"unpacked into {out}", markup=False, highlight=False)
-        store = _existing(profile, out)
+        store = _existing(profile, out, of_any_stage=True)
         written = report(store, console, set_)
         unreached: list[str] = []  # what the run could not do, it has said
     else:
@@ -116,7 +116,8 @@ def run(
         settings = read(profile, set_)
         settings = settings.of(model) if model else settings
         store, written, unreached = stages.profile(stage, settings, data_root, out, device, download)
-    console.print(terminal.summary(store))
+    if summary := terminal.summary(store):
+        console.print(summary)
     if gaps := terminal.gaps(store):
         console.print(gaps, markup=False, highlight=False)
     for path in written:

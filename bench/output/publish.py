@@ -58,7 +58,7 @@ def publish_folder(run: Store, to: Store) -> Published:
         InputError: there is no finished run, it is itself published, or `to` holds a run that is not.
     """
     head = _head(run, REDRAWN)
-    if head:  # what stands for the run cannot be told from the few scores that are published
+    if head and run.names(SCORES):  # which target it is cannot be told from the few scores that are published
         head["published"]["main_target"] = main_target(Results(run.out))
     if to.has(MANIFEST) and not to.read_json(MANIFEST).get("published"):
         raise InputError(f"{to.out} holds a run, which would be lost: choose another folder with --to")

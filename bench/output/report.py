@@ -10,6 +10,7 @@ from rich.console import Console
 import analyses
 from analyses.artifacts import Section, Table
 from analyses.reading import captions
+from analyses.reading.files import SCORES
 from analyses.report import build as page_of
 from bench.output import drawing
 from bench.output.store import CAPTIONS, MANIFEST, PAGE, Store
@@ -19,6 +20,7 @@ from segcam.errors import InputError
 
 DRAWN = (".csv", ".md", ".tex", ".png", ".svg", ".pdf")
 """Suffixes of what a report writes into tables/ and figures/."""
+EVIDENCE = "evidence"
 COLOURS = 128
 """Of published PNG: a third of the bytes, and no difference that a reader sees."""
 
@@ -37,7 +39,7 @@ def report(store: Store, console: Console, settings: list[str] | None = None) ->
         The files written, of the page its index alone.
 
     Raises:
-        InputError: there is no run in the folder, or photographs are wanted of one that was published without them.
+        InputError: there is no run in the folder, or it was published without what this needs.
     """
     if not store.has(MANIFEST):
         raise InputError(
@@ -51,6 +53,8 @@ def report(store: Store, console: Console, settings: list[str] | None = None) ->
     if settings:
         values["profile"]["figures"] = look.model_dump(mode="json")
         store.write_json(MANIFEST, values)
+    if values.get("kind"):
+        return known_evidence(store, look)
     if names := published.get("analyses"):
         return _again(store, names, drawing.Files(look.kinds, look.dpi, COLOURS), console)
     names = list(analyses.find())
@@ -68,6 +72,22 @@ def report(store: Store, console: Console, settings: list[str] | None = None) ->
         task.advance(1, "page")
     forget(store, [*written, index, *others])
     return [*written, index]
+
+
+def known_evidence(store: Store, look: profiles.Figures) -> list[Path]:
+    """Draw the figures and tables of a run of known evidence, which has no page.
+
+    Raises:
+        InputError: it was published without its scores.
+    """
+    if not store.names(f"{SCORES}/{EVIDENCE}"):
+        raise InputError(
+            f"{store.out} was published without the scores that draw it; its archive holds them: "
+            "run report --out FILE.zip"
+        )
+    written = write(store, [drawing.draw(store.out, "known_evidence", drawing.Files(look.kinds, look.dpi))])
+    forget(store, written)
+    return written
 
 
 def _again(store: Store, names: Sequence[str], look: drawing.Files, console: Console) -> list[Path]:

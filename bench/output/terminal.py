@@ -28,9 +28,11 @@ def console() -> Console:
     return terminal if terminal.is_terminal else Console(stderr=True, width=WIDTH)
 
 
-def summary(store: Store) -> Table:
-    """Return the table of the run's checkpoints for the terminal."""
+def summary(store: Store) -> Table | None:
+    """Return the table of the run's checkpoints for the terminal; None for a run of known evidence."""
     values = store.read_json(MANIFEST)
+    if values.get("kind"):
+        return None
     title = f"{values['profile']['name']}: trained on {values['dataset']['training_data']}"
     table = Table(title=Text(title), box=box.SIMPLE)
     for name in (

@@ -219,6 +219,19 @@ def test_numbers_are_those_of_the_slow_twins(rows: pd.DataFrame, ran: Path) -> N
     assert compared == 3
 
 
+def test_it_is_published_with_an_archive_that_draws_it_again(ran: Path, tmp_path: Path) -> None:
+    to, file = tmp_path / "light", tmp_path / "run.zip"
+    assert bench("publish", "--out", ran, "--to", to, "--archive", file).code == 0
+    assert contents(to, "tables") == contents(ran, "tables")
+    assert not (to / "scores").exists()
+    assert "was published without the scores" in bench("run", "report", "--out", to).refusal
+    assert contents(to, "tables") == contents(ran, "tables")
+    outcome = bench("run", "report", "--out", file)
+    assert outcome.code == 0, outcome.err
+    for folder in ("tables", "figures"):
+        assert contents(tmp_path / "run", folder) == contents(ran, folder)
+
+
 def test_what_is_finished_is_not_done_again(ran: Path, profile: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(ran, tmp_path / "out"))
     (folder / "scores" / "evidence" / "context-unet_he-s0-l100.parquet").unlink()
@@ -263,7 +276,7 @@ def test_folders_are_not_mixed(ran: Path, profile: Path, tmp_path: Path) -> None
     before = contents(ran)
     other = run("evidence", profile, ran, "train.learning_rate=0.5")
     assert "holds another run: train.unet_he.learning_rate (0.01 there, 0.5 now)" in other.error
-    for arguments in (("run", "report"), ("run", "all"), ("status",)):
+    for arguments in (("run", "all"), ("status",)):
         outcome = bench(*arguments, "-p", profile, "--out", ran)
         assert "holds a run of the stage evidence: run evidence --out" in outcome.error
     (tmp_path / "manifest.json").write_text('{"schema": 1}')
