@@ -28,8 +28,9 @@ from bench.planning.measurement import (
     Measurement,
     quiet,
 )
-from bench.planning.profile import Profile, Score
+from bench.planning.profile import Profile
 from bench.planning.request import Gap, Request, methods_of
+from bench.planning.sections import Score
 from segcam.datasets.drawn.cues import CUES
 from segcam.datasets.scenes_cues import CueSplit
 from segcam.methods import Method

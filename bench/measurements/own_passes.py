@@ -23,8 +23,9 @@ from bench.planning.measurement import (
     numbered,
     quiet,
 )
-from bench.planning.profile import Profile, Score
+from bench.planning.profile import Profile
 from bench.planning.request import Gap, Request, methods_of
+from bench.planning.sections import Score
 from segcam.samples import Batch, Images
 from segcam.scoring.reference import Scenery
 

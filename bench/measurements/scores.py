@@ -34,8 +34,9 @@ from bench.planning.measurement import (
     quiet,
 )
 from bench.planning.plan import score_settings, shared_methods
-from bench.planning.profile import Profile, Score
+from bench.planning.profile import Profile
 from bench.planning.request import Gap, Request
+from bench.planning.sections import Score
 from segcam.probe.probe import Capture
 from segcam.samples import Batch, Border, Images
 from segcam.scoring.agreement import agreement

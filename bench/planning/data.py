@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bench.planning.plan import gallery
 from bench.planning.profile import Profile
 from segcam.datasets import DATASETS, DatasetOptions
 from segcam.errors import DataError, InputError
@@ -88,7 +88,7 @@ def open_data(profile: Profile, *, root: Path | None, download: bool, progress: 
         sample = test[index]
         ids.append(sample.id)
         areas.append(float((sample.mask == explained).mean()))
-    choose = partial(gallery, np.array(areas), ids)
+    choose = partial(choose_images, np.array(areas), ids)
     _holds(opened, "val", explained)
     if not any(areas):
         raise DataError(f"no test image holds a pixel of class '{classes[explained]}': nothing could be scored")
@@ -145,3 +145,30 @@ def _digest(opened: Opened, *, drawn: bool) -> str:
             hashed.update(f"{split} {len(images)} {sample.id}".encode())
             hashed.update(sample.image.tobytes() + sample.mask.tobytes())
     return hashed.hexdigest()[:16]
+
+
+def choose_images(areas: NDArray[np.float64], ids: Sequence[str], count: int) -> tuple[tuple[int, ...], str]:
+    """Choose a few images, such as those that figures show, before any network is seen, and state the rule.
+
+    Args:
+        areas: foreground share of each test image, 0..1.
+        ids: their names.
+        count: how many to choose; none for 0, without a rule.
+    """
+    count = min(count, len(ids))
+    if not count:
+        return (), ""
+    quantiles = (np.arange(count) + 0.5) / count
+    left = sorted(range(len(ids)), key=lambda i: ids[i])
+    indices = []
+    for area in np.quantile(areas, quantiles):
+        nearest = min(left, key=lambda i: abs(float(areas[i]) - float(area)))
+        left.remove(nearest)
+        indices.append(nearest)
+    named = ", ".join(f"{100 * q:.0f}" for q in quantiles)
+    many = (
+        "images whose shares of foreground pixels are nearest to the percentiles"
+        if count > 1
+        else ("image whose share of foreground pixels is nearest to the percentile")
+    )
+    return tuple(indices), f"the test {many} {named} of the test split, chosen before any network was trained"

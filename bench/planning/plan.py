@@ -5,19 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any
 
 from bench.planning.cells import SCHEMA, MeasureCell, TrainCell
+from bench.planning.data import Data
 from bench.planning.measurement import Checkpoint, Measurement
-from bench.planning.profile import BESIDE, Profile, Score
+from bench.planning.profile import BESIDE, Profile
+from bench.planning.sections import Score
 from segcam.methods import METHODS
 from segcam.models import complete
-
-if TYPE_CHECKING:  # it chooses images with what stands here
-    from bench.planning.data import Data
 
 PACE = ("batch_size", "shard", "max_memory")
 """Keys of the section score that say how it is done, not what comes out."""
@@ -113,30 +109,3 @@ def score_settings(score: Score, methods: Sequence[str]) -> dict[str, Any]:
     parameters = {name: values for name, values in score.parameters.items() if name in methods}
     settings = score.model_dump(mode="json", exclude={*PACE, *OWN})
     return settings | {"methods": list(methods), "parameters": parameters}
-
-
-def gallery(areas: npt.NDArray[np.float64], ids: Sequence[str], count: int) -> tuple[tuple[int, ...], str]:
-    """Choose a few images, such as those that figures show, before any network is seen, and state the rule.
-
-    Args:
-        areas: foreground share of each test image, 0..1.
-        ids: their names.
-        count: how many to choose; none for 0, without a rule.
-    """
-    count = min(count, len(ids))
-    if not count:
-        return (), ""
-    quantiles = (np.arange(count) + 0.5) / count
-    left = sorted(range(len(ids)), key=lambda i: ids[i])
-    indices = []
-    for area in np.quantile(areas, quantiles):
-        nearest = min(left, key=lambda i: abs(float(areas[i]) - float(area)))
-        left.remove(nearest)
-        indices.append(nearest)
-    named = ", ".join(f"{100 * q:.0f}" for q in quantiles)
-    many = (
-        "images whose shares of foreground pixels are nearest to the percentiles"
-        if count > 1
-        else ("image whose share of foreground pixels is nearest to the percentile")
-    )
-    return tuple(indices), f"the test {many} {named} of the test split, chosen before any network was trained"

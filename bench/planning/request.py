@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from bench.planning.profile import Score
+from bench.planning.sections import Score
 from segcam.errors import InputError, unknown
 from segcam.methods import METHODS, Method
 from segcam.metrics import METRICS, Metric

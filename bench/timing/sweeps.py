@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from bench.measurements.scores import Scorer
-from bench.planning.profile import Score
 from bench.planning.request import Request
+from bench.planning.sections import Score
 from bench.timing.cases import CASES, Case, ready, scenes
 from bench.timing.compare import Comparison, Sides, Timed, Work
 from segcam.samples import Batch, Images

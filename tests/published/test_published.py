@@ -170,7 +170,9 @@ def test_photographs_are_published_of_drawn_scenes_alone() -> None:
 
 def test_results_are_light() -> None:
     files = [
-        path for path in RESULTS.glob("*/**/*") if path.is_file() and path.suffix != ".svg" and "report" not in path.parts
+        path
+        for path in RESULTS.glob("*/**/*")
+        if path.is_file() and path.suffix != ".svg" and "report" not in path.parts
     ]
     assert max(path.stat().st_size for path in files) <= 1_000_000
     assert sum(path.stat().st_size for path in files) <= 20_000_000

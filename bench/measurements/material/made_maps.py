@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bench.planning.measurement import quiet
-from bench.planning.profile import Score
 from bench.planning.request import Gap, Request
+from bench.planning.sections import Score
 from segcam.checks.diagnosis import counter_share, sign_balance
 from segcam.errors import NotApplicableError
 from segcam.maps import layer_maps

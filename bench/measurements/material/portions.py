@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 
 from torch import nn
 
-from bench.planning.profile import Score
+from bench.planning.sections import Score
 from segcam.probe.memory import images_at_once
 
 
