@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bench.planning import profile as profiles
-from bench.planning.data import Data, open_data
+from bench.planning.data import Data, choose_images, open_data
 from segcam import DataError, InputError
 from segcam.datasets import DATASETS, Dataset, DatasetOptions
 from segcam.samples import DatasetInfo, Opened, Sample
@@ -68,3 +70,33 @@ def test_splits_without_the_class_are_refused(
 def test_of_files_every_image_counts(monkeypatch: pytest.MonkeyPatch, tiny: Path) -> None:
     digests = {plain(monkeypatch, tiny, 1, 1, other).digest for other in (0, 1)}
     assert len(digests) == 2
+
+
+def test_figures_take_the_images_nearest_to_evenly_spaced_percentiles() -> None:
+    areas = np.array([0.5, 0.1, 0.3, 0.2, 0.4])
+    indices, rule = choose_images(areas, list("abcde"), 3)
+    assert [areas[i] for i in indices] == pytest.approx([0.2, 0.3, 0.4])
+    assert np.abs(np.quantile(areas, [1 / 6, 1 / 2, 5 / 6]) - areas[list(indices)]).max() < 0.1
+    assert "percentiles 17, 50, 83" in rule
+    assert "before any network was trained" in rule
+    indices, rule = choose_images(np.array([0.2, 0.9, 0.4]), list("abc"), 1)
+    assert indices == (2,)
+    assert "image whose share of foreground pixels is nearest to the percentile 50" in rule
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    tenths=st.lists(st.integers(0, 4), min_size=1, max_size=8),
+    count=st.integers(1, 4),
+    order=st.randoms(use_true_random=False),
+)
+def test_the_choice_does_not_depend_on_the_order_of_the_images(tenths: list[int], count: int, order: object) -> None:
+    """Few different areas, so that ties are the rule: names decide them, not places."""
+    areas, ids = np.array(tenths) / 10, [f"image-{i}" for i in range(len(tenths))]
+    indices, rule = choose_images(areas, ids, count)
+    places = list(range(len(ids)))
+    order.shuffle(places)  # type: ignore[attr-defined]
+    again, same = choose_images(areas[places], [ids[p] for p in places], count)
+    assert [ids[places[i]] for i in again] == [ids[i] for i in indices]
+    assert rule == same
+    assert len(set(indices)) == len(indices) == min(count, len(ids))

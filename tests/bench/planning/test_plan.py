@@ -6,7 +6,6 @@ import itertools
 import operator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -160,36 +159,6 @@ def test_unreached_levels_are_not_scored(file: Path) -> None:
     first, *others = plan.training(profile, DIGEST)
     cells = planned(profile, {first: {50: "x"}, **{o: {} for o in others}}, "scores", images=3)
     assert [(c.train, c.level, c.part) for c in cells] == [(first, 50, "000")]
-
-
-def test_gallery_takes_the_images_nearest_to_evenly_spaced_percentiles() -> None:
-    areas = np.array([0.5, 0.1, 0.3, 0.2, 0.4])
-    indices, rule = plan.gallery(areas, list("abcde"), 3)
-    assert [areas[i] for i in indices] == pytest.approx([0.2, 0.3, 0.4])
-    assert np.abs(np.quantile(areas, [1 / 6, 1 / 2, 5 / 6]) - areas[list(indices)]).max() < 0.1
-    assert "percentiles 17, 50, 83" in rule
-    assert "before any network was trained" in rule
-    indices, rule = plan.gallery(np.array([0.2, 0.9, 0.4]), list("abc"), 1)
-    assert indices == (2,)
-    assert "image whose share of foreground pixels is nearest to the percentile 50" in rule
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    tenths=st.lists(st.integers(0, 4), min_size=1, max_size=8),
-    count=st.integers(1, 4),
-    order=st.randoms(use_true_random=False),
-)
-def test_gallery_does_not_depend_on_the_order_of_the_images(tenths: list[int], count: int, order: object) -> None:
-    """Few different areas, so that ties are the rule: names decide them, not places."""
-    areas, ids = np.array(tenths) / 10, [f"image-{i}" for i in range(len(tenths))]
-    chosen, rule = plan.gallery(areas, ids, count)
-    places = list(range(len(ids)))
-    order.shuffle(places)  # type: ignore[attr-defined]
-    again, same = plan.gallery(areas[places], [ids[p] for p in places], count)
-    assert [ids[places[i]] for i in again] == [ids[i] for i in chosen]
-    assert rule == same
-    assert len(set(chosen)) == len(chosen) == min(count, len(ids))
 
 
 TAUGHT = (
