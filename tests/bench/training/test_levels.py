@@ -85,8 +85,8 @@ def test_a_passed_level_is_always_found_where_steps_are_small(
         seen = [e.miou for e in found.history]
         if min(seen) <= level / 100 <= max(seen):
             assert found.reached(level)
-        nearest = min(abs(miou - level / 100) for miou in seen)
-        assert found.distance(level) == pytest.approx(nearest, abs=1e-12)
+        distance = min(abs(miou - level / 100) for miou in seen)
+        assert found.distance(level) == pytest.approx(distance, abs=1e-12)
         assert found.nearest[level][0].miou == curve[nearest(found, level)]
 
 
