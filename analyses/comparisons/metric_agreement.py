@@ -29,7 +29,7 @@ SEED = 20
 REDUNDANT = 0.9
 """Two metrics are called redundant where both intervals of their rank correlation lie beyond this, on one side."""
 FEWEST = 5
-"""MetricScores of a correlation, at least."""
+"""Cells of a correlation, at least."""
 LEFT_OUT = ("blank",)
 """Metrics that say whether there is a value at all."""
 OVERALL, WITHIN = "all", "within layers"
