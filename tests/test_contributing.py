@@ -104,10 +104,14 @@ def test_a_data_set() -> None:
 
 
 def test_an_analysis() -> None:
-    frame = pd.DataFrame({"method": ["a", "b", "a"], "level": [1, 1, 1]})
-    rows = SimpleNamespace(scores=lambda columns: frame[columns])
-    (table,) = run("analysis")["analyse"](rows)
-    assert table.frame["maps"].tolist() == [2, 1]
+    rows = [("a", "low", 0.1), ("a", "high", 0.4), ("a", "high", 0.2), ("b", "low", 0.3), ("b", "high", float("nan"))]
+    frame = pd.DataFrame(rows, columns=["method", "layer", "energy_gain"]).assign(model="unet", level=90)
+    metrics = [SimpleNamespace(name="energy_gain")]
+    analyse = run("analysis")["analyse"]
+    table, figure = analyse(SimpleNamespace(scores=lambda columns: frame[columns], metrics=metrics))
+    assert table.frame[["method", "layer", "energy_gain"]].values.tolist() == [["a", "high", 0.3], ["b", "low", 0.3]]
+    assert [bar.get_width() for bar in figure.figure.axes[0].patches] == [1, 1]
+    assert list(analyse(SimpleNamespace(metrics=[]))) == []
 
 
 def test_a_package_of_ones_own_adds_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:

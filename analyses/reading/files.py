@@ -34,7 +34,8 @@ def reading(path: Path) -> Iterator[None]:
         raise ResultsError(f"{path}: not found; run the benchmark with this output folder first") from error
     except KeyError as error:
         raise ResultsError(
-            f"{path}: {error.args[0]!r} is missing; the run is unfinished or of another version: run it again"
+            f"{path}: {error.args[0]!r} is missing; the run is unfinished, of another version, or did not measure it: "
+            "run it again, with every metric that is needed in score.metrics"
         ) from error
     except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, pa.ArrowException) as error:
         raise ResultsError(f"{path}: cannot be read ({error}); delete it and run the benchmark again") from error

@@ -46,6 +46,7 @@ class Listing(StrEnum):
     METRICS = "metrics"
     DATASETS = "datasets"
     PROFILES = "profiles"
+    ANALYSES = "analyses"
 
 
 ProfileOption = Annotated[str, typer.Option("--profile", "-p", help="Name of a profile, or a TOML file.")]
@@ -165,12 +166,16 @@ def list_(
     model: Annotated[str, typer.Option(help="The network whose layers are listed, such as segformer:b1.")] = "unet",
     as_json: JsonOption = False,
 ) -> None:
-    """List what is there: models, layers, methods, metrics, datasets or profiles."""
+    """List what is there: models, layers, methods, metrics, datasets, profiles or analyses."""
     from rich.console import Console
     from rich.table import Table
 
     if kind is Listing.PROFILES:
         rows = shown = [{"name": name, "summary": summary} for name, summary in profiles().items()]
+    elif kind is Listing.ANALYSES:
+        from analyses import find, question
+
+        rows = shown = [{"name": name, "question": question(name)} for name in find()]
     else:
         from bench.cli import listing
 

@@ -144,7 +144,10 @@ def methods_of(settings: Score) -> tuple[Method, ...]:
     for name in settings.parameters:
         METHODS.get(name)
         if name not in settings.methods:
-            raise InputError(f"[score.parameters.{name}]: {unknown('method of score.methods', name, settings.methods)}")
+            raise InputError(
+                f"[score.parameters.{name}]: score.methods does not name '{name}': add it there, or leave its "
+                "parameters out; --set 'score.parameters={}' leaves out those of all methods"
+            )
     parameters = settings.parameters
     return tuple(m.configured(parameters[m.name]) if parameters.get(m.name) else m for m in methods)
 

@@ -30,7 +30,8 @@ def _value(name: str, maps: np.ndarray) -> np.ndarray:
 def _answers(name: str) -> Answers:
     twin(slow, "metric", name)
     assert name in slow.ANSWERS, (
-        f"say what {name} scores with `@answers(perfect, inverted, random)` above its slow twin"
+        f"say what {name} scores with `@answers(perfect, inverted, random)` above its slow twin in "
+        "tests/reference/metrics.py"
     )
     return slow.ANSWERS[name]
 

@@ -11,10 +11,12 @@ import sys
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
 from tests.reference import twin
 
-Twin = Callable[[np.ndarray, np.ndarray], np.ndarray | tuple[np.ndarray, np.ndarray]]
+Array = npt.NDArray[np.float64]
+Twin = Callable[[Array, Array], Array | tuple[Array, Array]]
 
 
 def not_proportional(function: Twin) -> Twin:
@@ -23,12 +25,12 @@ def not_proportional(function: Twin) -> Twin:
     return function
 
 
-def weighted(activations: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def weighted(activations: Array, weights: Array) -> Array:
     return sum(weight * channel for weight, channel in zip(weights, activations, strict=True))
 
 
 @not_proportional
-def grad_cam_pp(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
+def grad_cam_pp(activations: Array, gradients: Array) -> Array:
     """Equation 19 with its squares and cubes; a negative sum of activations, which ReLU excludes, counts as 0."""
     weights = np.zeros(len(activations))
     for k, y, x in np.argwhere(gradients > 0):
@@ -37,7 +39,7 @@ def grad_cam_pp(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
     return weighted(activations, weights)
 
 
-def xgrad_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
+def xgrad_cam(activations: Array, gradients: Array) -> Array:
     weights = np.zeros(len(activations))
     for k in range(len(activations)):
         total = math.fsum(activations[k].ravel())
@@ -46,20 +48,20 @@ def xgrad_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
     return weighted(activations, weights)
 
 
-def hires_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
+def hires_cam(activations: Array, gradients: Array) -> Array:
     return (gradients * activations).sum(0)
 
 
-def layer_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
+def layer_cam(activations: Array, gradients: Array) -> Array:
     return (np.maximum(gradients, 0.0) * activations).sum(0)
 
 
-def element_wise(activations: np.ndarray, gradients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def element_wise(activations: Array, gradients: Array) -> tuple[Array, Array]:
     """ReLU comes before the sum."""
     return hires_cam(activations, gradients), np.maximum(gradients * activations, 0.0).sum(0)
 
 
-def eigen_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
+def eigen_cam(activations: Array, gradients: Array) -> Array:
     """By a full singular value decomposition of cells x channels, not centred; the projection's sum is positive."""
     channels, height, width = activations.shape
     matrix = activations.reshape(channels, height * width).T.astype(np.float64)
@@ -71,11 +73,11 @@ def eigen_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
     return (projection if sign >= 0 else -projection).reshape(height, width)
 
 
-def eigen_grad_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
+def eigen_grad_cam(activations: Array, gradients: Array) -> Array:
     return eigen_cam(activations * gradients, gradients)
 
 
-def seg_xres_cam(activations: np.ndarray, gradients: np.ndarray, pool: int = 2) -> np.ndarray:
+def seg_xres_cam(activations: Array, gradients: Array, pool: int = 2) -> Array:
     """Windows of equal length, as intervals; a cell belongs to each by the length of their intersection."""
     channels, height, width = activations.shape
     rows, columns = windows(height, pool), windows(width, pool)
@@ -98,15 +100,15 @@ def windows(cells_: int, pool: int) -> list[tuple[float, float]]:
     return [(i * cells_ / number, (i + 1) * cells_ / number) for i in range(number)]
 
 
-def activation(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
+def activation(activations: Array, gradients: Array) -> Array:
     return weighted(activations, np.full(len(activations), 1 / len(activations)))
 
 
-def grad_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
+def grad_cam(activations: Array, gradients: Array) -> Array:
     return weighted(activations, np.array([math.fsum(g.ravel()) / g.size for g in gradients]))
 
 
-def maps(name: str, activations: np.ndarray, gradients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def maps(name: str, activations: Array, gradients: Array) -> tuple[Array, Array]:
     """A method's map before ReLU, and its map."""
     result = twin(sys.modules[__name__], "method", name)(activations, gradients)
     return result if isinstance(result, tuple) else (result, np.maximum(result, 0.0))

@@ -365,7 +365,7 @@ def test_maps_of_empty_sets_are_undefined_whatever_the_method_says(images: Image
         ("score.parameters.score_cam.chanels=2", "did you mean 'channels'?"),
         ("score.parameters.score_cam.channels=many", "parameter channels of method score_cam is 'many'"),
         ("score.parameters.scorecam.channels=2", "did you mean 'score_cam'?"),
-        ("score.parameters.ablation_cam.channels=2", "unknown method of score.methods 'ablation_cam'"),
+        ("score.parameters.ablation_cam.channels=2", "score.methods does not name 'ablation_cam'"),
         ("score.parameters.score_cam=2", "key 'score.parameters.score_cam' is 2"),
         ("score.parameters.score_cam.channels=[2]", "is (2,): a number, a text, true or false is needed"),
         ("score.own_pass_targets=['image']", "key 'score.own_pass_targets': unknown target of score.targets 'image'"),
