@@ -5,19 +5,19 @@ All three data sets draw the same scenes; they differ in which of the three trai
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import partial
 
 import numpy as np
 
 from segcam.datasets import DATASETS, Dataset, DatasetOptions
 from segcam.datasets.drawn.cues import CUES, Picture, Sketch, Traits, evidence, sketch, swapped, traits_of
+from segcam.datasets.drawn.splits import number_of, open_drawn, row_of
 from segcam.errors import InputError
-from segcam.samples import IGNORE, SPLITS, DatasetInfo, Opened, Sample, Split
+from segcam.samples import IGNORE, Opened, Sample, Split
 
 DEFAULT_COUNTS: dict[Split, int] = {"train": 2000, "val": 120, "test": 120}
 PREFIX = "scenes_"
-_STREAM = 2**30
-"""Scenes a split may have; split number k starts at index k times this, a multiple of the round of traits."""
 
 
 class CueSplit:
@@ -35,15 +35,13 @@ class CueSplit:
         self.cue = cue
         self.seed = seed
         self.split = split
+        self.count = count
         self.size = size
-        self._drawn = np.zeros(count, dtype=bool)
-        self._images = np.empty((count, size, size, 3), np.uint8)
-        self._masks = np.empty((count, size, size), np.uint8)
-        self._evidence = np.empty((count, size, size), np.bool_)
+        self._samples: dict[int, Sample] = {}
 
     def __len__(self) -> int:
         """Return the number of scenes."""
-        return len(self._drawn)
+        return self.count
 
     def __getitem__(self, index: int, /) -> Sample:
         """Return one scene with its evidence; its arrays are the caller's own.
@@ -51,14 +49,13 @@ class CueSplit:
         Raises:
             IndexError: there is no such scene.
         """
-        i = self._row(index)
-        if not self._drawn[i]:
-            drawing, traits = self._sketch(i)
+        row = row_of(index, self.split, self.count)
+        if row not in self._samples:
+            drawing, traits = self._sketch(row)
             picture = drawing.draw(traits)
-            self._images[i], self._masks[i] = picture.image, self._mask(picture, traits)
-            self._evidence[i] = evidence(picture, drawing.draw(swapped(traits, self.cue)), self.cue)
-            self._drawn[i] = True
-        return Sample(self._id(i), self._images[i].copy(), self._masks[i].copy(), self._evidence[i].copy())
+            changed = evidence(picture, drawing.draw(swapped(traits, self.cue)), self.cue)
+            self._samples[row] = Sample(self._id(row), picture.image, self._mask(picture, traits), changed)
+        return deepcopy(self._samples[row])
 
     def known(self, index: int, /) -> dict[str, Sample]:
         """Return a scene with what each cue changes in it, by cue, drawn anew.
@@ -71,27 +68,21 @@ class CueSplit:
         Raises:
             IndexError: there is no such scene.
         """
-        i = self._row(index)
-        drawing, traits = self._sketch(i)
+        row = row_of(index, self.split, self.count)
+        drawing, traits = self._sketch(row)
         picture, samples = drawing.draw(traits), {}
         for cue in CUES:
             others = swapped(traits, cue)
             other = drawing.draw(others)
             changed = evidence(picture, other, cue)
-            samples[cue] = Sample(f"{self._id(i)}-{cue}", other.image, self._mask(other, others), changed)
+            samples[cue] = Sample(f"{self._id(row)}-{cue}", other.image, self._mask(other, others), changed)
         return samples
-
-    def _row(self, index: int) -> int:
-        count = len(self)
-        if not -count <= index < count:
-            raise IndexError(f"scene {index} of split '{self.split}': it has {count}")
-        return index % count
 
     def _id(self, row: int) -> str:
         return f"{PREFIX}{self.cue}-{self.seed}-{self.split}-{row:06d}"
 
     def _sketch(self, row: int) -> tuple[Sketch, Traits]:
-        number = SPLITS.index(self.split) * _STREAM + row
+        number = number_of(row, self.split)
         return sketch(self.seed, number, self.size), traits_of(number)
 
     def _mask(self, picture: Picture, traits: Traits) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -105,7 +96,7 @@ def open_cues(cue: str, options: DatasetOptions) -> Opened:
 
     Args:
         cue: one of `segcam.datasets.drawn.cues.CUES`.
-        options: `size`, `seed` and `counts` are read; the rest has no meaning here.
+        options: see `open_drawn`.
 
     Raises:
         InputError: a count or the size is out of range.
@@ -113,20 +104,8 @@ def open_cues(cue: str, options: DatasetOptions) -> Opened:
     name = PREFIX + cue
     if options.size < 32:
         raise InputError(f"{name}: size {options.size} is too small for stripes and spots; take 32 or more")
-    counts: dict[Split, int] = {}
-    for split, count in zip(SPLITS, options.counts, strict=True):
-        counts[split] = DEFAULT_COUNTS[split] if count is None else count
-        if counts[split] > _STREAM:
-            raise InputError(f"{name}: {counts[split]} {split} images; take at most {_STREAM}")
-    info = DatasetInfo(
-        name=name,
-        classes=("background", *CUES[cue]),
-        training_data=f"{counts['train']} drawn scenes",
-        facts={"seed": options.seed, "size": options.size, "counts": dict(counts), "decides": cue},
-        source="drawn by segcam",
-    )
-    drawn: tuple[Split, ...] = ("test",) if options.test_only else SPLITS
-    return Opened(info, {split: CueSplit(cue, options.seed, split, counts[split], options.size) for split in drawn})
+    images = partial(CueSplit, cue, options.seed, size=options.size)
+    return open_drawn(name, ("background", *CUES[cue]), options, DEFAULT_COUNTS, {"decides": cue}, images)
 
 
 for _cue, (_one, _other) in CUES.items():

@@ -1,0 +1,65 @@
+"""What the drawn data sets share: streams of scenes that never meet, of a number that may be limited."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from segcam.datasets import DatasetOptions
+from segcam.errors import InputError
+from segcam.samples import SPLITS, DatasetInfo, Images, Opened, Split
+
+STREAM = 2**30
+"""Scenes a split may have; split number k starts at index k times this, a multiple of the round of traits."""
+
+
+def open_drawn(
+    name: str,
+    classes: Sequence[str],
+    options: DatasetOptions,
+    defaults: Mapping[Split, int],
+    facts: Mapping[str, Any],
+    images: Callable[[Split, int], Images],
+) -> Opened:
+    """Open a drawn data set.
+
+    Args:
+        name: the data set's name.
+        classes: its classes.
+        options: `size`, `seed`, `counts` and `test_only` are read.
+        defaults: how many scenes a split has where `options.counts` says nothing.
+        facts: worth reporting beside seed, size and counts.
+        images: makes a split of that many scenes.
+
+    Raises:
+        InputError: a count is out of range.
+    """
+    counts = {s: defaults[s] if count is None else count for s, count in zip(SPLITS, options.counts, strict=True)}
+    for split, count in counts.items():
+        if count > STREAM:
+            raise InputError(f"{name}: {count} {split} images; take at most {STREAM}")
+    info = DatasetInfo(
+        name=name,
+        classes=tuple(classes),
+        training_data=f"{counts['train']} drawn scenes",
+        facts={"seed": options.seed, "size": options.size, "counts": counts, **facts},
+        source="drawn by segcam",
+    )
+    splits: tuple[Split, ...] = ("test",) if options.test_only else SPLITS
+    return Opened(info, {split: images(split, counts[split]) for split in splits})
+
+
+def row_of(index: int, split: Split, count: int) -> int:
+    """Return the row, from 0, that an index of a split with `count` scenes names.
+
+    Raises:
+        IndexError: there is no such scene.
+    """
+    if not -count <= index < count:
+        raise IndexError(f"scene {index} of split '{split}': it has {count}")
+    return index % count
+
+
+def number_of(row: int, split: Split) -> int:
+    """Return by which number a split's scene is drawn."""
+    return SPLITS.index(split) * STREAM + row
