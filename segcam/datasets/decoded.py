@@ -128,20 +128,45 @@ class SplitImages:
 def open_splits(
     source: Source, rows: Mapping[Split, Sequence[int]], size: int, cache: Path | None, progress: Progress | None
 ) -> dict[Split, SplitImages]:
-    """Decode a source and return its splits.
+    """Decode a source and return its splits, of which `rows` has the indices of the photographs; see `decode`.
 
-    Args:
-        source: what is decoded: all of it, or what the splits hold where that is the test split alone.
-        rows: indices of the photographs of each split.
-        size: as for `decode`.
-        cache: as for `decode`.
-        progress: as for `decode`.
+    All of the source is decoded, except where the test split is asked for alone.
     """
     if list(rows) == ["test"]:
         decoded = decode(source.only(rows["test"]), size, cache, progress)
         return {"test": SplitImages(decoded, range(len(decoded.ids)))}
     decoded = decode(source, size, cache, progress)
     return {split: SplitImages(decoded, of_split) for split, of_split in rows.items()}
+
+
+def file_facts(
+    splits: Mapping[Split, SplitImages], labels: Sequence[str], kinds_of: Callable[[dict[str, Any]], Iterable[str]]
+) -> tuple[dict[Split, Any], dict[Split, Any], dict[Split, Any]]:
+    """Return what a reader of the results must know of the files of each split.
+
+    Args:
+        splits: the images; their notes have the number of pixels of each label as 'pixels'.
+        labels: the classes, the background first, and at the end what stands for ignored pixels.
+        kinds_of: a photograph's note in, in what its file is odd out.
+
+    Returns:
+        The odd files by kind, the images without foreground, and the mean share of the pixels of each label.
+    """
+    odd: dict[Split, Any] = {}
+    bare: dict[Split, Any] = {}
+    shares: dict[Split, Any] = {}
+    for split, images in splits.items():
+        kinds: dict[str, list[str]] = {}
+        for name, note in zip(images.ids, images.notes, strict=True):
+            for kind in kinds_of(note):
+                kinds.setdefault(kind, []).append(name)
+        odd[split] = {kind: {"count": len(names), "names": names} for kind, names in sorted(kinds.items())}
+        pixels = np.array([note["pixels"] for note in images.notes], dtype=float)
+        empty = [name for name, count in zip(images.ids, pixels[:, 1:-1].sum(1), strict=True) if count == 0]
+        bare[split] = {"count": len(empty), "names": empty}
+        share = (pixels / pixels.sum(1, keepdims=True)).mean(0).round(4)
+        shares[split] = dict(zip(labels, share.tolist(), strict=True))
+    return odd, bare, shares
 
 
 def cache_folder(folder: Path | None = None) -> Path:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from segcam.datasets import DATASETS, Dataset, DatasetOptions
-from segcam.datasets.decoded import UNREADABLE, Loaded, Source, SplitImages, fingerprint, open_splits
+from segcam.datasets.decoded import UNREADABLE, Loaded, Source, SplitImages, file_facts, fingerprint, open_splits
 from segcam.errors import DataError, InputError, first_of
 from segcam.samples import IGNORE, SPLITS, DatasetInfo, Opened, Split
 
@@ -252,30 +252,21 @@ def _indices(file: Path) -> npt.NDArray[np.int64]:
 
 def _facts(described: Description, splits: dict[Split, SplitImages], photographs: int) -> dict[str, Any]:
     """Count what a reader of the results must know of the photographs and masks."""
-    drawn = [s for s in ("val", "test") if s not in described.splits]
-    facts: dict[str, Any] = {
+    labels = (*described.classes, "(ignored)")
+    odd, bare, shares = file_facts(splits, labels, lambda note: note["odd"])
+    present = {
+        split: dict(zip(labels, (np.array([note["pixels"] for note in images.notes]) > 0).sum(0).tolist(), strict=True))
+        for split, images in splits.items()
+    }
+    return {
         "images_found": photographs,
         "images_used": {split: len(images) for split, images in splits.items()},
-        "drawn_by_hash": drawn,
-        "odd_files": {},
-        "images_without_foreground": {},
-        "images_with_class": {},
-        "pixel_share": {},
+        "drawn_by_hash": [s for s in ("val", "test") if s not in described.splits],
+        "odd_files": odd,
+        "images_without_foreground": bare,
+        "images_with_class": present,
+        "pixel_share": shares,
     }
-    labels = (*described.classes, "(ignored)")
-    for split, images in splits.items():
-        odd: dict[str, list[str]] = {}
-        for name, note in zip(images.ids, images.notes, strict=True):
-            for kind in note["odd"]:
-                odd.setdefault(kind, []).append(name)
-        facts["odd_files"][split] = {kind: {"count": len(n), "names": n} for kind, n in sorted(odd.items())}
-        pixels = np.array([note["pixels"] for note in images.notes], dtype=float)
-        empty = [n for n, bare in zip(images.ids, pixels[:, 1:-1].sum(1) == 0, strict=True) if bare]
-        facts["images_without_foreground"][split] = {"count": len(empty), "names": empty}
-        facts["images_with_class"][split] = dict(zip(labels, (pixels > 0).sum(0).tolist(), strict=True))
-        share = (pixels / pixels.sum(1, keepdims=True)).mean(0).round(4)
-        facts["pixel_share"][split] = dict(zip(labels, share.tolist(), strict=True))
-    return facts
 
 
 FOLDER = DATASETS.add(

@@ -12,7 +12,7 @@ from PIL import Image
 
 from segcam._compat import require
 from segcam.datasets import DATASETS, Dataset, DatasetOptions
-from segcam.datasets.decoded import UNREADABLE, Loaded, Source, SplitImages, fingerprint, open_splits
+from segcam.datasets.decoded import UNREADABLE, Loaded, Source, SplitImages, file_facts, fingerprint, open_splits
 from segcam.errors import DataError, InputError, first_of
 from segcam.samples import IGNORE, SPLITS, DatasetInfo, Opened, Split
 
@@ -232,28 +232,18 @@ def _split(real: list[int], first_test: int, end: int, options: DatasetOptions) 
 def _facts(splits: dict[Split, SplitImages], lists: dict[str, list[str]], real: int) -> dict[str, Any]:
     """Count what a reader of the results must know of the photographs."""
     counts = {split: len(names) for split, names in lists.items()}
-    facts: dict[str, Any] = {
+    labels = ("background", "pet", "border")
+    odd, bare, shares = file_facts(splits, labels, lambda note: [note["format"]] if note["format"] != "JPEG" else [])
+    return {
         "release": "official release" if counts == OFFICIAL else "subset of the official release",
         "images_found": counts,
         "images_official": OFFICIAL,
         "self_trained_found": counts["trainval"] - real,
         "images_used": {split: len(images) for split, images in splits.items()},
-        "odd_files": {},
-        "masks_without_pet": {},
-        "pixel_share": {},
+        "odd_files": odd,
+        "masks_without_pet": bare,
+        "pixel_share": shares,
     }
-    for split, images in splits.items():
-        odd: dict[str, list[str]] = {}
-        for name, note in zip(images.ids, images.notes, strict=True):
-            if note["format"] != "JPEG":
-                odd.setdefault(note["format"], []).append(name)
-        facts["odd_files"][split] = {kind: {"count": len(n), "names": n} for kind, n in sorted(odd.items())}
-        empty = [n for n, note in zip(images.ids, images.notes, strict=True) if note["pixels"][1] == 0]
-        facts["masks_without_pet"][split] = {"count": len(empty), "names": empty}
-        pixels = np.array([note["pixels"] for note in images.notes], dtype=float)
-        share = (pixels / pixels.sum(1, keepdims=True)).mean(0)
-        facts["pixel_share"][split] = dict(zip(("background", "pet", "border"), share.round(4).tolist(), strict=True))
-    return facts
 
 
 OXFORD_PET = DATASETS.add(
