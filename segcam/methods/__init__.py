@@ -169,18 +169,9 @@ def method(
 ) -> Callable[[Function], Function]:
     """Register a function as a method; its docstring has the summary (first line) and the source ('Source:').
 
-    The parameters that can be chosen are the function's arguments with a default.
-
-    Args:
-        kind: what the function takes: a `Pair` ('gradient', see `Formula`), a `Reference` ('control'), attentions and
-            pixels ('attention'), or a `Subject` and a layer ('run').
-        label: the name in figures.
-        family: see `Method`, as are the others.
-        signed: whether maps may be negative.
-        needs_gradients: whether gradients play a part.
-        scope: whether maps are of layers or of the input.
-        passes: passes of the network that it takes.
-        name: the name users ask for, where it is not the function's.
+    The parameters that can be chosen are the function's arguments with a default. `kind` says what the function takes:
+    a `Pair` ('gradient', see `Formula`), a `Reference` ('control'), attentions and pixels ('attention'), or a `Subject`
+    and a layer ('run'). The other arguments are those of `Method`; `name` is the function's unless given.
     """
 
     def register(function: Function) -> Function:

@@ -36,10 +36,6 @@ def cam(subject: Subject, layer: Layer) -> Float[Tensor, "b h w"]:
     That a head is linear, and that nothing but it and what keeps channels apart (upsampling, dropout, pooling) lies
     between the layer and the logits, is found by trying: random maps are put in the place of the layer's output.
 
-    Args:
-        subject: the network, the batch and the pixels.
-        layer: one of the captured layers.
-
     Returns:
         `M` on the layer's grid, `(b, h, w)`, signed, in the units of the score; NaN for images whose pixel set is
         empty.

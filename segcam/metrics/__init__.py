@@ -16,7 +16,7 @@ from segcam.scoring.normalise import BLOCK, check
 from segcam.scoring.reference import Reference
 
 MapMetric = Callable[[Float[Tensor, "b m h w"], Reference], Float[Tensor, "b m"]]
-"""Maps on one layer's grid and what they are measured against in; a number a map out, NaN where undefined."""
+"""Non-negative maps on a layer's grid and what they are measured against in; a number a map out, NaN if undefined."""
 
 Direction = Literal["higher", "lower", "none"]
 
@@ -68,14 +68,7 @@ def metric(
 ) -> Callable[[MapMetric], MapMetric]:
     """Register a function as the metric of its name; its docstring has the summary (first line) and the source.
 
-    Args:
-        label: the name in figures.
-        direction: see `Metric`, as are the others.
-        lower: smallest possible value.
-        upper: largest possible value.
-        chance: the value of a map that knows nothing.
-        unit: unit of the values.
-        every_pixel: whether the maps are upsampled to be measured.
+    The arguments are those of `Metric`.
     """
 
     def register(compute: MapMetric) -> MapMetric:

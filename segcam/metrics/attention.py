@@ -47,10 +47,6 @@ def attention_background_ratio(attention: Attention, scenery: Scenery) -> Float[
     attention to it counts as attention to no background. Class and register tokens are left out, as queries and as
     keys. Cells tile the image evenly.
 
-    Args:
-        attention: a block's matrices.
-        scenery: the images, foreground and background.
-
     Returns:
         Ratios, 0 and up; 1 for attention that does not depend on the key. NaN where no query has foreground or no key
         background.
@@ -72,10 +68,6 @@ def attention_distance(attention: Attention, scenery: Scenery) -> Float[Tensor, 
     image evenly, and a key's cell is that of the query cells that it was made of together. A query thus lies off the
     centre of a larger key: at a reduction above 1 the least possible value is not 0. Class and register tokens are
     left out, as queries and as keys. The masks play no part.
-
-    Args:
-        attention: a block's matrices.
-        scenery: the images.
 
     Returns:
         Distances in input pixels, 0 and up. NaN where a query looks at tokens of no place alone.

@@ -19,10 +19,6 @@ def average_precision(maps: Float[Tensor, "b m h w"], reference: Reference) -> F
     the precision and recall of the pixels at or above t. Values are told apart in steps of 2^-18 of the map's maximum,
     below which rounding would rank them. The border takes no part.
 
-    Args:
-        maps: non-negative maps.
-        reference: what they are measured against.
-
     Returns:
         0..1; the foreground's area share for a uniform map, 1 where no background pixel is as high as a foreground
         pixel. NaN for a blank or undefined map and where either mask is empty.

@@ -22,10 +22,6 @@ def boundary_energy(maps: Float[Tensor, "b m h w"], reference: Reference) -> Flo
     foreground, d being 2 % of the image's diagonal, rounded, and at least 1. The trimap's border lies along the outline
     and takes part as what is not foreground.
 
-    Args:
-        maps: non-negative maps.
-        reference: what they are measured against.
-
     Returns:
         Ratios from 0; 1 for a uniform map. NaN for a blank or undefined map, and for images without an outline.
 

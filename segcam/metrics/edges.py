@@ -17,10 +17,6 @@ def edge_alignment(maps: Float[Tensor, "b m h w"], reference: Reference) -> Floa
 
     Edge strength is the Sobel magnitude of luminance, averaged over each cell; the masks play no part.
 
-    Args:
-        maps: non-negative maps.
-        reference: what they are measured against.
-
     Returns:
         Correlations in -1..1, clipped to that against rounding only. NaN for a blank, undefined or constant map,
         where edge strength is constant, and on a grid of one cell. Constant means: up to rounding.
@@ -48,10 +44,6 @@ def edge_alignment_full(maps: Float[Tensor, "b m h w"], reference: Reference) ->
     It is exact without upsampling: with U for bilinear upsampling and E for edge strength, `<U L, E> = <L, U^T E>`,
     `sum U L = <L, U^T 1>` and `|U L|^2 = <L, Gy L Gx>`, where `Gy = Uy^T Uy`, `Gx = Ux^T Ux`. As `U 1 = 1`, the
     upsampled map's mean is taken off on the grid, before anything is squared: float32 would lose it after.
-
-    Args:
-        maps: non-negative maps.
-        reference: what they are measured against.
 
     Returns:
         Correlations in -1..1; see `edge_alignment`, with which it agrees where the grid is the image's.

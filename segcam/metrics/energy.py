@@ -38,10 +38,6 @@ def energy_inside(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float
     `sum_F L / sum_{F+B} L`, where L is the map upsampled bilinearly to the image. The border belongs to neither side
     and counts nowhere.
 
-    Args:
-        maps: non-negative maps.
-        reference: what they are measured against.
-
     Returns:
         Shares in 0..1; a uniform map scores the foreground's area share. NaN for a blank or undefined map, where
         either mask is empty, and where all energy is on the border.
@@ -58,10 +54,6 @@ def energy_gain(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[T
     """(energy inside - a) / (1 - a), with a the foreground's area share.
 
     It is what is gained over chance, over what is left to gain; `a = |F| / (|F| + |B|)`.
-
-    Args:
-        maps: non-negative maps.
-        reference: what they are measured against.
 
     Returns:
         At most 1, which is all energy inside; 0 for a uniform map; `-a / (1 - a)` for none inside. NaN where
@@ -80,10 +72,6 @@ def background_ratio(maps: Float[Tensor, "b m h w"], reference: Reference) -> Fl
 
     `mean_B L / (mean_B L + mean_F L)`, where L is the map upsampled bilinearly to the image. Means, not sums, so a
     large background does not count for more.
-
-    Args:
-        maps: non-negative maps.
-        reference: what they are measured against.
 
     Returns:
         Ratios in 0..1; above 0.5 a background pixel has more of the map than a foreground pixel. NaN for a blank or

@@ -22,10 +22,6 @@ def iou(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "
     The map is upsampled bilinearly to the image; the threshold is that of all its pixels, the border takes no part in
     the overlap.
 
-    Args:
-        maps: non-negative maps.
-        reference: what they are measured against.
-
     Returns:
         0..1. NaN for a blank, undefined or constant map, which has no threshold, and where either mask is empty.
 

@@ -23,10 +23,6 @@ def pointing_game(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float
     peaks everywhere but at the image's frame, and noise would point there.) The border counts on neither side, and
     cells that are all border take no part.
 
-    Args:
-        maps: non-negative maps.
-        reference: what they are measured against.
-
     Returns:
         0 or 1 for a maximum on one side, between where it is on both; the foreground's area share for a uniform map.
         NaN for a blank or undefined map, where either mask is empty, and where all of the map is on the border.

@@ -20,10 +20,6 @@ def spread(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor
     `-sum p log p / log n`, `p = L / sum L` on n cells. Taken on the layer's own grid, so compare layers of one grid; `0
     log 0` is 0.
 
-    Args:
-        maps: non-negative maps.
-        reference: what they are measured against.
-
     Returns:
         0 where all of the map is in one cell, 1 for a uniform map; clipped to 0..1 against rounding only. NaN for a
         blank or undefined map and on a grid of one cell.
@@ -43,10 +39,6 @@ def blank(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor,
     """1 where the map is zero everywhere, else 0.
 
     Its mean is the share of blank maps.
-
-    Args:
-        maps: non-negative maps.
-        reference: what they are measured against.
 
     Returns:
         0 or 1; NaN for an undefined map, that is one that holds NaN or infinity.

@@ -107,12 +107,7 @@ def impute(
 
 
 def blurred(images: Float[Tensor, "b ch H W"], deviation: float) -> Float[Tensor, "b ch H W"]:
-    """Return the images under a Gaussian cut at three deviations, mirrored at the frame.
-
-    Args:
-        images: the images.
-        deviation: in pixels.
-    """
+    """Return the images under a Gaussian of `deviation` pixels cut at three deviations, mirrored at the frame."""
     reach = min(max(1, round(3 * deviation)), min(images.shape[-2:]) - 1)
     at = torch.arange(-reach, reach + 1, dtype=images.dtype, device=images.device)
     kernel = torch.exp(-at.square() / (2 * deviation**2))

@@ -52,13 +52,7 @@ def order(maps: Float[Tensor, "b m h w"], ids: Sequence[str], size: Grid, seed: 
 
 
 def random_order(ids: Sequence[str], size: Grid, seed: int = 0) -> Int[Tensor, "b 1 n"]:
-    """Return a random order for each image: that of a uniform map.
-
-    Args:
-        ids: the images' names.
-        size: height and width of the images.
-        seed: of the order.
-    """
+    """Return a random order for each image: that of a uniform map."""
     return order(torch.ones(len(ids), 1, *size), ids, size, seed)
 
 

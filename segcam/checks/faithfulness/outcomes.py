@@ -53,15 +53,7 @@ class Subjects:
         masks: tuple[Bool[Tensor, "b H W"], Bool[Tensor, "b H W"]],
         ids: tuple[str, ...],
     ) -> Subjects:
-        """Find what the network predicts in the images as they are.
-
-        Args:
-            model: the network.
-            images: its input.
-            class_ids: the class explained, one for all or one for each.
-            masks: true foreground and background.
-            ids: the images' names.
-        """
+        """Find what the network predicts in the images as they are; `masks` are the true foreground and background."""
         classes = class_ids if isinstance(class_ids, Tensor) else torch.full((len(images),), class_ids)
         classes = classes.to(images.device)
         with torch.no_grad(), frozen(model):

@@ -44,12 +44,7 @@ class Noise:
             )
 
     def on(self, images: Float[Tensor, "b ch H W"], ids: Sequence[str]) -> Float[Tensor, "k b ch H W"]:
-        """Return noisy copies of images, `k = draws` of each.
-
-        Args:
-            images: the network's input.
-            ids: the images' names.
-        """
+        """Return noisy copies of images, `k = draws` of each."""
         shape = (self.draws, int(images.shape[1]), int(images.shape[2]), int(images.shape[3]))
         deviation = images.flatten(1).std(1, unbiased=False).view(-1, 1, 1, 1)
         drawn = uniform(ids, shape, self.seed, "max-sensitivity").to(images)

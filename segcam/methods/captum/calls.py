@@ -171,13 +171,7 @@ def captum(
 ) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
     """Register `(Ask, parameters) -> maps` as the method 'captum_<the function's name>'; see `segcam.methods.method`.
 
-    Args:
-        tool: captum's name of the method.
-        scope: whether it is asked about layers or the input.
-        label: the name in figures, if not captum's.
-        signed: whether maps may be negative.
-        needs_gradients: whether gradients play a part.
-        passes: passes of the network that it takes.
+    `tool` is captum's name of the method, and its label in figures unless one is given.
     """
 
     def register(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
