@@ -120,11 +120,7 @@ class Target:
     ) -> Float[Tensor, " b"]:
         """Score pixels that were chosen before, on the logits of changed images or of a changed network.
 
-        Args:
-            logits: the network's output.
-            size: height and width of the input, in pixels.
-            chosen: the pixels, `Explained.chosen` of the unchanged images.
-            class_ids: their classes, `Explained.class_ids`.
+        The pixels and their classes are `Explained.chosen` and `Explained.class_ids` of the unchanged images.
 
         Returns:
             The mean score over each set; 0 where it is empty.
@@ -132,12 +128,7 @@ class Target:
         return self._mean(self._readable(logits, size), chosen, class_ids)
 
     def explain_again(self, logits: Float[Tensor, "b k h w"], size: tuple[int, int], known: Explained) -> Explained:
-        """Score pixels that were chosen before, on the logits of changed images or of a changed network.
-
-        Args:
-            logits: the network's output.
-            size: height and width of the input, in pixels.
-            known: the pixels and their classes, as `explain` chose them for the unchanged images and network.
+        """Score pixels that `explain` chose for the unchanged images and network; see `score_again`.
 
         Returns:
             The same pixels with their scores now, and whether the class is predicted at any of them now.
@@ -160,13 +151,7 @@ class Target:
     def rivals(
         self, logits: Float[Tensor, "b k h w"], size: tuple[int, int], explained: Explained
     ) -> Int[Tensor, " b"]:
-        """Return for each image the best other class at most of its explained pixels; -1 where there are none.
-
-        Args:
-            logits: the network's output.
-            size: height and width of the input, in pixels.
-            explained: the pixels, and the class that the others are compared with.
-        """
+        """Return for each image the best other class at most of its explained pixels; -1 where there are none."""
         logits = self._readable(logits, size)
         best = rival_classes(logits, explained.class_ids).flatten(1)
         counts = torch.zeros(logits.shape[:2], dtype=torch.long, device=logits.device)

@@ -17,10 +17,6 @@ BLOCK = 2**19
 def unit(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m h w"]:
     """Divide each map by its maximum and give it the reference's dtype, so that no scale can over- or underflow.
 
-    Args:
-        maps: non-negative maps.
-        reference: what they are measured against.
-
     Returns:
         Maps with maximum 1; a blank map is NaN throughout, a map that holds NaN or infinity holds NaN. They may be
         shared with other metrics: do not write into them.

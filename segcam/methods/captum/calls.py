@@ -143,7 +143,9 @@ class Ask:
             with ExitStack() as stack:
                 stack.enter_context(_failures_as_reasons(self.tool))
                 stack.enter_context(_no_traces(subject.objective))
-                stack.enter_context(_quiet())
+                stack.enter_context(warnings.catch_warnings())
+                for message in _EXPECTED_WARNINGS:
+                    warnings.filterwarnings("ignore", message, UserWarning)
                 stack.enter_context(separated(subject.objective, module))
                 if drawn:
                     stack.enter_context(_stream(chunk.seed, chunk.images.device))
@@ -285,14 +287,6 @@ def _no_traces(network: nn.Module) -> Iterator[None]:
 
 def _is_captums(hook: Any) -> bool:
     return str(getattr(getattr(hook, "func", hook), "__module__", "")).startswith("captum")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        for message in _EXPECTED_WARNINGS:
-            warnings.filterwarnings("ignore", message, UserWarning)
-        yield
 
 
 @contextmanager

@@ -160,15 +160,17 @@ def test_out_of_range(index: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("name", "options", "message"),
     [
-        ({"counts": (None, None, 2**31)}, "test images"),
-        ({"size": 8}, "size 8"),
+        ("scenes", {"counts": (None, None, 2**31)}, "test images"),
+        ("scenes", {"size": 8}, "size 8 is too small"),
+        ("scenes_texture", {"counts": (None, None, 2**31)}, "test images"),
+        ("scenes_texture", {"size": 16}, "size 16 is too small"),
     ],
 )
-def test_bad_options(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        open_scenes(DatasetOptions(**options))
+def test_bad_options(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=f"{name}: .*{message}"):
+        DATASETS.get(name).open(DatasetOptions(**options))
 
 
 def slow_distance(q: Shape, x: float, y: float) -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -159,15 +157,6 @@ def test_samples_are_the_callers_own() -> None:
             split[index]
         with pytest.raises(IndexError, match=str(index)):
             split.known(index)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [({"size": 16}, "size 16 is too small"), ({"counts": (None, None, 2**31)}, "test images")],
-)
-def test_bad_options(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError, match=f"scenes_texture: .*{message}"):
-        open_cues("texture", DatasetOptions(**options))
 
 
 def test_an_unknown_cue() -> None:
