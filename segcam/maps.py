@@ -130,13 +130,7 @@ def together(
 def layer_maps(
     capture: Capture, layer: str | Layer, methods: Sequence[Method]
 ) -> tuple[Float[Tensor, "b m h w"], Float[Tensor, "b m h w"]]:
-    """Return `together` of one captured layer, float32 or wider; NaN for images whose pixel set is empty.
-
-    Args:
-        capture: what a probe gave.
-        layer: the layer, or its label.
-        methods: gradient methods, `m` of them.
-    """
+    """Return `together` of one captured layer, float32 or wider; NaN for images whose pixel set is empty."""
     label = layer.label if isinstance(layer, Layer) else layer
     activations, gradients = (at_least_float32(s[label]) for s in (capture.activations, capture.gradients))
     signed, maps = together(activations, gradients, methods)

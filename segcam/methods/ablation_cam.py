@@ -23,13 +23,8 @@ def ablation_cam(subject: Subject, layer: Layer, channels: int = budget.BUDGET) 
     every weight round, so that channels that speak against the class lit up. Here `|y|` divides; where `y` is 0 the
     weights are 0.
 
-    Channels off the budget, by the rule of `channels.choose`, weigh 0. Of tokens those that belong to no place
-    (class, registers) stay as they are.
-
-    Args:
-        subject: the network, the batch and the pixels.
-        layer: one of the captured layers.
-        channels: how many channels of each image are taken out, one at a time, the most varied; 0 for all.
+    Of each image's channels the `channels` most varied, by the rule of `channels.choose`, are taken out, one at a time
+    (0 for all); the others weigh 0. Of tokens those that belong to no place (class, registers) stay as they are.
 
     Returns:
         `L` on the layer's grid, `(b, h, w)`, not negative, in the units of `A`; zero everywhere (blank) where no

@@ -25,13 +25,8 @@ def score_cam(subject: Subject, layer: Layer, channels: int = budget.BUDGET) -> 
     largest channel. The baseline's score `y(X_b)` is the same for all channels, so softmax cancels it, whatever the
     baseline, and it is not computed.
 
-    Softmax runs over the channels on the budget, by the rule of `channels.choose`, less those that are
-    constant, upsampled, up to rounding: they have no mask. All others weigh 0.
-
-    Args:
-        subject: the network, the batch and the pixels.
-        layer: one of the captured layers.
-        channels: how many channels of each image are tried, the most varied; 0 for all.
+    Softmax runs over each image's `channels` most varied channels (0 for all), by the rule of `channels.choose`, less
+    those that are constant, upsampled, up to rounding: they have no mask. All others weigh 0.
 
     Returns:
         `L` on the layer's grid, `(b, h, w)`, not negative, in the units of `A`; zero everywhere (blank) where all

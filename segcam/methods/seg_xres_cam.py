@@ -26,10 +26,6 @@ def seg_xres_cam(pair: Pair, pool: int = POOL) -> Float[Tensor, "b h w"]:
     the part of it that lies there, and gets their means back by the same parts; so the map of a mirrored layer is the
     mirrored map on every grid. With `pool` 1 it is HiResCAM, with one as large as the grid Grad-CAM.
 
-    Args:
-        pair: activations and gradients.
-        pool: the windows' side, in cells.
-
     Returns:
         The map before ReLU, in the units of the score; zero everywhere where there is no gradient.
 

@@ -45,12 +45,7 @@ def recording_attention(model: nn.Module, places: Sequence[AttentionPlace]) -> I
 def on_grids(
     places: Sequence[AttentionPlace], matrices: Mapping[str, Sequence[Tensor]], size: Grid
 ) -> dict[str, Attention]:
-    """Lay what was recorded on its grids, by label; float32 or wider.
-
-    Args:
-        places: where was recorded.
-        matrices: what `recording_attention` gave.
-        size: height and width of the input, in pixels.
+    """Lay the matrices that `recording_attention` gave on their grids, by label; float32 or wider.
 
     Raises:
         ProbeError: a place gave no matrix, more than one, or one that fits no grid.

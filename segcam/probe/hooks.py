@@ -56,10 +56,8 @@ def recording_calls(
 ) -> Iterator[dict[str, list[Call]]]:
     """Record the outputs of the layers' modules in forward passes, by label and in the order of the calls.
 
-    Args:
-        model: the network, with frozen parameters.
-        layers: where.
-        overwritten: labels of layers whose output later modules are known to overwrite; they are recorded as copies.
+    The network's parameters are frozen. `overwritten` are labels of layers whose output later modules are known to
+    overwrite; they are recorded as copies.
     """
     calls: dict[str, list[Call]] = {layer.label: [] for layer in layers}
     handles = []

@@ -56,12 +56,8 @@ def averaging_matrix(n_in: int, n_out: int, device: torch.device, dtype: torch.d
 def pull_back(fields: Float[Tensor, "b k H W"], grid: Grid) -> Float[Tensor, "b k h w"]:
     """Apply transposed bilinear upsampling, `Uy^T f Ux`: `(pull_back(f) * L).sum() == (f * upsample(L)).sum()`.
 
-    Args:
-        fields: fields at input resolution.
-        grid: rows and columns of the layer's grid.
-
-    Returns:
-        The fields on the grid. They keep their sum, since every row of `Uy` and `Ux` sums to one.
+    Fields at input resolution are brought to the layer's grid and keep their sum, since every row of `Uy` and `Ux` sums
+    to one.
     """
     rows, columns = fields.shape[-2:]
     if (rows, columns) == grid:
@@ -91,11 +87,8 @@ def edge_strength(luminance: Float[Tensor, "b h w"]) -> Float[Tensor, "b h w"]:
     slope s have strength s. The outermost pixels are repeated beyond the image (scipy's mode 'nearest').
     scikit-image's `filters.sobel` is this times the root of two.
 
-    Args:
-        luminance: in any unit; the strength has the same, a pixel.
-
     Returns:
-        Non-negative strengths; 0 everywhere for a constant image.
+        Strengths in the unit of the luminance, a pixel, not negative; 0 everywhere for a constant image.
     """
     padded = nnf.pad(luminance[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
     across = padded[:, :, 2:] - padded[:, :, :-2]

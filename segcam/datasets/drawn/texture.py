@@ -81,13 +81,7 @@ def _stripe(field: Field, sharpness: float) -> Field:
 def coat_pattern(rng: np.random.Generator, size: int, scale: float) -> Field:
     """Draw where a coat has its second colour, 0..1: plain, striped, spotted, patched or brindled.
 
-    Args:
-        rng: source of the random numbers.
-        size: side of the square, in pixels.
-        scale: size of the animal; the pattern's parts grow with it.
-
-    Returns:
-        `(size, size)` float32.
+    The pattern's parts grow with `scale`, the size of the animal.
     """
     kind = int(rng.integers(5))
     angle, phase, frequency = rng.uniform(0, math.pi), rng.uniform(0, 1), rng.uniform(7, 13)

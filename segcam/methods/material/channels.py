@@ -95,9 +95,7 @@ def passes(parameters: Mapping[str, bool | int | float | str]) -> int:
 def editing(module: nn.Module, edit: Callable[[Tensor], Tensor]) -> Iterator[None]:
     """Pass on `edit(output)` in place of what a module gives; of a tuple its first part.
 
-    Args:
-        module: the module.
-        edit: must not write into its argument, which other branches may use.
+    `edit` must not write into its argument, which other branches may use.
     """
 
     def hook(_module: nn.Module, _inputs: object, output: object) -> object:

@@ -36,13 +36,7 @@ class Objective(nn.Module):
     def forward(
         self, images: Float[Tensor, "n ch h w"], chosen: Bool[Tensor, "n H W"], class_ids: Int[Tensor, " n"]
     ) -> Float[Tensor, " n"]:
-        """Return the mean score over each image's pixels.
-
-        Args:
-            images: the network's input.
-            chosen: each image's pixels, at the resolution that the target names.
-            class_ids: the class explained in each.
-        """
+        """Return the mean score over each image's pixels, which are at the resolution that the target names."""
         size = (int(images.shape[-2]), int(images.shape[-1]))
         return self.target.score_again(logits_of(self.network(images)), size, chosen, class_ids)
 
@@ -106,11 +100,7 @@ def examining(
 ) -> Iterator[Subject]:
     """Hold the probe's network still for methods that run it: in eval mode, with frozen parameters, then as before.
 
-    Args:
-        probe: whose network it is.
-        images: the batch that was probed.
-        capture: what the probe gave for it.
-        scenery: the photographs and masks.
+    `images` is the batch that was probed, `capture` what the probe gave for it.
     """
     with torch.inference_mode(mode=False), torch.enable_grad(), frozen(probe.model):
         yield Subject(probe.model, probe.prepared(images), capture, Objective(probe.model, capture.target), scenery)
