@@ -138,6 +138,11 @@ def complete(name: str, parameters: Parameters) -> dict[str, Value]:
     return values
 
 
+def wrong_value(model: str, parameter: str, value: Value, must: str) -> InputError:
+    """Return the error for a parameter's value of the right type that a model cannot have."""
+    return InputError(f"parameter '{parameter}' of model '{model}' is {value}: it must be {must}")
+
+
 def to_input(logits: Float[Tensor, "b k h w"], size: tuple[int, int], stride: int) -> Float[Tensor, "b k height width"]:
     """Upsample logits bilinearly by their stride; crop what lies beyond the input, stretch what falls short of it.
 

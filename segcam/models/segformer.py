@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from segcam._compat import require
 from segcam.errors import InputError, unknown
-from segcam.models import MODELS, Architecture, Parameters, to_input
+from segcam.models import MODELS, Architecture, Parameters, to_input, wrong_value
 from segcam.models.weights.pretrained import NONE, fill, from_hub, read_weights, weight_file
 from segcam.probe.attention import AttentionPlace
 from segcam.probe.layers import Layer, Point
@@ -104,9 +104,7 @@ def _build(classes: int, parameters: Parameters) -> SegFormer:
     if size not in SIZES:
         raise unknown("size of model 'segformer'", size, SIZES)
     if not 0 <= drop_path < 1:
-        raise InputError(
-            f"parameter 'drop_path' of model 'segformer' is {drop_path}: it must be at least 0 and below 1"
-        )
+        raise wrong_value("segformer", "drop_path", drop_path, "at least 0 and below 1")
     return SegFormer(classes, size, drop_path)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from segcam._compat import require
 from segcam.errors import InputError, first_line
-from segcam.models import MODELS, Architecture, Parameters, to_input
+from segcam.models import MODELS, Architecture, Parameters, to_input, wrong_value
 from segcam.models.material.blocks import Block
 from segcam.models.weights.pretrained import (
     NONE,
@@ -127,7 +127,7 @@ def _encoder(name: str) -> Any:
 def _build(classes: int, parameters: Parameters) -> TimmUNet:
     width = int(parameters["width"])
     if width < 1:
-        raise InputError(f"parameter 'width' of model 'timm_unet' is {width}: it must be at least 1")
+        raise wrong_value("timm_unet", "width", width, "at least 1")
     return TimmUNet(classes, str(parameters["encoder"]), width)
 
 

@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from segcam.errors import InputError, unknown
-from segcam.models import MODELS, Architecture, Parameters
+from segcam.errors import unknown
+from segcam.models import MODELS, Architecture, Parameters, wrong_value
 from segcam.models.material.blocks import Block
 from segcam.probe.layers import Layer, Point
 
@@ -63,7 +63,7 @@ class UNet(nn.Module):
 def _build(classes: int, parameters: Parameters) -> UNet:
     width, norm = int(parameters["width"]), str(parameters["norm"])
     if width < 1:
-        raise InputError(f"parameter 'width' of model 'unet' is {width}: it must be at least 1")
+        raise wrong_value("unet", "width", width, "at least 1")
     if norm not in NORMS:
         raise unknown("normalisation of model 'unet'", norm, NORMS)
     return UNet(classes, width, norm)

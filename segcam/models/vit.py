@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from segcam._compat import require
 from segcam.errors import InputError, first_line
-from segcam.models import MODELS, Architecture, Parameters, to_input
+from segcam.models import MODELS, Architecture, Parameters, to_input, wrong_value
 from segcam.models.weights.pretrained import (
     NONE,
     Normalised,
@@ -124,15 +124,11 @@ def _build(classes: int, parameters: Parameters) -> ViTSegmenter:
     image, patch = int(parameters["image_size"]), int(parameters["patch_size"])
     drop_path = float(parameters["drop_path"])
     if patch not in PATCHES:
-        raise InputError(
-            f"parameter 'patch_size' of model 'vit' is {patch}: it must be one of {', '.join(map(str, PATCHES))}"
-        )
+        raise wrong_value("vit", "patch_size", patch, f"one of {', '.join(map(str, PATCHES))}")
     if image < patch or image % patch:
-        raise InputError(
-            f"parameter 'image_size' of model 'vit' is {image}: it must be a multiple of the patch size {patch}"
-        )
+        raise wrong_value("vit", "image_size", image, f"a multiple of the patch size {patch}")
     if not 0 <= drop_path < 1:
-        raise InputError(f"parameter 'drop_path' of model 'vit' is {drop_path}: it must be at least 0 and below 1")
+        raise wrong_value("vit", "drop_path", drop_path, "at least 0 and below 1")
     return ViTSegmenter(classes, str(parameters["encoder"]), image, patch, drop_path)
 
 
