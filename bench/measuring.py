@@ -122,7 +122,7 @@ class Measuring:
 
     def _run(self, measurement: Measurement, cells: Sequence[MeasureCell]) -> None:
         left = [cell for cell in cells if not self.finished(cell)]
-        steps = {cell.train.model: self._steps(measurement, cell.train.model) for cell in cells}
+        steps = {name: self._steps(measurement, name) for name in {cell.train.model for cell in cells}}
         total, to_do = (sum(len(cell.rows) * steps[cell.train.model] for cell in group) for group in (cells, left))
         name = self.prefix.replace("-", " ") + measurement.name.replace("_", " ")
         with working(self.trainings.console, name, total, total - to_do) as task:
@@ -134,6 +134,8 @@ class Measuring:
 
     def _steps(self, measurement: Measurement, name: str) -> int:
         """Return what an image of a model counts in the progress."""
+        if measurement.steps is None:
+            return 1
         profile, classes = self.trainings.profile, len(self.trainings.data.opened.info.classes)
         network = create(name, classes, plan.parameters(profile, name), pretrained=False)
         return measurement.steps(Request.of(profile.score, name, network))

@@ -10,7 +10,7 @@ from rich.console import Console
 import analyses
 from analyses.artifacts import Section, Table
 from analyses.reading import captions
-from analyses.reading.files import SCORES
+from analyses.reading.files import folder as folder_of
 from analyses.report import build as page_of
 from bench.output import drawing
 from bench.output.store import CAPTIONS, MANIFEST, PAGE, Store
@@ -20,7 +20,6 @@ from segcam.errors import InputError
 
 DRAWN = (".csv", ".md", ".tex", ".png", ".svg", ".pdf")
 """Suffixes of what a report writes into tables/ and figures/."""
-EVIDENCE = "evidence"
 COLOURS = 128
 """Of published PNG: a third of the bytes, and no difference that a reader sees."""
 
@@ -80,7 +79,7 @@ def known_evidence(store: Store, look: profiles.Figures) -> list[Path]:
     Raises:
         InputError: it was published without its scores.
     """
-    if not store.names(f"{SCORES}/{EVIDENCE}"):
+    if not store.names(folder_of("evidence")):
         raise InputError(
             f"{store.out} was published without the scores that draw it; its archive holds them: "
             "run report --out FILE.zip"

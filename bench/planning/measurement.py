@@ -119,7 +119,8 @@ class Measurement:
             as an .npz file.
         plan: `(profile, data, checkpoint) -> its cells`; by default a few images each, as its section says.
         settings: its section in the profile; every key has a default.
-        steps: `request -> steps of an image` that its progress counts, where an image is too long to wait for.
+        steps: `request -> steps of an image` that its progress counts, where an image is too long to wait for; by
+            default an image is one.
         sizes: `profile -> sides of the images that networks must take` beside the training size. It raises
             InputError where the section does not fit the rest of the profile.
         stage: of the run that it belongs to.
@@ -130,7 +131,7 @@ class Measurement:
     run: Callable[[MeasureJob], Mapping[str, Columns | bytes]]
     plan: Callable[[Profile, Data, Checkpoint], Iterable[CellPlan]] | None = None
     settings: type[Settings] | None = None
-    steps: Callable[[Request], int] = lambda _: 1
+    steps: Callable[[Request], int] | None = None
     sizes: Callable[[Profile], Sequence[int]] = lambda _: ()
     stage: str = "score"
     turn: int = 1
