@@ -1,0 +1,133 @@
+"""Files of the user's, read safely: what is no plain file, no text or no end is one error that says what to do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from segcam.errors import InputError
+
+MOST_TEXT = 64 * 2**20
+"""Bytes of the longest text that is read: a device has no end."""
+CURES = {
+    FileNotFoundError: "does not exist: correct the path",
+    PermissionError: "may not be read: give yourself the right to read it",
+    IsADirectoryError: "is a folder: name a file",
+    NotADirectoryError: "does not exist: a part of the path is no folder; correct the path",
+}
+"""What is wrong with a file, and what to do, by what the system says."""
+KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+
+
+def user_path(text: str | Path, what: str) -> Path:
+    """Return a path as the user means it, with `~` spelled out.
+
+    Args:
+        text: the path.
+        what: how errors call it, such as '--out'.
+
+    Raises:
+        InputError: it is empty, holds characters that no path or no table can hold, or names an unknown home.
+    """
+    text = str(text)
+    if not text.strip() or "\0" in text:
+        raise InputError(f"{what} {text!r}: name a path")
+    if not text.isprintable() and any("\ud800" <= sign <= "\udfff" for sign in text):
+        raise InputError(f"{what} {os.fsencode(text)!r}: the name is not UTF-8; rename it, or choose another")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"{what} {text}: no such user's home is known; write the path out") from error
+
+
+def plain_file(path: Path, what: str, error: type[InputError] = InputError) -> Path:
+    """See that a path is a file with an end, and that it may be read.
+
+    Args:
+        path: the file.
+        what: how errors call it, such as 'profile'.
+        error: the error that is raised.
+
+    Raises:
+        InputError: it is absent, a folder, a pipe or a device, or may not be read.
+    """
+    try:
+        kind = stat.S_IFMT(path.stat().st_mode)
+    except (OSError, ValueError) as problem:  # ValueError: a zero byte in the name
+        raise unreadable(path, what, problem, error) from problem
+    if kind == stat.S_IFDIR:
+        raise unreadable(path, what, IsADirectoryError(), error)
+    if kind != stat.S_IFREG:
+        raise error(f"{what} {path} is {KINDS.get(kind, 'no file')}: name a plain file")
+    return path
+
+
+def unreadable(
+    path: Path, what: str, problem: Exception, error: type[InputError] = InputError, cure: str = "correct it"
+) -> InputError:
+    """Return the error for a file that cannot be read, with the cure for what the system says of it."""
+    for kind, words in CURES.items():
+        if isinstance(problem, kind):
+            return error(f"{what} {path} {words}")
+    reason = "it is nested too deeply" if isinstance(problem, RecursionError) else str(problem).splitlines()[0]
+    if isinstance(problem, OSError):
+        reason = problem.strerror or reason
+    return error(f"{what} {path} cannot be read ({reason[:200]}): {cure}")
+
+
+def read_text(path: Path, what: str, error: type[InputError] = InputError) -> str:
+    """Read a text in UTF-8.
+
+    Raises:
+        InputError: as `plain_file`; or it is no such text, or has more than 64 MiB.
+    """
+    plain_file(path, what, error)
+    try:
+        if path.stat().st_size > MOST_TEXT:
+            raise error(f"{what} {path} has {path.stat().st_size:,} bytes: at most {MOST_TEXT:,} are read")
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise unreadable(path, what, problem, error, "save it as UTF-8") from problem
+
+
+def read_toml(path: Path, what: str, error: type[InputError] = InputError, cure: str = "correct it") -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        InputError: as `read_text`; or it is no TOML.
+    """
+    try:
+        return tomllib.loads(read_text(path, what, error))
+    except (ValueError, RecursionError) as problem:  # ValueError: numbers of thousands of digits, too
+        raise unreadable(path, what, problem, error, cure) from problem
+
+
+def read_json(path: Path, what: str, error: type[InputError] = InputError, cure: str = "correct it") -> Any:
+    """Read a JSON file.
+
+    Raises:
+        InputError: as `read_text`; or it is no JSON.
+    """
+    try:
+        return json.loads(read_text(path, what, error))
+    except (ValueError, RecursionError) as problem:
+        raise unreadable(path, what, problem, error, cure) from problem
+
+
+def sha256(path: Path, what: str) -> str:
+    """Return the hash of a file's content, in hexadecimal digits.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    plain_file(path, what)
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as problem:
+        raise unreadable(path, what, problem) from problem
