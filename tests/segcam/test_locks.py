@@ -33,9 +33,9 @@ def holder(file: Path, seconds: float) -> subprocess.Popen[str]:
 
 def test_another_holder_is_named(tmp_path: Path) -> None:
     with holder(tmp_path / "lock", 60) as other:
-        with pytest.raises(HeldError, match=rf"runs/a is in use by process {other.pid} of .* since \d{{4}}-.*--wait"):
-            with held(tmp_path / "lock", "runs/a"):
-                pass
+        told = rf"runs/a is in use by process {other.pid} of .* since \d{{4}}-.*--wait"
+        with pytest.raises(HeldError, match=told), held(tmp_path / "lock", "runs/a"):
+            pass
         other.kill()
         other.wait()
         with held(tmp_path / "lock", "runs/a"):  # its owner's file is still there
