@@ -54,3 +54,16 @@ def first_line(error: Exception, most: int = 160) -> str:
     """Return the first line of an error's message, cut at `most` characters, or the error's class."""
     line = (str(error).strip().splitlines() or [""])[0] or type(error).__name__
     return line if len(line) <= most else line[:most] + "..."
+
+
+def shown(value: object, most: int = 100) -> str:
+    """Return a value of the user's as errors show it: on one line, cut at `most` characters.
+
+    >>> shown("a" * 200, 10)
+    "'aaaaaaaaa..."
+    """
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        return "a value too long to show"  # Python writes no numbers of more than 4,300 digits
+    return text if len(text) <= most else text[:most] + "..."

@@ -7,10 +7,11 @@ import json
 import os
 import stat
 import tomllib
+import unicodedata
 from pathlib import Path
 from typing import Any
 
-from segcam.errors import InputError
+from segcam.errors import InputError, first_line
 
 MOST_TEXT = 64 * 2**20
 """Bytes of the longest text that is read: a device has no end."""
@@ -45,6 +46,34 @@ def user_path(text: str | Path, what: str) -> Path:
         raise InputError(f"{what} {text}: no such user's home is known; write the path out") from error
 
 
+def one_line(name: str) -> bool:
+    """Return whether a name can be shown: it has no line breaks, control characters or bytes that are not UTF-8."""
+    return not any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") for sign in name)
+
+
+def plain_folder(path: Path, what: str, error: type[InputError] = InputError, cure: str = "name a folder") -> Path:
+    """See that a path is a folder, and that its files may be listed.
+
+    Args:
+        path: the folder.
+        what: how errors call it, such as 'data root'.
+        error: the error that is raised.
+        cure: what to do where it is absent or no folder.
+
+    Raises:
+        InputError: it is absent, no folder, or may not be listed.
+    """
+    try:
+        with os.scandir(path):
+            return path
+    except FileNotFoundError as problem:
+        raise error(f"{what} {path} does not exist: {cure}") from problem
+    except NotADirectoryError as problem:
+        raise error(f"{what} {path} is no folder: {cure}") from problem
+    except (OSError, ValueError) as problem:  # ValueError: a zero byte in the name
+        raise unreadable(path, what, problem, error, cure) from problem
+
+
 def plain_file(path: Path, what: str, error: type[InputError] = InputError) -> Path:
     """See that a path is a file with an end, and that it may be read.
 
@@ -74,10 +103,10 @@ def unreadable(
     for kind, words in CURES.items():
         if isinstance(problem, kind):
             return error(f"{what} {path} {words}")
-    reason = "it is nested too deeply" if isinstance(problem, RecursionError) else str(problem).splitlines()[0]
+    reason = "it is nested too deeply" if isinstance(problem, RecursionError) else first_line(problem, 200)
     if isinstance(problem, OSError):
         reason = problem.strerror or reason
-    return error(f"{what} {path} cannot be read ({reason[:200]}): {cure}")
+    return error(f"{what} {path} cannot be read ({reason}): {cure}")
 
 
 def read_text(path: Path, what: str, error: type[InputError] = InputError) -> str:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bench.planning.profile import Profile
 from segcam.datasets import DATASETS, DatasetOptions
+from segcam.datasets.decoded import SplitImages
 from segcam.errors import DataError, InputError
 from segcam.samples import SPLITS, Images, Opened, Split
 
@@ -136,10 +137,16 @@ def _holds(opened: Opened, split: Split, class_id: int) -> None:
 
 
 def _digest(opened: Opened, *, drawn: bool) -> str:
-    """Hash every image and mask, but of drawn data the first, middle and last of each split: the rest follows."""
+    """Hash every image and mask, but of drawn data the first, middle and last of each split: the rest follows.
+
+    Decoded photographs have been compared with their hashes, which stand for them.
+    """
     hashed = hashlib.sha256(repr((opened.info.name, opened.info.classes, opened.info.training_data)).encode())
     for split in SPLITS:
         images = opened.splits[split]
+        if isinstance(images, SplitImages):
+            hashed.update(f"{split} {list(zip(images.ids, images.hashes, strict=True))}".encode())
+            continue
         for index in sorted({0, len(images) // 2, len(images) - 1}) if drawn else range(len(images)):
             sample = images[index]
             hashed.update(f"{split} {len(images)} {sample.id}".encode())

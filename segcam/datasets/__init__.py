@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
-from segcam.errors import InputError
+from segcam.errors import InputError, shown
 from segcam.registry import Registry
 from segcam.samples import SPLITS, Opened
 
@@ -38,13 +39,24 @@ class DatasetOptions:
     progress: Callable[[int, int, str], None] | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.val_share < 1:
-            raise InputError(f"val_share {self.val_share}: must lie between 0 and 1, such as 0.15")
+        if not _whole(self.size) or self.size < 1:
+            raise InputError(f"size {shown(self.size)}: must be a whole number of pixels, at least 1")
+        if not isinstance(self.val_share, int | float) or not 0 < self.val_share < 1:
+            raise InputError(f"val_share {shown(self.val_share)}: must lie between 0 and 1, such as 0.15")
+        if len(self.counts) != len(SPLITS):
+            raise InputError(f"counts {shown(self.counts)}: must be three, of {', '.join(SPLITS)} images")
         for split, count in zip(SPLITS, self.counts, strict=True):
-            if count is not None and count < 1:
-                raise InputError(f"count of {split} images {count}: must be at least 1, or left out to take all")
-        if self.seed < 0:
-            raise InputError(f"seed {self.seed}: must not be negative")
+            if count is not None and (not _whole(count) or count < 1):
+                raise InputError(
+                    f"count of {split} images {shown(count)}: must be a whole number of at least 1, or left out for all"
+                )
+        if not _whole(self.seed) or self.seed < 0:
+            raise InputError(f"seed {shown(self.seed)}: must be a whole number and not negative")
+
+
+def _whole(value: object) -> bool:
+    """Return whether a value is a whole number, Python's or numpy's."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, slots=True)

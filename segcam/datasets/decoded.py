@@ -1,20 +1,24 @@
 """The decoded cache: photographs and masks, read once, squashed to one size and kept as memory-mapped uint8 arrays.
 
 Decoding JPEGs costs far more than a training step on a small network, so it is done once for each dataset and size. The
-cache's name holds a hash of all that defines its content; a changed file gives another name, never a stale answer.
+cache's name holds a hash of all that defines its content; a changed file gives another name, never a stale answer. Each
+photograph's pixels are compared with their hash before they are used; what is damaged is decoded anew.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import math
 import os
+import re
+import secrets
 import shutil
-import struct
 import warnings
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +26,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import platformdirs
-from filelock import FileLock
 from PIL import Image
 
-from segcam.errors import DataError, InputError, SegcamError, first_of
+from segcam.errors import DataError, InputError, SegcamError, first_line, first_of, shown
+from segcam.files import plain_file, user_path
+from segcam.locks import HeldError, held
 from segcam.samples import Sample, Split
 
 UInt8 = npt.NDArray[np.uint8]
@@ -33,10 +38,15 @@ Progress = Callable[[int, int, str], None]
 
 FORMAT = 1  # version of the cache's layout and of the resize rule; raise it when either changes
 RESIZE = "squash to a square: photographs bilinear with antialias (PIL), masks nearest"
-UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
-"""What PIL raises, by format and kind of damage, on a file it cannot read."""
+SCHEMA = 1  # version of index.json; raise it when what it holds changes
 
-_CHUNK = 256  # photographs in flight: bounds the memory that finished but unwritten ones hold
+_IMAGES, _MASKS, _INDEX = FILES = ("images.npy", "masks.npy", "index.json")
+_UNFINISHED = re.compile(r"\.(?P<name>[\w.-]+-\d+-[0-9a-f]{16})(\.[0-9a-f]+)?\.tmp")
+_IN_FLIGHT = 2**28  # bytes of photographs that are finished but not yet written
+_AT_ONCE = 64  # photographs compared by one call: a call costs as much as comparing a small one
+
+_compared: dict[tuple[object, ...], set[int]] = {}
+"""Rows that this process has compared with their hashes, by cache and by what the system says of its files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,27 +80,62 @@ class Source:
         return Source(self.dataset, [self.ids[r] for r in rows], lambda i: self.load(rows[i]), key, self.heading)
 
 
+class DamagedError(SegcamError):
+    """A cache is not as it was written; the next `decode` makes it anew."""
+
+
 class Decoded:
     """A finished cache, opened read-only.
 
     Attributes:
         images: RGB, `(n, size, size, 3)` uint8, memory-mapped.
         masks: class indices, `(n, size, size)` uint8, memory-mapped.
-        ids: names of the photographs; `notes`: what `load` noted of each.
+        ids: names of the photographs.
+        notes: what `load` noted of each.
+        hashes: sha256 of the bytes of each image followed by its mask's.
+
+    Raises:
+        DamagedError: the cache is not there, or not as it was written.
+        SegcamError: a newer segcam wrote it.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-        self.digest: str = index["digest"]
-        self.ids: list[str] = index["ids"]
-        self.notes: list[dict[str, Any]] = index["notes"]
-        self.images: UInt8 = np.load(folder / "images.npy", mmap_mode="r")
-        self.masks: UInt8 = np.load(folder / "masks.npy", mmap_mode="r")
+        content = _content(folder / _INDEX)
+        self.digest: str = content["digest"]
+        self.size: int = content["size"]
+        self.ids: list[str] = content["ids"]
+        self.notes: list[dict[str, Any]] = content["notes"]
+        self.hashes: list[str] = content["hashes"]
+        shape = (len(self.ids), self.size, self.size)
+        self.images: UInt8 = _mapped(folder / _IMAGES, (*shape, 3))
+        self.masks: UInt8 = _mapped(folder / _MASKS, shape)
 
     def __reduce__(self) -> tuple[type[Decoded], tuple[Path]]:
         # a memory map would be pickled as the whole array; a worker process opens its own
         return Decoded, (self.folder,)
+
+    def compare(self, rows: Iterable[int]) -> None:
+        """Compare photographs with their hashes, each once a process.
+
+        Raises:
+            DamagedError: one was changed.
+        """
+        stats = [(self.folder / name).stat() for name in (_IMAGES, _MASKS)]
+        key = (self.folder.resolve(), self.digest, *((s.st_ino, s.st_size, s.st_mtime_ns) for s in stats))
+        compared = _compared.setdefault(key, set())
+        left = sorted(set(rows) - compared)
+
+        def same(start: int) -> bool:
+            some = left[start : start + _AT_ONCE]
+            return all(_hash(self.images[row], self.masks[row]) == self.hashes[row] for row in some)
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # hashing leaves the GIL
+            if not all(pool.map(same, range(0, len(left), _AT_ONCE))):
+                raise DamagedError(
+                    f"the decoded photographs in {self.folder} were changed: run again to decode them anew"
+                )
+        compared.update(left)
 
 
 class SplitImages:
@@ -118,6 +163,11 @@ class SplitImages:
         """What was noted of the samples' files, in order."""
         return [self.decoded.notes[r] for r in self.rows]
 
+    @property
+    def hashes(self) -> list[str]:
+        """The samples' hashes, in order: sha256 of the bytes of the image followed by the mask's."""
+        return [self.decoded.hashes[r] for r in self.rows]
+
     def arrays(self, indices: Sequence[int] | npt.NDArray[np.integer] | None = None) -> tuple[UInt8, UInt8]:
         """Return images `(n, size, size, 3)` and masks `(n, size, size)` of many samples; None takes all."""
         samples = slice(None) if indices is None else np.asarray(indices, dtype=np.int64)
@@ -135,7 +185,7 @@ def open_splits(
     if list(rows) == ["test"]:
         decoded = decode(source.only(rows["test"]), size, cache, progress)
         return {"test": SplitImages(decoded, range(len(decoded.ids)))}
-    decoded = decode(source, size, cache, progress)
+    decoded = decode(source, size, cache, progress, used=[row for of_split in rows.values() for row in of_split])
     return {split: SplitImages(decoded, of_split) for split, of_split in rows.items()}
 
 
@@ -170,8 +220,16 @@ def file_facts(
 
 
 def cache_folder(folder: Path | None = None) -> Path:
-    """Return the folder of all caches: the given one, else `SEGCAM_CACHE`, else the user's cache folder."""
-    return Path(folder or os.environ.get("SEGCAM_CACHE") or platformdirs.user_cache_dir("segcam")).expanduser()
+    """Return the folder of all caches: the given one, else `SEGCAM_CACHE`, else the user's cache folder.
+
+    Raises:
+        InputError: that is no path; see `user_path`.
+    """
+    if folder is not None:
+        return user_path(folder, "the cache's folder")
+    if named := os.environ.get("SEGCAM_CACHE"):
+        return user_path(named, "SEGCAM_CACHE")
+    return user_path(platformdirs.user_cache_dir("segcam"), "the user's cache folder")
 
 
 def fingerprint(files: Iterable[Path], base: Path) -> list[tuple[str, int | None, int | None]]:
@@ -188,18 +246,29 @@ def fingerprint(files: Iterable[Path], base: Path) -> list[tuple[str, int | None
     return stats
 
 
-def decode(source: Source, size: int, cache: Path | None = None, progress: Progress | None = None) -> Decoded:
+def decode(
+    source: Source,
+    size: int,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+    used: Iterable[int] | None = None,
+) -> Decoded:
     """Return the source's cache at `size` pixels below `cache`; decode first where there is none, or a damaged one.
 
     Of several processes one decodes and the others wait. A cache gets its name when it is complete, so that none is
-    ever seen half-written; what a killed process left is removed by the next that decodes the same.
+    ever seen half-written; what killed processes left in `cache` is removed by the next that decodes anything.
 
-    `progress` is called with (done, total, "decoding photographs").
+    Args:
+        source: what is decoded.
+        size: side of the square images and masks, in pixels.
+        cache: folder of the caches; see `cache_folder`.
+        progress: called with (done, total, "decoding photographs"), or with (0, total, who is waited for).
+        used: the rows that will be used, and are compared with their hashes; None for all.
 
     Raises:
-        InputError: the size is not positive.
+        InputError: the size is not positive, or the cache's folder is no path.
         DataError: files cannot be used; lists them.
-        SegcamError: the cache cannot be written.
+        SegcamError: the cache cannot be written, or a newer segcam wrote it.
     """
     if size < 1:
         raise InputError(f"size {size}: must be at least 1 pixel")
@@ -207,21 +276,28 @@ def decode(source: Source, size: int, cache: Path | None = None, progress: Progr
     text = json.dumps({**defining, "source": source.key}, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()
     folder = cache_folder(cache) / f"{source.dataset}-{size}-{digest[:16]}"
-    unfinished = folder.with_name(f".{folder.name}.tmp")
-    if (decoded := _intact(folder, digest, size)) is not None:
+    rows = range(len(source.ids)) if used is None else list(used)
+    if (decoded := _intact(folder, digest, rows)) is not None:
         return decoded
+
+    def waiting(message: str) -> None:
+        if progress is not None:
+            progress(0, len(source.ids), message)
+
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_name(f".{folder.name}.lock")):
-            if (decoded := _intact(folder, digest, size)) is not None:
+        with held(_lock(folder), f"the cache of decoded photographs {folder}", wait=True, waiting=waiting):
+            if (decoded := _intact(folder, digest, rows)) is not None:
                 return decoded  # made by another process meanwhile
-            shutil.rmtree(unfinished, ignore_errors=True)
+            _sweep(folder)
+            _has_room(folder.parent, 4 * size * size * len(source.ids))
+            unfinished = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
             try:
                 _write(source, size, digest, unfinished, progress)
-                shutil.rmtree(folder, ignore_errors=True)  # damaged, if it is there
+                _make_way(folder)
                 unfinished.rename(folder)
             finally:
-                shutil.rmtree(unfinished, ignore_errors=True)
+                with suppress(OSError):
+                    _remove(unfinished)
             return Decoded(folder)
     except OSError as error:
         raise SegcamError(
@@ -230,38 +306,137 @@ def decode(source: Source, size: int, cache: Path | None = None, progress: Progr
         ) from error
 
 
-def _intact(folder: Path, digest: str, size: int) -> Decoded | None:
+def _hash(image: UInt8, mask: UInt8) -> str:
+    hashed = hashlib.sha256(image.data)
+    hashed.update(mask.data)
+    return hashed.hexdigest()
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    """Return what a .npy file of bytes begins with."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return file.getvalue()
+
+
+def _mapped(file: Path, shape: tuple[int, ...]) -> UInt8:
+    """Map an array of bytes into memory; raise DamagedError where the file is anything but one of this shape."""
+    header = _header(shape)
+    try:
+        plain_file(file, "array")
+        with file.open("rb") as opened:
+            sound = opened.read(len(header)) == header and file.stat().st_size == len(header) + math.prod(shape)
+        if sound:
+            return np.memmap(file, np.uint8, "r", len(header), shape)
+    except (OSError, ValueError, InputError) as problem:
+        raise DamagedError(f"{file} cannot be read ({problem}): run again to decode the photographs anew") from problem
+    raise DamagedError(f"{file} is not {shape} bytes: run again to decode the photographs anew")
+
+
+def _content(file: Path) -> dict[str, Any]:
+    """Read what an index holds; it carries its own hash, so that no damage to it goes unseen."""
+    try:
+        index = json.loads(plain_file(file, "index").read_bytes())
+    except (OSError, ValueError, RecursionError, InputError) as problem:
+        raise DamagedError(f"{first_line(problem)}: run again to decode the photographs anew") from problem
+    schema = index.get("schema") if isinstance(index, dict) else None
+    if type(schema) is int and schema > SCHEMA:
+        raise SegcamError(
+            f"the cache {file.parent} was written by a newer segcam (schema {shown(schema)}, this one knows {SCHEMA}): "
+            "update segcam, or name another folder with the environment variable SEGCAM_CACHE"
+        )
+    if schema == SCHEMA and index.keys() == {"schema", "sha256", "content"}:
+        with suppress(ValueError, RecursionError):
+            if index["sha256"] == _sha256(index["content"]):
+                return dict(index["content"])
+    raise DamagedError(f"{file} was changed: run again to decode the photographs anew")
+
+
+def _sha256(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _intact(folder: Path, digest: str, rows: Iterable[int]) -> Decoded | None:
     """Open a cache; None where there is none or where it is not what it must be."""
     try:
         decoded = Decoded(folder)
-    except (OSError, ValueError, KeyError, TypeError, EOFError):  # ValueError: shorter than its header says; bad JSON
-        return None
-    shape = (len(decoded.notes), size, size)
-    sound = (
-        decoded.digest == digest
-        and (decoded.images.shape, decoded.masks.shape) == ((*shape, 3), shape)
-        and decoded.images.dtype == decoded.masks.dtype == np.uint8
-    )
-    return decoded if sound else None
+        if decoded.digest == digest:  # of the ids and the size, too
+            decoded.compare(rows)
+            return decoded
+    except (DamagedError, OSError):
+        pass
+    return None
+
+
+def _lock(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.lock")
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed processes left beside a cache whose lock is held; what another lock's holder writes stays."""
+    for entry in folder.parent.iterdir():
+        named = _UNFINISHED.fullmatch(entry.name)
+        if named is None or entry.is_symlink():
+            continue
+        with suppress(HeldError, OSError):  # in use; or somebody else's, and not to be removed
+            if named["name"] == folder.name:
+                _remove(entry)
+            else:
+                with held(_lock(folder.with_name(named["name"])), str(entry)):
+                    _remove(entry)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a cache's files and its folder; where anything else lies in it, that stays and is an error."""
+    for name in FILES:
+        (folder / name).unlink(missing_ok=True)
+    folder.rmdir()
+
+
+def _make_way(folder: Path) -> None:
+    """Remove the damaged cache in whose place a new one is put."""
+    try:
+        if folder.is_symlink():
+            folder.unlink()
+        elif os.path.lexists(folder):
+            _remove(folder)
+    except OSError as problem:
+        raise SegcamError(
+            f"{folder} is no intact cache and cannot be replaced ({problem.strerror}): move it away, or name another "
+            "folder with the environment variable SEGCAM_CACHE"
+        ) from problem
+
+
+def _has_room(folder: Path, needed: int) -> None:
+    """Raise SegcamError where a disk has too little room."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise SegcamError(
+            f"the decoded photographs take {needed:,} bytes, and {folder} has {free:,} free: choose a smaller size, "
+            "make room, or name a folder on a larger disk with the environment variable SEGCAM_CACHE"
+        )
 
 
 def _write(source: Source, size: int, digest: str, folder: Path, progress: Progress | None) -> None:
     """Decode all into a new folder; by plain writes, since a full disk under a writable memory map kills."""
     notes: list[dict[str, Any]] = []
+    hashes: list[str] = []
     problems: list[str] = []
     count = len(source.ids)
     folder.mkdir()
-    with (folder / "images.npy").open("wb") as images, (folder / "masks.npy").open("wb") as masks:
-        for file, shape in ((images, (count, size, size, 3)), (masks, (count, size, size))):
-            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    with (folder / _IMAGES).open("wb") as images, (folder / _MASKS).open("wb") as masks:
+        images.write(_header((count, size, size, 3)))
+        masks.write(_header((count, size, size)))
         with closing(_rows(source, size)) as rows:
             for done, row in enumerate(rows, start=1):
                 if isinstance(row, str):
                     problems += row.splitlines()
                 else:
-                    images.write(row[0].tobytes())
-                    masks.write(row[1].tobytes())
-                    notes.append(row[2])
+                    image, mask, note = row
+                    images.write(image.tobytes())
+                    masks.write(mask.tobytes())
+                    hashes.append(_hash(image, mask))
+                    notes.append(note)
                 if progress is not None:
                     progress(done, count, "decoding photographs")
         if problems:
@@ -269,8 +444,10 @@ def _write(source: Source, size: int, digest: str, folder: Path, progress: Progr
         for file in (images, masks):
             file.flush()
             os.fsync(file.fileno())
-    index = {"digest": digest, "ids": list(source.ids), "notes": notes}
-    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
+    content = {"digest": digest, "size": size, "ids": list(source.ids), "notes": notes, "hashes": hashes}
+    index = {"schema": SCHEMA, "sha256": _sha256(content), "content": content}
+    with (folder / _INDEX).open("x", encoding="utf-8") as text:
+        json.dump(index, text)
 
 
 def _rows(source: Source, size: int) -> Generator[tuple[UInt8, UInt8, dict[str, Any]] | str]:
@@ -279,15 +456,17 @@ def _rows(source: Source, size: int) -> Generator[tuple[UInt8, UInt8, dict[str, 
     def row(index: int) -> tuple[UInt8, UInt8, dict[str, Any]] | str:
         try:
             loaded = source.load(index)
+            image = loaded.image.resize((size, size), Image.Resampling.BILINEAR)
+            mask = Image.fromarray(loaded.mask).resize((size, size), Image.Resampling.NEAREST)
+            return np.asarray(image), np.asarray(mask), loaded.note
         except DataError as error:
             return str(error)
-        image = loaded.image.resize((size, size), Image.Resampling.BILINEAR)
-        mask = Image.fromarray(loaded.mask).resize((size, size), Image.Resampling.NEAREST)
-        return np.asarray(image), np.asarray(mask), loaded.note
+        except MemoryError:
+            return f"{source.ids[index]} does not fit into memory: save it smaller, or choose a smaller size"
 
+    chunk = max(os.cpu_count() or 1, min(256, _IN_FLIGHT // (4 * size * size)))
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:  # PIL decodes outside the GIL
-        # torchvision opens files without closing them, and drops a palette's transparency; both are harmless here
-        warnings.filterwarnings("ignore", "unclosed file", ResourceWarning)
-        warnings.filterwarnings("ignore", "Palette images with Transparency", UserWarning)
-        for start in range(0, len(source.ids), _CHUNK):
-            yield from pool.map(row, range(start, min(start + _CHUNK, len(source.ids))))
+        # of large pictures, of damaged EXIF data, of a palette's transparency that is dropped: harmless here
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        for start in range(0, len(source.ids), chunk):
+            yield from pool.map(row, range(start, min(start + chunk, len(source.ids))))

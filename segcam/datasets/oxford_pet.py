@@ -1,19 +1,22 @@
-"""Oxford-IIIT Pet: photographs of cats and dogs with trimaps, read through torchvision and cached decoded."""
+"""Oxford-IIIT Pet: photographs of cats and dogs with trimaps, downloaded through torchvision and cached decoded."""
 
 from __future__ import annotations
 
 import math
+import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from segcam._compat import require
 from segcam.datasets import DATASETS, Dataset, DatasetOptions
-from segcam.datasets.decoded import UNREADABLE, Loaded, Source, SplitImages, file_facts, fingerprint, open_splits
-from segcam.errors import DataError, InputError, first_of
+from segcam.datasets.decoded import Loaded, Source, SplitImages, file_facts, fingerprint, open_splits
+from segcam.datasets.pictures import read_photograph, read_values
+from segcam.errors import DataError, InputError, first_of, shown
+from segcam.files import one_line, plain_folder, read_text, user_path
 from segcam.samples import IGNORE, SPLITS, DatasetInfo, Opened, Split
 
 NAME = "oxford_pet"
@@ -25,6 +28,7 @@ SOURCE = (
 )
 CURE = "name the parent of `oxford-iiit-pet/` with --data-root, or add --download where there is a network"
 
+_NUMBER = re.compile("[0-9]{1,9}")
 _CLASSES = np.full(256, IGNORE, np.uint8)
 _CLASSES[1], _CLASSES[2] = 1, 0  # trimap: 1 pet, 2 background, 3 border
 
@@ -65,21 +69,21 @@ def _base(options: DatasetOptions) -> Path:
     """Return the folder `oxford-iiit-pet`, downloaded where that is wanted."""
     if options.root is None:
         raise InputError(f"dataset {NAME} needs a folder: {CURE}")
-    root = options.root.expanduser()
+    root = user_path(options.root, "data root")
     base = root / FOLDER
     if not base.is_dir() and (root.name == FOLDER or (root / "annotations").is_dir()):
         raise DataError(f"{root} is `{FOLDER}` itself: name its parent, --data-root {root.parent}")
     if options.download:
         try:
-            _pets(root, download=True)
+            _download(root)
         except (OSError, RuntimeError, EOFError, ValueError) as error:  # network, checksum, archive, old leftovers
             raise DataError(
                 f"Oxford-IIIT Pet could not be downloaded to {root}: {error}; check the network and the free space, "
                 f"remove what is left in {base}, or name an existing copy's parent with --data-root"
             ) from error
+    plain_folder(root, "data root", DataError, CURE)
     if not base.is_dir():
-        state = "holds no `oxford-iiit-pet/`" if root.is_dir() else "does not exist"
-        raise DataError(f"data root {root} {state}: {CURE}")
+        raise DataError(f"data root {root} holds no `oxford-iiit-pet/`: {CURE}")
     absent = [
         f"{base / folder}/"
         for folder in ("images", "annotations", "annotations/trimaps")
@@ -91,14 +95,14 @@ def _base(options: DatasetOptions) -> Path:
 
 
 def _lines(file: Path) -> list[str]:
-    try:
-        return file.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError as error:
-        raise DataError(
-            f"annotation file {file} is missing: restore it from the official annotations.tar.gz"
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"annotation file {file} cannot be read: {error}") from error
+    if not os.path.lexists(file):
+        raise DataError(f"annotation file {file} is missing: restore it from the official annotations.tar.gz")
+    return read_text(file, "annotation file", DataError).splitlines()
+
+
+def _is_name(text: str) -> bool:
+    """Return whether a text names a file in a folder, and not one elsewhere."""
+    return one_line(text) and not text.startswith(".") and not {"/", "\\"} & set(text) and len(os.fsencode(text)) < 250
 
 
 def _read_list(base: Path, split: str) -> list[str]:
@@ -109,8 +113,12 @@ def _read_list(base: Path, split: str) -> list[str]:
     seen: set[str] = set()
     for number, line in enumerate(_lines(file), start=1):
         fields = line.split()
-        if len(fields) != 4 or not all(f.isdecimal() for f in fields[1:]):
-            problems.append(f"line {number}: {line!r}, wanted a name and three numbers as in 'Abyssinian_1 1 1 1'")
+        if len(fields) != 4 or not all(_NUMBER.fullmatch(f) for f in fields[1:]):
+            problems.append(f"line {number}: {shown(line)}, wanted a name and three numbers as in 'Abyssinian_1 1 1 1'")
+        elif not _is_name(fields[0]):
+            problems.append(
+                f"line {number}: {shown(fields[0])} is no file's name: wanted one as in 'Abyssinian_1 1 1 1'"
+            )
         elif fields[0] in seen:
             problems.append(f"line {number}: {fields[0]} is listed twice")
         else:
@@ -132,79 +140,64 @@ def _read_pseudo(base: Path, lists: dict[str, list[str]]) -> set[str]:
         heading = f"photographs in both trainval.txt and test.txt of {base / 'annotations'}; remove them from one"
         raise DataError(first_of(shared, heading))
     file = base / "annotations" / "pseudo.txt"
-    if not file.exists():
-        return set()
-    names = {line.strip() for line in _lines(file)} - {""}
+    names = {line.strip() for line in _lines(file)} - {""} if os.path.lexists(file) else set()
     problems = [f"{n}: a test photograph, which must have a real mask" for n in sorted(names & test)]
-    problems += [f"{n}: not in trainval.txt" for n in sorted(names - test - trainval)]
+    problems += [f"{shown(n)[1:-1]}: not in trainval.txt" for n in sorted(names - test - trainval)]
     if problems:
         raise DataError(first_of(problems, f"{file} names photographs that cannot be self-trained; remove the names"))
     if len(trainval - names) < 2:
         raise DataError(
-            f"{file} leaves {len(trainval - names)} of {len(trainval)} trainval photographs with real masks: "
-            "validation needs at least two, one to train on and one to hold out"
+            f"{file if names else file.with_name('trainval.txt')} leaves {len(trainval - names)} of {len(trainval)} "
+            "trainval photographs with real masks: at least two are needed, one to train on and one to hold out"
         )
     return names
 
 
-def _pets(root: Path, **options: Any) -> Any:
-    """Return torchvision's data set, which is slow to import."""
+def _download(root: Path) -> None:
+    """Fetch through torchvision, which is slow to import."""
     require("torchvision", "models", f"dataset {NAME}")
     from torchvision.datasets import OxfordIIITPet  # noqa: PLC0415  (slow to import)
 
-    return OxfordIIITPet(root, **options)
+    OxfordIIITPet(root, download=True)
 
 
 def _source(base: Path, lists: dict[str, list[str]], pseudo: bool) -> Source:
-    """Describe what is decoded: trainval, then test, in the order of torchvision's lists."""
-    sets = {split: _pets(base.parent, split=split, target_types="segmentation") for split in OFFICIAL}
+    """Describe what is decoded: trainval, then test, in the order of their lists."""
     ids = [name for split in OFFICIAL for name in lists[split]]
     images = [base / "images" / f"{name}.jpg" for name in ids]
     trimaps = [base / "annotations" / "trimaps" / f"{name}.png" for name in ids]
     annotations = [base / "annotations" / f"{n}.txt" for n in (*OFFICIAL, *(["pseudo"] if pseudo else []))]
-    first_test = len(lists["trainval"])
-
-    def load(index: int) -> Loaded:
-        split, offset = ("trainval", 0) if index < first_test else ("test", first_test)
-        return _load(sets[split], index - offset, images[index], trimaps[index])
-
     key = {"files": fingerprint([*annotations, *images, *trimaps], base), "classes": "1 pet, 2 background, 3 ignored"}
-    return Source(NAME, ids, load, key, f"{base} holds files that cannot be used; restore them or remove their names")
+    heading = f"{base} holds files that cannot be used; restore them or remove their names"
+    return Source(NAME, ids, lambda index: _load(images[index], trimaps[index]), key, heading)
 
 
-def _load(pets: Any, index: int, image_file: Path, trimap_file: Path) -> Loaded:
+def _load(image_file: Path, trimap_file: Path) -> Loaded:
     """Read one photograph and its trimap."""
-    problems = []
-    kinds = {}
-    for what, file in (("photograph", image_file), ("trimap", trimap_file)):
-        try:
-            with Image.open(file) as header:
-                kinds[what] = header.format or "unknown"
-        except FileNotFoundError:
-            problems.append(f"{what} {file} is missing")
-        except UNREADABLE as error:
-            problems.append(f"{what} {file} cannot be read: {error}")
-    if problems:
+    problems: list[str] = []
+    photograph, trimap = None, None
+    try:
+        # of an animation the first picture, as torchvision does: the official files are not the user's to change
+        photograph = read_photograph(image_file, animated=True)
+    except DataError as error:
+        problems.append(str(error))
+    try:
+        trimap = read_values(trimap_file, "trimap").values
+    except DataError as error:
+        problems.append(str(error))
+    if photograph is None or trimap is None:
         raise DataError("\n".join(problems))
-    try:
-        image, picture = pets[index]
-    except UNREADABLE as error:
-        raise DataError(f"photograph {image_file} cannot be read: {error}") from None
-    try:
-        trimap = np.asarray(picture)
-    except UNREADABLE as error:
-        raise DataError(f"trimap {trimap_file} cannot be read: {error}") from None
-    if picture.size != image.size:
-        width, height = picture.size
+    image = photograph.image
+    if image.size != trimap.shape[::-1]:
+        height, width = trimap.shape
         raise DataError(f"trimap {trimap_file} is {width} x {height}, its photograph {image.width} x {image.height}")
-    if trimap.ndim != 2:
-        raise DataError(f"trimap {trimap_file} holds colours (mode {picture.mode}), wanted one channel of 1, 2 and 3")
     values, pixels = np.unique(trimap, return_counts=True)
     if strange := [int(v) for v in values if v not in (1, 2, 3)]:
-        shown = ", ".join(map(str, strange[:10])) + (", ..." if len(strange) > 10 else "")
-        raise DataError(f"trimap {trimap_file} holds {shown}; known values are 1 (pet), 2 (background), 3 (border)")
+        listed = ", ".join(map(str, strange[:10])) + (", ..." if len(strange) > 10 else "")
+        raise DataError(f"trimap {trimap_file} holds {listed}; known values are 1 (pet), 2 (background), 3 (border)")
     counts = {int(v): int(n) for v, n in zip(values, pixels, strict=True)}
-    note = {"format": kinds["photograph"], "pixels": [counts.get(2, 0), counts.get(1, 0), counts.get(3, 0)]}
+    kind = photograph.format + (f", the first of {photograph.frames} pictures" if photograph.frames > 1 else "")
+    note = {"format": kind, "pixels": [counts.get(2, 0), counts.get(1, 0), counts.get(3, 0)]}
     return Loaded(image, _CLASSES[trimap], note)
 
 
@@ -217,7 +210,7 @@ def _split(real: list[int], first_test: int, end: int, options: DatasetOptions) 
         return (rows[int(i)] for i in order)
 
     shuffled = list(drawn(real, 0))
-    held = max(1, math.floor(options.val_share * len(real) + 1e-9))
+    held = max(1, min(len(real) - 1, math.floor(options.val_share * len(real) + 1e-9)))
     val, train = shuffled[:held], shuffled[held:]
     pseudo = list(drawn(sorted(set(range(first_test)) - set(real)), 1))
     test = list(drawn(range(first_test, first_test + end), 2))

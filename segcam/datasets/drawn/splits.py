@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from segcam.datasets import DatasetOptions
@@ -11,6 +13,9 @@ from segcam.samples import SPLITS, DatasetInfo, Images, Opened, Split
 
 STREAM = 2**30
 """Scenes a split may have; split number k starts at index k times this, a multiple of the round of traits."""
+
+BYTES = 5
+"""Bytes a pixel of a scene that is kept: three colours, the class, and the part or the evidence."""
 
 
 def open_drawn(
@@ -32,12 +37,20 @@ def open_drawn(
         images: makes a split of that many scenes.
 
     Raises:
-        InputError: a count is out of range.
+        InputError: a count is out of range, or the scenes take more memory than there is.
     """
     counts = {s: defaults[s] if count is None else count for s, count in zip(SPLITS, options.counts, strict=True)}
     for split, count in counts.items():
         if count > STREAM:
             raise InputError(f"{name}: {count} {split} images; take at most {STREAM}")
+    splits: tuple[Split, ...] = ("test",) if options.test_only else SPLITS
+    needed, memory = BYTES * options.size**2 * sum(counts[split] for split in splits), _memory()
+    if memory is not None and needed > memory:
+        drawn = ", ".join(f"{counts[split]} {split}" for split in splits)
+        raise InputError(
+            f"{name}: {drawn} scenes of {options.size} px take {needed:,} bytes of memory once drawn, and there are "
+            f"{memory:,}: take fewer (data.train, data.val, data.test) or a smaller size (data.size)"
+        )
     info = DatasetInfo(
         name=name,
         classes=tuple(classes),
@@ -45,8 +58,17 @@ def open_drawn(
         facts={"seed": options.seed, "size": options.size, "counts": counts, **facts},
         source="drawn by segcam",
     )
-    splits: tuple[Split, ...] = ("test",) if options.test_only else SPLITS
     return Opened(info, {split: images(split, counts[split]) for split in splits})
+
+
+def _memory() -> int | None:
+    """Return the bytes of memory of the machine, or of the container where that is less; None if unknown."""
+    names = getattr(os, "sysconf_names", {})
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")] if "SC_PHYS_PAGES" in names else []
+    container = Path("/sys/fs/cgroup/memory.max")  # 'max' where there is no limit
+    if container.is_file() and (limit := container.read_text(encoding="ascii").strip()).isdecimal():
+        limits.append(int(limit))
+    return min(limits, default=None)
 
 
 def row_of(index: int, split: Split, count: int) -> int:

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from bench.planning import profile as profiles
-from bench.planning.data import Data, choose_images, open_data
+from bench.planning.data import Data, _digest, choose_images, open_data
 from segcam import DataError, InputError
 from segcam.datasets import DATASETS, Dataset, DatasetOptions
+from segcam.datasets.decoded import Loaded, Source, open_splits
 from segcam.samples import DatasetInfo, Opened, Sample
 
 
@@ -70,6 +72,21 @@ def test_splits_without_the_class_are_refused(
 def test_of_files_every_image_counts(monkeypatch: pytest.MonkeyPatch, tiny: Path) -> None:
     digests = {plain(monkeypatch, tiny, 1, 1, other).digest for other in (0, 1)}
     assert len(digests) == 2
+
+
+def test_of_decoded_photographs_those_that_are_used_count(tmp_path: Path) -> None:
+    def digest(greys: list[int], cache: str) -> str:
+        def load(row: int) -> Loaded:
+            return Loaded(Image.new("RGB", (8, 8), (greys[row],) * 3), np.ones((8, 8), np.uint8), {})
+
+        source = Source("plain", list("abcdef"), load, {"greys": greys}, "none")
+        splits = open_splits(source, {"train": [0, 1], "val": [2], "test": [3]}, 8, tmp_path / cache, None)
+        return _digest(Opened(DatasetInfo("plain", ("background", "pet"), "2 images"), dict(splits)), drawn=False)
+
+    first = digest([1, 2, 3, 4, 5, 6], "one")
+    assert digest([1, 2, 3, 4, 5, 6], "another") == first
+    assert digest([1, 2, 3, 4, 99, 6], "one") == first, "an image that is not used"
+    assert len({first, *(digest([*range(1, row), 99, *range(row + 1, 7)], "one") for row in range(1, 5))}) == 5
 
 
 def test_figures_take_the_images_nearest_to_evenly_spaced_percentiles() -> None:

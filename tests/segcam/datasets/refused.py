@@ -17,5 +17,5 @@ def refused(opening: Callable[[], object], cache: Path, *words: str) -> str:
     assert {file.suffix for file in cache.glob("*")} <= {".lock"}, "a failed run left something in the cache"
     text = str(caught.value)
     for word in words:
-        assert word in text
+        assert word in text, text
     return text

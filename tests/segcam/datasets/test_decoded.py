@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import platformdirs
 import pytest
 from PIL import Image
 
+from segcam.datasets import decoded
 from segcam.datasets.decoded import Decoded, Loaded, Source, SplitImages, cache_folder, decode, fingerprint
 from segcam.errors import DataError, InputError, SegcamError
+from segcam.locks import held
 
 COUNT, SIZE = 7, 8
 
@@ -90,7 +97,26 @@ def test_fingerprint_follows_the_files(tmp_path: Path) -> None:
 
 
 def rewritten(index: Path, **changes: object) -> None:
-    index.write_text(json.dumps(json.loads(index.read_text()) | changes))
+    """Change what an index holds, and not its hash."""
+    read = json.loads(index.read_text())
+    index.write_text(json.dumps(read | {"content": read["content"] | changes}))
+
+
+def flip(file: Path, at: int) -> None:
+    """Change one byte, counted from the end where negative."""
+    content = bytearray(file.read_bytes())
+    content[at] ^= 1
+    file.write_bytes(content)
+
+
+def replaced(file: Path, make: Callable[[Path], object]) -> None:
+    file.unlink()
+    make(file)
+
+
+def schema(folder: Path, number: object) -> None:
+    index = folder / "index.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"schema": number}))
 
 
 DAMAGES: dict[str, Callable[[Path], object]] = {
@@ -99,7 +125,22 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "missing": lambda folder: (folder / "masks.npy").unlink(),
     "shape": lambda folder: np.save(folder / "images.npy", np.load(folder / "images.npy")[:-1]),
     "dtype": lambda folder: np.save(folder / "images.npy", np.load(folder / "images.npy").astype(np.int8)),
+    "header": lambda folder: flip(folder / "images.npy", 100),
+    "image": lambda folder: flip(folder / "images.npy", -1),
+    "mask": lambda folder: flip(folder / "masks.npy", -1),
+    "longer": lambda folder: os.truncate(folder / "masks.npy", (folder / "masks.npy").stat().st_size + 1),
+    "pipe": lambda folder: replaced(folder / "masks.npy", os.mkfifo),
+    "device": lambda folder: replaced(folder / "index.json", lambda file: file.symlink_to("/dev/zero")),
     "index": lambda folder: (folder / "index.json").write_text("{"),
+    "no table": lambda folder: (folder / "index.json").write_text("[]"),
+    "no text": lambda folder: (folder / "index.json").write_bytes(b"\xff"),
+    "digits": lambda folder: (folder / "index.json").write_text("9" * 5000),
+    "nested": lambda folder: (folder / "index.json").write_text("[" * 100_000),
+    "before schemas": lambda folder: (folder / "index.json").write_text('{"digest": "0", "ids": [], "notes": []}'),
+    "schema": lambda folder: schema(folder, "1"),
+    "ids": lambda folder: rewritten(folder / "index.json", ids=[1] * COUNT),
+    "hashes": lambda folder: rewritten(folder / "index.json", hashes=None),
+    "content": lambda folder: (folder / "index.json").write_text('{"schema": 1, "sha256": "", "content": null}'),
     "notes": lambda folder: rewritten(folder / "index.json", notes=[{}] * (COUNT - 1)),
     "digest": lambda folder: rewritten(folder / "index.json", digest="0" * 64),
 }
@@ -116,6 +157,120 @@ def test_damaged_cache_is_made_anew(tmp_path: Path, damage: str) -> None:
     np.testing.assert_array_equal(decode(source(), SIZE, tmp_path).images, images)
     np.testing.assert_array_equal(decode(source(never), SIZE, tmp_path).images, images)
     assert entries(tmp_path) == [folder.name]
+
+
+def test_photographs_are_compared_with_their_hashes_once_a_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = decode(source(), SIZE, tmp_path)
+    expected = [hashlib.sha256(made.images[i].tobytes() + made.masks[i].tobytes()).hexdigest() for i in range(COUNT)]
+    assert SplitImages(made, [4, 1]).hashes == [expected[4], expected[1]]
+    calls: list[int] = []
+    plain = decoded._hash
+    monkeypatch.setattr(decoded, "_hash", lambda image, mask: calls.append(1) or plain(image, mask))
+    for used, count in (([2, 3], 2), ([3, 4], 3), ([2, 3, 4], 3), (None, COUNT), (None, COUNT)):
+        decode(source(never), SIZE, tmp_path, used=used)
+        assert len(calls) == count
+    os.utime(made.folder / "masks.npy", ns=(1, 1))  # touched: no longer what was compared
+    decode(source(never), SIZE, tmp_path)
+    assert len(calls) == 2 * COUNT
+
+
+def test_what_a_newer_segcam_wrote_is_left_alone(tmp_path: Path) -> None:
+    made = decode(source(), SIZE, tmp_path)
+    schema(made.folder, decoded.SCHEMA + 1)
+    before = {file: file.read_bytes() for file in made.folder.iterdir()}
+    with pytest.raises(SegcamError, match=r"newer segcam \(schema 2, this one knows 1\).*SEGCAM_CACHE"):
+        decode(source(), SIZE, tmp_path)
+    assert {file: file.read_bytes() for file in made.folder.iterdir()} == before
+    assert len(decode(source(), SIZE, tmp_path / "another").ids) == COUNT  # the cure
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_what_is_not_the_caches_is_not_removed(tmp_path: Path, kind: str) -> None:
+    folder = decode(source(), SIZE, tmp_path).folder
+    (folder / "index.json").write_text("{")
+    mine = folder / "mine.txt"
+    if kind == "folder":
+        mine.write_text("x")
+    else:
+        shutil.rmtree(folder)
+        mine = folder
+        folder.write_text("x")
+    with pytest.raises(SegcamError, match=r"is no intact cache and cannot be replaced .*: move it away"):
+        decode(source(), SIZE, tmp_path)
+    assert mine.read_text() == "x"
+    folder.rename(tmp_path / "away")  # the cure
+    assert len(decode(source(), SIZE, tmp_path).ids) == COUNT
+
+
+def test_a_link_in_the_caches_place_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    folder = decode(source(), SIZE, tmp_path).folder
+    elsewhere = folder.rename(tmp_path / "elsewhere")
+    (elsewhere / "index.json").write_text("{")
+    folder.symlink_to(elsewhere)
+    decode(source(), SIZE, tmp_path)
+    assert not folder.is_symlink()
+    assert (elsewhere / "images.npy").is_file()
+
+
+def test_what_killed_processes_left_is_swept(tmp_path: Path) -> None:
+    mine = decode(source(count=2), SIZE, tmp_path).folder.name
+    left = [f".{mine}.0a1b.tmp", f".{mine}.tmp", ".other-64-0123456789abcdef.0a1b.tmp"]
+    for name in left:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "images.npy").write_bytes(b"x")
+    foreign = tmp_path / ".other-64-0123456789abcdef.ffff.tmp"
+    foreign.mkdir()
+    (foreign / "notes.txt").write_text("x")
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target" / "images.npy").write_bytes(b"x")
+    (tmp_path / ".linked-64-0123456789abcdef.0a1b.tmp").symlink_to(tmp_path / "target")
+    living = tmp_path / ".living-64-0123456789abcdef.0a1b.tmp"
+    living.mkdir()
+    (living / "images.npy").write_bytes(b"x")
+    (tmp_path / "report.tmp").mkdir()
+    with held(tmp_path / ".living-64-0123456789abcdef.lock", "it"):
+        decode(source(), SIZE, tmp_path)
+    assert not [name for name in left if (tmp_path / name).exists()]
+    assert (foreign / "notes.txt").exists()
+    assert (living / "images.npy").exists()
+    assert (tmp_path / "target" / "images.npy").exists()
+    assert (tmp_path / "report.tmp").exists()
+
+
+def test_a_disk_that_is_too_small_is_told_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    needed = 4 * SIZE * SIZE * COUNT
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=needed - 1))
+    with pytest.raises(SegcamError, match=rf"take {needed:,} bytes, and .* has {needed - 1:,} free: .*SEGCAM_CACHE"):
+        decode(source(never), SIZE, tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=needed))
+    assert len(decode(source(), SIZE, tmp_path).ids) == COUNT
+
+
+def test_tells_who_is_waited_for(tmp_path: Path) -> None:
+    name = decode(source(), SIZE, tmp_path).folder.name
+    shutil.rmtree(tmp_path / name)
+    has_it, may_end = threading.Event(), threading.Event()
+    seen: list[tuple[int, int, str]] = []
+
+    def hold() -> None:
+        with held(tmp_path / f".{name}.lock", "it"):
+            has_it.set()
+            may_end.wait(60)
+
+    def progress(*step: object) -> None:
+        seen.append(step)  # type: ignore[arg-type]
+        may_end.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(hold)
+        assert has_it.wait(60)
+        decode(source(), SIZE, tmp_path, progress)
+    done, total, message = seen[0]
+    assert (done, total) == (0, COUNT)
+    assert f"{name} is in use by process {os.getpid()} of " in message
+    assert seen[-1] == (COUNT, COUNT, "decoding photographs")
 
 
 def test_reports_progress(tmp_path: Path) -> None:
@@ -193,6 +348,7 @@ PROCESS = """
 import sys, time
 from pathlib import Path
 from tests.segcam.datasets.test_decoded import SIZE, picture, source
+from segcam.datasets import decoded
 from segcam.datasets.decoded import decode
 
 def hang(index):
@@ -243,6 +399,10 @@ def test_cache_folder_prefers_what_is_asked_for(tmp_path: Path, monkeypatch: pyt
     monkeypatch.delenv("SEGCAM_CACHE")
     assert cache_folder() == Path(platformdirs.user_cache_dir("segcam"))
     assert cache_folder(Path("~/x")) == Path.home() / "x"
+    for wrong in ("~nobody-of-this-name/x", " ", "a\udcff"):
+        monkeypatch.setenv("SEGCAM_CACHE", wrong)
+        with pytest.raises(InputError, match="SEGCAM_CACHE"):
+            cache_folder()
 
 
 class TestSplitImages:

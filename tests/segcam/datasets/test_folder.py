@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from dataclasses import replace
@@ -17,7 +18,7 @@ from PIL import Image
 
 from segcam.datasets import DatasetOptions
 from segcam.datasets.folder import Description, _split, open_folder
-from segcam.errors import DataError
+from segcam.errors import DataError, InputError
 from segcam.samples import SPLITS, Opened
 from tests.segcam.datasets.refused import refused
 
@@ -33,6 +34,13 @@ def mask(number: int) -> npt.NDArray[np.uint8]:
     values[12:, : 6 + number] = 2
     values[12:, 24:] = 255
     return values
+
+
+def png(chunks: list[tuple[bytes, bytes]]) -> bytes:
+    """A PNG of these chunks, each a name and what it holds."""
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
+    )
 
 
 class Root:
@@ -121,11 +129,7 @@ class TestMasks:
             (b"IDAT", zlib.compress(lines)),
             (b"IEND", b""),
         ]
-        png = b"\x89PNG\r\n\x1a\n" + b"".join(
-            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-            for name, body in chunks
-        )
-        root.mask(NAMES[3]).write_bytes(png)
+        root.mask(NAMES[3]).write_bytes(png(chunks))
         np.testing.assert_array_equal(by_name(root.open(), NAMES[3]), squashed(values))
 
     def test_another_ignore_value(self, root: Root) -> None:
@@ -160,6 +164,59 @@ class TestMasks:
         assert not by_name(root.open(), NAMES[0]).any()
 
 
+class TestValuesThatAreNoClasses:
+    def test_a_palette_of_its_own_for_each_mask(self, root: Root) -> None:
+        for name, colour in zip(NAMES[:2], ((200, 0, 0), (0, 0, 200)), strict=True):
+            picture = Image.fromarray(mask(3))
+            picture.putpalette([0, 0, 0, *colour])
+            picture.save(root.mask(name))
+        with pytest.raises(DataError, match=r"palettes of the masks .* differ") as caught:
+            root.open()
+        assert "1 is the colour" in str(caught.value)
+        for name in NAMES[:2]:  # the cure
+            Image.fromarray(mask(3)).save(root.mask(name))
+        assert root.open()
+
+    def test_black_and_white(self, root: Root) -> None:
+        for name in NAMES:
+            Image.fromarray(np.where(mask(0) == 255, mask(0), np.uint8(0))).save(root.mask(name))
+        with pytest.raises(DataError, match=r"pixels are 255, which is ignored; where that is the class 'cat'"):
+            root.open()
+
+    def test_grey_values_that_pil_spreads(self, root: Root) -> None:
+        values = np.where(mask(3) == 255, 2, mask(3)).astype(np.uint8)
+        root.mask(NAMES[3]).unlink()
+        root.mask(NAMES[3], "pgm").write_bytes(b"P5 36 24 2\n" + values.tobytes())
+        np.testing.assert_array_equal(by_name(root.open(), NAMES[3]), squashed(values))
+        deep = values.astype(">u2").tobytes()
+        root.mask(NAMES[3], "pgm").write_bytes(b"P5 36 24 300\n" + deep)
+        np.testing.assert_array_equal(by_name(root.open(), NAMES[3]), squashed(values))
+        plain = " ".join(map(str, values.ravel().tolist()))
+        root.mask(NAMES[3], "pgm").write_text(f"P2 36 24 2\n{plain}\n")
+        np.testing.assert_array_equal(by_name(root.open(), NAMES[3]), squashed(values))
+
+    def test_signed_values_are_not_wrapped(self, root: Root) -> None:
+        Image.fromarray(mask(3)).save(root.mask(NAMES[3]), format="TIFF", tiffinfo={339: 2})
+        root.error(f"mask {root.mask(NAMES[3])} holds -1: not declared")
+
+    @pytest.mark.parametrize(
+        ("save", "words"),
+        [
+            ({"format": "TIFF", "tiffinfo": {262: 0}}, "counts from white"),
+            ({"format": "TIFF", "compression": "jpeg"}, "is a TIFF compressed as JPEG"),
+        ],
+    )
+    def test_files_that_change_values(self, root: Root, save: dict[str, Any], words: str) -> None:
+        Image.fromarray(mask(3)).save(root.mask(NAMES[3]), **save)
+        root.error(f"mask {root.mask(NAMES[3])} {words}", "as PNG")
+
+    @pytest.mark.parametrize("mode", ["F", "CMYK", "LA", "RGBA", "RGB"])
+    def test_modes(self, root: Root, mode: str) -> None:
+        Image.fromarray(mask(3)).convert(mode).save(root.mask(NAMES[3], "tif"))
+        root.mask(NAMES[3]).unlink()
+        root.error("holds fractions (mode F)" if mode == "F" else f"holds colours (mode {mode})", "greyscale")
+
+
 class TestFacts:
     def test_counts(self, root: Root) -> None:
         bare = np.where(mask(0) == 255, mask(0), np.uint8(0))  # what is ignored is no foreground
@@ -184,9 +241,6 @@ class TestFacts:
         picture = Image.new("RGB", (36, 24))
         picture.save(root.image(NAMES[0]), format="GIF")
         picture.convert("RGBA").save(root.image(NAMES[1]), format="PNG")
-        exif = Image.Exif()
-        exif[0x0112] = 3
-        picture.save(root.image(NAMES[2]), exif=exif)
         odd = root.open().info.facts["odd_files"]
         assert odd["train"] == odd["val"] == {}
         assert {kind: found["names"] for kind, found in odd["test"].items()} == {
@@ -194,7 +248,6 @@ class TestFacts:
             "PNG named .jpg": [NAMES[1]],
             "mode P": [NAMES[0]],
             "mode RGBA": [NAMES[1]],
-            "turned by EXIF": [NAMES[2]],
         }
 
 
@@ -255,6 +308,13 @@ class TestSplits:
         words = ("'nobody' in val: no such photograph", f"'{NAMES[0]}.jpg' in val", "without their endings")
         root.error("(2 in all)", *words)
 
+    def test_names_that_look_the_same_are_offered(self, root: Root) -> None:
+        root.describe(f'[splits]\nval = ["{NAMES[0].upper()}"]\n')
+        root.error(f"'{NAMES[0].upper()}' in val: no such photograph; did you mean '{NAMES[0]}'?")
+        root.describe("")
+        root.mask(NAMES[0]).rename(root.mask(NAMES[0].upper()))
+        root.error(f"{root.mask(NAMES[0].upper())} differs in case or in how it is encoded: rename it")
+
     def test_name_in_both(self, root: Root) -> None:
         root.describe(f"[splits]\nval = {NAMES[:2]}\ntest = {NAMES[1:3]}\n")
         root.error(f"'{NAMES[1]}' is in both val and test")
@@ -285,6 +345,20 @@ class TestDescription:
             (TOML + "ignore = true", "ignore = True: wanted a whole number"),
             (TOML + "ignore = '255'", "ignore = '255': wanted a whole number"),
             (TOML + "labels = 3", "unknown key 'labels': known are classes, ignore, splits"),
+            (TOML + "ignore = nan", "ignore = nan: wanted a whole number"),
+            (TOML + "ignore = 2026-01-01", "wanted a whole number"),
+            (TOML + f"ignore = 0x{'f' * 5000}", "ignore = a value too long to show: wanted a whole number"),
+            (TOML + f"ignore = {'9' * 5000}", "cannot be read (Exceeds the limit"),
+            (TOML + f"ignore = {'[' * 5000}", "cannot be read (it is nested too deeply)"),
+            (TOML + '"a\\nb" = 3', "unknown key 'a\\nb'"),
+            ('classes = ["a", "b\\nc"]', "class 'b\\nc': wanted a name on one line"),
+            ('classes = ["a", " "]', "class ' ': wanted a name on one line"),
+            (f'classes = ["a", "{"b" * 101}"]', "at most 100 characters"),
+            (
+                'classes = ["a", "Cat", "cat"]',
+                "classes 'Cat' and 'cat' differ in case or in how",
+            ),
+            ('classes = ["a", "\\u00e9", "e\\u0301"]', "differ in case or in how they are encoded alone"),
             (TOML + "splits = 3", "splits = 3: wanted a table"),
             (TOML + "[splits]\ntrain = ['a']", "unknown key 'train' in [splits]: known are val, test"),
             (TOML + "[splits]\nval = []", "val = [] in [splits]: wanted a list of different names"),
@@ -296,6 +370,18 @@ class TestDescription:
         root.toml.write_bytes(toml if isinstance(toml, bytes) else toml.encode())
         root.error(wanted, str(root.toml), "an example of classes.toml")
 
+    @pytest.mark.parametrize("kind", ["pipe", "folder", "device", "link"])
+    def test_is_no_plain_file(self, root: Root, kind: str) -> None:
+        root.toml.unlink()
+        {
+            "pipe": lambda: os.mkfifo(root.toml),
+            "folder": root.toml.mkdir,
+            "device": lambda: root.toml.symlink_to("/dev/zero"),
+            "link": lambda: root.toml.symlink_to("nowhere"),
+        }[kind]()
+        words = {"pipe": "is a pipe", "folder": "is a folder", "device": "is a device", "link": "does not exist"}
+        root.error(words[kind], str(root.toml), "an example of classes.toml")
+
     def test_all_faults_are_in_one_error(self, root: Root) -> None:
         root.toml.write_text("classes = 3\nignore = 'x'\ncolour = 1\n[splits]\ntrain = 1\nval = 2\n")
         root.error("(5 in all)")
@@ -306,6 +392,80 @@ class TestErrors:
         root.error("nowhere does not exist", root=tmp_path / "nowhere")
         (root.path / "masks").rename(root.path / "labels")
         root.error(f"is missing {root.path / 'masks'}/", "DIR/masks/*")
+
+    @pytest.mark.parametrize("part", ["images", "masks"])
+    def test_what_is_no_plain_file_is_neither_opened_nor_waited_for(self, root: Root, part: str) -> None:
+        files = [next((root.path / part).glob(f"{name}.*")) for name in NAMES[:6]]
+        for file in files:
+            file.unlink()
+        pipe, folder, device, loose, empty, eps = files
+        os.mkfifo(pipe)
+        folder.mkdir()
+        device.symlink_to("/dev/zero")
+        loose.symlink_to("nowhere")
+        empty.touch()
+        eps.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 36 24\n")
+        text = root.error(
+            "(6 in all)",
+            f"{pipe} is a pipe",
+            f"{folder} is a folder",
+            f"{device} is a device",
+            f"{loose} is a link to a file that does not exist",
+            f"{empty} is empty",
+            f"{eps} cannot be read: wanted is one of PNG, JPEG, BMP, TIFF, WEBP, GIF, PPM",
+        )
+        assert len(text.splitlines()) == 7
+
+    @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
+    def test_files_of_several_pictures(self, root: Root, kind: str) -> None:
+        frames = [Image.new("L", (36, 24), grey).convert("RGB" if kind == "WEBP" else "L") for grey in (0, 90, 200)]
+        for file in (root.image(NAMES[0]), root.mask(NAMES[1])):
+            frames[0].save(file, format=kind, save_all=True, append_images=frames[1:])
+        words = "holds 3 pictures: save the one that is meant as a file of its own"
+        root.error(f"photograph {root.image(NAMES[0])} {words}", f"mask {root.mask(NAMES[1])} {words}")
+
+    @pytest.mark.parametrize("name", [b"a\xff.jpg", b"a\nb.jpg", b"\x1b[2J.jpg"])
+    def test_names_that_cannot_be_shown(self, root: Root, name: bytes) -> None:
+        Path(os.fsdecode(os.fsencode(root.path / "images") + b"/" + name)).write_bytes(b"x")
+        text = root.error("names are not UTF-8 or have control characters; rename", repr(os.fsdecode(name)))
+        assert text.isascii()
+
+    @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="permissions do not bind this user")
+    def test_what_may_not_be_read(self, root: Root) -> None:
+        root.image(NAMES[0]).chmod(0)
+        root.error(f"photograph {root.image(NAMES[0])} may not be read")
+        (root.path / "masks").chmod(0)
+        root.error(f"{root.path / 'masks'} may not be read")
+        (root.path / "masks").chmod(0o700)
+
+    def test_too_many_pixels(self, root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)
+        root.error("(20 in all)", f"photograph {root.image(NAMES[0])} has more than 400 pixels: save it smaller")
+
+    def test_one_pixel_is_a_picture(self, root: Root) -> None:
+        Image.new("RGB", (1, 1)).save(root.image(NAMES[0]))
+        Image.new("L", (1, 1), 2).save(root.mask(NAMES[0]))
+        assert (by_name(root.open(), NAMES[0]) == 2).all()
+
+    @pytest.mark.parametrize(
+        "path", ["~nobody-of-this-name/x", " ", "a\0b", os.fsdecode(b"a\xff"), "/dev/null", "x" * 300]
+    )
+    def test_roots_that_are_no_folders(self, root: Root, path: str) -> None:
+        with pytest.raises(InputError, match="data root"):
+            root.open(root=Path(path))
+
+    def test_home_is_spelled_out(self, root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HOME", str(root.path.parent))
+        assert root.open(root=Path("~") / root.path.name)
+
+    def test_sixteen_bits_a_colour(self, root: Root) -> None:
+        root.image(NAMES[0]).unlink()
+        root.image(NAMES[0], "ppm").write_bytes(b"P6 36 24 65535\n" + bytes(36 * 24 * 6))
+        lines = zlib.compress(bytes(24 * (1 + 36 * 6)))
+        chunks = [(b"IHDR", struct.pack(">IIBBBBB", 36, 24, 16, 2, 0, 0, 0)), (b"IDAT", lines), (b"IEND", b"")]
+        root.image(NAMES[1]).write_bytes(png(chunks))
+        deep = "has more than 8 bits (mode RGB): save it with 8"
+        root.error(f"{root.image(NAMES[0], 'ppm')} {deep}", f"{root.image(NAMES[1])} {deep}")
 
     def test_hidden_files_are_nobodys(self, root: Root) -> None:
         (root.path / "images" / ".DS_Store").write_bytes(b"x")
@@ -327,7 +487,7 @@ class TestErrors:
             f"{root.image(NAMES[0])} has no mask {root.mask(NAMES[0], '*')}",
             f"{root.mask(NAMES[1])} has no photograph {root.image(NAMES[1], '*')}",
             f"mask {root.mask(NAMES[2])} is 36 x 23, its photograph 36 x 24",
-            f"photograph {root.image(NAMES[3])} cannot be read: cannot identify",
+            f"photograph {root.image(NAMES[3])} cannot be read: wanted is one of PNG, JPEG, BMP",
             f"mask {root.mask(NAMES[3])} cannot be read",
             f"mask {root.mask(NAMES[5])} holds 128: not declared in classes.toml, known are 0 to 2 and 255 (ignored)",
             f"mask {root.mask(NAMES[6])} holds colours (mode RGB), wanted one channel",
@@ -339,13 +499,17 @@ class TestErrors:
 
     def test_a_folder_among_the_photographs(self, root: Root) -> None:
         (root.path / "images" / "more").mkdir()
-        root.error(f"{root.path / 'images' / 'more'} has no mask")
+        root.error(f"photograph {root.path / 'images' / 'more'} is a folder: name a file")
 
-    def test_a_turned_photograph_is_explained(self, root: Root) -> None:
+    @pytest.mark.parametrize("tag", [3, 6])
+    def test_a_turned_photograph_is_explained(self, root: Root, tag: int) -> None:
         exif = Image.Exif()
-        exif[0x0112] = 6
-        Image.new("RGB", (24, 36)).save(root.image(NAMES[0]), exif=exif)
-        root.error("EXIF tag turns it; save it upright")
+        exif[0x0112] = tag
+        Image.new("RGB", (36, 24)).save(root.image(NAMES[0]), exif=exif)
+        root.error(f"{root.image(NAMES[0])} is turned by its EXIF tag", "save it upright")
+        exif[0x0112] = 1
+        Image.new("RGB", (36, 24)).save(root.image(NAMES[0]), exif=exif)
+        assert root.open()
 
 
 def test_the_test_images_alone_are_decoded_at_another_size(root: Root) -> None:

@@ -18,6 +18,13 @@ from segcam.errors import InputError
         ({"counts": (None, -1, None)}, "count of val images -1"),
         ({"counts": (None, None, -3)}, "count of test images -3"),
         ({"seed": -1}, "seed -1"),
+        ({"seed": 1.5}, "seed 1.5"),
+        ({"size": 0}, "size 0"),
+        ({"size": True}, "size True"),
+        ({"size": 16.0}, "size 16.0"),
+        ({"val_share": "half"}, "val_share 'half'"),
+        ({"counts": (1.5, None, None)}, "count of train images 1.5"),
+        ({"counts": (1, 2)}, "must be three"),
     ],
 )
 def test_options_without_a_meaning(options: dict[str, Any], message: str) -> None:

@@ -210,7 +210,10 @@ class TestOddFiles:
         assert opened.info.facts["odd_files"] == {
             "train": {},
             "val": {},
-            "test": {"GIF": {"count": 1, "names": [gif]}, "PNG": {"count": 2, "names": [png, palette]}},
+            "test": {
+                "GIF, the first of 2 pictures": {"count": 1, "names": [gif]},
+                "PNG": {"count": 2, "names": [png, palette]},
+            },
         }
         np.testing.assert_array_equal(opened.splits["test"][1].image, squashed(photograph(3)))
         np.testing.assert_array_equal(opened.splits["test"][0].image, squashed(root.image(gif)))  # its first frame
@@ -277,6 +280,58 @@ class TestErrors:
         lines = ("line 21: ''", "line 23: 'Bengal_99 1 1'", "line 24: 'Bengal_98 one 1 1'")
         root.error(str(root.text("trainval")), "(5 in all)", *lines, "Bengal_3 is listed twice")
 
+    @pytest.mark.parametrize(
+        ("line", "words"),
+        [
+            ("../../etc/passwd 1 1 1", "'../../etc/passwd' is no file's name"),
+            ("/etc/passwd 1 1 1", "'/etc/passwd' is no file's name"),
+            (".. 1 1 1", "'..' is no file's name"),
+            ("a\\b 1 1 1", "is no file's name"),
+            (f"{'a' * 300}_1 1 1 1", "is no file's name"),
+            ("a\x1bb_1 1 1 1", r"'a\x1bb_1' is no file's name"),
+            (f"Bengal_77 {'9' * 5000} 1 1", "wanted a name and three numbers"),
+            ("Bengal_77 \u0661 1 1", "wanted a name and three numbers"),
+        ],
+    )
+    def test_lines_that_name_no_photograph(self, root: Root, line: str, words: str) -> None:
+        with root.text("trainval").open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+        assert len(root.error("line 21: ", words, "(1 in all)")) < 600
+
+    @pytest.mark.parametrize("name", ["trainval", "test", "pseudo"])
+    def test_annotations_that_are_no_plain_file(self, root: Root, name: str) -> None:
+        root.text(name).unlink(missing_ok=True)
+        os.mkfifo(root.text(name))
+        root.error(f"annotation file {root.text(name)} is a pipe")
+        root.text(name).unlink()
+        root.text(name).symlink_to("/dev/zero")
+        root.error(f"annotation file {root.text(name)} is a device")
+        root.text(name).unlink()
+        root.text(name).symlink_to("nowhere")
+        root.error(f"annotation file {root.text(name)} does not exist")
+
+    def test_one_photograph_cannot_be_trained_and_validated_on(self, root: Root) -> None:
+        root.list("trainval", TRAINVAL[:1])
+        root.error("trainval.txt leaves 1 of 1 trainval photographs with real masks")
+        root.list("trainval", TRAINVAL[:2])
+        assert [len(ids(root.open(val_share=0.9999999999), s)) for s in SPLITS] == [1, 1, 10]
+
+    def test_files_that_are_no_pictures_of_the_list(self, root: Root) -> None:
+        root.image(TEST[0]).write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 30\n")
+        root.image(TEST[1]).unlink()
+        os.mkfifo(root.image(TEST[1]))
+        frames = [trimap(n) for n in (1, 9)]
+        frames[0].save(root.trimap(TEST[2]), save_all=True, append_images=frames[1:])
+        Image.new("1", (40, 30), 1).save(root.trimap(TEST[3]))  # the value 1: all is pet
+        trimap(4).convert("F").save(root.trimap(TEST[4]), format="TIFF")
+        root.error(
+            "(4 in all)",
+            f"photograph {root.image(TEST[0])} cannot be read: wanted is one of PNG, JPEG",
+            f"photograph {root.image(TEST[1])} is a pipe",
+            f"trimap {root.trimap(TEST[2])} holds 2 pictures",
+            f"trimap {root.trimap(TEST[4])} holds fractions",
+        )
+
     def test_name_in_both_splits(self, root: Root) -> None:
         root.list("test", [*TEST, TRAINVAL[5]])
         root.error("both trainval.txt and test.txt", TRAINVAL[5])
@@ -293,11 +348,11 @@ class TestErrors:
         root.trimap(TEST[7]).write_bytes(root.trimap(TEST[7]).read_bytes()[:-30])
         text = root.error(
             "(9 in all)",
-            f"photograph {root.image(TEST[0])} is missing",
-            f"photograph {root.image(TEST[1])} cannot be read: image file is truncated",
-            f"photograph {root.image(TEST[2])} cannot be read: cannot identify",
-            f"trimap {root.trimap(TEST[2])} is missing",
-            f"trimap {root.trimap(TEST[3])} is missing",
+            f"photograph {root.image(TEST[0])} does not exist",
+            f"photograph {root.image(TEST[1])} cannot be read (image file is truncated",
+            f"photograph {root.image(TEST[2])} cannot be read: wanted is one of",
+            f"trimap {root.trimap(TEST[2])} does not exist",
+            f"trimap {root.trimap(TEST[3])} does not exist",
             f"trimap {root.trimap(TEST[4])} is 30 x 40, its photograph 40 x 30",
             f"trimap {root.trimap(TEST[5])} holds 0; known values are 1 (pet), 2 (background), 3 (border)",
             f"trimap {root.trimap(TEST[6])} holds colours (mode RGB)",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from segcam.datasets import DATASETS, DatasetOptions
-from segcam.datasets.drawn import PARTS, Scene, draw
+from segcam.datasets.drawn import PARTS, Scene, draw, splits
 from segcam.datasets.drawn.cues import sketch
 from segcam.datasets.drawn.shapes import Layer, Shape, covered_share, moved, pixel_centres
 from segcam.datasets.drawn.texture import noise
@@ -164,13 +164,27 @@ def test_out_of_range(index: int) -> None:
     [
         ("scenes", {"counts": (None, None, 2**31)}, "test images"),
         ("scenes", {"size": 8}, "size 8 is too small"),
+        ("scenes", {"counts": (10**9, None, None), "size": 4096}, "1000000000 train, .* bytes of memory .*data.size"),
+        ("scenes", {"counts": (1, 1, 10**9), "size": 4096, "test_only": True}, "1000000000 test scenes of 4096 px"),
         ("scenes_texture", {"counts": (None, None, 2**31)}, "test images"),
+        ("scenes_texture", {"counts": (10**9, 1, 1), "size": 256}, "1000000000 train, .* bytes of memory .*data.size"),
         ("scenes_texture", {"size": 16}, "size 16 is too small"),
     ],
 )
 def test_bad_options(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=f"{name}: .*{message}"):
         DATASETS.get(name).open(DatasetOptions(**options))
+
+
+def test_scenes_as_many_as_memory_holds_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = DatasetOptions(size=SIZE, counts=(8, 1, 1))
+    monkeypatch.setattr(splits, "_memory", lambda: 10 * 5 * SIZE**2)
+    assert len(open_scenes(options).splits["train"]) == 8
+    monkeypatch.setattr(splits, "_memory", lambda: 10 * 5 * SIZE**2 - 1)
+    with pytest.raises(InputError, match="204,800 bytes of memory once drawn, and there are 204,799"):
+        open_scenes(options)
+    monkeypatch.setattr(splits, "_memory", lambda: None)
+    assert open_scenes(options)
 
 
 def slow_distance(q: Shape, x: float, y: float) -> float:
