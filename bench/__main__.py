@@ -2,27 +2,51 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 
-from bench.allocator import keep_freed_memory
+from bench import endings
+
+BROKEN_PIPE = 141
+"""The exit code where the reader of what is printed has gone, as `| head` does; a shell's for SIGPIPE."""
 
 
 def main() -> None:
     """Run the command line; errors that the reader can put right are one message, without a traceback."""
+    endings.install()  # before all else is imported, which takes seconds
+    _fill_streams()
+    try:
+        _run()
+    except BaseException:  # a library may have made another error of the stop
+        if (stop := endings.stopped()) is None:
+            endings.close()
+            raise
+    else:
+        stop = endings.stopped()
+    endings.close()
+    if stop is not None:
+        endings.say(str(stop))
+        sys.exit(stop.code)
+
+
+def _run() -> None:
     try:
         from bench.cli.commands import app  # noqa: PLC0415  (so that an absent package is one message, too)
     except ModuleNotFoundError as error:
         sys.exit(f"error: the command line needs the package {error.name}: pip install 'segcam[bench]'")
+    from bench.allocator import keep_freed_memory  # noqa: PLC0415
+
     keep_freed_memory()
     try:
         app()
-    except (KeyboardInterrupt, SystemExit) as end:
-        if isinstance(end, SystemExit) and end.code != 130:  # typer makes Ctrl-C an exit with 130
-            raise
-        _say("stopped; the same command goes on from here")
-        sys.exit(130)
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # typer and rich make it an exit with 1
+            sys.exit(BROKEN_PIPE)
+        raise
     except _expected() as error:
-        _say(f"error: {error}")
+        where = "" if endings.flush() else "what is printed cannot be written: "
+        endings.say(f"error: {where}{error}")
         sys.exit(1 if isinstance(error, OSError) else getattr(error, "exit_code", 2))
 
 
@@ -34,10 +58,14 @@ def _expected() -> tuple[type[Exception], ...]:
     return SegcamError, ResultsError, OSError
 
 
-def _say(text: str) -> None:
-    from rich.console import Console  # noqa: PLC0415
-
-    Console(stderr=True, soft_wrap=True).print(text, markup=False, highlight=False)
+def _fill_streams() -> None:
+    """Open what the process was started without, so that no file of a run becomes its standard output."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.open(os.devnull, os.O_RDWR)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from bench import endings
+
 EVERY = 10.0
 """Seconds between lines where there is no terminal."""
 
@@ -26,7 +28,12 @@ class Task:
         self._started = self._told = time.monotonic()
 
     def to(self, done: int, note: str = "") -> None:
-        """Say how much is done, with a note such as the mean IoU."""
+        """Say how much is done, with a note such as the mean IoU.
+
+        Raises:
+            Stopped: a signal asked the process to end.
+        """
+        endings.check()
         self._done = done
         self._bars.update(self._id, completed=done, note=note)
         now = time.monotonic()
