@@ -14,6 +14,7 @@ from torch import nn
 
 from analyses.reading.files import LOG
 from analyses.reading.manifest import level_name
+from bench import endings
 from bench.output.store import Store
 from bench.planning import plan
 from bench.planning.cells import TrainCell
@@ -123,12 +124,13 @@ class Trainings:
         trainer = Trainer(job)
         if self.store.has(cell.state):
             trainer.restore(self.store.path(cell.state))
-        with working(self.console, f"training {cell.name}", trainer.total, trainer.step) as task:
-            search = trainer.run(
-                report=lambda step, _total, search: task.to(step, _note(search)),
-                save=lambda state: self._save(cell, state),
-            )
-        self._keep(cell, trainer, search)
+        with endings.deferred():  # until the checkpoints are kept, too
+            with working(self.console, f"training {cell.name}", trainer.total, trainer.step) as task:
+                search = trainer.run(
+                    report=lambda step, _total, search: task.to(step, _note(search)),
+                    save=lambda state: self._save(cell, state),
+                )
+            self._keep(cell, trainer, search)
 
     def _save(self, cell: TrainCell, state: bytes) -> None:
         self.store.write(cell.state, state)

@@ -16,12 +16,13 @@ import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from bench import endings
 from bench.planning.profile import Train
 from bench.training.augment import Augmentation
 from bench.training.distillation import Hints
 from bench.training.levels import Evaluation, LevelSearch, Weights
 from bench.training.optimise import answer, groups, learning_rate, moving_average, precision
-from segcam.errors import SegcamError
+from segcam.errors import SegcamError, first_line
 from segcam.models.weights.checkpoints import pack, unpack
 from segcam.samples import IGNORE, Batch, Border, Images, normalise, with_border
 from segcam.scoring.miou import confusion, iou, mean_iou
@@ -76,6 +77,7 @@ class Trainer:
         self.search = LevelSearch(settings.levels, settings.tolerance / 100, settings.longest_interval)
         self.total = settings.steps or math.ceil(settings.epochs * len(job.train) / settings.batch_size)
         self.step = 0
+        self._begun = 0  # the step of the last evaluation; the losses and snapshots are those since then
         self._before = 0.0
         self._started = time.monotonic()
         self._precision = precision(settings.precision, job.device)
@@ -85,34 +87,56 @@ class Trainer:
         self._val: list[tuple[Tensor, Tensor]] = []
         self._order: tuple[int, np.ndarray[Any, Any]] = (-1, np.empty(0, int))
 
-    def run(self, report: Report, save: Callable[[bytes], None]) -> LevelSearch:
+    def run(self, report: Report, save: Callable[[bytes], None] | None = None) -> LevelSearch:
         """Train until every level is found or the steps are done, from the first step or from what was restored.
 
         Args:
             report: called after each step.
-            save: takes the state's bytes, every `save_every` seconds.
+            save: takes the state's bytes, every `save_every` seconds and when a signal asks the process to end; None
+                where the training cannot go on later.
 
         Raises:
             SegcamError: the loss is not finite any more.
+            Stopped: a signal asked the process to end; the state was saved, or the message says that it was not.
         """
+        with endings.deferred():
+            try:
+                return self._run(report, save)
+            except endings.Stopped as stop:
+                if save is not None:
+                    self._save_last(stop, save)
+                raise
+
+    def _run(self, report: Report, save: Callable[[bytes], None] | None) -> LevelSearch:
         self._started = saved = time.monotonic()
         cost = 0.0  # of the last save; large networks are saved less often
-        last = self._evaluate(self.step)
-        while self.step < self.total and not self.search.complete():
+        last = self._evaluate(self._begun)
+        while self._begun < self.step or (self.step < self.total and not self.search.complete()):
             first = last
-            self.advance(min(self.step + self.search.interval, self.total), report)
+            self.advance(min(first.step + self.search.interval, self.total), report)
             last = self._evaluate(self.step)
             self.search.between(first, last, self._evaluate)
             self.search.adapt(first, last)
             self._losses.clear()
             self._snapshots.clear()
+            self._begun = self.step
             every = self.job.settings.save_every
-            if time.monotonic() - saved >= (max(every, 20 * cost) if every else 0):
+            if save is not None and time.monotonic() - saved >= (max(every, 20 * cost) if every else 0):
                 begun = time.monotonic()
                 save(self.state())
                 saved = time.monotonic()
                 cost = saved - begun
         return self.search
+
+    def _save_last(self, stop: endings.Stopped, save: Callable[[bytes], None]) -> None:
+        """Save the state before the process ends; what keeps it from that is told, and changes no exit code."""
+        try:
+            save(self.state())
+        except Exception as error:  # a full disk, no memory, a GPU that is gone
+            stop.kept = f"the training could not be saved at step {self.step} ({first_line(error)}); {endings.GOES_ON}"
+            stop.kept = f"{stop.kept}, as far as it was saved before"
+        else:
+            stop.kept = f"the training is saved at step {self.step}; {endings.GOES_ON}"
 
     @property
     def seconds(self) -> float:
@@ -129,7 +153,10 @@ class Trainer:
         for level, (_, weights) in self.search.nearest.items():
             tensors |= {f"nearest.{level}.{n}": t for n, t in weights.items()}
         cloned = {n: t.detach().cpu().clone(memory_format=torch.contiguous_format) for n, t in tensors.items()}
-        return pack(cloned, {"step": self.step, "seconds": self.seconds, "search": self.search.state()})
+        cloned |= {f"snapshots.{step}.{n}": t for step, weights in self._snapshots.items() for n, t in weights.items()}
+        cloned |= {"losses": torch.stack(self._losses)} if self._losses else {}
+        header = {"step": self.step, "begun": self._begun, "seconds": self.seconds, "search": self.search.state()}
+        return pack(cloned, header)
 
     def restore(self, state: Path) -> None:
         """Take back what `state` gave, from a file.
@@ -151,11 +178,17 @@ class Trainer:
         weights = {level: _below(tensors, f"nearest.{level}.") for level in self.search.levels}
         self.search.restore(header["search"], weights)
         self.step, self._before = int(header["step"]), float(header["seconds"])
+        self._begun = int(header["begun"])
+        self._losses = list(tensors["losses"].to(self.job.device)) if "losses" in tensors else []
+        steps = range(self._begun + 1, self.step + 1)
+        snapshots = {step: _below(tensors, f"snapshots.{step}.") for step in steps}
+        self._snapshots = {step: weights for step, weights in snapshots.items() if weights}
 
     def advance(self, until: int, report: Report) -> None:
         """Train until `until` steps are done, and keep the weights of the steps before where levels are searched."""
         searching = not self.search.searched()
         while self.step < until:
+            endings.check()
             self._losses.append(self._train_step())
             if searching and self.step < until:
                 self._snapshots[self.step] = self._weights()
@@ -222,8 +255,10 @@ class Trainer:
             return evaluation
         current = {n: t.detach().clone() for n, t in self.model.state_dict().items()}
         self.model.load_state_dict(self._snapshots[step])
-        evaluation = self._validate(self.model, step)
-        self.model.load_state_dict(current)
+        try:
+            evaluation = self._validate(self.model, step)
+        finally:
+            self.model.load_state_dict(current)
         self.search.offer(evaluation, lambda: self._snapshots[step])
         return evaluation
 
@@ -237,7 +272,10 @@ class Trainer:
                 f"training diverged by step {step}: lower train.learning_rate ({settings.learning_rate:g})"
             )
         network.eval()
-        predictions = [network(inputs).argmax(1) for inputs, _ in self._validation()]
+        predictions = []
+        for inputs, _ in self._validation():
+            endings.check()
+            predictions.append(network(inputs).argmax(1))
         pairs = zip(predictions, self._validation(), strict=True)
         counts = torch.cat([confusion(classes, labels, job.classes) for classes, (_, labels) in pairs])
         shares = torch.cat([(classes == job.foreground).flatten(1).any(1) for classes in predictions])
@@ -255,11 +293,14 @@ class Trainer:
     def _validation(self) -> list[tuple[Tensor, Tensor]]:
         """Return the validation batches; they stay on the device."""
         if not self._val:
+            batches = []
             for first in range(0, len(self.job.val), 32):
                 rows = range(first, min(first + 32, len(self.job.val)))
+                endings.check()
                 batch = Batch.of([self.job.val[i] for i in rows], self.job.device)
                 inputs = normalise(batch.images).contiguous(memory_format=torch.channels_last)
-                self._val.append((inputs, with_border(batch.masks, self.job.border, self.job.foreground)))
+                batches.append((inputs, with_border(batch.masks, self.job.border, self.job.foreground)))
+            self._val = batches
         return self._val
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.bench.harness import TINY, bench
+from bench import endings
+from tests.bench.harness import TINY, bench, own_signals
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +34,15 @@ def finished(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def copied(finished: Path, tmp_path: Path) -> Path:
     """A copy of the finished run."""
     return Path(shutil.copytree(finished, tmp_path / "copied"))
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """Signals stop what runs, as in a process of the command line."""
+    with own_signals():
+        for number in endings.SIGNALS:
+            signal.signal(number, signal.SIG_DFL)  # a shell's background processes ignore some
+        endings.install()
+        yield
+        endings.close()
+        endings.install()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +16,7 @@ from unittest.mock import patch
 
 import pandas as pd
 
+from bench import endings
 from bench.__main__ import main
 from bench.planning import plan
 from bench.planning.cells import MeasureCell, TrainCell
@@ -79,10 +82,21 @@ class Outcome:
         return self.error
 
 
+@contextmanager
+def own_signals() -> Iterator[None]:
+    """Leave what signals do to this process as it was, whatever the block makes of it."""
+    handlers = {number: signal.getsignal(number) for number in (*endings.SIGNALS, signal.SIGALRM)}
+    with patch.object(sys, "unraisablehook", sys.unraisablehook):
+        yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
 def bench(*arguments: object) -> Outcome:
     """Call the command line as `python -m bench` does."""
     out, err, code = io.StringIO(), io.StringIO(), 0
-    with patch.object(sys, "argv", ["bench", *map(str, arguments)]), redirect_stdout(out), redirect_stderr(err):
+    arguments_given = patch.object(sys, "argv", ["bench", *map(str, arguments)])
+    with own_signals(), arguments_given, redirect_stdout(out), redirect_stderr(err):
         try:
             main()
         except SystemExit as end:

@@ -95,13 +95,10 @@ def train_shuffled(
     model = create(cell.model, classes, plan.parameters(profile, cell.model), cell.seed)
     shuffled = ShuffledMasks(data.train, cell.seed)
     changes = {"levels": (BEST,), "steps": steps, "longest_interval": math.ceil(steps / VALIDATIONS), "teacher": ""}
-    recipe = profile.recipe(cell.model).model_copy(update=changes | {"save_every": math.inf})
+    recipe = profile.recipe(cell.model).model_copy(update=changes)
     job = TrainJob(model, shuffled, data.val, classes, profile.data.border, foreground, recipe, cell.seed, device)
     trainer = Trainer(job)
-    search = trainer.run(
-        report=lambda step, total, _: note(f"training on shuffled masks, step {step} of {total}"),
-        save=lambda _: None,
-    )
+    search = trainer.run(lambda step, total, _: note(f"training on shuffled masks, step {step} of {total}"))
     network: nn.Module = trainer.average.module if recipe.average else trainer.model
     network.eval()
     few = range(min(EXAMINED, len(shuffled)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.endings import Stopped
 from bench.planning.profile import Train
 from bench.training.distillation import Hints
 from bench.training.trainer import Trainer, TrainJob
@@ -96,9 +98,14 @@ def trainer(steps: int = 12) -> Trainer:
 def test_a_training_with_a_teacher_goes_on_bit_for_bit(tmp_path: Path) -> None:
     """And hints change what is learnt."""
     taught, stopped, again, alone = (trainer() for _ in range(4))
-    stopped.advance(5, lambda *_: None)
     file = tmp_path / "state.safetensors"
-    file.write_bytes(stopped.state())
+
+    def until(step: int, *_: object) -> None:
+        if step == 5:
+            raise Stopped(signal.SIGTERM, "")
+
+    with pytest.raises(Stopped):
+        stopped.run(until, file.write_bytes)
     again.restore(file)
     alone.hints = None
     for one in (taught, again, alone):

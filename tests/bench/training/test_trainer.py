@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import signal
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -15,6 +19,8 @@ import torch
 from torch import nn
 
 import bench.training.trainer
+from bench import endings
+from bench.endings import Stopped
 from bench.planning.profile import Augment, Train
 from bench.training.levels import LevelSearch
 from bench.training.optimise import answer, learning_rate, precision
@@ -91,8 +97,8 @@ def clock() -> Iterator[Clock]:
         yield time
 
 
-class Stopped(BaseException):
-    """A process that ends."""
+class Killed(BaseException):
+    """A process that ends without a word."""
 
 
 class Disk:
@@ -114,12 +120,12 @@ class Disk:
         self.saves += 1
         self.clock.now += self.seconds
         if self.saves == self.after_saves:
-            raise Stopped
+            raise Killed
 
     def report(self, step: int, total: int, search: LevelSearch) -> None:
         self.clock.now += 1
         if step == self.at_step:
-            raise Stopped
+            raise Killed
 
 
 def train(todo: TrainJob, disk: Disk | None = None) -> Trainer:
@@ -254,7 +260,7 @@ def test_stopped_after_saves_and_continued(tmp_path: Path, average: float, unint
     while ended is None:
         try:
             ended = train(job(average=average), Disk(tmp_path / "state", after_saves=pieces))
-        except Stopped:
+        except Killed:
             stops += 1
     assert stops >= 3
     assert_same(uninterrupted, ended)
@@ -262,16 +268,75 @@ def test_stopped_after_saves_and_continued(tmp_path: Path, average: float, unint
 
 def test_stopped_between_saves_and_continued(tmp_path: Path, average: float, uninterrupted: Trainer) -> None:
     for step in (1, 2, 5, 6, 11, uninterrupted.step):
-        with pytest.raises(Stopped):
+        with pytest.raises(Killed):
             train(job(average=average), Disk(tmp_path / "state", at_step=step))
     assert_same(uninterrupted, train(job(average=average), Disk(tmp_path / "state")))
+
+
+@pytest.mark.parametrize("points", [3, 4, 9])
+def test_stopped_at_any_point_and_continued(
+    tmp_path: Path, average: float, uninterrupted: Trainer, points: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At every third point where a signal is heard, and so on: between steps, within validations and bisections."""
+    heard, stops, where = 0, 0, set[str]()
+
+    def check() -> None:
+        nonlocal heard
+        heard += 1
+        where.add(inspect.stack()[1].function)
+        if heard == points:
+            raise Stopped(signal.SIGTERM, "")
+
+    module = SimpleNamespace(check=check, Stopped=Stopped, deferred=nullcontext, GOES_ON="")
+    monkeypatch.setattr(bench.training.trainer, "endings", module)
+    disk = Disk(tmp_path / "state")
+    ended = None
+    while ended is None:
+        heard = 0
+        try:
+            ended = train(job(average=average, save_every=1e6), disk)
+        except Stopped:
+            stops += 1
+            assert disk.saves == stops
+    assert stops >= 2
+    assert where == {"advance", "_validate", "_validation"}
+    assert_same(uninterrupted, ended)
+
+
+class Ringing(Spots):
+    """Images of which one brings a signal when it is read."""
+
+    def __getitem__(self, index: int, /) -> Sample:
+        if index == 7:
+            signal.raise_signal(signal.SIGTERM)
+        return super().__getitem__(index)
+
+
+def test_a_signal_within_a_step_waits_for_its_end(tmp_path: Path, plain: Trainer, signals: None) -> None:
+    disk = Disk(tmp_path / "state")
+    with pytest.raises(Stopped, match="saved at step 4; the same command goes on") as caught:
+        train(replace(job(save_every=1e6), train=Ringing(1, 20)), disk)
+    assert caught.value.code == 143
+    assert disk.saves == 1
+    endings.install()  # another process
+    assert_same(plain, train(job(), disk))
+
+
+def test_a_state_that_cannot_be_saved_is_told(signals: None) -> None:
+    def full(_: bytes) -> None:
+        raise SegcamError("no space left")
+
+    trainer = Trainer(replace(job(save_every=1e6), train=Ringing(1, 20)))
+    with pytest.raises(Stopped, match=r"could not be saved at step 4 \(no space left\)") as caught:
+        trainer.run(lambda *_: None, full)
+    assert caught.value.code == 143
 
 
 def test_a_unet_laid_out_channels_last_goes_on_too(tmp_path: Path) -> None:
     def todo() -> TrainJob:
         return job(model=create("unet", 2, {"width": 2}, 1), levels=(45, 99), steps=8, batch_size=2)
 
-    with pytest.raises(Stopped):
+    with pytest.raises(Killed):
         train(todo(), Disk(tmp_path / "state", after_saves=2))
     assert_same(train(todo()), train(todo(), Disk(tmp_path / "state")))
 
@@ -286,7 +351,7 @@ def test_how_often_it_is_saved_changes_nothing(tmp_path: Path, plain: Trainer) -
 
 def test_the_state_counts_the_seconds_of_all_pieces(tmp_path: Path, clock: Clock, plain: Trainer) -> None:
     """A second a step here; what passes while nothing runs does not count."""
-    with pytest.raises(Stopped):
+    with pytest.raises(Killed):
         train(job(), Disk(tmp_path / "state", after_saves=3, clock=clock))
     clock.now += 1000
     ended = train(job(), Disk(tmp_path / "state", clock=clock))
