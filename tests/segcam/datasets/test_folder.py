@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 import zlib
@@ -12,12 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from segcam.datasets import DatasetOptions
-from segcam.datasets.folder import Description, _split, open_folder
+from segcam.datasets.folder import Description, _describe, _split, open_folder
 from segcam.errors import DataError, InputError
 from segcam.samples import SPLITS, Opened
 from tests.segcam.datasets.refused import refused
@@ -385,6 +386,60 @@ class TestDescription:
     def test_all_faults_are_in_one_error(self, root: Root) -> None:
         root.toml.write_text("classes = 3\nignore = 'x'\ncolour = 1\n[splits]\ntrain = 1\nval = 2\n")
         root.error("(5 in all)")
+
+
+names = st.sampled_from(["cat", "Cat", "background", "", " ", "a\\nb", "\\u0000", "\\u00e9", "e\\u0301", *NAMES[:4]])
+scalars = st.one_of(
+    names.map('"{}"'.format),
+    st.sampled_from(["true", "nan", "-inf", "1e400", "2026-11-28", "07:32:00", "0", "1", "2", "255", "256", "1000"]),
+    st.sampled_from(["-1", "65536", "1.0", "0x" + "f" * 4000, "9" * 5000, "[" * 2000]),
+)
+values = st.recursive(
+    scalars,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4).map(lambda v: f"[{', '.join(v)}]"), inner.map(lambda v: f"{{a = {v}}}")
+    ),
+    max_leaves=6,
+)
+lists = st.lists(names, min_size=1, max_size=5).map(
+    lambda v: f"[{', '.join(map(json.dumps, v))}]".replace("\\\\", "\\")
+)
+some = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True).map(json.dumps)
+described = st.fixed_dictionaries(
+    {},
+    optional={
+        "classes": st.one_of(st.just('["background", "cat", "dog"]'), lists, values),
+        "ignore": st.one_of(scalars, values),
+        "splits": st.one_of(
+            st.dictionaries(st.sampled_from(["val", "test", "train"]), st.one_of(some, lists, values), max_size=3).map(
+                lambda table: "{" + ", ".join(f"{key} = {value}" for key, value in table.items()) + "}"
+            ),
+            values,
+        ),
+        "labels": values,
+    },
+)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(table=described, tail=st.one_of(st.just(b""), st.just(b""), st.binary(max_size=8)))
+def test_any_description_is_understood_or_one_error(tmp_path: Path, table: dict[str, str], tail: bytes) -> None:
+    file = tmp_path / "classes.toml"
+    file.write_bytes("\n".join(f"{key} = {value}" for key, value in table.items()).encode() + tail)
+    try:
+        read = _describe(file)
+        parts = _split(read, NAMES, DatasetOptions(), file)
+    except DataError as error:
+        text = str(error)
+    else:
+        text = f"{file}"
+        assert 2 <= len(set(read.classes)) == len(read.classes) <= 255
+        assert all(name.strip() and name.isprintable() for name in read.classes)
+        assert not 0 <= read.ignore < len(read.classes)
+        assert sorted(n for part in parts.values() for n in part) == NAMES
+        assert all(parts.values())
+    assert str(file) in text
+    assert len(text) < 4000
 
 
 class TestErrors:
