@@ -67,3 +67,13 @@ def shown(value: object, most: int = 100) -> str:
     except (ValueError, RecursionError):
         return "a value too long to show"  # Python writes no numbers of more than 4,300 digits
     return text if len(text) <= most else text[:most] + "..."
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory could not be had: Python's, or torch's on the CPU or a GPU.
+
+    >>> out_of_memory(MemoryError()), out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
+    (True, True)
+    """
+    kinds = {kind.__name__ for kind in type(error).__mro__}  # by name: torch is not imported for this
+    return "MemoryError" in kinds or "OutOfMemoryError" in kinds or "can't allocate memory" in str(error)

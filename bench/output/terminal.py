@@ -123,7 +123,7 @@ def progress(store: Store) -> dict[str, Any]:
         "trained": trained,
         "to_train": values["planned"]["train"],
         "training_now": {
-            name.removesuffix(".safetensors"): read_header(store.path(f"cells/{name}"))["step"]
+            name.removesuffix(".safetensors"): read_header(store.path(f"cells/{name}"), needs=("step",))["step"]
             for name in records
             if name.endswith(".safetensors")
         },

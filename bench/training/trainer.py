@@ -22,8 +22,9 @@ from bench.training.augment import Augmentation
 from bench.training.distillation import Hints
 from bench.training.levels import Evaluation, LevelSearch, Weights
 from bench.training.optimise import answer, groups, learning_rate, moving_average, precision
+from bench.training.state import read_state
 from segcam.errors import SegcamError, first_line
-from segcam.models.weights.checkpoints import pack, unpack
+from segcam.models.weights.checkpoints import pack
 from segcam.samples import IGNORE, Batch, Border, Images, normalise, with_border
 from segcam.scoring.miou import confusion, iou, mean_iou
 
@@ -162,26 +163,20 @@ class Trainer:
         """Take back what `state` gave, from a file.
 
         Raises:
-            InputError: the file is damaged.
+            InputError: the file is damaged, or of another training; nothing is changed then.
         """
-        tensors, header = unpack(state)
-        self.model.load_state_dict(_below(tensors, "model."))
-        self.average.load_state_dict(_below(tensors, "average."))
+        saved = read_state(state, self)  # all of it is seen to be right before anything is changed
+        self.model.load_state_dict(saved.below("model."))
+        self.average.load_state_dict(saved.below("average."))
         if self.hints:
-            self.hints.load_state_dict(_below(tensors, "hints."))
-        slots: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _below(tensors, "optimiser.").items():
-            index, _, slot = name.partition(".")
-            slots.setdefault(int(index), {})[slot] = tensor
+            self.hints.load_state_dict(saved.below("hints."))
         groups = self.optimiser.state_dict()["param_groups"]
-        self.optimiser.load_state_dict({"state": slots, "param_groups": groups})
-        weights = {level: _below(tensors, f"nearest.{level}.") for level in self.search.levels}
-        self.search.restore(header["search"], weights)
-        self.step, self._before = int(header["step"]), float(header["seconds"])
-        self._begun = int(header["begun"])
-        self._losses = list(tensors["losses"].to(self.job.device)) if "losses" in tensors else []
-        steps = range(self._begun + 1, self.step + 1)
-        snapshots = {step: _below(tensors, f"snapshots.{step}.") for step in steps}
+        self.optimiser.load_state_dict({"state": saved.slots(), "param_groups": groups})
+        weights = {level: saved.below(f"nearest.{level}.") for level in self.search.levels}
+        self.search.restore(saved.search, weights)
+        self.step, self._before, self._begun = saved.step, saved.seconds, saved.begun
+        self._losses = list(saved.losses.to(self.job.device))
+        snapshots = {step: saved.below(f"snapshots.{step}.") for step in range(self._begun + 1, self.step + 1)}
         self._snapshots = {step: weights for step, weights in snapshots.items() if weights}
 
     def advance(self, until: int, report: Report) -> None:
@@ -267,15 +262,21 @@ class Trainer:
         job, settings = self.job, self.job.settings
         passed = len(self._losses) - (self.step - step)
         loss = float(torch.stack(self._losses[:passed]).mean()) if passed > 0 else math.nan
-        if passed > 0 and not math.isfinite(loss):
+        network.eval()
+        predictions, finite = [], True
+        for inputs, _ in self._validation():
+            endings.check()
+            logits = network(inputs)
+            finite = finite and bool(torch.isfinite(logits).all())
+            predictions.append(logits.argmax(1))
+        if not step and not finite:  # before the first step, so that no learning rate is to blame
+            raise SegcamError(
+                "the network's first answers are not finite numbers: choose other pretrained weights, or none"
+            )
+        if not finite or (passed > 0 and not math.isfinite(loss)):
             raise SegcamError(
                 f"training diverged by step {step}: lower train.learning_rate ({settings.learning_rate:g})"
             )
-        network.eval()
-        predictions = []
-        for inputs, _ in self._validation():
-            endings.check()
-            predictions.append(network(inputs).argmax(1))
         pairs = zip(predictions, self._validation(), strict=True)
         counts = torch.cat([confusion(classes, labels, job.classes) for classes, (_, labels) in pairs])
         shares = torch.cat([(classes == job.foreground).flatten(1).any(1) for classes in predictions])
@@ -311,10 +312,6 @@ def baseline(val: Images, classes: int, border: Border, foreground: int) -> floa
         labels = with_border(torch.from_numpy(val[i].mask)[None], border, foreground)
         total += confusion(torch.zeros_like(labels, dtype=torch.long), labels, classes)[0]
     return mean_iou(total)
-
-
-def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
 def _seed(*words: object) -> int:
