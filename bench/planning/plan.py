@@ -14,6 +14,7 @@ from bench.planning.profile import BESIDE, Profile
 from bench.planning.sections import Score
 from segcam.methods import METHODS
 from segcam.models import complete
+from segcam.models.weights.pretrained import sha256_of
 
 PACE = ("batch_size", "shard", "max_memory")
 """Keys of the section score that say how it is done, not what comes out."""
@@ -30,13 +31,21 @@ def identity(*values: Any) -> str:
 def definition(profile: Profile, digest: str) -> dict[str, Any]:
     """Return what defines a run's trainings: where two runs differ in it, they may not share a folder.
 
+    The bytes of pretrained weights are part of it.
+
     Args:
         profile: the run's profile.
         digest: hash of the data set's images, see `bench.planning.data.digest`.
+
+    Raises:
+        InputError: an unknown model or parameter, or pretrained weights that cannot be had.
     """
     values = profile.portable()
     explained = {"class_id": profile.score.class_id}  # what an untrained network answers, and what is counted
     trained = {name: profile.recipe(name).model_dump(mode="json", exclude=set(BESIDE)) for name in values["models"]}
+    for name, stated in profile.models.items():
+        if "pretrained" in stated and (digits := sha256_of(name, parameters(profile, name))):
+            trained[name]["pretrained_sha256"] = digits  # without such weights, ids are as they were without the key
     return {key: values[key] for key in ("data", "models")} | {"train": trained, "digest": digest, "score": explained}
 
 

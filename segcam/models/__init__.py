@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeAlias
 
 import torch
@@ -29,6 +30,10 @@ def no_weights(_model: nn.Module, _parameters: Parameters) -> None:
     """Leave a network with its random weights: the architecture knows no others."""
 
 
+def no_file(_parameters: Parameters) -> None:
+    """Name no file: the architecture knows no pretrained weights."""
+
+
 @dataclass(frozen=True, slots=True)
 class Architecture:
     """A network plugin.
@@ -43,6 +48,7 @@ class Architecture:
         layers: `(network, point) -> its layers` in the order of execution.
         variant: the parameter that a name's part after ':' sets, as in 'segformer:b1'; '' where there is none.
         pretrain: `(network, parameters) -> None` loads the pretrained weights that the parameters name, if any.
+        weights: `parameters -> the file` that `pretrain` reads, which may be fetched; None where it is no one file.
         attentions: `network -> the blocks whose attention can be read` in the order of execution; none by default.
         canonical: `name of a tensor -> its one spelling`, for networks of libraries that spell it by version.
         small: `variant -> parameters that make it small`, '' for the default one: contract tests run over these.
@@ -57,6 +63,7 @@ class Architecture:
     layers: Callable[[nn.Module, Point], list[Layer]]
     variant: str = ""
     pretrain: Callable[[nn.Module, Parameters], None] = no_weights
+    weights: Callable[[Parameters], Path | None] = no_file
     attentions: Callable[[nn.Module], list[AttentionPlace]] = no_attention
     canonical: Callable[[str], str] = same_name
     small: Mapping[str, Parameters] = field(default_factory=lambda: {"": {}})

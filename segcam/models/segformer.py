@@ -17,6 +17,7 @@ from segcam._compat import require
 from segcam.errors import InputError, unknown
 from segcam.models import MODELS, Architecture, Parameters, to_input, wrong_value
 from segcam.models.weights.pretrained import NONE, fill, from_hub, read_weights, weight_file
+from segcam.models.weights.values import renamed
 from segcam.probe.attention import AttentionPlace
 from segcam.probe.layers import Layer, Point
 
@@ -119,14 +120,23 @@ def canonical(name: str) -> str:
     return name
 
 
+def _file(parameters: Parameters) -> Path:
+    """Return the file of the pretrained weights that the parameters name."""
+    pretrained = str(parameters["pretrained"])
+    return from_hub(_repository(parameters), "segformer") if pretrained == "hub" else weight_file(pretrained)
+
+
+def _repository(parameters: Parameters) -> str:
+    return f"nvidia/mit-{parameters['size']}"
+
+
 def _pretrain(model: nn.Module, parameters: Parameters) -> None:
-    pretrained, size = str(parameters["pretrained"]), str(parameters["size"])
+    pretrained = str(parameters["pretrained"])
     if pretrained == NONE:
         return
     assert isinstance(model, SegFormer)  # what _build gives
-    source = f"nvidia/mit-{size} from the hub" if pretrained == "hub" else pretrained
-    file = from_hub(f"nvidia/mit-{size}", "segformer") if pretrained == "hub" else weight_file(Path(pretrained))
-    weights = {canonical(name): tensor for name, tensor in read_weights(file).items()}
+    source = f"{_repository(parameters)} from the hub" if pretrained == "hub" else pretrained
+    weights = renamed(read_weights(_file(parameters)), canonical, f"pretrained weights {source}")
     encoder = {name: tensor for name, tensor in weights.items() if name.startswith("stages.")}
     if not encoder:
         raise InputError(
@@ -141,7 +151,7 @@ def _pretrain(model: nn.Module, parameters: Parameters) -> None:
 
 def _fill(module: nn.Module, weights: dict[str, Tensor], source: str) -> None:
     spellings = {canonical(name): name for name in module.state_dict()}
-    fill(module, {spellings.get(name, name): tensor for name, tensor in weights.items()}, source)
+    fill(module, renamed(weights, lambda name: spellings.get(name, name), source), source)
 
 
 def _layers(model: nn.Module, point: Point) -> list[Layer]:
@@ -275,6 +285,7 @@ SEGFORMER = MODELS.add(
         layers=_layers,
         variant="size",
         pretrain=_pretrain,
+        weights=_file,
         canonical=canonical,
         attentions=attention_places,
         small={"": {}, "b1": {}},

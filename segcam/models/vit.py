@@ -22,6 +22,7 @@ from segcam.models.weights.pretrained import (
     known_encoder,
     read_weights,
     timm_from_hub,
+    timm_hub_file,
     weight_file,
 )
 from segcam.probe.attention import AttentionPlace
@@ -132,6 +133,12 @@ def _build(classes: int, parameters: Parameters) -> ViTSegmenter:
     return ViTSegmenter(classes, str(parameters["encoder"]), image, patch, drop_path)
 
 
+def _file(parameters: Parameters) -> Path | None:
+    """Return the file of the pretrained weights that the parameters name."""
+    pretrained = str(parameters["pretrained"])
+    return timm_hub_file(str(parameters["encoder"]), "vit") if pretrained == "hub" else weight_file(pretrained)
+
+
 def _pretrain(model: nn.Module, parameters: Parameters) -> None:
     pretrained, name = str(parameters["pretrained"]), str(parameters["encoder"])
     if pretrained == NONE:
@@ -141,7 +148,7 @@ def _pretrain(model: nn.Module, parameters: Parameters) -> None:
         options = _options(int(parameters["image_size"]), model.patch_size)
         fill(model.encoder, timm_from_hub(name, "vit", options), f"{name} from the hub")
     else:
-        fill(model.encoder, _fitted(read_weights(weight_file(Path(pretrained))), model.encoder), pretrained)
+        fill(model.encoder, _fitted(read_weights(weight_file(pretrained)), model.encoder), pretrained)
 
 
 @torch.no_grad()
@@ -151,7 +158,13 @@ def _fitted(weights: dict[str, Tensor], encoder: Any) -> dict[str, Tensor]:
 
     fitted = {name: tensor for name, tensor in weights.items() if not name.startswith("head.")}
     embedding, given = encoder.pos_embed, fitted.get("pos_embed")
-    if given is None or given.ndim != 3 or given.shape == embedding.shape or given.shape[2] != embedding.shape[2]:
+    if (
+        given is None
+        or not given.is_floating_point()
+        or given.ndim != 3
+        or given.shape == embedding.shape
+        or given.shape[2] != embedding.shape[2]
+    ):
         return fitted
     prefix = embedding.shape[1] - math.prod(encoder.patch_embed.grid_size)
     if math.isqrt(given.shape[1] - prefix) ** 2 != given.shape[1] - prefix:
@@ -209,6 +222,7 @@ VIT = MODELS.add(
         layers=_layers,
         variant="encoder",
         pretrain=_pretrain,
+        weights=_file,
         attentions=attention_places,
         small={"": {"image_size": 64}},
     )

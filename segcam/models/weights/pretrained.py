@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import zipfile
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from segcam._compat import require
-from segcam.errors import InputError, first_line
+from segcam.errors import InputError, first_line, out_of_memory, shown
+from segcam.files import plain_file, sha256, unreadable, user_path
+from segcam.models import Parameters, architecture, complete
+from segcam.models.weights.values import wrong_values
 from segcam.samples import MEAN, STD
 
 NONE = "none"
@@ -26,22 +31,28 @@ FILES = ("model.safetensors", "pytorch_model.bin")
 """What a folder or hub repository calls its weights."""
 
 
+WHAT = "the file of pretrained weights"
+"""How errors call a file that cannot be read."""
+FETCH = "fetch the file again"
+
+
 def read_weights(file: Path) -> dict[str, Tensor]:
     """Read a file of weights: safetensors, or a state dict that torch saved; nothing else in it is unpickled.
 
     Raises:
         InputError: the file is absent, damaged, or holds something else.
     """
-    if not file.is_file():
-        raise InputError(f"pretrained weights {file} do not exist: correct the path, or set pretrained to '{NONE}'")
+    plain_file(file, WHAT)
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        content = None if _inflates(file) else torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle may raise any
-        raise InputError(
-            f"pretrained weights {file} cannot be read ({first_line(error)}): fetch the file again"
-        ) from error
+        if out_of_memory(error):
+            raise
+        raise InputError(f"pretrained weights {file} cannot be read ({first_line(error)}): {FETCH}") from error
+    if content is None:
+        raise InputError(f"pretrained weights {file} would grow when they are unpacked, as torch writes none: {FETCH}")
     for key in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
@@ -49,21 +60,66 @@ def read_weights(file: Path) -> dict[str, Tensor]:
         raise InputError(
             f"pretrained weights {file} hold a {type(content).__name__}: a state dict of tensors is needed"
         )
-    return {str(name): tensor for name, tensor in content.items()}
+    for name, tensor in content.items():
+        if not isinstance(name, str):
+            raise InputError(f"pretrained weights {file} name a tensor {shown(name)}: a state dict's names are texts")
+        if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
+            raise InputError(
+                f"pretrained weights {file}: tensor '{name}' is quantised, sparse or without data: save it as a plain "
+                "tensor of floats"
+            )
+    return dict(content)
 
 
-def weight_file(path: Path) -> Path:
-    """Return the file of weights at a path, or in the folder there.
+def _inflates(file: Path) -> bool:
+    """Return whether a file is an archive whose members are compressed, which torch's own never are."""
+    if not zipfile.is_zipfile(file):
+        return False
+    with zipfile.ZipFile(file) as archive:
+        return any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist())
+
+
+def weight_file(path: str | Path) -> Path:
+    """Return the file of weights at a path, or in the folder there; `~` is the user's home.
 
     Raises:
         InputError: there is none.
     """
-    if not path.is_dir():
-        return path
-    files = [path / name for name in FILES if (path / name).is_file()]
+    path = user_path(path, "pretrained")
+    try:
+        if not path.is_dir():
+            return plain_file(path, WHAT)
+        files = [path / name for name in FILES if (path / name).is_file()]
+    except OSError as error:
+        raise unreadable(path, WHAT, error) from error
     if not files:
         raise InputError(f"pretrained weights: the folder {path} holds none of {', '.join(FILES)}: correct the path")
     return files[0]
+
+
+def sha256_of(name: str, parameters: Parameters) -> str:
+    """Return the sha256 of the file of a model's pretrained weights, which may be fetched; '' where it has none.
+
+    Args:
+        name: the model's name, with its variant.
+        parameters: what differs from the architecture's defaults.
+
+    Raises:
+        InputError: the model or a parameter is unknown, or the weights cannot be had.
+    """
+    values = complete(name, parameters)
+    if values.get("pretrained", NONE) == NONE:
+        return ""
+    file = architecture(name).weights(values)
+    if file is None:
+        return ""
+    known = plain_file(file, WHAT).stat()
+    return _hashed(file, known.st_size, known.st_mtime_ns)
+
+
+@cache
+def _hashed(file: Path, _size: int, _changed: int) -> str:
+    return sha256(file, WHAT)
 
 
 def from_hub(repository: str, model: str) -> Path:
@@ -111,15 +167,27 @@ def timm_from_hub(name: str, model: str, options: Mapping[str, Any] | None = Non
     require("timm", "models", f"model '{model}'")
     import timm  # noqa: PLC0415  (slow to import)
 
-    config = timm.get_pretrained_cfg(known_encoder(name))
-    repository = config.hf_hub_id if config and not config.hf_hub_filename else None
+    file = timm_hub_file(name, model)
     # custom_load is timm's mark for files of another format, which those on the hub are not
-    overlay = {"file": str(from_hub(repository, model)), "custom_load": False} if repository else None
+    overlay = {"file": str(file), "custom_load": False} if file else None
     try:
         network = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **(options or {}))
     except Exception as error:  # whatever the network, the file or timm's own check gives
         raise not_from_hub(name, model, first_line(error)) from error
     return dict(network.state_dict())
+
+
+def timm_hub_file(name: str, model: str) -> Path | None:
+    """Return the file of the weights that timm has for an encoder on the hub; None where timm has them elsewhere.
+
+    Raises:
+        InputError: they cannot be had.
+    """
+    require("timm", "models", f"model '{model}'")
+    import timm  # noqa: PLC0415  (slow to import)
+
+    config = timm.get_pretrained_cfg(known_encoder(name))
+    return from_hub(config.hf_hub_id, model) if config and config.hf_hub_id and not config.hf_hub_filename else None
 
 
 def not_from_hub(weights: str, model: str, problem: str) -> InputError:
@@ -181,7 +249,8 @@ def fill(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
         source: what the error calls them.
 
     Raises:
-        InputError: a tensor is missing, one too many, or of another shape; nothing is copied then.
+        InputError: a tensor is missing, one too many, of another shape or kind, or holds what is no weight (NaN,
+            infinity, numbers out of all proportion; zeros alone); nothing is copied then.
     """
     state = model.state_dict()
     for name in [*state, *(n for n in weights if n not in state)]:
@@ -192,4 +261,8 @@ def fill(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
                 f"pretrained weights {source} do not fit {type(model).__name__}: tensor '{name}' is {have} there and "
                 f"{want} in the network; choose weights of the same size of network"
             )
+        if problem := wrong_values(weights[name], state[name]):
+            raise InputError(f"pretrained weights {source}: tensor '{name}' {problem}; {FETCH}, or choose another")
+    if not any(tensor.is_floating_point() and tensor.count_nonzero() for tensor in weights.values()):
+        raise InputError(f"pretrained weights {source} hold nothing but zeros; {FETCH}, or choose another")
     model.load_state_dict({name: tensor.to(state[name].dtype) for name, tensor in weights.items()})

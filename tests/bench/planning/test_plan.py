@@ -14,6 +14,7 @@ from bench.planning import plan
 from bench.planning import profile as profiles
 from bench.planning.cells import MeasureCell
 from bench.planning.profile import Profile
+from segcam import InputError
 from tests.bench.harness import planned
 
 TOML = """
@@ -227,3 +228,27 @@ def test_a_network_made_for_one_size_is_made_for_the_runs(file: Path) -> None:
     assert plan.parameters(profile, "vit")["image_size"] == 96
     assert plan.parameters(profiles.read(str(file), [*settings, "models.vit.image_size=64"]), "vit")["image_size"] == 64
     assert plan.parameters(profile, "unet") == {"width": 2, "norm": "batch"}
+
+
+def test_the_bytes_of_pretrained_weights_are_part_of_a_training(file: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "weights.bin"
+    settings = [f"models.vit={{pretrained='{weights}'}}"]
+
+    def written(content: bytes) -> tuple[dict[tuple[str, int], str], dict[str, object]]:
+        weights.write_bytes(content)
+        profile = profiles.read(str(file), settings)
+        return trained(profile), plan.definition(profile, DIGEST)["train"]
+
+    (before, first), (after, second) = written(b"one"), written(b"another")
+    assert before["vit", 0] != after["vit", 0]
+    assert before["unet", 0] == after["unet", 0] == trained(profiles.read(str(file)))["unet", 0]
+    assert [name for name in first if first[name] != second[name]] == ["vit"]
+    weights.unlink()
+    profile = profiles.read(str(file), settings)
+    with pytest.raises(InputError, match="does not exist"):
+        trained(profile)
+
+
+def test_without_pretrained_weights_nothing_is_added(file: Path) -> None:
+    profile = profiles.read(str(file), ["models.vit={pretrained='none'}"])
+    assert all("pretrained_sha256" not in recipe for recipe in plan.definition(profile, DIGEST)["train"].values())

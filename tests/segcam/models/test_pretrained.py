@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,15 @@ from torch import nn
 
 from segcam import InputError
 from segcam.models import create
-from segcam.models.weights.pretrained import Normalised, fill, from_hub, known_encoder, read_weights, weight_file
+from segcam.models.weights.pretrained import (
+    Normalised,
+    fill,
+    from_hub,
+    known_encoder,
+    read_weights,
+    sha256_of,
+    weight_file,
+)
 from segcam.samples import MEAN, STD
 from tests.small_networks import equal, states
 
@@ -63,7 +74,7 @@ def test_nothing_else_is_unpickled(tmp_path: Path) -> None:
 
 
 def test_absent_files_and_empty_folders(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="none do not exist: correct the path, or set pretrained to 'none'"):
+    with pytest.raises(InputError, match="none does not exist: correct the path"):
         read_weights(tmp_path / "none")
     with pytest.raises(InputError, match=r"holds none of model\.safetensors, pytorch_model\.bin: correct the path"):
         weight_file(tmp_path)
@@ -75,6 +86,108 @@ def test_a_folder_holds_its_file_under_a_known_name(tmp_path: Path) -> None:
     new = written(tmp_path / "model.safetensors", WEIGHTS)
     assert weight_file(tmp_path) == new  # the one that needs no unpickling
     assert weight_file(old) == old
+
+
+def test_what_is_no_plain_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for file, words in [
+        (tmp_path / "pipe", "is a pipe"),
+        (Path("/dev/zero"), "is a device"),
+        (tmp_path, "is a folder"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            read_weights(file)
+    for text in ("", "a\0b", "~nobody-of-this-name/w.bin"):
+        with pytest.raises(InputError, match="pretrained"):
+            weight_file(text)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file = written(tmp_path / "w.bin", WEIGHTS)
+    assert weight_file("~/w.bin") == file
+
+
+def test_archives_that_would_grow(tmp_path: Path) -> None:
+    """A gigabyte of zeros in a megabyte: nothing of it is unpacked."""
+    written(tmp_path / "w.bin", WEIGHTS)
+    with (
+        zipfile.ZipFile(tmp_path / "w.bin") as plain,
+        zipfile.ZipFile(tmp_path / "bomb.bin", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for name in plain.namelist():
+            bomb.writestr(name, plain.read(name))
+    with pytest.raises(InputError, match=r"bomb\.bin would grow when they are unpacked"):
+        read_weights(tmp_path / "bomb.bin")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({1: torch.ones(2)}, "name a tensor 1: a state dict's names are texts"),
+        ({"a": torch.ones(2).to_sparse()}, "tensor 'a' is quantised, sparse or without data"),
+        ({"a": torch.ones(2, device="meta")}, "tensor 'a' is quantised, sparse or without data"),
+    ],
+)
+def test_tensors_that_are_none(tmp_path: Path, content: dict[Any, torch.Tensor], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        read_weights(written(tmp_path / "w.bin", content))
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("weight", "words"),
+    [
+        (torch.tensor([1.0, NAN]), "holds NaN or infinity; fetch the file again"),
+        (torch.tensor([1.0, -float("inf")]), "holds NaN or infinity"),
+        (torch.tensor([1.0, 1e300], dtype=torch.float64), "holds values too great for torch.float32"),
+        (torch.tensor([1.0, -1e30]), r"holds a value of 1\.0e\+30, and no sensible weight is above 1e\+08"),
+        (torch.tensor([1, 2], dtype=torch.int8), "is of int8 where float32 is needed"),
+        (torch.tensor([True, False]), "is of bool where float32 is needed"),
+        (torch.tensor([1j, 2]), "is of complex64 where float32 is needed"),
+    ],
+)
+def test_values_that_are_no_weights(weight: torch.Tensor, words: str) -> None:
+    model = nn.Linear(1, 2)
+    before = states(model)
+    with pytest.raises(InputError, match=rf"pretrained weights a\.bin: tensor 'bias' {words}"):
+        fill(model, {"weight": torch.ones(2, 1), "bias": weight}, "a.bin")
+    assert equal(model.state_dict(), before)
+
+
+def test_zeros_alone_are_no_weights() -> None:
+    fill(nn.Linear(1, 2), {"weight": torch.ones(2, 1), "bias": torch.zeros(2)}, "a.bin")
+    with pytest.raises(InputError, match=r"a\.bin hold nothing but zeros"):
+        fill(nn.Linear(1, 2), {"weight": torch.zeros(2, 1), "bias": torch.zeros(2)}, "a.bin")
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_formats_of_floats_are_taken(kind: torch.dtype) -> None:
+    model = nn.Linear(1, 2)
+    fill(model, {"weight": torch.ones(2, 1, dtype=kind), "bias": torch.ones(2, dtype=kind)}, "a.bin")
+    assert model.weight.dtype == torch.float32
+
+
+def test_two_spellings_of_one_tensor(tmp_path: Path) -> None:
+    names = ("segformer.stages.0.layer_norm.bias", "stages.0.layer_norm.bias")
+    save_file({name: torch.ones(1) for name in names}, tmp_path / "a.safetensors")
+    with pytest.raises(InputError, match="which name the same tensor: leave one out"):
+        create("segformer", 2, {"pretrained": str(tmp_path / "a.safetensors")})
+
+
+def test_the_hash_of_a_models_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = written(tmp_path / "model.safetensors", WEIGHTS)
+    digits = hashlib.sha256(file.read_bytes()).hexdigest()
+    for name in ("segformer", "timm_unet", "vit"):
+        assert sha256_of(name, {}) == ""
+        assert sha256_of(name, {"pretrained": str(file)}) == sha256_of(name, {"pretrained": str(tmp_path)}) == digits
+    hub(monkeypatch, cached={"model.safetensors": file})
+    for name in ("segformer:b1", "timm_unet:resnet18", "vit"):
+        assert sha256_of(name, {"pretrained": "hub"}) == digits
+    written(file, {"a": torch.zeros(9)})
+    assert sha256_of("vit", {"pretrained": str(file)}) not in ("", digits)
+    assert sha256_of("unet", {}) == ""
+    with pytest.raises(InputError, match="none does not exist"):
+        sha256_of("vit", {"pretrained": str(tmp_path / "none")})
 
 
 def linear() -> nn.Linear:
