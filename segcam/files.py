@@ -119,7 +119,7 @@ def read_text(path: Path, what: str, error: type[InputError] = InputError) -> st
     try:
         if path.stat().st_size > MOST_TEXT:
             raise error(f"{what} {path} has {path.stat().st_size:,} bytes: at most {MOST_TEXT:,} are read")
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # some editors put a mark before the text
     except (OSError, UnicodeDecodeError) as problem:
         raise unreadable(path, what, problem, error, "save it as UTF-8") from problem
 

@@ -39,6 +39,9 @@ Progress = Callable[[int, int, str], None]
 FORMAT = 1  # version of the cache's layout and of the resize rule; raise it when either changes
 RESIZE = "squash to a square: photographs bilinear with antialias (PIL), masks nearest"
 SCHEMA = 1  # version of index.json; raise it when what it holds changes
+ELSEWHERE = (
+    "name another folder for it with data.cache, or with the environment variable SEGCAM_CACHE where none is given"
+)
 
 _IMAGES, _MASKS, _INDEX = FILES = ("images.npy", "masks.npy", "index.json")
 _UNFINISHED = re.compile(r"\.(?P<name>[\w.-]+-\d+-[0-9a-f]{16})(\.[0-9a-f]+)?\.tmp")
@@ -302,7 +305,7 @@ def decode(
     except OSError as error:
         raise SegcamError(
             f"the cache of decoded photographs cannot be written to {folder.parent}: {error.strerror or error}; "
-            "make room or name a writable folder with the environment variable SEGCAM_CACHE"
+            f"make room there, or {ELSEWHERE}"
         ) from error
 
 
@@ -343,7 +346,7 @@ def _content(file: Path) -> dict[str, Any]:
     if type(schema) is int and schema > SCHEMA:
         raise SegcamError(
             f"the cache {file.parent} was written by a newer segcam (schema {shown(schema)}, this one knows {SCHEMA}): "
-            "update segcam, or name another folder with the environment variable SEGCAM_CACHE"
+            f"update segcam, or {ELSEWHERE}"
         )
     if schema == SCHEMA and index.keys() == {"schema", "sha256", "content"}:
         with suppress(ValueError, RecursionError):
@@ -402,8 +405,7 @@ def _make_way(folder: Path) -> None:
             _remove(folder)
     except OSError as problem:
         raise SegcamError(
-            f"{folder} is no intact cache and cannot be replaced ({problem.strerror}): move it away, or name another "
-            "folder with the environment variable SEGCAM_CACHE"
+            f"{folder} is no intact cache and cannot be replaced ({problem.strerror}): move it away, or {ELSEWHERE}"
         ) from problem
 
 
@@ -413,7 +415,7 @@ def _has_room(folder: Path, needed: int) -> None:
     if needed > free:
         raise SegcamError(
             f"the decoded photographs take {needed:,} bytes, and {folder} has {free:,} free: choose a smaller size, "
-            "make room, or name a folder on a larger disk with the environment variable SEGCAM_CACHE"
+            f"make room, or {ELSEWHERE}"
         )
 
 

@@ -85,14 +85,9 @@ def _root(options: DatasetOptions) -> Path:
     root = plain_folder(
         user_path(options.root, "data root"), "data root", DataError, f"name one with --data-root; {LAYOUT}"
     )
-    parts = ("images", "masks")
-    if not one_line(root.resolve().name):
-        raise InputError(
-            f"data root {root.resolve().name!r}: its name is not UTF-8 or has control characters; rename it"
-        )
-    if absent := [f"{root / part}/" for part in parts if not (root / part).is_dir()]:
-        raise DataError(f"data root {root} is missing {', '.join(absent)}; {LAYOUT}")
-    for part in parts:
+    if not one_line(name := root.resolve().name):
+        raise InputError(f"data root {name!r}: the name is not UTF-8 or has control characters; rename it")
+    for part in ("images", "masks"):
         plain_folder(root / part, "folder", DataError, LAYOUT)
     return root
 

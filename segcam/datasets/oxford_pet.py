@@ -71,7 +71,9 @@ def _base(options: DatasetOptions) -> Path:
         raise InputError(f"dataset {NAME} needs a folder: {CURE}")
     root = user_path(options.root, "data root")
     base = root / FOLDER
-    if not base.is_dir() and (root.name == FOLDER or (root / "annotations").is_dir()):
+    if not options.download:
+        plain_folder(root, "data root", DataError, CURE)
+    if not os.path.lexists(base) and (root.name == FOLDER or os.path.lexists(root / "annotations")):
         raise DataError(f"{root} is `{FOLDER}` itself: name its parent, --data-root {root.parent}")
     if options.download:
         try:
@@ -81,16 +83,10 @@ def _base(options: DatasetOptions) -> Path:
                 f"Oxford-IIIT Pet could not be downloaded to {root}: {error}; check the network and the free space, "
                 f"remove what is left in {base}, or name an existing copy's parent with --data-root"
             ) from error
-    plain_folder(root, "data root", DataError, CURE)
-    if not base.is_dir():
+    if not os.path.lexists(base):
         raise DataError(f"data root {root} holds no `oxford-iiit-pet/`: {CURE}")
-    absent = [
-        f"{base / folder}/"
-        for folder in ("images", "annotations", "annotations/trimaps")
-        if not (base / folder).is_dir()
-    ]
-    if absent:
-        raise DataError(f"{base} is incomplete, missing {', '.join(absent)}: remove it and add --download, or {CURE}")
+    for folder in (base, base / "images", base / "annotations", base / "annotations" / "trimaps"):
+        plain_folder(folder, "folder", DataError, f"restore {base} from the official archives, or {CURE}")
     return base
 
 

@@ -80,9 +80,8 @@ def opened(file: Path, what: str, *, animated: bool = False) -> Iterator[Image.I
     except DataError:
         raise
     except UnidentifiedImageError as problem:
-        raise DataError(
-            f"{what} {file} cannot be read: wanted is one of {', '.join(FORMATS)}; save it as PNG"
-        ) from problem
+        known = ", ".join(FORMATS)
+        raise DataError(f"{what} {file} is damaged, or none of {known}: save it as PNG") from problem
     except Image.DecompressionBombError as problem:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise DataError(f"{what} {file} has more than {most:,} pixels: save it smaller") from problem

@@ -371,6 +371,10 @@ class TestDescription:
         root.toml.write_bytes(toml if isinstance(toml, bytes) else toml.encode())
         root.error(wanted, str(root.toml), "an example of classes.toml")
 
+    def test_a_mark_before_the_text_is_no_part_of_it(self, root: Root) -> None:
+        root.toml.write_bytes(b"\xef\xbb\xbf" + TOML.encode())
+        assert root.open().info.classes == ("background", "cat", "dog")
+
     @pytest.mark.parametrize("kind", ["pipe", "folder", "device", "link"])
     def test_is_no_plain_file(self, root: Root, kind: str) -> None:
         root.toml.unlink()
@@ -457,7 +461,9 @@ class TestErrors:
     def test_absent_root(self, root: Root, tmp_path: Path) -> None:
         root.error("nowhere does not exist", root=tmp_path / "nowhere")
         (root.path / "masks").rename(root.path / "labels")
-        root.error(f"is missing {root.path / 'masks'}/", "DIR/masks/*")
+        root.error(f"folder {root.path / 'masks'} does not exist", "DIR/masks/*")
+        (root.path / "masks").write_text("x")
+        root.error(f"folder {root.path / 'masks'} is no folder", "DIR/masks/*")
 
     @pytest.mark.parametrize("part", ["images", "masks"])
     def test_what_is_no_plain_file_is_neither_opened_nor_waited_for(self, root: Root, part: str) -> None:
@@ -478,7 +484,7 @@ class TestErrors:
             f"{device} is a device",
             f"{loose} is a link to a file that does not exist",
             f"{empty} is empty",
-            f"{eps} cannot be read: wanted is one of PNG, JPEG, BMP, TIFF, WEBP, GIF, PPM",
+            f"{eps} is damaged, or none of PNG, JPEG, BMP, TIFF, WEBP, GIF, PPM",
         )
         assert len(text.splitlines()) == 7
 
@@ -553,7 +559,7 @@ class TestErrors:
             f"{root.image(NAMES[0])} has no mask {root.mask(NAMES[0], '*')}",
             f"{root.mask(NAMES[1])} has no photograph {root.image(NAMES[1], '*')}",
             f"mask {root.mask(NAMES[2])} is 36 x 23, its photograph 36 x 24",
-            f"photograph {root.image(NAMES[3])} cannot be read: wanted is one of PNG, JPEG, BMP",
+            f"photograph {root.image(NAMES[3])} is damaged, or none of PNG, JPEG, BMP",
             f"mask {root.mask(NAMES[3])} cannot be read",
             f"mask {root.mask(NAMES[5])} holds 128: not declared in classes.toml, known are 0 to 2 and 255 (ignored)",
             f"mask {root.mask(NAMES[6])} holds colours (mode RGB), wanted one channel",

@@ -15,6 +15,7 @@ from PIL import Image
 from segcam.datasets import DatasetOptions
 from segcam.datasets.decoded import SplitImages
 from segcam.datasets.oxford_pet import open_oxford_pet
+from segcam.errors import InputError
 from segcam.samples import IGNORE, SPLITS, Opened
 from tests.segcam.datasets.refused import refused
 
@@ -254,6 +255,9 @@ class TestOddFiles:
 
 class TestErrors:
     def test_wrong_roots(self, root: Root, tmp_path: Path) -> None:
+        for path in ("x" * 300, "~nobody-of-this-name", "/dev/null", "a\0b"):
+            with pytest.raises(InputError, match="data root"):
+                root.open(root=Path(path))
         cures = ("nowhere does not exist", "parent of `oxford-iiit-pet/`", "--download")
         root.error(*cures, root=tmp_path / "nowhere")
         root.error("holds no `oxford-iiit-pet/`", root=tmp_path)
@@ -263,7 +267,7 @@ class TestErrors:
 
     def test_folder_is_incomplete(self, root: Root) -> None:
         (root.base / "images").rename(root.base / "pictures")
-        root.error(f"missing {root.base / 'images'}/")
+        root.error(f"folder {root.base / 'images'} does not exist: restore {root.base}")
 
     @pytest.mark.parametrize("name", ["trainval", "test"])
     def test_annotation_file_is_empty_no_text_or_missing(self, root: Root, name: str) -> None:
@@ -326,7 +330,7 @@ class TestErrors:
         trimap(4).convert("F").save(root.trimap(TEST[4]), format="TIFF")
         root.error(
             "(4 in all)",
-            f"photograph {root.image(TEST[0])} cannot be read: wanted is one of PNG, JPEG",
+            f"photograph {root.image(TEST[0])} is damaged, or none of PNG, JPEG",
             f"photograph {root.image(TEST[1])} is a pipe",
             f"trimap {root.trimap(TEST[2])} holds 2 pictures",
             f"trimap {root.trimap(TEST[4])} holds fractions",
@@ -350,7 +354,7 @@ class TestErrors:
             "(9 in all)",
             f"photograph {root.image(TEST[0])} does not exist",
             f"photograph {root.image(TEST[1])} cannot be read (image file is truncated",
-            f"photograph {root.image(TEST[2])} cannot be read: wanted is one of",
+            f"photograph {root.image(TEST[2])} is damaged, or none of",
             f"trimap {root.trimap(TEST[2])} does not exist",
             f"trimap {root.trimap(TEST[3])} does not exist",
             f"trimap {root.trimap(TEST[4])} is 30 x 40, its photograph 40 x 30",
