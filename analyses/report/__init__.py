@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from importlib import resources
 
 import jinja2
@@ -39,7 +40,9 @@ def build(results: Results, sections: Sequence[Section], *, maps: bool = True) -
     """
     shown = contents.ordered(sections)
     items = [item for section in shown for item in section.items]
-    with ThreadPoolExecutor() as threads:  # scaling and coding are done by C code that lets others run
+    # Scaling and coding are done by C code that lets others run.
+    with ThreadPoolExecutor() as threads, ExitStack() as stopped:
+        stopped.callback(threads.shutdown, wait=False, cancel_futures=True)  # a stop waits for no more than has begun
         coming = {item.name: threads.submit(figures.small, item) for item in items if isinstance(item, Drawn)}
         map_files = gallery.gather(results) if maps else gallery.MapFiles()
         rows = [tables.script(item) for item in items if isinstance(item, Table)]

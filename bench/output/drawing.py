@@ -5,9 +5,15 @@ from __future__ import annotations
 import io
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+import pickle
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 from PIL import Image
@@ -16,7 +22,9 @@ from threadpoolctl import threadpool_limits
 import analyses
 from analyses.artifacts import Drawn, Figure, Format, Section, Table
 from analyses.reading.files import SCORES
+from bench import endings
 from bench.allocator import keep_freed_memory
+from segcam.errors import SegcamError
 
 MUCH = 4_000_000
 """Bytes of parquet files from which a second process pays for its start."""
@@ -75,23 +83,89 @@ def draw_all(
 
     Raises:
         ResultsError: files of the run are missing or damaged.
+        SegcamError: a process was ended from outside.
     """
     processes = min(_processes(folder) if processes is None else processes, len(names))
-    if processes == 1:
-        sections = []
-        for name in names:
-            sections.append(draw(folder, name, files))
-            done(name)
-        return sections
-    # Started afresh, not forked: the parent may hold a network's threads.
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), keep_freed_memory) as pool:
-        jobs = [pool.submit(draw, folder, name, files) for name in names]
+    if processes > 1 and (beside := _draw_beside(folder, names, files, done, processes)) is not None:
+        return beside
+    sections = []
+    for name in names:
+        sections.append(draw(folder, name, files))
+        done(name)
+    return sections
+
+
+def _draw_beside(
+    folder: Path, names: Sequence[str], files: Files, done: Callable[[str], None], processes: int
+) -> list[Section] | None:
+    """Draw in processes, which end whatever goes wrong; None where the system allows no more of them."""
+    with ExitStack() as stack:
+        try:
+            with endings.deferred(), _without_interrupts():
+                # Started afresh, not forked: the parent may hold a network's threads.
+                pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin)
+                stack.callback(pool.shutdown, cancel_futures=True)
+                stack.push(_kill)
+                jobs = [pool.submit(_drawn, folder, name, files) for name in names]
+        except (OSError, RuntimeError, NotImplementedError):  # processes, threads or descriptors; no semaphores
+            _kill()
+            return None
         try:
             for job in as_completed(jobs):
                 done(job.result().name)
-        finally:
-            pool.shutdown(cancel_futures=True)
-        return [job.result() for job in jobs]
+            return [job.result() for job in jobs]
+        except BrokenProcessPool as error:
+            raise SegcamError(
+                "a process that draws was ended from outside, mostly for lack of memory: free some, and run report "
+                "draws again; nothing of the scores is lost"
+            ) from error
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach, from their first instruction on: this one ends them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        resource_tracker.ensure_running()  # here, since its start lets Ctrl-C through again
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin() -> None:
+    """Begin a process that draws: it ends when the one that started it does, however that ends."""
+    keep_freed_memory()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be held back
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # only processes that draw come here
+    parent.join()
+    os._exit(1)
+
+
+def _drawn(folder: Path, name: str, files: Files) -> Section:
+    """Draw in a process of its own; an error that cannot be sent from there is sent as its text."""
+    try:
+        return draw(folder, name, files)
+    except Exception as error:
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:
+            raise RuntimeError(f"{type(error).__name__}: {error}") from error
+        raise
+
+
+def _kill(error: object = True, *_: object) -> None:
+    """End the processes, as the exit of a context: unless all went well, what they still do is not wanted."""
+    for process in multiprocessing.active_children() if error else ():
+        process.kill()
 
 
 def _processes(folder: Path) -> int:

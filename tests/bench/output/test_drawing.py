@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from analyses import ResultsError
 from analyses.artifacts import Section, Table
+from bench.output import drawing
 from bench.output.drawing import Files, draw_all
+from segcam import SegcamError
 
 NAMES = ("levels", "curves", "skipped")
 
@@ -36,3 +40,50 @@ def test_a_damaged_file_is_named(copied: Path, processes: int) -> None:
         file.write_bytes(b"PAR1 no more")
     with pytest.raises(ResultsError, match=r"scores.*cannot be read"):
         draw_all(copied, NAMES, Files(("png",), 50), lambda _: None, processes)
+
+
+class OddError(Exception):
+    """An error that cannot be sent to another process: its words alone do not make it again."""
+
+    def __init__(self, *, file: str) -> None:
+        super().__init__(f"{file} is odd")
+
+
+def odd(*_: object) -> Section:
+    raise OddError(file="one")
+
+
+def test_an_error_that_cannot_be_sent_keeps_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawing, "draw", odd)
+    with pytest.raises(RuntimeError, match=r"^OddError: one is odd$"):
+        drawing._drawn(Path(), "levels", Files(("png",), 50))
+
+
+@pytest.mark.parametrize("error", [BlockingIOError(11, "no more processes"), RuntimeError("can't start new thread")])
+def test_without_another_process_all_is_drawn_here(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    submit, begun = ProcessPoolExecutor.submit, list[str]()
+
+    def second_fails(pool: ProcessPoolExecutor, function: object, folder: Path, name: str, look: Files) -> object:
+        if begun:
+            raise error
+        begun.append(name)
+        return submit(pool, drawing._drawn, folder, name, look)
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", second_fails)
+    drawn: list[str] = []
+    sections = draw_all(finished, NAMES[:2], Files(("png",), 50), drawn.append, processes=2)
+    assert [section.name for section in sections] == drawn == list(NAMES[:2])
+    assert begun == ["levels"]
+    assert multiprocessing.active_children() == []
+
+
+def test_a_process_ended_from_outside_is_one_error(finished: Path) -> None:
+    def kill(_: str) -> None:
+        for process in multiprocessing.active_children():
+            process.kill()
+
+    with pytest.raises(SegcamError, match=r"ended from outside.*nothing of the scores is lost"):
+        draw_all(finished, NAMES, Files(("png",), 50), kill, processes=2)
+    assert multiprocessing.active_children() == []
