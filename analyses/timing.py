@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -17,11 +16,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from analyses import printing
 from analyses.artifacts import Figure, Table
 from analyses.plots import style
-from analyses.reading.results import Results, ResultsError
+from analyses.reading.results import Results
+from analyses.reading.timings import FILE, TimingRow, Timings
 
-FILE = "timing.json"
 FIGURES = {"time": "timing", "memory": "timing_memory"}
-SCHEMA = 1
 PEERS = ("torchcam", "captum", "grad-cam", "quantus")
 DIGITS = 4
 COLUMNS = (
@@ -49,15 +47,13 @@ _AGREEMENT = {
 ROW, HEAD, LEFT, RIGHT, FOOT = 0.27, 0.26, 2.35, 1.12, 0.82  # inches
 _MET, _MISSED, _NONE = ("#0072b2", "o"), ("#d55e00", "X"), ("#333333", "D")
 
-TimingRow = Mapping[str, Any]
-
 
 def analyse(results: Results) -> Iterator[Figure | Table]:
     """Yield the table of ratios and their figure; nothing for a folder without timings."""
     values = read(results)
     if values is None:
         return
-    rows = values["rows"]
+    rows = values.rows
     note = surroundings(values)
     yield Table(
         "timing",
@@ -76,23 +72,14 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
             yield Figure(name, figure, _caption(quantity, shown, note))
 
 
-def read(results: Results) -> dict[str, Any] | None:
+def read(results: Results) -> Timings | None:
     """Return the timings of a folder; None where there are none.
 
     Raises:
         ResultsError: the file is damaged or of another schema.
     """
     path = results.folder / FILE
-    if not path.is_file():
-        return None
-    try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        schema = values["schema"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ResultsError(f"{path}: cannot be read ({error}); delete it and run 'run timing' again") from error
-    if schema != SCHEMA:
-        raise ResultsError(f"{path}: schema {schema}, but this version reads schema {SCHEMA}; run 'run timing' again")
-    return values
+    return Timings.read(path) if path.exists() else None
 
 
 def tabulate(rows: Sequence[TimingRow]) -> pd.DataFrame:
@@ -101,7 +88,8 @@ def tabulate(rows: Sequence[TimingRow]) -> pd.DataFrame:
 
 
 def _tabulated(row: TimingRow) -> dict[str, Any]:
-    ratio, agreed = row["ratio"] or {}, row["agreement"] or {}
+    ratio: Mapping[str, Any] = row["ratio"] or {}
+    agreed = row["agreement"] or {}
     return {
         **{name: row[name] for name in ("case", "quantity", "ours", "theirs", "bar", "met", "scope", "note")},
         **{name: _short(ratio.get(key)) for name, key in (("ratio", "median"), ("low", "low"), ("high", "high"))},
@@ -122,13 +110,13 @@ def _short(value: Any) -> Any:
     return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
-def surroundings(values: Mapping[str, Any]) -> str:
+def surroundings(values: Timings) -> str:
     """Return the sentence on hardware and versions."""
-    hardware, versions = values["hardware"], values["versions"]
+    hardware, versions = values.hardware, values.versions
     cores = f"{hardware['processor']}, {hardware['cores']} cores, {hardware['threads']} threads"
     peers = ", ".join(f"{name} {versions[name]}" for name in PEERS if name in versions)
     where = f"{hardware['gpu']} ({cores})" if hardware.get("gpu") else cores
-    return f"On {where}; torch {versions['torch']}, {peers}."
+    return f"On {where}; torch {versions.get('torch', 'unknown')}, {peers}."
 
 
 def _caption(quantity: str, rows: Sequence[TimingRow], note: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from rich import box
 from rich.table import Table
 
-from analyses.reading.manifest import Manifest
+from analyses.reading.manifest import File, Manifest
 from bench.measurements.evidence import ORACLE, OWN_PASSES, SUMMARY
 from bench.measuring import Measuring
 from bench.output import report as reports
@@ -31,46 +32,57 @@ KIND = "evidence"
 """What the manifest of such a run calls itself."""
 TOLD = 0.9
 """Share of the test images whose animal a network must tell from the other one, so that its maps mean anything."""
-Start = Callable[[Profile, Path], Run]
+Start = Callable[[Profile, Path], AbstractContextManager[Run]]
 """Opens a profile's data and prepares its run in a folder."""
 
 
-def run(out: Path | None, name_or_file: str, settings: Sequence[str], start: Start) -> tuple[Store, list[Path]]:
+def profiles_of(name_or_file: str, settings: Sequence[str]) -> dict[str, Profile]:
+    """Return the profile of each cue, whose data set replaces the profile's own.
+
+    Raises:
+        InputError: a wrong profile.
+    """
+    return {cue: _profile(name_or_file, settings, cue) for cue in CUES}
+
+
+def run(store: Store, profiles: Mapping[str, Profile], start: Start) -> list[Path]:
     """Train, score and report; what is finished is not done again.
 
     Args:
-        out: folder of the results, by default `runs/PROFILE`; each cue's run lies in a folder of its own in it.
-        name_or_file: of the profile; its data set is replaced by the one of each cue.
-        settings: 'section.key=value' each.
+        store: the results, which nobody else writes; each cue's run lies in a folder of its own in it.
+        profiles: of the cues.
         start: opens data and prepares a run.
 
     Returns:
-        The results, and the tables and figures written.
+        The tables and figures written.
 
     Raises:
         InputError: a wrong profile, or a folder with a run of another kind or with other settings.
     """
-    profiles = {cue: _profile(name_or_file, settings, cue) for cue in CUES}
     first = next(iter(profiles.values()))
     described = manifest.of_profile(first, len(CUES["shape"]) + 1)  # wrong names are told before anything is run
-    store = Store(out or Path("runs") / first.name)
-    if store.has(MANIFEST) and store.read_json(MANIFEST).get("kind") != KIND:
-        raise InputError(f"{store.out} holds a run of another kind: choose another folder with --out")
-    store.sweep()
-    sections = ("schema", "profile", "versions", "models", "layers", "targets", "methods")
-    head: dict[str, Any] = {"kind": KIND} | {key: described.written()[key] for key in sections}
+    sections = ("profile", "versions", "models", "layers", "targets", "methods")
+    head: dict[str, Any] = {"kind": KIND} | {key: described.values()[key] for key in sections}
     head["methods"] |= {ORACLE: {**head["methods"]["mask_oracle"], "label": "Evidence oracle", "summary": SUMMARY}}
     head["targets"] = {name: {**target, "class": None} for name, target in head["targets"].items()}  # each image's own
-    if not store.has(MANIFEST):  # else it stays as it is until all goes well
-        store.write_json(MANIFEST, Manifest.model_validate({**head, "variants": {}}).written())
+    if store.path(MANIFEST).exists():  # it stays as it is until all goes well
+        before = store.manifest()
+        if before.kind != KIND:
+            raise InputError(f"{store.out} holds a run of another kind: choose another folder with --out")
+    else:
+        store.write(MANIFEST, Manifest.model_validate({**head, "variants": {}, "files": {}}).written())
     variants: dict[str, Any] = {}
+    files: dict[str, File] = {}
     for cue, profile in profiles.items():
-        work = start(profile, store.out / cue)
-        head["hardware"] = environment.hardware(work.device)
-        work.train()
-        variants[cue] = _score(work, store, cue)
-    store.write_json(MANIFEST, Manifest.model_validate({**head, "variants": variants}).written())
-    return store, reports.known_evidence(store, first.figures)
+        with start(profile, store.out / cue) as work:
+            head["hardware"] = environment.hardware(work.device)
+            work.train()
+            measuring = Measuring(work.trainings, store, stage=KIND, prefix=f"{cue}-")
+            work.ask(measuring)
+            variants[cue] = _score(work, measuring)
+            files |= {name: file for _, record in measuring.records() for name, file in record.files.items()}
+    store.write(MANIFEST, Manifest.model_validate({**head, "variants": variants, "files": files}).written())
+    return reports.known_evidence(store, first.figures)
 
 
 def summary(store: Store) -> Table:
@@ -100,8 +112,8 @@ def learned(store: Store) -> bool:
 
 
 def _networks(store: Store) -> Iterator[tuple[str, dict[str, Any]]]:
-    for cue, variant in store.read_json(MANIFEST)["variants"].items():
-        yield from ((cue, network) for network in variant["answers"])
+    for cue, variant in store.manifest().variants.items():
+        yield from ((cue, network) for network in variant.answers)
 
 
 def _profile(name_or_file: str, settings: Sequence[str], cue: str) -> Profile:
@@ -117,23 +129,22 @@ def _profile(name_or_file: str, settings: Sequence[str], cue: str) -> Profile:
     return profile
 
 
-def _score(work: Run, store: Store, cue: str) -> dict[str, Any]:
+def _score(work: Run, measuring: Measuring) -> dict[str, Any]:
     """Score the networks of one cue, and return what the manifest says of it."""
     for cell, levels in work.trainings.weights().items():
         if not levels:
             raise InputError(f"no level of {cell.name} was reached in {work.store.out}: add 'best' to train.levels")
-    measuring = Measuring(work.trainings, store, stage=KIND, prefix=f"{cue}-")
     measuring.run()
     records = measuring.records()
     info = work.data.opened.info
     answers = [
         {"model": cell.train.model, "seed": cell.train.seed, "level": cell.level}
-        | _summary(pd.read_parquet(store.path(cell.file("answers"))), len(info.classes))
+        | _summary(pd.read_parquet(measuring.store.path(cell.file("answers"))), len(info.classes))
         for cell, _ in records
         if cell.part != OWN_PASSES
     ]
-    gaps = {tuple(gap.values()) for _, record in records for gap in record["skipped"]}
-    trained = sum(work.store.read_json(cell.record)["seconds"] for cell in work.trainings.cells)
+    gaps = {(gap.layer, gap.method, gap.reason) for _, record in records for gap in record.skipped}
+    trained = sum(work.trainings.record(cell).seconds for cell in work.trainings.cells)
     return {
         "dataset": info.name,
         "classes": list(info.classes),
@@ -143,7 +154,7 @@ def _score(work: Run, store: Store, cue: str) -> dict[str, Any]:
         "checkpoints": work.trainings.entries(),
         "answers": answers,
         "skipped": [dict(zip(("layer", "method", "reason"), gap, strict=True)) for gap in sorted(gaps)],
-        "seconds": {"scoring": sum(record["seconds"] for _, record in records), "training": trained},
+        "seconds": {"scoring": sum(record.seconds for _, record in records), "training": trained},
     }
 
 

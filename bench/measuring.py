@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -13,15 +13,19 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from analyses.reading.files import LOG, SCORES
-from bench.output.store import Store
+from analyses.reading import manifest
+from analyses.reading.files import LOG, SCORES, SLACK
+from analyses.reading.manifest import File
+from bench.output.store import Store, digest, made_by, with_cell
 from bench.planning import plan
 from bench.planning.cells import MeasureCell
 from bench.planning.measurement import MEASUREMENTS, Columns, MeasureJob, Measurement
+from bench.planning.records import MeasureRecord
 from bench.planning.request import Gap, Request, methods_of
 from bench.progress import Task, working
 from bench.training.run import Trainings
-from segcam.errors import InputError
+from segcam.errors import InputError, SegcamError
+from segcam.metrics import METRICS
 from segcam.models import create
 
 
@@ -48,38 +52,68 @@ class Measuring:
         return sorted(measurements, key=lambda measurement: measurement.turn)
 
     def cells(self) -> list[MeasureCell]:
-        """List the cells.
+        """List the cells of the finished trainings."""
+        trainings = self.trainings
+        weights = trainings.weights([cell for cell in trainings.cells if trainings.finished(cell)])
+        return plan.measuring(trainings.profile, trainings.data, weights, self.measurements, self.prefix)
+
+    def run(self, saved: Callable[[], None] = lambda: None) -> None:
+        """Remove what other settings left, and do what is not done yet.
+
+        Args:
+            saved: called whenever a checkpoint's cells of one measurement are done.
 
         Raises:
-            InputError: a training is not finished.
+            InputError: a training is missing, a checkpoint is not of the profile's network, or a file of the user's
+                stands in the way.
         """
         trainings = self.trainings
-        missing = [cell.name for cell in trainings.cells if not trainings.finished(cell)]
-        if missing:
+        if missing := [cell.name for cell in trainings.cells if not trainings.finished(cell)]:
             raise InputError(
                 f"nothing is trained for {', '.join(missing)} in {trainings.store.out}: run train (or all) first"
             )
-        weights = trainings.weights()
-        return plan.measuring(trainings.profile, trainings.data, weights, self.measurements, self.prefix)
-
-    def run(self) -> None:
-        """Remove what other settings left, and do what is not done yet.
-
-        Raises:
-            InputError: a training is missing, or a checkpoint is not of the profile's network.
-        """
         cells = self.cells()
         self._clear(cells)
         for name, group in groupby(cells, key=lambda cell: cell.measurement):
-            self._run(MEASUREMENTS.get(name), list(group))
+            self._run(MEASUREMENTS.get(name), list(group), saved)
 
     def finished(self, cell: MeasureCell) -> bool:
-        """Return whether a cell's record and all files that it made are there."""
-        return self.store.has(cell.record) and all(map(self.store.has, self.store.read_json(cell.record)["files"]))
+        """Return whether a cell's record is there, and all files that it made are as they were written."""
+        return self.store.has(cell.record) and all(
+            self.store.intact(name, file) for name, file in self.record(cell).files.items()
+        )
 
-    def records(self) -> list[tuple[MeasureCell, dict[str, Any]]]:
+    def record(self, cell: MeasureCell) -> MeasureRecord:
+        """Return a cell's record."""
+        return self.store.read(MeasureRecord, cell.record)
+
+    def records(self) -> list[tuple[MeasureCell, MeasureRecord]]:
         """Return the finished cells, each with its record."""
-        return [(cell, self.store.read_json(cell.record)) for cell in self.cells() if self.store.has(cell.record)]
+        return [(cell, self.record(cell)) for cell in self.cells() if self.finished(cell)]
+
+    def outdated(self) -> dict[str, MeasureRecord]:
+        """Return the records of finished cells that these settings do not have, and would be dropped, by name.
+
+        Of trainings that are not finished none is told: which cells they have hangs on the weights that they give.
+        """
+        cells = {cell.record for cell in self.cells()}
+        trainings = self.trainings
+        open_ones = tuple(f"{self.prefix}{c.name}-l" for c in trainings.cells if not trainings.finished(c))
+        names = (
+            name
+            for name in self._records()
+            if name not in cells and not Path(name).name.partition("-")[2].startswith(open_ones)
+        )
+        return {name: self.store.read(MeasureRecord, name) for name in names}
+
+    def _records(self) -> list[str]:
+        """Return the names of all records of measurements here."""
+        parts = ((name, *Path(name).name.partition("-")[::2]) for name in self.store.names("cells"))
+        return [
+            name
+            for name, kind, rest in parts
+            if kind != "train" and rest.startswith(self.prefix) and rest.endswith(".json")
+        ]
 
     def few_images(self) -> dict[str, Any]:
         """Return what the manifest says: for each measurement of a few images which, and how they were chosen."""
@@ -91,15 +125,15 @@ class Measuring:
             if rows
         }
 
-    def skipped(self) -> list[dict[str, Any]]:
-        """Return every map that there is not, by model, layer, method and reason, with the number of cells.
+    def skipped(self, records: Sequence[tuple[MeasureCell, MeasureRecord]]) -> list[dict[str, Any]]:
+        """Return every map that there is not in some cells, by model, layer, method and reason, and how many they are.
 
         The layer is '' where a whole network is meant; no cell tells of methods that no image was set aside for.
         """
         counts: Counter[tuple[str, str, str, str]] = Counter()
-        for cell, record in self.records():
-            for gap in record["skipped"]:
-                counts[cell.train.model, gap["layer"], gap["method"], gap["reason"]] += 1
+        for cell, record in records:
+            for gap in record.skipped:
+                counts[cell.train.model, gap.layer, gap.method, gap.reason] += 1
         profile = self.trainings.profile
         if not profile.score.own_pass_images:
             methods = [method.name for method in methods_of(profile.score) if method.own_passes]
@@ -109,18 +143,32 @@ class Measuring:
         return [{**dict(zip(names, key, strict=True)), "cells": count} for key, count in counts.items()]
 
     def _clear(self, cells: Sequence[MeasureCell]) -> None:
-        """Remove what other settings left: its rows would stand twice, or its record for rows that are gone."""
-        records = {cell.record for cell in cells if self.finished(cell)}
-        files = {LOG, *(name for record in records for name in self.store.read_json(record)["files"])}
-        for name in self.store.names("cells"):  # records first, since new tables may have the old names
-            kind, _, rest = Path(name).name.partition("-")
-            if kind != "train" and rest.startswith(self.prefix) and name not in records:
-                self.store.remove(name)
-        for name in self.store.below(SCORES):
-            if Path(name).name.startswith(self.prefix) and name not in files:
-                self.store.remove(name)
+        """Remove what other settings left: its rows would stand twice, or its record for rows that are gone.
 
-    def _run(self, measurement: Measurement, cells: Sequence[MeasureCell]) -> None:
+        Files that no run made stay, but for one whose place is needed.
+        """
+        records = {cell.record for cell in cells if self.finished(cell)}
+        files, ours = {LOG}, set[str]()
+        for name in self._records():  # records first, since new tables may have the old names
+            of_record = self.store.read(MeasureRecord, name).files.keys()
+            ours |= of_record
+            if name in records:
+                files |= of_record
+            else:
+                self.store.remove(name)
+        stems = {cell.name for cell in cells}
+        for name in self.store.below(SCORES):
+            path = Path(name)
+            if not path.name.startswith(self.prefix) or name in files:
+                continue
+            if name in ours or made_by(self.store.path(name)):
+                self.store.remove(name)
+            elif path.stem in stems:
+                raise InputError(
+                    f"{self.store.path(name)} is not of this run, and scores would be written over it: move it away"
+                )
+
+    def _run(self, measurement: Measurement, cells: Sequence[MeasureCell], saved: Callable[[], None]) -> None:
         left = [cell for cell in cells if not self.finished(cell)]
         steps = {name: self._steps(measurement, name) for name in {cell.train.model for cell in cells}}
         total, to_do = (sum(len(cell.rows) * steps[cell.train.model] for cell in group) for group in (cells, left))
@@ -131,6 +179,7 @@ class Measuring:
                 request = Request.of(self.trainings.profile.score, train.model, model)
                 for cell in group:
                     self.measure(measurement, cell, model, request, task)
+                saved()
 
     def _steps(self, measurement: Measurement, name: str) -> int:
         """Return what an image of a model counts in the progress."""
@@ -144,7 +193,7 @@ class Measuring:
         self, measurement: Measurement, cell: MeasureCell, model: nn.Module, request: Request, task: Task
     ) -> None:
         """Do one cell: write its tables, then the record that says that it is done."""
-        started, gaps, files = time.monotonic(), set[Gap](), list[str]()
+        started, gaps, files = time.monotonic(), set[Gap](), dict[str, File]()
 
         def advance(steps: int, text: str) -> None:
             task.advance(steps, f"{cell.name}: {text}" if text else cell.name)
@@ -152,16 +201,42 @@ class Measuring:
         job = MeasureJob(self.trainings.profile, self.trainings.data, cell, model, request, advance, gaps.add)
         for table, made in measurement.run(job).items():
             if isinstance(made, bytes):
-                files.append(cell.file(table, "npz"))
-                self.store.write(files[-1], made)
+                name = cell.file(table, "npz")
+                files[name] = File(cell=cell.id, sha256=digest(marked := with_cell(made, cell.id)))
+                self.store.write(name, marked)
             else:
-                files.append(cell.file(table))
+                name = cell.file(table)
                 columns = self._keyed(cell, made)
-                text = [name for name, values in columns.items() if np.asarray(values).dtype.kind in "UO"]
-                self.store.write_table(files[-1], columns, keys=text)
-        record = {"level": cell.level, "part": cell.part, "images": len(cell.rows), "files": files}
-        record |= {"skipped": [asdict(gap) for gap in sorted(gaps)], "seconds": time.monotonic() - started}
-        self.store.write_json(cell.record, record)
+                self._within(columns)
+                text = [key for key, values in columns.items() if np.asarray(values).dtype.kind in "UO"]
+                files[name] = self.store.write_table(name, columns, keys=text, cell=cell.id)
+        record = MeasureRecord(
+            id=cell.id,
+            level=cell.level,
+            part=cell.part,
+            images=len(cell.rows),
+            files=files,
+            skipped=tuple(manifest.Gap(**asdict(gap)) for gap in sorted(gaps)),
+            seconds=time.monotonic() - started,
+        )
+        self.store.write(cell.record, record.written())
+
+    def _within(self, columns: Columns) -> None:
+        """See that no metric's value lies outside the metric's bounds.
+
+        Raises:
+            SegcamError: one does; names the metric and the value.
+        """
+        for metric in [METRICS.get(name) for name in self.trainings.profile.score.metrics if name in columns]:
+            values = np.asarray(columns[metric.name], dtype=float)
+            low = -np.inf if metric.lower is None else metric.lower
+            high = np.inf if metric.upper is None else metric.upper
+            wrong = values[(values < low - SLACK) | (values > high + SLACK)]
+            if len(wrong):
+                raise SegcamError(
+                    f"metric '{metric.name}' gave {wrong[0]:g}, outside its bounds {low:g} to {high:g}: mend the "
+                    "metric, or its bounds"
+                )
 
     def _keyed(self, cell: MeasureCell, columns: Columns) -> Columns:
         """Put the columns that are the same in all rows before a table."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 from analyses.reading.files import SCORES
-from analyses.reading.manifest import Manifest, level_name
+from analyses.reading.manifest import Gap, Images, Manifest, Planned, level_name
 from bench.measuring import Measuring
 from bench.output.store import MANIFEST, Store
 from bench.planning import manifest
@@ -20,6 +20,9 @@ from bench.planning.data import Data
 from bench.planning.profile import Profile
 from bench.training.run import Trainings
 from segcam.errors import InputError
+
+MayDrop = Callable[[str], bool]
+"""Told what would be dropped; returns whether it may be."""
 
 
 @dataclass
@@ -32,6 +35,7 @@ class Run:
         store: where results go.
         device: where networks run.
         console: where progress is shown.
+        may_drop: asked, with what it is, whether finished scores of other settings may be dropped.
     """
 
     profile: Profile
@@ -39,18 +43,26 @@ class Run:
     store: Store
     device: torch.device
     console: Console
+    may_drop: MayDrop
     _manifest: Manifest = field(init=False, repr=False)
 
     def prepare(self) -> None:
         """Check every name, see that the folder holds no other run, and write the first manifest.
 
         Raises:
-            InputError: an unknown name, or a folder with a run of other data, models or training.
+            InputError: an unknown name, a folder with a run of other data, models or training, or one with scores of
+                other settings that may not be dropped.
         """
         self._manifest = manifest.of_run(self.profile, self.data, self.device)
-        if self.store.has(MANIFEST):
-            self._same_run(self.store.read_json(MANIFEST).get("definition"), self._manifest.definition)
-        self.store.sweep()
+        before = self.store.manifest() if self.store.path(MANIFEST).exists() else None
+        if before:
+            self._same_run(before.definition, self._manifest.definition)
+        if others := self.trainings.others():
+            raise InputError(
+                f"{self.store.out} holds trainings of another run ({others[0]}): choose another folder with --out"
+            )
+        self._keep_others()
+        self.ask(self.measuring, before)
         self._write_manifest()
 
     @cached_property
@@ -68,12 +80,8 @@ class Run:
         self.trainings.run()
         self._write_manifest()
 
-    def keep_others(self) -> None:
-        """See that scoring would remove no scores of models that this run does not have.
-
-        Raises:
-            InputError: the folder holds some.
-        """
+    def _keep_others(self) -> None:
+        """See that scoring would remove no scores of models that this run does not have."""
         models = {cell.name.rpartition("-s")[0] for cell in self.trainings.cells}
         scored = {Path(name).name.rpartition("-s")[0] for name in self.store.names(SCORES)}
         if others := sorted(scored - models):
@@ -85,10 +93,10 @@ class Run:
     def unreached(self) -> list[str]:
         """Return the levels that no checkpoint came near, as 'unet, seed 0: 90 % (best 84.1 %, nearest 84.1 %)'."""
         return [
-            f"{c['model']}, seed {c['seed']}: {level_name(c['level'])} (best {100 * c['best_miou']:.1f} %, nearest "
-            f"{100 * c['nearest_miou']:.1f} %)"
+            f"{c.model}, seed {c.seed}: {level_name(c.level)} (best {100 * c.best_miou:.1f} %, nearest "
+            f"{100 * c.nearest_miou:.1f} %)"
             for c in self.trainings.entries()
-            if not c["reached"]
+            if not c.reached
         ]
 
     def score(self) -> None:
@@ -97,41 +105,59 @@ class Run:
         Raises:
             InputError: a training is missing, or a checkpoint is not of the profile's network.
         """
-        self.keep_others()
-        self.measuring.run()
+        self.ask(self.measuring)
+        self.measuring.run(self._write_manifest)
         self._write_manifest()
+
+    def ask(self, measuring: Measuring, before: Manifest | None = None) -> None:
+        """Ask whether finished scores of other settings may be dropped, where there are some.
+
+        Args:
+            measuring: the measurements of which they are.
+            before: the manifest that tells of which settings they are.
+
+        Raises:
+            InputError: they may not be dropped.
+        """
+        dropped = measuring.outdated()
+        if not dropped:
+            return
+        differing = _differences(before.profile, self._manifest.profile) if before else []
+        why = (
+            f": {', '.join(f'{key} ({old} there, {new} now)' for key, old, new in differing[:5])}" if differing else ""
+        )
+        minutes = sum(record.seconds for record in dropped.values()) / 60
+        what = f"{measuring.store.out} holds {len(dropped)} finished cells of other settings ({minutes:.1f} min){why}"
+        if not self.may_drop(what):
+            raise InputError(f"{what}; choose another folder with --out, or add --yes to drop them")
 
     def _write_manifest(self) -> None:
         """Write the manifest anew from what is finished."""
-        ready = all(map(self.trainings.finished, self.trainings.cells))
-        planned = self.measuring.cells() if ready else []
-        records = [*(cell.record for cell in self.trainings.cells), *(cell.record for cell in planned)]
-        done = {name: self.store.read_json(name) for name in records if self.store.has(name)}
-        beside = ("history", "checkpoints", "skipped", "files")
+        trainings, measured = self.trainings, self.measuring.records()
+        trained = {cell.record: trainings.record(cell).brief() for cell in trainings.cells if trainings.finished(cell)}
+        ready = len(trained) == len(trainings.cells)
         sections = {
-            "checkpoints": self.trainings.entries(),
-            "skipped": self.measuring.skipped() if ready else [],
-            "studies": self.measuring.few_images(),
-            "cells": {n: {k: v for k, v in record.items() if k not in beside} for n, record in done.items()},
-            "planned": {"train": len(self.trainings.cells), "score": len(planned) if ready else None},
+            "checkpoints": tuple(trainings.entries()),
+            "skipped": tuple(map(Gap.model_validate, self.measuring.skipped(measured))) if ready else (),
+            "studies": {name: Images.model_validate(few) for name, few in self.measuring.few_images().items()},
+            "cells": {**trained, **{cell.record: record.brief() for cell, record in measured}},
+            "planned": Planned(train=len(trainings.cells), score=len(self.measuring.cells()) if ready else None),
+            "files": {
+                **trainings.log(),
+                **{name: file for _, record in measured for name, file in record.files.items()},
+            },
         }
-        self.store.write_json(MANIFEST, Manifest.model_validate(self._manifest.written() | sections).written())
+        self.store.write(MANIFEST, self._manifest.model_copy(update=sections).written())
 
-    def _same_run(self, before: Any, now: dict[str, Any]) -> None:
-        if before is None:
+    def _same_run(self, before: dict[str, Any], now: dict[str, Any]) -> None:
+        if not before:
             return
         both = before.get("models", {}).keys() & now["models"].keys()  # models may come and go, but not change
         before, now = (_of_models(values, both) for values in (before, now))
         if before == now:
             return
-        old, new = _flat(before), _flat(now)
-        differing = sorted(key for key in {*old, *new} if (key in old, old.get(key)) != (key in new, new.get(key)))
-        shown = ", ".join(
-            f"{key} ({old.get(key, 'absent')} there, {new.get(key, 'absent')} now)" for key in differing[:5]
-        )
-        raise InputError(
-            f"{self.store.out} holds another run: {shown}; choose another folder with --out, or delete this one"
-        )
+        shown = ", ".join(f"{key} ({old} there, {new} now)" for key, old, new in _differences(before, now)[:5])
+        raise InputError(f"{self.store.out} holds another run: {shown}; choose another folder with --out")
 
 
 def _of_models(definition: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
@@ -140,6 +166,13 @@ def _of_models(definition: dict[str, Any], names: Collection[str]) -> dict[str, 
         key: {name: definition.get(key, {}).get(name) for name in sorted(names)} for key in ("models", "train")
     }
     return definition | of_models
+
+
+def _differences(before: Any, now: Any) -> list[tuple[str, Any, Any]]:
+    """Return the keys, with dots, that differ, and both values."""
+    old, new = _flat(before), _flat(now)
+    pairs = ((key, old.get(key, "absent"), new.get(key, "absent")) for key in sorted({*old, *new}))
+    return [(key, a, b) for key, a, b in pairs if a != b]
 
 
 def _flat(values: Any, prefix: str = "") -> dict[str, Any]:

@@ -27,8 +27,9 @@ def main_target(results: Results) -> str:
     """
     if len(results.targets) < 2:
         return next(iter(results.targets), "")
-    if target := (results.manifest.published or {}).get("main_target"):
-        return str(target)
+    published = results.manifest.published
+    if published and published.main_target:
+        return published.main_target
     metrics = [metric.name for metric in results.metrics if metric.name != BLANK]
     maps = [_with_values(results, model, metrics) for model in results.models]
     shares = pd.concat(maps).groupby(level="target").mean() if maps else pd.Series(dtype=float)

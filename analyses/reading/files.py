@@ -1,8 +1,11 @@
-"""How a run's files are read: what is wrong with one is told by its name."""
+"""How a run's files are read: what is wrong with one is told by its name, and with what mends it."""
 
 from __future__ import annotations
 
+import hashlib
+import stat
 import zipfile
+import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, reduce
@@ -25,20 +28,70 @@ class ResultsError(Exception):
     """A file of the run is missing, damaged or of another schema; the message names it and the cure."""
 
 
+SLACK = 1e-4
+"""How far rounding in float32 may carry a number over its bounds."""
+CURE = "run score makes it anew, and keeps the rest; what was published is fetched or published again"
+"""What to do with a damaged table."""
+
+
+def plain_file(path: Path, what: str = "") -> Path:
+    """Return a path, having seen that it is a file with an end.
+
+    Raises:
+        ResultsError: it is a folder, a pipe or a device.
+        OSError: it is not there, or cannot be looked at.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ResultsError(f"{what} {path}".lstrip() + ": it is no plain file; put the file itself there")
+    return path
+
+
+def unreadable(path: Path, what: str, error: Exception, cure: str) -> ResultsError:
+    """Return the error for a file that cannot be read: the cure for what the system says of it, else the given one."""
+    place = f"{what} {path}".lstrip()
+    if isinstance(error, FileNotFoundError):
+        return ResultsError(f"{place}: not found; run the benchmark with this output folder first")
+    if isinstance(error, PermissionError):
+        return ResultsError(f"{place}: may not be read; give yourself the right to read it")
+    reason = "nested too deeply" if isinstance(error, RecursionError) else (str(error).splitlines() or [""])[0][:200]
+    return ResultsError(f"{place}: cannot be read ({reason}); {cure}")
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Turn what can go wrong while reading `path` into a `ResultsError` that names it."""
     try:
         yield
-    except FileNotFoundError as error:
-        raise ResultsError(f"{path}: not found; run the benchmark with this output folder first") from error
     except KeyError as error:
         raise ResultsError(
             f"{path}: {error.args[0]!r} is missing; the run is unfinished, of another version, or did not measure it: "
             "run it again, with every metric that is needed in score.metrics"
         ) from error
-    except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, pa.ArrowException) as error:
-        raise ResultsError(f"{path}: cannot be read ({error}); delete it and run the benchmark again") from error
+    except (
+        *(OSError, EOFError, ValueError, TypeError, AttributeError, NotImplementedError, MemoryError, OverflowError),
+        *(zipfile.BadZipFile, zlib.error, pa.ArrowException),
+    ) as error:
+        raise unreadable(path, "", error, CURE) from error
+
+
+def sha256(path: Path) -> str:
+    """Return the hash of a file's content, in hexadecimal digits; the last ones of unchanged files are kept.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return _sha256(path, _version(path))
+
+
+def _version(path: Path) -> tuple[int, int]:
+    state = path.stat()
+    return state.st_mtime_ns, state.st_size
+
+
+@lru_cache(maxsize=1 << 14)
+def _sha256(path: Path, version: tuple[int, int]) -> str:  # noqa: ARG001
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def frame(
@@ -71,8 +124,7 @@ def _table(
     path: Path, needed: Sequence[str], where: Mapping[str, Collection[Any]], columns: Sequence[str] | None
 ) -> pa.Table:
     """Return the columns of the rows with the values of `where`; of files whose bounds exclude them nothing is read."""
-    state = path.stat()
-    version = (state.st_mtime_ns, state.st_size)
+    version = _version(plain_file(path))
     fragment = _fragment(path, version)
     schema = fragment.physical_schema
     for name in (*needed, *where):
@@ -87,6 +139,42 @@ def _table(
     masks = [pc.is_in(_column(path, version, name), items) for name, items in values.items()]
     table = table.filter(reduce(pc.and_, masks)) if masks else table
     return table.replace_schema_metadata(schema.metadata)
+
+
+def check(path: Path, rows: int | None, bounds: Mapping[str, tuple[float, float]]) -> None:
+    """See that a table has its rows, and that no number lies outside its bounds.
+
+    Args:
+        path: the file.
+        rows: how many there must be; None where that is not known.
+        bounds: the lowest and the highest value of columns.
+
+    Raises:
+        ResultsError: it has others; names the column and the value.
+    """
+    with reading(path):
+        count, ends = _ends(path, _version(plain_file(path)))
+        if rows is not None and count != rows:
+            raise ResultsError(f"{path}: it has {count} rows in place of {rows}; {CURE}")
+        for name, (low, high) in bounds.items():
+            for value in ends.get(name, ()):
+                if value < low - SLACK or value > high + SLACK:
+                    raise ResultsError(f"{path}: {name} is {value:g}, outside {low:g} to {high:g}; {CURE}")
+
+
+@lru_cache(maxsize=1 << 12)
+def _ends(path: Path, version: tuple[int, int]) -> tuple[int, dict[str, tuple[float, float]]]:
+    """Return a table's number of rows, and the smallest and the largest value of each column of numbers."""
+    schema = _fragment(path, version).physical_schema
+    numbers = [field.name for field in schema if pa.types.is_floating(field.type)]
+    table = _fragment(path, version).to_table(columns=numbers)
+    ends = {}
+    for name in numbers:
+        values = table.column(name).to_numpy()
+        values = values[~np.isnan(values)]
+        if len(values):
+            ends[name] = (float(values.min()), float(values.max()))
+    return int(_fragment(path, version).count_rows()), ends
 
 
 def _value_type(kind: pa.DataType) -> pa.DataType:
@@ -115,7 +203,7 @@ def gallery(path: Path, *, photographs: bool) -> Gallery:
     Raises:
         ResultsError: the file is missing or damaged.
     """
-    with reading(path), path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+    with reading(path), plain_file(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files if name not in ("ids", "images", "masks")}
         return Gallery(
             ids=tuple(str(image) for image in file["ids"]),

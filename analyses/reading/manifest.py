@@ -6,21 +6,17 @@ version may add some.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model_validator
 
-from analyses.reading import files
 from analyses.reading.files import ResultsError
-
-SCHEMA = 1
-"""The version of the manifest's format."""
+from analyses.reading.sealed import Document, Entry
 
 BEST = 100
 """The level that stands for the checkpoint of the highest validation mean IoU."""
@@ -49,6 +45,22 @@ def _number_or(absent: float) -> BeforeValidator:
     return BeforeValidator(lambda value: absent if value is None else value)
 
 
+def _share(value: float) -> float:
+    if value < 0 or value > 1:  # NaN is neither
+        raise ValueError(f"{value:g} is no share from 0 to 1")
+    return value
+
+
+def _profile(values: dict[str, Any]) -> dict[str, Any]:
+    """See that a profile has what readers of results ask of it; the rest is the harness's."""
+    if not isinstance(values.get("name", ""), str):
+        raise ValueError("'name' is no text")
+    figures = values.get("figures", {})
+    if not isinstance(figures, dict) or not isinstance(figures.get("photographs", False), bool):
+        raise ValueError("'figures' is no table with 'photographs' = true or false")
+    return values
+
+
 def _named(entries: Any) -> Any:
     """Write the key of each entry into it as its name."""
     if not isinstance(entries, dict):
@@ -57,15 +69,10 @@ def _named(entries: Any) -> Any:
 
 
 Number = Annotated[float, _number_or(math.nan)]
+Share = Annotated[float, AfterValidator(_share), _number_or(math.nan)]
 
 
-class ManifestEntry(BaseModel):
-    """A part of the manifest."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, from_attributes=True)
-
-
-class Dataset(ManifestEntry):
+class Dataset(Entry):
     """The data set; the first class is the background. `self_trained` counts masks predicted by another network."""
 
     name: str
@@ -82,7 +89,7 @@ class Dataset(ManifestEntry):
 _NO_DATASET = Dataset(name="", classes=(), size=0, training_data="")
 
 
-class Images(ManifestEntry):
+class Images(Entry):
     """Images set aside, and how they were chosen."""
 
     rule: str
@@ -97,7 +104,7 @@ class OwnPasses(Images):
     seeds: str = ""
 
 
-class Model(ManifestEntry):
+class Model(Entry):
     """A network: its `settings`, its number of parameters, and where its weights and its training came from."""
 
     label: str
@@ -108,7 +115,7 @@ class Model(ManifestEntry):
     parameters: int = 0
 
 
-class Layer(ManifestEntry):
+class Layer(Entry):
     """A probed layer of a model; `point` is where its output is taken (`conv`: the convolution's own output)."""
 
     name: str = Field(validation_alias=AliasChoices("layer", "label"), serialization_alias="layer")
@@ -122,7 +129,7 @@ class Layer(ManifestEntry):
     form: str = ""
 
 
-class Block(ManifestEntry):
+class Block(Entry):
     """A transformer block whose attention was measured; `layer` is the layer behind the attention."""
 
     name: str = Field(validation_alias=AliasChoices("block", "label"), serialization_alias="block")
@@ -135,7 +142,7 @@ class Block(ManifestEntry):
     layer: str = ""
 
 
-class Target(ManifestEntry):
+class Target(Entry):
     """A target: the class explained (None: each image's own), which pixels, and which of their scores."""
 
     label: str
@@ -145,7 +152,7 @@ class Target(ManifestEntry):
     resolution: str = ""
 
 
-class Method(ManifestEntry):
+class Method(Entry):
     """A method; `scope` tells maps of layers from maps of the input, some run the network themselves (`own_passes`)."""
 
     kind: str
@@ -162,7 +169,7 @@ class Method(ManifestEntry):
     parameters: dict[str, Any] = {}
 
 
-class Metric(ManifestEntry):
+class Metric(Entry):
     """A metric: its wording, chance value (a number, `"area"`: the mask's share of the image, or none) and bounds."""
 
     name: str = Field(exclude=True)
@@ -184,14 +191,14 @@ class Metric(ManifestEntry):
 Metrics = Annotated[dict[str, Metric], BeforeValidator(_named)]
 
 
-class Attention(ManifestEntry):
+class Attention(Entry):
     """What was measured of attention itself: the blocks of each model, and the metrics."""
 
     blocks: dict[str, tuple[Block, ...]]
     metrics: Metrics
 
 
-class Checkpoint(ManifestEntry):
+class Checkpoint(Entry):
     """One level of one training run. The values of a level that was not reached are NaN, but for the best seen."""
 
     model: str
@@ -199,21 +206,21 @@ class Checkpoint(ManifestEntry):
     level: int
     reached: bool
     tolerance: Number = math.nan
-    best_miou: Number = math.nan
-    nearest_miou: Number = math.nan
-    baseline_miou: Number = math.nan
+    best_miou: Share = math.nan
+    nearest_miou: Share = math.nan
+    baseline_miou: Share = math.nan
     training_data: str = ""
     file: str | None = None
     step: int | None = None
     images_seen: int | None = None
-    miou: Number = math.nan
-    iou: dict[str, Number] = {}
-    predicted_share: Number = math.nan
+    miou: Share = math.nan
+    iou: dict[str, Share] = {}
+    predicted_share: Share = math.nan
     sha256: str = ""
     seconds: Number = math.nan
 
 
-class Gap(ManifestEntry):
+class Gap(Entry):
     """Maps that there are not, of a method at a layer ('' for the whole network), and the cells that miss them."""
 
     model: str = ""
@@ -223,7 +230,7 @@ class Gap(ManifestEntry):
     cells: int = 0
 
 
-class Variant(ManifestEntry):
+class Variant(Entry):
     """What a run of known evidence says of one cue; `answers` is a row a network."""
 
     dataset: str
@@ -241,12 +248,55 @@ SECTIONS = ("dataset", "border", "scored_images", "gallery", "metrics", "checkpo
 """Sections that every run has but one of known evidence."""
 
 
-class Manifest(ManifestEntry):
-    """All of it; `kind` is 'evidence' for a run of known evidence, which has `variants` in place of some sections."""
+class File(Entry):
+    """A file of tables or kept maps: which cell made it ('' for none alone), its number of rows, and its hash."""
 
-    version: int = Field(alias="schema")
+    cell: str = ""
+    rows: Annotated[int, Field(ge=0)] = 0
+    sha256: str
+
+
+class Cell(Entry):
+    """A finished piece of work; `level`, `part` and `images` are of measurements, `steps` of trainings."""
+
+    id: str = ""
+    level: int | None = None
+    part: str = ""
+    images: int = 0
+    steps: int = 0
+    seconds: Number = math.nan
+
+
+class Planned(Entry):
+    """How many cells there are to train and to score; the latter is known once all is trained."""
+
+    train: int = 0
+    score: int | None = None
+
+
+class Published(Entry):
+    """What was published of a run: with photographs or without, the analyses that can be redrawn, the main target."""
+
+    photographs: bool = False
+    analyses: tuple[str, ...] = ()
+    main_target: str | None = None
+
+
+class Manifest(Document):
+    """All of it; `kind` is 'evidence' for a run of known evidence, which has `variants` in place of some sections.
+
+    `files` are the tables and kept maps that the run holds, by their names; no others are read. None where a folder
+    was made by hand: then all that lies in it is read.
+    """
+
+    WHAT: ClassVar[str] = "manifest"
+    CURE: ClassVar[str] = (
+        "remove it and run the same command again, which writes it anew and keeps what is finished; what was published "
+        "is fetched again, or published into an empty folder"
+    )
+
     kind: str = ""
-    profile: dict[str, Any]
+    profile: Annotated[dict[str, Any], AfterValidator(_profile)]
     versions: dict[str, str] = {}
     hardware: dict[str, Any] = {}
     models: dict[str, Model]
@@ -265,14 +315,21 @@ class Manifest(ManifestEntry):
     checkpoints: tuple[Checkpoint, ...] = ()
     skipped: tuple[Gap, ...] = ()
     studies: dict[str, Images] = {}
-    cells: dict[str, dict[str, Any]] = {}
-    planned: dict[str, int | None] = {}
-    published: dict[str, Any] | None = None
+    cells: dict[str, Cell] = {}
+    planned: Planned = Planned()
+    files: dict[str, File] | None = None
+    published: Published | None = None
 
-    def written(self) -> dict[str, Any]:
-        """Return the manifest as it is written, with the keys that were set and null for NaN and infinity."""
-        values: dict[str, Any] = json.loads(self.model_dump_json(by_alias=True, exclude_unset=True))
-        return values
+    @model_validator(mode="after")
+    def _fits(self) -> Manifest:
+        """See that what is named somewhere is described."""
+        for model in (*self.layers, *(checkpoint.model for checkpoint in self.checkpoints)):
+            if model not in self.models:
+                raise ValueError(f"it names the model {model!r}, which 'models' lacks")
+        for name in self.files or ():
+            if name.startswith("/") or ".." in name.split("/") or "\\" in name:
+                raise ValueError(f"'files' names {name!r}, which lies outside")
+        return self
 
 
 def read(path: Path) -> Manifest:
@@ -281,22 +338,8 @@ def read(path: Path) -> Manifest:
     Raises:
         ResultsError: it is missing, damaged, of another schema, or lacks what it needs; names the first field.
     """
-    with files.reading(path):
-        values = json.loads(path.read_text(encoding="utf-8"))
-        schema = values["schema"]
-    if schema != SCHEMA:
-        raise ResultsError(
-            f"{path}: schema {schema}, but this version reads schema {SCHEMA}; "
-            "use the version that wrote the run, or run it again"
-        )
-    try:
-        manifest = Manifest.model_validate(values, extra="ignore")
-    except ValidationError as error:
-        first = error.errors()[0]
-        field, message = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
-        wrong = f"{field!r} is missing" if first["type"] == "missing" else f"{field}: {message}".removeprefix(": ")
-        raise ResultsError(f"{path}: {wrong}; the run is unfinished or of another version: run it again") from error
-    with files.reading(path):
-        for section in () if manifest.kind else SECTIONS:
-            values[section]
+    manifest = Manifest.read(path)
+    for section in () if manifest.kind else SECTIONS:
+        if section not in manifest.model_fields_set:
+            raise ResultsError(f"manifest {path}: {section!r} is missing; {Manifest.CURE}")
     return manifest

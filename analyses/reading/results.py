@@ -88,7 +88,7 @@ class Results:
     @property
     def gallery_ids(self) -> tuple[str, ...]:
         """The gallery's images; none where no maps are kept."""
-        return self.manifest.gallery.ids if any((self.folder / GALLERY).glob("*.npz")) else ()
+        return self.manifest.gallery.ids if self._files(GALLERY, ".npz") else ()
 
     def label(self, kind: Literal["models", "methods", "targets"], name: str) -> str:
         """Return what the manifest calls `name` in print; the name itself where it does not know it."""
@@ -141,22 +141,45 @@ class Results:
         """
         of_seeds = [[c for c in self.checkpoints if (c.model, c.seed) == (model, s)] for s in self.seeds(model)]
         for points in of_seeds:
-            exist = [self.gallery_path(c.model, c.seed, c.level).is_file() for c in points if c.reached]
+            kept = self._files(GALLERY, ".npz")
+            exist = [self.gallery_path(c.model, c.seed, c.level) in kept for c in points if c.reached]
             if exist and all(exist):
                 return tuple(points)
         return tuple(of_seeds[0]) if of_seeds else ()
 
     def has_training(self) -> bool:
         """Return whether the training log is there: a run may be handed on without it."""
-        return (self.folder / LOG).is_file()
+        return self.folder / LOG in self._files(folder("training"), ".parquet")
 
     def training(self) -> pd.DataFrame:
         """Return the training log: a row an evaluation."""
-        return files.frame([self.folder / LOG], ("model", "seed", "step", "images_seen", "miou"))
+        paths = self._seen(self._files(folder("training"), ".parquet")) or [self.folder / LOG]
+        return files.frame(paths, ("model", "seed", "step", "images_seen", "miou"))
 
     def parts(self, table: str) -> list[Path]:
-        """Return the files of a table, such as 'scores' or 'predictions'; none where it was not made."""
-        return sorted((self.folder / folder(table)).glob("*.parquet"))
+        """Return the files of a table, such as 'scores' or 'predictions'; none where it was not made.
+
+        Raises:
+            ResultsError: one that the manifest lists is missing, or is not what the run wrote.
+        """
+        return self._seen(self._files(folder(table), ".parquet"))
+
+    def check(self) -> None:
+        """See that every file that the manifest lists is there, and is what the run wrote.
+
+        Raises:
+            ResultsError: one is not.
+        """
+        self._seen([self.folder / name for name in self.manifest.files or ()])
+
+    def left_out(self) -> list[str]:
+        """Return the tables and kept maps in the folder that are not read, since the manifest does not list them."""
+        listed = self.manifest.files
+        if listed is None:
+            return []
+        paths = (self.folder / SCORES).rglob("*")
+        names = [path.relative_to(self.folder).as_posix() for path in paths if path.suffix in (".parquet", ".npz")]
+        return sorted(name for name in names if name not in listed and not Path(name).name.startswith("."))
 
     def scores(
         self,
@@ -220,11 +243,34 @@ class Results:
 
     def gallery(self, model: str, seed: int, level: int) -> Gallery:
         """Return the kept maps of a checkpoint; photographs only where the profile allows to show them."""
-        return files.gallery(self.gallery_path(model, seed, level), photographs=self.photographs)
+        (path,) = self._seen([self.gallery_path(model, seed, level)])
+        return files.gallery(path, photographs=self.photographs)
 
     def gallery_path(self, model: str, seed: int, level: int) -> Path:
         """Return the file of the kept maps of a checkpoint, be it there or not."""
         return self.folder / GALLERY / f"{model.replace(':', '-')}-s{seed}-l{level}.npz"
+
+    def _files(self, place: str, suffix: str) -> list[Path]:
+        """Return the files of a folder: those that the manifest lists, or all where it has no list."""
+        if (listed := self.manifest.files) is None:
+            return sorted((self.folder / place).glob(f"*{suffix}"))
+        names = (name for name in listed if name.endswith(suffix) and name.rpartition("/")[0] == place)
+        return [self.folder / name for name in sorted(names)]
+
+    def _seen(self, paths: list[Path]) -> list[Path]:
+        """Return files, having seen that each is what the manifest says of it."""
+        for path in paths:
+            entry = (self.manifest.files or {}).get(path.relative_to(self.folder).as_posix())
+            with files.reading(path):
+                if entry and files.sha256(files.plain_file(path)) != entry.sha256:
+                    raise ResultsError(f"{path}: it is not the file that the run wrote; {files.CURE}")
+            if path.parent == self.folder / SCORES:
+                files.check(path, entry.rows if entry else None, self._bounds)
+        return paths
+
+    @cached_property
+    def _bounds(self) -> dict[str, tuple[float, float]]:
+        return {metric.name: (metric.lower, metric.upper) for metric in self.metrics}
 
     def _places(self, model: str) -> list[Layer]:
         return sorted(self.manifest.layers[model], key=lambda layer: layer.depth)

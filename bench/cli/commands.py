@@ -11,6 +11,7 @@ import typer
 
 from bench.planning.shipped import DEFAULT, profiles
 from segcam.errors import InputError
+from segcam.files import user_path
 
 if TYPE_CHECKING:
     from bench.output.store import Store
@@ -62,6 +63,8 @@ ModelOption = Annotated[
     list[str] | None, typer.Option("--model", help="Run this model of the profile alone. May be repeated.")
 ]
 DownloadOption = Annotated[bool, typer.Option("--download", help="Fetch the data set where it is missing.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Drop what is finished under other settings, without asking.")]
+WaitOption = Annotated[bool, typer.Option("--wait", help="Wait for another process that writes to the folder.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -70,9 +73,19 @@ def _existing(profile: str, out: Path | None, *, of_any_stage: bool = False) -> 
     from bench.planning.profile import name_of
 
     folder = out or Path("runs") / name_of(profile)
-    if not (folder / MANIFEST).is_file():
+    if not (folder / MANIFEST).exists():
         raise InputError(f"{folder} holds no run: start one with run all, or name its folder with --out")
     return Store(folder) if of_any_stage else of_profile(Store(folder))
+
+
+def _path(path: Path | None, option: str) -> Path | None:
+    return None if path is None else user_path(path, option)
+
+
+def _refuse(stage: Stage, **options: object) -> None:
+    """Refuse options that a stage does not use."""
+    if ignored := [f"--{name.rstrip('_').replace('_', '-')}" for name, value in options.items() if value]:
+        raise InputError(f"run {stage} does not use {', '.join(ignored)}: leave it out")
 
 
 @app.command()
@@ -85,13 +98,17 @@ def run(
     set_: SetOption = None,
     model: ModelOption = None,
     download: DownloadOption = False,
+    yes: YesOption = False,
+    wait: WaitOption = False,
 ) -> None:
     """Run a profile, whole or stage by stage; what is finished is not done again."""
     from bench.output import terminal
     from bench.output.store import Store
 
+    out, data_root = _path(out, "--out"), _path(data_root, "--data-root")
     console, written = terminal.console(), []
     if stage is Stage.REPORT:
+        _refuse(stage, data_root=data_root, model=model, download=download, yes=yes, device=device is not Device.AUTO)
         from bench.output import archive
         from bench.output.report import report
 
@@ -99,24 +116,25 @@ def run(
             out = archive.unpack(out)
             console.print(f"unpacked into {out}", markup=False, highlight=False)
         store = _existing(profile, out, of_any_stage=True)
-        written = report(store, console, set_)
+        written = report(store, console, set_, wait=wait)
         unreached: list[str] = []  # what the run could not do, it has said
     else:
         from bench.cli import stages
         from bench.planning.profile import read
 
         if stage is Stage.TIMING:
-            if set_ or model or data_root or download or profile != DEFAULT:
-                raise InputError("run timing has networks and images of its own: give it --out and --device alone")
-            stages.time(Store(out or Path("runs/timing")), device, console)
+            others = {"set_": set_, "model": model, "data_root": data_root, "download": download, "yes": yes}
+            _refuse(stage, **others, profile=profile != DEFAULT)
+            stages.time(Store(out or Path("runs/timing")), device, console, wait=wait)
             return
+        options = stages.Options(data_root, out, device, download, yes, wait)
         if stage is Stage.EVIDENCE:
-            others = [data_root, *(model or ()), download or None]
-            stages.known_evidence(out, profile, set_ or [], device, console, allowed=not any(others))
+            _refuse(stage, data_root=data_root, model=model, download=download)
+            stages.known_evidence(profile, set_ or [], options, console)
             return
         settings = read(profile, set_)
         settings = settings.of(model) if model else settings
-        store, written, unreached = stages.profile(stage, settings, data_root, out, device, download)
+        store, written, unreached = stages.profile(stage, settings, options)
     if summary := terminal.summary(store):
         console.print(summary)
     if gaps := terminal.gaps(store):
@@ -136,6 +154,8 @@ def publish(
     archive: Annotated[Path | None, typer.Option("--archive", help="Zip file for all but the networks.")] = None,
     profile: ProfileOption = DEFAULT,
     out: OutOption = None,
+    yes: YesOption = False,
+    wait: WaitOption = False,
 ) -> None:
     """Write a finished run small enough to lie beside code, and the whole of it as one file; or either."""
     from bench.output import terminal
@@ -144,13 +164,15 @@ def publish(
     from bench.output.store import Store
     from bench.planning.profile import read
 
+    to, archive, out = _path(to, "--to"), _path(archive, "--archive"), _path(out, "--out")
     if to is None and archive is None:
         raise InputError("publish needs --to FOLDER, --archive FILE.zip, or both")
     if archive is not None and not is_archive(archive):
         raise InputError(f"--archive {archive}: name a .zip file")
     run, console = Store(out or Path("runs") / read(profile).name), terminal.console()
     if to is not None:
-        result = publish_folder(run, Store(to))
+        with Store(to).writing(wait=wait, tell=terminal.teller(console)):
+            result = publish_folder(run, Store(to), lambda _: yes)
         size = sum(path.stat().st_size for path in result.written) / 1e6
         console.print(f"published {len(result.written)} files, {size:.1f} MB, in {to}", markup=False, highlight=False)
         for name in result.too_large:
@@ -163,13 +185,17 @@ def publish(
 @app.command("list")
 def list_(
     kind: Annotated[Listing, typer.Argument(help="What to list.")],
-    model: Annotated[str, typer.Option(help="The network whose layers are listed, such as segformer:b1.")] = "unet",
+    model: Annotated[
+        str | None, typer.Option(help="The network whose layers are listed, such as segformer:b1; default unet.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List what is there: models, layers, methods, metrics, datasets, profiles or analyses."""
     from rich.console import Console
     from rich.table import Table
 
+    if model is not None and kind is not Listing.LAYERS:
+        raise InputError(f"list {kind} does not use --model: leave it out")
     if kind is Listing.PROFILES:
         rows = shown = [{"name": name, "summary": summary} for name, summary in profiles().items()]
     elif kind is Listing.ANALYSES:
@@ -179,7 +205,7 @@ def list_(
     else:
         from bench.cli import listing
 
-        rows = listing.LISTS[kind](model)
+        rows = listing.LISTS[kind](model or "unet")
         shown = [listing.method_columns(row) for row in rows] if kind is Listing.METHODS else rows
     if as_json:
         typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
@@ -199,7 +225,7 @@ def status(profile: ProfileOption = DEFAULT, out: OutOption = None, as_json: Jso
 
     from bench.output import terminal
 
-    store = _existing(profile, out)
+    store = _existing(profile, _path(out, "--out"))
     if as_json:
         typer.echo(json.dumps(terminal.progress(store), indent=1))
         return

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -34,80 +38,99 @@ def device_of(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def start(read: profiles.Profile, root: Path | None, out: Path | None, device: str, download: bool) -> Run:
-    """Open a profile's data and prepare its run."""
+@dataclass(frozen=True)
+class Options:
+    """What the command line says beside the profile.
+
+    Attributes:
+        root: folder of the data.
+        out: folder of the results.
+        device: 'auto', 'cpu' or 'cuda'.
+        download: whether the data set may be fetched.
+        yes: whether finished scores of other settings may be dropped.
+        wait: whether to wait for another process that writes to the folder.
+    """
+
+    root: Path | None
+    out: Path | None
+    device: str
+    download: bool
+    yes: bool
+    wait: bool
+
+
+def may_drop(options: Options) -> Callable[[str], bool]:
+    """Return what asks, on a terminal, whether finished work may be dropped; elsewhere `--yes` alone says so."""
+
+    def ask(what: str) -> bool:
+        if options.yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return options.yes
+        return typer.confirm(f"{what}: drop them?", err=True)
+
+    return ask
+
+
+@contextmanager
+def start(read: profiles.Profile, options: Options) -> Iterator[Run]:
+    """Open a profile's data and prepare its run, whose folder is nobody else's while the block runs."""
     console = terminal.console()
-    torch_device = device_of(device)
+    torch_device = device_of(options.device)
     DATASETS.get(read.data.dataset)
     manifest.of_profile(read, classes=2)  # wrong names are told before photographs are decoded
-    store = of_profile(Store(out or Path("runs") / read.name))
-    if store.has(MANIFEST) and store.read_json(MANIFEST).get("published"):
-        raise InputError(f"{store.out} holds a published run, without its networks: choose another folder with --out")
-    console.print(
-        f"{read.name}: {read.data.dataset} at {read.data.size} px, on {torch_device.type}, into {store.out}",
-        markup=False,
-    )
-    with working(console, "opening data", 1) as task:
+    store = Store(options.out or Path("runs") / read.name)
+    with store.writing(wait=options.wait, tell=terminal.teller(console)):
+        if store.path(MANIFEST).exists() and of_profile(store).manifest().published:
+            raise InputError(
+                f"{store.out} holds a published run, without its networks: choose another folder with --out"
+            )
+        console.print(
+            f"{read.name}: {read.data.dataset} at {read.data.size} px, on {torch_device.type}, into {store.out}",
+            markup=False,
+        )
+        with working(console, "opening data", 1) as task:
 
-        def progress(done: int, total: int, what: str) -> None:
-            task.resize(total)
-            task.to(done, what)
+            def progress(done: int, total: int, what: str) -> None:
+                task.resize(total)
+                task.to(done, what)
 
-        data = open_data(read, root=root, download=download, progress=progress)
-    for line in lines(data):
-        console.print(line, markup=False, highlight=False)
-    run = Run(read, data, store, torch_device, console)
-    run.prepare()
-    return run
+            data = open_data(read, root=options.root, download=options.download, progress=progress)
+        for line in lines(data):
+            console.print(line, markup=False, highlight=False)
+        run = Run(read, data, store, torch_device, console, may_drop(options))
+        run.prepare()
+        yield run
 
 
-def profile(
-    stage: str,
-    read: profiles.Profile,
-    root: Path | None,
-    out: Path | None,
-    device: str,
-    download: bool,
-) -> tuple[Store, list[Path], list[str]]:
+def profile(stage: str, read: profiles.Profile, options: Options) -> tuple[Store, list[Path], list[str]]:
     """Train, score and report what the stage says: 'all', 'train' or 'score'.
 
     Returns:
         The folder, the tables and figures written, and the levels that were not reached.
     """
-    work = start(read, root, out, device, download)
-    if stage != "train":
-        work.keep_others()  # before hours of training
-    if stage != "score":
-        work.train()
-    if stage != "train":
-        work.score()
-    written = reports.report(work.store, work.console) if stage == "all" else []
-    return work.store, written, work.unreached()
+    with start(read, options) as work:
+        if stage != "score":
+            work.train()
+        if stage != "train":
+            work.score()
+        written = reports.report(work.store, work.console) if stage == "all" else []
+        return work.store, written, work.unreached()
 
 
-def time(store: Store, device: str, console: Console) -> None:
+def time(store: Store, device: str, console: Console, *, wait: bool) -> None:
     """Time segcam against other tools."""
-    written = timing.run(store, device_of(device), console)
+    with store.writing(wait=wait, tell=terminal.teller(console)):
+        written = timing.run(store, device_of(device), console)
     console.print(timing.summary(store))
     for path in written:
         console.print(f"wrote {path}", markup=False, highlight=False)
 
 
-def known_evidence(
-    out: Path | None, profile: str, settings: list[str], device: str, console: Console, *, allowed: bool
-) -> None:
+def known_evidence(profile: str, settings: list[str], options: Options, console: Console) -> None:
     """Train on scenes whose evidence is known, measure which maps find it, and say where the networks do not use it."""
-    if not allowed:
-        raise InputError(
-            "run evidence draws its own data sets and runs all networks of the profile: leave out --model, --data-root "
-            "and --download"
-        )
-    profile = campaign.PROFILE if profile == profiles.DEFAULT else profile
-
-    def begin(read: profiles.Profile, folder: Path) -> Run:
-        return start(read, None, folder, device, download=False)
-
-    store, written = campaign.run(out, profile, settings, begin)
+    read = campaign.profiles_of(campaign.PROFILE if profile == profiles.DEFAULT else profile, settings)
+    store = Store(options.out or Path("runs") / next(iter(read.values())).name)
+    with store.writing(wait=options.wait, tell=terminal.teller(console)):
+        written = campaign.run(store, read, lambda one, folder: start(one, replace(options, out=folder)))
     console.print(campaign.summary(store))
     for path in written:
         console.print(f"wrote {path}", markup=False, highlight=False)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
+import glob
 import shutil
 import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from bench.output.store import CAPTIONS, MANIFEST, TIMING
+from analyses.reading.files import ResultsError
+from analyses.reading.manifest import Manifest
+from bench.output.store import CAPTIONS, DRAWN, MANIFEST, TEMPORARY, TIMING, alive, temporary_of
 from segcam.errors import InputError
+from segcam.files import plain_file
 
 FOLDERS = ("scores", "tables", "figures")
 TEXTS = (".csv", ".json", ".md", ".tex")
@@ -32,9 +33,10 @@ def pack(file: Path, contents: Mapping[str, Path | bytes]) -> Path:
         contents: the files by their names in the run's folder, as places or as bytes.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    _sweep(file)
+    temporary = temporary_of(file)
     try:
-        with zipfile.ZipFile(temporary, "w") as archive:
+        with temporary.open("xb") as stream, zipfile.ZipFile(stream, "w") as archive:
             for name, content in sorted(contents.items()):
                 entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
                 entry.compress_type = zipfile.ZIP_DEFLATED if name.endswith(TEXTS) else zipfile.ZIP_STORED
@@ -55,22 +57,36 @@ def unpack(file: Path) -> Path:
     folder = file.with_suffix("")
     if folder.exists():
         raise InputError(f"{folder} is there already: give it to --out in place of {file}, or move it away")
-    temporary = file.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    plain_file(file, "archive")
+    _sweep(folder)
+    temporary = temporary_of(folder)
     try:
         with zipfile.ZipFile(file) as archive:
+            needed, free = sum(entry.file_size for entry in archive.infolist()), shutil.disk_usage(file.parent).free
+            if needed > free:
+                raise InputError(f"{file} needs {needed:,} bytes unpacked, and {free:,} are free: make room")
             if strange := [name for name in archive.namelist() if not _of_a_run(name)]:
                 raise InputError(f"{file} is no archive of a run: it holds {strange[0]}")
             if MANIFEST not in archive.namelist():
                 raise InputError(f"{file} is no archive of a run: it holds no {MANIFEST}")
             archive.extractall(temporary)
-        json.loads((temporary / MANIFEST).read_text(encoding="utf-8"))
+        Manifest.read(temporary / MANIFEST)
         temporary.rename(folder)
+    except ResultsError as error:
+        raise InputError(f"{file}: {str(error).replace(f'{temporary}/', '')}") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
         raise InputError(f"{file} cannot be unpacked ({error}): fetch or publish it again") from error
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(temporary)
+        shutil.rmtree(temporary, ignore_errors=True)
     return folder
+
+
+def _sweep(file: Path) -> None:
+    """Remove what a process that was killed left of such a file or folder."""
+    for draft in file.parent.glob(f".{glob.escape(file.name)}.*.tmp"):
+        name = TEMPORARY.fullmatch(draft.name)
+        if name and not alive(int(name[1])) and not draft.is_symlink():
+            shutil.rmtree(draft, ignore_errors=True) if draft.is_dir() else draft.unlink(missing_ok=True)
 
 
 def _of_a_run(name: str) -> bool:
@@ -78,4 +94,4 @@ def _of_a_run(name: str) -> bool:
     segments = PurePosixPath(name).parts
     if "\\" in name or ":" in name or ".." in segments or name != "/".join(segments):
         return False
-    return name in (MANIFEST, TIMING, CAPTIONS) or (len(segments) > 1 and segments[0] in FOLDERS)
+    return name in (MANIFEST, TIMING, CAPTIONS, DRAWN) or (len(segments) > 1 and segments[0] in FOLDERS)

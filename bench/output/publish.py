@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,12 @@ from analyses.paper.claims.contrasts import METRICS
 from analyses.reading import files
 from analyses.reading.choices import BLANK, main_target, paper_target
 from analyses.reading.files import GALLERY, LOG, SCORES
+from analyses.reading.manifest import File, Manifest, Published
 from analyses.reading.results import KEYS
 from bench.output import archive
 from bench.output.drawing import with_palette
 from bench.output.report import COLOURS
-from bench.output.store import CAPTIONS, MANIFEST, PAGE, TIMING, Store, as_json
+from bench.output.store import CAPTIONS, DRAWN, MANIFEST, TIMING, Drawn, Store, digest
 from segcam.errors import InputError
 
 MOST_BYTES = 1_000_000
@@ -32,52 +33,60 @@ REDRAWN = ("attention", "claims", "distributions", "levels", "resolution", "skip
 """Analyses that need no more than the scores that are published."""
 SMALL = ("predictions", "attention", "resolution")
 """Tables beside the scores that are published whole."""
-DRAWN = ("tables", "figures")
+DRAWN_FOLDERS = ("tables/", "figures/")
+PARQUET = b"PAR1"
 ORDER = ("method", "layer", "image", "target", "seed")
 """Of rows: controls made from the image alone repeat, which compresses well where they are neighbours."""
 
 
 @dataclass
-class Published:
+class Publication:
     """What was written, and the names of tables and figures that were too large for a folder."""
 
     written: list[Path] = field(default_factory=list)
     too_large: list[str] = field(default_factory=list)
 
 
-def publish_folder(run: Store, to: Store) -> Published:
+def publish_folder(run: Store, to: Store, may_drop: Callable[[str], bool] = lambda _: False) -> Publication:
     """Write what people read of a run: tables, figures as PNG, captions, manifest, and the scores of the verdicts.
 
-    `run report --out` then decides every claim again. A README in the folder is left alone.
+    `run report --out` then decides every claim again. The folder is seen with the old publication or the new one,
+    whatever ends the process; files in it that no publication made stay.
 
     Args:
         run: the finished run.
         to: the folder, empty or with an earlier publication.
+        may_drop: asked whether an earlier publication of another run may be replaced.
 
     Raises:
         InputError: there is no finished run, it is itself published, or `to` holds a run that is not.
     """
     head = _head(run, REDRAWN)
-    if head and run.names(SCORES):  # which target it is cannot be told from the few scores that are published
-        head["published"]["main_target"] = main_target(Results(run.out))
-    if to.has(MANIFEST) and not to.read_json(MANIFEST).get("published"):
+    if head and head.published and run.names(SCORES):  # it cannot be told from the few scores that are published
+        published = head.published.model_copy(update={"main_target": main_target(Results(run.out))})
+        head = head.model_copy(update={"published": published})
+    to.recover()
+    before = to.manifest() if to.path(MANIFEST).exists() else None
+    if before and not before.published:
         raise InputError(f"{to.out} holds a run, which would be lost: choose another folder with --to")
-    result = Published()
-    names = set()
+    other = f"{to.out} holds a publication of another run"
+    if before and head and before.definition != head.definition and not may_drop(other):
+        raise InputError(f"{other}: choose another folder with --to, or add --yes to replace it")
+    result = Publication()
+    contents: dict[str, bytes] = {}
     for name, data in [*_drawn(run), *(_verdict_scores(run) if run.names(SCORES) else ())]:
         if len(data) > MOST_BYTES:
             result.too_large.append(name)
         else:
-            names.add(name)
-            result.written.append(to.write(name, data))
-    for name in to.below(*DRAWN, SCORES, PAGE):
-        if name not in names:
-            to.remove(name)
-    for name in (CAPTIONS, TIMING):
-        if run.has(name):
-            result.written.append(to.write(name, run.path(name).read_bytes()))
+            contents[name] = data
+    contents |= {name: run.path(name).read_bytes() for name in (CAPTIONS, TIMING) if run.has(name)}
+    scores = {name: _file(data) for name, data in contents.items() if name.startswith(f"{SCORES}/")}
+    drawn = {name: digest(data) for name, data in contents.items() if name not in scores and name != TIMING}
+    contents[DRAWN] = Drawn(files=drawn).written()
     if head:
-        result.written.append(to.write_json(MANIFEST, head))
+        contents[MANIFEST] = head.model_copy(update={"files": scores}).written()
+    earlier = {*((before and before.files) or ()), *to.drawn(), MANIFEST, CAPTIONS, TIMING, DRAWN}
+    result.written = to.replace(contents, earlier)
     return result
 
 
@@ -88,32 +97,44 @@ def publish_archive(run: Store, file: Path) -> Path:
         InputError: there is no finished run, or it is itself published.
     """
     head = _head(run, ())
-    if not head:
+    if not head or not head.published:
         raise InputError(f"{run.out} holds timings alone, which --to publishes whole")
-    photographs = head["published"]["photographs"]
-    names = [name for name in (CAPTIONS, TIMING) if run.has(name)]
-    names += [name for name in run.below(SCORES, *DRAWN) if not name.endswith((".svg", ".pdf"))]
-    contents: dict[str, Path | bytes] = {name: run.path(name) for name in names}
-    if not photographs:
-        contents |= {name: _without_photographs(run, name) for name in names if name.startswith(f"{GALLERY}/")}
-    return archive.pack(file, contents | {MANIFEST: as_json(head)})
+    listed = head.files or {}
+    names = [name for name in (CAPTIONS, TIMING, DRAWN) if run.has(name)]
+    names += [name for name in (*listed, *run.drawn()) if run.has(name) and name.startswith((SCORES, *DRAWN_FOLDERS))]
+    contents: dict[str, Path | bytes] = {name: run.path(name) for name in names if not name.endswith((".svg", ".pdf"))}
+    if not head.published.photographs:
+        kept = {name: _without_photographs(run, name) for name in contents if name.startswith(f"{GALLERY}/")}
+        contents |= kept
+        listed = {**listed, **{name: _file(data, listed[name].cell) for name, data in kept.items()}}
+    return archive.pack(file, contents | {MANIFEST: head.model_copy(update={"files": listed}).written()})
 
 
-def _head(run: Store, analyses: tuple[str, ...]) -> dict[str, Any]:
-    """Return the manifest of what is published of a run; empty for timings, which have none."""
+def _head(run: Store, analyses: tuple[str, ...]) -> Manifest | None:
+    """Return the manifest of what is published of a run; None for timings, which have none.
+
+    Every file that it lists has been seen to be there, and to be what the run wrote.
+    """
     if not run.has(CAPTIONS):
         raise InputError(f"{run.out} holds no finished run: run all first, or name its folder with --out")
-    if not run.has(MANIFEST):
-        return {}
-    values = run.read_json(MANIFEST)
-    if values.get("published"):
+    if not run.path(MANIFEST).exists():
+        return None
+    manifest = run.manifest()
+    if manifest.published:
         raise InputError(f"{run.out} is published already: name the folder of the run itself with --out")
-    photographs = values["profile"]["figures"]["photographs"]
-    return values | {"published": {"photographs": photographs, "analyses": list(analyses)}}
+    Results(run.out).check()
+    photographs = Results(run.out).photographs
+    return manifest.model_copy(update={"published": Published(photographs=photographs, analyses=analyses)})
+
+
+def _file(data: bytes, cell: str = "") -> File:
+    """Return what the manifest says of a file of scores."""
+    rows = pq.read_metadata(io.BytesIO(data)).num_rows if data[:4] == PARQUET else 0
+    return File(cell=cell, rows=rows, sha256=digest(data))
 
 
 def _drawn(run: Store) -> Iterator[tuple[str, bytes]]:
-    for name in run.below(*DRAWN):
+    for name in sorted(name for name in run.drawn() if run.has(name) and name.startswith(DRAWN_FOLDERS)):
         data = run.path(name).read_bytes()
         if name.endswith(".png"):
             yield name, with_palette(data, COLOURS)

@@ -5,26 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from pydantic import ValidationError
 from rich.console import Console
 
 import analyses
 from analyses.artifacts import Section, Table
 from analyses.reading import captions
 from analyses.reading.files import folder as folder_of
+from analyses.reading.manifest import Manifest
 from analyses.report import build as page_of
 from bench.output import drawing
 from bench.output.store import CAPTIONS, MANIFEST, PAGE, Store
+from bench.output.terminal import teller
 from bench.planning import profile as profiles
 from bench.progress import working
 from segcam.errors import InputError
 
-DRAWN = (".csv", ".md", ".tex", ".png", ".svg", ".pdf")
-"""Suffixes of what a report writes into tables/ and figures/."""
 COLOURS = 128
 """Of published PNG: a third of the bytes, and no difference that a reader sees."""
 
 
-def report(store: Store, console: Console, settings: list[str] | None = None) -> list[Path]:
+def report(store: Store, console: Console, settings: list[str] | None = None, *, wait: bool = True) -> list[Path]:
     """Draw every figure and table of a run, and the page that shows them.
 
     What is published without all scores redraws the analyses that its manifest names; all else is left as it is.
@@ -33,6 +34,7 @@ def report(store: Store, console: Console, settings: list[str] | None = None) ->
         store: the run's folder.
         console: where progress is shown.
         settings: 'figures.key=value' each, in place of the run's own.
+        wait: whether to wait for another process that draws, or that writes results where there are settings.
 
     Returns:
         The files written, of the page its index alone.
@@ -40,37 +42,47 @@ def report(store: Store, console: Console, settings: list[str] | None = None) ->
     Raises:
         InputError: there is no run in the folder, or it was published without what this needs.
     """
-    if not store.has(MANIFEST):
+    if not store.path(MANIFEST).exists():
         raise InputError(
             f"{store.out} holds no run ({MANIFEST} is missing): run all first, or name its folder with --out"
         )
-    values = store.read_json(MANIFEST)
+    manifest = store.manifest()
     look = figures(store, settings)
-    published = values.get("published") or {}
-    if published and look.photographs and not published["photographs"]:
+    published = manifest.published
+    if published and look.photographs and not published.photographs:
         raise InputError(f"{store.out} was published without photographs: leave out --set figures.photographs")
     if settings:
-        values["profile"]["figures"] = look.model_dump(mode="json")
-        store.write_json(MANIFEST, values)
-    if values.get("kind"):
-        return known_evidence(store, look)
-    if names := published.get("analyses"):
-        return _again(store, names, drawing.Files(look.kinds, look.dpi, COLOURS), console)
+        profile = {**manifest.profile, "figures": look.model_dump(mode="json")}
+        with store.writing(wait=wait, tell=teller(console)):
+            store.write(MANIFEST, manifest.model_copy(update={"profile": profile}).written())
+    with store.drawing(wait=wait, tell=teller(console)):
+        return _drawn(store, look, console)
+
+
+def _drawn(store: Store, look: profiles.Figures, console: Console) -> list[Path]:
+    manifest = store.manifest()
+    if manifest.kind:
+        return _known_evidence(store, look)
+    if manifest.published and manifest.published.analyses:
+        return _again(store, manifest.published.analyses, drawing.Files(look.kinds, look.dpi, COLOURS), console)
+    results = analyses.Results(store.out)
+    if left_out := results.left_out():
+        more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
+        shown = f"{', '.join(left_out[:3])}{more}"
+        console.print(f"left out, since the manifest does not list them: {shown}", markup=False, highlight=False)
     names = list(analyses.find())
-    if not any(entry["reached"] for entry in values["checkpoints"]):
+    if not any(entry.reached for entry in manifest.checkpoints):
         console.print("no level was reached, so there are no maps to draw", markup=False)
         names = ["levels"]
     with working(console, "drawing", len(names) + 1) as task:
         sections = drawing.draw_all(
             store.out, names, drawing.Files(look.kinds, look.dpi), lambda name: task.advance(1, name)
         )
-        results = analyses.Results(store.out)
-        page = page_of(results, sections)
-        written = write(store, sections, captions.note(results))
-        index, *others = [store.write(f"{PAGE}/{name}", data) for name, data in page]
+        contents = {**files(sections), CAPTIONS: _captions(sections, captions.note(results))}
+        page = {f"{PAGE}/{name}": data for name, data in page_of(results, sections)}
+        store.draw({**contents, **page}, whole=True)
         task.advance(1, "page")
-    forget(store, [*written, index, *others])
-    return [*written, index]
+    return [*map(store.path, contents), store.path(next(iter(page)))]
 
 
 def known_evidence(store: Store, look: profiles.Figures) -> list[Path]:
@@ -79,20 +91,32 @@ def known_evidence(store: Store, look: profiles.Figures) -> list[Path]:
     Raises:
         InputError: it was published without its scores.
     """
+    with store.drawing():
+        return _known_evidence(store, look)
+
+
+def _known_evidence(store: Store, look: profiles.Figures) -> list[Path]:
     if not store.names(folder_of("evidence")):
         raise InputError(
             f"{store.out} was published without the scores that draw it; its archive holds them: "
             "run report --out FILE.zip"
         )
-    written = write(store, [drawing.draw(store.out, "known_evidence", drawing.Files(look.kinds, look.dpi))])
-    forget(store, written)
-    return written
+    section = drawing.draw(store.out, "known_evidence", drawing.Files(look.kinds, look.dpi))
+    return store.draw({**files([section]), CAPTIONS: _captions([section])}, whole=True)
+
+
+def timings(store: Store, section: Section) -> list[Path]:
+    """Write the tables and figures of timings; a run's own captions are left alone."""
+    with store.drawing():
+        others = {} if store.has(MANIFEST) else {CAPTIONS: _captions([section])}
+        return store.draw({**files([section]), **others}, whole=False)
 
 
 def _again(store: Store, names: Sequence[str], look: drawing.Files, console: Console) -> list[Path]:
     """Draw some analyses over what is published of them, and say what stays as it was published."""
     with working(console, "drawing", len(names)) as task:
-        written = files(store, drawing.draw_all(store.out, names, look, lambda name: task.advance(1, name)))
+        sections = drawing.draw_all(store.out, names, look, lambda name: task.advance(1, name))
+        written = store.draw(files(sections), whole=False)
     left = {
         folder: sorted({path.stem for path in map(store.path, store.names(folder)) if path not in written})
         for folder in ("tables", "figures")
@@ -105,19 +129,11 @@ def _again(store: Store, names: Sequence[str], look: drawing.Files, console: Con
     return written
 
 
-def forget(store: Store, written: Sequence[Path]) -> None:
-    """Remove what a report of other settings wrote, and this one did not: it would not fit the rest."""
-    for name in store.below("tables", "figures", PAGE):
-        if store.path(name) not in written and (name.startswith(f"{PAGE}/") or name.endswith(DRAWN)):
-            store.remove(name)
-
-
-def write(store: Store, sections: Sequence[Section], note: str = "") -> list[Path]:
-    """Write the tables and figures of sections, and their captions below what is true of them all, the `note`."""
-    written = files(store, sections)
+def _captions(sections: Sequence[Section], note: str = "") -> bytes:
+    """Return the captions of sections below what is true of them all, the `note`."""
     lines = [f"{note}\n"] if note else []
     lines += [f"**{item.name}.** {item.caption}\n" for section in sections for item in section.items]
-    return [*written, store.write(CAPTIONS, "\n".join(lines).encode())]
+    return "\n".join(lines).encode()
 
 
 def figures(store: Store, settings: list[str] | None = None) -> profiles.Figures:
@@ -126,17 +142,21 @@ def figures(store: Store, settings: list[str] | None = None) -> profiles.Figures
     Raises:
         InputError: a setting is of another section, unknown or bad.
     """
-    current = profiles.Figures.model_validate(store.read_json(MANIFEST)["profile"]["figures"])
+    try:
+        current = profiles.Figures.model_validate(store.manifest().profile.get("figures", {}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise InputError(f"{store.path(MANIFEST)}: profile.figures.{key}: {first['msg']}; {Manifest.CURE}") from error
     return profiles.figures(settings, current) if settings else current
 
 
-def files(store: Store, sections: Sequence[Section]) -> list[Path]:
-    """Write the tables and figures of sections."""
-    written: list[Path] = []
+def files(sections: Sequence[Section]) -> dict[str, bytes]:
+    """Return the contents of the tables and figures of sections, by their names in a run's folder."""
+    contents: dict[str, bytes] = {}
     for item in (item for section in sections for item in section.items):
         if isinstance(item, Table):
-            held = {f"tables/{item.name}.{suffix}": text.encode() for suffix, text in item.files().items()}
+            contents |= {f"tables/{item.name}.{suffix}": text.encode() for suffix, text in item.files().items()}
         else:
-            held = {f"figures/{item.name}.{suffix}": data for suffix, data in item.files.items()}
-        written += [store.write(name, data) for name, data in held.items()]
-    return written
+            contents |= {f"figures/{item.name}.{suffix}": data for suffix, data in item.files.items()}
+    return contents

@@ -1,70 +1,147 @@
-"""The only writer of results: whole files or none, in one folder."""
+"""The only writer of results: whole files or none, in one folder, one writer at a time."""
 
 from __future__ import annotations
 
 import contextlib
+import glob
+import hashlib
 import io
-import json
-import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+import secrets
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analyses.reading.files import SCORES
+from analyses.reading.files import SCORES, sha256
+from analyses.reading.manifest import File, Manifest
+from analyses.reading.sealed import Document
+from analyses.reading.timings import FILE
 from segcam.errors import InputError, SegcamError
+from segcam.locks import held
 
 MANIFEST = "manifest.json"
-TIMING = "timing.json"
+TIMING = FILE
 CAPTIONS = "captions.md"
+DRAWN = "drawn.json"
+"""The list of what a report wrote."""
 PAGE = "report"
 """Folder of the page."""
 FOLDERS = ("cells", "checkpoints", SCORES, "tables", "figures", PAGE)
-TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
+TEMPORARY = re.compile(r"\..+\.(\d+)-\w+\.tmp")
+"""Names of files half written, with the process that writes."""
+OLD = "old"
+LOCKS = (".run.lock", ".drawing.lock")
+CELL = b"segcam cell "
+"""The key, in a table's file, of the cell that made it."""
+
+Tell = Callable[[str], None]
+Kind = TypeVar("Kind", bound=Document)
 
 
 class StoreError(SegcamError):
     """A result could not be written."""
 
 
+class Drawn(Document):
+    """The files that a report wrote, with the hashes of their contents: no others are removed."""
+
+    WHAT: ClassVar[str] = "list of drawn files"
+    CURE: ClassVar[str] = "remove it with the folders tables, figures and report, and run report again"
+
+    files: dict[str, str]
+
+
 class Store:
     """A run's output folder.
 
     Every file is written to a temporary neighbour, synced and renamed, so that a file is seen whole or not at all,
-    whatever ends the process.
+    whatever ends the process. Who writes holds a lock: `writing` the results, or `drawing` tables, figures and page.
 
     Args:
         out: the folder; it is made with the first file.
-
-    Raises:
-        InputError: the folder cannot be written to, or holds files that no run wrote.
     """
 
     def __init__(self, out: Path) -> None:
         self.out = out
+        self._read: dict[str, tuple[Any, Document]] = {}
+
+    @contextmanager
+    def writing(self, *, wait: bool = False, tell: Tell | None = None) -> Iterator[None]:
+        """Be the one who trains, scores and publishes in this folder, while the block runs.
+
+        Args:
+            wait: whether to wait for another one.
+            tell: told who is waited for.
+
+        Raises:
+            InputError: the folder cannot be written to, holds files that no run wrote, or folders that are links.
+            HeldError: another process is at it.
+        """
+        self._free()
+        with self._locked(LOCKS[0], wait=wait, tell=tell):
+            self.sweep()
+            yield
+
+    @contextmanager
+    def drawing(self, *, wait: bool = True, tell: Tell | None = None) -> Iterator[None]:
+        """Be the one who writes tables, figures and page, while the block runs; results may be written beside it."""
+        self._free()
+        with self._locked(LOCKS[1], wait=wait, tell=tell):
+            yield
+
+    @contextmanager
+    def _locked(self, name: str, *, wait: bool, tell: Tell | None) -> Iterator[None]:
+        made = [folder for folder in (self.out, *self.out.parents) if not folder.exists()]
         try:
-            nearest = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
+            lock = self.path(name)
+            with held(lock, str(self.out), wait=wait, waiting=tell):
+                yield
+        except OSError as error:
+            raise self._unwritable(error) from error
+        finally:
+            if made:  # nothing is left of a run that did not begin
+                with contextlib.suppress(OSError):
+                    if {path.name for path in self.out.iterdir()} <= {*LOCKS}:
+                        shutil.rmtree(self.out)
+                        for folder in made[1:]:
+                            folder.rmdir()
+
+    def _free(self) -> None:
+        """See that a run may write here."""
+        try:
+            nearest = next(folder for folder in (self.out.absolute(), *self.out.absolute().parents) if folder.exists())
             if not nearest.stat().st_mode & 0o222:  # root may write there, but somebody closed the folder on purpose
                 raise PermissionError(13, f"{nearest} is read-only")
-            probe = nearest / f".probe-{os.getpid()}.tmp"
-            probe.touch()
-            probe.unlink()
-            is_run = self.has(MANIFEST) or self.has(TIMING)
-            names = [] if is_run or not out.exists() else sorted(p.name for p in out.iterdir())
+            with tempfile.TemporaryFile(dir=nearest):
+                pass
+            is_run = any(map(self.has, (MANIFEST, TIMING))) or any(self.names("cells"))
+            names = [] if is_run or not self.out.exists() else sorted(p.name for p in self.out.iterdir())
         except OSError as error:
-            raise InputError(
-                f"cannot write to {out}: {error.strerror or error}; choose another folder with --out"
-            ) from error
-        strange = [name for name in names if not TEMPORARY.fullmatch(name)]
+            raise self._unwritable(error) from error
+        strange = [name for name in names if not TEMPORARY.fullmatch(name) and not name.startswith(LOCKS)]
+        strange = [name for name in strange if name != "cells"]  # of a run that was stopped before its first file
         if strange:
             raise InputError(
-                f"{out} holds files but no run ({', '.join(strange[:3])}): choose another folder with --out, for a run "
-                "replaces what lies in its own"
+                f"{self.out} holds files but no run ({', '.join(strange[:3])}): choose another folder with --out, for "
+                "a run replaces what lies in its own"
             )
+        for name in FOLDERS:
+            if self.path(name).is_symlink():
+                raise InputError(
+                    f"{self.path(name)} is a link, and a run writes and removes files in folders of its own alone: "
+                    "remove the link, or choose another folder with --out"
+                )
+
+    def _unwritable(self, error: OSError) -> InputError:
+        return InputError(f"cannot write to {self.out}: {error.strerror or error}; choose another folder with --out")
 
     def path(self, name: str) -> Path:
         """Return the path of a file of the run, be it there or not."""
@@ -73,6 +150,28 @@ class Store:
     def has(self, name: str) -> bool:
         """Return whether a file of the run is there."""
         return self.path(name).is_file()
+
+    def read(self, kind: type[Kind], name: str) -> Kind:
+        """Read a JSON file of the run; what was read is kept while the file stays as it is.
+
+        Raises:
+            ResultsError: it is absent or damaged, or of another schema.
+        """
+        state = self.path(name).stat() if self.has(name) else None
+        version = state and (state.st_mtime_ns, state.st_size, state.st_ino)
+        if version is None or self._read.get(name, (None, None))[0] != version:
+            self._read[name] = (version, kind.read(self.path(name)))
+        document = self._read[name][1]
+        assert isinstance(document, kind)  # a name is of one kind
+        return document
+
+    def manifest(self) -> Manifest:
+        """Return the run's manifest.
+
+        Raises:
+            ResultsError: it is absent or damaged, or of another schema.
+        """
+        return self.read(Manifest, MANIFEST)
 
     def names(self, folder: str) -> list[str]:
         """Return the files in a sub-folder, sorted, relative to the run's folder; temporary ones are left out."""
@@ -91,23 +190,23 @@ class Store:
             StoreError: it cannot be written; what was there before is still there, and nothing half-written is.
         """
         path = self.path(name)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        temporary = temporary_of(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
+            with temporary.open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
             _sync_folder(path.parent)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            reason = error.strerror or str(error)
             raise StoreError(
-                f"cannot write {path} ({len(data):,} bytes): {reason}; free space or choose another folder with --out, "
-                "then run the same command again: finished parts are kept"
+                f"cannot write {path} ({len(data):,} bytes): {error.strerror or error}; free space or choose another "
+                "folder with --out, then run the same command again: finished parts are kept"
             ) from error
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
         return path
 
     def remove(self, name: str) -> None:
@@ -124,47 +223,176 @@ class Store:
             ) from error
 
     def sweep(self) -> None:
-        """Remove what runs that were killed while writing left behind."""
+        """Remove what processes that were killed while writing left behind."""
         for search in (self.out.glob, *(self.path(name).rglob for name in FOLDERS)):
             for leftover in search(".*.tmp"):
-                if TEMPORARY.fullmatch(leftover.name) and leftover.is_file():
+                name = TEMPORARY.fullmatch(leftover.name)
+                if name and not alive(int(name[1])) and leftover.is_file():
                     leftover.unlink(missing_ok=True)
 
-    def write_json(self, name: str, values: Mapping[str, Any]) -> Path:
-        """Write a JSON file; NaN and infinity become null, which JSON has and they are not in."""
-        return self.write(name, as_json(values))
+    def write_table(self, name: str, columns: Mapping[str, Any], keys: Iterable[str] = (), cell: str = "") -> File:
+        """Write a parquet table; the columns named in `keys` are dictionary-coded.
 
-    def read_json(self, name: str) -> dict[str, Any]:
-        """Read a JSON file of the run.
+        Args:
+            name: the file.
+            columns: its columns.
+            keys: columns of few different values.
+            cell: the id of the cell that made it.
 
-        Raises:
-            InputError: it is absent or damaged.
+        Returns:
+            What the manifest says of it.
         """
-        try:
-            values: dict[str, Any] = json.loads(self.path(name).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"{self.path(name)} cannot be read ({error}): delete it and run the same command again"
-            ) from error
-        return values
-
-    def write_table(self, name: str, columns: Mapping[str, Any], keys: Iterable[str] = ()) -> Path:
-        """Write a parquet table; the columns named in `keys` are dictionary-coded."""
         coded = set(keys)
         arrays = {n: pa.array(c).dictionary_encode() if n in coded else pa.array(c) for n, c in columns.items()}
+        table = pa.table(arrays).replace_schema_metadata({CELL: cell.encode()})
         buffer = io.BytesIO()
-        pq.write_table(pa.table(arrays), buffer, compression="zstd")
-        return self.write(name, buffer.getvalue())
+        pq.write_table(table, buffer, compression="zstd")
+        return File(cell=cell, rows=table.num_rows, sha256=sha256(self.write(name, buffer.getvalue())))
+
+    def intact(self, name: str, file: File) -> bool:
+        """Return whether a file is there and holds what was written."""
+        return self.has(name) and sha256(self.path(name)) == file.sha256
+
+    def drawn(self) -> dict[str, str]:
+        """Return the files that reports wrote, with the hashes of their contents."""
+        return dict(Drawn.read(self.path(DRAWN)).files) if self.path(DRAWN).exists() else {}
+
+    def draw(self, files: Mapping[str, bytes], *, whole: bool) -> list[Path]:
+        """Write what a report made.
+
+        Args:
+            files: contents by name.
+            whole: whether that is all there is, so that what an earlier report wrote beside it is removed.
+
+        Raises:
+            InputError: a file that no report wrote stands in the way.
+        """
+        before = self.drawn()
+        hashes = {name: digest(data) for name, data in files.items()}
+        for name, value in hashes.items():
+            if name not in before and os.path.lexists(self.path(name)) and not self._holds(name, value):
+                raise InputError(
+                    f"{self.path(name)} is not of this run, and a report would write over it: move it away, and run "
+                    "report again"
+                )
+        self.write(DRAWN, Drawn(files={**before, **hashes}).written())  # first, so that a killed report is known
+        written = [self.write(name, data) for name, data in files.items()]
+        if whole:
+            for name in before.keys() - hashes.keys():
+                if self._holds(name, before[name]):  # what somebody changed since is somebody's
+                    self.remove(name)
+            self.write(DRAWN, Drawn(files=hashes).written())
+        return written
+
+    def replace(self, contents: Mapping[str, bytes], earlier: Collection[str]) -> list[Path]:
+        """Put a whole folder in the place of this one, so that it is seen as it was or as it will be.
+
+        Args:
+            contents: of the files, by name.
+            earlier: the files here that go; all others stay.
+
+        Raises:
+            InputError: a file that stays has the name of one that comes, or the folder is a link.
+            StoreError: it cannot be written; the folder is as it was.
+        """
+        out = self.out.absolute()
+        if out.is_symlink():
+            raise InputError(f"{self.out} is a link: name the folder itself")
+        stay = [name for name in self._all() if name not in earlier]
+        if both := sorted(set(stay) & contents.keys()):
+            raise InputError(f"{self.path(both[0])} is not of an earlier publication: move it away, and publish again")
+        draft = Store(temporary_of(out))
+        old = out.with_name(f".{out.name}.{OLD}")
+        try:
+            for name, data in contents.items():
+                draft.write(name, data)
+            for name in stay:
+                draft.path(name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(self.path(name), draft.path(name), follow_symlinks=False)
+            if out.exists():
+                out.rename(old)
+            draft.out.rename(out)
+            _sync_folder(out.parent)
+        except OSError as error:
+            self.recover()
+            raise StoreError(
+                f"cannot write {self.out}: {error.strerror or error}; free space or choose another folder with --to"
+            ) from error
+        finally:
+            shutil.rmtree(draft.out, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+        return [self.path(name) for name in contents]
+
+    def recover(self) -> None:
+        """Undo or finish what a publication that was killed left beside this folder."""
+        out = self.out.absolute()
+        old = out.with_name(f".{out.name}.{OLD}")
+        if old.is_dir() and not old.is_symlink():
+            if out.exists():
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                old.rename(out)
+        for draft in out.parent.glob(f".{glob.escape(out.name)}.*.tmp"):
+            name = TEMPORARY.fullmatch(draft.name)
+            if name and not alive(int(name[1])) and draft.is_dir() and not draft.is_symlink():
+                shutil.rmtree(draft, ignore_errors=True)
+
+    def _all(self) -> list[str]:
+        """Return all files and links here."""
+        paths = (path for path in self.out.rglob("*") if path.is_symlink() or not path.is_dir())
+        whole = (path for path in paths if not path.name.startswith(LOCKS) and not TEMPORARY.fullmatch(path.name))
+        return [path.relative_to(self.out).as_posix() for path in whole]
+
+    def _holds(self, name: str, value: str) -> bool:
+        path = self.path(name)
+        return not path.is_symlink() and path.is_file() and digest(path.read_bytes()) == value
 
 
-def as_json(values: Mapping[str, Any]) -> bytes:
-    """Return the bytes of a JSON file, as `write_json` writes it."""
-    return (json.dumps(_plain(values), indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
+def digest(data: bytes) -> str:
+    """Return the hash of some bytes, as `analyses.reading.files.sha256` does of a file."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def with_cell(archive: bytes, cell: str) -> bytes:
+    """Return a file of arrays (npz) that names the cell that made it."""
+    buffer = io.BytesIO(archive)
+    with zipfile.ZipFile(buffer, "a") as file:
+        file.comment = CELL + cell.encode()
+    return buffer.getvalue()
+
+
+def made_by(file: Path) -> str:
+    """Return the cell that made a table or a file of kept maps; '' for a file that no run made."""
+    try:
+        if file.suffix == ".npz":
+            with zipfile.ZipFile(file) as archive:
+                return archive.comment.removeprefix(CELL).decode() if archive.comment.startswith(CELL) else ""
+        return str((pq.read_schema(file).metadata or {}).get(CELL, b"").decode())
+    except (OSError, ValueError, zipfile.BadZipFile, pa.ArrowException):
+        return ""
+
+
+def temporary_of(path: Path) -> Path:
+    """Return a name beside a file for what is half written; it cannot be foretold, so that no link waits there."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+
+
+def alive(process: int) -> bool:
+    """Return whether a process of this machine runs."""
+    if os.name != "posix":  # where the signal 0 ends it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 def of_profile(store: Store) -> Store:
     """See that a folder holds no run of a stage that writes a manifest of its own."""
-    if store.has(MANIFEST) and (kind := store.read_json(MANIFEST).get("kind")):
+    if store.has(MANIFEST) and (kind := store.manifest().kind):
         raise InputError(
             f"{store.out} holds a run of the stage {kind}: run {kind} --out {store.out} goes on with it and redraws; "
             "for another run choose another folder with --out"
@@ -180,11 +408,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(v) for key, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

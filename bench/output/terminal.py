@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,17 @@ def console() -> Console:
     return terminal if terminal.is_terminal else Console(stderr=True, width=WIDTH)
 
 
+def teller(console: Console) -> Callable[[str], None]:
+    """Return what prints a line as it is."""
+    return lambda text: console.print(text, markup=False, highlight=False)
+
+
 def summary(store: Store) -> Table | None:
     """Return the table of the run's checkpoints for the terminal; None for a run of known evidence."""
-    values = store.read_json(MANIFEST)
-    if values.get("kind"):
+    values = store.manifest()
+    if values.kind:
         return None
-    title = f"{values['profile']['name']}: trained on {values['dataset']['training_data']}"
+    title = f"{values.profile.get('name', store.out.name)}: trained on {values.dataset.training_data}"
     table = Table(title=Text(title), box=box.SIMPLE)
     for name in (
         "model",
@@ -46,19 +52,19 @@ def summary(store: Store) -> Table | None:
         "images seen",
     ):
         table.add_column(name, justify="left" if name == "model" else "right")
-    if not values["checkpoints"]:
+    if not values.checkpoints:
         table.caption = "nothing is trained yet"
         return table
-    for entry in values["checkpoints"]:
-        base = f"{100 * entry['baseline_miou']:.1f} %"
-        row = [entry["model"], str(entry["seed"]), level_name(entry["level"])]
-        if entry["reached"]:
-            row += [f"{100 * entry['miou']:.1f} %", base, f"{100 * entry['predicted_share']:.0f} % of images"]
-            row += [str(entry["step"]), str(entry["images_seen"])]
+    for entry in values.checkpoints:
+        base = f"{100 * entry.baseline_miou:.1f} %"
+        row = [entry.model, str(entry.seed), level_name(entry.level)]
+        if entry.reached:
+            row += [f"{100 * entry.miou:.1f} %", base, f"{100 * entry.predicted_share:.0f} % of images"]
+            row += [str(entry.step), str(entry.images_seen)]
         else:
-            row += [f"not reached (nearest {100 * entry['nearest_miou']:.1f} %)", base, "", "", ""]
+            row += [f"not reached (nearest {100 * entry.nearest_miou:.1f} %)", base, "", "", ""]
         table.add_row(*row)
-    times = {name: cell["seconds"] / 60 for name, cell in values["cells"].items()}
+    times = {name: cell.seconds / 60 for name, cell in values.cells.items()}
     training = sum(minutes for name, minutes in times.items() if Path(name).name.startswith("train-"))
     table.caption = f"training took {training:.1f} min, measuring {sum(times.values()) - training:.1f} min"
     return table
@@ -91,18 +97,12 @@ def _span(values: pd.Series) -> str:
 
 def gaps(store: Store) -> str:
     """Return the line on methods that some layers have no maps of; '' where there is nothing to say."""
-    values = store.read_json(MANIFEST)
-    skipped = values.get("skipped", [])
-    if not skipped:
+    values = store.manifest()
+    if not values.skipped:
         return ""
-    layers = {
-        name: [layer["layer"] for layer in layers if layer["role"] != INPUT]
-        for name, layers in values["layers"].items()
-    }
-    places = {
-        (gap["model"], name) for gap in skipped for name in ([gap["layer"]] if gap["layer"] else layers[gap["model"]])
-    }
-    methods = {gap["method"] for gap in skipped}
+    layers = {name: [layer.name for layer in layers if layer.role != INPUT] for name, layers in values.layers.items()}
+    places = {(gap.model, name) for gap in values.skipped for name in ([gap.layer] if gap.layer else layers[gap.model])}
+    methods = {gap.method for gap in values.skipped}
     source = SKIPPED if store.has(SKIPPED) else f"'skipped' in {MANIFEST}"
     return f"{_count(len(methods), 'method')} skipped on {_count(len(places), 'layer')}: see {source}"
 
@@ -115,20 +115,20 @@ def progress(store: Store) -> dict[str, Any]:
     """Return how many cells of a run are done, JSON-ready."""
     from segcam.models.weights.checkpoints import read_header  # noqa: PLC0415  (needs torch, which a report does not)
 
-    values = store.read_json(MANIFEST)
+    values = store.manifest()
     records = [Path(name).name for name in store.names("cells")]
     trained = sum(name.startswith("train-") and name.endswith(".json") for name in records)
     return {
-        "profile": values["profile"]["name"],
+        "profile": values.profile.get("name", store.out.name),
         "trained": trained,
-        "to_train": values["planned"]["train"],
+        "to_train": values.planned.train,
         "training_now": {
             name.removesuffix(".safetensors"): read_header(store.path(f"cells/{name}"), needs=("step",))["step"]
             for name in records
             if name.endswith(".safetensors")
         },
         "scored": sum(name.endswith(".json") and not name.startswith("train-") for name in records),
-        "to_score": values["planned"]["score"],
+        "to_score": values.planned.score,
         "tables": len(store.names("tables")),
         "figures": len(store.names("figures")),
     }

@@ -53,7 +53,6 @@ def of_profile(profile: Profile, classes: int) -> Manifest:
     targets = [Target.parse(name, profile.score.class_id) for name in profile.score.targets]
     attention_metrics = ATTENTION_METRICS if profile.score.attention else ()
     return Manifest(
-        schema=manifest.SCHEMA,
         profile=profile.portable(),
         versions=environment.versions(),
         models=models,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich import box
@@ -12,16 +11,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from analyses.reading.timings import Timings
 from bench.output import drawing
 from bench.output import report as reports
-from bench.output.store import MANIFEST, TIMING, Store
+from bench.output.store import TIMING, Store
 from bench.planning import environment
 from bench.progress import working
 from bench.timing import memory, metrics, peers, sweeps
 from bench.timing.cases import CASES
 from bench.timing.compare import Comparison
 
-SCHEMA = 1
 DPI = 200
 PEERS = ("torchcam", "captum", "grad-cam", "quantus")
 
@@ -48,36 +47,35 @@ def run(store: Store, device: torch.device, console: Console) -> list[Path]:
         for comparison in compared:
             rows.append(comparison.unmeasured() if comparison.unable else comparison.measure(comparison.prepare()))
             task.advance(1, str(comparison))
-    path = store.write_json(TIMING, {**surroundings(device), "rows": rows})
-    return [path, *draw(store)]
+    timings = Timings.model_validate({"hardware": environment.hardware(device), "versions": versions(), "rows": rows})
+    return [store.write(TIMING, timings.written()), *draw(store)]
 
 
-def surroundings(device: torch.device) -> dict[str, Any]:
-    """Return what the numbers hang on: hardware, threads, versions."""
+def versions() -> dict[str, str]:
+    """Return the versions that the numbers hang on."""
     versions = environment.versions()
     for name in PEERS:
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             versions[name] = "not installed"
-    return {"schema": SCHEMA, "hardware": environment.hardware(device), "versions": versions}
+    return versions
 
 
 def draw(store: Store) -> list[Path]:
     """Draw the figure and write the table from `timing.json`; a run's own captions are left alone."""
-    section = drawing.draw(store.out, "timing", drawing.Files(("png", "svg"), DPI))
-    return reports.files(store, [section]) if store.has(MANIFEST) else reports.write(store, [section])
+    return reports.timings(store, drawing.draw(store.out, "timing", drawing.Files(("png", "svg"), DPI)))
 
 
 def summary(store: Store) -> Table:
     """Return the table of ratios for the terminal."""
-    values = store.read_json(TIMING)
-    hardware = values["hardware"]
+    timings = Timings.read(store.path(TIMING))
+    hardware = timings.hardware
     where = hardware["gpu"] or f"{hardware['processor']}, {hardware['threads']} threads"
     table = Table(title=f"ours over theirs, on {where}", box=box.SIMPLE)
     for name in ("what", "ours", "theirs", "ratio", "quartiles", "rounds", "bar", ""):
         table.add_column(name, justify="right" if name in ("ratio", "quartiles", "rounds", "bar") else "left")
-    for row in values["rows"]:
+    for row in timings.rows:
         ratio, bar = row["ratio"], "" if row["bar"] is None else f"{row['bar']:g}"
         numbers = ["", "", ""]
         if ratio is not None:

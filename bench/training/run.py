@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +13,7 @@ from rich.console import Console
 from torch import nn
 
 from analyses.reading.files import LOG
-from analyses.reading.manifest import level_name
+from analyses.reading.manifest import Checkpoint, File, level_name
 from bench import endings
 from bench.output.store import Store
 from bench.planning import plan
@@ -21,11 +21,13 @@ from bench.planning.cells import TrainCell
 from bench.planning.data import Data
 from bench.planning.measurement import MEASUREMENTS
 from bench.planning.profile import Profile
+from bench.planning.records import TrainRecord
 from bench.progress import working
 from bench.training.distillation import Hints
 from bench.training.levels import Evaluation, LevelSearch
 from bench.training.trainer import Trainer, TrainJob, baseline
 from segcam.errors import InputError, first_line
+from segcam.files import sha256
 from segcam.models import architecture, create
 from segcam.models.weights.checkpoints import load, pack
 from segcam.samples import MEAN, STD
@@ -48,6 +50,7 @@ class Trainings:
     store: Store
     device: torch.device
     console: Console
+    _logged: tuple[list[TrainCell], dict[str, File]] = field(default_factory=lambda: ([], {}), init=False, repr=False)
 
     @cached_property
     def cells(self) -> list[TrainCell]:
@@ -63,21 +66,41 @@ class Trainings:
             if not self.finished(cell):
                 self._train(cell)
             self.store.remove(cell.state)  # here, since a run may have been killed right after the record
-        rows = [row for cell in self.cells for row in self._training_rows(cell)]
-        columns = {name: [row[name] for row in rows] for name in rows[0]}
-        self.store.write_table(LOG, columns, keys=("model", "training_data"))
+        self.log()
+
+    def log(self) -> dict[str, File]:
+        """Write the training log of the finished trainings, and return what the manifest says of it."""
+        done = [cell for cell in self.cells if self.finished(cell)]
+        if done and self._logged[0] != done:
+            rows = [row for cell in done for row in self._training_rows(cell)]
+            columns = {name: [row[name] for row in rows] for name in rows[0]}
+            self._logged = (done, {LOG: self.store.write_table(LOG, columns, keys=("model", "training_data"))})
+        return self._logged[1] if done else {}
 
     def finished(self, cell: TrainCell) -> bool:
         """Return whether a training is finished and the checkpoints that it gave are there."""
         if not self.store.has(cell.record):
             return False
-        files = [entry["file"] for entry in self.store.read_json(cell.record)["checkpoints"] if entry["reached"]]
-        return all(self.store.has(name) for name in files)
+        return all(self.store.has(entry.file) for entry in self.record(cell).checkpoints if entry.file)
+
+    def record(self, cell: TrainCell) -> TrainRecord:
+        """Return a cell's record."""
+        return self.store.read(TrainRecord, cell.record)
+
+    def others(self) -> list[str]:
+        """Return the trainings here of the same models and seeds, but under another definition."""
+        records = {cell.record for cell in self.cells}
+        names = [f"cells/train-{cell.name}-" for cell in self.cells]
+        return [
+            name
+            for name in self.store.names("cells")
+            if name.startswith(tuple(names)) and name.endswith(".json") and name not in records
+        ]
 
     def weights(self, cells: Sequence[TrainCell] | None = None) -> dict[TrainCell, dict[int, str]]:
         """Return for trainings, all by default, their reached levels, with the hash of each checkpoint's weights."""
         return {
-            cell: {c["level"]: c["sha256"] for c in self.store.read_json(cell.record)["checkpoints"] if c["reached"]}
+            cell: {entry.level: entry.sha256 for entry in self.record(cell).checkpoints if entry.reached}
             for cell in (self.cells if cells is None else cells)
         }
 
@@ -85,25 +108,21 @@ class Trainings:
         """Load a checkpoint onto the device, having seen that it is the right one.
 
         Raises:
-            InputError: it is another network's, or another training's.
+            InputError: it was changed, or is another one's.
         """
         name = cell.checkpoint(level)
-        parameters = plan.parameters(self.profile, cell.model)
-        model, header = load(self.store.path(name))
-        stated = (header["architecture"], header["parameters"], header.get("cell"), header.get("level"))
-        if stated != (cell.model, parameters, cell.id, level):
+        if sha256(self.store.path(name), "checkpoint") != self.weights([cell])[cell][level]:
             raise InputError(
-                f"{self.store.path(name)} holds a {stated[0]} with {stated[1]} of training {stated[2]}, level "
-                f"{stated[3]}; this run's is a {cell.model} with {parameters} of training {cell.id}, level {level}: "
-                "put the right file back, or delete this one to train again"
+                f"{self.store.path(name)} is not the checkpoint that the training wrote: put the right file back, or "
+                "remove this one and run the same command again, which trains it again"
             )
+        model, _ = load(self.store.path(name))
         moved: nn.Module = model.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return moved
 
-    def entries(self) -> list[dict[str, Any]]:
+    def entries(self) -> list[Checkpoint]:
         """Return what is known of every level's checkpoint, reached or not, of the finished trainings."""
-        done = [cell for cell in self.cells if self.store.has(cell.record)]
-        return [entry for cell in done for entry in self.store.read_json(cell.record)["checkpoints"]]
+        return [entry for cell in self.cells if self.finished(cell) for entry in self.record(cell).checkpoints]
 
     def _train(self, cell: TrainCell) -> None:
         data, settings = self.data, self.profile.recipe(cell.model)
@@ -192,7 +211,7 @@ class Trainings:
             entries.append(entry)
         history = sorted((asdict(e) for e in search.history), key=lambda e: e["step"])
         record = {"checkpoints": entries, "history": history, "seconds": trainer.seconds, "steps": trainer.step}
-        self.store.write_json(cell.record, record)
+        self.store.write(cell.record, TrainRecord.model_validate({"id": cell.id, **record}).written())
 
     def _measured(self, evaluation: Evaluation) -> dict[str, Any]:
         return {
@@ -220,21 +239,17 @@ class Trainings:
         }
 
     def _training_rows(self, cell: TrainCell) -> Iterator[dict[str, Any]]:
-        for evaluation in self.store.read_json(cell.record)["history"]:
-            nan = float("nan")
+        for validated in self.record(cell).history:
             yield {
                 "model": cell.model,
                 "seed": cell.seed,
-                "step": evaluation["step"],
-                "images_seen": evaluation["images_seen"],
-                "loss": nan if evaluation["loss"] is None else evaluation["loss"],
-                "learning_rate": evaluation["learning_rate"],
-                "miou": evaluation["miou"],
-                **{
-                    f"iou_{name}": nan if value is None else value
-                    for name, value in zip(self.data.opened.info.classes, evaluation["iou"], strict=True)
-                },
-                "predicted_share": evaluation["predicted_share"],
+                "step": validated.step,
+                "images_seen": validated.images_seen,
+                "loss": validated.loss,
+                "learning_rate": validated.learning_rate,
+                "miou": validated.miou,
+                **{f"iou_{n}": v for n, v in zip(self.data.opened.info.classes, validated.iou, strict=True)},
+                "predicted_share": validated.predicted_share,
                 "training_data": self.data.opened.info.training_data,
             }
 

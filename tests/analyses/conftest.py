@@ -138,7 +138,7 @@ def write_manifest(folder: Path, plan: Plan) -> None:
         "checkpoints": checkpoint_entries(plan),
         "gallery": {"rule": "The first images by name.", "ids": list(plan.images[: plan.gallery])},
     }
-    (folder / "manifest.json").write_text(json.dumps(Manifest.model_validate(manifest).written()), encoding="utf-8")
+    (folder / "manifest.json").write_text(json.dumps(Manifest.model_validate(manifest).values()), encoding="utf-8")
 
 
 def training_frame(plan: Plan) -> pd.DataFrame:

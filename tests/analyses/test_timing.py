@@ -106,7 +106,7 @@ def test_without_any_ratio_there_is_the_table_alone(folder):
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 1'])
 def test_a_damaged_file_is_named(tmp_path, text):
     (tmp_path / "timing.json").write_text(text)
-    with pytest.raises(ResultsError, match=r"timing\.json: cannot be read"):
+    with pytest.raises(ResultsError, match=r"timing\.json: .*remove it and run timing again"):
         list(timing.analyse(Results(tmp_path)))
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import json
 import signal
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ import pandas as pd
 
 from bench import endings
 from bench.__main__ import main
+from bench.output.store import LOCKS
 from bench.planning import plan
 from bench.planning.cells import MeasureCell, TrainCell
 from bench.planning.measurement import MEASUREMENTS
@@ -104,14 +106,15 @@ def bench(*arguments: object) -> Outcome:
     return Outcome(code, out.getvalue(), err.getvalue())
 
 
-def run(stage: str, profile: Path, folder: Path, *settings: str) -> Outcome:
-    """Run a stage with settings, 'section.key=value' each."""
-    return bench("run", stage, "-p", profile, "--out", folder, *(x for setting in settings for x in ("--set", setting)))
+def run(stage: str, profile: Path, folder: Path, *settings: str, more: Sequence[str] = ()) -> Outcome:
+    """Run a stage with settings, 'section.key=value' each, and more options."""
+    changes = (x for setting in settings for x in ("--set", setting))
+    return bench("run", stage, "-p", profile, "--out", folder, *changes, *more)
 
 
-def finish(stage: str, profile: Path, folder: Path, *settings: str) -> Outcome:
+def finish(stage: str, profile: Path, folder: Path, *settings: str, more: Sequence[str] = ()) -> Outcome:
     """Run a stage that ends well."""
-    outcome = run(stage, profile, folder, *settings)
+    outcome = run(stage, profile, folder, *settings, more=more)
     assert outcome.code == 0, outcome.err
     return outcome
 
@@ -140,9 +143,17 @@ def planned(
 
 
 def contents(folder: Path, *places: str) -> dict[str, bytes]:
-    """Return the files of a run, or of some folders in it, temporary ones included."""
+    """Return the files of a run, or of some folders in it, temporary ones included, locks left out."""
     paths = (path for place in places or (".",) for path in (folder / place).rglob("*"))
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths if path.is_file()}
+    whole = (path for path in paths if path.is_file() and path.name not in LOCKS)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in whole}
+
+
+def dead_process() -> int:
+    """Return the number of a process that is gone."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
 
 
 def manifest(folder: Path) -> dict[str, Any]:

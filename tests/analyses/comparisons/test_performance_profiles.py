@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analyses import Results
@@ -35,10 +36,17 @@ def with_bounds(results: Results, **metrics: dict) -> Results:
     return results
 
 
+def within_bounds(frame: pd.DataFrame) -> pd.DataFrame:
+    limits = {"energy_gain": (None, 1.0), "background_ratio": (0.0, None)}
+    return frame.assign(**{name: frame[name].clip(*ends) for name, ends in limits.items()})
+
+
 @pytest.fixture(scope="module")
 def run(make_in, tmp_path_factory):
     folder = tmp_path_factory.mktemp("profiles") / "run"
-    return with_bounds(make_in(folder, seeds=(0, 1, 2), stages=2, images=IMAGES), energy_gain={"upper": 1.0})
+    results = make_in(folder, seeds=(0, 1, 2), stages=2, images=IMAGES)
+    results = rewrite(results, within_bounds)
+    return with_bounds(results, energy_gain={"upper": 1.0})
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
-import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +15,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from bench.output.store import Store, StoreError
+from bench.output.store import FOLDERS, LOCKS, Store, StoreError, made_by
 from segcam import InputError
+from segcam.locks import HeldError
+from tests.bench.harness import dead_process
 
 
 @pytest.fixture
@@ -33,11 +33,13 @@ def files(store: Store) -> set[str]:
 
 def test_makes_its_folder_with_the_first_file(tmp_path: Path) -> None:
     store = Store(tmp_path / "a" / "b")
-    assert list(tmp_path.iterdir()) == [], "nothing was asked for yet"
     assert store.names("cells") == []
-    store.sweep()
-    store.write("tables/c.csv", b"data")
-    assert files(store) == {"tables/c.csv"}
+    with store.writing(), store.drawing():
+        pass
+    assert list(tmp_path.iterdir()) == [], "nothing was written"
+    with store.writing():
+        store.write("tables/c.csv", b"data")
+    assert files(store) - {*LOCKS} == {"tables/c.csv"}
 
 
 def test_writes_reads_lists_and_removes(store: Store) -> None:
@@ -119,49 +121,110 @@ def test_a_folder_in_a_files_place(store: Store) -> None:
     assert files(store) == {"a.csv/b.csv"}
 
 
-def test_sweep_removes_what_was_left_behind_and_nothing_else(store: Store) -> None:
+def test_sweep_removes_what_a_dead_process_left_and_nothing_else(store: Store) -> None:
+    dead, lives = f".a.csv.{dead_process()}-ab12.tmp", f".a.csv.{os.getpid()}-ab12.tmp"
     store.write("tables/a.csv", b"whole")
     store.write("b.tmp", b"whole")
-    store.path("tables/.a.csv.123.tmp").write_bytes(b"half")
     store.write("scores/resolution/a.parquet", b"whole")
-    store.path("scores/resolution/.a.parquet.123.tmp").write_bytes(b"half")
-    store.path(".manifest.json.7.tmp").write_bytes(b"half")
-    store.write("elsewhere/.a.csv.7.tmp", b"somebody's")
-    store.path(".mine.tmp").write_bytes(b"somebody's")
+    for name in (
+        f"tables/{dead}",
+        f"scores/resolution/{dead}",
+        dead,
+        f"tables/{lives}",
+        f"elsewhere/{dead}",
+        ".mine.tmp",
+    ):
+        store.write(name, b"half")
     assert store.names("tables") == ["tables/a.csv"]
     store.sweep()
     assert files(store) == {
-        *("tables/a.csv", "scores/resolution/a.parquet"),
-        *("b.tmp", "elsewhere/.a.csv.7.tmp", ".mine.tmp"),
+        *("tables/a.csv", "scores/resolution/a.parquet", f"tables/{lives}"),
+        *("b.tmp", f"elsewhere/{dead}", ".mine.tmp"),
     }
 
 
+def test_a_planted_link_is_not_followed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.output.store.secrets.token_hex", lambda _: "ab12")
+    store.path("mine").write_bytes(b"mine")
+    store.path(f".a.csv.{os.getpid()}-ab12.tmp").symlink_to(store.path("mine"))
+    with pytest.raises(StoreError, match="File exists"):
+        store.write("a.csv", b"data")
+    assert store.path("mine").read_bytes() == b"mine"
+
+
 def test_a_folder_with_files_of_no_run(store: Store) -> None:
-    store.path(".manifest.json.7.tmp").write_bytes(b"half")
-    Store(store.out)  # a run that was killed at its first write
+    store.path(f".manifest.json.{dead_process()}-ab12.tmp").write_bytes(b"half")
+    with store.writing():  # after a run that was killed at its first write
+        pass
     store.path("mine.txt").write_bytes(b"mine")
-    with pytest.raises(InputError, match=r"holds files but no run \(mine.txt\)"):
-        Store(store.out)
+    with pytest.raises(InputError, match=r"holds files but no run \(mine.txt\)"), store.writing():
+        pass
     store.write("manifest.json", b"{}")
-    Store(store.out)
+    with store.writing():
+        pass
+    assert store.path("mine.txt").read_bytes() == b"mine"
 
 
-def test_json_has_null_for_what_is_no_number(store: Store) -> None:
-    nan, inf = float("nan"), float("inf")
-    values = {"a": nan, "b": [inf, 0.1 + 0.2, (-inf, 2)], 3: {"c": None, "d": True}, "e": "\u00e9"}
-    text = store.write_json("a.json", values).read_text(encoding="utf-8")
-    assert "NaN" not in text
-    assert "Infinity" not in text
-    read = {"a": None, "b": [None, 0.1 + 0.2, [None, 2]], "3": {"c": None, "d": True}, "e": "\u00e9"}
-    assert store.read_json("a.json") == json.loads(text) == read
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_linked_folder_is_refused(store: Store, tmp_path: Path, name: str) -> None:
+    store.write("manifest.json", b"{}")
+    (tmp_path / "elsewhere").mkdir()
+    store.path(name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=f"{name} is a link"), store.writing():
+        pass
 
 
-@pytest.mark.parametrize("content", [None, b"{", b"\xff"])
-def test_damaged_json_is_named(store: Store, content: bytes | None) -> None:
-    if content is not None:
-        store.path("a.json").write_bytes(content)
-    with pytest.raises(InputError, match=re.escape(str(store.path("a.json")))):
-        store.read_json("a.json")
+def test_one_writes_at_a_time_and_one_draws_beside_it(store: Store) -> None:
+    with store.writing(), store.drawing():
+        with pytest.raises(HeldError, match=rf"in use by process {os.getpid()} .*--wait"), Store(store.out).writing():
+            pass
+        with pytest.raises(HeldError), Store(store.out).drawing(wait=False):
+            pass
+    with Store(store.out).writing():
+        pass
+
+
+def test_a_report_writes_over_its_own_files_alone(store: Store) -> None:
+    store.draw({"tables/a.csv": b"1", "tables/b.csv": b"2", "tables/c.csv": b"3"}, whole=True)
+    store.write("tables/mine.csv", b"mine")
+    store.write("tables/c.csv", b"changed by somebody")
+    store.draw({"tables/a.csv": b"4"}, whole=True)
+    assert files(store) == {"tables/a.csv", "tables/mine.csv", "tables/c.csv", "drawn.json"}
+    assert store.path("tables/a.csv").read_bytes() == b"4"
+    with pytest.raises(InputError, match=r"mine\.csv is not of this run.*move it away"):
+        store.draw({"tables/a.csv": b"5", "tables/mine.csv": b"6"}, whole=True)
+    assert store.path("tables/mine.csv").read_bytes() == b"mine"
+    assert store.path("tables/a.csv").read_bytes() == b"4", "nothing is half-written"
+
+
+def test_a_folder_is_replaced_as_a_whole(store: Store) -> None:
+    store.replace({"manifest.json": b"old", "tables/a.csv": b"old", "tables/b.csv": b"old"}, ())
+    store.write("README.md", b"mine")
+    earlier = ("manifest.json", "tables/a.csv", "tables/b.csv")
+    store.replace({"manifest.json": b"new", "tables/a.csv": b"new"}, earlier)
+    contents = {name: store.path(name).read_bytes() for name in files(store)}
+    assert contents == {"manifest.json": b"new", "tables/a.csv": b"new", "README.md": b"mine"}
+    assert [path.name for path in store.out.parent.iterdir()] == ["out"]
+    with pytest.raises(InputError, match=r"README\.md is not of an earlier publication"):
+        store.replace({"README.md": b"new"}, earlier)
+
+
+def test_a_replacement_that_fails_or_is_killed_leaves_the_old_folder(store: Store) -> None:
+    store.replace({"a.csv": b"old"}, ())
+    renames = iter([False, True])
+
+    def fail(self: Path, target: Path) -> Path:
+        if next(renames, False):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return renamed(self, target)
+
+    renamed = Path.rename
+    with mock.patch.object(Path, "rename", fail), pytest.raises(StoreError, match="cannot write"):
+        store.replace({"a.csv": b"new"}, ("a.csv",))
+    assert store.path("a.csv").read_bytes() == b"old"
+    store.out.rename(store.out.with_name(".out.old"))  # as a kill between both renames leaves it
+    store.recover()
+    assert store.path("a.csv").read_bytes() == b"old"
 
 
 def test_tables_code_their_keys_and_are_the_same_bytes(store: Store) -> None:
@@ -170,8 +233,12 @@ def test_tables_code_their_keys_and_are_the_same_bytes(store: Store) -> None:
         "level": np.array([30, 50, 50]),
         "value": np.array([0.5, np.nan, 1], np.float32),
     }
-    file, again = (store.write_table(name, columns, keys=("model", "absent")) for name in ("a.parquet", "b.parquet"))
-    assert file.read_bytes() == again.read_bytes()
+    one, other = (store.write_table(n, columns, ("model", "absent"), "c1") for n in ("a.parquet", "b.parquet"))
+    assert one == other
+    assert (one.cell, one.rows) == ("c1", 3)
+    file = store.path("a.parquet")
+    assert made_by(file) == "c1"
+    assert store.intact("a.parquet", one)
     table = pq.read_table(file, read_dictionary=[])
     types = {name: str(table.schema.field(name).type).partition(",")[0] for name in columns}
     assert types == {"model": "dictionary<values=string", "level": "int64", "value": "float"}
