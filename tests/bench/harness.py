@@ -7,7 +7,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from unittest.mock import patch
 
 import pandas as pd
 
+from analyses.reading.sealed import sealed
 from bench import endings
 from bench.__main__ import main
 from bench.output.store import LOCKS
@@ -160,6 +161,13 @@ def manifest(folder: Path) -> dict[str, Any]:
     """Return what a run says of itself."""
     values: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
     return values
+
+
+def rewritten(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change a run's manifest as its writer would."""
+    values = manifest(folder)
+    change(values)
+    (folder / "manifest.json").write_bytes(sealed(values))
 
 
 def assert_same_results(one: Path, other: Path) -> None:

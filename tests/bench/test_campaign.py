@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from analyses.reading.sealed import sealed
 from bench import campaign
 from bench.measurements.evidence import ORACLE, REGIONS, EvidenceScorer, SceneBatch, right_share
 from bench.planning import profile as profiles
@@ -247,7 +248,8 @@ def test_other_score_settings_leave_nothing_behind(ran: Path, profile: Path, tmp
     folder = Path(shutil.copytree(ran, tmp_path / "out"))
     methods = ["grad_cam", "uniform", "sobel", "mask_oracle"]
     changes = (f"score.methods={methods}", "score.targets=['truth:contrast']", "score.parameters={}")
-    assert run("evidence", profile, folder, *changes).code == 1
+    assert "finished cells of other settings" in run("evidence", profile, folder, *changes).refusal
+    assert run("evidence", profile, folder, *changes, more=["--yes"]).code == 1
     assert set(tables(folder, "evidence/*")["method"]) == {*methods, ORACLE}
     assert not [name for name in contents(folder) if "own-pass" in name or "predicted-logit" in name]
     assert len(list((folder / "cells").iterdir())) == 3
@@ -260,8 +262,8 @@ def test_other_score_settings_leave_nothing_behind(ran: Path, profile: Path, tmp
         (("--set", "score.methods=['grad_cam']"), "lacks 'mask_oracle'"),
         (("--set", "score.methods=['grad_camm', 'mask_oracle']"), "grad_camm"),
         (("--set", "data.size=16"), "too small for stripes and spots"),
-        (("--model", "unet_he"), "leave out --model"),
-        (("--data-root", "."), "leave out --model, --data-root"),
+        (("--model", "unet_he"), "does not use --model"),
+        (("--data-root", "."), "does not use --data-root"),
         (("--set", "train.levels=[99]"), "'best'"),
     ],
     ids=lambda value: str(value[-1]) if isinstance(value, tuple) else "",
@@ -279,7 +281,8 @@ def test_folders_are_not_mixed(ran: Path, profile: Path, tmp_path: Path) -> None
     for arguments in (("run", "all"), ("status",)):
         outcome = bench(*arguments, "-p", profile, "--out", ran)
         assert "holds a run of the stage evidence: run evidence --out" in outcome.error
-    (tmp_path / "manifest.json").write_text('{"schema": 1}')
+    values = manifest(ran) | {"kind": "another"}
+    (tmp_path / "manifest.json").write_bytes(sealed(values))
     assert "holds a run of another kind" in run("evidence", profile, tmp_path).error
     assert contents(ran) == before
 

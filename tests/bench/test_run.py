@@ -257,7 +257,7 @@ def test_scores_follow_the_settings_there_and_back(copied: Path, finished: Path,
     """Files of one name hold other rows under other settings: neither setting may take them for its own."""
     message = run("score", tiny, copied, setting).refusal
     assert "finished cells of other settings" in message
-    assert f"{setting.partition('=')[0]}: " in message
+    assert f"{setting.partition('=')[0]} (" in message
     assert contents(copied).items() >= contents(finished).items(), "nothing is dropped without --yes"
     finish("score", tiny, copied, setting, more=["--yes"])
     between = scored(copied)

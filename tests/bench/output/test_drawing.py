@@ -38,7 +38,7 @@ def test_two_processes_make_what_one_makes(finished: Path) -> None:
 def test_a_damaged_file_is_named(copied: Path, processes: int) -> None:
     for file in (copied / "scores").glob("*.parquet"):
         file.write_bytes(b"PAR1 no more")
-    with pytest.raises(ResultsError, match=r"scores.*cannot be read"):
+    with pytest.raises(ResultsError, match=r"scores.*is not the file that the run wrote"):
         draw_all(copied, NAMES, Files(("png",), 50), lambda _: None, processes)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
 import shutil
 import zipfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -17,8 +18,9 @@ from analyses.reading.files import LOG
 from bench.output.archive import unpack
 from bench.output.drawing import with_palette
 from bench.output.publish import MOST_BYTES, REDRAWN
+from bench.output.store import Store
 from segcam.errors import InputError
-from tests.bench.harness import LEVELS, bench, contents, run
+from tests.bench.harness import LEVELS, bench, contents, rewritten, run
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +42,7 @@ def light(published: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def hidden(copied: Path) -> Path:
     """A copy of the run whose figures may not show photographs."""
-    values = json.loads((copied / "manifest.json").read_text())
-    values["profile"]["figures"]["photographs"] = False
-    (copied / "manifest.json").write_text(json.dumps(values))
+    rewritten(copied, lambda values: values["profile"]["figures"].update(photographs=False))
     return copied
 
 
@@ -75,7 +75,7 @@ def test_a_report_decides_the_claims_again_and_leaves_the_rest(light: Path, publ
     outcome = bench("run", "report", "--out", light)
     assert outcome.code == 0, outcome.err
     before, after = contents(published / "light"), contents(light)
-    assert [name for name in before if after[name] != before[name]] == []
+    assert [name for name in before if after[name] != before[name]] == ["drawn.json"]
     more = after.keys() - before.keys()
     assert "figures/levels.svg" in more
     assert all(name.endswith(".svg") for name in more)
@@ -100,7 +100,7 @@ def test_an_archive_holds_all_but_the_networks(published: Path, finished: Path, 
     files = contents(unpack(file))
     of_run = contents(finished, "scores", "tables", "figures")
     assert {name: data for name, data in of_run.items() if not name.endswith(".svg")}.items() <= files.items()
-    assert files.keys() - of_run.keys() == {"manifest.json", "captions.md"}
+    assert files.keys() - of_run.keys() == {"manifest.json", "captions.md", "drawn.json"}
     assert "is there already: give it to --out" in bench("run", "report", "--out", file).refusal
     assert bench("publish", "--out", finished, "--archive", tmp_path / "b.zip").code == 0
     assert (tmp_path / "b.zip").read_bytes() == file.read_bytes(), "the same bytes each time"
@@ -137,11 +137,43 @@ def test_without_photographs_no_image_is_published(hidden: Path, tmp_path: Path)
     assert "was published without photographs" in outcome.refusal
 
 
-def test_publishing_again_removes_what_is_no_longer_made(light: Path, published: Path, finished: Path) -> None:
-    (light / "tables" / "old.csv").write_text("a\n1\n")
-    (light / "scores" / "old.parquet").write_bytes(b"")
+def test_publishing_again_removes_what_is_no_longer_made_and_nothing_else(
+    light: Path, published: Path, finished: Path
+) -> None:
+    Store(light).draw({"tables/old.csv": b"published before"}, whole=False)
+    mine = {"tables/mine.csv": b"mine", "scores/mine.parquet": b"mine", "figures/mine.png": b"mine"}
+    for name, data in mine.items():
+        (light / name).write_bytes(data)
     assert bench("publish", "--out", finished, "--to", light).code == 0
-    assert contents(light) == contents(published / "light")
+    assert contents(light) == contents(published / "light") | mine
+
+
+def test_a_publication_of_another_run_is_replaced_where_one_says_so(light: Path, copied: Path) -> None:
+    rewritten(copied, lambda values: values["definition"].update(digest="another"))
+    before = contents(light)
+    assert "holds a publication of another run" in bench("publish", "--out", copied, "--to", light).refusal
+    assert contents(light) == before
+    assert bench("publish", "--out", copied, "--to", light, "--yes").code == 0
+    assert contents(light) != before
+
+
+@pytest.mark.parametrize("damage", ["missing", "half", "another's", "out of bounds"])
+def test_damaged_scores_are_neither_drawn_nor_published(copied: Path, tmp_path: Path, damage: str) -> None:
+    file = next((copied / "scores").glob("*.parquet"))
+    if damage == "missing":
+        file.unlink()
+    elif damage == "another's":
+        shutil.copy(sorted((copied / "scores").glob("*.parquet"))[-1], file)
+    else:
+        table = pq.read_table(file)
+        wrong = pa.array(np.full(table.num_rows, 9.0))
+        changed = table.slice(0, table.num_rows // 2)
+        if damage == "out of bounds":
+            changed = table.set_column(table.schema.get_field_index("iou"), "iou", wrong)
+        pq.write_table(changed, file)
+    for arguments in (("run", "report"), ("publish", "--to", tmp_path / "to"), ("publish", "--archive", "a.zip")):
+        assert str(file) in bench(*arguments, "--out", copied).refusal
+    assert not (tmp_path / "to").exists()
 
 
 @pytest.mark.parametrize("what", ["nothing asked", "of nothing", "of what is published", "over a run", "no zip"])
