@@ -37,10 +37,10 @@ def unknown(kind: str, name: str, known: Iterable[str], where: str = "") -> Inpu
     "unknown metric 'edge': known are edge_alignment, spread; did you mean 'edge_alignment'?"
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5) or [n for n in names if name and name in n][:1]
+    near = difflib.get_close_matches(name[:100], names, n=1, cutoff=0.5) or [n for n in names if name and name in n][:1]
     hint = f"; did you mean '{near[0]}'?" if near else ""
     prefix = f"{where}: " if where else ""
-    return InputError(f"{prefix}unknown {kind} '{name}': known are {', '.join(names) or 'none'}{hint}")
+    return InputError(f"{prefix}unknown {kind} {shown(name)}: known are {', '.join(names) or 'none'}{hint}")
 
 
 def first_of(problems: list[str], heading: str, limit: int = 20) -> str:

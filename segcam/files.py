@@ -39,7 +39,7 @@ def user_path(text: str | Path, what: str) -> Path:
     if not text.strip() or "\0" in text:
         raise InputError(f"{what} {text!r}: name a path")
     if not text.isprintable() and any("\ud800" <= sign <= "\udfff" for sign in text):
-        raise InputError(f"{what} {os.fsencode(text)!r}: the name is not UTF-8; rename it, or choose another")
+        raise InputError(f"{what} {text!r}: the name is not UTF-8; rename it, or choose another")
     try:
         return Path(text).expanduser()
     except RuntimeError as error:

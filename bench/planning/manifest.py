@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import fnmatch
+from collections.abc import Collection
+
 import torch
 
 from analyses.reading import manifest
 from analyses.reading.manifest import Manifest
 from bench.planning import environment, plan
 from bench.planning.data import Data
+from bench.planning.measurement import MEASUREMENTS
 from bench.planning.profile import Profile
 from bench.planning.request import family_of, layers_of, methods_of
-from segcam.errors import InputError
+from segcam.errors import InputError, unknown
 from segcam.methods import Method
 from segcam.metrics import METRICS
 from segcam.metrics.attention import ATTENTION_METRICS
@@ -50,6 +54,7 @@ def of_profile(profile: Profile, classes: int) -> Manifest:
         layers[name] = tuple(map(manifest.Layer.model_validate, probed))
         if profile.score.attention:
             blocks[name] = tuple(map(manifest.Block.model_validate, plugin.attentions(network)))
+    _named_layers(profile, {layer.label for found in layers.values() for layer in found})
     targets = [Target.parse(name, profile.score.class_id) for name in profile.score.targets]
     attention_metrics = ATTENTION_METRICS if profile.score.attention else ()
     return Manifest(
@@ -64,6 +69,19 @@ def of_profile(profile: Profile, classes: int) -> Manifest:
             blocks=blocks, metrics={m.name: manifest.Metric.model_validate(m) for m in attention_metrics}
         ),
     )
+
+
+def _named_layers(profile: Profile, labels: Collection[str]) -> None:
+    """See that every layer or pattern that a measurement's section names is one of some model.
+
+    Raises:
+        InputError: one is none's.
+    """
+    for measurement in MEASUREMENTS:
+        if measurement.settings and "layers" in measurement.settings.model_fields:
+            for pattern in profile.section(measurement.name).layers:
+                if not any(fnmatch.fnmatchcase(label, pattern) for label in labels):
+                    raise unknown("layer", pattern, labels, f"key '{measurement.name}.layers'")
 
 
 def of_run(profile: Profile, data: Data, device: torch.device) -> Manifest:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, create_model
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, create_model
 
 from bench.planning.measurement import MEASUREMENTS
 from bench.planning.sections import Augment, DataSettings, Figures, Score, Settings, Train, Value
 from bench.planning.shipped import DEFAULT, FOLDER, profiles
-from segcam.errors import InputError, first_of, unknown
+from segcam.errors import InputError, first_of, shown, unknown
+from segcam.files import one_line, read_toml, user_path
 
 __all__ = [
     "DEFAULT",
@@ -37,6 +41,10 @@ RUN_WIDE = ("save_every",)
 """Keys of the section train that no model has for itself."""
 BESIDE = ("seeds", *RUN_WIDE)
 """Keys of the section train that do not define a training: how many there are, and how often they are saved."""
+DEEPEST = 8
+"""Parts of the longest key."""
+NAME = r"^\w[\w.-]*$"
+"""What a profile may be called: its runs' folder has the name."""
 
 
 class Profile(Settings):
@@ -46,7 +54,7 @@ class Profile(Settings):
     of measurements stand in their own files; `profile_class` has them as well.
     """
 
-    name: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
+    name: Annotated[str, Field(pattern=NAME, max_length=100)]
     summary: str = ""
     data: DataSettings
     models: Annotated[dict[str, dict[str, Value]], Field(min_length=1)]
@@ -54,6 +62,7 @@ class Profile(Settings):
     recipes: dict[str, dict[str, Any]] = Field(default_factory=dict)
     score: Score = Score()
     figures: Figures = Figures()
+    _named: frozenset[str] = PrivateAttr(frozenset())  # the models that --set speaks of
 
     def recipe(self, model: str) -> Train:
         """Return how a model is trained: its recipe where it has one, and `train` for the rest."""
@@ -67,12 +76,14 @@ class Profile(Settings):
         """Return the profile with some of its models alone, and their teachers.
 
         Raises:
-            InputError: it has no such model.
+            InputError: it has no such model, or `--set` speaks of one that is left out.
         """
         for name in models:
             if name not in self.models:
                 raise unknown(f"model of profile {self.name}", name, self.models)
         models = [*models, *(self.recipe(name).teacher for name in models)]
+        if idle := sorted(self._named - set(models)):
+            raise InputError(f"--set speaks of model '{idle[0]}', which --model leaves out: leave out one of the two")
         return self.model_copy(
             update={
                 "models": {name: parameters for name, parameters in self.models.items() if name in models},
@@ -109,11 +120,21 @@ def read(name_or_file: str, settings: list[str] | None = None) -> Profile:
     from bench.planning.request import spelled_out  # noqa: PLC0415  (needs torch, which a report does not)
 
     values, source = _parsed(name_or_file)
-    for setting in settings or []:
-        _change(values, setting)
-    if isinstance(score := values.get("score"), dict):
-        values["score"] = spelled_out(score)
-    return _checked(values, source)
+    with _not_too_deep(source):
+        keys = _changed(values, settings or [])
+        if isinstance(score := values.get("score"), dict):
+            values["score"] = spelled_out(score)
+        profile = _checked(values, source, keys)
+    profile._named = frozenset(key[1] for key in keys if key[0] in ("models", "recipes") and len(key) > 1)
+    return profile
+
+
+@contextmanager
+def _not_too_deep(source: str) -> Iterator[None]:
+    try:
+        yield
+    except RecursionError as error:
+        raise InputError(f"{source} is nested too deeply: no key has more than {DEEPEST} parts") from error
 
 
 def name_of(name_or_file: str) -> str:
@@ -122,27 +143,36 @@ def name_of(name_or_file: str) -> str:
     Raises:
         InputError: no such profile, or a broken file.
     """
-    return str(_parsed(name_or_file)[0]["name"])
+    values, source = _parsed(name_or_file)
+    name = values["name"]
+    if not isinstance(name, str) or not re.fullmatch(NAME, name) or len(name) > 100:
+        raise InputError(f"{source}: {_bad_name(name)}")
+    return name
+
+
+def _bad_name(name: object) -> str:
+    return (
+        f"key 'name' is {shown(name)}: begin with a letter or a digit, and use letters, digits, '_', '.' and '-', 100 "
+        "at most; without the key it is the file's name"
+    )
 
 
 def _parsed(name_or_file: str) -> tuple[dict[str, Any], str]:
     """Return what a profile's file says, and what to call the file."""
-    path = Path(name_or_file)
-    if path.suffix == ".toml" or path.is_file():
-        source, name = str(path), path.stem
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"profile {path} cannot be read: {error}") from error
-    else:
-        if name_or_file not in profiles():
-            raise InputError(f"{unknown('profile', name_or_file, profiles())}; or give the path of a .toml file")
-        source, name = f"profile {name_or_file}", name_or_file
-        text = (FOLDER / f"{name_or_file}.toml").read_text(encoding="utf-8")
+    if name_or_file in profiles() and not Path(name_or_file).is_file():
+        values = tomllib.loads((FOLDER / f"{name_or_file}.toml").read_text(encoding="utf-8"))
+        return {"name": name_or_file, **values}, f"profile {name_or_file}"
+    if not (name_or_file.endswith(".toml") or "/" in name_or_file or _there(name_or_file)):
+        raise InputError(f"{unknown('profile', name_or_file, profiles())}; or give the path of a .toml file")
+    path = user_path(name_or_file, "--profile")
+    return {"name": path.stem, **read_toml(path, "profile")}, str(path)
+
+
+def _there(name: str) -> bool:
     try:
-        return {"name": name, **tomllib.loads(text)}, source
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{source} is not valid TOML: {error}") from error
+        return Path(name).is_file()
+    except (OSError, ValueError):  # too long a name
+        return False
 
 
 def figures(settings: list[str], current: Figures) -> Figures:
@@ -157,43 +187,90 @@ def figures(settings: list[str], current: Figures) -> Figures:
             raise InputError(f"--set {setting}: only figures.* can be changed when a report is drawn again")
         if setting.strip().startswith("figures.images"):
             raise InputError(f"--set {setting}: maps are kept of the run's own images alone; run score with it instead")
-        _change(values, setting)
+    with _not_too_deep("--set"):
+        _changed(values, settings)
     try:
         return Figures.model_validate(_tupled(values["figures"]))
     except ValidationError as error:
         raise InputError(first_of([_problem(dict(e), Figures) for e in error.errors()], "--set figures")) from error
 
 
-def _change(values: dict[str, Any], setting: str) -> None:
+def _changed(values: dict[str, Any], settings: Sequence[str]) -> set[tuple[str, ...]]:
+    """Change what the settings say, and return their keys.
+
+    Raises:
+        InputError: one cannot be read, or two of them say different things of one key.
+    """
+    given: dict[tuple[str, ...], Any] = {}
+    for setting in settings:
+        keys, value = _setting(setting)
+        for other, before in given.items():
+            shared = min(len(keys), len(other))
+            if keys[:shared] != other[:shared] or len(other) < len(keys):
+                continue  # of another place, or a part of a section that was set before
+            if (other, _comparable(before)) != (keys, _comparable(value)):
+                raise InputError(
+                    f"--set {_cut(setting)}: '{'.'.join(other)}' was set before, to {shown(before)}: leave out one of "
+                    "the two"
+                )
+        given[keys] = value
+        _change(values, keys, value, setting)
+    return set(given)
+
+
+def _comparable(value: Any) -> str:
+    return f"{type(value).__name__} {value!r}"  # 1, 1.0 and true are equal otherwise, and NaN is not
+
+
+def _cut(setting: str) -> str:
+    text = setting if one_line(setting) else repr(setting)
+    return text if len(text) <= 100 else f"{text[:100]}..."
+
+
+def _setting(setting: str) -> tuple[tuple[str, ...], Any]:
+    """Return the parts of a setting's key, and its value.
+
+    Raises:
+        InputError: it is no setting.
+    """
     path, sign, text = setting.partition("=")
-    keys = path.strip().split(".")
-    if not sign or not all(keys) or "\n" in text.strip():
-        raise InputError(f"--set {setting}: write it as section.key=value, for example train.epochs=5")
+    keys = tuple(path.strip().split("."))
+    if not sign or not all(keys) or not one_line(path) or "\n" in text.strip():
+        raise InputError(f"--set {_cut(setting)}: write it as section.key=value, for example train.epochs=5")
+    if len(keys) > DEEPEST:
+        raise InputError(f"--set {_cut(setting)}: no key has more than {DEEPEST} parts")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        return keys, tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         if any(sign in text for sign in "[]{}\"'\n"):
-            raise InputError(f"--set {setting}: the value is not valid TOML") from None
-        value = text.strip()
+            raise InputError(f"--set {_cut(setting)}: the value is not valid TOML") from None
+        return keys, text.strip()
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or brackets without end
+        raise InputError(f"--set {_cut(setting)}: the value is too long or nested too deeply") from error
+
+
+def _change(values: dict[str, Any], keys: tuple[str, ...], value: Any, setting: str) -> None:
     section = values
     for key in keys[:-1]:
         section = section.setdefault(key, {})
         if not isinstance(section, dict):
-            raise InputError(f"--set {setting}: '{key}' is a value, not a section")
+            raise InputError(f"--set {_cut(setting)}: '{key}' is a value, not a section")
     section[keys[-1]] = value
-    if keys[0] == "train":  # what is said of all models on the command line holds for those with a recipe, too
-        for recipe in values.get("recipes", {}).values():
+    recipes = values.get("recipes")
+    if keys[0] == "train" and isinstance(recipes, dict):
+        # what is said of all models on the command line holds for those with a recipe, too
+        for recipe in recipes.values():
             _forget(recipe, keys[1:])
 
 
-def _forget(section: Any, keys: list[str]) -> None:
+def _forget(section: Any, keys: tuple[str, ...]) -> None:
     for key in keys[:-1]:
         section = section.get(key) if isinstance(section, dict) else None
-    if isinstance(section, dict):
+    if isinstance(section, dict) and keys:
         section.pop(keys[-1], None)
 
 
-def _checked(values: dict[str, Any], source: str) -> Profile:
+def _checked(values: dict[str, Any], source: str, set_: Collection[tuple[str, ...]]) -> Profile:
     values = _tupled(values)
     problems: list[str] = []
     profile = None
@@ -208,6 +285,7 @@ def _checked(values: dict[str, Any], source: str) -> Profile:
         problems += _measurement_problems(profile) + _target_problems(profile)
         if not problems:  # recipes that can be read
             problems = list(dict.fromkeys(text for name in profile.models for text in _teacher_problems(profile, name)))
+            problems += _twin_problems(profile) + _idle_problems(profile, set_)
     if problems or profile is None:
         heading = f"{source} has wrong keys or values"
         raise InputError(f"{source}: {problems[0]}" if len(problems) == 1 else first_of(problems, heading))
@@ -261,8 +339,45 @@ def _teacher_problems(profile: Profile, name: str) -> list[str]:
     return []
 
 
+def _twin_problems(profile: Profile) -> list[str]:
+    """Say which models are the same network under two spellings, trained alike."""
+    from segcam.models import MODELS, complete  # noqa: PLC0415  (needs torch, which a report does not)
+
+    networks = {}
+    for name, parameters in profile.models.items():
+        if (family := name.partition(":")[0]) in MODELS.names():  # unknown names and values are told elsewhere
+            with suppress(InputError):
+                networks[name] = (family, complete(name, parameters), profile.recipe(name))
+    return [
+        f"models '{one}' and '{other}' are the same network, trained alike: leave one of them out"
+        for one, other in combinations(networks, 2)
+        if networks[one] == networks[other]
+    ]
+
+
+def _idle_problems(profile: Profile, set_: Collection[tuple[str, ...]]) -> list[str]:
+    """Say which keys about methods with passes of their own stand there without any such method."""
+    from segcam.methods import METHODS  # noqa: PLC0415  (as above)
+
+    score, known = profile.score, METHODS.names()
+    if any(name not in known or METHODS.get(name).own_passes for name in score.methods):
+        return []
+    keys = [("score", key) for key in sorted(score.model_fields_set) if key.startswith("own_pass_")]
+    if ("score", "methods") in set_:  # then the file's own keys are for its own methods
+        keys = [key for key in keys if key in set_]
+    return [
+        f"key '{'.'.join(key)}' is about methods with passes of their own, and score.methods names none: add one, such "
+        "as captum_occlusion, or leave the key out"
+        for key in keys[:1]
+    ]
+
+
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    both = {key: _merged(base[key], v) for key, v in changes.items() if isinstance(v, dict) and key in base}
+    both = {
+        key: _merged(base[key], v)
+        for key, v in changes.items()
+        if isinstance(v, dict) and isinstance(base.get(key), dict)
+    }
     return {**base, **changes, **both}
 
 
@@ -273,17 +388,26 @@ def _tupled(value: Any) -> Any:
     return tuple(_tupled(v) for v in value) if isinstance(value, list) else value
 
 
-def _problem(error: dict[str, Any], section: Any = None, prefix: str = "") -> str:
-    path = [str(key) for key in error["loc"]]
+def _problem(error: dict[str, Any], section: type[BaseModel] | None = None, prefix: str = "") -> str:
+    """Put one of pydantic's errors into words; whatever it is of, there are some."""
+    path = [str(key) if one_line(str(key)) else repr(key) for key in error["loc"]]
     if error["type"] == "extra_forbidden":
-        section = section or profile_class()
-        for key in path[:-1]:
-            section = section.model_fields[key].annotation
+        fields = _fields(section or profile_class(), path[:-1])
         within = f"{prefix}{'.'.join(path[:-1])}".rstrip(".")
         inside = f" of section [{within}]" if within else ""
-        return str(unknown(f"key{inside}", path[-1], section.model_fields))
-    message = error["msg"].removeprefix("Value error, ")
-    if path[-1] in UNION:  # one problem, told once for each of the kinds that it could have been
+        return str(unknown(f"key{inside}", path[-1], fields))
+    if path == ["name"] and not prefix:
+        return _bad_name(error["input"])
+    message = str(error["msg"]).removeprefix("Value error, ") or "it is wrong"
+    if path and path[-1] in UNION:  # one problem, told once for each of the kinds that it could have been
         path, message = path[:-1], "a number, a text, true or false is needed"
-    given = "" if error["type"] == "missing" else f" is {error['input']!r}:"
+    given = "" if error["type"] == "missing" else f" is {shown(error['input'])}:"
     return f"key '{prefix}{'.'.join(path)}'{given} {message[0].lower()}{message[1:]}"
+
+
+def _fields(section: Any, path: Sequence[str]) -> Collection[str]:
+    """Return the keys that there are at a place of a section; none where it is no section."""
+    for key in path:
+        field = getattr(section, "model_fields", {}).get(key)
+        section = field.annotation if field else None
+    return getattr(section, "model_fields", {})

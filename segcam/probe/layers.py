@@ -70,7 +70,7 @@ def find_layers(
         module paths unless a `Layer` was given.
 
     Raises:
-        ProbeError: a name, pattern or module is not in the network, or two layers share a label.
+        ProbeError: a name, pattern or module is not in the network or left out by another, or two layers share a label.
     """
     if not isinstance(model, nn.Module):
         raise ProbeError(f"a torch.nn.Module is needed, not a {type(model).__name__}")
@@ -78,12 +78,17 @@ def find_layers(
     modules = dict(model.named_modules())
     layers: list[Layer] = []
     without = [choice[1:] for choice in choices if isinstance(choice, str) and choice.startswith("!")]
+    for out in without:
+        _match(modules, out, None)
     for choice in choices:
         if isinstance(choice, str) and choice.startswith("!"):
             continue
-        for layer in _match(modules, choice, kind):
-            if layer not in layers and not any(fnmatch.fnmatchcase(layer.module, out) for out in without):
-                layers.append(layer)
+        matched = _match(modules, choice, kind)
+        left = [x for x in matched if not any(fnmatch.fnmatchcase(x.module, out) for out in without)]
+        if not left:
+            named = repr(choice) if isinstance(choice, str) else f"layer '{matched[0].label}'"
+            raise ProbeError(f"{named} is left out again by a pattern with '!': name one of the two alone")
+        layers += [layer for layer in left if layer not in layers]
     if not layers:
         raise ProbeError("no layer was asked for: name at least one, for example find_layers(model, '*', nn.Conv2d)")
     labels = [layer.label for layer in layers]
@@ -116,9 +121,8 @@ def _match(modules: dict[str, nn.Module], choice: LayerChoice, kind: type[nn.Mod
     ]
     if not names:
         of = f" of class {kind.__name__}" if kind else ""
-        raise ProbeError(
-            f"no module{of} matches '{choice}': paths look like {', '.join(list(modules)[1:4]) or '(none)'}"
-        )
+        near = difflib.get_close_matches(choice, [m for m in modules if m], n=3, cutoff=0.4) or list(modules)[1:4]
+        raise ProbeError(f"no module{of} matches '{choice}': paths look like {', '.join(near) or '(none)'}")
     return [Layer(name, name) for name in names]
 
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bench.planning import profile as profiles
-from bench.planning.manifest import of_method
+from bench.planning.manifest import of_method, of_profile
+from bench.planning.shipped import FOLDER
 from segcam import InputError
 from segcam.datasets import DATASETS
 from segcam.methods import METHODS
@@ -229,11 +238,95 @@ def test_words_need_no_quotes(file: Path, setting: str, root: str) -> None:
     assert profiles.read(str(file), [setting]).data.root == root
 
 
-def test_later_settings_win_and_make_sections(file: Path) -> None:
-    settings = ["train.epochs=5", "train.epochs=6.5", "train.augment.flip=0", "models.b.width=2"]
+def test_settings_make_sections_and_may_be_said_twice(file: Path) -> None:
+    settings = ["train.epochs=6.5", "train.augment.flip=0", "models.b={}", "models.b.width=2", "train.epochs=6.5"]
     profile = profiles.read(str(file), settings)
     assert (profile.train.epochs, profile.train.augment.flip) == (6.5, 0)
     assert profile.models == {"unet": {"width": 4}, "b": {"width": 2}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["train.epochs=5", "train.epochs=6"], "--set train.epochs=6: 'train.epochs' was set before, to 5: leave out"),
+        (["train.steps=1", "train.steps=true"], "'train.steps' was set before, to 1"),
+        (["models.b.width=2", "models.b={}"], "--set models.b={}: 'models.b.width' was set before, to 2"),
+    ],
+)
+def test_settings_that_contradict_each_other(file: Path, settings: list[str], words: str) -> None:
+    assert words in refused(file, *settings)
+
+
+DEEP = 10_000
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        (f"train.epochs={'[' * DEEP * 10}", "too long or nested too deeply"),
+        (f"train.epochs={'[' * 300 + ']' * 300}", "'train.epochs' is"),
+        (f"train.epochs={'9' * 5000}", "the value is too long or nested too deeply"),
+        (f"train.epochs={'9' * 4000}", "'train.epochs' is 9999"),
+        (f"{'a.' * DEEP}a=1", "no key has more than 8 parts"),
+        (f"{'a' * DEEP}=1", "unknown key 'aaaa"),
+        (f"train.{'e' * DEEP}=1", "unknown key of section [train] 'eeee"),
+        ("__class__=3", "unknown key '__class__'"),
+        ("train.__class__.__name__=3", "unknown key of section [train] '__class__'"),
+        ("train.epochs=nan", "'train.epochs' is nan: input should be a finite number"),
+        ("train.epochs=inf", "'train.epochs' is inf"),
+        ("models.unet.width=nan", "'models.unet.width' is nan"),
+        ("models.unet.width=2020-01-01", "'models.unet.width' is datetime.date(2020, 1, 1): a number, a text"),
+        ("models.unet=3", "'models.unet' is 3"),
+        ("models=3", "'models' is 3"),
+        ("recipes=3", "'recipes' is 3"),
+        ("recipes.unet=3", "'recipes.unet' is 3"),
+        ("recipes.unet.epochs={a=1}", "'recipes.unet.epochs' is {'a': 1}"),
+        ("recipes.unet.augment=3", "'recipes.unet.augment' is 3"),
+        ("train=3", "'train' is 3"),
+        ("score=[]", "'score' is ()"),
+        ("score.methods=[[1]]", "'score.methods.0' is (1,)"),
+        ("score.methods={a=1}", "'score.methods' is {'a': 1}"),
+        ("score.parameters.a.b={c=1}", "'score.parameters.a.b' is {'c': 1}"),
+        ("sanity.layers=[{}]", "'sanity.layers.0' is {}"),
+        ("resolution.factors=[1.0, nan]", "'resolution.factors.1' is nan"),
+        ("name=''", "key 'name' is '': begin with a letter or a digit"),
+        ("name=../a", "key 'name' is '../a': begin with a letter or a digit"),
+        ("name=3", "key 'name' is 3: begin with"),
+        ('name="a\\nb"', "key 'name' is 'a\\nb': begin with"),
+        (f"name={'a' * 101}", "key 'name' is 'aaaa"),
+        ("a\nb=3", FORM),
+        ("a\x1b=3", FORM),
+    ],
+)
+def test_absurd_settings(file: Path, setting: str, words: str) -> None:
+    message = refused(file, setting)
+    assert words in message
+    assert len(message) < 2000
+    assert "\x1b" not in message
+
+
+@pytest.mark.parametrize("name", ["", " ", ".", "a\0b", "x" * 5000, "~nobody-of-this-name/a.toml", "\ud800", "-", "/"])
+def test_names_that_are_no_profile(name: str) -> None:
+    with pytest.raises(InputError, match="profile"):
+        profiles.read(name)
+    with pytest.raises(InputError, match="profile"):
+        profiles.name_of(name)
+
+
+def test_the_home_is_spelled_out(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(file.parent))
+    assert profiles.read("~/mine.toml") == profiles.read(str(file))
+
+
+def test_a_name_that_no_folder_can_have(tmp_path: Path) -> None:
+    file = tmp_path / "my profile.toml"
+    file.write_text(SMALL)
+    words = "key 'name' is 'my profile': begin with a letter or a digit"
+    assert words in refused(file)
+    with pytest.raises(InputError, match=re.escape(words)):
+        profiles.name_of(str(file))
+    file.write_text(f'name = "mine"\n{SMALL}')
+    assert profiles.name_of(str(file)) == profiles.read(str(file)).name == "mine"
 
 
 def test_settings_keep_the_rest_of_their_section() -> None:
@@ -245,15 +338,25 @@ def test_settings_keep_the_rest_of_their_section() -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("none", "profile {} cannot be read: [Errno 2] No such file"),
-        ("folder", "profile {} cannot be read"),
-        ("broken", "{} is not valid TOML: "),
+        ("none", "profile {} does not exist: correct the path"),
+        ("folder", "profile {} is a folder: name a file"),
+        ("pipe", "profile {} is a pipe: name a plain file"),
+        ("zeros", "profile {} is a device: name a plain file"),
+        ("broken", "profile {} cannot be read (Expected ']' at the end of a table"),
         ("binary", "profile {} cannot be read"),
+        ("digits", "profile {} cannot be read"),
+        ("brackets", "profile {} cannot be read (it is nested too deeply)"),
+        ("dots", "{} is nested too deeply: no key has more than 8 parts"),
     ],
 )
 def test_files_that_are_no_profile(tmp_path: Path, name: str, words: str) -> None:
     (tmp_path / "folder.toml").mkdir()
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "zeros.toml").symlink_to("/dev/zero")
     (tmp_path / "broken.toml").write_text("[data\n")
+    (tmp_path / "digits.toml").write_text(f"a = {'9' * 5000}")
+    (tmp_path / "brackets.toml").write_text(f"a = {'[' * 100_000}")
+    (tmp_path / "dots.toml").write_text(f"{'a.' * 10_000}a = 1")
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
     file = tmp_path / f"{name}.toml"
     assert refused(file).startswith(words.format(file))
@@ -334,3 +437,110 @@ def test_families_and_all_metrics_are_spelled_out(file: Path) -> None:
         "perturbation; did you mean 'control'?"
     )
     assert profiles.read(str(file), ["score.metrics=all"]).score.metrics == score.metrics
+
+
+@pytest.mark.parametrize(
+    ("models", "words"),
+    [
+        ({"segformer": {}, "segformer:b0": {}}, "models 'segformer' and 'segformer:b0' are the same network"),
+        ({"segformer:b1": {}, "segformer": {"size": "b1"}}, "models 'segformer:b1' and 'segformer' are the same"),
+        ({"vit": {}, "vit:vit_tiny_patch16_224": {"drop_path": 0.1}}, "are the same network, trained alike"),
+        ({"segformer": {}, "segformer:b1": {}}, ""),
+        ({"unet": {}, "unet_he": {}}, ""),
+    ],
+)
+def test_one_network_under_two_names(tmp_path: Path, models: dict[str, dict[str, object]], words: str) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text('data.dataset = "scenes"\n' + "".join(
+        f'[models."{name}"]\n' + "".join(f"{key} = {json.dumps(value)}\n" for key, value in parameters.items())
+        for name, parameters in models.items()
+    ))  # fmt: skip
+    if words:
+        assert words in refused(file)
+        names = list(models)
+        assert profiles.read(str(file), [f"recipes.{names[0]}.epochs=3"]).models == models or ":" in names[0]
+    else:
+        assert profiles.read(str(file)).models == models
+
+
+def test_keys_about_methods_that_nobody_asks_for(file: Path) -> None:
+    methods = "score.methods=['grad_cam', 'uniform']"
+    words = "key 'score.own_pass_images' is about methods with passes of their own, and score.methods names none"
+    assert words in refused(file, methods, "score.own_pass_images=3")
+    own = ["score.methods=['grad_cam', 'score_cam']", "score.own_pass_images=3"]
+    assert profiles.read(str(file), own).score.own_pass_images == 3
+    file.write_text(f"{SMALL}[score]\nown_pass_images = 3\n")
+    assert words in refused(file)
+    assert profiles.read(str(file), [methods]).score.own_pass_images == 3, "the file's key is for its own methods"
+
+
+def test_settings_of_a_model_that_is_left_out(several: Path) -> None:
+    profile = profiles.read(str(several), ["recipes.vit.steps=3", "models.segformer.size=b0"])
+    with pytest.raises(InputError, match="--set speaks of model 'segformer', which --model leaves out"):
+        profile.of(["vit"])
+    assert set(profile.of(["vit", "segformer"]).models) == {"vit", "segformer", "unet"}
+
+
+@pytest.mark.parametrize("pattern", ["Encodr 1_1", "", "[", "encoder*"])
+def test_patterns_that_match_no_layer(file: Path, pattern: str) -> None:
+    profile = profiles.read(str(file), [f"sanity.layers=['Encoder 1_*', '{pattern}']"])
+    with pytest.raises(InputError, match=r"key 'sanity\.layers': unknown layer .*: known are Decoder 1_1, "):
+        of_profile(profile, 2)
+    of_profile(profiles.read(str(file), ["sanity.layers=['Encoder 1_*']"]), 2)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.dates(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def places(values: object, path: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
+    """Yield every place of a TOML file's content."""
+    inner = values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list) else ()
+    for key, value in inner:
+        yield (*path, key)
+        yield from places(value, (*path, key))
+
+
+SHIPPED = {name: (FOLDER / f"{name}.toml").read_text(encoding="utf-8") for name in profiles.profiles()}
+PLACES = [(name, place) for name, text in SHIPPED.items() for place in places(tomllib.loads(text))]
+
+
+@settings(max_examples=200, deadline=None)
+@given(place=st.sampled_from(PLACES), value=JSON, beside=st.none() | st.text(max_size=8))
+def test_any_profile_is_read_or_refused(place: tuple[str, tuple[Any, ...]], value: Any, beside: str | None) -> None:
+    """Any value at any place of a shipped profile, or under a new key beside it."""
+    name, (*path, last) = place
+    values: Any = tomllib.loads(SHIPPED[name])
+    section = values
+    for key in path:
+        section = section[key]
+    section[beside if beside is not None and isinstance(section, dict) else last] = value
+    with mock.patch.object(profiles, "_parsed", return_value=({"name": "a", **values}, "a.toml")), refusals():
+        profiles.read("a.toml")
+
+
+@contextlib.contextmanager
+def refusals() -> Iterator[None]:
+    """Nothing but errors of ours, each of one line or a list, and short enough to be read."""
+    error = None
+    try:
+        yield
+    except InputError as problem:
+        error = str(problem)
+    if error is not None:
+        assert 0 < len(error.encode()) < 20_000
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    key=st.sampled_from([".".join(map(str, place)) for _, place in PLACES]) | st.text(max_size=20),
+    value=st.text(max_size=20) | JSON.map(str),
+)
+def test_any_setting_is_read_or_refused(key: str, value: str) -> None:
+    with refusals():
+        profiles.read("smoke", [f"{key}={value}"])
+    with refusals():
+        profiles.figures([f"figures.{key}={value}"], profiles.Figures())

@@ -211,6 +211,11 @@ def test_finding_layers() -> None:
     for choice, message in (
         ("conv3", "no module 'conv3': did you mean 'conv"),
         ("block*", "matches 'block"),
+        (["conv*", "!hed"], "no module 'hed': did you mean 'head"),
+        (["conv*", "!aux*"], r"no module matches 'aux\*': paths look like"),
+        (["conv1", "head", "!conv*"], r"'conv1' is left out again by a pattern with '!'"),
+        (["hea*", "!head"], r"'hea\*' is left out again"),
+        ([Layer("conv1", "x"), "!conv1"], "layer 'x' is left out again"),
         (nn.Conv2d(1, 1, 1), "not part of the network"),
         ([], "at least one"),
         ([Layer("conv1", "x"), Layer("conv2", "x")], "share the label 'x'"),
