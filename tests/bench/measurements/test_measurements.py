@@ -61,7 +61,7 @@ def test_a_second_run_does_nothing_again_and_what_is_not_asked_goes(studied: Pat
     (studied / lost).unlink()
     finish("score", tiny, studied, *ASKED)
     assert (studied / lost).read_bytes() == data  # the same seed, the same table, bit for bit
-    finish("score", tiny, studied)
+    finish("score", tiny, studied, more=["--yes"])
     assert contents(studied, *STUDIED) == {}
     assert manifest(studied)["studies"] == {}
 

@@ -76,7 +76,7 @@ def test_a_file_is_found_planned_and_resumed(plugin: Path, copied: Path) -> None
         name for name in before if name.startswith("cells/calibration-unet-s0-l40-001")
     ], "what was lost was done again, and nothing else"
 
-    assert score(plugin, "--set", "calibration.bins=1").returncode == 0
+    assert score(plugin, "--set", "calibration.bins=1", "--yes").returncode == 0
     again = tables(copied, "calibration/*.parquet").set_index("image")
     pixels = rows.groupby("image")["pixels"].sum()
     assert again["pixels"].to_dict() == pixels.to_dict()

@@ -32,7 +32,7 @@ from segcam.models.weights.checkpoints import load
 from segcam.probe.layers import INPUT, Layer
 from segcam.samples import Batch, Images
 from segcam.scoring.reference import Scenery
-from tests.bench.harness import IMAGES, LEVELS, contents, finish, manifest, planned, run, tables
+from tests.bench.harness import IMAGES, LEVELS, contents, finish, manifest, planned, rewritten, run, tables
 from tests.bench.harness import bench as command
 from tests.reference.metrics import TWINS
 from tests.sceneries import scene_of
@@ -54,7 +54,7 @@ SETTINGS = (
 def scored(finished: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The finished run, scored anew with methods that run the network; look, do not touch."""
     folder = Path(shutil.copytree(finished, tmp_path_factory.mktemp("own-passes") / "out"))
-    outcome = finish("score", tiny, folder, *SETTINGS)
+    outcome = finish("score", tiny, folder, *SETTINGS, more=["--yes"])
     maps = len(LEVELS) * 3 * (19 + 19 + 1)  # two methods of layers and one of the input
     assert f"own passes: {maps}/{maps}, " in outcome.err
     assert "1 method skipped on 18 layers: see 'skipped' in manifest.json" in outcome.err
@@ -162,8 +162,8 @@ def test_gaps_and_their_reasons(scored: Path, finished: Path, folder: Path) -> N
     (folder / "tables" / "skipped.csv").write_text("")
     assert gaps(Store(folder)) == "1 method skipped on 18 layers: see tables/skipped.csv"
     other = {"model": "unet", "method": "other", "reason": "why", "cells": 1}
-    values["skipped"] += [other | {"layer": layer} for layer in ("", "Input")]
-    (folder / "manifest.json").write_text(json.dumps(values))
+    more = [other | {"layer": layer} for layer in ("", "Input")]
+    rewritten(folder, lambda changed: changed["skipped"].extend(more))
     assert gaps(Store(folder)) == "2 methods skipped on 20 layers: see tables/skipped.csv", "all layers and the input"
 
 
@@ -237,14 +237,14 @@ def test_what_is_scored_again_after_a_change(tiny: Path, setting: str, apart: bo
 def test_stale_rows_are_removed(folder: Path, scored: Path, tiny: Path, finished: Path) -> None:
     """Back and forth between settings: each leaves its own files alone."""
     assert contents(folder, "scores/agreement")
-    finish("score", tiny, folder, "score.targets=['best_pixel:logit']")
+    finish("score", tiny, folder, "score.targets=['best_pixel:logit']", more=["--yes"])
     assert contents(folder, "scores/agreement") == {}
     assert not any("own-pass" in name for name in contents(folder))
     assert manifest(folder)["skipped"] == []
     assert manifest(folder)["own_passes"] == {"rule": "", "ids": [], "targets": [], "levels": "", "seeds": ""}
-    finish("score", tiny, folder)
+    finish("score", tiny, folder, more=["--yes"])
     assert contents(folder, "scores") == contents(finished, "scores")
-    finish("score", tiny, folder, *SETTINGS)
+    finish("score", tiny, folder, *SETTINGS, more=["--yes"])
     assert contents(folder, "scores") == contents(scored, "scores")
 
 
@@ -266,13 +266,13 @@ def test_other_settings_of_these_methods_leave_the_rest_alone(folder: Path, tiny
     files = [p for place in ("scores", "agreement", "gallery") for p in folder.rglob(f"{place}/*.*")]
     before = {p: p.stat().st_mtime_ns for p in files if "own-pass" not in p.name}
     fewer = ("score.own_pass_images=1", "score.own_pass_targets=['best_pixel:logit']")
-    finish("score", tiny, folder, *SETTINGS, *fewer)
+    finish("score", tiny, folder, *SETTINGS, *fewer, more=["--yes"])
     assert {p: p.stat().st_mtime_ns for p in before} == before
     assert len([name for name in contents(folder, "scores") if "own-pass" in name]) == len(LEVELS)
 
 
 def test_without_images_set_aside_there_are_no_rows_but_a_reason(folder: Path, tiny: Path) -> None:
-    finish("score", tiny, folder, *SETTINGS, "score.own_pass_images=0")
+    finish("score", tiny, folder, *SETTINGS, "score.own_pass_images=0", more=["--yes"])
     values = manifest(folder)
     assert not any("own-pass" in name for name in contents(folder, "scores"))
     assert not any(layer["role"] == "input" for layer in values["layers"]["unet"])
@@ -295,11 +295,11 @@ def test_a_run_that_stops_goes_on_where_it_was(folder: Path, scored: Path, tiny:
 
     METHODS._items["score_cam"] = replace(plain, run=failing)
     with pytest.raises(RuntimeError, match="out of luck"):
-        run("score", tiny, folder, *SETTINGS)
+        run("score", tiny, folder, *SETTINGS, more=["--yes"])
     assert len(list(folder.glob("scores/*-own-pass-*"))) == 2
     done.clear()
     left[0] = 1000
-    finish("score", tiny, folder, *SETTINGS)
+    finish("score", tiny, folder, *SETTINGS, more=["--yes"])
     assert len(done) == 2 * 19, "the two cells that were left"
     assert contents(folder, "scores") == contents(scored, "scores")
 

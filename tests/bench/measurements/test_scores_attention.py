@@ -160,7 +160,7 @@ def test_kept_maps_of_the_rollout(ran: Path) -> None:
 
 def test_attention_can_be_left_out(ran: Path, tiny: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(ran, tmp_path / "copied"))
-    finish("score", tiny, folder, *SETTINGS, "score.attention=false")
+    finish("score", tiny, folder, *SETTINGS, "score.attention=false", more=["--yes"])
     assert contents(folder, "scores/attention") == {}
     assert manifest(folder)["attention"] == {"blocks": {}, "metrics": {}}
 
