@@ -115,6 +115,8 @@ def read_values(file: Path, what: str) -> Values:
         DataError: as `opened`; or it holds no whole numbers of one channel, or its format changes them.
     """
     with opened(file, what) as picture:
+        picture.verify()  # a PNG's checksums: some flipped bytes decode to other values; nothing can be read after it
+    with opened(file, what) as picture:
         raw, highest = _raw(picture)
         kinds = [str(picture.format), str(picture.info.get("compression"))]
         if lossy := [_LOSSY[kind] for kind in kinds if kind in _LOSSY]:

@@ -119,6 +119,25 @@ def test_masks_are_whole_numbers_of_one_channel_or_refused(tmp_path: Path, kind:
         assert read.palette[:3] == (COLOURS if mode == "P" else [])
 
 
+def test_a_flipped_byte_of_a_png_mask_is_never_another_mask(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 3, (12, 18), dtype=np.uint8)
+    file = tmp_path / "mask.png"
+    Image.fromarray(values).save(file)
+    content = file.read_bytes()
+    refused = 0
+    for at in range(len(content)):
+        changed = bytearray(content)
+        changed[at] ^= 1
+        file.write_bytes(changed)
+        try:
+            read = read_values(file, "mask").values
+        except DataError:
+            refused += 1
+        else:
+            np.testing.assert_array_equal(read, values)
+    assert refused > len(content) - 20
+
+
 def test_a_picture_that_memory_does_not_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "large.png"
     file.write_bytes(saved("PNG", "L"))
