@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from segcam.errors import DataError
+from segcam.errors import DataError, unknown
 
 IGNORE = 255
 """The mask value of pixels that belong to no class: a trimap's border, or what a user's masks leave out."""
@@ -68,9 +68,15 @@ class Batch:
         """
         if not samples:
             raise DataError("a batch needs at least one sample")
+        for sample in samples:
+            if not isinstance(sample.image, np.ndarray) or not isinstance(sample.mask, np.ndarray):
+                kinds = f"{type(sample.image).__name__} and {type(sample.mask).__name__}"
+                raise DataError(f"image and mask '{sample.id}' are {kinds}: numpy arrays are needed")
         size = samples[0].image.shape[:2]
         for sample in samples:
             image, mask = sample.image, sample.mask
+            if 0 in image.shape:
+                raise DataError(f"image '{sample.id}' is {image.shape}: it has no pixel")
             if image.dtype != np.uint8 or image.shape != (*size, 3):
                 raise DataError(f"image '{sample.id}' is {image.dtype} {image.shape}: uint8 {(*size, 3)} is needed")
             if mask.dtype != np.uint8 or mask.shape != size:
@@ -110,7 +116,13 @@ def normalise(images: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
 
 
 def with_border(masks: UInt8[Tensor, "b h w"], border: Border, class_id: int = 1) -> UInt8[Tensor, "b h w"]:
-    """Give the trimap's border the class that `border` names; 'ignore' leaves it out of loss and IoU."""
+    """Give the trimap's border the class that `border` names; 'ignore' leaves it out of loss and IoU.
+
+    Raises:
+        InputError: `border` is none of the three.
+    """
+    if border not in get_args(Border):
+        raise unknown("border", str(border), get_args(Border))
     if border == "ignore":
         return masks
     return masks.masked_fill(masks == IGNORE, class_id if border == "pet" else 0)
