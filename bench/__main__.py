@@ -11,6 +11,12 @@ from bench import endings
 BROKEN_PIPE = 141
 """The exit code where the reader of what is printed has gone, as `| head` does; a shell's for SIGPIPE."""
 
+LESS = (
+    "lower train.batch_size where it trains, score.batch_size or score.max_memory where it scores, or data.size; what "
+    "is finished is kept"
+)
+"""What to do where memory ran out."""
+
 
 def main() -> None:
     """Run the command line; errors that the reader can put right are one message, without a traceback."""
@@ -48,6 +54,13 @@ def _run() -> None:
         where = "" if endings.flush() else "what is printed cannot be written: "
         endings.say(f"error: {where}{error}")
         sys.exit(1 if isinstance(error, OSError) else getattr(error, "exit_code", 2))
+    except Exception as error:
+        from segcam.errors import first_line, out_of_memory  # noqa: PLC0415  (as all else)
+
+        if not out_of_memory(error):
+            raise
+        endings.say(f"error: there is not enough memory ({first_line(error)}): {LESS}")
+        sys.exit(1)
 
 
 def _expected() -> tuple[type[Exception], ...]:

@@ -81,8 +81,8 @@ class Faithfulness(FewImages):
         "dice",
         "iou",
     )
-    samples: Annotated[int, Field(ge=0)] = 25
-    draws: Annotated[int, Field(ge=0)] = 8
+    samples: Annotated[int, Field(ge=0, le=10**4)] = 25
+    draws: Annotated[int, Field(ge=0, le=10**4)] = 8
     radius: Annotated[float, Field(gt=0, le=1)] = 0.1
 
     _once = field_validator("targets", "methods", "layers", "kinds", "imputations", "outcomes")(distinct)

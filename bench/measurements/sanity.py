@@ -19,7 +19,7 @@ from bench.measurements.material.selection import layers_like, methods_called, t
 from bench.measurements.material.shuffled_masks import Shuffled, train_shuffled
 from bench.planning.measurement import MEASUREMENTS, Columns, MeasureJob, Measurement
 from bench.planning.request import Request
-from bench.planning.sections import Count, FewImages, distinct
+from bench.planning.sections import MOST, FewImages, distinct
 from segcam.checks.sanity import Step, cascading, evenly, execution_order, independent, randomised
 from segcam.errors import InputError
 from segcam.methods import Method
@@ -50,9 +50,9 @@ class Sanity(FewImages):
     targets: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()
-    depths: Annotated[int, Field(ge=2)] = 8
-    seeds: Count = 1
-    shuffled_steps: Annotated[int, Field(ge=0)] = 0
+    depths: Annotated[int, Field(ge=2, le=10**4)] = 8
+    seeds: Annotated[int, Field(ge=1, le=1000)] = 1
+    shuffled_steps: Annotated[int, Field(ge=0, le=MOST)] = 0
 
     _once = field_validator("targets", "methods", "layers")(distinct)
 

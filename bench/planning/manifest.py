@@ -9,7 +9,7 @@ import torch
 
 from analyses.reading import manifest
 from analyses.reading.manifest import Manifest
-from bench.planning import environment, plan
+from bench.planning import environment, plan, sizes
 from bench.planning.data import Data
 from bench.planning.measurement import MEASUREMENTS
 from bench.planning.profile import Profile
@@ -28,7 +28,7 @@ def of_profile(profile: Profile, classes: int) -> Manifest:
     """Return what follows from the profile alone: models, layers, targets, methods, metrics, attention.
 
     Raises:
-        InputError: a name is unknown, or all methods take passes of their own.
+        InputError: a name is unknown, all methods take passes of their own, or something does not fit into memory.
     """
     methods = methods_of(profile.score)
     if all(method.own_passes for method in methods):
@@ -41,6 +41,7 @@ def of_profile(profile: Profile, classes: int) -> Manifest:
     for name, settings in profile.models.items():
         parameters = plan.parameters(profile, name)
         plugin = architecture(name)
+        sizes.fits(profile, name, classes)
         network = create(name, classes, parameters, pretrained=False)
         models[name] = manifest.Model(
             label=label(name),
@@ -88,9 +89,10 @@ def of_run(profile: Profile, data: Data, device: torch.device) -> Manifest:
     """Return what is known before anything is run.
 
     Raises:
-        InputError: a name is unknown, or all methods take passes of their own.
+        InputError: a name is unknown, all methods take passes of their own, or something does not fit into memory.
     """
     info = data.opened.info
+    sizes.validation_fits(profile, len(data.val))
     dataset = manifest.Dataset(
         name=info.name,
         classes=info.classes,

@@ -15,7 +15,9 @@ def _level(value: Any) -> Any:
 
 Level = Annotated[int, BeforeValidator(_level), Field(ge=1, le=BEST)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
+MOST = 10**9
+"""No number of images, steps or the like is greater: it would never end."""
+Count = Annotated[int, Field(ge=1, le=MOST)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 T = TypeVar("T")
 Value = bool | int | float | str
@@ -82,21 +84,21 @@ class Train(Settings):
 
     levels: Annotated[tuple[Level, ...], Field(min_length=1)] = (30, 50, 70, 90)
     tolerance: Annotated[float, Field(gt=0, le=20)] = 2.0
-    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=1000)] = (0,)
     initial_answer: Literal["foreground", "random"] = "foreground"
-    epochs: Annotated[float, Field(gt=0)] = 60.0
+    epochs: Annotated[float, Field(gt=0, le=1e6)] = 60.0
     steps: Count | None = None
-    batch_size: Annotated[int, Field(ge=2)] = 16
+    batch_size: Annotated[int, Field(ge=2, le=MOST)] = 16
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
     schedule: Literal["onecycle", "cosine"] = "onecycle"
     warmup: Share = 0.1
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.01
     average: Annotated[float, Field(ge=0, lt=1)] = 0.0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     longest_interval: Count = 32
-    save_every: Annotated[float, Field(ge=0)] = 20.0
+    save_every: Annotated[float, Field(ge=0, le=1e9)] = 20.0
     teacher: str = ""
-    teacher_weight: Annotated[float, Field(gt=0)] = 2.0
+    teacher_weight: Annotated[float, Field(gt=0, le=1e4)] = 2.0
     augment: Augment = Augment()
 
     @field_validator("levels", "seeds")
@@ -126,7 +128,7 @@ class Score(Settings):
     """
 
     targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("best_pixel:logit",)
-    class_id: Annotated[int, Field(ge=0)] = 1
+    class_id: Annotated[int, Field(ge=0, lt=255)] = 1
     methods: Annotated[tuple[str, ...], Field(min_length=1)] = (
         "grad_cam",
         "uniform",
@@ -153,13 +155,13 @@ class Score(Settings):
     parameters: dict[str, dict[str, Value]] = Field(default_factory=dict)
     attention: bool = True
     counter: bool = False
-    own_pass_images: Annotated[int, Field(ge=0)] = 6
+    own_pass_images: Annotated[int, Field(ge=0, le=MOST)] = 6
     own_pass_targets: tuple[str, ...] = ()
     own_pass_levels: Literal["all", "highest"] = "all"
     own_pass_seeds: Literal["all", "first"] = "all"
     batch_size: Count = 16
     shard: Count = 128
-    max_memory: Annotated[ByteSize, Field(ge=1)] | None = None
+    max_memory: Annotated[ByteSize, Field(ge=1, lt=2**63)] | None = None
     precision: Literal["fp32", "bf16"] = "fp32"
 
     _once = field_validator("targets", "methods", "metrics", "points", "own_pass_targets")(distinct)
@@ -176,7 +178,7 @@ class FewImages(Settings):
     whether those of all training seeds or of the first alone; `batch_size` images are worked on together.
     """
 
-    images: Annotated[int, Field(ge=0)] = 0
+    images: Annotated[int, Field(ge=0, le=MOST)] = 0
     levels: Literal["all", "highest"] = "highest"
     training_seeds: Literal["all", "first"] = "all"
     batch_size: Count = 4

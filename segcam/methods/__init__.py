@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from segcam.errors import InputError, unknown
+from segcam.errors import InputError, shown, unknown
 from segcam.methods.material.pair import Pair
 from segcam.methods.material.subject import Subject
 from segcam.probe.attention import Attention
@@ -40,6 +40,8 @@ It raises `NotApplicableError` with the reason where it has no map for the layer
 """
 
 Value = bool | int | float | str
+MOST = 10_000
+"""Steps, samples or windows that a method may be asked for: with more of them no map would ever be done."""
 Passes = int | Callable[[Mapping[str, Value]], int]
 Scope = Literal["layer", "input"]
 Family = Literal["", "cam", "perturbation", "captum", "attention", "control"]
@@ -134,7 +136,7 @@ class Method:
         """Return the method with other parameters.
 
         Raises:
-            InputError: it has no such parameter, or the value is of another kind.
+            InputError: it has no such parameter, or the value is of another kind, negative or beyond all measure.
         """
         for name, value in chosen.items():
             if name not in self.parameters:
@@ -143,8 +145,15 @@ class Method:
             if type(value) is not type(default):
                 kind = type(default).__name__
                 raise InputError(
-                    f"parameter {name} of method {self.name} is {value!r}: a value of type {kind} is needed"
+                    f"parameter {name} of method {self.name} is {shown(value)}: a value of type {kind} is needed"
                 )
+            if isinstance(value, (int, float)) and isinstance(default, (int, float)):
+                low, high = min(0, default), max(MOST, default)
+                if not low <= value <= high:
+                    raise InputError(
+                        f"parameter {name} of method {self.name} is {shown(value)}: a number from {low:g} to {high:g} "
+                        "is needed"
+                    )
         changed: dict[str, Any] = {
             name: partial(function, **chosen)
             for name in ("gradient", "control", "attention", "run")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,13 +13,18 @@ import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segcam.errors import InputError, unknown
+from segcam.errors import InputError, shown, unknown
+from segcam.memory import must_fit
 from segcam.probe.attention import AttentionPlace, no_attention
 from segcam.probe.layers import Layer, Point
 from segcam.registry import Registry
 
 Value: TypeAlias = str | int | float | bool
 Parameters: TypeAlias = Mapping[str, Value]
+
+
+LARGEST = 2**31
+"""No number that is a parameter is greater."""
 
 
 def same_name(name: str) -> str:
@@ -106,16 +112,53 @@ def create(
 
     Raises:
         InputError: an unknown architecture, variant or parameter, a value of another type than the default's, or
-            pretrained weights that cannot be had or do not fit.
+            pretrained weights that cannot be had or do not fit; or the network is too large for the memory.
     """
     values = complete(name, parameters or {})
     plugin = architecture(name)
+    if values != plugin.defaults:
+        _fits(name, classes, tuple(values.items()))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = plugin.build(classes, values)
         if pretrained:
             plugin.pretrain(model, values)
     return model
+
+
+def _fits(name: str, classes: int, values: tuple[tuple[str, Value], ...]) -> None:
+    """See that a network's weights fit into memory, before any is made.
+
+    Raises:
+        InputError: they do not; or the parameters cannot be had, as `build` says it.
+    """
+    plugin = architecture(name)
+    chosen = [key for key, value in values if plugin.defaults[key] != value]
+    cure = f"choose a smaller {' or '.join(chosen)}"
+    size = weight_bytes(name, classes, values)
+    if size is not None:
+        must_fit(f"model '{name}' with {dict(values)}", size, cure)
+
+
+@lru_cache(maxsize=256)
+def weight_bytes(name: str, classes: int, values: tuple[tuple[str, Value], ...]) -> int | None:
+    """Return how many bytes a network's weights take, without making any; None where it cannot be told beforehand.
+
+    Args:
+        name: the model's name, with its variant.
+        classes: number of classes.
+        values: all parameters, as `complete` gives them.
+    """
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            network = architecture(name).build(classes, dict(values))
+    except Exception as error:
+        if "overflowed" in str(error):  # torch's own word, for more bytes than it can count
+            return 2**63
+        if isinstance(error, InputError):
+            raise
+        return None  # a network that cannot be made without data
+    return sum(int(t.numel() * t.element_size()) for t in network.state_dict().values())
 
 
 def complete(name: str, parameters: Parameters) -> dict[str, Value]:
@@ -140,7 +183,11 @@ def complete(name: str, parameters: Parameters) -> dict[str, Value]:
             raise unknown(f"parameter of model '{name}'", key, values)
         kind = type(values[key])
         if type(value) is not kind and not (kind is float and type(value) is int):
-            raise InputError(f"parameter '{key}' of model '{name}' is {value!r}: it must be of type {kind.__name__}")
+            raise InputError(
+                f"parameter '{key}' of model '{name}' is {shown(value)}: it must be of type {kind.__name__}"
+            )
+        if kind in (int, float) and not -LARGEST <= value <= LARGEST:  # type: ignore[operator]
+            raise InputError(f"parameter '{key}' of model '{name}' is {shown(value)}: no network has such a number")
         values[key] = value
     return values
 
