@@ -56,6 +56,11 @@ def test_parameters_are_checked(method: Method) -> None:
     for name in method.parameters:
         with pytest.raises(InputError, match="is needed"):
             method.configured({name: None})
+    for name, default in method.parameters.items():
+        if isinstance(default, (int, float)):
+            for value in (-1, 10**9):
+                with pytest.raises(InputError, match=f"parameter {name} of method {method.name} is .*: a number from"):
+                    method.configured({name: type(default)(value)})
 
 
 @pytest.mark.parametrize("method", GRADIENT, ids=lambda m: m.name)

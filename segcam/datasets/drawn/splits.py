@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from segcam.datasets import DatasetOptions
 from segcam.errors import InputError
+from segcam.memory import must_fit
 from segcam.samples import SPLITS, DatasetInfo, Images, Opened, Split
 
 STREAM = 2**30
@@ -44,13 +43,11 @@ def open_drawn(
         if count > STREAM:
             raise InputError(f"{name}: {count} {split} images; take at most {STREAM}")
     splits: tuple[Split, ...] = ("test",) if options.test_only else SPLITS
-    needed, memory = BYTES * options.size**2 * sum(counts[split] for split in splits), _memory()
-    if memory is not None and needed > memory:
-        drawn = ", ".join(f"{counts[split]} {split}" for split in splits)
-        raise InputError(
-            f"{name}: {drawn} scenes of {options.size} px take {needed:,} bytes of memory once drawn, and there are "
-            f"{memory:,}: take fewer (data.train, data.val, data.test) or a smaller size (data.size)"
-        )
+    must_fit(
+        f"{name}: keeping {', '.join(f'{counts[split]} {split}' for split in splits)} scenes of {options.size} px",
+        BYTES * options.size**2 * sum(counts[split] for split in splits),
+        "take fewer (data.train, data.val, data.test) or a smaller size (data.size)",
+    )
     info = DatasetInfo(
         name=name,
         classes=tuple(classes),
@@ -59,16 +56,6 @@ def open_drawn(
         source="drawn by segcam",
     )
     return Opened(info, {split: images(split, counts[split]) for split in splits})
-
-
-def _memory() -> int | None:
-    """Return the bytes of memory of the machine, or of the container where that is less; None if unknown."""
-    names = getattr(os, "sysconf_names", {})
-    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")] if "SC_PHYS_PAGES" in names else []
-    container = Path("/sys/fs/cgroup/memory.max")  # 'max' where there is no limit
-    if container.is_file() and (limit := container.read_text(encoding="ascii").strip()).isdecimal():
-        limits.append(int(limit))
-    return min(limits, default=None)
 
 
 def row_of(index: int, split: Split, count: int) -> int:

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from segcam import memory
 from segcam.datasets import DATASETS, DatasetOptions
-from segcam.datasets.drawn import PARTS, Scene, draw, splits
+from segcam.datasets.drawn import PARTS, Scene, draw
 from segcam.datasets.drawn.cues import sketch
 from segcam.datasets.drawn.shapes import Layer, Shape, covered_share, moved, pixel_centres
 from segcam.datasets.drawn.texture import noise
@@ -164,10 +165,10 @@ def test_out_of_range(index: int) -> None:
     [
         ("scenes", {"counts": (None, None, 2**31)}, "test images"),
         ("scenes", {"size": 8}, "size 8 is too small"),
-        ("scenes", {"counts": (10**9, None, None), "size": 4096}, "1000000000 train, .* bytes of memory .*data.size"),
+        ("scenes", {"counts": (10**9, None, None), "size": 4096}, "1000000000 train, .* of memory, .*data.size"),
         ("scenes", {"counts": (1, 1, 10**9), "size": 4096, "test_only": True}, "1000000000 test scenes of 4096 px"),
         ("scenes_texture", {"counts": (None, None, 2**31)}, "test images"),
-        ("scenes_texture", {"counts": (10**9, 1, 1), "size": 256}, "1000000000 train, .* bytes of memory .*data.size"),
+        ("scenes_texture", {"counts": (10**9, 1, 1), "size": 256}, "1000000000 train, .* of memory, .*data.size"),
         ("scenes_texture", {"size": 16}, "size 16 is too small"),
     ],
 )
@@ -178,12 +179,12 @@ def test_bad_options(name: str, options: dict[str, Any], message: str) -> None:
 
 def test_scenes_as_many_as_memory_holds_open(monkeypatch: pytest.MonkeyPatch) -> None:
     options = DatasetOptions(size=SIZE, counts=(8, 1, 1))
-    monkeypatch.setattr(splits, "_memory", lambda: 10 * 5 * SIZE**2)
+    monkeypatch.setattr(memory, "available", lambda: 10 * 5 * SIZE**2)
     assert len(open_scenes(options).splits["train"]) == 8
-    monkeypatch.setattr(splits, "_memory", lambda: 10 * 5 * SIZE**2 - 1)
-    with pytest.raises(InputError, match="204,800 bytes of memory once drawn, and there are 204,799"):
+    monkeypatch.setattr(memory, "available", lambda: 10 * 5 * SIZE**2 - 1)
+    with pytest.raises(InputError, match=r"scenes of .* px takes at least .*: take fewer \(data.train"):
         open_scenes(options)
-    monkeypatch.setattr(splits, "_memory", lambda: None)
+    monkeypatch.setattr(memory, "available", lambda: None)
     assert open_scenes(options)
 
 
