@@ -212,6 +212,7 @@ class Measuring:
                 files[name] = self.store.write_table(name, columns, keys=text, cell=cell.id)
         record = MeasureRecord(
             id=cell.id,
+            model=cell.train.model,
             level=cell.level,
             part=cell.part,
             images=len(cell.rows),

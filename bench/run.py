@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
 
-from analyses.reading.files import SCORES
 from analyses.reading.manifest import Gap, Images, Manifest, Planned, level_name
 from bench.measuring import Measuring
 from bench.output.store import MANIFEST, Store
@@ -61,7 +59,6 @@ class Run:
             raise InputError(
                 f"{self.store.out} holds trainings of another run ({others[0]}): choose another folder with --out"
             )
-        self._keep_others()
         self.ask(self.measuring, before)
         self._write_manifest()
 
@@ -79,16 +76,6 @@ class Run:
         """Train what is not trained yet."""
         self.trainings.run()
         self._write_manifest()
-
-    def _keep_others(self) -> None:
-        """See that scoring would remove no scores of models that this run does not have."""
-        models = {cell.name.rpartition("-s")[0] for cell in self.trainings.cells}
-        scored = {Path(name).name.rpartition("-s")[0] for name in self.store.names(SCORES)}
-        if others := sorted(scored - models):
-            raise InputError(
-                f"{self.store.out} holds scores of {', '.join(others)}, which this run does not have: name the models "
-                "with --model, too, or choose another folder with --out"
-            )
 
     def unreached(self) -> list[str]:
         """Return the levels that no checkpoint came near, as 'unet, seed 0: 90 % (best 84.1 %, nearest 84.1 %)'."""
@@ -128,8 +115,12 @@ class Run:
         )
         minutes = sum(record.seconds for record in dropped.values()) / 60
         what = f"{measuring.store.out} holds {len(dropped)} finished cells of other settings ({minutes:.1f} min){why}"
+        cure = "choose another folder with --out, or add --yes to drop them"
+        if others := sorted({record.model for record in dropped.values()} - self.profile.models.keys()):
+            what = f"{measuring.store.out} holds scores of {', '.join(others)}, which this run does not have"
+            cure = f"name the models with --model, too; {cure}"
         if not self.may_drop(what):
-            raise InputError(f"{what}; choose another folder with --out, or add --yes to drop them")
+            raise InputError(f"{what}; {cure}")
 
     def _write_manifest(self) -> None:
         """Write the manifest anew from what is finished."""

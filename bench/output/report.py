@@ -34,7 +34,8 @@ def report(store: Store, console: Console, settings: list[str] | None = None, *,
         store: the run's folder.
         console: where progress is shown.
         settings: 'figures.key=value' each, in place of the run's own.
-        wait: whether to wait for another process that draws, or that writes results where there are settings.
+        wait: whether to wait for another process that writes results, where there are settings; who draws is waited
+            for.
 
     Returns:
         The files written, of the page its index alone.
@@ -55,7 +56,7 @@ def report(store: Store, console: Console, settings: list[str] | None = None, *,
         profile = {**manifest.profile, "figures": look.model_dump(mode="json")}
         with store.writing(wait=wait, tell=teller(console)):
             store.write(MANIFEST, manifest.model_copy(update={"profile": profile}).written())
-    with store.drawing(wait=wait, tell=teller(console)):
+    with store.drawing(tell=teller(console)):
         return _drawn(store, look, console)
 
 

@@ -91,10 +91,13 @@ class Store:
             yield
 
     @contextmanager
-    def drawing(self, *, wait: bool = True, tell: Tell | None = None) -> Iterator[None]:
-        """Be the one who writes tables, figures and page, while the block runs; results may be written beside it."""
+    def drawing(self, tell: Tell | None = None) -> Iterator[None]:
+        """Be the one who writes tables, figures and page, while the block runs; results may be written beside it.
+
+        Another one, who takes seconds, is waited for.
+        """
         self._free()
-        with self._locked(LOCKS[1], wait=wait, tell=tell):
+        with self._locked(LOCKS[1], wait=True, tell=tell):
             yield
 
     @contextmanager

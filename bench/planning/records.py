@@ -50,6 +50,7 @@ class MeasureRecord(Document):
     CURE: ClassVar[str] = "remove it and run the same command again, which measures this one cell anew"
 
     id: str
+    model: str
     level: int
     part: str
     images: int

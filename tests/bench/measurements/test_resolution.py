@@ -141,7 +141,7 @@ def test_scores_of_other_models_are_not_thrown_away(family: tuple[Path, Path]) -
     before = contents(out)
     for stage in ("all", "score"):
         message = bench("run", stage, "-p", profile, "--out", out, "--model", "unet").refusal
-        assert "holds scores of timm_unet-mobilenetv3_small_050, which this run does not have" in message
+        assert "holds scores of timm_unet:mobilenetv3_small_050, which this run does not have" in message
     assert before.keys() <= contents(out).keys()
     finish("score", profile, out)
 
