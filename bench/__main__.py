@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
+from pathlib import Path
 
 from bench import endings
 
@@ -37,6 +39,11 @@ def main() -> None:
 
 
 def _run() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError:  # torch would end the process
+        endings.say("error: the folder in which this was started is gone: change to another one")
+        sys.exit(1)
     try:
         from bench.cli.commands import app  # noqa: PLC0415  (so that an absent package is one message, too)
     except ModuleNotFoundError as error:
@@ -72,7 +79,13 @@ def _expected() -> tuple[type[Exception], ...]:
 
 
 def _fill_streams() -> None:
-    """Open what the process was started without, so that no file of a run becomes its standard output."""
+    """Open what the process was started without, so that no file of a run becomes its standard output.
+
+    And let a stream write what its encoding lacks as an escape: a name with an accent is no reason to end.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     for descriptor in range(3):
         try:
             os.fstat(descriptor)

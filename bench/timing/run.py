@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from analyses.reading.timings import Timings
+from bench import endings
 from bench.output import drawing
 from bench.output import report as reports
 from bench.output.store import TIMING, Store
@@ -43,7 +44,8 @@ def run(store: Store, device: torch.device, console: Console) -> list[Path]:
     """
     rows = []
     compared = comparisons(device)
-    with working(console, "timing", len(compared)) as task:
+    kept = "timings are kept when all are made; the same command starts again"  # they compare in one run alone
+    with endings.keeping(kept), working(console, "timing", len(compared)) as task:
         for comparison in compared:
             rows.append(comparison.unmeasured() if comparison.unable else comparison.measure(comparison.prepare()))
             task.advance(1, str(comparison))

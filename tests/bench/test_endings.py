@@ -237,3 +237,21 @@ except SystemExit as end:
     environment = {**os.environ, "PYTHONPATH": ROOT}
     subprocess.run([sys.executable, "-c", code, "list", "profiles"], preexec_fn=close, check=True, env=environment)
     assert (tmp_path / "file").read_text() == "True, 0"
+
+
+def test_a_folder_that_is_gone_is_one_error(tmp_path: Path) -> None:
+    """There torch would end the process from within."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = f"import os\nos.chdir({str(gone)!r})\nos.rmdir({str(gone)!r})\n"
+    done = python(code + MAIN, "list", "models", stdout=subprocess.DEVNULL)
+    assert done.returncode == 1
+    assert done.stderr == "error: the folder in which this was started is gone: change to another one\n"
+
+
+def test_what_an_encoding_lacks_is_written_as_an_escape(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    printing = "import bench.cli.commands as c\nc.profiles = lambda: {'caf\\xe9': 'one'}\n"
+    done = python(printing + MAIN, "list", "profiles", stdout=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "caf\\xe9" in done.stdout
