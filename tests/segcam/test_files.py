@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segcam.errors import InputError
-from segcam.files import read_json, read_toml, user_path
+from segcam.errors import InputError, shown
+from segcam.files import one_line, plain_folder, read_json, read_toml, unreadable, user_path
 
 
 def _fifo(path: Path) -> None:
@@ -70,3 +70,41 @@ def test_any_text_is_json_or_an_error(tmp_path_factory: pytest.TempPathFactory, 
         read_json(file, "record")
     except InputError as error:
         assert str(file) in str(error)  # noqa: PT017
+
+
+def test_folders(tmp_path: Path) -> None:
+    assert plain_folder(tmp_path, "place") == tmp_path
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe")
+    wrong = {"nowhere": "does not exist: name", "file": "is no folder: name", "file/x": "is no folder", "pipe": "is no"}
+    for name, words in (
+        wrong | {"x" * 300: r"cannot be read \(File name too long\)", "a\0b": "cannot be read"}
+    ).items():
+        with pytest.raises(InputError, match=f"place .* {words}"):
+            plain_folder(tmp_path / name, "place")
+
+
+@pytest.mark.parametrize(
+    ("name", "fit"),
+    [
+        ("cat", True),
+        ("\u732b \u200c x", True),
+        ("a\nb", False),
+        ("\x1b[2J", False),
+        ("\u2028", False),
+        ("\udcff", False),
+    ],
+)
+def test_names_that_can_be_shown(name: str, fit: bool) -> None:
+    assert one_line(name) == fit
+
+
+def test_an_error_without_words_is_told_by_its_kind(tmp_path: Path) -> None:
+    assert "cannot be read (EOFError): correct it" in str(unreadable(tmp_path, "file", EOFError()))
+
+
+def test_what_is_shown_of_a_value() -> None:
+    assert shown("a\nb") == "'a\\nb'"
+    assert shown(int("f" * 5000, 16)) == shown([int("f" * 5000, 16)]) == "a value too long to show"
+    assert len(shown(list(range(1000)))) == 103
+    assert shown("\udcff").isascii()
