@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Collection
+from typing import Any
 
 import torch
 
@@ -15,7 +16,7 @@ from bench.planning.measurement import MEASUREMENTS
 from bench.planning.profile import Profile
 from bench.planning.request import family_of, layers_of, methods_of
 from segcam.errors import InputError, unknown
-from segcam.methods import Method
+from segcam.methods import METHODS, Method
 from segcam.metrics import METRICS
 from segcam.metrics.attention import ATTENTION_METRICS
 from segcam.models import architecture, create, label
@@ -55,7 +56,7 @@ def of_profile(profile: Profile, classes: int) -> Manifest:
         layers[name] = tuple(map(manifest.Layer.model_validate, probed))
         if profile.score.attention:
             blocks[name] = tuple(map(manifest.Block.model_validate, plugin.attentions(network)))
-    _named_layers(profile, {layer.label for found in layers.values() for layer in found})
+    _named(profile, {layer.label for found in layers.values() for layer in found})
     targets = [Target.parse(name, profile.score.class_id) for name in profile.score.targets]
     attention_metrics = ATTENTION_METRICS if profile.score.attention else ()
     return Manifest(
@@ -72,17 +73,22 @@ def of_profile(profile: Profile, classes: int) -> Manifest:
     )
 
 
-def _named_layers(profile: Profile, labels: Collection[str]) -> None:
-    """See that every layer or pattern that a measurement's section names is one of some model.
+def _named(profile: Profile, labels: Collection[str]) -> None:
+    """See that what measurements' sections name is there: targets, methods, and layers or patterns of some model's.
 
     Raises:
-        InputError: one is none's.
+        InputError: something is not.
     """
     for measurement in MEASUREMENTS:
-        if measurement.settings and "layers" in measurement.settings.model_fields:
-            for pattern in profile.section(measurement.name).layers:
-                if not any(fnmatch.fnmatchcase(label, pattern) for label in labels):
-                    raise unknown("layer", pattern, labels, f"key '{measurement.name}.layers'")
+        keys = set(measurement.settings.model_fields) if measurement.settings else set()
+        section: Any = profile.section(measurement.name) if keys else None
+        for target in section.targets if "targets" in keys else ():
+            Target.parse(target, profile.score.class_id)
+        for method in section.methods if "methods" in keys else ():
+            METHODS.get(method)
+        for pattern in section.layers if "layers" in keys else ():
+            if not any(fnmatch.fnmatchcase(label, pattern) for label in labels):
+                raise unknown("layer", pattern, labels, f"key '{measurement.name}.layers'")
 
 
 def of_run(profile: Profile, data: Data, device: torch.device) -> Manifest:

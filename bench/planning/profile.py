@@ -37,6 +37,14 @@ __all__ = [
 
 UNION = ("bool", "int", "float", "str")
 """What pydantic adds to the place of a value of several kinds."""
+WORDS = {
+    "tuple_type": "a list is needed",
+    "dict_type": "a section is needed",
+    "model_type": "a section is needed",
+    "too_short": "name at least one",
+    "string_type": "a text is needed",
+}
+"""What is needed, in the words of TOML rather than of Python, by pydantic's type of the error."""
 RUN_WIDE = ("save_every",)
 """Keys of the section train that no model has for itself."""
 BESIDE = ("seeds", *RUN_WIDE)
@@ -192,7 +200,7 @@ def figures(settings: list[str], current: Figures) -> Figures:
     try:
         return Figures.model_validate(_tupled(values["figures"]))
     except ValidationError as error:
-        raise InputError(first_of([_problem(dict(e), Figures) for e in error.errors()], "--set figures")) from error
+        raise InputError(_told(_problems(error, Figures, "figures."), "--set")) from error
 
 
 def _changed(values: dict[str, Any], settings: Sequence[str]) -> set[tuple[str, ...]]:
@@ -277,7 +285,7 @@ def _checked(values: dict[str, Any], source: str, set_: Collection[tuple[str, ..
     try:
         profile = profile_class().model_validate(values)
     except ValidationError as error:
-        problems = list(dict.fromkeys(_problem(dict(e)) for e in error.errors()))
+        problems = _problems(error)
     else:
         problems = [
             text for name, recipe in profile.recipes.items() for text in _recipe_problems(profile, name, recipe)
@@ -287,9 +295,14 @@ def _checked(values: dict[str, Any], source: str, set_: Collection[tuple[str, ..
             problems = list(dict.fromkeys(text for name in profile.models for text in _teacher_problems(profile, name)))
             problems += _twin_problems(profile) + _idle_problems(profile, set_)
     if problems or profile is None:
-        heading = f"{source} has wrong keys or values"
-        raise InputError(f"{source}: {problems[0]}" if len(problems) == 1 else first_of(problems, heading))
+        raise InputError(_told(problems, source))
     return profile
+
+
+def _told(problems: list[str], source: str) -> str:
+    if len(problems) == 1:
+        return f"{source}: {problems[0]}"
+    return first_of(problems, f"{source} has wrong keys or values")
 
 
 def _recipe_problems(profile: Profile, name: str, recipe: dict[str, Any]) -> list[str]:
@@ -301,7 +314,7 @@ def _recipe_problems(profile: Profile, name: str, recipe: dict[str, Any]) -> lis
     try:
         profile.recipe(name)
     except ValidationError as error:
-        return [_problem(dict(e), Train, f"recipes.{name}.") for e in error.errors()]
+        return _problems(error, Train, f"recipes.{name}.")
     return []
 
 
@@ -388,6 +401,14 @@ def _tupled(value: Any) -> Any:
     return tuple(_tupled(v) for v in value) if isinstance(value, list) else value
 
 
+def _problems(error: ValidationError, section: type[BaseModel] | None = None, prefix: str = "") -> list[str]:
+    """Put pydantic's errors into words, each once; a list whose members are wrong is not told to be empty as well."""
+    errors: list[dict[str, Any]] = [dict(e) for e in error.errors()]
+    within = {tuple(e["loc"])[:n] for e in errors for n in range(len(e["loc"]))}
+    told = [e for e in errors if e["type"] != "too_short" or tuple(e["loc"]) not in within]
+    return list(dict.fromkeys(_problem(e, section, prefix) for e in told))
+
+
 def _problem(error: dict[str, Any], section: type[BaseModel] | None = None, prefix: str = "") -> str:
     """Put one of pydantic's errors into words; whatever it is of, there are some."""
     path = [str(key) if one_line(str(key)) else repr(key) for key in error["loc"]]
@@ -398,7 +419,7 @@ def _problem(error: dict[str, Any], section: type[BaseModel] | None = None, pref
         return str(unknown(f"key{inside}", path[-1], fields))
     if path == ["name"] and not prefix:
         return _bad_name(error["input"])
-    message = str(error["msg"]).removeprefix("Value error, ") or "it is wrong"
+    message = WORDS.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ") or "it is wrong"
     if path and path[-1] in UNION:  # one problem, told once for each of the kinds that it could have been
         path, message = path[:-1], "a number, a text, true or false is needed"
     given = "" if error["type"] == "missing" else f" is {shown(error['input'])}:"

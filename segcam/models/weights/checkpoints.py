@@ -143,7 +143,7 @@ def load(file: Path | str) -> tuple[nn.Module, dict[str, Any]]:
         model = create(header["architecture"], len(header["classes"]), header["parameters"], pretrained=False)
         spelling = architecture(header["architecture"]).canonical
     except InputError as error:
-        raise InputError(f"checkpoint {path}: {error}") from error
+        raise InputError(f"checkpoint {path} cannot be rebuilt here: {error}; or name another checkpoint") from error
     state = model.state_dict()
     spellings = {spelling(name): name for name in state}
     tensors = renamed(tensors, lambda name: spellings.get(spelling(name), name), str(path))
@@ -152,7 +152,7 @@ def load(file: Path | str) -> tuple[nn.Module, dict[str, Any]]:
         if have != want:
             raise InputError(
                 f"{path} does not hold a {header['architecture']} with {header['parameters']}: tensor '{name}' is "
-                f"{have} in the file and {want} in the network"
+                f"{have} in the file and {want} in the network; {CURE}"
             )
         if not_finite(tensors[name].to(state[name].dtype)):
             raise InputError(

@@ -50,7 +50,9 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     except Exception as error:  # a damaged pickle may raise any
         if out_of_memory(error):
             raise
-        raise InputError(f"pretrained weights {file} cannot be read ({first_line(error)}): {FETCH}") from error
+        refused = "weights only" in str(error).lower()  # torch's words tell how to run what the file brings
+        reason = "it holds more than tensors" if refused else first_line(error)
+        raise InputError(f"pretrained weights {file} cannot be read ({reason}): {FETCH}") from error
     if content is None:
         raise InputError(f"pretrained weights {file} would grow when they are unpacked, as torch writes none: {FETCH}")
     for key in ("state_dict", "model"):

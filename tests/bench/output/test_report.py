@@ -63,7 +63,7 @@ def test_everything_else_is_left_as_it_was(finished: Path, redrawn: Path) -> Non
     ("setting", "words"),
     [
         ("score.metrics=['spread']", "only figures.* can be changed when a report is drawn again"),
-        ("figures.dpi=1", "key 'dpi' is 1"),
+        ("figures.dpi=1", "key 'figures.dpi' is 1"),
     ],
 )
 def test_other_settings_are_refused(finished: Path, tiny: Path, setting: str, words: str) -> None:

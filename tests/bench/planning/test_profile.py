@@ -388,8 +388,8 @@ def test_figures_alone(file: Path) -> None:
         ("train.epochs=3", "only figures.* can be changed"),
         ("figures=3", "only figures.* can be changed"),
         ("figures.images=2", "maps are kept of the run's own images alone"),
-        ("figures.dpi=5", "key 'dpi' is 5"),
-        ("figures.photograph=true", "unknown key 'photograph'"),
+        ("figures.dpi=5", "--set: key 'figures.dpi' is 5"),
+        ("figures.photograph=true", "unknown key of section [figures] 'photograph'"),
         ("figures.dpi", "write it as section.key=value"),
     ],
 )
@@ -479,6 +479,23 @@ def test_settings_of_a_model_that_is_left_out(several: Path) -> None:
     with pytest.raises(InputError, match="--set speaks of model 'segformer', which --model leaves out"):
         profile.of(["vit"])
     assert set(profile.of(["vit", "segformer"]).models) == {"vit", "segformer", "unet"}
+
+
+@pytest.mark.parametrize("key", ["sanity", "faithfulness"])
+def test_names_in_sections_of_measurements(file: Path, key: str) -> None:
+    """They are told before hours of training, not when the measurement begins."""
+    for setting, words in (("targets=['nope']", "nope"), ("methods=['grad_cm']", "unknown method 'grad_cm'")):
+        profile = profiles.read(str(file), [f"{key}.{setting}"])
+        with pytest.raises(InputError, match=words):
+            of_profile(profile, 2)
+
+
+def test_a_wrong_member_is_one_problem(file: Path) -> None:
+    assert refused(file, "train.levels=[0]").endswith(": key 'train.levels.0' is 0: input should be greater than or "
+                                                      "equal to 1")  # fmt: skip
+    assert "key 'train.levels' is (): name at least one" in refused(file, "train.levels=[]")
+    assert "key 'score.targets' is 'predicted': a list is needed" in refused(file, "score.targets=predicted")
+    assert "key 'data' is 3: a section is needed" in refused(file, "data=3")
 
 
 @pytest.mark.parametrize("pattern", ["Encodr 1_1", "", "[", "encoder*"])
