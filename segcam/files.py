@@ -15,6 +15,8 @@ from segcam.errors import InputError, first_line
 
 MOST_TEXT = 64 * 2**20
 """Bytes of the longest text that is read: a device has no end."""
+LONGEST_NAME = 1000
+"""Characters of a path that errors show: a text in a path's place may have no end."""
 CURES = {
     FileNotFoundError: "does not exist: correct the path",
     PermissionError: "may not be read: give yourself the right to read it",
@@ -100,13 +102,14 @@ def unreadable(
     path: Path, what: str, problem: Exception, error: type[InputError] = InputError, cure: str = "correct it"
 ) -> InputError:
     """Return the error for a file that cannot be read, with the cure for what the system says of it."""
+    name = str(path) if len(str(path)) <= LONGEST_NAME else f"{str(path)[:LONGEST_NAME]}..."
     for kind, words in CURES.items():
         if isinstance(problem, kind):
-            return error(f"{what} {path} {words}")
+            return error(f"{what} {name} {words}")
     reason = "it is nested too deeply" if isinstance(problem, RecursionError) else first_line(problem, 200)
     if isinstance(problem, OSError):
         reason = problem.strerror or reason
-    return error(f"{what} {path} cannot be read ({reason}): {cure}")
+    return error(f"{what} {name} cannot be read ({reason}): {cure}")
 
 
 def read_text(path: Path, what: str, error: type[InputError] = InputError) -> str:

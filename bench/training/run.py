@@ -114,7 +114,7 @@ class Trainings:
         if sha256(self.store.path(name), "checkpoint") != self.weights([cell])[cell][level]:
             raise InputError(
                 f"{self.store.path(name)} is not the checkpoint that the training wrote: put the right file back, or "
-                "remove this one and run the same command again, which trains it again"
+                "remove this one, and run train or run all trains it again"
             )
         model, _ = load(self.store.path(name))
         moved: nn.Module = model.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]

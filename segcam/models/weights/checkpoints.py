@@ -27,7 +27,7 @@ KEY = "segcam"
 SCHEMA = 1
 """Version of what stands under `KEY`."""
 REBUILDS = ("architecture", "parameters", "classes")
-CURE = "fetch it or save it again; in the folder of a run delete it, and the next run trains it again"
+CURE = "fetch it or save it again; in the folder of a run delete it, and run train trains it again"
 
 
 def pack(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> bytes:

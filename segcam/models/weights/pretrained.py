@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -46,7 +47,9 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
-        content = None if _inflates(file) else torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of how the file was written: it is read, or an error says why not
+            content = None if _inflates(file) else torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle may raise any
         if out_of_memory(error):
             raise

@@ -525,7 +525,7 @@ SHIPPED = {name: (FOLDER / f"{name}.toml").read_text(encoding="utf-8") for name 
 PLACES = [(name, place) for name, text in SHIPPED.items() for place in places(tomllib.loads(text))]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(place=st.sampled_from(PLACES), value=JSON, beside=st.none() | st.text(max_size=8))
 def test_any_profile_is_read_or_refused(place: tuple[str, tuple[Any, ...]], value: Any, beside: str | None) -> None:
     """Any value at any place of a shipped profile, or under a new key beside it."""
@@ -551,7 +551,7 @@ def refusals() -> Iterator[None]:
         assert 0 < len(error.encode()) < 20_000
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     key=st.sampled_from([".".join(map(str, place)) for _, place in PLACES]) | st.text(max_size=20),
     value=st.text(max_size=20) | JSON.map(str),

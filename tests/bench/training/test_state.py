@@ -183,7 +183,7 @@ PLACES = [
 ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(place=st.sampled_from(PLACES), value=JSON)
 def test_any_header_is_taken_or_refused(
     tmp_path_factory: pytest.TempPathFactory, parts: Parts, place: tuple[Any, ...], value: Any
