@@ -99,7 +99,7 @@ MOMENTS = [
     ("bench.measurements.scores:Scorer._tables 2", signal.SIGTERM, "what was finished is kept"),
     ("bench.measuring:Measuring.measure 3", signal.SIGKILL, ""),
     ("bench.output.drawing:draw 5", signal.SIGHUP, "what was finished is kept"),
-    ("bench.output.report:page_of 1", signal.SIGKILL, ""),
+    ("bench.output.store:Store.write 40", signal.SIGKILL, ""),
 ]
 """Functions, which of their calls brings a signal, and what is said; nothing after SIGKILL."""
 
