@@ -42,8 +42,8 @@ def of_profile(profile: Profile, classes: int) -> Manifest:
     for name, settings in profile.models.items():
         parameters = plan.parameters(profile, name)
         plugin = architecture(name)
-        sizes.fits(profile, name, classes)
         network = create(name, classes, parameters, pretrained=False)
+        sizes.fits(profile, name, classes, network)
         models[name] = manifest.Model(
             label=label(name),
             source=plugin.source,

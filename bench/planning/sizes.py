@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bench.planning.plan import parameters
 from bench.planning.profile import Profile
 from segcam.memory import available, must_fit
-from segcam.models import Value, architecture, weight_bytes
+from segcam.models import Value, architecture
 
 COPIES = 5
 """Of a network's weights while it is trained: they, their gradients, two averages of AdamW's, and the mean of steps."""
@@ -20,10 +20,16 @@ FEW = 2**18
 FLOAT = 4
 
 
-def fits(profile: Profile, model: str, classes: int) -> None:
+def fits(profile: Profile, model: str, classes: int, network: nn.Module) -> None:
     """See that a model can be trained and scored with the profile's batches and size of images.
 
     What is counted is the least: weights, and what a pass must keep for the way back.
+
+    Args:
+        profile: the run's.
+        model: the model's name.
+        classes: number of classes.
+        network: the model's, on the CPU.
 
     Raises:
         InputError: it cannot; the message names the keys to lower.
@@ -31,7 +37,7 @@ def fits(profile: Profile, model: str, classes: int) -> None:
     size, recipe = profile.data.size, profile.recipe(model)
     shown = min(profile.score.batch_size, profile.score.shard)
     values = tuple(parameters(profile, model).items())
-    weights = weight_bytes(model, classes, values) or 0
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
     free = _free()
     must_fit(
         f"training '{model}', with the averages that its optimiser keeps,",

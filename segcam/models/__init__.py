@@ -116,7 +116,7 @@ def create(
     """
     values = complete(name, parameters or {})
     plugin = architecture(name)
-    if values != plugin.defaults:
+    if not _modest(plugin, values):
         _fits(name, classes, tuple(values.items()))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -124,6 +124,14 @@ def create(
         if pretrained:
             plugin.pretrain(model, values)
     return model
+
+
+def _modest(plugin: Architecture, values: Parameters) -> bool:
+    """Return whether a network is about as large as by default, so that its size need not be looked into."""
+    return all(
+        value <= 2 * default if type(default) is int else key != plugin.variant or value == default  # type: ignore[operator]
+        for (key, value), default in zip(values.items(), plugin.defaults.values(), strict=True)
+    )
 
 
 def _fits(name: str, classes: int, values: tuple[tuple[str, Value], ...]) -> None:

@@ -27,7 +27,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (["models.unet.width=1000000"], ["training 'unet', with the averages", "smaller network with models.unet"]),
+        (["models.unet.width=1000000"], ["model 'unet' with {'width': 1000000", "choose a smaller width"]),
         (["train.batch_size=10000000"], ["training 'unet' with train.batch_size = 10000000", "lower train.batch_size"]),
         (["data.size=4096", "train.batch_size=512"], ["512 images of data.size = 4096 pixels a side", "or data.size"]),
         (["data.size=4096", "score.batch_size=512", "train.batch_size=2"], ["scoring 'unet'", "score.batch_size"]),
@@ -36,9 +36,19 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 )
 def test_what_no_memory_holds(file: Path, settings: list[str], words: list[str]) -> None:
     profile = profiles.read(str(file), settings)
-    with pytest.raises(InputError, match=r"takes at least [\d,.]+ GiB of memory, and 8\.0 GiB are free") as caught:
+    with pytest.raises(InputError, match=r"takes at least [\d,.]+ GiB of memory, and [\d.]+ GiB are free:") as caught:
         of_profile(profile, 2)
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_training_takes_more_than_the_weights(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    profile, network = profiles.read(str(file)), create("unet", 2, {"width": 2})
+    weights = sum(t.numel() * t.element_size() for t in network.state_dict().values())
+    monkeypatch.setattr(sizes, "_free", lambda: 5 * weights)
+    sizes.fits(profile, "unet", 2, network)
+    monkeypatch.setattr(sizes, "_free", lambda: 5 * weights - 1)
+    with pytest.raises(InputError, match="training 'unet', with the averages .* smaller network with models.unet"):
+        sizes.fits(profile, "unet", 2, network)
 
 
 @pytest.mark.parametrize("name", sorted(profiles.profiles()))
@@ -46,7 +56,7 @@ def test_shipped_profiles_fit_a_common_machine(name: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(sizes, "_free", lambda: 8 * GIB)
     profile = profiles.read(name)
     for model in profile.models:
-        sizes.fits(profile, model, 2)
+        sizes.fits(profile, model, 2, create(model, 2, sizes.parameters(profile, model), pretrained=False))
 
 
 def test_what_a_pass_keeps_is_what_autograd_saves(file: Path) -> None:

@@ -41,4 +41,4 @@ def test_bytes_are_those_of_the_network(name: str, monkeypatch: pytest.MonkeyPat
     real = sum(t.numel() * t.element_size() for t in network.state_dict().values())
     assert weight_bytes(name, 3, tuple(complete(name, {}).items())) == real
     monkeypatch.setattr(memory, "available", lambda: 1000)
-    create(name, 3)  # by default it is what its file says, and is not looked into
+    create(name, 3)  # of about the size that its file says it is not looked into
