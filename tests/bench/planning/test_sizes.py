@@ -47,7 +47,7 @@ def test_training_takes_more_than_the_weights(file: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(sizes, "_free", lambda: 5 * weights)
     sizes.fits(profile, "unet", 2, network)
     monkeypatch.setattr(sizes, "_free", lambda: 5 * weights - 1)
-    with pytest.raises(InputError, match="training 'unet', with the averages .* smaller network with models.unet"):
+    with pytest.raises(InputError, match=r"training 'unet', with the averages .* smaller network with models.unet"):
         sizes.fits(profile, "unet", 2, network)
 
 
