@@ -234,7 +234,7 @@ def test_unknown_and_wrong_parameters(name: str) -> None:
         ("segformer:b1", {"size": "b2"}, r"names its size already: leave out parameter 'size' \('b2'\)"),
         ("segformer:b9", {}, "unknown size of model 'segformer' 'b9': known are b0, b1"),
         ("segformer", {"drop_path": 1.0}, "'drop_path' of model 'segformer' is 1.0: it must be at least 0 and below 1"),
-        ("segformer", {"pretrained": "/no/such/file"}, "/no/such/file do not exist: correct the path"),
+        ("segformer", {"pretrained": "/no/such/file"}, "/no/such/file does not exist: correct the path"),
         ("timm_unet", {"width": 0}, "'width' of model 'timm_unet' is 0: it must be at least 1"),
         ("timm_unet:resnet_18", {}, "timm has no encoder 'resnet_18': did you mean 'resnet18' or 'resnet"),
         ("timm_unet:convmixer_768_32", {}, r"gives features at strides \[7, 7, 7\]: a U-Net needs falling"),
