@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError, create_model
 
+from bench import endings
 from bench.planning.measurement import MEASUREMENTS
 from bench.planning.sections import Augment, DataSettings, Figures, Score, Settings, Train, Value
 from bench.planning.shipped import DEFAULT, FOLDER, profiles
@@ -204,10 +205,10 @@ def figures(settings: list[str], current: Figures) -> Figures:
 
 
 def _changed(values: dict[str, Any], settings: Sequence[str]) -> set[tuple[str, ...]]:
-    """Change what the settings say, and return their keys.
+    """Change what the settings say, and return their keys; later ones win, which is said.
 
     Raises:
-        InputError: one cannot be read, or two of them say different things of one key.
+        InputError: one cannot be read.
     """
     given: dict[tuple[str, ...], Any] = {}
     for setting in settings:
@@ -217,9 +218,9 @@ def _changed(values: dict[str, Any], settings: Sequence[str]) -> set[tuple[str, 
             if keys[:shared] != other[:shared] or len(other) < len(keys):
                 continue  # of another place, or a part of a section that was set before
             if (other, _comparable(before)) != (keys, _comparable(value)):
-                raise InputError(
-                    f"--set {_cut(setting)}: '{'.'.join(other)}' was set before, to {shown(before)}: leave out one of "
-                    "the two"
+                endings.say(
+                    f"note: --set {_cut(setting)} takes the place of '{'.'.join(other)}', which was set before, to "
+                    f"{shown(before)}"
                 )
         given[keys] = value
         _change(values, keys, value, setting)
