@@ -261,6 +261,8 @@ class Results:
         """Return files, having seen that each is what the manifest says of it."""
         for path in paths:
             entry = (self.manifest.files or {}).get(path.relative_to(self.folder).as_posix())
+            if entry and not path.exists():
+                raise ResultsError(f"{path}: it is missing; {files.CURE}")
             with files.reading(path):
                 if entry and files.sha256(files.plain_file(path)) != entry.sha256:
                     raise ResultsError(f"{path}: it is not the file that the run wrote; {files.CURE}")

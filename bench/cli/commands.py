@@ -208,7 +208,7 @@ def list_(
         rows = listing.LISTS[kind](model or "unet")
         shown = [listing.method_columns(row) for row in rows] if kind is Listing.METHODS else rows
     if as_json:
-        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        typer.echo(json.dumps(rows, indent=1))
         return
     table = Table()
     for column in shown[0]:

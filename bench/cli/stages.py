@@ -119,6 +119,8 @@ def profile(stage: str, read: profiles.Profile, options: Options) -> tuple[Store
 def time(store: Store, device: str, console: Console, *, wait: bool) -> None:
     """Time segcam against other tools."""
     with store.writing(wait=wait, tell=terminal.teller(console)):
+        if store.path(MANIFEST).exists():
+            store.manifest()  # a damaged one is told before minutes of timing
         written = timing.run(store, device_of(device), console)
     console.print(timing.summary(store))
     for path in written:

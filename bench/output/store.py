@@ -24,6 +24,7 @@ from analyses.reading.files import SCORES, sha256
 from analyses.reading.manifest import File, Manifest
 from analyses.reading.sealed import Document
 from analyses.reading.timings import FILE
+from bench import endings
 from segcam.errors import InputError, SegcamError
 from segcam.locks import held
 
@@ -103,19 +104,21 @@ class Store:
     @contextmanager
     def _locked(self, name: str, *, wait: bool, tell: Tell | None) -> Iterator[None]:
         made = [folder for folder in (self.out, *self.out.parents) if not folder.exists()]
-        try:
-            lock = self.path(name)
-            with held(lock, str(self.out), wait=wait, waiting=tell):
-                yield
-        except OSError as error:
-            raise self._unwritable(error) from error
-        finally:
-            if made:  # nothing is left of a run that did not begin
-                with contextlib.suppress(OSError):
-                    if {path.name for path in self.out.iterdir()} <= {*LOCKS}:
-                        shutil.rmtree(self.out)
-                        for folder in made[1:]:
-                            folder.rmdir()
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._leave_nothing, made)
+            try:
+                stack.enter_context(held(self.path(name), str(self.out), wait=wait, waiting=tell))
+            except OSError as error:
+                raise self._unwritable(error) from error
+            yield
+
+    def _leave_nothing(self, made: list[Path]) -> None:
+        """Remove the folders that were made for a run that wrote nothing."""
+        with contextlib.suppress(OSError):
+            if made and {path.name for path in self.out.iterdir()} <= {*LOCKS}:
+                shutil.rmtree(self.out)
+                for folder in made[1:]:
+                    folder.rmdir()
 
     def _free(self) -> None:
         """See that a run may write here."""
@@ -312,9 +315,10 @@ class Store:
             for name in stay:
                 draft.path(name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(self.path(name), draft.path(name), follow_symlinks=False)
-            if out.exists():
-                out.rename(old)
-            draft.out.rename(out)
+            with endings.deferred():
+                if out.exists():
+                    out.rename(old)
+                draft.out.rename(out)
             _sync_folder(out.parent)
         except OSError as error:
             self.recover()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bench.timing.cases import Case, scenes
 from bench.timing.compare import Comparison, Sides, Timed
-from bench.timing.peers import INSTALL
+from bench.timing.peers import INSTALL, load
 from segcam.metrics import METRICS, measure
 from segcam.samples import Batch
 from segcam.scoring.reference import Scenery
@@ -68,7 +68,7 @@ class Noise:
 
     def theirs(self) -> Values:
         """Measure with Quantus."""
-        quantus: Any = importlib.import_module("quantus")
+        quantus: Any = load("quantus")
         maps = self.maps.double().cpu().numpy().reshape(-1, 1, *self.maps.shape[2:])
         masks = self.scenery.foreground.cpu().numpy().repeat(MAPS, 0)[:, None].astype(float)
         images, labels = np.zeros((len(maps), 3, *maps.shape[2:]), np.float32), np.ones(len(maps), int)
@@ -86,7 +86,7 @@ def comparison(case: Case, device: torch.device) -> Comparison:
 
     def prepare() -> Sides:
         noise = Noise.of(case, device)
-        importlib.import_module("quantus")  # which takes seconds
+        load("quantus")  # which takes seconds
         return Sides(Timed(noise.ours, device), Timed(noise.theirs, device))
 
     return Comparison(

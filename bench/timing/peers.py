@@ -24,6 +24,7 @@ from bench.timing.agreement import Agreement, agreement
 from bench.timing.cases import Case, Ready, ready
 from bench.timing.compare import Comparison, Sides, Timed
 from bench.training.optimise import precision
+from segcam._compat import mend_torchvision
 from segcam.methods.grad_cam import grad_cam
 from segcam.probe.probe import Precision, Probe
 
@@ -104,7 +105,7 @@ def torch_cam(*, channels_last: bool = False) -> Any:
     """Return the way of torch-cam: one extractor for all layers, maps not normalised."""
 
     def make(case: Ready) -> Callable[[], Cams]:
-        extractor = _load("torchcam.methods").GradCAM
+        extractor = load("torchcam.methods").GradCAM
         model, images = case.model, case.images
         if channels_last:
             model, images = case.channels_last, images.contiguous(memory_format=torch.channels_last)
@@ -122,7 +123,7 @@ def torch_cam(*, channels_last: bool = False) -> Any:
 
 def captum_by_layer(case: Ready) -> Callable[[], Cams]:
     """Return the way of captum: a call a layer, with ReLU, which is not its default."""
-    attribution = _load("captum.attr").LayerGradCam
+    attribution = load("captum.attr").LayerGradCam
 
     def score(images: Tensor) -> Tensor:
         return case.scores(case.model(images))
@@ -160,12 +161,14 @@ def _grad_cam(case: Ready, layers: list[nn.Module]) -> Tensor:
     def target(logits: Tensor) -> Tensor:
         return case.scores(logits[None])[0]
 
-    with _load("pytorch_grad_cam").GradCAM(model=case.model, target_layers=layers) as extract:
+    with load("pytorch_grad_cam").GradCAM(model=case.model, target_layers=layers) as extract:
         maps = extract(input_tensor=case.images, targets=[target] * len(case.images))
     return torch.from_numpy(np.asarray(maps))
 
 
-def _load(name: str) -> Any:
+def load(name: str) -> Any:
+    """Import another tool."""
+    mend_torchvision()  # which other tools import
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # other packages' imports
         return importlib.import_module(name)
