@@ -90,6 +90,8 @@ def start(read: profiles.Profile, options: Options) -> Iterator[Run]:
         with working(console, "opening data", 1) as task:
 
             def progress(done: int, total: int, what: str) -> None:
+                if not done:  # nothing is done yet: another process is waited for
+                    console.print(what, markup=False, highlight=False)
                 task.resize(total)
                 task.to(done, what)
 

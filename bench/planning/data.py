@@ -62,10 +62,14 @@ def open_data(profile: Profile, *, root: Path | None, download: bool, progress: 
     """Open the profile's data set.
 
     Raises:
-        InputError: unknown data set, or one that cannot be read; or the class explained does not exist.
+        InputError: unknown data set, one that cannot be read, or drawn data with files named for it; or the class
+            explained does not exist.
     """
     section = profile.data
     plugin = DATASETS.get(section.dataset)
+    files = {"--data-root": root, "--download": download, "data.root": section.root, "data.cache": section.cache}
+    if not plugin.needs_root and (ignored := [name for name, value in files.items() if value]):
+        raise InputError(f"{ignored[0]}: the data set {section.dataset} is drawn and reads no files: leave it out")
     options = DatasetOptions(
         size=section.size,
         root=root or (Path(section.root) if section.root else None),
