@@ -57,7 +57,8 @@ class Run:
             self._same_run(before.definition, self._manifest.definition)
         if others := self.trainings.others():
             raise InputError(
-                f"{self.store.out} holds trainings of another run ({others[0]}): choose another folder with --out"
+                f"{self.store.out} holds trainings of another run ({others[0]}): move them away, or choose another "
+                "folder with --out"
             )
         self.ask(self.measuring, before)
         self._write_manifest()

@@ -23,7 +23,7 @@ from analyses.reading.manifest import File, Manifest, Published
 from analyses.reading.results import KEYS
 from bench.output import archive
 from bench.output.drawing import with_palette
-from bench.output.report import COLOURS
+from bench.output.report import COLOURS, scores_of
 from bench.output.store import CAPTIONS, DRAWN, MANIFEST, TIMING, Drawn, Store, digest
 from segcam.errors import InputError
 
@@ -113,16 +113,31 @@ def publish_archive(run: Store, file: Path) -> Path:
 def _head(run: Store, analyses: tuple[str, ...]) -> Manifest | None:
     """Return the manifest of what is published of a run; None for timings, which have none.
 
-    Every file that it lists has been seen to be there, and to be what the run wrote.
+    Every file that it lists has been seen to be there, and to be what the run wrote; so has all that was drawn.
     """
     if not run.has(CAPTIONS):
         raise InputError(f"{run.out} holds no finished run: run all first, or name its folder with --out")
     if not run.path(MANIFEST).exists():
-        return None
+        if run.has(TIMING):
+            return None
+        raise InputError(f"{run.out} holds no {MANIFEST}: run score writes it anew, and keeps what is finished")
     manifest = run.manifest()
     if manifest.published:
         raise InputError(f"{run.out} is published already: name the folder of the run itself with --out")
+    measured = sum(not Path(name).name.startswith("train-") for name in manifest.cells)
+    if manifest.planned.train and measured < (manifest.planned.score or 0):
+        raise InputError(
+            f"{run.out} is not finished ({measured} of {manifest.planned.score} cells are scored): run all again first"
+        )
     Results(run.out).check()
+    if run.drawn_of() not in ("", scores_of(manifest)):
+        raise InputError(f"{run.out} was scored again since its tables were drawn: run report first")
+    for name, value in run.drawn().items():
+        if run.has(name) and name.startswith((CAPTIONS, *DRAWN_FOLDERS)) and not run.holds(name, value):
+            raise InputError(
+                f"{run.path(name)} is not what the report drew: run report draws it anew; what is your own goes beside "
+                "it, under another name"
+            )
     photographs = Results(run.out).photographs
     return manifest.model_copy(update={"published": Published(photographs=photographs, analyses=analyses)})
 

@@ -15,7 +15,7 @@ from analyses.reading.files import folder as folder_of
 from analyses.reading.manifest import Manifest
 from analyses.report import build as page_of
 from bench.output import drawing
-from bench.output.store import CAPTIONS, MANIFEST, PAGE, Store
+from bench.output.store import CAPTIONS, MANIFEST, PAGE, Store, digest
 from bench.output.terminal import teller
 from bench.planning import profile as profiles
 from bench.progress import working
@@ -60,6 +60,11 @@ def report(store: Store, console: Console, settings: list[str] | None = None, *,
         return _drawn(store, look, console)
 
 
+def scores_of(manifest: Manifest) -> str:
+    """Return a hash of a run's scores, which tells whether tables are drawn from them."""
+    return digest(repr(sorted((name, file.sha256) for name, file in (manifest.files or {}).items())).encode())
+
+
 def _drawn(store: Store, look: profiles.Figures, console: Console) -> list[Path]:
     manifest = store.manifest()
     if manifest.kind:
@@ -81,7 +86,7 @@ def _drawn(store: Store, look: profiles.Figures, console: Console) -> list[Path]
         )
         contents = {**files(sections), CAPTIONS: _captions(sections, captions.note(results))}
         page = {f"{PAGE}/{name}": data for name, data in page_of(results, sections)}
-        store.draw({**contents, **page}, whole=True)
+        store.draw({**contents, **page}, whole=True, of=scores_of(manifest))
         task.advance(1, "page")
     return [*map(store.path, contents), store.path(next(iter(page)))]
 

@@ -38,7 +38,8 @@ PAGE = "report"
 FOLDERS = ("cells", "checkpoints", SCORES, "tables", "figures", PAGE)
 TEMPORARY = re.compile(r"\..+\.(\d+)-\w+\.tmp")
 """Names of files half written, with the process that writes."""
-OLD = "old"
+OLD = re.compile(r"\..+\.\d+-\w+\.old")
+"""Names of folders that a publication moved away."""
 LOCKS = (".run.lock", ".drawing.lock")
 CELL = b"segcam cell "
 """The key, in a table's file, of the cell that made it."""
@@ -52,12 +53,17 @@ class StoreError(SegcamError):
 
 
 class Drawn(Document):
-    """The files that a report wrote, with the hashes of their contents: no others are removed."""
+    """The files that a report wrote, with the hashes of their contents: no others are removed.
+
+    Attributes:
+        of: the hash of what was drawn, see `Store.draw`.
+    """
 
     WHAT: ClassVar[str] = "list of drawn files"
     CURE: ClassVar[str] = "remove it with the folders tables, figures and report, and run report again"
 
     files: dict[str, str]
+    of: str = ""
 
 
 class Store:
@@ -206,6 +212,10 @@ class Store:
             temporary.replace(path)
             _sync_folder(path.parent)
         except OSError as error:
+            if path.is_dir():
+                raise StoreError(
+                    f"{path} is a folder, where a file of the run goes: move it away, and run the same command again"
+                ) from error
             raise StoreError(
                 f"cannot write {path} ({len(data):,} bytes): {error.strerror or error}; free space or choose another "
                 "folder with --out, then run the same command again: finished parts are kept"
@@ -259,16 +269,29 @@ class Store:
         """Return whether a file is there and holds what was written."""
         return self.has(name) and sha256(self.path(name)) == file.sha256
 
+    def holds(self, name: str, value: str) -> bool:
+        """Return whether there is a file, and no link, whose content has this hash."""
+        path = self.path(name)
+        return not path.is_symlink() and path.is_file() and digest(path.read_bytes()) == value
+
     def drawn(self) -> dict[str, str]:
         """Return the files that reports wrote, with the hashes of their contents."""
-        return dict(Drawn.read(self.path(DRAWN)).files) if self.path(DRAWN).exists() else {}
+        return dict(self._drawn().files)
 
-    def draw(self, files: Mapping[str, bytes], *, whole: bool) -> list[Path]:
+    def drawn_of(self) -> str:
+        """Return the hash of what the last report drew; '' where that is not known."""
+        return self._drawn().of
+
+    def _drawn(self) -> Drawn:
+        return Drawn.read(self.path(DRAWN)) if self.path(DRAWN).exists() else Drawn(files={})
+
+    def draw(self, files: Mapping[str, bytes], *, whole: bool, of: str = "") -> list[Path]:
         """Write what a report made.
 
         Args:
             files: contents by name.
             whole: whether that is all there is, so that what an earlier report wrote beside it is removed.
+            of: the hash of what was drawn, so that tables of other scores are told; '' where nobody asks.
 
         Raises:
             InputError: a file that no report wrote stands in the way.
@@ -276,7 +299,7 @@ class Store:
         before = self.drawn()
         hashes = {name: digest(data) for name, data in files.items()}
         for name, value in hashes.items():
-            if name not in before and os.path.lexists(self.path(name)) and not self._holds(name, value):
+            if name not in before and os.path.lexists(self.path(name)) and not self.holds(name, value):
                 raise InputError(
                     f"{self.path(name)} is not of this run, and a report would write over it: move it away, and run "
                     "report again"
@@ -285,9 +308,9 @@ class Store:
         written = [self.write(name, data) for name, data in files.items()]
         if whole:
             for name in before.keys() - hashes.keys():
-                if self._holds(name, before[name]):  # what somebody changed since is somebody's
+                if self.holds(name, before[name]):  # what somebody changed since is somebody's
                     self.remove(name)
-            self.write(DRAWN, Drawn(files=hashes).written())
+            self.write(DRAWN, Drawn(files=hashes, of=of).written())
         return written
 
     def replace(self, contents: Mapping[str, bytes], earlier: Collection[str]) -> list[Path]:
@@ -308,7 +331,7 @@ class Store:
         if both := sorted(set(stay) & contents.keys()):
             raise InputError(f"{self.path(both[0])} is not of an earlier publication: move it away, and publish again")
         draft = Store(temporary_of(out))
-        old = out.with_name(f".{out.name}.{OLD}")
+        old = draft.out.with_suffix(".old")
         try:
             for name, data in contents.items():
                 draft.write(name, data)
@@ -321,7 +344,8 @@ class Store:
                 draft.out.rename(out)
             _sync_folder(out.parent)
         except OSError as error:
-            self.recover()
+            if old.exists():
+                self._put_back(old)
             raise StoreError(
                 f"cannot write {self.out}: {error.strerror or error}; free space or choose another folder with --to"
             ) from error
@@ -331,28 +355,41 @@ class Store:
         return [self.path(name) for name in contents]
 
     def recover(self) -> None:
-        """Undo or finish what a publication that was killed left beside this folder."""
+        """Undo or finish what a publication that was killed left beside this folder.
+
+        Raises:
+            HeldError: another process is at it.
+        """
         out = self.out.absolute()
-        old = out.with_name(f".{out.name}.{OLD}")
-        if old.is_dir() and not old.is_symlink():
-            if out.exists():
-                shutil.rmtree(old, ignore_errors=True)
-            else:
-                old.rename(out)
+        for old in sorted(out.parent.glob(f".{glob.escape(out.name)}.*.old")):
+            if not OLD.fullmatch(old.name) or not old.is_dir() or old.is_symlink():
+                continue
+            with held(old / LOCKS[0], str(self.out)):  # the lock of who moved it away went with it
+                if self.has(DRAWN):  # the new one came whole
+                    shutil.rmtree(old, ignore_errors=True)
+                elif not self._all():
+                    self._put_back(old)
         for draft in out.parent.glob(f".{glob.escape(out.name)}.*.tmp"):
             name = TEMPORARY.fullmatch(draft.name)
             if name and not alive(int(name[1])) and draft.is_dir() and not draft.is_symlink():
                 shutil.rmtree(draft, ignore_errors=True)
+
+    def _put_back(self, old: Path) -> None:
+        """Put a folder that was moved away in its place, where there are locks at most; they stay locks."""
+        out, aside = self.out.absolute(), temporary_of(self.out.absolute())
+        if out.exists():
+            out.rename(aside)
+        old.rename(out)
+        if aside.exists():
+            for lock in aside.iterdir():
+                lock.replace(self.path(lock.name))
+            shutil.rmtree(aside)
 
     def _all(self) -> list[str]:
         """Return all files and links here."""
         paths = (path for path in self.out.rglob("*") if path.is_symlink() or not path.is_dir())
         whole = (path for path in paths if not path.name.startswith(LOCKS) and not TEMPORARY.fullmatch(path.name))
         return [path.relative_to(self.out).as_posix() for path in whole]
-
-    def _holds(self, name: str, value: str) -> bool:
-        path = self.path(name)
-        return not path.is_symlink() and path.is_file() and digest(path.read_bytes()) == value
 
 
 def digest(data: bytes) -> str:

@@ -125,7 +125,7 @@ def progress(store: Store) -> dict[str, Any]:
         "training_now": {
             name.removesuffix(".safetensors"): read_header(store.path(f"cells/{name}"), needs=("step",))["step"]
             for name in records
-            if name.endswith(".safetensors")
+            if name.startswith("train-") and name.endswith(".safetensors")
         },
         "scored": sum(name.endswith(".json") and not name.startswith("train-") for name in records),
         "to_score": values.planned.score,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from pathlib import Path
+from typing import ClassVar, Self
 
+from analyses.reading.files import ResultsError
 from analyses.reading.manifest import Cell, Checkpoint, File, Gap, Number, Share
 from analyses.reading.sealed import Document, Entry
 
@@ -21,7 +23,25 @@ class Validated(Entry):
     seconds: float = 0.0
 
 
-class TrainRecord(Document):
+class Record(Document):
+    """What is said of a finished cell; the cell's id stands in it, and in the file's name."""
+
+    id: str
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a record.
+
+        Raises:
+            ResultsError: as of any such file; or it is the record of another cell.
+        """
+        record = super().read(path)
+        if not path.stem.endswith(f"-{record.id}"):
+            raise ResultsError(f"{cls.WHAT} {path}: it is of another cell, {record.id[:40]!r}; {cls.CURE}")
+        return record
+
+
+class TrainRecord(Record):
     """A finished training: the checkpoints of its levels, reached or not, and all validations."""
 
     WHAT: ClassVar[str] = "training record"
@@ -29,7 +49,6 @@ class TrainRecord(Document):
         "put it back from a copy; or remove it and run the same command again, which does this one training anew"
     )
 
-    id: str
     checkpoints: tuple[Checkpoint, ...]
     history: tuple[Validated, ...]
     seconds: float
@@ -40,7 +59,7 @@ class TrainRecord(Document):
         return Cell(id=self.id, seconds=self.seconds, steps=self.steps)
 
 
-class MeasureRecord(Document):
+class MeasureRecord(Record):
     """A finished measurement of a checkpoint on some images: the files that it made, and the maps that there are not.
 
     `part` says which of the checkpoint's cells it is, '' for the only one.
@@ -49,7 +68,6 @@ class MeasureRecord(Document):
     WHAT: ClassVar[str] = "record"
     CURE: ClassVar[str] = "remove it and run the same command again, which measures this one cell anew"
 
-    id: str
     model: str
     level: int
     part: str

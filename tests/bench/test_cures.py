@@ -47,6 +47,16 @@ def refused(folder: Path, profile: Path, file: Path, *words: str, stage: str = "
     assert contents(folder) == before
 
 
+@pytest.mark.parametrize("kind", ["record", "kept maps"])
+def test_the_record_of_another_cell_is_removed(copied: Path, finished: Path, tiny: Path, kind: str) -> None:
+    file, other = sorted(copied.glob(f"cells/{RECORDS[kind]}"))[:2]
+    file.write_bytes(other.read_bytes())
+    refused(copied, tiny, file, "it is of another cell", "remove it and run the same command again")
+    file.unlink()
+    finish("score", tiny, copied)
+    assert_same_results(finished, copied)
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("kind", RECORDS)
 def test_a_damaged_record_is_removed(copied: Path, finished: Path, tiny: Path, kind: str, damage: str) -> None:

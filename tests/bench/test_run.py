@@ -516,4 +516,5 @@ def test_status(finished: Path, copied: Path, tiny: Path) -> None:
     files = {kind: len(list((finished / kind).iterdir())) for kind in ("tables", "figures")}
     done = {"profile": "tiny", "trained": 1, "to_train": 1, "scored": 6, "to_score": 6, "training_now": {}} | files
     assert status(tiny, finished) == done
+    (copied / "cells" / "mine.safetensors").write_bytes(b"mine")
     assert status(tiny, unscored(copied)) == done | {"scored": 0}

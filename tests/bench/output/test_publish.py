@@ -85,6 +85,24 @@ def test_a_report_decides_the_claims_again_and_leaves_the_rest(light: Path, publ
     assert {"claims", "levels"} <= written <= set(REDRAWN)
 
 
+def test_a_run_with_a_gap_and_what_was_changed_are_not_published(copied: Path, tiny: Path, tmp_path: Path) -> None:
+    places = ("--out", copied, "--to", tmp_path / "to", "--archive", tmp_path / "a.zip")
+    table = copied / "tables" / "claims.csv"
+    drawn = table.read_bytes()
+    table.write_bytes(drawn.replace(b"supported", b"contradicted"))
+    assert f"{table} is not what the report drew: run report draws it anew" in bench("publish", *places).refusal
+    table.write_bytes(drawn)
+    next(copied.glob("scores/*.parquet")).unlink()
+    assert run("train", tiny, copied).code == 0
+    assert "is not finished (5 of 6 cells are scored): run all again" in bench("publish", *places).refusal
+    (copied / "manifest.json").unlink()
+    assert "holds no manifest.json: run score writes it anew" in bench("publish", *places).refusal
+    assert run("score", tiny, copied).code == 0
+    assert bench("publish", *places).code == 0
+    assert run("score", tiny, copied, 'score.methods=["grad_cam", "uniform"]', more=["--yes"]).code == 0
+    assert "was scored again since its tables were drawn: run report first" in bench("publish", *places).refusal
+
+
 def test_files_that_are_too_large_are_told(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     largest = max((path.stat().st_size, path.name) for path in (finished / "tables").iterdir())
     monkeypatch.setattr("bench.output.publish.MOST_BYTES", largest[0] - 1)

@@ -114,7 +114,7 @@ def test_a_failed_write_leaves_what_was_there(store: Store, how: str, before: by
 
 def test_a_folder_in_a_files_place(store: Store) -> None:
     store.write("a.csv/b.csv", b"data")
-    with pytest.raises(StoreError, match=r"cannot write .*a\.csv"):
+    with pytest.raises(StoreError, match=r"a\.csv is a folder.*move it away"):
         store.write("a.csv", b"data")
     with pytest.raises(StoreError, match="cannot remove"):
         store.remove("a.csv")
@@ -220,9 +220,36 @@ def test_a_replacement_that_fails_or_is_killed_leaves_the_old_folder(store: Stor
     with mock.patch.object(Path, "rename", fail), pytest.raises(StoreError, match="cannot write"):
         store.replace({"a.csv": b"new"}, ("a.csv",))
     assert store.path("a.csv").read_bytes() == b"old"
-    store.out.rename(store.out.with_name(".out.old"))  # as a kill between both renames leaves it
-    store.recover()
-    assert store.path("a.csv").read_bytes() == b"old"
+    assert [path.name for path in store.out.parent.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_a_replacement_that_is_killed_is_old_or_new_and_keeps_what_is_ones_own(store: Store, step: int) -> None:
+    names = ("manifest.json", "drawn.json")
+    store.replace(dict.fromkeys(names, b"old"), ())
+    store.write("mine/README.md", b"mine")
+    foreign = store.out.with_name(".out.old")
+    foreign.mkdir()
+    killed = dead_process()
+    steps = iter(range(1, 4))
+
+    def kill(self: Path, target: Path) -> Path:
+        if self.name.startswith((".out.", "out")) and next(steps) == step:
+            os._exit(9)
+        return renamed(self, target)
+
+    renamed = Path.rename
+    if (process := os.fork()) == 0:
+        sweep = mock.patch("bench.output.store.shutil.rmtree", side_effect=lambda *_, **__: os._exit(9))
+        with mock.patch.object(Path, "rename", kill), mock.patch.object(os, "getpid", return_value=killed), sweep:
+            store.replace(dict.fromkeys(names, b"new"), names)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 9
+    with store.writing():
+        store.recover()
+        store.replace(dict.fromkeys(names, b"newer"), names)
+    assert store.path("drawn.json").read_bytes() == b"newer"
+    assert store.path("mine/README.md").read_bytes() == b"mine"
+    assert sorted(path.name for path in store.out.parent.iterdir()) == [".out.old", "out"]
 
 
 def test_tables_code_their_keys_and_are_the_same_bytes(store: Store) -> None:
