@@ -17,6 +17,8 @@ MOST_TEXT = 64 * 2**20
 """Bytes of the longest text that is read: a device has no end."""
 LONGEST_NAME = 1000
 """Characters of a path that errors show: a text in a path's place may have no end."""
+LONGEST_PATH, LONGEST_PART = 4095, 255
+"""Bytes of a path, and of a name in it, in the file systems that are common."""
 CURES = {
     FileNotFoundError: "does not exist: correct the path",
     PermissionError: "may not be read: give yourself the right to read it",
@@ -35,13 +37,18 @@ def user_path(text: str | Path, what: str) -> Path:
         what: how errors call it, such as '--out'.
 
     Raises:
-        InputError: it is empty, holds characters that no path or no table can hold, or names an unknown home.
+        InputError: it is empty or longer than a path can be, holds characters that no path, no table or no line can
+            hold, or names an unknown home.
     """
     text = str(text)
     if not text.strip() or "\0" in text:
         raise InputError(f"{what} {text!r}: name a path")
     if not text.isprintable() and any("\ud800" <= sign <= "\udfff" for sign in text):
         raise InputError(f"{what} {text!r}: the name is not UTF-8; rename it, or choose another")
+    if not one_line(text):
+        raise InputError(f"{what} {text[:LONGEST_NAME]!r}: a name is one line; rename it, or choose another")
+    if len(text.encode()) > LONGEST_PATH or any(len(part.encode()) > LONGEST_PART for part in Path(text).parts):
+        raise InputError(f"{what} {text[:40]}...: no name is as long; choose a shorter one")
     try:
         return Path(text).expanduser()
     except RuntimeError as error:

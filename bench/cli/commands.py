@@ -205,7 +205,7 @@ def list_(
     else:
         from bench.cli import listing
 
-        rows = listing.LISTS[kind](model or "unet")
+        rows = listing.LISTS[kind]("unet" if model is None else model)
         shown = [listing.method_columns(row) for row in rows] if kind is Listing.METHODS else rows
     if as_json:
         typer.echo(json.dumps(rows, indent=1))

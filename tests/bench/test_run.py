@@ -506,6 +506,7 @@ def test_variants_are_listed() -> None:
 def test_lists_of_nothing() -> None:
     assert command("list", "colours").code == 2
     assert "unknown model 'unot'" in command("list", "layers", "--model", "unot").refusal
+    assert "unknown model ''" in command("list", "layers", "--model", "").refusal
 
 
 def test_status(finished: Path, copied: Path, tiny: Path) -> None:

@@ -62,6 +62,16 @@ def test_any_text_is_a_path_or_an_error(text: str) -> None:
         os.fsencode(path).decode()
 
 
+@pytest.mark.parametrize(
+    ("text", "words"), [("a\nb", "one line"), ("x" * 256, "no name is as long"), ("x/" * 3000, "no name is as long")]
+)
+def test_names_that_no_line_or_no_path_holds(text: str, words: str) -> None:
+    with pytest.raises(InputError, match=rf"^--out .*{words}") as error:
+        user_path(text, "--out")
+    assert len(str(error.value)) < 200
+    assert user_path("x" * 255, "--out").name == "x" * 255
+
+
 @given(st.text())
 def test_any_text_is_json_or_an_error(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     file = tmp_path_factory.mktemp("json") / "a.json"
