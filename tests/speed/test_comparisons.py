@@ -73,7 +73,7 @@ def test_shared_metrics_against_quantus(measure: Measure, comparison: Comparison
 
 
 @lru_cache(maxsize=1)
-def whole(case: Case, targets: tuple[Target, ...]) -> memory.Maps:
+def whole(case: Case, targets: tuple[Target, ...]) -> memory.CamsByLayer:
     return memory.jobs(case, targets, DEVICE, torch.float64)[1][memory.WHOLE]()
 
 

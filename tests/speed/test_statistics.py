@@ -21,9 +21,9 @@ def test_crossed_bootstrap(benchmark: Any, capsys: pytest.CaptureFixture[str]) -
     rng = np.random.default_rng(0)
     matrix = rng.normal(size=shape)
     matrix[rng.random(shape) < 0.05] = np.nan
-    found = benchmark.pedantic(bootstrap_mean, (matrix, np.random.default_rng(1), resamples), rounds=1)
-    assert (found.low < found.estimate).all()
-    assert (found.estimate < found.high).all()
+    interval = benchmark.pedantic(bootstrap_mean, (matrix, np.random.default_rng(1), resamples), rounds=1)
+    assert (interval.low < interval.estimate).all()
+    assert (interval.estimate < interval.high).all()
     if benchmark.enabled:
         with capsys.disabled():
             taken = benchmark.stats.stats.min

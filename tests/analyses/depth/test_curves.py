@@ -10,7 +10,7 @@ from analyses import Figure, ResultsError
 from analyses.depth import curves
 from analyses.statistics import bootstrap
 from analyses.statistics.intervals import bootstrap_interval
-from tests.analyses.checks import edit_manifest, row
+from tests.analyses.checks import edit_manifest, rewrite, row
 
 COLUMNS = ["model", "level", "layer", "depth", "method", "target", "metric", "estimate", "low", "high", "chance"]
 COLUMNS += ["n_images", "n_seeds", "n_undefined", "training_data"]
@@ -158,8 +158,9 @@ def test_the_head_is_in_the_table_and_no_figure_of_its_own(make):
 
 
 def test_intervals_end_at_the_metric_s_bounds(make):
-    results = make(seeds=(0, 1))
-    results = edit_manifest(results, lambda m: m["metrics"]["energy_inside"].update(lower=0.4, upper=0.45))
+    inside = {"lower": 0.4, "upper": 0.45}
+    results = edit_manifest(make(seeds=(0, 1)), lambda m: m["metrics"]["energy_inside"].update(inside))
+    results = rewrite(results, lambda rows: rows.assign(energy_inside=rows["energy_inside"].clip(0.4, 0.45)))
     frame = curves.summarise(results)
     cut, free = frame[frame["metric"] == "energy_inside"], frame[frame["metric"] == "energy_gain"]
     assert len(cut)

@@ -498,7 +498,7 @@ class TestRefusals:
         ("name", "parameters", "message"),
         [
             ("integrated_gradients", {"n_steps": 0}, "n_steps is 0: it must be positive"),
-            ("layer_conductance", {"n_steps": -1}, "n_steps is -1: it must be positive"),
+            ("layer_conductance", {"n_steps": -1}, "is -1: a number from 0 to 10000 is needed"),
             ("smooth_grad", {"samples": 0}, "samples is 0: it must be positive"),
             ("smooth_grad", {"noise": 0.0}, "noise is 0.0: it must be positive"),
             ("gradient_shap", {"samples": 0}, "samples is 0: it must be positive"),
