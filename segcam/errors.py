@@ -69,11 +69,19 @@ def shown(value: object, most: int = 100) -> str:
     return text if len(text) <= most else text[:most] + "..."
 
 
+ONEDNN = ("could not create a primitive", "could not create a memory object", "could not execute a primitive")
+"""What oneDNN, torch's convolutions on the CPU, says where it gets no memory; what it lacks is a 'descriptor'."""
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that memory could not be had: Python's, or torch's on the CPU or a GPU.
 
     >>> out_of_memory(MemoryError()), out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
     (True, True)
+    >>> out_of_memory(RuntimeError("could not create a primitive"))
+    True
     """
     kinds = {kind.__name__ for kind in type(error).__mro__}  # by name: torch is not imported for this
-    return "MemoryError" in kinds or "OutOfMemoryError" in kinds or "can't allocate memory" in str(error)
+    if "MemoryError" in kinds or "OutOfMemoryError" in kinds:
+        return True
+    return any(words in str(error) for words in ("can't allocate memory", *ONEDNN))

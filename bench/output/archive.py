@@ -19,6 +19,9 @@ FOLDERS = ("scores", "tables", "figures")
 TEXTS = (".csv", ".json", ".md", ".tex")
 """Suffixes of what gets smaller; the other files are compressed already."""
 
+LONGEST = 250
+"""Bytes of the longest name: no run's is near it, and every file system holds it."""
+
 
 def is_archive(path: Path | None) -> bool:
     """Return whether a path is meant as an archive, by its suffix."""
@@ -73,7 +76,8 @@ def unpack(file: Path) -> Path:
         Manifest.read(temporary / MANIFEST)
         temporary.rename(folder)
     except ResultsError as error:
-        raise InputError(f"{file}: {str(error).replace(f'{temporary}/', '')}") from error
+        text = str(error).replace(f"{temporary}/", "").replace(Manifest.CURE, "fetch or publish the archive again")
+        raise InputError(f"{file}: {text}") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
         raise InputError(f"{file} cannot be unpacked ({error}): fetch or publish it again") from error
     finally:
@@ -92,6 +96,6 @@ def _sweep(file: Path) -> None:
 def _of_a_run(name: str) -> bool:
     """Return whether a file of this name may lie in a run's folder, and in it alone."""
     segments = PurePosixPath(name).parts
-    if "\\" in name or ":" in name or ".." in segments or name != "/".join(segments):
+    if len(name.encode()) > LONGEST or "\\" in name or ":" in name or ".." in segments or name != "/".join(segments):
         return False
     return name in (MANIFEST, TIMING, CAPTIONS, DRAWN) or (len(segments) > 1 and segments[0] in FOLDERS)

@@ -343,11 +343,13 @@ class Store:
                     out.rename(old)
                 draft.out.rename(out)
             _sync_folder(out.parent)
-        except OSError as error:
+        except (OSError, StoreError) as error:
             if old.exists():
                 self._put_back(old)
+            cause = error if isinstance(error, OSError) else error.__cause__
+            reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else error
             raise StoreError(
-                f"cannot write {self.out}: {error.strerror or error}; free space or choose another folder with --to"
+                f"cannot write {self.out}: {reason}; free space or choose another folder with --to"
             ) from error
         finally:
             shutil.rmtree(draft.out, ignore_errors=True)

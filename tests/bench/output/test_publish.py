@@ -130,6 +130,7 @@ def test_archives_that_cannot_be_trusted_leave_nothing(published: Path, tmp_path
     (tmp_path / "cut.zip").write_bytes(data[: len(data) // 2])
     (tmp_path / "flipped.zip").write_bytes(data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :])
     members = {"outside": "../evil.txt", "absolute": "/evil.txt", "elsewhere": "cells/a.json", "empty": "tables/a.csv"}
+    members |= {"long": f"tables/{'a' * 260}", "deep": f"tables/{'a/' * 2000}b"}
     for name, member in members.items():
         with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as file:
             file.writestr(member, "text")
