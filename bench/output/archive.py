@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 from analyses.reading.files import ResultsError
 from analyses.reading.manifest import Manifest
 from bench.output.store import CAPTIONS, DRAWN, MANIFEST, TEMPORARY, TIMING, alive, temporary_of
-from segcam.errors import InputError
-from segcam.files import plain_file
+from segcam.errors import InputError, first_line
+from segcam.files import one_line, plain_file
 
 FOLDERS = ("scores", "tables", "figures")
 TEXTS = (".csv", ".json", ".md", ".tex")
@@ -78,8 +78,11 @@ def unpack(file: Path) -> Path:
     except ResultsError as error:
         text = str(error).replace(f"{temporary}/", "").replace(Manifest.CURE, "fetch or publish the archive again")
         raise InputError(f"{file}: {text}") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
-        raise InputError(f"{file} cannot be unpacked ({error}): fetch or publish it again") from error
+    except (
+        *(zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError),
+        *(NotADirectoryError, IsADirectoryError, FileExistsError),  # a file in it has the name of a folder in it
+    ) as error:
+        raise InputError(f"{file} cannot be unpacked ({first_line(error)}): fetch or publish it again") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
@@ -96,6 +99,8 @@ def _sweep(file: Path) -> None:
 def _of_a_run(name: str) -> bool:
     """Return whether a file of this name may lie in a run's folder, and in it alone."""
     segments = PurePosixPath(name).parts
-    if len(name.encode()) > LONGEST or "\\" in name or ":" in name or ".." in segments or name != "/".join(segments):
+    if len(name.encode()) > LONGEST or not one_line(name):
+        return False
+    if "\\" in name or ":" in name or ".." in segments or name != "/".join(segments):
         return False
     return name in (MANIFEST, TIMING, CAPTIONS, DRAWN) or (len(segments) > 1 and segments[0] in FOLDERS)

@@ -130,12 +130,16 @@ def test_archives_that_cannot_be_trusted_leave_nothing(published: Path, tmp_path
     (tmp_path / "cut.zip").write_bytes(data[: len(data) // 2])
     (tmp_path / "flipped.zip").write_bytes(data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :])
     members = {"outside": "../evil.txt", "absolute": "/evil.txt", "elsewhere": "cells/a.json", "empty": "tables/a.csv"}
-    members |= {"long": f"tables/{'a' * 260}", "deep": f"tables/{'a/' * 2000}b"}
+    members |= {"lines": "tables/a\nb", "long": f"tables/{'a' * 260}", "deep": f"tables/{'a/' * 2000}b"}
     for name, member in members.items():
         with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as file:
             file.writestr(member, "text")
     words = {"cut": "cannot be unpacked", "flipped": "cannot be unpacked", "empty": "holds no manifest.json"}
-    for name in ("cut", "flipped", *members):
+    shutil.copy(published / "run.zip", tmp_path / "both.zip")
+    with zipfile.ZipFile(tmp_path / "both.zip", "a") as file:
+        file.writestr("tables/claims.csv/x", "text")
+    words["both"] = "cannot be unpacked"
+    for name in ("cut", "flipped", "both", *members):
         with pytest.raises(InputError, match=words.get(name, "no archive of a run: it holds ")):
             unpack(tmp_path / f"{name}.zip")
     assert all(path.suffix == ".zip" for path in tmp_path.iterdir())
