@@ -57,17 +57,17 @@ def _run() -> None:
         if isinstance(end.__context__, BrokenPipeError):  # typer and rich make it an exit with 1
             sys.exit(BROKEN_PIPE)
         raise
-    except _expected() as error:
-        where = "" if endings.flush() else "what is printed cannot be written: "
-        endings.say(f"error: {where}{error}")
-        sys.exit(1 if isinstance(error, OSError) else getattr(error, "exit_code", 2))
     except Exception as error:
         from segcam.errors import first_line, out_of_memory  # noqa: PLC0415  (as all else)
 
-        if not out_of_memory(error):
+        if out_of_memory(error):  # asked first: what is expected takes memory to import
+            endings.say(f"error: there is not enough memory ({first_line(error)}): {LESS}")
+            sys.exit(1)
+        if not isinstance(error, _expected()):
             raise
-        endings.say(f"error: there is not enough memory ({first_line(error)}): {LESS}")
-        sys.exit(1)
+        where = "" if endings.flush() else "what is printed cannot be written: "
+        endings.say(f"error: {where}{error}")
+        sys.exit(1 if isinstance(error, OSError) else getattr(error, "exit_code", 2))
 
 
 def _expected() -> tuple[type[Exception], ...]:

@@ -84,4 +84,5 @@ def out_of_memory(error: BaseException) -> bool:
     kinds = {kind.__name__ for kind in type(error).__mro__}  # by name: torch is not imported for this
     if "MemoryError" in kinds or "OutOfMemoryError" in kinds:
         return True
-    return any(words in str(error) for words in ("can't allocate memory", *ONEDNN))
+    words = ("can't allocate memory", "Cannot allocate memory", "failed to map segment", *ONEDNN)  # the third: imports
+    return any(part in str(error) for part in words)
