@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import stat
 import tomllib
@@ -143,18 +142,6 @@ def read_toml(path: Path, what: str, error: type[InputError] = InputError, cure:
     try:
         return tomllib.loads(read_text(path, what, error))
     except (ValueError, RecursionError) as problem:  # ValueError: numbers of thousands of digits, too
-        raise unreadable(path, what, problem, error, cure) from problem
-
-
-def read_json(path: Path, what: str, error: type[InputError] = InputError, cure: str = "correct it") -> Any:
-    """Read a JSON file.
-
-    Raises:
-        InputError: as `read_text`; or it is no JSON.
-    """
-    try:
-        return json.loads(read_text(path, what, error))
-    except (ValueError, RecursionError) as problem:
         raise unreadable(path, what, problem, error, cure) from problem
 
 

@@ -30,6 +30,7 @@ class ResultsError(Exception):
 
 SLACK = 1e-4
 """How far rounding in float32 may carry a number over its bounds."""
+Version = tuple[int, int, int]
 CURE = "run score makes it anew, and keeps the rest; what was published is fetched or published again"
 """What to do with a damaged table."""
 
@@ -80,16 +81,17 @@ def sha256(path: Path) -> str:
     Raises:
         OSError: it cannot be read.
     """
-    return _sha256(path, _version(path))
+    return _sha256(path, version_of(path))
 
 
-def _version(path: Path) -> tuple[int, int]:
+def version_of(path: Path) -> Version:
+    """Return what changes whenever a file does, as far as the system tells."""
     state = path.stat()
-    return state.st_mtime_ns, state.st_size
+    return state.st_mtime_ns, state.st_size, state.st_ino
 
 
 @lru_cache(maxsize=1 << 14)
-def _sha256(path: Path, version: tuple[int, int]) -> str:  # noqa: ARG001
+def _sha256(path: Path, version: Version) -> str:  # noqa: ARG001
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -124,7 +126,7 @@ def _table(
     path: Path, needed: Sequence[str], where: Mapping[str, Collection[Any]], columns: Sequence[str] | None
 ) -> pa.Table:
     """Return the columns of the rows with the values of `where`; of files whose bounds exclude them nothing is read."""
-    version = _version(plain_file(path))
+    version = version_of(plain_file(path))
     fragment = _fragment(path, version)
     schema = fragment.physical_schema
     for name in (*needed, *where):
@@ -153,7 +155,7 @@ def check(path: Path, rows: int | None, bounds: Mapping[str, tuple[float, float]
         ResultsError: it has others; names the column and the value.
     """
     with reading(path):
-        count, ends = _ends(path, _version(plain_file(path)))
+        count, ends = _ends(path, version_of(plain_file(path)))
         if rows is not None and count != rows:
             raise ResultsError(f"{path}: it has {count} rows in place of {rows}; {CURE}")
         for name, (low, high) in bounds.items():
@@ -163,7 +165,7 @@ def check(path: Path, rows: int | None, bounds: Mapping[str, tuple[float, float]
 
 
 @lru_cache(maxsize=1 << 12)
-def _ends(path: Path, version: tuple[int, int]) -> tuple[int, dict[str, tuple[float, float]]]:
+def _ends(path: Path, version: Version) -> tuple[int, dict[str, tuple[float, float]]]:
     """Return a table's number of rows, and the smallest and the largest value of each column of numbers."""
     schema = _fragment(path, version).physical_schema
     numbers = [field.name for field in schema if pa.types.is_floating(field.type)]
@@ -182,13 +184,13 @@ def _value_type(kind: pa.DataType) -> pa.DataType:
 
 
 @lru_cache(maxsize=1 << 14)
-def _fragment(path: Path, version: tuple[int, int]) -> ds.ParquetFileFragment:  # noqa: ARG001
+def _fragment(path: Path, version: Version) -> ds.ParquetFileFragment:  # noqa: ARG001
     """Return a file with its schema and the bounds of its columns."""
     return next(ds.dataset(path, format="parquet").get_fragments())
 
 
 @lru_cache(maxsize=256)
-def _column(path: Path, version: tuple[int, int], name: str) -> pa.ChunkedArray:
+def _column(path: Path, version: Version, name: str) -> pa.ChunkedArray:
     """Return a column; the last ones are kept, as many analyses read the same ones and other rows of them."""
     return _fragment(path, version).to_table(columns=[name]).column(0)
 

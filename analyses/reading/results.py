@@ -140,8 +140,8 @@ class Results:
         It is the first seed of which maps are kept of every level reached; without any, the first seed.
         """
         of_seeds = [[c for c in self.checkpoints if (c.model, c.seed) == (model, s)] for s in self.seeds(model)]
+        kept = self._files(GALLERY, ".npz")
         for points in of_seeds:
-            kept = self._files(GALLERY, ".npz")
             exist = [self.gallery_path(c.model, c.seed, c.level) in kept for c in points if c.reached]
             if exist and all(exist):
                 return tuple(points)

@@ -59,7 +59,7 @@ class Document(Entry):
         try:
             return cls.model_validate(values, extra="ignore")
         except (ValidationError, RecursionError) as error:
-            raise ResultsError(f"{cls.WHAT} {path}: {_first_problem(error)}; {cls.CURE}") from error
+            raise ResultsError(f"{cls.WHAT} {path}: {first_problem(error)}; {cls.CURE}") from error
 
     @classmethod
     def read_values(cls, path: Path) -> dict[str, Any]:
@@ -110,7 +110,8 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _first_problem(error: ValidationError | RecursionError) -> str:
+def first_problem(error: ValidationError | RecursionError) -> str:
+    """Return the first field that is wrong, and what is wrong with it."""
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     first = error.errors()[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import shutil
 import zipfile
 import zlib
@@ -11,7 +10,8 @@ from pathlib import Path, PurePosixPath
 
 from analyses.reading.files import ResultsError
 from analyses.reading.manifest import Manifest
-from bench.output.store import CAPTIONS, DRAWN, MANIFEST, TEMPORARY, TIMING, alive, temporary_of
+from bench.output.drafts import sweep_beside, temporary_of
+from bench.output.store import CAPTIONS, DRAWN, MANIFEST, TIMING
 from segcam.errors import InputError, first_line
 from segcam.files import one_line, plain_file
 
@@ -36,7 +36,7 @@ def pack(file: Path, contents: Mapping[str, Path | bytes]) -> Path:
         contents: the files by their names in the run's folder, as places or as bytes.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(file)
+    sweep_beside(file)
     temporary = temporary_of(file)
     try:
         with temporary.open("xb") as stream, zipfile.ZipFile(stream, "w") as archive:
@@ -61,7 +61,7 @@ def unpack(file: Path) -> Path:
     if folder.exists():
         raise InputError(f"{folder} is there already: give it to --out in place of {file}, or move it away")
     plain_file(file, "archive")
-    _sweep(folder)
+    sweep_beside(folder)
     temporary = temporary_of(folder)
     try:
         with zipfile.ZipFile(file) as archive:
@@ -86,14 +86,6 @@ def unpack(file: Path) -> Path:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
-
-
-def _sweep(file: Path) -> None:
-    """Remove what a process that was killed left of such a file or folder."""
-    for draft in file.parent.glob(f".{glob.escape(file.name)}.*.tmp"):
-        name = TEMPORARY.fullmatch(draft.name)
-        if name and not alive(int(name[1])) and not draft.is_symlink():
-            shutil.rmtree(draft, ignore_errors=True) if draft.is_dir() else draft.unlink(missing_ok=True)
 
 
 def _of_a_run(name: str) -> bool:

@@ -13,6 +13,7 @@ from analyses.artifacts import Section, Table
 from analyses.reading import captions
 from analyses.reading.files import folder as folder_of
 from analyses.reading.manifest import Manifest
+from analyses.reading.sealed import first_problem
 from analyses.report import build as page_of
 from bench.output import drawing
 from bench.output.store import CAPTIONS, MANIFEST, PAGE, Store, digest
@@ -151,9 +152,8 @@ def figures(store: Store, settings: list[str] | None = None) -> profiles.Figures
     try:
         current = profiles.Figures.model_validate(store.manifest().profile.get("figures", {}))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise InputError(f"{store.path(MANIFEST)}: profile.figures.{key}: {first['msg']}; {Manifest.CURE}") from error
+        where = f"{store.path(MANIFEST)}: profile.figures."
+        raise InputError(f"{where}{first_problem(error)}; {Manifest.CURE}") from error
     return profiles.figures(settings, current) if settings else current
 
 

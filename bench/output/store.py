@@ -8,7 +8,6 @@ import hashlib
 import io
 import os
 import re
-import secrets
 import shutil
 import tempfile
 import zipfile
@@ -20,11 +19,12 @@ from typing import Any, ClassVar, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analyses.reading.files import SCORES, sha256
+from analyses.reading.files import SCORES, sha256, version_of
 from analyses.reading.manifest import File, Manifest
 from analyses.reading.sealed import Document
 from analyses.reading.timings import FILE
 from bench import endings
+from bench.output.drafts import TEMPORARY, left_behind, sweep_beside, temporary_of
 from segcam.errors import InputError, SegcamError
 from segcam.locks import held
 
@@ -36,8 +36,6 @@ DRAWN = "drawn.json"
 PAGE = "report"
 """Folder of the page."""
 FOLDERS = ("cells", "checkpoints", SCORES, "tables", "figures", PAGE)
-TEMPORARY = re.compile(r"\..+\.(\d+)-\w+\.tmp")
-"""Names of files half written, with the process that writes."""
 OLD = re.compile(r"\..+\.\d+-\w+\.old")
 """Names of folders that a publication moved away."""
 LOCKS = (".run.lock", ".drawing.lock")
@@ -169,8 +167,7 @@ class Store:
         Raises:
             ResultsError: it is absent or damaged, or of another schema.
         """
-        state = self.path(name).stat() if self.has(name) else None
-        version = state and (state.st_mtime_ns, state.st_size, state.st_ino)
+        version = version_of(self.path(name)) if self.has(name) else None
         if version is None or self._read.get(name, (None, None))[0] != version:
             self._read[name] = (version, kind.read(self.path(name)))
         document = self._read[name][1]
@@ -242,8 +239,7 @@ class Store:
         """Remove what processes that were killed while writing left behind."""
         for search in (self.out.glob, *(self.path(name).rglob for name in FOLDERS)):
             for leftover in search(".*.tmp"):
-                name = TEMPORARY.fullmatch(leftover.name)
-                if name and not alive(int(name[1])) and leftover.is_file():
+                if left_behind(leftover) and leftover.is_file():
                     leftover.unlink(missing_ok=True)
 
     def write_table(self, name: str, columns: Mapping[str, Any], keys: Iterable[str] = (), cell: str = "") -> File:
@@ -371,10 +367,7 @@ class Store:
                     shutil.rmtree(old, ignore_errors=True)
                 elif not self._all():
                     self._put_back(old)
-        for draft in out.parent.glob(f".{glob.escape(out.name)}.*.tmp"):
-            name = TEMPORARY.fullmatch(draft.name)
-            if name and not alive(int(name[1])) and draft.is_dir() and not draft.is_symlink():
-                shutil.rmtree(draft, ignore_errors=True)
+        sweep_beside(out)
 
     def _put_back(self, old: Path) -> None:
         """Put a folder that was moved away in its place, where there are locks at most; they stay locks."""
@@ -416,24 +409,6 @@ def made_by(file: Path) -> str:
         return str((pq.read_schema(file).metadata or {}).get(CELL, b"").decode())
     except (OSError, ValueError, zipfile.BadZipFile, pa.ArrowException):
         return ""
-
-
-def temporary_of(path: Path) -> Path:
-    """Return a name beside a file for what is half written; it cannot be foretold, so that no link waits there."""
-    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-
-
-def alive(process: int) -> bool:
-    """Return whether a process of this machine runs."""
-    if os.name != "posix":  # where the signal 0 ends it
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # somebody else's
-        return True
-    return True
 
 
 def of_profile(store: Store) -> Store:

@@ -1,4 +1,4 @@
-"""Records of finished cells, `cells/*.json`: what was made, and how long it took."""
+"""Records of finished cells, `cells/*.json`: what was made, and how long it took; see `bench.training.record`, too."""
 
 from __future__ import annotations
 
@@ -6,21 +6,8 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from analyses.reading.files import ResultsError
-from analyses.reading.manifest import Cell, Checkpoint, File, Gap, Number, Share
-from analyses.reading.sealed import Document, Entry
-
-
-class Validated(Entry):
-    """One validation during a training, see `bench.training.levels.Evaluation`."""
-
-    step: int
-    images_seen: int
-    loss: Number
-    learning_rate: float
-    miou: Share
-    iou: tuple[Share, ...]
-    predicted_share: Share
-    seconds: float = 0.0
+from analyses.reading.manifest import Cell, File, Gap
+from analyses.reading.sealed import Document
 
 
 class Record(Document):
@@ -39,24 +26,6 @@ class Record(Document):
         if not path.stem.endswith(f"-{record.id}"):
             raise ResultsError(f"{cls.WHAT} {path}: it is of another cell, {record.id[:40]!r}; {cls.CURE}")
         return record
-
-
-class TrainRecord(Record):
-    """A finished training: the checkpoints of its levels, reached or not, and all validations."""
-
-    WHAT: ClassVar[str] = "training record"
-    CURE: ClassVar[str] = (
-        "put it back from a copy; or remove it and run the same command again, which does this one training anew"
-    )
-
-    checkpoints: tuple[Checkpoint, ...]
-    history: tuple[Validated, ...]
-    seconds: float
-    steps: int
-
-    def brief(self) -> Cell:
-        """Return what the manifest says of it."""
-        return Cell(id=self.id, seconds=self.seconds, steps=self.steps)
 
 
 class MeasureRecord(Record):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from analyses.reading.manifest import BEST
+from analyses.reading.manifest import BEST, Number, Share
 
 if TYPE_CHECKING:  # so that a report needs no torch
     from torch import Tensor
@@ -31,11 +31,11 @@ class Evaluation:
 
     step: int
     images_seen: int
-    loss: float
+    loss: Number
     learning_rate: float
-    miou: float
-    iou: tuple[float, ...]
-    predicted_share: float
+    miou: Share
+    iou: tuple[Share, ...]
+    predicted_share: Share
     seconds: float = 0.0
 
     @classmethod

@@ -21,10 +21,10 @@ from bench.planning.cells import TrainCell
 from bench.planning.data import Data
 from bench.planning.measurement import MEASUREMENTS
 from bench.planning.profile import Profile
-from bench.planning.records import TrainRecord
 from bench.progress import working
 from bench.training.distillation import Hints
 from bench.training.levels import Evaluation, LevelSearch
+from bench.training.record import TrainRecord
 from bench.training.trainer import Trainer, TrainJob, baseline
 from segcam.errors import InputError, first_line
 from segcam.files import sha256

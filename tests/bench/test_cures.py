@@ -16,7 +16,8 @@ from analyses.reading.files import LOG, ResultsError
 from analyses.reading.manifest import Manifest
 from analyses.reading.sealed import Document, sealed
 from bench.output.store import DRAWN, Drawn, Store
-from bench.planning.records import MeasureRecord, TrainRecord
+from bench.planning.records import MeasureRecord
+from bench.training.record import TrainRecord
 from tests.bench.harness import assert_same_results, bench, contents, finish, run
 
 RECORDS = {"training record": "train-*.json", "record": "scores-*.json", "kept maps": "kept_maps-*.json"}

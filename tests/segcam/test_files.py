@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segcam.errors import InputError, shown
-from segcam.files import one_line, plain_folder, read_json, read_toml, unreadable, user_path
+from segcam.files import one_line, plain_folder, read_toml, unreadable, user_path
 
 
 def _fifo(path: Path) -> None:
@@ -70,16 +70,6 @@ def test_names_that_no_line_or_no_path_holds(text: str, words: str) -> None:
         user_path(text, "--out")
     assert len(str(error.value)) < 200
     assert user_path("x" * 255, "--out").name == "x" * 255
-
-
-@given(st.text())
-def test_any_text_is_json_or_an_error(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
-    file = tmp_path_factory.mktemp("json") / "a.json"
-    file.write_bytes(text.encode("utf-8", "surrogatepass"))
-    try:
-        read_json(file, "record")
-    except InputError as error:
-        assert str(file) in str(error)  # noqa: PT017
 
 
 def test_folders(tmp_path: Path) -> None:

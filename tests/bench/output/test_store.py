@@ -144,7 +144,7 @@ def test_sweep_removes_what_a_dead_process_left_and_nothing_else(store: Store) -
 
 
 def test_a_planted_link_is_not_followed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.output.store.secrets.token_hex", lambda _: "ab12")
+    monkeypatch.setattr("bench.output.drafts.secrets.token_hex", lambda _: "ab12")
     store.path("mine").write_bytes(b"mine")
     store.path(f".a.csv.{os.getpid()}-ab12.tmp").symlink_to(store.path("mine"))
     with pytest.raises(StoreError, match="File exists"):
