@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
+from segcam.channels import RGB, Channels, Pixels
 from segcam.errors import DataError, unknown
 
 IGNORE = 255
@@ -21,10 +22,6 @@ Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 Border = Literal["ignore", "pet", "background"]
 
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
-LUMA = (0.299, 0.587, 0.114)
-
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -32,15 +29,19 @@ class Sample:
 
     Attributes:
         id: name of the image, unique within its dataset.
-        image: RGB, `(h, w, 3)` uint8.
+        image: RGB, `(h, w, 3)` uint8; or `(h, w, c)` uint8, uint16 or float32 as `channels` says.
         mask: class index a pixel, `(h, w)` uint8; `IGNORE` where it belongs to no class.
         evidence: where that is known, the pixels that decide the class, `(h, w)` bool.
+        valid: where the picture is and not the padding around it, `(h, w)` bool; None is everywhere.
+        channels: what the image's channels hold; by default RGB of 8 bits.
     """
 
     id: str
-    image: npt.NDArray[np.uint8]
+    image: npt.NDArray[np.uint8 | np.uint16 | np.float32]
     mask: npt.NDArray[np.uint8]
     evidence: npt.NDArray[np.bool_] | None = None
+    valid: npt.NDArray[np.bool_] | None = None
+    channels: Channels = RGB
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +50,23 @@ class Batch:
 
     Attributes:
         ids: the images' names, `b` of them.
-        images: RGB, `(b, 3, h, w)` uint8.
+        images: RGB, `(b, 3, h, w)` uint8; or `(b, c, h, w)` uint8 or float32 as `channels` says.
         masks: class index a pixel, `(b, h, w)` uint8; `IGNORE` where it belongs to no class.
         evidence: where it is known of all images, the pixels that decide the class, `(b, h, w)`.
+        valid: where the pictures are and not the padding around them, `(b, h, w)`; None is everywhere.
+        channels: what the images' channels hold.
     """
 
     ids: tuple[str, ...]
-    images: UInt8[Tensor, "b 3 h w"]
+    images: Pixels
     masks: UInt8[Tensor, "b h w"]
     evidence: Bool[Tensor, "b h w"] | None = None
+    valid: Bool[Tensor, "b h w"] | None = None
+    channels: Channels = RGB
 
     @classmethod
     def of(cls, samples: Sequence[Sample], device: torch.device | str = "cpu") -> Batch:
-        """Stack samples of one size.
+        """Stack samples of one size; masks are ignored outside the valid region.
 
         Raises:
             DataError: there is none, or one is not as `Sample` says or of another size; the message names it.
@@ -69,35 +74,31 @@ class Batch:
         if not samples:
             raise DataError("a batch needs at least one sample")
         for sample in samples:
-            if not isinstance(sample.image, np.ndarray) or not isinstance(sample.mask, np.ndarray):
-                kinds = f"{type(sample.image).__name__} and {type(sample.mask).__name__}"
-                raise DataError(f"image and mask '{sample.id}' are {kinds}: numpy arrays are needed")
-        size = samples[0].image.shape[:2]
-        for sample in samples:
-            image, mask = sample.image, sample.mask
-            if 0 in image.shape:
-                raise DataError(f"image '{sample.id}' is {image.shape}: it has no pixel")
-            if image.dtype != np.uint8 or image.shape != (*size, 3):
-                raise DataError(f"image '{sample.id}' is {image.dtype} {image.shape}: uint8 {(*size, 3)} is needed")
-            if mask.dtype != np.uint8 or mask.shape != size:
-                raise DataError(f"mask '{sample.id}' is {mask.dtype} {mask.shape}: uint8 {size} is needed")
-            region = sample.evidence
-            if region is not None and (region.dtype != np.bool_ or region.shape != size):
-                raise DataError(f"evidence '{sample.id}' is {region.dtype} {region.shape}: bool {size} is needed")
-        images = torch.from_numpy(np.stack([s.image for s in samples])).permute(0, 3, 1, 2)
+            _check(sample, samples[0])
+        images = torch.from_numpy(np.stack([_held(s.image) for s in samples])).permute(0, 3, 1, 2)
         masks = torch.from_numpy(np.stack([s.mask for s in samples]))
         regions = [sample.evidence for sample in samples if sample.evidence is not None]
         evidence = torch.from_numpy(np.stack(regions)).to(device) if len(regions) == len(samples) else None
-        return cls(tuple(s.id for s in samples), images.to(device), masks.to(device), evidence)
+        valid = None
+        if any(sample.valid is not None for sample in samples):
+            everywhere = np.ones(samples[0].mask.shape, np.bool_)
+            valid = torch.from_numpy(np.stack([everywhere if s.valid is None else s.valid for s in samples]))
+            masks.masked_fill_(~valid, IGNORE)
+            valid = valid.to(device)
+        ids = tuple(s.id for s in samples)
+        return cls(ids, images.to(device), masks.to(device), evidence, valid, samples[0].channels)
 
-    def inputs(self) -> Float[Tensor, "b 3 h w"]:
-        """Return the images as networks take them: float32, normalised with ImageNet's mean and deviation."""
-        return normalise(self.images)
+    def inputs(self) -> Float[Tensor, "b c h w"]:
+        """Return the images as networks take them: float32, normalised with their channels' mean and deviation."""
+        return self.channels.normalised(self.images)
 
     def luminance(self) -> Float[Tensor, "b h w"]:
-        """Return the images' luminance in 0..1 (ITU-R BT.601 weights)."""
-        weights = torch.tensor(LUMA, device=self.images.device).view(1, 3, 1, 1) / 255
-        return (self.images.float() * weights).sum(1)
+        """Return the images' luminance in 0..1 (ITU-R BT.601 weights); of other channels than three, their mean."""
+        return self.channels.luminance(self.images)
+
+    def displayed(self) -> UInt8[Tensor, "b 3 h w"]:
+        """Return the images to look at, RGB of 8 bits: see `Channels.displayed`."""
+        return self.channels.displayed(self.images)
 
     def foreground(self, class_id: int = 1) -> Bool[Tensor, "b h w"]:
         """Return the pixels of the class; ignored pixels belong to neither side."""
@@ -108,15 +109,50 @@ class Batch:
         return (self.masks != class_id) & (self.masks != IGNORE)
 
 
-def normalise(images: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
-    """Scale uint8 RGB to 0..1, then subtract ImageNet's mean and divide by its deviation."""
-    mean = torch.tensor(MEAN, device=images.device).view(1, 3, 1, 1)
-    std = torch.tensor(STD, device=images.device).view(1, 3, 1, 1)
-    return (images.float() / 255 - mean) / std
+def _check(sample: Sample, first: Sample) -> None:
+    """See that a sample is as `Sample` says, and like the first of its batch.
+
+    Raises:
+        DataError: it is not.
+    """
+    image, mask, name, channels = sample.image, sample.mask, sample.id, sample.channels
+    if not isinstance(image, np.ndarray) or not isinstance(mask, np.ndarray):
+        kinds = f"{type(image).__name__} and {type(mask).__name__}"
+        raise DataError(f"image and mask '{name}' are {kinds}: numpy arrays are needed")
+    if 0 in image.shape:
+        raise DataError(f"image '{name}' is {image.shape}: it has no pixel")
+    size, kinds = first.image.shape[:2], ("uint8",) if channels == RGB else ("uint8", "uint16", "float32")
+    if str(image.dtype) not in kinds or image.shape != (*size, len(channels)):
+        other = "" if channels != RGB else "; what else an image may hold is said by Sample's channels"
+        raise DataError(
+            f"image '{name}' is {image.dtype} {image.shape}: {' or '.join(kinds)} {(*size, len(channels))} is needed"
+            + other
+        )
+    if (channels, image.dtype) != (first.channels, first.image.dtype):
+        raise DataError(f"images '{first.id}' and '{name}' differ in dtype or channels: a batch holds one kind")
+    if mask.dtype != np.uint8 or mask.shape != size:
+        raise DataError(f"mask '{name}' is {mask.dtype} {mask.shape}: uint8 {size} is needed")
+    for what, region in (("evidence", sample.evidence), ("valid region", sample.valid)):
+        if region is not None and (region.dtype != np.bool_ or region.shape != size):
+            raise DataError(f"{what} '{name}' is {region.dtype} {region.shape}: bool {size} is needed")
+    if sample.valid is not None and not sample.valid.any():
+        raise DataError(f"valid region '{name}' is empty: no pixel would be a picture's")
 
 
-def with_border(masks: UInt8[Tensor, "b h w"], border: Border, class_id: int = 1) -> UInt8[Tensor, "b h w"]:
+def _held(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return an image as a batch holds it: torch knows next to no operation on uint16, and float32 holds it exactly."""
+    return image.astype(np.float32) if image.dtype == np.uint16 else image
+
+
+def with_border(
+    masks: UInt8[Tensor, "b h w"],
+    border: Border,
+    class_id: int = 1,
+    valid: Bool[Tensor, "b h w"] | None = None,
+) -> UInt8[Tensor, "b h w"]:
     """Give the trimap's border the class that `border` names; 'ignore' leaves it out of loss and IoU.
+
+    Padding, outside `valid`, is no border and stays ignored.
 
     Raises:
         InputError: `border` is none of the three.
@@ -125,7 +161,8 @@ def with_border(masks: UInt8[Tensor, "b h w"], border: Border, class_id: int = 1
         raise unknown("border", str(border), get_args(Border))
     if border == "ignore":
         return masks
-    return masks.masked_fill(masks == IGNORE, class_id if border == "pet" else 0)
+    unclear = masks == IGNORE if valid is None else (masks == IGNORE) & valid
+    return masks.masked_fill(unclear, class_id if border == "pet" else 0)
 
 
 @dataclass(frozen=True, slots=True)

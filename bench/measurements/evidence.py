@@ -37,7 +37,7 @@ from segcam.methods import Method
 from segcam.metrics import METRICS
 from segcam.probe.probe import Capture
 from segcam.probe.targets import Target
-from segcam.samples import IGNORE, Batch, Border, normalise
+from segcam.samples import IGNORE, Batch, Border
 from segcam.scoring.reference import Scenery
 
 ANIMAL = "animal"
@@ -239,7 +239,7 @@ class EvidenceScorer:
             "told": (right > 0.5).cpu().numpy(),
         }
         for cue, batch in scenes.swapped.items():
-            logits = self.model(normalise(batch.images).contiguous(memory_format=torch.channels_last))
+            logits = self.model(batch.inputs().contiguous(memory_format=torch.channels_last))
             share = right_share(logits, capture.size, batch.masks)
             same_class = torch.tensor(_classes(batch.masks)) == torch.tensor(scenes.classes)
             changed = ((share > 0.5) == (right > 0.5)).cpu() ^ same_class

@@ -14,7 +14,8 @@ import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from jaxtyping import Float, UInt8
 from torch import Generator, Tensor
 
-from segcam.samples import IGNORE, LUMA, MEAN, STD
+from segcam.channels import LUMA, RGB, Channels, Pixels
+from segcam.samples import IGNORE
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +37,20 @@ class Augmentation:
     colour: float = 0.3
 
     def __call__(
-        self, images: UInt8[Tensor, "b 3 h w"], masks: UInt8[Tensor, "b h w"], generator: Generator
-    ) -> tuple[Float[Tensor, "b 3 h w"], UInt8[Tensor, "b h w"]]:
+        self, images: Pixels, masks: UInt8[Tensor, "b h w"], generator: Generator, channels: Channels = RGB
+    ) -> tuple[Float[Tensor, "b c h w"], UInt8[Tensor, "b h w"]]:
         """Return normalised network inputs and their masks; what comes in from outside an image is ignored.
 
         Args:
-            images: RGB.
+            images: as they were read.
             masks: class index a pixel.
             generator: a CPU generator; the same one gives the same batch on every device.
+            channels: what the images' channels hold; saturation is changed where there are three.
         """
         grid = F.affine_grid(self._transforms(len(images), generator).to(images.device), list(images.shape), False)
-        mean = torch.tensor(MEAN, device=images.device).view(1, 3, 1, 1)
-        std = torch.tensor(STD, device=images.device).view(1, 3, 1, 1)
-        coloured = self._recoloured(images.float() / 255, generator)
+        mean = torch.tensor(channels.mean, device=images.device).view(1, -1, 1, 1)
+        std = torch.tensor(channels.std, device=images.device).view(1, -1, 1, 1)
+        coloured = self._recoloured(channels.scaled(images), generator)
         moved = F.grid_sample((coloured - mean) / std, grid, align_corners=False)
         lifted = masks[:, None].float() - IGNORE  # so that the zeros sampled outside mean 'ignore'
         labels = F.grid_sample(lifted, grid, mode="nearest", align_corners=False) + IGNORE
@@ -67,13 +69,16 @@ class Augmentation:
         rows = torch.stack([cos * flips, -sin, draw(2 * self.shift), sin * flips, cos, draw(2 * self.shift)], 1)
         return rows.view(count, 2, 3)
 
-    def _recoloured(self, images: Float[Tensor, "b 3 h w"], generator: Generator) -> Float[Tensor, "b 3 h w"]:
+    def _recoloured(self, images: Float[Tensor, "b c h w"], generator: Generator) -> Float[Tensor, "b c h w"]:
         factors = 1 + (2 * torch.rand(3, len(images), 1, 1, 1, generator=generator) - 1) * self.colour
         brightness, contrast, saturation = factors.to(images.device)
-        luma = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)
         images = images * brightness
-        grey = (images * luma).sum(1, keepdim=True)
-        images = grey + (images - grey) * saturation
+        if images.shape[1] == 3:
+            luma = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)
+            grey = (images * luma).sum(1, keepdim=True)
+            images = grey + (images - grey) * saturation
+        else:
+            grey = images.mean(1, keepdim=True)
         level = grey.mean((2, 3), keepdim=True)
         contrasted: Tensor = level + (images - level) * contrast
         return contrasted.clamp_(0, 1)

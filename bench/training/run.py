@@ -30,7 +30,6 @@ from segcam.errors import InputError, first_line
 from segcam.files import sha256
 from segcam.models import architecture, create
 from segcam.models.weights.checkpoints import load, pack
-from segcam.samples import MEAN, STD
 
 
 @dataclass
@@ -224,14 +223,15 @@ class Trainings:
 
     def _header(self, cell: TrainCell, entry: dict[str, Any]) -> dict[str, Any]:
         """Return what rebuilds the network, and what it was when it was kept."""
+        channels = self.data.val[0].channels
         return {
             **{key: value for key, value in entry.items() if key != "file"},
             "architecture": cell.model,
             "parameters": plan.parameters(self.profile, cell.model),
             "classes": list(self.data.opened.info.classes),
             "size": self.profile.data.size,
-            "mean": list(MEAN),
-            "std": list(STD),
+            "mean": list(channels.mean),
+            "std": list(channels.std),
             "dataset": self.data.opened.info.name,
             "border": self.profile.data.border,
             "averaged": self.profile.recipe(cell.model).average > 0,

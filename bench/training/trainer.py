@@ -25,7 +25,7 @@ from bench.training.optimise import answer, groups, learning_rate, moving_averag
 from bench.training.state import read_state
 from segcam.errors import SegcamError, first_line
 from segcam.models.weights.checkpoints import pack
-from segcam.samples import IGNORE, Batch, Border, Images, normalise, with_border
+from segcam.samples import IGNORE, Batch, Border, Images, with_border
 from segcam.scoring.miou import confusion, iou, mean_iou
 
 Report = Callable[[int, int, LevelSearch], None]
@@ -225,8 +225,10 @@ class Trainer:
         positions = range(self.step * size, (self.step + 1) * size)
         batch = Batch.of([self.job.train[self._shuffled(n // count, n % count)] for n in positions], self.job.device)
         generator = torch.Generator().manual_seed(_seed(self.job.seed, "augment", self.step))
-        masks = with_border(batch.masks, self.job.border, self.job.foreground)
-        return self._augment(batch.images, masks, generator)
+        return self._augment(batch.images, self._labels(batch), generator, batch.channels)
+
+    def _labels(self, batch: Batch) -> Tensor:
+        return with_border(batch.masks, self.job.border, self.job.foreground, batch.valid)
 
     def _shuffled(self, epoch: int, position: int) -> int:
         if self._order[0] != epoch:
@@ -299,8 +301,8 @@ class Trainer:
                 rows = range(first, min(first + 32, len(self.job.val)))
                 endings.check()
                 batch = Batch.of([self.job.val[i] for i in rows], self.job.device)
-                inputs = normalise(batch.images).contiguous(memory_format=torch.channels_last)
-                batches.append((inputs, with_border(batch.masks, self.job.border, self.job.foreground)))
+                inputs = batch.inputs().contiguous(memory_format=torch.channels_last)
+                batches.append((inputs, self._labels(batch)))
             self._val = batches
         return self._val
 
@@ -309,7 +311,8 @@ def baseline(val: Images, classes: int, border: Border, foreground: int) -> floa
     """Return the mean IoU of answering class 0 everywhere, 0..1."""
     total = torch.zeros(classes, classes, dtype=torch.long)
     for i in range(len(val)):
-        labels = with_border(torch.from_numpy(val[i].mask)[None], border, foreground)
+        batch = Batch.of([val[i]])
+        labels = with_border(batch.masks, border, foreground, batch.valid)
         total += confusion(torch.zeros_like(labels, dtype=torch.long), labels, classes)[0]
     return mean_iou(total)
 

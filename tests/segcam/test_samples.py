@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from segcam import Batch, DataError, InputError, Sample
+from segcam.channels import Channels
 from segcam.metrics import METRICS, measure
 from segcam.samples import IGNORE, with_border
 from segcam.scoring.reference import Scenery
@@ -56,3 +57,72 @@ def test_slips_in_measuring_are_explained() -> None:
         measure(torch.ones(1, 4, 3), reference, list(METRICS))
     with pytest.raises(InputError, match="'spread' is not a Metric"):
         measure(torch.ones(1, 1, 4, 3), reference, ["spread"])
+
+
+def test_padding_is_ignored_and_no_border() -> None:
+    valid = np.zeros((8, 6), np.bool_)
+    valid[:5] = True
+    mask = MASK.copy()
+    mask[0] = IGNORE
+    batch = Batch.of([Sample("padded", IMAGE, mask, valid=valid), Sample("whole", IMAGE, MASK)])
+    assert batch.valid is not None
+    assert batch.valid.tolist() == [valid.tolist(), np.ones((8, 6)).astype(bool).tolist()]
+    assert (batch.masks[0, 5:] == IGNORE).all()
+    assert not batch.background(1)[0, 5:].any()
+    assert batch.background(1)[1].all()
+    assert not (mask[5:] == IGNORE).any(), "the sample's own mask stays as it was"
+    as_pet = with_border(batch.masks, "pet", 1, batch.valid)
+    assert (as_pet[0, 0] == 1).all()
+    assert (as_pet[0, 5:] == IGNORE).all()
+    assert Batch.of([Sample("whole", IMAGE, MASK)]).valid is None
+
+
+@pytest.mark.parametrize(
+    ("valid", "message"),
+    [
+        (np.ones((8, 6), np.uint8), r"valid region 'odd' is uint8 \(8, 6\): bool \(8, 6\) is needed"),
+        (np.ones((6, 8), np.bool_), r"valid region 'odd' is bool \(6, 8\)"),
+        (np.zeros((8, 6), np.bool_), "valid region 'odd' is empty"),
+    ],
+)
+def test_odd_valid_regions_are_named(valid: np.ndarray, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        Batch.of([Sample("odd", IMAGE, MASK, valid=valid)])
+
+
+def test_other_channels_than_rgb() -> None:
+    grey = Channels((0.5,), (0.25,), 0, 65535)
+    image = np.array([[[0], [65535]]], np.uint16)
+    batch = Batch.of([Sample("grey", image, np.zeros((1, 2), np.uint8), channels=grey)])
+    assert batch.inputs().tolist() == [[[[-2, 2]]]]
+    assert batch.luminance().tolist() == [[[0, 1]]]
+    assert batch.displayed()[0, :, 0].tolist() == [[0, 255]] * 3
+    four = Channels((0.0,) * 4, (1.0,) * 4, -1, 1)
+    pixel = np.array([[[-1, 0, 1, 0.5]]], np.float32)
+    batch = Batch.of([Sample("four", pixel, MASK[:1, :1], channels=four)])
+    assert batch.inputs().flatten().tolist() == [0, 0.5, 1, 0.75]
+    assert batch.luminance().item() == pytest.approx(2.25 / 4)
+    assert batch.displayed().flatten().tolist() == [0, 128, 255]
+    two = Channels((0.0,) * 2, (1.0,) * 2, 0, 1)
+    pixel = np.array([[[0.2, 1.5]]], np.float32)
+    assert Batch.of([Sample("two", pixel, MASK[:1, :1], channels=two)]).displayed().flatten().tolist() == [51, 255, 0]
+    with pytest.raises(DataError, match=r"'four' is float32 \(1, 1, 2\): uint8 or uint16 or float32 \(1, 1, 4\)"):
+        Batch.of([Sample("four", pixel, MASK[:1, :1], channels=four)])
+    pair = [Sample(f"{kind}", image.astype(kind), MASK[:1, :2], channels=grey) for kind in ("uint16", "float32")]
+    with pytest.raises(DataError, match="images 'uint16' and 'float32' differ in dtype or channels"):
+        Batch.of(pair)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (((), ()), "0 means and 0 deviations"),
+        (((0.5,), (0.2, 0.2)), "1 means and 2 deviations"),
+        (((0.5,), (0.0,)), "each must be greater than 0"),
+        (((float("nan"),), (0.1,)), "must be finite"),
+        (((0.5,), (0.1,), 1, 1), "range 1 to 1"),
+    ],
+)
+def test_channels_that_cannot_be(values: tuple, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Channels(*values)

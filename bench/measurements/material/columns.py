@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.planning.measurement import Columns
-from segcam.samples import Batch, Border, Images, normalise, with_border
+from segcam.samples import Batch, Border, Images, with_border
 from segcam.scoring.miou import confusion
 
 PIXELS = 16 * 128**2
@@ -67,7 +67,8 @@ def count_columns(batch: Batch, predictions: Tensor, classes: int, border: Borde
         `image`, `predicted` (whether any pixel is predicted as the class), and `n_i_j`: pixels of true class i
         predicted as j.
     """
-    counts = confusion(predictions, with_border(batch.masks, border, class_id), classes).cpu().numpy()
+    labels = with_border(batch.masks, border, class_id, batch.valid)
+    counts = confusion(predictions, labels, classes).cpu().numpy()
     present = (predictions == class_id).flatten(1).any(1).cpu().numpy()
     columns: Columns = {"image": np.array(batch.ids), "predicted": present}
     return columns | {f"n_{i}_{j}": counts[:, i, j] for i in range(classes) for j in range(classes)}
@@ -98,7 +99,7 @@ def counted(
     tables: list[Columns] = []
     for first in range(0, len(images), step):
         batch = Batch.of([images[i] for i in range(first, min(first + step, len(images)))], device)
-        logits = model(normalise(batch.images).contiguous(memory_format=torch.channels_last))
+        logits = model(batch.inputs().contiguous(memory_format=torch.channels_last))
         tables.append(count_columns(batch, predicted(logits, (side, side)), len(classes), border, class_id))
         advance(len(batch.ids))
     return joined(tables)

@@ -17,10 +17,10 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def image_arrays(batch: Batch) -> Arrays:
-    """Return the batch's `ids`, `images` `(b, h, w, 3)` and `masks` `(b, h, w)`."""
+    """Return the batch's `ids`, `images` to look at `(b, h, w, 3)`, and `masks` `(b, h, w)`."""
     return {
         "ids": np.array(batch.ids),
-        "images": batch.images.permute(0, 2, 3, 1).cpu().numpy(),
+        "images": batch.displayed().permute(0, 2, 3, 1).cpu().numpy(),
         "masks": batch.masks.cpu().numpy(),
     }
 

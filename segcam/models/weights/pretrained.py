@@ -16,11 +16,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from segcam._compat import require
+from segcam.channels import MEAN, STD
 from segcam.errors import InputError, first_line, out_of_memory, shown
 from segcam.files import plain_file, sha256, unreadable, user_path
 from segcam.models import Parameters, architecture, complete
 from segcam.models.weights.values import wrong_values
-from segcam.samples import MEAN, STD
 
 NONE = "none"
 """The value of a parameter `pretrained` that asks for random weights."""

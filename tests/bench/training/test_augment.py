@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.training.augment import Augmentation
-from segcam.samples import IGNORE, MEAN, STD, normalise
+from segcam.channels import MEAN, RGB, STD
+from segcam.samples import IGNORE
 
 SIDE, COUNT = 32, 8
 NONE = Augmentation(flip=0.0, rotation=0.0, scale=1.0, shift=0.0, colour=0.0)
@@ -39,7 +40,7 @@ def test_zeros_leave_everything_as_it_is() -> None:
     images, masks = noise()
     moved, labels = NONE(images, masks, seeded())
     assert torch.equal(labels, masks)
-    torch.testing.assert_close(moved, normalise(images), rtol=0, atol=1e-4)
+    torch.testing.assert_close(moved, RGB.normalised(images), rtol=0, atol=1e-4)
 
 
 def test_the_generator_decides_alone() -> None:
@@ -108,7 +109,7 @@ def test_flip() -> None:
     images, masks = noise()
     moved, labels = only(flip=1.0)(images, masks, seeded())
     assert torch.equal(labels, masks.flip(2))
-    torch.testing.assert_close(moved, normalise(images.flip(3)), rtol=0, atol=1e-4)
+    torch.testing.assert_close(moved, RGB.normalised(images.flip(3)), rtol=0, atol=1e-4)
     _, labels = only(flip=0.5)(images, masks, seeded(2))
     flipped = (labels == masks.flip(2)).flatten(1).all(1)
     assert torch.equal(flipped, (labels != masks).flatten(1).any(1))
@@ -143,7 +144,7 @@ def test_colour_changes_images_alone_and_by_little() -> None:
     images, masks = noise()
     moved, labels = only(colour=0.3)(images, masks, seeded())
     assert torch.equal(labels, masks)
-    assert not torch.allclose(moved, normalise(images), atol=0.05)
+    assert not torch.allclose(moved, RGB.normalised(images), atol=0.05)
     colours = shown(moved)
     assert float(colours.min()) >= -0.05
     assert float(colours.max()) <= 255.05

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from segcam import Batch, DataError, InputError, Sample
+from segcam.channels import LUMA
 from segcam.datasets import DATASETS, DatasetOptions
 from segcam.datasets.drawn.cues import CUES, Sketch, evidence, sketch, swapped, traits_of
 from segcam.datasets.scenes_cues import CueSplit, open_cues
-from segcam.samples import IGNORE, LUMA, SPLITS
+from segcam.samples import IGNORE, SPLITS
 
 SIZE, SCENES = 64, 32
 

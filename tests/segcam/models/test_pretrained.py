@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from segcam import InputError
+from segcam.channels import MEAN, STD
 from segcam.models import create
 from segcam.models.weights.pretrained import (
     Normalised,
@@ -28,7 +29,6 @@ from segcam.models.weights.pretrained import (
     sha256_of,
     weight_file,
 )
-from segcam.samples import MEAN, STD
 from tests.small_networks import equal, states
 
 WEIGHTS = {"a": torch.arange(6.0).view(2, 3), "b": torch.ones(2)}
