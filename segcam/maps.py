@@ -9,13 +9,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from segcam.arrays import at_least_float32
 from segcam.errors import InputError
 from segcam.methods import METHODS, Method
 from segcam.methods.material.pair import Pair, combined
 from segcam.probe.layers import Layer
 from segcam.probe.memory import Plan, plan
 from segcam.probe.probe import Capture, Probe
-from segcam.probe.targets import Target, at_least_float32
+from segcam.probe.targets import Target
 
 
 def all_maps(

@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
+from segcam.arrays import whole
 from segcam.channels import RGB, Channels, Pixels
-from segcam.errors import DataError, unknown
+from segcam.errors import DataError, InputError, unknown
 
 IGNORE = 255
 """The mask value of pixels that belong to no class: a trimap's border, or what a user's masks leave out."""
@@ -102,11 +103,25 @@ class Batch:
 
     def foreground(self, class_id: int = 1) -> Bool[Tensor, "b h w"]:
         """Return the pixels of the class; ignored pixels belong to neither side."""
-        return self.masks == class_id
+        return self.masks == class_index(class_id)
 
     def background(self, class_id: int = 1) -> Bool[Tensor, "b h w"]:
         """Return the pixels of all other classes; ignored pixels belong to neither side."""
-        return (self.masks != class_id) & (self.masks != IGNORE)
+        return (self.masks != class_index(class_id)) & (self.masks != IGNORE)
+
+
+def class_index(class_id: object) -> int:
+    """Return the index of a class as masks may hold it.
+
+    Raises:
+        InputError: it is no whole number from 0 to 254; 255 marks ignored pixels.
+    """
+    index = whole(class_id, "the class")
+    if not 0 <= index < IGNORE:
+        raise InputError(
+            f"the class is {index}: an index from 0 to {IGNORE - 1} is needed ({IGNORE} marks what is ignored)"
+        )
+    return index
 
 
 def _check(sample: Sample, first: Sample) -> None:

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from segcam.arrays import at_least_float32
 from segcam.errors import NotApplicableError
 from segcam.methods import method
 from segcam.methods.material.channels import activations_of, editing
@@ -17,7 +18,6 @@ from segcam.methods.material.pair import combined
 from segcam.methods.material.subject import Subject, undefined_where_empty
 from segcam.probe.layers import Layer
 from segcam.probe.probe import logits_of
-from segcam.probe.targets import at_least_float32
 
 
 @method("run", label="CAM", family="cam", signed=True, needs_gradients=False)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from segcam.errors import InputError
+from segcam.arrays import Numbers
+from segcam.errors import InputError, shown
 from segcam.registry import Registry, words
-from segcam.scoring.normalise import BLOCK, check
+from segcam.scoring.normalise import BLOCK, checked
 from segcam.scoring.reference import Reference
 
 MapMetric = Callable[[Float[Tensor, "b m h w"], Reference], Float[Tensor, "b m"]]
@@ -68,14 +70,20 @@ def metric(
 ) -> Callable[[MapMetric], MapMetric]:
     """Register a function as the metric of its name; its docstring has the summary (first line) and the source.
 
-    The arguments are those of `Metric`.
+    The function gets maps as `segcam.scoring.normalise.checked` returns them, whoever calls it. The arguments are those
+    of `Metric`.
     """
 
-    def register(compute: MapMetric) -> MapMetric:
-        summary, source = words(compute)
+    def register(function: MapMetric) -> MapMetric:
+        summary, source = words(function)
+
+        @wraps(function)
+        def compute(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:
+            return function(checked(maps, reference), reference)
+
         METRICS.add(
             Metric(
-                compute.__name__, label, compute, summary, direction, lower, upper, chance, unit, source, every_pixel
+                function.__name__, label, compute, summary, direction, lower, upper, chance, unit, source, every_pixel
             )
         )
         return compute
@@ -83,28 +91,27 @@ def metric(
     return register
 
 
-def measure(
-    maps: Float[Tensor, "b m h w"], reference: Reference, metrics: Sequence[Metric]
-) -> dict[str, Float[Tensor, "b m"]]:
+def measure(maps: Numbers, reference: Reference, metrics: Sequence[str | Metric]) -> dict[str, Float[Tensor, "b m"]]:
     """Return every metric's values of the maps, by the metrics' names; steps that they share are computed once.
 
     Args:
-        maps: non-negative maps on the reference's grid, `m` for each image.
+        maps: non-negative maps on the reference's grid, `m` for each image: a tensor or an array of any real kind.
         reference: what they are measured against.
-        metrics: the metrics wanted.
+        metrics: the metrics wanted, or their names.
 
     Returns:
         A number a map and metric; NaN where a metric is undefined.
+
+    Raises:
+        InputError: a metric is unknown, or the maps are not as they must be; see `segcam.scoring.normalise.checked`.
     """
-    check(maps, reference)
-    wrong = [metric for metric in metrics if not isinstance(metric, Metric)]
-    if wrong:
-        raise InputError(f"{wrong[0]!r} is not a Metric: get it by its name with METRICS.get(name)")
+    maps = checked(maps, reference)
+    chosen = [_metric(choice) for choice in ([metrics] if isinstance(metrics, (str, Metric)) else metrics)]
     rows, columns = reference.size
     scores: dict[str, Tensor] = {}
     for group, numbers in (
-        ([metric for metric in metrics if not metric.every_pixel], maps.numel()),
-        ([metric for metric in metrics if metric.every_pixel], maps.shape[0] * maps.shape[1] * rows * columns),
+        ([metric for metric in chosen if not metric.every_pixel], maps.numel()),
+        ([metric for metric in chosen if metric.every_pixel], maps.shape[0] * maps.shape[1] * rows * columns),
     ):
         blocks = []
         for block in maps.chunk(1 + numbers // BLOCK, 1) if maps.is_cpu else (maps,):
@@ -113,4 +120,12 @@ def measure(
         scores |= {
             metric.name: torch.cat(values, 1) for metric, values in zip(group, zip(*blocks, strict=True), strict=True)
         }
-    return {metric.name: scores[metric.name] for metric in metrics}
+    return {metric.name: scores[metric.name] for metric in chosen}
+
+
+def _metric(choice: object) -> Metric:
+    if isinstance(choice, Metric):
+        return choice
+    if not isinstance(choice, str):
+        raise InputError(f"{shown(choice)} is no metric: give its name, one of {', '.join(METRICS.names())}")
+    return METRICS.get(choice)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segcam.metrics import metric
-from segcam.scoring.normalise import check, log2_, tops, unit
+from segcam.scoring.normalise import log2_, tops, unit
 from segcam.scoring.reference import Reference
 
 
@@ -43,7 +43,6 @@ def blank(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor,
     Returns:
         0 or 1; NaN for an undefined map, that is one that holds NaN or infinity.
     """
-    check(maps, reference)
     top = tops(maps, reference)
     values = (top == 0).to(reference.dtype)
     return values.masked_fill(~top.isfinite(), torch.nan)

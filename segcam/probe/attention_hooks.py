@@ -7,9 +7,9 @@ from contextlib import ExitStack, contextmanager
 
 from torch import Tensor, nn
 
+from segcam.arrays import at_least_float32
 from segcam.errors import ProbeError
 from segcam.probe.attention import Attention, AttentionPlace
-from segcam.probe.targets import at_least_float32
 from segcam.probe.tokens import token_grid
 from segcam.scoring.grids import Grid
 

@@ -9,10 +9,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from segcam.arrays import at_least_float32
 from segcam.errors import ProbeError
 from segcam.probe.attention import Attention
 from segcam.probe.layers import Layer
-from segcam.probe.targets import Explained, Target, at_least_float32
+from segcam.probe.targets import Explained, Target
 
 
 @dataclass(frozen=True, slots=True)

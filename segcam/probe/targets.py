@@ -11,10 +11,11 @@ import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from segcam.arrays import at_least_float32
 from segcam.errors import InputError, ProbeError, unknown
 from segcam.probe.pixels import PIXEL_SETS, SCORES, DenseOutput, predicted, rival_classes
 
-__all__ = ["PIXEL_SETS", "SCORES", "Explained", "Target", "at_least_float32", "two_sided"]
+__all__ = ["PIXEL_SETS", "SCORES", "Explained", "Target", "two_sided"]
 
 _NAME = re.compile(r"(?P<pixels>[^:@()]*)(?:\((?P<distance>[0-9]+)\))?(?::(?P<score>[^:@]*))?(?:@(?P<at>.*))?")
 
@@ -196,11 +197,6 @@ class Target:
         if bad:
             raise ProbeError(f"the target's class {bad[0]} does not exist: the network has classes 0 to {classes - 1}")
         return torch.tensor(ids, device=logits.device)
-
-
-def at_least_float32(values: Tensor) -> Tensor:
-    """Return the values in float32, or as they are in float64."""
-    return values if values.dtype == torch.float64 else values.float()
 
 
 def _check_finite(logits: Float[Tensor, "b k h w"]) -> None:

@@ -1,7 +1,7 @@
 """What maps are measured against: masks, edges and distances on each layer's grid; mean IoU; agreement of maps.
 
 scenery = Scenery.of(batch)
-scores = segcam.metrics.measure(maps, scenery.on(maps.shape[2:]), ["energy_in_mask"])
+scores = segcam.metrics.measure(maps, scenery.on(maps.shape[2:]), ["energy_inside"])
 """
 
 from segcam.scoring.agreement import agreement, spearman, ssim

@@ -9,8 +9,9 @@ import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from segcam.arrays import booleans, real, whole
 from segcam.errors import InputError
-from segcam.scoring.normalise import ascending
+from segcam.scoring.normalise import ascending, refuse_negative
 
 WINDOW = 7
 """Side of the window of `ssim`, in cells."""
@@ -46,11 +47,11 @@ def agreement(first: Float[Tensor, "b m h w"], second: Float[Tensor, "b m h w"])
         is blank or undefined (NaN); the correlation also where one is constant up to rounding, or has a single cell.
 
     Raises:
-        InputError: the maps differ in shape.
+        InputError: the maps are no numbers, differ in shape, or are negative.
 
     Source: segcam.
     """
-    _check(first, second)
+    first, second = _pair(first, second)
     one, two = _unit(first), _unit(second)
     difference = (one - two).abs().amax((2, 3))
     one, two = (cells - cells.mean((2, 3), keepdim=True) for cells in (one, two))
@@ -78,12 +79,16 @@ def spearman(
         rounding, and where fewer than two cells are compared or one map's are all equal.
 
     Raises:
-        InputError: the maps differ in shape.
+        InputError: the maps are no numbers, differ in shape, or are negative.
 
     Source: Adebayo et al., NeurIPS 2018, section 3 (there of absolute values; maps are not negative here).
     """
-    _check(first, second)
+    first, second = _pair(first, second)
     b, _, h, w = first.shape
+    if where is not None:
+        where = booleans(where, "where").to(first.device)
+        if where.shape != (b, h, w):
+            raise InputError(f"where is {tuple(where.shape)}: the cells compared, {(b, h, w)}, are needed")
     inside = torch.ones(b, 1, h * w, device=first.device) if where is None else where.flatten(1)[:, None]
     weights = inside.double()
     number = weights.sum(2, keepdim=True)
@@ -102,11 +107,11 @@ def ranks(maps: Float[Tensor, "b m h w"]) -> Float[Tensor, "b m h w"]:
 
     Ranks of a map that holds NaN mean nothing.
     """
-    cells = maps.flatten(2).contiguous()
+    cells = real(maps, "maps").flatten(2).contiguous()
     ordered = ascending(cells)
     below = torch.searchsorted(ordered, cells)
     upto = torch.searchsorted(ordered, cells, right=True)
-    return ((below + upto + 1).double() / 2).view(maps.shape)
+    return ((below + upto + 1).double() / 2).view(tuple(maps.shape))
 
 
 def ssim(
@@ -131,11 +136,12 @@ def ssim(
         side of less than three cells.
 
     Raises:
-        InputError: the maps differ in shape, or the window is no odd number from 3.
+        InputError: the maps are no numbers, differ in shape or are negative, or the window is no odd number from 3.
 
     Source: Wang et al., IEEE Transactions on Image Processing 2004, equation 13.
     """
-    _check(first, second)
+    first, second = _pair(first, second)
+    window = whole(window, "the window of SSIM")
     if window < 3 or window % 2 == 0:
         raise InputError(f"the window of SSIM is {window}: an odd number of cells from 3 is needed")
     side = min(window, *first.shape[2:])
@@ -171,9 +177,21 @@ def _unit(maps: Float[Tensor, "b m h w"]) -> Float[Tensor, "b m h w"]:
     return maps / maps.amax((2, 3), keepdim=True)
 
 
-def _check(first: Tensor, second: Tensor) -> None:
-    if first.shape != second.shape or first.ndim != 4:
+def _pair(
+    first: Float[Tensor, "b m h w"], second: Float[Tensor, "b m h w"]
+) -> tuple[Float[Tensor, "b m h w"], Float[Tensor, "b m h w"]]:
+    """Return two stacks of maps as they are compared: float32, or both float64, on the device of the first.
+
+    Raises:
+        InputError: they differ in shape, have no cell, or are negative.
+    """
+    one, two = (real(maps, "maps") for maps in (first, second))
+    if one.shape != two.shape or one.ndim != 4 or 0 in one.shape[2:]:
         raise InputError(
-            f"maps of {tuple(first.shape)} and {tuple(second.shape)} cannot be compared: give equal shapes, "
+            f"maps of {tuple(one.shape)} and {tuple(two.shape)} cannot be compared: give equal shapes, "
             "(images, maps, h, w)"
         )
+    for maps in (one, two):
+        refuse_negative(maps.flatten(2).amin(2), "compared")
+    wide = torch.promote_types(one.dtype, two.dtype)
+    return one.to(wide), two.to(one.device, wide)

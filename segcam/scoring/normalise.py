@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Num
 from torch import Tensor
 
+from segcam.arrays import Numbers, real
 from segcam.errors import InputError
 from segcam.scoring.reference import Reference
 
@@ -22,9 +23,9 @@ def unit(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, 
         shared with other metrics: do not write into them.
 
     Raises:
-        InputError: the maps are not on the reference's grid, or not of its images.
+        InputError: see `checked`.
     """
-    check(maps, reference)
+    maps = checked(maps, reference)
 
     def make() -> Float[Tensor, "b m h w"]:
         # Division first: a float64 map of 1e-300 would be blank in float32.
@@ -35,23 +36,65 @@ def unit(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, 
 
 
 def tops(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:
-    """Return each map's maximum."""
-    return reference.shared("tops", maps, lambda: maps.amax((2, 3)))
+    """Return each map's maximum.
+
+    Raises:
+        InputError: a map has negative values.
+    """
+
+    def make() -> Float[Tensor, "b m"]:
+        lowest, highest = maps.flatten(2).aminmax(dim=2)
+        refuse_negative(lowest, "scored")
+        return highest
+
+    return reference.shared("tops", maps, make)
 
 
-def check(maps: Float[Tensor, "b m h w"], reference: Reference) -> None:
-    """Raise InputError where the maps are not on the reference's grid, or not of its images."""
-    if maps.ndim != 4:
+def refuse_negative(lowest: Float[Tensor, "b m"], done: str) -> None:
+    """Raise InputError where the lowest value of a map is negative; `done` is what is done with maps here."""
+    if bool((lowest < 0).any()):
         raise InputError(
-            f"maps are {tuple(maps.shape)}: (images, maps, h, w) is needed; for one map an image maps[:, None]"
+            f"a map holds {float(lowest[lowest < 0].min()):g}: maps are {done} by what speaks for the target, so take "
+            "their positive part, maps.clip(min=0), or, where size alone counts, abs(maps)"
         )
-    b, _, h, w = maps.shape
+
+
+def checked(maps: Numbers, reference: Reference) -> Float[Tensor, "b m h w"]:
+    """Return maps as metrics take them: float32 or float64, on the reference's device, not negative.
+
+    Maps that are so already are returned themselves, so that metrics can share what they derive from them.
+
+    Args:
+        maps: numbers of any kind; see `segcam.arrays.real`.
+        reference: what they are measured against.
+
+    Raises:
+        InputError: they are no numbers, negative, or not on the reference's grid or of its images.
+    """
+    if not isinstance(reference, Reference):
+        raise InputError(
+            f"maps are measured against a Reference, not a {type(reference).__name__}: take Scenery.of(batch).on(grid)"
+        )
+    tensor = real(maps, "maps")
+    if tensor.ndim != 4:
+        raise InputError(
+            f"maps are {tuple(tensor.shape)}: (images, maps, h, w) is needed; for one map an image maps[:, None]"
+        )
+    b, _, h, w = tensor.shape
     if (h, w) != reference.grid or b != len(reference.ids):
         rows, columns = reference.grid
+        cure = f"ask the scenery for the maps' own grid: scenery.on(({h}, {w}))"
+        if tuple(tensor.shape) == (len(reference.ids), *reference.grid, 1):
+            cure = "the maps' channel lies last: give maps[None, ..., 0].swapaxes(0, 1)"
+        elif (w, h) == reference.grid and b == len(reference.ids):
+            cure = "rows come before columns: give maps.swapaxes(2, 3), if that is what they are"
         raise InputError(
             f"maps of {b} images on a {h} x {w} grid, but the reference has {len(reference.ids)} images on "
-            f"{rows} x {columns}; ask the scenery for the maps' own grid: scenery.on(({h}, {w}))"
+            f"{rows} x {columns}; {cure}"
         )
+    tensor = tensor.to(reference.device)
+    tops(tensor, reference)
+    return tensor
 
 
 def full(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m H W"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from segcam.errors import InputError
+from segcam.arrays import booleans, real, whole
+from segcam.errors import InputError, shown
 from segcam.samples import Batch
 from segcam.scoring.grids import Grid, edge_strength, pull_back, to_grid, upsampling_matrix
 
@@ -40,18 +41,42 @@ class Scenery:
     _derived: dict[tuple[str, Grid | None], Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        luminance = real(self.luminance, "luminances")
+        sides = {
+            name: booleans(getattr(self, name), name).to(luminance.device) for name in ("foreground", "background")
+        }
+        for name, values in {"luminance": luminance, "ids": tuple(map(str, self.ids)), **sides}.items():
+            object.__setattr__(self, name, values)
         shapes = {tuple(t.shape) for t in (self.luminance, self.foreground, self.background)}
-        if len(shapes) > 1 or len(self.ids) != len(self.luminance):
-            raise InputError(f"luminance, masks and ids differ in shape: {sorted(shapes)}, {len(self.ids)} ids")
+        if len(shapes) > 1 or self.luminance.ndim != 3 or len(self.ids) != len(self.luminance):
+            raise InputError(
+                f"luminance, masks and ids differ in shape: {sorted(shapes)}, {len(self.ids)} ids; (images, rows, "
+                "columns) and a name an image are needed"
+            )
+        if 0 in self.luminance.shape:
+            raise InputError(f"images are {tuple(self.luminance.shape)}: there is no pixel to measure against")
+        if not bool(self.luminance.isfinite().all()):
+            raise InputError("the images' luminance holds NaN or infinity: give finite values")
+        if bool((self.foreground & self.background).any()):
+            raise InputError("pixels are both foreground and background: each belongs to one side, or to neither")
 
     @classmethod
     def of(cls, batch: Batch, class_id: int = 1, seed: int = 0) -> Scenery:
         """Take the class `class_id` of a batch as the foreground; luminance is float32."""
+        if not isinstance(batch, Batch):
+            raise InputError(f"a Batch is needed, not a {type(batch).__name__}: Batch.of(samples) makes one")
         return cls(batch.luminance(), batch.foreground(class_id), batch.background(class_id), batch.ids, seed)
 
     def on(self, grid: Grid) -> Reference:
-        """Return what maps on `grid`, rows and columns, are measured against."""
-        return Reference(self, grid)
+        """Return what maps on `grid`, rows and columns, are measured against.
+
+        Raises:
+            InputError: those are not two numbers from 1.
+        """
+        sides = tuple(whole(side, "a side of the grid") for side in grid) if isinstance(grid, Iterable) else ()
+        if len(sides) != 2 or min(sides) < 1:
+            raise InputError(f"the grid is {shown(grid)}: rows and columns are needed, such as maps.shape[2:]")
+        return Reference(self, (sides[0], sides[1]))
 
     @property
     def size(self) -> Grid:

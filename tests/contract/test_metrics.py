@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from segcam.errors import InputError
 from segcam.metrics import METRICS, measure
 from segcam.scoring.reference import Scenery
 from tests.sceneries import BOTH, NEITHER, NO_BACKGROUND, NO_FOREGROUND, maps, scene, scenery
@@ -129,3 +130,74 @@ def test_a_blank_map_has_no_value_but_being_blank(name):
     view = scenery([scene(rng, (16, 24))]).on((4, 8))
     value = METRICS.get(name).compute(torch.zeros(1, 1, 4, 8), view).item()
     assert value == 1 if name == "blank" else np.isnan(value)
+
+
+KINDS = {
+    "numpy": lambda m: m.numpy(),
+    "big-endian": lambda m: m.numpy().astype(">f4"),
+    "lists": lambda m: m.tolist(),
+    "float16": lambda m: m.half(),
+    "bfloat16": lambda m: m.bfloat16(),
+    "uint8": lambda m: m.to(torch.uint8),
+    "int64": lambda m: m.long(),
+}
+
+
+@EVERY
+@pytest.mark.parametrize("kind", KINDS)
+def test_maps_of_any_kind_are_measured_as_their_numbers_are(name, kind):
+    rng = np.random.default_rng(1)
+    view = scenery([scene(rng, (16, 24)), scene(rng, (16, 24))], torch.float32).on((4, 8))
+    small = (maps(rng, 2, 3, (4, 8)) * 40).round()  # whole numbers that half precision holds
+    want = METRICS.get(name).compute(small.float(), view)
+    got = METRICS.get(name).compute(KINDS[kind](small), view)
+    assert got.dtype == torch.float32
+    same(got, want)
+    same(measure(KINDS[kind](small), view, [name])[name], want)
+
+
+@EVERY
+def test_a_map_of_booleans_is_one_of_zeros_and_ones(name):
+    rng = np.random.default_rng(2)
+    view = scenery([scene(rng, (16, 24))]).on((4, 8))
+    where = maps(rng, 1, 2, (4, 8)) > 0
+    same(METRICS.get(name).compute(where, view), METRICS.get(name).compute(where.double(), view))
+
+
+@EVERY
+def test_a_map_with_a_negative_value_is_refused_and_the_cure_works(name):
+    rng = np.random.default_rng(3)
+    view = scenery([scene(rng, (16, 24))]).on((4, 8))
+    small = maps(rng, 1, 2, (4, 8))
+    small[0, 1, 2, 3] = -0.5
+    for signed in (small, small.numpy(), small.half()):
+        with pytest.raises(InputError, match=r"holds -0.5: .*maps.clip\(min=0\)"):
+            METRICS.get(name).compute(signed, view)
+        with pytest.raises(InputError, match=r"holds -0.5"):
+            measure(signed, view, [name])
+        same(METRICS.get(name).compute(signed.clip(min=0), view), METRICS.get(name).compute(small.relu(), view), 2e-2)
+
+
+@EVERY
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda m: m[:, 0], r"maps\[:, None\]"),
+        (lambda m: m.movedim(1, -1)[..., :1], r"the maps' channel lies last: give maps\[None, ..., 0\]"),
+        (lambda m: m.transpose(2, 3), r"rows come before columns: give maps.swapaxes\(2, 3\)"),
+        (lambda m: m[:1], "maps of 1 images"),
+        (lambda m: "map", "maps are 'map': a tensor or an array of real numbers is needed"),
+        (lambda m: m + 0j, "maps are complex"),
+    ],
+)
+def test_maps_of_another_form_are_refused_with_the_cure(name, change, words):
+    rng = np.random.default_rng(4)
+    view = scenery([scene(rng, (16, 24)), scene(rng, (16, 24))]).on((4, 8))
+    with pytest.raises(InputError, match=words):
+        METRICS.get(name).compute(change(maps(rng, 2, 3, (4, 8))), view)
+
+
+def test_the_cure_for_a_last_channel_is_right():
+    small = maps(np.random.default_rng(5), 2, 1, (4, 8))
+    for last in (small.movedim(1, -1), small.movedim(1, -1).numpy()):
+        assert np.array_equal(last[None, ..., 0].swapaxes(0, 1), small)

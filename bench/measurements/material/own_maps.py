@@ -10,13 +10,13 @@ from torch import nn
 from bench.measurements.material.made_maps import SIGN_BALANCE, MadeMaps
 from bench.planning.measurement import Advance
 from bench.planning.request import Gap, Request
+from segcam.arrays import at_least_float32
 from segcam.checks.diagnosis import sign_balance
 from segcam.errors import NotApplicableError
 from segcam.methods import Method
 from segcam.methods.material.subject import Subject, examining
 from segcam.probe.layers import INPUT, Layer
 from segcam.probe.probe import Capture, Probe
-from segcam.probe.targets import at_least_float32
 from segcam.samples import Batch
 from segcam.scoring.reference import Scenery
 

@@ -10,9 +10,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from segcam.arrays import at_least_float32
 from segcam.probe.pixels import DenseOutput, logprob, predicted
 from segcam.probe.probe import frozen, logits_of
-from segcam.probe.targets import at_least_float32, two_sided
+from segcam.probe.targets import two_sided
 from segcam.scoring.grids import upsample
 
 OUTCOMES = ("probability", "dice", "iou")

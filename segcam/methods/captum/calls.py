@@ -34,12 +34,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from segcam._compat import require
+from segcam.arrays import at_least_float32
 from segcam.errors import InputError, NotApplicableError, first_line
 from segcam.methods import Passes, Scope, Value, method
 from segcam.methods.captum.limits import HOOKED, layer_module
 from segcam.methods.material.subject import Subject, undefined_where_empty
 from segcam.probe.layers import INPUT, Layer
-from segcam.probe.targets import at_least_float32
 from segcam.streams import stream_seed
 
 BASELINE = 0

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from segcam.arrays import at_least_float32
 from segcam.errors import NotApplicableError
 from segcam.methods.material.graph import Step, Structure, named, steps_to, structure_of
 from segcam.methods.material.subject import Subject
 from segcam.probe.layers import Layer
-from segcam.probe.targets import at_least_float32
 
 HOOKED = (nn.ReLU, nn.ELU, nn.LeakyReLU, nn.Sigmoid, nn.Tanh, nn.Softplus, nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
 """Modules that captum hooks to change their gradients; DeepLift also hooks Softmax, by a rule that mixes images."""

@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from segcam.arrays import at_least_float32
 from segcam.errors import InputError, NotApplicableError
 from segcam.methods.material.subject import Subject
 from segcam.probe.layers import Layer
-from segcam.probe.targets import at_least_float32
 
 BUDGET = 32
 """Channels of a layer that are examined where nothing else is said."""

@@ -11,10 +11,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from segcam.arrays import at_least_float32
 from segcam.errors import NotApplicableError
 from segcam.probe.layers import Layer
 from segcam.probe.probe import Capture, Probe, frozen, logits_of
-from segcam.probe.targets import Target, at_least_float32
+from segcam.probe.targets import Target
 from segcam.probe.tokens import as_maps
 from segcam.scoring.reference import Scenery
 

@@ -282,3 +282,58 @@ def test_scenery_of_unlike_parts_is_refused():
     mask = torch.ones(1, 2, 2, dtype=torch.bool)
     with pytest.raises(InputError, match="differ in shape"):
         Scenery(torch.ones(1, 2, 2), mask, mask, ("a", "b"))
+
+
+def test_scenery_takes_arrays_and_masks_of_numbers():
+    rng = np.random.default_rng(6)
+    s = scene(rng, (12, 10))
+    made = Scenery(s.luminance[None], s.foreground[None].astype(np.uint8), s.background[None].astype(float), [7])
+    want = scenery([s])
+    small = maps(rng, 1, 2, (3, 5))
+    for name, values in measure(small, made.on(np.array([3, 5])), METRICS.names()).items():
+        torch.testing.assert_close(values, measure(small, want.on((3, 5)), [name])[name], equal_nan=True)
+    assert made.ids == ("7",)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"luminance": np.full((1, 4, 4), np.nan)}, "luminance holds NaN"),
+        ({"luminance": np.zeros((0, 4, 4))}, "differ in shape"),
+        ({"foreground": np.full((1, 4, 4), 255, np.uint8)}, "foreground hold 255"),
+        ({"background": np.ones((1, 4, 4), bool)}, "both foreground and background"),
+        ({"ids": ("a", "b")}, "differ in shape"),
+    ],
+)
+def test_a_scenery_that_cannot_be_is_refused(changed, words):
+    half = np.arange(16).reshape(1, 4, 4) < 8
+    parts = {"luminance": np.zeros((1, 4, 4)), "foreground": half, "background": ~half, "ids": ("a",)}
+    Scenery(**parts)
+    with pytest.raises(InputError, match=words):
+        Scenery(**{**parts, **changed})
+
+
+@pytest.mark.parametrize("grid", [(4,), (0, 3), (2, -1), (2.0, 3), "45", 7, (2, 3, 4), (True, 2)])
+def test_a_grid_that_cannot_be_is_refused(grid):
+    with pytest.raises(InputError, match="grid"):
+        scenery([scene(np.random.default_rng(7), (6, 6))]).on(grid)
+
+
+@pytest.mark.parametrize("class_id", [-1, 255, 1.0, "pet", True])
+def test_the_class_of_a_scenery_is_an_index(class_id):
+    batch = Batch.of([Sample("a", np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8))])
+    with pytest.raises(InputError, match="the class is"):
+        Scenery.of(batch, class_id)
+    assert Scenery.of(batch, np.uint8(1)).foreground.sum() == 0
+
+
+def test_metrics_are_named_or_given():
+    rng = np.random.default_rng(8)
+    view, small = scenery([scene(rng, (6, 6))]).on((3, 3)), maps(rng, 1, 1, (3, 3))
+    assert list(measure(small, view, "gini")) == ["gini"]
+    with pytest.raises(InputError, match=r"unknown metric 'ginni'.*did you mean 'gini'"):
+        measure(small, view, ["ginni"])
+    with pytest.raises(InputError, match="3 is no metric"):
+        measure(small, view, [3])
+    with pytest.raises(InputError, match="measured against a Reference, not a Scenery"):
+        measure(small, view.scenery, ["gini"])

@@ -141,3 +141,38 @@ def test_wrong_shapes_and_windows_are_refused() -> None:
             function(one[0], one[0])
     with pytest.raises(InputError, match="window of SSIM is 4"):
         ssim(one, one, 4)
+
+
+COMPARED = pytest.mark.parametrize("compare", [lambda a, b: agreement(a, b).correlation, spearman, ssim])
+
+
+@COMPARED
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.uint8, torch.int64, np.float16, float])
+def test_maps_of_any_kind_are_compared_as_their_numbers_are(compare, kind) -> None:  # type: ignore[no-untyped-def]
+    rng = np.random.default_rng(11)
+    first, second = ((maps(rng, 2, 3, (9, 8)) * 40).round() for _ in range(2))
+    given = first.to(kind) if isinstance(kind, torch.dtype) else first.numpy().astype(kind)
+    np.testing.assert_allclose(compare(given, second), compare(first, second), atol=1e-6)
+    np.testing.assert_allclose(compare(second, given), compare(second, first), atol=1e-6)
+
+
+@COMPARED
+def test_signed_maps_and_maps_of_nothing_are_refused(compare) -> None:  # type: ignore[no-untyped-def]
+    positive = maps(np.random.default_rng(12), 1, 1, (9, 8))
+    for first, second in ((positive, positive - 0.5), (positive - 0.5, positive)):
+        with pytest.raises(InputError, match="are compared by what speaks for the target"):
+            compare(first, second)
+    for wrong in ("maps", None, positive[0], positive[..., :0]):
+        with pytest.raises(InputError, match="maps"):
+            compare(wrong, wrong)
+
+
+def test_cells_compared_are_booleans_of_the_maps_cells() -> None:
+    first, second = (maps(np.random.default_rng(seed), 2, 1, (5, 4)) for seed in (13, 14))
+    where = np.random.default_rng(15).random((2, 5, 4)) > 0.4
+    expected = spearman(first, second, torch.from_numpy(where))
+    torch.testing.assert_close(spearman(first, second, where.astype(np.uint8)), expected)
+    with pytest.raises(InputError, match="where is"):
+        spearman(first, second, where[0])
+    with pytest.raises(InputError, match="where hold 255"):
+        spearman(first, second, np.full((2, 5, 4), 255))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from segcam.errors import InputError
 from segcam.samples import IGNORE
 from segcam.scoring.miou import confusion, iou, mean_iou
 
@@ -97,3 +99,42 @@ def test_answering_background_everywhere(share: float, expected: float) -> None:
     labels = torch.zeros(1, 10, 100, dtype=torch.uint8)
     labels.view(-1)[:pet] = 1
     assert mean_iou(confusion(torch.zeros(1, 10, 100, dtype=torch.long), labels, 2)[0]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("value", [-1, -100, 255, 200, 2])
+@pytest.mark.parametrize("kind", [torch.int64, torch.int16, torch.float32, np.int64, np.float64])
+def test_labels_of_no_class_are_left_out_where_that_is_said_and_refused_else(value: int, kind: object) -> None:
+    predictions, labels = pair(3, 2, ignored=0)
+    perfect = labels.long().clone()
+    perfect[1, 2, :4] = value
+    given = perfect.to(kind) if isinstance(kind, torch.dtype) else perfect.numpy().astype(kind)
+    counts = confusion(labels, given, 2, ignore=(value, 77))
+    assert mean_iou(counts.sum(0)) == 1
+    assert counts.sum((1, 2)).tolist() == [63, 59, 63]
+    if value != IGNORE:
+        with pytest.raises(InputError, match=rf"4 pixels have the label {value}, .*classes are 0 to 1.*ignore="):
+            confusion(predictions, given, 2)
+
+
+@pytest.mark.parametrize("value", [-1, 2, 200, 255])
+def test_a_prediction_of_no_class_is_refused_unless_its_pixel_is_left_out(value: int) -> None:
+    predictions, labels = pair(4, 2, ignored=0)
+    predictions[0, 0, :3] = value
+    with pytest.raises(InputError, match=rf"3 pixels have the prediction {value}, and the classes are 0 to 1"):
+        confusion(predictions, labels, 2)
+    labels[0, 0, :3] = IGNORE
+    assert int(confusion(predictions.numpy(), labels.numpy(), 2).sum()) == 3 * 63 - 3
+
+
+@pytest.mark.parametrize(
+    "cut", [lambda p, y: (p[0], y[0]), lambda p, y: (p, y[:1]), lambda p, y: (p[:, None].float(), y)]
+)
+def test_shapes_that_do_not_fit_are_refused(cut: object) -> None:
+    with pytest.raises(InputError, match=r"equal shapes, \(images, rows, columns\)"):
+        confusion(*cut(*pair(5, 2)), 2)  # type: ignore[operator]
+    with pytest.raises(InputError, match=r"over a split confusion"):
+        iou(confusion(*pair(5, 2), 2))
+
+
+def test_large_counts_are_exact() -> None:
+    assert iou(torch.tensor([[2**30 + 1, 0], [1, 2**30]]))[1].item() == 2**30 / (2**30 + 1)
