@@ -55,8 +55,8 @@ def test_slips_in_measuring_are_explained() -> None:
     reference = Scenery.of(Batch.of([Sample("a", IMAGE, MASK)])).on((4, 3))
     with pytest.raises(InputError, match=r"maps are \(1, 4, 3\)"):
         measure(torch.ones(1, 4, 3), reference, list(METRICS))
-    with pytest.raises(InputError, match="'spread' is not a Metric"):
-        measure(torch.ones(1, 1, 4, 3), reference, ["spread"])
+    with pytest.raises(InputError, match=r"unknown metric 'spred'.*did you mean 'spread'"):
+        measure(torch.ones(1, 1, 4, 3), reference, ["spred"])
 
 
 def test_padding_is_ignored_and_no_border() -> None:
