@@ -30,6 +30,10 @@ class NotApplicableError(ProbeError):
     """A method has no map for this layer or network; the message is the reason, which results state for the gap."""
 
 
+class SegcamWarning(UserWarning):
+    """What was found out and taken for granted, said once: an output's meaning, a prefix of weights."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str], where: str = "") -> InputError:
     """Build the error for an unknown name: it lists the known ones and the nearest.
 

@@ -17,7 +17,6 @@ from segcam.methods.material.channels import activations_of, editing
 from segcam.methods.material.pair import combined
 from segcam.methods.material.subject import Subject, undefined_where_empty
 from segcam.probe.layers import Layer
-from segcam.probe.probe import logits_of
 
 
 @method("run", label="CAM", family="cam", signed=True, needs_gradients=False)
@@ -98,7 +97,7 @@ def _heads(subject: Subject) -> list[Head]:
 
         def logits(values: Tensor, module: nn.Module = module) -> Tensor:
             with editing(module, lambda _output: values):
-                return logits_of(subject.model(image.clone()))
+                return subject.objective.logits(image.clone())
 
         if len(outputs) == 1 and _keeps_channels_apart(logits, outputs[0], axis, 1):
             heads.append(Head(module, axis, weights))

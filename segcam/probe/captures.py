@@ -14,6 +14,7 @@ from segcam.errors import ProbeError
 from segcam.probe.attention import Attention
 from segcam.probe.layers import Layer
 from segcam.probe.targets import Explained, Target
+from segcam.scoring.grids import Placement
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,10 @@ class Capture:
             set is empty.
         target: what was explained.
         explained: its pixels and scores, at the resolution that the target names.
-        logits: the network's output, `(b, k, h, w)`.
+        logits: the network's, `(b, k, h, w)`; of probabilities those that `segcam.probe.outputs.logits_of` returns.
         size: height and width of the input, in pixels.
         attentions: the attention matrices of the places asked for, by label; captures of one pass share them.
+        placements: where each layer's maps lie on the input, by label; None where they are stretched over it.
     """
 
     layers: tuple[Layer, ...]
@@ -40,6 +42,7 @@ class Capture:
     logits: Float[Tensor, "b k h w"]
     size: tuple[int, int]
     attentions: Mapping[str, Attention] = field(default_factory=dict)
+    placements: Mapping[str, Placement | None] = field(default_factory=dict)
 
     def maps(
         self, method: Callable[[Tensor, Tensor], Tensor], layer: str | Layer | None = None

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from segcam.errors import ProbeError
@@ -139,25 +138,3 @@ def chosen_outputs(layers: Sequence[Layer], calls: Mapping[str, Sequence[Call]])
         if call.output._version != call.version:
             overwritten.add(layer.label)
     return outputs, overwritten
-
-
-def logits_of(output: object) -> Float[Tensor, "b k h w"]:
-    """Return the logits that a network gave as a tensor, in a mapping or in an object.
-
-    Raises:
-        ProbeError: they are not there, or have other dimensions.
-    """
-    logits = output
-    if isinstance(output, Mapping):
-        logits = next((output[key] for key in ("out", "logits") if key in output), None)
-    elif not isinstance(output, Tensor):
-        logits = getattr(output, "logits", None)
-    if not isinstance(logits, Tensor) or logits.ndim != 4:
-        got = f"a tensor {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(output).__name__}"
-        if isinstance(output, Mapping):
-            got += f" with {', '.join(map(repr, output))}"
-        raise ProbeError(
-            f"the network returned {got}: logits (b, classes, h, w) are needed, as a tensor, as a mapping with 'out' "
-            "or 'logits', or as an object with .logits; wrap the network in a Module that returns them"
-        )
-    return logits

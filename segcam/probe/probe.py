@@ -3,37 +3,45 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from segcam.errors import ProbeError
+from segcam.errors import ProbeError, unknown
 from segcam.probe import local_gradients as local
 from segcam.probe.attention import AttentionPlace
 from segcam.probe.attention_hooks import on_grids, recording_attention
 from segcam.probe.captures import Capture
-from segcam.probe.hooks import chosen_outputs, frozen, logits_of, recording_calls
+from segcam.probe.hooks import chosen_outputs, frozen, recording_calls
 from segcam.probe.layers import Layer, LayerChoice, find_layers
+from segcam.probe.outputs import OUTPUTS, Arguments, Output, logits_of, resolved, tensor_of
+from segcam.probe.placement import Course, courses, on_grid
 from segcam.probe.saving import WithoutInputs
 from segcam.probe.targets import Explained, Target
 from segcam.probe.tokens import as_maps
+from segcam.scoring.grids import Grid, Placement
 
 __all__ = ["Capture", "Precision", "Probe", "frozen", "logits_of"]
 
 Precision = Literal["fp32", "bf16"]
+
+Placing = Literal["stretched", "receptive_field"]
+"""How maps are laid over the image: stretched over it, the paper's plain upsampling, or where their cells look."""
 
 
 class Probe:
     """Reads activations and gradients of many layers of any network in one forward and one backward pass.
 
     The network may return its logits `(b, k, h, w)` as a tensor, as a mapping with 'out' or 'logits', or as an object
-    with `.logits`, at any stride. It is put into eval mode for the pass and its parameters are frozen; mode,
+    with `.logits`, at any stride; probabilities and overlapping classes too, see `output`.
+    It is put into eval mode for the pass and its parameters are frozen; mode,
     `requires_grad`, gradients and hooks are as before when the call ends, however it ends. Samples do not mix. Frozen
     parameters, callers in `no_grad` or `inference_mode`, in-place modules and bf16 networks are all right.
 
@@ -54,9 +62,15 @@ class Probe:
         attention: blocks whose attention matrices are wanted as well, such as `attention_places` of the network's
             file gives. They are computed step by step then, which is slower than the fused kernels and agrees with
             them up to rounding.
+        output: what the numbers of the network's output mean, see `segcam.probe.outputs.Output`; None to find out from
+            the values, which is said once where they are no logits, or for what the target says.
+        classes: names of the classes, by which targets may ask for them; those of `model.config` unless given.
+        placement: where maps lie on the image: 'stretched' over it, or 'receptive_field' for the centres of what each
+            cell sees. It tells metrics and pictures, see `Capture.placements`; the maps are the same.
 
     Raises:
         ProbeError: a layer is not in the network.
+        InputError: `output` or `placement` is unknown.
 
     >>> from torch import nn
     >>> from segcam import Probe, Target, grad_cam
@@ -66,7 +80,7 @@ class Probe:
     torch.Size([2, 8, 8])
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         model: nn.Module,
         layers: LayerChoice | Iterable[LayerChoice],
@@ -77,8 +91,18 @@ class Probe:
         low_memory: bool = False,
         local_gradients: bool | None = None,
         attention: Iterable[AttentionPlace] = (),
+        output: Output | None = None,
+        classes: Sequence[str] | None = None,
+        placement: Placing = "stretched",
     ) -> None:
+        if output is not None and output not in OUTPUTS:
+            raise unknown("meaning of an output", str(output), OUTPUTS)
+        if placement not in get_args(Placing):
+            raise unknown("placement", str(placement), get_args(Placing))
         self.model = model
+        self.output = output
+        self.placement: Placing = placement
+        self.class_ids = _class_names(model) if classes is None else {name: i for i, name in enumerate(classes)}
         self.layers = tuple(find_layers(model, layers, kind))
         self.precision = precision
         self.channels_last = channels_last
@@ -87,6 +111,10 @@ class Probe:
         self.attention = tuple(attention)
         self._convolves = local.convolves(model)
         self._overwritten: set[str] = set()
+        self._meaning: Output | None = None
+        self._said: Output | None = None
+        self._argument: bool | None = None
+        self._surveys: dict[Grid, dict[str, Course | None]] = {}
 
     def __call__(
         self,
@@ -139,17 +167,83 @@ class Probe:
             stack.enter_context(torch.inference_mode(mode=False))
             stack.enter_context(torch.enable_grad())
             parameters = stack.enter_context(frozen(self.model))
-            outputs, logits, matrices = self._forward(images, parameters)
+            outputs, output, matrices, logits = self._forward(images, parameters, targets)
             size = (int(images.shape[-2]), int(images.shape[-1]))
             attentions = on_grids(self.attention, matrices, size)
+            targets = self._understood(targets, output, images, parameters)
             explained = _explained(logits, size, targets, masks, fixed)
             acts, logits = self._maps(outputs, size), logits.detach()
+            placements = self._placements(acts, images, parameters)
             captures = []
             for i, (target, pixels) in enumerate(zip(targets, explained, strict=True)):
                 gradients = self._maps(self._backward(pixels, outputs, keep=i + 1 < len(targets)), size)
                 without_graph = replace(pixels, scores=pixels.scores.detach())  # what is kept holds no graph
-                captures.append(Capture(self.layers, acts, gradients, target, without_graph, logits, size, attentions))
+                captures.append(
+                    Capture(self.layers, acts, gradients, target, without_graph, logits, size, attentions, placements)
+                )
         return captures
+
+    def _understood(
+        self, targets: Sequence[Target], output: object, images: Tensor, parameters: dict[str, Tensor]
+    ) -> list[Target]:
+        """Return the targets with what is known of the network: what its output means, where it lies, class names."""
+        values, size = tensor_of(output), (int(images.shape[-2]), int(images.shape[-1]))
+        grid = (int(values.shape[2]), int(values.shape[3]))
+        place = None if grid == size else self._output_placement(grid, size, images, parameters)
+        known: Any = {"output": self._meaning, "argument": self._argument, "placement": place}
+        return [replace(target.named(self.class_ids), **known) for target in targets]
+
+    def _output_placement(
+        self, grid: Grid, size: Grid, images: Tensor, parameters: dict[str, Tensor]
+    ) -> Placement | None:
+        """Return where an output of another size lies on the input; None where it spans it, up to a cell.
+
+        Raises:
+            ProbeError: that cannot be told, and the sizes have no common factor.
+        """
+        course = self._survey(images, parameters)[_OUTPUT]
+        if course is not None and course.exact:
+            placement = on_grid(course, grid)
+            return None if placement.spans(grid, size) else placement
+        if all(max(a, b) % min(a, b) == 0 or math.ceil(a / round(a / b)) == b for a, b in zip(size, grid, strict=True)):
+            return None
+        missing = (size[0] - grid[0], size[1] - grid[1])
+        if missing[0] == missing[1] > 0:
+            return Placement((missing[0] / 2, missing[1] / 2), (1.0, 1.0))
+        raise ProbeError(
+            f"the network's output is {grid[0]} x {grid[1]} for an input of {size[0]} x {size[1]}: it is smaller by "
+            "neither a factor nor a constant, so that no one knows where it lies; wrap the network in a Module that "
+            "returns an output of the input's size"
+        )
+
+    def _placements(
+        self, maps: Mapping[str, Tensor], images: Tensor, parameters: dict[str, Tensor]
+    ) -> dict[str, Placement | None]:
+        """Return where each layer's maps lie on the input; None where they are stretched over it."""
+        if self.placement == "stretched":
+            return dict.fromkeys(maps)
+        survey = self._survey(images, parameters)
+        lost = [label for label in maps if survey[label] is None]
+        if lost:
+            raise ProbeError(
+                f"where layer '{lost[0]}' lies on the input cannot be told, as no gradient leads back from it to the "
+                "input: leave it out, or take placement='stretched'"
+            )
+        grids = {label: (int(one.shape[-2]), int(one.shape[-1])) for label, one in maps.items()}
+        return {label: on_grid(survey[label], grid) for label, grid in grids.items()}  # type: ignore[arg-type]
+
+    def _survey(self, images: Tensor, parameters: dict[str, Tensor]) -> dict[str, Course | None]:
+        """Run one image with its gradient and follow each layer, and the output, back to it; once a size of input."""
+        size = (int(images.shape[-2]), int(images.shape[-1]))
+        if size not in self._surveys:
+            image = self.prepared(images[:1]).clone().requires_grad_().clone()  # no leaf: modules may write into it
+            source = image.grad_fn
+            with recording_calls(self.model, self.layers, set()) as calls:
+                output = functional_call(self.model, parameters, (image,)) if parameters else self.model(image)
+            outputs, _ = chosen_outputs(self.layers, calls)
+            found = courses([*outputs.values(), tensor_of(output)], source, size)
+            self._surveys[size] = dict(zip([*outputs, _OUTPUT], found, strict=True))
+        return self._surveys[size]
 
     def restricted(self, layers: Sequence[Layer]) -> Probe:
         """Return a probe of some of the layers, which saves memory."""
@@ -170,9 +264,13 @@ class Probe:
         return images.detach()
 
     def _forward(
-        self, images: Tensor, parameters: dict[str, Tensor]
-    ) -> tuple[dict[str, Tensor], Tensor, dict[str, list[Tensor]]]:
-        """Run until no hooked output is overwritten: once, or once more where in-place modules are found to follow."""
+        self, images: Tensor, parameters: dict[str, Tensor], targets: Sequence[Target]
+    ) -> tuple[dict[str, Tensor], object, dict[str, list[Tensor]], Tensor]:
+        """Run until no hooked output is overwritten, and it is known what the output means: mostly once.
+
+        It runs once more where in-place modules are found to follow, and where the output is found to be made of
+        logits, to see those.
+        """
         while True:
             inputs = self.prepared(images)
             if inputs.untyped_storage().data_ptr() == images.untyped_storage().data_ptr():
@@ -180,15 +278,33 @@ class Probe:
             autocast = torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.precision == "bf16")
             hooks = recording_calls(self.model, self.layers, self._overwritten)
             saving = WithoutInputs() if self.low_memory else nullcontext()
-            with hooks as calls, recording_attention(self.model, self.attention) as matrices, autocast, saving:
+            seeing = Arguments() if self._argument else nullcontext()
+            with hooks as calls, recording_attention(self.model, self.attention) as matrices, autocast, saving, seeing:
                 output = functional_call(self.model, parameters, (inputs,)) if parameters else self.model(inputs)
-            logits = logits_of(output)
             outputs, overwritten = chosen_outputs(self.layers, calls)
-            if not overwritten:
-                return outputs, logits, matrices
-            if overwritten <= self._overwritten:
-                raise ProbeError(f"layer '{min(overwritten)}' is overwritten even as a copy: leave it out")
-            self._overwritten |= overwritten
+            if overwritten:
+                if overwritten <= self._overwritten:
+                    raise ProbeError(f"layer '{min(overwritten)}' is overwritten even as a copy: leave it out")
+                self._overwritten |= overwritten
+                continue
+            meaning = self._resolve(output, targets)
+            if self._argument is None:
+                self._argument = meaning not in ("logits", "multilabel")
+                if self._argument:
+                    continue
+            logits = seeing.of(output) if isinstance(seeing, Arguments) else None
+            self._argument = logits is not None
+            return outputs, output, matrices, logits_of(output, meaning) if logits is None else logits
+
+    def _resolve(self, output: object, targets: Sequence[Target]) -> Output:
+        """Return what the output means, by what the probe or the targets say, or by its values the first time."""
+        declared = {choice for choice in (self.output, *(target.output for target in targets)) if choice is not None}
+        if len(declared) > 1:
+            raise ProbeError(f"the output is declared as {' and as '.join(sorted(declared))}: say it once")
+        said = next(iter(declared), None)
+        if self._meaning is None or (said is not None and said not in (self._meaning, self._said)):
+            self._meaning, self._said, self._argument = resolved(output, said), said, None
+        return self._meaning
 
     def _backward(self, explained: Explained, outputs: dict[str, Tensor], *, keep: bool) -> dict[str, Tensor]:
         """Return the gradients of the scores by the outputs; `keep` the graph where it is needed again."""
@@ -206,6 +322,16 @@ class Probe:
                 raise ProbeError(f"layer '{label}' does not lead to the logits: leave it out")
             by_label[label] = gradient
         return by_label
+
+
+_OUTPUT = ""
+"""What the network's own output is called among the layers' labels: no layer's label is empty."""
+
+
+def _class_names(model: nn.Module) -> dict[str, int]:
+    """Return the indices of the classes' names, where a transformers network tells them."""
+    names = getattr(getattr(model, "config", None), "id2label", None)
+    return {str(name): int(i) for i, name in names.items()} if isinstance(names, dict) else {}
 
 
 def _explained(

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeAlias
 
+import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from segcam.arrays import at_least_float32
+from segcam.arrays import at_least_float32, whole
 from segcam.errors import InputError, ProbeError, unknown
+from segcam.probe.outputs import OUTPUTS, Output
 from segcam.probe.pixels import PIXEL_SETS, SCORES, DenseOutput, predicted, rival_classes
+from segcam.scoring.grids import Placement, upsample
 
 __all__ = ["PIXEL_SETS", "SCORES", "Explained", "Target", "two_sided"]
 
 _NAME = re.compile(r"(?P<pixels>[^:@()]*)(?:\((?P<distance>[0-9]+)\))?(?::(?P<score>[^:@]*))?(?:@(?P<at>.*))?")
+
+
+ClassId: TypeAlias = int | str
+"""A class by its index or its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +34,8 @@ class Target:
     The mean of the score over the set is taken, not the sum, so that its scale does not depend on the set's size.
 
     Attributes:
-        class_id: the class explained, one for all images or one for each.
+        class_id: the class explained, one for all images or one for each: an index (of Python, numpy or torch), or its
+            name, which the probe looks up in the network's own names.
         pixels: name of the pixel set: 'best_pixel', 'predicted', 'truth' (needs masks), 'boundary' or 'image'.
         score: name of the score: 'logit', 'margin' (the class logit minus the best other one), 'contrast' (minus the
             best other one but the background's), 'logprob' or 'rival' (the best other logit: what speaks for another
@@ -36,21 +44,42 @@ class Target:
             paper's figure does) or at the network's own output resolution ('output'). They give different pixels.
         distance: for 'boundary', how far from the predicted outline it reaches, in pixels of the resolution that `at`
             names; None for 2 % of the diagonal there, rounded, and at least 1.
+        output: what the numbers of the network's output mean, see `segcam.probe.outputs.Output`; None for what the
+            probe finds out.
+        argument: whether the logits are what went into the network's last softmax or sigmoid, and not made of its
+            probabilities. The probe sees to it.
+        placement: where the network's output lies on the input, in pixels, for networks without padding, whose output
+            is its middle; None for one that spans it. The probe sees to it.
 
     Raises:
-        InputError: the pixel set or the score is unknown, or the distance means nothing to the set.
+        InputError: the pixel set, the score or the meaning is unknown, the class is neither an index nor a name, or the
+            distance means nothing to the set.
 
     >>> Target(2, "predicted", "margin").name, Target(2, "boundary", distance=5).name
     ('predicted:margin', 'boundary(5):logit')
     """
 
-    class_id: int | tuple[int, ...] = 1
+    class_id: ClassId | tuple[ClassId, ...] = 1
     pixels: str = "best_pixel"
     score: str = "logit"
     at: Literal["input", "output"] = "input"
     distance: int | None = None
+    output: Output | None = None
+    argument: bool = False
+    placement: Placement | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "class_id", _class_ids(self.class_id))
+        if not isinstance(self.pixels, str):
+            raise InputError(
+                f"a pixel set is a name, one of {', '.join(PIXEL_SETS)}, not {type(self.pixels).__name__}; to explain "
+                "pixels of your own take Target(class_id, 'truth') and pass masks that are class_id there and 255 "
+                "elsewhere"
+            )
+        if self.at not in ("input", "output"):
+            raise unknown("resolution of a target", str(self.at), ("input", "output"))
+        if self.output is not None and self.output not in OUTPUTS:
+            raise unknown("meaning of an output", str(self.output), OUTPUTS)
         if self.pixels not in PIXEL_SETS:
             raise unknown("pixel set", self.pixels, PIXEL_SETS)
         if self.score not in SCORES:
@@ -87,7 +116,27 @@ class Target:
 
     def of(self, rows: slice) -> Target:
         """Return the target of some images of the batch: their classes, where each image has its own."""
-        return self if isinstance(self.class_id, int) else replace(self, class_id=self.class_id[rows])
+        return replace(self, class_id=self.class_id[rows]) if isinstance(self.class_id, tuple) else self
+
+    def named(self, names: Mapping[str, int]) -> Target:
+        """Return the target with indices for the names of classes.
+
+        Raises:
+            ProbeError: a name is none of the network's; the message lists those.
+        """
+        ids = self.class_id if isinstance(self.class_id, tuple) else (self.class_id,)
+        if not any(isinstance(one, str) for one in ids):
+            return self
+        wrong = [one for one in ids if isinstance(one, str) and one not in names]
+        if wrong and not names:
+            raise ProbeError(
+                f"class {wrong[0]!r} is a name, and the network tells none: give its index, or the names with "
+                "Probe(..., classes=[...])"
+            )
+        if wrong:
+            raise ProbeError(str(unknown("class", wrong[0], names)))
+        found = tuple(names[one] if isinstance(one, str) else one for one in ids)
+        return replace(self, class_id=found if isinstance(self.class_id, tuple) else found[0])
 
     def explain(
         self, logits: Float[Tensor, "b k h w"], size: tuple[int, int], masks: Int[Tensor, "b H W"] | None = None
@@ -95,7 +144,7 @@ class Target:
         """Choose the pixels and score them.
 
         Args:
-            logits: the network's output; a single channel is read as the logit of class 1 against 0 for class 0.
+            logits: the network's, `logits_of` its output; a single channel is that of class 1 against 0 for class 0.
             size: height and width of the input, in pixels.
             masks: the true class of each pixel of the input, 255 where it belongs to none; only 'truth' looks at them.
 
@@ -103,14 +152,14 @@ class Target:
             ProbeError: the class does not exist, the logits are not finite, or masks are needed and are not there or
                 not of the input's size.
         """
-        logits = self._readable(logits, size)
-        class_ids = self._class_ids(logits)
+        output = self.dense(logits, size, None)
         with torch.no_grad():
-            _check_finite(logits)
-            output = DenseOutput(logits, class_ids, self._masks(masks, logits, size), self.distance)
+            _check_finite(output.logits)
+            output = replace(output, masks=self._masks(masks, output.logits, size), distance=self.distance)
             pixels = PIXEL_SETS[self.pixels].choose(output)
             hits = (pixels & predicted(output)).flatten(1).any(1)
-        return Explained(self._mean(logits, pixels, class_ids), pixels, pixels.flatten(1).sum(1), hits, class_ids)
+        ids = output.class_ids
+        return Explained(self._mean(output, pixels), pixels, pixels.flatten(1).sum(1), hits, ids)
 
     def score_again(
         self,
@@ -126,7 +175,7 @@ class Target:
         Returns:
             The mean score over each set; 0 where it is empty.
         """
-        return self._mean(self._readable(logits, size), chosen, class_ids)
+        return self._mean(self.dense(logits, size, class_ids), chosen)
 
     def explain_again(self, logits: Float[Tensor, "b k h w"], size: tuple[int, int], known: Explained) -> Explained:
         """Score pixels that `explain` chose for the unchanged images and network; see `score_again`.
@@ -137,39 +186,58 @@ class Target:
         Raises:
             ProbeError: the logits are not finite, or the pixels are of other images or of another resolution.
         """
-        logits = self._readable(logits, size)
-        shape, given = (len(logits), *logits.shape[2:]), tuple(known.chosen.shape)
+        output = self.dense(logits, size, known.class_ids)
+        shape, given = (len(logits), *output.logits.shape[2:]), tuple(known.chosen.shape)
         if given != shape:
             raise ProbeError(
                 f"the given pixels are {given}, and target '{self.name}' needs {shape}: give what the same target "
                 "chose in the same images"
             )
         with torch.no_grad():
-            _check_finite(logits)
-            hits = (known.chosen & predicted(DenseOutput(logits, known.class_ids))).flatten(1).any(1)
-        return replace(known, scores=self._mean(logits, known.chosen, known.class_ids), predicted=hits)
+            _check_finite(output.logits)
+            hits = (known.chosen & predicted(output)).flatten(1).any(1)
+        return replace(known, scores=self._mean(output, known.chosen), predicted=hits)
 
     def rivals(
         self, logits: Float[Tensor, "b k h w"], size: tuple[int, int], explained: Explained
     ) -> Int[Tensor, " b"]:
         """Return for each image the best other class at most of its explained pixels; -1 where there are none."""
-        logits = self._readable(logits, size)
-        best = rival_classes(logits, explained.class_ids).flatten(1)
-        counts = torch.zeros(logits.shape[:2], dtype=torch.long, device=logits.device)
+        output = self.dense(logits, size, explained.class_ids)
+        best = rival_classes(output).flatten(1)
+        counts = torch.zeros(output.logits.shape[:2], dtype=torch.long, device=logits.device)
         counts.scatter_add_(1, best, explained.chosen.flatten(1).long())
         return counts.argmax(1).masked_fill(explained.pixels == 0, -1)
 
-    def _readable(self, logits: Float[Tensor, "b k h w"], size: tuple[int, int]) -> Float[Tensor, "b k2 H W"]:
-        logits = two_sided(at_least_float32(logits))
-        if self.at == "input" and logits.shape[2:] != size:
-            logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
-        return logits
+    def dense(
+        self, logits: Float[Tensor, "b k h w"], size: tuple[int, int], class_ids: Int[Tensor, " b"] | None
+    ) -> DenseOutput:
+        """Return what pixels are chosen from and scored: the logits at the resolution that the target names.
 
-    def _mean(
-        self, logits: Float[Tensor, "b k h w"], chosen: Bool[Tensor, "b h w"], class_ids: Int[Tensor, " b"]
-    ) -> Float[Tensor, " b"]:
-        weights = chosen.to(logits.dtype) / chosen.flatten(1).sum(1).clamp(min=1).view(-1, 1, 1)
-        return (SCORES[self.score](logits, class_ids) * weights).flatten(1).sum(1)
+        Args:
+            logits: the network's, `logits_of` its output.
+            size: height and width of the input, in pixels.
+            class_ids: the class explained in each image; None for the target's own.
+
+        Raises:
+            ProbeError: the class does not exist.
+        """
+        logits = at_least_float32(logits)
+        single = logits.shape[1] == 1
+        logits = two_sided(logits)
+        covered = None
+        if self.at == "input" and logits.shape[2:] != size:
+            if self.placement is not None:
+                grid = (int(logits.shape[2]), int(logits.shape[3]))
+                covered = self.placement.covered(grid, size).to(logits.device)
+            logits = upsample(logits, size, self.placement)
+        ids = self._class_ids(logits) if class_ids is None else class_ids
+        overlapping = self.output in ("multilabel", "multilabel-probabilities") and not single
+        odds = single or (self.output in ("probabilities", "log-probabilities") and not self.argument)
+        return DenseOutput(logits, ids, odds=odds, overlapping=overlapping, covered=covered)
+
+    def _mean(self, output: DenseOutput, chosen: Bool[Tensor, "b h w"]) -> Float[Tensor, " b"]:
+        weights = chosen.to(output.logits.dtype) / chosen.flatten(1).sum(1).clamp(min=1).view(-1, 1, 1)
+        return (SCORES[self.score](output) * weights).flatten(1).sum(1)
 
     def _masks(
         self, masks: Int[Tensor, "b H W"] | None, logits: Float[Tensor, "b k h w"], size: tuple[int, int]
@@ -190,13 +258,33 @@ class Target:
 
     def _class_ids(self, logits: Float[Tensor, "b k h w"]) -> Int[Tensor, " b"]:
         batch, classes = logits.shape[:2]
-        ids = (self.class_id,) * batch if isinstance(self.class_id, int) else self.class_id
+        ids = self.class_id if isinstance(self.class_id, tuple) else (self.class_id,) * batch
         if len(ids) != batch:
             raise ProbeError(f"the target names {len(ids)} classes for {batch} images: give one, or one an image")
-        bad = [i for i in ids if not 0 <= i < classes]
-        if bad:
-            raise ProbeError(f"the target's class {bad[0]} does not exist: the network has classes 0 to {classes - 1}")
+        for one in ids:
+            if isinstance(one, str):
+                raise ProbeError(f"class {one!r} is a name: give its index, or probe with Probe(..., classes=[...])")
+            if not 0 <= one < classes:
+                raise ProbeError(f"the target's class {one} does not exist: the network has classes 0 to {classes - 1}")
         return torch.tensor(ids, device=logits.device)
+
+
+def _class_ids(given: object) -> ClassId | tuple[ClassId, ...]:
+    """Return indices as Python's own integers, and names as they are.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    if isinstance(given, str):
+        return given
+    values = given.tolist() if isinstance(given, (Tensor, np.ndarray, np.generic)) else given
+    if isinstance(values, (list, tuple)) and values:
+        return tuple(_class_id(value) for value in values)
+    return _class_id(values)
+
+
+def _class_id(value: object) -> ClassId:
+    return value if isinstance(value, str) else whole(value, "the target's class")
 
 
 def _check_finite(logits: Float[Tensor, "b k h w"]) -> None:

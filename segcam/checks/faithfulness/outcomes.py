@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -11,10 +11,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from segcam.arrays import at_least_float32
+from segcam.probe.hooks import frozen
+from segcam.probe.outputs import logits_of, resolved
 from segcam.probe.pixels import DenseOutput, logprob, predicted
-from segcam.probe.probe import frozen, logits_of
-from segcam.probe.targets import two_sided
-from segcam.scoring.grids import upsample
+from segcam.probe.targets import Target
 
 OUTCOMES = ("probability", "dice", "iou")
 """Mean class probability over the set; Dice of the new prediction with the set; IoU of it with the truth."""
@@ -35,6 +35,7 @@ class Subjects:
         foreground: the true pixels of the class.
         background: the true pixels of other classes; the border belongs to neither.
         ids: the images' names.
+        target: what the network's output means and where it lies on the input.
     """
 
     model: nn.Module
@@ -44,6 +45,7 @@ class Subjects:
     foreground: Bool[Tensor, "b H W"]
     background: Bool[Tensor, "b H W"]
     ids: tuple[str, ...]
+    target: Target = field(default_factory=Target)
 
     @classmethod
     def of(
@@ -53,13 +55,21 @@ class Subjects:
         class_ids: int | Int[Tensor, " b"],
         masks: tuple[Bool[Tensor, "b H W"], Bool[Tensor, "b H W"]],
         ids: tuple[str, ...],
+        target: Target | None = None,
     ) -> Subjects:
-        """Find what the network predicts in the images as they are; `masks` are the true foreground and background."""
+        """Find what the network predicts in the images as they are; `masks` are the true foreground and background.
+
+        `target` is a capture's, which knows what the network's output means and where it lies on the input; unless
+        given, the output spans the input, and its meaning is told from its values.
+        """
         classes = class_ids if isinstance(class_ids, Tensor) else torch.full((len(images),), class_ids)
         classes = classes.to(images.device)
         with torch.no_grad(), frozen(model):
-            pixels = predicted(DenseOutput(logits_at_input(model, images), classes))
-        return cls(model, images, classes, pixels, *masks, ids)
+            output = model(images)
+            given = target or Target()
+            known = Target(output=resolved(output, given.output), placement=given.placement)
+            pixels = predicted(_dense(known, output, images, classes))
+        return cls(model, images, classes, pixels, *masks, ids, known)
 
     @property
     def empty(self) -> Bool[Tensor, " b"]:
@@ -72,33 +82,31 @@ class Subjects:
         return measured(self, len(self.images), lambda rows: (self.images[rows], rows))
 
 
-def logits_at_input(model: nn.Module, images: Float[Tensor, "n ch H W"]) -> Float[Tensor, "n k H W"]:
-    """Return a network's logits at input resolution, upsampled bilinearly, where targets look at them too."""
-    logits = two_sided(at_least_float32(logits_of(model(images))))
+def _dense(target: Target, output: object, images: Tensor, class_ids: Int[Tensor, " n"]) -> DenseOutput:
+    """Return a network's output at input resolution, where targets look at it too."""
     size = (int(images.shape[-2]), int(images.shape[-1]))
-    return logits if tuple(logits.shape[-2:]) == size else upsample(logits, size)
+    return target.dense(logits_of(output, target.output or "logits"), size, class_ids)
 
 
-def outcomes(subjects: Subjects, logits: Float[Tensor, "n k H W"], rows: Int[Tensor, " n"]) -> Float[Tensor, "n 3"]:
+def outcomes(subjects: Subjects, output: DenseOutput, rows: Int[Tensor, " n"]) -> Float[Tensor, "n 3"]:
     """Measure what a network answers to changed images.
 
     Args:
         subjects: what they were.
-        logits: its logits for the changed images, at input resolution.
+        output: its output for the changed images, at input resolution.
         rows: of which image each is made.
 
     Returns:
         Mean probability of the class over the fixed set, Dice of the new prediction with the fixed set, and IoU of the
         new prediction with the truth, the border left out. NaN where the fixed set (for IoU: the union) is empty.
     """
-    ids = subjects.class_ids[rows]
-    new = predicted(DenseOutput(logits, ids))
+    new = predicted(output)
     fixed, truth = subjects.chosen[rows], subjects.foreground[rows]
     labelled = truth | subjects.background[rows]
-    size = _count(fixed).to(logits.dtype)
-    probability = (logprob(logits, ids).exp() * fixed).flatten(1).sum(1) / size
+    size = _count(fixed).to(output.logits.dtype)
+    probability = (logprob(output).exp() * fixed).flatten(1).sum(1) / size
     dice = 2 * _count(new & fixed) / (_count(new) + size)
-    iou = _count(new & truth) / _count((new & labelled) | truth).to(logits.dtype)
+    iou = _count(new & truth) / _count((new & labelled) | truth).to(output.logits.dtype)
     return torch.stack([probability, dice, iou], 1).masked_fill((size == 0)[:, None], torch.nan)
 
 
@@ -121,7 +129,8 @@ def measured(
     with torch.no_grad(), frozen(subjects.model):
         for numbers in torch.split(every, batch_size) if number else ():
             changed, rows = make(numbers)
-            batches.append(outcomes(subjects, logits_at_input(subjects.model, changed), rows))
+            output = _dense(subjects.target, subjects.model(changed), changed, subjects.class_ids[rows])
+            batches.append(outcomes(subjects, output, rows))
     return torch.cat(batches)
 
 

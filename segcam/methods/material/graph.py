@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segcam.probe.probe import logits_of
+from segcam.probe.outputs import tensor_of
 
 _LINEAR = (
     "AccumulateGrad Add AdaptiveAvgPool2D Alias AsStrided AvgPool2D Cat Clone Col2Im ConstantPadNd Copy CopySlices "
@@ -113,7 +113,7 @@ def structure_of(model: nn.Module, image: Float[Tensor, "1 ch h w"]) -> Structur
         for module in model.modules():
             stack.callback(module.register_forward_hook(keep).remove)
         stack.enter_context(torch.enable_grad())
-        logits = logits_of(model(image.detach().clone().requires_grad_()))
+        logits = tensor_of(model(image.detach().clone().requires_grad_()))
     nodes = _nodes(logits)
     order = {node: index for index, node in enumerate(nodes)}
     steps = tuple(_step(node, order, *given.get(node, (None, 0))) for node in nodes)

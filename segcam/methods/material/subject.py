@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from segcam.arrays import at_least_float32
 from segcam.errors import NotApplicableError
 from segcam.probe.layers import Layer
-from segcam.probe.probe import Capture, Probe, frozen, logits_of
+from segcam.probe.outputs import run_for_logits
+from segcam.probe.probe import Capture, Probe, frozen
 from segcam.probe.targets import Target
 from segcam.probe.tokens import as_maps
 from segcam.scoring.reference import Scenery
@@ -39,7 +40,12 @@ class Objective(nn.Module):
     ) -> Float[Tensor, " n"]:
         """Return the mean score over each image's pixels, which are at the resolution that the target names."""
         size = (int(images.shape[-2]), int(images.shape[-1]))
-        return self.target.score_again(logits_of(self.network(images)), size, chosen, class_ids)
+        return self.target.score_again(self.logits(images), size, chosen, class_ids)
+
+    def logits(self, images: Float[Tensor, "n ch h w"]) -> Float[Tensor, "n k H W"]:
+        """Return the network's logits, whatever its output means."""
+        meaning = self.target.output or "logits"
+        return run_for_logits(lambda: self.network(images), meaning, argument=self.target.argument)
 
 
 @dataclass(frozen=True, eq=False)

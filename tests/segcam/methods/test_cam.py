@@ -87,7 +87,6 @@ NOT_LED: dict[str, tuple[Step, Callable[[], nn.Module], Step, str]] = {
     "channels turned": (lambda x: x.roll(1, 1), dense, as_it_is, "follows this layer"),
     "something added": (lambda x: x + 1, dense, as_it_is, "follows this layer"),
     "a maximum": (nn.MaxPool2d(3, 1, 1), dense, as_it_is, "follows this layer"),
-    "softmax behind": (as_it_is, dense, lambda x: x.softmax(1), "does not end in a linear head"),
     "a factor behind": (as_it_is, dense, lambda x: 2 * x, "does not end in a linear head"),
     "groups": (as_it_is, lambda: nn.Conv2d(4, 2, 1, groups=2), as_it_is, "does not end in a linear head"),
     "a stride": (as_it_is, partial(dense, stride=2), larger, "does not end in a linear head"),

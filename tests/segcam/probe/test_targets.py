@@ -200,12 +200,18 @@ def test_masks_that_do_not_do(masks: torch.Tensor | None, message: str) -> None:
 
 
 def test_one_channel_is_a_logit_against_zero() -> None:
+    """What softmax identifies is that of two channels; the logit of a class is what speaks for it against the other."""
     logits = dense(6, classes=1)
     both = torch.cat([torch.zeros_like(logits), logits], 1)
-    for pixels, score, class_id in itertools.product(PIXEL_SETS, [s for s in SCORES if s != "contrast"], (0, 1)):
+    pixel_sets = [name for name in PIXEL_SETS if name != "best_pixel"]
+    for pixels, score, class_id in itertools.product(pixel_sets, ("margin", "logprob"), (0, 1)):
         one, two = (Target(class_id, pixels, score).explain(x, GRID, masks_of(1, GRID)) for x in (logits, both))
         assert torch.equal(one.chosen, two.chosen)
         assert torch.equal(one.scores, two.scores)
+    for class_id, sign in ((0, -1), (1, 1)):
+        best = Target(class_id).explain(logits, GRID)
+        assert torch.allclose(best.scores, (sign * logits).flatten(1).amax(1))
+        assert torch.allclose(Target(class_id, score="rival").explain(logits, GRID).scores, -best.scores)
     found = Target(1, "image", "logprob").explain(logits, GRID).scores
     assert torch.allclose(found, torch.nn.functional.logsigmoid(logits).mean((1, 2, 3)))
 

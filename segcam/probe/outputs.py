@@ -1,0 +1,297 @@
+"""What a network's output means: logits, probabilities, or a class each for itself; declared, or told from the values.
+
+All that follows works on logits `(b, k, h, w)`. Where a network ends in a softmax or sigmoid they are what went into
+it, which is seen while it runs: explanations are then the same as those of the network without that end. Where that
+cannot be seen, as in a compiled network, the logits of probabilities are their logarithms. Softmax of these gives the
+probabilities back, so that predictions, margins and log-probabilities are right; a number that all classes of a pixel
+share cannot be brought back, and the score 'logit' is the class's log-odds, see `segcam.probe.pixels.logit`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from segcam.errors import ProbeError, SegcamWarning, unknown
+
+Output = Literal["logits", "probabilities", "log-probabilities", "multilabel", "multilabel-probabilities"]
+"""What the numbers of a dense output are.
+
+- 'logits': any real numbers, of which softmax over the classes makes probabilities; a single channel is the logit of
+  class 1 against 0 for class 0, of which a sigmoid makes one;
+- 'probabilities': what softmax, or for a single channel a sigmoid, has made of them;
+- 'log-probabilities': the logarithms of these;
+- 'multilabel': a logit for each class against its own 0: classes overlap, a pixel may have several or none;
+- 'multilabel-probabilities': what a sigmoid has made of those.
+"""
+
+OUTPUTS: tuple[Output, ...] = get_args(Output)
+
+ENDS: Mapping[str, str] = {
+    "SigmoidBackward0": "sigmoid",
+    "SoftmaxBackward0": "softmax",
+    "LogSoftmaxBackward0": "log-softmax",
+    "LogSigmoidBackward0": "log-sigmoid",
+    "ConvolutionBackward0": "linear",
+    "NativeBatchNormBackward0": "linear",
+    "AddmmBackward0": "linear",
+    "MmBackward0": "linear",
+    "BmmBackward0": "linear",
+}
+"""Steps of autograd's graph that tell what an output is; a step that is not here tells nothing."""
+
+_PASSING = "Alias AsStrided Clone Expand Permute Reshape Select Slice Squeeze TBackward ToCopy Transpose UnsafeView"
+PASSING = (*_PASSING.split(), "Unsqueeze", "Upsample", "View")
+"""Steps that leave the meaning of values as it is: they move them, or average neighbours."""
+
+SAY = "say which with Probe(..., output=...): one of " + ", ".join(map(repr, OUTPUTS))
+
+
+def tensor_of(output: object) -> Float[Tensor, "b k h w"]:
+    """Return the dense output of a network, whatever it means: a tensor, in a mapping or in an object.
+
+    Raises:
+        ProbeError: it is not there, or has other dimensions.
+    """
+    values = output
+    if isinstance(output, Mapping):
+        values = next((output[key] for key in ("out", "logits") if key in output), None)
+    elif not isinstance(output, Tensor):
+        values = getattr(output, "logits", None)
+    if not isinstance(values, Tensor) or values.ndim != 4:
+        got = f"a tensor {tuple(values.shape)}" if isinstance(values, Tensor) else f"a {type(output).__name__}"
+        if isinstance(output, Mapping):
+            got += f" with {', '.join(map(repr, output))}"
+        raise ProbeError(
+            f"the network returned {got}: logits (b, classes, h, w) are needed, as a tensor, as a mapping with 'out' "
+            "or 'logits', or as an object with .logits; wrap the network in a Module that returns them"
+        )
+    return values
+
+
+def logits_of(output: object, meaning: Output = "logits") -> Float[Tensor, "b k h w"]:
+    """Return the logits of what a network gave; of probabilities their logarithms, of a sigmoid's its argument.
+
+    Args:
+        output: as the network returned it, see `tensor_of`.
+        meaning: what its numbers are.
+
+    Returns:
+        As many channels as the output has; float32 or wider, but for logits, which stay as they are. Probabilities of
+        exactly 0 or 1 have the largest logit that their dtype can tell, and no gradient.
+
+    Raises:
+        ProbeError: there is no dense output, see `tensor_of`.
+    """
+    values = tensor_of(output)
+    if meaning in ("logits", "multilabel"):
+        return values
+    values = values if values.dtype == torch.float64 else values.float()
+    tiny, eps = torch.finfo(values.dtype).tiny, torch.finfo(values.dtype).eps
+    if meaning == "log-probabilities":
+        if values.shape[1] > 1:
+            return values
+        values = values.exp()
+    elif meaning == "probabilities" and values.shape[1] > 1:
+        return values.clamp_min(tiny).log()
+    values = values.clamp(tiny, 1 - eps / 2)
+    return values.log() - torch.log1p(-values)
+
+
+class Arguments(TorchFunctionMode):
+    """Sees what goes into softmax and sigmoid while a network runs, and so what its probabilities were made of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: deque[tuple[Tensor, Tensor]] = deque(maxlen=4)  # attention has its softmax too: few are kept
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Call the function, and keep what it was made of where it is an end."""
+        given = dict(kwargs or {})
+        result = func(*args, **given)
+        name = getattr(func, "__name__", "")
+        if name in _ENDING and isinstance(result, Tensor):
+            source = args[0] if args else given.get("input")
+            dim = given.get("dim", args[1] if len(args) > 1 else None)
+            over_classes = "softmax" not in name or dim in (None, 1, -3)
+            if isinstance(source, Tensor) and source.shape == result.shape and over_classes:
+                self._last.append((result, source))
+        return result
+
+    def of(self, output: object) -> Float[Tensor, "b k h w"] | None:
+        """Return what the output of a network was made of by its last step; None where that was not seen."""
+        values = tensor_of(output)
+        return next((source for result, source in reversed(self._last) if result is values), None)
+
+
+_ENDING = ("softmax", "log_softmax", "sigmoid", "expit", "special_expit", "logsigmoid", "log_sigmoid")
+
+
+def run_for_logits(run: Callable[[], object], meaning: Output, *, argument: bool) -> Float[Tensor, "b k h w"]:
+    """Run a network and return its logits; see `logits_of`.
+
+    Args:
+        run: the pass.
+        meaning: what the output's numbers are.
+        argument: whether the logits are the argument of its last softmax or sigmoid, which was seen before.
+
+    Raises:
+        ProbeError: there is no dense output, or its last step was another this time.
+    """
+    if not argument:
+        return logits_of(run(), meaning)
+    with Arguments() as seen:
+        output = run()
+    logits: Tensor | None = seen.of(output)
+    if logits is None:
+        raise ProbeError(
+            "the network does not end in the softmax or sigmoid that it ended in before: return its logits"
+        )
+    return logits
+
+
+def resolved(output: object, declared: Output | None = None) -> Output:
+    """Return what a network's output means: what is declared, if the values agree, else what they leave no doubt of.
+
+    Sums over the classes, the range, and the last step of autograd's graph are looked at. What is found to be no
+    logits is said once, as a `SegcamWarning`.
+
+    Args:
+        output: as the network returned it.
+        declared: what it is said to be; None to find out.
+
+    Raises:
+        InputError: `declared` is none of `OUTPUTS`.
+        ProbeError: the values are not what is declared, are thresholded, or may be one thing or another; the message
+            names the choices.
+    """
+    if declared is not None and declared not in OUTPUTS:
+        raise unknown("meaning of an output", str(declared), OUTPUTS)
+    values = tensor_of(output)
+    facts = _Facts(values)
+    _check_continuous(values, facts)
+    if declared is not None:
+        return _agreeing(facts, declared)
+    if not facts.finite:
+        return "logits"  # whoever reads them says what is wrong
+    found = _found(facts)
+    if found != "logits":
+        warnings.warn(
+            f"the network's output is read as {found}: {facts.evidence(found)}; write Probe(..., output='{found}'), or "
+            "another of " + ", ".join(map(repr, OUTPUTS)),
+            SegcamWarning,
+            stacklevel=2,
+        )
+    return found
+
+
+class _Facts:
+    """What an output's values and graph show."""
+
+    def __init__(self, values: Tensor) -> None:
+        wide = values.detach().float()
+        self.classes = int(wide.shape[1])
+        self.finite = bool(torch.isfinite(wide).all())
+        self.low, self.high = (float(x) for x in wide.aminmax()) if self.finite and wide.numel() else (0.0, 0.0)
+        rounding = 1e-4 if values.dtype in (torch.float32, torch.float64) else 2e-2
+        self.within = self.low >= -rounding and self.high <= 1 + rounding
+        self.sums_to_one = self.classes > 1 and self.within and _near(wide.sum(1), 1.0, rounding)
+        self.logs_sum_to_one = (
+            self.classes > 1 and self.high <= rounding and _near(wide.logsumexp(1), 0.0, max(rounding, 1e-3))
+        )
+        self.end = _last_step(values)
+
+    def evidence(self, found: Output) -> str:
+        """Put into words what speaks for a reading."""
+        if found == "probabilities" and self.classes > 1:
+            return "its classes sum to 1 at every pixel"
+        if found == "log-probabilities" and self.classes > 1:
+            return "its classes' exponentials sum to 1 at every pixel"
+        return f"it ends in a {self.end}" + (", and its classes do not sum to 1" if self.classes > 1 else "")
+
+    @property
+    def range(self) -> str:
+        """The values' range in words."""
+        return f"from {self.low:.3g} to {self.high:.3g}"
+
+
+def _found(facts: _Facts) -> Output:
+    if facts.sums_to_one and facts.end != "linear":
+        return "probabilities"
+    if facts.logs_sum_to_one and facts.end != "linear":
+        return "log-probabilities"
+    if facts.end == "sigmoid":
+        return "probabilities" if facts.classes == 1 else "multilabel-probabilities"
+    if facts.end == "log-sigmoid" and facts.classes == 1:
+        return "log-probabilities"
+    constant = facts.low == facts.high == 0  # a head that has learnt nothing yet
+    if facts.within and facts.end != "linear" and not constant:
+        raise ProbeError(
+            f"all values of the network's output lie {facts.range}: they may be logits or probabilities; {SAY}"
+        )
+    if facts.end in ("softmax", "log-softmax", "log-sigmoid"):
+        raise ProbeError(
+            f"the network's output ends in a {facts.end}, but not one over its {facts.classes} classes (dimension 1); "
+            f"{SAY}"
+        )
+    return "logits"
+
+
+def _agreeing(facts: _Facts, declared: Output) -> Output:
+    """Return the declared meaning if the values do not speak against it."""
+    if not facts.finite or declared == "logits":
+        return declared
+    if declared == "multilabel":  # logits or probabilities, which tell themselves apart
+        return "multilabel-probabilities" if facts.within and facts.end != "linear" else "multilabel"
+    wrong = ""
+    if declared == "log-probabilities":
+        if facts.high > 1e-3 or (facts.classes > 1 and not facts.logs_sum_to_one):
+            wrong = "the classes' exponentials do not sum to 1"
+    elif not facts.within:
+        wrong = "probabilities lie from 0 to 1"
+    elif declared == "probabilities" and facts.classes > 1 and not facts.sums_to_one:
+        wrong = "the classes do not sum to 1; where each class is for itself say 'multilabel'"
+    if wrong:
+        raise ProbeError(
+            f"the network's output is declared as {declared}, but its values lie {facts.range}: {wrong}; {SAY}"
+        )
+    return declared
+
+
+def _check_continuous(values: Tensor, facts: _Facts) -> None:
+    thresholded = not values.is_floating_point()
+    if not thresholded and values.numel() and facts.end != "linear":
+        flat = values.detach()
+        thresholded = bool(((flat == 0) | (flat == 1)).all()) and bool((flat == 1).any())
+    if thresholded:
+        raise ProbeError(
+            f"the network's output holds {'0 and 1 alone' if values.is_floating_point() else str(values.dtype)}: it is "
+            "thresholded, and no gradient leads through that; wrap the network in a Module that returns what is "
+            "compared with the threshold"
+        )
+
+
+def _near(values: Tensor, wanted: float, tolerance: float) -> bool:
+    return bool(((values - wanted).abs() <= tolerance).all())
+
+
+def _last_step(values: Tensor) -> str:
+    """Return what made the values, by autograd's graph, past steps that only move them; '' where it does not tell."""
+    node: Any = values.grad_fn
+    while node is not None:
+        name = type(node).__name__
+        if name in ENDS:
+            return ENDS[name]
+        if not name.startswith(PASSING):
+            return ""
+        node = node.next_functions[0][0] if node.next_functions else None
+    return ""

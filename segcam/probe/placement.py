@@ -1,0 +1,305 @@
+"""Where a layer's grid lies on the image: composed over convolutions, pooling and upsampling, or measured.
+
+Autograd's graph knows every step from the input to a layer, functional calls as well as modules: kernels, strides,
+paddings, crops, upsamplings. Each of them moves the centre of cell 0 and stretches the step. Pointwise steps,
+normalisations and attention leave both as they are: an output of attention lies where its query does. Where branches
+meet that have come over grids of unlike coarseness, as a U-Net's skip connection and its upsampled features, the finer
+one says where the grid lies.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from segcam.scoring.grids import Grid, Placement
+
+Pair = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """Where a tensor lies on the input, and how it came there.
+
+    Attributes:
+        placement: of its grid.
+        grid: rows and columns.
+        shape: of the tensor.
+        dims: which of its dimensions are rows and columns; None where they lie in one, or are not known.
+        coarsest: the largest step on the way, in pixels: what was averaged there, no later step tells apart.
+        agreed: whether all branches that met on the way agreed where the grid lies.
+        exact: whether every step on the way was one whose geometry is known.
+    """
+
+    placement: Placement
+    grid: Grid
+    shape: tuple[int, ...]
+    dims: tuple[int, int] | None
+    coarsest: float
+    agreed: bool = True
+    exact: bool = True
+
+
+def courses(outputs: Sequence[Tensor], source: Any, size: Grid) -> list[Course | None]:
+    """Follow autograd's graph from the input to each output.
+
+    Args:
+        outputs: what a pass gave, with its graph.
+        source: the graph's node that made the input.
+        size: height and width of the input, in pixels.
+
+    Returns:
+        For each output where it lies; None where it does not come from the input.
+    """
+    start = Course(Placement((0.0, 0.0), (1.0, 1.0)), size, (1, 1, *size), (2, 3), 1.0)
+    done: dict[Any, Course | None] = {source: start}
+    return [None if output.grad_fn is None else _follow(output.grad_fn, done) for output in outputs]
+
+
+def on_grid(course: Course, grid: Grid) -> Placement:
+    """Return the placement of a layer's maps on `grid`, whatever the tensor's shape said of it.
+
+    Tokens made by reshaping, and windows put together again, come with another grid than they were followed with: they
+    span the same pixels.
+    """
+    if course.grid == grid:
+        return course.placement
+    return _resized(course, grid, course.shape).placement
+
+
+def _follow(last: Any, done: dict[Any, Course | None]) -> Course | None:
+    waiting = [last]  # an explicit stack: graphs are deeper than Python's
+    while waiting:
+        node = waiting[-1]
+        if node in done:
+            waiting.pop()
+            continue
+        before = [one for one, _ in node.next_functions if one is not None]
+        open_ = [one for one in before if one not in done]
+        if open_:
+            waiting += open_
+            continue
+        known = [course for one in before if (course := done[one]) is not None]
+        done[node] = _after(node, known) if known else None
+        waiting.pop()
+    return done[last]
+
+
+def _after(node: Any, before: Sequence[Course]) -> Course:
+    """Return where a step's result lies, given where what it reads does."""
+    name = node.name().rpartition("::")[2].partition("Backward")[0]
+    metadata = node._input_metadata  # of what the backward pass gets: the shape of the result
+    shape = tuple(int(n) for n in metadata[0].shape) if metadata else before[0].shape
+    course = before[0] if len(before) == 1 else _met(before, name == "Cat")
+    step = _STEPS.get(name)
+    if step is not None:
+        return step(node, course, shape)
+    return _inherited(course, shape)
+
+
+def _met(before: Sequence[Course], cat: bool) -> Course:
+    """Choose among branches that meet: the finest way; of equally fine ones their mean, as of interleaved slices."""
+    finest = min(course.coarsest for course in before)
+    finer = [course for course in before if course.coarsest <= finest * (1 + 1e-6)]
+    largest = max(course.grid for course in finer)
+    same = [course for course in finer if course.grid == largest]
+    origin = tuple(sum(course.placement.origin[n] for course in same) / len(same) for n in (0, 1))
+    apart = max(
+        (abs(one.placement.origin[n] - origin[n]) for one in before if one.grid == largest for n in (0, 1)), default=0.0
+    )
+    sliced = cat and len(same) == len(before) and min(min(c.placement.step) for c in same) > 1
+    agreed = all(course.agreed for course in before) and (sliced or apart < 1e-6)
+    exact = all(course.exact for course in same)
+    chosen = same[0]
+    placement = Placement((origin[0], origin[1]), chosen.placement.step)
+    return replace(chosen, placement=placement, agreed=agreed, exact=exact)
+
+
+def _moved(course: Course, shape: tuple[int, ...], shift: Pair, stretch: Pair) -> Course:
+    """Return the course after a step that shifts the first centre by `shift` cells and stretches the step."""
+    (oy, ox), (sy, sx) = course.placement.origin, course.placement.step
+    placement = Placement((oy + sy * shift[0], ox + sx * shift[1]), (sy * stretch[0], sx * stretch[1]))
+    grid = (shape[-2], shape[-1]) if len(shape) >= 2 else course.grid
+    dims = (len(shape) - 2, len(shape) - 1)
+    return replace(
+        course, placement=placement, grid=grid, shape=shape, dims=dims, coarsest=max(course.coarsest, *placement.step)
+    )
+
+
+def _resized(course: Course, grid: Grid, shape: tuple[int, ...]) -> Course:
+    """Return the course after the grid was resized and spans what it did before."""
+    stretch = (course.grid[0] / grid[0], course.grid[1] / grid[1])
+    shift = ((stretch[0] - 1) / 2, (stretch[1] - 1) / 2)
+    return replace(_moved(course, shape, shift, stretch), grid=grid)
+
+
+def _inherited(course: Course, shape: tuple[int, ...]) -> Course:
+    """Return the course after a step that is not known to move anything; a spatial shape that changed was resized."""
+    if course.dims is not None and len(shape) == len(course.shape):
+        grid = (shape[course.dims[0]], shape[course.dims[1]])
+        if grid == course.grid:
+            return replace(course, shape=shape)
+        if len(shape) == 4 and course.dims == (2, 3) and min(grid) > 0:
+            return replace(_resized(course, grid, shape), exact=False)
+    return replace(course, shape=shape, dims=_dims(course.grid, shape))
+
+
+def _dims(grid: Grid, shape: tuple[int, ...]) -> tuple[int, int] | None:
+    """Find rows and columns again in a tensor that was reshaped."""
+    if len(shape) == 4 and shape[2:] == grid:
+        return 2, 3
+    if len(shape) == 4 and shape[1:3] == grid:
+        return 1, 2
+    return None
+
+
+def _spatial(course: Course) -> Course:
+    """Return the course of feature maps `(b, c, h, w)` with their own grid, should that have been lost on the way."""
+    if len(course.shape) != 4 or course.shape[2:] == course.grid:
+        return course
+    return _resized(course, (course.shape[2], course.shape[3]), course.shape)
+
+
+def _convolution(node: Any, course: Course, shape: tuple[int, ...]) -> Course:
+    kernel = [int(n) for n in node._saved_weight.shape[2:]]
+    stride, padding, dilation = (list(getattr(node, f"_saved_{name}")) for name in ("stride", "padding", "dilation"))
+    if len(kernel) != 2:
+        return _inherited(course, shape)
+    course = _spatial(course)
+    centre = [dilation[n] * (kernel[n] - 1) / 2 - padding[n] for n in (0, 1)]
+    if node._saved_transposed:
+        back = [1 / stride[n] for n in (0, 1)]
+        return _moved(course, shape, (-centre[0] * back[0], -centre[1] * back[1]), (back[0], back[1]))
+    return _moved(course, shape, (centre[0], centre[1]), (stride[0], stride[1]))
+
+
+def _pooling(node: Any, course: Course, shape: tuple[int, ...]) -> Course:
+    course = _spatial(course)
+    kernel = _two(node._saved_kernel_size)
+    stride, padding = _two(node._saved_stride or kernel), _two(node._saved_padding)
+    dilation = _two(getattr(node, "_saved_dilation", (1, 1)))
+    centre = [dilation[n] * (kernel[n] - 1) / 2 - padding[n] for n in (0, 1)]
+    return _moved(course, shape, (centre[0], centre[1]), stride)
+
+
+def _patches(node: Any, course: Course, shape: tuple[int, ...]) -> Course:
+    moved = _pooling(node, course, shape)
+    windows = []
+    for n, (kernel, stride, padding, dilation) in enumerate(
+        zip(
+            *(_two(getattr(node, f"_saved_{k}")) for k in ("kernel_size", "stride", "padding", "dilation")), strict=True
+        )
+    ):
+        windows.append(int((course.grid[n] + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1))
+    return replace(moved, grid=(windows[0], windows[1]), dims=None)
+
+
+def _upsampling(node: Any, course: Course, shape: tuple[int, ...]) -> Course:
+    grid, course = (shape[-2], shape[-1]), _spatial(course)
+    if not getattr(node, "_saved_align_corners", False):
+        return _resized(course, grid, shape)
+    stretch = [(before - 1) / max(now - 1, 1) or 1.0 for before, now in zip(course.grid, grid, strict=True)]
+    return _moved(course, shape, (0.0, 0.0), (stretch[0], stretch[1]))
+
+
+def _shuffled(_: Any, course: Course, shape: tuple[int, ...]) -> Course:
+    return _resized(_spatial(course), (shape[-2], shape[-1]), shape)
+
+
+def _padded(node: Any, course: Course, shape: tuple[int, ...]) -> Course:
+    pads = list(node._saved_pad if hasattr(node, "_saved_pad") else node._saved_padding)
+    before = {len(shape) - 1 - n: pads[2 * n] for n in range(len(pads) // 2)}
+    dims = course.dims
+    if dims is None:
+        return replace(course, shape=shape)
+    moved = _moved(course, shape, (-before.get(dims[0], 0), -before.get(dims[1], 0)), (1.0, 1.0))
+    return replace(moved, grid=(shape[dims[0]], shape[dims[1]]), dims=dims)
+
+
+def _sliced(node: Any, course: Course, shape: tuple[int, ...]) -> Course:
+    sizes, dim = node._saved_self_sym_sizes, _signed(node._saved_dim)
+    dim += len(shape) if dim < 0 else 0
+    if course.dims is None or dim not in course.dims or len(sizes) != len(shape):
+        return replace(course, shape=shape)
+    start, step = _signed(node._saved_start), int(node._saved_step)
+    start = min(max(start + int(sizes[dim]) if start < 0 else start, 0), int(sizes[dim]))
+    first, every = [0.0, 0.0], [1.0, 1.0]
+    axis = course.dims.index(dim)
+    first[axis], every[axis] = start, step
+    moved = _moved(course, shape, (first[0], first[1]), (every[0], every[1]))
+    return replace(moved, grid=(shape[course.dims[0]], shape[course.dims[1]]), dims=course.dims)
+
+
+def _permuted(node: Any, course: Course, shape: tuple[int, ...]) -> Course:
+    if course.dims is None:
+        return replace(course, shape=shape, dims=_dims(course.grid, shape))
+    order = [_signed(n) % len(shape) for n in node._saved_dims]
+    return replace(course, shape=shape, dims=(order.index(course.dims[0]), order.index(course.dims[1])))
+
+
+def _transposed(node: Any, course: Course, shape: tuple[int, ...]) -> Course:
+    if course.dims is None:
+        return replace(course, shape=shape, dims=_dims(course.grid, shape))
+    one, other = (_signed(n) % len(shape) for n in (node._saved_dim0, node._saved_dim1))
+    swapped = {one: other, other: one}
+    return replace(course, shape=shape, dims=tuple(swapped.get(d, d) for d in course.dims))  # type: ignore[arg-type]
+
+
+def _reshaped(_: Any, course: Course, shape: tuple[int, ...]) -> Course:
+    return replace(course, shape=shape, dims=_dims(course.grid, shape))
+
+
+def _two(values: Any) -> tuple[int, int]:
+    numbers = [int(n) for n in values]
+    return (numbers[0], numbers[-1])
+
+
+def _signed(number: int) -> int:
+    """Return a number that autograd shows as unsigned: -1 as 2**64 - 1."""
+    return int(number) - 2**64 if int(number) >= 2**63 else int(number)
+
+
+_STEPS: dict[str, Callable[[Any, Course, tuple[int, ...]], Course]] = {
+    **dict.fromkeys(("Convolution", "MkldnnConvolution", "CudnnConvolution", "SlowConv2D"), _convolution),
+    **dict.fromkeys(("MaxPool2DWithIndices", "MaxPool2D", "AvgPool2D"), _pooling),
+    "Im2Col": _patches,
+    **dict.fromkeys(
+        ("UpsampleNearest2D", "UpsampleNearestExact2D", "UpsampleBilinear2D", "UpsampleBicubic2D"), _upsampling
+    ),
+    **dict.fromkeys(("UpsampleBilinear2DAa", "UpsampleBicubic2DAa"), _upsampling),
+    **dict.fromkeys(
+        ("AdaptiveAvgPool2D", "AdaptiveMaxPool2D", "PixelShuffle", "PixelUnshuffle", "MkldnnAdaptiveAvgPool2D"),
+        _shuffled,
+    ),
+    **dict.fromkeys(("ConstantPadNd", "ReflectionPad2D", "ReplicationPad2D"), _padded),
+    "Slice": _sliced,
+    "Permute": _permuted,
+    "Transpose": _transposed,
+    "T": _reshaped,
+    **dict.fromkeys(("View", "UnsafeView", "ReshapeAlias", "Squeeze", "Unsqueeze"), _reshaped),
+}
+"""What moves a grid, by autograd's name of the step; all else inherits."""
+
+
+def measured(gradient: Float[Tensor, "b ch H W"]) -> tuple[float, float]:
+    """Return the centroid of an input gradient's magnitude, in pixels: where the evidence of a cell came from.
+
+    Args:
+        gradient: the derivative of one cell's activations by the input.
+
+    Returns:
+        Row and column; NaN where the gradient is zero.
+    """
+    energy = gradient.detach().double().abs().sum((0, 1))
+    total = float(energy.sum())
+    if not total:
+        return math.nan, math.nan
+    rows = torch.arange(energy.shape[0], dtype=torch.float64, device=energy.device)
+    columns = torch.arange(energy.shape[1], dtype=torch.float64, device=energy.device)
+    return float((energy.sum(1) * rows).sum()) / total, float((energy.sum(0) * columns).sum()) / total

@@ -1,0 +1,241 @@
+"""What an output means: networks that end in a sigmoid or softmax are explained as those that end before it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segcam import Probe, Target, grad_cam
+from segcam.errors import InputError, ProbeError, SegcamWarning
+from segcam.probe.outputs import OUTPUTS, Output, logits_of, resolved
+from segcam.probe.pixels import PIXEL_SETS
+
+End = Callable[[Tensor], Tensor]
+SCORES = ("logit", "margin", "logprob", "rival")
+
+
+class Net(nn.Module):
+    """Two convolutions, and what comes behind."""
+
+    def __init__(self, classes: int, end: End, scale: float = 4) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.a, self.b = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, classes, 1)
+        self.end, self.scale = end, scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.end(self.scale * self.b(self.a(x).relu()))
+
+
+def identity(x: Tensor) -> Tensor:
+    return x
+
+
+def images(seed: int = 1, size: int = 12) -> Tensor:
+    return torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+def said(kind: str) -> AbstractContextManager[object]:
+    return pytest.warns(SegcamWarning, match=f"read as {kind}:")
+
+
+ENDS: dict[str, tuple[int, End, str]] = {
+    "sigmoid": (1, torch.sigmoid, "probabilities"),
+    "sigmoid module": (1, nn.Sigmoid(), "probabilities"),
+    "method": (1, lambda x: x.sigmoid(), "probabilities"),
+    "log-sigmoid": (1, F.logsigmoid, "log-probabilities"),
+    "softmax": (3, lambda x: F.softmax(x, 1), "probabilities"),
+    "softmax module": (3, nn.Softmax(dim=1), "probabilities"),
+    "softmax, counted from behind": (2, lambda x: x.softmax(-3), "probabilities"),
+    "log-softmax": (3, nn.LogSoftmax(dim=1), "log-probabilities"),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_probabilities_are_explained_as_the_logits_they_were_made_of(end: str) -> None:
+    classes, function, kind = ENDS[end]
+    x = images()
+    plain, probe = Probe(Net(classes, identity), "a"), Probe(Net(classes, function), "a")
+    masks = torch.arange(x[:, 0].numel()).view(2, 12, 12) % max(classes, 2)
+    with said(kind):
+        probe(x)
+    for pixels in PIXEL_SETS:
+        for score in SCORES:
+            for class_id in (0, 1):
+                target = Target(class_id, pixels, score)
+                got, wanted = probe(x, target, masks=masks), plain(x, target, masks=masks)
+                assert torch.equal(got.explained.chosen, wanted.explained.chosen)
+                assert torch.allclose(got.scores, wanted.scores, atol=1e-5)
+                assert torch.allclose(got.maps(grad_cam), wanted.maps(grad_cam), rtol=1e-4, atol=1e-6, equal_nan=True)
+
+
+@pytest.mark.parametrize("end", ["softmax", "log-softmax", "sigmoid"])
+def test_where_logits_are_not_seen_differences_are_right(end: str) -> None:
+    """Behind a last upsampling the argument is not what the network returns; logarithms of probabilities serve."""
+    classes, function, kind = ENDS[end]
+    x = images()
+    hidden = Net(classes, lambda z: function(z).clone())
+    probe, plain = Probe(hidden, "a"), Probe(Net(classes, identity), "a")
+    for score in ("margin", "logprob"):
+        target = Target(1, "predicted", score)
+        with said(kind) if score == "margin" else nullcontext():
+            got = probe(x, target)
+        wanted = plain(x, target)
+        assert torch.equal(got.explained.chosen, wanted.explained.chosen)
+        assert torch.allclose(got.scores, wanted.scores, atol=1e-4)
+        assert torch.allclose(got.maps(grad_cam), wanted.maps(grad_cam), rtol=1e-3, atol=1e-5, equal_nan=True)
+    p = function(Net(classes, identity)(x))
+    p = p.exp() if "log" in end else p
+    own = p[:, -1] if classes == 1 else p[:, 1]
+    odds = (own / (1 - own)).log()
+    assert torch.allclose(probe(x, Target(1, "image")).scores, odds.mean((1, 2)), atol=1e-4)
+    assert torch.allclose(probe(x, Target(1)).scores, odds.amax((1, 2)), atol=1e-4)
+
+
+def test_overlapping_classes_stand_each_for_itself() -> None:
+    x = images()
+    z = Net(3, identity)(x).detach()
+    for net, kind in ((Net(3, identity), "multilabel"), (Net(3, torch.sigmoid), None)):
+        probe = Probe(net, "a", output="multilabel" if kind else None)
+        with nullcontext() if kind else said("multilabel-probabilities"):
+            capture = probe(x, Target(2, "predicted"))
+        assert torch.equal(capture.explained.chosen, z[:, 2] > 0)  # whatever the other classes say
+        wanted = {"logit": z[:, 2], "margin": z[:, 2], "logprob": F.logsigmoid(z[:, 2]), "rival": z[:, :2].amax(1)}
+        for score, values in wanted.items():
+            got = probe(x, Target(2, "image", score)).scores
+            assert torch.allclose(got, values.mean((1, 2)), atol=1e-4)
+        assert torch.allclose(
+            probe(x, Target(2, "image", "contrast")).scores, (z[:, 2] - z[:, :2].amax(1)).mean((1, 2)), atol=1e-4
+        )
+
+
+def test_a_single_logit_explains_both_classes() -> None:
+    x, net = images(), Net(1, identity)
+    z = net(x).detach()[:, 0]
+    one, other = (Probe(net, "a")(x, Target(class_id, "predicted")) for class_id in (0, 1))
+    assert torch.equal(one.explained.chosen, z <= 0)
+    assert torch.equal(other.explained.chosen, z > 0)
+    assert torch.allclose(one.scores, torch.stack([-v[v <= 0].mean() for v in z]), atol=1e-5)
+    assert not bool((one.maps(grad_cam) == 0).flatten(1).all(1).any())
+
+
+SAID: dict[str, tuple[Output, End]] = {
+    "probabilities": ("probabilities", lambda x: x.softmax(1)),
+    "log-probabilities": ("log-probabilities", lambda x: x.log_softmax(1)),
+    "multilabel": ("multilabel", torch.sigmoid),
+    "multilabel-probabilities": ("multilabel-probabilities", torch.sigmoid),
+    "logits": ("logits", lambda x: x.softmax(1)),
+}
+
+
+@pytest.mark.parametrize("declared", OUTPUTS)
+@pytest.mark.parametrize("on", ["probe", "target"])
+def test_what_is_declared_is_not_said(declared: Output, on: str) -> None:
+    output, end = SAID[declared]
+    net = Net(3, end)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        if on == "probe":
+            capture = Probe(net, "a", output=output)(images())
+        else:
+            capture = Probe(net, "a")(images(), Target(output=output))
+    meant = "multilabel-probabilities" if declared == "multilabel" else declared
+    assert capture.target.output == meant
+    Probe(net, "a")(images(), capture.target)  # what a capture knows may be asked again
+
+
+WRONG: dict[str, tuple[Output | None, int, End, str]] = {
+    "thresholded": (None, 1, lambda x: (x > 0).float(), "thresholded"),
+    "thresholded behind a softmax": (None, 3, lambda x: (x.softmax(1) > 0.5).float(), "thresholded"),
+    "one-hot": (None, 3, lambda x: F.one_hot(x.argmax(1), 3).permute(0, 3, 1, 2), "thresholded"),
+    "clamped": (None, 1, lambda x: x.clamp(0, 0.9), "logits or probabilities"),
+    "sigmoid by hand": (None, 1, lambda x: 1 / (1 + (-x).exp()), "logits or probabilities"),
+    "softmax over rows": (None, 3, lambda x: x.softmax(2), "logits or probabilities"),
+    "no probabilities": ("probabilities", 3, identity, "from 0 to 1"),
+    "no sum": ("probabilities", 3, torch.sigmoid, "do not sum to 1"),
+    "no logarithms": ("log-probabilities", 3, identity, "do not sum to 1"),
+    "not each for itself": ("multilabel-probabilities", 3, identity, "from 0 to 1"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_may_be_several_things_or_is_wrong_is_refused(case: str) -> None:
+    declared, classes, end, words = WRONG[case]
+    with pytest.raises(ProbeError, match=words):
+        Probe(Net(classes, end), "a", output=declared)(images())
+
+
+def test_a_refused_output_can_be_declared() -> None:
+    net = Net(1, lambda x: 1 / (1 + (-x).exp()))
+    capture = Probe(net, "a", output="probabilities")(images(), Target(1, "image"))
+    assert torch.allclose(capture.scores, Net(1, identity)(images()).mean((1, 2, 3)), atol=1e-4)
+
+
+def test_unknown_or_contradicting_meanings_are_refused() -> None:
+    with pytest.raises(InputError, match="multilabel"):
+        Probe(Net(2, identity), "a", output="softmax")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="multilabel"):
+        Target(output="softmax")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="log-probabilities"):
+        resolved(torch.rand(1, 2, 4, 4), "probs")  # type: ignore[arg-type]
+    with pytest.raises(ProbeError, match="say it once"):
+        Probe(Net(2, identity), "a", output="logits")(images(), Target(output="multilabel"))
+
+
+def test_a_saturated_sigmoid_still_has_its_logit() -> None:
+    net, plain = Net(1, torch.sigmoid, scale=1e4), Net(1, identity, scale=1e4)
+    with said("probabilities"):
+        got = Probe(net, "a")(images(), Target(1, "predicted"))
+    wanted = Probe(plain, "a")(images(), Target(1, "predicted"))
+    assert torch.allclose(got.maps(grad_cam), wanted.maps(grad_cam), equal_nan=True)
+    ends = logits_of(torch.tensor([0.0, 1.0]).view(1, 1, 1, 2), "probabilities")
+    assert bool(torch.isfinite(ends).all())
+
+
+def test_half_precision_and_narrow_ranges_are_told() -> None:
+    for dtype in (torch.float16, torch.bfloat16):
+        with said("probabilities"):
+            assert resolved(torch.randn(1, 5, 8, 8).softmax(1).to(dtype)) == "probabilities"
+    net = Net(2, identity, scale=1e-3)  # logits that happen to lie between 0 and 1, but come from a convolution
+    nn.init.constant_(net.b.bias, 0.5)
+    nn.init.uniform_(net.b.weight, 0, 0.01)
+    assert resolved(net.b(torch.rand(1, 8, 4, 4))) == "logits"
+
+
+CLASSES: list[tuple[object, object]] = [
+    (torch.tensor(1), 1),
+    (torch.tensor([0, 2]), (0, 2)),
+    ([0, 2], (0, 2)),
+    ("dog", 2),
+    (["cat", "dog"], (1, 2)),
+]
+
+
+@pytest.mark.parametrize(("given", "index"), CLASSES)
+def test_classes_are_indices_of_any_kind_or_names(given: object, index: object) -> None:
+    net = Net(3, identity)
+    names = ["background", "cat", "dog"]
+    got = Probe(net, "a", classes=names)(images(), Target(given))  # type: ignore[arg-type]
+    assert got.target.class_id == index
+    assert torch.equal(got.scores, Probe(net, "a")(images(), Target(index)).scores)  # type: ignore[arg-type]
+
+
+def test_names_come_from_a_transformers_network_and_unknown_ones_are_refused() -> None:
+    net = Net(3, identity)
+    with pytest.raises(ProbeError, match="the network tells none"):
+        Probe(net, "a")(images(), Target("dog"))
+    net.config = type("Config", (), {"id2label": {0: "wall", 1: "dog", 2: "sky"}})()  # type: ignore[assignment]
+    assert Probe(net, "a")(images(), Target("dog")).target.class_id == 1
+    with pytest.raises(ProbeError, match="did you mean 'dog'"):
+        Probe(net, "a")(images(), Target("dogs"))
+    for wrong in (True, 1.0, None, [1.5], -1.0):
+        with pytest.raises(InputError, match="a whole number"):
+            Target(wrong)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="take Target"):
+        Target(1, torch.ones(2, 12, 12, dtype=torch.bool))  # type: ignore[arg-type]
