@@ -22,8 +22,8 @@ from segcam.models.weights.pretrained import (
     fill,
     known_encoder,
     read_weights,
+    timm_file,
     timm_from_hub,
-    timm_hub_file,
     weight_file,
 )
 from segcam.models.weights.values import renamed
@@ -133,12 +133,12 @@ def _build(classes: int, parameters: Parameters) -> TimmUNet:
     return TimmUNet(classes, str(parameters["encoder"]), width)
 
 
-def _file(parameters: Parameters) -> Path | None:
+def _file(parameters: Parameters) -> Path:
     """Return the file of the pretrained weights that the parameters name."""
     pretrained, name = str(parameters["pretrained"]), str(parameters["encoder"])
     if pretrained == "package":
         return _package_file(name)
-    return timm_hub_file(name, "timm_unet") if pretrained == "hub" else weight_file(pretrained)
+    return timm_file(name, "timm_unet") if pretrained == "hub" else weight_file(pretrained)
 
 
 def _pretrain(model: nn.Module, parameters: Parameters) -> None:

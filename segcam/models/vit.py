@@ -21,8 +21,8 @@ from segcam.models.weights.pretrained import (
     fill,
     known_encoder,
     read_weights,
+    timm_file,
     timm_from_hub,
-    timm_hub_file,
     weight_file,
 )
 from segcam.probe.attention import AttentionPlace
@@ -133,10 +133,10 @@ def _build(classes: int, parameters: Parameters) -> ViTSegmenter:
     return ViTSegmenter(classes, str(parameters["encoder"]), image, patch, drop_path)
 
 
-def _file(parameters: Parameters) -> Path | None:
+def _file(parameters: Parameters) -> Path:
     """Return the file of the pretrained weights that the parameters name."""
     pretrained = str(parameters["pretrained"])
-    return timm_hub_file(str(parameters["encoder"]), "vit") if pretrained == "hub" else weight_file(pretrained)
+    return timm_file(str(parameters["encoder"]), "vit") if pretrained == "hub" else weight_file(pretrained)
 
 
 def _pretrain(model: nn.Module, parameters: Parameters) -> None:

@@ -39,11 +39,11 @@ def pack(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> bytes:
     if problem := headers.problem(dict(header)):
         raise InputError(f"no checkpoint can be written: {problem}")
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    written = {"schema": SCHEMA, "sha256": _hash(plain, header), "header": header}
+    written = {"schema": SCHEMA, "sha256": digest(plain, header), "header": header}
     return save(plain, metadata={KEY: headers.as_text(written)})
 
 
-def _hash(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:
+def digest(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:
     """Hash a header and tensors: names, number formats, shapes and bytes, in the order of their names."""
     hashed = hashlib.sha256(headers.as_text(header).encode())
     for name, tensor in sorted(tensors.items()):
@@ -98,7 +98,7 @@ def _read(file: Path, needs: tuple[str, ...], cure: str, *, tensors: bool) -> tu
             "segcam.models.weights.checkpoints.pack or a run wrote"
         )
     header = _header(written, needs, f"{file} cannot be read as a checkpoint", cure)
-    if tensors and _hash(weights, header) != written["sha256"]:
+    if tensors and digest(weights, header) != written["sha256"]:
         raise InputError(
             f"{file} cannot be read as a checkpoint (its weights or its header are not those that were written, by "
             f"their sha256): {cure}"

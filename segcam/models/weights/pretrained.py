@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 import torch
 from jaxtyping import Float
@@ -19,7 +20,8 @@ from segcam._compat import require
 from segcam.channels import MEAN, STD
 from segcam.errors import InputError, first_line, out_of_memory, shown
 from segcam.files import plain_file, sha256, unreadable, user_path
-from segcam.models import Parameters, architecture, complete
+from segcam.models import Parameters, Value, architecture, complete, create, no_weights
+from segcam.models.weights.checkpoints import digest
 from segcam.models.weights.values import wrong_values
 
 NONE = "none"
@@ -103,7 +105,9 @@ def weight_file(path: str | Path) -> Path:
 
 
 def sha256_of(name: str, parameters: Parameters) -> str:
-    """Return the sha256 of the file of a model's pretrained weights, which may be fetched; '' where it has none.
+    """Return the sha256 of a model's pretrained weights, which may be fetched; '' where it has none.
+
+    It is that of the file; where the architecture names none, that of the tensors that are loaded.
 
     Args:
         name: the model's name, with its variant.
@@ -113,11 +117,12 @@ def sha256_of(name: str, parameters: Parameters) -> str:
         InputError: the model or a parameter is unknown, or the weights cannot be had.
     """
     values = complete(name, parameters)
-    if values.get("pretrained", NONE) == NONE:
+    plugin = architecture(name)
+    if values.get("pretrained", NONE) == NONE or plugin.pretrain is no_weights:
         return ""
-    file = architecture(name).weights(values)
+    file = plugin.weights(values)
     if file is None:
-        return ""
+        return _loaded(name, tuple(parameters.items()))
     known = plain_file(file, WHAT).stat()
     return _hashed(file, known.st_size, known.st_mtime_ns)
 
@@ -125,6 +130,13 @@ def sha256_of(name: str, parameters: Parameters) -> str:
 @cache
 def _hashed(file: Path, _size: int, _changed: int) -> str:
     return sha256(file, WHAT)
+
+
+@cache
+def _loaded(name: str, parameters: tuple[tuple[str, Value], ...]) -> str:
+    """Hash what is loaded into a network: the tensors that its seed does not change."""
+    one, other = (create(name, 2, dict(parameters), seed).state_dict() for seed in (0, 1))
+    return digest({key: tensor for key, tensor in one.items() if torch.equal(tensor, other[key])}, {})
 
 
 def from_hub(repository: str, model: str) -> Path:
@@ -172,27 +184,54 @@ def timm_from_hub(name: str, model: str, options: Mapping[str, Any] | None = Non
     require("timm", "models", f"model '{model}'")
     import timm  # noqa: PLC0415  (slow to import)
 
-    file = timm_hub_file(name, model)
-    # custom_load is timm's mark for files of another format, which those on the hub are not
-    overlay = {"file": str(file), "custom_load": False} if file else None
+    file = timm_file(name, model)
+    config = timm.get_pretrained_cfg(name)
+    custom = bool(config and config.custom_load)  # timm's mark for files of another format
     try:
+        overlay = {"file": str(file), "custom_load": custom and file.name not in FILES}
         network = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **(options or {}))
     except Exception as error:  # whatever the network, the file or timm's own check gives
         raise not_from_hub(name, model, first_line(error)) from error
     return dict(network.state_dict())
 
 
-def timm_hub_file(name: str, model: str) -> Path | None:
-    """Return the file of the weights that timm has for an encoder on the hub; None where timm has them elsewhere.
+def timm_file(name: str, model: str) -> Path:
+    """Return the file of the weights that timm has for an encoder, on the hub or elsewhere; it is fetched if need be.
+
+    Args:
+        name: the encoder's name, with or without a tag.
+        model: the model's name in the profile, for the error.
 
     Raises:
-        InputError: they cannot be had.
+        InputError: there are none, or they cannot be had.
     """
     require("timm", "models", f"model '{model}'")
     import timm  # noqa: PLC0415  (slow to import)
+    from huggingface_hub import hf_hub_download  # noqa: PLC0415  (slow)
 
     config = timm.get_pretrained_cfg(known_encoder(name))
-    return from_hub(config.hf_hub_id, model) if config and config.hf_hub_id and not config.hf_hub_filename else None
+    if not config or not config.has_weights:
+        raise not_from_hub(name, model, "timm has none")
+    if config.file:
+        return Path(config.file)
+    if config.hf_hub_id and not config.hf_hub_filename:
+        return from_hub(config.hf_hub_id, model)
+    try:
+        if config.hf_hub_id:
+            return Path(hf_hub_download(config.hf_hub_id, str(config.hf_hub_filename)))
+        return _fetched(config.url or "")
+    except Exception as error:  # no such file, no network, no room, ...
+        raise not_from_hub(name, model, first_line(error)) from error
+
+
+def _fetched(url: str | tuple[str, str]) -> Path:
+    """Return the file of an address, which is fetched into torch's cache under the name by which timm looks for it."""
+    address, name = (url, urlparse(url).path.rpartition("/")[2]) if isinstance(url, str) else url
+    file = Path(torch.hub.get_dir()) / "checkpoints" / name
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(address, str(file), progress=False)
+    return file
 
 
 def not_from_hub(weights: str, model: str, problem: str) -> InputError:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from torch import nn
 
 from segcam import InputError
 from segcam.channels import MEAN, STD
-from segcam.models import create
+from segcam.models import MODELS, Architecture, create, no_weights
 from segcam.models.weights.pretrained import (
     Normalised,
     fill,
@@ -188,6 +190,73 @@ def test_the_hash_of_a_models_weights(tmp_path: Path, monkeypatch: pytest.Monkey
     assert sha256_of("unet", {}) == ""
     with pytest.raises(InputError, match="none does not exist"):
         sha256_of("vit", {"pretrained": str(tmp_path / "none")})
+
+
+@pytest.mark.parametrize(
+    "place",
+    [{"hf_hub_id": None, "url": "https://elsewhere/odd.pth"}, {"hf_hub_id": "a/b", "hf_hub_filename": "odd.pth"}],
+    ids=["an address", "a name on the hub"],
+)
+def test_the_hash_of_weights_that_timm_has_elsewhere(
+    place: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are fetched into the cache of timm or the hub; their hash is that of the file which is loaded from there."""
+    source = timm.create_model("resnet18", pretrained=False)
+    file = written(tmp_path / "odd.pth", source.state_dict())
+    asked: list[object] = []
+    config = replace(timm.get_pretrained_cfg("resnet18"), **place)
+    monkeypatch.setattr(timm, "get_pretrained_cfg", lambda _: config)
+
+    def fetch(address: str, where: str, **_: object) -> None:
+        asked.append(address)
+        shutil.copy(file, where)
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "cache"))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *what: asked.append(what) or str(file))
+    parameters = {"encoder": "resnet18", "pretrained": "hub"}
+    assert sha256_of("timm_unet", parameters) == hashlib.sha256(file.read_bytes()).hexdigest()
+    state = create("timm_unet", 2, parameters).encoder.state_dict()
+    assert equal(state, {key: tensor for key, tensor in source.state_dict().items() if key in state})
+    assert asked == ([place["url"]] if place["hf_hub_id"] is None else 2 * [("a/b", "odd.pth")])
+    assert (tmp_path / "cache" / "checkpoints" / "odd.pth").exists() == (place["hf_hub_id"] is None)
+
+
+def test_weights_that_timm_cannot_have(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise OSError("no route\nto host")
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fails)
+    config = replace(timm.get_pretrained_cfg("resnet18"), hf_hub_id=None, url="https://elsewhere/odd.pth")
+    for given, words in ((config, "no route"), (replace(config, url=None), "timm has none"), (None, "timm has none")):
+        monkeypatch.setattr(timm, "get_pretrained_cfg", lambda _, given=given: given)
+        with pytest.raises(InputError, match=rf"the hub \({words}\): set models.timm_unet.pretrained to a folder"):
+            sha256_of("timm_unet:resnet18", {"pretrained": "hub"})
+
+
+def test_the_hash_of_weights_that_are_no_one_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An architecture that loads without naming a file: the hash is of the tensors, whatever the head's seed."""
+
+    def build(classes: int, _: object) -> nn.Module:
+        return nn.ModuleDict({"stem": nn.Conv2d(3, 4, 1), "head": nn.Conv2d(4, classes, 1)})
+
+    def of(name: str, how: Any) -> str:
+        plugin = Architecture(name, name, "", "", {"pretrained": "none"}, build, lambda *_: [], pretrain=how)
+        monkeypatch.setitem(MODELS._items, name, plugin)
+        assert sha256_of(name, {}) == ""
+        return sha256_of(name, {"pretrained": "mine"})
+
+    first = of("one", lambda model, _: _set(model["stem"], 1.0))
+    assert len(first) == 64
+    assert of("same", lambda model, _: _set(model["stem"], 1.0)) == first
+    assert of("other", lambda model, _: _set(model["stem"], 2.0)) != first
+    assert of("nothing", no_weights) == ""
+
+
+def _set(module: nn.Module, value: float) -> None:
+    for parameter in module.parameters():
+        nn.init.constant_(parameter, value)
 
 
 def linear() -> nn.Linear:
