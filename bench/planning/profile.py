@@ -52,6 +52,9 @@ BESIDE = ("seeds", *RUN_WIDE)
 """Keys of the section train that do not define a training: how many there are, and how often they are saved."""
 DEEPEST = 8
 """Parts of the longest key."""
+PART = r""""(?:[^"\\]|\\.)*"|'[^']*'|[^\s.="']+"""
+"""Of a key: in quotes as TOML has them, or bare, which here may hold a colon, too."""
+KEYS = re.compile(rf"[ \t]*((?:{PART})(?:[ \t]*\.[ \t]*(?:{PART}))*)[ \t]*=")
 NAME = r"^\w[\w.-]*$"
 """What a profile may be called: its runs' folder has the name."""
 
@@ -192,10 +195,13 @@ def figures(settings: list[str], current: Figures) -> Figures:
     """
     values: dict[str, Any] = {"figures": current.model_dump()}
     for setting in settings:
-        if not setting.strip().startswith("figures."):
-            raise InputError(f"--set {setting}: only figures.* can be changed when a report is drawn again")
-        if setting.strip().startswith("figures.images"):
-            raise InputError(f"--set {setting}: maps are kept of the run's own images alone; run score with it instead")
+        keys = _setting(setting)[0]
+        if keys[0] != "figures" or len(keys) == 1:
+            raise InputError(f"--set {_cut(setting)}: only figures.* can be changed when a report is drawn again")
+        if keys[1] == "images":
+            raise InputError(
+                f"--set {_cut(setting)}: maps are kept of the run's own images alone; run score with it instead"
+            )
     with _not_too_deep("--set"):
         _changed(values, settings)
     try:
@@ -242,10 +248,17 @@ def _setting(setting: str) -> tuple[tuple[str, ...], Any]:
     Raises:
         InputError: it is no setting.
     """
-    path, sign, text = setting.partition("=")
-    keys = tuple(path.strip().split("."))
-    if not sign or not all(keys) or not one_line(path) or "\n" in text.strip():
-        raise InputError(f"--set {_cut(setting)}: write it as section.key=value, for example train.epochs=5")
+    written = KEYS.match(setting)
+    text = setting[written.end() :] if written else ""
+    try:
+        keys = tuple(map(_part, re.findall(PART, written[1]))) if written else ()
+    except tomllib.TOMLDecodeError:  # an escape that TOML has not
+        keys = ()
+    if not keys or not all(keys) or not all(map(one_line, keys)) or "\n" in text.strip():
+        raise InputError(
+            f"--set {_cut(setting)}: write it as section.key=value, for example train.epochs=5, and a part of the key "
+            "that holds a dot, a space, '=' or a quote in quotes"
+        )
     if len(keys) > DEEPEST:
         raise InputError(f"--set {_cut(setting)}: no key has more than {DEEPEST} parts")
     try:
@@ -256,6 +269,11 @@ def _setting(setting: str) -> tuple[tuple[str, ...], Any]:
         return keys, text.strip()
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, or brackets without end
         raise InputError(f"--set {_cut(setting)}: the value is too long or nested too deeply") from error
+
+
+def _part(text: str) -> str:
+    """Return a part of a key without the quotes that it may be in."""
+    return next(iter(tomllib.loads(f"{text} = 0"))) if text[0] in "'\"" else text
 
 
 def _change(values: dict[str, Any], keys: tuple[str, ...], value: Any, setting: str) -> None:
@@ -291,7 +309,7 @@ def _checked(values: dict[str, Any], source: str, set_: Collection[tuple[str, ..
         problems = [
             text for name, recipe in profile.recipes.items() for text in _recipe_problems(profile, name, recipe)
         ]
-        problems += _measurement_problems(profile) + _target_problems(profile)
+        problems += _measurement_problems(profile) + _target_problems(profile) + _method_problems(profile.score)
         if not problems:  # recipes that can be read
             problems = list(dict.fromkeys(text for name in profile.models for text in _teacher_problems(profile, name)))
             problems += _twin_problems(profile) + _idle_problems(profile, set_)
@@ -328,6 +346,20 @@ def _measurement_problems(profile: Profile) -> list[str]:
         except InputError as error:
             problems.append(str(error))
     return problems
+
+
+def _method_problems(score: Score) -> list[str]:
+    """Say which of the methods' parameters are wrong; unknown methods are told elsewhere."""
+    from bench.planning.request import methods_of  # noqa: PLC0415  (needs torch, which a report does not)
+    from segcam.methods import METHODS  # noqa: PLC0415
+
+    if not {*score.methods, *score.parameters} <= set(METHODS.names()):
+        return []
+    try:
+        methods_of(score)
+    except InputError as error:
+        return [str(error)]
+    return []
 
 
 def _target_problems(profile: Profile) -> list[str]:

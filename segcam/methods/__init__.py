@@ -69,6 +69,7 @@ class Method:
         passes: passes of the network that one target takes, forward or forward and backward together: a number, or a
             function of the parameters. 1 for gradient methods, which all share the same one.
         parameters: what can be chosen, with its default; `configured` changes it.
+        least: of parameters that may not be 0 the smallest value.
         family: the group in tables and figures; '' for what `kind` says.
     """
 
@@ -85,6 +86,7 @@ class Method:
     scope: Scope = "layer"
     passes: Passes = 1
     parameters: Mapping[str, Value] = field(default_factory=dict)
+    least: Mapping[str, float] = field(default_factory=dict)
     family: Family = ""
 
     @property
@@ -136,7 +138,7 @@ class Method:
         """Return the method with other parameters.
 
         Raises:
-            InputError: it has no such parameter, or the value is of another kind, negative or beyond all measure.
+            InputError: it has no such parameter, or the value is of another kind, too small or beyond all measure.
         """
         for name, value in chosen.items():
             if name not in self.parameters:
@@ -148,7 +150,7 @@ class Method:
                     f"parameter {name} of method {self.name} is {shown(value)}: a value of type {kind} is needed"
                 )
             if isinstance(value, (int, float)) and isinstance(default, (int, float)):
-                low, high = min(0, default), max(MOST, default)
+                low, high = min(self.least.get(name, 0), default), max(MOST, default)
                 if not low <= value <= high:
                     raise InputError(
                         f"parameter {name} of method {self.name} is {shown(value)}: a number from {low:g} to {high:g} "
@@ -165,7 +167,7 @@ class Method:
 METHODS: Registry[Method] = Registry("method", "segcam.methods")
 
 
-def method(
+def method(  # noqa: PLR0913  (all but one are named where they are given)
     kind: Literal["gradient", "control", "attention", "run"] = "gradient",
     *,
     label: str,
@@ -174,6 +176,7 @@ def method(
     needs_gradients: bool = True,
     scope: Scope = "layer",
     passes: Passes = 1,
+    least: Mapping[str, float] | None = None,
     name: str = "",
 ) -> Callable[[Function], Function]:
     """Register a function as a method; its docstring has the summary (first line) and the source ('Source:').
@@ -201,6 +204,7 @@ def method(
                 scope=scope,
                 passes=0 if kind == "control" else passes,
                 parameters={a.name: a.default for a in arguments if a.default is not inspect.Parameter.empty},
+                least=least or {},
                 family=family,
             )
         )

@@ -62,7 +62,7 @@ def mask_oracle(reference: Reference) -> Float[Tensor, "b h w"]:
     return reference.foreground_share
 
 
-@method("control", label="Centred Gaussian")
+@method("control", label="Centred Gaussian", least={"width": 1e-6})
 def gaussian(reference: Reference, width: float = WIDTH) -> Float[Tensor, "b h w"]:
     """A Gaussian in the middle of the image, its deviation a quarter of each side, averaged onto the grid.
 

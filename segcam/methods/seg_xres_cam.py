@@ -17,7 +17,7 @@ from segcam.scoring.grids import averaging_matrix
 POOL = 2
 
 
-@method(label="Seg-XRes-CAM", family="cam")
+@method(label="Seg-XRes-CAM", family="cam", least={"pool": 1})
 def seg_xres_cam(pair: Pair, pool: int = POOL) -> Float[Tensor, "b h w"]:
     """Gradients averaged over windows, times activations, summed over channels, positive part.
 

@@ -61,6 +61,22 @@ def test_parameters_are_checked(method: Method) -> None:
             for value in (-1, 10**9):
                 with pytest.raises(InputError, match=f"parameter {name} of method {method.name} is .*: a number from"):
                     method.configured({name: type(default)(value)})
+            least = type(default)(method.least.get(name, 0))
+            assert method.configured({name: least}).parameters[name] == least
+    assert method.least.keys() <= method.parameters.keys()
+
+
+@pytest.mark.parametrize("method", [m for m in (*GRADIENT, *CONTROLS) if m.parameters], ids=lambda m: m.name)
+def test_the_least_values_of_parameters_are_taken(method: Method) -> None:
+    """What `configured` lets through, the formula takes: a profile is refused when it is read, not hours later."""
+    rng = np.random.default_rng(0)
+    reference = scenery([scene(rng, (16, 16)) for _ in range(3)]).on((4, 4))
+    for name, default in method.parameters.items():
+        chosen = method.configured({name: type(default)(method.least.get(name, 0))})
+        if chosen.control is not None:
+            assert chosen.control(reference).shape == (3, 4, 4)
+        else:
+            assert chosen.maps(*stacks()).shape == (3, 6, 7)
 
 
 @pytest.mark.parametrize("method", GRADIENT, ids=lambda m: m.name)

@@ -170,6 +170,7 @@ def captum(
     signed: bool = True,
     needs_gradients: bool = True,
     passes: Passes = 1,
+    least: Mapping[str, float] | None = None,
 ) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
     """Register `(Ask, parameters) -> maps` as the method 'captum_<the function's name>'; see `segcam.methods.method`.
 
@@ -190,6 +191,7 @@ def captum(
             needs_gradients=needs_gradients,
             scope=scope,
             passes=passes,
+            least=least,
             name=f"captum_{function.__name__}",
         )(run)
 

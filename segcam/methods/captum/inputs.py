@@ -34,7 +34,7 @@ def input_x_gradient(ask: Ask) -> Float[Tensor, "b H W"]:
     return ask().sum(1)
 
 
-@captum("IntegratedGradients", "input", passes=passes_by("n_steps"))
+@captum("IntegratedGradients", "input", passes=passes_by("n_steps"), least={"n_steps": 1})
 def integrated_gradients(ask: Ask, n_steps: int = STEPS) -> Float[Tensor, "b H W"]:
     """Gradients along the straight path from the mean colour to the image, times the difference.
 

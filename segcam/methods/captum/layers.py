@@ -44,7 +44,7 @@ def layer_activation(ask: Ask) -> Float[Tensor, "b h w"]:
     return ask().sum(1)
 
 
-@captum("LayerIntegratedGradients", "layer", passes=passes_by("n_steps", beside=2))
+@captum("LayerIntegratedGradients", "layer", passes=passes_by("n_steps", beside=2), least={"n_steps": 1})
 def layer_integrated_gradients(ask: Ask, n_steps: int = STEPS) -> Float[Tensor, "b h w"]:
     """Gradients along the straight path of the layer's output from the baseline's, summed over channels.
 
@@ -58,7 +58,7 @@ def layer_integrated_gradients(ask: Ask, n_steps: int = STEPS) -> Float[Tensor, 
     return ask(path(n_steps), copies=n_steps).sum(1)
 
 
-@captum("LayerConductance", "layer", passes=passes_by("n_steps", beside=1))
+@captum("LayerConductance", "layer", passes=passes_by("n_steps", beside=1), least={"n_steps": 1})
 def layer_conductance(ask: Ask, n_steps: int = STEPS) -> Float[Tensor, "b h w"]:
     """What of the input's integrated gradients flows through each cell, summed over channels.
 
@@ -71,7 +71,7 @@ def layer_conductance(ask: Ask, n_steps: int = STEPS) -> Float[Tensor, "b h w"]:
     return ask(path(n_steps), copies=n_steps + 1).sum(1)
 
 
-@captum("InternalInfluence", "layer", passes=passes_by("n_steps"))
+@captum("InternalInfluence", "layer", passes=passes_by("n_steps"), least={"n_steps": 1})
 def internal_influence(ask: Ask, n_steps: int = STEPS) -> Float[Tensor, "b h w"]:
     """Gradients by the layer averaged along the input's path from the baseline, summed over channels.
 

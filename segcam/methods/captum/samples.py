@@ -25,7 +25,14 @@ SEGMENTS = 50
 COALITIONS = 200
 
 
-@captum("NoiseTunnel(Saliency)", "input", label="SmoothGrad", signed=False, passes=passes_by("samples"))
+@captum(
+    "NoiseTunnel(Saliency)",
+    "input",
+    label="SmoothGrad",
+    signed=False,
+    passes=passes_by("samples"),
+    least={"samples": 1, "noise": 1e-6},
+)
 def smooth_grad(ask: Ask, samples: int = SAMPLES, noise: float = NOISE) -> Float[Tensor, "b H W"]:
     """NoiseTunnel of Saliency: gradient averaged over noisy copies, largest absolute value of the channels.
 
@@ -50,7 +57,7 @@ def smooth_grad(ask: Ask, samples: int = SAMPLES, noise: float = NOISE) -> Float
     return ask(settings, drawn=True, build=build).abs().amax(1)
 
 
-@captum("GradientShap", "input", passes=passes_by("samples"))
+@captum("GradientShap", "input", passes=passes_by("samples"), least={"samples": 1})
 def gradient_shap(ask: Ask, samples: int = SAMPLES) -> Float[Tensor, "b H W"]:
     """Gradients between the image and baselines of noise, times the difference.
 
@@ -75,7 +82,7 @@ def _windows_passes(parameters: Mapping[str, bool | int | float | str]) -> int:
     return (int(parameters["windows"]) - 1) ** 2 + 1
 
 
-@captum("Occlusion", "input", needs_gradients=False, passes=_windows_passes)
+@captum("Occlusion", "input", needs_gradients=False, passes=_windows_passes, least={"windows": 2})
 def occlusion(ask: Ask, windows: int = WINDOWS) -> Float[Tensor, "b H W"]:
     """Fall of the score when a window is covered with the mean colour.
 
@@ -96,7 +103,9 @@ def occlusion(ask: Ask, windows: int = WINDOWS) -> Float[Tensor, "b H W"]:
     return ask(settings)[:, 0]  # a window covers all channels, and captum repeats its value in each
 
 
-@captum("FeatureAblation", "input", needs_gradients=False, passes=passes_by("segments", beside=1))
+@captum(
+    "FeatureAblation", "input", needs_gradients=False, passes=passes_by("segments", beside=1), least={"segments": 2}
+)
 def feature_ablation(ask: Ask, segments: int = SEGMENTS) -> Float[Tensor, "b H W"]:
     """Fall of the score when a superpixel is covered with the mean colour.
 
@@ -108,7 +117,7 @@ def feature_ablation(ask: Ask, segments: int = SEGMENTS) -> Float[Tensor, "b H W
     return ask(lambda chunk: {"feature_mask": regions[chunk.rows, None], **_perturbing(chunk)})[:, 0]
 
 
-@captum("KernelShap", "input", needs_gradients=False, passes=passes_by("samples"))
+@captum("KernelShap", "input", needs_gradients=False, passes=passes_by("samples"), least={"segments": 2, "samples": 2})
 def kernel_shap(ask: Ask, segments: int = SEGMENTS, samples: int = COALITIONS) -> Float[Tensor, "b H W"]:
     """Shapley values of superpixels, by regression on random sets of them.
 

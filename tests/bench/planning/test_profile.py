@@ -131,6 +131,9 @@ REFUSED = {
     "train.teacher=unet": f"key 'train.teacher' is 'unet': {TEACHER}",
     "train.teacher=unt": "key 'train.teacher': unknown model of the profile 'unt'",
     **dict.fromkeys(("train.epochs", "=4", ".epochs=4", "train.=4", "train..epochs=4", ""), FORM),
+    **dict.fromkeys(("train.'epochs=4", 'train."epochs=4', 'train."\\q"=4', 'train."epo"chs=4', 'train.""=4'), FORM),
+    **dict.fromkeys(("train epochs=4", 'train."a\\nb"=4', "train.\nepochs=4"), "in quotes"),
+    'train."b c".d=1': f"{UNKNOWN}[train] 'b c'",
     "train.levels=[30,": "--set train.levels=[30,: the value is not valid TOML",
     "data.root='open": "--set data.root='open: the value is not valid TOML",
     "models.unet={width": "--set models.unet={width: the value is not valid TOML",
@@ -236,6 +239,16 @@ def test_levels_and_seeds_are_sorted_the_rest_keeps_its_order(file: Path) -> Non
 )
 def test_words_need_no_quotes(file: Path, setting: str, root: str) -> None:
     assert profiles.read(str(file), [setting]).data.root == root
+
+
+def test_parts_of_keys_in_quotes(file: Path) -> None:
+    """As TOML has them: a variant's name may hold a dot, and a file's an '=' or a quote."""
+    name = "timm_unet:resnet18.a1_in1k"
+    for key in (f'models."{name}".pretrained', f" models . '{name}' .pretrained"):
+        assert profiles.read(str(file), [f"{key}=none"]).models[name] == {"pretrained": "none"}
+    values: dict[str, Any] = {}
+    profiles._changed(values, [r'a."b = \"c\"".d=1', "a.'x.y'='z = 1'"])
+    assert values == {"a": {'b = "c"': {"d": 1}, "x.y": "z = 1"}}
 
 
 def test_settings_make_sections_and_may_be_said_twice(file: Path) -> None:
@@ -397,6 +410,7 @@ def test_figures_alone(file: Path) -> None:
         ("train.epochs=3", "only figures.* can be changed"),
         ("figures=3", "only figures.* can be changed"),
         ("figures.images=2", "maps are kept of the run's own images alone"),
+        ("figures.'images'=2", "maps are kept of the run's own images alone"),
         ("figures.dpi=5", "--set: key 'figures.dpi' is 5"),
         ("figures.photograph=true", "unknown key of section [figures] 'photograph'"),
         ("figures.dpi", "write it as section.key=value"),
@@ -481,6 +495,24 @@ def test_keys_about_methods_that_nobody_asks_for(file: Path) -> None:
     file.write_text(f"{SMALL}[score]\nown_pass_images = 3\n")
     assert words in refused(file)
     assert profiles.read(str(file), [methods]).score.own_pass_images == 3, "the file's key is for its own methods"
+
+
+@pytest.mark.parametrize(
+    ("method", "setting", "words"),
+    [
+        ("seg_xres_cam", "pool=0", "parameter pool of method seg_xres_cam is 0: a number from 1 to 10000 is needed"),
+        ("gaussian", "width=0.0", "a number from 1e-06 to 10000 is needed"),
+        ("captum_integrated_gradients", "n_steps=0", "a number from 1 to 10000 is needed"),
+        ("captum_kernel_shap", "samples=1", "a number from 2 to 10000 is needed"),
+        ("captum_occlusion", "windows=100000", "a number from 2 to 10000 is needed"),
+        ("captum_occlusion", "window=3", "unknown parameter of method captum_occlusion 'window'"),
+    ],
+)
+def test_parameters_of_methods(file: Path, method: str, setting: str, words: str) -> None:
+    methods = f"score.methods=['grad_cam', '{method}']"
+    message = refused(file, methods, f"score.parameters.{method}.{setting}")
+    assert message.startswith(f"{file}: parameter" if "unknown" not in words else f"{file}: ")
+    assert words in message
 
 
 def test_settings_of_a_model_that_is_left_out(several: Path) -> None:

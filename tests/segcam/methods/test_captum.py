@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -498,7 +499,7 @@ class TestRefusals:
         ("name", "parameters", "message"),
         [
             ("integrated_gradients", {"n_steps": 0}, "n_steps is 0: it must be positive"),
-            ("layer_conductance", {"n_steps": -1}, "is -1: a number from 0 to 10000 is needed"),
+            ("layer_conductance", {"n_steps": -1}, "n_steps is -1: it must be positive"),
             ("smooth_grad", {"samples": 0}, "samples is 0: it must be positive"),
             ("smooth_grad", {"noise": 0.0}, "noise is 0.0: it must be positive"),
             ("gradient_shap", {"samples": 0}, "samples is 0: it must be positive"),
@@ -508,9 +509,22 @@ class TestRefusals:
         ],
     )
     def test_parameters(self, name: str, parameters: dict[str, int], message: str) -> None:
+        method = METHODS.get(f"captum_{name}")
+        with pytest.raises(InputError, match=r"a number from [12].* to 10000 is needed"):
+            method.configured(parameters)
         with subject_of(seeded(Chain), ["0"]) as subject, pytest.raises(InputError, match=message) as caught:
-            run(name, subject, "0", **parameters)
+            method.run(subject, INPUT if method.scope == "input" else subject.capture.layers[0], **parameters)
         assert not isinstance(caught.value, NotApplicableError)
+
+    @pytest.mark.parametrize("method", CAPTUM, ids=lambda m: m.name)
+    def test_the_least_values_are_taken(self, method: Method) -> None:
+        """What a profile may say runs: bounds are told where it is read, not when scoring begins."""
+        for name, default in method.parameters.items():
+            with subject_of(seeded(Chain), ["0"]) as subject:
+                chosen = {**SMALL.get(method.name, {}), name: type(default)(method.least.get(name, 0))}
+                layer = INPUT if method.scope == "input" else subject.capture.layers[0]
+                with contextlib.suppress(NotApplicableError):  # an image of one superpixel: a gap with its reason
+                    assert method.configured(chosen).run(subject, layer).shape[0] == len(subject.images)
 
 
 @pytest.mark.parametrize("method", CAPTUM, ids=lambda m: m.name)
