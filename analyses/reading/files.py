@@ -35,15 +35,22 @@ CURE = "run score makes it anew, and keeps the rest; what was published is fetch
 """What to do with a damaged table."""
 
 
-def plain_file(path: Path, what: str = "") -> Path:
+def plain_file(path: Path, what: str = "", cure: str = CURE) -> Path:
     """Return a path, having seen that it is a file with an end.
+
+    Args:
+        path: the file.
+        what: how errors call it; '' for a table.
+        cure: what to do where it is something else.
 
     Raises:
         ResultsError: it is a folder, a pipe or a device.
         OSError: it is not there, or cannot be looked at.
     """
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise ResultsError(f"{what} {path}".lstrip() + ": it is no plain file; put the file itself there")
+    if stat.S_ISDIR(mode := path.stat().st_mode):
+        raise ResultsError(f"{what} {path}".lstrip() + f": it is a folder; move it away: {cure}")
+    if not stat.S_ISREG(mode):
+        raise ResultsError(f"{what} {path}".lstrip() + f": it is no plain file; {cure}")
     return path
 
 

@@ -69,7 +69,7 @@ class Document(Entry):
             ResultsError: as `read`, but for wrong fields.
         """
         try:
-            values: Any = json.loads(plain_file(path, cls.WHAT).read_text(encoding="utf-8"))
+            values: Any = json.loads(plain_file(path, cls.WHAT, cls.CURE).read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             raise unreadable(path, cls.WHAT, error, cls.CURE) from error
         schema = values.get("schema") if isinstance(values, dict) else None

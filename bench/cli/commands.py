@@ -68,14 +68,38 @@ WaitOption = Annotated[bool, typer.Option("--wait", help="Wait for another proce
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def _existing(profile: str, out: Path | None, *, of_any_stage: bool = False) -> Store:
-    from bench.output.store import MANIFEST, Store, of_profile
+def _given(context: typer.Context, option: str) -> bool:
+    """Return whether the command line names an option, be it with its default."""
+    source = context.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _folder(context: typer.Context, profile: str, out: Path | None) -> Path:
+    """Return the folder of a run that is there: the one that `--out` names, or its profile's own.
+
+    Raises:
+        InputError: `--profile` is given beside `--out`, and the folder holds no run of it.
+    """
+    from bench.output.store import MANIFEST, Store
     from bench.planning.profile import name_of
 
-    folder = out or Path("runs") / name_of(profile)
-    if not (folder / MANIFEST).exists():
-        raise InputError(f"{folder} holds no run: start one with run all, or name its folder with --out")
-    return Store(folder) if of_any_stage else of_profile(Store(folder))
+    if out is None or not _given(context, "profile"):
+        return out or Path("runs") / name_of(profile)
+    name, store = name_of(profile), Store(out)
+    if not store.path(MANIFEST).exists():
+        raise InputError(f"{out} holds no run of profile {name!r}: leave out --profile, or correct --out")
+    if (other := store.manifest().profile.get("name")) != name:
+        raise InputError(f"{out} holds a run of profile {other!r}, not of {name!r}: leave out --profile or --out")
+    return out
+
+
+def _existing(context: typer.Context, profile: str, out: Path | None) -> Store:
+    from bench.output.store import MANIFEST, Store
+
+    store = Store(_folder(context, profile, out))
+    if not store.path(MANIFEST).exists():
+        raise InputError(f"{store.out} holds no run: start one with run all, or name its folder with --out")
+    return store
 
 
 def _path(path: Path | None, option: str) -> Path | None:
@@ -90,6 +114,7 @@ def _refuse(stage: Stage, **options: object) -> None:
 
 @app.command()
 def run(
+    context: typer.Context,
     stage: Annotated[Stage, typer.Argument(help="all, train, score; report, which redraws; timing; or evidence.")],
     profile: ProfileOption = DEFAULT,
     data_root: RootOption = None,
@@ -115,7 +140,7 @@ def run(
         if out is not None and archive.is_archive(out):
             out = archive.unpack(out)
             console.print(f"unpacked into {out}", markup=False, highlight=False)
-        store = _existing(profile, out, of_any_stage=True)
+        store = _existing(context, profile, out)
         written = report(store, console, set_, wait=wait)
         unreached: list[str] = []  # what the run could not do, it has said
     else:
@@ -124,13 +149,13 @@ def run(
 
         if stage is Stage.TIMING:
             others = {"set_": set_, "model": model, "data_root": data_root, "download": download, "yes": yes}
-            _refuse(stage, **others, profile=profile != DEFAULT)
+            _refuse(stage, **others, profile=_given(context, "profile"))
             stages.time(Store(out or Path("runs/timing")), device, console, wait=wait)
             return
         options = stages.Options(data_root, out, device, download, yes, wait)
         if stage is Stage.EVIDENCE:
             _refuse(stage, data_root=data_root, model=model, download=download)
-            stages.known_evidence(profile, set_ or [], options, console)
+            stages.known_evidence(profile if _given(context, "profile") else None, set_ or [], options, console)
             return
         settings = read(profile, set_)
         settings = settings.of(model) if model else settings
@@ -150,6 +175,7 @@ def run(
 
 @app.command()
 def publish(
+    context: typer.Context,
     to: Annotated[Path | None, typer.Option("--to", help="Folder for what people read, such as results/mine.")] = None,
     archive: Annotated[Path | None, typer.Option("--archive", help="Zip file for all but the networks.")] = None,
     profile: ProfileOption = DEFAULT,
@@ -162,24 +188,27 @@ def publish(
     from bench.output.archive import is_archive
     from bench.output.publish import publish_archive, publish_folder
     from bench.output.store import Store
-    from bench.planning.profile import read
 
     to, archive, out = _path(to, "--to"), _path(archive, "--archive"), _path(out, "--out")
     if to is None and archive is None:
         raise InputError("publish needs --to FOLDER, --archive FILE.zip, or both")
     if archive is not None and not is_archive(archive):
         raise InputError(f"--archive {archive}: name a .zip file")
-    run, console = Store(out or Path("runs") / read(profile).name), terminal.console()
-    if to is not None:
-        with Store(to).writing(wait=wait, tell=terminal.teller(console)):
-            result = publish_folder(run, Store(to), lambda _: yes)
-        size = sum(path.stat().st_size for path in result.written) / 1e6
-        console.print(f"published {len(result.written)} files, {size:.1f} MB, in {to}", markup=False, highlight=False)
-        for name in result.too_large:
-            console.print(f"{name} is too large for a folder: publish it with --archive", markup=False, highlight=False)
-    if archive is not None:
-        size = publish_archive(run, archive).stat().st_size / 1e6
-        console.print(f"wrote {archive}, {size:.1f} MB", markup=False, highlight=False)
+    run, console = Store(_folder(context, profile, out)), terminal.console()
+    if to is not None and to.exists() and to.absolute().resolve() == run.out.absolute().resolve():
+        raise InputError(f"{to} holds the run itself: choose another folder with --to")
+    tell = terminal.teller(console)
+    with run.still(wait=wait, tell=tell):
+        if to is not None:
+            with Store(to).writing(wait=wait, tell=tell):
+                result = publish_folder(run, Store(to), terminal.may_drop(yes=yes))
+            size = sum(path.stat().st_size for path in result.written) / 1e6
+            tell(f"published {len(result.written)} files, {size:.1f} MB, in {to}")
+            for name in result.too_large:
+                tell(f"{name} is too large for a folder: publish it with --archive")
+        if archive is not None:
+            size = publish_archive(run, archive).stat().st_size / 1e6
+            tell(f"wrote {archive}, {size:.1f} MB")
 
 
 @app.command("list")
@@ -219,13 +248,16 @@ def list_(
 
 
 @app.command()
-def status(profile: ProfileOption = DEFAULT, out: OutOption = None, as_json: JsonOption = False) -> None:
+def status(
+    context: typer.Context, profile: ProfileOption = DEFAULT, out: OutOption = None, as_json: JsonOption = False
+) -> None:
     """Show how far a run is."""
     from rich.console import Console
 
     from bench.output import terminal
+    from bench.output.store import of_profile
 
-    store = _existing(profile, _path(out, "--out"))
+    store = of_profile(_existing(context, profile, _path(out, "--out")))
     if as_json:
         typer.echo(json.dumps(terminal.progress(store), indent=1))
         return

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -59,17 +58,6 @@ class Options:
     wait: bool
 
 
-def may_drop(options: Options) -> Callable[[str], bool]:
-    """Return what asks, on a terminal, whether finished work may be dropped; elsewhere `--yes` alone says so."""
-
-    def ask(what: str) -> bool:
-        if options.yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
-            return options.yes
-        return typer.confirm(f"{what}: drop them?", err=True)
-
-    return ask
-
-
 @contextmanager
 def start(read: profiles.Profile, options: Options) -> Iterator[Run]:
     """Open a profile's data and prepare its run, whose folder is nobody else's while the block runs."""
@@ -98,7 +86,7 @@ def start(read: profiles.Profile, options: Options) -> Iterator[Run]:
             data = open_data(read, root=options.root, download=options.download, progress=progress)
         for line in lines(data):
             console.print(line, markup=False, highlight=False)
-        run = Run(read, data, store, torch_device, console, may_drop(options))
+        run = Run(read, data, store, torch_device, console, terminal.may_drop(yes=options.yes))
         run.prepare()
         yield run
 
@@ -129,9 +117,9 @@ def time(store: Store, device: str, console: Console, *, wait: bool) -> None:
         console.print(f"wrote {path}", markup=False, highlight=False)
 
 
-def known_evidence(profile: str, settings: list[str], options: Options, console: Console) -> None:
+def known_evidence(profile: str | None, settings: list[str], options: Options, console: Console) -> None:
     """Train on scenes whose evidence is known, measure which maps find it, and say where the networks do not use it."""
-    read = campaign.profiles_of(campaign.PROFILE if profile == profiles.DEFAULT else profile, settings)
+    read = campaign.profiles_of(profile or campaign.PROFILE, settings)
     store = Store(options.out or Path("runs") / next(iter(read.values())).name)
     with store.writing(wait=options.wait, tell=terminal.teller(console)):
         written = campaign.run(store, read, lambda one, folder: start(one, replace(options, out=folder)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,8 @@ REDRAWN = ("attention", "claims", "distributions", "levels", "resolution", "skip
 SMALL = ("predictions", "attention", "resolution")
 """Tables beside the scores that are published whole."""
 DRAWN_FOLDERS = ("tables/", "figures/")
+UNPUBLISHED = (".svg", ".pdf")
+"""Suffixes of figures that a report draws again from what is published."""
 PARQUET = b"PAR1"
 ORDER = ("method", "layer", "image", "target", "seed")
 """Of rows: controls made from the image alone repeat, which compresses well where they are neighbours."""
@@ -102,7 +105,7 @@ def publish_archive(run: Store, file: Path) -> Path:
     listed = head.files or {}
     names = [name for name in (CAPTIONS, TIMING, DRAWN) if run.has(name)]
     names += [name for name in (*listed, *run.drawn()) if run.has(name) and name.startswith((SCORES, *DRAWN_FOLDERS))]
-    contents: dict[str, Path | bytes] = {name: run.path(name) for name in names if not name.endswith((".svg", ".pdf"))}
+    contents: dict[str, Path | bytes] = {name: run.path(name) for name in names if not name.endswith(UNPUBLISHED)}
     if not head.published.photographs:
         kept = {name: _without_photographs(run, name) for name in contents if name.startswith(f"{GALLERY}/")}
         contents |= kept
@@ -119,6 +122,7 @@ def _head(run: Store, analyses: tuple[str, ...]) -> Manifest | None:
         raise InputError(f"{run.out} holds no finished run: run all first, or name its folder with --out")
     if not run.path(MANIFEST).exists():
         if run.has(TIMING):
+            _all_drawn(run, "run timing")
             return None
         raise InputError(f"{run.out} holds no {MANIFEST}: run score writes it anew, and keeps what is finished")
     manifest = run.manifest()
@@ -132,14 +136,31 @@ def _head(run: Store, analyses: tuple[str, ...]) -> Manifest | None:
     Results(run.out).check()
     if run.drawn_of() not in ("", scores_of(manifest)):
         raise InputError(f"{run.out} was scored again since its tables were drawn: run report first")
-    for name, value in run.drawn().items():
-        if run.has(name) and name.startswith((CAPTIONS, *DRAWN_FOLDERS)) and not run.holds(name, value):
-            raise InputError(
-                f"{run.path(name)} is not what the report drew: run report draws it anew; what is your own goes beside "
-                "it, under another name"
-            )
+    _all_drawn(run, "run report")
     photographs = Results(run.out).photographs
     return manifest.model_copy(update={"published": Published(photographs=photographs, analyses=analyses)})
+
+
+def _all_drawn(run: Store, stage: str) -> None:
+    """See that what was drawn is there as it was drawn; pictures of formats that are not published may have gone.
+
+    Args:
+        run: the run.
+        stage: what draws it anew.
+
+    Raises:
+        InputError: a table, a figure or the captions are missing or were changed; names the first.
+    """
+    for name, value in run.drawn().items():
+        if not name.startswith((CAPTIONS, *DRAWN_FOLDERS)) or (name.endswith(UNPUBLISHED) and not run.has(name)):
+            continue
+        if not os.path.lexists(run.path(name)):
+            raise InputError(f"{run.path(name)} is missing, which was drawn: {stage} draws it anew")
+        if not run.holds(name, value):
+            raise InputError(
+                f"{run.path(name)} is not what the report drew: {stage} draws it anew; what is your own goes beside "
+                "it, under another name"
+            )
 
 
 def _file(data: bytes, cell: str = "") -> File:

@@ -106,6 +106,24 @@ class Store:
             yield
 
     @contextmanager
+    def still(self, *, wait: bool = False, tell: Tell | None = None) -> Iterator[None]:
+        """Keep others from writing or drawing here while the block reads; in a folder that is closed nobody does.
+
+        Args:
+            wait: whether to wait for who trains or scores; who draws is waited for.
+            tell: told who is waited for.
+
+        Raises:
+            HeldError: another process trains or scores.
+        """
+        begun = any(self.path(name).exists() for name in (LOCKS[0], MANIFEST, TIMING))
+        with contextlib.ExitStack() as stack:
+            for name, patient in zip(LOCKS, (wait, True), strict=True) if begun else ():
+                with contextlib.suppress(OSError):
+                    stack.enter_context(held(self.path(name), str(self.out), wait=patient, waiting=tell))
+            yield
+
+    @contextmanager
     def _locked(self, name: str, *, wait: bool, tell: Tell | None) -> Iterator[None]:
         made = [folder for folder in (self.out, *self.out.parents) if not folder.exists()]
         with contextlib.ExitStack() as stack:

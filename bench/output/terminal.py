@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -32,6 +34,22 @@ def console() -> Console:
 def teller(console: Console) -> Callable[[str], None]:
     """Return what prints a line as it is."""
     return lambda text: console.print(text, markup=False, highlight=False)
+
+
+def on_terminal() -> bool:
+    """Return whether somebody can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def may_drop(*, yes: bool) -> Callable[[str], bool]:
+    """Return what asks, on a terminal, whether what a folder holds may be dropped; elsewhere `--yes` alone says so."""
+
+    def ask(what: str) -> bool:
+        if yes or not on_terminal():
+            return yes
+        return typer.confirm(f"{what}: drop it?", err=True)
+
+    return ask
 
 
 def summary(store: Store) -> Table | None:

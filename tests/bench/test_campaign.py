@@ -259,7 +259,7 @@ def test_other_score_settings_leave_nothing_behind(ran: Path, profile: Path, tmp
     ("arguments", "message"),
     [
         (("--set", "data.dataset=scenes"), "runs its own data sets, scenes_shape, scenes_texture, scenes_context"),
-        (("--set", "score.methods=['grad_cam']"), "lacks 'mask_oracle'"),
+        (("--set", "score.parameters={}", "--set", "score.methods=['grad_cam']"), "lacks 'mask_oracle'"),
         (("--set", "score.methods=['grad_camm', 'mask_oracle']"), "grad_camm"),
         (("--set", "data.size=16"), "too small for stripes and spots"),
         (("--model", "unet_he"), "does not use --model"),

@@ -94,16 +94,23 @@ def test_a_newer_file_is_left_alone(copied: Path, tiny: Path, kind: str) -> None
 
 @pytest.mark.parametrize(
     ("kind", "damage"),
-    [("scores", "half"), ("scores", "missing"), ("scores/predictions", "another's"), ("scores/gallery", "empty")],
+    [
+        *(("scores", "half"), ("scores", "missing"), ("scores/predictions", "another's"), ("scores/gallery", "empty")),
+        *(("scores", "a pipe"), ("scores/gallery", "a pipe"), ("scores/predictions", "a folder")),
+    ],
 )
 def test_a_damaged_table_is_made_anew(copied: Path, finished: Path, tiny: Path, kind: str, damage: str) -> None:
     file, other = sorted(path for path in (copied / kind).iterdir() if path.is_file())[:2]
-    if damage == "missing":
+    if damage in ("missing", "a pipe", "a folder"):
         file.unlink()
+        {"a pipe": os.mkfifo, "a folder": os.mkdir, "missing": lambda _: None}[damage](file)
     else:
         data = file.read_bytes()
         file.write_bytes({"half": data[: len(data) // 2], "empty": b"", "another's": other.read_bytes()}[damage])
     refused(copied, tiny, file, "run score makes it anew", stage="report")
+    if damage == "a folder":
+        refused(copied, tiny, file, "move it away: run score", stage="report")
+        file.rename(copied.parent / "away")
     finish("score", tiny, copied)
     assert_same_results(finished, copied)
 

@@ -19,6 +19,7 @@ import bench.measuring
 import bench.run
 import bench.training.run
 from analyses.reading.files import LOG
+from bench.cli import stages
 from bench.output.store import LOCKS, Store
 from bench.planning import profile as profiles
 from bench.planning.data import open_data
@@ -507,6 +508,37 @@ def test_lists_of_nothing() -> None:
     assert command("list", "colours").code == 2
     assert "unknown model 'unot'" in command("list", "layers", "--model", "unot").refusal
     assert "unknown model ''" in command("list", "layers", "--model", "").refusal
+
+
+@pytest.mark.parametrize("arguments", [("run", "report"), ("status",), ("publish", "--archive", "a.zip")])
+def test_a_profile_beside_its_folder(
+    finished: Path,
+    copied: Path,
+    tiny: Path,
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is that of the folder's run, or is refused; the default, said aloud, is a profile like any other."""
+    monkeypatch.chdir(tmp_path)
+    before = contents(finished)
+    words = f"{finished} holds a run of profile 'tiny', not of 'quick': leave out --profile or --out"
+    assert words in command(*arguments, "--out", finished, "-p", "quick").refusal
+    assert "unknown profile 'quik'" in command(*arguments, "--out", finished, "-p", "quik").refusal
+    (tmp_path / "none").mkdir()
+    assert "holds no run" in command(*arguments, "--out", tmp_path / "none", "-p", "quick").refusal
+    assert contents(finished) == before
+    assert command(*arguments, "--out", copied, "-p", tiny).code == 0
+
+
+def test_the_default_profile_said_aloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a profile like any other: the stage's own does not take its place without a word."""
+    assert "run timing does not use --profile" in command("run", "timing", "-p", "quick", "--out", tmp_path).refusal
+    run_with: list[str | None] = []
+    monkeypatch.setattr(stages, "known_evidence", lambda profile, *_: run_with.append(profile))
+    for given in ((), ("-p", "quick")):
+        assert command("run", "evidence", "--out", tmp_path, *given).code == 0
+    assert run_with == [None, "quick"]
 
 
 def test_status(finished: Path, copied: Path, tiny: Path) -> None:

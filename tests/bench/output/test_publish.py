@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -11,10 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import typer
 from PIL import Image
 
 from analyses import Results
 from analyses.reading.files import LOG
+from bench.output import terminal
 from bench.output.archive import unpack
 from bench.output.drawing import with_palette
 from bench.output.publish import MOST_BYTES, REDRAWN
@@ -180,6 +184,47 @@ def test_a_publication_of_another_run_is_replaced_where_one_says_so(light: Path,
     assert contents(light) != before
 
 
+@pytest.mark.parametrize("answer", [True, False])
+def test_on_a_terminal_one_is_asked(
+    answer: bool, light: Path, copied: Path, monkeypatch: pytest.MonkeyPatch, tiny: Path
+) -> None:
+    """By the same question before a publication is replaced and before finished scores are dropped."""
+    asked: list[str] = []
+    monkeypatch.setattr(typer, "confirm", lambda text, **_: asked.append(text) or answer)
+    monkeypatch.setattr(terminal, "on_terminal", lambda: True)
+    rewritten(copied, lambda values: values["definition"].update(digest="another"))
+    outcome = bench("publish", "--out", copied, "--to", light)
+    assert outcome.code == (0 if answer else 2), outcome.err
+    assert asked == [f"{light} holds a publication of another run: drop it?"]
+    rewritten(copied, lambda values: values["definition"].update(digest=Results(light).manifest.definition["digest"]))
+    scored = run("train", tiny, copied, 'score.methods=["grad_cam", "uniform"]')
+    assert len(asked) == 1 + ("finished cells of other settings" in asked[-1]), scored.err
+
+
+@pytest.mark.parametrize("place", [("--to", "to"), ("--archive", "a.zip")])
+def test_beside_who_scores_nothing_is_published(copied: Path, tmp_path: Path, place: tuple[str, str]) -> None:
+    """Whatever is there or missing then; the message says who is at it."""
+    where = (place[0], tmp_path / place[1])
+    with Store(copied).writing():
+        next((copied / "scores").glob("*.parquet")).unlink()
+        outcome = bench("publish", "--out", copied, *where)
+        assert outcome.code == 1
+        assert re.search(rf"{copied} is in use by process {os.getpid()} of .*, since \d{{4}}-.*--wait", outcome.error)
+    assert not where[1].exists()
+
+
+def test_what_was_drawn_and_deleted_is_drawn_anew(copied: Path, tiny: Path, tmp_path: Path) -> None:
+    for name in ("tables/levels.csv", "figures/levels.png"):
+        (copied / name).unlink()
+        for place in (("--to", tmp_path / "to"), ("--archive", tmp_path / "a.zip")):
+            message = bench("publish", "--out", copied, *place).refusal
+            assert f"{copied / name} is missing, which was drawn: run report draws it anew" in message
+        assert run("report", tiny, copied).code == 0
+    for file in (copied / "figures").glob("*.svg"):
+        file.unlink()  # a publication has none
+    assert bench("publish", "--out", copied, "--to", tmp_path / "to").code == 0
+
+
 @pytest.mark.parametrize("damage", ["missing", "half", "another's", "out of bounds"])
 def test_damaged_scores_are_neither_drawn_nor_published(copied: Path, tmp_path: Path, damage: str) -> None:
     file = next((copied / "scores").glob("*.parquet"))
@@ -199,13 +244,16 @@ def test_damaged_scores_are_neither_drawn_nor_published(copied: Path, tmp_path: 
     assert not (tmp_path / "to").exists()
 
 
-@pytest.mark.parametrize("what", ["nothing asked", "of nothing", "of what is published", "over a run", "no zip"])
+@pytest.mark.parametrize(
+    "what", ["nothing asked", "of nothing", "of what is published", "over a run", "onto itself", "no zip"]
+)
 def test_refused(what: str, published: Path, finished: Path, copied: Path, tmp_path: Path) -> None:
     arguments = {
         "nothing asked": (["--out", finished], "needs --to FOLDER"),
         "of nothing": (["--out", tmp_path / "none", "--to", tmp_path / "to"], "holds no finished run"),
         "of what is published": (["--out", published / "light", "--to", tmp_path / "to"], "is published already"),
         "over a run": (["--out", finished, "--to", copied], "holds a run, which would be lost"),
+        "onto itself": (["--out", finished, "--to", finished], "holds the run itself: choose another folder"),
         "no zip": (["--out", finished, "--archive", tmp_path / "to"], "name a .zip file"),
     }
     given, words = arguments[what]
