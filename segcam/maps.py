@@ -13,6 +13,7 @@ from segcam.arrays import at_least_float32
 from segcam.errors import InputError
 from segcam.methods import METHODS, Method
 from segcam.methods.material.pair import Pair, combined
+from segcam.precision import in_full_precision
 from segcam.probe.layers import Layer
 from segcam.probe.memory import Plan, plan
 from segcam.probe.probe import Capture, Probe
@@ -100,6 +101,7 @@ BLOCK = 2**20
 """How many activations to take at once on a processor: with temporaries of more, its memory sets the pace."""
 
 
+@in_full_precision
 def together(
     activations: Float[Tensor, "b c h w"], gradients: Float[Tensor, "b c h w"], methods: Sequence[Method]
 ) -> tuple[Float[Tensor, "b m h w"], Float[Tensor, "b m h w"]]:
@@ -114,8 +116,10 @@ def together(
         The maps before ReLU, signed, and the maps, in the order of `methods`; each is the method's own up to rounding.
 
     Raises:
-        InputError: a method is no gradient method.
+        InputError: a method is no gradient method, or the tensors are not as `Pair` takes them.
     """
+    whole = Pair(activations, gradients)
+    activations, gradients = whole.activations, whole.gradients
     wrong = [method.name for method in methods if method.gradient is None]
     if wrong:
         raise InputError(f"method {wrong[0]} is made from more than activations and gradients: leave it out")

@@ -14,10 +14,9 @@ from typing import TypeAlias
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from segcam.errors import ProbeError, unknown
-from segcam.probe.hooks import frozen
+from segcam.probe.hooks import frozen, run
 
 Step: TypeAlias = tuple[str, ...]
 """Paths of modules that are made random together."""
@@ -121,7 +120,7 @@ def _began(model: nn.Module, images: Float[Tensor, "b ch h w"]) -> list[str]:
     handles = [module.register_forward_pre_hook(noted(name)) for name, module in model.named_modules()]
     try:
         with frozen(model) as copies, torch.no_grad():
-            functional_call(model, copies, (images.clone(),))  # the network may write into its input
+            run(model, images.clone(), copies)  # the network may write into its input
     finally:
         for handle in handles:
             handle.remove()

@@ -14,6 +14,7 @@ from torch import Tensor
 from segcam.errors import InputError, shown, unknown
 from segcam.methods.material.pair import Pair
 from segcam.methods.material.subject import Subject
+from segcam.precision import in_full_precision, without_autocast
 from segcam.probe.attention import Attention
 from segcam.probe.layers import Layer
 from segcam.registry import Registry, words
@@ -123,16 +124,17 @@ class Method:
             gradients: the score's derivatives by it, of the same shape.
 
         Raises:
-            InputError: it is no gradient method.
+            InputError: it is no gradient method, or the two are not as `Pair` takes them.
         """
         if self.gradient is None:
             raise InputError(f"method {self.name} is made from more than activations and gradients")
         pair = Pair(activations, gradients)
-        result = self.gradient(pair)
-        if isinstance(result, tuple):
-            return result[1]
-        before_relu = pair.weighted(result) if result.ndim == 2 else result
-        return before_relu if self.signed else before_relu.relu()
+        with without_autocast():
+            result = self.gradient(pair)
+            if isinstance(result, tuple):
+                return result[1]
+            before_relu = pair.weighted(result) if result.ndim == 2 else result
+            return before_relu if self.signed else before_relu.relu()
 
     def configured(self, chosen: Mapping[str, Value]) -> Method:
         """Return the method with other parameters.
@@ -188,6 +190,7 @@ def method(  # noqa: PLR0913  (all but one are named where they are given)
 
     def register(function: Function) -> Function:
         summary, source = words(function)
+        compute: Callable[..., Any] = in_full_precision(function)
         arguments = inspect.signature(function).parameters.values()
         METHODS.add(
             Method(
@@ -195,10 +198,10 @@ def method(  # noqa: PLR0913  (all but one are named where they are given)
                 label=label,
                 summary=summary,
                 source=source,
-                gradient=function if kind == "gradient" else None,
-                control=function if kind == "control" else None,
-                attention=function if kind == "attention" else None,
-                run=function if kind == "run" else None,
+                gradient=compute if kind == "gradient" else None,
+                control=compute if kind == "control" else None,
+                attention=compute if kind == "attention" else None,
+                run=compute if kind == "run" else None,
                 signed=signed,
                 needs_gradients=needs_gradients,
                 scope=scope,

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from segcam.arrays import Numbers
 from segcam.errors import InputError, shown
+from segcam.precision import in_full_precision
 from segcam.registry import Registry, words
 from segcam.scoring.normalise import BLOCK, checked
 from segcam.scoring.reference import Reference
@@ -77,6 +78,7 @@ def metric(
     def register(function: MapMetric) -> MapMetric:
         summary, source = words(function)
 
+        @in_full_precision
         @wraps(function)
         def compute(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:
             return function(checked(maps, reference), reference)
@@ -91,6 +93,7 @@ def metric(
     return register
 
 
+@in_full_precision
 def measure(maps: Numbers, reference: Reference, metrics: Sequence[str | Metric]) -> dict[str, Float[Tensor, "b m"]]:
     """Return every metric's values of the maps, by the metrics' names; steps that they share are computed once.
 

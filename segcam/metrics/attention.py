@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segcam.metrics import Direction
+from segcam.precision import in_full_precision
 from segcam.probe.attention import Attention
 from segcam.registry import words
 from segcam.scoring.grids import Grid
@@ -97,6 +98,7 @@ def _metric(
     compute: HeadMetric, label: str, direction: Direction, *, chance: float | None, unit: str = ""
 ) -> AttentionMetric:
     summary, source = words(compute)
+    compute = in_full_precision(compute)
     return AttentionMetric(compute.__name__, label, compute, summary, direction, 0.0, None, chance, unit, source)
 
 

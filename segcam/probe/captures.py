@@ -11,6 +11,7 @@ from torch import Tensor
 
 from segcam.arrays import at_least_float32
 from segcam.errors import ProbeError
+from segcam.precision import without_autocast
 from segcam.probe.attention import Attention
 from segcam.probe.layers import Layer
 from segcam.probe.targets import Explained, Target
@@ -68,7 +69,8 @@ class Capture:
             raise ProbeError(
                 f"a method is a function of activations and gradients, such as segcam.grad_cam, not {method!r}"
             )
-        maps = method(at_least_float32(self.activations[label]), at_least_float32(self.gradients[label]))
+        with without_autocast():
+            maps = method(at_least_float32(self.activations[label]), at_least_float32(self.gradients[label]))
         return maps.masked_fill((self.explained.pixels == 0).view(-1, 1, 1), torch.nan)
 
     @property

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
+from torch.func import functional_call
 
-from segcam.errors import ProbeError
+from segcam.errors import ProbeError, first_line
+from segcam.precision import HALF, of_network, widened, without_autocast
 from segcam.probe.layers import Layer
 
 
@@ -23,8 +26,11 @@ class Call:
 
 
 @contextmanager
-def frozen(model: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Put the network into eval mode with frozen parameters, then back.
+def frozen(model: nn.Module, *, own_precision: bool = False) -> Iterator[dict[str, Tensor]]:
+    """Put the network into eval mode with frozen parameters and into float32, then back.
+
+    A surrounding autocast is off meanwhile. With `own_precision` the network stays in the precision that it has, and
+    under the autocast.
 
     Yields the tensors to run it with in place of its own: none, but for a network made in inference mode, whose
     parameters autograd may not save.
@@ -36,12 +42,18 @@ def frozen(model: nn.Module) -> Iterator[dict[str, Tensor]]:
     copies: dict[str, Tensor] = {}
     if any(t.is_inference() for t in tensors):
         copies = {n: t.detach().clone() for n, t in (*model.named_parameters(), *model.named_buffers())}
+        if not own_precision:
+            copies = {n: t.float() if t.dtype in HALF else t for n, t in copies.items()}
     try:
         if training:
             model.eval()
         for parameter in wanting:
             parameter.requires_grad_(False)
-        yield copies
+        with ExitStack() as stack:
+            if not own_precision:
+                stack.enter_context(without_autocast())
+                stack.enter_context(widened(model))
+            yield copies
     finally:
         for module in training:
             module.training = True
@@ -138,3 +150,27 @@ def chosen_outputs(layers: Sequence[Layer], calls: Mapping[str, Sequence[Call]])
         if call.output._version != call.version:
             overwritten.add(layer.label)
     return outputs, overwritten
+
+
+def run(model: nn.Module, images: Float[Tensor, "b ch h w"], tensors: Mapping[str, Tensor] | None = None) -> object:
+    """Return the output of a frozen network for images, which are given to it in the precision of its weights.
+
+    Args:
+        model: the network.
+        images: its input; it may be written into.
+        tensors: what `frozen` yielded.
+
+    Raises:
+        ProbeError: the network turns to half precision by itself, and would not run in float32.
+    """
+    images = images.to(of_network(model, tensors))
+    try:
+        return functional_call(model, dict(tensors), (images,)) if tensors else model(images)
+    except RuntimeError as error:
+        turned = any(word in str(error) for word in ("Half", "BFloat16", "half", "bfloat16"))
+        if not turned or of_network(model, tensors) in HALF:
+            raise
+        raise ProbeError(
+            "the network turns its values to half precision by itself, and runs in float32 here "
+            f"({first_line(error)}): leave its precision alone with Probe(..., precision='own')"
+        ) from error

@@ -12,14 +12,15 @@ from typing import Any, Literal, get_args
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from segcam.errors import ProbeError, unknown
+from segcam.precision import of_network
 from segcam.probe import local_gradients as local
+from segcam.probe import scaling
 from segcam.probe.attention import AttentionPlace
 from segcam.probe.attention_hooks import on_grids, recording_attention
 from segcam.probe.captures import Capture
-from segcam.probe.hooks import chosen_outputs, frozen, recording_calls
+from segcam.probe.hooks import chosen_outputs, frozen, recording_calls, run
 from segcam.probe.layers import Layer, LayerChoice, find_layers
 from segcam.probe.outputs import OUTPUTS, Arguments, Output, logits_of, resolved, tensor_of
 from segcam.probe.placement import Course, courses, on_grid
@@ -30,7 +31,7 @@ from segcam.scoring.grids import Grid, Placement
 
 __all__ = ["Capture", "Precision", "Probe", "frozen", "logits_of"]
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "own"]
 
 Placing = Literal["stretched", "receptive_field"]
 """How maps are laid over the image: stretched over it, the paper's plain upsampling, or where their cells look."""
@@ -51,7 +52,10 @@ class Probe:
         model: the network.
         layers: module paths, patterns, modules or `Layer`s, see `find_layers`.
         kind: where given, patterns match modules of this class alone.
-        precision: 'bf16' runs the network under bf16 autocast, which is faster and less exact.
+        precision: 'fp32' runs the network in float32, also one whose weights are in half precision, and under any
+            autocast: its maps are then exact for these weights. 'bf16' runs it under bf16 autocast, which is faster and
+            less exact. 'own' leaves it as it is, for networks that turn to half precision by themselves or do not fit
+            into memory in float32; where float16 is in play, scores are scaled for the backward pass.
         channels_last: lay the input out channels-last, which is faster for most convolutional networks; those that
             reshape with `view` cannot take it.
         low_memory: save less for the backward pass: about a tenth to a fifth less memory for a few percent more time;
@@ -166,7 +170,7 @@ class Probe:
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode(mode=False))
             stack.enter_context(torch.enable_grad())
-            parameters = stack.enter_context(frozen(self.model))
+            parameters = stack.enter_context(frozen(self.model, own_precision=self.precision == "own"))
             outputs, output, matrices, logits = self._forward(images, parameters, targets)
             size = (int(images.shape[-2]), int(images.shape[-1]))
             attentions = on_grids(self.attention, matrices, size)
@@ -176,7 +180,7 @@ class Probe:
             placements = self._placements(acts, images, parameters)
             captures = []
             for i, (target, pixels) in enumerate(zip(targets, explained, strict=True)):
-                gradients = self._maps(self._backward(pixels, outputs, keep=i + 1 < len(targets)), size)
+                gradients = self._gradients(pixels, outputs, size, keep=i + 1 < len(targets))
                 without_graph = replace(pixels, scores=pixels.scores.detach())  # what is kept holds no graph
                 captures.append(
                     Capture(self.layers, acts, gradients, target, without_graph, logits, size, attentions, placements)
@@ -236,10 +240,12 @@ class Probe:
         """Run one image with its gradient and follow each layer, and the output, back to it; once a size of input."""
         size = (int(images.shape[-2]), int(images.shape[-1]))
         if size not in self._surveys:
-            image = self.prepared(images[:1]).clone().requires_grad_().clone()  # no leaf: modules may write into it
+            image = (
+                self.prepared(images[:1], parameters).clone().requires_grad_().clone()
+            )  # no leaf: modules may write into it
             source = image.grad_fn
             with recording_calls(self.model, self.layers, set()) as calls:
-                output = functional_call(self.model, parameters, (image,)) if parameters else self.model(image)
+                output = run(self.model, image, parameters)
             outputs, _ = chosen_outputs(self.layers, calls)
             found = courses([*outputs.values(), tensor_of(output)], source, size)
             self._surveys[size] = dict(zip([*outputs, _OUTPUT], found, strict=True))
@@ -254,11 +260,11 @@ class Probe:
     def _maps(self, outputs: dict[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
         return {layer.label: as_maps(outputs[layer.label].detach(), layer, size) for layer in self.layers}
 
-    def prepared(self, images: Float[Tensor, "b ch h w"]) -> Float[Tensor, "b ch h w"]:
+    def prepared(
+        self, images: Float[Tensor, "b ch h w"], tensors: Mapping[str, Tensor] | None = None
+    ) -> Float[Tensor, "b ch h w"]:
         """Return the images as the network gets them: in its dtype, detached, laid out as asked for."""
-        weights = next((p for p in self.model.parameters() if p.is_floating_point()), None)
-        if weights is not None and images.is_floating_point() and images.dtype != weights.dtype:
-            images = images.to(weights.dtype)
+        images = images.to(of_network(self.model, tensors))
         if self.channels_last and images.ndim == 4:
             images = images.contiguous(memory_format=torch.channels_last)
         return images.detach()
@@ -272,15 +278,16 @@ class Probe:
         logits, to see those.
         """
         while True:
-            inputs = self.prepared(images)
+            inputs = self.prepared(images, parameters)
             if inputs.untyped_storage().data_ptr() == images.untyped_storage().data_ptr():
                 inputs = inputs.clone()  # the network may write into its input
-            autocast = torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+            bf16 = self.precision == "bf16"
+            autocast = torch.autocast(inputs.device.type, torch.bfloat16) if bf16 else nullcontext()
             hooks = recording_calls(self.model, self.layers, self._overwritten)
             saving = WithoutInputs() if self.low_memory else nullcontext()
             seeing = Arguments() if self._argument else nullcontext()
             with hooks as calls, recording_attention(self.model, self.attention) as matrices, autocast, saving, seeing:
-                output = functional_call(self.model, parameters, (inputs,)) if parameters else self.model(inputs)
+                output = run(self.model, inputs, parameters)
             outputs, overwritten = chosen_outputs(self.layers, calls)
             if overwritten:
                 if overwritten <= self._overwritten:
@@ -305,6 +312,19 @@ class Probe:
         if self._meaning is None or (said is not None and said not in (self._meaning, self._said)):
             self._meaning, self._said, self._argument = resolved(output, said), said, None
         return self._meaning
+
+    def _gradients(
+        self, explained: Explained, outputs: dict[str, Tensor], size: tuple[int, int], *, keep: bool
+    ) -> dict[str, Float[Tensor, "b c h w"]]:
+        """Return the gradients of the scores by the outputs, laid on the layers' grids."""
+        if not scaling.through_float16(explained.scores):
+            return self._maps(self._backward(explained, outputs, keep=keep), size)
+
+        def differentiate(factors: Tensor) -> dict[str, Tensor]:
+            scaled = replace(explained, scores=explained.scores * factors)
+            return self._maps(self._backward(scaled, outputs, keep=True), size)
+
+        return scaling.gradients(differentiate, explained.pixels)
 
     def _backward(self, explained: Explained, outputs: dict[str, Tensor], *, keep: bool) -> dict[str, Tensor]:
         """Return the gradients of the scores by the outputs; `keep` the graph where it is needed again."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from segcam.arrays import booleans, real, whole
 from segcam.errors import InputError, shown
+from segcam.precision import without_autocast
 from segcam.samples import Batch
 from segcam.scoring.grids import Grid, edge_strength, pull_back, to_grid, upsampling_matrix
 
@@ -107,7 +108,8 @@ class Scenery:
         """Return `make()`, called the first time that `name` (on `grid`) is asked for and kept from then on."""
         key = (name, grid)
         if key not in self._derived:
-            self._derived[key] = make()
+            with without_autocast():  # what is kept is kept for callers without one, too
+                self._derived[key] = make()
         value: T = self._derived[key]
         return value
 

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from segcam.arrays import at_least_float32
-from segcam.probe.hooks import frozen
+from segcam.probe.hooks import frozen, run
 from segcam.probe.outputs import logits_of, resolved
 from segcam.probe.pixels import DenseOutput, logprob, predicted
 from segcam.probe.targets import Target
@@ -65,7 +65,7 @@ class Subjects:
         classes = class_ids if isinstance(class_ids, Tensor) else torch.full((len(images),), class_ids)
         classes = classes.to(images.device)
         with torch.no_grad(), frozen(model):
-            output = model(images)
+            output = run(model, images)
             given = target or Target()
             known = Target(output=resolved(output, given.output), placement=given.placement)
             pixels = predicted(_dense(known, output, images, classes))
@@ -129,7 +129,7 @@ def measured(
     with torch.no_grad(), frozen(subjects.model):
         for numbers in torch.split(every, batch_size) if number else ():
             changed, rows = make(numbers)
-            output = _dense(subjects.target, subjects.model(changed), changed, subjects.class_ids[rows])
+            output = _dense(subjects.target, run(subjects.model, changed), changed, subjects.class_ids[rows])
             batches.append(outcomes(subjects, output, rows))
     return torch.cat(batches)
 

@@ -8,6 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from segcam.arrays import real
+from segcam.errors import InputError
+
+SMALL = 2.0**-50
+"""A norm below which the squares that it was made of may have been rounded to nothing in float32."""
+
 
 class Pair:
     """Activations `A` and gradients `G` of one layer.
@@ -15,13 +21,22 @@ class Pair:
     What several methods begin with is computed once, when first asked for; do not write into it.
 
     Args:
-        activations: `(b, c, h, w)`.
+        activations: `(b, c, h, w)`, numbers of any kind; half precision is computed with in float32.
         gradients: the score's derivatives by them, of the same shape.
+
+    Raises:
+        InputError: they are no numbers, differ in shape, or are no stacks of feature maps.
     """
 
     def __init__(self, activations: Float[Tensor, "b c h w"], gradients: Float[Tensor, "b c h w"]) -> None:
-        self.activations = activations
-        self.gradients = gradients
+        one, other = real(activations, "activations"), real(gradients, "gradients")
+        if one.shape != other.shape or one.ndim != 4 or 0 in one.shape[1:]:
+            raise InputError(
+                f"activations are {tuple(one.shape)} and gradients {tuple(other.shape)}: feature maps of one shape, "
+                "(images, channels, rows, columns), are needed"
+            )
+        wide = torch.promote_types(one.dtype, other.dtype)
+        self.activations, self.gradients = one.to(wide), other.to(one.device, wide)
 
     @cached_property
     def product(self) -> Float[Tensor, "b c h w"]:
@@ -59,7 +74,14 @@ class Pair:
         if "gram" in vars(self) and self.gram[0].shape[1] == self.activations.shape[1]:
             gram, norm = self.gram
             return gram.diagonal(dim1=1, dim2=2).sqrt() * norm[:, None]
-        return self.activations.square().sum((2, 3)).sqrt()
+        norms = self.activations.square().sum((2, 3)).sqrt()
+        top = norms.amax(1)
+        unsafe = ~((top > SMALL) & top.isfinite())  # squares may have under- or overflowed
+        if unsafe.any():
+            scale = self.activations[unsafe].abs().amax((1, 2, 3))[:, None, None, None]
+            scaled = self.activations[unsafe] / scale.masked_fill(scale == 0, 1)
+            norms[unsafe] = scaled.square().sum((2, 3)).sqrt() * scale[:, :, 0, 0]
+        return norms
 
     def weighted(self, weights: Float[Tensor, "b c"]) -> Float[Tensor, "b h w"]:
         """Return `sum_k w_k A_k`: the channels' weighted sum, signed."""

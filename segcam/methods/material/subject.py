@@ -109,7 +109,8 @@ def examining(
 
     `images` is the batch that was probed, `capture` what the probe gave for it.
     """
-    with torch.inference_mode(mode=False), torch.enable_grad(), frozen(probe.model):
+    own = probe.precision == "own"
+    with torch.inference_mode(mode=False), torch.enable_grad(), frozen(probe.model, own_precision=own):
         yield Subject(probe.model, probe.prepared(images), capture, Objective(probe.model, capture.target), scenery)
 
 
