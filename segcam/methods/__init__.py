@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import partial, wraps
 from typing import Any, Literal, TypeVar
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -166,6 +167,24 @@ class Method:
         return replace(self, parameters={**self.parameters, **chosen}, **changed)
 
 
+def _on_pictures(control: Function) -> Function:
+    """Return a control that makes maps of what is valid of the images; of padding they are zero."""
+
+    @wraps(control)
+    def made(reference: Reference, *values: Any, **chosen: Any) -> Float[Tensor, "b h w"]:
+        if reference.parts is None:
+            whole: Tensor = control(reference, *values, **chosen)
+            return whole
+        maps = torch.zeros(len(reference.ids), *reference.grid, dtype=reference.dtype, device=reference.device)
+        for part in reference.parts:
+            here = maps[list(part.images)]
+            here[:, part.rows, part.columns] = control(part.reference, *values, **chosen)
+            maps[list(part.images)] = here
+        return maps
+
+    return made  # type: ignore[return-value]
+
+
 METHODS: Registry[Method] = Registry("method", "segcam.methods")
 
 
@@ -192,6 +211,8 @@ def method(  # noqa: PLR0913  (all but one are named where they are given)
         summary, source = words(function)
         compute: Callable[..., Any] = in_full_precision(function)
         arguments = inspect.signature(function).parameters.values()
+        if kind == "control":
+            function = _on_pictures(function)
         METHODS.add(
             Method(
                 name=name or function.__name__,

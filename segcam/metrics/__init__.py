@@ -16,7 +16,7 @@ from segcam.errors import InputError, shown
 from segcam.precision import in_full_precision
 from segcam.registry import Registry, words
 from segcam.scoring.normalise import BLOCK, checked
-from segcam.scoring.reference import Reference
+from segcam.scoring.reference import Reference, by_part
 
 MapMetric = Callable[[Float[Tensor, "b m h w"], Reference], Float[Tensor, "b m"]]
 """Non-negative maps on a layer's grid and what they are measured against in; a number a map out, NaN if undefined."""
@@ -71,8 +71,8 @@ def metric(
 ) -> Callable[[MapMetric], MapMetric]:
     """Register a function as the metric of its name; its docstring has the summary (first line) and the source.
 
-    The function gets maps as `segcam.scoring.normalise.checked` returns them, whoever calls it. The arguments are those
-    of `Metric`.
+    The function gets maps as `segcam.scoring.normalise.checked` returns them, whoever calls it, and of padded canvases
+    the picture alone, see `Reference.parts`. The arguments are those of `Metric`.
     """
 
     def register(function: MapMetric) -> MapMetric:
@@ -81,7 +81,7 @@ def metric(
         @in_full_precision
         @wraps(function)
         def compute(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:
-            return function(checked(maps, reference), reference)
+            return by_part(checked(maps, reference), reference, function)
 
         METRICS.add(
             Metric(
@@ -109,6 +109,8 @@ def measure(maps: Numbers, reference: Reference, metrics: Sequence[str | Metric]
         InputError: a metric is unknown, or the maps are not as they must be; see `segcam.scoring.normalise.checked`.
     """
     maps = checked(maps, reference)
+    if reference.parts is not None:
+        return _measured_in_parts(maps, reference, metrics)
     chosen = [_metric(choice) for choice in ([metrics] if isinstance(metrics, (str, Metric)) else metrics)]
     rows, columns = reference.size
     scores: dict[str, Tensor] = {}
@@ -124,6 +126,18 @@ def measure(maps: Numbers, reference: Reference, metrics: Sequence[str | Metric]
             metric.name: torch.cat(values, 1) for metric, values in zip(group, zip(*blocks, strict=True), strict=True)
         }
     return {metric.name: scores[metric.name] for metric in chosen}
+
+
+def _measured_in_parts(
+    maps: Float[Tensor, "b m h w"], reference: Reference, metrics: Sequence[str | Metric]
+) -> dict[str, Float[Tensor, "b m"]]:
+    assert reference.parts is not None
+    scores: dict[str, Tensor] = {}
+    for part in reference.parts:
+        images = list(part.images)
+        for name, values in measure(maps[images][:, :, part.rows, part.columns], part.reference, metrics).items():
+            scores.setdefault(name, values.new_full(maps.shape[:2], torch.nan))[images] = values
+    return scores
 
 
 def _metric(choice: object) -> Metric:

@@ -48,7 +48,7 @@ def edge_alignment_full(maps: Float[Tensor, "b m h w"], reference: Reference) ->
     Returns:
         Correlations in -1..1; see `edge_alignment`, with which it agrees where the grid is the image's.
     """
-    if reference.grid == reference.size:
+    if reference.pixelwise:
         return edge_alignment(maps, reference)
     cells = unit(maps, reference)
     n = reference.size[0] * reference.size[1]

@@ -105,7 +105,7 @@ def full(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, 
 
     def make() -> Float[Tensor, "b m H W"]:
         cells = unit(maps, reference)
-        if reference.grid == reference.size:
+        if reference.pixelwise:
             return cells
         down, across = reference.upsampling
         return down @ (cells @ across.T)

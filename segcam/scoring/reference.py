@@ -14,9 +14,15 @@ from segcam.arrays import booleans, real, whole
 from segcam.errors import InputError, shown
 from segcam.precision import without_autocast
 from segcam.samples import Batch
-from segcam.scoring.grids import Grid, edge_strength, pull_back, to_grid, upsampling_matrix
+from segcam.scoring.grids import Grid, Placement, edge_strength, pull_back, to_grid, upsampling_matrix
 
 T = TypeVar("T")
+
+View = tuple[Grid, Placement | None]
+"""A grid, and where it lies on the images; None where it spans them."""
+
+Box = tuple[int, int, int, int]
+"""The first row, the row behind the last, and the same of the columns."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +38,8 @@ class Scenery:
         background: pixels of the other classes; the trimap's border belongs to neither side.
         ids: the images' names, `b` of them.
         seed: of the controls that draw random numbers.
+        valid: where the pictures are and not the padding around them, a rectangle an image; None is everywhere. Maps
+            are measured as if the rest of the canvas were not there.
     """
 
     luminance: Float[Tensor, "b H W"]
@@ -39,7 +47,8 @@ class Scenery:
     background: Bool[Tensor, "b H W"]
     ids: tuple[str, ...]
     seed: int = 0
-    _derived: dict[tuple[str, Grid | None], Any] = field(default_factory=dict, init=False, repr=False)
+    valid: Bool[Tensor, "b H W"] | None = None
+    _derived: dict[tuple[str, View | None], Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         luminance = real(self.luminance, "luminances")
@@ -60,16 +69,26 @@ class Scenery:
             raise InputError("the images' luminance holds NaN or infinity: give finite values")
         if bool((self.foreground & self.background).any()):
             raise InputError("pixels are both foreground and background: each belongs to one side, or to neither")
+        if self.valid is not None:
+            valid = booleans(self.valid, "valid regions").to(luminance.device)
+            if valid.shape != luminance.shape:
+                raise InputError(f"valid regions are {tuple(valid.shape)}: {tuple(luminance.shape)} is needed")
+            object.__setattr__(self, "valid", None if bool(valid.all()) else valid)
 
     @classmethod
     def of(cls, batch: Batch, class_id: int = 1, seed: int = 0) -> Scenery:
         """Take the class `class_id` of a batch as the foreground; luminance is float32."""
         if not isinstance(batch, Batch):
             raise InputError(f"a Batch is needed, not a {type(batch).__name__}: Batch.of(samples) makes one")
-        return cls(batch.luminance(), batch.foreground(class_id), batch.background(class_id), batch.ids, seed)
+        sides = batch.foreground(class_id), batch.background(class_id)
+        return cls(batch.luminance(), *sides, batch.ids, seed, batch.valid)
 
-    def on(self, grid: Grid) -> Reference:
+    def on(self, grid: Grid, placement: Placement | None = None) -> Reference:
         """Return what maps on `grid`, rows and columns, are measured against.
+
+        Args:
+            grid: rows and columns.
+            placement: where the grid lies on the images, `Capture.placements` of a layer; None where it spans them.
 
         Raises:
             InputError: those are not two numbers from 1.
@@ -77,7 +96,9 @@ class Scenery:
         sides = tuple(whole(side, "a side of the grid") for side in grid) if isinstance(grid, Iterable) else ()
         if len(sides) != 2 or min(sides) < 1:
             raise InputError(f"the grid is {shown(grid)}: rows and columns are needed, such as maps.shape[2:]")
-        return Reference(self, (sides[0], sides[1]))
+        if not (placement is None or isinstance(placement, Placement)):
+            raise InputError(f"a Placement is needed, not a {type(placement).__name__}: take Capture.placements[layer]")
+        return Reference(self, (sides[0], sides[1]), placement)
 
     @property
     def size(self) -> Grid:
@@ -104,14 +125,67 @@ class Scenery:
         """The number of background pixels."""
         return self.once("background_pixels", lambda: self.background.sum((1, 2)).to(self.luminance.dtype))
 
-    def once(self, name: str, make: Callable[[], T], grid: Grid | None = None) -> T:
-        """Return `make()`, called the first time that `name` (on `grid`) is asked for and kept from then on."""
-        key = (name, grid)
+    @property
+    def boxes(self) -> list[Box]:
+        """The rectangle of each image that is valid.
+
+        Raises:
+            InputError: a region is empty or no rectangle; the message names the image.
+        """
+        return self.once("boxes", self._boxes)
+
+    def _boxes(self) -> list[Box]:
+        rows, columns = self.size
+        if self.valid is None:
+            return [(0, rows, 0, columns)] * len(self.ids)
+        boxes = []
+        for name, region in zip(self.ids, self.valid, strict=True):
+            sides = [region.any(1 - n).nonzero().flatten().tolist() for n in (0, 1)]
+            box = (sides[0][0], sides[0][-1] + 1, sides[1][0], sides[1][-1] + 1) if all(sides) else (0, 0, 0, 0)
+            if not all(sides) or int(region.sum()) != (box[1] - box[0]) * (box[3] - box[2]):
+                raise InputError(
+                    f"the valid region of '{name}' is {'empty' if not all(sides) else 'no rectangle'}: it marks what "
+                    "padding has left of the canvas; other pixels that do not count belong to neither side"
+                )
+            boxes.append(box)
+        return boxes
+
+    def cropped(self, images: tuple[int, ...], box: Box) -> Scenery:
+        """Return some of the images, cut to a box, without padding; made once."""
+        top, bottom, left, right = box
+
+        def make() -> Scenery:
+            cut = (list(images), slice(top, bottom), slice(left, right))
+            names = tuple(self.ids[i] for i in images)
+            return Scenery(self.luminance[cut], self.foreground[cut], self.background[cut], names, self.seed)
+
+        return self.once(f"cropped {images} {box}", make)
+
+    def once(self, name: str, make: Callable[[], T], view: View | None = None) -> T:
+        """Return `make()`, called the first time that `name` (on `view`) is asked for and kept from then on."""
+        key = (name, view)
         if key not in self._derived:
             with without_autocast():  # what is kept is kept for callers without one, too
                 self._derived[key] = make()
         value: T = self._derived[key]
         return value
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Images of a batch with the same valid rectangle, and the same cut to it.
+
+    Attributes:
+        images: their places in the batch.
+        rows: the rows of the grid whose centres lie in it.
+        columns: the columns.
+        reference: what the cut maps are measured against.
+    """
+
+    images: tuple[int, ...]
+    rows: slice
+    columns: slice
+    reference: Reference
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,11 +198,13 @@ class Reference:
     Attributes:
         scenery: the batch's images and masks at input resolution.
         grid: rows and columns of the layer's output.
+        placement: where the grid lies on the images; None where it spans them.
         maps: the maps whose first steps are kept, see `sharing`; None to keep none.
     """
 
     scenery: Scenery
     grid: Grid
+    placement: Placement | None = None
     maps: Tensor | None = field(default=None, repr=False)
     _steps: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
@@ -181,8 +257,57 @@ class Reference:
     def upsampling(self) -> tuple[Float[Tensor, "H h"], Float[Tensor, "W w"]]:
         """`Uy` and `Ux`: the upsampled L is `Uy @ L @ Ux.T`."""
         (rows, columns), (h, w) = self.size, self.grid
-        down = upsampling_matrix(h, rows, self.device, self.dtype)
-        return down, upsampling_matrix(w, columns, self.device, self.dtype)
+        one, other = (None, None) if self.placement is None else (self.placement.axis(0), self.placement.axis(1))
+        down = upsampling_matrix(h, rows, self.device, self.dtype, one)
+        return down, upsampling_matrix(w, columns, self.device, self.dtype, other)
+
+    @property
+    def pixelwise(self) -> bool:
+        """Whether each cell is a pixel, so that nothing need be upsampled."""
+        return self.grid == self.size and self.placement is None
+
+    @property
+    def parts(self) -> tuple[Part, ...] | None:
+        """The images by what of them is valid, where that is not all: where canvases are padded, or cells reach less.
+
+        Maps on them are measured part by part, on the cells that lie in the valid rectangle, as if the canvas ended
+        there; None where everything is valid.
+        """
+        return self.once("parts", self._parts)
+
+    def _parts(self) -> tuple[Part, ...] | None:
+        place = self.placement or Placement.stretched(self.grid, self.size)
+        spans = self.placement is None or place.spans(self.grid, self.size)
+        if self.scenery.valid is None and spans:
+            return None
+        seen = (0, self.size[0], 0, self.size[1]) if spans else _box(place.covered(self.grid, self.size))
+        groups: dict[Box, list[int]] = {}
+        for i, box in enumerate(self.scenery.boxes):
+            cut = (max(box[0], seen[0]), min(box[1], seen[1]), max(box[2], seen[2]), min(box[3], seen[3]))
+            if cut[0] >= cut[1] or cut[2] >= cut[3]:
+                raise InputError(f"no cell of the grid lies on the valid region of '{self.ids[i]}'")
+            groups.setdefault(cut, []).append(i)
+        return tuple(self._part(tuple(images), box, place) for box, images in groups.items())
+
+    def _part(self, images: tuple[int, ...], box: Box, place: Placement) -> Part:
+        """Cut some images, and the cells on them, to a box."""
+        slices, origins = [], []
+        for n, (first, end) in enumerate((box[:2], box[2:])):
+            origin, step = place.axis(n)
+            cells = torch.arange(self.grid[n], dtype=torch.float64)
+            inside = (
+                (cells * step + origin > first - 0.5 - 1e-9) & (cells * step + origin < end - 0.5 + 1e-9)
+            ).nonzero()
+            nearest = min(max(round(((first + end - 1) / 2 - origin) / step), 0), self.grid[n] - 1)
+            low, high = (int(inside[0]), int(inside[-1]) + 1) if len(inside) else (nearest, nearest + 1)
+            slices.append(slice(low, high))
+            origins.append(origin + step * low - first)
+        grid = (slices[0].stop - slices[0].start, slices[1].stop - slices[1].start)
+        cut = self.scenery.cropped(images, box)
+        moved, spanning = Placement((origins[0], origins[1]), place.step), Placement.stretched(grid, cut.size)
+        pairs = zip((*moved.origin, *moved.step), (*spanning.origin, *spanning.step), strict=True)
+        same = all(abs(one - other) < 1e-6 for one, other in pairs)
+        return Part(images, slices[0], slices[1], cut.on(grid, None if same else moved))
 
     @property
     def everything(self) -> Float[Tensor, "h w"]:
@@ -247,11 +372,11 @@ class Reference:
 
     def once(self, name: str, make: Callable[[], T]) -> T:
         """Return `make()`, called the first time that `name` is asked for on this grid and kept in the scenery."""
-        return self.scenery.once(name, make, self.grid)
+        return self.scenery.once(name, make, (self.grid, self.placement))
 
     def sharing(self, maps: Float[Tensor, "b m h w"]) -> Reference:
         """Return a copy on which several metrics of these very maps share work; see `shared`."""
-        return Reference(self.scenery, self.grid, maps)
+        return Reference(self.scenery, self.grid, self.placement, maps)
 
     def shared(self, name: str, maps: Float[Tensor, "b m h w"], make: Callable[[], T]) -> T:
         """Return `make()`, a step that several metrics of the maps begin with; do not write into what it returns.
@@ -268,13 +393,35 @@ class Reference:
 
     def pull(self, fields: Float[Tensor, "b H W"] | Bool[Tensor, "b H W"]) -> Float[Tensor, "b h w"]:
         """Pull fields at input resolution back onto the grid by transposed bilinear upsampling."""
-        return pull_back(fields[:, None].to(self.dtype), self.grid)[:, 0]
+        return pull_back(fields[:, None].to(self.dtype), self.grid, self.placement)[:, 0]
 
     def pool(self, fields: Float[Tensor, "b H W"] | Bool[Tensor, "b H W"]) -> Float[Tensor, "b h w"]:
         """Average fields at input resolution over the area of each cell."""
-        return to_grid(fields[:, None].to(self.dtype), self.grid)[:, 0]
+        return to_grid(fields[:, None].to(self.dtype), self.grid, self.placement)[:, 0]
 
     @property
     def _edges_centred(self) -> Float[Tensor, "b H W"]:
         edges = self.scenery.edges
         return self.scenery.once("edges_centred", lambda: edges - edges.mean((1, 2), keepdim=True))
+
+
+def _box(pixels: Bool[Tensor, "H W"]) -> Box:
+    rows, columns = pixels.any(1).nonzero().flatten(), pixels.any(0).nonzero().flatten()
+    if not len(rows) or not len(columns):
+        return (0, 0, 0, 0)
+    return (int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
+
+
+def by_part(
+    maps: Float[Tensor, "b m h w"],
+    reference: Reference,
+    compute: Callable[[Float[Tensor, "b m h w"], Reference], Float[Tensor, "b m"]],
+) -> Float[Tensor, "b m"]:
+    """Measure maps part by part, see `Reference.parts`, or at once where everything is valid."""
+    if reference.parts is None:
+        return compute(maps, reference)
+    values = torch.full(maps.shape[:2], torch.nan, dtype=reference.dtype, device=maps.device)
+    for part in reference.parts:
+        images = list(part.images)
+        values[images] = compute(maps[images][:, :, part.rows, part.columns], part.reference).to(values.dtype)
+    return values
