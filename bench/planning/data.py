@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.planning.profile import Profile
+from bench.planning.sections import DataSettings
+from segcam.channels import RGB
 from segcam.datasets import DATASETS, DatasetOptions
 from segcam.datasets.decoded import SplitImages
 from segcam.errors import DataError, InputError
@@ -32,7 +34,7 @@ class Data:
         gallery: indices of the test images that figures show.
         rule: how they were chosen.
         choose: `count -> indices of as many test images, and how they are chosen`, as for figures.
-        test_at: `size -> the test images` squashed to another size.
+        test_at: `size -> the test images` at another size.
     """
 
     opened: Opened
@@ -68,6 +70,7 @@ def open_data(profile: Profile, *, root: Path | None, download: bool, progress: 
     section = profile.data
     plugin = DATASETS.get(section.dataset)
     files = {"--data-root": root, "--download": download, "data.root": section.root, "data.cache": section.cache}
+    files["data.resize"] = section.resize if section.resize != "squash" else None
     if not plugin.needs_root and (ignored := [name for name, value in files.items() if value]):
         raise InputError(f"{ignored[0]}: the data set {section.dataset} is drawn and reads no files: leave it out")
     options = DatasetOptions(
@@ -79,8 +82,10 @@ def open_data(profile: Profile, *, root: Path | None, download: bool, progress: 
         val_share=section.val_share,
         cache=Path(section.cache) if section.cache else None,
         progress=progress,
+        resize=section.resize,
     )
     opened = plugin.open(options)
+    _fits(opened, section)
     classes, explained = opened.info.classes, profile.score.class_id
     if explained >= len(classes):
         raise InputError(
@@ -102,6 +107,10 @@ def open_data(profile: Profile, *, root: Path | None, download: bool, progress: 
     def test_at(size: int) -> Images:
         if size == section.size:
             return test
+        if section.resize == "none":
+            raise InputError(
+                f"data.resize = 'none' leaves images as they are, and not at {size} px: take 'pad' or 'squash'"
+            )
         again = replace(options, size=size, test_only=True, download=False, progress=None)
         return plugin.open(again).splits["test"]
 
@@ -140,6 +149,26 @@ def _holds(opened: Opened, split: Split, class_id: int) -> None:
         )
 
 
+def _fits(opened: Opened, section: DataSettings) -> None:
+    """See that the harness's networks can take the images: squares of the stated size, of three channels.
+
+    Raises:
+        InputError: they cannot.
+    """
+    rows, columns, channels = opened.splits["test"][0].image.shape
+    if section.resize == "none" and (rows, columns) != (section.size, section.size):
+        cure = f"data.size = {rows}" if rows == columns else "data.resize = 'pad' or 'squash'"
+        raise InputError(
+            f"data.resize = 'none' leaves images of {columns} x {rows} pixels, wanted are squares of data.size = "
+            f"{section.size}: take {cure}"
+        )
+    if channels != 3:
+        cure = "explain your own network (docs/own-network.md)"
+        if channels == 1:
+            cure = "write channels = 3 in inputs of classes.toml, which repeats grey"
+        raise InputError(f"the models that are trained here take 3 channels, and images have {channels}: {cure}")
+
+
 def _digest(opened: Opened, *, drawn: bool) -> str:
     """Hash every image and mask, but of drawn data the first, middle and last of each split: the rest follows.
 
@@ -150,6 +179,8 @@ def _digest(opened: Opened, *, drawn: bool) -> str:
         images = opened.splits[split]
         if isinstance(images, SplitImages):
             hashed.update(f"{split} {list(zip(images.ids, images.hashes, strict=True))}".encode())
+            if images.channels != RGB:  # so that other digests are as they were without it
+                hashed.update(f"{images.channels}".encode())
             continue
         for index in sorted({0, len(images) // 2, len(images) - 1}) if drawn else range(len(images)):
             sample = images[index]

@@ -46,6 +46,8 @@ def definition(profile: Profile, digest: str) -> dict[str, Any]:
     for name, stated in profile.models.items():
         if "pretrained" in stated and (digits := sha256_of(name, parameters(profile, name))):
             trained[name]["pretrained_sha256"] = digits  # without such weights, ids are as they were without the key
+    if values["data"]["resize"] == "squash":
+        del values["data"]["resize"]  # so that ids are as they were without the key
     return {key: values[key] for key in ("data", "models")} | {"train": trained, "digest": digest, "score": explained}
 
 

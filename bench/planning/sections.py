@@ -40,12 +40,15 @@ class DataSettings(Settings):
     """Which images.
 
     `train`, `val` and `test` limit the numbers of images; without them all are taken, or the drawn data's default.
+    `resize` says how photographs come to `size`: 'squash' gives up their aspect ratio; 'pad' keeps it, and nothing is
+    measured in the padding; 'none' takes those that have the size already.
     `seed` is of drawn data and of the choice of validation images. `root` and `cache` say where files are and define
     nothing, so they are no part of a run's identity.
     """
 
     dataset: str
     size: Annotated[int, Field(ge=16, le=4096)] = 128
+    resize: Literal["squash", "pad", "none"] = "squash"
     border: Literal["ignore", "pet", "background"] = "ignore"
     seed: Seed = 0
     train: Count | None = None

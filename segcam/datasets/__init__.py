@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
+from typing import get_args
 
-from segcam.errors import InputError, shown
+from segcam.datasets.resizing import Resize
+from segcam.errors import InputError, shown, unknown
 from segcam.registry import Registry
 from segcam.samples import SPLITS, Opened
 
@@ -25,6 +27,8 @@ class DatasetOptions:
         val_share: share of the training split's real images that is held out for validation.
         cache: folder of the decoded caches; None for the user's cache folder.
         test_only: open the test images alone, for example at another size.
+        resize: how photographs come to that size: 'squash' gives up their aspect ratio; 'pad' keeps it and says in the
+            samples' `valid` where the picture is; 'none' leaves them as they are, which must be of one size.
         progress: called with (done, total, what) while images are decoded or drawn.
     """
 
@@ -37,10 +41,13 @@ class DatasetOptions:
     cache: Path | None = None
     test_only: bool = False
     progress: Callable[[int, int, str], None] | None = None
+    resize: Resize = "squash"
 
     def __post_init__(self) -> None:
         if not _whole(self.size) or self.size < 1:
             raise InputError(f"size {shown(self.size)}: must be a whole number of pixels, at least 1")
+        if self.resize not in get_args(Resize):
+            raise unknown("resize", str(self.resize), get_args(Resize))
         if not isinstance(self.val_share, int | float) or not 0 < self.val_share < 1:
             raise InputError(f"val_share {shown(self.val_share)}: must lie between 0 and 1, such as 0.15")
         if len(self.counts) != len(SPLITS):

@@ -1,4 +1,4 @@
-"""The decoded cache: photographs and masks, read once, squashed to one size and kept as memory-mapped uint8 arrays.
+"""The decoded cache: photographs and masks, read once, brought to one size and kept as memory-mapped arrays.
 
 Decoding JPEGs costs far more than a training step on a small network, so it is done once for each dataset and size. The
 cache's name holds a hash of all that defines its content; a changed file gives another name, never a stale answer. Each
@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +28,19 @@ import numpy.typing as npt
 import platformdirs
 from PIL import Image
 
+from segcam.channels import RGB, Channels
+from segcam.datasets import DatasetOptions
+from segcam.datasets.resizing import RULES, Box, Resize, resized
 from segcam.errors import DataError, InputError, SegcamError, first_line, first_of, shown
 from segcam.files import plain_file, user_path
 from segcam.locks import HeldError, held
 from segcam.samples import Sample, Split
 
 UInt8 = npt.NDArray[np.uint8]
+Array = npt.NDArray[Any]
 Progress = Callable[[int, int, str], None]
 
 FORMAT = 1  # version of the cache's layout and of the resize rule; raise it when either changes
-RESIZE = "squash to a square: photographs bilinear with antialias (PIL), masks nearest"
 SCHEMA = 1  # version of index.json; raise it when what it holds changes
 ELSEWHERE = (
     "name another folder for it with data.cache, or with the environment variable SEGCAM_CACHE where none is given"
@@ -54,9 +57,12 @@ _compared: dict[tuple[object, ...], set[int]] = {}
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """One photograph (mode RGB) at its own size, the class index of each pixel, and what to remember of the files."""
+    """One photograph at its own size, the class index of each pixel, and what to remember of the files.
 
-    image: Image.Image
+    The photograph is of mode RGB, or an array `(h, w, c)` of the source's dtype and channels.
+    """
+
+    image: Image.Image | Array
     mask: UInt8
     note: dict[str, Any]
 
@@ -69,6 +75,8 @@ class Source:
         load: reads one of them by its index; raises `DataError`, a line for each fault, where it cannot be used.
         key: all that defines the result beside ids, size and resize rule; JSON-ready (see `fingerprint`).
         heading: first line of the error that lists the files that cannot be used.
+        channels: what the photographs' channels hold.
+        dtype: what they are kept as.
     """
 
     dataset: str
@@ -76,11 +84,14 @@ class Source:
     load: Callable[[int], Loaded]
     key: dict[str, Any]
     heading: str
+    channels: Channels = RGB
+    dtype: str = "uint8"
 
     def only(self, rows: Sequence[int]) -> Source:
         """Return the source of some of the photographs alone."""
         key = {**self.key, "rows": list(rows)}
-        return Source(self.dataset, [self.ids[r] for r in rows], lambda i: self.load(rows[i]), key, self.heading)
+        ids = [self.ids[r] for r in rows]
+        return replace(self, ids=ids, load=lambda i: self.load(rows[i]), key=key)
 
 
 class DamagedError(SegcamError):
@@ -91,8 +102,9 @@ class Decoded:
     """A finished cache, opened read-only.
 
     Attributes:
-        images: RGB, `(n, size, size, 3)` uint8, memory-mapped.
-        masks: class indices, `(n, size, size)` uint8, memory-mapped.
+        images: `(n, h, w, c)`, memory-mapped; RGB of uint8 unless the source says otherwise.
+        masks: class indices, `(n, h, w)` uint8, memory-mapped.
+        boxes: where each picture is amid its padding: top, left, height and width; None where there is none.
         ids: names of the photographs.
         notes: what `load` noted of each.
         hashes: sha256 of the bytes of each image followed by its mask's.
@@ -106,13 +118,15 @@ class Decoded:
         self.folder = folder
         content = _content(folder / _INDEX)
         self.digest: str = content["digest"]
-        self.size: int = content["size"]
         self.ids: list[str] = content["ids"]
         self.notes: list[dict[str, Any]] = content["notes"]
         self.hashes: list[str] = content["hashes"]
-        shape = (len(self.ids), self.size, self.size)
-        self.images: UInt8 = _mapped(folder / _IMAGES, (*shape, 3))
-        self.masks: UInt8 = _mapped(folder / _MASKS, shape)
+        size = content["size"]
+        height, width, channels = content.get("shape", (size, size, 3))  # as it was before there were others
+        self.boxes: list[Box | None] = content.get("boxes", [None] * len(self.ids))
+        shape = (len(self.ids), height, width)
+        self.images: Array = _mapped(folder / _IMAGES, (*shape, channels), content.get("dtype", "uint8"))
+        self.masks: UInt8 = _mapped(folder / _MASKS, shape, "uint8")
 
     def __reduce__(self) -> tuple[type[Decoded], tuple[Path]]:
         # a memory map would be pickled as the whole array; a worker process opens its own
@@ -144,9 +158,10 @@ class Decoded:
 class SplitImages:
     """One split: some rows of a cache, as samples."""
 
-    def __init__(self, decoded: Decoded, rows: Iterable[int]) -> None:
+    def __init__(self, decoded: Decoded, rows: Iterable[int], channels: Channels = RGB) -> None:
         self.decoded = decoded
         self.rows = list(rows)
+        self.channels = channels
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -154,7 +169,13 @@ class SplitImages:
     def __getitem__(self, index: int, /) -> Sample:
         row = self.rows[index]
         # copies: a read-only view makes torch warn, and outlives nothing
-        return Sample(self.decoded.ids[row], np.array(self.decoded.images[row]), np.array(self.decoded.masks[row]))
+        image, mask = np.array(self.decoded.images[row]), np.array(self.decoded.masks[row])
+        valid = None
+        if (box := self.decoded.boxes[row]) is not None:
+            top, left, height, width = box
+            valid = np.zeros(mask.shape, np.bool_)
+            valid[top : top + height, left : left + width] = True
+        return Sample(self.decoded.ids[row], image, mask, valid=valid, channels=self.channels)
 
     @property
     def ids(self) -> list[str]:
@@ -171,25 +192,28 @@ class SplitImages:
         """The samples' hashes, in order: sha256 of the bytes of the image followed by the mask's."""
         return [self.decoded.hashes[r] for r in self.rows]
 
-    def arrays(self, indices: Sequence[int] | npt.NDArray[np.integer] | None = None) -> tuple[UInt8, UInt8]:
-        """Return images `(n, size, size, 3)` and masks `(n, size, size)` of many samples; None takes all."""
+    def arrays(self, indices: Sequence[int] | npt.NDArray[np.integer] | None = None) -> tuple[Array, UInt8]:
+        """Return images `(n, h, w, c)` and masks `(n, h, w)` of many samples; None takes all."""
         samples = slice(None) if indices is None else np.asarray(indices, dtype=np.int64)
         rows = np.asarray(self.rows, dtype=np.int64)[samples]
         return np.asarray(self.decoded.images[rows]), np.asarray(self.decoded.masks[rows])
 
 
 def open_splits(
-    source: Source, rows: Mapping[Split, Sequence[int]], size: int, cache: Path | None, progress: Progress | None
+    source: Source, rows: Mapping[Split, Sequence[int]], options: DatasetOptions
 ) -> dict[Split, SplitImages]:
     """Decode a source and return its splits, of which `rows` has the indices of the photographs; see `decode`.
 
     All of the source is decoded, except where the test split is asked for alone.
     """
     if list(rows) == ["test"]:
-        decoded = decode(source.only(rows["test"]), size, cache, progress)
-        return {"test": SplitImages(decoded, range(len(decoded.ids)))}
-    decoded = decode(source, size, cache, progress, used=[row for of_split in rows.values() for row in of_split])
-    return {split: SplitImages(decoded, of_split) for split, of_split in rows.items()}
+        decoded = decode(
+            source.only(rows["test"]), options.size, options.cache, options.progress, resize=options.resize
+        )
+        return {"test": SplitImages(decoded, range(len(decoded.ids)), source.channels)}
+    used = [row for of_split in rows.values() for row in of_split]
+    decoded = decode(source, options.size, options.cache, options.progress, used, options.resize)
+    return {split: SplitImages(decoded, of_split, source.channels) for split, of_split in rows.items()}
 
 
 def file_facts(
@@ -255,6 +279,7 @@ def decode(
     cache: Path | None = None,
     progress: Progress | None = None,
     used: Iterable[int] | None = None,
+    resize: Resize = "squash",
 ) -> Decoded:
     """Return the source's cache at `size` pixels below `cache`; decode first where there is none, or a damaged one.
 
@@ -267,6 +292,7 @@ def decode(
         cache: folder of the caches; see `cache_folder`.
         progress: called with (done, total, "decoding photographs"), or with (0, total, who is waited for).
         used: the rows that will be used, and are compared with their hashes; None for all.
+        resize: how images come to that size; with 'none' they keep their own, which must be one.
 
     Raises:
         InputError: the size is not positive, or the cache's folder is no path.
@@ -275,7 +301,15 @@ def decode(
     """
     if size < 1:
         raise InputError(f"size {size}: must be at least 1 pixel")
-    defining = {"format": FORMAT, "resize": RESIZE, "dataset": source.dataset, "size": size, "ids": list(source.ids)}
+    defining = {
+        "format": FORMAT,
+        "resize": RULES[resize],
+        "dataset": source.dataset,
+        "size": size,
+        "ids": list(source.ids),
+    }
+    if resize == "pad":
+        defining["fill"] = _fill(source.channels)
     text = json.dumps({**defining, "source": source.key}, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()
     folder = cache_folder(cache) / f"{source.dataset}-{size}-{digest[:16]}"
@@ -292,10 +326,9 @@ def decode(
             if (decoded := _intact(folder, digest, rows)) is not None:
                 return decoded  # made by another process meanwhile
             _sweep(folder)
-            _has_room(folder.parent, 4 * size * size * len(source.ids))
             unfinished = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
             try:
-                _write(source, size, digest, unfinished, progress)
+                _write(source, size, resize, digest, unfinished, progress)
                 _make_way(folder)
                 unfinished.rename(folder)
             finally:
@@ -309,31 +342,33 @@ def decode(
         ) from error
 
 
-def _hash(image: UInt8, mask: UInt8) -> str:
+def _hash(image: Array, mask: UInt8) -> str:
     hashed = hashlib.sha256(image.data)
     hashed.update(mask.data)
     return hashed.hexdigest()
 
 
-def _header(shape: tuple[int, ...]) -> bytes:
-    """Return what a .npy file of bytes begins with."""
+def _header(shape: tuple[int, ...], dtype: str) -> bytes:
+    """Return what a .npy file begins with."""
     file = io.BytesIO()
-    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    description = np.lib.format.dtype_to_descr(np.dtype(dtype))
+    np.lib.format.write_array_header_1_0(file, {"descr": description, "fortran_order": False, "shape": shape})
     return file.getvalue()
 
 
-def _mapped(file: Path, shape: tuple[int, ...]) -> UInt8:
+def _mapped(file: Path, shape: tuple[int, ...], dtype: str) -> Array:
     """Map an array of bytes into memory; raise DamagedError where the file is anything but one of this shape."""
-    header = _header(shape)
+    header = _header(shape, dtype)
+    size = len(header) + math.prod(shape) * np.dtype(dtype).itemsize
     try:
         plain_file(file, "array")
         with file.open("rb") as opened:
-            sound = opened.read(len(header)) == header and file.stat().st_size == len(header) + math.prod(shape)
+            sound = opened.read(len(header)) == header and file.stat().st_size == size
         if sound:
-            return np.memmap(file, np.uint8, "r", len(header), shape)
+            return np.memmap(file, np.dtype(dtype), "r", len(header), shape)
     except (OSError, ValueError, InputError) as problem:
         raise DamagedError(f"{file} cannot be read ({problem}): run again to decode the photographs anew") from problem
-    raise DamagedError(f"{file} is not {shape} bytes: run again to decode the photographs anew")
+    raise DamagedError(f"{file} is not {shape} {dtype}: run again to decode the photographs anew")
 
 
 def _content(file: Path) -> dict[str, Any]:
@@ -419,26 +454,43 @@ def _has_room(folder: Path, needed: int) -> None:
         )
 
 
-def _write(source: Source, size: int, digest: str, folder: Path, progress: Progress | None) -> None:
+def _write(source: Source, size: int, resize: Resize, digest: str, folder: Path, progress: Progress | None) -> None:
     """Decode all into a new folder; by plain writes, since a full disk under a writable memory map kills."""
     notes: list[dict[str, Any]] = []
     hashes: list[str] = []
+    boxes: list[Box | None] = []
     problems: list[str] = []
+    shape: tuple[int, ...] = () if resize == "none" else (size, size, len(source.channels))
     count = len(source.ids)
     folder.mkdir()
     with (folder / _IMAGES).open("wb") as images, (folder / _MASKS).open("wb") as masks:
-        images.write(_header((count, size, size, 3)))
-        masks.write(_header((count, size, size)))
-        with closing(_rows(source, size)) as rows:
+
+        def begin() -> None:
+            _has_room(
+                folder.parent, (math.prod(shape) * np.dtype(source.dtype).itemsize + math.prod(shape[:2])) * count
+            )
+            images.write(_header((count, *shape), source.dtype))
+            masks.write(_header((count, *shape[:2]), "uint8"))
+
+        if shape:
+            begin()
+        with closing(_rows(source, size, resize)) as rows:
             for done, row in enumerate(rows, start=1):
                 if isinstance(row, str):
                     problems += row.splitlines()
                 else:
-                    image, mask, note = row
-                    images.write(image.tobytes())
-                    masks.write(mask.tobytes())
-                    hashes.append(_hash(image, mask))
-                    notes.append(note)
+                    image, mask, box, note = row
+                    if not shape:
+                        shape, first = image.shape, source.ids[done - 1]
+                        begin()
+                    if image.shape == shape:
+                        images.write(image.tobytes())
+                        masks.write(mask.tobytes())
+                        hashes.append(_hash(image, mask))
+                        notes.append(note)
+                        boxes.append(box)
+                    else:
+                        problems.append(_other_size(source.ids[done - 1], image.shape, first, shape))
                 if progress is not None:
                     progress(done, count, "decoding photographs")
         if problems:
@@ -447,26 +499,44 @@ def _write(source: Source, size: int, digest: str, folder: Path, progress: Progr
             file.flush()
             os.fsync(file.fileno())
     content = {"digest": digest, "size": size, "ids": list(source.ids), "notes": notes, "hashes": hashes}
+    if (resize, source.dtype, shape) != ("squash", "uint8", (size, size, 3)):
+        content |= {"shape": shape, "dtype": source.dtype, "boxes": boxes}
     index = {"schema": SCHEMA, "sha256": _sha256(content), "content": content}
     with (folder / _INDEX).open("x", encoding="utf-8") as text:
         json.dump(index, text)
 
 
-def _rows(source: Source, size: int) -> Generator[tuple[UInt8, UInt8, dict[str, Any]] | str]:
-    """Yield image, mask and note of each photograph in order, or what is wrong with it."""
+def _other_size(name: str, shape: tuple[int, ...], first: str, wanted: tuple[int, ...]) -> str:
+    return (
+        f"{name} is {shape[1]} x {shape[0]}, {first} {wanted[1]} x {wanted[0]}: resize = 'none' needs images of one "
+        "size; take 'pad' or 'squash' (data.resize)"
+    )
 
-    def row(index: int) -> tuple[UInt8, UInt8, dict[str, Any]] | str:
+
+def _fill(channels: Channels) -> tuple[float, ...]:
+    """Return the values around padded pictures: the mean, which networks see as about 0."""
+    return tuple(channels.low + mean * (channels.high - channels.low) for mean in channels.mean)
+
+
+Row = tuple[Array, UInt8, Box | None, dict[str, Any]]
+
+
+def _rows(source: Source, size: int, resize: Resize) -> Generator[Row | str]:
+    """Yield image, mask, box and note of each photograph in order, or what is wrong with it."""
+    channels, fill = source.channels, _fill(source.channels)
+
+    def row(index: int) -> Row | str:
         try:
             loaded = source.load(index)
-            image = loaded.image.resize((size, size), Image.Resampling.BILINEAR)
-            mask = Image.fromarray(loaded.mask).resize((size, size), Image.Resampling.NEAREST)
-            return np.asarray(image), np.asarray(mask), loaded.note
+            image, mask, box = resized(loaded.image, loaded.mask, size, resize, fill)
+            return np.ascontiguousarray(image), np.ascontiguousarray(mask), box, loaded.note
         except DataError as error:
             return str(error)
         except MemoryError:
             return f"{source.ids[index]} does not fit into memory: save it smaller, or choose a smaller size"
 
-    chunk = max(os.cpu_count() or 1, min(256, _IN_FLIGHT // (4 * size * size)))
+    bytes_each = (len(channels) * np.dtype(source.dtype).itemsize + 1) * size * size
+    chunk = max(os.cpu_count() or 1, min(256, _IN_FLIGHT // bytes_each))
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:  # PIL decodes outside the GIL
         # of large pictures, of damaged EXIF data, of a palette's transparency that is dropped: harmless here
         warnings.filterwarnings("ignore", module=r"PIL\.")

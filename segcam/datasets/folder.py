@@ -1,190 +1,156 @@
-"""A folder of one's own photographs and masks, with any number of classes."""
+"""A folder of one's own photographs and masks, with any number of classes, or of a known data set."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-import os
-import unicodedata
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image
 
 from segcam.datasets import DATASETS, Dataset, DatasetOptions
 from segcam.datasets.decoded import Loaded, Source, SplitImages, file_facts, fingerprint, open_splits
-from segcam.datasets.pictures import read_photograph, read_values, seen
+from segcam.datasets.described.description import Description, alike, describe, labels_of
+from segcam.datasets.described.labels import read_mask
+from segcam.datasets.described.pairing import WANTED, Pair, chosen, find, listed, locate
+from segcam.datasets.described.photographs import read_image
+from segcam.datasets.pictures import seen
 from segcam.errors import DataError, InputError, first_of, shown
-from segcam.files import one_line, plain_folder, read_toml, user_path
+from segcam.files import one_line, plain_folder, user_path
 from segcam.samples import IGNORE, SPLITS, DatasetInfo, Opened, Split
 
 NAME = "folder"
 TEST_SHARE = 0.2
-LAYOUT = "wanted are DIR/images/*, DIR/masks/* with the same names, and DIR/classes.toml"
-EXAMPLE = """an example of classes.toml:
-  classes = ["background", "cat", "dog"]   # the values 0, 1, 2 of the masks
-  ignore = 255                             # optional: the value of pixels that belong to no class
-  [splits]                                 # optional: names of photographs, without their endings
-  val = ["img_007"]
-  test = ["img_008", "img_009"]"""
+FOLDERS: dict[str, Split] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""Folders among the photographs that are taken for splits, where there are no others and no file says more."""
 
-_KNOWN = {"classes", "ignore", "splits"}
-_LONGEST = 100  # characters of a class's name: it stands in captions and columns
-
-
-@dataclass(frozen=True, slots=True)
-class Description:
-    """What `classes.toml` says: class names by index, the value to ignore, and the names in splits where given."""
-
-    classes: tuple[str, ...]
-    ignore: int = IGNORE
-    splits: dict[str, list[str]] = field(default_factory=dict)
+Given = Mapping[Split, Sequence[str]]
 
 
 def open_folder(options: DatasetOptions) -> Opened:
     """Open the photographs and masks in `options.root`, decoding them into the cache where that has not been done.
 
-    Where `classes.toml` names no test (val) photographs, they are drawn: the names are ranked by a hash; the first 20 %
-    are for testing, whatever the seed, and `options.val_share` of the rest (ranked anew for each `options.seed`) for
-    validation. At least one each. `options.counts` are upper limits, taken from such a ranking, too.
+    Where neither `classes.toml` nor folders say which the test (val) photographs are, they are drawn: the names are
+    ranked by a hash; the first 20 % are for testing, whatever the seed, and `options.val_share` of the rest (ranked
+    anew for each `options.seed`) for validation. At least one each. `options.counts` are upper limits, taken from such
+    a ranking, too.
 
     Raises:
         InputError: an option has no meaning.
         DataError: the folder, its `classes.toml` or its files cannot be used; lists the files.
     """
     root = _root(options)
-    described = _describe(root / "classes.toml")
-    files = {folder: _by_name(root / folder) for folder in ("images", "masks")}
-    names = sorted(files["images"] | files["masks"])
-    if len(names) < len(SPLITS):
-        raise DataError(f"{root} holds {len(names)} photographs, wanted at least 3: one to train, validate and test on")
-    members = _split(described, names, options, root / "classes.toml")
-    row = {name: i for i, name in enumerate(names)}
+    file = root / "classes.toml"
+    described, pairs, given, passed = _found(root, describe(file), file)
+    names = [pair.name for pair in pairs]
+    if "train" in given:  # what is in no split is not looked at
+        wanted = {name for split in given.values() for name in split}
+        pairs = [pair for pair in pairs if pair.name in wanted]
+    kept = [pair.name for pair in pairs]
+    if len(kept) < len(SPLITS):
+        raise DataError(f"{root} holds {len(kept)} photographs, wanted at least 3: one to train, validate and test on")
+    members = _split(given, kept, options, file)
+    row = {name: i for i, name in enumerate(kept)}
     split_names: tuple[Split, ...] = ("test",) if options.test_only else SPLITS
     rows = {split: sorted(row[n] for n in members[split]) for split in split_names}
-    splits = open_splits(_source(root, names, files, described), rows, options.size, options.cache, options.progress)
+    splits = open_splits(_source(root, pairs, described), rows, options)
     _agree(splits, root, described)
+    source = f"the user's folder '{root.resolve().name}'; its licence is the user's to state"
     info = DatasetInfo(
         name=NAME,
         classes=described.classes,
         training_data=f"{len(members['train'])} masks of the folder '{root.resolve().name}'",
-        facts=_facts(described, splits, len(names)),
-        source=f"the user's folder '{root.resolve().name}'; its licence is the user's to state",
+        facts=_facts(described, splits, len(names), given, {"passed_over": passed, "left_out": len(names) - len(kept)}),
+        source=f"{described.layout}, as it is published, in {source}" if described.layout else source,
     )
     return Opened(info, dict(splits))
 
 
 def _root(options: DatasetOptions) -> Path:
     if options.root is None:
-        raise InputError(f"dataset {NAME} needs a folder: name it with --data-root; {LAYOUT}")
+        raise InputError(f"dataset {NAME} needs a folder: name it with --data-root; {WANTED}")
     root = plain_folder(
-        user_path(options.root, "data root"), "data root", DataError, f"name one with --data-root; {LAYOUT}"
+        user_path(options.root, "data root"), "data root", DataError, f"name one with --data-root; {WANTED}"
     )
     if not one_line(name := root.resolve().name):
         raise InputError(f"data root {name!r}: the name is not UTF-8 or has control characters; rename it")
-    for part in ("images", "masks"):
-        plain_folder(root / part, "folder", DataError, LAYOUT)
     return root
 
 
-def _describe(file: Path) -> Description:
-    """Read `classes.toml`; whatever is wrong with it goes into one error."""
-    if not os.path.lexists(file):
-        raise DataError(f"{file} is missing: it names the classes; {EXAMPLE}")
-    try:
-        table = read_toml(file, "description", DataError)
-    except DataError as error:
-        raise DataError(f"{error}; {EXAMPLE}") from error
-    classes, ignore, splits = table.get("classes", []), table.get("ignore", IGNORE), table.get("splits", {})
-    problems = [
-        f"unknown key {shown(key)}: known are {', '.join(sorted(_KNOWN))}" for key in sorted(table.keys() - _KNOWN)
-    ]
-    if not _are_names(classes) or not 2 <= len(classes) <= IGNORE:
-        problems.append(f"classes = {shown(classes)}: wanted 2 to {IGNORE} different names, the background's first")
-    else:
-        problems += _unfit(classes)
-        if type(ignore) is int and 0 <= ignore < len(classes):
-            problems.append(f"ignore = {ignore}: that is the class {shown(classes[ignore])}")
-    if type(ignore) is not int or not 0 <= ignore < 2**16:
-        problems.append(f"ignore = {shown(ignore)}: wanted a whole number from 0 to 65535")
-    if not isinstance(splits, dict):
-        problems.append(f"splits = {shown(splits)}: wanted a table [splits] with val, test or both")
-        splits = {}
-    for key, names in splits.items():
-        if key not in ("val", "test"):
-            problems.append(
-                f"unknown key {shown(key)} in [splits]: known are val, test; all other photographs are for training"
+def _found(root: Path, described: Description, file: Path) -> tuple[Description, list[Pair], Given, int]:
+    """Return what masks hold, the photographs with their masks, which splits are given, and how many files are not."""
+    if not described.layout:
+        pairs, passed = find(root, described.place)
+        return described, pairs, _given(described, root, pairs, file), passed
+    base, layout = locate(root, described.layout)
+    found = [find(base, place) for place in layout.places]
+    pairs = [pair for of_place, _ in found for pair in of_place]
+    names = [pair.name for pair in pairs]
+    given: dict[Split, list[str]] = {}
+    for split, name in layout.lists.items():
+        given[split], strange = chosen(listed(base / name, "list"), names, files=True)
+        if strange:
+            raise DataError(
+                first_of([f"{shown(n)}: no such photograph" for n in strange], f"{base / name} cannot be used")
             )
-        elif not _are_names(names):
-            problems.append(f"{key} = {shown(names)} in [splits]: wanted a list of different names, at least one")
-    if problems:
-        raise DataError(f"{first_of(problems, f'{file} cannot be used')}\n{EXAMPLE}")
-    return Description(tuple(classes), ignore, splits)
+    for pair in pairs:
+        if pair.split is not None:
+            given.setdefault(pair.split, []).append(pair.name)
+    if len(set(names)) < len(names):
+        twice = sorted({shown(name) for name in names if names.count(name) > 1})
+        raise DataError(first_of(twice, f"photographs of {base} that are in two splits; remove them from one"))
+    return labels_of(described, layout.labels), pairs, given, sum(passed for _, passed in found)
 
 
-def _are_names(value: object) -> TypeGuard[list[str]]:
-    """Return whether `value` is a list of different, non-empty strings, at least one."""
-    return (
-        isinstance(value, list) and all(isinstance(v, str) and v for v in value) and 0 < len(set(value)) == len(value)
-    )
+def _given(described: Description, root: Path, pairs: Sequence[Pair], file: Path) -> dict[Split, list[str]]:
+    """Return the names in the splits that `classes.toml` or the folders' names say.
 
-
-def _unfit(classes: list[str]) -> list[str]:
-    """Say which names no caption, column or file could bear, and which look the same."""
-    problems = []
-    seen: dict[str, str] = {}
-    for name in classes:
-        if not one_line(name) or name != name.strip() or len(name) > _LONGEST:
-            problems.append(
-                f"class {shown(name)}: wanted a name on one line, at most {_LONGEST} characters, no space at its ends"
-            )
-        if (other := seen.setdefault(_alike(name), name)) != name:
-            problems.append(f"classes {shown(other)} and {shown(name)} differ in case or in how they are encoded alone")
-    return problems
-
-
-def _alike(name: str) -> str:
-    """Return what names have in common that look the same, or are the same file on some disks."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-
-
-def _by_name(folder: Path) -> dict[str, list[Path]]:
-    """Group a folder's files by their names without endings; hidden files are nobody's data."""
-    files: dict[str, list[Path]] = {}
-    strange = []
-    for file in sorted(folder.iterdir()):
-        if not file.name.startswith("."):
-            files.setdefault(file.stem, []).append(file)
-            if not one_line(file.name):
-                strange.append(f"{file.name!r}")
-    if strange:
-        heading = f"{folder} holds files whose names are not UTF-8 or have control characters; rename or remove them"
-        raise DataError(first_of(strange, heading))
-    return files
-
-
-def _split(described: Description, names: list[str], options: DatasetOptions, file: Path) -> dict[Split, list[str]]:
-    """Return the names in each split, as described or drawn by hash."""
-    given = described.splits
+    Raises:
+        DataError: a name is no photograph's, or in two splits.
+    """
+    names = [pair.name for pair in pairs]
+    given: dict[Split, list[str]] = {}
     problems: list[str] = []
-    photographs = set(names)
-    alike = {_alike(name): name for name in names}
-    for key, wanted in given.items():
-        for name in wanted:
-            if name not in photographs:
-                near = f"; did you mean {shown(alike[_alike(name)])}?" if _alike(name) in alike else ""
-                problems.append(f"{shown(name)} in {key}: no such photograph{near}")
-    both = set(given.get("val", [])) & set(given.get("test", []))
-    problems += [f"{shown(name)} is in both val and test" for name in sorted(both)]
+    same = {alike(name): name for name in names}
+    for split, wanted in described.splits.items():
+        if isinstance(wanted, list):
+            given[split], strange = chosen(wanted, names)
+        elif (root / wanted).is_file():
+            given[split], strange = chosen(listed(root / wanted, "list"), names, files=True)
+        elif inside := [name for name in names if name.startswith(f"{wanted.rstrip('/')}/")]:
+            given[split], strange = inside, []
+        else:
+            folder = root / described.place.images / wanted
+            problems.append(f"{split} = {shown(wanted)}: neither a file {root / wanted} nor photographs in {folder}")
+            continue
+        for name in strange:
+            near = f"; did you mean {shown(same[alike(name)])}?" if alike(name) in same else ""
+            problems.append(f"{shown(name)} in {split}: no such photograph{near}")
+    splits = list(given)
+    for i, one in enumerate(splits):
+        for other in splits[i + 1 :]:
+            problems += [
+                f"{shown(name)} is in both {one} and {other}" for name in sorted(set(given[one]) & set(given[other]))
+            ]
     if problems:
         heading = f"[splits] of {file} cannot be used; names are those of the files without their endings"
         raise DataError(first_of(problems, heading))
-    free = photographs - {n for split in given.values() for n in split}
+    if not described.splits and names and all(name.partition("/")[0] in FOLDERS and "/" in name for name in names):
+        for name in names:
+            given.setdefault(FOLDERS[name.partition("/")[0]], []).append(name)
+    return given
+
+
+def _split(given: Given, names: Sequence[str], options: DatasetOptions, file: Path) -> dict[Split, list[str]]:
+    """Return the names in each split, as given or drawn by hash from those that are for training."""
+    free = set(given["train"]) if "train" in given else set(names) - {n for split in given.values() for n in split}
     test = given.get("test") or _first(free, TEST_SHARE, "test")
     free -= set(test)
     val = given.get("val") or _first(free, options.val_share, f"val {options.seed}")
@@ -208,28 +174,37 @@ def _ranked(names: Iterable[str], salt: str) -> list[str]:
     return sorted(names, key=lambda n: hashlib.sha256(f"{salt}/{n}".encode()).digest())
 
 
-def _source(root: Path, names: list[str], files: dict[str, dict[str, list[Path]]], described: Description) -> Source:
+def _source(root: Path, pairs: Sequence[Pair], described: Description) -> Source:
     """Describe what is decoded; names without exactly one photograph and one mask are found wanting when read."""
 
     def load(index: int) -> Loaded:
-        matches = {folder: files[folder].get(names[index], []) for folder in files}
-        for folder, what in (("images", "photograph"), ("masks", "mask")):
-            for file in matches[folder]:
+        pair = pairs[index]
+        for files, what in ((pair.images, "photograph"), (pair.masks, "mask")):
+            for file in files:
                 seen(file, what)
-        for folder, other, what in (("images", "masks", "photograph"), ("masks", "images", "mask")):
-            if len(matches[folder]) > 1:
-                raise DataError(f"{' and '.join(map(str, matches[folder]))}: two files of one name, keep one {what}")
-            if not matches[folder]:
-                near = [n for n in files[folder] if _alike(n) == _alike(names[index])]
-                cure = (
-                    f"; {files[folder][near[0]][0]} differs in case or in how it is encoded: rename it" if near else ""
-                )
-                raise DataError(f"{matches[other][0]} has no {what} {root / folder / names[index]}.*{cure}")
-        return _load(matches["images"][0], matches["masks"][0], described)
+        for files, others, what in ((pair.images, pair.masks, "photograph"), (pair.masks, pair.images, "mask")):
+            if len(files) > 1:
+                raise DataError(f"{' and '.join(map(str, files))}: two files of one name, keep one {what}")
+            if not files:
+                folder = root / (pair.place.images if what == "photograph" else pair.place.masks)
+                pattern = pair.place.image if what == "photograph" else pair.place.mask
+                above, _, name = pair.name.rpartition("/")
+                missing = folder / above / f"{pattern.format(name=name)}.*"
+                cure = f"; {pair.near} differs in case or in how it is encoded: rename it" if pair.near else ""
+                raise DataError(f"{others[0]} has no {what} {missing}{cure}")
+        return _load(pair.images[0], pair.masks[0], described)
 
-    every = sorted(f for folder in files.values() for group in folder.values() for f in group)
-    key = {"files": fingerprint(every, root), "classes": len(described.classes), "ignore": described.ignore}
-    return Source(NAME, names, load, key, f"{root} holds files that cannot be used; mend or remove them")
+    key = {
+        "files": fingerprint(sorted(f for pair in pairs for f in (*pair.images, *pair.masks)), root),
+        "classes": len(described.classes),
+        "values": sorted(described.values.items()),
+        "colours": sorted(described.colours.items()),
+        "by_value": described.by_value,
+        "exif": described.exif,
+        "channels": [len(described.channels), described.channels.low, described.channels.high, str(described.dtype)],
+    }
+    heading = f"{root} holds files that cannot be used; mend or remove them"
+    return Source(NAME, [p.name for p in pairs], load, key, heading, described.channels, str(described.dtype))
 
 
 def _load(image_file: Path, mask_file: Path, described: Description) -> Loaded:
@@ -243,80 +218,90 @@ def _load(image_file: Path, mask_file: Path, described: Description) -> Loaded:
             problems.append(str(error))
             return None
 
-    photograph = read(partial(_photograph, image_file))
-    mask: npt.NDArray[np.integer] | None
-    mask, palette = read(partial(read_values, mask_file, "mask")) or (None, [])
-    classes = len(described.classes)
-    pixels: list[int] = []
-    colours: dict[str, list[int]] = {}
-    if mask is not None:
-        values, counts = np.unique(mask, return_counts=True)
-        by_value = dict(zip(values.tolist(), counts.tolist(), strict=True))
-        colours = {str(v): palette[v] for v in by_value if 0 <= v < len(palette)}
-        pixels = [by_value.get(v, 0) for v in (*range(classes), described.ignore)]
-        if strange := sorted(by_value.keys() - {*range(classes), described.ignore}):
-            listed = ", ".join(map(str, strange[:10])) + (", ..." if len(strange) > 10 else "")
-            problems.append(
-                f"mask {mask_file} holds {listed}: not declared in classes.toml, "
-                f"known are 0 to {classes - 1} and {described.ignore} (ignored); save it with these"
-            )
-    if photograph is not None and mask is not None and photograph[0].size != mask.shape[::-1]:
-        (width, height), (rows, columns) = photograph[0].size, mask.shape
-        problems.append(f"mask {mask_file} is {columns} x {rows}, its photograph {width} x {height}")
-    if photograph is None or mask is None or problems:
+    image = read(partial(read_image, image_file, described))
+    mask = read(partial(read_mask, mask_file, described))
+    if image is not None and mask is not None and image.size != mask.classes.shape:
+        (height, width), (rows, columns) = image.size, mask.classes.shape
+        cure = ""
+        if described.exif == "apply" and (rows, columns) == (width, height):
+            cure = ": it was drawn on the photograph as it is stored; save the photograph without its EXIF tag"
+        problems.append(f"mask {mask_file} is {columns} x {rows}, its photograph {width} x {height}{cure}")
+    if problems:
         raise DataError("\n".join(problems))
-    note = {"odd": photograph[1], "pixels": pixels, "colours": colours}
-    return Loaded(photograph[0], np.where(mask == described.ignore, IGNORE, mask).astype(np.uint8), note)
-
-
-def _photograph(file: Path) -> tuple[Image.Image, list[str]]:
-    """Read a photograph as RGB, and say what is odd about its file."""
-    photograph = read_photograph(file)
-    if photograph.turned:
-        raise DataError(
-            f"photograph {file} is turned by its EXIF tag, which tools that draw masks may ignore: save it upright, "
-            "without the tag, as its mask is"
-        )
-    odd = []
-    if photograph.format != Image.registered_extensions().get(file.suffix.lower()):
-        odd.append(f"{photograph.format} named {file.suffix or 'without ending'}")
-    if photograph.mode not in ("RGB", "L"):
-        odd.append(f"mode {photograph.mode}")
-    return photograph.image, odd
+    note = {"odd": image.odd, "pixels": mask.pixels, "colours": mask.colours, "ignored": mask.ignored}
+    return Loaded(image.image, mask.classes, note)
 
 
 def _agree(splits: dict[Split, SplitImages], root: Path, described: Description) -> None:
     """See that the masks' values can be classes.
 
     Raises:
-        DataError: palettes give one value several colours, or all that is not background is ignored.
+        DataError: palettes give one value several colours, or what is ignored may be a class.
     """
     first: dict[str, tuple[list[int], str]] = {}
     problems = []
-    pixels = np.zeros(len(described.classes) + 1, np.int64)
+    colours = set()
     for images in splits.values():
         for name, note in zip(images.ids, images.notes, strict=True):
-            pixels += np.array(note["pixels"])
             for value, colour in note["colours"].items():
+                colours.add(tuple(colour))
                 other, where = first.setdefault(value, (colour, name))
                 if other != colour:
                     problems.append(
                         f"{value} is the colour {other} in the mask of {where}, and {colour} in that of {name}"
                     )
+    masks = root / described.place.masks
     if problems:
+        found = ", ".join(map(str, map(list, sorted(colours)[:10]))) + (", ..." if len(colours) > 10 else "")
         heading = (
-            f"the palettes of the masks in {root / 'masks'} differ, so that their values are no classes; save masks as "
-            "greyscale PNG with the classes' indices as values"
+            f"the palettes of the masks in {masks} differ, so that their values are no classes; save masks as "
+            "greyscale PNG with the classes' indices as values, or name each class's colour in classes.toml, colours "
+            f"= {{...}}, of {found}"
         )
         raise DataError(first_of(problems, heading))
-    if set(splits) == set(SPLITS) and pixels[-1] and not pixels[1:-1].any():
+    if set(splits) == set(SPLITS) and not described.layout:
+        _ask(splits, masks, described)
+
+
+def _ask(splits: dict[Split, SplitImages], masks: Path, described: Description) -> None:
+    """Ask what the ignored value is where masks look as if it were a class.
+
+    Raises:
+        DataError: no mask holds a class but the background; or some masks hold classes, others nothing but background
+            and what is ignored, as where some were saved in black and white.
+    """
+    named = [pair for images in splits.values() for pair in zip(images.ids, images.notes, strict=True)]
+    pixels = np.array([note["pixels"] for _, note in named])
+    background = described.values.get(0) != IGNORE  # as in ADE20K, where the first class is one like the others
+    classes, ignored = pixels[:, int(background) : -1].sum(1), pixels[:, -1]
+    if not ignored.any():
+        return
+    values = sorted({str(value) for _, note in named for value in note["ignored"]})
+    listed_values, value, names = ", ".join(values[:10]), values[0], described.classes
+    key = "values" if described.by_value else "colours"
+    if not classes.any():
         raise DataError(
-            f"no mask in {root / 'masks'} holds a class but the background: {pixels[-1]:,} pixels are "
-            f"{described.ignore}, which is ignored; where that is the class '{described.classes[1]}', save it as 1"
+            f"no mask in {masks} holds a class but the background: {ignored.sum():,} pixels are {listed_values}, which "
+            f"is ignored; where that is the class '{names[int(background)]}', say so in classes.toml, {key} = "
+            + (f"{{0 = 0, {value} = 1}}" if described.by_value else f"{{{names[-1]} = {value}, ...}}")
+            + f", and leave {value} out of ignore"
         )
+    bare = (classes == 0) & (ignored > 0)
+    if described.stated or not bare.any() or not (described.asked or not ((classes > 0) & (ignored > 0)).any()):
+        return
+    usual = ", ".join(f"{i} = {i}" for i in range(min(len(names), 10)))
+    first = next(name for (name, _), is_bare in zip(named, bare, strict=True) if is_bare)
+    raise DataError(
+        f"{bare.sum()} of {len(bare)} masks in {masks}, such as that of {first}, hold the background and "
+        f"{listed_values} alone, which is ignored, and {(classes > 0).sum()} others hold classes: is {value} a class? "
+        f"Then say so in classes.toml, values = {{{usual}, {value} = 1}}, and leave {value} out of ignore; where it "
+        f"belongs to none, say values = {{{usual}}} and ignore = {value}"
+    )
 
 
-def _facts(described: Description, splits: dict[Split, SplitImages], photographs: int) -> dict[str, Any]:
+def _facts(
+    described: Description, splits: dict[Split, SplitImages], photographs: int, given: Given, unused: dict[str, int]
+) -> dict[str, Any]:
     """Count what a reader of the results must know of the photographs and masks."""
     labels = (*described.classes, "(ignored)")
     odd, bare, shares = file_facts(splits, labels, lambda note: note["odd"])
@@ -324,15 +309,16 @@ def _facts(described: Description, splits: dict[Split, SplitImages], photographs
         split: dict(zip(labels, (np.array([note["pixels"] for note in images.notes]) > 0).sum(0).tolist(), strict=True))
         for split, images in splits.items()
     }
-    return {
+    facts = {
         "images_found": photographs,
         "images_used": {split: len(images) for split, images in splits.items()},
-        "drawn_by_hash": [s for s in ("val", "test") if s not in described.splits],
+        "drawn_by_hash": [s for s in ("val", "test") if s not in given],
         "odd_files": odd,
         "images_without_foreground": bare,
         "images_with_class": present,
         "pixel_share": shares,
     }
+    return facts | {f"files_{key}": count for key, count in unused.items() if count}
 
 
 FOLDER = DATASETS.add(

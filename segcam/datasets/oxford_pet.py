@@ -53,7 +53,7 @@ def open_oxford_pet(options: DatasetOptions) -> Opened:
     masks = f"{len(rows['train']) - trained} real"
     if options.test_only:
         rows = {"test": rows["test"]}
-    splits = open_splits(_source(base, lists, bool(pseudo)), rows, options.size, options.cache, options.progress)
+    splits = open_splits(_source(base, lists, bool(pseudo)), rows, options)
     info = DatasetInfo(
         name=NAME,
         classes=("background", "pet"),

@@ -87,19 +87,19 @@ def counted(
 
     Args:
         model: the network in eval mode, on its device.
-        images: square images of one size.
+        images: images of one size.
         classes: names of the classes.
         border: the class of ignored pixels.
         class_id: see `count_columns`.
         advance: called with the number of images done since the last call.
     """
     device = next(model.parameters()).device
-    side = images[0].image.shape[0]
-    step = max(1, PIXELS // side**2)
+    size = images[0].mask.shape
+    step = max(1, PIXELS // (size[0] * size[1]))
     tables: list[Columns] = []
     for first in range(0, len(images), step):
         batch = Batch.of([images[i] for i in range(first, min(first + step, len(images)))], device)
         logits = model(batch.inputs().contiguous(memory_format=torch.channels_last))
-        tables.append(count_columns(batch, predicted(logits, (side, side)), len(classes), border, class_id))
+        tables.append(count_columns(batch, predicted(logits, (size[0], size[1])), len(classes), border, class_id))
         advance(len(batch.ids))
     return joined(tables)

@@ -80,7 +80,8 @@ def test_of_decoded_photographs_those_that_are_used_count(tmp_path: Path) -> Non
             return Loaded(Image.new("RGB", (8, 8), (greys[row],) * 3), np.ones((8, 8), np.uint8), {})
 
         source = Source("plain", list("abcdef"), load, {"greys": greys}, "none")
-        splits = open_splits(source, {"train": [0, 1], "val": [2], "test": [3]}, 8, tmp_path / cache, None)
+        options = DatasetOptions(size=8, cache=tmp_path / cache)
+        splits = open_splits(source, {"train": [0, 1], "val": [2], "test": [3]}, options)
         return _digest(Opened(DatasetInfo("plain", ("background", "pet"), "2 images"), dict(splits)), drawn=False)
 
     first = digest([1, 2, 3, 4, 5, 6], "one")

@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from segcam.datasets import DatasetOptions
-from segcam.datasets.folder import Description, _describe, _split, open_folder
+from segcam.datasets.described.description import describe as _describe
+from segcam.datasets.described.pairing import Pair
+from segcam.datasets.folder import _given, _split, open_folder
 from segcam.errors import DataError, InputError
 from segcam.samples import SPLITS, Opened
 from tests.segcam.datasets.refused import refused
@@ -211,18 +213,39 @@ class TestValuesThatAreNoClasses:
         Image.fromarray(mask(3)).save(root.mask(NAMES[3]), **save)
         root.error(f"mask {root.mask(NAMES[3])} {words}", "as PNG")
 
-    @pytest.mark.parametrize("mode", ["F", "CMYK", "LA", "RGBA", "RGB"])
-    def test_modes(self, root: Root, mode: str) -> None:
-        Image.fromarray(mask(3)).convert(mode).save(root.mask(NAMES[3], "tif"))
+    @pytest.mark.parametrize("mode", ["CMYK", "RGBA", "RGB"])
+    def test_colours(self, root: Root, mode: str) -> None:
         root.mask(NAMES[3]).unlink()
-        root.error("holds fractions (mode F)" if mode == "F" else f"holds colours (mode {mode})", "greyscale")
+        picture = Image.new("RGB", (36, 24))
+        picture.putpixel((3, 5), (1, 1, 2))
+        picture.convert(mode).save(root.mask(NAMES[3], "tif"))
+        root.error(f"holds colours (mode {mode})", "greyscale")
+
+    @pytest.mark.parametrize("value", [0.5, float("nan"), float("inf"), 1e20])
+    def test_fractions(self, root: Root, value: float) -> None:
+        root.mask(NAMES[3]).unlink()
+        Image.new("F", (36, 24), value).save(root.mask(NAMES[3], "tif"))
+        root.error(f"mask {root.mask(NAMES[3], 'tif')} holds fractions, wanted whole numbers", "greyscale")
+
+    @pytest.mark.parametrize("mode", ["F", "LA", "RGBA", "RGB"])
+    def test_grey_in_other_modes(self, root: Root, mode: str) -> None:
+        root.mask(NAMES[3]).unlink()
+        Image.fromarray(mask(3)).convert(mode).save(root.mask(NAMES[3], "tif"))
+        np.testing.assert_array_equal(by_name(root.open(), NAMES[3]), squashed(mask(3)))
+
+    @pytest.mark.parametrize("mode", ["LA", "RGBA"])
+    def test_transparent_pixels(self, root: Root, mode: str) -> None:
+        picture = Image.fromarray(mask(3)).convert(mode)
+        picture.putalpha(Image.new("L", (36, 24), 254))
+        picture.save(root.mask(NAMES[3]))
+        root.error("has transparent pixels: save it without an alpha channel")
 
 
 class TestFacts:
     def test_counts(self, root: Root) -> None:
         bare = np.where(mask(0) == 255, mask(0), np.uint8(0))  # what is ignored is no foreground
         Image.fromarray(bare).save(root.mask(NAMES[0]))
-        root.describe(f"[splits]\ntest = {NAMES[:2]}\nval = {NAMES[2:4]}\n")
+        root.describe(f"ignore = 255\n[splits]\ntest = {NAMES[:2]}\nval = {NAMES[2:4]}\n")
         info = root.open().info
         assert info.training_data == "6 masks of the folder 'mine'"
         assert info.facts["images_found"] == 10
@@ -281,11 +304,11 @@ class TestSplits:
     def test_every_photograph_is_in_one_split(self, count: int, share: float, seed: int) -> None:
         names = [f"n{i}" for i in range(count)]
         options = DatasetOptions(val_share=share, seed=seed)
-        parts = _split(Description(("a", "b")), names, options, Path("classes.toml"))
+        parts = _split({}, names, options, Path("classes.toml"))
         assert sorted(n for part in parts.values() for n in part) == sorted(names)
         assert len(parts["test"]) == max(1, count // 5)
         assert all(parts.values())
-        shuffled = _split(Description(("a", "b")), names[::-1], options, Path("classes.toml"))
+        shuffled = _split({}, names[::-1], options, Path("classes.toml"))
         assert {s: set(p) for s, p in shuffled.items()} == {s: set(p) for s, p in parts.items()}
 
     def test_limits(self, root: Root) -> None:
@@ -345,7 +368,7 @@ class TestDescription:
             (TOML + "ignore = 65536", "ignore = 65536: wanted a whole number"),
             (TOML + "ignore = true", "ignore = True: wanted a whole number"),
             (TOML + "ignore = '255'", "ignore = '255': wanted a whole number"),
-            (TOML + "labels = 3", "unknown key 'labels': known are classes, ignore, splits"),
+            (TOML + "labels = 3", "unknown key 'labels': known are classes, colours, exif"),
             (TOML + "ignore = nan", "ignore = nan: wanted a whole number"),
             (TOML + "ignore = 2026-01-01", "wanted a whole number"),
             (TOML + f"ignore = 0x{'f' * 5000}", "ignore = a value too long to show: wanted a whole number"),
@@ -361,9 +384,12 @@ class TestDescription:
             ),
             ('classes = ["a", "\\u00e9", "e\\u0301"]', "differ in case or in how they are encoded alone"),
             (TOML + "splits = 3", "splits = 3: wanted a table"),
-            (TOML + "[splits]\ntrain = ['a']", "unknown key 'train' in [splits]: known are val, test"),
+            (TOML + "[splits]\nsome = ['a']", "unknown key 'some' in [splits]: known are train, val, test"),
+            (
+                TOML + "[splits]\nval = '../a'",
+                "val = '../a' in [splits]: wanted a list of names, or a file",
+            ),
             (TOML + "[splits]\nval = []", "val = [] in [splits]: wanted a list of different names"),
-            (TOML + "[splits]\nval = 'a'", "val = 'a' in [splits]"),
             (TOML + "[splits]\nval = ['a', 'a']", "val = ['a', 'a'] in [splits]"),
         ],
     )
@@ -389,7 +415,7 @@ class TestDescription:
 
     def test_all_faults_are_in_one_error(self, root: Root) -> None:
         root.toml.write_text("classes = 3\nignore = 'x'\ncolour = 1\n[splits]\ntrain = 1\nval = 2\n")
-        root.error("(5 in all)")
+        root.error("(4 in all)")
 
 
 names = st.sampled_from(["cat", "Cat", "background", "", " ", "a\\nb", "\\u0000", "\\u00e9", "e\\u0301", *NAMES[:4]])
@@ -411,14 +437,25 @@ lists = st.lists(names, min_size=1, max_size=5).map(
 some = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True).map(json.dumps)
 wanted = {
     "classes": st.sampled_from(['["background", "cat", "dog"]', '["0", "1"]']),
-    "ignore": st.sampled_from(["255", "7", "65535"]),
-    "splits": st.dictionaries(st.sampled_from(["val", "test"]), some, max_size=1),
+    "ignore": st.sampled_from(["255", "7", "65535", "[7, 255]", "[]"]),
+    "splits": st.dictionaries(st.sampled_from(["train", "val", "test"]), some, max_size=1),
+}
+right = {
+    "values": st.sampled_from(["{0 = 0, 1 = 1, 2 = 2}", "{0 = 0, 255 = 1}", '"cityscapes"', "{9 = 'cat'}"]),
+    "colours": st.sampled_from(["[[0, 0, 0], [1, 1, 1], [2, 2, 2]]", "{0 = [9, 9, 9], 1 = [[1, 2, 3]]}", '"voc"']),
+    "reduce_zero_label": st.sampled_from(["true", "false"]),
+    "layout": st.sampled_from(['"voc"', '"camvid"']),
+    "folders": st.sampled_from(['{images = "a"}', '{masks = "images"}']),
+    "stems": st.sampled_from(['"{name}_mask"', '{images = "x{name}"}']),
+    "exif": st.sampled_from(['"apply"', '"refuse"']),
+    "inputs": st.sampled_from(["{}", "{channels = 1, bits = 16, mean = 0.5, std = [0.2]}", "{range = [0, 1]}"]),
 }
 strange = {
     "classes": st.one_of(lists, values),
     "ignore": st.one_of(scalars, values),
     "splits": st.dictionaries(st.sampled_from(["val", "test", "train"]), st.one_of(some, lists, values), max_size=3),
     "labels": values,
+    **{key: st.one_of(values, value) for key, value in right.items()},
 }
 
 
@@ -426,6 +463,8 @@ strange = {
 def descriptions(draw: st.DrawFn) -> bytes:
     """A `classes.toml` in which a key or two may be strange or absent, and that may end in what is no text."""
     table: dict[str, Any] = {key: draw(value) for key, value in wanted.items()}
+    for key in draw(st.lists(st.sampled_from(sorted(right)), max_size=2)):
+        table[key] = draw(right[key])
     for key in draw(st.lists(st.sampled_from(sorted(strange)), max_size=2)):
         table[key] = draw(strange[key])
     for key in draw(st.lists(st.sampled_from(sorted(wanted)), max_size=1)):
@@ -443,16 +482,20 @@ def test_any_description_is_understood_or_one_error(tmp_path: Path, content: byt
     file.write_bytes(content)
     try:
         read = _describe(file)
-        parts = _split(read, NAMES, DatasetOptions(), file)
+        pairs = [Pair(name, (), (), None, read.place) for name in NAMES]
+        parts = _split(_given(read, tmp_path, pairs, file), NAMES, DatasetOptions(), file)
     except DataError as error:
         text = str(error)
     else:
         text = f"{file}"
-        assert 2 <= len(set(read.classes)) == len(read.classes) <= 255
+        assert 1 <= len(set(read.classes)) == len(read.classes) <= 255
         assert all(name.strip() and name.isprintable() for name in read.classes)
-        assert not 0 <= read.ignore < len(read.classes)
-        assert sorted(n for part in parts.values() for n in part) == NAMES
+        of_masks = {*read.values.values(), *read.colours.values()}
+        assert of_masks <= {*range(len(read.classes)), 255}
+        assert read.layout or of_masks >= {*range(len(read.classes))}, "a class that no mask can hold"
         assert all(parts.values())
+        found = sorted(n for part in parts.values() for n in part)
+        assert found == NAMES or ("train" in read.splits and set(found) < set(NAMES))
     assert str(file) in text
     assert len(text) < 4000
 
@@ -472,7 +515,7 @@ class TestErrors:
             file.unlink()
         pipe, folder, device, loose, empty, eps = files
         os.mkfifo(pipe)
-        folder.mkdir()
+        folder.mkdir()  # which is looked into, and holds nothing
         device.symlink_to("/dev/zero")
         loose.symlink_to("nowhere")
         empty.touch()
@@ -480,7 +523,7 @@ class TestErrors:
         text = root.error(
             "(6 in all)",
             f"{pipe} is a pipe",
-            f"{folder} is a folder",
+            f"{folder.stem}.",
             f"{device} is a device",
             f"{loose} is a link to a file that does not exist",
             f"{empty} is empty",
@@ -550,7 +593,7 @@ class TestErrors:
         root.image(NAMES[3]).write_text("no picture")
         root.mask(NAMES[3]).write_bytes(root.mask(NAMES[4]).read_bytes()[:-40])
         Image.fromarray(mask(5) // 2 + 1).save(root.mask(NAMES[5]))
-        Image.new("RGB", (36, 24)).save(root.mask(NAMES[6]))
+        Image.new("RGB", (36, 24), (0, 0, 1)).save(root.mask(NAMES[6]))
         Image.new("L", (36, 24)).save(root.mask(NAMES[7]), format="JPEG")
         Image.new("RGB", (36, 24)).save(root.image(NAMES[8], "png"))
         Image.fromarray(np.zeros((24, 36), np.uint16)).save(root.image(NAMES[9]), format="PNG")
@@ -571,7 +614,8 @@ class TestErrors:
 
     def test_a_folder_among_the_photographs(self, root: Root) -> None:
         (root.path / "images" / "more").mkdir()
-        root.error(f"photograph {root.path / 'images' / 'more'} is a folder: name a file")
+        Image.new("RGB", (36, 24)).save(root.image("more/one"))
+        root.error(f"{root.image('more/one')} has no mask {root.mask('more/one', '*')}")
 
     @pytest.mark.parametrize("tag", [3, 6])
     def test_a_turned_photograph_is_explained(self, root: Root, tag: int) -> None:

@@ -327,7 +327,7 @@ class TestErrors:
         frames = [trimap(n) for n in (1, 9)]
         frames[0].save(root.trimap(TEST[2]), save_all=True, append_images=frames[1:])
         Image.new("1", (40, 30), 1).save(root.trimap(TEST[3]))  # the value 1: all is pet
-        trimap(4).convert("F").save(root.trimap(TEST[4]), format="TIFF")
+        Image.new("F", (40, 30), 1.5).save(root.trimap(TEST[4]), format="TIFF")
         root.error(
             "(4 in all)",
             f"photograph {root.image(TEST[0])} is damaged, or none of PNG, JPEG",
@@ -348,7 +348,7 @@ class TestErrors:
         root.trimap(TEST[2]).unlink()
         trimap(0, (30, 40)).save(root.trimap(TEST[4]))
         Image.new("L", (40, 30), 0).save(root.trimap(TEST[5]))
-        Image.new("RGB", (40, 30)).save(root.trimap(TEST[6]))
+        Image.new("RGB", (40, 30), (1, 1, 2)).save(root.trimap(TEST[6]))
         root.trimap(TEST[7]).write_bytes(root.trimap(TEST[7]).read_bytes()[:-30])
         text = root.error(
             "(9 in all)",

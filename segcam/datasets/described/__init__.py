@@ -1,0 +1,1 @@
+"""What `classes.toml` says of a folder: its classes, where its files are, and what its masks' values mean."""
