@@ -37,7 +37,7 @@ def real(values: Numbers, what: str) -> Float[Tensor, ...]:
     Raises:
         InputError: they are no numbers, or complex ones.
     """
-    return at_least_float32(_tensor(values, what))
+    return at_least_float32(tensor(values, what))
 
 
 def integers(values: Numbers, what: str) -> Int[Tensor, ...]:
@@ -46,13 +46,12 @@ def integers(values: Numbers, what: str) -> Int[Tensor, ...]:
     Raises:
         InputError: they are no numbers, or one is not whole; the message names it.
     """
-    tensor = _tensor(values, what)
-    if tensor.is_floating_point():
-        broken = tensor != tensor.round()  # NaN as well; infinity is too large for an integer
-        broken |= tensor.isinf()
+    numbers = tensor(values, what)
+    if numbers.is_floating_point():
+        broken = (numbers != numbers.round()) | numbers.isinf()  # NaN as well
         if bool(broken.any()):
-            raise InputError(f"{what} hold {tensor[broken][0].item()}: whole numbers are needed")
-    return tensor.long()
+            raise InputError(f"{what} hold {numbers[broken][0].item()}: whole numbers are needed")
+    return numbers.long()
 
 
 def booleans(values: Numbers, what: str) -> Bool[Tensor, ...]:
@@ -61,15 +60,15 @@ def booleans(values: Numbers, what: str) -> Bool[Tensor, ...]:
     Raises:
         InputError: there is another number; the message names it.
     """
-    tensor = _tensor(values, what)
-    if tensor.dtype == torch.bool:
-        return tensor
-    other = (tensor != 0) & (tensor != 1)
+    numbers = tensor(values, what)
+    if numbers.dtype == torch.bool:
+        return numbers
+    other = (numbers != 0) & (numbers != 1)
     if bool(other.any()):
         raise InputError(
-            f"{what} hold {tensor[other][0].item()}: True and False, or 1 and 0, are needed, such as mask == 1"
+            f"{what} hold {numbers[other][0].item()}: True and False, or 1 and 0, are needed, such as mask == 1"
         )
-    return tensor != 0
+    return numbers != 0
 
 
 def whole(value: object, what: str) -> int:
@@ -90,7 +89,7 @@ def whole(value: object, what: str) -> int:
     return operator.index(value)
 
 
-def _tensor(values: Numbers, what: str) -> Tensor:
+def tensor(values: Numbers, what: str) -> Tensor:
     """Return numbers as a tensor; one that is given as such is returned itself.
 
     Raises:

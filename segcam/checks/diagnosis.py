@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from segcam.arrays import real
 from segcam.errors import InputError, unknown
 from segcam.maps import layer_maps
 from segcam.methods import METHODS, Method
@@ -145,6 +146,7 @@ def sign_balance(signed: Float[Tensor, "*b h w"]) -> Float[Tensor, " *b"]:
     Returns:
         Shares in 0..1; NaN for a map that is zero everywhere or undefined.
     """
+    signed = real(signed, "maps")
     return signed.relu().sum((-2, -1)) / signed.abs().sum((-2, -1))
 
 
@@ -158,7 +160,12 @@ def counter_share(maps: Float[Tensor, "*b h w"], rivals: Float[Tensor, "*b h w"]
     Returns:
         Shares in 0..1; NaN where both are blank or undefined.
     """
-    target, rival = maps.relu().sum((-2, -1)), rivals.relu().sum((-2, -1))
+    stacks = [real(stack, "maps") for stack in (maps, rivals)]
+    if stacks[0].shape != stacks[1].shape:
+        raise InputError(
+            f"maps of {tuple(stacks[0].shape)} and {tuple(stacks[1].shape)} share no energy: give equal shapes"
+        )
+    target, rival = (stack.relu().sum((-2, -1)) for stack in stacks)
     return rival / (target + rival)
 
 

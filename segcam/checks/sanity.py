@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segcam.errors import ProbeError, unknown
-from segcam.probe.hooks import frozen, run
+from segcam.probe.hooks import as_images, frozen, run
 
 Step: TypeAlias = tuple[str, ...]
 """Paths of modules that are made random together."""
@@ -45,7 +45,7 @@ def execution_order(model: nn.Module, images: Float[Tensor, "b ch h w"]) -> list
     Raises:
         ProbeError: the network has no weights.
     """
-    began = _began(model, images)
+    began = _began(model, as_images(images))
     members: dict[str, list[str]] = {}
     for name, module in model.named_modules():
         if _holds_weights(module):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from segcam.errors import InputError
 from segcam.metrics import Direction
 from segcam.precision import in_full_precision
 from segcam.probe.attention import Attention
@@ -98,8 +100,15 @@ def _metric(
     compute: HeadMetric, label: str, direction: Direction, *, chance: float | None, unit: str = ""
 ) -> AttentionMetric:
     summary, source = words(compute)
-    compute = in_full_precision(compute)
-    return AttentionMetric(compute.__name__, label, compute, summary, direction, 0.0, None, chance, unit, source)
+
+    @in_full_precision
+    @wraps(compute)
+    def checked(attention: Attention, scenery: Scenery) -> Float[Tensor, "b heads"]:
+        if len(attention.weights) != len(scenery.ids):
+            raise InputError(f"attention of {len(attention.weights)} images, and a scenery of {len(scenery.ids)}")
+        return compute(attention, scenery)
+
+    return AttentionMetric(compute.__name__, label, checked, summary, direction, 0.0, None, chance, unit, source)
 
 
 ATTENTION_METRICS = (

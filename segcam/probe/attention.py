@@ -9,6 +9,7 @@ import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from segcam.arrays import real
 from segcam.errors import ProbeError
 from segcam.scoring.grids import Grid
 
@@ -56,6 +57,9 @@ class Attention:
     reduction: int = 1
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "weights", real(self.weights, "attention weights"))
+        if self.weights.ndim != 4:
+            raise ProbeError(f"attention weights are {tuple(self.weights.shape)}: (b, heads, n, m) are needed")
         n, m = self.weights.shape[-2:]
         rows, columns = self.keys
         if self.prefix < 0 or m != self.prefix + rows * columns or m == self.prefix:

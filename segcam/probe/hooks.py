@@ -7,11 +7,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from segcam.arrays import Numbers, tensor
 from segcam.errors import ProbeError, first_line
 from segcam.precision import HALF, of_network, widened, without_autocast
 from segcam.probe.layers import Layer
@@ -150,6 +152,25 @@ def chosen_outputs(layers: Sequence[Layer], calls: Mapping[str, Sequence[Call]])
         if call.output._version != call.version:
             overwritten.add(layer.label)
     return outputs, overwritten
+
+
+def as_images(images: Numbers) -> Float[Tensor, "b ch h w"]:
+    """Return a network's input as a tensor.
+
+    Raises:
+        ProbeError: it is none: no floating-point numbers, which bytes are not until they are prepared, no stack of
+            images, or an empty one.
+    """
+    given = getattr(images, "dtype", type(images).__name__)
+    stack = tensor(images, "images") if isinstance(images, (Tensor, np.ndarray)) else None
+    if stack is None or not stack.is_floating_point():
+        raise ProbeError(f"images are {given}: pass a float tensor, prepared as the network takes it (Batch.inputs())")
+    if stack.ndim != 4 or 0 in stack.shape:
+        one = "; give one image as images[None]" if stack.ndim == 3 else ""
+        raise ProbeError(
+            f"images are {tuple(stack.shape)}: (images, channels, rows, columns), none empty, are needed{one}"
+        )
+    return stack
 
 
 def run(model: nn.Module, images: Float[Tensor, "b ch h w"], tensors: Mapping[str, Tensor] | None = None) -> object:

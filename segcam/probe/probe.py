@@ -20,7 +20,7 @@ from segcam.probe import scaling
 from segcam.probe.attention import AttentionPlace
 from segcam.probe.attention_hooks import on_grids, recording_attention
 from segcam.probe.captures import Capture
-from segcam.probe.hooks import chosen_outputs, frozen, recording_calls, run
+from segcam.probe.hooks import as_images, chosen_outputs, frozen, recording_calls, run
 from segcam.probe.layers import Layer, LayerChoice, find_layers
 from segcam.probe.outputs import OUTPUTS, Arguments, Output, logits_of, resolved, tensor_of
 from segcam.probe.placement import Course, courses, on_grid
@@ -159,11 +159,7 @@ class Probe:
                 the output is none of the known kinds; a class does not exist; an attention cannot be read; the fixed
                 pixels are not one set a target, or of other images.
         """
-        if not isinstance(images, Tensor) or not images.is_floating_point():
-            got = images.dtype if isinstance(images, Tensor) else type(images).__name__
-            raise ProbeError(
-                f"images are {got}: pass a float tensor, prepared as the network takes it (Batch.inputs())"
-            )
+        images = as_images(images)
         wrong = [type(target).__name__ for target in targets if not isinstance(target, Target)]
         if wrong:
             raise ProbeError(f"a Target is needed, not a {wrong[0]}; for several targets call many(images, [...])")

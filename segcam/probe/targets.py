@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from segcam.arrays import at_least_float32, whole
+from segcam.arrays import at_least_float32, tensor, whole
 from segcam.errors import InputError, ProbeError, unknown
 from segcam.probe.outputs import OUTPUTS, Output
 from segcam.probe.pixels import PIXEL_SETS, SCORES, DenseOutput, predicted, rival_classes
@@ -82,8 +82,10 @@ class Target:
             raise unknown("meaning of an output", str(self.output), OUTPUTS)
         if self.pixels not in PIXEL_SETS:
             raise unknown("pixel set", self.pixels, PIXEL_SETS)
-        if self.score not in SCORES:
-            raise unknown("score", self.score, SCORES)
+        if not isinstance(self.score, str) or self.score not in SCORES:
+            raise unknown("score", str(self.score), SCORES)
+        if self.distance is not None:
+            object.__setattr__(self, "distance", whole(self.distance, f"the distance of pixel set '{self.pixels}'"))
         if self.distance is not None and not PIXEL_SETS[self.pixels].takes_distance:
             takers = ", ".join(name for name, pixel_set in PIXEL_SETS.items() if pixel_set.takes_distance)
             raise InputError(f"pixel set '{self.pixels}' takes no distance, only {takers} does: leave it out")
@@ -244,17 +246,17 @@ class Target:
     ) -> Int[Tensor, "b H W"] | None:
         if not PIXEL_SETS[self.pixels].needs_masks:
             return None
-        if not isinstance(masks, Tensor):
+        if masks is None:
             raise ProbeError(
                 f"target '{self.name}' looks at the true classes: pass masks=batch.masks, class indices (b, h, w)"
             )
-        shape = (len(logits), *size)
-        if tuple(masks.shape) != shape or masks.is_floating_point() or masks.dtype == torch.bool:
+        shape, labels = (len(logits), *size), tensor(masks, "masks")
+        if tuple(labels.shape) != shape or labels.is_floating_point() or labels.dtype == torch.bool:
             raise ProbeError(
-                f"masks are {masks.dtype} {tuple(masks.shape)}: target '{self.name}' needs class indices of an integer "
-                f"type, 255 to ignore, at the input's resolution, {shape}"
+                f"masks are {labels.dtype} {tuple(labels.shape)}: target '{self.name}' needs class indices of an "
+                f"integer type, 255 to ignore, at the input's resolution, {shape}"
             )
-        return masks.to(logits.device)
+        return labels.to(logits.device, torch.long)
 
     def _class_ids(self, logits: Float[Tensor, "b k h w"]) -> Int[Tensor, " b"]:
         batch, classes = logits.shape[:2]

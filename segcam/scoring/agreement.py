@@ -107,7 +107,8 @@ def ranks(maps: Float[Tensor, "b m h w"]) -> Float[Tensor, "b m h w"]:
 
     Ranks of a map that holds NaN mean nothing.
     """
-    cells = real(maps, "maps").flatten(2).contiguous()
+    maps = real(maps, "maps")
+    cells = maps.flatten(2).contiguous()
     ordered = ascending(cells)
     below = torch.searchsorted(ordered, cells)
     upto = torch.searchsorted(ordered, cells, right=True)

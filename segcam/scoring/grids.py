@@ -15,7 +15,9 @@ import torch.nn.functional as nnf
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from segcam.arrays import real
 from segcam.errors import InputError
+from segcam.precision import in_full_precision
 
 Grid = tuple[int, int]
 """Rows and columns, of a layer's output or of an image."""
@@ -86,6 +88,7 @@ class Placement:
         return sides[0][:, None] & sides[1][None, :]
 
 
+@in_full_precision
 def upsample(
     maps: Float[Tensor, "b m h w"], size: Grid, placement: Placement | None = None
 ) -> Float[Tensor, "b m H W"]:
@@ -94,6 +97,7 @@ def upsample(
     Works downwards as well, without antialiasing, for a grid finer than the image. With a `placement` the cells lie
     where it says, and pixels beyond the outermost centres have their cell's value.
     """
+    maps = _planes(maps, 4)
     if placement is None:
         return nnf.interpolate(maps, size=size, mode="bilinear", align_corners=False)
     h, w = maps.shape[-2:]
@@ -154,6 +158,7 @@ def averaging_matrix(
         return (overlap / overlap.sum(1, keepdim=True)).to(device, dtype)
 
 
+@in_full_precision
 def pull_back(
     fields: Float[Tensor, "b k H W"], grid: Grid, placement: Placement | None = None
 ) -> Float[Tensor, "b k h w"]:
@@ -162,6 +167,7 @@ def pull_back(
     Fields at input resolution are brought to the layer's grid and keep their sum, since every row of `Uy` and `Ux` sums
     to one.
     """
+    fields = _planes(fields, 4)
     rows, columns = fields.shape[-2:]
     if (rows, columns) == grid and placement is None:
         return fields
@@ -171,6 +177,7 @@ def pull_back(
     return down.T @ (fields @ across)
 
 
+@in_full_precision
 def to_grid(
     fields: Float[Tensor, "b k H W"], grid: Grid, placement: Placement | None = None
 ) -> Float[Tensor, "b k h w"]:
@@ -179,6 +186,7 @@ def to_grid(
     They keep their mean where the grid spans the image, and a constant stays one. (Adaptive pooling does neither where
     cells cut pixels.)
     """
+    fields = _planes(fields, 4)
     rows, columns = fields.shape[-2:]
     if (rows, columns) == grid and placement is None:
         return fields
@@ -198,9 +206,22 @@ def edge_strength(luminance: Float[Tensor, "b h w"]) -> Float[Tensor, "b h w"]:
     Returns:
         Strengths in the unit of the luminance, a pixel, not negative; 0 everywhere for a constant image.
     """
+    luminance = _planes(luminance, 3)
     padded = nnf.pad(luminance[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
     across = padded[:, :, 2:] - padded[:, :, :-2]
     down = padded[:, 2:] - padded[:, :-2]
     gx = across[:, :-2] + 2 * across[:, 1:-1] + across[:, 2:]
     gy = down[:, :, :-2] + 2 * down[:, :, 1:-1] + down[:, :, 2:]
     return torch.hypot(gx, gy) / 8
+
+
+def _planes(values: Float[Tensor, ...], ndim: int) -> Float[Tensor, ...]:
+    """Return values on pixels or cells in float32 at least.
+
+    Raises:
+        InputError: they are no numbers, or not on rows and columns.
+    """
+    planes = real(values, "values")
+    if planes.ndim != ndim or 0 in planes.shape[-2:]:
+        raise InputError(f"values are {tuple(planes.shape)}: {ndim} dimensions, rows and columns last, are needed")
+    return planes

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -93,7 +94,8 @@ class Scenery:
         Raises:
             InputError: those are not two numbers from 1.
         """
-        sides = tuple(whole(side, "a side of the grid") for side in grid) if isinstance(grid, Iterable) else ()
+        given = grid.tolist() if isinstance(grid, (Tensor, np.ndarray)) else grid
+        sides = tuple(whole(side, "a side of the grid") for side in given) if isinstance(given, Iterable) else ()
         if len(sides) != 2 or min(sides) < 1:
             raise InputError(f"the grid is {shown(grid)}: rows and columns are needed, such as maps.shape[2:]")
         if not (placement is None or isinstance(placement, Placement)):

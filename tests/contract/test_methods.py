@@ -193,3 +193,24 @@ def test_controls_are_maps_on_the_grid(
     assert (maps >= 0).all()
     assert (maps <= 1 + 1e-6).all()
     assert torch.equal(maps, method.control(reference))
+
+
+@pytest.mark.parametrize("size", [1e20, 1e-20, 1e-30])
+@pytest.mark.parametrize("name", [m.name for m in METHODS if m.gradient is not None and m.name != "grad_cam_pp"])
+def test_the_size_of_activations_and_gradients_does_not_matter(name: str, size: float) -> None:
+    """But to Grad-CAM++, whose equation depends on it."""
+    generator = torch.Generator().manual_seed(6)
+    a, g = (torch.randn(2, 8, 6, 7, generator=generator) for _ in range(2))
+    method = METHODS.get(name)
+    wanted = method.maps(a, g) / method.maps(a, g).amax((1, 2), keepdim=True)
+    for maps in (method.maps(a * size, g), method.maps(a, g * size), method.maps(a * size, g / size)):
+        torch.testing.assert_close(maps / maps.amax((1, 2), keepdim=True), wanted, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", [m.name for m in METHODS if m.gradient is not None])
+def test_half_precision_is_computed_with_in_float32(name: str) -> None:
+    generator = torch.Generator().manual_seed(7)
+    a, g = (torch.randn(2, 8, 6, 7, generator=generator).bfloat16() for _ in range(2))
+    maps = METHODS.get(name).maps(a, g)
+    assert maps.dtype == torch.float32
+    assert torch.equal(maps, METHODS.get(name).maps(a.float(), g.float()))

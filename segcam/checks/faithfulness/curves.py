@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from segcam.checks.faithfulness.imputation import filler
-from segcam.checks.faithfulness.orders import NO_ORDER
+from segcam.checks.faithfulness.orders import NO_ORDER, orders_of
 from segcam.checks.faithfulness.outcomes import BATCH, OUTCOMES, Subjects, measured
 from segcam.errors import InputError, unknown
 
@@ -91,6 +91,7 @@ def curves(
     """
     if kind not in KINDS:
         raise unknown("kind of curve", kind, KINDS)
+    orders = orders_of(orders, subjects.chosen)
     if steps < 1:
         raise InputError(f"curves of {steps} steps were asked for: at least 1 is needed")
     fill = filler(subjects.images, subjects.ids, imputation, seed)

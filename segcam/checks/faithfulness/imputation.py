@@ -13,7 +13,9 @@ from scipy import sparse
 from scipy.sparse.linalg import splu
 from torch import Tensor
 
-from segcam.errors import unknown
+from segcam.arrays import booleans, real
+from segcam.errors import InputError, unknown
+from segcam.precision import in_full_precision
 from segcam.streams import normal
 
 Filler = Callable[[Int[Tensor, " n"], Bool[Tensor, "n H W"]], Float[Tensor, "n ch H W"]]
@@ -61,7 +63,7 @@ def noisy_linear(images: Float[Tensor, "b ch H W"], ids: Sequence[str], seed: in
     noise = normal(ids, shape, seed, "road").to(images)
     noise = noise * (NOISE * images.flatten(1).std(1, unbiased=False)).view(-1, 1, 1, 1)
     means = images.mean((2, 3), keepdim=True)
-    arrays = images.double().cpu().numpy()
+    arrays = images.double().numpy(force=True)
 
     def fill(rows: Int[Tensor, " n"], gone: Bool[Tensor, "n H W"]) -> Float[Tensor, "n ch H W"]:
         smooth = images[rows]
@@ -92,6 +94,9 @@ def filler(images: Float[Tensor, "b ch H W"], ids: Sequence[str], how: str = "bl
     """
     if how not in IMPUTATIONS:
         raise unknown("imputation", how, IMPUTATIONS)
+    images = real(images, "images")
+    if images.ndim != 4 or len(images) != len(ids) or 0 in images.shape:
+        raise InputError(f"images are {tuple(images.shape)} of {len(ids)} names: (images, channels, h, w) are needed")
     return IMPUTATIONS[how](images, ids, seed)
 
 
@@ -103,9 +108,16 @@ def impute(
     seed: int = 0,
 ) -> Float[Tensor, "b ch H W"]:
     """Return the images with something else in the place of pixels gone; see `filler`."""
-    return filler(images, ids, how, seed)(torch.arange(len(images), device=images.device), gone)
+    images, gone = real(images, "images"), booleans(gone, "the pixels gone")
+    if gone.shape != (len(images), *images.shape[2:]):
+        raise InputError(
+            f"the pixels gone are {tuple(gone.shape)} for images {tuple(images.shape)}: (b, h, w) are needed"
+        )
+    rows = torch.arange(len(images), device=images.device)
+    return filler(images, ids, how, seed)(rows, gone.to(images.device))
 
 
+@in_full_precision
 def blurred(images: Float[Tensor, "b ch H W"], deviation: float) -> Float[Tensor, "b ch H W"]:
     """Return the images under a Gaussian of `deviation` pixels cut at three deviations, mirrored at the frame."""
     reach = min(max(1, round(3 * deviation)), min(images.shape[-2:]) - 1)

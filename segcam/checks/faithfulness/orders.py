@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from segcam.arrays import booleans, integers, real
+from segcam.errors import InputError
 from segcam.scoring.grids import Grid, upsample
 from segcam.streams import permutations
 
@@ -20,8 +22,23 @@ NO_ORDER = -1
 
 def undefined(maps: Float[Tensor, "b m h w"]) -> Bool[Tensor, "b m"]:
     """Return which maps say nothing: blank ones, zero or below everywhere, and those that hold NaN or infinity."""
-    flat = maps.flatten(2)
+    flat = stacked(maps).flatten(2)
     return (flat.amax(2) <= 0) | ~flat.isfinite().all(2)
+
+
+def stacked(maps: Float[Tensor, "b m h w"], images: int | None = None) -> Float[Tensor, "b m h w"]:
+    """Return maps in float32 at least.
+
+    Raises:
+        InputError: they are no numbers, no stack of maps for each image, or not of this number of images.
+    """
+    stack = real(maps, "maps")
+    if stack.ndim != 4 or 0 in stack.shape[2:] or images not in (None, len(stack)):
+        of = "images" if images is None else f"{images} images"
+        raise InputError(
+            f"maps are {tuple(stack.shape)}: ({of}, maps, h, w) is needed; for one map an image maps[:, None]"
+        )
+    return stack
 
 
 def order(maps: Float[Tensor, "b m h w"], ids: Sequence[str], size: Grid, seed: int = 0) -> Int[Tensor, "b m n"]:
@@ -42,13 +59,33 @@ def order(maps: Float[Tensor, "b m h w"], ids: Sequence[str], size: Grid, seed: 
         Numbers of pixels in rows, `n = H W`; -1 throughout for a map that is blank or not finite: it has no order.
     """
     n = size[0] * size[1]
-    wide = maps if maps.dtype == torch.float64 else maps.float()
+    maps = wide = stacked(maps, len(ids))
     full = wide if tuple(maps.shape[-2:]) == size else upsample(wide, size)
     first = permutations(ids, n, seed, "ties").to(maps.device)[:, None].expand(-1, maps.shape[1], -1)
     steps = (full / full.abs().amax((2, 3), keepdim=True) / EQUAL).round()
     values = steps.flatten(2).gather(2, first)
     ranked = first.gather(2, values.argsort(dim=2, descending=True, stable=True))
     return ranked.masked_fill(undefined(maps)[..., None], NO_ORDER)
+
+
+def orders_of(orders: Int[Tensor, "b m n"], pixels: Bool[Tensor, "b H W"]) -> Int[Tensor, "b m n"]:
+    """Return orders as they must be for images of these pixels: each pixel's number once, or -1 throughout.
+
+    Raises:
+        InputError: they are not; `order` makes them from maps.
+    """
+    numbers = integers(orders, "orders").to(pixels.device)
+    shape = (len(pixels), pixels[0].numel()) if pixels.ndim == 3 and len(pixels) else (0, 0)
+    fit = numbers.ndim == 3 and (numbers.shape[0], numbers.shape[2]) == shape
+    if fit:
+        ordered = numbers.sort(2).values
+        fit = bool(((ordered == torch.arange(shape[1], device=pixels.device)) | (numbers == NO_ORDER)).all())
+    if not fit:
+        raise InputError(
+            f"orders are {tuple(numbers.shape)} for images {tuple(pixels.shape)}: (images, maps, pixels) are needed, "
+            "the number of each pixel once, as order(maps, ids, size) gives them"
+        )
+    return numbers
 
 
 def random_order(ids: Sequence[str], size: Grid, seed: int = 0) -> Int[Tensor, "b 1 n"]:
@@ -68,7 +105,12 @@ def area_matched(
         inside: the predicted set.
         ids: the images' names.
         seed: of the choice.
+
+    Raises:
+        InputError: the orders are not of these images' pixels.
     """
+    inside = booleans(inside, "the predicted set")
+    pixels = orders_of(pixels, inside)
     b, _, n = pixels.shape
     chance = permutations(ids, n, seed, "matched").to(pixels.device)
     orders = torch.full_like(pixels, NO_ORDER)

@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from segcam.arrays import at_least_float32
-from segcam.probe.hooks import frozen, run
+from segcam.arrays import at_least_float32, booleans
+from segcam.errors import InputError
+from segcam.probe.hooks import as_images, frozen, run
 from segcam.probe.outputs import logits_of, resolved
 from segcam.probe.pixels import DenseOutput, logprob, predicted
 from segcam.probe.targets import Target
@@ -61,15 +62,24 @@ class Subjects:
 
         `target` is a capture's, which knows what the network's output means and where it lies on the input; unless
         given, the output spans the input, and its meaning is told from its values.
+
+        Raises:
+            InputError: images, masks, classes or names do not fit each other.
         """
-        classes = class_ids if isinstance(class_ids, Tensor) else torch.full((len(images),), class_ids)
-        classes = classes.to(images.device)
+        images = as_images(images)
+        inside, beside = (booleans(mask, "masks").to(images.device) for mask in masks)
+        shape = (len(images), *images.shape[2:])
+        if inside.shape != shape or beside.shape != shape or len(ids) != len(images):
+            raise InputError(
+                f"images {tuple(images.shape)}, masks {tuple(inside.shape)} and {tuple(beside.shape)}, {len(ids)} "
+                "names: masks of foreground and background, (b, h, w) each, and a name an image are needed"
+            )
         with torch.no_grad(), frozen(model):
             output = run(model, images)
             given = target or Target()
-            known = Target(output=resolved(output, given.output), placement=given.placement)
-            pixels = predicted(_dense(known, output, images, classes))
-        return cls(model, images, classes, pixels, *masks, ids, known)
+            known = Target(class_ids, output=resolved(output, given.output), placement=given.placement)  # type: ignore[arg-type]
+            dense = _dense(known, output, images, None)
+        return cls(model, images, dense.class_ids, predicted(dense), inside, beside, ids, known)
 
     @property
     def empty(self) -> Bool[Tensor, " b"]:
@@ -82,7 +92,7 @@ class Subjects:
         return measured(self, len(self.images), lambda rows: (self.images[rows], rows))
 
 
-def _dense(target: Target, output: object, images: Tensor, class_ids: Int[Tensor, " n"]) -> DenseOutput:
+def _dense(target: Target, output: object, images: Tensor, class_ids: Int[Tensor, " n"] | None) -> DenseOutput:
     """Return a network's output at input resolution, where targets look at it too."""
     size = (int(images.shape[-2]), int(images.shape[-1]))
     return target.dense(logits_of(output, target.output or "logits"), size, class_ids)

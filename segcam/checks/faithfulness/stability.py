@@ -12,6 +12,7 @@ from torch import Tensor
 from segcam.checks.faithfulness.orders import undefined
 from segcam.checks.faithfulness.outcomes import BATCH
 from segcam.errors import InputError
+from segcam.probe.hooks import as_images
 from segcam.probe.probe import Capture, Probe
 from segcam.probe.targets import Explained
 from segcam.streams import uniform
@@ -45,6 +46,9 @@ class Noise:
 
     def on(self, images: Float[Tensor, "b ch H W"], ids: Sequence[str]) -> Float[Tensor, "k b ch H W"]:
         """Return noisy copies of images, `k = draws` of each."""
+        images = as_images(images)
+        if len(images) != len(ids):
+            raise InputError(f"{len(images)} images have {len(ids)} names: a name an image is needed")
         shape = (self.draws, int(images.shape[1]), int(images.shape[2]), int(images.shape[3]))
         deviation = images.flatten(1).std(1, unbiased=False).view(-1, 1, 1, 1)
         drawn = uniform(ids, shape, self.seed, "max-sensitivity").to(images)

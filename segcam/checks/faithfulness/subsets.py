@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from segcam.checks.faithfulness.imputation import filler
-from segcam.checks.faithfulness.orders import undefined
+from segcam.checks.faithfulness.orders import stacked, undefined
 from segcam.checks.faithfulness.outcomes import BATCH, Subjects, measured
 from segcam.errors import InputError
 from segcam.scoring.grids import Grid, pull_back
@@ -96,6 +96,7 @@ def infidelity(maps: Float[Tensor, "b m h w"], subsets: Subsets) -> Float[Tensor
     Source: Yeh et al., NeurIPS 2019, definition 2.1, with sets of pixels as the perturbation; the scaling follows the
     authors' experiments.
     """
+    maps = stacked(maps, len(subsets.drops))
     sums, drops = _sums(maps, subsets), subsets.drops[:, None].double()
     beta = ((sums * drops).mean(2) / sums.square().mean(2)).clamp(min=0)
     error = (beta[..., None] * sums - drops).square().mean(2) / drops.square().mean(2)
@@ -113,6 +114,7 @@ def sensitivity_n(maps: Float[Tensor, "b m h w"], subsets: Subsets) -> Float[Ten
 
     Source: Ancona et al., ICLR 2018, section 4 (sensitivity-n).
     """
+    maps = stacked(maps, len(subsets.drops))
     sums, drops = _sums(maps, subsets), subsets.drops[:, None].double()
     correlations = []
     for share in sorted(set(subsets.shares.tolist())):

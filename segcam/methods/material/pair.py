@@ -36,7 +36,7 @@ class Pair:
                 "(images, channels, rows, columns), are needed"
             )
         wide = torch.promote_types(one.dtype, other.dtype)
-        self.activations, self.gradients = one.to(wide), other.to(one.device, wide)
+        self.activations, self.gradients = one.to(wide).detach(), other.to(one.device, wide).detach()
 
     @cached_property
     def product(self) -> Float[Tensor, "b c h w"]:

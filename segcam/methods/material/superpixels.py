@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from segcam.arrays import real
 from segcam.errors import InputError
 
 COMPACTNESS = 10.0
@@ -37,6 +38,9 @@ def superpixels(images: Float[Tensor, "b ch h w"], segments: int) -> Int[Tensor,
     """
     if segments < 2:
         raise InputError(f"an image is to be divided into {segments} superpixels: ask for 2 or more")
+    images = real(images, "images")
+    if images.ndim != 4 or 0 in images.shape or not bool(images.isfinite().all()):
+        raise InputError(f"images are {tuple(images.shape)}: (b, channels, h, w), all finite, are needed")
     regions = []
     for image in images.detach().double().cpu().permute(0, 2, 3, 1).contiguous().numpy():
         low, high = float(image.min()), float(image.max())
