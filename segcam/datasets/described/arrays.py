@@ -89,7 +89,7 @@ def _nifti(file: Path, what: str) -> Array:
         raise DataError(str(error)) from error
     import nibabel  # noqa: PLC0415  (an extra)
 
-    picture = nibabel.load(file)
+    picture: Any = nibabel.load(file)
     shape = tuple(picture.shape)
     while len(shape) > 2 and shape[-1] == 1:
         shape = shape[:-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,13 +88,19 @@ def _deeper(file: Path, described: Description) -> str:
         array = _samples(file, described)
     except DataError:
         return ", or as TIFF or .npy, which are read with inputs = {bits = 16} in classes.toml"
-    bits = f"range = [{array.min():g}, {array.max():g}]" if array.dtype.kind == "f" else "bits = 16"
+    bits = _range(array.min(), array.max()) if array.dtype.kind == "f" else "bits = 16"
     count = 1 if array.ndim == 2 else min(array.shape[0], array.shape[2])
     numbers = "" if count == 3 else f", mean = {[0.5] * count}, std = {[0.25] * count}"
     return (
         f"; or say what all photographs hold in classes.toml, inputs = {{channels = {count}, {bits}{numbers}}}, "
         "with the mean and deviation that the network takes"
     )
+
+
+def _range(low: float, high: float) -> str:
+    """Return a range of few digits that holds the values from `low` to `high`."""
+    step = 10.0 ** (math.floor(math.log10(high - low)) - 1) if high > low else 1.0
+    return f"range = [{math.floor(low / step) * step:.12g}, {(math.floor(high / step) + 1) * step:.12g}]"
 
 
 def _is_tiff(file: Path) -> bool:
@@ -119,10 +126,10 @@ def _fitted(array: Array, described: Description, what: str) -> Array:
     if array.dtype.kind == "f" and not described.ranged:
         raise DataError(
             f"{what} holds {array.dtype} numbers from {low:g} to {high:g}: name the range of all photographs, such as "
-            f"inputs = {{range = [{low:g}, {high:g}], ...}} in classes.toml"
+            f"inputs = {{{_range(low, high)}, ...}} in classes.toml"
         )
     if low < channels.low or high > channels.high:
-        limits = f"range = [{low:g}, {high:g}]"
+        limits = _range(low, high)
         if not described.ranged and low >= 0 and high < 2**16:
             limits = f"bits = {max(8, int(high).bit_length())}"
         raise DataError(
