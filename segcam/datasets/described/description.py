@@ -23,7 +23,8 @@ EXAMPLE = """an example of classes.toml:
   ignore = 255                             # optional: the value of pixels that belong to no class
   [splits]                                 # optional: names of photographs, without their endings
   val = ["img_007"]
-  test = ["img_008", "img_009"]"""
+  test = ["img_008", "img_009"]
+values, colours, patterns of names, known data sets: docs/data.md"""
 
 Exif = Literal["refuse", "apply"]
 
