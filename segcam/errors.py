@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import re
+import warnings
 from collections.abc import Iterable
 
 
@@ -34,6 +36,16 @@ class SegcamWarning(UserWarning):
     """What was found out and taken for granted, said once: an output's meaning, a prefix of weights."""
 
 
+_said: set[str] = set()
+
+
+def say_once(text: str) -> None:
+    """Say as a `SegcamWarning` what was found out and taken for granted; the same text once in a process."""
+    if text not in _said:
+        _said.add(text)
+        warnings.warn(text, SegcamWarning, stacklevel=3)
+
+
 def unknown(kind: str, name: str, known: Iterable[str], where: str = "") -> InputError:
     """Build the error for an unknown name: it lists the known ones and the nearest.
 
@@ -54,9 +66,13 @@ def first_of(problems: list[str], heading: str, limit: int = 20) -> str:
     return f"{heading} ({len(problems)} in all):\n{shown}{more}"
 
 
+CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[^\S\n\r ]|[\x00-\x08\x0e-\x1f\x7f]")
+"""What a terminal would act upon: colours, tabs, other control characters."""
+
+
 def first_line(error: Exception, most: int = 160) -> str:
     """Return the first line of an error's message, cut at `most` characters, or the error's class."""
-    line = (str(error).strip().splitlines() or [""])[0] or type(error).__name__
+    line = (CONTROL.sub("", str(error)).strip().splitlines() or [""])[0] or type(error).__name__
     return line if len(line) <= most else line[:most] + "..."
 
 

@@ -16,7 +16,10 @@ from torch import Tensor, nn
 from segcam._compat import require
 from segcam.errors import InputError, unknown
 from segcam.models import MODELS, Architecture, Parameters, to_input, wrong_value
-from segcam.models.weights.pretrained import NONE, fill, from_hub, read_weights, weight_file
+from segcam.models.weights.loading import fill
+from segcam.models.weights.names import without_prefix
+from segcam.models.weights.pretrained import NONE, from_hub
+from segcam.models.weights.reading import read_weights, weight_file
 from segcam.models.weights.values import renamed
 from segcam.probe.attention import AttentionPlace
 from segcam.probe.layers import Layer, Point
@@ -136,7 +139,8 @@ def _pretrain(model: nn.Module, parameters: Parameters) -> None:
         return
     assert isinstance(model, SegFormer)  # what _build gives
     source = f"{_repository(parameters)} from the hub" if pretrained == "hub" else pretrained
-    weights = renamed(read_weights(_file(parameters)), canonical, f"pretrained weights {source}")
+    tensors = without_prefix(read_weights(_file(parameters)), model.network.state_dict(), source, canonical)
+    weights = renamed(tensors, canonical, f"pretrained weights {source}")
     encoder = {name: tensor for name, tensor in weights.items() if name.startswith("stages.")}
     if not encoder:
         raise InputError(

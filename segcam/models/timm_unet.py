@@ -16,16 +16,10 @@ from segcam._compat import require
 from segcam.errors import InputError, first_line
 from segcam.models import MODELS, Architecture, Parameters, to_input, wrong_value
 from segcam.models.material.blocks import Block
-from segcam.models.weights.pretrained import (
-    NONE,
-    Normalised,
-    fill,
-    known_encoder,
-    read_weights,
-    timm_file,
-    timm_from_hub,
-    weight_file,
-)
+from segcam.models.weights.loading import fill
+from segcam.models.weights.names import without_prefix
+from segcam.models.weights.pretrained import NONE, Normalised, known_encoder, timm_file, timm_from_hub
+from segcam.models.weights.reading import read_weights, weight_file
 from segcam.models.weights.values import renamed
 from segcam.probe.layers import Layer, Point
 
@@ -189,8 +183,13 @@ def _copy(model: TimmUNet, weights: dict[str, Tensor], source: str) -> None:
     """Copy an encoder's weights: of a whole classifier's, those that the features need."""
     state = model.encoder.state_dict()
     # timm flattens the paths of some encoders: 'stages.0.x' becomes 'stages_0.x'
-    plain = renamed(weights, lambda name: name.replace(".", "_"), f"pretrained weights {source}")
-    fill(model.encoder, {n: plain[n.replace(".", "_")] for n in state if n.replace(".", "_") in plain}, source)
+    tensors = without_prefix(weights, state, source, _flat)
+    plain = renamed(tensors, _flat, f"pretrained weights {source}")
+    fill(model.encoder, {n: plain[_flat(n)] for n in state if _flat(n) in plain}, source)
+
+
+def _flat(name: str) -> str:
+    return name.replace(".", "_")
 
 
 def _layers(model: nn.Module, point: Point) -> list[Layer]:

@@ -15,16 +15,10 @@ from torch import Tensor, nn
 from segcam._compat import require
 from segcam.errors import InputError, first_line
 from segcam.models import MODELS, Architecture, Parameters, to_input, wrong_value
-from segcam.models.weights.pretrained import (
-    NONE,
-    Normalised,
-    fill,
-    known_encoder,
-    read_weights,
-    timm_file,
-    timm_from_hub,
-    weight_file,
-)
+from segcam.models.weights.loading import fill
+from segcam.models.weights.names import without_prefix
+from segcam.models.weights.pretrained import NONE, Normalised, known_encoder, timm_file, timm_from_hub
+from segcam.models.weights.reading import read_weights, weight_file
 from segcam.probe.attention import AttentionPlace
 from segcam.probe.layers import Layer, Point
 
@@ -148,7 +142,8 @@ def _pretrain(model: nn.Module, parameters: Parameters) -> None:
         options = _options(int(parameters["image_size"]), model.patch_size)
         fill(model.encoder, timm_from_hub(name, "vit", options), f"{name} from the hub")
     else:
-        fill(model.encoder, _fitted(read_weights(weight_file(pretrained)), model.encoder), pretrained)
+        weights = without_prefix(read_weights(weight_file(pretrained)), model.encoder.state_dict(), pretrained)
+        fill(model.encoder, _fitted(weights, model.encoder), pretrained)
 
 
 @torch.no_grad()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import warnings
-import zipfile
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -13,95 +11,20 @@ from urllib.parse import urlparse
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from segcam._compat import require
 from segcam.channels import MEAN, STD
-from segcam.errors import InputError, first_line, out_of_memory, shown
-from segcam.files import plain_file, sha256, unreadable, user_path
+from segcam.errors import InputError, first_line
 from segcam.models import Parameters, Value, architecture, complete, create, no_weights
 from segcam.models.weights.checkpoints import digest
-from segcam.models.weights.values import wrong_values
+from segcam.models.weights.reading import FILES, digest_of
 
 NONE = "none"
 """The value of a parameter `pretrained` that asks for random weights."""
 
 PATIENCE = 10.0
 """Seconds within which the hub must answer at all."""
-
-FILES = ("model.safetensors", "pytorch_model.bin")
-"""What a folder or hub repository calls its weights."""
-
-
-WHAT = "the file of pretrained weights"
-"""How errors call a file that cannot be read."""
-FETCH = "fetch the file again"
-
-
-def read_weights(file: Path) -> dict[str, Tensor]:
-    """Read a file of weights: safetensors, or a state dict that torch saved; nothing else in it is unpickled.
-
-    Raises:
-        InputError: the file is absent, damaged, or holds something else.
-    """
-    plain_file(file, WHAT)
-    try:
-        if file.suffix == ".safetensors":
-            return load_file(file)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of how the file was written: it is read, or an error says why not
-            content = None if _inflates(file) else torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle may raise any
-        if out_of_memory(error):
-            raise
-        refused = "weights only" in str(error).lower()  # torch's words tell how to run what the file brings
-        reason = "it holds more than tensors" if refused else first_line(error)
-        raise InputError(f"pretrained weights {file} cannot be read ({reason}): {FETCH}") from error
-    if content is None:
-        raise InputError(f"pretrained weights {file} would grow when they are unpacked, as torch writes none: {FETCH}")
-    for key in ("state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not content or not all(isinstance(t, Tensor) for t in content.values()):
-        raise InputError(
-            f"pretrained weights {file} hold a {type(content).__name__}: a state dict of tensors is needed"
-        )
-    for name, tensor in content.items():
-        if not isinstance(name, str):
-            raise InputError(f"pretrained weights {file} name a tensor {shown(name)}: a state dict's names are texts")
-        if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
-            raise InputError(
-                f"pretrained weights {file}: tensor '{name}' is quantised, sparse or without data: save it as a plain "
-                "tensor of floats"
-            )
-    return dict(content)
-
-
-def _inflates(file: Path) -> bool:
-    """Return whether a file is an archive whose members are compressed, which torch's own never are."""
-    if not zipfile.is_zipfile(file):
-        return False
-    with zipfile.ZipFile(file) as archive:
-        return any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist())
-
-
-def weight_file(path: str | Path) -> Path:
-    """Return the file of weights at a path, or in the folder there; `~` is the user's home.
-
-    Raises:
-        InputError: there is none.
-    """
-    path = user_path(path, "pretrained")
-    try:
-        if not path.is_dir():
-            return plain_file(path, WHAT)
-        files = [path / name for name in FILES if (path / name).is_file()]
-    except OSError as error:
-        raise unreadable(path, WHAT, error) from error
-    if not files:
-        raise InputError(f"pretrained weights: the folder {path} holds none of {', '.join(FILES)}: correct the path")
-    return files[0]
 
 
 def sha256_of(name: str, parameters: Parameters) -> str:
@@ -123,13 +46,7 @@ def sha256_of(name: str, parameters: Parameters) -> str:
     file = plugin.weights(values)
     if file is None:
         return _loaded(name, tuple(parameters.items()))
-    known = plain_file(file, WHAT).stat()
-    return _hashed(file, known.st_size, known.st_mtime_ns)
-
-
-@cache
-def _hashed(file: Path, _size: int, _changed: int) -> str:
-    return sha256(file, WHAT)
+    return digest_of(file)
 
 
 @cache
@@ -282,31 +199,3 @@ class Normalised(nn.Module):
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
         """Return the same images under the other normalisation."""
         return x * self.scale + self.shift
-
-
-def fill(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
-    """Copy weights into a network of exactly the same tensors.
-
-    Args:
-        model: the network.
-        weights: a tensor for each of its own, by name.
-        source: what the error calls them.
-
-    Raises:
-        InputError: a tensor is missing, one too many, of another shape or kind, or holds what is no weight (NaN,
-            infinity, numbers out of all proportion; zeros alone); nothing is copied then.
-    """
-    state = model.state_dict()
-    for name in [*state, *(n for n in weights if n not in state)]:
-        have = tuple(weights[name].shape) if name in weights else "absent"
-        want = tuple(state[name].shape) if name in state else "absent"
-        if have != want:
-            raise InputError(
-                f"pretrained weights {source} do not fit {type(model).__name__}: tensor '{name}' is {have} there and "
-                f"{want} in the network; choose weights of the same size of network"
-            )
-        if problem := wrong_values(weights[name], state[name]):
-            raise InputError(f"pretrained weights {source}: tensor '{name}' {problem}; {FETCH}, or choose another")
-    if not any(tensor.is_floating_point() and tensor.count_nonzero() for tensor in weights.values()):
-        raise InputError(f"pretrained weights {source} hold nothing but zeros; {FETCH}, or choose another")
-    model.load_state_dict({name: tensor.to(state[name].dtype) for name, tensor in weights.items()})

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from segcam import InputError, Probe, Target
 from segcam.models import MODELS, create
 from segcam.models.timm_unet import PACKAGED, TimmUNet
-from segcam.models.weights.pretrained import read_weights
+from segcam.models.weights.reading import read_weights
 
 UNET = MODELS.get("timm_unet")
 IMAGES = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
