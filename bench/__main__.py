@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import sys
+import warnings
 from pathlib import Path
 
 from bench import endings
@@ -24,6 +25,7 @@ def main() -> None:
     """Run the command line; errors that the reader can put right are one message, without a traceback."""
     endings.install()  # before all else is imported, which takes seconds
     _fill_streams()
+    warnings.showwarning = _show_warning
     try:
         _run()
     except BaseException:  # a library may have made another error of the stop
@@ -76,6 +78,14 @@ def _expected() -> tuple[type[Exception], ...]:
     from segcam.errors import SegcamError  # noqa: PLC0415
 
     return SegcamError, ResultsError, OSError
+
+
+def _show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object, **__: object
+) -> None:
+    """Show a warning: what segcam says to its user without the line of code that it comes from."""
+    own = category.__name__ == "SegcamWarning"  # by name: nothing of segcam is imported yet
+    endings.say(f"note: {message}" if own else warnings.formatwarning(message, category, filename, lineno).rstrip())
 
 
 def _fill_streams() -> None:

@@ -200,8 +200,9 @@ def publish(
     tell = terminal.teller(console)
     with run.still(wait=wait, tell=tell):
         if to is not None:
-            with Store(to).writing(wait=wait, tell=tell):
-                result = publish_folder(run, Store(to), terminal.may_drop(yes=yes))
+            folder = Store(to, "--to")
+            with folder.writing(wait=wait, tell=tell):
+                result = publish_folder(run, folder, terminal.may_drop(yes=yes))
             size = sum(path.stat().st_size for path in result.written) / 1e6
             tell(f"published {len(result.written)} files, {size:.1f} MB, in {to}")
             for name in result.too_large:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import zipfile
 import zlib
@@ -11,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from analyses.reading.files import ResultsError
 from analyses.reading.manifest import Manifest
 from bench.output.drafts import sweep_beside, temporary_of
-from bench.output.store import CAPTIONS, DRAWN, MANIFEST, TIMING
+from bench.output.store import CAPTIONS, DRAWN, MANIFEST, TIMING, StoreError
 from segcam.errors import InputError, first_line
 from segcam.files import one_line, plain_file
 
@@ -34,11 +35,14 @@ def pack(file: Path, contents: Mapping[str, Path | bytes]) -> Path:
     Args:
         file: the archive; what was there is replaced once all of it is written.
         contents: the files by their names in the run's folder, as places or as bytes.
+
+    Raises:
+        StoreError: it cannot be written; what was there before is still there.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    sweep_beside(file)
     temporary = temporary_of(file)
     try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        sweep_beside(file)
         with temporary.open("xb") as stream, zipfile.ZipFile(stream, "w") as archive:
             for name, content in sorted(contents.items()):
                 entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
@@ -46,8 +50,13 @@ def pack(file: Path, contents: Mapping[str, Path | bytes]) -> Path:
                 entry.external_attr = 0o644 << 16
                 archive.writestr(entry, content if isinstance(content, bytes) else content.read_bytes())
         temporary.replace(file)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {file}: {error.strerror or error}; free space, or name another place with --archive"
+        ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return file
 
 
@@ -83,6 +92,8 @@ def unpack(file: Path) -> Path:
         *(NotADirectoryError, IsADirectoryError, FileExistsError),  # a file in it has the name of a folder in it
     ) as error:
         raise InputError(f"{file} cannot be unpacked ({first_line(error)}): fetch or publish it again") from error
+    except OSError as error:
+        raise StoreError(f"cannot write {folder}: {error.strerror or error}; make room, or move {file} away") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import hashlib
 import io
@@ -72,10 +73,12 @@ class Store:
 
     Args:
         out: the folder; it is made with the first file.
+        option: what names it on the command line, for errors.
     """
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, option: str = "--out") -> None:
         self.out = out
+        self.option = option
         self._read: dict[str, tuple[Any, Document]] = {}
 
     @contextmanager
@@ -158,18 +161,22 @@ class Store:
         strange = [name for name in strange if name != "cells"]  # of a run that was stopped before its first file
         if strange:
             raise InputError(
-                f"{self.out} holds files but no run ({', '.join(strange[:3])}): choose another folder with --out, for "
-                "a run replaces what lies in its own"
+                f"{self.out} holds files but no run ({', '.join(strange[:3])}): choose another folder with "
+                f"{self.option}, for a run replaces what lies in its own"
             )
         for name in FOLDERS:
             if self.path(name).is_symlink():
                 raise InputError(
                     f"{self.path(name)} is a link, and a run writes and removes files in folders of its own alone: "
-                    "remove the link, or choose another folder with --out"
+                    f"remove the link, or choose another folder with {self.option}"
                 )
 
     def _unwritable(self, error: OSError) -> InputError:
-        return InputError(f"cannot write to {self.out}: {error.strerror or error}; choose another folder with --out")
+        return InputError(f"cannot write to {self.out}: {error.strerror or error}; {self._elsewhere(error)}")
+
+    def _elsewhere(self, error: OSError) -> str:
+        room = "free space, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        return f"{room}choose another folder with {self.option}"
 
     def path(self, name: str) -> Path:
         """Return the path of a file of the run, be it there or not."""
@@ -232,8 +239,8 @@ class Store:
                     f"{path} is a folder, where a file of the run goes: move it away, and run the same command again"
                 ) from error
             raise StoreError(
-                f"cannot write {path} ({len(data):,} bytes): {error.strerror or error}; free space or choose another "
-                "folder with --out, then run the same command again: finished parts are kept"
+                f"cannot write {path} ({len(data):,} bytes): {error.strerror or error}; {self._elsewhere(error)}, then "
+                "run the same command again: finished parts are kept"
             ) from error
         finally:
             with contextlib.suppress(OSError):
@@ -363,7 +370,7 @@ class Store:
             cause = error if isinstance(error, OSError) else error.__cause__
             reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else error
             raise StoreError(
-                f"cannot write {self.out}: {reason}; free space or choose another folder with --to"
+                f"cannot write {self.out}: {reason}; free space, or choose another folder with {self.option}"
             ) from error
         finally:
             shutil.rmtree(draft.out, ignore_errors=True)

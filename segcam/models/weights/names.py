@@ -60,7 +60,7 @@ def without_prefix(
     """
     named = _plain(tensors, source)
     prefix = _prefix(named, {spelling(plain(name)): value for name, value in network.items()}, source, spelling)
-    return _cut(named, prefix, source, said=len(named) < len(tensors) or named.keys() != tensors.keys())
+    return _cut(named, prefix, source, said=named.keys() != tensors.keys())
 
 
 def cut_prefix(tensors: Mapping[str, Tensor], prefix: str, source: str) -> dict[str, Tensor]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
 import shutil
 import zipfile
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -211,6 +213,22 @@ def test_beside_who_scores_nothing_is_published(copied: Path, tmp_path: Path, pl
         assert outcome.code == 1
         assert re.search(rf"{copied} is in use by process {os.getpid()} of .*, since \d{{4}}-.*--wait", outcome.error)
     assert not where[1].exists()
+
+
+@pytest.mark.parametrize(("option", "name"), [("--to", "light"), ("--archive", "run.zip")])
+def test_a_full_disk_leaves_the_earlier_publication(
+    option: str, name: str, published: Path, finished: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(published, tmp_path / "disk")
+    before = contents(tmp_path / "disk")
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    writes = "zipfile.ZipFile.writestr" if option == "--archive" else "bench.output.store.os.fsync"
+    with mock.patch(writes, side_effect=full):
+        outcome = bench("publish", "--out", finished, option, tmp_path / "disk" / name)
+    assert outcome.code == 1
+    assert f"cannot write {tmp_path / 'disk' / name}: No space left on device; free space, or " in outcome.error
+    assert outcome.error.strip().endswith(f"with {option}")
+    assert contents(tmp_path / "disk") == before
 
 
 def test_what_was_drawn_and_deleted_is_drawn_anew(copied: Path, tiny: Path, tmp_path: Path) -> None:

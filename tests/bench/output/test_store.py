@@ -221,8 +221,9 @@ def test_a_replacement_that_fails_or_is_killed_leaves_the_old_folder(store: Stor
         store.replace({"a.csv": b"new"}, ("a.csv",))
     assert store.path("a.csv").read_bytes() == b"old"
     full = mock.patch("bench.output.store.os.fsync", side_effect=OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
-    with full, pytest.raises(StoreError, match=r"cannot write \S+/out: No space left on device; .* with --to$"):
-        store.replace({"a.csv": b"new"}, ("a.csv",))
+    words = r"cannot write \S+/out: No space left on device; free space, or choose another folder with --to$"
+    with full, pytest.raises(StoreError, match=words):
+        Store(store.out, "--to").replace({"a.csv": b"new"}, ("a.csv",))
     assert [path.name for path in store.out.parent.iterdir()] == ["out"]
 
 
