@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ import numpy as np
 
 from segcam.datasets import DATASETS, Dataset, DatasetOptions
 from segcam.datasets.decoded import Loaded, Source, SplitImages, file_facts, fingerprint, open_splits
+from segcam.datasets.described.arrays import Slice, same_place
 from segcam.datasets.described.description import Description, alike, describe, labels_of
+from segcam.datasets.described.known import Place
 from segcam.datasets.described.labels import read_mask
-from segcam.datasets.described.pairing import WANTED, Pair, chosen, find, listed, locate
+from segcam.datasets.described.pairing import WANTED, Pair, chosen, find, listed, locate, sliced
 from segcam.datasets.described.photographs import read_image
 from segcam.datasets.pictures import seen
 from segcam.errors import DataError, InputError, first_of, shown
@@ -56,8 +59,13 @@ def open_folder(options: DatasetOptions) -> Opened:
     kept = [pair.name for pair in pairs]
     if len(kept) < len(SPLITS):
         raise DataError(f"{root} holds {len(kept)} photographs, wanted at least 3: one to train, validate and test on")
-    members = _split(given, kept, options, file)
-    row = {name: i for i, name in enumerate(kept)}
+    slices = _slices(pairs, described, root)
+    members = {
+        split: _ranked((pair.name for name in of_split for pair in slices[name]), f"limit {options.seed}")[:count]
+        for (split, of_split), count in zip(_split(given, kept, options, file).items(), options.counts, strict=True)
+    }
+    pairs = [pair for name in kept for pair in slices[name]]
+    row = {pair.name: i for i, pair in enumerate(pairs)}
     split_names: tuple[Split, ...] = ("test",) if options.test_only else SPLITS
     rows = {split: sorted(row[n] for n in members[split]) for split in split_names}
     splits = open_splits(_source(root, pairs, described), rows, options)
@@ -87,8 +95,9 @@ def _root(options: DatasetOptions) -> Path:
 def _found(root: Path, described: Description, file: Path) -> tuple[Description, list[Pair], Given, int]:
     """Return what masks hold, the photographs with their masks, which splits are given, and how many files are not."""
     if not described.layout:
-        pairs, passed = find(root, described.place)
-        return described, pairs, _given(described, root, pairs, file), passed
+        found = [find(root, place) for place in _places(root, described.place)]
+        pairs = [pair for of_place, _ in found for pair in of_place]
+        return described, pairs, _given(described, root, pairs, file), sum(passed for _, passed in found)
     base, layout = locate(root, described.layout)
     found = [find(base, place) for place in layout.places]
     pairs = [pair for of_place, _ in found for pair in of_place]
@@ -107,6 +116,14 @@ def _found(root: Path, described: Description, file: Path) -> tuple[Description,
         twice = sorted({shown(name) for name in names if names.count(name) > 1})
         raise DataError(first_of(twice, f"photographs of {base} that are in two splits; remove them from one"))
     return labels_of(described, layout.labels), pairs, given, sum(passed for _, passed in found)
+
+
+def _places(root: Path, place: Place) -> list[Place]:
+    """Return where photographs and masks are: in one folder each, or below the folders of splits, as `train/images`."""
+    below = [name for name in FOLDERS if all((root / name / part).is_dir() for part in (place.images, place.masks))]
+    if (root / place.images).is_dir() or not below:
+        return [place]
+    return [replace(place, images=f"{n}/{place.images}", masks=f"{n}/{place.masks}", above=f"{n}/") for n in below]
 
 
 def _given(described: Description, root: Path, pairs: Sequence[Pair], file: Path) -> dict[Split, list[str]]:
@@ -160,8 +177,21 @@ def _split(given: Given, names: Sequence[str], options: DatasetOptions, file: Pa
             f"{file} leaves {len(train)} photographs to train on, {len(val)} to validate and {len(test)} to test: "
             "each needs at least one; add photographs or shorten [splits]"
         )
-    members = zip(SPLITS, (train, val, test), options.counts, strict=True)
-    return {split: _ranked(group, f"limit {options.seed}")[:count] for split, group, count in members}
+    return {"train": list(train), "val": list(val), "test": list(test)}
+
+
+def _slices(pairs: Sequence[Pair], described: Description, root: Path) -> dict[str, list[Pair]]:
+    """Return the slices of each photograph that is a volume, so that all of one are in one split; else it alone."""
+    slices: dict[str, list[Pair]] = {}
+    problems: list[str] = []
+    for pair in pairs:
+        try:
+            slices[pair.name] = [pair] if described.slices is None else sliced(pair, described.slices)
+        except DataError as error:
+            problems.append(str(error))
+    if problems:
+        raise DataError(first_of(problems, f"{root} holds files that cannot be used; mend or remove them"))
+    return slices
 
 
 def _first(names: Iterable[str], share: float, salt: str) -> list[str]:
@@ -188,14 +218,14 @@ def _source(root: Path, pairs: Sequence[Pair], described: Description) -> Source
             if not files:
                 folder = root / (pair.place.images if what == "photograph" else pair.place.masks)
                 pattern = pair.place.image if what == "photograph" else pair.place.mask
-                above, _, name = pair.name.rpartition("/")
+                above, _, name = pair.name.removeprefix(pair.place.above).rpartition("/")
                 missing = folder / above / f"{pattern.format(name=name)}.*"
                 cure = f"; {pair.near} differs in case or in how it is encoded: rename it" if pair.near else ""
                 raise DataError(f"{others[0]} has no {what} {missing}{cure}")
-        return _load(pair.images[0], pair.masks[0], described)
+        return _load(pair.images[0], pair.masks[0], described, pair.at)
 
     key = {
-        "files": fingerprint(sorted(f for pair in pairs for f in (*pair.images, *pair.masks)), root),
+        "files": fingerprint(sorted({f for pair in pairs for f in (*pair.images, *pair.masks)}), root),
         "classes": len(described.classes),
         "values": sorted(described.values.items()),
         "colours": sorted(described.colours.items()),
@@ -207,7 +237,7 @@ def _source(root: Path, pairs: Sequence[Pair], described: Description) -> Source
     return Source(NAME, [p.name for p in pairs], load, key, heading, described.channels, str(described.dtype))
 
 
-def _load(image_file: Path, mask_file: Path, described: Description) -> Loaded:
+def _load(image_file: Path, mask_file: Path, described: Description, at: Slice | None = None) -> Loaded:
     """Read one photograph and its mask; what is wrong with them is one line a fault."""
     problems: list[str] = []
 
@@ -218,14 +248,19 @@ def _load(image_file: Path, mask_file: Path, described: Description) -> Loaded:
             problems.append(str(error))
             return None
 
-    image = read(partial(read_image, image_file, described))
-    mask = read(partial(read_mask, mask_file, described))
+    image = read(partial(read_image, image_file, described, at))
+    mask = read(partial(read_mask, mask_file, described, at))
     if image is not None and mask is not None and image.size != mask.classes.shape:
         (height, width), (rows, columns) = image.size, mask.classes.shape
         cure = ""
         if described.exif == "apply" and (rows, columns) == (width, height):
             cure = ": it was drawn on the photograph as it is stored; save the photograph without its EXIF tag"
         problems.append(f"mask {mask_file} is {columns} x {rows}, its photograph {width} x {height}{cure}")
+    if not problems and not same_place(image_file, mask_file):
+        problems.append(
+            f"mask {mask_file} lies elsewhere than its photograph, as their headers (affines) say: resample it to the "
+            "photograph's voxels"
+        )
     if problems:
         raise DataError("\n".join(problems))
     note = {"odd": image.odd, "pixels": mask.pixels, "colours": mask.colours, "ignored": mask.ignored}

@@ -30,7 +30,7 @@ Exif = Literal["refuse", "apply"]
 
 _KNOWN = {
     *("classes", "values", "colours", "ignore", "reduce_zero_label"),
-    *("layout", "folders", "stems", "splits", "exif", "inputs"),
+    *("layout", "folders", "stems", "splits", "exif", "inputs", "slices"),
 }
 _ELSEWHERE = {"resize": "it is chosen where the images' size is: data.resize of a profile, DatasetOptions.resize"}
 _LONGEST = 100  # characters of a class's name: it stands in captions and columns
@@ -54,6 +54,7 @@ class Description:
         exif: what is done with files that a tag turns: 'refuse' or 'apply'.
         channels: what photographs hold.
         ranged: whether their range was named, so that it may be of fractions.
+        slices: the axis across which volumes are taken slice by slice; None where they are refused.
     """
 
     classes: tuple[str, ...]
@@ -68,6 +69,7 @@ class Description:
     exif: Exif = "refuse"
     channels: Channels = RGB
     ranged: bool = False
+    slices: int | None = None
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -133,6 +135,9 @@ class _Reader:
         known = self._known_labels(layout)
         self._read_classes(known)
         splits, channels, place = self._splits(), self._channels(), self._place()
+        slices = self.table.get("slices")
+        if slices is not None and not (type(slices) is int and 0 <= slices <= 2):
+            self.problems.append(f"slices = {shown(slices)}: wanted the axis across which slices lie, 0, 1 or 2")
         if layout:
             for key in ("values", "colours", "ignore", "reduce_zero_label", "folders", "stems", "splits"):
                 if key in self.table:
@@ -147,6 +152,7 @@ class _Reader:
             exif=exif,
             channels=channels or RGB,
             ranged="range" in self.table.get("inputs", {}),
+            slices=slices,
         )
         if known:
             return replace(labels_of(described, known), stated=True, asked=False)

@@ -38,6 +38,7 @@ class Place:
         image: how photographs are named, with `{name}` for what a mask's name has in common with it.
         mask: how masks are named.
         split: the split that these photographs are.
+        above: what their ids begin with.
     """
 
     images: str = "images"
@@ -45,6 +46,7 @@ class Place:
     image: str = "{name}"
     mask: str = "{name}"
     split: Split | None = None
+    above: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,39 +189,38 @@ LABELS = {
 }
 
 
-def _by_folders(labels: str, images: str, masks: str, splits: dict[str, Split], names: tuple[str, str]) -> Layout:
+def _by_folders(
+    labels: str, images: str, masks: str, splits: dict[str, Split], names: tuple[str, str], below: str
+) -> Layout:
     """Return a layout with a folder of photographs and one of masks for each split."""
     places = [Place(images.format(f), masks.format(f), *names, split) for f, split in splits.items()]
-    return Layout(labels, tuple(places))
+    return Layout(labels, tuple(places), below=(below,))
 
 
 _OFFICIAL: dict[str, Split] = {"train": "train", "val": "val", "test": "test"}
 # the test masks are not public: the official validation images are tested on, others are held out for validation
 _TESTED: dict[str, Split] = {"train": "train", "val": "test"}
 
+_LONG: dict[str, Split] = {"training": "train", "validation": "test"}
+_SAME = ("{name}", "{name}")
+
 LAYOUTS: dict[str, tuple[Layout, ...]] = {
     "camvid": (
-        _by_folders("camvid", "{}", "{}annot", _OFFICIAL, ("{name}", "{name}")),
-        _by_folders("camvid", "{}", "{}_labels", _OFFICIAL, ("{name}", "{name}_L")),
-        Layout("camvid", (Place("701_StillsRaw_full", "LabeledApproved_full", "{name}", "{name}_L"),)),
+        _by_folders("camvid", "{}", "{}annot", _OFFICIAL, _SAME, "CamVid"),
+        _by_folders("camvid", "{}", "{}_labels", _OFFICIAL, ("{name}", "{name}_L"), "CamVid"),
+        Layout("camvid", (Place("701_StillsRaw_full", "LabeledApproved_full", mask="{name}_L"),), below=("CamVid",)),
     ),
-    "cityscapes": (
+    "cityscapes": tuple(
         _by_folders(
-            *("cityscapes", "leftImg8bit/{}", "gtFine/{}", _TESTED),
-            ("{name}_leftImg8bit", "{name}_gtFine_labelIds"),
-        ),
-        _by_folders(
-            *("cityscapes-train", "leftImg8bit/{}", "gtFine/{}", _TESTED),
-            ("{name}_leftImg8bit", "{name}_gtFine_labelTrainIds"),
-        ),
+            *(labels, "leftImg8bit/{}", "gtFine/{}", _TESTED),
+            *(("{name}_leftImg8bit", f"{{name}}_gtFine_{ending}"), "cityscapes"),
+        )
+        for labels, ending in (("cityscapes", "labelIds"), ("cityscapes-train", "labelTrainIds"))
     ),
     "ade20k": (
         _by_folders(
-            "ade20k",
-            "images/{}",
-            "annotations/{}",
-            {"training": "train", "validation": "test"},
-            ("{name}", "{name}"),
+            *("ade20k", "images/{}", "annotations/{}", _LONG),
+            *(_SAME, "ADEChallengeData2016"),
         ),
     ),
     "voc": (

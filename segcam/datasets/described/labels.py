@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from segcam.datasets.described.arrays import is_array, read_array
+from segcam.datasets.described.arrays import Slice, is_array, read_array
 from segcam.datasets.described.description import Description
 from segcam.datasets.pictures import Values, read_values, whole
 from segcam.errors import DataError
@@ -34,14 +34,14 @@ class Mask(NamedTuple):
     colours: dict[str, list[int]]
 
 
-def read_mask(file: Path, described: Description) -> Mask:
-    """Read a mask.
+def read_mask(file: Path, described: Description, at: Slice | None = None) -> Mask:
+    """Read a mask, or one slice of it.
 
     Raises:
         DataError: it cannot be read, is turned where that is refused, or holds what is not declared.
     """
     if is_array(file):
-        found = Values(_of_array(read_array(file, "mask"), described, file), [])
+        found = Values(_of_array(read_array(file, "mask", at), described, file), [])
     else:
         apply = described.exif == "apply"
         found = read_values(file, "mask", coloured=bool(described.colours), upright=apply)
@@ -72,7 +72,7 @@ def _of_array(array: Array, described: Description, file: Path) -> Array:
     if array.ndim != 2 and not coloured:
         raise DataError(
             f"mask {file} is {array.shape}, wanted (height, width), a whole number a pixel: of one layer a class, save "
-            "the highest's index (argmax)"
+            "the highest's index (argmax); of a volume, slices = 0 in classes.toml (or 1, 2) takes each slice"
         )
     if array.dtype.kind == "f":
         return whole(array, f"mask {file}")

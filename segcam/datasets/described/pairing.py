@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from segcam.datasets.described.arrays import Slice, is_array, shape_of
 from segcam.datasets.described.description import alike
 from segcam.datasets.described.known import LAYOUTS, Layout, Place
 from segcam.errors import DataError, first_of
@@ -29,6 +30,7 @@ class Pair:
         split: the split that its place gives it.
         place: where it was found.
         near: a file of the other kind whose name looks the same, where a file lacks its partner.
+        at: the slice of a volume that it is.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Pair:
     split: Split | None
     place: Place
     near: Path | None = None
+    at: Slice | None = None
 
 
 def stem_of(file: Path) -> str:
@@ -76,7 +79,7 @@ def find(root: Path, place: Place) -> tuple[list[Pair], int]:
     for name in sorted(images.keys() | masks.keys()):
         has = images.get(name, []), masks.get(name, [])
         near = None if all(has) else by_look[1 if has[0] else 0].get(alike(name))
-        pairs.append(Pair(name, tuple(has[0]), tuple(has[1]), place.split, place, near))
+        pairs.append(Pair(place.above + name, tuple(has[0]), tuple(has[1]), place.split, place, near))
     return pairs, passed
 
 
@@ -107,6 +110,27 @@ def _common(one: str, other: str) -> str:
     return one[
         : next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
     ]
+
+
+def sliced(pair: Pair, axis: int) -> list[Pair]:
+    """Return a volume's slices across an axis, named after it: 'case_7/012'. What is no volume stays as it is.
+
+    Raises:
+        DataError: photograph and mask are no volumes of one shape, or lie elsewhere.
+    """
+    if len(pair.images) != 1 or len(pair.masks) != 1 or not all(map(is_array, (*pair.images, *pair.masks))):
+        return [pair]
+    image, mask = pair.images[0], pair.masks[0]
+    shapes = shape_of(image, "photograph"), shape_of(mask, "mask")
+    if len(shapes[1]) < 3:
+        return [pair]
+    if shapes[0][:3] != shapes[1] or len(shapes[0]) > 4:
+        raise DataError(
+            f"mask {mask} is {' x '.join(map(str, shapes[1]))}, its photograph {' x '.join(map(str, shapes[0]))}: save "
+            "them as volumes of one shape; channels are the photograph's last axis"
+        )
+    digits = len(str(shapes[1][axis] - 1))
+    return [replace(pair, name=f"{pair.name}/{i:0{digits}}", at=Slice(axis, i)) for i in range(shapes[1][axis])]
 
 
 def locate(root: Path, name: str) -> tuple[Path, Layout]:

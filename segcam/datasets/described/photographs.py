@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from segcam.datasets.described.arrays import is_array, read_array, read_tiff
+from segcam.datasets.described.arrays import Slice, is_array, read_array, read_tiff
 from segcam.datasets.described.description import Description
 from segcam.datasets.pictures import read_photograph, read_samples, seen
 from segcam.errors import DataError
@@ -36,8 +36,8 @@ class Photograph(NamedTuple):
         return self.image.shape[0], self.image.shape[1]
 
 
-def read_image(file: Path, described: Description) -> Photograph:
-    """Read a photograph with the channels that are described.
+def read_image(file: Path, described: Description, at: Slice | None = None) -> Photograph:
+    """Read a photograph, or one slice of it, with the channels that are described.
 
     Raises:
         DataError: it cannot be read, is turned where that is refused, or holds other channels or values.
@@ -45,7 +45,7 @@ def read_image(file: Path, described: Description) -> Photograph:
     channels = described.channels
     odd: list[str] = []
     if is_array(file):
-        return Photograph(_fitted(read_array(file, "photograph"), described, f"photograph {file}"), odd)
+        return Photograph(_fitted(read_array(file, "photograph", at), described, f"photograph {file}"), odd)
     if described.dtype != np.uint8 or len(channels) != 3 or described.ranged:
         return Photograph(_fitted(_samples(file, described), described, f"photograph {file}"), odd)
     try:

@@ -56,6 +56,15 @@ class TestCityscapes:
         for sample in root.samples().values():
             np.testing.assert_array_equal(sample.mask, squares([0, 13, IGNORE, 18]))
 
+    def test_below_the_root(self, root: Root) -> None:
+        cityscapes(root)
+        root.describe('layout = "cityscapes"\n')
+        ids = root.ids()
+        (root.path / "cityscapes").mkdir()
+        for folder in ("leftImg8bit", "gtFine"):
+            (root.path / folder).rename(root.path / "cityscapes" / folder)
+        assert root.ids() == ids
+
     def test_train_ids_where_there_are_no_others(self, root: Root) -> None:
         cityscapes(root, "labelTrainIds", (0, 13, 255, 18))
         root.describe('layout = "cityscapes"\n')

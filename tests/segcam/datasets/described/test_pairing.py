@@ -98,6 +98,14 @@ class TestFolders:
         assert list(root.ids().values()) == [[f"{name}/0", f"{name}/1"] for name in names]
         assert root.open().info.facts["drawn_by_hash"] == []
 
+    def test_of_splits_above(self, root: Root) -> None:
+        for split in ("train", "valid", "test"):
+            root.fill({f"{i}": HALF for i in range(2)}, f"{split}/images/{{}}.png", f"{split}/masks/{{}}.png")
+        root.describe(TWO)
+        assert list(root.ids().values()) == [[f"{name}/0", f"{name}/1"] for name in ("train", "valid", "test")]
+        (root.path / "valid/masks/1.png").unlink()
+        root.error(f"{root.path / 'valid/images/1.png'} has no mask {root.path / 'valid/masks/1.*'}")
+
     def test_of_two_splits_the_third_is_drawn(self, root: Root) -> None:
         root.fill({f"{name}/{i}": HALF for name in ("train", "val") for i in range(5)})
         root.describe(TWO)

@@ -302,3 +302,72 @@ class TestNifti:
         (root.path / "masks/1.png").unlink()
         (root.path / "masks/1.nii.gz").write_bytes(b"\x1f\x8b" + bytes(400))
         root.error("masks/1.nii.gz needs the package nibabel: pip install 'segcam[medical]'")
+
+    def volumes(self, root: Root, ending: str = "nii.gz", count: int = 5) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        rng = np.random.default_rng(0)
+        made = {}
+        for i in range(count):
+            values = rng.integers(-1000, 3000, (10, 8, 3 + i), dtype=np.int16)
+            mask = (values > 1000).astype(np.uint8)
+            made[f"case_{i}"] = values, mask
+            for folder, array in (("images", values), ("masks", mask)):
+                if ending == "npy":
+                    root.save(f"{folder}/case_{i}.npy", array)
+                else:
+                    nifti(root, f"{folder}/case_{i}.{ending}", array)
+        return made
+
+    @pytest.mark.parametrize("ending", ["nii", "nii.gz", "npy"])
+    @pytest.mark.parametrize("axis", [0, 1, 2])
+    def test_volumes_slice_by_slice(self, root: Root, ending: str, axis: int) -> None:
+        turned = np.asarray if ending == "npy" else np.rot90
+        slices = {
+            f"{name}/{k:0{len(str(values.shape[axis] - 1))}}": (
+                turned(values.take(k, axis)),
+                turned(mask.take(k, axis)),
+            )
+            for name, (values, mask) in self.volumes(root, ending).items()
+            for k in range(values.shape[axis])
+        }
+        root.describe(TWO + self.CT + f"slices = {axis}\n")
+        read = root.samples(resize="pad", size=10)
+        assert read.keys() == slices.keys()
+        for name, sample in read.items():
+            values, mask = slices[name]
+            if max(values.shape) == 10:  # at its own size
+                inside = np.ones(sample.mask.shape, bool) if sample.valid is None else sample.valid
+                np.testing.assert_array_equal(sample.image[inside, 0], values.reshape(-1))
+                np.testing.assert_array_equal(sample.mask[inside], mask.reshape(-1))
+
+    def test_slices_of_a_volume_are_in_one_split(self, root: Root) -> None:
+        self.volumes(root)
+        root.describe(TWO + self.CT + "slices = 2\n[splits]\nval = ['case_4']\n")
+        ids = root.ids()
+        cases = {split: {name.partition("/")[0] for name in names} for split, names in ids.items()}
+        assert cases["val"] == {"case_4"}
+        assert not cases["train"] & cases["test"]
+        assert sum(map(len, ids.values())) == 3 + 4 + 5 + 6 + 7
+        assert [len(names) for names in root.ids(counts=(2, 1, 1)).values()] == [2, 1, 1]
+
+    def test_volumes_are_refused_where_no_axis_is_named(self, root: Root) -> None:
+        self.volumes(root)
+        root.describe(TWO + self.CT)
+        root.error("case_0.nii.gz holds a volume, 10 x 8 x 3: write slices = 2 in classes.toml")
+        root.describe(TWO + self.CT + "slices = 3\n")
+        root.error("slices = 3: wanted the axis across which slices lie, 0, 1 or 2")
+
+    def test_volumes_of_several_channels(self, root: Root) -> None:
+        for i in range(3):
+            nifti(root, f"images/{i}.nii", noise((10, 10, 3, 4), 1, "float32"))
+            nifti(root, f"masks/{i}.nii", np.ones((10, 10, 3), np.uint8))
+        root.describe(TWO + "slices = 2\ninputs = {channels = 4, range = [0, 1], mean = 0.5, std = 0.2}\n")
+        sample = root.samples(resize="none")["1/2"]
+        np.testing.assert_array_equal(sample.image, np.rot90(noise((10, 10, 3, 4), 1, "float32")[:, :, 2]))
+
+    def test_volumes_that_do_not_fit(self, root: Root) -> None:
+        self.volumes(root)
+        nifti(root, "masks/case_1.nii.gz", np.zeros((10, 8, 3), np.uint8))
+        root.describe(TWO + self.CT + "slices = 2\n")
+        root.error("(1 in all)", "case_1.nii.gz is 10 x 8 x 3, its photograph 10 x 8 x 4")
+        nifti(root, "masks/case_1.nii.gz", np.ones((10, 8, 4), np.uint8), np.diag([-1, 1, 1, 1]))
+        root.error("case_1.nii.gz lies elsewhere than its photograph", "resample it")
