@@ -33,6 +33,8 @@ def note(results: Results) -> str:
     if results.targets:
         facts.append(f"class explained: {results.classes[results.foreground(results.targets[0])]}")
     facts.append(_BORDER.get(manifest.border, f"border pixels: {manifest.border}"))
+    if results.placement == "receptive_field":
+        facts.append("maps are laid where their cells look, not stretched over the image")
     if any(checkpoint.level == BEST for checkpoint in results.checkpoints):
         facts.append(f"best: the checkpoint of the highest validation mean IoU, level {BEST} in tables")
     sentences = ["; ".join(facts) + ".", of_teachers(results, results.models), of_levels(results)]

@@ -49,6 +49,11 @@ class Results:
         return bool(self.manifest.profile.get("figures", {}).get("photographs", False))
 
     @property
+    def placement(self) -> str:
+        """How maps were laid over the images: 'stretched', or where their cells look, 'receptive_field'."""
+        return str(self.manifest.profile.get("score", {}).get("placement", "stretched"))
+
+    @property
     def models(self) -> tuple[str, ...]:
         """The models' names, in the manifest's order."""
         return tuple(self.manifest.models)
@@ -217,6 +222,12 @@ class Results:
         paths = self.parts("agreement")
         needed = (*KEYS, "other", "correlation", "difference", "training_data")
         return files.frame(paths, needed) if paths else None
+
+    def placements(self) -> pd.DataFrame | None:
+        """Return where layers lie on the images, in pixels: a row a layer, checkpoint and part; None without any."""
+        paths = self.parts("placements")
+        needed = ("model", "level", "seed", "layer", "origin_y", "origin_x", "step_y", "step_x", "offset_y", "offset_x")
+        return files.frame(paths, (*needed, "agreed")) if paths else None
 
     def resolution(self) -> pd.DataFrame | None:
         """Return the confusion counts of tests at other sizes: a row an image and size; None without any."""

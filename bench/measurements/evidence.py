@@ -107,7 +107,7 @@ class SceneBatch:
             label="Evidence oracle",
             summary=SUMMARY,
             source="segcam",
-            control=lambda reference: evidence.on(reference.grid).foreground_share,
+            control=lambda reference: evidence.on(reference.grid, reference.placement).foreground_share,
             passes=0,
         )
 
@@ -193,7 +193,7 @@ class EvidenceScorer:
             "evidence": scenes.regions[images.cue].foreground.cpu().numpy(),
         }
         maps = chain.from_iterable(gradient_maps(self.request, self._captures(scenes)))
-        return npz(arrays | map_arrays(self.request, maps))
+        return npz(arrays | map_arrays(self.request, maps, scenes.regions[ANIMAL].size))
 
     def _captures(self, scenes: SceneBatch) -> list[Capture]:
         targets = scenes.targets(self.request.targets)

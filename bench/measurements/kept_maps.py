@@ -34,7 +34,8 @@ def run(job: MeasureJob) -> dict[str, bytes]:
         arrays = image_arrays(batch) | {f"{PIXELS}{capture.target.name}": _pixels(capture) for capture in captures}
         scenery = Scenery.of(batch, settings.class_id)
         image_alone, attention = control_maps(request, scenery, captures[0]), attention_maps(request, captures)
-        return arrays | map_arrays(request, chain(image_alone, attention, *gradient_maps(request, captures)))
+        maps = chain(image_alone, attention, *gradient_maps(request, captures))
+        return arrays | map_arrays(request, maps, scenery.size)
 
     tables = [arrays_of(rows) for rows in portions(job.cell.rows, settings, job.model, arrays_of)]
     job.advance(len(job.cell.rows), "")

@@ -38,7 +38,7 @@ from bench.planning.profile import Profile
 from bench.planning.request import Gap, Request
 from bench.planning.sections import Score
 from segcam.probe.probe import Capture
-from segcam.samples import Batch, Border, Images
+from segcam.samples import Batch, Border, Images, Sample
 from segcam.scoring.agreement import agreement
 from segcam.scoring.reference import Scenery
 
@@ -98,6 +98,19 @@ class Scorer:
                 tables.setdefault(name, []).append(columns)
             advance(len(few), "")
         return {name: joined(columns) for name, columns in tables.items()}
+
+    def placements(self, sample: Sample) -> Columns:
+        """Return where the layers' grids lie on the images, a row a layer."""
+        placed = self.probe.placements(Batch.of([sample], self.device).inputs())
+        numbers = {
+            "origin": [one.placement.origin for one in placed.values()],
+            "step": [one.placement.step for one in placed.values()],
+            "offset": [one.offset for one in placed.values()],
+        }
+        pairs = {name: np.array(values, np.float32).reshape(-1, 2) for name, values in numbers.items()}
+        columns = {f"{name}_{axis}": values[:, n] for name, values in pairs.items() for n, axis in enumerate("yx")}
+        agreed = np.array([one.agreed for one in placed.values()], bool)
+        return {"layer": np.array(list(placed)), **columns, "agreed": agreed}
 
     def _tables(self, images: Images, rows: Sequence[int], note: Callable[[Gap], None]) -> dict[str, Columns]:
         """Return the tables of images that are worked on together."""
@@ -165,10 +178,11 @@ def plan(profile: Profile, data: Data, _: Checkpoint) -> list[CellPlan]:
 
 
 def run(job: MeasureJob) -> dict[str, Columns]:
-    """Score the cell's images; see `Scorer.score`."""
+    """Score the cell's images, and say where the layers lie on them; see `Scorer.score` and `Scorer.placements`."""
     classes, border = job.data.opened.info.classes, job.profile.data.border
     scorer = Scorer(job.model, job.request, job.profile.score, classes, border)
-    return scorer.score(job.data.test, job.cell.rows, job.advance, job.note)
+    tables = scorer.score(job.data.test, job.cell.rows, job.advance, job.note)
+    return tables | {"placements": scorer.placements(job.data.test[job.cell.rows[0]])}
 
 
 MEASUREMENT = MEASUREMENTS.add(Measurement("scores", run, plan, turn=0))

@@ -30,9 +30,9 @@ from segcam.errors import InputError
 
 MOST_BYTES = 1_000_000
 """Of a file among what people read; larger ones are in the archive alone."""
-REDRAWN = ("attention", "claims", "distributions", "levels", "resolution", "skipped")
+REDRAWN = ("attention", "claims", "distributions", "levels", "placement", "resolution", "skipped")
 """Analyses that need no more than the scores that are published."""
-SMALL = ("predictions", "attention", "resolution")
+SMALL = ("predictions", "attention", "placements", "resolution")
 """Tables beside the scores that are published whole."""
 DRAWN_FOLDERS = ("tables/", "figures/")
 UNPUBLISHED = (".svg", ".pdf")

@@ -17,6 +17,7 @@ from segcam.models import Architecture
 from segcam.models import architecture as network_of
 from segcam.probe.attention import AttentionPlace
 from segcam.probe.layers import Layer
+from segcam.probe.placement import Placing
 from segcam.probe.targets import Target
 
 HEAD = "head"
@@ -52,6 +53,7 @@ class Request:
         own_pass_methods: methods that take passes of their own.
         own_pass_targets: what they explain.
         gaps: what is known to be missing before anything is run.
+        placement: how maps are laid over the images.
     """
 
     targets: tuple[Target, ...]
@@ -63,6 +65,7 @@ class Request:
     own_pass_methods: tuple[Method, ...] = ()
     own_pass_targets: tuple[Target, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    placement: Placing = "stretched"
 
     @classmethod
     def of(cls, settings: Score, architecture: str, model: nn.Module) -> Request:
@@ -89,6 +92,7 @@ class Request:
             own_pass_methods=tuple(method for method in methods if method.own_passes),
             own_pass_targets=tuple(Target.parse(name, settings.class_id) for name in settings.own_targets()),
             gaps=tuple(Gap(layer, m.name, why) for m in methods if m.attention is not None for layer, why in gaps),
+            placement=settings.placement,
         )
 
     @property

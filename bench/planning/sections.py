@@ -116,6 +116,9 @@ class Score(Settings):
     `methods` may hold 'family:cam' and the like for all methods of a family, as `bench list methods` shows it, and
     `metrics` may be 'all'.
 
+    `placement` is where a layer's cells lie on the image: 'stretched' over it, as the paper's upsampling has them, or
+    at the centres of what they see ('receptive_field'), see docs/metrics.md.
+
     Of `points`, 'head' is the last layer of 'relu' alone, the input of the 1x1 convolution that classifies.
 
     `attention` says whether the attention of networks that have it is measured, block by block and head by head.
@@ -155,6 +158,7 @@ class Score(Settings):
         "blank",
     )
     points: Annotated[tuple[Literal["conv", "relu", "head"], ...], Field(min_length=1)] = ("conv",)
+    placement: Literal["stretched", "receptive_field"] = "stretched"
     parameters: dict[str, dict[str, Value]] = Field(default_factory=dict)
     attention: bool = True
     counter: bool = False

@@ -209,10 +209,10 @@ def method(  # noqa: PLR0913  (all but one are named where they are given)
 
     def register(function: Function) -> Function:
         summary, source = words(function)
-        compute: Callable[..., Any] = in_full_precision(function)
         arguments = inspect.signature(function).parameters.values()
         if kind == "control":
             function = _on_pictures(function)
+        compute: Callable[..., Any] = in_full_precision(function)
         METHODS.add(
             Method(
                 name=name or function.__name__,

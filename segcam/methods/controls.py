@@ -10,6 +10,7 @@ from torch import Tensor
 from segcam.errors import InputError
 from segcam.methods import method
 from segcam.methods.material.pair import Pair
+from segcam.scoring.grids import Placement, to_grid
 from segcam.scoring.reference import Reference
 from segcam.streams import stream_seed
 
@@ -60,6 +61,19 @@ def mask_oracle(reference: Reference) -> Float[Tensor, "b h w"]:
     Blank for an image without foreground.
     """
     return reference.foreground_share
+
+
+@method("control", label="Mask, half a cell off")
+def mask_displaced(reference: Reference) -> Float[Tensor, "b h w"]:
+    """The true mask as a grid sees it that lies half a cell up and left of where it is taken to lie.
+
+    What a perfect map scores whose placement is wrong by half a cell: the scale of errors by geometry alone. Behind
+    convolutions of stride 2 with padding, maps that are stretched over the image are off by that much.
+    """
+    place = reference.placement or Placement.stretched(reference.grid, reference.size)
+    (row, column), (down, across) = place.origin, place.step
+    moved = Placement((row - down / 2, column - across / 2), place.step)
+    return to_grid(reference.scenery.foreground[:, None].to(reference.dtype), reference.grid, moved)[:, 0]
 
 
 @method("control", label="Centred Gaussian", least={"width": 1e-6})

@@ -159,7 +159,7 @@ def run_for_logits(run: Callable[[], object], meaning: Output, *, argument: bool
     return logits
 
 
-def resolved(output: object, declared: Output | None = None) -> Output:
+def resolved(output: object, declared: Output | None = None, ending: Callable[[], str] | None = None) -> Output:
     """Return what a network's output means: what is declared, if the values agree, else what they leave no doubt of.
 
     Sums over the classes, the range, and the last step of autograd's graph are looked at. What is found to be no
@@ -168,6 +168,8 @@ def resolved(output: object, declared: Output | None = None) -> Output:
     Args:
         output: as the network returned it.
         declared: what it is said to be; None to find out.
+        ending: asked for the last step where this graph does not tell, as where it begins with a layer's output; see
+            `last_step`.
 
     Raises:
         InputError: `declared` is none of `OUTPUTS`.
@@ -178,6 +180,8 @@ def resolved(output: object, declared: Output | None = None) -> Output:
         raise unknown("meaning of an output", str(declared), OUTPUTS)
     values = tensor_of(output)
     facts = _Facts(values)
+    if not facts.end and facts.within and ending is not None:
+        facts.end = ending()
     _check_continuous(values, facts)
     if declared is not None:
         return _agreeing(facts, declared)
@@ -208,7 +212,7 @@ class _Facts:
         self.logs_sum_to_one = (
             self.classes > 1 and self.high <= rounding and _near(wide.logsumexp(1), 0.0, max(rounding, 1e-3))
         )
-        self.end = _last_step(values)
+        self.end = last_step(values)
 
     def evidence(self, found: Output) -> str:
         """Put into words what speaks for a reading."""
@@ -284,7 +288,7 @@ def _near(values: Tensor, wanted: float, tolerance: float) -> bool:
     return bool(((values - wanted).abs() <= tolerance).all())
 
 
-def _last_step(values: Tensor) -> str:
+def last_step(values: Tensor) -> str:
     """Return what made the values, by autograd's graph, past steps that only move them; '' where it does not tell."""
     node: Any = values.grad_fn
     while node is not None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -21,6 +21,9 @@ from torch import Tensor
 from segcam.scoring.grids import Grid, Placement
 
 Pair = tuple[float, float]
+
+Placing = Literal["stretched", "receptive_field"]
+"""How maps are laid over the image: stretched over it, the paper's plain upsampling, or where their cells look."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
@@ -22,9 +21,10 @@ from segcam.probe.attention_hooks import on_grids, recording_attention
 from segcam.probe.captures import Capture
 from segcam.probe.hooks import as_images, chosen_outputs, frozen, recording_calls, run
 from segcam.probe.layers import Layer, LayerChoice, find_layers
-from segcam.probe.outputs import OUTPUTS, Arguments, Output, logits_of, resolved, tensor_of
-from segcam.probe.placement import Course, courses, on_grid
+from segcam.probe.outputs import OUTPUTS, Arguments, Output, last_step, logits_of, resolved, tensor_of
+from segcam.probe.placement import Placing, courses
 from segcam.probe.saving import WithoutInputs
+from segcam.probe.survey import Placed, Survey
 from segcam.probe.targets import Explained, Target
 from segcam.probe.tokens import as_maps
 from segcam.scoring.grids import Grid, Placement
@@ -32,9 +32,6 @@ from segcam.scoring.grids import Grid, Placement
 __all__ = ["Capture", "Precision", "Probe", "frozen", "logits_of"]
 
 Precision = Literal["fp32", "bf16", "own"]
-
-Placing = Literal["stretched", "receptive_field"]
-"""How maps are laid over the image: stretched over it, the paper's plain upsampling, or where their cells look."""
 
 
 class Probe:
@@ -118,7 +115,7 @@ class Probe:
         self._meaning: Output | None = None
         self._said: Output | None = None
         self._argument: bool | None = None
-        self._surveys: dict[Grid, dict[str, Course | None]] = {}
+        self._surveys: dict[Grid, Survey] = {}
 
     def __call__(
         self,
@@ -173,7 +170,10 @@ class Probe:
             targets = self._understood(targets, output, images, parameters)
             explained = _explained(logits, size, targets, masks, fixed)
             acts, logits = self._maps(outputs, size), logits.detach()
-            placements = self._placements(acts, images, parameters)
+            placements: dict[str, Placement | None] = dict.fromkeys(acts)
+            if self.placement == "receptive_field":
+                survey = self._survey(images, parameters)
+                placements |= {label: survey.unless_stretched(label) for label in acts}
             captures = []
             for i, (target, pixels) in enumerate(zip(targets, explained, strict=True)):
                 gradients = self._gradients(pixels, outputs, size, keep=i + 1 < len(targets))
@@ -189,62 +189,38 @@ class Probe:
         """Return the targets with what is known of the network: what its output means, where it lies, class names."""
         values, size = tensor_of(output), (int(images.shape[-2]), int(images.shape[-1]))
         grid = (int(values.shape[2]), int(values.shape[3]))
-        place = None if grid == size else self._output_placement(grid, size, images, parameters)
+        place = None if grid == size else self._survey(images, parameters).of_output(grid)
         known: Any = {"output": self._meaning, "argument": self._argument, "placement": place}
         return [replace(target.named(self.class_ids), **known) for target in targets]
 
-    def _output_placement(
-        self, grid: Grid, size: Grid, images: Tensor, parameters: dict[str, Tensor]
-    ) -> Placement | None:
-        """Return where an output of another size lies on the input; None where it spans it, up to a cell.
+    def placements(self, images: Float[Tensor, "b ch h w"]) -> dict[str, Placed]:
+        """Return where each layer's grid lies on the input, by label, whatever the probe's `placement`.
+
+        It holds for all images of this size; one is run, with its gradient.
 
         Raises:
-            ProbeError: that cannot be told, and the sizes have no common factor.
+            ProbeError: a layer does not come from the input, or see `many`.
         """
-        course = self._survey(images, parameters)[_OUTPUT]
-        if course is not None and course.exact:
-            placement = on_grid(course, grid)
-            return None if placement.spans(grid, size) else placement
-        if all(max(a, b) % min(a, b) == 0 or math.ceil(a / round(a / b)) == b for a, b in zip(size, grid, strict=True)):
-            return None
-        missing = (size[0] - grid[0], size[1] - grid[1])
-        if missing[0] == missing[1] > 0:
-            return Placement((missing[0] / 2, missing[1] / 2), (1.0, 1.0))
-        raise ProbeError(
-            f"the network's output is {grid[0]} x {grid[1]} for an input of {size[0]} x {size[1]}: it is smaller by "
-            "neither a factor nor a constant, so that no one knows where it lies; wrap the network in a Module that "
-            "returns an output of the input's size"
-        )
+        with torch.inference_mode(mode=False), torch.enable_grad(), frozen(self.model) as parameters:
+            survey = self._survey(images, parameters)
+        return {layer.label: survey.placed(layer.label) for layer in self.layers}
 
-    def _placements(
-        self, maps: Mapping[str, Tensor], images: Tensor, parameters: dict[str, Tensor]
-    ) -> dict[str, Placement | None]:
-        """Return where each layer's maps lie on the input; None where they are stretched over it."""
-        if self.placement == "stretched":
-            return dict.fromkeys(maps)
-        survey = self._survey(images, parameters)
-        lost = [label for label in maps if survey[label] is None]
-        if lost:
-            raise ProbeError(
-                f"where layer '{lost[0]}' lies on the input cannot be told, as no gradient leads back from it to the "
-                "input: leave it out, or take placement='stretched'"
-            )
-        grids = {label: (int(one.shape[-2]), int(one.shape[-1])) for label, one in maps.items()}
-        return {label: on_grid(survey[label], grid) for label, grid in grids.items()}  # type: ignore[arg-type]
-
-    def _survey(self, images: Tensor, parameters: dict[str, Tensor]) -> dict[str, Course | None]:
-        """Run one image with its gradient and follow each layer, and the output, back to it; once a size of input."""
+    def _survey(self, images: Tensor, parameters: dict[str, Tensor]) -> Survey:
+        """Run one image with its gradient and follow layers and output back to it; once a size of input."""
         size = (int(images.shape[-2]), int(images.shape[-1]))
         if size not in self._surveys:
-            image = (
-                self.prepared(images[:1], parameters).clone().requires_grad_().clone()
-            )  # no leaf: modules may write into it
+            image = self.prepared(images[:1], parameters).clone().requires_grad_()
+            image = image.clone()  # no leaf: modules may write into it
             source = image.grad_fn
             with recording_calls(self.model, self.layers, set()) as calls:
                 output = run(self.model, image, parameters)
             outputs, _ = chosen_outputs(self.layers, calls)
-            found = courses([*outputs.values(), tensor_of(output)], source, size)
-            self._surveys[size] = dict(zip([*outputs, _OUTPUT], found, strict=True))
+            *found, of_output = courses([*outputs.values(), tensor_of(output)], source, size)
+            maps = self._maps(outputs, size)
+            grids = {label: (int(one.shape[-2]), int(one.shape[-1])) for label, one in maps.items()}
+            self._surveys[size] = Survey(
+                size, dict(zip(outputs, found, strict=True)), grids, of_output, last_step(tensor_of(output))
+            )
         return self._surveys[size]
 
     def restricted(self, layers: Sequence[Layer]) -> Probe:
@@ -290,7 +266,7 @@ class Probe:
                     raise ProbeError(f"layer '{min(overwritten)}' is overwritten even as a copy: leave it out")
                 self._overwritten |= overwritten
                 continue
-            meaning = self._resolve(output, targets)
+            meaning = self._resolve(output, targets, images, parameters)
             if self._argument is None:
                 self._argument = meaning not in ("logits", "multilabel")
                 if self._argument:
@@ -299,14 +275,17 @@ class Probe:
             self._argument = logits is not None
             return outputs, output, matrices, logits_of(output, meaning) if logits is None else logits
 
-    def _resolve(self, output: object, targets: Sequence[Target]) -> Output:
+    def _resolve(
+        self, output: object, targets: Sequence[Target], images: Tensor, parameters: dict[str, Tensor]
+    ) -> Output:
         """Return what the output means, by what the probe or the targets say, or by its values the first time."""
         declared = {choice for choice in (self.output, *(target.output for target in targets)) if choice is not None}
         if len(declared) > 1:
             raise ProbeError(f"the output is declared as {' and as '.join(sorted(declared))}: say it once")
         said = next(iter(declared), None)
         if self._meaning is None or (said is not None and said not in (self._meaning, self._said)):
-            self._meaning, self._said, self._argument = resolved(output, said), said, None
+            meaning = resolved(output, said, lambda: self._survey(images, parameters).end)
+            self._meaning, self._said, self._argument = meaning, said, None
         return self._meaning
 
     def _gradients(
@@ -338,10 +317,6 @@ class Probe:
                 raise ProbeError(f"layer '{label}' does not lead to the logits: leave it out")
             by_label[label] = gradient
         return by_label
-
-
-_OUTPUT = ""
-"""What the network's own output is called among the layers' labels: no layer's label is empty."""
 
 
 def _class_names(model: nn.Module) -> dict[str, int]:

@@ -68,6 +68,12 @@ class Placement:
         )
         return down, across
 
+    def is_stretched(self, grid: Grid, size: Grid) -> bool:
+        """Tell whether the grid spans the image, up to a millionth of a pixel."""
+        other = Placement.stretched(grid, size)
+        pairs = zip((*self.origin, *self.step), (*other.origin, *other.step), strict=True)
+        return all(abs(one - two) < 1e-6 for one, two in pairs)
+
     def axis(self, number: int) -> Axis:
         """Return the placement along the rows (0) or the columns (1)."""
         return self.origin[number], self.step[number]

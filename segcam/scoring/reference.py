@@ -306,10 +306,8 @@ class Reference:
             origins.append(origin + step * low - first)
         grid = (slices[0].stop - slices[0].start, slices[1].stop - slices[1].start)
         cut = self.scenery.cropped(images, box)
-        moved, spanning = Placement((origins[0], origins[1]), place.step), Placement.stretched(grid, cut.size)
-        pairs = zip((*moved.origin, *moved.step), (*spanning.origin, *spanning.step), strict=True)
-        same = all(abs(one - other) < 1e-6 for one, other in pairs)
-        return Part(images, slices[0], slices[1], cut.on(grid, None if same else moved))
+        moved = Placement((origins[0], origins[1]), place.step)
+        return Part(images, slices[0], slices[1], cut.on(grid, None if moved.is_stretched(grid, cut.size) else moved))
 
     @property
     def everything(self) -> Float[Tensor, "h w"]:

@@ -18,8 +18,8 @@ from segcam.maps import layer_maps
 from segcam.methods import Method
 from segcam.probe.layers import Layer
 from segcam.probe.probe import Capture, Probe
-from segcam.scoring.grids import Grid
-from segcam.scoring.reference import Scenery
+from segcam.scoring.grids import Grid, Placement
+from segcam.scoring.reference import Scenery, View
 
 SIGN_BALANCE, COUNTER_SHARE = "sign_balance", "counter_share"
 
@@ -34,6 +34,7 @@ class MadeMaps:
         methods: indices of the methods, `m` of them.
         maps: `(b, m, h, w)`.
         numbers: what is known of the maps beside the metrics, `(b, m)` each, by column.
+        placement: where the grid lies on the images; None where it spans them.
     """
 
     targets: Sequence[int]
@@ -41,6 +42,7 @@ class MadeMaps:
     methods: Sequence[int]
     maps: Float[Tensor, "b m h w"]
     numbers: Mapping[str, Float[Tensor, "b m"]] = field(default_factory=dict)
+    placement: Placement | None = None
 
     @property
     def grid(self) -> Grid:
@@ -49,15 +51,16 @@ class MadeMaps:
 
 
 def control_maps(request: Request, scenery: Scenery, capture: Capture) -> Iterator[MadeMaps]:
-    """Yield the maps of the controls made from the image alone, once a grid."""
+    """Yield the maps of the controls made from the image alone, once a grid and placement."""
     controls = [(m, method.control) for m, method in enumerate(request.methods) if method.control is not None]
-    layers: dict[Grid, list[int]] = {}
+    layers: dict[View, list[int]] = {}
     for i, layer in enumerate(request.layers):
         h, w = capture.activations[layer.label].shape[-2:]
-        layers.setdefault((int(h), int(w)), []).append(i)
-    for grid, of_grid in layers.items() if controls else ():
-        maps = torch.stack([control(scenery.on(grid)) for _, control in controls], 1)
-        yield MadeMaps(range(len(request.targets)), of_grid, [m for m, _ in controls], maps)
+        layers.setdefault(((int(h), int(w)), capture.placements[layer.label]), []).append(i)
+    for (grid, placement), of_view in layers.items() if controls else ():
+        maps = torch.stack([control(scenery.on(grid, placement)) for _, control in controls], 1)
+        targets = range(len(request.targets))
+        yield MadeMaps(targets, of_view, [m for m, _ in controls], maps, placement=placement)
 
 
 def attention_maps(request: Request, captures: Sequence[Capture]) -> Iterator[MadeMaps]:
@@ -66,7 +69,9 @@ def attention_maps(request: Request, captures: Sequence[Capture]) -> Iterator[Ma
         for t, capture in enumerate(captures if method.attention is not None else ()):
             assert method.attention is not None
             maps = method.attention([*capture.attentions.values()], capture.explained.chosen).unbind(1)
-            yield from (MadeMaps([t], [i], [m], maps[block][:, None]) for i, block in request.blocks().items())
+            for i, block in request.blocks().items():
+                placement = capture.placements[request.layers[i].label]
+                yield MadeMaps([t], [i], [m], maps[block][:, None], placement=placement)
 
 
 def gradient_maps(
@@ -104,7 +109,7 @@ def _of_layer(
         if t in rivals:
             share = counter_share(maps, layer_maps(rivals[t], layer, methods)[1])
             numbers[COUNTER_SHARE] = _where(share, [method.kind == "gradient" for method in methods])
-        made.append(MadeMaps([t], [i], indices, maps, numbers))
+        made.append(MadeMaps([t], [i], indices, maps, numbers, capture.placements[layer.label]))
     return made
 
 
@@ -124,4 +129,12 @@ def _where(values: Float[Tensor, "b m"], defined: Sequence[bool]) -> Float[Tenso
 
 def shared_probe(model: nn.Module, request: Request, settings: Score) -> Probe:
     """Return the probe of the methods that share their passes."""
-    return Probe(model, request.layers, precision=settings.precision, channels_last=True, attention=request.places)
+    return Probe(
+        model,
+        request.layers,
+        precision=settings.precision,
+        channels_last=True,
+        attention=request.places,
+        output="logits",
+        placement=request.placement,
+    )

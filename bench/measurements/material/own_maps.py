@@ -34,7 +34,7 @@ class OwnPasses:
     def __init__(self, model: nn.Module, request: Request) -> None:
         self.request = request
         self.device = next(model.parameters()).device
-        self.probe = Probe(model, request.layers, channels_last=True)
+        self.probe = Probe(model, request.layers, channels_last=True, placement=request.placement)
         of_input = any(method.scope == "input" for method in request.own_pass_methods)
         self.layers = (INPUT, *request.layers) if of_input else request.layers
         self.controls = tuple(m for m in request.methods if m.control is not None and of_input)
@@ -84,7 +84,8 @@ class OwnPasses:
                         note(Gap(layer.label, method.name, str(error)))
                     else:
                         numbers = {SIGN_BALANCE: sign_balance(maps)} if method.signed else {}
-                        made.append(MadeMaps([target], [self.layers.index(layer)], [m], maps, numbers))
+                        placement = capture.placements.get(layer.label)  # a map of the input's pixels has none
+                        made.append(MadeMaps([target], [self.layers.index(layer)], [m], maps, numbers, placement))
                     advance(len(batch.ids), step)
         return made
 

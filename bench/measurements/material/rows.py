@@ -16,8 +16,7 @@ from segcam.methods import Method
 from segcam.metrics import Metric, measure
 from segcam.probe.layers import Layer
 from segcam.probe.probe import Capture
-from segcam.scoring.grids import Grid
-from segcam.scoring.reference import Scenery
+from segcam.scoring.reference import Scenery, View
 
 WAITING = 2**22
 """How many numbers of maps on one grid wait to be measured together."""
@@ -57,13 +56,14 @@ class Rows:
 
     def fill(self, maps: Iterable[MadeMaps]) -> None:
         """Measure maps: as they come, but those on one grid together, so that they share its steps."""
-        waiting: dict[Grid, list[MadeMaps]] = {}
+        waiting: dict[View, list[MadeMaps]] = {}
         for one in maps:
-            waiting.setdefault(one.grid, []).append(one)
-            if sum(other.maps.numel() for other in waiting[one.grid]) >= WAITING:
-                self._measure(one.grid, waiting.pop(one.grid))
-        for grid, rest in waiting.items():
-            self._measure(grid, rest)
+            view = (one.grid, one.placement)
+            waiting.setdefault(view, []).append(one)
+            if sum(other.maps.numel() for other in waiting[view]) >= WAITING:
+                self._measure(view, waiting.pop(view))
+        for view, rest in waiting.items():
+            self._measure(view, rest)
 
     def columns(self) -> Columns:
         """Return the columns of all maps that there are."""
@@ -82,9 +82,9 @@ class Rows:
         present = np.broadcast_to(self._present, self._shape).reshape(-1)
         return {name: column[present] for name, column in columns.items()}
 
-    def _measure(self, grid: Grid, made: Sequence[MadeMaps]) -> None:
+    def _measure(self, view: View, made: Sequence[MadeMaps]) -> None:
         positive = torch.cat([one.maps for one in made], 1).relu()  # metrics are defined on what speaks for it
-        measured = measure(positive, self.scenery.on(grid), self.metrics)
+        measured = measure(positive, self.scenery.on(*view), self.metrics)
         values = {name: numbers.float().cpu().numpy() for name, numbers in measured.items()}
         first = 0
         for one in made:
