@@ -117,7 +117,7 @@ class Score(Settings):
     `metrics` may be 'all'.
 
     `placement` is where a layer's cells lie on the image: 'stretched' over it, as the paper's upsampling has them, or
-    at the centres of what they see ('receptive_field'), see docs/metrics.md.
+    at the centres of what they see ('receptive_field'), see docs/own-network.md.
 
     Of `points`, 'head' is the last layer of 'relu' alone, the input of the 1x1 convolution that classifies.
 
