@@ -8,14 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow.parquet as pq
 from torch import nn
 
 from analyses.reading import manifest
 from analyses.reading.files import LOG, SCORES, SLACK
 from analyses.reading.manifest import File
+from bench.measurements.material.rows import BIAS
 from bench.output.store import Store, digest, made_by, with_cell
 from bench.planning import plan
 from bench.planning.cells import MeasureCell
@@ -27,6 +29,16 @@ from bench.training.run import Trainings
 from segcam.errors import InputError, SegcamError
 from segcam.metrics import METRICS
 from segcam.models import create
+
+
+class Biased(NamedTuple):
+    """How often a target's score was a bias alone, over the seeds and images of a model's level."""
+
+    model: str
+    level: int
+    target: str
+    blank: int
+    images: int
 
 
 @dataclass
@@ -141,6 +153,21 @@ class Measuring:
             counts.update({(model, "", name, why): 0 for model in profile.models for name in methods})
         names = ("model", "layer", "method", "reason")
         return [{**dict(zip(names, key, strict=True)), "cells": count} for key, count in counts.items()]
+
+    def bias_alone(self) -> list[Biased]:
+        """Return in how many images each target's score is a bias alone, so that its maps are blank."""
+        images: Counter[tuple[str, int, str]] = Counter()
+        blank: Counter[tuple[str, int, str]] = Counter()
+        for cell, record in self.records():
+            for name in record.files if cell.measurement == SCORES else ():
+                path = self.store.path(name)
+                if not name.startswith(f"{SCORES}/") or BIAS not in pq.read_schema(path).names:
+                    continue  # a table of something else, or of before the column
+                frame = pq.read_table(path, columns=["image", "target", BIAS]).to_pandas().drop_duplicates()
+                for target, alone in frame.groupby("target", observed=True)[BIAS]:
+                    images[cell.train.model, cell.level, str(target)] += len(alone)
+                    blank[cell.train.model, cell.level, str(target)] += int(alone.sum())
+        return [Biased(*key, blank[key], images[key]) for key in images]
 
     def _clear(self, cells: Sequence[MeasureCell]) -> None:
         """Remove what other settings left: its rows would stand twice, or its record for rows that are gone.

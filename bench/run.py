@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from analyses.reading.manifest import Gap, Images, Manifest, Planned, level_name
-from bench.measuring import Measuring
+from bench.measuring import Biased, Measuring
 from bench.output.store import MANIFEST, Store
 from bench.planning import manifest
 from bench.planning.data import Data
@@ -86,6 +86,23 @@ class Run:
             for c in self.trainings.entries()
             if not c.reached
         ]
+
+    def blank(self) -> tuple[list[str], bool]:
+        """Return the targets whose maps are blank since their score is a bias alone, and whether most are of some.
+
+        Told as 'unet, 90 %: best_pixel:logit in 80 of 100'.
+        """
+        found = self.measuring.bias_alone()
+        lines = [
+            f"{one.model}, {level_name(one.level)}: {one.target} in {one.blank} of {one.images}"
+            for one in found
+            if one.blank
+        ]
+        groups: dict[tuple[str, str], list[Biased]] = {}
+        for one in found:
+            groups.setdefault((one.model, one.target), []).append(one)
+        most = any(2 * sum(one.blank for one in few) > sum(one.images for one in few) for few in groups.values())
+        return lines, most
 
     def score(self) -> None:
         """Measure what is not measured yet.

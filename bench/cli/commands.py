@@ -142,7 +142,7 @@ def run(
             console.print(f"unpacked into {out}", markup=False, highlight=False)
         store = _existing(context, profile, out)
         written = report(store, console, set_, wait=wait)
-        unreached: list[str] = []  # what the run could not do, it has said
+        unreached, blank, failed = [], [], False  # what the run could not do, it has said
     else:
         from bench.cli import stages
         from bench.planning.profile import read
@@ -159,7 +159,9 @@ def run(
             return
         settings = read(profile, set_)
         settings = settings.of(model) if model else settings
-        store, written, unreached = stages.profile(stage, settings, options)
+        outcome = stages.profile(stage, settings, options)
+        store, written, unreached, blank = outcome.store, outcome.written, outcome.unreached, outcome.blank
+        failed = bool(unreached) or outcome.mostly_blank
     if summary := terminal.summary(store):
         console.print(summary)
     if gaps := terminal.gaps(store):
@@ -168,8 +170,16 @@ def run(
         console.print(f"wrote {path}", markup=False, highlight=False)
     if written and (claims := terminal.verdicts(store)):
         console.print(claims)
+    if blank:
+        console.print(
+            f"BLANK MAPS, as the explained score is the last layer's bias alone: {'; '.join(blank)}. Train from "
+            "train.initial_answer=random, or explain other pixels, such as score.targets=['predicted:logit']",
+            markup=False,
+        )
     if unreached:
-        console.print("levels not reached: " + "; ".join(unreached), markup=False)
+        missed = "levels not reached: " + "; ".join(unreached)
+        console.print(f"{missed}; the best checkpoint is kept and scored beside them, as 'best'", markup=False)
+    if failed:
         raise typer.Exit(1)
 
 

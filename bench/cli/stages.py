@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -91,19 +91,34 @@ def start(read: profiles.Profile, options: Options) -> Iterator[Run]:
         yield run
 
 
-def profile(stage: str, read: profiles.Profile, options: Options) -> tuple[Store, list[Path], list[str]]:
-    """Train, score and report what the stage says: 'all', 'train' or 'score'.
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run.
 
-    Returns:
-        The folder, the tables and figures written, and the levels that were not reached.
+    Attributes:
+        store: its folder.
+        written: the tables and figures written.
+        unreached: the levels that were not reached.
+        blank: the targets whose maps are blank in some images, since their score is a bias alone.
+        mostly_blank: whether it is so in most images of one.
     """
+
+    store: Store
+    written: list[Path]
+    unreached: list[str] = field(default_factory=list)
+    blank: list[str] = field(default_factory=list)
+    mostly_blank: bool = False
+
+
+def profile(stage: str, read: profiles.Profile, options: Options) -> Outcome:
+    """Train, score and report what the stage says: 'all', 'train' or 'score'."""
     with start(read, options) as work:
         if stage != "score":
             work.train()
         if stage != "train":
             work.score()
         written = reports.report(work.store, work.console) if stage == "all" else []
-        return work.store, written, work.unreached()
+        return Outcome(work.store, written, work.unreached(), *(work.blank() if stage != "train" else ([], False)))
 
 
 def time(store: Store, device: str, console: Console, *, wait: bool) -> None:

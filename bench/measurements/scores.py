@@ -37,11 +37,13 @@ from bench.planning.plan import score_settings, shared_methods
 from bench.planning.profile import Profile
 from bench.planning.request import Gap, Request
 from bench.planning.sections import Score
+from segcam.checks.diagnosis import bias_alone
 from segcam.probe.probe import Capture
 from segcam.samples import Batch, Border, Images, Sample
 from segcam.scoring.agreement import agreement
 from segcam.scoring.reference import Scenery
 
+BIAS_ALONE = "the score is the last layer's bias alone"
 RIVAL = "rival"
 """The score of the best other class."""
 
@@ -119,6 +121,11 @@ class Scorer:
         probed = self.probe.many(batch.inputs(), [*request.targets, *self._rivals.values()], masks=batch.masks)
         captures = probed[: len(request.targets)]
         rivals = dict(zip(self._rivals, probed[len(captures) :], strict=True))
+        for capture in captures:
+            if bool(bias_alone(capture).any()):
+                why = f"{capture.target.name}: in some images {BIAS_ALONE}, so that maps are blank"
+                for method in (m for m in request.methods if m.gradient is not None and m.needs_gradients):
+                    note(Gap("", method.name, why))
         scenery = Scenery.of(batch, self.settings.class_id)
         pairs: list[Columns] = []
         scores = Rows(scenery, captures, request.layers, request.methods, request.metrics, counter=counter)

@@ -192,18 +192,21 @@ def _digest(opened: Opened, *, drawn: bool) -> str:
 def choose_images(areas: NDArray[np.float64], ids: Sequence[str], count: int) -> tuple[tuple[int, ...], str]:
     """Choose a few images, such as those that figures show, before any network is seen, and state the rule.
 
+    Images without the class are not among them: they would show another one.
+
     Args:
         areas: foreground share of each test image, 0..1.
         ids: their names.
         count: how many to choose; none for 0, without a rule.
     """
-    count = min(count, len(ids))
+    left = sorted(np.flatnonzero(areas > 0).tolist(), key=lambda i: ids[i])
+    of = "test split" if len(left) == len(ids) else f"{len(left)} of {len(ids)} test images that show the class"
+    count = min(count, len(left))
     if not count:
         return (), ""
     quantiles = (np.arange(count) + 0.5) / count
-    left = sorted(range(len(ids)), key=lambda i: ids[i])
     indices = []
-    for area in np.quantile(areas, quantiles):
+    for area in np.quantile(areas[left], quantiles):
         nearest = min(left, key=lambda i: abs(float(areas[i]) - float(area)))
         left.remove(nearest)
         indices.append(nearest)
@@ -213,4 +216,4 @@ def choose_images(areas: NDArray[np.float64], ids: Sequence[str], count: int) ->
         if count > 1
         else ("image whose share of foreground pixels is nearest to the percentile")
     )
-    return tuple(indices), f"the test {many} {named} of the test split, chosen before any network was trained"
+    return tuple(indices), f"the test {many} {named} of the {of}, chosen before any network was trained"

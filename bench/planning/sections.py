@@ -13,11 +13,16 @@ def _level(value: Any) -> Any:
     return BEST if value == "best" else value
 
 
+def _limit(value: Any) -> Any:
+    return None if value in ("all", "null") else value
+
+
 Level = Annotated[int, BeforeValidator(_level), Field(ge=1, le=BEST)]
 Share = Annotated[float, Field(ge=0, le=1)]
 MOST = 10**9
 """No number of images, steps or the like is greater: it would never end."""
 Count = Annotated[int, Field(ge=1, le=MOST)]
+Limit = Annotated[Annotated[int, Field(ge=1, le=MOST)] | None, BeforeValidator(_limit)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 T = TypeVar("T")
 Value = bool | int | float | str
@@ -39,7 +44,8 @@ class Settings(BaseModel):
 class DataSettings(Settings):
     """Which images.
 
-    `train`, `val` and `test` limit the numbers of images; without them all are taken, or the drawn data's default.
+    `train`, `val` and `test` limit the numbers of images; without them, or with 'all' (`null` on the command line), all
+    are taken, or the drawn data's default.
     `resize` says how photographs come to `size`: 'squash' gives up their aspect ratio; 'pad' keeps it, and nothing is
     measured in the padding; 'none' takes those that have the size already.
     `seed` is of drawn data and of the choice of validation images. `root` and `cache` say where files are and define
@@ -51,9 +57,9 @@ class DataSettings(Settings):
     resize: Literal["squash", "pad", "none"] = "squash"
     border: Literal["ignore", "pet", "background"] = "ignore"
     seed: Seed = 0
-    train: Count | None = None
-    val: Count | None = None
-    test: Count | None = None
+    train: Limit = None
+    val: Limit = None
+    test: Limit = None
     val_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
     root: str | None = None
     cache: str | None = None
@@ -74,9 +80,13 @@ class Train(Settings):
 
     The level "best" is the checkpoint with the highest validation mean IoU of the whole training; tables call it 100.
 
-    `initial_answer` is what the untrained network answers. By chance it scores a mean IoU of about 0.33 on two classes,
-    so that a level of 30 % would be passed by luck or not at all; from 'foreground' everywhere (0.16 on the pets) each
-    level lies on the way up. 'random' leaves the first weights as they are.
+    `initial_answer` is what the untrained network answers. 'random' leaves the first weights as they are. By chance
+    they score a mean IoU of about 0.33 on two classes, so that a level of 30 % would be passed by luck or not at all;
+    from 'foreground' everywhere (0.16 on the pets) each level lies on the way up. It has its price: where objects are
+    small, the last layer's bias alone can give the score of a best pixel, and maps are blank. 'auto' therefore takes it
+    only where a level is asked for that a trivial answer comes up to (see `bench.training.levels.trivial`).
+
+    Whatever the levels, the best checkpoint is kept; where a level was not reached it is scored as 'best' beside them.
 
     Training ends when all levels are reached and the highest is passed, and at the latest after `steps` steps;
     without `steps`, after `epochs` times the training images.
@@ -88,7 +98,7 @@ class Train(Settings):
     levels: Annotated[tuple[Level, ...], Field(min_length=1)] = (30, 50, 70, 90)
     tolerance: Annotated[float, Field(gt=0, le=20)] = 2.0
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=1000)] = (0,)
-    initial_answer: Literal["foreground", "random"] = "foreground"
+    initial_answer: Literal["auto", "foreground", "random"] = "auto"
     epochs: Annotated[float, Field(gt=0, le=1e6)] = 60.0
     steps: Count | None = None
     batch_size: Annotated[int, Field(ge=2, le=MOST)] = 16

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -10,6 +10,8 @@ from analyses.reading.manifest import BEST, Number, Share
 
 if TYPE_CHECKING:  # so that a report needs no torch
     from torch import Tensor
+
+    from bench.planning.profile import Train
 
 Weights: TypeAlias = "dict[str, Tensor]"
 
@@ -58,7 +60,7 @@ class LevelSearch:
         longest: longest interval between evaluations, in steps.
         interval: the interval now.
         history: all evaluations.
-        nearest: for each level the nearest evaluation and its weights.
+        nearest: for each level, and for the best one, the nearest evaluation and its weights.
     """
 
     levels: tuple[int, ...]
@@ -72,6 +74,11 @@ class LevelSearch:
         if self.searched():
             self.interval = self.longest
 
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """The levels, and the best one, of which weights are kept whatever is asked for."""
+        return tuple(dict.fromkeys((*self.levels, BEST)))
+
     def searched(self) -> bool:
         """Return whether no level is looked for any more, so that evaluations may be far between."""
         return all(self.settled(level) for level in self.levels)
@@ -79,7 +86,7 @@ class LevelSearch:
     def offer(self, evaluation: Evaluation, weights: Callable[[], Weights]) -> None:
         """Take an evaluation, and its weights where they are nearer to a level; ties keep the first."""
         self.history.append(evaluation)
-        nearer = [level for level in self.levels if self._distance(level, evaluation) < self.distance(level)]
+        nearer = [level for level in self.kept if self._distance(level, evaluation) < self.distance(level)]
         if nearer:
             copy = weights()
             for level in nearer:
@@ -147,7 +154,8 @@ class LevelSearch:
         """Take back what `state` gave, and the weights kept for each level."""
         self.interval = state["interval"]
         self.history = [Evaluation.read(e) for e in state["history"]]
-        self.nearest = {int(k): (Evaluation.read(e), weights[int(k)]) for k, e in state["nearest"].items()}
+        nearest = state["nearest"]
+        self.nearest = {k: (Evaluation.read(nearest[str(k)]), weights[k]) for k in self.kept if str(k) in nearest}
 
     @staticmethod
     def _distance(level: int, evaluation: Evaluation) -> float:
@@ -156,3 +164,51 @@ class LevelSearch:
     @staticmethod
     def _brackets(level: int, low: Evaluation, high: Evaluation) -> bool:
         return min(low.miou, high.miou) <= level / 100 <= max(low.miou, high.miou)
+
+
+def baseline(pixels: Sequence[int]) -> float:
+    """Return the mean IoU of answering class 0 everywhere, 0..1.
+
+    Args:
+        pixels: how many there are of each class, in truth.
+    """
+    present = sum(number > 0 for number in pixels)
+    return pixels[0] / sum(pixels) / present if present else float("nan")
+
+
+def trivial(pixels: Sequence[int]) -> float:
+    """Return the highest mean IoU of an answer that looks at no image: one class everywhere, or a die for each pixel.
+
+    >>> round(trivial([60, 40]), 3), round(trivial([95, 5]), 3)
+    (0.33, 0.475)
+
+    Args:
+        pixels: how many there are of each class, in truth.
+    """
+    shares = _shares(pixels)
+    classes = range(len(shares))
+    answers = [[float(k == one) for k in classes] for one in classes] + [[1 / len(shares) for _ in classes]]
+    return max(_answered(shares, answer) for answer in answers)
+
+
+def starts_from_foreground(settings: Train, pixels: Callable[[], Sequence[int]]) -> bool:
+    """Return whether a training starts from 'foreground everywhere', see `bench.planning.sections.Train`.
+
+    Args:
+        settings: of the training.
+        pixels: how many validation pixels there are of each class; asked only where that decides.
+    """
+    if settings.initial_answer != "auto":
+        return settings.initial_answer == "foreground"
+    lowest = min(settings.levels)
+    return lowest != BEST and (lowest - settings.tolerance) / 100 <= trivial(pixels())
+
+
+def _answered(shares: Sequence[float], answer: Sequence[float]) -> float:
+    """Return the mean IoU, over the classes present, of an answer that gives each class with a probability."""
+    ious = [share * p / (share + p - share * p) for share, p in zip(shares, answer, strict=True) if share]
+    return sum(ious) / len(ious) if ious else float("nan")
+
+
+def _shares(pixels: Sequence[int]) -> list[float]:
+    return [number / max(1, sum(pixels)) for number in pixels]

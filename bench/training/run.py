@@ -23,9 +23,9 @@ from bench.planning.measurement import MEASUREMENTS
 from bench.planning.profile import Profile
 from bench.progress import working
 from bench.training.distillation import Hints
-from bench.training.levels import Evaluation, LevelSearch
+from bench.training.levels import Evaluation, LevelSearch, baseline
 from bench.training.record import TrainRecord
-from bench.training.trainer import Trainer, TrainJob, baseline
+from bench.training.trainer import Trainer, TrainJob, pixels
 from segcam.errors import InputError, first_line
 from segcam.files import sha256
 from segcam.models import architecture, create
@@ -183,11 +183,11 @@ class Trainings:
 
     def _keep(self, cell: TrainCell, trainer: Trainer, search: LevelSearch) -> None:
         """Write the checkpoints of the levels reached, then the record that says how the training ended."""
-        base = baseline(
-            self.data.val, len(self.data.opened.info.classes), self.profile.data.border, self.profile.score.class_id
-        )
+        classes, border = len(self.data.opened.info.classes), self.profile.data.border
+        base = baseline(pixels(self.data.val, classes, border, self.profile.score.class_id))
         entries = []
-        for level in search.levels:
+        missed = not all(map(search.reached, search.levels))
+        for level in search.kept:
             evaluation, weights = search.nearest[level]
             entry = {
                 "model": cell.model,
@@ -207,7 +207,8 @@ class Trainings:
                 entry["sha256"] = hashlib.sha256(packed).hexdigest()
                 entry["seconds"] = evaluation.seconds  # not in the file, which is to be the same in every run
                 self.store.write(cell.checkpoint(level), packed)
-            entries.append(entry)
+            if level in search.levels or missed:
+                entries.append(entry)  # the best one is scored beside the levels where one of them is not there
         history = sorted((asdict(e) for e in search.history), key=lambda e: e["step"])
         record = {"checkpoints": entries, "history": history, "seconds": trainer.seconds, "steps": trainer.step}
         self.store.write(cell.record, TrainRecord.model_validate({"id": cell.id, **record}).written())

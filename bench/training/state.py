@@ -132,7 +132,7 @@ def _damaged(file: Path, problem: str) -> InputError:
 
 def _header_problems(saved: SavedHeader, trainer: Trainer) -> Iterator[str]:
     """Say what of a header does not fit the trainer."""
-    search, levels = saved.search, {str(level) for level in trainer.search.levels}
+    search, levels = saved.search, {str(level) for level in trainer.search.kept}
     evaluations = [*search.history, *search.nearest.values()]
     if saved.step > trainer.total:
         yield f"it is at step {saved.step} of {trainer.total}"

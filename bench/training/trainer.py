@@ -20,7 +20,7 @@ from bench import endings
 from bench.planning.profile import Train
 from bench.training.augment import Augmentation
 from bench.training.distillation import Hints
-from bench.training.levels import Evaluation, LevelSearch, Weights
+from bench.training.levels import Evaluation, LevelSearch, Weights, starts_from_foreground
 from bench.training.optimise import answer, groups, learning_rate, moving_average, precision
 from bench.training.state import read_state
 from segcam.errors import SegcamError, first_line
@@ -67,7 +67,7 @@ class Trainer:
     def __init__(self, job: TrainJob) -> None:
         self.job = job
         settings = job.settings
-        if settings.initial_answer == "foreground":
+        if starts_from_foreground(settings, lambda: pixels(job.val, job.classes, job.border, job.foreground)):
             answer(job.model, job.classes, job.foreground)
         self.model = job.model.to(device=job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = AveragedModel(self.model, multi_avg_fn=moving_average(settings.average), use_buffers=True)
@@ -172,7 +172,7 @@ class Trainer:
             self.hints.load_state_dict(saved.below("hints."))
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": saved.slots(), "param_groups": groups})
-        weights = {level: saved.below(f"nearest.{level}.") for level in self.search.levels}
+        weights = {level: saved.below(f"nearest.{level}.") for level in self.search.kept}
         self.search.restore(saved.search, weights)
         self.step, self._before, self._begun = saved.step, saved.seconds, saved.begun
         self._losses = list(saved.losses.to(self.job.device))
@@ -307,14 +307,14 @@ class Trainer:
         return self._val
 
 
-def baseline(val: Images, classes: int, border: Border, foreground: int) -> float:
-    """Return the mean IoU of answering class 0 everywhere, 0..1."""
+def pixels(images: Images, classes: int, border: Border, foreground: int) -> list[int]:
+    """Return how many pixels of images there are of each class, in truth; ignored ones are of none."""
     total = torch.zeros(classes, classes, dtype=torch.long)
-    for i in range(len(val)):
-        batch = Batch.of([val[i]])
+    for i in range(len(images)):
+        batch = Batch.of([images[i]])
         labels = with_border(batch.masks, border, foreground, batch.valid)
         total += confusion(torch.zeros_like(labels, dtype=torch.long), labels, classes)[0]
-    return mean_iou(total)
+    return [int(number) for number in total.sum(1)]
 
 
 def _seed(*words: object) -> int:

@@ -140,6 +140,28 @@ def diagnose(
     return Diagnosis(method.label, target, records, classes)
 
 
+def bias_alone(capture: Capture) -> Bool[Tensor, " b"]:
+    """Return in which images nothing that a layer gives takes part in the score: what is left is a bias.
+
+    Neither is a gradient zero nor an activation alone a proof: both must meet in a cell of a layer. Where they do in
+    none, the score of these pixels is the same whatever is in the image, and every gradient map is blank. It happens
+    where a network answers 'object' by its last bias and 'background' by what it sees.
+
+    Args:
+        capture: of any layers; the more lie on different branches, the surer is the answer.
+
+    Returns:
+        One a image; False where the pixel set is empty, as such maps are undefined.
+    """
+    alone = capture.target_pixels > 0
+    for layer in reversed(capture.layers):
+        if not bool(alone.any()):
+            break
+        activations, gradients = capture.activations[layer.label], capture.gradients[layer.label]
+        alone = alone & ~((activations != 0) & (gradients != 0)).flatten(1).any(1)
+    return alone
+
+
 def sign_balance(signed: Float[Tensor, "*b h w"]) -> Float[Tensor, " *b"]:
     """Return `sum max(S, 0) / sum |S|` of maps before ReLU: 0 where all speaks against the score, 1 where all for it.
 
@@ -197,11 +219,13 @@ def _of_layer(
 def _reasons(capture: Capture, layer: Layer, method: Method, signed: Float[Tensor, "b h w"]) -> list[str]:
     """Return for each image why its map is blank, if it is."""
     stacks = (capture.activations[layer.label], capture.gradients[layer.label], signed)
-    alive = torch.stack([(stack != 0).flatten(1).any(1) for stack in stacks], 1)
+    alive = torch.stack([bias_alone(capture), *((stack != 0).flatten(1).any(1) for stack in stacks)], 1)
     return [_reason(method, *image) for image in alive.tolist()]
 
 
-def _reason(method: Method, active: bool, depends: bool, left: bool) -> str:
+def _reason(method: Method, bias: bool, active: bool, depends: bool, left: bool) -> str:
+    if method.needs_gradients and bias:
+        return "no layer takes part in the score, which is the last layer's bias alone"
     if method.needs_gradients and not depends:
         return "the score does not change with the layer, all gradients are zero"
     if not active:

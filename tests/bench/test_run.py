@@ -19,6 +19,7 @@ import bench.measuring
 import bench.run
 import bench.training.run
 from analyses.reading.files import LOG
+from analyses.reading.manifest import BEST
 from bench.cli import stages
 from bench.output.store import LOCKS, Store
 from bench.planning import profile as profiles
@@ -186,14 +187,18 @@ def test_somebody_elses_folder(tiny: Path, tmp_path: Path) -> None:
 
 
 def test_a_level_that_is_not_reached(tiny: Path, tmp_path: Path) -> None:
-    """Told with the best value seen; the tables have it as not reached, and nothing stands in for it."""
+    """Told with the best value seen; the tables have it as not reached, and beside it the best, which is called so."""
     settings = (tiny, tmp_path / "out", "train.levels=[30, 99]", "train.epochs=2")
     outcome = run("all", *settings)
     assert outcome.code == 1
     assert "levels not reached: unet, seed 0: 99 % (best " in outcome.err
     assert "error:" not in outcome.err
-    reached, missed = manifest(tmp_path / "out")["checkpoints"]
+    reached, missed, best = manifest(tmp_path / "out")["checkpoints"]
     assert (reached["level"], reached["reached"]) == (30, True)
+    assert (best["level"], best["reached"], best["miou"]) == (BEST, True, best["best_miou"])
+    scores = pd.concat(map(pd.read_parquet, (tmp_path / "out" / "scores").glob("*.parquet")))
+    assert set(scores["level"]) == {30, BEST}
+    assert "the best checkpoint is kept and scored beside them, as 'best'" in outcome.err
     assert (missed["level"], missed["reached"], missed["file"]) == (99, False, None)
     assert missed["nearest_miou"] == missed["best_miou"] < 0.9
     assert "not reached (nearest " in outcome.err
@@ -209,7 +214,8 @@ def test_no_level_reached_at_all(tiny: Path, tmp_path: Path) -> None:
     assert outcome.code == 1
     assert "levels not reached: unet, seed 0: 99 %" in outcome.err
     assert "error:" not in outcome.err
-    assert manifest(tmp_path)["planned"] == {"train": 1, "score": 0}
+    assert [(c["level"], c["reached"]) for c in manifest(tmp_path)["checkpoints"]] == [(99, False), (BEST, True)]
+    assert manifest(tmp_path)["planned"]["score"] > 0
     assert (tmp_path / "tables" / "levels.csv").is_file()
     assert command("status", "--out", tmp_path).code == 0
 

@@ -12,12 +12,15 @@ from torch import Tensor
 
 from bench.measurements.material.made_maps import COUNTER_SHARE, SIGN_BALANCE, MadeMaps
 from bench.planning.measurement import Columns
+from segcam.checks.diagnosis import bias_alone
 from segcam.methods import Method
 from segcam.metrics import Metric, measure
 from segcam.probe.layers import Layer
 from segcam.probe.probe import Capture
 from segcam.scoring.reference import Scenery, View
 
+BIAS = "target_bias"
+"""The column that says whether no layer takes part in the score, which is then a bias alone."""
 WAITING = 2**22
 """How many numbers of maps on one grid wait to be measured together."""
 
@@ -77,6 +80,7 @@ class Rows:
             "target_pixels": self._per_target([c.target_pixels for c in self.captures]).astype(np.int32),
             "target_predicted": self._per_target([c.target_predicted for c in self.captures]),
             "target_score": self._per_target([c.scores for c in self.captures]).astype(np.float32),
+            BIAS: self._per_target([bias_alone(c) for c in self.captures]),
         }
         columns |= {name: values.reshape(-1) for name, values in self._values.items()}
         present = np.broadcast_to(self._present, self._shape).reshape(-1)

@@ -16,7 +16,8 @@ from bench.planning import plan
 from bench.planning.cells import TrainCell
 from bench.planning.data import Data
 from bench.planning.profile import Profile
-from bench.training.trainer import Trainer, TrainJob
+from bench.training.levels import starts_from_foreground
+from bench.training.trainer import Trainer, TrainJob, pixels
 from segcam.errors import InputError
 from segcam.models import create
 from segcam.samples import Images, Sample
@@ -94,8 +95,11 @@ def train_shuffled(
     classes, foreground = len(data.opened.info.classes), profile.score.class_id
     model = create(cell.model, classes, plan.parameters(profile, cell.model), cell.seed)
     shuffled = ShuffledMasks(data.train, cell.seed)
+    own = profile.recipe(cell.model)
+    start = starts_from_foreground(own, lambda: pixels(data.val, classes, profile.data.border, foreground))
     changes = {"levels": (BEST,), "steps": steps, "longest_interval": math.ceil(steps / VALIDATIONS), "teacher": ""}
-    recipe = profile.recipe(cell.model).model_copy(update=changes)
+    changes["initial_answer"] = "foreground" if start else "random"  # as where the network itself was trained
+    recipe = own.model_copy(update=changes)
     job = TrainJob(model, shuffled, data.val, classes, profile.data.border, foreground, recipe, cell.seed, device)
     trainer = Trainer(job)
     search = trainer.run(lambda step, total, _: note(f"training on shuffled masks, step {step} of {total}"))

@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyses.reading.manifest import BEST, level_name
-from bench.training.levels import Evaluation, LevelSearch
+from bench.planning.profile import Train
+from bench.training.levels import Evaluation, LevelSearch, baseline, starts_from_foreground, trivial
+from segcam.scoring.miou import confusion, mean_iou
 
 
 def evaluation(step: int, miou: float) -> Evaluation:
@@ -210,3 +212,61 @@ def test_where_no_level_is_searched_evaluations_are_far_between() -> None:
 
 def test_names_of_levels() -> None:
     assert [level_name(level) for level in (30, BEST)] == ["30 %", "best"]
+
+
+def test_the_best_is_kept_whatever_is_asked_for() -> None:
+    found = LevelSearch((50, 90))
+    offered(found, 0.3, 0.52, 0.6, 0.852, 0.84)
+    assert found.kept == (50, 90, BEST)
+    assert nearest(found, BEST) == 3
+    assert not found.reached(90)
+    assert LevelSearch((BEST,)).kept == (BEST,)
+    again = LevelSearch((50, 90))
+    again.restore(json.loads(json.dumps(found.state())), {level: w for level, (_, w) in found.nearest.items()})
+    assert list(again.nearest) == list(found.nearest)
+    assert again.nearest[BEST][0].miou == 0.852
+
+
+@pytest.mark.parametrize(
+    ("pixels", "background", "best"),
+    [((60, 40), 0.3, 0.3304), ((95, 5), 0.475, 0.475), ((5, 95), 0.025, 0.475), ((50, 25, 25), 0.5 / 3, 0.1944)],
+)
+def test_answers_that_look_at_no_image(pixels: tuple[int, ...], background: float, best: float) -> None:
+    """One class everywhere, or a die: drawn for 200,000 pixels, it scores what the formula says."""
+    assert baseline(pixels) == pytest.approx(background)
+    assert trivial(pixels) == pytest.approx(best, abs=5e-4)
+    rng = np.random.default_rng(0)
+    truth = np.repeat(np.arange(len(pixels)), np.array(pixels) * 2000)
+    answers = [np.full(len(truth), k) for k in range(len(pixels))] + [rng.integers(0, len(pixels), len(truth))]
+    scores = [mean_iou(confusion(a[None, None], truth[None, None], len(pixels))[0]) for a in answers]
+    assert trivial(pixels) == pytest.approx(max(scores), abs=2e-3)
+
+
+def test_classes_that_no_truth_holds_do_not_count() -> None:
+    assert trivial((60, 40, 0)) < trivial((60, 40))  # a die with a side too many
+    assert baseline((60, 40, 0)) == baseline((60, 40))
+    assert math.isnan(baseline((0, 0)))
+
+
+@pytest.mark.parametrize(
+    ("levels", "tolerance", "pixels", "foreground"),
+    [
+        ((30, 50, 70, 90), 2.0, (60, 40), True),
+        ((35, 50), 4.0, (60, 40), True),
+        ((35, 50), 1.0, (60, 40), False),
+        ((50, 90), 2.0, (60, 40), False),
+        ((50, 90), 2.0, (97, 3), True),
+        ((90,), 2.0, (97, 3), False),
+        ((BEST,), 2.0, (60, 40), False),
+        ((30, BEST), 2.0, (60, 40), True),
+    ],
+)
+def test_training_starts_from_foreground_for_levels_that_trivial_answers_come_up_to(
+    levels: tuple[int, ...], tolerance: float, pixels: tuple[int, ...], foreground: bool
+) -> None:
+    assert starts_from_foreground(Train(levels=levels, tolerance=tolerance), lambda: pixels) is foreground
+    for said in ("foreground", "random"):
+        fixed = Train(levels=levels, tolerance=tolerance, initial_answer=said)  # type: ignore[arg-type]
+        assert starts_from_foreground(fixed, lambda: pytest.fail("what is said needs no pixels")) is (
+            said == "foreground"
+        )

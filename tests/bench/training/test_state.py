@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from analyses.reading.manifest import BEST
 from bench.training.trainer import Trainer
 from segcam import InputError
 from segcam.models.weights.checkpoints import pack, unpack
@@ -59,7 +60,7 @@ def test_a_whole_one_is_taken(tmp_path: Path, parts: Parts) -> None:
     going.restore(tmp_path / "state")
     assert going.step == 4
     assert [e.step for e in going.search.history] == [0, 4]
-    assert set(going.search.nearest) == {45, 99}
+    assert set(going.search.nearest) == {45, 99, BEST}
 
 
 def test_one_of_before_the_first_step_is_taken(tmp_path: Path) -> None:
@@ -99,7 +100,7 @@ NAN, INF = float("nan"), float("inf")
         (at("search", "interval", value=5), "its interval of 5 steps is longer than 4"),
         (at("search", "history", value=[3]), "'search.history.0'"),
         (at("search", "history", value={}), "'search.history'"),
-        (at("search", "history", value=[]), "its levels are 45, 99, not"),
+        (at("search", "history", value=[]), "its levels are 100, 45, 99, not"),
         (at("search", "history", 0, "miou", value=1.1), "a number from 0 to 1"),
         (at("search", "history", 0, "miou", value=-INF), "a number from 0 to 1"),
         (at("search", "history", 0, "step", value=-1), "'search.history.0.step'"),
@@ -109,7 +110,7 @@ NAN, INF = float("nan"), float("inf")
         (at("search", "history", 0, "iou", value="ab"), "'search.history.0.iou'"),
         (at("search", "history", 0, "seconds", value=NAN), "'search.history.0.seconds'"),
         (at("search", "history", 0, "more", value=1), "'search.history.0.more'"),
-        (at("search", "nearest", value={}), "its levels are none, not 45, 99"),
+        (at("search", "nearest", value={}), "its levels are none, not 100, 45, 99"),
         (at("search", "nearest", "x", value={}), "'search.nearest.x"),
         (at("search", "nearest", "45", "miou", value=0.123), "not among all"),
     ],

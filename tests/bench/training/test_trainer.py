@@ -22,9 +22,9 @@ import bench.training.trainer
 from bench import endings
 from bench.endings import Stopped
 from bench.planning.profile import Augment, Train
-from bench.training.levels import LevelSearch
+from bench.training.levels import LevelSearch, baseline
 from bench.training.optimise import answer, learning_rate, precision
-from bench.training.trainer import Trainer, TrainJob, baseline
+from bench.training.trainer import Trainer, TrainJob, pixels
 from segcam import InputError, SegcamError
 from segcam.models import create
 from segcam.samples import IGNORE, Border, Sample
@@ -401,7 +401,8 @@ def test_an_untrained_network_answers_one_class(class_id: int) -> None:
 
 
 def test_start() -> None:
-    assert Trainer(job()).run(lambda *_: None, lambda _: None).history[0].iou[0] == 0, "all is foreground"
+    low = Trainer(job(initial_answer="foreground")).run(lambda *_: None, lambda _: None)
+    assert low.history[0].iou[0] == 0, "all is foreground"
     plain, left = network(), Trainer(job(initial_answer="random")).model.state_dict()
     assert all(torch.equal(t, left[n]) for n, t in plain.state_dict().items())
 
@@ -471,7 +472,7 @@ def labelled(*masks: list[list[int]]) -> list[Sample]:
 def test_baseline_by_hand(
     masks: list[list[list[int]]], classes: int, border: Border, foreground: int, expected: float
 ) -> None:
-    assert baseline(labelled(*masks), classes, border, foreground) == pytest.approx(expected)
+    assert baseline(pixels(labelled(*masks), classes, border, foreground)) == pytest.approx(expected)
 
 
 def test_border_changes_labels_loss_and_mean_iou() -> None:
