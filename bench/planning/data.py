@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bench.planning.profile import Profile
 from bench.planning.sections import DataSettings
 from segcam.channels import RGB
-from segcam.datasets import DATASETS, DatasetOptions
+from segcam.datasets import DATASETS, LEFT_OUT, DatasetOptions
 from segcam.datasets.decoded import SplitImages
 from segcam.errors import DataError, InputError
 from segcam.samples import SPLITS, Images, Opened, Split
@@ -123,6 +123,8 @@ def lines(data: Data) -> list[str]:
     counts = ", ".join(f"{len(images)} {name}" for name, images in data.opened.splits.items())
     about = [f"{info.name}: {counts} images; trained on {info.training_data}"]
     facts = {key: _short(value) for key, value in info.facts.items()}
+    if facts.get(LEFT_OUT):
+        facts[LEFT_OUT] += f"; --set data.{next(iter(info.facts[LEFT_OUT]))}=null takes all"
     return about + [f"  {key.replace('_', ' ')}: {text}" for key, text in facts.items() if text]
 
 

@@ -201,7 +201,7 @@ def starts_from_foreground(settings: Train, pixels: Callable[[], Sequence[int]])
     if settings.initial_answer != "auto":
         return settings.initial_answer == "foreground"
     lowest = min(settings.levels)
-    return lowest != BEST and (lowest - settings.tolerance) / 100 <= trivial(pixels())
+    return lowest != BEST and lowest / 100 <= trivial(pixels())
 
 
 def _answered(shares: Sequence[float], answer: Sequence[float]) -> float:

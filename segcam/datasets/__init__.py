@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
 from typing import get_args
@@ -11,7 +11,10 @@ from typing import get_args
 from segcam.datasets.resizing import Resize
 from segcam.errors import InputError, shown, unknown
 from segcam.registry import Registry
-from segcam.samples import SPLITS, Opened
+from segcam.samples import SPLITS, Opened, Split
+
+LEFT_OUT = "images_left_out_by_limits"
+"""The fact of how many images of each split are not used, as limits were set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,16 @@ class DatasetOptions:
                 )
         if not _whole(self.seed) or self.seed < 0:
             raise InputError(f"seed {shown(self.seed)}: must be a whole number and not negative")
+
+
+def left_out(
+    split: Callable[[DatasetOptions], Mapping[Split, Sequence[object]]], options: DatasetOptions
+) -> dict[str, dict[str, int]]:
+    """Return the fact of how many images of each split `options.counts` leave out; none where they leave out none."""
+    everything, taken = split(replace(options, counts=(None, None, None))), split(options)
+    missing = {str(name): len(images) - len(taken[name]) for name, images in everything.items()}
+    missing = {name: number for name, number in missing.items() if number}
+    return {LEFT_OUT: missing} if missing else {}
 
 
 def _whole(value: object) -> bool:

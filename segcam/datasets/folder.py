@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from segcam.datasets import DATASETS, Dataset, DatasetOptions
+from segcam.datasets import DATASETS, Dataset, DatasetOptions, left_out
 from segcam.datasets.decoded import Loaded, Source, SplitImages, file_facts, fingerprint, open_splits
 from segcam.datasets.described.arrays import Slice, same_place
 from segcam.datasets.described.description import Description, alike, describe, labels_of
@@ -75,7 +75,8 @@ def open_folder(options: DatasetOptions) -> Opened:
         name=NAME,
         classes=described.classes,
         training_data=f"{len(members['train'])} masks of the folder '{root.resolve().name}'",
-        facts=_facts(described, splits, len(names), given, {"passed_over": passed, "left_out": len(names) - len(kept)}),
+        facts=_facts(described, splits, len(names), given, {"passed_over": passed, "left_out": len(names) - len(kept)})
+        | left_out(lambda other: _split(given, kept, other, file), options),
         source=f"{described.layout}, as it is published, in {source}" if described.layout else source,
     )
     return Opened(info, dict(splits))

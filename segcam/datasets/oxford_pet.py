@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from segcam._compat import require
-from segcam.datasets import DATASETS, Dataset, DatasetOptions
+from segcam.datasets import DATASETS, Dataset, DatasetOptions, left_out
 from segcam.datasets.decoded import Loaded, Source, SplitImages, file_facts, fingerprint, open_splits
 from segcam.datasets.pictures import read_photograph, read_values
 from segcam.errors import DataError, InputError, first_of, shown
@@ -59,7 +59,8 @@ def open_oxford_pet(options: DatasetOptions) -> Opened:
         classes=("background", "pet"),
         training_data=f"{masks} + {trained} self-trained masks" if trained else f"{masks} masks",
         self_trained=trained,
-        facts=_facts(splits, lists, len(real)),
+        facts=_facts(splits, lists, len(real))
+        | left_out(lambda other: _split(real, len(lists["trainval"]), len(lists["test"]), other), options),
         source=SOURCE,
     )
     return Opened(info, dict(splits))

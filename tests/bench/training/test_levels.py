@@ -252,16 +252,17 @@ def test_classes_that_no_truth_holds_do_not_count() -> None:
     ("levels", "tolerance", "pixels", "foreground"),
     [
         ((30, 50, 70, 90), 2.0, (60, 40), True),
-        ((35, 50), 4.0, (60, 40), True),
-        ((35, 50), 1.0, (60, 40), False),
+        ((35, 50), 4.0, (60, 40), False),
+        ((33, 50), 0.5, (60, 40), True),
         ((50, 90), 2.0, (60, 40), False),
-        ((50, 90), 2.0, (97, 3), True),
+        ((48, 90), 2.0, (97, 3), True),
+        ((50, 90), 2.0, (97, 3), False),
         ((90,), 2.0, (97, 3), False),
         ((BEST,), 2.0, (60, 40), False),
         ((30, BEST), 2.0, (60, 40), True),
     ],
 )
-def test_training_starts_from_foreground_for_levels_that_trivial_answers_come_up_to(
+def test_training_starts_from_foreground_for_levels_that_are_not_above_trivial_answers(
     levels: tuple[int, ...], tolerance: float, pixels: tuple[int, ...], foreground: bool
 ) -> None:
     assert starts_from_foreground(Train(levels=levels, tolerance=tolerance), lambda: pixels) is foreground
