@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.planning.profile import Profile
-from bench.planning.sections import DataSettings
 from segcam.channels import RGB
 from segcam.datasets import DATASETS, LEFT_OUT, DatasetOptions
 from segcam.datasets.decoded import SplitImages
 from segcam.errors import DataError, InputError
+from segcam.models import complete
 from segcam.samples import SPLITS, Images, Opened, Split
 
 Progress = Callable[[int, int, str], None]
@@ -85,7 +85,7 @@ def open_data(profile: Profile, *, root: Path | None, download: bool, progress: 
         resize=section.resize,
     )
     opened = plugin.open(options)
-    _fits(opened, section)
+    _fits(opened, profile)
     classes, explained = opened.info.classes, profile.score.class_id
     if explained >= len(classes):
         raise InputError(
@@ -151,24 +151,29 @@ def _holds(opened: Opened, split: Split, class_id: int) -> None:
         )
 
 
-def _fits(opened: Opened, section: DataSettings) -> None:
-    """See that the harness's networks can take the images: squares of the stated size, of three channels.
+def _fits(opened: Opened, profile: Profile) -> None:
+    """See that the profile's models can take the images: squares of the stated size, of as many channels.
 
     Raises:
         InputError: they cannot.
     """
-    rows, columns, channels = opened.splits["test"][0].image.shape
+    section, channels = profile.data, opened.splits["test"][0].image.shape[2]
+    rows, columns = opened.splits["test"][0].mask.shape
     if section.resize == "none" and (rows, columns) != (section.size, section.size):
         cure = f"data.size = {rows}" if rows == columns else "data.resize = 'pad' or 'squash'"
         raise InputError(
             f"data.resize = 'none' leaves images of {columns} x {rows} pixels, wanted are squares of data.size = "
             f"{section.size}: take {cure}"
         )
-    if channels != 3:
-        cure = "explain your own network (docs/own-network.md)"
-        if channels == 1:
-            cure = "write channels = 3 in inputs of classes.toml, which repeats grey"
-        raise InputError(f"the models that are trained here take 3 channels, and images have {channels}: {cure}")
+    for model, stated in profile.models.items():
+        parameters = complete(model, stated)
+        if (taken := parameters.get("channels", 3)) != channels:
+            cure = f"set models.{model}.channels = {channels}"
+            if "channels" not in parameters:
+                cure = f"leave it out, for example with --model unet and models.unet.channels = {channels}"
+            if channels == 1:
+                cure += "; or write channels = 3 in inputs of classes.toml, which repeats grey"
+            raise InputError(f"model '{model}' takes images of {taken} channels, and these have {channels}: {cure}")
 
 
 def _digest(opened: Opened, *, drawn: bool) -> str:

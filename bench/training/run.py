@@ -26,6 +26,7 @@ from bench.training.distillation import Hints
 from bench.training.levels import Evaluation, LevelSearch, baseline
 from bench.training.record import TrainRecord
 from bench.training.trainer import Trainer, TrainJob, pixels
+from segcam.channels import RGB
 from segcam.errors import InputError, first_line
 from segcam.files import sha256
 from segcam.models import architecture, create
@@ -163,7 +164,7 @@ class Trainings:
         least = min([self.profile.data.size, *(side for m in MEASUREMENTS for side in m.sizes(self.profile))])
         network = self._created(cell).eval()
         try:
-            network(torch.zeros(1, 3, least, least))
+            network(torch.zeros(1, self.data.val[0].image.shape[2], least, least))
         except RuntimeError as error:
             raise InputError(
                 f"{cell.model} cannot take images of {least} x {least} pixels: {first_line(error)}"
@@ -233,6 +234,7 @@ class Trainings:
             "size": self.profile.data.size,
             "mean": list(channels.mean),
             "std": list(channels.std),
+            **({} if channels == RGB else {"range": [channels.low, channels.high]}),
             "dataset": self.data.opened.info.name,
             "border": self.profile.data.border,
             "averaged": self.profile.recipe(cell.model).average > 0,

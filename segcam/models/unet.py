@@ -28,17 +28,18 @@ class UNet(nn.Module):
         classes: number of classes.
         width: channels of the first level; each further level has twice as many (64 in the paper).
         norm: 'batch', 'none' or 'group'.
+        channels: of the images.
 
     Source: Ronneberger, Fischer, Brox, MICCAI 2015, figure 1.
     """
 
-    def __init__(self, classes: int, width: int = 64, norm: str = "batch") -> None:
+    def __init__(self, classes: int, width: int = 64, norm: str = "batch", channels: int = 3) -> None:
         super().__init__()
-        channels = [width * 2**i for i in range(LEVELS)]
-        self.encoders = nn.ModuleList(Block(a, b, norm) for a, b in zip([3, *channels[:-1]], channels, strict=True))
+        widths = [width * 2**i for i in range(LEVELS)]
+        self.encoders = nn.ModuleList(Block(a, b, norm) for a, b in zip([channels, *widths[:-1]], widths, strict=True))
         # One for each step down: tools that hook modules cannot tell several calls of the same one apart.
-        self.pools = nn.ModuleList(nn.MaxPool2d(2) for _ in channels[1:])
-        pairs = list(zip(channels[:0:-1], channels[-2::-1], strict=True))
+        self.pools = nn.ModuleList(nn.MaxPool2d(2) for _ in widths[1:])
+        pairs = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
         self.ups = nn.ModuleList(nn.ConvTranspose2d(deep, fine, 2, stride=2) for deep, fine in pairs)
         self.decoders = nn.ModuleList(Block(2 * fine, fine, norm) for _, fine in pairs)
         self.head = nn.Conv2d(width, classes, 1)
@@ -46,7 +47,7 @@ class UNet(nn.Module):
             if isinstance(module, nn.Conv2d) and module is not self.head:
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
-    def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k h w"]:
         """Return the logits at the input's resolution."""
         skips = []
         for i, encoder in enumerate(self.encoders):
@@ -66,7 +67,9 @@ def _build(classes: int, parameters: Parameters) -> UNet:
         raise wrong_value("unet", "width", width, "at least 1")
     if norm not in NORMS:
         raise unknown("normalisation of model 'unet'", norm, NORMS)
-    return UNet(classes, width, norm)
+    if (channels := int(parameters["channels"])) < 1:
+        raise wrong_value("unet", "channels", channels, "at least 1")
+    return UNet(classes, width, norm, channels)
 
 
 def _layers(_model: nn.Module, point: Point) -> list[Layer]:
@@ -93,9 +96,9 @@ UNET = MODELS.add(
     Architecture(
         name="unet",
         label="U-Net",
-        summary="five encoder and four decoder levels of two 3x3 convolutions; parameters width and norm",
+        summary="five encoder and four decoder levels of two 3x3 convolutions; parameters width, norm and channels",
         source="Ronneberger, Fischer, Brox, MICCAI 2015",
-        defaults={"width": 64, "norm": "batch"},
+        defaults={"width": 64, "norm": "batch", "channels": 3},
         build=_build,
         layers=_layers,
         small={"": {"width": 4}},

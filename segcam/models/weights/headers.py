@@ -58,8 +58,8 @@ def _shares(value: Any) -> bool:
     return isinstance(value, dict) and all(map(_text, value)) and all(map(_number(0, 1, nan=True), value.values()))
 
 
-def _channels(low: float) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, list) and len(value) == 3 and all(map(_number(low, 1e6), value))
+def _numbers(low: float, counts: range) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and len(value) in counts and all(map(_number(low, 1e6), value))
 
 
 TEXT: Check = (_text, "a text")
@@ -74,11 +74,12 @@ KEYS: Mapping[str, Check] = {
     "classes": (_classes, f"1 to {IGNORE} different names"),
     "iou": (_shares, "a number from 0 to 1 a class"),
     "level": (_integer(1, 100), "a percentage"),
-    "mean": (_channels(-1e6), "three numbers"),
+    "mean": (_numbers(-1e6, range(1, 1001)), "a number a channel"),
     "parameters": (_parameters, "names with a number, a text, true or false each"),
+    "range": (_numbers(-1e6, range(2, 3)), "the lowest and the highest value of a pixel"),
     "seconds": (_number(0, 1e12), "a number from 0"),
     "size": (_integer(1, 2**16), "a number of pixels"),
-    "std": (_channels(1e-6), "three numbers above 0"),
+    "std": (_numbers(1e-6, range(1, 1001)), "a number above 0 a channel"),
 }
 """Keys that mean something to segcam; a header may say more."""
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from bench.planning import plan
 from bench.planning import profile as profiles
 from bench.planning.data import Data, _digest, choose_images, open_data
 from segcam import DataError, InputError
@@ -118,3 +119,61 @@ def test_the_choice_does_not_depend_on_the_order_of_the_images(tenths: list[int]
     assert [ids[places[i]] for i in again] == [ids[i] for i in indices]
     assert rule == same
     assert len(set(indices)) == len(indices) == min(count, len(ids))
+
+
+def filled(tmp_path: Path, channels: int = 1, size: tuple[int, int] = (32, 32)) -> Path:
+    """A folder of a user's whose arrays have some channels."""
+    rng = np.random.default_rng(0)
+    for part in ("images", "masks"):
+        (tmp_path / "set" / part).mkdir(parents=True)
+    for i in range(12):
+        mask = np.zeros(size, np.uint8)
+        mask[: size[0] // 2, 2 + i :] = 1
+        np.save(tmp_path / f"set/images/{i}.npy", rng.integers(0, 4000, (*size, channels), dtype=np.uint16))
+        np.save(tmp_path / f"set/masks/{i}.npy", mask)
+    text = f'classes = ["a", "b"]\ninputs = {{channels = {channels}, bits = 12, mean = 0.5, std = 0.25}}\n'
+    (tmp_path / "set/classes.toml").write_text(text)
+    return tmp_path / "set"
+
+
+FOLDER = ("data.dataset=folder", "data.train=6", "data.val=2", "data.test=2")
+
+
+def test_channels_that_a_model_does_not_take(tiny: Path, tmp_path: Path) -> None:
+    root = filled(tmp_path, 2)
+    settings = [*FOLDER, f"data.cache={tmp_path / 'cache'}"]
+    with pytest.raises(InputError, match=r"model 'unet' takes images of 3 channels, and these have 2: set models.unet"):
+        open_data(profiles.read(str(tiny), settings), root=root, download=False)
+    data = open_data(profiles.read(str(tiny), [*settings, "models.unet.channels=2"]), root=root, download=False)
+    assert data.test[0].channels.high == 4095
+    text = (root / "classes.toml").read_text()
+    (root / "classes.toml").write_text(text.replace("mean = 0.5", "mean = 0.4"))
+    again = open_data(profiles.read(str(tiny), [*settings, "models.unet.channels=2"]), root=root, download=False)
+    assert again.digest != data.digest
+
+
+def test_images_that_keep_their_aspect_ratio(tiny: Path, tmp_path: Path) -> None:
+    settings = [*FOLDER, "models.unet.channels=1", f"data.cache={tmp_path / 'cache'}", "data.size=32"]
+    root = filled(tmp_path, 1, (32, 48))
+    data = open_data(profiles.read(str(tiny), [*settings, "data.resize=pad"]), root=root, download=False)
+    assert data.test[0].valid is not None
+    assert data.test_at(64)[0].valid is not None
+    with pytest.raises(
+        InputError, match=r"leaves images of 48 x 32 pixels, wanted are squares .* = 32: take data.resize"
+    ):
+        open_data(profiles.read(str(tiny), [*settings, "data.resize=none"]), root=root, download=False)
+    data = open_data(
+        profiles.read(str(tiny), [*settings, "data.resize=none"]), root=filled(tmp_path / "square"), download=False
+    )
+    assert data.test[0].valid is None
+    with pytest.raises(InputError, match="not at 64 px: take 'pad' or 'squash'"):
+        data.test_at(64)
+    with pytest.raises(InputError, match="the data set scenes is drawn and reads no files: leave it out"):
+        opened(tiny, "data.resize=pad")
+
+
+def test_squashing_is_no_part_of_a_definition(tiny: Path) -> None:
+    """So that runs begun before there was another way go on."""
+    read = profiles.read(str(tiny), [])
+    assert "resize" not in plan.definition(read, "digest")["data"]
+    assert plan.definition(profiles.read(str(tiny), ["data.resize=pad"]), "digest")["data"]["resize"] == "pad"
