@@ -14,6 +14,7 @@ from segcam.errors import InputError
 from segcam.methods import METHODS, Method
 from segcam.methods.material.pair import Pair, combined
 from segcam.precision import in_full_precision
+from segcam.probe.inputs import Inputs, rows_of
 from segcam.probe.layers import Layer
 from segcam.probe.memory import Plan, plan
 from segcam.probe.probe import Capture, Probe
@@ -28,6 +29,7 @@ def all_maps(
     *,
     masks: Int[Tensor, "b h w"] | None = None,
     max_memory: int | None = None,
+    inputs: Inputs | None = None,
 ) -> list[dict[str, Float[Tensor, "b m h w"]]]:
     """Compute the maps of several gradient methods for all layers, and keep the maps alone.
 
@@ -49,10 +51,12 @@ def all_maps(
         max_memory: bytes of tensors that may be alive at once, the maps of the whole batch included and beside the
             network's parameters and the images; None for the whole batch in one pass. The batch is split for it, and
             where one image does not fit the layers as well; see `segcam.probe.memory`.
+        inputs: what the network takes beside the images, see `Probe.many`.
 
     Returns:
         For each target the maps by layer label, on the layer's own grid, float32 or wider; NaN for images whose pixel
-        set is empty.
+        set is empty, and where a method's weights cancel. Layers that only a pattern of the probe matched and that have
+        no maps are left out.
 
     Raises:
         InputError: a method is unknown or no gradient method.
@@ -70,10 +74,11 @@ def all_maps(
     def job(layers: Sequence[Layer], rows: slice) -> list[dict[str, Tensor]]:
         of_rows = [target.of(rows) for target in targets]
         row_masks = None if masks is None else masks[rows]
-        return maps_of(probe.restricted(layers).many(images[rows], of_rows, masks=row_masks))
+        some = rows_of(inputs or {}, rows, len(images))
+        return maps_of(probe.restricted(layers).many(images[rows], of_rows, masks=row_masks, inputs=some))
 
     if max_memory is None:
-        return maps_of(probe.many(images, targets, masks=masks))
+        return maps_of(probe.many(images, targets, masks=masks, inputs=inputs))
     names = (*(repr((recipe.name, *recipe.parameters.items())) for recipe in recipes), *(t.name for t in targets))
     key = (names, probe.layers, images.shape, images.dtype, images.device, max_memory)
     plans = _PLANS.setdefault(probe, {})
@@ -135,11 +140,17 @@ def together(
 def layer_maps(
     capture: Capture, layer: str | Layer, methods: Sequence[Method]
 ) -> tuple[Float[Tensor, "b m h w"], Float[Tensor, "b m h w"]]:
-    """Return `together` of one captured layer, float32 or wider; NaN for images whose pixel set is empty."""
+    """Return `together` of one captured layer, float32 or wider.
+
+    NaN for images whose pixel set is empty, and where what a method sums cancels, see `Capture.cancels`.
+    """
     label = layer.label if isinstance(layer, Layer) else layer
     activations, gradients = (at_least_float32(s[label]) for s in (capture.activations, capture.gradients))
     signed, maps = together(activations, gradients, methods)
     empty = (capture.explained.pixels == 0).view(-1, 1, 1, 1)
+    for sums in {method.sums for method in methods if method.sums is not None}:
+        affected = torch.tensor([method.sums == sums for method in methods], device=empty.device)
+        empty = empty | (capture.cancels(label, sums)[:, None] & affected)[:, :, None, None]
     return signed.masked_fill_(empty, torch.nan), maps.masked_fill_(empty, torch.nan)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from segcam.errors import InputError
 from segcam.probe.layers import Layer
-from segcam.probe.tokens import as_maps
+from segcam.probe.layouts.layout import of_known
 
 ROLE = "encoder"
 """Layers of this role give the features: a network's stages."""
@@ -65,7 +65,7 @@ class Hints(nn.Module):
             with self.watching(network.eval()):
                 network(images)
             network.train(training)
-            widths = [as_maps(self._given[a.label], a, self._size).shape[1] for a in self._layers]
+            widths = [_as_maps(self._given[a.label], a, self._size).shape[1] for a in self._layers]
             teacher_widths = [features.shape[1] for features in self.features(images)]
             self.maps = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in zip(widths, teacher_widths, strict=True))
 
@@ -90,18 +90,22 @@ class Hints(nn.Module):
         size = (images.shape[2], images.shape[3])
         with suppress(_Complete), _recorded(teacher, self._teachers, features, stop=True):
             teacher(images)
-        return [as_maps(features[layer.label], layer, size).float() for layer in self._teachers]
+        return [_as_maps(features[layer.label], layer, size).float() for layer in self._teachers]
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Return the loss of the network's last pass under `watching`, against the teacher's features."""
         total = torch.zeros((), device=features[0].device)
         for layer, projection, taught in zip(self._layers, self.maps, features, strict=True):
-            mapped = projection(as_maps(self._given[layer.label].float(), layer, self._size))
+            mapped = projection(_as_maps(self._given[layer.label].float(), layer, self._size))
             spread, mean = torch.std_mean(taught, (0, 2, 3), keepdim=True)
             aim = (taught - mean) / (spread + 1e-5)
             total = total + F.smooth_l1_loss(F.adaptive_avg_pool2d(mapped, (aim.shape[2], aim.shape[3])), aim)
         self._given.clear()
         return total
+
+
+def _as_maps(output: Tensor, layer: Layer, size: tuple[int, int]) -> Tensor:
+    return of_known(layer, tuple(output.shape), size).maps(output)
 
 
 class _Complete(Exception):  # noqa: N818  (no error)

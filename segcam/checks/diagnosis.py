@@ -14,8 +14,10 @@ from segcam.errors import InputError, unknown
 from segcam.maps import layer_maps
 from segcam.methods import METHODS, Method
 from segcam.probe.captures import Capture
+from segcam.probe.inputs import Inputs
 from segcam.probe.layers import Layer
 from segcam.probe.probe import Probe
+from segcam.probe.rounding import CANCELLED
 from segcam.probe.targets import Target
 
 
@@ -26,7 +28,8 @@ class LayerDiagnosis:
     Attributes:
         layer: its label.
         blank: share of the images whose map has no positive part, 0..1.
-        undefined: share of the images whose map is undefined, since their pixel set is empty, 0..1.
+        undefined: share of the images whose map is undefined, 0..1: their pixel set is empty, or what the method sums
+            cancels.
         sign_balance: for each image, the positive part of the map before ReLU over its absolute values, `(b,)`; see
             `sign_balance`. NaN too for methods that tell no map before ReLU.
         counter_map: the map of the best other class at the same pixels, `(b, h, w)`, on the layer's grid.
@@ -94,6 +97,7 @@ def diagnose(
     method: str | Method = "grad_cam",
     *,
     masks: Int[Tensor, "b h w"] | None = None,
+    inputs: Inputs | None = None,
 ) -> Diagnosis:
     """Say of each layer why maps are blank or negative.
 
@@ -119,6 +123,7 @@ def diagnose(
         target: what is explained; the paper's choice, the best pixel's logit of class 1, unless told.
         method: a gradient method, or its name.
         masks: the true class of each pixel, for targets that look at it.
+        inputs: what the network takes beside the images, see `Probe.many`.
 
     Raises:
         InputError: the method is unknown or no gradient method.
@@ -131,12 +136,12 @@ def diagnose(
         raise InputError(f"method {method.name} is no gradient method and cannot be diagnosed: choose one of {names}")
     # The other score is of the same pixels: no pixel set looks at the score.
     other = replace(target, score="logit" if target.score == "rival" else "rival")
-    capture, counter = probe.many(images, [target, other], masks=masks)
+    capture, counter = probe.many(images, [target, other], masks=masks, inputs=inputs)
     if target.score == "rival":
         classes = capture.explained.class_ids.masked_fill(capture.target_pixels == 0, -1)
     else:
         classes = target.rivals(capture.logits, capture.size, capture.explained)
-    records = tuple(_of_layer(capture, counter, layer, method, classes) for layer in probe.layers)
+    records = tuple(_of_layer(capture, counter, layer, method, classes) for layer in capture.layers)
     return Diagnosis(method.label, target, records, classes)
 
 
@@ -196,12 +201,15 @@ def _of_layer(
 ) -> LayerDiagnosis:
     signed, maps = (stack[:, 0] for stack in layer_maps(capture, layer, [method]))
     rivals = layer_maps(counter, layer, [method])[1][:, 0]
-    undefined = capture.target_pixels == 0
+    empty = capture.target_pixels == 0
+    noise = torch.zeros_like(empty) if method.sums is None else capture.cancels(layer, method.sums) & ~empty
+    undefined = empty | noise
     blank = ~undefined & ~(maps > 0).flatten(1).any(1)
     balance = sign_balance(signed)
     speaks = (rivals > 0).flatten(1).any(1)
     words = [
-        *_undefined_words(capture.target, undefined),
+        *_undefined_words(capture.target, empty),
+        *_noise_words(noise),
         *_blank_words(method, _reasons(capture, layer, method, signed), blank, classes.where(speaks, -1)),
         *_sign_words(balance, blank | undefined),
     ]
@@ -236,6 +244,11 @@ def _reason(method: Method, bias: bool, active: bool, depends: bool, left: bool)
 def _undefined_words(target: Target, undefined: Bool[Tensor, " b"]) -> list[str]:
     count, images = int(undefined.sum()), len(undefined)
     return [f"undefined in {count} of {images} images: pixel set '{target.pixels}' is empty"] if count else []
+
+
+def _noise_words(noise: Bool[Tensor, " b"]) -> list[str]:
+    count, images = int(noise.sum()), len(noise)
+    return [f"undefined in {count} of {images} images: {CANCELLED}"] if count else []
 
 
 def _blank_words(

@@ -18,6 +18,7 @@ from segcam.methods.material.subject import Subject
 from segcam.precision import in_full_precision, without_autocast
 from segcam.probe.attention import Attention
 from segcam.probe.layers import Layer
+from segcam.probe.rounding import Sums
 from segcam.registry import Registry, words
 from segcam.scoring.reference import Reference
 
@@ -73,6 +74,8 @@ class Method:
         parameters: what can be chosen, with its default; `configured` changes it.
         least: of parameters that may not be 0 the smallest value.
         family: the group in tables and figures; '' for what `kind` says.
+        sums: what a gradient method's channel weights sum over positions, with signs: where the sums are zero but for
+            rounding there is no map, see `Capture.cancels`. None where weights are not made so.
     """
 
     name: str
@@ -90,6 +93,7 @@ class Method:
     parameters: Mapping[str, Value] = field(default_factory=dict)
     least: Mapping[str, float] = field(default_factory=dict)
     family: Family = ""
+    sums: Sums | None = None
 
     @property
     def kind(self) -> str:
@@ -199,6 +203,7 @@ def method(  # noqa: PLR0913  (all but one are named where they are given)
     passes: Passes = 1,
     least: Mapping[str, float] | None = None,
     name: str = "",
+    sums: Sums | None = None,
 ) -> Callable[[Function], Function]:
     """Register a function as a method; its docstring has the summary (first line) and the source ('Source:').
 
@@ -230,6 +235,7 @@ def method(  # noqa: PLR0913  (all but one are named where they are given)
                 parameters={a.name: a.default for a in arguments if a.default is not inspect.Parameter.empty},
                 least=least or {},
                 family=family,
+                sums=sums,
             )
         )
         return function

@@ -11,6 +11,7 @@ from segcam.methods.material import channels as budget
 from segcam.methods.material.pair import combined
 from segcam.methods.material.subject import Subject, undefined_where_empty
 from segcam.probe.layers import Layer
+from segcam.probe.layouts import Layout
 
 
 @method("run", label="Ablation-CAM", family="perturbation", needs_gradients=False, passes=budget.passes)
@@ -48,10 +49,10 @@ def weights(subject: Subject, layer: Layer, channels: int = budget.BUDGET) -> Fl
     activations = budget.activations_of(subject, layer)
     indices = budget.choose(activations, channels)
     pixels, class_ids = subject.extra
-    cells = activations.shape[2] * activations.shape[3]
+    layout = subject.layout(layer)
 
     def ablated(rows: Tensor, of: Tensor) -> Tensor:
-        with budget.editing(module, lambda output: _without(output, of, layer, cells)):
+        with budget.editing(module, lambda output: _without(output, of, layout)):
             scores: Tensor = subject.objective(subject.images[rows], pixels[rows], class_ids[rows])
         return scores
 
@@ -63,14 +64,9 @@ def weights(subject: Subject, layer: Layer, channels: int = budget.BUDGET) -> Fl
     return budget.spread(shares, indices, activations)
 
 
-def _without(output: Float[Tensor, "n ..."], channels: Int[Tensor, " n"], layer: Layer, cells: int) -> Tensor:
+def _without(output: Float[Tensor, "n ..."], channels: Int[Tensor, " n"], layout: Layout) -> Tensor:
     """Return a copy of a layer's output in which one channel of each sample is zero on the layer's grid."""
     left = output.clone()
-    samples = torch.arange(len(left), device=left.device)
-    if left.ndim == 4 and layer.form != "NHWC":
-        left[samples, channels] = 0
-    elif left.ndim == 4:
-        left[samples, :, :, channels] = 0
-    else:
-        left[samples, left.shape[1] - cells :, channels] = 0
+    maps = layout.maps(left)  # a view
+    maps[torch.arange(len(maps), device=left.device), channels] = 0
     return left

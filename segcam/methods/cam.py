@@ -149,8 +149,7 @@ def _leads_to(subject: Subject, module: nn.Module, layer: Layer, head: Head) -> 
             keeping.remove()
         return inputs.pop()
 
-    axis = -1 if output.ndim == 3 or layer.form == "NHWC" else 1
-    return _keeps_channels_apart(follow, output, axis, head.axis)
+    return _keeps_channels_apart(follow, output, subject.layout(layer).axis, head.axis)
 
 
 def _keeps_channels_apart(follow: Callable[[Tensor], Tensor], like: Tensor, before: int, after: int) -> bool:

@@ -7,9 +7,10 @@ from torch import Tensor
 
 from segcam.methods import METHODS, method
 from segcam.methods.material.pair import Pair
+from segcam.probe.rounding import SUMS
 
 
-@method(label="Grad-CAM", family="cam", name="grad_cam")
+@method(label="Grad-CAM", family="cam", name="grad_cam", sums="gradients")
 def weights(pair: Pair) -> Float[Tensor, "b c"]:
     """Channels weighted by their mean gradient, positive part.
 
@@ -34,3 +35,6 @@ def grad_cam(activations: Float[Tensor, "b c h w"], gradients: Float[Tensor, "b 
     Source: Selvaraju et al., ICCV 2017, equations 1 and 2; Park, Lee, Lee, equations 1 and 2.
     """
     return METHODS.get("grad_cam").maps(activations, gradients)
+
+
+setattr(grad_cam, SUMS, "gradients")

@@ -34,7 +34,6 @@ def score_cam(subject: Subject, layer: Layer, channels: int = budget.BUDGET) -> 
 
     Raises:
         InputError: the budget is negative.
-        NotApplicableError: the layer's module runs on windows of the images.
 
     Source: Wang et al., CVPR Workshops 2020, eq. 6-10 and algorithm 1; the budget is segcam's.
     """

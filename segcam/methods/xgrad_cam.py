@@ -10,7 +10,7 @@ from segcam.methods import method
 from segcam.methods.material.pair import Pair
 
 
-@method(label="XGrad-CAM", family="cam")
+@method(label="XGrad-CAM", family="cam", sums="products")
 def xgrad_cam(pair: Pair) -> Float[Tensor, "b c"]:
     """Channels weighted by their mean gradient, cells by their activation, positive part.
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from segcam.arrays import at_least_float32
 from segcam.errors import ProbeError
 from segcam.probe.attention import Attention, AttentionPlace
-from segcam.probe.tokens import token_grid
+from segcam.probe.layouts.grids import of_tokens
 from segcam.scoring.grids import Grid
 
 
@@ -58,7 +58,7 @@ def on_grids(
                 f"'{place.label}' ({place.module}) gave {len(calls) or 'no'} attention matrices in one forward "
                 "pass; only a module that runs once and returns its weights, or has a dropout of them, can be read"
             )
-        grid = token_grid(calls[0].shape[-2], size, place.stride)
+        grid = of_tokens(calls[0].shape[-2], size, place.stride)
         if grid is None:
             raise ProbeError(
                 f"'{place.label}' has {calls[0].shape[-2]} queries, which fit no grid of stride {place.stride} for "

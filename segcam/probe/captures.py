@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -14,6 +15,8 @@ from segcam.errors import ProbeError
 from segcam.precision import without_autocast
 from segcam.probe.attention import Attention
 from segcam.probe.layers import Layer
+from segcam.probe.layouts import Layout
+from segcam.probe.rounding import SUMS, Sums, cancels
 from segcam.probe.targets import Explained, Target
 from segcam.scoring.grids import Placement
 
@@ -33,6 +36,9 @@ class Capture:
         size: height and width of the input, in pixels.
         attentions: the attention matrices of the places asked for, by label; captures of one pass share them.
         placements: where each layer's maps lie on the input, by label; None where they are stretched over it.
+        layouts: how each layer's output is laid out, by label.
+        skipped: why layers that a pattern matched have no maps, by label; they are not among `layers`.
+        inputs: what the network was given beside the images.
     """
 
     layers: tuple[Layer, ...]
@@ -44,6 +50,9 @@ class Capture:
     size: tuple[int, int]
     attentions: Mapping[str, Attention] = field(default_factory=dict)
     placements: Mapping[str, Placement | None] = field(default_factory=dict)
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, Any] = field(default_factory=dict)
 
     def maps(
         self, method: Callable[[Tensor, Tensor], Tensor], layer: str | Layer | None = None
@@ -55,14 +64,16 @@ class Capture:
             layer: its label; may be left out where there is just one.
 
         Returns:
-            `(b, h, w)`; NaN for images whose pixel set is empty.
+            `(b, h, w)`; NaN for images whose pixel set is empty, and where the method's weights cancel, see `cancels`.
 
         Raises:
-            ProbeError: there is no such layer.
+            ProbeError: there is no such layer, or it was left out.
         """
         if layer is None and len(self.layers) == 1:
             layer = self.layers[0]
         label = layer.label if isinstance(layer, Layer) else layer
+        if label is not None and label in self.skipped:
+            raise ProbeError(f"layer '{label}' {self.skipped[label]}: it was left out")
         if label is None or label not in self.activations:
             raise ProbeError(f"no layer '{label}' was probed: there are {', '.join(self.activations)}")
         if not callable(method):
@@ -71,7 +82,29 @@ class Capture:
             )
         with without_autocast():
             maps = method(at_least_float32(self.activations[label]), at_least_float32(self.gradients[label]))
-        return maps.masked_fill((self.explained.pixels == 0).view(-1, 1, 1), torch.nan)
+        without = self.explained.pixels == 0
+        sums = getattr(method, SUMS, None) or getattr(getattr(method, "__self__", None), SUMS, None)
+        if sums is not None:
+            without = without | self.cancels(label, sums)
+        return maps.masked_fill(without.view(-1, 1, 1), torch.nan)
+
+    def cancels(self, layer: str | Layer, sums: Sums) -> Bool[Tensor, " b"]:
+        """Tell for each image whether the sums that weigh a layer's channels are zero but for rounding.
+
+        Behind a convolution that a normalisation over positions follows (InstanceNorm, or GroupNorm with a channel a
+        group) a channel's mean gradient is zero in exact arithmetic: the normalisation takes off again what is the same
+        everywhere. A map made of such weights is rounding noise. See `segcam.probe.rounding`.
+
+        Args:
+            layer: its label.
+            sums: what the method sums over positions: 'gradients', or 'products' of gradients and activations.
+        """
+        label = layer.label if isinstance(layer, Layer) else layer
+        activations, gradients = self.activations[label], self.gradients[label]
+        terms = at_least_float32(gradients)
+        if sums == "products":
+            terms = terms * at_least_float32(activations)
+        return cancels(terms, max(activations.dtype, gradients.dtype, key=lambda dtype: torch.finfo(dtype).eps))
 
     @property
     def scores(self) -> Float[Tensor, " b"]:

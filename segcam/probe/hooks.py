@@ -4,27 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from segcam.arrays import Numbers, tensor
 from segcam.errors import ProbeError, first_line
 from segcam.precision import HALF, of_network, widened, without_autocast
+from segcam.probe.forms import without_checkpointing, without_fast_paths
+from segcam.probe.inputs import Inputs, arguments, rows_of
 from segcam.probe.layers import Layer
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Call:
-    """One call of a hooked module: its output, and the output's version when it was made."""
+    """One call of a hooked module.
 
-    output: Tensor
-    version: int
+    Attributes:
+        output: what it gave, as a node of the graph; None where that cannot be probed.
+        version: the output's when it was made.
+        reason: why the output cannot be probed, or does not lead to the logits.
+    """
+
+    output: Tensor | None
+    version: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Why a layer has no maps, and what can be done about it."""
+
+    reason: str
+    cure: str = ""
+
+    def of(self, layer: Layer) -> ProbeError:
+        """Return the error for a layer that was asked for by name."""
+        return ProbeError(f"layer '{layer.label}' {self.reason}" + (f": {self.cure}" if self.cure else ""))
 
 
 @contextmanager
@@ -33,6 +52,8 @@ def frozen(model: nn.Module, *, own_precision: bool = False) -> Iterator[dict[st
 
     A surrounding autocast is off meanwhile. With `own_precision` the network stays in the precision that it has, and
     under the autocast.
+
+    Gradient checkpointing and torch's fused transformer layers are off meanwhile: what they skip has no hooks.
 
     Yields the tensors to run it with in place of its own: none, but for a network made in inference mode, whose
     parameters autograd may not save.
@@ -52,6 +73,8 @@ def frozen(model: nn.Module, *, own_precision: bool = False) -> Iterator[dict[st
         for parameter in wanting:
             parameter.requires_grad_(False)
         with ExitStack() as stack:
+            stack.enter_context(without_checkpointing())
+            stack.enter_context(without_fast_paths())
             if not own_precision:
                 stack.enter_context(without_autocast())
                 stack.enter_context(widened(model))
@@ -104,12 +127,12 @@ class _Source(torch.autograd.Function):
 def _recorder(layer: Layer, fired: list[Call], overwritten: set[str]) -> Callable[[nn.Module, object, object], object]:
     def hook(_module: nn.Module, _inputs: object, output: object) -> object:
         first = output[0] if isinstance(output, tuple) and output else output
-        if not isinstance(first, Tensor) or first.ndim not in (3, 4):
-            got = tuple(first.shape) if isinstance(first, Tensor) else type(first).__name__
-            raise ProbeError(
-                f"layer '{layer.label}' gave {got}: only feature maps (b, c, h, w) and tokens (b, n, c) can be probed; "
-                "choose another layer"
-            )
+        if not isinstance(first, Tensor) or first.ndim not in (3, 4) or not first.is_floating_point():
+            got = type(first).__name__
+            if isinstance(first, Tensor):
+                got = str(tuple(first.shape)) if first.is_floating_point() else f"{first.dtype} {tuple(first.shape)}"
+            fired.append(Call(None, reason=f"gave {got}"))
+            return output
         # What is kept is a node of its own: a module may return its very input, which other branches use too. With
         # frozen parameters the first layer's output needs no gradient, so the graph is made to begin there. What goes
         # on from an output that is known to be overwritten later is a copy, and so is then what is kept.
@@ -117,7 +140,8 @@ def _recorder(layer: Layer, fired: list[Call], overwritten: set[str]) -> Callabl
         source = first.clone() if copied else first
         anchor = torch.empty(0, device=source.device, requires_grad=True)
         node: Tensor = source.view_as(source) if source.requires_grad else _Source.apply(source, anchor)  # type: ignore[no-untyped-call]
-        fired.append(Call(node, node._version))
+        hidden = "" if torch.is_grad_enabled() else "runs in torch.no_grad"
+        fired.append(Call(node, node._version, hidden))
         passed_on = node.clone() if copied else node
         if not isinstance(output, tuple):
             return passed_on
@@ -127,66 +151,71 @@ def _recorder(layer: Layer, fired: list[Call], overwritten: set[str]) -> Callabl
     return hook
 
 
-def chosen_outputs(layers: Sequence[Layer], calls: Mapping[str, Sequence[Call]]) -> tuple[dict[str, Tensor], set[str]]:
-    """Return each layer's output in the call it names, by label, and the labels of those overwritten since.
+def chosen_outputs(
+    layers: Sequence[Layer], calls: Mapping[str, Sequence[Call]]
+) -> tuple[dict[str, Tensor], set[str], dict[str, LeftOut]]:
+    """Return each layer's output in the call it names, by label, the labels of those overwritten since, and the others.
 
-    Raises:
-        ProbeError: a layer did not run, or ran more than once and does not say which call is meant.
+    The others did not run, gave no feature maps, keep no graph, or ran more than once and do not say which call is
+    meant.
     """
     outputs: dict[str, Tensor] = {}
     overwritten: set[str] = set()
+    left_out: dict[str, LeftOut] = {}
     for layer in layers:
         fired = calls[layer.label]
+        without = f"leave it out ('!{layer.module}')"
         if not fired:
-            raise ProbeError(f"layer '{layer.label}' did not run in the forward pass: leave it out ('!{layer.module}')")
-        if layer.call is None and len(fired) > 1:
+            left_out[layer.label] = LeftOut("did not run in the forward pass", without)
+        elif layer.call is None and len(fired) > 1:
             which = f"Layer(module='{layer.module}', label=..., call=0..{len(fired) - 1})"
-            raise ProbeError(
-                f"layer '{layer.label}' runs {len(fired)} times in one forward pass: leave it out "
-                f"('!{layer.module}') or say which with {which}"
+            left_out[layer.label] = LeftOut(
+                f"runs {len(fired)} times in one forward pass",
+                f"{without} or say which with {which}; where it runs tile by tile, probe what runs on a tile, with the "
+                "tiles as images",
             )
-        if not 0 <= (layer.call or 0) < len(fired):
-            raise ProbeError(f"layer '{layer.label}' has no call {layer.call}: it runs {len(fired)} times")
-        call = fired[layer.call or 0]
-        outputs[layer.label] = call.output
-        if call.output._version != call.version:
-            overwritten.add(layer.label)
-    return outputs, overwritten
+        elif not 0 <= (layer.call or 0) < len(fired):
+            left_out[layer.label] = LeftOut(f"has no call {layer.call}", f"it runs {len(fired)} times")
+        elif (output := fired[layer.call or 0].output) is None:
+            left_out[layer.label] = LeftOut(
+                fired[layer.call or 0].reason,
+                "only feature maps (b, c, h, w) and tokens (b, n, c) can be probed; choose another layer",
+            )
+        elif not output.requires_grad:
+            left_out[layer.label] = LeftOut(
+                fired[layer.call or 0].reason or "keeps no graph", f"let the network keep its graph there, or {without}"
+            )
+        else:
+            outputs[layer.label] = output
+            if output._version != fired[layer.call or 0].version:
+                overwritten.add(layer.label)
+    return outputs, overwritten, left_out
 
 
-def as_images(images: Numbers) -> Float[Tensor, "b ch h w"]:
-    """Return a network's input as a tensor.
-
-    Raises:
-        ProbeError: it is none: no floating-point numbers, which bytes are not until they are prepared, no stack of
-            images, or an empty one.
-    """
-    given = getattr(images, "dtype", type(images).__name__)
-    stack = tensor(images, "images") if isinstance(images, (Tensor, np.ndarray)) else None
-    if stack is None or not stack.is_floating_point():
-        raise ProbeError(f"images are {given}: pass a float tensor, prepared as the network takes it (Batch.inputs())")
-    if stack.ndim != 4 or 0 in stack.shape:
-        one = "; give one image as images[None]" if stack.ndim == 3 else ""
-        raise ProbeError(
-            f"images are {tuple(stack.shape)}: (images, channels, rows, columns), none empty, are needed{one}"
-        )
-    return stack
-
-
-def run(model: nn.Module, images: Float[Tensor, "b ch h w"], tensors: Mapping[str, Tensor] | None = None) -> object:
+def run(
+    model: nn.Module,
+    images: Float[Tensor, "b ch h w"],
+    tensors: Mapping[str, Tensor] | None = None,
+    inputs: Inputs | None = None,
+) -> object:
     """Return the output of a frozen network for images, which are given to it in the precision of its weights.
 
     Args:
         model: the network.
         images: its input; it may be written into.
         tensors: what `frozen` yielded.
+        inputs: what it takes beside the images.
 
     Raises:
-        ProbeError: the network turns to half precision by itself, and would not run in float32.
+        ProbeError: the network turns to half precision by itself, and would not run in float32; or it takes other
+            inputs.
     """
-    images = images.to(of_network(model, tensors))
+    dtype = of_network(model, tensors)
+    args, named = arguments(
+        model, images.to(dtype), {name: _cast(value, dtype) for name, value in (inputs or {}).items()}
+    )
     try:
-        return functional_call(model, dict(tensors), (images,)) if tensors else model(images)
+        return functional_call(model, dict(tensors), args, named) if tensors else model(*args, **named)
     except RuntimeError as error:
         turned = any(word in str(error) for word in ("Half", "BFloat16", "half", "bfloat16"))
         if not turned or of_network(model, tensors) in HALF:
@@ -195,3 +224,33 @@ def run(model: nn.Module, images: Float[Tensor, "b ch h w"], tensors: Mapping[st
             "the network turns its values to half precision by itself, and runs in float32 here "
             f"({first_line(error)}): leave its precision alone with Probe(..., precision='own')"
         ) from error
+
+
+def _cast(value: Any, dtype: torch.dtype) -> Any:
+    """Return a copy of a tensor, into which the network may write, in the precision of the weights."""
+    if not isinstance(value, Tensor):
+        return value
+    return value.detach().to(dtype if value.is_floating_point() else value.dtype, copy=True)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Network:
+    """A network held still, and all that it is run with but the images.
+
+    Attributes:
+        model: the network.
+        tensors: what `frozen` yielded for it.
+        inputs: what it takes beside the images.
+    """
+
+    model: nn.Module
+    tensors: Mapping[str, Tensor]
+    inputs: Inputs
+
+    def __call__(self, images: Float[Tensor, "b ch h w"]) -> object:
+        """Run it, see `run`."""
+        return run(self.model, images, self.tensors, self.inputs)
+
+    def of_rows(self, rows: Sequence[int], batch: int) -> Network:
+        """Return the network with the inputs of some images of the batch."""
+        return replace(self, inputs=rows_of(self.inputs, rows, batch))

@@ -18,6 +18,12 @@ Point = Literal["conv", "relu"]
 POINTS: tuple[Point, ...] = ("conv", "relu")
 
 
+Form = Literal["NCHW", "NHWC", "NLC", "LNC", "NCL"]
+"""The order of an output's dimensions: batch N, channels C, rows H and columns W, or tokens L."""
+
+FORMS: tuple[Form, ...] = ("NCHW", "NHWC", "NLC", "LNC", "NCL")
+
+
 @dataclass(frozen=True, slots=True)
 class Layer:
     """A place in a network whose output is a stack of feature maps, or tokens that lie on a grid.
@@ -30,10 +36,11 @@ class Layer:
         role: 'encoder', 'decoder', ... ; '' where unknown.
         stride: input pixels a cell; 0 where unknown.
         point: which output of the layer is read.
-        form: 'NHWC' where the output is `(b, h, w, c)`; '' where its dimensions tell: `(b, c, h, w)`, or tokens
-            `(b, n, c)`, which need the stride where more than one grid fits their number.
+        form: the order of the output's dimensions: feature maps 'NCHW' (b, c, h, w) or 'NHWC' (b, h, w, c), or tokens
+            'NLC' (b, n, c), 'LNC' (n, b, c) or 'NCL' (b, c, n); '' where the network tells.
         call: which of the module's calls in one forward pass is read, for modules that fire more than once; None
             for modules that fire once.
+        prefix: how many tokens come before the image's own (class, registers); None where the network tells.
     """
 
     module: str
@@ -43,8 +50,13 @@ class Layer:
     role: str = ""
     stride: int = 0
     point: str = "conv"
-    form: Literal["", "NHWC"] = ""
+    form: Literal["", "NCHW", "NHWC", "NLC", "LNC", "NCL"] = ""
     call: int | None = None
+    prefix: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.form not in ("", *FORMS):
+            raise ProbeError(f"form of layer '{self.label}' is '{self.form}': choose one of {', '.join(FORMS)}")
 
 
 INPUT = Layer(module="", label="Input", depth=-1, role="input", stride=1, point="")
@@ -98,6 +110,19 @@ def find_layers(
     if not any(isinstance(choice, Layer) for choice in choices):
         layers = [replace(layer, depth=depth) for depth, layer in enumerate(layers)]
     return layers
+
+
+def chosen_layers(
+    model: nn.Module, wanted: LayerChoice | Iterable[LayerChoice], kind: type[nn.Module] | None = None
+) -> tuple[tuple[Layer, ...], frozenset[str]]:
+    """Return the layers of `find_layers`, and the labels of those that no name but a pattern alone asked for."""
+    choices: Sequence[LayerChoice] = [wanted] if isinstance(wanted, (str, nn.Module, Layer)) else list(wanted)
+    layers = tuple(find_layers(model, choices, kind))
+    modules = dict(model.named_modules())
+    names = {choice for choice in choices if isinstance(choice, str) and choice in modules}
+    names |= {path for path, module in modules.items() if any(choice is module for choice in choices)}
+    described = {choice.label for choice in choices if isinstance(choice, Layer)}
+    return layers, frozenset(x.label for x in layers if x.label not in described and x.module not in names)
 
 
 def _match(modules: dict[str, nn.Module], choice: LayerChoice, kind: type[nn.Module] | None) -> list[Layer]:

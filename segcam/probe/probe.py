@@ -19,14 +19,16 @@ from segcam.probe import scaling
 from segcam.probe.attention import AttentionPlace
 from segcam.probe.attention_hooks import on_grids, recording_attention
 from segcam.probe.captures import Capture
-from segcam.probe.hooks import as_images, chosen_outputs, frozen, recording_calls, run
-from segcam.probe.layers import Layer, LayerChoice, find_layers
+from segcam.probe.forms import check_form
+from segcam.probe.hooks import LeftOut, Network, chosen_outputs, frozen, recording_calls
+from segcam.probe.inputs import Inputs, checked_images, checked_inputs
+from segcam.probe.layers import Layer, LayerChoice, chosen_layers
+from segcam.probe.layouts import Layout, Reading
 from segcam.probe.outputs import OUTPUTS, Arguments, Output, last_step, logits_of, resolved, tensor_of
 from segcam.probe.placement import Placing, courses
 from segcam.probe.saving import WithoutInputs
 from segcam.probe.survey import Placed, Survey
 from segcam.probe.targets import Explained, Target
-from segcam.probe.tokens import as_maps
 from segcam.scoring.grids import Grid, Placement
 
 __all__ = ["Capture", "Precision", "Probe", "frozen", "logits_of"]
@@ -100,11 +102,12 @@ class Probe:
             raise unknown("meaning of an output", str(output), OUTPUTS)
         if placement not in get_args(Placing):
             raise unknown("placement", str(placement), get_args(Placing))
+        check_form(model)
         self.model = model
         self.output = output
         self.placement: Placing = placement
         self.class_ids = _class_names(model) if classes is None else {name: i for i, name in enumerate(classes)}
-        self.layers = tuple(find_layers(model, layers, kind))
+        self.layers, self._matched = chosen_layers(model, layers, kind)
         self.precision = precision
         self.channels_last = channels_last
         self.low_memory = low_memory
@@ -112,10 +115,12 @@ class Probe:
         self.attention = tuple(attention)
         self._convolves = local.convolves(model)
         self._overwritten: set[str] = set()
+        self._partial = False
         self._meaning: Output | None = None
         self._said: Output | None = None
         self._argument: bool | None = None
-        self._surveys: dict[Grid, Survey] = {}
+        self._surveys: dict[tuple[Grid, tuple[Layer, ...]], Survey] = {}
+        self._reading = Reading(model, self.layers)
 
     def __call__(
         self,
@@ -123,13 +128,14 @@ class Probe:
         target: Target | None = None,
         *,
         masks: Int[Tensor, "b h w"] | None = None,
+        inputs: Inputs | None = None,
     ) -> Capture:
         """Probe a batch for one target; the default is the paper's: the best pixel's logit of class 1.
 
         Raises:
             ProbeError: see `many`.
         """
-        return self.many(images, [target or Target()], masks=masks)[0]
+        return self.many(images, [target or Target()], masks=masks, inputs=inputs)[0]
 
     def many(
         self,
@@ -138,6 +144,7 @@ class Probe:
         *,
         masks: Int[Tensor, "b h w"] | None = None,
         fixed: Sequence[Explained] | None = None,
+        inputs: Inputs | None = None,
     ) -> list[Capture]:
         """Probe a batch for several targets, which share one forward pass.
 
@@ -147,16 +154,20 @@ class Probe:
             masks: the true class of each pixel, `Batch.masks`, for targets that look at it ('truth').
             fixed: for each target the pixels to explain, `Capture.explained` of unchanged images or of an unchanged
                 network, so that the question stays the same; unless given, each target chooses anew.
+            inputs: what the network takes beside the images, by the names of its forward's arguments; tensors with a
+                row for each image go with it.
 
         Returns:
-            A capture a target; they share their activations.
+            A capture a target; they share their activations. Layers that a pattern matched and that have no maps are
+            in `Capture.skipped`, with the reason.
 
         Raises:
-            ProbeError: a layer did not run, ran more than once, gave no feature maps or does not lead to the logits;
+            ProbeError: a layer that was named did not run, ran more than once, gave no feature maps or does not lead to
+                the logits, or no layer that a pattern matched has maps; the network takes other inputs;
                 the output is none of the known kinds; a class does not exist; an attention cannot be read; the fixed
                 pixels are not one set a target, or of other images.
         """
-        images = as_images(images)
+        images, given = checked_images(self.model, images), checked_inputs(inputs)
         wrong = [type(target).__name__ for target in targets if not isinstance(target, Target)]
         if wrong:
             raise ProbeError(f"a Target is needed, not a {wrong[0]}; for several targets call many(images, [...])")
@@ -164,73 +175,125 @@ class Probe:
             stack.enter_context(torch.inference_mode(mode=False))
             stack.enter_context(torch.enable_grad())
             parameters = stack.enter_context(frozen(self.model, own_precision=self.precision == "own"))
-            outputs, output, matrices, logits = self._forward(images, parameters, targets)
+            network = Network(self.model, parameters, given)
+            outputs, output, matrices, logits, skipped = self._forward(images, network, targets)
             size = (int(images.shape[-2]), int(images.shape[-1]))
             attentions = on_grids(self.attention, matrices, size)
-            targets = self._understood(targets, output, images, parameters)
+            targets = self._understood(targets, output, images, network)
             explained = _explained(logits, size, targets, masks, fixed)
-            acts, logits = self._maps(outputs, size), logits.detach()
-            placements: dict[str, Placement | None] = dict.fromkeys(acts)
-            if self.placement == "receptive_field":
-                survey = self._survey(images, parameters)
-                placements |= {label: survey.unless_stretched(label) for label in acts}
+            layouts = self._layouts(outputs, images, network, skipped)
+            placements = self._placements(outputs, images, network, skipped)
+            acts, logits = _on_grids(outputs, layouts), logits.detach()
             captures = []
             for i, (target, pixels) in enumerate(zip(targets, explained, strict=True)):
-                gradients = self._gradients(pixels, outputs, size, keep=i + 1 < len(targets))
-                without_graph = replace(pixels, scores=pixels.scores.detach())  # what is kept holds no graph
+                pairs = self._gradients(pixels, outputs, layouts, keep=i + 1 < len(targets))
+                off = {label: _NO_PATH for label in outputs if label not in pairs}
+                self._refuse({**skipped, **off})
                 captures.append(
-                    Capture(self.layers, acts, gradients, target, without_graph, logits, size, attentions, placements)
+                    Capture(
+                        tuple(layer for layer in self.layers if layer.label in pairs),
+                        {label: acts[label] for label in pairs},
+                        pairs,
+                        target,
+                        replace(pixels, scores=pixels.scores.detach()),  # what is kept holds no graph
+                        logits,
+                        size,
+                        attentions,
+                        {label: placements[label] for label in pairs},
+                        layouts,
+                        {label: why.reason for label, why in {**skipped, **off}.items()},
+                        given,
+                    )
                 )
         return captures
 
-    def _understood(
-        self, targets: Sequence[Target], output: object, images: Tensor, parameters: dict[str, Tensor]
-    ) -> list[Target]:
+    def _layouts(
+        self, outputs: dict[str, Tensor], images: Tensor, network: Network, skipped: dict[str, LeftOut]
+    ) -> dict[str, Layout]:
+        """Return the layouts of the outputs; outputs of matched layers without one move to those that are left out."""
+        layouts, without = self._reading.layouts(self.layers, outputs, images, network)
+        self._leave_out(without, outputs, skipped)
+        return layouts
+
+    def _placements(
+        self, outputs: dict[str, Tensor], images: Tensor, network: Network, skipped: dict[str, LeftOut]
+    ) -> dict[str, Placement | None]:
+        """Return where the layers' maps lie; None where they are stretched over the input."""
+        if self.placement == "stretched":
+            return dict.fromkeys(outputs)
+        survey = self._survey(images, network)
+        self._leave_out({x: _NOT_FROM_INPUT for x in outputs if survey.courses[x] is None}, outputs, skipped)
+        return {label: survey.unless_stretched(label) for label in outputs}
+
+    def _leave_out(
+        self, without: Mapping[str, LeftOut], outputs: dict[str, Tensor], skipped: dict[str, LeftOut]
+    ) -> None:
+        for label, why in without.items():
+            skipped[label] = why
+            del outputs[label]
+        self._refuse(skipped)
+
+    def _refuse(self, left_out: Mapping[str, LeftOut]) -> None:
+        """Raise the error of the first layer that was named and has no maps, or where no matched one is left."""
+        wrong = [layer for layer in self.layers if layer.label in left_out and layer.label not in self._matched]
+        if wrong:
+            raise left_out[wrong[0].label].of(wrong[0])
+        if len(left_out) >= len(self.layers) and not self._partial:
+            first = self.layers[0]
+            raise ProbeError(
+                f"none of the {len(self.layers)} layers that the patterns match has maps: "
+                f"{left_out[first.label].of(first)}"
+            )
+
+    def _understood(self, targets: Sequence[Target], output: object, images: Tensor, network: Network) -> list[Target]:
         """Return the targets with what is known of the network: what its output means, where it lies, class names."""
         values, size = tensor_of(output), (int(images.shape[-2]), int(images.shape[-1]))
         grid = (int(values.shape[2]), int(values.shape[3]))
-        place = None if grid == size else self._survey(images, parameters).of_output(grid)
+        place = None if grid == size else self._survey(images, network).of_output(grid)
         known: Any = {"output": self._meaning, "argument": self._argument, "placement": place}
         return [replace(target.named(self.class_ids), **known) for target in targets]
 
-    def placements(self, images: Float[Tensor, "b ch h w"]) -> dict[str, Placed]:
+    def placements(self, images: Float[Tensor, "b ch h w"], inputs: Inputs | None = None) -> dict[str, Placed]:
         """Return where each layer's grid lies on the input, by label, whatever the probe's `placement`.
 
-        It holds for all images of this size; one is run, with its gradient.
+        It holds for all images of this size; one is run, with its gradient. Layers that a pattern matched and that have
+        no grid are left out. `inputs` is what the network takes beside the images.
 
         Raises:
             ProbeError: a layer does not come from the input, or see `many`.
         """
+        given = checked_inputs(inputs)
         with torch.inference_mode(mode=False), torch.enable_grad(), frozen(self.model) as parameters:
-            survey = self._survey(images, parameters)
-        return {layer.label: survey.placed(layer.label) for layer in self.layers}
+            survey = self._survey(checked_images(self.model, images), Network(self.model, parameters, given))
+        named = [x.label for x in self.layers if x.label in survey.courses]
+        return {x: survey.placed(x) for x in named if x not in self._matched or survey.courses[x] is not None}
 
-    def _survey(self, images: Tensor, parameters: dict[str, Tensor]) -> Survey:
+    def _survey(self, images: Tensor, network: Network) -> Survey:
         """Run one image with its gradient and follow layers and output back to it; once a size of input."""
         size = (int(images.shape[-2]), int(images.shape[-1]))
-        if size not in self._surveys:
-            image = self.prepared(images[:1], parameters).clone().requires_grad_()
+        key = (size, self.layers)
+        if key not in self._surveys:
+            image = self.prepared(images[:1], network.tensors).clone().requires_grad_()
             image = image.clone()  # no leaf: modules may write into it
             source = image.grad_fn
             with recording_calls(self.model, self.layers, set()) as calls:
-                output = run(self.model, image, parameters)
-            outputs, _ = chosen_outputs(self.layers, calls)
+                output = (one := network.of_rows([0], len(images)))(image)
+            outputs, _, skipped = chosen_outputs(self.layers, calls)
             *found, of_output = courses([*outputs.values(), tensor_of(output)], source, size)
-            maps = self._maps(outputs, size)
-            grids = {label: (int(one.shape[-2]), int(one.shape[-1])) for label, one in maps.items()}
-            self._surveys[size] = Survey(
-                size, dict(zip(outputs, found, strict=True)), grids, of_output, last_step(tensor_of(output))
+            layouts, without = self._reading.layouts(self.layers, outputs, images[:1], one)
+            self._refuse({**skipped, **without})
+            found = [course for label, course in zip(outputs, found, strict=True) if label in layouts]
+            grids = {label: layouts[label].grid for label in outputs if label in layouts}
+            self._surveys[key] = Survey(
+                size, dict(zip(grids, found, strict=True)), grids, of_output, last_step(tensor_of(output))
             )
-        return self._surveys[size]
+        return self._surveys[key]
 
     def restricted(self, layers: Sequence[Layer]) -> Probe:
         """Return a probe of some of the layers, which saves memory."""
         probe = copy.copy(self)
-        probe.layers, probe.low_memory = tuple(layers), True
+        probe.layers, probe.low_memory, probe._partial = tuple(layers), True, True
         return probe
-
-    def _maps(self, outputs: dict[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
-        return {layer.label: as_maps(outputs[layer.label].detach(), layer, size) for layer in self.layers}
 
     def prepared(
         self, images: Float[Tensor, "b ch h w"], tensors: Mapping[str, Tensor] | None = None
@@ -242,15 +305,15 @@ class Probe:
         return images.detach()
 
     def _forward(
-        self, images: Tensor, parameters: dict[str, Tensor], targets: Sequence[Target]
-    ) -> tuple[dict[str, Tensor], object, dict[str, list[Tensor]], Tensor]:
+        self, images: Tensor, network: Network, targets: Sequence[Target]
+    ) -> tuple[dict[str, Tensor], object, dict[str, list[Tensor]], Tensor, dict[str, LeftOut]]:
         """Run until no hooked output is overwritten, and it is known what the output means: mostly once.
 
         It runs once more where in-place modules are found to follow, and where the output is found to be made of
         logits, to see those.
         """
         while True:
-            inputs = self.prepared(images, parameters)
+            inputs = self.prepared(images, network.tensors)
             if inputs.untyped_storage().data_ptr() == images.untyped_storage().data_ptr():
                 inputs = inputs.clone()  # the network may write into its input
             bf16 = self.precision == "bf16"
@@ -259,64 +322,69 @@ class Probe:
             saving = WithoutInputs() if self.low_memory else nullcontext()
             seeing = Arguments() if self._argument else nullcontext()
             with hooks as calls, recording_attention(self.model, self.attention) as matrices, autocast, saving, seeing:
-                output = run(self.model, inputs, parameters)
-            outputs, overwritten = chosen_outputs(self.layers, calls)
-            if overwritten:
-                if overwritten <= self._overwritten:
-                    raise ProbeError(f"layer '{min(overwritten)}' is overwritten even as a copy: leave it out")
+                output = network(inputs)
+            outputs, overwritten, skipped = chosen_outputs(self.layers, calls)
+            if not overwritten <= self._overwritten:
                 self._overwritten |= overwritten
                 continue
-            meaning = self._resolve(output, targets, images, parameters)
+            self._leave_out(dict.fromkeys(overwritten, _OVERWRITTEN), outputs, skipped)
+            self._reading.check_axes(tensor_of(output), images, network)
+            meaning = self._resolve(output, targets, images, network)
             if self._argument is None:
                 self._argument = meaning not in ("logits", "multilabel")
                 if self._argument:
                     continue
             logits = seeing.of(output) if isinstance(seeing, Arguments) else None
             self._argument = logits is not None
-            return outputs, output, matrices, logits_of(output, meaning) if logits is None else logits
+            return outputs, output, matrices, logits_of(output, meaning) if logits is None else logits, skipped
 
-    def _resolve(
-        self, output: object, targets: Sequence[Target], images: Tensor, parameters: dict[str, Tensor]
-    ) -> Output:
+    def _resolve(self, output: object, targets: Sequence[Target], images: Tensor, network: Network) -> Output:
         """Return what the output means, by what the probe or the targets say, or by its values the first time."""
         declared = {choice for choice in (self.output, *(target.output for target in targets)) if choice is not None}
         if len(declared) > 1:
             raise ProbeError(f"the output is declared as {' and as '.join(sorted(declared))}: say it once")
         said = next(iter(declared), None)
         if self._meaning is None or (said is not None and said not in (self._meaning, self._said)):
-            meaning = resolved(output, said, lambda: self._survey(images, parameters).end)
+            meaning = resolved(output, said, lambda: self._survey(images, network).end)
             self._meaning, self._said, self._argument = meaning, said, None
         return self._meaning
 
     def _gradients(
-        self, explained: Explained, outputs: dict[str, Tensor], size: tuple[int, int], *, keep: bool
+        self, explained: Explained, outputs: dict[str, Tensor], layouts: Mapping[str, Layout], *, keep: bool
     ) -> dict[str, Float[Tensor, "b c h w"]]:
-        """Return the gradients of the scores by the outputs, laid on the layers' grids."""
+        """Return the gradients of the scores by the outputs that lead to them, laid on the layers' grids."""
         if not scaling.through_float16(explained.scores):
-            return self._maps(self._backward(explained, outputs, keep=keep), size)
+            return _on_grids(self._backward(explained, outputs, keep=keep), layouts)
 
         def differentiate(factors: Tensor) -> dict[str, Tensor]:
             scaled = replace(explained, scores=explained.scores * factors)
-            return self._maps(self._backward(scaled, outputs, keep=True), size)
+            return _on_grids(self._backward(scaled, outputs, keep=True), layouts)
 
         return scaling.gradients(differentiate, explained.pixels)
 
     def _backward(self, explained: Explained, outputs: dict[str, Tensor], *, keep: bool) -> dict[str, Tensor]:
         """Return the gradients of the scores by the outputs; `keep` the graph where it is needed again."""
-        if not explained.scores.requires_grad:
-            raise ProbeError(f"layer '{next(iter(outputs))}' does not lead to the logits: leave it out")
         score, tensors = explained.scores.sum(), list(outputs.values())
+        if not tensors or not score.requires_grad:
+            return {}
         pays = self._convolves and local.pays(explained) if self.local_gradients is None else self.local_gradients
         if pays:
             gradients: Sequence[Tensor | None] = local.grad(score, tensors, keep)
         else:
             gradients = torch.autograd.grad(score, tensors, retain_graph=keep, allow_unused=True)
-        by_label: dict[str, Tensor] = {}
-        for label, gradient in zip(outputs, gradients, strict=True):
-            if gradient is None:
-                raise ProbeError(f"layer '{label}' does not lead to the logits: leave it out")
-            by_label[label] = gradient
-        return by_label
+        return {label: one for label, one in zip(outputs, gradients, strict=True) if one is not None}
+
+
+_NO_PATH = LeftOut("does not lead to the logits", "leave it out")
+_OVERWRITTEN = LeftOut("is overwritten even as a copy", "leave it out")
+_NOT_FROM_INPUT = LeftOut(
+    "lies on no known place of the input, as no gradient leads from it back to the input",
+    "leave it out, or take placement='stretched'",
+)
+
+
+def _on_grids(outputs: Mapping[str, Tensor], layouts: Mapping[str, Layout]) -> dict[str, Tensor]:
+    return {label: layouts[label].maps(output.detach()) for label, output in outputs.items()}
 
 
 def _class_names(model: nn.Module) -> dict[str, int]:

@@ -18,6 +18,7 @@ from segcam.maps import layer_maps
 from segcam.methods import Method
 from segcam.probe.layers import Layer
 from segcam.probe.probe import Capture, Probe
+from segcam.probe.rounding import CANCELLED
 from segcam.scoring.grids import Grid, Placement
 from segcam.scoring.reference import Scenery, View
 
@@ -92,25 +93,38 @@ def gradient_maps(
     rivals = rivals or {}
     for i, layer in enumerate(request.layers):
         try:
-            yield _of_layer(request, captures, rivals, i, methods)
+            yield _of_layer(request, captures, rivals, i, methods, note)
         except NotApplicableError:
             applicable = [m for m in methods if _applies(request.methods[m], captures[0], layer, note)]
-            yield _of_layer(request, captures, rivals, i, applicable)
+            yield _of_layer(request, captures, rivals, i, applicable, note)
 
 
 def _of_layer(
-    request: Request, captures: Sequence[Capture], rivals: Mapping[int, Capture], i: int, indices: Sequence[int]
+    request: Request,
+    captures: Sequence[Capture],
+    rivals: Mapping[int, Capture],
+    i: int,
+    indices: Sequence[int],
+    note: Callable[[Gap], None],
 ) -> list[MadeMaps]:
     methods, layer = [request.methods[m] for m in indices], request.layers[i]
     made = []
     for t, capture in enumerate(captures if methods else ()):
         signed, maps = layer_maps(capture, layer, methods)
+        _note_cancelled(capture, layer, methods, note)
         numbers = {SIGN_BALANCE: sign_balance(signed)}
         if t in rivals:
             share = counter_share(maps, layer_maps(rivals[t], layer, methods)[1])
             numbers[COUNTER_SHARE] = _where(share, [method.kind == "gradient" for method in methods])
         made.append(MadeMaps([t], [i], indices, maps, numbers, capture.placements[layer.label]))
     return made
+
+
+def _note_cancelled(capture: Capture, layer: Layer, methods: Sequence[Method], note: Callable[[Gap], None]) -> None:
+    """Tell of the methods whose maps of a layer are all undefined, since what they sum cancels."""
+    for method in methods:
+        if method.sums is not None and bool(capture.cancels(layer, method.sums).all()):
+            note(Gap(layer.label, method.name, CANCELLED))
 
 
 def _applies(method: Method, capture: Capture, layer: Layer, note: Callable[[Gap], None]) -> bool:

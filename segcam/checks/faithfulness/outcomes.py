@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from segcam.arrays import at_least_float32, booleans
 from segcam.errors import InputError
-from segcam.probe.hooks import as_images, frozen, run
+from segcam.probe.hooks import frozen, run
+from segcam.probe.inputs import as_images
 from segcam.probe.outputs import logits_of, resolved
 from segcam.probe.pixels import DenseOutput, logprob, predicted
 from segcam.probe.targets import Target

@@ -33,19 +33,22 @@ def layer_module(subject: Subject, layer: Layer) -> nn.Module:
     """Return the layer's module.
 
     Raises:
-        NotApplicableError: it runs more than once in a pass: captum keeps the last call alone. Or it does not run.
+        NotApplicableError: it runs more than once in a pass: captum keeps the last call alone. Or it does not run, or
+            its output begins with another dimension than the images.
     """
     module = subject.module(layer)
     calls = structure(subject).calls.get(module, 0)
     if calls != 1:
         raise NotApplicableError(f"the module runs {calls} times in a forward pass: captum cannot tell its calls apart")
+    if subject.layout(layer).form == "LNC":
+        raise NotApplicableError("its tokens come before the images (n, b, c), and captum takes the first for images")
     return module
 
 
 def gives_feature_maps(subject: Subject, layer: Layer) -> bool:
     """Tell whether a layer's output is `(b, c, h, w)`, the one form that captum's Grad-CAM can average."""
     module = subject.model.get_submodule(layer.module)
-    return structure(subject).dims.get(module, 0) == 4 and layer.form == ""
+    return structure(subject).dims.get(module, 0) == 4 and subject.layout(layer).form == "NCHW"
 
 
 def feature_maps_only(subject: Subject, layer: Layer) -> None:

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from segcam.arrays import at_least_float32
-from segcam.errors import InputError, NotApplicableError
+from segcam.errors import InputError
 from segcam.methods.material.subject import Subject
 from segcam.probe.layers import Layer
 
@@ -28,15 +28,8 @@ a sample by 8, 17 ms by 32); on other devices eight times as many. It bounds the
 
 
 def activations_of(subject: Subject, layer: Layer) -> Float[Tensor, "b c h w"]:
-    """Return a captured layer's activations, float32 or wider.
-
-    Raises:
-        NotApplicableError: they are not of the batch's images, one for one, as where a network cuts them into windows.
-    """
-    activations = at_least_float32(subject.capture.activations[layer.label])
-    if len(activations) != len(subject.images):
-        raise NotApplicableError(f"the layer has {len(activations)} samples for a batch of {len(subject.images)}")
-    return activations
+    """Return a captured layer's activations, float32 or wider."""
+    return at_least_float32(subject.capture.activations[layer.label])
 
 
 def choose(activations: Float[Tensor, "b c h w"], budget: int) -> Int[Tensor, "b k"]:

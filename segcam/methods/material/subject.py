@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from segcam.arrays import at_least_float32
 from segcam.errors import NotApplicableError
 from segcam.probe.layers import Layer
+from segcam.probe.layouts import Layout
 from segcam.probe.outputs import run_for_logits
 from segcam.probe.probe import Capture, Probe, frozen
 from segcam.probe.targets import Target
-from segcam.probe.tokens import as_maps
 from segcam.scoring.reference import Scenery
 
 T = TypeVar("T")
@@ -84,15 +84,22 @@ class Subject:
         """Return the layer's module.
 
         Raises:
-            NotApplicableError: the module runs more than once in a pass, so that it is not one layer.
+            NotApplicableError: the module runs more than once in a pass, so that it is not one layer, or on windows.
         """
         if layer.call is not None:
             raise NotApplicableError("the module runs more than once in a forward pass")
+        layout = self.capture.layouts.get(layer.label)
+        if layout is not None and layout.windows is not None:
+            raise NotApplicableError("the module runs on windows of the images")
         return self.model.get_submodule(layer.module)
+
+    def layout(self, layer: Layer) -> Layout:
+        """Return how the layer's output is laid out."""
+        return self.capture.layouts[layer.label]
 
     def as_maps(self, output: Tensor, layer: Layer) -> Float[Tensor, "b c h w"]:
         """Lay a layer's output, or what is of its shape, on the layer's grid; float32 or wider."""
-        return at_least_float32(as_maps(output.detach(), layer, self.capture.size))
+        return at_least_float32(self.layout(layer).maps(output.detach()))
 
     def once(self, name: str, make: Callable[[], T]) -> T:
         """Return `make()`, called the first time that `name` is asked for, for what several methods or layers share."""
@@ -108,7 +115,15 @@ def examining(
     """Hold the probe's network still for methods that run it: in eval mode, with frozen parameters, then as before.
 
     `images` is the batch that was probed, `capture` what the probe gave for it.
+
+    Raises:
+        NotApplicableError: the network takes more than the images, which methods that change these cannot pass on.
     """
+    if capture.inputs:
+        more = ", ".join(map(repr, capture.inputs))
+        raise NotApplicableError(
+            f"the network takes {more} beside the images: wrap it in a Module that takes one tensor and splits it"
+        )
     own = probe.precision == "own"
     with torch.inference_mode(mode=False), torch.enable_grad(), frozen(probe.model, own_precision=own):
         yield Subject(probe.model, probe.prepared(images), capture, Objective(probe.model, capture.target), scenery)

@@ -43,6 +43,10 @@ def test_all_layers_agree_with_the_slow_twin(norm: str, point: str) -> None:
         found = capture.maps(grad_cam, layer)
         for i, image in enumerate(IMAGES):
             twin = _twin(model, layer, image)
+            if found[i].isnan().all():  # a group a channel: in front of it gradients cancel
+                assert norm == "group"
+                assert twin.max() < 1e-15
+                continue
             assert np.abs(found[i].numpy() - twin).max() <= 1e-9 * max(twin.max(), 1e-6)
 
 

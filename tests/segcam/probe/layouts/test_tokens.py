@@ -8,7 +8,8 @@ from torch import nn
 
 from segcam import Layer, Probe, ProbeError, Target, grad_cam
 from segcam.models import architecture, create
-from segcam.probe.tokens import as_maps, token_grid
+from segcam.probe.layouts.grids import Fit, best, fit, of_count, of_stride, of_tokens
+from segcam.probe.layouts.layout import of_known
 from tests.small_networks import outputs_of, seeded
 
 IMAGES = torch.rand(3, 3, 32, 48, generator=torch.Generator().manual_seed(0))
@@ -84,41 +85,76 @@ def test_tokens_and_feature_maps_agree() -> None:
 @pytest.mark.parametrize(
     ("count", "size", "stride", "grid"),
     [
-        (196, (224, 224), 0, (14, 14)),
-        (197, (224, 224), 0, (14, 14)),  # a class token
-        (201, (224, 224), 0, (14, 14)),  # and four registers
-        (24, (32, 48), 0, (4, 6)),
-        (24, (48, 32), 0, (6, 4)),
-        (16, (96, 96), 0, (4, 4)),  # rather than 3 x 3 and seven more
-        (17, (96, 96), 0, None),  # 4 x 4 and one more, or 3 x 3 and eight
         (17, (96, 96), 24, (4, 4)),
         (17, (96, 96), 32, (3, 3)),
-        (23, (32, 48), 0, None),
-        (3, (32, 48), 0, None),
-        (130, (37, 51), 0, None),  # no cell but a pixel divides it
+        (36, (100, 100), 16, (6, 6)),  # plain patches leave the rest of the image out
+        (49, (100, 100), 16, (7, 7)),  # padded ones do not
         (130, (37, 51), 4, (10, 13)),  # overlapping patches reach over the edge
         (35, (37, 51), 8, (5, 7)),
-        (34, (37, 51), 8, None),
+        (34, (37, 51), 8, (4, 6)),
         (60, (37, 51), 8, None),  # too many of no place
     ],
 )
-def test_grids(count: int, size: tuple[int, int], stride: int, grid: tuple[int, int] | None) -> None:
-    assert token_grid(count, size, stride) == grid
+def test_grids_of_a_stride(count: int, size: tuple[int, int], stride: int, grid: tuple[int, int] | None) -> None:
+    assert of_tokens(count, size, stride) == grid
 
 
-def test_tokens_without_a_grid_are_refused() -> None:
-    output = torch.zeros(1, 17, 4)
-    with pytest.raises(ProbeError, match="'a' gave 17 tokens, which fit no grid of cells that divide it, or more"):
-        as_maps(output, Layer("block", "a"), (96, 96))
-    with pytest.raises(ProbeError, match=r"no grid of stride 16 .* 96 x 96: .*Layer\(module='block', label=.*, stride"):
-        as_maps(output, Layer("block", "a", stride=16), (96, 96))
+@pytest.mark.parametrize(
+    ("cells", "size", "grids"),
+    [
+        (196, (224, 224), [(14, 14)]),
+        (24, (32, 48), [(4, 6)]),
+        (24, (48, 32), [(6, 4)]),
+        (36, (100, 100), [(6, 6)]),
+        (35, (37, 51), [(5, 7)]),
+        (17, (96, 96), []),
+        (23, (32, 48), []),
+        (3, (32, 48), []),
+    ],
+)
+def test_grids_of_a_number_of_cells(cells: int, size: tuple[int, int], grids: list[tuple[int, int]]) -> None:
+    assert of_count(cells, size) == grids
+
+
+@pytest.mark.parametrize(
+    ("grid", "size", "wanted"),
+    [
+        ((24, 24), (96, 96), Fit.EXACT),
+        ((5, 7), (37, 51), Fit.STRIDE),  # rounded up
+        ((4, 6), (37, 51), Fit.STRIDE),  # and down
+        ((5, 8), (37, 51), Fit.MARGIN),  # once this and once that
+        ((28, 44), (32, 48), Fit.MARGIN),  # two unpadded convolutions of 3 x 3
+        ((8, 8), (33, 50), Fit.MARGIN),  # padded inside to 64 x 64
+        ((24, 96), (96, 96), Fit.NONE),
+        ((3, 32), (32, 48), Fit.NONE),
+        ((0, 0), (32, 48), Fit.NONE),
+    ],
+)
+def test_how_grids_fit(grid: tuple[int, int], size: tuple[int, int], wanted: Fit) -> None:
+    assert fit(grid, size) is wanted
+
+
+def test_the_best_of_grids() -> None:
+    assert best([(5, 7), (5, 8), (40, 2)], (37, 51)) == (5, 7)
+    assert best([(4, 6), (5, 7)], (37, 51)) is None
+    assert best([(40, 2)], (37, 51)) is None
+    assert of_stride(16, (100, 96)) == ((7, 6), (6, 6))
+
+
+def test_layouts_of_described_layers() -> None:
+    assert of_known(Layer("a", "a", stride=16, form="NHWC"), (2, 6, 7, 8), (96, 112)).grid == (6, 7)
+    assert of_known(Layer("a", "a", stride=16), (2, 43, 8), (96, 112)).prefix == 1
+    with pytest.raises(ProbeError, match=r"'a' gave 17 tokens, which fit no grid of stride 16 .* 96 x 96: correct the"):
+        of_known(Layer("block", "a", stride=16), (1, 17, 4), (96, 96))
 
 
 def test_features_of_other_layouts_are_no_tokens() -> None:
     """A tool that takes (b, c, n) for tokens, or (b, n, c) for maps, returns wrong ones silently."""
     model = nn.Sequential(nn.Flatten(2), nn.LayerNorm(32 * 48), nn.Unflatten(2, (32, 48)))
-    with pytest.raises(ProbeError, match="'1' gave 3 tokens, which fit no grid"):
+    with pytest.raises(ProbeError, match=r"'1' gave \(3, 3, 1536\): 3 tokens \(NLC\) fit no grid that can be told"):
         Probe(model, "1")(IMAGES)
+    told = Probe(model, Layer("1", "1", form="NCL"))(IMAGES)
+    assert torch.allclose(told.activations["1"], model[1](IMAGES.flatten(2)).unflatten(2, (32, 48)), atol=1e-6)
 
 
 def test_outputs_that_are_neither_maps_nor_tokens() -> None:

@@ -1,0 +1,120 @@
+"""What a network takes: the images, and what else it asks for by name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from segcam.arrays import Numbers, tensor
+from segcam.errors import ProbeError
+
+Inputs = Mapping[str, Any]
+"""What a network takes beside the images, by the name of the argument."""
+
+
+def as_images(images: Numbers) -> Float[Tensor, "b ch h w"]:
+    """Return a network's input as a tensor.
+
+    Raises:
+        ProbeError: it is none: no floating-point numbers, which bytes are not until they are prepared, no stack of
+            images, or an empty one.
+    """
+    given = getattr(images, "dtype", type(images).__name__)
+    stack = tensor(images, "images") if isinstance(images, (Tensor, np.ndarray)) else None
+    if stack is None or not stack.is_floating_point():
+        raise ProbeError(f"images are {given}: pass a float tensor, prepared as the network takes it (Batch.inputs())")
+    if stack.ndim != 4 or 0 in stack.shape:
+        one = "; give one image as images[None]" if stack.ndim == 3 else ""
+        raise ProbeError(
+            f"images are {tuple(stack.shape)}: (images, channels, rows, columns), none empty, are needed{one}"
+        )
+    return stack
+
+
+def checked_images(model: nn.Module, images: object) -> Tensor:
+    """Return `as_images`, and tell those who pass several inputs how to.
+
+    Raises:
+        ProbeError: they are no images.
+    """
+    if isinstance(images, (tuple, list, Mapping)):
+        others = ", ".join(f"'{name}': ..." for name in _names(model)[1:]) or "'name': ..."
+        raise ProbeError(
+            f"images are a {type(images).__name__}: pass one tensor as images, and what the network takes beside it by "
+            f"the names of its forward: probe(images, target, inputs={{{others}}})"
+        )
+    return as_images(images)  # type: ignore[arg-type]
+
+
+def arguments(model: nn.Module, images: Tensor, inputs: Inputs) -> tuple[tuple[Tensor, ...], dict[str, Any]]:
+    """Return the arguments of the network's forward: the images are the first that `inputs` does not name.
+
+    Raises:
+        ProbeError: forward has no such argument, or needs another.
+    """
+    kinds = inspect.Parameter
+    parameters = _parameters(model)
+    named = [p for p in parameters if p.kind not in (kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD)]
+    takes_any = {p.kind for p in parameters if p not in named}
+    unknown = [name for name in inputs if name not in {p.name for p in named}]
+    if unknown and kinds.VAR_KEYWORD not in takes_any:
+        raise ProbeError(
+            f"the network takes no input '{unknown[0]}': its forward has {', '.join(p.name for p in named) or 'none'}"
+        )
+    free = [p for p in named if p.name not in inputs]
+    needed = [p.name for p in free[1:] if p.default is kinds.empty]
+    if needed:
+        more = ", ".join(f"'{name}': ..." for name in needed)
+        raise ProbeError(
+            f"the network takes {', '.join(map(repr, needed))} beside the images: give it by name, "
+            f"probe(images, target, inputs={{{more}}})"
+        )
+    if not free or free[0] is named[0] or kinds.VAR_POSITIONAL in takes_any:
+        return (images,), dict(inputs)
+    return (), {**inputs, free[0].name: images}
+
+
+def _parameters(model: nn.Module) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(model.forward).parameters.values())
+    except (TypeError, ValueError):
+        return []
+
+
+def _names(model: nn.Module) -> list[str]:
+    kinds = inspect.Parameter
+    return [p.name for p in _parameters(model) if p.kind not in (kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD)]
+
+
+def checked_inputs(inputs: object) -> Inputs:
+    """Return what was given beside the images, or nothing.
+
+    Raises:
+        ProbeError: it is no mapping of names.
+    """
+    if inputs is None:
+        return {}
+    if not isinstance(inputs, Mapping) or not all(isinstance(name, str) for name in inputs):
+        raise ProbeError(
+            f"inputs are a {type(inputs).__name__}: a mapping from names of the network's arguments to values is needed"
+        )
+    return inputs
+
+
+def rows_of(inputs: Inputs, rows: slice | Sequence[int], batch: int) -> dict[str, Any]:
+    """Return the inputs of some images: rows of tensors that have one for each image of the batch, others as they are.
+
+    >>> import torch
+    >>> rows_of({"depth": torch.zeros(4, 1, 8, 8), "scale": 2}, slice(0, 3), 4)["depth"].shape
+    torch.Size([3, 1, 8, 8])
+    """
+
+    def some(value: Any) -> Any:
+        return value[rows] if isinstance(value, Tensor) and value.ndim and len(value) == batch else value
+
+    return {name: some(value) for name, value in inputs.items()}

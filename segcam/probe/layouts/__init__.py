@@ -1,0 +1,102 @@
+"""Layouts: feature maps `(b, c, h, w)` from whatever a layer gives; what stays ambiguous is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from segcam.errors import ProbeError
+from segcam.probe.hooks import LeftOut, Network
+from segcam.probe.layers import Layer
+from segcam.probe.layouts.grids import Fit, fit
+from segcam.probe.layouts.layout import Layout
+from segcam.probe.layouts.reading import NoLayoutError, Reader
+from segcam.probe.layouts.scan import Scan, scan
+from segcam.probe.layouts.swin import block_of, grid_reader
+from segcam.scoring.grids import Grid
+
+__all__ = ["Layout", "Reading"]
+
+
+class Reading:
+    """Reads layouts of a network, and makes the scan that this may need once for images of a size.
+
+    Args:
+        model: the network.
+        layers: all those that may be asked for.
+    """
+
+    def __init__(self, model: nn.Module, layers: Sequence[Layer]) -> None:
+        self._model, self._layers = model, tuple(layers)
+        self._scans: dict[tuple[int, ...], Scan] = {}
+
+    def layouts(
+        self, layers: Sequence[Layer], outputs: Mapping[str, Tensor], images: Tensor, network: Network
+    ) -> tuple[dict[str, Layout], dict[str, LeftOut]]:
+        """Return the layouts of layers by label, and why others have none.
+
+        Args:
+            layers: the layers.
+            outputs: what those that ran gave, by label.
+            images: the batch.
+            network: the network, held still.
+        """
+        reader = Reader(self._model, _size(images), len(images), lambda: self._scan(images, network))
+        layouts: dict[str, Layout] = {}
+        without: dict[str, LeftOut] = {}
+        for layer in layers:
+            if layer.label in outputs:
+                try:
+                    layouts[layer.label] = reader.layout(layer, tuple(outputs[layer.label].shape))
+                except NoLayoutError as error:
+                    without[layer.label] = LeftOut(str(error))
+        return layouts, without
+
+    def check_axes(self, values: Float[Tensor, "b k h w"], images: Tensor, network: Network) -> None:
+        """Refuse an output whose classes come last.
+
+        Raises:
+            ProbeError: it is `(b, h, w, k)`, or may be.
+        """
+        size, shape = _size(images), tuple(values.shape)
+        first, last = fit((shape[2], shape[3]), size), fit((shape[1], shape[2]), size)
+        if last < Fit.STRIDE or first > last or shape[1:] == (1, 1, 1):
+            return
+        cure = "wrap the network in a Module that returns output.permute(0, 3, 1, 2)"
+        if first < last:
+            raise ProbeError(
+                f"the network returned {shape}, which for images of {size[0]} x {size[1]} is (b, h, w, classes): "
+                f"(b, classes, h, w) is needed; {cure}"
+            )
+        seen = self._scan(images, network)
+        convolved = shape[1] in {s[0] for s in seen.first} and shape[3] not in {s[-1] for s in seen.last}
+        in_order = values.is_contiguous() or values.is_contiguous(memory_format=torch.channels_last)
+        if not convolved or not in_order:
+            raise ProbeError(
+                f"the network returned {shape}, which can be (b, classes, h, w) and (b, h, w, classes): pass images of "
+                f"another size, so that it shows; if classes come last, {cure}"
+            )
+
+    def _scan(self, images: Tensor, network: Network) -> Scan:
+        """Run the network on another number of images, the first of the batch and noise."""
+        count = 3 if len(images) == 2 else 2
+        key = (count, *images.shape[1:])
+        if key not in self._scans:
+            paths = {path for layer in self._layers if (path := block_of(self._model, layer.module)) is not None}
+            blocks = {path: grid_reader(self._model.get_submodule(path)) for path in paths}
+            batch = torch.cat([images[:1], _noise(images, count - 1)]).detach()
+            few = network.of_rows([0] * count, len(images))
+            self._scans[key] = scan(self._model, self._layers, blocks, lambda: few(batch), count)
+        return self._scans[key]
+
+
+def _noise(images: Tensor, count: int) -> Tensor:
+    noise = torch.randn(count, *images.shape[1:], generator=torch.Generator().manual_seed(0))
+    return (noise * images[:1].float().std().clamp(min=0.1).cpu()).to(images)
+
+
+def _size(images: Tensor) -> Grid:
+    return int(images.shape[-2]), int(images.shape[-1])

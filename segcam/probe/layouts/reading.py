@@ -1,0 +1,295 @@
+"""Reading layouts: from the shapes of one pass where they leave no doubt, else with a scan; or a reason why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from segcam.errors import ProbeError
+from segcam.probe.layers import FORMS, Layer
+from segcam.probe.layouts import grids
+from segcam.probe.layouts.grids import Fit, fit
+from segcam.probe.layouts.layout import Layout
+from segcam.probe.layouts.scan import Extras, Shape, Scan, channels_of
+from segcam.probe.layouts.swin import block_of, windows_of
+from segcam.scoring.grids import Grid
+
+UNFOLDED = {"MobileViTV2Transformer", "LinearTransformerBlock"}
+"""Classes whose modules run on `(b, c, cells of a patch, patches)`, which looks like feature maps."""
+
+_AXES = {"NLC": 1, "LNC": 0, "NCL": 2}
+
+
+class NoLayoutError(ProbeError):
+    """A layer's output cannot be laid on a grid; the message is the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A grid for a number of tokens, those before the image's own, and whether something in the network has it."""
+
+    grid: Grid
+    prefix: int
+    strong: bool
+
+
+@dataclass
+class Reader:
+    """Decides on the layouts of a network's layers.
+
+    Args:
+        model: the network.
+        size: height and width of the input, in pixels.
+        batch: the number of images.
+        look: makes the scan, which is asked for once and only where it is needed.
+    """
+
+    model: nn.Module
+    size: Grid
+    batch: int
+    look: Callable[[], Scan]
+    _seen: Scan | None = field(default=None, init=False)
+
+    @property
+    def seen(self) -> Scan:
+        """The scan."""
+        if self._seen is None:
+            self._seen = self.look()
+        return self._seen
+
+    def layout(self, layer: Layer, shape: Shape) -> Layout:
+        """Return a layer's layout.
+
+        Raises:
+            NoLayoutError: there is none, or more than one.
+        """
+        block = block_of(self.model, layer.module)
+        if block is not None:
+            return self._in_windows(shape, block)
+        unfolded = self._ancestors(layer) & UNFOLDED
+        if unfolded and not layer.form:
+            raise NoLayoutError(
+                f"gave {shape} inside {min(unfolded)}, which regroups cells by patches: choose a layer outside it"
+            )
+        if len(shape) == 4:
+            return self._of_maps(layer, shape)
+        return self._of_tokens(layer, shape)
+
+    def _ancestors(self, layer: Layer) -> set[str]:
+        parts = layer.module.split(".")
+        return {type(self.model.get_submodule(".".join(parts[:end]))).__name__ for end in range(1, len(parts) + 1)}
+
+    # Feature maps
+
+    def _of_maps(self, layer: Layer, shape: Shape) -> Layout:
+        if shape[0] != self.batch:
+            raise self._folded(shape)
+        if layer.form not in ("", "NCHW", "NHWC"):
+            raise NoLayoutError(f"gave {shape}, four dimensions: form '{layer.form}' has three")
+        first, last = (shape[2], shape[3]), (shape[1], shape[2])
+        known = layer.form or {"first": "NCHW", "last": "NHWC"}.get(channels_of(self._module(layer)), "")
+        if layer.form or (known and fit(first if known == "NCHW" else last, self.size)):
+            return Layout("NCHW", first) if known == "NCHW" else Layout("NHWC", last)
+        if known:
+            grid = first if known == "NCHW" else last
+            if grid not in self.seen.pooled:
+                raise self._no_grid(layer, shape, grid)
+            return Layout(known, grid)  # type: ignore[arg-type]
+        if first[0] == first[1] and isinstance(self._module(layer), (nn.Dropout, nn.Softmax, nn.Identity)):
+            self._refuse_attention(shape)
+        fits = {"NCHW": self._fit(layer, first), "NHWC": self._fit(layer, last)}
+        if fits["NCHW"] == fits["NHWC"]:
+            form = self._by_others(layer, shape, bool(fits["NCHW"]))
+        else:
+            form = max(fits, key=lambda name: fits[name])
+        return Layout("NCHW", first) if form == "NCHW" else Layout("NHWC", last)
+
+    def _fit(self, layer: Layer, grid: Grid) -> int:
+        if layer.stride and grid in grids.of_stride(layer.stride, self.size):
+            return Fit.EXACT + 1
+        return int(fit(grid, self.size))
+
+    def _by_others(self, layer: Layer, shape: Shape, both: bool) -> str:
+        """Decide by the layers whose class tells, where the shape fits both ways or neither."""
+        inner = shape[1:]
+        first, last = inner in self.seen.first, inner in self.seen.last
+        axis = self.seen.axes.get(layer.label) or ("first" if first else "last" if last else "")
+        if axis and (self.seen.axes.get(layer.label) or first != last):
+            return "NCHW" if axis == "first" else "NHWC"
+        if not both and (shape[2], shape[3]) in self.seen.pooled:
+            return "NCHW"
+        how = "both as" if both else "neither as"
+        raise NoLayoutError(
+            f"gave {shape}, which for images of {self.size[0]} x {self.size[1]} can be read {how} (b, c, h, w) "
+            f"{'and' if both else 'nor'} as (b, h, w, c): say which with "
+            f"{_cure(layer, form='NCHW')} or form='NHWC'"
+        )
+
+    def _refuse_attention(self, shape: Shape) -> None:
+        counts = {other[-2] for other in self.seen.last if len(other) == 2}
+        if shape[2] in counts and (shape[2], shape[3]) not in self.seen.grids:
+            raise NoLayoutError(f"gave {shape}, attention weights between {shape[2]} tokens, which are no feature maps")
+
+    def _no_grid(self, layer: Layer, shape: Shape, grid: Grid) -> NoLayoutError:
+        return NoLayoutError(
+            f"gave {shape}: a grid of {grid[0]} x {grid[1]} does not cover images of {self.size[0]} x {self.size[1]} "
+            f"with cells of one stride; where it does cover them, say so with {_cure(layer, form='NCHW')} or "
+            "form='NHWC'"
+        )
+
+    # Tokens
+
+    def _of_tokens(self, layer: Layer, shape: Shape) -> Layout:
+        if layer.form in ("NCHW", "NHWC"):
+            raise NoLayoutError(f"gave {shape}, three dimensions: form '{layer.form}' has four")
+        forms = (layer.form,) if layer.form else self._forms(layer, shape)
+        if layer.form and shape[1 if layer.form == "LNC" else 0] != self.batch:
+            raise self._folded(shape)
+        fitting: dict[str, _Place] = {}
+        unclear: NoLayoutError | None = None
+        for form in forms:
+            try:
+                place = self._place(layer, shape[_AXES[form]], _AXES[form])
+            except NoLayoutError as error:
+                unclear = unclear or error  # the first form's, tokens (b, n, c), unless another fits
+                continue
+            if place is not None:
+                fitting[form] = place
+        if len(fitting) > 1 and any(place.strong for place in fitting.values()):
+            fitting = {form: place for form, place in fitting.items() if place.strong}
+        if "NCL" in fitting and not fitting["NCL"].strong and not layer.form and not self._certain(layer):
+            del fitting["NCL"]  # any number of channels that is a square would do
+        if len(fitting) > 1 or (unclear and "NCL" in fitting and not self._certain(layer)):
+            fitting = self._decided(layer, shape, fitting, unclear)
+        if not fitting:
+            raise unclear or self._no_tokens(layer, shape, forms)
+        ((form, place),) = fitting.items()
+        return Layout(form, place.grid, place.prefix)  # type: ignore[arg-type]
+
+    def _forms(self, layer: Layer, shape: Shape) -> tuple[str, ...]:
+        """Return the forms that the batch allows: its axis is the one that changes with it."""
+        strided = layer.stride and shape[0] == self.batch != shape[1]
+        if strided and shape[1] in [r * c for r, c in grids.of_stride(layer.stride, self.size)]:
+            return ("NLC",)
+        calls = self.seen.shapes[layer.label]
+        other = calls[layer.call or 0] if len(calls) > (layer.call or 0) else shape
+        changed = [axis for axis, (a, b) in enumerate(zip(shape, other, strict=False)) if a != b]
+        if len(shape) != len(other) or not changed:
+            raise NoLayoutError(f"gave {shape} for {self.batch} images and for {self.seen.batch}: it is of no image")
+        if len(changed) > 1 or shape[changed[0]] != self.batch or other[changed[0]] != self.seen.batch:
+            raise self._folded(shape)
+        if changed[0] == 2:
+            raise NoLayoutError(f"gave {shape} with the batch last, which cannot be read: choose another layer")
+        if changed[0] == 1:
+            return ("LNC",)
+        known = channels_of(self._module(layer))
+        if known:
+            return ("NCL",) if known == "first" else ("NLC",)
+        return ("NLC", "NCL")
+
+    def _certain(self, layer: Layer) -> bool:
+        return channels_of(self._module(layer)) == "first"
+
+    def _decided(
+        self, layer: Layer, shape: Shape, fitting: dict[str, _Place], unclear: NoLayoutError | None
+    ) -> dict[str, _Place]:
+        first, last = shape[1:] in self.seen.first, shape[1:] in self.seen.last
+        axis = self.seen.axes.get(layer.label) or ("" if first == last else "first" if first else "last")
+        form = {"first": "NCL", "last": "NLC"}.get(axis, "")
+        if form in fitting:
+            return {form: fitting[form]}
+        raise unclear or NoLayoutError(
+            f"gave {shape}, which can be read as {shape[1]} tokens and as {shape[2]}: say which with "
+            f"{_cure(layer, form='NLC')} or form='NCL'"
+        )
+
+    def _place(self, layer: Layer, count: int, axis: int) -> _Place | None:
+        """Return the grid of a number of tokens; None where none fits.
+
+        Raises:
+            NoLayoutError: it is not told which tokens are of no place, or more than one grid fits.
+        """
+        of_stride = grids.of_stride(layer.stride, self.size) if layer.stride else ()
+        if layer.prefix is not None:
+            return self._with_prefix(layer, count, of_stride)
+        for grid in of_stride:
+            if grid[0] * grid[1] == count:
+                return _Place(grid, 0, strong=True)
+        joins = self.seen.tokens
+        extras = joins.get((count, axis == 2), joins.get((count, False), Extras(0, 0)))
+        if extras is None:
+            raise self._unclear(layer, count, "they were joined from several parts")
+        own = count - extras.before - extras.after
+        if own < count and any(fit(g, self.size) >= Fit.STRIDE for g in self.seen.grids if g[0] * g[1] == count):
+            raise self._unclear(layer, count, "as many cells as tokens that were joined")
+        options = [grid for grid in of_stride or self.seen.grids if grid[0] * grid[1] == own]
+        known = grids.best(options, self.size)
+        if known is not None:
+            return _Place(known, extras.before, strong=True)
+        if of_stride:
+            left = [own - rows * columns for rows, columns in of_stride]
+            if own == count and any(0 < more <= grids.MOST_PREFIX for more in left):
+                raise self._unclear(layer, count, "nothing in the network shows which of them are of no place")
+            return None
+        hidden = [g for g in self.seen.grids if 0 < own - g[0] * g[1] <= grids.MOST_PREFIX and g[0] * g[1] > 1]
+        if any(fit(grid, self.size) >= Fit.STRIDE for grid in hidden):
+            raise self._unclear(layer, count, "nothing in the network shows which of them are of no place")
+        guessed = grids.of_count(own, self.size)
+        if len(guessed) > 1:
+            raise self._unclear(layer, count, "more than one grid fits")
+        return _Place(guessed[0], extras.before, strong=False) if guessed else None
+
+    def _with_prefix(self, layer: Layer, count: int, of_stride: tuple[Grid, ...]) -> _Place | None:
+        """Return the grid behind a given number of tokens; what is left then comes after the image's own."""
+        assert layer.prefix is not None
+        left = count - layer.prefix
+        fitting = [grid for grid in of_stride if grid[0] * grid[1] <= left]
+        if fitting:
+            return _Place(fitting[0], layer.prefix, strong=True)
+        guessed = [] if of_stride else grids.of_count(left, self.size) if left > 0 else []
+        return _Place(guessed[0], layer.prefix, strong=True) if len(guessed) == 1 else None
+
+    def _unclear(self, layer: Layer, count: int, why: str) -> NoLayoutError:
+        return NoLayoutError(
+            f"gave {count} tokens for images of {self.size[0]} x {self.size[1]}, and {why}: say how many pixels a "
+            "token covers, and how many tokens come before the image's own, with "
+            f"{_cure(layer, stride=layer.stride or '...', prefix='...')}"
+        )
+
+    def _no_tokens(self, layer: Layer, shape: Shape, forms: tuple[str, ...]) -> NoLayoutError:
+        counts = " or ".join(f"{shape[_AXES[form]]} tokens ({form})" for form in forms)
+        stride = f"of stride {layer.stride}" if layer.stride else "that can be told"
+        return NoLayoutError(
+            f"gave {shape}: {counts} fit no grid {stride} for images of {self.size[0]} x {self.size[1]}; say how with "
+            f"{_cure(layer, stride='...', prefix='...', form='NLC')}; form is one of {', '.join(FORMS)}"
+        )
+
+    # Windows
+
+    def _in_windows(self, shape: Shape, path: str) -> Layout:
+        windows, grid = windows_of(self.model.get_submodule(path)), self.seen.blocks.get(path)
+        if grid is None:
+            raise NoLayoutError("lies in windows of a block that did not run")
+        down, across = windows.counts(grid)
+        cells = shape[1] if len(shape) == 3 else shape[1] * shape[2] if shape[1:3] == windows.size else 0
+        if shape[0] != self.batch * down * across or cells != windows.size[0] * windows.size[1]:
+            raise NoLayoutError(f"gave {shape}, which are no features of the {down * across} windows of '{path}'")
+        return Layout("NLC" if len(shape) == 3 else "NHWC", grid, windows=windows)
+
+    def _folded(self, shape: Shape) -> NoLayoutError:
+        return NoLayoutError(
+            f"gave {shape} for {self.batch} image{'s' if self.batch > 1 else ''}: tiles, windows or heads are folded "
+            "into the batch, and how to put them together is not known; choose a layer outside of them, or probe the "
+            "inner network with the tiles as its images"
+        )
+
+    def _module(self, layer: Layer) -> nn.Module:
+        return self.model.get_submodule(layer.module)
+
+
+def _cure(layer: Layer, **fields: object) -> str:
+    told = ", ".join(f"{name}={value if value == '...' else repr(value)}" for name, value in fields.items())
+    call = "" if layer.call is None else f", call={layer.call}"
+    return f"Layer(module='{layer.module}', label='{layer.label}'{call}, {told})"

@@ -1,0 +1,222 @@
+"""Scan: one more forward pass, of a batch of another size, which tells what the shapes of one pass leave open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _AvgPoolNd, _MaxPoolNd
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.weak import WeakIdKeyDictionary
+
+from segcam.probe.layers import Layer
+from segcam.scoring.grids import Grid
+
+Shape = tuple[int, ...]
+
+CHANNELS_FIRST = (
+    *(_ConvNd, _BatchNorm, nn.GroupNorm, nn.Upsample, nn.PixelShuffle),
+    *(_AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _AvgPoolNd, _MaxPoolNd),
+)
+"""Modules in whose output `(b, c, ...)` the channels come right after the batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """Tokens of no place among those of the image: how many come before them, and how many after."""
+
+    before: int
+    after: int
+
+
+@dataclass(slots=True)
+class Scan:
+    """What a pass told.
+
+    Attributes:
+        batch: the number of its images.
+        shapes: of the layers' outputs, by label and call.
+        axes: 'first' or 'last' for where the channels lie in layers' outputs, by label, where the module's class tells,
+            or that of the module whose output it passes on cell by cell.
+        first: shapes without the batch of outputs whose channels are known to come first.
+        last: of those whose channels are known to come last.
+        grids: rows and columns of feature maps whose axes are known.
+        pooled: of what was pooled to a given number of cells, whatever their stride.
+        tokens: by the number of tokens, and whether they lie last, what was joined to the image's own; None where that
+            is not told.
+        blocks: rows and columns of what went into blocks that cut it into windows, by path.
+    """
+
+    batch: int
+    shapes: dict[str, list[Shape]] = field(default_factory=dict)
+    axes: dict[str, str] = field(default_factory=dict)
+    first: set[Shape] = field(default_factory=set)
+    last: set[Shape] = field(default_factory=set)
+    grids: set[Grid] = field(default_factory=set)
+    pooled: set[Grid] = field(default_factory=set)
+    tokens: dict[tuple[int, bool], Extras | None] = field(default_factory=dict)
+    blocks: dict[str, Grid] = field(default_factory=dict)
+
+    def joined(self, axis: int, lengths: Sequence[int], varies: Sequence[bool]) -> None:
+        """Take note of tokens that were joined along an axis.
+
+        The image's own are those that differ between images; single ones, class tokens, may do so as well.
+        """
+        last = axis == 2
+        own = [n for n, (length, differs) in enumerate(zip(lengths, varies, strict=True)) if differs and length > 1]
+        if not own:
+            return
+        cells = {rows * columns for rows, columns in self.grids}
+        if len(own) > 1:
+            placed = [n for n in own if lengths[n] in cells or (lengths[n], last) in self.tokens]
+            own = placed if len(placed) == 1 else []
+        key = (sum(lengths), last)
+        extras = None
+        if own:
+            inner = self.tokens.get((lengths[own[0]], last), Extras(0, 0))
+            before, after = sum(lengths[: own[0]]), sum(lengths[own[0] + 1 :])
+            extras = None if inner is None else Extras(before + inner.before, inner.after + after)
+        self.tokens[key] = extras if self.tokens.get(key, extras) == extras else None
+
+
+def channels_of(module: nn.Module) -> str:
+    """Return where a module's class says that the channels of its output lie: 'first', 'last' or ''."""
+    if isinstance(module, CHANNELS_FIRST):
+        return "first"
+    norms = (nn.LayerNorm, nn.RMSNorm)
+    for norm in norms:
+        if isinstance(module, norm) and type(module).forward is norm.forward and len(module.normalized_shape) == 1:
+            return "last"
+    return ""
+
+
+def scan(
+    model: nn.Module,
+    layers: Sequence[Layer],
+    blocks: Mapping[str, Callable[..., Grid]],
+    run: Callable[[], object],
+    batch: int,
+) -> Scan:
+    """Run a network and note what its modules and operators tell of layouts.
+
+    Args:
+        model: the network.
+        layers: those whose shapes are wanted.
+        blocks: by the path of a block that cuts its input into windows, how to read rows and columns off its arguments.
+        run: runs the network.
+        batch: on how many images.
+    """
+    seen = Scan(batch, {layer.label: [] for layer in layers})
+    labels: dict[str, list[str]] = {}
+    for layer in layers:
+        labels.setdefault(layer.module, []).append(layer.label)
+    origins: MutableMapping[Tensor, str] = WeakIdKeyDictionary()
+    with ExitStack() as stack:
+        for path, module in model.named_modules():
+            if not isinstance(module, torch.jit.ScriptModule):
+                hook = _shapes(seen, labels.get(path, []), origins)
+                stack.callback(module.register_forward_hook(hook).remove)
+            if path in blocks:
+                read = _grids(seen, path, blocks[path])
+                stack.callback(module.register_forward_pre_hook(read, with_kwargs=True).remove)
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(_eager())
+        stack.enter_context(_Joins(seen))
+        run()
+    return seen
+
+
+def _shapes(
+    seen: Scan, labels: Sequence[str], origins: MutableMapping[Tensor, str]
+) -> Callable[[nn.Module, tuple[object, ...], object], None]:
+    def hook(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+        first = output[0] if isinstance(output, tuple) and output else output
+        if not isinstance(first, Tensor):
+            return
+        shape, known = tuple(first.shape), channels_of(module)
+        axis = known or ("last" if isinstance(module, nn.Linear) else origins.get(first, ""))
+        passes_on = not any(True for _ in module.children()) and len(inputs) == 1
+        if not axis and passes_on and isinstance(inputs[0], Tensor) and inputs[0].shape == first.shape:
+            axis = origins.get(inputs[0], "")
+        for label in labels:
+            seen.shapes[label].append(shape)
+            seen.axes[label] = axis
+        if axis:
+            origins[first] = axis
+        if known == "first":
+            seen.first.add(shape[1:])
+            if len(shape) == 4:
+                seen.grids.add((shape[2], shape[3]))
+        elif known or isinstance(module, nn.Linear):
+            seen.last.add(shape[1:])
+            if len(shape) == 4 and known:
+                seen.grids.add((shape[1], shape[2]))
+
+    return hook
+
+
+def _grids(seen: Scan, path: str, read: Callable[..., Grid]) -> Callable[..., None]:
+    def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        seen.blocks[path] = read(*args, **kwargs)
+
+    return hook
+
+
+@contextmanager
+def _eager() -> Iterator[None]:
+    """Run compiled networks as they are written, so that each operator is seen."""
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+class _Joins(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees which tokens are joined with others, and what is pooled."""
+
+    def __init__(self, seen: Scan) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.seen = seen
+
+    def __torch_dispatch__(
+        self, func: Any, _types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run one operation."""
+        out = func(*args, **(kwargs or {}))
+        if func is _aten.cat.default:
+            axis = (args[1] if len(args) > 1 else (kwargs or {}).get("dim", 0)) % max(1, out.ndim)
+            self._join(axis, [piece for piece in args[0] if piece.ndim == out.ndim], out)
+        elif func is _aten.constant_pad_nd.default and out.ndim == 3 and any(args[1]):
+            self._pad(args[0], args[1], out)
+        elif func in _POOLING:
+            pooled = out[0] if isinstance(out, tuple) else out
+            if pooled.ndim == 4:
+                self.seen.pooled.add((pooled.shape[2], pooled.shape[3]))
+        return out
+
+    def _join(self, axis: int, pieces: Sequence[Tensor], out: Tensor) -> None:
+        if out.ndim == 3 and out.shape[1 if axis == 0 else 0] == self.seen.batch:  # else images are joined
+            lengths = [piece.shape[axis] for piece in pieces]
+            self.seen.joined(axis, lengths, [_varies(piece, 1 if axis == 0 else 0) for piece in pieces])
+
+    def _pad(self, tokens: Tensor, pads: Sequence[int], out: Tensor) -> None:
+        for axis in range(3):
+            before, after = [*pads[2 * (2 - axis) : 2 * (2 - axis) + 2], 0, 0][:2]
+            if before or after:
+                lengths = [before, tokens.shape[axis], after]
+                if min(lengths) >= 0 and sum(lengths) == out.shape[axis]:
+                    self.seen.joined(axis, lengths, [False, _varies(tokens, 1 if axis == 0 else 0), False])
+
+
+def _varies(tokens: Tensor, batch: int) -> bool:
+    """Return whether tokens differ between images."""
+    images = tokens.unbind(batch)
+    return any(not torch.equal(images[0], image) for image in images[1:])
+
+
+_aten = torch.ops.aten
+_POOLING = frozenset({_aten._adaptive_avg_pool2d.default, _aten.adaptive_max_pool2d.default, _aten.mean.dim})
