@@ -42,7 +42,8 @@ def checked_images(model: nn.Module, images: object) -> Tensor:
     Raises:
         ProbeError: they are no images.
     """
-    if isinstance(images, (tuple, list, Mapping)):
+    several = isinstance(images, (tuple, list)) and any(isinstance(one, Tensor) for one in images)
+    if several or isinstance(images, Mapping):
         others = ", ".join(f"'{name}': ..." for name in _names(model)[1:]) or "'name': ..."
         raise ProbeError(
             f"images are a {type(images).__name__}: pass one tensor as images, and what the network takes beside it by "

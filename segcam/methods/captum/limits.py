@@ -48,7 +48,8 @@ def layer_module(subject: Subject, layer: Layer) -> nn.Module:
 def gives_feature_maps(subject: Subject, layer: Layer) -> bool:
     """Tell whether a layer's output is `(b, c, h, w)`, the one form that captum's Grad-CAM can average."""
     module = subject.model.get_submodule(layer.module)
-    return structure(subject).dims.get(module, 0) == 4 and subject.layout(layer).form == "NCHW"
+    layout = subject.capture.layouts.get(layer.label)
+    return structure(subject).dims.get(module, 0) == 4 and (layout is None or layout.form == "NCHW")
 
 
 def feature_maps_only(subject: Subject, layer: Layer) -> None:
