@@ -18,12 +18,13 @@ MOST_PREFIX = 16
 
 
 class Fit(IntEnum):
-    """How well a grid covers an image: not, but for a margin or rounding, with cells of one stride, or to the pixel."""
+    """How well a grid covers an image, see `fit`."""
 
     NONE = 0
-    MARGIN = 1
-    STRIDE = 2
-    EXACT = 3
+    UNEVEN = 1
+    MARGIN = 2
+    STRIDE = 3
+    EXACT = 4
 
 
 @lru_cache(maxsize=4096)
@@ -34,6 +35,7 @@ def fit(grid: Grid, size: Grid) -> Fit:
     cell rounds both sides down, `floor(side / stride)`, or both up, as strided convolutions, pooling and patches do.
     `MARGIN`: any other number does, or rounds one side up and the other down; or both axes lack about the same number
     of pixels, as behind unpadded convolutions; or the image was padded inside, to multiples of a power of two.
+    `UNEVEN`: cells are up to twice as long as they are wide.
 
     >>> fit((24, 24), (96, 96)).name, fit((5, 7), (37, 51)).name, fit((24, 96), (96, 96)).name
     ('EXACT', 'STRIDE', 'NONE')
@@ -42,20 +44,26 @@ def fit(grid: Grid, size: Grid) -> Fit:
         return Fit.NONE
     if size[0] * grid[1] == size[1] * grid[0]:
         return Fit.EXACT
-    strides = range(1, max(size) + 1)
-    if any(grid in of_stride(stride, size) for stride in strides):
+    if any(grid in of_stride(stride, size) for stride in range(1, max(size) + 1)):
         return Fit.STRIDE
+    if _has_margin(grid, size):
+        return Fit.MARGIN
+    length, width = (side / cells for side, cells in zip(size, grid, strict=True))
+    return Fit.UNEVEN if max(length, width) <= 2 * min(length, width) else Fit.NONE
+
+
+def _has_margin(grid: Grid, size: Grid) -> bool:
     less = [side / (cells + 1) for side, cells in zip(size, grid, strict=True)]
     more = [side / (cells - 1) if cells > 1 else math.inf for side, cells in zip(size, grid, strict=True)]
-    if max(less) < min(more):
-        return Fit.MARGIN
-    for stride in strides[:COARSEST]:
+    padded = [[-(-side // block) * block for side in size] for block in (16, 32, 64)]
+    if max(less) < min(more) or any(rows * grid[1] == columns * grid[0] for rows, columns in padded):
+        return True
+    for stride in range(1, COARSEST + 1):
         margins = [side - stride * cells for side, cells in zip(size, grid, strict=True)]
         small = all(0 < 2 * margin < side for margin, side in zip(margins, size, strict=True))
         if small and abs(margins[0] - margins[1]) < stride:
-            return Fit.MARGIN
-    padded = [[-(-side // block) * block for side in size] for block in (16, 32, 64, COARSEST)]
-    return Fit.MARGIN if any(rows * grid[1] == columns * grid[0] for rows, columns in padded) else Fit.NONE
+            return True
+    return False
 
 
 def of_stride(stride: int, size: Grid) -> tuple[Grid, ...]:

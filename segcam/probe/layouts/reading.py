@@ -12,7 +12,7 @@ from segcam.probe.layers import FORMS, Layer
 from segcam.probe.layouts import grids
 from segcam.probe.layouts.grids import Fit, fit
 from segcam.probe.layouts.layout import Layout
-from segcam.probe.layouts.scan import Extras, Shape, Scan, channels_of
+from segcam.probe.layouts.scan import Extras, Scan, Shape, channels_of
 from segcam.probe.layouts.swin import block_of, windows_of
 from segcam.scoring.grids import Grid
 

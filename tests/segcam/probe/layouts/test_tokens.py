@@ -125,6 +125,8 @@ def test_grids_of_a_number_of_cells(cells: int, size: tuple[int, int], grids: li
         ((5, 8), (37, 51), Fit.MARGIN),  # once this and once that
         ((28, 44), (32, 48), Fit.MARGIN),  # two unpadded convolutions of 3 x 3
         ((8, 8), (33, 50), Fit.MARGIN),  # padded inside to 64 x 64
+        ((6, 6), (64, 96), Fit.UNEVEN),  # pooled to so many cells
+        ((32, 96), (64, 96), Fit.UNEVEN),  # every other row
         ((24, 96), (96, 96), Fit.NONE),
         ((3, 32), (32, 48), Fit.NONE),
         ((0, 0), (32, 48), Fit.NONE),
