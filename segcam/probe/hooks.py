@@ -14,7 +14,7 @@ from torch.func import functional_call
 
 from segcam.errors import ProbeError, first_line
 from segcam.precision import HALF, of_network, widened, without_autocast
-from segcam.probe.forms import without_checkpointing, without_fast_paths
+from segcam.probe.forms import scripted_part, without_checkpointing, without_fast_paths
 from segcam.probe.inputs import Inputs, arguments, rows_of
 from segcam.probe.layers import Layer
 
@@ -99,6 +99,9 @@ def recording_calls(
     handles = []
     try:
         for layer in layers:
+            if (scripted := scripted_part(model, layer.module)) is not None:
+                calls[layer.label].append(Call(None, reason=f"lies in '{scripted}', which is TorchScript"))
+                continue
             hook = _recorder(layer, calls[layer.label], overwritten)
             # First, so that hooks of the network's own, which some use to collect features, get what is passed on.
             handles.append(model.get_submodule(layer.module).register_forward_hook(hook, prepend=True))
@@ -177,10 +180,9 @@ def chosen_outputs(
         elif not 0 <= (layer.call or 0) < len(fired):
             left_out[layer.label] = LeftOut(f"has no call {layer.call}", f"it runs {len(fired)} times")
         elif (output := fired[layer.call or 0].output) is None:
-            left_out[layer.label] = LeftOut(
-                fired[layer.call or 0].reason,
-                "only feature maps (b, c, h, w) and tokens (b, n, c) can be probed; choose another layer",
-            )
+            reason = fired[layer.call or 0].reason
+            only = "only feature maps (b, c, h, w) and tokens (b, n, c) can be probed; "
+            left_out[layer.label] = LeftOut(reason, f"{only if reason.startswith('gave') else ''}choose another layer")
         elif not output.requires_grad:
             left_out[layer.label] = LeftOut(
                 fired[layer.call or 0].reason or "keeps no graph", f"let the network keep its graph there, or {without}"
