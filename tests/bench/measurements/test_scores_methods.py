@@ -22,6 +22,7 @@ from segcam.errors import NotApplicableError
 from segcam.methods import METHODS, Method
 from segcam.methods.material.pair import Pair
 from segcam.models import MODELS, create
+from segcam.probe.rounding import CANCELLED
 from segcam.samples import Batch, Images
 from tests.reference.agreement import agreement as slow_agreement
 from tests.reference.grad_cam import grad_cam as slow_grad_cam
@@ -245,3 +246,16 @@ def test_gradient_methods_may_have_no_map_of_a_layer(model: nn.Module, images: I
     plain = scored(model, images, methods=("grad_cam", "sobel"))[0][0]
     others = frame[frame["method"] != "fine"].reset_index(drop=True)
     pd.testing.assert_frame_equal(others, plain, rtol=1e-5, atol=1e-6)
+
+
+def test_methods_whose_weights_cancel_are_told(images: Images) -> None:
+    """In front of norms with a group a channel, as all of up to eight channels are here."""
+    grouped = create("unet", 3, {"width": 4, "norm": "group"}, seed=1)
+    (frame, *_), gaps = scored(grouped, images, methods=("grad_cam", "hires_cam"))
+    without = {gap.layer for gap in gaps}
+    assert {"Encoder 1_1", "Encoder 2_2", "Decoder 1_2"} <= without
+    assert "Encoder 5_1" not in without
+    assert {(gap.method, gap.reason) for gap in gaps} == {("grad_cam", CANCELLED)}
+    energies = frame[frame["target"] == TARGETS[0]].pivot(index="image", columns=["method", "layer"])["energy_inside"]
+    assert energies["grad_cam"][sorted(without)].isna().all(axis=None)
+    assert energies["hires_cam"].notna().any(axis=None)
