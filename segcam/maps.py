@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from segcam.arrays import at_least_float32
@@ -28,6 +28,7 @@ def all_maps(
     methods: Sequence[str | Method],
     *,
     masks: Int[Tensor, "b h w"] | None = None,
+    valid: Bool[Tensor, "b h w"] | None = None,
     max_memory: int | None = None,
     inputs: Inputs | None = None,
 ) -> list[dict[str, Float[Tensor, "b m h w"]]]:
@@ -48,6 +49,7 @@ def all_maps(
         targets: what is explained; they share a forward pass.
         methods: names of gradient methods, or methods with parameters of their own; `m` of them.
         masks: the true class of each pixel, for targets that look at it.
+        valid: where the pictures are and not padding; see `Probe.many`.
         max_memory: bytes of tensors that may be alive at once, the maps of the whole batch included and beside the
             network's parameters and the images; None for the whole batch in one pass. The batch is split for it, and
             where one image does not fit the layers as well; see `segcam.probe.memory`.
@@ -73,12 +75,13 @@ def all_maps(
 
     def job(layers: Sequence[Layer], rows: slice) -> list[dict[str, Tensor]]:
         of_rows = [target.of(rows) for target in targets]
-        row_masks = None if masks is None else masks[rows]
+        of_masks, of_valid = (None if one is None else one[rows] for one in (masks, valid))
         some = rows_of(inputs or {}, rows, len(images))
-        return maps_of(probe.restricted(layers).many(images[rows], of_rows, masks=row_masks, inputs=some))
+        known = probe.restricted(layers)
+        return maps_of(known.many(images[rows], of_rows, masks=of_masks, valid=of_valid, inputs=some))
 
     if max_memory is None:
-        return maps_of(probe.many(images, targets, masks=masks, inputs=inputs))
+        return maps_of(probe.many(images, targets, masks=masks, valid=valid, inputs=inputs))
     names = (*(repr((recipe.name, *recipe.parameters.items())) for recipe in recipes), *(t.name for t in targets))
     key = (names, probe.layers, images.shape, images.dtype, images.device, max_memory)
     plans = _PLANS.setdefault(probe, {})

@@ -189,7 +189,7 @@ class Examined:
         """Yield a table of areas and one of curves for each kind, imputation and order."""
         subjects, seed = self.subjects, self.seed
         size = (int(subjects.chosen.shape[1]), int(subjects.chosen.shape[2]))
-        map_orders = torch.cat([order(made.maps, subjects.ids, size, seed) for made in self.maps], 1)
+        map_orders = torch.cat([order(made.maps, subjects.ids, size, seed, made.placement) for made in self.maps], 1)
         random = random_order(subjects.ids, size, seed).to(map_orders.device)
         matched = area_matched(map_orders, subjects.chosen, subjects.ids, seed)
         first = self.settings.imputations[0]
@@ -242,7 +242,7 @@ class Examined:
             seed=self.seed,
         )
         for name, measure in (("infidelity", infidelity), ("sensitivity_n", sensitivity_n)):
-            values = torch.cat([measure(made.maps, subsets) for made in self.maps], 1)
+            values = torch.cat([measure(made.maps, subsets, made.placement) for made in self.maps], 1)
             keys = {"measure": name, "imputation": first, "outcome": "probability", "order": MAP}
             yield self._rows(values, self.map_keys, keys)
 
@@ -305,11 +305,11 @@ def run(job: MeasureJob) -> dict[str, Columns]:
         methods=methods_of(settings, job.request.methods),
         targets=targets_of(settings, job.request.targets, job.profile.score.class_id),
     )
-    probe = Probe(job.model, request.layers, channels_last=True)
+    probe = Probe(job.model, request.layers, channels_last=True, placement=request.placement)
     sides = (job.scenery.foreground, job.scenery.background)
     subjects = Subjects.of(job.model, images, job.profile.score.class_id, sides, job.batch.ids)
     areas, points = [], []
-    for capture in probe.many(images, request.targets, masks=masks):
+    for capture in probe.many(images, request.targets, masks=masks, valid=job.batch.valid):
         of_one = replace(request, targets=(capture.target,))
         gradients = chain.from_iterable(gradient_maps(of_one, [capture]))
         maps = [*gradients, *control_maps(of_one, job.scenery, capture)]

@@ -30,7 +30,7 @@ def run(job: MeasureJob) -> dict[str, bytes]:
 
     def arrays_of(rows: Sequence[int]) -> Arrays:
         batch = Batch.of([job.data.test[i] for i in rows], job.device)
-        captures = probe.many(batch.inputs(), request.targets, masks=batch.masks)
+        captures = probe.many(batch.inputs(), request.targets, masks=batch.masks, valid=batch.valid)
         arrays = image_arrays(batch) | {f"{PIXELS}{capture.target.name}": _pixels(capture) for capture in captures}
         scenery = Scenery.of(batch, settings.class_id)
         image_alone, attention = control_maps(request, scenery, captures[0]), attention_maps(request, captures)

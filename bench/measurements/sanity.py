@@ -158,7 +158,7 @@ class Original:
         if not any(method.attention is not None for method in request.methods):
             request = replace(request, places=())  # fused kernels are faster where nobody looks at the matrices
         probe = _probe(job.model, request)
-        captures = probe.many(job.batch.inputs(), request.targets, masks=job.batch.masks)
+        captures = probe.many(job.batch.inputs(), request.targets, masks=job.batch.masks, valid=job.batch.valid)
         return cls(job, request, captures, list(_maps(request, job, captures)))
 
     def rows(self, model: nn.Module, change: Randomisation) -> list[Columns]:
@@ -257,7 +257,7 @@ def _training_rows(networks: Sequence[Shuffled]) -> Columns:
 
 
 def _probe(model: nn.Module, request: Request) -> Probe:
-    return Probe(model, request.layers, channels_last=True, attention=request.places)
+    return Probe(model, request.layers, channels_last=True, attention=request.places, placement=request.placement)
 
 
 def _maps(request: Request, job: MeasureJob, captures: Sequence[Capture]) -> Iterator[MadeMaps]:

@@ -118,7 +118,9 @@ class Scorer:
         """Return the tables of images that are worked on together."""
         request, counter = self.request, self.settings.counter
         batch = Batch.of([images[i] for i in rows], self.device)
-        probed = self.probe.many(batch.inputs(), [*request.targets, *self._rivals.values()], masks=batch.masks)
+        probed = self.probe.many(
+            batch.inputs(), [*request.targets, *self._rivals.values()], masks=batch.masks, valid=batch.valid
+        )
         captures = probed[: len(request.targets)]
         rivals = dict(zip(self._rivals, probed[len(captures) :], strict=True))
         for capture in captures:

@@ -98,6 +98,7 @@ def diagnose(
     *,
     masks: Int[Tensor, "b h w"] | None = None,
     inputs: Inputs | None = None,
+    valid: Bool[Tensor, "b h w"] | None = None,
 ) -> Diagnosis:
     """Say of each layer why maps are blank or negative.
 
@@ -124,6 +125,7 @@ def diagnose(
         method: a gradient method, or its name.
         masks: the true class of each pixel, for targets that look at it.
         inputs: what the network takes beside the images, see `Probe.many`.
+        valid: where the pictures are and not padding; see `Probe.many`.
 
     Raises:
         InputError: the method is unknown or no gradient method.
@@ -136,7 +138,7 @@ def diagnose(
         raise InputError(f"method {method.name} is no gradient method and cannot be diagnosed: choose one of {names}")
     # The other score is of the same pixels: no pixel set looks at the score.
     other = replace(target, score="logit" if target.score == "rival" else "rival")
-    capture, counter = probe.many(images, [target, other], masks=masks, inputs=inputs)
+    capture, counter = probe.many(images, [target, other], masks=masks, valid=valid, inputs=inputs)
     if target.score == "rival":
         classes = capture.explained.class_ids.masked_fill(capture.target_pixels == 0, -1)
     else:

@@ -33,7 +33,8 @@ class DenseOutput:
         odds: whether the score of a class is its log-odds: where the logits were made of probabilities, which leave a
             number shared by all classes open, and where one logit stands for two classes.
         overlapping: whether each class stands against its own 0, so that a pixel may have several.
-        covered: the pixels that the network speaks of, `(h, w)`; None for all. Others are in no set.
+        covered: the pixels that the network speaks of and that belong to the picture, `(h, w)` or `(b, h, w)`; None
+            for all. Others are in no set.
     """
 
     logits: Float[Tensor, "b k h w"]
@@ -42,7 +43,7 @@ class DenseOutput:
     distance: int | None = None
     odds: bool = False
     overlapping: bool = False
-    covered: Bool[Tensor, "h w"] | None = None
+    covered: Bool[Tensor, "*b h w"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +104,14 @@ def boundary(output: DenseOutput) -> Bool[Tensor, "b h w"]:
     """Choose the predicted pixels within d of the predicted outline.
 
     Those are the predicted pixels from which at most d steps, diagonal ones included, lead to a pixel that is not.
-    The frame of the image is no outline: where every pixel is predicted as the class, or none, the set is empty. d is
-    the target's `distance`; unless told, 2 % of the diagonal, rounded, and at least 1: 4 for 128 x 128 pixels, 7 for
-    256 x 256. The outline's definition and the 2 % are those of Cheng et al., CVPR 2021 (Boundary IoU).
+    The frame of the image, or of what of it is a picture, is no outline: where every pixel is predicted as the class,
+    or none, the set is empty. d is the target's `distance`; unless told, 2 % of the diagonal, rounded, and at least 1:
+    4 for 128 x 128 pixels, 7 for 256 x 256. The outline's definition and the 2 % are those of Cheng et al., CVPR 2021
+    (Boundary IoU).
     """
     inside = predicted(output)
     distance = output.distance or reach((int(inside.shape[1]), int(inside.shape[2])))
-    outside = (~inside).float()
+    outside = _covered(~inside, output).float()
     for kernel, padding in (((2 * distance + 1, 1), (distance, 0)), ((1, 2 * distance + 1), (0, distance))):
         outside = F.max_pool2d(outside, kernel, stride=1, padding=padding)
     return inside & (outside > 0)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Literal, get_args
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from segcam.errors import ProbeError, unknown
@@ -129,13 +129,14 @@ class Probe:
         *,
         masks: Int[Tensor, "b h w"] | None = None,
         inputs: Inputs | None = None,
+        valid: Bool[Tensor, "b h w"] | None = None,
     ) -> Capture:
         """Probe a batch for one target; the default is the paper's: the best pixel's logit of class 1.
 
         Raises:
             ProbeError: see `many`.
         """
-        return self.many(images, [target or Target()], masks=masks, inputs=inputs)[0]
+        return self.many(images, [target or Target()], masks=masks, valid=valid, inputs=inputs)[0]
 
     def many(
         self,
@@ -143,6 +144,7 @@ class Probe:
         targets: Sequence[Target],
         *,
         masks: Int[Tensor, "b h w"] | None = None,
+        valid: Bool[Tensor, "b h w"] | None = None,
         fixed: Sequence[Explained] | None = None,
         inputs: Inputs | None = None,
     ) -> list[Capture]:
@@ -152,6 +154,7 @@ class Probe:
             images: the network's input.
             targets: what is explained; a backward pass each.
             masks: the true class of each pixel, `Batch.masks`, for targets that look at it ('truth').
+            valid: where the pictures are and not padding, `Batch.valid`: pixels elsewhere are not explained.
             fixed: for each target the pixels to explain, `Capture.explained` of unchanged images or of an unchanged
                 network, so that the question stays the same; unless given, each target chooses anew.
             inputs: what the network takes beside the images, by the names of its forward's arguments; tensors with a
@@ -180,7 +183,7 @@ class Probe:
             size = (int(images.shape[-2]), int(images.shape[-1]))
             attentions = on_grids(self.attention, matrices, size)
             targets = self._understood(targets, output, images, network)
-            explained = _explained(logits, size, targets, masks, fixed)
+            explained = _explained(logits, size, targets, (masks, valid), fixed)
             layouts = self._layouts(outputs, images, network, skipped)
             placements = self._placements(outputs, images, network, skipped)
             acts, logits = _on_grids(outputs, layouts), logits.detach()
@@ -397,12 +400,12 @@ def _explained(
     logits: Float[Tensor, "b k h w"],
     size: tuple[int, int],
     targets: Sequence[Target],
-    masks: Int[Tensor, "b h w"] | None,
+    known: tuple[Int[Tensor, "b h w"] | None, Bool[Tensor, "b h w"] | None],
     fixed: Sequence[Explained] | None,
 ) -> list[Explained]:
     """Choose each target's pixels, or take those that are given, and score them."""
     if fixed is None:
-        return [target.explain(logits, size, masks) for target in targets]
+        return [target.explain(logits, size, *known) for target in targets]
     if len(fixed) != len(targets):
         raise ProbeError(f"{len(fixed)} sets of fixed pixels for {len(targets)} targets: give one a target")
     return [target.explain_again(logits, size, explained) for target, explained in zip(targets, fixed, strict=True)]

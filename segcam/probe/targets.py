@@ -16,7 +16,7 @@ from segcam.arrays import at_least_float32, tensor, whole
 from segcam.errors import InputError, ProbeError, unknown
 from segcam.probe.outputs import OUTPUTS, Output
 from segcam.probe.pixels import PIXEL_SETS, SCORES, DenseOutput, predicted, rival_classes
-from segcam.scoring.grids import Placement, upsample
+from segcam.scoring.grids import Placement, to_grid, upsample
 
 __all__ = ["PIXEL_SETS", "SCORES", "Explained", "Target", "two_sided"]
 
@@ -141,7 +141,11 @@ class Target:
         return replace(self, class_id=found if isinstance(self.class_id, tuple) else found[0])
 
     def explain(
-        self, logits: Float[Tensor, "b k h w"], size: tuple[int, int], masks: Int[Tensor, "b H W"] | None = None
+        self,
+        logits: Float[Tensor, "b k h w"],
+        size: tuple[int, int],
+        masks: Int[Tensor, "b H W"] | None = None,
+        valid: Bool[Tensor, "b H W"] | None = None,
     ) -> Explained:
         """Choose the pixels and score them.
 
@@ -149,6 +153,7 @@ class Target:
             logits: the network's, `logits_of` its output; a single channel is that of class 1 against 0 for class 0.
             size: height and width of the input, in pixels.
             masks: the true class of each pixel of the input, 255 where it belongs to none; only 'truth' looks at them.
+            valid: the pixels of the input that belong to the picture; None for all. No others are chosen.
 
         Raises:
             ProbeError: the class does not exist, the logits are not finite, or masks are needed and are not there or
@@ -158,6 +163,8 @@ class Target:
         with torch.no_grad():
             _check_finite(output.logits)
             output = replace(output, masks=self._masks(masks, output.logits, size), distance=self.distance)
+            if valid is not None:
+                output = replace(output, covered=_both(output.covered, self._valid(valid, output.logits, size)))
             pixels = PIXEL_SETS[self.pixels].choose(output)
             hits = (pixels & predicted(output)).flatten(1).any(1)
         ids = output.class_ids
@@ -258,6 +265,15 @@ class Target:
             )
         return labels.to(logits.device, torch.long)
 
+    def _valid(
+        self, valid: Bool[Tensor, "b H W"], logits: Float[Tensor, "b k h w"], size: tuple[int, int]
+    ) -> Bool[Tensor, "b h w"]:
+        shape, grid = (len(logits), *size), (int(logits.shape[2]), int(logits.shape[3]))
+        if tuple(valid.shape) != shape or valid.dtype != torch.bool:
+            raise ProbeError(f"valid regions are {valid.dtype} {tuple(valid.shape)}: bool {shape} is needed")
+        valid = valid.to(logits.device)
+        return valid if grid == size else to_grid(valid[:, None].double(), grid)[:, 0] > 0.5
+
     def _class_ids(self, logits: Float[Tensor, "b k h w"]) -> Int[Tensor, " b"]:
         batch, classes = logits.shape[:2]
         ids = self.class_id if isinstance(self.class_id, tuple) else (self.class_id,) * batch
@@ -287,6 +303,10 @@ def _class_ids(given: object) -> ClassId | tuple[ClassId, ...]:
 
 def _class_id(value: object) -> ClassId:
     return value if isinstance(value, str) else whole(value, "the target's class")
+
+
+def _both(one: Bool[Tensor, "h w"] | None, other: Bool[Tensor, "b h w"]) -> Bool[Tensor, "b h w"]:
+    return other if one is None else one & other
 
 
 def _check_finite(logits: Float[Tensor, "b k h w"]) -> None:

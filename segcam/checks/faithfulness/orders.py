@@ -10,7 +10,7 @@ from torch import Tensor
 
 from segcam.arrays import booleans, integers, real
 from segcam.errors import InputError
-from segcam.scoring.grids import Grid, upsample
+from segcam.scoring.grids import Grid, Placement, upsample
 from segcam.streams import permutations
 
 EQUAL = 2.0**-20
@@ -41,7 +41,9 @@ def stacked(maps: Float[Tensor, "b m h w"], images: int | None = None) -> Float[
     return stack
 
 
-def order(maps: Float[Tensor, "b m h w"], ids: Sequence[str], size: Grid, seed: int = 0) -> Int[Tensor, "b m n"]:
+def order(
+    maps: Float[Tensor, "b m h w"], ids: Sequence[str], size: Grid, seed: int = 0, placement: Placement | None = None
+) -> Int[Tensor, "b m n"]:
     """Return the pixels of each image from the map's highest to its lowest value.
 
     The map is upsampled bilinearly to the image. Equal values, of which a map after ReLU has many, are in a random
@@ -54,13 +56,15 @@ def order(maps: Float[Tensor, "b m h w"], ids: Sequence[str], size: Grid, seed: 
         ids: the images' names, which fix the order of equals.
         size: height and width of the images.
         seed: of the order of equals.
+        placement: where the maps' grid lies on the images; None where it spans them.
 
     Returns:
         Numbers of pixels in rows, `n = H W`; -1 throughout for a map that is blank or not finite: it has no order.
     """
     n = size[0] * size[1]
     maps = wide = stacked(maps, len(ids))
-    full = wide if tuple(maps.shape[-2:]) == size else upsample(wide, size)
+    same = tuple(maps.shape[-2:]) == size and placement is None
+    full = wide if same else upsample(wide, size, placement)
     first = permutations(ids, n, seed, "ties").to(maps.device)[:, None].expand(-1, maps.shape[1], -1)
     steps = (full / full.abs().amax((2, 3), keepdim=True) / EQUAL).round()
     values = steps.flatten(2).gather(2, first)

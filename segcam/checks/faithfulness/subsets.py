@@ -15,7 +15,7 @@ from segcam.checks.faithfulness.imputation import filler
 from segcam.checks.faithfulness.orders import stacked, undefined
 from segcam.checks.faithfulness.outcomes import BATCH, Subjects, measured
 from segcam.errors import InputError
-from segcam.scoring.grids import Grid, pull_back
+from segcam.scoring.grids import Grid, Placement, pull_back
 from segcam.streams import generators
 
 
@@ -82,12 +82,14 @@ class Subsets:
         return cls(gone, every.to(gone.device), drops)
 
 
-def infidelity(maps: Float[Tensor, "b m h w"], subsets: Subsets) -> Float[Tensor, "b m"]:
+def infidelity(
+    maps: Float[Tensor, "b m h w"], subsets: Subsets, placement: Placement | None = None
+) -> Float[Tensor, "b m"]:
     """Return how far the map's sums over random sets are from what the sets are worth.
 
     `min_(beta >= 0) E[(beta sum_S L - drop(S))^2] / E[drop(S)^2]`, with L upsampled to the image and S a set of pixels:
     the unit of a map is free, so the best scale is taken, not a negative one, and the error is given as a share of what
-    a map of zeros would leave.
+    a map of zeros would leave. `placement` says where the grid lies on the images; None where it spans them.
 
     Returns:
         0 where sums foretell all drops, 1 where they foretell nothing. NaN for a blank or undefined map, where
@@ -97,16 +99,19 @@ def infidelity(maps: Float[Tensor, "b m h w"], subsets: Subsets) -> Float[Tensor
     authors' experiments.
     """
     maps = stacked(maps, len(subsets.drops))
-    sums, drops = _sums(maps, subsets), subsets.drops[:, None].double()
+    sums, drops = _sums(maps, subsets, placement), subsets.drops[:, None].double()
     beta = ((sums * drops).mean(2) / sums.square().mean(2)).clamp(min=0)
     error = (beta[..., None] * sums - drops).square().mean(2) / drops.square().mean(2)
     return error.clamp(0, 1).to(maps.dtype)
 
 
-def sensitivity_n(maps: Float[Tensor, "b m h w"], subsets: Subsets) -> Float[Tensor, "b m"]:
+def sensitivity_n(
+    maps: Float[Tensor, "b m h w"], subsets: Subsets, placement: Placement | None = None
+) -> Float[Tensor, "b m"]:
     """Return the Pearson correlation of the map's sums over random sets with what they are worth.
 
-    One correlation over the sets of each share, and their mean.
+    One correlation over the sets of each share, and their mean. `placement` says where the grid lies on the images;
+    None where it spans them.
 
     Returns:
         -1..1, 1 best. NaN for a blank, undefined or constant map, where nothing is predicted, and where all sets of
@@ -115,7 +120,7 @@ def sensitivity_n(maps: Float[Tensor, "b m h w"], subsets: Subsets) -> Float[Ten
     Source: Ancona et al., ICLR 2018, section 4 (sensitivity-n).
     """
     maps = stacked(maps, len(subsets.drops))
-    sums, drops = _sums(maps, subsets), subsets.drops[:, None].double()
+    sums, drops = _sums(maps, subsets, placement), subsets.drops[:, None].double()
     correlations = []
     for share in sorted(set(subsets.shares.tolist())):
         of_share = subsets.shares == share
@@ -126,12 +131,12 @@ def sensitivity_n(maps: Float[Tensor, "b m h w"], subsets: Subsets) -> Float[Ten
     return torch.stack(correlations).mean(0).clamp(-1, 1).to(maps.dtype)
 
 
-def _sums(maps: Float[Tensor, "b m h w"], subsets: Subsets) -> Float[Tensor, "b m k"]:
+def _sums(maps: Float[Tensor, "b m h w"], subsets: Subsets, placement: Placement | None) -> Float[Tensor, "b m k"]:
     """Return the sums of the upsampled maps over each set, exactly, on the grid; maps are scaled to maximum 1."""
     cells = maps.double()
     cells = (cells / cells.abs().amax((2, 3), keepdim=True)).masked_fill(undefined(maps)[..., None, None], torch.nan)
     grid = (int(maps.shape[-2]), int(maps.shape[-1]))
-    weights = pull_back(subsets.gone.double(), grid)
+    weights = pull_back(subsets.gone.double(), grid, placement)
     return torch.einsum("bmhw,bkhw->bmk", cells, weights)
 
 

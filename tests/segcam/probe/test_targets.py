@@ -345,3 +345,25 @@ def test_late_layers_do_not_depend_on_the_pixel_set(network: str) -> None:
     assert all(torch.allclose(first, other, atol=1e-9) for other in others)
     first, *others = normalised(model, layers[earlier], images, masks)
     assert all((first - other).abs().amax() > 0.01 for other in others)
+
+
+@pytest.mark.parametrize("pixels", PIXEL_SETS)
+@pytest.mark.parametrize("stride", [1, 2])
+def test_no_pixel_of_the_padding_is_explained(pixels: str, stride: int) -> None:
+    logits = dense(3)[:, :, ::stride, ::stride]
+    valid = torch.ones(len(logits), *GRID, dtype=torch.bool)
+    valid[:, : GRID[0] // 2] = False
+    target, masks = Target(1, pixels), masks_of(3, GRID)
+    found, whole = target.explain(logits, GRID, masks, valid), target.explain(logits, GRID, masks)
+    assert not bool((found.chosen & ~valid).any())
+    if pixels == "best_pixel":
+        assert found.pixels.tolist() == [1] * len(logits)
+    elif pixels == "boundary":
+        cut = target.explain(logits[:, :, logits.shape[2] // 2 :], (GRID[0] - GRID[0] // 2, GRID[1]))
+        assert stride > 1 or torch.equal(
+            found.chosen[:, GRID[0] // 2 :], cut.chosen
+        )  # as if the padding were not there
+    else:
+        assert torch.equal(found.chosen, whole.chosen & valid)
+    with pytest.raises(ProbeError, match="valid regions are"):
+        target.explain(logits, GRID, masks, valid[:1])
