@@ -250,8 +250,8 @@ def test_an_output_of_a_size_that_no_one_can_place_is_refused() -> None:
 
     images = torch.rand(1, 1, 64, 64)
     with pytest.raises(ProbeError, match="neither a factor nor a constant"):
-        Probe(Detached((40, 30)), "a")(images)
-    assert Probe(Detached((32, 32)), "a")(images).target.placement is None
-    assert Probe(Detached((44, 44)), "a")(images).target.placement == Placement((10, 10), (1, 1))
+        Probe(Detached((40, 30)), "a", output="logits")(images)
+    assert Probe(Detached((32, 32)), "a", output="logits")(images).target.placement is None
+    assert Probe(Detached((44, 44)), "a", output="logits")(images).target.placement == Placement((10, 10), (1, 1))
     with pytest.raises(ProbeError, match="placement='stretched'"):
-        Probe(Detached((32, 32)), "a", placement="receptive_field")(images)
+        Probe(Detached((32, 32)), "a", placement="receptive_field", output="logits")(images)
