@@ -39,6 +39,7 @@ from segcam.methods import Method
 from segcam.probe.layers import Layer
 from segcam.probe.probe import Capture, Probe
 from segcam.probe.targets import Target
+from segcam.samples import Batch
 
 METHODS = ("grad_cam", "hires_cam", "layer_cam", "random", "gaussian", "sobel", "mask_oracle")
 """What is examined where nothing is said. `random`, noise on the layer's own grid that is upsampled as every map is, is
@@ -246,7 +247,7 @@ class Examined:
             keys = {"measure": name, "imputation": first, "outcome": "probability", "order": MAP}
             yield self._rows(values, self.map_keys, keys)
 
-    def stability_tables(self, probe: Probe, capture: Capture, masks: Int[Tensor, "b H W"]) -> Iterator[Columns]:
+    def stability_tables(self, probe: Probe, capture: Capture, batch: Batch) -> Iterator[Columns]:
         """Yield the tables of max-sensitivity; there is none of controls, which the network plays no part in."""
         explaining = [made for made in self.maps if len(made.layers) == 1 and self._explains(made)]
         if not explaining:
@@ -263,7 +264,8 @@ class Examined:
             capture,
             maps_of,
             subjects.ids,
-            masks=masks,
+            masks=batch.masks,
+            valid=batch.valid,
             noise=Noise(self.settings.draws, self.settings.radius, self.seed),
             batch_size=self.batch_size,
         )
@@ -322,7 +324,7 @@ def run(job: MeasureJob) -> dict[str, Columns]:
             areas += examined.subset_tables()
         if settings.draws:
             job.advance(0, "max-sensitivity")
-            areas += examined.stability_tables(probe, capture, masks)
+            areas += examined.stability_tables(probe, capture, job.batch)
     job.advance(len(job.batch.ids), "")
     return {"faithfulness": joined(areas), "faithfulness_curves": joined(points)}
 

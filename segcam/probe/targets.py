@@ -272,7 +272,10 @@ class Target:
         if tuple(valid.shape) != shape or valid.dtype != torch.bool:
             raise ProbeError(f"valid regions are {valid.dtype} {tuple(valid.shape)}: bool {shape} is needed")
         valid = valid.to(logits.device)
-        return valid if grid == size else to_grid(valid[:, None].double(), grid)[:, 0] > 0.5
+        if grid == size:
+            return valid
+        share = to_grid(valid[:, None].double(), grid)[:, 0]
+        return share >= share.amax((1, 2), keepdim=True).clamp(max=0.5)  # a thin picture fills half of no pixel
 
     def _class_ids(self, logits: Float[Tensor, "b k h w"]) -> Int[Tensor, " b"]:
         batch, classes = logits.shape[:2]

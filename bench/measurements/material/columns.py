@@ -69,7 +69,10 @@ def count_columns(batch: Batch, predictions: Tensor, classes: int, border: Borde
     """
     labels = with_border(batch.masks, border, class_id, batch.valid)
     counts = confusion(predictions, labels, classes).cpu().numpy()
-    present = (predictions == class_id).flatten(1).any(1).cpu().numpy()
+    of_class = predictions == class_id
+    if batch.valid is not None:
+        of_class &= batch.valid
+    present = of_class.flatten(1).any(1).cpu().numpy()
     columns: Columns = {"image": np.array(batch.ids), "predicted": present}
     return columns | {f"n_{i}_{j}": counts[:, i, j] for i in range(classes) for j in range(classes)}
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from segcam.checks.faithfulness.orders import undefined
@@ -68,7 +68,7 @@ class MaxSensitivity:
     repicked: Mapping[str, Float[Tensor, "b m"]]
 
 
-def max_sensitivity(
+def max_sensitivity(  # noqa: PLR0913  (the optional ones are named where they are given)
     probe: Probe,
     images: Float[Tensor, "b ch H W"],
     clean: Capture,
@@ -76,6 +76,7 @@ def max_sensitivity(
     ids: Sequence[str],
     *,
     masks: Int[Tensor, "b H W"] | None = None,
+    valid: Bool[Tensor, "b H W"] | None = None,
     noise: Noise | None = None,
     batch_size: int = BATCH,
 ) -> MaxSensitivity:
@@ -94,6 +95,7 @@ def max_sensitivity(
         maps_of: makes the maps of a capture.
         ids: the images' names, which fix the noise.
         masks: the true class of each pixel, for targets that look at it.
+        valid: where the pictures are and not the padding around them; see `Probe.many`.
         noise: how much of it, and how often; `Noise()` unless given.
         batch_size: noisy images in a pass.
 
@@ -109,7 +111,7 @@ def max_sensitivity(
     rows = torch.arange(len(images), device=images.device).repeat(noise.draws)
     batches: list[dict[str, tuple[Tensor, Tensor]]] = []
     for batch, batch_rows in zip(torch.split(copies, batch_size), torch.split(rows, batch_size), strict=True):
-        batches.append(_compared(probe, batch, clean, base, maps_of, batch_rows, masks))
+        batches.append(_compared(probe, batch, clean, base, maps_of, batch_rows, (masks, valid)))
     largest: list[dict[str, Tensor]] = [
         {
             label: torch.cat([changes[label][side] for changes in batches]).view(noise.draws, len(images), -1).amax(0)
@@ -127,14 +129,15 @@ def _compared(
     base: Mapping[str, Float[Tensor, "b m h w"]],
     maps_of: MapsOf,
     rows: Int[Tensor, " n"],
-    masks: Int[Tensor, "b H W"] | None,
+    regions: tuple[Int[Tensor, "b H W"] | None, Bool[Tensor, "b H W"] | None],
 ) -> dict[str, tuple[Float[Tensor, "n m"], Float[Tensor, "n m"]]]:
     """Return how far the maps of one batch stray, with the clean images' pixels and with those chosen again.
 
     Where they are the same pixels, so are the maps: only the others take a second pass.
     """
     pixels, target = clean.explained, replace(clean.target, class_id=tuple(clean.explained.class_ids[rows].tolist()))
-    free = probe(batch, target, masks=None if masks is None else masks[rows])
+    masks, valid = (None if region is None else region[rows] for region in regions)
+    free = probe(batch, target, masks=masks, valid=valid)
     repicked = {label: _strayed(base[label][rows], maps) for label, maps in maps_of(free).items()}
     moved = (free.explained.chosen != pixels.chosen[rows]).flatten(1).any(1).nonzero()[:, 0]
     frozen = {label: values.clone() for label, values in repicked.items()}

@@ -45,6 +45,29 @@ def test_by_hand(target: Target, scores: list[float], pixels: list[list[int]], p
     assert explained.predicted.tolist() == predicted
 
 
+def test_the_frame_of_a_padded_picture_is_no_outline() -> None:
+    logits = torch.zeros(1, 2, 6, 9)
+    logits[0, 1, :, :4] = 1
+    valid = torch.zeros(1, 6, 9, dtype=torch.bool)
+    valid[:, 1:5] = True
+    chosen = Target(pixels="boundary", distance=1).explain(logits, (6, 9), valid=valid).chosen
+    wanted = torch.zeros(6, 9, dtype=torch.bool)
+    wanted[1:5, 3] = True
+    assert torch.equal(chosen[0], wanted)
+
+
+def test_cells_of_a_coarse_output_that_lie_in_the_padding() -> None:
+    logits = torch.zeros(2, 2, 2, 2)
+    logits[:, 1, 1, 1] = 9  # in the padding of both
+    valid = torch.zeros(2, 8, 8, dtype=torch.bool)
+    valid[0, :4] = True
+    valid[1, :1] = True  # thinner than half a cell
+    for target in (Target(at="output"), Target(pixels="image", at="output")):
+        chosen = target.explain(logits, (8, 8), valid=valid).chosen
+        assert not chosen[:, 1].any()
+        assert chosen[:, 0].flatten(1).any(1).all()
+
+
 def test_resolution_of_the_pixel() -> None:
     logits = torch.rand(1, 2, 4, 4, generator=torch.Generator().manual_seed(0))
     assert Target().explain(logits, (16, 16)).chosen.shape == (1, 16, 16)
