@@ -14,10 +14,12 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import cache
 from types import ModuleType
 
 from analyses.artifacts import Figure, Table
+from analyses.plots import glyphs
 from analyses.reading.results import Results, ResultsError
 
 Analysis = Callable[[Results], Iterable[Figure | Table]]
@@ -63,7 +65,15 @@ def run(results: Results, names: Iterable[str] | None = None) -> Iterator[Figure
         if name not in modules:
             raise ResultsError(f"unknown analysis '{name}': known are {', '.join(modules)}")
     for name in asked:
-        yield from modules[name](results)
+        for item in modules[name](results):
+            yield _legible(item, results) if isinstance(item, Figure) else item
+
+
+def _legible(figure: Figure, results: Results) -> Figure:
+    """Return a figure whose names can be read in any script; its caption says what numbers stand for."""
+    gone = glyphs.legible(figure.figure, glyphs.names_of(results))
+    meant = ", ".join(f"{number} is {name}" for name, number in gone.items())
+    return replace(figure, caption=f"{figure.caption} In the figure {meant}.") if gone else figure
 
 
 def question(name: str) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import sys
+import threading
 import warnings
 from pathlib import Path
 
@@ -19,6 +20,10 @@ LESS = (
     "is finished is kept"
 )
 """What to do where memory ran out."""
+
+THREADS = 16
+"""Threads that the libraries start; where they cannot, some of them wait for ever."""
+FEW_THREADS = "the system lets this process start too few threads: raise the limit (ulimit -u, or the container's)"
 
 
 def main() -> None:
@@ -53,6 +58,9 @@ def _run() -> None:
     from bench.allocator import keep_freed_memory  # noqa: PLC0415
 
     keep_freed_memory()
+    if (started := _threads()) < THREADS:
+        endings.say(f"error: {FEW_THREADS} ({started} can be started, and {THREADS} are needed)")
+        sys.exit(1)
     try:
         app()
     except SystemExit as end:
@@ -65,11 +73,33 @@ def _run() -> None:
         if out_of_memory(error):  # asked first: what is expected takes memory to import
             endings.say(f"error: there is not enough memory ({first_line(error)}): {LESS}")
             sys.exit(1)
+        if "can't start new thread" in str(error):  # Python's words
+            endings.say(f"error: {FEW_THREADS}; what is finished is kept")
+            sys.exit(1)
         if not isinstance(error, _expected()):
             raise
         where = "" if endings.flush() else "what is printed cannot be written: "
         endings.say(f"error: {where}{error}")
         sys.exit(1 if isinstance(error, OSError) else getattr(error, "exit_code", 2))
+
+
+def _threads() -> int:
+    """Return how many of the threads that are needed can be started; they end at once."""
+    done, started = threading.Event(), list[threading.Thread]()
+    size = threading.stack_size(2**16)  # so that they take next to no memory
+    try:
+        for _ in range(THREADS):
+            thread = threading.Thread(target=done.wait, daemon=True)
+            thread.start()
+            started.append(thread)
+    except RuntimeError:
+        pass
+    finally:
+        done.set()
+        threading.stack_size(size)
+        for thread in started:
+            thread.join()
+    return len(started)
 
 
 def _expected() -> tuple[type[Exception], ...]:

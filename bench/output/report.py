@@ -10,6 +10,7 @@ from rich.console import Console
 
 import analyses
 from analyses.artifacts import Section, Table
+from analyses.plots import glyphs
 from analyses.reading import captions
 from analyses.reading.files import folder as folder_of
 from analyses.reading.manifest import Manifest
@@ -77,6 +78,8 @@ def _drawn(store: Store, look: profiles.Figures, console: Console) -> list[Path]
         more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
         shown = f"{', '.join(left_out[:3])}{more}"
         console.print(f"left out, since the manifest does not list them: {shown}", markup=False, highlight=False)
+    if unwritten := glyphs.note(glyphs.names_of(results)):
+        console.print(unwritten, markup=False, highlight=False)
     names = list(analyses.find())
     if not any(entry.reached for entry in manifest.checkpoints):
         console.print("no level was reached, so there are no maps to draw", markup=False)
