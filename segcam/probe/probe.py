@@ -27,7 +27,7 @@ from segcam.probe.layouts import Layout, Reading
 from segcam.probe.outputs import OUTPUTS, Arguments, Output, last_step, logits_of, resolved, tensor_of
 from segcam.probe.placement import Placing, courses
 from segcam.probe.saving import WithoutInputs
-from segcam.probe.survey import Placed, Survey
+from segcam.probe.survey import Placed, Survey, divides
 from segcam.probe.targets import Explained, Target
 from segcam.scoring.grids import Grid, Placement
 
@@ -185,7 +185,8 @@ class Probe:
             targets = self._understood(targets, output, images, network)
             explained = _explained(logits, size, targets, (masks, valid), fixed)
             layouts = self._layouts(outputs, images, network, skipped)
-            placements = self._placements(outputs, images, network, skipped)
+            unpadded = any(target.placement is not None for target in targets)
+            placements = self._placements(outputs, layouts, images, network, skipped, unpadded=unpadded)
             acts, logits = _on_grids(outputs, layouts), logits.detach()
             captures = []
             for i, (target, pixels) in enumerate(zip(targets, explained, strict=True)):
@@ -219,11 +220,24 @@ class Probe:
         return layouts
 
     def _placements(
-        self, outputs: dict[str, Tensor], images: Tensor, network: Network, skipped: dict[str, LeftOut]
+        self,
+        outputs: dict[str, Tensor],
+        layouts: Mapping[str, Layout],
+        images: Tensor,
+        network: Network,
+        skipped: dict[str, LeftOut],
+        *,
+        unpadded: bool,
     ) -> dict[str, Placement | None]:
-        """Return where the layers' maps lie; None where they are stretched over the input."""
+        """Return where the layers' maps lie; None where they are stretched over the input.
+
+        Stretching has no meaning for layers that span another part than the input, as without padding: they lie where
+        they are found, whatever is asked for.
+        """
         if self.placement == "stretched":
-            return dict.fromkeys(outputs)
+            size = (int(images.shape[-2]), int(images.shape[-1]))
+            odd = [label for label in outputs if unpadded or not divides(layouts[label].grid, size)]
+            return dict.fromkeys(outputs) | {x: self._survey(images, network).if_elsewhere(x) for x in odd}
         survey = self._survey(images, network)
         self._leave_out({x: _NOT_FROM_INPUT for x in outputs if survey.courses[x] is None}, outputs, skipped)
         return {label: survey.unless_stretched(label) for label in outputs}

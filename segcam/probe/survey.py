@@ -71,16 +71,24 @@ class Survey:
         placement = self.placed(label).placement
         return None if placement.is_stretched(self.grids[label], self.size) else placement
 
+    def if_elsewhere(self, label: str) -> Placement | None:
+        """Return where a layer lies if stretching it over the input is off by more than half a cell; else None."""
+        course, grid = self.courses[label], self.grids[label]
+        if course is None or not course.exact:
+            return None
+        placement = on_grid(course, grid)
+        return None if placement.all_but_stretched(grid, self.size) else placement
+
     def of_output(self, grid: Grid) -> Placement | None:
-        """Return where an output on `grid` lies on the input; None where it spans it, up to a cell a side.
+        """Return where an output on `grid` lies on the input; None where it spans it, up to half a cell a side.
 
         Raises:
             ProbeError: that cannot be told, and the sizes have neither a factor nor a constant between them.
         """
         if self.output is not None and self.output.exact:
             placement = on_grid(self.output, grid)
-            return None if placement.spans(grid, self.size) else placement
-        if all(_factor(one, other) for one, other in zip(self.size, grid, strict=True)):
+            return None if placement.all_but_stretched(grid, self.size) else placement
+        if divides(grid, self.size):
             return None
         missing = (self.size[0] - grid[0], self.size[1] - grid[1])
         if missing[0] == missing[1] > 0:
@@ -90,6 +98,11 @@ class Survey:
             "by neither a factor nor a constant, so that no one knows where it lies; wrap the network in a Module that "
             "returns an output of the input's size"
         )
+
+
+def divides(grid: Grid, size: Grid) -> bool:
+    """Tell whether cells of a whole number of pixels make this grid of an input, up to a last one that is not full."""
+    return all(_factor(one, other) for one, other in zip(size, grid, strict=True))
 
 
 def _factor(pixels: int, cells: int) -> bool:

@@ -74,6 +74,20 @@ class Placement:
         pairs = zip((*self.origin, *self.step), (*other.origin, *other.step), strict=True)
         return all(abs(one - two) < 1e-6 for one, two in pairs)
 
+    def all_but_stretched(self, grid: Grid, size: Grid) -> bool:
+        """Tell whether the outermost cells lie within half a cell of where stretching over the image puts them.
+
+        Strides and patches that do not divide an image leave no more; a missing padding, or one that is cropped later,
+        does, and the grid then spans another part of the image.
+        """
+        other = Placement.stretched(grid, size)
+        for number in (0, 1):
+            (one, step), (two, wide) = self.axis(number), other.axis(number)
+            last = one + step * (grid[number] - 1) - two - wide * (grid[number] - 1)
+            if max(abs(one - two), abs(last)) > step / 2 + 1e-6:
+                return False
+        return True
+
     def axis(self, number: int) -> Axis:
         """Return the placement along the rows (0) or the columns (1)."""
         return self.origin[number], self.step[number]

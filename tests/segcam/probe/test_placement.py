@@ -213,6 +213,7 @@ UNPADDED = {
     "so that half is left": Valid(16),
     "one side more than the other": Valid(6, (5, 3)),
     "with a stride": Valid(4, stride=2),
+    "by one pixel a side": Valid(1),
 }
 
 
@@ -233,6 +234,7 @@ def test_an_output_without_padding_is_the_middle_of_the_input(case: str) -> None
     full = upsample(capture.maps(grad_cam)[:, None], (64, 64), capture.placements[layer])[0, 0]
     row, column = divmod(int(full.argmax()), 64)
     assert bool(truth[0, row, column])
+    assert Probe(net, layer)(images).placements[layer] == capture.placements[layer]  # stretching has no meaning here
     assert not bool(probe(images, Target(0, "image")).explained.chosen.all())  # beyond its output it says nothing
     best = probe(torch.zeros_like(images), Target(0)).explained.chosen[0]
     assert not bool(best[0, 0])
@@ -255,3 +257,28 @@ def test_an_output_of_a_size_that_no_one_can_place_is_refused() -> None:
     assert Probe(Detached((44, 44)), "a", output="logits")(images).target.placement == Placement((10, 10), (1, 1))
     with pytest.raises(ProbeError, match="placement='stretched'"):
         Probe(Detached((32, 32)), "a", placement="receptive_field", output="logits")(images)
+
+
+def test_a_network_that_pads_inside_and_crops_lies_beyond_the_input() -> None:
+    conv = nn.Conv2d(1, 1, 1)
+    nn.init.ones_(conv.weight)
+
+    class Padded(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.head = conv, nn.Conv2d(1, 2, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.head(self.layer(F.pad(x, (24, 24, 24, 24), mode="reflect")))
+            return out[:, :, 24:-24, 24:-24]
+
+    images = torch.rand(1, 1, 64, 64)
+    net = Padded()
+    capture = Probe(net, "layer", output="logits")(images, Target(1, "image"))
+    assert capture.placements["layer"] == Placement((-24, -24), (1, 1))
+    maps = capture.activations["layer"]
+    assert torch.allclose(upsample(maps, (64, 64), capture.placements["layer"]), conv(images), atol=1e-6)
+    part = Scenery(images[:, 0], images[:, 0] > 0.5, images[:, 0] <= 0.5, ("a",))
+    aligned = measure(images.clamp(min=0), part.on((64, 64)), ["iou"])["iou"]
+    kept = F.pad(images, (24, 24, 24, 24))
+    assert torch.allclose(measure(kept, part.on((112, 112), capture.placements["layer"]), ["iou"])["iou"], aligned)
