@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,26 +13,19 @@ import numpy as np
 from segcam.datasets import DATASETS, Dataset, DatasetOptions, left_out
 from segcam.datasets.decoded import Loaded, Source, SplitImages, file_facts, fingerprint, open_splits
 from segcam.datasets.described.arrays import Slice, same_place
-from segcam.datasets.described.description import Description, alike, describe, labels_of
+from segcam.datasets.described.description import Description, describe, labels_of
+from segcam.datasets.described.doubts import see_that_masks_agree
 from segcam.datasets.described.known import Place
 from segcam.datasets.described.labels import read_mask
 from segcam.datasets.described.pairing import WANTED, Pair, chosen, find, listed, locate, sliced
 from segcam.datasets.described.photographs import read_image
+from segcam.datasets.described.splits import FOLDERS, Given, completed, given_splits, ranked
 from segcam.datasets.pictures import seen
 from segcam.errors import DataError, InputError, first_of, shown
 from segcam.files import one_line, plain_folder, user_path
-from segcam.samples import IGNORE, SPLITS, DatasetInfo, Opened, Split
+from segcam.samples import SPLITS, DatasetInfo, Opened, Split
 
 NAME = "folder"
-TEST_SHARE = 0.2
-FOLDERS: dict[str, Split] = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-"""Folders among the photographs that are taken for splits, where there are no others and no file says more."""
-
-Given = Mapping[Split, Sequence[str]]
 
 
 def open_folder(options: DatasetOptions) -> Opened:
@@ -61,22 +52,22 @@ def open_folder(options: DatasetOptions) -> Opened:
         raise DataError(f"{root} holds {len(kept)} photographs, wanted at least 3: one to train, validate and test on")
     slices = _slices(pairs, described, root)
     members = {
-        split: _ranked((pair.name for name in of_split for pair in slices[name]), f"limit {options.seed}")[:count]
-        for (split, of_split), count in zip(_split(given, kept, options, file).items(), options.counts, strict=True)
+        split: ranked((pair.name for name in of_split for pair in slices[name]), f"limit {options.seed}")[:count]
+        for (split, of_split), count in zip(completed(given, kept, options, file).items(), options.counts, strict=True)
     }
     pairs = [pair for name in kept for pair in slices[name]]
     row = {pair.name: i for i, pair in enumerate(pairs)}
     split_names: tuple[Split, ...] = ("test",) if options.test_only else SPLITS
     rows = {split: sorted(row[n] for n in members[split]) for split in split_names}
     splits = open_splits(_source(root, pairs, described), rows, options)
-    _agree(splits, root, described)
+    see_that_masks_agree(splits, root, described)
     source = f"the user's folder '{root.resolve().name}'; its licence is the user's to state"
     info = DatasetInfo(
         name=NAME,
         classes=described.classes,
         training_data=f"{len(members['train'])} masks of the folder '{root.resolve().name}'",
         facts=_facts(described, splits, len(names), given, {"passed_over": passed, "left_out": len(names) - len(kept)})
-        | left_out(lambda other: _split(given, kept, other, file), options),
+        | left_out(lambda other: completed(given, kept, other, file), options),
         source=f"{described.layout}, as it is published, in {source}" if described.layout else source,
     )
     return Opened(info, dict(splits))
@@ -98,7 +89,7 @@ def _found(root: Path, described: Description, file: Path) -> tuple[Description,
     if not described.layout:
         found = [find(root, place) for place in _places(root, described.place)]
         pairs = [pair for of_place, _ in found for pair in of_place]
-        return described, pairs, _given(described, root, pairs, file), sum(passed for _, passed in found)
+        return described, pairs, given_splits(described, root, pairs, file), sum(passed for _, passed in found)
     base, layout = locate(root, described.layout)
     found = [find(base, place) for place in layout.places]
     pairs = [pair for of_place, _ in found for pair in of_place]
@@ -127,60 +118,6 @@ def _places(root: Path, place: Place) -> list[Place]:
     return [replace(place, images=f"{n}/{place.images}", masks=f"{n}/{place.masks}", above=f"{n}/") for n in below]
 
 
-def _given(described: Description, root: Path, pairs: Sequence[Pair], file: Path) -> dict[Split, list[str]]:
-    """Return the names in the splits that `classes.toml` or the folders' names say.
-
-    Raises:
-        DataError: a name is no photograph's, or in two splits.
-    """
-    names = [pair.name for pair in pairs]
-    given: dict[Split, list[str]] = {}
-    problems: list[str] = []
-    same = {alike(name): name for name in names}
-    for split, wanted in described.splits.items():
-        if isinstance(wanted, list):
-            given[split], strange = chosen(wanted, names)
-        elif (root / wanted).is_file():
-            given[split], strange = chosen(listed(root / wanted, "list"), names, files=True)
-        elif inside := [name for name in names if name.startswith(f"{wanted.rstrip('/')}/")]:
-            given[split], strange = inside, []
-        else:
-            folder = root / described.place.images / wanted
-            problems.append(f"{split} = {shown(wanted)}: neither a file {root / wanted} nor photographs in {folder}")
-            continue
-        for name in strange:
-            near = f"; did you mean {shown(same[alike(name)])}?" if alike(name) in same else ""
-            problems.append(f"{shown(name)} in {split}: no such photograph{near}")
-    splits = list(given)
-    for i, one in enumerate(splits):
-        for other in splits[i + 1 :]:
-            problems += [
-                f"{shown(name)} is in both {one} and {other}" for name in sorted(set(given[one]) & set(given[other]))
-            ]
-    if problems:
-        heading = f"[splits] of {file} cannot be used; names are those of the files without their endings"
-        raise DataError(first_of(problems, heading))
-    if not described.splits and names and all(name.partition("/")[0] in FOLDERS and "/" in name for name in names):
-        for name in names:
-            given.setdefault(FOLDERS[name.partition("/")[0]], []).append(name)
-    return given
-
-
-def _split(given: Given, names: Sequence[str], options: DatasetOptions, file: Path) -> dict[Split, list[str]]:
-    """Return the names in each split, as given or drawn by hash from those that are for training."""
-    free = set(given["train"]) if "train" in given else set(names) - {n for split in given.values() for n in split}
-    test = given.get("test") or _first(free, TEST_SHARE, "test")
-    free -= set(test)
-    val = given.get("val") or _first(free, options.val_share, f"val {options.seed}")
-    train = free - set(val)
-    if not (train and val and test):
-        raise DataError(
-            f"{file} leaves {len(train)} photographs to train on, {len(val)} to validate and {len(test)} to test: "
-            "each needs at least one; add photographs or shorten [splits]"
-        )
-    return {"train": list(train), "val": list(val), "test": list(test)}
-
-
 def _slices(pairs: Sequence[Pair], described: Description, root: Path) -> dict[str, list[Pair]]:
     """Return the slices of each photograph that is a volume, so that all of one are in one split; else it alone."""
     slices: dict[str, list[Pair]] = {}
@@ -193,16 +130,6 @@ def _slices(pairs: Sequence[Pair], described: Description, root: Path) -> dict[s
     if problems:
         raise DataError(first_of(problems, f"{root} holds files that cannot be used; mend or remove them"))
     return slices
-
-
-def _first(names: Iterable[str], share: float, salt: str) -> list[str]:
-    ranked = _ranked(names, salt)
-    return ranked[: max(1, min(len(ranked) - 1, math.floor(share * len(ranked) + 1e-9)))]
-
-
-def _ranked(names: Iterable[str], salt: str) -> list[str]:
-    """Shuffle names by hash: the order depends on nothing but the names and the salt."""
-    return sorted(names, key=lambda n: hashlib.sha256(f"{salt}/{n}".encode()).digest())
 
 
 def _source(root: Path, pairs: Sequence[Pair], described: Description) -> Source:
@@ -266,73 +193,6 @@ def _load(image_file: Path, mask_file: Path, described: Description, at: Slice |
         raise DataError("\n".join(problems))
     note = {"odd": image.odd, "pixels": mask.pixels, "colours": mask.colours, "ignored": mask.ignored}
     return Loaded(image.image, mask.classes, note)
-
-
-def _agree(splits: dict[Split, SplitImages], root: Path, described: Description) -> None:
-    """See that the masks' values can be classes.
-
-    Raises:
-        DataError: palettes give one value several colours, or what is ignored may be a class.
-    """
-    first: dict[str, tuple[list[int], str]] = {}
-    problems = []
-    colours = set()
-    for images in splits.values():
-        for name, note in zip(images.ids, images.notes, strict=True):
-            for value, colour in note["colours"].items():
-                colours.add(tuple(colour))
-                other, where = first.setdefault(value, (colour, name))
-                if other != colour:
-                    problems.append(
-                        f"{value} is the colour {other} in the mask of {where}, and {colour} in that of {name}"
-                    )
-    masks = root / described.place.masks
-    if problems:
-        found = ", ".join(map(str, map(list, sorted(colours)[:10]))) + (", ..." if len(colours) > 10 else "")
-        heading = (
-            f"the palettes of the masks in {masks} differ, so that their values are no classes; save masks as "
-            "greyscale PNG with the classes' indices as values, or name each class's colour in classes.toml, colours "
-            f"= {{...}}, of {found}"
-        )
-        raise DataError(first_of(problems, heading))
-    if set(splits) == set(SPLITS) and not described.layout:
-        _ask(splits, masks, described)
-
-
-def _ask(splits: dict[Split, SplitImages], masks: Path, described: Description) -> None:
-    """Ask what the ignored value is where masks look as if it were a class.
-
-    Raises:
-        DataError: no mask holds a class but the background; or some masks hold classes, others nothing but background
-            and what is ignored, as where some were saved in black and white.
-    """
-    named = [pair for images in splits.values() for pair in zip(images.ids, images.notes, strict=True)]
-    pixels = np.array([note["pixels"] for _, note in named])
-    background = described.values.get(0) != IGNORE  # as in ADE20K, where the first class is one like the others
-    classes, ignored = pixels[:, int(background) : -1].sum(1), pixels[:, -1]
-    if not ignored.any():
-        return
-    values = sorted({str(value) for _, note in named for value in note["ignored"]})
-    listed_values, value, names = ", ".join(values[:10]), values[0], described.classes
-    key = "values" if described.by_value else "colours"
-    if not classes.any():
-        raise DataError(
-            f"no mask in {masks} holds a class but the background: {ignored.sum():,} pixels are {listed_values}, which "
-            f"is ignored; where that is the class '{names[int(background)]}', say so in classes.toml, {key} = "
-            + (f"{{0 = 0, {value} = 1}}" if described.by_value else f"{{{names[-1]} = {value}, ...}}")
-            + f", and leave {value} out of ignore"
-        )
-    bare = (classes == 0) & (ignored > 0)
-    if described.stated or not bare.any() or not (described.asked or not ((classes > 0) & (ignored > 0)).any()):
-        return
-    usual = ", ".join(f"{i} = {i}" for i in range(min(len(names), 10)))
-    first = next(name for (name, _), is_bare in zip(named, bare, strict=True) if is_bare)
-    raise DataError(
-        f"{bare.sum()} of {len(bare)} masks in {masks}, such as that of {first}, hold the background and "
-        f"{listed_values} alone, which is ignored, and {(classes > 0).sum()} others hold classes: is {value} a class? "
-        f"Then say so in classes.toml, values = {{{usual}, {value} = 1}}, and leave {value} out of ignore; where it "
-        f"belongs to none, say values = {{{usual}}} and ignore = {value}"
-    )
 
 
 def _facts(

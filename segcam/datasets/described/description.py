@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,9 +11,11 @@ from typing import Any, Literal, TypeGuard, get_args
 
 import numpy as np
 
-from segcam.channels import MEAN, RGB, STD, Channels
+from segcam.channels import RGB, Channels
+from segcam.datasets.described.inputs import read_inputs
 from segcam.datasets.described.known import LABELS, LAYOUTS, Colour, Place
-from segcam.errors import DataError, InputError, first_of, shown
+from segcam.datasets.described.meanings import Meanings
+from segcam.errors import DataError, first_of, shown
 from segcam.files import one_line, read_toml
 from segcam.samples import IGNORE, SPLITS, Split
 
@@ -34,7 +35,6 @@ _KNOWN = {
 }
 _ELSEWHERE = {"resize": "it is chosen where the images' size is: data.resize of a profile, DatasetOptions.resize"}
 _LONGEST = 100  # characters of a class's name: it stands in captions and columns
-_MOST_VALUE = 2**16 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class _Reader:
         exif = self._one_of("exif", "refuse", get_args(Exif))
         known = self._known_labels(layout)
         self._read_classes(known)
-        splits, channels, place = self._splits(), self._channels(), self._place()
+        splits, channels, place = self._splits(), read_inputs(self.table, self.problems), self._place()
         slices = self.table.get("slices")
         if slices is not None and not (type(slices) is int and 0 <= slices <= 2):
             self.problems.append(f"slices = {shown(slices)}: wanted the axis across which slices lie, 0, 1 or 2")
@@ -155,8 +155,13 @@ class _Reader:
             slices=slices,
         )
         if known:
-            return replace(labels_of(described, known), stated=True, asked=False)
-        values, colours, by_value = self._meanings()
+            described = replace(labels_of(described, known), stated=True, asked=False)
+            if layout:
+                return described
+            if "colours" not in self.table:  # a palette's colours say nothing where the values are ids
+                return replace(described, colours={})
+            return described if "values" in self.table else replace(described, values={}, by_value=False)
+        values, colours, by_value = Meanings(self.table, self.classes, self.problems).read()
         stated = any(key in self.table for key in ("values", "colours", "reduce_zero_label"))
         asked = not stated and "ignore" not in self.table
         return replace(described, values=values, colours=colours, by_value=by_value, stated=stated, asked=asked)
@@ -201,121 +206,6 @@ class _Reader:
                 f"classes: {', '.join(map(shown, strange[:5]))} not among the classes of {known!r}, which are "
                 f"{', '.join(own)}"
             )
-
-    def _meanings(self) -> tuple[dict[int, int], dict[Colour, int], bool]:
-        """Read which class each value and each colour stands for."""
-        count = len(self.classes)
-        reduced = self.table.get("reduce_zero_label", False)
-        if not isinstance(reduced, bool):
-            self.problems.append(f"reduce_zero_label = {shown(reduced)}: wanted true or false")
-        colours = self._colours()
-        by_value = "colours" not in self.table or "values" in self.table
-        if "values" in self.table:
-            if reduced is True:
-                self.problems.append("values and reduce_zero_label both say what values are: leave one of them out")
-            values = self._values()
-        elif by_value:
-            values = {i + int(reduced is True): i for i in range(count)}
-        else:
-            values = {}
-        self._ignored(values, colours, by_value, reduced is True)
-        return values, colours, by_value
-
-    def _values(self) -> dict[int, int]:
-        """Read the table of values, `{0 = 0, 255 = "polyp"}`."""
-        table = self.table["values"]
-        if not isinstance(table, dict) or not table:
-            self.problems.append(f"values = {shown(table)}: wanted a table such as {{0 = 0, 255 = 1}}, value = class")
-            return {}
-        values: dict[int, int] = {}
-        for key, name in table.items():
-            if not re.fullmatch("[0-9]{1,5}", key) or int(key) > _MOST_VALUE:
-                self.problems.append(f"{shown(key)} in values: wanted a mask's value, 0 to {_MOST_VALUE}, = its class")
-            elif (index := self._class(name)) is None:
-                self.problems.append(f"{key} = {shown(name)} in values: no class; known are {self._listed()}")
-            else:
-                values[int(key)] = index
-        self._all_have("values", set(values.values()))
-        return values
-
-    def _colours(self) -> dict[Colour, int]:
-        """Read the colours, `{cat = [128, 0, 0]}`, or a list of them in the order of the classes."""
-        table = self.table.get("colours", {})
-        if isinstance(table, list) and len(table) == len(self.classes):
-            table = {str(i): value for i, value in enumerate(table)}
-        if not isinstance(table, dict) or ("colours" in self.table and not table):
-            self.problems.append(
-                f"colours = {shown(table)}: wanted a table such as {{{self.classes[1]} = [128, 0, 0]}}, or a list of "
-                f"{len(self.classes)} colours, one a class"
-            )
-            return {}
-        colours: dict[Colour, int] = {}
-        for name, value in table.items():
-            index = self._class(int(name)) if re.fullmatch("[0-9]{1,3}", name) else self._class(name)
-            index = self._class(name) if index is None or name in self.classes else index
-            listed = [value] if _is_colour(value) else value
-            if index is None:
-                self.problems.append(f"{shown(name)} in colours: no class; known are {self._listed()}")
-            elif not isinstance(listed, list) or not listed or not all(map(_is_colour, listed)):
-                self.problems.append(
-                    f"{name} = {shown(value)} in colours: wanted [red, green, blue], or a list of such"
-                )
-            else:
-                for colour in map(_colour, listed):
-                    if colours.setdefault(colour, index) != index:
-                        both = f"{self.classes[colours[colour]]!r} and {self.classes[index]!r}"
-                        self.problems.append(f"{list(colour)} in colours is the colour of {both}: name it once")
-        if table:
-            self._all_have("colours", set(colours.values()))
-        return colours
-
-    def _ignored(self, values: dict[int, int], colours: dict[Colour, int], by_value: bool, reduced: bool) -> None:
-        """Add what is ignored to the values and colours."""
-        given = self.table.get("ignore", [] if not by_value or values.get(IGNORE) is not None else [IGNORE])
-        one = not isinstance(given, list) or (not by_value and _is_colour(given))
-        for entry in [given] if one else given:
-            if _is_colour(entry) and colours:
-                self._ignore(colours, _colour(entry), f"{entry}")
-            elif type(entry) is int and 0 <= entry <= _MOST_VALUE and by_value:
-                self._ignore(values, entry, f"{entry}", ask=entry == 0 and "values" not in self.table)
-            elif type(entry) is int and 0 <= entry <= 255:
-                self._ignore(colours, (entry, entry, entry), f"{entry}")
-            else:
-                where = "a whole number from 0 to 65535" + (", or a colour [red, green, blue]" if colours else "")
-                self.problems.append(f"ignore = {shown(given)}: wanted {where}, or a list of such")
-                break
-        if reduced:
-            values[0] = IGNORE
-
-    def _ignore(self, meanings: dict[Any, int], entry: Any, text: str, ask: bool = False) -> None:
-        index = meanings.setdefault(entry, IGNORE)
-        if index != IGNORE:
-            cure = ""
-            if ask:
-                cure = (
-                    "; where masks count classes from 1 and 0 is 'not labelled', write reduce_zero_label = true, and "
-                    "in classes the names from 1 on"
-                )
-            elif "values" not in self.table and "colours" not in self.table:
-                cure = "; values = {0 = 0, ...} says what each value is where they are no indices of classes"
-            self.problems.append(f"ignore = {text}: that is the class {shown(self.classes[index])}{cure}")
-
-    def _all_have(self, key: str, present: set[int]) -> None:
-        if self.problems:
-            return
-        if missing := [name for i, name in enumerate(self.classes) if i not in present]:
-            names = ", ".join(map(shown, missing[:5])) + (", ..." if len(missing) > 5 else "")
-            self.problems.append(f"{key}: none for {names}; each class has one, or is left out of classes")
-
-    def _class(self, name: object) -> int | None:
-        if isinstance(name, str):
-            return self.classes.index(name) if name in self.classes else None
-        return name if type(name) is int and 0 <= name < len(self.classes) else None
-
-    def _listed(self) -> str:
-        return ", ".join(f"{i} {name!r}" for i, name in enumerate(self.classes[:10])) + (
-            ", ..." if len(self.classes) > 10 else ""
-        )
 
     def _splits(self) -> dict[Split, list[str] | str]:
         splits = self.table.get("splits", {})
@@ -375,54 +265,6 @@ class _Reader:
             )
         return Place(place["images"], place["masks"], place["image"], place["mask"])
 
-    def _channels(self) -> Channels | None:
-        """Read `inputs = {channels = 1, bits = 16, mean = [0.5], std = [0.25]}`."""
-        inputs = self.table.get("inputs", {})
-        keys = {"channels", "bits", "range", "mean", "std"}
-        if not isinstance(inputs, dict) or not inputs.keys() <= keys:
-            self.problems.append(f"inputs = {shown(inputs)}: wanted a table with some of {', '.join(sorted(keys))}")
-            return None
-        before = len(self.problems)
-        count = inputs.get("channels", len(inputs["mean"]) if isinstance(inputs.get("mean"), list) else 3)
-        if type(count) is not int or not 1 <= count <= 1000:
-            self.problems.append(f"channels = {shown(count)} in inputs: wanted a whole number from 1 to 1000")
-            return None
-        low, high = self._range(inputs)
-        numbers = {}
-        for key, usual in (("mean", MEAN), ("std", STD)):
-            value = inputs.get(key, list(usual) if count == 3 else None)
-            listed = [value] * count if _is_number(value) else value
-            if not isinstance(listed, list) or len(listed) != count or not all(map(_is_number, listed)):
-                self.problems.append(
-                    f"{key} = {shown(value)} in inputs: wanted {count} number{'s' * (count > 1)}, one a channel, of "
-                    f"values brought to 0..1, such as {key} = {[0.5 if key == 'mean' else 0.25] * min(count, 8)}"
-                )
-            else:
-                numbers[key] = tuple(map(float, listed))
-        if len(self.problems) > before:
-            return None
-        try:
-            return Channels(numbers["mean"], numbers["std"], low, high)
-        except InputError as error:
-            self.problems.append(f"inputs: {error}")
-            return None
-
-    def _range(self, inputs: dict[str, Any]) -> tuple[float, float]:
-        bits, limits = inputs.get("bits", 8), inputs.get("range")
-        if "bits" in inputs and "range" in inputs:
-            self.problems.append("bits and range in inputs both say which values there are: leave one of them out")
-        if type(bits) is not int or not 1 <= bits <= 16:
-            self.problems.append(
-                f"bits = {shown(bits)} in inputs: wanted 1 to 16; for others range = [lowest, highest]"
-            )
-            bits = 8
-        if limits is None:
-            return 0.0, float(2**bits - 1)
-        if not isinstance(limits, list) or len(limits) != 2 or not all(map(_is_number, limits)):
-            self.problems.append(f"range = {shown(limits)} in inputs: wanted [lowest, highest], such as [0, 4095]")
-            return 0.0, 255.0
-        return float(limits[0]), float(limits[1])
-
 
 def are_names(value: object) -> TypeGuard[list[str]]:
     """Return whether `value` is a list of different, non-empty strings, at least one."""
@@ -449,15 +291,3 @@ def _unfit(classes: list[str]) -> list[str]:
         if (other := seen.setdefault(alike(name), name)) != name:
             problems.append(f"classes {shown(other)} and {shown(name)} differ in case or in how they are encoded alone")
     return problems
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
-
-
-def _is_colour(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 3 and all(type(v) is int and 0 <= v <= 255 for v in value)
-
-
-def _colour(value: list[int]) -> Colour:
-    return value[0], value[1], value[2]

@@ -20,7 +20,8 @@ from PIL import Image
 from segcam.datasets import DatasetOptions
 from segcam.datasets.described.description import describe as _describe
 from segcam.datasets.described.pairing import Pair
-from segcam.datasets.folder import _given, _split, open_folder
+from segcam.datasets.described.splits import completed, given_splits
+from segcam.datasets.folder import open_folder
 from segcam.errors import DataError, InputError
 from segcam.samples import SPLITS, Opened
 from tests.segcam.datasets.refused import refused
@@ -301,14 +302,14 @@ class TestSplits:
         assert len({str(s[2]) for s in seeds}) == 1, "the seed must not choose the test photographs"
 
     @given(count=st.integers(3, 60), share=st.floats(0.001, 0.999), seed=st.integers(0, 9))
-    def test_every_photograph_is_in_one_split(self, count: int, share: float, seed: int) -> None:
+    def test_every_photograph_is_in_onesplit(self, count: int, share: float, seed: int) -> None:
         names = [f"n{i}" for i in range(count)]
         options = DatasetOptions(val_share=share, seed=seed)
-        parts = _split({}, names, options, Path("classes.toml"))
+        parts = completed({}, names, options, Path("classes.toml"))
         assert sorted(n for part in parts.values() for n in part) == sorted(names)
         assert len(parts["test"]) == max(1, count // 5)
         assert all(parts.values())
-        shuffled = _split({}, names[::-1], options, Path("classes.toml"))
+        shuffled = completed({}, names[::-1], options, Path("classes.toml"))
         assert {s: set(p) for s, p in shuffled.items()} == {s: set(p) for s, p in parts.items()}
 
     def test_limits(self, root: Root) -> None:
@@ -483,7 +484,7 @@ def test_any_description_is_understood_or_one_error(tmp_path: Path, content: byt
     try:
         read = _describe(file)
         pairs = [Pair(name, (), (), None, read.place) for name in NAMES]
-        parts = _split(_given(read, tmp_path, pairs, file), NAMES, DatasetOptions(), file)
+        parts = completed(given_splits(read, tmp_path, pairs, file), NAMES, DatasetOptions(), file)
     except DataError as error:
         text = str(error)
     else:

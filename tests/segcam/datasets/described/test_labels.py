@@ -146,6 +146,27 @@ class TestColours:
         for name, sample in root.samples().items():
             np.testing.assert_array_equal(sample.mask, masks[name])
 
+    def test_a_palette_that_begins_with_the_object(self, root: Root) -> None:
+        """As programs write it that sort colours: all files agree, and all have the classes the wrong way round."""
+        picture = Image.fromarray(halves(1, 0))
+        picture.putpalette([200, 0, 0, 0, 0, 0])
+        root.fill({f"{i}": picture for i in range(5)})
+        root.describe(TWO)
+        root.error("0 is the colour [200, 0, 0] and 1 is black: is 'background' the black one?")
+        root.describe(TWO + "colours = {background = [0, 0, 0], polyp = [200, 0, 0]}\n")
+        np.testing.assert_array_equal(root.samples()["0"].mask, halves(0, 1))
+        root.describe(TWO + "values = {0 = 0, 1 = 1}\n")
+        np.testing.assert_array_equal(root.samples()["0"].mask, halves(1, 0))
+
+    def test_a_named_table_of_values_does_not_look_at_palettes(self, root: Root) -> None:
+        picture = Image.fromarray(halves(7, 26))
+        picture.putpalette([9, 8, 7] * 256)
+        root.fill({f"{i}": picture for i in range(5)})
+        root.describe("classes = ['road', 'car']\nvalues = 'cityscapes'\n")
+        np.testing.assert_array_equal(root.samples()["0"].mask, halves(0, 1))
+        root.describe("classes = ['road', 'car']\ncolours = 'cityscapes'\n")
+        root.error("holds the colours [9, 8, 7]: not declared")
+
     def test_undeclared_colours(self, root: Root) -> None:
         shaded = COLOURS[halves(0, 1)]
         shaded[3] = [100, 0, 0]
