@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from torch import nn
@@ -16,8 +16,14 @@ from segcam.probe.layouts.scan import Extras, Scan, Shape, channels_of
 from segcam.probe.layouts.swin import block_of, windows_of
 from segcam.scoring.grids import Grid
 
-UNFOLDED = {"MobileViTV2Transformer", "LinearTransformerBlock"}
-"""Classes whose modules run on `(b, c, cells of a patch, patches)`, which looks like feature maps."""
+REGROUPING: Mapping[str, tuple[str, ...]] = {
+    "MobileViTV2Layer": ("transformer", "layernorm"),  # transformers
+    "MobileVitV2Block": ("transformer", "norm"),  # timm
+    "Hiera": ("blocks",),  # timm; transformers:
+    "HieraEncoder": ("stages",),
+}
+"""Classes, and those of their parts in which cells are regrouped: by patches `(b, c, cells of a patch, patches)`, which
+looks like feature maps, or tokens by units, which are as many as if they lay row by row."""
 
 _AXES = {"NLC": 1, "LNC": 0, "NCL": 2}
 
@@ -68,18 +74,23 @@ class Reader:
         block = block_of(self.model, layer.module)
         if block is not None:
             return self._in_windows(shape, block)
-        unfolded = self._ancestors(layer) & UNFOLDED
-        if unfolded and not layer.form:
+        regrouping = self._regrouping(layer)
+        if regrouping and not layer.form:
             raise NoLayoutError(
-                f"gave {shape} inside {min(unfolded)}, which regroups cells by patches: choose a layer outside it"
+                f"gave {shape} inside {regrouping}, which regroups cells by patches: choose a layer outside it"
             )
         if len(shape) == 4:
             return self._of_maps(layer, shape)
         return self._of_tokens(layer, shape)
 
-    def _ancestors(self, layer: Layer) -> set[str]:
+    def _regrouping(self, layer: Layer) -> str:
+        """Return the class of the module in whose regrouping part a layer lies, or ''."""
         parts = layer.module.split(".")
-        return {type(self.model.get_submodule(".".join(parts[:end]))).__name__ for end in range(1, len(parts) + 1)}
+        for end in range(len(parts)):
+            kind = type(self.model.get_submodule(".".join(parts[:end]))).__name__
+            if parts[end] in REGROUPING.get(kind, ()):
+                return kind
+        return ""
 
     # Feature maps
 
