@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from segcam.arrays import real
-from segcam.errors import InputError, unknown
+from segcam.errors import InputError, ProbeError, unknown
 from segcam.maps import layer_maps
 from segcam.methods import METHODS, Method
 from segcam.probe.captures import Capture
@@ -35,6 +35,8 @@ class LayerDiagnosis:
         counter_map: the map of the best other class at the same pixels, `(b, h, w)`, on the layer's grid.
         counter_share: for each image, its share of the energy of both maps, `(b,)`; see `counter_share`.
         text: the same in words, with the reason for blank and undefined maps.
+        offset: how far the layer's cells lie, by kernels, strides and paddings, from where its map is laid, down and
+            across, in input pixels; None where that cannot be told.
     """
 
     layer: str
@@ -44,6 +46,7 @@ class LayerDiagnosis:
     counter_map: Float[Tensor, "b h w"]
     counter_share: Float[Tensor, " b"]
     text: str
+    offset: tuple[float, float] | None = None
 
     def __str__(self) -> str:
         return f"{self.layer}: {self.text}"
@@ -143,7 +146,9 @@ def diagnose(
         classes = capture.explained.class_ids.masked_fill(capture.target_pixels == 0, -1)
     else:
         classes = target.rivals(capture.logits, capture.size, capture.explained)
+    offsets = _offsets(probe, capture, images, inputs)
     records = tuple(_of_layer(capture, counter, layer, method, classes) for layer in capture.layers)
+    records = tuple(_with_offset(record, offsets.get(record.layer)) for record in records)
     return Diagnosis(method.label, target, records, classes)
 
 
@@ -224,6 +229,32 @@ def _of_layer(
         counter_share=counter_share(maps, rivals),
         text=". ".join(words) or "no map is blank",
     )
+
+
+def _offsets(
+    probe: Probe, capture: Capture, images: Float[Tensor, "b ch h w"], inputs: Inputs | None
+) -> dict[str, tuple[float, float]]:
+    """Return how far layers look from where their maps are laid, by label; none where that cannot be told."""
+    try:
+        placed = probe.placements(images, inputs)
+    except ProbeError:
+        return {}
+    return {
+        label: (0.0, 0.0) if capture.placements.get(label) is not None else one.offset for label, one in placed.items()
+    }
+
+
+def _with_offset(record: LayerDiagnosis, offset: tuple[float, float] | None) -> LayerDiagnosis:
+    """Return the record with the offset, in words where it is a pixel or more."""
+    text = record.text
+    if offset is not None and max(map(abs, offset)) >= 1:
+        sides = (
+            f"{abs(number):.1f} px {name[number > 0]}"
+            for number, name in zip(offset, (("up", "down"), ("left", "right")), strict=True)
+            if abs(number) >= 1
+        )
+        text += f". By strides and paddings its cells lie {' and '.join(sides)} of where the map is laid"
+    return replace(record, text=text, offset=offset)
 
 
 def _reasons(capture: Capture, layer: Layer, method: Method, signed: Float[Tensor, "b h w"]) -> list[str]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segcam import Probe, ProbeError, Target, grad_cam
+from segcam.checks import diagnose
 from segcam.metrics import measure
 from segcam.models import architecture, create
 from segcam.probe.placement import measured
@@ -282,3 +283,14 @@ def test_a_network_that_pads_inside_and_crops_lies_beyond_the_input() -> None:
     aligned = measure(images.clamp(min=0), part.on((64, 64)), ["iou"])["iou"]
     kept = F.pad(images, (24, 24, 24, 24))
     assert torch.allclose(measure(kept, part.on((112, 112), capture.placements["layer"]), ["iou"])["iou"], aligned)
+
+
+def test_a_diagnosis_says_where_cells_look() -> None:
+    images, net = torch.rand(1, 3, *SIZE), halving(3)
+    said = diagnose(Probe(net, ["0", "4"]), images, Target(1, "image"))
+    assert said["4"].offset == (-15.5, -15.5)
+    assert "15.5 px up and 15.5 px left" in said["4"].text
+    assert said["0"].offset == (-0.5, -0.5)
+    assert "px" not in said["0"].text
+    placed = diagnose(Probe(net, "4", placement="receptive_field"), images, Target(1, "image"))
+    assert placed["4"].offset == (0, 0)
