@@ -61,7 +61,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
         ("score.methods=['gradcam']", "unknown method 'gradcam': known are"),
         ("score.targets=['worst']", "unknown pixel set 'worst': known are"),
         ("score.targets=['predicted:logits']", "unknown score 'logits': known are"),
-        ("models.unet.widht=3", "unknown parameter of model 'unet' 'widht': known are norm, width"),
+        ("models.unet.widht=3", "unknown parameter of model 'unet' 'widht': known are channels, norm, width"),
         ("models.unet.width=0", "must be at least 1"),
         ("models.unet.width=wide", "must be of type int"),
         ("models.unot.width=3", "unknown model 'unot'"),
@@ -380,7 +380,7 @@ def test_checkpoints_say_what_they_are(finished: Path, tiny: Path) -> None:
         model, header = load(file)
         fixed = {
             "architecture": "unet",
-            "parameters": {"width": 2, "norm": "batch"},
+            "parameters": {"width": 2, "norm": "batch", "channels": 3},
             "classes": ["background", "pet"],
             "size": 32,
             "mean": [0.485, 0.456, 0.406],

@@ -48,6 +48,7 @@ class Description:
         by_value: whether masks of one channel hold `values`; else they hold greys that are colours.
         stated: whether the file says what each value is, so that nothing is to be asked.
         asked: whether 255 is ignored because nothing else was said.
+        known: whether values or colours are those of a known data set, whose first class is one like the others.
         layout: the known layout; '' for one's own.
         place: where the files are, of one's own layout.
         splits: names of photographs of each split, or one text: a file that lists them, or a folder of them.
@@ -63,6 +64,7 @@ class Description:
     by_value: bool = True
     stated: bool = False
     asked: bool = True
+    known: bool = False
     layout: str = ""
     place: Place = field(default_factory=Place)
     splits: Mapping[Split, list[str] | str] = field(default_factory=dict)
@@ -155,7 +157,7 @@ class _Reader:
             slices=slices,
         )
         if known:
-            described = replace(labels_of(described, known), stated=True, asked=False)
+            described = replace(labels_of(described, known), stated=True, asked=False, known=True)
             if layout:
                 return described
             if "colours" not in self.table:  # a palette's colours say nothing where the values are ids

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,7 @@ def see_that_masks_agree(splits: dict[Split, SplitImages], root: Path, described
             f"'{described.classes[0]}' the black one? Then name each class's colour in classes.toml, colours = {{...}};"
             " where the palettes say nothing, name each value's class, values = {0 = 0, ...}"
         )
-    if set(splits) == set(SPLITS) and not described.layout:
+    if set(splits) == set(SPLITS) and not described.known:
         _ask(splits, masks, described)
 
 
@@ -71,13 +72,13 @@ def _ask(splits: dict[Split, SplitImages], masks: Path, described: Description) 
         raise DataError(
             f"no mask in {masks} holds a class but the background: {ignored.sum():,} pixels are {listed_values}, which "
             f"is ignored; where that is the class '{names[int(background)]}', say so in classes.toml, {key} = "
-            + (f"{{0 = 0, {value} = 1}}" if described.by_value else f"{{{names[-1]} = {value}, ...}}")
+            + (f"{{{_example(names, value)}}}" if described.by_value else f"{{{names[-1]} = {value}, ...}}")
             + f", and leave {value} out of ignore"
         )
     bare = (classes == 0) & (ignored > 0)
     if described.stated or not bare.any() or not (described.asked or not ((classes > 0) & (ignored > 0)).any()):
         return
-    usual = ", ".join(f"{i} = {i}" for i in range(min(len(names), 10)))
+    usual = ", ".join(f"{i} = {i}" for i in range(len(names)))
     first = next(name for (name, _), is_bare in zip(named, bare, strict=True) if is_bare)
     raise DataError(
         f"{bare.sum()} of {len(bare)} masks in {masks}, such as that of {first}, hold the background and "
@@ -85,3 +86,8 @@ def _ask(splits: dict[Split, SplitImages], masks: Path, described: Description) 
         f"Then say so in classes.toml, values = {{{usual}, {value} = 1}}, and leave {value} out of ignore; where it "
         f"belongs to none, say values = {{{usual}}} and ignore = {value}"
     )
+
+
+def _example(names: Sequence[str], value: str) -> str:
+    """Return what gives a value to class 1, and leaves the others as they are."""
+    return ", ".join(["0 = 0", f"{value} = 1", *(f"{i} = {i}" for i in range(2, len(names)))])

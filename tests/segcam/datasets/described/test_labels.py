@@ -41,6 +41,14 @@ class TestBlackAndWhite:
         for sample in root.samples().values():
             np.testing.assert_array_equal(sample.mask, halves(0, 1))
 
+    def test_the_cure_names_all_classes(self, root: Root) -> None:
+        root.fill({f"{i}": halves(0, 255) for i in range(5)})
+        root.describe(THREE)
+        cure = re.search(r"values = \{.*?\}", root.error("where that is the class 'cat'"))
+        assert cure is not None
+        root.describe(THREE + cure[0])
+        np.testing.assert_array_equal(root.samples()["0"].mask, halves(0, 1))
+
     def test_another_value_to_ignore_does_not_make_it_a_class(self, root: Root) -> None:
         root.fill({f"{i}": halves(0, 255) for i in range(5)})
         root.describe(TWO + "ignore = 254\n")

@@ -88,6 +88,11 @@ class TestCityscapes:
         root.describe("values = {7 = 'road', 8 = 1, 11 = 2, 26 = 'car'}\nclasses = ['road', 'b', 'c', 'car']\n")
         np.testing.assert_array_equal(root.samples()["1"].mask, squares([0, 1, 2, 3]))
 
+    def test_one_class_alone(self, root: Root) -> None:
+        root.fill({f"{i}": squares([0, 1, 2, 255]) for i in range(4)})
+        root.describe("values = 'cityscapes-train'\nclasses = ['road']\n")
+        np.testing.assert_array_equal(root.samples()["1"].mask, squares([0, IGNORE, IGNORE, IGNORE]))
+
     def test_colours_in_a_folder_of_ones_own(self, root: Root) -> None:
         root.fill({f"{i}": squares([(128, 64, 128), (0, 0, 142), (0, 0, 0), (81, 0, 81)]) for i in range(4)})
         root.describe("colours = 'cityscapes'\n")
