@@ -21,8 +21,8 @@ LESS = (
 )
 """What to do where memory ran out."""
 
-THREADS = 16
-"""Threads that the libraries start; where they cannot, some of them wait for ever."""
+THREADS = 24 + (os.cpu_count() or 1)
+"""Threads that the libraries may start; where they cannot, some of them wait for ever."""
 FEW_THREADS = "the system lets this process start too few threads: raise the limit (ulimit -u, or the container's)"
 
 

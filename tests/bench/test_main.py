@@ -10,6 +10,7 @@ from unittest.mock import patch
 import pytest
 import torch
 
+from bench.__main__ import THREADS
 from segcam.errors import InputError, SegcamWarning
 from tests.bench.harness import bench
 
@@ -45,10 +46,8 @@ def test_threads_that_cannot_be_started(started: int, tmp_path: Path) -> None:
     with patch("threading.Thread.start", refuse):
         outcome = bench("run", "all", "--out", tmp_path / "out")
     assert outcome.code == 1
-    assert (
-        f"raise the limit (ulimit -u, or the container's) ({started} can be started, and 16 are needed)"
-        in outcome.error
-    )
+    assert "too few threads: raise the limit (ulimit -u, or the container's)" in outcome.error
+    assert f"({started} can be started, and {THREADS} are needed)" in outcome.error
     assert not (tmp_path / "out").exists()
 
 

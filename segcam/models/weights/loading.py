@@ -56,6 +56,8 @@ def load_weights(
         file = weight_file(source)
         tensors, where = read_weights(file), str(file)
     state = network.state_dict()
+    if any(tensor.is_meta for tensor in state.values()):
+        raise InputError(f"{type(network).__name__} has tensors without data (device 'meta'): build it on the CPU")
     own = {plain(name): name for name in state}
     outer = _outer({name: state[full] for name, full in own.items()}, tensors) if prefix is None else ""
     spelled = {name.removeprefix(outer): state[full] for name, full in own.items()}
@@ -103,7 +105,7 @@ def fill(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
 def _tensors(source: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, value in source.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise InputError(f"weights given hold {shown(name)}, a {type(value).__name__}: give tensors by name")
+            raise InputError(f"weights given hold {shown(name)} of type {type(value).__name__}: give tensors by name")
     return dict(source)
 
 
@@ -147,10 +149,11 @@ def _fits(
     ]
     kinds = (("missing", missing), ("not in the network", extra), ("of another shape", other))
     if told := [f"{len(names)} {words} ({_few(names)})" for words, names in kinds if names]:
-        cure = "choose weights of this network"
-        if extra or missing:
-            cure += ", name what their names begin with as prefix=, or leave names out by patterns in ignore="
-        raise InputError(f"weights {source} do not fit {network}: {'; '.join(told)}: {cure}")
+        prefix = "name what their names begin with as prefix=, " if extra or missing else ""
+        raise InputError(
+            f"weights {source} do not fit {network}: {'; '.join(told)}: choose weights of this network, {prefix}or "
+            "leave names out by patterns in ignore="
+        )
 
 
 def _few(names: list[str]) -> str:

@@ -15,7 +15,7 @@ WRAPPERS = frozenset(("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_
 """Parts of names that torch's own wrappers put in: `torch.compile`, sharding, checkpointing."""
 AVERAGES = re.compile(r"(^|[^a-z])(ema|swa|avg|average|averaged|shadow|polyak)([^a-z]|$)", re.IGNORECASE)
 """What a part of a name holds that is about weights averaged over training."""
-CUTS = 6
+CUTS = 8
 """Parts of the longest prefix."""
 COUNTER = "num_batches_tracked"
 """How names of BatchNorm's counters end: files of old lack them, and they play no part but in training."""
@@ -128,8 +128,9 @@ def _prefix(
         tied = [prefix for prefix in tied if not AVERAGES.search(prefix)] or tied
     if len(tied) > 1 and 2 * best[0] >= len(network) and not _alike(tensors, tied):
         raise InputError(
-            f"weights {source} hold the network's tensors more than once, behind {', '.join(map(repr, tied))}: save "
-            "one of them alone, in Python: import torch; from segcam.models.weights.reading import read_weights; "
+            f"weights {source} hold the network's tensors more than once, behind {', '.join(map(repr, tied))}: name "
+            "one as prefix= of load_weights, or save it alone, in Python: import torch; "
+            "from segcam.models.weights.reading import read_weights; "
             f"p = {tied[0]!r}; torch.save({{k[len(p):]: v for k, v in read_weights({source!r}).items() if "
             "k.startswith(p)}, 'weights.pth')"
         )

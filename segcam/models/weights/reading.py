@@ -28,8 +28,10 @@ INDEX = ".index.json"
 WHAT = "the file of pretrained weights"
 """How errors call a file that cannot be read."""
 FETCH = "fetch the file again"
-DEEPEST = 4
+DEEPEST = 6
 """Mappings within each other in which weights are looked for."""
+CONTAINERS: list[Any] = [argparse.Namespace]
+"""What training scripts keep their options in: it holds values and no code, so torch may read it."""
 RESAVE = (
     "import torch; t = lambda c: c if torch.is_tensor(c) else {{str(k): t(v) for k, v in "
     "(c.state_dict() if hasattr(c, 'state_dict') else c).items() if torch.is_tensor(v) or isinstance(v, dict) or "
@@ -148,7 +150,7 @@ def _read(file: Path) -> dict[str, Tensor]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of how the file was written: it is read, or an error says why not
             # A Namespace, as training scripts keep their options in, holds values and no code.
-            with torch.serialization.safe_globals([argparse.Namespace]), file.open("rb") as opened:
+            with torch.serialization.safe_globals(CONTAINERS), file.open("rb") as opened:
                 content = None if _inflates(file) else torch.load(opened, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle may raise any
         if out_of_memory(error):

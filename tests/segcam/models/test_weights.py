@@ -6,7 +6,7 @@ import argparse
 import json
 import re
 import warnings
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,7 @@ TRAINERS: dict[str, Callable[[State, State], Any]] = {
         part: {n.removeprefix(f"{part}."): v for n, v in s.items() if n.startswith(f"{part}.")}
         for part in ("model", "head")
     },
+    "deep": lambda s, _: {"trainer": {"best": {"model": under("module.", s)}}},
     "sharded and compiled": lambda s, _: under("_fsdp_wrapped_module._orig_mod.", s),
     "a part compiled": lambda s, _: {n.replace("model.", "model._orig_mod."): v for n, v in s.items()},
     "from before counters": lambda s, _: {n: v for n, v in s.items() if "num_batches" not in n},
@@ -185,7 +186,9 @@ def test_several_that_would_do_are_refused_and_the_cure_works(tmp_path: Path, mo
     monkeypatch.chdir(tmp_path)
     one, two = states(net(1)), states(net(2))
     torch.save({"student": one, "teacher": two}, tmp_path / "w.pth")
-    with pytest.raises(InputError, match=r"more than once, behind 'student\.', 'teacher\.': save one") as caught:
+    with pytest.raises(
+        InputError, match=r"more than once, behind 'student\.', 'teacher\.': name one as prefix="
+    ) as caught:
         load_weights(net(3), tmp_path / "w.pth")
     exec(str(caught.value).partition("in Python: ")[2], {})
     assert equal(loaded(net(3), tmp_path / "weights.pth")[0], one)
@@ -211,6 +214,20 @@ def test_what_does_not_fit_is_named_and_nothing_is_loaded(change: Any, words: st
     with pytest.raises(InputError, match=re.escape(words)):
         loaded(network, tmp_path / "w.pth")
     assert equal(states(network), before)
+
+
+@pytest.mark.parametrize(
+    ("network", "source", "words"),
+    [
+        (nn.Linear(2, 3, device="meta"), nn.Linear(2, 3).state_dict(), "tensors without data .*: build it on the CPU"),
+        (nn.Linear(2, 3), {"weight": 3}, "hold 'weight' of type int: give tensors by name"),
+        (nn.Linear(2, 3), {1: torch.ones(1)}, "hold 1 of type Tensor: give tensors by name"),
+        (nn.Linear(2, 3), {}, r"2 missing \('weight', 'bias'\)"),
+    ],
+)
+def test_what_is_given_in_the_wrong_form(network: nn.Module, source: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        load_weights(network, source)
 
 
 def test_patterns_of_names_to_leave_out() -> None:
@@ -315,7 +332,7 @@ class Payload:
 RAN: list[int] = []
 
 
-@pytest.mark.parametrize("what", ["a network", "a number of numpy", "options of its own", "code"])
+@pytest.mark.parametrize("what", ["a network", "a number of numpy", "options of its own", "counts", "code"])
 def test_what_brings_code_is_refused_and_the_cure_works(what: str, tmp_path: Path) -> None:
     """The file's own code is never run by segcam; who trusts it saves the tensors alone."""
     network = net(1)
@@ -324,6 +341,7 @@ def test_what_brings_code_is_refused_and_the_cure_works(what: str, tmp_path: Pat
         "a network": network,
         "a number of numpy": {"state_dict": network.state_dict(), "best": np.float64(0.7)},
         "options of its own": {"model": network, "options": Path("a")},
+        "counts": defaultdict(dict, {"state_dict": network.state_dict(), "losses": defaultdict(list, {"a": [1.0]})}),
         "code": {"state_dict": network.state_dict(), "more": Payload()},
     }[what]
     torch.save(content, file)
