@@ -164,11 +164,25 @@ def _replaced(text: str, names: Mapping[str, str], lacking: frozenset[str], gone
     lost = frozenset(sign for sign in lacking if not _has(fonts, frozenset((sign,))))
     for name in sorted(names, key=len, reverse=True) if lost else ():
         if lost & set(name):
-            pattern = r"\s+".join(map(re.escape, name.split()))  # a line may break within a name
-            text, times = re.subn(pattern, names[name], text)
-            if times:
+            text, times = re.subn(_pattern(name), names[name], text)
+            if times or (cut := _cut(name, names, text)):
+                text = text if times else text.replace(cut, names[name])
                 gone[name] = names[name]
     return "".join(f"U+{ord(sign):04X}" if sign in lost else sign for sign in text)
+
+
+def _pattern(name: str) -> str:
+    """Return what a name looks like in a text: a line may break within it, and signs of formulas are marked."""
+    return r"\s+".join(re.escape(part).replace(r"\$", r"\\?\$") for part in name.split())
+
+
+def _cut(name: str, names: Collection[str], text: str) -> str:
+    """Return how a text ends in the beginning of a name, cut for lack of room; '' where another name begins so, too."""
+    if not text.endswith("…"):
+        return ""
+    starts = (name[:length] for length in range(len(name) - 1, 0, -1))
+    start = next((start for start in starts if text.removesuffix("…").endswith(start)), "")
+    return f"{start}…" if start and sum(other.startswith(start) for other in names) == 1 else ""
 
 
 def _ticks(axis: Axis, names: Mapping[str, str], gone: dict[str, str]) -> None:

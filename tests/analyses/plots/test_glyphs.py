@@ -127,6 +127,25 @@ def test_signs_of_no_name_give_way_to_codes(fonts: Path) -> None:
     rendered(made)
 
 
+@pytest.mark.parametrize(
+    ("text", "names", "wanted"),
+    [
+        ("U-Net of 照片_\nof a cat", ["照片_ of a cat"], "U-Net of number 0"),
+        (r"of a\$猫\$", ["a$猫$", "猫"], "of number 0"),
+        ("Grad-CAM of 照片_2024_0…", ["照片_2024_01_02", "other"], "Grad-CAM of number 0"),
+        ("照片_2024_0…", ["照片_2024_01", "照片_2024_02"], "U+7167U+7247_2024_0…"),
+    ],
+    ids=["broken", "marked", "cut", "cut where two begin alike"],
+)
+def test_names_as_figures_write_them(fonts: Path, text: str, names: list[str], wanted: str) -> None:
+    with style.context():
+        made = style.figure(2)
+        made.text(0.1, 0.5, text)
+    gone = glyphs.legible(made, {name: f"number {i}" for i, name in enumerate(names)})
+    assert made.texts[0].get_text() == wanted
+    assert gone == ({names[0]: "number 0"} if "number" in wanted else {})
+
+
 def test_what_needs_joined_letters(fonts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An older matplotlib has the letters of Arabic, and neither joins nor orders them."""
     for shapes, wanted in ((True, "\N{LEFT-TO-RIGHT MARK}2: قطة"), (False, "2: class 2")):
