@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from segcam.arrays import at_least_float32, tensor, whole
-from segcam.errors import InputError, ProbeError, unknown
+from segcam.errors import InputError, ProbeError, shown, unknown
 from segcam.probe.outputs import OUTPUTS, Output
 from segcam.probe.pixels import PIXEL_SETS, SCORES, DenseOutput, predicted, rival_classes
 from segcam.scoring.grids import Placement, to_grid, upsample
@@ -305,6 +305,11 @@ def _class_ids(given: object) -> ClassId | tuple[ClassId, ...]:
 
 
 def _class_id(value: object) -> ClassId:
+    if isinstance(value, (list, tuple, set, frozenset, range, dict)):
+        raise InputError(
+            f"the target's class is {shown(value)}: one class an image is explained; for several at once wrap the "
+            "network in a Module that joins their logits, torch.logsumexp(logits[:, [1, 2]], 1), in one channel"
+        )
     return value if isinstance(value, str) else whole(value, "the target's class")
 
 
