@@ -131,9 +131,6 @@ def _profile(name_or_file: str, settings: Sequence[str], cue: str) -> Profile:
 
 def _score(work: Run, measuring: Measuring) -> dict[str, Any]:
     """Score the networks of one cue, and return what the manifest says of it."""
-    for cell, levels in work.trainings.weights().items():
-        if not levels:
-            raise InputError(f"no level of {cell.name} was reached in {work.store.out}: add 'best' to train.levels")
     measuring.run()
     records = measuring.records()
     info = work.data.opened.info

@@ -171,11 +171,9 @@ class Trainings:
             ) from error
 
     def _hints(self, cell: TrainCell, model: nn.Module) -> Hints:
-        """Return what a network learns from its teacher, whose best checkpoint is taken."""
+        """Return what a network learns from its teacher, of whose checkpoints the highest is taken."""
         assert cell.teacher is not None  # that is why it is asked
         levels = self.weights([cell.teacher])[cell.teacher]
-        if not levels:
-            raise InputError(f"no level of {cell.teacher.name} was reached, so it cannot teach {cell.name}")
         teacher = self.network(cell.teacher, max(levels)).cpu()
         layers, teacher_layers = (
             architecture(name).layers(net, "conv") for name, net in ((cell.model, model), (cell.teacher.model, teacher))

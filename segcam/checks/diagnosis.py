@@ -62,12 +62,14 @@ class Diagnosis:
         layers: a record a layer, in the probe's order.
         counter_classes: for each image, the best other class at most of the explained pixels, `(b,)`; -1 where there
             are none.
+        bias_alone: where no layer takes part in the score, see `bias_alone`, `(b,)`.
     """
 
     method: str
     target: Target
     layers: tuple[LayerDiagnosis, ...]
     counter_classes: Int[Tensor, " b"]
+    bias_alone: Bool[Tensor, " b"]
 
     def __getitem__(self, label: str) -> LayerDiagnosis:
         records = {record.layer: record for record in self.layers}
@@ -90,7 +92,11 @@ class Diagnosis:
         for record in self.layers:
             alike.setdefault(record.text, []).append(record.layer)
         title = f"{self.method} of {self.target.name}, {len(self.counter_classes)} images"
-        return "\n".join([title, *lines, *(f"{', '.join(labels)}: {text}" for text, labels in alike.items())])
+        reasons = [f"{', '.join(labels)}: {text}" for text, labels in alike.items()]
+        if count := int(self.bias_alone.sum()):
+            of = f"{count} of {len(self.bias_alone)} images"
+            reasons.append(f"in {of} no layer takes part in the score: it is the last layer's bias alone")
+        return "\n".join([title, *lines, *reasons])
 
 
 def diagnose(
@@ -149,7 +155,7 @@ def diagnose(
     offsets = _offsets(probe, capture, images, inputs)
     records = tuple(_of_layer(capture, counter, layer, method, classes) for layer in capture.layers)
     records = tuple(_with_offset(record, offsets.get(record.layer)) for record in records)
-    return Diagnosis(method.label, target, records, classes)
+    return Diagnosis(method.label, target, records, classes, bias_alone(capture))
 
 
 def bias_alone(capture: Capture) -> Bool[Tensor, " b"]:
@@ -260,13 +266,11 @@ def _with_offset(record: LayerDiagnosis, offset: tuple[float, float] | None) -> 
 def _reasons(capture: Capture, layer: Layer, method: Method, signed: Float[Tensor, "b h w"]) -> list[str]:
     """Return for each image why its map is blank, if it is."""
     stacks = (capture.activations[layer.label], capture.gradients[layer.label], signed)
-    alive = torch.stack([bias_alone(capture), *((stack != 0).flatten(1).any(1) for stack in stacks)], 1)
+    alive = torch.stack([(stack != 0).flatten(1).any(1) for stack in stacks], 1)
     return [_reason(method, *image) for image in alive.tolist()]
 
 
-def _reason(method: Method, bias: bool, active: bool, depends: bool, left: bool) -> str:
-    if method.needs_gradients and bias:
-        return "no layer takes part in the score, which is the last layer's bias alone"
+def _reason(method: Method, active: bool, depends: bool, left: bool) -> str:
     if method.needs_gradients and not depends:
         return "the score does not change with the layer, all gradients are zero"
     if not active:

@@ -264,7 +264,6 @@ def test_other_score_settings_leave_nothing_behind(ran: Path, profile: Path, tmp
         (("--set", "data.size=16"), "too small for stripes and spots"),
         (("--model", "unet_he"), "does not use --model"),
         (("--data-root", "."), "does not use --data-root"),
-        (("--set", "train.levels=[99]"), "'best'"),
     ],
     ids=lambda value: str(value[-1]) if isinstance(value, tuple) else "",
 )

@@ -133,7 +133,7 @@ def test_a_damaged_list_of_drawn_files_is_removed_with_what_was_drawn(copied: Pa
 
 
 def test_a_checkpoint_is_put_back_or_trained_again(copied: Path, finished: Path, tiny: Path) -> None:
-    file = first(copied, "checkpoints/*")
+    file = first(copied, "checkpoints/*-l30.*")
     file.write_bytes(file.read_bytes()[:-4] + b"\0\1\2\3")
     first(copied, "cells/scores-*").unlink()
     assert f"{file} is not the checkpoint" in (message := run("score", tiny, copied).refusal)

@@ -10,20 +10,24 @@ import shutil
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from rich.console import Console
+from torch import nn
 
 import bench.measuring
 import bench.run
 import bench.training.run
+import bench.training.trainer
 from analyses.reading.files import LOG
 from analyses.reading.manifest import BEST
 from bench.cli import stages
 from bench.output.store import LOCKS, Store
 from bench.planning import profile as profiles
-from bench.planning.data import open_data
+from bench.planning.data import lines, open_data
 from segcam.models import create
 from segcam.models.weights.checkpoints import load, pack, unpack
 from tests.bench.harness import LEVELS, assert_same_results, contents, dead_process, finish, manifest, run, status
@@ -281,7 +285,7 @@ def test_seeds_can_be_added_later(copied: Path, finished: Path, tiny: Path) -> N
     finish("train", tiny, copied, "train.seeds=[0, 1]")
     before, after = contents(finished, "checkpoints"), contents(copied, "checkpoints")
     assert before.items() < after.items()
-    assert after.keys() - before.keys() == {f"checkpoints/unet-s1-l{level}.safetensors" for level in LEVELS}
+    assert after.keys() - before.keys() == {f"checkpoints/unet-s1-l{level}.safetensors" for level in (*LEVELS, BEST)}
     assert after["checkpoints/unet-s1-l30.safetensors"] != after[CHECKPOINT]
     assert sorted(pd.read_parquet(copied / LOG)["seed"].unique()) == [0, 1]
     progress = status(tiny, copied)
@@ -557,3 +561,91 @@ def test_status(finished: Path, copied: Path, tiny: Path) -> None:
     assert status(tiny, finished) == done
     (copied / "cells" / "mine.safetensors").write_bytes(b"mine")
     assert status(tiny, unscored(copied)) == done | {"scored": 0}
+
+
+NUCLEI = """
+[data]
+dataset = "folder"
+size = 32
+test = 4
+[models.unet]
+width = 4
+[train]
+levels = ["best"]
+steps = 60
+batch_size = 4
+learning_rate = 0.01
+[score]
+targets = ["best_pixel:logit"]
+methods = ["grad_cam", "uniform"]
+metrics = ["energy_inside", "blank"]
+"""
+
+
+@pytest.fixture(scope="module")
+def nuclei(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A profile, and photographs of small bright objects of the user's own."""
+    root = tmp_path_factory.mktemp("nuclei")
+    for part in ("images", "masks"):
+        (root / part).mkdir()
+    rng, (rows, columns) = np.random.default_rng(0), np.mgrid[:32, :32]
+    for i in range(30):
+        mask = np.zeros((32, 32), np.uint8)
+        for r, c in rng.integers(4, 28, (2, 2)):
+            mask[(rows - r) ** 2 + (columns - c) ** 2 < 5] = 1
+        image = rng.normal(40, 8, (32, 32, 1)) + 120 * mask[..., None]
+        Image.fromarray(np.repeat(image.clip(0, 255), 3, 2).astype(np.uint8)).save(root / "images" / f"n{i}.png")
+        Image.fromarray(mask).save(root / "masks" / f"n{i}.png")
+    (root / "classes.toml").write_text('classes = ["background", "nucleus"]\n')
+    (root / "nuclei.toml").write_text(NUCLEI)
+    return root / "nuclei.toml", root
+
+
+def blank_shares(out: Path) -> tuple[float, float]:
+    """Of the maps of Grad-CAM, how many are blank, and how many have a score that is a bias alone."""
+    scores = pd.concat(map(pd.read_parquet, (out / "scores").glob("*.parquet")))
+    maps = scores[scores["method"] == "grad_cam"]
+    return float(maps["blank"].mean()), float(maps["target_bias"].mean())
+
+
+def test_objects_of_ones_own_have_maps_by_default(nuclei: tuple[Path, Path], tmp_path: Path) -> None:
+    outcome = command("run", "all", "-p", nuclei[0], "--data-root", nuclei[1], "--out", tmp_path)
+    assert outcome.code == 0, outcome.err
+    blank, bias = blank_shares(tmp_path)
+    assert blank < 0.5
+    assert bias == 0
+    assert "BLANK MAPS" not in outcome.err
+    assert "images left out by limits: test 2; --set data.test=null takes all" in " ".join(outcome.err.split())
+
+
+def test_maps_that_are_blank_for_a_bias_are_told(nuclei: tuple[Path, Path], tmp_path: Path) -> None:
+    """The network answers 'nucleus' by its last bias, and 'background' by all that it sees: here by construction."""
+
+    def start(model: nn.Module, *_: object) -> None:
+        last = [module for module in model.modules() if isinstance(module, nn.Conv2d)][-1]
+        with torch.no_grad():
+            last.weight.copy_(last.weight.abs() * torch.tensor([1.0, -1.0]).view(2, 1, 1, 1))
+            last.bias.copy_(torch.tensor([-3.0, 3.0]))
+
+    more = ["--set", "train.steps=1", "--set", "train.initial_answer=foreground", "--set", "train.learning_rate=1e-9"]
+    with mock.patch.object(bench.training.trainer, "answer", start):
+        outcome = command("run", "all", "-p", nuclei[0], "--data-root", nuclei[1], "--out", tmp_path, *more)
+    blank, bias = blank_shares(tmp_path)
+    assert 0 < bias <= blank
+    told = "the score is the last layer's bias alone"
+    reasons = [gap["reason"] for gap in manifest(tmp_path)["skipped"] if gap["method"] == "grad_cam"]
+    assert [reason for reason in reasons if told in reason]
+    assert told in (tmp_path / "tables" / "skipped.csv").read_text()
+    assert "BLANK MAPS" in outcome.err
+    assert "train.initial_answer=random" in outcome.err
+    assert outcome.code == (1 if bias > 0.5 else 0)
+
+
+@pytest.mark.parametrize("value", ["null", "all", '"all"'])
+def test_limits_can_be_lifted(nuclei: tuple[Path, Path], value: str) -> None:
+    settings = profiles.read(str(nuclei[0]), [f"data.test={value}", "data.val=null"])
+    data = open_data(settings, root=nuclei[1], download=False)
+    assert len(data.test) == 6
+    assert not any("left out" in line for line in lines(data))
+    again = profiles.read(str(nuclei[0]))
+    assert len(open_data(again, root=nuclei[1], download=False).test) == 4

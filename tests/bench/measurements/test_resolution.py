@@ -128,7 +128,8 @@ def test_one_model_alone_brings_its_teacher_and_adds_to_the_folder(family: tuple
     profile, out = family
     assert bench("run", "train", "-p", profile, "--out", tmp_path, "--model", "unet").code == 0
     alone = contents(tmp_path, "checkpoints")
-    assert sorted(Path(name).name for name in alone) == ["unet-s0-l30.safetensors", "unet-s0-l40.safetensors"]
+    kept = ["unet-s0-l100.safetensors", "unet-s0-l30.safetensors", "unet-s0-l40.safetensors"]  # the best one, too
+    assert sorted(Path(name).name for name in alone) == kept
     outcome = bench("run", "train", "-p", profile, "--out", tmp_path, "--model", TAUGHT)
     assert outcome.code == 0, outcome.err
     assert contents(tmp_path, "checkpoints") == contents(out, "checkpoints")

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from segcam import InputError, Probe, ProbeError, Target, grad_cam
-from segcam.checks.diagnosis import counter_share, diagnose, sign_balance
+from segcam.checks.diagnosis import bias_alone, counter_share, diagnose, sign_balance
 from segcam.maps import layer_maps
 from segcam.methods import METHODS
 from segcam.models import architecture, create
@@ -218,3 +218,31 @@ def test_slips_are_explained() -> None:
         diagnose(unet(), images(), Target(1, "truth"))
     with pytest.raises(InputError, match="unknown layer 'Encoder 9_1'"):
         diagnose(unet(), images())["Encoder 9_1"]
+
+
+def _by_bias(bias: float) -> nn.Module:
+    """A network that answers 'object' by its last bias, and 'background' wherever it sees anything."""
+    network = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.ReLU(), nn.Conv2d(1, 2, 1))
+    with torch.no_grad():
+        network[0].weight.fill_(1)
+        network[2].weight.copy_(torch.tensor([1.0, -1.0]).view(2, 1, 1, 1))
+        network[2].bias.copy_(torch.tensor([0.0, bias]))
+    return network.eval()
+
+
+@pytest.mark.parametrize("layers", [["0"], ["0", "1"], ["1"]])
+def test_a_score_that_is_the_bias_alone_is_told(layers: list[str]) -> None:
+    images = torch.ones(3, 1, 6, 6)
+    images[0, 0, 2:4, 2:4] = -1  # nothing is seen here, so that the bias alone says 'object'
+    images[1, 0, 2:4, 2:4] = 0.5
+    images[2] = -1
+    probe = Probe(_by_bias(1.0), layers)
+    capture = probe(images, Target(1))
+    assert bias_alone(capture).tolist() == [True, False, True]
+    told = diagnose(probe, images, Target(1))
+    assert told.bias_alone.tolist() == [True, False, True]
+    assert str(told).endswith("in 2 of 3 images no layer takes part in the score: it is the last layer's bias alone")
+    assert "bias alone" not in str(diagnose(probe, images[1:2], Target(1)))
+    assert not bias_alone(probe(images, Target(0))).tolist()[1]
+    empty = Probe(_by_bias(-9.0), layers)(images, Target(1, "predicted"))
+    assert not bias_alone(empty).any()  # nothing is predicted: undefined, not blank

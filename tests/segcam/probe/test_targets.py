@@ -390,3 +390,31 @@ def test_no_pixel_of_the_padding_is_explained(pixels: str, stride: int) -> None:
         assert torch.equal(found.chosen, whole.chosen & valid)
     with pytest.raises(ProbeError, match="valid regions are"):
         target.explain(logits, GRID, masks, valid[:1])
+
+
+@pytest.mark.parametrize("classes", [{1, 2}, [[1, 2], [1, 2]], ((1, 2), (1, 2)), range(1, 3), torch.tensor([[1, 2]])])
+def test_a_set_of_classes_is_refused_with_a_cure_that_works(classes: object) -> None:
+    with pytest.raises(
+        InputError, match=r"one class an image is explained; .*torch.logsumexp\(logits\[:, \[1, 2\]\], 1\)"
+    ):
+        Target(classes)  # type: ignore[arg-type]
+
+    class Joined(torch.nn.Module):
+        """As the message says: animals, 1 and 2, against the background."""
+
+        def __init__(self, network: torch.nn.Module) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            logits = self.network(images)
+            return torch.stack([logits[:, 0], torch.logsumexp(logits[:, [1, 2]], 1)], 1)
+
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(4, 3, 1)).eval()
+    images = torch.rand(2, 3, 8, 8)
+    maps = Probe(Joined(network), "network.0", output="logits")(images, Target(1, "image")).maps(grad_cam)
+    activations = network[0](images).detach().requires_grad_()
+    score = torch.logsumexp(network[2](activations.relu())[:, 1:], 1).mean((1, 2)).sum()
+    (gradients,) = torch.autograd.grad(score, activations)
+    torch.testing.assert_close(maps, grad_cam(activations.detach(), gradients))
