@@ -9,7 +9,6 @@ one says where the grid lies.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -290,19 +289,16 @@ _STEPS: dict[str, Callable[[Any, Course, tuple[int, ...]], Course]] = {
 """What moves a grid, by autograd's name of the step; all else inherits."""
 
 
-def measured(gradient: Float[Tensor, "b ch H W"]) -> tuple[float, float]:
-    """Return the centroid of an input gradient's magnitude, in pixels: where the evidence of a cell came from.
+def measured(gradients: Float[Tensor, "b ch H W"]) -> Float[Tensor, "b 2"]:
+    """Return the centroid of each input gradient's magnitude, in pixels: where the evidence of a cell came from.
 
     Args:
-        gradient: the derivative of one cell's activations by the input.
+        gradients: the derivatives of one cell's activations by the input.
 
     Returns:
         Row and column; NaN where the gradient is zero.
     """
-    energy = gradient.detach().double().abs().sum((0, 1))
-    total = float(energy.sum())
-    if not total:
-        return math.nan, math.nan
-    rows = torch.arange(energy.shape[0], dtype=torch.float64, device=energy.device)
-    columns = torch.arange(energy.shape[1], dtype=torch.float64, device=energy.device)
-    return float((energy.sum(1) * rows).sum()) / total, float((energy.sum(0) * columns).sum()) / total
+    energy = gradients.detach().double().abs().sum(1)
+    sides = [torch.arange(n, dtype=torch.float64, device=energy.device) for n in energy.shape[1:]]
+    rows, columns = (energy.sum(2 - n) @ sides[n] for n in (0, 1))
+    return (torch.stack([rows, columns], 1) / energy.sum((1, 2))[:, None]).cpu()

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
+from itertools import product
 from typing import Any, Literal, get_args
 
 import torch
@@ -25,7 +26,7 @@ from segcam.probe.inputs import Inputs, checked_images, checked_inputs
 from segcam.probe.layers import Layer, LayerChoice, chosen_layers
 from segcam.probe.layouts import Layout, Reading
 from segcam.probe.outputs import OUTPUTS, Arguments, Output, last_step, logits_of, resolved, tensor_of
-from segcam.probe.placement import Placing, courses
+from segcam.probe.placement import Placing, courses, measured
 from segcam.probe.saving import WithoutInputs
 from segcam.probe.survey import Placed, Survey, divides
 from segcam.probe.targets import Explained, Target
@@ -290,21 +291,66 @@ class Probe:
         size = (int(images.shape[-2]), int(images.shape[-1]))
         key = (size, self.layers)
         if key not in self._surveys:
-            image = self.prepared(images[:1], network.tensors).clone().requires_grad_()
-            image = image.clone()  # no leaf: modules may write into it
-            source = image.grad_fn
-            with recording_calls(self.model, self.layers, set()) as calls:
-                output = (one := network.of_rows([0], len(images)))(image)
-            outputs, _, skipped = chosen_outputs(self.layers, calls)
-            *found, of_output = courses([*outputs.values(), tensor_of(output)], source, size)
-            layouts, without = self._reading.layouts(self.layers, outputs, images[:1], one)
-            self._refuse({**skipped, **without})
-            found = [course for label, course in zip(outputs, found, strict=True) if label in layouts]
-            grids = {label: layouts[label].grid for label in outputs if label in layouts}
-            self._surveys[key] = Survey(
-                size, dict(zip(grids, found, strict=True)), grids, of_output, last_step(tensor_of(output))
-            )
+            image, outputs, output, layouts = self._attached(images[:1], network.of_rows([0], len(images)))
+            *found, of_output = courses([*outputs.values(), tensor_of(output)], image.grad_fn, size)
+            grids = {label: layouts[label].grid for label in outputs}
+            known = dict(zip(outputs, found, strict=True))
+            self._surveys[key] = Survey(size, known, grids, of_output, last_step(tensor_of(output)))
         return self._surveys[key]
+
+    def _attached(
+        self, images: Tensor, network: Network
+    ) -> tuple[Tensor, dict[str, Tensor], object, Mapping[str, Layout]]:
+        """Run images with their gradient: return them, the layers' outputs, the network's, and the layouts."""
+        prepared = self.prepared(images, network.tensors).clone().requires_grad_()
+        attached = prepared * 1  # no leaf: modules may write into it, and into it alone
+        source = attached.view_as(attached)
+        with recording_calls(self.model, self.layers, set()) as calls:
+            output = network(source)
+        outputs, _, skipped = chosen_outputs(self.layers, calls)
+        layouts, without = self._reading.layouts(self.layers, outputs, images, network)
+        self._refuse({**skipped, **without})
+        return attached, {label: outputs[label] for label in outputs if label in layouts}, output, layouts
+
+    def centroids(
+        self, images: Float[Tensor, "b ch h w"], inputs: Inputs | None = None, seed: int = 0
+    ) -> dict[str, Float[Tensor, "b n 2"]]:
+        """Return where the evidence of the middle cells comes from: centroids of the input gradient, by layer.
+
+        Of each image's four middle cells a random combination of the channels is differentiated; the centroid of the
+        gradient's magnitude is given relative to the cell's centre on a grid stretched over the input.
+
+        Args:
+            images: the network's input.
+            inputs: what it takes beside the images.
+            seed: of the combinations.
+
+        Returns:
+            Down and across, in pixels, for each image and its `n` middle cells; NaN where the gradient is zero.
+
+        Raises:
+            ProbeError: see `many`.
+        """
+        images, given = checked_images(self.model, images), checked_inputs(inputs)
+        size = (int(images.shape[-2]), int(images.shape[-1]))
+        found: dict[str, Tensor] = {}
+        with torch.inference_mode(mode=False), torch.enable_grad(), frozen(self.model) as parameters:
+            attached, outputs, _, layouts = self._attached(images, Network(self.model, parameters, given))
+            for label, output in outputs.items():
+                maps = layouts[label].maps(output)
+                places = Placement.stretched(layouts[label].grid, size)
+                random = torch.Generator().manual_seed(seed)
+                offsets = []
+                for i, j in product(*(sorted({(cells - 1) // 2, cells // 2}) for cells in layouts[label].grid)):
+                    weights = torch.randn(maps.shape[:2], generator=random).to(maps)
+                    score = (maps[:, :, i, j] * weights).sum()
+                    (gradient,) = torch.autograd.grad(score, attached, retain_graph=True, allow_unused=True)
+                    centre = torch.tensor(
+                        [o + s * n for o, s, n in zip(places.origin, places.step, (i, j), strict=True)]
+                    )
+                    offsets.append(measured(torch.zeros_like(images) if gradient is None else gradient) - centre)
+                found[label] = torch.stack(offsets, 1)
+        return found
 
     def restricted(self, layers: Sequence[Layer]) -> Probe:
         """Return a probe of some of the layers, which saves memory."""

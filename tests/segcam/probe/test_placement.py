@@ -118,7 +118,7 @@ def test_it_is_the_centroid_of_the_input_gradient(step: str) -> None:
     maps = net.step(x)
     for cell in ((5, 7), (6, 9), (7, 8)):
         (gradient,) = torch.autograd.grad(maps[0, :, cell[0], cell[1]].sum(), x, retain_graph=True)
-        found = measured(gradient)
+        found = measured(gradient)[0].tolist()
         at = [numbers[n] + numbers[n + 2] * cell[n] for n in (0, 1)]
         if step != "transposed":  # a cell of its output is half of one of the input's
             assert found == pytest.approx(at)
@@ -294,3 +294,14 @@ def test_a_diagnosis_says_where_cells_look() -> None:
     assert "px" not in said["0"].text
     placed = diagnose(Probe(net, "4", placement="receptive_field"), images, Target(1, "image"))
     assert placed["4"].offset == (0, 0)
+
+
+@pytest.mark.parametrize(("kernel", "offset"), [(2, 0.0), (3, -3.5)])
+def test_centroids_of_the_middle_cells_are_where_even_weights_say(kernel: int, offset: float) -> None:
+    net = halving(kernel)[:3]
+    centroids = Probe(net, "2").centroids(torch.rand(2, 3, 64, 96))["2"]
+    assert centroids.shape == (2, 4, 2)
+    assert torch.allclose(centroids, torch.full_like(centroids, offset))
+    dead = nn.Sequential(nn.Conv2d(3, 2, 3, padding=1), nn.Conv2d(2, 2, 1))
+    nn.init.zeros_(dead[0].weight)  # type: ignore[arg-type]
+    assert bool(Probe(dead, "0").centroids(torch.rand(1, 3, 8, 8))["0"].isnan().all())
