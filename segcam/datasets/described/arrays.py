@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -20,6 +21,7 @@ Array = npt.NDArray[Any]
 T = TypeVar("T")
 MOST_VALUES = 2**31
 """Numbers in an array that is read: a header may promise any."""
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what it finds wrong is an error of ours, not a line
 _KINDS = "biuf"  # of dtypes: truth, whole numbers and floating point
 
 
