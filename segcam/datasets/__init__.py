@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
 from typing import get_args
@@ -65,12 +65,11 @@ class DatasetOptions:
 
 
 def left_out(
-    split: Callable[[DatasetOptions], Mapping[Split, Sequence[object]]], options: DatasetOptions
+    every: Mapping[Split, Sequence[object]], taken: Mapping[Split, Sequence[object]]
 ) -> dict[str, dict[str, int]]:
-    """Return the fact of how many images of each split `options.counts` leave out; none where they leave out none."""
-    everything, taken = split(replace(options, counts=(None, None, None))), split(options)
-    missing = {str(name): len(images) - len(taken[name]) for name, images in everything.items()}
-    missing = {name: number for name, number in missing.items() if number}
+    """Return the fact of how many images of each split limits leave out; nothing where they leave out none."""
+    missing = {str(split): len(images) - len(taken[split]) for split, images in every.items()}
+    missing = {split: number for split, number in missing.items() if number}
     return {LEFT_OUT: missing} if missing else {}
 
 

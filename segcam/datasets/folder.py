@@ -51,10 +51,11 @@ def open_folder(options: DatasetOptions) -> Opened:
     if len(kept) < len(SPLITS):
         raise DataError(f"{root} holds {len(kept)} photographs, wanted at least 3: one to train, validate and test on")
     slices = _slices(pairs, described, root)
-    members = {
-        split: ranked((pair.name for name in of_split for pair in slices[name]), f"limit {options.seed}")[:count]
-        for (split, of_split), count in zip(completed(given, kept, options, file).items(), options.counts, strict=True)
+    every = {
+        split: ranked((pair.name for name in of_split for pair in slices[name]), f"limit {options.seed}")
+        for split, of_split in completed(given, kept, options, file).items()
     }
+    members = {split: every[split][:count] for split, count in zip(SPLITS, options.counts, strict=True)}
     pairs = [pair for name in kept for pair in slices[name]]
     row = {pair.name: i for i, pair in enumerate(pairs)}
     split_names: tuple[Split, ...] = ("test",) if options.test_only else SPLITS
@@ -67,7 +68,7 @@ def open_folder(options: DatasetOptions) -> Opened:
         classes=described.classes,
         training_data=f"{len(members['train'])} masks of the folder '{root.resolve().name}'",
         facts=_facts(described, splits, len(names), given, {"passed_over": passed, "left_out": len(names) - len(kept)})
-        | left_out(lambda other: completed(given, kept, other, file), options),
+        | left_out(every, members),
         source=f"{described.layout}, as it is published, in {source}" if described.layout else source,
     )
     return Opened(info, dict(splits))

@@ -6,6 +6,7 @@ import math
 import os
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,9 @@ def open_oxford_pet(options: DatasetOptions) -> Opened:
     lists = {split: _read_list(base, split) for split in OFFICIAL}
     pseudo = _read_pseudo(base, lists)
     real = [i for i, name in enumerate(lists["trainval"]) if name not in pseudo]
-    rows = _split(real, len(lists["trainval"]), len(lists["test"]), options)
+    ends = len(lists["trainval"]), len(lists["test"])
+    every, rows = (_split(real, *ends, other) for other in (replace(options, counts=(None, None, None)), options))
+    missing = left_out(every, rows)
     trained = sum(lists["trainval"][row] in pseudo for row in rows["train"])
     masks = f"{len(rows['train']) - trained} real"
     if options.test_only:
@@ -59,8 +62,7 @@ def open_oxford_pet(options: DatasetOptions) -> Opened:
         classes=("background", "pet"),
         training_data=f"{masks} + {trained} self-trained masks" if trained else f"{masks} masks",
         self_trained=trained,
-        facts=_facts(splits, lists, len(real))
-        | left_out(lambda other: _split(real, len(lists["trainval"]), len(lists["test"]), other), options),
+        facts=_facts(splits, lists, len(real)) | missing,
         source=SOURCE,
     )
     return Opened(info, dict(splits))
