@@ -25,6 +25,8 @@ REGROUPING: Mapping[str, tuple[str, ...]] = {
 """Classes, and those of their parts in which cells are regrouped: by patches `(b, c, cells of a patch, patches)`, which
 looks like feature maps, or tokens by units, which are as many as if they lay row by row."""
 
+CHOOSE = "choose another layer, or say that they are feature maps with form='NCHW'"
+
 _AXES = {"NLC": 1, "LNC": 0, "NCL": 2}
 
 
@@ -108,9 +110,10 @@ class Reader:
             if grid not in self.seen.pooled:
                 raise self._no_grid(layer, shape, grid)
             return Layout(known, grid)  # type: ignore[arg-type]
-        if first[0] == first[1] and isinstance(self._module(layer), (nn.Dropout, nn.Softmax, nn.Identity)):
-            self._refuse_attention(shape)
         fits = {"NCHW": self._fit(layer, first), "NHWC": self._fit(layer, last)}
+        attends = isinstance(self._module(layer), (nn.Dropout, nn.Softmax, nn.Identity))
+        if attends or max(fits.values()) <= Fit.UNEVEN:
+            self._refuse_attention(shape, attends)
         if fits["NCHW"] == fits["NHWC"]:
             form = self._by_others(layer, shape, bool(fits["NCHW"]))
         else:
@@ -138,10 +141,16 @@ class Reader:
             f"{_cure(layer, form='NCHW')} or form='NHWC'"
         )
 
-    def _refuse_attention(self, shape: Shape) -> None:
+    def _refuse_attention(self, shape: Shape, square: bool) -> None:
+        """Refuse what looks like feature maps and is not: of each token, or with `square` weights among anything."""
+        if (shape[2], shape[3]) in self.seen.grids | self.seen.pooled:
+            return
         counts = {other[-2] for other in self.seen.last if len(other) == 2}
-        if shape[2] in counts and (shape[2], shape[3]) not in self.seen.grids:
-            raise NoLayoutError(f"gave {shape}, attention weights between {shape[2]} tokens, which are no feature maps")
+        if shape[2] in counts or (square and shape[2] == shape[3]):
+            raise NoLayoutError(
+                f"gave {shape}, what an attention's heads have for each of {shape[2]} tokens or channels, and no known "
+                f"grid: {CHOOSE}"
+            )
 
     def _no_grid(self, layer: Layer, shape: Shape, grid: Grid) -> NoLayoutError:
         return NoLayoutError(
@@ -247,10 +256,22 @@ class Reader:
         hidden = [g for g in self.seen.grids if 0 < own - g[0] * g[1] <= grids.MOST_PREFIX and g[0] * g[1] > 1]
         if any(fit(grid, self.size) >= Fit.STRIDE for grid in hidden):
             raise self._unclear(layer, count, "nothing in the network shows which of them are of no place")
-        guessed = grids.of_count(own, self.size)
+        guessed = [grid for grid in grids.of_count(own, self.size) if self._is_related(grid)]
         if len(guessed) > 1:
             raise self._unclear(layer, count, "more than one grid fits")
         return _Place(guessed[0], extras.before, strong=False) if guessed else None
+
+    def _is_related(self, grid: Grid) -> bool:
+        """Return whether a grid is made of one that feature maps have by merging or splitting cells; or there is none.
+
+        A window that is larger than the grid in it is filled up, and has tokens of no place, too.
+        """
+        known = [one for one in self.seen.grids if one != (1, 1)]
+        steps = range(1, 9)
+        related = ((grid, one) for one in known)
+        return not known or any(
+            a in grids.of_stride(step, b) or b in grids.of_stride(step, a) for a, b in related for step in steps
+        )
 
     def _with_prefix(self, layer: Layer, count: int, of_stride: tuple[Grid, ...]) -> _Place | None:
         """Return the grid behind a given number of tokens; what is left then comes after the image's own."""

@@ -249,7 +249,7 @@ def test_attention_weights_and_unrelated_outputs_are_refused() -> None:
             return own + self.drop((own @ own.transpose(1, 2)).softmax(-1)[:, None])[:, 0] @ own
 
     model = seeded(Attends).float()
-    with pytest.raises(ProbeError, match=r"gave \(2, 1, 36, 36\), attention weights between 36 tokens"):
+    with pytest.raises(ProbeError, match=r"gave \(2, 1, 36, 36\), what an attention's heads have for each of 36"):
         Probe(model, "drop")(images(96, 96))
     with pytest.raises(ProbeError, match=r"gave \(1, 36, 6\) for 2 images and for 3: it is of no image"):
         Probe(model, "position")(images(96, 96))
