@@ -85,7 +85,7 @@ class Trainer:
         self._augment = Augmentation(**settings.augment.model_dump())
         self._losses: list[Tensor] = []
         self._snapshots: dict[int, Weights] = {}
-        self._val: list[tuple[Tensor, Tensor]] = []
+        self._val: list[tuple[Tensor, Tensor, Tensor | None]] = []
         self._order: tuple[int, np.ndarray[Any, Any]] = (-1, np.empty(0, int))
 
     def run(self, report: Report, save: Callable[[bytes], None] | None = None) -> LevelSearch:
@@ -266,11 +266,12 @@ class Trainer:
         loss = float(torch.stack(self._losses[:passed]).mean()) if passed > 0 else math.nan
         network.eval()
         predictions, finite = [], True
-        for inputs, _ in self._validation():
+        for inputs, _, valid in self._validation():
             endings.check()
             logits = network(inputs)
             finite = finite and bool(torch.isfinite(logits).all())
-            predictions.append(logits.argmax(1))
+            answer = logits.argmax(1)
+            predictions.append(answer if valid is None else answer.masked_fill(~valid, IGNORE))
         if not step and not finite:  # before the first step, so that no learning rate is to blame
             raise SegcamError(
                 "the network's first answers are not finite numbers: choose other pretrained weights, or none"
@@ -280,7 +281,7 @@ class Trainer:
                 f"training diverged by step {step}: lower train.learning_rate ({settings.learning_rate:g})"
             )
         pairs = zip(predictions, self._validation(), strict=True)
-        counts = torch.cat([confusion(classes, labels, job.classes) for classes, (_, labels) in pairs])
+        counts = torch.cat([confusion(classes, labels, job.classes) for classes, (_, labels, _) in pairs])
         shares = torch.cat([(classes == job.foreground).flatten(1).any(1) for classes in predictions])
         return Evaluation(
             step=step,
@@ -293,8 +294,8 @@ class Trainer:
             seconds=self.seconds,
         )
 
-    def _validation(self) -> list[tuple[Tensor, Tensor]]:
-        """Return the validation batches; they stay on the device."""
+    def _validation(self) -> list[tuple[Tensor, Tensor, Tensor | None]]:
+        """Return inputs, labels and valid regions of the validation batches; they stay on the device."""
         if not self._val:
             batches = []
             for first in range(0, len(self.job.val), 32):
@@ -302,7 +303,7 @@ class Trainer:
                 endings.check()
                 batch = Batch.of([self.job.val[i] for i in rows], self.job.device)
                 inputs = batch.inputs().contiguous(memory_format=torch.channels_last)
-                batches.append((inputs, self._labels(batch)))
+                batches.append((inputs, self._labels(batch), batch.valid))
             self._val = batches
         return self._val
 

@@ -48,7 +48,7 @@ def open_folder(options: DatasetOptions) -> Opened:
         wanted = {name for split in given.values() for name in split}
         pairs = [pair for pair in pairs if pair.name in wanted]
     kept = [pair.name for pair in pairs]
-    if len(kept) < len(SPLITS):
+    if len(kept) < len(SPLITS) and not (options.test_only and given.get("test")):
         raise DataError(f"{root} holds {len(kept)} photographs, wanted at least 3: one to train, validate and test on")
     slices = _slices(pairs, described, root)
     every = {
@@ -113,7 +113,8 @@ def _found(root: Path, described: Description, file: Path) -> tuple[Description,
 
 def _places(root: Path, place: Place) -> list[Place]:
     """Return where photographs and masks are: in one folder each, or below the folders of splits, as `train/images`."""
-    below = [name for name in FOLDERS if all((root / name / part).is_dir() for part in (place.images, place.masks))]
+    folders = sorted(entry.name for entry in root.iterdir() if entry.name.casefold() in FOLDERS)
+    below = [name for name in folders if all((root / name / part).is_dir() for part in (place.images, place.masks))]
     if (root / place.images).is_dir() or not below:
         return [place]
     return [replace(place, images=f"{n}/{place.images}", masks=f"{n}/{place.masks}", above=f"{n}/") for n in below]

@@ -55,7 +55,7 @@ class Layout:
 
     Attributes:
         labels: what its masks hold: a key of `LABELS`.
-        places: in which folders; all of them are looked into.
+        places: in which folders; those that are there are looked into.
         lists: files that name the photographs of a split, a line each; where there are any, others are left out.
         below: folders that the root may be above.
     """
@@ -232,4 +232,4 @@ LAYOUTS: dict[str, tuple[Layout, ...]] = {
         ),
     ),
 }
-"""The ways in which each known data set is laid out; the first whose folders are all there and hold masks is taken."""
+"""The ways in which each known data set is laid out; the first of which a folder holds masks is taken."""

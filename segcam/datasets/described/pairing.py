@@ -15,7 +15,10 @@ from segcam.errors import DataError, first_of
 from segcam.files import one_line, plain_folder, read_text
 from segcam.samples import Split
 
-WANTED = "wanted are DIR/images/*, DIR/masks/* with the same names, and DIR/classes.toml"
+WANTED = (
+    "wanted are DIR/images/*, DIR/masks/* with the same names, and DIR/classes.toml, where folders = {images = 'images',"
+    " masks = 'masks'} may name others"
+)
 _DOUBLE = (".nii.gz",)
 
 
@@ -134,7 +137,7 @@ def sliced(pair: Pair, axis: int) -> list[Pair]:
 
 
 def locate(root: Path, name: str) -> tuple[Path, Layout]:
-    """Return where a known data set lies at or below `root`, and which of its layouts it has.
+    """Return where a known data set lies at or below `root`, and which of its layouts it has, with the places found.
 
     Raises:
         DataError: none of its layouts is there.
@@ -142,8 +145,8 @@ def locate(root: Path, name: str) -> tuple[Path, Layout]:
     layouts = LAYOUTS[name]
     for layout in layouts:
         for base in (root, *(root / below for below in layout.below)):
-            if all(_has_masks(base, place) for place in layout.places):
-                return base, layout
+            if places := tuple(place for place in layout.places if _has_masks(base, place)):
+                return base, replace(layout, places=places)
     wanted = "; or ".join(
         ", ".join(f"{place.images}/ and {place.masks}/ with {place.mask.format(name='*')}.*" for place in layout.places)
         for layout in layouts

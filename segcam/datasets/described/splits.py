@@ -57,15 +57,21 @@ def given_splits(described: Description, root: Path, pairs: Sequence[Pair], file
     if problems:
         heading = f"[splits] of {file} cannot be used; names are those of the files without their endings"
         raise DataError(first_of(problems, heading))
-    if not described.splits and names and all(name.partition("/")[0] in FOLDERS and "/" in name for name in names):
+    if not described.splits and names and all("/" in name and _folder_of(name) in FOLDERS for name in names):
         for name in names:
-            given.setdefault(FOLDERS[name.partition("/")[0]], []).append(name)
+            given.setdefault(FOLDERS[_folder_of(name)], []).append(name)
     return given
+
+
+def _folder_of(name: str) -> str:
+    return name.partition("/")[0].casefold()
 
 
 def completed(given: Given, names: Sequence[str], options: DatasetOptions, file: Path) -> dict[Split, list[str]]:
     """Return the names in each split, as given or drawn by hash from those that are for training."""
     free = set(given["train"]) if "train" in given else set(names) - {n for split in given.values() for n in split}
+    if options.test_only and given.get("test"):
+        return {"train": sorted(free), "val": list(given.get("val", [])), "test": list(given["test"])}
     test = given.get("test") or _first(free, TEST_SHARE, "test")
     free -= set(test)
     val = given.get("val") or _first(free, options.val_share, f"val {options.seed}")

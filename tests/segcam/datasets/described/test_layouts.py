@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,15 @@ class TestCityscapes:
         for folder in ("leftImg8bit", "gtFine"):
             (root.path / folder).rename(root.path / "cityscapes" / folder)
         assert root.ids() == ids
+
+    def test_the_test_images_alone(self, root: Root) -> None:
+        """As one explains a network that somebody else trained."""
+        cityscapes(root)
+        shutil.rmtree(root.path / "leftImg8bit/train")
+        root.describe('layout = "cityscapes"\n')
+        assert list(root.ids(test_only=True)) == ["test"]
+        assert len(root.ids(test_only=True)["test"]) == 3
+        root.error("leaves 0 photographs to train on")
 
     def test_train_ids_where_there_are_no_others(self, root: Root) -> None:
         cityscapes(root, "labelTrainIds", (0, 13, 255, 18))

@@ -91,7 +91,9 @@ class TestFolders:
         root.describe(TWO)
         assert sorted(root.samples()) == list("0123")
 
-    @pytest.mark.parametrize("names", [("train", "val", "test"), ("training", "validation", "testing")])
+    @pytest.mark.parametrize(
+        "names", [("train", "val", "test"), ("training", "validation", "testing"), ("Train", "Val", "Test")]
+    )
     def test_of_splits(self, root: Root, names: tuple[str, ...]) -> None:
         root.fill({f"{name}/{i}": HALF for name in names for i in range(2)})
         root.describe(TWO)
