@@ -16,8 +16,8 @@ from segcam.files import one_line, plain_folder, read_text
 from segcam.samples import Split
 
 WANTED = (
-    "wanted are DIR/images/*, DIR/masks/* with the same names, and DIR/classes.toml, where folders = {images = 'images',"
-    " masks = 'masks'} may name others"
+    "wanted are DIR/images/*, DIR/masks/* with the same names, and DIR/classes.toml, where "
+    "folders = {images = 'images', masks = 'masks'} may name others"
 )
 _DOUBLE = (".nii.gz",)
 
