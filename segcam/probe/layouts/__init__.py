@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segcam.errors import ProbeError
+from segcam.errors import ProbeError, first_line, out_of_memory
 from segcam.probe.hooks import LeftOut, Network
 from segcam.probe.layers import Layer
 from segcam.probe.layouts.grids import Fit, fit
@@ -66,15 +66,16 @@ class Reading:
         if last < Fit.STRIDE or first > last or shape[1:] == (1, 1, 1):
             return
         cure = "wrap the network in a Module that returns output.permute(0, 3, 1, 2)"
-        if first < last:
+        seen = self._scan(images, network) if first == last else None
+        if first < last or (seen is not None and seen.output == "last"):
             raise ProbeError(
                 f"the network returned {shape}, which for images of {size[0]} x {size[1]} is (b, h, w, classes): "
                 f"(b, classes, h, w) is needed; {cure}"
             )
-        seen = self._scan(images, network)
-        convolved = shape[1] in {s[0] for s in seen.first} and shape[3] not in {s[-1] for s in seen.last}
+        assert seen is not None  # as both fit
+        convolved = shape[1] in {s[0] for s in seen.first} and shape[1:] not in seen.last
         in_order = values.is_contiguous() or values.is_contiguous(memory_format=torch.channels_last)
-        if not convolved or not in_order:
+        if seen.output != "first" and not (convolved and in_order):
             raise ProbeError(
                 f"the network returned {shape}, which can be (b, classes, h, w) and (b, h, w, classes): pass images of "
                 f"another size, so that it shows; if classes come last, {cure}"
@@ -89,7 +90,15 @@ class Reading:
             blocks = {path: grid_reader(self._model.get_submodule(path)) for path in paths}
             batch = torch.cat([images[:1], _noise(images, count - 1)]).detach()
             few = network.of_rows([0] * count, len(images))
-            self._scans[key] = scan(self._model, self._layers, blocks, lambda: few(batch), count)
+            try:
+                self._scans[key] = scan(self._model, self._layers, blocks, lambda: few(batch), count)
+            except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
+                if out_of_memory(error):
+                    raise
+                raise ProbeError(
+                    f"a pass of another number of images shows how layers are laid out, and with {count} the network "
+                    f"failed ({first_line(error)}): say it with Layer(..., form=..., stride=..., prefix=...)"
+                ) from error
         return self._scans[key]
 
 

@@ -97,6 +97,8 @@ class Reader:
     # Feature maps
 
     def _of_maps(self, layer: Layer, shape: Shape) -> Layout:
+        if shape[0] % self.batch:
+            raise NoLayoutError(f"gave {shape} for {self.batch} images: it is of no image")
         if shape[0] != self.batch:
             raise self._folded(shape)
         if layer.form not in ("", "NCHW", "NHWC"):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakIdKeyDictionary
 
 from segcam.probe.layers import Layer
+from segcam.probe.outputs import tensor_of
 from segcam.scoring.grids import Grid
 
 Shape = tuple[int, ...]
@@ -50,6 +52,7 @@ class Scan:
         pooled: of what was pooled to a given number of cells, whatever their stride.
         tokens: by the number of tokens, and whether they lie last, what was joined to the image's own; None where that
             is not told.
+        output: 'first' or 'last' for where the classes lie in the network's output, where it is a module's; or ''.
         blocks: rows and columns of what went into blocks that cut it into windows, by path.
     """
 
@@ -61,6 +64,7 @@ class Scan:
     grids: set[Grid] = field(default_factory=set)
     pooled: set[Grid] = field(default_factory=set)
     tokens: dict[tuple[int, bool], Extras | None] = field(default_factory=dict)
+    output: str = ""
     blocks: dict[str, Grid] = field(default_factory=dict)
 
     def joined(self, axis: int, lengths: Sequence[int], varies: Sequence[bool]) -> None:
@@ -128,7 +132,7 @@ def scan(
         stack.enter_context(torch.no_grad())
         stack.enter_context(_eager())
         stack.enter_context(_Joins(seen))
-        run()
+        seen.output = origins.get(tensor_of(run()), "")
     return seen
 
 
@@ -171,7 +175,8 @@ def _grids(seen: Scan, path: str, read: Callable[..., Grid]) -> Callable[..., No
 @contextmanager
 def _eager() -> Iterator[None]:
     """Run compiled networks as they are written, so that each operator is seen."""
-    with torch.compiler.set_stance("force_eager"):
+    compiled = "torch._dynamo" in sys.modules  # it takes seconds to import, and nothing is compiled without it
+    with torch.compiler.set_stance("force_eager") if compiled else nullcontext():
         yield
 
 

@@ -292,3 +292,33 @@ def test_as_many_classes_as_rows_and_columns() -> None:
         Probe(Permuted(), "net.0")(images(16, 16))
     with pytest.raises(ProbeError, match=r"is \(b, h, w, classes\)"):
         Probe(Permuted(), "net.0")(images(16, 24))
+
+
+def test_a_network_of_one_number_of_images_is_told_the_layout() -> None:
+    class Fixed(Patches):
+        def forward(self, x: Tensor) -> Tensor:
+            if len(x) != 2:
+                raise ValueError("two images, please")
+            return super().forward(x)
+
+    model = seeded(lambda: Fixed(16, 1), 2).float()
+    with pytest.raises(ProbeError, match=r"with 3 the network failed \(two images, please\): say it with"):
+        Probe(model, "act")(images(96, 96))
+    told = Probe(model, Layer("act", "act", form="NLC", stride=16, prefix=1))(images(96, 96))
+    assert torch.allclose(told.activations["act"], right(model, images(96, 96)), atol=1e-6)
+
+
+def test_each_layout_can_be_told() -> None:
+    model = seeded(lambda: Patches(16, 1), 2).float()
+    for layer, message in (
+        (Layer("act", "act", form="NHWC"), "three dimensions: form 'NHWC' has four"),
+        (Layer("embed", "embed", form="NLC"), "four dimensions: form 'NLC' has three"),
+        (Layer("act", "act", form="LNC"), "folded into the batch"),
+        (Layer("act", "act", stride=5), r"37 tokens \(NLC\) .* fit no grid of stride 5 for images of 96 x 96"),
+        (Layer("act", "act", prefix=3), "37 tokens .* fit no grid"),
+    ):
+        with pytest.raises(ProbeError, match=message):
+            Probe(model, layer)(images(96, 96))
+    for form in ("NLC", ""):
+        found = Probe(model, Layer("act", "act", form=form, prefix=1))(images(96, 96))
+        assert torch.allclose(found.activations["act"], right(model, images(96, 96)), atol=1e-6)
