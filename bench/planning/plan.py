@@ -61,6 +61,8 @@ def parameters(profile: Profile, model: str) -> dict[str, Any]:
     values: dict[str, Any] = complete(model, stated)
     if "image_size" in values and "image_size" not in stated:
         values["image_size"] = profile.data.size
+    if values.get("channels") == 3:
+        del values["channels"]  # so that checkpoints and ids are as they were without the key
     return values
 
 

@@ -384,7 +384,7 @@ def test_checkpoints_say_what_they_are(finished: Path, tiny: Path) -> None:
         model, header = load(file)
         fixed = {
             "architecture": "unet",
-            "parameters": {"width": 2, "norm": "batch", "channels": 3},
+            "parameters": {"width": 2, "norm": "batch"},
             "classes": ["background", "pet"],
             "size": 32,
             "mean": [0.485, 0.456, 0.406],

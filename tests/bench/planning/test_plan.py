@@ -227,7 +227,7 @@ def test_a_network_made_for_one_size_is_made_for_the_runs(file: Path) -> None:
     profile = profiles.read(str(file), settings)
     assert plan.parameters(profile, "vit")["image_size"] == 96
     assert plan.parameters(profiles.read(str(file), [*settings, "models.vit.image_size=64"]), "vit")["image_size"] == 64
-    assert plan.parameters(profile, "unet") == {"width": 2, "norm": "batch", "channels": 3}
+    assert plan.parameters(profile, "unet") == {"width": 2, "norm": "batch"}
 
 
 def test_the_bytes_of_pretrained_weights_are_part_of_a_training(file: Path, tmp_path: Path) -> None:
