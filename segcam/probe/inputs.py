@@ -29,7 +29,8 @@ def as_images(images: Numbers) -> Float[Tensor, "b ch h w"]:
     if stack is None or not stack.is_floating_point():
         raise ProbeError(f"images are {given}: pass a float tensor, prepared as the network takes it (Batch.inputs())")
     if stack.ndim != 4 or 0 in stack.shape:
-        one = "; give one image as images[None]" if stack.ndim == 3 else ""
+        cures = {3: "; give one image as images[None]", 5: "; give a volume to a 2-D network as a batch of its slices"}
+        one = cures.get(stack.ndim, "")
         raise ProbeError(
             f"images are {tuple(stack.shape)}: (images, channels, rows, columns), none empty, are needed{one}"
         )

@@ -293,6 +293,10 @@ def test_a_network_that_needs_its_layout() -> None:
         (lambda: Probe(lambda x: x, "conv1"), "a torch.nn.Module is needed, not a function"),
         (lambda: Probe(inplace(), "conv1")(IMAGES.tolist()), "images are list: pass a float tensor"),
         (lambda: Probe(inplace(), "conv1")(IMAGES[0]), r"give one image as images\[None\]"),
+        (
+            lambda: Probe(inplace(), "conv1")(IMAGES[:, :, None]),
+            "give a volume to a 2-D network as a batch of its slices",
+        ),
         (lambda: Probe(inplace(), "conv1")((IMAGES * 255).byte()), r"images are torch.uint8: pass a float tensor"),
         (lambda: Probe(inplace(), "conv1")(IMAGES, [Target()]), r"not a list; for several targets call many"),
         (lambda: Probe(inplace(), "conv1")(IMAGES).maps("grad_cam"), "such as segcam.grad_cam, not 'grad_cam'"),
