@@ -113,9 +113,9 @@ class Reader:
                 raise self._no_grid(layer, shape, grid)
             return Layout(known, grid)  # type: ignore[arg-type]
         fits = {"NCHW": self._fit(layer, first), "NHWC": self._fit(layer, last)}
-        attends = isinstance(self._module(layer), (nn.Dropout, nn.Softmax, nn.Identity))
-        if attends or max(fits.values()) <= Fit.UNEVEN:
-            self._refuse_attention(shape, attends)
+        module = self._module(layer)
+        if isinstance(module, (nn.Dropout, nn.Softmax, nn.Identity)) or max(fits.values()) <= Fit.UNEVEN:
+            self._refuse_attention(shape, square=isinstance(module, (nn.Dropout, nn.Softmax)))
         if fits["NCHW"] == fits["NHWC"]:
             form = self._by_others(layer, shape, bool(fits["NCHW"]))
         else:
@@ -143,9 +143,9 @@ class Reader:
             f"{_cure(layer, form='NCHW')} or form='NHWC'"
         )
 
-    def _refuse_attention(self, shape: Shape, square: bool) -> None:
+    def _refuse_attention(self, shape: Shape, *, square: bool) -> None:
         """Refuse what looks like feature maps and is not: of each token, or with `square` weights among anything."""
-        if (shape[2], shape[3]) in self.seen.grids | self.seen.pooled:
+        if (shape[2], shape[3]) in self.seen.grids | self.seen.pooled | {self.size}:
             return
         counts = {other[-2] for other in self.seen.last if len(other) == 2}
         if shape[2] in counts or (square and shape[2] == shape[3]):

@@ -322,3 +322,25 @@ def test_each_layout_can_be_told() -> None:
     for form in ("NLC", ""):
         found = Probe(model, Layer("act", "act", form=form, prefix=1))(images(96, 96))
         assert torch.allclose(found.activations["act"], right(model, images(96, 96)), atol=1e-6)
+
+
+def test_weights_among_channels_are_no_grid_and_placeholders_may_be() -> None:
+    class Channels(nn.Module):
+        """Attention among channels, and an upsampling with a placeholder behind it."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.drop, self.up = nn.Conv2d(3, 6, 4, stride=4), nn.Dropout(), nn.Identity()
+            self.head = nn.Conv2d(6, 2, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            grid = self.stem(x)
+            flat = grid.flatten(2)
+            weights = self.drop((flat @ flat.transpose(1, 2)).softmax(-1)[:, None])[:, 0]
+            mixed = (weights @ flat).view_as(grid)
+            return self.head(nnf.interpolate(self.up(nnf.interpolate(mixed, scale_factor=2)), x.shape[2:]))
+
+    model = seeded(Channels).float()
+    with pytest.raises(ProbeError, match=r"gave \(2, 1, 6, 6\), what an attention's heads have .* form='NCHW'"):
+        Probe(model, "drop")(images(32, 32) * 0.1)
+    assert Probe(model, "up")(images(32, 32)).maps(grad_cam).shape == (2, 16, 16)
