@@ -18,6 +18,9 @@ from segcam.probe.forms import scripted_part, without_checkpointing, without_fas
 from segcam.probe.inputs import Inputs, arguments, rows_of
 from segcam.probe.layers import Layer
 
+FAILURES = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
+"""What a network raises for images that it cannot take."""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Call:

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from segcam.errors import ProbeError, unknown
+from segcam.errors import ProbeError, out_of_memory, unknown
 from segcam.precision import of_network
 from segcam.probe import local_gradients as local
 from segcam.probe import scaling
@@ -21,7 +21,7 @@ from segcam.probe.attention import AttentionPlace
 from segcam.probe.attention_hooks import on_grids, recording_attention
 from segcam.probe.captures import Capture
 from segcam.probe.forms import check_form
-from segcam.probe.hooks import LeftOut, Network, chosen_outputs, frozen, recording_calls
+from segcam.probe.hooks import FAILURES, LeftOut, Network, chosen_outputs, frozen, recording_calls
 from segcam.probe.inputs import Inputs, checked_images, checked_inputs
 from segcam.probe.layers import Layer, LayerChoice, chosen_layers
 from segcam.probe.layouts import Layout, Reading
@@ -291,7 +291,12 @@ class Probe:
         size = (int(images.shape[-2]), int(images.shape[-1]))
         key = (size, self.layers)
         if key not in self._surveys:
-            image, outputs, output, layouts = self._attached(images[:1], network.of_rows([0], len(images)))
+            try:
+                image, outputs, output, layouts = self._attached(images[:1], network.of_rows([0], len(images)))
+            except FAILURES as error:  # some networks take one number of images alone
+                if len(images) == 1 or out_of_memory(error):
+                    raise
+                image, outputs, output, layouts = self._attached(images, network)
             *found, of_output = courses([*outputs.values(), tensor_of(output)], image.grad_fn, size)
             grids = {label: layouts[label].grid for label in outputs}
             known = dict(zip(outputs, found, strict=True))

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segcam.errors import ProbeError, first_line, out_of_memory
-from segcam.probe.hooks import LeftOut, Network
+from segcam.probe.hooks import FAILURES, LeftOut, Network
 from segcam.probe.layers import Layer
 from segcam.probe.layouts.grids import Fit, fit
 from segcam.probe.layouts.layout import Layout
@@ -73,7 +73,7 @@ class Reading:
                 f"(b, classes, h, w) is needed; {cure}"
             )
         assert seen is not None  # as both fit
-        convolved = shape[1] in {s[0] for s in seen.first} and shape[1:] not in seen.last
+        convolved = shape[1:] in seen.first and shape[1:] not in seen.last | seen.turned
         in_order = values.is_contiguous() or values.is_contiguous(memory_format=torch.channels_last)
         if seen.output != "first" and not (convolved and in_order):
             raise ProbeError(
@@ -92,7 +92,7 @@ class Reading:
             few = network.of_rows([0] * count, len(images))
             try:
                 self._scans[key] = scan(self._model, self._layers, blocks, lambda: few(batch), count)
-            except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
+            except FAILURES as error:
                 if out_of_memory(error):
                     raise
                 raise ProbeError(

@@ -59,12 +59,19 @@ class Reader:
     batch: int
     look: Callable[[], Scan]
     _seen: Scan | None = field(default=None, init=False)
+    _failed: ProbeError | None = field(default=None, init=False)
 
     @property
     def seen(self) -> Scan:
         """The scan."""
+        if self._failed is not None:
+            raise self._failed
         if self._seen is None:
-            self._seen = self.look()
+            try:
+                self._seen = self.look()
+            except ProbeError as error:
+                self._failed = error
+                raise
         return self._seen
 
     def layout(self, layer: Layer, shape: Shape) -> Layout:
@@ -112,15 +119,29 @@ class Reader:
             if grid not in self.seen.pooled:
                 raise self._no_grid(layer, shape, grid)
             return Layout(known, grid)  # type: ignore[arg-type]
+        form = ""
         fits = {"NCHW": self._fit(layer, first), "NHWC": self._fit(layer, last)}
         module = self._module(layer)
         if isinstance(module, (nn.Dropout, nn.Softmax, nn.Identity)) or max(fits.values()) <= Fit.UNEVEN:
             self._refuse_attention(shape, square=isinstance(module, (nn.Dropout, nn.Softmax)))
-        if fits["NCHW"] == fits["NHWC"]:
-            form = self._by_others(layer, shape, bool(fits["NCHW"]))
-        else:
-            form = max(fits, key=lambda name: fits[name])
+        if fits["NCHW"] == fits["NHWC"] or self._mixed:
+            form = {"first": "NCHW", "last": "NHWC"}.get(self.seen.axes.get(layer.label, ""), "")
+            if form and not fits[form] and (first if form == "NCHW" else last) not in self.seen.pooled:
+                raise self._no_grid(layer, shape, first if form == "NCHW" else last)
+            if not form and fits["NCHW"] == fits["NHWC"]:
+                form = self._by_others(layer, shape, bool(fits["NCHW"]))
+        form = form or max(fits, key=lambda name: fits[name])
         return Layout("NCHW", first) if form == "NCHW" else Layout("NHWC", last)
+
+    @property
+    def _mixed(self) -> bool:
+        """Whether channels may come last, which the scan tells; convolutional networks are spared it."""
+        if not any(isinstance(module, (nn.Linear, nn.LayerNorm)) for module in self.model.modules()):
+            return False
+        try:
+            return self.seen is not None
+        except ProbeError:  # of another number of images it does not run
+            return False
 
     def _fit(self, layer: Layer, grid: Grid) -> int:
         if layer.stride and grid in grids.of_stride(layer.stride, self.size):
@@ -129,12 +150,11 @@ class Reader:
 
     def _by_others(self, layer: Layer, shape: Shape, both: bool) -> str:
         """Decide by the layers whose class tells, where the shape fits both ways or neither."""
-        inner = shape[1:]
+        inner, grid = shape[1:], (shape[2], shape[3])
         first, last = inner in self.seen.first, inner in self.seen.last
-        axis = self.seen.axes.get(layer.label) or ("first" if first else "last" if last else "")
-        if axis and (self.seen.axes.get(layer.label) or first != last):
-            return "NCHW" if axis == "first" else "NHWC"
-        if not both and (shape[2], shape[3]) in self.seen.pooled:
+        if both and first != last and inner not in self.seen.turned:
+            return "NCHW" if first else "NHWC"
+        if not both and grid in self.seen.pooled:
             return "NCHW"
         how = "both as" if both else "neither as"
         raise NoLayoutError(
@@ -158,7 +178,7 @@ class Reader:
         return NoLayoutError(
             f"gave {shape}: a grid of {grid[0]} x {grid[1]} does not cover images of {self.size[0]} x {self.size[1]} "
             f"with cells of one stride; where it does cover them, say so with {_cure(layer, form='NCHW')} or "
-            "form='NHWC'"
+            "form='NHWC'; where these are windows of tokens, choose a layer outside of them"
         )
 
     # Tokens
@@ -218,7 +238,8 @@ class Reader:
         self, layer: Layer, shape: Shape, fitting: dict[str, _Place], unclear: NoLayoutError | None
     ) -> dict[str, _Place]:
         first, last = shape[1:] in self.seen.first, shape[1:] in self.seen.last
-        axis = self.seen.axes.get(layer.label) or ("" if first == last else "first" if first else "last")
+        untold = first == last or shape[1:] in self.seen.turned
+        axis = self.seen.axes.get(layer.label) or ("" if untold else "first" if first else "last")
         form = {"first": "NCL", "last": "NLC"}.get(axis, "")
         if form in fitting:
             return {form: fitting[form]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _AvgPoolNd, _MaxPoolNd
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.weak import WeakIdKeyDictionary
 
 from segcam.probe.layers import Layer
+from segcam.probe.layouts.axes import Axes
 from segcam.probe.outputs import tensor_of
 from segcam.scoring.grids import Grid
 
@@ -45,9 +46,10 @@ class Scan:
         batch: the number of its images.
         shapes: of the layers' outputs, by label and call.
         axes: 'first' or 'last' for where the channels lie in layers' outputs, by label, where the module's class tells,
-            or that of the module whose output it passes on cell by cell.
+            or the operations between it and one whose class does.
         first: shapes without the batch of outputs whose channels are known to come first.
         last: of those whose channels are known to come last.
+        turned: of those whose axes were put in another order.
         grids: rows and columns of feature maps whose axes are known.
         pooled: of what was pooled to a given number of cells, whatever their stride.
         tokens: by the number of tokens, and whether they lie last, what was joined to the image's own; None where that
@@ -61,6 +63,7 @@ class Scan:
     axes: dict[str, str] = field(default_factory=dict)
     first: set[Shape] = field(default_factory=set)
     last: set[Shape] = field(default_factory=set)
+    turned: set[Shape] = field(default_factory=set)
     grids: set[Grid] = field(default_factory=set)
     pooled: set[Grid] = field(default_factory=set)
     tokens: dict[tuple[int, bool], Extras | None] = field(default_factory=dict)
@@ -120,44 +123,45 @@ def scan(
     labels: dict[str, list[str]] = {}
     for layer in layers:
         labels.setdefault(layer.module, []).append(layer.label)
-    origins: MutableMapping[Tensor, str] = WeakIdKeyDictionary()
+    axes = Axes()
+    seen.turned = axes.turned
     with ExitStack() as stack:
         for path, module in model.named_modules():
             if not isinstance(module, torch.jit.ScriptModule):
-                hook = _shapes(seen, labels.get(path, []), origins)
+                hook = _shapes(seen, labels.get(path, []), axes)
                 stack.callback(module.register_forward_hook(hook).remove)
             if path in blocks:
                 read = _grids(seen, path, blocks[path])
                 stack.callback(module.register_forward_pre_hook(read, with_kwargs=True).remove)
         stack.enter_context(torch.no_grad())
         stack.enter_context(_eager())
-        stack.enter_context(_Joins(seen))
-        seen.output = origins.get(tensor_of(run()), "")
+        stack.enter_context(_Operations(seen, axes))
+        seen.output = axes.side(tensor_of(run()))
     return seen
 
 
-def _shapes(
-    seen: Scan, labels: Sequence[str], origins: MutableMapping[Tensor, str]
-) -> Callable[[nn.Module, tuple[object, ...], object], None]:
+def _shapes(seen: Scan, labels: Sequence[str], axes: Axes) -> Callable[[nn.Module, tuple[object, ...], object], None]:
     def hook(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
         first = output[0] if isinstance(output, tuple) and output else output
         if not isinstance(first, Tensor):
             return
         shape, known = tuple(first.shape), channels_of(module)
-        axis = known or ("last" if isinstance(module, nn.Linear) else origins.get(first, ""))
-        passes_on = not any(True for _ in module.children()) and len(inputs) == 1
-        if not axis and passes_on and isinstance(inputs[0], Tensor) and inputs[0].shape == first.shape:
-            axis = origins.get(inputs[0], "")
+        if known:
+            axes.put(first, 1 if known == "first" else first.ndim - 1)
+        elif isinstance(module, nn.Linear):  # it may run along rows, columns or tokens, as mixers do
+            before = axes.of(inputs[0]) if inputs else None
+            axes.put(first, first.ndim - 1 if before is None else before)
+        elif isinstance(module, _InstanceNorm) and inputs and axes.of(inputs[0]) is not None:
+            axes.put(first, axes.of(inputs[0]) or 0)
+        axis = axes.side(first)
         for label in labels:
             seen.shapes[label].append(shape)
             seen.axes[label] = axis
-        if axis:
-            origins[first] = axis
         if known == "first":
             seen.first.add(shape[1:])
             if len(shape) == 4:
                 seen.grids.add((shape[2], shape[3]))
-        elif known or isinstance(module, nn.Linear):
+        elif known or (isinstance(module, nn.Linear) and axis == "last"):
             seen.last.add(shape[1:])
             if len(shape) == 4 and known:
                 seen.grids.add((shape[1], shape[2]))
@@ -180,18 +184,19 @@ def _eager() -> Iterator[None]:
         yield
 
 
-class _Joins(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sees which tokens are joined with others, and what is pooled."""
+class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees which tokens are joined with others, what is pooled, and where the channels go."""
 
-    def __init__(self, seen: Scan) -> None:
+    def __init__(self, seen: Scan, axes: Axes) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.seen = seen
+        self.seen, self.axes = seen, axes
 
     def __torch_dispatch__(
         self, func: Any, _types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Run one operation."""
         out = func(*args, **(kwargs or {}))
+        self.axes.follow(func, args, out)
         if func is _aten.cat.default:
             axis = (args[1] if len(args) > 1 else (kwargs or {}).get("dim", 0)) % max(1, out.ndim)
             self._join(axis, [piece for piece in args[0] if piece.ndim == out.ndim], out)

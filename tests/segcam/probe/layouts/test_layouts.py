@@ -276,7 +276,7 @@ def test_logits_with_classes_last_are_refused(size: tuple[int, int], classes: in
 
 
 def test_as_many_classes_as_rows_and_columns() -> None:
-    """A convolution's classes come first; of a linear head's, or of permuted ones, that cannot be told."""
+    """A convolution's classes come first, permuted ones last; of others that cannot be told."""
     conv = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 16, 1))
     assert Probe(conv, "0")(images(16, 16)).logits.shape == (2, 16, 16, 16)
 
@@ -288,10 +288,15 @@ def test_as_many_classes_as_rows_and_columns() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.net(x).permute(0, 2, 3, 1)
 
+    class Untold(Permuted):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.net(x).permute(0, 2, 3, 1).cumsum(1)
+
     with pytest.raises(ProbeError, match="pass images of another size, so that it shows"):
-        Probe(Permuted(), "net.0")(images(16, 16))
-    with pytest.raises(ProbeError, match=r"is \(b, h, w, classes\)"):
-        Probe(Permuted(), "net.0")(images(16, 24))
+        Probe(Untold(), "net.0")(images(16, 16))
+    for columns in (16, 24):
+        with pytest.raises(ProbeError, match=r"is \(b, h, w, classes\)"):
+            Probe(Permuted(), "net.0")(images(16, columns))
 
 
 def test_a_network_of_one_number_of_images_is_told_the_layout() -> None:
