@@ -110,7 +110,9 @@ class Arguments(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self._last: deque[tuple[Tensor, Tensor]] = deque(maxlen=4)  # attention has its softmax too: few are kept
+        self._last: deque[tuple[Tensor, Tensor, int | None]] = deque(
+            maxlen=4
+        )  # attention has its softmax too: few are kept
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -122,15 +124,29 @@ class Arguments(TorchFunctionMode):
         if name in _ENDING and isinstance(result, Tensor):
             source = args[0] if args else given.get("input")
             dim = given.get("dim", args[1] if len(args) > 1 else None)
-            over_classes = "softmax" not in name or dim in (None, 1, -3)
-            if isinstance(source, Tensor) and source.shape == result.shape and over_classes:
-                self._last.append((result, source))
+            axis = 1 if dim is None else int(dim) % result.ndim
+            if isinstance(source, Tensor) and source.shape == result.shape:
+                self._last.append((result, source, axis if "softmax" in name else None))
         return result
 
     def of(self, output: object) -> Float[Tensor, "b k h w"] | None:
         """Return what the output of a network was made of by its last step; None where that was not seen."""
         values = tensor_of(output)
-        return next((source for result, source in reversed(self._last) if result is values), None)
+        for result, source, axis in reversed(self._last):
+            if result is values and axis in (None, 1):
+                return source
+            # The classes may have been moved behind it: what is a view of the result is the same view of its source.
+            same = values.numel() == result.numel() and values.data_ptr() == result.data_ptr()
+            alike = source.contiguous() if result.is_contiguous() else source
+            if same and result.stride() == alike.stride() and axis in (None, _axis_of(values, result)):
+                return alike.as_strided(values.shape, values.stride(), alike.storage_offset())
+        return None
+
+
+def _axis_of(values: Tensor, result: Tensor) -> int | None:
+    """Return the axis of `result` that the classes of `values`, a view of it, lie along; None where none does."""
+    pairs = zip(result.shape, result.stride(), strict=True)
+    return next((n for n, pair in enumerate(pairs) if pair == (values.shape[1], values.stride(1))), None)
 
 
 _ENDING = ("softmax", "log_softmax", "sigmoid", "expit", "special_expit", "logsigmoid", "log_sigmoid")
@@ -229,6 +245,11 @@ class _Facts:
 
 
 def _found(facts: _Facts) -> Output:
+    if facts.end == "softmax" and facts.classes == 1:
+        raise ProbeError(
+            "the network ends in a softmax over one channel, which is 1 everywhere: give it a channel for the "
+            "background, or end it in a sigmoid"
+        )
     if facts.sums_to_one and facts.end != "linear":
         return "probabilities"
     if facts.logs_sum_to_one and facts.end != "linear":
@@ -273,7 +294,7 @@ def _agreeing(facts: _Facts, declared: Output) -> Output:
 
 def _check_continuous(values: Tensor, facts: _Facts) -> None:
     thresholded = not values.is_floating_point()
-    if not thresholded and values.numel() and facts.end != "linear":
+    if not thresholded and values.numel() and facts.end in ("", "log-softmax", "log-sigmoid"):
         flat = values.detach()
         thresholded = bool(((flat == 0) | (flat == 1)).all()) and bool((flat == 1).any())
     if thresholded:
@@ -293,9 +314,22 @@ def last_step(values: Tensor) -> str:
     node: Any = values.grad_fn
     while node is not None:
         name = type(node).__name__
-        if name in ENDS:
+        if name in ENDS and (ENDS[name] != "linear" or not _of_probabilities(node)):
             return ENDS[name]
         if not name.startswith(PASSING):
             return ""
         node = node.next_functions[0][0] if node.next_functions else None
     return ""
+
+
+def _of_probabilities(node: Any) -> bool:
+    """Tell whether a linear step, such as a smoothing, works on what a sigmoid or softmax gave."""
+    while node is not None:
+        sources = [one for one, _ in node.next_functions if one is not None]
+        node = sources[0] if len(sources) == 1 else None
+        name = type(node).__name__
+        if node is None or (name in ENDS and ENDS[name] != "linear"):
+            return node is not None
+        if name not in ENDS and not name.startswith(PASSING):
+            return False
+    return False

@@ -61,7 +61,11 @@ def courses(outputs: Sequence[Tensor], source: Any, size: Grid) -> list[Course |
     """
     start = Course(Placement((0.0, 0.0), (1.0, 1.0)), size, (1, 1, *size), (2, 3), 1.0)
     done: dict[Any, Course | None] = {source: start}
-    return [None if output.grad_fn is None else _follow(output.grad_fn, done) for output in outputs]
+    found = []
+    for output in outputs:
+        course = None if output.grad_fn is None else _follow(output.grad_fn, done)
+        found.append(None if course is None else _part(output.grad_fn, output.output_nr, course))
+    return found
 
 
 def on_grid(course: Course, grid: Grid) -> Placement:
@@ -87,7 +91,8 @@ def _follow(last: Any, done: dict[Any, Course | None]) -> Course | None:
         if open_:
             waiting += open_
             continue
-        known = [course for one in before if (course := done[one]) is not None]
+        reads = ((one, nr, done[one]) for one, nr in node.next_functions if one is not None)
+        known = [_part(one, nr, course) for one, nr, course in reads if course is not None]
         done[node] = _after(node, known) if known else None
         waiting.pop()
     return done[last]
@@ -95,10 +100,11 @@ def _follow(last: Any, done: dict[Any, Course | None]) -> Course | None:
 
 def _after(node: Any, before: Sequence[Course]) -> Course:
     """Return where a step's result lies, given where what it reads does."""
-    name = node.name().rpartition("::")[2].partition("Backward")[0]
+    name = _name(node)
     metadata = node._input_metadata  # of what the backward pass gets: the shape of the result
     shape = tuple(int(n) for n in metadata[0].shape) if metadata else before[0].shape
-    course = before[0] if len(before) == 1 else _met(before, name == "Cat")
+    product = name in ("Bmm", "Mm", "Baddbmm") or name.startswith("ScaledDotProduct")  # rows are those of the first
+    course = before[0] if len(before) == 1 or product else _met(before, name == "Cat")
     step = _STEPS.get(name)
     if step is not None:
         return step(node, course, shape)
@@ -143,7 +149,7 @@ def _resized(course: Course, grid: Grid, shape: tuple[int, ...]) -> Course:
 
 def _inherited(course: Course, shape: tuple[int, ...]) -> Course:
     """Return the course after a step that is not known to move anything; a spatial shape that changed was resized."""
-    if course.dims is not None and len(shape) == len(course.shape):
+    if course.dims is not None and len(shape) == len(course.shape) and max(course.dims) < len(shape):
         grid = (shape[course.dims[0]], shape[course.dims[1]])
         if grid == course.grid:
             return replace(course, shape=shape)
@@ -154,26 +160,26 @@ def _inherited(course: Course, shape: tuple[int, ...]) -> Course:
 
 def _dims(grid: Grid, shape: tuple[int, ...]) -> tuple[int, int] | None:
     """Find rows and columns again in a tensor that was reshaped."""
-    if len(shape) == 4 and shape[2:] == grid:
-        return 2, 3
-    if len(shape) == 4 and shape[1:3] == grid:
-        return 1, 2
-    return None
+    places = [n for n in range(1, len(shape) - 1) if shape[n : n + 2] == grid]
+    if len(shape) not in (4, 5) or len(places) != 1:
+        return None  # rows and channels of one number cannot be told apart
+    return places[0], places[0] + 1
 
 
 def _spatial(course: Course) -> Course:
     """Return the course of feature maps `(b, c, h, w)` with their own grid, should that have been lost on the way."""
-    if len(course.shape) != 4 or course.shape[2:] == course.grid:
+    if len(course.shape) not in (4, 5) or course.shape[-2:] == course.grid:
         return course
-    return _resized(course, (course.shape[2], course.shape[3]), course.shape)
+    return _resized(course, (course.shape[-2], course.shape[-1]), course.shape)
 
 
 def _convolution(node: Any, course: Course, shape: tuple[int, ...]) -> Course:
     kernel = [int(n) for n in node._saved_weight.shape[2:]]
     stride, padding, dilation = (list(getattr(node, f"_saved_{name}")) for name in ("stride", "padding", "dilation"))
-    if len(kernel) != 2:
+    if len(kernel) not in (2, 3):
         return _inherited(course, shape)
     course = _spatial(course)
+    kernel, stride, padding, dilation = (values[-2:] for values in (kernel, stride, padding, dilation))
     centre = [dilation[n] * (kernel[n] - 1) / 2 - padding[n] for n in (0, 1)]
     if node._saved_transposed:
         back = [1 / stride[n] for n in (0, 1)]
@@ -204,10 +210,22 @@ def _patches(node: Any, course: Course, shape: tuple[int, ...]) -> Course:
 
 def _upsampling(node: Any, course: Course, shape: tuple[int, ...]) -> Course:
     grid, course = (shape[-2], shape[-1]), _spatial(course)
-    if not getattr(node, "_saved_align_corners", False):
-        return _resized(course, grid, shape)
-    stretch = [(before - 1) / max(now - 1, 1) or 1.0 for before, now in zip(course.grid, grid, strict=True)]
-    return _moved(course, shape, (0.0, 0.0), (stretch[0], stretch[1]))
+    if getattr(node, "_saved_align_corners", False):
+        if 1 in course.grid or 1 in grid:
+            return _resized(course, grid, shape)
+        stretch = [(before - 1) / (now - 1) for before, now in zip(course.grid, grid, strict=True)]
+        return _moved(course, shape, (0.0, 0.0), (stretch[0], stretch[1]))
+    shifts, stretches = [], []
+    given = (node._saved_scales_h, node._saved_scales_w) if hasattr(node, "_saved_scales_h") else (None, None)
+    for before, now, scale in zip(course.grid, grid, given, strict=True):
+        stretch_ = before / now if scale is None else 1 / scale  # torch goes by the factor that was given
+        shift = (stretch_ - 1) / 2
+        if "Nearest" in node.name():
+            half = 0.5 if "Exact" in node.name() else 0.0
+            shift = sum(min(int((n + half) * stretch_ + 1e-6), before - 1) - n * stretch_ for n in range(now)) / now
+        shifts.append(shift)
+        stretches.append(stretch_)
+    return _moved(course, shape, (shifts[0], shifts[1]), (stretches[0], stretches[1]))
 
 
 def _shuffled(_: Any, course: Course, shape: tuple[int, ...]) -> Course:
@@ -215,11 +233,11 @@ def _shuffled(_: Any, course: Course, shape: tuple[int, ...]) -> Course:
 
 
 def _padded(node: Any, course: Course, shape: tuple[int, ...]) -> Course:
-    pads = list(node._saved_pad if hasattr(node, "_saved_pad") else node._saved_padding)
+    pads = [_signed(n) for n in (node._saved_pad if hasattr(node, "_saved_pad") else node._saved_padding)]
     before = {len(shape) - 1 - n: pads[2 * n] for n in range(len(pads) // 2)}
     dims = course.dims
     if dims is None:
-        return replace(course, shape=shape)
+        return replace(course, shape=shape, exact=False)
     moved = _moved(course, shape, (-before.get(dims[0], 0), -before.get(dims[1], 0)), (1.0, 1.0))
     return replace(moved, grid=(shape[dims[0]], shape[dims[1]]), dims=dims)
 
@@ -228,14 +246,76 @@ def _sliced(node: Any, course: Course, shape: tuple[int, ...]) -> Course:
     sizes, dim = node._saved_self_sym_sizes, _signed(node._saved_dim)
     dim += len(shape) if dim < 0 else 0
     if course.dims is None or dim not in course.dims or len(sizes) != len(shape):
-        return replace(course, shape=shape)
+        return replace(course, shape=shape, exact=course.exact and (course.dims is not None or len(shape) < 4))
     start, step = _signed(node._saved_start), int(node._saved_step)
     start = min(max(start + int(sizes[dim]) if start < 0 else start, 0), int(sizes[dim]))
-    first, every = [0.0, 0.0], [1.0, 1.0]
-    axis = course.dims.index(dim)
-    first[axis], every[axis] = start, step
-    moved = _moved(course, shape, (first[0], first[1]), (every[0], every[1]))
+    return _cut(course, shape, course.dims.index(dim), start, step)
+
+
+def _name(node: Any) -> str:
+    name: str = node.name().rpartition("::")[2].partition("Backward")[0]
+    return name
+
+
+def _part(node: Any, number: int, course: Course) -> Course:
+    """Return the course of one of a step's results, where it has several: the pieces of a split."""
+    if _name(node) not in ("Split", "UnsafeSplit", "SplitWithSizes"):
+        return course
+    dim = _signed(node._saved_dim) % len(course.shape)
+    sizes = node._saved_split_sizes if hasattr(node, "_saved_split_sizes") else None
+    size = int(sizes[number]) if sizes is not None else int(node._saved_split_size)
+    start = sum(map(int, sizes[:number])) if sizes is not None else number * size
+    shape = tuple(min(size, n - start) if i == dim else n for i, n in enumerate(course.shape))
+    if course.dims is None or dim not in course.dims:
+        return replace(course, shape=shape)
+    return _cut(course, shape, course.dims.index(dim), start)
+
+
+def _cut(course: Course, shape: tuple[int, ...], axis: int, start: float, every: float = 1.0) -> Course:
+    """Return the course of what begins `start` cells further on, of every so many cells, along rows or columns."""
+    assert course.dims is not None
+    first, steps = [0.0, 0.0], [1.0, 1.0]
+    first[axis], steps[axis] = start, every
+    moved = _moved(course, shape, (first[0], first[1]), (steps[0], steps[1]))
     return replace(moved, grid=(shape[course.dims[0]], shape[course.dims[1]]), dims=course.dims)
+
+
+def _whole(_: Any, course: Course, shape: tuple[int, ...]) -> Course:
+    """Return the course of pieces before it is known which of them is read."""
+    return replace(course, shape=course.shape if len(shape) == len(course.shape) else shape)
+
+
+def _rolled(node: Any, course: Course, shape: tuple[int, ...]) -> Course:
+    if course.dims is None:
+        return replace(course, shape=shape, exact=False)
+    for dim, shift in zip(node._saved_dims, node._saved_shifts, strict=False):
+        if (at := _signed(dim) % len(shape)) in course.dims:
+            course = _cut(course, shape, course.dims.index(at), -_signed(shift))
+    return replace(course, shape=shape)
+
+
+def _windowed(node: Any, course: Course, shape: tuple[int, ...]) -> Course:
+    dim = _signed(node._saved_dimension) % (len(shape) - 1)
+    if course.dims is None or dim not in course.dims:
+        return replace(course, shape=shape, exact=False)
+    size, step = int(node._saved_size), int(node._saved_step)
+    return _cut(course, shape, course.dims.index(dim), (size - 1) / 2, step)
+
+
+def _scattered(_: Any, course: Course, shape: tuple[int, ...]) -> Course:
+    """Return the course behind a step that moves cells in ways that are not followed."""
+    return replace(_inherited(course, shape), exact=False)
+
+
+def _reduced(node: Any, course: Course, shape: tuple[int, ...]) -> Course:
+    """Return the course of a mean, sum or maximum; over all rows and columns it lies nowhere."""
+    dims = getattr(node, "_saved_dim", ())
+    over = {_signed(n) % len(course.shape) for n in (dims if isinstance(dims, tuple) else (dims,))}
+    after = _inherited(course, shape)
+    if course.dims is not None and (not over or set(course.dims) <= over):
+        whole = max(s * n for s, n in zip(course.placement.step, course.grid, strict=True))
+        return replace(after, coarsest=max(after.coarsest, whole))
+    return after
 
 
 def _permuted(node: Any, course: Course, shape: tuple[int, ...]) -> Course:
@@ -281,6 +361,12 @@ _STEPS: dict[str, Callable[[Any, Course, tuple[int, ...]], Course]] = {
     ),
     **dict.fromkeys(("ConstantPadNd", "ReflectionPad2D", "ReplicationPad2D"), _padded),
     "Slice": _sliced,
+    **dict.fromkeys(("Split", "UnsafeSplit", "SplitWithSizes"), _whole),
+    "Roll": _rolled,
+    "Unfold": _windowed,
+    **dict.fromkeys(("Flip", "Rot90", "GridSampler2D", "CudnnGridSampler"), _scattered),
+    **dict.fromkeys(("Index", "IndexSelect", "Gather", "CopySlices", "Col2Im"), _scattered),
+    **dict.fromkeys(("Mean", "Sum", "Std", "Var", "Amax", "Amin", "Logsumexp", "LinalgVectorNorm"), _reduced),
     "Permute": _permuted,
     "Transpose": _transposed,
     "T": _reshaped,

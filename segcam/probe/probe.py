@@ -117,9 +117,7 @@ class Probe:
         self._convolves = local.convolves(model)
         self._overwritten: set[str] = set()
         self._partial = False
-        self._meaning: Output | None = None
-        self._said: Output | None = None
-        self._argument: bool | None = None
+        self._meanings: dict[Output | None, tuple[Output, bool]] = {}
         self._surveys: dict[tuple[Grid, tuple[Layer, ...]], Survey] = {}
         self._reading = Reading(model, self.layers)
 
@@ -268,7 +266,8 @@ class Probe:
         values, size = tensor_of(output), (int(images.shape[-2]), int(images.shape[-1]))
         grid = (int(values.shape[2]), int(values.shape[3]))
         place = None if grid == size else self._survey(images, network).of_output(grid)
-        known: Any = {"output": self._meaning, "argument": self._argument, "placement": place}
+        meaning, argument = self._meanings[self._declared(targets)]
+        known: Any = {"output": meaning, "argument": argument, "placement": place}
         return [replace(target.named(self.class_ids), **known) for target in targets]
 
     def placements(self, images: Float[Tensor, "b ch h w"], inputs: Inputs | None = None) -> dict[str, Placed]:
@@ -380,6 +379,7 @@ class Probe:
         It runs once more where in-place modules are found to follow, and where the output is found to be made of
         logits, to see those.
         """
+        said = self._declared(targets)
         while True:
             inputs = self.prepared(images, network.tensors)
             if inputs.untyped_storage().data_ptr() == images.untyped_storage().data_ptr():
@@ -388,7 +388,8 @@ class Probe:
             autocast = torch.autocast(inputs.device.type, torch.bfloat16) if bf16 else nullcontext()
             hooks = recording_calls(self.model, self.layers, self._overwritten)
             saving = WithoutInputs() if self.low_memory else nullcontext()
-            seeing = Arguments() if self._argument else nullcontext()
+            known = self._meanings.get(said)
+            seeing = Arguments() if known is not None and known[1] else nullcontext()
             with hooks as calls, recording_attention(self.model, self.attention) as matrices, autocast, saving, seeing:
                 output = network(inputs)
             outputs, overwritten, skipped = chosen_outputs(self.layers, calls)
@@ -397,25 +398,23 @@ class Probe:
                 continue
             self._leave_out(dict.fromkeys(overwritten, _OVERWRITTEN), outputs, skipped)
             self._reading.check_axes(tensor_of(output), images, network)
-            meaning = self._resolve(output, targets, images, network)
-            if self._argument is None:
-                self._argument = meaning not in ("logits", "multilabel")
-                if self._argument:
+            if known is None:
+                meaning = resolved(output, said, lambda: self._survey(images, network).end)
+                known = self._meanings[said] = (meaning, meaning not in ("logits", "multilabel"))
+                if known[1]:
                     continue
             logits = seeing.of(output) if isinstance(seeing, Arguments) else None
-            self._argument = logits is not None
-            return outputs, output, matrices, logits_of(output, meaning) if logits is None else logits, skipped
+            self._meanings[said] = (known[0], logits is not None)
+            return outputs, output, matrices, logits_of(output, known[0]) if logits is None else logits, skipped
 
-    def _resolve(self, output: object, targets: Sequence[Target], images: Tensor, network: Network) -> Output:
-        """Return what the output means, by what the probe or the targets say, or by its values the first time."""
+    def _declared(self, targets: Sequence[Target]) -> Output | None:
+        """Return what the probe or the targets say that the output means; None where they say nothing."""
         declared = {choice for choice in (self.output, *(target.output for target in targets)) if choice is not None}
+        if declared == {"multilabel", "multilabel-probabilities"}:
+            return "multilabel-probabilities"  # what a capture has found of what is declared here
         if len(declared) > 1:
             raise ProbeError(f"the output is declared as {' and as '.join(sorted(declared))}: say it once")
-        said = next(iter(declared), None)
-        if self._meaning is None or (said is not None and said not in (self._meaning, self._said)):
-            meaning = resolved(output, said, lambda: self._survey(images, network).end)
-            self._meaning, self._said, self._argument = meaning, said, None
-        return self._meaning
+        return next(iter(declared), None)
 
     def _gradients(
         self, explained: Explained, outputs: dict[str, Tensor], layouts: Mapping[str, Layout], *, keep: bool

@@ -94,9 +94,9 @@ class Survey:
         if missing[0] == missing[1] > 0:
             return Placement((missing[0] / 2, missing[1] / 2), (1.0, 1.0))
         raise ProbeError(
-            f"the network's output is {grid[0]} x {grid[1]} for an input of {self.size[0]} x {self.size[1]}: smaller "
-            "by neither a factor nor a constant, so that no one knows where it lies; wrap the network in a Module that "
-            "returns an output of the input's size"
+            f"the network's output is {grid[0]} x {grid[1]} for an input of {self.size[0]} x {self.size[1]}: they "
+            "differ by neither a factor nor a constant, so that no one knows where it lies; wrap the network in a "
+            "Module that returns an output of the input's size"
         )
 
 

@@ -54,6 +54,8 @@ ENDS: dict[str, tuple[int, End, str]] = {
     "softmax module": (3, nn.Softmax(dim=1), "probabilities"),
     "softmax, counted from behind": (2, lambda x: x.softmax(-3), "probabilities"),
     "log-softmax": (3, nn.LogSoftmax(dim=1), "log-probabilities"),
+    "channels last": (3, lambda x: x.permute(0, 2, 3, 1).softmax(-1).permute(0, 3, 1, 2), "probabilities"),
+    "flattened": (3, lambda x: x.flatten(2).softmax(1).view(x.shape), "probabilities"),
 }
 
 
@@ -156,6 +158,8 @@ WRONG: dict[str, tuple[Output | None, int, End, str]] = {
     "one-hot": (None, 3, lambda x: F.one_hot(x.argmax(1), 3).permute(0, 3, 1, 2), "thresholded"),
     "clamped": (None, 1, lambda x: x.clamp(0, 0.9), "logits or probabilities"),
     "sigmoid by hand": (None, 1, lambda x: 1 / (1 + (-x).exp()), "logits or probabilities"),
+    "smoothed": (None, 1, lambda x: F.conv2d(x.sigmoid(), torch.ones(1, 1, 3, 3) / 9), "logits or probabilities"),
+    "one softmaxed channel": (None, 1, lambda x: x.softmax(1), "over one channel"),
     "softmax over rows": (None, 3, lambda x: x.softmax(2), "logits or probabilities"),
     "no probabilities": ("probabilities", 3, identity, "from 0 to 1"),
     "no sum": ("probabilities", 3, torch.sigmoid, "do not sum to 1"),
@@ -239,3 +243,37 @@ def test_names_come_from_a_transformers_network_and_unknown_ones_are_refused() -
             Target(wrong)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="take Target"):
         Target(1, torch.ones(2, 12, 12, dtype=torch.bool))  # type: ignore[arg-type]
+
+
+def test_each_call_goes_by_what_it_declares() -> None:
+    net, x = Net(3, lambda z: z.softmax(1)), images()
+    outputs: tuple[Output | None, ...] = (None, "logits", "multilabel")
+    targets = {output: Target(1, "image", "logprob", output=output) for output in outputs}
+    alone: dict[Output | None, Tensor] = {}
+    for output, target in targets.items():
+        with nullcontext() if output else said("probabilities"):
+            alone[output] = Probe(net, "a")(x, target).scores
+    assert len({float(values[0]) for values in alone.values()}) == 3
+    probe = Probe(net, "a")
+    for n, output in enumerate((*outputs, *reversed(outputs))):
+        with said("probabilities") if n == 0 else nullcontext():
+            assert torch.equal(probe(x, targets[output]).scores, alone[output])
+    declared = Probe(Net(3, torch.sigmoid), "a", output="multilabel")
+    declared(x, declared(x).target)
+
+
+@pytest.mark.parametrize(("classes", "end"), [(1, torch.sigmoid), (3, lambda z: z.softmax(1))])
+def test_probabilities_of_0_and_1_that_a_network_is_sure_of_are_not_thresholded(classes: int, end: End) -> None:
+    with said("probabilities"):
+        got = Probe(Net(classes, end, scale=1e6), "a")(images(), Target(1, "image"))
+    wanted = Probe(Net(classes, identity, scale=1e6), "a")(images(), Target(1, "image"))
+    assert torch.allclose(got.scores, wanted.scores)
+
+
+def test_classes_merged_behind_a_softmax_are_probabilities() -> None:
+    merge = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    net = Net(3, lambda z: torch.einsum("bkhw,kl->blhw", z.softmax(1), merge))
+    with said("probabilities"):
+        got = Probe(net, "a")(images(), Target(1, "image", "logprob"))
+    p = Net(3, identity)(images()).softmax(1)[:, 1:].sum(1)
+    assert torch.allclose(got.scores, p.log().mean((1, 2)), atol=1e-5)

@@ -84,6 +84,27 @@ STEPS: dict[str, tuple[Callable[[Tensor], Tensor] | nn.Module, Sequence[float]]]
         lambda x: x.reshape(-1, 3, 16, 4, 24, 4).permute(0, 1, 3, 5, 2, 4).reshape(-1, 48, 16, 24),
         (1.5, 1.5, 4, 4),
     ),
+    "cropped by a negative padding": (lambda x: F.pad(x, (-4, -4, -3, -5)), (3, 4, 1, 1)),
+    "padded, then cropped by less": (lambda x: F.pad(F.pad(x, (6, 6, 6, 6)), (-4, -8, -4, -8)), (-2, -2, 1, 1)),
+    "a factor that leaves a rest": (
+        nn.Sequential(even(8, 8), nn.Upsample(scale_factor=1.6, mode="bilinear")),
+        (2, 2, 5, 5),
+    ),
+    "nearest, downwards": (lambda x: F.interpolate(x, size=(16, 24)), (0, 0, 4, 4)),
+    "nearest-exact, downwards": (lambda x: F.interpolate(x, size=(16, 24), mode="nearest-exact"), (2, 2, 4, 4)),
+    "rolled and back": (lambda x: x.roll((3, 5), (2, 3)).roll((-3, -5), (2, 3)), (0, 0, 1, 1)),
+    "unfolded": (lambda x: x.unfold(2, 3, 2).mean(-1), (1, 0, 2, 1)),
+    "split": (lambda x: x.split(32, 2)[1], (32, 0, 1, 1)),
+    "a chunk": (lambda x: x.chunk(2, 3)[1], (0, 48, 1, 1)),
+    "a global gate": (lambda x: F.avg_pool2d(x, 4, 4) * (1 + x.mean((2, 3))[:, :, None, None]), (1.5, 1.5, 4, 4)),
+    "corners aligned from one cell": (
+        nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.UpsamplingBilinear2d(size=(16, 24))),
+        (1.5, 1.5, 4, 4),
+    ),
+    "in three dimensions": (
+        lambda x: F.conv3d(x[:, None], torch.ones(1, 1, 1, 3, 3), stride=(1, 2, 2))[:, 0],
+        (1, 1, 2, 2),
+    ),
     "every other row": (lambda x: x[:, :, 1::2], (1, 0, 2, 1)),
     "finer branch counts": (
         lambda x: torch.cat([x, F.interpolate(F.avg_pool2d(x, 8, padding=4), size=x.shape[2:])], 1),
@@ -105,6 +126,14 @@ def test_each_step_moves_the_grid_as_it_does_by_hand(step: str) -> None:
     assert found.offset == pytest.approx(wanted.offset(grid, SIZE))
     kept = capture.placements["layer"]
     assert (kept is None) == wanted.is_stretched(grid, SIZE)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [lambda x: x.flip(2), lambda x: F.pad(x, (2, 2, 2, 2), mode="circular"), lambda x: x[:, :, torch.arange(3, 40)]],
+)
+def test_what_is_not_followed_is_said(step: Callable[[Tensor], Tensor]) -> None:
+    assert not Probe(Steps(step), "layer").placements(torch.rand(1, 3, *SIZE))["layer"].exact
 
 
 EXACT = ("stride and padding", "overlapping patches", "padded on one side", "transposed", "no padding", "patches")
