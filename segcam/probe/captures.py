@@ -74,7 +74,11 @@ class Capture:
         label = layer.label if isinstance(layer, Layer) else layer
         if label is not None and label in self.skipped:
             raise ProbeError(f"layer '{label}' {self.skipped[label]}: it was left out")
-        if label is None or label not in self.activations:
+        if label is None:
+            raise ProbeError(
+                f"several layers were probed: name one, maps(method, layer), of {', '.join(self.activations)}"
+            )
+        if label not in self.activations:
             raise ProbeError(f"no layer '{label}' was probed: there are {', '.join(self.activations)}")
         if not callable(method):
             raise ProbeError(

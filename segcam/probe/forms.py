@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import torch.utils.checkpoint as recomputing
 from torch import fx, nn
+from torch.nn.modules.lazy import LazyModuleMixin
 
 from segcam.errors import ProbeError
 
@@ -41,6 +42,16 @@ def check_form(model: object) -> None:
             )
         )
     for path, module in model.named_modules():
+        if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():  # type: ignore[misc]
+            raise ProbeError(
+                f"'{path}' is a {type(module).__name__} that has not run yet, and has no weights: run the network "
+                "once, network(images), before it is probed"
+            )
+        if any(tensor.is_meta for tensor in module.parameters(recurse=False)):
+            raise ProbeError(
+                f"the weights of '{path or type(module).__name__}' are on the device 'meta', where they have no "
+                "values: network.to_empty(device='cpu') and load them"
+            )
         if type(module).__module__.startswith(_QUANTISED):
             raise ProbeError(
                 f"the network is quantised ('{path}' is a {type(module).__name__}), and integers have no gradients: "

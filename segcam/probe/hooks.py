@@ -11,15 +11,38 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.modules.conv import _ConvNd
 
-from segcam.errors import ProbeError, first_line
+from segcam.errors import ProbeError, first_line, out_of_memory
 from segcam.precision import HALF, of_network, widened, without_autocast
 from segcam.probe.forms import scripted_part, without_checkpointing, without_fast_paths
-from segcam.probe.inputs import Inputs, arguments, rows_of
+from segcam.probe.inputs import Inputs, arguments, mapped, rows_of
 from segcam.probe.layers import Layer
 
 FAILURES = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
 """What a network raises for images that it cannot take."""
+
+_INFERENCE = "runs in torch.inference_mode"
+
+
+@contextmanager
+def told(model: nn.Module, images: Tensor) -> Iterator[None]:
+    """Turn what the network raises into an error that names the images.
+
+    Raises:
+        ProbeError: the network failed; want of memory stays what it is.
+    """
+    try:
+        yield
+    except FAILURES as error:
+        if out_of_memory(error):
+            raise
+        first = next((module for module in model.modules() if isinstance(module, _ConvNd)), None)
+        wanted = f"; its first convolution takes {first.in_channels} channels" if first is not None else ""
+        raise ProbeError(
+            f"the network failed on images {tuple(images.shape)}, (images, channels, rows, columns){wanted}: "
+            f"{type(error).__name__}: {first_line(error)}"
+        ) from error
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -139,6 +162,9 @@ def _recorder(layer: Layer, fired: list[Call], overwritten: set[str]) -> Callabl
                 got = str(tuple(first.shape)) if first.is_floating_point() else f"{first.dtype} {tuple(first.shape)}"
             fired.append(Call(None, reason=f"gave {got}"))
             return output
+        if torch.is_inference_mode_enabled() or first.is_inference():
+            fired.append(Call(None, reason=_INFERENCE))
+            return output
         # What is kept is a node of its own: a module may return its very input, which other branches use too. With
         # frozen parameters the first layer's output needs no gradient, so the graph is made to begin there. What goes
         # on from an output that is known to be overwritten later is a copy, and so is then what is kept.
@@ -184,6 +210,9 @@ def chosen_outputs(
             left_out[layer.label] = LeftOut(f"has no call {layer.call}", f"it runs {len(fired)} times")
         elif (output := fired[layer.call or 0].output) is None:
             reason = fired[layer.call or 0].reason
+            if reason == _INFERENCE:
+                left_out[layer.label] = LeftOut(reason, f"let the network keep its graph there, or {without}")
+                continue
             only = "only feature maps (b, c, h, w) and tokens (b, n, c) can be probed; "
             left_out[layer.label] = LeftOut(reason, f"{only if reason.startswith('gave') else ''}choose another layer")
         elif not output.requires_grad:
@@ -234,7 +263,7 @@ def run(
 def _cast(value: Any, dtype: torch.dtype) -> Any:
     """Return a copy of a tensor, into which the network may write, in the precision of the weights."""
     if not isinstance(value, Tensor):
-        return value
+        return mapped(value, lambda one: _cast(one, dtype))
     return value.detach().to(dtype if value.is_floating_point() else value.dtype, copy=True)
 
 
@@ -256,6 +285,6 @@ class Network:
         """Run it, see `run`."""
         return run(self.model, images, self.tensors, self.inputs)
 
-    def of_rows(self, rows: Sequence[int], batch: int) -> Network:
-        """Return the network with the inputs of some images of the batch."""
-        return replace(self, inputs=rows_of(self.inputs, rows, batch))
+    def of_rows(self, rows: Sequence[int], batch: int, *, vectors: bool = True) -> Network:
+        """Return the network with the inputs of some images of the batch, see `rows_of`."""
+        return replace(self, inputs=rows_of(self.inputs, rows, batch, vectors=vectors))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,6 +76,12 @@ def arguments(model: nn.Module, images: Tensor, inputs: Inputs) -> tuple[tuple[T
             f"the network takes {', '.join(map(repr, needed))} beside the images: give it by name, "
             f"probe(images, target, inputs={{{more}}})"
         )
+    second = bool(free) and free[0] is not named[0] and free[0].default is not kinds.empty
+    if named and (not free or (second and named[0].default is kinds.empty)):
+        raise ProbeError(
+            f"inputs name {', '.join(repr(p.name) for p in named if p.name in inputs)}, which leaves no argument for "
+            f"the images: leave out the one that takes them, '{named[0].name}' for most"
+        )
     if not free or free[0] is named[0] or kinds.VAR_POSITIONAL in takes_any:
         return (images,), dict(inputs)
     return (), {**inputs, free[0].name: images}
@@ -105,11 +111,17 @@ def checked_inputs(inputs: object) -> Inputs:
         raise ProbeError(
             f"inputs are a {type(inputs).__name__}: a mapping from names of the network's arguments to values is needed"
         )
-    return inputs
+    return {
+        name: tensor(value, f"inputs['{name}']") if isinstance(value, np.ndarray) else value
+        for name, value in inputs.items()
+    }
 
 
-def rows_of(inputs: Inputs, rows: slice | Sequence[int], batch: int) -> dict[str, Any]:
+def rows_of(inputs: Inputs, rows: slice | Sequence[int], batch: int, *, vectors: bool = True) -> dict[str, Any]:
     """Return the inputs of some images: rows of tensors that have one for each image of the batch, others as they are.
+
+    Lists, tuples and mappings of tensors are looked into. Without `vectors` those of one axis stay as they are: they
+    may hold a number for each channel.
 
     >>> import torch
     >>> rows_of({"depth": torch.zeros(4, 1, 8, 8), "scale": 2}, slice(0, 3), 4)["depth"].shape
@@ -117,6 +129,17 @@ def rows_of(inputs: Inputs, rows: slice | Sequence[int], batch: int) -> dict[str
     """
 
     def some(value: Any) -> Any:
-        return value[rows] if isinstance(value, Tensor) and value.ndim and len(value) == batch else value
+        if isinstance(value, Tensor):
+            return value[rows] if value.ndim > (not vectors) and len(value) == batch else value
+        return mapped(value, some)
 
     return {name: some(value) for name, value in inputs.items()}
+
+
+def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
+    """Return a list, tuple or dict with its items changed; anything else as it is."""
+    if isinstance(value, tuple) and hasattr(value, "_make"):
+        return value._make(change(one) for one in value)
+    if type(value) in (list, tuple):
+        return type(value)(change(one) for one in value)
+    return {key: change(one) for key, one in value.items()} if type(value) is dict else value

@@ -6,11 +6,11 @@ import difflib
 import fnmatch
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from torch import nn
 
-from segcam.errors import ProbeError
+from segcam.errors import ProbeError, shown
 
 Point = Literal["conv", "relu"]
 """Where the hook sits: the convolution's own output (signed, the paper's choice) or the activation after ReLU."""
@@ -86,7 +86,7 @@ def find_layers(
     """
     if not isinstance(model, nn.Module):
         raise ProbeError(f"a torch.nn.Module is needed, not a {type(model).__name__}")
-    choices: Sequence[LayerChoice] = [wanted] if isinstance(wanted, (str, nn.Module, Layer)) else list(wanted)
+    choices = _choices(wanted)
     modules = dict(model.named_modules())
     layers: list[Layer] = []
     without = [choice[1:] for choice in choices if isinstance(choice, str) and choice.startswith("!")]
@@ -95,7 +95,9 @@ def find_layers(
     for choice in choices:
         if isinstance(choice, str) and choice.startswith("!"):
             continue
-        matched = _match(modules, choice, kind)
+        matched = _match(modules, _first_name(model, choice), kind)
+        if isinstance(choice, str) and choice != matched[0].module and not any(sign in choice for sign in "*?["):
+            matched = [replace(matched[0], label=choice)]
         left = [x for x in matched if not any(fnmatch.fnmatchcase(x.module, out) for out in without)]
         if not left:
             named = repr(choice) if isinstance(choice, str) else f"layer '{matched[0].label}'"
@@ -116,13 +118,40 @@ def chosen_layers(
     model: nn.Module, wanted: LayerChoice | Iterable[LayerChoice], kind: type[nn.Module] | None = None
 ) -> tuple[tuple[Layer, ...], frozenset[str]]:
     """Return the layers of `find_layers`, and the labels of those that no name but a pattern alone asked for."""
-    choices: Sequence[LayerChoice] = [wanted] if isinstance(wanted, (str, nn.Module, Layer)) else list(wanted)
+    choices = _choices(wanted)
     layers = tuple(find_layers(model, choices, kind))
     modules = dict(model.named_modules())
-    names = {choice for choice in choices if isinstance(choice, str) and choice in modules}
+    strings = [_first_name(model, choice) for choice in choices if isinstance(choice, str)]
+    names = {choice for choice in strings if isinstance(choice, str) and choice in modules}
     names |= {path for path, module in modules.items() if any(choice is module for choice in choices)}
     described = {choice.label for choice in choices if isinstance(choice, Layer)}
     return layers, frozenset(x.label for x in layers if x.label not in described and x.module not in names)
+
+
+def _choices(wanted: Any) -> Sequence[LayerChoice]:
+    single = isinstance(wanted, (str, nn.Module, Layer, type)) or not isinstance(wanted, Iterable)
+    choices: list[Any] = [wanted] if single else list(wanted)
+    for choice in choices:
+        if not isinstance(choice, (str, nn.Module, Layer)):
+            of_class = isinstance(choice, type) and issubclass(choice, nn.Module)
+            cure = f"; for all of a class '*' with kind={choice.__name__}" if of_class else ""
+            raise ProbeError(
+                f"{shown(choice)} names no layer: give paths of modules ('layer4', patterns such as '*.conv2' too), "
+                f"modules of the network, or Layers{cure}"
+            )
+    return choices
+
+
+def _first_name(model: nn.Module, choice: LayerChoice) -> LayerChoice:
+    """Return a choice with the first of its module's names, by which `named_modules` knows one that has several."""
+    path = choice.module if isinstance(choice, Layer) else choice
+    if not isinstance(path, str) or not path:
+        return choice
+    named = dict(model.named_modules(remove_duplicate=False))
+    if path not in named:
+        return choice
+    first = next(name for name, module in named.items() if module is named[path])
+    return replace(choice, module=first) if isinstance(choice, Layer) else first
 
 
 def _match(modules: dict[str, nn.Module], choice: LayerChoice, kind: type[nn.Module] | None) -> list[Layer]:

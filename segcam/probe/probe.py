@@ -21,7 +21,7 @@ from segcam.probe.attention import AttentionPlace
 from segcam.probe.attention_hooks import on_grids, recording_attention
 from segcam.probe.captures import Capture
 from segcam.probe.forms import check_form
-from segcam.probe.hooks import FAILURES, LeftOut, Network, chosen_outputs, frozen, recording_calls
+from segcam.probe.hooks import FAILURES, LeftOut, Network, chosen_outputs, frozen, recording_calls, told
 from segcam.probe.inputs import Inputs, checked_images, checked_inputs
 from segcam.probe.layers import Layer, LayerChoice, chosen_layers
 from segcam.probe.layouts import Layout, Reading
@@ -178,7 +178,8 @@ class Probe:
             stack.enter_context(torch.enable_grad())
             parameters = stack.enter_context(frozen(self.model, own_precision=self.precision == "own"))
             network = Network(self.model, parameters, given)
-            outputs, output, matrices, logits, skipped = self._forward(images, network, targets)
+            with told(self.model, images):
+                outputs, output, matrices, logits, skipped = self._forward(images, network, targets)
             size = (int(images.shape[-2]), int(images.shape[-1]))
             attentions = on_grids(self.attention, matrices, size)
             targets = self._understood(targets, output, images, network)
@@ -292,7 +293,7 @@ class Probe:
         if key not in self._surveys:
             try:
                 image, outputs, output, layouts = self._attached(images[:1], network.of_rows([0], len(images)))
-            except FAILURES as error:  # some networks take one number of images alone
+            except (*FAILURES, ProbeError) as error:  # some networks take one number of images alone
                 if len(images) == 1 or out_of_memory(error):
                     raise
                 image, outputs, output, layouts = self._attached(images, network)

@@ -66,7 +66,14 @@ class Reading:
         if last < Fit.STRIDE or first > last or shape[1:] == (1, 1, 1):
             return
         cure = "wrap the network in a Module that returns output.permute(0, 3, 1, 2)"
-        seen = self._scan(images, network) if first == last else None
+        try:
+            seen = self._scan(images, network)
+        except ProbeError:  # of another number of images it does not run
+            if first == last:
+                raise
+            seen = None
+        if seen is not None and seen.output == "first":
+            return
         if first < last or (seen is not None and seen.output == "last"):
             raise ProbeError(
                 f"the network returned {shape}, which for images of {size[0]} x {size[1]} is (b, h, w, classes): "
@@ -75,7 +82,7 @@ class Reading:
         assert seen is not None  # as both fit
         convolved = shape[1:] in seen.first and shape[1:] not in seen.last | seen.turned
         in_order = values.is_contiguous() or values.is_contiguous(memory_format=torch.channels_last)
-        if seen.output != "first" and not (convolved and in_order):
+        if not (convolved and in_order):
             raise ProbeError(
                 f"the network returned {shape}, which can be (b, classes, h, w) and (b, h, w, classes): pass images of "
                 f"another size, so that it shows; if classes come last, {cure}"
@@ -90,8 +97,17 @@ class Reading:
             blocks = {path: grid_reader(self._model.get_submodule(path)) for path in paths}
             batch = torch.cat([images[:1], _noise(images, count - 1)]).detach()
             few = network.of_rows([0] * count, len(images))
+
+            def run() -> object:
+                try:
+                    return few(batch)
+                except FAILURES as error:  # they may have a number for each channel
+                    if out_of_memory(error) or not network.inputs:
+                        raise
+                    return network.of_rows([0] * count, len(images), vectors=False)(batch)
+
             try:
-                self._scans[key] = scan(self._model, self._layers, blocks, lambda: few(batch), count)
+                self._scans[key] = scan(self._model, self._layers, blocks, run, count)
             except FAILURES as error:
                 if out_of_memory(error):
                     raise
