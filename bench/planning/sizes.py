@@ -93,7 +93,8 @@ def _kept(model: str, classes: int, values: tuple[tuple[str, Value], ...], size:
 
     try:
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
-            network = architecture(model).build(classes, dict(values))
+            plugin = architecture(model)
+            network = plugin.build(classes, {**plugin.defaults, **dict(values)})
         with FakeTensorMode(allow_non_fake_inputs=True):  # tensors of the CPU's, without data
             return _saved(
                 network.to_empty(device="cpu"), lambda: torch.empty(1, int(dict(values).get("channels", 3)), size, size)

@@ -67,7 +67,7 @@ def _build(classes: int, parameters: Parameters) -> UNet:
         raise wrong_value("unet", "width", width, "at least 1")
     if norm not in NORMS:
         raise unknown("normalisation of model 'unet'", norm, NORMS)
-    if (channels := int(parameters["channels"])) < 1:
+    if (channels := int(parameters.get("channels", 3))) < 1:
         raise wrong_value("unet", "channels", channels, "at least 1")
     return UNet(classes, width, norm, channels)
 
