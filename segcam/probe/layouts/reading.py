@@ -10,6 +10,7 @@ from torch import nn
 from segcam.errors import ProbeError
 from segcam.probe.layers import FORMS, Layer
 from segcam.probe.layouts import grids
+from segcam.probe.layouts.cells import in_rows
 from segcam.probe.layouts.grids import Fit, fit
 from segcam.probe.layouts.layout import Layout
 from segcam.probe.layouts.scan import Extras, Scan, Shape, channels_of
@@ -88,9 +89,21 @@ class Reader:
             raise NoLayoutError(
                 f"gave {shape} inside {regrouping}, which regroups cells by patches: choose a layer outside it"
             )
-        if len(shape) == 4:
-            return self._of_maps(layer, shape)
-        return self._of_tokens(layer, shape)
+        layout = self._of_maps(layer, shape) if len(shape) == 4 else self._of_tokens(layer, shape)
+        self._check_order(layer, shape, layout)
+        return layout
+
+    def _check_order(self, layer: Layer, shape: Shape, layout: Layout) -> None:
+        """Refuse cells that do not lie row by row, where the scan tells."""
+        if layer.form or (self._seen is None and (layout.form != "NHWC" or not self._mixed)):
+            return
+        calls = self.seen.cells.get(layer.label, [])
+        cells = calls[layer.call or 0] if len(calls) > (layer.call or 0) else None
+        if cells is not None and cells.shape[layout.axis] == 1 and not in_rows(layout.maps(cells)[0, 0]):
+            raise NoLayoutError(
+                f"gave {shape}, whose cells do not lie row by row (windows, columns or a shifted grid): choose a layer "
+                "outside of them, where they do"
+            )
 
     def _regrouping(self, layer: Layer) -> str:
         """Return the class of the module in whose regrouping part a layer lies, or ''."""

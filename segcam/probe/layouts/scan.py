@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from segcam.probe.layers import Layer
 from segcam.probe.layouts.axes import Axes
+from segcam.probe.layouts.cells import Cells
 from segcam.probe.outputs import tensor_of
 from segcam.scoring.grids import Grid
 
@@ -50,6 +51,7 @@ class Scan:
         first: shapes without the batch of outputs whose channels are known to come first.
         last: of those whose channels are known to come last.
         turned: of those whose axes were put in another order.
+        cells: which cells the first channel of layers' outputs belongs to, by label and call; None where not known.
         grids: rows and columns of feature maps whose axes are known.
         pooled: of what was pooled to a given number of cells, whatever their stride.
         tokens: by the number of tokens, and whether they lie last, what was joined to the image's own; None where that
@@ -64,6 +66,7 @@ class Scan:
     first: set[Shape] = field(default_factory=set)
     last: set[Shape] = field(default_factory=set)
     turned: set[Shape] = field(default_factory=set)
+    cells: dict[str, list[Tensor | None]] = field(default_factory=dict)
     grids: set[Grid] = field(default_factory=set)
     pooled: set[Grid] = field(default_factory=set)
     tokens: dict[tuple[int, bool], Extras | None] = field(default_factory=dict)
@@ -123,40 +126,37 @@ def scan(
     labels: dict[str, list[str]] = {}
     for layer in layers:
         labels.setdefault(layer.module, []).append(layer.label)
-    axes = Axes()
+    axes, cells = Axes(), Cells()
     seen.turned = axes.turned
     with ExitStack() as stack:
         for path, module in model.named_modules():
             if not isinstance(module, torch.jit.ScriptModule):
-                hook = _shapes(seen, labels.get(path, []), axes)
+                hook = _shapes(seen, labels.get(path, []), axes, cells)
                 stack.callback(module.register_forward_hook(hook).remove)
             if path in blocks:
                 read = _grids(seen, path, blocks[path])
                 stack.callback(module.register_forward_pre_hook(read, with_kwargs=True).remove)
         stack.enter_context(torch.no_grad())
         stack.enter_context(_eager())
-        stack.enter_context(_Operations(seen, axes))
+        stack.enter_context(_Operations(seen, axes, cells))
         seen.output = axes.side(tensor_of(run()))
     return seen
 
 
-def _shapes(seen: Scan, labels: Sequence[str], axes: Axes) -> Callable[[nn.Module, tuple[object, ...], object], None]:
+def _shapes(
+    seen: Scan, labels: Sequence[str], axes: Axes, cells: Cells
+) -> Callable[[nn.Module, tuple[object, ...], object], None]:
     def hook(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
         first = output[0] if isinstance(output, tuple) and output else output
         if not isinstance(first, Tensor):
             return
         shape, known = tuple(first.shape), channels_of(module)
-        if known:
-            axes.put(first, 1 if known == "first" else first.ndim - 1)
-        elif isinstance(module, nn.Linear):  # it may run along rows, columns or tokens, as mixers do
-            before = axes.of(inputs[0]) if inputs else None
-            axes.put(first, first.ndim - 1 if before is None else before)
-        elif isinstance(module, _InstanceNorm) and inputs and axes.of(inputs[0]) is not None:
-            axes.put(first, axes.of(inputs[0]) or 0)
+        _note(module, inputs[0] if inputs else None, first, (axes, cells))
         axis = axes.side(first)
         for label in labels:
             seen.shapes[label].append(shape)
             seen.axes[label] = axis
+            seen.cells.setdefault(label, []).append(_of_a_channel(first, axes, cells))
         if known == "first":
             seen.first.add(shape[1:])
             if len(shape) == 4:
@@ -167,6 +167,28 @@ def _shapes(seen: Scan, labels: Sequence[str], axes: Axes) -> Callable[[nn.Modul
                 seen.grids.add((shape[1], shape[2]))
 
     return hook
+
+
+def _note(module: nn.Module, source: object, first: Tensor, known: tuple[Axes, Cells]) -> None:
+    """Take note of what a module's class tells of its output."""
+    (axes, cells), side = known, channels_of(module)
+    before = axes.of(source)
+    if side:
+        axes.put(first, 1 if side == "first" else first.ndim - 1)
+    elif isinstance(module, nn.Linear):  # it may run along rows, columns or tokens, as mixers do
+        axes.put(first, first.ndim - 1 if before is None else before)
+        if axes.side(first) == "last":
+            cells.projected(first, source)
+    elif isinstance(module, _InstanceNorm) and before is not None:
+        axes.put(first, before)
+    if side == "first" and first.ndim == 4:
+        cells.lie_on_grid(first, source)
+
+
+def _of_a_channel(output: Tensor, axes: Axes, cells: Cells) -> Tensor | None:
+    """Return the cells of an output's first channel, which is kept; None where they are not known."""
+    axis, found = axes.of(output), cells.of(output)
+    return None if axis is None or found is None else found.narrow(axis, 0, 1).clone()
 
 
 def _grids(seen: Scan, path: str, read: Callable[..., Grid]) -> Callable[..., None]:
@@ -185,11 +207,11 @@ def _eager() -> Iterator[None]:
 
 
 class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sees which tokens are joined with others, what is pooled, and where the channels go."""
+    """Sees which tokens are joined with others, what is pooled, and where channels and cells go."""
 
-    def __init__(self, seen: Scan, axes: Axes) -> None:
+    def __init__(self, seen: Scan, axes: Axes, cells: Cells) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.seen, self.axes = seen, axes
+        self.seen, self.axes, self.cells = seen, axes, cells
 
     def __torch_dispatch__(
         self, func: Any, _types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -197,6 +219,7 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Run one operation."""
         out = func(*args, **(kwargs or {}))
         self.axes.follow(func, args, out)
+        self.cells.follow(func, args, out)
         if func is _aten.cat.default:
             axis = (args[1] if len(args) > 1 else (kwargs or {}).get("dim", 0)) % max(1, out.ndim)
             self._join(axis, [piece for piece in args[0] if piece.ndim == out.ndim], out)

@@ -124,3 +124,48 @@ def test_a_convolutional_network_of_one_number_of_images_with_linear_parts() -> 
 
     capture = Probe(seeded(Fixed).float(), "act")(torch.rand(2, 3, 32, 48), Target(1, "image", output="logits"))
     assert capture.activations["act"].shape == (2, 8, 8, 12)
+
+
+class Ordered(nn.Module):
+    """Features whose cells are put in an order, and back."""
+
+    def __init__(self, order: str) -> None:
+        super().__init__()
+        self.stem, self.norm, self.act, self.head = (
+            nn.Conv2d(3, 8, 4, 4),
+            nn.LayerNorm(8),
+            nn.Tanh(),
+            nn.Conv2d(8, 3, 1),
+        )
+        self.order = order
+
+    def there(self, x: Tensor) -> Tensor:
+        b, c, h, w = x.shape
+        if self.order == "columns":
+            return x.transpose(2, 3).flatten(2).transpose(1, 2)
+        if self.order == "shuffled":
+            return x.flatten(2).transpose(1, 2)[:, torch.randperm(h * w, generator=torch.Generator().manual_seed(1))]
+        if self.order == "windows":
+            return x.view(b, c, h // 2, 2, w // 2, 2).permute(0, 2, 4, 3, 5, 1).reshape(b, h * w, c)
+        if self.order == "shifted":
+            return x.permute(0, 2, 3, 1).roll((1, 2), (1, 2))
+        if self.order == "rows":
+            return x.permute(0, 2, 3, 1).contiguous().view(b, h * w, c)
+        return nnf.pixel_shuffle(torch.cat([x] * 4, 1), 2)[:, :, 1:-1, 1:-1].permute(0, 2, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.act(self.norm(self.there(self.stem(x))))
+        return nnf.interpolate(self.head(features.flatten(1, -2).transpose(1, 2).unsqueeze(2)), x.shape[2:])
+
+
+@pytest.mark.parametrize("layer", ["norm", "act"])
+@pytest.mark.parametrize("order", ["columns", "shuffled", "windows", "shifted", "rows", "finer and cut"])
+@pytest.mark.parametrize("size", [(32, 32), (32, 48)])
+def test_cells_in_another_order_are_refused(layer: str, order: str, size: tuple[int, int]) -> None:
+    model = seeded(lambda: Ordered(order)).float()
+    probe, x = Probe(model, layer), torch.rand(2, 3, *size)
+    if order in ("rows", "finer and cut"):
+        assert probe(x, Target(1, "image", output="logits")).layers
+        return
+    with pytest.raises(ProbeError, match="cells do not lie row by row"):
+        probe(x, Target(1, "image", output="logits"))
