@@ -25,8 +25,8 @@ from analyses.statistics.ranks import ALPHA, Ranks, rank
 METRIC = "energy_gain"
 MISSING = 0.1
 """Share of images without a value from which on a method is left out: an image counts where all methods have one."""
-KNOWING = ("mask_oracle", "uniform")
-"""Controls that are left out: one knows the answer, the other ties with nothing but itself."""
+KNOWING = ("mask_oracle", "mask_displaced", "uniform")
+"""Controls that are left out: two know the answer, the last ties with nothing but itself."""
 COLUMNS = (
     *("model", "level", "target", "metric", "method", "mean_rank", "critical_difference", "apart_from_best"),
     *("p_friedman", "kendall_w", "n_images", "n_seeds", "n_layers", "share_of_maps", "training_data"),
