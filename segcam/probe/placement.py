@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from segcam.probe.steps import name_of
 from segcam.scoring.grids import Grid, Placement
 
 Pair = tuple[float, float]
@@ -100,7 +101,7 @@ def _follow(last: Any, done: dict[Any, Course | None]) -> Course | None:
 
 def _after(node: Any, before: Sequence[Course]) -> Course:
     """Return where a step's result lies, given where what it reads does."""
-    name = _name(node)
+    name = name_of(node)
     metadata = node._input_metadata  # of what the backward pass gets: the shape of the result
     shape = tuple(int(n) for n in metadata[0].shape) if metadata else before[0].shape
     product = name in ("Bmm", "Mm", "Baddbmm") or name.startswith("ScaledDotProduct")  # rows are those of the first
@@ -198,14 +199,13 @@ def _pooling(node: Any, course: Course, shape: tuple[int, ...]) -> Course:
 
 def _patches(node: Any, course: Course, shape: tuple[int, ...]) -> Course:
     moved = _pooling(node, course, shape)
-    windows = []
-    for n, (kernel, stride, padding, dilation) in enumerate(
-        zip(
-            *(_two(getattr(node, f"_saved_{k}")) for k in ("kernel_size", "stride", "padding", "dilation")), strict=True
-        )
-    ):
-        windows.append(int((course.grid[n] + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1))
-    return replace(moved, grid=(windows[0], windows[1]), dims=None)
+    kernel, stride, padding, dilation = (
+        _two(getattr(node, f"_saved_{name}")) for name in ("kernel_size", "stride", "padding", "dilation")
+    )
+    rows, columns = (
+        (course.grid[n] + 2 * padding[n] - dilation[n] * (kernel[n] - 1) - 1) // stride[n] + 1 for n in (0, 1)
+    )
+    return replace(moved, grid=(rows, columns), dims=None)
 
 
 def _upsampling(node: Any, course: Course, shape: tuple[int, ...]) -> Course:
@@ -252,14 +252,9 @@ def _sliced(node: Any, course: Course, shape: tuple[int, ...]) -> Course:
     return _cut(course, shape, course.dims.index(dim), start, step)
 
 
-def _name(node: Any) -> str:
-    name: str = node.name().rpartition("::")[2].partition("Backward")[0]
-    return name
-
-
 def _part(node: Any, number: int, course: Course) -> Course:
     """Return the course of one of a step's results, where it has several: the pieces of a split."""
-    if _name(node) not in ("Split", "UnsafeSplit", "SplitWithSizes"):
+    if name_of(node) not in ("Split", "UnsafeSplit", "SplitWithSizes"):
         return course
     dim = _signed(node._saved_dim) % len(course.shape)
     sizes = node._saved_split_sizes if hasattr(node, "_saved_split_sizes") else None
@@ -348,23 +343,20 @@ def _signed(number: int) -> int:
 
 
 _STEPS: dict[str, Callable[[Any, Course, tuple[int, ...]], Course]] = {
-    **dict.fromkeys(("Convolution", "MkldnnConvolution", "CudnnConvolution", "SlowConv2D"), _convolution),
+    **dict.fromkeys(("Convolution", "SlowConv2D"), _convolution),
     **dict.fromkeys(("MaxPool2DWithIndices", "MaxPool2D", "AvgPool2D"), _pooling),
     "Im2Col": _patches,
     **dict.fromkeys(
         ("UpsampleNearest2D", "UpsampleNearestExact2D", "UpsampleBilinear2D", "UpsampleBicubic2D"), _upsampling
     ),
     **dict.fromkeys(("UpsampleBilinear2DAa", "UpsampleBicubic2DAa"), _upsampling),
-    **dict.fromkeys(
-        ("AdaptiveAvgPool2D", "AdaptiveMaxPool2D", "PixelShuffle", "PixelUnshuffle", "MkldnnAdaptiveAvgPool2D"),
-        _shuffled,
-    ),
+    **dict.fromkeys(("AdaptiveAvgPool2D", "AdaptiveMaxPool2D", "PixelShuffle", "PixelUnshuffle"), _shuffled),
     **dict.fromkeys(("ConstantPadNd", "ReflectionPad2D", "ReplicationPad2D"), _padded),
     "Slice": _sliced,
     **dict.fromkeys(("Split", "UnsafeSplit", "SplitWithSizes"), _whole),
     "Roll": _rolled,
     "Unfold": _windowed,
-    **dict.fromkeys(("Flip", "Rot90", "GridSampler2D", "CudnnGridSampler"), _scattered),
+    **dict.fromkeys(("Flip", "Rot90", "GridSampler2D", "GridSampler"), _scattered),
     **dict.fromkeys(("Index", "IndexSelect", "Gather", "CopySlices", "Col2Im"), _scattered),
     **dict.fromkeys(("Mean", "Sum", "Std", "Var", "Amax", "Amin", "Logsumexp", "LinalgVectorNorm"), _reduced),
     "Permute": _permuted,

@@ -142,11 +142,11 @@ class Scenery:
             return [(0, rows, 0, columns)] * len(self.ids)
         boxes = []
         for name, region in zip(self.ids, self.valid, strict=True):
-            sides = [region.any(1 - n).nonzero().flatten().tolist() for n in (0, 1)]
-            box = (sides[0][0], sides[0][-1] + 1, sides[1][0], sides[1][-1] + 1) if all(sides) else (0, 0, 0, 0)
-            if not all(sides) or int(region.sum()) != (box[1] - box[0]) * (box[3] - box[2]):
+            box = _box(region)
+            area = (box[1] - box[0]) * (box[3] - box[2])
+            if area == 0 or int(region.sum()) != area:
                 raise InputError(
-                    f"the valid region of '{name}' is {'empty' if not all(sides) else 'no rectangle'}: it marks what "
+                    f"the valid region of '{name}' is {'empty' if area == 0 else 'no rectangle'}: it marks what "
                     "padding has left of the canvas; other pixels that do not count belong to neither side"
                 )
             boxes.append(box)
@@ -406,6 +406,7 @@ class Reference:
 
 
 def _box(pixels: Bool[Tensor, "H W"]) -> Box:
+    """Return the smallest box around the pixels; an empty one where there are none."""
     rows, columns = pixels.any(1).nonzero().flatten(), pixels.any(0).nonzero().flatten()
     if not len(rows) or not len(columns):
         return (0, 0, 0, 0)

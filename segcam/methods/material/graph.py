@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segcam.probe.outputs import tensor_of
+from segcam.probe.steps import name_of
 
 _LINEAR = (
     "AccumulateGrad Add AdaptiveAvgPool2D Alias AsStrided AvgPool2D Cat Clone Col2Im ConstantPadNd Copy CopySlices "
@@ -151,8 +152,9 @@ def _nodes(output: Tensor) -> list[Any]:
 
 
 def _step(node: Any, order: Mapping[Any, int], module: nn.Module | None = None, call: int = 0) -> Step:
-    name = re.sub(r"^(Native|Cudnn|Miopen|Mkldnn)|Backward\d*$", "", node.name().rpartition("::")[2])
-    name = re.sub(r"^ScaledDotProduct.*", "ScaledDotProductAttention", name)  # which kernel depends on the device
+    name = re.sub(
+        r"^ScaledDotProduct.*", "ScaledDotProductAttention", name_of(node)
+    )  # which kernel depends on the device
     sources = [before for before, _ in node.next_functions]
     if name in NORMS:
         linear = getattr(node, "_saved_training", True) is False

@@ -12,7 +12,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 _aten = torch.ops.aten
 
 _PERMUTING = frozenset({_aten.permute.default, _aten.transpose.int, _aten.t.default})
-_VIEWING = frozenset({_aten.view.default, _aten._unsafe_view.default, _aten._reshape_alias.default})
+VIEWING = frozenset({_aten.view.default, _aten._unsafe_view.default, _aten._reshape_alias.default})
 _KEEPING = frozenset(
     {
         *(_aten.clone.default, _aten.detach.default, _aten.alias.default, _aten._to_copy.default),
@@ -82,7 +82,7 @@ class Axes:
                 self.turned.add(tuple(result.shape[1:]))
             known = self.of(source)
             return None if known is None else order.index(known)
-        if operation in _VIEWING and source is not None:
+        if operation in VIEWING and source is not None:
             return _viewed(self.of(source), tuple(source.shape), tuple(result.shape))
         if operation in _KEEPING or torch.Tag.pointwise in operation.tags:
             found = {self.of(one) for one in _tensors(args) if one.shape == result.shape or operation in _KEEPING}

@@ -10,9 +10,10 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
+from segcam.probe.layouts.axes import VIEWING
+
 _aten = torch.ops.aten
 
-_VIEWING = frozenset({_aten.view.default, _aten._unsafe_view.default, _aten._reshape_alias.default})
 _MOVING = frozenset(
     {
         *(_aten.permute.default, _aten.transpose.int, _aten.roll.default, _aten.flip.default, _aten.slice.Tensor),
@@ -67,7 +68,7 @@ class Cells:
 
     def _after(self, operation: Any, args: Sequence[Any], result: Tensor) -> Tensor | None:
         source = self.of(args[0])
-        if operation in _VIEWING:
+        if operation in VIEWING:
             return None if source is None else source.reshape(result.shape)
         if operation in _MOVING:
             return None if source is None else operation(source, *args[1:])

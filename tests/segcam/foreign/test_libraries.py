@@ -73,36 +73,31 @@ def _upernet() -> nn.Module:
     return transformers.UperNetForSemanticSegmentation(config)
 
 
+TOKENS: dict[str, Any] = {
+    "hidden_size": 24,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "image_size": 64,
+    "patch_size": 16,
+    "num_labels": 3,
+    "use_auxiliary_head": False,
+}
+"""A small transformer over patches of 16 pixels."""
+
+
 def _dpt() -> nn.Module:
     config = transformers.DPTConfig(
-        hidden_size=24,
-        num_hidden_layers=4,
-        num_attention_heads=2,
-        intermediate_size=32,
-        image_size=64,
-        patch_size=16,
+        **TOKENS,
         backbone_out_indices=[0, 1, 2, 3],
         neck_hidden_sizes=[8, 12, 16, 20],
         fusion_hidden_size=16,
-        num_labels=3,
-        use_auxiliary_head=False,
     )
     return transformers.DPTForSemanticSegmentation(config)
 
 
 def _beit() -> nn.Module:
-    config = transformers.BeitConfig(
-        hidden_size=24,
-        num_hidden_layers=4,
-        num_attention_heads=2,
-        intermediate_size=32,
-        image_size=64,
-        patch_size=16,
-        num_labels=3,
-        out_indices=[1, 2, 3, 4],
-        use_auxiliary_head=False,
-        use_absolute_position_embeddings=True,
-    )
+    config = transformers.BeitConfig(**TOKENS, out_indices=[1, 2, 3, 4], use_absolute_position_embeddings=True)
     return transformers.BeitForSemanticSegmentation(config)
 
 
