@@ -13,8 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from segcam.probe.steps import name_of
@@ -365,18 +363,3 @@ _STEPS: dict[str, Callable[[Any, Course, tuple[int, ...]], Course]] = {
     **dict.fromkeys(("View", "UnsafeView", "ReshapeAlias", "Squeeze", "Unsqueeze"), _reshaped),
 }
 """What moves a grid, by autograd's name of the step; all else inherits."""
-
-
-def measured(gradients: Float[Tensor, "b ch H W"]) -> Float[Tensor, "b 2"]:
-    """Return the centroid of each input gradient's magnitude, in pixels: where the evidence of a cell came from.
-
-    Args:
-        gradients: the derivatives of one cell's activations by the input.
-
-    Returns:
-        Row and column; NaN where the gradient is zero.
-    """
-    energy = gradients.detach().double().abs().sum(1)
-    sides = [torch.arange(n, dtype=torch.float64, device=energy.device) for n in energy.shape[1:]]
-    rows, columns = (energy.sum(2 - n) @ sides[n] for n in (0, 1))
-    return (torch.stack([rows, columns], 1) / energy.sum((1, 2))[:, None]).cpu()

@@ -6,7 +6,6 @@ import copy
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
-from itertools import product
 from typing import Any, Literal, get_args
 
 import torch
@@ -20,13 +19,14 @@ from segcam.probe import scaling
 from segcam.probe.attention import AttentionPlace
 from segcam.probe.attention_hooks import on_grids, recording_attention
 from segcam.probe.captures import Capture
+from segcam.probe.centroids import of_middle_cells
 from segcam.probe.forms import check_form
 from segcam.probe.hooks import FAILURES, LeftOut, Network, chosen_outputs, frozen, recording_calls, told
 from segcam.probe.inputs import Inputs, checked_images, checked_inputs
 from segcam.probe.layers import Layer, LayerChoice, chosen_layers
-from segcam.probe.layouts import Layout, Reading
+from segcam.probe.layouts import Layout, Reading, size_of
 from segcam.probe.outputs import OUTPUTS, Arguments, Output, last_step, logits_of, resolved, tensor_of
-from segcam.probe.placement import Placing, courses, measured
+from segcam.probe.placement import Placing, courses
 from segcam.probe.saving import WithoutInputs
 from segcam.probe.survey import Placed, Survey, divides
 from segcam.probe.targets import Explained, Target
@@ -180,7 +180,7 @@ class Probe:
             network = Network(self.model, parameters, given)
             with told(self.model, images):
                 outputs, output, matrices, logits, skipped = self._forward(images, network, targets)
-            size = (int(images.shape[-2]), int(images.shape[-1]))
+            size = size_of(images)
             attentions = on_grids(self.attention, matrices, size)
             targets = self._understood(targets, output, images, network)
             explained = _explained(logits, size, targets, (masks, valid), fixed)
@@ -235,7 +235,7 @@ class Probe:
         they are found, whatever is asked for.
         """
         if self.placement == "stretched":
-            size = (int(images.shape[-2]), int(images.shape[-1]))
+            size = size_of(images)
             odd = [label for label in outputs if unpadded or not divides(layouts[label].grid, size)]
             return dict.fromkeys(outputs) | {x: self._survey(images, network).if_elsewhere(x) for x in odd}
         survey = self._survey(images, network)
@@ -264,7 +264,7 @@ class Probe:
 
     def _understood(self, targets: Sequence[Target], output: object, images: Tensor, network: Network) -> list[Target]:
         """Return the targets with what is known of the network: what its output means, where it lies, class names."""
-        values, size = tensor_of(output), (int(images.shape[-2]), int(images.shape[-1]))
+        values, size = tensor_of(output), size_of(images)
         grid = (int(values.shape[2]), int(values.shape[3]))
         place = None if grid == size else self._survey(images, network).of_output(grid)
         meaning, argument = self._meanings[self._declared(targets)]
@@ -288,7 +288,7 @@ class Probe:
 
     def _survey(self, images: Tensor, network: Network) -> Survey:
         """Run one image with its gradient and follow layers and output back to it; once a size of input."""
-        size = (int(images.shape[-2]), int(images.shape[-1]))
+        size = size_of(images)
         key = (size, self.layers)
         if key not in self._surveys:
             try:
@@ -337,25 +337,10 @@ class Probe:
             ProbeError: see `many`.
         """
         images, given = checked_images(self.model, images), checked_inputs(inputs)
-        size = (int(images.shape[-2]), int(images.shape[-1]))
-        found: dict[str, Tensor] = {}
         with torch.inference_mode(mode=False), torch.enable_grad(), frozen(self.model) as parameters:
             attached, outputs, _, layouts = self._attached(images, Network(self.model, parameters, given))
-            for label, output in outputs.items():
-                maps = layouts[label].maps(output)
-                places = Placement.stretched(layouts[label].grid, size)
-                random = torch.Generator().manual_seed(seed)
-                offsets = []
-                for i, j in product(*(sorted({(cells - 1) // 2, cells // 2}) for cells in layouts[label].grid)):
-                    weights = torch.randn(maps.shape[:2], generator=random).to(maps)
-                    score = (maps[:, :, i, j] * weights).sum()
-                    (gradient,) = torch.autograd.grad(score, attached, retain_graph=True, allow_unused=True)
-                    centre = torch.tensor(
-                        [o + s * n for o, s, n in zip(places.origin, places.step, (i, j), strict=True)]
-                    )
-                    offsets.append(measured(torch.zeros_like(images) if gradient is None else gradient) - centre)
-                found[label] = torch.stack(offsets, 1)
-        return found
+            maps = {label: layouts[label].maps(output) for label, output in outputs.items()}
+            return {label: of_middle_cells(one, attached, seed) for label, one in maps.items()}
 
     def restricted(self, layers: Sequence[Layer]) -> Probe:
         """Return a probe of some of the layers, which saves memory."""

@@ -152,9 +152,8 @@ def _nodes(output: Tensor) -> list[Any]:
 
 
 def _step(node: Any, order: Mapping[Any, int], module: nn.Module | None = None, call: int = 0) -> Step:
-    name = re.sub(
-        r"^ScaledDotProduct.*", "ScaledDotProductAttention", name_of(node)
-    )  # which kernel depends on the device
+    # Which kernel computes attention depends on the device.
+    name = re.sub(r"^ScaledDotProduct.*", "ScaledDotProductAttention", name_of(node))
     sources = [before for before, _ in node.next_functions]
     if name in NORMS:
         linear = getattr(node, "_saved_training", True) is False

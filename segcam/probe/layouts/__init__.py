@@ -18,7 +18,7 @@ from segcam.probe.layouts.scan import Scan, scan
 from segcam.probe.layouts.swin import block_of, grid_reader
 from segcam.scoring.grids import Grid
 
-__all__ = ["Layout", "Reading"]
+__all__ = ["Layout", "Reading", "size_of"]
 
 
 class Reading:
@@ -44,7 +44,7 @@ class Reading:
             images: the batch.
             network: the network, held still.
         """
-        reader = Reader(self._model, _size(images), len(images), lambda: self._scan(images, network))
+        reader = Reader(self._model, size_of(images), len(images), lambda: self._scan(images, network))
         layouts: dict[str, Layout] = {}
         without: dict[str, LeftOut] = {}
         for layer in layers:
@@ -61,7 +61,7 @@ class Reading:
         Raises:
             ProbeError: it is `(b, h, w, k)`, or may be.
         """
-        size, shape = _size(images), tuple(values.shape)
+        size, shape = size_of(images), tuple(values.shape)
         first, last = fit((shape[2], shape[3]), size), fit((shape[1], shape[2]), size)
         if last < Fit.STRIDE or first > last or shape[1:] == (1, 1, 1):
             return
@@ -123,5 +123,6 @@ def _noise(images: Tensor, count: int) -> Tensor:
     return (noise * images[:1].float().std().clamp(min=0.1).cpu()).to(images)
 
 
-def _size(images: Tensor) -> Grid:
+def size_of(images: Tensor) -> Grid:
+    """Return the rows and columns of images."""
     return int(images.shape[-2]), int(images.shape[-1])
