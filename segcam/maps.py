@@ -14,9 +14,9 @@ from segcam.errors import InputError
 from segcam.methods import METHODS, Method
 from segcam.methods.material.pair import Pair, combined
 from segcam.precision import in_full_precision
-from segcam.probe.inputs import Inputs, rows_of
 from segcam.probe.layers import Layer
 from segcam.probe.memory import Plan, plan
+from segcam.probe.network.inputs import Inputs, rows_of
 from segcam.probe.probe import Capture, Probe
 from segcam.probe.targets import Target
 

@@ -14,10 +14,10 @@ from segcam.errors import InputError, ProbeError, unknown
 from segcam.maps import layer_maps
 from segcam.methods import METHODS, Method
 from segcam.probe.captures import Capture
-from segcam.probe.inputs import Inputs
+from segcam.probe.gradients.rounding import CANCELLED
 from segcam.probe.layers import Layer
+from segcam.probe.network.inputs import Inputs
 from segcam.probe.probe import Probe
-from segcam.probe.rounding import CANCELLED
 from segcam.probe.targets import Target
 
 

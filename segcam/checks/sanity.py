@@ -16,8 +16,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segcam.errors import ProbeError, unknown
-from segcam.probe.hooks import frozen, run
-from segcam.probe.inputs import as_images
+from segcam.probe.network.held import frozen, run
+from segcam.probe.network.inputs import as_images
 
 Step: TypeAlias = tuple[str, ...]
 """Paths of modules that are made random together."""

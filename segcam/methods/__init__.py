@@ -17,8 +17,8 @@ from segcam.methods.material.pair import Pair
 from segcam.methods.material.subject import Subject
 from segcam.precision import in_full_precision, without_autocast
 from segcam.probe.attention import Attention
+from segcam.probe.gradients.rounding import Sums
 from segcam.probe.layers import Layer
-from segcam.probe.rounding import Sums
 from segcam.registry import Registry, words
 from segcam.scoring.reference import Reference
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from segcam.methods import METHODS, method
 from segcam.methods.material.pair import Pair
-from segcam.probe.rounding import SUMS
+from segcam.probe.gradients.rounding import SUMS
 
 
 @method(label="Grad-CAM", family="cam", name="grad_cam", sums="gradients")

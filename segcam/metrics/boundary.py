@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from segcam.metrics import metric
-from segcam.probe.pixels import reach
+from segcam.probe.targets.pixels import reach
 from segcam.scoring.normalise import unit
 from segcam.scoring.reference import Reference
 

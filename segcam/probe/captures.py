@@ -14,9 +14,9 @@ from segcam.arrays import at_least_float32
 from segcam.errors import ProbeError
 from segcam.precision import without_autocast
 from segcam.probe.attention import Attention
+from segcam.probe.gradients.rounding import SUMS, Sums, cancels
 from segcam.probe.layers import Layer
 from segcam.probe.layouts import Layout
-from segcam.probe.rounding import SUMS, Sums, cancels
 from segcam.probe.targets import Explained, Target
 from segcam.scoring.grids import Placement
 
@@ -32,7 +32,8 @@ class Capture:
             set is empty.
         target: what was explained.
         explained: its pixels and scores, at the resolution that the target names.
-        logits: the network's, `(b, k, h, w)`; of probabilities those that `segcam.probe.outputs.logits_of` returns.
+        logits: the network's, `(b, k, h, w)`; of probabilities those that `segcam.probe.targets.outputs.logits_of`
+            returns.
         size: height and width of the input, in pixels.
         attentions: the attention matrices of the places asked for, by label; captures of one pass share them.
         placements: where each layer's maps lie on the input, by label; None where they are stretched over it.
@@ -97,7 +98,7 @@ class Capture:
 
         Behind a convolution that a normalisation over positions follows (InstanceNorm, or GroupNorm with a channel a
         group) a channel's mean gradient is zero in exact arithmetic: the normalisation takes off again what is the same
-        everywhere. A map made of such weights is rounding noise. See `segcam.probe.rounding`.
+        everywhere. A map made of such weights is rounding noise. See `segcam.probe.gradients.rounding`.
 
         Args:
             layer: its label.

@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from segcam.errors import ProbeError, out_of_memory, unknown
-from segcam.precision import of_network
-from segcam.probe import local_gradients as local
-from segcam.probe import scaling
+from segcam.errors import ProbeError, unknown
 from segcam.probe.attention import AttentionPlace
-from segcam.probe.attention_hooks import on_grids, recording_attention
+from segcam.probe.attention_hooks import on_grids as attentions_on_grids
+from segcam.probe.attention_hooks import recording_attention
 from segcam.probe.captures import Capture
-from segcam.probe.centroids import of_middle_cells
-from segcam.probe.forms import check_form
-from segcam.probe.hooks import FAILURES, LeftOut, Network, chosen_outputs, frozen, recording_calls, told
-from segcam.probe.inputs import Inputs, checked_images, checked_inputs
+from segcam.probe.chosen import NO_PATH, OVERWRITTEN, Chosen, LeftOut
+from segcam.probe.gradients import local_gradients as local
+from segcam.probe.gradients.backward import gradients, on_grids
+from segcam.probe.gradients.saving import WithoutInputs
 from segcam.probe.layers import Layer, LayerChoice, chosen_layers
-from segcam.probe.layouts import Layout, Reading, size_of
-from segcam.probe.outputs import OUTPUTS, Arguments, Output, last_step, logits_of, resolved, tensor_of
-from segcam.probe.placement import Placing, courses
-from segcam.probe.saving import WithoutInputs
-from segcam.probe.survey import Placed, Survey, divides
+from segcam.probe.layouts import Reading, size_of
+from segcam.probe.network.forms import check_form
+from segcam.probe.network.held import Network, frozen, told
+from segcam.probe.network.inputs import Inputs, checked_images, checked_inputs
+from segcam.probe.network.recording import chosen_outputs, recording_calls
+from segcam.probe.placement import Placed, Placing
+from segcam.probe.placement.surveyor import Surveyor
 from segcam.probe.targets import Explained, Target
-from segcam.scoring.grids import Grid, Placement
+from segcam.probe.targets.classes import names_of
+from segcam.probe.targets.meanings import Meanings
+from segcam.probe.targets.outputs import OUTPUTS, Output, logits_of, tensor_of
 
 __all__ = ["Capture", "Precision", "Probe", "frozen", "logits_of"]
 
@@ -59,15 +61,15 @@ class Probe:
         channels_last: lay the input out channels-last, which is faster for most convolutional networks; those that
             reshape with `view` cannot take it.
         low_memory: save less for the backward pass: about a tenth to a fifth less memory for a few percent more time;
-            the gradients are the same, see `segcam.probe.saving`.
+            the gradients are the same, see `segcam.probe.gradients.saving`.
         local_gradients: leave the zeros around a few pixels' gradients out of the backward pass; the gradients are the
-            same up to rounding, see `segcam.probe.local_gradients`. None for where it pays: in networks that mostly
-            convolve, on a processor, for small pixel sets.
+            same up to rounding, see `segcam.probe.gradients.local_gradients`. None for where it pays: in networks that
+            mostly convolve, on a processor, for small pixel sets.
         attention: blocks whose attention matrices are wanted as well, such as `attention_places` of the network's
             file gives. They are computed step by step then, which is slower than the fused kernels and agrees with
             them up to rounding.
-        output: what the numbers of the network's output mean, see `segcam.probe.outputs.Output`; None to find out from
-            the values, which is said once where they are no logits, or for what the target says.
+        output: what the numbers of the network's output mean, see `segcam.probe.targets.outputs.Output`; None to find
+            out from the values, which is said once where they are no logits, or for what the target says.
         classes: names of the classes, by which targets may ask for them; those of `model.config` unless given.
         placement: where maps lie on the image: 'stretched' over it, or 'receptive_field' for the centres of what each
             cell sees. It tells metrics and pictures, see `Capture.placements`; the maps are the same.
@@ -105,21 +107,24 @@ class Probe:
             raise unknown("placement", str(placement), get_args(Placing))
         check_form(model)
         self.model = model
-        self.output = output
         self.placement: Placing = placement
-        self.class_ids = _class_names(model) if classes is None else {name: i for i, name in enumerate(classes)}
-        self.layers, self._matched = chosen_layers(model, layers, kind)
         self.precision = precision
         self.channels_last = channels_last
         self.low_memory = low_memory
         self.local_gradients = local_gradients
         self.attention = tuple(attention)
+        self.chosen = Chosen(*chosen_layers(model, layers, kind))
+        named = names_of(model) if classes is None else {name: i for i, name in enumerate(classes)}
+        self.meanings = Meanings(output, named)
         self._convolves = local.convolves(model)
         self._overwritten: set[str] = set()
-        self._partial = False
-        self._meanings: dict[Output | None, tuple[Output, bool]] = {}
-        self._surveys: dict[tuple[Grid, tuple[Layer, ...]], Survey] = {}
         self._reading = Reading(model, self.layers)
+        self._surveyor = Surveyor(self.chosen, self._reading, placement)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers, in the order asked for."""
+        return self.chosen.layers
 
     def __call__(
         self,
@@ -169,34 +174,33 @@ class Probe:
                 the output is none of the known kinds; a class does not exist; an attention cannot be read; the fixed
                 pixels are not one set a target, or of other images.
         """
-        images, given = checked_images(self.model, images), checked_inputs(inputs)
+        images = checked_images(self.model, images)
         wrong = [type(target).__name__ for target in targets if not isinstance(target, Target)]
         if wrong:
             raise ProbeError(f"a Target is needed, not a {wrong[0]}; for several targets call many(images, [...])")
-        with ExitStack() as stack:
-            stack.enter_context(torch.inference_mode(mode=False))
-            stack.enter_context(torch.enable_grad())
-            parameters = stack.enter_context(frozen(self.model, own_precision=self.precision == "own"))
-            network = Network(self.model, parameters, given)
+        size = size_of(images)
+        with self._held(inputs) as network:
             with told(self.model, images):
                 outputs, output, matrices, logits, skipped = self._forward(images, network, targets)
-            size = size_of(images)
-            attentions = on_grids(self.attention, matrices, size)
-            targets = self._understood(targets, output, images, network)
+            attentions = attentions_on_grids(self.attention, matrices, size)
+            place, said = self._surveyor.of_output(output, images, network), self.meanings.said(targets)
+            targets = [self.meanings.understood(target, said, place) for target in targets]
             explained = _explained(logits, size, targets, (masks, valid), fixed)
-            layouts = self._layouts(outputs, images, network, skipped)
-            unpadded = any(target.placement is not None for target in targets)
-            placements = self._placements(outputs, layouts, images, network, skipped, unpadded=unpadded)
-            acts, logits = _on_grids(outputs, layouts), logits.detach()
+            layouts, without = self._reading.layouts(self.layers, outputs, images, network)
+            self.chosen.leave_out(without, outputs, skipped)
+            placements, nowhere = self._surveyor.placements(layouts, images, network, unpadded=place is not None)
+            self.chosen.leave_out(nowhere, outputs, skipped)
+            activations, logits = on_grids(outputs, layouts), logits.detach()
             captures = []
             for i, (target, pixels) in enumerate(zip(targets, explained, strict=True)):
-                pairs = self._gradients(pixels, outputs, layouts, keep=i + 1 < len(targets))
-                off = {label: _NO_PATH for label in outputs if label not in pairs}
-                self._refuse({**skipped, **off})
+                pays = self._convolves and local.pays(pixels) if self.local_gradients is None else self.local_gradients
+                pairs = gradients(pixels, outputs, layouts, keep=i + 1 < len(targets), locally=pays)
+                off = {label: NO_PATH for label in outputs if label not in pairs}
+                self.chosen.refuse({**skipped, **off})
                 captures.append(
                     Capture(
                         tuple(layer for layer in self.layers if layer.label in pairs),
-                        {label: acts[label] for label in pairs},
+                        {label: activations[label] for label in pairs},
                         pairs,
                         target,
                         replace(pixels, scores=pixels.scores.detach()),  # what is kept holds no graph
@@ -206,70 +210,10 @@ class Probe:
                         {label: placements[label] for label in pairs},
                         layouts,
                         {label: why.reason for label, why in {**skipped, **off}.items()},
-                        given,
+                        network.inputs,
                     )
                 )
         return captures
-
-    def _layouts(
-        self, outputs: dict[str, Tensor], images: Tensor, network: Network, skipped: dict[str, LeftOut]
-    ) -> dict[str, Layout]:
-        """Return the layouts of the outputs; outputs of matched layers without one move to those that are left out."""
-        layouts, without = self._reading.layouts(self.layers, outputs, images, network)
-        self._leave_out(without, outputs, skipped)
-        return layouts
-
-    def _placements(
-        self,
-        outputs: dict[str, Tensor],
-        layouts: Mapping[str, Layout],
-        images: Tensor,
-        network: Network,
-        skipped: dict[str, LeftOut],
-        *,
-        unpadded: bool,
-    ) -> dict[str, Placement | None]:
-        """Return where the layers' maps lie; None where they are stretched over the input.
-
-        Stretching has no meaning for layers that span another part than the input, as without padding: they lie where
-        they are found, whatever is asked for.
-        """
-        if self.placement == "stretched":
-            size = size_of(images)
-            odd = [label for label in outputs if unpadded or not divides(layouts[label].grid, size)]
-            return dict.fromkeys(outputs) | {x: self._survey(images, network).if_elsewhere(x) for x in odd}
-        survey = self._survey(images, network)
-        self._leave_out({x: _NOT_FROM_INPUT for x in outputs if survey.courses[x] is None}, outputs, skipped)
-        return {label: survey.unless_stretched(label) for label in outputs}
-
-    def _leave_out(
-        self, without: Mapping[str, LeftOut], outputs: dict[str, Tensor], skipped: dict[str, LeftOut]
-    ) -> None:
-        for label, why in without.items():
-            skipped[label] = why
-            del outputs[label]
-        self._refuse(skipped)
-
-    def _refuse(self, left_out: Mapping[str, LeftOut]) -> None:
-        """Raise the error of the first layer that was named and has no maps, or where no matched one is left."""
-        wrong = [layer for layer in self.layers if layer.label in left_out and layer.label not in self._matched]
-        if wrong:
-            raise left_out[wrong[0].label].of(wrong[0])
-        if len(left_out) >= len(self.layers) and not self._partial:
-            first = self.layers[0]
-            raise ProbeError(
-                f"none of the {len(self.layers)} layers that the patterns match has maps: "
-                f"{left_out[first.label].of(first)}"
-            )
-
-    def _understood(self, targets: Sequence[Target], output: object, images: Tensor, network: Network) -> list[Target]:
-        """Return the targets with what is known of the network: what its output means, where it lies, class names."""
-        values, size = tensor_of(output), size_of(images)
-        grid = (int(values.shape[2]), int(values.shape[3]))
-        place = None if grid == size else self._survey(images, network).of_output(grid)
-        meaning, argument = self._meanings[self._declared(targets)]
-        known: Any = {"output": meaning, "argument": argument, "placement": place}
-        return [replace(target.named(self.class_ids), **known) for target in targets]
 
     def placements(self, images: Float[Tensor, "b ch h w"], inputs: Inputs | None = None) -> dict[str, Placed]:
         """Return where each layer's grid lies on the input, by label, whatever the probe's `placement`.
@@ -280,42 +224,11 @@ class Probe:
         Raises:
             ProbeError: a layer does not come from the input, or see `many`.
         """
-        given = checked_inputs(inputs)
-        with torch.inference_mode(mode=False), torch.enable_grad(), frozen(self.model) as parameters:
-            survey = self._survey(checked_images(self.model, images), Network(self.model, parameters, given))
-        named = [x.label for x in self.layers if x.label in survey.courses]
-        return {x: survey.placed(x) for x in named if x not in self._matched or survey.courses[x] is not None}
-
-    def _survey(self, images: Tensor, network: Network) -> Survey:
-        """Run one image with its gradient and follow layers and output back to it; once a size of input."""
-        size = size_of(images)
-        key = (size, self.layers)
-        if key not in self._surveys:
-            try:
-                image, outputs, output, layouts = self._attached(images[:1], network.of_rows([0], len(images)))
-            except (*FAILURES, ProbeError) as error:  # some networks take one number of images alone
-                if len(images) == 1 or out_of_memory(error):
-                    raise
-                image, outputs, output, layouts = self._attached(images, network)
-            *found, of_output = courses([*outputs.values(), tensor_of(output)], image.grad_fn, size)
-            grids = {label: layouts[label].grid for label in outputs}
-            known = dict(zip(outputs, found, strict=True))
-            self._surveys[key] = Survey(size, known, grids, of_output, last_step(tensor_of(output)))
-        return self._surveys[key]
-
-    def _attached(
-        self, images: Tensor, network: Network
-    ) -> tuple[Tensor, dict[str, Tensor], object, Mapping[str, Layout]]:
-        """Run images with their gradient: return them, the layers' outputs, the network's, and the layouts."""
-        prepared = self.prepared(images, network.tensors).clone().requires_grad_()
-        attached = prepared * 1  # no leaf: modules may write into it, and into it alone
-        source = attached.view_as(attached)
-        with recording_calls(self.model, self.layers, set()) as calls:
-            output = network(source)
-        outputs, _, skipped = chosen_outputs(self.layers, calls)
-        layouts, without = self._reading.layouts(self.layers, outputs, images, network)
-        self._refuse({**skipped, **without})
-        return attached, {label: outputs[label] for label in outputs if label in layouts}, output, layouts
+        with self._held(inputs) as network:
+            survey = self._surveyor.survey(checked_images(self.model, images), network)
+        chosen = self.chosen
+        named = [x.label for x in chosen.layers if x.label in survey.courses]
+        return {x: survey.placed(x) for x in named if x not in chosen.matched or survey.courses[x] is not None}
 
     def centroids(
         self, images: Float[Tensor, "b ch h w"], inputs: Inputs | None = None, seed: int = 0
@@ -336,26 +249,27 @@ class Probe:
         Raises:
             ProbeError: see `many`.
         """
-        images, given = checked_images(self.model, images), checked_inputs(inputs)
-        with torch.inference_mode(mode=False), torch.enable_grad(), frozen(self.model) as parameters:
-            attached, outputs, _, layouts = self._attached(images, Network(self.model, parameters, given))
-            maps = {label: layouts[label].maps(output) for label, output in outputs.items()}
-            return {label: of_middle_cells(one, attached, seed) for label, one in maps.items()}
+        with self._held(inputs) as network:
+            return self._surveyor.centroids(checked_images(self.model, images), network, seed)
 
     def restricted(self, layers: Sequence[Layer]) -> Probe:
         """Return a probe of some of the layers, which saves memory."""
         probe = copy.copy(self)
-        probe.layers, probe.low_memory, probe._partial = tuple(layers), True, True
+        probe.chosen, probe.low_memory = replace(self.chosen, layers=tuple(layers), partial=True), True
         return probe
 
-    def prepared(
-        self, images: Float[Tensor, "b ch h w"], tensors: Mapping[str, Tensor] | None = None
-    ) -> Float[Tensor, "b ch h w"]:
+    def prepared(self, images: Float[Tensor, "b ch h w"]) -> Float[Tensor, "b ch h w"]:
         """Return the images as the network gets them: in its dtype, detached, laid out as asked for."""
-        images = images.to(of_network(self.model, tensors))
-        if self.channels_last and images.ndim == 4:
-            images = images.contiguous(memory_format=torch.channels_last)
-        return images.detach()
+        return Network(self.model, {}, {}, self.channels_last).prepared(images)
+
+    @contextmanager
+    def _held(self, inputs: Inputs | None) -> Iterator[Network]:
+        """Hold the network still, with autograd on, whatever the caller is in."""
+        given = checked_inputs(inputs)
+        own_precision = self.precision == "own"
+        holding = frozen(self.model, own_precision=own_precision)
+        with torch.inference_mode(mode=False), torch.enable_grad(), holding as tensors:
+            yield Network(self.model, tensors, given, self.channels_last)
 
     def _forward(
         self, images: Tensor, network: Network, targets: Sequence[Target]
@@ -365,85 +279,27 @@ class Probe:
         It runs once more where in-place modules are found to follow, and where the output is found to be made of
         logits, to see those.
         """
-        said = self._declared(targets)
+        said = self.meanings.said(targets)
         while True:
-            inputs = self.prepared(images, network.tensors)
+            inputs = network.prepared(images)
             if inputs.untyped_storage().data_ptr() == images.untyped_storage().data_ptr():
                 inputs = inputs.clone()  # the network may write into its input
             bf16 = self.precision == "bf16"
             autocast = torch.autocast(inputs.device.type, torch.bfloat16) if bf16 else nullcontext()
-            hooks = recording_calls(self.model, self.layers, self._overwritten)
             saving = WithoutInputs() if self.low_memory else nullcontext()
-            known = self._meanings.get(said)
-            seeing = Arguments() if known is not None and known[1] else nullcontext()
-            with hooks as calls, recording_attention(self.model, self.attention) as matrices, autocast, saving, seeing:
+            hooks, watching = recording_calls(self.model, self.layers, self._overwritten), self.meanings.watching(said)
+            attending = recording_attention(self.model, self.attention)
+            with hooks as calls, attending as matrices, autocast, saving, watching as seen:
                 output = network(inputs)
             outputs, overwritten, skipped = chosen_outputs(self.layers, calls)
             if not overwritten <= self._overwritten:
                 self._overwritten |= overwritten
                 continue
-            self._leave_out(dict.fromkeys(overwritten, _OVERWRITTEN), outputs, skipped)
+            self.chosen.leave_out(dict.fromkeys(overwritten, OVERWRITTEN), outputs, skipped)
             self._reading.check_axes(tensor_of(output), images, network)
-            if known is None:
-                meaning = resolved(output, said, lambda: self._survey(images, network).end)
-                known = self._meanings[said] = (meaning, meaning not in ("logits", "multilabel"))
-                if known[1]:
-                    continue
-            logits = seeing.of(output) if isinstance(seeing, Arguments) else None
-            self._meanings[said] = (known[0], logits is not None)
-            return outputs, output, matrices, logits_of(output, known[0]) if logits is None else logits, skipped
-
-    def _declared(self, targets: Sequence[Target]) -> Output | None:
-        """Return what the probe or the targets say that the output means; None where they say nothing."""
-        declared = {choice for choice in (self.output, *(target.output for target in targets)) if choice is not None}
-        if declared == {"multilabel", "multilabel-probabilities"}:
-            return "multilabel-probabilities"  # what a capture has found of what is declared here
-        if len(declared) > 1:
-            raise ProbeError(f"the output is declared as {' and as '.join(sorted(declared))}: say it once")
-        return next(iter(declared), None)
-
-    def _gradients(
-        self, explained: Explained, outputs: dict[str, Tensor], layouts: Mapping[str, Layout], *, keep: bool
-    ) -> dict[str, Float[Tensor, "b c h w"]]:
-        """Return the gradients of the scores by the outputs that lead to them, laid on the layers' grids."""
-        if not scaling.through_float16(explained.scores):
-            return _on_grids(self._backward(explained, outputs, keep=keep), layouts)
-
-        def differentiate(factors: Tensor) -> dict[str, Tensor]:
-            scaled = replace(explained, scores=explained.scores * factors)
-            return _on_grids(self._backward(scaled, outputs, keep=True), layouts)
-
-        return scaling.gradients(differentiate, explained.pixels)
-
-    def _backward(self, explained: Explained, outputs: dict[str, Tensor], *, keep: bool) -> dict[str, Tensor]:
-        """Return the gradients of the scores by the outputs; `keep` the graph where it is needed again."""
-        score, tensors = explained.scores.sum(), list(outputs.values())
-        if not tensors or not score.requires_grad:
-            return {}
-        pays = self._convolves and local.pays(explained) if self.local_gradients is None else self.local_gradients
-        if pays:
-            gradients: Sequence[Tensor | None] = local.grad(score, tensors, keep)
-        else:
-            gradients = torch.autograd.grad(score, tensors, retain_graph=keep, allow_unused=True)
-        return {label: one for label, one in zip(outputs, gradients, strict=True) if one is not None}
-
-
-_NO_PATH = LeftOut("does not lead to the logits", "leave it out")
-_OVERWRITTEN = LeftOut("is overwritten even as a copy", "leave it out")
-_NOT_FROM_INPUT = LeftOut(
-    "lies on no known place of the input, as no gradient leads from it back to the input",
-    "leave it out, or take placement='stretched'",
-)
-
-
-def _on_grids(outputs: Mapping[str, Tensor], layouts: Mapping[str, Layout]) -> dict[str, Tensor]:
-    return {label: layouts[label].maps(output.detach()) for label, output in outputs.items()}
-
-
-def _class_names(model: nn.Module) -> dict[str, int]:
-    """Return the indices of the classes' names, where a transformers network tells them."""
-    names = getattr(getattr(model, "config", None), "id2label", None)
-    return {str(name): int(i) for i, name in names.items()} if isinstance(names, dict) else {}
+            logits = self.meanings.logits(output, said, seen, lambda: self._surveyor.survey(images, network).end)
+            if logits is not None:
+                return outputs, output, matrices, logits, skipped
 
 
 def _explained(

@@ -16,9 +16,9 @@ from segcam.checks.diagnosis import counter_share, sign_balance
 from segcam.errors import NotApplicableError
 from segcam.maps import layer_maps
 from segcam.methods import Method
+from segcam.probe.gradients.rounding import CANCELLED
 from segcam.probe.layers import Layer
 from segcam.probe.probe import Capture, Probe
-from segcam.probe.rounding import CANCELLED
 from segcam.scoring.grids import Grid, Placement
 from segcam.scoring.reference import Scenery, View
 

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from segcam.arrays import at_least_float32, booleans
 from segcam.errors import InputError
-from segcam.probe.hooks import frozen, run
-from segcam.probe.inputs import as_images
-from segcam.probe.outputs import logits_of, resolved
-from segcam.probe.pixels import DenseOutput, logprob, predicted
+from segcam.probe.network.held import frozen, run
+from segcam.probe.network.inputs import as_images
 from segcam.probe.targets import Target
+from segcam.probe.targets.outputs import logits_of, resolved
+from segcam.probe.targets.pixels import DenseOutput, logprob, predicted
 
 OUTCOMES = ("probability", "dice", "iou")
 """Mean class probability over the set; Dice of the new prediction with the set; IoU of it with the truth."""

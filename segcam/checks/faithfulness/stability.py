@@ -12,7 +12,7 @@ from torch import Tensor
 from segcam.checks.faithfulness.orders import undefined
 from segcam.checks.faithfulness.outcomes import BATCH
 from segcam.errors import InputError
-from segcam.probe.inputs import as_images
+from segcam.probe.network.inputs import as_images
 from segcam.probe.probe import Capture, Probe
 from segcam.probe.targets import Explained
 from segcam.streams import uniform

@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segcam.probe.outputs import tensor_of
-from segcam.probe.steps import name_of
+from segcam.probe.placement.steps import name_of
+from segcam.probe.targets.outputs import tensor_of
 
 _LINEAR = (
     "AccumulateGrad Add AdaptiveAvgPool2D Alias AsStrided AvgPool2D Cat Clone Col2Im ConstantPadNd Copy CopySlices "

@@ -15,9 +15,9 @@ from segcam.arrays import at_least_float32
 from segcam.errors import NotApplicableError
 from segcam.probe.layers import Layer
 from segcam.probe.layouts import Layout
-from segcam.probe.outputs import run_for_logits
 from segcam.probe.probe import Capture, Probe, frozen
 from segcam.probe.targets import Target
+from segcam.probe.targets.arguments import run_for_logits
 from segcam.scoring.reference import Scenery
 
 T = TypeVar("T")

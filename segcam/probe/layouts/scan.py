@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from segcam.probe.layers import Layer
 from segcam.probe.layouts.axes import Axes
 from segcam.probe.layouts.cells import Cells
-from segcam.probe.outputs import tensor_of
+from segcam.probe.targets.outputs import tensor_of
 from segcam.scoring.grids import Grid
 
 Shape = tuple[int, ...]

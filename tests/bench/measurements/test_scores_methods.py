@@ -22,7 +22,7 @@ from segcam.errors import NotApplicableError
 from segcam.methods import METHODS, Method
 from segcam.methods.material.pair import Pair
 from segcam.models import MODELS, create
-from segcam.probe.rounding import CANCELLED
+from segcam.probe.gradients.rounding import CANCELLED
 from segcam.samples import Batch, Images
 from tests.reference.agreement import agreement as slow_agreement
 from tests.reference.grad_cam import grad_cam as slow_grad_cam

@@ -12,8 +12,8 @@ from torch import nn
 from segcam import InputError, Layer, Probe, ProbeError, Target, grad_cam
 from segcam.maps import all_maps
 from segcam.models import architecture, create
+from segcam.probe.gradients.saving import WithoutInputs
 from segcam.probe.memory import Cost, Meter, images_at_once, measure, plan
-from segcam.probe.saving import WithoutInputs
 from tests.small_networks import seeded
 
 SIZE = (32, 48)
@@ -167,7 +167,7 @@ def test_saving_less_changes_no_gradient(
         return blanks[-1]
 
     empty = torch.empty_strided
-    monkeypatch.setattr("segcam.probe.saving.torch.empty_strided", poisoned)
+    monkeypatch.setattr("segcam.probe.gradients.saving.torch.empty_strided", poisoned)
     model = make()
     full, saving = (
         Probe(model, "*", kind=nn.Conv2d, channels_last=channels_last, low_memory=low)(images(2), Target(1, "image"))

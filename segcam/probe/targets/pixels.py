@@ -218,3 +218,8 @@ SCORES: dict[str, ScoreMap] = {
     "rival": rival,
     "contrast": contrast,
 }
+
+
+def two_sided(logits: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k2 h w"]:
+    """Return the logits of all classes: a single channel is that of class 1 against 0 for class 0."""
+    return logits if logits.shape[1] > 1 else torch.cat([torch.zeros_like(logits), logits], 1)

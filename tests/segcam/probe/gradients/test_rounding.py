@@ -14,7 +14,7 @@ from segcam.checks.diagnosis import diagnose
 from segcam.maps import layer_maps
 from segcam.methods import METHODS
 from segcam.models import MODELS, create
-from segcam.probe.rounding import cancels
+from segcam.probe.gradients.rounding import cancels
 from tests.small_networks import seeded, settled
 
 TARGETS = ["best_pixel:logit", "predicted:logit", "image:margin"]

@@ -7,8 +7,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from segcam import Probe, Target, grad_cam
 from segcam.models import architecture, create
-from segcam.probe.local_gradients import convolves, grad, pays
-from segcam.probe.windows import Spans, Windows, nonzero
+from segcam.probe.gradients.local_gradients import convolves, grad, pays
+from segcam.probe.gradients.windows import Spans, Windows, nonzero
 from tests.small_networks import seeded
 
 

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakIdKeyDictionary
 
+from segcam.probe.gradients.windows import Windows, nonzero
 from segcam.probe.targets import Explained
-from segcam.probe.windows import Windows, nonzero
 
 FEW = 1 / 16
 """The largest share of an image's pixels in a set whose gradients are worth following."""

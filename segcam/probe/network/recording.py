@@ -1,48 +1,20 @@
-"""Hooks: a network held still, and the outputs of its layers as nodes whose gradients can be asked for."""
+"""Recording: the outputs of a network's layers, as nodes of the graph whose gradients can be asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call
-from torch.nn.modules.conv import _ConvNd
 
-from segcam.errors import ProbeError, first_line, out_of_memory
-from segcam.precision import HALF, of_network, widened, without_autocast
-from segcam.probe.forms import scripted_part, without_checkpointing, without_fast_paths
-from segcam.probe.inputs import Inputs, arguments, mapped, rows_of
+from segcam.probe.chosen import LeftOut
 from segcam.probe.layers import Layer
-
-FAILURES = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
-"""What a network raises for images that it cannot take."""
+from segcam.probe.network.forms import scripted_part
 
 _INFERENCE = "runs in torch.inference_mode"
-
-
-@contextmanager
-def told(model: nn.Module, images: Tensor) -> Iterator[None]:
-    """Turn what the network raises into an error that names the images.
-
-    Raises:
-        ProbeError: the network failed; want of memory stays what it is.
-    """
-    try:
-        yield
-    except FAILURES as error:
-        if out_of_memory(error):
-            raise
-        first = next((module for module in model.modules() if isinstance(module, _ConvNd)), None)
-        wanted = f"; its first convolution takes {first.in_channels} channels" if first is not None else ""
-        raise ProbeError(
-            f"the network failed on images {tuple(images.shape)}, (images, channels, rows, columns){wanted}: "
-            f"{type(error).__name__}: {first_line(error)}"
-        ) from error
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -58,58 +30,6 @@ class Call:
     output: Tensor | None
     version: int = 0
     reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """Why a layer has no maps, and what can be done about it."""
-
-    reason: str
-    cure: str = ""
-
-    def of(self, layer: Layer) -> ProbeError:
-        """Return the error for a layer that was asked for by name."""
-        return ProbeError(f"layer '{layer.label}' {self.reason}" + (f": {self.cure}" if self.cure else ""))
-
-
-@contextmanager
-def frozen(model: nn.Module, *, own_precision: bool = False) -> Iterator[dict[str, Tensor]]:
-    """Put the network into eval mode with frozen parameters and into float32, then back.
-
-    A surrounding autocast is off meanwhile. With `own_precision` the network stays in the precision that it has, and
-    under the autocast.
-
-    Gradient checkpointing and torch's fused transformer layers are off meanwhile: what they skip has no hooks.
-
-    Yields the tensors to run it with in place of its own: none, but for a network made in inference mode, whose
-    parameters autograd may not save.
-    """
-    modules = list(model.modules())  # walked once: in a network of many modules that takes as long as a layer
-    training = [module for module in modules if module.training]
-    tensors = [t for module in modules for t in (*module.parameters(recurse=False), *module.buffers(recurse=False))]
-    wanting = [t for t in tensors if t.requires_grad and not t.is_inference()]
-    copies: dict[str, Tensor] = {}
-    if any(t.is_inference() for t in tensors):
-        copies = {n: t.detach().clone() for n, t in (*model.named_parameters(), *model.named_buffers())}
-        if not own_precision:
-            copies = {n: t.float() if t.dtype in HALF else t for n, t in copies.items()}
-    try:
-        if training:
-            model.eval()
-        for parameter in wanting:
-            parameter.requires_grad_(False)
-        with ExitStack() as stack:
-            stack.enter_context(without_checkpointing())
-            stack.enter_context(without_fast_paths())
-            if not own_precision:
-                stack.enter_context(without_autocast())
-                stack.enter_context(widened(model))
-            yield copies
-    finally:
-        for module in training:
-            module.training = True
-        for parameter in wanting:
-            parameter.requires_grad_(True)
 
 
 @contextmanager
@@ -224,67 +144,3 @@ def chosen_outputs(
             if output._version != fired[layer.call or 0].version:
                 overwritten.add(layer.label)
     return outputs, overwritten, left_out
-
-
-def run(
-    model: nn.Module,
-    images: Float[Tensor, "b ch h w"],
-    tensors: Mapping[str, Tensor] | None = None,
-    inputs: Inputs | None = None,
-) -> object:
-    """Return the output of a frozen network for images, which are given to it in the precision of its weights.
-
-    Args:
-        model: the network.
-        images: its input; it may be written into.
-        tensors: what `frozen` yielded.
-        inputs: what it takes beside the images.
-
-    Raises:
-        ProbeError: the network turns to half precision by itself, and would not run in float32; or it takes other
-            inputs.
-    """
-    dtype = of_network(model, tensors)
-    args, named = arguments(
-        model, images.to(dtype), {name: _cast(value, dtype) for name, value in (inputs or {}).items()}
-    )
-    try:
-        return functional_call(model, dict(tensors), args, named) if tensors else model(*args, **named)
-    except RuntimeError as error:
-        turned = any(word in str(error) for word in ("Half", "BFloat16", "half", "bfloat16"))
-        if not turned or of_network(model, tensors) in HALF:
-            raise
-        raise ProbeError(
-            "the network turns its values to half precision by itself, and runs in float32 here "
-            f"({first_line(error)}): leave its precision alone with Probe(..., precision='own')"
-        ) from error
-
-
-def _cast(value: Any, dtype: torch.dtype) -> Any:
-    """Return a copy of a tensor, into which the network may write, in the precision of the weights."""
-    if not isinstance(value, Tensor):
-        return mapped(value, lambda one: _cast(one, dtype))
-    return value.detach().to(dtype if value.is_floating_point() else value.dtype, copy=True)
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Network:
-    """A network held still, and all that it is run with but the images.
-
-    Attributes:
-        model: the network.
-        tensors: what `frozen` yielded for it.
-        inputs: what it takes beside the images.
-    """
-
-    model: nn.Module
-    tensors: Mapping[str, Tensor]
-    inputs: Inputs
-
-    def __call__(self, images: Float[Tensor, "b ch h w"]) -> object:
-        """Run it, see `run`."""
-        return run(self.model, images, self.tensors, self.inputs)
-
-    def of_rows(self, rows: Sequence[int], batch: int, *, vectors: bool = True) -> Network:
-        """Return the network with the inputs of some images of the batch, see `rows_of`."""
-        return replace(self, inputs=rows_of(self.inputs, rows, batch, vectors=vectors))

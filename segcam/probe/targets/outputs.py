@@ -4,22 +4,21 @@ All that follows works on logits `(b, k, h, w)`. Where a network ends in a softm
 it, which is seen while it runs: explanations are then the same as those of the network without that end. Where that
 cannot be seen, as in a compiled network, the logits of probabilities are their logarithms. Softmax of these gives the
 probabilities back, so that predictions, margins and log-probabilities are right; a number that all classes of a pixel
-share cannot be brought back, and the score 'logit' is the class's log-odds, see `segcam.probe.pixels.logit`.
+share cannot be brought back, and the score 'logit' is the class's log-odds, see `segcam.probe.targets.pixels.logit`.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from segcam.errors import ProbeError, SegcamWarning, unknown
+from segcam.probe.targets.ends import last_step
 
 Output = Literal["logits", "probabilities", "log-probabilities", "multilabel", "multilabel-probabilities"]
 """What the numbers of a dense output are.
@@ -33,23 +32,6 @@ Output = Literal["logits", "probabilities", "log-probabilities", "multilabel", "
 """
 
 OUTPUTS: tuple[Output, ...] = get_args(Output)
-
-ENDS: Mapping[str, str] = {
-    "SigmoidBackward0": "sigmoid",
-    "SoftmaxBackward0": "softmax",
-    "LogSoftmaxBackward0": "log-softmax",
-    "LogSigmoidBackward0": "log-sigmoid",
-    "ConvolutionBackward0": "linear",
-    "NativeBatchNormBackward0": "linear",
-    "AddmmBackward0": "linear",
-    "MmBackward0": "linear",
-    "BmmBackward0": "linear",
-}
-"""Steps of autograd's graph that tell what an output is; a step that is not here tells nothing."""
-
-_PASSING = "Alias AsStrided Clone Expand Permute Reshape Select Slice Squeeze TBackward ToCopy Transpose UnsafeView"
-PASSING = (*_PASSING.split(), "Unsqueeze", "Upsample", "View")
-"""Steps that leave the meaning of values as it is: they move them, or average neighbours."""
 
 SAY = "say which with Probe(..., output=...): one of " + ", ".join(map(repr, OUTPUTS))
 
@@ -103,76 +85,6 @@ def logits_of(output: object, meaning: Output = "logits") -> Float[Tensor, "b k 
         return values.clamp_min(tiny).log()
     values = values.clamp(tiny, 1 - eps / 2)
     return values.log() - torch.log1p(-values)
-
-
-class Arguments(TorchFunctionMode):
-    """Sees what goes into softmax and sigmoid while a network runs, and so what its probabilities were made of."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._last: deque[tuple[Tensor, Tensor, int | None]] = deque(
-            maxlen=4
-        )  # attention has its softmax too: few are kept
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        """Call the function, and keep what it was made of where it is an end."""
-        given = dict(kwargs or {})
-        result = func(*args, **given)
-        name = getattr(func, "__name__", "")
-        if name in _ENDING and isinstance(result, Tensor):
-            source = args[0] if args else given.get("input")
-            dim = given.get("dim", args[1] if len(args) > 1 else None)
-            axis = 1 if dim is None else int(dim) % result.ndim
-            if isinstance(source, Tensor) and source.shape == result.shape:
-                self._last.append((result, source, axis if "softmax" in name else None))
-        return result
-
-    def of(self, output: object) -> Float[Tensor, "b k h w"] | None:
-        """Return what the output of a network was made of by its last step; None where that was not seen."""
-        values = tensor_of(output)
-        for result, source, axis in reversed(self._last):
-            if result is values and axis in (None, 1):
-                return source
-            # The classes may have been moved behind it: what is a view of the result is the same view of its source.
-            same = values.numel() == result.numel() and values.data_ptr() == result.data_ptr()
-            alike = source.contiguous() if result.is_contiguous() else source
-            if same and result.stride() == alike.stride() and axis in (None, _axis_of(values, result)):
-                return alike.as_strided(values.shape, values.stride(), alike.storage_offset())
-        return None
-
-
-def _axis_of(values: Tensor, result: Tensor) -> int | None:
-    """Return the axis of `result` that the classes of `values`, a view of it, lie along; None where none does."""
-    pairs = zip(result.shape, result.stride(), strict=True)
-    return next((n for n, pair in enumerate(pairs) if pair == (values.shape[1], values.stride(1))), None)
-
-
-_ENDING = ("softmax", "log_softmax", "sigmoid", "expit", "special_expit", "logsigmoid", "log_sigmoid")
-
-
-def run_for_logits(run: Callable[[], object], meaning: Output, *, argument: bool) -> Float[Tensor, "b k h w"]:
-    """Run a network and return its logits; see `logits_of`.
-
-    Args:
-        run: the pass.
-        meaning: what the output's numbers are.
-        argument: whether the logits are the argument of its last softmax or sigmoid, which was seen before.
-
-    Raises:
-        ProbeError: there is no dense output, or its last step was another this time.
-    """
-    if not argument:
-        return logits_of(run(), meaning)
-    with Arguments() as seen:
-        output = run()
-    logits: Tensor | None = seen.of(output)
-    if logits is None:
-        raise ProbeError(
-            "the network does not end in the softmax or sigmoid that it ended in before: return its logits"
-        )
-    return logits
 
 
 def resolved(output: object, declared: Output | None = None, ending: Callable[[], str] | None = None) -> Output:
@@ -307,29 +219,3 @@ def _check_continuous(values: Tensor, facts: _Facts) -> None:
 
 def _near(values: Tensor, wanted: float, tolerance: float) -> bool:
     return bool(((values - wanted).abs() <= tolerance).all())
-
-
-def last_step(values: Tensor) -> str:
-    """Return what made the values, by autograd's graph, past steps that only move them; '' where it does not tell."""
-    node: Any = values.grad_fn
-    while node is not None:
-        name = type(node).__name__
-        if name in ENDS and (ENDS[name] != "linear" or not _of_probabilities(node)):
-            return ENDS[name]
-        if not name.startswith(PASSING):
-            return ""
-        node = node.next_functions[0][0] if node.next_functions else None
-    return ""
-
-
-def _of_probabilities(node: Any) -> bool:
-    """Tell whether a linear step, such as a smoothing, works on what a sigmoid or softmax gave."""
-    while node is not None:
-        sources = [one for one, _ in node.next_functions if one is not None]
-        node = sources[0] if len(sources) == 1 else None
-        name = type(node).__name__
-        if node is None or (name in ENDS and ENDS[name] != "linear"):
-            return node is not None
-        if name not in ENDS and not name.startswith(PASSING):
-            return False
-    return False

@@ -13,7 +13,7 @@ from segcam import Probe, ProbeError, Target, grad_cam
 from segcam.checks import diagnose
 from segcam.metrics import measure
 from segcam.models import architecture, create
-from segcam.probe.centroids import measured
+from segcam.probe.placement.centroids import measured
 from segcam.scoring.grids import Placement, upsample
 from segcam.scoring.reference import Scenery
 

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from segcam import Probe, Target, grad_cam
 from segcam.errors import InputError, ProbeError, SegcamWarning
-from segcam.probe.outputs import OUTPUTS, Output, logits_of, resolved
-from segcam.probe.pixels import PIXEL_SETS
+from segcam.probe.targets.outputs import OUTPUTS, Output, logits_of, resolved
+from segcam.probe.targets.pixels import PIXEL_SETS
 
 End = Callable[[Tensor], Tensor]
 SCORES = ("logit", "margin", "logprob", "rival")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from segcam.errors import ProbeError
-from segcam.probe.placement import Course, on_grid
+from segcam.probe.placement.course import Course, on_grid
 from segcam.scoring.grids import Grid, Placement
 
 
@@ -38,7 +38,7 @@ class Survey:
         courses: of each layer, by label; None where it does not come from the input.
         grids: of the layers' maps.
         output: of the network's output.
-        end: the last step of the pass, see `segcam.probe.outputs.last_step`.
+        end: the last step of the pass, see `segcam.probe.targets.outputs.last_step`.
     """
 
     size: Grid

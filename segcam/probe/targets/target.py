@@ -5,26 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Literal
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from segcam.arrays import at_least_float32, tensor, whole
-from segcam.errors import InputError, ProbeError, shown, unknown
-from segcam.probe.outputs import OUTPUTS, Output
-from segcam.probe.pixels import PIXEL_SETS, SCORES, DenseOutput, predicted, rival_classes
+from segcam.errors import InputError, ProbeError, unknown
+from segcam.probe.targets.classes import ClassId, class_ids, indices
+from segcam.probe.targets.explained import Explained
+from segcam.probe.targets.outputs import OUTPUTS, Output
+from segcam.probe.targets.pixels import PIXEL_SETS, SCORES, DenseOutput, predicted, rival_classes, two_sided
 from segcam.scoring.grids import Placement, to_grid, upsample
 
-__all__ = ["PIXEL_SETS", "SCORES", "Explained", "Target", "two_sided"]
-
 _NAME = re.compile(r"(?P<pixels>[^:@()]*)(?:\((?P<distance>[0-9]+)\))?(?::(?P<score>[^:@]*))?(?:@(?P<at>.*))?")
-
-
-ClassId: TypeAlias = int | str
-"""A class by its index or its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +39,8 @@ class Target:
             paper's figure does) or at the network's own output resolution ('output'). They give different pixels.
         distance: for 'boundary', how far from the predicted outline it reaches, in pixels of the resolution that `at`
             names; None for 2 % of the diagonal there, rounded, and at least 1.
-        output: what the numbers of the network's output mean, see `segcam.probe.outputs.Output`; None for what the
-            probe finds out.
+        output: what the numbers of the network's output mean, see `segcam.probe.targets.outputs.Output`; None for what
+            the probe finds out.
         argument: whether the logits are what went into the network's last softmax or sigmoid, and not made of its
             probabilities. The probe sees to it.
         placement: where the network's output lies on the input, in pixels, for networks without padding, whose output
@@ -69,7 +64,7 @@ class Target:
     placement: Placement | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "class_id", _class_ids(self.class_id))
+        object.__setattr__(self, "class_id", class_ids(self.class_id))
         if not isinstance(self.pixels, str):
             raise InputError(
                 f"a pixel set is a name, one of {', '.join(PIXEL_SETS)}, not {type(self.pixels).__name__}; to explain "
@@ -126,19 +121,7 @@ class Target:
         Raises:
             ProbeError: a name is none of the network's; the message lists those.
         """
-        ids = self.class_id if isinstance(self.class_id, tuple) else (self.class_id,)
-        if not any(isinstance(one, str) for one in ids):
-            return self
-        wrong = [one for one in ids if isinstance(one, str) and one not in names]
-        if wrong and not names:
-            raise ProbeError(
-                f"class {wrong[0]!r} is a name, and the network tells none: give its index, or the names with "
-                "Probe(..., classes=[...])"
-            )
-        if wrong:
-            raise ProbeError(str(unknown("class", wrong[0], names)))
-        found = tuple(names[one] if isinstance(one, str) else one for one in ids)
-        return replace(self, class_id=found if isinstance(self.class_id, tuple) else found[0])
+        return replace(self, class_id=indices(self.class_id, names))
 
     def explain(
         self,
@@ -290,29 +273,6 @@ class Target:
         return torch.tensor(ids, device=logits.device)
 
 
-def _class_ids(given: object) -> ClassId | tuple[ClassId, ...]:
-    """Return indices as Python's own integers, and names as they are.
-
-    Raises:
-        InputError: it is none of these.
-    """
-    if isinstance(given, str):
-        return given
-    values = given.tolist() if isinstance(given, (Tensor, np.ndarray, np.generic)) else given
-    if isinstance(values, (list, tuple)) and values:
-        return tuple(_class_id(value) for value in values)
-    return _class_id(values)
-
-
-def _class_id(value: object) -> ClassId:
-    if isinstance(value, (list, tuple, set, frozenset, range, dict)):
-        raise InputError(
-            f"the target's class is {shown(value)}: one class an image is explained; for several at once wrap the "
-            "network in a Module that joins their logits, torch.logsumexp(logits[:, [1, 2]], 1), in one channel"
-        )
-    return value if isinstance(value, str) else whole(value, "the target's class")
-
-
 def _both(one: Bool[Tensor, "h w"] | None, other: Bool[Tensor, "b h w"]) -> Bool[Tensor, "b h w"]:
     return other if one is None else one & other
 
@@ -320,27 +280,3 @@ def _both(one: Bool[Tensor, "h w"] | None, other: Bool[Tensor, "b h w"]) -> Bool
 def _check_finite(logits: Float[Tensor, "b k h w"]) -> None:
     if not bool(torch.isfinite(logits).all()):
         raise ProbeError("the network's logits are not finite: its weights or the input hold NaN or infinity")
-
-
-def two_sided(logits: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k2 h w"]:
-    """Return the logits of all classes: a single channel is that of class 1 against 0 for class 0."""
-    return logits if logits.shape[1] > 1 else torch.cat([torch.zeros_like(logits), logits], 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Explained:
-    """What a target chose in a batch.
-
-    Attributes:
-        scores: the number differentiated for each image, `(b,)`; 0 where the set is empty.
-        chosen: the pixel set, `(b, h, w)`.
-        pixels: its size, `(b,)`; where it is 0 the image's maps are undefined.
-        predicted: whether the class is predicted at any pixel of the set, `(b,)`.
-        class_ids: the class explained in each image, `(b,)`.
-    """
-
-    scores: Float[Tensor, " b"]
-    chosen: Bool[Tensor, "b h w"]
-    pixels: Int[Tensor, " b"]
-    predicted: Bool[Tensor, " b"]
-    class_ids: Int[Tensor, " b"]

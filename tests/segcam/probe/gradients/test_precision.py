@@ -16,7 +16,7 @@ from segcam.checks.sanity import execution_order
 from segcam.maps import all_maps
 from segcam.methods import METHODS
 from segcam.methods.material.subject import examining
-from segcam.probe import scaling
+from segcam.probe.gradients import scaling
 
 IMAGES = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(0))
 HALVES = pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])

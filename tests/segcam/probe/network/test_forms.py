@@ -16,7 +16,7 @@ from segcam.checks.diagnosis import diagnose
 from segcam.errors import NotApplicableError
 from segcam.maps import all_maps
 from segcam.methods.material.subject import examining
-from segcam.probe import forms
+from segcam.probe.network import forms
 from tests.small_networks import seeded
 
 IMAGES = torch.randn(2, 3, 16, 24, generator=torch.Generator().manual_seed(0))

@@ -1,0 +1,1 @@
+"""Gradients: backward passes that save time or memory, and what rounding leaves of them."""

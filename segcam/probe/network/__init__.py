@@ -1,0 +1,1 @@
+"""Network: a network held still, run and listened to."""

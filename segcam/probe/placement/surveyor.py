@@ -1,0 +1,136 @@
+"""Surveyor: runs a network with the input's gradient, and follows layers and output back to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from segcam.errors import ProbeError, out_of_memory
+from segcam.probe.chosen import NOT_FROM_INPUT, Chosen, LeftOut
+from segcam.probe.layouts import Layout, Reading, size_of
+from segcam.probe.network.held import FAILURES, Network
+from segcam.probe.network.recording import chosen_outputs, recording_calls
+from segcam.probe.placement.centroids import of_middle_cells
+from segcam.probe.placement.courses import Placing, courses
+from segcam.probe.placement.survey import Survey, divides
+from segcam.probe.targets.ends import last_step
+from segcam.probe.targets.outputs import tensor_of
+from segcam.scoring.grids import Grid, Placement
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Traced:
+    """A pass whose graph leads back to its input.
+
+    Attributes:
+        images: the input, with its gradient.
+        outputs: what the layers gave, by label.
+        output: what the network gave.
+        layouts: of the layers' outputs, by label.
+    """
+
+    images: Float[Tensor, "b ch h w"]
+    outputs: Mapping[str, Tensor]
+    output: object
+    layouts: Mapping[str, Layout]
+
+
+class Surveyor:
+    """Finds out once a size of input where layers and output lie.
+
+    Args:
+        chosen: all layers that may be asked for.
+        reading: reads their layouts.
+        placing: how maps are asked to be laid over the image.
+    """
+
+    def __init__(self, chosen: Chosen, reading: Reading, placing: Placing) -> None:
+        self._chosen, self._reading, self._placing = chosen, reading, placing
+        self._surveys: dict[Grid, Survey] = {}
+
+    def survey(self, images: Float[Tensor, "b ch h w"], network: Network) -> Survey:
+        """Follow one image's pass, or return what is known of its size.
+
+        Raises:
+            ProbeError: a layer that was named has no maps.
+        """
+        size = size_of(images)
+        if size not in self._surveys:
+            try:
+                traced = self.trace(images[:1], network.of_rows([0], len(images)))
+            except (*FAILURES, ProbeError) as error:  # some networks take one number of images alone
+                if len(images) == 1 or out_of_memory(error):
+                    raise
+                traced = self.trace(images, network)
+            values = tensor_of(traced.output)
+            *found, of_output = courses([*traced.outputs.values(), values], traced.images.grad_fn, size)
+            grids = {label: layout.grid for label, layout in traced.layouts.items()}
+            known = dict(zip(traced.outputs, found, strict=True))
+            self._surveys[size] = Survey(size, known, grids, of_output, last_step(values))
+        return self._surveys[size]
+
+    def trace(self, images: Float[Tensor, "b ch h w"], network: Network) -> Traced:
+        """Run images with their gradient.
+
+        Raises:
+            ProbeError: a layer that was named has no maps.
+        """
+        prepared = network.prepared(images).clone().requires_grad_()
+        attached = prepared * 1  # no leaf: modules may write into it, and into it alone
+        source = attached.view_as(attached)
+        with recording_calls(network.model, self._chosen.layers, set()) as calls:
+            output = network(source)
+        outputs, _, skipped = chosen_outputs(self._chosen.layers, calls)
+        layouts, without = self._reading.layouts(self._chosen.layers, outputs, images, network)
+        self._chosen.refuse({**skipped, **without})
+        return Traced(attached, {label: outputs[label] for label in outputs if label in layouts}, output, layouts)
+
+    def placements(
+        self,
+        layouts: Mapping[str, Layout],
+        images: Float[Tensor, "b ch h w"],
+        network: Network,
+        *,
+        unpadded: bool,
+    ) -> tuple[dict[str, Placement | None], dict[str, LeftOut]]:
+        """Return where the layers' maps lie, None where they are stretched over the input, and why others lie nowhere.
+
+        Stretching has no meaning for layers that span another part than the input, as without padding: they lie where
+        they are found, whatever is asked for.
+
+        Args:
+            layouts: of the layers, by label.
+            images: the input.
+            network: the network, held still.
+            unpadded: whether the network's output spans another part than the input.
+        """
+        if self._placing == "stretched":
+            size = size_of(images)
+            odd = [label for label, layout in layouts.items() if unpadded or not divides(layout.grid, size)]
+            return dict.fromkeys(layouts) | {x: self.survey(images, network).if_elsewhere(x) for x in odd}, {}
+        survey = self.survey(images, network)
+        nowhere = {x: NOT_FROM_INPUT for x in layouts if survey.courses[x] is None}
+        return {label: survey.unless_stretched(label) for label in layouts if label not in nowhere}, nowhere
+
+    def of_output(self, output: object, images: Float[Tensor, "b ch h w"], network: Network) -> Placement | None:
+        """Return where a network's output lies on the input; None where it spans it.
+
+        Raises:
+            ProbeError: that cannot be told.
+        """
+        values = tensor_of(output)
+        grid = (int(values.shape[2]), int(values.shape[3]))
+        return None if grid == size_of(images) else self.survey(images, network).of_output(grid)
+
+    def centroids(
+        self, images: Float[Tensor, "b ch h w"], network: Network, seed: int
+    ) -> dict[str, Float[Tensor, "b n 2"]]:
+        """Return the centroids of the input gradients of the middle cells, by layer; see `Probe.centroids`."""
+        with torch.enable_grad():
+            traced = self.trace(images, network)
+            maps = {label: traced.layouts[label].maps(output) for label, output in traced.outputs.items()}
+            return {label: of_middle_cells(one, traced.images, seed) for label, one in maps.items()}
