@@ -191,6 +191,7 @@ class DatasetInfo:
         self_trained: how many of the training masks were predicted by another network.
         facts: counts worth reporting (odd files, masks without the class, ...), JSON-ready.
         source: where the images come from and under which licence.
+        masked: whether there are masks; without, what a network predicts stands for them.
     """
 
     name: str
@@ -199,6 +200,7 @@ class DatasetInfo:
     self_trained: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
     source: str = ""
+    masked: bool = True
 
 
 @runtime_checkable

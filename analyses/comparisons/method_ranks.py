@@ -18,7 +18,7 @@ from analyses.plots.rank_diagram import draw_diagram
 from analyses.reading.arrays import Floats, nan_mean
 from analyses.reading.catalogue import Entry, entries
 from analyses.reading.choices import highest, target_of_most_methods
-from analyses.reading.manifest import Metric, level_name
+from analyses.reading.manifest import Metric
 from analyses.reading.results import Results
 from analyses.statistics.ranks import ALPHA, Ranks, rank
 
@@ -134,8 +134,7 @@ def _draw(results: Results, rankings: list[Ranking]) -> matplotlib.figure.Figure
     panels = figure.subplots(len(heights) or 1, 1, squeeze=False, height_ratios=heights or None).ravel()
     for axes, item in zip(panels, drawn, strict=False):
         draw_diagram(axes, item.ranks, [entry.label for entry in item.methods])
-        reached = [checkpoint.miou for checkpoint in results.reached(item.model, item.level)]
-        name = f"{results.label('models', item.model)}, {level_name(item.level, reached)}"
+        name = f"{results.label('models', item.model)}, {results.level(item.model, item.level)}"
         n = f"{item.ranks.n} images, {item.n_seeds} seed{'s' if item.n_seeds != 1 else ''}"
         axes.set_title(
             printing.plain(f"{name}: {n}, W = {item.ranks.agreement:.2f}, CD = {item.ranks.distance:.2f}"), loc="left"

@@ -16,7 +16,6 @@ from analyses.plots import style
 from analyses.plots.dots import draw_summary
 from analyses.reading import catalogue, choices
 from analyses.reading.catalogue import BLIND, FEWEST, Entry
-from analyses.reading.manifest import level_name
 from analyses.reading.results import Results
 from analyses.statistics import contrasts as contrasts_module
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES
@@ -165,9 +164,8 @@ def _figures(
     """Yield the heat maps and the dot plot of one model."""
     level, target = int(summary["level"].iloc[0]), str(summary["target"].iloc[0])
     means = means[(means["level"] == level) & (means["target"] == target)]
-    reached = [point.miou for point in results.reached(model, level)]
     where = (
-        f"{results.label('models', model)} at its highest level ({level_name(level, reached)} mean IoU); target: "
+        f"{results.label('models', model)} at its highest level ({results.level_phrase(model, level)}); target: "
         f"{results.label('targets', target)}, the one that most methods explain"
     )
     blind = ", ".join(results.label("methods", name) for name in BLIND if name in results.methods)

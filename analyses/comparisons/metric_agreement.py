@@ -20,7 +20,7 @@ from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import style
 from analyses.reading.arrays import Floats, distinct, fill, nan_mean
 from analyses.reading.choices import highest, main_target
-from analyses.reading.manifest import Metric, level_name
+from analyses.reading.manifest import Metric
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, bootstrap_means, percentiles
 
@@ -67,9 +67,8 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
             training_data=results.manifest.dataset.training_data,
         )
         frames.append(frame)
-        reached = [point.miou for point in results.reached(model, level)]
         with style.context():
-            drawn.append((model, level_name(level, reached), frame, draw(frame, cells.metrics)))
+            drawn.append((model, results.level_phrase(model, level), frame, draw(frame, cells.metrics)))
     if not frames:
         return
     about = (
@@ -88,7 +87,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         yield Figure(
             f"metric_agreement-{printing.slug(model)}",
             figure,
-            f"Which metrics say the same of {results.label('models', model)} at its highest level ({at} mean IoU), "
+            f"Which metrics say the same of {results.label('models', model)} at its highest level ({at}), "
             f"target: {results.label('targets', str(frame['target'].iloc[0]))}. Above the diagonal all layers and "
             f"methods, below it methods within layers. {redundant_pairs(frame, results)} {about}",
         )

@@ -14,7 +14,7 @@ from analyses.artifacts import Figure, Table, tidy
 from analyses.comparisons.profile_scores import BANDS, NetworkScores, Profiles, curves, numbers, read
 from analyses.plots import lines, style
 from analyses.reading.choices import DECODER, ends
-from analyses.reading.manifest import Layer, Metric, level_name
+from analyses.reading.manifest import Layer, Metric
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES
 
@@ -115,7 +115,6 @@ def _about(metric: Metric) -> str:
 
 
 def _caption(results: Results, network: NetworkScores) -> str:
-    reached = [point.miou for point in results.reached(network.model, network.level)]
     images, seeds = network.present.any(axis=(0, 1, 2)).sum(), network.present.any(axis=(0, 1, 3)).sum()
     better = "above" if network.sign > 0 else "below"
     labels = [name for name in _places(network) if name != ALL]
@@ -125,9 +124,9 @@ def _caption(results: Results, network: NetworkScores) -> str:
         f" Left out, as they have maps of few images: {len(left)} methods with passes of their own." if left else ""
     )
     return (
-        f"Performance profiles of {results.label('models', network.model)} at {level_name(network.level, reached)} "
-        f"mean IoU, target: {results.label('targets', network.target)}: the share of maps whose "
-        f"{network.metric.label.lower()} is "
+        f"Performance profiles of {results.label('models', network.model)} at "
+        f"{results.level_phrase(network.model, network.level)}, target: {results.label('targets', network.target)}: "
+        f"the share of maps whose {network.metric.label.lower()} is "
         f"{better} τ, {where}, at the main probe point; {images} image{'s' if images != 1 else ''}, {seeds} "
         f"seed{'s' if seeds != 1 else ''}. A line that lies above another at every τ belongs to the better method; the "
         "key names methods by the area under their line. The axis begins at the first percentile of all scores. After "

@@ -15,7 +15,7 @@ from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import lines, style
 from analyses.reading.arrays import Floats, distinct, fill, sources
-from analyses.reading.manifest import BEST, Metric, level_name
+from analyses.reading.manifest import BEST, Metric
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.intervals import bootstrap_interval
@@ -96,7 +96,7 @@ def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
         row = [_panel(of_model[of_model["metric"] == metric.name], metric, looks) for metric in metrics]
         panels.append([replace(row[0], title=printing.plain(results.label("models", model))), *row[1:]])
     panels[-1] = [replace(panel, x_label="Attention block, in the order of execution") for panel in panels[-1]]
-    key: list[Artist] = [lines.line_key(look, _level(level)) for level, look in looks.items()]
+    key: list[Artist] = [lines.line_key(look, _level(results, models, level)) for level, look in looks.items()]
     key.append(lines.band_key(f"{lines.INTERVAL} of the mean"))
     if frame["chance"].notna().any():
         key.append(lines.reference_key())
@@ -123,8 +123,9 @@ def _panel(frame: pd.DataFrame, metric: Metric, looks: dict[int, style.Line]) ->
     )
 
 
-def _level(level: int) -> str:
-    return level_name(level) + ("" if level == BEST else " mean IoU")
+def _level(results: Results, models: Sequence[str], level: int) -> str:
+    model = next(name for name in models if level in results.levels(name))
+    return results.level(model, level, measured=False) if level == BEST else results.level_phrase(model, level)
 
 
 def _caption(results: Results) -> str:

@@ -15,7 +15,7 @@ from analyses.plots import style
 from analyses.plots.violins import FEWEST, draw
 from analyses.reading.arrays import Grid, read
 from analyses.reading.choices import ends
-from analyses.reading.manifest import ATTENTION, Layer, Metric, level_name
+from analyses.reading.manifest import ATTENTION, Layer, Metric
 from analyses.reading.results import Results
 
 WANTED = ("energy_gain", "background_ratio", "edge_alignment")
@@ -140,11 +140,10 @@ def _caption(results: Results, grid: Grid, layers: Sequence[Layer]) -> str:
     if len(results.levels(grid.model)) > 1:
         what = "at each level, for the first and the last layer before the decoder and the last of all"
     else:
-        reached = [point.miou for point in results.reached(grid.model, grid.levels[0])]
         shorter = len(layers) < len(grid.layers)
         left = " those before and after attention left out" if any(x.role in ATTENTION for x in grid.layers) else ""
-        level = level_name(grid.levels[0], reached)
-        what = f"by layer, in the order of execution{f',{left}' if left and shorter else ''}; level: {level} mean IoU"
+        level = results.level_phrase(grid.model, grid.levels[0])
+        what = f"by layer, in the order of execution{f',{left}' if left and shorter else ''}; level: {level}"
     return (
         f"Scores of single images ({size}): {method} maps of {model}, {what}; target: "
         f"{results.label('targets', grid.target)}. The width of a shape is the density of the images (Gaussian kernel, "

@@ -14,7 +14,7 @@ from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import lines, style
 from analyses.reading.choices import highest
-from analyses.reading.manifest import ATTENTION, Metric, level_name
+from analyses.reading.manifest import ATTENTION, Metric
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES
 from analyses.statistics.intervals import NOTE
@@ -119,8 +119,8 @@ def _key(results: Results, frame: pd.DataFrame) -> list[Artist]:
         of_model = frame[frame["model"] == model]
         if len(of_model):
             level, count = int(of_model["level"].iloc[0]), int(of_model["n_seeds"].max())
-            name = level_name(level, [point.miou for point in results.reached(model, level)])
-            label = f"{results.label('models', model)}: {name} mean IoU ({count} seed{'s' if count != 1 else ''})"
+            name = results.level_phrase(model, level)
+            label = f"{results.label('models', model)}: {name} ({count} seed{'s' if count != 1 else ''})"
             key.append(lines.line_key(look, printing.plain(label)))
     if (frame["role"] == DECODER).any():
         key.append(lines.dots_key("hollow", "hollow: decoder"))

@@ -14,7 +14,6 @@ from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import style
 from analyses.plots.heatmaps import FEW, HALF, draw
 from analyses.reading.arrays import Grid, read
-from analyses.reading.manifest import level_name
 from analyses.reading.results import Results
 
 COLUMNS = [
@@ -96,12 +95,11 @@ def _caption(results: Results, grid: Grid) -> str:
             "darker the more, where there is no chance value."
         )
     else:
-        reached = [point.miou for point in results.reached(grid.model, grid.levels[0])]
         colours = (
-            f"Level: {level_name(grid.levels[0], reached)} mean IoU. Numbers are the means; colours are of each column "
-            "by itself, from chance (white) to the column's largest distance from it, or, where there is no chance "
-            "value, from its lowest to its highest mean: blue is the better side, purple is above and orange below "
-            "chance where no side is the better one, grey is darker for more."
+            f"Level: {results.level_phrase(grid.model, grid.levels[0])}. Numbers are the means; colours are of each "
+            "column by itself, from chance (white) to the column's largest distance from it, or, where there is no "
+            "chance value, from its lowest to its highest mean: blue is the better side, purple is above and orange "
+            "below chance where no side is the better one, grey is darker for more."
         )
     marks = (
         f"Hatched: fewer than {FEW:.0%} of the maps have a value; a black corner: fewer than {HALF:.0%}. "

@@ -14,7 +14,7 @@ from analyses import printing
 from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import lines, style
 from analyses.reading.arrays import sources
-from analyses.reading.manifest import Layer, Metric, level_name
+from analyses.reading.manifest import Layer, Metric
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import RESAMPLES, SEED
 from analyses.statistics.intervals import NOTE, bootstrap_interval
@@ -100,5 +100,8 @@ def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
             label = f"{printing.plain(metric.label)},\nReLU minus convolution"
             panels.append([lines.Panel(label, marks, [lines.Reference(0)], layers)])
     panels[-1][0] = replace(panels[-1][0], x_label="Layer, in the order of execution")
-    key = [lines.line_key(looks[level], f"{level_name(level)} mean IoU") for level in sorted(set(frame["level"]))]
+    key = [
+        lines.line_key(looks[level], results.level_phrase(model, level, measured=False))
+        for level in sorted(set(frame["level"]))
+    ]
     return lines.draw(panels, key, 1.6 * len(panels) + 0.9)

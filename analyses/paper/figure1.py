@@ -13,7 +13,7 @@ from analyses import printing
 from analyses.artifacts import Figure
 from analyses.plots import map_page, map_tiles, style
 from analyses.reading import choices
-from analyses.reading.manifest import ATTENTION, Checkpoint, Layer, level_name
+from analyses.reading.manifest import ATTENTION, Checkpoint, Layer
 from analyses.reading.results import Results
 
 SHOWN = ("energy_gain", "edge_alignment")
@@ -66,14 +66,14 @@ def _row(tiles: map_tiles.Tiles, image: str, layers: Sequence[Layer]) -> map_pag
     point = tiles.checkpoint
     if not point.reached:
         return map_tiles.absent(point)
-    label = f"{level_name(point.level)}\nmIoU {point.miou:.3f}"
+    label = point.label if point.name else f"{point.label}\nmIoU {point.miou:.3f}"
     return map_page.Row(label, [tiles.input(image), *tiles.maps(image, layers, named=False)])
 
 
 def _caption(results: Results, points: Sequence[Checkpoint], image: str) -> str:
     model, seed = points[0].model, points[0].seed
     method, target = results.label("methods", results.main_method), choices.paper_target_in_words(results)
-    unreached = [c.level for c in points if not c.reached]
+    unreached = [c.label for c in points if not c.reached]
     scores = " | ".join(metric.label.lower() for metric in map_tiles.metrics_shown(results, SHOWN))
     point = results.points(model)[0]
     sentences = [
@@ -86,7 +86,7 @@ def _caption(results: Results, points: Sequence[Checkpoint], image: str) -> str:
     if point:
         sentences.append(f"Layers are probed at: {point}.")
     if unreached:
-        sentences.append(f"Not reached, and left empty: {', '.join(map(level_name, unreached))}.")
+        sentences.append(f"Not reached, and left empty: {', '.join(unreached)}.")
     if results.manifest.gallery.rule:
         sentences.append(f"Choice of images: {results.manifest.gallery.rule.rstrip('.')}.")
     return " ".join(sentences)

@@ -16,7 +16,6 @@ from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import lines, style
 from analyses.reading.arrays import counted, sources
 from analyses.reading.choices import at_highest
-from analyses.reading.manifest import level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, bootstrap_miou, percentiles
 
@@ -65,7 +64,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     with style.context():
         figure = draw(results, shown)
     levels = [
-        f"{results.label('models', model)} {level_name(level, [c.miou for c in results.reached(model, level)])}"
+        f"{results.label('models', model)} {results.level(model, level)}"
         for model, level in dict(zip(shown["model"], shown["level"], strict=True)).items()
     ]
     yield Figure(

@@ -25,7 +25,7 @@ from analyses.plots import style
 from analyses.printing import MINUS
 from analyses.reading.arrays import Floats, Grid
 from analyses.reading.choices import DECODER
-from analyses.reading.manifest import Layer, Metric, level_name
+from analyses.reading.manifest import Layer, Metric
 from analyses.reading.results import Results
 
 ROW, HEAD, TILTED, FOOT = 0.122, 0.8, 0.5, 0.3  # inches: a layer's row, what is above the rows, below, at the foot
@@ -42,7 +42,7 @@ def draw(results: Results, grid: Grid, frame: pd.DataFrame) -> list[matplotlib.f
     levels = results.levels(grid.model)
     if len(levels) == 1:
         return [_draw_page(grid, of_groups(grid, frame), several=False)]
-    panels = [of_metric(grid, frame, metric, levels) for metric in grid.metrics]
+    panels = [of_metric(results, grid, frame, metric) for metric in grid.metrics]
     rows = max(1, int((style.HEIGHT - FOOT) / (ROW * len(grid.layers) + HEAD)))
     size = rows * MOST_PANELS
     return [_draw_page(grid, panels[start : start + size], several=True) for start in range(0, len(panels), size)]
@@ -218,8 +218,9 @@ class Panel:
     title: str
 
 
-def of_metric(grid: Grid, frame: pd.DataFrame, metric: Metric, levels: Sequence[int]) -> Panel:
+def of_metric(results: Results, grid: Grid, frame: pd.DataFrame, metric: Metric) -> Panel:
     """Return the panel of one metric: layers by levels, those that were not reached among them."""
+    levels = results.levels(grid.model)
     rows = frame[frame["metric"] == metric.name]
     table = _table(rows, grid.layers, levels, "level")
     states = _states(table)
@@ -234,7 +235,7 @@ def of_metric(grid: Grid, frame: pd.DataFrame, metric: Metric, levels: Sequence[
         shown=_ends(colours) if math.isnan(middle) else (min(0.5, _ends(colours)[0]), max(0.5, _ends(colours)[1])),
         numbers=_numbers(table["mean"], states["empty"] | (len(levels) > NUMBERED)),
         **states,
-        columns=[level_name(level) for level in levels],
+        columns=[results.level(grid.model, level, measured=False) for level in levels],
         colour_map=_colour_map(metric, _has_chance(rows)),
         ticks=ticks,
         title=style.metric_label(metric),

@@ -21,7 +21,7 @@ from scipy.optimize import isotonic_regression
 
 from analyses import printing
 from analyses.plots import layer_axis, style
-from analyses.reading.manifest import Layer, level_name
+from analyses.reading.manifest import Layer
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE
 
@@ -324,7 +324,8 @@ def level_key(results: Results, model: str, frame: pd.DataFrame) -> list[Artist]
     handles: list[Artist] = []
     for level, look in style.level_lines(results.levels(model)).items():
         count = seeds.get(level, 0)
-        name = level_name(level, [point.miou for point in results.reached(model, level)])
-        label = f"{name} mean IoU ({count} seed{'s' if count != 1 else ''})" if count else f"{name}: not reached"
+        of_seeds = f" ({count} seed{'s' if count != 1 else ''})"
+        missed = f"{results.level(model, level)}: not reached"
+        label = results.level_phrase(model, level) + of_seeds if count else missed
         handles.append(line_key(look, label))
     return handles

@@ -15,7 +15,7 @@ from analyses.plots import overlay
 from analyses.plots.map_page import Row, Tile
 from analyses.reading.choices import paper_target
 from analyses.reading.files import PIXELS
-from analyses.reading.manifest import Checkpoint, Layer, Metric, level_name
+from analyses.reading.manifest import Checkpoint, Layer, Metric
 from analyses.reading.records import Gallery
 from analyses.reading.results import Results, ResultsError
 
@@ -91,7 +91,7 @@ class Tiles:
         return index
 
     def _missing(self, what: str) -> ResultsError:
-        level = level_name(self.checkpoint.level)
+        level = self.checkpoint.label
         return ResultsError(f"gallery of level {level}: {what} is missing; run the benchmark again")
 
     @cached_property
@@ -192,13 +192,19 @@ def reading(results: Results) -> str:
 
 def title(results: Results, point: Checkpoint) -> str:
     """Return how a page's title begins: `SegFormer, best (validation mIoU 0.934), seed 0`."""
-    reached = f"{level_name(point.level)} (validation mIoU {point.miou:.3f})"
-    return f"{results.label('models', point.model)}, {reached}, seed {point.seed}"
+    return ", ".join([results.label("models", point.model), *_reached(point, "mIoU")])
 
 
 def checkpoint_name(point: Checkpoint) -> str:
     """Return which checkpoint is shown, with its measured value: `level 90 % (validation mean IoU 0.897), seed 0`."""
-    return f"level {level_name(point.level)} (validation mean IoU {point.miou:.3f}), seed {point.seed}"
+    return f"level {', '.join(_reached(point, 'mean IoU'))}"
+
+
+def _reached(point: Checkpoint, measure: str) -> list[str]:
+    """Return a level with what was reached, and the seed; of a network that was given its level alone."""
+    if point.name:
+        return [point.name]
+    return [f"{point.label} (validation {measure} {point.miou:.3f})", f"seed {point.seed}"]
 
 
 def under(metrics: Sequence[Metric]) -> tuple[str, str]:
@@ -221,4 +227,4 @@ def _names(metric: Metric) -> tuple[str, str]:
 def absent(checkpoint: Checkpoint) -> Row:
     """Return the row of a checkpoint without maps: a line that says why."""
     why = "no maps kept" if checkpoint.reached else f"not reached (nearest {checkpoint.nearest_miou:.2f})"
-    return Row("", (), f"{level_name(checkpoint.level)}: {why}")
+    return Row("", (), f"{checkpoint.label}: {why}")

@@ -18,7 +18,7 @@ from analyses import printing
 from analyses.plots import style
 from analyses.reading.arrays import Floats, Grid
 from analyses.reading.choices import DECODER
-from analyses.reading.manifest import Layer, Metric, level_name
+from analyses.reading.manifest import Layer, Metric
 from analyses.reading.results import Results
 
 FEWEST = 10
@@ -179,8 +179,8 @@ def _key(results: Results, grid: Grid, lines: Mapping[int, style.Line], *, chanc
     handles: list[Artist] = []
     if len(lines) > 1:
         for level, look in lines.items():
-            name = level_name(level, [point.miou for point in results.reached(grid.model, level)])
-            text = f"{name} mean IoU" if level in grid.levels else f"{name}: not reached"
+            missed = f"{results.level(grid.model, level)}: not reached"
+            text = results.level_phrase(grid.model, level) if level in grid.levels else missed
             handles.append(Patch(facecolor=look.color, alpha=0.7, linewidth=0, label=text))
     if chance:
         handles.append(Line2D([], [], color="black", linewidth=0.7, linestyle=":", label="chance"))

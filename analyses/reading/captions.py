@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from analyses.reading.manifest import BEST, level_name
+from analyses.reading.manifest import BEST
 
 if TYPE_CHECKING:
     from analyses.reading.results import Results
@@ -66,7 +66,9 @@ def of_levels(results: Results) -> str:
     for model, level in dict.fromkeys((point.model, point.level) for point in reached):
         of_level = [point.predicted_share for point in results.reached(model, level)]
         share = sum(of_level) / len(of_level)
-        shares.append(f"{results.label('models', model)} {level_name(level)}: {100 * share:.0f} %")
+        shares.append(
+            f"{results.label('models', model)} {results.level(model, level, measured=False)}: {100 * share:.0f} %"
+        )
     return (
         f"Answering '{results.classes[0]}' everywhere has a mean IoU of {' or '.join(baselines)} on the validation "
         f"images; share of these in which any pixel is predicted as the class: {', '.join(shares)}."

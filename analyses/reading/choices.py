@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from analyses.reading.manifest import ATTENTION, Checkpoint, Layer, level_name
+from analyses.reading.manifest import ATTENTION, Checkpoint, Layer
 from analyses.reading.results import Results
 
 BLANK = "blank"
@@ -98,8 +98,7 @@ def shown_checkpoint(results: Results, model: str) -> Checkpoint | None:
 
 def described(results: Results, model: str, level: int) -> str:
     """Return a model and its level in words."""
-    reached = [checkpoint.miou for checkpoint in results.reached(model, level)]
-    return f"{results.label('models', model)} {level_name(level, reached)}"
+    return f"{results.label('models', model)} {results.level(model, level)}"
 
 
 DECODER = "decoder"

@@ -199,7 +199,10 @@ class Attention(Entry):
 
 
 class Checkpoint(Entry):
-    """One level of one training run. The values of a level that was not reached are NaN, but for the best seen."""
+    """One level of one training run, or one file of weights of a network that was given, whose levels have a `name`.
+
+    The values of a level that was not reached are NaN, but for the best seen.
+    """
 
     model: str
     seed: int
@@ -218,6 +221,12 @@ class Checkpoint(Entry):
     predicted_share: Share = math.nan
     sha256: str = ""
     seconds: Number = math.nan
+    name: str = ""
+
+    @property
+    def label(self) -> str:
+        """The level in words: its own name, as of a network that was given, or the mean IoU that was asked for."""
+        return self.name or level_name(self.level)
 
 
 class Gap(Entry):

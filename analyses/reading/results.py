@@ -11,7 +11,7 @@ import pandas as pd
 
 from analyses.reading import files, manifest
 from analyses.reading.files import GALLERY, LOG, SCORES, ResultsError, folder
-from analyses.reading.manifest import INPUT, Checkpoint, Layer, Manifest, Method, Metric, Model, Target
+from analyses.reading.manifest import INPUT, Checkpoint, Layer, Manifest, Method, Metric, Model, Target, level_name
 from analyses.reading.records import Gallery
 
 __all__ = ["KEYS", "Results", "ResultsError"]
@@ -130,6 +130,17 @@ class Results:
     def reached(self, model: str, level: int) -> tuple[Checkpoint, ...]:
         """Return the checkpoints of `model` that reached `level`, by seed."""
         return tuple(c for c in self.checkpoints if (c.model, c.level) == (model, level) and c.reached)
+
+    def level(self, model: str, level: int, *, measured: bool = True) -> str:
+        """Return a level of `model` in words: '30 %', 'best, 93.4 %' as `measured`, or its own name, as 'epoch 5'."""
+        points = [c for c in self.checkpoints if (c.model, c.level) == (model, level)]
+        names = [point.name for point in points if point.name]
+        return names[0] if names else level_name(level, [c.miou for c in points if c.reached] if measured else ())
+
+    def level_phrase(self, model: str, level: int, *, measured: bool = True) -> str:
+        """Return a level of `model` with what it is a level of: '30 % mean IoU', 'epoch 5'."""
+        named = any(c.name for c in self.checkpoints if (c.model, c.level) == (model, level))
+        return self.level(model, level, measured=measured) + ("" if named else " mean IoU")
 
     def levels(self, model: str) -> tuple[int, ...]:
         """Return the levels wanted of `model`, rising, whether reached or not."""

@@ -10,7 +10,7 @@ from typing import Any
 import tomli_w
 
 from analyses.reading import captions
-from analyses.reading.manifest import Checkpoint, Model, level_name
+from analyses.reading.manifest import Checkpoint, Model
 from analyses.reading.results import Results
 
 
@@ -94,7 +94,7 @@ def _checkpoint(results: Results, point: Checkpoint) -> dict[str, str]:
     return {
         "model": results.label("models", point.model),
         "seed": str(point.seed),
-        "level": level_name(point.level),
+        "level": point.label,
         "reached": "yes" if point.reached else "no",
         "miou": _share(point.miou) if point.reached else f"nearest {_share(point.nearest_miou)}",
         "baseline": _share(point.baseline_miou),

@@ -15,7 +15,7 @@ from PIL import Image
 from analyses import printing
 from analyses.plots import map_tiles, overlay, style
 from analyses.reading.files import PIXELS
-from analyses.reading.manifest import Checkpoint, Layer, level_name
+from analyses.reading.manifest import Checkpoint, Layer
 from analyses.reading.records import Gallery
 from analyses.reading.results import Results, ResultsError
 from analyses.report import data
@@ -186,7 +186,7 @@ def _entry(point: Checkpoint) -> dict[str, Any]:
         "model": point.model,
         "seed": point.seed,
         "level": point.level,
-        "name": level_name(point.level),
+        "name": point.label,
         "reached": point.reached,
         "miou": _rounded(point.miou),
         "nearest": _rounded(point.nearest_miou),

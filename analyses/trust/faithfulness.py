@@ -14,7 +14,6 @@ from analyses.plots import curves_and_areas as figures
 from analyses.plots import style
 from analyses.reading.arrays import Floats, distinct, fill
 from analyses.reading.choices import at_highest
-from analyses.reading.manifest import level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.intervals import bootstrap_interval
@@ -49,9 +48,8 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         if of_model.empty:
             continue
         level = int(of_model["level"].iloc[0])
-        reached = [point.miou for point in results.reached(model, level)]
         where = (
-            f"{results.label('models', model)}, {level_name(level, reached)} mean IoU, "
+            f"{results.label('models', model)}, {results.level_phrase(model, level)}, "
             f"target: {results.label('targets', target)}, {int(of_model['n_images'].max())} images"
         )
         layers = shown_layers(of_model)

@@ -14,7 +14,6 @@ from analyses.artifacts import Figure, Table, tidy
 from analyses.plots import lines, style
 from analyses.reading.arrays import each_once, sources
 from analyses.reading.choices import at_highest
-from analyses.reading.manifest import level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.intervals import NOTE, bootstrap_interval
@@ -130,10 +129,9 @@ def _means(group: pd.DataFrame) -> pd.DataFrame:
 def _where(results: Results, frame: pd.DataFrame) -> str:
     """Say which network, layers and images it is of."""
     model, level = str(frame["model"].iloc[0]), int(frame["level"].iloc[0])
-    reached = [point.miou for point in results.reached(model, level)]
     layers = ", ".join(layer.label for layer in results.layers(model) if (frame["layer"] == layer.name).any())
     return (
-        f"{results.label('models', model)} at its highest level ({level_name(level, reached)} mean IoU); layers: "
+        f"{results.label('models', model)} at its highest level ({results.level_phrase(model, level)}); layers: "
         f"{layers}; {frame['n_images'].max()} images."
     )
 

@@ -32,6 +32,8 @@ class DatasetOptions:
         test_only: open the test images alone, for example at another size.
         resize: how photographs come to that size: 'squash' gives up their aspect ratio; 'pad' keeps it and says in the
             samples' `valid` where the picture is; 'none' leaves them as they are, which must be of one size.
+        masks: folder of the masks of photographs of one's own; None where there are none.
+        classes: names of the classes, for data that do not tell.
         progress: called with (done, total, what) while images are decoded or drawn.
     """
 
@@ -45,6 +47,8 @@ class DatasetOptions:
     test_only: bool = False
     progress: Callable[[int, int, str], None] | None = None
     resize: Resize = "squash"
+    masks: Path | None = None
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not _whole(self.size) or self.size < 1:

@@ -152,7 +152,7 @@ def _source(root: Path, pairs: Sequence[Pair], described: Description) -> Source
                 missing = folder / above / f"{pattern.format(name=name)}.*"
                 cure = f"; {pair.near} differs in case or in how it is encoded: rename it" if pair.near else ""
                 raise DataError(f"{others[0]} has no {what} {missing}{cure}")
-        return _load(pair.images[0], pair.masks[0], described, pair.at)
+        return load_pair(pair.images[0], pair.masks[0], described, pair.at)
 
     key = {
         "files": fingerprint(sorted({f for pair in pairs for f in (*pair.images, *pair.masks)}), root),
@@ -167,7 +167,7 @@ def _source(root: Path, pairs: Sequence[Pair], described: Description) -> Source
     return Source(NAME, [p.name for p in pairs], load, key, heading, described.channels, str(described.dtype))
 
 
-def _load(image_file: Path, mask_file: Path, described: Description, at: Slice | None = None) -> Loaded:
+def load_pair(image_file: Path, mask_file: Path, described: Description, at: Slice | None = None) -> Loaded:
     """Read one photograph and its mask; what is wrong with them is one line a fault."""
     problems: list[str] = []
 

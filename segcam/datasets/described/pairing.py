@@ -65,7 +65,7 @@ def find(root: Path, place: Place) -> tuple[list[Pair], int]:
     passed = other_images if one_folder else other_images + other_masks  # in one folder a photograph is no mask
     if not one_folder:
         for files, folder, pattern in ((images, place.images, place.image), (masks, place.masks, place.mask)):
-            if not files and pattern != "{name}" and (first := next(_walk(_folder(root, folder)), None)):
+            if not files and pattern != "{name}" and (first := next(files_below(_folder(root, folder)), None)):
                 raise DataError(
                     f"no file in {_folder(root, folder)} is named as {pattern!r}: the first is {first.name!r}"
                 )
@@ -75,7 +75,8 @@ def find(root: Path, place: Place) -> tuple[list[Pair], int]:
             found = [file.relative_to(root) for file in (images[one][0], masks[other][0])]
             raise DataError(
                 f"no photograph in {_folder(root, place.images)} has a mask in {_folder(root, place.masks)}: the first "
-                f"are {found[0]} and {found[1]}; where names differ, say how in classes.toml: {_guessed(one, other)}"
+                f"are {found[0]} and {found[1]}; where names differ, say how in classes.toml: "
+                f"{guessed_stems(one, other)}"
             )
     by_look = [{alike(name): files[0] for name, files in group.items()} for group in (images, masks)]
     pairs = []
@@ -86,10 +87,10 @@ def find(root: Path, place: Place) -> tuple[list[Pair], int]:
     return pairs, passed
 
 
-def _guessed(one: str, other: str) -> str:
+def guessed_stems(one: str, other: str) -> str:
     """Return how a photograph's and a mask's name may differ: in what follows what they have in common, or precedes it.
 
-    >>> _guessed("a_1_photo", "a_1_labels")
+    >>> guessed_stems("a_1_photo", "a_1_labels")
     "stems = {images = '{name}_photo', masks = '{name}_labels'}"
     """
     names = [name.rpartition("/")[2] for name in (one, other)]
@@ -171,7 +172,7 @@ def _has_masks(base: Path, place: Place) -> bool:
     if not all(folder.is_dir() for folder in folders):
         return False
     pattern = _compiled(place.mask)
-    return any(pattern.fullmatch(stem_of(file)) for file in _walk(folders[1]))
+    return any(pattern.fullmatch(stem_of(file)) for file in files_below(folders[1]))
 
 
 def _folder(root: Path, name: str) -> Path:
@@ -190,7 +191,7 @@ def _by_name(root: Path, folder: str, pattern: str, unlike: str | None) -> tuple
     files: dict[str, list[Path]] = {}
     strange = []
     passed = 0
-    for file in _walk(base):
+    for file in files_below(base):
         if not one_line(file.relative_to(base).as_posix()):
             strange.append(f"{file.name!r}")
             continue
@@ -209,7 +210,7 @@ def _by_name(root: Path, folder: str, pattern: str, unlike: str | None) -> tuple
     return files, passed
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def files_below(folder: Path) -> Iterator[Path]:
     """Yield all files below a folder in the order of their names; hidden ones are nobody's data."""
     been: set[tuple[int, int]] = set()
     for above, folders, files in os.walk(folder, followlinks=True, onerror=_raise):
