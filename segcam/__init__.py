@@ -8,6 +8,7 @@ from segcam.errors import DataError, InputError, ProbeError, SegcamError
 
 if TYPE_CHECKING:
     from segcam.methods.grad_cam import grad_cam
+    from segcam.networks import open_network
     from segcam.probe.captures import Capture
     from segcam.probe.layers import Layer, find_layers
     from segcam.probe.probe import Probe
@@ -29,6 +30,7 @@ __all__ = [
     "Target",
     "find_layers",
     "grad_cam",
+    "open_network",
 ]
 
 _HOMES = {
@@ -40,6 +42,7 @@ _HOMES = {
     "Target": "probe.targets",
     "find_layers": "probe.layers",
     "grad_cam": "methods.grad_cam",
+    "open_network": "networks",
 }
 """The modules of the names that need torch: it takes seconds to import, and a run is redrawn without it."""
 

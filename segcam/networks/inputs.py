@@ -1,0 +1,243 @@
+"""Inputs: how a network wants its images, as users, files of libraries and headers say it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from segcam.channels import Channels
+from segcam.datasets.resizing import Resize
+from segcam.errors import InputError, shown, unknown
+from segcam.files import read_text, read_toml, unreadable, user_path
+
+KEYS = ("mean", "std", "range", "order", "size", "resize", "multiple")
+"""What users may say of a network's inputs."""
+ORDERS = ("rgb", "bgr")
+LARGEST = 2**16
+"""Pixels of the longest side."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkInputs:
+    """How a network wants its images.
+
+    Attributes:
+        size: height and width that images are brought to, in pixels; None where the network does not say.
+        resize: how images come to that size, 'squash', 'pad' or 'none'; None where the network does not say.
+        multiple: sides must be multiples of so many pixels; images are padded at the bottom and on the right.
+        channels: mean and deviation of each channel; None takes images as they are given.
+        bgr: whether the first channel is blue and the third red.
+
+    Raises:
+        InputError: a value is out of its range, or BGR is said of other than three channels.
+    """
+
+    size: tuple[int, int] | None = None
+    resize: Resize | None = None
+    multiple: int = 1
+    channels: Channels | None = None
+    bgr: bool = False
+
+    def __post_init__(self) -> None:
+        if self.size is not None and not all(type(n) is int and 1 <= n <= LARGEST for n in self.size):
+            raise InputError(f"size {shown(self.size)} of a network's inputs: two whole numbers from 1 to {LARGEST}")
+        if self.resize is not None and self.resize not in get_args(Resize):
+            raise unknown("way to resize", str(self.resize), get_args(Resize))
+        if type(self.multiple) is not int or not 1 <= self.multiple <= LARGEST:
+            raise InputError(f"multiple {shown(self.multiple)} of a network's inputs: a whole number from 1 is needed")
+        if self.bgr and self.channels is not None and len(self.channels) != 3:
+            raise InputError(f"order 'bgr' is of three channels, and the mean has {len(self.channels)}: leave it out")
+
+
+def read_inputs(value: NetworkInputs | Mapping[str, Any] | Path | str) -> NetworkInputs:
+    """Read how a network wants its images.
+
+    Args:
+        value: a table with any of `KEYS`, or a file with one: TOML (alone, or under `inputs`), transformers'
+            `preprocessor_config.json`, or timm's and torch hub's `config.json` with a `pretrained_cfg`.
+
+    `mean` and `std` count in units of `range`, which values are brought to first: 0 to 1 unless said otherwise, 0 to
+    255 of networks that take bytes. `size` is one number or (height, width); `order` 'rgb' or 'bgr'.
+
+    Raises:
+        InputError: an unknown key, a value that cannot be, or a file that says nothing of inputs.
+
+    >>> inputs = read_inputs({"mean": [104, 117, 123], "std": [1, 1, 1], "range": [0, 255], "order": "bgr"})
+    >>> inputs.bgr, round(inputs.channels.mean[0], 3)
+    (True, 0.408)
+    """
+    if isinstance(value, NetworkInputs):
+        return value
+    if isinstance(value, Mapping):
+        return _of_table(value, "inputs")
+    if isinstance(value, (str, Path)):
+        return _of_file(user_path(value, "inputs"))
+    raise InputError(f"inputs are a {type(value).__name__}: give a table with {', '.join(KEYS)}, or a file with one")
+
+
+def _of_file(path: Path) -> NetworkInputs:
+    if path.is_dir():
+        found = [path / name for name in ("preprocessor_config.json", "config.json") if (path / name).is_file()]
+        if not found:
+            raise InputError(f"inputs: the folder {path} holds no preprocessor_config.json: name a file")
+        path = found[0]
+    if path.suffix != ".json":
+        table = read_toml(path, "inputs")
+        table = table.get("inputs", table) if isinstance(table.get("inputs", {}), dict) else table
+        return _of_table(table, str(path))
+    return of_config(read_json(path), str(path))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a file with a JSON object.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        content = json.loads(read_text(path, "the file"))
+    except (ValueError, RecursionError) as error:
+        raise unreadable(path, "the file", error, cure="fetch it again") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds {shown(content)}: names with values are needed")
+    return content
+
+
+def of_config(config: Mapping[str, Any], where: str) -> NetworkInputs:
+    """Read a library's own description: transformers' image processor, or timm's `pretrained_cfg`.
+
+    Raises:
+        InputError: it is neither, or a value cannot be.
+    """
+    if isinstance(config.get("pretrained_cfg"), Mapping):
+        config = config["pretrained_cfg"]
+    if any(key in config for key in ("do_normalize", "image_mean", "image_processor_type", "feature_extractor_type")):
+        return _of_processor(config, where)
+    if "input_size" in config or {"mean", "std"} <= set(config):
+        return _of_timm(config, where)
+    raise InputError(
+        f"{where} says nothing of a network's inputs: a preprocessor_config.json of transformers, a config with "
+        f"timm's pretrained_cfg, or TOML with {', '.join(KEYS)} is needed"
+    )
+
+
+def _of_processor(config: Mapping[str, Any], where: str) -> NetworkInputs:
+    table: dict[str, Any] = {}
+    normalises, rescales = config.get("do_normalize", True), config.get("do_rescale", True)
+    factor = config.get("rescale_factor", 1 / 255)
+    if not (isinstance(factor, (int, float)) and factor > 0):
+        raise InputError(f"{where}: rescale_factor is {shown(factor)}: it must be greater than 0")
+    mean, std = config.get("image_mean"), config.get("image_std")
+    if not normalises or mean is None or std is None:
+        mean, std = [0.0, 0.0, 0.0], [1.0, 1.0, 1.0]
+    if isinstance(mean, (int, float)) and isinstance(std, (int, float)):
+        mean, std = [mean] * 3, [std] * 3
+    table |= {"mean": mean, "std": std, "range": [0.0, 255.0 * (factor if rescales else 1.0)]}
+    if config.get("do_flip_channel_order"):
+        table["order"] = "bgr"
+    size = config.get("crop_size") if config.get("do_center_crop") else None
+    size = size or (config.get("size") if config.get("do_resize", True) else None)
+    if isinstance(size, Mapping):
+        sides = [size.get("height"), size.get("width")]
+        if all(isinstance(n, int) for n in sides):
+            table |= {"size": sides, "resize": "squash"}
+        elif isinstance(edge := size.get("shortest_edge") or size.get("longest_edge"), int):
+            table |= {"size": edge, "resize": "pad"}
+    elif isinstance(size, (int, list, tuple)):
+        table |= {"size": list(size) if not isinstance(size, int) else size, "resize": "squash"}
+    multiple = config.get("size_divisor") or config.get("pad_size_divisor") or config.get("size_divisibility")
+    if isinstance(multiple, int) and multiple > 0:
+        table["multiple"] = multiple
+    return _of_table(table, where, plain=True)
+
+
+def _of_timm(config: Mapping[str, Any], where: str) -> NetworkInputs:
+    table: dict[str, Any] = {key: config[key] for key in ("mean", "std") if key in config}
+    size = config.get("input_size")
+    if isinstance(size, (list, tuple)) and len(size) == 3:
+        table |= {"size": list(size[1:]), "resize": "squash"}
+    if config.get("input_range"):
+        table["range"] = config["input_range"]
+    if str(config.get("input_space", "rgb")).lower() == "bgr":
+        table["order"] = "bgr"
+    return _of_table(table, where)
+
+
+def _of_table(table: Mapping[str, Any], where: str, *, plain: bool = False) -> NetworkInputs:
+    """Read a table of users' words; a library's own numbers are `plain`, and taken as they are."""
+    for key in table:
+        if key not in KEYS:
+            raise unknown("key", str(key), KEYS, where)
+    try:
+        return NetworkInputs(
+            size=_size(table.get("size")),
+            resize=table.get("resize"),
+            multiple=table.get("multiple", 1),
+            channels=_channels(table, plain),
+            bgr=_bgr(table.get("order", "rgb")),
+        )
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+
+
+def _size(value: Any) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    sides = [value, value] if type(value) is int else value
+    if not isinstance(sides, Sequence) or len(sides) != 2 or not all(type(n) is int for n in sides):
+        raise InputError(f"size is {shown(value)}: give one whole number of pixels, or [height, width]")
+    return (sides[0], sides[1])
+
+
+def _bgr(value: Any) -> bool:
+    if not isinstance(value, str) or value.lower() not in ORDERS:
+        raise unknown("order of channels", str(value), ORDERS)
+    return value.lower() == "bgr"
+
+
+def _numbers(value: Any, key: str) -> tuple[float, ...]:
+    numbers = value if isinstance(value, Sequence) and not isinstance(value, str) else None
+    real = numbers is not None and all(type(n) in (int, float) and math.isfinite(n) for n in numbers)
+    if not numbers or not real:
+        raise InputError(f"{key} is {shown(value)}: give a list of numbers, one a channel")
+    return tuple(map(float, numbers))
+
+
+def _channels(table: Mapping[str, Any], plain: bool) -> Channels | None:
+    """Return mean and deviation as shares of the range."""
+    if not {"mean", "std"} & set(table):
+        if {"range", "order"} & set(table):
+            raise InputError("mean and std are needed beside range or order: give both, a number a channel")
+        return None
+    for key, other in (("mean", "std"), ("std", "mean")):
+        if key not in table:
+            raise InputError(f"{other} is given without {key}: give both, a number a channel")
+    mean, std = _numbers(table["mean"], "mean"), _numbers(table["std"], "std")
+    bounds = _numbers(table.get("range", [0.0, 1.0]), "range")
+    if len(bounds) != 2 or bounds[0] >= bounds[1]:
+        raise InputError(f"range is {shown(table['range'])}: give the lowest and the highest value, [0, 1] or [0, 255]")
+    low, wide = bounds[0], bounds[1] - bounds[0]
+    if not plain:
+        _plausible(mean, std, bounds)
+    return Channels(tuple((m - low) / wide for m in mean), tuple(s / wide for s in std))
+
+
+def _plausible(mean: Sequence[float], std: Sequence[float], bounds: Sequence[float]) -> None:
+    """See that mean and deviation count in units of the range: 0.485 of bytes, or 123.7 of shares, is a slip.
+
+    Raises:
+        InputError: they do not.
+    """
+    low, high = bounds
+    if not all(low <= m <= high for m in mean) or max(std) > max(high - low, 1.0):
+        cure = "say range = [0, 255] where they are of bytes" if high <= 1 else "say the range that they are of"
+        raise InputError(f"mean {shown(list(mean))} and std {shown(list(std))} lie outside {low:g} to {high:g}: {cure}")
+    if high - low >= 100 and 0 < max(mean) <= 1 and max(std) < 1:
+        raise InputError(
+            f"mean {shown(list(mean))} and std {shown(list(std))} are shares, and range says {low:g} to {high:g}: they "
+            "count in units of range; leave range out"
+        )
