@@ -29,6 +29,10 @@ NOT_FROM_INPUT = LeftOut(
     "lies on no known place of the input, as no gradient leads from it back to the input",
     "leave it out, or take placement='stretched'",
 )
+MIRRORED = LeftOut(
+    "lies mirrored on the input, which is flipped on its way there",
+    "choose a layer where it is turned back, or probe the network without the flip on images that are flipped",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from segcam.probe.gradients.backward import gradients, on_grids
 from segcam.probe.gradients.saving import WithoutInputs
 from segcam.probe.layers import Layer, LayerChoice, chosen_layers
 from segcam.probe.layouts import Reading, size_of
+from segcam.probe.network.flips import Flips
 from segcam.probe.network.forms import check_form
 from segcam.probe.network.held import Network, frozen, told
 from segcam.probe.network.inputs import Inputs, checked_images, checked_inputs
@@ -118,6 +119,7 @@ class Probe:
         self.meanings = Meanings(output, named)
         self._convolves = local.convolves(model)
         self._overwritten: set[str] = set()
+        self._flips: Flips | None = None
         self._reading = Reading(model, self.layers)
         self._surveyor = Surveyor(self.chosen, self._reading, placement)
 
@@ -188,7 +190,8 @@ class Probe:
             explained = _explained(logits, size, targets, (masks, valid), fixed)
             layouts, without = self._reading.layouts(self.layers, outputs, images, network)
             self.chosen.leave_out(without, outputs, skipped)
-            placements, nowhere = self._surveyor.placements(layouts, images, network, unpadded=place is not None)
+            elsewhere = place is not None or bool(self._flips and self._flips.seen)
+            placements, nowhere = self._surveyor.placements(layouts, images, network, elsewhere=elsewhere)
             self.chosen.leave_out(nowhere, outputs, skipped)
             activations, logits = on_grids(outputs, layouts), logits.detach()
             captures = []
@@ -228,7 +231,7 @@ class Probe:
             survey = self._surveyor.survey(checked_images(self.model, images), network)
         chosen = self.chosen
         named = [x.label for x in chosen.layers if x.label in survey.courses]
-        return {x: survey.placed(x) for x in named if x not in chosen.matched or survey.courses[x] is not None}
+        return {x: survey.placed(x) for x in named if x not in chosen.matched or survey.nowhere(x) is None}
 
     def centroids(
         self, images: Float[Tensor, "b ch h w"], inputs: Inputs | None = None, seed: int = 0
@@ -289,8 +292,10 @@ class Probe:
             saving = WithoutInputs() if self.low_memory else nullcontext()
             hooks, watching = recording_calls(self.model, self.layers, self._overwritten), self.meanings.watching(said)
             attending = recording_attention(self.model, self.attention)
-            with hooks as calls, attending as matrices, autocast, saving, watching as seen:
+            first = nullcontext() if self._flips else Flips()  # the network's first pass is watched for them
+            with hooks as calls, attending as matrices, autocast, saving, first as flips, watching as seen:
                 output = network(inputs)
+            self._flips = self._flips or flips
             outputs, overwritten, skipped = chosen_outputs(self.layers, calls)
             if not overwritten <= self._overwritten:
                 self._overwritten |= overwritten

@@ -32,6 +32,11 @@ class Windows:
         """Return how many windows lie below and beside each other."""
         return -(-grid[0] // self.size[0]), -(-grid[1] // self.size[1])
 
+    def filled(self, grid: Grid) -> Grid:
+        """Return the rows and columns of all windows together."""
+        down, across = self.counts(grid)
+        return down * self.size[0], across * self.size[1]
+
     def joined(self, output: Float[Tensor, "n ..."], grid: Grid) -> Float[Tensor, "b h w c"]:
         """Put the windows `(b * windows, ..., c)` back to where they were."""
         (down, across), (rows, columns), channels = self.counts(grid), self.size, output.shape[-1]

@@ -21,6 +21,10 @@ class Course:
         coarsest: the largest step on the way, in pixels: what was averaged there, no later step tells apart.
         agreed: whether all branches that met on the way agreed where the grid lies.
         exact: whether every step on the way was one whose geometry is known.
+        size: height and width of the input, in pixels.
+        mirrored: whether rows and columns run the other way than the input's; the placement is on an input that is
+            mirrored as well.
+        rolled: how far rolling the grid has moved the placement, in pixels.
     """
 
     placement: Placement
@@ -28,8 +32,16 @@ class Course:
     shape: tuple[int, ...]
     dims: tuple[int, int] | None
     coarsest: float
+    size: Grid
     agreed: bool = True
     exact: bool = True
+    mirrored: tuple[bool, bool] = (False, False)
+    rolled: Pair = (0.0, 0.0)
+
+
+def of_input(size: Grid) -> Course:
+    """Return the course of the input itself, of so many rows and columns."""
+    return Course(Placement((0.0, 0.0), (1.0, 1.0)), size, (1, 1, *size), (2, 3), 1.0, size)
 
 
 def on_grid(course: Course, grid: Grid) -> Placement:
@@ -94,3 +106,27 @@ def cut(course: Course, shape: tuple[int, ...], axis: int, start: float, every: 
     first[axis], steps[axis] = start, every
     after = moved(course, shape, (first[0], first[1]), (steps[0], steps[1]))
     return replace(after, grid=(shape[course.dims[0]], shape[course.dims[1]]), dims=course.dims)
+
+
+def rolled(course: Course, shape: tuple[int, ...], axis: int, by: int) -> Course:
+    """Return the course after rows or columns were rolled by so many cells; those that wrap around are forgotten."""
+    way = [0.0, 0.0]
+    way[axis] = -by * course.placement.step[axis]
+    total = (course.rolled[0] + way[0], course.rolled[1] + way[1])
+    return replace(cut(course, shape, axis, -by), rolled=total)
+
+
+def in_place(course: Course, filled: Grid, grid: Grid) -> Course:
+    """Return the course of windows that are put back: not rolled, and on the grid without what filled the last ones."""
+    (oy, ox), (ry, rx) = course.placement.origin, course.rolled
+    back = replace(course, placement=Placement((oy - ry, ox - rx), course.placement.step), rolled=(0.0, 0.0))
+    return replace(back, grid=grid) if course.grid == filled else back
+
+
+def mirrored(course: Course, shape: tuple[int, ...], axis: int) -> Course:
+    """Return the course after rows or columns were put in reverse order: it goes on in an input that is mirrored."""
+    origin, flags = list(course.placement.origin), list(course.mirrored)
+    last = origin[axis] + course.placement.step[axis] * (course.grid[axis] - 1)
+    origin[axis], flags[axis] = course.size[axis] - 1 - last, not flags[axis]
+    placement = Placement((origin[0], origin[1]), course.placement.step)
+    return replace(course, placement=placement, shape=shape, mirrored=(flags[0], flags[1]))

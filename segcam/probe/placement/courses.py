@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from segcam.probe.placement.course import Course, cut, inherited
+from segcam.probe.placement.course import Course, cut, inherited, of_input
 from segcam.probe.placement.geometry import STEPS, signed
 from segcam.probe.placement.steps import name_of
 from segcam.scoring.grids import Grid, Placement
@@ -35,8 +35,7 @@ def courses(outputs: Sequence[Tensor], source: Any, size: Grid) -> list[Course |
     Returns:
         For each output where it lies; None where it does not come from the input.
     """
-    start = Course(Placement((0.0, 0.0), (1.0, 1.0)), size, (1, 1, *size), (2, 3), 1.0)
-    done: dict[Any, Course | None] = {source: start}
+    done: dict[Any, Course | None] = {source: of_input(size)}
     found = []
     for output in outputs:
         course = None if output.grad_fn is None else _follow(output.grad_fn, done)
@@ -82,12 +81,14 @@ def _met(before: Sequence[Course], cat: bool) -> Course:
     finer = [course for course in before if course.coarsest <= finest * (1 + 1e-6)]
     largest = max(course.grid for course in finer)
     same = [course for course in finer if course.grid == largest]
+    same = [course for course in same if course.mirrored == same[0].mirrored]
     origin = tuple(sum(course.placement.origin[n] for course in same) / len(same) for n in (0, 1))
     apart = max(
         (abs(one.placement.origin[n] - origin[n]) for one in before if one.grid == largest for n in (0, 1)), default=0.0
     )
     sliced = cat and len(same) == len(before) and min(min(c.placement.step) for c in same) > 1
-    agreed = all(course.agreed for course in before) and (sliced or apart < 1e-6)
+    alike = all(course.mirrored == same[0].mirrored for course in before)
+    agreed = alike and all(course.agreed for course in before) and (sliced or apart < 1e-6)
     exact = all(course.exact for course in same)
     chosen = same[0]
     placement = Placement((origin[0], origin[1]), chosen.placement.step)

@@ -6,14 +6,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from segcam.probe.placement.course import Course, cut, dims_of, inherited, moved, resized, spatial
+from segcam.probe.placement.course import Course, cut, dims_of, inherited, mirrored, moved, resized, rolled, spatial
 
 
 def _convolution(node: Any, course: Course, shape: tuple[int, ...]) -> Course:
     kernel = [int(n) for n in node._saved_weight.shape[2:]]
     stride, padding, dilation = (list(getattr(node, f"_saved_{name}")) for name in ("stride", "padding", "dilation"))
     if len(kernel) not in (2, 3):
-        return inherited(course, shape)
+        along = inherited(course, shape)  # rows, columns, tokens or channels: which is not told
+        return along if (kernel, stride) == ([1], [1]) else replace(along, exact=False)
     course = spatial(course)
     kernel, stride, padding, dilation = (values[-2:] for values in (kernel, stride, padding, dilation))
     centre = [dilation[n] * (kernel[n] - 1) / 2 - padding[n] for n in (0, 1)]
@@ -97,7 +98,7 @@ def _rolled(node: Any, course: Course, shape: tuple[int, ...]) -> Course:
         return replace(course, shape=shape, exact=False)
     for dim, shift in zip(node._saved_dims, node._saved_shifts, strict=False):
         if (at := signed(dim) % len(shape)) in course.dims:
-            course = cut(course, shape, course.dims.index(at), -signed(shift))
+            course = rolled(course, shape, course.dims.index(at), signed(shift))
     return replace(course, shape=shape)
 
 
@@ -107,6 +108,28 @@ def _windowed(node: Any, course: Course, shape: tuple[int, ...]) -> Course:
         return replace(course, shape=shape, exact=False)
     size, step = int(node._saved_size), int(node._saved_step)
     return cut(course, shape, course.dims.index(dim), (size - 1) / 2, step)
+
+
+def _flipped(node: Any, course: Course, shape: tuple[int, ...]) -> Course:
+    if course.dims is None:
+        return replace(course, shape=shape, exact=False)
+    for dim in node._saved_dims:
+        if (at := signed(dim) % len(shape)) in course.dims:
+            course = mirrored(course, shape, course.dims.index(at))
+    return replace(course, shape=shape)
+
+
+def _quarter_turned(node: Any, course: Course, shape: tuple[int, ...]) -> Course:
+    """Return the course after a turn by 90 degrees, which says of rows and columns alone that they lie otherwise."""
+    down, across = course.mirrored
+    turns = node._saved_k % 4
+    flags = course.mirrored if turns == 0 else (not down, not across)
+    return replace(inherited(course, shape), exact=course.exact and turns == 0, mirrored=flags)
+
+
+def _selected(node: Any, course: Course, shape: tuple[int, ...]) -> Course:
+    of_cells = course.dims is not None and signed(node._saved_dim) % (len(shape) + 1) in course.dims
+    return replace(inherited(course, shape), exact=course.exact and not of_cells)
 
 
 def _scattered(_: Any, course: Course, shape: tuple[int, ...]) -> Course:
@@ -168,8 +191,11 @@ STEPS: dict[str, Callable[[Any, Course, tuple[int, ...]], Course]] = {
     **dict.fromkeys(("Split", "UnsafeSplit", "SplitWithSizes"), _whole),
     "Roll": _rolled,
     "Unfold": _windowed,
-    **dict.fromkeys(("Flip", "Rot90", "GridSampler2D", "GridSampler"), _scattered),
-    **dict.fromkeys(("Index", "IndexSelect", "Gather", "CopySlices", "Col2Im"), _scattered),
+    "Flip": _flipped,
+    "Rot90": _quarter_turned,
+    "Select": _selected,
+    **dict.fromkeys(("GridSampler2D", "GridSampler", "Col2Im"), _scattered),
+    **dict.fromkeys(("Index", "IndexSelect", "Gather", "CopySlices"), _scattered),
     **dict.fromkeys(("Mean", "Sum", "Std", "Var", "Amax", "Amin", "Logsumexp", "LinalgVectorNorm"), _reduced),
     "Permute": _permuted,
     "Transpose": _transposed,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from segcam.errors import ProbeError
+from segcam.probe.chosen import MIRRORED, NOT_FROM_INPUT, LeftOut
 from segcam.probe.placement.course import Course, on_grid
 from segcam.scoring.grids import Grid, Placement
 
@@ -47,18 +48,23 @@ class Survey:
     output: Course | None
     end: str
 
+    def nowhere(self, label: str) -> LeftOut | None:
+        """Return why a layer lies nowhere on the input; None where it does."""
+        course = self.courses[label]
+        if course is None:
+            return NOT_FROM_INPUT
+        return MIRRORED if any(course.mirrored) else None
+
     def placed(self, label: str) -> Placed:
         """Return where a layer lies.
 
         Raises:
-            ProbeError: it does not come from the input.
+            ProbeError: it does not come from the input, or lies mirrored on it.
         """
-        course = self.courses[label]
-        if course is None:
-            raise ProbeError(
-                f"where layer '{label}' lies on the input cannot be told, as no gradient leads from it back to the "
-                "input: leave it out, or take placement='stretched'"
-            )
+        course, nowhere = self.courses[label], self.nowhere(label)
+        if nowhere is not None:
+            raise ProbeError(f"layer '{label}' {nowhere.reason}: {nowhere.cure}")
+        assert course is not None
         placement = on_grid(course, self.grids[label])
         return Placed(placement, placement.offset(self.grids[label], self.size), course.agreed, course.exact)
 

@@ -12,9 +12,11 @@ from torch import Tensor
 from segcam.errors import ProbeError, out_of_memory
 from segcam.probe.chosen import NOT_FROM_INPUT, Chosen, LeftOut
 from segcam.probe.layouts import Layout, Reading, size_of
+from segcam.probe.layouts.grids import Fit, fit
 from segcam.probe.network.held import FAILURES, Network
 from segcam.probe.network.recording import chosen_outputs, recording_calls
 from segcam.probe.placement.centroids import of_middle_cells
+from segcam.probe.placement.course import in_place
 from segcam.probe.placement.courses import Placing, courses
 from segcam.probe.placement.survey import Survey, divides
 from segcam.probe.targets.ends import last_step
@@ -68,8 +70,12 @@ class Surveyor:
                 traced = self.trace(images, network)
             values = tensor_of(traced.output)
             *found, of_output = courses([*traced.outputs.values(), values], traced.images.grad_fn, size)
-            grids = {label: layout.grid for label, layout in traced.layouts.items()}
-            known = dict(zip(traced.outputs, found, strict=True))
+            layouts, known = traced.layouts, dict(zip(traced.outputs, found, strict=True))
+            grids = {label: layout.grid for label, layout in layouts.items()}
+            for label, course in known.items():
+                windows = layouts[label].windows
+                if course is not None and windows is not None:
+                    known[label] = in_place(course, windows.filled(grids[label]), grids[label])
             self._surveys[size] = Survey(size, known, grids, of_output, last_step(values))
         return self._surveys[size]
 
@@ -95,26 +101,34 @@ class Surveyor:
         images: Float[Tensor, "b ch h w"],
         network: Network,
         *,
-        unpadded: bool,
+        elsewhere: bool,
     ) -> tuple[dict[str, Placement | None], dict[str, LeftOut]]:
         """Return where the layers' maps lie, None where they are stretched over the input, and why others lie nowhere.
 
-        Stretching has no meaning for layers that span another part than the input, as without padding: they lie where
-        they are found, whatever is asked for.
+        Stretching has no meaning for layers that span another part than the input, as without padding, or one tile of
+        it: they lie where they are found, whatever is asked for. What lies mirrored is no map of the input.
 
         Args:
             layouts: of the layers, by label.
             images: the input.
             network: the network, held still.
-            unpadded: whether the network's output spans another part than the input.
+            elsewhere: whether to look for layers that lie elsewhere than stretched or are mirrored, although their
+                grids fit the input and they run once.
         """
-        if self._placing == "stretched":
-            size = size_of(images)
-            odd = [label for label, layout in layouts.items() if unpadded or not divides(layout.grid, size)]
-            return dict.fromkeys(layouts) | {x: self.survey(images, network).if_elsewhere(x) for x in odd}, {}
-        survey = self.survey(images, network)
-        nowhere = {x: NOT_FROM_INPUT for x in layouts if survey.courses[x] is None}
-        return {label: survey.unless_stretched(label) for label in layouts if label not in nowhere}, nowhere
+        size, stretched = size_of(images), self._placing == "stretched"
+        one_of_several = {layer.label for layer in self._chosen.layers if layer.call is not None}
+        odd = {x for x, of in layouts.items() if not divides(of.grid, size) or fit(of.grid, size) < Fit.STRIDE}
+        looked = [x for x in layouts if elsewhere or not stretched or x in one_of_several | odd]
+        places: dict[str, Placement | None] = {label: None for label in layouts if label not in looked}
+        nowhere: dict[str, LeftOut] = {}
+        for label in looked:
+            survey = self.survey(images, network)
+            why = survey.nowhere(label)
+            if why is not None and not (stretched and why is NOT_FROM_INPUT):
+                nowhere[label] = why
+            else:
+                places[label] = survey.if_elsewhere(label) if stretched else survey.unless_stretched(label)
+        return {label: places[label] for label in layouts if label in places}, nowhere
 
     def of_output(self, output: object, images: Float[Tensor, "b ch h w"], network: Network) -> Placement | None:
         """Return where a network's output lies on the input; None where it spans it.

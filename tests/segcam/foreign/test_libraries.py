@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from segcam import Probe, ProbeError, Target
 from segcam._compat import mend_torchvision
+from segcam.scoring.grids import Placement
 from tests.segcam.foreign.reference import Lay, agrees, nchw, nhwc, plain_grad_cam, tokens
 
 mend_torchvision()
@@ -255,6 +256,16 @@ def test_windows_are_put_back(name: str, block: int) -> None:
     assert torch.allclose(capture.activations[label], wanted, rtol=1e-9, atol=1e-12)
     assert capture.gradients[label].shape == wanted.shape
     assert capture.gradients[label].abs().amax() > 0
+
+
+@pytest.mark.parametrize("block", [0, 1])
+@pytest.mark.parametrize("name", WINDOWS)
+def test_windows_lie_where_their_block_does(name: str, block: int) -> None:
+    """The second block rolls the grid before it cuts it, and the windows that are put back are not rolled."""
+    label = WINDOWS[name][0].format(block)
+    placed = Probe(network(name), label, output="logits").placements(images())[label]
+    assert placed.placement == Placement((1.5, 1.5), (4, 4))
+    assert placed.offset == (0, 0)
 
 
 def test_regrouped_cells_are_refused() -> None:

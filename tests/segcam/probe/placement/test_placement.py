@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segcam import Probe, ProbeError, Target, grad_cam
+from segcam import Layer, Probe, ProbeError, Target, grad_cam
 from segcam.checks import diagnose
 from segcam.metrics import measure
 from segcam.models import architecture, create
+from segcam.probe.placement import Placing
 from segcam.probe.placement.centroids import measured
 from segcam.scoring.grids import Placement, upsample
 from segcam.scoring.reference import Scenery
@@ -53,6 +54,10 @@ def up(kernel: int, stride: int, padding: int = 0) -> nn.Module:
     conv = nn.ConvTranspose2d(3, 3, kernel, stride, padding, groups=3, bias=False)
     nn.init.constant_(conv.weight, 1 / kernel**2)
     return conv
+
+
+def _mirror(x: Tensor) -> Tensor:
+    return x.flip(-1)
 
 
 def merged(x: Tensor) -> Tensor:
@@ -105,6 +110,8 @@ STEPS: dict[str, tuple[Callable[[Tensor], Tensor] | nn.Module, Sequence[float]]]
         lambda x: F.conv3d(x[:, None], torch.ones(1, 1, 1, 3, 3), stride=(1, 2, 2))[:, 0],
         (1, 1, 2, 2),
     ),
+    "mirrored and back": (nn.Sequential(Function(_mirror), even(3, 2, 1), Function(_mirror)), (0, 1, 2, 2)),
+    "channels in reverse": (lambda x: F.avg_pool2d(x.flip(1), 2), (0.5, 0.5, 2, 2)),
     "every other row": (lambda x: x[:, :, 1::2], (1, 0, 2, 1)),
     "finer branch counts": (
         lambda x: torch.cat([x, F.interpolate(F.avg_pool2d(x, 8, padding=4), size=x.shape[2:])], 1),
@@ -130,10 +137,68 @@ def test_each_step_moves_the_grid_as_it_does_by_hand(step: str) -> None:
 
 @pytest.mark.parametrize(
     "step",
-    [lambda x: x.flip(2), lambda x: F.pad(x, (2, 2, 2, 2), mode="circular"), lambda x: x[:, :, torch.arange(3, 40)]],
+    [
+        lambda x: torch.rot90(x, 2, (2, 3)).rot90(2, (2, 3)),
+        lambda x: F.pad(x, (2, 2, 2, 2), mode="circular"),
+        lambda x: x[:, :, torch.arange(3, 40)],
+        lambda x: torch.stack([x[:, :, row] for row in range(4, 40)], 2),
+        lambda x: F.conv1d(x.flatten(0, 2)[:, None], torch.ones(1, 1, 2), stride=2).view(len(x), 3, 64, -1),
+    ],
 )
 def test_what_is_not_followed_is_said(step: Callable[[Tensor], Tensor]) -> None:
     assert not Probe(Steps(step), "layer").placements(torch.rand(1, 3, *SIZE))["layer"].exact
+
+
+@pytest.mark.parametrize("placement", ["stretched", "receptive_field"])
+def test_what_lies_mirrored_is_no_map_of_the_image(placement: Placing) -> None:
+    """Else a figure shows the evidence on the other side. Flips between others change nothing."""
+    x = torch.rand(2, 3, *SIZE)
+
+    class Averaged(nn.Module):
+        """The mean of a network's answers on an image and on its mirror image, as at test time."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = Steps(even(3, 2, 1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            answers: Tensor = self.net(x) + self.net(x.flip(-1)).flip(-1)
+            return answers
+
+    net = Averaged()
+    upright, turned = (Layer("net.layer", label=str(call), call=call) for call in (0, 1))
+    capture = Probe(net, upright, placement=placement)(x, Target(1, "image"))
+    alone = Probe(net.net, "layer", placement=placement)(x, Target(1, "image"))
+    torch.testing.assert_close(capture.activations["0"], alone.activations["layer"])
+    assert capture.placements["0"] == alone.placements["layer"]
+    for probe in (Probe(net, turned, placement=placement), Probe(Steps(_mirror), "layer", placement=placement)):
+        with pytest.raises(ProbeError, match="lies mirrored on the input"):
+            probe(x, Target(1, "image"))
+        with pytest.raises(ProbeError, match="lies mirrored on the input"):
+            probe.placements(x)
+    matched = Probe(Steps(nn.Sequential(Function(_mirror), even(3), Function(_mirror))), "*", placement=placement)
+    capture = matched(x, Target(1, "image"))
+    assert [layer.label for layer in capture.layers] == ["step", "step.2", "layer"]
+    assert "mirrored" in capture.skipped["step.1"]
+    assert set(matched.placements(x)) == {"step", "step.2", "layer"}
+
+
+def test_a_call_on_one_tile_lies_on_that_tile() -> None:
+    """Stretched over the whole image, its map would show evidence where the tile is not."""
+
+    class Tiled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = nn.Conv2d(3, 2, 3, padding=1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            rows = [torch.cat([self.net(tile) for tile in row.chunk(2, 3)], 3) for row in x.chunk(2, 2)]
+            return torch.cat(rows, 2)
+
+    layers = [Layer("net", label=str(call), call=call) for call in range(4)]
+    capture = Probe(Tiled(), layers)(torch.rand(1, 3, *SIZE), Target(1, "image"))
+    corners = [(0, 0), (0, 48), (32, 0), (32, 48)]
+    assert [capture.placements[str(n)] for n in range(4)] == [Placement(corner, (1, 1)) for corner in corners]
 
 
 EXACT = ("stride and padding", "overlapping patches", "padded on one side", "transposed", "no padding", "patches")
