@@ -15,6 +15,7 @@ from segcam.probe.captures import Capture
 from segcam.probe.layers import Layer, LayerChoice
 from segcam.probe.network.inputs import Inputs
 from segcam.probe.probe import Probe
+from segcam.probe.stages import ends_of_stages
 from segcam.probe.targets import Target
 
 MOST = 24
@@ -50,6 +51,7 @@ def choose_layers(
     layers: LayerChoice | Sequence[LayerChoice] = "*",
     *,
     most: int | None = MOST,
+    stages: bool = False,
     inputs: Inputs | None = None,
     **probing: Any,
 ) -> Choice:
@@ -64,6 +66,7 @@ def choose_layers(
         images: its input; the first image is run.
         layers: which may be chosen, as `Probe` takes them; patterns leave out what gives no map.
         most: how many are chosen at most; None for all.
+        stages: whether the ends of stages are wanted and no more, see `segcam.probe.stages`.
         inputs: what the network takes beside the images.
         probing: more of `Probe`: `output`, `element`, `precision`.
 
@@ -96,7 +99,10 @@ def choose_layers(
     one_cell = {x.label for x in ran if x.label in probe.chosen.matched and _cells(capture, x) == 1}
     kept, repeated = _outermost([layer for layer in ran if layer.label not in one_cell], capture)
     described = _described(kept, capture)
-    chosen = described if most is None or len(described) <= most else _thinned(model, described, repeated, most)
+    if stages:
+        chosen = ends_of_stages(model, described, repeated, capture, most or len(described))
+    else:
+        chosen = described if most is None or len(described) <= most else _thinned(model, described, repeated, most)
     thinned = tuple(layer.module for layer in described if layer not in chosen)
     if not chosen:
         raise ProbeError("no layer of the network gives a map: name layers, or see Capture.skipped for the reasons")
