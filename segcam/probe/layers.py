@@ -41,6 +41,8 @@ class Layer:
         call: which of the module's calls in one forward pass is read, for modules that fire more than once; None
             for modules that fire once.
         prefix: how many tokens come before the image's own (class, registers); None where the network tells.
+        grid: which grid is read, from 0, of layers that hold the tokens of several, as the encoders of multi-scale
+            deformable attention do; None for layers of one.
     """
 
     module: str
@@ -53,6 +55,7 @@ class Layer:
     form: Literal["", "NCHW", "NHWC", "NLC", "LNC", "NCL"] = ""
     call: int | None = None
     prefix: int | None = None
+    grid: int | None = None
 
     def __post_init__(self) -> None:
         if self.form not in ("", *FORMS):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -99,6 +99,8 @@ class Reading:
             batch = torch.cat([images[:1], _noise(images, count - 1)]).detach()
             few = network.of_rows([0] * count, len(images))
 
+            nowhere = [*few.tensors.values(), *_flat(few.inputs, size_of(images))]
+
             def run() -> object:
                 try:
                     return few(batch)
@@ -108,7 +110,7 @@ class Reading:
                     return network.of_rows([0] * count, len(images), vectors=False)(batch)
 
             try:
-                self._scans[key] = scan(self._model, self._layers, blocks, run, count)
+                self._scans[key] = scan(self._model, self._layers, blocks, run, count, nowhere)
             except FAILURES as error:
                 if out_of_memory(error):
                     raise
@@ -117,6 +119,16 @@ class Reading:
                     f"failed ({first_line(error)}): say it with Layer(..., form=..., stride=..., prefix=...)"
                 ) from error
         return self._scans[key]
+
+
+def _flat(inputs: object, size: Grid) -> Iterator[Tensor]:
+    """Go through what a network takes beside the images, but for what lies on them as they do: depth, another image."""
+    if isinstance(inputs, Tensor):
+        if tuple(inputs.shape[-2:]) != size:
+            yield inputs
+    elif isinstance(inputs, (Mapping, list, tuple)):
+        for one in inputs.values() if isinstance(inputs, Mapping) else inputs:
+            yield from _flat(one, size)
 
 
 def _noise(images: Tensor, count: int) -> Tensor:

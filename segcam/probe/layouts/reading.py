@@ -13,6 +13,7 @@ from segcam.probe.layouts import grids
 from segcam.probe.layouts.cells import in_rows
 from segcam.probe.layouts.grids import Fit, fit
 from segcam.probe.layouts.layout import Layout
+from segcam.probe.layouts.places import merged, nowhere
 from segcam.probe.layouts.scan import Extras, Scan, Shape, channels_of
 from segcam.probe.layouts.swin import block_of, windows_of
 from segcam.scoring.grids import Grid
@@ -97,12 +98,34 @@ class Reader:
         """Refuse cells that do not lie row by row, where the scan tells."""
         if layer.form or (self._seen is None and (layout.form != "NHWC" or not self._mixed)):
             return
+        if len(shape) == 4:
+            self._check_axis(layer, shape, 3 if layout.form == "NCHW" else 1)
         calls = self.seen.cells.get(layer.label, [])
         cells = calls[layer.call or 0] if len(calls) > (layer.call or 0) else None
         if cells is not None and cells.shape[layout.axis] == 1 and not in_rows(layout.maps(cells)[0, 0]):
             raise NoLayoutError(
                 f"gave {shape}, whose cells do not lie row by row (windows, columns or a shifted grid): choose a layer "
                 "outside of them, where they do"
+            )
+
+    def _check_axis(self, layer: Layer, shape: Shape, axis: int) -> None:
+        """Refuse an axis that would hold cells, and runs over none or over a whole grid's, unless it is said how."""
+        if layer.form or layer.stride:
+            return
+        calls = self.seen.places.get(layer.label, [])
+        axes = calls[layer.call or 0] if len(calls) > (layer.call or 0) else None
+        if axes is None or len(axes) != len(shape):
+            return
+        if nowhere(axes[axis]):
+            raise NoLayoutError(
+                f"gave {shape}: the {shape[axis]} of dimension {axis} lie nowhere on the image, as queries and prompts "
+                "do; choose another layer; where they do lie on it, say how with "
+                f"{_cure(layer, form='NLC' if len(shape) == 3 else 'NCHW')}"
+            )
+        if len(shape) == 4 and merged(axes[axis]):
+            raise NoLayoutError(
+                f"gave {shape}: dimension {axis} holds all cells of a grid, and tokens need be (b, n, c): choose "
+                "another layer"
             )
 
     def _regrouping(self, layer: Layer) -> str:
@@ -129,6 +152,7 @@ class Reader:
             return Layout("NCHW", first) if known == "NCHW" else Layout("NHWC", last)
         if known:
             grid = first if known == "NCHW" else last
+            self._check_axis(layer, shape, 2)  # which holds cells either way
             if grid not in self.seen.pooled:
                 raise self._no_grid(layer, shape, grid)
             return Layout(known, grid)  # type: ignore[arg-type]
@@ -137,6 +161,8 @@ class Reader:
         module = self._module(layer)
         if isinstance(module, (nn.Dropout, nn.Softmax, nn.Identity)) or max(fits.values()) <= Fit.UNEVEN:
             self._refuse_attention(shape, square=isinstance(module, (nn.Dropout, nn.Softmax)))
+        if self._mixed:
+            self._check_axis(layer, shape, 2)
         if fits["NCHW"] == fits["NHWC"] or self._mixed:
             form = {"first": "NCHW", "last": "NHWC"}.get(self.seen.axes.get(layer.label, ""), "")
             if form and not fits[form] and (first if form == "NCHW" else last) not in self.seen.pooled:
@@ -206,6 +232,7 @@ class Reader:
         unclear: NoLayoutError | None = None
         for form in forms:
             try:
+                self._check_axis(layer, shape, _AXES[form])
                 place = self._place(layer, shape[_AXES[form]], _AXES[form])
             except NoLayoutError as error:
                 unclear = unclear or error  # the first form's, tokens (b, n, c), unless another fits
@@ -267,6 +294,8 @@ class Reader:
         Raises:
             NoLayoutError: it is not told which tokens are of no place, or more than one grid fits.
         """
+        if layer.grid is not None:
+            return self._of_several(layer, count, axis)
         of_stride = grids.of_stride(layer.stride, self.size) if layer.stride else ()
         if layer.prefix is not None:
             return self._with_prefix(layer, count, of_stride)
@@ -276,7 +305,7 @@ class Reader:
         joins = self.seen.tokens
         extras = joins.get((count, axis == 2), joins.get((count, False), Extras(0, 0)))
         if extras is None:
-            raise self._unclear(layer, count, "they were joined from several parts")
+            raise self._joined(layer, count, axis)
         own = count - extras.before - extras.after
         if own < count and any(fit(g, self.size) >= Fit.STRIDE for g in self.seen.grids if g[0] * g[1] == count):
             raise self._unclear(layer, count, "as many cells as tokens that were joined")
@@ -296,6 +325,28 @@ class Reader:
         if len(guessed) > 1:
             raise self._unclear(layer, count, "more than one grid fits")
         return _Place(guessed[0], extras.before, strong=False) if guessed else None
+
+    def _parts(self, count: int, axis: int) -> tuple[tuple[int, Grid], ...]:
+        """Return the grids whose tokens a number of tokens is made of, each behind so many; none where not known."""
+        return self.seen.parts.get((count, axis == 2)) or self.seen.parts.get((count, False)) or ()
+
+    def _joined(self, layer: Layer, count: int, axis: int) -> NoLayoutError:
+        parts = self._parts(count, axis)
+        if not parts:
+            return self._unclear(layer, count, "they were joined from several parts")
+        listed = ", ".join(f"{n}: {rows} x {columns}" for n, (_, (rows, columns)) in enumerate(parts))
+        said = f"gave {count} tokens, those of {len(parts)} grids ({listed})"
+        return NoLayoutError(f"{said}: say which with {_cure(layer, grid='...')}")
+
+    def _of_several(self, layer: Layer, count: int, axis: int) -> _Place:
+        assert layer.grid is not None
+        parts = self._parts(count, axis)
+        if not 0 <= layer.grid < len(parts):
+            of = f"those of {len(parts)} grids: name one of 0 to {len(parts) - 1}"
+            other = "not known as those of several grids: leave grid out"
+            raise NoLayoutError(f"has no grid {layer.grid}: it gave {count} tokens, {of if parts else other}")
+        prefix, grid = parts[layer.grid]
+        return _Place(grid, prefix, strong=True)
 
     def _is_related(self, grid: Grid) -> bool:
         """Return whether a grid is made of one that feature maps have by merging or splitting cells; or there is none.

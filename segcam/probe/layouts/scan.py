@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from segcam.probe.layers import Layer
 from segcam.probe.layouts.axes import Axes
 from segcam.probe.layouts.cells import Cells
+from segcam.probe.layouts.places import Axis, Places
 from segcam.probe.targets.outputs import tensor_of
 from segcam.scoring.grids import Grid
 
@@ -52,10 +53,12 @@ class Scan:
         last: of those whose channels are known to come last.
         turned: of those whose axes were put in another order.
         cells: which cells the first channel of layers' outputs belongs to, by label and call; None where not known.
+        places: what the axes of layers' outputs run over, by label and call; None where not known.
         grids: rows and columns of feature maps whose axes are known.
         pooled: of what was pooled to a given number of cells, whatever their stride.
         tokens: by the number of tokens, and whether they lie last, what was joined to the image's own; None where that
             is not told.
+        parts: by the same, the grids whose tokens were joined, each behind so many tokens; None where that differs.
         output: 'first' or 'last' for where the classes lie in the network's output, where it is a module's; or ''.
         blocks: rows and columns of what went into blocks that cut it into windows, by path.
     """
@@ -67,9 +70,11 @@ class Scan:
     last: set[Shape] = field(default_factory=set)
     turned: set[Shape] = field(default_factory=set)
     cells: dict[str, list[Tensor | None]] = field(default_factory=dict)
+    places: dict[str, list[tuple[Axis, ...] | None]] = field(default_factory=dict)
     grids: set[Grid] = field(default_factory=set)
     pooled: set[Grid] = field(default_factory=set)
     tokens: dict[tuple[int, bool], Extras | None] = field(default_factory=dict)
+    parts: dict[tuple[int, bool], tuple[tuple[int, Grid], ...] | None] = field(default_factory=dict)
     output: str = ""
     blocks: dict[str, Grid] = field(default_factory=dict)
 
@@ -94,6 +99,14 @@ class Scan:
             extras = None if inner is None else Extras(before + inner.before, inner.after + after)
         self.tokens[key] = extras if self.tokens.get(key, extras) == extras else None
 
+    def of_grids(self, axis: int, lengths: Sequence[int], grids: Sequence[Grid | None]) -> None:
+        """Take note of the tokens of several grids that were joined along an axis."""
+        starts = [sum(lengths[:n]) for n in range(len(lengths))]
+        parts = tuple((start, grid) for start, grid in zip(starts, grids, strict=True) if grid is not None)
+        if len(parts) > 1:
+            key = (sum(lengths), axis == 2)
+            self.parts[key] = parts if self.parts.get(key, parts) == parts else None
+
 
 def channels_of(module: nn.Module) -> str:
     """Return where a module's class says that the channels of its output lie: 'first', 'last' or ''."""
@@ -112,6 +125,7 @@ def scan(
     blocks: Mapping[str, Callable[..., Grid]],
     run: Callable[[], object],
     batch: int,
+    inputs: Iterable[Tensor] = (),
 ) -> Scan:
     """Run a network and note what its modules and operators tell of layouts.
 
@@ -121,30 +135,35 @@ def scan(
         blocks: by the path of a block that cuts its input into windows, how to read rows and columns off its arguments.
         run: runs the network.
         batch: on how many images.
+        inputs: what it is given that lies nowhere on the images, as prompts do.
     """
     seen = Scan(batch, {layer.label: [] for layer in layers})
     labels: dict[str, list[str]] = {}
     for layer in layers:
         labels.setdefault(layer.module, []).append(layer.label)
-    axes, cells = Axes(), Cells()
+    axes, cells, places = Axes(), Cells(), Places()
     seen.turned = axes.turned
+    for tensor in (*model.parameters(), *model.buffers()):
+        places.lies_nowhere(tensor)
+    for tensor in inputs:
+        places.lies_nowhere(tensor, raw=False)
     with ExitStack() as stack:
         for path, module in model.named_modules():
             if not isinstance(module, torch.jit.ScriptModule):
-                hook = _shapes(seen, labels.get(path, []), axes, cells)
+                hook = _shapes(seen, labels.get(path, []), axes, cells, places)
                 stack.callback(module.register_forward_hook(hook).remove)
             if path in blocks:
                 read = _grids(seen, path, blocks[path])
                 stack.callback(module.register_forward_pre_hook(read, with_kwargs=True).remove)
         stack.enter_context(torch.no_grad())
         stack.enter_context(_eager())
-        stack.enter_context(_Operations(seen, axes, cells))
+        stack.enter_context(_Operations(seen, axes, cells, places))
         seen.output = axes.side(tensor_of(run()))
     return seen
 
 
 def _shapes(
-    seen: Scan, labels: Sequence[str], axes: Axes, cells: Cells
+    seen: Scan, labels: Sequence[str], axes: Axes, cells: Cells, places: Places
 ) -> Callable[[nn.Module, tuple[object, ...], object], None]:
     def hook(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
         first = output[0] if isinstance(output, tuple) and output else output
@@ -157,6 +176,7 @@ def _shapes(
             seen.shapes[label].append(shape)
             seen.axes[label] = axis
             seen.cells.setdefault(label, []).append(_of_a_channel(first, axes, cells))
+            seen.places.setdefault(label, []).append(places.of(first))
         if known == "first":
             seen.first.add(shape[1:])
             if len(shape) == 4:
@@ -209,9 +229,9 @@ def _eager() -> Iterator[None]:
 class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees which tokens are joined with others, what is pooled, and where channels and cells go."""
 
-    def __init__(self, seen: Scan, axes: Axes, cells: Cells) -> None:
+    def __init__(self, seen: Scan, axes: Axes, cells: Cells, places: Places) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.seen, self.axes, self.cells = seen, axes, cells
+        self.seen, self.axes, self.cells, self.places = seen, axes, cells, places
 
     def __torch_dispatch__(
         self, func: Any, _types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -220,6 +240,7 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         out = func(*args, **(kwargs or {}))
         self.axes.follow(func, args, out)
         self.cells.follow(func, args, out)
+        self.places.follow(func, args, out)
         if func is _aten.cat.default:
             axis = (args[1] if len(args) > 1 else (kwargs or {}).get("dim", 0)) % max(1, out.ndim)
             self._join(axis, [piece for piece in args[0] if piece.ndim == out.ndim], out)
@@ -235,6 +256,7 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if out.ndim == 3 and out.shape[1 if axis == 0 else 0] == self.seen.batch:  # else images are joined
             lengths = [piece.shape[axis] for piece in pieces]
             self.seen.joined(axis, lengths, [_varies(piece, 1 if axis == 0 else 0) for piece in pieces])
+            self.seen.of_grids(axis, lengths, [self.places.grid(piece, axis) for piece in pieces])
 
     def _pad(self, tokens: Tensor, pads: Sequence[int], out: Tensor) -> None:
         for axis in range(3):

@@ -189,9 +189,69 @@ class Multiscale(nn.Module):
         return self.head(tokens[:, :cells].transpose(1, 2).unflatten(2, grids[0].shape[2:]))
 
 
-def test_tokens_of_several_grids_are_refused() -> None:
-    with pytest.raises(ProbeError, match="they were joined from several parts"):
-        Probe(seeded(Multiscale).float(), "act")(images(64, 64))
+def test_tokens_of_several_grids_are_read_one_grid_at_a_time() -> None:
+    model, batch = seeded(Multiscale).float(), images(64, 96)
+    with pytest.raises(ProbeError, match=r"those of 3 grids \(0: 8 x 12, 1: 4 x 6, 2: 2 x 3\): say which with"):
+        Probe(model, "act")(batch)
+    capture = Probe(model, [Layer("act", f"act {n}", grid=n) for n in range(3)])(batch, Target(1, "image"))
+    grids = [model.embed(batch)]
+    grids += [model.downs[0](grids[0])]
+    grids += [model.downs[1](grids[1])]
+    for n, grid in enumerate(grids):
+        assert torch.allclose(capture.activations[f"act {n}"], grid.tanh(), atol=1e-6)
+    assert bool(capture.gradients["act 0"].any())
+    assert not bool(capture.gradients["act 1"].any())  # the head looks at the first alone
+    for wrong in (3, -1):
+        with pytest.raises(ProbeError, match=rf"has no grid {wrong}: it gave 126 tokens, those of 3 grids: name one"):
+            Probe(model, Layer("act", "act", grid=wrong))(batch)
+    with pytest.raises(ProbeError, match="it gave 36 tokens, not known as those of several grids: leave grid"):
+        Probe(seeded(Patches).float(), Layer("act", "act", grid=0))(images(96, 96))
+
+
+class Queried(nn.Module):
+    """Queries, as many as a grid has cells, that look at the image, and give its masks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.query = nn.Conv2d(3, 8, 8, stride=8), nn.Embedding(6, 8)
+        self.look, self.norm = nn.MultiheadAttention(8, 2, batch_first=True), nn.LayerNorm(8)
+        self.mask, self.near = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        grid = self.embed(x)
+        tokens = self.near(grid.flatten(2).transpose(1, 2))
+        queries = self.query.weight[None].repeat(len(x), 1, 1)
+        queries = self.norm(queries + self.look(queries, tokens, tokens)[0])
+        return torch.einsum("bqc,bchw->bqhw", self.mask(queries), grid)
+
+
+def test_queries_are_no_grid() -> None:
+    model, batch = seeded(Queried).float(), images(16, 24)
+    for label in ("look", "norm", "mask"):
+        with pytest.raises(ProbeError, match=r"gave \(2, 6, 8\): the 6 of dimension 1 lie nowhere on the image"):
+            Probe(model, label)(batch)
+    capture = Probe(model, "*")(batch)
+    assert set(capture.activations) == {"embed", "near"}
+    told = Probe(model, Layer("norm", "norm", form="NLC"))(batch)  # whoever knows better is believed
+    assert told.activations["norm"].shape == (2, 8, 2, 3)
+
+
+class Prompted(nn.Module):
+    """Tokens of the image for each of two prompts, `(b, prompts, n, c)`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.norm, self.head = nn.Conv2d(3, 8, 8, stride=8), nn.LayerNorm(8), nn.Conv2d(8, 2, 1)
+
+    def forward(self, x: Tensor, prompts: Tensor) -> Tensor:
+        grid = self.embed(x)
+        tokens = self.norm(grid.flatten(2).transpose(1, 2)[:, None] + prompts[:, :, None])
+        return self.head(tokens.mean(1).transpose(1, 2).unflatten(2, grid.shape[2:]))
+
+
+def test_tokens_of_each_prompt_are_refused() -> None:
+    with pytest.raises(ProbeError, match=r"gave \(2, 2, 16, 8\): dimension 2 holds all cells of a grid"):
+        Probe(seeded(Prompted).float(), "norm")(images(32, 32), inputs={"prompts": torch.randn(2, 2, 8)})
 
 
 class Windowed(nn.Module):
