@@ -18,8 +18,11 @@ _KEEPING = frozenset(
         *(_aten.clone.default, _aten.detach.default, _aten.alias.default, _aten._to_copy.default),
         *(_aten._softmax.default, _aten.native_layer_norm.default, _aten.native_dropout.default),
         *(_aten.constant_pad_nd.default, _aten.reflection_pad2d.default, _aten.replication_pad2d.default),
+        *(_aten.slice.Tensor, _aten.roll.default, _aten.flip.default, _aten.index_select.default),
+        *(_aten.expand.default, _aten.repeat.default),
     }
 )
+_SPLITTING = frozenset({_aten.split.Tensor, _aten.split_with_sizes.default, _aten.unsafe_split.Tensor})
 _FIRST = frozenset(
     {
         *(
@@ -30,6 +33,7 @@ _FIRST = frozenset(
         *(_aten.native_group_norm.default, _aten.max_pool2d_with_indices.default, _aten.avg_pool2d.default),
         *(_aten._adaptive_avg_pool2d.default, _aten.upsample_nearest2d.default, _aten.upsample_bilinear2d.default),
         *(_aten.upsample_bicubic2d.default, _aten._upsample_bilinear2d_aa.default),
+        *(_aten.pixel_shuffle.default, _aten.pixel_unshuffle.default, _aten.grid_sampler_2d.default),
     }
 )
 
@@ -63,14 +67,15 @@ class Axes:
 
     def follow(self, operation: Any, args: Sequence[Any], out: Any) -> None:
         """Take note of what an operation does with the axis."""
-        result = out[0] if isinstance(out, (tuple, list)) and out else out
-        if not isinstance(result, Tensor) or not result.ndim:
-            return
-        axis = self._after(operation, args, result)
-        if axis is not None:
-            self._known[result] = axis
-        elif result in self._known:  # written into
-            del self._known[result]
+        several = isinstance(out, (tuple, list))
+        for result in out if several and operation in _SPLITTING else out[:1] if several else [out]:
+            if not isinstance(result, Tensor) or not result.ndim:
+                continue
+            axis = self._after(operation, args, result)
+            if axis is not None:
+                self._known[result] = axis
+            elif result in self._known:  # written into
+                del self._known[result]
 
     def _after(self, operation: Any, args: Sequence[Any], result: Tensor) -> int | None:
         if operation in _FIRST:
@@ -84,8 +89,10 @@ class Axes:
             return None if known is None else order.index(known)
         if operation in VIEWING and source is not None:
             return _viewed(self.of(source), tuple(source.shape), tuple(result.shape))
-        if operation in _KEEPING or torch.Tag.pointwise in operation.tags:
-            found = {self.of(one) for one in _tensors(args) if one.shape == result.shape or operation in _KEEPING}
+        keeps = operation in _KEEPING or operation in _SPLITTING
+        if keeps or torch.Tag.pointwise in operation.tags:
+            alike = (one for one in _tensors(args) if one.shape == result.shape or (keeps and one.ndim == result.ndim))
+            found = {self.of(one) for one in alike}
             found.discard(None)
             return found.pop() if len(found) == 1 else None
         if operation is _aten.cat.default:

@@ -159,11 +159,13 @@ class Reader:
         form = ""
         fits = {"NCHW": self._fit(layer, first), "NHWC": self._fit(layer, last)}
         module = self._module(layer)
-        if isinstance(module, (nn.Dropout, nn.Softmax, nn.Identity)) or max(fits.values()) <= Fit.UNEVEN:
-            self._refuse_attention(shape, square=isinstance(module, (nn.Dropout, nn.Softmax)))
+        weights = isinstance(module, (nn.Dropout, nn.Softmax))
+        suspect = weights or isinstance(module, nn.Identity) or (shape[2] == shape[3] and self._mixed)
+        if suspect or max(fits.values()) <= Fit.UNEVEN:
+            self._refuse_attention(shape, square=weights)
         if self._mixed:
             self._check_axis(layer, shape, 2)
-        if fits["NCHW"] == fits["NHWC"] or self._mixed:
+        if fits["NCHW"] <= fits["NHWC"] or self._mixed:
             form = {"first": "NCHW", "last": "NHWC"}.get(self.seen.axes.get(layer.label, ""), "")
             if form and not fits[form] and (first if form == "NCHW" else last) not in self.seen.pooled:
                 raise self._no_grid(layer, shape, first if form == "NCHW" else last)

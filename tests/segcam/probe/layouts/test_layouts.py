@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as nnf
@@ -313,6 +315,48 @@ def test_attention_weights_and_unrelated_outputs_are_refused() -> None:
         Probe(model, "drop")(images(96, 96))
     with pytest.raises(ProbeError, match=r"gave \(1, 36, 6\) for 2 images and for 3: it is of no image"):
         Probe(model, "position")(images(96, 96))
+
+
+def test_attention_weights_with_a_bias_are_no_feature_maps() -> None:
+    """Of 16 tokens on 32 x 32 pixels they are as square as maps of stride 2 would be."""
+
+    class Biased(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bias = nn.Parameter(torch.zeros(1, 1, 16, 16))
+
+        def forward(self, weights: Tensor) -> Tensor:
+            return weights + self.bias
+
+    class Attends(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.both, self.position, self.out = nn.Linear(8, 16), Biased(), nn.Linear(8, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            tokens = x.flatten(2).transpose(1, 2)
+            queries, keys = self.both(tokens).unflatten(2, (2, 2, 4)).permute(2, 0, 3, 1, 4)
+            weights = self.position(queries @ keys.transpose(2, 3)).softmax(-1)
+            return self.out(weights.mean(1) @ tokens).transpose(1, 2).unflatten(2, x.shape[2:])
+
+    model = seeded(lambda: nn.Sequential(nn.Conv2d(3, 8, 8, 8), Attends(), nn.Conv2d(8, 2, 1))).float()
+    capture = Probe(model, "*", output="logits")(images(32, 32), Target(1, "image"))
+    assert set(capture.skipped) == {"1.position"}
+    with pytest.raises(ProbeError, match=r"gave \(2, 2, 16, 16\), what an attention's heads have for each of 16"):
+        Probe(model, "1.position", output="logits")(images(32, 32), Target(1, "image"))
+
+
+@pytest.mark.parametrize("step", [lambda x: x[..., :8], lambda x: x.split([8, 1], 3)[0]])
+def test_channels_that_fit_the_image_better_than_columns_stay_channels(step: Callable[[Tensor], Tensor]) -> None:
+    """Of 24 x 36 pixels cropped to 32 columns: 4 channels, 6 rows, 8 columns, and 4 x 6 would have square cells."""
+
+    class Crop(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return step(x)
+
+    layers = [nn.Conv2d(3, 4, 4, 4), Crop(), nn.SiLU(), nn.Conv2d(4, 2, 1), nn.Upsample((24, 36))]
+    capture = Probe(seeded(lambda: nn.Sequential(*layers)).float(), ["1", "2"])(images(24, 36), Target(1, "image"))
+    assert [tuple(capture.activations[label].shape) for label in ("1", "2")] == [(2, 4, 6, 8)] * 2
 
 
 @pytest.mark.parametrize(("size", "classes"), [((32, 48), 2), ((32, 32), 3), ((48, 32), 1), ((40, 40), 21)])
