@@ -19,8 +19,9 @@ from functools import cache
 from types import ModuleType
 
 from analyses.artifacts import Figure, Table
-from analyses.plots import glyphs
+from analyses.reading.choices import numbered
 from analyses.reading.results import Results, ResultsError
+from segcam.draw import glyphs
 
 Analysis = Callable[[Results], Iterable[Figure | Table]]
 
@@ -72,7 +73,7 @@ def run(results: Results, names: Iterable[str] | None = None) -> Iterator[Figure
 def _legible(figure: Figure, results: Results) -> Figure:
     """Return a figure whose names can be read in any script; its caption says what numbers stand for."""
     timings_alone = not (results.folder / "manifest.json").exists()  # they name no class and no image
-    gone = glyphs.legible(figure.figure, {} if timings_alone else glyphs.names_of(results))
+    gone = glyphs.legible(figure.figure, {} if timings_alone else numbered(results))
     meant = ", ".join(f"{number} is {name}" for name, number in gone.items())
     return replace(figure, caption=f"{figure.caption} In the figure {meant}.") if gone else figure
 

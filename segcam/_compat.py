@@ -37,7 +37,8 @@ def require(package: str, extra: str, needed_by: str) -> None:
     Raises:
         InputError: it is not installed; the message says how to install it.
     """
-    mend_torchvision()
+    if package != "matplotlib":  # all others may import torchvision, which takes seconds
+        mend_torchvision()
     try:
         importlib.import_module(package)
     except ModuleNotFoundError as error:

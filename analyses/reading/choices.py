@@ -131,3 +131,10 @@ def with_head(results: Results, model: str) -> tuple[Layer, ...]:
 
 def _depth(layer: Layer) -> int:
     return layer.depth
+
+
+def numbered(results: Results) -> dict[str, str]:
+    """Return what a run's names give way to where no font has their signs: 'class 1', 'image 3'."""
+    classes = {name: f"class {i}" for i, name in enumerate(results.classes)}
+    images = {name: f"image {i}" for i, name in enumerate(results.gallery_ids, 1)}
+    return {**images, **classes}

@@ -10,8 +10,8 @@ from rich.console import Console
 
 import analyses
 from analyses.artifacts import Section, Table
-from analyses.plots import glyphs
 from analyses.reading import captions
+from analyses.reading.choices import numbered
 from analyses.reading.files import folder as folder_of
 from analyses.reading.manifest import Manifest
 from analyses.reading.sealed import first_problem
@@ -21,6 +21,7 @@ from bench.output.store import CAPTIONS, MANIFEST, PAGE, Store, digest
 from bench.output.terminal import teller
 from bench.planning import profile as profiles
 from bench.progress import working
+from segcam.draw import glyphs
 from segcam.errors import InputError
 
 COLOURS = 128
@@ -78,7 +79,7 @@ def _drawn(store: Store, look: profiles.Figures, console: Console) -> list[Path]
         more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
         shown = f"{', '.join(left_out[:3])}{more}"
         console.print(f"left out, since the manifest does not list them: {shown}", markup=False, highlight=False)
-    if unwritten := glyphs.note(glyphs.names_of(results)):
+    if unwritten := glyphs.note(numbered(results)):
         console.print(unwritten, markup=False, highlight=False)
     names = list(analyses.find())
     if not any(entry.reached for entry in manifest.checkpoints):

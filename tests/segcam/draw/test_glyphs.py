@@ -13,7 +13,8 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 
 from analyses import artifacts
-from analyses.plots import glyphs, style
+from analyses.plots import style
+from segcam.draw import glyphs
 
 NAMES = {"背景": "class 0", "猫": "class 1", "新 聞": "class 2", "बिल्ली": "class 3", "dog": "class 4", "🦩": "class 5"}
 CLEAR = ("背景", "猫", "新 聞")

@@ -6,7 +6,6 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING
 
 import matplotlib.figure
 from matplotlib import font_manager, ft2font
@@ -14,9 +13,6 @@ from matplotlib.axis import Axis
 from matplotlib.ft2font import FT2Font
 from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter, FuncFormatter
-
-if TYPE_CHECKING:
-    from analyses.reading.results import Results
 
 SHAPES = hasattr(ft2font, "__libraqm_version__")
 """Whether matplotlib joins letters and orders them from right to left; before 3.11 it does neither."""
@@ -30,13 +26,6 @@ TO_THE_RIGHT = "\N{LEFT-TO-RIGHT MARK}"
 """Before a line that holds names written to the left: without it all of the line would run as they do."""
 UNFIT = ("Last Resort", "Math", "STIX", "cm", "Display", "Mono", "Serif", "Italic", "Oblique")
 """In names of fonts that are no text's, or whose look does not go with the figures'."""
-
-
-def names_of(results: Results) -> dict[str, str]:
-    """Return what a run's names give way to where no font has their signs: 'class 1', 'image 3'."""
-    classes = {name: f"class {i}" for i, name in enumerate(results.classes)}
-    images = {name: f"image {i}" for i, name in enumerate(results.gallery_ids, 1)}
-    return {**images, **classes}
 
 
 def legible(figure: matplotlib.figure.Figure, names: Mapping[str, str]) -> dict[str, str]:
@@ -74,7 +63,7 @@ def note(names: Collection[str]) -> str:
     shown = ", ".join(lost[:5]) + (f" and {len(lost) - 5} more" if lost[5:] else "")
     return (
         f"no font here has the signs of {shown}: figures show numbers in their place; install one (Noto Sans has most "
-        "scripts), and run report draws them anew"
+        "scripts), and draw them anew"
     )
 
 
