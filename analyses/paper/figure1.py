@@ -53,7 +53,7 @@ def _of_model(results: Results, model: str, points: Sequence[Checkpoint]) -> Ite
         with style.context():
             figure = map_page.draw(content)
         name = f"figure1-{printing.slug(model)}-{number:02d}-{printing.slug(image)}"
-        yield Figure(name, figure, _caption(results, points, image))
+        yield Figure(name, figure, _caption(results, points, image, content))
 
 
 def blocks(layers: Sequence[Layer]) -> list[list[Layer]]:
@@ -70,7 +70,7 @@ def _row(tiles: map_tiles.Tiles, image: str, layers: Sequence[Layer]) -> map_pag
     return map_page.Row(label, [tiles.input(image), *tiles.maps(image, layers, named=False)])
 
 
-def _caption(results: Results, points: Sequence[Checkpoint], image: str) -> str:
+def _caption(results: Results, points: Sequence[Checkpoint], image: str, content: map_page.Page) -> str:
     model, seed = points[0].model, points[0].seed
     method, target = results.label("methods", results.main_method), choices.paper_target_in_words(results)
     unreached = [c.label for c in points if not c.reached]
@@ -81,7 +81,7 @@ def _caption(results: Results, points: Sequence[Checkpoint], image: str) -> str:
             f"{method} of the layers of {results.label('models', model)} for image {image}, training seed {seed}, at "
             f"checkpoints of rising validation mean IoU (rows). Target: {target}; the ring marks the explained pixel."
         ),
-        f"{map_tiles.reading(results)} Under each map: {scores}.",
+        f"{map_tiles.reading(results, content)} Under each map: {scores}.",
     ]
     if point:
         sentences.append(f"Layers are probed at: {point}.")

@@ -31,10 +31,11 @@ def analyse(results: Results) -> Iterator[Figure]:
             continue
         shown = map_tiles.Tiles(results, checkpoint, map_tiles.metrics_shown(results, map_tiles.NAMES))
         for number, image in enumerate(results.gallery_ids, start=1):
+            content = _page(shown, image, pairs)
             with style.context():
-                figure = map_page.draw(_page(shown, image, pairs))
+                figure = map_page.draw(content)
             name = f"figure2-{printing.slug(model)}-{number:02d}-{printing.slug(image)}"
-            yield Figure(name, figure, _caption(results, checkpoint, image))
+            yield Figure(name, figure, _caption(results, checkpoint, image, content))
 
 
 def attention(layers: Sequence[Layer]) -> list[Pair]:
@@ -81,12 +82,12 @@ def _block(shown: map_tiles.Tiles, image: str, pairs: Sequence[Pair]) -> map_pag
     return map_page.Block(["", *(block_name(before) for before in befores)], rows)
 
 
-def _caption(results: Results, point: Checkpoint, image: str) -> str:
+def _caption(results: Results, point: Checkpoint, image: str, content: map_page.Page) -> str:
     method, target = results.label("methods", results.main_method), choices.paper_target_in_words(results)
     text = (
         f"{method} before and after attention in each block of {results.label('models', point.model)} for image "
         f"{image}, at {map_tiles.checkpoint_name(point)}, its highest level. Target: {target}; the ring marks the "
-        f"explained pixel. {BRANCH} {map_tiles.reading(results)} "
+        f"explained pixel. {BRANCH} {map_tiles.reading(results, content)} "
         f"{map_tiles.scores_named(map_tiles.metrics_shown(results, map_tiles.NAMES))}"
     )
     sentences = [text]

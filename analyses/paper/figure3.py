@@ -26,9 +26,10 @@ def analyse(results: Results) -> Iterator[Figure]:
         if not layers or checkpoint is None:
             continue
         shown = map_tiles.Tiles(results, checkpoint, map_tiles.metrics_shown(results, map_tiles.NAMES))
+        content = _page(shown, layers)
         with style.context():
-            figure = map_page.draw(_page(shown, layers))
-        yield Figure(f"figure3-{printing.slug(model)}", figure, _caption(results, checkpoint, layers))
+            figure = map_page.draw(content)
+        yield Figure(f"figure3-{printing.slug(model)}", figure, _caption(results, checkpoint, layers, content))
 
 
 def firsts(layers: Sequence[Layer]) -> list[Layer]:
@@ -56,14 +57,14 @@ def _page(shown: map_tiles.Tiles, layers: Sequence[Layer]) -> map_page.Page:
     )
 
 
-def _caption(results: Results, point: Checkpoint, layers: Sequence[Layer]) -> str:
+def _caption(results: Results, point: Checkpoint, layers: Sequence[Layer], content: map_page.Page) -> str:
     method, target = results.label("methods", results.main_method), choices.paper_target_in_words(results)
     names = ", ".join(layer.label for layer in layers)
     text = (
         f"{method} in Mix-FFN of the first block of each stage of {results.label('models', point.model)} ({names}; "
         f"the stages' cells grow from left to right), one row an image, at {map_tiles.checkpoint_name(point)}, its "
         f"highest level. The hook sits on the MLP's branch, not on the residual stream. Target: {target}; "
-        f"the ring marks the explained pixel. {map_tiles.reading(results)} "
+        f"the ring marks the explained pixel. {map_tiles.reading(results, content)} "
         f"{map_tiles.scores_named(map_tiles.metrics_shown(results, map_tiles.NAMES))}"
     )
     sentences = [

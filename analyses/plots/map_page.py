@@ -17,7 +17,9 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from analyses import printing
-from analyses.plots import overlay, style
+from analyses.plots import style
+from segcam.draw import display
+from segcam.draw.display import Display
 
 LEFT, RIGHT, GAP = 0.28, 0.03, 0.035  # inches, as all sizes here
 TITLE, LINE, ABSENT, BETWEEN = 0.24, 0.105, 0.2, 0.1
@@ -25,6 +27,8 @@ TRANSFORMER_COLUMNS = 8  # blocks of a transformer beside each other, at most
 WIDEST = 1.4
 TITLE_WIDTH, KEY_WIDTH = 90, 100  # characters
 CHARACTERS = 20  # of the smallest text, an inch
+OUTLINE = "#{:02x}{:02x}{:02x}".format(*display.MASK)
+TICKS = (0, 0.1, 0.5, 1)
 
 Floats = NDArray[np.float64]
 
@@ -33,13 +37,15 @@ Floats = NDArray[np.float64]
 class Tile:
     """A picture, (H, W, 3) in 0..1, what is drawn on it, and the lines of text under it.
 
-    `outline` holds lines of (x, y), and `mark` a point, as fractions of width and height.
+    `outline` holds lines of (x, y), and `mark` a point, as fractions of width and height; `display` is how a map is
+    shown.
     """
 
     picture: Floats
     outline: Sequence[Floats]
     mark: tuple[float, float] | None
     text: str
+    display: Display | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,12 @@ class Page:
     blocks: Sequence[Block]
     columns: int
     key: Sequence[str]
+
+    @property
+    def displays(self) -> list[Display]:
+        """How its maps are shown."""
+        tiles = (tile for block in self.blocks for row in block.rows for tile in row.tiles)
+        return [tile.display for tile in tiles if tile and tile.display]
 
 
 def cut(text: str, length: int) -> str:
@@ -121,8 +133,7 @@ class _Pens:
 
     def finish(self) -> None:
         self.axes.add_collection(LineCollection(self._frames, colors="#bbbbbb", linewidths=0.4, zorder=2))
-        lines = LineCollection(self._outlines, colors=style.OUTLINE, linewidths=0.7, zorder=3)
-        lines.set_path_effects(style.halo(1.3))
+        lines = LineCollection(self._outlines, colors=OUTLINE, linewidths=0.5, zorder=3)
         self.axes.add_collection(lines)
         if self._marks:
             x, y = zip(*self._marks, strict=True)
@@ -176,12 +187,12 @@ def _draw_key(figure: Figure, key: Sequence[str], height: float, foot: float) ->
     box = (LEFT / style.WIDTH, (foot / 2 + 0.03) / height, 1.3 / style.WIDTH, 0.09 / height)
     bar = figure.add_axes(box)
     steps = np.linspace(0, 1, 256)[None]
-    bar.imshow(overlay.heat(steps, overlay.ground(None, (1, 256))), extent=(0, 1, 0, 1), aspect="auto")
-    bar.set(xlabel="map / its maximum", yticks=[])
-    bar.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+    bar.imshow(display.blended(steps, display.dimmed(None, (1, 256))), extent=(0, 1, 0, 1), aspect="auto")
+    bar.set(xlabel=f"map / its {display.UPPER}th percentile", yticks=[])
+    bar.set_xticks([tick**display.GAMMA for tick in TICKS], [f"{tick:g}" for tick in TICKS])
     bar.tick_params(pad=1.5)
     bar.xaxis.labelpad = 1
-    line = Line2D([], [], color=style.OUTLINE, linewidth=0.9)
+    line = Line2D([], [], color=OUTLINE, linewidth=0.9)
     nothing = [Line2D([], [], linestyle="none") for _ in key[2:]]
     figure.legend(
         [line, _ring([], []), *nothing],

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyses.plots import overlay
-from analyses.plots.map_page import Row, Tile
+from analyses.plots.map_page import Page, Row, Tile
 from analyses.reading.choices import paper_target
 from analyses.reading.files import PIXELS
 from analyses.reading.manifest import Checkpoint, Layer, Metric
 from analyses.reading.records import Gallery
 from analyses.reading.results import Results, ResultsError
+from segcam.draw.display import Display, in_words
 
 UNDEFINED = "\N{EN DASH}"
 NAMES = {"spread": "spread", "edge_alignment": "edges", "energy_gain": "gain", "edge_thickness": "width"}
@@ -42,7 +43,15 @@ class Tiles:
 
     def input(self, image: str) -> Tile:
         """Return the tile of the input alone; under it how well the checkpoint's own prediction agrees."""
-        return self._tile(image, self._ground(image), self._agreement.get(image, ""))
+        at = self._index(image)
+        pixel, mask = self._gallery.arrays.get(f"{PIXELS}{paper_target(self.results)}"), self._gallery.masks[at]
+        mark = None
+        if pixel is not None and pixel[at].min() >= 0:
+            down, right = (pixel[at] + 0.5) / np.array(mask.shape)
+            mark = (float(right), float(down))
+        photograph = self._photograph(image)
+        picture = np.zeros((*mask.shape, 3)) if photograph is None else photograph / 255
+        return Tile(picture, self._outline(image), mark, self._agreement.get(image, ""))
 
     def maps(self, image: str, layers: Sequence[Layer], *, named: bool) -> list[Tile]:
         """Return a tile a layer; the scores under it are in one line or, `named`, each in its own.
@@ -50,15 +59,13 @@ class Tiles:
         Raises:
             ResultsError: the gallery lacks the image or a layer's maps.
         """
-        under = self._ground(image)
-        tiles = []
+        tiles, size = [], self._gallery.masks[self._index(image)].shape
         for layer, values in zip(layers, self._values(image, layers), strict=True):
-            shown = bool((values > 0).any())
-            size = (under.shape[0], under.shape[1])
-            picture = overlay.heat(overlay.normalised(values, size), under) if shown else under
+            picture = overlay.heat(values, self._photograph(image), (size[0], size[1]))
             scores = self._scores.get((image, layer.name), {})
             form = named_scores if named else joined_scores
-            tiles.append(self._tile(image, picture, state(values) or form(scores, self.metrics)))
+            text = state(values) or form(scores, self.metrics)
+            tiles.append(Tile(picture, self._outline(image), None, text, Display.of(values)))
         return tiles
 
     def _values(self, image: str, layers: Sequence[Layer]) -> list[Map]:
@@ -69,20 +76,13 @@ class Tiles:
         at = self._index(image)
         return [np.asarray(self._gallery.arrays[f"{prefix}|{x.name}"][at], dtype=np.float32) for x in layers]
 
-    def _tile(self, image: str, picture: NDArray[np.float64], text: str) -> Tile:
-        at = self._index(image)
-        mask = self._gallery.masks[at]
-        pixel = self._gallery.arrays.get(f"{PIXELS}{paper_target(self.results)}")
-        mark = None
-        if pixel is not None and pixel[at].min() >= 0:
-            down, right = (pixel[at] + 0.5) / np.array(mask.shape)
-            mark = (float(right), float(down))
-        return Tile(picture, overlay.outline(mask == self.results.foreground(paper_target(self.results))), mark, text)
+    def _outline(self, image: str) -> list[NDArray[np.float64]]:
+        foreground = self.results.foreground(paper_target(self.results))
+        return overlay.outline(self._gallery.masks[self._index(image)] == foreground)
 
-    def _ground(self, image: str) -> NDArray[np.float64]:
-        at, photographs = self._index(image), self._gallery.images
-        height, width = self._gallery.masks[at].shape
-        return overlay.ground(None if photographs is None else photographs[at], (height, width))
+    def _photograph(self, image: str) -> NDArray[np.uint8] | None:
+        photographs = self._gallery.images
+        return None if photographs is None else photographs[self._index(image)]
 
     def _index(self, image: str) -> int:
         index = self._gallery.index(image)
@@ -179,14 +179,20 @@ def signs(results: Results) -> tuple[str, str, str]:
     )
 
 
-def reading(results: Results) -> str:
-    """Return the sentences of a caption on how maps are drawn."""
-    ground = "The photograph is not shown; the line is the mask's outline."
-    if results.photographs:
-        ground = "Photographs are drawn in light grey and maps over them, the more opaque the higher."
+def reading(results: Results, page: Page) -> str:
+    """Return the sentences of a caption on how a page's maps are drawn."""
+    photographs = (
+        " Photographs are dimmed beneath the maps." if results.photographs else " The photograph is not shown."
+    )
+    return f"{shown_as(page)}{photographs} The line is the mask's outline."
+
+
+def shown_as(page: Page) -> str:
+    """Return the sentences of a caption on how a page's maps become colours."""
+    ends = in_words(page.displays) if page.displays else "there is no map"
     return (
-        "Each map is divided by its own maximum and upsampled bilinearly, so colours compare places within a map, not "
-        f"maps with each other. {ground}"
+        f"{ends[0].upper()}{ends[1:]}. Colours compare places within a map, not maps with each other; each is "
+        "upsampled bilinearly. Hatched: blank or undefined."
     )
 
 

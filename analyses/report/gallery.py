@@ -7,19 +7,19 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from analyses import printing
-from analyses.plots import map_tiles, overlay, style
+from analyses.plots import map_tiles, overlay
 from analyses.reading.files import PIXELS
 from analyses.reading.manifest import Checkpoint, Layer
 from analyses.reading.records import Gallery
 from analyses.reading.results import Results, ResultsError
 from analyses.report import data
 from analyses.report.sheets import CELLS, STEPS, TileSheet
+from segcam.draw import display
 
 _KEYS = ("image", "target", "layer", "method")
 
@@ -39,6 +39,8 @@ class MapFiles:
     photographs: bool = False
     cells: int = CELLS
     steps: int = STEPS
+    upper: float = display.UPPER
+    gamma: float = display.GAMMA
 
 
 def gather(results: Results) -> MapFiles:
@@ -218,7 +220,12 @@ def _index(results: Results) -> dict[str, Any]:
         "method": results.main_method if results.methods else "",
         "metric": next((x.name for x in results.metrics if x.name == "energy_gain"), ""),
         "photographs": results.photographs,
-        "colours": "".join(_hex(i / 255) for i in range(256)),
+        "display": {
+            "colours": display.COLOURS.tobytes().hex(),
+            "gamma": display.GAMMA,
+            "upper": display.UPPER,
+            "dimmed": display.DIMMED,
+        },
     }
 
 
@@ -226,10 +233,6 @@ def _layers(results: Results, model: str) -> list[dict[str, str]]:
     first = results.input_layer(model)
     layers: list[Layer] = [*([first] if first else []), *results.layers(model)]
     return [{"name": x.name, "label": x.label, "role": x.role, "point": x.point} for x in layers]
-
-
-def _hex(value: float) -> str:
-    return str(mpl.colors.to_hex(mpl.colormaps[style.HEAT](value)))[1:]
 
 
 def _open(results: Results, point: Checkpoint) -> Gallery | None:

@@ -20,6 +20,7 @@ from analyses.statistics.contrasts import Compared, compare
 from analyses.trust.evidence.dots import draw, titles
 from analyses.trust.evidence.layers import draw_layers
 from analyses.trust.evidence.scene import draw_scene
+from segcam.draw.display import GAMMA, UPPER
 
 KIND = "evidence"
 CONTROLS = (*BLIND, "activation", "mask_oracle")
@@ -54,7 +55,9 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
             yield Figure(f"known_evidence-{name}", drawn[0], f"{_FIGURE.format(**words)} {note}")
             yield Figure(f"known_evidence_layers-{name}", drawn[1], f"{_LAYERS.format(**words)} {note}")
             if scene is not None and target == paper_target(results):
-                yield Figure(f"known_evidence_scene-{name}", scene, f"{_SCENE.format(**words)} {note}")
+                yield Figure(
+                    f"known_evidence_scene-{name}", scene, f"{_SCENE.format(**words, upper=UPPER, gamma=GAMMA)} {note}"
+                )
 
 
 def tabulate_networks(results: Results) -> pd.DataFrame:
@@ -256,8 +259,9 @@ _LAYERS = (
 )
 _SCENE = (
     "The first test scene, {model}, target: {target}. In each row another cue decides the class; beside the scene the "
-    "same with this cue the other way. Each map is divided by its own maximum and upsampled bilinearly, so colours "
-    "compare places within a map, not maps with each other. One scene shows what is measured, and settles nothing."
+    "same with this cue the other way. Each map is upsampled bilinearly and drawn over the {upper}th percentile of its "
+    "own positive values, with a gamma of {gamma}: colours compare places within a map, not maps with each other. One "
+    "scene shows what is measured, and settles nothing."
 )
 
 

@@ -47,8 +47,8 @@
         const one = tiles.stack(64);
         one.set({
           image,
-          state: { ...states.USUAL, ground: "colour", mark: false, outline: !image.picture },
-          map: null,
+          state: { ...states.USUAL, mark: false, outline: !image.picture },
+          map: undefined,
           outline: image.outlines[outline] ?? "",
           pixel: null,
         });
@@ -97,6 +97,7 @@
     at("ground-control").hidden = !pictures;
     at("opacity-control").hidden = !pictures;
     at("opacity").disabled = state.ground === "none"; // nothing to be seen through the map
+    at("raw").checked = state.raw;
     at("outline").checked = state.outline;
     at("mark").checked = state.mark;
   }

@@ -49,7 +49,7 @@
       const map = image?.find(target, method, layer.name);
       const one = tiles.stack();
       const words = point?.reached ? "no map" : "not reached";
-      one.set({ ...common, map, pixel: image?.pixels[state.target], words: map ? "" : words });
+      one.set({ ...common, map: map ?? null, pixel: image?.pixels[state.target], words: map ? "" : words });
       const score = map ? tiles.number(map.scores[metric?.name], metric?.unit) : "";
       const current = level === state.level;
       const name = point?.name ?? String(level);

@@ -28,6 +28,10 @@
     at("checkpoint").textContent =
       `${state.image} \u00b7 target: ${labelOf(index.targets, state.target)} \u00b7 ${reached}`;
     at("key-class").textContent = `outline of the mask, ${states.named(index.targets, state.target)?.class ?? ""}`;
+    maps.bar(at("colour-bar"), state.raw);
+    at("colour-end").textContent = state.raw
+      ? "maximum of each map"
+      : `${index.display.upper}th percentile of each map\u2019s positive values`;
     const method = states.named(index.methods, state.method);
     at("method-hint").textContent = [method?.summary, method?.source && `(${method.source})`].filter(Boolean).join(" ");
   }
@@ -93,7 +97,8 @@
     const file = point?.files[state.image];
     const why = missing(point, file);
     if (why) return empty(why);
-    const shown = await maps.open(file);
+    const image = states.named(index.images, state.image);
+    const [shown, photograph] = await Promise.all([maps.open(file), maps.photograph(image.picture)]);
     if (mine !== turn) return;
     const target = states.numberOf(index.targets, state.target);
     const methods = sides.map((side) => states.numberOf(index.methods, side.name));
@@ -103,8 +108,7 @@
       return empty(`There are no maps of ${labels} for this target and checkpoint.`);
     }
     const metric = states.named(index.metrics, state.metric);
-    const image = states.named(index.images, state.image);
-    const common = { image, state, outline: outlineOf(image), pixel: shown.pixels[state.target] };
+    const common = { image, photograph, state, outline: outlineOf(image), pixel: shown.pixels[state.target] };
     note("gallery-problem", "");
     at("key-pixel").hidden = !common.pixel;
     at("metric-hint").textContent = metric
@@ -174,7 +178,7 @@
     at("level").addEventListener("input", (event) =>
       change({ level: states.levels(index, state.model, state.seed)[Number(event.target.value)] }, { sliding: true }),
     );
-    for (const name of ["outline", "mark"])
+    for (const name of ["raw", "outline", "mark"])
       at(name).addEventListener("change", (event) => change({ [name]: event.target.checked }));
     at("controls").addEventListener("submit", (event) => event.preventDefault());
     at("copy").addEventListener("click", copy);
@@ -207,13 +211,12 @@
 
   async function start() {
     index = await load("gallery");
-    maps.paint(index.colours);
+    maps.paint(index.display);
     state = states.first(index);
     controls.images(index, state);
     plain = tiles.plainTile();
     at("plain").append(plain.root);
     at("gallery-frame").hidden = false;
-    maps.bar(at("colour-bar"));
     listen();
   }
 

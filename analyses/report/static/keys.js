@@ -31,6 +31,7 @@
     c: (index, state) => ({ with: state.with ? "" : step(methods(index, state), state.method, 1) }),
     x: (_, state) => (state.with ? { method: state.with, with: state.method } : null),
     o: (_, state) => ({ outline: !state.outline }),
+    r: (_, state) => ({ raw: !state.raw }),
     "[": (_, state) => ({ opacity: Math.max(0, state.opacity - 10) }),
     "]": (_, state) => ({ opacity: Math.min(100, state.opacity + 10) }),
   };

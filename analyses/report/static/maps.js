@@ -1,4 +1,4 @@
-// Maps as numbers: unpacked from an image's sheet, upsampled bilinearly and coloured.
+// Maps as numbers: unpacked from an image's sheet, upsampled bilinearly and coloured as segcam/draw/display.py does.
 (() => {
   "use strict";
   const { load, forget, unpack } = segcam;
@@ -6,12 +6,54 @@
   const BLANK = -1,
     UNDEFINED = -2;
   const FIRST_SCORE = 4; // a map's row: target, method, layer, tile, and then its scores
+  const STEPS = 4096; // between zero and the upper end: a gamma below one parts the lowest values widely
   const opened = new Map();
+  const photographs = new Map(); // address -> promise of the picture
+  const grounds = new WeakMap(); // picture -> its pixels by kind and size
   let colours = new Uint8Array(256 * 3);
+  let dimmed = 1; // the brightest that a photograph is beneath a map
+  let powers = { true: [], false: [] }; // raw or not -> shares of the brightest colour
 
-  /** Take the colours from zero to one: 256 times six hexadecimal digits. */
-  function paint(hex) {
-    colours = Uint8Array.from(hex.match(/../g), (pair) => parseInt(pair, 16));
+  /** Take the display transform: colours from zero to one, 256 times six hexadecimal digits, gamma and ground. */
+  function paint(display) {
+    colours = Uint8Array.from(display.colours.match(/../g), (pair) => parseInt(pair, 16));
+    dimmed = display.dimmed;
+    const shares = (gamma) => Float32Array.from({ length: STEPS + 1 }, (_, at) => (at / STEPS) ** gamma);
+    powers = { true: shares(1), false: shares(display.gamma) };
+  }
+
+  /** Promise a photograph that can be drawn; null where there is none. */
+  function photograph(url) {
+    if (!url) return Promise.resolve(null);
+    if (!photographs.has(url)) {
+      const image = new Image();
+      image.src = url;
+      photographs.set(
+        url,
+        image.decode().then(() => image),
+      );
+    }
+    return photographs.get(url);
+  }
+
+  /** The pixels that a map is drawn over: a photograph, grey or coloured, and dimmed; null is black. */
+  function ground(picture, kind, width, height) {
+    if (!picture || kind === "none") return null;
+    if (!grounds.has(picture)) grounds.set(picture, new Map());
+    const key = [kind, width, height].join(" ");
+    const made = grounds.get(picture);
+    if (!made.has(key)) {
+      const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+      context.drawImage(picture, 0, 0, width, height);
+      const { data } = context.getImageData(0, 0, width, height);
+      const pixels = new Float32Array(3 * width * height);
+      for (let at = 0; at < width * height; at++) {
+        const grey = 0.299 * data[4 * at] + 0.587 * data[4 * at + 1] + 0.114 * data[4 * at + 2];
+        for (let one = 0; one < 3; one++) pixels[3 * at + one] = dimmed * (kind === "grey" ? grey : data[4 * at + one]);
+      }
+      made.set(key, pixels);
+    }
+    return made.get(key);
   }
 
   /** Promise the bytes of a sheet: red, green and blue are the same, and only one is kept. */
@@ -71,51 +113,72 @@
     return { low, high, share };
   }
 
-  /** Draw a map on a canvas; opacity 0 to 1: the higher the map, the more opaque, and at 1 all of it. */
-  function draw(canvas, grid, opacity) {
+  /**
+   * Draw a map on a canvas: its colours are added to the ground, which fades where they are bright.
+   *
+   * `opacity`, 0 to 1, is how much of that there is; `raw` is linear up to the map's maximum. Without a map the ground
+   * is hatched.
+   */
+  function draw(canvas, grid, { picture = null, kind = "none", opacity = 1, raw = false }) {
     const { width, height } = canvas;
     const context = canvas.getContext("2d");
-    context.clearRect(0, 0, width, height);
-    if (!grid) return;
-    const {
-      picture,
-      place: [left, top, wide, high],
-    } = grid;
+    const under = ground(picture, kind, width, height);
+    if (!grid) return hatch(context, under, width, height);
+    const [left, top, wide, high, upper] = grid.place;
+    const sheet = grid.picture;
     const across = between(width, wide),
       down = between(height, high);
     const image = context.createImageData(width, height);
-    let to = 0;
-    for (let y = 0; y < height; y++) {
-      const one = (top + down.low[y]) * picture.width + left;
-      const two = (top + down.high[y]) * picture.width + left;
-      for (let x = 0; x < width; x++) {
+    const scale = STEPS / (254 * (raw ? 1 : upper));
+    const power = powers[raw];
+    for (let y = 0, to = 0, from = 0; y < height; y++) {
+      const one = (top + down.low[y]) * sheet.width + left;
+      const two = (top + down.high[y]) * sheet.width + left;
+      for (let x = 0; x < width; x++, to += 4, from += 3) {
         const share = across.share[x],
           a = across.low[x],
           b = across.high[x];
-        const upper = picture.values[one + a] * (1 - share) + picture.values[one + b] * share;
-        const lower = picture.values[two + a] * (1 - share) + picture.values[two + b] * share;
-        const value = Math.min(1, (upper + (lower - upper) * down.share[y]) / 254);
+        const above = sheet.values[one + a] * (1 - share) + sheet.values[one + b] * share;
+        const below = sheet.values[two + a] * (1 - share) + sheet.values[two + b] * share;
+        const value = power[Math.min(STEPS, Math.round(scale * (above + (below - above) * down.share[y])))];
         const colour = 3 * Math.round(255 * value);
-        image.data[to] = colours[colour];
-        image.data[to + 1] = colours[colour + 1];
-        image.data[to + 2] = colours[colour + 2];
-        image.data[to + 3] = Math.round(255 * opacity * (value + (1 - value) * opacity));
-        to += 4;
+        for (let channel = 0; channel < 3; channel++) {
+          const beneath = under ? under[from + channel] : 0;
+          const blended = Math.min(255, colours[colour + channel] + beneath * (1 - value));
+          image.data[to + channel] = Math.round(beneath + opacity * (blended - beneath));
+        }
+        image.data[to + 3] = 255;
       }
     }
     context.putImageData(image, 0, 0);
   }
 
-  /** Draw the colours from zero to one from left to right. */
-  function bar(canvas) {
+  /** Draw a ground with stripes: what has no map looks like no map. */
+  function hatch(context, under, width, height) {
+    const image = context.createImageData(width, height);
+    const period = Math.max(6, Math.round(Math.max(width, height) / 16));
+    const stripe = Math.max(1, Math.floor(period / 4));
+    for (let y = 0, to = 0, from = 0; y < height; y++) {
+      for (let x = 0; x < width; x++, to += 4, from += 3) {
+        const base = 76.5 + ((x + y) % period < stripe ? 41 : 0);
+        for (let channel = 0; channel < 3; channel++)
+          image.data[to + channel] = base + 0.6 * (under ? under[from + channel] : 0);
+        image.data[to + 3] = 255;
+      }
+    }
+    context.putImageData(image, 0, 0);
+  }
+
+  /** Draw the colours from left to right, evenly in the map's values from zero to its upper end. */
+  function bar(canvas, raw) {
     const context = canvas.getContext("2d");
     const image = context.createImageData(canvas.width, 1);
     for (let x = 0; x < canvas.width; x++) {
-      const colour = 3 * Math.round((255 * x) / (canvas.width - 1));
+      const colour = 3 * Math.round(255 * powers[raw][Math.round((STEPS * x) / (canvas.width - 1))]);
       image.data.set([colours[colour], colours[colour + 1], colours[colour + 2], 255], 4 * x);
     }
     context.putImageData(image, 0, 0);
   }
 
-  segcam.maps = { paint, open, draw, bar };
+  segcam.maps = { paint, open, photograph, draw, bar };
 })();

@@ -4,9 +4,9 @@
   const GROUNDS = ["grey", "colour", "none"];
   const ALL = "all"; // probe points
   /** What an address leaves out. */
-  const USUAL = { with: "", opacity: 70, ground: "grey", outline: true, mark: true, layer: "" };
+  const USUAL = { with: "", opacity: 100, ground: "grey", raw: false, outline: true, mark: true, layer: "" };
   /** What an address holds, in its order. */
-  const NAMES = "image model seed level target method with metric point opacity ground outline mark layer".split(" ");
+  const NAMES = "image model seed level target method with metric point opacity ground raw outline mark layer".split(" ");
   const PERCENT = [...Array(101).keys()];
   const numberOf = (list, name) => list.findIndex((entry) => entry.name === name);
   const named = (list, name) => list.find((entry) => entry.name === name);
@@ -116,6 +116,7 @@
     take("ground", given.get("ground"), GROUNDS, "ground");
     take("layer", given.get("layer"), names(named(index.models, state.model).layers), "layer");
     take("opacity", whole(given.get("opacity")), PERCENT, "opacity");
+    take("raw", flag(given.get("raw")), [true, false], "choice of raw maps");
     take("outline", flag(given.get("outline")), [true, false], "choice of outline");
     take("mark", flag(given.get("mark")), [true, false], "choice of mark");
     return { state: fitting(index, state), problems };

@@ -34,17 +34,19 @@
     let width = 0,
       height = 0;
 
-    function set({ image, state, map, outline, pixel, words: said = "" }) {
+    /** Show an image; `map` is null where there is none, and undefined where none is meant. */
+    function set({ image, state, map, photograph, outline, pixel, words: said = "" }) {
       const [wide, high] = size(image, longer);
       if (wide !== width || high !== height) {
         [canvas.width, canvas.height, width, height] = [wide, high, wide, high];
         root.style.aspectRatio = `${image.width} / ${image.height}`;
       }
-      const shown = image.picture && state.ground !== "none";
-      picture.hidden = !shown;
-      if (shown && picture.getAttribute("src") !== image.picture) picture.src = image.picture;
-      picture.classList.toggle("grey", state.ground === "grey");
-      maps.draw(canvas, map?.grid ?? null, shown ? state.opacity / 100 : 1);
+      const plain = map === undefined;
+      picture.hidden = !(plain && image.picture);
+      if (!picture.hidden && picture.getAttribute("src") !== image.picture) picture.src = image.picture;
+      canvas.hidden = plain;
+      const look = { picture: photograph, kind: state.ground, opacity: state.opacity / 100, raw: state.raw };
+      if (!plain) maps.draw(canvas, map?.grid ?? null, look);
       for (const path of [back, line]) path.setAttribute("d", state.outline ? outline : "");
       for (const circle of [ringBack, ring]) {
         const [x, y] = pixel && state.mark ? pixel : [-1, -1];
@@ -82,7 +84,7 @@
       const values = sideMaps.map((map) => map?.scores[metric?.name] ?? null);
       const texts = values.map((value) => number(value, metric?.unit));
       sideMaps.forEach((map, at) => {
-        stacks[at].set({ ...common, map, words: map ? "" : "no map" });
+        stacks[at].set({ ...common, pixel: null, map, words: map ? "" : "no map" });
         scores[at].textContent = texts[at];
         scores[at].classList.toggle("none", values[at] === null);
       });
@@ -112,7 +114,7 @@
       element("figcaption", {}, name, element("span", { class: "scores" }, under)),
     );
     function set(common, agreement) {
-      one.set({ ...common, map: null });
+      one.set({ ...common, map: undefined });
       name.textContent = common.image.picture ? "Image" : "Mask";
       under.textContent = agreement ? `prediction: ${agreement}` : "";
     }

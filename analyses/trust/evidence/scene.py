@@ -13,6 +13,7 @@ from analyses.reading.manifest import Layer
 from analyses.reading.records import Gallery
 from analyses.reading.results import Results
 from analyses.trust.evidence.dots import CUES
+from segcam.draw.display import Display
 
 LAYERS = 7
 """Layers shown, spread evenly along the depth."""
@@ -48,7 +49,7 @@ def draw_scene(
     title = f"{results.label('models', model)}: {results.label('methods', method)} of the first test scene"
     key = (
         "outline of the evidence: what changes where the cue is the other way (of the coat, all of it)",
-        "the map's maximum",
+        "where the map is highest",
         "under each map: its energy gain on the evidence, 0 by chance",
     )
     return map_page.draw(map_page.Page(title, [map_page.Block(heads, rows)], len(heads), key))
@@ -67,17 +68,17 @@ def _row(cue: str, frame: pd.DataFrame, gallery: Gallery, names: tuple[str, str]
     gains = dict(zip(scores["layer"].astype(str), scores[f"gain_{cue}"].astype(float), strict=True))
     evidence = gallery.arrays["evidence"][0]
     lines, size = overlay.outline(evidence), (int(evidence.shape[0]), int(evidence.shape[1]))
-    under = overlay.ground(None if gallery.images is None else gallery.images[0], size)
-    shown = [under, under] if gallery.images is None else [gallery.images[0] / 255, gallery.arrays["other"][0] / 255]
+    photograph = None if gallery.images is None else gallery.images[0]
+    black = np.zeros((*size, 3))
+    shown = [black, black] if photograph is None else [photograph / 255, gallery.arrays["other"][0] / 255]
     tiles = [map_page.Tile(picture, lines, None, "") for picture in shown]
     for layer in layers:
         values = np.asarray(gallery.arrays[f"{target}|{method}|{layer.name}"][0], dtype=np.float32)
-        state, large = map_tiles.state(values), overlay.normalised(np.nan_to_num(values), size)
+        state = map_tiles.state(values)
         mark = None
         if not state:
-            down, right = np.unravel_index(int(large.argmax()), size)
+            down, right = np.unravel_index(int(overlay.upsampled(values, size).argmax()), size)
             mark = ((float(right) + 0.5) / size[1], (float(down) + 0.5) / size[0])
-        picture = under if state else overlay.heat(large, under)
         text = state or map_tiles.number(gains.get(layer.name, math.nan), "+")
-        tiles.append(map_page.Tile(picture, lines, mark, text))
+        tiles.append(map_page.Tile(overlay.heat(values, photograph, size), lines, mark, text, Display.of(values)))
     return map_page.Row(CUES.get(cue, cue).replace(" decide", "\ndecide"), tiles)

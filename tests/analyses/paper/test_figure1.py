@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 from itertools import chain
 
 import matplotlib.image
@@ -37,7 +38,7 @@ def test_every_layer_at_every_level_has_its_map_and_its_scores(make):
     assert found.count("blank") == found.count("undefined") == 1
     for label in ("Encoder 1_1", "Encoder 5_2", "Decoder 4_1", "Decoder 1_2", "30 %\nmIoU 0.301"):
         assert label in found
-    assert bar.get_xlabel() == "map / its maximum"
+    assert bar.get_xlabel() == "map / its 99.5th percentile"
     assert item.name == "figure1-unet-01-cat_1"
 
 
@@ -78,19 +79,15 @@ def test_all_text_is_on_the_page_legible_and_free_of_its_neighbours(make):
     assert_boxes_apart(item)
 
 
-def grey(colour):
-    level = np.dot(colour, [0.299, 0.587, 0.114]) / 255
-    return round(255 * (0.25 + 0.75 * level))
-
-
 def test_no_pixel_of_the_photograph_is_drawn_where_it_may_not_be(make):
     colours = ((31, 200, 77), (90, 10, 160))
     fields = {"seeds": (0,), "levels": (30, 90)}
     shown = [pixels(only(make(photographs=True, photo_colour=colour, **fields))) for colour in colours]
     hidden = [only(make(photographs=False, photo_colour=colour, **fields)) for colour in colours]
     for colour, picture in zip(colours, shown, strict=True):
-        assert (picture == grey(colour)).all(axis=-1).sum() > 500
-        assert not (picture == colour).all(axis=-1).any()  # grey: its own colours would fight the heat's
+        own = np.argwhere((picture == colour).all(axis=-1))
+        assert len(own) > 500
+        assert own[:, 1].max() < 100, "in the first column alone: its colours would fight the maps'"
     assert hidden[0].render("png") == hidden[1].render("png")
     assert hidden[0].render("svg") == hidden[1].render("svg")
     assert "photograph is not shown" in hidden[0].caption
@@ -126,16 +123,31 @@ def test_layers_are_split_by_role_and_into_tens(make):
 
 
 def test_upsampling_interpolates_between_cell_centres():
-    large = overlay.normalised(np.array([[0.0, 2.0]], dtype=np.float32), (2, 8))
-    np.testing.assert_allclose(large, [[0, 0, 0.125, 0.375, 0.625, 0.875, 1, 1]] * 2, atol=1e-12)
-    assert not overlay.normalised(np.zeros((2, 2)), (4, 4)).any()
+    large = overlay.upsampled(np.array([[0.0, 2.0]], dtype=np.float32), (2, 8))
+    np.testing.assert_allclose(large, [[0, 0, 0.25, 0.75, 1.25, 1.75, 2, 2]] * 2, atol=1e-12)
 
 
-def test_heat_is_stronger_where_the_map_is_higher():
-    white = overlay.ground(None, (1, 3))
-    shown = overlay.heat(np.array([[0.0, 0.5, 1.0]]), white).sum(axis=-1)[0]
-    assert shown[0] > shown[1] > shown[2]
-    assert shown[0] > 2.9
+def test_heat_is_brighter_where_the_map_is_higher_and_hatched_where_there_is_none():
+    photograph = np.full((2, 90, 3), 200, np.uint8)
+    shown = overlay.heat(np.array([[0.0, 0.1, 1.0]]), photograph, (2, 90)).sum(axis=-1)[0]
+    assert shown[0] == pytest.approx(3 * 0.45 * 200 / 255, abs=0.02)
+    assert shown[0] < shown[45] < shown[89]
+    assert shown[89] > 2
+    for nothing in (np.zeros((1, 3)), np.full((1, 3), np.nan)):
+        assert len(np.unique(overlay.heat(nothing, photograph, (2, 90)))) == 2, "stripes and what lies between"
+
+
+def test_the_caption_says_where_the_brightest_colour_lies(make):
+    caption = only(make(seeds=(0,))).caption
+    low, high = map(float, re.search(r"positive values \((0\.\d\d) to (\d\.\d\d) of its maximum\)", caption).groups())
+    assert 0 < low < high <= 1
+
+
+def test_the_explained_pixel_is_marked_in_the_first_column_alone(make):
+    item = only(make(seeds=(0,), levels=(30, 90)))
+    (ring,) = [line for line in item.figure.axes[0].lines if line.get_marker() == "o"]
+    assert len(ring.get_xdata()) == 2 * 2  # levels, blocks
+    assert max(ring.get_xdata()) < 1
 
 
 def test_outlines_are_closed_around_each_region_even_at_the_edge():

@@ -17,6 +17,7 @@ from analyses import ResultsError, report, run
 from analyses.artifacts import Drawn, Figure, Section, Table
 from analyses.report import contents, sheets, tables, verdicts
 from analyses.report import data as scripts
+from segcam.draw.display import Display
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 CLOSING = "</script><script>alert(2)</script>"
@@ -133,7 +134,8 @@ def test_maps_are_those_of_the_gallery_with_their_scores(make):
         np.testing.assert_allclose([np.nan if s is None else s for s in scores], wanted, rtol=6e-4)
         states.add(min(tile, 0))
         if tile >= 0:
-            left, top, width, height = maps["tiles"][tile]
+            left, top, width, height, upper = maps["tiles"][tile]
+            assert upper == pytest.approx(Display.of(values).share, rel=1e-3)
             assert (height, width) == values.shape
             shown = picture[top : top + height, left : left + width, 0] / 254
             np.testing.assert_allclose(shown, values / values.max(), atol=0.5 / 127 + 1e-6)
@@ -171,7 +173,7 @@ def test_maps_without_positive_values_have_no_tile_and_equal_maps_share_one():
     assert made.add(np.ones((2, 7))) == 1
     picture, places = made.picture()
     pixels = np.asarray(Image.open(io.BytesIO(picture)))[..., 0]
-    for (left, top, width, height), wanted in zip(places, (np.eye(3), np.ones((2, 7))), strict=True):
+    for (left, top, width, height, _), wanted in zip(places, (np.eye(3), np.ones((2, 7))), strict=True):
         np.testing.assert_array_equal(pixels[top : top + height, left : left + width], 254 * wanted)
 
 
