@@ -18,7 +18,7 @@ from segcam.probe.gradients.rounding import SUMS, Sums, cancels
 from segcam.probe.layers import Layer
 from segcam.probe.layouts import Layout
 from segcam.probe.targets import Explained, Target
-from segcam.scoring.grids import Placement
+from segcam.scoring.grids import Placement, upsample
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +70,7 @@ class Capture:
         Raises:
             ProbeError: there is no such layer, or it was left out.
         """
-        if layer is None and len(self.layers) == 1:
-            layer = self.layers[0]
-        label = layer.label if isinstance(layer, Layer) else layer
-        if label is not None and label in self.skipped:
-            raise ProbeError(f"layer '{label}' {self.skipped[label]}: it was left out")
-        if label is None:
-            raise ProbeError(
-                f"several layers were probed: name one, maps(method, layer), of {', '.join(self.activations)}"
-            )
-        if label not in self.activations:
-            raise ProbeError(f"no layer '{label}' was probed: there are {', '.join(self.activations)}")
+        label = self._label(layer)
         if not callable(method):
             raise ProbeError(
                 f"a method is a function of activations and gradients, such as segcam.grad_cam, not {method!r}"
@@ -92,6 +82,50 @@ class Capture:
         if sums is not None:
             without = without | self.cancels(label, sums)
         return maps.masked_fill(without.view(-1, 1, 1), torch.nan)
+
+    def upsampled(
+        self, method: Callable[[Tensor, Tensor], Tensor], layer: str | Layer | None = None
+    ) -> Float[Tensor, "b H W"]:
+        """Compute one layer's map as `maps` does, and lay it over the input's pixels, where the layer's cells lie.
+
+        Bilinear, as `segcam.scoring.grids.upsample`: where the layer's placement says, or else stretched over the
+        input, as a probe does unless it is asked for `placement="receptive_field"`.
+
+        >>> from torch import nn
+        >>> from segcam import Probe, grad_cam
+        >>> net = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 1))
+        >>> probe = Probe(net, "1", placement="receptive_field")
+        >>> capture = probe(torch.rand(1, 3, 32, 48), Target(1, "image"))
+        >>> capture.maps(grad_cam).shape, capture.upsampled(grad_cam).shape
+        (torch.Size([1, 16, 24]), torch.Size([1, 32, 48]))
+
+        Args:
+            method: `(activations, gradients) -> map`.
+            layer: its label; may be left out where there is just one.
+
+        Returns:
+            `(b, H, W)`, of the input's height and width, float32 or wider; NaN as `maps`.
+
+        Raises:
+            ProbeError: as `maps`.
+        """
+        maps = self.maps(method, layer)
+        return upsample(maps[:, None], self.size, self.placements.get(self._label(layer)))[:, 0]
+
+    def _label(self, layer: str | Layer | None) -> str:
+        """Return the label of a layer that has maps."""
+        if layer is None and len(self.layers) == 1:
+            layer = self.layers[0]
+        label = layer.label if isinstance(layer, Layer) else layer
+        if label is not None and label in self.skipped:
+            raise ProbeError(f"layer '{label}' {self.skipped[label]}: it was left out")
+        if label is None:
+            raise ProbeError(
+                f"several layers were probed: name one, maps(method, layer), of {', '.join(self.activations)}"
+            )
+        if label not in self.activations:
+            raise ProbeError(f"no layer '{label}' was probed: there are {', '.join(self.activations)}")
+        return label
 
     def cancels(self, layer: str | Layer, sums: Sums) -> Bool[Tensor, " b"]:
         """Tell for each image whether the sums that weigh a layer's channels are zero but for rounding.

@@ -399,3 +399,50 @@ def test_centroids_of_the_middle_cells_are_where_even_weights_say(kernel: int, o
     dead = nn.Sequential(nn.Conv2d(3, 2, 3, padding=1), nn.Conv2d(2, 2, 1))
     nn.init.zeros_(dead[0].weight)  # type: ignore[arg-type]
     assert bool(Probe(dead, "0").centroids(torch.rand(1, 3, 8, 8))["0"].isnan().all())
+
+
+@pytest.mark.parametrize("cell", [(0, 0), (5, 9), (31, 47)])
+def test_an_upsampled_map_peaks_at_its_cells_centre(cell: tuple[int, int]) -> None:
+    """Behind a 3 x 3 convolution of stride 2 and padding 1 cell i lies at pixel 2 i; stretched, at 2 i + 1/2."""
+    net = Steps(even(3, stride=2, padding=1))
+    images = torch.zeros(2, 3, *SIZE)
+    images[0, :, 2 * cell[0], 2 * cell[1]] = 1
+    capture = Probe(net, "layer", placement="receptive_field")(images, Target(0, "image"))
+    large = capture.upsampled(grad_cam, "layer")
+    assert large.shape == (2, *SIZE)
+    assert divmod(int(large[0].argmax()), SIZE[1]) == (2 * cell[0], 2 * cell[1])
+    wanted = upsample(capture.maps(grad_cam)[:, None], SIZE, Placement((0, 0), (2, 2)))[:, 0]
+    torch.testing.assert_close(large, wanted)
+    stretched = Probe(net, "layer")(images, Target(0, "image"))
+    plain = F.interpolate(stretched.maps(grad_cam)[:, None], size=SIZE, mode="bilinear")[:, 0]
+    torch.testing.assert_close(stretched.upsampled(grad_cam), plain)
+    assert not torch.equal(plain[0], large[0])
+
+
+def test_an_upsampled_map_of_a_network_without_padding_lies_where_it_looks() -> None:
+    """Twelve 3 x 3 convolutions take 12 pixels from each side: stretched, the map of an object lies elsewhere."""
+    convs = nn.Sequential(*[step for _ in range(12) for step in (nn.Conv2d(1, 1, 3, bias=False), nn.ReLU())])
+    for conv in convs[::2]:
+        nn.init.dirac_(conv.weight)  # type: ignore[arg-type]
+    head = nn.Conv2d(1, 2, 1)
+    with torch.no_grad():
+        head.weight[:, 0, 0, 0] = torch.tensor([-1.0, 1.0])
+        head.bias.copy_(torch.tensor([0.5, -0.5]))  # type: ignore[union-attr]
+    images = torch.zeros(1, 1, 64, 64)
+    images[0, 0, 16:20, 16:20] = 1
+    capture = Probe(nn.Sequential(convs, head), "0.22", placement="receptive_field")(images, Target(1, "predicted"))
+    large = capture.upsampled(grad_cam)[0]
+    rows, columns = (large > 0.5 * large.max()).nonzero(as_tuple=True)
+    assert (int(rows.min()), int(rows.max()), int(columns.min()), int(columns.max())) == (16, 19, 16, 19)
+
+
+def test_an_upsampled_map_of_an_empty_pixel_set_is_undefined() -> None:
+    net = Steps(even(3, stride=2, padding=1))
+    masks = torch.zeros(2, *SIZE, dtype=torch.int64)
+    masks[1, 10:20, 10:20] = 1
+    capture = Probe(net, "layer")(torch.rand(2, 3, *SIZE), Target(1, "truth"), masks=masks)
+    large = capture.upsampled(grad_cam)
+    assert large[0].isnan().all()
+    assert large[1].isfinite().all()
+    with pytest.raises(ProbeError, match="no layer 'other' was probed: there are layer"):
+        capture.upsampled(grad_cam, "other")
