@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from segcam.errors import InputError
+from segcam.errors import InputError, shown
 from segcam.models.weights.names import plain, without_prefix
 from segcam.networks.sources import Request
+from segcam.samples import IGNORE
 
 TRIED = 7
 """Classes of the network that a file is compared with: next to no layer has as many channels."""
@@ -33,6 +36,25 @@ def built_for(build: Callable[[int], nn.Module], request: Request, default: int)
     with torch.random.fork_rng(devices=[]):
         shapes = _shapes(build)
     return build(classes_of(tensors, shapes, TRIED) or default)
+
+
+def counted(request: Request, argument: str) -> tuple[Request, dict[str, Any]]:
+    """Take the library's own word for the number of classes out of the arguments, where users gave it.
+
+    Raises:
+        InputError: it is no such number, or other than that of the classes that were named.
+    """
+    arguments = dict(request.arguments)
+    if argument not in arguments:
+        return request, arguments
+    count = arguments.pop(argument)
+    if type(count) is not int or not 1 <= count <= IGNORE:
+        raise InputError(f"argument '{argument}' is {shown(count)}: a whole number from 1 to {IGNORE} is needed")
+    if request.classes not in (None, count):
+        raise InputError(
+            f"argument '{argument}' is {count}, and {request.classes} classes are named: leave '{argument}' out"
+        )
+    return replace(request, classes=count), arguments
 
 
 def _shapes(build: Callable[[int], nn.Module]) -> Mapping[str, Tensor]:

@@ -126,33 +126,41 @@ def of_config(config: Mapping[str, Any], where: str) -> NetworkInputs:
 
 
 def _of_processor(config: Mapping[str, Any], where: str) -> NetworkInputs:
+    """Read transformers' words; those of its first years (`size` and `crop_size` as one number) too."""
     table: dict[str, Any] = {}
-    normalises, rescales = config.get("do_normalize", True), config.get("do_rescale", True)
-    factor = config.get("rescale_factor", 1 / 255)
-    if not (isinstance(factor, (int, float)) and factor > 0):
+    factor = config.get("rescale_factor", 1 / 255) if config.get("do_rescale", True) else 1.0
+    if not isinstance(factor, (int, float)) or factor <= 0:
         raise InputError(f"{where}: rescale_factor is {shown(factor)}: it must be greater than 0")
-    mean, std = config.get("image_mean"), config.get("image_std")
-    if not normalises or mean is None or std is None:
-        mean, std = [0.0, 0.0, 0.0], [1.0, 1.0, 1.0]
-    if isinstance(mean, (int, float)) and isinstance(std, (int, float)):
-        mean, std = [mean] * 3, [std] * 3
-    table |= {"mean": mean, "std": std, "range": [0.0, 255.0 * (factor if rescales else 1.0)]}
+    normalises = config.get("do_normalize")
+    if normalises is None:
+        normalises = "do_flip_channel_order" not in config  # MobileViT's processor, which has no such word
+    mean, std = (config.get("image_mean"), config.get("image_std")) if normalises else ([0.0] * 3, [1.0] * 3)
+    if mean is None or std is None:
+        raise InputError(f"{where} normalises images and names no image_mean and image_std: add them")
+    mean, std = (value if isinstance(value, (list, tuple)) else [value] * 3 for value in (mean, std))
+    table |= {"mean": mean, "std": std, "range": [0.0, 255.0 * factor]}
     if config.get("do_flip_channel_order"):
         table["order"] = "bgr"
     size = config.get("crop_size") if config.get("do_center_crop") else None
-    size = size or (config.get("size") if config.get("do_resize", True) else None)
-    if isinstance(size, Mapping):
-        sides = [size.get("height"), size.get("width")]
-        if all(isinstance(n, int) for n in sides):
-            table |= {"size": sides, "resize": "squash"}
-        elif isinstance(edge := size.get("shortest_edge") or size.get("longest_edge"), int):
-            table |= {"size": edge, "resize": "pad"}
-    elif isinstance(size, (int, list, tuple)):
-        table |= {"size": list(size) if not isinstance(size, int) else size, "resize": "squash"}
-    multiple = config.get("size_divisor") or config.get("pad_size_divisor") or config.get("size_divisibility")
-    if isinstance(multiple, int) and multiple > 0:
+    table |= _processor_size(size or (config.get("size") if config.get("do_resize", True) else None))
+    if config.get("keep_aspect_ratio") and "size" in table:
+        table["resize"] = "pad"
+    words = ("size_divisor", "size_divisibility", "ensure_multiple_of")
+    if multiple := next((config[word] for word in words if config.get(word)), None):
         table["multiple"] = multiple
     return _of_table(table, where, plain=True)
+
+
+def _processor_size(size: Any) -> dict[str, Any]:
+    """Return size and way to resize; of sizes by one edge, a square of that side, in which images keep their shape."""
+    if isinstance(size, Mapping):
+        if isinstance(size.get("height"), int) and isinstance(size.get("width"), int):
+            return {"size": [size["height"], size["width"]], "resize": "squash"}
+        edge = size.get("shortest_edge") or size.get("longest_edge")
+        return {"size": edge, "resize": "pad"} if isinstance(edge, int) else {}
+    if isinstance(size, (list, tuple)):  # (width, height), as PIL has it
+        return {"size": list(size)[::-1], "resize": "squash"}
+    return {"size": size, "resize": "squash"} if isinstance(size, int) else {}
 
 
 def _of_timm(config: Mapping[str, Any], where: str) -> NetworkInputs:

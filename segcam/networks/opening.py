@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from segcam.errors import InputError, say_once, shown
 from segcam.models.weights.loading import load_weights
 from segcam.models.weights.reading import digest_of, read_weights, weight_file
+from segcam.networks.counting import classes_of
 from segcam.networks.forms import plain_form
 from segcam.networks.inputs import NetworkInputs, read_inputs
 from segcam.networks.passes import channels_of_output
@@ -55,6 +58,7 @@ def open_network(
     arguments: Mapping[str, Any] | None = None,
     weights: Path | str | None = None,
     prefix: str | None = None,
+    ignore: Collection[str] = (),
     classes: Sequence[str] | str | int | None = None,
     output: Output | None = None,
     inputs: NetworkInputs | Mapping[str, Any] | Path | str | None = None,
@@ -67,6 +71,7 @@ def open_network(
         arguments: what it is built with, by name.
         weights: a file of weights, or a folder with one; see `segcam.models.weights.load_weights`.
         prefix: what the names of the weights' tensors begin with; found out by default.
+        ignore: patterns of those names, without the prefix, that are left out or may be missing: 'head.*'.
         classes: their names, as a list or one text with commas, or their number; by default as the source names them,
             else 'class 0', 'class 1', ... for each channel of the output.
         output: what the output means, or which part of it is read, see `Probe`.
@@ -83,13 +88,13 @@ def open_network(
     names, count = _classes(classes)
     wanted = read_inputs(inputs) if inputs is not None else None
     file = weight_file(weights) if weights is not None else None
+    reads = None if file is None else _reader(file)
     if isinstance(source, nn.Module):
         if arguments:
             raise InputError("arguments are given with a network that is built already: leave them out")
         text, built = type(source).__qualname__, Built(source)
     else:
         text = str(source)
-        reads = None if file is None else _reader(file)
         request = Request(text, text, dict(arguments or {}), count, reads, None if weights is None else str(weights))
         built = build(request)
     own = not isinstance(source, nn.Module)
@@ -97,9 +102,12 @@ def open_network(
     for word in said:
         say_once(word)
     if file is not None:
-        load_weights(model, file, prefix=prefix)
+        assert reads is not None  # as there is a file
+        _check_count(reads(), model, count, names, str(file))
+        load_weights(model, file, prefix=prefix, ignore=ignore)
     elif own and not built.weighted:
         say_once(f"network '{text}' has random weights: name the file of its own as weights")
+    model = _adapted(model)
     if own:
         model.eval()
     found = wanted or built.inputs or NetworkInputs()
@@ -149,6 +157,31 @@ def source_of(text: str) -> tuple[Source, str]:
             return source, text
     forms = "; ".join(source.form for source in SOURCES)
     raise InputError(f"{shown(text)} names no network: write one of {forms}")
+
+
+def _check_count(
+    tensors: Mapping[str, Tensor], model: nn.Module, count: int | None, names: tuple[str, ...] | None, file: str
+) -> None:
+    """See that weights are of as many classes as were named.
+
+    Raises:
+        InputError: they are of others; says both numbers.
+    """
+    theirs = None if count is None else classes_of(tensors, model.state_dict(), count)
+    if theirs is not None:
+        listed = f" ({', '.join((names or ())[:3])}{', ...' if (names or ())[3:] else ''})" if names else ""
+        raise InputError(
+            f"{count} classes are named{listed}, and the weights {file} are of {theirs}: name {theirs}, background "
+            "included, or choose other weights"
+        )
+
+
+def _adapted(model: nn.Module) -> nn.Module:
+    """Return a network whose output is dense: one that answers by queries within what reads these."""
+    if find_spec("segcam.networks.queries") is None:
+        return model
+    adapted: nn.Module = import_module("segcam.networks.queries").adapted(model)
+    return adapted
 
 
 def _reader(file: Path) -> Callable[[], Mapping[str, Tensor]]:
