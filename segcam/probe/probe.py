@@ -33,7 +33,7 @@ from segcam.probe.placement.surveyor import Surveyor
 from segcam.probe.targets import Explained, Target
 from segcam.probe.targets.classes import names_of
 from segcam.probe.targets.meanings import Meanings
-from segcam.probe.targets.outputs import OUTPUTS, Output, logits_of, tensor_of
+from segcam.probe.targets.outputs import OUTPUTS, Output, logits_of, tensor_of, told_by
 
 __all__ = ["Capture", "Precision", "Probe", "frozen", "logits_of"]
 
@@ -69,8 +69,9 @@ class Probe:
         attention: blocks whose attention matrices are wanted as well, such as `attention_places` of the network's
             file gives. They are computed step by step then, which is slower than the fused kernels and agrees with
             them up to rounding.
-        output: what the numbers of the network's output mean, see `segcam.probe.targets.outputs.Output`; None to find
-            out from the values, which is said once where they are no logits, or for what the target says.
+        output: what the numbers of the network's output mean, see `segcam.probe.targets.outputs.Output`; None for what
+            the network's attribute `output_meaning` says; without that, for what the target says or the values tell,
+            which is said once where they are no logits.
         classes: names of the classes, by which targets may ask for them; those of `model.config` unless given.
         placement: where maps lie on the image: 'stretched' over it, or 'receptive_field' for the centres of what each
             cell sees. It tells metrics and pictures, see `Capture.placements`; the maps are the same.
@@ -116,7 +117,7 @@ class Probe:
         self.attention = tuple(attention)
         self.chosen = Chosen(*chosen_layers(model, layers, kind))
         named = names_of(model) if classes is None else {name: i for i, name in enumerate(classes)}
-        self.meanings = Meanings(output, named)
+        self.meanings = Meanings(output or told_by(model), named)
         self._convolves = local.convolves(model)
         self._overwritten: set[str] = set()
         self._flips: Flips | None = None

@@ -68,7 +68,7 @@ class Places:
     def follow(self, operation: Any, args: Sequence[Any], out: Any) -> None:
         """Take note of what an operation's results run over."""
         known = [self._known(one) for one in _tensors(args)]
-        constant = all(one is not None and one.constant for one in known)
+        constant = operation is _aten.lift_fresh.default or all(one is not None and one.constant for one in known)
         raw = constant and operation in _RAW and all(one is not None and one.raw for one in known)
         for n, result in enumerate(_tensors([out])):
             if constant:

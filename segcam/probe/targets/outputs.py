@@ -126,6 +126,18 @@ def resolved(output: object, declared: Output | None = None, ending: Callable[[]
     return found
 
 
+def told_by(model: object) -> Output | None:
+    """Return what a network says itself that its output means, by its attribute `output_meaning`; None for most.
+
+    Raises:
+        InputError: it says none of `OUTPUTS`.
+    """
+    said = getattr(model, "output_meaning", None)
+    if isinstance(said, str) and said not in OUTPUTS:
+        raise unknown("meaning of an output", said, OUTPUTS)
+    return said if isinstance(said, str) else None  # type: ignore[return-value]
+
+
 class _Facts:
     """What an output's values and graph show."""
 
