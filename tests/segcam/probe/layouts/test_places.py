@@ -87,6 +87,7 @@ NOWHERE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "queries": lambda _, tokens: queries(len(tokens)),
     "that looked at the image": lambda _, tokens: queries(2) + attended(queries(2) * 2, tokens),
     "of fused attention": lambda _, tokens: fused(queries(2), tokens),
+    "of numbers written down": lambda _, tokens: torch.tensor([[[0.5]] * 5] * 2) + attended(queries(2) * 1, tokens),
     "joined": lambda _, tokens: torch.cat([attended(queries(2) * 1, tokens), queries(2), tokens.mean(1, True)], 1),
 }
 
