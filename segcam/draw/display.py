@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segcam.errors import InputError
+from segcam.errors import InputError, shown
 
 UPPER = 99.5
 """Percentile of a map's positive values that has the brightest colour: a few cells do not darken all others."""
@@ -39,6 +40,7 @@ _INFERNO = (
     "f98e09fa9407fb9906fc9f07fca50afcaa0ffcb014fbb61afbbc21fac228f9c72ff8cd37f7d340f5d949f4df53f3e55d"
     "f2ea69f1ef75f2f482f4f88ef8fb9afcffa4"
 )
+_ROWS = 256  # of a block
 _HATCH = 0.16  # brightness of the stripes where nothing is drawn
 
 Floats = NDArray[np.float64]
@@ -98,8 +100,10 @@ class Display:
         Raises:
             InputError: `upper` is not a positive number.
         """
-        if upper is not None and not 0 < upper < math.inf:
-            raise InputError(f"upper is {upper}: a positive number is needed, such as the largest of the maps' maxima")
+        if upper is not None and not (isinstance(upper, Real) and 0 < upper < math.inf):
+            raise InputError(
+                f"upper is {shown(upper)}: a positive number is needed, such as the largest of the maps' maxima"
+            )
         numbers = np.asarray(values, dtype=np.float64)
         end: End = "given" if upper is not None else "maximum" if raw else "percentile"
         gamma = 1.0 if raw else GAMMA
@@ -174,7 +178,7 @@ def dimmed(photograph: Bytes | None, size: tuple[int, int]) -> Floats:
     if photograph is None:
         return np.zeros((*size, 3))
     grey = np.asarray(Image.fromarray(photograph).convert("L"), dtype=np.float64) / 255
-    return np.repeat(DIMMED * grey[..., None], 3, axis=-1)
+    return np.broadcast_to(DIMMED * grey[..., None], (*size, 3))
 
 
 def blended(shares: Floats, ground: Floats) -> Floats:
@@ -184,6 +188,18 @@ def blended(shares: Floats, ground: Floats) -> Floats:
     """
     steps = np.rint(255 * shares).astype(np.intp)
     pixels: Floats = np.minimum(COLOURS[steps] / 255 + ground * (1 - shares[..., None]), 1.0)
+    return pixels
+
+
+def painted(values: Floats, how: Display, photograph: Bytes | None) -> Bytes:
+    """Return a map on the image's pixels, `(H, W)`, over the dimmed photograph, as bytes: `blended`, block by block."""
+    height, width = values.shape
+    pixels = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, _ROWS):  # a photograph of 12 million pixels takes a gigabyte at once
+        rows = slice(top, top + _ROWS)
+        part = values[rows]
+        ground = dimmed(None if photograph is None else photograph[rows], (len(part), width))
+        pixels[rows] = to_bytes(blended(how.values(part), ground))
     return pixels
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from segcam._compat import require
 from segcam.draw import given
-from segcam.draw.panels import Grid, Input, Panel, Scene
+from segcam.draw.panels import Grid, Input, Panel, Scene, see_mapping
 from segcam.errors import InputError, shown
 from segcam.scoring.grids import Placement
 
@@ -69,8 +69,9 @@ def strip(  # noqa: PLR0913  (the optional ones are named where they are given)
     from segcam.draw.sheets import draw  # noqa: PLC0415  (an extra's)
 
     scene = Scene.of(photograph, maps, (mask, prediction), class_id, pixel)
-    how, notes = Input(placements or {}, size, raw), under or {}
-    panels = {label: scene.map(label, values, how, notes.get(label, "")) for label, values in maps.items()}
+    how, notes = _input(placements, size, raw=raw), {} if under is None else under
+    see_mapping("under is", notes)
+    panels = {str(label): scene.map(label, values, how, notes.get(label, "")) for label, values in maps.items()}
     return draw({"": panels}, {"": scene.first()}, title, class_name, class_id, width)
 
 
@@ -123,7 +124,7 @@ def atlas(  # noqa: PLR0913  (the same)
 
     if not isinstance(maps, Mapping) or not maps:
         raise InputError(f"maps are {shown(maps)}: give {{row: {{layer: map}}}}")
-    how = Input(placements or {}, size, raw)
+    how = _input(placements, size, raw=raw)
     shared = not any(isinstance(what, Mapping) for what in (photographs, masks, predictions))
     rows: dict[str, dict[str, Panel]] = {}
     leads: dict[str, Panel | None] = {}
@@ -133,11 +134,16 @@ def atlas(  # noqa: PLR0913  (the same)
             for what, kind in ((photographs, "photographs"), (masks, "masks"), (predictions, "predictions"))
         )
         scene = Scene.of(photograph, of_row, (mask, prediction), class_id)
-        rows[name] = {label: scene.map(label, values, how) for label, values in of_row.items()}
-        leads[name] = scene.first()
+        rows[str(name)] = {str(label): scene.map(label, values, how) for label, values in of_row.items()}
+        leads[str(name)] = scene.first()
         if shared and number:
-            leads[name] = scene.errors() if number == 1 else None
+            leads[str(name)] = scene.errors() if number == 1 else None
     return draw(rows, leads, title, class_name, class_id, width)
+
+
+def _input(placements: Mapping[str, Placement | None] | None, size: Grid | None, *, raw: bool) -> Input:
+    see_mapping("placements are", {} if placements is None else placements)
+    return Input(placements or {}, size, raw)
 
 
 def _of_row(what: Any, name: str, kind: str) -> Any:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from segcam.arrays import Numbers, booleans, integers, real
+from segcam.arrays import Numbers, integers, real, tensor
 from segcam.errors import InputError, shown
 from segcam.samples import IGNORE, class_index
 
@@ -97,7 +97,8 @@ def plane(given: Values, what: str) -> NDArray[np.float64]:
     """
     if isinstance(given, str):
         raise InputError(f"{what} is {shown(given)}: a map, rows and columns of numbers, is needed")
-    values = real(np.asarray(given) if isinstance(given, Image.Image) else given, what).detach().cpu().double().numpy()
+    numbers = np.asarray(given) if isinstance(given, Image.Image) else given
+    values = real(numbers, f"{what}'s values").detach().cpu().double().numpy()
     shape = values.shape
     while values.ndim > 2 and len(values) == 1:
         values = values[0]
@@ -118,12 +119,16 @@ def region(given: Mask, size: Grid, what: str, class_id: object = None) -> tuple
     Raises:
         InputError: it is not of the photograph's size, or holds other numbers.
     """
-    pixels = np.asarray(given) if isinstance(given, Image.Image) else given
+    pixels = tensor(np.asarray(given) if isinstance(given, Image.Image) else given, f"the {what}'s pixels")
     if class_id is None:
-        try:
-            inside = booleans(pixels, f"the {what}'s pixels")
-        except InputError as error:
-            raise InputError(f"{error}; where they are class indices, name the class, such as class_id=1") from error
+        other = (pixels != 0) & (pixels != 1)
+        if bool(other.any()):
+            value = pixels[other][0].item()
+            raise InputError(
+                f"the {what} holds {value}: a region is True and False, or 1 and 0, such as {what} == {value}; of "
+                "class indices name the class, such as class_id=1"
+            )
+        inside = pixels != 0
         counts = inside.new_ones(inside.shape)
     else:
         classes = integers(pixels, f"the {what}'s pixels")

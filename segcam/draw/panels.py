@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from segcam.draw import display, given, pixels
 from segcam.draw.display import Display
 from segcam.errors import InputError, shown
 from segcam.scoring.grids import Placement
 
+MOST = 1200
+"""Pixels of the longer side of what is printed: the largest panel is 5.5 cm wide, and 20 of a camera's size 4 GB."""
+BOX, NEAREST = Image.Resampling.BOX, Image.Resampling.NEAREST
 Grid = tuple[int, int]
 Region = NDArray[np.bool_]
 
@@ -58,6 +63,7 @@ class Scene:
     Attributes:
         photograph: `(H, W, 3)`; None for a black ground.
         size: its rows and columns.
+        whole: rows and columns that it was given in: what is larger than is printed is drawn smaller.
         mask: the true region.
         prediction: the predicted region.
         counts: the pixels that the mask does not ignore.
@@ -66,6 +72,7 @@ class Scene:
 
     photograph: display.Bytes | None
     size: Grid
+    whole: Grid
     mask: Region | None = None
     prediction: Region | None = None
     counts: Region | None = None
@@ -85,8 +92,7 @@ class Scene:
         Raises:
             InputError: as `segcam.draw.overlay`, or the pixel lies beyond the photograph.
         """
-        if not isinstance(maps, Mapping):
-            raise InputError(f"maps are {shown(maps)}: give a mapping, such as {{'decoder': map}}")
+        see_mapping("maps are", maps)
         image = None if photograph is None else given.photograph(photograph)
         size = given.size_of(image, regions, list(maps.values()))
         mask = counts = prediction = None
@@ -94,9 +100,20 @@ class Scene:
             mask, counts = given.region(regions[0], size, "mask", class_id)
         if regions[1] is not None:
             prediction, _ = given.region(regions[1], size, "prediction", class_id)
+        if pixel is not None and (not isinstance(pixel, tuple) or len(pixel) != 2):
+            raise InputError(f"pixel is {shown(pixel)}: a row and a column are needed, such as (20, 30)")
         if pixel is not None and not all(0 <= at < side for at, side in zip(pixel, size, strict=True)):
             raise InputError(f"pixel {pixel} lies beyond the photograph of {size[0]} rows and {size[1]} columns")
-        return cls(image, size, mask, prediction, counts, pixel)
+        if max(size) <= MOST:
+            return cls(image, size, size, mask, prediction, counts, pixel)
+        small = (max(1, round(size[0] * MOST / max(size))), max(1, round(size[1] * MOST / max(size))))
+        mask, prediction, counts = (
+            None if one is None else _resized(one, small, NEAREST) for one in (mask, prediction, counts)
+        )
+        if pixel is not None:
+            pixel = (pixel[0] * small[0] // size[0], pixel[1] * small[1] // size[1])
+        image = None if image is None else _resized(image, small, BOX)
+        return cls(image, small, size, mask, prediction, counts, pixel)
 
     def first(self) -> Panel | None:
         """Return the photograph with the true outline, the predicted region tinted, and the explained pixel.
@@ -131,10 +148,26 @@ class Scene:
         shown_as = Display.of(cells, raw=how.raw)
         if shown_as.reason:
             return Panel(display.to_bytes(display.hatched(ground)), self._lines, shown_as.reason, under)
-        large = pixels.upsampled(cells, self.size, how.placements.get(label), how.size)
-        picture = display.to_bytes(display.blended(shown_as.values(large), ground))
-        return Panel(picture, self._lines, under=under, display=shown_as)
+        place = how.placements.get(label)
+        if how.size is None:
+            pixels.see_spanning(place, cells, self.whole)
+        large = pixels.upsampled(cells, self.size, place, how.size or self.whole)
+        return Panel(display.painted(large, shown_as, self.photograph), self._lines, under=under, display=shown_as)
 
     @property
     def _lines(self) -> list[Region]:
         return [] if self.mask is None else [self.mask]
+
+
+def see_mapping(what: str, given_as: object) -> None:
+    """See that something is given by layer.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not isinstance(given_as, Mapping):
+        raise InputError(f"{what} {shown(given_as)}: give a mapping from layers, such as {{'decoder': ...}}")
+
+
+def _resized(picture: NDArray[Any], size: Grid, how: Image.Resampling) -> NDArray[Any]:
+    return np.asarray(Image.fromarray(picture).resize((size[1], size[0]), how))

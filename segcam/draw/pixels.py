@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from segcam.draw import display, given
 from segcam.draw.display import Display
-from segcam.errors import InputError
+from segcam.errors import InputError, shown
 from segcam.scoring.grids import Placement, upsample
 
 Grid = tuple[int, int]
@@ -67,15 +67,17 @@ def overlay(  # noqa: PLR0913  (the optional ones are named where they are given
     """
     image = None if photograph is None else given.photograph(photograph)
     pixels = given.size_of(image, (mask, prediction), (values,))
-    under = display.dimmed(image, pixels)
     if isinstance(values, str):
-        picture = _without(under, values)
+        drawn = _without(display.dimmed(image, pixels), values)
     else:
         cells = given.plane(values, "the map")
-        shown = Display.of(cells, raw=raw, upper=upper)
-        large = None if shown.reason else upsampled(cells, pixels, placement, size)
-        picture = _without(under, shown.reason) if large is None else display.blended(shown.values(large), under)
-    drawn = display.to_bytes(picture)
+        how = Display.of(cells, raw=raw, upper=upper)
+        if how.reason:
+            drawn = _without(display.dimmed(image, pixels), how.reason)
+        else:
+            if size is None:
+                see_spanning(placement, cells, pixels)
+            drawn = display.painted(upsampled(cells, pixels, placement, size), how, image)
     for region, what, colour in ((mask, "mask", display.MASK), (prediction, "prediction", display.PREDICTION)):
         if region is not None:
             inside, _ = given.region(region, pixels, what, class_id)
@@ -83,21 +85,30 @@ def overlay(  # noqa: PLR0913  (the optional ones are named where they are given
     return drawn
 
 
-def upsampled(
-    cells: NDArray[Any], pixels: Grid, placement: Placement | None = None, size: Grid | None = None
-) -> NDArray[np.float64]:
-    """Return a map `(h, w)` upsampled bilinearly to a photograph of `pixels` rows and columns, where its cells lie.
+def see_spanning(placement: Placement | None, cells: NDArray[Any], pixels: Grid) -> None:
+    """See that a map `(h, w)` reaches over the network's input of `pixels` rows and columns.
 
     Raises:
-        InputError: the placement does not reach over the photograph.
+        InputError: its placement does not, or is none.
     """
+    if placement is not None and not isinstance(placement, Placement):
+        raise InputError(f"placement is {shown(placement)}: a placement is a segcam.scoring.grids.Placement, or None")
     grid = (cells.shape[0], cells.shape[1])
-    if placement is not None and size is None and not placement.spans(grid, pixels):
+    if placement is not None and not placement.spans(grid, pixels):
         raise InputError(
             f"a map of {grid[0]} x {grid[1]} cells, placed at {placement.origin} by steps of {placement.step}, does "
             f"not span a photograph of {pixels[0]} x {pixels[1]} pixels: where that was resized for the network, say "
             "so, size=(rows, columns) of the input"
         )
+
+
+def upsampled(
+    cells: NDArray[Any], pixels: Grid, placement: Placement | None = None, size: Grid | None = None
+) -> NDArray[np.float64]:
+    """Return a map `(h, w)` upsampled bilinearly to a photograph of `pixels` rows and columns, where its cells lie.
+
+    A `placement` is in pixels of the network's input, of `size` rows and columns, or of the photograph's.
+    """
     if placement is not None and size is not None and size != pixels:
         down, across = pixels[0] / size[0], pixels[1] / size[1]
         (top, left), (one, two) = placement.origin, placement.step
@@ -166,7 +177,7 @@ def _outline(inside: NDArray[np.bool_], *, dashed: bool) -> NDArray[np.bool_]:
     return line
 
 
-def _without(ground: display.Floats, reason: str) -> display.Floats:
+def _without(ground: display.Floats, reason: str) -> Picture:
     """Return a hatched ground with the reason on it, in the largest of a few sizes in which it fits."""
     picture = Image.fromarray(display.to_bytes(display.hatched(ground)))
     draw = ImageDraw.Draw(picture)
@@ -179,7 +190,7 @@ def _without(ground: display.Floats, reason: str) -> display.Floats:
             draw.rectangle((left - 3, top - 3, right + 3, bottom + 3), fill=(20, 20, 20))
             draw.multiline_text((wide / 2, high / 2), text, (240, 240, 240), font, "mm", align="center")
             break
-    return np.asarray(picture, dtype=np.float64) / 255
+    return np.array(picture)
 
 
 def _wrapped(text: str, draw: ImageDraw.ImageDraw, font: Any, most: float) -> str:

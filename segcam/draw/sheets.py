@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ def draw(rows: Rows, leads: Leads, title: str, class_name: str, class_id: object
     Raises:
         InputError: there is no panel, or the width is none.
     """
-    if not NARROWEST <= width <= WIDEST:
+    if not (isinstance(width, Real) and NARROWEST <= width <= WIDEST):
         raise InputError(f"width is {shown(width)}: centimetres from {NARROWEST:g} to {WIDEST:g} are needed")
     layers = list(dict.fromkeys(label for panels in rows.values() for label in panels))
     if not layers:

@@ -16,6 +16,7 @@ from PIL import Image
 from segcam import InputError
 from segcam.draw import atlas, display, strip
 from segcam.draw.sheets import wrapped
+from segcam.scoring.grids import Placement
 
 SIZE = (60, 90)
 PHOTOGRAPH = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
@@ -145,6 +146,10 @@ REFUSED = {
     "rows of arrays": (lambda: atlas({"a": np.eye(3)}, PHOTOGRAPH), "give a mapping"),
     "a row without photograph": (lambda: atlas({"a": maps(1), "b": maps(1)}, {"a": PHOTOGRAPH}), "none of row 'b'"),
     "a map's layer": (lambda: strip(PHOTOGRAPH, {"stem": np.zeros((2, 3, 3))}), "the map of 'stem' is"),
+    "pixel of one number": (lambda: strip(PHOTOGRAPH, maps(1), pixel=3), "pixel is 3: a row and a column are needed"),
+    "placements": (lambda: strip(PHOTOGRAPH, maps(1), placements=[None]), "placements are .*: give a mapping"),
+    "under": (lambda: strip(PHOTOGRAPH, maps(1), under="0.3"), "under is '0.3': give a mapping"),
+    "width of words": (lambda: strip(PHOTOGRAPH, maps(1), width="wide"), "width is 'wide': centimetres from 5 to 100"),
     "pixel": (lambda: strip(PHOTOGRAPH, maps(1), pixel=(60, 0)), "beyond the photograph of 60 rows and 90 columns"),
     "width": (lambda: strip(PHOTOGRAPH, maps(1), width=1), "width is 1: centimetres from 5 to 100"),
 }
@@ -187,3 +192,28 @@ def test_pictures_of_any_kind_are_taken() -> None:
     two = panels(strip(Image.fromarray(PHOTOGRAPH), {"a": np.eye(4).tolist()}, Image.fromarray(MASK)))
     for first, second in zip(one, two, strict=True):
         np.testing.assert_array_equal(first, second)
+
+
+def test_a_photograph_of_a_camera_is_drawn_as_large_as_it_is_printed() -> None:
+    """Twenty panels of 12 million pixels would take four gigabytes."""
+    large, cells = np.repeat(np.repeat(PHOTOGRAPH, 40, axis=0), 40, axis=1), np.zeros((30, 45))
+    cells[10, 20] = 1
+    mask = np.repeat(np.repeat(MASK, 40, axis=0), 40, axis=1)
+    place = Placement((0, 0), (80, 80))
+    figure = strip(large, {"a": cells}, mask, mask, placements={"a": place}, pixel=(800, 1600))
+    first, drawn = panels(figure)
+    assert first.shape == drawn.shape == (800, 1200, 3)
+    bright = np.argwhere(drawn.astype(int).sum(axis=-1) > 640).mean(axis=0)
+    np.testing.assert_allclose(bright, (np.array([800, 1600]) + 0.5) / 3 - 0.5, atol=0.6)
+    ring = next(line for axes in figure.axes for line in axes.lines if line.get_marker() == "o")
+    assert (ring.get_ydata()[0], ring.get_xdata()[0]) == (266, 533)
+    with pytest.raises(InputError, match="does not span a photograph of 2400 x 3600 pixels"):
+        strip(large, {"a": cells}, placements={"a": Placement((0, 0), (2, 2))})
+    small = strip(large, {"a": cells}, placements={"a": Placement((0, 0), (2, 2))}, size=SIZE)
+    same = strip(large, {"a": cells}, placements={"a": Placement((19.5, 19.5), (80, 80))})
+    np.testing.assert_array_equal(panels(small)[1], panels(same)[1])
+
+
+def test_labels_need_not_be_strings() -> None:
+    figure = atlas({30: {0: np.eye(3), 1: np.eye(4)}, 50: {0: np.eye(3)}}, placements={0: Placement((0, 0), (20, 30))})
+    assert {"30", "50", "0", "1"} <= set(texts(figure))
