@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,9 @@ from segcam.networks.counting import classes_of
 from segcam.networks.forms import plain_form
 from segcam.networks.inputs import NetworkInputs, read_inputs
 from segcam.networks.passes import channels_of_output
+from segcam.networks.queries import adapted
 from segcam.networks.sources import SOURCES, Built, Request, Source
+from segcam.probe.targets.outputs import OUTPUTS
 from segcam.samples import IGNORE
 
 Output = str | Callable[[Any], Any]
@@ -107,7 +107,8 @@ def open_network(
         load_weights(model, file, prefix=prefix, ignore=ignore)
     elif own and not built.weighted:
         say_once(f"network '{text}' has random weights: name the file of its own as weights")
-    model = _adapted(model)
+    if output is None or output in OUTPUTS:  # else the user says how its own output is read
+        model = adapted(model) or model
     if own:
         model.eval()
     found = wanted or built.inputs or NetworkInputs()
@@ -174,14 +175,6 @@ def _check_count(
             f"{count} classes are named{listed}, and the weights {file} are of {theirs}: name {theirs}, background "
             "included, or choose other weights"
         )
-
-
-def _adapted(model: nn.Module) -> nn.Module:
-    """Return a network whose output is dense: one that answers by queries within what reads these."""
-    if find_spec("segcam.networks.queries") is None:
-        return model
-    adapted: nn.Module = import_module("segcam.networks.queries").adapted(model)
-    return adapted
 
 
 def _reader(file: Path) -> Callable[[], Mapping[str, Tensor]]:

@@ -251,8 +251,9 @@ def _inputs(folder: Path, settings: Any) -> tuple[NetworkInputs | None, dict[str
     """Return how the network wants its images, and what else the folder says of images and masks."""
     file = next((folder / name for name in PROCESSORS if (folder / name).is_file()), None)
     if file is None:
-        size = getattr(settings, "image_size", None)
-        return (NetworkInputs(size=(size, size)) if type(size) is int and size > 0 else None), {}
+        sizes = [getattr(part, "image_size", None) for part in (settings, getattr(settings, "vision_config", None))]
+        size = next((size for size in sizes if type(size) is int and size > 0), None)
+        return (None if size is None else NetworkInputs(size=(size, size))), {}
     config = read_json(file)
     config = next(
         (config[k] for k in ("image_processor", "feature_extractor") if isinstance(config.get(k), dict)), config
