@@ -12,12 +12,22 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from segcam.arrays import whole
 from segcam.channels import RGB, Channels, Pixels
-from segcam.errors import DataError, InputError, unknown
+from segcam.classes import IGNORE, Classes, belonging, class_ids
+from segcam.errors import DataError, InputError, shown, unknown
 
-IGNORE = 255
-"""The mask value of pixels that belong to no class: a trimap's border, or what a user's masks leave out."""
+__all__ = [
+    "IGNORE",
+    "SPLITS",
+    "Batch",
+    "Border",
+    "DatasetInfo",
+    "Images",
+    "Opened",
+    "Sample",
+    "Split",
+    "with_border",
+]
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -101,27 +111,20 @@ class Batch:
         """Return the images to look at, RGB of 8 bits: see `Channels.displayed`."""
         return self.channels.displayed(self.images)
 
-    def foreground(self, class_id: int = 1) -> Bool[Tensor, "b h w"]:
-        """Return the pixels of the class; ignored pixels belong to neither side."""
-        return self.masks == class_index(class_id)
+    def foreground(self, class_id: Classes | Sequence[Classes] = 1) -> Bool[Tensor, "b h w"]:
+        """Return the pixels of the class, or of all classes of a set; ignored pixels belong to neither side.
 
-    def background(self, class_id: int = 1) -> Bool[Tensor, "b h w"]:
-        """Return the pixels of all other classes; ignored pixels belong to neither side."""
-        return (self.masks != class_index(class_id)) & (self.masks != IGNORE)
+        Args:
+            class_id: an index, a set of indices that count as one class, or a list of these, one for each image.
 
+        Raises:
+            InputError: an index is none that masks may hold, or the list is of another number of images.
+        """
+        return belonging(self.masks, class_id)
 
-def class_index(class_id: object) -> int:
-    """Return the index of a class as masks may hold it.
-
-    Raises:
-        InputError: it is no whole number from 0 to 254; 255 marks ignored pixels.
-    """
-    index = whole(class_id, "the class")
-    if not 0 <= index < IGNORE:
-        raise InputError(
-            f"the class is {index}: an index from 0 to {IGNORE - 1} is needed ({IGNORE} marks what is ignored)"
-        )
-    return index
+    def background(self, class_id: Classes | Sequence[Classes] = 1) -> Bool[Tensor, "b h w"]:
+        """Return the pixels of all other classes, see `foreground`; ignored pixels belong to neither side."""
+        return ~belonging(self.masks, class_id) & (self.masks != IGNORE)
 
 
 def _check(sample: Sample, first: Sample) -> None:
@@ -162,7 +165,7 @@ def _held(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def with_border(
     masks: UInt8[Tensor, "b h w"],
     border: Border,
-    class_id: int = 1,
+    class_id: Classes = 1,
     valid: Bool[Tensor, "b h w"] | None = None,
 ) -> UInt8[Tensor, "b h w"]:
     """Give the trimap's border the class that `border` names; 'ignore' leaves it out of loss and IoU.
@@ -170,14 +173,22 @@ def with_border(
     Padding, outside `valid`, is no border and stays ignored.
 
     Raises:
-        InputError: `border` is none of the three.
+        InputError: `border` is none of the three, or is 'pet' where that is a set of classes: pixels have one.
     """
     if border not in get_args(Border):
         raise unknown("border", str(border), get_args(Border))
     if border == "ignore":
         return masks
     unclear = masks == IGNORE if valid is None else (masks == IGNORE) & valid
-    return masks.masked_fill(unclear, class_id if border == "pet" else 0)
+    if border == "background":
+        return masks.masked_fill(unclear, 0)
+    filled = class_ids(class_id, "the class")
+    if not isinstance(filled, int):
+        raise InputError(
+            f"border pixels cannot count as {shown(class_id)}, several classes at once: take border = 'ignore' or "
+            "'background', or one class"
+        )
+    return masks.masked_fill(unclear, filled)
 
 
 @dataclass(frozen=True, slots=True)

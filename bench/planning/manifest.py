@@ -23,6 +23,7 @@ from segcam.models import architecture, create, label
 from segcam.models.weights.pretrained import NONE
 from segcam.probe.layers import INPUT
 from segcam.probe.targets import Target
+from segcam.probe.targets.names import split
 
 
 def of_profile(profile: Profile, classes: int) -> Manifest:
@@ -142,8 +143,9 @@ def of_method(method: Method) -> manifest.Method:
 
 def of_target(target: Target, class_id: int) -> manifest.Target:
     """Return what tables and figures know of a target."""
-    name = f"{target.pixels.replace('_', ' ')}, {target.score}"
-    values = {"label": name, "class": class_id, "pixels": target.pixels, "score": target.score, "resolution": target.at}
+    pixels, score, _ = split(target.name)
+    name = f"{pixels.replace('_', ' ')}, {score}"
+    values = {"label": name, "class": class_id, "pixels": pixels, "score": score, "resolution": target.at}
     return manifest.Target.model_validate(values)
 
 

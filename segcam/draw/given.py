@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from segcam.arrays import Numbers, integers, real, tensor
+from segcam.classes import IGNORE, belonging
 from segcam.errors import InputError, shown
-from segcam.samples import IGNORE, class_index
 
 Photograph: TypeAlias = Image.Image | NDArray[Any] | Tensor
 """`(h, w, 3)`, `(3, h, w)`, grey `(h, w)`, with transparency or a batch of one: uint8, or floats from 0 to 1."""
@@ -114,7 +114,7 @@ def region(given: Mask, size: Grid, what: str, class_id: object = None) -> tuple
         given: the region, or with `class_id` the class of each pixel.
         size: rows and columns of the photograph.
         what: what errors call it.
-        class_id: the class whose pixels are the region.
+        class_id: the class whose pixels are the region, or a set of classes.
 
     Raises:
         InputError: it is not of the photograph's size, or holds other numbers.
@@ -132,7 +132,7 @@ def region(given: Mask, size: Grid, what: str, class_id: object = None) -> tuple
         counts = inside.new_ones(inside.shape)
     else:
         classes = integers(pixels, f"the {what}'s pixels")
-        inside, counts = classes == class_index(class_id), classes != IGNORE
+        inside, counts = belonging(classes, class_id), classes != IGNORE  # type: ignore[arg-type]
     one, two = (mask.detach().cpu().numpy() for mask in (inside, counts))
     while one.ndim > 2 and len(one) == 1:
         one, two = one[0], two[0]

@@ -23,6 +23,7 @@ from segcam.probe.gradients.backward import gradients, on_grids
 from segcam.probe.gradients.saving import WithoutInputs
 from segcam.probe.layers import Layer, LayerChoice, chosen_layers
 from segcam.probe.layouts import Reading, size_of
+from segcam.probe.network.elements import Element
 from segcam.probe.network.flips import Flips
 from segcam.probe.network.forms import check_form
 from segcam.probe.network.held import Network, frozen, told
@@ -32,8 +33,9 @@ from segcam.probe.placement import Placed, Placing
 from segcam.probe.placement.surveyor import Surveyor
 from segcam.probe.targets import Explained, Target
 from segcam.probe.targets.classes import names_of
-from segcam.probe.targets.meanings import Meanings
-from segcam.probe.targets.outputs import OUTPUTS, Output, logits_of, tensor_of, told_by
+from segcam.probe.targets.meanings import Meanings, Said
+from segcam.probe.targets.outputs import Output, logits_of, tensor_of, told_by
+from segcam.probe.targets.outputs import told as said_of
 
 __all__ = ["Capture", "Precision", "Probe", "frozen", "logits_of"]
 
@@ -71,14 +73,16 @@ class Probe:
             them up to rounding.
         output: what the numbers of the network's output mean, see `segcam.probe.targets.outputs.Output`; None for what
             the network's attribute `output_meaning` says; without that, for what the target says or the values tell,
-            which is said once where they are no logits.
+            which is said once where they are no logits. Anything else than one of these names is an `element`.
+        element: which part of what the network returns is its output: a key, an attribute or an index such as 0, a path
+            of these such as 'aux.0', or a function of what it returns; None for the tensor itself, 'out' or 'logits'.
         classes: names of the classes, by which targets may ask for them; those of `model.config` unless given.
         placement: where maps lie on the image: 'stretched' over it, or 'receptive_field' for the centres of what each
             cell sees. It tells metrics and pictures, see `Capture.placements`; the maps are the same.
 
     Raises:
         ProbeError: a layer is not in the network.
-        InputError: `output` or `placement` is unknown.
+        InputError: `placement` is unknown, or `output` and `element` name two elements.
 
     >>> from torch import nn
     >>> from segcam import Probe, Target, grad_cam
@@ -99,12 +103,11 @@ class Probe:
         low_memory: bool = False,
         local_gradients: bool | None = None,
         attention: Iterable[AttentionPlace] = (),
-        output: Output | None = None,
+        output: Output | Element | None = None,
+        element: Element | None = None,
         classes: Sequence[str] | None = None,
         placement: Placing = "stretched",
     ) -> None:
-        if output is not None and output not in OUTPUTS:
-            raise unknown("meaning of an output", str(output), OUTPUTS)
         if placement not in get_args(Placing):
             raise unknown("placement", str(placement), get_args(Placing))
         check_form(model)
@@ -117,7 +120,8 @@ class Probe:
         self.attention = tuple(attention)
         self.chosen = Chosen(*chosen_layers(model, layers, kind))
         named = names_of(model) if classes is None else {name: i for i, name in enumerate(classes)}
-        self.meanings = Meanings(output or told_by(model), named)
+        meaning, part = said_of(output, element)
+        self.meanings = Meanings(meaning or told_by(model), part, named)
         self._convolves = local.convolves(model)
         self._overwritten: set[str] = set()
         self._flips: Flips | None = None
@@ -182,11 +186,12 @@ class Probe:
         if wrong:
             raise ProbeError(f"a Target is needed, not a {wrong[0]}; for several targets call many(images, [...])")
         size = size_of(images)
-        with self._held(inputs) as network:
+        said = self.meanings.said(targets)
+        with self._held(inputs, said[1]) as network:
             with told(self.model, images):
-                outputs, output, matrices, logits, skipped = self._forward(images, network, targets)
+                outputs, output, matrices, logits, skipped = self._forward(images, network, said)
             attentions = attentions_on_grids(self.attention, matrices, size)
-            place, said = self._surveyor.of_output(output, images, network), self.meanings.said(targets)
+            place = self._surveyor.of_output(output, images, network)
             targets = [self.meanings.understood(target, said, place) for target in targets]
             explained = _explained(logits, size, targets, (masks, valid), fixed)
             layouts, without = self._reading.layouts(self.layers, outputs, images, network)
@@ -267,23 +272,23 @@ class Probe:
         return Network(self.model, {}, {}, self.channels_last).prepared(images)
 
     @contextmanager
-    def _held(self, inputs: Inputs | None) -> Iterator[Network]:
+    def _held(self, inputs: Inputs | None, element: Element | None = None) -> Iterator[Network]:
         """Hold the network still, with autograd on, whatever the caller is in."""
         given = checked_inputs(inputs)
         own_precision = self.precision == "own"
         holding = frozen(self.model, own_precision=own_precision)
         with torch.inference_mode(mode=False), torch.enable_grad(), holding as tensors:
-            yield Network(self.model, tensors, given, self.channels_last)
+            chosen = self.meanings.element if element is None else element
+            yield Network(self.model, tensors, given, self.channels_last, chosen)
 
     def _forward(
-        self, images: Tensor, network: Network, targets: Sequence[Target]
+        self, images: Tensor, network: Network, said: Said
     ) -> tuple[dict[str, Tensor], object, dict[str, list[Tensor]], Tensor, dict[str, LeftOut]]:
         """Run until no hooked output is overwritten, and it is known what the output means: mostly once.
 
         It runs once more where in-place modules are found to follow, and where the output is found to be made of
         logits, to see those.
         """
-        said = self.meanings.said(targets)
         while True:
             inputs = network.prepared(images)
             if inputs.untyped_storage().data_ptr() == images.untyped_storage().data_ptr():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from segcam.arrays import booleans, real, whole
+from segcam.classes import Classes
 from segcam.errors import InputError, shown
 from segcam.precision import without_autocast
 from segcam.samples import Batch
@@ -77,8 +78,8 @@ class Scenery:
             object.__setattr__(self, "valid", None if bool(valid.all()) else valid)
 
     @classmethod
-    def of(cls, batch: Batch, class_id: int = 1, seed: int = 0) -> Scenery:
-        """Take the class `class_id` of a batch as the foreground; luminance is float32."""
+    def of(cls, batch: Batch, class_id: Classes | Sequence[Classes] = 1, seed: int = 0) -> Scenery:
+        """Take a class of a batch as the foreground, all of a set, or each image's own; luminance is float32."""
         if not isinstance(batch, Batch):
             raise InputError(f"a Batch is needed, not a {type(batch).__name__}: Batch.of(samples) makes one")
         sides = batch.foreground(class_id), batch.background(class_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,12 +11,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from segcam.arrays import at_least_float32, booleans
+from segcam.classes import Classes
 from segcam.errors import InputError
+from segcam.probe.network.elements import select
 from segcam.probe.network.held import frozen, run
 from segcam.probe.network.inputs import as_images
 from segcam.probe.targets import Target
+from segcam.probe.targets.dense import ClassIndices, DenseOutput, predicted
 from segcam.probe.targets.outputs import logits_of, resolved
-from segcam.probe.targets.pixels import DenseOutput, logprob, predicted
+from segcam.probe.targets.scores import logprob
 
 OUTCOMES = ("probability", "dice", "iou")
 """Mean class probability over the set; Dice of the new prediction with the set; IoU of it with the truth."""
@@ -32,7 +35,7 @@ class Subjects:
     Attributes:
         model: the network; it is run in eval mode and left as it was.
         images: its input, `(b, ch, H, W)`.
-        class_ids: the class explained in each, `(b,)`.
+        class_ids: the class explained in each, see `segcam.probe.targets.Explained`.
         chosen: the fixed set M, the pixels predicted as the class, `(b, H, W)`.
         foreground: the true pixels of the class.
         background: the true pixels of other classes; the border belongs to neither.
@@ -42,7 +45,7 @@ class Subjects:
 
     model: nn.Module
     images: Float[Tensor, "b ch H W"]
-    class_ids: Int[Tensor, " b"]
+    class_ids: ClassIndices
     chosen: Bool[Tensor, "b H W"]
     foreground: Bool[Tensor, "b H W"]
     background: Bool[Tensor, "b H W"]
@@ -54,7 +57,7 @@ class Subjects:
         cls,
         model: nn.Module,
         images: Float[Tensor, "b ch H W"],
-        class_ids: int | Int[Tensor, " b"],
+        class_ids: Classes | Sequence[Classes] | Int[Tensor, " b"],
         masks: tuple[Bool[Tensor, "b H W"], Bool[Tensor, "b H W"]],
         ids: tuple[str, ...],
         target: Target | None = None,
@@ -76,9 +79,14 @@ class Subjects:
                 "names: masks of foreground and background, (b, h, w) each, and a name an image are needed"
             )
         with torch.no_grad(), frozen(model):
-            output = run(model, images)
             given = target or Target()
-            known = Target(class_ids, output=resolved(output, given.output), placement=given.placement)  # type: ignore[arg-type]
+            output = select(run(model, images), given.element)
+            known = Target(
+                class_ids,  # type: ignore[arg-type]
+                output=resolved(output, given.output),  # type: ignore[arg-type]
+                placement=given.placement,
+                element=given.element,
+            )
             dense = _dense(known, output, images, None)
         return cls(model, images, dense.class_ids, predicted(dense), inside, beside, ids, known)
 
@@ -93,10 +101,10 @@ class Subjects:
         return measured(self, len(self.images), lambda rows: (self.images[rows], rows))
 
 
-def _dense(target: Target, output: object, images: Tensor, class_ids: Int[Tensor, " n"] | None) -> DenseOutput:
+def _dense(target: Target, output: object, images: Tensor, class_ids: ClassIndices | None) -> DenseOutput:
     """Return a network's output at input resolution, where targets look at it too."""
     size = (int(images.shape[-2]), int(images.shape[-1]))
-    return target.dense(logits_of(output, target.output or "logits"), size, class_ids)
+    return target.dense(logits_of(output, target.meaning or "logits"), size, class_ids)
 
 
 def outcomes(subjects: Subjects, output: DenseOutput, rows: Int[Tensor, " n"]) -> Float[Tensor, "n 3"]:
@@ -140,7 +148,8 @@ def measured(
     with torch.no_grad(), frozen(subjects.model):
         for numbers in torch.split(every, batch_size) if number else ():
             changed, rows = make(numbers)
-            output = _dense(subjects.target, run(subjects.model, changed), changed, subjects.class_ids[rows])
+            answer = select(run(subjects.model, changed), subjects.target.element)
+            output = _dense(subjects.target, answer, changed, subjects.class_ids[rows])
             batches.append(outcomes(subjects, output, rows))
     return torch.cat(batches)
 

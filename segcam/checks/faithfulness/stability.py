@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -14,7 +14,6 @@ from segcam.checks.faithfulness.outcomes import BATCH
 from segcam.errors import InputError
 from segcam.probe.network.inputs import as_images
 from segcam.probe.probe import Capture, Probe
-from segcam.probe.targets import Explained
 from segcam.streams import uniform
 
 MapsOf = Callable[[Capture], Mapping[str, Float[Tensor, "b m h w"]]]
@@ -135,7 +134,7 @@ def _compared(
 
     Where they are the same pixels, so are the maps: only the others take a second pass.
     """
-    pixels, target = clean.explained, replace(clean.target, class_id=tuple(clean.explained.class_ids[rows].tolist()))
+    pixels, target = clean.explained, clean.target.of(rows)
     masks, valid = (None if region is None else region[rows] for region in regions)
     free = probe(batch, target, masks=masks, valid=valid)
     repicked = {label: _strayed(base[label][rows], maps) for label, maps in maps_of(free).items()}
@@ -143,10 +142,7 @@ def _compared(
     frozen = {label: values.clone() for label, values in repicked.items()}
     if len(moved):
         moved_rows = rows[moved]
-        fields = (pixels.scores, pixels.chosen, pixels.pixels, pixels.predicted, pixels.class_ids)
-        fixed = Explained(*(field[moved_rows] for field in fields))
-        target = replace(target, class_id=tuple(fixed.class_ids.tolist()))
-        (still,) = probe.many(batch[moved], [target], fixed=[fixed])
+        (still,) = probe.many(batch[moved], [target.of(moved)], fixed=[pixels.of(moved_rows)])
         for label, maps in maps_of(still).items():
             frozen[label][moved] = _strayed(base[label][moved_rows], maps)
     return {label: (frozen[label], repicked[label]) for label in base}

@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int8
 from torch import Tensor, nn
 
 from segcam._compat import require
@@ -40,6 +40,7 @@ from segcam.methods import Passes, Scope, Value, method
 from segcam.methods.captum.limits import HOOKED, layer_module
 from segcam.methods.material.subject import Subject, undefined_where_empty
 from segcam.probe.layers import INPUT, Layer
+from segcam.probe.targets.dense import ClassIndices
 from segcam.streams import stream_seed
 
 BASELINE = 0
@@ -72,7 +73,7 @@ class Chunk:
     """
 
     images: Float[Tensor, "n ch h w"]
-    extra: tuple[Bool[Tensor, "n H W"], Int[Tensor, " n"]]
+    extra: tuple[Bool[Tensor, "n H W"] | Int8[Tensor, "n H W"], ClassIndices]
     rows: slice
     seed: int
 

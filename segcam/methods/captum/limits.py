@@ -26,7 +26,7 @@ _POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
 
 def structure(subject: Subject) -> Structure:
     """Return the network's steps, read once from the first image."""
-    return subject.once("structure", lambda: structure_of(subject.model, subject.images[:1]))
+    return subject.once("structure", lambda: structure_of(subject.model, subject.images[:1], subject.target.element))
 
 
 def layer_module(subject: Subject, layer: Layer) -> nn.Module:

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from segcam.probe.network.elements import Element, select
 from segcam.probe.placement.steps import name_of
 from segcam.probe.targets.outputs import tensor_of
 
@@ -89,12 +90,12 @@ class Structure:
         return tuple(self.steps[index] for index in sorted(behind))
 
 
-def structure_of(model: nn.Module, image: Float[Tensor, "1 ch h w"]) -> Structure:
+def structure_of(model: nn.Module, image: Float[Tensor, "1 ch h w"], element: Element | None = None) -> Structure:
     """Run a network with frozen parameters on an image and read how its logits came about.
 
     It sees what autograd sees: functional calls as well as modules. It takes the network to do the same with every
     image. Custom operations are taken for not linear, and so are matrix products of two things that depend on the
-    input, as in attention.
+    input, as in attention. `element` is the part of what it returns that is its output.
     """
     calls: dict[nn.Module, int] = {}
     dims: dict[nn.Module, int] = {}
@@ -114,7 +115,7 @@ def structure_of(model: nn.Module, image: Float[Tensor, "1 ch h w"]) -> Structur
         for module in model.modules():
             stack.callback(module.register_forward_hook(keep).remove)
         stack.enter_context(torch.enable_grad())
-        logits = tensor_of(model(image.detach().clone().requires_grad_()))
+        logits = tensor_of(select(model(image.detach().clone().requires_grad_()), element))
     nodes = _nodes(logits)
     order = {node: index for index, node in enumerate(nodes)}
     steps = tuple(_step(node, order, *given.get(node, (None, 0))) for node in nodes)

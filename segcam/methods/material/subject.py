@@ -8,16 +8,18 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int8
 from torch import Tensor, nn
 
 from segcam.arrays import at_least_float32
 from segcam.errors import NotApplicableError
 from segcam.probe.layers import Layer
 from segcam.probe.layouts import Layout
+from segcam.probe.network.elements import select
 from segcam.probe.probe import Capture, Probe, frozen
 from segcam.probe.targets import Target
 from segcam.probe.targets.arguments import run_for_logits
+from segcam.probe.targets.dense import ClassIndices
 from segcam.scoring.reference import Scenery
 
 T = TypeVar("T")
@@ -36,7 +38,10 @@ class Objective(nn.Module):
         self.target = target
 
     def forward(
-        self, images: Float[Tensor, "n ch h w"], chosen: Bool[Tensor, "n H W"], class_ids: Int[Tensor, " n"]
+        self,
+        images: Float[Tensor, "n ch h w"],
+        chosen: Bool[Tensor, "n H W"] | Int8[Tensor, "n H W"],
+        class_ids: ClassIndices,
     ) -> Float[Tensor, " n"]:
         """Return the mean score over each image's pixels, which are at the resolution that the target names."""
         size = (int(images.shape[-2]), int(images.shape[-1]))
@@ -44,8 +49,9 @@ class Objective(nn.Module):
 
     def logits(self, images: Float[Tensor, "n ch h w"]) -> Float[Tensor, "n k H W"]:
         """Return the network's logits, whatever its output means."""
-        meaning = self.target.output or "logits"
-        return run_for_logits(lambda: self.network(images), meaning, argument=self.target.argument)
+        meaning = self.target.meaning or "logits"
+        element, argument = self.target.element, self.target.argument
+        return run_for_logits(lambda: select(self.network(images), element), meaning, argument=argument)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +82,9 @@ class Subject:
         return self.capture.target
 
     @property
-    def extra(self) -> tuple[Bool[Tensor, "b H W"], Int[Tensor, " b"]]:
+    def extra(self) -> tuple[Bool[Tensor, "b H W"] | Int8[Tensor, "b H W"], ClassIndices]:
         """What the objective takes beside the images: the pixels and the classes."""
-        return self.capture.explained.chosen, self.capture.explained.class_ids
+        return self.capture.explained.weights, self.capture.explained.class_ids
 
     def module(self, layer: Layer) -> nn.Module:
         """Return the layer's module.

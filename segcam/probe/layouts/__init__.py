@@ -32,7 +32,7 @@ class Reading:
 
     def __init__(self, model: nn.Module, layers: Sequence[Layer]) -> None:
         self._model, self._layers = model, tuple(layers)
-        self._scans: dict[tuple[int, ...], Scan] = {}
+        self._scans: dict[tuple[object, ...], Scan] = {}
 
     def layouts(
         self, layers: Sequence[Layer], outputs: Mapping[str, Tensor], images: Tensor, network: Network
@@ -92,7 +92,7 @@ class Reading:
     def _scan(self, images: Tensor, network: Network) -> Scan:
         """Run the network on another number of images, the first of the batch and noise."""
         count = 3 if len(images) == 2 else 2
-        key = (count, *images.shape[1:])
+        key = (count, *images.shape[1:], network.element)
         if key not in self._scans:
             paths = {path for layer in self._layers if (path := block_of(self._model, layer.module)) is not None}
             blocks = {path: grid_reader(self._model.get_submodule(path)) for path in paths}

@@ -15,6 +15,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from segcam.errors import ProbeError, first_line, out_of_memory
 from segcam.precision import HALF, of_network, widened, without_autocast
+from segcam.probe.network.elements import Element, select
 from segcam.probe.network.forms import without_checkpointing, without_fast_paths
 from segcam.probe.network.inputs import Inputs, arguments, mapped, rows_of
 
@@ -132,16 +133,22 @@ class Network:
         tensors: what `frozen` yielded for it.
         inputs: what it takes beside the images.
         channels_last: whether its input is laid out channels-last.
+        element: which part of what it returns is its output; None for all of it.
     """
 
     model: nn.Module
     tensors: Mapping[str, Tensor]
     inputs: Inputs
     channels_last: bool = False
+    element: Element | None = None
 
     def __call__(self, images: Float[Tensor, "b ch h w"]) -> object:
-        """Run it, see `run`."""
-        return run(self.model, images, self.tensors, self.inputs)
+        """Run it, see `run`, and return its output.
+
+        Raises:
+            ProbeError: what it returns has no such element.
+        """
+        return select(run(self.model, images, self.tensors, self.inputs), self.element)
 
     def of_rows(self, rows: Sequence[int], batch: int, *, vectors: bool = True) -> Network:
         """Return the network with the inputs of some images of the batch, see `rows_of`."""

@@ -13,6 +13,7 @@ from segcam.errors import ProbeError, out_of_memory
 from segcam.probe.chosen import NOT_FROM_INPUT, Chosen, LeftOut
 from segcam.probe.layouts import Layout, Reading, size_of
 from segcam.probe.layouts.grids import Fit, fit
+from segcam.probe.network.elements import Element
 from segcam.probe.network.held import FAILURES, Network
 from segcam.probe.network.recording import chosen_outputs, recording_calls
 from segcam.probe.placement.centroids import of_middle_cells
@@ -52,7 +53,7 @@ class Surveyor:
 
     def __init__(self, chosen: Chosen, reading: Reading, placing: Placing) -> None:
         self._chosen, self._reading, self._placing = chosen, reading, placing
-        self._surveys: dict[Grid, Survey] = {}
+        self._surveys: dict[tuple[Grid, Element | None], Survey] = {}
 
     def survey(self, images: Float[Tensor, "b ch h w"], network: Network) -> Survey:
         """Follow one image's pass, or return what is known of its size.
@@ -61,7 +62,8 @@ class Surveyor:
             ProbeError: a layer that was named has no maps.
         """
         size = size_of(images)
-        if size not in self._surveys:
+        key = (size, network.element)
+        if key not in self._surveys:
             try:
                 traced = self.trace(images[:1], network.of_rows([0], len(images)))
             except (*FAILURES, ProbeError) as error:  # some networks take one number of images alone
@@ -76,8 +78,8 @@ class Surveyor:
                 windows = layouts[label].windows
                 if course is not None and windows is not None:
                     known[label] = in_place(course, windows.filled(grids[label]), grids[label])
-            self._surveys[size] = Survey(size, known, grids, of_output, last_step(values))
-        return self._surveys[size]
+            self._surveys[key] = Survey(size, known, grids, of_output, last_step(values))
+        return self._surveys[key]
 
     def trace(self, images: Float[Tensor, "b ch h w"], network: Network) -> Traced:
         """Run images with their gradient.

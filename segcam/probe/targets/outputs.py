@@ -11,36 +11,65 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from segcam.errors import ProbeError, SegcamWarning, unknown
+from segcam.arrays import whole
+from segcam.errors import InputError, ProbeError, SegcamWarning, shown, unknown
+from segcam.probe.network.elements import OUTPUTS, Element, Output, dense_paths, listed, said
 from segcam.probe.targets.ends import last_step
 
-Output = Literal["logits", "probabilities", "log-probabilities", "multilabel", "multilabel-probabilities"]
-"""What the numbers of a dense output are.
-
-- 'logits': any real numbers, of which softmax over the classes makes probabilities; a single channel is the logit of
-  class 1 against 0 for class 0, of which a sigmoid makes one;
-- 'probabilities': what softmax, or for a single channel a sigmoid, has made of them;
-- 'log-probabilities': the logarithms of these;
-- 'multilabel': a logit for each class against its own 0: classes overlap, a pixel may have several or none;
-- 'multilabel-probabilities': what a sigmoid has made of those.
-"""
-
-OUTPUTS: tuple[Output, ...] = get_args(Output)
+__all__ = ["OUTPUTS", "Output", "logits_of", "resolved", "tensor_of", "told", "told_by"]
 
 SAY = "say which with Probe(..., output=...): one of " + ", ".join(map(repr, OUTPUTS))
+
+
+def told(output: object, element: object = None) -> tuple[Output | None, Element | None]:
+    """Return what is said of a network's output: what its numbers mean, and which element of what it returns it is.
+
+    `output` may be either: one of the names of `OUTPUTS` is a meaning, anything else an element.
+
+    >>> told("probabilities", 0), told("aux.0"), told(None)
+    (('probabilities', '0'), (None, 'aux.0'), (None, None))
+
+    Raises:
+        InputError: an element is no name, number or function, or two are named.
+    """
+    meaning: Output | None = None
+    if isinstance(output, str) and output in OUTPUTS:
+        meaning = output
+    elif output is not None and element is not None:
+        raise InputError(
+            f"output={shown(output)} is no meaning and so names an element of the output, and element="
+            f"{shown(element)} another: say it once, or take as output one of {', '.join(map(repr, OUTPUTS))}"
+        )
+    else:
+        element = output if element is None else element
+    if element is None or callable(element):
+        if getattr(element, "__hash__", None) is None:
+            raise InputError(f"the function that picks the output, {shown(element)}, has no hash: take a lambda")
+        return meaning, element
+    if isinstance(element, str):
+        return meaning, _path(element)
+    return meaning, str(whole(element, "the element of the network's output"))
+
+
+def _path(element: str) -> str:
+    if not all(element.split(".")):
+        raise InputError(
+            f"output={shown(element)}: what the numbers mean, one of {', '.join(map(repr, OUTPUTS))}, or an element of "
+            "what the network returns, such as 'aux.0', 0 or a function, is needed"
+        )
+    return element
 
 
 def tensor_of(output: object) -> Float[Tensor, "b k h w"]:
     """Return the dense output of a network, whatever it means: a tensor, in a mapping or in an object.
 
     Raises:
-        ProbeError: it is not there, or has other dimensions.
+        ProbeError: it is not there, or has other dimensions; the message lists the elements that there are.
     """
     values = output
     if isinstance(output, Mapping):
@@ -48,14 +77,19 @@ def tensor_of(output: object) -> Float[Tensor, "b k h w"]:
     elif not isinstance(output, Tensor):
         values = getattr(output, "logits", None)
     if not isinstance(values, Tensor) or values.ndim != 4:
-        got = f"a tensor {tuple(values.shape)}" if isinstance(values, Tensor) else f"a {type(output).__name__}"
-        if isinstance(output, Mapping):
-            got += f" with {', '.join(map(repr, output))}"
+        got = f"a tensor {tuple(values.shape)}" if isinstance(values, Tensor) else said(output)
         raise ProbeError(
-            f"the network returned {got}: logits (b, classes, h, w) are needed, as a tensor, as a mapping with 'out' "
-            "or 'logits', or as an object with .logits; wrap the network in a Module that returns them"
+            f"the network returned {got}{listed(output)}: logits (b, classes, h, w) are needed, as a tensor, as a "
+            f"mapping with 'out' or 'logits', or as an object with .logits; {_cure(output)}"
         )
     return values
+
+
+def _cure(output: object) -> str:
+    paths = dense_paths(output)
+    if not paths:
+        return "wrap the network in a Module that returns them"
+    return f"name the element with Probe(..., element={paths[0]!r}), or a function that picks it"
 
 
 def logits_of(output: object, meaning: Output = "logits") -> Float[Tensor, "b k h w"]:

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Int8
 from torch import Tensor
 
-from segcam.arrays import at_least_float32, tensor, whole
+from segcam.arrays import at_least_float32, whole
+from segcam.classes import Classes, class_ids, label
 from segcam.errors import InputError, ProbeError, unknown
-from segcam.probe.targets.classes import ClassId, class_ids, indices
+from segcam.probe.network.elements import Element
+from segcam.probe.targets import names
+from segcam.probe.targets.classes import indices
+from segcam.probe.targets.dense import ClassIndices, DenseOutput, membership, of_region, predicted, two_sided
 from segcam.probe.targets.explained import Explained
-from segcam.probe.targets.outputs import OUTPUTS, Output
-from segcam.probe.targets.pixels import PIXEL_SETS, SCORES, DenseOutput, predicted, rival_classes, two_sided
-from segcam.scoring.grids import Placement, to_grid, upsample
-
-_NAME = re.compile(r"(?P<pixels>[^:@()]*)(?:\((?P<distance>[0-9]+)\))?(?::(?P<score>[^:@]*))?(?:@(?P<at>.*))?")
+from segcam.probe.targets.given import check_finite, class_indices, true_classes, valid_cells
+from segcam.probe.targets.outputs import Output, told
+from segcam.probe.targets.pixels import PIXEL_SETS, PixelSet
+from segcam.probe.targets.regions import Mask, Region
+from segcam.probe.targets.scores import SCORES, rival_classes
+from segcam.scoring.grids import Placement, upsample
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,99 +34,159 @@ class Target:
     The mean of the score over the set is taken, not the sum, so that its scale does not depend on the set's size.
 
     Attributes:
-        class_id: the class explained, one for all images or one for each: an index (of Python, numpy or torch), or its
-            name, which the probe looks up in the network's own names.
-        pixels: name of the pixel set: 'best_pixel', 'predicted', 'truth' (needs masks), 'boundary' or 'image'.
+        class_id: the class explained: an index (of Python, numpy or torch), or its name, which the probe looks up in
+            the network's own names; a set of these, `{8, 12}`, counts as one class; a list has one for each image.
+        pixels: name of the pixel set, see `segcam.probe.targets.pixels.PIXEL_SETS`: 'best_pixel', 'predicted', 'image';
+            'truth', 'hit', 'false_positive', 'false_negative' (need masks); 'boundary'; 'border' between two classes;
+            'largest', 'smallest' and 'instance', connected parts of the prediction, and 'largest_truth' and so on, of
+            the true class. Or a region of one's own: a mask as tensor, array or PIL image, a `Region`, or a list of
+            these, one for each image.
         score: name of the score: 'logit', 'margin' (the class logit minus the best other one), 'contrast' (minus the
-            best other one but the background's), 'logprob' or 'rival' (the best other logit: what speaks for another
-            class at the same pixels).
+            best other one but the background's), 'logprob', 'rival' (the best other logit: what speaks for another
+            class at the same pixels) or 'pair' (minus that of the class `other`).
         at: where pixels are chosen and scored: on the logits upsampled bilinearly to the input ('input', as the
             paper's figure does) or at the network's own output resolution ('output'). They give different pixels.
         distance: for 'boundary', how far from the predicted outline it reaches, in pixels of the resolution that `at`
             names; None for 2 % of the diagonal there, rounded, and at least 1.
         output: what the numbers of the network's output mean, see `segcam.probe.targets.outputs.Output`; None for what
-            the probe finds out.
+            the probe finds out. Anything else than one of these names is an `element`.
         argument: whether the logits are what went into the network's last softmax or sigmoid, and not made of its
             probabilities. The probe sees to it.
         placement: where the network's output lies on the input, in pixels, for networks without padding, whose output
             is its middle; None for one that spans it. The probe sees to it.
+        element: which part of what the network returns is its output, see `segcam.probe.network.elements`; None for
+            the tensor itself, 'out' or 'logits'.
+        point: for 'instance' and 'instance_truth', row and column of a pixel of the input.
+        other: for 'border' and 'pair', the other class, or a set of classes.
 
     Raises:
-        InputError: the pixel set, the score or the meaning is unknown, the class is neither an index nor a name, or the
-            distance means nothing to the set.
+        InputError: the pixel set, the score or the meaning is unknown, the class is neither an index nor a name, the
+            region is none, or a parameter means nothing to the set or is missing.
 
     >>> Target(2, "predicted", "margin").name, Target(2, "boundary", distance=5).name
     ('predicted:margin', 'boundary(5):logit')
+    >>> Target({8, 12}, "instance", point=(40, 62)).name, Target(1, "border", "pair", other=2).name
+    ('instance(40,62):logit', 'border(2):pair')
     """
 
-    class_id: ClassId | tuple[ClassId, ...] = 1
-    pixels: str = "best_pixel"
+    class_id: Classes | tuple[Classes, ...] = 1
+    pixels: str | Region | Mask | Sequence[Region | Mask] = "best_pixel"
     score: str = "logit"
     at: Literal["input", "output"] = "input"
     distance: int | None = None
-    output: Output | None = None
+    output: Output | Element | None = None
     argument: bool = False
     placement: Placement | None = None
+    element: Element | None = None
+    point: tuple[int, int] | None = None
+    other: Classes | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "class_id", class_ids(self.class_id))
-        if not isinstance(self.pixels, str):
-            raise InputError(
-                f"a pixel set is a name, one of {', '.join(PIXEL_SETS)}, not {type(self.pixels).__name__}; to explain "
-                "pixels of your own take Target(class_id, 'truth') and pass masks that are class_id there and 255 "
-                "elsewhere"
-            )
         if self.at not in ("input", "output"):
             raise unknown("resolution of a target", str(self.at), ("input", "output"))
-        if self.output is not None and self.output not in OUTPUTS:
-            raise unknown("meaning of an output", str(self.output), OUTPUTS)
-        if self.pixels not in PIXEL_SETS:
-            raise unknown("pixel set", self.pixels, PIXEL_SETS)
+        output, element = told(self.output, self.element)
+        object.__setattr__(self, "output", output)
+        object.__setattr__(self, "element", element)
+        self._read("pixels", names.pixels_of(self.pixels) if isinstance(self.pixels, str) else Region.of(self.pixels))
+        if isinstance(self.pixels, str) and self.pixels not in PIXEL_SETS:
+            raise names.no_pixel_set(self.pixels)
+        if isinstance(self.score, str):
+            self._read("score", names.score_of(self.score))
         if not isinstance(self.score, str) or self.score not in SCORES:
             raise unknown("score", str(self.score), SCORES)
+        self._check_parameters()
+
+    def _read(self, name: str, found: names.Named | Region) -> None:
+        """Take over a pixel set or a score, and what its name says beside it."""
+        fields = found.fields if isinstance(found, names.Named) else {}
+        for key, value in fields.items():
+            if getattr(self, key) not in (None, value):
+                raise InputError(f"the target says two for {key}: {value!r} and {getattr(self, key)!r}")
+            object.__setattr__(self, key, value)
+        object.__setattr__(self, name, found.what if isinstance(found, names.Named) else found)
+
+    def _check_parameters(self) -> None:
+        """See that the set and the score have what they take, and nothing else."""
+        what = f"region '{self.region.name}'" if self.region else f"pixel set '{self.pixels}'"
+        takes = self.pixel_set.takes if self.pixel_set else None
+        given: dict[str, object] = {key: getattr(self, key) for key in ("distance", "point", "other")}
+        wanted = {takes, "other" if self.score == "pair" else None}
+        for key, value in given.items():
+            if value is not None and key not in wanted:
+                takers = [name for name, one in PIXEL_SETS.items() if one.takes == key]
+                takers += ["score 'pair'"] if key == "other" else []
+                raise InputError(f"{what} takes no {_CALLED[key]}, only {', '.join(takers)} does: leave it out")
         if self.distance is not None:
-            object.__setattr__(self, "distance", whole(self.distance, f"the distance of pixel set '{self.pixels}'"))
-        if self.distance is not None and not PIXEL_SETS[self.pixels].takes_distance:
-            takers = ", ".join(name for name, pixel_set in PIXEL_SETS.items() if pixel_set.takes_distance)
-            raise InputError(f"pixel set '{self.pixels}' takes no distance, only {takers} does: leave it out")
-        if self.distance is not None and self.distance < 1:
-            raise InputError(
-                f"the distance of pixel set '{self.pixels}' is {self.distance}: at least 1 pixel is needed"
-            )
+            object.__setattr__(self, "distance", whole(self.distance, f"the distance of {what}"))
+            if self.distance < 1:
+                raise InputError(f"the distance of {what} is {self.distance}: at least 1 pixel is needed")
+        if takes == "point":
+            object.__setattr__(self, "point", _point(self.point, what))
+        if "other" in wanted:
+            self._check_other(what if takes == "other" else "score 'pair'")
+
+    def _check_other(self, what: str) -> None:
+        if self.other is None:
+            raise InputError(f"{what} compares two classes: name the other one, Target(1, ..., other=2)")
+        other = class_ids(self.other, f"the other class of {what}")
+        if isinstance(other, tuple):
+            raise InputError(f"the other class of {what} is a list: one class, or a set, for all images is needed")
+        object.__setattr__(self, "other", other)
+
+    @property
+    def meaning(self) -> Output | None:
+        """What the numbers of the output are said to mean, or found to; None where nothing is known."""
+        return told(self.output)[0]
+
+    @property
+    def region(self) -> Region | None:
+        """The region of one's own that is explained; None for a pixel set."""
+        return self.pixels if isinstance(self.pixels, Region) else None
+
+    @property
+    def pixel_set(self) -> PixelSet | None:
+        """The pixel set that is explained; None for a region of one's own."""
+        return PIXEL_SETS[self.pixels] if isinstance(self.pixels, str) else None
 
     @property
     def name(self) -> str:
-        """Return the name in tables: pixel set, its distance where one was chosen, and score: 'best_pixel:logit'."""
-        distance = "" if self.distance is None else f"({self.distance})"
-        return f"{self.pixels}{distance}:{self.score}" + ("" if self.at == "input" else "@output")
+        """Return the name in tables: pixel set and score, each with what it was told: 'boundary(5):logit'."""
+        fields = {"distance": self.distance, "point": self.point, "other": self.other}
+        pixels = self.region.name if self.region else names.of_set(str(self.pixels), fields)
+        apart = self.score == "pair" and self.pixels != "border"
+        score = f"{self.score}({label(self.other)})" if apart else self.score  # type: ignore[arg-type]
+        return f"{pixels}:{score}" + ("" if self.at == "input" else "@output")
 
     @classmethod
-    def parse(cls, name: str, class_id: int | tuple[int, ...] = 1) -> Target:
-        """Read a target from its name: 'predicted', 'boundary(5):logprob' or 'best_pixel:logit@output'.
+    def parse(cls, name: str, class_id: Classes | tuple[Classes, ...] = 1) -> Target:
+        """Read a target from its name: 'predicted', 'boundary(5):logprob' or 'instance(40,62):logit@output'.
 
         Raises:
-            InputError: the pixel set, the score or the place is unknown, or the distance means nothing to the set.
+            InputError: the pixel set, the score or the place is unknown, or what stands in parentheses is not what it
+                takes.
         """
-        match = _NAME.fullmatch(name)
-        if match is None:
-            raise unknown("pixel set", name.partition(":")[0], PIXEL_SETS)
-        pixels, distance, score, at = match.groups()
-        if at not in (None, "", "input", "output"):
+        pixels, score, at = names.split(name)
+        if at not in ("", "input", "output"):
             raise unknown("resolution of a target", at, ("input", "output"))
-        place: Literal["input", "output"] = "output" if at == "output" else "input"
-        return cls(class_id, pixels, score or "logit", place, None if distance is None else int(distance))
+        return cls(class_id, pixels, score or "logit", "output" if at == "output" else "input")
 
-    def of(self, rows: slice) -> Target:
-        """Return the target of some images of the batch: their classes, where each image has its own."""
-        return replace(self, class_id=self.class_id[rows]) if isinstance(self.class_id, tuple) else self
+    def of(self, rows: slice | Sequence[int] | Int[Tensor, " n"]) -> Target:
+        """Return the target of some images of the batch: their classes and regions, where each image has its own."""
+        some = rows.tolist() if isinstance(rows, Tensor) else rows
+        one = self.class_id
+        if isinstance(one, tuple):
+            one = one[some] if isinstance(some, slice) else tuple(one[row] for row in some)
+        return replace(self, class_id=one, pixels=self.region.rows(some) if self.region else self.pixels)
 
-    def named(self, names: Mapping[str, int]) -> Target:
+    def named(self, known: Mapping[str, int]) -> Target:
         """Return the target with indices for the names of classes.
 
         Raises:
             ProbeError: a name is none of the network's; the message lists those.
         """
-        return replace(self, class_id=indices(self.class_id, names))
+        other = None if self.other is None else indices(self.other, known)
+        return replace(self, class_id=indices(self.class_id, known), other=other)  # type: ignore[arg-type]
 
     def explain(
         self,
@@ -135,34 +200,52 @@ class Target:
         Args:
             logits: the network's, `logits_of` its output; a single channel is that of class 1 against 0 for class 0.
             size: height and width of the input, in pixels.
-            masks: the true class of each pixel of the input, 255 where it belongs to none; only 'truth' looks at them.
+            masks: the true class of each pixel of the input, 255 where it belongs to none, for sets that look at them.
             valid: the pixels of the input that belong to the picture; None for all. No others are chosen.
 
         Raises:
-            ProbeError: the class does not exist, the logits are not finite, or masks are needed and are not there or
-                not of the input's size.
+            ProbeError: the class does not exist, the logits are not finite, masks are needed and are not there or
+                not of the input's size, or a region or a point lies outside of the input.
         """
         output = self.dense(logits, size, None)
         with torch.no_grad():
-            _check_finite(output.logits)
-            output = replace(output, masks=self._masks(masks, output.logits, size), distance=self.distance)
+            check_finite(output.logits)
             if valid is not None:
-                output = replace(output, covered=_both(output.covered, self._valid(valid, output.logits, size)))
-            pixels = PIXEL_SETS[self.pixels].choose(output)
+                cells = valid_cells(valid.to(logits.device), len(logits), size, output.grid, output.placement)
+                output = replace(output, covered=cells if output.covered is None else output.covered & cells)
+            found = self._chosen(output, size, masks)
+            signs = None if found.dtype == torch.bool else found
+            pixels = found if signs is None else found != 0
             hits = (pixels & predicted(output)).flatten(1).any(1)
         ids = output.class_ids
-        return Explained(self._mean(output, pixels), pixels, pixels.flatten(1).sum(1), hits, ids)
+        return Explained(self._mean(output, found), pixels, pixels.flatten(1).sum(1), hits, ids, signs)
+
+    def _chosen(
+        self, output: DenseOutput, size: tuple[int, int], masks: Int[Tensor, "b H W"] | None
+    ) -> Bool[Tensor, "b h w"] | Int8[Tensor, "b h w"]:
+        images, device = len(output.logits), output.logits.device
+        pixel_set = self.pixel_set
+        if pixel_set is None:
+            return of_region(Region.of(self.pixels).on(size, images).to(device), output)
+        if self.point is not None and not all(0 <= at < side for at, side in zip(self.point, size, strict=True)):
+            raise ProbeError(
+                f"the point {self.point} of target '{self.name}' lies outside of the input of {size[0]} x {size[1]} "
+                "pixels: row and column count from 0, at the input's size"
+            )
+        if pixel_set.needs_masks:
+            output = replace(output, masks=true_classes(masks, self.name, images, size).to(device))
+        return pixel_set.choose(replace(output, distance=self.distance, point=self.point))
 
     def score_again(
         self,
         logits: Float[Tensor, "b k h w"],
         size: tuple[int, int],
-        chosen: Bool[Tensor, "b H W"],
-        class_ids: Int[Tensor, " b"],
+        chosen: Bool[Tensor, "b H W"] | Int8[Tensor, "b H W"],
+        class_ids: ClassIndices,
     ) -> Float[Tensor, " b"]:
         """Score pixels that were chosen before, on the logits of changed images or of a changed network.
 
-        The pixels and their classes are `Explained.chosen` and `Explained.class_ids` of the unchanged images.
+        The pixels and their classes are `Explained.weights` and `Explained.class_ids` of the unchanged images.
 
         Returns:
             The mean score over each set; 0 where it is empty.
@@ -186,9 +269,9 @@ class Target:
                 "chose in the same images"
             )
         with torch.no_grad():
-            _check_finite(output.logits)
+            check_finite(output.logits)
             hits = (known.chosen & predicted(output)).flatten(1).any(1)
-        return replace(known, scores=self._mean(output, known.chosen), predicted=hits)
+        return replace(known, scores=self._mean(output, known.weights), predicted=hits)
 
     def rivals(
         self, logits: Float[Tensor, "b k h w"], size: tuple[int, int], explained: Explained
@@ -201,7 +284,7 @@ class Target:
         return counts.argmax(1).masked_fill(explained.pixels == 0, -1)
 
     def dense(
-        self, logits: Float[Tensor, "b k h w"], size: tuple[int, int], class_ids: Int[Tensor, " b"] | None
+        self, logits: Float[Tensor, "b k h w"], size: tuple[int, int], class_ids: ClassIndices | None
     ) -> DenseOutput:
         """Return what pixels are chosen from and scored: the logits at the resolution that the target names.
 
@@ -222,61 +305,46 @@ class Target:
                 grid = (int(logits.shape[2]), int(logits.shape[3]))
                 covered = self.placement.covered(grid, size).to(logits.device)
             logits = upsample(logits, size, self.placement)
-        ids = self._class_ids(logits) if class_ids is None else class_ids
         overlapping = self.output in ("multilabel", "multilabel-probabilities") and not single
+        ids = class_indices(self.class_id, logits, overlapping=overlapping) if class_ids is None else class_ids
         odds = single or (self.output in ("probabilities", "log-probabilities") and not self.argument)
-        return DenseOutput(logits, ids, odds=odds, overlapping=overlapping, covered=covered)
+        return DenseOutput(
+            logits,
+            ids,
+            odds=odds,
+            overlapping=overlapping,
+            covered=covered,
+            placement=self.placement if self.at == "output" else None,
+            other=self._other(logits, ids, overlapping=overlapping),
+            size=size,
+        )
 
-    def _mean(self, output: DenseOutput, chosen: Bool[Tensor, "b h w"]) -> Float[Tensor, " b"]:
-        weights = chosen.to(output.logits.dtype) / chosen.flatten(1).sum(1).clamp(min=1).view(-1, 1, 1)
+    def _other(self, logits: Float[Tensor, "b k h w"], ids: ClassIndices, *, overlapping: bool) -> ClassIndices | None:
+        if self.other is None:
+            return None
+        other = class_indices(self.other, logits, overlapping=overlapping)
+        both = membership(ids, logits.shape[1]) & membership(other, logits.shape[1])
+        if bool(both.any()):
+            raise ProbeError(
+                f"target '{self.name}' compares a class with itself: name another one than class "
+                f"{int(both.nonzero()[0, 1])} as other"
+            )
+        return other
+
+    def _mean(self, output: DenseOutput, chosen: Bool[Tensor, "b h w"] | Int8[Tensor, "b h w"]) -> Float[Tensor, " b"]:
+        pixels = chosen if chosen.dtype == torch.bool else chosen != 0
+        weights = chosen.to(output.logits.dtype) / pixels.flatten(1).sum(1).clamp(min=1).view(-1, 1, 1)
         return (SCORES[self.score](output) * weights).flatten(1).sum(1)
 
-    def _masks(
-        self, masks: Int[Tensor, "b H W"] | None, logits: Float[Tensor, "b k h w"], size: tuple[int, int]
-    ) -> Int[Tensor, "b H W"] | None:
-        if not PIXEL_SETS[self.pixels].needs_masks:
-            return None
-        if masks is None:
-            raise ProbeError(
-                f"target '{self.name}' looks at the true classes: pass masks=batch.masks, class indices (b, h, w)"
-            )
-        shape, labels = (len(logits), *size), tensor(masks, "masks")
-        if tuple(labels.shape) != shape or labels.is_floating_point() or labels.dtype == torch.bool:
-            raise ProbeError(
-                f"masks are {labels.dtype} {tuple(labels.shape)}: target '{self.name}' needs class indices of an "
-                f"integer type, 255 to ignore, at the input's resolution, {shape}"
-            )
-        return labels.to(logits.device, torch.long)
 
-    def _valid(
-        self, valid: Bool[Tensor, "b H W"], logits: Float[Tensor, "b k h w"], size: tuple[int, int]
-    ) -> Bool[Tensor, "b h w"]:
-        shape, grid = (len(logits), *size), (int(logits.shape[2]), int(logits.shape[3]))
-        if tuple(valid.shape) != shape or valid.dtype != torch.bool:
-            raise ProbeError(f"valid regions are {valid.dtype} {tuple(valid.shape)}: bool {shape} is needed")
-        valid = valid.to(logits.device)
-        if grid == size:
-            return valid
-        share = to_grid(valid[:, None].double(), grid)[:, 0]
-        return share >= share.amax((1, 2), keepdim=True).clamp(max=0.5)  # a thin picture fills half of no pixel
-
-    def _class_ids(self, logits: Float[Tensor, "b k h w"]) -> Int[Tensor, " b"]:
-        batch, classes = logits.shape[:2]
-        ids = self.class_id if isinstance(self.class_id, tuple) else (self.class_id,) * batch
-        if len(ids) != batch:
-            raise ProbeError(f"the target names {len(ids)} classes for {batch} images: give one, or one an image")
-        for one in ids:
-            if isinstance(one, str):
-                raise ProbeError(f"class {one!r} is a name: give its index, or probe with Probe(..., classes=[...])")
-            if not 0 <= one < classes:
-                raise ProbeError(f"the target's class {one} does not exist: the network has classes 0 to {classes - 1}")
-        return torch.tensor(ids, device=logits.device)
+_CALLED = {"distance": "distance", "point": "point", "other": "other class"}
 
 
-def _both(one: Bool[Tensor, "h w"] | None, other: Bool[Tensor, "b h w"]) -> Bool[Tensor, "b h w"]:
-    return other if one is None else one & other
-
-
-def _check_finite(logits: Float[Tensor, "b k h w"]) -> None:
-    if not bool(torch.isfinite(logits).all()):
-        raise ProbeError("the network's logits are not finite: its weights or the input hold NaN or infinity")
+def _point(given: object, what: str) -> tuple[int, int]:
+    values = given.tolist() if isinstance(given, (Tensor, np.ndarray)) else given
+    if not isinstance(values, (list, tuple)):
+        raise InputError(f"{what} is the part at a point: name it, Target(1, ..., point=(row, column))")
+    numbers = [whole(one, f"the point of {what}") for one in values]
+    if len(numbers) != 2 or min(numbers) < 0:
+        raise InputError(f"the point of {what} is {values!r}: a row and a column, from 0, are needed")
+    return numbers[0], numbers[1]

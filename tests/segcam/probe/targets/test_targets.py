@@ -88,9 +88,21 @@ def test_wrong_classes_and_logits(target: Target, message: str) -> None:
         target.explain(LOGITS * torch.inf if message == "not finite" else LOGITS, (2, 2))
 
 
+SETS = [name + {"point": "(3,2)", "other": "(2)"}.get(str(one.takes), "") for name, one in PIXEL_SETS.items()]
+"""All pixel sets with what they need, as a target's name has them."""
+OF_ONE = [name for name in SETS if "border" not in name]
+SCORES_OF_ONE = [name for name in SCORES if name != "pair"]
+
+
 def test_names_round_trip() -> None:
-    for pixels, score, at in itertools.product(PIXEL_SETS, SCORES, ("", "@output")):
+    for pixels, score, at in itertools.product(OF_ONE, SCORES_OF_ONE, ("", "@output")):
         assert Target.parse(f"{pixels}:{score}{at}").name == f"{pixels}:{score}{at}"
+    names = ("border(2):logit", "border(2):pair", "predicted:pair(0)@output", "border(dog):pair", "border(2+3):margin")
+    for name in (*names, "box(4,6,10,20):logit", "pixel(4,6):margin@output"):
+        assert Target.parse(name).name == name
+    assert Target.parse("border(3+2)").name == "border(2+3):logit"
+    assert Target.parse("instance_truth( 3, 4 )", 2) == Target(2, "instance_truth", point=(3, 4))
+    assert Target(1, "boundary(3)") == Target(1, "boundary", distance=3)
     for name in ("boundary(5):logit", "boundary(12):logprob@output"):
         assert Target.parse(name).name == name
     assert Target.parse("predicted") == Target(pixels="predicted")
@@ -105,6 +117,21 @@ def test_names_round_trip() -> None:
         ("predicted:x", "unknown score"),
         ("predicted@x", "resol"),
         ("predicted(3)", "pixel set 'predicted' takes no distance, only boundary does"),
+        ("instance", r"part at a point: name it, Target\(1, ..., point=\(row, column\)\)"),
+        ("instance(3)", "2 whole numbers of pixels"),
+        ("instance(3,-4)", "2 whole numbers of pixels"),
+        ("instance(3,x)", "2 whole numbers of pixels"),
+        ("largest(3,4)", r"unknown pixel set 'largest\(3,4\)'"),
+        ("border", "compares two classes: name the other one"),
+        ("predicted:pair", "compares two classes: name the other one"),
+        ("predicted:margin(2)", r"unknown score 'margin\(2\)'"),
+        ("border(1):pair(2)", "two for other: 2 and 1"),
+        ("box", r"needs its place: 'box\(top,left,bottom,right\)'"),
+        ("pixel", r"needs its place: 'pixel\(row,column\)'"),
+        ("box(1,2,3)", "4 whole numbers of pixels"),
+        ("box(3,2,3,4)", "holds no pixel"),
+        ("region(roof)", "which no name holds"),
+        ("region", "which no name holds"),
         ("boundary(0)", "distance of pixel set 'boundary' is 0: at least 1 pixel is needed"),
         ("boundary(x)", r"unknown pixel set 'boundary\(x\)'"),
         ("", "unknown pixel set ''"),
@@ -140,29 +167,34 @@ def masks_of(seed: int, size: tuple[int, int], images: int = 3) -> torch.Tensor:
     return found.to(torch.uint8)
 
 
-def twin_pixels(target: Target, logits: np.ndarray, mask: np.ndarray, class_id: int) -> np.ndarray:
-    return {
-        "best_pixel": lambda: slow.best_pixel(logits, class_id),
-        "predicted": lambda: slow.predicted(logits, class_id),
-        "truth": lambda: slow.truth(mask, class_id, logits.shape[1:]),
-        "boundary": lambda: slow.boundary(logits, class_id, target.distance),
-        "image": lambda: slow.image(logits),
-    }[target.pixels]()
+def values_of(pixels: str) -> tuple[str, tuple[int, ...]]:
+    name, _, given = pixels.partition("(")
+    return name, tuple(int(value) for value in given[:-1].replace("+", ",").split(",") if value)
 
 
-@pytest.mark.parametrize(("score", "classes"), [(s, k) for s in SCORES for k in (2, 5) if s != "contrast" or k > 2])
-@pytest.mark.parametrize("pixels", PIXEL_SETS)
+TWINS = [(p, s, 2) for p in OF_ONE for s in SCORES_OF_ONE if s != "contrast"] + [
+    (p, s, 5) for p in SETS for s in SCORES
+]
+
+
+@pytest.mark.parametrize(("pixels", "score", "classes"), TWINS)
 def test_every_set_and_score_equals_its_slow_twin(pixels: str, score: str, classes: int) -> None:
     logits, masks, ids = dense(4, classes), masks_of(5, GRID), (1, 0, 1)
-    target = Target(ids, pixels, score)
+    with_other = score == "pair" and "border" not in pixels
+    target = Target(ids, pixels, score + ("(2)" if with_other else ""))
     found = target.explain(logits, GRID, masks)
+    name, values = values_of(pixels)
     for i, class_id in enumerate(ids):
-        chosen = twin_pixels(target, logits[i].numpy(), masks[i].numpy(), class_id)
-        assert np.array_equal(found.chosen[i].numpy(), chosen)
-        assert found.pixels[i] == chosen.sum()
-        assert found.predicted[i] == (chosen & slow.predicted(logits[i].numpy(), class_id)).any()
-        assert float(found.scores[i]) == pytest.approx(slow.mean_score(score, logits[i].numpy(), class_id, chosen))
-    assert torch.equal(target.score_again(logits, GRID, found.chosen, found.class_ids), found.scores)
+        image = logits[i].numpy()
+        chosen = slow.chosen(name, image, masks[i].numpy(), class_id, values)
+        assert np.array_equal(found.weights[i].numpy(), chosen)
+        assert found.pixels[i] == (chosen != 0).sum()
+        assert found.predicted[i] == ((chosen != 0) & slow.predicted(image, class_id)).any()
+        assert float(found.scores[i]) == pytest.approx(slow.mean_score(score, image, class_id, chosen, 2))
+    assert torch.equal(target.score_again(logits, GRID, found.weights, found.class_ids), found.scores)
+    again = target.explain_again(logits, GRID, found)
+    assert torch.equal(again.scores, found.scores)
+    assert found.pixels.any()  # else nothing was compared
 
 
 @pytest.mark.parametrize("distance", [None, 1, 2, 4, 30])
@@ -226,7 +258,7 @@ def test_one_channel_is_a_logit_against_zero() -> None:
     """What softmax identifies is that of two channels; the logit of a class is what speaks for it against the other."""
     logits = dense(6, classes=1)
     both = torch.cat([torch.zeros_like(logits), logits], 1)
-    pixel_sets = [name for name in PIXEL_SETS if name != "best_pixel"]
+    pixel_sets = [name for name in OF_ONE if name != "best_pixel"]
     for pixels, score, class_id in itertools.product(pixel_sets, ("margin", "logprob"), (0, 1)):
         one, two = (Target(class_id, pixels, score).explain(x, GRID, masks_of(1, GRID)) for x in (logits, both))
         assert torch.equal(one.chosen, two.chosen)
@@ -239,7 +271,7 @@ def test_one_channel_is_a_logit_against_zero() -> None:
     assert torch.allclose(found, torch.nn.functional.logsigmoid(logits).mean((1, 2, 3)))
 
 
-CHOICES = [(pixels, score) for pixels in PIXEL_SETS for score in SCORES]
+CHOICES = [(pixels, score) for pixels in SETS for score in SCORES_OF_ONE] + [("border(2)", "pair")]
 
 
 @settings(max_examples=10, deadline=None)
@@ -253,11 +285,15 @@ def test_what_a_constant_added_to_all_logits_changes(pixels: str, score: str, sh
     if pixels != "best_pixel":  # rounding may swap two pixels that are all but equal
         assert torch.equal(before.chosen, after.chosen)
     moved = shift if score in ("logit", "rival") else 0.0
-    wanted = before.scores + moved * (before.pixels > 0)
+    share = before.weights.double().flatten(1).sum(1) / before.pixels.clamp(min=1)  # less than 1 where signs differ
+    wanted = before.scores + moved * share
     assert torch.allclose(after.scores, wanted, atol=1e-9)
 
 
-@pytest.mark.parametrize(("pixels", "score"), CHOICES)
+SEPARATE = [one for one in CHOICES if not one[0].startswith(("largest", "smallest", "instance"))]  # parts join
+
+
+@pytest.mark.parametrize(("pixels", "score"), SEPARATE)
 def test_the_scale_does_not_depend_on_the_size_of_the_set(pixels: str, score: str) -> None:
     """The mean, not the sum: of an output put beside itself it is the same."""
     logits, masks = dense(3), masks_of(3, GRID)
@@ -272,7 +308,7 @@ def test_the_scale_does_not_depend_on_the_size_of_the_set(pixels: str, score: st
 
 @pytest.mark.parametrize(("pixels", "score"), CHOICES)
 def test_images_do_not_mix_and_each_has_its_class(pixels: str, score: str) -> None:
-    logits, masks, ids = dense(7, 4), masks_of(7, GRID), (1, 3, 2)
+    logits, masks, ids = dense(7, 4), masks_of(7, GRID), (1, 3, 0)
     together = Target(ids, pixels, score).explain(logits.requires_grad_(), GRID, masks)
     (gradients,) = torch.autograd.grad(together.scores[1], logits)
     assert not gradients[[0, 2]].any()
@@ -283,7 +319,7 @@ def test_images_do_not_mix_and_each_has_its_class(pixels: str, score: str) -> No
         assert Target(ids, pixels, score).of(slice(i, i + 1)).class_id == (class_id,)
 
 
-@pytest.mark.parametrize("pixels", PIXEL_SETS)
+@pytest.mark.parametrize("pixels", OF_ONE)
 def test_margin_is_the_logit_less_the_rival_and_so_are_its_gradients(pixels: str) -> None:
     logits, masks = dense(8, 4).requires_grad_(), masks_of(8, GRID)
     found, gradients = {}, {}
@@ -306,7 +342,11 @@ def test_the_rivals() -> None:
     assert target.rivals(logits, (1, 4), everywhere).tolist() == [0, 0]  # 2, 0, 2, 0: of equals, the first
 
 
-@pytest.mark.parametrize("pixels", ["predicted", "truth", "boundary"])
+EMPTY = [*("predicted", "truth", "boundary", "hit", "false_positive", "false_negative", "border(0)")]
+EMPTY += [f"{which}{of}" for which in ("largest", "smallest") for of in ("", "_truth")]
+
+
+@pytest.mark.parametrize("pixels", [*EMPTY, "instance(2,3)", "instance_truth(2,3)"])
 def test_an_empty_set_gives_undefined_maps_not_blank_ones(pixels: str) -> None:
     head = torch.nn.Conv2d(3, 2, 1)
     torch.nn.init.zeros_(head.weight)
@@ -331,9 +371,13 @@ def test_masks_reach_the_target() -> None:
         probe(images, Target(1, "truth"))
 
 
+LARGE = ["best_pixel", "predicted", "truth", "boundary", "image", "hit", "largest"]
+"""Sets with pixels in each of the images below."""
+
+
 def normalised(model: torch.nn.Module, layer: Layer, images: torch.Tensor, masks: torch.Tensor) -> list[torch.Tensor]:
     """The layer's map for each pixel set, logit scores, divided by its maximum; images where all sets have pixels."""
-    targets = [Target(1, pixels) for pixels in PIXEL_SETS]
+    targets = [Target(1, pixels) for pixels in LARGE]
     captures = Probe(model, layer).many(images, targets, masks=masks)
     there = torch.stack([capture.target_pixels > 0 for capture in captures]).all(0)
     assert there.any()
@@ -370,7 +414,7 @@ def test_late_layers_do_not_depend_on_the_pixel_set(network: str) -> None:
     assert all((first - other).abs().amax() > 0.01 for other in others)
 
 
-@pytest.mark.parametrize("pixels", PIXEL_SETS)
+@pytest.mark.parametrize("pixels", SETS)
 @pytest.mark.parametrize("stride", [1, 2])
 def test_no_pixel_of_the_padding_is_explained(pixels: str, stride: int) -> None:
     logits = dense(3)[:, :, ::stride, ::stride]
@@ -386,35 +430,7 @@ def test_no_pixel_of_the_padding_is_explained(pixels: str, stride: int) -> None:
         assert stride > 1 or torch.equal(
             found.chosen[:, GRID[0] // 2 :], cut.chosen
         )  # as if the padding were not there
-    else:
+    elif not pixels.startswith(("border", "largest", "smallest", "instance")):
         assert torch.equal(found.chosen, whole.chosen & valid)
     with pytest.raises(ProbeError, match="valid regions are"):
         target.explain(logits, GRID, masks, valid[:1])
-
-
-@pytest.mark.parametrize("classes", [{1, 2}, [[1, 2], [1, 2]], ((1, 2), (1, 2)), range(1, 3), torch.tensor([[1, 2]])])
-def test_a_set_of_classes_is_refused_with_a_cure_that_works(classes: object) -> None:
-    with pytest.raises(
-        InputError, match=r"one class an image is explained; .*torch.logsumexp\(logits\[:, \[1, 2\]\], 1\)"
-    ):
-        Target(classes)  # type: ignore[arg-type]
-
-    class Joined(torch.nn.Module):
-        """As the message says: animals, 1 and 2, against the background."""
-
-        def __init__(self, network: torch.nn.Module) -> None:
-            super().__init__()
-            self.network = network
-
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            logits = self.network(images)
-            return torch.stack([logits[:, 0], torch.logsumexp(logits[:, [1, 2]], 1)], 1)
-
-    torch.manual_seed(0)
-    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(4, 3, 1)).eval()
-    images = torch.rand(2, 3, 8, 8)
-    maps = Probe(Joined(network), "network.0", output="logits")(images, Target(1, "image")).maps(grad_cam)
-    activations = network[0](images).detach().requires_grad_()
-    score = torch.logsumexp(network[2](activations.relu())[:, 1:], 1).mean((1, 2)).sum()
-    (gradients,) = torch.autograd.grad(score, activations)
-    torch.testing.assert_close(maps, grad_cam(activations.detach(), gradients))
