@@ -12,8 +12,9 @@ from torch.nn.modules.conv import _ConvNd
 
 from segcam.errors import InputError, first_line, out_of_memory
 from segcam.networks.inputs import NetworkInputs
+from segcam.probe.network.elements import select
 from segcam.probe.network.held import FAILURES, frozen, run
-from segcam.probe.targets.outputs import tensor_of
+from segcam.probe.targets.outputs import tensor_of, told
 
 SIDES = (64, 128, 224, 256, 384, 512)
 """Pixels a side that networks are tried with where they do not say what they take."""
@@ -82,7 +83,7 @@ def _takes_more(model: nn.Module) -> bool:
 
 
 def _dense(returned: object, output: str | Callable[[Any], Any] | None) -> Tensor:
-    return tensor_of(output(returned) if callable(output) else returned)
+    return tensor_of(select(returned, told(output)[1]))
 
 
 def _device(model: nn.Module) -> torch.device:
