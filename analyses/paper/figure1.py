@@ -37,7 +37,7 @@ def _of_model(results: Results, model: str, points: Sequence[Checkpoint]) -> Ite
     metrics = map_tiles.metrics_shown(results, SHOWN)
     seed = points[0].seed
     shown = [map_tiles.Tiles(results, point, metrics) for point in points]
-    outline, ring, first = map_tiles.signs(results)
+    outline, ring, first = map_tiles.signs(results, tinted=any(tiles.tinted for tiles in shown))
     under = " | ".join(metric.label.lower() for metric in metrics)
     under = f"under a map: {under} ({map_tiles.UNDEFINED} where undefined); blank: the map is zero everywhere"
     for number, image in enumerate(results.gallery_ids, start=1):

@@ -64,7 +64,7 @@ def _page(shown: map_tiles.Tiles, image: str, pairs: Sequence[Pair]) -> map_page
     wide = math.ceil(len(pairs) / lines)
     rows = [pairs[i : i + wide] for i in range(0, len(pairs), wide)]
     method = results.label("methods", results.main_method)
-    outline, ring, first = map_tiles.signs(results)
+    outline, ring, first = map_tiles.signs(results, tinted=shown.tinted)
     return map_page.Page(
         title=f"{map_tiles.title(results, point)}: {method} of {image}",
         blocks=[_block(shown, image, row) for row in rows],

@@ -48,7 +48,7 @@ def _page(shown: map_tiles.Tiles, layers: Sequence[Layer]) -> map_page.Page:
         for image in results.gallery_ids
     ]
     method = results.label("methods", results.main_method)
-    outline, ring, first = map_tiles.signs(results)
+    outline, ring, first = map_tiles.signs(results, tinted=shown.tinted)
     return map_page.Page(
         title=f"{map_tiles.title(results, point)}: {method} of Mix-FFN",
         blocks=[map_page.Block(["", *(layer.label for layer in layers)], rows)],

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from analyses.plots import overlay
 from analyses.plots.map_page import Page, Row, Tile
 from analyses.reading.choices import paper_target
-from analyses.reading.files import PIXELS
+from analyses.reading.files import PIXELS, PREDICTED
 from analyses.reading.manifest import Checkpoint, Layer, Metric
 from analyses.reading.records import Gallery
 from analyses.reading.results import Results, ResultsError
+from segcam.draw import display
 from segcam.draw.display import Display, in_words
 
 UNDEFINED = "\N{EN DASH}"
@@ -51,7 +52,15 @@ class Tiles:
             mark = (float(right), float(down))
         photograph = self._photograph(image)
         picture = np.zeros((*mask.shape, 3)) if photograph is None else photograph / 255
+        if self.tinted:
+            foreground = self.results.foreground(paper_target(self.results))
+            picture = display.tinted(picture, self._gallery.arrays[PREDICTED][at] == foreground)
         return Tile(picture, self._outline(image), mark, self._agreement.get(image, ""))
+
+    @property
+    def tinted(self) -> bool:
+        """Whether the predicted mask is kept, and tinted on the input."""
+        return self.checkpoint.reached and PREDICTED in self._gallery.arrays
 
     def maps(self, image: str, layers: Sequence[Layer], *, named: bool) -> list[Tile]:
         """Return a tile a layer; the scores under it are in one line or, `named`, each in its own.
@@ -169,13 +178,13 @@ def metrics_shown(results: Results, names: Collection[str]) -> tuple[Metric, ...
     return tuple(metrics[name] for name in names if name in metrics) or results.metrics[:2]
 
 
-def signs(results: Results) -> tuple[str, str, str]:
-    """Return the words of the key that all pages share: of the outline, of the ring, and of the text under inputs."""
+def signs(results: Results, *, tinted: bool) -> tuple[str, str, str]:
+    """Return the words of the key that all pages share: of the outline, of the ring, and of the first column."""
     name = results.classes[results.foreground(paper_target(results))]
     return (
         f"outline of the mask, {name}",
         f"explained pixel ({results.label('targets', paper_target(results))})",
-        f"under the first column: IoU of the checkpoint's own prediction for {name}; no pixel: predicts none",
+        f"first column: the checkpoint's own prediction for {name}{', tinted' * tinted}, and its IoU; no pixel: none",
     )
 
 

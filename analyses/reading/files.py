@@ -24,6 +24,10 @@ PIXELS = "pixels:"
 """How the names of the arrays of explained pixels begin, in a file of kept maps; the target follows."""
 
 
+PREDICTED = "predicted"
+"""The name of the array of predicted classes, `(images, h, w)`, in a file of kept maps; older files lack it."""
+
+
 class ResultsError(Exception):
     """A file of the run is missing, damaged or of another schema; the message names it and the cure."""
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from analyses import printing
 from analyses.plots import map_tiles, overlay
-from analyses.reading.files import PIXELS
+from analyses.reading.files import PIXELS, PREDICTED
 from analyses.reading.manifest import Checkpoint, Layer
 from analyses.reading.records import Gallery
 from analyses.reading.results import Results, ResultsError
@@ -134,6 +134,7 @@ def _maps(
         "maps": rows,
         "areas": {target: scored.areas[image, target] for target in results.targets if (image, target) in scored.areas},
         "pixels": {target: spot for target in results.targets if (spot := _pixel(opened, target, at))},
+        "predicted": _predicted(results, opened, at),
         "agreement": scored.agreement.get(image, ""),
     }
     sheet_url = data.url(picture, "image/webp") if picture else ""
@@ -144,6 +145,14 @@ def _names(results: Results, opened: Gallery) -> dict[str, list[str]]:
     """Return the names that the numbers of a map stand for; layers are those of the gallery, in its order."""
     layers = dict.fromkeys(key.split("|", 2)[2] for key in opened.arrays if key.count("|") >= 2)
     return {"target": list(results.targets), "method": list(results.methods), "layer": list(layers)}
+
+
+def _predicted(results: Results, opened: Gallery, at: int) -> dict[str, str]:
+    """Return the outline of what is predicted as each class that is explained; none where that is not kept."""
+    if PREDICTED not in opened.arrays:
+        return {}
+    classes = sorted({results.foreground(target) for target in results.targets})
+    return {str(number): _path(opened.arrays[PREDICTED][at] == number) for number in classes}
 
 
 def _pixel(opened: Gallery, target: str, at: int) -> tuple[float, float] | None:

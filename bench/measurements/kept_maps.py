@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from analyses.reading.files import PIXELS
-from bench.measurements.material.columns import joined
+from analyses.reading.files import PIXELS, PREDICTED
+from bench.measurements.material.columns import joined, predicted
 from bench.measurements.material.kept import Arrays, image_arrays, map_arrays, npz
 from bench.measurements.material.made_maps import attention_maps, control_maps, gradient_maps, shared_probe
 from bench.measurements.material.portions import portions
@@ -24,7 +24,7 @@ from segcam.scoring.reference import Scenery
 
 
 def run(job: MeasureJob) -> dict[str, bytes]:
-    """Return images, their masks and their maps as the bytes of an .npz file, maps as `target|method|layer`."""
+    """Return images, their masks, predictions and maps as the bytes of an .npz file, maps as `target|method|layer`."""
     request, settings = job.request, job.profile.score
     probe = shared_probe(job.model, request, settings)
 
@@ -32,6 +32,7 @@ def run(job: MeasureJob) -> dict[str, bytes]:
         batch = Batch.of([job.data.test[i] for i in rows], job.device)
         captures = probe.many(batch.inputs(), request.targets, masks=batch.masks, valid=batch.valid)
         arrays = image_arrays(batch) | {f"{PIXELS}{capture.target.name}": _pixels(capture) for capture in captures}
+        arrays[PREDICTED] = predicted(captures[0].logits, captures[0].size).to(torch.uint8).cpu().numpy()
         scenery = Scenery.of(batch, settings.class_id)
         image_alone, attention = control_maps(request, scenery, captures[0]), attention_maps(request, captures)
         maps = chain(image_alone, attention, *gradient_maps(request, captures))

@@ -220,7 +220,9 @@ def _without_photographs(run: Store, name: str) -> bytes:
     results = Results(run.out)
     shown = f"|{results.main_method}|"
     with np.load(run.path(name), allow_pickle=False) as stored:
-        names = [key for key in stored.files if key in ("ids", "masks") or key.startswith(files.PIXELS)]
+        names = [
+            key for key in stored.files if key in ("ids", "masks", files.PREDICTED) or key.startswith(files.PIXELS)
+        ]
         if results.main_method not in results.controls:
             names += [key for key in stored.files if shown in key]
         arrays: dict[str, NDArray[Any]] = {key: stored[key] for key in names}

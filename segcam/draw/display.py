@@ -203,6 +203,11 @@ def painted(values: Floats, how: Display, photograph: Bytes | None) -> Bytes:
     return pixels
 
 
+def tinted(picture: Floats, region: NDArray[np.bool_]) -> Floats:
+    """Return a picture, `(H, W, 3)` in 0..1, with the tint of the predicted mask on a region."""
+    return np.where(region[..., None], 0.65 * picture + 0.35 * np.array(PREDICTED) / 255, picture)
+
+
 def hatched(ground: Floats) -> Floats:
     """Return a ground with grey stripes from corner to corner, as no map looks: what has no map is drawn so."""
     height, width = ground.shape[:2]

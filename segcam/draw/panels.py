@@ -124,8 +124,7 @@ class Scene:
             return None
         ground = np.zeros((*self.size, 3)) if self.photograph is None else self.photograph / 255
         if self.prediction is not None:
-            tinted = 0.65 * ground + 0.35 * np.array(display.PREDICTED) / 255
-            ground = np.where(self.prediction[..., None], tinted, ground)
+            ground = display.tinted(ground, self.prediction)
         return Panel(display.to_bytes(ground), self._lines, pixel=self.pixel, predicted=self.prediction is not None)
 
     def errors(self) -> Panel | None:

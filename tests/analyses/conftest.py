@@ -233,7 +233,7 @@ def drawn_image(plan: Plan, number: int) -> tuple[np.ndarray, np.ndarray]:
 def write_gallery(path: Path, plan: Plan, model: str, level: int) -> None:
     photos, masks = zip(*(drawn_image(plan, n) for n in range(plan.gallery)), strict=True)
     arrays: dict[str, Any] = {"ids": np.array(plan.images[: plan.gallery])}
-    arrays |= {"images": np.stack(photos), "masks": np.stack(masks)}
+    arrays |= {"images": np.stack(photos), "masks": np.stack(masks), "predicted": np.roll(np.stack(masks), 2, axis=2)}
     for target in plan.targets:
         arrays[f"pixels:{target}"] = np.full((plan.gallery, 2), plan.size // 3)
         for method in plan.methods:

@@ -109,6 +109,8 @@
     }
     const metric = states.named(index.metrics, state.metric);
     const common = { image, photograph, state, outline: outlineOf(image), pixel: shown.pixels[state.target] };
+    common.predicted = shown.predicted[states.named(index.targets, state.target)?.number] ?? "";
+    at("key-predicted").hidden = !common.predicted;
     note("gallery-problem", "");
     at("key-pixel").hidden = !common.pixel;
     at("metric-hint").textContent = metric
@@ -130,6 +132,7 @@
     note("gaps", "");
     const image = states.named(index.images, state.image);
     plain.set({ image, state, outline: outlineOf(image), pixel: null }, "");
+    at("key-predicted").hidden = true;
     layout = { key: "", tiles: [] };
     detail.hide();
     note("gallery-problem", why);

@@ -78,6 +78,7 @@
       agreement: content.agreement,
       areas: content.areas,
       pixels: content.pixels,
+      predicted: content.predicted,
       /** The map of a layer: its grid, or in words why there is none to draw, and its scores by metric. */
       find(target, method, layer) {
         const row = rows.get([target, method, content.layers.indexOf(layer)].join(" "));

@@ -23,19 +23,20 @@
   function stack(longer = LONGER) {
     const picture = element("img", { alt: "", class: "picture", hidden: true });
     const canvas = element("canvas", { "aria-hidden": "true" });
+    const tint = drawing("path", { class: "predicted", "fill-rule": "evenodd" });
     const back = drawing("path", { class: "outline-back" }),
       line = drawing("path", { class: "outline-line" });
     const ringBack = drawing("ellipse", { class: "ring-back" }),
       ring = drawing("ellipse", { class: "ring-line" });
     const box = { viewBox: "0 0 1000 1000", preserveAspectRatio: "none", "aria-hidden": "true" };
-    const lines = drawing("svg", box, back, line, ringBack, ring);
+    const lines = drawing("svg", box, tint, back, line, ringBack, ring);
     const words = element("span", { class: "state" });
     const root = element("span", { class: "stack" }, picture, canvas, lines, words);
     let width = 0,
       height = 0;
 
     /** Show an image; `map` is null where there is none, and undefined where none is meant. */
-    function set({ image, state, map, photograph, outline, pixel, words: said = "" }) {
+    function set({ image, state, map, photograph, outline, predicted = "", pixel, words: said = "" }) {
       const [wide, high] = size(image, longer);
       if (wide !== width || high !== height) {
         [canvas.width, canvas.height, width, height] = [wide, high, wide, high];
@@ -47,6 +48,7 @@
       canvas.hidden = plain;
       const look = { picture: photograph, kind: state.ground, opacity: state.opacity / 100, raw: state.raw };
       if (!plain) maps.draw(canvas, map?.grid ?? null, look);
+      tint.setAttribute("d", plain && state.outline ? predicted : "");
       for (const path of [back, line]) path.setAttribute("d", state.outline ? outline : "");
       for (const circle of [ringBack, ring]) {
         const [x, y] = pixel && state.mark ? pixel : [-1, -1];

@@ -93,6 +93,22 @@ def test_no_pixel_of_the_photograph_is_drawn_where_it_may_not_be(make):
     assert "photograph is not shown" in hidden[0].caption
 
 
+def test_the_predicted_mask_is_tinted_in_the_first_column(make):
+    results = make(seeds=(0,), levels=(30,), photo_colour=(0, 100, 0))
+    first = only(results).figure.axes[0].images[0]
+    (path,) = (results.folder / "scores" / "gallery").iterdir()
+    with np.load(path) as file:
+        arrays = dict(file)
+    np.testing.assert_array_equal(np.asarray(first.get_array())[..., 0] > 60, arrays["predicted"][0] == 1)
+    key = [text.get_text() for text in only(results).figure.legends[0].get_texts()]
+    assert key[-1] == "first column: the checkpoint's own prediction for pet, tinted, and its IoU; no pixel: none"
+    del arrays["predicted"]
+    np.savez(path, **arrays)
+    older = only(type(results)(results.folder)).figure
+    assert not (np.asarray(older.axes[0].images[0].get_array())[..., 0] > 60).any()
+    assert "tinted" not in older.legends[0].get_texts()[-1].get_text()
+
+
 def test_each_gallery_image_has_its_own_figure(make):
     names = [item.name for item in figure1.analyse(make(gallery=3, models=("unet", "net2"), seeds=(0,), levels=(30,)))]
     assert names == [

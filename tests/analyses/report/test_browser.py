@@ -244,6 +244,16 @@ def test_maps_have_the_colours_of_the_printed_figures(show):
     assert page.locator("#colour-end").inner_text() == "maximum of each map"
 
 
+def test_the_predicted_mask_is_tinted_on_the_image_and_on_no_map(show):
+    page = show(level=90)
+    assert page.locator("#plain .predicted").get_attribute("d").startswith("M")
+    assert not any(path.get_attribute("d") for path in page.locator("#maps .predicted").all())
+    assert page.locator("#key-predicted").is_visible()
+    page.locator("#outline").uncheck()
+    drawn(page, outline=0)
+    assert page.locator("#plain .predicted").get_attribute("d") == ""
+
+
 def test_two_methods_side_by_side(show):
     page = show(seed=1, method="grad_cam", **{"with": "random"})
     first = page.locator("#maps .tile").nth(COMPARED)

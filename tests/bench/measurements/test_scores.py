@@ -333,5 +333,7 @@ def test_kept_maps_are_those_that_were_scored(
                 value = TWINS[metric](np.maximum(arrays[name][0].astype(float), 0), scene_of(batch, i))
                 assert rows.loc[tuple(name.split("|")), metric] == pytest.approx(value, abs=1e-4, nan_ok=True)
         with torch.no_grad():
-            best = network(finished, level)(batch.inputs()[i : i + 1])[0, 1]
+            logits = network(finished, level)(batch.inputs()[i : i + 1])[0]
+        best = logits[1]
+        assert (arrays["predicted"][0] == logits.argmax(0).numpy()).all()
         assert arrays["pixels:best_pixel:logit"][0].tolist() == list(divmod(int(best.argmax()), 32))
