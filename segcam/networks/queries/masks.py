@@ -75,13 +75,17 @@ class Semantic(Adapter):
     def read(self, output: Any, size: tuple[int, int]) -> Tensor:
         """Return the scores `(b, classes, h, w)`, float32 or wider."""
         classes, masks = queries_of(output)
-        dtype = torch.promote_types(masks.dtype, torch.float32)
         with without_autocast():
             grid = size if self.grid == "input" else self.grid
             if self.at == "input" and not isinstance(grid, str):
-                masks = F.interpolate(masks.to(dtype), grid, mode="bilinear", align_corners=False)
+                masks = F.interpolate(
+                    masks.to(torch.promote_types(masks.dtype, torch.float32)),
+                    grid,
+                    mode="bilinear",
+                    align_corners=False,
+                )
             scores = class_scores(classes, masks)
-            return (resized(scores, size) if self.at == "input" else scores).to(dtype)
+            return resized(scores, size) if self.at == "input" else scores
 
 
 class EachQuery(Adapter):

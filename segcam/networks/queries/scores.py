@@ -22,12 +22,13 @@ def class_scores(
         mask_logits: of each query, at each pixel.
 
     Returns:
-        float64, or float32 on a device without it.
+        As wide as the mask logits, and float32 at least.
 
     >>> scores = class_scores(torch.tensor([[[0.0, -90.0]]]), torch.tensor([[[[0.0, -200.0]]]]))
     >>> [round(float(x), 2) for x in scores.flatten()]
     [-0.69, -200.0]
     """
+    dtype = torch.promote_types(mask_logits.dtype, torch.float32)
     wide = torch.float32 if mask_logits.device.type == "mps" else torch.float64
     classes = class_logits.to(wide).log_softmax(-1)[..., :-1]
     masks = F.logsigmoid(mask_logits.to(wide))
@@ -37,17 +38,25 @@ def class_scores(
     sums = torch.einsum("bqk,bqhw->bkhw", (classes - highest).exp(), (masks - brightest).exp())
     if bool((sums < torch.finfo(wide).tiny).any()):
         each = [(classes[:, :, n, None, None] + masks).logsumexp(1) for n in range(classes.shape[2])]
-        return torch.stack(each, 1)
-    return sums.log() + highest[:, 0, :, None, None] + brightest
+        return torch.stack(each, 1).to(dtype)
+    return sums.log().to(dtype) + highest[:, 0, :, None, None].to(dtype) + brightest.to(dtype)
 
 
 def resized(scores: Float[Tensor, "b k h w"], size: tuple[int, int]) -> Float[Tensor, "b k H W"]:
     """Return the logarithms of scores that were upsampled bilinearly, as post-processing does.
 
-    A score below 1e-300 of the class's largest counts as that.
+    A score of less than 1e-300 of the class's largest counts as that.
     """
     if tuple(scores.shape[2:]) == size:
         return scores
     top = scores.amax((2, 3), keepdim=True).detach()
-    values = F.interpolate((scores - top).exp(), size, mode="bilinear", align_corners=False)
-    return values.clamp_min(torch.finfo(values.dtype).tiny).log() + top
+    below = scores - top
+    deep = float(below.detach().amin()) < _DEEP and scores.device.type != "mps"
+    below = below.to(torch.float64) if deep else below  # at the images' size, twice the memory
+    least = _DEEP if below.dtype == torch.float32 else -690.0
+    values = F.interpolate(below.clamp_min(least).exp(), size, mode="bilinear", align_corners=False)
+    return values.log().to(scores.dtype) + top
+
+
+_DEEP = -80.0
+"""The logarithm of what float32 can still tell from 0."""
