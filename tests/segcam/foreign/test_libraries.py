@@ -291,7 +291,7 @@ def test_checkpointing_switches_of_the_libraries_change_nothing(name: str) -> No
         assert torch.equal(found.gradients[label], wanted.gradients[label])
 
 
-@pytest.mark.parametrize("name", BUILD)
+@pytest.mark.parametrize("name", ["timm swin", "timm swin v2", "timm convnext"])  # others: test_table.py
 def test_every_module_has_a_map_or_a_reason(name: str) -> None:
     model, batch = network(name), images(name)
     capture = Probe(model, "*", output="logits")(batch, Target(1, "image"))
