@@ -109,6 +109,11 @@ class _Before:
         self.weight, self.bias, self.multiple = weight, bias, multiple
         self.size: tuple[int, int] | None = None  # of the last images, before they were padded
 
+    @property
+    def padded(self) -> bool:
+        """Whether the last images were: the probe then looks where each layer's grid lies."""
+        return self.size is not None
+
     def __call__(
         self, _: nn.Module, args: tuple[Any, ...], named: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -27,7 +27,7 @@ from segcam.probe.network.elements import Element
 from segcam.probe.network.flips import Flips
 from segcam.probe.network.forms import check_form
 from segcam.probe.network.held import Network, frozen, told
-from segcam.probe.network.inputs import Inputs, checked_images, checked_inputs
+from segcam.probe.network.inputs import Inputs, checked_images, checked_inputs, pads_images
 from segcam.probe.network.recording import chosen_outputs, recording_calls
 from segcam.probe.placement import Placed, Placing
 from segcam.probe.placement.surveyor import Surveyor
@@ -196,7 +196,7 @@ class Probe:
             explained = _explained(logits, size, targets, (masks, valid), fixed)
             layouts, without = self._reading.layouts(self.layers, outputs, images, network)
             self.chosen.leave_out(without, outputs, skipped)
-            elsewhere = place is not None or bool(self._flips and self._flips.seen)
+            elsewhere = place is not None or bool(self._flips and self._flips.seen) or pads_images(self.model)
             placements, nowhere = self._surveyor.placements(layouts, images, network, elsewhere=elsewhere)
             self.chosen.leave_out(nowhere, outputs, skipped)
             activations, logits = on_grids(outputs, layouts), logits.detach()

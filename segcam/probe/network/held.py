@@ -18,6 +18,7 @@ from segcam.precision import HALF, of_network, widened, without_autocast
 from segcam.probe.network.elements import Element, select
 from segcam.probe.network.forms import without_checkpointing, without_fast_paths
 from segcam.probe.network.inputs import Inputs, arguments, mapped, rows_of
+from segcam.probe.network.sizes import sizes_taken
 
 FAILURES = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
 """What a network raises for images that it cannot take."""
@@ -39,7 +40,7 @@ def told(model: nn.Module, images: Tensor) -> Iterator[None]:
         wanted = f"; its first convolution takes {first.in_channels} channels" if first is not None else ""
         raise ProbeError(
             f"the network failed on images {tuple(images.shape)}, (images, channels, rows, columns){wanted}: "
-            f"{type(error).__name__}: {first_line(error)}"
+            f"{type(error).__name__}: {first_line(error)}{sizes_taken(model, images) if images.ndim == 4 else ''}"
         ) from error
 
 

@@ -87,6 +87,11 @@ def arguments(model: nn.Module, images: Tensor, inputs: Inputs) -> tuple[tuple[T
     return (), {**inputs, free[0].name: images}
 
 
+def pads_images(model: nn.Module) -> bool:
+    """Return whether a hook on the network has padded the last images, see `segcam.networks.prepare`."""
+    return any(getattr(hook, "padded", False) for hook in model._forward_pre_hooks.values())
+
+
 def _parameters(model: nn.Module) -> list[inspect.Parameter]:
     try:
         return list(inspect.signature(model.forward).parameters.values())
