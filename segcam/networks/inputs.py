@@ -16,6 +16,8 @@ from segcam.files import read_text, read_toml, unreadable, user_path
 
 KEYS = ("mean", "std", "range", "order", "size", "resize", "multiple")
 """What users may say of a network's inputs."""
+PROCESSOR = ("do_normalize", "image_mean", "image_processor_type", "feature_extractor_type", "do_flip_channel_order")
+"""Keys by which a file is known for transformers'."""
 ORDERS = ("rgb", "bgr")
 LARGEST = 2**16
 """Pixels of the longest side."""
@@ -115,7 +117,7 @@ def of_config(config: Mapping[str, Any], where: str) -> NetworkInputs:
     """
     if isinstance(config.get("pretrained_cfg"), Mapping):
         config = config["pretrained_cfg"]
-    if any(key in config for key in ("do_normalize", "image_mean", "image_processor_type", "feature_extractor_type")):
+    if any(key in config for key in PROCESSOR):
         return _of_processor(config, where)
     if "input_size" in config or {"mean", "std"} <= set(config):
         return _of_timm(config, where)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from segcam.errors import InputError, say_once, shown
 from segcam.models.weights.loading import load_weights
+from segcam.models.weights.names import cut_prefix
 from segcam.models.weights.reading import digest_of, read_weights, weight_file
 from segcam.networks.counting import classes_of
 from segcam.networks.forms import plain_form
@@ -69,7 +70,8 @@ def open_network(
         source: 'FILE.py:FUNCTION', 'package.module:FUNCTION', 'torchvision:NAME', one of segcam's own models
             ('segformer:b1'), or any other that `segcam.networks.sources.SOURCES` has; or a network itself.
         arguments: what it is built with, by name.
-        weights: a file of weights, or a folder with one; see `segcam.models.weights.load_weights`.
+        weights: a file of weights, or a folder with one, see `segcam.models.weights.load_weights`; of torchvision's
+            networks also a word for weights that have been fetched ('DEFAULT').
         prefix: what the names of the weights' tensors begin with; found out by default.
         ignore: patterns of those names, without the prefix, that are left out or may be missing: 'head.*'.
         classes: their names, as a list or one text with commas, or their number; by default as the source names them,
@@ -87,15 +89,15 @@ def open_network(
     """
     names, count = _classes(classes)
     wanted = read_inputs(inputs) if inputs is not None else None
-    file = weight_file(weights) if weights is not None else None
-    reads = None if file is None else _reader(file)
+    file = None if weights is None else _file(source, weights)
+    reads = None if file is None else _reader(file, prefix)
     if isinstance(source, nn.Module):
         if arguments:
             raise InputError("arguments are given with a network that is built already: leave them out")
         text, built = type(source).__qualname__, Built(source)
     else:
         text = str(source)
-        request = Request(text, text, dict(arguments or {}), count, reads, None if weights is None else str(weights))
+        request = Request(text, text, dict(arguments or {}), count, reads, None if file is None else str(file))
         built = build(request)
     own = not isinstance(source, nn.Module)
     model, said = plain_form(built.model, text, ours=own)
@@ -160,6 +162,15 @@ def source_of(text: str) -> tuple[Source, str]:
     raise InputError(f"{shown(text)} names no network: write one of {forms}")
 
 
+def _file(source: str | Path | nn.Module, weights: Path | str) -> Path:
+    """Return the file of the weights that are named, by its path or by the word under which a library publishes it."""
+    published = None
+    if not isinstance(source, nn.Module):
+        origin, rest = source_of(str(source))
+        published = origin.published(rest, str(weights))
+    return published or weight_file(weights)
+
+
 def _check_count(
     tensors: Mapping[str, Tensor], model: nn.Module, count: int | None, names: tuple[str, ...] | None, file: str
 ) -> None:
@@ -177,8 +188,8 @@ def _check_count(
         )
 
 
-def _reader(file: Path) -> Callable[[], Mapping[str, Tensor]]:
-    return cache(lambda: read_weights(file))
+def _reader(file: Path, prefix: str | None) -> Callable[[], Mapping[str, Tensor]]:
+    return cache(lambda: read_weights(file) if prefix is None else cut_prefix(read_weights(file), prefix, str(file)))
 
 
 def _short(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -64,6 +65,8 @@ class Source:
         summary: one line about it.
         build: gives the network that is asked for.
         takes: whether a text without a known prefix is of this source; none by default.
+        published: `(network's name, word) -> file` of weights that the library publishes under that word; None where it
+            knows no such word.
     """
 
     name: str
@@ -71,6 +74,7 @@ class Source:
     summary: str
     build: Callable[[Request], Built]
     takes: Callable[[str], bool] = lambda _: False
+    published: Callable[[str, str], Path | None] = lambda _, __: None
 
 
 SOURCES: Registry[Source] = Registry("source", "segcam.networks.sources")

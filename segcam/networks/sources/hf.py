@@ -15,6 +15,7 @@ from torch import nn
 
 from segcam._compat import require
 from segcam.errors import InputError, first_line, out_of_memory, shown, unknown
+from segcam.models.weights.names import COUNTER
 from segcam.models.weights.pretrained import PATIENCE
 from segcam.models.weights.reading import FILES, INDEX, digest_of, weight_file
 from segcam.networks.counting import classes_of, counted
@@ -196,7 +197,8 @@ def _loaded(kind: Any, folder: Path, settings: Any) -> nn.Module:
         if out_of_memory(error):
             raise
         raise InputError(f"{folder}: transformers cannot load the weights: {first_line(error, 300)}") from error
-    missing, other = sorted(said["missing_keys"]), sorted(str(key) for key in said["mismatched_keys"])
+    missing = sorted(key for key in said["missing_keys"] if not key.endswith(COUNTER))
+    other = sorted(str(key) for key in said["mismatched_keys"])
     if missing or other:
         words = "are missing" if missing else "have other shapes"
         names = missing or other

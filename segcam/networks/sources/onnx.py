@@ -39,7 +39,9 @@ class OnnxNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the first output."""
-        output = self.network(images)
+        with warnings.catch_warnings():  # the converter's slices are of a form that torch will give up
+            warnings.filterwarnings("ignore", message="Using a non-tuple sequence")
+            output = self.network(images)
         first: Tensor = output[0] if isinstance(output, (tuple, list)) else output
         return first
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
+import torch
 from torch import nn
 
 from segcam._compat import require
@@ -70,6 +71,28 @@ def _build(request: Request) -> Built:
     return Built(model, classes, NetworkInputs(channels=Channels(MEAN, STD)), facts=facts)
 
 
+def _weights(name: str, word: str) -> Path | None:
+    """Return the file of the weights that torchvision publishes under a word ('DEFAULT'), if it has been fetched.
+
+    Raises:
+        InputError: it has not; nothing is fetched here.
+    """
+    require("torchvision", "models", f"network 'torchvision:{name}'")
+    from torchvision.models import get_model_weights, list_models, segmentation  # noqa: PLC0415  (slow to import)
+
+    entries = get_model_weights(name).__members__ if name in list_models(module=segmentation) else {}
+    entry = entries.get(word.rpartition(".")[2])
+    if entry is None:
+        return None
+    file: Path = Path(torch.hub.get_dir()) / "checkpoints" / entry.url.rpartition("/")[2]
+    if not file.is_file():
+        raise InputError(
+            f"the weights '{word}' of torchvision:{name} are not in {file.parent}: fetch {entry.url} into it, or name "
+            "another file of weights"
+        )
+    return file
+
+
 def _published(request: Request) -> Any:
     """Return torchvision's own entry for a file of weights that has the published name; None for others."""
     from torchvision.models import get_model_weights  # noqa: PLC0415  (slow to import)
@@ -84,5 +107,6 @@ SOURCES.add(
         form="torchvision:NAME",
         summary="a segmentation network of torchvision, such as torchvision:deeplabv3_mobilenet_v3_large",
         build=_build,
+        published=_weights,
     )
 )
