@@ -36,6 +36,7 @@ from segcam.probe.targets.classes import names_of
 from segcam.probe.targets.meanings import Meanings, Said
 from segcam.probe.targets.outputs import Output, logits_of, tensor_of, told_by
 from segcam.probe.targets.outputs import told as said_of
+from segcam.probe.targets.saturation import check_saturation
 
 __all__ = ["Capture", "Precision", "Probe", "frozen", "logits_of"]
 
@@ -194,6 +195,8 @@ class Probe:
             place = self._surveyor.of_output(output, images, network)
             targets = [self.meanings.understood(target, said, place) for target in targets]
             explained = _explained(logits, size, targets, (masks, valid), fixed)
+            for target, pixels in zip(targets, explained, strict=True):
+                check_saturation(output, target, pixels)
             layouts, without = self._reading.layouts(self.layers, outputs, images, network)
             self.chosen.leave_out(without, outputs, skipped)
             elsewhere = place is not None or bool(self._flips and self._flips.seen) or pads_images(self.model)
@@ -205,6 +208,8 @@ class Probe:
                 pays = self._convolves and local.pays(pixels) if self.local_gradients is None else self.local_gradients
                 pairs = gradients(pixels, outputs, layouts, keep=i + 1 < len(targets), locally=pays)
                 off = {label: NO_PATH for label in outputs if label not in pairs}
+                if off and not pixels.scores.requires_grad:
+                    self._surveyor.check_graph(images, network)
                 self.chosen.refuse({**skipped, **off})
                 captures.append(
                     Capture(

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segcam.probe.network.elements import Element, select
-from segcam.probe.placement.steps import name_of
+from segcam.probe.network.steps import name_of
 from segcam.probe.targets.outputs import tensor_of
 
 _LINEAR = (

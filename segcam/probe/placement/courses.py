@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from segcam.probe.network.steps import name_of
 from segcam.probe.placement.course import Course, cut, inherited, of_input
 from segcam.probe.placement.geometry import STEPS, signed
-from segcam.probe.placement.steps import name_of
 from segcam.scoring.grids import Grid, Placement
 
 Placing = Literal["stretched", "receptive_field"]

@@ -142,6 +142,18 @@ class Surveyor:
         grid = (int(values.shape[2]), int(values.shape[3]))
         return None if grid == size_of(images) else self.survey(images, network).of_output(grid)
 
+    def check_graph(self, images: Float[Tensor, "b ch h w"], network: Network) -> None:
+        """See to it that a gradient leads from the network's output to its input.
+
+        Raises:
+            ProbeError: none does.
+        """
+        if self.survey(images, network).output is None:
+            raise ProbeError(
+                "no gradient leads from the network's output back to its input, as behind argmax, a threshold, detach "
+                "or torch.no_grad: wrap the network in a Module that returns its logits with their graph"
+            )
+
     def centroids(
         self, images: Float[Tensor, "b ch h w"], network: Network, seed: int
     ) -> dict[str, Float[Tensor, "b n 2"]]:

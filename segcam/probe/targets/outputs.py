@@ -19,7 +19,7 @@ from torch import Tensor
 from segcam.arrays import whole
 from segcam.errors import InputError, ProbeError, SegcamWarning, shown, unknown
 from segcam.probe.network.elements import OUTPUTS, Element, Output, dense_paths, listed, said
-from segcam.probe.targets.ends import last_step
+from segcam.probe.targets.ends import PART, changed_end, last_step
 
 __all__ = ["OUTPUTS", "Output", "logits_of", "resolved", "tensor_of", "told", "told_by"]
 
@@ -141,6 +141,8 @@ def resolved(output: object, declared: Output | None = None, ending: Callable[[]
     if declared is not None and declared not in OUTPUTS:
         raise unknown("meaning of an output", str(declared), OUTPUTS)
     values = tensor_of(output)
+    if values.is_complex():
+        raise ProbeError("the network's output holds complex numbers: wrap it in a Module that returns real ones")
     facts = _Facts(values)
     if not facts.end and facts.within and ending is not None:
         facts.end = ending()
@@ -186,7 +188,7 @@ class _Facts:
         self.logs_sum_to_one = (
             self.classes > 1 and self.high <= rounding and _near(wide.logsumexp(1), 0.0, max(rounding, 1e-3))
         )
-        self.end = last_step(values)
+        self.values, self.end = values, last_step(values)
 
     def evidence(self, found: Output) -> str:
         """Put into words what speaks for a reading."""
@@ -203,6 +205,8 @@ class _Facts:
 
 
 def _found(facts: _Facts) -> Output:
+    if facts.end == PART and facts.classes == 1:
+        return "probabilities"
     if facts.end == "softmax" and facts.classes == 1:
         raise ProbeError(
             "the network ends in a softmax over one channel, which is 1 everywhere: give it a channel for the "
@@ -225,6 +229,13 @@ def _found(facts: _Facts) -> Output:
         raise ProbeError(
             f"the network's output ends in a {facts.end}, but not one over its {facts.classes} classes (dimension 1); "
             f"{SAY}"
+        )
+    changed = changed_end(facts.values)
+    if changed:
+        raise ProbeError(
+            f"the network's output, {facts.range}, was calculated from the probabilities of a {changed}, and is "
+            "neither logits nor these: wrap the network in a Module that returns the probabilities, or what goes into "
+            f"the {changed}; to explain the numbers as they are say Probe(..., output='logits')"
         )
     return "logits"
 

@@ -13,8 +13,10 @@ from torch.nn import functional as F
 
 from segcam import Probe, Target, grad_cam
 from segcam.errors import InputError, ProbeError, SegcamWarning
+from segcam.probe.targets.ends import last_step
 from segcam.probe.targets.outputs import OUTPUTS, Output, logits_of, resolved
 from segcam.probe.targets.pixels import PIXEL_SETS
+from segcam.probe.targets.saturation import saturated
 
 End = Callable[[Tensor], Tensor]
 SCORES = ("logit", "margin", "logprob", "rival")
@@ -201,6 +203,109 @@ def test_a_saturated_sigmoid_still_has_its_logit() -> None:
     assert torch.allclose(got.maps(grad_cam), wanted.maps(grad_cam), equal_nan=True)
     ends = logits_of(torch.tensor([0.0, 1.0]).view(1, 1, 1, 2), "probabilities")
     assert bool(torch.isfinite(ends).all())
+
+
+@pytest.mark.parametrize(("classes", "function"), [(1, torch.sigmoid), (3, lambda z: z.softmax(1))])
+def test_probabilities_whose_logits_are_lost_are_refused(classes: int, function: End) -> None:
+    """Behind a copy the logits are not seen, and a probability of exactly 1 has no gradient: its map would be blank."""
+    hidden = Net(classes, lambda z: function(z).half(), scale=100)
+    probe, x = Probe(hidden, "a", output="probabilities"), images()
+    with pytest.raises(ProbeError, match=r"a probability of exactly 0 or 1, whose logit is lost: wrap the network"):
+        probe(x, Target(1))
+    lost = saturated(hidden(x), "probabilities")[:, -1 if classes == 1 else 1]
+    assert bool(lost.any())
+    some = Net(classes, lambda z: function(torch.cat([300 * z[:, :, :2], z[:, :, 2:]], 2)).half(), scale=1)
+    with pytest.warns(SegcamWarning, match="whose logit is lost.* maps are those of the others"):
+        got = Probe(some, "a", output="probabilities")(x, Target(1, "image"))
+    assert bool((got.gradients["a"].flatten(1).abs().amax(1) > 0).all())
+
+
+CHANGED: dict[str, tuple[int, End, str]] = {
+    "per cent": (3, lambda z: 100 * z.softmax(1), "softmax"),
+    "bytes": (1, lambda z: z.sigmoid() * 255, "sigmoid"),
+    "negative logarithms": (3, lambda z: -z.log_softmax(1), "log-softmax"),
+    "bits": (3, lambda z: z.log_softmax(1) / 0.693, "log-softmax"),
+    "logarithm of a sigmoid": (3, lambda z: (z.sigmoid() + 1e-6).log(), "sigmoid"),
+    "centred, and upsampled": (1, lambda z: F.interpolate(2 * z.sigmoid() - 1, scale_factor=2), "sigmoid"),
+}
+
+
+@pytest.mark.parametrize("end", CHANGED)
+def test_numbers_calculated_from_probabilities_are_no_logits(end: str) -> None:
+    """Every pixel of a sigmoid times 255 is above 0: read as a logit, the class were predicted everywhere."""
+    classes, function, kind = CHANGED[end]
+    with pytest.raises(ProbeError, match=f"calculated from the probabilities of a {kind}, .* output='logits'"):
+        Probe(Net(classes, function, scale=1), "a")(images())
+    net = Net(classes, function, scale=1)
+    got = Probe(net, "a", output="logits")(images(), Target(1, "image"))  # the cure
+    values = F.interpolate(net(images()), (12, 12), mode="bilinear")[:, 1 if classes > 1 else 0]
+    torch.testing.assert_close(got.scores, values.mean((1, 2)))
+
+
+def test_the_logit_of_a_sigmoid_is_a_logit() -> None:
+    probe = Probe(Net(1, lambda z: z.sigmoid().logit()), "a")
+    torch.testing.assert_close(probe(images()).scores, Probe(Net(1, identity), "a")(images()).scores)
+
+
+KEPT: dict[str, tuple[int, End, str]] = {
+    "clamped": (1, lambda z: z.sigmoid().clamp(1e-6, 1 - 1e-6), "probabilities"),
+    "masked": (3, lambda z: z.sigmoid().masked_fill(z < -100, 0.0), "multilabel-probabilities"),
+    "one class after the other": (3, lambda z: torch.cat([one.sigmoid() for one in z.split(1, 1)], 1), ""),
+    "stacked": (3, lambda z: torch.stack([one.sigmoid() for one in z.unbind(1)], 1), ""),
+}
+
+
+@pytest.mark.parametrize("end", KEPT)
+def test_what_leaves_probabilities_as_they_are_is_seen_through(end: str) -> None:
+    classes, function, kind = KEPT[end]
+    kind = kind or "multilabel-probabilities"
+    with said(kind):
+        got = Probe(Net(classes, function), "a")(images(), Target(1, "image"))
+    plain = Probe(Net(classes, identity), "a", output="multilabel" if classes > 1 else "logits")
+    wanted = plain(images(), Target(1, "image"))
+    torch.testing.assert_close(got.maps(grad_cam), wanted.maps(grad_cam), rtol=1e-3, atol=1e-5)
+
+
+def test_a_clamp_behind_a_linear_layer_tells_nothing() -> None:
+    with pytest.raises(ProbeError, match="they may be logits or probabilities"):
+        Probe(Net(2, lambda z: z.clamp(0, 1)), "a")(images())
+
+
+def test_the_foregrounds_part_of_a_softmax_is_a_probability() -> None:
+    with said("probabilities"):
+        got = Probe(Net(2, lambda z: z.softmax(1)[:, 1:]), "a")(images(), Target(1, "image"))
+    z = Net(2, identity)(images())
+    torch.testing.assert_close(got.scores, (z[:, 1] - z[:, 0]).mean((1, 2)), rtol=1e-3, atol=1e-5)
+    with pytest.raises(ProbeError, match="softmax over one channel, which is 1 everywhere"):
+        Probe(Net(1, lambda z: z.softmax(1)), "a")(images())
+    with pytest.raises(ProbeError, match="they may be logits or probabilities"):
+        Probe(Net(3, lambda z: z.softmax(1)[:, 1:]), "a")(images())
+
+
+@pytest.mark.parametrize("name", ["NativeBatchNorm", "CudnnBatchNorm", "MkldnnConvolution", "Convolution", "AddmmCuda"])
+def test_the_last_step_goes_by_what_is_done_and_not_by_the_device(name: str) -> None:
+    class Node:
+        next_functions = ()
+
+        def name(self) -> str:
+            return f"{name}Backward0"
+
+    class Values:
+        grad_fn, shape = Node(), (1, 2, 4, 4)
+
+    assert last_step(Values()) == ("linear" if name != "AddmmCuda" else "")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("end", [lambda z: z.argmax(1)[:, None].float(), lambda z: z.detach()])
+def test_an_output_without_a_graph_is_not_the_layers_fault(end: End) -> None:
+    for layers in ("a", "*"):
+        with pytest.raises(ProbeError, match="no gradient leads from the network's output back to its input"):
+            Probe(Net(3, end), layers, output="logits")(images(), Target(0, "image"))
+
+
+def test_complex_numbers_are_not_called_thresholded() -> None:
+    with pytest.raises(ProbeError, match="complex numbers: wrap it"):
+        Probe(Net(2, lambda z: torch.complex(z, z)), "a")(images())
 
 
 def test_half_precision_and_narrow_ranges_are_told() -> None:
