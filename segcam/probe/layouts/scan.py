@@ -148,6 +148,7 @@ def scan(
     for tensor in inputs:
         places.lies_nowhere(tensor, raw=False)
     with ExitStack() as stack:
+        stack.callback(model.register_forward_pre_hook(_images(cells)).remove)
         for path, module in model.named_modules():
             if not isinstance(module, torch.jit.ScriptModule):
                 hook = _shapes(seen, labels.get(path, []), axes, cells, places)
@@ -209,6 +210,16 @@ def _of_a_channel(output: Tensor, axes: Axes, cells: Cells) -> Tensor | None:
     """Return the cells of an output's first channel, which is kept; None where they are not known."""
     axis, found = axes.of(output), cells.of(output)
     return None if axis is None or found is None else found.narrow(axis, 0, 1).clone()
+
+
+def _images(cells: Cells) -> Callable[..., None]:
+    """Take note of the images' own order: what is made of them mirrored, and turned back, lies row by row."""
+
+    def hook(_module: nn.Module, args: tuple[Any, ...]) -> None:
+        if args and isinstance(args[0], Tensor) and args[0].ndim == 4:
+            cells.lie_on_grid(args[0], None)
+
+    return hook
 
 
 def _grids(seen: Scan, path: str, read: Callable[..., Grid]) -> Callable[..., None]:
