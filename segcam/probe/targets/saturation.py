@@ -31,10 +31,10 @@ def check_saturation(output: object, target: Target, explained: Explained) -> No
     Raises:
         ProbeError: most pixels of an image have none.
     """
-    if target.argument or target.score == "logprob" or target.output in (None, "logits", "multilabel"):
+    if target.argument or target.score == "logprob" or target.meaning in (None, "logits", "multilabel"):
         return
     values = tensor_of(output).detach()
-    lost = saturated(values, target.output)
+    lost = saturated(values, target.meaning)
     ids = explained.class_ids.clamp(max=lost.shape[1] - 1)
     of_class = lost[torch.arange(len(ids), device=ids.device), ids]
     grid = (int(of_class.shape[1]), int(of_class.shape[2]))
