@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,9 @@ def run(store: Store, profiles: Mapping[str, Profile], start: Start) -> list[Pat
         with start(profile, store.out / cue) as work:
             head["hardware"] = environment.hardware(work.device)
             work.train()
-            measuring = Measuring(work.trainings, store, stage=KIND, prefix=f"{cue}-")
-            work.ask(measuring)
+            (view,) = work.views
+            measuring = replace(work.measuring_of(view, KIND, f"{cue}-"), store=store)
+            work.ask([measuring], prefix=measuring.prefix)
             variants[cue] = _score(work, measuring)
             files |= {name: file for _, record in measuring.records() for name, file in record.files.items()}
     store.write(MANIFEST, Manifest.model_validate({**head, "variants": variants, "files": files}).written())

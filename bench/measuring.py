@@ -17,18 +17,19 @@ from torch import nn
 from analyses.reading import manifest
 from analyses.reading.files import LOG, SCORES, SLACK
 from analyses.reading.manifest import File
+from bench.checkpoints import Checkpoints
 from bench.measurements.material.rows import BIAS
 from bench.output.store import Store, digest, made_by, with_cell
 from bench.planning import plan
 from bench.planning.cells import MeasureCell
+from bench.planning.data import Data
 from bench.planning.measurement import MEASUREMENTS, Columns, MeasureJob, Measurement
+from bench.planning.profile import Profile
 from bench.planning.records import MeasureRecord
 from bench.planning.request import Gap, Request, methods_of
 from bench.progress import Task, working
-from bench.training.run import Trainings
 from segcam.errors import InputError, SegcamError
 from segcam.metrics import METRICS
-from segcam.models import create
 
 
 class Biased(NamedTuple):
@@ -43,19 +44,25 @@ class Biased(NamedTuple):
 
 @dataclass
 class Measuring:
-    """The measurements of one run.
+    """The measurements of one run, for one class.
 
     Attributes:
-        trainings: what made the checkpoints; the run's profile and data are theirs.
+        checkpoints: what is measured.
         store: where tables and records go.
+        profile: what is asked.
+        data: the images.
         stage: which measurements are done.
-        prefix: what the names of the files begin with, where several runs share the store.
+        prefix: what the names of the files begin with, where several runs or classes share the store.
+        label: the class's name in tables, where the run explains several.
     """
 
-    trainings: Trainings
+    checkpoints: Checkpoints
     store: Store
+    profile: Profile
+    data: Data
     stage: str = "score"
     prefix: str = ""
+    label: str = ""
 
     @property
     def measurements(self) -> list[Measurement]:
@@ -64,10 +71,10 @@ class Measuring:
         return sorted(measurements, key=lambda measurement: measurement.turn)
 
     def cells(self) -> list[MeasureCell]:
-        """List the cells of the finished trainings."""
-        trainings = self.trainings
-        weights = trainings.weights([cell for cell in trainings.cells if trainings.finished(cell)])
-        return plan.measuring(trainings.profile, trainings.data, weights, self.measurements, self.prefix)
+        """List the cells of the checkpoints that are there."""
+        points = self.checkpoints
+        weights = points.weights([cell for cell in points.cells if points.finished(cell)])
+        return plan.measuring(self.profile, self.data, weights, self.measurements, self.prefix)
 
     def run(self, saved: Callable[[], None] = lambda: None) -> None:
         """Remove what other settings left, and do what is not done yet.
@@ -79,13 +86,12 @@ class Measuring:
             InputError: a training is missing, a checkpoint is not of the profile's network, or a file of the user's
                 stands in the way.
         """
-        trainings = self.trainings
-        if missing := [cell.name for cell in trainings.cells if not trainings.finished(cell)]:
+        if missing := [cell.name for cell in self.checkpoints.missing()]:
             raise InputError(
-                f"nothing is trained for {', '.join(missing)} in {trainings.store.out}: run train (or all) first"
+                f"nothing is trained for {', '.join(missing)} in {self.store.out}: run train (or all) first"
             )
         cells = self.cells()
-        self._clear(cells)
+        self.clear(cells)
         for name, group in groupby(cells, key=lambda cell: cell.measurement):
             self._run(MEASUREMENTS.get(name), list(group), saved)
 
@@ -103,18 +109,21 @@ class Measuring:
         """Return the finished cells, each with its record."""
         return [(cell, self.record(cell)) for cell in self.cells() if self.finished(cell)]
 
-    def outdated(self) -> dict[str, MeasureRecord]:
+    def outdated(self, cells: Sequence[MeasureCell], prefixes: Sequence[str]) -> dict[str, MeasureRecord]:
         """Return the records of finished cells that these settings do not have, and would be dropped, by name.
 
         Of trainings that are not finished none is told: which cells they have hangs on the weights that they give.
+
+        Args:
+            cells: all that these settings have.
+            prefixes: what the names of cells begin with.
         """
-        cells = {cell.record for cell in self.cells()}
-        trainings = self.trainings
-        open_ones = tuple(f"{self.prefix}{c.name}-l" for c in trainings.cells if not trainings.finished(c))
+        known = {cell.record for cell in cells}
+        open_ones = tuple(f"{prefix}{cell.name}-l" for cell in self.checkpoints.missing() for prefix in prefixes)
         names = (
             name
             for name in self._records()
-            if name not in cells and not Path(name).name.partition("-")[2].startswith(open_ones)
+            if name not in known and not Path(name).name.partition("-")[2].startswith(open_ones)
         )
         return {name: self.store.read(MeasureRecord, name) for name in names}
 
@@ -129,8 +138,8 @@ class Measuring:
 
     def few_images(self) -> dict[str, Any]:
         """Return what the manifest says: for each measurement of a few images which, and how they were chosen."""
-        data = self.trainings.data
-        images = {m.name: m.images(self.trainings.profile, data) for m in self.measurements}
+        data = self.data
+        images = {m.name: m.images(self.profile, data) for m in self.measurements}
         return {
             name: {"rule": rule, "ids": [data.test[i].id for i in rows]}
             for name, (rows, rule) in images.items()
@@ -146,11 +155,13 @@ class Measuring:
         for cell, record in records:
             for gap in record.skipped:
                 counts[cell.train.model, gap.layer, gap.method, gap.reason] += 1
-        profile = self.trainings.profile
+        profile = self.profile
         if not profile.score.own_pass_images:
             methods = [method.name for method in methods_of(profile.score) if method.own_passes]
             why = "it takes passes of its own, and score.own_pass_images is 0"
-            counts.update({(model, "", name, why): 0 for model in profile.models for name in methods})
+            counts.update(
+                {(model, "", name, why): 0 for model in (*profile.models, *profile.networks) for name in methods}
+            )
         names = ("model", "layer", "method", "reason")
         return [{**dict(zip(names, key, strict=True)), "cells": count} for key, count in counts.items()]
 
@@ -169,10 +180,16 @@ class Measuring:
                     blank[cell.train.model, cell.level, str(target)] += int(alone.sum())
         return [Biased(*key, blank[key], images[key]) for key in images]
 
-    def _clear(self, cells: Sequence[MeasureCell]) -> None:
+    def clear(self, cells: Sequence[MeasureCell]) -> None:
         """Remove what other settings left: its rows would stand twice, or its record for rows that are gone.
 
         Files that no run made stay, but for one whose place is needed.
+
+        Args:
+            cells: all that these settings have.
+
+        Raises:
+            InputError: a file of the user's stands in the way.
         """
         records = {cell.record for cell in cells if self.finished(cell)}
         files, ours = {LOG}, set[str]()
@@ -197,27 +214,26 @@ class Measuring:
 
     def _run(self, measurement: Measurement, cells: Sequence[MeasureCell], saved: Callable[[], None]) -> None:
         left = [cell for cell in cells if not self.finished(cell)]
-        steps = {name: self._steps(measurement, name) for name in {cell.train.model for cell in cells}}
+        sources = {cell.train.model: cell.train for cell in cells}
+        asked = measurement.steps
+        score = self.profile.score
+        steps = {
+            name: 1 if asked is None else asked(self.checkpoints.request(cell, score)) for name, cell in sources.items()
+        }
         total, to_do = (sum(len(cell.rows) * steps[cell.train.model] for cell in group) for group in (cells, left))
-        name = self.prefix.replace("-", " ") + measurement.name.replace("_", " ")
-        with working(self.trainings.console, name, total, total - to_do) as task:
+        of = f"{self.label} " if self.label else self.prefix.replace("-", " ")
+        name = of + measurement.name.replace("_", " ")
+        with working(self.checkpoints.console, name, total, total - to_do) as task:
             for (train, level), group in groupby(left, key=lambda cell: (cell.train, cell.level)):
-                model = self.trainings.network(train, level)
-                request = Request.of(self.trainings.profile.score, train.model, model)
+                model = self.checkpoints.network(train, level)
+                request = self.checkpoints.request(train, score, model)
+                data = self.checkpoints.data_of(self.data, train, level, model, request)
                 for cell in group:
-                    self.measure(measurement, cell, model, request, task)
+                    self.measure(measurement, cell, model, request, data, task)
                 saved()
 
-    def _steps(self, measurement: Measurement, name: str) -> int:
-        """Return what an image of a model counts in the progress."""
-        if measurement.steps is None:
-            return 1
-        profile, classes = self.trainings.profile, len(self.trainings.data.opened.info.classes)
-        network = create(name, classes, plan.parameters(profile, name), pretrained=False)
-        return measurement.steps(Request.of(profile.score, name, network))
-
     def measure(
-        self, measurement: Measurement, cell: MeasureCell, model: nn.Module, request: Request, task: Task
+        self, measurement: Measurement, cell: MeasureCell, model: nn.Module, request: Request, data: Data, task: Task
     ) -> None:
         """Do one cell: write its tables, then the record that says that it is done."""
         started, gaps, files = time.monotonic(), set[Gap](), dict[str, File]()
@@ -225,7 +241,7 @@ class Measuring:
         def advance(steps: int, text: str) -> None:
             task.advance(steps, f"{cell.name}: {text}" if text else cell.name)
 
-        job = MeasureJob(self.trainings.profile, self.trainings.data, cell, model, request, advance, gaps.add)
+        job = MeasureJob(self.profile, data, cell, model, request, advance, gaps.add)
         for table, made in measurement.run(job).items():
             if isinstance(made, bytes):
                 name = cell.file(table, "npz")
@@ -255,7 +271,7 @@ class Measuring:
         Raises:
             SegcamError: one does; names the metric and the value.
         """
-        for metric in [METRICS.get(name) for name in self.trainings.profile.score.metrics if name in columns]:
+        for metric in [METRICS.get(name) for name in self.profile.score.metrics if name in columns]:
             values = np.asarray(columns[metric.name], dtype=float)
             low = -np.inf if metric.lower is None else metric.lower
             high = np.inf if metric.upper is None else metric.upper
@@ -268,13 +284,14 @@ class Measuring:
 
     def _keyed(self, cell: MeasureCell, columns: Columns) -> Columns:
         """Put the columns that are the same in all rows before a table."""
-        info = self.trainings.data.opened.info
+        info = self.data.opened.info
         keys = {
             "dataset": info.name,
             "model": cell.train.model,
             "level": cell.level,
             "seed": cell.train.seed,
             "training_data": info.training_data,
+            **({"class": self.label} if self.label else {}),
         }
         rows = len(next(iter(columns.values()), ()))
         return {name: np.full(rows, value) for name, value in keys.items()} | columns

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import torch
 from rich.console import Console
 
-from analyses.reading.manifest import Gap, Images, Manifest, Planned, level_name
+from analyses.reading.manifest import Explained, Gap, Images, Manifest, Planned
+from bench.checkpoints import Checkpoints
 from bench.measuring import Biased, Measuring
+from bench.networks.given import Given
 from bench.output.store import MANIFEST, Store
 from bench.planning import manifest
-from bench.planning.data import Data
+from bench.planning.cells import MeasureCell
+from bench.planning.data import Data, of_class
 from bench.planning.profile import Profile
+from bench.planning.sections import members
+from bench.planning.views import MOST, View, views
 from bench.training.run import Trainings
 from segcam.errors import InputError
+from segcam.samples import Images as Split
 
 MayDrop = Callable[[str], bool]
 """Told what would be dropped; returns whether it may be."""
@@ -51,7 +57,7 @@ class Run:
             InputError: an unknown name, a folder with a run of other data, models or training, or one with scores of
                 other settings that may not be dropped.
         """
-        self._manifest = manifest.of_run(self.profile, self.data, self.device)
+        self._manifest = manifest.of_run(self.profile, self.data, self.device, self.checkpoints.given)
         before = self.store.manifest() if self.store.path(MANIFEST).exists() else None
         if before:
             self._same_run(before.definition, self._manifest.definition)
@@ -60,7 +66,7 @@ class Run:
                 f"{self.store.out} holds trainings of another run ({others[0]}): move them away, or choose another "
                 "folder with --out"
             )
-        self.ask(self.measuring, before)
+        self.ask(self.measurings, before)
         self._write_manifest()
 
     @cached_property
@@ -69,9 +75,36 @@ class Run:
         return Trainings(self.profile, self.data, self.store, self.device, self.console)
 
     @cached_property
-    def measuring(self) -> Measuring:
-        """The run's measurements."""
-        return Measuring(self.trainings, self.store)
+    def checkpoints(self) -> Checkpoints:
+        """The run's checkpoints: of its trainings, and of networks that were there already."""
+        return Checkpoints(self.trainings, Given(self.profile, self.data, self.device))
+
+    @cached_property
+    def views(self) -> tuple[View, ...]:
+        """The classes that the run explains; those that no image shows are told and left out."""
+        test = (lambda: self.data.test) if self.data.opened.info.masked else self._predicted
+        found, without = views(self.profile, self.data.opened.info.classes, test)
+        if without:
+            shown = f"{', '.join(without[:5])}{f' and {len(without) - 5} more' if len(without) > 5 else ''}"
+            self.console.print(f"left out, as no image shows them: {shown}", markup=False, highlight=False)
+        if self.profile.score.classes == (MOST,):
+            self.console.print(f"explained: {found[0].label}, the class of the most pixels", markup=False)
+        return found
+
+    def _predicted(self) -> Split:
+        return next(self.checkpoints.predicted())
+
+    @cached_property
+    def measurings(self) -> tuple[Measuring, ...]:
+        """The run's measurements, of each class that it explains."""
+        return tuple(self.measuring_of(view) for view in self.views)
+
+    def measuring_of(self, view: View, stage: str = "score", prefix: str = "") -> Measuring:
+        """Return the measurements of one class."""
+        profile = view.of(self.profile)
+        data = of_class(self.data, profile, view.explained) if self.profile.score.classes else self.data
+        label = view.label if view.prefix else ""
+        return Measuring(self.checkpoints, self.store, profile, data, stage, prefix + view.prefix, label)
 
     def train(self) -> None:
         """Train what is not trained yet."""
@@ -81,7 +114,7 @@ class Run:
     def unreached(self) -> list[str]:
         """Return the levels that no checkpoint came near, as 'unet, seed 0: 90 % (best 84.1 %, nearest 84.1 %)'."""
         return [
-            f"{c.model}, seed {c.seed}: {level_name(c.level)} (best {100 * c.best_miou:.1f} %, nearest "
+            f"{c.model}, seed {c.seed}: {c.label} (best {100 * c.best_miou:.1f} %, nearest "
             f"{100 * c.nearest_miou:.1f} %)"
             for c in self.trainings.entries()
             if not c.reached
@@ -92,9 +125,10 @@ class Run:
 
         Told as 'unet, 90 %: best_pixel:logit in 80 of 100'.
         """
-        found = self.measuring.bias_alone()
+        found = [one for measuring in self.measurings for one in measuring.bias_alone()]
+        names = {(entry.model, entry.level): entry.label for entry in self.checkpoints.entries()}
         lines = [
-            f"{one.model}, {level_name(one.level)}: {one.target} in {one.blank} of {one.images}"
+            f"{one.model}, {names[one.model, one.level]}: {one.target} in {one.blank} of {one.images}"
             for one in found
             if one.blank
         ]
@@ -110,52 +144,67 @@ class Run:
         Raises:
             InputError: a training is missing, or a checkpoint is not of the profile's network.
         """
-        self.ask(self.measuring)
-        self.measuring.run(self._write_manifest)
+        every = self.ask(self.measurings)
+        replace(self.measurings[0], prefix="").clear(every)  # of classes that are explained no more, too
+        for measuring in self.measurings:
+            measuring.run(self._write_manifest)
         self._write_manifest()
 
-    def ask(self, measuring: Measuring, before: Manifest | None = None) -> None:
-        """Ask whether finished scores of other settings may be dropped, where there are some.
+    def ask(
+        self, measurings: Sequence[Measuring], before: Manifest | None = None, prefix: str = ""
+    ) -> list[MeasureCell]:
+        """Ask whether finished scores of other settings may be dropped, where there are some; return all cells.
 
         Args:
-            measuring: the measurements of which they are.
+            measurings: the measurements of which they are, one a class.
             before: the manifest that tells of which settings they are.
+            prefix: what the names of their files begin with, where several runs share a folder.
 
         Raises:
             InputError: they may not be dropped.
         """
-        dropped = measuring.outdated()
+        every = [cell for measuring in measurings for cell in measuring.cells()]
+        whole = replace(measurings[0], prefix=prefix)
+        dropped = whole.outdated(every, [measuring.prefix for measuring in measurings])
         if not dropped:
-            return
+            return every
         differing = _differences(before.profile, self._manifest.profile) if before else []
         why = (
             f": {', '.join(f'{key} ({old} there, {new} now)' for key, old, new in differing[:5])}" if differing else ""
         )
         minutes = sum(record.seconds for record in dropped.values()) / 60
-        what = f"{measuring.store.out} holds {len(dropped)} finished cells of other settings ({minutes:.1f} min){why}"
+        where = whole.store.out
+        what = f"{where} holds {len(dropped)} finished cells of other settings ({minutes:.1f} min){why}"
         cure = "choose another folder with --out, or add --yes to drop them"
-        if others := sorted({record.model for record in dropped.values()} - self.profile.models.keys()):
-            what = f"{measuring.store.out} holds scores of {', '.join(others)}, which this run does not have"
+        run = {*self.profile.models, *self.profile.networks}
+        if others := sorted({record.model for record in dropped.values()} - run):
+            what = f"{where} holds scores of {', '.join(others)}, which this run does not have"
             cure = f"name the models with --model, too; {cure}"
         if not self.may_drop(what):
             raise InputError(f"{what}; {cure}")
+        return every
 
     def _write_manifest(self) -> None:
         """Write the manifest anew from what is finished."""
-        trainings, measured = self.trainings, self.measuring.records()
-        trained = {cell.record: trainings.record(cell).brief() for cell in trainings.cells if trainings.finished(cell)}
+        trainings = self.trainings
+        trained = {cell.record: trainings.record(cell).brief() for cell in self.checkpoints.trained()}
         ready = len(trained) == len(trainings.cells)
+        measured = [pair for measuring in self.measurings for pair in measuring.records()] if ready else []
+        planned = sum(len(measuring.cells()) for measuring in self.measurings) if ready else None
+        first = self.measurings[0]
         sections = {
-            "checkpoints": tuple(trainings.entries()),
-            "skipped": tuple(map(Gap.model_validate, self.measuring.skipped(measured))) if ready else (),
-            "studies": {name: Images.model_validate(few) for name, few in self.measuring.few_images().items()},
+            "checkpoints": tuple(self.checkpoints.entries()),
+            "skipped": tuple(map(Gap.model_validate, first.skipped(measured))) if ready else (),
+            "studies": _studies(first),
             "cells": {**trained, **{cell.record: record.brief() for cell, record in measured}},
-            "planned": Planned(train=len(trainings.cells), score=len(self.measuring.cells()) if ready else None),
+            "planned": Planned(train=len(trainings.cells), score=planned),
             "files": {
                 **trainings.log(),
                 **{name: file for _, record in measured for name, file in record.files.items()},
             },
         }
+        if first.label:
+            sections["views"] = tuple(map(_described, self.views, self.measurings))
         self.store.write(MANIFEST, self._manifest.model_copy(update=sections).written())
 
     def _same_run(self, before: dict[str, Any], now: dict[str, Any]) -> None:
@@ -167,6 +216,25 @@ class Run:
             return
         shown = ", ".join(f"{key} ({old} there, {new} now)" for key, old, new in _differences(before, now)[:5])
         raise InputError(f"{self.store.out} holds another run: {shown}; choose another folder with --out")
+
+
+def _studies(measuring: Measuring) -> dict[str, Images]:
+    """Return the images set aside for measurements, and how they were chosen."""
+    return {name: Images.model_validate(few) for name, few in measuring.few_images().items()}
+
+
+def _described(view: View, measuring: Measuring) -> Explained:
+    """Return what the manifest says of a class that the run explains."""
+    data = measuring.data
+    return Explained(
+        label=view.label,
+        ids=tuple(sorted(members(view.explained))),
+        prefix=view.prefix,
+        folder=view.folder,
+        gallery=Images(rule=data.rule, ids=tuple(data.test[i].id for i in data.gallery)),
+        own_passes=manifest.own_passes(measuring.profile, data),
+        studies=_studies(measuring),
+    )
 
 
 def _of_models(definition: dict[str, Any], names: Collection[str]) -> dict[str, Any]:

@@ -28,9 +28,14 @@ SHOWN = (
 
 
 def analyse(results: Results) -> Iterator[Figure | Table]:
-    """Yield the table of the checkpoints and the figure of the training runs they were taken from."""
+    """Yield the table of the checkpoints and the figure of the training runs they were taken from.
+
+    Nothing of networks that were there already where no mask tells how good they are.
+    """
+    if not results.trained and not results.manifest.dataset.masked:
+        return
     baseline = f"baseline_miou is the mean IoU of answering '{results.classes[0]}' everywhere"
-    explained = results.classes[results.foreground(results.targets[0])]
+    explained = results.class_name(results.targets[0])
     shares = f"predicted_share is the share of images in which the model predicts any pixel as '{explained}'"
     yield Table(
         "levels",
@@ -39,7 +44,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         f"columns come from the predictions on the scored images. An unreached level has no values but the nearest "
         f"and the best one seen.",
         best={"test_miou": "higher"},
-        shown=SHOWN,
+        shown=SHOWN if results.trained == results.models else (*SHOWN[:2], "name", *SHOWN[2:]),
     )
     if not results.has_training():
         return
@@ -70,9 +75,9 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 def _columns(results: Results) -> list[str]:
     return [
+        *("model", "level"),
+        *(("name",) if results.trained != results.models else ()),
         *(
-            "model",
-            "level",
             "seed",
             "reached",
             "step",
@@ -100,6 +105,7 @@ def _row(
     return {
         "model": point.model,
         "level": point.level,
+        **({"name": point.name} if results.trained != results.models else {}),
         "seed": point.seed,
         "reached": point.reached,
         "step": point.step,
@@ -144,9 +150,9 @@ def _tests(results: Results) -> dict[tuple[str, int, int], dict[str, Any]]:
 def draw(results: Results) -> matplotlib.figure.Figure:
     """Draw validation mean IoU against images seen, one panel a model, below each other."""
     log = results.training()
-    figure = style.figure(2.6 * len(results.models), constrained=True)
-    grid = figure.subplots(len(results.models), 1, squeeze=False)[:, 0]
-    for axes, model in zip(grid, results.models, strict=True):
+    figure = style.figure(2.6 * len(results.trained), constrained=True)
+    grid = figure.subplots(len(results.trained), 1, squeeze=False)[:, 0]
+    for axes, model in zip(grid, results.trained, strict=True):
         points = [point for point in results.checkpoints if point.model == model]
         _draw_panel(axes, log[log["model"] == model], points)
         axes.set_title(printing.plain(results.label("models", model)), weight="bold")

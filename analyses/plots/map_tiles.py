@@ -54,7 +54,7 @@ class Tiles:
         picture = np.zeros((*mask.shape, 3)) if photograph is None else photograph / 255
         if self.tinted:
             foreground = self.results.foreground(paper_target(self.results))
-            picture = display.tinted(picture, self._gallery.arrays[PREDICTED][at] == foreground)
+            picture = display.tinted(picture, np.isin(self._gallery.arrays[PREDICTED][at], foreground))
         return Tile(picture, self._outline(image), mark, self._agreement.get(image, ""))
 
     @property
@@ -87,7 +87,7 @@ class Tiles:
 
     def _outline(self, image: str) -> list[NDArray[np.float64]]:
         foreground = self.results.foreground(paper_target(self.results))
-        return overlay.outline(self._gallery.masks[self._index(image)] == foreground)
+        return overlay.outline(np.isin(self._gallery.masks[self._index(image)], foreground))
 
     def _photograph(self, image: str) -> NDArray[np.uint8] | None:
         photographs = self._gallery.images
@@ -124,15 +124,18 @@ class Tiles:
 
     @cached_property
     def _agreement(self) -> Mapping[str, str]:
-        """For each image, how well the checkpoint's own prediction agrees with the mask."""
+        """For each image, how well the checkpoint's own prediction agrees with the mask, where there is one."""
+        if not self.results.manifest.dataset.masked:
+            return dict.fromkeys(self.results.gallery_ids, "")
         frame, point = self.results.predictions(), self.checkpoint
         frame = frame[(frame["model"] == point.model) & (frame["seed"] == point.seed) & (frame["level"] == point.level)]
         frame = frame[frame["image"].isin(self.results.gallery_ids)]
         foreground, classes = self.results.foreground(paper_target(self.results)), range(len(self.results.classes))
-        predicted = frame[[f"n_{truth}_{foreground}" for truth in classes]].sum(axis=1)
-        true = frame[[f"n_{foreground}_{other}" for other in classes]].sum(axis=1)
+        predicted = frame[[f"n_{truth}_{one}" for truth in classes for one in foreground]].sum(axis=1)
+        true = frame[[f"n_{one}_{other}" for other in classes for one in foreground]].sum(axis=1)
+        both = frame[[f"n_{one}_{other}" for other in foreground for one in foreground]].sum(axis=1)
         texts = []
-        for hits, n_predicted, n_true in zip(frame[f"n_{foreground}_{foreground}"], predicted, true, strict=True):
+        for hits, n_predicted, n_true in zip(both, predicted, true, strict=True):
             union = n_predicted + n_true - hits
             texts.append("absent" if union == 0 else "no pixel" if n_predicted == 0 else f"IoU {hits / union:.2f}")
         return dict(zip(frame["image"].astype(str), texts, strict=True))
@@ -180,7 +183,10 @@ def metrics_shown(results: Results, names: Collection[str]) -> tuple[Metric, ...
 
 def signs(results: Results, *, tinted: bool) -> tuple[str, str, str]:
     """Return the words of the key that all pages share: of the outline, of the ring, and of the first column."""
-    name = results.classes[results.foreground(paper_target(results))]
+    name = results.class_name(paper_target(results))
+    if not results.manifest.dataset.masked:
+        ring = f"explained pixel ({results.label('targets', paper_target(results))})"
+        return f"outline of the region predicted as {name}; there are no masks", ring, ""
     return (
         f"outline of the mask, {name}",
         f"explained pixel ({results.label('targets', paper_target(results))})",
@@ -193,7 +199,7 @@ def reading(results: Results, page: Page) -> str:
     photographs = (
         " Photographs are dimmed beneath the maps." if results.photographs else " The photograph is not shown."
     )
-    return f"{shown_as(page)}{photographs} The line is the mask's outline."
+    return f"{shown_as(page)}{photographs} The line is the {results.region}'s outline."
 
 
 def shown_as(page: Page) -> str:

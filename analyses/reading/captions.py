@@ -26,13 +26,18 @@ def note(results: Results) -> str:
         f"Data set {data.name}{_share(data.facts)}, {manifest.scored_images} scored images",
         _seeds(results),
     ]
-    if data.training_data:
+    if not results.trained:
+        facts.append("networks that were there already")
+    elif data.training_data:
         foreign = ": masks predicted by another network" if data.self_trained else ""
         facts.append(f"trained on {data.training_data}{foreign}")
     facts += _help(results)
     if results.targets:
-        facts.append(f"class explained: {results.classes[results.foreground(results.targets[0])]}")
-    facts.append(_BORDER.get(manifest.border, f"border pixels: {manifest.border}"))
+        facts.append(f"class explained: {results.class_name(results.targets[0])}")
+    if data.masked:
+        facts.append(_BORDER.get(manifest.border, f"border pixels: {manifest.border}"))
+    else:
+        facts.append("no masks: what each network predicts stands for them, so scores say nothing of its mistakes")
     if results.placement == "receptive_field":
         facts.append("maps are laid where their cells look, not stretched over the image")
     if any(checkpoint.level == BEST for checkpoint in results.checkpoints):

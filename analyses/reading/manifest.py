@@ -73,7 +73,10 @@ Share = Annotated[float, AfterValidator(_share), _number_or(math.nan)]
 
 
 class Dataset(Entry):
-    """The data set; the first class is the background. `self_trained` counts masks predicted by another network."""
+    """The data set; the first class is the background. `self_trained` counts masks predicted by another network.
+
+    Where it is not `masked`, scores are against the region that each network predicts.
+    """
 
     name: str
     classes: tuple[str, ...]
@@ -84,6 +87,7 @@ class Dataset(Entry):
     facts: dict[str, Any] = {}
     source: str = ""
     digest: str = ""
+    masked: bool = True
 
 
 _NO_DATASET = Dataset(name="", classes=(), size=0, training_data="")
@@ -105,7 +109,10 @@ class OwnPasses(Images):
 
 
 class Model(Entry):
-    """A network: its `settings`, its number of parameters, and where its weights and its training came from."""
+    """A network: its `settings`, its number of parameters, and where its weights and its training came from.
+
+    One that is `given` was there already, and not trained here.
+    """
 
     label: str
     source: str = ""
@@ -113,6 +120,7 @@ class Model(Entry):
     pretrained: str = "none"
     teacher: str = ""
     parameters: int = 0
+    given: bool = False
 
 
 class Layer(Entry):
@@ -146,7 +154,7 @@ class Target(Entry):
     """A target: the class explained (None: each image's own), which pixels, and which of their scores."""
 
     label: str
-    class_id: int | None = Field(default=None, alias="class")
+    class_id: int | tuple[int, ...] | None = Field(default=None, alias="class")
     pixels: str = ""
     score: str = ""
     resolution: str = ""
@@ -170,7 +178,10 @@ class Method(Entry):
 
 
 class Metric(Entry):
-    """A metric: its wording, chance value (a number, `"area"`: the mask's share of the image, or none) and bounds."""
+    """A metric: its wording, chance value (a number, `"area"`: the mask's share of the image, or none) and bounds.
+
+    `masks` says whether the mask plays a part.
+    """
 
     name: str = Field(exclude=True)
     label: str
@@ -181,6 +192,7 @@ class Metric(Entry):
     chance: float | str | None = None
     unit: str = ""
     source: str = ""
+    masks: bool = True
 
     def within(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return values cut off at the metric's bounds: intervals widened for few seeds may reach beyond them."""
@@ -283,6 +295,22 @@ class Planned(Entry):
     score: int | None = None
 
 
+class Explained(Entry):
+    """A class, or several that count as one, of the several that a run explains.
+
+    Its files' names begin with `prefix`; its tables, figures and page lie in `folder`, '' for those of the run. Images
+    are chosen for it.
+    """
+
+    label: str
+    ids: tuple[int, ...]
+    prefix: str
+    folder: str = ""
+    gallery: Images = Images(rule="", ids=())
+    own_passes: OwnPasses = OwnPasses(rule="", ids=(), targets=())
+    studies: dict[str, Images] = {}
+
+
 class Published(Entry):
     """What was published of a run: with photographs or without, the analyses that can be redrawn, the main target."""
 
@@ -324,6 +352,7 @@ class Manifest(Document):
     checkpoints: tuple[Checkpoint, ...] = ()
     skipped: tuple[Gap, ...] = ()
     studies: dict[str, Images] = {}
+    views: tuple[Explained, ...] = ()
     cells: dict[str, Cell] = {}
     planned: Planned = Planned()
     files: dict[str, File] | None = None

@@ -11,7 +11,18 @@ import pandas as pd
 
 from analyses.reading import files, manifest
 from analyses.reading.files import GALLERY, LOG, SCORES, ResultsError, folder
-from analyses.reading.manifest import INPUT, Checkpoint, Layer, Manifest, Method, Metric, Model, Target, level_name
+from analyses.reading.manifest import (
+    INPUT,
+    Checkpoint,
+    Explained,
+    Layer,
+    Manifest,
+    Method,
+    Metric,
+    Model,
+    Target,
+    level_name,
+)
 from analyses.reading.records import Gallery
 
 __all__ = ["KEYS", "Results", "ResultsError"]
@@ -24,10 +35,13 @@ class Results:
 
     Args:
         folder: the output folder of the harness, with `manifest.json` in it. Nothing is read until it is asked for.
+        explained: of a run that explains several classes, the one that is looked at, by its label; the first by
+            default. All that is returned is of it.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, explained: str | None = None) -> None:
         self.folder = Path(folder)
+        self._explained = explained
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -36,7 +50,26 @@ class Results:
         Raises:
             ResultsError: it is missing, damaged, of another schema, or lacks what it needs.
         """
-        return manifest.read(self.folder / "manifest.json")
+        whole = manifest.read(self.folder / "manifest.json")
+        if self._explained is None and not whole.views:
+            return whole
+        labels = [view.label for view in whole.views]
+        if self._explained is not None and self._explained not in labels:
+            raise ResultsError(
+                f"unknown class '{self._explained}': the run explains {', '.join(labels) or 'one alone'}"
+            )
+        view = whole.views[0 if self._explained is None else labels.index(self._explained)]
+        ids = view.ids[0] if len(view.ids) == 1 else view.ids
+        targets = {name: target.model_copy(update={"class_id": ids}) for name, target in whole.targets.items()}
+        chosen = {"gallery": view.gallery, "own_passes": view.own_passes, "studies": view.studies}
+        return whole.model_copy(update={**chosen, "targets": targets})
+
+    @property
+    def view(self) -> Explained | None:
+        """The class that is looked at, of a run that explains several."""
+        if not (views := self.manifest.views):
+            return None
+        return next(view for view in views if self._explained in (None, view.label))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -57,6 +90,16 @@ class Results:
     def models(self) -> tuple[str, ...]:
         """The models' names, in the manifest's order."""
         return tuple(self.manifest.models)
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """The names of the models that the run trained; the others were there already."""
+        return tuple(name for name, model in self.manifest.models.items() if not model.given)
+
+    @property
+    def region(self) -> str:
+        """What maps are measured against: 'mask', or 'predicted region' where there are no masks."""
+        return "mask" if self.manifest.dataset.masked else "predicted region"
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -100,10 +143,19 @@ class Results:
         entries: Mapping[str, Model | Method | Target] = getattr(self.manifest, kind)
         return entries[name].label if name in entries else name
 
-    def foreground(self, target: str) -> int:
-        """Return the index of the class that `target` explains; the first after the background where it names none."""
+    def foreground(self, target: str) -> tuple[int, ...]:
+        """Return the index of the class that `target` explains, or those of the classes that count as one.
+
+        It is the first after the background where the target names none.
+        """
         class_id = self.manifest.targets[target].class_id if target in self.manifest.targets else None
-        return min(1, len(self.classes) - 1) if class_id is None else class_id
+        if class_id is None:
+            return (min(1, len(self.classes) - 1),)
+        return (class_id,) if isinstance(class_id, int) else class_id
+
+    def class_name(self, target: str) -> str:
+        """Return the name of the class that `target` explains; of several that count as one, joined by '+'."""
+        return "+".join(self.classes[index] for index in self.foreground(target))
 
     def layers(self, model: str) -> tuple[Layer, ...]:
         """Return the layers of `model`, by depth; of one depth in the manifest's order. The input is none of them."""
@@ -270,14 +322,20 @@ class Results:
 
     def gallery_path(self, model: str, seed: int, level: int) -> Path:
         """Return the file of the kept maps of a checkpoint, be it there or not."""
-        return self.folder / GALLERY / f"{model.replace(':', '-')}-s{seed}-l{level}.npz"
+        return self.folder / GALLERY / f"{self._prefix}{model.replace(':', '-')}-s{seed}-l{level}.npz"
+
+    @property
+    def _prefix(self) -> str:
+        """What the names of the files of the class that is looked at begin with."""
+        return self.view.prefix if self.view else ""
 
     def _files(self, place: str, suffix: str) -> list[Path]:
         """Return the files of a folder: those that the manifest lists, or all where it has no list."""
         if (listed := self.manifest.files) is None:
             return sorted((self.folder / place).glob(f"*{suffix}"))
         names = (name for name in listed if name.endswith(suffix) and name.rpartition("/")[0] == place)
-        return [self.folder / name for name in sorted(names)]
+        of_class = "" if place == folder("training") else self._prefix
+        return [self.folder / name for name in sorted(names) if Path(name).name.startswith(of_class)]
 
     def _seen(self, paths: list[Path]) -> list[Path]:
         """Return files, having seen that each is what the manifest says of it."""

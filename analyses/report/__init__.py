@@ -55,6 +55,7 @@ def build(results: Results, sections: Sequence[Section], *, maps: bool = True) -
             verdicts=verdicts.of(shown),
             sections=[contents.view(section, drawn) for section in shown],
             gallery=map_files,
+            classes=facts.classes(results),
             scripts=assets.SCRIPTS,
             styles=assets.STYLES,
         )

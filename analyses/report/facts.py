@@ -52,17 +52,33 @@ def of(results: Results) -> Facts:
     )
 
 
+def classes(results: Results) -> list[tuple[str, str]]:
+    """Return the classes that a run explains, each with the address of its page from this one; '' for this one."""
+    if results.view is None:
+        return []
+    up = "../" * (1 + len([part for part in results.view.folder.split("/") if part]))
+    return [
+        (view.label, "" if view == results.view else f"{up}{view.folder + '/' if view.folder else ''}report/index.html")
+        for view in results.manifest.views
+    ]
+
+
 def _brief(results: Results) -> Iterator[tuple[str, str]]:
     """Yield what a reader must know before any number."""
     data = results.manifest.dataset
     yield "Data", f"{data.name}: {results.manifest.scored_images} test images scored, {data.size} px"
-    if data.training_data:
+    if data.training_data and results.trained:
         taught = " (masks predicted by another network among them)" if data.self_trained else ""
         yield "Trained on", f"{data.training_data}{taught}"
     yield "Models", ", ".join(results.label("models", name) for name in results.models) or "none"
     yield "Seeds", ", ".join(map(str, results.seeds())) or "none"
+    if not data.masked:
+        yield "Masks", "none: what each network predicts stands for them"
     reached = sum(point.reached for point in results.checkpoints)
-    yield "Checkpoints", f"{reached} of {len(results.checkpoints)} reached their level"
+    if results.trained:
+        yield "Checkpoints", f"{reached} of {len(results.checkpoints)} reached their level"
+    else:
+        yield "Weights", ", ".join(dict.fromkeys(point.label for point in results.checkpoints))
     controls = f" and {_count(results.controls, 'control')}" if results.controls else ""
     methods = tuple(name for name in results.methods if name not in results.controls)
     yield "Maps", f"{_count(methods, 'method')}{controls}, {_count(results.targets, 'target')}"

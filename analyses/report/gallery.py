@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -152,7 +152,7 @@ def _predicted(results: Results, opened: Gallery, at: int) -> dict[str, str]:
     if PREDICTED not in opened.arrays:
         return {}
     classes = sorted({results.foreground(target) for target in results.targets})
-    return {str(number): _path(opened.arrays[PREDICTED][at] == number) for number in classes}
+    return {_number(ids): _path(np.isin(opened.arrays[PREDICTED][at], ids)) for ids in classes}
 
 
 def _pixel(opened: Gallery, target: str, at: int) -> tuple[float, float] | None:
@@ -173,8 +173,13 @@ def _image(results: Results, opened: Gallery, at: int) -> dict[str, Any]:
         "width": mask.shape[1],
         "height": mask.shape[0],
         "picture": None if opened.images is None else data.url(_webp(opened.images[at]), "image/webp"),
-        "outlines": {str(number): _path(mask == number) for number in classes},
+        "outlines": {_number(ids): _path(np.isin(mask, ids)) for ids in classes},
     }
+
+
+def _number(ids: Sequence[int]) -> str:
+    """Return what a class is called among the outlines."""
+    return "+".join(map(str, ids))
 
 
 def _webp(pixels: NDArray[np.uint8]) -> bytes:
@@ -215,7 +220,7 @@ def _index(results: Results) -> dict[str, Any]:
         ],
         "targets": [
             {"name": name, "label": results.label("targets", name)}
-            | {"class": results.classes[results.foreground(name)], "number": results.foreground(name)}
+            | {"class": results.class_name(name), "number": _number(results.foreground(name))}
             for name in results.targets
         ],
         "methods": [
@@ -229,6 +234,7 @@ def _index(results: Results) -> dict[str, Any]:
         "method": results.main_method if results.methods else "",
         "metric": next((x.name for x in results.metrics if x.name == "energy_gain"), ""),
         "photographs": results.photographs,
+        "region": results.region,
         "display": {
             "colours": display.COLOURS.tobytes().hex(),
             "gamma": display.GAMMA,

@@ -9,14 +9,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli import explain
+from bench.cli.options import (
+    Device,
+    DeviceOption,
+    DownloadOption,
+    JsonOption,
+    ModelOption,
+    OutOption,
+    ProfileOption,
+    RootOption,
+    SetOption,
+    WaitOption,
+    YesOption,
+    path_of,
+)
 from bench.planning.shipped import DEFAULT, profiles
 from segcam.errors import InputError
-from segcam.files import user_path
 
 if TYPE_CHECKING:
     from bench.output.store import Store
 
 app = typer.Typer(help="Train, probe, score and report.", no_args_is_help=True, pretty_exceptions_enable=False)
+app.command()(explain.explain)
 
 
 class Stage(StrEnum):
@@ -30,14 +45,6 @@ class Stage(StrEnum):
     EVIDENCE = "evidence"
 
 
-class Device(StrEnum):
-    """Where networks run."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
-
-
 class Listing(StrEnum):
     """What can be listed."""
 
@@ -48,24 +55,6 @@ class Listing(StrEnum):
     DATASETS = "datasets"
     PROFILES = "profiles"
     ANALYSES = "analyses"
-
-
-ProfileOption = Annotated[str, typer.Option("--profile", "-p", help="Name of a profile, or a TOML file.")]
-RootOption = Annotated[
-    Path | None, typer.Option("--data-root", help="Folder of the data; for oxford_pet the parent of oxford-iiit-pet/.")
-]
-OutOption = Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the results; default runs/PROFILE.")]
-DeviceOption = Annotated[Device, typer.Option("--device", help="Where networks run.")]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="Change a key of the profile: section.key=value. May be repeated.")
-]
-ModelOption = Annotated[
-    list[str] | None, typer.Option("--model", help="Run this model of the profile alone. May be repeated.")
-]
-DownloadOption = Annotated[bool, typer.Option("--download", help="Fetch the data set where it is missing.")]
-YesOption = Annotated[bool, typer.Option("--yes", help="Drop what is finished under other settings, without asking.")]
-WaitOption = Annotated[bool, typer.Option("--wait", help="Wait for another process that writes to the folder.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def _given(context: typer.Context, option: str) -> bool:
@@ -102,10 +91,6 @@ def _existing(context: typer.Context, profile: str, out: Path | None) -> Store:
     return store
 
 
-def _path(path: Path | None, option: str) -> Path | None:
-    return None if path is None else user_path(path, option)
-
-
 def _refuse(stage: Stage, **options: object) -> None:
     """Refuse options that a stage does not use."""
     if ignored := [f"--{name.rstrip('_').replace('_', '-')}" for name, value in options.items() if value]:
@@ -130,8 +115,8 @@ def run(
     from bench.output import terminal
     from bench.output.store import Store
 
-    out, data_root = _path(out, "--out"), _path(data_root, "--data-root")
-    console, written = terminal.console(), []
+    out, data_root = path_of(out, "--out"), path_of(data_root, "--data-root")
+    console = terminal.console()
     if stage is Stage.REPORT:
         _refuse(stage, data_root=data_root, model=model, download=download, yes=yes, device=device is not Device.AUTO)
         from bench.output import archive
@@ -141,8 +126,7 @@ def run(
             out = archive.unpack(out)
             console.print(f"unpacked into {out}", markup=False, highlight=False)
         store = _existing(context, profile, out)
-        written = report(store, console, set_, wait=wait)
-        unreached, blank, failed = [], [], False  # what the run could not do, it has said
+        outcome = terminal.Outcome(store, report(store, console, set_, wait=wait))
     else:
         from bench.cli import stages
         from bench.planning.profile import read
@@ -160,26 +144,7 @@ def run(
         settings = read(profile, set_)
         settings = settings.of(model) if model else settings
         outcome = stages.profile(stage, settings, options)
-        store, written, unreached, blank = outcome.store, outcome.written, outcome.unreached, outcome.blank
-        failed = bool(unreached) or outcome.mostly_blank
-    if summary := terminal.summary(store):
-        console.print(summary)
-    if gaps := terminal.gaps(store):
-        console.print(gaps, markup=False, highlight=False)
-    for path in written:
-        console.print(f"wrote {path}", markup=False, highlight=False)
-    if written and (claims := terminal.verdicts(store)):
-        console.print(claims)
-    if blank:
-        console.print(
-            f"BLANK MAPS, as the explained score is the last layer's bias alone: {'; '.join(blank)}. Train from "
-            "train.initial_answer=random, or explain other pixels, such as score.targets=['predicted:logit']",
-            markup=False,
-        )
-    if unreached:
-        missed = "levels not reached: " + "; ".join(unreached)
-        console.print(f"{missed}; the best checkpoint is kept and scored beside them, as 'best'", markup=False)
-    if failed:
+    if not terminal.told(outcome):
         raise typer.Exit(1)
 
 
@@ -199,7 +164,7 @@ def publish(
     from bench.output.publish import publish_archive, publish_folder
     from bench.output.store import Store
 
-    to, archive, out = _path(to, "--to"), _path(archive, "--archive"), _path(out, "--out")
+    to, archive, out = path_of(to, "--to"), path_of(archive, "--archive"), path_of(out, "--out")
     if to is None and archive is None:
         raise InputError("publish needs --to FOLDER, --archive FILE.zip, or both")
     if archive is not None and not is_archive(archive):
@@ -268,7 +233,7 @@ def status(
     from bench.output import terminal
     from bench.output.store import of_profile
 
-    store = of_profile(_existing(context, profile, _path(out, "--out")))
+    store = of_profile(_existing(context, profile, path_of(out, "--out")))
     if as_json:
         typer.echo(json.dumps(terminal.progress(store), indent=1))
         return

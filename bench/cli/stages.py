@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 
 from bench import campaign
+from bench.explaining import checking
+from bench.explaining.asked import Asked, profile_of
 from bench.output import report as reports
 from bench.output import terminal
 from bench.output.store import MANIFEST, Store, of_profile
@@ -91,34 +93,33 @@ def start(read: profiles.Profile, options: Options) -> Iterator[Run]:
         yield run
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a run.
-
-    Attributes:
-        store: its folder.
-        written: the tables and figures written.
-        unreached: the levels that were not reached.
-        blank: the targets whose maps are blank in some images, since their score is a bias alone.
-        mostly_blank: whether it is so in most images of one.
-    """
-
-    store: Store
-    written: list[Path]
-    unreached: list[str] = field(default_factory=list)
-    blank: list[str] = field(default_factory=list)
-    mostly_blank: bool = False
-
-
-def profile(stage: str, read: profiles.Profile, options: Options) -> Outcome:
+def profile(stage: str, read: profiles.Profile, options: Options) -> terminal.Outcome:
     """Train, score and report what the stage says: 'all', 'train' or 'score'."""
     with start(read, options) as work:
-        if stage != "score":
+        if stage != "score" and read.models:
             work.train()
         if stage != "train":
             work.score()
         written = reports.report(work.store, work.console) if stage == "all" else []
-        return Outcome(work.store, written, work.unreached(), *(work.blank() if stage != "train" else ([], False)))
+        return terminal.Outcome(
+            work.store, written, work.unreached(), *(work.blank() if stage != "train" else ([], False))
+        )
+
+
+def explain(asked: Asked, options: Options) -> terminal.Outcome:
+    """Explain a network of the user's: from its photographs to scores, tables, figures and a page."""
+    read, said = profile_of(asked)
+    for line in said:
+        terminal.console().print(f"note: {line}", markup=False, highlight=False)
+    return profile("all", read, options)
+
+
+def check(asked: Asked, options: Options) -> None:
+    """Say how a network of the user's and its photographs are read, and draw one photograph."""
+    console = terminal.console()
+    read, said = profile_of(asked)
+    for line in (*said, *checking.lines(read, options.out, device_of(options.device))):
+        console.print(line, markup=False, highlight=False)
 
 
 def time(store: Store, device: str, console: Console, *, wait: bool) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from bench.measurements.material.columns import count_columns, joined, predicted, resized
 from bench.measurements.material.kept import image_arrays, map_arrays, npz
-from bench.measurements.material.made_maps import MadeMaps, control_maps, gradient_maps, shared_probe
+from bench.measurements.material.made_maps import MadeMaps, control_maps, gradient_maps
 from bench.measurements.material.own_maps import OwnPasses
 from bench.measurements.material.portions import portions
 from bench.measurements.material.rows import Rows
@@ -128,7 +128,7 @@ class EvidenceScorer:
         self.settings = settings
         self.border = border
         self.device = next(model.parameters()).device
-        self.probe = shared_probe(model, replace(request, places=()), settings)
+        self.probe = request.probe(model, precision=settings.precision)
 
     def score(
         self, images: CueSplit, rows: Sequence[int], advance: Advance, note: Callable[[Gap], None]
@@ -230,7 +230,7 @@ class EvidenceScorer:
         classes = int(capture.logits.shape[1])
         predictions = predicted(capture.logits, capture.size)
         right = right_share(capture.logits, capture.size, scenes.batch.masks)
-        columns = count_columns(scenes.batch, predictions, classes, self.border, self.settings.class_id)
+        columns = count_columns(scenes.batch, predictions, classes, self.border, self.settings.explained)
         columns.pop("predicted")
         columns |= {
             "scene": np.array(scenes.rows, np.int32),

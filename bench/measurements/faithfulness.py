@@ -19,7 +19,7 @@ from bench.measurements.material.made_maps import MadeMaps, control_maps, gradie
 from bench.measurements.material.selection import layers_like, methods_called, targets_called
 from bench.planning.measurement import MEASUREMENTS, Columns, MeasureJob, Measurement
 from bench.planning.request import Request
-from bench.planning.sections import FewImages, distinct
+from bench.planning.sections import Explained, FewImages, distinct
 from segcam.checks.faithfulness import (
     OUTCOMES,
     Noise,
@@ -146,9 +146,9 @@ def layers_of(settings: Faithfulness, layers: Sequence[Layer]) -> tuple[Layer, .
     return tuple(dict.fromkeys((body[0], body[-1], last[-1])))
 
 
-def targets_of(settings: Faithfulness, targets: Sequence[Target], class_id: int) -> tuple[Target, ...]:
+def targets_of(settings: Faithfulness, targets: Sequence[Target], explained: Explained) -> tuple[Target, ...]:
     """Return what is explained: the targets that the section names, else the first of the section score."""
-    return targets_called(settings.targets, class_id) or tuple(targets[:1])
+    return targets_called(settings.targets, explained) or tuple(targets[:1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -305,13 +305,14 @@ def run(job: MeasureJob) -> dict[str, Columns]:
         job.request,
         layers=layers_of(settings, job.request.layers),
         methods=methods_of(settings, job.request.methods),
-        targets=targets_of(settings, job.request.targets, job.profile.score.class_id),
+        targets=targets_of(settings, job.request.targets, job.request.explained),
     )
-    probe = Probe(job.model, request.layers, channels_last=True, placement=request.placement)
+    probe = request.probe(job.model)
+    captures = probe.many(images, request.targets, masks=masks, valid=job.batch.valid)
     sides = (job.scenery.foreground, job.scenery.background)
-    subjects = Subjects.of(job.model, images, job.profile.score.class_id, sides, job.batch.ids)
+    subjects = Subjects.of(job.model, images, request.explained, sides, job.batch.ids, captures[0].target)
     areas, points = [], []
-    for capture in probe.many(images, request.targets, masks=masks, valid=job.batch.valid):
+    for capture in captures:
         of_one = replace(request, targets=(capture.target,))
         gradients = chain.from_iterable(gradient_maps(of_one, [capture]))
         maps = [*gradients, *control_maps(of_one, job.scenery, capture)]

@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from analyses.reading.files import PIXELS, PREDICTED
-from bench.measurements.material.columns import joined, predicted
+from bench.measurements.material.columns import joined
 from bench.measurements.material.kept import Arrays, image_arrays, map_arrays, npz
-from bench.measurements.material.made_maps import attention_maps, control_maps, gradient_maps, shared_probe
+from bench.measurements.material.made_maps import attention_maps, control_maps, gradient_maps
 from bench.measurements.material.portions import portions
+from bench.networks.predictions import class_maps
 from bench.planning.data import Data
 from bench.planning.measurement import MEASUREMENTS, CellPlan, Checkpoint, MeasureJob, Measurement
 from bench.planning.plan import score_settings, shared_methods
@@ -26,14 +27,14 @@ from segcam.scoring.reference import Scenery
 def run(job: MeasureJob) -> dict[str, bytes]:
     """Return images, their masks, predictions and maps as the bytes of an .npz file, maps as `target|method|layer`."""
     request, settings = job.request, job.profile.score
-    probe = shared_probe(job.model, request, settings)
+    probe = request.probe(job.model, precision=settings.precision, attention=True)
 
     def arrays_of(rows: Sequence[int]) -> Arrays:
         batch = Batch.of([job.data.test[i] for i in rows], job.device)
         captures = probe.many(batch.inputs(), request.targets, masks=batch.masks, valid=batch.valid)
         arrays = image_arrays(batch) | {f"{PIXELS}{capture.target.name}": _pixels(capture) for capture in captures}
-        arrays[PREDICTED] = predicted(captures[0].logits, captures[0].size).to(torch.uint8).cpu().numpy()
-        scenery = Scenery.of(batch, settings.class_id)
+        arrays[PREDICTED] = class_maps(captures[0], request).to(torch.uint8).cpu().numpy()
+        scenery = Scenery.of(batch, settings.explained)
         image_alone, attention = control_maps(request, scenery, captures[0]), attention_maps(request, captures)
         maps = chain(image_alone, attention, *gradient_maps(request, captures))
         return arrays | map_arrays(request, maps, scenery.size)

@@ -57,7 +57,7 @@ def score(
 
     def scored(few: Sequence[int], advance: Advance = quiet, note: Callable[[Gap], None] = quiet) -> Columns:
         batch = Batch.of([images[i] for i in few], passes.device)
-        scenery = Scenery.of(batch, settings.class_id)
+        scenery = Scenery.of(batch, settings.explained)
         captures = passes.probe.many(batch.inputs(), request.own_pass_targets, masks=batch.masks, valid=batch.valid)
         table = Rows(scenery, captures, passes.layers, passes.methods, request.metrics, counter=settings.counter)
         table.fill(passes.maps(batch, scenery, captures, advance, note))

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from bench.measurements.material.columns import counted
+from bench.networks.predictions import classifier
 from bench.planning.data import Data
 from bench.planning.measurement import MEASUREMENTS, CellPlan, Checkpoint, Columns, MeasureJob, Measurement
 from bench.planning.profile import Profile
@@ -39,7 +40,7 @@ def sizes(profile: Profile) -> dict[float, int]:
 
 def plan(profile: Profile, data: Data, checkpoint: Checkpoint) -> Iterator[CellPlan]:
     """Yield a cell a size."""
-    for factor, side in sizes(profile).items() if checkpoint.highest else ():
+    for factor, side in sizes(profile).items() if checkpoint.highest and data.opened.info.masked else ():
         yield CellPlan(f"{side}px", tuple(range(len(data.test))), [factor, side])
 
 
@@ -51,8 +52,9 @@ def run(job: MeasureJob) -> dict[str, Columns]:
         job.data.test_at(side),
         job.data.opened.info.classes,
         job.profile.data.border,
-        job.profile.score.class_id,
+        job.profile.score.explained,
         lambda images: job.advance(images, ""),
+        classifier(job.model, job.request) if job.cell.train.model in job.profile.networks else None,
     )
     rows = len(columns["image"])
     return {"resolution": {"factor": np.full(rows, factor), "size": np.full(rows, side)} | columns}

@@ -19,12 +19,12 @@ from bench.measurements.material.selection import layers_like, methods_called, t
 from bench.measurements.material.shuffled_masks import Shuffled, train_shuffled
 from bench.planning.measurement import MEASUREMENTS, Columns, MeasureJob, Measurement
 from bench.planning.request import Request
-from bench.planning.sections import MOST, FewImages, distinct
+from bench.planning.sections import MOST, Explained, FewImages, distinct
 from segcam.checks.sanity import Step, cascading, evenly, execution_order, independent, randomised
 from segcam.errors import InputError
 from segcam.methods import Method
 from segcam.probe.layers import Layer
-from segcam.probe.probe import Capture, Probe
+from segcam.probe.probe import Capture
 from segcam.probe.targets import Target
 from segcam.scoring.agreement import spearman, ssim
 
@@ -120,13 +120,13 @@ def layers_of(settings: Sanity, layers: Sequence[Layer]) -> tuple[Layer, ...]:
     return tuple(named) or tuple(layers[i] for i in evenly(len(layers), LAYERS))
 
 
-def targets_of(settings: Sanity, targets: Sequence[Target], class_id: int) -> tuple[Target, ...]:
+def targets_of(settings: Sanity, targets: Sequence[Target], explained: Explained) -> tuple[Target, ...]:
     """Return what is explained: what the section names, else the score's first target of all predicted pixels.
 
     Where it has none, its first target is taken. A single pixel's gradient is zero beyond its receptive field, and
     everywhere if no feature is active there, whatever the weights: a set of many pixels tells more.
     """
-    named = targets_called(settings.targets, class_id)
+    named = targets_called(settings.targets, explained)
     return named or tuple(sorted(targets, key=lambda target: target.pixels != "predicted")[:1])
 
 
@@ -151,13 +151,13 @@ class Original:
         """Explain the images with the trained network."""
         request = replace(
             job.request,
-            targets=targets_of(settings, job.request.targets, job.profile.score.class_id),
+            targets=targets_of(settings, job.request.targets, job.request.explained),
             layers=layers_of(settings, job.request.layers),
             methods=methods_of(settings, job.request.methods, bool(job.request.places)),
         )
         if not any(method.attention is not None for method in request.methods):
             request = replace(request, places=())  # fused kernels are faster where nobody looks at the matrices
-        probe = _probe(job.model, request)
+        probe = request.probe(job.model, attention=True)
         captures = probe.many(job.batch.inputs(), request.targets, masks=job.batch.masks, valid=job.batch.valid)
         return cls(job, request, captures, list(_maps(request, job, captures)))
 
@@ -165,7 +165,7 @@ class Original:
         """Explain the same pixels with another network, and compare its maps with the trained one's, map by map."""
         explained = [capture.explained for capture in self.captures]
         images = self.job.batch.inputs()
-        captures = _probe(model, self.request).many(images, self.request.targets, fixed=explained)
+        captures = self.request.probe(model, attention=True).many(images, self.request.targets, fixed=explained)
         moved = [self._moved(captures[0], layer) for layer in self.request.layers]
         tables = []
         for before, after in zip(self.maps, _maps(self.request, self.job, captures), strict=True):
@@ -228,7 +228,7 @@ def examine(job: MeasureJob, settings: Sanity) -> dict[str, Columns]:
         job.advance(0, f"{change.kind}, {change.module}")
         tables += original.rows(randomised(job.model, change.modules, change.draw), change)
     networks = []
-    if settings.shuffled_steps:
+    if settings.shuffled_steps and job.cell.train.model in job.profile.models:  # others have no recipe
         networks.append(_shuffled(job, settings.shuffled_steps))
         tables += original.rows(networks[0].model, Randomisation(SHUFFLED))
     job.advance(len(job.batch.ids), "")
@@ -254,10 +254,6 @@ def _training_rows(networks: Sequence[Shuffled]) -> Columns:
         "steps": np.array([network.steps for network in networks], np.int32),
         **{name: np.array([getattr(network, name) for network in networks], np.float64) for name in numbers},
     }
-
-
-def _probe(model: nn.Module, request: Request) -> Probe:
-    return Probe(model, request.layers, channels_last=True, attention=request.places, placement=request.placement)
 
 
 def _maps(request: Request, job: MeasureJob, captures: Sequence[Capture]) -> Iterator[MadeMaps]:

@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from bench.measurements.material.columns import count_columns, joined, map_rows, predicted
+from bench.measurements.material.columns import count_columns, joined, map_rows
 from bench.measurements.material.made_maps import (
     MadeMaps,
     attention_maps,
     control_maps,
     gradient_maps,
-    shared_probe,
 )
 from bench.measurements.material.portions import portions
 from bench.measurements.material.rows import Rows
+from bench.networks.predictions import class_maps
 from bench.planning.data import Data
 from bench.planning.measurement import (
     MEASUREMENTS,
@@ -68,7 +68,7 @@ class Scorer:
         self.border = border
         self.device = next(model.parameters()).device
         self.model = model
-        self.probe = shared_probe(model, request, settings)
+        self.probe = request.probe(model, precision=settings.precision, attention=True)
         rivals = enumerate(request.targets if settings.counter else ())
         self._rivals = {t: replace(target, score=RIVAL) for t, target in rivals if target.score != RIVAL}
 
@@ -128,7 +128,7 @@ class Scorer:
                 why = f"{capture.target.name}: in some images {BIAS_ALONE}, so that maps are blank"
                 for method in (m for m in request.methods if m.gradient is not None and m.needs_gradients):
                     note(Gap("", method.name, why))
-        scenery = Scenery.of(batch, self.settings.class_id)
+        scenery = Scenery.of(batch, self.settings.explained)
         pairs: list[Columns] = []
         scores = Rows(scenery, captures, request.layers, request.methods, request.metrics, counter=counter)
 
@@ -140,8 +140,8 @@ class Scorer:
                 pairs.extend(self._pair_rows(scenery.ids, of_layer))
 
         scores.fill(made())
-        predictions = predicted(captures[0].logits, captures[0].size)
-        counts = count_columns(batch, predictions, len(self.classes), self.border, self.settings.class_id)
+        predictions = class_maps(captures[0], request)
+        counts = count_columns(batch, predictions, len(self.classes), self.border, self.settings.explained)
         tables = {"scores": scores.columns(), "predictions": counts}
         if request.attention_metrics:
             tables["attention"] = self._head_rows(scenery, captures[0])
@@ -191,6 +191,8 @@ def run(job: MeasureJob) -> dict[str, Columns]:
     classes, border = job.data.opened.info.classes, job.profile.data.border
     scorer = Scorer(job.model, job.request, job.profile.score, classes, border)
     tables = scorer.score(job.data.test, job.cell.rows, job.advance, job.note)
+    if not job.data.opened.info.masked:  # against itself every prediction is right
+        del tables["predictions"]
     return tables | {"placements": scorer.placements(job.data.test[job.cell.rows[0]])}
 
 

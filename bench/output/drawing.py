@@ -61,16 +61,22 @@ def with_palette(png: bytes, colours: int) -> bytes:
     return buffer.getvalue()
 
 
-def draw(folder: Path, name: str, files: Files) -> Section:
-    """Run one analysis of the run in a folder and render its figures."""
+def draw(folder: Path, name: str, files: Files, explained: str | None = None) -> Section:
+    """Run one analysis of the run in a folder, of one of the classes that it explains, and render its figures."""
     with threadpool_limits(limits=1):  # small matrices: more threads get into each other's way
-        made = analyses.run(analyses.Results(folder), [name])
+        made = analyses.run(analyses.Results(folder, explained), [name])
         items = [item if isinstance(item, Table) else files.of(item) for item in made]
     return Section(name, analyses.question(name), items)
 
 
 def draw_all(
-    folder: Path, names: Sequence[str], files: Files, done: Callable[[str], None], processes: int | None = None
+    folder: Path,
+    names: Sequence[str],
+    files: Files,
+    done: Callable[[str], None],
+    processes: int | None = None,
+    *,
+    explained: str | None = None,
 ) -> list[Section]:
     """Run analyses and return what each made, in the order of `names`.
 
@@ -80,23 +86,29 @@ def draw_all(
         files: what figures are rendered to.
         done: told of each analysis that is finished.
         processes: how many at once; by default this one for small runs, else one a core.
+        explained: which class, of a run that explains several.
 
     Raises:
         ResultsError: files of the run are missing or damaged.
         SegcamError: a process was ended from outside.
     """
     processes = min(_processes(folder) if processes is None else processes, len(names))
-    if processes > 1 and (beside := _draw_beside(folder, names, files, done, processes)) is not None:
+    if processes > 1 and (beside := _draw_beside(folder, names, files, done, processes, explained)) is not None:
         return beside
     sections = []
     for name in names:
-        sections.append(draw(folder, name, files))
+        sections.append(draw(folder, name, files, explained))
         done(name)
     return sections
 
 
 def _draw_beside(
-    folder: Path, names: Sequence[str], files: Files, done: Callable[[str], None], processes: int
+    folder: Path,
+    names: Sequence[str],
+    files: Files,
+    done: Callable[[str], None],
+    processes: int,
+    explained: str | None,
 ) -> list[Section] | None:
     """Draw in processes, which end whatever goes wrong; None where the system allows no more of them."""
     with ExitStack() as stack:
@@ -106,7 +118,7 @@ def _draw_beside(
                 pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin)
                 stack.callback(pool.shutdown, cancel_futures=True)
                 stack.push(_kill)
-                jobs = [pool.submit(_drawn, folder, name, files) for name in names]
+                jobs = [pool.submit(_drawn, folder, name, files, explained) for name in names]
         except (OSError, RuntimeError, NotImplementedError):  # processes, threads or descriptors; no semaphores
             _kill()
             return None
@@ -150,10 +162,10 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _drawn(folder: Path, name: str, files: Files) -> Section:
+def _drawn(folder: Path, name: str, files: Files, explained: str | None) -> Section:
     """Draw in a process of its own; an error that cannot be sent from there is sent as its text."""
     try:
-        return draw(folder, name, files)
+        return draw(folder, name, files, explained)
     except Exception as error:
         try:
             pickle.loads(pickle.dumps(error))

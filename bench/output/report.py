@@ -24,6 +24,8 @@ from bench.progress import working
 from segcam.draw import glyphs
 from segcam.errors import InputError
 
+INDEX = "index.html"
+"""What a page begins with."""
 COLOURS = 128
 """Of published PNG: a third of the bytes, and no difference that a reader sees."""
 
@@ -85,15 +87,27 @@ def _drawn(store: Store, look: profiles.Figures, console: Console) -> list[Path]
     if not any(entry.reached for entry in manifest.checkpoints):
         console.print("no level was reached, so there are no maps to draw", markup=False)
         names = ["levels"]
-    with working(console, "drawing", len(names) + 1) as task:
-        sections = drawing.draw_all(
-            store.out, names, drawing.Files(look.kinds, look.dpi), lambda name: task.advance(1, name)
-        )
-        contents = {**files(sections), CAPTIONS: _captions(sections, captions.note(results))}
-        page = {f"{PAGE}/{name}": data for name, data in page_of(results, sections)}
-        store.draw({**contents, **page}, whole=True, of=scores_of(manifest))
-        task.advance(1, "page")
-    return [*map(store.path, contents), store.path(next(iter(page)))]
+    views: list[tuple[str | None, str]] = [
+        (view.label, f"{view.folder}/" if view.folder else "") for view in manifest.views
+    ]
+    views = views or [(None, "")]
+    contents: dict[str, bytes] = {}
+    pages: dict[str, bytes] = {}
+    with working(console, "drawing", (len(names) + 1) * len(views)) as task:
+        for label, place in views:
+
+            def done(name: str, label: str | None = label) -> None:
+                task.advance(1, f"{label}: {name}" if label else name)
+
+            of_class = analyses.Results(store.out, label)
+            look_of = drawing.Files(look.kinds, look.dpi)
+            sections = drawing.draw_all(store.out, names, look_of, done, explained=label)
+            made = {**files(sections), CAPTIONS: _captions(sections, captions.note(of_class))}
+            contents |= {f"{place}{name}": data for name, data in made.items()}
+            pages |= {f"{place}{PAGE}/{name}": data for name, data in page_of(of_class, sections)}
+            done("page")
+        store.draw({**contents, **pages}, whole=True, of=scores_of(manifest))
+    return [*map(store.path, contents), store.path(f"{PAGE}/{INDEX}")]
 
 
 def known_evidence(store: Store, look: profiles.Figures) -> list[Path]:

@@ -36,7 +36,7 @@ DRAWN = "drawn.json"
 """The list of what a report wrote."""
 PAGE = "report"
 """Folder of the page."""
-FOLDERS = ("cells", "checkpoints", SCORES, "tables", "figures", PAGE)
+FOLDERS = ("cells", "checkpoints", SCORES, "tables", "figures", "classes", PAGE)
 OLD = re.compile(r"\..+\.\d+-\w+\.old")
 """Names of folders that a publication moved away."""
 LOCKS = (".run.lock", ".drawing.lock")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from analyses.reading.manifest import INPUT, level_name
+from analyses.reading.manifest import INPUT
 from bench.output.store import MANIFEST, Store
 
 WIDTH = 140
@@ -23,6 +24,48 @@ SKIPPED = "tables/skipped.csv"
 """The table of methods that some layers have no maps of."""
 CLAIMS = "tables/claims.csv"
 """The table of the paper's claims."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run.
+
+    Attributes:
+        store: its folder.
+        written: the tables and figures written.
+        unreached: the levels that were not reached.
+        blank: the targets whose maps are blank in some images, since their score is a bias alone.
+        mostly_blank: whether it is so in most images of one.
+    """
+
+    store: Store
+    written: list[Path]
+    unreached: list[str] = field(default_factory=list)
+    blank: list[str] = field(default_factory=list)
+    mostly_blank: bool = False
+
+
+def told(outcome: Outcome) -> bool:
+    """Say what came of a run; return whether all levels were reached and most maps say something."""
+    to, store = console(), outcome.store
+    if table := summary(store):
+        to.print(table)
+    if line := gaps(store):
+        to.print(line, markup=False, highlight=False)
+    for path in outcome.written:
+        to.print(f"wrote {path}", markup=False, highlight=False)
+    if outcome.written and (claims := verdicts(store)):
+        to.print(claims)
+    if outcome.blank:
+        to.print(
+            f"BLANK MAPS, as the explained score is the last layer's bias alone: {'; '.join(outcome.blank)}. Train "
+            "from train.initial_answer=random, or explain other pixels, such as score.targets=['predicted:logit']",
+            markup=False,
+        )
+    if outcome.unreached:
+        missed = "levels not reached: " + "; ".join(outcome.unreached)
+        to.print(f"{missed}; the best checkpoint is kept and scored beside them, as 'best'", markup=False)
+    return not outcome.unreached and not outcome.mostly_blank
 
 
 def console() -> Console:
@@ -57,6 +100,8 @@ def summary(store: Store) -> Table | None:
     values = store.manifest()
     if values.kind:
         return None
+    if all(entry.name for entry in values.checkpoints) and values.checkpoints:
+        return None  # networks that were there already have no training to tell of
     title = f"{values.profile.get('name', store.out.name)}: trained on {values.dataset.training_data}"
     table = Table(title=Text(title), box=box.SIMPLE)
     for name in (
@@ -74,8 +119,11 @@ def summary(store: Store) -> Table | None:
         table.caption = "nothing is trained yet"
         return table
     for entry in values.checkpoints:
+        if entry.name:
+            table.add_row(entry.model, "", entry.label, *["given"], *[""] * 4)
+            continue
         base = f"{100 * entry.baseline_miou:.1f} %"
-        row = [entry.model, str(entry.seed), level_name(entry.level)]
+        row = [entry.model, str(entry.seed), entry.label]
         if entry.reached:
             row += [f"{100 * entry.miou:.1f} %", base, f"{100 * entry.predicted_share:.0f} % of images"]
             row += [str(entry.step), str(entry.images_seen)]

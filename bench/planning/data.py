@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.planning.profile import Profile
+from bench.planning.sections import Explained, members
 from segcam.channels import RGB
+from segcam.classes import label
 from segcam.datasets import DATASETS, LEFT_OUT, DatasetOptions
 from segcam.datasets.decoded import SplitImages
 from segcam.errors import DataError, InputError
@@ -70,6 +72,7 @@ def open_data(profile: Profile, *, root: Path | None, download: bool, progress: 
     section = profile.data
     plugin = DATASETS.get(section.dataset)
     files = {"--data-root": root, "--download": download, "data.root": section.root, "data.cache": section.cache}
+    files["data.masks"] = section.masks
     files["data.resize"] = section.resize if section.resize != "squash" else None
     if not plugin.needs_root and (ignored := [name for name, value in files.items() if value]):
         raise InputError(f"{ignored[0]}: the data set {section.dataset} is drawn and reads no files: leave it out")
@@ -83,30 +86,21 @@ def open_data(profile: Profile, *, root: Path | None, download: bool, progress: 
         cache=Path(section.cache) if section.cache else None,
         progress=progress,
         resize=section.resize,
+        masks=Path(section.masks) if section.masks else None,
+        classes=section.classes,
     )
     opened = plugin.open(options)
-    _fits(opened, profile)
-    classes, explained = opened.info.classes, profile.score.class_id
-    if explained >= len(classes):
+    if profile.models and (lacking := [split for split in SPLITS if split not in opened.splits]):
         raise InputError(
-            f"score.class_id is {explained}, but {section.dataset} has {len(classes)} classes: "
-            + ", ".join(f"{i} = {name}" for i, name in enumerate(classes))
+            f"the data set {section.dataset} has no {lacking[0]} images, so {next(iter(profile.models))} cannot be "
+            "trained: take another data set, or a network that is there already ([networks.NAME])"
         )
-    test = opened.splits["test"]
-    ids, areas = [], []
-    for index in range(len(test)):  # one sample at a time: the split may not fit into memory as a list
-        sample = test[index]
-        ids.append(sample.id)
-        areas.append(float((sample.mask == explained).mean()))
-    choose = partial(choose_images, np.array(areas), ids)
-    _holds(opened, "val", explained)
-    if not any(areas):
-        raise DataError(f"no test image holds a pixel of class '{classes[explained]}': nothing could be scored")
+    _fits(opened, profile)
 
     @cache
     def test_at(size: int) -> Images:
         if size == section.size:
-            return test
+            return opened.splits["test"]
         if section.resize == "none":
             raise InputError(
                 f"data.resize = 'none' leaves images as they are, and not at {size} px: take 'pad' or 'squash'"
@@ -114,14 +108,45 @@ def open_data(profile: Profile, *, root: Path | None, download: bool, progress: 
         again = replace(options, size=size, test_only=True, download=False, progress=None)
         return plugin.open(again).splits["test"]
 
-    return Data(opened, _digest(opened, drawn=not plugin.needs_root), *choose(profile.figures.images), choose, test_at)
+    data = Data(opened, _digest(opened, drawn=not plugin.needs_root), (), "", lambda _: ((), ""), test_at)
+    return data if profile.score.classes else of_class(data, profile, profile.score.explained)
+
+
+def of_class(data: Data, profile: Profile, explained: Explained) -> Data:
+    """Return a run's data with the images that are chosen to show one class, or a set that counts as one.
+
+    Raises:
+        InputError: there is no such class.
+        DataError: no image shows it.
+    """
+    opened, classes = data.opened, data.opened.info.classes
+    if wrong := [one for one in members(explained) if one >= len(classes)]:
+        raise InputError(
+            f"score.class_id is {wrong[0]}, but {profile.data.dataset} has {len(classes)} classes: "
+            + ", ".join(f"{i} = {name}" for i, name in enumerate(classes))
+        )
+    ids, areas = [], []
+    for index in range(len(data.test)):  # one sample at a time: the split may not fit into memory as a list
+        sample = data.test[index]
+        ids.append(sample.id)
+        areas.append(float(np.isin(sample.mask, list(members(explained))).mean()))
+    choose = partial(choose_images, np.array(areas), ids) if opened.info.masked else partial(spread_images, ids)
+    if "val" in opened.splits:
+        _holds(opened, "val", explained)
+    if opened.info.masked and not any(areas):
+        raise DataError(f"no test image holds a pixel of class '{label(explained, classes)}': nothing could be scored")
+    gallery, rule = choose(profile.figures.images)
+    return replace(data, gallery=gallery, rule=rule, choose=choose)
 
 
 def lines(data: Data) -> list[str]:
     """Return what the reader should know of the data before the run starts, a line each."""
     info = data.opened.info
     counts = ", ".join(f"{len(images)} {name}" for name, images in data.opened.splits.items())
-    about = [f"{info.name}: {counts} images; trained on {info.training_data}"]
+    trained = f"; trained on {info.training_data}" if "train" in data.opened.splits else ""
+    about = [f"{info.name}: {counts} images{trained}"]
+    if not info.masked:
+        about = [f"{info.name}: {counts} images, without masks: what a network predicts stands for them"]
     facts = {key: _short(value) for key, value in info.facts.items()}
     if facts.get(LEFT_OUT):
         facts[LEFT_OUT] += f"; --set data.{next(iter(info.facts[LEFT_OUT]))}=null takes all"
@@ -140,11 +165,11 @@ def _short(value: Any) -> str:
     return str(value) if value else ""
 
 
-def _holds(opened: Opened, split: Split, class_id: int) -> None:
+def _holds(opened: Opened, split: Split, explained: Explained) -> None:
     """Raise DataError where no image of a split holds the class, for which no level would mean anything."""
     images = opened.splits[split]
-    if not any((images[i].mask == class_id).any() for i in range(len(images))):
-        name = opened.info.classes[class_id]
+    if not any(np.isin(images[i].mask, list(members(explained))).any() for i in range(len(images))):
+        name = label(explained, opened.info.classes)
         raise DataError(
             f"none of the {len(images)} {split} images holds a pixel of class '{name}': take more images, or explain "
             "another class with score.class_id"
@@ -182,7 +207,7 @@ def _digest(opened: Opened, *, drawn: bool) -> str:
     Decoded photographs have been compared with their hashes, which stand for them.
     """
     hashed = hashlib.sha256(repr((opened.info.name, opened.info.classes, opened.info.training_data)).encode())
-    for split in SPLITS:
+    for split in (split for split in SPLITS if split in opened.splits):
         images = opened.splits[split]
         if isinstance(images, SplitImages):
             hashed.update(f"{split} {list(zip(images.ids, images.hashes, strict=True))}".encode())
@@ -194,6 +219,21 @@ def _digest(opened: Opened, *, drawn: bool) -> str:
             hashed.update(f"{split} {len(images)} {sample.id}".encode())
             hashed.update(sample.image.tobytes() + sample.mask.tobytes())
     return hashed.hexdigest()[:16]
+
+
+def spread_images(ids: Sequence[str], count: int) -> tuple[tuple[int, ...], str]:
+    """Choose a few images of which no mask is known, evenly spread over their names, and state the rule.
+
+    Args:
+        ids: their names.
+        count: how many to choose; none for 0, without a rule.
+    """
+    order = sorted(range(len(ids)), key=lambda i: ids[i])
+    count = min(count, len(order))
+    if not count:
+        return (), ""
+    places = ((np.arange(count) + 0.5) / count * len(order)).astype(int)
+    return tuple(order[i] for i in places), f"{count} of the {len(order)} photographs, evenly spread over their names"
 
 
 def choose_images(areas: NDArray[np.float64], ids: Sequence[str], count: int) -> tuple[tuple[int, ...], str]:

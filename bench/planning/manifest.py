@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -15,15 +15,19 @@ from bench.planning.data import Data
 from bench.planning.measurement import MEASUREMENTS
 from bench.planning.profile import Profile
 from bench.planning.request import family_of, layers_of, methods_of
+from bench.planning.sections import Explained
 from segcam.errors import InputError, unknown
 from segcam.methods import METHODS, Method
 from segcam.metrics import METRICS
 from segcam.metrics.attention import ATTENTION_METRICS
 from segcam.models import architecture, create, label
 from segcam.models.weights.pretrained import NONE
-from segcam.probe.layers import INPUT
+from segcam.probe.layers import INPUT, Layer
 from segcam.probe.targets import Target
 from segcam.probe.targets.names import split
+
+PREDICTED = "predicted region"
+"""What stands in the place of masks where there are none."""
 
 
 def of_profile(profile: Profile, classes: int) -> Manifest:
@@ -38,7 +42,7 @@ def of_profile(profile: Profile, classes: int) -> Manifest:
             "score.methods names none but methods with passes of their own, which see a few images alone: add one that "
             "sees all, such as grad_cam or uniform"
         )
-    of_input = any(method.scope == "input" for method in methods) and profile.score.own_pass_images
+    of_input = _of_input(profile)
     models, layers, blocks = {}, {}, {}
     for name, settings in profile.models.items():
         parameters = plan.parameters(profile, name)
@@ -57,21 +61,28 @@ def of_profile(profile: Profile, classes: int) -> Manifest:
         layers[name] = tuple(map(manifest.Layer.model_validate, probed))
         if profile.score.attention:
             blocks[name] = tuple(map(manifest.Block.model_validate, plugin.attentions(network)))
-    _named(profile, {layer.label for found in layers.values() for layer in found})
-    targets = [Target.parse(name, profile.score.class_id) for name in profile.score.targets]
+    if not profile.networks:
+        _named(profile, {layer.label for found in layers.values() for layer in found})
+    targets = [Target.parse(name, profile.score.explained) for name in profile.score.targets]
     attention_metrics = ATTENTION_METRICS if profile.score.attention else ()
     return Manifest(
         profile=profile.portable(),
         versions=environment.versions(),
         models=models,
         layers=layers,
-        targets={target.name: of_target(target, profile.score.class_id) for target in targets},
+        targets={target.name: of_target(target, profile.score.explained) for target in targets},
         methods={method.name: of_method(method) for method in methods},
         metrics={name: manifest.Metric.model_validate(METRICS.get(name)) for name in profile.score.metrics},
         attention=manifest.Attention(
             blocks=blocks, metrics={m.name: manifest.Metric.model_validate(m) for m in attention_metrics}
         ),
     )
+
+
+def _of_input(profile: Profile) -> bool:
+    """Return whether some method explains the input's pixels."""
+    asked = any(method.scope == "input" for method in methods_of(profile.score))
+    return asked and bool(profile.score.own_pass_images)
 
 
 def _named(profile: Profile, labels: Collection[str]) -> None:
@@ -84,7 +95,7 @@ def _named(profile: Profile, labels: Collection[str]) -> None:
         keys = set(measurement.settings.model_fields) if measurement.settings else set()
         section: Any = profile.section(measurement.name) if keys else None
         for target in section.targets if "targets" in keys else ():
-            Target.parse(target, profile.score.class_id)
+            Target.parse(target, profile.score.explained)
         for method in section.methods if "methods" in keys else ():
             METHODS.get(method)
         for pattern in section.layers if "layers" in keys else ():
@@ -92,14 +103,29 @@ def _named(profile: Profile, labels: Collection[str]) -> None:
                 raise unknown("layer", pattern, labels, f"key '{measurement.name}.layers'")
 
 
-def of_run(profile: Profile, data: Data, device: torch.device) -> Manifest:
+class Described(Protocol):
+    """What tells of the networks of a run that are there already."""
+
+    def described(self, name: str) -> tuple[manifest.Model, tuple[Layer, ...]]:
+        """Return what the manifest says of a network, and its layers."""
+        ...
+
+
+def of_run(profile: Profile, data: Data, device: torch.device, given: Described) -> Manifest:
     """Return what is known before anything is run.
+
+    Args:
+        profile: what is done.
+        data: the images.
+        device: where networks run.
+        given: tells of the networks that are there already.
 
     Raises:
         InputError: a name is unknown, all methods take passes of their own, or something does not fit into memory.
     """
     info = data.opened.info
-    sizes.validation_fits(profile, len(data.val))
+    if profile.models:
+        sizes.validation_fits(profile, len(data.val))
     dataset = manifest.Dataset(
         name=info.name,
         classes=info.classes,
@@ -110,6 +136,7 @@ def of_run(profile: Profile, data: Data, device: torch.device) -> Manifest:
         facts=info.facts,
         source=info.source,
         digest=data.digest,
+        masked=info.masked,
     )
     sections = {
         "definition": plan.definition(profile, data.digest),
@@ -118,9 +145,23 @@ def of_run(profile: Profile, data: Data, device: torch.device) -> Manifest:
         "border": profile.data.border,
         "scored_images": len(data.test),
         "gallery": manifest.Images(rule=data.rule, ids=tuple(data.test[i].id for i in data.gallery)),
-        "own_passes": _own_passes(profile, data),
+        "own_passes": own_passes(profile, data),
     }
-    return of_profile(profile, len(info.classes)).model_copy(update=sections)
+    known = of_profile(profile, len(info.classes))
+    input_layer = (INPUT,) if _of_input(profile) else ()
+    for name in profile.networks:
+        model, layers = given.described(name)
+        known.models[name] = model
+        known.layers[name] = tuple(map(manifest.Layer.model_validate, (*input_layer, *layers)))
+    _named(profile, {layer.label for layers in known.layers.values() for layer in layers})
+    if not info.masked:
+        sections["metrics"] = {name: _of_prediction(metric) for name, metric in known.metrics.items()}
+    return known.model_copy(update=sections)
+
+
+def _of_prediction(metric: manifest.Metric) -> manifest.Metric:
+    """Return a metric of images without masks: what it would say of these, it says of what is predicted."""
+    return metric.model_copy(update={"label": f"{metric.label} ({PREDICTED})"}) if metric.masks else metric
 
 
 def of_method(method: Method) -> manifest.Method:
@@ -141,15 +182,21 @@ def of_method(method: Method) -> manifest.Method:
     )
 
 
-def of_target(target: Target, class_id: int) -> manifest.Target:
+def of_target(target: Target, explained: Explained) -> manifest.Target:
     """Return what tables and figures know of a target."""
     pixels, score, _ = split(target.name)
     name = f"{pixels.replace('_', ' ')}, {score}"
-    values = {"label": name, "class": class_id, "pixels": pixels, "score": score, "resolution": target.at}
+    values = {
+        "label": name,
+        "class": explained if isinstance(explained, int) else tuple(sorted(explained)),
+        "pixels": pixels,
+        "score": score,
+        "resolution": target.at,
+    }
     return manifest.Target.model_validate(values)
 
 
-def _own_passes(profile: Profile, data: Data) -> manifest.OwnPasses:
+def own_passes(profile: Profile, data: Data) -> manifest.OwnPasses:
     """Return the images and targets of methods that take passes of their own; none where there is no such method."""
     score = profile.score
     asked = any(method.own_passes for method in methods_of(score))

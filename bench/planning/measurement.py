@@ -106,7 +106,7 @@ class MeasureJob:
         """What is known of these images."""
         from segcam.scoring.reference import Scenery  # noqa: PLC0415  (as above)
 
-        return Scenery.of(self.batch, self.profile.score.class_id)
+        return Scenery.of(self.batch, self.profile.score.explained)
 
 
 @dataclass(frozen=True)

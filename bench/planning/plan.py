@@ -46,8 +46,10 @@ def definition(profile: Profile, digest: str) -> dict[str, Any]:
     for name, stated in profile.models.items():
         if "pretrained" in stated and (digits := sha256_of(name, parameters(profile, name))):
             trained[name]["pretrained_sha256"] = digits  # without such weights, ids are as they were without the key
-    if values["data"]["resize"] == "squash":
-        del values["data"]["resize"]  # so that ids are as they were without the key
+    data = values["data"]
+    for key, default in (("resize", "squash"), ("classes", [])):
+        if data[key] == default:
+            del data[key]  # so that ids are as they were without the key
     return {key: values[key] for key in ("data", "models")} | {"train": trained, "digest": digest, "score": explained}
 
 
@@ -107,9 +109,14 @@ def measuring(
         for level, weights in sorted(levels.items())
         for cell in measurement.cells(
             *(profile, data),
-            Checkpoint(train, level, level == max(levels), train.seed == profile.recipe(train.model).seeds[0]),
+            Checkpoint(train, level, level == max(levels), _first(profile, train)),
         )
     ]
+
+
+def _first(profile: Profile, cell: TrainCell) -> bool:
+    """Return whether a cell is of the first of its network's seeds; one that was given has but one."""
+    return cell.model in profile.networks or cell.seed == profile.recipe(cell.model).seeds[0]
 
 
 def shared_methods(score: Score) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError, create_model
 
 from bench import endings
+from bench.planning.given import Network
 from bench.planning.measurement import MEASUREMENTS
 from bench.planning.sections import Augment, DataSettings, Figures, Score, Settings, Train, Value
 from bench.planning.shipped import DEFAULT, FOLDER, profiles
@@ -62,14 +63,16 @@ NAME = r"^\w[\w.-]*$"
 class Profile(Settings):
     """Everything that a run does.
 
-    `models` names networks and their parameters; `recipes` says what of `train` is different for one of them. Sections
-    of measurements stand in their own files; `profile_class` has them as well.
+    `models` names networks that are trained, and their parameters; `recipes` says what of `train` is different for one
+    of them. `networks` are those that are there already. Sections of measurements stand in their own files;
+    `profile_class` has them as well.
     """
 
     name: Annotated[str, Field(pattern=NAME, max_length=100)]
     summary: str = ""
     data: DataSettings
-    models: Annotated[dict[str, dict[str, Value]], Field(min_length=1)]
+    models: dict[str, dict[str, Value]] = Field(default_factory=dict)
+    networks: dict[Annotated[str, Field(pattern=NAME, max_length=100)], Network] = Field(default_factory=dict)
     train: Train = Train()
     recipes: dict[str, dict[str, Any]] = Field(default_factory=dict)
     score: Score = Score()
@@ -91,21 +94,26 @@ class Profile(Settings):
             InputError: it has no such model, or `--set` speaks of one that is left out.
         """
         for name in models:
-            if name not in self.models:
-                raise unknown(f"model of profile {self.name}", name, self.models)
-        models = [*models, *(self.recipe(name).teacher for name in models)]
+            if name not in (*self.models, *self.networks):
+                raise unknown(f"model of profile {self.name}", name, (*self.models, *self.networks))
+        models = [*models, *(self.recipe(name).teacher for name in models if name in self.models)]
         if idle := sorted(self._named - set(models)):
             raise InputError(f"--set speaks of model '{idle[0]}', which --model leaves out: leave out one of the two")
         return self.model_copy(
             update={
                 "models": {name: parameters for name, parameters in self.models.items() if name in models},
                 "recipes": {name: recipe for name, recipe in self.recipes.items() if name in models},
+                "networks": {name: network for name, network in self.networks.items() if name in models},
             }
         )
 
     def portable(self) -> dict[str, Any]:
         """Return the profile without the places of files on this machine, JSON-ready."""
-        return self.model_dump(mode="json", exclude={"data": {"root", "cache"}})
+        values = self.model_dump(mode="json", exclude={"data": {"root", "cache", "masks"}})
+        for network in values["networks"].values():
+            network["source"] = re.sub(r"^(hf:|onnx:)?.*[/\\]", r"\1", network["source"])
+            network["weights"] = [Path(file).name for file in network["weights"]]
+        return values
 
 
 def profile_class() -> type[Profile]:
@@ -129,9 +137,22 @@ def read(name_or_file: str, settings: list[str] | None = None) -> Profile:
     Raises:
         InputError: no such profile, a broken file, an unknown key or a bad value; the message names all of them.
     """
+    return of_values(*_parsed(name_or_file), settings)
+
+
+def of_values(values: dict[str, Any], source: str, settings: list[str] | None = None) -> Profile:
+    """Return the profile that values as of a TOML file make, changed as `settings` say.
+
+    Args:
+        values: by section and key.
+        source: what errors call them.
+        settings: see `read`.
+
+    Raises:
+        InputError: an unknown key or a bad value; the message names all of them.
+    """
     from bench.planning.request import spelled_out  # noqa: PLC0415  (needs torch, which a report does not)
 
-    values, source = _parsed(name_or_file)
     with _not_too_deep(source):
         keys = _changed(values, settings or [])
         if isinstance(score := values.get("score"), dict):
@@ -310,6 +331,7 @@ def _checked(values: dict[str, Any], source: str, set_: Collection[tuple[str, ..
             text for name, recipe in profile.recipes.items() for text in _recipe_problems(profile, name, recipe)
         ]
         problems += _measurement_problems(profile) + _target_problems(profile) + _method_problems(profile.score)
+        problems += _network_problems(profile)
         if not problems:  # recipes that can be read
             problems = list(dict.fromkeys(text for name in profile.models for text in _teacher_problems(profile, name)))
             problems += _twin_problems(profile) + _idle_problems(profile, set_)
@@ -335,6 +357,18 @@ def _recipe_problems(profile: Profile, name: str, recipe: dict[str, Any]) -> lis
     except ValidationError as error:
         return _problems(error, Train, f"recipes.{name}.")
     return []
+
+
+def _network_problems(profile: Profile) -> list[str]:
+    """Say where there is no network at all, or a network that is given has the name of one that is trained."""
+    if not profile.models and not profile.networks:
+        return ["no network is named: add a section [models.NAME] of one to train, or [networks.NAME] of one you have"]
+    files = {name.replace(":", "-") for name in profile.models}
+    return [
+        f"key 'networks.{name}': a model that is trained is called so, too; choose another name"
+        for name in profile.networks
+        if name in files
+    ]
 
 
 def _measurement_problems(profile: Profile) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from bench.planning.sections import Score
+from bench.planning.sections import Explained, Score
 from segcam.errors import InputError, unknown
 from segcam.methods import METHODS, Method
 from segcam.metrics import METRICS, Metric
@@ -18,7 +18,9 @@ from segcam.models import architecture as network_of
 from segcam.probe.attention import AttentionPlace
 from segcam.probe.layers import Layer
 from segcam.probe.placement import Placing
+from segcam.probe.probe import Precision, Probe
 from segcam.probe.targets import Target
+from segcam.probe.targets.outputs import Output
 
 HEAD = "head"
 """The point that stands for the last ReLU layer alone."""
@@ -54,6 +56,11 @@ class Request:
         own_pass_targets: what they explain.
         gaps: what is known to be missing before anything is run.
         placement: how maps are laid over the images.
+        output: what the network's output means.
+        element: which part of what it returns is its output.
+        explained: the class explained, as the network has it.
+        class_id: that class as masks have it.
+        lookup: the masks' class for each class of the network; None where they are the same.
     """
 
     targets: tuple[Target, ...]
@@ -66,33 +73,97 @@ class Request:
     own_pass_targets: tuple[Target, ...] = ()
     gaps: tuple[Gap, ...] = ()
     placement: Placing = "stretched"
+    output: Output | None = "logits"
+    element: str | None = None
+    explained: Explained = 1
+    class_id: Explained = 1
+    lookup: tuple[int, ...] | None = None
 
     @classmethod
     def of(cls, settings: Score, architecture: str, model: nn.Module) -> Request:
-        """Find them by their names.
+        """Find them by their names, for a network of an architecture of segcam's.
 
         Raises:
             InputError: one is unknown.
         """
         network = network_of(architecture)
-        layers = layers_of(network, model, settings.points)
-        places = network.attentions(model)
+        return cls.of_layers(settings, layers_of(network, model, settings.points), network.attentions(model))
+
+    @classmethod
+    def of_layers(
+        cls,
+        settings: Score,
+        layers: tuple[Layer, ...],
+        places: Sequence[AttentionPlace] = (),
+        *,
+        explained: Explained | None = None,
+        output: Output | None = "logits",
+        element: str | None = None,
+        lookup: tuple[int, ...] | None = None,
+    ) -> Request:
+        """Find them by their names, for layers that are known.
+
+        Args:
+            settings: the profile's section.
+            layers: by depth.
+            places: the blocks whose attention can be read.
+            explained: the network's class that is explained; that of the section unless given.
+            output: what the network's output means.
+            element: which part of what it returns is its output.
+            lookup: the masks' class for each class of the network.
+
+        Raises:
+            InputError: one is unknown.
+        """
+        class_id = settings.explained if explained is None else explained
         methods = methods_of(settings)
         read = settings.attention or any(method.attention is not None for method in methods)
         behind = {place.layer for place in places}
         gaps = [(layer.label, NOT_BEHIND) for layer in layers if layer.label not in behind]
         gaps = gaps if places else [("", NO_ATTENTION)]
         return cls(
-            targets=tuple(Target.parse(name, settings.class_id) for name in settings.targets),
+            targets=tuple(Target.parse(name, class_id) for name in settings.targets),
             layers=layers,
             methods=tuple(m for m in methods if not m.own_passes and (m.attention is None or places)),
             metrics=tuple(METRICS.get(name) for name in settings.metrics),
             places=tuple(places) if read else (),
             attention_metrics=ATTENTION_METRICS if settings.attention and places else (),
             own_pass_methods=tuple(method for method in methods if method.own_passes),
-            own_pass_targets=tuple(Target.parse(name, settings.class_id) for name in settings.own_targets()),
+            own_pass_targets=tuple(Target.parse(name, class_id) for name in settings.own_targets()),
             gaps=tuple(Gap(layer, m.name, why) for m in methods if m.attention is not None for layer, why in gaps),
             placement=settings.placement,
+            output=output,
+            element=element,
+            explained=class_id,
+            class_id=settings.explained,
+            lookup=lookup,
+        )
+
+    def probe(
+        self,
+        model: nn.Module,
+        layers: Sequence[Layer] | None = None,
+        *,
+        precision: Precision = "fp32",
+        attention: bool = False,
+    ) -> Probe:
+        """Return the probe of a network.
+
+        Args:
+            model: the network.
+            layers: those probed; all by default.
+            precision: see `Probe`.
+            attention: whether attention matrices are read, where something wants them.
+        """
+        return Probe(
+            model,
+            self.layers if layers is None else layers,
+            precision=precision,
+            channels_last=True,
+            attention=self.places if attention else (),
+            output=self.output,
+            element=self.element,
+            placement=self.placement,
         )
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, field_validator
 
@@ -17,6 +17,36 @@ def _limit(value: Any) -> Any:
     return None if value in ("all", "null") else value
 
 
+def _class_id(value: Any) -> Any:
+    """Take an index, or a list of several that count as one class.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    indices = value if isinstance(value, (list, tuple)) else (value,)
+    if not indices or any(type(one) is not int or not 0 <= one < 255 for one in indices):
+        raise ValueError("an index from 0 to 254 is needed, or a list of several that count as one class")
+    return tuple(sorted(set(indices))) if len(set(indices)) > 1 else indices[0]
+
+
+def _classes(value: Any) -> Any:
+    """Take 'all', or a list of names, indices, and lists of these that count as one class each.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    listed = [value] if isinstance(value, (int, str)) else value
+    parts = [part for one in listed for part in (one if isinstance(one, (list, tuple)) else [one])] if listed else []
+    if not isinstance(listed, (list, tuple)) or any(type(part) not in (int, str) for part in parts):
+        raise ValueError(
+            "'all' or 'most' is needed, or a list of names, indices, and lists of these that count as one class"
+        )
+    for word in ("all", "most"):
+        if word in parts:
+            return (word,)
+    return tuple(tuple(one) if isinstance(one, list) else one for one in listed)
+
+
 Level = Annotated[int, BeforeValidator(_level), Field(ge=1, le=BEST)]
 Share = Annotated[float, Field(ge=0, le=1)]
 MOST = 10**9
@@ -26,6 +56,13 @@ Limit = Annotated[Annotated[int, Field(ge=1, le=MOST)] | None, BeforeValidator(_
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 T = TypeVar("T")
 Value = bool | int | float | str
+Explained: TypeAlias = int | frozenset[int]
+"""A class by its index, or the indices of several that count as one."""
+
+
+def members(explained: Explained) -> frozenset[int]:
+    """Return the indices of a class or of several that count as one."""
+    return frozenset({explained}) if isinstance(explained, int) else explained
 
 
 def distinct(values: tuple[T, ...]) -> tuple[T, ...]:
@@ -48,8 +85,9 @@ class DataSettings(Settings):
     are taken, or the drawn data's default.
     `resize` says how photographs come to `size`: 'squash' gives up their aspect ratio; 'pad' keeps it, and nothing is
     measured in the padding; 'none' takes those that have the size already.
-    `seed` is of drawn data and of the choice of validation images. `root` and `cache` say where files are and define
-    nothing, so they are no part of a run's identity.
+    `seed` is of drawn data and of the choice of validation images. `root`, `masks` (of the data set photographs, where
+    there are any) and `cache` say where files are and define nothing, so they are no part of a run's identity.
+    `classes` names the classes of data that do not tell.
     """
 
     dataset: str
@@ -61,7 +99,9 @@ class DataSettings(Settings):
     val: Limit = None
     test: Limit = None
     val_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    classes: Annotated[tuple[str, ...], Field(max_length=255)] = ()
     root: str | None = None
+    masks: str | None = None
     cache: str | None = None
 
 
@@ -126,6 +166,10 @@ class Score(Settings):
     `methods` may hold 'family:cam' and the like for all methods of a family, as `bench list methods` shows it, and
     `metrics` may be 'all'.
 
+    `class_id` is the class explained, or a list of several that count as one. `classes` names several that are
+    explained one after the other, each with tables and a page of its own; 'all' takes each but the first that an image
+    shows, 'most' that of the most pixels.
+
     `placement` is where a layer's cells lie on the image: 'stretched' over it, as the paper's upsampling has them, or
     at the centres of what they see ('receptive_field'), see docs/own-network.md.
 
@@ -144,7 +188,8 @@ class Score(Settings):
     """
 
     targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("best_pixel:logit",)
-    class_id: Annotated[int, Field(ge=0, lt=255)] = 1
+    class_id: Annotated[int | tuple[int, ...], BeforeValidator(_class_id)] = 1
+    classes: Annotated[tuple[int | str | tuple[int | str, ...], ...], BeforeValidator(_classes)] = ()
     methods: Annotated[tuple[str, ...], Field(min_length=1)] = (
         "grad_cam",
         "uniform",
@@ -182,6 +227,16 @@ class Score(Settings):
     precision: Literal["fp32", "bf16"] = "fp32"
 
     _once = field_validator("targets", "methods", "metrics", "points", "own_pass_targets")(distinct)
+
+    @property
+    def explained(self) -> Explained:
+        """The class explained, or the classes that count as one."""
+        return self.class_id if isinstance(self.class_id, int) else frozenset(self.class_id)
+
+    @property
+    def foreground(self) -> int:
+        """The class that an untrained network answers, and that border pixels may count as."""
+        return min(members(self.explained))
 
     def own_targets(self) -> tuple[str, ...]:
         """Return the targets that methods with passes of their own explain."""

@@ -127,7 +127,7 @@ class Trainings:
     def _train(self, cell: TrainCell) -> None:
         data, settings = self.data, self.profile.recipe(cell.model)
         model = self._created(cell)
-        border, foreground = self.profile.data.border, self.profile.score.class_id
+        border, foreground = self.profile.data.border, self.profile.score.foreground
         job = TrainJob(
             model=model,
             train=data.train,
@@ -183,7 +183,7 @@ class Trainings:
     def _keep(self, cell: TrainCell, trainer: Trainer, search: LevelSearch) -> None:
         """Write the checkpoints of the levels reached, then the record that says how the training ended."""
         classes, border = len(self.data.opened.info.classes), self.profile.data.border
-        base = baseline(pixels(self.data.val, classes, border, self.profile.score.class_id))
+        base = baseline(pixels(self.data.val, classes, border, self.profile.score.foreground))
         entries = []
         missed = not all(map(search.reached, search.levels))
         for level in search.kept:

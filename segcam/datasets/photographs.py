@@ -74,7 +74,7 @@ def open_photographs(options: DatasetOptions) -> Opened:
     info = DatasetInfo(
         name=NAME,
         classes=described.classes,
-        training_data="what its maker trained it on",
+        training_data="unknown: the networks were there already",
         facts=facts | left_out({"test": found}, {"test": taken}),
         source=f"the user's photographs '{folder}'; their licence is the user's to state",
         masked=masks is not None,

@@ -41,6 +41,7 @@ class Metric:
         unit: unit of the values; '' for pure numbers.
         source: paper and equation, or 'segcam' for our own.
         every_pixel: whether the maps are upsampled to be measured, which takes memory for every pixel of the image.
+        masks: whether the mask plays a part.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Metric:
     unit: str = ""
     source: str = "segcam"
     every_pixel: bool = False
+    masks: bool = True
 
 
 METRICS: Registry[Metric] = Registry("metric", "segcam.metrics")
@@ -68,6 +70,7 @@ def metric(
     chance: float | Literal["area"] | None,
     unit: str = "",
     every_pixel: bool = False,
+    masks: bool = True,
 ) -> Callable[[MapMetric], MapMetric]:
     """Register a function as the metric of its name; its docstring has the summary (first line) and the source.
 
@@ -85,7 +88,8 @@ def metric(
 
         METRICS.add(
             Metric(
-                function.__name__, label, compute, summary, direction, lower, upper, chance, unit, source, every_pixel
+                *(function.__name__, label, compute, summary, direction, lower, upper, chance, unit, source),
+                *(every_pixel, masks),
             )
         )
         return compute

@@ -11,7 +11,7 @@ from segcam.scoring.normalise import unit
 from segcam.scoring.reference import Reference
 
 
-@metric(label="Edge alignment", direction="none", lower=-1.0, upper=1.0, chance=0.0)
+@metric(label="Edge alignment", direction="none", lower=-1.0, upper=1.0, chance=0.0, masks=False)
 def edge_alignment(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:
     """Pearson correlation of the map with the image's edge strength, on the layer's grid.
 
@@ -37,7 +37,7 @@ def edge_alignment(maps: Float[Tensor, "b m h w"], reference: Reference) -> Floa
     return reference.shared("edge_alignment", maps, make)
 
 
-@metric(label="Edge alignment, upsampled", direction="none", lower=-1.0, upper=1.0, chance=0.0)
+@metric(label="Edge alignment, upsampled", direction="none", lower=-1.0, upper=1.0, chance=0.0, masks=False)
 def edge_alignment_full(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:
     """Pearson correlation of the upsampled map with the image's edge strength, at input resolution.
 

@@ -11,7 +11,7 @@ from segcam.scoring.normalise import ascending, unit
 from segcam.scoring.reference import Reference
 
 
-@metric(label="Gini coefficient", direction="none", lower=0.0, upper=1.0, chance=None)
+@metric(label="Gini coefficient", direction="none", lower=0.0, upper=1.0, chance=None, masks=False)
 def gini(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:
     """Gini coefficient of the map over the cells of the layer's grid.
 

@@ -13,7 +13,7 @@ from segcam.scoring.normalise import log2_, tops, unit
 from segcam.scoring.reference import Reference
 
 
-@metric(label="Spread", direction="none", lower=0.0, upper=1.0, chance=None)
+@metric(label="Spread", direction="none", lower=0.0, upper=1.0, chance=None, masks=False)
 def spread(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:
     """Entropy of the map normalised to sum 1, over the log of its number of cells.
 
@@ -34,7 +34,7 @@ def spread(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor
     return share.clamp(0, 1)  # 0 / 0, thus NaN, on one cell
 
 
-@metric(label="Blank", direction="lower", lower=0.0, upper=1.0, chance=None)
+@metric(label="Blank", direction="lower", lower=0.0, upper=1.0, chance=None, masks=False)
 def blank(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:
     """1 where the map is zero everywhere, else 0.
 

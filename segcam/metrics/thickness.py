@@ -14,7 +14,16 @@ HALF = 0.5 * (1 - 1e-4)
 """Share of the maximum at which the upper half begins: a half, but that rounding shall not decide where it is met."""
 
 
-@metric(label="Edge thickness", direction="none", lower=0.5, upper=None, chance=None, unit="px", every_pixel=True)
+@metric(
+    label="Edge thickness",
+    direction="none",
+    lower=0.5,
+    upper=None,
+    chance=None,
+    unit="px",
+    every_pixel=True,
+    masks=False,
+)
 def edge_thickness(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:
     """Twice the area over the perimeter of the upsampled map's part at or above half of its maximum.
 

@@ -144,7 +144,7 @@ def _described(layers: Sequence[Layer], capture: Capture) -> list[Layer]:
     """Return the layers with stride, stage and role; what a `Layer` of the user's says stays."""
     strides = [max(1, round(capture.size[0] / capture.activations[layer.label].shape[2])) for layer in layers]
     stages = {stride: n for n, stride in enumerate(sorted(set(strides)), 1)}
-    deepest = max(range(len(layers)), key=lambda i: strides[i], default=0)
+    deepest = max(range(len(layers)), key=lambda i: (strides[i], i), default=0)
     described = []
     for i, (layer, stride) in enumerate(zip(layers, strides, strict=True)):
         role = layer.role or _role(layer.module) or ("encoder" if i <= deepest else "decoder")

@@ -37,7 +37,9 @@ KINDS = {"wilcoxon": "rank-biserial", "page": "Page's L", "sizes": ""}
 
 
 def analyse(results: Results) -> Iterator[Figure | Table]:
-    """Yield the table of the claims' contrasts and their forest plot."""
+    """Yield the table of the claims' contrasts and their forest plot; nothing of networks that were there already."""
+    if not results.trained:
+        return
     target = paper_target(results)
     frame = summarise(results, target)
     caption = _caption(results)

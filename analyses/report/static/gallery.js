@@ -24,10 +24,11 @@
     const seed = states.seeds(index, state.model).length > 1 ? `, seed ${state.seed}` : "";
     const where = level === "best" ? "its best" : level;
     at("shown").textContent = `${sides.map((side) => side.label).join(" and ")} of ${model} at ${where}${seed}`;
-    const reached = point?.reached ? `validation mean IoU ${tiles.number(point.miou * 100, "%")}` : "not reached";
+    const known = point?.miou == null ? "" : `validation mean IoU ${tiles.number(point.miou * 100, "%")}`;
+    const reached = point?.reached ? known : "not reached";
     at("checkpoint").textContent =
       `${state.image} \u00b7 target: ${labelOf(index.targets, state.target)} \u00b7 ${reached}`;
-    at("key-class").textContent = `outline of the mask, ${states.named(index.targets, state.target)?.class ?? ""}`;
+    at("key-class").textContent = `outline of the ${index.region}, ${states.named(index.targets, state.target)?.class ?? ""}`;
     maps.bar(at("colour-bar"), state.raw);
     at("colour-end").textContent = state.raw
       ? "maximum of each map"

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.planning.measurement import Columns
+from bench.planning.sections import Explained, members
 from segcam.samples import Batch, Border, Images, with_border
 from segcam.scoring.miou import confusion
 
@@ -53,7 +54,7 @@ def predicted(logits: Tensor, size: tuple[int, int]) -> Tensor:
     return resized(logits, size).argmax(1)
 
 
-def count_columns(batch: Batch, predictions: Tensor, classes: int, border: Border, class_id: int) -> Columns:
+def count_columns(batch: Batch, predictions: Tensor, classes: int, border: Border, class_id: Explained) -> Columns:
     """Return columns of confusion counts, a row an image.
 
     Args:
@@ -67,9 +68,9 @@ def count_columns(batch: Batch, predictions: Tensor, classes: int, border: Borde
         `image`, `predicted` (whether any pixel is predicted as the class), and `n_i_j`: pixels of true class i
         predicted as j.
     """
-    labels = with_border(batch.masks, border, class_id, batch.valid)
+    labels = with_border(batch.masks, border, min(members(class_id)), batch.valid)
     counts = confusion(predictions, labels, classes).cpu().numpy()
-    of_class = predictions == class_id
+    of_class = torch.isin(predictions, torch.tensor(sorted(members(class_id)), device=predictions.device))
     if batch.valid is not None:
         of_class &= batch.valid
     present = of_class.flatten(1).any(1).cpu().numpy()
@@ -83,8 +84,9 @@ def counted(
     images: Images,
     classes: Sequence[str],
     border: Border,
-    class_id: int,
+    class_id: Explained,
     advance: Callable[[int], None],
+    classify: Callable[[Tensor], Tensor] | None = None,
 ) -> Columns:
     """Predict images with a network and count.
 
@@ -95,6 +97,7 @@ def counted(
         border: the class of ignored pixels.
         class_id: see `count_columns`.
         advance: called with the number of images done since the last call.
+        classify: gives the class index a pixel of the network's input; by default that of its largest logit.
     """
     device = next(model.parameters()).device
     size = images[0].mask.shape
@@ -102,7 +105,8 @@ def counted(
     tables: list[Columns] = []
     for first in range(0, len(images), step):
         batch = Batch.of([images[i] for i in range(first, min(first + step, len(images)))], device)
-        logits = model(batch.inputs().contiguous(memory_format=torch.channels_last))
-        tables.append(count_columns(batch, predicted(logits, (size[0], size[1])), len(classes), border, class_id))
+        inputs = batch.inputs().contiguous(memory_format=torch.channels_last)
+        predictions = predicted(model(inputs), (size[0], size[1])) if classify is None else classify(inputs)
+        tables.append(count_columns(batch, predictions, len(classes), border, class_id))
         advance(len(batch.ids))
     return joined(tables)

@@ -7,18 +7,17 @@ from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.planning.measurement import quiet
 from bench.planning.request import Gap, Request
-from bench.planning.sections import Score
 from segcam.checks.diagnosis import counter_share, sign_balance
 from segcam.errors import NotApplicableError
 from segcam.maps import layer_maps
 from segcam.methods import Method
 from segcam.probe.gradients.rounding import CANCELLED
 from segcam.probe.layers import Layer
-from segcam.probe.probe import Capture, Probe
+from segcam.probe.probe import Capture
 from segcam.scoring.grids import Grid, Placement
 from segcam.scoring.reference import Scenery, View
 
@@ -139,16 +138,3 @@ def _applies(method: Method, capture: Capture, layer: Layer, note: Callable[[Gap
 def _where(values: Float[Tensor, "b m"], defined: Sequence[bool]) -> Float[Tensor, "b m"]:
     """Return the values of methods for which they are defined, and NaN for the others."""
     return values.masked_fill(~torch.tensor(defined, device=values.device), torch.nan)
-
-
-def shared_probe(model: nn.Module, request: Request, settings: Score) -> Probe:
-    """Return the probe of the methods that share their passes."""
-    return Probe(
-        model,
-        request.layers,
-        precision=settings.precision,
-        channels_last=True,
-        attention=request.places,
-        output="logits",
-        placement=request.placement,
-    )

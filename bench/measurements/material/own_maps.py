@@ -16,7 +16,7 @@ from segcam.errors import NotApplicableError
 from segcam.methods import Method
 from segcam.methods.material.subject import Subject, examining
 from segcam.probe.layers import INPUT, Layer
-from segcam.probe.probe import Capture, Probe
+from segcam.probe.probe import Capture
 from segcam.samples import Batch
 from segcam.scoring.reference import Scenery
 
@@ -34,7 +34,7 @@ class OwnPasses:
     def __init__(self, model: nn.Module, request: Request) -> None:
         self.request = request
         self.device = next(model.parameters()).device
-        self.probe = Probe(model, request.layers, channels_last=True, placement=request.placement)
+        self.probe = request.probe(model)
         of_input = any(method.scope == "input" for method in request.own_pass_methods)
         self.layers = (INPUT, *request.layers) if of_input else request.layers
         self.controls = tuple(m for m in request.methods if m.control is not None and of_input)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Sequence
 
+from bench.planning.sections import Explained
 from segcam.methods import METHODS, Method
 from segcam.probe.layers import Layer
 from segcam.probe.targets import Target
@@ -21,6 +22,6 @@ def methods_called(names: Sequence[str], scored: Sequence[Method]) -> list[Metho
     return [configured.get(name) or METHODS.get(name) for name in names]
 
 
-def targets_called(names: Sequence[str], class_id: int) -> tuple[Target, ...]:
+def targets_called(names: Sequence[str], explained: Explained) -> tuple[Target, ...]:
     """Return targets of a class by their names."""
-    return tuple(Target.parse(name, class_id) for name in names)
+    return tuple(Target.parse(name, explained) for name in names)

@@ -92,7 +92,7 @@ def train_shuffled(
         steps: optimiser steps; the learning rate's schedule has as many.
         note: told of how far it is.
     """
-    classes, foreground = len(data.opened.info.classes), profile.score.class_id
+    classes, foreground = len(data.opened.info.classes), profile.score.foreground
     model = create(cell.model, classes, plan.parameters(profile, cell.model), cell.seed)
     shuffled = ShuffledMasks(data.train, cell.seed)
     own = profile.recipe(cell.model)

@@ -1,0 +1,1 @@
+"""`bench explain`: a network of the user's, from one command to the page."""

@@ -1,0 +1,1 @@
+"""Networks that are there already, as checkpoints beside those that are trained."""

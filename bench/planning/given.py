@@ -1,0 +1,109 @@
+"""The section [networks.NAME] of a profile: a network that is there already, and its weights."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from bench.planning.sections import Limit, Settings, Value, distinct
+
+MOST_LAYERS = 24
+"""Layers of a network that are probed unless told: as many as a figure shows."""
+MOST_WEIGHTS = 99
+"""Files of weights of one network; each is a level."""
+NUMBER = "{n}"
+"""In the name of levels what stands for the number in a file's name."""
+
+
+def _listed(value: Any) -> Any:
+    """Take one text for a list of one, and a list for the tuple that it is checked as."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+
+
+class Network(Settings):
+    """A network that is there already; see docs/own-network.md.
+
+    `source` says how it is built: `FILE.py:FUNCTION`, `package.module:FUNCTION`, `torchvision:NAME`, `hf:FOLDER`,
+    `smp:CLASS`, a network of segcam's (`timm_unet:resnet18`), `onnx:FILE`, or a checkpoint that segcam wrote, with
+    `arguments`. `weights` are files, each a level; `levels` are their names, or one such as 'epoch {n}' with the number
+    in the file's name.
+
+    `classes` names what the network tells apart, where it does not say so itself, and `explained` those of them that
+    are the class explained, where they are called otherwise. `output` is what its numbers mean; unless given that is
+    found out. `element` is which part of what the network returns is its output: a key, an index, a path such as
+    'aux.0'. `inputs` says how it takes images: mean, std, range, order, size, multiple.
+
+    `layers` are paths or patterns; of more than `most_layers` that give a map some stand for all ('all' takes them).
+    """
+
+    source: Annotated[str, Field(min_length=1)]
+    arguments: dict[str, Value] = Field(default_factory=dict)
+    weights: Texts = ()
+    prefix: str | None = None
+    levels: Texts = ()
+    classes: Texts = ()
+    explained: Texts = ()
+    output: Literal["logits", "probabilities", "log-probabilities", "multilabel", "multilabel-probabilities"] | None = (
+        None
+    )
+    element: str | None = None
+    inputs: dict[str, Any] = Field(default_factory=dict)
+    layers: Annotated[Texts, Field(min_length=1)] = ("*",)
+    most_layers: Limit = MOST_LAYERS
+    label: str = ""
+
+    _once = field_validator("weights", "levels", "classes", "explained", "layers")(distinct)
+
+    @field_validator("weights")
+    @classmethod
+    def _few(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        if len(values) > MOST_WEIGHTS:
+            raise ValueError(f"{len(values)} files of weights: at most {MOST_WEIGHTS} are levels of one network")
+        return values
+
+    @model_validator(mode="after")
+    def _named(self) -> Network:
+        """See that there is a name for each file of weights."""
+        self.level_names()
+        return self
+
+    def level_names(self) -> tuple[str, ...]:
+        """Return the names of the levels, one for each file of weights; of a network without any one for it as built.
+
+        Raises:
+            ValueError: there are more or fewer names than files, or a file's name has no number where one is asked for.
+        """
+        stems = [Path(file).name.partition(".")[0] for file in self.weights]
+        if len(self.levels) == 1 and NUMBER in self.levels[0]:
+            numbers = [re.findall(r"\d+", stem) for stem in stems]
+            if without := [file for file, found in zip(self.weights, numbers, strict=True) if not found]:
+                raise ValueError(
+                    f"levels = '{self.levels[0]}' asks for the number in a file's name, and '{without[0]}' has none: "
+                    "name each level"
+                )
+            names = tuple(self.levels[0].replace(NUMBER, str(int(found[-1]))) for found in numbers)
+        elif self.levels:
+            if len(self.levels) != max(1, len(self.weights)):
+                raise ValueError(
+                    f"{len(self.levels)} levels for {len(self.weights)} files of weights: name one for each, or one "
+                    f"such as 'epoch {NUMBER}'"
+                )
+            names = self.levels
+        else:
+            names = tuple(_short(stems)) or ("as built",)
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"two levels are called '{twice[0]}': name each of the files of weights with levels")
+        return names
+
+
+def _short(stems: list[str]) -> list[str]:
+    """Return the stems of files; where these are alike, as in folders of one run each, with a number."""
+    return stems if len(set(stems)) == len(stems) else [f"{stem} {n}" for n, stem in enumerate(stems, 1)]
