@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from segcam.errors import InputError, shown
 from segcam.models.weights.names import plain, without_prefix
 from segcam.networks.sources import Request
+from segcam.probe.targets.classes import names_of
 from segcam.samples import IGNORE
 
 TRIED = 7
@@ -93,3 +94,11 @@ def classes_of(tensors: Mapping[str, Tensor], network: Mapping[str, Tensor], bui
         if want.shape[0] == built and have.shape[0] != built:
             sizes.add(int(have.shape[0]))
     return sizes.pop() if len(sizes) == 1 else None
+
+
+def names_of_classes(model: nn.Module) -> tuple[str, ...] | None:
+    """Return the names of the classes, where a network of transformers tells them; None for its own 'LABEL_0', ..."""
+    named = {index: name for name, index in names_of(model).items()}
+    if sorted(named) != list(range(len(named))) or all(name == f"LABEL_{i}" for i, name in named.items()):
+        return None
+    return tuple(named[i] for i in range(len(named)))

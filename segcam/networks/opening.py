@@ -15,16 +15,14 @@ from segcam.errors import InputError, say_once, shown
 from segcam.models.weights.loading import load_weights
 from segcam.models.weights.names import cut_prefix
 from segcam.models.weights.reading import digest_of, read_weights, weight_file
-from segcam.networks.counting import classes_of
+from segcam.networks.counting import classes_of, names_of_classes
 from segcam.networks.forms import plain_form
 from segcam.networks.inputs import NetworkInputs, read_inputs
 from segcam.networks.passes import channels_of_output
 from segcam.networks.queries import adapted
 from segcam.networks.sources import SOURCES, Built, Request, Source
-from segcam.probe.targets.outputs import OUTPUTS
+from segcam.probe.network.elements import OUTPUTS, Element
 from segcam.samples import IGNORE
-
-Output = str | Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ class OwnNetwork:
     model: nn.Module
     classes: tuple[str, ...]
     inputs: NetworkInputs
-    output: Output | None = None
+    output: Element | None = None
     sha256: str | None = None
     facts: Mapping[str, Any] | None = None
 
@@ -61,7 +59,7 @@ def open_network(
     prefix: str | None = None,
     ignore: Collection[str] = (),
     classes: Sequence[str] | str | int | None = None,
-    output: Output | None = None,
+    output: Element | None = None,
     inputs: NetworkInputs | Mapping[str, Any] | Path | str | None = None,
 ) -> OwnNetwork:
     """Open a network from wherever it comes, with its weights, the names of its classes and what it wants its images.
@@ -94,7 +92,7 @@ def open_network(
     if isinstance(source, nn.Module):
         if arguments:
             raise InputError("arguments are given with a network that is built already: leave them out")
-        text, built = type(source).__qualname__, Built(source)
+        text, built = type(source).__qualname__, Built(source, names_of_classes(source))
     else:
         text = str(source)
         request = Request(text, text, dict(arguments or {}), count, reads, None if file is None else str(file))

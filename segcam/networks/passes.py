@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +11,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from segcam.errors import InputError, first_line, out_of_memory
 from segcam.networks.inputs import NetworkInputs
-from segcam.probe.network.elements import select
+from segcam.probe.network.elements import Element, select
 from segcam.probe.network.held import FAILURES, frozen, run
 from segcam.probe.targets.outputs import tensor_of, told
 
@@ -20,9 +19,7 @@ SIDES = (64, 128, 224, 256, 384, 512)
 """Pixels a side that networks are tried with where they do not say what they take."""
 
 
-def channels_of_output(
-    model: nn.Module, inputs: NetworkInputs, output: str | Callable[[Any], Any] | None, source: str
-) -> int | None:
+def channels_of_output(model: nn.Module, inputs: NetworkInputs, output: Element | None, source: str) -> int | None:
     """Return how many channels a network's dense output has; None where it takes more than images.
 
     Args:
@@ -82,7 +79,7 @@ def _takes_more(model: nn.Module) -> bool:
     return any(p.default is kinds.empty for p in named[1:])
 
 
-def _dense(returned: object, output: str | Callable[[Any], Any] | None) -> Tensor:
+def _dense(returned: object, output: Element | None) -> Tensor:
     return tensor_of(select(returned, told(output)[1]))
 
 

@@ -18,7 +18,7 @@ from segcam.errors import InputError, first_line, out_of_memory, shown, unknown
 from segcam.models.weights.names import COUNTER
 from segcam.models.weights.pretrained import PATIENCE
 from segcam.models.weights.reading import FILES, INDEX, digest_of, weight_file
-from segcam.networks.counting import classes_of, counted
+from segcam.networks.counting import classes_of, counted, names_of_classes
 from segcam.networks.inputs import NetworkInputs, of_config, read_json
 from segcam.networks.sources import SOURCES, Built, Request, Source
 
@@ -57,10 +57,9 @@ def _build(request: Request) -> Built:
     import transformers  # noqa: PLC0415  (takes seconds)
 
     inputs, more = _inputs(folder, settings)
-    names = _names(settings)
     facts = {"library": f"transformers {transformers.__version__}", "class": kind.__name__, **more}
     sha256 = digest_of(weight_file(folder)) if loads else None
-    return Built(model, names, inputs, sha256, loads, facts)
+    return Built(model, names_of_classes(model), inputs, sha256, loads, facts)
 
 
 def _flag(value: Any) -> bool:
@@ -191,7 +190,6 @@ def _loaded(kind: Any, folder: Path, settings: Any) -> nn.Module:
                 local_files_only=True,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # told below, with the names
-                dtype=torch.float32,
             )
     except Exception as error:  # of a damaged file, a configuration that does not fit, ...
         if out_of_memory(error):
@@ -207,7 +205,7 @@ def _loaded(kind: Any, folder: Path, settings: Any) -> nn.Module:
             f"{', ...' if names[3:] else ''}); choose weights of this network, or random ones with {RANDOM}=true"
         )
     assert isinstance(model, nn.Module)  # that is what it gives
-    return model
+    return model.float()  # files of half precision stay so by some versions' defaults
 
 
 def _made(kind: Any, settings: Any, folder: Path) -> nn.Module:
@@ -236,17 +234,6 @@ def _count(kind: Any, settings: Any, request: Request) -> None:
         count = classes_of(request.tensors(), shapes, settings.num_labels)
     if count is not None and count != settings.num_labels:
         settings.num_labels = count
-
-
-def _names(settings: Any) -> tuple[str, ...] | None:
-    """Return the names of the classes, unless they are transformers' own for want of better ones."""
-    labels = getattr(settings, "id2label", None) or {}
-    try:
-        names = [str(labels[i]) for i in range(len(labels))]
-    except KeyError:
-        return None
-    plain = all(name == f"LABEL_{i}" for i, name in enumerate(names))
-    return None if plain or len(set(names)) != len(names) else tuple(names)
 
 
 def _inputs(folder: Path, settings: Any) -> tuple[NetworkInputs | None, dict[str, Any]]:

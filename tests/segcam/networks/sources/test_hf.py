@@ -103,6 +103,21 @@ def test_names_of_the_classes_and_what_images_it_wants_come_along(tmp_path: Path
         open_network(source, classes="a,b")
 
 
+def test_folders_of_half_precision_become_float32(tmp_path: Path) -> None:
+    trained = segformer().half()
+    own = open_network(saved(trained, tmp_path))
+    for key, tensor in trained.state_dict().items():
+        found = own.model.state_dict()[key]
+        assert found.dtype == (torch.float32 if tensor.is_floating_point() else tensor.dtype)
+        assert torch.equal(found, tensor.to(found.dtype))
+
+
+def test_the_names_of_a_network_that_is_built_come_along() -> None:
+    model = segformer(id2label=NAMES, label2id={v: k for k, v in NAMES.items()})
+    assert open_network(model).classes == ("background", "cat", "dog")
+    assert open_network(segformer()).classes == ("class 0", "class 1", "class 2")
+
+
 def test_weights_may_lie_elsewhere(tmp_path: Path) -> None:
     trained = segformer(num_labels=5)
     source, file = saved(segformer(num_labels=2), tmp_path), tmp_path / "w.pth"
