@@ -16,7 +16,7 @@ from segcam.methods.material.pair import Pair, combined
 from segcam.precision import in_full_precision
 from segcam.probe.layers import Layer
 from segcam.probe.memory import Plan, plan
-from segcam.probe.network.inputs import Inputs, rows_of
+from segcam.probe.network.inputs import Inputs, checked_inputs, rows_of
 from segcam.probe.probe import Capture, Probe
 from segcam.probe.targets import Target
 
@@ -66,6 +66,7 @@ def all_maps(
             works; else see `Probe.many`.
         NotApplicableError: a method has no map for a layer.
     """
+    given = checked_inputs(inputs)
     recipes = [METHODS.get(method) if isinstance(method, str) else method for method in methods]
 
     def maps_of(captures: list[Capture]) -> list[dict[str, Tensor]]:
@@ -76,7 +77,7 @@ def all_maps(
     def job(layers: Sequence[Layer], rows: slice) -> list[dict[str, Tensor]]:
         of_rows = [target.of(rows) for target in targets]
         of_masks, of_valid = (None if one is None else one[rows] for one in (masks, valid))
-        some = rows_of(inputs or {}, rows, len(images))
+        some = rows_of(given, rows, len(images), vectors=vectors)
         known = probe.restricted(layers)
         return maps_of(known.many(images[rows], of_rows, masks=of_masks, valid=of_valid, inputs=some))
 
@@ -84,6 +85,7 @@ def all_maps(
         return maps_of(probe.many(images, targets, masks=masks, valid=valid, inputs=inputs))
     names = (*(repr((recipe.name, *recipe.parameters.items())) for recipe in recipes), *(t.name for t in targets))
     key = (names, probe.layers, images.shape, images.dtype, images.device, max_memory)
+    vectors = probe.cuts_vectors(images, inputs)
     plans = _PLANS.setdefault(probe, {})
     if key not in plans:
         plans[key] = plan(job, probe.layers, len(images), max_memory)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Literal, get_args
@@ -32,7 +32,7 @@ from segcam.probe.network.recording import chosen_outputs, recording_calls
 from segcam.probe.placement import Placed, Placing
 from segcam.probe.placement.surveyor import Surveyor
 from segcam.probe.targets import Explained, Target
-from segcam.probe.targets.classes import names_of
+from segcam.probe.targets.classes import by_name, names_of
 from segcam.probe.targets.meanings import Meanings, Said
 from segcam.probe.targets.outputs import Output, logits_of, tensor_of, told_by
 from segcam.probe.targets.outputs import told as said_of
@@ -77,7 +77,8 @@ class Probe:
             which is said once where they are no logits. Anything else than one of these names is an `element`.
         element: which part of what the network returns is its output: a key, an attribute or an index such as 0, a path
             of these such as 'aux.0', or a function of what it returns; None for the tensor itself, 'out' or 'logits'.
-        classes: names of the classes, by which targets may ask for them; those of `model.config` unless given.
+        classes: names of the classes, in order or with their indices, by which targets may ask for them; those of
+            `model.config` unless given.
         placement: where maps lie on the image: 'stretched' over it, or 'receptive_field' for the centres of what each
             cell sees. It tells metrics and pictures, see `Capture.placements`; the maps are the same.
 
@@ -106,7 +107,7 @@ class Probe:
         attention: Iterable[AttentionPlace] = (),
         output: Output | Element | None = None,
         element: Element | None = None,
-        classes: Sequence[str] | None = None,
+        classes: Sequence[str] | Mapping[str, int] | Mapping[int, str] | None = None,
         placement: Placing = "stretched",
     ) -> None:
         if placement not in get_args(Placing):
@@ -120,7 +121,7 @@ class Probe:
         self.local_gradients = local_gradients
         self.attention = tuple(attention)
         self.chosen = Chosen(*chosen_layers(model, layers, kind))
-        named = names_of(model) if classes is None else {name: i for i, name in enumerate(classes)}
+        named = names_of(model) if classes is None else by_name(classes)
         meaning, part = said_of(output, element)
         self.meanings = Meanings(meaning or told_by(model), part, named)
         self._convolves = local.convolves(model)
@@ -275,6 +276,15 @@ class Probe:
     def prepared(self, images: Float[Tensor, "b ch h w"]) -> Float[Tensor, "b ch h w"]:
         """Return the images as the network gets them: in its dtype, detached, laid out as asked for."""
         return Network(self.model, {}, {}, self.channels_last).prepared(images)
+
+    def cuts_vectors(self, images: Float[Tensor, "b ch h w"], inputs: Inputs | None) -> bool:
+        """Tell whether inputs of one axis, as long as the batch, hold a number for each of the images.
+
+        Raises:
+            ProbeError: the network runs either way, so that it cannot be told.
+        """
+        with self._held(inputs) as network:
+            return network.cuts_vectors(checked_images(self.model, images))
 
     @contextmanager
     def _held(self, inputs: Inputs | None, element: Element | None = None) -> Iterator[Network]:

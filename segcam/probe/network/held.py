@@ -17,7 +17,7 @@ from segcam.errors import ProbeError, first_line, out_of_memory
 from segcam.precision import HALF, of_network, widened, without_autocast
 from segcam.probe.network.elements import Element, select
 from segcam.probe.network.forms import without_checkpointing, without_fast_paths
-from segcam.probe.network.inputs import Inputs, arguments, mapped, rows_of
+from segcam.probe.network.inputs import Inputs, arguments, mapped, rows_of, vectors_of
 from segcam.probe.network.sizes import sizes_taken
 
 FAILURES = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
@@ -154,6 +154,34 @@ class Network:
     def of_rows(self, rows: Sequence[int], batch: int, *, vectors: bool = True) -> Network:
         """Return the network with the inputs of some images of the batch, see `rows_of`."""
         return replace(self, inputs=rows_of(self.inputs, rows, batch, vectors=vectors))
+
+    def cuts_vectors(self, images: Float[Tensor, "b ch h w"]) -> bool:
+        """Tell whether vectors as long as the batch hold a number for each image: some images are run to find out.
+
+        Raises:
+            ProbeError: the network runs either way.
+        """
+        batch = len(images)
+        names = vectors_of(self.inputs, batch)
+        if not names or batch == 1:
+            return True
+        rows, runs = range(2 if batch > 2 else 1), []
+        for vectors in (True, False):
+            try:
+                with torch.no_grad():
+                    self.of_rows(rows, batch, vectors=vectors)(self.prepared(images[: len(rows)]))
+            except FAILURES as error:
+                if out_of_memory(error):
+                    raise
+            else:
+                runs.append(vectors)
+        if len(runs) == 2:
+            raise ProbeError(
+                f"inputs['{names[0]}'] has {batch} numbers for {batch} images, and the network runs with all of them "
+                "and with some: whether each belongs to an image cannot be told, nor how to part the batch; leave out "
+                "max_memory, or pass another number of images"
+            )
+        return not runs or runs[0]
 
     def prepared(self, images: Float[Tensor, "b ch h w"]) -> Float[Tensor, "b ch h w"]:
         """Return the images as the network gets them: in its dtype, detached, laid out as asked for."""

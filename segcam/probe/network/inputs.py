@@ -141,6 +141,23 @@ def rows_of(inputs: Inputs, rows: slice | Sequence[int], batch: int, *, vectors:
     return {name: some(value) for name, value in inputs.items()}
 
 
+def vectors_of(inputs: Inputs, batch: int) -> list[str]:
+    """Return the names of inputs with a tensor of one axis that is as long as the batch: for its images, or not.
+
+    >>> import torch
+    >>> vectors_of({"weight": torch.ones(4), "scale": [torch.ones(3), torch.ones(4)], "depth": torch.ones(4, 1)}, 4)
+    ['weight', 'scale']
+    """
+
+    def holds(value: Any) -> bool:
+        if isinstance(value, Tensor):
+            return value.ndim == 1 and len(value) == batch
+        inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
+        return any(holds(one) for one in inner)
+
+    return [name for name, value in inputs.items() if holds(value)]
+
+
 def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
     """Return a list, tuple or dict with its items changed; anything else as it is."""
     if isinstance(value, tuple) and hasattr(value, "_make"):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from torch import nn
 
+from segcam.arrays import whole
 from segcam.classes import Classes, class_ids, members
-from segcam.errors import ProbeError, unknown
+from segcam.errors import InputError, ProbeError, shown, unknown
 
 
 def indices(given: Classes | tuple[Classes, ...], names: Mapping[str, int]) -> Classes | tuple[Classes, ...]:
@@ -33,6 +34,34 @@ def indices(given: Classes | tuple[Classes, ...], names: Mapping[str, int]) -> C
         return found if isinstance(classes, AbstractSet) else next(iter(found))
 
     return class_ids([index(one) for one in given] if isinstance(given, tuple) else index(given))
+
+
+def by_name(given: object) -> dict[str, int]:
+    """Return the indices of classes whose names are listed in their order, or given with their indices.
+
+    >>> by_name(["background", "cat"]), by_name({1: "cat"}), by_name({"cat": 1})
+    ({'background': 0, 'cat': 1}, {'cat': 1}, {'cat': 1})
+
+    Raises:
+        InputError: they are no names, of no known order, or two are the same.
+    """
+    pairs: list[tuple[object, object]]
+    if isinstance(given, Mapping):
+        turned = all(isinstance(key, str) for key in given)
+        pairs = [(key, value) if turned else (value, key) for key, value in given.items()]
+    elif isinstance(given, Sequence) and not isinstance(given, (str, bytes)):
+        pairs = [(name, i) for i, name in enumerate(given)]
+    else:
+        raise InputError(f"classes are {shown(given)}: a list of their names in order, or a dict of indices, is needed")
+    wrong = [name for name, _ in pairs if not isinstance(name, str)]
+    if wrong:
+        raise InputError(f"classes hold {shown(wrong[0])}: names are needed, such as classes=['background', 'cat']")
+    named = {str(name): whole(index, f"the index of class {name!r}") for name, index in pairs}
+    if len(named) < len(pairs):
+        names = [name for name, _ in pairs]
+        double = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"two classes are named {double!r}: give each a name of its own")
+    return named
 
 
 def names_of(model: nn.Module) -> dict[str, int]:

@@ -68,8 +68,8 @@ def valid_cells(
         ProbeError: the regions are of another kind or size.
     """
     shape = (images, *size)
-    if tuple(valid.shape) != shape or valid.dtype != torch.bool:
-        raise ProbeError(f"valid regions are {valid.dtype} {tuple(valid.shape)}: bool {shape} is needed")
+    if tuple(valid.shape) != shape:
+        raise ProbeError(f"valid regions are {tuple(valid.shape)}: {shape}, True where the picture is, is needed")
     if grid == size:
         return valid
     share = to_grid(valid[:, None].double(), grid, placement)[:, 0]

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Int8
 from torch import Tensor
 
-from segcam.arrays import at_least_float32, whole
+from segcam.arrays import at_least_float32, booleans, whole
 from segcam.classes import Classes, class_ids, label
 from segcam.errors import InputError, ProbeError, unknown
 from segcam.probe.network.elements import Element
@@ -211,7 +211,8 @@ class Target:
         with torch.no_grad():
             check_finite(output.logits)
             if valid is not None:
-                cells = valid_cells(valid.to(logits.device), len(logits), size, output.grid, output.placement)
+                regions = booleans(valid, "valid regions").to(logits.device)
+                cells = valid_cells(regions, len(logits), size, output.grid, output.placement)
                 output = replace(output, covered=cells if output.covered is None else output.covered & cells)
             found = self._chosen(output, size, masks)
             signs = None if found.dtype == torch.bool else found

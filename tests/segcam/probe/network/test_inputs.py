@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from segcam import Probe, ProbeError, Target, grad_cam
+from segcam import Probe, ProbeError, Target, grad_cam, maps
 from segcam.errors import InputError
+from segcam.maps import all_maps
 from tests.small_networks import seeded
 
 TARGET = Target(1, "image", output="logits")
@@ -46,6 +47,43 @@ def test_as_many_channels_as_images_and_lists_of_inputs(layer: str, kind: type) 
         )
     as_numbers = {"weight": weight.numpy(), "extra": extra}
     assert torch.equal(Probe(model, layer)(IMAGES, TARGET, inputs=as_numbers).maps(grad_cam), whole)
+
+
+class Scaled(nn.Module):
+    """Takes a number a channel, or a number an image."""
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.stem, self.head, self.shape = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 2, 1), shape
+
+    def forward(self, x: Tensor, scale: Tensor) -> Tensor:
+        return self.head(self.stem(x).tanh() * scale.view(*self.shape))
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 1, 1), (4, 1, 1, 1)])
+def test_a_vector_as_long_as_the_batch_is_parted_only_where_its_numbers_belong_to_images(shape: Sequence[int]) -> None:
+    x, scale = torch.rand(4, 3, 16, 24), torch.tensor([0.5, 1.0, 2.0, 4.0])
+    probe = Probe(seeded(lambda: Scaled(*(-1 if n == 4 and shape[0] == 4 else n for n in shape))).float(), "stem")
+    for given in (scale, scale.numpy()):
+        (whole,) = all_maps(probe, x, [TARGET], ["grad_cam"], inputs={"scale": given})
+        (parted,) = all_maps(probe, x, [TARGET], ["grad_cam"], inputs={"scale": given}, max_memory=90_000)
+        torch.testing.assert_close(parted["stem"], whole["stem"])
+    (plan,) = [plan for plans in (maps._PLANS[probe],) for plan in plans.values()]
+    assert len(list(plan.passes(4))) > 1
+
+
+def test_a_vector_that_may_be_either_is_refused_where_the_batch_is_parted() -> None:
+    """Of two images the first number alone would scale all channels."""
+
+    class Pair(Scaled):
+        def __init__(self) -> None:
+            super().__init__(1, -1, 1, 1)
+            self.stem, self.head = nn.Conv2d(3, 2, 3, padding=1), nn.Conv2d(2, 2, 1)
+
+    probe, inputs = Probe(seeded(Pair).float(), "stem"), {"scale": torch.tensor([1.0, 2.0])}
+    with pytest.raises(ProbeError, match=r"has 2 numbers for 2 images, .* leave out max_memory"):
+        all_maps(probe, torch.rand(2, 3, 16, 24), [TARGET], ["grad_cam"], inputs=inputs, max_memory=90_000)
+    all_maps(probe, torch.rand(2, 3, 16, 24), [TARGET], ["grad_cam"], inputs=inputs)
 
 
 @pytest.mark.parametrize(

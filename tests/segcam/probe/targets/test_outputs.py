@@ -5,7 +5,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -347,6 +349,27 @@ def test_names_come_from_a_transformers_network_and_unknown_ones_are_refused() -
     for wrong in (True, 1.0, None, [1.5], -1.0):
         with pytest.raises(InputError, match="a whole number"):
             Target(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("named", [{"bg": 0, "cat": 2}, {0: "bg", np.int64(2): "cat"}, ("bg", "dog", "cat")])
+def test_names_are_given_in_order_or_with_their_indices(named: Any) -> None:
+    got = Probe(Net(3, identity), "a", classes=named)(images(), Target("cat"))
+    assert got.explained.class_ids.tolist() == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ({"bg", "cat"}, "a list of their names in order"),  # whose order is by chance
+        ("bg", "a list of their names in order"),
+        ([0, 1, 2], "classes hold 0: names are needed"),
+        (["bg", "cat", "cat"], "two classes are named 'cat'"),
+        ({"bg": "0"}, "the index of class 'bg' is '0'"),
+    ],
+)
+def test_names_of_no_order_are_refused(named: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Probe(Net(3, identity), "a", classes=named)
 
 
 def test_each_call_goes_by_what_it_declares() -> None:

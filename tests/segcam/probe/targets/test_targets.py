@@ -432,5 +432,9 @@ def test_no_pixel_of_the_padding_is_explained(pixels: str, stride: int) -> None:
         )  # as if the padding were not there
     elif not pixels.startswith(("border", "largest", "smallest", "instance")):
         assert torch.equal(found.chosen, whole.chosen & valid)
+    for same in (valid.numpy(), valid.byte(), valid.double()):
+        assert torch.equal(target.explain(logits, GRID, masks, same).chosen, found.chosen)
     with pytest.raises(ProbeError, match="valid regions are"):
         target.explain(logits, GRID, masks, valid[:1])
+    with pytest.raises(InputError, match="valid regions hold 255"):
+        target.explain(logits, GRID, masks, valid.byte() * 255)
