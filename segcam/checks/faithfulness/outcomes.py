@@ -18,7 +18,7 @@ from segcam.probe.network.held import frozen, run
 from segcam.probe.network.inputs import as_images
 from segcam.probe.targets import Target
 from segcam.probe.targets.dense import ClassIndices, DenseOutput, predicted
-from segcam.probe.targets.outputs import logits_of, resolved
+from segcam.probe.targets.outputs import logits_of, resolved, told_by
 from segcam.probe.targets.scores import logprob
 
 OUTCOMES = ("probability", "dice", "iou")
@@ -83,7 +83,7 @@ class Subjects:
             output = select(run(model, images), given.element)
             known = Target(
                 class_ids,  # type: ignore[arg-type]
-                output=resolved(output, given.output),  # type: ignore[arg-type]
+                output=resolved(output, given.output or told_by(model)),  # type: ignore[arg-type]
                 placement=given.placement,
                 element=given.element,
             )

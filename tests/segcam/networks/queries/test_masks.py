@@ -13,6 +13,7 @@ import torch.nn.functional as nnf
 from torch import Tensor, nn
 
 from segcam import InputError, Layer, Probe, ProbeError, Target, grad_cam
+from segcam.checks.faithfulness import Subjects
 from segcam.networks.queries import EachQuery, Semantic, adapted, list_queries
 from tests.segcam.foreign.reference import Lay, agrees, nchw, tokens
 from tests.segcam.networks.queries.small import QUERIED, images, network, transformers
@@ -269,10 +270,20 @@ def test_oneformer_is_told_the_task() -> None:
     assert not torch.allclose(tasks[1], tasks[2])
 
 
-def test_half_precision_and_methods_of_several_passes() -> None:
+def test_half_precision() -> None:
     model = copy.deepcopy(network("mask2former")).bfloat16()
     label = "model.pixel_level_module.decoder.mask_projection"
     capture = Probe(adapted(model), label)(images("mask2former").float(), Target(2, "image"))
     assert capture.logits.dtype == torch.float32
     assert bool(torch.isfinite(capture.maps(grad_cam, label)).all())
     assert next(model.parameters()).dtype == torch.bfloat16
+
+
+def test_checks_know_what_the_output_means() -> None:
+    batch = images("eomt")
+    sides = torch.zeros(2, 64, 64).bool()
+    sides[:, :32] = True
+    subjects = Subjects.of(EachQuery(network("eomt")), batch, 2, (sides, ~sides), ("a", "b"))
+    assert subjects.target.output == "multilabel"
+    masks = nnf.interpolate(outputs("eomt", batch).masks_queries_logits, (64, 64), mode="bilinear")
+    assert torch.equal(subjects.chosen, masks[:, 2] > 0)

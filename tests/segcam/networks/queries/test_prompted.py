@@ -93,6 +93,20 @@ def test_boxes_are_prompts_too() -> None:
     assert torch.allclose(capture.scores, masks.amax((1, 2, 3)))
 
 
+def test_prompts_of_all_images() -> None:
+    boxes = torch.tensor([[[10.0, 10.0, 60.0, 80.0]]]).double()
+    model = PromptedMask(network("sam"), mask=0, prompts={"input_boxes": boxes.tolist()})
+    with torch.no_grad():
+        found = model(images("sam"))
+        wanted = network("sam")(images("sam"), input_boxes=boxes.expand(2, 1, 4)).pred_masks[:, 0, :1]
+        told = model(images("sam"), input_points=POINTS)
+        own = network("sam")(images("sam"), input_points=POINTS).pred_masks[:, 0, :1]
+    assert torch.allclose(found, wanted)
+    assert torch.allclose(told, own)  # what goes with the images is taken alone
+    with pytest.raises(InputError, match=r"prompts\['input_points'\] are \(2, 2, 1, 2\): one row is needed"):
+        PromptedMask(network("sam"), prompts={"input_points": POINTS})
+
+
 def test_without_a_prompt_the_middle_is_taken_and_said() -> None:
     middle = torch.full((2, 1, 1, 2), 64.0).double()
     with torch.no_grad():

@@ -32,6 +32,7 @@ class Net(nn.Module):
         torch.manual_seed(0)
         self.a, self.b = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, classes, 1)
         self.end, self.scale = end, scale
+        self.output_meaning: object = None
 
     def forward(self, x: Tensor) -> Tensor:
         return self.end(self.scale * self.b(self.a(x).relu()))
@@ -142,7 +143,7 @@ SAID: dict[str, tuple[Output, End]] = {
 
 
 @pytest.mark.parametrize("declared", OUTPUTS)
-@pytest.mark.parametrize("on", ["probe", "target"])
+@pytest.mark.parametrize("on", ["probe", "network", "target"])
 def test_what_is_declared_is_not_said(declared: Output, on: str) -> None:
     output, end = SAID[declared]
     net = Net(3, end)
@@ -150,11 +151,23 @@ def test_what_is_declared_is_not_said(declared: Output, on: str) -> None:
         warnings.simplefilter("error")
         if on == "probe":
             capture = Probe(net, "a", output=output)(images())
+        elif on == "network":
+            net.output_meaning = output
+            capture = Probe(net, "a")(images())
         else:
             capture = Probe(net, "a")(images(), Target(output=output))
     meant = "multilabel-probabilities" if declared == "multilabel" else declared
     assert capture.target.output == meant
     Probe(net, "a")(images(), capture.target)  # what a capture knows may be asked again
+
+
+def test_a_network_must_say_a_known_meaning() -> None:
+    net = Net(3, identity)
+    net.output_meaning = "odds"
+    with pytest.raises(InputError, match="unknown meaning of an output 'odds': known are"):
+        Probe(net, "a")
+    net.output_meaning = nn.Linear(2, 2)  # a module that happens to have the name says nothing
+    assert Probe(net, "a")(images()).target.output == "logits"
 
 
 WRONG: dict[str, tuple[Output | None, int, End, str]] = {
