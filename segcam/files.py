@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import secrets
 import stat
 import tomllib
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -157,3 +160,33 @@ def sha256(path: Path, what: str) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as problem:
         raise unreadable(path, what, problem) from problem
+
+
+def write_whole(path: Path, parts: Iterable[bytes], what: str) -> None:
+    """Write a file so that it is seen whole or not at all: beside its place, and renamed when it is done.
+
+    Args:
+        path: the file; what was there is replaced.
+        parts: its content; it may be made from the file that is replaced.
+        what: how errors call it.
+
+    Raises:
+        InputError: it cannot be written; what was there before still is.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with draft.open("xb") as file:
+            for part in parts:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as problem:
+        raise InputError(
+            f"{what} {path} cannot be written ({problem.strerror or first_line(problem)}): free space, or choose a "
+            "folder that you may write to"
+        ) from problem
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -85,12 +86,10 @@ def without_checkpointing() -> Iterator[None]:
     thread = threading.get_ident()
     reentrant, generator = recomputing.CheckpointFunction, recomputing._checkpoint_without_reentrant_generator
 
-    class Plain:
-        @staticmethod
-        def apply(function: Callable[..., Any], preserve: bool, *args: Any) -> Any:
-            if threading.get_ident() == thread:
-                return function(*args)
-            return reentrant.apply(function, preserve, *args)  # type: ignore[no-untyped-call]
+    def apply(function: Callable[..., Any], preserve: bool, *args: Any) -> Any:
+        if threading.get_ident() == thread:
+            return function(*args)
+        return reentrant.apply(function, preserve, *args)  # type: ignore[no-untyped-call]
 
     def plain(*args: Any, **kwargs: Any) -> Iterator[None]:
         if threading.get_ident() != thread:
@@ -99,7 +98,7 @@ def without_checkpointing() -> Iterator[None]:
             yield
 
     # `checkpoint` itself is bound by name in networks' own modules, so what it calls is replaced.
-    recomputing.CheckpointFunction = Plain  # type: ignore[assignment,misc]
+    recomputing.CheckpointFunction = SimpleNamespace(apply=apply)  # type: ignore[assignment,misc]
     recomputing._checkpoint_without_reentrant_generator = plain
     try:
         yield
