@@ -55,12 +55,19 @@ class NetworkInputs:
             raise InputError(f"order 'bgr' is of three channels, and the mean has {len(self.channels)}: leave it out")
 
 
-def read_inputs(value: NetworkInputs | Mapping[str, Any] | Path | str) -> NetworkInputs:
+NOTHING = NetworkInputs()
+"""Of a network that says nothing: images as they are given."""
+
+
+def read_inputs(
+    value: NetworkInputs | Mapping[str, Any] | Path | str, base: NetworkInputs | None = None
+) -> NetworkInputs:
     """Read how a network wants its images.
 
     Args:
         value: a table with any of `KEYS`, or a file with one: TOML (alone, or under `inputs`), transformers'
             `preprocessor_config.json`, or timm's and torch hub's `config.json` with a `pretrained_cfg`.
+        base: what holds of all that a table does not say; by default nothing.
 
     `mean` and `std` count in units of `range`, which values are brought to first: 0 to 1 unless said otherwise, 0 to
     255 of networks that take bytes. `size` is one number or (height, width); `order` 'rgb' or 'bgr'.
@@ -74,14 +81,15 @@ def read_inputs(value: NetworkInputs | Mapping[str, Any] | Path | str) -> Networ
     """
     if isinstance(value, NetworkInputs):
         return value
+    base = base or NOTHING
     if isinstance(value, Mapping):
-        return _of_table(value, "inputs")
+        return _of_table(value, "inputs", base)
     if isinstance(value, (str, Path)):
-        return _of_file(user_path(value, "inputs"))
+        return _of_file(user_path(value, "inputs"), base)
     raise InputError(f"inputs are a {type(value).__name__}: give a table with {', '.join(KEYS)}, or a file with one")
 
 
-def _of_file(path: Path) -> NetworkInputs:
+def _of_file(path: Path, base: NetworkInputs) -> NetworkInputs:
     if path.is_dir():
         found = [path / name for name in ("preprocessor_config.json", "config.json") if (path / name).is_file()]
         if not found:
@@ -90,7 +98,7 @@ def _of_file(path: Path) -> NetworkInputs:
     if path.suffix != ".json":
         table = read_toml(path, "inputs")
         table = table.get("inputs", table) if isinstance(table.get("inputs", {}), dict) else table
-        return _of_table(table, str(path))
+        return _of_table(table, str(path), base)
     return of_config(read_json(path), str(path))
 
 
@@ -177,26 +185,26 @@ def _of_timm(config: Mapping[str, Any], where: str) -> NetworkInputs:
     return _of_table(table, where)
 
 
-def _of_table(table: Mapping[str, Any], where: str, *, plain: bool = False) -> NetworkInputs:
-    """Read a table of users' words; a library's own numbers are `plain`, and taken as they are."""
+def _of_table(
+    table: Mapping[str, Any], where: str, base: NetworkInputs = NOTHING, *, plain: bool = False
+) -> NetworkInputs:
+    """Read a table of users' words, and of `base` what they leave out; a library's own numbers are `plain`."""
     for key in table:
         if key not in KEYS:
             raise unknown("key", str(key), KEYS, where)
     try:
         return NetworkInputs(
-            size=_size(table.get("size")),
-            resize=table.get("resize"),
-            multiple=table.get("multiple", 1),
-            channels=_channels(table, plain),
-            bgr=_bgr(table.get("order", "rgb")),
+            size=_size(table["size"]) if "size" in table else base.size,
+            resize=table.get("resize", base.resize),
+            multiple=table.get("multiple", base.multiple),
+            channels=_channels(table, plain) or base.channels,
+            bgr=_bgr(table["order"]) if "order" in table else base.bgr,
         )
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
 
 
-def _size(value: Any) -> tuple[int, int] | None:
-    if value is None:
-        return None
+def _size(value: Any) -> tuple[int, int]:
     sides = [value, value] if type(value) is int else value
     if not isinstance(sides, Sequence) or len(sides) != 2 or not all(type(n) is int for n in sides):
         raise InputError(f"size is {shown(value)}: give one whole number of pixels, or [height, width]")

@@ -75,7 +75,7 @@ def open_network(
         classes: their names, as a list or one text with commas, or their number; by default as the source names them,
             else 'class 0', 'class 1', ... for each channel of the output.
         output: what the output means, or which part of it is read, see `Probe`.
-        inputs: how it wants its images, see `read_inputs`; by default as the source says.
+        inputs: how it wants its images, see `read_inputs`; what is not said there is as the source says.
 
     Raises:
         InputError: the source is unknown, cannot be built, its weights do not fit, it fails on images of every usual
@@ -86,7 +86,8 @@ def open_network(
     (('background', 'cat', 'dog'), 32)
     """
     names, count = _classes(classes)
-    wanted = read_inputs(inputs) if inputs is not None else None
+    if inputs is not None:
+        read_inputs(inputs)  # what is wrong is told before the network is built
     file = None if weights is None else _file(source, weights)
     reads = None if file is None else _reader(file, prefix)
     if isinstance(source, nn.Module):
@@ -111,7 +112,9 @@ def open_network(
         model = adapted(model) or model
     if own:
         model.eval()
-    found = wanted or built.inputs or NetworkInputs()
+    found = built.inputs or NetworkInputs()
+    if inputs is not None:
+        found = read_inputs(inputs, found)
     random = own and file is None and not built.weighted
     facts = {**built.facts, "parameters": sum(p.numel() for p in model.parameters()), "random": random}
     named = names if names is not None else built.classes

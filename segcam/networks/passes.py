@@ -40,7 +40,7 @@ def channels_of_output(model: nn.Module, inputs: NetworkInputs, output: Element 
         try:
             with frozen(model, own_precision=True) as tensors, torch.no_grad(), torch.random.fork_rng(devices=[]):
                 returned = run(model, images.to(_device(model)), tensors)
-        except FAILURES as error:
+        except (*FAILURES, InputError) as error:
             if out_of_memory(error):
                 raise
             failed = failed or error

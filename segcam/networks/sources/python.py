@@ -25,6 +25,8 @@ from segcam.networks.sources import SOURCES, Built, Request, Source
 SUFFIX = ".py"
 DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 EXAMPLE = "my_nets.py:build"
+_imported: set[str] = set()
+"""Names of the modules that were imported from beside a network's file."""
 
 
 def split(text: str) -> tuple[str, str]:
@@ -48,7 +50,7 @@ def _build(request: Request) -> Built:
     place, function = split(request.name)
     if place.endswith(SUFFIX):
         path = user_path(place, "the file of the network")
-        with _importable(path.parent):
+        with _importable(path.parent), _beside(path.parent):
             return _called(_of_file(path), str(path), function, request)
     with _importable(Path.cwd()):
         return _called(_of_package(place), f"module {place}", function, request)
@@ -95,6 +97,23 @@ def _importable(folder: Path) -> Iterator[None]:
     finally:
         if text in sys.path:
             sys.path.remove(text)
+
+
+@contextmanager
+def _beside(folder: Path) -> Iterator[None]:
+    """Import modules that lie in a folder anew, although another network's file has one of the same name beside it."""
+    names = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}
+    for name in [name for name in _imported if name.partition(".")[0] in names]:
+        sys.modules.pop(name, None)
+        _imported.discard(name)
+    before = set(sys.modules)
+    try:
+        yield
+    finally:
+        for name in sys.modules.keys() - before:
+            file = getattr(sys.modules[name], "__file__", None)
+            if file and Path(file).resolve().is_relative_to(folder.resolve()):
+                _imported.add(name)
 
 
 def _of_file(path: Path) -> ModuleType:

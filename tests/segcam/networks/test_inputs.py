@@ -77,6 +77,17 @@ def test_what_cannot_be_is_one_error(table: dict[str, Any], message: str) -> Non
     assert "\n" not in str(caught.value)
 
 
+def test_what_a_table_does_not_say_is_as_before() -> None:
+    base = read_inputs({**IMAGENET, "order": "bgr", "size": 96, "resize": "pad", "multiple": 16})
+    assert read_inputs({}, base) == base
+    changed = read_inputs({"size": [64, 32], "multiple": 8}, base)
+    assert (changed.size, changed.multiple) == ((64, 32), 8)
+    assert (changed.channels, changed.bgr, changed.resize) == (base.channels, True, "pad")
+    half = read_inputs({"mean": [0.5] * 3, "std": [0.5] * 3, "order": "rgb"}, base)
+    assert half.channels == read_inputs({"mean": [0.5] * 3, "std": [0.5] * 3}).channels
+    assert (half.bgr, half.size) == (False, (96, 96))
+
+
 def test_other_values_are_refused() -> None:
     with pytest.raises(InputError, match="inputs are a list: give a table"):
         read_inputs([1, 2])  # type: ignore[arg-type]

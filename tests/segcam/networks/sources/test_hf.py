@@ -99,6 +99,8 @@ def test_names_of_the_classes_and_what_images_it_wants_come_along(tmp_path: Path
     assert own.facts is not None
     assert own.facts["reduces_labels"] is True
     assert open_network(source, classes="a,b,c", inputs={"multiple": 4}).classes == ("a", "b", "c")
+    smaller = open_network(source, inputs={"size": 64}).inputs
+    assert (smaller.size, smaller.channels) == ((64, 64), own.inputs.channels)
     with pytest.raises(InputError, match=r"2 classes are named .* has 3 channels"):
         open_network(source, classes="a,b")
 

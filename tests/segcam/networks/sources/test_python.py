@@ -172,6 +172,18 @@ def test_what_lies_beside_the_file_is_imported(write: Write, tmp_path: Path) -> 
     del sys.modules["beside_my_nets"]
 
 
+def test_each_file_has_the_modules_beside_it(tmp_path: Path) -> None:
+    """Two networks whose files import modules of one name do not share them."""
+    for folder, classes in (("a", 2), ("b", 5)):
+        (tmp_path / folder / "parts_of_nets").mkdir(parents=True)
+        (tmp_path / folder / "parts_of_nets" / "__init__.py").write_text("from .sizes import N")
+        (tmp_path / folder / "parts_of_nets" / "sizes.py").write_text(f"N = {classes}")
+        text = "from torch import nn\nfrom parts_of_nets import N\ndef build(): return nn.Conv2d(3, N, 1)"
+        (tmp_path / folder / "net.py").write_text(text)
+    for folder, classes in (("a", 2), ("b", 5), ("a", 2)):
+        assert len(open_network(f"{tmp_path / folder / 'net.py'}:build").classes) == classes
+
+
 def test_a_changed_file_is_read_again(write: Write) -> None:
     text = "from torch import nn\ndef build(): return nn.Conv2d(3, {}, 1)"
     assert len(open_network(f"{write(text.format(2))}:build").classes) == 2
