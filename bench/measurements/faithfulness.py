@@ -19,7 +19,7 @@ from bench.measurements.material.made_maps import MadeMaps, control_maps, gradie
 from bench.measurements.material.selection import layers_like, methods_called, targets_called
 from bench.planning.measurement import MEASUREMENTS, Columns, MeasureJob, Measurement
 from bench.planning.request import Request
-from bench.planning.sections import Explained, FewImages, distinct
+from bench.planning.sections import FewImages, distinct
 from segcam.checks.faithfulness import (
     OUTCOMES,
     Noise,
@@ -146,9 +146,9 @@ def layers_of(settings: Faithfulness, layers: Sequence[Layer]) -> tuple[Layer, .
     return tuple(dict.fromkeys((body[0], body[-1], last[-1])))
 
 
-def targets_of(settings: Faithfulness, targets: Sequence[Target], explained: Explained) -> tuple[Target, ...]:
+def targets_of(settings: Faithfulness, targets: Sequence[Target]) -> tuple[Target, ...]:
     """Return what is explained: the targets that the section names, else the first of the section score."""
-    return targets_called(settings.targets, explained) or tuple(targets[:1])
+    return targets_called(settings.targets, targets[0]) or tuple(targets[:1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -305,7 +305,7 @@ def run(job: MeasureJob) -> dict[str, Columns]:
         job.request,
         layers=layers_of(settings, job.request.layers),
         methods=methods_of(settings, job.request.methods),
-        targets=targets_of(settings, job.request.targets, job.request.explained),
+        targets=targets_of(settings, job.request.targets),
     )
     probe = request.probe(job.model)
     captures = probe.many(images, request.targets, masks=masks, valid=job.batch.valid)

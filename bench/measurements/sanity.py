@@ -19,7 +19,7 @@ from bench.measurements.material.selection import layers_like, methods_called, t
 from bench.measurements.material.shuffled_masks import Shuffled, train_shuffled
 from bench.planning.measurement import MEASUREMENTS, Columns, MeasureJob, Measurement
 from bench.planning.request import Request
-from bench.planning.sections import MOST, Explained, FewImages, distinct
+from bench.planning.sections import MOST, FewImages, distinct
 from segcam.checks.sanity import Step, cascading, evenly, execution_order, independent, randomised
 from segcam.errors import InputError
 from segcam.methods import Method
@@ -120,13 +120,13 @@ def layers_of(settings: Sanity, layers: Sequence[Layer]) -> tuple[Layer, ...]:
     return tuple(named) or tuple(layers[i] for i in evenly(len(layers), LAYERS))
 
 
-def targets_of(settings: Sanity, targets: Sequence[Target], explained: Explained) -> tuple[Target, ...]:
+def targets_of(settings: Sanity, targets: Sequence[Target]) -> tuple[Target, ...]:
     """Return what is explained: what the section names, else the score's first target of all predicted pixels.
 
     Where it has none, its first target is taken. A single pixel's gradient is zero beyond its receptive field, and
     everywhere if no feature is active there, whatever the weights: a set of many pixels tells more.
     """
-    named = targets_called(settings.targets, explained)
+    named = targets_called(settings.targets, targets[0])
     return named or tuple(sorted(targets, key=lambda target: target.pixels != "predicted")[:1])
 
 
@@ -151,7 +151,7 @@ class Original:
         """Explain the images with the trained network."""
         request = replace(
             job.request,
-            targets=targets_of(settings, job.request.targets, job.request.explained),
+            targets=targets_of(settings, job.request.targets),
             layers=layers_of(settings, job.request.layers),
             methods=methods_of(settings, job.request.methods, bool(job.request.places)),
         )

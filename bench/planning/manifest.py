@@ -14,8 +14,9 @@ from bench.planning import environment, plan, sizes
 from bench.planning.data import Data
 from bench.planning.measurement import MEASUREMENTS
 from bench.planning.profile import Profile
-from bench.planning.request import family_of, layers_of, methods_of
+from bench.planning.request import check_target, family_of, layers_of, methods_of
 from bench.planning.sections import Explained
+from segcam.classes import IGNORE
 from segcam.errors import InputError, unknown
 from segcam.methods import METHODS, Method
 from segcam.metrics import METRICS
@@ -103,6 +104,21 @@ def _named(profile: Profile, labels: Collection[str]) -> None:
                 raise unknown("layer", pattern, labels, f"key '{measurement.name}.layers'")
 
 
+def _fit(profile: Profile, classes: int) -> None:
+    """See that the targets fit the images, and where networks are trained for these classes, those.
+
+    Raises:
+        InputError: one does not.
+    """
+    sections: list[Any] = [profile.section(m.name) for m in MEASUREMENTS if m.settings]
+    named = [*profile.score.targets, *profile.score.own_pass_targets]
+    named += [name for section in sections for name in getattr(section, "targets", ())]
+    known = bool(profile.models) and not profile.score.classes
+    for name in dict.fromkeys(named):
+        target = Target.parse(name, profile.score.explained if known else IGNORE)  # no class is told apart from it
+        check_target(target, classes if known else IGNORE + 1, profile.data.size)
+
+
 class Described(Protocol):
     """What tells of the networks of a run that are there already."""
 
@@ -126,6 +142,7 @@ def of_run(profile: Profile, data: Data, device: torch.device, given: Described)
     info = data.opened.info
     if profile.models:
         sizes.validation_fits(profile, len(data.val))
+    _fit(profile, len(info.classes))
     dataset = manifest.Dataset(
         name=info.name,
         classes=info.classes,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import nn
 
 from bench.planning.sections import Explained, Score
-from segcam.errors import InputError, unknown
+from segcam.errors import InputError, ProbeError, unknown
 from segcam.methods import METHODS, Method
 from segcam.metrics import METRICS, Metric
 from segcam.metrics.attention import ATTENTION_METRICS, AttentionMetric
@@ -116,20 +117,23 @@ class Request:
             InputError: one is unknown.
         """
         class_id = settings.explained if explained is None else explained
+        true_class = None if explained is None else settings.explained  # masks have the data's classes
         methods = methods_of(settings)
         read = settings.attention or any(method.attention is not None for method in methods)
         behind = {place.layer for place in places}
         gaps = [(layer.label, NOT_BEHIND) for layer in layers if layer.label not in behind]
         gaps = gaps if places else [("", NO_ATTENTION)]
         return cls(
-            targets=tuple(Target.parse(name, class_id) for name in settings.targets),
+            targets=tuple(replace(Target.parse(name, class_id), true_class=true_class) for name in settings.targets),
             layers=layers,
             methods=tuple(m for m in methods if not m.own_passes and (m.attention is None or places)),
             metrics=tuple(METRICS.get(name) for name in settings.metrics),
             places=tuple(places) if read else (),
             attention_metrics=ATTENTION_METRICS if settings.attention and places else (),
             own_pass_methods=tuple(method for method in methods if method.own_passes),
-            own_pass_targets=tuple(Target.parse(name, class_id) for name in settings.own_targets()),
+            own_pass_targets=tuple(
+                replace(Target.parse(name, class_id), true_class=true_class) for name in settings.own_targets()
+            ),
             gaps=tuple(Gap(layer, m.name, why) for m in methods if m.attention is not None for layer, why in gaps),
             placement=settings.placement,
             output=output,
@@ -176,6 +180,25 @@ class Request:
         """Return the block behind whose attention a layer lies, by the layer's index, where there is one."""
         order = {place.layer: n for n, place in enumerate(self.places)}
         return {i: order[layer.label] for i, layer in enumerate(self.layers) if layer.label in order}
+
+
+def check_target(target: Target, classes: int, size: int) -> None:
+    """See that a target fits the run's images and classes, so that no training ends in an error.
+
+    Args:
+        target: what a profile names.
+        classes: number of classes.
+        size: side of the images, in pixels.
+
+    Raises:
+        InputError: another class does not exist or is the one explained, or a region or a point lies outside.
+    """
+    logits, masks = torch.zeros(1, max(2, classes), 1, 1), torch.zeros(1, size, size, dtype=torch.uint8)
+    try:  # on one cell, which takes no memory: pixels are of the images in any case
+        replace(target, at="output").explain(logits, (size, size), masks)
+    except ProbeError as error:
+        text = str(error).replace("@output'", "'")
+        raise InputError(f"target '{target.name}' does not fit images of {size} x {size} pixels: {text}") from error
 
 
 def family_of(method: Method) -> str:

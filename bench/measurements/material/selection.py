@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Sequence
+from dataclasses import replace
 
-from bench.planning.sections import Explained
 from segcam.methods import METHODS, Method
 from segcam.probe.layers import Layer
 from segcam.probe.targets import Target
@@ -22,6 +22,6 @@ def methods_called(names: Sequence[str], scored: Sequence[Method]) -> list[Metho
     return [configured.get(name) or METHODS.get(name) for name in names]
 
 
-def targets_called(names: Sequence[str], explained: Explained) -> tuple[Target, ...]:
-    """Return targets of a class by their names."""
-    return tuple(Target.parse(name, explained) for name in names)
+def targets_called(names: Sequence[str], like: Target) -> tuple[Target, ...]:
+    """Return targets by their names, of the class that another one explains."""
+    return tuple(replace(Target.parse(name, like.class_id), true_class=like.true_class) for name in names)

@@ -34,6 +34,7 @@ class DenseOutput:
         point: row and column of the input, for sets that take one.
         other: the other class, as `class_ids`, for what compares two.
         size: rows and columns of the input.
+        true_ids: the class explained as masks have it, as `class_ids`; None where they have the network's classes.
     """
 
     logits: Float[Tensor, "b k h w"]
@@ -47,6 +48,7 @@ class DenseOutput:
     point: tuple[int, int] | None = None
     other: ClassIndices | None = None
     size: Grid | None = None
+    true_ids: ClassIndices | None = None
 
     @property
     def grid(self) -> Grid:
@@ -78,7 +80,7 @@ def membership(class_ids: ClassIndices, classes: int) -> Bool[Tensor, "b k"]:
 def true_pixels(output: DenseOutput) -> Bool[Tensor, "b H W"]:
     """Return the pixels of the input that belong to the class, or to any class of a set, in truth."""
     assert output.masks is not None  # the target sees to it
-    ids = output.class_ids
+    ids = output.class_ids if output.true_ids is None else output.true_ids
     if ids.ndim == 1:
         return output.masks == ids.view(-1, 1, 1)
     return (output.masks[:, None] == ids[:, :, None, None]).any(1)

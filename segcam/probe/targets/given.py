@@ -22,24 +22,35 @@ def class_indices(
         ProbeError: there are classes for another number of images, one does not exist, or a set holds all.
     """
     batch, classes = logits.shape[:2]
-    of_images = given if isinstance(given, tuple) else (given,) * batch
-    if len(of_images) != batch:
-        raise ProbeError(f"the target names {len(of_images)} classes for {batch} images: give one, or one an image")
-    ids = [members(one) for one in of_images]
-    for one in (one for several in ids for one in several):
-        if isinstance(one, str):
-            raise ProbeError(f"class {one!r} is a name: give its index, or probe with Probe(..., classes=[...])")
-        if not 0 <= one < classes:
-            raise ProbeError(f"the target's class {one} does not exist: the network has classes 0 to {classes - 1}")
-    most = max(map(len, ids))
-    if most == 1:
-        return torch.tensor([one for (one,) in ids], device=logits.device)
-    found = torch.tensor([(*one, *[one[0]] * (most - len(one))) for one in ids], device=logits.device)
-    if not overlapping and bool(membership(found, classes).all(1).any()):
+    found = indices_of(given, batch).to(logits.device)
+    outside = found[(found < 0) | (found >= classes)]
+    if len(outside):
+        raise ProbeError(
+            f"the target's class {int(outside[0])} does not exist: the network has classes 0 to {classes - 1}"
+        )
+    if found.ndim > 1 and not overlapping and bool(membership(found, classes).all(1).any()):
         raise ProbeError(
             f"the target's set holds all {classes} classes, of which one holds at every pixel: leave one out"
         )
     return found
+
+
+def indices_of(given: Classes | tuple[Classes, ...], images: int) -> ClassIndices:
+    """Return the class of each image, whatever there are; where one is asked about a set, the classes of each.
+
+    Raises:
+        ProbeError: there are classes for another number of images, or one is a name.
+    """
+    of_images = given if isinstance(given, tuple) else (given,) * images
+    if len(of_images) != images:
+        raise ProbeError(f"the target names {len(of_images)} classes for {images} images: give one, or one an image")
+    ids = [members(one) for one in of_images]
+    for one in (one for several in ids for one in several):
+        if isinstance(one, str):
+            raise ProbeError(f"class {one!r} is a name: give its index, or probe with Probe(..., classes=[...])")
+    most = max(map(len, ids))
+    rows = [one[0] if most == 1 else (*one, *[one[0]] * (most - len(one))) for one in ids]
+    return torch.tensor(rows)
 
 
 def true_classes(masks: Int[Tensor, "b H W"] | None, of: str, images: int, size: Grid) -> Int[Tensor, "b H W"]:

@@ -19,7 +19,7 @@ from segcam.probe.targets import names
 from segcam.probe.targets.classes import indices
 from segcam.probe.targets.dense import ClassIndices, DenseOutput, membership, of_region, predicted, two_sided
 from segcam.probe.targets.explained import Explained
-from segcam.probe.targets.given import check_finite, class_indices, true_classes, valid_cells
+from segcam.probe.targets.given import check_finite, class_indices, indices_of, true_classes, valid_cells
 from segcam.probe.targets.outputs import Output, told
 from segcam.probe.targets.pixels import PIXEL_SETS, PixelSet
 from segcam.probe.targets.regions import Mask, Region
@@ -57,7 +57,9 @@ class Target:
         element: which part of what the network returns is its output, see `segcam.probe.network.elements`; None for
             the tensor itself, 'out' or 'logits'.
         point: for 'instance' and 'instance_truth', row and column of a pixel of the input.
-        other: for 'border' and 'pair', the other class, or a set of classes.
+        other: for 'border' and 'pair', the other class, or a set of classes, by the network's numbers.
+        true_class: the class explained as masks have it, where they number classes otherwise than the network; None
+            where they do not.
 
     Raises:
         InputError: the pixel set, the score or the meaning is unknown, the class is neither an index nor a name, the
@@ -80,9 +82,12 @@ class Target:
     element: Element | None = None
     point: tuple[int, int] | None = None
     other: Classes | None = None
+    true_class: Classes | tuple[Classes, ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "class_id", class_ids(self.class_id))
+        if self.true_class is not None:
+            object.__setattr__(self, "true_class", class_ids(self.true_class, "the class that masks have"))
         if self.at not in ("input", "output"):
             raise unknown("resolution of a target", str(self.at), ("input", "output"))
         output, element = told(self.output, self.element)
@@ -174,10 +179,9 @@ class Target:
     def of(self, rows: slice | Sequence[int] | Int[Tensor, " n"]) -> Target:
         """Return the target of some images of the batch: their classes and regions, where each image has its own."""
         some = rows.tolist() if isinstance(rows, Tensor) else rows
-        one = self.class_id
-        if isinstance(one, tuple):
-            one = one[some] if isinstance(some, slice) else tuple(one[row] for row in some)
-        return replace(self, class_id=one, pixels=self.region.rows(some) if self.region else self.pixels)
+        region = self.region.rows(some) if self.region else self.pixels
+        true_class = None if self.true_class is None else _of(self.true_class, some)
+        return replace(self, class_id=_of(self.class_id, some), pixels=region, true_class=true_class)
 
     def named(self, known: Mapping[str, int]) -> Target:
         """Return the target with indices for the names of classes.
@@ -234,7 +238,9 @@ class Target:
                 "pixels: row and column count from 0, at the input's size"
             )
         if pixel_set.needs_masks:
-            output = replace(output, masks=true_classes(masks, self.name, images, size).to(device))
+            true_ids = None if self.true_class is None else indices_of(self.true_class, images).to(device)
+            labels = true_classes(masks, self.name, images, size).to(device)
+            output = replace(output, masks=labels, true_ids=true_ids)
         return pixel_set.choose(replace(output, distance=self.distance, point=self.point))
 
     def score_again(
@@ -339,6 +345,12 @@ class Target:
 
 
 _CALLED = {"distance": "distance", "point": "point", "other": "other class"}
+
+
+def _of(classes: Classes | tuple[Classes, ...], rows: slice | Sequence[int]) -> Classes | tuple[Classes, ...]:
+    if not isinstance(classes, tuple):
+        return classes
+    return classes[rows] if isinstance(rows, slice) else tuple(classes[row] for row in rows)
 
 
 def _point(given: object, what: str) -> tuple[int, int]:

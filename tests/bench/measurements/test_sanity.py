@@ -93,9 +93,9 @@ def test_layers_and_methods(job: MeasureJob) -> None:
 def test_all_predicted_pixels_are_explained_unless_told_otherwise(job: MeasureJob) -> None:
     targets = job.request.targets
     assert [target.name for target in targets] == ["best_pixel:logit", "predicted:logit"]
-    assert targets_of(Sanity(), targets, 1) == targets[1:]
-    assert targets_of(Sanity(), targets[:1], 1) == targets[:1]
-    assert [x.name for x in targets_of(Sanity(targets=("image:margin",)), targets, 0)] == ["image:margin"]
+    assert targets_of(Sanity(), targets) == targets[1:]
+    assert targets_of(Sanity(), targets[:1]) == targets[:1]
+    assert [x.name for x in targets_of(Sanity(targets=("image:margin",)), targets)] == ["image:margin"]
 
 
 def test_a_row_an_image_layer_method_and_change(job: MeasureJob, table: pd.DataFrame) -> None:

@@ -438,3 +438,21 @@ def test_no_pixel_of_the_padding_is_explained(pixels: str, stride: int) -> None:
         target.explain(logits, GRID, masks, valid[:1])
     with pytest.raises(InputError, match="valid regions hold 255"):
         target.explain(logits, GRID, masks, valid.byte() * 255)
+
+
+@pytest.mark.parametrize("pixels", ["truth", "hit", "false_positive", "false_negative", "largest_truth"])
+def test_masks_may_number_classes_otherwise(pixels: str) -> None:
+    logits, masks = dense(4, 6), masks_of(5, GRID)
+    moved = torch.tensor([7, 5, 3, *[0] * 252, 255])[masks.long()]
+    one = Target((1, 0, 1), pixels).explain(logits, GRID, masks)
+    other = Target((1, 0, 1), pixels, true_class=(5, 7, 5))
+    assert torch.equal(other.explain(logits, GRID, moved).chosen, one.chosen)
+    two = other.of([2, 1]).explain(logits[[2, 1]], GRID, moved[[2, 1]])
+    assert torch.equal(two.chosen, one.chosen[[2, 1]])
+    joined = Target({1, 4}, pixels, true_class={5, 3}).explain(logits, GRID, moved)
+    twins = [
+        slow.predicted(image.numpy(), (1, 4)) & slow.truth(mask.numpy(), (1, 2), GRID)
+        for image, mask in zip(logits, masks, strict=True)
+    ]
+    if pixels == "hit":
+        assert np.array_equal(joined.chosen.numpy(), np.stack(twins))
