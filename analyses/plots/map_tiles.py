@@ -60,7 +60,8 @@ class Tiles:
     @property
     def tinted(self) -> bool:
         """Whether the predicted mask is kept, and tinted on the input."""
-        return self.checkpoint.reached and PREDICTED in self._gallery.arrays
+        kept = self.checkpoint.reached and bool(self.results.gallery_ids)
+        return kept and PREDICTED in self._gallery.arrays
 
     def maps(self, image: str, layers: Sequence[Layer], *, named: bool) -> list[Tile]:
         """Return a tile a layer; the scores under it are in one line or, `named`, each in its own.
