@@ -97,9 +97,14 @@ def fill(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
             )
         if problem := wrong_values(weights[name], state[name]):
             raise InputError(f"pretrained weights {source}: tensor '{name}' {problem}; {FETCH}, or choose another")
-    if not any(tensor.is_floating_point() and tensor.count_nonzero() for tensor in weights.values()):
+    if not any(tensor.is_floating_point() and _any_number(tensor) for tensor in weights.values()):
         raise InputError(f"pretrained weights {source} hold nothing but zeros; {FETCH}, or choose another")
     model.load_state_dict({name: tensor.to(state[name].dtype) for name, tensor in weights.items()})
+
+
+def _any_number(tensor: Tensor) -> bool:
+    wide = tensor.float() if tensor.element_size() == 1 else tensor  # of one byte torch counts nothing
+    return bool(wide.count_nonzero())
 
 
 def _tensors(source: Mapping[str, Tensor]) -> dict[str, Tensor]:

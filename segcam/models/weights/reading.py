@@ -33,11 +33,21 @@ DEEPEST = 6
 CONTAINERS: list[Any] = [argparse.Namespace]
 """What training scripts keep their options in: it holds values and no code, so torch may read it."""
 RESAVE = (
-    "import torch; t = lambda c: c if torch.is_tensor(c) else {{str(k): t(v) for k, v in "
-    "(c.state_dict() if hasattr(c, 'state_dict') else c).items() if torch.is_tensor(v) or isinstance(v, dict) or "
-    "hasattr(v, 'state_dict')}}; torch.save(t(torch.load({file!r}, map_location='cpu', weights_only=False)), {out!r})"
+    "import pathlib, pickle, torch; t = lambda c: torch.as_tensor(c) if getattr(c, 'shape', ()) or torch.is_tensor(c) "
+    "else {{str(k): t(v) for k, v in (c.state_dict() if hasattr(c, 'state_dict') else c).items() if torch.is_tensor(v) "
+    "or getattr(v, 'shape', ()) or isinstance(v, dict) or hasattr(v, 'state_dict')}}; torch.save(t({load}), {out!r})"
 )
-"""Python that saves the tensors of a file alone, and runs what else is in it."""
+"""Python that saves the tensors and arrays of a file alone, and runs what else is in it."""
+LOAD = "torch.load({file!r}, map_location='cpu', weights_only=False)"
+UNPICKLE = "pickle.loads(pathlib.Path({file!r}).read_bytes())"
+SAVED_OTHERWISE: Mapping[bytes, str] = {
+    b"\x1f\x8b": "it is compressed by gzip): unpack it, gunzip",
+    b"BZh": "it is compressed by bzip2): unpack it, bunzip2",
+    b"\xfd7zXZ": "it is compressed by xz): unpack it, unxz",
+    b"version https://git-lfs": "it is Git LFS's pointer to a file): fetch the file itself, git lfs pull",
+    b"<": "it is a page of the web): fetch the file again, from the address that it downloads from",
+}
+"""How files begin that are no weights yet, and what to do about them."""
 RESAVE_SCRIPT = "import torch; torch.save(torch.jit.load({file!r}, map_location='cpu').state_dict(), {out!r})"
 
 
@@ -200,11 +210,27 @@ def _refused(file: Path, error: Exception) -> InputError:
         line = RESAVE_SCRIPT.format(file=str(file), out=out)
         return InputError(f"{start} (it is a TorchScript archive): save its tensors alone, in Python: {line}")
     if "weights only" in str(error).lower() and (names := _code(file)):
-        line = RESAVE.format(file=str(file), out=out)
+        line = RESAVE.format(load=LOAD.format(file=str(file)), out=out)
         return InputError(
             f"{start} (it holds more than tensors: {', '.join(names[:3])}{', ...' if names[3:] else ''}), and segcam "
             f"runs no code that a file brings: if you trust it, save its tensors alone, in Python: {line}"
         )
+    with file.open("rb") as opened:
+        begins = opened.read(32)
+    for mark, what in SAVED_OTHERWISE.items():
+        if begins.startswith(mark):
+            return InputError(f"{start} ({what}")
+    if begins.startswith(b"\x80") and b"l\xfc\x9cF\xf9 j\xa8P\x19" not in begins:  # the number in what torch saves
+        line = RESAVE.format(load=UNPICKLE.format(file=str(file)), out=out)
+        return InputError(
+            f"{start} (it was saved by pickle), and segcam runs no code that a file brings: if you trust it, save its "
+            f"tensors alone, in Python: {line}"
+        )
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            saved_by_torch = any(name.endswith("data.pkl") for name in archive.namelist())
+        if not saved_by_torch:
+            return InputError(f"{start} (it is an archive of other files): unpack it, and name the file of weights")
     return InputError(
         f"{start} ({first_line(error)}; it is damaged, or neither safetensors nor saved by torch): {FETCH}"
     )

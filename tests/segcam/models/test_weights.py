@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
+import pickle
 import re
 import warnings
+import zipfile
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -332,7 +335,7 @@ class Payload:
 RAN: list[int] = []
 
 
-@pytest.mark.parametrize("what", ["a network", "a number of numpy", "options of its own", "counts", "code"])
+@pytest.mark.parametrize("what", ["a network", "a number of numpy", "arrays", "options of its own", "counts", "code"])
 def test_what_brings_code_is_refused_and_the_cure_works(what: str, tmp_path: Path) -> None:
     """The file's own code is never run by segcam; who trusts it saves the tensors alone."""
     network = net(1)
@@ -340,6 +343,7 @@ def test_what_brings_code_is_refused_and_the_cure_works(what: str, tmp_path: Pat
     content: Any = {
         "a network": network,
         "a number of numpy": {"state_dict": network.state_dict(), "best": np.float64(0.7)},
+        "arrays": {name: tensor.numpy() for name, tensor in network.state_dict().items()},
         "options of its own": {"model": network, "options": Path("a")},
         "counts": defaultdict(dict, {"state_dict": network.state_dict(), "losses": defaultdict(list, {"a": [1.0]})}),
         "code": {"state_dict": network.state_dict(), "more": Payload()},
@@ -354,6 +358,47 @@ def test_what_brings_code_is_refused_and_the_cure_works(what: str, tmp_path: Pat
     assert len(message) < 1000
     exec(message.partition("in Python: ")[2], {})
     assert equal(loaded(net(2), tmp_path / "w's file-tensors.pth")[0], states(network))
+
+
+def test_what_pickle_saved_is_refused_and_the_cure_works(tmp_path: Path) -> None:
+    network, file = net(1), tmp_path / "w.pkl"
+    file.write_bytes(pickle.dumps({"state_dict": network.state_dict(), "losses": [0.5]}))
+    with pytest.raises(InputError, match=r"\(it was saved by pickle\), and segcam runs no code") as caught:
+        load_weights(net(2), file)
+    exec(str(caught.value).partition("in Python: ")[2], {})
+    assert equal(loaded(net(2), tmp_path / "w-tensors.pth")[0], states(network))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (gzip.compress(b"weights"), "it is compressed by gzip.*: unpack it, gunzip"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "Git LFS's pointer.* git lfs pull"),
+        (b"<!DOCTYPE html><html>Not found</html>", "a page of the web"),
+        (b"", "it is damaged, or neither safetensors nor saved by torch"),
+    ],
+)
+def test_what_is_no_file_of_weights_yet_is_told(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "w.pth").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        read_weights(tmp_path / "w.pth")
+
+
+def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "w.zip", "w") as archive:
+        archive.writestr("w.pth", b"weights")
+    with pytest.raises(InputError, match=r"it is an archive of other files.*: unpack it"):
+        read_weights(tmp_path / "w.zip")
+
+
+def test_weights_of_one_byte(tmp_path: Path) -> None:
+    small = {
+        name: tensor.to(torch.float8_e4m3fn) if tensor.is_floating_point() else tensor
+        for name, tensor in states(net(1)).items()
+    }
+    torch.save(small, tmp_path / "w.pth")
+    found = load_weights(net(2), tmp_path / "w.pth").state_dict()
+    assert all(torch.equal(found[name], small[name].to(found[name].dtype)) for name in small)
 
 
 def test_scripts(tmp_path: Path) -> None:
