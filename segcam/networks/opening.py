@@ -22,6 +22,7 @@ from segcam.networks.passes import channels_of_output
 from segcam.networks.queries import adapted
 from segcam.networks.sources import SOURCES, Built, Request, Source
 from segcam.probe.network.elements import OUTPUTS, Element
+from segcam.probe.network.forms import check_form
 from segcam.samples import IGNORE
 
 
@@ -85,6 +86,10 @@ def open_network(
     >>> network.classes, network.inputs.multiple
     (('background', 'cat', 'dog'), 32)
     """
+    if not isinstance(source, (str, Path)):
+        check_form(source)  # also tells what is no network at all
+    if arguments is not None and not isinstance(arguments, Mapping):
+        raise InputError(f"arguments are {shown(arguments)}: give names with values, as {{'classes': 3}}")
     names, count = _classes(classes)
     if inputs is not None:
         read_inputs(inputs)  # what is wrong is told before the network is built
@@ -165,6 +170,11 @@ def source_of(text: str) -> tuple[Source, str]:
 
 def _file(source: str | Path | nn.Module, weights: Path | str) -> Path:
     """Return the file of the weights that are named, by its path or by the word under which a library publishes it."""
+    if not isinstance(weights, (str, Path)):
+        raise InputError(
+            f"weights are a {type(weights).__name__}: name a file; tensors at hand are loaded into the network before "
+            "it is opened, by segcam.models.weights.load_weights(network, tensors)"
+        )
     published = None
     if not isinstance(source, nn.Module):
         origin, rest = source_of(str(source))
@@ -217,6 +227,8 @@ def _classes(value: Sequence[str] | str | int | None) -> tuple[tuple[str, ...] |
         if not 1 <= value <= IGNORE:
             raise InputError(f"{value} classes: a number from 1 to {IGNORE} is needed")
         return None, value
+    if not isinstance(value, Sequence):
+        raise InputError(f"classes are {shown(value)}: give a list of names, one text with commas, or their number")
     names = [part.strip() for part in value.split(",")] if isinstance(value, str) else list(value)
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise InputError(f"classes are {shown(value)}: name each, background included, as 'background,cat,dog'")

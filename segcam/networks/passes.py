@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from segcam.errors import InputError, first_line, out_of_memory
+from segcam.errors import InputError, ProbeError, first_line, out_of_memory
 from segcam.networks.inputs import NetworkInputs
 from segcam.probe.network.elements import Element, select
 from segcam.probe.network.held import FAILURES, frozen, run
@@ -80,7 +80,10 @@ def _takes_more(model: nn.Module) -> bool:
 
 
 def _dense(returned: object, output: Element | None) -> Tensor:
-    return tensor_of(select(returned, told(output)[1]))
+    try:
+        return tensor_of(select(returned, told(output)[1]))
+    except ProbeError as error:  # users are told in this function's words
+        raise ProbeError(str(error).replace("Probe(..., element=", "open_network(..., output=")) from error
 
 
 def _device(model: nn.Module) -> torch.device:

@@ -82,7 +82,8 @@ def arguments(model: nn.Module, images: Tensor, inputs: Inputs) -> tuple[tuple[T
             f"inputs name {', '.join(repr(p.name) for p in named if p.name in inputs)}, which leaves no argument for "
             f"the images: leave out the one that takes them, '{named[0].name}' for most"
         )
-    if not free or free[0] is named[0] or kinds.VAR_POSITIONAL in takes_any:
+    by_name = bool(free) and free[0].kind is kinds.KEYWORD_ONLY
+    if not by_name and (not free or free[0] is named[0] or kinds.VAR_POSITIONAL in takes_any):
         return (images,), dict(inputs)
     return (), {**inputs, free[0].name: images}
 

@@ -189,6 +189,22 @@ def test_an_output_that_is_nested_is_read_by_a_function() -> None:
             return {"levels": [self.conv(x), self.conv(x)[:, :2]]}
 
     assert len(open_network(Deep(), output=lambda y: y["levels"][1]).classes) == 2
+    assert len(open_network(Deep(), output="levels.0").classes) == 4
+    with pytest.raises(InputError, match=r"name the element with open_network\(\.\.\., output='levels\.0'\)"):
+        open_network(Deep())
+
+
+def test_images_may_be_taken_by_name_alone() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 1)
+
+        def forward(self, *, pixel_values: Tensor) -> Tensor:
+            out: Tensor = self.conv(pixel_values)
+            return out
+
+    assert len(open_network(Named()).classes) == 4
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -223,6 +239,23 @@ def test_names_have_no_folders(text: str, name: str) -> None:
     from segcam.networks.opening import _short
 
     assert _short(text) == name
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "message"),
+    [
+        (5, {}, "a torch.nn.Module is needed, not a int"),
+        (nn.Identity, {}, "a torch.nn.Module is needed, not a type"),
+        ("unet", {"arguments": [1]}, r"arguments are \[1\]: give names with values"),
+        ("unet", {"classes": 3.5}, "classes are 3.5: give a list of names"),
+        ("unet", {"classes": {0: "a"}}, "classes are {0: 'a'}: give a list of names"),
+        ("unet", {"weights": {"a": torch.zeros(1)}}, "weights are a dict: name a file"),
+        ("unet", {"inputs": 5}, "inputs are a int: give a table"),
+    ],
+)
+def test_other_values_are_one_error(source: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        open_network(source, **options)
 
 
 def test_own_networks_are_records() -> None:
