@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as nnf
 
 from segcam.errors import ProbeError, SegcamWarning
+from segcam.probe.targets.dense import ClassIndices, membership
 from segcam.probe.targets.explained import Explained
 from segcam.probe.targets.outputs import Output, tensor_of
 from segcam.probe.targets.target import Target
@@ -34,9 +35,7 @@ def check_saturation(output: object, target: Target, explained: Explained) -> No
     if target.argument or target.score == "logprob" or target.meaning in (None, "logits", "multilabel"):
         return
     values = tensor_of(output).detach()
-    lost = saturated(values, target.meaning)
-    ids = explained.class_ids.clamp(max=lost.shape[1] - 1)
-    of_class = lost[torch.arange(len(ids), device=ids.device), ids]
+    of_class = saturated(values, target.meaning, explained.class_ids)
     grid = (int(of_class.shape[1]), int(of_class.shape[2]))
     weights = nnf.adaptive_avg_pool2d(explained.chosen[:, None].double(), grid)[:, 0]
     shares = (weights * of_class).sum((1, 2)) / weights.sum((1, 2)).clamp(min=torch.finfo(torch.float64).tiny)
@@ -52,12 +51,18 @@ def check_saturation(output: object, target: Target, explained: Explained) -> No
     warnings.warn(f"{message}; the maps are those of the others", SegcamWarning, stacklevel=2)
 
 
-def saturated(values: Float[Tensor, "b k h w"], meaning: Output | None) -> Bool[Tensor, "b k h w"]:
-    """Return where a class's log-odds cannot be told from its probability, or all others are exactly 0."""
+def saturated(
+    values: Float[Tensor, "b k h w"], meaning: Output | None, class_ids: ClassIndices
+) -> Bool[Tensor, "b h w"]:
+    """Return where the log-odds of a class, or a set of classes, cannot be told from its probability.
+
+    That is so where it is exactly 0 or 1; among several classes that sum to 1, where all others are exactly 0.
+    """
     if meaning == "log-probabilities":
         values = values.exp()
-    if values.shape[1] == 1 or meaning == "multilabel-probabilities":
-        return (values <= 0) | (values >= 1)
-    best = values.topk(2, 1).values
-    others = torch.where(values == best[:, :1], best[:, 1:], best[:, :1])  # of two that are equal both are above 0
-    return (values <= 0) | (others <= 0)
+    if values.shape[1] == 1:
+        return ((values <= 0) | (values >= 1))[:, 0]
+    own = membership(class_ids, values.shape[1])[:, :, None, None]
+    if meaning == "multilabel-probabilities":
+        return (((values <= 0) | (values >= 1)) | ~own).all(1)  # a set has a gradient while one of its classes has
+    return ~((values > 0) & own).any(1) | ~((values > 0) & ~own).any(1)

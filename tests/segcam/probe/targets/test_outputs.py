@@ -227,12 +227,27 @@ def test_probabilities_whose_logits_are_lost_are_refused(classes: int, function:
     probe, x = Probe(hidden, "a", output="probabilities"), images()
     with pytest.raises(ProbeError, match=r"a probability of exactly 0 or 1, whose logit is lost: wrap the network"):
         probe(x, Target(1))
-    lost = saturated(hidden(x), "probabilities")[:, -1 if classes == 1 else 1]
-    assert bool(lost.any())
+    assert bool(saturated(hidden(x), "probabilities", torch.ones(2, dtype=torch.long)).any())
     some = Net(classes, lambda z: function(torch.cat([300 * z[:, :, :2], z[:, :, 2:]], 2)).half(), scale=1)
     with pytest.warns(SegcamWarning, match="whose logit is lost.* maps are those of the others"):
         got = Probe(some, "a", output="probabilities")(x, Target(1, "image"))
     assert bool((got.gradients["a"].flatten(1).abs().amax(1) > 0).all())
+
+
+@pytest.mark.parametrize(
+    ("classes", "ids", "wanted"),
+    [
+        (1, [[1], [1]], [[1, 0, 0, 0]] * 2),
+        (frozenset({1, 2}), [[1, 2], [1, 2]], [[1, 1, 0, 0]] * 2),
+        ((0, frozenset({0, 1})), [[0, 0], [0, 1]], [[1, 1, 0, 0], [1, 0, 1, 0]]),
+    ],
+)
+def test_sets_of_classes_are_lost_where_they_or_all_others_are_zero(classes: Any, ids: Any, wanted: Any) -> None:
+    """By hand, of four pixels and three classes."""
+    values = torch.tensor([[1.0, 0, 0], [0, 0.5, 0.5], [0.5, 0.5, 0], [0.2, 0.3, 0.5]]).T.reshape(1, 3, 2, 2)
+    found = saturated(values.expand(2, 3, 2, 2), "probabilities", torch.tensor(ids))
+    assert found.flatten(1).int().tolist() == wanted
+    Probe(Net(3, lambda z: z.softmax(1).clone()), "a", output="probabilities")(images(), Target(classes, "image"))
 
 
 CHANGED: dict[str, tuple[int, End, str]] = {
