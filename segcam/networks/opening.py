@@ -25,6 +25,9 @@ from segcam.probe.network.elements import OUTPUTS, Element
 from segcam.probe.network.forms import check_form
 from segcam.samples import IGNORE
 
+WEIGHTS = (".pth", ".pt", ".ckpt", ".bin", ".tar")
+"""How the names of files of weights end."""
+
 
 @dataclass(frozen=True, slots=True)
 class OwnNetwork:
@@ -165,7 +168,17 @@ def source_of(text: str) -> tuple[Source, str]:
         if source.takes(text):
             return source, text
     forms = "; ".join(source.form for source in SOURCES)
-    raise InputError(f"{shown(text)} names no network: write one of {forms}")
+    raise InputError(f"{shown(text)} names no network{_meant(text)}: write one of {forms}")
+
+
+def _meant(text: str) -> str:
+    """Return what a text that names no network may be meant to say; '' where that is not seen."""
+    path = Path(text)
+    if path.suffix == ".onnx":
+        return f", 'onnx:{text}' does"
+    if path.suffix in WEIGHTS:
+        return "; a file of weights stands beside one, as its weights"
+    return f", 'hf:{text}' does" if (path / "config.json").is_file() else ""
 
 
 def _file(source: str | Path | nn.Module, weights: Path | str) -> Path:

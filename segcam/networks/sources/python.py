@@ -138,10 +138,13 @@ def _of_package(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
-            raise InputError(
-                f"there is no module '{name}' ('{error.name}' is not found): correct its name, install its package, or "
-                f"name a file, {EXAMPLE}"
-            ) from error
+            near = difflib.get_close_matches(name, SOURCES.names(), n=1)
+            cure = (
+                f"did you mean '{near[0]}:'?"
+                if near
+                else f"correct its name, install its package, or name a file, {EXAMPLE}"
+            )
+            raise InputError(f"there is no module '{name}' ('{error.name}' is not found): {cure}") from error
         raise _raised(error, f"module {name}", None) from error
     except (Exception, SystemExit) as error:
         raise _raised(error, f"module {name}", None) from error

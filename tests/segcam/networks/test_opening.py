@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,18 @@ def test_what_names_no_network_lists_the_ways_to(text: str) -> None:
         open_network(text)
     assert all(source.form in str(caught.value) for source in SOURCES)
     assert "\n" not in str(caught.value)
+
+
+def test_what_was_meant_is_said(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    for text, meant in (
+        ("nets/mine.onnx", "'onnx:nets/mine.onnx' does"),
+        ("last.ckpt", "a file of weights stands beside one"),
+        (str(tmp_path), f"'hf:{tmp_path}' does"),
+        ("torchvison:fcn_resnet50", "did you mean 'torchvision:'"),
+    ):
+        with pytest.raises(InputError, match=re.escape(meant)):
+            open_network(text)
 
 
 @pytest.mark.parametrize(
