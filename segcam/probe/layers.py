@@ -184,6 +184,7 @@ def _match(modules: dict[str, nn.Module], choice: LayerChoice, kind: type[nn.Mod
 
 
 def _no_module(name: str, modules: dict[str, nn.Module]) -> ProbeError:
-    near = difflib.get_close_matches(name, [m for m in modules if m], n=3, cutoff=0.4)
+    wrapped = [m for m in modules if name and m.endswith(f".{name}")]  # of compiled networks and other wrappers
+    near = wrapped[:3] or difflib.get_close_matches(name, [m for m in modules if m], n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else "see model.named_modules()"
     return ProbeError(f"the network has no module '{name}': {hint}")

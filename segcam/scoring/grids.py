@@ -15,8 +15,8 @@ import torch.nn.functional as nnf
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from segcam.arrays import real
-from segcam.errors import InputError
+from segcam.arrays import real, whole
+from segcam.errors import InputError, shown
 from segcam.precision import in_full_precision
 
 Grid = tuple[int, int]
@@ -116,8 +116,15 @@ def upsample(
 
     Works downwards as well, without antialiasing, for a grid finer than the image. With a `placement` the cells lie
     where it says, and pixels beyond the outermost centres have their cell's value.
+
+    Raises:
+        InputError: the maps are none, the size is no height and width, or the placement is something else.
     """
-    maps = _planes(maps, 4)
+    if not isinstance(placement, Placement | None):
+        raise InputError(
+            f"the placement is {shown(placement)}: a Placement is needed, such as capture.placements[label], or None"
+        )
+    maps, size = _planes(maps, 4), _sides(size)
     if placement is None:
         return nnf.interpolate(maps, size=size, mode="bilinear", align_corners=False)
     h, w = maps.shape[-2:]
@@ -233,6 +240,16 @@ def edge_strength(luminance: Float[Tensor, "b h w"]) -> Float[Tensor, "b h w"]:
     gx = across[:, :-2] + 2 * across[:, 1:-1] + across[:, 2:]
     gy = down[:, :, :-2] + 2 * down[:, :, 1:-1] + down[:, :, 2:]
     return torch.hypot(gx, gy) / 8
+
+
+def _sides(size: object) -> Grid:
+    sides = size if isinstance(size, (tuple, list)) else ()
+    if len(sides) != 2:
+        raise InputError(f"the size is {shown(size)}: height and width in pixels are needed, such as (256, 256)")
+    height, width = whole(sides[0], "the height"), whole(sides[1], "the width")
+    if min(height, width) < 1:
+        raise InputError(f"the size is {height} x {width}: at least 1 x 1 pixel is needed")
+    return height, width
 
 
 def _planes(values: Float[Tensor, ...], ndim: int) -> Float[Tensor, ...]:

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from segcam.errors import ProbeError, first_line
 from segcam.probe.gradients import local_gradients, scaling
 from segcam.probe.layouts import Layout
 from segcam.probe.targets import Explained
@@ -51,8 +52,16 @@ def _backward(explained: Explained, outputs: Mapping[str, Tensor], *, keep: bool
     score, tensors = explained.scores.sum(), list(outputs.values())
     if not tensors or not score.requires_grad:
         return {}
-    if locally:
-        found: Sequence[Tensor | None] = local_gradients.grad(score, tensors, keep)
-    else:
-        found = torch.autograd.grad(score, tensors, retain_graph=keep, allow_unused=True)
+    try:
+        if locally:
+            found: Sequence[Tensor | None] = local_gradients.grad(score, tensors, keep)
+        else:
+            found = torch.autograd.grad(score, tensors, retain_graph=keep, allow_unused=True)
+    except RuntimeError as error:
+        if "modified by an inplace operation" not in str(error):
+            raise
+        raise ProbeError(
+            "the network overwrites in place what its own gradient needs, and could not be trained either: build its "
+            f"activations with inplace=False ({first_line(error)})"
+        ) from error
     return {label: one for label, one in zip(outputs, found, strict=True) if one is not None}

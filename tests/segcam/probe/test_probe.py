@@ -306,3 +306,23 @@ def test_a_network_that_needs_its_layout() -> None:
 def test_slips_are_explained(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ProbeError, match=message):
         call()
+
+
+def test_a_gradient_that_is_overwritten_is_the_networks_own_fault() -> None:
+    """ReLU in place, behind one that keeps its result for the gradient: such a network cannot be trained either."""
+
+    class Rectified(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.sigmoid()
+
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), Rectified(), nn.ReLU(inplace=True), nn.Conv2d(4, 2, 1))
+    with pytest.raises(ProbeError, match=r"overwrites in place what its own gradient needs.* inplace=False"):
+        Probe(net, "0")(torch.rand(1, 3, 8, 8), Target(1, "image"))
+    net[2].inplace = False
+    Probe(net, "0")(torch.rand(1, 3, 8, 8), Target(1, "image"))
+
+
+def test_modules_of_wrapped_networks_are_found() -> None:
+    wrapped = nn.ModuleDict({"_orig_mod": nn.Sequential(nn.Conv2d(3, 2, 1))})
+    with pytest.raises(ProbeError, match=r"no module '0': did you mean '_orig_mod\.0'\?"):
+        Probe(wrapped, "0")

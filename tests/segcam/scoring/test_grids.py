@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from segcam import InputError
 from segcam.scoring.grids import averaging_matrix, edge_strength, pull_back, to_grid, upsample, upsampling_matrix
 from tests.reference import metrics as slow
 
@@ -26,6 +27,25 @@ def test_upsample_is_bilinear_by_definition(size, grid):
     big = upsample(maps, size)
     for i, j in np.ndindex(2, 3):
         np.testing.assert_allclose(big[i, j], slow.upsample(maps[i, j].numpy(), *size), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("size", "placement", "message"),
+    [
+        ((0, 4), None, "the size is 0 x 4: at least 1 x 1"),
+        ((32.0, 48.0), None, r"the height is 32\.0: a whole number"),
+        (32, None, "the size is 32: height and width"),
+        ((1, 3, 32, 48), None, "height and width"),
+        ((32, 48), "receptive_field", "the placement is 'receptive_field': a Placement is needed"),
+    ],
+)
+def test_sizes_and_placements_that_are_none_are_refused(size, placement, message):
+    with pytest.raises(InputError, match=message):
+        upsample(torch.ones(1, 1, 4, 6), size, placement)
+
+
+def test_sizes_of_numpy_are_taken():
+    assert upsample(torch.ones(1, 1, 4, 6), [np.int64(8), np.int64(12)]).shape == (1, 1, 8, 12)
 
 
 @pytest.mark.parametrize(("size", "grid"), SIZES)
