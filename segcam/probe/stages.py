@@ -20,6 +20,9 @@ T = TypeVar("T")
 FEWEST = 5
 """With fewer layers than these the modules inside of the largest are looked at."""
 
+STAGE_GRIDS = 2
+"""How many grids a stage has inside: that before its stride and that behind it."""
+
 _STEPS = (
     *(_BatchNorm, _InstanceNorm, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.LocalResponseNorm, nn.Identity),
     *(getattr(activation, name) for name in activation.__all__ if name != "MultiheadAttention"),
@@ -46,7 +49,7 @@ def ends_of_stages(
     grids = {layer.module: _grid(capture, layer) for layer in layers}
     inner = _inner(model, [layer for layer in layers if min(grids[layer.module]) > 1] or layers, capture)
     inner = [layer for layer in inner if not bool(capture.cancels(layer, "gradients").all())] or inner
-    found = _from_outside(model, inner, repeated, grids)
+    found = _from_outside(model, inner, repeated, grids, most)
     return thinned(found, [grids[layer.module] for layer in found], most)
 
 
@@ -89,9 +92,12 @@ def _inner(model: nn.Module, layers: Sequence[Layer], capture: Capture) -> Seque
 
 
 def _from_outside(
-    model: nn.Module, layers: Sequence[Layer], repeated: Mapping[str, str], grids: dict[str, Grid]
+    model: nn.Module, layers: Sequence[Layer], repeated: Mapping[str, str], grids: dict[str, Grid], most: int
 ) -> list[Layer]:
-    """Return the outermost modules; where they are few, or one of them is half of all, those inside of it."""
+    """Return the outermost modules, and where they are few those inside of the largest.
+
+    A module is looked into as well that is half of all, or that has several stages of its own, such as a decoder.
+    """
     paths = [layer.module for layer in layers]
     below = {path: sum(other.startswith(f"{path}.") for other in paths) for path, _ in model.named_modules()}
     shown: set[str] = set()
@@ -101,12 +107,19 @@ def _from_outside(
         opaque = [path for path in closed if path not in paths and path not in repeated]
         picked = _steps_joined(model, [layer for layer in layers if layer.module in shown], repeated, grids)
         largest = max(closed, key=lambda path: below[path])
-        if not opaque and len(picked) >= FEWEST and 2 * below[largest] < len(paths):
+        several = [path for path in closed if len(picked) < most and _has_stages(path, grids, most)]
+        if not opaque and not several and len(picked) >= FEWEST and 2 * below[largest] < len(paths):
             break
-        inner = opaque or [largest]
+        inner = opaque or several or [largest]
         closed = [path for path in closed if path not in inner and below[path]]
         closed += [f"{path}.{name}" for path in inner for name, _ in model.get_submodule(path).named_children()]
     return _steps_joined(model, [layer for layer in layers if layer.module in shown], repeated, grids)
+
+
+def _has_stages(path: str, grids: dict[str, Grid], most: int) -> bool:
+    """Return whether a module has stages of its own, one behind the other and no more than are wanted."""
+    inside = [grid for other, grid in grids.items() if other.startswith(f"{path}.")]
+    return len(set(inside)) > STAGE_GRIDS and sum(1 for _ in groupby(inside)) <= most
 
 
 def _steps_joined(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -111,7 +112,9 @@ def test_transformers_trainer(tmp_path: Path) -> None:
     from transformers import SegformerConfig, SegformerForSemanticSegmentation, Trainer, TrainingArguments
 
     sizes = {"hidden_sizes": [8] * 4, "depths": [1] * 4, "num_attention_heads": [1] * 4, "decoder_hidden_size": 8}
-    data = [{"pixel_values": image, "labels": mask} for image, mask in zip(IMAGES, MASKS, strict=True)]
+    images = nn.functional.interpolate(IMAGES, (64, 64))
+    masks = (images[:, 0] > 0.5).long()
+    data = [{"pixel_values": image, "labels": mask} for image, mask in zip(images, masks, strict=True)]
     arguments = TrainingArguments(
         str(tmp_path / "hf"), num_train_epochs=2, report_to=[], save_strategy="no", use_cpu=True, disable_tqdm=True
     )
@@ -119,7 +122,8 @@ def test_transformers_trainer(tmp_path: Path) -> None:
     def trained(followed: bool) -> dict[str, Tensor]:
         torch.manual_seed(1)
         model = SegformerForSemanticSegmentation(SegformerConfig(num_labels=2, **sizes))
-        callbacks = [FollowCallback(follower(model, tmp_path / "run", class_id="LABEL_1"))] if followed else []
+        options = {"masks": masks[:2], "class_id": "LABEL_1", "out": tmp_path / "run", "strict": True}
+        callbacks = [FollowCallback(Follow(model, images[:2], **options))] if followed else []  # type: ignore[arg-type]
         Trainer(model=model, args=arguments, train_dataset=data, callbacks=callbacks).train()
         return model.state_dict()  # type: ignore[no-any-return]
 
@@ -152,6 +156,8 @@ def test_lightning(tmp_path: Path) -> None:
         module = Module()
         made = [lightning.FollowCallback(lambda given: follower(given.net, tmp_path / "run"))] if followed else []
         torch.manual_seed(3)
+        np.random.seed(3)  # noqa: NPY002
+        random.seed(3)
         trainer = pl.Trainer(max_epochs=2, callbacks=made, accelerator="cpu", enable_model_summary=False, **quiet)
         trainer.fit(module, DataLoader(TensorDataset(IMAGES, MASKS), 4, shuffle=True))
         return module.net.state_dict()

@@ -64,6 +64,22 @@ def test_what_gives_no_map_is_left_out(norm: type[nn.Module]) -> None:
     assert chosen(Auxiliary(norm)) == [("norm", 2), ("body", 4), ("head.0", 4)]
 
 
+class Decoder(nn.Sequential):
+    """Stages of its own, in a module that gives feature maps itself."""
+
+    def __init__(self, channels: int, stages: int) -> None:
+        blocks = (nn.Sequential(nn.ConvTranspose2d(channels, channels, 2, 2), nn.ReLU()) for _ in range(stages))
+        super().__init__(*blocks)
+
+
+def test_a_decoder_is_looked_into() -> None:
+    def behind(decoder: nn.Module) -> nn.Module:
+        stages = [nn.Conv2d(3 if n == 0 else 4, 4, 3, 2 if n < 3 else 1, 1) for n in range(5)]
+        return nn.Sequential(*stages, decoder, nn.Conv2d(4, 2, 1))
+
+    assert chosen(behind(Decoder(4, 3)))[-3:] == [("5.0", 4), ("5.1", 2), ("5", 1)]
+
+
 def test_blocks_of_a_transformer() -> None:
     names = [name for name, _ in chosen(create("vit", 2, {}))]
     blocks = [name for name in names if name.startswith("encoder.blocks.")]
