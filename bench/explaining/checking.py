@@ -17,6 +17,7 @@ from bench.networks.predictions import PredictedMasks
 from bench.planning.data import Data, open_data
 from bench.planning.profile import Profile
 from segcam.networks import OwnNetwork
+from segcam.probe.attention import AttentionPlace
 from segcam.probe.choice import Choice
 from segcam.probe.placement import Placed
 from segcam.samples import IGNORE, Batch, Sample
@@ -51,7 +52,7 @@ def lines(read: Profile, out: Path | None, device: torch.device) -> Iterator[str
     labels = {i: predictions[i].mask for i in chosen}
     yield from _of_classes(data.opened.info.classes, list(labels.values()))
     placed = given.request(cell, read.score).probe(network.model).placements(Batch.of([data.test[0]], device).inputs())
-    yield from _of_layers(looked.choice, placed)
+    yield from _of_layers(looked.choice, looked.places, placed)
     folder = out or Path("runs") / read.name
     picture = folder.with_name(f"{folder.name}-check.png")  # beside it: a run's folder holds its own files alone
     picture.parent.mkdir(parents=True, exist_ok=True)
@@ -91,7 +92,7 @@ def _of_classes(classes: Sequence[str], labels: Sequence[Labels]) -> Iterator[st
         yield "one class is predicted everywhere: are these the right weights, mean and std?"
 
 
-def _of_layers(choice: Choice, placed: Mapping[str, Placed]) -> Iterator[str]:
+def _of_layers(choice: Choice, places: Sequence[AttentionPlace], placed: Mapping[str, Placed]) -> Iterator[str]:
     yield f"layers: {len(choice.layers)} are probed"
     width = max(len(layer.label) for layer in choice.layers)
     for layer in choice.layers:
@@ -99,6 +100,8 @@ def _of_layers(choice: Choice, placed: Mapping[str, Placed]) -> Iterator[str]:
         lies = "" if place is None else f"offset {place.offset[0]:+.1f}, {place.offset[1]:+.1f} px"
         sure = "" if place is None or (place.agreed and place.exact) else " (not on all ways)"
         yield f"  {layer.label:{width}}  stride {layer.stride:3d}  {layer.role:8} {lies}{sure}"
+    if places:
+        yield f"  attention is read of {len(places)} blocks"
     if choice.thinned:
         yield f"  {len(choice.thinned)} more give a map: --most-layers all takes them, --layers names some"
     if choice.repeated:

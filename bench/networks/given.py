@@ -22,6 +22,8 @@ from segcam.classes import label
 from segcam.errors import InputError, SegcamError, first_of, unknown
 from segcam.models.weights.checkpoints import digest
 from segcam.networks import OwnNetwork, open_network, prepare
+from segcam.probe.attention import AttentionPlace
+from segcam.probe.attention_finding import find_attention
 from segcam.probe.choice import Choice, choose_layers
 from segcam.probe.layers import Layer
 from segcam.probe.probe import Probe
@@ -35,12 +37,14 @@ class Looked:
 
     Attributes:
         choice: the layers that are probed, and the others.
+        places: the blocks whose attention can be read.
         output: what its output means.
         channels: classes that its output tells apart.
         grid: rows and columns of its output.
     """
 
     choice: Choice
+    places: tuple[AttentionPlace, ...]
     output: Any
     channels: int
     grid: tuple[int, int]
@@ -93,6 +97,7 @@ class Given:
         return Request.of_layers(
             score,
             looked.choice.layers,
+            looked.places,
             explained=explained,
             output=looked.output,
             element=self.profile.networks[name].element,
@@ -117,8 +122,8 @@ class Given:
             )
         ]
 
-    def described(self, name: str) -> tuple[manifest.Model, tuple[Layer, ...]]:
-        """Return what the manifest says of a network, and its layers."""
+    def described(self, name: str) -> tuple[manifest.Model, tuple[Layer, ...], tuple[AttentionPlace, ...]]:
+        """Return what the manifest says of a network, its layers, and the blocks whose attention can be read."""
         settings, network = self.profile.networks[name], self._of(name)
         parameters = sum(p.numel() for p in network.model.parameters())
         shown = {**settings.arguments, "classes": len(network.classes)}
@@ -129,7 +134,8 @@ class Given:
             parameters=parameters,
             given=True,
         )
-        return model, self.looked(name).choice.layers
+        looked = self.looked(name)
+        return model, looked.choice.layers, looked.places
 
     def looked(self, name: str) -> Looked:
         """Return what the first test image shows of a network, with its first weights."""
@@ -200,10 +206,11 @@ class Given:
             capture = Probe(network.model, choice.layers[-1:], output=settings.output, element=settings.element)(
                 images, Target(0, pixels="image")
             )
+            places = find_attention(network.model, images, choice.layers).places
         except SegcamError as error:
             raise InputError(f"networks.{name}: {error}") from error
         grid = (int(capture.logits.shape[2]), int(capture.logits.shape[3]))
-        return Looked(choice, capture.target.output, int(capture.logits.shape[1]), grid)
+        return Looked(choice, places, capture.target.output, int(capture.logits.shape[1]), grid)
 
     def _explained(self, name: str, network: OwnNetwork, explained: Explained) -> frozenset[int]:
         """Return which of a network's classes are the class explained, which the data call otherwise perhaps.

@@ -23,6 +23,7 @@ from segcam.metrics import METRICS
 from segcam.metrics.attention import ATTENTION_METRICS
 from segcam.models import architecture, create, label
 from segcam.models.weights.pretrained import NONE
+from segcam.probe.attention import AttentionPlace
 from segcam.probe.layers import INPUT, Layer
 from segcam.probe.targets import Target
 from segcam.probe.targets.names import split
@@ -122,8 +123,8 @@ def _fit(profile: Profile, classes: int) -> None:
 class Described(Protocol):
     """What tells of the networks of a run that are there already."""
 
-    def described(self, name: str) -> tuple[manifest.Model, tuple[Layer, ...]]:
-        """Return what the manifest says of a network, and its layers."""
+    def described(self, name: str) -> tuple[manifest.Model, tuple[Layer, ...], tuple[AttentionPlace, ...]]:
+        """Return what the manifest says of a network, its layers, and the blocks whose attention can be read."""
         ...
 
 
@@ -167,7 +168,9 @@ def of_run(profile: Profile, data: Data, device: torch.device, given: Described)
     known = of_profile(profile, len(info.classes))
     input_layer = (INPUT,) if _of_input(profile) else ()
     for name in profile.networks:
-        model, layers = given.described(name)
+        model, layers, places = given.described(name)
+        if profile.score.attention:
+            known.attention.blocks[name] = tuple(map(manifest.Block.model_validate, places))
         known.models[name] = model
         known.layers[name] = tuple(map(manifest.Layer.model_validate, (*input_layer, *layers)))
     _named(profile, {layer.label for layers in known.layers.values() for layer in layers})

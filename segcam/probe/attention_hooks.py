@@ -79,11 +79,19 @@ def _switches(module: nn.Module) -> Iterator[tuple[object, str, object]]:
 
 
 def _recorder(matrices: list[Tensor]) -> Callable[[nn.Module, object, object], None]:
-    def hook(_module: nn.Module, _inputs: object, output: object) -> None:
+    def hook(module: nn.Module, _inputs: object, output: object) -> None:
         # A dropout hands the weights on; transformers 5 has none and returns them beside the output. Where both
         # happen (transformers 4 with output_attentions), it is the same tensor.
         weights = output[1] if isinstance(output, tuple) and len(output) > 1 else output
-        if isinstance(weights, Tensor) and weights.ndim == 4 and not any(weights is matrix for matrix in matrices):
+        if not isinstance(weights, Tensor) or weights.ndim != 4 or any(weights is matrix for matrix in matrices):
+            return
+        if weights is not output or isinstance(module, nn.Dropout) or _rows_are_shares(weights):
             matrices.append(weights)
 
     return hook
+
+
+def _rows_are_shares(values: Tensor) -> bool:
+    """Tell attention weights from feature maps, which modules return as well."""
+    sums = values.detach().float().sum(-1)
+    return bool((values >= 0).all()) and bool(((sums - 1).abs() < 0.05).all())
