@@ -64,6 +64,11 @@ def _ask(splits: dict[Split, SplitImages], masks: Path, described: Description) 
     background = described.values.get(0) != IGNORE  # as in ADE20K, where the first class is one like the others
     classes, ignored = pixels[:, int(background) : -1].sum(1), pixels[:, -1]
     if not ignored.any():
+        if not classes.any():
+            raise DataError(
+                f"no mask in {masks} holds a class but the background, '{described.classes[0]}': all {len(named)} are "
+                "blank; name the folder of the masks that are meant with folders = {...} in classes.toml"
+            )
         return
     values = sorted({str(value) for _, note in named for value in note["ignored"]})
     listed_values, value, names = ", ".join(values[:10]), values[0], described.classes

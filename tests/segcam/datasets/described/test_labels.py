@@ -41,6 +41,14 @@ class TestBlackAndWhite:
         for sample in root.samples().values():
             np.testing.assert_array_equal(sample.mask, halves(0, 1))
 
+    def test_masks_that_are_all_blank_are_not_the_masks(self, root: Root) -> None:
+        """Each class's pixels were empty, and no metric would have a value."""
+        root.fill({f"{i}": halves(0, 0) for i in range(5)})
+        root.describe(TWO)
+        root.error("no mask", "holds a class but the background, 'background': all 5 are blank", "folders = {...}")
+        root.fill({f"{i}": halves(0, int(i == 4)) for i in range(5)})
+        assert root.open().info.classes == ("background", "polyp")
+
     def test_the_cure_names_all_classes(self, root: Root) -> None:
         root.fill({f"{i}": halves(0, 255) for i in range(5)})
         root.describe(THREE)
