@@ -148,10 +148,8 @@ def diagnose(
     # The other score is of the same pixels: no pixel set looks at the score.
     other = replace(target, score="logit" if target.score == "rival" else "rival")
     capture, counter = probe.many(images, [target, other], masks=masks, valid=valid, inputs=inputs)
-    if target.score == "rival":
-        classes = capture.explained.class_ids.masked_fill(capture.target_pixels == 0, -1)
-    else:
-        classes = target.rivals(capture.logits, capture.size, capture.explained)
+    own = target.score == "rival"  # then the class itself is what else the layer may speak for
+    classes = capture.target.rivals(capture.logits, capture.size, capture.explained, own=own)
     offsets = _offsets(probe, capture, images, inputs)
     records = tuple(_of_layer(capture, counter, layer, method, classes) for layer in capture.layers)
     records = tuple(_with_offset(record, offsets.get(record.layer)) for record in records)

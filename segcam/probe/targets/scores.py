@@ -105,6 +105,12 @@ def rival_classes(output: DenseOutput) -> Int[Tensor, "b h w"]:
     return others(output).argmax(1)
 
 
+def own_classes(output: DenseOutput) -> Int[Tensor, "b h w"]:
+    """Return the best class of each pixel among those that count as the class; of equals, the first."""
+    inside = membership(output.class_ids, output.logits.shape[1])
+    return output.logits.masked_fill(~inside[:, :, None, None], -torch.inf).argmax(1)
+
+
 SCORES: dict[str, ScoreMap] = {
     "logit": logit,
     "margin": margin,

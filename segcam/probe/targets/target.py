@@ -23,7 +23,7 @@ from segcam.probe.targets.given import check_finite, class_indices, indices_of, 
 from segcam.probe.targets.outputs import Output, told
 from segcam.probe.targets.pixels import PIXEL_SETS, PixelSet
 from segcam.probe.targets.regions import Mask, Region
-from segcam.probe.targets.scores import SCORES, rival_classes
+from segcam.probe.targets.scores import SCORES, own_classes, rival_classes
 from segcam.scoring.grids import Placement, upsample
 
 
@@ -281,11 +281,14 @@ class Target:
         return replace(known, scores=self._mean(output, known.weights), predicted=hits)
 
     def rivals(
-        self, logits: Float[Tensor, "b k h w"], size: tuple[int, int], explained: Explained
+        self, logits: Float[Tensor, "b k h w"], size: tuple[int, int], explained: Explained, *, own: bool = False
     ) -> Int[Tensor, " b"]:
-        """Return for each image the best other class at most of its explained pixels; -1 where there are none."""
+        """Return for each image the best other class at most of its explained pixels; -1 where there are none.
+
+        With `own` it is the best class of those that count as the one explained.
+        """
         output = self.dense(logits, size, explained.class_ids)
-        best = rival_classes(output).flatten(1)
+        best = (own_classes(output) if own else rival_classes(output)).flatten(1)
         counts = torch.zeros(output.logits.shape[:2], dtype=torch.long, device=logits.device)
         counts.scatter_add_(1, best, explained.chosen.flatten(1).long())
         return counts.argmax(1).masked_fill(explained.pixels == 0, -1)

@@ -17,6 +17,7 @@ from segcam.methods import METHODS
 from segcam.methods.material.subject import examining
 from segcam.probe.layers import Layer
 from segcam.probe.targets import SCORES
+from segcam.probe.targets.saturation import saturated
 from tests.reference import targets as slow
 from tests.segcam.probe.targets.test_targets import GRID, SETS, dense, masks_of, values_of
 
@@ -94,10 +95,48 @@ def test_probabilities_add_up(end: nn.Module | None) -> None:
     p = Net()(images()).softmax(1)[:, 1:3].sum(1)
     capture = Probe(Net(end=end), "conv", output=output)(images(), Target({1, 2}, "image", "logprob"))
     torch.testing.assert_close(capture.scores, p.log().mean((1, 2)), atol=1e-5, rtol=1e-4)
-    hidden = nn.Sequential(Net(end=end), nn.Upsample(scale_factor=1)) if end else None
+    hidden = Net(end=Hidden(end)) if end else None
     if hidden is not None:  # where the logits are not seen, a set's score is its log-odds
-        odds = Probe(hidden, "0.conv", output=output)(images(), Target({1, 2}, "image")).scores
+        odds = Probe(hidden, "conv", output=output)(images(), Target({1, 2}, "image")).scores
         torch.testing.assert_close(odds, (p / (1 - p)).log().mean((1, 2)), atol=1e-4, rtol=1e-3)
+
+
+class Hidden(nn.Module):
+    """An end that is not seen: what comes behind it copies it."""
+
+    def __init__(self, end: nn.Module) -> None:
+        super().__init__()
+        self.end = end
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return the end's values."""
+        answer: Tensor = self.end(z).clone()
+        return answer
+
+
+def test_a_set_has_no_gradient_where_all_or_none_of_it_is_certain() -> None:
+    p = torch.tensor([0.0, 0.4, 0.6]).view(1, 3, 1, 1).repeat(1, 1, 2, 2)
+    p[0, :, 0, 0] = torch.tensor([1.0, 0.0, 0.0])
+    for values, meaning in ((p, "probabilities"), (p.log(), "log-probabilities")):
+        found = {
+            classes: saturated(values, meaning, torch.tensor([classes]))[0].tolist()  # type: ignore[arg-type]
+            for classes in ((0, 1), (1, 2))
+        }
+        assert found[0, 1] == [[True, False], [False, False]]
+        assert found[1, 2] == [[True, True], [True, True]]  # nothing is left for the others
+    each = saturated(p, "multilabel-probabilities", torch.tensor([[0, 1]]))[0]
+    assert each.tolist() == [[True, False], [False, False]]
+
+
+@pytest.mark.parametrize("score", ["rival", "margin"])
+def test_a_diagnosis_names_classes_of_the_set(score: str) -> None:
+    x, probe = images(), Probe(Net(), ["conv", "relu"])
+    capture = probe(x, Target({1, 2}, "image", score))
+    found = diagnose(probe, x, Target({1, 2}, "image", score)).counter_classes.tolist()
+    z = capture.logits
+    inside = [1, 2] if score == "rival" else [0, 3]
+    wanted = [torch.tensor(inside)[image[inside].argmax(0)].flatten().bincount().argmax().item() for image in z]
+    assert found == wanted
 
 
 def test_of_overlapping_classes_any_will_do() -> None:
