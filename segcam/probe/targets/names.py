@@ -93,7 +93,15 @@ def score_of(text: str) -> Named:
 
 
 def class_of(text: str) -> Classes:
-    """Read a class from a name: an index, a name, or several that count as one, joined by '+'."""
+    """Read a class from a name: an index, a name, or several that count as one, joined by '+'.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not all(part.strip() for part in text.split("+")):
+        raise InputError(
+            f"the other class in the target's name is {shown(text)}: an index is needed, such as border(2)"
+        )
     members = frozenset(int(part) if _NUMBER.fullmatch(part) else part.strip() for part in text.split("+"))
     return next(iter(members)) if len(members) == 1 else members
 

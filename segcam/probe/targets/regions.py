@@ -33,6 +33,8 @@ Points: TypeAlias = Sequence[Sequence[float]] | npt.NDArray[np.floating]
 
 Drawn = npt.NDArray[np.bool_]
 _NAME = re.compile(r"[\w .+-]+")
+_FLAT = 6
+"""How many numbers three corners are, one behind the other."""
 _MODES = ("1", "L", "P", "I", "I;16")
 
 
@@ -112,7 +114,8 @@ class Region:
                 [0, 0, 0, 0, 0, 0]], dtype=torch.int32)
 
         Args:
-            outlines: the corners `(x, y)` of each, in order; x goes to the right and y down, see the module's text.
+            outlines: the corners `(x, y)` of each, in order, or COCO's `[x, y, x, y, ...]`; x goes to the right and y
+                down, see the module's text.
             name: what tables call it.
 
         Raises:
@@ -274,7 +277,8 @@ def _outlines(given: Sequence[Points]) -> list[Points]:
     """Return outlines one by one, also where they were given in one list."""
     if len(given) == 1 and isinstance(given[0], (list, tuple)) and given[0]:
         first = given[0][0]
-        if isinstance(first, (list, tuple, np.ndarray)) and len(first) and not np.isscalar(first[0]):
+        nested = isinstance(first, (list, tuple, np.ndarray)) and len(first) > 0
+        if nested and (not np.isscalar(first[0]) or len(first) >= _FLAT):
             return list(given[0])
     return list(given)
 
@@ -284,6 +288,8 @@ def _corners(outline: Points) -> npt.NDArray[np.float64]:
         corners = np.asarray(outline, np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"the outline is {shown(outline)}: a list of corners (x, y) is needed") from error
+    if corners.ndim == 1 and len(corners) >= _FLAT and len(corners) % 2 == 0:
+        corners = corners.reshape(-1, 2)
     if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 3:
         raise InputError(
             f"the outline is {shown(outline)}: three corners (x, y) or more are needed, x to the right and y down"

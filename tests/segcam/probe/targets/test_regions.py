@@ -58,6 +58,8 @@ SAME: dict[str, tuple[object, np.ndarray]] = {
     "its outline": (Region.polygon([(3, 2), (10, 2), (10, 5), (3, 5)]), BOX),
     "two outlines": (Region.polygon([(3, 2), (6, 2), (6, 5), (3, 5)], [(6, 2), (10, 2), (10, 5), (6, 5)]), BOX),
     "in one list": (Region.polygon([[(3, 2), (6, 2), (6, 5), (3, 5)], [[6, 2], [10, 2], [10, 5], [6, 5]]]), BOX),
+    "COCO's": (Region.polygon([[3, 2, 6, 2, 6, 5, 3, 5], [6, 2, 10, 2, 10, 5, 6, 5]]), BOX),  # type: ignore[list-item]
+    "one of COCO's": (Region.polygon([3, 2, 10, 2, 10, 5, 3, 5]), BOX),  # type: ignore[list-item]
     "an array's": (Region.polygon(np.array([[3, 2], [10, 2], [10, 5], [3, 5]])), BOX),
     "pixel": (Region.pixel(4, 7), ONE),
     "pixel by name": ("pixel(4,7)", ONE),
@@ -198,7 +200,7 @@ GIVEN: dict[str, tuple[Callable[[], object], str]] = {
     "box upside down": (lambda: Region.box(5, 3, 2, 10), "holds no pixel"),
     "box of floats": (lambda: Region.box(0.5, 0, 2, 2), "a whole number"),  # type: ignore[arg-type]
     "two corners": (lambda: Region.polygon([(0, 0), (1, 1)]), "three corners"),
-    "no points": (lambda: Region.polygon([0, 0, 1, 1, 2, 2]), "three corners"),  # type: ignore[list-item]
+    "no points": (lambda: Region.polygon([0, 0, 1, 1]), "three corners"),  # type: ignore[list-item]
     "nothing finite": (lambda: Region.polygon([(0, 0), (1, 1), (np.inf, 0)]), "no finite number"),
     "a name of signs": (lambda: Region(marked(), "a:b"), "the region's name is 'a:b'"),
     "a pixel before the first": (lambda: Region.pixel(-1, 2), "outside of every image"),

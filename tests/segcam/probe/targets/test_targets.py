@@ -122,6 +122,8 @@ def test_names_round_trip() -> None:
         ("instance(3,-4)", "2 whole numbers of pixels"),
         ("instance(3,x)", "2 whole numbers of pixels"),
         ("largest(3,4)", r"unknown pixel set 'largest\(3,4\)'"),
+        ("border()", "the other class in the target's name is ''"),
+        ("border(2+)", r"is '2\+': an index is needed"),
         ("border", "compares two classes: name the other one"),
         ("predicted:pair", "compares two classes: name the other one"),
         ("predicted:margin(2)", r"unknown score 'margin\(2\)'"),
