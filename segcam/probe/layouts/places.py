@@ -33,13 +33,25 @@ _RAW = _KEEPING | VIEWING | {_aten.expand.default, _aten.unsqueeze.default, _ate
 _GRIDS = ("convolution", "upsample", "_upsample", "max_pool2d", "avg_pool2d", "_adaptive_avg_pool2d")
 
 
+@dataclass(slots=True)
+class _Memory:
+    """The numbers of a constant, which it shares with its views; and whether the images were written into them."""
+
+    written: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What is known of a tensor: its axes; and whether it is a constant, computed or as the network holds it."""
+    """What is known of a tensor: its axes; of a constant its memory too, and whether the network holds it as it is."""
 
     axes: tuple[Axis, ...]
-    constant: bool = False
+    memory: _Memory | None = None
     raw: bool = False
+
+    @property
+    def constant(self) -> bool:
+        """Whether it does not depend on the images."""
+        return self.memory is not None and not self.memory.written
 
 
 class Places:
@@ -47,11 +59,10 @@ class Places:
 
     def __init__(self) -> None:
         self._tensors: MutableMapping[Tensor, _Known] = WeakIdKeyDictionary()
-        self._written: set[int] = set()
 
     def lies_nowhere(self, tensor: Tensor, *, raw: bool = True) -> None:
         """Take note of a tensor that does not depend on the images: a weight (`raw`), or another input."""
-        self._tensors[tensor] = _constant(tensor, raw)
+        self._tensors[tensor] = _constant(tensor, raw, _Memory())
 
     def of(self, tensor: object) -> tuple[Axis, ...] | None:
         """Return what the axes of a tensor run over; None where it is not known."""
@@ -67,25 +78,33 @@ class Places:
 
     def follow(self, operation: Any, args: Sequence[Any], out: Any) -> None:
         """Take note of what an operation's results run over."""
-        known = [self._known(one) for one in _tensors(args)]
+        tensors = list(_tensors(args))
+        known = [self._known(one) for one in tensors]
         constant = operation is _aten.lift_fresh.default or all(one is not None and one.constant for one in known)
         raw = constant and operation in _RAW and all(one is not None and one.raw for one in known)
         for n, result in enumerate(_tensors([out])):
             if constant:
-                self._tensors[result] = _constant(result, raw)
+                self._tensors[result] = _constant(result, raw, self._memory(result, tensors))
                 continue
             axes = self._after(operation, args, result) if n == 0 or operation in _PARTING else None
-            if operation._schema.is_mutable:
-                self._written.add(_storage(result))
+            before = self._tensors.pop(result, None)
+            if before is not None and before.memory is not None:
+                before.memory.written = True
             if axes is not None and _fits(axes, result):
                 self._tensors[result] = _Known(axes)
-            elif result in self._tensors:
-                del self._tensors[result]
+
+    def _memory(self, result: Tensor, sources: Iterable[Tensor]) -> _Memory:
+        """Return the memory of a constant: that of what it is a view of, or one of its own."""
+        for source in sources:
+            known = self._tensors.get(source)
+            if known is not None and known.memory is not None and _storage(source) == _storage(result):
+                return known.memory
+        return _Memory()
 
     def _known(self, tensor: Tensor) -> _Known | None:
-        """Return what is known of a tensor; a constant that the images were written into, or a view of it, is none."""
+        """Return what is known of a tensor; nothing of a constant that the images were written into."""
         known = self._tensors.get(tensor)
-        return None if known is None or (known.constant and _storage(tensor) in self._written) else known
+        return None if known is None or (known.memory is not None and known.memory.written) else known
 
     def _after(self, operation: Any, args: Sequence[Any], result: Tensor) -> tuple[Axis, ...] | None:  # noqa: PLR0911
         name = operation.name().removeprefix("aten::")
@@ -167,8 +186,8 @@ _PRODUCTS = {"mm": 0, "bmm": 0, "addmm": 1, "baddbmm": 1}
 _PARTING = frozenset({_aten.split.Tensor, _aten.split_with_sizes.default, _aten.unbind.int})
 
 
-def _constant(tensor: Tensor, raw: bool) -> _Known:
-    return _Known(tuple(((size, "constant"),) if size > 1 else () for size in tensor.shape), constant=True, raw=raw)
+def _constant(tensor: Tensor, raw: bool, memory: _Memory) -> _Known:
+    return _Known(tuple(((size, "constant"),) if size > 1 else () for size in tensor.shape), memory, raw)
 
 
 def _storage(tensor: Tensor) -> int:

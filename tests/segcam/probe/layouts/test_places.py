@@ -115,6 +115,20 @@ def test_what_is_not_known_is_not_refused(case: str) -> None:
     assert found is None or not (nowhere(found[1]) or merged(found[1]))
 
 
+def test_what_is_written_into_is_forgotten_with_all_its_views() -> None:
+    places, images = Places(), torch.randn(2, 3, 8, 12)
+    with torch.no_grad(), Following(places):
+        tokens = CONV(images).flatten(2).transpose(1, 2)
+        kept = torch.zeros(2, 6, 8)
+        view, other = kept[:, :3], torch.zeros(2, 6, 8)
+        assert places.of(view) == (((2, "constant"),), ((3, "constant"),), ((8, "constant"),))
+        view.copy_(torch.ones(2, 3, 8))
+        assert places.of(kept) is not None  # constants into a constant
+        view.copy_(tokens[:, :3])
+    assert places.of(kept) is places.of(view) is None
+    assert places.of(other) is not None
+
+
 def test_grids_of_tokens() -> None:
     places, images = Places(), torch.randn(1, 3, 8, 12)
     with torch.no_grad(), Following(places):
