@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from segcam.arrays import Numbers, whole
-from segcam.classes import Classes
+from segcam.classes import Classes, label
 from segcam.errors import InputError, SegcamWarning, first_line, shown
 from segcam.follow.asked import methods_of, metrics_of
 from segcam.follow.folder import IMAGE_COLUMNS, Folder
@@ -135,26 +135,24 @@ class Follow:
         self.rows: list[dict[str, Any]] = []
         self.folder.check(self.followed)
 
-    def __call__(self, step: int) -> None:
+    def __call__(self, step: float) -> None:
         """Look at the network as it is now, and write down what is seen.
 
         Args:
             step: the number of the epoch, or of whatever is counted. The same one again replaces what was written.
 
         Raises:
-            InputError: `step` is no whole number from 0; with `strict`, whatever went wrong.
+            InputError: with `strict` alone, as all that goes wrong: `step` is no whole number from 0, or a file cannot
+                be written.
         """
-        number = whole(step, "the step")
-        if number < 0:
-            raise InputError(f"the step is {number}: a whole number from 0 is needed, such as the epoch")
-        if number % self.every or not leads():
-            return
         try:
-            self._look(number)
+            number = _step(step)
+            if number % self.every == 0 and leads():
+                self._look(number)
         except Exception as error:
             if self.strict:
                 raise
-            self._say(number, error)
+            self._say(step, error)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -176,10 +174,12 @@ class Follow:
             "unit": "",
             "summary": "What speaks for the score, of all that speaks for or against it, before ReLU",
         }
+        ids = scorer.target.class_id
+        name = ", ".join(map(label, dict.fromkeys(ids))) if isinstance(ids, tuple) else label(ids)
         return {
-            "title": f"{type(self.network).__name__}, class {scorer.target.class_id}",
+            "title": f"{type(self.network).__name__}, class {name}",
             "images": list(self.scene.names),
-            "class": str(scorer.target.class_id),
+            "class": name,
             "target": scorer.target.name,
             "region": scorer.region,
             "placement": scorer.probe.placement,
@@ -220,13 +220,13 @@ class Follow:
         meaning: dict[str, Any] = {"output": "logits", "element": element}
         return choose_layers(self.network, images, most=MOST_LAYERS, stages=True, inputs=some, **meaning).layers
 
-    def _say(self, step: int, error: Exception) -> None:
+    def _say(self, step: object, error: Exception) -> None:
         """Say once what went wrong, and nothing more: a training of days goes on."""
         text = f"{type(error).__name__}: {first_line(error, 400)}"
         if text in self._said or len(self._said) > 20:
             return
         self._said.add(text)
-        message = f"step {step} is not followed, and the training goes on ({text})"
+        message = f"step {shown(step)} is not followed, and the training goes on ({text})"
         try:
             warnings.warn(message, SegcamWarning, stacklevel=3)
         except SegcamWarning:  # where warnings are errors, too
@@ -248,7 +248,14 @@ def leads() -> bool:
     distributed = torch.distributed
     if distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank() == 0
-    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK"))
+
+
+def _step(step: object) -> int:
+    number = int(step) if isinstance(step, float) and step.is_integer() else whole(step, "the step")
+    if number < 0:
+        raise InputError(f"the step is {number}: a whole number from 0 is needed, such as the epoch")
+    return number
 
 
 def _positive(value: object, what: str) -> int:

@@ -269,10 +269,21 @@ def test_images_of_no_kind(images: object, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("step", [-1, 1.5, "one", None, True])
-def test_a_step_is_a_whole_number(step: object, tmp_path: Path) -> None:
-    follow = Follow(plain(), IMAGES[:2], masks=MASKS[:2], out=tmp_path)
+def test_a_step_is_a_whole_number(step: Any, tmp_path: Path) -> None:
+    follow = Follow(plain(), IMAGES[:2], masks=MASKS[:2], out=tmp_path / "run")
+    with pytest.warns(SegcamWarning, match="the step"):
+        follow(step)
+    follow.strict = True
     with pytest.raises(InputError, match="the step"):
-        follow(step)  # type: ignore[arg-type]
+        follow(step)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("step", [3, 3.0, np.int64(3), torch.tensor(3)])
+def test_steps_of_any_whole_kind(step: Any, tmp_path: Path) -> None:
+    follow = Follow(plain(), IMAGES[:2], masks=MASKS[:2], out=tmp_path, strict=True)
+    follow(step)
+    assert follow.folder.steps() == [3]
 
 
 def test_only_the_first_process_follows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,6 +316,7 @@ def test_a_set_of_classes_and_an_element_of_the_output(tmp_path: Path) -> None:
     follow = Follow(Nested(4), IMAGES[:2], masks=masks, class_id={1, 2}, output="heads.0", out=tmp_path, strict=True)
     follow(0)
     counted = (masks != 255).sum((1, 2))
+    assert follow.followed["class"] == "1+2"
     areas = ((masks == 1) | (masks == 2)).sum((1, 2)) / counted
     assert sorted({row["area"] for row in follow.rows}) == pytest.approx(sorted(areas.tolist()))
 

@@ -145,6 +145,7 @@ def test_buffers_that_are_replaced_or_hold_nan_come_back() -> None:
     assert odd._version == version  # a graph may have saved it
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("masked", "calls"), [(False, 200), (True, 60)])
 def test_memory_does_not_grow_over_200_calls(
     tmp_path: Path, masked: bool, calls: int, monkeypatch: pytest.MonkeyPatch
