@@ -39,6 +39,9 @@ def explain(
         list[str] | None, typer.Option("--arg", help="Argument that builds the network: name=value.")
     ] = None,
     prefix: Annotated[str | None, typer.Option("--prefix", help="What the weights' names begin with.")] = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option("--ignore", help="Pattern of names in the weights that belong to no network.")
+    ] = None,
     layers: Annotated[
         list[str] | None, typer.Option("--layers", help="Path or pattern of layers; '!PATTERN' leaves out.")
     ] = None,
@@ -46,6 +49,9 @@ def explain(
     metric: Annotated[list[str] | None, typer.Option("--metric", help="Metric; by default all.")] = None,
     output: Annotated[
         str | None, typer.Option("--output", help="What the output means: logits, probabilities, multilabel, ...")
+    ] = None,
+    element: Annotated[
+        str | None, typer.Option("--element", help="Which part of what it returns is the output: logits, 0, aux.0.")
     ] = None,
     preprocess: Annotated[
         list[str] | None,
@@ -78,6 +84,8 @@ def explain(
         weights=weights or (),
         levels=level or (),
         prefix=prefix,
+        ignore=ignore or (),
+        element=element,
         classes=classes or (),
         names=names or (),
         layers=layers or (),

@@ -35,6 +35,8 @@ class Asked:
     weights: Sequence[str] = ()
     levels: Sequence[str] = ()
     prefix: str | None = None
+    ignore: Sequence[str] = ()
+    element: str | None = None
     classes: Sequence[str] = ()
     names: Sequence[str] = ()
     layers: Sequence[str] = ()
@@ -64,6 +66,8 @@ def profile_of(asked: Asked) -> tuple[Profile, list[str]]:
         arguments=arguments,
         weights=asked.weights[0] if asked.weights else None,
         prefix=asked.prefix,
+        ignore=tuple(asked.ignore),
+        output=asked.element,
         classes=_listed(asked.names) or None,
         inputs=inputs or None,
     )
@@ -81,6 +85,8 @@ def profile_of(asked: Asked) -> tuple[Profile, list[str]]:
         "label": "" if asked.name else network.name,
     }
     given |= {"prefix": asked.prefix} if asked.prefix is not None else {}
+    given |= {"ignore": list(asked.ignore)} if asked.ignore else {}
+    given |= {"element": asked.element} if asked.element else {}
     given |= {"output": asked.output} if asked.output else {}
     given |= {"layers": list(asked.layers)} if asked.layers else {}
     given |= {"most_layers": _most(asked.most_layers)} if asked.most_layers else {}

@@ -171,6 +171,8 @@ class Given:
                 weights=weights,
                 prefix=settings.prefix,
                 classes=settings.classes or None,
+                ignore=settings.ignore,
+                output=settings.element,
                 inputs=dict(settings.inputs) or None,
             )
         except SegcamError as error:
@@ -188,6 +190,7 @@ class Given:
         """Hash what defines a network's maps beside its weights, the image and what is measured."""
         settings, network = self.profile.networks[name], self._of(name)
         values = settings.model_dump(mode="json", exclude={"weights", "levels", "label", "source", "prefix"})
+        values["file"] = (network.facts or {}).get("file_sha256")  # the code of one that a file of Python builds
         section = self.profile.data.model_dump(mode="json", exclude={"root", "cache", "masks"})
         return identity("given", name, values, repr(network.inputs), list(network.classes), section, self.data.digest)
 

@@ -48,6 +48,7 @@ class Network(Settings):
     arguments: dict[str, Value] = Field(default_factory=dict)
     weights: Texts = ()
     prefix: str | None = None
+    ignore: Texts = ()
     levels: Texts = ()
     classes: Texts = ()
     explained: Texts = ()
@@ -60,7 +61,7 @@ class Network(Settings):
     most_layers: Limit = MOST_LAYERS
     label: str = ""
 
-    _once = field_validator("weights", "levels", "classes", "explained", "layers")(distinct)
+    _once = field_validator("weights", "levels", "ignore", "classes", "explained", "layers")(distinct)
 
     @field_validator("weights")
     @classmethod

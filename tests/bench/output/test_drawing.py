@@ -56,7 +56,7 @@ def odd(*_: object) -> Section:
 def test_an_error_that_cannot_be_sent_keeps_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drawing, "draw", odd)
     with pytest.raises(RuntimeError, match=r"^OddError: one is odd$"):
-        drawing._drawn(Path(), "levels", Files(("png",), 50))
+        drawing._drawn(Path(), "levels", Files(("png",), 50), None)
 
 
 @pytest.mark.parametrize("error", [BlockingIOError(11, "no more processes"), RuntimeError("can't start new thread")])
@@ -65,11 +65,11 @@ def test_without_another_process_all_is_drawn_here(
 ) -> None:
     submit, begun = ProcessPoolExecutor.submit, list[str]()
 
-    def second_fails(pool: ProcessPoolExecutor, function: object, folder: Path, name: str, look: Files) -> object:
+    def second_fails(pool: ProcessPoolExecutor, _: object, folder: Path, name: str, look: Files, of: None) -> object:
         if begun:
             raise error
         begun.append(name)
-        return submit(pool, drawing._drawn, folder, name, look)
+        return submit(pool, drawing._drawn, folder, name, look, of)
 
     monkeypatch.setattr(ProcessPoolExecutor, "submit", second_fails)
     drawn: list[str] = []

@@ -192,7 +192,6 @@ BAD = {
     "figures.kinds.1": ["['png', 'eps']"],
     "data.val_share": ["1"],
     "data": ["5"],
-    "models": ["{}"],
     "models.unet": ["4"],
     "name": ["3", "'../up'", "''"],
 }
@@ -205,11 +204,19 @@ def test_bad_values(file: Path, key: str, value: str) -> None:
     assert f"key '{key}' is " in message
 
 
-@pytest.mark.parametrize("lacking", ["data", "models"])
-def test_what_has_no_default_must_be_there(file: Path, lacking: str) -> None:
-    sections = {"data": '[data]\ndataset = "scenes"\n', "models": "[models.unet]\nwidth = 4\n"}
-    file.write_text(next(text for name, text in sections.items() if name != lacking))
-    assert refused(file) == f"{file}: key '{lacking}' field required"
+def test_what_has_no_default_must_be_there(file: Path) -> None:
+    file.write_text("[models.unet]\nwidth = 4\n")
+    assert refused(file) == f"{file}: key 'data' field required"
+
+
+def test_a_network_must_be_there_to_train_or_given(file: Path) -> None:
+    data = '[data]\ndataset = "scenes"\n'
+    file.write_text(data)
+    assert "no network is named: add a section [models.NAME] of one to train, or [networks.NAME]" in refused(file)
+    file.write_text(f'{data}[networks.mine]\nsource = "unet"\n')
+    assert list(profiles.read(str(file)).networks) == ["mine"]
+    file.write_text(f'{data}[models.unet]\nwidth = 4\n[networks.unet]\nsource = "unet"\n')
+    assert "key 'networks.unet': a model that is trained is called so, too" in refused(file)
 
 
 def test_ints_are_floats_too(file: Path) -> None:
