@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from segcam.errors import ProbeError, first_line, out_of_memory
 from segcam.probe.chosen import LeftOut
 from segcam.probe.layers import Layer
+from segcam.probe.layouts.counts import NoLayoutError
 from segcam.probe.layouts.grids import Fit, fit
 from segcam.probe.layouts.layout import Layout
-from segcam.probe.layouts.reading import NoLayoutError, Reader
+from segcam.probe.layouts.reading import Reader
 from segcam.probe.layouts.scan import Scan, scan
 from segcam.probe.layouts.swin import block_of, grid_reader
 from segcam.probe.network.held import FAILURES, Network

@@ -11,10 +11,11 @@ from segcam.errors import ProbeError
 from segcam.probe.layers import FORMS, Layer
 from segcam.probe.layouts import grids
 from segcam.probe.layouts.cells import in_rows
+from segcam.probe.layouts.counts import Counts, NoLayoutError, Place, cure
 from segcam.probe.layouts.grids import Fit, fit
 from segcam.probe.layouts.layout import Layout
 from segcam.probe.layouts.places import merged, nowhere
-from segcam.probe.layouts.scan import Extras, Scan, Shape, channels_of
+from segcam.probe.layouts.scan import Scan, Shape, channels_of
 from segcam.probe.layouts.swin import block_of, windows_of
 from segcam.scoring.grids import Grid
 
@@ -30,19 +31,6 @@ looks like feature maps, or tokens by units, which are as many as if they lay ro
 CHOOSE = "choose another layer, or say that they are feature maps with form='NCHW'"
 
 _AXES = {"NLC": 1, "LNC": 0, "NCL": 2}
-
-
-class NoLayoutError(ProbeError):
-    """A layer's output cannot be laid on a grid; the message is the reason."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """A grid for a number of tokens, those before the image's own, and whether something in the network has it."""
-
-    grid: Grid
-    prefix: int
-    strong: bool
 
 
 @dataclass
@@ -120,7 +108,7 @@ class Reader:
             raise NoLayoutError(
                 f"gave {shape}: the {shape[axis]} of dimension {axis} lie nowhere on the image, as queries and prompts "
                 "do; choose another layer; where they do lie on it, say how with "
-                f"{_cure(layer, form='NLC' if len(shape) == 3 else 'NCHW')}"
+                f"{cure(layer, form='NLC' if len(shape) == 3 else 'NCHW')}"
             )
         if len(shape) == 4 and merged(axes[axis]):
             raise NoLayoutError(
@@ -201,7 +189,7 @@ class Reader:
         raise NoLayoutError(
             f"gave {shape}, which for images of {self.size[0]} x {self.size[1]} can be read {how} (b, c, h, w) "
             f"{'and' if both else 'nor'} as (b, h, w, c): say which with "
-            f"{_cure(layer, form='NCHW')} or form='NHWC'"
+            f"{cure(layer, form='NCHW')} or form='NHWC'"
         )
 
     def _refuse_attention(self, shape: Shape, *, square: bool) -> None:
@@ -218,7 +206,7 @@ class Reader:
     def _no_grid(self, layer: Layer, shape: Shape, grid: Grid) -> NoLayoutError:
         return NoLayoutError(
             f"gave {shape}: a grid of {grid[0]} x {grid[1]} does not cover images of {self.size[0]} x {self.size[1]} "
-            f"with cells of one stride; where it does cover them, say so with {_cure(layer, form='NCHW')} or "
+            f"with cells of one stride; where it does cover them, say so with {cure(layer, form='NCHW')} or "
             "form='NHWC'; where these are windows of tokens, choose a layer outside of them"
         )
 
@@ -230,12 +218,12 @@ class Reader:
         forms = (layer.form,) if layer.form else self._forms(layer, shape)
         if layer.form and shape[1 if layer.form == "LNC" else 0] != self.batch:
             raise self._folded(shape)
-        fitting: dict[str, _Place] = {}
+        counts, fitting = Counts(self.size, lambda: self.seen), dict[str, Place]()
         unclear: NoLayoutError | None = None
         for form in forms:
             try:
                 self._check_axis(layer, shape, _AXES[form])
-                place = self._place(layer, shape[_AXES[form]], _AXES[form])
+                place = counts.place(layer, shape[_AXES[form]], _AXES[form])
             except NoLayoutError as error:
                 unclear = unclear or error  # the first form's, tokens (b, n, c), unless another fits
                 continue
@@ -277,8 +265,8 @@ class Reader:
         return channels_of(self._module(layer)) == "first"
 
     def _decided(
-        self, layer: Layer, shape: Shape, fitting: dict[str, _Place], unclear: NoLayoutError | None
-    ) -> dict[str, _Place]:
+        self, layer: Layer, shape: Shape, fitting: dict[str, Place], unclear: NoLayoutError | None
+    ) -> dict[str, Place]:
         first, last = shape[1:] in self.seen.first, shape[1:] in self.seen.last
         untold = first == last or shape[1:] in self.seen.turned
         axis = self.seen.axes.get(layer.label) or ("" if untold else "first" if first else "last")
@@ -287,96 +275,7 @@ class Reader:
             return {form: fitting[form]}
         raise unclear or NoLayoutError(
             f"gave {shape}, which can be read as {shape[1]} tokens and as {shape[2]}: say which with "
-            f"{_cure(layer, form='NLC')} or form='NCL'"
-        )
-
-    def _place(self, layer: Layer, count: int, axis: int) -> _Place | None:
-        """Return the grid of a number of tokens; None where none fits.
-
-        Raises:
-            NoLayoutError: it is not told which tokens are of no place, or more than one grid fits.
-        """
-        if layer.grid is not None:
-            return self._of_several(layer, count, axis)
-        of_stride = grids.of_stride(layer.stride, self.size) if layer.stride else ()
-        if layer.prefix is not None:
-            return self._with_prefix(layer, count, of_stride)
-        for grid in of_stride:
-            if grid[0] * grid[1] == count:
-                return _Place(grid, 0, strong=True)
-        joins = self.seen.tokens
-        extras = joins.get((count, axis == 2), joins.get((count, False), Extras(0, 0)))
-        if extras is None:
-            raise self._joined(layer, count, axis)
-        own = count - extras.before - extras.after
-        if own < count and any(fit(g, self.size) >= Fit.STRIDE for g in self.seen.grids if g[0] * g[1] == count):
-            raise self._unclear(layer, count, "as many cells as tokens that were joined")
-        options = [grid for grid in of_stride or self.seen.grids if grid[0] * grid[1] == own]
-        known = grids.best(options, self.size)
-        if known is not None:
-            return _Place(known, extras.before, strong=True)
-        if of_stride:
-            left = [own - rows * columns for rows, columns in of_stride]
-            if own == count and any(0 < more <= grids.MOST_PREFIX for more in left):
-                raise self._unclear(layer, count, "nothing in the network shows which of them are of no place")
-            return None
-        hidden = [g for g in self.seen.grids if 0 < own - g[0] * g[1] <= grids.MOST_PREFIX and g[0] * g[1] > 1]
-        if any(fit(grid, self.size) >= Fit.STRIDE for grid in hidden):
-            raise self._unclear(layer, count, "nothing in the network shows which of them are of no place")
-        guessed = [grid for grid in grids.of_count(own, self.size) if self._is_related(grid)]
-        if len(guessed) > 1:
-            raise self._unclear(layer, count, "more than one grid fits")
-        return _Place(guessed[0], extras.before, strong=False) if guessed else None
-
-    def _parts(self, count: int, axis: int) -> tuple[tuple[int, Grid], ...]:
-        """Return the grids whose tokens a number of tokens is made of, each behind so many; none where not known."""
-        return self.seen.parts.get((count, axis == 2)) or self.seen.parts.get((count, False)) or ()
-
-    def _joined(self, layer: Layer, count: int, axis: int) -> NoLayoutError:
-        parts = self._parts(count, axis)
-        if not parts:
-            return self._unclear(layer, count, "they were joined from several parts")
-        listed = ", ".join(f"{n}: {rows} x {columns}" for n, (_, (rows, columns)) in enumerate(parts))
-        said = f"gave {count} tokens, those of {len(parts)} grids ({listed})"
-        return NoLayoutError(f"{said}: say which with {_cure(layer, grid='...')}")
-
-    def _of_several(self, layer: Layer, count: int, axis: int) -> _Place:
-        assert layer.grid is not None
-        parts = self._parts(count, axis)
-        if not 0 <= layer.grid < len(parts):
-            of = f"those of {len(parts)} grids: name one of 0 to {len(parts) - 1}"
-            other = "not known as those of several grids: leave grid out"
-            raise NoLayoutError(f"has no grid {layer.grid}: it gave {count} tokens, {of if parts else other}")
-        prefix, grid = parts[layer.grid]
-        return _Place(grid, prefix, strong=True)
-
-    def _is_related(self, grid: Grid) -> bool:
-        """Return whether a grid is made of one that feature maps have by merging or splitting cells; or there is none.
-
-        A window that is larger than the grid in it is filled up, and has tokens of no place, too.
-        """
-        known = [one for one in self.seen.grids if one != (1, 1)]
-        steps = range(1, 9)
-        related = ((grid, one) for one in known)
-        return not known or any(
-            a in grids.of_stride(step, b) or b in grids.of_stride(step, a) for a, b in related for step in steps
-        )
-
-    def _with_prefix(self, layer: Layer, count: int, of_stride: tuple[Grid, ...]) -> _Place | None:
-        """Return the grid behind a given number of tokens; what is left then comes after the image's own."""
-        assert layer.prefix is not None
-        left = count - layer.prefix
-        fitting = [grid for grid in of_stride if grid[0] * grid[1] <= left]
-        if fitting:
-            return _Place(fitting[0], layer.prefix, strong=True)
-        guessed = [] if of_stride else grids.of_count(left, self.size) if left > 0 else []
-        return _Place(guessed[0], layer.prefix, strong=True) if len(guessed) == 1 else None
-
-    def _unclear(self, layer: Layer, count: int, why: str) -> NoLayoutError:
-        return NoLayoutError(
-            f"gave {count} tokens for images of {self.size[0]} x {self.size[1]}, and {why}: say how many pixels a "
-            "token covers, and how many tokens come before the image's own, with "
-            f"{_cure(layer, stride=layer.stride or '...', prefix='...')}"
+            f"{cure(layer, form='NLC')} or form='NCL'"
         )
 
     def _no_tokens(self, layer: Layer, shape: Shape, forms: tuple[str, ...]) -> NoLayoutError:
@@ -384,7 +283,7 @@ class Reader:
         stride = f"of stride {layer.stride}" if layer.stride else "that can be told"
         return NoLayoutError(
             f"gave {shape}: {counts} fit no grid {stride} for images of {self.size[0]} x {self.size[1]}; say how with "
-            f"{_cure(layer, stride='...', prefix='...', form='NLC')}; form is one of {', '.join(FORMS)}"
+            f"{cure(layer, stride='...', prefix='...', form='NLC')}; form is one of {', '.join(FORMS)}"
         )
 
     # Windows
@@ -408,9 +307,3 @@ class Reader:
 
     def _module(self, layer: Layer) -> nn.Module:
         return self.model.get_submodule(layer.module)
-
-
-def _cure(layer: Layer, **fields: object) -> str:
-    told = ", ".join(f"{name}={value if value == '...' else repr(value)}" for name, value in fields.items())
-    call = "" if layer.call is None else f", call={layer.call}"
-    return f"Layer(module='{layer.module}', label='{layer.label}'{call}, {told})"
