@@ -92,7 +92,7 @@ class Folder:
             picture: a PNG.
 
         Raises:
-            InputError: a file cannot be written, or another process has begun to write here.
+            InputError: a file cannot be written, or another `Follow` has begun to write here.
         """
         self._own(step, followed)
         write_whole(self._file(OVERLAYS, step, "png"), [picture], "the picture")
@@ -112,7 +112,7 @@ class Folder:
         facts = self.facts()
         if self._owner:
             if facts is None or facts.get("owner") != self._owner:
-                raise InputError(f"another process has begun to write to {self.out}: give each training its own out")
+                raise InputError(f"another Follow has begun to write to {self.out}: give each training its own out")
             return
         self.check(followed)
         later = [one for one in self.steps() if one > step]

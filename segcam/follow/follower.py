@@ -115,6 +115,7 @@ class Follow:
         self.network = unwrapped(network)
         self.scene = Scene.of(images, masks, photographs, names)
         self.folder = Folder(out)
+        self._digest = self.scene.digest()
         self.every, self.strict = _positive(every, "every"), strict
         self._writers = [writer_of(one, self.folder.out) for one in _several(writer)]
         self._said: set[str] = set()
@@ -179,6 +180,7 @@ class Follow:
         return {
             "title": f"{type(self.network).__name__}, class {name}",
             "images": list(self.scene.names),
+            "pixels": self._digest,
             "class": name,
             "target": scorer.target.name,
             "region": scorer.region,

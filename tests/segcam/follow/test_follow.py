@@ -141,7 +141,7 @@ def test_steps_go_on_and_are_replaced(tmp_path: Path) -> None:
     assert changed == {"2"}
     assert sorted(path.name for path in (tmp_path / "overlays").iterdir()) == [f"{n:06d}.png" for n in (0, 2, 4)]
     assert not list(tmp_path.rglob("*.tmp"))
-    with pytest.raises(InputError, match="another process has begun to write"):
+    with pytest.raises(InputError, match="another Follow has begun to write"):
         first(4)
 
 
@@ -151,7 +151,9 @@ def test_steps_go_on_and_are_replaced(tmp_path: Path) -> None:
         ({"metrics": ["gini"]}, "follows other metrics"),
         ({"class_id": 0}, "follows other"),
         ({"layers": ["0"]}, "follows other layers"),
-        ({"masks": None}, "follows other region"),
+        ({"masks": None}, "follows other pixels"),
+        ({"masks": 1 - MASKS[:2]}, "follows other pixels"),
+        ({"names": ["a", "b"]}, "follows other images"),
     ],
 )
 def test_a_folder_of_something_else(options: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -159,6 +161,8 @@ def test_a_folder_of_something_else(options: dict[str, Any], message: str, tmp_p
     Follow(plain(), IMAGES[:2], **given)(0)
     with pytest.raises(InputError, match=message):
         Follow(plain(), IMAGES[:2], **{**given, **options})
+    with pytest.raises(InputError, match="follows other pixels"):
+        Follow(plain(), IMAGES[2:4], **given)
 
 
 def test_files_of_others_are_not_touched(tmp_path: Path) -> None:
