@@ -88,7 +88,22 @@ def true_pixels(output: DenseOutput) -> Bool[Tensor, "b H W"]:
 
 def share(pixels: Bool[Tensor, "b H W"], output: DenseOutput) -> Float[Tensor, "b h w"]:
     """Return the share of each of the logits' cells that pixels of the input cover, 0..1."""
-    return to_grid(pixels[:, None].double(), output.grid, output.placement)[:, 0]
+    return cell_shares(pixels, output.grid, output.placement)
+
+
+def cell_shares(pixels: Bool[Tensor, "b H W"], grid: Grid, placement: Placement | None) -> Float[Tensor, "b h w"]:
+    """Return the share of each cell of a grid that pixels of the input cover, 0..1.
+
+    Of a grid that lies in the input's middle the outermost cells end where their own area does.
+    """
+    fields = pixels[:, None].double()
+    if placement is None:
+        return to_grid(fields, grid)[:, 0]
+    covered = placement.covered(grid, (int(pixels.shape[1]), int(pixels.shape[2]))).to(pixels.device)
+    rows, columns = covered.any(1), covered.any(0)
+    first = int(rows.int().argmax()), int(columns.int().argmax())
+    moved = Placement((placement.origin[0] - first[0], placement.origin[1] - first[1]), placement.step)
+    return to_grid(fields[:, :, rows][:, :, :, columns], grid, moved)[:, 0]
 
 
 def mostly(pixels: Bool[Tensor, "b H W"], output: DenseOutput) -> Bool[Tensor, "b h w"]:

@@ -9,8 +9,8 @@ from torch import Tensor
 from segcam.arrays import tensor
 from segcam.classes import Classes, members
 from segcam.errors import ProbeError
-from segcam.probe.targets.dense import ClassIndices, membership
-from segcam.scoring.grids import Grid, Placement, to_grid
+from segcam.probe.targets.dense import ClassIndices, cell_shares, membership
+from segcam.scoring.grids import Grid, Placement
 
 
 def class_indices(
@@ -83,7 +83,7 @@ def valid_cells(
         raise ProbeError(f"valid regions are {tuple(valid.shape)}: {shape}, True where the picture is, is needed")
     if grid == size:
         return valid
-    share = to_grid(valid[:, None].double(), grid, placement)[:, 0]
+    share = cell_shares(valid, grid, placement)
     return share >= share.amax((1, 2), keepdim=True).clamp(max=0.5)  # a thin picture fills half of no pixel
 
 
