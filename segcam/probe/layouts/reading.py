@@ -71,6 +71,8 @@ class Reader:
             NoLayoutError: there is none, or more than one.
         """
         block = block_of(self.model, layer.module)
+        if layer.grid is not None and (block is not None or len(shape) == 4):
+            raise NoLayoutError(f"has no grid {layer.grid}: it gave {shape}, feature maps of one grid: leave grid out")
         if block is not None:
             return self._in_windows(shape, block)
         regrouping = self._regrouping(layer)

@@ -208,6 +208,8 @@ def test_tokens_of_several_grids_are_read_one_grid_at_a_time() -> None:
             Probe(model, Layer("act", "act", grid=wrong))(batch)
     with pytest.raises(ProbeError, match="it gave 36 tokens, not known as those of several grids: leave grid"):
         Probe(seeded(Patches).float(), Layer("act", "act", grid=0))(images(96, 96))
+    with pytest.raises(ProbeError, match=r"'embed' has no grid 1: it gave \(2, 4, 8, 12\), feature maps of one grid"):
+        Probe(model, Layer("embed", "embed", grid=1))(batch)
 
 
 class Queried(nn.Module):
