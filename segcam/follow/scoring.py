@@ -7,13 +7,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from segcam.checks.diagnosis import sign_balance
-from segcam.classes import IGNORE, belonging
-from segcam.errors import NotApplicableError, out_of_memory
+from segcam.classes import IGNORE, belonging, label
+from segcam.errors import InputError, NotApplicableError, out_of_memory
 from segcam.follow.scene import Scene
 from segcam.maps import layer_maps
 from segcam.methods import Method
@@ -110,8 +111,22 @@ class Scorer:
             self._forget()
 
     def check(self) -> None:
-        """Look at one image, and raise what is wrong with what is asked."""
-        self._capture(slice(0, 1))
+        """Look at one image, and raise what is wrong with what is asked.
+
+        Raises:
+            InputError: no mask holds the class.
+            ProbeError: see `Probe.many`.
+        """
+        ids, masks = self._capture(slice(0, 1)).target.class_id, self.scene.masks
+        if masks is None or isinstance(self.target.class_id, tuple):
+            return
+        one = ids[0] if isinstance(ids, tuple) else ids
+        if not bool(belonging(masks, one).any()):
+            held = ", ".join(str(int(value)) for value in np.unique(masks.numpy()) if value != IGNORE) or "none"
+            raise InputError(
+                f"no mask holds class {label(one)}, so that nothing can be measured against it; they hold {held}: name "
+                "a class that they hold, or leave masks out"
+            )
 
     def _forget(self) -> None:
         self._sceneries.clear()

@@ -247,6 +247,7 @@ def test_memory_that_does_not_do_for_all_at_once(tmp_path: Path) -> None:
         ({"metrics": "nothing"}, "unknown metric 'nothing'"),
         ({"masks": MASKS[:1]}, r"masks are \(1, 16, 24\)"),
         ({"masks": MASKS[:2] + 300}, "masks hold 300 to 301"),
+        ({"masks": 0 * MASKS[:2]}, "no mask holds class 1.*they hold 0"),
         ({"photographs": np.zeros((1, 16, 24, 3), np.uint8)}, "1 photographs are given for 2 images"),
         ({"photographs": np.zeros((2, 8, 24, 3), np.uint8)}, "as the network sees it"),
         ({"names": ["a", "a"]}, "a name of its own"),
