@@ -19,6 +19,7 @@ from segcam.probe.layers import Layer
 from segcam.probe.network.inputs import Inputs
 from segcam.probe.probe import Probe
 from segcam.probe.targets import Target
+from segcam.probe.targets.names import split
 
 
 @dataclass(frozen=True, eq=False)
@@ -278,7 +279,7 @@ def _reason(method: Method, active: bool, depends: bool, left: bool) -> str:
 
 def _undefined_words(target: Target, undefined: Bool[Tensor, " b"]) -> list[str]:
     count, images = int(undefined.sum()), len(undefined)
-    return [f"undefined in {count} of {images} images: pixel set '{target.pixels}' is empty"] if count else []
+    return [f"undefined in {count} of {images} images: pixel set '{split(target.name)[0]}' is empty"] if count else []
 
 
 def _noise_words(noise: Bool[Tensor, " b"]) -> list[str]:

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import nn
 
 from segcam import InputError, Probe, ProbeError, Target, grad_cam
+from segcam.checks import diagnose
 from segcam.maps import all_maps
 from segcam.probe.targets import Region
 from tests.reference.metrics import area_average
@@ -230,3 +231,9 @@ def test_what_does_not_lie_on_the_images_is_refused(case: str) -> None:
     given, message = OUTSIDE[case]
     with pytest.raises(ProbeError, match=message):
         Probe(NETWORK, "0")(images(), Target(1, given))  # type: ignore[arg-type]
+
+
+def test_a_diagnosis_says_which_region_is_empty() -> None:
+    region = Region(np.stack([marked(), np.zeros(SIZE, bool)]), "roof")
+    text = str(diagnose(Probe(NETWORK, "0"), images(), Target(1, region)))
+    assert "undefined in 1 of 2 images: pixel set 'region(roof)' is empty" in text
