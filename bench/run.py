@@ -123,18 +123,19 @@ class Run:
     def blank(self) -> tuple[list[str], bool]:
         """Return the targets whose maps are blank since their score is a bias alone, and whether most are of some.
 
-        Told as 'unet, 90 %: best_pixel:logit in 80 of 100'.
+        Told as 'unet, 90 %: best_pixel:logit in 80 of 100', behind the class where the run explains several.
         """
-        found = [one for measuring in self.measurings for one in measuring.bias_alone()]
+        found = [(measuring.label, one) for measuring in self.measurings for one in measuring.bias_alone()]
         names = {(entry.model, entry.level): entry.label for entry in self.checkpoints.entries()}
         lines = [
-            f"{one.model}, {names[one.model, one.level]}: {one.target} in {one.blank} of {one.images}"
-            for one in found
+            f"{label and f'{label}: '}{one.model}, {names[one.model, one.level]}: {one.target} in {one.blank} of "
+            f"{one.images}"
+            for label, one in found
             if one.blank
         ]
-        groups: dict[tuple[str, str], list[Biased]] = {}
-        for one in found:
-            groups.setdefault((one.model, one.target), []).append(one)
+        groups: dict[tuple[str, str, str], list[Biased]] = {}
+        for label, one in found:
+            groups.setdefault((label, one.model, one.target), []).append(one)
         most = any(2 * sum(one.blank for one in few) > sum(one.images for one in few) for few in groups.values())
         return lines, most
 

@@ -129,8 +129,7 @@ def time(store: Store, device: str, console: Console, *, wait: bool) -> None:
             store.manifest()  # a damaged one is told before minutes of timing
         written = timing.run(store, device_of(device), console)
     console.print(timing.summary(store))
-    for path in written:
-        console.print(f"wrote {path}", markup=False, highlight=False)
+    terminal.tell_files(console, store.out, written)
 
 
 def known_evidence(profile: str | None, settings: list[str], options: Options, console: Console) -> None:
@@ -140,8 +139,7 @@ def known_evidence(profile: str | None, settings: list[str], options: Options, c
     with store.writing(wait=options.wait, tell=terminal.teller(console)):
         written = campaign.run(store, read, lambda one, folder: start(one, replace(options, out=folder)))
     console.print(campaign.summary(store))
-    for path in written:
-        console.print(f"wrote {path}", markup=False, highlight=False)
+    terminal.tell_files(console, store.out, written)
     if untold := campaign.untold(store):
         console.print(f"not told apart, so that their maps tell nothing: {'; '.join(untold)}", markup=False)
     if not campaign.learned(store):

@@ -17,15 +17,13 @@ from analyses.reading.manifest import Manifest
 from analyses.reading.sealed import first_problem
 from analyses.report import build as page_of
 from bench.output import drawing
-from bench.output.store import CAPTIONS, MANIFEST, PAGE, Store, digest
+from bench.output.store import CAPTIONS, INDEX, MANIFEST, PAGE, Store, digest
 from bench.output.terminal import teller
 from bench.planning import profile as profiles
 from bench.progress import working
 from segcam.draw import glyphs
 from segcam.errors import InputError
 
-INDEX = "index.html"
-"""What a page begins with."""
 COLOURS = 128
 """Of published PNG: a third of the bytes, and no difference that a reader sees."""
 

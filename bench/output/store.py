@@ -36,6 +36,8 @@ DRAWN = "drawn.json"
 """The list of what a report wrote."""
 PAGE = "report"
 """Folder of the page."""
+INDEX = "index.html"
+"""What a page begins with."""
 FOLDERS = ("cells", "checkpoints", SCORES, "tables", "figures", "classes", PAGE)
 OLD = re.compile(r"\..+\.\d+-\w+\.old")
 """Names of folders that a publication moved away."""

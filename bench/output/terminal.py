@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from analyses.reading.manifest import INPUT
-from bench.output.store import MANIFEST, Store
+from analyses.reading.manifest import INPUT, Manifest
+from bench.output.store import INDEX, MANIFEST, PAGE, Store
 
 WIDTH = 140
 """Columns where there is no terminal."""
@@ -46,26 +46,40 @@ class Outcome:
 
 
 def told(outcome: Outcome) -> bool:
-    """Say what came of a run; return whether all levels were reached and most maps say something."""
+    """Say what came of a run; return whether trained networks reached all levels and most maps tell something."""
     to, store = console(), outcome.store
     if table := summary(store):
         to.print(table)
     if line := gaps(store):
         to.print(line, markup=False, highlight=False)
-    for path in outcome.written:
-        to.print(f"wrote {path}", markup=False, highlight=False)
     if outcome.written and (claims := verdicts(store)):
         to.print(claims)
     if outcome.blank:
+        train = "" if _given(store.manifest()) else "train from train.initial_answer=random, or "
         to.print(
-            f"BLANK MAPS, as the explained score is the last layer's bias alone: {'; '.join(outcome.blank)}. Train "
-            "from train.initial_answer=random, or explain other pixels, such as score.targets=['predicted:logit']",
+            f"BLANK MAPS, as the explained score is the last layer's bias alone: {'; '.join(outcome.blank)}; {train}"
+            "explain other pixels, such as --set score.targets=['predicted:logit']",
             markup=False,
         )
     if outcome.unreached:
         missed = "levels not reached: " + "; ".join(outcome.unreached)
         to.print(f"{missed}; the best checkpoint is kept and scored beside them, as 'best'", markup=False)
-    return not outcome.unreached and not outcome.mostly_blank
+    tell_files(to, store.out, outcome.written)
+    return not outcome.unreached and (not outcome.mostly_blank or _given(store.manifest()))
+
+
+def _given(manifest: Manifest) -> bool:
+    """Return whether all networks were there already: there is no training to tell of, or to do otherwise."""
+    return bool(manifest.checkpoints) and all(entry.name for entry in manifest.checkpoints)
+
+
+def tell_files(to: Console, folder: Path, written: Sequence[Path]) -> None:
+    """Say how many files were written to a folder, and last where its page is, in one line to click or copy."""
+    if written:
+        to.print(f"{_count(len(written), 'file')} in {folder}", markup=False, highlight=False, soft_wrap=True)
+    for page in written:
+        if page == folder / PAGE / INDEX:
+            to.print(str(page), markup=False, highlight=False, soft_wrap=True)
 
 
 def console() -> Console:
@@ -100,8 +114,8 @@ def summary(store: Store) -> Table | None:
     values = store.manifest()
     if values.kind:
         return None
-    if all(entry.name for entry in values.checkpoints) and values.checkpoints:
-        return None  # networks that were there already have no training to tell of
+    if _given(values):
+        return None
     title = f"{values.profile.get('name', store.out.name)}: trained on {values.dataset.training_data}"
     table = Table(title=Text(title), box=box.SIMPLE)
     for name in (

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import typer
 from PIL import Image
+from rich.console import Console
 
 from analyses import Results
 from analyses.reading.files import LOG
@@ -24,6 +25,7 @@ from bench.output import terminal
 from bench.output.archive import unpack
 from bench.output.drawing import with_palette
 from bench.output.publish import MOST_BYTES, REDRAWN
+from bench.output.report import report
 from bench.output.store import Store
 from segcam.errors import InputError
 from tests.bench.harness import LEVELS, bench, contents, rewritten, run
@@ -87,8 +89,9 @@ def test_a_report_decides_the_claims_again_and_leaves_the_rest(light: Path, publ
     assert all(name.endswith(".svg") for name in more)
     assert "tables left as published: curves" in " ".join(outcome.err.split())
     assert "--out FILE.zip" in outcome.err
-    written = {Path(line).stem.partition("-")[0] for line in outcome.err.splitlines() if line.startswith("wrote ")}
-    assert {"claims", "levels"} <= written <= set(REDRAWN)
+    written = report(Store(light), Console(quiet=True))
+    assert {"claims", "levels"} <= {path.stem.partition("-")[0] for path in written} <= set(REDRAWN)
+    assert outcome.err.splitlines()[-1] == f"{len(written)} files in {light}", "and no page"
 
 
 def test_a_run_with_a_gap_and_what_was_changed_are_not_published(copied: Path, tiny: Path, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def timed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(timing, "comparisons", lambda device: [*peers.comparisons(FEW, device), MEMORY])
         outcome = bench("run", "timing", "--out", folder, "--device", "cpu")
     assert outcome.code == 0, outcome.err
-    assert "wrote" in outcome.err
+    assert outcome.err.splitlines()[-1].endswith(f" files in {folder}")
     return folder
 
 
