@@ -20,6 +20,7 @@ from bench.cli.options import (
     ProfileOption,
     RootOption,
     SetOption,
+    Several,
     WaitOption,
     YesOption,
     path_of,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from bench.output.store import Store
 
 app = typer.Typer(help="Train, probe, score and report.", no_args_is_help=True, pretty_exceptions_enable=False)
-app.command()(explain.explain)
+app.command(cls=Several)(explain.explain)
 
 
 class Stage(StrEnum):

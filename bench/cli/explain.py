@@ -24,7 +24,7 @@ def explain(
         Path | None, typer.Option("--masks", help="Folder of their masks; without, what the network predicts is taken.")
     ] = None,
     weights: Annotated[
-        list[str] | None, typer.Option("--weights", help="File of weights. Several are levels, as of epochs.")
+        list[str] | None, typer.Option("--weights", help="Files of weights; several are levels, as of epochs.")
     ] = None,
     level: Annotated[
         list[str] | None, typer.Option("--level", help="Name of each file of weights, or one such as 'epoch {n}'.")
@@ -48,7 +48,11 @@ def explain(
     most_layers: Annotated[str, typer.Option("--most-layers", help="How many layers at most, or all.")] = "",
     metric: Annotated[list[str] | None, typer.Option("--metric", help="Metric; by default all.")] = None,
     output: Annotated[
-        str | None, typer.Option("--output", help="What the output means: logits, probabilities, multilabel, ...")
+        str | None,
+        typer.Option(
+            "--output",
+            help="What the output means (logits, multilabel, ...), or which part of it is read.",
+        ),
     ] = None,
     element: Annotated[
         str | None, typer.Option("--element", help="Which part of what it returns is the output: logits, 0, aux.0.")

@@ -17,10 +17,13 @@ from segcam.errors import InputError, shown, unknown
 from segcam.files import one_line, read_toml, user_path
 from segcam.metrics import METRICS
 from segcam.networks import OwnNetwork, open_network, read_inputs
+from segcam.probe.network.elements import OUTPUTS
 
 DEFAULTS = "defaults.toml"
 SIZE = 384
 """Pixels of the side that photographs are brought to where neither the user nor the network says."""
+LONGEST = 60
+"""Letters of a network's name in the names of files."""
 SET = re.compile(r"\{([^{}]*)\}")
 
 
@@ -60,6 +63,11 @@ def profile_of(asked: Asked) -> tuple[Profile, list[str]]:
             named that measures against masks, and there are none.
     """
     inputs = _inputs(asked.inputs)
+    inputs |= {"size": asked.size} if asked.size and "size" not in inputs else {}  # it may fail on others
+    output, element = (asked.output, asked.element) if asked.output in OUTPUTS else (None, asked.output)
+    if element and asked.element and element != asked.element:
+        raise InputError(f"--output {shown(element)} means nothing: with --element it is one of {', '.join(OUTPUTS)}")
+    element = asked.element or element
     arguments = dict(map(_argument, asked.arguments))
     network = open_network(
         asked.source,
@@ -67,14 +75,17 @@ def profile_of(asked: Asked) -> tuple[Profile, list[str]]:
         weights=asked.weights[0] if asked.weights else None,
         prefix=asked.prefix,
         ignore=tuple(asked.ignore),
-        output=asked.element,
         classes=_listed(asked.names) or None,
+        output=element or output,
         inputs=inputs or None,
     )
     names, said = _named(network, asked)
     sets = _sets(asked.classes)
     explained = [ALL] if sets == [ALL] else [_class_of(text, names) for text in sets]
-    name = asked.name or _slug(network.name)
+    label = asked.name or network.name
+    if not one_line(label):
+        raise InputError(f"--name {shown(label)}: give it in one line")
+    name = _slug(label)
     given: dict[str, Any] = {
         "source": asked.source,
         "arguments": arguments,
@@ -82,12 +93,12 @@ def profile_of(asked: Asked) -> tuple[Profile, list[str]]:
         "levels": list(asked.levels),
         "classes": list(names),
         "inputs": inputs,
-        "label": "" if asked.name else network.name,
+        "label": label,
     }
     given |= {"prefix": asked.prefix} if asked.prefix is not None else {}
     given |= {"ignore": list(asked.ignore)} if asked.ignore else {}
-    given |= {"element": asked.element} if asked.element else {}
-    given |= {"output": asked.output} if asked.output else {}
+    given |= {"output": output} if output else {}
+    given |= {"element": element} if element else {}
     given |= {"layers": list(asked.layers)} if asked.layers else {}
     given |= {"most_layers": _most(asked.most_layers)} if asked.most_layers else {}
     values = tomllib.loads((files("bench.explaining") / DEFAULTS).read_text(encoding="utf-8"))
@@ -145,6 +156,9 @@ def _class_of(wanted: str | list[str], names: Sequence[str]) -> int | list[int]:
 def _sets(texts: Sequence[str]) -> list[str | list[str]]:
     """Return the classes that `--classes` names, by commas or several times; `{cat, dog}` is a set, explained as one.
 
+    Raises:
+        InputError: a set is empty or has no end.
+
     >>> _sets(["cat,dog", "{cat, dog}"])
     ['cat', 'dog', ['cat', 'dog']]
     """
@@ -156,6 +170,11 @@ def _sets(texts: Sequence[str]) -> list[str | list[str]]:
             found.append(_listed([match[1]]))
             at = match.end()
         found += _listed([text[at:]])
+    for one in found:
+        if not one or (isinstance(one, str) and set(one) & set("{}")):
+            raise InputError(
+                f"--classes {shown(', '.join(texts))}: write a set that counts as one class as '{{cat, dog}}'"
+            )
     return found
 
 
@@ -246,4 +265,4 @@ def _slug(name: str) -> str:
     ('mine-build', 'fcn_resnet50')
     """
     name = re.sub(r"^(torchvision|hf|smp|onnx|timm):", "", name).replace(".py:", "-")
-    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "network"
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:LONGEST] or "network"

@@ -172,7 +172,7 @@ class Given:
                 prefix=settings.prefix,
                 classes=settings.classes or None,
                 ignore=settings.ignore,
-                output=settings.element,
+                output=settings.element or settings.output,
                 inputs=dict(settings.inputs) or None,
             )
         except SegcamError as error:

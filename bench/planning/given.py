@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from bench.planning.sections import Limit, Settings, Value, distinct
 
@@ -16,6 +17,8 @@ MOST_WEIGHTS = 99
 """Files of weights of one network; each is a level."""
 NUMBER = "{n}"
 """In the name of levels what stands for the number in a file's name."""
+WORD = re.compile(r"[^\W\d_]+")
+ENDINGS = (".pt", ".pth", ".ckpt", ".bin", ".tar", ".zip", ".safetensors")
 
 
 def _listed(value: Any) -> Any:
@@ -70,39 +73,71 @@ class Network(Settings):
             raise ValueError(f"{len(values)} files of weights: at most {MOST_WEIGHTS} are levels of one network")
         return values
 
-    @model_validator(mode="after")
-    def _named(self) -> Network:
+    @field_validator("levels")
+    @classmethod
+    def _named(cls, values: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         """See that there is a name for each file of weights."""
-        self.level_names()
-        return self
+        if "weights" in info.data:  # else they are wrong themselves
+            level_names(info.data["weights"], values)
+        return values
 
     def level_names(self) -> tuple[str, ...]:
-        """Return the names of the levels, one for each file of weights; of a network without any one for it as built.
+        """Return the names of the levels, one for each file of weights."""
+        return level_names(self.weights, self.levels)
 
-        Raises:
-            ValueError: there are more or fewer names than files, or a file's name has no number where one is asked for.
-        """
-        stems = [Path(file).name.partition(".")[0] for file in self.weights]
-        if len(self.levels) == 1 and NUMBER in self.levels[0]:
-            numbers = [re.findall(r"\d+", stem) for stem in stems]
-            if without := [file for file, found in zip(self.weights, numbers, strict=True) if not found]:
-                raise ValueError(
-                    f"levels = '{self.levels[0]}' asks for the number in a file's name, and '{without[0]}' has none: "
-                    "name each level"
-                )
-            names = tuple(self.levels[0].replace(NUMBER, str(int(found[-1]))) for found in numbers)
-        elif self.levels:
-            if len(self.levels) != max(1, len(self.weights)):
-                raise ValueError(
-                    f"{len(self.levels)} levels for {len(self.weights)} files of weights: name one for each, or one "
-                    f"such as 'epoch {NUMBER}'"
-                )
-            names = self.levels
-        else:
-            names = tuple(_short(stems)) or ("as built",)
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise ValueError(f"two levels are called '{twice[0]}': name each of the files of weights with levels")
-        return names
+
+def level_names(weights: Sequence[str], levels: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the levels, one for each file of weights; of a network without any one for it as built.
+
+    Raises:
+        ValueError: there are more or fewer names than files, or a file's name has no number where one is asked for.
+
+    >>> level_names(["e05.pt", "e10.pt"], ["epoch {n}"])
+    ('epoch 5', 'epoch 10')
+    """
+    stems = [_stem(Path(file).name) for file in weights]
+    if len(levels) == 1 and NUMBER in levels[0]:
+        named = list(zip(stems, weights, strict=True))
+        word = ["", *WORD.findall(levels[0].partition(NUMBER)[0])][-1]
+        numbers = [_number(word, stem) or _number(word, Path(file).parent.name) for stem, file in named]
+        if without := [file for file, found in zip(weights, numbers, strict=True) if not found]:
+            raise ValueError(f"it asks for the number in a file's name, and '{without[0]}' has none: name each level")
+        names = tuple(levels[0].replace(NUMBER, str(int(found))) for found in numbers)
+    elif levels:
+        if len(levels) != max(1, len(weights)):
+            raise ValueError(
+                f"there are {len(levels)} names for {len(weights)} files of weights: give one for each, or one such as "
+                f"'epoch {NUMBER}'"
+            )
+        names = tuple(levels)
+    else:
+        names = tuple(_short(stems)) or ("as built",)
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"two levels are called '{twice[0]}': name each of the files of weights with levels")
+    return names
+
+
+def _number(word: str, stem: str) -> str:
+    """Return the number behind a word in a name, or the last one; '' where there is none.
+
+    >>> _number("epoch", "epoch=05-step=100"), _number("epoch", "e10")
+    ('05', '10')
+    """
+    behind: list[str] = re.findall(rf"{re.escape(word)}[\W_]?(\d+)", stem, re.IGNORECASE) if word else []
+    every: list[str] = re.findall(r"\d+", stem)
+    return ["", *every, *behind[:1]][-1]
+
+
+def _stem(name: str) -> str:
+    """Return a file's name without what says that it holds weights.
+
+    >>> _stem("unet.epoch10.pth.tar"), _stem("checkpoint-500")
+    ('unet.epoch10', 'checkpoint-500')
+    """
+    stem = name
+    while Path(stem).suffix in ENDINGS:
+        stem = Path(stem).stem
+    return stem
 
 
 def _short(stems: list[str]) -> list[str]:

@@ -66,7 +66,8 @@ def open_photographs(options: DatasetOptions) -> Opened:
     odd, bare, shares = file_facts(splits, labels, lambda note: note["odd"])
     facts: dict[str, Any] = {"images_found": len(found), "odd_files": odd}
     if masks is not None:
-        see_that_masks_agree(splits, masks, replace(described, place=replace(described.place, masks=".")))
+        place = replace(described.place, masks=".")
+        see_that_masks_agree(splits, masks, replace(described, place=place), alone=True)
         facts |= {"images_without_foreground": bare, "pixel_share": shares}
     if passed:
         facts["files_passed_over"] = passed
@@ -114,7 +115,7 @@ def _described(images: Path, masks: Path | None, classes: Sequence[str]) -> Desc
     places = [place for place in (masks, images, images.parent) if place is not None]
     file = next((place / DESCRIPTION for place in places if (place / DESCRIPTION).is_file()), None)
     if file is not None:
-        described = describe(file)
+        described = describe(file, classes)
         if classes and tuple(classes) != described.classes:
             raise InputError(
                 f"{file} names the classes {', '.join(described.classes)}, and the network has "

@@ -50,7 +50,8 @@ def channels_of_output(model: nn.Module, inputs: NetworkInputs, output: Element 
     sizes = ", ".join(f"{rows} x {columns}" for rows, columns in _sizes(inputs))
     raise InputError(
         f"network '{source}' fails on images of {channels} channels and {sizes} pixels: {type(failed).__name__}: "
-        f"{first_line(failed)}; say the size that it takes and a mean for each channel with inputs (size, mean, std)"
+        f"{first_line(failed)}; say the size that it takes with --size, in Python inputs={{'size': ...}}, and of other "
+        "images than RGB a mean and std for each channel"
     ) from failed
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeGuard, get_args
@@ -83,8 +83,12 @@ class Description:
         return np.dtype(np.uint8 if self.channels.high <= 255 else np.uint16)
 
 
-def describe(file: Path) -> Description:
+def describe(file: Path, classes: Sequence[str] = ()) -> Description:
     """Read `classes.toml`.
+
+    Args:
+        file: its path.
+        classes: their names where the file names none, neither itself nor by a known data set.
 
     Raises:
         DataError: it is missing or cannot be used; lists all that is wrong.
@@ -95,6 +99,8 @@ def describe(file: Path) -> Description:
         table = read_toml(file, "description", DataError)
     except DataError as error:
         raise DataError(f"{error}; {EXAMPLE}") from error
+    if classes and "layout" not in table and not any(isinstance(table.get(key), str) for key in ("values", "colours")):
+        table.setdefault("classes", list(classes))
     reader = _Reader(table)
     described = reader.read()
     if reader.problems or described is None:

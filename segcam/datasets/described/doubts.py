@@ -13,8 +13,16 @@ from segcam.errors import DataError, first_of
 from segcam.samples import IGNORE, SPLITS, Split
 
 
-def see_that_masks_agree(splits: dict[Split, SplitImages], root: Path, described: Description) -> None:
+def see_that_masks_agree(
+    splits: dict[Split, SplitImages], root: Path, described: Description, *, alone: bool = False
+) -> None:
     """See that the masks' values can be classes.
+
+    Args:
+        splits: the images.
+        root: the folder of the data.
+        described: what their `classes.toml` says.
+        alone: whether the data have no other splits; a few photographs may show no class at all then.
 
     Raises:
         DataError: palettes give one value several colours, or what is ignored may be a class.
@@ -48,7 +56,8 @@ def see_that_masks_agree(splits: dict[Split, SplitImages], root: Path, described
             f"'{described.classes[0]}' the black one? Then name each class's colour in classes.toml, colours = {{...}};"
             " where the palettes say nothing, name each value's class, values = {0 = 0, ...}"
         )
-    if set(splits) == set(SPLITS) and not described.known:
+    whole = alone and any(note["ignored"] for images in splits.values() for note in images.notes)
+    if (whole or set(splits) == set(SPLITS)) and not described.known:
         _ask(splits, masks, described)
 
 

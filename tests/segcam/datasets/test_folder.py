@@ -150,7 +150,7 @@ class TestMasks:
     def test_second_run_starts_from_the_cache(self, root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
         first = root.open()
         root.toml.write_text('classes = ["background", "Katze", "Hund"]\n')  # new words, same pixels
-        monkeypatch.setattr("segcam.datasets.folder._load", None)
+        monkeypatch.setattr("segcam.datasets.folder.load_pair", None)
         again = root.open()
         assert again.info.classes[1] == "Katze"
         np.testing.assert_array_equal(by_name(again, NAMES[4]), by_name(first, NAMES[4]))

@@ -120,7 +120,7 @@ class TestChannels:
         fill(root, "png", noise((SIZE, SIZE), 256, "uint8"))
         root.describe(TWO + "inputs = {channels = 1, mean = 0.5, std = 0.5}\n")
         root.open()
-        monkeypatch.setattr("segcam.datasets.folder._load", None)
+        monkeypatch.setattr("segcam.datasets.folder.load_pair", None)
         root.describe(TWO + "inputs = {channels = 1, mean = 0.25, std = 0.5}\n")
         assert root.samples()["0"].channels.mean == (0.25,)
 
