@@ -35,14 +35,14 @@ def _of_model(results: Results, model: str, points: Sequence[Checkpoint]) -> Ite
     method = results.label("methods", results.main_method)
     layers = results.main_layers(model)
     metrics = map_tiles.metrics_shown(results, SHOWN)
-    seed = points[0].seed
+    seed = "" if points[0].name else f", seed {points[0].seed}"
     shown = [map_tiles.Tiles(results, point, metrics) for point in points]
     outline, ring, first = map_tiles.signs(results, tinted=any(tiles.tinted for tiles in shown))
     under = " | ".join(metric.label.lower() for metric in metrics)
     under = f"under a map: {under} ({map_tiles.UNDEFINED} where undefined); blank: the map is zero everywhere"
     for number, image in enumerate(results.gallery_ids, start=1):
         content = map_page.Page(
-            title=f"{results.label('models', model)}, seed {seed}: {method} of {image}",
+            title=f"{results.label('models', model)}{seed}: {method} of {image}",
             blocks=[
                 map_page.Block(["", *(layer.label for layer in block)], [_row(tiles, image, block) for tiles in shown])
                 for block in blocks(layers)
@@ -73,13 +73,15 @@ def _row(tiles: map_tiles.Tiles, image: str, layers: Sequence[Layer]) -> map_pag
 def _caption(results: Results, points: Sequence[Checkpoint], image: str, content: map_page.Page) -> str:
     model, seed = points[0].model, points[0].seed
     method, target = results.label("methods", results.main_method), choices.paper_target_in_words(results)
+    rising = f", training seed {seed}, at checkpoints of rising validation mean IoU"
+    at = ", with each file of its weights" if points[0].name else rising
     unreached = [c.label for c in points if not c.reached]
     scores = " | ".join(metric.label.lower() for metric in map_tiles.metrics_shown(results, SHOWN))
     point = results.points(model)[0]
     sentences = [
         (
-            f"{method} of the layers of {results.label('models', model)} for image {image}, training seed {seed}, at "
-            f"checkpoints of rising validation mean IoU (rows). Target: {target}; the ring marks the explained pixel."
+            f"{method} of the layers of {results.label('models', model)} for image {image}{at} (rows). "
+            f"Target: {target}; the ring marks the explained pixel."
         ),
         f"{map_tiles.reading(results, content)} Under each map: {scores}.",
     ]

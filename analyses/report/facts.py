@@ -28,6 +28,7 @@ class Facts:
     hardware: list[tuple[str, str]]
     redo: list[tuple[str, str]]
     settings: str
+    trained: bool
 
 
 def of(results: Results) -> Facts:
@@ -49,6 +50,7 @@ def of(results: Results) -> Facts:
             ("This page, from the files of the run in the folder RUN", "python -m bench run report --out RUN"),
         ],
         settings=tomli_w.dumps(_without_none(profile)) if profile else "",
+        trained=bool(results.trained) or not results.models,
     )
 
 
@@ -71,7 +73,8 @@ def _brief(results: Results) -> Iterator[tuple[str, str]]:
         taught = " (masks predicted by another network among them)" if data.self_trained else ""
         yield "Trained on", f"{data.training_data}{taught}"
     yield "Models", ", ".join(results.label("models", name) for name in results.models) or "none"
-    yield "Seeds", ", ".join(map(str, results.seeds())) or "none"
+    if results.trained or not results.models:
+        yield "Seeds", ", ".join(map(str, results.seeds())) or "none"
     if not data.masked:
         yield "Masks", "none: what each network predicts stands for them"
     reached = sum(point.reached for point in results.checkpoints)
