@@ -51,7 +51,7 @@ def open_photographs(options: DatasetOptions) -> Opened:
         DataError: there are no photographs, masks are missing, or files cannot be used; lists the files.
     """
     if options.root is None:
-        raise InputError(f"dataset {NAME} needs a folder of photographs: name it with --images, or data.root")
+        raise InputError(f"dataset {NAME} needs a folder of photographs: name it with --images, or --data-root")
     root = user_path(options.root, "the folder of photographs")
     images, passed = _images(root)
     masks = None if options.masks is None else _folder(options.masks, "folder of masks", "name it with --masks")

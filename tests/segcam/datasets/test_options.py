@@ -34,7 +34,7 @@ def test_options_without_a_meaning(options: dict[str, Any], message: str) -> Non
 
 def test_data_sets_that_need_a_folder_say_so() -> None:
     needy = [dataset for dataset in DATASETS if dataset.needs_root]
-    assert {dataset.name for dataset in needy} == {"folder", "oxford_pet"}
+    assert {dataset.name for dataset in needy} == {"folder", "oxford_pet", "photographs"}
     for dataset in needy:
         with pytest.raises(InputError, match="--data-root"):
             dataset.open(DatasetOptions())
