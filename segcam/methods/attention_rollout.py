@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from segcam.errors import InputError
+from segcam.errors import InputError, NotApplicableError
 from segcam.methods import method
 from segcam.probe.attention import Attention
 from segcam.scoring.grids import averaging_matrix, to_grid
@@ -42,12 +42,18 @@ def attention_rollout(attentions: Sequence[Attention], chosen: Bool[Tensor, "b H
 
     Raises:
         InputError: there are no attentions.
+        NotApplicableError: tokens of no place join or leave between blocks, as queries do: whose they were is not told.
 
     Source: Abnar and Zuidema, ACL 2020, section 3 (equation 1 and the product over layers); the reduced keys and the
     steps between stages are segcam's.
     """
     if not attentions:
         raise InputError("attention rollout needs the attention of at least one block: probe a transformer for it")
+    counts = sorted({block.prefix for block in attentions})
+    if len(counts) > 1:
+        raise NotApplicableError(
+            f"blocks have {counts[0]} and {counts[-1]} tokens of no place: some join between them, as queries do"
+        )
     first = attentions[0]
     after = attentions[-1]
     rows = _start(after, chosen)[:, :0]  # none yet

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from segcam.probe.attention import AttentionPlace
 from segcam.probe.attention_hooks import recording_attention
 from segcam.probe.layers import Layer
+from segcam.probe.layouts import Layout, Reading
 from segcam.probe.layouts.grids import of_tokens
 from segcam.probe.network.held import Network, frozen
 from segcam.probe.network.inputs import Inputs, checked_inputs
@@ -68,7 +69,7 @@ def find_attention(
     two = torch.cat([images[:1], images[:1].flip(-1)])
     with torch.inference_mode(mode=False), torch.no_grad(), frozen(model) as tensors:
         network = Network(model, tensors, given).of_rows([0, 0], len(images))
-        order: list[str] = []
+        order: dict[str, Tensor] = {}
         handles = [model.get_submodule(path).register_forward_hook(_noting(order, path)) for path in paths]
         try:
             with recording_attention(model, tried) as matrices:
@@ -76,20 +77,27 @@ def find_attention(
         finally:
             for handle in handles:
                 handle.remove()
+        own = [Layer(path, path) for path in paths]
+        reading = Reading(model, own)
+        queries, (layouts, _) = reading.nowhere(own, order, two, network), reading.layouts(own, order, two, network)
     size = (int(images.shape[2]), int(images.shape[3]))
-    found: dict[str, tuple[int, int]] = {}
+    found: dict[str, tuple[int, int, int]] = {}
     left_out: dict[str, str] = {}
-    for path in dict.fromkeys(order):
-        seen = _seen(matrices[path], size)
+    for path in order:
+        seen = _seen(matrices[path], size, layouts.get(path))
+        if path in queries:
+            seen = "is that of queries, which lie nowhere on the image"
         if isinstance(seen, str):
             left_out[path] = seen
+        elif (before := next(iter(found.values()), seen)[2]) != seen[2]:
+            left_out[path] = f"has {seen[2]} tokens of no place, and blocks before it {before}: queries join them"
         else:
             found[path] = seen
     left_out |= {path: "did not run in the forward pass" for path in paths if path not in order}
-    stages = {stride: stage for stage, stride in enumerate(sorted({stride for stride, _ in found.values()}), 1)}
+    stages = {stride: stage for stage, stride in enumerate(sorted({stride for stride, _, _ in found.values()}), 1)}
     places = tuple(
         AttentionPlace(path, path, stages[stride], depth, stride, reduction, _behind(path, layers))
-        for depth, (path, (stride, reduction)) in enumerate(found.items())
+        for depth, (path, (stride, reduction, _)) in enumerate(found.items())
     )
     return FoundAttention(places, left_out)
 
@@ -99,15 +107,16 @@ def _attends(module: nn.Module) -> bool:
     return "attention" in name or name.endswith("attn") or isinstance(getattr(module, "fused_attn", None), bool)
 
 
-def _noting(order: list[str], path: str) -> Any:
-    def note(*_: object) -> None:
-        order.append(path)
+def _noting(order: dict[str, Tensor], path: str) -> Any:
+    def note(_module: nn.Module, _inputs: object, output: Any) -> None:
+        first = output[0] if isinstance(output, tuple) and output else output
+        order.setdefault(path, first if isinstance(first, Tensor) else torch.empty(0))
 
     return note
 
 
-def _seen(matrices: Sequence[Tensor], size: Grid) -> tuple[int, int] | str:
-    """Return the stride of the queries and the reduction of the keys; or why the matrices cannot be read."""
+def _seen(matrices: Sequence[Tensor], size: Grid, layout: Layout | None) -> tuple[int, int, int] | str:
+    """Return the queries' stride, the keys' reduction and the tokens of no place; or why none can be read."""
     if len(matrices) != 1:
         return f"gave {len(matrices) or 'no'} attention matrices in one forward pass"
     batch, _, queries, keys = matrices[0].shape
@@ -119,10 +128,12 @@ def _seen(matrices: Sequence[Tensor], size: Grid) -> tuple[int, int] | str:
         for stride, grid in grids
         if grid is not None
     )
+    if layout is not None:  # a window of padded cells has as many tokens as other grids
+        fitting = [one for one in fitting if (one[0], one[3]) == (layout.prefix, layout.grid)]
     for prefix, _, stride, (rows, columns) in fitting:
         for reduction in REDUCTIONS:
             if (rows // reduction) * (columns // reduction) == keys - prefix > 0:
-                return stride, reduction
+                return stride, reduction, prefix
     return f"has {queries} queries and {keys} keys, which lie on no grids of {size[0]} x {size[1]} pixels"
 
 

@@ -57,6 +57,14 @@ class Reading:
                     without[layer.label] = LeftOut(str(error))
         return layouts, without
 
+    def nowhere(
+        self, layers: Sequence[Layer], outputs: Mapping[str, Tensor], images: Tensor, network: Network
+    ) -> set[str]:
+        """Return the labels of layers whose tokens are known to lie nowhere on the images, as queries do."""
+        reader = Reader(self._model, size_of(images), len(images), lambda: self._scan(images, network))
+        ran = [layer for layer in layers if layer.label in outputs]
+        return {layer.label for layer in ran if reader.lies_nowhere(layer, tuple(outputs[layer.label].shape))}
+
     def check_axes(self, values: Float[Tensor, "b k h w"], images: Tensor, network: Network) -> None:
         """Refuse an output whose classes come last.
 

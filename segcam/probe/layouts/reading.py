@@ -14,7 +14,7 @@ from segcam.probe.layouts.cells import in_rows
 from segcam.probe.layouts.counts import Counts, NoLayoutError, Place, cure
 from segcam.probe.layouts.grids import Fit, fit
 from segcam.probe.layouts.layout import Layout
-from segcam.probe.layouts.places import merged, nowhere
+from segcam.probe.layouts.places import Axis, merged, nowhere
 from segcam.probe.layouts.scan import Scan, Shape, channels_of
 from segcam.probe.layouts.swin import block_of, windows_of
 from segcam.scoring.grids import Grid
@@ -98,19 +98,29 @@ class Reader:
                 "outside of them, where they do"
             )
 
+    def lies_nowhere(self, layer: Layer, shape: Shape) -> bool:
+        """Tell whether a layer's tokens, in whichever order, are known to lie nowhere on the image."""
+        axes = (self._axes(layer, shape) or ())[:2]
+        return any(map(nowhere, axes)) and not any(map(merged, axes))
+
+    def _axes(self, layer: Layer, shape: Shape) -> tuple[Axis, ...] | None:
+        """Return what the axes of a layer's output run over, where the scan tells."""
+        calls = self.seen.places.get(layer.label, [])
+        axes = calls[layer.call or 0] if len(calls) > (layer.call or 0) else None
+        return None if axes is None or len(axes) != len(shape) else axes
+
     def _check_axis(self, layer: Layer, shape: Shape, axis: int) -> None:
         """Refuse an axis that would hold cells, and runs over none or over a whole grid's, unless it is said how."""
         if layer.form or layer.stride:
             return
-        calls = self.seen.places.get(layer.label, [])
-        axes = calls[layer.call or 0] if len(calls) > (layer.call or 0) else None
-        if axes is None or len(axes) != len(shape):
+        axes = self._axes(layer, shape)
+        if axes is None:
             return
         if nowhere(axes[axis]):
+            form = "NLC" if len(shape) == 3 else "NCHW"
             raise NoLayoutError(
                 f"gave {shape}: the {shape[axis]} of dimension {axis} lie nowhere on the image, as queries and prompts "
-                "do; choose another layer; where they do lie on it, say how with "
-                f"{cure(layer, form='NLC' if len(shape) == 3 else 'NCHW')}"
+                f"do: choose another layer, or where they do lie on it say how, Layer(..., form='{form}')"
             )
         if len(shape) == 4 and merged(axes[axis]):
             raise NoLayoutError(

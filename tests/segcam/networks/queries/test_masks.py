@@ -14,7 +14,11 @@ from torch import Tensor, nn
 
 from segcam import InputError, Layer, Probe, ProbeError, Target, grad_cam
 from segcam.checks.faithfulness import Subjects
+from segcam.errors import NotApplicableError
+from segcam.methods.attention_rollout import attention_rollout
 from segcam.networks.queries import EachQuery, Semantic, adapted, list_queries
+from segcam.probe.attention import Attention
+from segcam.probe.attention_finding import find_attention
 from tests.segcam.foreign.reference import Lay, agrees, nchw, tokens
 from tests.segcam.networks.queries.small import QUERIED, images, network, transformers
 
@@ -287,3 +291,30 @@ def test_checks_know_what_the_output_means() -> None:
     assert subjects.target.output == "multilabel"
     masks = nnf.interpolate(outputs("eomt", batch).masks_queries_logits, (64, 64), mode="bilinear")
     assert torch.equal(subjects.chosen, masks[:, 2] > 0)
+
+
+def test_attention_of_queries_and_of_filled_windows_is_left_out() -> None:
+    """As many queries as another grid has cells, and windows of 4 x 4 around a last grid of 4 x 3, look like grids."""
+    found = find_attention(adapted(network("maskformer", 16)), images("maskformer"))
+    assert found.places == ()
+    for label in ("self_attn", "encoder_attn"):
+        reason = found.left_out[f"model.transformer_module.decoder.layers.0.{label}"]
+        assert reason == "is that of queries, which lie nowhere on the image"
+    filled = "model.pixel_level_module.encoder.model.encoder.layers.3.blocks.0.attention.self"
+    assert found.left_out[filled].startswith("has 16 queries and 16 keys, which lie on no grids")
+
+
+def test_attention_ends_where_queries_join() -> None:
+    model, batch = adapted(network("eomt")), images("eomt")
+    found = find_attention(model, batch)
+    assert [(place.module, place.stride) for place in found.places] == [(f"layers.{n}.attention", 8) for n in range(2)]
+    assert found.left_out["layers.2.attention"] == (
+        "has 12 tokens of no place, and blocks before it 5: queries join them"
+    )
+    capture = Probe(model, "layers.0", attention=found.places)(batch, Target(2, "image"))
+    rolled = attention_rollout([*capture.attentions.values()], capture.explained.chosen)
+    assert torch.allclose(rolled.sum((2, 3)), torch.ones(2, 2).double())
+    early = Attention(torch.full((1, 1, 7, 7), 1 / 7), (2, 3))
+    late = Attention(torch.full((1, 1, 9, 9), 1 / 9), (2, 3))
+    with pytest.raises(NotApplicableError, match="blocks have 1 and 3 tokens of no place: some join between them"):
+        attention_rollout([early, late], torch.ones(1, 2, 3).bool())
