@@ -453,9 +453,9 @@ class TestRefusals:
 
     @pytest.mark.parametrize(("score", "classes"), [(s, n) for s in sorted(SCORES) for n in (2, 4) if s != "contrast"])
     def test_scores_that_are_not_linear(self, score: str, classes: int) -> None:
-        target = Target(1, "predicted", score)
+        target = Target(1, "predicted", score, other=0 if score == "pair" else None)
         with subject_of(seeded(lambda: nn.Sequential(nn.Conv2d(3, classes, 1))), ["0"], target) as subject:
-            if score == "logit" or (score in ("margin", "rival") and classes == 2):
+            if score in ("logit", "pair") or (score in ("margin", "rival") and classes == 2):
                 assert torch.allclose(run("deep_lift", subject).sum((1, 2)), change(subject), atol=1e-9)
             else:
                 assert f"the score '{score}' is not linear in the logits" in why("deep_lift", subject)

@@ -17,7 +17,6 @@ from segcam import Probe, Target, grad_cam
 from segcam.errors import InputError, ProbeError, SegcamWarning
 from segcam.probe.targets.ends import last_step
 from segcam.probe.targets.outputs import OUTPUTS, Output, logits_of, resolved
-from segcam.probe.targets.pixels import PIXEL_SETS
 from segcam.probe.targets.saturation import saturated
 
 End = Callable[[Tensor], Tensor]
@@ -72,8 +71,7 @@ def test_probabilities_are_explained_as_the_logits_they_were_made_of(end: str) -
     masks = torch.arange(x[:, 0].numel()).view(2, 12, 12) % max(classes, 2)
     with said(kind):
         probe(x)
-    sets = [name + {"point": "(5,4)"}.get(str(one.takes), "") for name, one in PIXEL_SETS.items() if name != "border"]
-    for pixels in sets:
+    for pixels in ("best_pixel", "predicted", "truth", "boundary", "image", "false_positive", "largest"):
         for score in SCORES:
             for class_id in (0, 1):
                 target = Target(class_id, pixels, score)
