@@ -132,7 +132,11 @@ class Follow:
                 given,
                 _positive(pictures, "pictures"),
             )
-            self._scorer.check()
+            seen = self._scorer.check()
+            if seen.skipped:  # what a pattern matched and has no map has no place in the table
+                self._scorer.probe = Probe(
+                    self.network, seen.layers, output=output, classes=classes, placement=placement
+                )
         self.rows: list[dict[str, Any]] = []
         self.folder.check(self.followed)
 

@@ -110,23 +110,24 @@ class Scorer:
             self._at_once //= 2
             self._forget()
 
-    def check(self) -> None:
-        """Look at one image, and raise what is wrong with what is asked.
+    def check(self) -> Capture:
+        """Look at one image, return what is seen, and raise what is wrong with what is asked.
 
         Raises:
             InputError: no mask holds the class.
             ProbeError: see `Probe.many`.
         """
-        ids, masks = self._capture(slice(0, 1)).target.class_id, self.scene.masks
-        if masks is None or isinstance(self.target.class_id, tuple):
-            return
+        capture, masks = self._capture(slice(0, 1)), self.scene.masks
+        ids = capture.target.class_id
         one = ids[0] if isinstance(ids, tuple) else ids
-        if not bool(belonging(masks, one).any()):
+        each = isinstance(self.target.class_id, tuple)
+        if masks is not None and not each and not bool(belonging(masks, one).any()):
             held = ", ".join(str(int(value)) for value in np.unique(masks.numpy()) if value != IGNORE) or "none"
             raise InputError(
                 f"no mask holds class {label(one)}, so that nothing can be measured against it; they hold {held}: name "
                 "a class that they hold, or leave masks out"
             )
+        return capture
 
     def _forget(self) -> None:
         self._sceneries.clear()

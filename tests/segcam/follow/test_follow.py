@@ -344,3 +344,12 @@ def test_padding_and_the_receptive_field(tmp_path: Path) -> None:
     follow(0)
     assert {row["placement"] for row in follow.rows} == {"receptive_field"}
     assert list({row["area"] for row in follow.rows}) == pytest.approx([8 * 12 / (11 * 24)])
+
+
+def test_layers_that_a_pattern_matches_without_a_map(tmp_path: Path) -> None:
+    model = nn.Sequential(plain(), nn.ModuleDict({"idle": nn.Conv2d(2, 2, 1)}))
+    model.forward = model[0].forward  # type: ignore[method-assign]
+    follow = Follow(model, IMAGES[:2], masks=MASKS[:2], layers=["0.*", "1.*"], out=tmp_path, strict=True)
+    assert follow.layers == ("0.0", "0.1", "0.2", "0.3")
+    follow(0)
+    assert {row["layer"] for row in follow.rows} == set(follow.layers)
