@@ -15,12 +15,12 @@ from segcam.models import create
 from tests.speed.conftest import Measure
 from tests.speed.test_comparisons import DEVICE
 
-SIZE, BATCH, STEPS = 128, 16, 32
+SIZE, BATCH, STEPS = 128, 16, 16
 
 
 @pytest.mark.parametrize("masked", [True, False], ids=["masks", "no masks"])
 def test_following(measure: Measure, tmp_path: Path, masked: bool, benchmark: object) -> None:
-    """An epoch of 512 images with a look at four of them behind it, at the defaults; the bar is 1.05."""
+    """An epoch of 256 images with a look at four of them behind it, at the defaults; the bar is 1.05."""
     model = create("unet", 2, {"width": 16}).to(DEVICE).train()
     large = getattr(benchmark, "enabled", False)
     size, batch, steps = (SIZE, BATCH, STEPS) if large else (32, 2, 1)
