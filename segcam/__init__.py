@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from segcam.errors import DataError, InputError, ProbeError, SegcamError
 
 if TYPE_CHECKING:
+    from segcam.explaining import Explained, explain
     from segcam.methods.grad_cam import grad_cam
     from segcam.networks import open_network
     from segcam.probe.captures import Capture
@@ -21,6 +22,7 @@ __all__ = [
     "Batch",
     "Capture",
     "DataError",
+    "Explained",
     "InputError",
     "Layer",
     "Probe",
@@ -28,6 +30,7 @@ __all__ = [
     "Sample",
     "SegcamError",
     "Target",
+    "explain",
     "find_layers",
     "grad_cam",
     "open_network",
@@ -36,10 +39,12 @@ __all__ = [
 _HOMES = {
     "Batch": "samples",
     "Capture": "probe.captures",
+    "Explained": "explaining",
     "Layer": "probe.layers",
     "Probe": "probe.probe",
     "Sample": "samples",
     "Target": "probe.targets",
+    "explain": "explaining",
     "find_layers": "probe.layers",
     "grad_cam": "methods.grad_cam",
     "open_network": "networks",

@@ -1,0 +1,288 @@
+"""Explain: maps of a network's layers for photographs of any kind, scored where they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from segcam.channels import RGB
+from segcam.classes import IGNORE, Classes, class_ids, label, members
+from segcam.datasets.resizing import Resize, resized
+from segcam.errors import InputError, NotApplicableError, unknown
+from segcam.explaining.explained import Explained, Key, Prepared
+from segcam.explaining.photographs import Photograph, collected
+from segcam.maps import layer_maps
+from segcam.methods import METHODS, Method
+from segcam.metrics import METRICS, Metric, measure
+from segcam.networks import NetworkInputs, OwnNetwork, open_network, prepare
+from segcam.probe.choice import MOST, choose_layers
+from segcam.probe.layers import LayerChoice
+from segcam.probe.network.elements import Element
+from segcam.probe.placement import Placing
+from segcam.probe.probe import Capture, Probe
+from segcam.probe.targets import Target
+from segcam.probe.targets.dense import predicted
+from segcam.samples import Batch, Sample
+from segcam.scoring.reference import Scenery
+
+METHODS_SHOWN = ("grad_cam", "hires_cam", "layer_cam", "uniform", "random", "sobel", "mask_oracle")
+"""Methods and controls that are compared unless told."""
+CLASSES = 3
+"""How many of the predicted classes are explained where none is named."""
+REGION = "predicted region"
+
+
+def explain(  # noqa: PLR0913  (all but two have defaults)
+    network: nn.Module | OwnNetwork | str,
+    images: Any,
+    class_id: Classes | Sequence[Classes] | None = None,
+    *,
+    masks: Any = None,
+    target: Target | str = "predicted:logit",
+    layers: LayerChoice | Sequence[LayerChoice] = "*",
+    most_layers: int | None = MOST,
+    methods: Sequence[str | Method] = METHODS_SHOWN,
+    metrics: Sequence[str] | None = None,
+    size: int | None = None,
+    resize: Resize = "pad",
+    placement: Placing = "stretched",
+    output: Element | None = None,
+    inputs: NetworkInputs | Mapping[str, Any] | Path | str | None = None,
+    classes: Sequence[str] | str | int | None = None,
+    weights: Path | str | None = None,
+    device: torch.device | str | None = None,
+) -> Explained:
+    """Explain a network on photographs: maps of its layers, their scores, pictures and a page.
+
+    Args:
+        network: a module that gives a dense output, what `open_network` gave, or what that opens, such as
+            'torchvision:fcn_resnet50'.
+        images: files, a folder, PIL images, uint8 arrays or tensors, which are prepared as `inputs` says; float tensors
+            `(c, h, w)`, which the network takes as they are; a Dataset or DataLoader of these, alone or with masks.
+        class_id: the class explained, by index or name; a set counts as one; a list holds one for each image. None for
+            those that are predicted most.
+        masks: class indices a pixel, 255 where there is none, in any form that images have. Without, what the network
+            predicts stands for them, and the scores say so.
+        target: which pixels and which score of them; its class is `class_id`.
+        layers: paths, patterns or modules; patterns leave out what gives no map.
+        most_layers: of more some stand for all; None takes all.
+        methods: gradient methods and controls.
+        metrics: names; all unless given. One that looks at the mask needs masks where it is named.
+        size: pixels of the side that photographs are brought to; their own size, or the network's, unless given.
+        resize: how: 'pad' keeps the aspect ratio and leaves the padding out of all scores, 'squash' does not.
+        placement: where maps lie on the image, see `Probe`.
+        output: what the output means, or which part of it is read, see `Probe`.
+        inputs: how the network wants photographs, see `segcam.networks.read_inputs`.
+        classes: names of the network's classes, where it does not tell.
+        weights: a file of weights, where the network is opened here.
+        device: where it runs; where it is, unless given.
+
+    Raises:
+        InputError: images, masks, classes, methods or metrics cannot be taken; the message names which, and why.
+        ProbeError: the network cannot take the images, or no layer gives a map.
+
+    >>> import numpy as np
+    >>> photographs = np.random.default_rng(0).integers(0, 256, (2, 32, 48, 3), dtype=np.uint8)
+    >>> net = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(), nn.Conv2d(4, 3, 1))
+    >>> explained = explain(net, photographs, class_id=1, methods=["grad_cam"])
+    >>> explained.scores[["image", "layer", "method"]].head(2).values.tolist()
+    [['image 1', '0', 'grad_cam'], ['image 1', '1', 'grad_cam']]
+    """
+    opened = _opened(network, weights, classes, output, inputs)
+    photographs = collected(images, masks, opened.inputs.channels or RGB)
+    masked = photographs[0].mask is not None
+    named = _metrics(metrics, masked)
+    asked = [METHODS.get(one) if isinstance(one, str) else one for one in methods]
+    for method in asked:
+        if method.gradient is None and method.control is None:
+            raise InputError(f"method {method.name} is no gradient method and no control: leave it out")
+    side = size or (max(opened.inputs.size) if opened.inputs.size else None)
+    prepared = [_prepared(one, side, resize) for one in photographs]
+    before = next(opened.model.parameters(), torch.empty(0)).device
+    with ExitStack() as stack:
+        if device is not None:
+            stack.callback(opened.model.to, before)
+            opened.model.to(device)
+        where = torch.device(device) if device is not None else before
+        first = Batch.of([prepared[0].sample], where)
+        stack.enter_context(prepare(opened.model, opened.inputs, prepared[0].sample.channels))
+        probing: dict[str, Any] = {"output": opened.output}
+        choice = choose_layers(opened.model, first.inputs(), layers, most=most_layers, **probing)
+        names = list(opened.classes)
+        probe = Probe(opened.model, choice.layers, classes=names, placement=placement, **probing)
+        wanted = _classes(class_id, probe, prepared, where, names)
+        explained = Explained(opened, prepared, choice, tuple(asked), masked)
+        rows: list[dict[str, Any]] = []
+        for number, one in enumerate(prepared):
+            of_image = wanted[number]
+            batch = Batch.of([one.sample], where)
+            captures = probe.many(
+                batch.inputs(),
+                [_target(target, each) for each in of_image],
+                masks=batch.masks if masked else None,
+                valid=batch.valid,
+            )
+            for each, capture in zip(of_image, captures, strict=True):
+                rows += _score(explained, number, each, capture, batch, named, names)
+        explained.scores = pd.DataFrame(rows)
+    return explained
+
+
+def _opened(network: Any, weights: Any, classes: Any, output: Element | None, inputs: Any) -> OwnNetwork:
+    if isinstance(network, OwnNetwork):
+        if weights is not None or classes is not None or inputs is not None:
+            raise InputError("weights, classes and inputs are those of the network that was opened: give them there")
+        return network if output is None else replace(network, output=output)
+    if not isinstance(network, (nn.Module, str, Path)):
+        raise InputError(f"the network is a {type(network).__name__}: a torch.nn.Module, or the name of one, is needed")
+    return open_network(network, weights=weights, classes=classes, output=output, inputs=inputs)
+
+
+def _metrics(names: Sequence[str] | None, masked: bool) -> list[Metric]:
+    """Return the metrics asked for.
+
+    Raises:
+        InputError: one that is named looks at masks, and there are none.
+    """
+    if names is None:
+        return list(METRICS)
+    found = [METRICS.get(name) for name in ([names] if isinstance(names, str) else names)]
+    if not masked and (needing := next((metric.name for metric in found if metric.masks), None)):
+        raise InputError(
+            f"metric '{needing}' measures against masks: give masks, or leave metrics out, which measures against what "
+            "the network predicts"
+        )
+    return found
+
+
+def _prepared(one: Photograph, side: int | None, resize: Resize) -> Prepared:
+    """Bring a photograph to the size in which the network sees it; numbers that it takes as they are stay."""
+    mask = np.full(one.size, IGNORE, np.uint8) if one.mask is None else one.mask
+    if side is None or one.values.dtype != np.uint8:
+        return Prepared(one, Sample(one.name, one.values, mask, channels=one.channels), None)
+    image = one.values if one.values.shape[2] != 3 else Image.fromarray(one.values)
+    values, labels, box = resized(image, mask, side, resize, (124, 116, 104)[: one.values.shape[2]])
+    valid = None
+    if box is not None:
+        top, left, height, width = box
+        valid = np.zeros(labels.shape, np.bool_)
+        valid[top : top + height, left : left + width] = True
+    return Prepared(one, Sample(one.name, values, labels, valid=valid, channels=one.channels), box)
+
+
+def _classes(
+    given: Any, probe: Probe, prepared: Sequence[Prepared], where: torch.device, names: Sequence[str]
+) -> list[list[Classes]]:
+    """Return the classes that are explained in each image, as indices.
+
+    Raises:
+        InputError: one is unknown, or there are more or fewer than images.
+    """
+    if given is None:
+        found = _predicted_most(probe, prepared, where)
+        return [list(found) for _ in prepared]
+    wanted = class_ids(given, "class_id")
+    if not isinstance(wanted, tuple):
+        return [[_indices(wanted, names)] for _ in prepared]
+    if len(wanted) != len(prepared):
+        raise InputError(f"{len(wanted)} classes are given for {len(prepared)} images: give one, or one for each")
+    return [[_indices(one, names)] for one in wanted]
+
+
+def _indices(classes: Classes, names: Sequence[str]) -> Classes:
+    found = set()
+    for one in members(classes):
+        if isinstance(one, str) and one not in names:
+            raise unknown("class", one, names)
+        index = list(names).index(one) if isinstance(one, str) else one
+        if not 0 <= index < len(names):
+            raise InputError(f"class {index} does not exist: the network has classes 0 to {len(names) - 1}")
+        found.add(index)
+    return found.pop() if len(found) == 1 else frozenset(found)
+
+
+def _predicted_most(probe: Probe, prepared: Sequence[Prepared], where: torch.device) -> list[int]:
+    """Return the classes predicted at most pixels; the first, the background, only where no other is."""
+    last = Probe(probe.model, probe.layers[-1:], output=probe.meanings.declared, element=probe.meanings.element)
+    pixels: dict[int, int] = {}
+    for one in prepared:
+        capture = last(Batch.of([one.sample], where).inputs(), Target(0, "image"))
+        dense = capture.target.dense(capture.logits, capture.size, None)
+        counted = (dense.logits > 0).sum((0, 2, 3)) if dense.overlapping else None
+        counts = torch.bincount(dense.logits.argmax(1).flatten()) if counted is None else counted
+        for index, count in enumerate(counts.tolist()):
+            pixels[index] = pixels.get(index, 0) + count
+    ranked = sorted((index for index, count in pixels.items() if count), key=lambda index: -pixels[index])
+    return [index for index in ranked if index][:CLASSES] or ranked[:1]
+
+
+def _target(target: Target | str, class_id: Classes) -> Target:
+    parsed = Target.parse(target) if isinstance(target, str) else target
+    return replace(parsed, class_id=class_id)
+
+
+def _score(
+    explained: Explained,
+    number: int,
+    class_id: Classes,
+    capture: Capture,
+    batch: Batch,
+    metrics: Sequence[Metric],
+    names: Sequence[str],
+) -> Iterator[dict[str, Any]]:
+    """Keep the maps of one image and class, and yield their scores, a row a map."""
+    own = Target(class_id, "predicted", at="input", output=capture.target.output, argument=capture.target.argument)
+    own = replace(own, placement=capture.target.placement, element=capture.target.element)
+    region = predicted(own.dense(capture.logits, capture.size, None))
+    if batch.valid is not None:
+        region &= batch.valid
+    name = label(class_id, names)
+    explained.keep_prediction(number, name, region[0].cpu().numpy(), capture)
+    if not explained.masked:
+        masks = region.to(torch.uint8)
+        masks = masks if batch.valid is None else masks.masked_fill(~batch.valid, IGNORE)
+        batch, class_id = replace(batch, masks=masks), 1
+    if batch.channels != RGB and batch.images.dtype != torch.uint8:  # edges are those that people see
+        picture = torch.from_numpy(explained.prepared[number].photograph.picture).permute(2, 0, 1)[None]
+        batch = replace(batch, images=picture.to(batch.images.device), channels=RGB)
+    scenery = Scenery.of(batch, class_id)
+    facts = {
+        "image": batch.ids[0],
+        "class": name,
+        "target": capture.target.name,
+        "target_pixels": int(capture.target_pixels[0]),
+        "target_score": float(capture.scores[0]),
+        "against": "mask" if explained.masked else REGION,
+        "area": float(scenery.on(scenery.size).area[0]),
+    }
+    for layer in capture.layers:
+        place = capture.placements[layer.label]
+        grid = (int(capture.activations[layer.label].shape[2]), int(capture.activations[layer.label].shape[3]))
+        for method in explained.methods:
+            try:
+                maps = _maps(capture, layer, method, scenery, grid)
+            except NotApplicableError as error:
+                explained.skipped[layer.label, method.name] = str(error)
+                continue
+            key = Key(number, name, layer.label, method.name)
+            explained.keep(key, maps[0, 0].float().cpu().numpy(), place)
+            values = measure(maps.relu(), scenery.on(grid, place), metrics)
+            where = "stretched" if place is None else "receptive_field"
+            scores = {metric: float(value[0, 0]) for metric, value in values.items()}
+            yield {**facts, "layer": layer.label, "method": method.name, "placement": where, **scores}
+
+
+def _maps(capture: Capture, layer: Any, method: Method, scenery: Scenery, grid: tuple[int, int]) -> Tensor:
+    if method.gradient is not None:
+        return layer_maps(capture, layer, [method])[1]
+    assert method.control is not None  # others are refused
+    return method.control(scenery.on(grid, capture.placements[layer.label]))[:, None]

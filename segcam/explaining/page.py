@@ -1,0 +1,84 @@
+"""The page of what was explained: one file, opened from disk."""
+
+from __future__ import annotations
+
+import base64
+import html as escaping
+import io
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from segcam.explaining.explained import Explained
+
+DPI = 110
+STYLE = """
+:root { color-scheme: light dark; --ink: #1d2226; --muted: #5a6570; --paper: #fcfcfa; --line: #d5dadd; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e8ea; --muted: #9aa5ae; --paper: #15181b; --line: #343a40; } }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 72rem;
+  margin: 0 auto; padding: 1.5rem; }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
+p.hint, figcaption { color: var(--muted); font-size: 0.92rem; }
+figure { margin: 0.8rem 0; } img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: 0.86rem; font-variant-numeric: tabular-nums; }
+th, td { padding: 0.25rem 0.7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; }
+@media print { .scroll { overflow: visible; } section { break-inside: avoid; } }
+"""
+
+
+def html(explained: Explained, method: str) -> str:
+    """Return the page: a strip of layers for each image and class, and the mean scores of the layers.
+
+    Args:
+        explained: what was explained.
+        method: whose maps are shown.
+    """
+    say = escaping.escape
+    region = "masks" if explained.masked else "what the network predicts, as there are no masks"
+    parts = [
+        f"<h1>{say(explained.network.name)}</h1>",
+    ]
+    counts = f"{len(explained.images)} images; {len(explained.layers)} layers; scores are against {region}."
+    parts.append(f'<p class="hint">{counts} Maps shown: {say(method)}.</p>')
+    for number, name in enumerate(explained.images):
+        for class_name in explained.seen_in(number):
+            strip = picture(explained, number, method, class_name)
+            parts.append(f"<section><h2>{say(name)}: {say(class_name)}</h2><figure>{strip}</figure></section>")
+    parts.append("<h2>Scores, means over the images</h2>")
+    parts += [_table(explained, class_name) for class_name in explained.classes]
+    body = "\n".join(parts)
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{say(explained.network.name)} · segcam</title><style>{STYLE}</style></head><body>\n{body}\n"
+        "</body></html>\n"
+    )
+
+
+def picture(explained: Explained, number: int, method: str, class_name: str) -> str:
+    """Return an image's strip of layers, the picture in the text."""
+    buffer = io.BytesIO()
+    explained.show(number, method, class_name=class_name).savefig(buffer, format="png", dpi=DPI)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    what = escaping.escape(f"Maps of {explained.images[number]} for {class_name}", quote=True)
+    return f'<img src="data:image/png;base64,{data}" alt="{what}" loading="lazy">'
+
+
+def _table(explained: Explained, class_name: str) -> str:
+    rows = explained.scores[explained.scores["class"] == class_name]
+    numbers = rows.select_dtypes("number").columns.difference(["target_pixels", "target_score", "area"], sort=False)
+    order = {layer: n for n, layer in enumerate(explained.layers)}
+    means = rows.groupby(["layer", "method"], sort=False)[list(numbers)].mean().reset_index()
+    means = means.sort_values("layer", key=lambda names: names.map(order), kind="stable")
+    formatted = means.apply(lambda column: column.map(_number) if pd.api.types.is_numeric_dtype(column) else column)
+    table = formatted.to_html(index=False, border=0, escape=True)
+    return f"<h3>{escaping.escape(class_name)}</h3><div class='scroll'>{table}</div>"
+
+
+def _number(value: float) -> str:
+    return "" if value != value else f"{value:.3f}"  # noqa: PLR0124  (NaN alone differs from itself)

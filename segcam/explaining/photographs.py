@@ -1,0 +1,258 @@
+"""Photographs and masks as people have them: arrays, PIL, tensors, files, folders, data sets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from segcam.channels import RGB, Channels
+from segcam.datasets.described.pairing import files_below, stem_of
+from segcam.errors import DataError, InputError, first_line, first_of, shown
+from segcam.files import user_path
+from segcam.samples import IGNORE
+
+IMAGE_KEYS = ("image", "pixel_values", "img", "images", "input")
+MASK_KEYS = ("mask", "labels", "label", "masks", "target")
+ADDED = ("", "_mask", "_masks", "_label", "_labels", "_gt", "_seg", "-mask", "-label")
+"""What a mask's name may add to its photograph's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Photograph:
+    """An image to explain, at its own size.
+
+    Attributes:
+        name: what tables and files call it.
+        values: `(h, w, c)` uint8, or float32 that the network takes as it is.
+        mask: class index a pixel, `(h, w)` uint8, 255 where there is none; None without a mask.
+        channels: what the values are.
+        picture: `(h, w, 3)` uint8, to look at.
+    """
+
+    name: str
+    values: npt.NDArray[Any]
+    mask: npt.NDArray[np.uint8] | None
+    channels: Channels
+    picture: npt.NDArray[np.uint8]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return int(self.values.shape[0]), int(self.values.shape[1])
+
+
+def collected(images: Any, masks: Any = None, channels: Channels = RGB) -> list[Photograph]:
+    """Return images with their masks.
+
+    Args:
+        images: one or many of: a file, a folder, a pattern of files, PIL images, uint8 arrays or tensors (RGB or grey,
+            channels last or first), float arrays or tensors `(c, h, w)` as the network takes them; or a data set or
+            loader that gives images, pairs of image and mask, or mappings with both.
+        masks: in any of these forms, as many; class indices, 255 where there is none.
+        channels: by which float images are made to be looked at.
+
+    Raises:
+        InputError: there is none, one is of no such form, or masks are of another number or size.
+        DataError: a file cannot be read.
+    """
+    found = list(_items(images, "image"))
+    if not found:
+        raise InputError("there is no image: give at least one")
+    given = _masks(masks, found)
+    photographs = []
+    for number, (name, value, own) in enumerate(found):
+        label = name or f"image {number + 1}"
+        mask = own if given is None else given[number]
+        values, kind, picture = _image(value, label, channels)
+        photographs.append(
+            Photograph(label, values, None if mask is None else _mask(mask, label, picture.shape[:2]), kind, picture)
+        )
+    names = [one.name for one in photographs]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(first_of(twice, "images of one name; rename one of each"))
+    masked = [one.mask is not None for one in photographs]
+    if any(masked) and not all(masked):
+        raise InputError(f"image '{names[masked.index(False)]}' has no mask, and others have: give all masks, or none")
+    return photographs
+
+
+def _items(images: Any, what: str) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the name, the image and the mask, if any, of each item."""
+    if isinstance(images, (str, os.PathLike)):
+        for file in _files(images, what):
+            yield stem_of(file), file, None
+    elif isinstance(images, (np.ndarray, Tensor)):
+        many = images.ndim == 4 or (images.ndim == 3 and what == "mask" and 3 not in (images.shape[0], images.shape[2]))
+        for one in images if many else [images]:
+            yield "", one, None
+    elif isinstance(images, (Image.Image, Mapping)):
+        yield from _item(images)
+    elif isinstance(images, Iterable) or hasattr(images, "__getitem__"):
+        for one in _iterated(images):
+            if isinstance(one, (str, os.PathLike)):
+                yield from _items(one, what)
+            else:
+                yield from _item(one)
+    else:
+        raise InputError(
+            f"{what}s are {shown(images)}: give files, a folder, PIL images, arrays, tensors, a Dataset or a DataLoader"
+        )
+
+
+def _iterated(images: Any) -> Iterator[Any]:
+    """Go through a list, a loader, or a data set, which may have a length and an index alone."""
+    if hasattr(images, "__iter__"):
+        yield from images
+        return
+    for index in range(len(images)):
+        yield images[index]
+
+
+def _item(item: Any) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(item, Mapping):
+        image = next((item[key] for key in IMAGE_KEYS if key in item), None)
+        mask = next((item[key] for key in MASK_KEYS if key in item), None)
+        if image is None:
+            raise InputError(f"an item has {', '.join(map(str, item))}: one of {', '.join(IMAGE_KEYS)} is needed")
+        yield from _split(image, mask)
+    elif isinstance(item, (tuple, list)):
+        if not 1 <= len(item) <= 2:
+            raise InputError(f"an item has {len(item)} parts: an image, or an image and its mask, are needed")
+        yield from _split(item[0], item[1] if len(item) == 2 else None)
+    else:
+        yield from _split(item, None)
+
+
+def _split(image: Any, mask: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yield an image, or those of a batch, each with its mask."""
+    if isinstance(image, (np.ndarray, Tensor)) and image.ndim == 4:
+        for number, one in enumerate(image):
+            yield "", one, None if mask is None else mask[number]
+        return
+    name = stem_of(Path(image)) if isinstance(image, (str, os.PathLike)) else ""
+    yield name, image, mask
+
+
+def _files(path: Any, what: str) -> list[Path]:
+    found = user_path(path, f"the {what}s")
+    if found.is_dir():
+        endings = Image.registered_extensions()
+        files = [file for file in files_below(found) if file.suffix.lower() in endings]
+    elif found.is_file():
+        files = [found]
+    else:
+        pattern = found.name if any(sign in found.name for sign in "*?[") else ""
+        files = sorted(found.parent.glob(pattern)) if pattern else []
+        if not files:
+            raise InputError(f"{found}: there is no such {what}, folder or pattern of files")
+    if not files:
+        raise InputError(f"{found} holds no {what}")
+    return files
+
+
+def _masks(masks: Any, images: list[tuple[str, Any, Any]]) -> list[Any] | None:
+    """Return a mask for each image; by name where both are files, else in their order.
+
+    Raises:
+        InputError: there are more or fewer, or an image has none of its name.
+    """
+    if masks is None:
+        return None
+    found = list(_items(masks, "mask"))
+    named = {name: value for name, value, _ in found if name}
+    if len(named) == len(found) and all(name for name, _, _ in images):
+        chosen = [
+            next((named[f"{name}{added}"] for added in ADDED if f"{name}{added}" in named), None)
+            for name, _, _ in images
+        ]
+        if without := [name for (name, _, _), mask in zip(images, chosen, strict=True) if mask is None]:
+            raise InputError(first_of(without, "images without a mask of their name; give each one, or none at all"))
+        return chosen
+    if len(found) != len(images):
+        raise InputError(f"{len(found)} masks are given for {len(images)} images: give one for each")
+    return [value for _, value, _ in found]
+
+
+def _image(value: Any, name: str, channels: Channels) -> tuple[npt.NDArray[Any], Channels, npt.NDArray[np.uint8]]:
+    if isinstance(value, (str, os.PathLike)):
+        value = _opened(Path(value), "image")
+    if isinstance(value, Image.Image):
+        picture = np.asarray(ImageOps.exif_transpose(value).convert("RGB"))
+        return picture, RGB, picture
+    array = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"image '{name}' is {shown(value)}: a file, PIL image, array or tensor is needed")
+    if array.ndim == 2:
+        array = array[..., None] if array.dtype == np.uint8 else array[None]
+    if array.ndim != 3 or 0 in array.shape:
+        raise InputError(f"image '{name}' is {array.shape}: (rows, columns), with channels first or last, is needed")
+    if array.dtype == np.uint8:
+        if array.shape[2] not in (1, 3, 4) and array.shape[0] in (1, 3):
+            array = np.moveaxis(array, 0, 2)
+        if array.shape[2] not in (1, 3):
+            raise InputError(f"image '{name}' is {array.shape}: one or three channels are needed")
+        picture = np.ascontiguousarray(np.repeat(array, 3, 2) if array.shape[2] == 1 else array)
+        return picture, RGB, picture
+    if array.dtype.kind != "f":
+        raise InputError(
+            f"image '{name}' is {array.dtype}: uint8 is a photograph, and floating-point numbers are what the network "
+            "takes; convert it"
+        )
+    if not np.isfinite(array).all():
+        raise InputError(f"image '{name}' holds NaN or infinity: replace them")
+    values = np.ascontiguousarray(np.moveaxis(array, 0, 2).astype(np.float32))
+    count = values.shape[2]
+    plain = Channels((0.0,) * count, (1.0,) * count, 0.0, 1.0)
+    return values, plain, _looked_at(values, channels)
+
+
+def _looked_at(values: npt.NDArray[np.float32], channels: Channels) -> npt.NDArray[np.uint8]:
+    """Return a picture of what a network takes: by its mean and deviation, or where these do not fit by its range."""
+    shares = values.astype(np.float64)
+    if len(channels) == values.shape[2]:
+        undone = shares * np.array(channels.std) + np.array(channels.mean)
+        if undone.min() > -0.05 and undone.max() < 1.05:
+            shares = undone
+    if shares.min() < -0.05 or shares.max() > 1.05:
+        low, high = np.percentile(shares, (0.5, 99.5))
+        shares = (shares - low) / max(high - low, 1e-12)
+    picture = (shares.clip(0, 1) * 255).round().astype(np.uint8)
+    return np.ascontiguousarray(np.repeat(picture[..., :1], 3, 2) if picture.shape[2] < 3 else picture[..., :3])
+
+
+def _mask(value: Any, name: str, size: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    if isinstance(value, (str, os.PathLike)):
+        value = _opened(Path(value), "mask")
+    if isinstance(value, Image.Image):
+        if value.mode not in ("1", "L", "P", "I", "I;16"):
+            raise InputError(f"the mask of '{name}' has mode {value.mode}: one number a pixel, the class's index")
+        value = np.asarray(value)
+    array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+    array = array.squeeze() if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]) else array
+    if array.shape != size:
+        raise InputError(f"the mask of '{name}' is {array.shape}, and the image is {tuple(size)}: give one of its size")
+    if array.dtype == bool:
+        return array.astype(np.uint8)
+    if array.dtype.kind == "f" and not (np.isfinite(array).all() and (array == array.round()).all()):
+        raise InputError(f"the mask of '{name}' holds fractions: whole numbers, the classes' indices, are needed")
+    array = np.where(array < 0, IGNORE, array) if array.dtype.kind in "if" else array
+    if array.max(initial=0) > IGNORE:
+        raise InputError(f"the mask of '{name}' holds {array.max():g}: indices from 0 to 254 are needed, 255 for none")
+    return array.astype(np.uint8)
+
+
+def _opened(file: Path, what: str) -> Image.Image:
+    try:
+        picture = Image.open(file)
+        picture.load()
+    except Exception as error:  # a damaged file may raise any
+        raise DataError(f"{what} {file} cannot be read: {first_line(error)}") from error
+    return picture
