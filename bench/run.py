@@ -20,7 +20,7 @@ from bench.planning.cells import MeasureCell
 from bench.planning.data import Data, of_class
 from bench.planning.profile import Profile
 from bench.planning.sections import members
-from bench.planning.views import MOST, View, views
+from bench.planning.views import MOST, View, shows, views
 from bench.training.run import Trainings
 from segcam.errors import InputError
 from segcam.samples import Images as Split
@@ -82,17 +82,22 @@ class Run:
     @cached_property
     def views(self) -> tuple[View, ...]:
         """The classes that the run explains; those that no image shows are told and left out."""
-        test = (lambda: self.data.test) if self.data.opened.info.masked else self._predicted
+
+        def test() -> Split:
+            return self.data.test if self.data.opened.info.masked else next(self.checkpoints.predicted())
+
         found, without = views(self.profile, self.data.opened.info.classes, test)
         if without:
             shown = f"{', '.join(without[:5])}{f' and {len(without) - 5} more' if len(without) > 5 else ''}"
             self.console.print(f"left out, as no image shows them: {shown}", markup=False, highlight=False)
+        if len(self.profile.score.classes) == 1 == len(found) and not shows(test(), found[0].explained):
+            note = f"no photograph shows {found[0].label}: it has no region to explain, and its best pixel alone is"
+            self.console.print(note, markup=False, highlight=False)
         if self.profile.score.classes == (MOST,):
-            self.console.print(f"explained: {found[0].label}, the class of the most pixels", markup=False)
+            self.console.print(
+                f"explained: {found[0].label}, the class of the most pixels", markup=False, highlight=False
+            )
         return found
-
-    def _predicted(self) -> Split:
-        return next(self.checkpoints.predicted())
 
     @cached_property
     def measurings(self) -> tuple[Measuring, ...]:

@@ -119,7 +119,7 @@ def check(asked: Asked, options: Options) -> None:
     console = terminal.console()
     read, said = profile_of(asked)
     for line in (*said, *checking.lines(read, options.out, device_of(options.device))):
-        console.print(line, markup=False, highlight=False)
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def time(store: Store, device: str, console: Console, *, wait: bool) -> None:

@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 
 from bench.networks.given import Given
 from bench.networks.predictions import PredictedMasks
+from bench.output.terminal import counted
 from bench.planning.data import Data, open_data
 from bench.planning.profile import Profile
 from segcam.networks import OwnNetwork
@@ -75,8 +76,9 @@ def _of_inputs(read: Profile, data: Data, network: OwnNetwork) -> Iterator[str]:
     mean, std = (", ".join(f"{v:.3g}" for v in values) for values in (channels.mean, channels.std))
     order = "BGR" if inputs.bgr else "RGB" if len(channels) == 3 else f"{len(channels)} channels"
     padded = f", padded to multiples of {inputs.multiple}" if inputs.multiple > 1 else ""
+    photographs = counted(len(data.test), "photograph")
     yield (
-        f"input: {len(data.test)} photographs, brought to {rows} x {columns} ({read.data.resize}){padded}; {order}, "
+        f"input: {photographs}, brought to {rows} x {columns} ({read.data.resize}){padded}; {order}, "
         f"mean {mean}, std {std}" + ("" if inputs.channels else " (ImageNet's: the network does not say)")
     )
     if not data.opened.info.masked:
@@ -87,7 +89,7 @@ def _of_classes(classes: Sequence[str], labels: Sequence[Labels]) -> Iterator[st
     every = np.concatenate([one[one != IGNORE] for one in labels])
     shares = np.bincount(every, minlength=len(classes)) / max(1, len(every))
     found = [f"{i} {classes[i]} {100 * shares[i]:.1f} %" for i in np.argsort(-shares) if shares[i] > 0]
-    yield f"classes: {len(classes)}; predicted in {len(labels)} photographs: {', '.join(found)}"
+    yield f"classes: {len(classes)}; predicted in {counted(len(labels), 'photograph')}: {', '.join(found)}"
     if len(found) == 1:
         yield "one class is predicted everywhere: are these the right weights, mean and std?"
 

@@ -76,7 +76,7 @@ def _given(manifest: Manifest) -> bool:
 def tell_files(to: Console, folder: Path, written: Sequence[Path]) -> None:
     """Say how many files were written to a folder, and last where its page is, in one line to click or copy."""
     if written:
-        to.print(f"{_count(len(written), 'file')} in {folder}", markup=False, highlight=False, soft_wrap=True)
+        to.print(f"{counted(len(written), 'file')} in {folder}", markup=False, highlight=False, soft_wrap=True)
     for page in written:
         if page == folder / PAGE / INDEX:
             to.print(str(page), markup=False, highlight=False, soft_wrap=True)
@@ -184,10 +184,15 @@ def gaps(store: Store) -> str:
     places = {(gap.model, name) for gap in values.skipped for name in ([gap.layer] if gap.layer else layers[gap.model])}
     methods = {gap.method for gap in values.skipped}
     source = SKIPPED if store.has(SKIPPED) else f"'skipped' in {MANIFEST}"
-    return f"{_count(len(methods), 'method')} skipped on {_count(len(places), 'layer')}: see {source}"
+    return f"{counted(len(methods), 'method')} skipped on {counted(len(places), 'layer')}: see {source}"
 
 
-def _count(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
+    """Return a number with what it is of, as in print.
+
+    >>> counted(1, "file"), counted(2, "file")
+    ('1 file', '2 files')
+    """
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 

@@ -97,9 +97,10 @@ def level_names(weights: Sequence[str], levels: Sequence[str]) -> tuple[str, ...
     """
     stems = [_stem(Path(file).name) for file in weights]
     if len(levels) == 1 and NUMBER in levels[0]:
-        named = list(zip(stems, weights, strict=True))
+        alike = len(set(stems)) < len(stems)  # then their folders tell them apart
+        named = [Path(file).parent.name if alike else stem for file, stem in zip(weights, stems, strict=True)]
         word = ["", *WORD.findall(levels[0].partition(NUMBER)[0])][-1]
-        numbers = [_number(word, stem) or _number(word, Path(file).parent.name) for stem, file in named]
+        numbers = [_number(word, name) for name in named]
         if without := [file for file, found in zip(weights, numbers, strict=True) if not found]:
             raise ValueError(f"it asks for the number in a file's name, and '{without[0]}' has none: name each level")
         names = tuple(levels[0].replace(NUMBER, str(int(found))) for found in numbers)

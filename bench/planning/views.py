@@ -103,6 +103,11 @@ def index_of(wanted: int | str | Sequence[int | str], classes: Sequence[str]) ->
     return wanted
 
 
+def shows(images: Images, explained: Explained) -> bool:
+    """Return whether an image shows a class, or one of a set."""
+    return any(np.isin(images[index].mask, list(members(explained))).any() for index in range(len(images)))
+
+
 def _prefix(explained: Explained) -> str:
     return "c" + "+".join(map(str, sorted(members(explained))))
 
