@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError, create_model
 
@@ -58,6 +58,7 @@ PART = r""""(?:[^"\\]|\\.)*"|'[^']*'|[^\s.="']+"""
 KEYS = re.compile(rf"[ \t]*((?:{PART})(?:[ \t]*\.[ \t]*(?:{PART}))*)[ \t]*=")
 NAME = r"^\w[\w.-]*$"
 """What a profile may be called: its runs' folder has the name."""
+LETTERS = "begin with a letter or a digit, and use letters, digits, '_', '.' and '-', 100 at most"
 
 
 class Profile(Settings):
@@ -184,10 +185,7 @@ def name_of(name_or_file: str) -> str:
 
 
 def _bad_name(name: object) -> str:
-    return (
-        f"key 'name' is {shown(name)}: begin with a letter or a digit, and use letters, digits, '_', '.' and '-', 100 "
-        "at most; without the key it is the file's name"
-    )
+    return f"key 'name' is {shown(name)}: {LETTERS}; without the key it is the file's name"
 
 
 def _parsed(name_or_file: str) -> tuple[dict[str, Any], str]:
@@ -486,6 +484,8 @@ def _problem(error: dict[str, Any], section: type[BaseModel] | None = None, pref
         return str(unknown(f"key{inside}", path[-1], fields))
     if path == ["name"] and not prefix:
         return _bad_name(error["input"])
+    if path[-1:] == ["[key]"]:  # the name of a section
+        return f"section [{'.'.join(path[:-2])}.{shown(error['input'])}]: {LETTERS}"
     message = WORDS.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ") or "it is wrong"
     if path and path[-1] in UNION:  # one problem, told once for each of the kinds that it could have been
         path, message = path[:-1], "a number, a text, true or false is needed"
@@ -496,6 +496,9 @@ def _problem(error: dict[str, Any], section: type[BaseModel] | None = None, pref
 def _fields(section: Any, path: Sequence[str]) -> Collection[str]:
     """Return the keys that there are at a place of a section; none where it is no section."""
     for key in path:
+        if get_origin(section) is dict:  # any key has a section
+            section = get_args(section)[1]
+            continue
         field = getattr(section, "model_fields", {}).get(key)
         section = field.annotation if field else None
     return getattr(section, "model_fields", {})

@@ -139,7 +139,10 @@ def planned(
     gallery: tuple[int, ...] = (4, 0, 2),
 ) -> list[MeasureCell]:
     """Plan measurements, all by default, of images that are not there; few images are the first of `gallery`."""
-    data: Any = SimpleNamespace(test=range(images), gallery=gallery, choose=lambda n: (gallery[:n], "the first"))
+    opened = SimpleNamespace(info=SimpleNamespace(masked=True))
+    data: Any = SimpleNamespace(
+        test=range(images), gallery=gallery, opened=opened, choose=lambda n: (gallery[:n], "the first")
+    )
     return plan.measuring(profile, data, weights, [m for m in MEASUREMENTS if m.name in names or not names])
 
 
