@@ -198,6 +198,7 @@ class Explained:
             mask=self._true(number, of_class),
             prediction=seen.region,
             placements=places,
+            size=(int(one.sample.mask.shape[0]), int(one.sample.mask.shape[1])),
             class_name=of_class,
             pixel=seen.pixel,
             title=f"{one.photograph.name}: {of_class}, {name}",
