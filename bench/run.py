@@ -185,7 +185,7 @@ class Run:
         run = {*self.profile.models, *self.profile.networks}
         if others := sorted({record.model for record in dropped.values()} - run):
             what = f"{where} holds scores of {', '.join(others)}, which this run does not have"
-            cure = f"name the models with --model, too; {cure}"
+            cure = f"name the models with --model, too; {cure}" if self.profile.models else cure
         if not self.may_drop(what):
             raise InputError(f"{what}; {cure}")
         return every
@@ -220,7 +220,9 @@ class Run:
         before, now = (_of_models(values, both) for values in (before, now))
         if before == now:
             return
-        shown = ", ".join(f"{key} ({old} there, {new} now)" for key, old, new in _differences(before, now)[:5])
+        of_files = {"digest": "images and masks, or how they are brought to size"}
+        found = [(of_files.get(key, key), old, new) for key, old, new in _differences(before, now)[:5]]
+        shown = ", ".join(f"{key} ({old} there, {new} now)" for key, old, new in found)
         raise InputError(f"{self.store.out} holds another run: {shown}; choose another folder with --out")
 
 

@@ -241,11 +241,12 @@ def status(
     done = terminal.progress(store)
     console = Console(width=None if Console().is_terminal else terminal.WIDTH)
     cells = "scoring not begun" if done["to_score"] is None else f"{done['scored']} of {done['to_score']} scoring cells"
+    trainings = f"{done['trained']} of {done['to_train']} trainings, " if done["to_train"] else ""
     console.print(
-        f"{store.out}: {done['trained']} of {done['to_train']} trainings, {cells}, {done['tables']} tables, "
-        f"{done['figures']} figures",
+        f"{store.out}: {trainings}{cells}, {done['tables']} tables, {done['figures']} figures",
         markup=False,
     )
     for name, step in done["training_now"].items():
         console.print(f"{name}: saved at step {step}", markup=False)
-    console.print(terminal.summary(store))
+    if table := terminal.summary(store):
+        console.print(table)

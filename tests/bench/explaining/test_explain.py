@@ -13,6 +13,7 @@ from PIL import Image
 import bench.measuring
 from analyses import Results
 from tests.bench.explaining.material import NETS, RED, explain, light, photograph
+from tests.bench.harness import bench as command
 from tests.bench.harness import contents, manifest
 
 SET = "cat+dog"
@@ -104,6 +105,21 @@ class TestWithMasks:
         assert "finished cells of other settings" in told
         assert "add --yes to drop them" in told
         assert contents(folder) == before
+
+    def test_what_differs_is_told(self, place: Path, masked: Path) -> None:
+        before = contents(masked)
+        chosen = ["--weights", place / "e05.pt", place / "e10.pt", "--level", "epoch {n}", *light("sanity.images=0")]
+        told = explain(place, masked, *chosen, "--names", "background,cat,dog").refusal
+        assert "holds another run: images and masks, or how they are brought to size (" in told
+        told = explain(place, masked, *chosen, "--masks", place / "masks", "--name", "other").refusal
+        assert "choose another folder with --out" in told
+        assert "--model" not in told, "an option that `explain` does not have"
+        assert contents(masked) == before
+
+    def test_how_far_it_is(self, masked: Path) -> None:
+        outcome = command("status", "--out", masked)
+        assert outcome.out.startswith(f"{masked}: 12 of 12 scoring cells, ")
+        assert "None" not in outcome.out
 
 
 def test_what_was_stopped_goes_on(place: Path, unmasked: Path, tmp_path: Path) -> None:
