@@ -16,19 +16,22 @@ from PIL import Image
 
 from segcam.draw import overlay, strip
 from segcam.errors import InputError, unknown
-from segcam.explaining import page
+from segcam.explaining import checking, page
 from segcam.explaining.photographs import Photograph
 from segcam.files import user_path
 from segcam.methods import Method
 from segcam.networks import OwnNetwork
 from segcam.probe.choice import Choice
 from segcam.probe.layers import Layer
+from segcam.probe.targets import Explained as Pixels
+from segcam.probe.targets import Target
 from segcam.samples import Batch, Sample
 from segcam.scoring.grids import Placement, upsample
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from segcam.checks.faithfulness.curves import Kind
     from segcam.probe.probe import Capture
 
 Box = tuple[int, int, int, int]
@@ -57,10 +60,19 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a network predicts in an image of a class, and the pixel that is explained where it is one."""
+    """What a network predicts in an image of a class, and what is explained.
+
+    Attributes:
+        region: where the class is predicted.
+        pixel: the pixel that is explained, where it is one.
+        target: what is explained, with what is known of the network.
+        pixels: those that the target chose.
+    """
 
     region: npt.NDArray[np.bool_]
     pixel: tuple[int, int] | None
+    target: Target
+    pixels: Pixels
 
 
 @dataclass(eq=False)
@@ -134,7 +146,7 @@ class Explained:
         Raises:
             InputError: there is no such map; the message lists what there is.
         """
-        number, name = self._image(image), self._layer(layer)
+        number, name = self._image(image), self.layer(layer)
         key = Key(number, self._class(number, class_name), name, self._method(method))
         if key not in self._maps:
             raise InputError(
@@ -149,7 +161,7 @@ class Explained:
         self, image: str | int = 0, layer: str | Layer | None = None, method: str | None = None, class_name: str = ""
     ) -> npt.NDArray[np.float32]:
         """Return a map on its layer's own grid; see `map`."""
-        number, name = self._image(image), self._layer(layer)
+        number, name = self._image(image), self.layer(layer)
         return self._maps[Key(number, self._class(number, class_name), name, self._method(method))]
 
     def prediction(self, image: str | int = 0, class_name: str = "") -> npt.NDArray[np.bool_]:
@@ -181,7 +193,7 @@ class Explained:
         """
         number, name = self._image(image), self._method(method)
         of_class, one = self._class(number, class_name), self.prepared[number]
-        chosen = [self._layer(layer) for layer in layers] if layers is not None else _spread(self.layers, SHOWN)
+        chosen = [self.layer(layer) for layer in layers] if layers is not None else _spread(self.layers, SHOWN)
         maps: dict[str, Any] = {}
         places: dict[str, Placement | None] = {}
         for layer in chosen:
@@ -234,6 +246,68 @@ class Explained:
             raise InputError(f"{out} cannot be written ({error.strerror or error}): choose another folder") from error
         return index
 
+    def diagnosis(self, method: str = "grad_cam") -> pd.DataFrame:
+        """Return why maps are blank or negative: a row an image, class and layer; see `segcam.checks.diagnose`."""
+        return checking.diagnosis(self, method)
+
+    def faithfulness(
+        self,
+        images: int = 2,
+        layers: Sequence[str] | None = None,
+        *,
+        kinds: Sequence[Kind] = ("deletion", "insertion"),
+        steps: int = 5,
+        imputation: str = "blur",
+    ) -> pd.DataFrame:
+        """Return what becomes of the predicted set when the pixels that maps name go, or come first.
+
+        Areas under the curves of `segcam.checks.faithfulness.curves`: low is good for deletion, high for insertion.
+
+        Args:
+            images: how many, evenly spread.
+            layers: their labels; the first, one in the middle and the last unless given.
+            kinds: of curves.
+            steps: of each curve.
+            imputation: what stands where pixels are gone: 'blur', 'mean' or 'noisy_linear'.
+
+        Returns:
+            A row an image, class, layer, method and kind; a column an outcome.
+        """
+        return checking.faithfulness(self, images, layers, kinds, steps, imputation)
+
+    def sanity(
+        self, images: int = 1, layers: Sequence[str] | None = None, *, depths: int = 4, seed: int = 0
+    ) -> pd.DataFrame:
+        """Return how gradient maps change as weights are made random, module by module from the output on.
+
+        Args:
+            images: how many, evenly spread.
+            layers: their labels; the first, one in the middle and the last unless given.
+            depths: steps from the output to the input.
+            seed: of the random weights.
+
+        Returns:
+            A row an image, class, layer, method and step, with the rank correlation and SSIM of the maps before and
+            after; `share` says how much of the network is random.
+        """
+        return checking.sanity(self, images, layers, depths, seed)
+
+    def region(self, image: str | int, class_name: str = "") -> npt.NDArray[np.bool_]:
+        """Return where a class is predicted, at the size in which the network saw the image."""
+        number = self._image(image)
+        return self._seen[number, self._class(number, class_name)].region
+
+    def seen(self, number: int, class_name: str) -> Seen:
+        """Return what was found of an image and a class."""
+        return self._seen[number, class_name]
+
+    def kept(
+        self, number: int, class_name: str, layer: str, method: str
+    ) -> tuple[npt.NDArray[np.float32], Placement | None] | None:
+        """Return a map on its own grid and where that lies; None where there is none."""
+        key = Key(number, class_name, layer, method)
+        return (self._maps[key], self._places[key]) if key in self._maps else None
+
     def keep(self, key: Key, values: npt.NDArray[np.float32], place: Placement | None) -> None:
         """Keep a map on its own grid."""
         self._maps[key], self._places[key] = values, place
@@ -245,7 +319,7 @@ class Explained:
         if int(chosen.sum()) == 1 and tuple(chosen.shape) == capture.size:
             row, column = divmod(int(chosen.flatten().int().argmax()), chosen.shape[1])
             pixel = (row, column)
-        self._seen[number, class_name] = Seen(region, pixel)
+        self._seen[number, class_name] = Seen(region, pixel, capture.target, capture.explained)
 
     def _save(self, out: Path, key: Key, values: npt.NDArray[np.float32], *, pictured: bool) -> None:
         image = _file(self.images[key.image])
@@ -296,7 +370,12 @@ class Explained:
             raise InputError(f"image {image} does not exist: there are {len(self.images)}, from 0")
         return image % len(self.images)
 
-    def _layer(self, layer: str | Layer | None) -> str:
+    def layer(self, layer: str | Layer | None = None) -> str:
+        """Return a layer's label; the last one's unless given.
+
+        Raises:
+            InputError: there is no such layer.
+        """
         name = self.layers[-1] if layer is None else layer.label if isinstance(layer, Layer) else layer
         if name not in self.layers:
             raise unknown("layer", name, self.layers)
