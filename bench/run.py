@@ -211,6 +211,12 @@ class Run:
         }
         if first.label:
             sections["views"] = tuple(map(_described, self.views, self.measurings))
+        elif self.profile.score.classes:  # one class, which was not known when the manifest was begun
+            told = _described(self.views[0], first)
+            ids = told.ids[0] if len(told.ids) == 1 else told.ids
+            targets = self._manifest.targets
+            sections["targets"] = {name: one.model_copy(update={"class_id": ids}) for name, one in targets.items()}
+            sections |= {"gallery": told.gallery, "own_passes": told.own_passes}
         self.store.write(MANIFEST, self._manifest.model_copy(update=sections).written())
 
     def _same_run(self, before: dict[str, Any], now: dict[str, Any]) -> None:

@@ -37,7 +37,16 @@ class TestWithoutMasks:
 
     def test_the_class_of_the_most_pixels_is_explained(self, unmasked: Path) -> None:
         assert "explained: class 1, the class of the most pixels" in (unmasked.parent / "unmasked.txt").read_text()
-        assert manifest(unmasked)["targets"]["predicted:logit"]["class"] == 1
+
+    def test_another_class_is_told_and_its_photographs_are_drawn(self, place: Path, tmp_path: Path) -> None:
+        """Of one class that is named, too, the manifest says which, and of which photographs maps are kept."""
+        more = ["--classes", "2", *light("sanity.images=0", "faithfulness.images=0", "score.methods=['grad_cam']")]
+        assert explain(place, tmp_path / "out", *more).code == 0
+        values = manifest(tmp_path / "out")
+        assert {target["class"] for target in values["targets"].values()} == {2}
+        (image,) = values["gallery"]["ids"]
+        assert (tmp_path / "out" / "figures" / f"figure1-nets-build-01-{image}.png").is_file()
+        assert "class 2" in (tmp_path / "out" / "captions.md").read_text()
 
     def test_a_map_on_the_red_square_has_its_energy_there(self, unmasked: Path) -> None:
         """The network answers by the colour alone, so its maps lie where the predicted region is."""
