@@ -156,12 +156,7 @@ def _source(root: Path, pairs: Sequence[Pair], described: Description) -> Source
 
     key = {
         "files": fingerprint(sorted({f for pair in pairs for f in (*pair.images, *pair.masks)}), root),
-        "classes": len(described.classes),
-        "values": sorted(described.values.items()),
-        "colours": sorted(described.colours.items()),
-        "by_value": described.by_value,
-        "exif": described.exif,
-        "channels": [len(described.channels), described.channels.low, described.channels.high, str(described.dtype)],
+        **described.key,
     }
     heading = f"{root} holds files that cannot be used; mend or remove them"
     return Source(NAME, [p.name for p in pairs], load, key, heading, described.channels, str(described.dtype))

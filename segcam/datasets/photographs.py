@@ -188,12 +188,7 @@ def _source(found: Sequence[_Found], base: Path, described: Description) -> Sour
     key = {
         "files": fingerprint(sorted(set(files)), base),
         "masks": [None if one.mask is None else one.mask.name for one in found],
-        "classes": len(described.classes),
-        "values": sorted(described.values.items()),
-        "colours": sorted(described.colours.items()),
-        "by_value": described.by_value,
-        "exif": described.exif,
-        "channels": [len(described.channels), described.channels.low, described.channels.high, str(described.dtype)],
+        **described.key,
     }
     heading = f"{base} holds files that cannot be used; mend or remove them"
     names = [one.name for one in found]

@@ -18,7 +18,7 @@ from segcam.draw import overlay, strip
 from segcam.errors import InputError, unknown
 from segcam.explaining import checking, page
 from segcam.explaining.photographs import Photograph
-from segcam.files import user_path
+from segcam.files import user_path, write_whole
 from segcam.methods import Method
 from segcam.networks import OwnNetwork
 from segcam.probe.choice import Choice
@@ -237,11 +237,11 @@ class Explained:
         out, name = user_path(folder, "folder"), self._method(method)
         try:
             out.mkdir(parents=True, exist_ok=True)
-            self.scores.to_csv(out / "scores.csv", index=False)
+            write_whole(out / "scores.csv", [self.scores.to_csv(index=False).encode()], "table")
             for key, values in self._maps.items():
                 self._save(out, key, values, pictured=key.method == name)
             index = out / "index.html"
-            index.write_text(page.html(self, name), encoding="utf-8")
+            write_whole(index, [page.html(self, name).encode()], "page")
         except OSError as error:
             raise InputError(f"{out} cannot be written ({error.strerror or error}): choose another folder") from error
         return index

@@ -74,6 +74,18 @@ class Description:
     slices: int | None = None
 
     @property
+    def key(self) -> dict[str, Any]:
+        """What of it defines how photographs and masks are decoded, JSON-ready."""
+        return {
+            "classes": len(self.classes),
+            "values": sorted(self.values.items()),
+            "colours": sorted(self.colours.items()),
+            "by_value": self.by_value,
+            "exif": self.exif,
+            "channels": [len(self.channels), self.channels.low, self.channels.high, str(self.dtype)],
+        }
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """What photographs are kept as: uint8 or uint16 by their bits, float32 where their range was named."""
         if self.channels == RGB:
