@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.planning import profile as profiles
+from bench.planning.given import in_order
 from bench.planning.profile import Profile
 from bench.planning.views import ALL, MOST
 from segcam.errors import InputError, shown, unknown
@@ -69,10 +70,11 @@ def profile_of(asked: Asked) -> tuple[Profile, list[str]]:
         raise InputError(f"--output {shown(element)} means nothing: with --element it is one of {', '.join(OUTPUTS)}")
     element = asked.element or element
     arguments = dict(map(_argument, asked.arguments))
+    weights = in_order(asked.weights, asked.levels)
     network = open_network(
         asked.source,
         arguments=arguments,
-        weights=asked.weights[0] if asked.weights else None,
+        weights=weights[0] if weights else None,
         prefix=asked.prefix,
         ignore=tuple(asked.ignore),
         classes=_listed(asked.names) or None,
@@ -80,6 +82,8 @@ def profile_of(asked: Asked) -> tuple[Profile, list[str]]:
         inputs=inputs or None,
     )
     names, said = _named(network, asked)
+    if weights != tuple(asked.weights):
+        said.append(f"levels are in the order of their numbers: {', '.join(weights)}")
     sets = _sets(asked.classes)
     explained = [ALL] if sets == [ALL] else [_class_of(text, names) for text in sets]
     label = asked.name or network.name
@@ -89,7 +93,7 @@ def profile_of(asked: Asked) -> tuple[Profile, list[str]]:
     given: dict[str, Any] = {
         "source": asked.source,
         "arguments": arguments,
-        "weights": list(asked.weights),
+        "weights": list(weights),
         "levels": list(asked.levels),
         "classes": list(names),
         "inputs": inputs,

@@ -97,10 +97,7 @@ def level_names(weights: Sequence[str], levels: Sequence[str]) -> tuple[str, ...
     """
     stems = [_stem(Path(file).name) for file in weights]
     if len(levels) == 1 and NUMBER in levels[0]:
-        alike = len(set(stems)) < len(stems)  # then their folders tell them apart
-        named = [Path(file).parent.name if alike else stem for file, stem in zip(weights, stems, strict=True)]
-        word = ["", *WORD.findall(levels[0].partition(NUMBER)[0])][-1]
-        numbers = [_number(word, name) for name in named]
+        numbers = _numbers(weights, levels[0])
         if without := [file for file, found in zip(weights, numbers, strict=True) if not found]:
             raise ValueError(f"it asks for the number in a file's name, and '{without[0]}' has none: name each level")
         names = tuple(levels[0].replace(NUMBER, str(int(found))) for found in numbers)
@@ -116,6 +113,31 @@ def level_names(weights: Sequence[str], levels: Sequence[str]) -> tuple[str, ...
     if twice := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"two levels are called '{twice[0]}': name each of the files of weights with levels")
     return names
+
+
+def in_order(weights: Sequence[str], levels: Sequence[str]) -> tuple[str, ...]:
+    """Return files of weights by the numbers in their names where these tell them apart; else as they are given.
+
+    >>> in_order(["e10.pt", "e5.pt"], []), in_order(["last.pt", "best.pt"], []), in_order(["b2", "a1"], ["{n}"])
+    (('e5.pt', 'e10.pt'), ('last.pt', 'best.pt'), ('a1', 'b2'))
+    """
+    stems = [_stem(Path(file).name) for file in weights]
+    if len(levels) == 1 and NUMBER in levels[0]:
+        keys = [[int(number)] if number else [] for number in _numbers(weights, levels[0])]
+    elif not levels and len({re.sub(r"\d+", "", stem) for stem in stems}) == 1:
+        keys = [list(map(int, re.findall(r"\d+", stem))) for stem in stems]
+    else:
+        return tuple(weights)
+    return tuple(file for _, file in sorted(zip(keys, weights, strict=True), key=lambda pair: pair[0]))
+
+
+def _numbers(weights: Sequence[str], pattern: str) -> list[str]:
+    """Return the number that each file of weights gives a pattern such as 'epoch {n}'; '' where it has none."""
+    stems = [_stem(Path(file).name) for file in weights]
+    alike = len(set(stems)) < len(stems)  # then their folders tell them apart
+    named = [Path(file).parent.name if alike else stem for file, stem in zip(weights, stems, strict=True)]
+    word = ["", *WORD.findall(pattern.partition(NUMBER)[0])][-1]
+    return [_number(word, name) for name in named]
 
 
 def _number(word: str, stem: str) -> str:

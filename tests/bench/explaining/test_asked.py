@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,21 @@ def test_metrics_that_need_no_masks(place: Path) -> None:
     named = read(place, metrics=["energy_inside"], masks=place / "masks")[0]
     assert named.score.metrics == ("energy_inside",)
     assert named.data.masks == str(place / "masks")
+
+
+def test_levels_are_in_the_order_of_their_numbers(place: Path, tmp_path: Path) -> None:
+    """As a shell lists them, 10 stands before 5: the trend would be another."""
+    for name in ("e5.pt", "e10.pt", "last.pt"):
+        shutil.copy(place / "e05.pt", tmp_path / name)
+    five, ten, last = (str(tmp_path / name) for name in ("e5.pt", "e10.pt", "last.pt"))
+    for levels in ([], ["epoch {n}"]):
+        profile, said = read(place, weights=[ten, five], levels=levels)
+        assert profile.networks["nets-build"].weights == (five, ten)
+        assert said == [f"levels are in the order of their numbers: {five}, {ten}"]
+    profile, said = read(place, weights=[ten, five], levels=["ten", "five"])
+    assert profile.networks["nets-build"].weights == (ten, five)
+    assert read(place, weights=[last, five])[0].networks["nets-build"].weights == (last, five)
+    assert said == []
 
 
 def test_layers(place: Path) -> None:
