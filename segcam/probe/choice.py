@@ -89,6 +89,8 @@ def choose_layers(
     handles = [
         model.get_submodule(layer.module).register_forward_hook(_noting(order, layer.label)) for layer in probe.layers
     ]
+    seen = [int(images.shape[2])]
+    handles.append(model.register_forward_pre_hook(_seeing(seen), with_kwargs=True))
     try:
         capture = probe(images[:1], Target(pixels="image", class_id=0), inputs=inputs)
     finally:
@@ -98,7 +100,7 @@ def choose_layers(
     ran = sorted(capture.layers, key=lambda layer: turns.get(layer.label, len(order)))
     one_cell = {x.label for x in ran if x.label in probe.chosen.matched and _cells(capture, x) == 1}
     kept, repeated = _outermost([layer for layer in ran if layer.label not in one_cell], capture)
-    described = _described(kept, capture)
+    described = _described(kept, capture, seen[-1])
     if stages:
         chosen = ends_of_stages(model, described, repeated, capture, most or len(described))
     else:
@@ -114,6 +116,16 @@ def choose_layers(
 def _noting(order: list[str], label: str) -> Callable[..., None]:
     def note(*_: object) -> None:
         order.append(label)
+
+    return note
+
+
+def _seeing(rows: list[int]) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
+    """Return a hook that notes the rows of the images as the network gets them: padded ones, where it wants them so."""
+
+    def note(_: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+        found = [one for one in (*args, *named.values()) if isinstance(one, Tensor) and one.ndim == 4]
+        rows.extend(int(one.shape[2]) for one in found[:1])
 
     return note
 
@@ -140,9 +152,9 @@ def _cells(capture: Capture, layer: Layer) -> int:
     return int(rows * columns)
 
 
-def _described(layers: Sequence[Layer], capture: Capture) -> list[Layer]:
-    """Return the layers with stride, stage and role; what a `Layer` of the user's says stays."""
-    strides = [max(1, round(capture.size[0] / capture.activations[layer.label].shape[2])) for layer in layers]
+def _described(layers: Sequence[Layer], capture: Capture, rows: int) -> list[Layer]:
+    """Return the layers with stride on images of so many rows, stage and role; a `Layer` of the user's stays."""
+    strides = [max(1, round(rows / capture.activations[layer.label].shape[2])) for layer in layers]
     stages = {stride: n for n, stride in enumerate(sorted(set(strides)), 1)}
     deepest = max(range(len(layers)), key=lambda i: (strides[i], i), default=0)
     described = []

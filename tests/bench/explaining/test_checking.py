@@ -49,6 +49,12 @@ def test_strides_and_places_of_layers(place: Path, tmp_path: Path) -> None:
     assert "1 hand on what another gave" in lines
 
 
+def test_strides_are_those_of_padded_images(place: Path, tmp_path: Path) -> None:
+    outcome = explain(place, tmp_path / "out", "--check", "--preprocess", "multiple=60")
+    lines = [" ".join(line.split()) for line in outcome.err.splitlines()]
+    assert [line for line in lines if line.startswith("0 stride 2 encoder offset +13.5")], outcome.err
+
+
 def test_without_masks(place: Path, tmp_path: Path) -> None:
     said = told(place, tmp_path, images=place / "photos" / "both.png")
     assert said["masks"] == "none; what the network predicts stands for them"
