@@ -1,172 +1,158 @@
-"""Can the maps be trusted? Diagnosis, faithfulness and randomised weights of what was explained, as tables."""
+"""Checks of what was explained: faithfulness, randomised weights, and why maps are blank; each a table, a row a map."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from segcam.checks.diagnosis import diagnose
-from segcam.checks.faithfulness import OUTCOMES, Subjects, curves, order
-from segcam.checks.faithfulness.curves import Kind
-from segcam.checks.sanity import cascading, evenly, execution_order, randomised
-from segcam.classes import belonging
-from segcam.errors import InputError, shown
+from segcam.checks.diagnosis import LayerDiagnosis, diagnose
+from segcam.checks.faithfulness import OUTCOMES, Curves, Subjects, order, random_order
+from segcam.checks.sanity import cascading, evenly, execution_order, independent, randomised
+from segcam.errors import InputError, NotApplicableError, shown
 from segcam.maps import layer_maps
-from segcam.networks import prepare
-from segcam.probe.probe import Probe
-from segcam.probe.targets import Explained as Pixels
-from segcam.probe.targets import Target
-from segcam.samples import IGNORE, Batch
+from segcam.methods import Method
+from segcam.probe.layers import Layer
+from segcam.probe.probe import Capture
 from segcam.scoring.agreement import spearman, ssim
+from segcam.scoring.reference import Scenery
 
 if TYPE_CHECKING:
+    from segcam.checks.faithfulness.curves import Kind
     from segcam.explaining.explained import Explained
+    from segcam.explaining.passes import Turn
 
-LAYERS = 3
-"""Layers that are examined unless named: the first, one in the middle and the last."""
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """An image and a class, as the network sees them.
-
-    Attributes:
-        number: of the image.
-        class_name: of the class.
-        batch: the image alone.
-        target: what was explained, with what is known of the network.
-        pixels: that were chosen.
-    """
-
-    number: int
-    class_name: str
-    batch: Batch
-    target: Target
-    pixels: Pixels
-
-    @property
-    def keys(self) -> dict[str, Any]:
-        """The columns that every table begins with."""
-        return {"image": self.batch.ids[0], "class": self.class_name, "target": self.target.name}
-
-
-def diagnosis(explained: Explained, method: str) -> pd.DataFrame:
-    """Return why maps are blank or negative: a row an image, class and layer; see `segcam.checks.diagnose`."""
-    rows = []
-    for case in _cases(explained, None):
-        with _ready(explained, case) as (model, inputs):
-            probe = Probe(model, explained.choice.layers, output=explained.network.output)
-            found = diagnose(probe, inputs, case.target, method, masks=case.batch.masks, valid=case.batch.valid)
-        for one in found.layers:
-            numbers = {"blank": one.blank, "undefined": one.undefined, "sign_balance": float(one.sign_balance[0])}
-            rows.append({**case.keys, "layer": one.layer, **numbers, "reason": one.text})
-    return pd.DataFrame(rows)
+RANDOM_ORDER = "random order"
 
 
 def faithfulness(
     explained: Explained,
+    methods: Sequence[str],
+    layers: Sequence[str],
     images: int,
-    layers: Sequence[str] | None,
     kinds: Sequence[Kind],
-    steps: int,
-    imputation: str,
+    draw: Callable[[Subjects, Tensor, Kind], Curves],
 ) -> pd.DataFrame:
-    """Return the areas under deletion and insertion curves: a row an image, class, layer, method and kind."""
-    rows = []
-    for case in _cases(explained, images):
-        size = (int(case.batch.masks.shape[1]), int(case.batch.masks.shape[2]))
-        with _ready(explained, case) as (model, inputs):
-            inside = belonging(case.batch.masks, case.target.class_id)
-            beside = ~inside & (case.batch.masks != IGNORE)
-            if not explained.masked:
-                region = torch.from_numpy(explained.region(case.number, case.class_name))[None].to(inputs.device)
-                inside, beside = region, ~region
-            subjects = Subjects.of(
-                model,
-                inputs,
-                case.target.class_id,
-                (inside, beside),
-                case.batch.ids,
-                case.target,
-            )
-            for layer in _layers(explained, layers):
-                for method in explained.methods:
-                    kept = explained.kept(case.number, case.class_name, layer, method.name)
-                    if kept is None:
-                        continue
-                    maps = torch.from_numpy(kept[0])[None, None].to(inputs.device).relu()
-                    orders = order(maps, case.batch.ids, size, 0, kept[1])
+    """Return the areas under deletion and insertion curves; see `Explained.faithfulness`."""
+    rows: list[dict[str, Any]] = []
+    with explained.passes.open() as (probe, where):
+        for turn in explained.passes.turns(where, _at_least(images, 1, "images")):
+            captures = probe.many(turn.batch.inputs(), turn.targets, masks=turn.masks, valid=turn.batch.valid)
+            for name, class_id, capture in zip(explained.seen_in(turn.number), turn.classes, captures, strict=True):
+                subjects = _subjects(probe.model, turn, class_id, capture)
+                facts = {"image": turn.batch.ids[0], "class": name, "target": capture.target.name}
+                size = capture.size
+                ordered = [("", RANDOM_ORDER, random_order(turn.batch.ids, size))]
+                for layer in layers:
+                    kept = explained.kept(turn.number, name, layer, methods)
+                    for method, values, place in kept:
+                        maps = torch.from_numpy(values)[None, None].relu()
+                        ordered.append((layer, method, order(maps, turn.batch.ids, size, placement=place)))
+                for layer, method, one in ordered:
                     for kind in kinds:
-                        areas = curves(subjects, orders, kind, steps=steps, imputation=imputation).areas[0, 0]
-                        values = dict(zip(OUTCOMES, areas.tolist(), strict=True))
-                        rows.append({**case.keys, "layer": layer, "method": method.name, "kind": kind, **values})
+                        areas = dict(
+                            zip(OUTCOMES, draw(subjects, one.to(where), kind).areas[0, 0].tolist(), strict=True)
+                        )
+                        if not turn.masked:
+                            del areas["iou"]  # it is with the truth
+                        rows.append({**facts, "layer": layer, "method": method, "kind": kind, **areas})
     return pd.DataFrame(rows)
 
 
-def sanity(explained: Explained, images: int, layers: Sequence[str] | None, depths: int, seed: int) -> pd.DataFrame:
-    """Return how maps change as weights are made random from the output on: a row an image, layer, method and step."""
-    rows = []
-    methods = [method for method in explained.methods if method.gradient is not None]
-    chosen = [layer for layer in explained.choice.layers if layer.label in _layers(explained, layers)]
-    for case in _cases(explained, images):
-        with _ready(explained, case) as (model, inputs):
-            steps = execution_order(model, inputs)
-            before = _maps(model, explained, case, inputs, chosen, methods)
-            for step in evenly(len(steps), depths):
-                changed = randomised(model, cascading(steps)[step], seed)
-                after = _maps(changed, explained, case, inputs, chosen, methods)
-                for layer in chosen:
-                    pair = before[layer.label], after[layer.label]
-                    alike = {"spearman": spearman(*pair)[0], "ssim": ssim(*pair)[0]}
-                    for m, method in enumerate(methods):
-                        numbers = {name: float(values[m]) for name, values in alike.items()}
-                        share = (step + 1) / len(steps)
-                        keys = {"layer": layer.label, "method": method.name, "share": share}
-                        rows.append({**case.keys, **keys, **numbers})
+def _subjects(model: nn.Module, turn: Turn, class_id: Any, capture: Capture) -> Subjects:
+    """Return the image with what is predicted in it; what is predicted in the padding is left out."""
+    batch = turn.batch
+    if turn.masked:
+        scenery = Scenery.of(batch, class_id)
+        sides = (scenery.foreground, scenery.background)
+    else:
+        nowhere = torch.zeros_like(batch.masks, dtype=torch.bool)
+        sides = (nowhere, nowhere)
+    subjects = Subjects.of(model, batch.inputs(), class_id, sides, batch.ids, capture.target)
+    return subjects if batch.valid is None else replace(subjects, chosen=subjects.chosen & batch.valid)
+
+
+def sanity(
+    explained: Explained, methods: Sequence[Method], layers: Sequence[str], *, images: int, depths: int, seed: int
+) -> pd.DataFrame:
+    """Return how like maps stay where weights are made random; see `Explained.sanity`."""
+    passes = explained.passes
+    few = _at_least(images, 1, "images")
+    chosen = [layer for layer in explained.choice.layers if layer.label in layers]
+    with passes.open() as (probe, where):
+        turns = list(passes.turns(where, few))
+        ran = execution_order(probe.model, turns[0].batch.inputs())
+        before = []
+        for turn in turns:
+            captures = probe.many(turn.batch.inputs(), turn.targets, masks=turn.masks, valid=turn.batch.valid)
+            before.append([(capture.explained, list(_maps(capture, chosen, methods))) for capture in captures])
+    rows: list[dict[str, Any]] = []
+    for kind, changed in (("cascading", cascading(ran)), ("independent", independent(ran))):
+        for step in evenly(len(ran), _at_least(depths, 2, "depths")):
+            facts = {"kind": kind, "step": step, "share": (step + 1) / len(ran), "module": ran[-1 - step][0]}
+            with passes.open(randomised(passes.network.model, changed[step], seed)) as (other, _):
+                for turn, known in zip(turns, before, strict=True):
+                    fixed = [pixels for pixels, _ in known]
+                    captures = other.many(turn.batch.inputs(), turn.targets, fixed=fixed)
+                    for number, capture in enumerate(captures):
+                        name = explained.seen_in(turn.number)[number]
+                        of_class = {"image": turn.batch.ids[0], "class": name, "target": capture.target.name}
+                        own, after = dict(known[number][1]), dict(_maps(capture, chosen, methods))
+                        for layer, method in (key for key in own if key in after):
+                            pair = own[layer, method], after[layer, method]
+                            alike = {"spearman": float(spearman(*pair)), "ssim": float(ssim(*pair))}
+                            rows.append({**of_class, "layer": layer, "method": method, **facts, **alike})
     return pd.DataFrame(rows)
 
 
 def _maps(
-    model: nn.Module, explained: Explained, case: Case, inputs: Tensor, layers: Sequence[Any], methods: Sequence[Any]
-) -> dict[str, Tensor]:
-    probe = Probe(model, layers, output=explained.network.output)
-    (capture,) = probe.many(inputs, [case.target], masks=case.batch.masks, valid=case.batch.valid, fixed=[case.pixels])
-    return {layer.label: layer_maps(capture, layer, methods)[1].relu() for layer in layers}
+    capture: Capture, layers: Sequence[Layer], methods: Sequence[Method]
+) -> Iterator[tuple[tuple[str, str], Tensor]]:
+    for layer in layers:
+        for method in methods:
+            try:
+                yield (layer.label, method.name), layer_maps(capture, layer, [method])[1].relu()
+            except NotApplicableError:  # `Explained.skipped` has the reason
+                continue
 
 
-def _cases(explained: Explained, images: int | None) -> Iterator[Case]:
-    """Yield the images and classes that are examined: of the first few images, evenly spread.
-
-    Raises:
-        InputError: the number of images is none.
-    """
-    count = len(explained.images)
-    if images is not None and (type(images) is not int or images < 1):
-        raise InputError(f"images is {shown(images)}: a number of images from 1 is needed")
-    chosen = range(count) if images is None else [round(i) for i in evenly(count, images)] or [0]
-    for number in chosen:
-        for class_name in explained.seen_in(number):
-            seen = explained.seen(number, class_name)
-            device = next(explained.network.model.parameters(), torch.empty(0)).device
-            batch = Batch.of([explained.prepared[number].sample], device)
-            yield Case(number, class_name, batch, seen.target, seen.pixels)
-
-
-@contextmanager
-def _ready(explained: Explained, case: Case) -> Iterator[tuple[nn.Module, Tensor]]:
-    """Prepare the network for a case, and yield it with its input."""
-    model = explained.network.model
-    with prepare(model, explained.network.inputs, case.batch.channels):
-        yield model, case.batch.inputs()
+def diagnosis(explained: Explained, method: Method, images: int | None) -> pd.DataFrame:
+    """Return why maps are blank or negative; see `Explained.diagnosis`."""
+    rows: list[dict[str, Any]] = []
+    names = explained.network.classes
+    with explained.passes.open() as (probe, where):
+        for turn in explained.passes.turns(where, None if images is None else _at_least(images, 1, "images")):
+            for name, target in zip(explained.seen_in(turn.number), turn.targets, strict=True):
+                inputs = turn.batch.inputs()
+                told = diagnose(probe, inputs, target, method, masks=turn.masks, valid=turn.batch.valid)
+                rival = int(told.counter_classes[0])
+                facts: dict[str, Any] = {
+                    "image": turn.batch.ids[0],
+                    "class": name,
+                    "target": target.name,
+                    "method": method.name,
+                }
+                facts |= {"counter_class": names[rival] if rival >= 0 else "", "bias_alone": bool(told.bias_alone[0])}
+                rows += [{**facts, **_record(record)} for record in told.layers]
+    return pd.DataFrame(rows)
 
 
-def _layers(explained: Explained, layers: Sequence[str] | None) -> list[str]:
-    if layers is None:
-        return [explained.layers[i] for i in evenly(len(explained.layers), LAYERS)]
-    return [explained.layer(layer) for layer in layers]
+def _record(record: LayerDiagnosis) -> dict[str, Any]:
+    return {
+        "layer": record.layer,
+        "blank": bool(record.blank),
+        "undefined": bool(record.undefined),
+        "sign_balance": float(record.sign_balance[0]),
+        "counter_share": float(record.counter_share[0]),
+        "reason": record.text,
+    }
+
+
+def _at_least(number: int, least: int, what: str) -> int:
+    if type(number) is not int or number < least:
+        raise InputError(f"{what} is {shown(number)}: at least {least} is needed")
+    return number

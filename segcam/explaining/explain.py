@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,14 @@ from segcam.channels import RGB
 from segcam.classes import IGNORE, Classes, class_ids, label, members
 from segcam.datasets.resizing import Resize, resized
 from segcam.errors import InputError, NotApplicableError, unknown
-from segcam.explaining.explained import Explained, Key, Prepared
+from segcam.explaining.explained import Explained
+from segcam.explaining.kept import Key, Prepared
+from segcam.explaining.passes import Passes, running
 from segcam.explaining.photographs import Photograph, collected
 from segcam.maps import layer_maps
 from segcam.methods import METHODS, Method
 from segcam.metrics import METRICS, Metric, measure
-from segcam.networks import NetworkInputs, OwnNetwork, open_network, prepare
+from segcam.networks import NetworkInputs, OwnNetwork, open_network
 from segcam.probe.choice import MOST, choose_layers
 from segcam.probe.layers import LayerChoice
 from segcam.probe.network.elements import Element
@@ -107,32 +108,20 @@ def explain(  # noqa: PLR0913  (all but two have defaults)
             raise InputError(f"method {method.name} is no gradient method and no control: leave it out")
     side = size or (max(opened.inputs.size) if opened.inputs.size else None)
     prepared = [_prepared(one, side, resize) for one in photographs]
-    before = next(opened.model.parameters(), torch.empty(0)).device
-    with ExitStack() as stack:
-        if device is not None:
-            stack.callback(opened.model.to, before)
-            opened.model.to(device)
-        where = torch.device(device) if device is not None else before
+    with running(opened, prepared[0], device) as where:
         first = Batch.of([prepared[0].sample], where)
-        stack.enter_context(prepare(opened.model, opened.inputs, prepared[0].sample.channels))
-        probing: dict[str, Any] = {"output": opened.output}
-        choice = choose_layers(opened.model, first.inputs(), layers, most=most_layers, **probing)
+        choice = choose_layers(opened.model, first.inputs(), layers, most=most_layers, output=opened.output)
         names = list(opened.classes)
-        probe = Probe(opened.model, choice.layers, classes=names, placement=placement, **probing)
+        probe = Probe(opened.model, choice.layers, classes=names, placement=placement, output=opened.output)
         wanted = _classes(class_id, probe, prepared, where, names)
-        explained = Explained(opened, prepared, choice, tuple(asked), masked)
+        parsed = Target.parse(target) if isinstance(target, str) else target
+        passes = Passes(opened, prepared, masked, parsed, wanted, choice.layers, placement, device)
+        explained = Explained(passes, choice, tuple(asked))
         rows: list[dict[str, Any]] = []
-        for number, one in enumerate(prepared):
-            of_image = wanted[number]
-            batch = Batch.of([one.sample], where)
-            captures = probe.many(
-                batch.inputs(),
-                [_target(target, each) for each in of_image],
-                masks=batch.masks if masked else None,
-                valid=batch.valid,
-            )
-            for each, capture in zip(of_image, captures, strict=True):
-                rows += _score(explained, number, each, capture, batch, named, names)
+        for turn in passes.turns(where):
+            captures = probe.many(turn.batch.inputs(), turn.targets, masks=turn.masks, valid=turn.batch.valid)
+            for each, capture in zip(turn.classes, captures, strict=True):
+                rows += _score(explained, turn.number, each, capture, turn.batch, named, names)
         explained.scores = pd.DataFrame(rows)
     return explained
 
@@ -223,11 +212,6 @@ def _predicted_most(probe: Probe, prepared: Sequence[Prepared], where: torch.dev
             pixels[index] = pixels.get(index, 0) + count
     ranked = sorted((index for index, count in pixels.items() if count), key=lambda index: -pixels[index])
     return [index for index in ranked if index][:CLASSES] or ranked[:1]
-
-
-def _target(target: Target | str, class_id: Classes) -> Target:
-    parsed = Target.parse(target) if isinstance(target, str) else target
-    return replace(parsed, class_id=class_id)
 
 
 def _score(

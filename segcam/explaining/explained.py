@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,65 +15,29 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from PIL import Image
 
+from segcam.checks.faithfulness import KINDS, curves
+from segcam.checks.sanity import evenly
 from segcam.draw import overlay, strip
 from segcam.errors import InputError, unknown
 from segcam.explaining import checking, page
-from segcam.explaining.photographs import Photograph
+from segcam.explaining.kept import Key, Prepared, Seen
 from segcam.files import user_path, write_whole
 from segcam.methods import Method
 from segcam.networks import OwnNetwork
 from segcam.probe.choice import Choice
 from segcam.probe.layers import Layer
-from segcam.probe.targets import Explained as Pixels
-from segcam.probe.targets import Target
-from segcam.samples import Batch, Sample
+from segcam.samples import Batch
 from segcam.scoring.grids import Placement, upsample
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from segcam.checks.faithfulness.curves import Kind
+    from segcam.explaining.passes import Passes
     from segcam.probe.probe import Capture
 
-Box = tuple[int, int, int, int]
 SHOWN = 9
 """Panels of a strip unless layers are named: more would be too small."""
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """Which map: the image's number, the class, the layer and the method."""
-
-    image: int
-    class_name: str
-    layer: str
-    method: str
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A photograph, and as the network sees it: where the picture lies in it, None for everywhere."""
-
-    photograph: Photograph
-    sample: Sample
-    box: Box | None
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a network predicts in an image of a class, and what is explained.
-
-    Attributes:
-        region: where the class is predicted.
-        pixel: the pixel that is explained, where it is one.
-        target: what is explained, with what is known of the network.
-        pixels: those that the target chose.
-    """
-
-    region: npt.NDArray[np.bool_]
-    pixel: tuple[int, int] | None
-    target: Target
-    pixels: Pixels
 
 
 @dataclass(eq=False)
@@ -80,20 +45,16 @@ class Explained:
     """Maps of a network's layers for some photographs, and their scores.
 
     Attributes:
-        network: the network.
-        prepared: the photographs.
+        passes: how the network runs on the photographs.
         choice: the layers that were probed, and why others were not.
         methods: that made the maps.
-        masked: whether scores are against masks; else against what the network predicts.
         scores: a row a map, a column a metric; `against` says against what.
         skipped: why a layer has no map of a method.
     """
 
-    network: OwnNetwork
-    prepared: Sequence[Prepared]
+    passes: Passes
     choice: Choice
     methods: tuple[Method, ...]
-    masked: bool
     scores: pd.DataFrame = field(default_factory=pd.DataFrame)
     skipped: dict[tuple[str, str], str] = field(default_factory=dict)
     _maps: dict[Key, npt.NDArray[np.float32]] = field(default_factory=dict, repr=False)
@@ -108,9 +69,43 @@ class Explained:
             f"{len(self.methods)} methods, against {region})"
         )
 
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.prepared)
+
+    def __getitem__(self, image: str | int) -> Explained:
+        """Return one image alone, by its name or number: its maps, scores, pictures and checks."""
+        number = self._image(image)
+        passes = replace(self.passes, prepared=[self.prepared[number]], classes=[self.passes.classes[number]])
+        rows = self.scores[self.scores["image"] == self.images[number]].reset_index(drop=True)
+        found = Explained(passes, self.choice, self.methods, rows, self.skipped)
+        for key in [key for key in self._maps if key.image == number]:
+            found.keep(replace(key, image=0), self._maps[key], self._places[key])
+        found._seen |= {(0, name): seen for (of, name), seen in self._seen.items() if of == number}
+        return found
+
+    def __iter__(self) -> Iterator[Explained]:
+        """Yield the images one by one."""
+        return (self[number] for number in range(len(self)))
+
     def _repr_html_(self) -> str:
         """Show the first image's strip in a notebook."""
         return page.picture(self, 0, self._method(None), self._class(0, "")) if self._seen else repr(self)
+
+    @property
+    def network(self) -> OwnNetwork:
+        """The network."""
+        return self.passes.network
+
+    @property
+    def prepared(self) -> Sequence[Prepared]:
+        """The photographs, and as the network sees them."""
+        return self.passes.prepared
+
+    @property
+    def masked(self) -> bool:
+        """Whether scores are against masks; else they are against what the network predicts."""
+        return self.passes.masked
 
     def seen_in(self, image: str | int) -> tuple[str, ...]:
         """Return the classes that are explained in an image."""
@@ -146,7 +141,7 @@ class Explained:
         Raises:
             InputError: there is no such map; the message lists what there is.
         """
-        number, name = self._image(image), self.layer(layer)
+        number, name = self._image(image), self._layer(layer)
         key = Key(number, self._class(number, class_name), name, self._method(method))
         if key not in self._maps:
             raise InputError(
@@ -157,11 +152,23 @@ class Explained:
         large = upsample(torch.from_numpy(self._maps[key])[None, None], size, self._places[key])
         return self._own(large[0, 0].numpy(), number)
 
+    def maps(
+        self, layer: str | Layer | None = None, method: str | None = None, class_name: str = ""
+    ) -> list[npt.NDArray[np.float32]]:
+        """Return a layer's maps, one an image, each at its photograph's own size; see `map`.
+
+        Images in which the class is not explained are left out.
+        """
+        if class_name and class_name not in self.classes:
+            raise unknown("class", class_name, self.classes)
+        numbers = [i for i in range(len(self)) if not class_name or class_name in self.seen_in(i)]
+        return [self.map(i, layer, method, class_name) for i in numbers]
+
     def grid(
         self, image: str | int = 0, layer: str | Layer | None = None, method: str | None = None, class_name: str = ""
     ) -> npt.NDArray[np.float32]:
         """Return a map on its layer's own grid; see `map`."""
-        number, name = self._image(image), self.layer(layer)
+        number, name = self._image(image), self._layer(layer)
         return self._maps[Key(number, self._class(number, class_name), name, self._method(method))]
 
     def prediction(self, image: str | int = 0, class_name: str = "") -> npt.NDArray[np.bool_]:
@@ -193,7 +200,7 @@ class Explained:
         """
         number, name = self._image(image), self._method(method)
         of_class, one = self._class(number, class_name), self.prepared[number]
-        chosen = [self.layer(layer) for layer in layers] if layers is not None else _spread(self.layers, SHOWN)
+        chosen = self._few(layers, SHOWN)
         maps: dict[str, Any] = {}
         places: dict[str, Placement | None] = {}
         for layer in chosen:
@@ -246,67 +253,101 @@ class Explained:
             raise InputError(f"{out} cannot be written ({error.strerror or error}): choose another folder") from error
         return index
 
-    def diagnosis(self, method: str = "grad_cam") -> pd.DataFrame:
-        """Return why maps are blank or negative: a row an image, class and layer; see `segcam.checks.diagnose`."""
-        return checking.diagnosis(self, method)
-
     def faithfulness(
         self,
         images: int = 2,
         layers: Sequence[str] | None = None,
         *,
-        kinds: Sequence[Kind] = ("deletion", "insertion"),
+        methods: Sequence[str] | None = None,
+        kinds: Sequence[Kind] = KINDS,
         steps: int = 5,
         imputation: str = "blur",
+        context: bool = False,
     ) -> pd.DataFrame:
-        """Return what becomes of the predicted set when the pixels that maps name go, or come first.
-
-        Areas under the curves of `segcam.checks.faithfulness.curves`: low is good for deletion, high for insertion.
+        """Take away, and bring back, the pixels that maps name first, and see what becomes of the prediction.
 
         Args:
-            images: how many, evenly spread.
-            layers: their labels; the first, one in the middle and the last unless given.
-            kinds: of curves.
-            steps: of each curve.
-            imputation: what stands where pixels are gone: 'blur', 'mean' or 'noisy_linear'.
+            images: how many are examined, evenly spread.
+            layers: the first, one in the middle and the last unless given.
+            methods: of those that made maps; all unless given.
+            kinds: 'deletion' and 'insertion'.
+            steps: points of a curve beside the first.
+            imputation: what stands for pixels that are gone, see `segcam.checks.faithfulness.filler`.
+            context: whether only pixels outside the predicted region may go.
 
         Returns:
-            A row an image, class, layer, method and kind; a column an outcome.
+            A row a map and a kind of curve: `image`, `class`, `target`, `layer`, `method`, `kind`, and the areas under
+            the curves of `probability`, `dice` and, with masks, `iou`. For 'deletion' lower ones, for 'insertion'
+            higher ones speak for the map. The method 'random order' says what chance gives.
+
+        Raises:
+            InputError: a method, layer or imputation is unknown.
         """
-        return checking.faithfulness(self, images, layers, kinds, steps, imputation)
+        named = [self._method(one) for one in methods or [one.name for one in self.methods]]
+        chosen = self._few(layers, 3)
+        draw = partial(curves, steps=steps, imputation=imputation, context=context)
+        return checking.faithfulness(self, named, chosen, images, kinds, draw)
 
     def sanity(
-        self, images: int = 1, layers: Sequence[str] | None = None, *, depths: int = 4, seed: int = 0
+        self,
+        images: int = 1,
+        layers: Sequence[str] | None = None,
+        *,
+        methods: Sequence[str] | None = None,
+        depths: int = 4,
+        seed: int = 0,
     ) -> pd.DataFrame:
-        """Return how gradient maps change as weights are made random, module by module from the output on.
+        """Make weights random from the output to the input, and see how like the maps of the same pixels stay.
 
         Args:
-            images: how many, evenly spread.
-            layers: their labels; the first, one in the middle and the last unless given.
-            depths: steps from the output to the input.
-            seed: of the random weights.
+            images: how many are examined, evenly spread.
+            layers: the first, one in the middle and the last unless given.
+            methods: gradient methods of those that made maps; all of these unless given.
+            depths: how many steps from the output to the input, evenly spread.
+            seed: of the weights.
 
         Returns:
-            A row an image, class, layer, method and step, with the rank correlation and SSIM of the maps before and
-            after; `share` says how much of the network is random.
+            A row a map and a step: `image`, `class`, `target`, `layer`, `method`, `kind` ('cascading': all modules
+            behind are random too; 'independent': one alone), `step`, `share` of the modules, `module`, `spearman` and
+            `ssim`.
+
+        Raises:
+            InputError: a method is unknown or no gradient method, or a layer is unknown.
         """
-        return checking.sanity(self, images, layers, depths, seed)
+        every = {one.name: one for one in self.methods if one.gradient is not None}
+        named = list(every) if methods is None else [self._method(one) for one in methods]
+        if other := [name for name in named if name not in every]:
+            raise InputError(f"method {other[0]} does not look at weights: choose of {', '.join(every) or 'none'}")
+        if not named:
+            raise InputError("no gradient method made maps: name one in methods, where the network is explained")
+        chosen = self._few(layers, 3)
+        return checking.sanity(self, [every[name] for name in named], chosen, images=images, depths=depths, seed=seed)
 
-    def region(self, image: str | int, class_name: str = "") -> npt.NDArray[np.bool_]:
-        """Return where a class is predicted, at the size in which the network saw the image."""
-        number = self._image(image)
-        return self._seen[number, self._class(number, class_name)].region
+    def diagnosis(self, method: str | None = None, *, images: int | None = None) -> pd.DataFrame:
+        """Say why maps are blank or negative, and which class their layer speaks for instead.
 
-    def seen(self, number: int, class_name: str) -> Seen:
-        """Return what was found of an image and a class."""
-        return self._seen[number, class_name]
+        Args:
+            method: a gradient method; the first unless given.
+            images: how many are examined, evenly spread; all unless given.
+
+        Returns:
+            A row an image, class and layer: `blank`, `undefined`, `sign_balance`, `counter_share`, `counter_class`,
+            `bias_alone` and `reason`, in words; see `segcam.checks.diagnosis.LayerDiagnosis`.
+
+        Raises:
+            InputError: the method is unknown or no gradient method.
+        """
+        name = self._method(method)
+        return checking.diagnosis(self, next(one for one in self.methods if one.name == name), images)
 
     def kept(
-        self, number: int, class_name: str, layer: str, method: str
-    ) -> tuple[npt.NDArray[np.float32], Placement | None] | None:
-        """Return a map on its own grid and where that lies; None where there is none."""
-        key = Key(number, class_name, layer, method)
-        return (self._maps[key], self._places[key]) if key in self._maps else None
+        self, number: int, class_name: str, layer: str, methods: Sequence[str]
+    ) -> Iterator[tuple[str, npt.NDArray[np.float32], Placement | None]]:
+        """Yield the methods that made a map of a layer, the map on its grid, and where that lies."""
+        for method in methods:
+            key = Key(number, class_name, layer, method)
+            if key in self._maps:
+                yield method, self._maps[key], self._places[key]
 
     def keep(self, key: Key, values: npt.NDArray[np.float32], place: Placement | None) -> None:
         """Keep a map on its own grid."""
@@ -319,7 +360,7 @@ class Explained:
         if int(chosen.sum()) == 1 and tuple(chosen.shape) == capture.size:
             row, column = divmod(int(chosen.flatten().int().argmax()), chosen.shape[1])
             pixel = (row, column)
-        self._seen[number, class_name] = Seen(region, pixel, capture.target, capture.explained)
+        self._seen[number, class_name] = Seen(region, pixel)
 
     def _save(self, out: Path, key: Key, values: npt.NDArray[np.float32], *, pictured: bool) -> None:
         image = _file(self.images[key.image])
@@ -370,16 +411,17 @@ class Explained:
             raise InputError(f"image {image} does not exist: there are {len(self.images)}, from 0")
         return image % len(self.images)
 
-    def layer(self, layer: str | Layer | None = None) -> str:
-        """Return a layer's label; the last one's unless given.
-
-        Raises:
-            InputError: there is no such layer.
-        """
+    def _layer(self, layer: str | Layer | None) -> str:
         name = self.layers[-1] if layer is None else layer.label if isinstance(layer, Layer) else layer
         if name not in self.layers:
             raise unknown("layer", name, self.layers)
         return name
+
+    def _few(self, layers: Sequence[str] | None, most: int) -> list[str]:
+        """Return the layers that are named, or a few, evenly spread."""
+        if layers is None:
+            return [self.layers[i] for i in evenly(len(self.layers), most)]
+        return [self._layer(layer) for layer in ([layers] if isinstance(layers, str) else layers)]
 
     def _method(self, method: str | None) -> str:
         names = [one.name for one in self.methods]
@@ -393,13 +435,6 @@ class Explained:
         if class_name and class_name not in names:
             raise unknown("class", class_name, names)
         return class_name or names[0]
-
-
-def _spread(names: Sequence[str], most: int) -> list[str]:
-    """Return at most so many, evenly spread, the first and the last among them."""
-    if len(names) <= most:
-        return list(names)
-    return [names[round(i * (len(names) - 1) / (most - 1))] for i in range(most)]
 
 
 def _file(name: str) -> str:

@@ -213,25 +213,3 @@ def test_turned_photographs_are_upright(tmp_path: Path) -> None:
 def test_a_network_that_fails_says_so() -> None:
     with pytest.raises(segcam.SegcamError, match="network"):
         segcam.explain(Fixed(), DRAWN, 1)
-
-
-def test_checks_are_tables(masked: Explained) -> None:
-    diagnosed = masked.diagnosis()
-    assert len(diagnosed) == 2 * len(masked.layers)
-    assert diagnosed["blank"].between(0, 1).all()
-    areas = masked.faithfulness(images=1, steps=2)
-    assert set(areas["kind"]) == {"deletion", "insertion"}
-    assert areas["layer"].nunique() == 3
-    assert areas[["probability", "dice"]].notna().any().all()
-    changed = masked.sanity(depths=2)
-    assert changed["share"].tolist()[-1] == 1
-    assert (changed["spearman"] < 0.999).any()
-    assert set(changed["method"]) == {"grad_cam"}
-    with pytest.raises(InputError, match="images is 0"):
-        masked.sanity(images=0)
-
-
-def test_checks_without_masks_and_on_padded_photographs() -> None:
-    found = explained(size=32)
-    assert len(found.faithfulness(images=2, layers=["2"], steps=2)) == 2 * 2 * 2
-    assert len(found.sanity(layers=["2"], depths=2)) == 2

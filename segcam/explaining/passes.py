@@ -1,0 +1,102 @@
+"""Passes: how the network is run for each photograph, the first time and for the checks that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from segcam.checks.sanity import evenly
+from segcam.classes import Classes
+from segcam.explaining.kept import Prepared
+from segcam.networks import OwnNetwork, prepare
+from segcam.probe.layers import Layer
+from segcam.probe.placement import Placing
+from segcam.probe.probe import Probe
+from segcam.probe.targets import Target
+from segcam.samples import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One photograph's turn: its number, the batch of it alone, and what is explained in it.
+
+    Attributes:
+        number: of the photograph.
+        batch: on the device.
+        classes: the classes that are explained.
+        targets: one a class.
+        masked: whether the batch has true masks.
+    """
+
+    number: int
+    batch: Batch
+    classes: Sequence[Classes]
+    targets: Sequence[Target]
+    masked: bool
+
+    @property
+    def masks(self) -> torch.Tensor | None:
+        """The true classes, for targets that look at them."""
+        return self.batch.masks if self.masked else None
+
+
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """What it takes to run a network on photographs again.
+
+    Attributes:
+        network: the network, and how it wants its images.
+        prepared: the photographs.
+        masked: whether they have masks.
+        target: what is explained; its class is the photograph's.
+        classes: for each photograph the classes that are explained.
+        layers: the layers.
+        placement: where maps lie.
+        device: where it runs; where it is, if None.
+    """
+
+    network: OwnNetwork
+    prepared: Sequence[Prepared]
+    masked: bool
+    target: Target
+    classes: Sequence[Sequence[Classes]]
+    layers: Sequence[Layer]
+    placement: Placing
+    device: torch.device | str | None
+
+    @contextmanager
+    def open(self, model: nn.Module | None = None) -> Iterator[tuple[Probe, torch.device]]:
+        """Probe the network, or another of its kind, in its own preparation of images and on the device."""
+        network = self.network if model is None else replace(self.network, model=model)
+        with running(network, self.prepared[0], self.device) as where:
+            names = list(network.classes)
+            yield (
+                Probe(network.model, self.layers, classes=names, placement=self.placement, output=network.output),
+                where,
+            )
+
+    def turns(self, where: torch.device, most: int | None = None) -> Iterator[Turn]:
+        """Yield the photographs one by one, since their sizes may be unlike; at most so many, evenly spread."""
+        numbers = range(len(self.prepared)) if most is None else evenly(len(self.prepared), most)
+        for number in numbers:
+            batch = Batch.of([self.prepared[number].sample], where)
+            classes = self.classes[number]
+            targets = [replace(self.target, class_id=one) for one in classes]
+            yield Turn(number, batch, classes, targets, self.masked)
+
+
+@contextmanager
+def running(network: OwnNetwork, first: Prepared, device: torch.device | str | None) -> Iterator[torch.device]:
+    """Have a network take photographs as they were prepared, on a device; afterwards it is where and as it was."""
+    before = next(network.model.parameters(), torch.empty(0)).device
+    where = before if device is None else torch.device(device)
+    try:
+        network.model.to(where)
+        with prepare(network.model, network.inputs, first.sample.channels):
+            yield where
+    finally:
+        network.model.to(before)
