@@ -23,7 +23,7 @@ from segcam.errors import InputError, SegcamError, first_of, unknown
 from segcam.models.weights.checkpoints import digest
 from segcam.networks import OwnNetwork, open_network, prepare
 from segcam.probe.attention import AttentionPlace
-from segcam.probe.attention_finding import find_attention
+from segcam.probe.attention.finding import find_attention
 from segcam.probe.choice import Choice, choose_layers
 from segcam.probe.layers import Layer
 from segcam.probe.probe import Probe

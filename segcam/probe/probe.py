@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from segcam.errors import ProbeError, unknown
 from segcam.probe.attention import AttentionPlace
-from segcam.probe.attention_hooks import on_grids as attentions_on_grids
-from segcam.probe.attention_hooks import recording_attention
+from segcam.probe.attention.hooks import on_grids as attentions_on_grids
+from segcam.probe.attention.hooks import recording_attention
 from segcam.probe.captures import Capture
 from segcam.probe.chosen import NO_PATH, OVERWRITTEN, Chosen, LeftOut
 from segcam.probe.gradients import local_gradients as local

@@ -203,7 +203,7 @@ def test_names_belong_to_a_version() -> None:
         Probe(model, gone)
 
 
-# 8. Attention matrices. That segcam's are the network's own is shown in test_attention.py.
+# 8. Attention matrices. That segcam's are the network's own is shown in probe/attention/test_matrices.py.
 
 
 def test_attention_must_be_asked_for() -> None:

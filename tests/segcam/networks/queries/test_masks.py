@@ -18,7 +18,7 @@ from segcam.errors import NotApplicableError
 from segcam.methods.attention_rollout import attention_rollout
 from segcam.networks.queries import EachQuery, Semantic, adapted, list_queries
 from segcam.probe.attention import Attention
-from segcam.probe.attention_finding import find_attention
+from segcam.probe.attention.finding import find_attention
 from tests.segcam.foreign.reference import Lay, agrees, nchw, tokens
 from tests.segcam.networks.queries.small import QUERIED, images, network, transformers
 

@@ -14,7 +14,7 @@ from segcam import Probe, ProbeError, Target, grad_cam
 from segcam.models import MODELS, create
 from segcam.models.segformer import attention_places
 from segcam.probe.attention import AttentionPlace
-from segcam.probe.attention_hooks import recording_attention
+from segcam.probe.attention.hooks import recording_attention
 from tests.attentions import NETWORKS, images, network
 from tests.small_networks import outputs_of, unchanged
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from segcam.arrays import at_least_float32
 from segcam.errors import ProbeError
-from segcam.probe.attention import Attention, AttentionPlace
+from segcam.probe.attention.matrices import Attention, AttentionPlace
 from segcam.probe.layouts.grids import of_tokens
 from segcam.scoring.grids import Grid
 

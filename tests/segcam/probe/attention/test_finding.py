@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from segcam import Probe, Target
 from segcam.models.segformer import attention_places
-from segcam.probe.attention_finding import find_attention
+from segcam.probe.attention.finding import find_attention
 from segcam.probe.choice import choose_layers
 
 

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segcam.probe.attention import AttentionPlace
-from segcam.probe.attention_hooks import recording_attention
+from segcam.probe.attention.hooks import recording_attention
+from segcam.probe.attention.matrices import AttentionPlace
 from segcam.probe.layers import Layer
 from segcam.probe.layouts import Layout, Reading
 from segcam.probe.layouts.grids import of_tokens
