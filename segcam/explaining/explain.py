@@ -17,13 +17,14 @@ from segcam.channels import RGB
 from segcam.classes import IGNORE, Classes, class_ids, label, members
 from segcam.datasets.resizing import Resize, resized
 from segcam.errors import InputError, NotApplicableError, unknown
+from segcam.explaining.asked import methods_of, metrics_of, see_class, see_masks, see_sizes
 from segcam.explaining.explained import Explained
 from segcam.explaining.kept import Key, Prepared
 from segcam.explaining.passes import Passes, running
 from segcam.explaining.photographs import Photograph, collected
 from segcam.maps import layer_maps
-from segcam.methods import METHODS, Method
-from segcam.metrics import METRICS, Metric, measure
+from segcam.methods import Method
+from segcam.metrics import Metric, measure
 from segcam.networks import NetworkInputs, OwnNetwork, open_network
 from segcam.probe.choice import MOST, choose_layers
 from segcam.probe.layers import LayerChoice
@@ -51,7 +52,7 @@ def explain(  # noqa: PLR0913  (all but two have defaults)
     target: Target | str = "predicted:logit",
     layers: LayerChoice | Sequence[LayerChoice] = "*",
     most_layers: int | None = MOST,
-    methods: Sequence[str | Method] = METHODS_SHOWN,
+    methods: str | Method | Sequence[str | Method] = METHODS_SHOWN,
     metrics: Sequence[str] | None = None,
     size: int | None = None,
     resize: Resize = "pad",
@@ -101,20 +102,21 @@ def explain(  # noqa: PLR0913  (all but two have defaults)
     opened = _opened(network, weights, classes, output, inputs)
     photographs = collected(images, masks, opened.inputs.channels or RGB)
     masked = photographs[0].mask is not None
-    named = _metrics(metrics, masked)
-    asked = [METHODS.get(one) if isinstance(one, str) else one for one in methods]
-    for method in asked:
-        if method.gradient is None and method.control is None:
-            raise InputError(f"method {method.name} is no gradient method and no control: leave it out")
+    named = metrics_of(metrics, masked)
+    asked = methods_of(methods)
+    see_sizes(size, resize, photographs)
     side = size or (max(opened.inputs.size) if opened.inputs.size else None)
     prepared = [_prepared(one, side, resize) for one in photographs]
     with running(opened, prepared[0], device) as where:
         first = Batch.of([prepared[0].sample], where)
         choice = choose_layers(opened.model, first.inputs(), layers, most=most_layers, output=opened.output)
         names = list(opened.classes)
+        see_masks(photographs, len(names))
         probe = Probe(opened.model, choice.layers, classes=names, placement=placement, output=opened.output)
         wanted = _classes(class_id, probe, prepared, where, names)
         parsed = Target.parse(target) if isinstance(target, str) else target
+        if class_id is not None:
+            see_class(parsed, wanted, photographs, names)
         passes = Passes(opened, prepared, masked, parsed, wanted, choice.layers, placement, device)
         explained = Explained(passes, choice, tuple(asked))
         rows: list[dict[str, Any]] = []
@@ -134,23 +136,6 @@ def _opened(network: Any, weights: Any, classes: Any, output: Element | None, in
     if not isinstance(network, (nn.Module, str, Path)):
         raise InputError(f"the network is a {type(network).__name__}: a torch.nn.Module, or the name of one, is needed")
     return open_network(network, weights=weights, classes=classes, output=output, inputs=inputs)
-
-
-def _metrics(names: Sequence[str] | None, masked: bool) -> list[Metric]:
-    """Return the metrics asked for.
-
-    Raises:
-        InputError: one that is named looks at masks, and there are none.
-    """
-    if names is None:
-        return list(METRICS)
-    found = [METRICS.get(name) for name in ([names] if isinstance(names, str) else names)]
-    if not masked and (needing := next((metric.name for metric in found if metric.masks), None)):
-        raise InputError(
-            f"metric '{needing}' measures against masks: give masks, or leave metrics out, which measures against what "
-            "the network predicts"
-        )
-    return found
 
 
 def _prepared(one: Photograph, side: int | None, resize: Resize) -> Prepared:

@@ -11,6 +11,7 @@ from torch import nn
 
 from segcam.checks.sanity import evenly
 from segcam.classes import Classes
+from segcam.errors import InputError, first_line, shown
 from segcam.explaining.kept import Prepared
 from segcam.networks import OwnNetwork, prepare
 from segcam.probe.layers import Layer
@@ -93,10 +94,29 @@ class Passes:
 def running(network: OwnNetwork, first: Prepared, device: torch.device | str | None) -> Iterator[torch.device]:
     """Have a network take photographs as they were prepared, on a device; afterwards it is where and as it was."""
     before = next(network.model.parameters(), torch.empty(0)).device
-    where = before if device is None else torch.device(device)
+    where = before
     try:
-        network.model.to(where)
+        if device is not None:
+            where = _moved(network.model, device)
         with prepare(network.model, network.inputs, first.sample.channels):
             yield where
     finally:
-        network.model.to(before)
+        if where != before:
+            network.model.to(before)
+
+
+def _moved(model: nn.Module, device: torch.device | str) -> torch.device:
+    """Move a network, and return where it is then.
+
+    Raises:
+        InputError: there is no such device.
+    """
+    try:
+        where = torch.device(device)
+        torch.empty(0, device=where)
+        model.to(where)
+    except (RuntimeError, AssertionError, TypeError) as error:  # torch without CUDA asserts
+        raise InputError(
+            f"device {shown(device)} cannot be used ({first_line(error)}): choose another, as cpu"
+        ) from error
+    return where

@@ -90,8 +90,7 @@ def _items(images: Any, what: str) -> Iterator[tuple[str, Any, Any]]:
         for file in _files(images, what):
             yield stem_of(file), file, None
     elif isinstance(images, (np.ndarray, Tensor)):
-        many = images.ndim == 4 or (images.ndim == 3 and what == "mask" and 3 not in (images.shape[0], images.shape[2]))
-        for one in images if many else [images]:
+        for one in images if _many(images, what) else [images]:
             yield "", one, None
     elif isinstance(images, (Image.Image, Mapping)):
         yield from _item(images)
@@ -105,6 +104,16 @@ def _items(images: Any, what: str) -> Iterator[tuple[str, Any, Any]]:
         raise InputError(
             f"{what}s are {shown(images)}: give files, a folder, PIL images, arrays, tensors, a Dataset or a DataLoader"
         )
+
+
+def _many(images: npt.NDArray[Any] | Tensor, what: str) -> bool:
+    """Return whether an array holds several: masks, colour images, or grey ones, which have no dimension of colours."""
+    if images.ndim != 3:
+        return images.ndim == 4
+    if what == "mask":
+        return 1 not in (images.shape[0], images.shape[2])
+    whole = str(images.dtype).endswith("uint8")
+    return whole and images.shape[0] not in (1, 3) and images.shape[2] not in (1, 3, 4)
 
 
 def _iterated(images: Any) -> Iterator[Any]:
@@ -208,6 +217,11 @@ def _image(value: Any, name: str, channels: Channels) -> tuple[npt.NDArray[Any],
         )
     if not np.isfinite(array).all():
         raise InputError(f"image '{name}' holds NaN or infinity: replace them")
+    if array.shape[2] in (1, 3) and array.shape[0] > 8:
+        raise InputError(
+            f"image '{name}' is {array.shape}, of floating-point numbers: these go into the network as they are, "
+            "(channels, rows, columns). Give a photograph as uint8, which is prepared for it"
+        )
     values = np.ascontiguousarray(np.moveaxis(array, 0, 2).astype(np.float32))
     count = values.shape[2]
     plain = Channels((0.0,) * count, (1.0,) * count, 0.0, 1.0)

@@ -99,6 +99,12 @@ def test_images_and_masks_in_any_form(form: Any, tmp_path: Path, masked: Explain
     same(explained(images, masks=masks), masked)
 
 
+def test_grey_images_in_one_array_are_several() -> None:
+    found = explained(DRAWN[..., 0], methods="grad_cam")
+    assert [found.map(i).shape for i in range(len(found))] == [(32, 48)] * 2
+    np.testing.assert_array_equal(found.prepared[1].photograph.picture[..., 2], DRAWN[1, ..., 0])
+
+
 def test_data_sets_and_loaders_of_what_the_network_takes(masked: Explained) -> None:
     inputs = Batch.of([Sample(str(i), DRAWN[i], MASKS[i]) for i in range(2)]).inputs()
     data = TensorDataset(inputs, torch.from_numpy(MASKS))
@@ -183,6 +189,17 @@ WRONG: list[tuple[Any, dict[str, Any], str]] = [
     (DRAWN, {"methods": ["grad_cat"]}, "unknown method 'grad_cat'"),
     ([(DRAWN[0], MASKS[0]), DRAWN[1]], {}, "image 'image 2' has no mask"),
     ([{"picture": DRAWN[0]}], {}, "one of image, pixel_values"),
+    ([DRAWN[0] / np.float32(255)], {}, "floating-point numbers: these go into the network as they are"),
+    ([np.zeros((3, 8, 8), np.float32)], {"size": 32}, "size is 32, and image 'image 1' holds floating-point"),
+    (DRAWN, {"masks": MASKS * 7}, "holds 7, 14: the network has classes 0 to 2"),
+    (DRAWN, {"masks": MASKS * 0}, "no mask holds the class that is explained, cat: they hold 0"),
+    (DRAWN, {"size": 0}, "size is 0"),
+    (DRAWN, {"size": (32, 32)}, "size is"),
+    (DRAWN, {"resize": "crop"}, "unknown resize 'crop'"),
+    (DRAWN, {"methods": []}, "methods are empty"),
+    (DRAWN, {"methods": ["sobel", "sobel"]}, "name each once"),
+    (DRAWN, {"device": "gpu"}, "device 'gpu' cannot be used"),
+    (DRAWN, {"device": "cuda:99"}, "device 'cuda:99' cannot be used"),
 ]
 
 
