@@ -55,6 +55,8 @@ def open_photographs(options: DatasetOptions) -> Opened:
     root = user_path(options.root, "the folder of photographs")
     images, passed = _images(root)
     masks = None if options.masks is None else _folder(options.masks, "folder of masks", "name it with --masks")
+    if masks is not None:
+        images = _without(images, masks)
     described = _described(root if root.is_dir() else root.parent, masks, options.classes)
     found = _paired(images, masks, described)
     count = options.counts[2]
@@ -99,6 +101,21 @@ def _images(root: Path) -> tuple[list[Path], int]:
         names = first_of([file.name for file in files], "; it holds other files") if files else ""
         raise DataError(f"{folder} holds no photograph (.jpg, .png, .tif, .webp, .npy and the like){names}")
     return images, len(files) - len(images)
+
+
+def _without(images: Sequence[Path], masks: Path) -> list[Path]:
+    """Return the photographs without masks that lie among them: below, or beside them with `_mask` and the like."""
+    folder = masks.resolve()
+    inside = [file.resolve().is_relative_to(folder) for file in images]
+    if not all(inside):
+        return [file for file, within in zip(images, inside, strict=True) if not within]
+    names = {file.with_name(stem_of(file)) for file in images}
+
+    def is_mask(file: Path) -> bool:
+        stem = stem_of(file)
+        return any(stem.endswith(a) and file.with_name(stem.removesuffix(a)) in names for a in ADDED if a)
+
+    return [file for file in images if not is_mask(file)]
 
 
 def _folder(path: Path, what: str, cure: str) -> Path:

@@ -57,6 +57,18 @@ def test_masks_are_found_by_name(tmp_path: Path, name: str) -> None:
     assert [set(np.unique(sample.mask)) for sample in data.splits["test"]] == [{0, 1, IGNORE}] * 2
 
 
+def test_masks_among_the_photographs(tmp_path: Path) -> None:
+    """In one folder, told apart by their names, or in a folder below."""
+    photos = save(tmp_path / "photos", "a.jpg", "b.png")
+    save_masks(photos, "a_mask.png", "b_mask.png")
+    assert [sample.id for sample in opened(photos, photos).splits["test"]] == ["a", "b"]
+    above = save(tmp_path / "above", "a.png")
+    save_masks(above / "masks", "a.png")
+    data = opened(above, above / "masks")
+    assert [sample.id for sample in data.splits["test"]] == ["a"]
+    assert (data.splits["test"][0].mask == 1).any()
+
+
 def test_a_limit_spreads_over_the_names(tmp_path: Path) -> None:
     photos = save(tmp_path / "photos", *(f"{i}.png" for i in range(9)))
     assert [sample.id for sample in opened(photos, counts=(None, None, 3)).splits["test"]] == ["0", "4", "8"]
