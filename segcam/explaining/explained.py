@@ -17,7 +17,8 @@ from PIL import Image
 
 from segcam.checks.faithfulness import KINDS, curves
 from segcam.checks.sanity import evenly
-from segcam.draw import overlay, strip
+from segcam.classes import IGNORE, members
+from segcam.draw import errors, overlay, strip
 from segcam.errors import InputError, unknown
 from segcam.explaining import checking, page
 from segcam.explaining.kept import Key, Prepared, Seen
@@ -177,6 +178,20 @@ class Explained:
         region = self._seen[number, self._class(number, class_name)].region
         own: npt.NDArray[np.bool_] = self._own(region.astype(np.float32), number) > 0.5
         return own
+
+    def errors(self, image: str | int = 0, class_name: str = "") -> npt.NDArray[np.uint8] | None:
+        """Return the photograph with hits, misses and false alarms of a class, `(rows, columns, 3)`.
+
+        None without masks. See `segcam.draw.errors` for the colours.
+        """
+        number = self._image(image)
+        of_class = self._class(number, class_name)
+        true, photograph = self._true(number, of_class, own=True), self.prepared[number].photograph
+        if true is None or photograph.mask is None:
+            return None
+        mask = np.where(photograph.mask == IGNORE, IGNORE, true.astype(np.uint8))
+        prediction = self.prediction(number, of_class).astype(np.uint8)
+        return errors(prediction, mask, photograph.picture, class_id=1)
 
     def show(
         self,
@@ -383,10 +398,8 @@ class Explained:
         if not self.masked:
             return None
         mask = one.photograph.mask if own and one.photograph.mask is not None else one.sample.mask
-        names = list(self.network.classes)
-        indices = [names.index(part) for part in class_name.split("+") if part in names]
-        whole = names.index(class_name) if class_name in names else None
-        region: npt.NDArray[np.bool_] = np.isin(mask, indices if whole is None else [whole])
+        explained = self.passes.classes[number][self.seen_in(number).index(class_name)]
+        region: npt.NDArray[np.bool_] = np.isin(mask, list(members(explained)))
         return region
 
     def _own(self, values: npt.NDArray[np.float32], number: int) -> npt.NDArray[np.float32]:

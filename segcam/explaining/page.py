@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html as escaping
 import io
 from typing import TYPE_CHECKING
 
 import pandas as pd
+from PIL import Image
 
 if TYPE_CHECKING:
     from segcam.explaining.explained import Explained
 
 DPI = 110
+QUALITY = 85
+ERRORS = 480
+"""Pixels of the longer side of a picture of errors."""
+HITS = "Green: predicted, and in the mask. Blue: missed. Orange: predicted, and not in the mask."
+SORT = """
+for (const head of document.querySelectorAll("th")) head.addEventListener("click", () => {
+  const body = head.closest("table").tBodies[0], column = head.cellIndex;
+  const down = head.dataset.down = head.dataset.down ? "" : "1";
+  const value = row => row.cells[column].textContent, number = text => text === "" ? -Infinity : Number(text);
+  const rows = [...body.rows].sort((a, b) => isNaN(number(value(a))) || isNaN(number(value(b)))
+    ? value(a).localeCompare(value(b), "en", {numeric: true}) : number(value(b)) - number(value(a)));
+  body.append(...(down ? rows : rows.reverse()));
+});
+"""
+"""Sorts a table by the column whose head is clicked."""
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2226; --muted: #5a6570; --paper: #fcfcfa; --line: #d5dadd; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e8ea; --muted: #9aa5ae; --paper: #15181b; --line: #343a40; } }
@@ -24,7 +41,8 @@ figure { margin: 0.8rem 0; } img { max-width: 100%; height: auto; background: #f
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 0.86rem; font-variant-numeric: tabular-nums; }
 th, td { padding: 0.25rem 0.7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
+th:first-child, td:first-child { text-align: left; } th { cursor: pointer; }
+summary { cursor: pointer; color: var(--muted); }
 @media print { .scroll { overflow: visible; } section { break-inside: avoid; } }
 """
 
@@ -45,18 +63,24 @@ def html(explained: Explained, method: str) -> str:
     parts.append(f'<p class="hint">{counts} Maps shown: {say(method)}.</p>')
     for number, name in enumerate(explained.images):
         for class_name in explained.seen_in(number):
-            strip = picture(explained, number, method, class_name)
-            parts.append(f"<section><h2>{say(name)}: {say(class_name)}</h2><figure>{strip}</figure></section>")
-    parts.append("<h2>Scores, means over the images</h2>")
+            parts.append(f"<section><h2>{say(name)}: {say(class_name)}</h2>")
+            parts.append(f"<figure>{picture(explained, number, method, class_name)}</figure>")
+            parts += _errors(explained, number, class_name)
+            parts += [
+                _others(explained, number, other, class_name) for other in _pictured(explained) if other != method
+            ]
+            parts.append("</section>")
+    parts.append('<h2>Scores, means over the images</h2><p class="hint">A click on a head sorts.</p>')
     parts += [_table(explained, class_name) for class_name in explained.classes]
     body = "\n".join(parts)
-    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    digest = base64.b64encode(hashlib.sha256(SORT.encode()).digest()).decode()  # no other script may run
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{say(explained.network.name)} · segcam</title><style>{STYLE}</style></head><body>\n{body}\n"
-        "</body></html>\n"
+        f"<script>{SORT}</script></body></html>\n"
     )
 
 
@@ -64,9 +88,37 @@ def picture(explained: Explained, number: int, method: str, class_name: str) -> 
     """Return an image's strip of layers, the picture in the text."""
     buffer = io.BytesIO()
     explained.show(number, method, class_name=class_name).savefig(buffer, format="png", dpi=DPI)
+    return _image(Image.open(buffer).convert("RGB"), f"{method} of {explained.images[number]} for {class_name}")
+
+
+def _image(pixels: Image.Image, what: str) -> str:
+    """Return a picture as a tag: WebP is a quarter of PNG where photographs are in it."""
+    buffer = io.BytesIO()
+    pixels.save(buffer, format="webp", quality=QUALITY)
     data = base64.b64encode(buffer.getvalue()).decode()
-    what = escaping.escape(f"Maps of {explained.images[number]} for {class_name}", quote=True)
-    return f'<img src="data:image/png;base64,{data}" alt="{what}" loading="lazy">'
+    return f'<img src="data:image/webp;base64,{data}" alt="{escaping.escape(what, quote=True)}" loading="lazy">'
+
+
+def _pictured(explained: Explained) -> list[str]:
+    """Return the methods whose maps are shown: controls look at no network, and are in the table alone."""
+    return [method.name for method in explained.methods if method.gradient is not None]
+
+
+def _others(explained: Explained, number: int, method: str, class_name: str) -> str:
+    strip = picture(explained, number, method, class_name)
+    return f"<details><summary>{escaping.escape(method)}</summary><figure>{strip}</figure></details>"
+
+
+def _errors(explained: Explained, number: int, class_name: str) -> list[str]:
+    """Return the picture of hits, misses and false alarms; none where there are no masks."""
+    pixels = explained.errors(number, class_name)
+    if pixels is None:
+        return []
+    small = Image.fromarray(pixels)
+    small.thumbnail((ERRORS, ERRORS))
+    drawn = _image(small, f"Errors in {explained.images[number]} for {class_name}")
+    figure = f"<figure>{drawn}<figcaption>{HITS}</figcaption></figure>"
+    return [f"<details open><summary>prediction against mask</summary>{figure}</details>"]
 
 
 def _table(explained: Explained, class_name: str) -> str:

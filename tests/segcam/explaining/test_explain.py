@@ -135,7 +135,8 @@ def test_pictures_and_page(masked: Explained, tmp_path: Path) -> None:
     assert masked.show(0).axes
     page = masked.save(tmp_path / "mine")
     text = page.read_text()
-    assert text.count("data:image/png;base64,") == 2
+    assert text.count("data:image/webp;base64,") == 4  # a strip and the errors of each image
+    assert masked.errors(0).shape == (32, 48, 3)  # type: ignore[union-attr]  # there are masks
     assert "http" not in text.replace("http-equiv", "")
     with Image.open(tmp_path / "mine" / "overlays" / "image_1" / "cat-2.png") as overlay:
         assert overlay.size == (48, 32)
