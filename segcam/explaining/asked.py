@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -105,3 +106,22 @@ def see_sizes(size: int | None, resize: Resize, photographs: Sequence[Photograph
             f"size is {size}, and image '{plain[0]}' holds floating-point numbers, which go into the network as they "
             "are: resize it, or give it as uint8"
         )
+
+
+def level_names(files: Sequence[Path | str]) -> list[str]:
+    """Return what levels are called: their files' names without endings, or where these are alike the whole paths.
+
+    >>> level_names(["e05.pt", "e10.pt"]), level_names(["e05/w.pt", "e10/w.pt"])
+    (['e05', 'e10'], ['e05/w.pt', 'e10/w.pt'])
+
+    Raises:
+        InputError: there is none, or a file stands twice.
+    """
+    if not files:
+        raise InputError("weights are empty: name a file, or leave them out")
+    names = [Path(file).stem for file in files]
+    if len(set(names)) < len(names):
+        names = [str(file) for file in files]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InputError(f"weights name {twice} twice: name each file once")
+    return names

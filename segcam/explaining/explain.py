@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from segcam.channels import RGB
 from segcam.classes import IGNORE, Classes, class_ids, label, members
 from segcam.datasets.resizing import Resize, resized
 from segcam.errors import InputError, NotApplicableError, unknown
-from segcam.explaining.asked import methods_of, metrics_of, see_class, see_masks, see_sizes
+from segcam.explaining.asked import level_names, methods_of, metrics_of, see_class, see_masks, see_sizes
 from segcam.explaining.explained import Explained
 from segcam.explaining.kept import Key, Prepared
 from segcam.explaining.passes import Passes, running
@@ -60,7 +61,7 @@ def explain(  # noqa: PLR0913  (all but two have defaults)
     output: Element | None = None,
     inputs: NetworkInputs | Mapping[str, Any] | Path | str | None = None,
     classes: Sequence[str] | str | int | None = None,
-    weights: Path | str | None = None,
+    weights: Path | str | Sequence[Path | str] | None = None,
     device: torch.device | str | None = None,
 ) -> Explained:
     """Explain a network on photographs: maps of its layers, their scores, pictures and a page.
@@ -85,7 +86,8 @@ def explain(  # noqa: PLR0913  (all but two have defaults)
         output: what the output means, or which part of it is read, see `Probe`.
         inputs: how the network wants photographs, see `segcam.networks.read_inputs`.
         classes: names of the network's classes, where it does not tell.
-        weights: a file of weights, where the network is opened here.
+        weights: a file of weights, where the network is opened here; several are levels, such as epochs of a training,
+            which get the last one's classes and layers, see `Explained.levels`.
         device: where it runs; where it is, unless given.
 
     Raises:
@@ -99,7 +101,12 @@ def explain(  # noqa: PLR0913  (all but two have defaults)
     >>> explained.scores[["image", "layer", "method"]].head(2).values.tolist()
     [['image 1', '0', 'grad_cam'], ['image 1', '1', 'grad_cam']]
     """
-    opened = _opened(network, weights, classes, output, inputs)
+    files = None if weights is None or isinstance(weights, (str, Path)) else list(weights)
+    labels = [] if files is None else level_names(files)
+    *earlier, opened = [
+        _opened(network if files is None else copy.deepcopy(network), one, classes, output, inputs)
+        for one in ([weights] if files is None else files)
+    ]
     photographs = collected(images, masks, opened.inputs.channels or RGB)
     masked = photographs[0].mask is not None
     named = metrics_of(metrics, masked)
@@ -107,25 +114,38 @@ def explain(  # noqa: PLR0913  (all but two have defaults)
     see_sizes(size, resize, photographs)
     side = size or (max(opened.inputs.size) if opened.inputs.size else None)
     prepared = [_prepared(one, side, resize) for one in photographs]
-    with running(opened, prepared[0], device) as where:
-        first = Batch.of([prepared[0].sample], where)
-        choice = choose_layers(opened.model, first.inputs(), layers, most=most_layers, output=opened.output)
-        names = list(opened.classes)
-        see_masks(photographs, len(names))
-        probe = Probe(opened.model, choice.layers, classes=names, placement=placement, output=opened.output)
-        wanted = _classes(class_id, probe, prepared, where, names)
-        parsed = Target.parse(target) if isinstance(target, str) else target
-        if class_id is not None:
-            see_class(parsed, wanted, photographs, names)
-        passes = Passes(opened, prepared, masked, parsed, wanted, choice.layers, placement, device)
-        explained = Explained(passes, choice, tuple(asked))
-        rows: list[dict[str, Any]] = []
-        for turn in passes.turns(where):
-            captures = probe.many(turn.batch.inputs(), turn.targets, masks=turn.masks, valid=turn.batch.valid)
-            for each, capture in zip(turn.classes, captures, strict=True):
-                rows += _score(explained, turn.number, each, capture, turn.batch, named, names)
-        explained.scores = pd.DataFrame(rows)
-    return explained
+    parsed = Target.parse(target) if isinstance(target, str) else target
+
+    def run(
+        network: OwnNetwork, layers: LayerChoice | Sequence[LayerChoice], most: int | None, known: Explained | None
+    ) -> Explained:
+        with running(network, prepared[0], device) as where:
+            first = Batch.of([prepared[0].sample], where)
+            choice = choose_layers(network.model, first.inputs(), layers, most=most, output=network.output)
+            names = list(network.classes)
+            see_masks(photographs, len(names))
+            probe = Probe(network.model, choice.layers, classes=names, placement=placement, output=network.output)
+            wanted = known.passes.classes if known else _classes(class_id, probe, prepared, where, names)
+            if class_id is not None:
+                see_class(parsed, wanted, photographs, names)
+            passes = Passes(network, prepared, masked, parsed, wanted, choice.layers, placement, device)
+            explained = Explained(passes, choice, tuple(asked))
+            rows: list[dict[str, Any]] = []
+            for turn in passes.turns(where):
+                captures = probe.many(turn.batch.inputs(), turn.targets, masks=turn.masks, valid=turn.batch.valid)
+                for each, capture in zip(turn.classes, captures, strict=True):
+                    rows += _score(explained, turn.number, each, capture, turn.batch, named, names)
+            explained.scores = pd.DataFrame(rows)
+        return explained
+
+    last = run(opened, layers, most_layers, None)
+    if labels:
+        every = [*(run(one, last.choice.layers, None, last) for one in earlier), last]
+        for level, one in zip(labels, every, strict=True):
+            one.scores.insert(0, "level", level)
+        last.scores = pd.concat([one.scores for one in every], ignore_index=True)
+        last.levels = dict(zip(labels, every, strict=True))
+    return last
 
 
 def _opened(network: Any, weights: Any, classes: Any, output: Element | None, inputs: Any) -> OwnNetwork:

@@ -51,6 +51,8 @@ class Explained:
         methods: that made the maps.
         scores: a row a map, a column a metric; `against` says against what.
         skipped: why a layer has no map of a method.
+        levels: where several weights were given, what was explained of each, by the file's name; the last is this one,
+            and `scores` has the rows of all.
     """
 
     passes: Passes
@@ -58,6 +60,7 @@ class Explained:
     methods: tuple[Method, ...]
     scores: pd.DataFrame = field(default_factory=pd.DataFrame)
     skipped: dict[tuple[str, str], str] = field(default_factory=dict)
+    levels: dict[str, Explained] = field(default_factory=dict, repr=False)
     _maps: dict[Key, npt.NDArray[np.float32]] = field(default_factory=dict, repr=False)
     _places: dict[Key, Placement | None] = field(default_factory=dict, repr=False)
     _seen: dict[tuple[int, str], Seen] = field(default_factory=dict, repr=False)
@@ -82,6 +85,7 @@ class Explained:
         found = Explained(passes, self.choice, self.methods, rows, self.skipped)
         for key in [key for key in self._maps if key.image == number]:
             found.keep(replace(key, image=0), self._maps[key], self._places[key])
+        found.levels = {level: found if one is self else one[number] for level, one in self.levels.items()}
         found._seen |= {(0, name): seen for (of, name), seen in self._seen.items() if of == number}
         return found
 

@@ -72,6 +72,7 @@ def html(explained: Explained, method: str) -> str:
             parts.append("</section>")
     parts.append('<h2>Scores, means over the images</h2><p class="hint">A click on a head sorts.</p>')
     parts += [_table(explained, class_name) for class_name in explained.classes]
+    parts += [_levels(explained, class_name, method) for class_name in explained.classes if explained.levels]
     body = "\n".join(parts)
     digest = base64.b64encode(hashlib.sha256(SORT.encode()).digest()).decode()  # no other script may run
     policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'"
@@ -123,13 +124,25 @@ def _errors(explained: Explained, number: int, class_name: str) -> list[str]:
 
 def _table(explained: Explained, class_name: str) -> str:
     rows = explained.scores[explained.scores["class"] == class_name]
+    if explained.levels:
+        rows = rows[rows["level"] == list(explained.levels)[-1]]
+    return f"<h3>{escaping.escape(class_name)}</h3>{_means(explained, rows, 'layer', 'method')}"
+
+
+def _levels(explained: Explained, class_name: str, method: str) -> str:
+    """Return the scores of a method by layer and level."""
+    rows = explained.scores[(explained.scores["class"] == class_name) & (explained.scores["method"] == method)]
+    head = f"<h3>{escaping.escape(f'{class_name}: {method}, level by level')}</h3>"
+    return head + _means(explained, rows, "layer", "level")
+
+
+def _means(explained: Explained, rows: pd.DataFrame, *by: str) -> str:
     numbers = rows.select_dtypes("number").columns.difference(["target_pixels", "target_score", "area"], sort=False)
     order = {layer: n for n, layer in enumerate(explained.layers)}
-    means = rows.groupby(["layer", "method"], sort=False)[list(numbers)].mean().reset_index()
+    means = rows.groupby(list(by), sort=False)[list(numbers)].mean().reset_index()
     means = means.sort_values("layer", key=lambda names: names.map(order), kind="stable")
     formatted = means.apply(lambda column: column.map(_number) if pd.api.types.is_numeric_dtype(column) else column)
-    table = formatted.to_html(index=False, border=0, escape=True)
-    return f"<h3>{escaping.escape(class_name)}</h3><div class='scroll'>{table}</div>"
+    return f"<div class='scroll'>{formatted.to_html(index=False, border=0, escape=True)}</div>"
 
 
 def _number(value: float) -> str:

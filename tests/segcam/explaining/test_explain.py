@@ -198,6 +198,7 @@ WRONG: list[tuple[Any, dict[str, Any], str]] = [
     (DRAWN, {"size": (32, 32)}, "size is"),
     (DRAWN, {"resize": "crop"}, "unknown resize 'crop'"),
     (DRAWN, {"methods": []}, "methods are empty"),
+    (DRAWN, {"weights": []}, "weights are empty"),
     (DRAWN, {"methods": ["sobel", "sobel"]}, "name each once"),
     (DRAWN, {"device": "gpu"}, "device 'gpu' cannot be used"),
     (DRAWN, {"device": "cuda:99"}, "device 'cuda:99' cannot be used"),
@@ -231,3 +232,26 @@ def test_turned_photographs_are_upright(tmp_path: Path) -> None:
 def test_a_network_that_fails_says_so() -> None:
     with pytest.raises(segcam.SegcamError, match="network"):
         segcam.explain(Fixed(), DRAWN, 1)
+
+
+def test_several_weights_are_levels(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    nets = [network(), network()]
+    nets[1][2].weight.data *= -1
+    for i, net in enumerate(nets):
+        torch.save(net.state_dict(), tmp_path / f"e{i}.pt")
+    given = network()
+    weights = [tmp_path / "e0.pt", tmp_path / "e1.pt"]
+    found = segcam.explain(given, DRAWN, 1, weights=weights, methods="grad_cam", metrics=["gini"])
+    assert list(found.levels) == ["e0", "e1"]
+    assert found.scores["level"].unique().tolist() == ["e0", "e1"]
+    for i, level in enumerate(found.levels):
+        alone = segcam.explain(nets[i], DRAWN, 1, methods="grad_cam", metrics=["gini"])
+        rows = found.scores[found.scores["level"] == level]
+        np.testing.assert_allclose(rows["gini"], alone.scores["gini"])
+        np.testing.assert_array_equal(found.levels[level].map(1, "2"), alone.map(1, "2"))
+    assert torch.equal(given[2].weight, network()[2].weight)
+    assert list(found[1].levels) == ["e0", "e1"]
+    assert "level by level" in found.save(tmp_path / "mine").read_text()
+    with pytest.raises(InputError, match="twice"):
+        segcam.explain(given, DRAWN, 1, weights=weights[:1] * 2)
