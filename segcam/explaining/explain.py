@@ -56,7 +56,7 @@ def explain(  # noqa: PLR0913  (all but two have defaults)
     methods: str | Method | Sequence[str | Method] = METHODS_SHOWN,
     metrics: Sequence[str] | None = None,
     size: int | None = None,
-    resize: Resize = "pad",
+    resize: Resize | None = None,
     placement: Placing = "stretched",
     output: Element | None = None,
     inputs: NetworkInputs | Mapping[str, Any] | Path | str | None = None,
@@ -81,7 +81,8 @@ def explain(  # noqa: PLR0913  (all but two have defaults)
         methods: gradient methods and controls.
         metrics: names; all unless given. One that looks at the mask needs masks where it is named.
         size: pixels of the side that photographs are brought to; their own size, or the network's, unless given.
-        resize: how: 'pad' keeps the aspect ratio and leaves the padding out of all scores, 'squash' does not.
+        resize: how: 'pad' keeps the aspect ratio and leaves the padding out of all scores, 'squash' does not; the
+            network's way, or else 'pad', unless given.
         placement: where maps lie on the image, see `Probe`.
         output: what the output means, or which part of it is read, see `Probe`.
         inputs: how the network wants photographs, see `segcam.networks.read_inputs`.
@@ -111,9 +112,10 @@ def explain(  # noqa: PLR0913  (all but two have defaults)
     masked = photographs[0].mask is not None
     named = metrics_of(metrics, masked)
     asked = methods_of(methods)
-    see_sizes(size, resize, photographs)
+    way = resize or opened.inputs.resize or "pad"
+    see_sizes(size, way, photographs)
     side = size or (max(opened.inputs.size) if opened.inputs.size else None)
-    prepared = [_prepared(one, side, resize) for one in photographs]
+    prepared = [_prepared(one, side, way) for one in photographs]
     parsed = Target.parse(target) if isinstance(target, str) else target
 
     def run(

@@ -19,7 +19,7 @@ QUALITY = 85
 ERRORS = 480
 """Pixels of the longer side of a picture of errors."""
 HITS = "Green: predicted, and in the mask. Blue: missed. Orange: predicted, and not in the mask."
-SORT = """
+SCRIPT = """
 for (const head of document.querySelectorAll("th")) head.addEventListener("click", () => {
   const body = head.closest("table").tBodies[0], column = head.cellIndex;
   const down = head.dataset.down = head.dataset.down ? "" : "1";
@@ -28,8 +28,9 @@ for (const head of document.querySelectorAll("th")) head.addEventListener("click
     ? value(a).localeCompare(value(b), "en", {numeric: true}) : number(value(b)) - number(value(a)));
   body.append(...(down ? rows : rows.reverse()));
 });
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach(one => { one.open = true; }));
 """
-"""Sorts a table by the column whose head is clicked."""
+"""Sorts a table by the column whose head is clicked, and prints all that can be unfolded."""
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2226; --muted: #5a6570; --paper: #fcfcfa; --line: #d5dadd; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e8ea; --muted: #9aa5ae; --paper: #15181b; --line: #343a40; } }
@@ -74,14 +75,14 @@ def html(explained: Explained, method: str) -> str:
     parts += [_table(explained, class_name) for class_name in explained.classes]
     parts += [_levels(explained, class_name, method) for class_name in explained.classes if explained.levels]
     body = "\n".join(parts)
-    digest = base64.b64encode(hashlib.sha256(SORT.encode()).digest()).decode()  # no other script may run
+    digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()  # no other script may run
     policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{say(explained.network.name)} · segcam</title><style>{STYLE}</style></head><body>\n{body}\n"
-        f"<script>{SORT}</script></body></html>\n"
+        f"<script>{SCRIPT}</script></body></html>\n"
     )
 
 

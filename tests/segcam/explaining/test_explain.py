@@ -122,6 +122,14 @@ def test_images_of_unlike_sizes_keep_their_own() -> None:
     assert small.prepared[0].box is not None
 
 
+def test_the_network_says_how_photographs_are_resized() -> None:
+    squashed = explained(inputs={"size": 32, "resize": "squash"})
+    assert squashed.prepared[0].sample.mask.shape == (32, 32)
+    assert squashed.prepared[0].box is None
+    assert squashed.map(0).shape == (32, 48)
+    assert explained(inputs={"size": 32, "resize": "squash"}, resize="pad").prepared[0].box == (5, 0, 21, 32)
+
+
 def test_classes_sets_one_an_image_and_those_predicted_most() -> None:
     assert explained(class_id={"cat", "dog"}).classes == ("cat+dog",)
     assert explained(class_id=[1, "dog"]).scores.groupby("image")["class"].first().tolist() == ["cat", "dog"]
