@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from segcam.channels import RGB
 from segcam.classes import IGNORE, Classes, class_ids, label, members
 from segcam.datasets.resizing import Resize, resized
-from segcam.errors import InputError, NotApplicableError, unknown
+from segcam.errors import InputError, NotApplicableError, SegcamWarning, unknown
 from segcam.explaining.asked import level_names, methods_of, metrics_of, see_class, see_masks, see_sizes
 from segcam.explaining.explained import Explained
 from segcam.explaining.kept import Key, Prepared
@@ -114,7 +115,7 @@ def explain(  # noqa: PLR0913  (all but two have defaults)
     asked = methods_of(methods)
     way = resize or opened.inputs.resize or "pad"
     see_sizes(size, way, photographs)
-    side = size or (max(opened.inputs.size) if opened.inputs.size else None)
+    side = size or _side(opened.inputs)
     prepared = [_prepared(one, side, way) for one in photographs]
     parsed = Target.parse(target) if isinstance(target, str) else target
 
@@ -158,6 +159,21 @@ def _opened(network: Any, weights: Any, classes: Any, output: Element | None, in
     if not isinstance(network, (nn.Module, str, Path)):
         raise InputError(f"the network is a {type(network).__name__}: a torch.nn.Module, or the name of one, is needed")
     return open_network(network, weights=weights, classes=classes, output=output, inputs=inputs)
+
+
+def _side(inputs: NetworkInputs) -> int | None:
+    """Return the side of the square that photographs are brought to; None where they keep their size."""
+    if inputs.size is None:
+        return None
+    side = max(inputs.size)
+    if min(inputs.size) < side:
+        warnings.warn(
+            f"the network wants {inputs.size[0]} x {inputs.size[1]}, and photographs are brought to squares: it gets "
+            f"{side} x {side}; give arrays of its own size and inputs without one to have them as they are",
+            SegcamWarning,
+            stacklevel=3,
+        )
+    return side
 
 
 def _prepared(one: Photograph, side: int | None, resize: Resize) -> Prepared:

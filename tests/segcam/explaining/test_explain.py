@@ -130,6 +130,12 @@ def test_the_network_says_how_photographs_are_resized() -> None:
     assert explained(inputs={"size": 32, "resize": "squash"}, resize="pad").prepared[0].box == (5, 0, 21, 32)
 
 
+def test_a_size_that_is_no_square_is_said() -> None:
+    with pytest.warns(segcam.errors.SegcamWarning, match="wants 32 x 64, and photographs are brought to squares"):
+        found = explained(inputs={"size": [32, 64]}, methods="grad_cam")
+    assert found.prepared[0].sample.mask.shape == (64, 64)
+
+
 def test_classes_sets_one_an_image_and_those_predicted_most() -> None:
     assert explained(class_id={"cat", "dog"}).classes == ("cat+dog",)
     assert explained(class_id=[1, "dog"]).scores.groupby("image")["class"].first().tolist() == ["cat", "dog"]
