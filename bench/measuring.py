@@ -86,14 +86,22 @@ class Measuring:
             InputError: a training is missing, a checkpoint is not of the profile's network, or a file of the user's
                 stands in the way.
         """
-        if missing := [cell.name for cell in self.checkpoints.missing()]:
-            raise InputError(
-                f"nothing is trained for {', '.join(missing)} in {self.store.out}: run train (or all) first"
-            )
+        self.check()
         cells = self.cells()
         self.clear(cells)
         for name, group in groupby(cells, key=lambda cell: cell.measurement):
             self._run(MEASUREMENTS.get(name), list(group), saved)
+
+    def check(self) -> None:
+        """See that all checkpoints are there.
+
+        Raises:
+            InputError: a training is missing.
+        """
+        if missing := [cell.name for cell in self.checkpoints.missing()]:
+            raise InputError(
+                f"nothing is trained for {', '.join(missing)} in {self.store.out}: run train (or all) first"
+            )
 
     def finished(self, cell: MeasureCell) -> bool:
         """Return whether a cell's record is there, and all files that it made are as they were written."""

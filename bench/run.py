@@ -151,6 +151,7 @@ class Run:
             InputError: a training is missing, or a checkpoint is not of the profile's network.
         """
         every = self.ask(self.measurings)
+        self.measurings[0].check()  # before anything is cleared: of what is not trained no cell is known
         replace(self.measurings[0], prefix="").clear(every)  # of classes that are explained no more, too
         for measuring in self.measurings:
             measuring.run(self._write_manifest)

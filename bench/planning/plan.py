@@ -127,5 +127,5 @@ def shared_methods(score: Score) -> list[str]:
 def score_settings(score: Score, methods: Sequence[str]) -> dict[str, Any]:
     """Return what of the section score defines the maps and numbers of some methods, JSON-ready."""
     parameters = {name: values for name, values in score.parameters.items() if name in methods}
-    settings = score.model_dump(mode="json", exclude={*PACE, *OWN})
+    settings = score.model_dump(mode="json", exclude={*PACE, *OWN, "classes"})  # here there is one class
     return settings | {"methods": list(methods), "parameters": parameters}

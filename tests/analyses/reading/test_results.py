@@ -194,9 +194,9 @@ def test_photographs_stay_on_disk_where_they_may_not_be_shown(make):
 
 def test_the_explained_class_is_the_first_after_the_background_or_the_targets_own(make):
     results = make(classes=("background", "cat", "dog"))
-    assert results.foreground("best_pixel:logit") == 1
+    assert results.foreground("best_pixel:logit") == (1,)
     results = edit_manifest(results, lambda m: m["targets"]["best_pixel:logit"].update({"class": 2}))
-    assert results.foreground("best_pixel:logit") == 2
+    assert results.foreground("best_pixel:logit") == (2,)
 
 
 def test_captions_say_what_helped_a_network(make):
