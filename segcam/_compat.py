@@ -37,7 +37,7 @@ def require(package: str, extra: str, needed_by: str) -> None:
     Raises:
         InputError: it is not installed; the message says how to install it.
     """
-    if package != "matplotlib":  # all others may import torchvision, which takes seconds
+    if package not in {"matplotlib", "pandas", "tqdm"}:  # all others may import torchvision, which takes seconds
         mend_torchvision()
     try:
         importlib.import_module(package)

@@ -46,6 +46,37 @@ def test_one_network_is_explained_without_any_extra() -> None:
     assert error == "model 'segformer' needs the package transformers: pip install 'segcam[models]'"
 
 
+PICTURED = """
+import sys
+
+sys.modules.update(dict.fromkeys({absent!r}))  # importing them fails as if they were not installed
+import numpy as np
+import segcam
+from segcam.models import create
+
+try:
+    explained = segcam.explain(create("unet", classes=2), np.zeros((32, 32, 3), np.uint8), 1, most_layers=2)
+    explained.show()
+    print(explained.save({folder!r}).name)
+except segcam.InputError as error:
+    print(error)
+"""
+
+
+def pictured(folder: Path, absent: set[str]) -> str:
+    code = PICTURED.format(absent=absent, folder=str(folder))
+    result = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+def test_the_first_picture_needs_one_extra(tmp_path: Path) -> None:
+    own = {line.partition(">")[0] for line in PROJECT["optional-dependencies"]["explain"]} | {"matplotlib"}
+    others = {*FOR_EXTRAS, "torchvision", "rich", "jinja2", "typer"}
+    assert pictured(tmp_path, others - own) == "index.html"
+    assert pictured(tmp_path, {"pandas"}) == "segcam.explain needs the package pandas: pip install 'segcam[explain]'"
+
+
 def test_the_command_line_names_the_extra_that_installs_it() -> None:
     code = "import sys; sys.modules['typer'] = None; from bench.__main__ import main; main()"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

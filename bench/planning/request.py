@@ -17,6 +17,7 @@ from segcam.metrics.attention import ATTENTION_METRICS, AttentionMetric
 from segcam.models import Architecture
 from segcam.models import architecture as network_of
 from segcam.probe.attention import AttentionPlace
+from segcam.probe.attention.finding import NO_ATTENTION, NOT_BEHIND
 from segcam.probe.layers import Layer
 from segcam.probe.placement import Placing
 from segcam.probe.probe import Precision, Probe
@@ -29,8 +30,6 @@ FAMILY = "family:"
 """How what stands for all methods of a family begins."""
 FAMILIES = {"gradient": "cam", "control": "control", "attention": "attention", "run": "perturbation"}
 """The family of methods that name none, by their kind."""
-NO_ATTENTION = "the network has no attention"
-NOT_BEHIND = "no block's attention ends at this layer"
 
 
 @dataclass(frozen=True, order=True, slots=True)

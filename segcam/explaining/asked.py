@@ -21,15 +21,12 @@ def methods_of(given: str | Method | Sequence[str | Method]) -> list[Method]:
     """Return the methods asked for.
 
     Raises:
-        InputError: there is none, one stands twice, or one is of another kind.
+        InputError: there is none, or one stands twice.
     """
     listed = [given] if isinstance(given, (str, Method)) else given
     found = [METHODS.get(one) if isinstance(one, str) else one for one in listed]
     if not found:
         raise InputError("methods are empty: name at least one, such as grad_cam")
-    for method in found:
-        if method.gradient is None and method.control is None:
-            raise InputError(f"method {method.name} is no gradient method and no control: leave it out")
     if len({method.name for method in found}) < len(found):
         raise InputError(f"methods are {', '.join(method.name for method in found)}: name each once")
     return found
@@ -106,6 +103,16 @@ def see_sizes(size: int | None, resize: Resize, photographs: Sequence[Photograph
             f"size is {size}, and image '{plain[0]}' holds floating-point numbers, which go into the network as they "
             "are: resize it, or give it as uint8"
         )
+
+
+def see_number(name: str, value: object, least: int) -> None:
+    """See that a number is a whole one, and no less than a least one.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InputError(f"{name} is {shown(value)}: a whole number from {least} is needed")
 
 
 def level_names(files: Sequence[Path | str]) -> list[str]:

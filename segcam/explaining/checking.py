@@ -13,11 +13,16 @@ from torch import Tensor, nn
 from segcam.checks.diagnosis import LayerDiagnosis, diagnose
 from segcam.checks.faithfulness import OUTCOMES, Curves, Subjects, order, random_order
 from segcam.checks.sanity import cascading, evenly, execution_order, independent, randomised
-from segcam.errors import InputError, NotApplicableError, shown
+from segcam.errors import InputError, NotApplicableError
+from segcam.explaining.asked import see_number
+from segcam.explaining.scored import scenery_of
 from segcam.maps import layer_maps
 from segcam.methods import Method
+from segcam.metrics.attention import ATTENTION_METRICS
+from segcam.probe.attention.finding import NO_ATTENTION, find_attention
 from segcam.probe.layers import Layer
 from segcam.probe.probe import Capture
+from segcam.samples import Batch
 from segcam.scoring.agreement import spearman, ssim
 from segcam.scoring.reference import Scenery
 
@@ -38,9 +43,10 @@ def faithfulness(
     draw: Callable[[Subjects, Tensor, Kind], Curves],
 ) -> pd.DataFrame:
     """Return the areas under deletion and insertion curves; see `Explained.faithfulness`."""
+    see_number("images", images, 1)
     rows: list[dict[str, Any]] = []
     with explained.passes.open() as (probe, where):
-        for turn in explained.passes.turns(where, _at_least(images, 1, "images")):
+        for turn in explained.passes.turns(where, images):
             captures = probe.many(turn.batch.inputs(), turn.targets, masks=turn.masks, valid=turn.batch.valid)
             for name, class_id, capture in zip(explained.seen_in(turn.number), turn.classes, captures, strict=True):
                 subjects = _subjects(probe.model, turn, class_id, capture)
@@ -81,10 +87,11 @@ def sanity(
 ) -> pd.DataFrame:
     """Return how like maps stay where weights are made random; see `Explained.sanity`."""
     passes = explained.passes
-    few = _at_least(images, 1, "images")
+    see_number("images", images, 1)
+    see_number("depths", depths, 2)
     chosen = [layer for layer in explained.choice.layers if layer.label in layers]
     with passes.open() as (probe, where):
-        turns = list(passes.turns(where, few))
+        turns = list(passes.turns(where, images))
         ran = execution_order(probe.model, turns[0].batch.inputs())
         before = []
         for turn in turns:
@@ -92,7 +99,7 @@ def sanity(
             before.append([(capture.explained, list(_maps(capture, chosen, methods))) for capture in captures])
     rows: list[dict[str, Any]] = []
     for kind, changed in (("cascading", cascading(ran)), ("independent", independent(ran))):
-        for step in evenly(len(ran), _at_least(depths, 2, "depths")):
+        for step in evenly(len(ran), depths):
             facts = {"kind": kind, "step": step, "share": (step + 1) / len(ran), "module": ran[-1 - step][0]}
             with passes.open(randomised(passes.network.model, changed[step], seed)) as (other, _):
                 for turn, known in zip(turns, before, strict=True):
@@ -124,8 +131,10 @@ def diagnosis(explained: Explained, method: Method, images: int | None) -> pd.Da
     """Return why maps are blank or negative; see `Explained.diagnosis`."""
     rows: list[dict[str, Any]] = []
     names = explained.network.classes
+    if images is not None:
+        see_number("images", images, 1)
     with explained.passes.open() as (probe, where):
-        for turn in explained.passes.turns(where, None if images is None else _at_least(images, 1, "images")):
+        for turn in explained.passes.turns(where, images):
             for name, target in zip(explained.seen_in(turn.number), turn.targets, strict=True):
                 inputs = turn.batch.inputs()
                 told = diagnose(probe, inputs, target, method, masks=turn.masks, valid=turn.batch.valid)
@@ -141,6 +150,34 @@ def diagnosis(explained: Explained, method: Method, images: int | None) -> pd.Da
     return pd.DataFrame(rows)
 
 
+def attention(explained: Explained, images: int | None) -> pd.DataFrame:
+    """Return how far, and how much at the background, each head looks; see `Explained.attention`."""
+    if images is not None:
+        see_number("images", images, 1)
+    passes, rows = explained.passes, list[dict[str, Any]]()
+    with passes.open() as (plain, where):
+        first = Batch.of([passes.prepared[0].sample], where)
+        found = find_attention(plain.model, first.inputs(), passes.layers)
+        if not found.places:
+            why = "; ".join(f"{path} {reason}" for path, reason in found.left_out.items()) or NO_ATTENTION
+            raise InputError(f"no attention of {explained.network.name} can be read: {why}")
+        probe = passes.probe(plain.model, found.places)
+        for turn in passes.turns(where, images):
+            captures = probe.many(turn.batch.inputs(), turn.targets, masks=turn.masks, valid=turn.batch.valid)
+            for name, class_id, capture in zip(explained.seen_in(turn.number), turn.classes, captures, strict=True):
+                region = torch.from_numpy(explained.region(turn.number, name))[None].to(where)
+                scenery = scenery_of(turn, class_id, region)
+                for place in found.places:
+                    block = capture.attentions[place.label]
+                    values = {one.name: one.compute(block, scenery)[0].tolist() for one in ATTENTION_METRICS}
+                    of_block = {"block": place.label, "layer": place.layer, "stage": place.stage, "depth": place.depth}
+                    for head in range(block.heads):
+                        measured = {metric: numbers[head] for metric, numbers in values.items()}
+                        facts = {"image": turn.batch.ids[0], "class": name, **of_block, "head": head + 1}
+                        rows.append({**facts, **measured})
+    return pd.DataFrame(rows)
+
+
 def _record(record: LayerDiagnosis) -> dict[str, Any]:
     return {
         "layer": record.layer,
@@ -150,9 +187,3 @@ def _record(record: LayerDiagnosis) -> dict[str, Any]:
         "counter_share": float(record.counter_share[0]),
         "reason": record.text,
     }
-
-
-def _at_least(number: int, least: int, what: str) -> int:
-    if type(number) is not int or number < least:
-        raise InputError(f"{what} is {shown(number)}: at least {least} is needed")
-    return number

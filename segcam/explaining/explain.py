@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,36 +13,43 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
+from tqdm.auto import tqdm
 
 from segcam.channels import RGB
-from segcam.classes import IGNORE, Classes, class_ids, label, members
+from segcam.checks.sanity import evenly
+from segcam.classes import IGNORE, Classes, class_ids, members
 from segcam.datasets.resizing import Resize, resized
-from segcam.errors import InputError, NotApplicableError, SegcamWarning, unknown
-from segcam.explaining.asked import level_names, methods_of, metrics_of, see_class, see_masks, see_sizes
+from segcam.errors import InputError, SegcamWarning, unknown
+from segcam.explaining.asked import (
+    level_names,
+    methods_of,
+    metrics_of,
+    see_class,
+    see_masks,
+    see_number,
+    see_sizes,
+)
 from segcam.explaining.explained import Explained
-from segcam.explaining.kept import Key, Prepared
+from segcam.explaining.kept import Prepared
 from segcam.explaining.passes import Passes, running
 from segcam.explaining.photographs import Photograph, collected
-from segcam.maps import layer_maps
+from segcam.explaining.scored import Scorer
 from segcam.methods import Method
-from segcam.metrics import Metric, measure
 from segcam.networks import NetworkInputs, OwnNetwork, open_network
+from segcam.probe.attention.finding import find_attention
 from segcam.probe.choice import MOST, choose_layers
 from segcam.probe.layers import LayerChoice
 from segcam.probe.network.elements import Element
 from segcam.probe.placement import Placing
-from segcam.probe.probe import Capture, Probe
+from segcam.probe.probe import Probe
 from segcam.probe.targets import Target
-from segcam.probe.targets.dense import predicted
 from segcam.samples import Batch, Sample
-from segcam.scoring.reference import Scenery
 
 METHODS_SHOWN = ("grad_cam", "hires_cam", "layer_cam", "uniform", "random", "sobel", "mask_oracle")
 """Methods and controls that are compared unless told."""
 CLASSES = 3
 """How many of the predicted classes are explained where none is named."""
-REGION = "predicted region"
 
 
 def explain(  # noqa: PLR0913  (all but two have defaults)
@@ -63,7 +70,10 @@ def explain(  # noqa: PLR0913  (all but two have defaults)
     inputs: NetworkInputs | Mapping[str, Any] | Path | str | None = None,
     classes: Sequence[str] | str | int | None = None,
     weights: Path | str | Sequence[Path | str] | None = None,
+    own_pass_images: int = 2,
+    max_memory: int | None = None,
     device: torch.device | str | None = None,
+    progress: bool | None = None,
 ) -> Explained:
     """Explain a network on photographs: maps of its layers, their scores, pictures and a page.
 
@@ -79,7 +89,7 @@ def explain(  # noqa: PLR0913  (all but two have defaults)
         target: which pixels and which score of them; its class is `class_id`.
         layers: paths, patterns or modules; patterns leave out what gives no map.
         most_layers: of more some stand for all; None takes all.
-        methods: gradient methods and controls.
+        methods: any of `segcam.methods.METHODS`.
         metrics: names; all unless given. One that looks at the mask needs masks where it is named.
         size: pixels of the side that photographs are brought to; their own size, or the network's, unless given.
         resize: how: 'pad' keeps the aspect ratio and leaves the padding out of all scores, 'squash' does not; the
@@ -90,7 +100,11 @@ def explain(  # noqa: PLR0913  (all but two have defaults)
         classes: names of the network's classes, where it does not tell.
         weights: a file of weights, where the network is opened here; several are levels, such as epochs of a training,
             which get the last one's classes and layers, see `Explained.levels`.
+        own_pass_images: how many images, evenly spread, methods that take passes of their own explain.
+        max_memory: bytes of tensors that a pass of the layers may have alive at once; those that do not fit get passes
+            of their own. None for all in one.
         device: where it runs; where it is, unless given.
+        progress: whether a bar shows what is done; where there is a terminal or a notebook, unless told.
 
     Raises:
         InputError: images, masks, classes, methods or metrics cannot be taken; the message names which, and why.
@@ -115,6 +129,9 @@ def explain(  # noqa: PLR0913  (all but two have defaults)
     asked = methods_of(methods)
     way = resize or opened.inputs.resize or "pad"
     see_sizes(size, way, photographs)
+    see_number("own_pass_images", own_pass_images, 0)
+    if max_memory is not None:
+        see_number("max_memory", max_memory, 1)
     side = size or _side(opened.inputs)
     prepared = [_prepared(one, side, way) for one in photographs]
     parsed = Target.parse(target) if isinstance(target, str) else target
@@ -127,18 +144,20 @@ def explain(  # noqa: PLR0913  (all but two have defaults)
             choice = choose_layers(network.model, first.inputs(), layers, most=most, output=network.output)
             names = list(network.classes)
             see_masks(photographs, len(names))
-            probe = Probe(network.model, choice.layers, classes=names, placement=placement, output=network.output)
+            passes = Passes(network, prepared, masked, parsed, [], choice.layers, placement, device)
+            looked = any(method.attention is not None for method in asked)
+            found = find_attention(network.model, first.inputs(), choice.layers).places if looked else ()
+            probe = passes.probe(network.model, found)
             wanted = known.passes.classes if known else _classes(class_id, probe, prepared, where, names)
             if class_id is not None:
                 see_class(parsed, wanted, photographs, names)
-            passes = Passes(network, prepared, masked, parsed, wanted, choice.layers, placement, device)
+            passes = replace(passes, classes=wanted)
             explained = Explained(passes, choice, tuple(asked))
-            rows: list[dict[str, Any]] = []
-            for turn in passes.turns(where):
-                captures = probe.many(turn.batch.inputs(), turn.targets, masks=turn.masks, valid=turn.batch.valid)
-                for each, capture in zip(turn.classes, captures, strict=True):
-                    rows += _score(explained, turn.number, each, capture, turn.batch, named, names)
-            explained.scores = pd.DataFrame(rows)
+            quiet = None if progress is None else not progress  # None: where there is no terminal
+            few = evenly(len(prepared), own_pass_images)
+            with tqdm(passes.turns(where), network.name, len(prepared), unit="image", disable=quiet) as turns:
+                scorer = Scorer(explained, named, few, max_memory, turns.set_postfix_str)
+                explained.scores = pd.DataFrame([row for turn in turns for row in scorer.rows(probe, turn)])
         return explained
 
     last = run(opened, layers, most_layers, None)
@@ -235,61 +254,3 @@ def _predicted_most(probe: Probe, prepared: Sequence[Prepared], where: torch.dev
             pixels[index] = pixels.get(index, 0) + count
     ranked = sorted((index for index, count in pixels.items() if count), key=lambda index: -pixels[index])
     return [index for index in ranked if index][:CLASSES] or ranked[:1]
-
-
-def _score(
-    explained: Explained,
-    number: int,
-    class_id: Classes,
-    capture: Capture,
-    batch: Batch,
-    metrics: Sequence[Metric],
-    names: Sequence[str],
-) -> Iterator[dict[str, Any]]:
-    """Keep the maps of one image and class, and yield their scores, a row a map."""
-    own = Target(class_id, "predicted", at="input", output=capture.target.output, argument=capture.target.argument)
-    own = replace(own, placement=capture.target.placement, element=capture.target.element)
-    region = predicted(own.dense(capture.logits, capture.size, None))
-    if batch.valid is not None:
-        region &= batch.valid
-    name = label(class_id, names)
-    explained.keep_prediction(number, name, region[0].cpu().numpy(), capture)
-    if not explained.masked:
-        masks = region.to(torch.uint8)
-        masks = masks if batch.valid is None else masks.masked_fill(~batch.valid, IGNORE)
-        batch, class_id = replace(batch, masks=masks), 1
-    if batch.channels != RGB and batch.images.dtype != torch.uint8:  # edges are those that people see
-        picture = torch.from_numpy(explained.prepared[number].photograph.picture).permute(2, 0, 1)[None]
-        batch = replace(batch, images=picture.to(batch.images.device), channels=RGB)
-    scenery = Scenery.of(batch, class_id)
-    facts = {
-        "image": batch.ids[0],
-        "class": name,
-        "target": capture.target.name,
-        "target_pixels": int(capture.target_pixels[0]),
-        "target_score": float(capture.scores[0]),
-        "against": "mask" if explained.masked else REGION,
-        "area": float(scenery.on(scenery.size).area[0]),
-    }
-    for layer in capture.layers:
-        place = capture.placements[layer.label]
-        grid = (int(capture.activations[layer.label].shape[2]), int(capture.activations[layer.label].shape[3]))
-        for method in explained.methods:
-            try:
-                maps = _maps(capture, layer, method, scenery, grid)
-            except NotApplicableError as error:
-                explained.skipped[layer.label, method.name] = str(error)
-                continue
-            key = Key(number, name, layer.label, method.name)
-            explained.keep(key, maps[0, 0].float().cpu().numpy(), place)
-            values = measure(maps.relu(), scenery.on(grid, place), metrics)
-            where = "stretched" if place is None else "receptive_field"
-            scores = {metric: float(value[0, 0]) for metric, value in values.items()}
-            yield {**facts, "layer": layer.label, "method": method.name, "placement": where, **scores}
-
-
-def _maps(capture: Capture, layer: Any, method: Method, scenery: Scenery, grid: tuple[int, int]) -> Tensor:
-    if method.gradient is not None:
-        return layer_maps(capture, layer, [method])[1]
-    assert method.control is not None  # others are refused
-    return method.control(scenery.on(grid, capture.placements[layer.label]))[:, None]

@@ -26,7 +26,7 @@ from segcam.files import user_path, write_whole
 from segcam.methods import Method
 from segcam.networks import OwnNetwork
 from segcam.probe.choice import Choice
-from segcam.probe.layers import Layer
+from segcam.probe.layers import INPUT, Layer
 from segcam.samples import Batch
 from segcam.scoring.grids import Placement, upsample
 
@@ -139,23 +139,18 @@ class Explained:
 
         Args:
             image: its name or number.
-            layer: its label; the last unless given.
+            layer: its label, 'Input' for methods that explain the input's pixels; the last unless given.
             method: its name; the first unless given.
             class_name: of the class; the image's first unless given.
 
         Raises:
             InputError: there is no such map; the message lists what there is.
         """
-        number, name = self._image(image), self._layer(layer)
-        key = Key(number, self._class(number, class_name), name, self._method(method))
-        if key not in self._maps:
-            raise InputError(
-                f"layer '{name}' has no map of {key.method}: {self.skipped.get((name, key.method), 'none')}"
-            )
-        one = self.prepared[number]
+        key = self._key(image, layer, method, class_name)
+        one = self.prepared[key.image]
         size = (int(one.sample.mask.shape[0]), int(one.sample.mask.shape[1]))
         large = upsample(torch.from_numpy(self._maps[key])[None, None], size, self._places[key])
-        return self._own(large[0, 0].numpy(), number)
+        return self._own(large[0, 0].numpy(), key.image)
 
     def maps(
         self, layer: str | Layer | None = None, method: str | None = None, class_name: str = ""
@@ -173,15 +168,18 @@ class Explained:
         self, image: str | int = 0, layer: str | Layer | None = None, method: str | None = None, class_name: str = ""
     ) -> npt.NDArray[np.float32]:
         """Return a map on its layer's own grid; see `map`."""
-        number, name = self._image(image), self._layer(layer)
-        return self._maps[Key(number, self._class(number, class_name), name, self._method(method))]
+        return self._maps[self._key(image, layer, method, class_name)]
 
     def prediction(self, image: str | int = 0, class_name: str = "") -> npt.NDArray[np.bool_]:
         """Return where a class is predicted, at the photograph's own size."""
         number = self._image(image)
-        region = self._seen[number, self._class(number, class_name)].region
+        region = self.region(number, self._class(number, class_name))
         own: npt.NDArray[np.bool_] = self._own(region.astype(np.float32), number) > 0.5
         return own
+
+    def region(self, number: int, class_name: str) -> npt.NDArray[np.bool_]:
+        """Return where a class is predicted, at the size in which the network saw the photograph."""
+        return self._seen[number, class_name].region
 
     def errors(self, image: str | int = 0, class_name: str = "") -> npt.NDArray[np.uint8] | None:
         """Return the photograph with hits, misses and false alarms of a class, `(rows, columns, 3)`.
@@ -219,12 +217,12 @@ class Explained:
         """
         number, name = self._image(image), self._method(method)
         of_class, one = self._class(number, class_name), self.prepared[number]
-        chosen = self._few(layers, SHOWN)
+        chosen = self._few(layers, SHOWN, name)
         maps: dict[str, Any] = {}
         places: dict[str, Placement | None] = {}
         for layer in chosen:
             key = Key(number, of_class, layer, name)
-            maps[layer] = self._maps[key] if key in self._maps else self.skipped.get((layer, name), "no map")
+            maps[layer] = self._maps[key] if key in self._maps else self._why(key)
             places[layer] = self._places.get(key)
         seen = self._seen[number, of_class]
         picture = one.photograph.picture
@@ -304,6 +302,7 @@ class Explained:
         """
         named = [self._method(one) for one in methods or [one.name for one in self.methods]]
         chosen = self._few(layers, 3)
+        chosen = [INPUT.label, *chosen] if layers is None else chosen  # of methods that explain the input's pixels
         draw = partial(curves, steps=steps, imputation=imputation, context=context)
         return checking.faithfulness(self, named, chosen, images, kinds, draw)
 
@@ -358,6 +357,22 @@ class Explained:
         """
         name = self._method(method)
         return checking.diagnosis(self, next(one for one in self.methods if one.name == name), images)
+
+    def attention(self, images: int | None = None) -> pd.DataFrame:
+        """Measure where the heads of a transformer look.
+
+        Args:
+            images: how many are examined, evenly spread; all unless given.
+
+        Returns:
+            A row an image, class, block and head: `attention_background_ratio`, how much more than by chance
+            the class's pixels look at the background, and `attention_distance`, in pixels of the network's input; see
+            `segcam.metrics.attention`.
+
+        Raises:
+            InputError: the network has no attention that can be read; the message says why.
+        """
+        return checking.attention(self, images)
 
     def kept(
         self, number: int, class_name: str, layer: str, methods: Sequence[str]
@@ -419,6 +434,29 @@ class Explained:
         own: npt.NDArray[np.float32] = large[0, 0].numpy()
         return own
 
+    def _key(self, image: str | int, layer: str | Layer | None, method: str | None, class_name: str) -> Key:
+        """Return which map is meant.
+
+        Raises:
+            InputError: there is none.
+        """
+        number, name = self._image(image), self._method(method)
+        place = self._layer(self._last(name) if layer is None else layer)
+        key = Key(number, self._class(number, class_name), place, name)
+        if key not in self._maps:
+            raise InputError(f"{self.images[number]} has no map of {name} at layer '{place}': {self._why(key)}")
+        return key
+
+    def _why(self, key: Key) -> str:
+        """Return why there is no map."""
+        if (key.layer, key.method) in self.skipped:
+            return self.skipped[key.layer, key.method]
+        method = next(one for one in self.methods if one.name == key.method)
+        of_input = key.layer == INPUT.label
+        if of_input != (method.scope == "input") and method.control is None:
+            return f"it explains layers, and not '{key.layer}'" if of_input else f"it explains '{INPUT.label}' alone"
+        return "methods with passes of their own explain a few images alone: raise own_pass_images"
+
     def _image(self, image: str | int) -> int:
         if isinstance(image, str):
             if image not in self.images:
@@ -430,12 +468,25 @@ class Explained:
 
     def _layer(self, layer: str | Layer | None) -> str:
         name = self.layers[-1] if layer is None else layer.label if isinstance(layer, Layer) else layer
-        if name not in self.layers:
-            raise unknown("layer", name, self.layers)
+        known = (*self.layers, *((INPUT.label,) if self._of_input else ()))
+        if name not in known:
+            raise unknown("layer", name, known)
         return name
 
-    def _few(self, layers: Sequence[str] | None, most: int) -> list[str]:
-        """Return the layers that are named, or a few, evenly spread."""
+    @property
+    def _of_input(self) -> bool:
+        """Whether a method explains the input's pixels, in place of a layer."""
+        return any(method.scope == "input" for method in self.methods)
+
+    def _last(self, method: str) -> str:
+        """Return the last of the places that a method explains."""
+        scope = next(one.scope for one in self.methods if one.name == method)
+        return INPUT.label if scope == "input" else self.layers[-1]
+
+    def _few(self, layers: Sequence[str] | None, most: int, method: str | None = None) -> list[str]:
+        """Return the layers that are named, or a few, evenly spread; of a method of the input's pixels these."""
+        if layers is None and method is not None and self._last(method) == INPUT.label:
+            return [INPUT.label]
         if layers is None:
             return [self.layers[i] for i in evenly(len(self.layers), most)]
         return [self._layer(layer) for layer in ([layers] if isinstance(layers, str) else layers)]

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from PIL import Image
 
+from segcam.probe.layers import INPUT
+
 if TYPE_CHECKING:
     from segcam.explaining.explained import Explained
 
@@ -103,7 +105,7 @@ def _image(pixels: Image.Image, what: str) -> str:
 
 def _pictured(explained: Explained) -> list[str]:
     """Return the methods whose maps are shown: controls look at no network, and are in the table alone."""
-    return [method.name for method in explained.methods if method.gradient is not None]
+    return [method.name for method in explained.methods if method.kind != "control"]
 
 
 def _others(explained: Explained, number: int, method: str, class_name: str) -> str:
@@ -139,7 +141,7 @@ def _levels(explained: Explained, class_name: str, method: str) -> str:
 
 def _means(explained: Explained, rows: pd.DataFrame, *by: str) -> str:
     numbers = rows.select_dtypes("number").columns.difference(["target_pixels", "target_score", "area"], sort=False)
-    order = {layer: n for n, layer in enumerate(explained.layers)}
+    order = {layer: n for n, layer in enumerate((INPUT.label, *explained.layers))}
     means = rows.groupby(list(by), sort=False)[list(numbers)].mean().reset_index()
     means = means.sort_values("layer", key=lambda names: names.map(order), kind="stable")
     formatted = means.apply(lambda column: column.map(_number) if pd.api.types.is_numeric_dtype(column) else column)

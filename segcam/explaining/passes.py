@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -14,6 +16,7 @@ from segcam.classes import Classes
 from segcam.errors import InputError, first_line, shown
 from segcam.explaining.kept import Prepared
 from segcam.networks import OwnNetwork, prepare
+from segcam.probe.attention import AttentionPlace
 from segcam.probe.layers import Layer
 from segcam.probe.placement import Placing
 from segcam.probe.probe import Probe
@@ -31,6 +34,7 @@ class Turn:
         classes: the classes that are explained.
         targets: one a class.
         masked: whether the batch has true masks.
+        picture: the photograph as people see it, `(rows, columns, 3)`.
     """
 
     number: int
@@ -38,6 +42,7 @@ class Turn:
     classes: Sequence[Classes]
     targets: Sequence[Target]
     masked: bool
+    picture: npt.NDArray[np.uint8]
 
     @property
     def masks(self) -> torch.Tensor | None:
@@ -69,16 +74,22 @@ class Passes:
     placement: Placing
     device: torch.device | str | None
 
+    def probe(self, model: nn.Module, places: Sequence[AttentionPlace] = ()) -> Probe:
+        """Return the probe of the network, or of another of its kind.
+
+        Args:
+            model: the network.
+            places: the blocks whose attention is read.
+        """
+        output, names = self.network.output, list(self.network.classes)
+        return Probe(model, self.layers, classes=names, placement=self.placement, output=output, attention=places)
+
     @contextmanager
     def open(self, model: nn.Module | None = None) -> Iterator[tuple[Probe, torch.device]]:
         """Probe the network, or another of its kind, in its own preparation of images and on the device."""
         network = self.network if model is None else replace(self.network, model=model)
         with running(network, self.prepared[0], self.device) as where:
-            names = list(network.classes)
-            yield (
-                Probe(network.model, self.layers, classes=names, placement=self.placement, output=network.output),
-                where,
-            )
+            yield self.probe(network.model), where
 
     def turns(self, where: torch.device, most: int | None = None) -> Iterator[Turn]:
         """Yield the photographs one by one, since their sizes may be unlike; at most so many, evenly spread."""
@@ -87,7 +98,8 @@ class Passes:
             batch = Batch.of([self.prepared[number].sample], where)
             classes = self.classes[number]
             targets = [replace(self.target, class_id=one) for one in classes]
-            yield Turn(number, batch, classes, targets, self.masked)
+            picture = self.prepared[number].photograph.picture
+            yield Turn(number, batch, classes, targets, self.masked, picture)
 
 
 @contextmanager

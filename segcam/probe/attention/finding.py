@@ -19,6 +19,8 @@ from segcam.probe.network.held import Network, frozen
 from segcam.probe.network.inputs import Inputs, checked_inputs
 from segcam.scoring.grids import Grid
 
+NO_ATTENTION = "the network has no attention"
+NOT_BEHIND = "no block's attention ends at this layer"
 REDUCTIONS = (1, 2, 4, 8, 16)
 """Query cells a key's cell, along one side, that networks have."""
 

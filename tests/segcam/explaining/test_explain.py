@@ -200,7 +200,6 @@ WRONG: list[tuple[Any, dict[str, Any], str]] = [
     (DRAWN, {"class_id": 9}, "class 9 does not exist"),
     (DRAWN, {"class_id": [1]}, "1 classes are given for 2 images"),
     (DRAWN, {"metrics": ["iou"]}, "metric 'iou' measures against masks"),
-    (DRAWN, {"methods": ["score_cam"]}, "no gradient method and no control"),
     (DRAWN, {"methods": ["grad_cat"]}, "unknown method 'grad_cat'"),
     ([(DRAWN[0], MASKS[0]), DRAWN[1]], {}, "image 'image 2' has no mask"),
     ([{"picture": DRAWN[0]}], {}, "one of image, pixel_values"),
