@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,16 @@ LETTER = 0.116  # the mean width of a small letter
 BAR = 3.2
 NARROWEST, WIDEST = 5.0, 100.0
 _BREAKS = re.compile(r"(?<=[\s_/:-])|(?<=\.)(?!\d)|(?<=[^\d]\.)")  # behind a point, but not within a number
+
+
+class NotebookFigure(Figure):
+    """A figure that notebooks show: without pyplot nobody has told them how."""
+
+    def _repr_png_(self) -> bytes:
+        """Return the picture, light enough to be kept in a notebook."""
+        file = io.BytesIO()
+        self.savefig(file, format="png", dpi=0.6 * self.dpi)
+        return file.getvalue()
 
 
 Rows = Mapping[str, Mapping[str, Panel]]
@@ -119,7 +130,7 @@ class _Sheet:
         foot += max(0.85, LINE * lines(words) + 0.2) if displays else 0.0
         columns = max(1, int((self.width - 2 * EDGE) / 4.2))
         foot += (0.36 * -(-len(handles) // columns) + 0.1) if handles else 0.05
-        figure = Figure((self.width / INCH, foot / INCH), dpi=200)
+        figure = NotebookFigure((self.width / INCH, foot / INCH), dpi=200)
         for x, y, text, options in self._texts:
             figure.text(x / self.width, 1 - y / foot, text, **options)
         for left, top, side, panel in self._panels:

@@ -80,6 +80,23 @@ def test_the_first_panel_shows_photograph_and_prediction_and_the_others_the_maps
     assert {"blank: zero everywhere", "left out: one cell"} <= set(words)
 
 
+def test_a_notebook_shows_a_figure_without_pyplot() -> None:
+    code = """
+import sys
+import numpy as np
+from IPython.core.formatters import DisplayFormatter
+from segcam.draw import strip
+
+figure = strip(None, {"a": np.eye(4)})
+assert "matplotlib.pyplot" not in sys.modules
+shown, _ = DisplayFormatter().format(figure)
+print(shown["image/png"][:4])
+"""
+    pytest.importorskip("IPython", reason="the extra docs is not installed")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == r"b'\x89PNG'", done.stderr
+
+
 def test_how_maps_are_shown_is_said() -> None:
     given = {"a": np.linspace(0, 1, 201)[None], "b": np.append(np.ones(999), 4.0)[None]}
     foot = " ".join(" ".join(texts(strip(PHOTOGRAPH, given))).split())
