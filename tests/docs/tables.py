@@ -1,0 +1,136 @@
+"""The tables that pages of docs/ show of what the code and the published results say, between two marks.
+
+`python -m tests.docs.tables` writes them anew; a test holds the pages to them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from segcam.methods import METHODS
+from segcam.metrics import METRICS, Metric
+from segcam.metrics.attention import ATTENTION_METRICS, AttentionMetric
+from tests.reference import metrics as slow
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+MARKED = re.compile(r"(<!-- made: (\w+) ?(\w*) -->\n).*?(<!-- end -->)", re.DOTALL)
+SIDES = {"higher": "more", "lower": "less", "none": "neither"}
+ALIKE = (
+    ("energy_inside", "energy_gain"),
+    ("energy_gain", "background_ratio"),
+    ("energy_gain", "pointing_game"),
+    ("edge_alignment", "edge_alignment_full"),
+    ("spread", "gini"),
+    ("energy_gain", "average_precision"),
+    ("energy_gain", "edge_alignment"),
+)
+COMPARED = (
+    *("eigen_grad_cam", "layer_cam", "seg_xres_cam", "hires_cam", "element_wise", "grad_cam", "grad_cam_pp"),
+    *("xgrad_cam", "eigen_cam", "gaussian", "sobel"),
+)
+
+
+def filled(text: str) -> str:
+    """Return a page with its tables made anew."""
+    return MARKED.sub(lambda found: found[1] + "\n".join(MAKERS[found[2]](found[3])) + "\n" + found[4], text)
+
+
+def metrics(_: str) -> Iterator[str]:
+    """Every metric and what three known maps score, in the order of the page's cards."""
+    yield "| metric | better | range | by chance | needs the mask | mask, complement, noise |"
+    yield "|---|---|---|---|---|---|"
+    for name in METRICS.names():
+        metric, answers = METRICS.get(name), slow.ANSWERS[name]
+        known = ", ".join(f"{value:.2g}" for value in (answers.perfect, answers.inverted, answers.random))
+        yield f"| [`{name}`](#{name}) | {_facts(metric)} | {'yes' if metric.masks else 'no'} | {known} |"
+
+
+def attention(_: str) -> Iterator[str]:
+    yield "| metric | definition | better | range | by chance |"
+    yield "|---|---|---|---|---|"
+    for metric in ATTENTION_METRICS:
+        yield f"| `{metric.name}` | {metric.summary} | {_facts(metric)} |"
+
+
+def metric(name: str) -> Iterator[str]:
+    """A metric's definition and source."""
+    found = METRICS.get(name)
+    yield f"**Is** {found.summary[0].lower() + found.summary[1:]}. *Source:* {found.source}."
+
+
+def alike(_: str) -> Iterator[str]:
+    """How alike metrics rank methods and layers, over the networks of the study."""
+    table = pd.read_csv(ROOT / "results" / "pets" / "tables" / "metric_agreement.csv")
+    table = table[table["target"] == "best_pixel:logit"]
+    yield "| metric | and | rank correlation |"
+    yield "|---|---|---|"
+    for one, other in ALIKE:
+        rho = table[(table["metric"] == one) & (table["other"] == other)]["rho"]
+        yield f"| `{one}` | `{other}` | {rho.min():.2f} to {rho.max():.2f} |"
+
+
+def methods(family: str) -> Iterator[str]:
+    """The methods of a family: what each does, in one line, and what it costs."""
+    yield "| method | what it is | passes |"
+    yield "|---|---|---|"
+    for name in METHODS.names():
+        method = METHODS.get(name)
+        if (method.family or method.kind) == family:
+            passes = f"{method.passes(method.parameters) if callable(method.passes) else method.passes}"
+            each = " a layer" if method.each == "layer" else ""
+            yield f"| `{name}` | {method.summary} | {passes + each if method.own_passes else 'shared'} |"
+
+
+def compared(_: str) -> Iterator[str]:
+    """Methods side by side: energy on the animal, what random weights leave, whether the ball is found."""
+    study = pd.read_csv(ROOT / "results" / "pets" / "tables" / "methods_summary.csv")
+    study = study[(study["target"] == "best_pixel:logit") & (study["metric"] == "energy_gain")]
+    study = study[(study["scope"] == "layer") & (study["model"] == "unet") & (study["level"] == 90)]
+    study = study[study["n_images"] > 300].set_index("method")["estimate"]
+    sanity = pd.read_csv(ROOT / "results" / "quick" / "tables" / "sanity.csv")
+    sanity = sanity[(sanity["kind"] == "cascading") & (sanity["layer"] == "all") & (sanity["randomised"] == 1)]
+    sanity = sanity.set_index("method")["spearman"]
+    evidence = pd.read_csv(ROOT / "results" / "evidence" / "tables" / "known_evidence_summary.csv")
+    evidence = evidence[(evidence["target"] == "predicted:contrast") & (evidence["scope"] == "layer")]
+    evidence = evidence[evidence["cue"] == "context"].set_index("method")
+    yield "| method | energy gain on the animal | like the map of random weights | energy gain on the ball | layers that find it |"
+    yield "|---|---|---|---|---|"
+    for name in COMPARED:
+        random = f"{sanity[name]:.2f}" if name in sanity else ""
+        ball, layers = evidence.loc[name, "gain"], evidence.loc[name, "layers_above_elsewhere"]
+        numbers = f"{study[name]:.2f} | {random} | {ball:.2f} | {layers:.0f} of {evidence.loc[name, 'n_layers']}"
+        yield f"| {METHODS.get(name).label} | {numbers} |".replace("-0.00", "0.00")
+
+
+def _facts(metric: Metric | AttentionMetric) -> str:
+    """Direction, range and chance."""
+    unit = f" {metric.unit}" if metric.unit else ""
+    low, high = ("" if bound is None else f"{bound:g}" for bound in (metric.lower, metric.upper))
+    bounds = f"{low} to {high}" if low and high else f"from {low}" if low else f"up to {high}"
+    chance = "the mask's share" if metric.chance == "area" else "" if metric.chance is None else f"{metric.chance:g}"
+    return f"{SIDES[metric.direction]} | {bounds}{unit} | {chance}"
+
+
+MAKERS: dict[str, Callable[[str], Iterator[str]]] = {
+    "alike": alike,
+    "attention": attention,
+    "compared": compared,
+    "methods": methods,
+    "metric": metric,
+    "metrics": metrics,
+}
+
+
+def main() -> None:
+    """Write the tables of all pages anew."""
+    for page in PAGES:
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
