@@ -246,7 +246,7 @@ def _described(view: View, measuring: Measuring) -> Explained:
         ids=tuple(sorted(members(view.explained))),
         prefix=view.prefix,
         folder=view.folder,
-        gallery=Images(rule=data.rule, ids=tuple(data.test[i].id for i in data.gallery)),
+        gallery=manifest.gallery(data),
         own_passes=manifest.own_passes(measuring.profile, data),
         studies=_studies(measuring),
     )

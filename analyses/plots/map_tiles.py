@@ -91,8 +91,7 @@ class Tiles:
         return overlay.outline(np.isin(self._gallery.masks[self._index(image)], foreground))
 
     def _photograph(self, image: str) -> NDArray[np.uint8] | None:
-        photographs = self._gallery.images
-        return None if photographs is None else photographs[self._index(image)]
+        return self._gallery.photographs.get(image)
 
     def _index(self, image: str) -> int:
         index = self._gallery.index(image)

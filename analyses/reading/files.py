@@ -206,24 +206,23 @@ def _column(path: Path, version: Version, name: str) -> pa.ChunkedArray:
     return _fragment(path, version).to_table(columns=[name]).column(0)
 
 
-def gallery(path: Path, *, photographs: bool) -> Gallery:
+def gallery(path: Path, *, photographs: bool, free: Collection[str] = ()) -> Gallery:
     """Read the kept maps of a checkpoint.
 
     Args:
         path: the file.
-        photographs: whether the images are wanted, where the file has them.
+        photographs: whether all images are wanted, where the file has them.
+        free: those that are wanted in any case.
 
     Raises:
         ResultsError: the file is missing or damaged.
     """
     with reading(path), plain_file(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files if name not in ("ids", "images", "masks")}
-        return Gallery(
-            ids=tuple(str(image) for image in file["ids"]),
-            images=file["images"] if photographs and "images" in file.files else None,
-            masks=file["masks"],
-            arrays=arrays,
-        )
+        ids = tuple(str(image) for image in file["ids"])
+        images = file["images"] if "images" in file.files else ()
+        shown = {image: pixels for image, pixels in zip(ids, images, strict=False) if photographs or image in free}
+        return Gallery(ids, shown, file["masks"], arrays)
 
 
 SCORES = "scores"

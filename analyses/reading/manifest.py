@@ -100,6 +100,12 @@ class Images(Entry):
     ids: tuple[str, ...]
 
 
+class Gallery(Images):
+    """The test images that figures show, and the photographs beside them that anyone may show, with their credits."""
+
+    free: dict[str, str] = {}
+
+
 class OwnPasses(Images):
     """The images, targets, levels and seeds of methods that take passes of their own."""
 
@@ -306,7 +312,7 @@ class Explained(Entry):
     ids: tuple[int, ...]
     prefix: str
     folder: str = ""
-    gallery: Images = Images(rule="", ids=())
+    gallery: Gallery = Gallery(rule="", ids=())
     own_passes: OwnPasses = OwnPasses(rule="", ids=(), targets=())
     studies: dict[str, Images] = {}
 
@@ -345,7 +351,7 @@ class Manifest(Document):
     dataset: Dataset = _NO_DATASET
     border: str = ""
     scored_images: int = 0
-    gallery: Images = Images(rule="", ids=())
+    gallery: Gallery = Gallery(rule="", ids=())
     own_passes: OwnPasses = OwnPasses(rule="", ids=(), targets=())
     metrics: Metrics = {}
     attention: Attention = Attention(blocks={}, metrics={})

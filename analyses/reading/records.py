@@ -12,10 +12,17 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Gallery:
-    """The kept maps of one checkpoint; `images` is None where the profile forbids showing photographs."""
+    """The kept maps of one checkpoint.
+
+    Attributes:
+        ids: the images' names.
+        photographs: by name those that may be shown, `(h, w, 3)`.
+        masks: class index a pixel, `(images, h, w)`; of an image without a mask 255 everywhere.
+        arrays: the rest by name, an item an image: predictions, explained pixels, and maps as `target|method|layer`.
+    """
 
     ids: tuple[str, ...]
-    images: NDArray[np.uint8] | None
+    photographs: Mapping[str, NDArray[np.uint8]]
     masks: NDArray[np.uint8]
     arrays: Mapping[str, NDArray[Any]]
 

@@ -135,8 +135,14 @@ class Results:
 
     @property
     def gallery_ids(self) -> tuple[str, ...]:
-        """The gallery's images; none where no maps are kept."""
-        return self.manifest.gallery.ids if self._files(GALLERY, ".npz") else ()
+        """The gallery's images, first those that anyone may show; none where no maps are kept."""
+        kept = self.manifest.gallery
+        return (*kept.free, *kept.ids) if self._files(GALLERY, ".npz") else ()
+
+    @property
+    def free(self) -> Mapping[str, str]:
+        """The credits of the gallery's photographs that anyone may show, by their names; they have no masks."""
+        return self.manifest.gallery.free
 
     def label(self, kind: Literal["models", "methods", "targets"], name: str) -> str:
         """Return what the manifest calls `name` in print; the name itself where it does not know it."""
@@ -316,9 +322,9 @@ class Results:
         return tuple(f"n_{truth}_{predicted}" for truth in indices for predicted in indices)
 
     def gallery(self, model: str, seed: int, level: int) -> Gallery:
-        """Return the kept maps of a checkpoint; photographs only where the profile allows to show them."""
+        """Return the kept maps of a checkpoint; photographs that the profile allows to show, or that anyone may."""
         (path,) = self._seen([self.gallery_path(model, seed, level)])
-        return files.gallery(path, photographs=self.photographs)
+        return files.gallery(path, photographs=self.photographs, free=self.free)
 
     def gallery_path(self, model: str, seed: int, level: int) -> Path:
         """Return the file of the kept maps of a checkpoint, be it there or not."""

@@ -166,13 +166,14 @@ def _pixel(opened: Gallery, target: str, at: int) -> tuple[float, float] | None:
 
 def _image(results: Results, opened: Gallery, at: int) -> dict[str, Any]:
     """Return an image: its size, its photograph or drawing where it may be shown, and the outline of each class."""
-    mask = opened.masks[at]
+    mask, photograph = opened.masks[at], opened.photographs.get(opened.ids[at])
     classes = sorted({results.foreground(target) for target in results.targets})
     return {
         "name": opened.ids[at],
         "width": mask.shape[1],
         "height": mask.shape[0],
-        "picture": None if opened.images is None else data.url(_webp(opened.images[at]), "image/webp"),
+        "picture": None if photograph is None else data.url(_webp(photograph), "image/webp"),
+        "credit": results.free.get(opened.ids[at], ""),
         "outlines": {_number(ids): _path(np.isin(mask, ids)) for ids in classes},
     }
 

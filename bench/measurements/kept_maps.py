@@ -1,7 +1,8 @@
-"""What is kept of the images that figures show: photographs, masks, and all maps that share the passes."""
+"""What is kept of the images that figures show: photographs, masks, predictions, and all maps that share the passes."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
@@ -19,18 +20,22 @@ from bench.planning.data import Data
 from bench.planning.measurement import MEASUREMENTS, CellPlan, Checkpoint, MeasureJob, Measurement
 from bench.planning.plan import score_settings, shared_methods
 from bench.planning.profile import Profile
+from bench.planning.request import Request
 from segcam.probe.probe import Capture
-from segcam.samples import Batch
+from segcam.samples import Batch, Sample
 from segcam.scoring.reference import Scenery
 
 
 def run(job: MeasureJob) -> dict[str, bytes]:
-    """Return images, their masks, predictions and maps as the bytes of an .npz file, maps as `target|method|layer`."""
+    """Return images, their masks, predictions and maps as the bytes of an .npz file, maps as `target|method|layer`.
+
+    Free photographs are the last images. They have no mask, and no maps of controls that look at it: these are NaN.
+    """
     request, settings = job.request, job.profile.score
     probe = request.probe(job.model, precision=settings.precision, attention=True)
 
-    def arrays_of(rows: Sequence[int]) -> Arrays:
-        batch = Batch.of([job.data.test[i] for i in rows], job.device)
+    def arrays_of(samples: Sequence[Sample]) -> Arrays:
+        batch = Batch.of(samples, job.device)
         captures = probe.many(batch.inputs(), request.targets, masks=batch.masks, valid=batch.valid)
         arrays = image_arrays(batch) | {f"{PIXELS}{capture.target.name}": _pixels(capture) for capture in captures}
         arrays[PREDICTED] = class_maps(captures[0], request).to(torch.uint8).cpu().numpy()
@@ -39,9 +44,22 @@ def run(job: MeasureJob) -> dict[str, bytes]:
         maps = chain(image_alone, attention, *gradient_maps(request, captures))
         return arrays | map_arrays(request, maps, scenery.size)
 
-    tables = [arrays_of(rows) for rows in portions(job.cell.rows, settings, job.model, arrays_of)]
+    def of_rows(rows: Sequence[int]) -> Arrays:
+        return arrays_of([job.data.test[i] for i in rows])
+
+    tables = [of_rows(rows) for rows in portions(job.cell.rows, settings, job.model, of_rows)]
+    tables += [_without_mask(arrays_of([sample]), request) for sample in job.data.free]
     job.advance(len(job.cell.rows), "")
     return {"gallery": npz(joined(tables))}
+
+
+def _without_mask(arrays: Arrays, request: Request) -> Arrays:
+    """Return the arrays of an image without mask, those of the controls that look at one being NaN."""
+    blind = {f"|{method.name}|" for method in request.methods if method.masks}
+    return {
+        name: np.full_like(values, np.nan) if any(part in name for part in blind) else values
+        for name, values in arrays.items()
+    }
 
 
 def _pixels(capture: Capture) -> NDArray[np.int64]:
@@ -53,8 +71,11 @@ def _pixels(capture: Capture) -> NDArray[np.int64]:
 
 
 def plan(profile: Profile, data: Data, _: Checkpoint) -> Iterator[CellPlan]:
-    """Yield one cell, of the images that figures show."""
+    """Yield one cell, of the images that figures show: test images, and photographs that are free."""
     settings = score_settings(profile.score, shared_methods(profile.score))
+    if data.free:  # ids of cells of other data are as they were without them
+        pictures = {sample.id: hashlib.sha256(sample.image.tobytes()).hexdigest() for sample in data.free}
+        settings |= {"free": pictures}
     yield CellPlan("", data.gallery, settings)
 
 

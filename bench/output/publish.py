@@ -216,7 +216,10 @@ def _parquet(frame: pd.DataFrame) -> bytes:
 
 
 def _without_photographs(run: Store, name: str) -> bytes:
-    """Return a file of kept maps without images, and of the main method alone: others show an image's edges."""
+    """Return a file of kept maps without images but those that anyone may show.
+
+    It has maps of the main method alone: others show an image's edges.
+    """
     results = Results(run.out)
     shown = f"|{results.main_method}|"
     with np.load(run.path(name), allow_pickle=False) as stored:
@@ -226,6 +229,9 @@ def _without_photographs(run: Store, name: str) -> bytes:
         if results.main_method not in results.controls:
             names += [key for key in stored.files if shown in key]
         arrays: dict[str, NDArray[Any]] = {key: stored[key] for key in names}
+        free = np.isin(stored["ids"], list(results.free))
+        if free.any():
+            arrays["images"] = np.where(free[:, None, None, None], stored["images"], 0).astype(np.uint8)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()

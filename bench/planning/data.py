@@ -18,9 +18,10 @@ from segcam.channels import RGB
 from segcam.classes import label
 from segcam.datasets import DATASETS, LEFT_OUT, DatasetOptions
 from segcam.datasets.decoded import SplitImages
+from segcam.datasets.free import FREE, free_sample
 from segcam.errors import DataError, InputError
 from segcam.models import complete
-from segcam.samples import SPLITS, Images, Opened, Split
+from segcam.samples import SPLITS, Images, Opened, Sample, Split
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, what) while images are decoded or drawn."""
@@ -37,6 +38,7 @@ class Data:
         rule: how they were chosen.
         choose: `count -> indices of as many test images, and how they are chosen`, as for figures.
         test_at: `size -> the test images` at another size.
+        free: photographs that anyone may show, without masks: maps of them are kept, and nothing is scored on them.
     """
 
     opened: Opened
@@ -45,6 +47,7 @@ class Data:
     rule: str
     choose: Callable[[int], tuple[tuple[int, ...], str]]
     test_at: Callable[[int], Images]
+    free: tuple[Sample, ...] = ()
 
     @property
     def train(self) -> Images:
@@ -108,7 +111,9 @@ def open_data(profile: Profile, *, root: Path | None, download: bool, progress: 
         again = replace(options, size=size, test_only=True, download=False, progress=None)
         return plugin.open(again).splits["test"]
 
-    data = Data(opened, _digest(opened, drawn=not plugin.needs_root), (), "", lambda _: ((), ""), test_at)
+    free = [sample for name in plugin.free if (sample := free_sample(name, section.size, section.resize))]
+    digest = _digest(opened, drawn=not plugin.needs_root)
+    data = Data(opened, digest, (), "", lambda _: ((), ""), test_at, tuple(free))
     return data if profile.score.classes else of_class(data, profile, profile.score.explained)
 
 
@@ -150,7 +155,8 @@ def lines(data: Data) -> list[str]:
     facts = {key: _short(value) for key, value in info.facts.items()}
     if facts.get(LEFT_OUT):
         facts[LEFT_OUT] += f"; --set data.{next(iter(info.facts[LEFT_OUT]))}=null takes all"
-    return about + [f"  {key.replace('_', ' ')}: {text}" for key, text in facts.items() if text]
+    about += [f"  {key.replace('_', ' ')}: {text}" for key, text in facts.items() if text]
+    return about + [f"  beside them, in pictures alone: {FREE[sample.id].credit}" for sample in data.free]
 
 
 def _short(value: Any) -> str:

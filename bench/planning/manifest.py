@@ -17,6 +17,7 @@ from bench.planning.profile import Profile
 from bench.planning.request import check_target, family_of, layers_of, methods_of
 from bench.planning.sections import Explained
 from segcam.classes import IGNORE
+from segcam.datasets.free import FREE
 from segcam.errors import InputError, unknown
 from segcam.methods import METHODS, Method
 from segcam.metrics import METRICS
@@ -162,7 +163,7 @@ def of_run(profile: Profile, data: Data, device: torch.device, given: Described)
         "dataset": dataset,
         "border": profile.data.border,
         "scored_images": len(data.test),
-        "gallery": manifest.Images(rule=data.rule, ids=tuple(data.test[i].id for i in data.gallery)),
+        "gallery": gallery(data),
         "own_passes": own_passes(profile, data),
     }
     known = of_profile(profile, len(info.classes))
@@ -182,6 +183,15 @@ def of_run(profile: Profile, data: Data, device: torch.device, given: Described)
 def _of_prediction(metric: manifest.Metric) -> manifest.Metric:
     """Return a metric of images without masks: what it would say of these, it says of what is predicted."""
     return metric.model_copy(update={"label": f"{metric.label} ({PREDICTED})"}) if metric.masks else metric
+
+
+def gallery(data: Data) -> manifest.Gallery:
+    """Return the images that figures show, and how they were chosen."""
+    free = {sample.id: FREE[sample.id].credit for sample in data.free}
+    ids = tuple(data.test[i].id for i in data.gallery)
+    if not free:  # manifests of other data are as they were without them
+        return manifest.Gallery(rule=data.rule, ids=ids)
+    return manifest.Gallery(rule=data.rule, ids=ids, free=free)
 
 
 def of_method(method: Method) -> manifest.Method:

@@ -84,12 +84,16 @@ def _whole(value: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A dataset plugin: its name, one line about it, and the function that opens it."""
+    """A dataset plugin: its name, one line about it, and the function that opens it.
+
+    `free` names photographs of `segcam.datasets.free` that show what its own do: their maps are kept beside these.
+    """
 
     name: str
     summary: str
     open: Callable[[DatasetOptions], Opened]
     needs_root: bool = True
+    free: tuple[str, ...] = ()
 
 
 DATASETS: Registry[Dataset] = Registry("dataset", "segcam.datasets")

@@ -30,7 +30,7 @@ from PIL import Image
 
 from segcam.channels import RGB, Channels
 from segcam.datasets import DatasetOptions
-from segcam.datasets.resizing import RULES, Box, Resize, resized
+from segcam.datasets.resizing import RULES, Box, Resize, filling, resized
 from segcam.errors import DataError, InputError, SegcamError, first_line, first_of, shown
 from segcam.files import plain_file, user_path
 from segcam.locks import HeldError, held
@@ -309,7 +309,7 @@ def decode(
         "ids": list(source.ids),
     }
     if resize == "pad":
-        defining["fill"] = _fill(source.channels)
+        defining["fill"] = filling(source.channels)
     text = json.dumps({**defining, "source": source.key}, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()
     folder = cache_folder(cache) / f"{source.dataset}-{size}-{digest[:16]}"
@@ -513,17 +513,12 @@ def _other_size(name: str, shape: tuple[int, ...], first: str, wanted: tuple[int
     )
 
 
-def _fill(channels: Channels) -> tuple[float, ...]:
-    """Return the values around padded pictures: the mean, which networks see as about 0."""
-    return tuple(channels.low + mean * (channels.high - channels.low) for mean in channels.mean)
-
-
 Row = tuple[Array, UInt8, Box | None, dict[str, Any]]
 
 
 def _rows(source: Source, size: int, resize: Resize) -> Generator[Row | str]:
     """Yield image, mask, box and note of each photograph in order, or what is wrong with it."""
-    channels, fill = source.channels, _fill(source.channels)
+    channels, fill = source.channels, filling(source.channels)
 
     def row(index: int) -> Row | str:
         try:

@@ -239,5 +239,10 @@ def _facts(splits: dict[Split, SplitImages], lists: dict[str, list[str]], real: 
 
 
 OXFORD_PET = DATASETS.add(
-    Dataset(NAME, "Oxford-IIIT Pet: photographs of cats and dogs with trimaps; class 1 is the pet", open_oxford_pet)
+    Dataset(
+        NAME,
+        "Oxford-IIIT Pet: photographs of cats and dogs with trimaps; class 1 is the pet",
+        open_oxford_pet,
+        free=("chelsea",),
+    )
 )

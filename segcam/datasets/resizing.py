@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from segcam.channels import Channels
 from segcam.samples import IGNORE
 
 Resize = Literal["squash", "pad", "none"]
@@ -54,6 +55,11 @@ def resized(
     inside = slice(top, top + height), slice(left, left + width)
     padded[inside], labels[inside] = picture, _nearest(mask, (height, width))
     return padded, labels, None if (height, width) == (size, size) else (top, left, height, width)
+
+
+def filling(channels: Channels) -> tuple[float, ...]:
+    """Return the values around padded pictures: the mean, which networks see as about 0."""
+    return tuple(channels.low + mean * (channels.high - channels.low) for mean in channels.mean)
 
 
 def _scaled(image: Image.Image | Array, size: tuple[int, int]) -> Array:

@@ -76,6 +76,7 @@ class Method:
         family: the group in tables and figures; '' for what `kind` says.
         sums: what a gradient method's channel weights sum over positions, with signs: where the sums are zero but for
             rounding there is no map, see `Capture.cancels`. None where weights are not made so.
+        masks: whether a control looks at the masks: without one there is no map.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Method:
     least: Mapping[str, float] = field(default_factory=dict)
     family: Family = ""
     sums: Sums | None = None
+    masks: bool = False
 
     @property
     def kind(self) -> str:
@@ -204,6 +206,7 @@ def method(  # noqa: PLR0913  (all but one are named where they are given)
     least: Mapping[str, float] | None = None,
     name: str = "",
     sums: Sums | None = None,
+    masks: bool = False,
 ) -> Callable[[Function], Function]:
     """Register a function as a method; its docstring has the summary (first line) and the source ('Source:').
 
@@ -236,6 +239,7 @@ def method(  # noqa: PLR0913  (all but one are named where they are given)
                 least=least or {},
                 family=family,
                 sums=sums,
+                masks=masks,
             )
         )
         return function

@@ -54,7 +54,7 @@ def sobel(reference: Reference) -> Float[Tensor, "b h w"]:
     return reference.edges
 
 
-@method("control", label="Mask oracle")
+@method("control", label="Mask oracle", masks=True)
 def mask_oracle(reference: Reference) -> Float[Tensor, "b h w"]:
     """The true mask, averaged onto the layer's grid.
 
@@ -63,7 +63,7 @@ def mask_oracle(reference: Reference) -> Float[Tensor, "b h w"]:
     return reference.foreground_share
 
 
-@method("control", label="Mask, half a cell off")
+@method("control", label="Mask, half a cell off", masks=True)
 def mask_displaced(reference: Reference) -> Float[Tensor, "b h w"]:
     """The true mask as a grid sees it that lies half a cell up and left of where it is taken to lie.
 

@@ -141,7 +141,7 @@ def planned(
     """Plan measurements, all by default, of images that are not there; few images are the first of `gallery`."""
     opened = SimpleNamespace(info=SimpleNamespace(masked=True))
     data: Any = SimpleNamespace(
-        test=range(images), gallery=gallery, opened=opened, choose=lambda n: (gallery[:n], "the first")
+        test=range(images), gallery=gallery, free=(), opened=opened, choose=lambda n: (gallery[:n], "the first")
     )
     return plan.measuring(profile, data, weights, [m for m in MEASUREMENTS if m.name in names or not names])
 

@@ -68,7 +68,7 @@ def _row(cue: str, frame: pd.DataFrame, gallery: Gallery, names: tuple[str, str]
     gains = dict(zip(scores["layer"].astype(str), scores[f"gain_{cue}"].astype(float), strict=True))
     evidence = gallery.arrays["evidence"][0]
     lines, size = overlay.outline(evidence), (int(evidence.shape[0]), int(evidence.shape[1]))
-    photograph = None if gallery.images is None else gallery.images[0]
+    photograph = gallery.photographs.get(gallery.ids[0])
     black = np.zeros((*size, 3))
     shown = [black, black] if photograph is None else [photograph / 255, gallery.arrays["other"][0] / 255]
     tiles = [map_page.Tile(picture, lines, None, "") for picture in shown]

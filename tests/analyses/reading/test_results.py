@@ -181,15 +181,15 @@ def test_kept_maps_without_photographs_are_read(make):
         arrays = {name: file[name] for name in file.files if name != "images"}
     np.savez(path, **arrays)
     kept = results.gallery("unet", 0, 30)
-    assert kept.images is None
+    assert not kept.photographs
     assert kept.ids == ("cat_1",)
 
 
 def test_photographs_stay_on_disk_where_they_may_not_be_shown(make):
-    assert make(photographs=True).gallery("unet", 0, 30).images is not None
-    assert make(photographs=False).gallery("unet", 0, 30).images is None
+    assert make(photographs=True).gallery("unet", 0, 30).photographs.keys() == {"cat_1"}
+    assert not make(photographs=False).gallery("unet", 0, 30).photographs
     unsaid = edit_manifest(make(photographs=True), lambda m: m["profile"].pop("figures"))
-    assert unsaid.gallery("unet", 0, 30).images is None
+    assert not unsaid.gallery("unet", 0, 30).photographs
 
 
 def test_the_explained_class_is_the_first_after_the_background_or_the_targets_own(make):
