@@ -188,7 +188,7 @@ def _listed(texts: Sequence[str]) -> list[str]:
 
 
 def _argument(text: str) -> tuple[str, Any]:
-    """Read `name=value`, the value in TOML; a bare word is a text.
+    """Read `name=value`, the value in TOML; a bare word is a text, and None, which TOML lacks, is None.
 
     Raises:
         InputError: it is none.
@@ -199,7 +199,7 @@ def _argument(text: str) -> tuple[str, Any]:
     try:
         return name.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
-        return name.strip(), value.strip()
+        return name.strip(), None if value.strip() == "None" else value.strip()
 
 
 def _inputs(texts: Sequence[str]) -> dict[str, Any]:

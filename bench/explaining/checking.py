@@ -17,6 +17,8 @@ from bench.networks.predictions import PredictedMasks
 from bench.output.terminal import counted
 from bench.planning.data import Data, open_data
 from bench.planning.profile import Profile
+from bench.planning.sections import members
+from bench.planning.views import views
 from segcam.networks import OwnNetwork
 from segcam.probe.attention import AttentionPlace
 from segcam.probe.choice import Choice
@@ -50,8 +52,13 @@ def lines(read: Profile, out: Path | None, device: torch.device) -> Iterator[str
     predictions = PredictedMasks(data.test, network.model, given.request(cell, read.score))
     count = min(LOOKED_AT, len(data.test))
     chosen = sorted({round(i * (len(data.test) - 1) / max(1, count - 1)) for i in range(count)})
-    labels = {i: predictions[i].mask for i in chosen}
+    seen = [predictions[i] for i in chosen]
+    labels = {i: sample.mask for i, sample in zip(chosen, seen, strict=True)}
     yield from _of_classes(data.opened.info.classes, list(labels.values()))
+    if data.opened.info.masked:
+        seen = [data.test[i] for i in chosen]
+        yield f"masks: {', '.join(_shares(data.opened.info.classes, [one.mask for one in seen])) or 'ignored alone'}"
+    yield from _of_views(read, data, seen)
     placed = given.request(cell, read.score).probe(network.model).placements(Batch.of([data.test[0]], device).inputs())
     yield from _of_layers(looked.choice, looked.places, placed)
     folder = out or Path("runs") / read.name
@@ -85,10 +92,24 @@ def _of_inputs(read: Profile, data: Data, network: OwnNetwork) -> Iterator[str]:
         yield "masks: none; what the network predicts stands for them"
 
 
-def _of_classes(classes: Sequence[str], labels: Sequence[Labels]) -> Iterator[str]:
+def _shares(classes: Sequence[str], labels: Sequence[Labels]) -> list[str]:
     every = np.concatenate([one[one != IGNORE] for one in labels])
     shares = np.bincount(every, minlength=len(classes)) / max(1, len(every))
-    found = [f"{i} {classes[i]} {100 * shares[i]:.1f} %" for i in np.argsort(-shares) if shares[i] > 0]
+    return [f"{i} {classes[i]} {100 * shares[i]:.1f} %" for i in np.argsort(-shares) if shares[i] > 0]
+
+
+def _of_views(read: Profile, data: Data, seen: Sequence[Sample]) -> Iterator[str]:
+    """Yield which classes would be explained, and in how many of some photographs they are."""
+    where = "mask" if data.opened.info.masked else "prediction"
+    for view in views(read, data.opened.info.classes, lambda: seen)[0]:
+        shown = sum(bool(np.isin(one.mask, list(members(view.explained))).any()) for one in seen)
+        yield f"explained: {view.label}, in {shown} of {counted(len(seen), where)}"
+        if not shown and data.opened.info.masked:
+            yield "  what else the masks' values mean is said by classes.toml beside them, see docs/data.md"
+
+
+def _of_classes(classes: Sequence[str], labels: Sequence[Labels]) -> Iterator[str]:
+    found = _shares(classes, labels)
     yield f"classes: {len(classes)}; predicted in {counted(len(labels), 'photograph')}: {', '.join(found)}"
     if len(found) == 1:
         yield "one class is predicted everywhere: are these the right weights, mean and std?"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bench.planning.profile import Profile
 from bench.planning.sections import Explained, members
 from segcam.channels import RGB
-from segcam.classes import label
+from segcam.classes import IGNORE, label
 from segcam.datasets import DATASETS, LEFT_OUT, DatasetOptions
 from segcam.datasets.decoded import SplitImages
 from segcam.datasets.free import FREE, free_sample
@@ -139,7 +139,12 @@ def of_class(data: Data, profile: Profile, explained: Explained) -> Data:
     if "val" in opened.splits:
         _holds(opened, "val", explained)
     if opened.info.masked and not any(areas):
-        raise DataError(f"no test image holds a pixel of class '{label(explained, classes)}': nothing could be scored")
+        there = {int(c) for i in range(len(data.test)) for c in np.unique(data.test[i].mask)} - {IGNORE}
+        raise DataError(
+            f"no test image holds a pixel of class '{label(explained, classes)}': nothing could be scored; masks hold "
+            f"{', '.join(classes[c] for c in sorted(there)) or 'ignored pixels alone'}. What else their values mean is "
+            "said by classes.toml beside them, see docs/data.md"
+        )
     gallery, rule = choose(profile.figures.images)
     return replace(data, gallery=gallery, rule=rule, choose=choose)
 

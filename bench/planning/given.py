@@ -48,7 +48,7 @@ class Network(Settings):
     """
 
     source: Annotated[str, Field(min_length=1)]
-    arguments: dict[str, Value] = Field(default_factory=dict)
+    arguments: dict[str, Value | None] = Field(default_factory=dict)
     weights: Texts = ()
     prefix: str | None = None
     ignore: Texts = ()

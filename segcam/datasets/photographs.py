@@ -14,7 +14,7 @@ from PIL import Image
 from segcam.datasets import DATASETS, Dataset, DatasetOptions, left_out
 from segcam.datasets.decoded import Loaded, Source, file_facts, fingerprint, open_splits
 from segcam.datasets.described.arrays import is_array
-from segcam.datasets.described.description import Description, alike, describe
+from segcam.datasets.described.description import Description, alike, among, describe
 from segcam.datasets.described.doubts import see_that_masks_agree
 from segcam.datasets.described.pairing import files_below, guessed_stems, stem_of
 from segcam.datasets.described.photographs import read_image
@@ -133,12 +133,12 @@ def _described(images: Path, masks: Path | None, classes: Sequence[str]) -> Desc
     file = next((place / DESCRIPTION for place in places if (place / DESCRIPTION).is_file()), None)
     if file is not None:
         described = describe(file, classes)
-        if classes and tuple(classes) != described.classes:
+        if other := [name for name in described.classes if classes and name not in classes]:
             raise InputError(
-                f"{file} names the classes {', '.join(described.classes)}, and the network has "
-                f"{', '.join(classes)}: name the network's in {file.name}, each with its value, values = {{...}}"
+                f"{file} names {', '.join(other)}, and the network's classes are {', '.join(classes)}: name them as "
+                f"the network does, or leave classes out of {file.name} and give the network's in values = {{...}}"
             )
-        return described
+        return among(described, classes) if classes else described
     if not classes:
         raise InputError(f"dataset {NAME} needs the names of the classes: data.classes, or {DESCRIPTION} beside it")
     if len(classes) > MOST_CLASSES:

@@ -111,9 +111,11 @@ def describe(file: Path, classes: Sequence[str] = ()) -> Description:
         table = read_toml(file, "description", DataError)
     except DataError as error:
         raise DataError(f"{error}; {EXAMPLE}") from error
+    whole = True
     if classes and "layout" not in table and not any(isinstance(table.get(key), str) for key in ("values", "colours")):
+        whole = "classes" in table
         table.setdefault("classes", list(classes))
-    reader = _Reader(table)
+    reader = _Reader(table, whole=whole)
     described = reader.read()
     if reader.problems or described is None:
         raise DataError(f"{first_of(reader.problems, f'{file} cannot be used')}\n{EXAMPLE}")
@@ -133,6 +135,14 @@ def labels_of(described: Description, name: str) -> Description:
     )
 
 
+def among(described: Description, classes: Sequence[str]) -> Description:
+    """Return a description with its classes as they are numbered among others, which hold all of them by name."""
+    index = {i: classes.index(name) for i, name in enumerate(described.classes)} | {IGNORE: IGNORE}
+    values = {value: index[i] for value, i in described.values.items()}
+    colours = {colour: index[i] for colour, i in described.colours.items()}
+    return replace(described, classes=tuple(classes), values=values, colours=colours)
+
+
 def alike(name: str) -> str:
     """Return what names have in common that look the same, or are the same file on some disks."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
@@ -141,8 +151,9 @@ def alike(name: str) -> str:
 class _Reader:
     """Reads the keys one by one and collects what is wrong with them."""
 
-    def __init__(self, table: dict[str, Any]) -> None:
+    def __init__(self, table: dict[str, Any], *, whole: bool) -> None:
         self.table = table
+        self.whole = whole
         self.problems: list[str] = []
         self.classes: list[str] = []
 
@@ -181,7 +192,7 @@ class _Reader:
             if "colours" not in self.table:  # a palette's colours say nothing where the values are ids
                 return replace(described, colours={})
             return described if "values" in self.table else replace(described, values={}, by_value=False)
-        values, colours, by_value = Meanings(self.table, self.classes, self.problems).read()
+        values, colours, by_value = Meanings(self.table, self.classes, self.problems, whole=self.whole).read()
         stated = any(key in self.table for key in ("values", "colours", "reduce_zero_label"))
         asked = not stated and "ignore" not in self.table
         return replace(described, values=values, colours=colours, by_value=by_value, stated=stated, asked=asked)

@@ -13,12 +13,20 @@ _MOST_VALUE = 2**16 - 1
 
 
 class Meanings:
-    """Reads `values`, `colours`, `ignore` and `reduce_zero_label`, and adds what is wrong with them to `problems`."""
+    """Reads `values`, `colours`, `ignore` and `reduce_zero_label`, and adds what is wrong with them to `problems`.
 
-    def __init__(self, table: dict[str, Any], classes: list[str], problems: list[str]) -> None:
+    Args:
+        table: of `classes.toml`.
+        classes: their names by index.
+        problems: what is wrong.
+        whole: whether each class must have a value or colour, as where the file itself names the classes.
+    """
+
+    def __init__(self, table: dict[str, Any], classes: list[str], problems: list[str], *, whole: bool = True) -> None:
         self.table = table
         self.classes = classes
         self.problems = problems
+        self.whole = whole
 
     def read(self) -> tuple[dict[int, int], dict[Colour, int], bool]:
         """Return which class each value and each colour stands for, and whether grey masks hold values, not colours."""
@@ -50,7 +58,8 @@ class Meanings:
             if not re.fullmatch("[0-9]{1,5}", key) or int(key) > _MOST_VALUE:
                 self.problems.append(f"{shown(key)} in values: wanted a mask's value, 0 to {_MOST_VALUE}, = its class")
             elif (index := self._class(name)) is None:
-                self.problems.append(f"{key} = {shown(name)} in values: no class; known are {self._listed()}")
+                ignored = f"; a value that is ignored stands in ignore = [{key}]" if name == IGNORE else ""
+                self.problems.append(f"{key} = {shown(name)} in values: no class; known are {self._listed()}{ignored}")
             else:
                 values[int(key)] = index
         self._all_have("values", set(values.values()))
@@ -119,7 +128,7 @@ class Meanings:
             self.problems.append(f"ignore = {text}: that is the class {shown(self.classes[index])}{cure}")
 
     def _all_have(self, key: str, present: set[int]) -> None:
-        if self.problems:
+        if self.problems or not self.whole:
             return
         if missing := [name for i, name in enumerate(self.classes) if i not in present]:
             names = ", ".join(map(shown, missing[:5])) + (", ..." if len(missing) > 5 else "")

@@ -70,8 +70,8 @@ def test_a_file_says_how_images_are_wanted(place: Path, tmp_path: Path) -> None:
 
 
 def test_arguments_are_toml_or_words(place: Path) -> None:
-    profile, _ = read(place, arguments=["classes=5", "norm=true"])
-    assert profile.networks["nets-build"].arguments == {"classes": 5, "norm": True}
+    profile, _ = read(place, arguments=["classes=5", "norm=None"])
+    assert profile.networks["nets-build"].arguments == {"classes": 5, "norm": None}
     assert len(profile.networks["nets-build"].classes) == 5
     with pytest.raises(InputError, match="write it as name=value"):
         read(place, arguments=["5=classes"])

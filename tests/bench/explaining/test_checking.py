@@ -38,8 +38,15 @@ def test_what_is_said(place: Path, tmp_path: Path) -> None:
     assert "1 cat" in said["classes"]
     assert "2 dog" in said["classes"]
     assert said["layers"] == "3 are probed"
-    assert "masks" not in said
+    assert "1 cat" in said["masks"]
+    assert said["explained"] == "cat, in 2 of 3 masks"
     assert size_of(tmp_path) == (1350, 510), "photograph, prediction and mask"
+
+
+def test_a_class_in_no_mask_is_told(place: Path, tmp_path: Path) -> None:
+    more = ["--arg", "classes=4", "--masks", place / "masks", "--names", "background,cat,dog,horse"]
+    said = told(place, tmp_path, *more, "--classes", "horse")
+    assert said["explained"] == "horse, in 0 of 3 masks"
 
 
 def test_strides_and_places_of_layers(place: Path, tmp_path: Path) -> None:

@@ -177,10 +177,24 @@ def test_masks_of_background_alone(tmp_path: Path) -> None:
     assert data.info.facts["images_without_foreground"]["test"] == {"count": 1, "names": ["a"]}
 
 
+def test_masks_name_some_of_the_networks_classes(tmp_path: Path) -> None:
+    """In a numbering of their own, or by the network's names: the others are in no mask."""
+    photos, masks = save(tmp_path / "photos", "a.png"), save_masks(tmp_path / "masks", "a.png", value=1)
+    network = ("background", "bird", "cat", "dog")
+    for text in ('classes = ["background", "dog"]', 'values = {0 = 0, 1 = "dog"}\nignore = [2, 3]'):
+        (masks / "classes.toml").write_text(text)
+        data = opened(photos, masks, classes=network)
+        assert data.info.classes == network
+        assert set(np.unique(data.splits["test"][0].mask)) == {0, 3, 255}  # 255 is the padding
+
+
 def test_classes_that_are_not_the_networks(tmp_path: Path) -> None:
     photos, masks = save(tmp_path / "photos", "a.png"), save_masks(tmp_path / "masks", "a.png")
     (masks / "classes.toml").write_text('classes = ["background", "dog"]')
-    with pytest.raises(InputError, match=r"names the classes background, dog, and the network has background, cat"):
+    with pytest.raises(InputError, match=r"names dog, and the network's classes are background, cat"):
+        opened(photos, masks)
+    (masks / "classes.toml").write_text("values = {0 = 0, 1 = 255}")
+    with pytest.raises(DataError, match=r"a value that is ignored stands in ignore = \[1\]"):
         opened(photos, masks)
     (masks / "classes.toml").unlink()
     with pytest.raises(InputError, match=r"needs the names of the classes"):
