@@ -158,8 +158,13 @@ def _markdown(text: str) -> str:
 
 def head(name: str, best: Mapping[str, Direction]) -> str:
     """Return a column's name in print, with an arrow to its better values."""
-    arrow = {"higher": " \N{UPWARDS ARROW}", "lower": " \N{DOWNWARDS ARROW}"}
-    return name.replace("_", " ") + (arrow[best[name]] if name in best else "")
+    return name.replace("_", " ") + arrow(name, best)
+
+
+def arrow(name: str, best: Mapping[str, Direction]) -> str:
+    """Return the arrow to a column's better values, behind a blank; '' where none are better."""
+    arrows = {"higher": " \N{UPWARDS ARROW}", "lower": " \N{DOWNWARDS ARROW}"}
+    return arrows[best[name]] if name in best else ""
 
 
 def numeric(column: pd.Series) -> bool:

@@ -22,6 +22,8 @@ import jinja2
 from analyses.artifacts import Drawn, Section, Table
 from analyses.reading.results import Results
 from analyses.report import assets, contents, facts, figures, gallery, tables, verdicts
+from analyses.report.links import Kept
+from analyses.report.words import Words
 
 __all__ = ["build"]
 
@@ -45,7 +47,8 @@ def build(results: Results, sections: Sequence[Section], *, maps: bool = True) -
         stopped.callback(threads.shutdown, wait=False, cancel_futures=True)  # a stop waits for no more than has begun
         coming = {item.name: threads.submit(figures.small, item) for item in items if isinstance(item, Drawn)}
         map_files = gallery.gather(results) if maps else gallery.MapFiles()
-        rows = [tables.script(item) for item in items if isinstance(item, Table)]
+        words, kept = Words.of(results), Kept.of(results) if map_files.checkpoints else Kept()
+        rows = [tables.script(item, words, kept) for item in items if isinstance(item, Table)]
         drawn = {name: picture.result() for name, picture in coming.items()}
     page = (
         _environment()

@@ -6,6 +6,7 @@
   const help = document.getElementById("help");
   const contents = document.getElementById("contents");
   const menu = document.getElementById("menu");
+  const EVERYTHING = "everything"; // all parts below each other, as they are printed
   let current = null;
 
   function decoded(text) {
@@ -28,29 +29,33 @@
   function show() {
     const [name, ...rest] = location.hash.slice(1).split("?");
     if (name === "main") return; // the link that skips the contents
-    const { view, item, unknown } = find(decoded(name));
+    const all = name === EVERYTHING;
+    const { view, item, unknown } = find(all ? "" : decoded(name));
     note(
       "page-note",
       unknown ? `This page has no part called \u201c${decoded(name)}\u201d. The overview is shown.` : "",
     );
-    const moved = view !== current;
-    for (const one of views) one.classList.toggle("current", one === view);
+    const moved = (all ? EVERYTHING : view) !== current;
+    for (const one of views) one.classList.toggle("current", one === view || (all && one.dataset.view !== "gallery"));
+    document.documentElement.classList.toggle(EVERYTHING, all);
     for (const link of contents.querySelectorAll("a")) {
-      if (link.getAttribute("href") === `#${view.dataset.view}`) link.setAttribute("aria-current", "page");
+      if (!all && link.getAttribute("href") === `#${view.dataset.view}`) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
     document.title = `${view.querySelector("h1").textContent} \u00b7 ${document.querySelector(".run-name").textContent}`;
     if (view.dataset.view === "gallery") gallery.restore(rest.join("?"));
     else gallery.leave();
-    const hash = location.hash;
-    const filled = tables.fill(view);
+    const filled = all ? Promise.all(views.map((one) => tables.fill(one))) : tables.fill(view, item, rest.join("?"));
+    if (all) document.getElementById("everything").setAttribute("aria-busy", "true");
+    filled.then(() => document.getElementById("everything").setAttribute("aria-busy", "false"));
     if (item) {
       item.scrollIntoView();
-      filled.then(() => location.hash === hash && item.scrollIntoView()); // tables above it have grown
+      const still = () => location.hash.slice(1).split("?")[0] === name;
+      filled.then(() => still() && item.scrollIntoView()); // tables above it have grown
     }
     if (!item && moved && current) window.scrollTo(0, 0);
     if (moved && current) document.getElementById("main").focus({ preventScroll: true });
-    current = view;
+    current = all ? EVERYTHING : view;
     fold();
   }
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode
 
 import numpy as np
 import pandas as pd
@@ -44,6 +45,25 @@ def hostile_table():
     return Table("numbers", frame, f"Numbers of {HOSTILE}. And {CLOSING} & more.")
 
 
+def score_table():
+    rows = [
+        {
+            "model": model,
+            "level": level,
+            "target": "best_pixel:logit",
+            "method": method,
+            "layer": layer,
+            "energy_gain": g,
+        }
+        for g, (model, level, method, layer) in enumerate(
+            itertools.product(MODELS, (30, 90), ("grad_cam",), ("Encoder 1_1", "Encoder 1_2"))
+        )
+    ]
+    frame = pd.DataFrame(rows).astype({"energy_gain": float})
+    frame = frame.assign(energy_gain_low=frame["energy_gain"] - 0.1, energy_gain_high=frame["energy_gain"] + 0.1)
+    return Table("scores", frame, "Scores.")
+
+
 def claims():
     row = {"claim": "C1", "sentence": HOSTILE, "overall": "undecided", "overall_reason": CLOSING, "counts": True}
     return Table("claims", pd.DataFrame([row | {"n_images": 3, "n_seeds": 2}]), "Claims.")
@@ -70,7 +90,7 @@ def page_file(make_in, tmp_path_factory):
     levels = [item.drawn(["png"], 60) if isinstance(item, Figure) else item for item in run(results, ["levels"])]
     sections = [
         Section("levels", f"Levels {HOSTILE}", levels),
-        Section(CLOSING, CLOSING, [hostile_table()]),
+        Section(CLOSING, CLOSING, [hostile_table(), score_table()]),
         Section("claims", "Claims", [claims()]),
     ]
     for name, content in report.build(results, sections):
@@ -385,6 +405,14 @@ def test_a_map_opens_large_with_its_scores_and_levels(show):
     page.wait_for_function("() => !location.hash.includes('layer=')")
 
 
+def saved(page, name, path, table="numbers"):
+    with page.expect_download() as download:
+        page.locator(f"#table-{table} button", has_text=name).click()
+    download.value.save_as(path)
+    assert download.value.suggested_filename == f"{table}.csv"
+    return pd.read_csv(path)
+
+
 def test_a_long_table_sorts_filters_and_is_saved(visit, tmp_path):
     page = visit("#table-numbers")
     table = page.locator("#table-numbers .scroll > table")
@@ -408,23 +436,107 @@ def test_a_long_table_sorts_filters_and_is_saved(visit, tmp_path):
     head.locator("[role=button]").focus()
     page.keyboard.press("Enter")
     page.locator("#table-numbers th[aria-sort=descending]", has_text="gain").wait_for()
-    page.get_by_label("Search").locator("visible=true").fill("onerror=alert 3999")
+    page.locator("#table-numbers").get_by_label("Search").fill("onerror=alert 3999")
     page.locator("#table-numbers .dt-info", has_text="1 to 1 of 1 rows").wait_for()
-    page.get_by_label("Search").locator("visible=true").fill("")
+    page.locator("#table-numbers").get_by_label("Search").fill("")
     page.locator("#table-numbers button", has_text="Filter").click()
     page.locator(".dtsp-searchPanes td", has_text=HOSTILE).locator("visible=true").first.click()
     page.locator("#table-numbers .dt-info", has_text="of 2,000 rows").wait_for()
     page.keyboard.press("Escape")
     assert set(table.locator("tbody td:first-child").all_inner_texts()) == {HOSTILE}
-    with page.expect_download() as download:
-        page.locator("#table-numbers button", has_text="Save as CSV").click()
-    download.value.save_as(tmp_path / "saved.csv")
-    saved, frame = pd.read_csv(tmp_path / "saved.csv"), hostile_table().frame.query("layer == @HOSTILE")
-    assert saved["gain"].is_monotonic_decreasing
+    frame = hostile_table().frame
+    shown = frame.query("layer == @HOSTILE").sort_values("gain", ascending=False).drop(columns="same")
+    found = saved(page, "Save as CSV", tmp_path / "shown.csv")
+    assert found["gain"].is_monotonic_decreasing
+    order = ["gain", "row"]
     pd.testing.assert_frame_equal(
-        saved.sort_values("row", ignore_index=True), frame.reset_index(drop=True), check_dtype=False
+        *(one.sort_values(order, ignore_index=True) for one in (found, shown)), check_dtype=False
     )
-    assert download.value.suggested_filename == "numbers.csv"
+    pd.testing.assert_frame_equal(saved(page, "Save all", tmp_path / "all.csv"), frame, check_dtype=False)
+
+
+def test_a_tables_state_is_in_the_address_and_comes_back_from_it(visit):
+    page = visit("#table-scores")
+    table = page.locator("#table-scores .scroll > table")
+    table.wait_for()
+    page.locator("#table-scores").get_by_label("Search").fill('unet grad_cam "90 %"')
+    table.locator("thead th", has_text="Energy gain").click()
+    page.wait_for_function("() => location.hash.includes('order=energy_gain.asc')")
+    page.locator("#table-scores button", has_text="Filter").click()
+    page.locator(".dtsp-searchPanes td", has_text="Encoder 1_1").locator("visible=true").first.click()
+    page.wait_for_function("() => location.hash.includes('in.layer=')")
+    page.keyboard.press("Escape")
+    kept = page.url
+    assert set(parse_qs(kept.partition("?")[2])) == {"search", "in.layer", "order"}
+    rows = table.locator("tbody tr").all_inner_texts()
+    assert len(rows) == 1
+    assert "U-Net" in rows[0]
+    again = visit(kept[kept.index("#") :])
+    table = again.locator("#table-scores .scroll > table")
+    table.wait_for()
+    assert table.locator("tbody tr").all_inner_texts() == rows
+    assert again.locator("#table-scores button", has_text="Filter (1)").is_visible()
+    again.evaluate("location.hash = '#table-scores?columns=energy_gain'")
+    api.expect(table.locator("thead th").nth(1)).to_contain_text("Energy gain")
+    assert table.locator("thead th").count() == 2
+
+
+def test_rows_lead_to_their_maps_and_heads_say_what_they_mean(visit, tmp_path):
+    page = visit(f"#table-scores?{urlencode({'in.model': HOSTILE, 'search': 'Encoder 1_2'})}")
+    table = page.locator("#table-scores .scroll > table")
+    table.wait_for()
+    head = table.locator("thead th", has_text="Energy gain")
+    assert "95 % interval" in head.get_attribute("title")
+    page.locator("#table-scores summary", has_text="What the columns mean").click()
+    assert page.locator("#table-scores .meanings dd").first.is_visible()
+    shown = saved(page, "Save as CSV", tmp_path / "shown.csv", "scores")
+    assert list(shown)[-3:] == ["Energy gain", "Energy gain, lower end", "Energy gain, upper end"]
+    assert set(shown["layer"]) == {"Encoder 1_2"}
+    table.locator("tbody a", has_text="maps").first.click()
+    state = drawn(page, model=HOSTILE, method="grad_cam")
+    assert state["layer"] == "Encoder 1_2"
+
+
+def test_heads_of_a_long_table_stay_in_sight(visit):
+    page = visit("#table-numbers", viewport={"width": 1280, "height": 500})
+    frame = page.locator("#table-numbers .scroll")
+    frame.wait_for()
+    frame.evaluate("e => { e.scrollTop = e.scrollHeight; }")
+    assert frame.evaluate("e => e.scrollTop") > 50
+    top = frame.bounding_box()["y"]
+    assert frame.locator("thead th").first.bounding_box()["y"] == pytest.approx(top, abs=2)
+
+
+def test_all_rows_and_columns_are_printed_and_afterwards_all_is_as_before(visit):
+    page = visit("#table-numbers?page=2")
+    table = page.locator("#table-numbers .scroll > table")
+    table.wait_for()
+    first = table.locator("tbody tr").first.inner_text()
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    assert table.locator("tbody tr").count() == ROWS
+    assert page.locator("#table-numbers .caption p").is_visible()
+    assert page.locator("#table-numbers .dt-buttons").is_hidden()
+    page.set_viewport_size({"width": 1000, "height": 700})  # a landscape page
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1000
+    page.emulate_media(media="screen")
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert table.locator("tbody tr").count() == 25
+    assert table.locator("tbody tr").first.inner_text() == first
+    assert page.url.endswith("?page=2")
+
+
+def test_everything_is_one_page_for_the_printer(visit):
+    page = visit("#everything")
+    page.locator("#everything[aria-busy=false]").wait_for()
+    assert page.locator(".view.current").count() == page.locator(".view").count() - 1  # but for the gallery
+    assert page.locator("#table-claims tbody tr").count() == 1
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("#table-numbers tbody tr").count() == 200
+    assert page.locator("#table-numbers").get_attribute("data-cut") == "The first 200 of 4,000 rows."
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    page.locator("nav a", has_text="Overview").click()
+    api.expect(page.locator(".view.current")).to_have_count(1)
 
 
 def test_light_and_dark_follow_the_system_and_the_choice(visit):
