@@ -18,14 +18,15 @@ from dataclasses import replace
 from functools import cache
 from types import ModuleType
 
-from analyses.artifacts import Figure, Table
+from analyses.artifacts import Caption, Figure, Table
+from analyses.plots import style
 from analyses.reading.choices import numbered
 from analyses.reading.results import Results, ResultsError
 from segcam.draw import glyphs
 
 Analysis = Callable[[Results], Iterable[Figure | Table]]
 
-__all__ = ["Analysis", "Figure", "Results", "ResultsError", "Table", "find", "question", "run"]
+__all__ = ["Analysis", "Caption", "Figure", "Results", "ResultsError", "Table", "find", "question", "run"]
 
 
 def find() -> dict[str, Analysis]:
@@ -67,7 +68,15 @@ def run(results: Results, names: Iterable[str] | None = None) -> Iterator[Figure
             raise ResultsError(f"unknown analysis '{name}': known are {', '.join(modules)}")
     for name in asked:
         for item in modules[name](results):
-            yield _legible(item, results) if isinstance(item, Figure) else item
+            yield _legible(_entitled(item), results) if isinstance(item, Figure) else item
+
+
+def _entitled(figure: Figure) -> Figure:
+    """Return a figure with its finding written above it."""
+    if figure.caption.finding:
+        with style.context():
+            style.entitle(figure.figure, figure.caption.finding.removesuffix("."))
+    return figure
 
 
 def _legible(figure: Figure, results: Results) -> Figure:
@@ -75,7 +84,9 @@ def _legible(figure: Figure, results: Results) -> Figure:
     timings_alone = not (results.folder / "manifest.json").exists()  # they name no class and no image
     gone = glyphs.legible(figure.figure, {} if timings_alone else numbered(results))
     meant = ", ".join(f"{number} is {name}" for name, number in gone.items())
-    return replace(figure, caption=f"{figure.caption} In the figure {meant}.") if gone else figure
+    if not gone:
+        return figure
+    return replace(figure, caption=replace(figure.caption, reading=f"{figure.caption.reading} Here {meant}.".strip()))
 
 
 def question(name: str) -> str:

@@ -28,13 +28,45 @@ _UNDATED: dict[str, dict[str, str | None]] = {
 }
 
 
+MOST_WORDS = 60
+"""Of what a caption says about reading a figure; what comes beyond is among the details."""
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What stands below a figure, in plain text; what is true of a whole run is said once, elsewhere.
+
+    Attributes:
+        finding: what is seen, a sentence made of the figure's own numbers: the title. '' where a figure shows what
+            has no number.
+        reading: how the figure is read, in at most `MOST_WORDS` words.
+        details: how its numbers came about, which a page may fold away.
+    """
+
+    finding: str
+    reading: str
+    details: str = ""
+
+    def __str__(self) -> str:
+        """Return all of it, one after the other."""
+        return " ".join(part for part in (self.finding, self.reading, self.details) if part)
+
+
 @dataclass(frozen=True)
 class Figure:
-    """A drawn figure at its printed size, with its file name (no suffix) and its caption (plain text)."""
+    """A drawn figure at its printed size.
+
+    Attributes:
+        name: of its files, without a suffix.
+        figure: what is drawn; the title is written above it when all analyses of a run are drawn.
+        caption: its title, how it is read, and how it was made.
+        label: its name in print, such as 'Method ranks'.
+    """
 
     name: str
     figure: matplotlib.figure.Figure
-    caption: str
+    caption: Caption
+    label: str = ""
 
     def render(self, kind: Format = "svg", dpi: int = 300) -> bytes:
         """Return the file's bytes: the same for the same figure, without date or version."""
@@ -61,7 +93,7 @@ class Figure:
         with style.context():
             self.figure.set_dpi(dpi)
             style.settle(self.figure, rounds=1)
-        return Drawn(self.name, self.caption, {kind: self.render(kind, dpi) for kind in kinds})
+        return Drawn(self.name, self.caption, {kind: self.render(kind, dpi) for kind in kinds}, self.label)
 
 
 @dataclass(frozen=True)
@@ -70,13 +102,15 @@ class Drawn:
 
     Attributes:
         name: of its files.
-        caption: plain text.
+        caption: its title, how it is read, and how it was made.
         files: the bytes by suffix, 'png' among them.
+        label: its name in print; '' for one made of `name`.
     """
 
     name: str
-    caption: str
+    caption: Caption
     files: Mapping[str, bytes]
+    label: str = ""
 
 
 @dataclass(frozen=True)

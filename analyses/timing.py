@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from analyses import printing
-from analyses.artifacts import Figure, Table
+from analyses.artifacts import Caption, Figure, Table
 from analyses.plots import style
 from analyses.reading.results import Results
 from analyses.reading.timings import FILE, TimingRow, Timings
@@ -69,7 +69,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         if any(row["ratio"] for row in shown):
             with style.context():
                 figure = draw(shown)
-            yield Figure(name, figure, _caption(quantity, shown, note))
+            yield Figure(name, figure, Caption("", "", _caption(quantity, shown, note)))
 
 
 def read(results: Results) -> Timings | None:

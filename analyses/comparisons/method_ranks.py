@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analyses import printing
-from analyses.artifacts import Figure, Table, tidy
+from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.comparisons.method_rows import read
 from analyses.plots import style
 from analyses.plots.rank_diagram import draw_diagram
@@ -73,7 +73,9 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     yield Table("method_ranks", _table(rankings), about, best={"mean_rank": "lower"}, within=("model",))
     with style.context():
         figure = _draw(results, rankings)
-    yield Figure("method_ranks", figure, f"Critical-difference diagrams; a bar joins such methods. {about}")
+    yield Figure(
+        "method_ranks", figure, Caption("", "", f"Critical-difference diagrams; a bar joins such methods. {about}")
+    )
 
 
 def _compare(results: Results, model: str, metric: Metric) -> Ranking | None:

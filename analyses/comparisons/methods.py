@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from analyses import printing
-from analyses.artifacts import Figure, Table, tidy
+from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.comparisons import method_rows as tables
 from analyses.plots import method_heatmaps as figures
 from analyses.plots import style
@@ -180,15 +180,21 @@ def _figures(
         yield Figure(
             f"methods-{printing.slug(model)}{name}",
             drawn,
-            f"{shown} by method and layer: {where}. {_COLOURS}{behind} {marks}",
+            Caption("", "", f"{shown} by method and layer: {where}. {_COLOURS}{behind} {marks}"),
         )
     with style.context():
         drawn = draw_summary(results, summary)
     yield Figure(
         f"methods_summary-{printing.slug(model)}",
         drawn,
-        f"{_ABOUT}, mean over the layers of {where}. Methods stand in the order of their energy gain; lines and bands "
-        f"are the controls over all layers and images ({blind} know neither the network nor the mask), on the input "
-        "where the maps are. Where a method has maps of fewer layers or images, its label says how many, and the "
-        f"paired differences in the table methods_summary are the fair comparison.",
+        Caption(
+            "",
+            "",
+            f"{_ABOUT}, mean over the layers of {where}. Methods stand in the order of their energy gain; "
+            "lines and bands "
+            f"are the controls over all layers and images ({blind} know neither the network nor the mask), "
+            "on the input "
+            "where the maps are. Where a method has maps of fewer layers or images, its label says how many, and the "
+            f"paired differences in the table methods_summary are the fair comparison.",
+        ),
     )

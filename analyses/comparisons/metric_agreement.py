@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from analyses import printing
-from analyses.artifacts import Figure, Table, tidy
+from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.plots import style
 from analyses.reading.arrays import Floats, distinct, fill, nan_mean
 from analyses.reading.choices import highest, main_target
@@ -87,9 +87,13 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         yield Figure(
             f"metric_agreement-{printing.slug(model)}",
             figure,
-            f"Which metrics say the same of {results.label('models', model)} at its highest level ({at}), "
-            f"target: {results.label('targets', str(frame['target'].iloc[0]))}. Above the diagonal all layers and "
-            f"methods, below it methods within layers. {redundant_pairs(frame, results)} {about}",
+            Caption(
+                "",
+                "",
+                f"Which metrics say the same of {results.label('models', model)} at its highest level ({at}), "
+                f"target: {results.label('targets', str(frame['target'].iloc[0]))}. Above the diagonal all layers and "
+                f"methods, below it methods within layers. {redundant_pairs(frame, results)} {about}",
+            ),
         )
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.artist import Artist
 
 from analyses import printing
-from analyses.artifacts import Figure, Table, tidy
+from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.comparisons.profile_scores import BANDS, NetworkScores, Profiles, curves, numbers, read
 from analyses.plots import lines, style
 from analyses.reading.choices import DECODER, ends
@@ -57,7 +57,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         with style.context():
             figure = draw(results, network, profiles, frame)
         name = f"performance_profiles-{printing.slug(network.model)}"
-        yield Figure(name, figure, f"{_caption(results, network)} {about}")
+        yield Figure(name, figure, Caption("", "", f"{_caption(results, network)} {about}"))
 
 
 def ranked_metric(results: Results) -> Metric | None:

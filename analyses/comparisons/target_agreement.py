@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analyses import printing
-from analyses.artifacts import Figure, Table, tidy
+from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.plots import layer_axis, lines, style
 from analyses.reading import choices
 from analyses.reading.arrays import each_once, sources
@@ -61,9 +61,13 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
             yield Figure(
                 f"target_agreement-{printing.slug(model)}-{printing.slug(target)}-{printing.slug(other)}",
                 figure,
-                f"{results.label('methods', results.main_method)} maps of {results.label('models', model)} for two "
-                f"targets ({names}) against the layer's depth. {about} One line a level, bands are quartiles. "
-                f"{_end(results, of_pair)}".strip(),
+                Caption(
+                    "",
+                    "",
+                    f"{results.label('methods', results.main_method)} maps of {results.label('models', model)} for two "
+                    f"targets ({names}) against the layer's depth. {about} One line a level, bands are quartiles. "
+                    f"{_end(results, of_pair)}".strip(),
+                ),
             )
 
 

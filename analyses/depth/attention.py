@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.artist import Artist
 
 from analyses import printing
-from analyses.artifacts import Figure, Table, tidy
+from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.plots import lines, style
 from analyses.reading.arrays import Floats, distinct, fill, sources
 from analyses.reading.manifest import BEST, Metric
@@ -40,7 +40,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     yield Table("attention", frame, f"Attention by block and head. {interval} {note}")
     with style.context():
         figure = draw(results, frame)
-    yield Figure("attention", figure, f"{_caption(results)} {interval}")
+    yield Figure("attention", figure, Caption("", "", f"{_caption(results)} {interval}"))
 
 
 def summarise(results: Results) -> pd.DataFrame:

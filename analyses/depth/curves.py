@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.artist import Artist
 
 from analyses import printing
-from analyses.artifacts import Figure, Table, tidy
+from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.plots import lines, style
 from analyses.plots.layer_axis import by_role
 from analyses.reading.manifest import Layer, Metric
@@ -49,7 +49,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
                     figure = draw(results, rows, layers)
                 tail = f"-{printing.slug(point)}" if number else ""
                 name = f"curves-{printing.slug(model)}-{printing.slug(target)}{tail}"
-                yield Figure(name, figure, f"{_caption(results, model, target, point)} {interval}")
+                yield Figure(name, figure, Caption("", "", f"{_caption(results, model, target, point)} {interval}"))
 
 
 def summarise(results: Results) -> pd.DataFrame:

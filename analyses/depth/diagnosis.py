@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analyses import printing
-from analyses.artifacts import Figure, Table, tidy
+from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.plots import layer_axis, lines, style
 from analyses.reading.arrays import Floats, cubes, nan_mean, sources
 from analyses.reading.manifest import Layer
@@ -72,9 +72,14 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
             yield Figure(
                 f"diagnosis-{printing.slug(model)}-{printing.slug(target)}",
                 figure,
-                f"Blank {results.label('methods', results.main_method)} maps of {results.label('models', model)}, and "
-                f"what speaks for and against the class before ReLU, against the layer's depth; target: "
-                f"{results.label('targets', target)}. One line a level. How to read it: the table diagnosis.",
+                Caption(
+                    "",
+                    "",
+                    f"Blank {results.label('methods', results.main_method)} maps of "
+                    f"{results.label('models', model)}, and "
+                    f"what speaks for and against the class before ReLU, against the layer's depth; target: "
+                    f"{results.label('targets', target)}. One line a level. How to read it: the table diagnosis.",
+                ),
             )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analyses import printing
-from analyses.artifacts import Figure, Table, tidy
+from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.plots import style
 from analyses.plots.violins import FEWEST, draw
 from analyses.reading.arrays import Grid, read
@@ -59,7 +59,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         with style.context():
             figure = draw(results, grid, layers, frame)
         caption = f"{_caption(results, grid, layers)} {about}."
-        yield Figure(f"distributions-{printing.slug(grid.model)}", figure, caption)
+        yield Figure(f"distributions-{printing.slug(grid.model)}", figure, Caption("", "", caption))
 
 
 def shown_metrics(results: Results) -> list[Metric]:

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.artist import Artist
 
 from analyses import printing
-from analyses.artifacts import Figure, Table, tidy
+from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.plots import lines, style
 from analyses.reading.choices import highest
 from analyses.reading.manifest import ATTENTION, Metric
@@ -52,7 +52,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
             "but those before and after attention, which are faint dots: they sit on branches of their own, and a line "
             "through them would jump at every block. Hollow marks are decoder layers."
         )
-        yield Figure(f"family-{printing.slug(target)}", figure, f"{caption} {interval}")
+        yield Figure(f"family-{printing.slug(target)}", figure, Caption("", "", f"{caption} {interval}"))
 
 
 def summarise(results: Results) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analyses import printing
-from analyses.artifacts import Figure, Table, tidy
+from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.plots import style
 from analyses.plots.heatmaps import FEW, HALF, draw
 from analyses.reading.arrays import Grid, read
@@ -48,9 +48,9 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         )
         for number, page in enumerate(pages, 1):
             if len(pages) == 1:
-                yield Figure(name, page, caption)
+                yield Figure(name, page, Caption("", "", caption))
             else:
-                yield Figure(f"{name}-{number}", page, f"Part {number} of {len(pages)}. {caption}")
+                yield Figure(f"{name}-{number}", page, Caption("", "", f"Part {number} of {len(pages)}. {caption}"))
 
 
 def tabulate(results: Results, grid: Grid) -> pd.DataFrame:

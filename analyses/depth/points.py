@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analyses import printing
-from analyses.artifacts import Figure, Table, tidy
+from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.plots import lines, style
 from analyses.reading.arrays import sources
 from analyses.reading.manifest import Layer, Metric
@@ -38,7 +38,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
             figure = draw(results, rows)
         name = f"points-{printing.slug(str(model))}-{printing.slug(str(target))}"
         shown = f"{results.label('models', str(model))}; target: {results.label('targets', str(target))}. "
-        yield Figure(name, figure, shown + note)
+        yield Figure(name, figure, Caption("", "", shown + note))
 
 
 def compare(results: Results) -> pd.DataFrame:

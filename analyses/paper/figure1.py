@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from analyses import printing
-from analyses.artifacts import Figure
+from analyses.artifacts import Caption, Figure
 from analyses.plots import map_page, map_tiles, style
 from analyses.reading import choices
 from analyses.reading.manifest import ATTENTION, Checkpoint, Layer
@@ -53,7 +53,7 @@ def _of_model(results: Results, model: str, points: Sequence[Checkpoint]) -> Ite
         with style.context():
             figure = map_page.draw(content)
         name = f"figure1-{printing.slug(model)}-{number:02d}-{printing.slug(image)}"
-        yield Figure(name, figure, _caption(results, points, image, content))
+        yield Figure(name, figure, Caption("", "", _caption(results, points, image, content)))
 
 
 def blocks(layers: Sequence[Layer]) -> list[list[Layer]]:

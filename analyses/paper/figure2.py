@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from analyses import printing
-from analyses.artifacts import Figure
+from analyses.artifacts import Caption, Figure
 from analyses.plots import map_page, map_tiles, style
 from analyses.reading import choices
 from analyses.reading.manifest import ATTENTION, Checkpoint, Layer
@@ -35,7 +35,7 @@ def analyse(results: Results) -> Iterator[Figure]:
             with style.context():
                 figure = map_page.draw(content)
             name = f"figure2-{printing.slug(model)}-{number:02d}-{printing.slug(image)}"
-            yield Figure(name, figure, _caption(results, checkpoint, image, content))
+            yield Figure(name, figure, Caption("", "", _caption(results, checkpoint, image, content)))
 
 
 def attention(layers: Sequence[Layer]) -> list[Pair]:

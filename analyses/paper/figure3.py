@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from analyses import printing
-from analyses.artifacts import Figure
+from analyses.artifacts import Caption, Figure
 from analyses.plots import map_page, map_tiles, style
 from analyses.reading import choices
 from analyses.reading.manifest import Checkpoint, Layer
@@ -29,7 +29,9 @@ def analyse(results: Results) -> Iterator[Figure]:
         content = _page(shown, layers)
         with style.context():
             figure = map_page.draw(content)
-        yield Figure(f"figure3-{printing.slug(model)}", figure, _caption(results, checkpoint, layers, content))
+        yield Figure(
+            f"figure3-{printing.slug(model)}", figure, Caption("", "", _caption(results, checkpoint, layers, content))
+        )
 
 
 def firsts(layers: Sequence[Layer]) -> list[Layer]:

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, SymmetricalLogLocator
 
 from analyses import printing
-from analyses.artifacts import Figure, Table, tidy
+from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.plots import style
 from analyses.reading.manifest import BEST, Checkpoint, level_name
 from analyses.reading.results import Results
@@ -53,8 +53,13 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     yield Figure(
         "levels",
         figure,
-        "Validation mean IoU against training images seen, one line a seed. Marks are the checkpoints kept, bands the "
-        f"levels with their tolerance, the dashed line answering '{results.classes[0]}' everywhere.",
+        Caption(
+            "",
+            "",
+            "Validation mean IoU against training images seen, one line a seed. Marks are the checkpoints "
+            "kept, bands the "
+            f"levels with their tolerance, the dashed line answering '{results.classes[0]}' everywhere.",
+        ),
     )
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.artist import Artist
 
 from analyses import printing
-from analyses.artifacts import Figure, Table, tidy
+from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.plots import lines, style
 from analyses.reading.arrays import counted, sources
 from analyses.reading.choices import at_highest
@@ -70,10 +70,16 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     yield Figure(
         "resolution",
         figure,
-        "Mean IoU on the test images against their size, as a multiple of the size trained at: its value, and its "
-        "change in percentage points. The claim in question (C8): Mix-FFN, which SegFormer has in place of a position "
-        "embedding, keeps its accuracy when the resolution changes, and a network with a position embedding, as ViT, "
-        f"does not. {READING} One line a model, at its highest level ({'; '.join(levels)}). {interval}",
+        Caption(
+            "",
+            "",
+            "Mean IoU on the test images against their size, as a multiple of the size trained at: its value, and its "
+            "change in percentage points. The claim in question (C8): Mix-FFN, which SegFormer has in place "
+            "of a position "
+            "embedding, keeps its accuracy when the resolution changes, and a network with a position "
+            "embedding, as ViT, "
+            f"does not. {READING} One line a model, at its highest level ({'; '.join(levels)}). {interval}",
+        ),
     )
 
 

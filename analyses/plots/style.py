@@ -8,17 +8,30 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import matplotlib as mpl
+import numpy as np
 import seaborn as sns
 from matplotlib import patheffects
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.textpath import text_to_path
+from numpy.typing import ArrayLike
 
+from analyses import printing
 from analyses.reading.manifest import Metric
 
-WIDTH = 7.2  # inches: a page's text width
-HEIGHT = 9.8  # inches: the most that fits a page
-DPI = 200  # at which figures are laid out: text is as wide as its pixels let it be
+INCH = 2.54  # cm
+COLUMN = 8.5 / INCH  # inches: a figure in one of a page's two columns
+WIDTH = 17.4 / INCH  # inches: one over both
+PAGE = 24.7 / INCH  # inches: the highest that a journal prints
+HEIGHT = PAGE - 0.45  # inches: the highest that is drawn, below two lines of title
+DPI = 300  # at which figures are laid out: text is as wide as its pixels let it be
 SMALL = 6.0  # points: the smallest text
 TEXT = 7.0
+TITLE = 7.5
+LINE, ABOVE = 1.3, 2.0  # a line of the title in units of its size; points above and below it
+CONTRAST = 4.5
+"""The least of a text and its ground: WCAG 2.2, criterion 1.4.3."""
 GREY = "#777777"
 GREY_TEXT = "#555555"
 ARROWS = {"higher": " ↑", "lower": " ↓"}
@@ -47,11 +60,12 @@ _RC: dict[str, Any] = {
     "figure.autolayout": False,
     "figure.constrained_layout.use": False,
     "savefig.bbox": None,
-    "svg.fonttype": "path",
+    "svg.fonttype": "none",
     "svg.hashsalt": "segcam",
 }
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+_MORE_COLOURS = (*_COLOURS[:-1], "#882255", "#999933", "#332288", "#7f3b08")
 _DASHES: tuple[Dash, ...] = ("-", "--", "-.", ":")
 
 
@@ -73,8 +87,84 @@ def context() -> Iterator[None]:
 
 
 def figure(height: float, width: float = WIDTH, *, constrained: bool = False) -> Figure:
-    """Return an empty figure of the printed size in inches, unknown to pyplot."""
-    return Figure((width, height), DPI, layout="constrained" if constrained else None, facecolor="white")
+    """Return an empty figure of the printed size in inches, at most `HEIGHT` high, unknown to pyplot."""
+    layout: Literal["constrained"] | None = "constrained" if constrained else None
+    return Figure((width, min(height, HEIGHT)), DPI, layout=layout, facecolor="white")
+
+
+def entitle(figure: Figure, text: str) -> None:
+    """Write a title above all of a figure, which grows by as much: what was drawn keeps its size."""
+    width, height = (float(size) for size in figure.get_size_inches())
+    lines = wrapped(text, 72 * width - 4)
+    grown = height + (LINE * TITLE * len(lines) + 2 * ABOVE) / 72
+    share = height / grown
+    figure.set_size_inches(width, grown)
+    engine = figure.get_layout_engine()
+    if isinstance(engine, ConstrainedLayoutEngine):
+        figure.set_layout_engine(_Below(share, engine))
+    else:
+        for axes in figure.axes:
+            x, y, wide, high = axes.get_position(original=True).bounds
+            axes.set_position((x, y * share, wide, high * share))
+        for legend in figure.legends:
+            box = legend.get_bbox_to_anchor().transformed(figure.transFigure.inverted())
+            legend.set_bbox_to_anchor((box.x0, box.y0 * share, box.width, box.height * share), figure.transFigure)
+    for written in figure.texts:
+        written.set_y(written.get_position()[1] * share)
+    top = 1 - ABOVE / 72 / grown
+    place: dict[str, Any] = {"ha": "left", "va": "top", "linespacing": LINE - 0.1}
+    written = figure.text(2 / 72 / width, top, "\n".join(lines), size=TITLE, weight="bold", **place)
+    written.set_in_layout(False)
+
+
+class _Below(ConstrainedLayoutEngine):
+    """A constrained layout of the lower part of a figure, of this share of its height; keys lie in it too."""
+
+    def __init__(self, share: float, before: ConstrainedLayoutEngine) -> None:
+        super().__init__(**{**before.get(), "rect": (0, 0, 1, share)})
+
+    def execute(self, fig: Figure) -> None:
+        keys = [legend for legend in fig.legends if str(getattr(legend, "_outside_loc", None) or "")]
+        for legend in keys:
+            legend.set_bbox_to_anchor(None)  # room is made for those alone that have no place yet
+        super().execute(fig)
+        for legend in keys:
+            legend.set_bbox_to_anchor(self.get()["rect"], fig.transFigure)
+
+
+def wrapped(text: str, width: float) -> list[str]:
+    """Return the lines of a title that is no wider than `width` points; a word that is wider has a line of its own."""
+    look = FontProperties(family=_RC["font.family"], size=TITLE, weight="bold")
+    lines = [""]
+    for word in printing.plain(text).split(" "):
+        longer = f"{lines[-1]} {word}".strip()
+        wide, _, _ = text_to_path.get_text_width_height_descent(longer.replace(r"\$", "$"), look, ismath=False)
+        lines[-1:] = [longer] if wide <= width or not lines[-1] else [lines[-1], word]
+    return lines
+
+
+def ink(ground: ArrayLike) -> str:
+    """Return the colour of text on a ground, black or white: the one with more contrast, which is at least 4.58.
+
+    >>> ink("#ffffff"), ink("#123456"), ink((0.9, 0.5, 0.4, 1.0))
+    ('black', 'white', 'black')
+    """
+    return max("black", "white", key=lambda colour: contrast(colour, ground))
+
+
+def contrast(one: ArrayLike, other: ArrayLike) -> float:
+    """Return the contrast of two colours, from 1 to 21.
+
+    Source: WCAG 2.2, definitions of contrast ratio and of relative luminance.
+    """
+    low, high = sorted((_luminance(one), _luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(colour: Any) -> float:
+    red_green_blue = np.asarray(mpl.colors.to_rgb(colour))
+    linear = np.where(red_green_blue <= 0.04045, red_green_blue / 12.92, ((red_green_blue + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
 def settle(figure: Figure, rounds: int = 2) -> Figure:
@@ -108,10 +198,10 @@ def model_lines(models: Sequence[str]) -> dict[str, Line]:
 
 
 def method_lines(methods: Sequence[str]) -> dict[str, Line]:
-    """Return a line style without markers for each method, in their order; of 24 no two are alike, and none is grey."""
-    colours = _COLOURS[:-1]  # black is too near to the controls' greys
+    """Return a line style for each method, in their order: ten colours, and none is grey; no two of forty are alike."""
+    colours = _MORE_COLOURS
     return {
-        method: Line(colours[i % len(colours)], "None", _DASHES[(i + i // len(colours)) % 4])
+        method: Line(colours[i % len(colours)], _MARKERS[i % len(_MARKERS)], _DASHES[(i + i // len(colours)) % 4])
         for i, method in enumerate(methods)
     }
 

@@ -101,7 +101,8 @@ def _draw_panel(
         if beyond:
             text = f"{beyond} value{'s' if beyond > 1 else ''} beyond the axis"
             place: dict[str, Any] = {"transform": axes.transAxes, "ha": "right", "size": style.SMALL}
-            axes.text(0.995, 0.02, text, color=style.GREY_TEXT, path_effects=style.halo(), **place)
+            ground: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.8}
+            axes.text(0.995, 0.02, text, color=style.GREY_TEXT, bbox=ground, **place)
 
 
 def window(values: Floats) -> tuple[float, float]:

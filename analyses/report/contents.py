@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from analyses import printing
-from analyses.artifacts import Drawn, Section, Table
+from analyses.artifacts import Caption, Drawn, Section, Table
 from analyses.report import figures, tables
 
 ORDER = (
@@ -20,9 +20,14 @@ ORDER = (
 
 @dataclass(frozen=True)
 class Item:
-    """A figure or a table of a section: its place in the page's address, its name, and its caption in two parts.
+    """A figure or a table of a section.
 
     Attributes:
+        key: its place in the page's address.
+        name: in print.
+        lead: the first part of its caption: of a figure what is seen, or how it is read.
+        reading: of a figure, how it is read.
+        caption: the rest, which the page folds away.
         path: the figure's file, or what the page asks for to have the table.
         size: of a figure, width and height in pixels; of a table, the number of rows.
         behind: the key of the table that a figure is drawn from; '' where the section has none.
@@ -31,6 +36,7 @@ class Item:
     key: str
     name: str
     lead: str
+    reading: str
     caption: str
     path: str
     size: tuple[int, ...]
@@ -59,13 +65,16 @@ def view(section: Section, pictures: Mapping[str, figures.PagePicture]) -> View:
     out = View(printing.slug(section.name), _label(section.name), section.title, [], [])
     names = [item.name for item in section.items if isinstance(item, Table)]
     for item in section.items:
-        slug, text = printing.slug(item.name), _split(item.caption)
+        slug = printing.slug(item.name)
         if isinstance(item, Drawn):
             size = (pictures[item.name].width, pictures[item.name].height)
-            behind = _behind(item.name, names)
-            out.figures.append(Item(f"figure-{slug}", item.name, *text, figures.path(item.name), size, behind))
+            parts, behind = _parts(item.caption), _behind(item.name, names)
+            label = item.label or item.name
+            out.figures.append(Item(f"figure-{slug}", label, *parts, figures.path(item.name), size, behind))
         else:
-            out.tables.append(Item(f"table-{slug}", item.name, *text, tables.path(item.name), (len(item.frame),)))
+            lead, rest = _split(item.caption)
+            rows, path = (len(item.frame),), tables.path(item.name)
+            out.tables.append(Item(f"table-{slug}", item.name, lead, "", rest, path, rows))
     return out
 
 
@@ -92,6 +101,14 @@ def _label(name: str) -> str:
     if words.startswith("figure") and words[6:].isdigit():
         words = f"figure {words[6:]}"
     return words[:1].upper() + words[1:]
+
+
+def _parts(caption: Caption) -> tuple[str, str, str]:
+    """Return what is seen, how it is read, and the rest; where one is lacking, the next stands first."""
+    first, *others = [part for part in (caption.finding, caption.reading) if part] or _split(caption.details)
+    if not caption.finding and not caption.reading:
+        return first, "", "".join(others)
+    return first, "".join(others), caption.details
 
 
 def _split(caption: str) -> tuple[str, str]:

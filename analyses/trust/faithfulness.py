@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analyses import printing
-from analyses.artifacts import Figure, Table, tidy
+from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.plots import curves_and_areas as figures
 from analyses.plots import style
 from analyses.reading.arrays import Floats, distinct, fill
@@ -58,7 +58,9 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
             points = tabulate_curves(rows[rows["target"] == target])
             with style.context():
                 drawn = figures.draw_curves(results, points, layers)
-            yield Figure(f"faithfulness-{printing.slug(model)}", drawn, f"{_CURVES.format(where=where)} {_SEE}")
+            yield Figure(
+                f"faithfulness-{printing.slug(model)}", drawn, Caption("", "", f"{_CURVES.format(where=where)} {_SEE}")
+            )
         for name, panels, about, label in (
             ("faithfulness_areas", figures.area_panels(of_model), _DOTS, "Area less that of the reference"),
             ("faithfulness_measures", figures.measure_panels(of_model), _MEASURES, ""),
@@ -66,7 +68,9 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
             if panels:
                 with style.context():
                     drawn = figures.draw_dots(results, panels, layers, label)
-                yield Figure(f"{name}-{printing.slug(model)}", drawn, f"{about.format(where=where)} {_SEE}")
+                yield Figure(
+                    f"{name}-{printing.slug(model)}", drawn, Caption("", "", f"{about.format(where=where)} {_SEE}")
+                )
 
 
 _SEE = "How to read it: the table faithfulness."

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analyses import printing
-from analyses.artifacts import Figure, Table, tidy
+from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.plots import style
 from analyses.reading.arrays import MapScores, cubes, nan_mean
 from analyses.reading.catalogue import BLIND, FEWEST, Entry, entries
@@ -52,11 +52,15 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
                 scene = draw_scene(results, model, target, frame, networks[networks["used"]])
             name = f"{printing.slug(model)}-{printing.slug(target)}"
             words = {"model": results.label("models", model), "target": results.label("targets", target)}
-            yield Figure(f"known_evidence-{name}", drawn[0], f"{_FIGURE.format(**words)} {note}")
-            yield Figure(f"known_evidence_layers-{name}", drawn[1], f"{_LAYERS.format(**words)} {note}")
+            yield Figure(f"known_evidence-{name}", drawn[0], Caption("", "", f"{_FIGURE.format(**words)} {note}"))
+            yield Figure(
+                f"known_evidence_layers-{name}", drawn[1], Caption("", "", f"{_LAYERS.format(**words)} {note}")
+            )
             if scene is not None and target == paper_target(results):
                 yield Figure(
-                    f"known_evidence_scene-{name}", scene, f"{_SCENE.format(**words, upper=UPPER, gamma=GAMMA)} {note}"
+                    f"known_evidence_scene-{name}",
+                    scene,
+                    Caption("", "", f"{_SCENE.format(**words, upper=UPPER, gamma=GAMMA)} {note}"),
                 )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analyses import printing
-from analyses.artifacts import Figure, Table, tidy
+from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.plots import lines, style
 from analyses.reading.arrays import each_once, sources
 from analyses.reading.choices import at_highest
@@ -54,7 +54,9 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
                 drawn = draw(results, mean)
             findings = f"{_where(results, highest)} {_verdict(results, mean)} {_trained(results, mean)}".strip()
             name = f"sanity-{printing.slug(model)}-{printing.slug(target)}"
-            yield Figure(name, drawn, f"{_ABOUT} {findings} {_DRAWN} How to read it: the table sanity.")
+            yield Figure(
+                name, drawn, Caption("", "", f"{_ABOUT} {findings} {_DRAWN} How to read it: the table sanity.")
+            )
 
 
 _ABOUT = (

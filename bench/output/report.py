@@ -155,7 +155,13 @@ def _again(store: Store, names: Sequence[str], look: drawing.Files, console: Con
 def _captions(sections: Sequence[Section], note: str = "") -> bytes:
     """Return the captions of sections below what is true of them all, the `note`."""
     lines = [f"{note}\n"] if note else []
-    lines += [f"**{item.name}.** {item.caption}\n" for section in sections for item in section.items]
+    for item in (item for section in sections for item in section.items):
+        if isinstance(item, Table):
+            lines.append(f"**{item.name}.** {item.caption}\n")
+            continue
+        caption, name = item.caption, f"**{item.label} ({item.name}).**" if item.label else f"**{item.name}.**"
+        lines.append(" ".join(part for part in (name, caption.finding, caption.reading) if part) + "\n")
+        lines += [f"{caption.details}\n"] if caption.details else []
     return "\n".join(lines).encode()
 
 

@@ -264,7 +264,7 @@ class Figures(Settings):
 
     photographs: bool = True
     images: Annotated[int, Field(ge=1, le=12)] = 3
-    dpi: Annotated[int, Field(ge=50, le=600)] = 200
+    dpi: Annotated[int, Field(ge=50, le=600)] = 300
     kinds: tuple[Literal["png", "svg", "pdf"], ...] = ("png", "svg")
 
     @field_validator("kinds", mode="before")

@@ -154,8 +154,8 @@ def test_odd_runs_are_drawn(make, fields):
     items = list(analyses.run(make(**plan)))
     assert len({item.name for item in items if isinstance(item, Figure)}) == sum(isinstance(i, Figure) for i in items)
     for item in items:
-        written = [item.caption]
-        assert "Data set shapes" not in item.caption, "said once a page"
+        written = [str(item.caption)]
+        assert "Data set shapes" not in str(item.caption), "said once a page"
         if isinstance(item, Figure):
             item.render("svg", 72)
             assert_on_page(item)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analyses.artifacts import DECIMALS, Figure, Table
+from analyses.artifacts import DECIMALS, Caption, Figure, Table
 from analyses.paper.claims.contrasts import ClaimScores, NotMeasuredError
 from analyses.paper.claims.size_contrasts import change
 from analyses.paper.claims.statements import CLAIMS, Claim, Contrast
@@ -47,7 +47,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     if frame["standardised"].notna().any():
         with style.context():
             figure = forest.draw(frame)
-        yield Figure("claims", figure, f"{forest.READING} {caption}")
+        yield Figure("claims", figure, Caption("", "", f"{forest.READING} {caption}"))
 
 
 def summarise(results: Results, target: str, claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:

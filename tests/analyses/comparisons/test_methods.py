@@ -102,7 +102,7 @@ def test_the_target_that_most_methods_explain_is_shown(run):
 
     tables, figures = made(rewrite(results, change))
     assert set(tables["methods_summary"]["target"]) == {"predicted:logit"}
-    assert all("target: predicted, logit" in figure.caption for figure in figures.values())
+    assert all("target: predicted, logit" in str(figure.caption) for figure in figures.values())
 
 
 @pytest.mark.parametrize("method", ["layer_cam", "ablation_cam"])
@@ -157,8 +157,8 @@ def test_the_layer_behind_the_last_relu_is_the_only_one_of_its_point(run):
     tables, figures = made(results)
     layers = set(tables["methods"]["layer"]) - {"Input"}
     assert layers == {layer.name for layer in results.main_layers("unet")} | {LAST}
-    assert f"{LAST} lies behind the last ReLU" in figures["methods-unet"].caption
-    assert "lies behind" not in made(run())[1]["methods-unet"].caption
+    assert f"{LAST} lies behind the last ReLU" in str(figures["methods-unet"].caption)
+    assert "lies behind" not in str(made(run())[1]["methods-unet"].caption)
 
 
 def test_names_are_by_model_and_by_metric_where_there_are_many_layers(run):

@@ -52,8 +52,8 @@ def test_a_metric_that_repeats_another_is_redundant_and_told_so(run) -> None:
     assert {"energy_gain", "edge_alignment"} <= set(
         frame.loc[frame["redundant"], ["metric", "other"]].to_numpy().ravel()
     )
-    assert "Redundant are" in figure.caption
-    assert "Edge alignment" in figure.caption.partition("Redundant are")[2]
+    assert "Redundant are" in str(figure.caption)
+    assert "Edge alignment" in str(figure.caption).partition("Redundant are")[2]
     framed = [patch for patch in figure.figure.axes[0].patches if isinstance(patch, Rectangle)]
     assert len(framed) == 2 * frame["redundant"].sum()
     assert (frame["level"] == 90).all()
@@ -96,4 +96,4 @@ def test_of_several_targets_the_one_with_most_maps_is_taken(run) -> None:
 
     table, (figure,) = made(rewrite(results, blank))
     assert set(table.frame["target"]) == {"predicted:logit"}
-    assert "target: predicted" in figure.caption.lower()
+    assert "target: predicted" in str(figure.caption).lower()

@@ -138,7 +138,7 @@ def test_methods_with_passes_of_their_own_are_left_out_and_counted(make):
     results = enrich(make(**small))
     table, (figure,) = made(results)
     assert not set(table.frame["method"]) & set(results.own_passes)
-    assert f"{len(results.own_passes)} methods with passes of their own" in figure.caption
+    assert f"{len(results.own_passes)} methods with passes of their own" in str(figure.caption)
     assert set(table.frame["kind"]) == {"method", "control"}
     assert (table.frame["level"] == 90).all()
     key = key_of(figure)

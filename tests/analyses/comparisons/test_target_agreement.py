@@ -63,8 +63,8 @@ def test_the_identity_behind_the_last_relu_is_counted_marked_and_told(run):
     assert (main.loc[~main["linear_end"], "identical"] < 0.5).all()
     others = table.frame[(table.frame["method"] != "grad_cam") & table.frame["linear_end"]]
     assert (others["identical"] == 0).all()
-    assert f"The shaded layer, {LAST}," in figure.caption
-    assert "the largest found is 1e-07, of 44 pairs of maps" in figure.caption
+    assert f"The shaded layer, {LAST}," in str(figure.caption)
+    assert "the largest found is 1e-07, of 44 pairs of maps" in str(figure.caption)
     for axes in figure.figure.axes:
         (band,) = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
         assert (band.get_x(), band.get_width()) == (6 - 0.5, 1)  # the last of seven
@@ -77,7 +77,7 @@ def test_an_identity_that_does_not_hold_is_told_as_it_is(run):
         return frame
 
     table, (figure,) = made(rewrite(run(), change, "agreement"))
-    assert "the largest found is 0.2," in figure.caption
+    assert "the largest found is 0.2," in str(figure.caption)
     end = table.frame[(table.frame["method"] == "grad_cam") & table.frame["linear_end"]]
     assert end["identical"].to_numpy() == pytest.approx(10 / 11, abs=1e-6)
 
@@ -93,7 +93,7 @@ def test_undefined_pairs_are_counted_and_left_out(run):
     assert (rows["n_undefined"] == 6).all()
     assert rows["correlation"].notna().all()
     assert table.frame.loc[table.frame["linear_end"], ["identical", "largest_difference"]].isna().all(axis=None)
-    assert "here no map of it has a value" in figure.caption
+    assert "here no map of it has a value" in str(figure.caption)
 
 
 def test_a_run_of_undefined_pairs_says_so(run):
@@ -118,13 +118,13 @@ def test_best_pixel_against_predicted_comes_first_and_figures_are_of_pixels_alon
 def test_nothing_is_said_of_an_identity_where_the_score_is_not_linear(run):
     for classes in (("background", "pet"), ("background", "cat", "dog")):
         _, (figure,) = made(run(targets=("best_pixel:margin", "predicted:margin"), classes=classes, levels=(90,)))
-        assert ("shaded" in figure.caption) == bool(figure.figure.axes[0].patches) == (len(classes) == 2)
+        assert ("shaded" in str(figure.caption)) == bool(figure.figure.axes[0].patches) == (len(classes) == 2)
 
 
 def test_a_run_of_one_point_is_drawn_without_the_mark(run):
     table, (figure,) = made(run(points=("conv",), unreached=frozenset({(0, 30), (1, 30)})))
     assert not table.frame["linear_end"].any()
-    assert "shaded" not in figure.caption
+    assert "shaded" not in str(figure.caption)
     key = key_of(figure)
     assert key[:2] == ["30 %: not reached", "90 % mean IoU (2 seeds)"]
 

@@ -119,7 +119,7 @@ def test_many_layers_stand_role_by_role_and_their_labels_apart(make, model):
     boxes = [label.get_window_extent() for label in labels]
     assert len(labels) >= len(layers) / 2 - len(set(roles))
     assert all(one.x1 <= two.x0 for one, two in pairwise(boxes))
-    assert "Layers stand role by role" in item.caption
+    assert "Layers stand role by role" in str(item.caption)
 
 
 def test_lines_break_where_a_role_starts_over(make):
@@ -130,7 +130,7 @@ def test_lines_break_where_a_role_starts_over(make):
     pieces = [np.diff([-1, *found, len(line.get_xdata())]) - 1 for found, line in zip(gaps, lines, strict=True)]
     assert [lengths.tolist() for lengths in pieces] == 2 * [[8, 8, 8, 5]]  # the decode head follows the last stage
     whole = next(item for item in curves.analyse(make(levels=(90,), seeds=(0,))) if isinstance(item, Figure))
-    assert "role by role" not in whole.caption
+    assert "role by role" not in str(whole.caption)
 
 
 def test_the_best_level_is_named_with_its_value(make):

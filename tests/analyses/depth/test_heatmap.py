@@ -136,14 +136,14 @@ def test_a_model_of_one_level_has_a_column_a_metric(make):
         ["Energy inside ↑", "Energy gain ↑", "Background ratio ↓", "Edge alignment ↑", "Edge alignment, full size ↑"],
         ["Spread", "Blank maps (share) ↓"],
     ]
-    assert "Level: best, 93.1 to 93.2 % mean IoU" in figure.caption
+    assert "Level: best, 93.1 to 93.2 % mean IoU" in str(figure.caption)
 
 
 def test_many_deep_layers_take_more_than_one_page(make):
     results = make(models=("vit",), levels=(90, 100), seeds=(0,), gallery=0)
     _, figures = made(results)
     assert [figure.name for figure in figures] == ["heatmap-vit-1", "heatmap-vit-2"]
-    assert figures[1].caption.startswith("Part 2 of 2. ")
+    assert str(figures[1].caption).startswith("Part 2 of 2. ")
     assert sum(len(panels(figure)) for figure in figures) == 7
 
 
@@ -157,4 +157,4 @@ def test_the_target_is_the_first_with_values_for_half_of_the_maps(make):
 
     table, (figure,) = made(rewrite(results, blank))
     assert set(table.frame["target"]) == {"predicted:logit"}
-    assert "target: predicted, logit" in figure.caption
+    assert "target: predicted, logit" in str(figure.caption)

@@ -53,7 +53,7 @@ def test_a_level_that_was_not_reached_is_a_line_of_text(make):
     item = only(make(unreached=frozenset({(0, 90)})))
     assert texts(item).count("90 %: not reached (nearest 0.84)") == 2
     assert len(item.figure.axes[0].images) == 3 * 20
-    assert "Not reached, and left empty: 90 %." in item.caption
+    assert "Not reached, and left empty: 90 %." in str(item.caption)
 
 
 def test_no_level_reached_is_a_page_of_text(make):
@@ -70,7 +70,7 @@ def test_the_seed_of_which_maps_are_kept_is_shown_and_named(make):
     item = only(results)
     assert len(item.figure.axes[0].images) == 2 * 20
     assert "U-Net, seed 1: Grad-CAM of cat_1" in texts(item)
-    assert "training seed 1" in item.caption
+    assert "training seed 1" in str(item.caption)
 
 
 def test_all_text_is_on_the_page_legible_and_free_of_its_neighbours(make):
@@ -90,7 +90,7 @@ def test_no_pixel_of_the_photograph_is_drawn_where_it_may_not_be(make):
         assert own[:, 1].max() < 100, "in the first column alone: its colours would fight the maps'"
     assert hidden[0].render("png") == hidden[1].render("png")
     assert hidden[0].render("svg") == hidden[1].render("svg")
-    assert "photograph is not shown" in hidden[0].caption
+    assert "photograph is not shown" in str(hidden[0].caption)
 
 
 def test_the_predicted_mask_is_tinted_in_the_first_column(make):
@@ -119,7 +119,7 @@ def test_each_gallery_image_has_its_own_figure(make):
 def test_only_the_main_probe_point_is_drawn(make):
     item = only(make(points=("relu", "conv"), levels=(30,)))
     assert len(item.figure.axes[0].images) == 20
-    assert "Layers are probed at: relu." in item.caption
+    assert "Layers are probed at: relu." in str(item.caption)
 
 
 def test_a_gallery_without_a_layer_is_refused(make):
@@ -154,7 +154,7 @@ def test_heat_is_brighter_where_the_map_is_higher_and_hatched_where_there_is_non
 
 
 def test_the_caption_says_where_the_brightest_colour_lies(make):
-    caption = only(make(seeds=(0,))).caption
+    caption = str(only(make(seeds=(0,))).caption)
     low, high = map(float, re.search(r"positive values \((0\.\d\d) to (\d\.\d\d) of its maximum\)", caption).groups())
     assert 0 < low < high <= 1
 

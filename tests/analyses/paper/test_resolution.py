@@ -92,15 +92,15 @@ def test_a_line_a_model_at_its_highest_level(make):
         assert len({getattr(line, part)() for line in lines}) == 3
     ticks = [tick.get_text() for tick in level.get_xticklabels()]
     assert ticks == ["0.5\n24", "0.75\n36", "1\n48", "1.25\n60", "1.5\n72", "2\n96"]
-    assert "C8" in item.caption
-    assert "SegFormer best, 93.1 to 93.2 %" in item.caption
+    assert "C8" in str(item.caption)
+    assert "SegFormer best, 93.1 to 93.2 %" in str(item.caption)
     assert_on_page(item)
 
 
 @pytest.mark.parametrize("seeds", [(0,), (0, 1)])
 def test_one_seed_is_called_an_observation(make, seeds):
     for item in resolution.analyse(make(**RUN | {"factors": (0.5, 1.0)}, seeds=seeds)):
-        assert ("with one seed all this is an observation" in item.caption) == (len(seeds) == 1)
+        assert ("with one seed all this is an observation" in str(item.caption)) == (len(seeds) == 1)
 
 
 def test_the_order_of_rows_is_nothing_and_an_image_twice_is_refused(results, counts, frame):

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from analyses.artifacts import Figure
+from analyses.artifacts import Caption, Figure
 from analyses.plots import dots, layer_axis, style
 from analyses.reading.manifest import Layer
 
@@ -53,7 +53,7 @@ def test_a_long_label_is_not_cut_off(dpi: int) -> None:
         figure = style.figure(1.5, constrained=True)
         axes = figure.subplots()
         axes.set_yticks([0, 1, 2], ["Random (blur-matched)", "Centred Gaussian", "x"])
-    content = Figure("f", figure, "").drawn(("png",), dpi).files["png"]
+    content = Figure("f", figure, Caption("", "")).drawn(("png",), dpi).files["png"]
     with Image.open(io.BytesIO(content)) as opened:
         picture = np.asarray(opened.convert("L"))
     assert picture.shape == (round(1.5 * dpi), round(style.WIDTH * dpi))
@@ -67,7 +67,7 @@ def test_a_picture_is_the_figure_as_matplotlib_saves_it() -> None:
         figure.subplots().plot([0, 1], color="red")
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=120)
-    content = Figure("f", figure, "").render("png", 120)
+    content = Figure("f", figure, Caption("", "")).render("png", 120)
     with Image.open(buffer) as saved, Image.open(io.BytesIO(content)) as picture:
         assert (picture.mode, round(picture.info["dpi"][0])) == ("RGB", 120)
         np.testing.assert_array_equal(np.asarray(picture), np.asarray(saved.convert("RGB")))

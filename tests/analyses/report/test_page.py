@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from analyses import ResultsError, report, run
-from analyses.artifacts import Drawn, Figure, Section, Table
+from analyses.artifacts import Caption, Drawn, Figure, Section, Table
 from analyses.report import contents, sheets, tables, verdicts
 from analyses.report import data as scripts
 from segcam.draw.display import Display
@@ -255,7 +255,7 @@ def test_figures_are_made_small_and_never_larger(make):
     drawn = []
     for name, size in (("wide", (3000, 1000)), ("narrow", (300, 100))):
         Image.new("RGB", size, "white").save(buffer := io.BytesIO(), "png")
-        drawn.append(Drawn(name, "A figure. Of nothing.", {"png": buffer.getvalue()}))
+        drawn.append(Drawn(name, Caption("A figure.", "Of nothing."), {"png": buffer.getvalue()}))
     files = dict(report.build(make(gallery=0, **SMALL), [Section("curves", "Curves", drawn)]))
     sizes = {name: Image.open(io.BytesIO(files[f"figures/{name}.webp"])).size for name in ("wide", "narrow")}
     assert sizes == {"wide": (1440, 480), "narrow": (300, 100)}

@@ -137,8 +137,8 @@ def test_the_items_and_what_they_show(items, results):
     table, curves, areas, measures = items
     assert isinstance(table, Table)
     assert table.csv() == next(iter(faithfulness.analyse(results))).csv()
-    assert all(isinstance(item, Figure) and "6 images" in item.caption for item in items[1:])
-    assert all("90 %" in item.caption for item in items[1:])
+    assert all(isinstance(item, Figure) and "6 images" in str(item.caption) for item in items[1:])
+    assert all("90 %" in str(item.caption) for item in items[1:])
     assert [axes.get_title() for axes in curves.figure.axes[:3]] == [
         "Deletion ↓",
         "Insertion ↑",

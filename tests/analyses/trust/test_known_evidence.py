@@ -220,9 +220,9 @@ def test_figures_say_what_they_are_of(made):
         written = texts(item)
         assert not [text for text in written if mpl.cbook.is_math_text(text)]
         assert item.render("png", 72)
-        assert f"{SCENES} test images" in item.caption
-        assert "95 % intervals" in item.caption
-        assert "Not told apart, and so no evidence of anything: shape" in item.caption
+        assert f"{SCENES} test images" in str(item.caption)
+        assert "95 % intervals" in str(item.caption)
+        assert "Not told apart, and so no evidence of anything: shape" in str(item.caption)
         if "scene" not in name:
             titles = {"Ears decide\n88 % of the animals told: not apart", "Coat decides\n100 % of the animals told"}
             assert titles < set(written)
@@ -281,6 +281,6 @@ def test_networks_that_did_not_learn_their_cue_are_left_out(made, results, tmp_p
     assert now["finds_it"]
     assert list(tables["known_evidence_networks"].query("cue == 'texture'")["used"]) == [True, False]
     for item in items:
-        assert "Left out, since the animals were not told apart: texture, seed 1." in item.caption
+        assert "Left out, since the animals were not told apart: texture, seed 1." in str(item.caption)
     written = [text.get_text() for item in items if isinstance(item, Figure) for text in item.figure.findobj(Text)]
     assert "Coat decides\n100 % of the animals told\n(1 of 2 networks)" in written

@@ -101,22 +101,24 @@ def test_a_method_that_stays_as_it_was_is_named_with_its_numbers(run):
     rows = table.frame.query("kind == 'cascading' and share == 1 and layer == 'all' and level == 90")
     low = rows.set_index("method")["spearman_low"]
     assert low["layer_cam"] > 0.5 > low["grad_cam"]
-    assert "Fail (the interval" in figure.caption
+    assert "Fail (the interval" in str(figure.caption)
     value = rows.set_index("method")["spearman"]["layer_cam"]
-    assert f"Layer cam ({value:.2f} [" in figure.caption
-    assert "Grad-CAM (" not in figure.caption
-    assert "300 steps" in figure.caption
-    assert "41.0 % on training images with the masks it was given, 43.0 %" in figure.caption
+    assert f"Layer cam ({value:.2f} [" in str(figure.caption)
+    assert "Grad-CAM (" not in str(figure.caption)
+    assert "300 steps" in str(figure.caption)
+    assert "41.0 % on training images with the masks it was given, 43.0 %" in str(figure.caption)
     lower = frame()
     lower[["spearman", "spearman_reached"]] -= 0.4
     _, (figure,) = made(run(lower))
-    assert "No method fails" in figure.caption
+    assert "No method fails" in str(figure.caption)
 
 
 def test_the_figure_shows_the_numbers_of_the_highest_level(run):
     table, (figure,) = made(run(frame(), trained()))
     assert figure.name == "sanity-unet-best_pixel-logit"
-    assert "U-Net at its highest level (90 % mean IoU); layers: Encoder 1_1, Decoder 1_2; 4 images" in figure.caption
+    assert "U-Net at its highest level (90 % mean IoU); layers: Encoder 1_1, Decoder 1_2; 4 images" in str(
+        figure.caption
+    )
     axes = figure.figure.axes
     assert len(axes) == 2 * len(sanity.MEASURES)
     rows = table.frame.query("layer == 'all' and level == 90 and method == 'grad_cam'")
@@ -137,7 +139,7 @@ def test_without_shuffled_masks_and_with_undefined_maps(run):
     raw = frame(shuffled=False)
     raw.loc[raw["method"] == "layer_cam", list(sanity.MEASURES)] = np.nan
     table, (figure,) = made(run(raw))
-    assert "Markers at the right" not in figure.caption
+    assert "Markers at the right" not in str(figure.caption)
     assert "shuffled" not in "".join(label.get_text() for label in figure.figure.axes[-2].get_xticklabels())
     assert table.frame.loc[table.frame["method"] == "layer_cam", "ssim"].isna().all()
     assert figure.render("svg", 50)
