@@ -6,11 +6,15 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
 
+import analyses
+from analyses.paper.claims.statements import CLAIMS
+from analyses.paper.claims.verdicts import RULE
 from segcam.methods import METHODS
 from segcam.metrics import METRICS, Metric
 from segcam.metrics.attention import ATTENTION_METRICS, AttentionMetric
@@ -107,6 +111,32 @@ def compared(_: str) -> Iterator[str]:
         yield f"| {METHODS.get(name).label} | {numbers} |".replace("-0.00", "0.00")
 
 
+def claims(_: str) -> Iterator[str]:
+    """The claims, what decides on each, and the published verdict."""
+    table = pd.read_csv(ROOT / "results" / "pets" / "tables" / "claims.csv")
+    verdicts = table.groupby("claim")["overall"].first()
+    yield "| claim | the paper says | supported where | verdict |"
+    yield "|---|---|---|---|"
+    for claim in CLAIMS:
+        parts = [contrast.part if contrast.counts else f"*{contrast.part}*" for contrast in claim.contrasts]
+        if len(parts) > 3:
+            parts = [*parts[:1], f"and {len(parts) - 1} more"]
+        yield f"| {claim.id} | {claim.sentence} | {'; '.join(parts)} | {verdicts[claim.id]} |"
+
+
+def rule(_: str) -> Iterator[str]:
+    yield RULE
+
+
+def all_analyses(_: str) -> Iterator[str]:
+    """Every analysis by its question, the first line of its file."""
+    yield "| analysis | what |"
+    yield "|---|---|"
+    for name, analyse in analyses.find().items():
+        first = (sys.modules[analyse.__module__].__doc__ or "").splitlines()[0]
+        yield f"| `{name}` | {first.rstrip('.')} |"
+
+
 def _facts(metric: Metric | AttentionMetric) -> str:
     """Direction, range and chance."""
     unit = f" {metric.unit}" if metric.unit else ""
@@ -118,11 +148,14 @@ def _facts(metric: Metric | AttentionMetric) -> str:
 
 MAKERS: dict[str, Callable[[str], Iterator[str]]] = {
     "alike": alike,
+    "analyses": all_analyses,
     "attention": attention,
+    "claims": claims,
     "compared": compared,
     "methods": methods,
     "metric": metric,
     "metrics": metrics,
+    "rule": rule,
 }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import analyses
 from segcam.methods import METHODS
 from segcam.metrics import METRICS
 from tests.docs.tables import MARKED, PAGES, ROOT, filled
@@ -33,3 +34,10 @@ def test_every_method_is_in_a_table() -> None:
     text = (DOCS / "which-method.md").read_text(encoding="utf-8")
     for name in METHODS.names():
         assert f"\n| `{name}` |" in text
+
+
+def test_what_to_read_first_is_there() -> None:
+    text = (DOCS / "reading.md").read_text(encoding="utf-8").partition("## Verdicts")[0]
+    named = set(re.findall(r"`(\w+)`", text)) - {"report", "tables"}
+    assert len(named) > 6
+    assert named <= {*analyses.find(), *METRICS.names()}
