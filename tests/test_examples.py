@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-TEXTS = [ROOT / "README.md", ROOT / "docs" / "own-network.md", ROOT / "docs" / "follow.md"]
+TEXTS = [ROOT / "README.md", ROOT / "docs" / "own-network.md", ROOT / "docs" / "follow.md", ROOT / "docs" / "start.md"]
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.name)
