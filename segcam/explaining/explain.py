@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from PIL import Image
 from torch import nn
-from tqdm.auto import tqdm
+from tqdm import TqdmWarning
 
 from segcam.channels import RGB
 from segcam.checks.sanity import evenly
@@ -45,6 +45,10 @@ from segcam.probe.placement import Placing
 from segcam.probe.probe import Probe
 from segcam.probe.targets import Target
 from segcam.samples import Batch, Sample
+
+with warnings.catch_warnings():  # in a notebook without ipywidgets the bar is one of text, which is no news
+    warnings.simplefilter("ignore", TqdmWarning)
+    from tqdm.auto import tqdm
 
 METHODS_SHOWN = ("grad_cam", "hires_cam", "layer_cam", "uniform", "random", "sobel", "mask_oracle")
 """Methods and controls that are compared unless told."""

@@ -27,7 +27,9 @@ def _shown(output: Any) -> dict[str, str]:
     if output.output_type == "stream":
         assert output.name == "stdout", output.text
         return {"text": output.text}
-    return {kind: "" if kind.startswith("image/") else text for kind, text in output.data.items() if kind != "text/html"}
+    return {
+        kind: "" if kind.startswith("image/") else text for kind, text in output.data.items() if kind != "text/html"
+    }
 
 
 def test_there_are_two() -> None:

@@ -15,7 +15,9 @@ from tests.docs.tables import MARKED, PAGES, ROOT, filled
 DOCS = ROOT / "docs"
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if MARKED.search(page.read_text())], ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if MARKED.search(page.read_text())], ids=lambda page: page.stem
+)
 def test_tables_are_as_they_are_made(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert filled(text) == text, "write them anew: python -m tests.docs.tables"
