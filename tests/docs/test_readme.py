@@ -1,0 +1,54 @@
+"""What README and CITATION.cff say of the project is so."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+import segcam
+from segcam.methods import METHODS
+from segcam.metrics import METRICS
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+METHODS_PAGE = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+
+
+def test_methods_and_metrics_are_counted() -> None:
+    counts = len(METHODS.names()), len(METRICS.names())
+    assert "lists all {}, [which metric](which-metric.md) all {}.".format(*counts) in METHODS_PAGE
+    assert f"**{len(METHODS.names())} methods**" in README
+    assert f"**{len(METRICS.names())} metrics of each map**" in README
+
+
+def test_the_finding_of_edges_quotes_the_table() -> None:
+    table = pd.read_csv(ROOT / "results" / "pets" / "tables" / "methods_summary.csv")
+    table = table[
+        (table["target"] == "best_pixel:logit") & (table["metric"] == "energy_gain") & (table["n_images"] > 300)
+    ]
+    gain = table[table["scope"] == "layer"].set_index(["model", "method"])["estimate"]
+    grad_cam = " and ".join(f"{gain[model, 'grad_cam']:.2f}" for model in ("segformer", "vit"))
+    sobel = {f"{gain[model, 'sobel']:.2f}" for model in ("segformer", "vit")}
+    assert f"energy gain of {grad_cam} on the animal; the Sobel image has {sobel.pop()}" in README
+    assert not sobel
+
+
+def test_what_is_cited_is_this_version() -> None:
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert set(cited) >= {"cff-version", "message", "title", "authors", "version", "license"}
+    assert cited["version"] == segcam.__version__
+    assert cited["references"][0]["title"] in README
+    entry = dict(re.findall(r"^  (\w+) += \{+(.*?)\}+,?$", README, re.MULTILINE))
+    assert entry["version"] == segcam.__version__
+    assert entry["license"] == cited["license"]
+    assert entry["title"] == cited["title"]
+    assert entry["author"] == cited["authors"][0]["name"]
+
+
+@pytest.mark.parametrize("place", ["https://", "http://"])
+def test_no_address_is_made_up(place: str) -> None:
+    assert place not in README
