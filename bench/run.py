@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from rich.console import Console
 
 from analyses.reading.manifest import Explained, Gap, Images, Manifest, Planned
 from bench.checkpoints import Checkpoints
+from bench.filming import film_of
 from bench.measuring import Biased, Measuring
 from bench.networks.given import Given
 from bench.output.store import MANIFEST, Store
@@ -72,7 +73,8 @@ class Run:
     @cached_property
     def trainings(self) -> Trainings:
         """The run's trainings."""
-        return Trainings(self.profile, self.data, self.store, self.device, self.console)
+        filming = partial(film_of, self.profile, self.data, self.store)
+        return Trainings(self.profile, self.data, self.store, self.device, self.console, filming)
 
     @cached_property
     def checkpoints(self) -> Checkpoints:

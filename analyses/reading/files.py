@@ -26,6 +26,10 @@ PIXELS = "pixels:"
 
 PREDICTED = "predicted"
 """The name of the array of predicted classes, `(images, h, w)`, in a file of kept maps; older files lack it."""
+STEPS = "steps"
+"""The name of the steps of a film's frames, `(frames,)`."""
+TOP = "top:"
+"""How the names of the maxima of a film's maps begin, `(frames, images)`; the map's name follows."""
 
 
 class ResultsError(Exception):
@@ -244,3 +248,5 @@ GALLERY = folder("gallery")
 
 LOG = f"{folder('training')}/training.parquet"
 """The training log."""
+FILMS = folder("film")
+"""Folder of the films of trainings, a file a model."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from analyses.reading.files import folder
+from analyses.reading.files import FILMS, folder
 
 SCHEMA = 1
 """Version of the tables and the manifest; it is part of every cell's identity."""
@@ -40,6 +40,11 @@ class TrainCell:
     def state(self) -> str:
         """Return the file of the state from which training goes on."""
         return f"cells/train-{self.name}-{self.id}.safetensors"
+
+    @property
+    def film(self) -> str:
+        """Return the file of the film."""
+        return f"{FILMS}/{self.name}.npz"
 
     def checkpoint(self, level: int) -> str:
         """Return the file of a level's checkpoint."""

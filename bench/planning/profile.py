@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, PrivateAttr, ValidationError, create_mode
 from bench import endings
 from bench.planning.given import Network
 from bench.planning.measurement import MEASUREMENTS
-from bench.planning.sections import Augment, DataSettings, Figures, Score, Settings, Train, Value
+from bench.planning.sections import Augment, DataSettings, Figures, Film, Score, Settings, Train, Value
 from bench.planning.shipped import DEFAULT, FOLDER, profiles
 from segcam.errors import InputError, first_of, shown, unknown
 from segcam.files import one_line, read_toml, user_path
@@ -26,6 +26,7 @@ __all__ = [
     "Augment",
     "DataSettings",
     "Figures",
+    "Film",
     "Profile",
     "Score",
     "Settings",
@@ -77,6 +78,7 @@ class Profile(Settings):
     train: Train = Train()
     recipes: dict[str, dict[str, Any]] = Field(default_factory=dict)
     score: Score = Score()
+    film: Film = Film()
     figures: Figures = Figures()
     _named: frozenset[str] = PrivateAttr(frozenset())  # the models that --set speaks of
 

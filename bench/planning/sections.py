@@ -256,6 +256,17 @@ class FewImages(Settings):
     batch_size: Count = 4
 
 
+class Film(Settings):
+    """The film of a training: maps of a few images at `frames` steps (0 for none), spaced by their logarithm.
+
+    Of each model's first seed. `images` are those that figures show, free photographs first. A film changes nothing of
+    the training, so that trainings that are finished have none until they are made anew.
+    """
+
+    frames: Annotated[int, Field(ge=0, le=100)] = 24
+    images: Annotated[int, Field(ge=1, le=12)] = 3
+
+
 class Figures(Settings):
     """What figures show: whether photographs are drawn under the maps, and of how many test images; and their files.
 

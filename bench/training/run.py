@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -25,7 +25,7 @@ from bench.progress import working
 from bench.training.distillation import Hints
 from bench.training.levels import Evaluation, LevelSearch, baseline
 from bench.training.record import TrainRecord
-from bench.training.trainer import Trainer, TrainJob, pixels
+from bench.training.trainer import Filming, Trainer, TrainJob, pixels
 from segcam.channels import RGB
 from segcam.errors import InputError, first_line
 from segcam.files import sha256
@@ -43,6 +43,7 @@ class Trainings:
         store: where checkpoints and records go.
         device: where networks run.
         console: where progress is shown.
+        filming: gives what takes a training's film, by its cell, network and number of steps.
     """
 
     profile: Profile
@@ -50,6 +51,7 @@ class Trainings:
     store: Store
     device: torch.device
     console: Console
+    filming: Callable[[TrainCell, nn.Module, int], Filming | None] = lambda *_: None
     _logged: tuple[list[TrainCell], dict[str, File]] = field(default_factory=lambda: ([], {}), init=False, repr=False)
 
     @cached_property
@@ -69,13 +71,15 @@ class Trainings:
         self.log()
 
     def log(self) -> dict[str, File]:
-        """Write the training log of the finished trainings, and return what the manifest says of it."""
+        """Write the training log of the finished trainings, and return what the manifest says of it and of films."""
         done = [cell for cell in self.cells if self.finished(cell)]
         if done and self._logged[0] != done:
             rows = [row for cell in done for row in self._training_rows(cell)]
             columns = {name: [row[name] for row in rows] for name in rows[0]}
             self._logged = (done, {LOG: self.store.write_table(LOG, columns, keys=("model", "training_data"))})
-        return self._logged[1] if done else {}
+        films = {cell.film: cell for cell in done if self.store.has(cell.film)}
+        files = {name: File(cell=cell.id, sha256=sha256(self.store.path(name), "film")) for name, cell in films.items()}
+        return self._logged[1] | files if done else {}
 
     def finished(self, cell: TrainCell) -> bool:
         """Return whether a training is finished and the checkpoints that it gave are there."""
@@ -141,6 +145,7 @@ class Trainings:
             hints=self._hints(cell, model) if cell.teacher else None,
         )
         trainer = Trainer(job)
+        trainer.film = self.filming(cell, trainer.model, trainer.total)
         if self.store.has(cell.state):
             trainer.restore(self.store.path(cell.state))
         with endings.deferred():  # until the checkpoints are kept, too

@@ -28,6 +28,8 @@ from segcam.models.weights.checkpoints import pack
 from segcam.samples import IGNORE, Batch, Border, Images, with_border
 from segcam.scoring.miou import confusion, iou, mean_iou
 
+Filming = Callable[[nn.Module, int], None]
+"""Called with the network as it would be kept, and the step, which leaves both as they are."""
 Report = Callable[[int, int, LevelSearch], None]
 """Called with steps done, steps in all, and the search, after each step."""
 
@@ -62,10 +64,15 @@ class TrainJob:
 
 
 class Trainer:
-    """One training; `run` starts it or goes on from a saved state, and ends with the same checkpoints either way."""
+    """One training; `run` starts it or goes on from a saved state, and ends with the same checkpoints either way.
+
+    Attributes:
+        film: told of the network after each step, to take pictures of it; None for no film.
+    """
 
     def __init__(self, job: TrainJob) -> None:
         self.job = job
+        self.film: Filming | None = None
         settings = job.settings
         if starts_from_foreground(settings, lambda: pixels(job.val, job.classes, job.border, job.foreground)):
             answer(job.model, job.classes, job.foreground)
@@ -112,6 +119,7 @@ class Trainer:
         self._started = saved = time.monotonic()
         cost = 0.0  # of the last save; large networks are saved less often
         last = self._evaluate(self._begun)
+        self._film()
         while self._begun < self.step or (self.step < self.total and not self.search.complete()):
             first = last
             self.advance(min(first.step + self.search.interval, self.total), report)
@@ -185,9 +193,19 @@ class Trainer:
         while self.step < until:
             endings.check()
             self._losses.append(self._train_step())
+            self._film()
             if searching and self.step < until:
                 self._snapshots[self.step] = self._weights()
             report(self.step, self.total, self.search)
+
+    def _film(self) -> None:
+        if self.film is not None:
+            self.film(self._shown, self.step)
+
+    @property
+    def _shown(self) -> nn.Module:
+        """The network whose weights are validated and kept: the moving average, where there is one."""
+        return self.average.module if self.job.settings.average else self.model
 
     def _train_step(self) -> Tensor:
         job, settings = self.job, self.job.settings
@@ -237,8 +255,7 @@ class Trainer:
         return int(self._order[1][position])
 
     def _weights(self) -> Weights:
-        source = self.average.module if self.job.settings.average else self.model
-        return {n: t.detach().clone() for n, t in source.state_dict().items()}
+        return {n: t.detach().clone() for n, t in self._shown.state_dict().items()}
 
     def _evaluate(self, step: int) -> Evaluation:
         """Validate the weights of a step, this one or one since the last evaluation, and offer them to the search."""
@@ -246,8 +263,7 @@ class Trainer:
             if evaluation.step == step:
                 return evaluation
         if step == self.step:
-            network: nn.Module = self.average.module if self.job.settings.average else self.model
-            evaluation = self._validate(network, step)
+            evaluation = self._validate(self._shown, step)
             self.search.offer(evaluation, self._weights)
             return evaluation
         current = {n: t.detach().clone() for n, t in self.model.state_dict().items()}
