@@ -50,13 +50,16 @@ def build(results: Results, sections: Sequence[Section], *, maps: bool = True) -
         words, kept = Words.of(results), Kept.of(results) if map_files.checkpoints else Kept()
         rows = [tables.script(item, words, kept) for item in items if isinstance(item, Table)]
         drawn = {name: picture.result() for name, picture in coming.items()}
+    views = [contents.view(section, drawn) for section in shown]
     page = (
         _environment()
         .get_template("index.html.j2")
         .render(
             facts=facts.of(results),
-            verdicts=verdicts.of(shown),
-            sections=[contents.view(section, drawn) for section in shown],
+            verdicts=verdicts.of(shown, {metric.name: metric.unit for metric in results.metrics}),
+            states=verdicts.STATES.items(),
+            sections=views,
+            pictures=contents.pictures(views),
             gallery=map_files,
             classes=facts.classes(results),
             scripts=assets.SCRIPTS,

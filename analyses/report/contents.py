@@ -54,6 +54,11 @@ class View:
     tables: list[Item]
 
 
+PICTURES = ("figure1", "known_evidence", "curves", "methods", "sanity", "figure2", "levels", "heatmap")
+"""Sections whose first figure the overview shows, of as many as it has room for; the first one large."""
+ROOM = 5
+
+
 def ordered(sections: Sequence[Section]) -> list[Section]:
     """Return the sections that hold anything, in the page's order."""
     rank = {name: i for i, name in enumerate(ORDER)}
@@ -76,6 +81,14 @@ def view(section: Section, pictures: Mapping[str, figures.PagePicture]) -> View:
             rows, path = (len(item.frame),), tables.path(item.name)
             out.tables.append(Item(f"table-{slug}", item.name, lead, "", rest, path, rows))
     return out
+
+
+def pictures(views: Sequence[View]) -> list[Item]:
+    """Return the figures that the overview shows: maps first, then what was found of them."""
+    by_key = {one.key: one for one in views}
+    shown = [by_key[name] for name in PICTURES if name in by_key]
+    others = [one for one in views if one not in shown]
+    return [one.figures[0] for one in (*shown, *others) if one.figures][:ROOM]
 
 
 def _behind(figure: str, tables: Sequence[str]) -> str:

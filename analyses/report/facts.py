@@ -13,12 +13,16 @@ from analyses.reading import captions
 from analyses.reading.manifest import Checkpoint, Model
 from analyses.reading.results import Results
 
+MOST_NAMED = 4
+"""Networks that a title names one by one."""
+
 
 @dataclass(frozen=True)
 class Facts:
     """A run's facts: pairs of a name and its text, and the rows of its checkpoints."""
 
     name: str
+    title: str
     summary: str
     note: str
     brief: list[tuple[str, str]]
@@ -38,7 +42,8 @@ def of(results: Results) -> Facts:
     name = str(profile.get("name") or manifest.dataset.name)
     return Facts(
         name=name,
-        summary=str(profile.get("summary") or ""),
+        title=_title(results),
+        summary=str(profile.get("summary") or "").rstrip("."),
         note=captions.note(results),
         brief=list(_brief(results)),
         measured=list(_measured(results)),
@@ -52,6 +57,17 @@ def of(results: Results) -> Facts:
         settings=tomli_w.dumps(_without_none(profile)) if profile else "",
         trained=bool(results.trained) or not results.models,
     )
+
+
+def _title(results: Results) -> str:
+    """Return what a run is about, in a line."""
+    names = [results.label("models", name) for name in results.models]
+    if not names:
+        return "What was measured"
+    if len(names) > MOST_NAMED:
+        return f"What {len(names)} networks look at"
+    named = " and ".join([*filter(None, [", ".join(names[:-1])]), names[-1]])
+    return f"What {named} {'look' if names[1:] else 'looks'} at"
 
 
 def classes(results: Results) -> list[tuple[str, str]]:

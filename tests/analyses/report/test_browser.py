@@ -17,6 +17,7 @@ from analyses.artifacts import Figure, Section, Table
 from analyses.plots import overlay
 from segcam.draw import display
 from segcam.draw.display import Display
+from tests.analyses.report.test_page import contrast
 
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -65,8 +66,8 @@ def score_table():
 
 
 def claims():
-    row = {"claim": "C1", "sentence": HOSTILE, "overall": "undecided", "overall_reason": CLOSING, "counts": True}
-    return Table("claims", pd.DataFrame([row | {"n_images": 3, "n_seeds": 2}]), "Claims.")
+    row = contrast(sentence=HOSTILE, part=CLOSING, verdict="undecided", overall="undecided", overall_reason=CLOSING)
+    return Table("claims", pd.DataFrame([row]), "Claims.")
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +187,9 @@ def test_the_overview_says_the_verdicts_and_leads_to_all_sections(visit):
     page = visit()
     assert page.locator(".claim-sentence").inner_text() == HOSTILE
     assert page.locator(".claim .verdict").inner_text().endswith("undecided")
+    assert page.locator(".claim-found").inner_text().startswith(CLOSING)
+    assert page.locator(".seen img").first.evaluate("i => i.decode().then(() => i.naturalWidth)") > 100
+    assert page.locator(".seen").bounding_box()["y"] < page.locator(".claims").bounding_box()["y"]
     assert page.locator("#view-overview .unreached").count() == 2
     for anchor in page.locator("nav a").all():
         anchor.click()
@@ -560,6 +564,24 @@ def test_paper_is_light_in_the_dark(visit):
     page.wait_for_function("() => document.documentElement.classList.contains('light')")
     for place in (page.locator("#title-overview"), cell):
         assert lightness(place, "color") < 90
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_keeps_anyone_out(visit, scheme):
+    """Axe's rules for those who see, hear or point otherwise."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed").Axe()
+    page = visit(color_scheme=scheme)
+    views = page.evaluate("[...document.querySelectorAll('.view')].map(view => `#${view.dataset.view}`)")
+    for address in (*views, "#everything"):
+        page.evaluate("address => { location.hash = address; }", address)
+        if address == "#gallery":
+            drawn(page, level=90)
+        page.wait_for_function(
+            "() => [...document.querySelectorAll('.current [data-table]')].every("
+            "article => article.querySelector('.dt-info'))"
+        )
+        found = axe.run(page, options={"preload": False}).response["violations"]
+        assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == [], address
 
 
 @pytest.mark.parametrize("address", ["", "#gallery", "#results-levels", "#run"])
