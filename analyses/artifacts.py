@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -22,6 +22,12 @@ MOST_PRINTED = 200
 """Rows of the longest table that is written for a page; longer ones are for machines, as CSV alone."""
 COMPRESSION = 3
 """Of PNG: a few hundredths larger than with 6, in half of the time."""
+MOVING = "webp"
+"""The suffix of figures that move."""
+FILM_DPI, QUALITY = 110, 70
+"""Of figures that move: dots an inch, and WebP's quality."""
+FRAME, REST = 350, 2500
+"""Milliseconds of a frame, and of the last one."""
 _UNDATED: dict[str, dict[str, str | None]] = {
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
@@ -61,12 +67,14 @@ class Figure:
         figure: what is drawn; the title is written above it when all analyses of a run are drawn.
         caption: its title, how it is read, and how it was made.
         label: its name in print, such as 'Method ranks'.
+        frames: where it moves, what turns it into each of its pictures; the last one is printed.
     """
 
     name: str
     figure: matplotlib.figure.Figure
     caption: Caption
     label: str = ""
+    frames: Sequence[Callable[[], object]] = ()
 
     def render(self, kind: Format = "svg", dpi: int = 300) -> bytes:
         """Return the file's bytes: the same for the same figure, without date or version."""
@@ -93,7 +101,22 @@ class Figure:
         with style.context():
             self.figure.set_dpi(dpi)
             style.settle(self.figure, rounds=1)
-        return Drawn(self.name, self.caption, {kind: self.render(kind, dpi) for kind in kinds}, self.label)
+        moving = {MOVING: self._moving()} if self.frames else {}
+        return Drawn(self.name, self.caption, {kind: self.render(kind, dpi) for kind in kinds} | moving, self.label)
+
+    def _moving(self) -> bytes:
+        """Return the frames as an animation that begins again at its end, where it rests."""
+        pictures = []
+        for change in self.frames:
+            change()
+            with style.context():
+                pictures.append(self._picture(FILM_DPI))
+        times = [FRAME] * (len(pictures) - 1) + [REST]
+        buffer = io.BytesIO()
+        pictures[0].save(
+            buffer, MOVING, save_all=True, append_images=pictures[1:], duration=times, loop=0, quality=QUALITY
+        )
+        return buffer.getvalue()
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ class Film:
         id: what the frames are of: frames of another training, or of other images, are dropped.
         samples: the images.
         request: what is asked of the network.
-        steps: of the frames.
+        steps: of the frames, were the training to go on to its last step.
     """
 
     store: Store
@@ -74,9 +74,12 @@ class Film:
     def __post_init__(self) -> None:
         self._frames = self._taken()
 
-    def take(self, network: nn.Module, step: int, *, device: torch.device) -> None:
-        """Take the frame of a step, where there is to be one; the network and the random state stay as they are."""
-        if step not in self.steps or step in self._frames:
+    def take(self, network: nn.Module, step: int, last: bool = False, *, device: torch.device) -> None:
+        """Take the frame of a step, where there is to be one; the network and the random state stay as they are.
+
+        The last step has one in any case: a training ends early where it has reached what it is for.
+        """
+        if (step not in self.steps and not last) or step in self._frames:
             return
         modes = {name: module.training for name, module in network.named_modules()}
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

@@ -17,8 +17,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+from numpy.typing import NDArray
 
-from analyses.reading.records import Gallery
+from analyses.reading.records import Film, Gallery
 
 PIXELS = "pixels:"
 """How the names of the arrays of explained pixels begin, in a file of kept maps; the target follows."""
@@ -224,9 +225,34 @@ def gallery(path: Path, *, photographs: bool, free: Collection[str] = ()) -> Gal
     with reading(path), plain_file(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files if name not in ("ids", "images", "masks")}
         ids = tuple(str(image) for image in file["ids"])
-        images = file["images"] if "images" in file.files else ()
-        shown = {image: pixels for image, pixels in zip(ids, images, strict=False) if photographs or image in free}
-        return Gallery(ids, shown, file["masks"], arrays)
+        return Gallery(ids, _photographs(file, photographs, free), file["masks"], arrays)
+
+
+def film(path: Path, *, photographs: bool, free: Collection[str] = ()) -> Film:
+    """Read the film of a training; see `gallery`."""
+    with reading(path), plain_file(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        names = [name for name in file.files if "|" in name and not name.startswith(TOP)]
+        maps = {}
+        for name in names:
+            greys = file[name].astype(np.float32) / np.iinfo(file[name].dtype).max
+            maps[name.split("|", 2)[2]] = greys * file[TOP + name][:, :, None, None]
+        target, method, _ = names[0].split("|", 2)
+        return Film(
+            steps=tuple(int(step) for step in file[STEPS]),
+            ids=tuple(str(image) for image in file["ids"]),
+            photographs=_photographs(file, photographs, free),
+            masks=file["masks"],
+            predicted=file[PREDICTED],
+            target=target,
+            method=method,
+            maps=maps,
+        )
+
+
+def _photographs(file: Any, every: bool, free: Collection[str]) -> dict[str, NDArray[np.uint8]]:
+    images = file["images"] if "images" in file.files else ()
+    ids = (str(image) for image in file["ids"])
+    return {image: pixels for image, pixels in zip(ids, images, strict=False) if every or image in free}
 
 
 SCORES = "scores"

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from analyses.reading import files, manifest
-from analyses.reading.files import GALLERY, LOG, SCORES, ResultsError, folder
+from analyses.reading.files import FILMS, GALLERY, LOG, SCORES, ResultsError, folder
 from analyses.reading.manifest import (
     INPUT,
     Checkpoint,
@@ -23,7 +23,7 @@ from analyses.reading.manifest import (
     Target,
     level_name,
 )
-from analyses.reading.records import Gallery
+from analyses.reading.records import Film, Gallery
 
 __all__ = ["KEYS", "Results", "ResultsError"]
 
@@ -329,6 +329,15 @@ class Results:
     def gallery_path(self, model: str, seed: int, level: int) -> Path:
         """Return the file of the kept maps of a checkpoint, be it there or not."""
         return self.folder / GALLERY / f"{self._prefix}{model.replace(':', '-')}-s{seed}-l{level}.npz"
+
+    def film(self, model: str) -> Film | None:
+        """Return the film of a model's first training; None where there is none."""
+        start = f"{FILMS}/{model.replace(':', '-')}-s"
+        listed = [name for name in self.manifest.files or {} if name.startswith(start)]
+        if not listed:
+            return None
+        (path,) = self._seen([self.folder / listed[0]])
+        return files.film(path, photographs=self.photographs, free=self.free)
 
     @property
     def _prefix(self) -> str:

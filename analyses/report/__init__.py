@@ -70,6 +70,8 @@ def build(results: Results, sections: Sequence[Section], *, maps: bool = True) -
     yield from assets.files()
     for name, picture in drawn.items():
         yield figures.path(name), picture.content
+        if picture.frames:
+            yield figures.frames_path(name), picture.frames.content
     yield from rows
     yield from map_files.files
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from analyses import printing
 from analyses.artifacts import Caption, Drawn, Section, Table
 from analyses.report import figures, tables
 
 ORDER = (
-    *("claims", "levels", "figure1", "figure2", "figure3", "heatmap", "curves", "family"),
+    *("claims", "levels", "film", "figure1", "figure2", "figure3", "heatmap", "curves", "family"),
     *("methods", "method_ranks", "performance_profiles", "distributions", "metric_agreement", "target_agreement"),
     *("points", "faithfulness", "sanity", "known_evidence", "diagnosis", "attention", "resolution", "skipped"),
 )
@@ -31,6 +31,8 @@ class Item:
         path: the figure's file, or what the page asks for to have the table.
         size: of a figure, width and height in pixels; of a table, the number of rows.
         behind: the key of the table that a figure is drawn from; '' where the section has none.
+        frames: of a figure that moves the file of its pictures; '' for one that does not.
+        count: of these pictures, in `columns`.
     """
 
     key: str
@@ -41,6 +43,9 @@ class Item:
     path: str
     size: tuple[int, ...]
     behind: str = ""
+    frames: str = ""
+    count: int = 0
+    columns: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,11 @@ def view(section: Section, pictures: Mapping[str, figures.PagePicture]) -> View:
             size = (pictures[item.name].width, pictures[item.name].height)
             parts, behind = _parts(item.caption), _behind(item.name, names)
             label = item.label or item.name
-            out.figures.append(Item(f"figure-{slug}", label, *parts, figures.path(item.name), size, behind))
+            shown = Item(f"figure-{slug}", label, *parts, figures.path(item.name), size, behind)
+            if frames := pictures[item.name].frames:
+                path = figures.frames_path(item.name)
+                shown = replace(shown, frames=path, count=frames.count, columns=frames.columns)
+            out.figures.append(shown)
         else:
             lead, rest = _split(item.caption)
             rows, path = (len(item.frame),), tables.path(item.name)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass
 
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from analyses import printing
-from analyses.artifacts import Drawn
+from analyses.artifacts import MOVING, Drawn
 
 WIDEST = 1440
 """Pixels: twice the width at which the page shows a figure, so that the smallest text is legible."""
@@ -17,11 +18,26 @@ QUALITY = 75
 
 @dataclass(frozen=True)
 class PagePicture:
-    """A figure's picture: the bytes of a WebP file, and its size in pixels."""
+    """A figure's picture: the bytes of a WebP file, and its size in pixels.
+
+    Attributes:
+        frames: of a figure that moves all of its pictures in one file, row by row, as a page from disk can take no
+            animation apart.
+    """
 
     content: bytes
     width: int
     height: int
+    frames: Frames | None = None
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Pictures of one size in one file: how many, in how many columns."""
+
+    content: bytes
+    count: int
+    columns: int
 
 
 def small(item: Drawn) -> PagePicture:
@@ -31,9 +47,30 @@ def small(item: Drawn) -> PagePicture:
     if picture.width > WIDEST:
         height = max(1, round(picture.height * WIDEST / picture.width))
         picture = picture.resize((WIDEST, height), Image.Resampling.LANCZOS)
+    frames = _frames(item.files[MOVING]) if MOVING in item.files else None
+    return PagePicture(_webp(picture), picture.width, picture.height, frames)
+
+
+def _frames(moving: bytes) -> Frames:
+    with Image.open(io.BytesIO(moving)) as opened:
+        pictures = [frame.convert("RGB") for frame in ImageSequence.Iterator(opened)]
+    width, height = pictures[0].size
+    columns = math.ceil(math.sqrt(len(pictures)))
+    sheet = Image.new("RGB", (width * columns, height * math.ceil(len(pictures) / columns)), "white")
+    for number, picture in enumerate(pictures):
+        sheet.paste(picture, (number % columns * width, number // columns * height))
+    return Frames(_webp(sheet), len(pictures), columns)
+
+
+def _webp(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "webp", quality=QUALITY, method=2)
-    return PagePicture(buffer.getvalue(), picture.width, picture.height)
+    return buffer.getvalue()
+
+
+def frames_path(name: str) -> str:
+    """Return where in the page's folder the frames of the figure `name` are."""
+    return f"figures/{printing.slug(name)}-frames.webp"
 
 
 def path(name: str) -> str:

@@ -19,7 +19,7 @@ from analyses import Results
 from analyses.paper.claims.contrasts import METRICS
 from analyses.reading import files
 from analyses.reading.choices import BLANK, main_target, paper_target
-from analyses.reading.files import GALLERY, LOG, SCORES
+from analyses.reading.files import FILMS, GALLERY, LOG, SCORES
 from analyses.reading.manifest import File, Manifest, Published
 from analyses.reading.results import KEYS
 from bench.output import archive
@@ -107,7 +107,9 @@ def publish_archive(run: Store, file: Path) -> Path:
     names += [name for name in (*listed, *run.drawn()) if run.has(name) and name.startswith((SCORES, *DRAWN_FOLDERS))]
     contents: dict[str, Path | bytes] = {name: run.path(name) for name in names if not name.endswith(UNPUBLISHED)}
     if not head.published.photographs:
-        kept = {name: _without_photographs(run, name) for name in contents if name.startswith(f"{GALLERY}/")}
+        kept = {
+            name: _without_photographs(run, name) for name in contents if name.startswith((f"{GALLERY}/", f"{FILMS}/"))
+        }
         contents |= kept
         listed = {**listed, **{name: _file(data, listed[name].cell) for name, data in kept.items()}}
     return archive.pack(file, contents | {MANIFEST: head.model_copy(update={"files": listed}).written()})
@@ -223,9 +225,7 @@ def _without_photographs(run: Store, name: str) -> bytes:
     results = Results(run.out)
     shown = f"|{results.main_method}|"
     with np.load(run.path(name), allow_pickle=False) as stored:
-        names = [
-            key for key in stored.files if key in ("ids", "masks", files.PREDICTED) or key.startswith(files.PIXELS)
-        ]
+        names = [key for key in stored.files if "|" not in key and key != "images"]
         if results.main_method not in results.controls:
             names += [key for key in stored.files if shown in key]
         arrays: dict[str, NDArray[Any]] = {key: stored[key] for key in names}

@@ -28,8 +28,8 @@ from segcam.models.weights.checkpoints import pack
 from segcam.samples import IGNORE, Batch, Border, Images, with_border
 from segcam.scoring.miou import confusion, iou, mean_iou
 
-Filming = Callable[[nn.Module, int], None]
-"""Called with the network as it would be kept, and the step, which leaves both as they are."""
+Filming = Callable[[nn.Module, int, bool], None]
+"""Called with the network as it would be kept, the step, and whether that is the last; it leaves all as it is."""
 Report = Callable[[int, int, LevelSearch], None]
 """Called with steps done, steps in all, and the search, after each step."""
 
@@ -135,6 +135,7 @@ class Trainer:
                 save(self.state())
                 saved = time.monotonic()
                 cost = saved - begun
+        self._film(last=True)
         return self.search
 
     def _save_last(self, stop: endings.Stopped, save: Callable[[bytes], None]) -> None:
@@ -198,9 +199,9 @@ class Trainer:
                 self._snapshots[self.step] = self._weights()
             report(self.step, self.total, self.search)
 
-    def _film(self) -> None:
+    def _film(self, *, last: bool = False) -> None:
         if self.film is not None:
-            self.film(self._shown, self.step)
+            self.film(self._shown, self.step, last)
 
     @property
     def _shown(self) -> nn.Module:

@@ -44,10 +44,11 @@ def test_frames_are_the_networks_maps(tmp_path: Path) -> None:
     made, device = film(tmp_path), torch.device("cpu")
     for step in range(3):
         made.take(network(step), step, device=device)
+    made.take(network(3), 3, True, device=device)
     frames = taken(tmp_path)
-    assert frames[STEPS].tolist() == [0, 2], "those asked for, as they come"
+    assert frames[STEPS].tolist() == [0, 2, 3], "those asked for, as they come, and the last"
     batch = Batch.of(SAMPLES)
-    for i, seed in enumerate((0, 2)):
+    for i, seed in enumerate((0, 2, 3)):
         (capture,) = made.request.probe(network(seed)).many(batch.inputs(), made.request.targets, masks=batch.masks)
         expected = layer_maps(capture, made.request.layers[0], made.request.methods)[1][:, 0]
         name = f"predicted:logit|grad_cam|{made.request.layers[0].label}"
