@@ -28,6 +28,7 @@ from bench.planning.profile import Profile
 from bench.planning.request import Request
 from bench.training.trainer import Filming
 from segcam.checks.sanity import evenly
+from segcam.errors import NotFiniteError
 from segcam.samples import Batch, Sample
 
 LAYERS = 7
@@ -83,14 +84,21 @@ class Film:
             return
         modes = {name: module.training for name, module in network.named_modules()}
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            self._frames[step] = self._frame(network, device)
+            frame = self._frame(network, device)
         for name, module in network.named_modules():
             module.training = modes[name]
-        self._write()
+        if frame:
+            self._frames[step] = frame
+            self._write()
 
     def _frame(self, network: nn.Module, device: torch.device) -> dict[str, NDArray[Any]]:
+        """Return the arrays of a frame; of a network that answers with NaN none, which its training tells of."""
         request, batch = self.request, Batch.of(self.samples, device)
-        captures = request.probe(network).many(batch.inputs(), request.targets, masks=batch.masks, valid=batch.valid)
+        probe = request.probe(network)
+        try:
+            captures = probe.many(batch.inputs(), request.targets, masks=batch.masks, valid=batch.valid)
+        except NotFiniteError:
+            return {}
         frame = {PREDICTED: class_maps(captures[0], request).to(torch.uint8).cpu().numpy()}
         maps = map_arrays(request, chain.from_iterable(gradient_maps(request, captures)), captures[0].size)
         for name, values in maps.items():

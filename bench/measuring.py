@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from torch import nn
 
 from analyses.reading import manifest
-from analyses.reading.files import FILMS, LOG, SCORES, SLACK
+from analyses.reading.files import LOG, SCORES, SLACK
 from analyses.reading.manifest import File
 from bench.checkpoints import Checkpoints
 from bench.measurements.material.rows import BIAS
@@ -211,7 +211,7 @@ class Measuring:
         stems = {cell.name for cell in cells}
         for name in self.store.below(SCORES):
             path = Path(name)
-            if not path.name.startswith(self.prefix) or name in files or name.startswith(f"{FILMS}/"):
+            if not path.name.startswith(self.prefix) or name in files:
                 continue
             if name in ours or made_by(self.store.path(name)):
                 self.store.remove(name)

@@ -28,6 +28,10 @@ class ProbeError(InputError):
     """A layer or target cannot be probed as asked."""
 
 
+class NotFiniteError(ProbeError):
+    """A network answers with NaN or infinity."""
+
+
 class NotApplicableError(ProbeError):
     """A method has no map for this layer or network; the message is the reason, which results state for the gap."""
 

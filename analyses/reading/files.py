@@ -274,5 +274,5 @@ GALLERY = folder("gallery")
 
 LOG = f"{folder('training')}/training.parquet"
 """The training log."""
-FILMS = folder("film")
+FILMS = "films"
 """Folder of the films of trainings, a file a model."""

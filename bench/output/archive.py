@@ -16,7 +16,7 @@ from bench.output.store import CAPTIONS, DRAWN, MANIFEST, TIMING, StoreError
 from segcam.errors import InputError, first_line
 from segcam.files import one_line, plain_file
 
-FOLDERS = ("scores", "tables", "figures")
+FOLDERS = ("films", "scores", "tables", "figures")
 TEXTS = (".csv", ".json", ".md", ".tex")
 """Suffixes of what gets smaller; the other files are compressed already."""
 

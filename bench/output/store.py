@@ -20,7 +20,7 @@ from typing import Any, ClassVar, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analyses.reading.files import SCORES, sha256, version_of
+from analyses.reading.files import FILMS, SCORES, sha256, version_of
 from analyses.reading.manifest import File, Manifest
 from analyses.reading.sealed import Document
 from analyses.reading.timings import FILE
@@ -38,7 +38,7 @@ PAGE = "report"
 """Folder of the page."""
 INDEX = "index.html"
 """What a page begins with."""
-FOLDERS = ("cells", "checkpoints", SCORES, "tables", "figures", "classes", PAGE)
+FOLDERS = ("cells", "checkpoints", FILMS, SCORES, "tables", "figures", "classes", PAGE)
 OLD = re.compile(r"\..+\.\d+-\w+\.old")
 """Names of folders that a publication moved away."""
 LOCKS = (".run.lock", ".drawing.lock")

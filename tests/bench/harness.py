@@ -59,7 +59,7 @@ images = 1
 dpi = 50
 """
 IMAGES, LEVELS, TARGETS = 6, (30, 40), ("best_pixel:logit", "predicted:logit")
-RESULTS = ("scores", "checkpoints", "tables")
+RESULTS = ("scores", "checkpoints", "films", "tables")
 """Folders whose files are the same bytes whenever the same run ends, however often it was stopped."""
 
 

@@ -22,7 +22,7 @@ import bench.measuring
 import bench.run
 import bench.training.run
 import bench.training.trainer
-from analyses.reading.files import LOG
+from analyses.reading.files import FILMS, LOG
 from analyses.reading.manifest import BEST
 from bench.cli import stages
 from bench.output.store import LOCKS, Store
@@ -326,6 +326,8 @@ def test_dying_at_any_write_changes_nothing(
     replace = Path.replace
 
     def dying(self: Path, target: Path) -> Path:
+        if FILMS in Path(target).parts:  # its frames stay from attempt to attempt, so that no two write as often
+            return replace(self, target)
         allowed[0] -= 1
         if allowed[0] == 0:
             before = attempts % 2 == 0
@@ -360,7 +362,7 @@ def test_dying_at_any_write_changes_nothing(
                 attempts += 1
                 assert attempts < 80
             assert ends >= {(place, before) for place in places for before in (True, False)}
-    assert contents(folder, "scores", "checkpoints") == contents(finished, "scores", "checkpoints")
+    assert contents(folder, "scores", "checkpoints", FILMS) == contents(finished, "scores", "checkpoints", FILMS)
     assert {p.name for p in folder.glob("cells/*")} == {p.name for p in finished.glob("cells/*")}
     assert not [path for path in folder.rglob(".*") if path.name not in LOCKS]
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from segcam.arrays import tensor
 from segcam.classes import Classes, members
-from segcam.errors import ProbeError
+from segcam.errors import NotFiniteError, ProbeError
 from segcam.probe.targets.dense import ClassIndices, cell_shares, membership
 from segcam.scoring.grids import Grid, Placement
 
@@ -91,7 +91,7 @@ def check_finite(logits: Float[Tensor, "b k h w"]) -> None:
     """Refuse logits that are not finite.
 
     Raises:
-        ProbeError: one is not.
+        NotFiniteError: one is not.
     """
     if not bool(torch.isfinite(logits).all()):
-        raise ProbeError("the network's logits are not finite: its weights or the input hold NaN or infinity")
+        raise NotFiniteError("the network's logits are not finite: its weights or the input hold NaN or infinity")

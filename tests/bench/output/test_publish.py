@@ -125,7 +125,7 @@ def test_an_archive_holds_all_but_the_networks(published: Path, finished: Path, 
     """What a report draws of it, see `test_without_torch`."""
     file = Path(shutil.copy(published / "run.zip", tmp_path / "mine.zip"))
     files = contents(unpack(file))
-    of_run = contents(finished, "scores", "tables", "figures")
+    of_run = contents(finished, "films", "scores", "tables", "figures")
     assert {name: data for name, data in of_run.items() if not name.endswith(".svg")}.items() <= files.items()
     assert files.keys() - of_run.keys() == {"manifest.json", "captions.md", "drawn.json"}
     assert "is there already: give it to --out" in bench("run", "report", "--out", file).refusal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def test_the_finished_run_has_figures_tables_and_captions(finished: Path) -> Non
     assert "tables/curves.md" not in names, "of hundreds of rows"
     captions = (finished / "captions.md").read_text()
     for name in contents(finished, "tables", "figures"):
-        assert f"**{Path(name).stem}.**" in captions
+        assert re.search(rf"^\*\*(.+ \()?{re.escape(Path(name).stem)}\)?\.\*\*", captions, re.MULTILINE), name
     assert captions.startswith("Data set ")
     assert captions.count("scored images; seed") == 1, "what is true of the whole run stands once"
 
