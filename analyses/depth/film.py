@@ -141,6 +141,6 @@ class _Drawing:
             ylabel="mean IoU",
         )
         axes.spines[["top", "right"]].set_visible(False)
-        (mark,) = axes.plot([], [], "o", color="#d55e00", markersize=5)
+        (mark,) = axes.plot([], [], "o", color="#d55e00", markersize=5, gid="now")
         words = axes.text(0.01, 0.97, "", transform=axes.transAxes, va="top", fontsize=style.TEXT, fontweight="bold")
         return mark, words

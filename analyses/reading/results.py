@@ -332,12 +332,9 @@ class Results:
 
     def film(self, model: str) -> Film | None:
         """Return the film of a model's first training; None where there is none."""
-        start = f"{FILMS}/{model.replace(':', '-')}-s"
-        listed = [name for name in self.manifest.files or {} if name.startswith(start)]
-        if not listed:
-            return None
-        (path,) = self._seen([self.folder / listed[0]])
-        return files.film(path, photographs=self.photographs, free=self.free)
+        seeds = {f"{model.replace(':', '-')}-s{seed}" for seed in self.seeds(model)}
+        found = self._seen([path for path in self._files(FILMS, ".npz") if path.stem in seeds])
+        return files.film(found[0], photographs=self.photographs, free=self.free) if found else None
 
     @property
     def _prefix(self) -> str:
@@ -349,7 +346,7 @@ class Results:
         if (listed := self.manifest.files) is None:
             return sorted((self.folder / place).glob(f"*{suffix}"))
         names = (name for name in listed if name.endswith(suffix) and name.rpartition("/")[0] == place)
-        of_class = "" if place == folder("training") else self._prefix
+        of_class = "" if place in (folder("training"), FILMS) else self._prefix
         return [self.folder / name for name in sorted(names) if Path(name).name.startswith(of_class)]
 
     def _seen(self, paths: list[Path]) -> list[Path]:

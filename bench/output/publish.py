@@ -104,7 +104,8 @@ def publish_archive(run: Store, file: Path) -> Path:
         raise InputError(f"{run.out} holds timings alone, which --to publishes whole")
     listed = head.files or {}
     names = [name for name in (CAPTIONS, TIMING, DRAWN) if run.has(name)]
-    names += [name for name in (*listed, *run.drawn()) if run.has(name) and name.startswith((SCORES, FILMS, *DRAWN_FOLDERS))]
+    places = (SCORES, FILMS, *DRAWN_FOLDERS)
+    names += [name for name in (*listed, *run.drawn()) if run.has(name) and name.startswith(places)]
     contents: dict[str, Path | bytes] = {name: run.path(name) for name in names if not name.endswith(UNPUBLISHED)}
     if not head.published.photographs:
         kept = {

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analyses.reading import files
 from analyses.reading.manifest import Manifest
 from analyses.reading.results import Results
 
@@ -56,6 +57,7 @@ class Plan:
     factors: Sequence[float] = ()  # of the tests at other sizes
     input_methods: Sequence[str] = ()  # with passes of their own, of the input's pixels, for the first image alone
     agreement: bool = False
+    film: Sequence[int] = ()  # steps
 
 
 def layer_names(plan: Plan, model: str) -> list[tuple[str, str, int]]:
@@ -249,6 +251,25 @@ def write_gallery(path: Path, plan: Plan, model: str, level: int) -> None:
     np.savez_compressed(path, **arrays)
 
 
+def write_film(path: Path, plan: Plan, model: str) -> None:
+    """Maps of the images of the gallery that grow brighter, as bytes with their maximum; the last layer is blank."""
+    photos, masks = zip(*(drawn_image(plan, n) for n in range(plan.gallery)), strict=True)
+    frames, layers = len(plan.film), layer_entries(plan, model)
+    arrays: dict[str, Any] = {"id": np.array("made"), files.STEPS: np.array(plan.film)}
+    arrays |= {"ids": np.array(plan.images[: plan.gallery]), "images": np.stack(photos), "masks": np.stack(masks)}
+    arrays[files.PREDICTED] = np.stack([np.roll(np.stack(masks), frames - n, axis=2) for n in range(frames)])
+    for entry in (layers[0], layers[-1]):
+        name = f"{plan.targets[0]}|{plan.methods[0]}|{entry['layer']}"
+        rows = max(2, plan.size // entry["stride"])
+        ramp = np.linspace(0, 255, rows * rows).reshape(rows, rows).astype(np.uint8)
+        blank = entry is layers[-1]
+        arrays[name] = np.broadcast_to(ramp * (not blank), (frames, plan.gallery, rows, rows))
+        tops = np.arange(1, frames + 1, dtype=np.float32)[:, None].repeat(plan.gallery, 1)
+        arrays[files.TOP + name] = tops * (not blank)
+    path.parent.mkdir(exist_ok=True)
+    np.savez_compressed(path, **arrays)
+
+
 def write(folder: Path, plan: Plan) -> Path:
     def put(frame: pd.DataFrame, path: str) -> None:
         (folder / "scores" / path).parent.mkdir(parents=True, exist_ok=True)
@@ -258,6 +279,8 @@ def write(folder: Path, plan: Plan) -> Path:
     (folder / "scores" / "predictions").mkdir()
     write_manifest(folder, plan)
     put(training_frame(plan), "training/training")
+    for model in plan.models if plan.film else ():
+        write_film(folder / files.FILMS / f"{model}-s{plan.seeds[0]}.npz", plan, model)
     for entry in checkpoint_entries(plan):
         if not entry["reached"]:
             continue

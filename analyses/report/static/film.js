@@ -17,7 +17,7 @@
     const name = `Picture of ${figure.querySelector("h2").textContent}`;
     const slider = element("input", { type: "range", min: 1, max: count, step: 1, "aria-label": name });
     const said = element("output", { class: "muted" });
-    const play = element("button", { type: "button" }, "Play");
+    const play = element("button", { type: "button", class: "quiet" }, "Play");
     let timer = null;
 
     function show(number) {
