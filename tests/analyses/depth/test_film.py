@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 
 import numpy as np
 import pytest
@@ -75,7 +76,7 @@ def test_the_animation_holds_every_picture_and_rests_at_the_end(filmed):
     with Image.open(io.BytesIO(drawn.files[MOVING])) as opened:
         pictures = [(frame.convert("RGB"), frame.info["duration"]) for frame in ImageSequence.Iterator(opened)]
     assert [time for _, time in pictures] == [FRAME, FRAME, REST]
-    assert all(np.any(np.array(a) != np.array(b)) for (a, _), (b, _) in zip(pictures, pictures[1:], strict=False))
+    assert all(np.any(np.array(a) != np.array(b)) for (a, _), (b, _) in itertools.pairwise(pictures))
     sheet = figures.small(drawn).frames
     assert (sheet.count, sheet.columns) == (3, 2)
     with Image.open(io.BytesIO(sheet.content)) as opened:
