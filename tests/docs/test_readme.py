@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pandas as pd
-import pytest
 import yaml
 
 import segcam
@@ -47,8 +46,3 @@ def test_what_is_cited_is_this_version() -> None:
     assert entry["license"] == cited["license"]
     assert entry["title"] == cited["title"]
     assert entry["author"] == cited["authors"][0]["name"]
-
-
-@pytest.mark.parametrize("place", ["https://", "http://"])
-def test_no_address_is_made_up(place: str) -> None:
-    assert place not in README
