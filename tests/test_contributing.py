@@ -111,7 +111,7 @@ def test_an_analysis() -> None:
     table, figure = analyse(SimpleNamespace(scores=lambda columns: frame[columns], metrics=metrics))
     assert table.frame[["method", "layer", "energy_gain"]].values.tolist() == [["a", "high", 0.3], ["b", "low", 0.3]]
     assert [bar.get_width() for bar in figure.figure.axes[0].patches] == [1, 1]
-    assert str(figure.caption).startswith("high has the highest energy gain for 1 of 2 methods of a network ")
+    assert str(figure.caption).startswith("high has the highest energy gain for 1 of 2 methods ")
     assert list(analyse(SimpleNamespace(metrics=[]))) == []
 
 

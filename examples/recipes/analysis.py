@@ -30,7 +30,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         axes.barh(counts.index, counts)
         axes.set_xlabel("Methods whose mean energy gain is highest there")
     caption = Caption(
-        finding=f"{counts.idxmax()} has the highest energy gain for {counts.max()} of {counts.sum()} methods of a network",
+        finding=f"{counts.idxmax()} has the highest energy gain for {counts.max()} of {counts.sum()} methods",
         reading="A bar a layer: how many methods, each network's counted, have their highest mean energy gain there.",
     )
     yield Figure("peaks_by_layer", figure, caption)
