@@ -11,11 +11,8 @@ from segcam.errors import InputError
 from segcam.methods import method
 from segcam.methods.material.pair import Pair
 from segcam.scoring.grids import Placement, to_grid
-from segcam.scoring.reference import Reference
+from segcam.scoring.reference import WIDTH, Reference
 from segcam.streams import stream_seed
-
-WIDTH = 0.25
-"""Standard deviation of the centred Gaussian, as a share of the image's side."""
 
 
 @method("control", label="Uniform")
@@ -96,14 +93,7 @@ def gaussian(reference: Reference, width: float = WIDTH) -> Float[Tensor, "b h w
     if width <= 0:
         raise InputError(f"the Gaussian's width is {width}: it must be a positive share of the image's side")
 
-    def make() -> Float[Tensor, "1 h w"]:
-        sides = []
-        for side in reference.size:
-            at = (torch.arange(side, dtype=torch.float64) + 0.5) / side - 0.5
-            sides.append(torch.exp(-at.square() / (2 * width**2)))
-        return reference.pool(torch.outer(*sides)[None].to(reference.device))
-
-    return reference.once(f"gaussian {width}", make).expand(len(reference.ids), -1, -1).clone()
+    return reference.centre(width).expand(len(reference.ids), -1, -1).clone()
 
 
 @method(label="Activation only", family="control", needs_gradients=False)

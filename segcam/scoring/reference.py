@@ -27,6 +27,10 @@ Box = tuple[int, int, int, int]
 """The first row, the row behind the last, and the same of the columns."""
 
 
+WIDTH = 0.25
+"""Standard deviation of a Gaussian in the middle of the image, as a share of its side: photographers centre."""
+
+
 @dataclass(frozen=True, eq=False)
 class Scenery:
     """The images and masks of one batch, whatever the layer. Build it once a batch and ask `on` for each grid.
@@ -370,6 +374,18 @@ class Reference:
         """The standard deviation below which edge strength is constant up to rounding: 8 eps x top luminance."""
         top = self.scenery.once("top", lambda: self.scenery.luminance.abs().amax((1, 2)))
         return 8 * torch.finfo(self.dtype).eps * top
+
+    def centre(self, width: float = WIDTH) -> Float[Tensor, "1 h w"]:
+        """Return a Gaussian in the middle of the images, averaged over each cell; `width` is a share of each side."""
+
+        def make() -> Float[Tensor, "1 h w"]:
+            sides = []
+            for side in self.size:
+                at = (torch.arange(side, dtype=torch.float64) + 0.5) / side - 0.5
+                sides.append(torch.exp(-at.square() / (2 * width**2)))
+            return self.pool(torch.outer(*sides)[None].to(self.device))
+
+        return self.once(f"centre {width}", make)
 
     def once(self, name: str, make: Callable[[], T]) -> T:
         """Return `make()`, called the first time that `name` is asked for on this grid and kept in the scenery."""

@@ -174,6 +174,23 @@ def edge_alignment_full(small: Array, scene: Scene) -> float:
     return pearson(upsample(small, *scene.luminance.shape), edge_strength(scene.luminance))
 
 
+@answers(math.nan, math.nan, 0)  # a map of the object alone tells nothing beyond it
+def partial_edge_alignment(small: Array, scene: Scene) -> float:
+    h, w = small.shape
+    if not scene.foreground.any() or not scene.background.any() or small.size <= 4:
+        return math.nan
+    y, x = (((np.arange(side) + 0.5) / side - 0.5) / 0.25 for side in scene.luminance.shape)
+    middle = area_average(np.exp(-(y[:, None] ** 2 + x[None] ** 2) / 2), h, w)
+    known = np.stack([np.ones(h * w), area_average(scene.foreground.astype(float), h, w).ravel(), middle.ravel()], 1)
+    left = []
+    for field in (small, area_average(edge_strength(scene.luminance), h, w)):
+        rest = field.ravel() - known @ np.linalg.lstsq(known, field.ravel(), rcond=None)[0]
+        if np.abs(rest).max() <= 1e-12 * np.abs(field).max():
+            return math.nan
+        left.append(rest)
+    return float(np.dot(*left) / np.linalg.norm(left[0]) / np.linalg.norm(left[1]))
+
+
 # of noise, half of all pixels are in, and half of all sides are between unlike
 @answers(INSIDE / TURNED[0], (N - INSIDE) / sum(TURNED), N / (N - TURNED[1] / 2 + TURNED[1]), close=0.02)
 def edge_thickness(small: Array, scene: Scene) -> float:

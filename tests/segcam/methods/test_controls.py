@@ -4,9 +4,9 @@ import torch
 
 from segcam.errors import InputError
 from segcam.methods import METHODS
-from segcam.methods.controls import WIDTH, gaussian
+from segcam.methods.controls import gaussian
 from segcam.metrics import METRICS
-from segcam.scoring.reference import Scenery
+from segcam.scoring.reference import WIDTH, Scenery
 from segcam.streams import stream_seed
 from tests.reference import gradient_free as slow
 from tests.reference.metrics import area_average, edge_strength
