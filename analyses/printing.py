@@ -183,8 +183,8 @@ def _interval(value: float, low: float, high: float) -> str:
         return ""
     digits = decimals(low, high)
     if math.isnan(low + high):
-        return _fixed(value, digits)
-    return f"{_fixed(value, digits)} [{_fixed(low, digits)}, {_fixed(high, digits)}]"
+        return fixed(value, digits)
+    return f"{fixed(value, digits)} [{fixed(low, digits)}, {fixed(high, digits)}]"
 
 
 def _plain(value: Any, name: str) -> str:
@@ -198,7 +198,7 @@ def _plain(value: Any, name: str) -> str:
             return ""
         if name == "p" or name.startswith("p_"):
             return p_value(number)
-        return _significant(number) if abs(number) < 1e3 else _fixed(number, 0)
+        return _significant(number) if abs(number) < 1e3 else fixed(number, 0)
     return "" if value is None or value is pd.NA else str(value)
 
 
@@ -210,9 +210,31 @@ def _significant(number: float) -> str:
     return MINUS + text[1:] if number < 0 else text
 
 
-def _fixed(value: float, digits: int) -> str:
+def fixed(value: float, digits: int) -> str:
+    """Return a number with so many decimals; zero has no sign."""
     text = f"{value:.{digits}f}"
     return text.lstrip("-") if not float(text) else text.replace("-", MINUS)
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return words as a list in a sentence.
+
+    >>> listed(["a"]), listed(["a", "b"]), listed(["a", "b", "c"])
+    ('a', 'a and b', 'a, b and c')
+    """
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def short(value: float) -> str:
+    """Return a score in a sentence: two decimals below ten, one below a hundred; '' for NaN.
+
+    >>> short(-0.104), short(-0.001), short(47.23), short(float("nan"))
+    ('\N{MINUS SIGN}0.10', '0.00', '47.2', '')
+    """
+    if math.isnan(value):
+        return ""
+    digits = 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
+    return fixed(value, digits)
 
 
 def plain(text: str, width: int | None = None) -> str:

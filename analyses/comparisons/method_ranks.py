@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import matplotlib.figure
 import numpy as np
 import pandas as pd
+import seaborn as sns
+from matplotlib.ticker import MaxNLocator
 
 from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.comparisons.method_rows import read
-from analyses.plots import style
-from analyses.plots.rank_diagram import draw_diagram
+from analyses.plots import lines, networks, style
 from analyses.reading.arrays import Floats, nan_mean
 from analyses.reading.catalogue import Entry, entries
 from analyses.reading.choices import highest, target_of_most_methods
@@ -27,6 +28,7 @@ MISSING = 0.1
 """Share of images without a value from which on a method is left out: an image counts where all methods have one."""
 KNOWING = ("mask_oracle", "mask_displaced", "uniform")
 """Controls that are left out: two know the answer, the last ties with nothing but itself."""
+ROW, CD_ROW, AROUND = 0.145, 0.6, 0.75  # inches; rows of a critical difference; inches
 COLUMNS = (
     *("model", "level", "target", "metric", "method", "mean_rank", "critical_difference", "apart_from_best"),
     *("p_friedman", "kendall_w", "n_images", "n_seeds", "n_layers", "share_of_maps", "training_data"),
@@ -52,7 +54,7 @@ class Ranking:
 
 
 def analyse(results: Results) -> Iterator[Figure | Table]:
-    """Yield the table of mean ranks and a diagram a model; nothing where fewer than three methods can be compared."""
+    """Yield the table of mean ranks and a figure of all networks; nothing where fewer than three methods can be compared."""
     metric = next((metric for metric in results.metrics if metric.name == METRIC), None)
     if metric is None:
         return
@@ -71,11 +73,39 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         f"the main method is one."
     )
     yield Table("method_ranks", _table(rankings), about, best={"mean_rank": "lower"}, within=("model",))
+    drawn = [item for item in rankings if item.ranks.n > 1]
+    if not drawn:
+        return
     with style.context():
-        figure = _draw(results, rankings)
-    yield Figure(
-        "method_ranks", figure, Caption("", "", f"Critical-difference diagrams; a bar joins such methods. {about}")
+        figure = draw(results, drawn)
+    agreement = "; ".join(
+        f"{results.label('models', item.model)}, {results.level(item.model, item.level)}: {item.ranks.n} images, "
+        f"{item.n_seeds} seed{'s' if item.n_seeds != 1 else ''}, W = {item.ranks.agreement:.2f}, critical difference "
+        f"{item.ranks.distance:.2f}"
+        for item in drawn
     )
+    caption = Caption(finding(results, drawn), READING, f"{agreement}. {about}")
+    yield Figure("method_ranks", figure, caption, "Method ranks")
+
+
+READING = (
+    "Mean rank of each method over images, 1 is best, a mark a network. Full marks are not told apart from the best "
+    "one by Nemenyi's test; the bars on top are the critical differences. In grey: controls that know neither the "
+    "network nor the mask; in bold: the study's main method."
+)
+
+
+def finding(results: Results, rankings: Sequence[Ranking]) -> str:
+    """Say which method ranks best in each network, and where the main one stands."""
+    best, own = [], []
+    for item in rankings:
+        order = np.argsort(item.ranks.mean, kind="stable")
+        first, name = item.methods[order[0]], networks.name_of(results, item.model)
+        best.append(f"{first.label} in {name} ({item.ranks.mean[order[0]]:.1f})")
+        place = [item.methods[i].name for i in order].index(results.main_method) + 1
+        own.append(f"{place} of {len(order)}")
+    main = results.label("methods", results.main_method)
+    return f"Best mean rank: {printing.listed(best)}; {main} comes {printing.listed(list(dict.fromkeys(own)))}."
 
 
 def _compare(results: Results, model: str, metric: Metric) -> Ranking | None:
@@ -129,16 +159,41 @@ def _table(rankings: list[Ranking]) -> pd.DataFrame:
     return frame.sort_values("model", key=lambda names: names.map(order), kind="stable").reset_index(drop=True)
 
 
-def _draw(results: Results, rankings: list[Ranking]) -> matplotlib.figure.Figure:
-    drawn = [item for item in rankings if item.ranks.n > 1]
-    heights = [0.8 + 0.075 * len(item.methods) for item in drawn]
-    figure = style.figure(sum(heights) or 1.0, constrained=True)
-    panels = figure.subplots(len(heights) or 1, 1, squeeze=False, height_ratios=heights or None).ravel()
-    for axes, item in zip(panels, drawn, strict=False):
-        draw_diagram(axes, item.ranks, [entry.label for entry in item.methods])
-        name = f"{results.label('models', item.model)}, {results.level(item.model, item.level)}"
-        n = f"{item.ranks.n} images, {item.n_seeds} seed{'s' if item.n_seeds != 1 else ''}"
-        axes.set_title(
-            printing.plain(f"{name}: {n}, W = {item.ranks.agreement:.2f}, CD = {item.ranks.distance:.2f}"), loc="left"
-        )
+def draw(results: Results, rankings: Sequence[Ranking]) -> matplotlib.figure.Figure:
+    """Draw the mean ranks on one axis: a row a method, a mark a network, and the critical differences on top."""
+    looks = style.model_lines(results.models)
+    means: dict[Entry, list[float]] = {}
+    for item in rankings:
+        for entry, mean in zip(item.methods, item.ranks.mean, strict=True):
+            means.setdefault(entry, []).append(float(mean))
+    rows = {entry: y for y, entry in enumerate(sorted(means, key=lambda entry: float(np.mean(means[entry]))))}
+    top = -0.8 - CD_ROW * len(rankings)
+    figure = style.figure(ROW * (len(rows) - top) + AROUND, style.COLUMN, constrained=True)
+    axes = figure.subplots()
+    for y in rows.values():
+        axes.axhline(y, color="#eeeeee", linewidth=0.5, zorder=0)
+    for i, item in enumerate(rankings):
+        look, best = looks[item.model], int(np.argmin(item.ranks.mean))
+        for k, (entry, mean) in enumerate(zip(item.methods, item.ranks.mean, strict=True)):
+            face = "white" if item.ranks.pairs[best, k] < ALPHA else look.color
+            mark: dict[str, Any] = {"markerfacecolor": face, "markersize": 3.6, "markeredgewidth": 0.8}
+            axes.plot(mean, rows[entry], linestyle="none", color=look.color, marker=look.marker, **mark)
+        y = top + CD_ROW * (i + 0.5)
+        axes.plot([1, 1 + item.ranks.distance], [y, y], color=look.color, marker="|", markersize=4, linewidth=1.2)
+    axes.set_yticks(list(rows.values()), [printing.plain(entry.label) for entry in rows])
+    for label, entry in zip(axes.get_yticklabels(), rows, strict=True):
+        label.set_color(style.GREY_TEXT if entry.control else "black")
+        label.set_fontweight("bold" if entry.name == results.main_method else "normal")
+    most = max(len(item.methods) for item in rankings)
+    axes.set(
+        xlabel="Mean rank (1: best); bars: critical difference", xlim=(0.6, most + 0.4), ylim=(len(rows) - 0.4, top)
+    )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+    axes.tick_params(axis="y", length=0)
+    sns.despine(ax=axes)
+    key = [
+        lines.line_key(replace(looks[item.model], linestyle="-"), printing.plain(networks.name_of(results, item.model)))
+        for item in rankings
+    ]
+    figure.legend(handles=key, loc="outside upper center", frameon=False, ncols=min(4, len(key)))
     return figure

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+import matplotlib as mpl
 import matplotlib.figure
-import matplotlib.patches
 import numpy as np
 import pandas as pd
-import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, tidy
-from analyses.plots import style
+from analyses.plots import networks, style
 from analyses.reading.arrays import Floats, distinct, fill, nan_mean
 from analyses.reading.choices import highest, main_target
 from analyses.reading.manifest import Metric
@@ -33,6 +37,9 @@ FEWEST = 5
 LEFT_OUT = ("blank",)
 """Metrics that say whether there is a value at all."""
 OVERALL, WITHIN = "all", "within layers"
+COLOURS = "vlag_r"
+ACROSS, MOST_NARROW = 2, 9  # panels beside each other; metrics for which one column of a page is wide enough
+LABELS, MOST_CELL = 1.15, 0.3  # inches beside and below the panels; of a cell
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ class MetricScores:
 
 
 def analyse(results: Results) -> Iterator[Figure | Table]:
-    """Yield the table of all pairs of metrics and a figure for each model; nothing where there is nothing to rank."""
+    """Yield the table of all pairs of metrics and a figure of the networks; nothing where there is nothing to rank."""
     frames, drawn = [], []
     for model in results.models:
         level = highest(results, model)
@@ -67,8 +74,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
             training_data=results.manifest.dataset.training_data,
         )
         frames.append(frame)
-        with style.context():
-            drawn.append((model, results.level_phrase(model, level), frame, draw(frame, cells.metrics)))
+        drawn.append((model, frame, cells.metrics))
     if not frames:
         return
     about = (
@@ -83,18 +89,26 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     table = pd.concat(frames, ignore_index=True)
     table = table[[*keys, *(name for name in table if name not in keys)]]
     yield Table("metric_agreement", tidy(table, ["model", "level"]), about)
-    for model, at, frame, figure in drawn:
-        yield Figure(
-            f"metric_agreement-{printing.slug(model)}",
-            figure,
-            Caption(
-                "",
-                "",
-                f"Which metrics say the same of {results.label('models', model)} at its highest level ({at}), "
-                f"target: {results.label('targets', str(frame['target'].iloc[0]))}. Above the diagonal all layers and "
-                f"methods, below it methods within layers. {redundant_pairs(frame, results)} {about}",
-            ),
+    of = {model: (of_model, metrics) for model, of_model, metrics in drawn}
+    for ending, models in networks.pages(list(of)):
+        with style.context():
+            figure = draw(results, {model: of[model] for model in models})
+        finding = redundant_pairs(pd.concat([of[model][0] for model in models]), results, len(models))
+        each = "; ".join(
+            f"{results.label('models', model)}: {redundant_pairs(of[model][0], results).removesuffix('.').lower()}"
+            for model in models
         )
+        details = (
+            f"Each at its highest level; target: {results.label('targets', main_target(results))}. {each}. {about}"
+        )
+        yield Figure(f"metric_agreement{ending}", figure, Caption(finding, READING, details), "Metric agreement")
+
+
+READING = (
+    "Rank correlation of two metrics, a panel a network: above the diagonal over all layers and methods, below it over "
+    "methods within layers. Framed pairs are redundant: both correlations are beyond 0.9 for sure. Blue: the same "
+    "order, red: the reverse."
+)
 
 
 def read(results: Results, model: str, level: int, target: str) -> MetricScores | None:
@@ -170,50 +184,62 @@ def _spearman(means: Floats) -> Floats:
     return correlation
 
 
-def redundant_pairs(frame: pd.DataFrame, results: Results) -> str:
-    """Say which metrics are redundant, as groups of those that are linked by pairs."""
+def redundant_pairs(frame: pd.DataFrame, results: Results, at_least: int = 1) -> str:
+    """Say which metrics are redundant in so many networks, as groups of those that are linked by pairs."""
     labels = {metric.name: metric.label for metric in results.metrics}
     groups: list[set[str]] = []
-    for one, two in frame.loc[frame["redundant"], ["metric", "other"]].itertuples(index=False):
+    counts = frame[frame["redundant"]].groupby(["metric", "other"], sort=False).size()
+    for one, two in counts.index[counts >= at_least]:
         linked = [group for group in groups if one in group or two in group]
         groups = [group for group in groups if group not in linked] + [set().union({one, two}, *linked)]
+    where = f" in all {at_least} networks" if at_least > 1 else ""
     if not groups:
-        return "No two metrics are redundant."
+        return f"No two metrics are redundant{where}."
     order = list(labels)
-    named = [", ".join(labels[name] for name in sorted(group, key=order.index)) for group in groups]
-    return f"Redundant are {'; '.join(named)}."
+    named = [printing.listed([labels[name] for name in sorted(group, key=order.index)]) for group in groups]
+    return f"Redundant{where} are {'; '.join(named)}."
 
 
-def draw(frame: pd.DataFrame, metrics: Sequence[Metric]) -> matplotlib.figure.Figure:
-    """Draw the correlations of one model as a heat map: all cells above the diagonal, within layers below."""
-    names = [metric.name for metric in metrics]
-    place = {name: i for i, name in enumerate(names)}
-    matrix = np.full((len(names), len(names)), np.nan)
+def draw(results: Results, of: Mapping[str, tuple[pd.DataFrame, Sequence[Metric]]]) -> matplotlib.figure.Figure:
+    """Draw the correlations of each network as a heat map: all cells above the diagonal, within layers below."""
+    measured = {metric.name for _, metrics in of.values() for metric in metrics}
+    metrics = [metric for metric in results.metrics if metric.name in measured]
+    across = min(len(of), ACROSS)
+    width = style.COLUMN if len(of) == 1 and len(metrics) <= MOST_NARROW else style.WIDTH
+    rows = math.ceil(len(of) / across)
+    cell = min(MOST_CELL, (width - LABELS) / across / len(metrics))
+    figure = style.figure(rows * (cell * len(metrics) + 0.25) + LABELS, width, constrained=True)
+    grid = figure.subplots(rows, across, squeeze=False, sharex=True, sharey=True)
+    labels = [printing.plain(metric.label) for metric in metrics]
+    for axes, model in zip(grid.ravel(), of, strict=False):
+        _draw_panel(axes, of[model][0], {metric.name: i for i, metric in enumerate(metrics)})
+        axes.set_title(networks.title(results, model, across), loc="left")
+        axes.set_xticks(np.arange(len(metrics)) + 0.5, labels, rotation=90)
+        axes.set_yticks(np.arange(len(metrics)) + 0.5, labels)
+        axes.tick_params(length=0)
+    for axes in grid.ravel()[len(of) :]:
+        axes.set_axis_off()
+    scale = ScalarMappable(Normalize(-1, 1), COLOURS)
+    place: dict[str, Any] = {"location": "bottom", "aspect": 45, "shrink": 0.6, "pad": 0.01}
+    bar = figure.colorbar(scale, ax=grid, label="Spearman correlation", **place)
+    bar.outline.set_linewidth(0.4)
+    bar.ax.tick_params(length=1.5, pad=1)
+    return figure
+
+
+def _draw_panel(axes: Axes, frame: pd.DataFrame, place: Mapping[str, int]) -> None:
+    colours = mpl.colormaps[COLOURS]
+    matrix = np.full((len(place), len(place)), np.nan)
     for row in frame.to_dict("records"):
         i, j = place[row["metric"]], place[row["other"]]
         matrix[i, j], matrix[j, i] = row["rho"], row["rho_within"]
-    figure = style.figure(min(style.WIDTH * 0.78, 1.9 + 0.33 * len(names)), constrained=True)
-    axes = figure.subplots()
-    labels = [printing.plain(metric.label) for metric in metrics]
-    sns.heatmap(
-        matrix,
-        ax=axes,
-        vmin=-1,
-        vmax=1,
-        cmap="vlag_r",
-        annot=True,
-        fmt=".2f",
-        annot_kws={"size": style.SMALL},
-        xticklabels=labels,
-        yticklabels=labels,
-        linewidths=0.5,
-        cbar_kws={"label": "Spearman correlation", "shrink": 0.7},
-    )
-    axes.set_xticks(axes.get_xticks(), labels, rotation=40, ha="right", rotation_mode="anchor")
-    axes.tick_params(length=0)
+    axes.pcolormesh(matrix, cmap=COLOURS, vmin=-1, vmax=1, edgecolors="white", linewidth=0.5)
+    for i, j in np.argwhere(~np.isnan(matrix)):
+        ink = style.ink(colours((matrix[i, j] + 1) / 2))
+        number = printing.fixed(float(matrix[i, j]), 2).replace("0.", ".", 1)
+        axes.text(j + 0.5, i + 0.5, number, size=style.SMALL, color=ink, ha="center", va="center", in_layout=False)
     for row in frame[frame["redundant"]].to_dict("records"):
         i, j = place[row["metric"]], place[row["other"]]
         for x, y in ((j, i), (i, j)):
-            axes.add_patch(matplotlib.patches.Rectangle((x, y), 1, 1, fill=False, edgecolor="black", linewidth=1.1))
-    axes.set_xlabel("above the diagonal: all layers and methods; below: methods within layers; framed: redundant")
-    return figure
+            axes.add_patch(Rectangle((x, y), 1, 1, fill=False, edgecolor="black", linewidth=1.1))
+    axes.set(xlim=(0, len(place)), ylim=(len(place), 0))

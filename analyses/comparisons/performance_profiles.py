@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import matplotlib.figure
 import pandas as pd
-from matplotlib.artist import Artist
 
-from analyses import printing
-from analyses.artifacts import Caption, Figure, Table, tidy
-from analyses.comparisons.profile_scores import BANDS, NetworkScores, Profiles, curves, numbers, read
-from analyses.plots import lines, style
+from analyses.artifacts import Table, tidy
+from analyses.comparisons.profile_scores import BANDS, NetworkScores, numbers, read
 from analyses.reading.choices import DECODER, ends
 from analyses.reading.manifest import Layer, Metric
 from analyses.reading.results import Results
@@ -31,8 +27,8 @@ SHOWN = [*("model", "layers", "kind", "method", "area", "area_low", "area_high",
 SHOWN += ["n_layers", "n_images", "n_seeds", "share_undefined"]
 
 
-def analyse(results: Results) -> Iterator[Figure | Table]:
-    """Yield the table of areas and shares above chance, and a figure for each model; nothing without a fit metric."""
+def analyse(results: Results) -> Iterator[Table]:
+    """Yield the table of areas and shares above chance; nothing without a fit metric."""
     metric = ranked_metric(results)
     if metric is None:
         return
@@ -52,12 +48,6 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         within=["model", "layers", "kind"],
         shown=SHOWN,
     )
-    for network, frame in zip(networks, frames, strict=True):
-        profiles = {name: curves(network, places) for name, places in _places(network).items()}
-        with style.context():
-            figure = draw(results, network, profiles, frame)
-        name = f"performance_profiles-{printing.slug(network.model)}"
-        yield Figure(name, figure, Caption("", "", f"{_caption(results, network)} {about}"))
 
 
 def ranked_metric(results: Results) -> Metric | None:
@@ -112,90 +102,3 @@ def _about(metric: Metric) -> str:
         f"Bands and intervals: {CONFIDENCE:.0%}, pointwise, from {BANDS} and {RESAMPLES} resamples of images and "
         "seeds (crossed bootstrap, widened where few seeds differ; with one seed it speaks of the images alone)."
     )
-
-
-def _caption(results: Results, network: NetworkScores) -> str:
-    images, seeds = network.present.any(axis=(0, 1, 2)).sum(), network.present.any(axis=(0, 1, 3)).sum()
-    better = "above" if network.sign > 0 else "below"
-    labels = [name for name in _places(network) if name != ALL]
-    where = f"over all layers (left) and for {labels[0]}, the last before the decoder (right)" if labels else ALL
-    left = [results.label("methods", name) for name in network.left_out]
-    without = (
-        f" Left out, as they have maps of few images: {len(left)} methods with passes of their own." if left else ""
-    )
-    return (
-        f"Performance profiles of {results.label('models', network.model)} at "
-        f"{results.level_phrase(network.model, network.level)}, target: {results.label('targets', network.target)}: "
-        f"the share of maps whose {network.metric.label.lower()} is "
-        f"{better} τ, {where}, at the main probe point; {images} image{'s' if images != 1 else ''}, {seeds} "
-        f"seed{'s' if seeds != 1 else ''}. A line that lies above another at every τ belongs to the better method; the "
-        "key names methods by the area under their line. The axis begins at the first percentile of all scores. After "
-        f"Dolan and Moré (2002) and Agarwal et al. (2021).{without}"
-    )
-
-
-PANEL, AROUND, LINE = 2.5, 0.45, 0.125  # inches; a line of the key
-KEY_COLUMNS = 4
-
-
-def draw(
-    results: Results, network: NetworkScores, profiles_of: Mapping[str, Profiles], frame: pd.DataFrame
-) -> matplotlib.figure.Figure:
-    """Draw a panel for each part of the network; `frame` is the model's part of the table `performance_profiles`."""
-    looks = looks_of(results, network)
-    controls_first = sorted(looks, key=lambda name: name not in results.controls)  # they lie behind
-    panels: list[lines.Panel] = []
-    for name, profiles in profiles_of.items():
-        marks = [
-            lines.Line(
-                looks[method],
-                profiles.bars,
-                *profiles.shares[method],
-                width=0.8 if method in results.controls else None,
-                opacity=0.15,
-            )
-            for method in controls_first
-            if method in profiles.shares
-        ]
-        layers = int(frame.loc[frame["layers"] == name, "n_layers"].max())
-        panels.append(
-            lines.Panel(
-                "" if panels else f"Share of maps {'above' if network.sign > 0 else 'below'} τ",
-                marks,
-                [lines.Reference(network.chance, upright=True)],
-                x_label=printing.plain(f"τ: {style.metric_label(network.metric, arrow=False)}"),
-                x_limits=(profiles.bars[0], profiles.bars[-1]),
-                y_limits=(-0.02, 1.02),
-                title=printing.plain(f"{name.capitalize()} ({layers})" if layers > 1 else name),
-                centred=True,
-            )
-        )
-    key = _key(results, looks, frame)
-    rows = -(-len(key) // KEY_COLUMNS)
-    height = PANEL + AROUND + LINE * rows
-    return style.settle(
-        lines.draw(
-            [panels], key, height, key_columns=KEY_COLUMNS, key_below=True, key_length=2.6, shared=("none", "all")
-        )
-    )
-
-
-def looks_of(results: Results, network: NetworkScores) -> dict[str, style.Line]:
-    """Return the look of each method's line, the same for all models: in colour, or of controls in grey."""
-    controls = [name for name in results.methods if name in results.controls]
-    coloured = style.method_lines([n for n in results.methods if n not in controls and n not in results.own_passes])
-    grey = {name: style.grey_line(i) for i, name in enumerate(controls)}
-    return {name: look for name, look in (coloured | grey).items() if name in network.methods}
-
-
-def _key(results: Results, looks: Mapping[str, style.Line], frame: pd.DataFrame) -> list[Artist]:
-    """Return the key: methods by the area under their profile over all layers, controls behind them."""
-    first = frame[frame["layers"] == frame["layers"].iloc[0]]
-    most = int(first["n_layers"].max())
-    handles: list[Artist] = []
-    for row in first.sort_values(["kind", "area"], ascending=[False, False], kind="stable").to_dict("records"):
-        look, name = looks[row["method"]], results.label("methods", row["method"])
-        few = f" ({row['n_layers']} layers)" if row["n_layers"] < most else ""
-        text = printing.plain(f"{name}{few}{', control' if row['kind'] == 'control' else ''}")
-        handles.append(lines.line_key(look, text))
-    return [*handles, lines.reference_key()]

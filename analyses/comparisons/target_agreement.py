@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, cast
 
-import matplotlib.figure
 import numpy as np
 import pandas as pd
 
-from analyses import printing
-from analyses.artifacts import Caption, Figure, Table, tidy
-from analyses.plots import layer_axis, lines, style
+from analyses.artifacts import Table, tidy
 from analyses.reading import choices
 from analyses.reading.arrays import each_once, sources
 from analyses.reading.results import Results, ResultsError
@@ -20,8 +16,6 @@ from analyses.statistics.bootstrap import quartiles
 
 SAME = 1e-4
 """Maps whose largest difference is smaller are counted as identical."""
-FLOOR = 1e-8  # where a difference of 0 is drawn on a logarithmic axis
-UNDEFINED = "undefined for every pair: one map or both are blank"
 PAIR = ["target", "other"]
 KEYS = ["model", "level", *PAIR, "method", "layer"]
 COLUMNS = [
@@ -31,8 +25,8 @@ COLUMNS = [
 ]
 
 
-def analyse(results: Results) -> Iterator[Figure | Table]:
-    """Yield the table of all pairs, and a figure for each model and two sets of pixels; nothing for runs without."""
+def analyse(results: Results) -> Iterator[Table]:
+    """Yield the table of all pairs; nothing for runs without."""
     frame = summarise(results)
     if frame.empty:
         return
@@ -48,27 +42,6 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         f"{about} identical: share of images whose largest difference is below {SAME:g}; linear_end: a 1x1 "
         f"convolution and linear upsampling alone follow this layer.",
     )
-    main = frame[frame["method"] == results.main_method]
-    for model in results.models:
-        of_model = main[main["model"] == model]
-        for target, other in pairs(results, of_model):
-            of_pair = of_model[(of_model["target"] == target) & (of_model["other"] == other)]
-            if not _only_pixels_differ(results, target, other):
-                continue
-            with style.context():
-                figure = draw(results, of_pair)
-            names = "; ".join(results.label("targets", name) for name in (target, other))
-            yield Figure(
-                f"target_agreement-{printing.slug(model)}-{printing.slug(target)}-{printing.slug(other)}",
-                figure,
-                Caption(
-                    "",
-                    "",
-                    f"{results.label('methods', results.main_method)} maps of {results.label('models', model)} for two "
-                    f"targets ({names}) against the layer's depth. {about} One line a level, bands are quartiles. "
-                    f"{_end(results, of_pair)}".strip(),
-                ),
-            )
 
 
 def summarise(results: Results) -> pd.DataFrame:
@@ -148,50 +121,3 @@ def _only_pixels_differ(results: Results, target: str, other: str) -> bool:
     first, second = (results.manifest.targets[name] for name in (target, other))
     aside = {"label", "pixels"}
     return first.pixels != second.pixels and first.model_dump(exclude=aside) == second.model_dump(exclude=aside)
-
-
-def _linear(results: Results, target: str) -> bool:
-    """Return whether a target's score is linear in the logits: then every set of pixels has the same Grad-CAM."""
-    score = results.manifest.targets[target].score
-    return results.main_method == "grad_cam" and (score == "logit" or (score == "margin" and len(results.classes) == 2))
-
-
-def _end(results: Results, frame: pd.DataFrame) -> str:
-    """Say what the figure shows of the layer that only linear maps follow."""
-    rows = frame[frame["linear_end"]]
-    if rows.empty or not _linear(results, str(frame["target"].iloc[0])):
-        return ""
-    text = (
-        f"The shaded layer, {rows['layer'].iloc[0]}, is followed by a 1x1 convolution and linear upsampling alone: "
-        "there Grad-CAM weighs the channels by the class's own weights, whichever pixels are explained, so that its "
-        "map re-scores the segmentation, and any difference is rounding"
-    )
-    if rows["largest_difference"].isna().all():
-        return f"{text}; here no map of it has a value."
-    maps = int((rows["n_images"] * rows["n_seeds"] - rows["n_undefined"]).sum())
-    return f"{text}; the largest found is {rows['largest_difference'].max():.1g}, of {maps} pairs of maps."
-
-
-def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
-    """Draw correlation and largest difference of one model and pair against depth; where maps must agree, shaded."""
-    model = str(frame["model"].iloc[0])
-    layers = layer_axis.shown(results, model, frame)
-    linear = _linear(results, str(frame["target"].iloc[0]))
-    shaded = list(frame.loc[frame["linear_end"], "layer"]) if linear else []
-    looks = style.level_lines(results.levels(model))
-    frame = frame[frame["layer"].isin([layer.name for layer in layers])].copy()
-    columns = ["difference", "difference_low", "difference_high"]
-    frame[columns] = frame[columns].clip(lower=FLOOR)
-
-    def panel(column: str, label: str, reference: lines.Reference) -> lines.Panel:
-        columns = (column, f"{column}_low", f"{column}_high")
-        marks = lines.levels_along_layers(frame, layers, looks, columns)
-        return lines.Panel(label, marks, [reference], layers, shaded=shaded, undefined=UNDEFINED)
-
-    correlation = panel("correlation", "Correlation of the two maps", lines.Reference(0))
-    difference = panel("difference", "Largest difference of any cell", lines.Reference(SAME, style.GREY))
-    limits = (FLOOR, 1.0) if frame["difference"].isna().all() else (None, None)
-    difference = replace(difference, logarithmic=True, y_limits=limits)
-    key = [*lines.level_key(results, model, frame), lines.band_key("quartiles over images")]
-    key.append(lines.reference_key(f"identical below {SAME:g}", style.GREY))
-    return lines.draw([[correlation], [difference]], key, 4.2)

@@ -13,8 +13,9 @@ from matplotlib.artist import Artist
 
 from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, tidy
-from analyses.plots import lines, style
+from analyses.plots import lines, networks, style
 from analyses.reading.arrays import Floats, distinct, fill, sources
+from analyses.reading.choices import at_highest
 from analyses.reading.manifest import BEST, Metric
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
@@ -38,9 +39,37 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     )
     note = f"Head {ALL_HEADS} is the mean over a block's heads."
     yield Table("attention", frame, f"Attention by block and head. {interval} {note}")
-    with style.context():
-        figure = draw(results, frame)
-    yield Figure("attention", figure, Caption("", "", f"{_caption(results)} {interval}"))
+    for ending, models in networks.pages([model for model in results.models if (frame["model"] == model).any()]):
+        rows = frame[frame["model"].isin(models)]
+        with style.context():
+            figure = draw(results, rows)
+        caption = Caption(finding(results, rows), READING, f"{DETAILS} {interval}")
+        yield Figure(f"attention{ending}", figure, caption, "Attention by block")
+
+
+READING = (
+    "A row a network, a panel a measure, blocks from left to right. Lines are means over a block's heads, at each "
+    "level; small dots are the heads."
+)
+DETAILS = (
+    "Blocks of a hierarchy are numbered stage_block. Distances are from the centre of a query's cell to that of a "
+    "key's, in pixels of the input. At a background ratio of 1 the foreground attends to the background as often as "
+    "the background's share of the keys says. Bands end at what a measure can be."
+)
+
+
+def finding(results: Results, frame: pd.DataFrame) -> str:
+    """Say between which means the first measure lies over a network's blocks, at its highest level."""
+    metric = next(metric for metric in _metrics(results) if (frame["metric"] == metric.name).any())
+    words = []
+    for model in results.models:
+        rows = frame[(frame["model"] == model) & (frame["metric"] == metric.name) & (frame["head"] == ALL_HEADS)]
+        values = at_highest(rows)["estimate"].dropna()
+        if len(values):
+            ends = list(dict.fromkeys(printing.short(value) for value in (values.min(), values.max())))
+            words.append(f"{' to '.join(ends)} in {networks.name_of(results, model)}")
+    unit = f" in {metric.unit}" if metric.unit else ""
+    return f"{metric.label}{unit} by block: {printing.listed(words)}." if words else ""
 
 
 def summarise(results: Results) -> pd.DataFrame:
@@ -93,11 +122,14 @@ def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
     panels = []
     for model in models:
         of_model = frame[frame["model"] == model]
-        row = [_panel(of_model[of_model["metric"] == metric.name], metric, looks) for metric in metrics]
-        panels.append([replace(row[0], title=printing.plain(results.label("models", model))), *row[1:]])
+        name = printing.plain(results.label("models", model))
+        rows = {metric.name: of_model[of_model["metric"] == metric.name] for metric in metrics}
+        panels.append([replace(_panel(rows[metric.name], metric, looks), title=name) for metric in metrics])
     panels[-1] = [replace(panel, x_label="Attention block, in the order of execution") for panel in panels[-1]]
     key: list[Artist] = [lines.line_key(look, _level(results, models, level)) for level, look in looks.items()]
     key.append(lines.band_key(f"{lines.INTERVAL} of the mean"))
+    if (frame["head"] != ALL_HEADS).any():
+        key.append(lines.dots_key("faint", "a head"))
     if frame["chance"].notna().any():
         key.append(lines.reference_key())
     return lines.draw(panels, key, PANEL_HEIGHT * len(models) + 0.4, key_columns=6)
@@ -112,7 +144,8 @@ def _panel(frame: pd.DataFrame, metric: Metric, looks: dict[int, style.Line]) ->
         beside = HEADS_WIDTH * ((number + 0.5) / len(looks) - 0.5)
         marks.append(lines.Dots(look, heads["depth"] + beside, heads["estimate"], kind="faint"))
         unmarked = replace(look, marker="None")
-        marks.append(lines.Line(unmarked, mean["depth"], mean["estimate"], mean["low"], mean["high"]))
+        low, high = (mean[end].clip(metric.lower, metric.upper) for end in ("low", "high"))
+        marks.append(lines.Line(unmarked, mean["depth"], mean["estimate"], low, high))
     blocks = frame.drop_duplicates("depth").sort_values("depth")
     names = [printing.plain(str(name).removeprefix("Attention ")) for name in blocks["block"]]
     return lines.Panel(
@@ -126,16 +159,6 @@ def _panel(frame: pd.DataFrame, metric: Metric, looks: dict[int, style.Line]) ->
 def _level(results: Results, models: Sequence[str], level: int) -> str:
     model = next(name for name in models if level in results.levels(name))
     return results.level(model, level, measured=False) if level == BEST else results.level_phrase(model, level)
-
-
-def _caption(results: Results) -> str:
-    labels = [f"{metric.label.lower()}{f' in {metric.unit}' if metric.unit else ''}" for metric in _metrics(results)]
-    return (
-        f"Attention of each block: {' and '.join(labels)}, by level of validation mean IoU. Lines are means over a "
-        "block's heads, dots the heads, moved sideways by level. Blocks of a hierarchy are numbered stage_block. "
-        "Distances are from the centre of a query's cell to that of a key's, in pixels of the input; at a background "
-        "ratio of 1 the foreground attends to the background as often as the background's share of the keys says."
-    )
 
 
 def _metrics(results: Results) -> tuple[Metric, ...]:

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import matplotlib.figure
+import numpy as np
 import pandas as pd
-from matplotlib.artist import Artist
 
 from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, tidy
-from analyses.plots import lines, style
-from analyses.plots.layer_axis import by_role
+from analyses.plots import layer_axis, lines, networks, style
+from analyses.reading.catalogue import BLIND
+from analyses.reading.choices import main_target
 from analyses.reading.manifest import Layer, Metric
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES
 from analyses.statistics.intervals import NOTE
 from analyses.statistics.layer_means import layer_means
 
-PANEL_HEIGHT, TICKS_HEIGHT = 1.65, 0.9  # inches
-LABEL = 22  # characters that stand beside a panel, upright
-GREY = style.grey_line(0)
+SHOWN = ("energy_gain", "edge_alignment", "edge_thickness", "blank")
+"""Metrics that are drawn; the table has all."""
+PANEL_HEIGHT, TICKS_HEIGHT = 1.2, 1.1  # inches
+LABEL = 20  # characters that stand beside a panel, upright
 KEYS = ["model", "target", "method", "metric", "level", "depth", "layer"]
+READING = (
+    "A column a network, a row a metric; layers from left to right, role by role. One line a level: the higher, the "
+    "darker. Grey lines are maps that know neither the network nor the mask. An arrow points to better values."
+)
 
 
 def analyse(results: Results) -> Iterator[Figure | Table]:
-    """Yield the table of all means, and one figure for each model, target and probe point."""
+    """Yield the table of all means, and a figure of the networks for the run's main target."""
     frame = summarise(results)
     interval = (
         f"Mean over the defined maps with a {CONFIDENCE:.0%} interval from {RESAMPLES} resamples of images and seeds "
@@ -35,21 +41,51 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     )
     of = "the main method, of attention and of the controls"
     yield Table("curves", frame, f"Scores of {of}, by layer. {interval}")
+    if frame.empty:
+        return
+    target = main_target(results)
+    drawn = frame[(frame["target"] == target) & frame["metric"].isin([metric.name for metric in shown(results)])]
+    for ending, models in networks.pages([model for model in results.models if (drawn["model"] == model).any()]):
+        rows = drawn[drawn["model"].isin(models)]
+        with style.context():
+            figure = draw(results, rows, models)
+        details = (
+            f"Maps: {results.label('methods', results.main_method)}; target: {results.label('targets', target)}. "
+            f"{interval} Controls are means over the levels. Maps without a value are left out: their numbers, other "
+            "metrics and targets are in the table curves."
+        )
+        yield Figure(f"curves{ending}", figure, Caption(finding(results, rows), READING, details), "Scores by layer")
+
+
+def shown(results: Results) -> list[Metric]:
+    """Return the metrics that are drawn: those of `SHOWN`, and where the run lacks some, the first others."""
+    metrics = {metric.name: metric for metric in results.metrics}
+    names = [*(name for name in SHOWN if name in metrics), *(name for name in metrics if name not in SHOWN)]
+    kept = names[: max(len(SHOWN), sum(name in SHOWN for name in metrics))]
+    return [metrics[name] for name in (*(n for n in SHOWN if n in kept), *(n for n in kept if n not in SHOWN))]
+
+
+def finding(results: Results, frame: pd.DataFrame) -> str:
+    """Say where the first metric changes most over the levels, or at one level, where it is highest; '' for nothing."""
+    metric = shown(results)[0]
+    rows = frame[(frame["method"] == results.main_method) & (frame["metric"] == metric.name)]
+    rows = networks.measured(rows)
+    changes = []
     for model in results.models:
-        for target in results.targets:
-            for number, point in enumerate(results.points(model)):
-                layers = by_role([layer for layer in results.layers(model) if layer.point == point])
-                if number and len(layers) == 1:
-                    continue  # the head alone is no curve
-                rows = frame[(frame["model"] == model) & (frame["target"] == target)]
-                rows = rows[rows["layer"].isin([layer.name for layer in layers])]
-                if rows.empty:
-                    continue
-                with style.context():
-                    figure = draw(results, rows, layers)
-                tail = f"-{printing.slug(point)}" if number else ""
-                name = f"curves-{printing.slug(model)}-{printing.slug(target)}{tail}"
-                yield Figure(name, figure, Caption("", "", f"{_caption(results, model, target, point)} {interval}"))
+        of_model = rows[rows["model"] == model]
+        first, last = of_model["level"].min(), of_model["level"].max()
+        if first == last or of_model.empty:
+            continue
+        wide = of_model.pivot(index="layer", columns="level", values="estimate")[[first, last]].dropna()
+        for layer, (before, after) in zip(wide.index, wide.to_numpy(np.float64), strict=True):
+            where = f"{networks.label_of(results, model, str(layer))} in {networks.name_of(results, model)}"
+            levels = " and ".join(results.level(model, int(level), measured=False) for level in (first, last))
+            numbers = f"from {printing.short(before)} to {printing.short(after)} between {levels}"
+            changes.append((abs(after - before), f"{where}, {numbers}"))
+    if changes:
+        return f"{metric.label} changes most at {max(changes)[1]}."
+    peaks = networks.peaks(results, rows)
+    return f"{metric.label} is highest at {peaks}." if peaks else ""
 
 
 def summarise(results: Results) -> pd.DataFrame:
@@ -77,60 +113,57 @@ def summarise(results: Results) -> pd.DataFrame:
     return tidy(pd.DataFrame(rows, columns=columns), KEYS)
 
 
-def draw(results: Results, frame: pd.DataFrame, layers: Sequence[Layer]) -> matplotlib.figure.Figure:
-    """Draw one panel a metric for one model and target; a spare cell of the grid, top right, holds the key."""
-    metrics = [metric for metric in results.metrics if (frame["metric"] == metric.name).any()]
-    columns = min(2, len(metrics))
-    panels: list[lines.Panel | None] = []
-    for i, metric in enumerate(metrics):
-        lowest = i + columns >= len(metrics)
-        panels.append(_panel(results, frame[frame["metric"] == metric.name], metric, layers, lowest=lowest))
-    spare = len(metrics) % columns
-    if spare:
-        panels.insert(1, None)
-    rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
-    height = len(rows) * PANEL_HEIGHT + TICKS_HEIGHT + (0 if spare else 0.5)
-    return lines.draw(rows, _key(results, frame), min(height, style.HEIGHT))
+def draw(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> matplotlib.figure.Figure:
+    """Draw a row of panels a metric, a column a network, for one target."""
+    metrics = [metric for metric in shown(results) if (frame["metric"] == metric.name).any()]
+    looks = networks.looks(results, models)
+    controls = {
+        name: style.grey_line(i) for i, name in enumerate(name for name in BLIND if (frame["method"] == name).any())
+    }
+    panels = []
+    for metric in metrics:
+        row = []
+        for model in models:
+            of_panel = frame[(frame["model"] == model) & (frame["metric"] == metric.name)]
+            layers = layer_axis.shown(results, model, frame[frame["model"] == model])
+            of_panel = of_panel[of_panel["layer"].isin([layer.name for layer in layers])]
+            label = printing.plain(style.metric_label(metric), LABEL) if model == models[0] else ""
+            row.append(_panel(results, of_panel, label, layers, looks, controls))
+        panels.append(row)
+    titles = [networks.title(results, model, len(models), _only(results, model)) for model in models]
+    panels[0] = [replace(panel, title=title) for panel, title in zip(panels[0], titles, strict=True)]
+    panels[-1] = [replace(panel, x_label="Layer") for panel in panels[-1]]
+    key = networks.level_key(results, models, looks) if len(looks) > 1 or len(models) == 1 else []
+    key += [lines.line_key(look, printing.plain(results.label("methods", name))) for name, look in controls.items()]
+    key.append(lines.band_key())
+    if frame["chance"].notna().any():
+        key.append(lines.reference_key())
+    height = len(metrics) * PANEL_HEIGHT + TICKS_HEIGHT + 0.4
+    columns = 2 if len(models) == 1 else 5
+    return lines.draw(
+        panels, key, height, key_columns=columns, shared=("none", "row"), width=networks.width(len(models))
+    )
+
+
+def _only(results: Results, model: str) -> int | None:
+    """Return the level of a network with one."""
+    levels = results.levels(model)
+    return levels[0] if len(levels) == 1 else None
 
 
 def _panel(
-    results: Results, frame: pd.DataFrame, metric: Metric, layers: Sequence[Layer], *, lowest: bool
+    results: Results,
+    frame: pd.DataFrame,
+    label: str,
+    layers: Sequence[Layer],
+    looks: Mapping[int, style.Line],
+    controls: Mapping[str, style.Line],
 ) -> lines.Panel:
-    looks = style.level_lines(results.levels(str(frame["model"].iloc[0])))
-    marks = lines.levels_along_layers(frame[frame["method"] == results.main_method], layers, looks)
-    controls = frame[frame["method"].isin(results.controls)]
-    means = controls.groupby(["method", "layer"])["estimate"].mean().dropna().reset_index()
-    for method, of_method in means.groupby("method", sort=False):
-        line = lines.along_layers(GREY, of_method, layers, ["estimate"])
-        marks.append(replace(line, width=lines.THIN, name=results.label("methods", str(method))))
-    return lines.Panel(
-        printing.plain(style.metric_label(metric), LABEL),
-        marks,
-        references=lines.chance(frame["chance"].mean()),
-        layers=layers,
-        undefined=lines.UNDEFINED,
-        x_label="Layer" if lowest else "",
-    )
-
-
-def _key(results: Results, frame: pd.DataFrame) -> list[Artist]:
-    main = frame[frame["method"] == results.main_method]
-    key = lines.level_key(results, str(frame["model"].iloc[0]), main) if len(main) else []
-    key.append(lines.band_key())
-    if frame["method"].isin(results.controls).any():
-        key.append(lines.line_key(GREY, "control, named beside its line", lines.THIN))
-    if frame["chance"].notna().any():
-        key.append(lines.reference_key())
-    return key
-
-
-def _caption(results: Results, model: str, target: str, point: str) -> str:
-    where = f", probed at: {point}" if point else ""
-    layers = [layer for layer in results.layers(model) if layer.point == point]
-    apart = " Layers stand role by role, in each in the order of execution." if by_role(layers) != layers else ""
-    return (
-        f"Scores of {results.label('methods', results.main_method)} maps of {results.label('models', model)} against "
-        f"the layer's depth{where}; target: {results.label('targets', target)}. One line a level; an arrow at an axis "
-        "points to better values; controls are means over the levels. Maps without a value are left out: their "
-        f"numbers are in the table curves.{apart}"
-    )
+    means = frame.groupby(["method", "layer"])["estimate"].mean().dropna().reset_index()
+    marks = []
+    for name, look in controls.items():
+        of_control = means[means["method"] == name]
+        if len(of_control):
+            marks.append(replace(lines.along_layers(look, of_control, layers, ["estimate"]), width=lines.THIN))
+    marks += lines.levels_along_layers(frame[frame["method"] == results.main_method], layers, looks)
+    return lines.Panel(label, marks, lines.chance(frame["chance"].mean()), layers, undefined=lines.UNDEFINED)

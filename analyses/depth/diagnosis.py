@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, tidy
-from analyses.plots import layer_axis, lines, style
+from analyses.plots import layer_axis, lines, networks, style
 from analyses.reading.arrays import Floats, cubes, nan_mean, sources
+from analyses.reading.choices import at_highest, main_target
 from analyses.reading.manifest import Layer
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, quartiles
@@ -24,18 +25,16 @@ BALANCE, COUNTER = "sign_balance", "counter_share"
 KEYS = ["model", "level", "target", "method", "depth"]
 _READ = ("seed", "image", "layer", "method")
 _READ_TOO = ("training_data", "blank", BALANCE, COUNTER)
-SHOWN = {
-    "blank_share": "Blank maps (share)",
-    BALANCE: "Sign balance before ReLU",
-    COUNTER: "Share of the rival class",
-}
-BANDS = f"{CONFIDENCE:.0%} interval of the share, quartiles of the rest"
 READING = (
     "A blank map is one that ReLU leaves nothing of: where its sign balance is 0, the weighted sum is negative "
     "everywhere, and the layer speaks against the class at every position; where it has none, the sum is zero "
     "everywhere, for example because no gradient arrives: where all features of the best pixel are zero behind the "
     "last ReLU, its score is the classifier's bias, whatever the image shows. Sign balance: the positive part's share "
     "of the absolute values before ReLU, 0 all against the class, 1 all for it, at 0.5 (dotted) both cancel."
+)
+SIGNS = (
+    "A panel a network, a line a level, layers from left to right. Sign balance: the positive part's share of the map "
+    "before ReLU. At 0 all speaks against the class, and ReLU leaves a blank map; at 1 all speaks for it."
 )
 RIVAL = (
     "Rival class: the sum of the map for the best other class at the same pixels, over the sum of both maps; above 0.5 "
@@ -44,7 +43,7 @@ RIVAL = (
 
 
 def analyse(results: Results) -> Iterator[Figure | Table]:
-    """Yield the table of all methods, and a figure for each model and target; nothing for runs without sign balance."""
+    """Yield the table of all methods, and a figure for the main target; nothing for runs without sign balance."""
     frame = summarise(results)
     if frame.empty:
         return
@@ -61,26 +60,29 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         "everywhere; zero_share: maps that are zero everywhere before ReLU (both empty for methods without a signed "
         f"map); undefined_share: nothing to explain. {how}",
     )
-    main = frame[frame["method"] == results.main_method]
+    target = main_target(results)
+    main = frame[(frame["method"] == results.main_method) & (frame["target"] == target) & frame[BALANCE].notna()]
+    for ending, models in networks.pages([model for model in results.models if (main["model"] == model).any()]):
+        rows = main[main["model"].isin(models)]
+        with style.context():
+            figure = draw(results, rows, models)
+        maps, of = results.label("methods", results.main_method), results.label("targets", target)
+        details = f"Maps: {maps}; target: {of}. Medians over images with quartiles, by layer. {READING}"
+        yield Figure(
+            f"diagnosis{ending}", figure, Caption(finding(results, rows), SIGNS, details), "Why maps are blank"
+        )
+
+
+def finding(results: Results, frame: pd.DataFrame) -> str:
+    """Say at how many layers more speaks against the class than for it, each network at its highest level."""
+    words = []
     for model in results.models:
-        for target in results.targets:
-            rows = main[(main["model"] == model) & (main["target"] == target)]
-            if rows.empty:
-                continue
-            with style.context():
-                figure = draw(results, rows)
-            yield Figure(
-                f"diagnosis-{printing.slug(model)}-{printing.slug(target)}",
-                figure,
-                Caption(
-                    "",
-                    "",
-                    f"Blank {results.label('methods', results.main_method)} maps of "
-                    f"{results.label('models', model)}, and "
-                    f"what speaks for and against the class before ReLU, against the layer's depth; target: "
-                    f"{results.label('targets', target)}. One line a level. How to read it: the table diagnosis.",
-                ),
-            )
+        rows = at_highest(frame[frame["model"] == model])
+        rows = rows[rows["layer"].isin([layer.name for layer in layer_axis.shown(results, model, rows)])]
+        if len(rows):
+            against = int((rows[BALANCE] < 0.5).sum())
+            words.append(f"{against} of {len(rows)} layers in {networks.name_of(results, model)}")
+    return f"More speaks against the class than for it at {printing.listed(words)}." if words else ""
 
 
 def summarise(results: Results) -> pd.DataFrame:
@@ -132,29 +134,21 @@ def _rows(cube: Floats, present: NDArray[np.bool_], layers: Sequence[Layer]) -> 
         yield row
 
 
-def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
-    """Draw the share of blank maps, sign balance and, where it was measured, the rival's share against depth."""
-    model = str(frame["model"].iloc[0])
-    layers = layer_axis.shown(results, model, frame)
-    frame = frame[frame["layer"].isin([layer.name for layer in layers])]
-    looks = style.level_lines(results.levels(model))
+def draw(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> matplotlib.figure.Figure:
+    """Draw the sign balance against depth, a panel a network."""
+    looks = networks.looks(results, models)
     panels = []
-    for name in (name for name in SHOWN if frame[name].notna().any()):
-        marks = lines.levels_along_layers(frame, layers, looks, (name, f"{name}_low", f"{name}_high"))
-        share = name == "blank_share"
-        references = [] if share else [lines.Reference(0.5)]
-        marks += _zero(frame, layers, looks) if share else []
-        panels.append([lines.Panel(SHOWN[name], marks, references, layers, y_limits=(-0.03, 1.03))])
-    key = [*lines.level_key(results, model, frame), lines.band_key(BANDS)]
-    if (frame["zero_share"] > 0).any():
-        key.append(lines.line_key(style.grey_line(0), "thin: those that are zero before ReLU", lines.THIN))
-    if panels[1:]:
-        key.append(lines.reference_key("for and against cancel"))
-    return lines.draw(panels, key, 1.65 * len(panels) + 1.2)
-
-
-def _zero(frame: pd.DataFrame, layers: Sequence[Layer], looks: Mapping[int, style.Line]) -> list[lines.Line]:
-    """Return thin lines of how many of the blank maps are zero before ReLU as well, at levels where any are."""
-    zero = frame[frame.groupby("level")["zero_share"].transform("max") > 0]
-    shares = lines.levels_along_layers(zero, layers, looks, ["zero_share"])
-    return [replace(line, look=style.Line(line.look.color, "None", "-"), width=lines.THIN) for line in shares]
+    for model in models:
+        rows = frame[frame["model"] == model]
+        layers = layer_axis.shown(results, model, rows)
+        rows = rows[rows["layer"].isin([layer.name for layer in layers])]
+        marks = lines.levels_along_layers(rows, layers, looks, (BALANCE, f"{BALANCE}_low", f"{BALANCE}_high"))
+        panel = lines.Panel("", marks, [lines.Reference(0.5)], layers, y_limits=(-0.03, 1.03), x_label="Layer")
+        panels.append(replace(panel, title=networks.title(results, model, len(models))))
+    panels[0] = replace(panels[0], label="Sign balance before ReLU")
+    key = networks.level_key(results, models, looks)
+    key += [lines.band_key("quartiles over images"), lines.reference_key("for and against cancel")]
+    columns = 2 if len(models) == 1 else 5
+    return lines.draw(
+        [panels], key, 3.3, key_columns=columns, shared=("none", "row"), width=networks.width(len(models))
+    )

@@ -11,10 +11,10 @@ import pandas as pd
 
 from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, tidy
-from analyses.plots import style
-from analyses.plots.violins import FEWEST, draw
+from analyses.plots import networks, style
+from analyses.plots.violins import FEWEST, Shown, draw, percent
 from analyses.reading.arrays import Grid, read
-from analyses.reading.choices import ends
+from analyses.reading.choices import DECODER, ends
 from analyses.reading.manifest import ATTENTION, Layer, Metric
 from analyses.reading.results import Results
 
@@ -34,7 +34,7 @@ SHOWN = [
 
 
 def analyse(results: Results) -> Iterator[Figure | Table]:
-    """Yield the table of quantiles, and a figure for each model; nothing for runs without maps with a value."""
+    """Yield the table of quantiles, and a figure of the networks; nothing for runs without maps with a value."""
     metrics = shown_metrics(results)
     grids = [(grid, shown(results, grid)) for grid in read(results, metrics).values()] if metrics else []
     grids = [(grid, layers) for grid, layers in grids if not np.isnan(grid.values).all()]
@@ -55,11 +55,47 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         f"n_better: images on the better side of it, for metrics that have one. {about}.",
         shown=SHOWN,
     )
-    for (grid, layers), frame in zip(grids, frames, strict=True):
+    drawn = [Shown(grid, ends(grid.layers), tabulate(results, grid, ends(grid.layers))) for grid, _ in grids]
+    of_figure = [metric for metric in metrics if metric.name != MIRROR] or metrics
+    for ending, models in networks.pages([one.grid.model for one in drawn]):
+        of_page = [one for one in drawn if one.grid.model in models]
         with style.context():
-            figure = draw(results, grid, layers, frame)
-        caption = f"{_caption(results, grid, layers)} {about}."
-        yield Figure(f"distributions-{printing.slug(grid.model)}", figure, Caption("", "", caption))
+            figure = draw(results, of_page, of_figure)
+        target = results.label("targets", grids[0][0].target)
+        images = sorted({int(n) for one in of_page for n in one.frame["n_images"]})
+        n = f"n = {images[0]}" + (f" to {images[-1]}" if images[1:] else "")
+        details = f"Maps: {method}; target: {target}; {n} images. {DETAILS} {about}."
+        caption = Caption(finding(results, of_page, of_figure[0]), READING, details)
+        yield Figure(f"distributions{ending}", figure, caption, "Single images")
+
+
+MIRROR = "background_ratio"
+"""Says of an image what energy gain says, turned round."""
+READING = (
+    "A shape a level: as wide as many images score so. The bar goes from the first to the third quartile, the ring is "
+    "at the median, the dotted line at chance. Layers: the first and the last before the decoder, and the last of all. "
+    f"With fewer than {FEWEST} images each is a dot."
+)
+DETAILS = (
+    "Densities: Gaussian kernel, Scott's rule, cut at the lowest and highest image; all shapes are equally wide. "
+    "Chance is on average where it depends on the image. Where few values lie far out, the axis ends before them and "
+    "says how many. The table distributions has more layers and the quantiles."
+)
+
+
+def finding(results: Results, drawn: Sequence[Shown], metric: Metric) -> str:
+    """Say how many images are better than chance at the deepest layer before the decoder, at the highest level."""
+    words = []
+    for one in drawn:
+        rows = one.frame[(one.frame["metric"] == metric.name) & one.frame["share_better"].notna()]
+        rows = rows[rows["level"] == rows["level"].max()]
+        encoder = [layer for layer in one.layers if layer.role != DECODER] or list(one.layers)
+        rows = rows[rows["layer"] == encoder[-1].name]
+        if len(rows):
+            row = rows.to_dict("records")[0]
+            share = percent(row["n_better"], row["n_images"])
+            words.append(f"{share} % at {encoder[-1].label} in {networks.name_of(results, one.grid.model)}")
+    return f"{metric.label} of single images is better than chance for {printing.listed(words)}." if words else ""
 
 
 def shown_metrics(results: Results) -> list[Metric]:
@@ -131,26 +167,3 @@ def summary(values: np.ndarray, chance: np.ndarray, direction: str | None) -> di
         "n_better": better,
         "share_better": math.nan if better is None else better / defined.size,
     }
-
-
-def _caption(results: Results, grid: Grid, layers: Sequence[Layer]) -> str:
-    method, model = results.label("methods", results.main_method), results.label("models", grid.model)
-    images, seeds = grid.present.any(axis=(0, 1, 2)).sum(), grid.present.any(axis=(0, 1, 3)).sum()
-    size = f"{images} image{'s' if images != 1 else ''}, {seeds} seed{'s' if seeds != 1 else ''}"
-    if len(results.levels(grid.model)) > 1:
-        what = "at each level, for the first and the last layer before the decoder and the last of all"
-    else:
-        shorter = len(layers) < len(grid.layers)
-        left = " those before and after attention left out" if any(x.role in ATTENTION for x in grid.layers) else ""
-        level = results.level_phrase(grid.model, grid.levels[0])
-        what = f"by layer, in the order of execution{f',{left}' if left and shorter else ''}; level: {level}"
-    return (
-        f"Scores of single images ({size}): {method} maps of {model}, {what}; target: "
-        f"{results.label('targets', grid.target)}. The width of a shape is the density of the images (Gaussian kernel, "
-        "Scott's rule, cut at the lowest and highest image; each shape as wide as any other), the bar goes from the "
-        f"first to the third quartile, the ring is at the median; with fewer than {FEWEST} images each is a dot. "
-        "Dotted: what chance scores, on average where it depends on the image. Above each shape stand n, the images "
-        "with a value, and the share of them on the better side of chance, or above it where no side is the better "
-        "one; where few values lie far out, the axis ends before them and says how many. An arrow points to better "
-        "values."
-    )

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import matplotlib.figure
 import pandas as pd
 from matplotlib.artist import Artist
+from matplotlib.patches import Patch
 
 from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, tidy
-from analyses.plots import lines, style
-from analyses.reading.choices import highest
-from analyses.reading.manifest import ATTENTION, Metric
+from analyses.plots import lines, networks, style
+from analyses.reading.choices import DECODER, highest, main_target
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES
 from analyses.statistics.intervals import NOTE
 from analyses.statistics.layer_means import layer_means
 
 SHOWN = ("energy_gain", "edge_alignment")
-DECODER = "decoder"
+MOST_MARKS = 20
+"""Layers of a role, of more than which marks would run into each other."""
+READING = (
+    "A column a network, at the highest level it reached; from its first layer (0) to its last (1). Layers of one "
+    "role share a line: those before and after attention sit on branches of their own. Grey ground: the decoder."
+)
 COLUMNS = [
     *("model", "level", "layer", "role", "depth", "relative_depth", "method", "target", "metric"),
     *("estimate", "low", "high", "chance", "n_images", "n_seeds", "n_undefined", "training_data"),
@@ -29,7 +34,7 @@ COLUMNS = [
 
 
 def analyse(results: Results) -> Iterator[Figure | Table]:
-    """Yield the table of both scores of every model at its highest level, and a figure for each target."""
+    """Yield the table of both scores of every model at its highest level, and a figure for the main target."""
     frame = summarise(results)
     if frame.empty:
         return
@@ -41,18 +46,17 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     depth = "Relative depth is a layer's place in the order of execution over the last one's, at the main probe point"
     about = f"{method} maps by relative depth, each model at the highest level it reached"
     yield Table("family", frame, f"{about}. {depth}. {interval}")
-    for target in results.targets:
-        rows = frame[frame["target"] == target]
-        if rows.empty:
-            continue
+    target = main_target(results)
+    rows = frame[frame["target"] == target]
+    for ending, models in networks.pages([model for model in results.models if (rows["model"] == model).any()]):
+        of_page = rows[rows["model"].isin(models)]
         with style.context():
-            figure = draw(results, rows)
-        caption = (
-            f"{about}; target: {results.label('targets', target)}. {depth}. A line joins all layers of a model "
-            "but those before and after attention, which are faint dots: they sit on branches of their own, and a line "
-            "through them would jump at every block. Hollow marks are decoder layers."
-        )
-        yield Figure(f"family-{printing.slug(target)}", figure, Caption("", "", f"{caption} {interval}"))
+            figure = draw(results, of_page, models)
+        first = next(metric for metric in results.metrics if (of_page["metric"] == metric.name).any())
+        where = networks.peaks(results, of_page[of_page["metric"] == first.name])
+        finding = f"{first.label} is highest at {where}." if where else ""
+        details = f"{about}; target: {results.label('targets', target)}. {depth}. {interval}"
+        yield Figure(f"family{ending}", figure, Caption(finding, READING, details), "Networks side by side")
 
 
 def summarise(results: Results) -> pd.DataFrame:
@@ -80,53 +84,49 @@ def summarise(results: Results) -> pd.DataFrame:
     return tidy(frame, ["model", "target", "metric", "depth"])
 
 
-def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
-    """Draw one panel a metric, one line a model."""
+def draw(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> matplotlib.figure.Figure:
+    """Draw a row of panels a metric, a column a network: a line a role, the decoder on grey ground."""
     metrics = [metric for metric in results.metrics if (frame["metric"] == metric.name).any()]
-    panels = [_panel(results, frame[frame["metric"] == metric.name], metric) for metric in metrics]
-    key = _key(results, frame)
-    return lines.draw([panels], key, 3.1, key_columns=min(3, len(key)))
-
-
-def _panel(results: Results, frame: pd.DataFrame, metric: Metric) -> lines.Panel:
-    marks: list[lines.Line | lines.Dots] = []
-    for model, look in style.model_lines(results.models).items():
-        of_model = frame[frame["model"] == model].sort_values("depth")
-        branch, decoder = of_model["role"].isin(ATTENTION), of_model["role"] == DECODER
-        if branch.any():
-            marks.append(lines.Dots(look, *_points(of_model[branch]), kind="faint"))
-        trunk, unmarked = of_model[~branch], replace(look, marker="None")
-        marks.append(lines.Line(unmarked, *_points(trunk), trunk["low"], trunk["high"]))
-        marks.append(lines.Dots(look, *_points(of_model[~branch & ~decoder])))
-        marks.append(lines.Dots(look, *_points(of_model[~branch & decoder]), kind="hollow"))
-    return lines.Panel(
-        printing.plain(style.metric_label(metric, arrow=False)),
-        marks,
-        references=lines.chance(frame["chance"].mean()),
-        undefined=lines.UNDEFINED,
-        x_label="Relative depth (0: first layer, 1: last)",
-        x_limits=(-0.03, 1.03),
+    looks = style.model_lines(list(dict.fromkeys(frame.sort_values("depth")["role"])))
+    panels = []
+    for metric in metrics:
+        of_metric = frame[frame["metric"] == metric.name]
+        row = [_panel(of_metric[of_metric["model"] == model], looks) for model in models]
+        panels.append([replace(row[0], label=printing.plain(style.metric_label(metric, arrow=False))), *row[1:]])
+    levels = {model: int(frame.loc[frame["model"] == model, "level"].iloc[0]) for model in models}
+    titles = [networks.title(results, model, len(models), levels[model]) for model in models]
+    panels[0] = [replace(panel, title=title) for panel, title in zip(panels[0], titles, strict=True)]
+    panels[-1] = [replace(panel, x_label="Relative depth") for panel in panels[-1]]
+    key: list[Artist] = [lines.line_key(look, printing.plain(str(role))) for role, look in looks.items()]
+    key.append(lines.band_key())
+    if (frame["role"] == DECODER).any():
+        key.append(Patch(**lines.SHADE, label="decoder"))
+    if frame["chance"].notna().any():
+        key.append(lines.reference_key())
+    columns = 3 if len(models) == 1 else 6
+    height = 1.45 * len(metrics) + 1.0
+    return lines.draw(
+        panels, key, height, key_columns=columns, shared=("none", "row"), width=networks.width(len(models))
     )
 
 
-def _points(frame: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    return frame["relative_depth"], frame["estimate"]
-
-
-def _key(results: Results, frame: pd.DataFrame) -> list[Artist]:
-    key: list[Artist] = []
-    for model, look in style.model_lines(results.models).items():
-        of_model = frame[frame["model"] == model]
-        if len(of_model):
-            level, count = int(of_model["level"].iloc[0]), int(of_model["n_seeds"].max())
-            name = results.level_phrase(model, level)
-            label = f"{results.label('models', model)}: {name} ({count} seed{'s' if count != 1 else ''})"
-            key.append(lines.line_key(look, printing.plain(label)))
-    if (frame["role"] == DECODER).any():
-        key.append(lines.dots_key("hollow", "hollow: decoder"))
-    if frame["role"].isin(ATTENTION).any():
-        key.append(lines.dots_key("faint", "faint: before or after attention"))
-    key.append(lines.band_key())
-    if frame["chance"].notna().any():
-        key.append(lines.reference_key())
-    return key
+def _panel(frame: pd.DataFrame, looks: Mapping[str, style.Line]) -> lines.Panel:
+    marks: list[lines.Line] = []
+    for role, look in looks.items():
+        rows = frame[frame["role"] == role].sort_values("depth")
+        if rows.empty:
+            continue
+        small = replace(look, marker="None") if len(rows) > MOST_MARKS else look
+        x, y = rows["relative_depth"], rows["estimate"]
+        marks.append(lines.Line(small, x, y, rows["low"], rows["high"], opacity=0.12))
+    decoder = frame[frame["role"] == DECODER]["relative_depth"]
+    before = frame[(frame["role"] != DECODER)]["relative_depth"]
+    start = decoder.min() if before.empty else (decoder.min() + before[before < decoder.min()].max()) / 2
+    return lines.Panel(
+        "",
+        marks,
+        references=lines.chance(frame["chance"].mean()),
+        undefined=lines.UNDEFINED,
+        spans=[(float(start), 1.03)] if len(decoder) else [],
+        x_limits=(-0.03, 1.03),
+    )

@@ -1,4 +1,4 @@
-"""Every metric by layer and level in one picture: where along the network, and how well trained, maps score what."""
+"""Every metric by layer and level: where along the network, and how well trained, maps score what."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analyses import printing
-from analyses.artifacts import Caption, Figure, Table, tidy
-from analyses.plots import style
-from analyses.plots.heatmaps import FEW, HALF, draw
+from analyses.artifacts import Table, tidy
 from analyses.reading.arrays import Grid, read
 from analyses.reading.results import Results
 
@@ -22,8 +19,8 @@ COLUMNS = [
 ]
 
 
-def analyse(results: Results) -> Iterator[Figure | Table]:
-    """Yield the table of all means, and a figure for each model; nothing for runs without maps."""
+def analyse(results: Results) -> Iterator[Table]:
+    """Yield the table of all means; nothing for runs without maps."""
     grids = list(read(results, results.metrics).values())
     if not grids:
         return
@@ -39,18 +36,6 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         f"Scores of {method} maps by layer and level, at the main probe point; one target a run. {about}. "
         f"Intervals are in the table curves.",
     )
-    for grid, frame in zip(grids, frames, strict=True):
-        with style.context():
-            pages = draw(results, grid, frame)
-        name, caption = (
-            f"heatmap-{printing.slug(grid.model)}",
-            f"{_caption(results, grid)} {about}.",
-        )
-        for number, page in enumerate(pages, 1):
-            if len(pages) == 1:
-                yield Figure(name, page, Caption("", "", caption))
-            else:
-                yield Figure(f"{name}-{number}", page, Caption("", "", f"Part {number} of {len(pages)}. {caption}"))
 
 
 def tabulate(results: Results, grid: Grid) -> pd.DataFrame:
@@ -75,34 +60,3 @@ def tabulate(results: Results, grid: Grid) -> pd.DataFrame:
                     | {"training_data": grid.training_data}
                 )
     return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _caption(results: Results, grid: Grid) -> str:
-    method, model = results.label("methods", results.main_method), results.label("models", grid.model)
-    point = f" ({grid.layers[0].point})" if grid.layers[0].point else ""
-    about = (
-        f"{method} maps of {model} by layer, in the order of execution{point}, and metric; target: "
-        f"{results.label('targets', grid.target)}."
-    )
-    images = grid.present.any(axis=(0, 1, 2)).sum()
-    seeds = grid.present.any(axis=(0, 1, 3)).sum()
-    size = f"{images} image{'s' if images != 1 else ''}, {seeds} seed{'s' if seeds != 1 else ''}."
-    if len(results.levels(grid.model)) > 1:
-        colours = (
-            "One panel a metric, columns are levels of validation mean IoU. Each panel has a colour scale of its own, "
-            "that reaches equally far on both sides of chance; the bar shows the part that occurs. White is chance and "
-            "blue the better side; purple is above and orange below chance where no side is the better one; grey, the "
-            "darker the more, where there is no chance value."
-        )
-    else:
-        colours = (
-            f"Level: {results.level_phrase(grid.model, grid.levels[0])}. Numbers are the means; colours are of each "
-            "column by itself, from chance (white) to the column's largest distance from it, or, where there is no "
-            "chance value, from its lowest to its highest mean: blue is the better side, purple is above and orange "
-            "below chance where no side is the better one, grey is darker for more."
-        )
-    marks = (
-        f"Hatched: fewer than {FEW:.0%} of the maps have a value; a black corner: fewer than {HALF:.0%}. "
-        "An arrow points to better values."
-    )
-    return f"{about} {size} {colours} {marks}"

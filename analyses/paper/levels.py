@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import matplotlib.figure
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, SymmetricalLogLocator
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator
 
 from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, tidy
-from analyses.plots import style
+from analyses.plots import lines, networks, style
 from analyses.reading.manifest import BEST, Checkpoint, level_name
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import class_iou, mean_iou
 
+MOST_FINE = 3  # panels beside each other, in which 2 and 5 have room between powers of ten
+BASELINE: dict[str, Any] = {"color": "black", "linewidth": 0.8, "linestyle": "--"}
 SHOWN = (
     *("model", "level", "seed", "reached", "step", "val_miou", "test_miou"),
     *("baseline_miou", "predicted_share", "n_test_images"),
@@ -48,19 +52,27 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     )
     if not results.has_training():
         return
-    with style.context():
-        figure = draw(results)
-    yield Figure(
-        "levels",
-        figure,
-        Caption(
-            "",
-            "",
-            "Validation mean IoU against training images seen, one line a seed. Marks are the checkpoints "
-            "kept, bands the "
-            f"levels with their tolerance, the dashed line answering '{results.classes[0]}' everywhere.",
-        ),
+    reading = (
+        "Validation mean IoU against training images seen: a panel a network, a grey line a training. Marks are the "
+        f"checkpoints kept, bands their levels with tolerance, the dashed line answering '{results.classes[0]}' "
+        "everywhere."
     )
+    for ending, models in networks.pages(results.trained):
+        with style.context():
+            figure = draw(results, models)
+        yield Figure(f"levels{ending}", figure, Caption(finding(results, models), reading), "Levels")
+
+
+def finding(results: Results, models: Sequence[str]) -> str:
+    """Say how many checkpoints were reached, and the highest mean IoU of each network among them."""
+    points = [point for point in results.checkpoints if point.model in models]
+    reached = [point for point in points if point.reached]
+    best = {model: [point.miou for point in reached if point.model == model] for model in models}
+    words = [f"{max(found):.2f} in {networks.name_of(results, model)}" for model, found in best.items() if found]
+    share = f"{len(reached)} of {len(points)} checkpoints reached their level"
+    if not words:
+        return f"{share}."
+    return f"{share}; the highest mean IoU is {printing.listed(words)}."
 
 
 def tabulate(results: Results) -> pd.DataFrame:
@@ -152,34 +164,48 @@ def _tests(results: Results) -> dict[tuple[str, int, int], dict[str, Any]]:
     return out
 
 
-def draw(results: Results) -> matplotlib.figure.Figure:
-    """Draw validation mean IoU against images seen, one panel a model, below each other."""
+def draw(results: Results, models: Sequence[str]) -> matplotlib.figure.Figure:
+    """Draw validation mean IoU against images seen, one panel a network, beside each other."""
     log = results.training()
-    figure = style.figure(2.6 * len(results.trained), constrained=True)
-    grid = figure.subplots(len(results.trained), 1, squeeze=False)[:, 0]
-    for axes, model in zip(grid, results.trained, strict=True):
+    looks = networks.looks(results, models)
+    width = networks.width(len(models))
+    figure = style.figure(2.6 if len(models) > 1 else 2.9, width, constrained=True)
+    grid = figure.subplots(1, len(models), squeeze=False, sharex=True, sharey=True)[0]
+    for axes, model in zip(grid, models, strict=True):
         points = [point for point in results.checkpoints if point.model == model]
-        _draw_panel(axes, log[log["model"] == model], points)
-        axes.set_title(printing.plain(results.label("models", model)), weight="bold")
-        axes.set(xlabel="Training images seen", ylabel="Validation mean IoU", ylim=(0, 1))
+        _draw_panel(axes, log[log["model"] == model], points, looks)
+        axes.set_title(networks.title(results, model, len(models)), loc="left")
+        axes.set(xlabel="Training images seen", ylim=(0, 1))
         sns.despine(ax=axes)
-        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5), labelspacing=0.35)
+    grid[0].set_ylabel("Validation mean IoU")
+    seen = log.loc[log["model"].isin(models) & (log["images_seen"] > 0), "images_seen"]
+    if len(seen):
+        _scale(grid[0], seen, len(models))
+    key: list[Artist] = []
+    for level, look in looks.items():
+        of_level = [point for point in results.checkpoints if point.model in models and point.level == level]
+        mark: dict[str, Any] = {"linestyle": "none", "marker": look.marker, "color": look.color, "markersize": 4}
+        key.append(Line2D([], [], label=_level_label(level, of_level), **mark))
+    for i, seed in enumerate(sorted({int(seed) for seed in log.loc[log["model"].isin(models), "seed"]})):
+        key.append(lines.line_key(style.grey_line(i), f"seed {seed}", 0.9))
+    if any(not math.isnan(point.baseline_miou) for point in results.checkpoints if point.model in models):
+        key.append(Line2D([], [], label=f"'{results.classes[0]}' everywhere", **BASELINE))
+    figure.legend(handles=key, loc="outside upper center", frameon=False, ncols=2 if len(models) == 1 else 5)
     return figure
 
 
-def _draw_panel(axes: Axes, log: pd.DataFrame, points: list[Checkpoint]) -> None:
-    for i, (seed, run) in enumerate(log.sort_values("step").groupby("seed", sort=True)):
-        x, y = run["images_seen"].to_numpy(), run["miou"].to_numpy()
-        look = style.grey_line(i)
-        axes.plot(x, y, label=f"seed {seed}", color=look.color, linestyle=look.linestyle, linewidth=0.9)
+def _draw_panel(axes: Axes, log: pd.DataFrame, points: list[Checkpoint], looks: Mapping[int, style.Line]) -> None:
+    log = log[log["images_seen"] > 0]  # the axis is logarithmic
+    seeds = {seed: i for i, seed in enumerate(sorted({point.seed for point in points}))}
+    for seed, run in log.sort_values("step").groupby("seed", sort=True):
+        look = style.grey_line(seeds.get(int(str(seed)), 0))
+        axes.plot(run["images_seen"], run["miou"], color=look.color, linestyle=look.linestyle, linewidth=0.9)
     if log.empty:
         axes.text(0.5, 0.5, "no training recorded", transform=axes.transAxes, ha="center", va="center")
-    else:
-        _scale(axes, log["images_seen"])
-    for level, line in style.level_lines([point.level for point in points]).items():
+    for level, line in looks.items():
         of_level = [point for point in points if point.level == level]
-        reached = [point for point in of_level if point.reached and point.images_seen is not None]
-        if level != BEST:
+        reached = [point for point in of_level if point.reached and point.images_seen]
+        if level != BEST and of_level:
             tolerance = max((point.tolerance for point in of_level if not math.isnan(point.tolerance)), default=0.0)
             axes.axhspan(level / 100 - tolerance, level / 100 + tolerance, color=line.color, alpha=0.12, linewidth=0)
         axes.plot(
@@ -192,17 +218,15 @@ def _draw_panel(axes: Axes, log: pd.DataFrame, points: list[Checkpoint]) -> None
             markeredgecolor="white",
             markeredgewidth=0.5,
             zorder=3,
-            label=_level_label(level, of_level),
         )
-    baselines = sorted({point.baseline_miou for point in points if not math.isnan(point.baseline_miou)})
-    for i, baseline in enumerate(baselines):
-        label = "background everywhere" if i == 0 else None
-        axes.axhline(baseline, color="black", linewidth=0.8, linestyle="--", label=label)
+    for baseline in sorted({point.baseline_miou for point in points if not math.isnan(point.baseline_miou)}):
+        axes.axhline(baseline, **BASELINE)
 
 
 def _level_label(level: int, points: list[Checkpoint]) -> str:
     reached = [point.miou for point in points if point.reached]
-    name = level_name(level, reached)
+    names = list(dict.fromkeys(point.name for point in points if point.name))
+    name = names[0] if len(names) == 1 else level_name(level, reached)
     if len(reached) == len(points):
         return name
     missed = [point.nearest_miou for point in points if not point.reached]
@@ -210,19 +234,10 @@ def _level_label(level: int, points: list[Checkpoint]) -> str:
     return f"{name}: reached by {len(reached)} of {len(points)} (nearest {nearest:.2f})"
 
 
-def _scale(axes: Axes, seen: pd.Series[Any]) -> None:
-    """Scale the images seen by their logarithm; where the log starts at none, linearly below the first step."""
-    positive = seen[seen > 0]
-    if positive.empty:
-        return
-    low, high = float(positive.min()), float(positive.max())
-    steps = [1, 2, 5] if high / low < 100 else [1]
-    if len(positive) == len(seen):
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=steps))
-    else:
-        axes.set_xscale("symlog", linthresh=low)
-        axes.xaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=low, subs=steps))
-        axes.set_xlim(left=0)
+def _scale(axes: Axes, seen: pd.Series[Any], panels: int) -> None:
+    """Scale the images seen by their logarithm."""
+    low, high = float(seen.min()), float(seen.max())
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=[1, 2, 5] if high / low < 100 and panels < MOST_FINE else [1]))
     axes.xaxis.set_major_formatter("{x:,.0f}")  # exponents would be too small in print
     axes.xaxis.set_minor_formatter("")

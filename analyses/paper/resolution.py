@@ -13,7 +13,7 @@ from matplotlib.artist import Artist
 
 from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, tidy
-from analyses.plots import lines, style
+from analyses.plots import lines, networks, style
 from analyses.reading.arrays import counted, sources
 from analyses.reading.choices import at_highest
 from analyses.reading.results import Results
@@ -61,26 +61,30 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
             "IoU against factor 1 of model less that of other, each at its highest level, on the same images and "
             f"seeds; above 0 model keeps more. {interval}",
         )
+    if shown["change"].isna().all():
+        return
     with style.context():
         figure = draw(results, shown)
-    levels = [
-        f"{results.label('models', model)} {results.level(model, level)}"
-        for model, level in dict(zip(shown["model"], shown["level"], strict=True)).items()
-    ]
-    yield Figure(
-        "resolution",
-        figure,
-        Caption(
-            "",
-            "",
-            "Mean IoU on the test images against their size, as a multiple of the size trained at: its value, and its "
-            "change in percentage points. The claim in question (C8): Mix-FFN, which SegFormer has in place "
-            "of a position "
-            "embedding, keeps its accuracy when the resolution changes, and a network with a position "
-            "embedding, as ViT, "
-            f"does not. {READING} One line a model, at its highest level ({'; '.join(levels)}). {interval}",
-        ),
+    reading = (
+        "Change of mean IoU on the test images against their size, from that at the size of the training; one line a "
+        "network, at its highest level, with that mean IoU in the key. Claim C8: Mix-FFN (SegFormer) keeps accuracy, "
+        "a position embedding (ViT) does not."
     )
+    yield Figure("resolution", figure, Caption(finding(results, shown), reading, f"{READING} {interval}"), "Test sizes")
+
+
+def finding(results: Results, frame: pd.DataFrame) -> str:
+    """Say what the largest test size changes, network by network."""
+    factor = frame["factor"].max() if frame["factor"].max() > 1 else frame["factor"].min()
+    rows = frame[(frame["factor"] == factor) & frame["change"].notna()]
+    words = [
+        f"{'+' if row['change'] > 0 else ''}{printing.fixed(100 * row['change'], 1)} in "
+        f"{networks.name_of(results, str(row['model']))}"
+        for row in rows.to_dict("records")
+    ]
+    if not words:
+        return ""
+    return f"At {factor:g} times the size of the training mean IoU changes by (points) {printing.listed(words)}."
 
 
 def summarise(results: Results, counts: pd.DataFrame) -> pd.DataFrame:
@@ -159,26 +163,20 @@ def _contrast(both: pd.DataFrame, model: str, columns: tuple[str, ...]) -> Itera
 
 
 def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
-    """Draw mean IoU, and its change against the training size, one line a model."""
+    """Draw the change of mean IoU against the training size, one line a model."""
     looks = style.model_lines(results.models)
     sizes = frame.groupby("factor")["size"].unique()
     names = [f"{factor:g}\n{'/'.join(map(str, sorted(pixels)))}" for factor, pixels in sizes.items()]
     ticks = dict(zip(np.log2(sizes.index.to_numpy(dtype=np.float64)), names, strict=True))
-    panels = []
-    for column, label in (("miou", "Mean IoU (%)"), ("change", "Change against the training size (points)")):
-        marks = []
-        for model, rows in frame.sort_values("factor", kind="stable").groupby("model", sort=False):
-            y, low, high = (100 * rows[name] for name in _band(column))
-            marks.append(lines.Line(looks[str(model)], np.log2(rows["factor"]), y, low, high))
-        zero = [lines.Reference(0)] if column == "change" else []
-        where = "Test size / training size, and test size (px)"
-        panels.append(lines.Panel(label, marks, zero, ticks=ticks, dividers=[0], x_label=where))
-    models = [model for model in results.models if (frame["model"] == model).any()]
-    key: list[Artist] = [
-        lines.line_key(looks[model], printing.plain(results.label("models", model))) for model in models
-    ]
-    return lines.draw([panels], [*key, lines.band_key()], 2.9)
-
-
-def _band(column: str) -> tuple[str, str, str]:
-    return ("miou", "low", "high") if column == "miou" else (column, f"{column}_low", f"{column}_high")
+    marks, key = [], list[Artist]()
+    for model, rows in frame.sort_values("factor", kind="stable").groupby("model", sort=False):
+        y, low, high = (100 * rows[name] for name in ("change", "change_low", "change_high"))
+        marks.append(lines.Line(looks[str(model)], np.log2(rows["factor"]), y, low, high))
+        at_training = rows[np.isclose(rows["factor"], 1)]["miou"]
+        name = networks.name_of(results, str(model))
+        name += f" ({100 * at_training.iloc[0]:.1f} %)" if len(at_training) else ""
+        key.append(lines.line_key(looks[str(model)], printing.plain(name)))
+    where = "Test size / training size, and test size (px)"
+    label = "Change of mean IoU (points)"
+    panel = lines.Panel(label, marks, [lines.Reference(0)], ticks=ticks, dividers=[0], x_label=where)
+    return lines.draw([[panel]], [*key, lines.band_key()], 2.9, key_columns=2, width=style.COLUMN)

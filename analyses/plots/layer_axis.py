@@ -71,6 +71,6 @@ def mark_roles(axes: Axes, layers: Sequence[Layer]) -> None:
     axes.set_xlim(-0.5, len(layers) - 0.5)
 
 
-def mark_layers(axes: Axes, layers: Sequence[Layer], *, named: bool) -> None:
-    """Draw a tick a layer, `named` with their labels under them."""
-    axes.set_xticks(range(len(layers)), tick_labels(layers) if named else [""] * len(layers), rotation=90)
+def mark_layers(axes: Axes, layers: Sequence[Layer], *, named: bool, most: int = MOST_LABELS) -> None:
+    """Draw a tick a layer, `named` with at most so many of their labels under them."""
+    axes.set_xticks(range(len(layers)), tick_labels(layers, most) if named else [""] * len(layers), rotation=90)

@@ -22,13 +22,14 @@ from scipy.optimize import isotonic_regression
 from analyses import printing
 from analyses.plots import layer_axis, style
 from analyses.reading.manifest import Layer
-from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE
 
 REFERENCE: dict[str, Any] = {"color": "black", "linewidth": 0.7, "linestyle": ":"}
 """How chance, or another value that lines are read against, is drawn."""
 DIVIDER: dict[str, Any] = {"color": "#bbbbbb", "linewidth": 0.6}
+SHADE: dict[str, Any] = {"color": "#ececec", "linewidth": 0}
 THIN = 0.6  # points
+AXIS, TICK = 0.6, 7.8  # inches beside all panels; points of a label that stands upright
 MOST_FLAT = 12  # labels that have room side by side
 CHANCE = "chance"
 INTERVAL = f"{CONFIDENCE:.0%} interval"
@@ -95,13 +96,12 @@ class Panel:
         layers: of the x axis, at 0, 1, 2, ...; none where x is a number.
         ticks: of the x axis, by place, where it is no axis of layers.
         dividers: places on the x axis where an upright grey line stands.
-        shaded: layers whose ground is grey.
+        spans: from one place of x to another, where the ground is grey.
         undefined: what is written where no line has a value; '' for nothing.
         x_label: of the x axis.
         x_limits: its ends; None for those of the data.
         y_limits: ends of the y axis; None for that of the data.
         down_to: a value that the y axis reaches down to at least.
-        logarithmic: whether the y axis is.
         title: above the panel.
         centred: whether the title is in the middle.
     """
@@ -112,58 +112,52 @@ class Panel:
     layers: Sequence[Layer] = ()
     ticks: Mapping[float, str] | None = None
     dividers: Sequence[float] = ()
-    shaded: Sequence[str] = ()
+    spans: Sequence[tuple[float, float]] = ()
     undefined: str = ""
     x_label: str = ""
     x_limits: tuple[float, float] | None = None
     y_limits: tuple[float | None, float | None] = (None, None)
     down_to: float | None = None
-    logarithmic: bool = False
     title: str = ""
     centred: bool = False
 
 
 def draw(
-    panels: Sequence[Sequence[Panel | None]],
+    panels: Sequence[Sequence[Panel]],
     key: Sequence[Artist],
     height: float,
     *,
     key_columns: int = 4,
-    key_below: bool = False,
     key_length: float | None = None,
     shared: tuple[Share, Share] = ("none", "none"),
     widths: Sequence[float] | None = None,
+    width: float = style.WIDTH,
 ) -> matplotlib.figure.Figure:
     """Draw rows of panels.
 
     Args:
-        panels: rows of equal length; the key stands where a panel is None, else above or below all.
+        panels: rows of equal length; the key stands above them.
         key: its entries.
         height: of the figure in inches.
         key_columns: how many entries stand side by side.
-        key_below: whether it stands below.
         key_length: of a line in it, in units of the text's size.
         shared: among which panels the x axis, and the y axis, is the same.
         widths: of the columns, as ratios.
+        width: of the figure in inches.
     """
-    figure = style.figure(height, constrained=True)
+    figure = style.figure(height, width, constrained=True)
     grid = figure.subplots(
         len(panels), len(panels[0]), squeeze=False, sharex=shared[0], sharey=shared[1], width_ratios=widths
     )
-    flat = list(zip(grid.ravel(), (panel for row in panels for panel in row), strict=True))
-    drawn = [(axes, panel) for axes, panel in flat if panel is not None]
-    corner = next((axes for axes, panel in flat if panel is None), None)
-    if corner is not None:
-        corner.set_axis_off()
-        corner.legend(handles=list(key), loc="center left", frameon=False, labelspacing=0.35)
-    else:
-        place: Any = f"outside {'lower' if key_below else 'upper'} center"
-        figure.legend(handles=list(key), loc=place, frameon=False, ncols=key_columns, handlelength=key_length)
+    drawn = list(zip(grid.ravel(), (panel for row in panels for panel in row), strict=True))
+    place: Any = "outside upper center"
+    figure.legend(handles=list(key), loc=place, frameon=False, ncols=key_columns, handlelength=key_length)
     lowest = {id(axes) for axes, _ in drawn[-len(panels[0]) :]}
     for axes, panel in drawn:
         draw_panel(axes, panel)
         if panel.layers:
-            layer_axis.mark_layers(axes, panel.layers, named=id(axes) in lowest)
+            most = int(72 * (width - AXIS) / len(panels[0]) / TICK)
+            layer_axis.mark_layers(axes, panel.layers, named=id(axes) in lowest, most=most)
     for axes, panel in drawn:  # after all were drawn: panels may share an axis
         if panel.y_limits != (None, None):
             axes.set_ylim(*panel.y_limits)
@@ -173,10 +167,6 @@ def draw(
 
 def draw_panel(axes: Axes, panel: Panel) -> None:
     """Draw a panel but for the ends of its y axis, which it may share."""
-    if panel.logarithmic:
-        axes.set_yscale("log")
-        axes.yaxis.set_minor_locator(NullLocator())
-        axes.yaxis.set_major_formatter("{x:g}")  # exponents would be too small in print
     for mark in panel.marks:
         draw_line(axes, mark) if isinstance(mark, Line) else _draw_dots(axes, mark)
     for reference in panel.references:
@@ -186,12 +176,11 @@ def draw_panel(axes: Axes, panel: Panel) -> None:
     if panel.undefined and all(np.isnan(np.asarray(mark.y, dtype=np.float64)).all() for mark in panel.marks):
         height = 0.6 if panel.references else 0.5  # above the line at the only value
         axes.text(0.5, height, panel.undefined, transform=axes.transAxes, ha="center", va="center")
-        axes.set_yticks([])
+        axes.tick_params(axis="y", left=False, labelleft=False)
     for x in panel.dividers:
         axes.axvline(x, **DIVIDER)
-    for i, layer in enumerate(panel.layers):
-        if layer.name in panel.shaded:
-            axes.axvspan(i - 0.5, i + 0.5, color="#e6e6e6", linewidth=0, zorder=0)
+    for span in panel.spans:
+        axes.axvspan(*span, **SHADE, zorder=0)
     if panel.layers:
         layer_axis.mark_roles(axes, panel.layers)
     if panel.ticks is not None:
@@ -316,16 +305,3 @@ def dots_key(kind: Literal["hollow", "faint"], label: str) -> Line2D:
 def reference_key(label: str = CHANCE, color: str = "black") -> Line2D:
     """Return the key's entry of a reference."""
     return Line2D([], [], label=label, **REFERENCE | {"color": color})
-
-
-def level_key(results: Results, model: str, frame: pd.DataFrame) -> list[Artist]:
-    """Return the key's entry of each level: its name, and how many seeds its maps in `frame` are of, if any."""
-    seeds = {int(str(level)): int(count) for level, count in frame.groupby("level")["n_seeds"].max().items()}
-    handles: list[Artist] = []
-    for level, look in style.level_lines(results.levels(model)).items():
-        count = seeds.get(level, 0)
-        of_seeds = f" ({count} seed{'s' if count != 1 else ''})"
-        missed = f"{results.level(model, level)}: not reached"
-        label = results.level_phrase(model, level) + of_seeds if count else missed
-        handles.append(line_key(look, label))
-    return handles

@@ -1,8 +1,9 @@
-"""Violins of images' scores: a panel a metric, a place a layer, and at each place a violin a level."""
+"""Violins of images' scores: a row a metric, a column a network, a place a layer, and there a violin a level."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib.figure
@@ -15,7 +16,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from analyses import printing
-from analyses.plots import style
+from analyses.plots import networks, style
+from analyses.plots.lines import REFERENCE
 from analyses.reading.arrays import Floats, Grid
 from analyses.reading.choices import DECODER
 from analyses.reading.manifest import Layer, Metric
@@ -24,30 +26,64 @@ from analyses.reading.results import Results
 FEWEST = 10
 """Images, of fewer than which no density is drawn."""
 OUTER, FAR = (0.005, 0.995), 0.2
-PANEL, AROUND, SLANTED = 1.95, 0.75, 0.5  # inches
+PANEL, AROUND, AXIS = 1.8, 1.1, 0.35  # inches
+NARROWEST, MOST_NARROW = 3, 13  # violins: room of a panel at least; those that one column of a page has room for
+NUMBER = 13.5  # points: of a share above a violin
 FILL = 0.84  # of a place
-MOST_UPRIGHT = 6  # layers whose labels have room side by side
 
 
-def draw(results: Results, grid: Grid, layers: Sequence[Layer], frame: pd.DataFrame) -> matplotlib.figure.Figure:
-    """Draw the images' scores of one model: `frame` is its part of the table `distributions`."""
-    metrics = [(k, metric) for k, metric in enumerate(grid.metrics)]
-    slanted = len(layers) > MOST_UPRIGHT
-    figure = style.figure(PANEL * len(metrics) + AROUND + SLANTED * slanted, constrained=True)
-    panels: list[Axes] = list(figure.subplots(len(metrics), 1, squeeze=False, sharex=True).ravel())
-    lines = style.level_lines(results.levels(grid.model))
-    for axes, (k, metric) in zip(panels, metrics, strict=True):
-        of_metric = frame[frame["metric"] == metric.name]
-        _draw_panel(axes, grid, layers, grid.by_image(k), lines)
-        _label(axes, grid, layers, of_metric, metric)
-    labels = [printing.plain(layer.label) for layer in layers]
-    turned: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
-    panels[-1].set_xticks(range(len(layers)), labels, **turned)
-    panels[-1].set_xlabel("Layer, in the order of execution")
-    key = _key(results, grid, lines, chance=bool(frame["chance"].notna().any()))
-    figure.legend(handles=key, loc="outside upper center", frameon=False, ncols=min(len(key), 5))
-    figure.align_ylabels(panels)
-    return style.settle(figure)
+@dataclass(frozen=True)
+class Shown:
+    """What is drawn of one network: its scores, some layers, and their part of the table `distributions`."""
+
+    grid: Grid
+    layers: Sequence[Layer]
+    frame: pd.DataFrame
+
+    def scores(self, metric: Metric) -> Floats:
+        """Return the images' scores, (levels, layers shown, images)."""
+        at = [self.grid.layers.index(layer) for layer in self.layers]
+        return self.grid.by_image(self.grid.metrics.index(metric))[:, at]
+
+
+def draw(results: Results, networks_shown: Sequence[Shown], metrics: Sequence[Metric]) -> matplotlib.figure.Figure:
+    """Draw the images' scores: a row a metric, a column a network."""
+    models = [one.grid.model for one in networks_shown]
+    counts = [max(len(one.grid.levels) * len(one.layers), NARROWEST) for one in networks_shown]
+    width = style.COLUMN if sum(counts) <= MOST_NARROW else style.WIDTH
+    place = 72 * (width - AXIS * len(counts)) / sum(counts)
+    figure = style.figure(PANEL * len(metrics) + AROUND, width, constrained=True)
+    axes_of = figure.subplots(len(metrics), len(models), squeeze=False, sharex="col", width_ratios=counts)
+    lines = networks.looks(results, models)
+    for row, metric in zip(axes_of, metrics, strict=True):
+        values = [one.grid.by_image(one.grid.metrics.index(metric)) for one in networks_shown]
+        drawn = [
+            v[:, [one.grid.layers.index(x) for x in one.layers]] for v, one in zip(values, networks_shown, strict=True)
+        ]
+        ends = window(np.concatenate([scores.ravel() for scores in drawn]))
+        for axes, one, scores in zip(row, networks_shown, drawn, strict=True):
+            rows = one.frame[one.frame["metric"] == metric.name]
+            _draw_panel(axes, one, scores, lines, ends)
+            _label(axes, one, rows, metric, named=axes is row[0], counted=FILL * place >= NUMBER)
+    for axes, one in zip(axes_of[0], networks_shown, strict=True):
+        levels = one.grid.levels
+        words = [networks.name_of(results, one.grid.model)]
+        words += [results.level(one.grid.model, levels[0])] if len(levels) == 1 else []
+        room = int(place * max(NARROWEST, len(one.layers) * len(levels)) / networks.LETTER) + 4
+        axes.set_title("\n".join(printing.plain(text, room) for text in words), loc="left", pad=24)
+    for axes, one in zip(axes_of[-1], networks_shown, strict=True):
+        labels = [printing.plain(layer.label) for layer in one.layers]
+        axes.set_xticks(range(len(labels)), labels, rotation=90)
+    has_chance = any(bool(one.frame["chance"].notna().any()) for one in networks_shown)
+    marks = networks.level_key(results, models, lines) if len(lines) > 1 else []
+    key: list[Artist] = [
+        Patch(facecolor=look.color, alpha=0.7, linewidth=0, label=str(mark.get_label()))
+        for mark, look in zip(marks, lines.values(), strict=False)
+    ]
+    key += [Line2D([], [], label="chance", **REFERENCE)] if has_chance else []
+    if key:
+        figure.legend(handles=key, loc="outside upper center", frameon=False, ncols=3 if width == style.COLUMN else 6)
+    return figure
 
 
 def places(count: int, layers: int) -> Floats:
@@ -74,11 +110,11 @@ def percent(count: int, total: int) -> str:
 
 
 def _draw_panel(
-    axes: Axes, grid: Grid, layers: Sequence[Layer], by_image: Floats, lines: Mapping[int, style.Line]
+    axes: Axes, one: Shown, everything: Floats, lines: Mapping[int, style.Line], ends: tuple[float, float]
 ) -> None:
-    at = places(len(grid.levels), len(layers))
+    grid = one.grid
+    at = places(len(grid.levels), len(one.layers))
     width = 0.92 * FILL / len(grid.levels)
-    everything = by_image[:, [grid.layers.index(layer) for layer in layers]]
     for i, level in enumerate(grid.levels):
         scores = {float(x): values[~np.isnan(values)] for x, values in zip(at[:, i], everything[i], strict=True)}
         color = lines[level].color
@@ -93,13 +129,13 @@ def _draw_panel(
         middles = [float(np.median(values)) for values in scores.values() if values.size]
         rings = [x for x, values in scores.items() if values.size]
         axes.scatter(rings, middles, s=9, facecolor="white", edgecolor="black", linewidths=0.6, zorder=4)
-    low, high = window(everything)
+    low, high = ends
     if low < high:
         margin = 0.04 * (high - low)
         axes.set_ylim(low - margin, high + margin)
         beyond = int(((everything < low - margin) | (everything > high + margin)).sum())
         if beyond:
-            text = f"{beyond} value{'s' if beyond > 1 else ''} beyond the axis"
+            text = f"{beyond} beyond"
             place: dict[str, Any] = {"transform": axes.transAxes, "ha": "right", "size": style.SMALL}
             ground: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.8}
             axes.text(0.995, 0.02, text, color=style.GREY_TEXT, bbox=ground, **place)
@@ -144,45 +180,31 @@ def _draw_densities(axes: Axes, scores: Mapping[float, Floats], width: float, co
     )
 
 
-def _label(axes: Axes, grid: Grid, layers: Sequence[Layer], frame: pd.DataFrame, metric: Metric) -> None:
-    """Write the counts above a panel, draw chance and the line before the decoder, and name the axis."""
+def _label(axes: Axes, one: Shown, frame: pd.DataFrame, metric: Metric, *, named: bool, counted: bool) -> None:
+    """Write above a panel how many images are better than chance, draw chance and the decoder's line, name the axis."""
     directed = metric.direction in style.ARROWS
-    counted = "n_better" if directed else "n_above"
+    column = "n_better" if directed else "n_above"
     rows = {(row["level"], row["layer"]): row for row in frame.to_dict("records")}
-    at = places(len(grid.levels), len(layers))
-    above: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "size": style.SMALL, "va": "bottom"}
+    at = places(len(one.grid.levels), len(one.layers))
+    above: dict[str, Any] = {"size": style.SMALL, "va": "bottom"}
     has_chance = bool(frame["chance"].notna().any())
-    for i, level in enumerate(grid.levels):
-        for x, layer in zip(at[:, i], layers, strict=True):
+    for i, level in enumerate(one.grid.levels):
+        for x, layer in zip(at[:, i], one.layers, strict=True):
             row = rows.get((level, layer.name))
-            if row is None:
-                continue
-            axes.text(x, 1.115, str(row["n_images"]), ha="center", **above)
-            if has_chance and row["n_images"]:
-                axes.text(x, 1.025, percent(row[counted], row["n_images"]), ha="center", **above)
-    beside: dict[str, Any] = {**above, "transform": axes.transAxes, "ha": "right", "color": style.GREY_TEXT}
-    axes.text(-0.01, 1.115, "n", **beside)
+            if counted and has_chance and row is not None and row["n_images"]:
+                share = percent(row[column], row["n_images"])
+                axes.text(x, 1.02, share, ha="center", transform=axes.get_xaxis_transform(), **above)
     if has_chance:
-        axes.text(-0.01, 1.025, "% better" if directed else "% above", **beside)
-        axes.axhline(float(frame["chance"].mean()), color="black", linewidth=0.7, linestyle=":", zorder=0)
+        if counted:
+            what = "% better than chance:" if directed else "% above chance:"
+            axes.text(0, 1.12, what, transform=axes.transAxes, color=style.GREY_TEXT, **above)
+        axes.axhline(float(frame["chance"].mean()), **REFERENCE, zorder=0)
     if frame["n_images"].sum() == 0:
-        axes.text(0.5, 0.5, "undefined for every map", transform=axes.transAxes, ha="center", va="center")
-        axes.set_yticks([])
-    for j in range(1, len(layers)):
-        if (layers[j].role == DECODER) != (layers[j - 1].role == DECODER):
+        axes.text(0.5, 0.5, "undefined for\nevery map", transform=axes.transAxes, ha="center", va="center")
+    for j in range(1, len(one.layers)):
+        if (one.layers[j].role == DECODER) != (one.layers[j - 1].role == DECODER):
             axes.axvline(j - 0.5, color="#bbbbbb", linewidth=0.6)
-    axes.set(xlabel="", ylabel=printing.plain(style.metric_label(metric)))
-    axes.set_xlim(-0.5, len(layers) - 0.5)
+    axes.set(xlabel="", ylabel=printing.plain(style.metric_label(metric)) if named else "")
+    axes.tick_params(axis="y", labelleft=named)
+    axes.set_xlim(-0.5, len(one.layers) - 0.5)
     sns.despine(ax=axes)
-
-
-def _key(results: Results, grid: Grid, lines: Mapping[int, style.Line], *, chance: bool) -> list[Artist]:
-    handles: list[Artist] = []
-    if len(lines) > 1:
-        for level, look in lines.items():
-            missed = f"{results.level(grid.model, level)}: not reached"
-            text = results.level_phrase(grid.model, level) if level in grid.levels else missed
-            handles.append(Patch(facecolor=look.color, alpha=0.7, linewidth=0, label=text))
-    if chance:
-        handles.append(Line2D([], [], color="black", linewidth=0.7, linestyle=":", label="chance"))
-    return handles or [Patch(facecolor=lines[grid.levels[0]].color, alpha=0.7, linewidth=0, label="images")]
