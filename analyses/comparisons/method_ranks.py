@@ -54,7 +54,7 @@ class Ranking:
 
 
 def analyse(results: Results) -> Iterator[Figure | Table]:
-    """Yield the table of mean ranks and a figure of all networks; nothing where fewer than three methods can be compared."""
+    """Yield the table of mean ranks and a figure; nothing where fewer than three methods can be compared."""
     metric = next((metric for metric in results.metrics if metric.name == METRIC), None)
     if metric is None:
         return
@@ -178,8 +178,10 @@ def draw(results: Results, rankings: Sequence[Ranking]) -> matplotlib.figure.Fig
             face = "white" if item.ranks.pairs[best, k] < ALPHA else look.color
             mark: dict[str, Any] = {"markerfacecolor": face, "markersize": 3.6, "markeredgewidth": 0.8}
             axes.plot(mean, rows[entry], linestyle="none", color=look.color, marker=look.marker, **mark)
-        y = top + CD_ROW * (i + 0.5)
-        axes.plot([1, 1 + item.ranks.distance], [y, y], color=look.color, marker="|", markersize=4, linewidth=1.2)
+        above = top + CD_ROW * (i + 0.5)
+        axes.plot(
+            [1, 1 + item.ranks.distance], [above, above], color=look.color, marker="|", markersize=4, linewidth=1.2
+        )
     axes.set_yticks(list(rows.values()), [printing.plain(entry.label) for entry in rows])
     for label, entry in zip(axes.get_yticklabels(), rows, strict=True):
         label.set_color(style.GREY_TEXT if entry.control else "black")
@@ -195,5 +197,5 @@ def draw(results: Results, rankings: Sequence[Ranking]) -> matplotlib.figure.Fig
         lines.line_key(replace(looks[item.model], linestyle="-"), printing.plain(networks.name_of(results, item.model)))
         for item in rankings
     ]
-    figure.legend(handles=key, loc="outside upper center", frameon=False, ncols=min(4, len(key)))
+    style.add_key(figure, key, 4)
     return figure

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analyses.artifacts import Table, tidy
-from analyses.comparisons.profile_scores import BANDS, NetworkScores, numbers, read
+from analyses.comparisons.profile_scores import NetworkScores, numbers, read
 from analyses.reading.choices import DECODER, ends
 from analyses.reading.manifest import Layer, Metric
 from analyses.reading.results import Results
@@ -99,6 +99,6 @@ def _about(metric: Metric) -> str:
     return (
         f"A map counts as {better} a value where it is so by more than rounding; a map without a value, such as a "
         f"blank one, is {better} none (share_undefined). Each layer that a method has maps of has the same weight. "
-        f"Bands and intervals: {CONFIDENCE:.0%}, pointwise, from {BANDS} and {RESAMPLES} resamples of images and "
+        f"Intervals: {CONFIDENCE:.0%}, pointwise, from {RESAMPLES} resamples of images and "
         "seeds (crossed bootstrap, widened where few seeds differ; with one seed it speaks of the images alone)."
     )

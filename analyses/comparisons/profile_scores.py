@@ -13,13 +13,9 @@ from analyses.reading.arrays import Floats, distinct, fill, sources
 from analyses.reading.choices import highest, main_target
 from analyses.reading.manifest import Layer, Metric
 from analyses.reading.results import Results
-from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, Interval
+from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.intervals import bootstrap_interval
 
-BANDS = 500
-"""Resamples of the bands."""
-STEPS = 61
-"""Bars at which a profile is drawn."""
 TIE = 1e-6
 """Scores that differ by less are equal: a map without any structure scores what chance does but for rounding."""
 
@@ -57,14 +53,6 @@ class NetworkScores:
     chance: float
     best: float
     training_data: str
-
-
-@dataclass(frozen=True)
-class Profiles:
-    """Profiles at the same bars: `bars` (t,), and by method the shares above them with their band, each (t,)."""
-
-    bars: Floats
-    shares: dict[str, Interval]
 
 
 def read(results: Results, model: str, metric: Metric, fewest: float) -> NetworkScores | None:
@@ -132,61 +120,11 @@ def _best(metric: Metric, values: Floats, sign: int) -> float:
     return bound if np.isfinite(bound) else float(sign * np.nanmax(sign * values))
 
 
-def curves(network: NetworkScores, places: Sequence[int]) -> Profiles:
-    """Return each method's profile over some layers: the share of maps whose score is better than each bar.
-
-    With scores x_lsi of layer l, seed s and image i the profile is
-
-        F(t) = mean over s and i of (mean over l of [x_lsi > t]),
-
-    where higher is better, each layer with the same weight; a map without a value is above no bar. Bars go from the
-    first percentile of all methods' scores, of all layers, to the best value.
-
-    Args:
-        network: the scores.
-        places: of the layers.
-
-    Source: Dolan and More, Mathematical Programming 91, 2002, section 2 (failed runs are never within the bar);
-        Agarwal et al., NeurIPS 2021, section 4.2 (score distributions, stratified bootstrap bands).
-    """
-    oriented = network.sign * network.scores
-    worst, chance = float(np.nanquantile(oriented, 0.01)), network.sign * network.chance
-    bars = np.linspace(min(np.floor(10 * worst) / 10, chance - 0.1), max(chance, network.sign * network.best), STEPS)
-    present = network.present[:, places]
-    by_image = np.stack([_above(*pair, bars) for pair in zip(oriented[:, places], present, strict=True)])
-    measured = [k for k in range(len(network.methods)) if present[k].any()]
-    interval = bootstrap_interval(by_image[measured], np.random.default_rng(SEED), BANDS, CONFIDENCE)
-    shares = {
-        network.methods[k]: Interval(interval.estimate[n], *np.clip((interval.low[n], interval.high[n]), 0, 1))
-        for n, k in enumerate(measured)
-    }
-    return Profiles(network.sign * bars, shares)
-
-
-def _above(scores: Floats, present: NDArray[np.bool_], bars: Floats) -> Floats:
-    """Return the share of the layers' maps above each bar, (bars, seeds, images); NaN where there are no maps.
-
-    Args:
-        scores: (layers, seeds, images), of which higher is better; NaN is above no bar.
-        present: whether there is a map, of the same shape.
-        bars: (bars,), rising.
-    """
-    seeds, images = scores.shape[1:]
-    passed = np.searchsorted(bars + TIE, np.where(np.isnan(scores), -np.inf, scores), side="left")  # bars below each
-    cell = np.broadcast_to(np.arange(seeds * images).reshape(seeds, images), scores.shape)
-    size = len(bars) + 1
-    counts = np.bincount((cell * size + passed)[present], minlength=seeds * images * size).reshape(-1, size)
-    above = counts[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]  # of bar j: maps that are above j + 1 bars or more
-    maps = counts.sum(axis=1, keepdims=True)
-    share = np.divide(above, maps, out=np.full(above.shape, np.nan), where=maps > 0)
-    return np.moveaxis(share.reshape(seeds, images, len(bars)), 2, 0)
-
-
 def numbers(network: NetworkScores, places: Sequence[int]) -> dict[str, dict[str, Any]]:
     """Return of each method with maps of some layers the area under its profile and its share above chance.
 
     The area is that from chance c to the best value b over their distance, which is the mean of (x - c) / (b - c),
-    negative ones and those of maps without a value counting as 0; see `curves` for the weights.
+    negative ones and those of maps without a value counting as 0; each layer has the same weight.
 
     Args:
         network: the scores.
@@ -195,6 +133,8 @@ def numbers(network: NetworkScores, places: Sequence[int]) -> dict[str, dict[str
     Returns:
         By method `area` and `above` with the bounds of their intervals, `n_layers`, `n_images`, `n_seeds`, `n_maps`,
         and `share_undefined`, of maps without a value.
+
+    Source: Dolan and More, Mathematical Programming 91, 2002, section 2 (failed runs are never within the bar).
     """
     scores, present = network.scores[:, places], network.present[:, places]
     gained = np.nan_to_num(network.sign * (scores - network.chance), nan=0.0)

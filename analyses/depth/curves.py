@@ -139,10 +139,7 @@ def draw(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> matplo
     if frame["chance"].notna().any():
         key.append(lines.reference_key())
     height = len(metrics) * PANEL_HEIGHT + TICKS_HEIGHT + 0.4
-    columns = 2 if len(models) == 1 else 5
-    return lines.draw(
-        panels, key, height, key_columns=columns, shared=("none", "row"), width=networks.width(len(models))
-    )
+    return lines.draw(panels, key, height, key_columns=6, shared=("none", "row"), width=networks.width(len(models)))
 
 
 def _only(results: Results, model: str) -> int | None:

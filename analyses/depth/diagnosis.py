@@ -148,7 +148,4 @@ def draw(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> matplo
     panels[0] = replace(panels[0], label="Sign balance before ReLU")
     key = networks.level_key(results, models, looks)
     key += [lines.band_key("quartiles over images"), lines.reference_key("for and against cancel")]
-    columns = 2 if len(models) == 1 else 5
-    return lines.draw(
-        [panels], key, 3.3, key_columns=columns, shared=("none", "row"), width=networks.width(len(models))
-    )
+    return lines.draw([panels], key, 3.3, key_columns=6, shared=("none", "row"), width=networks.width(len(models)))

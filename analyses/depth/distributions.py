@@ -94,7 +94,8 @@ def finding(results: Results, drawn: Sequence[Shown], metric: Metric) -> str:
         if len(rows):
             row = rows.to_dict("records")[0]
             share = percent(row["n_better"], row["n_images"])
-            words.append(f"{share} % at {encoder[-1].label} in {networks.name_of(results, one.grid.model)}")
+            share = "all" if share == "100" else f"{share} %"
+            words.append(f"{share} at {encoder[-1].label} in {networks.name_of(results, one.grid.model)}")
     return f"{metric.label} of single images is better than chance for {printing.listed(words)}." if words else ""
 
 

@@ -103,11 +103,8 @@ def draw(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> matplo
         key.append(Patch(**lines.SHADE, label="decoder"))
     if frame["chance"].notna().any():
         key.append(lines.reference_key())
-    columns = 3 if len(models) == 1 else 6
     height = 1.45 * len(metrics) + 1.0
-    return lines.draw(
-        panels, key, height, key_columns=columns, shared=("none", "row"), width=networks.width(len(models))
-    )
+    return lines.draw(panels, key, height, key_columns=6, shared=("none", "row"), width=networks.width(len(models)))
 
 
 def _panel(frame: pd.DataFrame, looks: Mapping[str, style.Line]) -> lines.Panel:

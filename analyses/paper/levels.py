@@ -60,7 +60,21 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     for ending, models in networks.pages(results.trained):
         with style.context():
             figure = draw(results, models)
-        yield Figure(f"levels{ending}", figure, Caption(finding(results, models), reading), "Levels")
+        caption = Caption(finding(results, models), reading, unrecorded(results, models))
+        yield Figure(f"levels{ending}", figure, caption, "Levels")
+
+
+def unrecorded(results: Results, models: Sequence[str]) -> str:
+    """Name the seeds of which there is a checkpoint, and no course of training; '' for none."""
+    log = results.training()
+    recorded = set(zip(log["model"].astype(str), log["seed"].astype(int), strict=True))
+    words = []
+    for model in models:
+        missing = [seed for seed in results.seeds(model) if (model, seed) not in recorded]
+        if missing:
+            plural = "s" if missing[1:] else ""
+            words.append(f"{results.label('models', model)}, seed{plural} {printing.listed(list(map(str, missing)))}")
+    return f"No course of training was recorded of {'; '.join(words)}." if words else ""
 
 
 def finding(results: Results, models: Sequence[str]) -> str:
@@ -190,7 +204,7 @@ def draw(results: Results, models: Sequence[str]) -> matplotlib.figure.Figure:
         key.append(lines.line_key(style.grey_line(i), f"seed {seed}", 0.9))
     if any(not math.isnan(point.baseline_miou) for point in results.checkpoints if point.model in models):
         key.append(Line2D([], [], label=f"'{results.classes[0]}' everywhere", **BASELINE))
-    figure.legend(handles=key, loc="outside upper center", frameon=False, ncols=2 if len(models) == 1 else 5)
+    style.add_key(figure, key, 5)
     return figure
 
 
@@ -234,10 +248,14 @@ def _level_label(level: int, points: list[Checkpoint]) -> str:
     return f"{name}: reached by {len(reached)} of {len(points)} (nearest {nearest:.2f})"
 
 
+def _thousands(value: float, _: float) -> str:
+    return f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"
+
+
 def _scale(axes: Axes, seen: pd.Series[Any], panels: int) -> None:
     """Scale the images seen by their logarithm."""
     low, high = float(seen.min()), float(seen.max())
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=[1, 2, 5] if high / low < 100 and panels < MOST_FINE else [1]))
-    axes.xaxis.set_major_formatter("{x:,.0f}")  # exponents would be too small in print
+    axes.xaxis.set_major_formatter(_thousands)  # exponents would be too small in print
     axes.xaxis.set_minor_formatter("")

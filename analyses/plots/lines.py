@@ -139,7 +139,7 @@ def draw(
         panels: rows of equal length; the key stands above them.
         key: its entries.
         height: of the figure in inches.
-        key_columns: how many entries stand side by side.
+        key_columns: how many entries stand side by side at most.
         key_length: of a line in it, in units of the text's size.
         shared: among which panels the x axis, and the y axis, is the same.
         widths: of the columns, as ratios.
@@ -150,8 +150,7 @@ def draw(
         len(panels), len(panels[0]), squeeze=False, sharex=shared[0], sharey=shared[1], width_ratios=widths
     )
     drawn = list(zip(grid.ravel(), (panel for row in panels for panel in row), strict=True))
-    place: Any = "outside upper center"
-    figure.legend(handles=list(key), loc=place, frameon=False, ncols=key_columns, handlelength=key_length)
+    style.add_key(figure, key, key_columns, length=key_length)
     lowest = {id(axes) for axes, _ in drawn[-len(panels[0]) :]}
     for axes, panel in drawn:
         draw_panel(axes, panel)

@@ -11,6 +11,7 @@ import matplotlib as mpl
 import numpy as np
 import seaborn as sns
 from matplotlib import patheffects
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -132,14 +133,47 @@ class _Below(ConstrainedLayoutEngine):
             legend.set_bbox_to_anchor(self.get()["rect"], fig.transFigure)
 
 
+def add_key(
+    figure: Figure, handles: Sequence[Artist], most: int, *, length: float | None = None, below: bool = False
+) -> None:
+    """Write a key above a constrained figure, or below it: as many entries side by side as fit, at most so many.
+
+    Args:
+        figure: at its printed width.
+        handles: the entries.
+        most: entries side by side.
+        length: of a line, in units of the text's size; the usual one by default.
+        below: whether it stands below.
+    """
+    if not handles:
+        return
+    place: Any = f"outside {'lower' if below else 'upper'} center"
+    look: Any = mpl.rcParams
+    long = look["legend.handlelength"] if length is None else length
+    gaps = [float(look[f"legend.{name}"]) for name in ("handletextpad", "columnspacing", "borderaxespad")]
+    widths = [_wide(str(handle.get_label()), SMALL, "normal") / SMALL + long + gaps[0] for handle in handles]
+    room = 72 * float(figure.get_size_inches()[0]) / SMALL - 2 * gaps[2]
+
+    def needed(columns: int) -> float:
+        return float(sum(max(part) for part in np.array_split(widths, columns))) + gaps[1] * (columns - 1)
+
+    columns = next((n for n in range(min(most, len(handles)), 1, -1) if needed(n) <= room), 1)
+    figure.legend(handles=list(handles), loc=place, frameon=False, ncols=columns, handlelength=length)
+
+
+def _wide(text: str, size: float, weight: str) -> float:
+    """Return the width of a line of text in points."""
+    look = FontProperties(family=_RC["font.family"], size=size, weight=weight)
+    return float(text_to_path.get_text_width_height_descent(text.replace(r"\$", "$"), look, ismath=False)[0])
+
+
 def wrapped(text: str, width: float) -> list[str]:
     """Return the lines of a title that is no wider than `width` points; a word that is wider has a line of its own."""
-    look = FontProperties(family=_RC["font.family"], size=TITLE, weight="bold")
     lines = [""]
     for word in printing.plain(text).split(" "):
         longer = f"{lines[-1]} {word}".strip()
-        wide, _, _ = text_to_path.get_text_width_height_descent(longer.replace(r"\$", "$"), look, ismath=False)
-        lines[-1:] = [longer] if wide <= width or not lines[-1] else [lines[-1], word]
+        fits = _wide(longer, TITLE, "bold") <= width or not lines[-1]
+        lines[-1:] = [longer] if fits else [lines[-1], word]
     return lines
 
 

@@ -81,8 +81,7 @@ def draw(results: Results, networks_shown: Sequence[Shown], metrics: Sequence[Me
         for mark, look in zip(marks, lines.values(), strict=False)
     ]
     key += [Line2D([], [], label="chance", **REFERENCE)] if has_chance else []
-    if key:
-        figure.legend(handles=key, loc="outside upper center", frameon=False, ncols=3 if width == style.COLUMN else 6)
+    style.add_key(figure, key, 6)
     return figure
 
 

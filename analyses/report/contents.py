@@ -11,7 +11,7 @@ from analyses.artifacts import Caption, Drawn, Section, Table
 from analyses.report import figures, tables
 
 ORDER = (
-    *("claims", "levels", "film", "figure1", "figure2", "figure3", "heatmap", "curves", "family"),
+    *("claims", "levels", "film", "figure1", "figure2", "figure3", "curves", "heatmap", "family"),
     *("methods", "method_ranks", "performance_profiles", "distributions", "metric_agreement", "target_agreement"),
     *("points", "faithfulness", "sanity", "known_evidence", "diagnosis", "attention", "resolution", "skipped"),
 )
@@ -59,7 +59,7 @@ class View:
     tables: list[Item]
 
 
-PICTURES = ("figure1", "known_evidence", "curves", "methods", "sanity", "figure2", "levels", "heatmap")
+PICTURES = ("figure1", "known_evidence", "curves", "methods", "sanity", "figure2", "levels", "method_ranks")
 """Sections whose first figure the overview shows, of as many as it has room for; the first one large."""
 ROOM = 5
 

@@ -6,6 +6,7 @@ import pytest
 
 from analyses import Results
 from analyses.comparisons import method_ranks
+from tests.analyses.checks import assert_on_page
 from tests.method_runs import METHODS, enrich
 from tests.reference import statistics as slow
 
@@ -42,7 +43,11 @@ def test_mean_ranks_are_those_of_plain_means(results):
     assert frame["apart_from_best"].iloc[-1]
     assert not {"uniform", "mask_oracle", "mask_displaced"} & set(frame["method"])
     assert (frame["n_images"] == len(IMAGES)).all()
-    assert "CD = " in figure.figure.axes[0].get_title(loc="left")
+    assert (
+        figure.caption.finding
+        == f"Best mean rank: Grad-CAM in U-Net ({frame['mean_rank'].iloc[0]:.1f}); Grad-CAM comes 1 of {len(frame)}."
+    )
+    assert f"critical difference {frame['critical_difference'].iloc[0]:.2f}" in figure.caption.details
 
 
 def test_a_method_gains_nothing_from_maps_without_a_value(results):
@@ -80,3 +85,24 @@ def test_a_method_without_values_is_left_out_and_so_is_a_network_without_its_mai
     frame.loc[frame["method"] == "grad_cam", "energy_gain"] = np.float32(np.nan)
     frame.to_parquet(path, index=False)
     assert not list(method_ranks.analyse(Results(results.folder)))
+
+
+def test_one_axis_has_a_row_a_method_and_a_mark_a_network(make):
+    run = enrich(make(models=("unet", "net2"), stages=2, seeds=(0,), levels=(90,), methods=METHODS, images=IMAGES))
+    table, figure = method_ranks.analyse(run)
+    (axes,) = figure.figure.axes
+    assert figure.name == "method_ranks"
+    assert_on_page(figure)
+    marks = [line for line in axes.lines if line.get_linestyle() == "None"]
+    assert sorted(float(line.get_xdata()[0]) for line in marks) == pytest.approx(
+        sorted(table.frame["mean_rank"]), abs=1e-6
+    )
+    full = [line.get_markerfacecolor() != "white" for line in marks]
+    assert sum(full) == (~table.frame["apart_from_best"]).sum()
+    bars = [line for line in axes.lines if line.get_marker() == "|"]
+    assert [np.ptp(line.get_xdata()) for line in bars] == pytest.approx(
+        table.frame.drop_duplicates("model")["critical_difference"].tolist(), abs=1e-5
+    )
+    weights = {label.get_text(): label.get_fontweight() for label in axes.get_yticklabels()}
+    assert [name for name, weight in weights.items() if weight == "bold"] == ["Grad-CAM"]
+    assert {line.get_text() for line in figure.figure.legends[0].get_texts()} == {"U-Net", "net2"}

@@ -78,7 +78,7 @@ def test_a_row_of_panels_a_model(make):
     _, item = attention.analyse(results)
     panels = item.figure.axes
     assert len(panels) == 2 * 2
-    assert [axes.get_title(loc="left") for axes in panels] == ["net1", "", "net2", ""]
+    assert [axes.get_title(loc="left") for axes in panels] == ["net1", "net1", "net2", "net2"]
     labels = ["Attention background ratio", "Attention distance (px)"]
     assert [axes.get_ylabel() for axes in panels] == labels * 2
     assert all(axes.get_xlabel().startswith("Attention block") for axes in panels[2:])
@@ -89,7 +89,7 @@ def test_a_row_of_panels_a_model(make):
     dots = [len(c.get_offsets()) for c in panels[0].collections if len(c.get_offsets()) > 1]
     assert dots == [sum(heads for *_, heads in BLOCKS)] * 2
     key = key_of(item)
-    assert key == ["30 % mean IoU", "90 % mean IoU", "95% interval of the mean", "chance"]
+    assert key == ["30 % mean IoU", "90 % mean IoU", "95% interval of the mean", "a head", "chance"]
 
 
 def test_text_is_legible_and_on_the_page(make):

@@ -8,9 +8,10 @@ import pytest
 
 from analyses import Figure, ResultsError
 from analyses.depth import curves
+from analyses.plots import layer_axis
 from analyses.statistics import bootstrap
 from analyses.statistics.intervals import bootstrap_interval
-from tests.analyses.checks import edit_manifest, rewrite, row
+from tests.analyses.checks import assert_labels_apart, assert_on_page, edit_manifest, key_of, rewrite, row, texts
 
 COLUMNS = ["model", "level", "layer", "depth", "method", "target", "metric", "estimate", "low", "high", "chance"]
 COLUMNS += ["n_images", "n_seeds", "n_undefined", "training_data"]
@@ -45,54 +46,6 @@ def test_a_level_reached_by_some_seeds_counts_those(make):
     assert frame.groupby("level")["n_seeds"].first().to_dict() == {30: 3, 70: 3, 90: 2}
 
 
-def test_a_level_that_no_seed_reached_is_named_in_the_key_and_keeps_its_colour(make):
-    whole = list(curves.analyse(make(seeds=(0,), stages=1)))[-1]
-    part = list(curves.analyse(make(seeds=(0,), stages=1, unreached=frozenset({(0, 50)}))))[-1]
-    keys = [next(axes.get_legend() for axes in item.figure.axes if axes.get_legend()) for item in (whole, part)]
-    assert "50 %: not reached" in [text.get_text() for text in keys[1].get_texts()]
-    colours = [[line.get_color() for line in key.get_lines()] for key in keys]
-    assert colours[0] == colours[1]
-
-
-def test_a_panel_a_metric_with_a_line_a_level_and_named_controls(make):
-    _, item = curves.analyse(make(seeds=(0, 1, 2), unreached=frozenset({(1, 90)})))
-    panels = [axes for axes in item.figure.axes if axes.axison]
-    assert len(panels) == 7
-    gain = next(axes for axes in panels if axes.get_ylabel() == "Energy gain ↑")
-    assert sum(line.get_marker() != "None" for line in gain.lines) == 4
-    assert {text.get_text() for text in gain.texts} == {"Uniform", "Random", "Sobel", "Mask oracle"}
-    assert any(axes.get_ylabel() == "Blank maps (share) ↓" for axes in panels)
-    labels = [label.get_text() for label in panels[-1].get_xticklabels()]
-    assert (labels[0], labels[-1], len(labels)) == ("Encoder 1_1", "Decoder 1_2", 18)
-    key = [text.get_text() for axes in item.figure.axes if axes.legend_ for text in axes.legend_.get_texts()]
-    assert "30 % mean IoU (3 seeds)" in key
-    assert "90 % mean IoU (2 seeds)" in key
-    assert item.name == "curves-unet-best_pixel-logit"
-
-
-def test_a_figure_for_each_model_target_and_probe_point(make):
-    results = make(
-        models=("unet", "net2"),
-        targets=("best_pixel:logit", "truth:margin"),
-        points=("conv", "relu"),
-        seeds=(0,),
-        levels=(30,),
-        stages=2,
-    )
-    names = [item.name for item in curves.analyse(results) if isinstance(item, Figure)]
-    targets = ("best_pixel-logit", "truth-margin")
-    assert names == [f"curves-{m}-{t}{p}" for m in ("unet", "net2") for t in targets for p in ("", "-relu")]
-
-
-def test_a_metric_undefined_everywhere_says_so(make):
-    table, item = curves.analyse(make(undefined=("spread",), levels=(30,), seeds=(0,)))
-    rows = table.frame[table.frame["metric"] == "spread"]
-    assert rows["estimate"].isna().all()
-    assert (rows["n_undefined"] == 3).all()
-    panel = next(axes for axes in item.figure.axes if axes.get_ylabel() == "Spread")
-    assert "undefined for every map" in [text.get_text() for text in panel.texts]
-
-
 def test_a_layer_that_the_manifest_lacks_is_refused(make):
     results = make(levels=(30,), seeds=(0,))
     path = results.folder / "scores" / "unet-s0-l30.parquet"
@@ -103,43 +56,99 @@ def test_a_layer_that_the_manifest_lacks_is_refused(make):
         curves.summarise(results)
 
 
-TRANSFORMERS = {"models": ("segformer", "vit"), "levels": (90, 100), "seeds": (0,), "gallery": 0}
+NETWORKS = {"models": ("unet", "segformer", "vit"), "levels": (90, 100), "seeds": (0,), "gallery": 0}
+NETWORKS |= {"extra_metrics": ("edge_thickness",), "targets": ("best_pixel:logit", "truth:margin")}
+SHOWN = ["Energy gain ↑", "Edge alignment", "Edge thickness (px)", "Blank maps (share) ↓"]
 
 
-@pytest.mark.parametrize("model", ["segformer", "vit"])
-def test_many_layers_stand_role_by_role_and_their_labels_apart(make, model):
-    results = make(**TRANSFORMERS)
-    layers = curves.by_role(results.layers(model))
-    roles = [layer.role for layer in layers]
-    assert [role for role, other in pairwise([*roles, ""]) if role != other] == list(dict.fromkeys(roles))
-    item = next(item for item in curves.analyse(results) if item.name.startswith(f"curves-{model}"))
-    item.figure.draw_without_rendering()
-    panels = [axes for axes in item.figure.axes if axes.axison]
-    labels = [label for label in panels[-1].get_xticklabels() if label.get_text()]
-    boxes = [label.get_window_extent() for label in labels]
-    assert len(labels) >= len(layers) / 2 - len(set(roles))
-    assert all(one.x1 <= two.x0 for one, two in pairwise(boxes))
-    assert "Layers stand role by role" in str(item.caption)
+@pytest.fixture(scope="module")
+def drawn(make_in, tmp_path_factory):
+    results = make_in(tmp_path_factory.mktemp("curves") / "run", **NETWORKS)
+    _, figure = curves.analyse(results)
+    assert_on_page(figure)
+    return results, figure
 
 
-def test_lines_break_where_a_role_starts_over(make):
-    item = next(item for item in curves.analyse(make(**TRANSFORMERS)) if item.name.startswith("curves-segformer"))
-    gain = next(axes for axes in item.figure.axes if axes.get_ylabel() == "Energy gain ↑")
-    lines = [line for line in gain.lines if line.get_marker() != "None"]
+def test_one_figure_has_a_row_a_metric_and_a_column_a_network(drawn):
+    _, figure = drawn
+    assert figure.name == "curves"
+    rows = np.array(figure.figure.axes).reshape(4, 3)
+    assert [one.replace("\n", " ").removesuffix(" ↑") for one in (axes.get_ylabel() for axes in rows[:, 0])] == [
+        one.removesuffix(" ↑") for one in SHOWN
+    ]
+    assert [axes.get_title(loc="left") for axes in rows[0]] == ["U-Net", "SegFormer", "ViT"]
+    assert all(sum(line.get_marker() != "None" for line in axes.lines) == 2 for axes in rows[0])
+    assert all(len({axes.get_ylim() for axes in row}) == 1 for row in rows), "one axis a row"
+
+
+def test_the_key_names_levels_and_blind_controls_alone(drawn):
+    _, figure = drawn
+    key = key_of(figure)
+    assert key[:2] == ["90 % mean IoU", "best mean IoU"]
+    assert {"Sobel", "Random", "chance"} <= set(key)
+    assert not {"Uniform", "Mask oracle"} & set(key)
+
+
+def test_the_title_says_which_layer_changes_most(drawn):
+    results, figure = drawn
+    frame = curves.summarise(results)
+    gain = frame[(frame["metric"] == "energy_gain") & (frame["method"] == "grad_cam")]
+    gain = gain[gain["target"] == "best_pixel:logit"].set_index(["model", "layer", "level"])["estimate"].unstack()
+    model, layer = (gain[100] - gain[90]).abs().idxmax()
+    assert f"{layer} in {results.label('models', model)}" in figure.caption.finding
+    assert figure.caption.finding.startswith("Energy gain changes most at")
+
+
+def test_a_level_that_no_seed_reached_is_named_in_the_key_and_keeps_its_colour(make):
+    _, whole = curves.analyse(make(seeds=(0,), stages=1))
+    _, part = curves.analyse(make(seeds=(0,), stages=1, unreached=frozenset({(0, 50)})))
+    assert "50 % mean IoU: not reached" in key_of(part)
+    colours = [[line.get_color() for line in item.figure.legends[0].get_lines()] for item in (whole, part)]
+    assert colours[0] == colours[1]
+
+
+def test_a_metric_undefined_everywhere_says_so(make):
+    table, item = curves.analyse(make(undefined=("energy_gain",), levels=(30,), seeds=(0,)))
+    rows = table.frame[table.frame["metric"] == "energy_gain"]
+    assert rows["estimate"].isna().all()
+    assert (rows["n_undefined"] == 3).all()
+    assert "undefined for every map" in texts(item)
+    assert item.caption.finding == ""
+
+
+def test_many_layers_stand_role_by_role_and_their_labels_apart(drawn):
+    results, figure = drawn
+    for model, axes in zip(NETWORKS["models"], figure.figure.axes[-3:], strict=True):
+        layers = layer_axis.by_role(results.layers(model))
+        roles = [layer.role for layer in layers]
+        assert [role for role, other in pairwise([*roles, ""]) if role != other] == list(dict.fromkeys(roles))
+        assert sum(bool(label.get_text()) for label in axes.get_xticklabels()) >= len(layers) / 3
+    assert_labels_apart(figure)
+    assert "role by role" in figure.caption.reading
+
+
+def test_lines_break_where_a_role_starts_over(drawn):
+    _, figure = drawn
+    lines = [line for line in figure.figure.axes[1].lines if line.get_marker() != "None"]
     gaps = [np.flatnonzero(np.isnan(line.get_xdata())) for line in lines]
     pieces = [np.diff([-1, *found, len(line.get_xdata())]) - 1 for found, line in zip(gaps, lines, strict=True)]
     assert [lengths.tolist() for lengths in pieces] == 2 * [[8, 8, 8, 5]]  # the decode head follows the last stage
-    whole = next(item for item in curves.analyse(make(levels=(90,), seeds=(0,))) if isinstance(item, Figure))
-    assert "role by role" not in str(whole.caption)
+
+
+def test_many_networks_take_more_than_one_figure(make):
+    results = make(models=tuple(f"net{i}" for i in range(5)), seeds=(0,), levels=(30,), stages=1)
+    assert [item.name for item in curves.analyse(results) if isinstance(item, Figure)] == ["curves", "curves-2"]
 
 
 def test_the_best_level_is_named_with_its_value(make):
-    item = list(curves.analyse(make(levels=(90, 100), seeds=(0,), stages=1)))[-1]
-    key = next(axes.get_legend() for axes in item.figure.axes if axes.get_legend())
-    assert [text.get_text() for text in key.get_texts()][:2] == [
-        "90 % mean IoU (1 seed)",
-        "best, 93.1 % mean IoU (1 seed)",
-    ]
+    _, item = curves.analyse(make(levels=(90, 100), seeds=(0,), stages=1))
+    assert key_of(item)[:2] == ["90 % mean IoU", "best, 93.1 % mean IoU"]
+
+
+def test_the_head_is_in_the_table_and_no_figure_of_its_own(make):
+    table, *figures = curves.analyse(make(seeds=(0,), levels=(30,), stages=2, points=("conv", "head")))
+    assert "Decoder 1_2 ReLU" in set(table.frame["layer"])
+    assert len(figures) == 1
 
 
 def test_the_main_method_and_controls_alone_have_curves_and_not_on_the_input(make):
@@ -149,12 +158,6 @@ def test_the_main_method_and_controls_alone_have_curves_and_not_on_the_input(mak
     assert set(frame["method"]) == {"grad_cam", "uniform", "sobel"}
     assert set(frame["layer"]) == {layer.name for layer in results.layers("unet")}
     assert (frame["n_images"] == 3).all()
-
-
-def test_the_head_is_in_the_table_and_no_figure_of_its_own(make):
-    table, *figures = curves.analyse(make(seeds=(0,), levels=(30,), stages=2, points=("conv", "head")))
-    assert "Decoder 1_2 ReLU" in set(table.frame["layer"])
-    assert [figure.name for figure in figures] == ["curves-unet-best_pixel-logit"]
 
 
 def test_intervals_end_at_the_metric_s_bounds(make):

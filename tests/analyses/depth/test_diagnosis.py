@@ -9,11 +9,10 @@ import pytest
 from analyses.depth import diagnosis
 from analyses.statistics import bootstrap
 from analyses.statistics.intervals import bootstrap_interval
-from tests.analyses.checks import assert_on_page, key_of, rewrite, row, split
+from tests.analyses.checks import assert_on_page, rewrite, row, split
 from tests.method_runs import CONTROLS, IMAGES, METHODS, ROLLOUT, enrich
 
 SMALL = {"stages": 2, "seeds": (0, 1), "levels": (30, 90), "methods": METHODS, "images": IMAGES, "gallery": 0}
-PANELS = ["Blank maps (share)", "Sign balance before ReLU", "Share of the rival class"]
 
 
 @pytest.fixture
@@ -88,46 +87,11 @@ def test_negative_and_zero_maps_are_told_apart(run):
     assert (rollout["blank_share"] == 0).all()
 
 
-def test_maps_that_are_zero_before_relu_have_a_line_of_their_own(run):
-    def change(frame):
-        at = (frame["method"] == "grad_cam") & (frame["layer"] != "Decoder 1_2") & (frame["image"] != IMAGES[-1])
-        frame.loc[at, "blank"] = np.float32(1)
-        frame.loc[at, "sign_balance"] = np.float32(np.nan)
-        return frame
-
-    frame, (figure,) = made(rewrite(run(levels=(90,)), change))
-    found = frame[frame["method"] == "grad_cam"].set_index("layer")
-    assert found.loc["Encoder 1_1", ["zero_share", "negative_share"]].tolist() == [pytest.approx(11 / 12, abs=1e-6), 0]
-    assert found.loc["Decoder 1_2", "zero_share"] == 0  # its blank maps are negative
-    thin = [line for line in figure.figure.axes[0].lines if line.get_linewidth() == 0.6 and len(line.get_xdata()) > 2]
-    assert [list(line.get_ydata()) for line in thin] == [list(found["zero_share"])]
-    key = key_of(figure)
-    assert "thin: those that are zero before ReLU" in key
-
-
 def test_controls_are_left_out_and_all_others_there(run):
     frame, _ = made(run())
     assert set(frame["method"]) == set(METHODS) - set(CONTROLS)
     assert frame["counter_share"].isna().all()
     assert set(frame["training_data"]) == {"577 real"}
-
-
-def test_a_figure_for_each_model_and_target_with_a_line_a_level(run):
-    table, *figures = diagnosis.analyse(run(targets=("best_pixel:logit", "predicted:logit"), points=("conv", "relu")))
-    assert [item.name for item in figures] == [f"diagnosis-unet-{name}-logit" for name in ("best_pixel", "predicted")]
-    axes = figures[0].figure.axes
-    assert [panel.get_ylabel() for panel in axes] == PANELS[:2]
-    assert all(sum(line.get_marker() != "None" for line in panel.lines) == 2 for panel in axes)
-    labels = [label.get_text() for label in axes[-1].get_xticklabels()]
-    assert (len(labels), labels[-1]) == (7, "Decoder 1_2 ReLU")
-    assert "the weighted sum is negative everywhere" in table.caption
-    assert "Rival" not in table.caption
-
-
-def test_the_rival_class_is_shown_where_it_was_measured(run):
-    table, figure = diagnosis.analyse(run(counter=True))
-    assert [panel.get_ylabel() for panel in figure.figure.axes] == PANELS
-    assert "Rival class" in table.caption
 
 
 def test_files_without_the_rivals_share_lie_beside_files_with_it(run):
@@ -142,3 +106,26 @@ def test_text_is_legible_and_on_the_page(run):
     _, figures = made(run(models=("unet", "segformer"), stages=5, counter=True, levels=(30, 50, 90, 100)))
     for item in figures:
         assert_on_page(item)
+
+
+def test_one_figure_has_a_panel_a_network_with_a_line_a_level(run):
+    names = ("best_pixel:logit", "predicted:logit")
+    results = run(models=("unet", "segformer"), targets=names, points=("conv", "relu"), counter=True)
+    table, figure = diagnosis.analyse(results)
+    assert figure.name == "diagnosis"
+    axes = figure.figure.axes
+    assert [panel.get_title(loc="left") for panel in axes] == ["U-Net", "SegFormer"]
+    assert axes[0].get_ylabel() == "Sign balance before ReLU"
+    assert all(sum(line.get_marker() != "None" for line in panel.lines) == 2 for panel in axes)
+    assert "the weighted sum is negative everywhere" in table.caption
+    assert "Rival class" in table.caption
+    assert "Rival class" not in next(iter(diagnosis.analyse(run()))).caption
+
+
+def test_the_title_counts_the_layers_that_speak_against_the_class(run):
+    def change(frame):
+        against = frame["layer"].isin(["Encoder 1_1", "Encoder 2_2"])
+        return frame.assign(sign_balance=np.where(against, 0.2, 0.9).astype(np.float32))
+
+    _, (figure,) = made(rewrite(run(), change))
+    assert figure.caption.finding == "More speaks against the class than for it at 2 of 6 layers in U-Net."

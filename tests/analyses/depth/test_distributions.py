@@ -104,14 +104,13 @@ def test_models_of_one_level_show_their_layers_at_most_sixteen(make):
 
 def test_counts_stand_above_each_violin(make):
     table, (figure,) = made(make(seeds=(0,), stages=1, levels=(30, 90), images=IMAGES))
-    panel = next(axes for axes in figure.figure.axes if axes.get_ylabel() == "Background ratio ↓")
+    panel = next(axes for axes in figure.figure.axes if axes.get_ylabel() == "Energy gain ↑")
     texts = [text.get_text() for text in panel.texts]
-    rows = table.frame[table.frame["metric"] == "background_ratio"]
-    assert [text for text in texts if text in {str(n) for n in rows["n_images"]}]
+    rows = table.frame[table.frame["metric"] == "energy_gain"]
     shares = {f"{100 * share:.0f}" for share in rows["share_better"]}
     assert shares <= set(texts)
-    assert {"n", "% better"} <= set(texts)
-    assert len(panel.texts) == 2 * len(rows) + 2
+    assert "% better than chance:" in texts
+    assert len(panel.texts) == len(rows) + 1
 
 
 def test_few_images_are_dots_and_many_a_density(make):
@@ -141,7 +140,7 @@ def test_an_axis_ends_before_what_lies_far_out_and_says_so(make):
     rows = table.frame[table.frame["metric"] == "energy_gain"].to_dict("records")
     found = [value for row in rows for value in values(changed, row)]
     beyond = sum(value < low or value > high for value in found)
-    assert f"{beyond} values beyond the axis" in [text.get_text() for text in panel.texts]
+    assert f"{beyond} beyond" in [text.get_text() for text in panel.texts]
     assert beyond >= 3
 
 
@@ -167,3 +166,15 @@ def test_a_run_without_the_wanted_metrics_takes_its_own_first(make):
 
 def test_nothing_where_no_map_has_a_value(make):
     assert list(distributions.analyse(make(stages=1, undefined=distributions.WANTED))) == []
+
+
+def test_the_title_says_how_many_images_are_better_than_chance(make):
+    table, (figure,) = made(make(seeds=(0,), stages=2, levels=(30, 90), images=IMAGES))
+    rows = table.frame[(table.frame["metric"] == "energy_gain") & (table.frame["level"] == 90)]
+    share = rows.set_index("layer").loc["Encoder 2_2", "share_better"]
+    said = "all" if share == 1 else f"{100 * share:.0f} %"
+    assert (
+        figure.caption.finding
+        == f"Energy gain of single images is better than chance for {said} at Encoder 2_2 in U-Net."
+    )
+    assert not any("Background ratio" in axes.get_ylabel() for axes in figure.figure.axes), "energy gain's mirror"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_hex
 
 from analyses.depth import curves, family
 from analyses.plots import style
 from tests.analyses.checks import assert_on_page, key_of
 
 RUN = {"models": ("unet", "segformer", "vit"), "levels": (90, 100), "seeds": (0, 1), "gallery": 0}
+LABELS = {"unet": "U-Net", "segformer": "SegFormer", "vit": "ViT"}
 
 
 def drawn(results):
@@ -53,43 +53,6 @@ def items(results):
     return drawn(results)
 
 
-def test_a_line_a_model_and_faint_dots_for_attention(items):
-    table, (item,) = items
-    assert (table.name, item.name) == ("family", "family-best_pixel-logit")
-    gain, edges = item.figure.axes
-    assert (gain.get_ylabel(), edges.get_ylabel()) == ("Energy gain", "Edge alignment")
-    lines = [line for line in gain.lines if line.get_linestyle() != "None" and line.get_color() != "black"]
-    looks = style.model_lines(RUN["models"])
-    wanted = {look.color: n for look, n in zip(looks.values(), (18, 13, 14), strict=True)}
-    assert {line.get_color(): len(line.get_xdata()) for line in lines} == wanted
-    faint = [dots for dots in gain.collections if dots.get_alpha() == 0.4]
-    assert [len(dots.get_offsets()) for dots in faint] == [16, 24]
-    assert [to_hex(dots.get_facecolor()[0]) for dots in faint] == [looks[m].color for m in ("segformer", "vit")]
-
-
-def test_the_key_names_model_level_and_seeds(items):
-    _, (item,) = items
-    key = key_of(item)
-    assert key[0] == "U-Net: best, 93.1 to 93.2 % mean IoU (2 seeds)"
-    assert {"hollow: decoder", "faint: before or after attention", "95% interval", "chance"} <= set(key)
-    assert_on_page(item)
-
-
-def test_one_model_without_attention_will_do(make):
-    _, (item,) = drawn(make(stages=2, seeds=(0,), gallery=0))
-    key = key_of(item)
-    assert key[0] == "U-Net: 90 % mean IoU (1 seed)"
-    assert not any("faint" in text for text in key)
-
-
-def test_a_figure_a_target_and_the_main_probe_point_alone(make):
-    fields = {**RUN, "models": ("unet", "segformer"), "levels": (90,), "seeds": (0,)}
-    results = make(**fields, targets=("best_pixel:logit", "truth:margin"), points=("conv", "relu"))
-    table, figures = drawn(results)
-    assert [item.name for item in figures] == ["family-best_pixel-logit", "family-truth-margin"]
-    assert not table.frame["layer"].str.endswith("ReLU").any()
-
-
 def test_models_are_told_apart_by_more_than_colour():
     looks = list(style.model_lines([f"m{i}" for i in range(7)]).values())
     assert len({look.color for look in looks}) == len({look.marker for look in looks}) == 7
@@ -104,9 +67,39 @@ def test_undefined_scores_are_said_to_be(make):
     assert np.isnan(table.frame.loc[table.frame["metric"] == "edge_alignment", "estimate"]).all()
 
 
-@pytest.mark.parametrize(("name", "count"), [("unet", 18), ("segformer", 13)])
-def test_layers_before_the_decoder_are_filled_and_its_own_hollow(make, name, count):
-    _, (item,) = drawn(make(**{**RUN, "models": (name,), "levels": (90,)}))
-    filled, hollow = [line for line in item.figure.axes[0].lines if line.get_linestyle() == "None"]
-    assert hollow.get_markerfacecolor() == "white"
-    assert len(filled.get_xdata()) + len(hollow.get_xdata()) == count
+def test_a_column_a_network_and_a_line_a_role(items):
+    table, (item,) = items
+    assert (table.name, item.name) == ("family", "family")
+    assert_on_page(item)
+    rows = np.array(item.figure.axes).reshape(2, 3)
+    assert [axes.get_ylabel() for axes in rows[:, 0]] == ["Energy gain", "Edge alignment"]
+    best = "best, 93.1 to 93.2 %"
+    assert [axes.get_title(loc="left") for axes in rows[0]] == [
+        f"{name}\n{best}" for name in ("U-Net", "SegFormer", "ViT")
+    ]
+    frame = table.frame[table.frame["metric"] == "energy_gain"]
+    for axes, model in zip(rows[0], RUN["models"], strict=True):
+        sizes = frame[frame["model"] == model].groupby("role").size().sort_values().tolist()
+        lines = [line for line in axes.lines if line.get_color() != "black"]
+        assert sorted(len(line.get_xdata()) for line in lines) == sizes
+        (decoder,) = [patch for patch in axes.patches if patch.get_width() > 0]
+        first = frame[(frame["model"] == model) & (frame["role"] == "decoder")]["relative_depth"].min()
+        assert 0 <= first - decoder.get_x() < 0.1
+    assert {"encoder", "before attention", "mlp", "decoder", "95% interval", "chance"} <= set(key_of(item))
+
+
+def test_the_title_names_the_highest_layer_of_each_network(items):
+    table, (item,) = items
+    gain = table.frame[table.frame["metric"] == "energy_gain"].set_index("layer")
+    for model, rows in gain.groupby("model"):
+        assert f"{rows['estimate'].idxmax()} in {LABELS[model]}" in item.caption.finding
+
+
+def test_the_main_target_and_the_main_probe_point_alone(make):
+    fields = {**RUN, "models": ("unet", "segformer"), "levels": (90,), "seeds": (0,)}
+    results = make(**fields, targets=("best_pixel:logit", "truth:margin"), points=("conv", "relu"))
+    table, figures = drawn(results)
+    assert [item.name for item in figures] == ["family"]
+    assert "target: best pixel" in figures[0].caption.details
+    assert set(table.frame["target"]) == {"best_pixel:logit", "truth:margin"}
+    assert not table.frame["layer"].str.endswith("ReLU").any()

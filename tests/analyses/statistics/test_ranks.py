@@ -7,9 +7,6 @@ import pytest
 import scikit_posthocs as sp
 from scipy import stats
 
-from analyses import printing
-from analyses.plots import style
-from analyses.plots.rank_diagram import draw_diagram
 from analyses.statistics.ranks import critical_difference, rank
 from tests.reference import statistics as slow
 
@@ -55,15 +52,3 @@ def test_gaps_ties_and_too_little():
     assert np.isnan(rank(np.ones((1, 3))).mean).all()
     with pytest.raises(ValueError, match="three methods"):
         rank(np.ones((5, 2)))
-
-
-def test_the_diagram_names_every_method_and_joins_those_that_do_not_differ():
-    names = ["cost $1", "b", "c", "d"]
-    with style.context():
-        figure = style.figure(1.5)
-        axes = figure.subplots()
-        draw_diagram(axes, rank(drawn()), names)
-    written = " ".join(text.get_text() for text in axes.texts)
-    assert all(printing.plain(name) in written for name in names)
-    with pytest.raises(ValueError, match="2 names for 4"):
-        draw_diagram(axes, rank(drawn()), names[:2])
