@@ -14,63 +14,64 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from analyses import printing
-from analyses.plots import style
+from analyses.plots import lines, style
 
-ROW, HEADING = 0.17, 1.15  # inches a row; rows that a claim's heading takes
-ABOVE, BELOW = 0.08, 0.52  # inches
+ROW, HEADING = 0.16, 1.3  # inches a row; rows that a claim's heading takes
+ABOVE, BELOW = 0.2, 0.62  # inches
+LEFT, ACROSS = 0.4, 0.255  # of the figure's width: beside the axis, and the axis itself
+COLUMNS = {"estimate": 0.667, "n": 0.738, "left out": 0.801, "p": 0.86}
+"""Where columns of text begin, as shares of the figure's width; the verdict ends at its right edge."""
+EDGE = 0.998
 TICKS = (-10, -5, -2, -1, -0.5, 0, 0.5, 1, 2, 5, 10)
 READING = (
     "A row a contrast: its distance from the null value in standard deviations over the images, with its 95 % "
-    "interval, turned so that the claimed side is on the right; the triangle's point tells the side, a hollow circle "
-    "is undecided; the axis is compressed far from zero. Rows without a mark were not measured. The number at the "
-    "right is the estimate in the metric's unit, then n: images x "
-    "seeds, p after Holm, and the verdict."
+    "interval, turned so that the claimed side is on the right; the axis is compressed far from zero. n: images x "
+    "seeds; left out: images of which a map is blank; p: after Holm. Controls are grey and do not count."
 )
 LOOKS = {
     "supported": style.Line("#0072b2", ">", "-"),
     "contradicted": style.Line("#d55e00", "<", "-"),
+    "negligible": style.Line(style.GREY_TEXT, "D", "-"),
     "undecided": style.Line(style.GREY, "o", "-"),
 }
+"""By state; the last two are hollow."""
+HOLLOW = ("negligible", "undecided")
 
 
 def draw(frame: pd.DataFrame) -> matplotlib.figure.Figure:
-    """Draw the forest plot of the table `claims`."""
+    """Draw the contrasts that were measured.
+
+    Args:
+        frame: rows of the table `claims`, with the `state` of each contrast, that of its claim as `overall_state`, and
+            the metric's `unit`.
+    """
     claims = list(dict.fromkeys(frame["claim"]))
-    height = len(frame) + HEADING * len(claims)
+    height = len(frame) + HEADING * len(claims) + 1 - HEADING
     inches = ROW * height + ABOVE + BELOW
     figure = style.figure(inches)
-    axes = figure.add_axes((0.42, BELOW / inches, 0.27, ROW * height / inches))
+    axes = figure.add_axes((LEFT, BELOW / inches, ACROSS, ROW * height / inches))
     place = 0.0
     for claim in claims:
         rows = frame[frame["claim"] == claim]
-        _head(axes, place, rows.iloc[0])
-        place += HEADING
-        for _, row in rows.iterrows():
-            _draw_row(axes, place, row)
+        _write(axes, place, 0.004, f"{claim}  {rows['sentence'].iloc[0]}", weight="bold")
+        _write(axes, place, EDGE, str(rows["overall_state"].iloc[0]), weight="bold", ha="right")
+        place += 1
+        axes.plot([0, 0], [place - 0.5, place + len(rows) - 0.5], **lines.REFERENCE, zorder=0)
+        for row in rows.to_dict("records"):
+            _draw_row(axes, place, {str(name): value for name, value in row.items()})
             place += 1
-    axes.axvline(0, color="black", linewidth=0.7, linestyle=":", zorder=0)
-    axes.set_ylim(place - 0.4, -0.6)
+        place += HEADING - 1
+    axes.set_ylim(place - HEADING + 0.6, -0.6)
     axes.set_yticks([])
     _scale(axes, frame)
-    axes.set_xlabel("Standardised contrast (sd over images; right: as claimed)", size=style.SMALL)
+    axes.set_xlabel("Distance from the null value (sd, compressed;\nright: as claimed)", size=style.SMALL)
     sns.despine(ax=axes, left=True)
-    for x, name, side in (
-        (1.04, "estimate", "left"),
-        (1.34, "n", "left"),
-        (1.58, "p (Holm)", "left"),
-        (2.12, "verdict", "right"),
-    ):
-        axes.text(
-            x,
-            place - 0.1,
-            name,
-            transform=axes.get_yaxis_transform(),
-            va="top",
-            ha=side,
-            size=style.SMALL,
-            color=style.GREY_TEXT,
-        )
-    figure.legend(handles=_key(), loc="lower left", frameon=False, ncols=3, bbox_to_anchor=(0.0, 0.0))
+    top = 1 - 0.5 * ABOVE / inches
+    for name, x in COLUMNS.items():
+        figure.text(x, top, name, va="center", size=style.SMALL, color=style.GREY_TEXT)
+    figure.text(EDGE, top, "verdict", va="center", ha="right", size=style.SMALL, color=style.GREY_TEXT)
+    key = _key([state for state in LOOKS if (frame["state"] == state).any()])
+    figure.legend(handles=key, loc="lower left", frameon=False, ncols=2, bbox_to_anchor=(0.0, 0.0))
     return figure
 
 
@@ -87,48 +88,46 @@ def _scale(axes: Axes, frame: pd.DataFrame) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def _head(axes: Axes, place: float, row: pd.Series) -> None:
-    beside = axes.get_yaxis_transform()
-    text = printing.plain(f"{row['claim']}  {row['sentence']}")
-    ground = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
-    axes.text(-1.52, place, text, transform=beside, va="center", size=style.SMALL, weight="bold", bbox=ground)
-    overall = str(row["overall"])
-    axes.text(2.12, place, overall, transform=beside, va="center", ha="right", size=style.SMALL, weight="bold")
+def _write(axes: Axes, place: float, x: float, text: str, **look: Any) -> None:
+    """Write in a row at a share of the figure's width."""
+    beside = (x - LEFT) / ACROSS
+    axes.text(
+        beside, place, printing.plain(text), transform=axes.get_yaxis_transform(), va="center", size=style.SMALL, **look
+    )
 
 
-def _draw_row(axes: Axes, place: float, row: pd.Series) -> None:
-    beside = axes.get_yaxis_transform()
-    verdict = str(row["verdict"])
-    look = LOOKS[verdict]
-    faint = style.GREY_TEXT if not row["counts"] else "black"
-    text_look: dict[str, Any] = {"transform": beside, "va": "center", "size": style.SMALL, "color": faint}
-    axes.text(-1.48, place, printing.plain(str(row["part"])), **text_look)
+def _draw_row(axes: Axes, place: float, row: dict[str, Any]) -> None:
+    look, state = LOOKS[row["state"]], row["state"]
+    ink = {"color": "black" if row["counts"] else style.GREY_TEXT}
+    _write(axes, place, 0.015, str(row["part"]), **ink)
+    _write(axes, place, EDGE, state, ha="right", **ink)
+    _write(axes, place, COLUMNS["n"], f"{row['n_images']} \N{MULTIPLICATION SIGN} {row['n_seeds']}", **ink)
+    if row["n_left_out"]:
+        share = 100 * row["n_left_out"] / (row["n_images"] + row["n_left_out"])
+        _write(axes, place, COLUMNS["left out"], f"{share:.0f} %" if share >= 1 else "<1 %", **ink)
     if pd.isna(row["standardised"]):
-        measured = "no interval" if row["n_images"] else "not measured"
-        axes.text(1.04, place, measured, **text_look)
+        _write(axes, place, COLUMNS["estimate"], "no interval", **ink)
         return
     ends = [row["standardised_low"], row["standardised_high"]]
     axes.plot(ends, [place, place], color=look.color, linewidth=0.9, marker="|", markersize=5)
-    face = "white" if verdict == "undecided" else look.color
+    face = "white" if state in HOLLOW else look.color
     axes.plot([row["standardised"]], [place], color=look.color, marker=look.marker, markerfacecolor=face, markersize=3)
-    unit = " px" if row["metric"] == "edge_thickness" else ""
-    digits = printing.decimals(row["low"], row["high"])
-    axes.text(1.04, place, f"{row['estimate']:.{digits}f}{unit}".replace("-", printing.MINUS), **text_look)
-    axes.text(1.34, place, f"{row['n_images']} \N{MULTIPLICATION SIGN} {row['n_seeds']}", **text_look)
-    axes.text(1.58, place, "" if pd.isna(row["p_adjusted"]) else printing.p_value(row["p_adjusted"]), **text_look)
-    axes.text(2.12, place, verdict, ha="right", **text_look)
+    number = printing.fixed(row["estimate"], 2 if row["unit"] else 3)
+    _write(axes, place, COLUMNS["estimate"], f"{number} {row['unit']}".strip(), **ink)
+    if not pd.isna(row["p_adjusted"]):
+        _write(axes, place, COLUMNS["p"], printing.p_value(row["p_adjusted"]), **ink)
 
 
-def _key() -> list[Artist]:
+def _key(states: list[str]) -> list[Artist]:
     return [
         Line2D(
             [],
             [],
-            color=look.color,
-            marker=look.marker,
-            markerfacecolor="white" if name == "undecided" else look.color,
+            color=LOOKS[name].color,
+            marker=LOOKS[name].marker,
+            markerfacecolor="white" if name in HOLLOW else LOOKS[name].color,
             markersize=3.5,
             label=name,
         )
-        for name, look in LOOKS.items()
+        for name in states
     ]

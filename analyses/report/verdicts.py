@@ -16,12 +16,17 @@ import pandas as pd
 
 from analyses import printing
 from analyses.artifacts import Section, Table
+from analyses.paper.claims.verdicts import (
+    CONTRADICTED,
+    NEGLIGIBLE,
+    NOT_MEASURED,
+    SUPPORTED,
+    UNDECIDED,
+    overall_state,
+    state_of,
+)
 
 CLAIMS = "claims"
-SUPPORTED, CONTRADICTED, NEGLIGIBLE, UNDECIDED, NOT_MEASURED = (
-    *("supported", "contradicted", "negligible", "undecided"),
-    "not measured",
-)
 STATES = {
     SUPPORTED: "the interval lies on the claimed side",
     CONTRADICTED: "the interval of a part lies on the other side",
@@ -89,10 +94,10 @@ def of_frame(frame: pd.DataFrame, units: Mapping[str, str]) -> list[ClaimVerdict
 
 
 def _verdict(claim: str, rows: pd.DataFrame, units: Mapping[str, str]) -> ClaimVerdict:
-    rows = rows.assign(state=[_state(row) for row in rows.to_dict("records")])
+    rows = rows.assign(state=[state_of(str(row["verdict"]), str(row.get("reason", ""))) for _, row in rows.iterrows()])
     counts = rows["counts"].astype(str) == "True"
     deciding, controls = rows[counts], rows[~counts]
-    first, state = rows.iloc[0], _overall(str(rows["overall"].iloc[0]), list(deciding["state"]))
+    first, state = rows.iloc[0], overall_state(str(rows["overall"].iloc[0]), list(deciding["state"]))
     measured = deciding[deciding["state"] != NOT_MEASURED]
     found = "" if measured.empty else _found(measured, state, len(deciding), units)
     bare = measured.empty or state == UNDECIDED
@@ -101,26 +106,6 @@ def _verdict(claim: str, rows: pd.DataFrame, units: Mapping[str, str]) -> ClaimV
     size = "" if measured.empty else _size(measured)
     marks = [mark for row in measured.to_dict("records") if (mark := _mark(row))]
     return ClaimVerdict(claim, str(first["sentence"]), state, found, why, caveats, size, marks)
-
-
-def _state(row: Mapping[Any, Any]) -> str:
-    """Return the state of a contrast."""
-    verdict, reason = str(row["verdict"]), str(row.get("reason", ""))
-    if verdict != UNDECIDED:
-        return verdict
-    if reason.startswith(NOT_MEASURED):
-        return NOT_MEASURED
-    # By the rule's own words: a verdict that another rule forbids is not one.
-    within = reason.startswith("the interval holds") and "nothing as far" in reason
-    return NEGLIGIBLE if within else UNDECIDED
-
-
-def _overall(verdict: str, states: Sequence[str]) -> str:
-    """Return the state of a claim, from the table's verdict and the states of the contrasts that decide."""
-    if verdict != UNDECIDED or not states:
-        return verdict
-    of_all = set(states)
-    return states[0] if len(of_all) == 1 and of_all <= {NEGLIGIBLE, NOT_MEASURED} else UNDECIDED
 
 
 def _found(measured: pd.DataFrame, state: str, number: int, units: Mapping[str, str]) -> str:

@@ -9,11 +9,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analyses import printing
 from analyses.artifacts import DECIMALS, Caption, Figure, Table
 from analyses.paper.claims.contrasts import ClaimScores, NotMeasuredError
 from analyses.paper.claims.size_contrasts import change
 from analyses.paper.claims.statements import CLAIMS, Claim, Contrast
-from analyses.paper.claims.verdicts import RULE, Finding, judge, overall
+from analyses.paper.claims.verdicts import (
+    CONTRADICTED,
+    NEGLIGIBLE,
+    NOT_MEASURED,
+    RULE,
+    SUPPORTED,
+    UNDECIDED,
+    Finding,
+    judge,
+    overall,
+    overall_state,
+    state_of,
+)
 from analyses.plots import forest, style
 from analyses.reading.arrays import Floats, nan_mean
 from analyses.reading.choices import paper_target, paper_target_in_words
@@ -44,10 +57,37 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     frame = summarise(results, target)
     caption = _caption(results)
     yield Table("claims", frame, caption, shown=SHOWN)
-    if frame["standardised"].notna().any():
+    shown = told(results, frame)
+    measured = shown[shown["state"] != NOT_MEASURED]
+    if measured["standardised"].notna().any():
         with style.context():
-            figure = forest.draw(frame)
-        yield Figure("claims", figure, Caption("", "", f"{forest.READING} {caption}"))
+            figure = forest.draw(measured)
+        missing = len(shown) - len(measured)
+        rows = f"{missing} contrast{'s' if missing > 1 else ''} that {'were' if missing > 1 else 'was'} not measured"
+        gaps = f"Left out: {rows}; the table says why. " if missing else ""
+        yield Figure("claims", figure, Caption(finding(shown), forest.READING, f"{gaps}{caption}"), "Claims")
+
+
+def told(results: Results, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the table's rows with the `state` of each contrast and claim, and the metric's unit."""
+    frame = frame.assign(state=list(map(state_of, frame["verdict"], frame["reason"])))
+    units = {metric.name: metric.unit for metric in results.metrics}
+    wholes = {
+        claim: overall_state(str(rows["overall"].iloc[0]), list(rows.loc[rows["counts"], "state"]))
+        for claim, rows in frame.groupby("claim", sort=False)
+    }
+    return frame.assign(overall_state=frame["claim"].map(wholes), unit=frame["metric"].map(units).fillna(""))
+
+
+def finding(frame: pd.DataFrame) -> str:
+    """Say which claims are in which state."""
+    wholes = frame.drop_duplicates("claim")
+    words = []
+    for state in (SUPPORTED, CONTRADICTED, NEGLIGIBLE, UNDECIDED, NOT_MEASURED):
+        claims = list(wholes.loc[wholes["overall_state"] == state, "claim"])
+        words += [f"{state}: {printing.listed(claims)}"] if claims else []
+    text = "; ".join(words)
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def summarise(results: Results, target: str, claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from analyses.reading.choices import highest, model_of
 from analyses.statistics.paired import holm
 from bench.output.store import Store
 from bench.output.terminal import verdicts
-from tests.analyses.checks import rewrite, split, texts
+from tests.analyses.checks import assert_on_page, rewrite, split, texts
 
 IMAGES = tuple(f"pet_{i:02d}" for i in range(16))
 NAMED = {("Encoder 5_2", 50), ("Encoder 5_2", 70), ("Encoder 5_2", 90), ("Decoder 2_2", 50), ("Decoder 2_2", 70)}
@@ -310,3 +310,14 @@ def test_the_terminal_shows_a_verdict_for_each_claim(claimed, tmp_path):
     assert columns["verdict"][:3] == ["undecided", "supported", "undecided"]
     assert columns["why"][0] == "by rule: a claim about levels takes 3 seeds, here one seed"
     assert set(columns["images"]) == {"16"}
+
+
+def test_the_figure_says_which_claims_hold_and_leaves_out_what_was_not_measured(make):
+    results = write_claimed(make(**{**RUN, "models": ("unet",), "images": IMAGES[:8]}), 1)
+    table, (figure,) = split(claims.analyse(results))
+    assert figure.caption.finding == "Supported: C1, C2, C3 and C4; not measured: C5, C6, C7 and C8."
+    assert_on_page(figure)
+    measured = table.frame[~table.frame["reason"].str.startswith("not measured")]
+    parts = [text for text in texts(figure) if text in set(table.frame["part"])]
+    assert parts == list(measured["part"])
+    assert f"Left out: {len(table.frame) - len(measured)} contrasts that were not measured" in figure.caption.details
