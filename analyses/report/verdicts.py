@@ -16,7 +16,7 @@ import pandas as pd
 
 from analyses import printing
 from analyses.artifacts import Section, Table
-from analyses.paper.claims.verdicts import (
+from analyses.reading.states import (
     CONTRADICTED,
     NEGLIGIBLE,
     NOT_MEASURED,

@@ -14,23 +14,20 @@ from analyses.artifacts import DECIMALS, Caption, Figure, Table
 from analyses.paper.claims.contrasts import ClaimScores, NotMeasuredError
 from analyses.paper.claims.size_contrasts import change
 from analyses.paper.claims.statements import CLAIMS, Claim, Contrast
-from analyses.paper.claims.verdicts import (
-    CONTRADICTED,
-    NEGLIGIBLE,
-    NOT_MEASURED,
-    RULE,
-    SUPPORTED,
-    UNDECIDED,
-    Finding,
-    judge,
-    overall,
-    overall_state,
-    state_of,
-)
+from analyses.paper.claims.verdicts import RULE, Finding, judge, overall
 from analyses.plots import forest, style
 from analyses.reading.arrays import Floats, nan_mean
 from analyses.reading.choices import paper_target, paper_target_in_words
 from analyses.reading.results import Results
+from analyses.reading.states import (
+    CONTRADICTED,
+    NEGLIGIBLE,
+    NOT_MEASURED,
+    SUPPORTED,
+    UNDECIDED,
+    overall_state,
+    state_of,
+)
 from analyses.statistics.bootstrap import SEED, percentiles
 from analyses.statistics.intervals import bootstrap_interval, mixed_model, widening
 from analyses.statistics.paired import holm, page, wilcoxon

@@ -23,11 +23,6 @@ RULE = (
     "is; controls do not count."
 )
 Verdict = Literal["supported", "contradicted", "undecided"]
-SUPPORTED, CONTRADICTED, NEGLIGIBLE, UNDECIDED, NOT_MEASURED = (
-    *("supported", "contradicted", "negligible", "undecided"),
-    "not measured",
-)
-"""The states of a claim or contrast: what was not measured or is smaller than any effect of interest is told apart."""
 
 
 @dataclass(frozen=True)
@@ -130,22 +125,3 @@ def overall(verdicts: Sequence[tuple[Contrast, Verdict, str]]) -> tuple[Verdict,
     if number["supported"] or len(reasons) > 1:
         return "undecided", f"{counts}; {reasons[0]}" if number["supported"] else f"{counts}: {'; '.join(reasons[:2])}"
     return "undecided", reasons[0]
-
-
-def state_of(verdict: str, reason: str) -> str:
-    """Return the state of a contrast from its verdict and reason in the table."""
-    if verdict != UNDECIDED:
-        return verdict
-    if reason.startswith(NOT_MEASURED):
-        return NOT_MEASURED
-    # By the rule's own words: a verdict that another rule forbids is not one.
-    within = reason.startswith("the interval holds") and "nothing as far" in reason
-    return NEGLIGIBLE if within else UNDECIDED
-
-
-def overall_state(verdict: str, states: Sequence[str]) -> str:
-    """Return the state of a claim, from the table's verdict and the states of the contrasts that decide."""
-    if verdict != UNDECIDED or not states:
-        return verdict
-    of_all = set(states)
-    return states[0] if len(of_all) == 1 and of_all <= {NEGLIGIBLE, NOT_MEASURED} else UNDECIDED
