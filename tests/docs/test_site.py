@@ -79,6 +79,13 @@ def test_every_link_leads_somewhere(pages: dict[Path, Page]) -> None:
     assert list(broken(pages)) == []
 
 
+def test_search_opens_from_disk(site: Path, pages: dict[Path, Page]) -> None:
+    assert "blank map" in (site / "search" / "search_index.js").read_text(encoding="utf-8")
+    worker = site / "docs" / "iframe-worker.js"
+    for file, page in pages.items():
+        assert worker.resolve() in {(file.parent / link).resolve() for link in page.loaded}, file
+
+
 def test_a_broken_link_is_found(tmp_path: Path) -> None:
     texts = {"a.html": '<a href="b.html#x">', "b.html": '<h1 id="y"><a href="c.html"><img src="https://x.org/i.png">'}
     for name, text in texts.items():
