@@ -12,20 +12,28 @@ text. The same run gives the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from importlib import resources
+from urllib.parse import urlencode
 
 import jinja2
 
 from analyses.artifacts import Drawn, Section, Table
 from analyses.reading.results import Results
-from analyses.report import assets, contents, facts, figures, gallery, tables, verdicts
+from analyses.report import assets, contents, data, facts, figures, gallery, tables, verdicts
 from analyses.report.links import Kept
 from analyses.report.words import Words
 
-__all__ = ["build"]
+__all__ = ["PAPER", "SITE", "build", "without_maps"]
+
+SITE = "site"
+"""What the page asks for to know the site that it is part of: nothing, until a site is made of it."""
+PAPER = "https://scholar.google.com/scholar?" + urlencode(
+    {"q": '"Visualizing Decision-Making in Semantic Segmentation Architectures Using Grad-CAM"'}
+)
+"""Where the paper is found, by its title."""
 
 
 def build(results: Results, sections: Sequence[Section], *, maps: bool = True) -> Iterator[tuple[str, bytes]]:
@@ -40,14 +48,38 @@ def build(results: Results, sections: Sequence[Section], *, maps: bool = True) -
     Raises:
         ResultsError: the manifest, or a file that the run has, is damaged.
     """
+
+    def gathered() -> tuple[gallery.MapFiles, Kept]:
+        map_files = gallery.gather(results) if maps else gallery.MapFiles()
+        return map_files, Kept.of(results) if map_files.checkpoints else Kept()
+
+    units = {metric.name: metric.unit for metric in results.metrics}
+    about, of_classes = facts.of(results), facts.classes(results)
+    yield from _page(about, sections, Words.of(results), gathered, units, of_classes)
+
+
+def without_maps(about: facts.Facts, sections: Sequence[Section], words: Words) -> Iterator[tuple[str, bytes]]:
+    """Yield the files of the page of what is no run, such as timings: its facts, figures and tables."""
+    yield from _page(about, sections, words, lambda: (gallery.MapFiles(), Kept()), {}, [], of_run=False)
+
+
+def _page(
+    about: facts.Facts,
+    sections: Sequence[Section],
+    words: Words,
+    gathered: Callable[[], tuple[gallery.MapFiles, Kept]],
+    units: Mapping[str, str],
+    of_classes: list[tuple[str, str]],
+    *,
+    of_run: bool = True,
+) -> Iterator[tuple[str, bytes]]:
     shown = contents.ordered(sections)
     items = [item for section in shown for item in section.items]
     # Scaling and coding are done by C code that lets others run.
     with ThreadPoolExecutor() as threads, ExitStack() as stopped:
         stopped.callback(threads.shutdown, wait=False, cancel_futures=True)  # a stop waits for no more than has begun
         coming = {item.name: threads.submit(figures.small, item) for item in items if isinstance(item, Drawn)}
-        map_files = gallery.gather(results) if maps else gallery.MapFiles()
-        words, kept = Words.of(results), Kept.of(results) if map_files.checkpoints else Kept()
+        map_files, kept = gathered()
         rows = [tables.script(item, words, kept) for item in items if isinstance(item, Table)]
         drawn = {name: picture.result() for name, picture in coming.items()}
     views = [contents.view(section, drawn) for section in shown]
@@ -55,19 +87,22 @@ def build(results: Results, sections: Sequence[Section], *, maps: bool = True) -
         _environment()
         .get_template("index.html.j2")
         .render(
-            facts=facts.of(results),
-            verdicts=verdicts.of(shown, {metric.name: metric.unit for metric in results.metrics}),
+            facts=about,
+            verdicts=verdicts.of(shown, units),
             states=verdicts.STATES.items(),
             sections=views,
             pictures=contents.pictures(views),
             gallery=map_files,
-            classes=facts.classes(results),
+            classes=of_classes,
             scripts=assets.SCRIPTS,
             styles=assets.STYLES,
+            paper=PAPER,
+            of_run=of_run,
         )
     )
     yield "index.html", page.encode()
     yield from assets.files()
+    yield data.script(SITE, None)
     for name, picture in drawn.items():
         yield figures.path(name), picture.content
         if picture.frames:

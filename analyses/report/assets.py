@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 
@@ -13,15 +13,15 @@ from analyses.report import data
 STYLES = ("page.css", "gallery.css")
 SCRIPTS = (
     *("core.js", "tables.js", "print.js", "maps.js", "state.js", "tiles.js"),
-    *("detail.js", "controls.js", "keys.js", "film.js", "gallery.js", "router.js"),
+    *("detail.js", "controls.js", "keys.js", "film.js", "gallery.js", "router.js", "home.js"),
 )
 """In the order in which the page loads them; `theme.js` comes before, so that no light page flashes up in the dark."""
 
 
-def files() -> Iterator[tuple[str, bytes]]:
-    """Yield the path and the bytes of each file that is the same for all runs."""
+def files(names: Iterable[str] = (*STYLES, *SCRIPTS)) -> Iterator[tuple[str, bytes]]:
+    """Yield the path and the bytes of files that are the same for all runs: these, the theme's and DataTables'."""
     folder = resources.files(__package__) / "static"
-    for name in ("theme.js", *STYLES, *SCRIPTS):
+    for name in ("theme.js", *names):
         yield f"static/{name}", (folder / name).read_bytes()
     bundle = Path(itables.options.dt_bundle)
     yield "static/datatables.css", bundle.with_suffix(".css").read_bytes()

@@ -61,6 +61,8 @@ class View:
 
 PICTURES = ("figure1", "known_evidence", "curves", "methods", "sanity", "figure2", "levels", "method_ranks")
 """Sections whose first figure the overview shows, of as many as it has room for; the first one large."""
+SCENE = "figure-known_evidence_scene"
+"""What the key of a figure begins with that the overview shows in place of its section's first."""
 ROOM = 5
 
 
@@ -97,7 +99,11 @@ def pictures(views: Sequence[View]) -> list[Item]:
     by_key = {one.key: one for one in views}
     shown = [by_key[name] for name in PICTURES if name in by_key]
     others = [one for one in views if one not in shown]
-    return [one.figures[0] for one in (*shown, *others) if one.figures][:ROOM]
+    return [_picture(one.figures) for one in (*shown, *others) if one.figures][:ROOM]
+
+
+def _picture(figures: Sequence[Item]) -> Item:
+    return next((one for one in figures if one.key.startswith(SCENE)), figures[0])
 
 
 def _behind(figure: str, tables: Sequence[str]) -> str:

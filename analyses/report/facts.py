@@ -48,13 +48,13 @@ def of(results: Results) -> Facts:
         brief=list(_brief(results)),
         measured=list(_measured(results)),
         checkpoints=[_checkpoint(results, point) for point in results.checkpoints],
-        versions=_pairs(manifest.versions),
-        hardware=_pairs(manifest.hardware),
+        versions=pairs(manifest.versions),
+        hardware=pairs(manifest.hardware),
         redo=[
             ("The run: save the settings below as run.toml", "python -m bench run all --profile run.toml"),
             ("This page, from the files of the run in the folder RUN", "python -m bench run report --out RUN"),
         ],
-        settings=tomli_w.dumps(_without_none(profile)) if profile else "",
+        settings=settings(profile),
         trained=bool(results.trained) or not results.models,
     )
 
@@ -142,7 +142,13 @@ def _share(value: float) -> str:
     return "" if math.isnan(value) else f"{100 * value:.1f} %"
 
 
-def _pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+def settings(profile: Mapping[str, Any]) -> str:
+    """Return the settings of a run as TOML; '' where there are none."""
+    return tomli_w.dumps(_without_none(profile)) if profile else ""
+
+
+def pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return names and values in words."""
     return [(name.replace("_", " "), "none" if value is None else str(value)) for name, value in values.items()]
 
 

@@ -40,13 +40,13 @@ class Frames:
     columns: int
 
 
-def small(item: Drawn) -> PagePicture:
-    """Return a figure's PNG as WebP, at most `WIDEST` pixels wide and never enlarged."""
+def small(item: Drawn, widest: int = WIDEST) -> PagePicture:
+    """Return a figure's PNG as WebP, at most `widest` pixels wide and never enlarged."""
     with Image.open(io.BytesIO(item.files["png"])) as opened:
         picture = opened.convert("RGB")
-    if picture.width > WIDEST:
-        height = max(1, round(picture.height * WIDEST / picture.width))
-        picture = picture.resize((WIDEST, height), Image.Resampling.LANCZOS)
+    if picture.width > widest:
+        height = max(1, round(picture.height * widest / picture.width))
+        picture = picture.resize((widest, height), Image.Resampling.LANCZOS)
     frames = _frames(item.files[MOVING]) if MOVING in item.files else None
     return PagePicture(_webp(picture), picture.width, picture.height, frames)
 

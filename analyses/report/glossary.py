@@ -172,6 +172,7 @@ MEANINGS = {
     "gain_animal": "Energy gain on the whole animal.",
     "best_layer": "Layer with the highest gain.",
     "finds_it": "Whether the gain is above chance and above every blind control.",
+    "fails": "Whether the interval of Spearman's correlation lies above 0.5 where all weights are random.",
     "told_apart": "Whether the network tells the classes apart, so that its maps can be judged.",
     "images_told": "Share of images whose class it tells.",
     "pixels_told": "Share of the animal's pixels whose class it tells.",

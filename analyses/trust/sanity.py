@@ -45,6 +45,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     if frame.empty:
         return
     yield Table("sanity", frame, f"{_ABOUT} {_COLUMNS} {_READING}")
+    yield Table("sanity_random", all_random(frame), f"{_ABOUT} {_RANDOM} {_READING}", best={"spearman": "lower"})
     for model in results.models:
         of_model = frame[frame["model"] == model]
         highest = at_highest(of_model)
@@ -63,6 +64,10 @@ _ABOUT = (
     "Similarity of maps to those of the trained network, for the same images and the pixels that the trained network "
     "chose, when weights are made random from the output to the input: all modules behind (cascading), or one alone "
     "(independent)."
+)
+_RANDOM = (
+    "Here all weights are random, and values are means over the layers. fails: the interval of Spearman's correlation "
+    f"lies above {FAILS:g}."
 )
 _READING = (
     f"Means over images, of each image's mean over draws and layers, with {CONFIDENCE:.0%} intervals from {RESAMPLES} "
@@ -96,6 +101,14 @@ def summarise(results: Results) -> pd.DataFrame:
     places = [depths.get(key, -2) for key in zip(frame["model"], frame["layer"], strict=True)]  # their mean first
     frame = frame.assign(_place=places, _method=frame["method"].map(methods))
     return tidy(frame, [*GROUP, "kind", "step", "_place", "_method", "method"])[COLUMNS]
+
+
+def all_random(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `summarise` where all weights are random, means over the layers; `fails` says which fail."""
+    rows = frame[(frame["kind"] == CASCADING) & (frame["share"] >= 1) & (frame["layer"] == ALL)]
+    kept = [*GROUP, "method", *(f"{name}{end}" for name in MEASURES for end in ENDS)]
+    kept += ["n_images", "n_seeds", "n_undefined", "training_data"]
+    return rows[kept].assign(fails=rows["spearman_low"] > FAILS).reset_index(drop=True)
 
 
 def _means(group: pd.DataFrame) -> pd.DataFrame:
@@ -140,12 +153,11 @@ def _where(results: Results, frame: pd.DataFrame) -> str:
 
 def _verdict(results: Results, frame: pd.DataFrame) -> str:
     """Name the methods whose maps stay as they were when all weights are random."""
-    all_random = frame[(frame["kind"] == CASCADING) & (frame["share"] >= 1)]
     named = [
         f"{results.label('methods', str(row['method']))} ({row['spearman']:.2f} [{row['spearman_low']:.2f}, "
         f"{row['spearman_high']:.2f}]; over cells with a gradient {row['spearman_reached']:.2f} "
         f"[{row['spearman_reached_low']:.2f}, {row['spearman_reached_high']:.2f}])"
-        for row in all_random.to_dict("records")
+        for row in frame[(frame["kind"] == CASCADING) & (frame["share"] >= 1)].to_dict("records")
         if row["spearman_low"] > FAILS
     ]
     rule = f"the interval of Spearman's correlation lies above {FAILS:g} where all weights are random"

@@ -27,6 +27,7 @@ from bench.cli.options import (
 )
 from bench.planning.shipped import DEFAULT, profiles
 from segcam.errors import InputError
+from segcam.files import user_path
 
 if TYPE_CHECKING:
     from bench.output.store import Store
@@ -186,6 +187,26 @@ def publish(
         if archive is not None:
             size = publish_archive(run, archive).stat().st_size / 1e6
             tell(f"wrote {archive}, {size:.1f} MB")
+
+
+@app.command()
+def site(
+    folders: Annotated[
+        list[Path], typer.Argument(help="Folders of runs, evidence or timings, published or not; or one around them.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the site.")] = Path("site"),
+    docs: Annotated[str, typer.Option("--docs", help="Address of the documentation, which all pages lead to.")] = "",
+) -> None:
+    """Write one site over studies: methods side by side, claims by studies, and the page of each; no server needed."""
+    from bench.output import terminal
+    from bench.output.site import write
+
+    to = path_of(out, "--out") or out
+    named = [user_path(folder, "FOLDER") for folder in folders]
+    console = terminal.console()
+    *_, index = written = write(named, to, docs, console)
+    terminal.tell_files(console, to, written)
+    terminal.teller(console)(str(index))
 
 
 @app.command("list")

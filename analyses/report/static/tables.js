@@ -250,5 +250,5 @@
   /** The grids in a view, each with its place. */
   const grids = (view) => [...open].filter(([article]) => view.contains(article)).map(([article, { made }]) => [article, made]);
 
-  segcam.tables = { fill, grids };
+  segcam.tables = { fill, grids, library: () => (library ??= start()) };
 })();

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 import json
 import re
@@ -92,12 +93,13 @@ def test_the_page_holds_all_that_it_names(listed):
     assert listed[0][0] == "index.html"
     assert len(files) == len(listed)
     page = files["index.html"].decode()
-    for name in re.findall(r'(?:src|href)="((?!#|data:)[^"]+)"', page):
+    outside = [f'href="{report.PAPER}" rel="noopener"']  # all that leads elsewhere, and only if asked
+    assert re.findall(r'[a-z]+="https?:[^>]*', page) == [html.escape(link, quote=False) for link in outside]
+    for name in re.findall(r'(?:src|href)="((?!#|data:|https:)[^"]+)"', page):
         assert name in files
     for name in re.findall(r'data-table="([^"]+)"', page):
         assert f"data/{name}.js" in files
     assert "export" in unpacked(data(files, "datatables"))
-    assert not re.findall(r"https?://", page)
     index = data(files, "gallery")
     for point in index["checkpoints"]:
         assert all(f"data/{name}.js" in files for name in point["files"].values())
@@ -221,7 +223,7 @@ def test_a_page_without_maps_sections_or_verdicts_says_so(make, gallery, maps):
     page = files["index.html"].decode()
     assert "The maps of this run are not with this page" in page
     assert "This run has no verdicts" in page
-    assert [name for name in files if name.startswith("data/")] == ["data/datatables.js"]
+    assert [name for name in files if name.startswith("data/")] == ["data/datatables.js", "data/site.js"]
 
 
 def test_levels_that_were_not_reached_have_no_maps(make):

@@ -1,0 +1,105 @@
+"""The figures and tables that lie in a folder, with their captions: what a page is made of where nothing is redrawn."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+import analyses
+from analyses.artifacts import MOVING, Caption, Drawn, Section, Table
+from analyses.reading.files import ResultsError
+
+CAPTIONS = "captions.md"
+_HEAD = re.compile(
+    r"^\*\*(?:(?P<label>[^*]+) \((?P<named>[\w.-]+)\)|(?P<name>[\w.-]+))\.\*\* ?(?P<text>.*)$", re.DOTALL
+)
+_SENTENCE = re.compile(r"(?<=\.) (?=[^\W\d_a-z])")
+
+
+def tables(folder: Path) -> dict[str, pd.DataFrame]:
+    """Return the tables of a folder by their names; empty cells of words are ''.
+
+    Raises:
+        ResultsError: one is damaged.
+    """
+    return {path.stem: _table(path) for path in sorted((folder / "tables").glob("*.csv"))}
+
+
+def sections(folder: Path, frames: Mapping[str, pd.DataFrame]) -> list[Section]:
+    """Return what lies in a folder as sections, one an analysis.
+
+    Args:
+        folder: with figures as PNG, and captions.
+        frames: its tables.
+
+    Raises:
+        ResultsError: the captions cannot be read.
+    """
+    told = _captions(folder / CAPTIONS)
+    items: dict[str, list[Drawn | Table]] = {}
+    known = sorted(analyses.find(), key=len, reverse=True)
+    for path in sorted((folder / "figures").glob("*.png")):
+        label, caption = _taken(told, path.stem, figure=True)
+        files = {kind: path.with_suffix(f".{kind}") for kind in ("png", MOVING)}
+        there = {kind: file.read_bytes() for kind, file in files.items() if file.exists()}
+        drawn = Drawn(path.stem, caption, there, label)
+        items.setdefault(_analysis(path.stem, known), []).append(drawn)
+    for name, frame in frames.items():
+        _, caption = _taken(told, name, figure=False)
+        items.setdefault(_analysis(name, known), []).append(Table(name, frame, str(caption)))
+    return [Section(name, analyses.question(name) if name in known else name, made) for name, made in items.items()]
+
+
+def _table(path: Path) -> pd.DataFrame:
+    try:
+        frame = pd.read_csv(path)
+    except (ValueError, OSError) as error:  # of pandas, too
+        raise ResultsError(f"table {path} cannot be read ({error}): draw or fetch it again") from error
+    words = frame.columns[[not pd.api.types.is_numeric_dtype(frame[name]) for name in frame]]
+    return frame.assign(**{name: frame[name].fillna("") for name in words})
+
+
+def _analysis(name: str, known: list[str]) -> str:
+    """Return the analysis that a figure or table is of: the longest name that its own begins with."""
+    return next((one for one in known if re.match(rf"{re.escape(one)}(?![a-z0-9])", name)), name)
+
+
+def _captions(path: Path) -> list[tuple[str, str, str]]:
+    """Return name, label and text of each caption, in their order."""
+    try:
+        paragraphs = path.read_text(encoding="utf-8").split("\n\n") if path.exists() else []
+    except (UnicodeDecodeError, OSError) as error:
+        raise ResultsError(f"{path} cannot be read ({error}): draw or fetch it again") from error
+    return list(_parts(paragraphs))
+
+
+def _parts(paragraphs: list[str]) -> Iterator[tuple[str, str, str]]:
+    current: tuple[str, str, str] | None = None
+    for paragraph in paragraphs:
+        if head := _HEAD.match(paragraph.strip()):
+            if current:
+                yield current
+            current = head["named"] or head["name"], head["label"] or "", head["text"]
+        elif current and paragraph.strip():
+            current = current[0], current[1], f"{current[2]}\n\n{paragraph.strip()}"
+    if current:
+        yield current
+
+
+def _taken(told: list[tuple[str, str, str]], name: str, *, figure: bool) -> tuple[str, Caption]:
+    """Return the label and the caption of a figure or a table.
+
+    A figure and a table may share a name: then the table is told first, and the figure has the label.
+    """
+    found = [(label, text) for known, label, text in told if known == name]
+    if not found:
+        return "", Caption("", "", "Without a caption.")
+    label, text = found[-1 if figure else 0]
+    head, _, details = text.partition("\n\n")
+    if not figure or not label:
+        return label, Caption("", "", text)
+    finding, *reading = _SENTENCE.split(head, maxsplit=1)
+    return label, Caption(finding, "".join(reading), details)
