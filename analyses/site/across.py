@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from analyses.reading.states import CONTRADICTED, NOT_MEASURED, SUPPORTED
 from analyses.reading.timings import FILE, Timings
-from analyses.report.verdicts import CONTRADICTED, NOT_MEASURED, SUPPORTED, ClaimVerdict
+from analyses.report.verdicts import ClaimVerdict
 from analyses.site.leaderboard import Estimate, named
 from analyses.site.studies import EVIDENCE, Study
 

@@ -65,11 +65,20 @@ def run(make):
 
 
 def made(results):
-    return split(sanity.analyse(results))
+    return split(item for item in sanity.analyse(results) if item.name != "sanity_random")
 
 
 def test_nothing_for_runs_without(make):
     assert list(sanity.analyse(make(**SMALL))) == []
+
+
+def test_the_small_table_has_what_is_left_of_a_map_where_all_is_random_and_who_fails(run):
+    (whole, small, *_) = sanity.analyse(run(frame()))
+    assert (small.name, len(small.frame)) == ("sanity_random", 4)  # two levels, two methods
+    assert dict(zip(small.frame["method"], small.frame["fails"], strict=True)) == {"grad_cam": False, "layer_cam": True}
+    of_all = whole.frame[(whole.frame["layer"] == "all") & (whole.frame["kind"] == "cascading")]
+    last = of_all[of_all["share"] == 1].set_index(["level", "method"])["spearman_high"]
+    assert small.frame.set_index(["level", "method"])["spearman_high"].equals(last)
 
 
 def test_means_are_over_images_of_their_means_over_draws_and_layers(run):
