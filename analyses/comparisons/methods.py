@@ -12,10 +12,11 @@ from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.comparisons import method_rows as tables
 from analyses.plots import method_heatmaps as figures
-from analyses.plots import style
-from analyses.plots.dots import draw_summary
+from analyses.plots import networks, style
+from analyses.plots.dots import FEW, draw_summary, less
 from analyses.reading import catalogue, choices
 from analyses.reading.catalogue import BLIND, FEWEST, Entry
+from analyses.reading.manifest import Metric
 from analyses.reading.results import Results
 from analyses.statistics import contrasts as contrasts_module
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES
@@ -65,10 +66,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         f"better one), of the layers_tested_ with pairs of {FEWEST} images or more. {_POINTWISE} {note}",
         shown=[name for name in SHOWN if name in summary],
     )
-    for model in results.models:
-        frames = [frame[frame["model"] == model] if len(frame) else frame for frame in (means, contrasts, summary)]
-        if len(frames[2]):
-            yield from _figures(results, model, *frames)
+    yield from _figures(results, means, contrasts, summary)
 
 
 SHOWN = (
@@ -84,17 +82,21 @@ _POINTWISE = (
     "one is a test."
 )
 
-_COLOURS = (
-    "White is what chance scores; blue is better where anything is; colours saturate where controls lie beyond the "
-    "methods. Rows are methods by family, controls apart; columns are layers, role by role in the order of execution, "
-    "and what attributes to the input's pixels stands in a column of its own."
+READING = (
+    "A panel a network, rows are methods by family, columns layers, role by role. White is what chance scores, blue is "
+    "better. A dot: better than each control that knows neither network nor mask, by the pointwise interval of the "
+    "paired difference. Pale: few images; hatched: cannot run there."
 )
 _MARKS = (
-    "Hatched: skipped, for the reason in the table skipped. A slash: fewer than half of the maps have a value, the "
-    "others are blank or undefined; a cross: fewer than one in ten, too few for a colour. A dot: better than each "
-    "control that knows neither network nor mask ({blind}), by the pointwise interval of the paired difference over "
-    "{fewest} images or more; there are none where no direction is the better one. n: images of methods with passes "
-    "of their own, where they are fewer."
+    "Colours saturate where controls lie beyond the methods. What attributes to the input's pixels has a column of its "
+    "own. Hatched: skipped, for the reason in the table skipped. A slash: fewer than half of the maps have a value; a "
+    "cross: fewer than one in ten, too few for a colour. Dots take {fewest} images or more; the controls are {blind}. "
+    "n: images of methods with passes of their own. Edge alignment and background ratio are in the table methods."
+)
+SUMMARY_READING = (
+    "Mean over a network's layers with its interval, a row a method, the highest first; those with few images stand "
+    "apart. Grey lines are controls that know neither the network nor the mask. A hollow mark is of fewer layers, or "
+    "of fewer than half of the maps: such means are not to be compared with others."
 )
 
 
@@ -158,43 +160,70 @@ def _reading(results: Results) -> str:
     return text
 
 
-def _figures(
-    results: Results, model: str, means: pd.DataFrame, contrasts: pd.DataFrame, summary: pd.DataFrame
-) -> Iterator[Figure]:
-    """Yield the heat maps and the dot plot of one model."""
-    level, target = int(summary["level"].iloc[0]), str(summary["target"].iloc[0])
-    means = means[(means["level"] == level) & (means["target"] == target)]
-    where = (
-        f"{results.label('models', model)} at its highest level ({results.level_phrase(model, level)}); target: "
-        f"{results.label('targets', target)}, the one that most methods explain"
+def _figures(results: Results, means: pd.DataFrame, contrasts: pd.DataFrame, summary: pd.DataFrame) -> Iterator[Figure]:
+    """Yield the heat maps and the dot plots of all networks."""
+    metric = next(metric for name in catalogue.SHOWN for metric in results.metrics if metric.name == name)
+    shown = summary[["model", "level", "target"]].drop_duplicates()
+    means = means.merge(shown, on=["model", "level", "target"], how="inner")
+    blind = printing.listed([results.label("methods", name) for name in BLIND if name in results.methods])
+    where = "; ".join(
+        f"{results.label('models', row['model'])}, {results.level_phrase(row['model'], int(row['level']))}, target: "
+        f"{results.label('targets', row['target'])}"
+        for row in shown.to_dict("records")
     )
-    blind = ", ".join(results.label("methods", name) for name in BLIND if name in results.methods)
-    for name, metrics in figures.pages(results, model, means):
+    for ending, models in figures.pages(results, means):
+        of_page = means[means["model"].isin(models)]
         with style.context():
-            drawn = figures.draw_layers(results, model, means, contrasts, metrics)
-        labels = [metric.label if not i else metric.label.lower() for i, metric in enumerate(metrics)]
-        shown = " and ".join([", ".join(labels[:-1]), labels[-1]] if labels[1:] else labels)
+            drawn = figures.draw_layers(results, models, of_page, contrasts, metric)
         marks = _MARKS.format(blind=blind, fewest=FEWEST)
-        last = choices.head(results, model)
-        behind = f" {last.label} lies behind the last ReLU." if last and last.name in set(means["layer"]) else ""
-        yield Figure(
-            f"methods-{printing.slug(model)}{name}",
-            drawn,
-            Caption("", "", f"{shown} by method and layer: {where}. {_COLOURS}{behind} {marks}"),
+        last = [choices.head(results, model) for model in models]
+        behind = [layer.label for layer in last if layer and layer.name in set(of_page["layer"])]
+        ends = f"{printing.listed(list(dict.fromkeys(behind)))}: behind the last ReLU. " if behind else ""
+        caption = Caption(_found(results, models, contrasts, metric), READING, f"{where}. {ends}{marks}")
+        yield Figure(f"methods{ending}", drawn, caption, "Methods by layer")
+    for ending, models in networks.pages(list(shown["model"])):
+        rows = summary[summary["model"].isin(models)]
+        with style.context():
+            drawn = draw_summary(results, rows)
+        details = (
+            f"{where}. The controls are {blind}, on the input where the maps are. The paired differences in the table "
+            "methods_summary are the fair comparison; it has background ratio, too."
         )
-    with style.context():
-        drawn = draw_summary(results, summary)
-    yield Figure(
-        f"methods_summary-{printing.slug(model)}",
-        drawn,
-        Caption(
-            "",
-            "",
-            f"{_ABOUT}, mean over the layers of {where}. Methods stand in the order of their energy gain; "
-            "lines and bands "
-            f"are the controls over all layers and images ({blind} know neither the network nor the mask), "
-            "on the input "
-            "where the maps are. Where a method has maps of fewer layers or images, its label says how many, and the "
-            f"paired differences in the table methods_summary are the fair comparison.",
-        ),
-    )
+        caption = Caption(_best(results, models, rows, metric), SUMMARY_READING, details)
+        yield Figure(f"methods_summary{ending}", drawn, caption, "Methods over layers")
+
+
+def _found(results: Results, models: Sequence[str], contrasts: pd.DataFrame, metric: Metric) -> str:
+    """Say at how many layers of each network the main method is better than every blind control."""
+    words = []
+    for model in models if len(contrasts) else ():
+        rows = contrasts[(contrasts["model"] == model) & (contrasts["method"] == results.main_method)]
+        by_layer: dict[str, list[dict[str, Any]]] = {}
+        for row in rows.to_dict("records"):
+            by_layer.setdefault(str(row["layer"]), []).append({str(name): value for name, value in row.items()})
+        layers = [figures.better(of_layer, metric) for of_layer in by_layer.values()]
+        if layers:
+            words.append(f"{sum(layers)} of {len(layers)} layers in {networks.name_of(results, model)}")
+    if not words:
+        return ""
+    name = results.label("methods", results.main_method)
+    return f"{metric.label} of {name} is better than every blind control's at {printing.listed(words)}."
+
+
+def _best(results: Results, models: Sequence[str], summary: pd.DataFrame, metric: Metric) -> str:
+    """Say which method has the highest mean in each network, of those with maps of most images and layers."""
+    words = []
+    for model in models:
+        rows = summary[(summary["model"] == model) & (summary["metric"] == metric.name)]
+        rows = rows[(rows["scope"] == "layer") & (rows["family"] != "control") & rows["estimate"].notna()]
+        rows = rows[(rows["n_images"] >= FEW) & ~less(rows)]
+        if len(rows):
+            first = rows.sort_values("estimate", ascending=metric.direction == "lower", kind="stable").iloc[0]
+            name = results.label("methods", str(first["method"]))
+            words.append(f"{name} in {networks.name_of(results, model)} ({printing.short(first['estimate'])})")
+    return f"Best mean {_within(metric.label)} over layers: {printing.listed(words)}." if words else ""
+
+
+def _within(label: str) -> str:
+    """Return a label as it stands within a sentence: an abbreviation stays one."""
+    return label[:1].lower() + label[1:] if label[1:2].islower() else label

@@ -1,4 +1,4 @@
-"""Dots with intervals, a row a method; and many methods in one figure, beside the controls' lines."""
+"""Dots with intervals, a row a method; and all methods' means in one figure, beside the blind controls' lines."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 
 from analyses import printing
-from analyses.plots import lines, style
-from analyses.reading.catalogue import FAMILIES, SHOWN
+from analyses.plots import lines, networks, style
+from analyses.reading.catalogue import BLIND, FAMILIES, SHOWN
 from analyses.reading.results import Results
 
 ROW, AROUND, BETWEEN = 0.138, 1.45, 0.3  # inches
+MOST_PANELS = 4
+FEW = 10
+"""Images of which a method needs as many to stand among the others."""
 SCOPES = {"layer": "of layers", "input": "of the input"}
 
 
@@ -35,7 +38,7 @@ def draw_panel(
 
     Args:
         axes: of the panel.
-        frame: rows of `method`, `estimate`, `low` and `high`.
+        frame: rows of `method`, `estimate`, `low` and `high`; and, if any marks are so, of whether it is `hollow`.
         looks: of the methods, a row each, the first on top.
         labels: of the rows; none where another panel names them.
         reference: where a dotted upright line stands; none where it is no number.
@@ -61,71 +64,83 @@ def draw_panel(
     for place, colour, row in zip(y, colours, rows.to_dict("records"), strict=True):
         marker = looks[str(row["method"])].marker
         marker = "o" if marker == "None" else marker
-        axes.plot(row["estimate"], place, color=colour, marker=marker, linestyle="none", markersize=3.2)
+        look: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": "none", "markersize": 3.2}
+        axes.plot(row["estimate"], place, markerfacecolor="white" if row.get("hollow") else colour, **look)
     sns.despine(ax=axes)
 
 
 def draw_summary(results: Results, summary: pd.DataFrame) -> matplotlib.figure.Figure:
-    """Draw a panel a metric, methods of layers above those of the input, each with its interval."""
-    metrics = [metric for name in SHOWN for metric in results.metrics if metric.name == name]
+    """Draw the methods' means over layers: a column a network, or a metric where there is one network.
+
+    Methods of layers stand above those of the input, and those with few images apart; each in the order of its mean.
+    """
+    models = [model for model in results.models if (summary["model"] == model).any()]
+    metrics = [metric for name in SHOWN[:2] for metric in results.metrics if metric.name == name]
     metrics = [metric for metric in metrics if (summary["metric"] == metric.name).any()]
-    blocks = {scope: _order(summary[summary["scope"] == scope], metrics[0].name) for scope in SCOPES}
-    blocks = {scope: names for scope, names in blocks.items() if names}
+    metrics = metrics if len(models) * len(metrics) <= MOST_PANELS else metrics[:1]
+    columns = [(model, metric) for metric in metrics for model in models]
+    blocks = _blocks(summary, metrics[0].name)
     rows = sum(len(names) for names in blocks.values())
     figure = style.figure(ROW * rows + BETWEEN * len(blocks) + AROUND, constrained=True)
     ratios = [len(names) + 1 for names in blocks.values()]
-    grid = figure.subplots(max(1, len(blocks)), len(metrics), squeeze=False, sharex="col", height_ratios=ratios or [1])
+    grid = figure.subplots(len(blocks), len(columns), squeeze=False, sharex="col", height_ratios=ratios)
     family_looks = dict(zip(FAMILIES, style.model_lines(list(FAMILIES)).values(), strict=True))
-    controls = [name for name in results.controls if (summary["method"] == name).any()]
-    control_looks = {name: style.grey_line(i) for i, name in enumerate(controls)}
+    control_looks = {
+        name: style.grey_line(i) for i, name in enumerate(n for n in BLIND if (summary["method"] == n).any())
+    }
     families = dict(zip(summary["method"].astype(str), summary["family"].astype(str), strict=True))
-    for axes_row, (scope, names) in zip(grid, blocks.items(), strict=False):
+    for axes_row, ((scope, few), names) in zip(grid, blocks.items(), strict=True):
         of_scope = summary[summary["scope"] == scope]
-        images = of_scope.loc[of_scope["method"].isin(names), "n_images"].max()
-        labels = _labels(results, of_scope, names, images)
         looks = {name: family_looks.get(families[name], style.grey_line(0)) for name in names}
-        for axes, metric in zip(axes_row, metrics, strict=True):
-            of_metric = of_scope[of_scope["metric"] == metric.name]
-            _draw_controls(axes, of_metric, control_looks)
-            draw_panel(axes, of_metric, looks, labels if axes is axes_row[0] else (), reference=metric.chance)
-        few = f" (n = {images})" if images < summary["n_images"].max() else ""
-        axes_row[0].set_title(f"Methods {SCOPES[scope]}{few}", loc="left")
-    for axes, metric in zip(grid[-1], metrics, strict=True):
-        axes.set_xlabel(printing.plain(style.metric_label(metric)))
-    key = _key(results, summary, family_looks, control_looks)
-    figure.legend(handles=key, loc="outside upper center", frameon=False, ncols=4, handlelength=2.2)
+        labels = [printing.plain(results.label("methods", name)) for name in names]
+        for axes, (model, metric) in zip(axes_row, columns, strict=True):
+            of_panel = of_scope[(of_scope["model"] == model) & (of_scope["metric"] == metric.name)]
+            _draw_controls(axes, of_panel, control_looks, bands=not few)
+            shown = labels if axes is axes_row[0] else ()
+            draw_panel(axes, of_panel.assign(hollow=less(of_panel)), looks, shown, reference=metric.chance)
+        axes_row[0].set_title(f"Methods {SCOPES[scope]}{f', fewer than {FEW} images' if few else ''}", loc="left")
+    for axes, (model, metric) in zip(grid[-1], columns, strict=True):
+        name = networks.name_of(results, model)
+        label = style.metric_label(metric)
+        axes.set_xlabel(
+            printing.plain(label) if len(models) == 1 else f"{printing.plain(label)}\n{printing.plain(name)}"
+        )
+    style.add_key(figure, _key(results, summary, family_looks, control_looks), 5, length=2.2)
     return figure
 
 
-def _order(frame: pd.DataFrame, metric: str) -> list[str]:
-    """Return the methods that are no controls by their mean, the highest first, undefined ones last."""
-    rows = frame[(frame["metric"] == metric) & (frame["family"] != "control")]
-    return list(rows.sort_values("estimate", ascending=False, kind="stable")["method"])
+def _blocks(summary: pd.DataFrame, metric: str) -> dict[tuple[str, bool], list[str]]:
+    """Return the methods by scope, and by whether all of a method's networks have few images, the highest first."""
+    rows = summary[(summary["metric"] == metric) & (summary["family"] != "control")]
+    blocks: dict[tuple[str, bool], list[str]] = {}
+    for scope in SCOPES:
+        by_method = rows[rows["scope"] == scope].groupby("method", sort=False)
+        means = by_method["estimate"].mean().sort_values(ascending=False, kind="stable")
+        most = by_method["n_images"].max()
+        for few in (False, True):
+            names = [str(name) for name in means.index if (most[name] < FEW) == few]
+            if names:
+                blocks[scope, few] = names
+    return blocks
 
 
-def _draw_controls(axes: Axes, frame: pd.DataFrame, looks: Mapping[str, style.Line]) -> None:
-    """Draw each control as an upright line with its band."""
+def less(frame: pd.DataFrame) -> pd.Series:
+    """Return which means are of fewer layers than others, or of fewer than half of the maps."""
+    without = frame[["blank_share", "undefined_share"]].sum(axis=1)
+    most = frame.groupby(["model", "scope"])["n_layers"].transform("max")
+    fewer: pd.Series[bool] = (frame["n_layers"] < most) | (without > 0.5)
+    return fewer
+
+
+def _draw_controls(axes: Axes, frame: pd.DataFrame, looks: Mapping[str, style.Line], *, bands: bool) -> None:
+    """Draw each control as an upright line, with its band where it is of enough images."""
     rows = {str(row["method"]): row for row in frame.to_dict("records")}
     for name, look in looks.items():
         if name in rows:
             row = rows[name]
-            axes.axvspan(row["low"], row["high"], color=look.color, alpha=0.13, linewidth=0, zorder=0)
+            if bands:
+                axes.axvspan(row["low"], row["high"], color=look.color, alpha=0.13, linewidth=0, zorder=0)
             axes.axvline(row["estimate"], color=look.color, linestyle=look.linestyle, linewidth=0.8, zorder=1)
-
-
-def _labels(results: Results, frame: pd.DataFrame, names: Sequence[str], images: int) -> list[str]:
-    """Return the methods' names; of those with maps, or values, of fewer layers or images, with how many they are."""
-    rows = {str(row["method"]): row for row in frame.to_dict("records")}
-    layers = frame["n_layers"].max()
-    labels = []
-    for name in names:
-        row = rows[name]
-        few = [f"n = {row['n_images']}"] if row["n_images"] < images else []
-        few += [f"{row['n_layers']} of {layers} layers"] if row["n_layers"] < layers else []
-        defined = 1 - row["blank_share"] - row["undefined_share"]
-        few += [f"{defined:.0%} of maps"] if defined < 0.5 else []
-        labels.append(printing.plain(results.label("methods", name) + (f" ({', '.join(few)})" if few else "")))
-    return labels
 
 
 def _key(
@@ -141,6 +156,8 @@ def _key(
         for family, look in family_looks.items()
         if family in families
     ]
+    if less(summary[summary["family"] != "control"]).any():
+        key.append(lines.dots_key("hollow", "fewer layers or maps"))
     key += control_key(results, control_looks)
     return [*key, lines.reference_key()]
 

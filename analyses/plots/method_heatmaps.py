@@ -1,4 +1,4 @@
-"""Many methods in one figure: heat maps by method and layer."""
+"""Many methods in one figure: a heat map by method and layer, the networks beside each other."""
 
 from __future__ import annotations
 
@@ -23,15 +23,20 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from analyses import printing
-from analyses.plots import layer_axis, style
+from analyses.plots import layer_axis, networks, style
 from analyses.reading import gaps as gaps_module
-from analyses.reading.catalogue import BLIND, FAMILIES, FEWEST, SHOWN, Entry, entries
+from analyses.reading.catalogue import BLIND, FAMILIES, FEWEST, Entry, entries
 from analyses.reading.manifest import INPUT, Layer, Metric
 from analyses.reading.results import Results
 
-SIDE_BY_SIDE = 21  # columns, with which the panels of all metrics fit on one page
-MOST_LABELS = 48  # of columns on a page
-ROW, HEADING, AROUND = 0.138, 1.25, 1.75  # inches; in rows; inches
+METRIC = "energy_gain"
+FEW = 10
+"""Images of which a method needs as many for its cells to be in full colour."""
+PALE = 0.45
+"""How much of a cell's colour is left below that."""
+MOST_COLUMNS, MOST_NARROW = 112, 22  # of a page; of one in a page's column
+LABELS, LABEL, SIGN = 1.6, 7.8, 5.0  # inches beside the panels; points of an upright label; of a network's name
+ROW, HEADING, AROUND = 0.138, 1.25, 2.0  # inches; in rows; inches
 ROLE_GAP, INPUT_GAP = 0.35, 0.7  # in columns
 HATCH = "////////"
 State = Literal["value", "none", "skipped", "absent", ""]
@@ -43,20 +48,23 @@ class Marks:
 
     cells: dict[str, list[Rectangle]] = field(default_factory=dict)
     values: list[float] = field(default_factory=list)
+    pale: list[bool] = field(default_factory=list)
     slashes: list[list[tuple[float, float]]] = field(default_factory=list)
     crosses: list[list[tuple[float, float]]] = field(default_factory=list)
     dots: list[tuple[float, float]] = field(default_factory=list)
 
-    def add(self, state: State, x: float, y: float, value: float = math.nan) -> None:
+    def add(self, state: State, x: float, y: float, value: float = math.nan, *, pale: bool = False) -> None:
         """Add the cell whose top left corner is (x, y), of this value where its state is 'value'."""
         self.cells.setdefault(state, []).append(Rectangle((x, y), 1, 1))
         if state == "value":
             self.values.append(value)
+            self.pale.append(pale)
 
-    def draw(self, axes: Axes, scale: ScalarMappable) -> None:
-        """Draw all of it, cells with a value in the colours of `scale`."""
+    def draw(self, axes: Axes, scale: ScalarMappable, size: float = 4.5) -> None:
+        """Draw all of it, cells with a value in the colours of `scale`, dots of this size in square points."""
         if self.cells.get("value"):
             colours = scale.to_rgba(np.array(self.values))
+            colours[self.pale, :3] = 1 - PALE * (1 - colours[self.pale, :3])
             axes.add_collection(PatchCollection(self.cells["value"], facecolor=colours, **_EDGE))
         for state, look in LOOKS.items():
             if self.cells.get(state):
@@ -64,16 +72,20 @@ class Marks:
         axes.add_collection(LineCollection(self.slashes + self.crosses, colors="black", linewidths=0.55))
         if self.dots:
             x, y = zip(*self.dots, strict=True)
-            axes.scatter(x, y, s=4.5, color="black", edgecolors="white", linewidths=0.35, zorder=3)
+            axes.scatter(x, y, s=size, color="black", edgecolors="white", linewidths=0.35, zorder=3)
+
+    def marked(self) -> dict[str, Sequence[Any]]:
+        """Return what lies on cells, by its name in the key."""
+        pale = [place for place in self.pale if place]
+        return {"slash": self.slashes, "none": self.crosses, "dot": self.dots, "pale": pale}
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What all panels of a page share: the methods' rows, the layers' columns, and what was measured where.
+    """What a network's panel shows: the methods' rows, the layers' columns, and what was measured where.
 
     Attributes:
         rows: the top edge of each method's row.
-        headings: the middle of each family's heading, and its text.
         columns: the left edge of each layer's column.
         layers: by name.
         means: by method and layer, the row of the table `methods`.
@@ -82,17 +94,11 @@ class Layout:
     """
 
     rows: dict[Entry, float]
-    headings: list[tuple[float, str]]
     columns: dict[str, float]
     layers: dict[str, Layer]
     means: dict[tuple[str, str], dict[str, Any]]
     contrasts: dict[tuple[str, str], list[dict[str, Any]]]
     skipped: set[tuple[str, str]]
-
-    @property
-    def height(self) -> float:
-        """Rows from top to bottom."""
-        return max(self.rows.values()) + 1
 
     @property
     def width(self) -> float:
@@ -109,42 +115,70 @@ class Layout:
         return "skipped" if keys else "absent"
 
 
-def pages(results: Results, model: str, means: pd.DataFrame) -> Iterator[tuple[str, list[Metric]]]:
-    """Yield the metrics of each page with the ending of its name: all on one where the layers are few enough."""
-    by_name = {metric.name: metric for metric in results.metrics}
-    metrics = [by_name[name] for name in SHOWN if name in means]
-    if len(_columns(results, model, means)) <= SIDE_BY_SIDE:
-        yield "", metrics
-    else:
-        yield from ((f"-{printing.slug(metric.name)}", [metric]) for metric in metrics)
+def pages(results: Results, means: pd.DataFrame) -> Iterator[tuple[str, list[str]]]:
+    """Yield the networks of each figure with the ending of its name: as few figures as have room for their layers."""
+    found: list[list[str]] = [[]]
+    taken = 0
+    for model in [name for name in results.models if (means["model"] == name).any()]:
+        columns = len(_columns(results, model, means[means["model"] == model]))
+        if found[-1] and taken + columns > MOST_COLUMNS:
+            found.append([])
+            taken = 0
+        found[-1].append(model)
+        taken += columns
+    yield from (("" if not i else f"-{i + 1}", models) for i, models in enumerate(found))
 
 
 def draw_layers(
-    results: Results, model: str, means: pd.DataFrame, contrasts: pd.DataFrame, metrics: Sequence[Metric]
+    results: Results, models: Sequence[str], means: pd.DataFrame, contrasts: pd.DataFrame, metric: Metric
 ) -> matplotlib.figure.Figure:
-    """Draw a panel a metric: methods by layers, coloured around what chance scores."""
-    layout = _layout(results, model, means, contrasts)
-    figure = style.figure(ROW * layout.height + AROUND, constrained=True)
-    panels: list[Axes] = list(figure.subplots(1, len(metrics), squeeze=False).ravel())
+    """Draw a panel a network: methods by layers, coloured around what chance scores.
+
+    Args:
+        results: the run.
+        models: of the panels.
+        means: rows of the table `methods`, of each network one level and target.
+        contrasts: rows of `methods_contrasts`.
+        metric: whose means are drawn.
+    """
+    rows, headings = _rows(results, set(means.loc[means[metric.name].notna(), "method"]))
+    layouts = {
+        model: _layout(results, model, rows, *(_of(frame, model) for frame in (means, contrasts))) for model in models
+    }
+    columns = sum(layout.width for layout in layouts.values())
+    width = style.COLUMN if columns <= MOST_NARROW else style.WIDTH
+    cell = 72 * (width - LABELS) / columns
+    height = max(rows.values()) + 1
+    figure = style.figure(ROW * height + AROUND, width, constrained=True)
+    widths = [layout.width for layout in layouts.values()]
+    panels: list[Axes] = list(figure.subplots(1, len(models), squeeze=False, width_ratios=widths).ravel())
+    scale, beyond = _scale(means, metric)
     states: set[str] = set()
-    for i, (axes, metric) in enumerate(zip(panels, metrics, strict=True)):
-        states |= _draw_panel(axes, layout, metric, _marks(layout, metric), 1 / len(metrics))
-        labels = _column_labels(list(layout.layers.values()), MOST_LABELS // len(metrics))
+    for i, (axes, (model, layout)) in enumerate(zip(panels, layouts.items(), strict=True)):
+        marks = _marks(layout, metric)
+        marks.draw(axes, scale, min(4.5, (0.6 * cell) ** 2))
+        states |= set(marks.cells) | {name for name, places in marks.marked().items() if places}
+        labels = _column_labels(list(layout.layers.values()), max(3, int(layout.width * cell / LABEL)))
         axes.set_xticks([layout.columns[name] + 0.5 for name in layout.layers], labels, rotation=90)
         axes.set_xlim(-0.06, layout.width + 0.06)
-        axes.set_ylim(layout.height + 0.06, 0)
-        _label_rows(axes, layout, means, named=i == 0)
+        axes.set_ylim(height + 0.06, 0)
+        room = max(8, int(layout.width * cell / SIGN))
+        axes.set_title(printing.plain(networks.name_of(results, model), room), loc="left")
+        _label_rows(axes, rows, headings, means, named=i == 0)
         sns.despine(ax=axes, left=True, bottom=True)
         axes.tick_params(length=0, pad=1.5)
-    figure.legend(handles=_key(states), loc="outside lower center", frameon=False, ncols=4, handlelength=1.2)
+    bar = color_bar(scale, panels, beyond, location="top", aspect=30, shrink=0.5)
+    bar.set_label(printing.plain(style.metric_label(metric)))
+    style.add_key(figure, _key(states), 6, length=1.2, below=True)
     return figure
 
 
-def _layout(results: Results, model: str, means: pd.DataFrame, contrasts: pd.DataFrame) -> Layout:
-    gaps = gaps_module.read(results)
-    gaps = gaps[gaps["model"] == model]
-    left = set(zip(gaps["method"], gaps["layer"], strict=True))
-    methods = set(means["method"]) | set(gaps["method"])
+def _of(frame: pd.DataFrame, model: str) -> pd.DataFrame:
+    return frame[frame["model"] == model] if len(frame) else frame
+
+
+def _rows(results: Results, methods: set[str]) -> tuple[dict[Entry, float], list[tuple[float, str]]]:
+    """Return the top edge of each method's row, and the middle of each family's heading with its text."""
     rows: dict[Entry, float] = {}
     headings: list[tuple[float, str]] = []
     at = 0.0
@@ -155,6 +189,15 @@ def _layout(results: Results, model: str, means: pd.DataFrame, contrasts: pd.Dat
         at += HEADING
         for entry in group:
             rows[entry], at = at, at + 1
+    return rows, headings
+
+
+def _layout(
+    results: Results, model: str, rows: dict[Entry, float], means: pd.DataFrame, contrasts: pd.DataFrame
+) -> Layout:
+    gaps = gaps_module.read(results)
+    gaps = gaps[gaps["model"] == model]
+    left = set(zip(gaps["method"], gaps["layer"], strict=True))
     layers = _columns(results, model, means)
     columns: dict[str, float] = {}
     x = 0.0
@@ -166,7 +209,7 @@ def _layout(results: Results, model: str, means: pd.DataFrame, contrasts: pd.Dat
     for row in contrasts.to_dict("records"):
         against.setdefault((row["method"], row["layer"]), []).append({str(k): v for k, v in row.items()})
     by_cell = {(row["method"], row["layer"]): {str(k): v for k, v in row.items()} for row in means.to_dict("records")}
-    return Layout(rows, headings, columns, {layer.name: layer for layer in layers}, by_cell, against, left)
+    return Layout(rows, columns, {layer.name: layer for layer in layers}, by_cell, against, left)
 
 
 def _columns(results: Results, model: str, means: pd.DataFrame) -> list[Layer]:
@@ -188,16 +231,16 @@ def _marks(layout: Layout, metric: Metric) -> Marks:
                 marks.crosses += [[(x + 0.2, y + 0.2), (x + 0.8, y + 0.8)], [(x + 0.2, y + 0.8), (x + 0.8, y + 0.2)]]
             if not state:
                 continue
-            marks.add(state, x, y, value)
+            marks.add(state, x, y, value, pale=row.get("n_images", FEW) < FEW)
             if state == "value":
                 if empty > 0.5:
                     marks.slashes.append([(x + 0.2, y + 0.8), (x + 0.8, y + 0.2)])
-                if _better(layout.contrasts.get((entry.name, name), []), metric):
+                if better(layout.contrasts.get((entry.name, name), []), metric):
                     marks.dots.append((x + 0.5, y + 0.5))
     return marks
 
 
-def _better(rows: Sequence[dict[str, Any]], metric: Metric) -> bool:
+def better(rows: Sequence[dict[str, Any]], metric: Metric) -> bool:
     """Return whether a method is better than every blind control at a layer, by the interval of each difference."""
     blind = [row for row in rows if row["control"] in BLIND and row[f"{metric.name}_n"] >= FEWEST]
     if metric.direction == "higher":
@@ -205,28 +248,17 @@ def _better(rows: Sequence[dict[str, Any]], metric: Metric) -> bool:
     return metric.direction == "lower" and bool(blind) and all(row[f"{metric.name}_high"] < 0 for row in blind)
 
 
-def _draw_panel(axes: Axes, layout: Layout, metric: Metric, marks: Marks, share: float) -> set[str]:
-    """Draw a panel that has this share of the page's width, and return what is in it."""
+def _scale(means: pd.DataFrame, metric: Metric) -> tuple[ScalarMappable, tuple[bool, bool]]:
+    """Return colours around chance as far as methods reach, and whether controls lie beyond either end."""
     centre = float(metric.chance) if isinstance(metric.chance, (int, float)) else 0.0
-    scores = [row[metric.name] for row in layout.means.values() if row["family"] != "control"]
+    scores = means.loc[means["family"] != "control", metric.name].to_numpy(np.float64)
     reach = np.nanmax(np.abs(np.array([*scores, centre + 0.05]) - centre))
-    reach = math.ceil(10 * reach - 1e-9) / 10
-    scale = ScalarMappable(Normalize(centre - reach, centre + reach), _colours(metric))
-    marks.draw(axes, scale)
-    values = np.array(marks.values)
-    beyond = bool((values < centre - reach).any()), bool((values > centre + reach).any())
-    _draw_scale(axes, scale, metric, [centre - reach, centre, centre + reach], beyond, 66 * share)
-    marked = {"slash": marks.slashes, "none": marks.crosses, "dot": marks.dots}
-    return set(marks.cells) | {name for name, places in marked.items() if places}
-
-
-def _draw_scale(
-    axes: Axes, scale: ScalarMappable, metric: Metric, ticks: list[float], beyond: tuple[bool, bool], aspect: float
-) -> None:
-    """Draw the colour bar above a panel, pointed where values lie beyond its ends."""
-    bar = color_bar(scale, axes, beyond, location="top", aspect=aspect, shrink=0.85)
-    bar.set_ticks(ticks)
-    bar.set_label(printing.plain(style.metric_label(metric)))
+    low, high = (centre + sign * math.ceil(10 * reach - 1e-9) / 10 for sign in (-1, 1))
+    values = means[metric.name]
+    return ScalarMappable(Normalize(low, high), _colours(metric)), (
+        bool((values < low).any()),
+        bool((values > high).any()),
+    )
 
 
 def color_bar(
@@ -256,6 +288,9 @@ LOOKS: Mapping[str, dict[str, Any]] = {
 }
 
 
+_PALE: dict[str, Any] = {"facecolor": tuple(1 - PALE * (1 - part) for part in (0.22, 0.45, 0.75)), **_EDGE}
+
+
 def _colours(metric: Metric) -> mpl.colors.Colormap:
     """Return diverging colours that are told apart without red-green sight; blue is better where anything is."""
     return mpl.colormaps[{"higher": "vlag_r", "lower": "vlag"}.get(metric.direction or "", "PuOr")]
@@ -266,18 +301,20 @@ def _column_labels(layers: Sequence[Layer], most: int) -> list[str]:
     return inputs + layer_axis.tick_labels([layer for layer in layers if layer.role != INPUT], most)
 
 
-def _label_rows(axes: Axes, layout: Layout, means: pd.DataFrame, *, named: bool) -> None:
+def _label_rows(
+    axes: Axes, rows: dict[Entry, float], headings: list[tuple[float, str]], means: pd.DataFrame, *, named: bool
+) -> None:
     """Name the methods and their families beside the first panel; of those with fewer images, say how many."""
     images = {str(name): int(count) for name, count in means.groupby("method")["n_images"].max().items()}
-    few = {entry: images[entry.name] for entry in layout.rows if images.get(entry.name, 0) not in (0, *_most(images))}
+    few = {entry: images[entry.name] for entry in rows if images.get(entry.name, 0) not in (0, *_most(images))}
     labels: list[tuple[float, str, bool]] = []
-    for (y, text), group in zip(layout.headings, _groups(layout), strict=True):
+    for (y, text), group in zip(headings, _groups(rows), strict=True):
         counts = {few.get(entry) for entry in group if entry.name in images}
         shared = counts.pop() if len(counts) == 1 else None
         labels.append((y, text + (f" (n = {shared})" if shared else ""), True))
         for entry in group:
             n = few.get(entry) if shared is None else None
-            labels.append((layout.rows[entry] + 0.5, entry.label + (f" (n = {n})" if n else ""), False))
+            labels.append((rows[entry] + 0.5, entry.label + (f" (n = {n})" if n else ""), False))
     labels = labels if named else []
     axes.set_yticks([y for y, *_ in labels], [printing.plain(text) for _, text, _ in labels])
     for tick, (*_, heading) in zip(axes.get_yticklabels(), labels, strict=True):
@@ -288,9 +325,9 @@ def _most(images: Mapping[str, int]) -> tuple[int, ...]:
     return (max(images.values()),) if images else ()
 
 
-def _groups(layout: Layout) -> list[list[Entry]]:
+def _groups(rows: dict[Entry, float]) -> list[list[Entry]]:
     """Return the methods below each heading."""
-    return [list(group) for _, group in groupby(layout.rows, key=lambda entry: (entry.family, entry.scope))]
+    return [list(group) for _, group in groupby(rows, key=lambda entry: (entry.family, entry.scope))]
 
 
 def _key(states: Collection[str]) -> list[Artist]:
@@ -298,6 +335,7 @@ def _key(states: Collection[str]) -> list[Artist]:
         "dot": "better than every blind control",
         "slash": "fewer than half have a value",
         "none": "fewer than 1 in 10 has a value",
+        "pale": f"fewer than {FEW} images",
         "skipped": "skipped",
         "absent": "no maps",
     }
@@ -313,4 +351,4 @@ def key(state: str, text: str) -> Artist:
     }
     if state in marks:
         return Line2D([], [], linestyle="none", color="black", label=text, **marks[state])
-    return Patch(**LOOKS[state], label=text)
+    return Patch(**(_PALE if state == "pale" else LOOKS[state]), label=text)

@@ -6,11 +6,11 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.collections import LineCollection, PatchCollection, PathCollection
 
 from analyses import Figure, Table
 from analyses.comparisons import methods
-from analyses.plots.method_heatmaps import draw_layers, pages
+from analyses.plots.method_heatmaps import PALE, draw_layers, pages
 from analyses.reading.catalogue import AGAINST, BLIND, FEWEST, entries
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.intervals import bootstrap_interval
@@ -157,17 +157,8 @@ def test_the_layer_behind_the_last_relu_is_the_only_one_of_its_point(run):
     tables, figures = made(results)
     layers = set(tables["methods"]["layer"]) - {"Input"}
     assert layers == {layer.name for layer in results.main_layers("unet")} | {LAST}
-    assert f"{LAST} lies behind the last ReLU" in str(figures["methods-unet"].caption)
-    assert "lies behind" not in str(made(run())[1]["methods-unet"].caption)
-
-
-def test_names_are_by_model_and_by_metric_where_there_are_many_layers(run):
-    _, figures = made(run(models=("timm:a.b", "segformer"), levels=(90,), seeds=(0,)))
-    assert list(figures) == [
-        *("methods-timm-a.b", "methods_summary-timm-a.b"),
-        *(f"methods-segformer-{name}" for name in ("energy_gain", "edge_alignment", "background_ratio")),
-        "methods_summary-segformer",
-    ]
+    assert f"{LAST}: behind the last ReLU" in figures["methods"].caption.details
+    assert "behind" not in figures["methods_summary"].caption.details
 
 
 def test_text_is_legible_and_on_the_page_and_labels_apart(run):
@@ -176,12 +167,13 @@ def test_text_is_legible_and_on_the_page_and_labels_apart(run):
     for item in figures.values():
         assert_on_page(item)
         assert_labels_apart(item)
-    rows = [label.get_text() for label in figures["methods-unet"].figure.axes[0].get_yticklabels()]
+    rows = [label.get_text() for label in figures["methods"].figure.axes[0].get_yticklabels()]
     assert {"CAM family", "Perturbation (n = 6)", "Captum, on the input (n = 6)", "Controls", "Score cam"} <= set(rows)
-    columns = [label.get_text() for label in figures["methods-unet"].figure.axes[0].get_xticklabels()]
+    columns = [label.get_text() for label in figures["methods"].figure.axes[0].get_xticklabels()]
     assert (columns[0], columns[-1]) == ("Input", LAST)
-    key = key_of(figures["methods-unet"])
-    assert "skipped" in key
+    assert not {"Attention rollout"} & set(rows), "skipped throughout"
+    key = key_of(figures["methods"])
+    assert "fewer than 10 images" in key
     assert "no maps" not in key
 
 
@@ -189,8 +181,8 @@ def panel(results, model="unet"):
     """Draw the first panel of a model's heat map, and return its axes and the row and column of each label."""
     tables = tabled(results)
     means = tables["methods"].query(f"level == 90 and model == '{model}'")
-    (_, metrics), *_ = pages(results, model, means)
-    axes = draw_layers(results, model, means, tables["methods_contrasts"], metrics).axes[0]
+    metric = next(metric for metric in results.metrics if metric.name == "energy_gain")
+    axes = draw_layers(results, [model], means, tables["methods_contrasts"], metric).axes[0]
     names = {label.get_text(): y for label, y in zip(axes.get_yticklabels(), axes.get_yticks(), strict=True)}
     return axes, names
 
@@ -231,31 +223,10 @@ def test_skipped_layers_are_hatched_and_missing_ones_grey(run):
     frame = rewrite(results, lambda f: f[(f["method"] != "hires_cam") | (f["layer"] != "Encoder 1_2")])
     axes, _ = panel(frame)
     looks = {c.get_hatch(): len(c.get_paths()) for c in axes.collections if len(c.get_paths()) == 1}
-    assert looks == {"////////": 1, None: 1}
+    assert looks.pop("////////") == 1
+    assert looks == {None: 1}
     key = key_of(axes)
     assert {"skipped", "no maps"} <= set(key)
-
-
-def test_the_dots_are_sorted_and_say_where_they_are_of_less(run):
-    gaps = [
-        {"model": "unet", "layer": name, "method": "hires_cam", "reason": "none", "cells": 1}
-        for name in ("Encoder 1_1", "Encoder 1_2")
-    ]
-    tables, figures = made(run(skipped=gaps))
-    axes = figures["methods_summary-unet"].figure.axes[0]
-    labels = [label.get_text() for label in axes.get_yticklabels()]
-    assert "Hires cam (4 of 6 layers)" in labels
-    assert "Score cam (n = 6)" in labels
-    assert [row.get_title(loc="left") for row in axes.figure.axes[::3]] == [
-        "Methods of layers",
-        "Methods of the input (n = 6)",
-    ]
-    rows = tables["methods_summary"].query("metric == 'energy_gain' and scope == 'layer' and family != 'control'")
-    best = rows.sort_values("estimate", ascending=False)["method"].iloc[0]
-    assert labels[0].lower().replace("-", " ").startswith(best.replace("_", " "))
-    assert not {"Sobel", "Mask oracle"} & set(labels)
-    key = key_of(figures["methods_summary-unet"])
-    assert {"control: Sobel", "control: Mask oracle", "CAM family", "chance"} <= set(key)
 
 
 def test_runs_without_some_metrics_or_odd_names_are_drawn(run):
@@ -272,3 +243,62 @@ def test_runs_without_some_metrics_or_odd_names_are_drawn(run):
     assert "edge_alignment" not in tables["methods"]
     for item in figures.values():
         assert item.render("svg", 50)
+
+
+def test_one_figure_has_the_networks_beside_each_other(run):
+    tables, figures = made(run(models=("timm:a.b", "segformer"), levels=(90,), seeds=(0,)))
+    assert list(figures) == ["methods", "methods_summary"]
+    for item in figures.values():
+        assert_on_page(item)
+    axes = figures["methods"].figure.axes
+    assert [panel.get_title(loc="left") for panel in axes[:2]] == ["timm:a.b", "SegFormer"]
+    pairs = tables["methods_contrasts"]
+    for model, name in (("timm:a.b", "timm:a.b"), ("segformer", "SegFormer")):
+        rows = pairs[(pairs["model"] == model) & (pairs["method"] == "grad_cam") & pairs["control"].isin(BLIND)]
+        lows = rows["energy_gain_low"].where(rows["energy_gain_n"] >= FEWEST, np.inf)
+        better = lows.groupby(rows["layer"]).min() > 0
+        assert f" {better.sum()} of {len(better)} layers in {name}" in figures["methods"].caption.finding
+
+
+def test_networks_with_more_layers_than_a_page_has_columns_take_another(run):
+    results = run(models=tuple(f"segformer:{i}" for i in range(8)), levels=(90,), seeds=(0,), stages=5)
+    means = tabled(results)["methods"]
+    found = list(pages(results, means))
+    assert [ending for ending, _ in found] == ["", "-2"]
+    assert [model for _, models in found for model in models] == list(results.models)
+
+
+def test_cells_of_few_images_are_pale(run):
+    axes, rows = panel(rewrite(run(), lambda frame: frame.assign(energy_gain=np.float32(0.5))))
+    (cells,) = [c for c in axes.collections if isinstance(c, PatchCollection) and len(c.get_paths()) > 20]
+    colours = {}
+    for path, colour in zip(cells.get_paths(), cells.get_facecolor(), strict=True):
+        colours.setdefault(float(path.vertices[:, 1].min()) + 0.5, []).append(colour[:3])
+    full, pale = (np.array(colours[rows[name]]) for name in ("Hires cam", "Score cam"))
+    np.testing.assert_allclose(1 - pale[0], PALE * (1 - full[0]))
+
+
+def test_the_dots_are_sorted_and_those_of_less_hollow(run):
+    gaps = [
+        {"model": "unet", "layer": name, "method": "hires_cam", "reason": "none", "cells": 1}
+        for name in ("Encoder 1_1", "Encoder 1_2")
+    ]
+    tables, figures = made(run(skipped=gaps))
+    figure = figures["methods_summary"]
+    axes = figure.figure.axes[0]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert [row.get_title(loc="left") for row in axes.figure.axes[::2]] == [
+        "Methods of layers",
+        "Methods of layers, fewer than 10 images",
+        "Methods of the input, fewer than 10 images",
+    ]
+    rows = tables["methods_summary"].query("metric == 'energy_gain' and scope == 'layer' and family != 'control'")
+    rows = rows[rows["n_images"] >= 10].sort_values("estimate", ascending=False)
+    assert [label.lower().replace("-", " ") for label in labels] == [name.replace("_", " ") for name in rows["method"]]
+    hollow = [line for line in axes.lines if line.get_marker() != "None" and line.get_markerfacecolor() == "white"]
+    assert [labels[int(line.get_ydata()[0])] for line in hollow] == ["Hires cam"]
+    best = rows[rows["n_layers"] == rows["n_layers"].max()].iloc[0]
+    assert figure.caption.finding.endswith(f"in U-Net ({best['estimate']:.2f}).")
+    key = key_of(figure)
+    assert {"control: Sobel", "control: Gaussian", "CAM family", "fewer layers or maps", "chance"} <= set(key)
+    assert not {"control: Mask oracle", "control: Uniform"} & set(key)
