@@ -42,6 +42,8 @@ def user_path(text: str | Path, what: str) -> Path:
         InputError: it is empty or longer than a path can be, holds characters that no path, no table or no line can
             hold, or names an unknown home.
     """
+    if not isinstance(text, (str, os.PathLike)):
+        raise InputError(f"{what} is {text!r}: name a path")
     text = str(text)
     if not text.strip() or "\0" in text:
         raise InputError(f"{what} {text!r}: name a path")

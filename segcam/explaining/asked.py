@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 
@@ -32,6 +32,11 @@ def methods_of(given: str | Method | Sequence[str | Method]) -> list[Method]:
     return found
 
 
+def listed(given: str | Sequence[Any] | None) -> Sequence[Any]:
+    """Return one name as a list of one, and nothing as none."""
+    return [given] if isinstance(given, str) else given or []
+
+
 def see_masks(photographs: Sequence[Photograph], classes: int) -> None:
     """See that masks hold no class that the network does not have.
 
@@ -52,7 +57,7 @@ def see_masks(photographs: Sequence[Photograph], classes: int) -> None:
 def see_class(
     target: Target, wanted: Sequence[Sequence[Classes]], photographs: Sequence[Photograph], names: Sequence[str]
 ) -> None:
-    """See that some mask holds a class that was named.
+    """See that some mask holds a class that is explained.
 
     Raises:
         InputError: none does.
@@ -63,9 +68,10 @@ def see_class(
     if not any(set(members(each)) & held for of_image, held in zip(wanted, there, strict=True) for each in of_image):
         every = sorted(set().union(*there))
         held = ", ".join(f"{number} (ignored)" if number == IGNORE else str(number) for number in every)
+        explained = " or ".join(dict.fromkeys(label(one, names) for of_image in wanted for one in of_image))
         raise InputError(
-            f"no mask holds the class that is explained, {label(wanted[0][0], names)}: they hold {held}. Renumber the "
-            "masks, or leave them out, which measures against what the network predicts"
+            f"no mask holds the class that is explained, {explained}: they hold {held}. Renumber the masks, name "
+            "another class_id, or leave masks out, which measures against what the network predicts"
         )
 
 

@@ -19,7 +19,7 @@ from tqdm import TqdmWarning
 from segcam.channels import RGB
 from segcam.checks.sanity import evenly
 from segcam.classes import IGNORE, Classes, class_ids, members
-from segcam.datasets.resizing import Resize, resized
+from segcam.datasets.resizing import Resize, filling, resized
 from segcam.errors import InputError, SegcamWarning, unknown
 from segcam.explaining.asked import (
     level_names,
@@ -117,7 +117,7 @@ def explain(  # noqa: PLR0913  (all but two have defaults)
     >>> import numpy as np
     >>> photographs = np.random.default_rng(0).integers(0, 256, (2, 32, 48, 3), dtype=np.uint8)
     >>> net = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(), nn.Conv2d(4, 3, 1))
-    >>> explained = explain(net, photographs, class_id=1, methods=["grad_cam"])
+    >>> explained = explain(net, photographs, methods=["grad_cam"])
     >>> explained.scores[["image", "layer", "method"]].head(2).values.tolist()
     [['image 1', '0', 'grad_cam'], ['image 1', '1', 'grad_cam']]
     """
@@ -153,8 +153,7 @@ def explain(  # noqa: PLR0913  (all but two have defaults)
             found = find_attention(network.model, first.inputs(), choice.layers).places if looked else ()
             probe = passes.probe(network.model, found)
             wanted = known.passes.classes if known else _classes(class_id, probe, prepared, where, names)
-            if class_id is not None:
-                see_class(parsed, wanted, photographs, names)
+            see_class(parsed, wanted, photographs, names)
             passes = replace(passes, classes=wanted)
             explained = Explained(passes, choice, tuple(asked))
             quiet = None if progress is None else not progress  # None: where there is no terminal
@@ -162,6 +161,7 @@ def explain(  # noqa: PLR0913  (all but two have defaults)
             with tqdm(passes.turns(where), network.name, len(prepared), unit="image", disable=quiet) as turns:
                 scorer = Scorer(explained, named, few, max_memory, turns.set_postfix_str)
                 explained.scores = pd.DataFrame([row for turn in turns for row in scorer.rows(probe, turn)])
+            _say_what_has_no_pixels(explained.scores, network.name)
         return explained
 
     last = run(opened, layers, most_layers, None)
@@ -172,6 +172,18 @@ def explain(  # noqa: PLR0913  (all but two have defaults)
         last.scores = pd.concat([one.scores for one in every], ignore_index=True)
         last.levels = dict(zip(labels, every, strict=True))
     return last
+
+
+def _say_what_has_no_pixels(scores: pd.DataFrame, network: str) -> None:
+    """Say of a class that has no pixel to explain in any image, and so neither maps nor scores."""
+    for name, rows in scores.groupby("class", sort=False):
+        if not rows["target_pixels"].any():
+            warnings.warn(
+                f"no image has a pixel of class '{name}' to explain by target '{rows['target'].iloc[0]}' of {network}: "
+                "its maps and scores are undefined; target='best_pixel:logit' explains one pixel of each image",
+                SegcamWarning,
+                stacklevel=4,
+            )
 
 
 def _opened(network: Any, weights: Any, classes: Any, output: Element | None, inputs: Any) -> OwnNetwork:
@@ -205,7 +217,7 @@ def _prepared(one: Photograph, side: int | None, resize: Resize) -> Prepared:
     if side is None or one.values.dtype != np.uint8:
         return Prepared(one, Sample(one.name, one.values, mask, channels=one.channels), None)
     image = one.values if one.values.shape[2] != 3 else Image.fromarray(one.values)
-    values, labels, box = resized(image, mask, side, resize, (124, 116, 104)[: one.values.shape[2]])
+    values, labels, box = resized(image, mask, side, resize, filling(one.channels))
     valid = None
     if box is not None:
         top, left, height, width = box

@@ -19,8 +19,9 @@ from segcam.checks.faithfulness import KINDS, curves
 from segcam.checks.sanity import evenly
 from segcam.classes import IGNORE, members
 from segcam.draw import errors, overlay, strip
-from segcam.errors import InputError, unknown
+from segcam.errors import InputError, shown, unknown
 from segcam.explaining import checking, page
+from segcam.explaining.asked import listed
 from segcam.explaining.kept import Key, Prepared, Seen
 from segcam.files import user_path, write_whole
 from segcam.methods import Method
@@ -262,8 +263,15 @@ class Explained:
         try:
             out.mkdir(parents=True, exist_ok=True)
             write_whole(out / "scores.csv", [self.scores.to_csv(index=False).encode()], "table")
+            names = [_files(every) for every in (self.images, self.classes, (*self.layers, INPUT.label))]
             for key, values in self._maps.items():
-                self._save(out, key, values, pictured=key.method == name)
+                places = (self.images[key.image], key.class_name, key.layer)
+                image, of_class, layer = (files[one] for files, one in zip(names, places, strict=True))
+                maps = out / "maps" / image
+                maps.mkdir(parents=True, exist_ok=True)
+                np.save(maps / f"{of_class}-{key.method}-{layer}.npy", values)
+                if key.method == name:
+                    self._draw(out / "overlays" / image / f"{of_class}-{layer}.png", key)
             index = out / "index.html"
             write_whole(index, [page.html(self, name).encode()], "page")
         except OSError as error:
@@ -300,11 +308,11 @@ class Explained:
         Raises:
             InputError: a method, layer or imputation is unknown.
         """
-        named = [self._method(one) for one in methods or [one.name for one in self.methods]]
+        named = [self._method(one) for one in listed(methods) or [one.name for one in self.methods]]
         chosen = self._few(layers, 3)
         chosen = [INPUT.label, *chosen] if layers is None else chosen  # of methods that explain the input's pixels
         draw = partial(curves, steps=steps, imputation=imputation, context=context)
-        return checking.faithfulness(self, named, chosen, images, kinds, draw)
+        return checking.faithfulness(self, named, chosen, images, listed(kinds), draw)
 
     def sanity(
         self,
@@ -333,7 +341,7 @@ class Explained:
             InputError: a method is unknown or no gradient method, or a layer is unknown.
         """
         every = {one.name: one for one in self.methods if one.gradient is not None}
-        named = list(every) if methods is None else [self._method(one) for one in methods]
+        named = list(every) if methods is None else [self._method(one) for one in listed(methods)]
         if other := [name for name in named if name not in every]:
             raise InputError(f"method {other[0]} does not look at weights: choose of {', '.join(every) or 'none'}")
         if not named:
@@ -396,21 +404,13 @@ class Explained:
             pixel = (row, column)
         self._seen[number, class_name] = Seen(region, pixel)
 
-    def _save(self, out: Path, key: Key, values: npt.NDArray[np.float32], *, pictured: bool) -> None:
-        image = _file(self.images[key.image])
-        stem = f"{_file(key.class_name)}-{_file(key.layer)}"
-        maps = out / "maps" / image
-        maps.mkdir(parents=True, exist_ok=True)
-        np.save(maps / f"{_file(key.class_name)}-{key.method}-{_file(key.layer)}.npy", values)
-        if not pictured:
-            return
-        overlays = out / "overlays" / image
-        overlays.mkdir(parents=True, exist_ok=True)
+    def _draw(self, file: Path, key: Key) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
         large = self.map(key.image, key.layer, key.method, key.class_name)
         photograph = self.prepared[key.image].photograph
         mask = self._true(key.image, key.class_name, own=True)
         drawn = overlay(photograph.picture, large, mask=mask, prediction=self.prediction(key.image, key.class_name))
-        Image.fromarray(drawn).save(overlays / f"{stem}.png")
+        Image.fromarray(drawn).save(file)
 
     def _true(self, number: int, class_name: str, *, own: bool = False) -> npt.NDArray[np.bool_] | None:
         one = self.prepared[number]
@@ -462,6 +462,8 @@ class Explained:
             if image not in self.images:
                 raise unknown("image", image, self.images)
             return self.images.index(image)
+        if not isinstance(image, (int, np.integer)) or isinstance(image, bool):
+            raise InputError(f"image is {shown(image)}: name one, or give its number; there are {len(self.images)}")
         if not -len(self.images) <= image < len(self.images):
             raise InputError(f"image {image} does not exist: there are {len(self.images)}, from 0")
         return image % len(self.images)
@@ -489,7 +491,7 @@ class Explained:
             return [INPUT.label]
         if layers is None:
             return [self.layers[i] for i in evenly(len(self.layers), most)]
-        return [self._layer(layer) for layer in ([layers] if isinstance(layers, str) else layers)]
+        return [self._layer(layer) for layer in listed(layers)]
 
     def _method(self, method: str | None) -> str:
         names = [one.name for one in self.methods]
@@ -505,6 +507,16 @@ class Explained:
         return class_name or names[0]
 
 
-def _file(name: str) -> str:
-    """Return a name as part of a file's."""
-    return "".join(sign if sign.isalnum() or sign in "._-+" else "_" for sign in name).strip(".") or "_"
+def _files(names: Sequence[str]) -> dict[str, str]:
+    """Return each name as part of a file's, no two alike, also where a system does not tell cases apart.
+
+    >>> _files(["a b", "a_b", "A/b"])
+    {'a b': 'a_b', 'a_b': 'a_b~2', 'A/b': 'A_b~3'}
+    """
+    found: dict[str, str] = {}
+    taken: list[str] = []
+    for name in names:
+        plain = "".join(sign if sign.isalnum() or sign in "._-+" else "_" for sign in name).strip(".") or "_"
+        taken.append(plain.casefold())
+        found[name] = plain if taken.count(taken[-1]) == 1 else f"{plain}~{taken.count(taken[-1])}"
+    return found

@@ -110,7 +110,10 @@ def running(network: OwnNetwork, first: Prepared, device: torch.device | str | N
     try:
         if device is not None:
             where = _moved(network.model, device)
-        with prepare(network.model, network.inputs, first.sample.channels):
+        inputs = network.inputs
+        if first.sample.image.dtype != np.uint8:  # numbers that the network takes as they are
+            inputs = replace(inputs, channels=None, bgr=False)
+        with prepare(network.model, inputs, first.sample.channels):
             yield where
     finally:
         if where != before:

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
 from segcam.channels import RGB, Channels
 from segcam.datasets.described.pairing import files_below, stem_of
-from segcam.errors import DataError, InputError, first_line, first_of, shown
+from segcam.datasets.pictures import is_turned, read_photograph, read_values
+from segcam.errors import InputError, first_of, shown
 from segcam.files import user_path
 from segcam.samples import IGNORE
 
@@ -23,6 +25,8 @@ IMAGE_KEYS = ("image", "pixel_values", "img", "images", "input")
 MASK_KEYS = ("mask", "labels", "label", "masks", "target")
 ADDED = ("", "_mask", "_masks", "_label", "_labels", "_gt", "_seg", "-mask", "-label")
 """What a mask's name may add to its photograph's."""
+MASK_MODES = ("1", "L", "P", "I", "I;16")
+DEEP = ("I", "F", "LAB")  # PIL cuts off at 255 what they hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +59,17 @@ def collected(images: Any, masks: Any = None, channels: Channels = RGB) -> list[
     Args:
         images: one or many of: a file, a folder, a pattern of files, PIL images, uint8 arrays or tensors (RGB or grey,
             channels last or first), float arrays or tensors `(c, h, w)` as the network takes them; or a data set or
-            loader that gives images, pairs of image and mask, or mappings with both.
+            loader that gives images, pairs of image and mask, or mappings with both; or one such pair.
         masks: in any of these forms, as many; class indices, 255 where there is none.
-        channels: by which float images are made to be looked at.
+        channels: what the network takes: of another number than three, uint8 images have as many channels; and by
+            which float images are made to be looked at.
 
     Raises:
-        InputError: there is none, one is of no such form, or masks are of another number or size.
+        InputError: there is none, one is of no such form, masks are of another number or size, or images are
+            photographs and what a network takes, side by side.
         DataError: a file cannot be read.
     """
-    found = list(_items(images, "image"))
+    found = list(_items([images] if _is_pair(images) else images, "image"))
     if not found:
         raise InputError("there is no image: give at least one")
     given = _masks(masks, found)
@@ -72,16 +78,39 @@ def collected(images: Any, masks: Any = None, channels: Channels = RGB) -> list[
         label = name or f"image {number + 1}"
         mask = own if given is None else given[number]
         values, kind, picture = _image(value, label, channels)
-        photographs.append(
-            Photograph(label, values, None if mask is None else _mask(mask, label, picture.shape[:2]), kind, picture)
-        )
+        size = picture.shape[:2]
+        if mask is not None:
+            mask = _mask(mask, label, size, _stored(value))
+        photographs.append(Photograph(label, values, mask, kind, picture))
     names = [one.name for one in photographs]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(first_of(twice, "images of one name; rename one of each"))
+    if other := next((one for one in photographs if one.channels != photographs[0].channels), None):
+        raise InputError(
+            f"image '{other.name}' has {_described(other)}, and image '{names[0]}' {_described(photographs[0])}: give "
+            "images of one kind"
+        )
     masked = [one.mask is not None for one in photographs]
     if any(masked) and not all(masked):
         raise InputError(f"image '{names[masked.index(False)]}' has no mask, and others have: give all masks, or none")
     return photographs
+
+
+def _described(one: Photograph) -> str:
+    kind = "as a photograph" if one.values.dtype == np.uint8 else "of floating-point numbers"
+    return f"{len(one.channels)} channels {kind}"
+
+
+def _is_pair(images: Any) -> bool:
+    """Return whether two things are an image and its mask, or batches of both, as a data set or a loader gives them."""
+    if not isinstance(images, (tuple, list)) or len(images) != 2 or any(hasattr(one, "keys") for one in images):
+        return False
+    image, mask = (np.asarray(one) if isinstance(one, Image.Image) else one for one in images)
+    if not all(isinstance(one, (np.ndarray, Tensor)) for one in (image, mask)) or image.ndim != mask.ndim + 1:
+        return False
+    sides = tuple(mask.shape)
+    same = sides == (*image.shape[: image.ndim - 3], *image.shape[-2:]) or sides == tuple(image.shape[:-1])
+    return same and (isinstance(images, tuple) or image.ndim == 4)  # a list may be of a colour image and a grey one
 
 
 def _items(images: Any, what: str) -> Iterator[tuple[str, Any, Any]]:
@@ -94,7 +123,7 @@ def _items(images: Any, what: str) -> Iterator[tuple[str, Any, Any]]:
             yield "", one, None
     elif isinstance(images, (Image.Image, Mapping)):
         yield from _item(images)
-    elif isinstance(images, Iterable) or hasattr(images, "__getitem__"):
+    elif (isinstance(images, Iterable) or hasattr(images, "__getitem__")) and not isinstance(images, bytes):
         for one in _iterated(images):
             if isinstance(one, (str, os.PathLike)):
                 yield from _items(one, what)
@@ -192,11 +221,17 @@ def _masks(masks: Any, images: list[tuple[str, Any, Any]]) -> list[Any] | None:
 
 def _image(value: Any, name: str, channels: Channels) -> tuple[npt.NDArray[Any], Channels, npt.NDArray[np.uint8]]:
     if isinstance(value, (str, os.PathLike)):
-        value = _opened(Path(value), "image")
+        value = read_photograph(Path(value), upright=True).image
     if isinstance(value, Image.Image):
-        picture = np.asarray(ImageOps.exif_transpose(value).convert("RGB"))
-        return picture, RGB, picture
-    array = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+        if value.mode.startswith(DEEP):
+            raise InputError(
+                f"image '{name}' has mode {value.mode}, of other values than 0 to 255: convert it to uint8, or give "
+                "what the network takes, in floating-point numbers"
+            )
+        value = np.asarray(ImageOps.exif_transpose(value).convert("RGB"))
+        if len(channels) == 1 and (value == value[..., :1]).all():
+            value = value[..., 0]
+    array = _array(value)
     if not isinstance(array, np.ndarray):
         raise InputError(f"image '{name}' is {shown(value)}: a file, PIL image, array or tensor is needed")
     if array.ndim == 2:
@@ -204,12 +239,7 @@ def _image(value: Any, name: str, channels: Channels) -> tuple[npt.NDArray[Any],
     if array.ndim != 3 or 0 in array.shape:
         raise InputError(f"image '{name}' is {array.shape}: (rows, columns), with channels first or last, is needed")
     if array.dtype == np.uint8:
-        if array.shape[2] not in (1, 3, 4) and array.shape[0] in (1, 3):
-            array = np.moveaxis(array, 0, 2)
-        if array.shape[2] not in (1, 3):
-            raise InputError(f"image '{name}' is {array.shape}: one or three channels are needed")
-        picture = np.ascontiguousarray(np.repeat(array, 3, 2) if array.shape[2] == 1 else array)
-        return picture, RGB, picture
+        return _photograph(array, name, channels)
     if array.dtype.kind != "f":
         raise InputError(
             f"image '{name}' is {array.dtype}: uint8 is a photograph, and floating-point numbers are what the network "
@@ -228,6 +258,45 @@ def _image(value: Any, name: str, channels: Channels) -> tuple[npt.NDArray[Any],
     return values, plain, _looked_at(values, channels)
 
 
+def _photograph(
+    array: npt.NDArray[np.uint8], name: str, channels: Channels
+) -> tuple[npt.NDArray[np.uint8], Channels, npt.NDArray[np.uint8]]:
+    """Return a photograph `(rows, columns, channels)` with what its channels are, and a picture of it.
+
+    One channel becomes three where the network does not take one.
+    """
+    count = len(channels)
+    if array.shape[2] not in (1, 3, 4, count) and array.shape[0] in (1, 3, count):
+        array = np.moveaxis(array, 0, 2)
+    if array.shape[2] == 1 and count == 3:
+        array = np.repeat(array, 3, 2)
+    if array.shape[2] != count:
+        wanted = "one or three channels are needed" if count == 3 else f"the network takes {count} channels"
+        raise InputError(f"image '{name}' is {array.shape}: {wanted}")
+    array = np.ascontiguousarray(array)
+    if count == 3:
+        return array, RGB, array
+    kind = Channels(channels.mean, channels.std)
+    picture = kind.displayed(torch.from_numpy(array).permute(2, 0, 1)[None])[0].permute(1, 2, 0)
+    return array, kind, np.ascontiguousarray(picture.numpy())
+
+
+def _array(value: Any) -> Any:
+    """Return a tensor as an array, its floating-point numbers as ones that numpy knows."""
+    if not isinstance(value, Tensor):
+        return value
+    value = value.detach().cpu()
+    return (value.float() if value.is_floating_point() else value).numpy()
+
+
+def _stored(value: Any) -> tuple[int, int] | None:
+    """Return rows and columns of a photograph as it is stored, where an EXIF tag turns it."""
+    if isinstance(value, (str, os.PathLike)):
+        with Image.open(value) as picture:
+            return _stored(picture)
+    return value.size[::-1] if isinstance(value, Image.Image) and is_turned(value) else None
+
+
 def _looked_at(values: npt.NDArray[np.float32], channels: Channels) -> npt.NDArray[np.uint8]:
     """Return a picture of what a network takes: by its mean and deviation, or where these do not fit by its range."""
     shares = values.astype(np.float64)
@@ -242,15 +311,20 @@ def _looked_at(values: npt.NDArray[np.float32], channels: Channels) -> npt.NDArr
     return np.ascontiguousarray(np.repeat(picture[..., :1], 3, 2) if picture.shape[2] < 3 else picture[..., :3])
 
 
-def _mask(value: Any, name: str, size: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+def _mask(value: Any, name: str, size: tuple[int, ...], stored: tuple[int, int] | None = None) -> npt.NDArray[np.uint8]:
     if isinstance(value, (str, os.PathLike)):
-        value = _opened(Path(value), "mask")
+        value = read_values(Path(value), "mask", upright=True).values
     if isinstance(value, Image.Image):
-        if value.mode not in ("1", "L", "P", "I", "I;16"):
+        if value.mode not in MASK_MODES:
             raise InputError(f"the mask of '{name}' has mode {value.mode}: one number a pixel, the class's index")
         value = np.asarray(value)
-    array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+    array = np.asarray(_array(value))
     array = array.squeeze() if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]) else array
+    if stored is not None and array.shape == stored:  # drawn on the photograph as it is stored, or so it may be
+        raise InputError(
+            f"an EXIF tag turns image '{name}', and tools that draw masks may ignore it: save it without the tag as "
+            "its mask lies, or give PIL.ImageOps.exif_transpose(image) with a mask of that"
+        )
     if array.shape != size:
         raise InputError(f"the mask of '{name}' is {array.shape}, and the image is {tuple(size)}: give one of its size")
     if array.dtype == bool:
@@ -261,12 +335,3 @@ def _mask(value: Any, name: str, size: tuple[int, ...]) -> npt.NDArray[np.uint8]
     if array.max(initial=0) > IGNORE:
         raise InputError(f"the mask of '{name}' holds {array.max():g}: indices from 0 to 254 are needed, 255 for none")
     return array.astype(np.uint8)
-
-
-def _opened(file: Path, what: str) -> Image.Image:
-    try:
-        picture = Image.open(file)
-        picture.load()
-    except Exception as error:  # a damaged file may raise any
-        raise DataError(f"{what} {file} cannot be read: {first_line(error)}") from error
-    return picture

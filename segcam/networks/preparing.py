@@ -87,8 +87,9 @@ def conversion(inputs: NetworkInputs, given: Channels) -> tuple[Float[Tensor, "c
     wanted = inputs.channels or given
     if len(wanted) != len(given):
         raise InputError(
-            f"the network wants {len(wanted)} channels and the images have {len(given)}: name images of that kind, or "
-            "correct mean and std of its inputs"
+            f"the network wants {len(wanted)} channels and the images have {len(given)}: give images of that kind "
+            f"(of a folder by classes.toml, inputs = {{channels = {len(wanted)}, mean = [...], std = [...]}}), or "
+            "correct mean and std of the network's inputs"
         )
     if inputs.bgr and len(given) != 3:
         raise InputError(f"the network wants BGR and the images have {len(given)} channels: leave out order = 'bgr'")

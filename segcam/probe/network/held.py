@@ -38,6 +38,8 @@ def told(model: nn.Module, images: Tensor) -> Iterator[None]:
             raise
         first = next((module for module in model.modules() if isinstance(module, _ConvNd)), None)
         wanted = f"; its first convolution takes {first.in_channels} channels" if first is not None else ""
+        if first is not None and images.ndim == 4 and images.shape[1] == 3 != first.in_channels:
+            wanted += ", of which mean and std in inputs are to tell, a number for each"
         raise ProbeError(
             f"the network failed on images {tuple(images.shape)}, (images, channels, rows, columns){wanted}: "
             f"{type(error).__name__}: {first_line(error)}{sizes_taken(model, images) if images.ndim == 4 else ''}"

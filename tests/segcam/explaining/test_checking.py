@@ -102,6 +102,8 @@ def test_maps_of_a_layer(masked: Explained) -> None:
     [
         ("faithfulness", {"methods": ["x"]}, "unknown method 'x'"),
         ("faithfulness", {"images": 0}, "images is 0"),
+        ("faithfulness", {"kinds": "delete"}, "unknown kind of curve 'delete'"),
+        ("sanity", {"methods": "x_cam"}, "unknown method 'x_cam'"),
         ("faithfulness", {"steps": 0}, "0 steps"),
         ("faithfulness", {"imputation": "x"}, "unknown imputation 'x'"),
         ("sanity", {"methods": ["sobel"]}, "sobel does not look at weights"),

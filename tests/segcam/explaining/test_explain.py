@@ -111,6 +111,34 @@ def test_data_sets_and_loaders_of_what_the_network_takes(masked: Explained) -> N
     for images in (data, DataLoader(data, batch_size=2), [tuple(one) for one in data]):
         found = explained(images)
         np.testing.assert_allclose(found.scores["energy_inside"], masked.scores["energy_inside"], rtol=5e-3, atol=1e-4)
+    batch = next(iter(DataLoader(data, batch_size=2)))
+    for pair, count in ((batch, 2), (data[1], 1), ((DRAWN[1], MASKS[1]), 1)):  # as they come, not in a list
+        assert len(explained(pair, methods="uniform").scores.query("against == 'mask'")["image"].unique()) == count
+
+
+def test_what_the_network_takes_is_not_prepared_again() -> None:
+    wish = {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4], "order": "bgr"}
+    scale = torch.tensor([[0.3, 0.4, 0.5], [0.4, 0.3, 0.2]])[:, None, :, None, None]  # of red, green and blue
+    numbers = ((torch.from_numpy(DRAWN).permute(0, 3, 1, 2) / 255 - scale[0]) / scale[1]).flip(1)
+    photographs = explained(inputs=wish, methods="grad_cam")
+    given = explained(numbers, inputs=wish, methods="grad_cam")
+    np.testing.assert_allclose(given.map(1, "0"), photographs.map(1, "0"), atol=1e-5)
+    assert explained(numbers.bfloat16(), inputs=wish, methods="grad_cam").scores["target_score"].notna().all()
+    with pytest.raises(
+        InputError, match="3 channels of floating-point numbers, and image 'image 1' 3 channels as a ph"
+    ):
+        explained([DRAWN[0], numbers[1]], inputs=wish)
+
+
+def test_images_have_as_many_channels_as_the_network_takes() -> None:
+    grey, inputs = DRAWN[..., 0], {"mean": [0.5], "std": [0.25]}
+    net = nn.Sequential(nn.Conv2d(1, 6, 3, 2, 1), nn.ReLU(), nn.Conv2d(6, 3, 1))
+    options: dict[str, Any] = {"methods": "sobel", "target": "image:logit", "inputs": inputs}
+    found = segcam.explain(net, [grey[0], Image.fromarray(grey[1])], 1, size=64, **options)
+    assert [one.sample.image.shape for one in found.prepared] == [(64, 64, 1)] * 2
+    np.testing.assert_array_equal(found.prepared[1].photograph.picture, DRAWN[1, ..., :1].repeat(3, 2))
+    with pytest.raises(InputError, match=r"\(32, 48, 3\): the network takes 1 channels"):
+        segcam.explain(net, DRAWN[0], 1, **options)
 
 
 def test_images_of_unlike_sizes_keep_their_own() -> None:
@@ -159,6 +187,14 @@ def test_pictures_and_page(masked: Explained, tmp_path: Path) -> None:
     assert "<img" in masked._repr_html_()
 
 
+def test_names_that_files_cannot_tell_apart(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    for n, name in enumerate(("a b", "a_b", "A_b")):
+        Image.fromarray(noise((16 + n, 16))).save(tmp_path / f"{name}.png")
+    explained(tmp_path, methods="uniform").save(tmp_path / "out")
+    assert len(list((tmp_path / "out" / "overlays").iterdir())) == 3
+
+
 def test_names_are_escaped(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     found = segcam.explain(network(), DRAWN[:1], 1, classes=["a", "<b onload=x>", "c"], methods=["grad_cam"])
@@ -192,6 +228,9 @@ WRONG: list[tuple[Any, dict[str, Any], str]] = [
     ([np.zeros((4, 4, 4, 4, 4), np.uint8)], {}, "image 'image 1' is"),
     ([np.zeros((8, 8, 2), np.uint8)], {}, "one or three channels"),
     ([np.zeros((3, 8, 8), np.int64)], {}, "int64"),
+    (Image.fromarray(np.full((8, 8), 999, np.uint16)), {}, "has mode I;16"),
+    (Image.fromarray(np.zeros((8, 8), np.float32)), {}, "has mode F"),
+    (b"photo", {}, "images are"),
     ([np.full((3, 8, 8), np.nan, np.float32)], {}, "NaN"),
     (DRAWN, {"masks": MASKS[:1]}, "1 masks are given for 2 images"),
     (DRAWN, {"masks": MASKS[:, :4]}, "the mask of 'image 1' is"),
@@ -207,6 +246,7 @@ WRONG: list[tuple[Any, dict[str, Any], str]] = [
     ([np.zeros((3, 8, 8), np.float32)], {"size": 32}, "size is 32, and image 'image 1' holds floating-point"),
     (DRAWN, {"masks": MASKS * 7}, "holds 7, 14: the network has classes 0 to 2"),
     (DRAWN, {"masks": MASKS * 0}, "no mask holds the class that is explained, cat: they hold 0"),
+    (DRAWN, {"class_id": None, "masks": np.where(MASKS, 255, 0)}, r"explained, .*: they hold 0, 255 \(ignored\)"),
     (DRAWN, {"size": 0}, "size is 0"),
     (DRAWN, {"size": (32, 32)}, "size is"),
     (DRAWN, {"resize": "crop"}, "unknown resize 'crop'"),
@@ -225,9 +265,11 @@ def test_what_cannot_be_explained_is_one_error(images: Any, options: dict[str, A
 
 
 def test_what_is_not_there_is_named(masked: Explained) -> None:
-    for wrong in ({"image": "x"}, {"layer": "x"}, {"method": "x"}, {"class_name": "x"}, {"image": 7}):
-        with pytest.raises(InputError, match=r"unknown|does not exist"):
+    for wrong in ({"image": "x"}, {"layer": "x"}, {"method": "x"}, {"class_name": "x"}, {"image": 7}, {"image": 0.5}):
+        with pytest.raises(InputError, match=r"unknown|does not exist|name one"):
             masked.map(**wrong)
+    with pytest.raises(InputError, match="folder is None"):
+        masked.save(None)  # type: ignore[arg-type]
 
 
 def noise(size: tuple[int, int]) -> npt.NDArray[np.uint8]:
@@ -240,6 +282,27 @@ def test_turned_photographs_are_upright(tmp_path: Path) -> None:
     exif[0x0112] = 6
     picture.save(tmp_path / "turned.jpg", exif=exif)
     assert explained(tmp_path / "turned.jpg").map().shape == (40, 20)
+    assert explained(tmp_path / "turned.jpg", masks=MASKS[0, :20, :40].T, class_id={1, 2}).masked
+    with pytest.raises(InputError, match="an EXIF tag turns image 'turned', and tools that draw masks may ignore it"):
+        explained(tmp_path / "turned.jpg", masks=MASKS[0, :20, :40])
+
+
+def test_files_are_read_as_those_of_data_sets(tmp_path: Path) -> None:
+    Image.fromarray(np.full((8, 8), 999, np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(DataError, match="has more than 8 bits"):
+        explained(tmp_path / "deep.png")
+    Image.fromarray(DRAWN[0]).save(tmp_path / "a.png")
+    Image.fromarray(MASKS[0]).save(tmp_path / "a_mask.jpg")
+    with pytest.raises(DataError, match="is a JPEG, which changes values"):
+        explained(tmp_path / "a.png", masks=tmp_path / "a_mask.jpg")
+
+
+def test_a_class_without_a_pixel_is_said() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 3, 1))
+    nn.init.constant_(net[1].bias, 0)
+    net[1].bias.data[2] = -99
+    with pytest.warns(segcam.errors.SegcamWarning, match="no image has a pixel of class 'class 2'"):
+        segcam.explain(net, DRAWN, 2, methods="grad_cam")
 
 
 def test_a_network_that_fails_says_so() -> None:
