@@ -46,3 +46,18 @@ def test_what_is_cited_is_this_version() -> None:
     assert entry["license"] == cited["license"]
     assert entry["title"] == cited["title"]
     assert entry["author"] == cited["authors"][0]["name"]
+
+
+def test_the_finding_of_sanity_quotes_the_table() -> None:
+    table = pd.read_csv(ROOT / "results" / "quick" / "tables" / "sanity.csv")
+    table = table[(table["kind"] == "cascading") & (table["layer"] == "all") & (table["randomised"] == 1)]
+    kept = table.set_index("method")["spearman"]
+    layer_cam, eigen, grad_cam = (f"{kept[name]:.2f}" for name in ("layer_cam", "eigen_grad_cam", "grad_cam"))
+    others = f"LayerCAM keeps a rank correlation of {layer_cam} with its maps and Eigen-Grad-CAM {eigen}"
+    assert f"{others}; Grad-CAM keeps {grad_cam}." in README
+
+
+def test_the_verdicts_are_those_of_the_study() -> None:
+    table = pd.read_csv(ROOT / "results" / "pets" / "tables" / "claims.csv")
+    shown = dict(re.findall(r"^\| (C\d) \| .*? \| (\w+) \|", README, re.MULTILINE))
+    assert shown == table.groupby("claim")["overall"].first().to_dict()
