@@ -1,7 +1,8 @@
-"""The paper's Figure 1: Grad-CAM of every encoder and decoder layer of one image at every level, with its scores.
+"""The paper's Figure 1: Grad-CAM of layers from the input to the answer at every level, with scores.
 
 It is drawn of convolutional networks. Of a transformer, with three layers or more a block, Figures 2 and 3 show those
-that the paper shows, and `curves` has the scores of all.
+that the paper shows, and `curves` has the scores of all. The figure has a few layers of one image; every layer of
+every image that is shown has a page of its own.
 """
 
 from __future__ import annotations
@@ -9,51 +10,55 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+import numpy as np
+
 from analyses import printing
 from analyses.artifacts import Caption, Figure
+from analyses.paper.layer_scores import SURE, change, layer_scores
 from analyses.plots import map_page, map_tiles, style
 from analyses.reading import choices
 from analyses.reading.manifest import ATTENTION, Checkpoint, Layer
 from analyses.reading.results import Results
 
-SHOWN = ("energy_gain", "edge_alignment")
-COLUMNS = 10  # layers in a block, at most
+SCORE = "energy_gain"
+EDGES = "edge_alignment"
+FEW = 7  # layers of the figure
+COLUMNS = 10  # layers in a block of a page of all, at most
 
 
 def analyse(results: Results) -> Iterator[Figure]:
-    """Yield a figure for each gallery image and model without attention: paper's target, the main method, one seed."""
-    if not results.targets or not results.methods:
+    """Yield for each model without attention the figure, and then a page of all layers for each image.
+
+    Of the paper's target, the main method, and one seed.
+    """
+    if not results.targets or not results.methods or not results.gallery_ids:
         return
     for model in results.models:
-        layers = results.layers(model)
+        layers = results.main_layers(model)
         points = results.pictured(model)
-        if points and layers and not any(layer.role in ATTENTION for layer in layers):
-            yield from _of_model(results, model, points)
+        if not points or not layers or any(layer.role in ATTENTION for layer in results.layers(model)):
+            continue
+        metric = map_tiles.metric_shown(results, SCORE)
+        shown = [map_tiles.Tiles(results, point, metric) for point in points]
+        few = stages(layers)
+        first = results.gallery_ids[0]
+        name = f"figure1-{printing.slug(model)}"
+        yield _figure(name, shown, first, [few], len(few) + 1, _finding(results, points, few))
+        if len(few) == len(layers) and len(results.gallery_ids) == 1:
+            continue
+        for number, image in enumerate(results.gallery_ids, start=1):
+            of_image = f"figure1_layers-{printing.slug(model)}-{number:02d}-{printing.slug(image)}"
+            yield _figure(of_image, shown, image, blocks(layers), COLUMNS + 1, label="Figure 1, all layers")
 
 
-def _of_model(results: Results, model: str, points: Sequence[Checkpoint]) -> Iterator[Figure]:
-    method = results.label("methods", results.main_method)
-    layers = results.main_layers(model)
-    metrics = map_tiles.metrics_shown(results, SHOWN)
-    seed = "" if points[0].name else f", seed {points[0].seed}"
-    shown = [map_tiles.Tiles(results, point, metrics) for point in points]
-    outline, ring, first = map_tiles.signs(results, tinted=any(tiles.tinted for tiles in shown))
-    under = " | ".join(metric.label.lower() for metric in metrics)
-    under = f"under a map: {under} ({map_tiles.UNDEFINED} where undefined); blank: the map is zero everywhere"
-    for number, image in enumerate(results.gallery_ids, start=1):
-        content = map_page.Page(
-            title=f"{results.label('models', model)}{seed}: {method} of {image}",
-            blocks=[
-                map_page.Block(["", *(layer.label for layer in block)], [_row(tiles, image, block) for tiles in shown])
-                for block in blocks(layers)
-            ],
-            columns=COLUMNS + 1,
-            key=(outline, ring, under, first),
-        )
-        with style.context():
-            figure = map_page.draw(content)
-        name = f"figure1-{printing.slug(model)}-{number:02d}-{printing.slug(image)}"
-        yield Figure(name, figure, Caption("", "", _caption(results, points, image, content)))
+def stages(layers: Sequence[Layer]) -> list[Layer]:
+    """Return the last layer of each stage of each role; of more than `FEW`, as many evenly spread over the depth."""
+    last = {(layer.role, layer.stage): layer for layer in layers}
+    kept = list(last.values())
+    if len(kept) == 1:  # a network that tells no stages apart
+        kept = list(layers)
+    places = np.linspace(0, len(kept) - 1, min(FEW, len(kept))).round().astype(int)
+    return [kept[place] for place in places]
 
 
 def blocks(layers: Sequence[Layer]) -> list[list[Layer]]:
@@ -62,33 +67,82 @@ def blocks(layers: Sequence[Layer]) -> list[list[Layer]]:
     return [run[i : i + COLUMNS] for run in runs for i in range(0, len(run), COLUMNS)]
 
 
+def _figure(
+    name: str,
+    shown: Sequence[map_tiles.Tiles],
+    image: str,
+    shown_layers: Sequence[Sequence[Layer]],
+    columns: int,
+    finding: str = "",
+    label: str = "Figure 1",
+) -> Figure:
+    results, point = shown[0].results, shown[0].checkpoint
+    seed = "" if point.name else f", seed {point.seed}"
+    tinted = any(tiles.tinted for tiles in shown)
+    method = results.label("methods", results.main_method)
+    content = map_page.Page(
+        title=f"{results.label('models', point.model)}{seed}: {method} of {image}",
+        blocks=[
+            map_page.Block(["", *(layer.label for layer in block)], [_row(tiles, image, block) for tiles in shown])
+            for block in shown_layers
+        ],
+        columns=columns,
+        key=map_tiles.key(results, image, tinted=tinted, metric=shown[0].metric),
+    )
+    with style.context():
+        figure = map_page.draw(content)
+    caption = _caption(results, [tiles.checkpoint for tiles in shown], image, content, finding)
+    return Figure(name, figure, caption, f"{label}: {results.label('models', point.model)}, {image}")
+
+
 def _row(tiles: map_tiles.Tiles, image: str, layers: Sequence[Layer]) -> map_page.Row:
     point = tiles.checkpoint
     if not point.reached:
         return map_tiles.absent(point)
     label = point.label if point.name else f"{point.label}\nmIoU {point.miou:.3f}"
-    return map_page.Row(label, [tiles.input(image), *tiles.maps(image, layers, named=False)])
+    return map_page.Row(label, [tiles.input(image), *tiles.maps(image, layers)])
 
 
-def _caption(results: Results, points: Sequence[Checkpoint], image: str, content: map_page.Page) -> str:
+def _finding(results: Results, points: Sequence[Checkpoint], layers: Sequence[Layer]) -> str:
+    """Say how the first layer's edges go with the level, or how the score goes with the depth; '' without scores."""
+    reached = [point for point in points if point.reached]
+    if not reached:
+        return ""
+    name = results.label("models", points[0].model)
+    low, high = reached[0], reached[-1]
+    edges = [layer_scores(results, point, layers[:1], EDGES).get(layers[0].name) for point in (low, high)]
+    found = change(*edges)
+    if low is not high and found:
+        levels = f"between {low.label} and {high.label}{'' if low.name else ' mean IoU'}"
+        return f"{name}: {levels}, edge alignment of {layers[0].label} {found}."
+    scores = layer_scores(results, high, layers, SCORE)
+    found = change(scores.get(layers[0].name), scores.get(layers[-1].name))
+    if len(layers) < 2 or not found:
+        return ""
+    ends = f"between {layers[0].label} and {layers[-1].label}"
+    return f"{name}: {ends}, energy gain {found}."
+
+
+def _caption(
+    results: Results, points: Sequence[Checkpoint], image: str, content: map_page.Page, finding: str
+) -> Caption:
     model, seed = points[0].model, points[0].seed
     method, target = results.label("methods", results.main_method), choices.paper_target_in_words(results)
     rising = f", training seed {seed}, at checkpoints of rising validation mean IoU"
     at = ", with each file of its weights" if points[0].name else rising
     unreached = [c.label for c in points if not c.reached]
-    scores = " | ".join(metric.label.lower() for metric in map_tiles.metrics_shown(results, SHOWN))
     point = results.points(model)[0]
-    sentences = [
-        (
-            f"{method} of the layers of {results.label('models', model)} for image {image}{at} (rows). "
-            f"Target: {target}; the ring marks the explained pixel."
-        ),
-        f"{map_tiles.reading(results, content)} Under each map: {scores}.",
+    details = [
+        f"{method} of the layers of {results.label('models', model)} for image {image}{at}. Target: {target}.",
+        map_tiles.reading(results, content, [image]),
     ]
     if point:
-        sentences.append(f"Layers are probed at: {point}.")
+        details.append(f"Layers are probed at: {point}.")
     if unreached:
-        sentences.append(f"Not reached, and left empty: {', '.join(unreached)}.")
-    if results.manifest.gallery.rule:
-        sentences.append(f"Choice of images: {results.manifest.gallery.rule.rstrip('.')}.")
-    return " ".join(sentences)
+        details.append(f"Not reached, and left empty: {', '.join(unreached)}.")
+    details += [*map_tiles.choice(results, [image]), *([SURE] if finding else [])]
+    reading = (
+        "A row a checkpoint, a column a layer, from the input to the answer. "
+        f"{map_tiles.first_column(results, content, [image])} {map_tiles.colours(content)}"
+    )
+    return Caption(finding, reading, " ".join(details))

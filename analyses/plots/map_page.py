@@ -6,14 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
 from analyses import printing
@@ -23,29 +23,59 @@ from segcam.draw.display import Display
 
 LEFT, RIGHT, GAP = 0.28, 0.03, 0.035  # inches, as all sizes here
 TITLE, LINE, ABSENT, BETWEEN = 0.24, 0.105, 0.2, 0.1
+STRIP, STRIP_PAD = 0.55, 0.06
 TRANSFORMER_COLUMNS = 8  # blocks of a transformer beside each other, at most
 WIDEST = 1.4
-TITLE_WIDTH, KEY_WIDTH = 90, 100  # characters
+TITLE_WIDTH, KEY_WIDTH = 90, 88  # characters
 CHARACTERS = 20  # of the smallest text, an inch
-OUTLINE = "#{:02x}{:02x}{:02x}".format(*display.MASK)
 TICKS = (0, 0.1, 0.5, 1)
+ABOVE, BELOW = "#0072b2", "#d55e00"  # of bars
+BAR = 0.56  # of a tile's width: the room of a bar, beside its number
 
 Floats = NDArray[np.float64]
+Sign = Literal["outline", "ring", "tint", "bar", "hollow", "filled", ""]
+"""What an entry of the key explains; '' for words alone."""
+Key = Sequence[tuple[Sign, str]]
+
+
+def _hex(colour: tuple[int, int, int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+OUTLINE, TINT = _hex(display.MASK), _hex(display.PREDICTED)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A score as a bar from `null`, on a scale from `low` to `high`."""
+
+    value: float
+    low: float
+    high: float
+    null: float
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture, (H, W, 3) in 0..1, what is drawn on it, and the lines of text under it.
+    """A picture and what is drawn on and under it.
 
-    `outline` holds lines of (x, y), and `mark` a point, as fractions of width and height; `display` is how a map is
-    shown.
+    Attributes:
+        picture: `(H, W, 3)` in 0..1.
+        outline: lines of (x, y), as fractions of width and height.
+        mark: where a ring is drawn, likewise.
+        text: under the picture; beside the bar where there is one.
+        display: how a map is shown.
+        reason: words on the picture, where there is no map.
+        bar: the map's score.
     """
 
     picture: Floats
     outline: Sequence[Floats]
-    mark: tuple[float, float] | None
-    text: str
+    mark: tuple[float, float] | None = None
+    text: str = ""
     display: Display | None = None
+    reason: str = ""
+    bar: Bar | None = None
 
 
 @dataclass(frozen=True)
@@ -68,21 +98,46 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Dot:
+    """A value in a strip, with the interval around it."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Dots under the columns of a block, on one scale.
+
+    Attributes:
+        label: of the scale.
+        limits: its ends.
+        series: a sequence for each kind of dot, the first of which is hollow; in it a dot a column, None for none.
+    """
+
+    label: str
+    limits: tuple[float, float]
+    series: Sequence[Sequence[Dot | None]]
+
+
+@dataclass(frozen=True)
 class Block:
     """Rows under common heads, one a column; the first column, of the inputs, has the head ''."""
 
     heads: Sequence[str]
     rows: Sequence[Row]
+    strip: Strip | None = None
 
 
 @dataclass(frozen=True)
 class Page:
-    """What one figure shows; `columns` is how many there is room for, `key` the words beside outline, ring, nothing."""
+    """What one figure shows; `columns` is how many there is room for, `key` what the signs mean."""
 
     title: str
     blocks: Sequence[Block]
     columns: int
-    key: Sequence[str]
+    key: Key
 
     @property
     def displays(self) -> list[Display]:
@@ -91,13 +146,18 @@ class Page:
         return [tile.display for tile in tiles if tile and tile.display]
 
 
-def cut(text: str, length: int) -> str:
-    """Return `text`, or its first characters and an ellipsis where it is longer than `length`.
+def cut(text: str, length: int, tail: int = 0) -> str:
+    """Return `text`, or its first and `tail` last characters around an ellipsis where it is longer than `length`.
 
-    >>> cut("basset_hound_44", 15), cut("basset_hound_44", 10)
-    ('basset_hound_44', 'basset_ho…')
+    >>> cut("basset_hound_44", 15), cut("basset_hound_44", 10), cut("basset_hound_44", 10, 3)
+    ('basset_hound_44', 'basset_ho…', 'basset…_44')
     """
-    return text if len(text) <= length else text[: length - 1] + "…"
+    return text if len(text) <= length else f"{text[: length - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def side(columns: int) -> float:
+    """Return a tile's width, in inches, where there is room for so many columns."""
+    return min((style.WIDTH - LEFT - RIGHT) / columns, WIDEST) - GAP
 
 
 class _Pens:
@@ -105,11 +165,12 @@ class _Pens:
 
     def __init__(self, axes: Axes, columns: int) -> None:
         self.axes = axes
-        self.pitch = min((style.WIDTH - LEFT - RIGHT) / columns, WIDEST)
-        self.side = self.pitch - GAP
+        self.side = side(columns)
+        self.pitch = self.side + GAP
         self._outlines: list[Floats] = []
         self._frames: list[list[tuple[float, float]]] = []
         self._marks: list[tuple[float, float]] = []
+        self._bars: list[tuple[list[tuple[float, float]], str, float]] = []
 
     def left(self, column: int) -> float:
         return LEFT + column * self.pitch
@@ -128,13 +189,56 @@ class _Pens:
         self._outlines += [line * size + corner for line in tile.outline]
         if tile.mark:
             self._marks.append((left + width * tile.mark[0], top + height * tile.mark[1]))
+        if tile.reason:
+            box = {"facecolor": "#141414", "edgecolor": "none", "pad": 1.2}
+            words = printing.plain(tile.reason, max(8, round(0.9 * CHARACTERS * width)))
+            middle = (left + width / 2, top + height / 2)
+            self.axes.text(*middle, words, **_small() | {"va": "center", "color": "#f0f0f0"}, bbox=box, zorder=5)
+        middle_of_text = left + width / 2
+        if tile.bar:
+            self._bar(tile.bar, left, top + height + 0.06)
+            middle_of_text = left + width * (1 + BAR) / 2
         for number, text in enumerate(tile.text.split("\n")):
-            self.axes.text(left + width / 2, top + height + 0.09 + LINE * number, printing.plain(text), **_small())
+            self.axes.text(middle_of_text, top + height + 0.09 + LINE * number, printing.plain(text), **_small())
+
+    def _bar(self, bar: Bar, left: float, y: float) -> None:
+        def x(value: float) -> float:
+            share = (min(max(value, bar.low), bar.high) - bar.low) / (bar.high - bar.low)
+            return left + 0.02 * self.side + share * (BAR - 0.02) * self.side
+
+        self._bars.append(([(x(bar.low), y), (x(bar.high), y)], "#cccccc", 0.5))
+        self._bars.append(([(x(bar.null), y - 0.03), (x(bar.null), y + 0.03)], "#777777", 0.5))
+        self._bars.append(([(x(bar.null), y), (x(bar.value), y)], ABOVE if bar.value >= bar.null else BELOW, 2.2))
+
+    def strip(self, strip: Strip, top: float) -> None:
+        low, high = strip.limits
+        left, right = self.left(1), self.left(1 + max(map(len, strip.series))) - GAP
+
+        def y(value: float) -> float:
+            return top + STRIP_PAD + (STRIP - 2 * STRIP_PAD) * (high - value) / (high - low)
+
+        for value in (low, high):
+            self.axes.plot([left, right], [y(value)] * 2, color="#cccccc", linewidth=0.5, zorder=1)
+            self.axes.text(left - 0.04, y(value), f"{value:g}", **_small() | {"ha": "right", "va": "center"})
+        words = printing.plain(strip.label, round(CHARACTERS * (self.pitch - 0.2)))
+        self.axes.text(LEFT, (y(low) + y(high)) / 2, words, **_small() | {"ha": "left", "va": "center"})
+        for number, dots in enumerate(strip.series):
+            filled = number or len(strip.series) == 1
+            for column, dot in enumerate(dots, start=1):
+                if dot is None:
+                    continue
+                x = self.left(column) + self.side * (0.5 + 0.12 * (2 * number + 1 - len(strip.series)))
+                self.axes.plot([x, x], [y(dot.low), y(dot.high)], color=ABOVE, linewidth=0.8, zorder=2)
+                face = ABOVE if filled else "white"
+                self.axes.plot([x], [y(dot.value)], **_dot(face), zorder=3)
 
     def finish(self) -> None:
         self.axes.add_collection(LineCollection(self._frames, colors="#bbbbbb", linewidths=0.4, zorder=2))
         lines = LineCollection(self._outlines, colors=OUTLINE, linewidths=0.5, zorder=3)
         self.axes.add_collection(lines)
+        if self._bars:
+            bars, colours, widths = zip(*self._bars, strict=True)
+            self.axes.add_collection(LineCollection(bars, colors=colours, linewidths=widths, capstyle="butt", zorder=3))
         if self._marks:
             x, y = zip(*self._marks, strict=True)
             self.axes.add_line(_ring(list(x), list(y)))
@@ -145,7 +249,7 @@ def draw(page: Page) -> Figure:
     figure = style.figure(1.0)
     axes = figure.add_axes((0, 0, 1, 1))
     pens = _Pens(axes, page.columns)
-    axes.text(LEFT, 0.13, printing.plain(cut(page.title, TITLE_WIDTH)), va="center", weight="bold")
+    axes.text(LEFT, 0.13, printing.plain(cut(page.title, TITLE_WIDTH)), va="center")
     top = TITLE
     for block in page.blocks:
         heads = [printing.plain(head, round(CHARACTERS * pens.side)) for head in block.heads]
@@ -155,15 +259,18 @@ def draw(page: Page) -> Figure:
         for row in block.rows:
             _draw_row(pens, row, top)
             top += pens.height(row)
+        if block.strip:
+            pens.strip(block.strip, top)
+            top += STRIP
         top += BETWEEN
     pens.finish()
-    key = [printing.plain(text, KEY_WIDTH) for text in page.key]
-    foot = max(0.42, LINE * sum(text.count("\n") + 1 for text in key)) + 0.1
+    key = [(sign, printing.plain(text, KEY_WIDTH)) for sign, text in page.key]
+    foot = max(0.42, LINE * sum(text.count("\n") + 1 for _, text in key)) + 0.1
     height = math.ceil(100 * (top + foot)) / 100  # whole pixels
     figure.set_size_inches(style.WIDTH, height)
     axes.set(xlim=(0, style.WIDTH), ylim=(height, 0), aspect="auto")
     axes.set_axis_off()
-    _draw_key(figure, key, height, foot)
+    _draw_key(figure, page, key, height, foot)
     return figure
 
 
@@ -182,21 +289,21 @@ def _draw_row(pens: _Pens, row: Row, top: float) -> None:
             pens.tile(tile, column, top)
 
 
-def _draw_key(figure: Figure, key: Sequence[str], height: float, foot: float) -> None:
+def _draw_key(figure: Figure, page: Page, key: Key, height: float, foot: float) -> None:
     """Draw the colour bar and what the signs mean along the foot of the page."""
     box = (LEFT / style.WIDTH, (foot / 2 + 0.03) / height, 1.3 / style.WIDTH, 0.09 / height)
     bar = figure.add_axes(box)
+    how = next((one for one in page.displays if not one.reason), Display(1.0, 1.0))
     steps = np.linspace(0, 1, 256)[None]
     bar.imshow(display.blended(steps, display.dimmed(None, (1, 256))), extent=(0, 1, 0, 1), aspect="auto")
-    bar.set(xlabel=f"map / its {display.UPPER}th percentile", yticks=[])
-    bar.set_xticks([tick**display.GAMMA for tick in TICKS], [f"{tick:g}" for tick in TICKS])
+    end = "maximum" if how.end == "maximum" else f"{display.UPPER}th percentile"
+    bar.set(xlabel=f"map / its {end}", yticks=[])
+    bar.set_xticks([tick**how.gamma for tick in TICKS], [f"{tick:g}" for tick in TICKS])
     bar.tick_params(pad=1.5)
     bar.xaxis.labelpad = 1
-    line = Line2D([], [], color=OUTLINE, linewidth=0.9)
-    nothing = [Line2D([], [], linestyle="none") for _ in key[2:]]
     figure.legend(
-        [line, _ring([], []), *nothing],
-        key,
+        [_handle(sign) for sign, _ in key],
+        [text for _, text in key],
         loc="center left",
         bbox_to_anchor=((LEFT + 1.5) / style.WIDTH, foot / 2 / height),
         frameon=False,
@@ -204,6 +311,26 @@ def _draw_key(figure: Figure, key: Sequence[str], height: float, foot: float) ->
         labelspacing=0.25,
         borderpad=0,
     )
+
+
+def _handle(sign: Sign) -> Line2D | Patch:
+    """Return what stands for a sign in the key."""
+    if sign == "ring":
+        return _ring([], [])
+    if sign == "tint":
+        return Patch(facecolor=TINT, alpha=0.5)
+    if sign in ("hollow", "filled"):
+        return Line2D([], [], **_dot("white" if sign == "hollow" else ABOVE))
+    looks: dict[str, dict[str, Any]] = {
+        "outline": {"color": OUTLINE, "linewidth": 0.9},
+        "bar": {"color": ABOVE, "linewidth": 2.2},
+    }
+    return Line2D([], [], **looks.get(sign, {"linestyle": "none"}))
+
+
+def _dot(face: str) -> dict[str, Any]:
+    look = {"linestyle": "none", "marker": "o", "markersize": 3.2, "markeredgecolor": ABOVE, "markeredgewidth": 0.8}
+    return look | {"markerfacecolor": face}
 
 
 def _ring(x: list[float], y: list[float]) -> Line2D:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyses.plots import overlay
-from analyses.plots.map_page import Page, Row, Tile
+from analyses.plots.map_page import Bar, Page, Row, Sign, Tile
 from analyses.reading.choices import paper_target
 from analyses.reading.files import PIXELS, PREDICTED
 from analyses.reading.manifest import Checkpoint, Layer, Metric
@@ -22,8 +22,8 @@ from segcam.draw import display
 from segcam.draw.display import Display, in_words
 
 UNDEFINED = "\N{EN DASH}"
-NAMES = {"spread": "spread", "edge_alignment": "edges", "energy_gain": "gain", "edge_thickness": "width"}
-"""The scores under a map of Figures 2 and 3, and what they are called there."""
+UNMASKED = "no mask"
+"""Under a photograph of which no mask is known."""
 
 Map = NDArray[np.float32]
 
@@ -35,12 +35,12 @@ class Tiles:
     Attributes:
         results: the run.
         checkpoint: a reached one.
-        metrics: the scores wanted.
+        metric: the score under a map; None for none.
     """
 
     results: Results
     checkpoint: Checkpoint
-    metrics: tuple[Metric, ...]
+    metric: Metric | None = None
 
     def input(self, image: str) -> Tile:
         """Return the tile of the input alone; under it how well the checkpoint's own prediction agrees."""
@@ -55,7 +55,8 @@ class Tiles:
         if self.tinted:
             foreground = self.results.foreground(paper_target(self.results))
             picture = display.tinted(picture, np.isin(self._gallery.arrays[PREDICTED][at], foreground))
-        return Tile(picture, self._outline(image), mark, self._agreement.get(image, ""))
+        text = UNMASKED if image in self.results.free else self._agreement.get(image, "")
+        return Tile(picture, self._outline(image), mark, text)
 
     @property
     def tinted(self) -> bool:
@@ -63,20 +64,35 @@ class Tiles:
         kept = self.checkpoint.reached and bool(self.results.gallery_ids)
         return kept and PREDICTED in self._gallery.arrays
 
-    def maps(self, image: str, layers: Sequence[Layer], *, named: bool) -> list[Tile]:
-        """Return a tile a layer; the scores under it are in one line or, `named`, each in its own.
+    def maps(self, image: str, layers: Sequence[Layer]) -> list[Tile]:
+        """Return a tile a layer, with its score as a bar where that has ends, and with its reason where it is blank.
 
         Raises:
             ResultsError: the gallery lacks the image or a layer's maps.
         """
         tiles, size = [], self._gallery.masks[self._index(image)].shape
         for layer, values in zip(layers, self._values(image, layers), strict=True):
-            picture = overlay.heat(values, self._photograph(image), (size[0], size[1]))
-            scores = self._scores.get((image, layer.name), {})
-            form = named_scores if named else joined_scores
-            text = state(values) or form(scores, self.metrics)
-            tiles.append(Tile(picture, self._outline(image), None, text, Display.of(values)))
+            shown = Display.of(values, raw=self.results.raw)
+            picture = overlay.heat(values, self._photograph(image), (size[0], size[1]), shown)
+            bar, text = self._score(image, layer, nothing=bool(shown.reason))
+            reason = self._reason(image, layer, shown)
+            outline = [] if reason else self._outline(image)
+            tiles.append(Tile(picture, outline, None, text, shown, reason, bar))
         return tiles
+
+    def _score(self, image: str, layer: Layer, *, nothing: bool) -> tuple[Bar | None, str]:
+        """Return a map's score as a bar and as a number; neither for an image without scores, no bar without ends."""
+        if self.metric is None or image in self.results.free:
+            return None, ""
+        metric, value = self.metric, self._scores.get((image, layer.name), math.nan)
+        text = "" if nothing and math.isnan(value) else score_text(metric, value)
+        ends = scale(metric)
+        return (None if math.isnan(value) or ends is None else Bar(value, *ends)), text
+
+    def _reason(self, image: str, layer: Layer, shown: Display) -> str:
+        if not shown.reason.startswith("blank"):
+            return shown.reason
+        return self._gallery.reason(image, paper_target(self.results), self.results.main_method, layer.name)
 
     def _values(self, image: str, layers: Sequence[Layer]) -> list[Map]:
         prefix = f"{paper_target(self.results)}|{self.results.main_method}"
@@ -108,7 +124,7 @@ class Tiles:
         return self.results.gallery(self.checkpoint.model, self.checkpoint.seed, self.checkpoint.level)
 
     @cached_property
-    def _scores(self) -> Mapping[tuple[str, str], Mapping[str, float]]:
+    def _scores(self) -> Mapping[tuple[str, str], float]:
         where: dict[str, Collection[Any]] = {
             "model": [self.checkpoint.model],
             "seed": [self.checkpoint.seed],
@@ -118,9 +134,10 @@ class Tiles:
             "method": [self.results.main_method],
         }
         frame = self.results.scores(where)
-        names = [metric.name for metric in self.metrics if metric.name in frame]
+        if self.metric is None or self.metric.name not in frame:
+            return {}
         keys = zip(frame["image"].astype(str), frame["layer"].astype(str), strict=True)
-        return dict(zip(keys, frame[names].to_dict("records"), strict=True))  # type: ignore[arg-type]
+        return dict(zip(keys, frame[self.metric.name].astype(float), strict=True))
 
     @cached_property
     def _agreement(self) -> Mapping[str, str]:
@@ -141,27 +158,21 @@ class Tiles:
         return dict(zip(frame["image"].astype(str), texts, strict=True))
 
 
-def state(values: Map) -> str:
-    """Return that a map is blank or undefined, and nothing of any other."""
-    if math.isnan(values.sum()):
-        return "undefined"
-    return "" if (values > 0).any() else "blank"
+def scale(metric: Metric) -> tuple[float, float, float] | None:
+    """Return the ends of a metric's bars, and where they begin; None for a metric without an upper end.
+
+    What has no lower end is shown as far below chance as it may lie above; a bar that goes beyond ends there.
+    """
+    null = float(metric.chance) if isinstance(metric.chance, (int, float)) else metric.lower
+    low = metric.lower if math.isfinite(metric.lower) else 2 * null - metric.upper
+    return (low, metric.upper, null) if math.isfinite(metric.upper - low + null) else None
 
 
-def joined_scores(scores: Mapping[str, float], metrics: Sequence[Metric]) -> str:
-    """Return scores in one line, the first one with its sign: `+0.52|0.31`."""
-    values = [scores.get(metric.name, math.nan) for metric in metrics]
-    return "|".join(number(value, "+" if i == 0 else "") for i, value in enumerate(values))
-
-
-def named_scores(scores: Mapping[str, float], metrics: Sequence[Metric]) -> str:
-    """Return scores with their names and units, one a line: `width 7.1 px`."""
-    lines = []
-    for metric in metrics:
-        value = scores.get(metric.name, math.nan)
-        unit = f" {metric.unit}" if metric.unit and not math.isnan(value) else ""
-        lines.append(f"{NAMES.get(metric.name, metric.label.lower())} {number(value, '', 1 if unit else 2)}{unit}")
-    return "\n".join(lines)
+def score_text(metric: Metric, value: float) -> str:
+    """Return a score as it stands under a map: with its sign where 0 is chance, and with its unit."""
+    if metric.unit and not math.isnan(value):
+        return f"{number(value, '', 1)} {metric.unit}"
+    return number(value, "+" if metric.chance == 0 and metric.lower < 0 else "")
 
 
 def number(value: float, sign: str = "", decimals: int = 2) -> str:
@@ -175,31 +186,79 @@ def number(value: float, sign: str = "", decimals: int = 2) -> str:
     return UNDEFINED if math.isnan(value) else format(value, f"{sign}.{digits}f").replace("-", "\N{MINUS SIGN}")
 
 
-def metrics_shown(results: Results, names: Collection[str]) -> tuple[Metric, ...]:
-    """Return the metrics that a figure prints under its maps, in the order of `names`; else the run's first two."""
-    metrics = {metric.name: metric for metric in results.metrics}
-    return tuple(metrics[name] for name in names if name in metrics) or results.metrics[:2]
+def metric_shown(results: Results, name: str) -> Metric | None:
+    """Return the metric that a figure has under its maps: the one asked for, else the run's first; None without any."""
+    return next((metric for metric in results.metrics if metric.name == name), next(iter(results.metrics), None))
 
 
-def signs(results: Results, *, tinted: bool) -> tuple[str, str, str]:
-    """Return the words of the key that all pages share: of the outline, of the ring, and of the first column."""
-    name = results.class_name(paper_target(results))
+def key(results: Results, image: str | None, *, tinted: bool, metric: Metric | None) -> list[tuple[Sign, str]]:
+    """Return what the signs of a page mean: of the outline, the ring, the tint and the bar.
+
+    Args:
+        results: the run.
+        image: the only one that the page shows; None for several.
+        tinted: whether the predicted mask is shown.
+        metric: what the bars show; None without bars.
+    """
+    name, unmasked = results.class_name(paper_target(results)), image in results.free
+    signs: list[tuple[Sign, str]] = []
     if not results.manifest.dataset.masked:
-        ring = f"explained pixel ({results.label('targets', paper_target(results))})"
-        return f"outline of the region predicted as {name}; there are no masks", ring, ""
-    return (
-        f"outline of the mask, {name}",
-        f"explained pixel ({results.label('targets', paper_target(results))})",
-        f"first column: the checkpoint's own prediction for {name}{', tinted' * tinted}, and its IoU; no pixel: none",
-    )
+        signs.append(("outline", f"outline of the region predicted as {name}; there are no masks"))
+    elif not unmasked:
+        signs.append(("outline", f"outline of the mask, {name}"))
+    if tinted:
+        iou = "" if unmasked or not results.manifest.dataset.masked else ", with its IoU"
+        signs.append(("tint", f"first column: predicted as {name} by the checkpoint{iou}"))
+    signs.append(("ring", f"explained pixel ({results.label('targets', paper_target(results))})"))
+    if metric is not None and not unmasked:
+        ends = scale(metric)
+        words = f", from {ends[0]:g} to {ends[1]:g}".replace("-", "\N{MINUS SIGN}") if ends else ""
+        signs.append(("bar" if ends else "", f"{metric.label.lower()} of the map{words}"))
+    return signs
 
 
-def reading(results: Results, page: Page) -> str:
-    """Return the sentences of a caption on how a page's maps are drawn."""
-    photographs = (
-        " Photographs are dimmed beneath the maps." if results.photographs else " The photograph is not shown."
-    )
-    return f"{shown_as(page)}{photographs} The line is the {results.region}'s outline."
+def first_column(results: Results, page: Page, images: Sequence[str]) -> str:
+    """Return the sentence on what a page's first column shows of its images, for how a figure is read."""
+    name, signs = results.class_name(paper_target(results)), {sign for sign, _ in page.key}
+    shown = _shown(results, images)
+    parts = [
+        *([f"the photograph{' where it may be shown' * (len(shown) < len(images))}"] if shown else []),
+        *([f"the {results.region}'s outline"] if "outline" in signs else []),
+        *([f"what is predicted as {name} tinted"] if "tint" in signs else []),
+        "a ring around the explained pixel",
+    ]
+    return f"First column: {', '.join(parts[:-1])}{' and ' * (len(parts) > 1)}{parts[-1]}."
+
+
+def colours(page: Page) -> str:
+    """Return the sentences on what colours and bars mean, for how a figure is read."""
+    bar = next((f" Bars: {words}." for sign, words in page.key if sign == "bar"), "")
+    return f"The brighter, the more of the map; hatched: none, and why.{bar}"
+
+
+def reading(results: Results, page: Page, images: Sequence[str]) -> str:
+    """Return the sentences of a caption on how a page's maps are drawn, over which images."""
+    shown = _shown(results, images)
+    photographs = " Photographs are dimmed beneath the maps." if shown else " The photograph is not shown."
+    if shown and len(shown) < len(images):
+        photographs = f" Photographs are dimmed beneath the maps; only {', '.join(shown)} may be shown."
+    return f"{shown_as(page)}{photographs}"
+
+
+def _shown(results: Results, images: Sequence[str]) -> list[str]:
+    """Return those images whose photographs may be shown."""
+    return [image for image in images if results.photographs or image in results.free]
+
+
+def choice(results: Results, images: Sequence[str]) -> list[str]:
+    """Return the sentences on how images were chosen, and whose the free ones are."""
+    rule = results.manifest.gallery.rule
+    sentences = [
+        f"{credit}; it has no mask and no scores." for image, credit in results.free.items() if image in images
+    ]
+    if rule and any(image not in results.free for image in images):
+        sentences.append(f"Choice of images: {rule.rstrip('.')}.")
+    return sentences
 
 
 def shown_as(page: Page) -> str:
@@ -226,23 +285,6 @@ def _reached(point: Checkpoint, measure: str) -> list[str]:
     if point.name:
         return [point.name]
     return [f"{point.label} (validation {measure} {point.miou:.3f})", f"seed {point.seed}"]
-
-
-def under(metrics: Sequence[Metric]) -> tuple[str, str]:
-    """Return the words of the key on the named scores under a map."""
-    names = [short if short == name else f"{short}: {name}" for short, name in map(_names, metrics)]
-    return f"under a map: {'; '.join(names)}", f"{UNDEFINED}: undefined; blank: the map is zero everywhere"
-
-
-def scores_named(metrics: Sequence[Metric]) -> str:
-    """Return the sentence of a caption on the named scores under a map."""
-    names = [short if short == name else f"{name} ({short})" for short, name in map(_names, metrics)]
-    return f"Under each map: {', '.join(names)}."
-
-
-def _names(metric: Metric) -> tuple[str, str]:
-    name = metric.label.lower() + (" in input pixels" if metric.unit == "px" else "")
-    return NAMES.get(metric.name, metric.label.lower()), name
 
 
 def absent(checkpoint: Checkpoint) -> Row:

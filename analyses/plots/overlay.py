@@ -24,9 +24,21 @@ def upsampled(values: NDArray[np.floating], size: tuple[int, int]) -> Floats:
     return large
 
 
-def heat(values: NDArray[np.floating], photograph: NDArray[np.uint8] | None, size: tuple[int, int]) -> Floats:
-    """Return a map over its dimmed photograph, (H, W, 3) in 0..1; hatched where it is blank or undefined."""
-    under, shown = display.dimmed(photograph, size), Display.of(values)
+def heat(
+    values: NDArray[np.floating],
+    photograph: NDArray[np.uint8] | None,
+    size: tuple[int, int],
+    shown: Display | None = None,
+) -> Floats:
+    """Return a map over its dimmed photograph, (H, W, 3) in 0..1; hatched where it is blank or undefined.
+
+    Args:
+        values: the map, on its own grid.
+        photograph: `(H, W, 3)`, or None where it may not be shown.
+        size: its rows and columns.
+        shown: how the map's values become colours; as `Display.of` says by default.
+    """
+    under, shown = display.dimmed(photograph, size), shown or Display.of(values)
     return display.hatched(under) if shown.reason else display.blended(shown.values(upsampled(values, size)), under)
 
 

@@ -23,14 +23,16 @@ from analyses.reading.records import Film, Gallery
 
 PIXELS = "pixels:"
 """How the names of the arrays of explained pixels begin, in a file of kept maps; the target follows."""
-
-
 PREDICTED = "predicted"
 """The name of the array of predicted classes, `(images, h, w)`, in a file of kept maps; older files lack it."""
 STEPS = "steps"
 """The name of the steps of a film's frames, `(frames,)`."""
 TOP = "top:"
 """How the names of the maxima of a film's maps begin, `(frames, images)`; the map's name follows."""
+
+
+NEGATIVE = "negative"
+"""The name of the array of maps that were negative everywhere before ReLU, as `image|target|method|layer`."""
 
 
 class ResultsError(Exception):
@@ -223,9 +225,10 @@ def gallery(path: Path, *, photographs: bool, free: Collection[str] = ()) -> Gal
         ResultsError: the file is missing or damaged.
     """
     with reading(path), plain_file(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files if name not in ("ids", "images", "masks")}
+        arrays = {name: file[name] for name in file.files if name not in ("ids", "images", "masks", NEGATIVE)}
         ids = tuple(str(image) for image in file["ids"])
-        return Gallery(ids, _photographs(file, photographs, free), file["masks"], arrays)
+        negative = frozenset(map(str, file[NEGATIVE] if NEGATIVE in file.files else ()))
+        return Gallery(ids, _photographs(file, photographs, free), file["masks"], arrays, negative)
 
 
 def film(path: Path, *, photographs: bool, free: Collection[str] = ()) -> Film:

@@ -19,12 +19,19 @@ class Gallery:
         photographs: by name those that may be shown, `(h, w, 3)`.
         masks: class index a pixel, `(images, h, w)`; of an image without a mask 255 everywhere.
         arrays: the rest by name, an item an image: predictions, explained pixels, and maps as `target|method|layer`.
+        negative: the maps that were negative everywhere before ReLU, as `image|target|method|layer`.
     """
 
     ids: tuple[str, ...]
     photographs: Mapping[str, NDArray[np.uint8]]
     masks: NDArray[np.uint8]
     arrays: Mapping[str, NDArray[Any]]
+    negative: frozenset[str] = frozenset()
+
+    def reason(self, image: str, target: str, method: str, layer: str) -> str:
+        """Return why a map is blank: what is known of it before ReLU."""
+        negative = f"{image}|{target}|{method}|{layer}" in self.negative
+        return "blank: negative everywhere" if negative else "blank: zero everywhere"
 
     def index(self, image: str) -> int | None:
         """Return the row of `image`, or None where it is not in this gallery."""

@@ -82,6 +82,11 @@ class Results:
         return bool(self.manifest.profile.get("figures", {}).get("photographs", False))
 
     @property
+    def raw(self) -> bool:
+        """Whether maps are shown linearly up to their maxima, as the profile says."""
+        return bool(self.manifest.profile.get("figures", {}).get("raw", False))
+
+    @property
     def placement(self) -> str:
         """How maps were laid over the images: 'stretched', or where their cells look, 'receptive_field'."""
         return str(self.manifest.profile.get("score", {}).get("placement", "stretched"))

@@ -105,7 +105,7 @@ def _agreement(results: Results, point: Checkpoint, opened: Gallery) -> dict[str
     """Return how well the checkpoint's own prediction agrees with the mask, by image; none where it is not known."""
     if not results.targets or not results.parts("predictions"):
         return {}
-    tiles = map_tiles.Tiles(results, point, ())
+    tiles = map_tiles.Tiles(results, point)
     return {image: tiles.input(image).text for image in opened.ids}
 
 

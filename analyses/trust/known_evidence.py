@@ -19,8 +19,7 @@ from analyses.reading.results import Results
 from analyses.statistics.contrasts import Compared, compare
 from analyses.trust.evidence.dots import draw, titles
 from analyses.trust.evidence.layers import draw_layers
-from analyses.trust.evidence.scene import draw_scene
-from segcam.draw.display import GAMMA, UPPER
+from analyses.trust.evidence.scene import draw_scene, finding
 
 KIND = "evidence"
 CONTROLS = (*BLIND, "activation", "mask_oracle")
@@ -49,7 +48,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
             panels = titles(list(results.manifest.variants), networks[networks["model"] == model])
             with style.context():
                 drawn = draw(results, of_layers, over, panels), draw_layers(results, of_layers, panels)
-                scene = draw_scene(results, model, target, frame, networks[networks["used"]])
+                scene = draw_scene(results, model, of_layers, frame, networks[networks["used"]])
             name = f"{printing.slug(model)}-{printing.slug(target)}"
             words = {"model": results.label("models", model), "target": results.label("targets", target)}
             yield Figure(f"known_evidence-{name}", drawn[0], Caption("", "", f"{_FIGURE.format(**words)} {note}"))
@@ -57,11 +56,10 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
                 f"known_evidence_layers-{name}", drawn[1], Caption("", "", f"{_LAYERS.format(**words)} {note}")
             )
             if scene is not None and target == paper_target(results):
-                yield Figure(
-                    f"known_evidence_scene-{name}",
-                    scene,
-                    Caption("", "", f"{_SCENE.format(**words, upper=UPPER, gamma=GAMMA)} {note}"),
-                )
+                size = results.manifest.profile.get("data", {}).get("size", "fewer")
+                details = f"{_SCENE.format(**words, size=size)} {note}"
+                caption = Caption(finding(results, model, of_layers), _SCENE_READING, details)
+                yield Figure(f"known_evidence_scene-{name}", scene, caption, "Known evidence: one scene")
 
 
 def tabulate_networks(results: Results) -> pd.DataFrame:
@@ -261,11 +259,13 @@ _LAYERS = (
     "maps, and than itself has on the same pixels in the networks for which another cue decides, each by the 95 % "
     "interval of the paired difference. Below the methods are controls, which are not marked."
 )
+_SCENE_READING = (
+    "In each row another cue decides the class; beside the scene the same with this cue the other way. The line is "
+    "around what changes. The brighter, the more of the map; bars: its energy gain on the evidence, 0 by chance."
+)
 _SCENE = (
-    "The first test scene, {model}, target: {target}. In each row another cue decides the class; beside the scene the "
-    "same with this cue the other way. Each map is upsampled bilinearly and drawn over the {upper}th percentile of its "
-    "own positive values, with a gamma of {gamma}: colours compare places within a map, not maps with each other. One "
-    "scene shows what is measured, and settles nothing."
+    "The first test scene, {model}, target: {target}. It is drawn large for the eye: the networks see {size} px. Each "
+    "map has its own scale: colours compare places within it. One scene shows what is measured, and settles nothing."
 )
 
 

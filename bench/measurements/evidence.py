@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
+from analyses.reading.files import PREDICTED
 from bench.measurements.material.columns import count_columns, joined, predicted, resized
 from bench.measurements.material.kept import image_arrays, map_arrays, npz
 from bench.measurements.material.made_maps import MadeMaps, control_maps, gradient_maps
@@ -51,6 +52,8 @@ OWN_PASSES = "own-pass"
 """The part of methods that take passes of their own."""
 SHOWN = 0
 """The test scene that the figure of examples shows: the first."""
+FINE = 128
+"""Pixels of a side that it is drawn at, at least: a scene is the same at any size, and 64 are hard to look at."""
 
 
 @dataclass(frozen=True)
@@ -184,15 +187,21 @@ class EvidenceScorer:
     def shown(self, images: CueSplit, row: int) -> bytes:
         """Return a scene, drawn either way, with all maps of gradient methods, as the bytes of an .npz file.
 
-        It holds `ids`, `images`, `masks`, `other` (the scene with the cue the other way), `evidence`, and the maps as
-        `target|method|layer`, each with an axis of one image before the others.
+        It holds `ids`, `images`, `masks`, `predicted`, `other` (the scene with the cue the other way), `evidence`, all
+        at `FINE` pixels a side or more, and the maps as `target|method|layer`, each with an axis of one image before
+        the others. What is predicted, and the maps, are of the scene at the network's size.
         """
         scenes = SceneBatch.of(images, [row], self.device)
-        arrays = image_arrays(scenes.batch) | {
-            "other": image_arrays(scenes.swapped[images.cue])["images"],
-            "evidence": scenes.regions[images.cue].foreground.cpu().numpy(),
+        size = max(FINE, images.size)
+        fine = SceneBatch.of(images.at(size), [row], self.device)
+        captures = self._captures(scenes)
+        classes = predicted(captures[0].logits, (size, size))
+        arrays = image_arrays(fine.batch) | {
+            PREDICTED: classes.to(torch.uint8).cpu().numpy(),
+            "other": image_arrays(fine.swapped[images.cue])["images"],
+            "evidence": fine.regions[images.cue].foreground.cpu().numpy(),
         }
-        maps = chain.from_iterable(gradient_maps(self.request, self._captures(scenes)))
+        maps = chain.from_iterable(gradient_maps(self.request, captures))
         return npz(arrays | map_arrays(self.request, maps, scenes.regions[ANIMAL].size))
 
     def _captures(self, scenes: SceneBatch) -> list[Capture]:
@@ -281,7 +290,7 @@ def plan(profile: Profile, data: Data, checkpoint: Checkpoint) -> Iterator[CellP
         return
     settings = score.model_dump(mode="json", exclude={"batch_size", "shard", "max_memory"})
     scenes = range(len(data.test))
-    yield CellPlan("", tuple(scenes), [list(MEASURED), REGIONS, settings])
+    yield CellPlan("", tuple(scenes), [list(MEASURED), REGIONS, settings, FINE])
     if score.own_pass_images and any(method.own_passes for method in methods_of(score)):
         yield CellPlan(OWN_PASSES, tuple(scenes[: score.own_pass_images]), [list(MEASURED), REGIONS, settings])
 

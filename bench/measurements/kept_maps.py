@@ -10,10 +10,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from analyses.reading.files import PIXELS, PREDICTED
+from analyses.reading.files import NEGATIVE, PIXELS, PREDICTED
 from bench.measurements.material.columns import joined
 from bench.measurements.material.kept import Arrays, image_arrays, map_arrays, npz
-from bench.measurements.material.made_maps import attention_maps, control_maps, gradient_maps
+from bench.measurements.material.made_maps import (
+    SIGN_BALANCE,
+    MadeMaps,
+    attention_maps,
+    control_maps,
+    gradient_maps,
+)
 from bench.measurements.material.portions import portions
 from bench.networks.predictions import class_maps
 from bench.planning.data import Data
@@ -41,7 +47,8 @@ def run(job: MeasureJob) -> dict[str, bytes]:
         arrays[PREDICTED] = class_maps(captures[0], request).to(torch.uint8).cpu().numpy()
         scenery = Scenery.of(batch, settings.explained)
         image_alone, attention = control_maps(request, scenery, captures[0]), attention_maps(request, captures)
-        maps = chain(image_alone, attention, *gradient_maps(request, captures))
+        maps = [*chain(image_alone, attention, *gradient_maps(request, captures))]
+        arrays[NEGATIVE] = _negative(request, batch.ids, maps)
         return arrays | map_arrays(request, maps, scenery.size)
 
     def of_rows(rows: Sequence[int]) -> Arrays:
@@ -60,6 +67,19 @@ def _without_mask(arrays: Arrays, request: Request) -> Arrays:
         name: np.full_like(values, np.nan) if any(part in name for part in blind) else values
         for name, values in arrays.items()
     }
+
+
+def _negative(request: Request, ids: Sequence[str], maps: Sequence[MadeMaps]) -> NDArray[np.str_]:
+    """Name the maps that all speaks against before ReLU, as `image|target|method|layer`: they are blank for it."""
+    names = [
+        "|".join((ids[i], request.targets[made.targets[0]].name, method, request.layers[made.layers[0]].label))
+        for made in maps
+        if SIGN_BALANCE in made.numbers
+        for i, balances in enumerate(made.numbers[SIGN_BALANCE].tolist())
+        for method, balance in zip((request.methods[m].name for m in made.methods), balances, strict=True)
+        if balance == 0
+    ]
+    return np.array(names, dtype=np.str_)
 
 
 def _pixels(capture: Capture) -> NDArray[np.int64]:

@@ -78,6 +78,10 @@ class CueSplit:
             samples[cue] = Sample(f"{self._id(row)}-{cue}", other.image, self._mask(other, others), changed)
         return samples
 
+    def at(self, size: int) -> CueSplit:
+        """Return the same scenes at another size: the same but for the noise of their pixels."""
+        return CueSplit(self.cue, self.seed, self.split, self.count, size)
+
     def _id(self, row: int) -> str:
         return f"{PREFIX}{self.cue}-{self.seed}-{self.split}-{row:06d}"
 

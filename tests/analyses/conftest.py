@@ -45,6 +45,7 @@ class Plan:
     methods: Sequence[str] = ("grad_cam", *CONTROLS)
     images: Sequence[str] = ("cat_1", "dog_2", "cat_3")
     gallery: int = 1
+    free: Sequence[str] = ()  # photographs that anyone may show: maps of them are kept beside the gallery's
     classes: Sequence[str] = ("background", "pet")
     stages: int = 5
     points: Sequence[str] = ("conv",)
@@ -138,7 +139,8 @@ def write_manifest(folder: Path, plan: Plan) -> None:
         "targets": {name: {"label": name.replace("_", " ").replace(":", ", ")} for name in plan.targets},
         "models": {name: {"label": LABELS.get(name, name), "parameters": 10} for name in plan.models},
         "checkpoints": checkpoint_entries(plan),
-        "gallery": {"rule": "The first images by name.", "ids": list(plan.images[: plan.gallery])},
+        "gallery": {"rule": "The first images by name.", "ids": list(plan.images[: plan.gallery])}
+        | ({"free": {name: f"{name.capitalize()} by Nobody, CC0" for name in plan.free}} if plan.free else {}),
     }
     (folder / "manifest.json").write_text(json.dumps(Manifest.model_validate(manifest).values()), encoding="utf-8")
 
@@ -233,11 +235,15 @@ def drawn_image(plan: Plan, number: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_gallery(path: Path, plan: Plan, model: str, level: int) -> None:
-    photos, masks = zip(*(drawn_image(plan, n) for n in range(plan.gallery)), strict=True)
-    arrays: dict[str, Any] = {"ids": np.array(plan.images[: plan.gallery])}
+    ids = [*plan.images[: plan.gallery], *plan.free]
+    photos, masks = zip(*(drawn_image(plan, n) for n in range(len(ids))), strict=True)
+    arrays: dict[str, Any] = {"ids": np.array(ids)}
     arrays |= {"images": np.stack(photos), "masks": np.stack(masks), "predicted": np.roll(np.stack(masks), 2, axis=2)}
+    arrays["masks"][plan.gallery :] = 255
+    negative = [f"{ids[0]}|{plan.targets[0]}|grad_cam|{entry['layer']}" for entry in layer_entries(plan, model)[3:4]]
+    arrays["negative"] = np.array(negative)
     for target in plan.targets:
-        arrays[f"pixels:{target}"] = np.full((plan.gallery, 2), plan.size // 3)
+        arrays[f"pixels:{target}"] = np.full((len(ids), 2), plan.size // 3)
         for method in plan.methods:
             for entry in layer_entries(plan, model):
                 n = max(2, plan.size // entry["stride"])
@@ -247,7 +253,7 @@ def write_gallery(path: Path, plan: Plan, model: str, level: int) -> None:
                 one = np.maximum(blob * level / 90 + 0.4 * wave * (1 - level / 100), 0).astype(np.float32)
                 one = one * 0 if (entry["depth"], level) == (3, 50) else one
                 one = one * np.nan if (entry["depth"], level) == (12, 30) else one
-                arrays[f"{target}|{method}|{entry['layer']}"] = np.stack([one] * plan.gallery)
+                arrays[f"{target}|{method}|{entry['layer']}"] = np.stack([one] * len(ids))
     np.savez_compressed(path, **arrays)
 
 

@@ -1,4 +1,4 @@
-"""Figures 2 and 3: what transformers look at, around attention and in Mix-FFN."""
+"""Figure 2: what transformers look at, around attention."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import io
 
 import matplotlib.image
 import numpy as np
-import pytest
 
+from analyses.artifacts import MOST_WORDS
 from analyses.paper import figure1, figure2, figure3
 from analyses.plots import map_tiles
-from analyses.reading.choices import shown_checkpoint
 from tests.analyses.checks import assert_boxes_apart, assert_on_page
 
 RUN = {"models": ("segformer", "vit"), "levels": (90, 100), "seeds": (0,), "size": 24}
-SCORES = {"extra_metrics": ("edge_thickness",)}
+MANY = {"images": tuple(f"cat_{n}" for n in range(7))}  # enough for scores of a whole layer
 
 
 def named(items, start):
@@ -26,26 +25,60 @@ def texts(item):
     return [text.get_text() for text in item.figure.axes[0].texts]
 
 
+def key(item):
+    return [text.get_text() for text in item.figure.legends[0].get_texts()]
+
+
 def check_text(item):
     assert_on_page(item)
     assert_boxes_apart(item)
+    assert len(item.caption.reading.split()) <= MOST_WORDS
 
 
 def test_each_block_is_shown_before_and_after_attention(make):
-    item = named(figure2.analyse(make(**RUN, **SCORES)), "figure2-segformer")
-    assert item.name == "figure2-segformer-01-cat_1"
+    item = named(figure2.analyse(make(**RUN)), "figure2-segformer")
+    assert item.name == "figure2-segformer"
     assert len(item.figure.axes[0].images) == 1 + 2 * 8
     found = texts(item)
     heads = [text for text in found if text.startswith("Block")]
     assert heads == [f"Block {stage}_{block}" for stage in (1, 2, 3, 4) for block in (1, 2)]
     assert found.count("before\nattention") == found.count("after\nattention") == 1
-    for score in ("spread", "edges", "gain", "width"):
-        assert sum(text.startswith(f"{score} ") for text in found) == 16
     check_text(item)
 
 
+def test_dots_are_medians_of_the_table_and_the_title_counts_blocks(make):
+    results = make(**RUN, **MANY)
+    item = named(figure2.analyse(results), "figure2-segformer")
+    where = {"model": ["segformer"], "level": [100], "seed": [0], "method": ["grad_cam"]}
+    table = results.scores(where).astype({"layer": str, "image": str})
+    table = table.pivot(index="image", columns="layer", values="spread").astype(float)
+    pairs = figure2.attention(results.layers("segformer"))
+    known = [one for pair in pairs for one in pair if table[one.name].notna().sum() >= 6]
+    dots = [line for line in item.figure.axes[0].lines if (line.get_marker(), line.get_markersize()) == ("o", 3.2)]
+    drawn = [line.get_ydata()[0] for line in dots]
+    medians = sorted(table[one.name].median() for one in known)
+    assert len(drawn) == len(known)
+    steps = -np.diff(sorted(drawn, reverse=True)) / np.diff(medians)
+    np.testing.assert_allclose(steps, steps[0], rtol=1e-4, err_msg="on one linear scale, higher is higher")
+    both = [table[[one.name, two.name]].dropna() for one, two in pairs]
+    both = [rows for rows in both if len(rows) >= 6]
+    mean = np.mean([float((rows.iloc[:, 1] - rows.iloc[:, 0]).mean()) for rows in both])
+    mean = f"{mean:+.2f}".replace("-", "\N{MINUS SIGN}")
+    start = f"SegFormer: spread is higher after attention than before it in 1 of {len(both)} blocks that have maps of "
+    end = f"6 images or more on both sides, and lower in none (mean difference {mean})."
+    assert item.caption.finding == start + end
+    assert "before attention: spread, median and quartiles of 6 to 7 images" in key(item)
+    check_text(item)
+
+
+def test_few_images_are_no_scores_of_a_layer(make):
+    item = named(figure2.analyse(make(**RUN)), "figure2-segformer")
+    assert item.caption.finding == ""
+    assert not any("spread" in text for text in [*texts(item), *key(item)])
+
+
 def test_a_network_of_one_stage_has_its_blocks_in_lines_of_one_length(make):
-    item = named(figure2.analyse(make(**RUN, **SCORES)), "figure2-vit")
+    item = named(figure2.analyse(make(**RUN)), "figure2-vit")
     assert len(item.figure.axes[0].images) == 2 * (1 + 2 * 6)
     assert [text for text in texts(item) if text.startswith("Block")] == [f"Block {b}" for b in range(1, 13)]
     check_text(item)
@@ -59,22 +92,6 @@ def test_the_captions_say_where_the_hooks_sit_and_which_checkpoint_it_is(make):
         assert "Target: best pixel, logit" in str(item.caption)
         assert "100 %" not in " ".join([str(item.caption), *texts(item)])
     assert "Both hooks sit on the attention branch" in str(named(figure2.analyse(results), "figure2-vit").caption)
-
-
-def test_the_scores_are_those_of_the_table(make):
-    results = make(**RUN, **SCORES)
-    where = {"model": ["segformer"], "seed": [0], "level": [100], "image": ["cat_1"], "method": ["grad_cam"]}
-    row = results.scores(where | {"layer": ["After attention 2_1"]}).iloc[0]
-    layer = next(layer for layer in results.layers("segformer") if layer.name == "After attention 2_1")
-    kept = map_tiles.Tiles(
-        results, shown_checkpoint(results, "segformer"), map_tiles.metrics_shown(results, map_tiles.NAMES)
-    )
-    (tile,) = kept.maps("cat_1", [layer], named=True)
-    edges, width = (float(row[name]) for name in ("edge_alignment", "edge_thickness"))
-    lines = tile.text.split("\n")
-    assert lines[1] == f"edges {edges:.2f}".replace("-", "\N{MINUS SIGN}")
-    assert lines[3] == f"width {width:.1f} px"
-    assert set(lines) <= set(texts(named(figure2.analyse(results), "figure2-segformer")))
 
 
 def test_the_highest_level_that_the_first_seed_reached_is_shown(make):
@@ -95,16 +112,6 @@ def test_the_seed_of_which_maps_are_kept_is_shown_and_named(make):
         assert any("seed 1" in text for text in texts(item))
 
 
-def test_a_run_that_measured_none_of_the_four_shows_its_first_two(make):
-    results = make(**RUN)
-    assert [metric.name for metric in map_tiles.metrics_shown(results, ("nothing",))] == [
-        "energy_inside",
-        "energy_gain",
-    ]
-    text = map_tiles.named_scores({"energy_inside": 0.5}, map_tiles.metrics_shown(results, ("nothing",)))
-    assert text == "energy inside 0.50\ngain \N{EN DASH}"
-
-
 def test_layers_pair_up_block_by_block(make):
     layers = make(**RUN).layers("segformer")
     pairs = figure2.attention(layers)
@@ -116,39 +123,16 @@ def test_layers_pair_up_block_by_block(make):
     assert figure2.block_name(layers[0].model_copy(update={"label": "Norm 3"})) == "Block Norm 3"
 
 
-def test_figure3_has_the_first_block_of_each_stage_and_a_row_an_image(make):
-    results = make(**RUN, **SCORES, gallery=3)
-    (item,) = figure3.analyse(results)
-    assert item.name == "figure3-segformer"
-    assert len(item.figure.axes[0].images) == 3 * (1 + 4)
-    found = texts(item)
-    assert [text for text in found if "dw-conv" in text] == [f"Mix-FFN dw-conv {s}_1" for s in (1, 2, 3, 4)]
-    assert [text for text in found if text in results.gallery_ids] == ["cat_1", "dog_2", "cat_3"]
-    check_text(item)
-
-
-@pytest.mark.parametrize("count", [1, 4, 5])
-def test_figure3_fits_any_number_of_images_with_long_names(make, count):
-    images = tuple(f"a_very_long_name_of_an_image_{n}" for n in range(count))
-    (item,) = figure3.analyse(make(**RUN, **SCORES, gallery=count, images=images))
-    check_text(item)
-
-
 def test_figure1_leaves_transformers_to_figures_2_and_3(make):
     mixed = make(**{**RUN, "models": ("unet", "segformer"), "levels": (90,)})
-    assert [item.name for item in figure1.analyse(mixed)] == ["figure1-unet-01-cat_1"]
+    assert [item.name for item in figure1.analyse(mixed)] == ["figure1-unet", "figure1_layers-unet-01-cat_1"]
     for analysis in (figure2, figure3):
         assert list(analysis.analyse(make(levels=(30,), seeds=(0,), stages=1))) == []
         assert list(analysis.analyse(make(**RUN, gallery=0))) == []
 
 
-def test_the_main_probe_point_alone_counts(make):
-    (item,) = figure3.analyse(make(**RUN, points=("relu", "conv")))
-    assert "Layers are probed at: relu." in str(item.caption)
-
-
 def test_figure1_names_the_best_level(make):
-    (item,) = figure1.analyse(make(levels=(30, 100), seeds=(0,)))
+    item = next(figure1.analyse(make(levels=(30, 100), seeds=(0,))))
     assert "best\nmIoU 0.931" in texts(item)
     assert not any("100" in text for text in texts(item))
 

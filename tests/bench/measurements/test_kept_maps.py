@@ -59,7 +59,19 @@ def test_a_free_photograph_is_in_pictures_alone(beside: Path, finished: Path) ->
         np.testing.assert_array_equal(kept.arrays[name][: len(before.ids)], values)  # the data's own are as they were
     assert contents(beside, "tables") == contents(finished, "tables")
     assert "chelsea" not in set(tables(beside, "*.parquet")["image"])
-    assert {path.name for path in (beside / "figures").glob("*chelsea.png")} == {"figure1-unet-01-chelsea.png"}
+    assert {path.name for path in (beside / "figures").glob("*chelsea.png")} == {"figure1_layers-unet-01-chelsea.png"}
+    assert (beside / "figures" / "figure1-unet.png").is_file()
+
+
+def test_maps_that_were_negative_before_relu_are_named(finished: Path) -> None:
+    results = Results(finished)
+    scores = results.scores({"image": results.gallery_ids, "method": ["grad_cam"]})
+    names = scores[["image", "target", "method", "layer"]].astype(str).agg("|".join, axis=1)
+    for level in LEVELS:
+        of_level = names[scores["level"] == level]
+        negative = set(of_level[scores["sign_balance"] == 0])
+        assert {name for name in results.gallery("unet", 0, level).negative if "|grad_cam|" in name} == negative
+    assert (scores["sign_balance"] == 0).any()
 
 
 def test_it_is_shown_where_no_other_photograph_may_be(beside: Path, tmp_path: Path) -> None:

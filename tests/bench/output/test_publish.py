@@ -162,7 +162,8 @@ def test_without_photographs_no_image_is_published(hidden: Path, tmp_path: Path)
         for level in LEVELS:
             with np.load(io.BytesIO(file.read(f"scores/gallery/unet-s0-l{level}.npz"))) as kept:
                 names = set(kept.files)
-            maps = names - {"ids", "masks", "predicted"} - {name for name in names if name.startswith("pixels:")}
+            others = {"ids", "masks", "predicted", "negative"}
+            maps = names - others - {name for name in names if name.startswith("pixels:")}
             assert {name.rpartition("|")[2] for name in maps} <= set(main)
             assert all("|grad_cam|" in name for name in maps)
     outcome = bench("run", "report", "--out", tmp_path / "run.zip", "--set", "figures.photographs=true")
