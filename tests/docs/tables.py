@@ -64,7 +64,7 @@ def attention(_: str) -> Iterator[str]:
 def metric(name: str) -> Iterator[str]:
     """A metric's definition and source."""
     found = METRICS.get(name)
-    yield f"**Is** {found.summary[0].lower() + found.summary[1:]}. *Source:* {found.source}."
+    yield f"**Is**: {found.summary}. *Source:* {found.source}."
 
 
 def alike(_: str) -> Iterator[str]:

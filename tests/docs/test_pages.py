@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import analyses
+from analyses.reading import states
 from segcam.methods import METHODS
 from segcam.metrics import METRICS
 from tests.docs.tables import MARKED, PAGES, ROOT, filled
@@ -36,6 +37,14 @@ def test_every_method_is_in_a_table() -> None:
     text = (DOCS / "which-method.md").read_text(encoding="utf-8")
     for name in METHODS.names():
         assert f"\n| `{name}` |" in text
+
+
+def test_every_state_of_a_claim_is_explained() -> None:
+    text = (DOCS / "reading.md").read_text(encoding="utf-8").partition("## Verdicts")[2].partition("\n## ")[0]
+    named = re.findall(r"^\| (\w[\w ]+) \| (?!means)", text, re.MULTILINE)
+    assert sorted(named) == sorted(
+        (states.SUPPORTED, states.CONTRADICTED, states.NEGLIGIBLE, states.UNDECIDED, states.NOT_MEASURED)
+    )
 
 
 def test_what_to_read_first_is_there() -> None:
