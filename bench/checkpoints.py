@@ -19,10 +19,8 @@ from bench.planning.request import Request
 from bench.planning.sections import Score
 from bench.training.run import Trainings
 from segcam.models import create
+from segcam.probe.network.elements import OVERLAPPING
 from segcam.samples import Images
-
-OVERLAPPING = ("multilabel", "multilabel-probabilities")
-"""Outputs whose classes overlap: what is predicted at a pixel depends on the class that is asked about."""
 
 
 class Checkpoints:

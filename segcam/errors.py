@@ -87,7 +87,7 @@ def shown(value: object, most: int = 100) -> str:
     "'aaaaaaaaa..."
     """
     try:
-        text = repr(value)
+        text = re.sub(r"\n\s*", " ", repr(value))  # arrays and tensors take several lines
     except (ValueError, RecursionError):
         return "a value too long to show"  # Python writes no numbers of more than 4,300 digits
     return text if len(text) <= most else text[:most] + "..."

@@ -64,7 +64,7 @@ def profile_of(asked: Asked) -> tuple[Profile, list[str]]:
             named that measures against masks, and there are none.
     """
     inputs = _inputs(asked.inputs)
-    inputs |= {"size": asked.size} if asked.size and "size" not in inputs else {}  # it may fail on others
+    inputs |= {"size": asked.size} if asked.size is not None and "size" not in inputs else {}  # it may fail on others
     output, element = (asked.output, asked.element) if asked.output in OUTPUTS else (None, asked.output)
     if element and asked.element and element != asked.element:
         raise InputError(f"--output {shown(element)} means nothing: with --element it is one of {', '.join(OUTPUTS)}")
@@ -84,6 +84,10 @@ def profile_of(asked: Asked) -> tuple[Profile, list[str]]:
     names, said = _named(network, asked)
     if weights != tuple(asked.weights):
         said.append(f"levels are in the order of their numbers: {', '.join(weights)}")
+    size = asked.size or (max(network.inputs.size) if network.inputs.size else SIZE)
+    if network.inputs.size and asked.size is None and min(network.inputs.size) < size:
+        rows, columns = network.inputs.size
+        said.append(f"the network wants {rows} x {columns}, and photographs are brought to squares: {size} x {size}")
     sets = _sets(asked.classes)
     explained = [ALL] if sets == [ALL] else [_class_of(text, names) for text in sets]
     label = asked.name or network.name
@@ -107,7 +111,7 @@ def profile_of(asked: Asked) -> tuple[Profile, list[str]]:
     given |= {"most_layers": _most(asked.most_layers)} if asked.most_layers else {}
     values = tomllib.loads((files("bench.explaining") / DEFAULTS).read_text(encoding="utf-8"))
     values["name"] = name
-    values["data"] |= _data(asked, network, names)
+    values["data"] |= _data(asked, network, names, size)
     values["networks"] = {name: given}
     values["score"]["classes"] = explained or [MOST]
     if asked.metrics:
@@ -229,8 +233,7 @@ def _table(inputs: Any) -> dict[str, Any]:
     return table | ({"resize": inputs.resize} if inputs.resize else {})
 
 
-def _data(asked: Asked, network: OwnNetwork, names: Sequence[str]) -> dict[str, Any]:
-    size = asked.size or (max(network.inputs.size) if network.inputs.size else SIZE)
+def _data(asked: Asked, network: OwnNetwork, names: Sequence[str], size: int) -> dict[str, Any]:
     data: dict[str, Any] = {"root": str(asked.images), "classes": list(names), "size": size}
     if resize := asked.resize or network.inputs.resize:
         data["resize"] = resize

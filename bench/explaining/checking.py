@@ -19,6 +19,8 @@ from bench.planning.data import Data, open_data
 from bench.planning.profile import Profile
 from bench.planning.sections import members
 from bench.planning.views import views
+from segcam.channels import RGB
+from segcam.errors import InputError
 from segcam.networks import OwnNetwork
 from segcam.probe.attention import AttentionPlace
 from segcam.probe.choice import Choice
@@ -58,12 +60,16 @@ def lines(read: Profile, out: Path | None, device: torch.device) -> Iterator[str
     if data.opened.info.masked:
         seen = [data.test[i] for i in chosen]
         yield f"masks: {', '.join(_shares(data.opened.info.classes, [one.mask for one in seen])) or 'ignored alone'}"
-    yield from _of_views(read, data, seen)
+    yield from _of_views(read, given, data, seen)
     placed = given.request(cell, read.score).probe(network.model).placements(Batch.of([data.test[0]], device).inputs())
     yield from _of_layers(looked.choice, looked.places, placed)
     folder = out or Path("runs") / read.name
     picture = folder.with_name(f"{folder.name}-check.png")  # beside it: a run's folder holds its own files alone
-    picture.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        picture.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        where = f"cannot write to {picture.parent}: {error.strerror}"
+        raise InputError(f"{where}; choose another folder with --out") from error
     shown = max(chosen, key=lambda i: int((labels[i][labels[i] != IGNORE] > 0).sum()))
     figure = draw(data.test[shown], labels[shown], data.opened.info.classes, masked=data.opened.info.masked)
     figure.savefig(picture, dpi=150)
@@ -81,12 +87,13 @@ def _of_inputs(read: Profile, data: Data, network: OwnNetwork) -> Iterator[str]:
     rows, columns = sample.mask.shape
     channels = inputs.channels or sample.channels
     mean, std = (", ".join(f"{v:.3g}" for v in values) for values in (channels.mean, channels.std))
-    order = "BGR" if inputs.bgr else "RGB" if len(channels) == 3 else f"{len(channels)} channels"
+    order = "BGR" if inputs.bgr else "RGB" if len(channels) == 3 else counted(len(channels), "channel")
+    whose = "ImageNet's" if (channels.mean, channels.std) == (RGB.mean, RGB.std) else "classes.toml's"
     padded = f", padded to multiples of {inputs.multiple}" if inputs.multiple > 1 else ""
     photographs = counted(len(data.test), "photograph")
     yield (
         f"input: {photographs}, brought to {rows} x {columns} ({read.data.resize}){padded}; {order}, "
-        f"mean {mean}, std {std}" + ("" if inputs.channels else " (ImageNet's: the network does not say)")
+        f"mean {mean}, std {std}" + ("" if inputs.channels else f" ({whose}: the network does not say)")
     )
     if not data.opened.info.masked:
         yield "masks: none; what the network predicts stands for them"
@@ -98,11 +105,12 @@ def _shares(classes: Sequence[str], labels: Sequence[Labels]) -> list[str]:
     return [f"{i} {classes[i]} {100 * shares[i]:.1f} %" for i in np.argsort(-shares) if shares[i] > 0]
 
 
-def _of_views(read: Profile, data: Data, seen: Sequence[Sample]) -> Iterator[str]:
+def _of_views(read: Profile, given: Given, data: Data, seen: Sequence[Sample]) -> Iterator[str]:
     """Yield which classes would be explained, and in how many of some photographs they are."""
     where = "mask" if data.opened.info.masked else "prediction"
     for view in views(read, data.opened.info.classes, lambda: seen)[0]:
         shown = sum(bool(np.isin(one.mask, list(members(view.explained))).any()) for one in seen)
+        given.request(given.cells[0], view.of(read).score)  # refuses what cannot be explained
         yield f"explained: {view.label}, in {shown} of {counted(len(seen), where)}"
         if not shown and data.opened.info.masked:
             yield "  what else the masks' values mean is said by classes.toml beside them, see docs/data.md"

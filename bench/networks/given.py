@@ -26,6 +26,7 @@ from segcam.probe.attention import AttentionPlace
 from segcam.probe.attention.finding import find_attention
 from segcam.probe.choice import Choice, choose_layers
 from segcam.probe.layers import Layer
+from segcam.probe.network.elements import OVERLAPPING
 from segcam.probe.probe import Probe
 from segcam.probe.targets import Target
 from segcam.samples import Batch
@@ -93,6 +94,11 @@ class Given:
         name = cell.model
         looked, network = self.looked(name), self._of(name)
         ids = self._explained(name, network, score.explained)
+        if len(ids) == len(network.classes) and looked.output not in OVERLAPPING:
+            raise InputError(
+                f"networks.{name}: the set '{label(ids, network.classes)}' holds all its {len(ids)} classes, of which "
+                "one holds at every pixel: leave one out"
+            )
         explained: Any = next(iter(ids)) if len(ids) == 1 else ids
         return Request.of_layers(
             score,

@@ -97,6 +97,8 @@ def level_names(weights: Sequence[str], levels: Sequence[str]) -> tuple[str, ...
     """
     stems = [_stem(Path(file).name) for file in weights]
     if len(levels) == 1 and NUMBER in levels[0]:
+        if not weights:
+            raise ValueError("it asks for the number in a file's name, and there are no weights: name files of weights")
         numbers = _numbers(weights, levels[0])
         if without := [file for file, found in zip(weights, numbers, strict=True) if not found]:
             raise ValueError(f"it asks for the number in a file's name, and '{without[0]}' has none: name each level")

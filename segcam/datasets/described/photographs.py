@@ -91,9 +91,10 @@ def _deeper(file: Path, described: Description) -> str:
     bits = _range(array.min(), array.max()) if array.dtype.kind == "f" else "bits = 16"
     count = 1 if array.ndim == 2 else min(array.shape[0], array.shape[2])
     numbers = "" if count == 3 else f", mean = {[0.5] * count}, std = {[0.25] * count}"
+    grey = f", or channels = 3, which repeats them, and {bits} alone for a network that takes RGB" if count == 1 else ""
     return (
         f"; or say what all photographs hold in classes.toml, inputs = {{channels = {count}, {bits}{numbers}}}, "
-        "with the mean and deviation that the network takes"
+        f"with the mean and deviation that the network takes{grey}"
     )
 
 

@@ -31,6 +31,9 @@ Output = Literal["logits", "probabilities", "log-probabilities", "multilabel", "
 
 OUTPUTS: tuple[Output, ...] = get_args(Output)
 
+OVERLAPPING: tuple[Output, ...] = ("multilabel", "multilabel-probabilities")
+"""Of these, those whose classes overlap: what is predicted at a pixel depends on the class that is asked about."""
+
 MOST = 12
 """How many elements a message lists."""
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from segcam.arrays import at_least_float32, booleans, whole
 from segcam.classes import Classes, class_ids, label
 from segcam.errors import InputError, ProbeError, unknown
-from segcam.probe.network.elements import Element
+from segcam.probe.network.elements import OVERLAPPING, Element
 from segcam.probe.targets import names
 from segcam.probe.targets.classes import indices
 from segcam.probe.targets.dense import ClassIndices, DenseOutput, membership, of_region, predicted, two_sided
@@ -315,7 +315,7 @@ class Target:
                 grid = (int(logits.shape[2]), int(logits.shape[3]))
                 covered = self.placement.covered(grid, size).to(logits.device)
             logits = upsample(logits, size, self.placement)
-        overlapping = self.output in ("multilabel", "multilabel-probabilities") and not single
+        overlapping = self.output in OVERLAPPING and not single
         ids = class_indices(self.class_id, logits, overlapping=overlapping) if class_ids is None else class_ids
         odds = single or (self.output in ("probabilities", "log-probabilities") and not self.argument)
         return DenseOutput(

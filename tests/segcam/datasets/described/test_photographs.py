@@ -92,6 +92,7 @@ class TestChannels:
     def test_grey_is_repeated_for_three_channels(self, root: Root) -> None:
         array = noise((SIZE, SIZE), 65535, "uint16")
         fill(root, "png", array)
+        root.error("inputs = {channels = 1, bits = 16", "or channels = 3, which repeats them, and bits = 16 alone")
         root.describe(TWO + "inputs = {channels = 3, bits = 16}\n")
         np.testing.assert_array_equal(root.samples()["0"].image, np.repeat(array[..., None], 3, 2))
 
