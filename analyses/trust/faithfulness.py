@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, tidy
-from analyses.plots import curves_and_areas as figures
-from analyses.plots import style
+from analyses.plots import areas as figures
+from analyses.plots import networks, style
 from analyses.reading.arrays import Floats, distinct, fill
-from analyses.reading.choices import at_highest
+from analyses.reading.choices import DECODER, at_highest
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.intervals import bootstrap_interval
@@ -33,8 +32,8 @@ COLUMNS = [
 
 
 def analyse(results: Results) -> Iterator[Figure | Table]:
-    """Yield the table and each model's figures; nothing for a run that did not examine faithfulness."""
-    areas, lines = results.table("faithfulness"), results.table("faithfulness_curves")
+    """Yield the table and a figure of the areas; nothing for a run that did not examine faithfulness."""
+    areas = results.table("faithfulness")
     if areas is None or areas.empty:
         return
     frame = tabulate(results, areas)
@@ -43,37 +42,54 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     target = str(areas["target"].iloc[0])
     top = at_highest(frame)
     top = top[top["target"] == target]
-    for model in results.models:
-        of_model = top[top["model"] == model]
-        if of_model.empty:
-            continue
-        level = int(of_model["level"].iloc[0])
-        where = (
-            f"{results.label('models', model)}, {results.level_phrase(model, level)}, "
-            f"target: {results.label('targets', target)}, {int(of_model['n_images'].max())} images"
-        )
-        layers = shown_layers(of_model)
-        rows = None if lines is None else lines[(lines["model"] == model) & (lines["level"] == level)]
-        if rows is not None and (rows["target"] == target).any():
-            points = tabulate_curves(rows[rows["target"] == target])
+    for ending, models in networks.pages([model for model in results.models if (top["model"] == model).any()]):
+        rows = top[top["model"].isin(models)]
+        if panels := figures.area_panels(rows):
             with style.context():
-                drawn = figures.draw_curves(results, points, layers)
-            yield Figure(
-                f"faithfulness-{printing.slug(model)}", drawn, Caption("", "", f"{_CURVES.format(where=where)} {_SEE}")
-            )
-        for name, panels, about, label in (
-            ("faithfulness_areas", figures.area_panels(of_model), _DOTS, "Area less that of the reference"),
-            ("faithfulness_measures", figures.measure_panels(of_model), _MEASURES, ""),
-        ):
-            if panels:
-                with style.context():
-                    drawn = figures.draw_dots(results, panels, layers, label)
-                yield Figure(
-                    f"{name}-{printing.slug(model)}", drawn, Caption("", "", f"{about.format(where=where)} {_SEE}")
-                )
+                drawn = figures.draw_areas(results, panels, shown_layers(results, rows))
+            words = []
+            for model in models:
+                of_model = rows[rows["model"] == model]
+                level = results.level_phrase(model, int(of_model["level"].iloc[0]))
+                words.append(f"{results.label('models', model)}, {level}, {int(of_model['n_images'].max())} images")
+            where = "; ".join(words)
+            details = f"{where}; target: {results.label('targets', target)}. {_DETAILS}"
+            caption = Caption(finding(results, panels), READING, details)
+            yield Figure(f"faithfulness_areas{ending}", drawn, caption, "Faithfulness")
 
 
-_SEE = "How to read it: the table faithfulness."
+READING = (
+    "Areas under the curves as pixels go (deletion) or come back (insertion), less those of a reference that knows no "
+    "map, paired by image. Arrows point to where a map is more faithful than its reference. ROAD fills holes from "
+    "their neighbours. Grey: controls."
+)
+_DETAILS = (
+    "The reference is, for deletion and insertion by blurring, the random order that takes as many pixels of the "
+    "predicted set at each step as the map; for the context's curves, which spare that set, the random order; for "
+    "ROAD, which fills scattered holes almost without a trace, the order of the blur-matched control on the same "
+    "layer. The title counts the areas of all layers; of several networks the deepest layer before the decoder is drawn. "
+    "Infidelity, sensitivity-n and max-sensitivity are in the table faithfulness, which says how all are measured."
+)
+
+
+def finding(results: Results, panels: Sequence[figures.Panel]) -> str:
+    """Say in how many areas the main method is more faithful than its reference, and in how many less."""
+    words = []
+    for model in results.models:
+        rows = [
+            row.assign(sign=panel.sign)
+            for panel in panels
+            if len(row := panel.rows[(panel.rows["model"] == model) & (panel.rows["method"] == results.main_method)])
+        ]
+        if rows:
+            ends = pd.concat(rows)
+            low, high = (ends["sign"] * ends[name] for name in ("low", "high"))
+            more, less = int(((low > 0) & (high > 0)).sum()), int(((low < 0) & (high < 0)).sum())
+            words.append(f"in {more} of {len(ends)} areas, less in {less}, in {networks.name_of(results, model)}")
+    name = results.label("methods", results.main_method)
+    return f"{name} is more faithful than its reference {'; '.join(words)}." if words else ""
+
+
 _READING = (
     "S(t) is measured on the set M that is predicted in the unchanged image, and given over its value there: the mean "
     "class probability over M, the Dice of the new prediction with M, or its IoU with the truth. Images in which "
@@ -91,26 +107,6 @@ _TABLE = (
     "pixels kept or picked again. order 'area_matched': random pixels, as many of M at each step as the map takes; "
     "'random': any. difference: mean of value less that of what against names, paired by image and seed: one of these "
     "orders, or with noisy_linear the map of the blur-matched control."
-)
-_CURVES = (
-    "What is left of the predicted set as pixels go (deletion, context deletion) or come back (insertion), by the "
-    "share of the pixels that may, in the order of the maps: {where}. Mean class probability over M, over that in the "
-    "unchanged image; bands are intervals. Dotted in a method's colour: the random order that takes as many pixels of "
-    "M at each step as its map. Scattered holes disturb a network more than compact ones, so that orders of "
-    "single random pixels are hard to beat; the blur-matched control is the fair comparison."
-)
-_DOTS = (
-    "Areas under the curves less those of a reference, paired by image: {where}. The reference is, for deletion and "
-    "insertion by blurring, the random order that takes as many pixels of M at each step as the map; for the context's "
-    "curves, which spare M, the random order; for ROAD, which fills scattered holes almost without a trace, "
-    "the order of the blur-matched control on the same layer. Arrows point to where the map is more faithful than its "
-    "reference. Grey: controls."
-)
-_MEASURES = (
-    "Infidelity, sensitivity-n and max-sensitivity by method: {where}. Infidelity: the squared error of the map's sums "
-    "over random sets of tiles as a forecast of what taking them away costs, as a share of what a map of zeros leaves; "
-    "sensitivity-n: the correlation of the two among sets of one size; max-sensitivity: the largest relative change of "
-    "the map under small noise, with the explained pixels kept or picked again in each noisy image. Grey: controls."
 )
 
 
@@ -160,25 +156,28 @@ def _references(areas: pd.DataFrame, order: pd.Series) -> Iterator[tuple[pd.Data
     yield areas[order == RANDOM], [*SAME, *UNIT], RANDOM
 
 
-def tabulate_curves(lines: pd.DataFrame) -> pd.DataFrame:
-    """Return a row a point of a mean curve, with its interval, for one model, level and target.
+def shown_layers(results: Results, frame: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return the networks and layers that have a block: of one network some, evenly spread; of several one each.
 
-    Args:
-        lines: rows of the table of curves.
+    That is the deepest one before the decoder.
     """
-    lines = lines.rename(columns={"kind": "measure"})
-    keys = ["measure", "imputation", "outcome", "order", "layer", "method", "share"]
-    return _means(lines.astype({name: str for name in ("image", *keys) if name != "share"}), keys)
+    models = [model for model in results.models if (frame["model"] == model).any()]
+    shown = []
+    for model in models:
+        of_model = frame[(frame["model"] == model) & (frame["layer"] != "")].sort_values("depth", kind="stable")
+        names = [str(name) for name in of_model["layer"].drop_duplicates()]
+        roles = {layer.name: layer.role for layer in results.layers(model)}
+        before = [name for name in names if roles.get(name) != DECODER] or names
+        shown += [(model, name) for name in (spread(names) if len(models) == 1 else before[-1:])]
+    return shown
 
 
-def shown_layers(frame: pd.DataFrame, most: int = figures.MOST_LAYERS) -> list[str]:
-    """Return the layers that figures show, by depth: all, or of many some evenly spread, the first and last among them.
+def spread(names: Sequence[str], most: int = figures.MOST_LAYERS) -> list[str]:
+    """Return all names, or of many some evenly spread, the first and last among them.
 
-    >>> rows = pd.DataFrame({"layer": list("abcdefg"), "depth": range(7)})
-    >>> shown_layers(rows, 3), shown_layers(rows[:2], 3)
+    >>> spread(list("abcdefg"), 3), spread(list("ab"), 3)
     (['a', 'd', 'g'], ['a', 'b'])
     """
-    names = list(frame[frame["layer"] != ""].sort_values("depth", kind="stable")["layer"].drop_duplicates())
     at = np.linspace(0, len(names) - 1, min(most, len(names))).round().astype(int)
     return [names[i] for i in at]
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, tidy
-from analyses.plots import lines, style
+from analyses.plots import lines, networks, style
 from analyses.reading.arrays import each_once, sources
 from analyses.reading.choices import at_highest
 from analyses.reading.results import Results
@@ -22,13 +22,12 @@ FAILS = 0.5
 """A method fails whose interval of Spearman's correlation lies above this where all weights are random."""
 ALL = "all"
 """What stands for the mean over the layers in the column `layer`."""
-MEASURES = {
-    "spearman": "Spearman",
-    "spearman_reached": "Spearman, cells with\na gradient alone",
-    "ssim": "SSIM",
-}
+MEASURES = ("spearman", "spearman_reached", "ssim")
 CASCADING, INDEPENDENT, SHUFFLED = "cascading", "independent", "shuffled_masks"
-ZERO = [lines.Reference(0, behind=True)]
+SPEARMAN = "spearman"
+"""The measure that is drawn, and by which a method fails; the table has all."""
+REFERENCES = [lines.Reference(0, color="#999999", behind=True), lines.Reference(FAILS, behind=True)]
+WHERE = "Depth of randomisation"
 ENDS = ("", "_low", "_high")
 GROUP = ["model", "level", "target"]
 STEP = ["kind", "step", "share", "module"]
@@ -46,18 +45,44 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         return
     yield Table("sanity", frame, f"{_ABOUT} {_COLUMNS} {_READING}")
     yield Table("sanity_random", all_random(frame), f"{_ABOUT} {_RANDOM} {_READING}", best={"spearman": "lower"})
-    for model in results.models:
-        of_model = frame[frame["model"] == model]
-        highest = at_highest(of_model)
-        for target in (name for name in results.targets if (highest["target"] == name).any()):
-            mean = highest[(highest["target"] == target) & (highest["layer"] == ALL)]
-            with style.context():
-                drawn = draw(results, mean)
-            findings = f"{_where(results, highest)} {_verdict(results, mean)} {_trained(results, mean)}".strip()
-            name = f"sanity-{printing.slug(model)}-{printing.slug(target)}"
-            yield Figure(
-                name, drawn, Caption("", "", f"{_ABOUT} {findings} {_DRAWN} How to read it: the table sanity.")
-            )
+    target = _target(results, frame)
+    shown = frame[frame["target"] == target]
+    for ending, models in networks.pages([model for model in results.models if (shown["model"] == model).any()]):
+        highest = pd.concat([at_highest(shown[shown["model"] == model]) for model in models])
+        mean = highest[highest["layer"] == ALL]
+        with style.context():
+            drawn = draw(results, mean, models)
+        each = [
+            f"{_where(results, rows)} {_verdict(results, rows[rows['layer'] == ALL])} {_trained(results, rows)}".strip()
+            for rows in (highest[highest["model"] == model] for model in models)
+        ]
+        details = f"{_ABOUT} Target: {results.label('targets', target)}. {' '.join(each)} {_DRAWN}"
+        caption = Caption(finding(results, mean), READING, f"{details} How they are made: the table sanity.")
+        yield Figure(f"sanity{ending}", drawn, caption, "Sanity checks")
+
+
+READING = (
+    "Similarity of maps to those of the trained network (Spearman's correlation; 1: the same), as weights are made "
+    "random from the output to the input, a line a method. A map that explains what was learned has to change: above "
+    f"{FAILS:g} (dotted) where all is random, a method fails."
+)
+
+
+def _target(results: Results, frame: pd.DataFrame) -> str:
+    """Return the first of the run's targets that was examined."""
+    return next(str(name) for name in (*results.targets, *frame["target"]) if (frame["target"] == name).any())
+
+
+def finding(results: Results, frame: pd.DataFrame) -> str:
+    """Say which methods fail in each network."""
+    rows = all_random(frame)
+    words = []
+    for model in [name for name in results.models if (rows["model"] == name).any()]:
+        of_model = rows[rows["model"] == model]
+        failed = [results.label("methods", str(name)) for name in of_model.loc[of_model["fails"], "method"]]
+        who = f"{printing.listed(failed)} ({len(failed)} of {len(of_model)})" if failed else f"none of {len(of_model)}"
+        words.append(f"{who} in {networks.name_of(results, model)}")
+    return f"Hardly changed by random weights: {'; '.join(words)}." if words else ""
 
 
 _ABOUT = (
@@ -181,48 +206,56 @@ def _trained(results: Results, frame: pd.DataFrame) -> str:
     )
 
 
-def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
-    """Draw similarity against depth: a row a measure, cascading at the left, independent at the right."""
+def draw(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> matplotlib.figure.Figure:
+    """Draw similarity against depth: a panel a network, cascading; of one network also one module at a time."""
     methods = [name for name in results.methods if (frame["method"] == name).any()]
     methods += sorted(set(frame["method"]) - set(methods))
-    looks = style.model_lines(methods)
-    cascading, independent, shuffled = (frame[frame["kind"] == kind] for kind in (CASCADING, INDEPENDENT, SHUFFLED))
+    looks = style.method_lines(methods)
+    shuffled = (frame["kind"] == SHUFFLED).any()
+    alone = len(models) == 1
+    ticks = {0.0: "0\noutput", 0.5: "0.5", 1.0: "1\ninput"}
+    beside = ticks | ({1.2: "other\nmasks"} if shuffled else {})
     panels = []
-    for measure, label in MEASURES.items():
-        left = lines.Panel(label, _lines(cascading, looks, measure), ZERO, y_limits=(None, 1.05))
-        if len(shuffled):
-            marks = [*left.marks, *_shuffled(shuffled, looks, measure)]
-            left = replace(left, marks=marks, dividers=[1.06])
-        right = lines.Panel("", _lines(independent, looks, measure), ZERO, y_limits=(None, 1.05))
-        panels.append([left, right])
-    titles = "Cascading: all modules behind are random", "Independent: one module is random"
-    panels[0] = [replace(panel, title=title) for panel, title in zip(panels[0], titles, strict=True)]
-    ticks = {0.0: "0\noutput", 0.25: "0.25", 0.5: "0.5", 0.75: "0.75", 1.0: "1\ninput"}
-    both = ticks | ({1.2: "shuffled\nmasks"} if len(shuffled) else {}), ticks
-    where = "Depth of randomisation, in modules"
-    panels[-1] = [replace(panel, ticks=of, x_label=where) for panel, of in zip(panels[-1], both, strict=True)]
-    key = [lines.line_key(look, results.label("methods", name)) for name, look in looks.items()]
-    height = 1.6 * len(MEASURES) + 0.9
-    return lines.draw(panels, key, height, key_columns=5, key_length=3, shared=("col", "row"), widths=[1.25, 1])
+    for model in models:
+        of_model = frame[frame["model"] == model]
+        marks: list[lines.Line | lines.Dots] = [*_lines(of_model[of_model["kind"] == CASCADING], looks)]
+        marks += _shuffled(of_model[of_model["kind"] == SHUFFLED], looks)
+        panel = lines.Panel("", marks, REFERENCES, ticks=beside, dividers=[1.06] if shuffled else [], x_label=WHERE)
+        title = "All modules behind are random" if alone else networks.title(results, model, len(models))
+        panels.append(replace(panel, title=title, y_limits=(None, 1.05)))
+    panels[0] = replace(panels[0], label="Spearman, to the trained network's map")
+    if alone:
+        names = {name: results.label("methods", name) for name in looks}
+        marks = [*_lines(frame[frame["kind"] == INDEPENDENT], looks, names)]
+        one = lines.Panel("", marks, REFERENCES, ticks=ticks, y_limits=(None, 1.05), x_label=WHERE)
+        panels.append(replace(one, title="One module is random"))
+    key = [lines.line_key(look, printing.plain(results.label("methods", name))) for name, look in looks.items()]
+    widths = [1.25, 1] if alone else None
+    return lines.draw([panels], key, 3.3, key_columns=6, key_length=3, shared=("none", "row"), widths=widths)
 
 
-def _lines(frame: pd.DataFrame, looks: Mapping[str, style.Line], measure: str) -> list[lines.Line]:
+def _lines(
+    frame: pd.DataFrame, looks: Mapping[str, style.Line], names: Mapping[str, str] | None = None
+) -> list[lines.Line]:
+    """Return a line a method from the whole network's similarity with itself on; `names` stand beside their ends."""
     drawn = []
     for name, look in looks.items():
         rows = frame[frame["method"] == name].sort_values("share")
-        if rows[measure].notna().any():
-            y, low, high = ([1.0, *rows[f"{measure}{end}"]] for end in ENDS)  # a map is like itself
-            drawn.append(lines.Line(look, [0.0, *rows["share"]], y, low, high, opacity=0.1))
+        if rows[SPEARMAN].notna().any():
+            y, low, high = ([1.0, *rows[f"{SPEARMAN}{end}"]] for end in ENDS)  # a map is like itself
+            drawn.append(
+                lines.Line(look, [0.0, *rows["share"]], y, low, high, opacity=0.1, name=(names or {}).get(name, ""))
+            )
     return drawn
 
 
-def _shuffled(frame: pd.DataFrame, looks: Mapping[str, style.Line], measure: str) -> list[lines.Dots]:
+def _shuffled(frame: pd.DataFrame, looks: Mapping[str, style.Line]) -> list[lines.Dots]:
     """Return a dot a method beside the panel's curves, with its interval."""
     rows = {str(row["method"]): row for row in frame.to_dict("records")}
     dots = []
     for x, (name, look) in zip(_beside(len(looks)), looks.items(), strict=True):
         if name in rows:
-            y, low, high = ([rows[name][f"{measure}{end}"]] for end in ENDS)
+            y, low, high = ([rows[name][f"{SPEARMAN}{end}"]] for end in ENDS)
             dots.append(lines.Dots(look, [x], y, low, high, edge=1.0))
     return dots
 

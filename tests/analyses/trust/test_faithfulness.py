@@ -1,4 +1,4 @@
-"""Faithfulness: paired differences from blind orders, mean curves, and the figures."""
+"""Faithfulness: paired differences from blind orders, and the figure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analyses import Figure, ResultsError, Table
+from analyses import ResultsError
 from analyses.trust import faithfulness
 from tests.analyses.checks import assert_on_page, rewrite, row
 
@@ -117,55 +117,9 @@ def test_means_and_paired_differences_are_those_of_the_rows(results):
     assert frame.loc[frame["measure"] == "infidelity", "difference"].isna().all()
 
 
-def test_the_mean_curve_is_the_mean_of_the_curves(results):
-    lines = results.table(CURVE)
-    part = lines[lines["level"] == 50]
-    points = faithfulness.tabulate_curves(part)
-    where = {"imputation": "blur", "layer": "Decoder 1_2", "method": "sobel", "order": "map", "share": 0.5}
-    of_curve = part[(part[list(where)] == pd.Series(where)).all(axis=1) & (part["kind"] == "insertion")]
-    assert row(points, measure="insertion", **where)["mean"] == pytest.approx(of_curve["value"].mean(), abs=1e-6)
-    assert (points.loc[points["share"] == 0, "mean"] == 1).all()
-
-
-def test_the_items_and_what_they_show(items, results):
-    assert [item.name for item in items] == [
-        "faithfulness",
-        "faithfulness-unet",
-        "faithfulness_areas-unet",
-        "faithfulness_measures-unet",
-    ]
-    table, curves, areas, measures = items
-    assert isinstance(table, Table)
-    assert table.csv() == next(iter(faithfulness.analyse(results))).csv()
-    assert all(isinstance(item, Figure) and "6 images" in str(item.caption) for item in items[1:])
-    assert all("90 %" in str(item.caption) for item in items[1:])
-    assert [axes.get_title() for axes in curves.figure.axes[:3]] == [
-        "Deletion ↓",
-        "Insertion ↑",
-        "Context deletion ↓",
-    ]
-    assert len(curves.figure.axes) == 9
-    lines = [line for line in curves.figure.axes[0].lines if line.get_marker() != "None"]
-    assert len(lines) == 2  # controls have no markers
-    assert len(areas.figure.axes) == 3 * 5
-    assert len(measures.figure.axes) == 3 * 4
-    dots = [line for line in measures.figure.axes[2].lines if len(line.get_xdata()) == 1]
-    assert len(dots) == 2  # the network plays no part in controls
-    labels = [tick.get_text() for tick in areas.figure.axes[0].get_yticklabels()]
-    assert labels == ["Grad-CAM", "Hires cam", "Random (blur-matched)", "Sobel", "Mask oracle"]
-    of_road = areas.figure.axes[2 * 5 + 3]
-    assert of_road.get_xlabel() == "← ROAD\ndeletion"
-    assert len([line for line in of_road.lines if len(line.get_xdata()) == 1 and line.get_marker() != "None"]) == 4
-
-
 def test_figures_are_legible_and_not_clipped(items):
     for item in items[1:]:
         assert_on_page(item)
-
-
-def test_of_many_layers_a_few_are_drawn():
-    rows = pd.DataFrame({"layer": [f"l{i}" for i in range(10)] + [""], "depth": [*range(10), -1]})
-    assert faithfulness.shown_layers(rows) == ["l0", "l3", "l6", "l9"]
 
 
 def test_a_run_where_nothing_is_predicted_has_a_table_of_gaps(make):
@@ -183,3 +137,40 @@ def test_an_image_twice_is_refused(results):
     areas = results.table("faithfulness")
     with pytest.raises(ResultsError, match="a row is there twice"):
         faithfulness.tabulate(results, pd.concat([areas, areas]))
+
+
+def test_the_items_and_what_they_show(items, results):
+    table, areas = items
+    assert (table.name, areas.name) == ("faithfulness", "faithfulness_areas")
+    assert table.csv() == next(iter(faithfulness.analyse(results))).csv()
+    assert "6 images" in areas.caption.details
+    assert "90 %" in areas.caption.details
+    assert len(areas.figure.axes) == 3 * 5
+    labels = [tick.get_text() for tick in areas.figure.axes[0].get_yticklabels()]
+    assert labels == ["Grad-CAM", "Hires cam", "Random (blur-matched)", "Sobel", "Mask oracle"]
+    of_road = areas.figure.axes[2 * 5 + 3]
+    assert of_road.get_xlabel() == "← ROAD\ndeletion"
+    assert len([line for line in of_road.lines if len(line.get_xdata()) == 1 and line.get_marker() != "None"]) == 4
+
+
+def test_the_title_counts_the_areas_in_which_the_main_method_is_more_faithful(items):
+    table, areas = items
+    rows = table.frame[(table.frame["method"] == "grad_cam") & (table.frame["level"] == 90)]
+    rows = rows[(rows["outcome"] == "probability") & rows["difference"].notna()]
+    sign = np.where(rows["measure"].str.endswith("insertion"), 1, -1)
+    low, high = sign * rows["difference_low"], sign * rows["difference_high"]
+    more, less = ((low > 0) & (high > 0)).sum(), ((low < 0) & (high < 0)).sum()
+    assert areas.caption.finding == (
+        f"Grad-CAM is more faithful than its reference in {more} of {len(rows)} areas, less in {less}, in U-Net."
+    )
+    assert more + less > 0
+
+
+def test_of_many_layers_a_few_are_drawn_and_of_many_networks_one_each(make, results):
+    assert faithfulness.spread([f"l{i}" for i in range(10)]) == ["l0", "l4", "l9"]
+    frame = next(iter(faithfulness.analyse(results))).frame
+    several = make(models=("unet", "net2"), levels=(90,), seeds=(0,))
+    both = pd.concat([frame, frame.assign(model="net2")])
+    roles = {layer.name: layer.role for layer in several.layers("unet")}
+    deepest = [name for name in dict.fromkeys(frame.sort_values("depth")["layer"]) if name and roles[name] != "decoder"]
+    assert faithfulness.shown_layers(several, both) == [("unet", deepest[-1]), ("net2", deepest[-1])]

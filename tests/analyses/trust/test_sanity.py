@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from analyses import Results, ResultsError, Table
+from analyses.plots import style
 from analyses.trust import sanity
 from tests.analyses.checks import assert_on_page, split
 
@@ -124,23 +125,23 @@ def test_a_method_that_stays_as_it_was_is_named_with_its_numbers(run):
 
 def test_the_figure_shows_the_numbers_of_the_highest_level(run):
     table, (figure,) = made(run(frame(), trained()))
-    assert figure.name == "sanity-unet-best_pixel-logit"
+    assert figure.name == "sanity"
     assert "U-Net at its highest level (90 % mean IoU); layers: Encoder 1_1, Decoder 1_2; 4 images" in str(
         figure.caption
     )
     axes = figure.figure.axes
-    assert len(axes) == 2 * len(sanity.MEASURES)
+    assert len(axes) == 2
     rows = table.frame.query("layer == 'all' and level == 90 and method == 'grad_cam'")
-    for i, measure in enumerate(sanity.MEASURES):
-        for panel, kind in zip(axes[2 * i :], ("cascading", "independent"), strict=False):
-            lines = [line for line in panel.lines if len(line.get_xdata()) == 4]
-            assert len(lines) == len(METHODS)
-            own = rows[rows["kind"] == kind].sort_values("share")
-            np.testing.assert_allclose(lines[0].get_ydata(), [1, *own[measure]])
-            np.testing.assert_allclose(lines[0].get_xdata(), [0, 0.25, 0.5, 1])
-        marks = [line for line in axes[2 * i].lines if len(line.get_xdata()) == 1]
-        assert [mark.get_xdata()[0] > 1 for mark in marks] == [True, True]
-        assert not [line for line in axes[2 * i + 1].lines if len(line.get_xdata()) == 1]
+    for panel, kind in zip(axes, ("cascading", "independent"), strict=True):
+        lines = [line for line in panel.lines if len(line.get_xdata()) == 4]
+        assert len(lines) == len(METHODS)
+        own = rows[rows["kind"] == kind].sort_values("share")
+        np.testing.assert_allclose(lines[0].get_ydata(), [1, *own["spearman"]])
+        np.testing.assert_allclose(lines[0].get_xdata(), [0, 0.25, 0.5, 1])
+    marks = [line for line in axes[0].lines if len(line.get_xdata()) == 1]
+    assert [mark.get_xdata()[0] > 1 for mark in marks] == [True, True]
+    assert not [line for line in axes[1].lines if len(line.get_xdata()) == 1]
+    assert figure.caption.finding == "Hardly changed by random weights: Layer cam (1 of 2) in U-Net."
     assert len({(line.get_color(), line.get_marker()) for line in axes[0].lines if len(line.get_xdata()) == 4}) == 2
 
 
@@ -149,7 +150,7 @@ def test_without_shuffled_masks_and_with_undefined_maps(run):
     raw.loc[raw["method"] == "layer_cam", list(sanity.MEASURES)] = np.nan
     table, (figure,) = made(run(raw))
     assert "Markers at the right" not in str(figure.caption)
-    assert "shuffled" not in "".join(label.get_text() for label in figure.figure.axes[-2].get_xticklabels())
+    assert "masks" not in "".join(label.get_text() for label in figure.figure.axes[0].get_xticklabels())
     assert table.frame.loc[table.frame["method"] == "layer_cam", "ssim"].isna().all()
     assert figure.render("svg", 50)
 
@@ -171,3 +172,13 @@ def test_a_map_that_is_there_twice_is_refused(run):
     raw = frame()
     with pytest.raises(ResultsError, match="a row is there twice"):
         list(sanity.analyse(run(pd.concat([raw, raw.head(1)]))))
+
+
+def test_the_networks_stand_beside_each_other_and_nine_methods_look_different(run):
+    looks = style.method_lines([f"m{i}" for i in range(9)]).values()
+    assert len({look.color for look in looks}) == len({look.marker for look in looks}) == 9
+    results = run(pd.concat([frame(), frame().assign(model="net2")]), models=("unet", "net2"))
+    _, (figure,) = made(results)
+    assert [axes.get_title(loc="left") for axes in figure.figure.axes] == ["U-Net", "net2"]
+    assert figure.caption.finding.endswith("Layer cam (1 of 2) in U-Net; Layer cam (1 of 2) in net2.")
+    assert_on_page(figure)
