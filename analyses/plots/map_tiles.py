@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from analyses.plots import overlay
 from analyses.plots.map_page import Bar, Page, Row, Sign, Tile
+from analyses.reading.arrays import overlaps
 from analyses.reading.choices import paper_target
 from analyses.reading.files import PIXELS, PREDICTED
 from analyses.reading.manifest import Checkpoint, Layer, Metric
@@ -147,10 +148,8 @@ class Tiles:
         frame, point = self.results.predictions(), self.checkpoint
         frame = frame[(frame["model"] == point.model) & (frame["seed"] == point.seed) & (frame["level"] == point.level)]
         frame = frame[frame["image"].isin(self.results.gallery_ids)]
-        foreground, classes = self.results.foreground(paper_target(self.results)), range(len(self.results.classes))
-        predicted = frame[[f"n_{truth}_{one}" for truth in classes for one in foreground]].sum(axis=1)
-        true = frame[[f"n_{one}_{other}" for other in classes for one in foreground]].sum(axis=1)
-        both = frame[[f"n_{one}_{other}" for other in foreground for one in foreground]].sum(axis=1)
+        foreground = self.results.foreground(paper_target(self.results))
+        both, predicted, true = overlaps(frame, foreground, len(self.results.classes))
         texts = []
         for hits, n_predicted, n_true in zip(both, predicted, true, strict=True):
             union = n_predicted + n_true - hits

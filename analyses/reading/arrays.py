@@ -181,6 +181,21 @@ def counted(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[Floats, NDArra
     return counts, present, np.asarray(axes["factor"], dtype=np.float64)
 
 
+def overlaps(frame: pd.DataFrame, foreground: Sequence[int], classes: int) -> tuple[pd.Series, pd.Series, pd.Series]:
+    """Return a row's pixels that are truly of a class and predicted so, those predicted so, and those truly so.
+
+    Args:
+        frame: columns of confusion counts, `n_<truth>_<predicted>`.
+        foreground: the class, or those that count as one.
+        classes: how many classes there are.
+    """
+    every = range(classes)
+    predicted = frame[[f"n_{truth}_{one}" for truth in every for one in foreground]].sum(axis=1)
+    true = frame[[f"n_{one}_{other}" for other in every for one in foreground]].sum(axis=1)
+    both = frame[[f"n_{one}_{other}" for other in foreground for one in foreground]].sum(axis=1)
+    return both, predicted, true
+
+
 @dataclass(frozen=True)
 class MapScores:
     """The scores of one model, level and target, of every method on the same axes.

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from analyses.reading import files, manifest
+from analyses.reading import files, manifest, small_maps
 from analyses.reading.files import FILMS, GALLERY, LOG, SCORES, ResultsError, folder
 from analyses.reading.manifest import (
     INPUT,
@@ -24,6 +24,7 @@ from analyses.reading.manifest import (
     level_name,
 )
 from analyses.reading.records import Film, Gallery
+from analyses.reading.small_maps import KeptSmall
 
 __all__ = ["KEYS", "Results", "ResultsError"]
 
@@ -330,6 +331,12 @@ class Results:
         """Return the kept maps of a checkpoint; photographs that the profile allows to show, or that anyone may."""
         (path,) = self._seen([self.gallery_path(model, seed, level)])
         return files.gallery(path, photographs=self.photographs, free=self.free)
+
+    def small_maps(self, model: str, seed: int, level: int) -> list[KeptSmall]:
+        """Return the small maps of a checkpoint, file by file; photographs only where the profile allows it."""
+        start = f"{self.gallery_path(model, seed, level).stem}-"
+        paths = [path for path in self._files(small_maps.FOLDER, ".npz") if path.name.startswith(start)]
+        return [small_maps.read(path, photographs=self.photographs) for path in self._seen(paths)]
 
     def gallery_path(self, model: str, seed: int, level: int) -> Path:
         """Return the file of the kept maps of a checkpoint, be it there or not."""

@@ -50,7 +50,7 @@ def build(results: Results, sections: Sequence[Section], *, maps: bool = True) -
     """
 
     def gathered() -> tuple[gallery.MapFiles, Kept]:
-        map_files = gallery.gather(results) if maps else gallery.MapFiles()
+        map_files = gallery.gather(results, maps=maps)
         return map_files, Kept.of(results) if map_files.checkpoints else Kept()
 
     units = {metric.name: metric.unit for metric in results.metrics}

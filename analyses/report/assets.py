@@ -12,8 +12,9 @@ from analyses.report import data
 
 STYLES = ("page.css", "gallery.css")
 SCRIPTS = (
-    *("core.js", "tables.js", "print.js", "maps.js", "state.js", "tiles.js"),
-    *("detail.js", "controls.js", "keys.js", "film.js", "gallery.js", "router.js", "home.js"),
+    *("core.js", "tables.js", "print.js", "maps.js", "state.js", "blocks.js", "tiles.js", "atlas.js"),
+    *("detail.js", "controls.js", "keys.js", "picture.js", "film.js", "gallery.js", "scatter.js", "router.js"),
+    "home.js",
 )
 """In the order in which the page loads them; `theme.js` comes before, so that no light page flashes up in the dark."""
 

@@ -1,9 +1,9 @@
-"""The gallery's data: what can be chosen, the images, and for each checkpoint and image the maps and their scores."""
+"""The atlas's data: what can be chosen, the images, and for each checkpoint and image the maps and their scores."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,29 +12,37 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from analyses import printing
-from analyses.plots import map_tiles, overlay
+from analyses.plots import overlay
 from analyses.reading.files import PIXELS, PREDICTED
 from analyses.reading.manifest import Checkpoint, Layer
 from analyses.reading.records import Gallery
 from analyses.reading.results import Results, ResultsError
-from analyses.report import data
-from analyses.report.sheets import CELLS, STEPS, TileSheet
+from analyses.reading.small_maps import STEPS, KeptSmall, SmallMap
+from analyses.report import data, scatter
+from analyses.report.sheets import CELLS, TileSheet
+from analyses.report.standing import Scored, rounded
 from segcam.draw import display
 
-_KEYS = ("image", "target", "layer", "method")
+IGNORED = 255
+"""The value of pixels without a class, in masks."""
 
 
 @dataclass
 class MapFiles:
-    """What a run keeps for the gallery: the files of the page, and how many checkpoints and images have maps.
+    """What a run keeps for the atlas: the files of the page, and how many checkpoints and images have maps.
 
     Attributes:
+        images: those of which all maps are kept.
+        small: how many more have small maps of one method.
+        scattered: whether there are scores of all images.
         without: the labels of the methods that no checkpoint's maps are kept of, as of those with passes of their own.
     """
 
     files: list[tuple[str, bytes]] = field(default_factory=list)
     checkpoints: int = 0
     images: list[str] = field(default_factory=list)
+    small: int = 0
+    scattered: bool = False
     without: list[str] = field(default_factory=list)
     photographs: bool = False
     cells: int = CELLS
@@ -43,116 +51,194 @@ class MapFiles:
     gamma: float = display.GAMMA
 
 
-def gather(results: Results) -> MapFiles:
-    """Return the gallery's files: `data/gallery.js`, then one for each checkpoint and image; none without any maps."""
-    map_files = MapFiles(photographs=results.photographs)
-    images: dict[str, dict[str, Any]] = {}
+def gather(results: Results, *, maps: bool = True) -> MapFiles:
+    """Return the files of atlas and scatter: `data/gallery.js` with what may be chosen, then what it names.
+
+    Args:
+        results: the run.
+        maps: whether there are maps; else the scores of all images alone.
+    """
+    out = MapFiles(photographs=results.photographs)
+    images = _Images(results)
     checkpoints = []
     for point in results.checkpoints:
         entry = _entry(point)
-        opened = _open(results, point) if point.reached else None
-        if opened is not None:
-            scored = _Scored.of(results, point, opened)
-            for at, image in enumerate(opened.ids):
-                if image not in images:
-                    images[image] = _image(results, opened, at)
-                name = f"maps/{printing.slug(point.model)}-s{point.seed}-l{point.level}-{list(images).index(image):03d}"
-                maps, pairs = _maps(results, opened, scored, image, at)
-                map_files.files.append(data.script(name, maps))
-                entry["files"][image] = name
-                entry["pairs"] = sorted(set(map(tuple, entry["pairs"])) | pairs)
-            map_files.checkpoints += 1
         checkpoints.append(entry)
-    order = [*(name for name in results.gallery_ids if name in images), *sorted(set(images) - set(results.gallery_ids))]
-    map_files.images = order
+        if not point.reached:
+            continue
+        scored = Scored.of(results, point)
+        small = results.small_maps(point.model, point.seed, point.level) if maps else []
+        shown = scatter.shown(results, small)
+        if table := scatter.table(results, scored, shown):
+            entry["scatter"] = f"scatter/{_name(point)}"
+            out.files.append(data.script(entry["scatter"], data.packed(table)))
+        opened = _open(results, point) if maps else None
+        if opened is not None:
+            for at, image in enumerate(opened.ids):
+                images.add(opened, at)
+                content, pairs = _maps(results, opened, scored, image, at)
+                entry["files"][image] = f"maps/{_name(point)}-{images.number(image):03d}"
+                entry["pairs"] = sorted(set(map(tuple, entry["pairs"])) | pairs)
+                out.files.append(data.script(entry["files"][image], content))
+            out.checkpoints += 1
+        for part in small:
+            for at, image in enumerate(part.ids):
+                images.add_small(part, at)
+                if image not in entry["files"]:
+                    content, pairs = _small(results, part, at, entry["scatter"])
+                    entry["files"][image] = f"maps/{_name(point)}-{images.number(image):03d}"
+                    entry["small"] = sorted(set(map(tuple, entry["small"])) | pairs)
+                    out.files.append(data.script(entry["files"][image], content))
+    out.images, out.small = images.kept(), len(images.small())
+    out.scattered = any(entry["scatter"] for entry in checkpoints)
     pictured = {method for entry in checkpoints for _, method in entry["pairs"]}
-    map_files.without = [results.label("methods", name) for i, name in enumerate(results.methods) if i not in pictured]
-    index = _index(results) | {"images": [images[name] for name in order], "checkpoints": checkpoints}
-    if map_files.checkpoints:
-        map_files.files.insert(0, data.script("gallery", index))
-    return map_files
+    out.without = [results.label("methods", name) for i, name in enumerate(results.methods) if i not in pictured]
+    index = _index(results) | {"images": images.entries(), "checkpoints": checkpoints}
+    if out.checkpoints or out.scattered:
+        out.files = [data.script("gallery", index), *images.files, *out.files]
+    return out
 
 
-@dataclass(frozen=True)
-class _Scored:
-    """The scores of one checkpoint's maps, and what its own prediction is worth, by image."""
+class _Images:
+    """The images that have maps, each once: those of which all are kept first, in the gallery's order."""
 
-    names: tuple[str, ...]
-    rows: Mapping[tuple[str, ...], tuple[float, ...]]
-    areas: Mapping[tuple[str, str], float]
-    agreement: Mapping[str, str]
+    def __init__(self, results: Results) -> None:
+        self.results = results
+        self.files: list[tuple[str, bytes]] = []
+        self._kept: dict[str, dict[str, Any]] = {}
+        self._small: dict[str, dict[str, Any]] = {}
+        self._numbers: dict[str, int] = {}
 
-    @classmethod
-    def of(cls, results: Results, point: Checkpoint, opened: Gallery) -> _Scored:
-        if not results.parts("scores"):
-            return cls((), {}, {}, {})
-        where: dict[str, Collection[Any]] = {"model": [point.model], "seed": [point.seed], "level": [point.level]}
-        where["image"] = list(opened.ids)
-        frame = results.scores(where)
-        names = tuple(metric.name for metric in results.metrics if metric.name in frame)
-        keys = list(zip(*(frame[name].astype(str) for name in _KEYS), strict=True))
-        values = frame[list(names)].to_numpy(dtype=np.float64)
-        areas = frame["area"].to_numpy(dtype=np.float64) if "area" in frame else np.full(len(frame), np.nan)
-        return cls(
-            names,
-            {key: tuple(map(_rounded, row)) for key, row in zip(keys, values.tolist(), strict=True)},
-            {(key[0], key[1]): _rounded(area) for key, area in zip(keys, areas.tolist(), strict=True)},
-            _agreement(results, point, opened),
-        )
+    def number(self, image: str) -> int:
+        """Return what an image is called in the names of files."""
+        return self._numbers.setdefault(image, len(self._numbers))
+
+    def add(self, opened: Gallery, at: int) -> None:
+        """Note an image of which all maps are kept."""
+        name = opened.ids[at]
+        self._small.pop(name, None)
+        if name not in self._kept:
+            photograph = opened.photographs.get(name)
+            picture = None if photograph is None else data.url(_webp(photograph), "image/webp")
+            shown = {"picture": picture, "credit": self.results.free.get(name, "")}
+            self._kept[name] = _image(name, opened.masks[at]) | shown | self._lines(opened.masks[at])
+
+    def add_small(self, part: KeptSmall, at: int) -> None:
+        """Note an image of which small maps are kept; its picture is a file of its own."""
+        name = part.ids[at]
+        if name in self._kept or name in self._small:
+            return
+        file = f"images/{self.number(name):03d}"
+        picture = None if part.photographs is None else data.url(part.photographs[at], "image/webp")
+        self._small[name] = _image(name, part.masks[at]) | {"file": file}
+        content = {"picture": picture, "packed": data.packed(self._lines(part.masks[at]))}
+        self.files.append(data.script(file, content))
+
+    def kept(self) -> list[str]:
+        """Return the images of which all maps are kept."""
+        first = [name for name in self.results.gallery_ids if name in self._kept]
+        return [*first, *sorted(set(self._kept) - set(first))]
+
+    def small(self) -> list[str]:
+        """Return the images of which small maps are kept, and no others."""
+        return sorted(set(self._small) - set(self._kept))
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Return all images, as the page's index has them."""
+        return [*(self._kept[name] for name in self.kept()), *(self._small[name] for name in self.small())]
+
+    def _lines(self, mask: NDArray[np.uint8]) -> dict[str, Any]:
+        """Return the outline of each class that is explained, and of the pixels without a class."""
+        classes = sorted({self.results.foreground(target) for target in self.results.targets})
+        outlines = {_number(ids): _path(np.isin(mask, ids)) for ids in classes}
+        return {"outlines": outlines, "ignored": _path(mask == IGNORED)}
 
 
-def _agreement(results: Results, point: Checkpoint, opened: Gallery) -> dict[str, str]:
-    """Return how well the checkpoint's own prediction agrees with the mask, by image; none where it is not known."""
-    if not results.targets or not results.parts("predictions"):
-        return {}
-    tiles = map_tiles.Tiles(results, point)
-    return {image: tiles.input(image).text for image in opened.ids}
+def _image(name: str, mask: NDArray[np.uint8]) -> dict[str, Any]:
+    return {"name": name, "width": mask.shape[1], "height": mask.shape[0]}
+
+
+def _name(point: Checkpoint) -> str:
+    return f"{printing.slug(point.model)}-s{point.seed}-l{point.level}"
 
 
 def _maps(
-    results: Results, opened: Gallery, scored: _Scored, image: str, at: int
+    results: Results, opened: Gallery, scored: Scored, image: str, at: int
 ) -> tuple[dict[str, Any], set[tuple[int, int]]]:
-    """Return one image's maps with their scores, and the pairs of target and method that it has maps of.
-
-    A map is a row: the numbers of its target, method and layer, of its tile, and then its scores in order of metrics.
-    """
-    sheet, rows = TileSheet(), []
-    numbers = {kind: {name: i for i, name in enumerate(names)} for kind, names in _names(results, opened).items()}
+    """Return one image's maps with their scores, and the pairs of target and method that it has maps of."""
+    rows = _Rows(results, opened.arrays)
     for key, values in opened.arrays.items():
+        if names := rows.names(key):
+            scores, places, counts = scored.of_map(*names, image)
+            whole = [None if np.isnan(place) else round(place) for place in places]
+            rows.add(names, SmallMap.of(values[at], CELLS), rounded(scores), whole, counts)
+    areas = {target: area for target in results.targets if not np.isnan(area := scored.area(target, image))}
+    content = {
+        "metrics": scored.metrics,
+        "areas": dict(zip(areas, rounded(list(areas.values())), strict=True)),
+        "pixels": {target: spot for target in results.targets if (spot := _pixel(opened, target, at))},
+        "predicted": _predicted(results, opened.arrays[PREDICTED][at]) if PREDICTED in opened.arrays else {},
+        "iou": rounded([scored.iou.get(image, np.nan)])[0],
+    }
+    return rows.content(content, lossless=True), rows.pairs
+
+
+def _small(
+    results: Results, part: KeptSmall, at: int, scores: str
+) -> tuple[dict[str, Any], set[tuple[int, int]]]:
+    """Return one image's small maps, whose scores the page has from the file named `scores`."""
+    rows = _Rows(results, part.maps)
+    for key, of_images in part.maps.items():
+        if names := rows.names(key):
+            rows.add(names, of_images[at])
+    content = {"predicted": _predicted(results, part.predicted[at]), "scores": scores, "pixels": {}, "areas": {}}
+    return rows.content(content, lossless=False), rows.pairs
+
+
+class _Rows:
+    """The maps of one image: a row each.
+
+    A row is the numbers of target, method and layer, of the tile or, below zero, of the reason why there is none, the
+    values that have the brightest colour and that is the largest, and then scores, their percentiles, and among how
+    many images.
+    """
+
+    def __init__(self, results: Results, keys: Sequence[str] | Any) -> None:
+        layers = list(dict.fromkeys(key.split("|", 2)[2] for key in keys if key.count("|") >= 2))
+        self._places = {
+            kind: {name: i for i, name in enumerate(names)}
+            for kind, names in (("target", results.targets), ("method", results.methods), ("layer", layers))
+        }
+        self._sheet, self._rows, self._reasons = TileSheet(), list[list[Any]](), list[str]()
+        self.pairs: set[tuple[int, int]] = set()
+
+    def names(self, key: str) -> tuple[str, str, str] | None:
+        """Return target, method and layer of an array; None where it is none of the manifest's."""
         target, _, rest = key.partition("|")
         method, _, layer = rest.partition("|")
-        if target not in numbers["target"] or method not in numbers["method"] or layer not in numbers["layer"]:
-            continue
-        scores = scored.rows.get((image, target, layer, method), (None,) * len(scored.names))
-        place = (numbers["target"][target], numbers["method"][method], numbers["layer"][layer])
-        rows.append([*place, sheet.add(values[at]), *scores])
-    picture, places = sheet.picture()
-    content = {
-        "metrics": scored.names,
-        "layers": list(numbers["layer"]),
-        "tiles": places,
-        "maps": rows,
-        "areas": {target: scored.areas[image, target] for target in results.targets if (image, target) in scored.areas},
-        "pixels": {target: spot for target in results.targets if (spot := _pixel(opened, target, at))},
-        "predicted": _predicted(results, opened, at),
-        "agreement": scored.agreement.get(image, ""),
-    }
-    sheet_url = data.url(picture, "image/webp") if picture else ""
-    return {"sheet": sheet_url, "packed": data.packed(content)}, {(row[0], row[1]) for row in rows}
+        known = zip((target, method, layer), self._places.values(), strict=True)
+        return (target, method, layer) if all(name in places for name, places in known) else None
+
+    def add(self, names: tuple[str, str, str], small: SmallMap, *scores: Any) -> None:
+        """Add a map."""
+        target, method, layer = (places[name] for name, places in zip(names, self._places.values(), strict=True))
+        if small.reason and small.reason not in self._reasons:
+            self._reasons.append(small.reason)
+        tile = -1 - self._reasons.index(small.reason) if small.reason else self._sheet.add(small.root)
+        self._rows.append([target, method, layer, tile, *rounded([small.upper, small.peak]), *scores])
+        self.pairs.add((target, method))
+
+    def content(self, beside: dict[str, Any], *, lossless: bool) -> dict[str, Any]:
+        """Return what the image's file holds."""
+        picture, tiles = self._sheet.picture(lossless=lossless)
+        maps = {"layers": list(self._places["layer"]), "tiles": tiles, "reasons": self._reasons, "maps": self._rows}
+        return {"sheet": data.url(picture, "image/webp") if picture else "", "packed": data.packed(maps | beside)}
 
 
-def _names(results: Results, opened: Gallery) -> dict[str, list[str]]:
-    """Return the names that the numbers of a map stand for; layers are those of the gallery, in its order."""
-    layers = dict.fromkeys(key.split("|", 2)[2] for key in opened.arrays if key.count("|") >= 2)
-    return {"target": list(results.targets), "method": list(results.methods), "layer": list(layers)}
-
-
-def _predicted(results: Results, opened: Gallery, at: int) -> dict[str, str]:
-    """Return the outline of what is predicted as each class that is explained; none where that is not kept."""
-    if PREDICTED not in opened.arrays:
-        return {}
-    classes = sorted({results.foreground(target) for target in results.targets})
-    return {_number(ids): _path(np.isin(opened.arrays[PREDICTED][at], ids)) for ids in classes}
+def _predicted(results: Results, classes: NDArray[np.uint8]) -> dict[str, str]:
+    """Return the outline of what is predicted as each class that is explained."""
+    explained = sorted({results.foreground(target) for target in results.targets})
+    return {_number(ids): _path(np.isin(classes, ids)) for ids in explained}
 
 
 def _pixel(opened: Gallery, target: str, at: int) -> tuple[float, float] | None:
@@ -161,21 +247,7 @@ def _pixel(opened: Gallery, target: str, at: int) -> tuple[float, float] | None:
     if pixel is None or pixel[at].min() < 0:
         return None
     down, right = (pixel[at] + 0.5) / np.array(opened.masks[at].shape)
-    return (_rounded(float(right)), _rounded(float(down)))
-
-
-def _image(results: Results, opened: Gallery, at: int) -> dict[str, Any]:
-    """Return an image: its size, its photograph or drawing where it may be shown, and the outline of each class."""
-    mask, photograph = opened.masks[at], opened.photographs.get(opened.ids[at])
-    classes = sorted({results.foreground(target) for target in results.targets})
-    return {
-        "name": opened.ids[at],
-        "width": mask.shape[1],
-        "height": mask.shape[0],
-        "picture": None if photograph is None else data.url(_webp(photograph), "image/webp"),
-        "credit": results.free.get(opened.ids[at], ""),
-        "outlines": {_number(ids): _path(np.isin(mask, ids)) for ids in classes},
-    }
+    return (round(float(right), 4), round(float(down), 4))
 
 
 def _number(ids: Sequence[int]) -> str:
@@ -205,10 +277,12 @@ def _entry(point: Checkpoint) -> dict[str, Any]:
         "level": point.level,
         "name": point.label,
         "reached": point.reached,
-        "miou": _rounded(point.miou),
-        "nearest": _rounded(point.nearest_miou),
+        "miou": rounded([point.miou])[0],
+        "nearest": rounded([point.nearest_miou])[0],
         "files": {},
         "pairs": [],
+        "small": [],
+        "scatter": "",
     }
 
 
@@ -241,14 +315,15 @@ def _index(results: Results) -> dict[str, Any]:
             "gamma": display.GAMMA,
             "upper": display.UPPER,
             "dimmed": display.DIMMED,
+            "errors": [list(colour) for colour in display.ERRORS.values()],
         },
     }
 
 
-def _layers(results: Results, model: str) -> list[dict[str, str]]:
+def _layers(results: Results, model: str) -> list[dict[str, Any]]:
     first = results.input_layer(model)
     layers: list[Layer] = [*([first] if first else []), *results.layers(model)]
-    return [{"name": x.name, "label": x.label, "role": x.role, "point": x.point} for x in layers]
+    return [x.model_dump(include={"label", "role", "point", "stage", "depth"}) | {"name": x.name} for x in layers]
 
 
 def _open(results: Results, point: Checkpoint) -> Gallery | None:
@@ -260,7 +335,3 @@ def _open(results: Results, point: Checkpoint) -> Gallery | None:
             return None
         raise
 
-
-def _rounded(value: float) -> float:
-    """Return a value in four digits that count: more are not shown."""
-    return float(f"{value:.4g}")

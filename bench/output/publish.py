@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from analyses import Results
 from analyses.paper.claims.contrasts import METRICS
-from analyses.reading import files
+from analyses.reading import files, small_maps
 from analyses.reading.choices import BLANK, main_target, paper_target
 from analyses.reading.files import FILMS, GALLERY, LOG, SCORES
 from analyses.reading.manifest import File, Manifest, Published
@@ -108,9 +108,8 @@ def publish_archive(run: Store, file: Path) -> Path:
     names += [name for name in (*listed, *run.drawn()) if run.has(name) and name.startswith(places)]
     contents: dict[str, Path | bytes] = {name: run.path(name) for name in names if not name.endswith(UNPUBLISHED)}
     if not head.published.photographs:
-        kept = {
-            name: _without_photographs(run, name) for name in contents if name.startswith((f"{GALLERY}/", f"{FILMS}/"))
-        }
+        folders = tuple(f"{name}/" for name in (GALLERY, small_maps.FOLDER, FILMS))
+        kept = {name: _without_photographs(run, name) for name in contents if name.startswith(folders)}
         contents |= kept
         listed = {**listed, **{name: _file(data, listed[name].cell) for name, data in kept.items()}}
     return archive.pack(file, contents | {MANIFEST: head.model_copy(update={"files": listed}).written()})

@@ -1,7 +1,7 @@
-// One map large, with all of its scores, and its layer at all levels.
+// One map large, with all of its scores and their places among all images, and its layer at all levels.
 (() => {
   "use strict";
-  const { element, state: states, tiles, maps } = segcam;
+  const { element, state: states, tiles, atlas } = segcam;
   const LARGE = 512;
   const dialog = document.getElementById("detail");
   const place = (name) => document.getElementById(`detail-${name}`);
@@ -17,66 +17,76 @@
     return `${better}; by chance ${tiles.number(chance, metric.unit)}${why}`;
   }
 
-  function scores(index, state, sides, sideMaps, areas) {
-    const heads = sides.map((side) => element("th", { scope: "col", class: "number" }, side.label));
+  function cells(map, metric) {
+    const percentile = map?.percentiles?.[metric.name];
+    const standing = percentile === null || percentile === undefined ? "" : `${Math.round(percentile)} of ${map.counts[metric.name]}`;
+    const value = tiles.number(map?.scores?.[metric.name], metric.unit);
+    return [element("td", { class: "number" }, value), element("td", { class: "number muted" }, standing)];
+  }
+
+  function scores(index, state, sides, sideMaps) {
+    const names = sides.length > 1 ? ["A", "B"] : ["score"];
+    const head = (name, more = {}) => element("th", { scope: "col", ...more }, name);
+    const heads = names.flatMap((name) => [
+      head(name, { class: "number" }),
+      head("percentile", { class: "number", title: "the score\u2019s percentile among the images, and how many these are" }),
+    ]);
     const rows = index.metrics.map((metric) =>
       element(
         "tr",
         {},
         element("th", { scope: "row", title: metric.summary }, metric.label),
-        ...sideMaps.map((map) => element("td", { class: "number" }, tiles.number(map?.scores[metric.name], metric.unit))),
-        element("td", { class: "muted" }, meaning(metric, areas, state.target)),
+        ...sideMaps.flatMap((map) => cells(map, metric)),
+        element("td", { class: "muted" }, meaning(metric, sides[0].content?.areas ?? {}, state.target)),
       ),
     );
-    const head = (name) => element("th", { scope: "col" }, name);
     place("scores").replaceChildren(
-      element("thead", {}, element("tr", {}, head("score"), ...heads, head("to read it"))),
+      element("thead", {}, element("tr", {}, head("metric"), ...heads, head("to read it"))),
       element("tbody", {}, ...rows),
     );
   }
 
-  /** The chosen method's map of this layer at each level of the run. */
-  async function levels({ index, state, layer, common, metric, choose }, mine) {
+  /** The first side's map of this layer at each level of the run. */
+  async function levels({ index, state, layer, metric, choose }, mine) {
     const row = element("div", { class: "strip" });
-    const target = states.numberOf(index.targets, state.target);
-    const method = states.numberOf(index.methods, state.method);
     place("levels").replaceChildren(row);
-    for (const level of states.levels(index, state.model, state.seed)) {
-      const point = states.checkpoint(index, { ...state, level });
-      const file = point?.files[state.image];
-      const image = file ? await maps.open(file) : null;
+    for (const one of states.rows(index, { ...state, rows: "level" })) {
+      const side = await atlas.side(index, one);
       if (mine !== turn) return;
-      const map = image?.find(target, method, layer.name);
-      const one = tiles.stack();
-      const words = point?.reached ? "no map" : "not reached";
-      one.set({ ...common, map: map ?? null, pixel: image?.pixels[state.target], words: map ? "" : words });
-      const score = map ? tiles.number(map.scores[metric?.name], metric?.unit) : "";
-      const current = level === state.level;
-      const name = point?.name ?? String(level);
+      const map = side.find(layer.name);
+      const small = tiles.stack();
+      small.set({ ...side.common, map, words: map ? "" : side.point?.reached ? "no map" : "not reached" });
+      const score = map ? tiles.number(map.scores?.[metric?.name], metric?.unit) : "";
+      const current = one.level === state.level;
+      const name = side.point?.name ?? String(one.level);
       const label = { "aria-label": `Level ${name}`, "aria-current": current ? "true" : null };
-      const pick = element("button", { type: "button", class: "pick", ...label }, one.root);
-      pick.addEventListener("click", () => choose({ level }));
-      const scores = element("span", { class: "scores" }, element("span", { class: "score" }, score));
-      const caption = element("figcaption", {}, element("span", { class: "layer" }, name), scores);
+      const pick = element("button", { type: "button", class: "pick", ...label }, small.root);
+      pick.addEventListener("click", () => choose({ level: one.level }));
+      const under = element("span", { class: "scores" }, element("span", { class: "score" }, score));
+      const caption = element("figcaption", {}, element("span", { class: "layer" }, name), under);
       row.append(element("figure", { class: current ? "tile current" : "tile" }, pick, caption));
     }
   }
 
-  /** Show a layer; `sides` are the methods, `sideMaps` theirs, `shown` what was loaded, `choose` changes the state. */
+  /** Show a layer of a row's sides; `choose` changes the state. */
   function show(what) {
-    const { index, state, layer, sides, sideMaps, common, shown } = what;
+    const { index, state, layer, row } = what;
     const mine = ++turn;
+    const { sides } = row;
+    const sideMaps = atlas.mapsOf(sides, layer);
     place("title").textContent = layer.label;
     place("sub").textContent = document.getElementById("shown").textContent;
     const large = sides.map((side, at) => {
       const one = tiles.stack(LARGE);
-      one.set({ ...common, map: sideMaps[at], words: sideMaps[at] ? "" : "no map" });
-      return element("figure", {}, one.root, sides.length > 1 ? element("figcaption", {}, side.label) : null);
+      one.set({ ...side.common, map: sideMaps[at], words: sideMaps[at] ? "" : "no map" });
+      const { label } = atlas.counterpart(sides[0], side, layer);
+      const name = sides.length > 1 ? `${"AB"[at]}${label === layer.label ? "" : `: ${label}`}` : "";
+      return element("figure", {}, one.root, name ? element("figcaption", {}, name) : null);
     });
-    place("strip").textContent = `${sides[0].label} of this layer at all levels`;
+    place("strip").textContent = `${atlas.labelOf(index.methods, state.method)} of this layer at all levels`;
     place("map").replaceChildren(...large);
     place("map").classList.toggle("pair", sides.length > 1);
-    scores(index, state, sides, sideMaps, shown.areas);
+    scores(index, state, sides, sideMaps);
     levels(what, mine).catch((error) => place("levels").replaceChildren(error.message));
     if (!dialog.open) dialog.showModal();
   }

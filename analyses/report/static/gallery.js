@@ -1,140 +1,96 @@
-// The gallery: its controls, keys and address, and the maps of all layers.
+// The atlas's view: its controls, keys and address, and what is said of the maps that are shown.
 (() => {
   "use strict";
-  const { element, load, note, typing, maps, tiles, controls, keys, detail, state: states } = segcam;
+  const { load, note, typing, maps, tiles, atlas, controls, keys, detail, picture, state: states } = segcam;
   const at = (id) => document.getElementById(id);
+  const BLINK = 900; // milliseconds
   let index = null;
   let state = null;
   let ready = null; // promise of the index
   let showing = false;
-  let layout = { key: "", tiles: [] };
-  let plain = null; // the tile of the image alone
   let turn = 0; // of the last drawing: maps that arrive too late are not shown
   let waiting = 0; // for the address, while a slider moves
 
-  const labelOf = (list, name) => states.named(list, name)?.label ?? name;
+  const { labelOf } = atlas;
+  const EACH = { level: "each level", method: "each method", model: "each model", seed: "each seed", target: "each target" };
+  const SCALES = {
+    robust: "percentile of each map\u2019s positive values",
+    own: "maximum of each map",
+    common: "percentile of a layer\u2019s brightest map, in all rows",
+  };
 
   // -- what is shown
 
-  function headings(point, sides) {
-    const model = labelOf(index.models, state.model);
+  /** In words, what maps are shown; rows say what differs. */
+  function described(state) {
+    const point = states.checkpoint(index, state);
     const level = point?.name ?? String(state.level);
-    at("level-value").textContent = level;
-    at("level").setAttribute("aria-valuetext", level);
-    const seed = states.seeds(index, state.model).length > 1 ? `, seed ${state.seed}` : "";
-    const where = level === "best" ? "its best" : level;
-    at("shown").textContent = `${sides.map((side) => side.label).join(" and ")} of ${model} at ${where}${seed}`;
+    const words = {
+      method: labelOf(index.methods, state.method),
+      model: labelOf(index.models, state.model),
+      level: level === "best" ? "its best" : level,
+      seed: `seed ${state.seed}`,
+      target: labelOf(index.targets, state.target),
+    };
+    if (state.rows) words[state.rows] = EACH[state.rows];
+    const seed = states.seeds(index, state.model).length > 1 ? `, ${words.seed}` : "";
+    return { ...words, line: `${words.method} of ${words.model} at ${words.level}${seed}`, point };
+  }
+
+  /** In words, how the second state differs from the first. */
+  function differing() {
+    if (!states.comparing(state)) return "";
+    const b = states.other(index, state);
+    const words = described({ ...b, rows: "" });
+    const own = states.AXES.filter((name) => state[states.second(name)] !== "");
+    return own.map((name) => (name === "image" ? b.image : words[name])).join(", ");
+  }
+
+  function headings() {
+    const { line, target, point } = described(state);
+    const b = differing();
+    at("shown").textContent = b ? `${line} (A) against ${b} (B)` : line;
     const known = point?.miou == null ? "" : `validation mean IoU ${tiles.number(point.miou * 100, "%")}`;
-    const reached = point?.reached ? known : "not reached";
-    at("checkpoint").textContent =
-      `${state.image} \u00b7 target: ${labelOf(index.targets, state.target)} \u00b7 ${reached}`;
-    at("key-class").textContent = `outline of the ${index.region}, ${states.named(index.targets, state.target)?.class ?? ""}`;
-    maps.bar(at("colour-bar"), state.raw);
-    at("colour-end").textContent = state.raw
-      ? "maximum of each map"
-      : `${index.display.upper}th percentile of each map\u2019s positive values`;
+    const reached = state.rows === "level" || state.rows === "model" ? "" : point?.reached ? known : "not reached";
+    at("checkpoint").textContent = [state.image, `target: ${target}`, reached].filter(Boolean).join(" \u00b7 ");
+    at("key-class").textContent = `${index.region}, ${states.named(index.targets, state.target)?.class ?? ""}`;
+    const apart = Boolean(b) && state.mode === "difference";
+    maps.bar(at("colour-bar"), state.scale, apart);
+    at("colour-start").textContent = apart ? "B higher" : "0";
+    const end = state.scale === "own" ? SCALES.own : `${index.display.upper}th ${SCALES[state.scale]}`;
+    at("colour-end").textContent = apart ? "A higher" : end;
     const method = states.named(index.methods, state.method);
     at("method-hint").textContent = [method?.summary, method?.source && `(${method.source})`].filter(Boolean).join(" ");
   }
 
-  /** Why there is nothing to draw; '' where there is. */
-  function missing(point, file) {
-    if (!point) return `${labelOf(index.models, state.model)} has no checkpoint at this level and seed.`;
-    if (!point.reached)
-      return `Level ${point.name} was not reached: the nearest validation mean IoU was ${tiles.number(point.nearest * 100, "%")}. There are no maps of it.`;
-    if (!file) return "The maps of this checkpoint and image are not kept in the run's folder.";
-    return "";
-  }
-
-  const outlineOf = (image) => image.outlines[states.named(index.targets, state.target)?.number] ?? "";
-
-  /** The layers at the chosen probe point that have a map, and how many have none. */
-  function layersShown(finders) {
-    const layers = states.named(index.models, state.model).layers;
-    const atPoint = layers.filter(
-      (layer) => layer.role === "input" || state.point === states.ALL || layer.point === state.point,
-    );
-    const shown = atPoint.filter((layer) => finders.some((find) => find(layer.name)));
-    const gaps = atPoint.filter((layer) => layer.role !== "input" && !shown.includes(layer)).map((layer) => layer.label);
-    note("gaps", gaps.length ? `No map of this method: ${gaps.join(", ")}.` : "");
-    return shown;
-  }
-
-  /** Make the tiles anew only where other layers, or another number of sides, are shown. */
-  function arrange(layers, sides) {
-    const key = JSON.stringify([state.model, layers.map((layer) => layer.name), sides.map((side) => side.label)]);
-    if (key === layout.key) return;
-    const labels = sides.map((side) => side.label);
-    const made = layers.map((layer) => tiles.tile(layer, labels, (one) => change({ layer: one.name })));
-    const groups = [];
-    for (const one of made) {
-      if (groups.at(-1)?.role !== one.layer.role) groups.push({ role: one.layer.role, tiles: [] });
-      groups.at(-1).tiles.push(one.root);
-    }
-    const name = (role) => (role === "input" ? "Pixels of the input" : role.charAt(0).toUpperCase() + role.slice(1));
-    const alternating = groups.length > 6; // transformers: before and after attention take turns
-    const grid = (roots) => element("div", { class: "tiles" }, ...roots);
-    const parts = alternating
-      ? [grid(made.map((one) => one.root))]
-      : groups.map((group) =>
-          element("section", { class: "group" }, element("h2", {}, name(group.role)), grid(group.tiles)),
-        );
-    const letter = (number) => element("span", { class: "side" }, "AB"[number]);
-    const names = sides.flatMap((side, number) => [letter(number), ` ${side.label} `]);
-    const legend = sides.length > 1 ? [element("p", { class: "sides" }, ...names)] : [];
-    at("maps").replaceChildren(...legend, ...parts);
-    at("maps").classList.toggle("comparing", sides.length > 1);
-    layout = { key, tiles: made };
-  }
-
   async function draw() {
     const mine = ++turn;
-    const point = states.checkpoint(index, state);
-    const sides = [state.method, ...(state.with ? [state.with] : [])].map((name) => ({
-      name,
-      label: labelOf(index.methods, name),
-    }));
-    headings(point, sides);
-    const file = point?.files[state.image];
-    const why = missing(point, file);
-    if (why) return empty(why);
-    const image = states.named(index.images, state.image);
-    const [shown, photograph] = await Promise.all([maps.open(file), maps.photograph(image.picture)]);
+    headings();
+    const { rows, gaps } = await atlas.load(index, state);
     if (mine !== turn) return;
-    const target = states.numberOf(index.targets, state.target);
-    const methods = sides.map((side) => states.numberOf(index.methods, side.name));
-    const finders = methods.map((method) => (layer) => shown.find(target, method, layer));
-    if (!sides.some((side) => states.has(index, point, state.target, side.name))) {
-      const labels = sides.map((side) => side.label).join(" or ");
-      return empty(`There are no maps of ${labels} for this target and checkpoint.`);
-    }
     const metric = states.named(index.metrics, state.metric);
-    const common = { image, photograph, state, outline: outlineOf(image), pixel: shown.pixels[state.target] };
-    common.predicted = shown.predicted[states.named(index.targets, state.target)?.number] ?? "";
-    at("key-predicted").hidden = !common.predicted;
-    note("gallery-problem", "");
-    at("key-pixel").hidden = !common.pixel;
+    const current = rows.find(({ sides: [one] }) => !state.rows || one.state[state.rows] === state[state.rows]) ?? rows[0];
+    const [one] = current.sides;
+    const some = rows.some((row) => row.layers.length);
+    note("gallery-problem", some ? "" : [...new Set(rows.flatMap(({ sides }) => sides.map((side) => side.why)))].join(" "));
+    note("gaps", gaps.length ? `No map of these layers: ${gaps.join(", ")}.` : "");
+    at("key-predicted").hidden = state.errors || !one.common.predicted;
+    at("key-errors").hidden = !state.errors || !one.common.predicted;
+    at("key-pixel").hidden = !one.common.pixel;
     at("metric-hint").textContent = metric
-      ? `${metric.summary ? `${metric.summary}; ` : ""}${detail.meaning(metric, shown.areas, state.target)}`
+      ? `${metric.summary ? `${metric.summary}; ` : ""}${detail.meaning(metric, one.content?.areas ?? {}, state.target)}`
       : "";
-    arrange(layersShown(finders), sides);
-    plain.set(common, shown.agreement);
-    const mapsOf = (layer) => finders.map((find) => find(layer.name));
-    for (const one of layout.tiles) one.set(common, mapsOf(one.layer), metric);
-    const layer = states.named(states.named(index.models, state.model).layers, state.layer);
-    const large = layer && { layer, sides, sideMaps: mapsOf(layer), common, shown, metric };
-    if (large) detail.show({ index, state, ...large, choose: change });
+    atlas.show(at("maps"), index, state, rows, metric, change);
+    at("maps").classList.toggle("one-row", rows.length === 1);
+    const layer = states.named(one.layers, state.layer);
+    if (layer && some) detail.show({ index, state, layer, row: current, metric, choose: change });
     else detail.hide();
     at("maps").dataset.drawn = states.write(state);
   }
 
-  function empty(why) {
-    at("maps").replaceChildren();
+  function failed(why) {
+    atlas.clear(at("maps"));
     note("gaps", "");
-    const image = states.named(index.images, state.image);
-    plain.set({ image, state, outline: outlineOf(image), pixel: null }, "");
-    at("key-predicted").hidden = true;
-    layout = { key: "", tiles: [] };
     detail.hide();
     note("gallery-problem", why);
     at("maps").dataset.drawn = states.write(state);
@@ -143,7 +99,7 @@
   function redraw() {
     const drawing = draw();
     const mine = turn;
-    drawing.catch((error) => mine === turn && empty(error.message)); // what came too late must not blank what is shown
+    drawing.catch((error) => mine === turn && failed(error.message)); // what came too late must not blank what is shown
   }
 
   // -- changes
@@ -151,8 +107,8 @@
   /** Change what is shown; the address follows, with a step back for each choice but not for each step of a slider. */
   function change(values, { sliding = false } = {}) {
     const next = { ...state, ...values };
-    if (state.with && next.method === state.with && !("with" in values)) next.with = state.method; // they change places
     state = states.fitting(index, next, next.model !== state.model);
+    if ("image" in values) state = states.withMaps(index, state);
     note("gallery-note", "");
     controls.sync(index, state);
     redraw();
@@ -169,25 +125,67 @@
   }
 
   function listen() {
+    const number = (text) => (text === "" ? "" : Number(text));
     at("images").addEventListener("change", (event) =>
       change({ image: index.images[Number(event.target.value)].name }),
     );
-    for (const name of ["model", "target", "method", "with", "metric", "point", "ground"]) {
+    const texts = ["image", "model", "target", "method", "b-image", "b-model", "b-target", "b-method"];
+    for (const name of [...texts, "rows", "metric", "point", "mode", "scale", "ground"])
       at(name).addEventListener("change", (event) => change({ [name]: event.target.value }));
-    }
-    at("seed").addEventListener("change", (event) => change({ seed: Number(event.target.value) }));
+    for (const name of ["seed", "level", "b-seed", "b-level"])
+      at(name).addEventListener("change", (event) => change({ [name]: number(event.target.value) }));
     at("opacity").addEventListener("input", (event) =>
       change({ opacity: Number(event.target.value) }, { sliding: true }),
     );
-    at("level").addEventListener("input", (event) =>
-      change({ level: states.levels(index, state.model, state.seed)[Number(event.target.value)] }, { sliding: true }),
-    );
-    for (const name of ["raw", "outline", "mark"])
+    for (const name of ["outline", "mark", "errors"])
       at(name).addEventListener("change", (event) => change({ [name]: event.target.checked }));
     at("controls").addEventListener("submit", (event) => event.preventDefault());
+    at("pin").addEventListener("click", () => change(keys.pinned(state)));
+    at("swap").addEventListener("click", () => change(keys.swapped(index, state) ?? {}));
+    at("stop").addEventListener("click", () => change(keys.stopped()));
+    at("swipe").addEventListener("input", (event) => at("maps").style.setProperty("--swipe", `${event.target.value}%`));
+    at("blink").addEventListener("click", () => blink(at("blink").getAttribute("aria-pressed") !== "true"));
+    at("before").addEventListener("click", () => change(keys.pressed("ArrowLeft", index, state, [])));
+    at("after").addEventListener("click", () => change(keys.pressed("ArrowRight", index, state, [])));
     at("copy").addEventListener("click", copy);
+    for (const kind of ["png", "svg"]) at(`save-${kind}`).addEventListener("click", () => save(kind));
     detail.dialog.addEventListener("close", () => showing && state.layer && change({ layer: "" }));
     document.addEventListener("keydown", press);
+    const still = matchMedia("(prefers-reduced-motion: reduce)");
+    blink(!still.matches);
+    setInterval(() => {
+      const on = showing && state.mode === "blink" && at("blink").getAttribute("aria-pressed") === "true";
+      if (on) at("maps").classList.toggle("second");
+    }, BLINK);
+  }
+
+  /** Let both sides take turns, or stop at the other one. */
+  function blink(on) {
+    at("blink").setAttribute("aria-pressed", String(on));
+    at("blink").textContent = on ? "Pause blinking" : "Blink";
+  }
+
+  async function save(kind) {
+    const { line, target, model, seed } = described(state);
+    const b = differing();
+    const metric = states.named(index.metrics, state.metric);
+    const words = [
+      `${line}; image ${state.image}, target ${target}${b ? `; A against B: ${b}` : ""}.`,
+      `Rows: ${EACH[state.rows]?.slice(5) ?? "one"}; columns: layers of ${model} by block.`,
+      at("key-predicted").hidden && at("key-errors").hidden ? "" : "First: the image, with what the network predicts.",
+      `Outline: the ${index.region} of ${states.named(index.targets, state.target)?.class ?? ""}.`,
+      b && state.mode === "difference"
+        ? "Orange where A is higher, blue where B is."
+        : `Brightest colour: ${at("colour-end").textContent}${state.scale === "own" ? ", linear" : `; gamma ${index.display.gamma}`}.`,
+      metric ? `Under a map: ${metric.label}, and its percentile among the images.` : "",
+    ];
+    const run = document.querySelector(".run-name").textContent;
+    const name = ["atlas", run, model, state.image, state.rows || "map", seed].join(" ").replace(/[^A-Za-z0-9]+/g, "-");
+    try {
+      await picture.save(at("maps"), `${words.filter(Boolean).join(" ")} Run ${run}, drawn by segcam.`, name, kind);
+    } catch (error) {
+      note("gallery-note", error.message);
+    }
   }
 
   async function copy() {
@@ -204,8 +202,7 @@
   function press(event) {
     const free = !event.defaultPrevented && !event.ctrlKey && !event.metaKey && !event.altKey;
     if (!free || !showing || typing(event) || document.querySelector("dialog[open]:not(#detail)")) return;
-    const layers = layout.tiles.map((one) => one.layer.name);
-    const values = keys.pressed(event.key, index, state, layers);
+    const values = keys.pressed(event.key, index, state, atlas.order());
     if (!values) return;
     event.preventDefault(); // arrows would scroll the page as well
     change(values, { sliding: event.repeat });
@@ -218,9 +215,8 @@
     maps.paint(index.display);
     state = states.first(index);
     controls.images(index, state);
-    plain = tiles.plainTile();
-    at("plain").append(plain.root);
     at("gallery-frame").hidden = false;
+    if (matchMedia("(max-width: 70rem)").matches) at("choices").open = false; // so that a map is on the first screen
     listen();
   }
 

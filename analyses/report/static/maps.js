@@ -2,24 +2,23 @@
 (() => {
   "use strict";
   const { load, forget, unpack } = segcam;
-  const KEPT = 24; // sheets in memory
-  const BLANK = -1,
-    UNDEFINED = -2;
-  const FIRST_SCORE = 4; // a map's row: target, method, layer, tile, and then its scores
+  const KEPT = 48; // sheets in memory
   const STEPS = 4096; // between zero and the upper end: a gamma below one parts the lowest values widely
+  /** A difference from the second map's side to the first's, over black as over a dimmed photograph. */
+  const APART = { one: [255, 170, 40], two: [60, 170, 255] };
   const opened = new Map();
   const photographs = new Map(); // address -> promise of the picture
   const grounds = new WeakMap(); // picture -> its pixels by kind and size
   let colours = new Uint8Array(256 * 3);
   let dimmed = 1; // the brightest that a photograph is beneath a map
-  let powers = { true: [], false: [] }; // raw or not -> shares of the brightest colour
+  let powers = { linear: [], gamma: [] }; // shares of the brightest colour
 
   /** Take the display transform: colours from zero to one, 256 times six hexadecimal digits, gamma and ground. */
   function paint(display) {
     colours = Uint8Array.from(display.colours.match(/../g), (pair) => parseInt(pair, 16));
     dimmed = display.dimmed;
     const shares = (gamma) => Float32Array.from({ length: STEPS + 1 }, (_, at) => (at / STEPS) ** gamma);
-    powers = { true: shares(1), false: shares(display.gamma) };
+    powers = { linear: shares(1), gamma: shares(display.gamma) };
   }
 
   /** Promise a photograph that can be drawn; null where there is none. */
@@ -56,8 +55,8 @@
     return made.get(key);
   }
 
-  /** Promise the bytes of a sheet: red, green and blue are the same, and only one is kept. */
-  async function bytes(url) {
+  /** Promise the values of a sheet as shares of the maps' maxima: its bytes are 255 times their roots. */
+  async function shares(url) {
     const image = new Image();
     image.src = url;
     await image.decode();
@@ -65,27 +64,33 @@
     const context = canvas.getContext("2d", { willReadFrequently: true });
     context.drawImage(image, 0, 0);
     const { data, width } = context.getImageData(0, 0, canvas.width, canvas.height);
-    return { width, values: Uint8Array.from({ length: data.length / 4 }, (_, at) => data[4 * at]) };
+    return { width, values: Float32Array.from({ length: data.length / 4 }, (_, at) => (data[4 * at + 1] / 255) ** 2) };
   }
 
   async function read(name) {
     const { sheet, packed } = await load(name);
     const content = await unpack(packed);
-    const picture = sheet ? await bytes(sheet) : null;
+    const [picture, table] = await Promise.all([
+      sheet ? shares(sheet) : null,
+      content.scores ? segcam.scatter.table(content.scores) : null, // small maps: their scores are with all others
+    ]);
     forget(name);
     const rows = new Map(content.maps.map((row) => [row.slice(0, 3).join(" "), row]));
+    const byMetric = (values) => Object.fromEntries((content.metrics ?? []).map((metric, at) => [metric, values?.[at]]));
     return {
-      agreement: content.agreement,
+      iou: (image) => (table ? table.iou(image) : content.iou),
       areas: content.areas,
       pixels: content.pixels,
       predicted: content.predicted,
-      /** The map of a layer: its grid, or in words why there is none to draw, and its scores by metric. */
-      find(target, method, layer) {
+      /** The map of a layer, for an image: its grid, or in words why there is none to draw, and its scores. */
+      find(target, method, layer, image) {
         const row = rows.get([target, method, content.layers.indexOf(layer)].join(" "));
         if (!row) return null;
-        const scores = Object.fromEntries(content.metrics.map((metric, at) => [metric, row[FIRST_SCORE + at]]));
-        const state = { [BLANK]: "blank", [UNDEFINED]: "undefined" }[row[3]] ?? "";
-        return { scores, state, grid: state ? null : { picture, place: content.tiles[row[3]] } };
+        const [, , , tile, upper, peak, scores, percentiles, counts] = row;
+        const state = tile < 0 ? content.reasons[-1 - tile] : "";
+        const grid = state ? null : { picture, place: content.tiles[tile], upper, peak };
+        if (table) return { state, grid, ...table.standing(image, layer) };
+        return { state, grid, scores: byMetric(scores), percentiles: byMetric(percentiles), counts: byMetric(counts) };
       },
     };
   }
@@ -114,44 +119,91 @@
     return { low, high, share };
   }
 
-  /**
-   * Draw a map on a canvas: its colours are added to the ground, which fades where they are bright.
-   *
-   * `opacity`, 0 to 1, is how much of that there is; `raw` is linear up to the map's maximum. Without a map the ground
-   * is hatched.
-   */
-  function draw(canvas, grid, { picture = null, kind = "none", opacity = 1, raw = false }) {
-    const { width, height } = canvas;
-    const context = canvas.getContext("2d");
-    const under = ground(picture, kind, width, height);
-    if (!grid) return hatch(context, under, width, height);
-    const [left, top, wide, high, upper] = grid.place;
+  /** What a map's values are drawn by on a scale: the value with the brightest colour; `common` is that of several. */
+  const end = (grid, scale, common) => ({ robust: grid.upper, own: grid.peak, common: common ?? grid.upper })[scale];
+
+  /** A map on a canvas's pixels, as shares of the brightest colour. */
+  function upsampled(grid, width, height, scale, common) {
+    const [left, top, wide, high] = grid.place;
     const sheet = grid.picture;
     const across = between(width, wide),
       down = between(height, high);
-    const image = context.createImageData(width, height);
-    const scale = STEPS / (254 * (raw ? 1 : upper));
-    const power = powers[raw];
-    for (let y = 0, to = 0, from = 0; y < height; y++) {
+    const steps = (STEPS * grid.peak) / end(grid, scale, common);
+    const power = scale === "own" ? powers.linear : powers.gamma;
+    const out = new Float32Array(width * height);
+    for (let y = 0, to = 0; y < height; y++) {
       const one = (top + down.low[y]) * sheet.width + left;
       const two = (top + down.high[y]) * sheet.width + left;
-      for (let x = 0; x < width; x++, to += 4, from += 3) {
+      for (let x = 0; x < width; x++, to++) {
         const share = across.share[x],
           a = across.low[x],
           b = across.high[x];
         const above = sheet.values[one + a] * (1 - share) + sheet.values[one + b] * share;
         const below = sheet.values[two + a] * (1 - share) + sheet.values[two + b] * share;
-        const value = power[Math.min(STEPS, Math.round(scale * (above + (below - above) * down.share[y])))];
-        const colour = 3 * Math.round(255 * value);
-        for (let channel = 0; channel < 3; channel++) {
-          const beneath = under ? under[from + channel] : 0;
-          const blended = Math.min(255, colours[colour + channel] + beneath * (1 - value));
-          image.data[to + channel] = Math.round(beneath + opacity * (blended - beneath));
-        }
-        image.data[to + 3] = 255;
+        out[to] = power[Math.min(STEPS, Math.round(steps * (above + (below - above) * down.share[y])))];
       }
     }
+    return out;
+  }
+
+  /** Put on a canvas what is added to a ground, pixel by pixel: `colour(at)` and how much the ground fades there. */
+  function put(canvas, under, opacity, colour, fade) {
+    const { width, height } = canvas;
+    const context = canvas.getContext("2d");
+    const image = context.createImageData(width, height);
+    for (let at = 0; at < width * height; at++) {
+      const added = colour(at),
+        rest = 1 - fade(at);
+      for (let channel = 0; channel < 3; channel++) {
+        const beneath = under ? under[3 * at + channel] : 0;
+        const blended = Math.min(255, added[channel] + beneath * rest);
+        image.data[4 * at + channel] = Math.round(beneath + opacity * (blended - beneath));
+      }
+      image.data[4 * at + 3] = 255;
+    }
     context.putImageData(image, 0, 0);
+  }
+
+  /**
+   * Draw a map on a canvas: its colours are added to the ground, which fades where they are bright.
+   *
+   * `opacity`, 0 to 1, is how much of that there is; `scale` is where the brightest colour is: at the map's 'robust'
+   * upper end, at its 'own' maximum, linearly, or at the `common` one. Without a map the ground is hatched.
+   */
+  function draw(canvas, grid, { picture = null, kind = "none", opacity = 1, scale = "robust", common = null }) {
+    const { width, height } = canvas;
+    const under = ground(picture, kind, width, height);
+    if (!grid) return hatch(canvas.getContext("2d"), under, width, height);
+    const values = upsampled(grid, width, height, scale, common);
+    const table = Array.from({ length: 256 }, (_, at) => colours.subarray(3 * at, 3 * at + 3));
+    put(
+      canvas,
+      under,
+      opacity,
+      (at) => table[Math.round(255 * values[at])],
+      (at) => values[at],
+    );
+  }
+
+  /** Draw how far a map is above another one, each by its end: orange where the first is higher, blue where lower. */
+  function difference(canvas, grids, looks) {
+    const { width, height } = canvas;
+    const under = ground(looks[0].picture, looks[0].kind, width, height);
+    if (grids.some((grid) => !grid)) return hatch(canvas.getContext("2d"), under, width, height);
+    const [one, two] = grids.map((grid, at) => upsampled(grid, width, height, looks[at].scale, looks[at].common));
+    const colour = new Float32Array(3);
+    put(
+      canvas,
+      under,
+      looks[0].opacity,
+      (at) => {
+        const by = one[at] - two[at];
+        const full = by > 0 ? APART.one : APART.two;
+        for (let channel = 0; channel < 3; channel++) colour[channel] = Math.abs(by) * full[channel];
+        return colour;
+      },
+      (at) => Math.abs(one[at] - two[at]),
+    );
   }
 
   /** Draw a ground with stripes: what has no map looks like no map. */
@@ -170,16 +222,21 @@
     context.putImageData(image, 0, 0);
   }
 
-  /** Draw the colours from left to right, evenly in the map's values from zero to its upper end. */
-  function bar(canvas, raw) {
+  /** Draw the colours from left to right, evenly in the map's values from zero to its end; or those of a difference. */
+  function bar(canvas, scale, apart) {
     const context = canvas.getContext("2d");
     const image = context.createImageData(canvas.width, 1);
+    const power = scale === "own" ? powers.linear : powers.gamma;
     for (let x = 0; x < canvas.width; x++) {
-      const colour = 3 * Math.round(255 * powers[raw][Math.round((STEPS * x) / (canvas.width - 1))]);
-      image.data.set([colours[colour], colours[colour + 1], colours[colour + 2], 255], 4 * x);
+      const share = x / (canvas.width - 1);
+      const by = 2 * share - 1;
+      const colour = apart
+        ? (by > 0 ? APART.one : APART.two).map((channel) => Math.abs(by) * channel)
+        : colours.subarray(3 * Math.round(255 * power[Math.round(STEPS * share)])).subarray(0, 3);
+      image.data.set([...colour, 255], 4 * x);
     }
     context.putImageData(image, 0, 0);
   }
 
-  segcam.maps = { paint, open, photograph, draw, bar };
+  segcam.maps = { paint, open, photograph, draw, difference, bar };
 })();

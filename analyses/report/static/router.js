@@ -1,7 +1,7 @@
 // Which view is shown: the part of the address after #, the contents, and the keys that work everywhere.
 (() => {
   "use strict";
-  const { note, typing, tables, gallery } = segcam;
+  const { note, typing, tables, gallery, scatter } = segcam;
   const views = [...document.querySelectorAll(".view")];
   const help = document.getElementById("help");
   const contents = document.getElementById("contents");
@@ -45,6 +45,7 @@
     document.title = `${view.querySelector("h1").textContent} \u00b7 ${document.querySelector(".run-name").textContent}`;
     if (view.dataset.view === "gallery") gallery.restore(rest.join("?"));
     else gallery.leave();
+    if (view.dataset.view === "scatter") scatter.restore(rest.join("?"));
     const filled = all ? Promise.all(views.map((one) => tables.fill(one))) : tables.fill(view, item, rest.join("?"));
     if (all) document.getElementById("everything").setAttribute("aria-busy", "true");
     filled.then(() => document.getElementById("everything").setAttribute("aria-busy", "false"));

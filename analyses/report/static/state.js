@@ -1,12 +1,23 @@
-// What the gallery shows, as a plain object: what may be chosen, and its form in the page's address.
+// What the atlas shows, as a plain object: what may be chosen, and its form in the page's address.
 (() => {
   "use strict";
   const GROUNDS = ["grey", "colour", "none"];
+  const SCALES = ["robust", "own", "common"];
+  const MODES = ["side", "difference", "swipe", "blink"];
   const ALL = "all"; // probe points
+  /** What names a map beside its layer; the second state of a comparison has any of them in its own way. */
+  const AXES = ["image", "model", "seed", "level", "target", "method"];
+  /** What rows may differ in; '' is one row. */
+  const ROWS = ["", "level", "method", "model", "seed", "target"];
+  const second = (name) => `b-${name}`;
   /** What an address leaves out. */
-  const USUAL = { with: "", opacity: 100, ground: "grey", raw: false, outline: true, mark: true, layer: "" };
+  const USUAL = {
+    ...Object.fromEntries(AXES.map((name) => [second(name), ""])),
+    ...{ mode: "side", scale: "robust", opacity: 100, ground: "grey" },
+    ...{ outline: true, mark: true, errors: false, layer: "" },
+  };
   /** What an address holds, in its order. */
-  const NAMES = "image model seed level target method with metric point opacity ground raw outline mark layer".split(" ");
+  const NAMES = [...AXES, "rows", "metric", "point", ...Object.keys(USUAL)];
   const PERCENT = [...Array(101).keys()];
   const numberOf = (list, name) => list.findIndex((entry) => entry.name === name);
   const named = (list, name) => list.find((entry) => entry.name === name);
@@ -26,44 +37,81 @@
     );
   const kept = (point) => Object.keys(point.files).length > 0;
 
+  /** The seeds of a model that have maps; all where none has. */
+  function picturedSeeds(index, model) {
+    const all = seeds(index, model);
+    const there = all.filter((seed) => checkpoints(index, model, seed).some(kept));
+    return there.length ? there : all;
+  }
+
   /** The checkpoint that is chosen. */
   const checkpoint = (index, state) =>
     index.checkpoints.find(
       (point) => point.model === state.model && point.seed === state.seed && point.level === state.level,
     );
 
+  /** The pairs of target and method that a checkpoint has maps of, for an image. */
+  function pairs(index, point, image) {
+    if (!point?.files[image]) return [];
+    return named(index.images, image).file ? point.small : point.pairs;
+  }
+
   /** The methods that any checkpoint has maps of. */
   function methods(index) {
-    const there = new Set(index.checkpoints.flatMap((point) => point.pairs.map(([, method]) => method)));
+    const all = index.checkpoints.flatMap((point) => [...point.pairs, ...point.small]);
+    const there = new Set(all.map(([, method]) => method));
     return index.methods.filter((_, number) => there.has(number));
   }
 
-  /** Whether a checkpoint has maps of a method for a target. */
-  function has(index, point, target, method) {
-    const pair = [numberOf(index.targets, target), numberOf(index.methods, method)].join(" ");
-    return point !== undefined && point.pairs.some((numbers) => numbers.join(" ") === pair);
+  /** Whether there are maps of a state. */
+  function has(index, state) {
+    const pair = [numberOf(index.targets, state.target), numberOf(index.methods, state.method)].join(" ");
+    return pairs(index, checkpoint(index, state), state.image).some((numbers) => numbers.join(" ") === pair);
   }
 
-  /** The methods that a checkpoint has maps of, for the target chosen. */
-  const methodsOf = (index, state) =>
-    methods(index).filter((method) => has(index, checkpoint(index, state), state.target, method.name));
+  /** The methods that there are maps of, for all else that is chosen. */
+  const methodsOf = (index, state) => methods(index).filter(({ name }) => has(index, { ...state, method: name }));
 
   const nearest = (values, wanted) =>
     values.reduce((best, value) => (Math.abs(value - wanted) < Math.abs(best - wanted) ? value : best));
 
-  /** What is shown first: the main method at the highest level that has maps. */
+  /** The states that the rows show, from top to bottom: all that differ in what rows are. */
+  function rows(index, state) {
+    const one = state.rows;
+    const values = {
+      level: () => levels(index, state.model, state.seed),
+      method: () => methodsOf(index, state).map((method) => method.name),
+      model: () => index.models.map((model) => model.name),
+      seed: () => picturedSeeds(index, state.model),
+      target: () => index.targets.map((target) => target.name).filter((target) => has(index, { ...state, target })),
+    }[one];
+    const all = values ? values().map((value) => fitting(index, { ...state, [one]: value }, one === "model")) : [];
+    return all.length ? all : [state];
+  }
+
+  const comparing = (state) => AXES.some((name) => state[second(name)] !== "");
+
+  /** The second state of a comparison, for a row's first. */
+  function other(index, state) {
+    const own = AXES.filter((name) => state[second(name)] !== "").map((name) => [name, state[second(name)]]);
+    return fitting(index, { ...state, ...Object.fromEntries(own) }, state[second("model")] !== "");
+  }
+
+  /** What is shown first: the main method, at the highest level that has maps and above it all others. */
   function first(index) {
-    const { model, seed } = index.checkpoints.find(kept);
-    const level = Math.max(...checkpoints(index, model, seed).filter(kept).map((point) => point.level));
+    const { model, seed } = index.checkpoints.find(kept) ?? index.checkpoints[0];
+    const of = checkpoints(index, model, seed);
+    const level = Math.max(...(of.some(kept) ? of.filter(kept) : of).map((point) => point.level));
     const all = methods(index);
     return {
       ...USUAL,
-      image: index.images[0].name,
+      image: index.images[0]?.name ?? "",
       model,
       seed,
       level,
       target: index.targets[0].name,
       method: (named(all, index.method) ?? all[0])?.name ?? "",
+      rows: levels(index, model, seed).length > 1 ? "level" : "method",
       metric: (named(index.metrics, index.metric) ?? index.metrics[0])?.name ?? "",
       point: points(index, model)[0] ?? ALL,
     };
@@ -71,7 +119,8 @@
 
   /**
    * Bring what depends on the model in line with it: its seeds, levels and probe points. Where the model is a new
-   * choice (`chosen`), a seed without any maps gives way to one that has some.
+   * choice (`chosen`), a seed without any maps gives way to one that has some. An image of which only some maps are
+   * kept is shown with those.
    */
   function fitting(index, state, chosen = false) {
     const out = { ...state };
@@ -84,8 +133,16 @@
     const pointsThere = points(index, out.model);
     if (out.point !== ALL && !pointsThere.includes(out.point)) out.point = pointsThere[0] ?? ALL;
     if (out.layer && !named(named(index.models, out.model).layers, out.layer)) out.layer = "";
-    if (out.with === out.method) out.with = "";
     return out;
+  }
+
+  /** A state with a target and a method that the image has maps of, for images that have few. */
+  function withMaps(index, state) {
+    if (has(index, state)) return state;
+    const some = checkpoints(index, state.model, state.seed).flatMap((point) => pairs(index, point, state.image));
+    if (!some.length || !named(index.images, state.image)?.file) return state;
+    const [target, method] = some[0];
+    return { ...state, target: index.targets[target].name, method: index.methods[method].name };
   }
 
   const whole = (text) => (/^-?\d+$/.test(text) ? Number(text) : NaN);
@@ -103,23 +160,35 @@
     };
     const names = (list) => list.map((entry) => entry.name);
     const known = (what, name) => (what === "method" && named(index.methods, name) ? " with maps" : "");
-    take("image", given.get("image"), names(index.images), "image");
-    take("model", given.get("model"), names(index.models), "model");
-    Object.assign(state, fitting(index, state, state.model !== current.model));
-    take("seed", whole(given.get("seed")), seeds(index, state.model), "seed");
-    take("level", whole(given.get("level")), levels(index, state.model, state.seed), "level");
-    take("target", given.get("target"), names(index.targets), "target");
-    take("method", given.get("method"), names(methods(index)), "method");
-    take("with", given.get("with"), ["", ...names(methods(index))], "method");
+    /** What one of the two states may be in each of its axes, where `a` says which model and seed. */
+    const axes = (a) => ({
+      image: [(value) => value, names(index.images)],
+      model: [(value) => value, names(index.models)],
+      seed: [whole, seeds(index, a.model)],
+      level: [whole, levels(index, a.model, a.seed)],
+      target: [(value) => value, names(index.targets)],
+      method: [(value) => value, names(methods(index))],
+    });
+    for (const name of AXES) {
+      const [reading, allowed] = axes(state)[name];
+      take(name, reading(given.get(name)), allowed, name);
+      if (name === "model") Object.assign(state, fitting(index, state, state.model !== current.model));
+    }
+    for (const name of AXES) {
+      const b = { model: state["b-model"] || state.model, seed: state["b-seed"] === "" ? state.seed : state["b-seed"] };
+      const [reading, allowed] = axes(b)[name];
+      take(second(name), reading(given.get(second(name))), allowed, name);
+    }
+    take("rows", given.get("rows"), ROWS, "choice of rows");
     take("metric", given.get("metric"), names(index.metrics), "score");
     take("point", given.get("point"), [ALL, ...points(index, state.model)], "probe point");
+    take("mode", given.get("mode"), MODES, "way to compare");
+    take("scale", given.get("scale"), SCALES, "scale");
     take("ground", given.get("ground"), GROUNDS, "ground");
     take("layer", given.get("layer"), names(named(index.models, state.model).layers), "layer");
     take("opacity", whole(given.get("opacity")), PERCENT, "opacity");
-    take("raw", flag(given.get("raw")), [true, false], "choice of raw maps");
-    take("outline", flag(given.get("outline")), [true, false], "choice of outline");
-    take("mark", flag(given.get("mark")), [true, false], "choice of mark");
-    return { state: fitting(index, state), problems };
+    for (const name of ["outline", "mark", "errors"]) take(name, flag(given.get(name)), [true, false], `choice of ${name}`);
+    return { state: withMaps(index, fitting(index, state)), problems };
   }
 
   /** Write a state as an address. */
@@ -133,6 +202,7 @@
     return `#gallery?${out}`;
   }
 
-  const choices = { ALL, USUAL, seeds, levels, points, checkpoint, methods, methodsOf, has };
-  segcam.state = { ...choices, named, numberOf, first, fitting, read, write };
+  const lists = { ALL, AXES, ROWS, SCALES, MODES, USUAL, second };
+  const choices = { seeds, picturedSeeds, levels, points, checkpoint, methods, methodsOf, has, rows, comparing, other };
+  segcam.state = { ...lists, ...choices, named, numberOf, first, fitting, withMaps, read, write };
 })();

@@ -1,0 +1,44 @@
+// The columns of the atlas: layers by block, so that what stands before and after attention is in one column.
+(() => {
+  "use strict";
+  const MOST = 4; // layers in a column
+  const ENDS = ["input", "encoder", "decoder"];
+
+  /** What layers of one column share: the stage of a convolutional network, or the number at the name's end. */
+  function key(layer) {
+    if (layer.role === "input") return "input";
+    if (ENDS.includes(layer.role)) return `${layer.role} ${layer.stage}`;
+    return `block ${/[\d_.]*$/.exec(layer.label)[0]}`;
+  }
+
+  /** The beginning that all names share, without what a number is joined by. */
+  function shared(names) {
+    let length = 0;
+    while (names.every((name) => length < name.length && name[length] === names[0][length])) length++;
+    return names[0].slice(0, length).replace(/[\s_.-]+$/, "");
+  }
+
+  function heading(layers) {
+    const names = layers.map((layer) => layer.label);
+    if (names.length === 1) return names[0];
+    const start = shared(names);
+    if (start) return start;
+    const number = /[\d_.]*$/.exec(names[0])[0];
+    return number ? `Block ${number}` : names[0];
+  }
+
+  /** Put layers, by depth, into columns: each a heading and its layers from top to bottom. */
+  function columns(layers) {
+    const out = [];
+    for (const layer of layers) {
+      const last = out.at(-1);
+      const full = !last || last.key !== key(layer) || last.layers.length >= MOST;
+      const again = last && !ENDS.includes(layer.role) && last.layers.some((one) => one.role === layer.role);
+      if (full || again) out.push({ key: key(layer), layers: [layer] });
+      else last.layers.push(layer);
+    }
+    return out.map((column) => ({ heading: heading(column.layers), layers: column.layers }));
+  }
+
+  segcam.blocks = { columns };
+})();
