@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from skimage.measure import approximate_polygon
 
 from analyses import printing
 from analyses.plots import overlay
@@ -19,7 +20,7 @@ from analyses.reading.records import Gallery
 from analyses.reading.results import Results, ResultsError
 from analyses.reading.small_maps import STEPS, KeptSmall, SmallMap
 from analyses.report import data, scatter
-from analyses.report.sheets import CELLS, TileSheet
+from analyses.report.sheets import CELLS, QUALITY, ROUGH, TileSheet
 from analyses.report.standing import Scored, rounded
 from segcam.draw import display
 
@@ -151,11 +152,13 @@ class _Images:
         """Return the outline of each class that is explained, and of the pixels without a class."""
         classes = sorted({self.results.foreground(target) for target in self.results.targets})
         outlines = {_number(ids): _path(np.isin(mask, ids)) for ids in classes}
-        return {"outlines": outlines, "ignored": _path(mask == IGNORED)}
+        ignored = mask == IGNORED
+        return {"outlines": outlines, "ignored": "" if ignored.all() else _path(ignored)}
 
 
 def _image(name: str, mask: NDArray[np.uint8]) -> dict[str, Any]:
-    return {"name": name, "width": mask.shape[1], "height": mask.shape[0]}
+    masked = bool((mask != IGNORED).any())
+    return {"name": name, "width": mask.shape[1], "height": mask.shape[0], "masked": masked}
 
 
 def _name(point: Checkpoint) -> str:
@@ -180,19 +183,17 @@ def _maps(
         "predicted": _predicted(results, opened.arrays[PREDICTED][at]) if PREDICTED in opened.arrays else {},
         "iou": rounded([scored.iou.get(image, np.nan)])[0],
     }
-    return rows.content(content, lossless=True), rows.pairs
+    return rows.content(content), rows.pairs
 
 
-def _small(
-    results: Results, part: KeptSmall, at: int, scores: str
-) -> tuple[dict[str, Any], set[tuple[int, int]]]:
+def _small(results: Results, part: KeptSmall, at: int, scores: str) -> tuple[dict[str, Any], set[tuple[int, int]]]:
     """Return one image's small maps, whose scores the page has from the file named `scores`."""
     rows = _Rows(results, part.maps)
     for key, of_images in part.maps.items():
         if names := rows.names(key):
             rows.add(names, of_images[at])
     content = {"predicted": _predicted(results, part.predicted[at]), "scores": scores, "pixels": {}, "areas": {}}
-    return rows.content(content, lossless=False), rows.pairs
+    return rows.content(content, ROUGH), rows.pairs
 
 
 class _Rows:
@@ -228,9 +229,9 @@ class _Rows:
         self._rows.append([target, method, layer, tile, *rounded([small.upper, small.peak]), *scores])
         self.pairs.add((target, method))
 
-    def content(self, beside: dict[str, Any], *, lossless: bool) -> dict[str, Any]:
+    def content(self, beside: dict[str, Any], quality: int = QUALITY) -> dict[str, Any]:
         """Return what the image's file holds."""
-        picture, tiles = self._sheet.picture(lossless=lossless)
+        picture, tiles = self._sheet.picture(quality)
         maps = {"layers": list(self._places["layer"]), "tiles": tiles, "reasons": self._reasons, "maps": self._rows}
         return {"sheet": data.url(picture, "image/webp") if picture else "", "packed": data.packed(maps | beside)}
 
@@ -262,11 +263,13 @@ def _webp(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def _path(mask: NDArray[np.bool_]) -> str:
-    """Return a mask's outline as an SVG path in thousandths of the width and height."""
+    """Return a mask's outline as an SVG path in thousandths of the width and height, to half a pixel."""
     lines = []
     for line in overlay.outline(mask):
-        points = np.rint(1000 * line).astype(int).tolist()
-        lines.append("M" + "L".join(f"{x} {y}" for x, y in points) + "Z")
+        few: NDArray[np.float64] = approximate_polygon(line, 0.5 / max(mask.shape))  # type: ignore[no-untyped-call]
+        points = np.rint(1000 * few).astype(int)
+        steps = np.diff(points, axis=0).tolist()
+        lines.append("M{} {}l".format(*points[0].tolist()) + " ".join(f"{x} {y}" for x, y in steps) + "z")
     return "".join(lines)
 
 
@@ -334,4 +337,3 @@ def _open(results: Results, point: Checkpoint) -> Gallery | None:
         if isinstance(error.__cause__, FileNotFoundError):
             return None
         raise
-

@@ -108,8 +108,8 @@ def publish_archive(run: Store, file: Path) -> Path:
     names += [name for name in (*listed, *run.drawn()) if run.has(name) and name.startswith(places)]
     contents: dict[str, Path | bytes] = {name: run.path(name) for name in names if not name.endswith(UNPUBLISHED)}
     if not head.published.photographs:
-        folders = tuple(f"{name}/" for name in (GALLERY, small_maps.FOLDER, FILMS))
-        kept = {name: _without_photographs(run, name) for name in contents if name.startswith(folders)}
+        pictured = tuple(f"{name}/" for name in (GALLERY, small_maps.FOLDER, FILMS))
+        kept = {name: _without_photographs(run, name) for name in contents if name.startswith(pictured)}
         contents |= kept
         listed = {**listed, **{name: _file(data, listed[name].cell) for name, data in kept.items()}}
     return archive.pack(file, contents | {MANIFEST: head.model_copy(update={"files": listed}).written()})

@@ -17,6 +17,8 @@ import pytest
 from analyses.reading import files
 from analyses.reading.manifest import Manifest
 from analyses.reading.results import Results
+from analyses.reading.small_maps import FOLDER as SMALL_MAPS
+from analyses.reading.small_maps import SmallMap, arrays_of
 
 CONTROLS = ("uniform", "random", "sobel", "mask_oracle")
 METRICS: dict[str, dict[str, Any]] = {
@@ -46,6 +48,7 @@ class Plan:
     images: Sequence[str] = ("cat_1", "dog_2", "cat_3")
     gallery: int = 1
     free: Sequence[str] = ()  # photographs that anyone may show: maps of them are kept beside the gallery's
+    small: int = 0  # images of which small maps are kept
     classes: Sequence[str] = ("background", "pet")
     stages: int = 5
     points: Sequence[str] = ("conv",)
@@ -234,6 +237,16 @@ def drawn_image(plan: Plan, number: int) -> tuple[np.ndarray, np.ndarray]:
     return photo, mask
 
 
+def made_map(plan: Plan, entry: dict[str, Any], level: int) -> np.ndarray:
+    n = max(2, plan.size // entry["stride"])
+    y, x = (np.mgrid[:n, :n] + 0.5) / n
+    wave = np.sin((3 + entry["depth"]) * x) * np.sin(9 * y)
+    blob = np.exp(-(((x - 0.5) / 0.3) ** 2) - ((y - 0.5) / 0.3) ** 2)
+    one = np.maximum(blob * level / 90 + 0.4 * wave * (1 - level / 100), 0).astype(np.float32)
+    one = one * 0 if (entry["depth"], level) == (3, 50) else one
+    return one * np.nan if (entry["depth"], level) == (12, 30) else one
+
+
 def write_gallery(path: Path, plan: Plan, model: str, level: int) -> None:
     ids = [*plan.images[: plan.gallery], *plan.free]
     photos, masks = zip(*(drawn_image(plan, n) for n in range(len(ids))), strict=True)
@@ -246,13 +259,7 @@ def write_gallery(path: Path, plan: Plan, model: str, level: int) -> None:
         arrays[f"pixels:{target}"] = np.full((len(ids), 2), plan.size // 3)
         for method in plan.methods:
             for entry in layer_entries(plan, model):
-                n = max(2, plan.size // entry["stride"])
-                y, x = (np.mgrid[:n, :n] + 0.5) / n
-                wave = np.sin((3 + entry["depth"]) * x) * np.sin(9 * y)
-                blob = np.exp(-(((x - 0.5) / 0.3) ** 2) - ((y - 0.5) / 0.3) ** 2)
-                one = np.maximum(blob * level / 90 + 0.4 * wave * (1 - level / 100), 0).astype(np.float32)
-                one = one * 0 if (entry["depth"], level) == (3, 50) else one
-                one = one * np.nan if (entry["depth"], level) == (12, 30) else one
+                one = made_map(plan, entry, level)
                 arrays[f"{target}|{method}|{entry['layer']}"] = np.stack([one] * len(ids))
     np.savez_compressed(path, **arrays)
 
@@ -272,6 +279,16 @@ def write_film(path: Path, plan: Plan, model: str) -> None:
         arrays[name] = np.broadcast_to(ramp * (not blank), (frames, plan.gallery, rows, rows))
         tops = np.arange(1, frames + 1, dtype=np.float32)[:, None].repeat(plan.gallery, 1)
         arrays[files.TOP + name] = tops * (not blank)
+    path.parent.mkdir(exist_ok=True)
+    np.savez_compressed(path, **arrays)
+
+
+def write_small_maps(path: Path, plan: Plan, model: str, level: int) -> None:
+    photos, masks = zip(*(drawn_image(plan, n) for n in range(plan.small)), strict=True)
+    names = {f"{plan.targets[0]}|{plan.methods[0]}|{x['layer']}": x for x in layer_entries(plan, model)}
+    maps = {name: [SmallMap.of(made_map(plan, entry, level))] * plan.small for name, entry in names.items()}
+    arrays: dict[str, Any] = {"ids": np.array(plan.images[: plan.small]), "masks": np.stack(masks)}
+    arrays |= {"predicted": np.roll(np.stack(masks), 2, axis=2)} | arrays_of(maps, photos)
     path.parent.mkdir(exist_ok=True)
     np.savez_compressed(path, **arrays)
 
@@ -296,6 +313,8 @@ def write(folder: Path, plan: Plan) -> Path:
         put(prediction_frame(plan, model, level, seed), f"predictions/{name}")
         if plan.gallery:
             write_gallery(folder / "scores" / "gallery" / f"{name}.npz", plan, model, level)
+        if plan.small:
+            write_small_maps(folder / SMALL_MAPS / f"{name}-000.npz", plan, model, level)
         if plan.agreement:
             put(agreement_frame(plan, model, level, seed), f"agreement/{name}-000")
         for factor in plan.factors:

@@ -98,7 +98,7 @@
     const cells = made.map((column, at) =>
       element("div", { class: "column", "data-column": columns[at].heading }, ...column.map((one) => one.root)),
     );
-    const heads = columns.map((column) => element("h3", { class: "column-name" }, column.heading));
+    const heads = columns.map((column) => element("p", { class: "column-name" }, column.heading));
     const corner = element("span", { class: "corner" });
     const root = element("section", { class: "row", "aria-label": name }, ...(titled ? [corner, ...heads] : []), head, ...cells, why);
     root.style.setProperty("--columns", columns.length);

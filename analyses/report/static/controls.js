@@ -95,7 +95,7 @@
     at("opacity").value = state.opacity;
     at("opacity-value").textContent = `${state.opacity} %`;
     at("ground").value = state.ground;
-    const pictures = index.photographs;
+    const pictures = index.photographs || index.images.some((image) => image.picture);
     at("ground-control").hidden = !pictures;
     at("opacity-control").hidden = !pictures;
     at("opacity").disabled = state.ground === "none"; // nothing to be seen through the map

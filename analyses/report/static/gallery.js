@@ -52,7 +52,7 @@
     at("shown").textContent = b ? `${line} (A) against ${b} (B)` : line;
     const known = point?.miou == null ? "" : `validation mean IoU ${tiles.number(point.miou * 100, "%")}`;
     const reached = state.rows === "level" || state.rows === "model" ? "" : point?.reached ? known : "not reached";
-    at("checkpoint").textContent = [state.image, `target: ${target}`, reached].filter(Boolean).join(" \u00b7 ");
+    at("checkpoint").textContent = [state.image, states.named(index.images, state.image).credit, `target: ${target}`, reached].filter(Boolean).join(" \u00b7 ");
     at("key-class").textContent = `${index.region}, ${states.named(index.targets, state.target)?.class ?? ""}`;
     const apart = Boolean(b) && state.mode === "difference";
     maps.bar(at("colour-bar"), state.scale, apart);
@@ -74,8 +74,9 @@
     const some = rows.some((row) => row.layers.length);
     note("gallery-problem", some ? "" : [...new Set(rows.flatMap(({ sides }) => sides.map((side) => side.why)))].join(" "));
     note("gaps", gaps.length ? `No map of these layers: ${gaps.join(", ")}.` : "");
-    at("key-predicted").hidden = state.errors || !one.common.predicted;
-    at("key-errors").hidden = !state.errors || !one.common.predicted;
+    const answer = { tint: state.outline && !(state.errors && one.image.masked), errors: state.errors && one.image.masked };
+    at("key-predicted").hidden = !answer.tint || !one.common.predicted;
+    at("key-errors").hidden = !answer.errors || !one.common.predicted;
     at("key-pixel").hidden = !one.common.pixel;
     at("metric-hint").textContent = metric
       ? `${metric.summary ? `${metric.summary}; ` : ""}${detail.meaning(metric, one.content?.areas ?? {}, state.target)}`

@@ -188,7 +188,7 @@
   /** Draw how far a map is above another one, each by its end: orange where the first is higher, blue where lower. */
   function difference(canvas, grids, looks) {
     const { width, height } = canvas;
-    const under = ground(looks[0].picture, looks[0].kind, width, height);
+    const under = ground(looks[0].picture, looks[0].kind, width, height)?.map((value) => value / 2);
     if (grids.some((grid) => !grid)) return hatch(canvas.getContext("2d"), under, width, height);
     const [one, two] = grids.map((grid, at) => upsampled(grid, width, height, looks[at].scale, looks[at].common));
     const colour = new Float32Array(3);

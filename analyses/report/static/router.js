@@ -36,7 +36,7 @@
       unknown ? `This page has no part called \u201c${decoded(name)}\u201d. The overview is shown.` : "",
     );
     const moved = (all ? EVERYTHING : view) !== current;
-    for (const one of views) one.classList.toggle("current", one === view || (all && one.dataset.view !== "gallery"));
+    for (const one of views) one.classList.toggle("current", one === view || (all && !["gallery", "scatter"].includes(one.dataset.view)));
     document.documentElement.classList.toggle(EVERYTHING, all);
     for (const link of contents.querySelectorAll("a")) {
       if (!all && link.getAttribute("href") === `#${view.dataset.view}`) link.setAttribute("aria-current", "page");

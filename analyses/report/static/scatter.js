@@ -5,6 +5,7 @@
   const at = (id) => document.getElementById(id);
   const BOX = { width: 640, height: 420, left: 58, right: 14, top: 12, bottom: 46 };
   const LISTED = 24; // images that are shown of those in the brush
+  const ENDS = 4; // images at each end that are shown without a brush
   const OWN = { iou: "IoU of the prediction", area: "Area of the mask" };
   const tables = new Map(); // file -> promise of a checkpoint's scores
   let index = null;
@@ -193,11 +194,12 @@
   async function list() {
     const mine = ++turn;
     const point = pointOf();
-    at("scatter-count").textContent = picked.length
-      ? `${picked.length} of ${dots.length} images in the brush${picked.length > LISTED ? `; the first ${LISTED} are shown` : ""}.`
-      : "Drag over dots to list their maps here; a click on a dot opens the maps of its image.";
+    const brushed = `${picked.length} of ${dots.length} images in the brush${picked.length > LISTED ? `; the first ${LISTED} are shown` : ""}.`;
+    const usual = "Drag over dots to list their maps here; a click on a dot opens the maps of its image. Shown: the highest and the lowest.";
+    at("scatter-count").textContent = picked.length ? brushed : usual;
+    at("scatter-clear").hidden = !picked.length;
     const layer = state["y-layer"];
-    const shown = picked.slice(0, LISTED);
+    const shown = picked.length ? picked.slice(0, LISTED) : ends();
     const places = shown.map((image) => tile(image, layer));
     at("scatter-list").replaceChildren(...places.map((one) => one.root));
     at("scatter-list").dataset.drawn = JSON.stringify(shown);
@@ -212,6 +214,12 @@
       if (mine !== turn) return;
       places[n].set(side, side.find(layer));
     }
+  }
+
+  /** The images with the highest and the lowest score upwards. */
+  function ends() {
+    const ordered = [...dots].sort((a, b) => b.y - a.y).map((dot) => dot.image);
+    return ordered.length > 2 * ENDS ? [...ordered.slice(0, ENDS), ...ordered.slice(-ENDS)] : ordered;
   }
 
   const pair = () => ({ target: index.targets[table.target].name, method: index.methods[table.method].name });

@@ -87,7 +87,7 @@
       canvas.hidden = plain;
       if (against) maps.difference(canvas, [map?.grid, against.map?.grid], [look(what), look(against)]);
       else if (!plain) maps.draw(canvas, map?.grid ?? null, look(what));
-      const errors = plain && state.errors && predicted;
+      const errors = plain && state.errors && predicted && image.masked;
       const kind = errors ? "errors" : plain && state.outline ? "tint" : "none";
       over.set({ truth: outline, predicted, ignored, kind });
       for (const path of [back, line]) path.setAttribute("d", state.outline ? outline : "");
@@ -106,11 +106,13 @@
   /** Where a score stands among all images: a mark on a line from the lowest to the highest, and in words. */
   function standing() {
     const mark = element("span", { class: "standing-mark" });
-    const root = element("span", { class: "standing", hidden: true }, mark);
+    const root = element("span", { class: "standing none" }, mark);
     function set(map, metric) {
       const percentile = map?.percentiles?.[metric?.name];
-      root.hidden = percentile === null || percentile === undefined;
-      if (root.hidden) return "";
+      const known = percentile !== null && percentile !== undefined;
+      root.classList.toggle("none", !known);
+      root.title = "";
+      if (!known) return "";
       mark.style.left = `${percentile}%`;
       const text = `percentile ${Math.round(percentile)} among ${map.counts[metric.name]} images`;
       root.title = text;
@@ -174,7 +176,7 @@
     const root = element("figure", { class: "tile plain" }, one.root, element("figcaption", {}, name, scores));
     function set(common, iou) {
       one.set({ ...common, map: undefined });
-      const errors = common.state.errors && common.predicted;
+      const errors = common.state.errors && common.predicted && common.image.masked;
       name.textContent = errors ? "Errors" : common.image.picture ? "Image" : "Mask";
       under.textContent = iou === null || iou === undefined ? "" : `IoU ${number(iou)}`;
     }

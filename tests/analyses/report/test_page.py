@@ -17,7 +17,8 @@ from PIL import Image
 
 from analyses import ResultsError, report, run
 from analyses.artifacts import Caption, Drawn, Figure, Section, Table
-from analyses.report import contents, sheets, tables, verdicts
+from analyses.reading.small_maps import STEPS
+from analyses.report import contents, gallery, sheets, tables, verdicts
 from analyses.report import data as scripts
 from segcam.draw.display import Display
 
@@ -158,56 +159,76 @@ def test_maps_are_those_of_the_gallery_with_their_scores(make):
     gallery = results.gallery("unet", 0, 50)
     frame = results.scores().set_index(["image", "target", "layer", "method"])
     assert len(maps["maps"]) == sum("|" in name for name in gallery.arrays)
-    states = set()
-    for target, method, layer, tile, *scores in maps["maps"]:
+    blank = set()
+    for target, method, layer, tile, upper, peak, scores, places, counts in maps["maps"]:
         names = [index["targets"][target]["name"], maps["layers"][layer], index["methods"][method]["name"]]
         values = gallery.arrays[f"{names[0]}|{names[2]}|{names[1]}"][0]
         row = frame.loc[("cat_1", *names)]
         wanted = [row[name] for name in maps["metrics"]]
         np.testing.assert_allclose([np.nan if s is None else s for s in scores], wanted, rtol=6e-4)
-        states.add(min(tile, 0))
-        if tile >= 0:
-            left, top, width, height, upper = maps["tiles"][tile]
-            assert upper == pytest.approx(Display.of(values).share, rel=1e-3)
-            assert (height, width) == values.shape
-            shown = picture[top : top + height, left : left + width, 0] / 254
-            np.testing.assert_allclose(shown, values / values.max(), atol=0.5 / 127 + 1e-6)
-    assert states == {0, sheets.BLANK}
+        for name, place, count in zip(maps["metrics"], places, counts, strict=True):
+            among = frame.xs(tuple(names), level=("target", "layer", "method"))[name].dropna()
+            assert count == len(among)
+            if place is not None:
+                below = (among < row[name]).sum() + (among == row[name]).sum() / 2
+                assert place == round(100 * below / count)
+        if tile < 0:
+            blank.add(maps["reasons"][-1 - tile])
+            continue
+        left, top, width, height = maps["tiles"][tile]
+        assert (upper, peak) == pytest.approx((Display.of(values).upper, values.max()), rel=1e-3)
+        assert (height, width) == values.shape
+        root = picture[top : top + height, left : left + width, 1] / 255
+        assert np.sqrt(np.mean((root - np.sqrt(values / values.max())) ** 2)) < 2 / STEPS
+    assert blank == {"blank: none above zero"}
     assert point["pairs"] == [[0, number] for number in range(5)]
     assert maps["areas"] == {"all:logit": 0.25}
     assert maps["pixels"]["all:logit"] == pytest.approx([16.5 / 48] * 2, rel=1e-3)
 
 
-def test_large_grids_are_averaged_over_areas():
-    values = np.random.default_rng(0).random((96, 128)).astype(np.float32)
-    slow = np.array([[values[2 * y : 2 * y + 2, 2 * x : 2 * x + 2].mean() for x in range(64)] for y in range(48)])
-    found = sheets.quantised(values)
-    assert found.shape == (48, 64)
-    assert found.max() == 254
-    np.testing.assert_allclose(found / 254, slow / slow.max(), atol=0.5 / 127 + 1e-6)
-
-
-def test_bytes_made_of_a_map_are_their_own_bytes():
-    for shape in ((5, 7), (64, 64), (96, 128)):
-        values = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-        once = sheets.quantised(values)
-        np.testing.assert_array_equal(sheets.quantised(once), once)
-        assert sheets.TileSheet().add(once) == 0
-        made = sheets.TileSheet()
-        assert made.add(values) == made.add(once) == made.add(once.astype(np.float16))
-
-
-def test_maps_without_positive_values_have_no_tile_and_equal_maps_share_one():
+def test_equal_maps_share_a_tile():
     made = sheets.TileSheet()
-    assert made.add(np.zeros((3, 3))) == made.add(-np.ones((3, 3))) == sheets.BLANK
-    assert made.add(np.full((3, 3), np.nan)) == made.add(np.array([[np.inf, 1.0]])) == sheets.UNDEFINED
     assert made.picture() == (b"", [])
-    assert made.add(np.eye(3)) == made.add(5 * np.eye(3)) == 0
-    assert made.add(np.ones((2, 7))) == 1
+    one, two = np.full((3, 3), 200, np.uint8), np.ones((2, 7), np.uint8)
+    assert (made.add(one), made.add(two), made.add(one.copy())) == (0, 1, 0)
     picture, places = made.picture()
-    pixels = np.asarray(Image.open(io.BytesIO(picture)))[..., 0]
-    for (left, top, width, height, _), wanted in zip(places, (np.eye(3), np.ones((2, 7))), strict=True):
-        np.testing.assert_array_equal(pixels[top : top + height, left : left + width], 254 * wanted)
+    pixels = np.asarray(Image.open(io.BytesIO(picture)))[..., 1]
+    for (left, top, width, height), wanted in zip(places, (one, two), strict=True):
+        assert (left % sheets.ALIGNED, top % sheets.ALIGNED, height, width) == (0, 0, *wanted.shape)
+        np.testing.assert_allclose(pixels[top : top + height, left : left + width], wanted, atol=3)
+
+
+def test_outlines_are_short_and_lie_within_half_a_pixel():
+    y, x = np.mgrid[:96, :128]
+    disc = (x - 60) ** 2 + (y - 40) ** 2 < 30**2
+    path = gallery._path(disc)
+    start, steps = re.fullmatch(r"M(\d+ \d+)l([-\d ]+)z", path).groups()
+    points = np.cumsum([[*map(int, start.split())], *np.array(steps.split(), int).reshape(-1, 2).tolist()], axis=0)
+    assert len(points) < 60
+    far = np.hypot(points[:, 0] * 0.128 - 60.5, points[:, 1] * 0.096 - 40.5)
+    assert np.abs(far - 30).max() < 1.2
+    assert gallery._path(np.zeros((4, 4), bool)) == ""
+
+
+def test_images_with_small_maps_alone_are_files_of_their_own(make):
+    results = make(small=3, methods=("grad_cam", "random"), **SMALL)
+    files = dict(report.build(results, []))
+    index = data(files, "gallery")
+    assert [("file" in image, image["name"]) for image in index["images"]] == [
+        *[(False, "cat_1"), (True, "cat_3"), (True, "dog_2")]
+    ]
+    for image in index["images"][1:]:
+        kept = data(files, image["file"])
+        assert kept["picture"].startswith("data:image/webp")
+        assert unpacked(kept["packed"])["outlines"]["1"].startswith("M")
+    for point in index["checkpoints"]:
+        assert point["small"] == [[0, 0]]
+        maps = unpacked(data(files, point["files"]["dog_2"])["packed"])
+        assert maps["scores"] == point["scatter"]
+        assert {len(row) for row in maps["maps"]} == {6}
+        assert unpacked(data(files, point["scatter"]))["images"] == ["cat_1", "cat_3", "dog_2"]
+    hidden = dict(report.build(make(small=3, photographs=False, **SMALL), []))
+    assert data(hidden, data(hidden, "gallery")["images"][1]["file"])["picture"] is None
 
 
 def test_photographs_are_left_out_where_the_profile_says_so(make, listed):
@@ -237,7 +258,7 @@ def test_a_page_without_maps_sections_or_verdicts_says_so(make, gallery, maps):
     page = files["index.html"].decode()
     assert "The maps of this run are not with this page" in page
     assert "This run has no verdicts" in page
-    assert [name for name in files if name.startswith("data/")] == ["data/datatables.js", "data/site.js"]
+    assert not any(name.startswith("data/maps") for name in files)
 
 
 def test_levels_that_were_not_reached_have_no_maps(make):
