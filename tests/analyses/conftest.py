@@ -20,6 +20,7 @@ from analyses.reading.results import Results
 from analyses.reading.small_maps import FOLDER as SMALL_MAPS
 from analyses.reading.small_maps import SmallMap, arrays_of
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CONTROLS = ("uniform", "random", "sobel", "mask_oracle")
 METRICS: dict[str, dict[str, Any]] = {
     "energy_inside": {"label": "Energy inside", "unit": "", "direction": "higher", "chance": "area"},
@@ -343,3 +344,21 @@ def make(make_in: Callable[..., Results], tmp_path: Path) -> Callable[..., Resul
     """Return a function that makes up a run (the fields of `Plan` as keywords) and opens it."""
     numbers = itertools.count()
     return lambda **fields: make_in(tmp_path / f"run{next(numbers)}", **fields)
+
+
+def _found_browser(playwright):
+    system = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    own = playwright.chromium.executable_path
+    return system or (own if Path(own).exists() else None)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with api.sync_playwright() as playwright:
+        path = _found_browser(playwright)
+        if path is None:
+            pytest.skip(f"no browser found: none of {', '.join(BROWSERS)}, nor playwright's own")
+        opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()

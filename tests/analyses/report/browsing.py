@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import shutil
-from pathlib import Path
 from urllib.parse import urlencode
 
 import numpy as np
@@ -14,7 +12,6 @@ import pandas as pd
 from analyses.artifacts import Table
 from tests.analyses.report.test_page import contrast
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 HOSTILE = "<img src=x onerror=alert(1)>"
 CLOSING = "</script><script>alert(2)</script>"
 IMAGES = ("cat_1", HOSTILE, CLOSING)
@@ -22,12 +19,6 @@ FAR = ("far_4", "far_5", "far_6")
 """Images of which small maps alone are kept."""
 MODELS = ("unet", HOSTILE)
 ROWS = 4000
-
-
-def found_browser(playwright):
-    system = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    own = playwright.chromium.executable_path
-    return system or (own if Path(own).exists() else None)
 
 
 def hostile_table():

@@ -46,18 +46,6 @@ def page_file(pictured, tmp_path_factory):
     return (folder / "page" / "index.html").as_uri()
 
 
-@pytest.fixture(scope="session")
-def browser():
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with api.sync_playwright() as playwright:
-        path = browsing.found_browser(playwright)
-        if path is None:
-            pytest.skip(f"no browser found: none of {', '.join(browsing.BROWSERS)}, nor playwright's own")
-        opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
 def visit(browser, page_file):
     """Return a function that opens the page at an address; afterwards nothing may have been said, asked or fetched."""

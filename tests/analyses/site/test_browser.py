@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from tests.analyses.report.test_browser import browser
-
-assert browser, "the fixture is the page's"
-
 
 @pytest.fixture
 def visit(browser, written):
