@@ -25,6 +25,8 @@ STEPS = 51
 """Steps from zero to a map's maximum, even in the values' roots, as eyes see them; 51 divide 255."""
 LONGER = 128
 """Pixels of the longer side of the photographs that are kept beside them, at most."""
+BLANK = "blank: zero everywhere"
+"""Why a map that has no value above zero is not drawn."""
 ENDS = "ends:"
 """How the names of the arrays of upper ends and maxima begin; the map's name follows."""
 
@@ -67,7 +69,7 @@ class SmallMap:
         """In words, why there is nothing to draw; '' where there is."""
         if math.isnan(self.peak):
             return "undefined"
-        return "" if self.peak > 0 else "blank: negative everywhere" if self.peak < 0 else "blank: none above zero"
+        return "" if self.peak > 0 else "blank: negative everywhere" if self.peak < 0 else BLANK
 
 
 def averaged(values: NDArray[np.floating], cells: int) -> NDArray[np.float32]:

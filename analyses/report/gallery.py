@@ -18,7 +18,7 @@ from analyses.reading.files import PIXELS, PREDICTED
 from analyses.reading.manifest import Checkpoint, Layer
 from analyses.reading.records import Gallery
 from analyses.reading.results import Results, ResultsError
-from analyses.reading.small_maps import STEPS, KeptSmall, SmallMap
+from analyses.reading.small_maps import BLANK, STEPS, KeptSmall, SmallMap
 from analyses.report import data, scatter
 from analyses.report.sheets import CELLS, QUALITY, ROUGH, TileSheet
 from analyses.report.standing import Scored, rounded
@@ -174,7 +174,9 @@ def _maps(
         if names := rows.names(key):
             scores, places, counts = scored.of_map(*names, image)
             whole = [None if np.isnan(place) else round(place) for place in places]
-            rows.add(names, SmallMap.of(values[at], CELLS), rounded(scores), whole, counts)
+            small = SmallMap.of(values[at], CELLS)
+            reason = opened.reason(image, *names) if small.reason == BLANK else small.reason
+            rows.add(names, small, reason, rounded(scores), whole, counts)
     areas = {target: area for target in results.targets if not np.isnan(area := scored.area(target, image))}
     content = {
         "metrics": scored.metrics,
@@ -191,7 +193,7 @@ def _small(results: Results, part: KeptSmall, at: int, scores: str) -> tuple[dic
     rows = _Rows(results, part.maps)
     for key, of_images in part.maps.items():
         if names := rows.names(key):
-            rows.add(names, of_images[at])
+            rows.add(names, of_images[at], of_images[at].reason)
     content = {"predicted": _predicted(results, part.predicted[at]), "scores": scores, "pixels": {}, "areas": {}}
     return rows.content(content, ROUGH), rows.pairs
 
@@ -220,12 +222,12 @@ class _Rows:
         known = zip((target, method, layer), self._places.values(), strict=True)
         return (target, method, layer) if all(name in places for name, places in known) else None
 
-    def add(self, names: tuple[str, str, str], small: SmallMap, *scores: Any) -> None:
-        """Add a map."""
+    def add(self, names: tuple[str, str, str], small: SmallMap, reason: str, *scores: Any) -> None:
+        """Add a map, or why there is nothing to draw."""
         target, method, layer = (places[name] for name, places in zip(names, self._places.values(), strict=True))
-        if small.reason and small.reason not in self._reasons:
-            self._reasons.append(small.reason)
-        tile = -1 - self._reasons.index(small.reason) if small.reason else self._sheet.add(small.root)
+        if reason and reason not in self._reasons:
+            self._reasons.append(reason)
+        tile = -1 - self._reasons.index(reason) if reason else self._sheet.add(small.root)
         self._rows.append([target, method, layer, tile, *rounded([small.upper, small.peak]), *scores])
         self.pairs.add((target, method))
 

@@ -180,7 +180,7 @@ def test_maps_are_those_of_the_gallery_with_their_scores(make):
         assert (height, width) == values.shape
         root = picture[top : top + height, left : left + width, 1] / 255
         assert np.sqrt(np.mean((root - np.sqrt(values / values.max())) ** 2)) < 2 / STEPS
-    assert blank == {"blank: none above zero"}
+    assert blank == {"blank: negative everywhere", "blank: zero everywhere"}
     assert point["pairs"] == [[0, number] for number in range(5)]
     assert maps["areas"] == {"all:logit": 0.25}
     assert maps["pixels"]["all:logit"] == pytest.approx([16.5 / 48] * 2, rel=1e-3)
