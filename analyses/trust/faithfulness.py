@@ -67,7 +67,7 @@ _DETAILS = (
     "The reference is, for deletion and insertion by blurring, the random order that takes as many pixels of the "
     "predicted set at each step as the map; for the context's curves, which spare that set, the random order; for "
     "ROAD, which fills scattered holes almost without a trace, the order of the blur-matched control on the same "
-    "layer. The title counts the areas of all layers; of several networks the deepest layer before the decoder is drawn. "
+    "layer. The title counts the areas of all layers; of several networks the deepest before the decoder is drawn. "
     "Infidelity, sensitivity-n and max-sensitivity are in the table faithfulness, which says how all are measured."
 )
 
