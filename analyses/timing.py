@@ -19,7 +19,7 @@ from analyses.plots import style
 from analyses.reading.results import Results
 from analyses.reading.timings import FILE, TimingRow, Timings
 
-FIGURES = {"time": "timing", "memory": "timing_memory"}
+TIME = "time"
 PEERS = ("torchcam", "captum", "grad-cam", "quantus")
 DIGITS = 4
 COLUMNS = (
@@ -44,12 +44,13 @@ _AGREEMENT = {
     "error_in_float64": "in_float64",
     **{name: name for name in ("pearson", "pearson_worst", "rank", "rank_worst")},
 }
-ROW, HEAD, LEFT, RIGHT, FOOT = 0.27, 0.26, 2.35, 1.12, 0.82  # inches
-_MET, _MISSED, _NONE = ("#0072b2", "o"), ("#d55e00", "X"), ("#333333", "D")
+ROW, HEAD, LEFT, RIGHT, FOOT = 0.15, 0.24, 2.95, 1.12, 0.86  # inches
+_VERDICTS = {True: ("#0072b2", "o"), False: ("#d55e00", "X"), None: ("#333333", "D")}
+"""Colour and marker by whether a bar was met; None: there is none."""
 
 
 def analyse(results: Results) -> Iterator[Figure | Table]:
-    """Yield the table of ratios and their figure; nothing for a folder without timings."""
+    """Yield the table of ratios and a figure of those of the same result; nothing for a folder without timings."""
     values = read(results)
     if values is None:
         return
@@ -64,12 +65,39 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         "map's maximum, over layers and images; rounding_theirs is that of their maps from the same in float64, "
         f"error_in_float64 that of both tools when both compute in float64. {note}",
     )
-    for quantity, name in FIGURES.items():
-        shown = [row for row in rows if row["quantity"] == quantity]
-        if any(row["ratio"] for row in shown):
-            with style.context():
-                figure = draw(shown)
-            yield Figure(name, figure, Caption("", "", _caption(quantity, shown, note)))
+    shown = [row for row in rows if row["ratio"] and row["same"]]
+    if shown:
+        with style.context():
+            figure = draw(shown)
+        scopes = "; ".join(dict.fromkeys(row["scope"] for row in shown))
+        missing = sum(row["ratio"] is None for row in rows)
+        gaps = f" {missing} comparisons could not be made." if missing else ""
+        others = f" {sum(bool(row['ratio']) for row in rows) - len(shown)} of another result are in the table alone."
+        details = f"Measured: {scopes}.{gaps}{others} {note}"
+        yield Figure("timing", figure, Caption(finding(shown), READING, details), "What it costs")
+
+
+READING = (
+    "What segcam takes, as a multiple of another tool's for the same result: left of 1 segcam takes less. Points are "
+    "medians over rounds, lines the quartiles, upright strokes the bars that were set beforehand. Memory is measured "
+    "against a lower bound: what is needed is held once."
+)
+
+
+def finding(rows: Sequence[TimingRow]) -> str:
+    """Say between which multiples of each tool's time segcam takes, and how many bars were met."""
+    by_tool: dict[str, list[float]] = {}
+    for row in rows:
+        if row["quantity"] == TIME and row["ratio"]:
+            by_tool.setdefault(row["theirs"].partition(",")[0], []).append(row["ratio"]["median"])
+    words = []
+    for tool, ratios in by_tool.items():
+        ends = list(dict.fromkeys(f"{ratio:.2f}" for ratio in (min(ratios), max(ratios))))
+        words.append(f"{' to '.join(ends)} of {tool}'s")
+    bars = [row["met"] for row in rows if row["bar"] is not None]
+    met = f"{sum(map(bool, bars))} of {len(bars)} bars are met" if bars else ""
+    time = f"segcam takes {printing.listed(words)} time" if words else ""
+    return f"{'; '.join(part for part in (time, met) if part)}." if time or met else ""
 
 
 def read(results: Results) -> Timings | None:
@@ -119,42 +147,45 @@ def surroundings(values: Timings) -> str:
     return f"On {where}; torch {versions.get('torch', 'unknown')}, {peers}."
 
 
-def _caption(quantity: str, rows: Sequence[TimingRow], note: str) -> str:
-    scopes = list(dict.fromkeys(row["scope"] for row in rows))
-    missing = [row for row in rows if row["ratio"] is None]
-    what = {
-        "time": "Time that segcam takes, as a multiple of another tool's for the same",
-        "memory": "Memory of a pass",
-    }
-    reading = (
-        f"{what[quantity]}: below 1 ours takes less. Points are medians over rounds, lines the quartiles, small ticks "
-        "single rounds; upright strokes are the bars that were set beforehand. Open points: not the same result."
-    )
-    gaps = f"{len(missing)} comparisons could not be made; the table says why." if missing else ""
-    return " ".join(sentence for sentence in (reading, f"Measured: {'; '.join(scopes)}.", gaps, note) if sentence)
-
-
 def draw(rows: Sequence[TimingRow]) -> matplotlib.figure.Figure:
-    """Draw the ratios on a log scale, a panel a case."""
+    """Draw the ratios on one log scale: a panel a case with a row a comparison; and one of memory, a row a case."""
     panels: dict[str, list[TimingRow]] = {}
+    memory: dict[str, list[TimingRow]] = {}
     for row in rows:
-        panels.setdefault(row["label"], []).append(row)
-    heights = [ROW * len(of_panel) for of_panel in panels.values()]
-    total = sum(heights) + HEAD * len(panels) + FOOT
+        if row["quantity"] == TIME:
+            panels.setdefault(row["label"], []).append(row)
+        else:
+            memory.setdefault(row["label"].removeprefix("Memory: "), []).append(row)
+    counts = [*map(len, panels.values()), *([len(memory)] if memory else [])]
+    total = ROW * sum(counts) + HEAD * len(counts) + FOOT
     figure = style.figure(round(total, 2))
     limits = _limits(rows)
     top = total
-    for number, (label, of_panel) in enumerate(panels.items()):
-        top -= HEAD + heights[number]
-        box = (LEFT / style.WIDTH, top / total, 1 - (LEFT + RIGHT) / style.WIDTH, heights[number] / total)
+    variants = list(dict.fromkeys(row["ours"] for of_case in memory.values() for row in of_case))
+    looks = dict(zip(variants, list(style.method_lines(["", " ", *variants]).values())[2:], strict=True))
+    against = dict.fromkeys(row["theirs"] for of_case in memory.values() for row in of_case)
+    titles = [*panels, *([f"Memory, against {printing.listed(list(against))}"] if memory else [])]
+    for number, (title, count) in enumerate(zip(titles, counts, strict=True)):
+        top -= HEAD + ROW * count
+        box = (LEFT / style.WIDTH, top / total, 1 - (LEFT + RIGHT) / style.WIDTH, ROW * count / total)
         axes = figure.add_axes(box)
-        _panel(axes, of_panel, limits)
-        axes.set_title(printing.plain(label), loc="left", pad=3, weight="bold")
-        if number + 1 < len(panels):
-            axes.set_xticklabels([])
+        _prepare(axes, count, limits)
+        if title in panels:
+            for y, row in enumerate(panels[title]):
+                color, marker = _VERDICTS[row["met"]]
+                _ratio(axes, y, row, style.Line(color, marker, "-"), named=True)
+            names = [f"{row['ours']} / {row['theirs']}" for row in panels[title]]
         else:
-            axes.set_xlabel("ours / theirs (log scale)")
-    _key(figure, total)
+            for y, of_case in enumerate(memory.values()):
+                for row in of_case:
+                    _ratio(axes, y, row, looks[row["ours"]], named=False)
+            names = list(memory)
+        axes.set_yticks(range(count), [printing.plain(name) for name in names])
+        axes.set_title(printing.plain(title), loc="left", pad=3)
+        if number + 1 < len(titles):
+            axes.set_xticklabels([])
+    figure.axes[-1].set_xlabel("ours / theirs (log scale)")
+    _key(figure, total, rows, looks)
     return figure
 
 
@@ -164,54 +195,46 @@ def _limits(rows: Sequence[TimingRow]) -> tuple[float, float]:
     return 10 ** (math.log10(min(ends)) - 0.15), 10 ** (math.log10(max(*ends, 1.0)) + 0.15)
 
 
-def _panel(axes: Axes, rows: Sequence[TimingRow], limits: tuple[float, float]) -> None:
+def _prepare(axes: Axes, count: int, limits: tuple[float, float]) -> None:
     axes.set_xscale("log")
-    axes.set(xlim=limits, ylim=(len(rows) - 0.5, -0.5))
+    axes.set(xlim=limits, ylim=(count - 0.5, -0.5))
     axes.axvline(1, color="#999999", linewidth=0.7, zorder=0)
-    for y, row in enumerate(rows):
-        if y % 2:
-            axes.axhspan(y - 0.5, y + 0.5, color="#f4f4f4", linewidth=0, zorder=-1)
-        _ratio(axes, y, row)
-    names = [f"{printing.plain(row['ours'])}\n{printing.plain('against ' + row['theirs'], 48)}" for row in rows]
-    axes.set_yticks(range(len(rows)), names)
-    axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.grid(axis="x", color="#eeeeee", linewidth=0.5)
+    axes.set_axisbelow(True)
+    axes.tick_params(axis="y", length=0)
     sns.despine(ax=axes, left=True)
 
 
-def _ratio(axes: Axes, y: int, row: TimingRow) -> None:
-    beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "size": style.SMALL}
-    ratio = row["ratio"]
-    if ratio is None:
-        axes.text(1.02, y, printing.plain(row["note"], 24), color=style.GREY_TEXT, **beside)
-        return
-    color, marker = {True: _MET, False: _MISSED, None: _NONE}[row["met"]]
-    rounds = [a / b for a, b in zip(row["ours_values"], row["theirs_values"], strict=True)]
-    axes.plot(rounds, [y + 0.3] * len(rounds), "|", color=color, markersize=2.5, markeredgewidth=0.5, alpha=0.6)
-    axes.plot([ratio["low"], ratio["high"]], [y, y], color=color, linewidth=1.4, solid_capstyle="butt")
-    axes.plot(ratio["median"], y, marker, color=color, markersize=4, markerfacecolor=color if row["same"] else "white")
-    text = f"{ratio['median']:.2g}" if ratio["median"] < 0.1 else f"{ratio['median']:.2f}"
+def _ratio(axes: Axes, y: int, row: TimingRow, look: style.Line, *, named: bool) -> None:
+    ratio: Mapping[str, Any] = row["ratio"] or {}
+    axes.plot([ratio["low"], ratio["high"]], [y, y], color=look.color, linewidth=1.4, solid_capstyle="butt")
+    axes.plot(ratio["median"], y, look.marker, color=look.color, markersize=3.5)
     if row["bar"] is not None:
         axes.plot([row["bar"]] * 2, [y - 0.42, y + 0.42], color="black", linewidth=1.2)
-        text += f"  bar {row['bar']:g} {'met' if row['met'] else 'missed'}"
-    elif not row["same"]:
-        text += "  other result"
-    axes.text(1.02, y, text, color=color, **beside)
+    if named:
+        text = f"{ratio['median']:.2g}" if ratio["median"] < 0.1 else f"{ratio['median']:.2f}"
+        text += f"  bar {row['bar']:g} {'met' if row['met'] else 'missed'}" if row["bar"] is not None else ""
+        beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "size": style.SMALL}
+        axes.text(1.02, y, text, color=look.color, **beside)
 
 
-def _key(figure: matplotlib.figure.Figure, total: float) -> None:
-    def point(look: tuple[str, str], label: str, face: str | None = None) -> Line2D:
-        color, marker = look
-        looks: dict[str, Any] = {"color": color, "marker": marker, "markerfacecolor": face or color, "markersize": 4}
-        return Line2D([], [], linestyle="none", label=label, **looks)
+def _key(
+    figure: matplotlib.figure.Figure, total: float, rows: Sequence[TimingRow], looks: Mapping[str, style.Line]
+) -> None:
+    """Write the key of what is drawn below the panels."""
 
-    handles = [
-        point(_MET, "bar met"),
-        point(_MISSED, "bar missed"),
-        point(_NONE, "no bar"),
-        point(_NONE, "not the same result", "white"),
-        Line2D([], [], color="black", marker="|", markersize=8, markeredgewidth=1.2, linestyle="none", label="bar"),
-    ]
-    figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 0.05 / total), frameon=False, ncols=5)
+    def point(color: str, marker: str, label: str) -> Line2D:
+        return Line2D([], [], linestyle="none", color=color, marker=marker, markersize=4, label=label)
+
+    names = {True: "bar met", False: "bar missed", None: "no bar"}
+    found = [verdict for verdict in names if any(row["met"] is verdict and row["quantity"] == TIME for row in rows)]
+    handles = [point(*_VERDICTS[verdict], names[verdict]) for verdict in found]
+    if any(row["bar"] is not None for row in rows):
+        stroke: dict[str, Any] = {"marker": "|", "markersize": 8, "markeredgewidth": 1.2, "linestyle": "none"}
+        handles.append(Line2D([], [], color="black", label="bar", **stroke))
+    handles += [point(look.color, look.marker, printing.plain(f"memory: {name}")) for name, look in looks.items()]
+    place: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 0.04 / total)}
+    figure.legend(handles=handles, frameon=False, ncols=4, **place)

@@ -17,9 +17,7 @@ from analyses.reading.choices import paper_target
 from analyses.reading.manifest import INPUT, Metric
 from analyses.reading.results import Results
 from analyses.statistics.contrasts import Compared, compare
-from analyses.trust.evidence.dots import draw, titles
-from analyses.trust.evidence.layers import draw_layers
-from analyses.trust.evidence.scene import draw_scene, finding
+from analyses.trust.evidence import layers, scene
 
 KIND = "evidence"
 CONTROLS = (*BLIND, "activation", "mask_oracle")
@@ -40,26 +38,27 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     yield Table("known_evidence_networks", networks, f"{_NETWORKS} {note}")
     yield Table("known_evidence", means, f"{_ABOUT} {_COLUMNS} {note}")
     yield Table("known_evidence_summary", summary, f"{_ABOUT} {_OVER_LAYERS} {note}")
+    wanted = paper_target(results)
     for model in results.models:
-        for target in results.targets:
-            of_layers, over = (t[(t["model"] == model) & (t["target"] == target)] for t in (means, summary))
-            if of_layers.empty or over.empty:
-                continue
-            panels = titles(list(results.manifest.variants), networks[networks["model"] == model])
-            with style.context():
-                drawn = draw(results, of_layers, over, panels), draw_layers(results, of_layers, panels)
-                scene = draw_scene(results, model, of_layers, frame, networks[networks["used"]])
-            name = f"{printing.slug(model)}-{printing.slug(target)}"
-            words = {"model": results.label("models", model), "target": results.label("targets", target)}
-            yield Figure(f"known_evidence-{name}", drawn[0], Caption("", "", f"{_FIGURE.format(**words)} {note}"))
-            yield Figure(
-                f"known_evidence_layers-{name}", drawn[1], Caption("", "", f"{_LAYERS.format(**words)} {note}")
-            )
-            if scene is not None and target == paper_target(results):
-                size = results.manifest.profile.get("data", {}).get("size", "fewer")
-                details = f"{_SCENE.format(**words, size=size)} {note}"
-                caption = Caption(finding(results, model, of_layers), _SCENE_READING, details)
-                yield Figure(f"known_evidence_scene-{name}", scene, caption, "Known evidence: one scene")
+        of_model = means[means["model"] == model]
+        if of_model.empty:
+            continue
+        target = wanted if (of_model["target"] == wanted).any() else str(of_model["target"].iloc[0])
+        of_layers = of_model[of_model["target"] == target]
+        panels = layers.titles(list(results.manifest.variants), networks[networks["model"] == model])
+        with style.context():
+            drawn = layers.draw_layers(results, of_layers, panels)
+            pictured = scene.draw_scene(results, model, of_layers, frame, networks[networks["used"]])
+        name = f"{printing.slug(model)}-{printing.slug(target)}"
+        words = {"model": results.label("models", model), "target": results.label("targets", target)}
+        details = f"{_LAYERS.format(**words)} {note}"
+        caption = Caption(layers.finding(of_layers), _LAYERS_READING, details)
+        yield Figure(f"known_evidence_layers-{name}", drawn, caption, "Known evidence by layer")
+        if pictured is not None:
+            size = results.manifest.profile.get("data", {}).get("size", "fewer")
+            details = f"{_SCENE.format(**words, size=size)} {note}"
+            caption = Caption(scene.finding(results, model, of_layers), _SCENE_READING, details)
+            yield Figure(f"known_evidence_scene-{name}", pictured, caption, "Known evidence: one scene")
 
 
 def tabulate_networks(results: Results) -> pd.DataFrame:
@@ -248,16 +247,15 @@ _OVER_LAYERS = (
     "optimistic one; layers_above_ counts the layers where the interval of the difference lies above zero, of "
     f"{FEWEST} images or more. {_PAIRED}"
 )
-_FIGURE = (
-    "Energy gain on the evidence, {model}, target: {target}. A panel for each cue that decides. Each dot is a layer, "
-    "from the first (dark) to the last (light), or the input's pixels (a square); the bar is the mean over layers. "
-    "Methods stand in the order of that mean over all panels. Lines are the controls' means over layers."
+_LAYERS_READING = (
+    "A panel for each cue that decides, rows are methods, columns layers; white is chance, blue is energy on the "
+    "evidence. A dot: more than each control that knows neither network nor mask, and than the same method where "
+    "another cue decides. Below the methods are controls."
 )
 _LAYERS = (
-    "Energy gain on the evidence by method and layer, {model}, target: {target}; 0 is chance. A panel for each cue "
-    "that decides; a dot where a method has more energy there than the Sobel image, a centred Gaussian and random "
-    "maps, and than itself has on the same pixels in the networks for which another cue decides, each by the 95 % "
-    "interval of the paired difference. Below the methods are controls, which are not marked."
+    "Energy gain on the evidence by method and layer, {model}, target: {target}. Dots are by the 95 % intervals of the "
+    "paired differences from the Sobel image, a centred Gaussian and random maps, and from the method's own on the "
+    "same pixels in the networks for which another cue decides."
 )
 _SCENE_READING = (
     "In each row another cue decides the class; beside the scene the same with this cue the other way. The line is "

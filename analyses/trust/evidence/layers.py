@@ -1,4 +1,4 @@
-"""The second figure of known evidence: a panel for each cue that decides, methods by layers."""
+"""The first figure of known evidence: a panel for each cue that decides, methods by layers."""
 
 from __future__ import annotations
 
@@ -27,6 +27,36 @@ CONTROLS = ("evidence_oracle", "mask_oracle", "activation", "sobel", "gaussian")
 """Controls with a row of their own; uniform and random maps score 0 wherever."""
 FEW = 0.5
 """Share of undefined maps from which a cell is crossed."""
+CUES = {"shape": "Ears decide", "texture": "Coat decides", "context": "Ball decides"}
+
+
+def titles(cues: Sequence[str], networks: pd.DataFrame) -> dict[str, str]:
+    """Return the title of each cue's panel: what decides, and in how many images one model told the animals apart.
+
+    Args:
+        cues: in the order of the panels.
+        networks: the model's rows of known_evidence_networks.
+    """
+    return {cue: _title(cue, networks[networks["cue"] == cue]) for cue in cues if (networks["cue"] == cue).any()}
+
+
+def _title(cue: str, networks: pd.DataFrame) -> str:
+    used = networks[networks["used"]]
+    share = used["images_told"].mean()
+    lost = "" if used["told_apart"].all() else ": not apart"
+    lost += "" if len(used) == len(networks) else f"\n({len(used)} of {len(networks)} networks)"
+    return f"{CUES.get(cue, cue)}\n{100 * share:.0f} % of the animals told{lost}"
+
+
+def finding(means: pd.DataFrame) -> str:
+    """Say how many methods find the evidence at some layer, where each cue decides that the networks learned."""
+    told = means[(means["family"] != "control") & means["told_apart"].astype(bool)]
+    words = []
+    for cue, rows in told.groupby("cue", sort=False):
+        found = rows.groupby("method")["finds_it"].any()
+        name = CUES.get(str(cue), f"{cue} decides")
+        words.append(f"{int(found.sum())} of {len(found)} where {name[:1].lower()}{name[1:]}")
+    return f"Methods that find the evidence at some layer: {printing.listed(words)}." if words else ""
 
 
 def draw_layers(results: Results, means: pd.DataFrame, titles: dict[str, str]) -> matplotlib.figure.Figure:
@@ -56,7 +86,7 @@ def draw_layers(results: Results, means: pd.DataFrame, titles: dict[str, str]) -
         sns.despine(ax=axes, left=True, bottom=True)
     bar = method_heatmaps.color_bar(scale, panels, beyond, location="bottom", aspect=40, shrink=0.4)
     bar.set_label("Energy gain on the evidence ↑")
-    figure.legend(handles=_key(), loc="outside upper center", frameon=False, ncols=3, handlelength=1.2)
+    style.add_key(figure, _key(), 3, length=1.2)
     return figure
 
 

@@ -1,4 +1,4 @@
-"""The third figure of known evidence: one scene, drawn either way, and where the maps of three networks lie on it."""
+"""The second figure of known evidence: one scene, drawn either way, and where the maps of three networks lie on it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from analyses.reading.files import PREDICTED
 from analyses.reading.manifest import Layer
 from analyses.reading.records import Gallery
 from analyses.reading.results import Results
-from analyses.trust.evidence.dots import CUES
+from analyses.trust.evidence.layers import CUES
 from segcam.draw import display
 from segcam.draw.display import Display
 
