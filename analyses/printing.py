@@ -240,13 +240,28 @@ def short(value: float) -> str:
 def plain(text: str, width: int | None = None) -> str:
     r"""Return `text` so that matplotlib prints it as it is; wrapped to `width` characters where that is given.
 
-    >>> plain("cat_$1$ <a>")
-    'cat_\\$1\\$ <a>'
+    What is longer than a line, as a module's path, is broken behind its dots and underscores.
+
+    >>> plain("cat_$1$ <a>"), plain("the encoder.stages.0.patch_embed", 12)
+    ('cat_\\$1\\$ <a>', 'the encoder.\nstages.0.\npatch_embed')
     """
     text = " ".join(text.split())
     if width is not None:
-        text = "\n".join(textwrap.wrap(text, width, break_on_hyphens=False)) or text
+        text = "\n".join(_wrapped(text, width)) or text
     return text.replace("$", r"\$")
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    lines = [""]
+    for word in text.split():
+        parts = re.findall(r"[^._/]*[._/]+|[^._/]+", word) if len(word) > width else [word]
+        for number, part in enumerate(parts):
+            joint = " " if lines[-1] and not number else ""
+            if len(lines[-1] + joint + part) <= width:
+                lines[-1] += joint + part
+            else:
+                lines += textwrap.wrap(part, width, break_on_hyphens=False)
+    return [line for line in lines if line]
 
 
 def slug(name: str) -> str:

@@ -8,6 +8,7 @@ every image that is shown has a page of its own.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from analyses import printing
 from analyses.artifacts import Caption, Figure
 from analyses.paper.layer_scores import SURE, change, layer_scores
-from analyses.plots import map_page, map_tiles, style
+from analyses.plots import map_breaks, map_page, map_tiles
 from analyses.reading import choices
 from analyses.reading.manifest import ATTENTION, Checkpoint, Layer
 from analyses.reading.results import Results
@@ -43,12 +44,12 @@ def analyse(results: Results) -> Iterator[Figure]:
         few = stages(layers)
         first = results.gallery_ids[0]
         name = f"figure1-{printing.slug(model)}"
-        yield _figure(name, shown, first, [few], len(few) + 1, _finding(results, points, few))
+        yield from _figures(name, shown, first, [few], len(few) + 1, _finding(results, points, few))
         if len(few) == len(layers) and len(results.gallery_ids) == 1:
             continue
         for number, image in enumerate(results.gallery_ids, start=1):
             of_image = f"figure1_layers-{printing.slug(model)}-{number:02d}-{printing.slug(image)}"
-            yield _figure(of_image, shown, image, blocks(layers), COLUMNS + 1, label="Figure 1, all layers")
+            yield from _figures(of_image, shown, image, blocks(layers), COLUMNS + 1, label="Figure 1, all layers")
 
 
 def stages(layers: Sequence[Layer]) -> list[Layer]:
@@ -58,7 +59,7 @@ def stages(layers: Sequence[Layer]) -> list[Layer]:
     if len(kept) == 1:  # a network that tells no stages apart
         kept = list(layers)
     places = np.linspace(0, len(kept) - 1, min(FEW, len(kept))).round().astype(int)
-    return [kept[place] for place in places]
+    return sorted((kept[place] for place in places), key=lambda layer: layer.depth)
 
 
 def blocks(layers: Sequence[Layer]) -> list[list[Layer]]:
@@ -67,7 +68,7 @@ def blocks(layers: Sequence[Layer]) -> list[list[Layer]]:
     return [run[i : i + COLUMNS] for run in runs for i in range(0, len(run), COLUMNS)]
 
 
-def _figure(
+def _figures(
     name: str,
     shown: Sequence[map_tiles.Tiles],
     image: str,
@@ -75,24 +76,27 @@ def _figure(
     columns: int,
     finding: str = "",
     label: str = "Figure 1",
-) -> Figure:
+) -> Iterator[Figure]:
     results, point = shown[0].results, shown[0].checkpoint
     seed = "" if point.name else f", seed {point.seed}"
     tinted = any(tiles.tinted for tiles in shown)
     method = results.label("methods", results.main_method)
+    heads = map_tiles.heads(results.main_layers(point.model))
     content = map_page.Page(
         title=f"{results.label('models', point.model)}{seed}: {method} of {image}",
         blocks=[
-            map_page.Block(["", *(layer.label for layer in block)], [_row(tiles, image, block) for tiles in shown])
+            map_page.Block(
+                ["", *(heads[layer.name] for layer in block)], [_row(tiles, image, block) for tiles in shown]
+            )
             for block in shown_layers
         ],
         columns=columns,
         key=map_tiles.key(results, image, tinted=tinted, metric=shown[0].metric),
     )
-    with style.context():
-        figure = map_page.draw(content)
     caption = _caption(results, [tiles.checkpoint for tiles in shown], image, content, finding)
-    return Figure(name, figure, caption, f"{label}: {results.label('models', point.model)}, {image}")
+    label = f"{label}: {results.label('models', point.model)}, {image}"
+    for end, figure in map_breaks.figures(content):
+        yield Figure(name + end, figure, replace(caption, finding="") if end else caption, label + end)
 
 
 def _row(tiles: map_tiles.Tiles, image: str, layers: Sequence[Layer]) -> map_page.Row:

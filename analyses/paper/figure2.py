@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from analyses import printing
 from analyses.artifacts import Caption, Figure
 from analyses.paper.layer_scores import SURE, OverImages, change, images_in_words, layer_scores
-from analyses.plots import map_page, map_tiles, style
+from analyses.plots import map_breaks, map_page, map_tiles
 from analyses.reading import choices
 from analyses.reading.catalogue import FEWEST
 from analyses.reading.manifest import ATTENTION, Checkpoint, Layer, Metric
@@ -42,13 +43,13 @@ def analyse(results: Results) -> Iterator[Figure]:
         )
         for number, image in enumerate(results.gallery_ids, start=1):
             content = _page(shown, image, pairs, metric, scores)
-            with style.context():
-                figure = map_page.draw(content)
             tail = f"_more-{printing.slug(model)}-{number:02d}-{printing.slug(image)}"
             name = f"figure2{tail if number > 1 else f'-{printing.slug(model)}'}"
             finding = _finding(results, checkpoint, pairs, metric, scores) if number == 1 else ""
             caption = _caption(results, checkpoint, image, content, finding)
-            yield Figure(name, figure, caption, f"Figure 2: {results.label('models', model)}, {image}")
+            label = f"Figure 2: {results.label('models', model)}, {image}"
+            for end, figure in map_breaks.figures(content):
+                yield Figure(name + end, figure, replace(caption, finding="") if end else caption, label + end)
 
 
 def attention(layers: Sequence[Layer]) -> list[Pair]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from analyses import printing
 from analyses.artifacts import Caption, Figure
 from analyses.paper.layer_scores import SURE, change, layer_scores
-from analyses.plots import map_page, map_tiles, style
+from analyses.plots import map_breaks, map_page, map_tiles
 from analyses.reading import choices
 from analyses.reading.manifest import Checkpoint, Layer
 from analyses.reading.results import Results
@@ -29,10 +30,10 @@ def analyse(results: Results) -> Iterator[Figure]:
             continue
         shown = map_tiles.Tiles(results, checkpoint, map_tiles.metric_shown(results, SCORE))
         content = _page(shown, layers)
-        with style.context():
-            figure = map_page.draw(content)
         caption, label = _caption(results, checkpoint, layers, content), f"Figure 3: {results.label('models', model)}"
-        yield Figure(f"figure3-{printing.slug(model)}", figure, caption, label)
+        for end, figure in map_breaks.figures(content):
+            name = f"figure3-{printing.slug(model)}{end}"
+            yield Figure(name, figure, replace(caption, finding="") if end else caption, label + end)
 
 
 def firsts(layers: Sequence[Layer]) -> list[Layer]:

@@ -160,6 +160,30 @@ def side(columns: int) -> float:
     return min((style.WIDTH - LEFT - RIGHT) / columns, WIDEST) - GAP
 
 
+def row_height(row: Row, width: float) -> float:
+    """Return the height of a row of tiles of a width, both in inches, with the text below them."""
+    return width * row.aspect + 0.035 + LINE * row.lines if row.tiles else ABSENT
+
+
+def block_height(block: Block, width: float) -> float:
+    """Return the height of a block, in inches, with its heads, its strip, and what is left free below it."""
+    heads = LINE * max(head.count("\n") + 1 for head in _heads(block, width))
+    return heads + sum(row_height(row, width) for row in block.rows) + STRIP * (block.strip is not None) + BETWEEN
+
+
+def foot(page: Page) -> float:
+    """Return the height of what stands below the blocks, in inches: the colour bar, and what the signs mean."""
+    return max(0.42, LINE * sum(text.count("\n") + 1 for _, text in _wrapped(page.key))) + 0.1
+
+
+def _heads(block: Block, width: float) -> list[str]:
+    return [printing.plain(head, round(CHARACTERS * width)) for head in block.heads]
+
+
+def _wrapped(key: Key) -> Key:
+    return [(sign, printing.plain(text, KEY_WIDTH)) for sign, text in key]
+
+
 class _Pens:
     """Draws tiles; outlines, frames and marks are gathered, so that each kind is one artist however many there are."""
 
@@ -174,9 +198,6 @@ class _Pens:
 
     def left(self, column: int) -> float:
         return LEFT + column * self.pitch
-
-    def height(self, row: Row) -> float:
-        return self.side * row.aspect + 0.035 + LINE * row.lines if row.tiles else ABSENT
 
     def tile(self, tile: Tile, column: int, top: float) -> None:
         left, width = self.left(column), self.side
@@ -252,25 +273,24 @@ def draw(page: Page) -> Figure:
     axes.text(LEFT, 0.13, printing.plain(cut(page.title, TITLE_WIDTH)), va="center")
     top = TITLE
     for block in page.blocks:
-        heads = [printing.plain(head, round(CHARACTERS * pens.side)) for head in block.heads]
+        heads = _heads(block, pens.side)
         top += LINE * max(head.count("\n") + 1 for head in heads)
         for column, head in enumerate(heads):
             axes.text(pens.left(column) + pens.side / 2, top - 0.03, head, **_small())
         for row in block.rows:
             _draw_row(pens, row, top)
-            top += pens.height(row)
+            top += row_height(row, pens.side)
         if block.strip:
             pens.strip(block.strip, top)
             top += STRIP
         top += BETWEEN
     pens.finish()
-    key = [(sign, printing.plain(text, KEY_WIDTH)) for sign, text in page.key]
-    foot = max(0.42, LINE * sum(text.count("\n") + 1 for _, text in key)) + 0.1
-    height = math.ceil(100 * (top + foot)) / 100  # whole pixels
+    below = foot(page)
+    height = math.ceil(100 * (top + below)) / 100  # whole pixels
     figure.set_size_inches(style.WIDTH, height)
     axes.set(xlim=(0, style.WIDTH), ylim=(height, 0), aspect="auto")
     axes.set_axis_off()
-    _draw_key(figure, page, key, height, foot)
+    _draw_key(figure, page, height, below)
     return figure
 
 
@@ -289,9 +309,10 @@ def _draw_row(pens: _Pens, row: Row, top: float) -> None:
             pens.tile(tile, column, top)
 
 
-def _draw_key(figure: Figure, page: Page, key: Key, height: float, foot: float) -> None:
+def _draw_key(figure: Figure, page: Page, height: float, below: float) -> None:
     """Draw the colour bar and what the signs mean along the foot of the page."""
-    box = (LEFT / style.WIDTH, (foot / 2 + 0.03) / height, 1.3 / style.WIDTH, 0.09 / height)
+    key = _wrapped(page.key)
+    box = (LEFT / style.WIDTH, (below / 2 + 0.03) / height, 1.3 / style.WIDTH, 0.09 / height)
     bar = figure.add_axes(box)
     how = next((one for one in page.displays if not one.reason), Display(1.0, 1.0))
     steps = np.linspace(0, 1, 256)[None]
@@ -305,7 +326,7 @@ def _draw_key(figure: Figure, page: Page, key: Key, height: float, foot: float) 
         [_handle(sign) for sign, _ in key],
         [text for _, text in key],
         loc="center left",
-        bbox_to_anchor=((LEFT + 1.5) / style.WIDTH, foot / 2 / height),
+        bbox_to_anchor=((LEFT + 1.5) / style.WIDTH, below / 2 / height),
         frameon=False,
         handlelength=1.6,
         labelspacing=0.25,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -267,6 +268,14 @@ def shown_as(page: Page) -> str:
         f"{ends[0].upper()}{ends[1:]}. Colours compare places within a map, not maps with each other; each is "
         "upsampled bilinearly. Hatched: blank or undefined."
     )
+
+
+def heads(layers: Sequence[Layer]) -> dict[str, str]:
+    """Return by layer what stands above its column: its label, of modules' paths without the start that all share."""
+    paths = [layer.label.split(".") for layer in layers]
+    folders = zip(*(path[:-1] for path in paths), strict=False) if len(paths) > 1 else ()
+    shared = sum(1 for _ in takewhile(lambda parts: len(set(parts)) == 1, folders))
+    return {layer.name: ".".join(path[shared:]) for layer, path in zip(layers, paths, strict=True)}
 
 
 def title(results: Results, point: Checkpoint) -> str:

@@ -8,10 +8,10 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from analyses import ResultsError
+from analyses import ResultsError, printing
 from analyses.artifacts import MOST_WORDS
 from analyses.paper import figure1
-from analyses.plots import overlay
+from analyses.plots import map_tiles, overlay
 from tests.analyses.checks import assert_boxes_apart, assert_on_page, edit_manifest
 
 
@@ -216,6 +216,19 @@ def test_a_network_without_stages_has_its_layers_spread_over_the_depth(make):
     few = figure1.stages(layers)
     assert (len(few), few[0], few[-1]) == (7, layers[0], layers[-1])
     assert figure1.stages(layers[:3]) == layers[:3]
+
+
+def test_layers_of_a_network_of_ones_own_stand_by_depth_without_the_start_of_their_paths(make):
+    first, second, third = make().layers("unet")[:3]
+    paths = ("net.body.stem.conv", "net.body.head_of_it_all", "net.body.stem")
+    layers = [
+        layer.model_copy(update={"label": path, "role": role, "stage": 1})
+        for layer, path, role in zip((first, second, third), paths, ("encoder", "decoder", "encoder"), strict=True)
+    ]
+    assert [layer.label for layer in figure1.stages(layers)] == ["net.body.head_of_it_all", "net.body.stem"]
+    assert list(map_tiles.heads(layers).values()) == ["stem.conv", "head_of_it_all", "stem"]
+    assert list(map_tiles.heads(layers[:1]).values()) == ["net.body.stem.conv"]
+    assert printing.plain("net.body.head_of_it_all", 12) == "net.body.\nhead_of_it_\nall"
 
 
 def test_upsampling_interpolates_between_cell_centres():

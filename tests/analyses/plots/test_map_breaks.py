@@ -1,0 +1,53 @@
+"""Pages of maps that are higher than a journal prints."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from analyses.plots import map_breaks, map_page, style
+from analyses.plots.map_page import Block, Dot, Page, Row, Strip, Tile
+
+
+def page(blocks, rows, columns=9, aspect=1.0, strip=None):
+    tile = Tile(np.zeros((int(4 * aspect), 4, 3)), [], text="+0.5")
+    heads = ["", *(f"layer {n}" for n in range(1, columns))]
+    made = [Block(heads, [Row(f"{b}.{r}", [tile] * columns) for r in range(rows)], strip) for b in range(blocks)]
+    return Page("A network", made, columns, [("ring", "explained pixel")])
+
+
+def labels(part):
+    return [row.label for block in part.blocks for row in block.rows]
+
+
+@pytest.mark.parametrize(
+    ("shape", "parts"),
+    [
+        ({"blocks": 1, "rows": 4}, [["0.0", "0.1", "0.2", "0.3"]]),
+        ({"blocks": 3, "rows": 4}, [[f"{b}.{r}" for b in (0, 1) for r in range(4)], [f"2.{r}" for r in range(4)]]),
+        ({"blocks": 1, "rows": 13}, [[f"0.{r}" for r in range(9)], [f"0.{r}" for r in range(9, 13)]]),
+        ({"blocks": 2, "rows": 2, "aspect": 4.0}, [["0.0", "0.1"], ["1.0", "1.1"]]),
+    ],
+)
+def test_a_page_is_broken_between_blocks_or_else_between_rows(shape, parts):
+    made = map_breaks.pages(page(**shape))
+    assert [labels(part) for part in made] == parts
+    titles = [part.title for part in made]
+    assert titles == (["A network"] if len(parts) == 1 else [f"A network ({n} of {len(parts)})" for n in (1, 2)])
+
+
+@pytest.mark.parametrize(("rows", "aspect"), [(1, 1.0), (9, 0.5), (14, 2.0)])
+def test_no_page_is_higher_than_is_printed_and_each_row_is_drawn_once(rows, aspect):
+    whole = page(2, rows, aspect=aspect)
+    drawn = list(map_breaks.figures(whole))
+    assert [end for end, _ in drawn] == ["", *(f"-{n}" for n in range(2, len(drawn) + 1))]
+    assert all(figure.get_size_inches()[1] <= style.HEIGHT for _, figure in drawn)
+    written = [text.get_text() for _, figure in drawn for text in figure.axes[0].texts]
+    assert [text for text in written if text in labels(whole)] == labels(whole)
+
+
+def test_a_strip_stands_below_the_last_rows_of_its_block():
+    strip = Strip("spread", (0.0, 1.0), [[Dot(0.5, 0.4, 0.6)] * 8])
+    made = map_breaks.pages(page(1, 13, strip=strip))
+    assert [block.strip for part in made for block in part.blocks] == [None, strip]
+    assert map_page.draw(made[-1]).axes[0].lines
