@@ -17,10 +17,10 @@ from bench.planning.cells import TrainCell
 from bench.planning.data import Data
 from bench.planning.request import Request
 from bench.planning.sections import Score
+from bench.planning.views import Pixels
 from bench.training.run import Trainings
 from segcam.models import create
 from segcam.probe.network.elements import OVERLAPPING
-from segcam.samples import Images
 
 
 class Checkpoints:
@@ -104,13 +104,15 @@ class Checkpoints:
         splits = {**data.opened.splits, "test": self._masked[1]}
         return replace(data, opened=replace(data.opened, splits=splits))
 
-    def predicted(self) -> Iterator[Images]:
-        """Yield the images with what each network predicts at its last level in the place of masks."""
+    def predicted(self) -> Iterator[Pixels]:
+        """Yield what each network predicts at its last level: how many pixels of each image show each class."""
         for cell, levels in self.weights([cell for cell in self.cells if self.finished(cell)]).items():
             level = max(levels)
             model = self.network(cell, level)
             request = self.request(cell, self.profile.score, model)
-            yield self.data_of(self.data, cell, level, model, request).test
+            predictions = self.data_of(self.data, cell, level, model, request).test
+            assert isinstance(predictions, PredictedMasks)  # asked without masks alone
+            yield predictions.pixels(len(self.data.opened.info.classes))
 
     def entries(self) -> list[Checkpoint]:
         """Return what is known of every level's checkpoint, reached or not."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import Any
 
 import torch
@@ -21,10 +21,9 @@ from bench.planning.cells import MeasureCell
 from bench.planning.data import Data, of_class
 from bench.planning.profile import Profile
 from bench.planning.sections import members
-from bench.planning.views import MOST, View, shows, views
+from bench.planning.views import MOST, Pixels, View, pixels_of, shown_in, views
 from bench.training.run import Trainings
 from segcam.errors import InputError
-from segcam.samples import Images as Split
 
 MayDrop = Callable[[str], bool]
 """Told what would be dropped; returns whether it may be."""
@@ -84,15 +83,17 @@ class Run:
     @cached_property
     def views(self) -> tuple[View, ...]:
         """The classes that the run explains; those that no image shows are told and left out."""
+        info = self.data.opened.info
 
-        def test() -> Split:
-            return self.data.test if self.data.opened.info.masked else next(self.checkpoints.predicted())
+        @cache
+        def test() -> Pixels:
+            return pixels_of(self.data.test, len(info.classes)) if info.masked else next(self.checkpoints.predicted())
 
-        found, without = views(self.profile, self.data.opened.info.classes, test)
+        found, without = views(self.profile, info.classes, test)
         if without:
             shown = f"{', '.join(without[:5])}{f' and {len(without) - 5} more' if len(without) > 5 else ''}"
             self.console.print(f"left out, as no image shows them: {shown}", markup=False, highlight=False)
-        if len(self.profile.score.classes) == 1 == len(found) and not shows(test(), found[0].explained):
+        if len(self.profile.score.classes) == 1 == len(found) and not shown_in(test(), found[0].explained):
             note = f"no photograph shows {found[0].label}: it has no region to explain, and its best pixel alone is"
             self.console.print(note, markup=False, highlight=False)
         if self.profile.score.classes == (MOST,):

@@ -17,13 +17,13 @@ from bench.networks.predictions import PredictedMasks
 from bench.output.terminal import counted
 from bench.planning.data import Data, open_data
 from bench.planning.profile import Profile
-from bench.planning.sections import members
-from bench.planning.views import views
+from bench.planning.views import Pixels, View, pixels_of, shown_in, views
 from segcam.channels import RGB
 from segcam.errors import InputError
 from segcam.networks import OwnNetwork
 from segcam.probe.attention import AttentionPlace
 from segcam.probe.choice import Choice
+from segcam.probe.network.elements import OVERLAPPING
 from segcam.probe.placement import Placed
 from segcam.samples import IGNORE, Batch, Sample
 
@@ -54,13 +54,19 @@ def lines(read: Profile, out: Path | None, device: torch.device) -> Iterator[str
     predictions = PredictedMasks(data.test, network.model, given.request(cell, read.score))
     count = min(LOOKED_AT, len(data.test))
     chosen = sorted({round(i * (len(data.test) - 1) / max(1, count - 1)) for i in range(count)})
-    seen = [predictions[i] for i in chosen]
-    labels = {i: sample.mask for i, sample in zip(chosen, seen, strict=True)}
-    yield from _of_classes(data.opened.info.classes, list(labels.values()))
-    if data.opened.info.masked:
-        seen = [data.test[i] for i in chosen]
-        yield f"masks: {', '.join(_shares(data.opened.info.classes, [one.mask for one in seen])) or 'ignored alone'}"
-    yield from _of_views(read, given, data, seen)
+    info = data.opened.info
+    pixels = predictions.pixels(len(info.classes), chosen)
+    labels = {i: predictions[i].mask for i in chosen}
+    yield from _of_classes(info.classes, pixels, sum(int((one != IGNORE).sum()) for one in labels.values()))
+    if info.masked:
+        pixels = pixels_of([data.test[i] for i in chosen], len(info.classes))
+        yield f"masks: {', '.join(_shares(info.classes, pixels, int(pixels.sum()))) or 'ignored alone'}"
+    explained = views(read, info.classes, lambda: pixels)[0]
+    yield from _of_views(explained, pixels, masked=info.masked)
+    requests = [given.request(cell, view.of(read).score) for view in explained]  # refuses what cannot be explained
+    if looked.output in OVERLAPPING:  # the picture is of the class that is explained
+        predictions = PredictedMasks(data.test, network.model, requests[0])
+        labels = {i: predictions[i].mask for i in chosen}
     placed = given.request(cell, read.score).probe(network.model).placements(Batch.of([data.test[0]], device).inputs())
     yield from _of_layers(looked.choice, looked.places, placed)
     folder = out or Path("runs") / read.name
@@ -99,26 +105,24 @@ def _of_inputs(read: Profile, data: Data, network: OwnNetwork) -> Iterator[str]:
         yield "masks: none; what the network predicts stands for them"
 
 
-def _shares(classes: Sequence[str], labels: Sequence[Labels]) -> list[str]:
-    every = np.concatenate([one[one != IGNORE] for one in labels])
-    shares = np.bincount(every, minlength=len(classes)) / max(1, len(every))
-    return [f"{i} {classes[i]} {100 * shares[i]:.1f} %" for i in np.argsort(-shares) if shares[i] > 0]
+def _shares(classes: Sequence[str], pixels: Pixels, total: int) -> list[str]:
+    shares = pixels.sum(0) / max(1, total)
+    return [f"{i} {classes[i]} {100 * shares[i]:.1f} %" for i in np.argsort(-shares, kind="stable") if shares[i] > 0]
 
 
-def _of_views(read: Profile, given: Given, data: Data, seen: Sequence[Sample]) -> Iterator[str]:
+def _of_views(explained: Sequence[View], pixels: Pixels, *, masked: bool) -> Iterator[str]:
     """Yield which classes would be explained, and in how many of some photographs they are."""
-    where = "mask" if data.opened.info.masked else "prediction"
-    for view in views(read, data.opened.info.classes, lambda: seen)[0]:
-        shown = sum(bool(np.isin(one.mask, list(members(view.explained))).any()) for one in seen)
-        given.request(given.cells[0], view.of(read).score)  # refuses what cannot be explained
-        yield f"explained: {view.label}, in {shown} of {counted(len(seen), where)}"
-        if not shown and data.opened.info.masked:
+    where = "mask" if masked else "prediction"
+    for view in explained:
+        shown = shown_in(pixels, view.explained)
+        yield f"explained: {view.label}, in {shown} of {counted(len(pixels), where)}"
+        if not shown and masked:
             yield "  what else the masks' values mean is said by classes.toml beside them, see docs/data.md"
 
 
-def _of_classes(classes: Sequence[str], labels: Sequence[Labels]) -> Iterator[str]:
-    found = _shares(classes, labels)
-    yield f"classes: {len(classes)}; predicted in {counted(len(labels), 'photograph')}: {', '.join(found)}"
+def _of_classes(classes: Sequence[str], pixels: Pixels, total: int) -> Iterator[str]:
+    found = _shares(classes, pixels, total)
+    yield f"classes: {len(classes)}; predicted in {counted(len(pixels), 'photograph')}: {', '.join(found) or 'none'}"
     if len(found) == 1:
         yield "one class is predicted everywhere: are these the right weights, mean and std?"
 

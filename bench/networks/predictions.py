@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from bench.planning.request import Request
 from bench.planning.sections import Explained, members
+from bench.planning.views import Pixels, pixels_of
+from segcam.probe.network.elements import OVERLAPPING
 from segcam.probe.probe import Capture
 from segcam.probe.targets import Target
 from segcam.probe.targets.dense import predicted
@@ -66,6 +68,28 @@ class PredictedMasks:
         if index not in self._masks:
             self._masks[index] = self._predicted(sample)
         return replace(sample, mask=self._masks[index])
+
+    def pixels(self, classes: int, indices: Sequence[int] | None = None) -> Pixels:
+        """Return how many pixels of each image show each class; of classes that overlap a pixel may show several.
+
+        Args:
+            classes: how many the data have.
+            indices: of the images; all unless given.
+        """
+        chosen = range(len(self)) if indices is None else indices
+        if self._request.output not in OVERLAPPING:
+            return pixels_of([self[index] for index in chosen], classes)
+        found = np.zeros((len(chosen), classes), np.int64)
+        for row, index in enumerate(chosen):
+            sample = self.images[index]
+            capture = self._probe(Batch.of([sample], self._device).inputs(), self._request.targets[0])
+            dense = replace(capture.target, at="input").dense(capture.logits, capture.size, None)
+            there = (dense.logits[0] > 0).cpu().numpy()
+            there = there if sample.valid is None else there & sample.valid
+            names = self._request.lookup or range(len(there))
+            for c, region in zip(names, there, strict=True):
+                found[row, c] += region.sum()
+        return found
 
     def _predicted(self, sample: Sample) -> npt.NDArray[np.uint8]:
         capture = self._probe(Batch.of([sample], self._device).inputs(), self._request.targets[0])

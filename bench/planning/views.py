@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from analyses.printing import slug
 from bench.planning.profile import Profile
@@ -18,6 +19,8 @@ ALL = "all"
 """All classes but the first that some image shows."""
 MOST = "most"
 """That of them that has the most pixels."""
+Pixels = npt.NDArray[np.int64]
+"""How many pixels of each image show each class, `(images, classes)`."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +47,15 @@ class View:
 
 
 def views(
-    profile: Profile, classes: Sequence[str], test: Callable[[], Images]
+    profile: Profile, classes: Sequence[str], test: Callable[[], Pixels]
 ) -> tuple[tuple[View, ...], tuple[str, ...]]:
     """Return the classes that a run explains, and those that no image shows and that are left out.
 
     Args:
         profile: the run's.
         classes: names of the data's classes.
-        test: gives the test images, with masks or what is predicted in their place; asked where that decides.
+        test: gives how many pixels of each test image show each class, by masks or by what is predicted in their place;
+            asked where that decides.
 
     Raises:
         InputError: there is no such class.
@@ -59,7 +63,7 @@ def views(
     """
     asked = profile.score.classes
     if asked == (MOST,):
-        most = _most(test(), classes)
+        most = _most(test())
         return (View(label(most, classes), most),), ()
     if len(asked) == 1 and asked != (ALL,):
         (only,) = asked
@@ -71,7 +75,7 @@ def views(
     wanted = [index_of(one, classes) for one in named]
     if twice := next((one for one in wanted if wanted.count(one) > 1), None):
         raise InputError(f"key 'score.classes' names {label(twice, classes)} twice: name each once")
-    present = _present(test())
+    present = frozenset(np.flatnonzero(test().any(0)).tolist())
     kept = [one for one in wanted if members(one) & present]
     if not kept:
         raise DataError(f"no image shows {_listed(wanted, classes)}: nothing could be explained")
@@ -103,9 +107,15 @@ def index_of(wanted: int | str | Sequence[int | str], classes: Sequence[str]) ->
     return wanted
 
 
-def shows(images: Images, explained: Explained) -> bool:
-    """Return whether an image shows a class, or one of a set."""
-    return any(np.isin(images[index].mask, list(members(explained))).any() for index in range(len(images)))
+def pixels_of(images: Images, classes: int) -> Pixels:
+    """Return how many pixels of each image show each class, by its mask."""
+    counts = [np.bincount(images[index].mask.ravel(), minlength=IGNORE + 1)[:classes] for index in range(len(images))]
+    return np.array(counts, np.int64).reshape(-1, classes)
+
+
+def shown_in(pixels: Pixels, explained: Explained) -> int:
+    """Return how many images show a class, or one of a set."""
+    return int(pixels[:, sorted(members(explained))].any(1).sum())
 
 
 def _prefix(explained: Explained) -> str:
@@ -120,23 +130,13 @@ def _slugs(labels: Iterable[str]) -> list[str]:
     return found
 
 
-def _present(images: Images) -> frozenset[int]:
-    present: set[int] = set()
-    for index in range(len(images)):
-        present |= set(np.unique(images[index].mask).tolist())
-    return frozenset(present - {IGNORE})
-
-
-def _most(images: Images, classes: Sequence[str]) -> int:
+def _most(pixels: Pixels) -> int:
     """Return the class with the most pixels, but for the first where others are there.
 
     Raises:
         DataError: there is none.
     """
-    pixels = np.zeros(IGNORE + 1, np.int64)
-    for index in range(len(images)):
-        pixels += np.bincount(images[index].mask.ravel(), minlength=IGNORE + 1)
-    known = pixels[: len(classes)]
+    known = pixels.sum(0)
     if not known.any():
         raise DataError("no image shows any class: nothing could be explained")
     return int(known[1:].argmax()) + 1 if known[1:].any() else 0

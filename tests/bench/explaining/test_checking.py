@@ -78,6 +78,16 @@ def test_wishes_of_the_user(place: Path, tmp_path: Path) -> None:
     )
 
 
+def test_classes_that_overlap_are_all_looked_at(place: Path, tmp_path: Path) -> None:
+    """Each stands against its own 0, whichever is asked about; the background's is above 0 everywhere."""
+    said = told(place, tmp_path, "--names", "background,cat,dog", "--output", "multilabel", "--classes", "dog")
+    shares = said["classes"].removeprefix("3; predicted in 3 photographs: ")
+    assert shares.startswith("0 background 100.0 %, ")
+    assert "1 cat " in shares
+    assert "2 dog " in shares
+    assert said["explained"] == "dog, in 1 of 3 predictions"
+
+
 def test_one_class_everywhere_is_doubted(place: Path, tmp_path: Path) -> None:
     said = told(place, tmp_path, images=place / "photos" / "plain.png")
     assert said["classes"].endswith("0 class 0 100.0 %")

@@ -7,7 +7,7 @@ import pytest
 
 from bench.planning import profile as profiles
 from bench.planning.profile import Profile
-from bench.planning.views import View, index_of, shows, views
+from bench.planning.views import View, index_of, pixels_of, shown_in, views
 from segcam import DataError, InputError
 from segcam.samples import IGNORE, Sample
 
@@ -32,7 +32,7 @@ def images(*masks: list[int]) -> list[Sample]:
     ]
 
 
-FEW = images([0, 0, 1, 1], [0, 2, 2, 2], [0, 0, 0, IGNORE])
+FEW = pixels_of(images([0, 0, 1, 1], [0, 2, 2, 2], [0, 0, 0, IGNORE]), 4)
 
 
 @pytest.mark.parametrize(
@@ -70,15 +70,15 @@ def test_one_class_has_no_folder_of_its_own() -> None:
 )
 def test_the_class_of_the_most_pixels(masks: list[list[int]], explained: int) -> None:
     """The first one where no other is there."""
-    found, _ = views(asked("most"), CLASSES, lambda: images(*masks))
+    found, _ = views(asked("most"), CLASSES, lambda: pixels_of(images(*masks), 4))
     assert found == (View(CLASSES[explained], explained),)
 
 
 def test_nothing_to_explain() -> None:
     with pytest.raises(DataError, match="no image shows any class"):
-        views(asked("most"), CLASSES, lambda: images([IGNORE] * 4))
+        views(asked("most"), CLASSES, lambda: pixels_of(images([IGNORE] * 4), 4))
     with pytest.raises(DataError, match="no image shows cat, dog, cow: nothing could be explained"):
-        views(asked("all"), CLASSES, lambda: images([0] * 4))
+        views(asked("all"), CLASSES, lambda: pixels_of(images([0] * 4), 4))
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_wrong_classes(classes: list[object], words: str) -> None:
 
 def test_a_profile_of_one_view() -> None:
     profile = asked(["cat", "dog"], "cow")
-    found, _ = views(profile, CLASSES, lambda: images([0, 1, 2, 3]))
+    found, _ = views(profile, CLASSES, lambda: pixels_of(images([0, 1, 2, 3]), 4))
     one = found[0].of(profile)
     assert one.score.explained == frozenset({1, 2})
     assert one.score.classes == ()
@@ -109,6 +109,6 @@ def test_a_set_of_one_is_a_class() -> None:
 
 
 def test_what_images_show() -> None:
-    assert shows(FEW, 2)
-    assert shows(FEW, frozenset({1, 3}))
-    assert not shows(FEW, 3)
+    assert shown_in(FEW, 2) == 1
+    assert shown_in(FEW, frozenset({1, 3, 2})) == 2
+    assert not shown_in(FEW, 3)
