@@ -216,11 +216,16 @@ def _best(results: Results, models: Sequence[str], summary: pd.DataFrame, metric
     for model in models:
         rows = summary[(summary["model"] == model) & (summary["metric"] == metric.name)]
         rows = rows[(rows["scope"] == "layer") & (rows["family"] != "control") & rows["estimate"].notna()]
-        rows = rows[(rows["n_images"] >= FEW) & ~less(rows)]
+        enough = rows[(rows["n_images"] >= FEW) & ~less(rows)]
         if len(rows):
-            first = rows.sort_values("estimate", ascending=metric.direction == "lower", kind="stable").iloc[0]
+            few = "" if len(enough) else ", few images"
+            first = (
+                (enough if len(enough) else rows)
+                .sort_values("estimate", ascending=metric.direction == "lower", kind="stable")
+                .iloc[0]
+            )
             name = results.label("methods", str(first["method"]))
-            words.append(f"{name} in {networks.name_of(results, model)} ({printing.short(first['estimate'])})")
+            words.append(f"{name} in {networks.name_of(results, model)} ({printing.short(first['estimate'])}{few})")
     return f"Best mean {_within(metric.label)} over layers: {printing.listed(words)}." if words else ""
 
 

@@ -96,4 +96,5 @@ def _looks(results: Results, methods: pd.Series) -> dict[str, style.Line]:
 
 def _label(results: Results, name: str) -> str:
     label = results.label("methods", name)
+    label = name.replace("_", " ").capitalize() if label == name else label  # examined here, and not in the run
     return printing.plain(f"{label} (blur-matched)" if name == BLUR_MATCHED else label)

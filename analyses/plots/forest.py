@@ -26,7 +26,7 @@ TICKS = (-10, -5, -2, -1, -0.5, 0, 0.5, 1, 2, 5, 10)
 READING = (
     "A row a contrast: its distance from the null value in standard deviations over the images, with its 95 % "
     "interval, turned so that the claimed side is on the right; the axis is compressed far from zero. n: images x "
-    "seeds; left out: images of which a map is blank; p: after Holm. Controls are grey and do not count."
+    "seeds; left out: images with a blank map; p: after Holm. Grey controls do not count."
 )
 LOOKS = {
     "supported": style.Line("#0072b2", ">", "-"),

@@ -129,13 +129,6 @@ ODD = {
     "no gallery": {"gallery": 0, "stages": 1},
     "no metric defined": {"undefined": ("energy_inside", "energy_gain", "background_ratio", "edge_alignment", "blank")},
     "nine levels": {"levels": tuple(range(10, 100, 10)), "seeds": (0,), "stages": 1},
-    "transformers": {
-        "models": ("segformer", "vit"),
-        "levels": (90, 100),
-        "gallery": 2,
-        "factors": (0.5, 1.0, 2.0),
-        "extra_metrics": ("edge_thickness",),
-    },
     "methods of the input": {
         "input_methods": tuple(f"captum_{i}" for i in range(20)),
         "methods": ("grad_cam", *(f"cam_{i}" for i in range(20)), "uniform", "random", "sobel", "mask_oracle"),
