@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib.figure
 import numpy as np
@@ -83,7 +83,8 @@ def draw_summary(results: Results, summary: pd.DataFrame) -> matplotlib.figure.F
     rows = sum(len(names) for names in blocks.values())
     figure = style.figure(ROW * rows + BETWEEN * len(blocks) + AROUND, constrained=True)
     ratios = [len(names) + 1 for names in blocks.values()]
-    grid = figure.subplots(len(blocks), len(columns), squeeze=False, sharex="col", height_ratios=ratios)
+    shared: Literal["all", "col"] = "all" if len(metrics) == 1 else "col"
+    grid = figure.subplots(len(blocks), len(columns), squeeze=False, sharex=shared, height_ratios=ratios)
     family_looks = dict(zip(FAMILIES, style.model_lines(list(FAMILIES)).values(), strict=True))
     control_looks = {
         name: style.grey_line(i) for i, name in enumerate(n for n in BLIND if (summary["method"] == n).any())
