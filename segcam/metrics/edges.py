@@ -1,4 +1,4 @@
-"""Whether a map follows the image's edges: its correlation with edge strength, on the layer's grid or the image's."""
+"""Whether a map follows the image's edges: its correlation with edge strength, and how many of the edges it finds."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segcam.metrics import metric
-from segcam.scoring.normalise import unit
+from segcam.scoring.normalise import highest, unit
 from segcam.scoring.reference import Reference
+
+DENSITY = 0.1
+"""Share of the cells that are edges: the strongest, in the map as in the image."""
 
 
 @metric(label="Edge alignment", direction="none", lower=-1.0, upper=1.0, chance=0.0, masks=False)
@@ -109,6 +112,31 @@ def _beyond(reference: Reference) -> tuple[Float[Tensor, "b n 3"], Float[Tensor,
     for _ in range(2):
         edges = edges - ((edges[:, None] @ basis) @ basis.transpose(1, 2))[:, 0]
     return basis, edges, edges.square().mean(1)
+
+
+@metric(label="Edge recall", direction="none", lower=0.0, upper=1.0, chance=DENSITY, masks=False)
+def edge_recall(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[Tensor, "b m"]:
+    """Share of the image's strongest edges found among the map's strongest cells, a tenth of all cells each.
+
+    Of n cells of the layer's own grid, the k = n / 10 (rounded, at least 1) of highest edge strength are edges, and the
+    k highest of the map are what it draws. As both are equally dense, it is precision as well. Edge strength is that of
+    `edge_alignment`. Cells tied for the last places share them: the value is the mean over all orders of the tied.
+
+    Returns:
+        0..1; about k / n, which is 1/10 but on grids of few cells, for a map that knows nothing. NaN where
+        `edge_alignment` is.
+
+    Source: segcam; recall at matched density as in Martin et al., PAMI 2004, section 3, without tolerance of place.
+    """
+
+    def edges() -> Float[Tensor, "b h w"]:
+        return highest(reference.edges.flatten(1), count).view_as(reference.edges)
+
+    count = max(1, round(DENSITY * reference.grid[0] * reference.grid[1]))
+    strongest = reference.once("edges_strongest", edges)
+    drawn = highest(unit(maps, reference).flatten(2), count).unflatten(2, reference.grid)
+    recall = _products(drawn, strongest) / count
+    return recall.clamp(0, 1).masked_fill(edge_alignment(maps, reference).isnan(), torch.nan)
 
 
 def _products(cells: Float[Tensor, "b m h w"], field: Float[Tensor, "b h w"]) -> Float[Tensor, "b m"]:

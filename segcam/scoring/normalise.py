@@ -120,6 +120,20 @@ def ascending(values: Num[Tensor, "*rows n"]) -> Num[Tensor, "*rows n"]:
     return values.sort(-1).values
 
 
+def highest(values: Float[Tensor, "*rows n"], count: int) -> Float[Tensor, "*rows n"]:
+    """Return 1 for the `count` highest values of each row and 0 for others; those tied for the last places share them.
+
+    On a processor numpy finds the value of the last place, several times faster than torch.
+    """
+    if values.is_cpu:
+        place = values.shape[-1] - count
+        last = torch.from_numpy(np.partition(values.numpy(force=True), place, -1)[..., place, None])
+    else:
+        last = values.topk(count, -1).values[..., -1:]
+    above, tied = (values > last).to(values.dtype), (values == last).to(values.dtype)
+    return above + tied * ((count - above.sum(-1, keepdim=True)) / tied.sum(-1, keepdim=True))
+
+
 def log2_(values: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
     """Take the binary logarithm in place; on a processor with numpy, which is some three times faster than torch."""
     if values.is_cpu:

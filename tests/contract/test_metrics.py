@@ -117,8 +117,8 @@ def test_inputs_are_left_alone(name, world):
 @EVERY
 def test_an_undefined_map_has_no_value(name):
     rng = np.random.default_rng(0)
-    view = scenery([scene(rng, (16, 24))]).on((4, 8))
-    small = maps(rng, 1, 3, (4, 8))
+    view = scenery([scene(rng, (16, 24))]).on((8, 12))
+    small = maps(rng, 1, 3, (8, 12))
     small[0, 0] = torch.nan
     small[0, 1, 1, 1] = torch.nan
     assert METRICS.get(name).compute(small, view).isnan().tolist() == [[True, True, False]]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -50,7 +51,8 @@ def metrics(_: str) -> Iterator[str]:
     yield "|---|---|---|---|---|---|"
     for name in METRICS.names():
         metric, answers = METRICS.get(name), slow.ANSWERS[name]
-        known = ", ".join(f"{value:.2g}" for value in (answers.perfect, answers.inverted, answers.random))
+        values = (answers.perfect, answers.inverted, answers.random)
+        known = ", ".join("none" if math.isnan(value) else f"{value:.2g}" for value in values)
         yield f"| [`{name}`](#{name}) | {_facts(metric)} | {'yes' if metric.masks else 'no'} | {known} |"
 
 

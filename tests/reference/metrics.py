@@ -191,6 +191,53 @@ def partial_edge_alignment(small: Array, scene: Scene) -> float:
     return float(np.dot(*left) / np.linalg.norm(left[0]) / np.linalg.norm(left[1]))
 
 
+STRONGEST = float(np.isin(np.flatnonzero(OBJECT), np.argsort(EDGES.ravel())[-(N // 10) :]).mean())
+"""Share of the object that is among the tenth of all pixels with the strongest edges; the object is a tenth, too."""
+
+
+@answers(STRONGEST, (1 - STRONGEST) * INSIDE / (N - INSIDE), 0.1)
+def edge_recall(small: Array, scene: Scene) -> float:
+    """How likely each cell is to be drawn, times how likely it is to be an edge, where ties are broken by lot."""
+    edges = area_average(edge_strength(scene.luminance), *small.shape)
+    if math.isnan(pearson(small, edges)):
+        return math.nan
+    count = max(1, round(0.1 * small.size))
+
+    def chosen(values: Array) -> Array:
+        left = count
+        likely = np.zeros(values.size)
+        for level in sorted(set(values.ravel()), reverse=True):
+            tied = np.flatnonzero(values.ravel() == level)
+            likely[tied] = min(1.0, left / len(tied))
+            left = max(0, left - len(tied))
+        return likely
+
+    return float((chosen(small) * chosen(edges)).sum() / count)
+
+
+def slow_share(small: Array, size: tuple[int, int]) -> float:
+    """The share of the power, the mean left out, in waves of at least 16 pixels; of the map and its mirror images."""
+    rows, columns = small.shape
+    mirrored = np.block([[small, small[:, ::-1]], [small[::-1], small[::-1, ::-1]]])
+    power = np.abs(np.fft.fft2(mirrored)) ** 2
+    power[0, 0] = 0
+    y, x = np.fft.fftfreq(2 * rows, size[0] / rows), np.fft.fftfreq(2 * columns, size[1] / columns)
+    return float(power[np.hypot(y[:, None], x) <= 1 / 16 + 1e-12].sum() / power.sum())
+
+
+# of noise, every wave but the mean holds as much
+SLOW = np.hypot(np.arange(ROWS)[:, None] / ROWS, np.arange(COLUMNS) / COLUMNS) <= 1 / 8 + 1e-12
+COARSE = slow_share(OBJECT.astype(float), (ROWS, COLUMNS))
+
+
+@answers(1 - COARSE, 1 - COARSE, 1 - (SLOW.sum() - 1) / (N - 1))
+def fine_power(small: Array, scene: Scene) -> float:
+    steps = [pixels / cells for pixels, cells in zip(scene.luminance.shape, small.shape, strict=True)]
+    if max(steps) > 8 - 1e-9 or is_blank(small) or np.ptp(small) <= 1e-14 * np.abs(small).max():
+        return math.nan
+    return 1 - slow_share(small, scene.luminance.shape)
+
+
 # of noise, half of all pixels are in, and half of all sides are between unlike
 @answers(INSIDE / TURNED[0], (N - INSIDE) / sum(TURNED), N / (N - TURNED[1] / 2 + TURNED[1]), close=0.02)
 def edge_thickness(small: Array, scene: Scene) -> float:
@@ -201,6 +248,57 @@ def edge_thickness(small: Array, scene: Scene) -> float:
     inside = np.pad(big >= 0.5 * (1 - 1e-4) * big.max(), 1)
     perimeter = sum((inside & ~np.roll(inside, step, axis)).sum() for step in (1, -1) for axis in (0, 1))
     return float(2 * inside.sum() / perimeter)
+
+
+# an object that is no line, and a rest whose every profile ends at the frame; of noise, by trial: there is no formula
+@answers(math.nan, math.nan, 1.28, close=0.02)
+def line_width(small: Array, scene: Scene) -> float:
+    """Every cell and direction in turn: is it a peak, how far does it stand out, and how far does it run on."""
+    if is_blank(small):
+        return math.nan
+    values = small / small.max()
+    steps = np.array([pixels / cells for pixels, cells in zip(scene.luminance.shape, small.shape, strict=True)])
+    found: list[tuple[float, int]] = []
+    for cell in np.ndindex(values.shape):
+        for across, along in (((0, 1), (1, 0)), ((1, 0), (0, 1)), ((1, 1), (1, -1)), ((1, -1), (1, 1))):
+            rays = [_ray(values, cell, across, sign) for sign in (-1, 1)]
+            equal = [int(np.argmax(ray != ray[0])) if (ray != ray[0]).any() else -1 for ray in rays]
+            if min(equal) < 0 or abs(equal[0] - equal[1]) > 1:
+                continue  # its plateau goes on to the frame, or this is not its middle
+            if any(ray[n] > ray[0] for ray, n in zip(rays, equal, strict=True)):
+                continue
+            lowest = [ray[: np.argmax(ray > ray[0]) if (ray > ray[0]).any() else None].min() for ray in rays]
+            out = values[cell] - max(lowest)
+            if out < 0.05:
+                continue
+            cut = values[cell] - out / 2
+            wide = sum(_until(ray, cut) for ray in rays) * math.hypot(*(steps * across))
+            arms = [_until(_ray(values, cell, along, sign), cut) * math.hypot(*(steps * along)) for sign in (-1, 1)]
+            if min(arms) >= wide * (1 - 1e-5):
+                halves = 1 if equal[0] == equal[1] else 2
+                found.append((wide * sum(arms) / math.hypot(wide, sum(arms)), round(out / halves * 2**20)))
+    for width, _ in sorted(found):
+        if 2 * sum(weight for other, weight in found if other <= width) >= sum(weight for _, weight in found):
+            return width
+    return math.nan
+
+
+def _ray(values: Array, cell: tuple[int, ...], direction: tuple[int, int], sign: int) -> Array:
+    """The values from a cell to the frame."""
+    ray = []
+    y, x = cell
+    while 0 <= y < values.shape[0] and 0 <= x < values.shape[1]:
+        ray.append(values[y, x])
+        y, x = y + sign * direction[0], x + sign * direction[1]
+    return np.array(ray)
+
+
+def _until(ray: Array, cut: float) -> float:
+    """How many cells a ray stays above a cut, linear between them; to the last one's centre where it always does."""
+    for n, value in enumerate(ray):
+        if value <= cut:
+            return float(n - (cut - value) / (ray[n - 1] - value)) if n else 0.0
+    return float(len(ray) - 1)
 
 
 @answers(math.log(INSIDE) / math.log(N), math.log(N - INSIDE) / math.log(N), 1 - (math.log(2) - 0.5) / math.log(N))

@@ -7,11 +7,12 @@ import torch
 from segcam.errors import InputError
 from segcam.metrics import METRICS, measure
 from segcam.samples import Batch, Sample
+from segcam.scoring.grids import Placement
 from segcam.scoring.normalise import BLOCK, unit
 from segcam.scoring.reference import Scenery
 from tests.reference import metrics as slow
 from tests.reference import twin
-from tests.reference.metrics import area_average, edge_strength, upsample
+from tests.reference.metrics import Scene, area_average, edge_strength, upsample
 from tests.sceneries import BOTH, NEITHER, NO_BACKGROUND, NO_FOREGROUND, maps, scene, scenery
 
 SIZES = [
@@ -141,6 +142,123 @@ def test_a_map_between_whose_cells_no_pixel_falls_has_no_thickness():
     small = np.zeros((1, 30))
     small[0, 8] = 1
     assert math.isnan(value("edge_thickness", small, np.zeros((1, 3)), np.ones((1, 3), bool)))
+
+
+def wave(length, cell=1, cells=64):
+    """A map of bars that repeat after `length` pixels, on cells of `cell` pixels."""
+    places = (np.arange(cells) + 0.5) * cell
+    return np.tile(1 + np.cos(2 * np.pi * places / length), (cells, 1))
+
+
+@pytest.mark.parametrize("cell", [1, 2, 4])
+@pytest.mark.parametrize("across", [False, True])
+def test_a_wave_is_fine_where_it_is_shorter_than_sixteen_pixels(cell, across):
+    cells = 64 // cell
+    size, mask = (64, 64), np.ones((64, 64), bool)
+    for length, fine in ((64, 0), (32, 0), (16, 0), (12.8, 1), (64 / 6, 1)):  # of whole half waves, as is 1/16 itself
+        bars = wave(length, cell, cells)
+        assert value("fine_power", bars.T if across else bars, np.zeros(size), mask) == pytest.approx(fine, abs=1e-12)
+    mixed = wave(32, cell, cells) + 0.5 * wave(64 / 6, cell, cells)  # powers as the squares of their heights
+    assert value("fine_power", mixed, np.zeros(size), mask) == pytest.approx(0.25 / 1.25)
+    turned = wave(64 / 3, cell, cells) * wave(64 / 3, cell, cells).T  # along both axes: a wave of 64 / (3 sqrt(2)) = 15
+    assert value("fine_power", turned, np.zeros(size), mask) == pytest.approx(1 / 5)
+
+
+def test_a_grid_of_eight_pixels_a_cell_holds_no_fine_wave():
+    rng = np.random.default_rng(0)
+    for cells, defined in ((8, False), (9, True)):
+        small, mask = rng.random((cells, cells)), np.ones((64, 64), bool)
+        assert math.isfinite(value("fine_power", small, np.zeros((64, 64)), mask)) == defined
+    placed = scenery([scene(rng, (64, 64))])
+    small = torch.from_numpy(rng.random((1, 1, 8, 8)))
+    for step, defined in ((8, False), (7.5, True)):
+        placement = Placement((0.0, 0.0), (step, step))
+        assert math.isfinite(METRICS.get("fine_power").compute(small, placed.on((8, 8), placement))) == defined
+
+
+def test_a_ramp_has_no_edge_at_its_frame():
+    ramp = np.tile(np.arange(64.0), (64, 1))
+    assert value("fine_power", ramp, np.zeros((64, 64)), np.ones((64, 64), bool)) < 0.001  # 0.04 by Fourier's waves
+
+
+def test_edges_are_recalled_at_equal_density():
+    luminance = np.zeros((10, 10))
+    luminance[:, 5:] = 1  # edge strength is 1/2 in the two columns beside the step, 20 cells of which 10 count
+    mask = np.ones((10, 10), bool)
+    column = np.zeros((10, 10))
+    column[:, 4] = 1  # ten cells, each an edge by an even chance
+    assert value("edge_recall", column, luminance, mask) == pytest.approx(1 / 2)
+    column[:, 5] = 2  # the stronger ten are drawn
+    assert value("edge_recall", column, luminance, mask) == pytest.approx(1 / 2)
+    assert value("edge_recall", np.roll(column, 3, 1), luminance, mask) == 0
+    assert value("edge_recall", 1 - column / 2 * (np.arange(10) > 4), luminance, mask) == pytest.approx(5 / 90)
+    luminance = np.random.default_rng(0).random((10, 10))
+    assert value("edge_recall", edge_strength(luminance), luminance, mask) == 1
+    assert value("edge_recall", 1 / (0.01 + edge_strength(luminance)), luminance, mask) == 0
+
+
+def drawn_line(width, angle, shift=0.0, size=96, fine=4):
+    """A straight line of a width in pixels, each pixel by the share of it that the line covers."""
+    rows, columns = (np.mgrid[: size * fine, : size * fine] + 0.5) / fine - size / 2
+    inside = np.abs(math.cos(angle) * columns + math.sin(angle) * rows - shift) < width / 2
+    return inside.reshape(size, fine, size, fine).mean((1, 3))
+
+
+def line_widths(large, cell):
+    """The line width of images drawn on cells of some pixels, one map each."""
+    size = large[0].shape
+    grid = (size[0] // cell, size[1] // cell)
+    small = torch.from_numpy(np.stack([area_average(image, *grid) for image in large]))[None]
+    return METRICS.get("line_width").compute(
+        small, scenery([Scene(np.zeros(size), np.ones(size, bool), np.zeros(size, bool))]).on(grid)
+    )
+
+
+@pytest.mark.parametrize("cell", [1, 2, 4, 8])
+@pytest.mark.parametrize("width", range(1, 9))
+def test_the_width_of_a_drawn_line(width, cell):
+    turned = [
+        (angle, shift) for angle in np.linspace(0, math.pi, 12, endpoint=False) for shift in (0, 0.3 * cell, cell)
+    ]
+    got = line_widths([drawn_line(width, *one) for one in turned], cell)[0].numpy()
+    widest, diagonal = max(width, cell), math.sqrt(2) * cell
+    assert (got >= widest - diagonal / 2).all()
+    assert (got <= widest + cell).all()
+    if width >= 3 * cell:  # where some cells are all line
+        assert np.abs(got - width).max() <= diagonal / 2
+        assert np.median(got) == pytest.approx(width, abs=0.1 * cell)
+
+
+@pytest.mark.parametrize("radius", [1, 3, 8, 20])
+def test_a_dot_or_a_patch_is_no_line(radius):
+    rows, columns = np.mgrid[:96, :96]
+    away = np.hypot(rows - 47, columns - 40.3)
+    patches = [away < radius, np.maximum(abs(rows - 47), abs(columns - 40)) < radius, np.exp(-((away / radius) ** 2))]
+    for cell in (1, 4):
+        assert line_widths([np.asarray(patch, float) for patch in patches], cell).isnan().all()
+
+
+def test_strong_lines_count_and_haze_does_not():
+    rows, columns = np.mgrid[:96, :96]
+    line, other = drawn_line(5, 0.0, -20), drawn_line(2, 0.0, 20)
+    curve = (np.abs(np.hypot(rows - 47, columns - 47) - 30) < 2.5).astype(float)
+    haze = 0.4 + 0.3 * rows / 96
+    maps_ = [line + haze, line + 0.3 * other, 0.3 * line + other, 0.04 * line, curve, line + 0.04 * other]
+    maps_[3][2:4, 2:4] = 1  # a dot beside which the line is faint
+    assert line_widths(maps_, 1)[0].tolist() == pytest.approx([5, 5, 2, math.nan, 5, 5], abs=0.3, nan_ok=True)
+
+
+def test_the_width_of_a_line_on_oblong_and_on_placed_cells():
+    small = torch.zeros(1, 1, 12, 24, dtype=torch.float64)
+    small[0, 0, 5] = 1
+    turned = small.clone().zero_()
+    turned[..., 7] = 1
+    view = scenery([scene(np.random.default_rng(0), (96, 96))])
+    both = torch.cat([small, turned], 1)
+    metric = METRICS.get("line_width")
+    assert metric.compute(both, view.on((12, 24))).tolist() == [pytest.approx([8, 4], rel=0.01)]
+    placed = view.on((12, 24), Placement((0.0, 0.0), (6.0, 4.0)))
+    assert metric.compute(both, placed).tolist() == [pytest.approx([6, 4], rel=0.01)]
 
 
 @pytest.mark.parametrize("name", ["edge_alignment", "edge_alignment_full"])
