@@ -103,13 +103,30 @@ def _initialise(network: nn.Module) -> None:
             nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
 
 
-def _build(classes: int, parameters: Parameters) -> SegFormer:
+class WithoutConvolution(nn.Module):
+    """Stands where Mix-FFN has its depth-wise convolution, and hands tokens on as they are."""
+
+    def forward(self, tokens: Float[Tensor, "b n c"], rows: int, columns: int) -> Float[Tensor, "b n c"]:  # noqa: ARG002  (the convolution's own)
+        """Return the tokens."""
+        return tokens * 1  # a tensor of its own: a probe tells it from what the layer before gave
+
+
+def checked(model: str, parameters: Parameters) -> tuple[str, float]:
+    """Return size and `drop_path` of a model's parameters.
+
+    Raises:
+        InputError: there is no such size, or the number is no probability below 1.
+    """
     size, drop_path = str(parameters["size"]), float(parameters["drop_path"])
     if size not in SIZES:
-        raise unknown("size of model 'segformer'", size, SIZES)
+        raise unknown(f"size of model '{model}'", size, SIZES)
     if not 0 <= drop_path < 1:
-        raise wrong_value("segformer", "drop_path", drop_path, "at least 0 and below 1")
-    return SegFormer(classes, size, drop_path)
+        raise wrong_value(model, "drop_path", drop_path, "at least 0 and below 1")
+    return size, drop_path
+
+
+def _build(classes: int, parameters: Parameters) -> SegFormer:
+    return SegFormer(classes, *checked("segformer", parameters))
 
 
 def canonical(name: str) -> str:
@@ -158,7 +175,7 @@ def _fill(module: nn.Module, weights: dict[str, Tensor], source: str) -> None:
     fill(module, renamed(weights, lambda name: spellings.get(name, name), source), source)
 
 
-def _layers(model: nn.Module, point: Point) -> list[Layer]:
+def layers(model: nn.Module, point: Point) -> list[Layer]:
     """List the layers by the structure of the blocks, which transformers 4 and 5 name differently.
 
     'Before attention' is the norm that precedes attention, 'After attention' the dropout behind its output
@@ -193,7 +210,10 @@ def _places(model: SegFormer) -> Iterator[Place]:
             yield Place({"conv": block.before}, {"conv": f"Before attention {n}"}, stage, "before attention")
             yield Place({"conv": block.after}, {"conv": f"After attention {n}"}, stage, "after attention")
             at: dict[Point, nn.Module] = {"conv": block.convolution, "relu": block.activation}
-            yield Place(at, {"conv": f"Mix-FFN dw-conv {n}", "relu": f"Mix-FFN GELU {n}"}, stage, "mix-ffn")
+            if isinstance(block.convolution, WithoutConvolution):
+                yield Place(at, {"conv": f"FFN {n}", "relu": f"FFN GELU {n}"}, stage, "ffn")
+            else:
+                yield Place(at, {"conv": f"Mix-FFN dw-conv {n}", "relu": f"Mix-FFN GELU {n}"}, stage, "mix-ffn")
         yield Place({"conv": norm}, {"conv": f"Stage {stage} output"}, stage, "encoder")
     head = model.network.decode_head
     at = {"conv": head.linear_fuse, "relu": head.activation}
@@ -227,7 +247,7 @@ class Block:
 
     before: nn.Module
     after: nn.Module
-    convolution: nn.Module
+    convolution: nn.Conv2d | WithoutConvolution
     activation: nn.Module
     attention: nn.Module
 
@@ -273,9 +293,14 @@ def _block(module: nn.Module) -> Block | None:
     return Block(norms[0], (direct or within)[-1], convolution, activation, attentions[0])
 
 
-def _depthwise(module: nn.Module) -> nn.Conv2d | None:
-    convolutions = [m for m in module.modules() if isinstance(m, nn.Conv2d) and m.groups == m.in_channels > 1]
-    return convolutions[0] if len(convolutions) == 1 else None
+def _depthwise(module: nn.Module) -> nn.Conv2d | WithoutConvolution | None:
+    """Return the one depth-wise convolution in a module, or what stands in its place."""
+    found = [
+        m
+        for m in module.modules()
+        if isinstance(m, WithoutConvolution) or (isinstance(m, nn.Conv2d) and m.groups == m.in_channels > 1)
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 SEGFORMER = MODELS.add(
@@ -286,7 +311,7 @@ SEGFORMER = MODELS.add(
         source="Xie et al., NeurIPS 2021",
         defaults={"size": "b0", "drop_path": 0.1, "pretrained": NONE},
         build=_build,
-        layers=_layers,
+        layers=layers,
         variant="size",
         pretrain=_pretrain,
         weights=_file,

@@ -13,6 +13,7 @@ from torch import nn
 from bench.training.optimise import answer
 from segcam import InputError, Layer, Probe, grad_cam
 from segcam.models import MODELS, architecture, complete, create
+from segcam.models.segformer import WithoutConvolution
 from segcam.models.weights.checkpoints import load, pack
 from segcam.probe.layers import POINTS, Point
 from tests.small_networks import equal, settled, states
@@ -101,7 +102,7 @@ def test_an_activation_has_the_depth_of_its_convolution(name: str) -> None:
     assert [layer.depth for layer in relu] == sorted({layer.depth for layer in relu})
     for layer in relu:
         partner = conv[layer.depth]
-        assert isinstance(model.get_submodule(partner.module), CONVOLUTIONS)
+        assert isinstance(model.get_submodule(partner.module), (*CONVOLUTIONS, WithoutConvolution))
         assert (layer.stage, layer.role, layer.stride) == (partner.stage, partner.role, partner.stride)
 
 
