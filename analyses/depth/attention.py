@@ -16,6 +16,7 @@ from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.plots import lines, networks, style
 from analyses.reading.arrays import Floats, distinct, fill, sources
 from analyses.reading.choices import at_highest
+from analyses.reading.files import CHANCE
 from analyses.reading.manifest import BEST, Metric
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
@@ -53,8 +54,9 @@ READING = (
 )
 DETAILS = (
     "Blocks of a hierarchy are numbered stage_block. Distances are from the centre of a query's cell to that of a "
-    "key's, in pixels of the input. At a background ratio of 1 the foreground attends to the background as often as "
-    "the background's share of the keys says. Bands end at what a measure can be."
+    "key's, in pixels of the input; chance is what attention to all keys alike has. At a background ratio of 1 the "
+    "foreground attends to the background as often as the background's share of the keys says. Bands end at what a "
+    "measure can be."
 )
 
 
@@ -100,11 +102,19 @@ def _rows(frame: pd.DataFrame, metrics: Sequence[Metric]) -> Iterator[dict[str, 
                     "estimate": interval.estimate[k, i],
                     "low": interval.low[k, i],
                     "high": interval.high[k, i],
-                    "chance": metric.chance if isinstance(metric.chance, float) else np.nan,
+                    "chance": _chance(of_block, metric),
                     "n_images": int(of_block["image"].nunique()),
                     "n_seeds": int(of_block["seed"].nunique()),
                     "n_undefined": int(np.isnan(values[k, i]).sum()) - absent,
                 }
+
+
+def _chance(of_block: pd.DataFrame, metric: Metric) -> float:
+    """Return what uniform attention scores: a number for all, or one of the block's grid; NaN in older runs."""
+    column = f"{metric.name}{CHANCE}"
+    if column in of_block:
+        return float(of_block[column].mean())
+    return metric.chance if isinstance(metric.chance, float) else np.nan
 
 
 def _cube(of_block: pd.DataFrame, metrics: Sequence[Metric]) -> tuple[Floats, list[int]]:
@@ -147,6 +157,8 @@ def _panel(frame: pd.DataFrame, metric: Metric, looks: dict[int, style.Line]) ->
         low, high = (mean[end].clip(metric.lower, metric.upper) for end in ("low", "high"))
         marks.append(lines.Line(unmarked, mean["depth"], mean["estimate"], low, high))
     blocks = frame.drop_duplicates("depth").sort_values("depth")
+    if metric.chance == "uniform" and blocks["chance"].notna().any():
+        marks.append(lines.Line(lines.REFERENCE_LOOK, blocks["depth"], blocks["chance"], width=lines.THIN))
     names = [printing.plain(str(name).removeprefix("Attention ")) for name in blocks["block"]]
     return lines.Panel(
         printing.plain(style.metric_label(metric, arrow=False)),

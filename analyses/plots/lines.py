@@ -26,6 +26,7 @@ from analyses.statistics.bootstrap import CONFIDENCE
 
 REFERENCE: dict[str, Any] = {"color": "black", "linewidth": 0.7, "linestyle": ":"}
 """How chance, or another value that lines are read against, is drawn."""
+REFERENCE_LOOK = style.Line("black", "None", ":")
 DIVIDER: dict[str, Any] = {"color": "#bbbbbb", "linewidth": 0.6}
 SHADE: dict[str, Any] = {"color": "#ececec", "linewidth": 0}
 THIN = 0.6  # points

@@ -184,8 +184,9 @@ class Method(Entry):
 
 
 class Metric(Entry):
-    """A metric: its wording, chance value (a number, `"area"`: the mask's share of the image, or none) and bounds.
+    """A metric: its wording, chance value (a number, a word, or none) and bounds.
 
+    Words for chance: 'area', the mask's share of the image, or 'uniform', that of uniform attention on the same grid.
     `masks` says whether the mask plays a part.
     """
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from analyses.reading.files import CHANCE
 from bench.measurements.material.columns import count_columns, joined, map_rows
 from bench.measurements.material.made_maps import (
     MadeMaps,
@@ -177,6 +178,10 @@ class Scorer:
             metric.name: torch.cat([metric.compute(attention, scenery) for _, attention in blocks], 1)
             for metric in self.request.attention_metrics
         }
+        for metric in self.request.attention_metrics:
+            if metric.chance == "uniform":
+                by_chance = [metric.by_chance(attention, scenery) for _, attention in blocks]
+                values[f"{metric.name}{CHANCE}"] = torch.cat(by_chance, 1)
         return map_rows(scenery.ids, labels, values)
 
 

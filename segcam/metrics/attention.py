@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -24,7 +25,11 @@ HeadMetric = Callable[[Attention, Scenery], Float[Tensor, "b heads"]]
 
 @dataclass(frozen=True, slots=True)
 class AttentionMetric:
-    """A metric of attention matrices, and what tables and figures say of it; see `Metric` for the attributes."""
+    """A metric of attention matrices, and what tables and figures say of it; see `Metric` for the attributes.
+
+    `chance` is a number, or 'uniform' where the value of attention to all keys alike depends on the grid: `by_chance`
+    gives it.
+    """
 
     name: str
     label: str
@@ -33,9 +38,13 @@ class AttentionMetric:
     direction: Direction
     lower: float | None
     upper: float | None
-    chance: float | None
+    chance: float | Literal["uniform"]
     unit: str = ""
     source: str = "segcam"
+
+    def by_chance(self, attention: Attention, scenery: Scenery) -> Float[Tensor, "b heads"]:
+        """Return what uniform attention on the same grids scores, for each image, the same for all heads."""
+        return self.compute(attention.uniform(), scenery).expand(-1, attention.heads)
 
 
 def attention_background_ratio(attention: Attention, scenery: Scenery) -> Float[Tensor, "b heads"]:
@@ -72,6 +81,9 @@ def attention_distance(attention: Attention, scenery: Scenery) -> Float[Tensor, 
     centre of a larger key: at a reduction above 1 the least possible value is not 0. Class and register tokens are
     left out, as queries and as keys. The masks play no part.
 
+    Attention to all keys alike has a mean distance, too: about half an image's side, whatever the grid. It is what
+    chance gives, and no sign of a view of the whole image.
+
     Returns:
         Distances in input pixels, 0 and up. NaN where a query looks at tokens of no place alone.
 
@@ -97,7 +109,7 @@ def _centres(grid: Grid) -> Float[Tensor, "n 2"]:
 
 
 def _metric(
-    compute: HeadMetric, label: str, direction: Direction, *, chance: float | None, unit: str = ""
+    compute: HeadMetric, label: str, direction: Direction, *, chance: float | Literal["uniform"], unit: str = ""
 ) -> AttentionMetric:
     summary, source = words(compute)
 
@@ -113,6 +125,6 @@ def _metric(
 
 ATTENTION_METRICS = (
     _metric(attention_background_ratio, "Attention background ratio", "lower", chance=1.0),
-    _metric(attention_distance, "Attention distance", "none", chance=None, unit="px"),
+    _metric(attention_distance, "Attention distance", "none", chance="uniform", unit="px"),
 )
 """What is measured of every block and head of a network with attention."""

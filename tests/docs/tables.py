@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 MARKED = re.compile(r"(<!-- made: (\w+) ?(\w*) -->\n).*?(<!-- end -->)", re.DOTALL)
 SIDES = {"higher": "more", "lower": "less", "none": "neither"}
+CHANCES = {None: "", "area": "the mask's share", "uniform": "that of uniform attention"}
 ALIKE = (
     ("energy_inside", "energy_gain"),
     ("energy_gain", "background_ratio"),
@@ -147,7 +148,7 @@ def _facts(metric: Metric | AttentionMetric) -> str:
     unit = f" {metric.unit}" if metric.unit else ""
     low, high = ("" if bound is None else f"{bound:g}" for bound in (metric.lower, metric.upper))
     bounds = f"{low} to {high}" if low and high else f"from {low}" if low else f"up to {high}"
-    chance = "the mask's share" if metric.chance == "area" else "" if metric.chance is None else f"{metric.chance:g}"
+    chance = f"{metric.chance:g}" if isinstance(metric.chance, float) else CHANCES[metric.chance]
     return f"{SIDES[metric.direction]} | {bounds}{unit} | {chance}"
 
 

@@ -90,6 +90,11 @@ class Attention:
         """
         return _to_one(self.weights[:, :, self.prefix :, self.prefix :])
 
+    def uniform(self) -> Attention:
+        """Return the attention of one head that looks at all keys alike, on the same grids."""
+        alike = self.weights.new_full((1, 1, 1, 1), 1 / self.weights.shape[3])
+        return Attention(alike.expand(len(self.weights), 1, *self.weights.shape[2:]), self.grid, self.reduction)
+
     def mean(self) -> Float[Tensor, "b n m"]:
         """Return the mean over the heads, of all tokens, each row scaled to sum 1."""
         return _to_one(self.weights.mean(1))

@@ -92,6 +92,23 @@ def test_a_row_of_panels_a_model(make):
     assert key == ["30 % mean IoU", "90 % mean IoU", "95% interval of the mean", "a head", "chance"]
 
 
+def test_chance_that_depends_on_the_grid_is_told_and_drawn(make):
+    results = with_attention(make(models=("net1",), seeds=(0,), levels=(30, 90)))
+    of_depth = [61.5, 61.5, 60.0, 57.25]
+    for path in (results.folder / "scores" / "attention").glob("*.parquet"):
+        frame = pd.read_parquet(path)
+        frame["attention_distance_by_chance"] = np.array(of_depth, np.float32)[frame["depth"]]
+        frame.to_parquet(path, index=False)
+    told = {**METRICS, "attention_distance": METRICS["attention_distance"] | {"chance": "uniform"}}
+    results = edit_manifest(results, lambda manifest: manifest["attention"].update(metrics=told))
+    table, item = attention.analyse(results)
+    rows = table.frame[table.frame["metric"] == "attention_distance"]
+    assert rows["chance"].tolist() == [of_depth[depth] for depth in rows["depth"]]
+    drawn = item.figure.axes[1].lines[-1]
+    assert drawn.get_ydata().tolist() == of_depth
+    assert drawn.get_linestyle() == ":"
+
+
 def test_text_is_legible_and_on_the_page(make):
     _, item = attention.analyse(with_attention(make(models=("unet", "net1"))))
     assert_on_page(item)

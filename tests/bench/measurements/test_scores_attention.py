@@ -66,6 +66,9 @@ def test_rows_are_what_a_slow_second_way_gives(name: str, images: Images) -> Non
             ratio = slow.background_ratio(blocks[label], head, scene.foreground, scene.background)
             assert row["attention_background_ratio"] == pytest.approx(ratio, rel=1e-4)
             assert row["attention_distance"] == pytest.approx(slow.distance(blocks[label], head, (64, 64)), rel=1e-4)
+        alike = slow.Block(np.ones_like(blocks[label].weights), blocks[label].grid, blocks[label].reduction)
+        by_chance = rows.loc[label, "attention_distance_by_chance"]
+        assert by_chance.tolist() == pytest.approx([slow.distance(alike, 0, (64, 64))] * len(by_chance), rel=1e-5)
     rolled = slow.rollout(list(blocks.values()), capture.explained.chosen[0].numpy())
     of_image = maps[maps["image"] == batch.ids[0]].set_index("layer")
     assert list(of_image.index) == [place.layer for place in places]
@@ -121,7 +124,7 @@ def test_the_tables_of_a_run(ran: Path) -> None:
     assert [file.name for file in files] == [f"segformer-s0-l20-{n:03d}.parquet" for n in (0, 1)]
     frame = read(ran, "attention/*.parquet")
     keys = ["dataset", "model", "level", "seed", "training_data", "image", "block", "stage", "depth", "head"]
-    assert list(frame) == [*keys, *METRICS]
+    assert list(frame) == [*keys, *METRICS, "attention_distance_by_chance"]
     assert len(frame) == 5 * 2 * sum(HEADS.values())
     assert not frame.duplicated(["image", "block", "head"]).any()
     assert frame.groupby("stage")["head"].max().to_dict() == HEADS

@@ -53,6 +53,30 @@ def test_metrics_equal_their_slow_twins(world: World) -> None:
 
 @few
 @given(worlds)
+def test_chance_is_what_uniform_attention_scores(world: World) -> None:
+    rng, size, made = built(world)
+    view = scenery([scene(rng, size) for _ in range(2)])
+    alike = slow.Block(np.ones_like(made.weights[0].numpy()), made.grid, made.reduction)
+    for metric in ATTENTION_METRICS:
+        found = metric.by_chance(made, view)
+        assert found.shape == (2, 2)
+        wanted = slow.distance(alike, 0, size) if metric.chance == "uniform" else metric.chance
+        assert found.nan_to_num(wanted).flatten().tolist() == pytest.approx([wanted] * 4, rel=1e-9)
+
+
+def test_chance_of_distance_is_half_a_side() -> None:
+    view = scenery([scene(np.random.default_rng(0), (128, 128))])
+    of_grid = [Attention(torch.ones(1, 1, n * n, n * n) / n**2, (n, n)) for n in (4, 8, 16)]
+    # of random points of a square its side times (2 + sqrt(2) + 5 asinh(1)) / 15, from below as cells get smaller
+    limit = 128 * (2 + math.sqrt(2) + 5 * math.asinh(1)) / 15
+    found = [ATTENTION_METRICS[1].by_chance(one, view).item() for one in of_grid]
+    assert found == sorted(found)
+    assert found[0] > 0.9 * limit
+    assert found[-1] == pytest.approx(limit, rel=0.01)
+
+
+@few
+@given(worlds)
 def test_uniform_attention_has_ratio_1(world: World) -> None:
     rng, size, made = built(world)
     same = Attention(torch.ones_like(made.weights) / made.weights.shape[-1], made.grid, made.reduction)
