@@ -134,7 +134,7 @@ def edge_recall(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[T
 
     count = max(1, round(DENSITY * reference.grid[0] * reference.grid[1]))
     strongest = reference.once("edges_strongest", edges)
-    drawn = highest(unit(maps, reference).flatten(2), count).unflatten(2, reference.grid)
+    drawn = highest(unit(maps, reference).flatten(2), count).view_as(maps)
     recall = _products(drawn, strongest) / count
     return recall.clamp(0, 1).masked_fill(edge_alignment(maps, reference).isnan(), torch.nan)
 

@@ -32,8 +32,16 @@ CLASSES = ("background", "pet")
 SETTINGS = Score()
 METRICS, METHODS = SETTINGS.metrics, SETTINGS.methods
 CONTROLS = tuple(name for name in METHODS if name != "grad_cam")
-RANKED = ["average_precision", "iou", "edge_thickness"]  # rounding may turn two pixels round, or one over a threshold
-EDGES = ("edge_alignment", "edge_alignment_full")
+RANKED = [
+    "average_precision",
+    "iou",
+    "edge_thickness",
+    "edge_recall",
+    "line_width",
+]  # rounding may turn two pixels round, or one over a threshold
+EDGES = ("edge_alignment", "edge_alignment_full", "edge_recall")
+VARIED = (*EDGES, "iou", "fine_power")
+"""Metrics that a map without any contrast has no value of."""
 
 
 @pytest.fixture(scope="module")
@@ -80,13 +88,16 @@ def test_every_map_exactly_once(scores: pd.DataFrame, images: Images) -> None:
 def test_undefined_where_it_is_said_to_be_and_nowhere_else(scores: pd.DataFrame) -> None:
     empty = (scores["method"] == "grad_cam") & (scores["target_pixels"] == 0)
     blank, uniform = scores["blank"] == 1, scores["method"] == "uniform"
+    coarse = scores["layer"].astype(str).str.contains(r" [45]_")  # cells of 8 px and more
     assert scores.loc[empty, list(METRICS)].isna().all(axis=None), "no map, no numbers"
     assert scores.loc[~empty, "blank"].isin([0, 1]).all()
-    for name in set(METRICS) - {"blank"}:
-        undefined = empty | blank | (uniform & (name in (*EDGES, "iou")))
+    assert scores.loc[uniform, "line_width"].isna().all()  # it has no value without lines, whatever the map
+    for name in set(METRICS) - {"blank", "line_width"}:
+        undefined = empty | blank | (uniform & (name in VARIED)) | (coarse & (name == "fine_power"))
         assert scores.loc[~undefined, name].notna().all(), name
         assert scores.loc[blank, name].isna().all(), name
-    assert scores.loc[uniform, list(EDGES)].isna().all(axis=None)
+    assert scores.loc[uniform, list(VARIED)].isna().all(axis=None)
+    assert scores.loc[coarse, "fine_power"].isna().all()
     assert not scores[["area", "target_pixels", "target_score"]].isna().any(axis=None)
 
 
@@ -243,7 +254,8 @@ def test_odd_images_are_undefined_not_zero(odd: tuple[pd.DataFrame, pd.DataFrame
     assert rows.loc["one colour", list(EDGES)].isna().all(axis=None)
     for image, method in (("one colour", "sobel"), ("no pet", "mask_oracle")):
         assert (rows.loc[image].set_index("method").loc[method, "blank"] == 1).all()
-    assert not rows.loc["plain"].query("method == 'random'")[list(METRICS)].isna().any(axis=None)
+    always = [name for name in METRICS if name not in ("fine_power", "line_width")]
+    assert not rows.loc["plain"].query("method == 'random'")[always].isna().any(axis=None)
     columns = ["n_0_0", "n_0_1", "n_1_0", "n_1_1"]
     assert counts.loc["all ignored", columns].sum() == 0
     assert (counts.drop(index="all ignored")[columns].sum(axis=1) == 32 * 32).all()
