@@ -264,9 +264,11 @@ def choice(results: Results, images: Sequence[str]) -> list[str]:
 def shown_as(page: Page) -> str:
     """Return the sentences of a caption on how a page's maps become colours."""
     ends = in_words(page.displays) if page.displays else "there is no map"
+    tiles = [tile for block in page.blocks for row in block.rows for tile in row.tiles if tile]
+    dash = f" {UNDEFINED}: the map's score is undefined." if any(tile.text == UNDEFINED for tile in tiles) else ""
     return (
         f"{ends[0].upper()}{ends[1:]}. Colours compare places within a map, not maps with each other; each is "
-        "upsampled bilinearly. Hatched: blank or undefined."
+        f"upsampled bilinearly. Hatched: blank or undefined.{dash}"
     )
 
 

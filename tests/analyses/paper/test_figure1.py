@@ -78,6 +78,15 @@ def test_blank_maps_are_hatched_with_their_reason(drawn):
     assert found.count("undefined: NaN") == 1
 
 
+def test_a_dash_is_explained_where_there_is_one(make, drawn):
+    dashed = drawn[1]
+    assert map_tiles.UNDEFINED in texts(dashed)
+    assert "\N{EN DASH}: the map's score is undefined." in dashed.caption.details
+    free = main(make(seeds=(0,), levels=(30,), free=("chelsea",)))
+    assert map_tiles.UNDEFINED not in texts(free)
+    assert "score is undefined" not in free.caption.details
+
+
 def test_a_map_has_its_score_as_a_bar(make):
     results = edit_manifest(
         make(seeds=(3,), levels=(70,)), lambda values: values["metrics"]["energy_gain"].update(upper=2.0)
