@@ -8,7 +8,6 @@ every image that is shown has a page of its own.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
@@ -16,7 +15,8 @@ import numpy as np
 from analyses import printing
 from analyses.artifacts import Caption, Figure
 from analyses.paper.layer_scores import SURE, change, layer_scores
-from analyses.plots import map_breaks, map_page, map_tiles
+from analyses.paper.map_figures import figures
+from analyses.plots import map_page, map_tiles
 from analyses.reading import choices
 from analyses.reading.manifest import ATTENTION, Checkpoint, Layer
 from analyses.reading.results import Results
@@ -94,9 +94,7 @@ def _figures(
         key=map_tiles.key(results, image, tinted=tinted, metric=shown[0].metric),
     )
     caption = _caption(results, [tiles.checkpoint for tiles in shown], image, content, finding)
-    label = f"{label}: {results.label('models', point.model)}, {image}"
-    for end, figure in map_breaks.figures(content):
-        yield Figure(name + end, figure, replace(caption, finding="") if end else caption, label + end)
+    yield from figures(content, name, caption, f"{label}: {results.label('models', point.model)}, {image}")
 
 
 def _row(tiles: map_tiles.Tiles, image: str, layers: Sequence[Layer]) -> map_page.Row:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from analyses import printing
 from analyses.artifacts import Caption, Figure
 from analyses.paper.layer_scores import SURE, OverImages, change, images_in_words, layer_scores
-from analyses.plots import map_breaks, map_page, map_tiles
+from analyses.paper.map_figures import figures
+from analyses.plots import map_page, map_tiles
 from analyses.reading import choices
 from analyses.reading.catalogue import FEWEST
 from analyses.reading.manifest import ATTENTION, Checkpoint, Layer, Metric
@@ -48,8 +48,7 @@ def analyse(results: Results) -> Iterator[Figure]:
             finding = _finding(results, checkpoint, pairs, metric, scores) if number == 1 else ""
             caption = _caption(results, checkpoint, image, content, finding)
             label = f"Figure 2: {results.label('models', model)}, {image}"
-            for end, figure in map_breaks.figures(content):
-                yield Figure(name + end, figure, replace(caption, finding="") if end else caption, label + end)
+            yield from figures(content, name, caption, label)
 
 
 def attention(layers: Sequence[Layer]) -> list[Pair]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from analyses import printing
 from analyses.artifacts import Caption, Figure
 from analyses.paper.layer_scores import SURE, change, layer_scores
-from analyses.plots import map_breaks, map_page, map_tiles
+from analyses.paper.map_figures import figures
+from analyses.plots import map_page, map_tiles
 from analyses.reading import choices
 from analyses.reading.manifest import Checkpoint, Layer
 from analyses.reading.results import Results
@@ -31,9 +31,7 @@ def analyse(results: Results) -> Iterator[Figure]:
         shown = map_tiles.Tiles(results, checkpoint, map_tiles.metric_shown(results, SCORE))
         content = _page(shown, layers)
         caption, label = _caption(results, checkpoint, layers, content), f"Figure 3: {results.label('models', model)}"
-        for end, figure in map_breaks.figures(content):
-            name = f"figure3-{printing.slug(model)}{end}"
-            yield Figure(name, figure, replace(caption, finding="") if end else caption, label + end)
+        yield from figures(content, f"figure3-{printing.slug(model)}", caption, label)
 
 
 def firsts(layers: Sequence[Layer]) -> list[Layer]:

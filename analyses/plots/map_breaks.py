@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
-from matplotlib.figure import Figure
-
 from analyses.plots import style
-from analyses.plots.map_page import TITLE, TITLE_WIDTH, Block, Page, block_height, cut, draw, foot, row_height, side
+from analyses.plots.map_page import TITLE, TITLE_WIDTH, Block, Page, block_height, cut, foot, row_height, side
 
 SAFE = 0.05  # inches that stay free: heights are rounded up
-
-
-def figures(page: Page) -> Iterator[tuple[str, Figure]]:
-    """Draw a page, or as many as its rows need; each with what its name ends in: '', '-2' and so on."""
-    with style.context():
-        for number, part in enumerate(pages(page), start=1):
-            yield f"-{number}" if number > 1 else "", draw(part)
 
 
 def pages(page: Page) -> list[Page]:

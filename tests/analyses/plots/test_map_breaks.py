@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from analyses.artifacts import Caption
+from analyses.paper.map_figures import figures
 from analyses.plots import map_breaks, map_page, style
 from analyses.plots.map_page import Block, Dot, Page, Row, Strip, Tile
 
@@ -39,10 +41,13 @@ def test_a_page_is_broken_between_blocks_or_else_between_rows(shape, parts):
 @pytest.mark.parametrize(("rows", "aspect"), [(1, 1.0), (9, 0.5), (14, 2.0)])
 def test_no_page_is_higher_than_is_printed_and_each_row_is_drawn_once(rows, aspect):
     whole = page(2, rows, aspect=aspect)
-    drawn = list(map_breaks.figures(whole))
-    assert [end for end, _ in drawn] == ["", *(f"-{n}" for n in range(2, len(drawn) + 1))]
-    assert all(figure.get_size_inches()[1] <= style.HEIGHT for _, figure in drawn)
-    written = [text.get_text() for _, figure in drawn for text in figure.axes[0].texts]
+    drawn = list(figures(whole, "maps", Caption("Found.", "Read."), "Maps"))
+    rest = range(2, len(drawn) + 1)
+    assert [item.name for item in drawn] == ["maps", *(f"maps-{n}" for n in rest)]
+    assert [item.label for item in drawn] == ["Maps", *(f"Maps, page {n}" for n in rest)]
+    assert [item.caption.finding for item in drawn] == ["Found.", *("" for _ in rest)]
+    assert all(item.figure.get_size_inches()[1] <= style.HEIGHT for item in drawn)
+    written = [text.get_text() for item in drawn for text in item.figure.axes[0].texts]
     assert [text for text in written if text in labels(whole)] == labels(whole)
 
 
