@@ -104,8 +104,9 @@ def finding(results: Results, rankings: Sequence[Ranking]) -> str:
         best.append(f"{first.label} in {name} ({item.ranks.mean[order[0]]:.1f})")
         place = [item.methods[i].name for i in order].index(results.main_method) + 1
         own.append(f"{place} of {len(order)}")
+    own = own[:1] if len(set(own)) == 1 else own
     main = results.label("methods", results.main_method)
-    return f"Best mean rank: {printing.listed(best)}; {main} comes {printing.listed(list(dict.fromkeys(own)))}."
+    return f"Best mean rank: {printing.listed(best)}; {main} comes {printing.listed(own)}."
 
 
 def _compare(results: Results, model: str, metric: Metric) -> Ranking | None:

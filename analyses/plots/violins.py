@@ -137,7 +137,7 @@ def _draw_panel(
             text = f"{beyond} beyond"
             place: dict[str, Any] = {"transform": axes.transAxes, "ha": "right", "size": style.SMALL}
             ground: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.8}
-            axes.text(0.995, 0.02, text, color=style.GREY_TEXT, bbox=ground, **place)
+            axes.text(0.995, 0.045, text, color=style.GREY_TEXT, bbox=ground, **place)
 
 
 def window(values: Floats) -> tuple[float, float]:
@@ -194,7 +194,7 @@ def _label(axes: Axes, one: Shown, frame: pd.DataFrame, metric: Metric, *, named
                 share = percent(row[column], row["n_images"])
                 axes.text(x, 1.02, share, ha="center", transform=axes.get_xaxis_transform(), **above)
     if has_chance:
-        if counted:
+        if counted and named:
             what = "% better than chance:" if directed else "% above chance:"
             axes.text(0, 1.12, what, transform=axes.transAxes, color=style.GREY_TEXT, **above)
         axes.axhline(float(frame["chance"].mean()), **REFERENCE, zorder=0)

@@ -92,6 +92,12 @@ def test_one_axis_has_a_row_a_method_and_a_mark_a_network(make):
     table, figure = method_ranks.analyse(run)
     (axes,) = figure.figure.axes
     assert figure.name == "method_ranks"
+    places = [
+        f"{list(rows['method']).index('grad_cam') + 1} of {len(rows)}"
+        for _, rows in table.frame.groupby("model", sort=False)
+    ]
+    said = places[0] if len(set(places)) == 1 else " and ".join(places)
+    assert figure.caption.finding.endswith(f"Grad-CAM comes {said}.")
     assert_on_page(figure)
     marks = [line for line in axes.lines if line.get_linestyle() == "None"]
     assert sorted(float(line.get_xdata()[0]) for line in marks) == pytest.approx(
