@@ -25,11 +25,13 @@ from analyses.reading.results import KEYS
 from bench.output import archive
 from bench.output.drawing import with_palette
 from bench.output.report import COLOURS, scores_of
-from bench.output.store import CAPTIONS, DRAWN, MANIFEST, TIMING, Drawn, Store, digest
+from bench.output.store import CAPTIONS, DRAWN, MANIFEST, PAGE, TIMING, Drawn, Store, digest
 from segcam.errors import InputError
 
 MOST_BYTES = 1_000_000
 """Of a file among what people read; larger ones are in the archive alone."""
+MOST_OF_PAGE = 6_000_000
+"""Bytes of a page that is published with its run; `bench site` makes a larger one anew, without maps."""
 REDRAWN = ("attention", "claims", "distributions", "levels", "placement", "resolution", "skipped")
 """Analyses that need no more than the scores that are published."""
 SMALL = ("predictions", "attention", "placements", "resolution")
@@ -51,7 +53,7 @@ class Publication:
 
 
 def publish_folder(run: Store, to: Store, may_drop: Callable[[str], bool] = lambda _: False) -> Publication:
-    """Write what people read of a run: tables, figures as PNG, captions, manifest, and the scores of the verdicts.
+    """Write what people read of a run: tables, figures as PNG, captions, page, manifest, and the verdicts' scores.
 
     `run report --out` then decides every claim again. The folder is seen with the old publication or the new one,
     whatever ends the process; files in it that no publication made stay.
@@ -82,6 +84,11 @@ def publish_folder(run: Store, to: Store, may_drop: Callable[[str], bool] = lamb
             result.too_large.append(name)
         else:
             contents[name] = data
+    page = dict(_page(run)) if head and head.published and head.published.photographs else {}
+    if sum(map(len, page.values())) > MOST_OF_PAGE:
+        result.too_large.append(f"{PAGE}/")
+    else:
+        contents |= page
     contents |= {name: run.path(name).read_bytes() for name in (CAPTIONS, TIMING) if run.has(name)}
     scores = {name: _file(data) for name, data in contents.items() if name.startswith(f"{SCORES}/")}
     drawn = {name: digest(data) for name, data in contents.items() if name not in scores and name != TIMING}
@@ -178,6 +185,12 @@ def _drawn(run: Store) -> Iterator[tuple[str, bytes]]:
             yield name, with_palette(data, COLOURS)
         elif name.startswith("tables/"):
             yield name, data
+
+
+def _page(run: Store) -> Iterator[tuple[str, bytes]]:
+    """Yield the files of a run's page; where photographs may not be shown it has none, as maps show their edges."""
+    for name in sorted(name for name in run.drawn() if name.startswith(f"{PAGE}/") and run.has(name)):
+        yield name, run.path(name).read_bytes()
 
 
 def _verdict_scores(run: Store) -> Iterator[tuple[str, bytes]]:

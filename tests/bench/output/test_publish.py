@@ -21,7 +21,7 @@ from rich.console import Console
 
 from analyses import Results
 from analyses.reading.files import LOG
-from bench.output import terminal
+from bench.output import publish, terminal
 from bench.output.archive import unpack
 from bench.output.drawing import with_palette
 from bench.output.publish import MOST_BYTES, REDRAWN
@@ -57,7 +57,7 @@ def hidden(copied: Path) -> Path:
 def test_the_folder_is_what_people_read(published: Path, finished: Path) -> None:
     files = contents(published / "light")
     assert {"manifest.json", "captions.md", LOG, "README.md"} <= files.keys()
-    assert {name.partition("/")[0] for name in files if "/" in name} == {"scores", "tables", "figures"}
+    assert {name.partition("/")[0] for name in files if "/" in name} == {"scores", "tables", "figures", "report"}
     assert {Path(name).suffix for name in contents(published / "light", "figures")} == {".png"}
     assert contents(published / "light", "tables") == contents(finished, "tables")
     assert {name for name in contents(finished, "figures") if name.endswith(".png")} <= files.keys()
@@ -153,6 +153,19 @@ def test_archives_that_cannot_be_trusted_leave_nothing(published: Path, tmp_path
             unpack(tmp_path / f"{name}.zip")
     assert all(path.suffix == ".zip" for path in tmp_path.iterdir())
     assert not (tmp_path.parent / "evil.txt").exists()
+
+
+def test_the_page_is_published_where_photographs_may_be_shown_and_it_is_not_too_large(
+    published: Path, finished: Path, hidden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert contents(published / "light", "report") == contents(finished, "report")
+    assert bench("publish", "--out", hidden, "--to", tmp_path / "hidden").code == 0
+    assert not (tmp_path / "hidden" / "report").exists()
+    monkeypatch.setattr(publish, "MOST_OF_PAGE", 1000)
+    outcome = bench("publish", "--out", finished, "--to", tmp_path / "small")
+    assert outcome.code == 0
+    assert "report/ is too large for a folder" in outcome.err
+    assert not (tmp_path / "small" / "report").exists()
 
 
 def test_without_photographs_no_image_is_published(hidden: Path, tmp_path: Path) -> None:
