@@ -78,8 +78,12 @@ def _page(
     # Scaling and coding are done by C code that lets others run.
     with ThreadPoolExecutor() as threads, ExitStack() as stopped:
         stopped.callback(threads.shutdown, wait=False, cancel_futures=True)  # a stop waits for no more than has begun
-        coming = {item.name: threads.submit(figures.small, item) for item in items if isinstance(item, Drawn)}
+        pictures = [item for item in items if isinstance(item, Drawn)]
+        later = [item for item in pictures if item.name.startswith(contents.SUPPLEMENTS)]
+        coming = {item.name: threads.submit(figures.small, item) for item in pictures if item not in later}
         map_files, kept = gathered()
+        if not map_files.checkpoints:
+            coming |= {item.name: threads.submit(figures.small, item) for item in later}
         rows = [tables.script(item, words, kept) for item in items if isinstance(item, Table)]
         drawn = {name: picture.result() for name, picture in coming.items()}
     views = [contents.view(section, drawn) for section in shown]

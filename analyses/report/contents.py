@@ -50,17 +50,23 @@ class Item:
 
 @dataclass(frozen=True)
 class View:
-    """A section as the page shows it; `key` is its place in the page's address."""
+    """A section as the page shows it.
+
+    `key` is its place in the page's address; `elsewhere` are the figures that lie in the run's folder alone.
+    """
 
     key: str
     label: str
     title: str
     figures: list[Item]
     tables: list[Item]
+    elsewhere: list[str]
 
 
 PICTURES = ("figure1", "known_evidence", "curves", "methods", "sanity", "figure2", "levels", "method_ranks")
 """Sections whose first figure the overview shows, of as many as it has room for; the first one large."""
+SUPPLEMENTS = ("figure1_layers", "figure2_more")
+"""What the names of figures begin with that the page leaves to its atlas, where that shows the same maps."""
 SCENE = "figure-known_evidence_scene"
 """What the key of a figure begins with that the overview shows in place of its section's first."""
 ROOM = 5
@@ -74,11 +80,13 @@ def ordered(sections: Sequence[Section]) -> list[Section]:
 
 def view(section: Section, pictures: Mapping[str, figures.PagePicture]) -> View:
     """Return a section as the template shows it; `pictures` are those of its figures."""
-    out = View(printing.slug(section.name), _label(section.name), section.title, [], [])
+    out = View(printing.slug(section.name), _label(section.name), section.title, [], [], [])
     names = [item.name for item in section.items if isinstance(item, Table)]
     for item in section.items:
         slug = printing.slug(item.name)
-        if isinstance(item, Drawn):
+        if isinstance(item, Drawn) and item.name not in pictures:
+            out.elsewhere.append(item.name)
+        elif isinstance(item, Drawn):
             size = (pictures[item.name].width, pictures[item.name].height)
             parts, behind = _parts(item.caption), _behind(item.name, names)
             label = item.label or item.name

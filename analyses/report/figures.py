@@ -13,7 +13,9 @@ from analyses.artifacts import MOVING, Drawn
 
 WIDEST = 1440
 """Pixels: twice the width at which the page shows a figure, so that the smallest text is legible."""
-QUALITY = 75
+QUALITY = 70
+COLOURS, MOST_COLOURS = 255, 30_000
+"""Of charts: what they are brought to, no difference that a reader sees, and the most of what is tried."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,15 @@ def _frames(moving: bytes) -> Frames:
 
 
 def _webp(picture: Image.Image) -> bytes:
+    """Return a picture as WebP: lossy, or where that is smaller, as of most charts, in few colours without loss."""
     buffer = io.BytesIO()
     picture.save(buffer, "webp", quality=QUALITY, method=2)
-    return buffer.getvalue()
+    if picture.getcolors(MOST_COLOURS) is None:
+        return buffer.getvalue()  # of maps: it takes seconds, and is larger
+    chart = io.BytesIO()
+    few = picture.quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    few.save(chart, "webp", lossless=True, quality=50, method=2)
+    return min(buffer.getvalue(), chart.getvalue(), key=len)
 
 
 def frames_path(name: str) -> str:

@@ -18,7 +18,7 @@ from PIL import Image
 from analyses import ResultsError, report, run
 from analyses.artifacts import Caption, Drawn, Figure, Section, Table
 from analyses.reading.small_maps import STEPS
-from analyses.report import contents, gallery, sheets, tables, verdicts
+from analyses.report import contents, figures, gallery, sheets, tables, verdicts
 from analyses.report import data as scripts
 from segcam.draw.display import Display
 
@@ -373,6 +373,28 @@ def test_figures_are_made_small_and_never_larger(make):
     sizes = {name: Image.open(io.BytesIO(files[f"figures/{name}.webp"])).size for name in ("wide", "narrow")}
     assert sizes == {"wide": (1440, 480), "narrow": (300, 100)}
     assert 'alt="A figure."' in files["index.html"].decode()
+
+
+def test_charts_are_kept_in_few_colours_without_loss_and_pictures_are_not():
+    rng = np.random.default_rng(0)
+    chart = np.full((300, 300, 3), 255, np.uint8)
+    chart[::7, :, 0] = np.arange(300) // 10
+    noise = rng.integers(0, 256, (300, 300, 3), dtype=np.uint8)
+    for pixels, exact in ((chart, True), (noise, False)):
+        Image.fromarray(pixels).save(buffer := io.BytesIO(), "png")
+        small = figures.small(Drawn("x", Caption("", ""), {"png": buffer.getvalue()})).content
+        assert np.array_equal(np.asarray(Image.open(io.BytesIO(small)).convert("RGB")), pixels) is exact
+
+
+@pytest.mark.parametrize("gallery", [0, 1])
+def test_figures_of_single_images_are_left_to_the_atlas_where_it_has_the_maps(make, gallery):
+    Image.new("RGB", (30, 10), "white").save(buffer := io.BytesIO(), "png")
+    names = ("figure1-unet", "figure1_layers-unet-01-cat_1")
+    drawn = [Drawn(name, Caption("A figure.", ""), {"png": buffer.getvalue()}) for name in names]
+    files = dict(report.build(make(gallery=gallery, **SMALL), [Section("figure1", "Maps", drawn)]))
+    assert "figures/figure1-unet.webp" in files
+    assert (f"figures/{names[1]}.webp" in files) is not bool(gallery)
+    assert (f"figures/{names[1]}.png" in files["index.html"].decode()) is bool(gallery)
 
 
 def test_data_in_scripts_cannot_end_them():
