@@ -11,22 +11,50 @@ answer one question. Dropping such a file into the folder is all that adding one
 
 from __future__ import annotations
 
+import ast
 import importlib
-import pkgutil
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable
 from functools import cache
-from types import ModuleType
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-from analyses.artifacts import Caption, Figure, Table
-from analyses.plots import style
-from analyses.reading.choices import numbered
-from analyses.reading.results import Results, ResultsError
-from segcam.draw import glyphs
+if TYPE_CHECKING:
+    from analyses.artifacts import Caption, Figure, Table
+    from analyses.reading.results import Results, ResultsError
+    from analyses.running import run
 
-Analysis = Callable[[Results], Iterable[Figure | Table]]
+    Analysis = Callable[[Results], Iterable[Figure | Table]]
 
-__all__ = ["Analysis", "Caption", "Figure", "Results", "ResultsError", "Table", "find", "question", "run"]
+__all__ = ["Caption", "Figure", "Results", "ResultsError", "Table", "about", "find", "names", "question", "run"]
+
+_HOMES = {
+    "Caption": "artifacts",
+    "Figure": "artifacts",
+    "Results": "reading.results",
+    "ResultsError": "reading.files",
+    "Table": "artifacts",
+    "run": "running",
+}
+"""The modules of the names that need pandas or matplotlib, which take seconds to import: a list of names does not."""
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Import a public name where it is first asked for."""
+        if name not in _HOMES:
+            raise AttributeError(f"module 'analyses' has no attribute '{name}'")
+        globals()[name] = value = getattr(importlib.import_module(f"analyses.{_HOMES[name]}"), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
+
+
+class _Found(NamedTuple):
+    """A module that is an analysis, by its full name, and its docstring."""
+
+    module: str
+    about: str
 
 
 def find() -> dict[str, Analysis]:
@@ -38,55 +66,12 @@ def find() -> dict[str, Analysis]:
     Raises:
         ValueError: two files of one name are analyses.
     """
-    return {name: module.analyse for name, module in sorted(_modules().items())}
+    return {name: importlib.import_module(found.module).analyse for name, found in _found().items()}
 
 
-@cache
-def _modules() -> dict[str, ModuleType]:
-    """Return the modules below this package that have a function `analyse`, by their own names."""
-    modules: dict[str, ModuleType] = {}
-    for info in pkgutil.walk_packages(__path__, f"{__name__}."):
-        module = importlib.import_module(info.name)
-        name = info.name.rpartition(".")[2]
-        if not info.ispkg and hasattr(module, "analyse"):
-            if name in modules:
-                raise ValueError(f"{info.name} and {modules[name].__name__} are both the analysis '{name}': rename one")
-            modules[name] = module
-    return modules
-
-
-def run(results: Results, names: Iterable[str] | None = None) -> Iterator[Figure | Table]:
-    """Run the analyses called `names` (all of them by default) and yield what they make, in a stable order.
-
-    Raises:
-        ResultsError: a name is unknown, or the files of the run are missing or damaged.
-    """
-    modules = find()
-    asked = list(modules) if names is None else list(dict.fromkeys(names))
-    for name in asked:
-        if name not in modules:
-            raise ResultsError(f"unknown analysis '{name}': known are {', '.join(modules)}")
-    for name in asked:
-        for item in modules[name](results):
-            yield _legible(_entitled(item), results) if isinstance(item, Figure) else item
-
-
-def _entitled(figure: Figure) -> Figure:
-    """Return a figure with its finding written above it."""
-    if figure.caption.finding:
-        with style.context():
-            style.entitle(figure.figure, figure.caption.finding.removesuffix("."))
-    return figure
-
-
-def _legible(figure: Figure, results: Results) -> Figure:
-    """Return a figure whose names can be read in any script; its caption says what numbers stand for."""
-    timings_alone = not (results.folder / "manifest.json").exists()  # they name no class and no image
-    gone = glyphs.legible(figure.figure, {} if timings_alone else numbered(results))
-    meant = ", ".join(f"{number} is {name}" for name, number in gone.items())
-    if not gone:
-        return figure
-    return replace(figure, caption=replace(figure.caption, reading=f"{figure.caption.reading} Here {meant}.".strip()))
+def about(name: str) -> str:
+    """Return what an analysis is about: its module's docstring."""
+    return _found()[name].about
 
 
 def question(name: str) -> str:
@@ -95,4 +80,29 @@ def question(name: str) -> str:
     >>> question("skipped")
     'What has no maps, and why: methods that cannot run on a layer or a network.'
     """
-    return (_modules()[name].__doc__ or name).strip().partition("\n")[0]
+    return about(name).partition("\n")[0]
+
+
+def names() -> list[str]:
+    """Return the names of the analyses, sorted; none of them is imported."""
+    return list(_found())
+
+
+@cache
+def _found() -> dict[str, _Found]:
+    """Return the modules below this package that define a function `analyse`, by their own names, sorted."""
+    found: dict[str, _Found] = {}
+    for place in map(Path, __path__):
+        for file in sorted(place.rglob("*.py")):
+            if "def analyse(" not in (source := file.read_text(encoding="utf-8")):
+                continue
+            tree = ast.parse(source)
+            if not any(isinstance(node, ast.FunctionDef) and node.name == "analyse" for node in tree.body):
+                continue
+            module = ".".join((__name__, *file.relative_to(place).with_suffix("").parts))
+            if file.stem in found:
+                raise ValueError(
+                    f"{module} and {found[file.stem].module} are both the analysis '{file.stem}': rename one"
+                )
+            found[file.stem] = _Found(module, ast.get_docstring(tree) or file.stem)
+    return dict(sorted(found.items()))

@@ -103,11 +103,11 @@ def _threads() -> int:
 
 
 def _expected() -> tuple[type[Exception], ...]:
-    """Return the errors that say what to do; imported when there is one, since `analyses` takes seconds."""
-    from analyses import ResultsError  # noqa: PLC0415
+    """Return the errors that say what to do; those of results where what raises them is imported."""
     from segcam.errors import SegcamError  # noqa: PLC0415
 
-    return SegcamError, ResultsError, OSError
+    reading = sys.modules.get("analyses.reading.files")
+    return SegcamError, OSError, *((reading.ResultsError,) if reading else ())
 
 
 def _show_warning(

@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
 
+from bench.words import columns, wrapped
+
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 AGAIN = 0.5
 """Seconds until a stop that a library swallowed is raised again."""
@@ -121,10 +123,10 @@ def close() -> None:
 
 
 def say(text: str) -> None:
-    """Write a line to standard error, if there is one that takes it."""
+    """Write a line to standard error, if there is one that takes it; on a terminal lines end between words."""
     if sys.stderr is not None:
         with contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(f"{text}\n")
+            sys.stderr.write(f"{wrapped(text, columns(sys.stderr))}\n")
             sys.stderr.flush()
 
 

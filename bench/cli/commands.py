@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli import explain
+from bench.cli import explain, lists
 from bench.cli.options import (
+    Commands,
     Device,
     DeviceOption,
     DownloadOption,
@@ -25,15 +26,64 @@ from bench.cli.options import (
     YesOption,
     path_of,
 )
-from bench.planning.shipped import DEFAULT, profiles
+from bench.planning.shipped import DEFAULT
 from segcam.errors import InputError
 from segcam.files import user_path
 
 if TYPE_CHECKING:
     from bench.output.store import Store
 
-app = typer.Typer(help="Train, probe, score and report.", no_args_is_help=True, pretty_exceptions_enable=False)
-app.command(cls=Several)(explain.explain)
+HELP = """What segmentation networks look at: maps of every layer, scored, compared and drawn.
+
+Start here, with two minutes or with a network of your own:
+
+\b
+  python -m bench run all -p smoke
+  python -m bench explain net.py:build \\
+      --images photos/
+
+Then see what there is, how far a run is, and give it to others:
+
+\b
+  python -m bench list methods
+  python -m bench list methods grad_cam
+  python -m bench status -p smoke
+  python -m bench publish -p smoke \\
+      --archive run.zip
+"""
+STAGES = """Run a profile, whole or stage by stage; what is finished is not done again.
+
+Stages:
+
+\b
+  all       train, score and report
+  train     train until the levels are reached
+  score     score maps of what is trained
+  report    draw again, from the scores alone
+  timing    time segcam against others
+  evidence  score maps where it is known
+            what decides
+
+Examples:
+
+\b
+  python -m bench run all
+  python -m bench run all -p pets \\
+      --data-root DIR --model unet
+  python -m bench run report \\
+      --set figures.dpi=300
+"""
+
+app = typer.Typer(
+    help=HELP,
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,  # plain text: nothing that one would copy is boxed or cut, and no second is lost
+)
+app.command(cls=Several, short_help="explain your own network")(explain.explain)
+app.command("list", short_help="names, and all of one")(lists.list_)
 
 
 class Stage(StrEnum):
@@ -45,18 +95,6 @@ class Stage(StrEnum):
     REPORT = "report"
     TIMING = "timing"
     EVIDENCE = "evidence"
-
-
-class Listing(StrEnum):
-    """What can be listed."""
-
-    MODELS = "models"
-    LAYERS = "layers"
-    METHODS = "methods"
-    METRICS = "metrics"
-    DATASETS = "datasets"
-    PROFILES = "profiles"
-    ANALYSES = "analyses"
 
 
 def _given(context: typer.Context, option: str) -> bool:
@@ -99,10 +137,10 @@ def _refuse(stage: Stage, **options: object) -> None:
         raise InputError(f"run {stage} does not use {', '.join(ignored)}: leave it out")
 
 
-@app.command()
+@app.command(help=STAGES, short_help="train, score and report")
 def run(
     context: typer.Context,
-    stage: Annotated[Stage, typer.Argument(help="all, train, score; report, which redraws; timing; or evidence.")],
+    stage: Annotated[Stage, typer.Argument(help="What of it is run.")],
     profile: ProfileOption = DEFAULT,
     data_root: RootOption = None,
     out: OutOption = None,
@@ -130,8 +168,10 @@ def run(
         store = _existing(context, profile, out)
         outcome = terminal.Outcome(store, report(store, console, set_, wait=wait))
     else:
-        from bench.cli import stages
         from bench.planning.profile import read
+
+        settings = read(profile, set_) if stage not in (Stage.TIMING, Stage.EVIDENCE) else None
+        from bench.cli import stages  # behind the profile: torch takes seconds, and a wrong name is told at once
 
         if stage is Stage.TIMING:
             others = {"set_": set_, "model": model, "data_root": data_root, "download": download, "yes": yes}
@@ -139,18 +179,17 @@ def run(
             stages.time(Store(out or Path("runs/timing")), device, console, wait=wait)
             return
         options = stages.Options(data_root, out, device, download, yes, wait)
-        if stage is Stage.EVIDENCE:
+        if settings is None:
             _refuse(stage, data_root=data_root, model=model, download=download)
             stages.known_evidence(profile if _given(context, "profile") else None, set_ or [], options, console)
             return
-        settings = read(profile, set_)
         settings = settings.of(model) if model else settings
         outcome = stages.profile(stage, settings, options)
     if not terminal.told(outcome):
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(short_help="give a run to others")
 def publish(
     context: typer.Context,
     to: Annotated[Path | None, typer.Option("--to", help="Folder for what people read, such as results/mine.")] = None,
@@ -189,7 +228,7 @@ def publish(
             tell(f"wrote {archive}, {size:.1f} MB")
 
 
-@app.command()
+@app.command(short_help="one site over studies")
 def site(
     folders: Annotated[
         list[Path], typer.Argument(help="Folders of runs, evidence or timings, published or not; or one around them.")
@@ -209,43 +248,7 @@ def site(
     terminal.teller(console)(str(index))
 
 
-@app.command("list")
-def list_(
-    kind: Annotated[Listing, typer.Argument(help="What to list.")],
-    model: Annotated[
-        str | None, typer.Option(help="The network whose layers are listed, such as segformer:b1; default unet.")
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List what is there: models, layers, methods, metrics, datasets, profiles or analyses."""
-    from rich.console import Console
-    from rich.table import Table
-
-    if model is not None and kind is not Listing.LAYERS:
-        raise InputError(f"list {kind} does not use --model: leave it out")
-    if kind is Listing.PROFILES:
-        rows = shown = [{"name": name, "summary": summary} for name, summary in profiles().items()]
-    elif kind is Listing.ANALYSES:
-        from analyses import find, question
-
-        rows = shown = [{"name": name, "question": question(name)} for name in find()]
-    else:
-        from bench.cli import listing
-
-        rows = listing.LISTS[kind]("unet" if model is None else model)
-        shown = [listing.method_columns(row) for row in rows] if kind is Listing.METHODS else rows
-    if as_json:
-        typer.echo(json.dumps(rows, indent=1))
-        return
-    table = Table()
-    for column in shown[0]:
-        table.add_column(column, no_wrap=column == "name")
-    for row in shown:
-        table.add_row(*("" if v is None else str(v) for v in row.values()))
-    Console(width=None if Console().is_terminal else 200).print(table, markup=False)
-
-
-@app.command()
+@app.command(short_help="show how far a run is")
 def status(
     context: typer.Context, profile: ProfileOption = DEFAULT, out: OutOption = None, as_json: JsonOption = False
 ) -> None:

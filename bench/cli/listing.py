@@ -1,22 +1,34 @@
-"""What `bench list` shows of the library: models, layers, methods, metrics and data sets, a row each."""
+"""What `bench list` shows: rows, each with a name; of the library's own they need torch."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
-from bench.planning import manifest
-from segcam.datasets import DATASETS
-from segcam.methods import METHODS
-from segcam.metrics import METRICS
-from segcam.metrics.attention import ATTENTION_METRICS
-from segcam.models import MODELS, architecture, create
-from segcam.probe.layers import POINTS
+from segcam.errors import unknown
 
 ListRow = dict[str, Any]
 
 
-def _models(_: str) -> list[ListRow]:
+def profiles() -> list[ListRow]:
+    """Return the profiles that come with the package."""
+    from bench.planning import shipped
+
+    return [{"name": name, "summary": summary} for name, summary in shipped.profiles().items()]
+
+
+def analyses() -> list[ListRow]:
+    """Return the analyses."""
+    import analyses as package
+
+    return [{"name": name, "question": package.question(name)} for name in package.names()]
+
+
+def models() -> list[ListRow]:
+    """Return the networks that a profile can train."""
+    from segcam.models import MODELS
+
     return [
         {
             "name": m.name,
@@ -29,37 +41,34 @@ def _models(_: str) -> list[ListRow]:
     ]
 
 
-def _layers(model: str) -> list[ListRow]:
+def layers(model: str) -> list[ListRow]:
+    """Return the layers of a network that can be probed.
+
+    Raises:
+        InputError: an unknown network.
+    """
+    from segcam.models import architecture, create
+    from segcam.probe.layers import POINTS
+
     network = create(model, 2)
     points = [layer for point in POINTS for layer in architecture(model).layers(network, point)]
     columns = ("label", "stage", "depth", "role", "stride", "point", "form", "module")
     return [{"name": model, **{column: getattr(layer, column) for column in columns}} for layer in points]
 
 
-def method_columns(row: ListRow) -> dict[str, str]:
-    """Put what is known of a method into columns that fit beside each other."""
-    kind = row["kind"] if row["kind"] == row["family"] else f"{row['kind']}, {row['family']}"
-    return {
-        "name": row["name"],
-        "kind": kind,
-        "of": row["scope"],
-        "passes": _passes(row),
-        "signed": "yes" if row["signed"] else "",
-        "gradients": "yes" if row["needs_gradients"] else "",
-        "parameters": ", ".join(f"{name}={value!r}" for name, value in row["parameters"].items()),
-        "label and summary": f"{row['label']}: {row['summary']}",
-        "source": row["source"],
-    }
+def methods() -> list[ListRow]:
+    """Return the methods that make maps."""
+    from bench.planning import manifest
+    from segcam.methods import METHODS
+
+    return [{"name": m.name, **manifest.of_method(m).model_dump()} for m in METHODS]
 
 
-def _passes(row: ListRow) -> str:
-    """Say how many passes a method takes: '0', '1 shared', '16 a layer', '225'."""
-    if not row["own_passes"]:
-        return f"{row['passes']} shared" if row["passes"] else "0"
-    return f"{row['passes']} a layer" if row["each"] == "layer" else str(row["passes"])
+def metrics() -> list[ListRow]:
+    """Return the metrics, of maps and of attention."""
+    from segcam.metrics import METRICS
+    from segcam.metrics.attention import ATTENTION_METRICS
 
-
-def _metrics(_: str) -> list[ListRow]:
     columns = ("label", "summary", "direction", "lower", "upper", "chance", "unit", "source")
     tables = [("scores", m) for m in METRICS] + [("attention", m) for m in ATTENTION_METRICS]
     return [
@@ -67,14 +76,108 @@ def _metrics(_: str) -> list[ListRow]:
     ]
 
 
-def _datasets(_: str) -> list[ListRow]:
+def datasets() -> list[ListRow]:
+    """Return the data sets."""
+    from segcam.datasets import DATASETS
+
     return [{"name": d.name, "needs --data-root": d.needs_root, "summary": d.summary} for d in DATASETS]
 
 
-LISTS: dict[str, Callable[[str], list[ListRow]]] = {
-    "models": _models,
-    "layers": _layers,
-    "methods": lambda _: [{"name": m.name, **manifest.of_method(m).model_dump()} for m in METHODS],
-    "metrics": _metrics,
-    "datasets": _datasets,
+LISTS: dict[str, Callable[[], list[ListRow]]] = {
+    "models": models,
+    "methods": methods,
+    "metrics": metrics,
+    "datasets": datasets,
+    "profiles": profiles,
+    "analyses": analyses,
 }
+"""The lists by kind, but for layers, which are of a network."""
+
+
+def one(kind: str, name: str) -> ListRow:
+    """Return the row of one name.
+
+    Raises:
+        InputError: there is none; names the nearest.
+    """
+    rows = {row["name"]: row for row in LISTS[kind]()}
+    base = name.partition(":")[0] if kind == "models" else name  # segformer:b1 is a variant of segformer
+    if base not in rows or (base != name and not rows[base]["variants"]):
+        raise unknown({"analyses": "analysis"}.get(kind, kind.removesuffix("s")), name, rows)
+    return rows[base]
+
+
+def line(kind: str, row: ListRow) -> tuple[str, ...]:
+    """Return a row in a line: what may be copied, and last what may be cut."""
+    if kind == "layers":
+        form = f", {row['form']}" if row["form"] else ""
+        return row["label"], row["module"], f"{row['role']}, stride {row['stride']}, {row['point']}{form}"
+    return row["name"], row["question" if kind == "analyses" else "summary"]
+
+
+def details(kind: str, row: ListRow) -> tuple[str, list[tuple[str, str]], str]:
+    """Return all that is known of one: what it is, facts by their names, and text that is shown as it is."""
+    if kind == "methods":
+        return f"{row['label']}: {row['summary']}", _of_method(row), ""
+    if kind == "metrics":
+        return f"{row['label']}: {row['summary']}", _of_metric(row), ""
+    if kind == "profiles":
+        from bench.planning import shipped
+
+        return row["summary"], [("file", str(shipped.FOLDER / f"{row['name']}.toml"))], shipped.text(row["name"])
+    if kind == "analyses":
+        import analyses as package
+
+        return package.about(row["name"]).replace("\n\n", "\0").replace("\n", " ").replace("\0", "\n"), [], ""
+    facts = {key: value for key, value in row.items() if key not in ("name", "summary")}
+    words = {key: assigned(value) if isinstance(value, dict) else _said(value) for key, value in facts.items()}
+    return row["summary"], list(words.items()), ""
+
+
+def _of_method(row: ListRow) -> list[tuple[str, str]]:
+    kind = row["kind"] if row["kind"] == row["family"] or not row["family"] else f"{row['kind']}, {row['family']}"
+    return [
+        ("kind", kind),
+        ("maps of", "the input's pixels" if row["scope"] == "input" else "layers"),
+        ("passes", _passes(row)),
+        ("gradients", _said(row["needs_gradients"])),
+        ("signed", _said(row["signed"])),
+        ("parameters", assigned(row["parameters"])),
+        ("source", row["source"]),
+    ]
+
+
+def _passes(row: ListRow) -> str:
+    """Say how many passes a method takes: 'none', '1, shared with others', '16 a layer', '225'."""
+    if not row["own_passes"]:
+        return f"{row['passes']}, shared with all such methods" if row["passes"] else "none"
+    return f"{row['passes']} a layer" if row["each"] == "layer" else str(row["passes"])
+
+
+def _of_metric(row: ListRow) -> list[tuple[str, str]]:
+    better = {"higher": "higher values", "lower": "lower values"}.get(row["direction"], "neither way")
+    low, high = ("-inf" if row["lower"] is None else row["lower"], "inf" if row["upper"] is None else row["upper"])
+    chance = {"area": "the mask's share of the image", None: "not known"}.get(row["chance"], row["chance"])
+    unit = f" {row['unit']}" if row["unit"] else ""
+    return [
+        ("table", row["table"]),
+        ("range", f"{low} to {high}{unit}"),
+        ("better", better),
+        ("by chance", str(chance)),
+        ("source", row["source"]),
+    ]
+
+
+def assigned(values: dict[str, Any]) -> str:
+    """Return parameters as a profile has them.
+
+    >>> assigned({"width": 16, "norm": "batch", "bias": True, "teacher": None})
+    'width = 16, norm = "batch", bias = true, teacher = none'
+    """
+    return ", ".join(f"{name} = {'none' if value is None else json.dumps(value)}" for name, value in values.items())
+
+
+def _said(value: Any) -> str:
+    return (
+        {True: "yes", False: "no", None: ""}.get(value, "") if isinstance(value, bool) or value is None else str(value)
+    )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
+from bench.words import columns
+from segcam.errors import InputError
 from segcam.files import user_path
 
 
@@ -21,17 +24,24 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
-ProfileOption = Annotated[str, typer.Option("--profile", "-p", help="Name of a profile, or a TOML file.")]
-RootOption = Annotated[
-    Path | None, typer.Option("--data-root", help="Folder of the data; for oxford_pet the parent of oxford-iiit-pet/.")
+ProfileOption = Annotated[
+    str, typer.Option("--profile", "-p", metavar="NAME", help="Name of a profile, or a TOML file.")
 ]
-OutOption = Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the results; default runs/PROFILE.")]
+RootOption = Annotated[
+    Path | None,
+    typer.Option("--data-root", metavar="DIR", help="Folder of the data; for oxford_pet the one that holds its own."),
+]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder of the results; default runs/NAME.")
+]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where networks run.")]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="Change a key of the profile: section.key=value. May be repeated.")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the profile. May be repeated."),
 ]
 ModelOption = Annotated[
-    list[str] | None, typer.Option("--model", help="Run this model of the profile alone. May be repeated.")
+    list[str] | None,
+    typer.Option("--model", metavar="NAME", help="Run this model of the profile alone. May be repeated."),
 ]
 DownloadOption = Annotated[bool, typer.Option("--download", help="Fetch the data set where it is missing.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Drop what is finished under other settings, without asking.")]
@@ -46,6 +56,38 @@ def path_of(path: Path | None, option: str) -> Path | None:
         InputError: it is no path.
     """
     return None if path is None else user_path(path, option)
+
+
+class Commands(TyperGroup):
+    """The commands; what the command line itself refuses is an error like any other: `error: `, and what helps."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run a command, and end the process with its exit code.
+
+        Raises:
+            UsageError: the command line is wrong.
+        """
+        width = columns(sys.stdout)
+        narrow = {} if width is None else {"terminal_width": min(width, 80)}  # by itself help is never below 50
+        try:
+            code = super().main(*args, **{**extra, **narrow, "standalone_mode": False})
+        except typer.Abort:  # a question was not answered
+            raise UsageError("not answered: nothing is done") from None
+        except Exception as error:
+            if not hasattr(error, "format_message"):  # typer's own kinds of error have no public name
+                raise
+            context, message = getattr(error, "ctx", None), error.format_message()
+            if context is not None and message == context.get_help():  # nothing was asked for
+                typer.echo(message)
+                sys.exit(2)
+            help_ = f"; see {context.command_path} --help" if context else ""
+            said = " ".join(message.split()).replace("Value error, ", "").removesuffix(".")
+            raise UsageError(f"{said[:1].lower()}{said[1:]}{help_}") from None
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+class UsageError(InputError):
+    """The command line is wrong."""
 
 
 class Several(TyperCommand):

@@ -81,7 +81,7 @@ def _drawn(store: Store, look: profiles.Figures, console: Console) -> list[Path]
         console.print(f"left out, since the manifest does not list them: {shown}", markup=False, highlight=False)
     if unwritten := glyphs.note(numbered(results)):
         console.print(unwritten, markup=False, highlight=False)
-    names = list(analyses.find())
+    names = analyses.names()
     if not any(entry.reached for entry in manifest.checkpoints):
         console.print("no level was reached, so there are no maps to draw", markup=False)
         names = ["levels"]

@@ -11,9 +11,10 @@ DEFAULT = "quick"
 
 def profiles() -> dict[str, str]:
     """Return the names of the profiles that come with the package, with a line on each."""
-    texts = {
-        path.name.removesuffix(".toml"): path.read_text(encoding="utf-8")
-        for path in FOLDER.iterdir()
-        if path.name.endswith(".toml")
-    }
-    return {name: tomllib.loads(text).get("summary", "") for name, text in sorted(texts.items())}
+    names = sorted(path.name.removesuffix(".toml") for path in FOLDER.iterdir() if path.name.endswith(".toml"))
+    return {name: tomllib.loads(text(name)).get("summary", "") for name in names}
+
+
+def text(name: str) -> str:
+    """Return a profile's file as it is."""
+    return (FOLDER / f"{name}.toml").read_text(encoding="utf-8")
