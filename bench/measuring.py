@@ -27,7 +27,7 @@ from bench.planning.measurement import MEASUREMENTS, Columns, MeasureJob, Measur
 from bench.planning.profile import Profile
 from bench.planning.records import MeasureRecord
 from bench.planning.request import Gap, Request, methods_of
-from bench.progress import Task, working
+from bench.progress import Piece, Task, working
 from segcam.errors import InputError, SegcamError
 from segcam.metrics import METRICS
 
@@ -229,9 +229,7 @@ class Measuring:
             name: 1 if asked is None else asked(self.checkpoints.request(cell, score)) for name, cell in sources.items()
         }
         total, to_do = (sum(len(cell.rows) * steps[cell.train.model] for cell in group) for group in (cells, left))
-        of = f"{self.label} " if self.label else self.prefix.replace("-", " ")
-        name = of + measurement.name.replace("_", " ")
-        with working(self.checkpoints.console, name, total, total - to_do) as task:
+        with working(self.checkpoints.console, self._called(measurement.name), total, total - to_do) as task:
             for (train, level), group in groupby(left, key=lambda cell: (cell.train, cell.level)):
                 model = self.checkpoints.network(train, level)
                 request = self.checkpoints.request(train, score, model)
@@ -239,6 +237,22 @@ class Measuring:
                 for cell in group:
                     self.measure(measurement, cell, model, request, data, task)
                 saved()
+
+    def _called(self, measurement: str) -> str:
+        """Return what a measurement's progress is called."""
+        of = f"{self.label} " if self.label else self.prefix.replace("-", " ")
+        return of + measurement.replace("_", " ")
+
+    def pieces(self) -> list[Piece]:
+        """Return what is left to do, of trainings to come, too; a training that is to come is taken to end well."""
+        points, data, costs = self.checkpoints, self.data, Counter[str]()
+        missing = points.missing()
+        weights = points.weights([cell for cell in points.cells if cell not in missing])
+        weights |= {cell: dict.fromkeys(self.profile.recipe(cell.model).levels, "") for cell in missing}
+        for cell in plan.measuring(self.profile, data, weights, self.measurements, self.prefix):
+            if not self.store.has(cell.record):
+                costs[cell.measurement] += len(cell.rows)
+        return [Piece(self._called(name), MEASUREMENTS.get(name).cost * count) for name, count in costs.items()]
 
     def measure(
         self, measurement: Measurement, cell: MeasureCell, model: nn.Module, request: Request, data: Data, task: Task

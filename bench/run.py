@@ -22,6 +22,7 @@ from bench.planning.data import Data, of_class
 from bench.planning.profile import Profile
 from bench.planning.sections import members
 from bench.planning.views import MOST, Pixels, View, pixels_of, shown_in, views
+from bench.progress import Piece, say
 from bench.training.run import Trainings
 from segcam.errors import InputError
 
@@ -92,14 +93,12 @@ class Run:
         found, without = views(self.profile, info.classes, test)
         if without:
             shown = f"{', '.join(without[:5])}{f' and {len(without) - 5} more' if len(without) > 5 else ''}"
-            self.console.print(f"left out, as no image shows them: {shown}", markup=False, highlight=False)
+            say(self.console, f"left out, as no image shows them: {shown}")
         if len(self.profile.score.classes) == 1 == len(found) and not shown_in(test(), found[0].explained):
             note = f"no photograph shows {found[0].label}: it has no region to explain, and its best pixel alone is"
-            self.console.print(note, markup=False, highlight=False)
+            say(self.console, note)
         if self.profile.score.classes == (MOST,):
-            self.console.print(
-                f"explained: {found[0].label}, the class of the most pixels", markup=False, highlight=False
-            )
+            say(self.console, f"explained: {found[0].label}, the class of the most pixels")
         return found
 
     @cached_property
@@ -113,6 +112,12 @@ class Run:
         data = of_class(self.data, profile, view.explained) if self.profile.score.classes else self.data
         label = view.label if view.prefix else ""
         return Measuring(self.checkpoints, self.store, profile, data, stage, prefix + view.prefix, label)
+
+    def pieces(self, stage: str) -> list[Piece]:
+        """Return what is left to do, in its order: of 'all', 'train' or 'score'."""
+        training = self.trainings.pieces() if stage != "score" and self.profile.models else []
+        measuring = [piece for one in self.measurings for piece in one.pieces()] if stage != "train" else []
+        return [*training, *measuring]
 
     def train(self) -> None:
         """Train what is not trained yet."""

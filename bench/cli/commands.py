@@ -161,10 +161,11 @@ def run(
         _refuse(stage, data_root=data_root, model=model, download=download, yes=yes, device=device is not Device.AUTO)
         from bench.output import archive
         from bench.output.report import report
+        from bench.progress import say
 
         if out is not None and archive.is_archive(out):
             out = archive.unpack(out)
-            console.print(f"unpacked into {out}", markup=False, highlight=False)
+            say(console, f"unpacked into {out}")
         store = _existing(context, profile, out)
         outcome = terminal.Outcome(store, report(store, console, set_, wait=wait))
     else:
@@ -243,9 +244,7 @@ def site(
     to = path_of(out, "--out") or out
     named = [user_path(folder, "FOLDER") for folder in folders]
     console = terminal.console()
-    *_, index = written = write(named, to, docs, console)
-    terminal.tell_files(console, to, written)
-    terminal.teller(console)(str(index))
+    terminal.tell_files(console, to, write(named, to, docs, console))
 
 
 @app.command(short_help="show how far a run is")
@@ -257,6 +256,7 @@ def status(
 
     from bench.output import terminal
     from bench.output.store import of_profile
+    from bench.progress import say
 
     store = of_profile(_existing(context, profile, path_of(out, "--out")))
     if as_json:
@@ -266,11 +266,8 @@ def status(
     console = Console(width=None if Console().is_terminal else terminal.WIDTH)
     cells = "scoring not begun" if done["to_score"] is None else f"{done['scored']} of {done['to_score']} scoring cells"
     trainings = f"{done['trained']} of {done['to_train']} trainings, " if done["to_train"] else ""
-    console.print(
-        f"{store.out}: {trainings}{cells}, {done['tables']} tables, {done['figures']} figures",
-        markup=False,
-    )
+    say(console, f"{store.out}: {trainings}{cells}, {done['tables']} tables, {done['figures']} figures")
     for name, step in done["training_now"].items():
-        console.print(f"{name}: saved at step {step}", markup=False)
-    if table := terminal.summary(store):
+        say(console, f"{name}: saved at step {step}")
+    if table := terminal.summary(store, console.width):
         console.print(table)

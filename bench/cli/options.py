@@ -61,12 +61,14 @@ def path_of(path: Path | None, option: str) -> Path | None:
 class Commands(TyperGroup):
     """The commands; what the command line itself refuses is an error like any other: `error: `, and what helps."""
 
-    def main(self, *args: Any, **extra: Any) -> Any:
-        """Run a command, and end the process with its exit code.
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Run a command, and end the process with its exit code, unless it is called from within another program.
 
         Raises:
             UsageError: the command line is wrong.
         """
+        if not standalone_mode:
+            return super().main(*args, **extra, standalone_mode=False)
         width = columns(sys.stdout)
         narrow = {} if width is None else {"terminal_width": min(width, 80)}  # by itself help is never below 50
         try:

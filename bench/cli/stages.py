@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,9 +21,10 @@ from bench.output.store import MANIFEST, Store, of_profile
 from bench.planning import manifest
 from bench.planning import profile as profiles
 from bench.planning.data import lines, open_data
-from bench.progress import working
+from bench.progress import Whole, expecting, say, working
 from bench.run import Run
 from bench.timing import run as timing
+from bench.words import columns, wrapped
 from segcam.datasets import DATASETS
 from segcam.errors import InputError
 
@@ -73,21 +75,21 @@ def start(read: profiles.Profile, options: Options) -> Iterator[Run]:
             raise InputError(
                 f"{store.out} holds a published run, without its networks: choose another folder with --out"
             )
-        console.print(
+        say(
+            console,
             f"{read.name}: {read.data.dataset} at {read.data.size} px, on {torch_device.type}, into {store.out}",
-            markup=False,
         )
         with working(console, "opening data", 1) as task:
 
             def progress(done: int, total: int, what: str) -> None:
                 if not done:  # nothing is done yet: another process is waited for
-                    console.print(what, markup=False, highlight=False)
+                    say(console, what)
                 task.resize(total)
                 task.to(done, what)
 
             data = open_data(read, root=options.root, download=options.download, progress=progress)
         for line in lines(data):
-            console.print(line, markup=False, highlight=False)
+            say(console, line)
         run = Run(read, data, store, torch_device, console, terminal.may_drop(yes=options.yes))
         run.prepare()
         yield run
@@ -96,11 +98,13 @@ def start(read: profiles.Profile, options: Options) -> Iterator[Run]:
 def profile(stage: str, read: profiles.Profile, options: Options) -> terminal.Outcome:
     """Train, score and report what the stage says: 'all', 'train' or 'score'."""
     with start(read, options) as work:
-        if stage != "score" and read.models:
-            work.train()
-        if stage != "train":
-            work.score()
-        written = reports.report(work.store, work.console) if stage == "all" else []
+        drawing = [reports.piece(work.views)] if stage == "all" else []
+        with expecting(Whole([*work.pieces(stage), *drawing])):
+            if stage != "score" and read.models:
+                work.train()
+            if stage != "train":
+                work.score()
+            written = reports.report(work.store, work.console, anew=False) if stage == "all" else []
         return terminal.Outcome(
             work.store, written, work.unreached(), *(work.blank() if stage != "train" else ([], False))
         )
@@ -110,16 +114,15 @@ def explain(asked: Asked, options: Options) -> terminal.Outcome:
     """Explain a network of the user's: from its photographs to scores, tables, figures and a page."""
     read, said = profile_of(asked)
     for line in said:
-        terminal.console().print(f"note: {line}", markup=False, highlight=False)
+        say(terminal.console(), f"note: {line}")
     return profile("all", read, options)
 
 
 def check(asked: Asked, options: Options) -> None:
     """Say how a network of the user's and its photographs are read, and draw one photograph."""
-    console = terminal.console()
     read, said = profile_of(asked)
     for line in (*said, *checking.lines(read, options.out, device_of(options.device))):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        typer.echo(wrapped(line, columns(sys.stdout), "  "))
 
 
 def time(store: Store, device: str, console: Console, *, wait: bool) -> None:
@@ -141,6 +144,6 @@ def known_evidence(profile: str | None, settings: list[str], options: Options, c
     console.print(campaign.summary(store))
     terminal.tell_files(console, store.out, written)
     if untold := campaign.untold(store):
-        console.print(f"not told apart, so that their maps tell nothing: {'; '.join(untold)}", markup=False)
+        say(console, f"not told apart, so that their maps tell nothing: {'; '.join(untold)}")
     if not campaign.learned(store):
         raise typer.Exit(1)

@@ -330,4 +330,4 @@ def run(job: MeasureJob) -> dict[str, Columns]:
     return {"faithfulness": joined(areas), "faithfulness_curves": joined(points)}
 
 
-MEASUREMENT = MEASUREMENTS.add(Measurement("faithfulness", run, settings=Faithfulness))
+MEASUREMENT = MEASUREMENTS.add(Measurement("faithfulness", run, settings=Faithfulness, cost=8.0))

@@ -88,4 +88,6 @@ def run(job: MeasureJob) -> dict[str, Columns]:
     }
 
 
-MEASUREMENT = MEASUREMENTS.add(Measurement("own_passes", run, plan, steps=lambda request: request.own_pass_maps))
+MEASUREMENT = MEASUREMENTS.add(
+    Measurement("own_passes", run, plan, steps=lambda request: request.own_pass_maps, cost=10.0)
+)

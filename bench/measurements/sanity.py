@@ -264,5 +264,5 @@ def _maps(request: Request, job: MeasureJob, captures: Sequence[Capture]) -> Ite
 
 
 MEASUREMENT = MEASUREMENTS.add(
-    Measurement("sanity", lambda job: examine(job, job.profile.section("sanity")), settings=Sanity)
+    Measurement("sanity", lambda job: examine(job, job.profile.section("sanity")), settings=Sanity, cost=15.0)
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -17,18 +19,24 @@ from analyses.reading.manifest import Manifest
 from analyses.reading.sealed import first_problem
 from analyses.report import build as page_of
 from bench.output import drawing
-from bench.output.store import CAPTIONS, INDEX, MANIFEST, PAGE, Store, digest
+from bench.output.store import CAPTIONS, INDEX, MANIFEST, PAGE, TIMING, Store, digest
 from bench.output.terminal import teller
 from bench.planning import profile as profiles
-from bench.progress import working
+from bench.progress import Piece, say, working
 from segcam.draw import glyphs
 from segcam.errors import InputError
 
+DRAWING = "drawing"
+COST = 5.0
+"""Of an analysis, in steps of a training; for the time that is left alone."""
+DRAWN_WITH = ("matplotlib", "numpy", "pandas", "scipy", "seaborn", "pillow")
 COLOURS = 128
 """Of published PNG: a third of the bytes, and no difference that a reader sees."""
 
 
-def report(store: Store, console: Console, settings: list[str] | None = None, *, wait: bool = True) -> list[Path]:
+def report(
+    store: Store, console: Console, settings: list[str] | None = None, *, wait: bool = True, anew: bool = True
+) -> list[Path]:
     """Draw every figure and table of a run, and the page that shows them.
 
     What is published without all scores redraws the analyses that its manifest names; all else is left as it is.
@@ -39,9 +47,10 @@ def report(store: Store, console: Console, settings: list[str] | None = None, *,
         settings: 'figures.key=value' each, in place of the run's own.
         wait: whether to wait for another process that writes results, where there are settings; who draws is waited
             for.
+        anew: whether to draw again what was drawn of the same results, by the same code, and lies there as it was.
 
     Returns:
-        The files written, of the page its index alone.
+        The files that were drawn, of the page its index alone.
 
     Raises:
         InputError: there is no run in the folder, or it was published without what this needs.
@@ -60,7 +69,37 @@ def report(store: Store, console: Console, settings: list[str] | None = None, *,
         with store.writing(wait=wait, tell=teller(console)):
             store.write(MANIFEST, manifest.model_copy(update={"profile": profile}).written())
     with store.drawing(tell=teller(console)):
+        if not anew and (earlier := before(store, drawn_from(store, look))):
+            say(console, "nothing has changed since all was drawn: run report draws it again")
+            return earlier
         return _drawn(store, look, console)
+
+
+def piece(views: Sequence[object]) -> Piece:
+    """Return what drawing a run of some classes is among its pieces of work."""
+    return Piece(DRAWING, COST * (len(analyses.names()) + 1) * len(views))
+
+
+def drawn_from(store: Store, look: profiles.Figures) -> str:
+    """Return a hash of all that a run's report is drawn from: results, settings, code, and the packages that draw."""
+    hashed = hashlib.sha256(look.model_dump_json().encode())
+    for name in (MANIFEST, TIMING):  # the manifest holds the hashes of all tables
+        hashed.update(store.path(name).read_bytes() if store.has(name) else b"-")
+    hashed.update("; ".join(f"{name} {version(name)}" for name in DRAWN_WITH).encode())
+    for package in (Path(analyses.__file__).parent, Path(glyphs.__file__).parent, Path(__file__).parent):
+        for file in sorted(package.rglob("*")):
+            if file.is_file() and file.suffix not in (".pyc", ".tmp"):
+                hashed.update(str(file.relative_to(package)).encode() + file.read_bytes())
+    return hashed.hexdigest()
+
+
+def before(store: Store, source: str) -> list[Path]:
+    """Return what an earlier report drew, if it is all there as it was and of the same source."""
+    drawn = store.drawn() if store.drawn_from() == source else {}
+    if not all(store.holds(name, value) for name, value in drawn.items()):
+        return []
+    page = f"{PAGE}/"
+    return [store.path(name) for name in drawn if name == f"{page}{INDEX}" or f"/{page}" not in f"/{name}"]
 
 
 def scores_of(manifest: Manifest) -> str:
@@ -78,12 +117,12 @@ def _drawn(store: Store, look: profiles.Figures, console: Console) -> list[Path]
     if left_out := results.left_out():
         more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
         shown = f"{', '.join(left_out[:3])}{more}"
-        console.print(f"left out, since the manifest does not list them: {shown}", markup=False, highlight=False)
+        say(console, f"left out, since the manifest does not list them: {shown}")
     if unwritten := glyphs.note(numbered(results)):
-        console.print(unwritten, markup=False, highlight=False)
+        say(console, unwritten)
     names = analyses.names()
     if not any(entry.reached for entry in manifest.checkpoints):
-        console.print("no level was reached, so there are no maps to draw", markup=False)
+        say(console, "no level was reached, so there are no maps to draw")
         names = ["levels"]
     views: list[tuple[str | None, str]] = [
         (view.label, f"{view.folder}/" if view.folder else "") for view in manifest.views
@@ -91,7 +130,7 @@ def _drawn(store: Store, look: profiles.Figures, console: Console) -> list[Path]
     views = views or [(None, "")]
     contents: dict[str, bytes] = {}
     pages: dict[str, bytes] = {}
-    with working(console, "drawing", (len(names) + 1) * len(views)) as task:
+    with working(console, DRAWING, (len(names) + 1) * len(views)) as task:
         for label, place in views:
 
             def done(name: str, label: str | None = label) -> None:
@@ -104,18 +143,19 @@ def _drawn(store: Store, look: profiles.Figures, console: Console) -> list[Path]
             contents |= {f"{place}{name}": data for name, data in made.items()}
             pages |= {f"{place}{PAGE}/{name}": data for name, data in page_of(of_class, sections)}
             done("page")
-        store.draw({**contents, **pages}, whole=True, of=scores_of(manifest))
+        source = drawn_from(store, look)
+        store.draw({**contents, **pages}, whole=True, of=scores_of(manifest), source=source)
     return [*map(store.path, contents), store.path(f"{PAGE}/{INDEX}")]
 
 
 def known_evidence(store: Store, look: profiles.Figures) -> list[Path]:
-    """Draw the figures and tables of a run of known evidence, which has no page.
+    """Draw the figures and tables of a run of known evidence, which has no page, unless they are drawn of the same.
 
     Raises:
         InputError: it was published without its scores.
     """
     with store.drawing():
-        return _known_evidence(store, look)
+        return before(store, drawn_from(store, look)) or _known_evidence(store, look)
 
 
 def _known_evidence(store: Store, look: profiles.Figures) -> list[Path]:
@@ -125,7 +165,8 @@ def _known_evidence(store: Store, look: profiles.Figures) -> list[Path]:
             "run report --out FILE.zip"
         )
     section = drawing.draw(store.out, "known_evidence", drawing.Files(look.kinds, look.dpi))
-    return store.draw({**files([section]), CAPTIONS: _captions([section])}, whole=True)
+    made = {**files([section]), CAPTIONS: _captions([section])}
+    return store.draw(made, whole=True, source=drawn_from(store, look))
 
 
 def timings(store: Store, section: Section) -> list[Path]:
@@ -147,8 +188,8 @@ def _again(store: Store, names: Sequence[str], look: drawing.Files, console: Con
     for folder, stems in left.items():
         drawn = {path.stem for path in written if path.parent.name == folder}
         if stems := [stem for stem in stems if stem not in drawn]:
-            console.print(f"{folder} left as published: {', '.join(stems)}", markup=False, highlight=False)
-    console.print("the run's archive draws all of them, and the page: run report --out FILE.zip", markup=False)
+            say(console, f"{folder} left as published: {', '.join(stems)}")
+    say(console, "the run's archive draws all of them, and the page: run report --out FILE.zip")
     return written
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from analyses import site
 from bench.output.drafts import sweep_beside, temporary_of
 from bench.output.store import StoreError
-from bench.progress import working
+from bench.progress import say, working
 from segcam.errors import InputError
 
 
@@ -33,7 +33,7 @@ def write(folders: Sequence[Path], to: Path, docs: str, console: Console) -> lis
     """
     studies, left_out = site.find(folders)
     for line in left_out:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(console, line)
     _free(to, studies)
     sweep_beside(to)
     draft, old = temporary_of(to), temporary_of(to)

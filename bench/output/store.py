@@ -58,6 +58,7 @@ class Drawn(Document):
 
     Attributes:
         of: the hash of what was drawn, see `Store.draw`.
+        source: the hash of all that it was drawn from.
     """
 
     WHAT: ClassVar[str] = "list of drawn files"
@@ -65,6 +66,7 @@ class Drawn(Document):
 
     files: dict[str, str]
     of: str = ""
+    source: str = ""
 
 
 class Store:
@@ -305,16 +307,21 @@ class Store:
         """Return the hash of what the last report drew; '' where that is not known."""
         return self._drawn().of
 
+    def drawn_from(self) -> str:
+        """Return the hash of all that the last report drew from; '' where that is not known."""
+        return self._drawn().source
+
     def _drawn(self) -> Drawn:
         return Drawn.read(self.path(DRAWN)) if self.path(DRAWN).exists() else Drawn(files={})
 
-    def draw(self, files: Mapping[str, bytes], *, whole: bool, of: str = "") -> list[Path]:
+    def draw(self, files: Mapping[str, bytes], *, whole: bool, of: str = "", source: str = "") -> list[Path]:
         """Write what a report made.
 
         Args:
             files: contents by name.
             whole: whether that is all there is, so that what an earlier report wrote beside it is removed.
             of: the hash of what was drawn, so that tables of other scores are told; '' where nobody asks.
+            source: the hash of all that it was drawn from, so that nothing is drawn twice; '' where nobody asks.
 
         Raises:
             InputError: a file that no report wrote stands in the way.
@@ -333,7 +340,7 @@ class Store:
             for name in before.keys() - hashes.keys():
                 if self.holds(name, before[name]):  # what somebody changed since is somebody's
                     self.remove(name)
-            self.write(DRAWN, Drawn(files=hashes, of=of).written())
+            self.write(DRAWN, Drawn(files=hashes, of=of, source=source).written())
         return written
 
     def replace(self, contents: Mapping[str, bytes], earlier: Collection[str]) -> list[Path]:

@@ -10,13 +10,13 @@ from typing import Any
 
 import pandas as pd
 import typer
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from analyses.reading.manifest import INPUT, Manifest
+from analyses.reading.manifest import INPUT, Checkpoint, Manifest
 from bench.output.store import INDEX, MANIFEST, PAGE, Store
+from bench.progress import say
 
 WIDTH = 140
 """Columns where there is no terminal."""
@@ -24,6 +24,13 @@ SKIPPED = "tables/skipped.csv"
 """The table of methods that some layers have no maps of."""
 CLAIMS = "tables/claims.csv"
 """The table of the paper's claims."""
+MIOU = "validation mean IoU"
+COLUMNS = ("model", "seed", "level", MIOU, "all background", "any predicted", "step", "images seen")
+"""Of the table of a run's checkpoints."""
+SPARE = ("any predicted", "images seen", "all background", "step", "seed")
+"""Those that a narrow terminal lacks, first to last."""
+LOOKS = {"supported": "green", "contradicted": "red", "negligible": "yellow", "undecided": "yellow"}
+"""The colours of verdicts."""
 
 
 @dataclass(frozen=True)
@@ -46,24 +53,27 @@ class Outcome:
 
 
 def told(outcome: Outcome) -> bool:
-    """Say what came of a run; return whether trained networks reached all levels and most maps tell something."""
+    """Say what came of a run; return whether trained networks reached all levels and most maps tell something.
+
+    The verdicts stand last, then how many files there are, and the page's address.
+    """
     to, store = console(), outcome.store
-    if table := summary(store):
+    if table := summary(store, to.width):
         to.print(table)
     if line := gaps(store):
-        to.print(line, markup=False, highlight=False)
-    if outcome.written and (claims := verdicts(store)):
-        to.print(claims)
+        say(to, line)
     if outcome.blank:
         train = "" if _given(store.manifest()) else "train from train.initial_answer=random, or "
-        to.print(
+        say(
+            to,
             f"BLANK MAPS, as the explained score is the last layer's bias alone: {'; '.join(outcome.blank)}; {train}"
             "explain other pixels, such as --set score.targets=['predicted:logit']",
-            markup=False,
         )
     if outcome.unreached:
         missed = "levels not reached: " + "; ".join(outcome.unreached)
-        to.print(f"{missed}; the best checkpoint is kept and scored beside them, as 'best'", markup=False)
+        say(to, f"{missed}; the best checkpoint is kept and scored beside them, as 'best'")
+    if outcome.written and (claims := verdicts(store)):
+        to.print(claims)
     tell_files(to, store.out, outcome.written)
     return not outcome.unreached and (not outcome.mostly_blank or _given(store.manifest()))
 
@@ -74,12 +84,12 @@ def _given(manifest: Manifest) -> bool:
 
 
 def tell_files(to: Console, folder: Path, written: Sequence[Path]) -> None:
-    """Say how many files were written to a folder, and last where its page is, in one line to click or copy."""
+    """Say how many files a folder has of what was drawn, and last the page's address, in a line to click or copy."""
     if written:
-        to.print(f"{counted(len(written), 'file')} in {folder}", markup=False, highlight=False, soft_wrap=True)
-    for page in written:
-        if page == folder / PAGE / INDEX:
-            to.print(str(page), markup=False, highlight=False, soft_wrap=True)
+        say(to, f"{counted(len(written), 'file')} in {folder}")
+    for page in (folder / PAGE / INDEX, folder / INDEX):  # of a run, or of a site
+        if page in written:
+            say(to, page.resolve().as_uri())
 
 
 def console() -> Console:
@@ -90,7 +100,7 @@ def console() -> Console:
 
 def teller(console: Console) -> Callable[[str], None]:
     """Return what prints a line as it is."""
-    return lambda text: console.print(text, markup=False, highlight=False)
+    return lambda text: say(console, text)
 
 
 def on_terminal() -> bool:
@@ -109,70 +119,81 @@ def may_drop(*, yes: bool) -> Callable[[str], bool]:
     return ask
 
 
-def summary(store: Store) -> Table | None:
-    """Return the table of the run's checkpoints for the terminal; None for a run of known evidence."""
+def summary(store: Store, width: int) -> Table | None:
+    """Return the table of the run's checkpoints for a terminal of some columns; None for a run of known evidence.
+
+    In a narrow terminal columns are left out, rather than numbers cut.
+    """
     values = store.manifest()
-    if values.kind:
+    if values.kind or _given(values):
         return None
-    if _given(values):
-        return None
-    title = f"{values.profile.get('name', store.out.name)}: trained on {values.dataset.training_data}"
-    table = Table(title=Text(title), box=box.SIMPLE)
-    for name in (
-        "model",
-        "seed",
-        "level",
-        "validation mean IoU",
-        "all background",
-        "any predicted",
-        "step",
-        "images seen",
-    ):
-        table.add_column(name, justify="left" if name == "model" else "right")
+    title = Text(f"{values.profile.get('name', store.out.name)}: trained on {values.dataset.training_data}")
+    table = _table(title)
     if not values.checkpoints:
         table.caption = "nothing is trained yet"
         return table
-    for entry in values.checkpoints:
-        if entry.name:
-            table.add_row(entry.model, "", entry.label, *["given"], *[""] * 4)
-            continue
-        base = f"{100 * entry.baseline_miou:.1f} %"
-        row = [entry.model, str(entry.seed), entry.label]
-        if entry.reached:
-            row += [f"{100 * entry.miou:.1f} %", base, f"{100 * entry.predicted_share:.0f} % of images"]
-            row += [str(entry.step), str(entry.images_seen)]
-        else:
-            row += [f"not reached (nearest {100 * entry.nearest_miou:.1f} %)", base, "", "", ""]
-        table.add_row(*row)
+    rows = [_checkpoint(entry) for entry in values.checkpoints]
+    widths = {name: max(len(word) for word in (*name.split(), *(row[name] for row in rows))) for name in COLUMNS}
+    kept = list(COLUMNS)
+    while sum(widths[name] + 2 for name in kept) - 2 > width and (spare := [name for name in SPARE if name in kept]):
+        kept.remove(spare[0])
+    for name in kept:
+        table.add_column(name, justify="left" if name == "model" else "right", min_width=widths[name])
+    if sum(widths[name] + 2 for name in kept) - 2 > width:
+        table.columns[kept.index(MIOU)].min_width = None  # that no level was reached is said in words, which may wrap
+    for row in rows:
+        table.add_row(*(row[name] for name in kept))
     times = {name: cell.seconds / 60 for name, cell in values.cells.items()}
     training = sum(minutes for name, minutes in times.items() if Path(name).name.startswith("train-"))
     table.caption = f"training took {training:.1f} min, measuring {sum(times.values()) - training:.1f} min"
     return table
 
 
+def _table(title: Text) -> Table:
+    """Return a table without rules, whose lines keep to the left."""
+    look = {"title_justify": "left", "caption_justify": "left", "title_style": "bold", "caption_style": "dim"}
+    return Table(title=title, box=None, padding=(0, 2, 0, 0), pad_edge=False, **look)  # type: ignore[arg-type]
+
+
+def _checkpoint(entry: Checkpoint) -> dict[str, str]:
+    """Return a checkpoint's cells in the table of a run, by column."""
+    row = dict.fromkeys(COLUMNS, "") | {"model": entry.model, "level": entry.label}
+    if entry.name:
+        return row | {MIOU: "given"}
+    row |= {"seed": str(entry.seed), "all background": f"{100 * entry.baseline_miou:.1f} %"}
+    if not entry.reached:
+        return row | {MIOU: f"not reached (nearest {100 * entry.nearest_miou:.1f} %)"}
+    return row | {
+        MIOU: f"{100 * entry.miou:.1f} %",
+        "any predicted": f"{100 * entry.predicted_share:.0f} %",
+        "step": str(entry.step),
+        "images seen": str(entry.images_seen),
+    }
+
+
 def verdicts(store: Store) -> Table | None:
     """Return the table of the paper's claims and their verdicts for the terminal; None where none are drawn."""
     if not store.has(CLAIMS):
         return None
-    rows = pd.read_csv(store.path(CLAIMS), keep_default_na=False)
-    table = Table(title="what the paper says, measured", box=box.SIMPLE)
-    for name in ("claim", "the paper says", "verdict", "why", "images", "seeds"):
-        table.add_column(name, justify="right" if name in ("images", "seeds") else "left", overflow="fold")
-    looks = {"supported": "green", "contradicted": "red"}
-    for claim, contrasts in rows.groupby("claim", sort=True):
-        first = contrasts.iloc[0]
-        verdict = Text(str(first["overall"]), style=looks.get(str(first["overall"]), ""))
-        numbers = [
-            _span(contrasts[contrasts["counts"].astype(str) == "True"][name]) for name in ("n_images", "n_seeds")
-        ]
-        table.add_row(str(claim), Text(first["sentence"]), verdict, Text(first["overall_reason"]), *numbers)
-    table.caption = f"contrasts, intervals and p-values: {CLAIMS}"
+    from analyses.report import verdicts as page  # noqa: PLC0415  (a second, which a run without claims does not need)
+
+    units = {name: metric.unit for name, metric in store.manifest().metrics.items()}
+    every = page.of_frame(pd.read_csv(store.path(CLAIMS), keep_default_na=False, na_values=[""]), units)
+    table = _table(Text("what the paper says, measured"))
+    table.show_header = False
+    table.add_column(min_width=max((len(verdict.claim) for verdict in every), default=0))
+    table.add_column(min_width=max((len(verdict.state) for verdict in every), default=0))
+    table.add_column(overflow="fold")
+    for verdict in every:
+        if verdict.state != page.NOT_MEASURED:
+            text = Text(f"{verdict.sentence}\n")
+            text.append(" ".join(part for part in (verdict.found, verdict.why) if part), "dim")
+            table.add_row(verdict.claim, Text(verdict.state, LOOKS.get(verdict.state, "")), text)
+    if missing := [verdict.claim for verdict in every if verdict.state == page.NOT_MEASURED]:
+        text = Text(f"{', '.join(missing)}: {page.STATES[page.NOT_MEASURED]}")
+        table.add_row("", Text(page.NOT_MEASURED, "dim"), text)
+    table.caption = Text(f"contrasts, intervals and p-values: {CLAIMS}")
     return table
-
-
-def _span(values: pd.Series) -> str:
-    ends = sorted({int(values.min()), int(values.max())})
-    return " to ".join(map(str, ends))
 
 
 def gaps(store: Store) -> str:

@@ -23,6 +23,8 @@ from segcam.errors import DataError, InputError
 from segcam.models import complete
 from segcam.samples import SPLITS, Images, Opened, Sample, Split
 
+SAID = ("size", "counts", "parts")
+"""Facts of drawn data that the profile or the first line says, or nobody needs before a run."""
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, what) while images are decoded or drawn."""
 
@@ -157,7 +159,7 @@ def lines(data: Data) -> list[str]:
     about = [f"{info.name}: {counts} images{trained}"]
     if not info.masked:
         about = [f"{info.name}: {counts} images, without masks: what a network predicts stands for them"]
-    facts = {key: _short(value) for key, value in info.facts.items()}
+    facts = {key: _short(value) for key, value in info.facts.items() if key not in SAID}
     if facts.get(LEFT_OUT):
         facts[LEFT_OUT] += f"; --set data.{next(iter(info.facts[LEFT_OUT]))}=null takes all"
     about += [f"  {key.replace('_', ' ')}: {text}" for key, text in facts.items() if text]

@@ -123,6 +123,7 @@ class Measurement:
             default an image is one.
         sizes: `profile -> sides of the images that networks must take` beside the training size. It raises
             InputError where the section does not fit the rest of the profile.
+        cost: about how long an image takes, in steps of a training; for the time that is left alone.
         stage: of the run that it belongs to.
         turn: those of lower numbers are done before others.
     """
@@ -133,6 +134,7 @@ class Measurement:
     settings: type[Settings] | None = None
     steps: Callable[[Request], int] | None = None
     sizes: Callable[[Profile], Sequence[int]] = lambda _: ()
+    cost: float = 1.0
     stage: str = "score"
     turn: int = 1
 

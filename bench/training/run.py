@@ -21,11 +21,11 @@ from bench.planning.cells import TrainCell
 from bench.planning.data import Data
 from bench.planning.measurement import MEASUREMENTS
 from bench.planning.profile import Profile
-from bench.progress import working
+from bench.progress import Piece, working
 from bench.training.distillation import Hints
 from bench.training.levels import Evaluation, LevelSearch, baseline
 from bench.training.record import TrainRecord
-from bench.training.trainer import Filming, Trainer, TrainJob, pixels
+from bench.training.trainer import Filming, Trainer, TrainJob, pixels, steps
 from segcam.channels import RGB
 from segcam.errors import InputError, first_line
 from segcam.files import sha256
@@ -69,6 +69,11 @@ class Trainings:
                 self._train(cell)
             self.store.remove(cell.state)  # here, since a run may have been killed right after the record
         self.log()
+
+    def pieces(self) -> list[Piece]:
+        """Return what is left to do, in steps."""
+        left = [(cell, self.profile.recipe(cell.model)) for cell in self.cells if not self.finished(cell)]
+        return [Piece(f"training {cell.name}", steps(recipe, len(self.data.train))) for cell, recipe in left]
 
     def log(self) -> dict[str, File]:
         """Write the training log of the finished trainings, and return what the manifest says of it and of films."""
@@ -154,6 +159,7 @@ class Trainings:
                     report=lambda step, _total, search: task.to(step, _note(search)),
                     save=lambda state: self._save(cell, state),
                 )
+                task.result = _result(search)
             self._keep(cell, trainer, search)
 
     def _save(self, cell: TrainCell, state: bytes) -> None:
@@ -262,5 +268,16 @@ class Trainings:
 
 def _note(search: LevelSearch) -> str:
     last = search.history[-1] if search.history else None
-    reached = ", ".join(level_name(level) for level in search.levels if search.reached(level)) or "none"
-    return f"mean IoU {100 * last.miou:.1f} %, reached: {reached}" if last else ""
+    return f"mean IoU {100 * last.miou:.1f} %, reached: {_reached(search)}" if last else ""
+
+
+def _reached(search: LevelSearch, *, whether: bool = True) -> str:
+    return ", ".join(level_name(level) for level in search.levels if search.reached(level) is whether) or "none"
+
+
+def _result(search: LevelSearch) -> str:
+    """Return how a training ended."""
+    if all(map(search.reached, search.levels)):
+        return f"all levels reached: {_reached(search)}"
+    best = f"best mean IoU {100 * search.best():.1f} %"
+    return f"not reached: {_reached(search, whether=False)}; reached: {_reached(search)}; {best}"

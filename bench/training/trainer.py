@@ -63,6 +63,11 @@ class TrainJob:
     hints: Hints | None = None
 
 
+def steps(settings: Train, images: int) -> int:
+    """Return how many steps a training takes at most."""
+    return settings.steps or math.ceil(settings.epochs * images / settings.batch_size)
+
+
 class Trainer:
     """One training; `run` starts it or goes on from a saved state, and ends with the same checkpoints either way.
 
@@ -83,7 +88,7 @@ class Trainer:
         if self.hints:
             self.optimiser.add_param_group({"params": list(self.hints.parameters()), "weight_decay": 0.0})
         self.search = LevelSearch(settings.levels, settings.tolerance / 100, settings.longest_interval)
-        self.total = settings.steps or math.ceil(settings.epochs * len(job.train) / settings.batch_size)
+        self.total = steps(settings, len(job.train))
         self.step = 0
         self._begun = 0  # the step of the last evaluation; the losses and snapshots are those since then
         self._before = 0.0

@@ -176,7 +176,7 @@ main()
     ("module", "number", "code"),
     [
         ("bench.cli.commands", signal.SIGINT, 130),
-        ("rich.console", signal.SIGTERM, 143),
+        ("segcam.models", signal.SIGTERM, 143),
         ("numpy", signal.SIGTERM, 143),
         ("torch._C", signal.SIGINT, 130),
     ],
@@ -251,7 +251,7 @@ def test_a_folder_that_is_gone_is_one_error(tmp_path: Path) -> None:
 
 def test_what_an_encoding_lacks_is_written_as_an_escape(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    printing = "import bench.cli.commands as c\nc.profiles = lambda: {'caf\\xe9': 'one'}\n"
+    printing = "import bench.planning.shipped as s\ns.profiles = lambda: {'caf\\xe9': 'one'}\n"
     done = python(printing + MAIN, "list", "profiles", stdout=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (0, "")
     assert "caf\\xe9" in done.stdout

@@ -468,60 +468,6 @@ def test_the_default_folder_follows_the_profiles_name(
     assert [p.name for p in (tmp_path / "runs").iterdir()] == ["v1.2"]
 
 
-@pytest.mark.parametrize(
-    ("kind", "names"),
-    [
-        ("models", {"unet", "segformer", "timm_unet", "vit"}),
-        ("layers", {"Encoder 1_1", "Encoder 5_2", "Decoder 1_2", "Decoder 1_2 ReLU"}),
-        ("methods", {"grad_cam", "uniform", "random", "sobel", "mask_oracle"}),
-        ("metrics", {"energy_inside", "edge_alignment", "spread", "blank"}),
-        ("datasets", {"scenes", "oxford_pet", "folder"}),
-        ("profiles", {"smoke", "quick", "pets", "paper"}),
-    ],
-)
-def test_lists(kind: str, names: set[str]) -> None:
-    listed = command("list", kind, "--json")
-    assert listed.code == 0
-    rows = json.loads(listed.out)
-    assert names <= {row["label" if kind == "layers" else "name"] for row in rows}
-    assert len({tuple(row) for row in rows}) == 1, "all rows have the same keys"
-    shown = command("list", kind)
-    assert shown.code == 0
-    assert all(name in shown.out for name in names)
-    assert listed.err == shown.err == ""
-
-
-@pytest.mark.parametrize(
-    ("model", "layer"),
-    [
-        ("segformer", ("Mix-FFN dw-conv 3_2", "mix-ffn", "16", "conv")),
-        ("timm_unet:resnet18", ("Encoder 2", "encoder", "4", "conv", "encoder.layer1")),
-        ("vit", ("After attention 12", "after attention", "16", "conv", "encoder.blocks.11.attn.proj_drop")),
-    ],
-)
-def test_layers_of_a_network(model: str, layer: tuple[str, ...]) -> None:
-    """A line a layer, in full, at the width that a pipe gets."""
-    shown = command("list", "layers", "--model", model)
-    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown.out.splitlines() if "│" in line]
-    assert all(row[0] == model and row[1] and row[-1] for row in lines)
-    (columns,) = [row for row in lines if row[1] == layer[0]]
-    assert set(layer) <= set(columns)
-    assert "…" not in shown.out
-    assert shown.err == ""
-
-
-def test_variants_are_listed() -> None:
-    variants = {row["name"]: row["variants"] for row in json.loads(command("list", "models", "--json").out)}
-    names = {"segformer": "segformer:SIZE", "timm_unet": "timm_unet:ENCODER", "unet": ""}
-    assert variants | names == variants
-
-
-def test_lists_of_nothing() -> None:
-    assert command("list", "colours").code == 2
-    assert "unknown model 'unot'" in command("list", "layers", "--model", "unot").refusal
-    assert "unknown model ''" in command("list", "layers", "--model", "").refusal
-
-
 @pytest.mark.parametrize("arguments", [("run", "report"), ("status",), ("publish", "--archive", "a.zip")])
 def test_a_profile_beside_its_folder(
     finished: Path,

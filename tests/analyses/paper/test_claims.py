@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import io
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from analyses import Results
 from analyses.paper.claims import claims
@@ -300,16 +304,20 @@ def test_the_figure_is_readable_and_not_by_colour_alone(make):
 def test_the_terminal_shows_a_verdict_for_each_claim(claimed, tmp_path):
     store = Store(tmp_path / "out")
     assert verdicts(store) is None
-    _, frame = claimed(1, seeds=(0,))
+    results, frame = claimed(1, seeds=(0,))
+    store.write("manifest.json", (results.folder / "manifest.json").read_bytes())
     store.write("tables/claims.csv", frame.to_csv(index=False).encode())
-    shown = verdicts(store)
-    assert shown is not None
-    assert shown.row_count == 8
-    columns = {str(column.header): [str(cell) for cell in column.cells] for column in shown.columns}
-    assert columns["claim"] == [f"C{i}" for i in range(1, 9)]
-    assert columns["verdict"][:3] == ["undecided", "supported", "undecided"]
-    assert columns["why"][0] == "by rule: a claim about levels takes 3 seeds, here one seed"
-    assert set(columns["images"]) == {"16"}
+    for width in (140, 80, 40):
+        console = Console(file=io.StringIO(), width=width)
+        console.print(verdicts(store))
+        lines = console.file.getvalue().splitlines()
+        assert max(map(len, lines)) <= width
+        rows = [line.split()[:2] for line in lines if re.match(r"C\d", line)]
+        assert [row[0] for row in rows] == [f"C{i}" for i in range(1, 9)]
+        assert [row[1] for row in rows][:3] == ["undecided", "supported", "undecided"]
+        words = " ".join(" ".join(lines).split())
+        assert "a claim about levels takes 3 seeds, here one seed" in words.replace("By rule: ", "") or width == 40
+        assert "tables/claims.csv" in words
 
 
 def test_the_figure_says_which_claims_hold_and_leaves_out_what_was_not_measured(make):

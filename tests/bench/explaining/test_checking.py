@@ -17,7 +17,7 @@ def told(place: Path, folder: Path, *more: object, source: str = "build", images
     outcome = explain(place, folder / "out", "--check", *more, source=source, images=images)
     assert outcome.code == 0, outcome.err
     assert [path.name for path in folder.iterdir()] == ["out-check.png"], "beside the run's folder, and nothing else"
-    lines = [line for line in outcome.err.splitlines() if ": " in line]
+    lines = [line for line in outcome.out.splitlines() if ": " in line]
     return {line.partition(": ")[0].strip(): line.partition(": ")[2] for line in lines}
 
 

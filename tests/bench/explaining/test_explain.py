@@ -58,7 +58,7 @@ class TestWithoutMasks:
 
     def test_the_end_is_short(self, unmasked: Path) -> None:
         lines = (unmasked.parent / "unmasked.txt").read_text().splitlines()
-        assert lines[-1] == str(unmasked / "report" / "index.html")
+        assert lines[-1] == (unmasked / "report" / "index.html").as_uri()
         assert lines[-2].endswith(f" files in {unmasked}")
         assert not any(line.startswith("wrote") for line in lines)
 
@@ -155,7 +155,7 @@ def test_names_and_folders_of_every_kind(tmp_path: Path, monkeypatch: pytest.Mon
     more = light("sanity.images=0", "faithfulness.images=0", "score.methods=['grad_cam', 'uniform']")
     outcome = explain(here, Path("../out 1"), *names, *more, source="nets.py:build", images="photos")
     assert outcome.code == 0, outcome.err
-    assert outcome.err.splitlines()[-1] == "../out 1/report/index.html"
+    assert outcome.err.splitlines()[-1] == (tmp_path / "out 1" / "report" / "index.html").as_uri()
     page = (tmp_path / "out 1" / "report" / "index.html").read_text()
     assert "<b>x" not in page
     assert "<i>net" not in page

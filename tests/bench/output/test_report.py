@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.output import drawing, report
+from bench.output.store import Store
 from tests.bench.harness import contents, finish, manifest, run
 
 
@@ -20,7 +22,7 @@ def redrawn(finished: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory
     outcome = finish("report", tiny, folder, "figures.photographs=false")
     names = (*contents(folder, "tables", "figures"), "captions.md", "report/index.html")
     assert f"{len(names)} files in {folder}" in outcome.err.splitlines()
-    assert outcome.err.splitlines()[-1] == str(folder / "report" / "index.html")
+    assert outcome.err.splitlines()[-1] == (folder / "report" / "index.html").as_uri()
     return folder
 
 
@@ -78,3 +80,40 @@ def test_scores_that_are_missing_are_named(copied: Path, tiny: Path) -> None:
     before = contents(copied)
     assert str(copied / "scores") in run("report", tiny, copied).refusal
     assert contents(copied).keys() == before.keys()
+
+
+def test_a_finished_run_is_not_drawn_again(
+    finished: Path, copied: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it comes to is told as before."""
+    monkeypatch.setattr(drawing, "draw_all", None)
+    times = {
+        path: path.stat().st_mtime_ns for name in ("tables", "figures", "report") for path in copied.rglob(f"{name}/*")
+    }
+    lines = finish("all", tiny, copied).err.splitlines()
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+    assert contents(copied) == contents(finished)
+    assert "nothing has changed since all was drawn: run report draws it again" in lines
+    names = (*contents(copied, "tables", "figures"), "captions.md", "report/index.html")
+    assert lines[-2:] == [f"{len(names)} files in {copied}", (copied / "report" / "index.html").as_uri()]
+    assert not [line for line in lines if line != line.rstrip() and "│" in line]
+
+
+@pytest.mark.parametrize("change", ["results", "code", "settings", "lost", "edited"])
+def test_what_is_not_as_it_was_drawn_is_drawn_again(
+    copied: Path, change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, look = Store(copied), report.figures(Store(copied))
+    source = report.drawn_from(store, look)
+    assert report.before(store, source)
+    if change == "lost":
+        (copied / "figures" / "levels.png").unlink()
+    elif change == "edited":
+        (copied / "report" / "index.html").write_text("mine")
+    elif change == "results":
+        store.write("manifest.json", (copied / "manifest.json").read_bytes() + b" ")
+    elif change == "settings":
+        look = report.figures(store, ["figures.dpi=60"])
+    else:
+        monkeypatch.setattr(report, "__file__", str(tmp_path / "other" / "report.py"))
+    assert not report.before(store, report.drawn_from(store, look))

@@ -13,7 +13,7 @@ def test_a_site_is_written_and_written_again(finished: Path, tmp_path: Path) -> 
     out = tmp_path / "site"
     outcome = bench("site", finished, "--out", out)
     assert outcome.code == 0, outcome.err
-    assert outcome.err.splitlines()[-1] == str(out / "index.html")
+    assert outcome.err.splitlines()[-1] == (out / "index.html").as_uri()
     first = contents(out)
     page = contents(finished, "report")
     assert {f"{finished.name}/report/{name.removeprefix('report/')}" for name in page} <= first.keys()
