@@ -45,17 +45,23 @@ def list_(
         raise InputError(f"list {kind}{f' {name}' if name is not None else ''} does not use --model: leave it out")
     if kind is not Listing.LAYERS and name is not None:
         row = listing.one(kind, name)
-        typer.echo(json.dumps(row, indent=1) if as_json else "\n".join(told(kind, row, columns(sys.stdout))))
+        _print(json.dumps(row, indent=1) if as_json else "\n".join(told(kind, row, columns(sys.stdout))))
         return
     network = next((given for given in (name, model) if given is not None), "unet")
     rows = listing.layers(network) if kind is Listing.LAYERS else listing.LISTS[kind]()
     if as_json:
-        typer.echo(json.dumps(rows, indent=1))
+        _print(json.dumps(rows, indent=1))
         return
     width = columns(sys.stdout)
-    typer.echo("\n".join(listed([listing.line(kind, row) for row in rows], width)))
+    _print("\n".join(listed([listing.line(kind, row) for row in rows], width)))
     if width is not None and kind is not Listing.LAYERS:
-        typer.echo(f"\nAll of one: list {kind} NAME")
+        _print(f"\nAll of one: list {kind} NAME")
+
+
+def _print(text: str) -> None:
+    """Print text, in the stream's own encoding, and at once, so that a stream that cannot take it is told."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def listed(rows: Sequence[tuple[str, ...]], width: int | None) -> Iterator[str]:

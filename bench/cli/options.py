@@ -68,7 +68,7 @@ class Commands(TyperGroup):
             UsageError: the command line is wrong.
         """
         if not standalone_mode:
-            return super().main(*args, **extra, standalone_mode=False)
+            return super().main(*args, **{**extra, "standalone_mode": False})
         width = columns(sys.stdout)
         narrow = {} if width is None else {"terminal_width": min(width, 80)}  # by itself help is never below 50
         try:

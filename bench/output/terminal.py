@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analyses.reading.manifest import INPUT, Checkpoint, Manifest
+from analyses.reading.states import CONTRADICTED, NEGLIGIBLE, NOT_MEASURED, SUPPORTED, UNDECIDED
 from bench.output.store import INDEX, MANIFEST, PAGE, Store
 from bench.progress import say
 
@@ -29,7 +30,7 @@ COLUMNS = ("model", "seed", "level", MIOU, "all background", "any predicted", "s
 """Of the table of a run's checkpoints."""
 SPARE = ("any predicted", "images seen", "all background", "step", "seed")
 """Those that a narrow terminal lacks, first to last."""
-LOOKS = {"supported": "green", "contradicted": "red", "negligible": "yellow", "undecided": "yellow"}
+LOOKS = {SUPPORTED: "green", CONTRADICTED: "red", NEGLIGIBLE: "yellow", UNDECIDED: "yellow", NOT_MEASURED: "dim"}
 """The colours of verdicts."""
 
 
@@ -185,13 +186,13 @@ def verdicts(store: Store) -> Table | None:
     table.add_column(min_width=max((len(verdict.state) for verdict in every), default=0))
     table.add_column(overflow="fold")
     for verdict in every:
-        if verdict.state != page.NOT_MEASURED:
+        if verdict.state != NOT_MEASURED:
             text = Text(f"{verdict.sentence}\n")
             text.append(" ".join(part for part in (verdict.found, verdict.why) if part), "dim")
             table.add_row(verdict.claim, Text(verdict.state, LOOKS.get(verdict.state, "")), text)
-    if missing := [verdict.claim for verdict in every if verdict.state == page.NOT_MEASURED]:
-        text = Text(f"{', '.join(missing)}: {page.STATES[page.NOT_MEASURED]}")
-        table.add_row("", Text(page.NOT_MEASURED, "dim"), text)
+    if missing := [verdict.claim for verdict in every if verdict.state == NOT_MEASURED]:
+        text = Text(f"{', '.join(missing)}: {page.STATES[NOT_MEASURED]}")
+        table.add_row("", Text(NOT_MEASURED, LOOKS[NOT_MEASURED]), text)
     table.caption = Text(f"contrasts, intervals and p-values: {CLAIMS}")
     return table
 

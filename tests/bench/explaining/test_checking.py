@@ -51,15 +51,15 @@ def test_a_class_in_no_mask_is_told(place: Path, tmp_path: Path) -> None:
 
 def test_strides_and_places_of_layers(place: Path, tmp_path: Path) -> None:
     outcome = explain(place, tmp_path / "out", "--check")
-    lines = [" ".join(line.split()) for line in outcome.err.splitlines()]
+    lines = [" ".join(line.split()) for line in outcome.out.splitlines()]
     assert "0 stride 2 encoder offset -0.5, -0.5 px" in lines
     assert "1 hand on what another gave" in lines
 
 
 def test_strides_are_those_of_padded_images(place: Path, tmp_path: Path) -> None:
     outcome = explain(place, tmp_path / "out", "--check", "--preprocess", "multiple=60")
-    lines = [" ".join(line.split()) for line in outcome.err.splitlines()]
-    assert [line for line in lines if line.startswith("0 stride 2 encoder offset +13.5")], outcome.err
+    lines = [" ".join(line.split()) for line in outcome.out.splitlines()]
+    assert [line for line in lines if line.startswith("0 stride 2 encoder offset +13.5")], outcome.out
 
 
 def test_without_masks(place: Path, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_one_class_everywhere_is_doubted(place: Path, tmp_path: Path) -> None:
     said = told(place, tmp_path, images=place / "photos" / "plain.png")
     assert said["classes"].endswith("0 class 0 100.0 %")
     outcome = explain(place, tmp_path / "out", "--check", images=place / "photos" / "plain.png")
-    assert "one class is predicted everywhere: are these the right weights, mean and std?" in outcome.err
+    assert "one class is predicted everywhere: are these the right weights, mean and std?" in outcome.out
 
 
 def test_one_logit(place: Path, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_one_logit(place: Path, tmp_path: Path) -> None:
 
 
 def test_half_precision_and_instance_norm(place: Path, tmp_path: Path) -> None:
-    one, other = (explain(place, tmp_path / name, "--check", source=name).err for name in ("build", "half"))
+    one, other = (explain(place, tmp_path / name, "--check", source=name).out for name in ("build", "half"))
     assert [line for line in one.splitlines() if line.startswith("classes")] == [
         line for line in other.splitlines() if line.startswith("classes")
     ]
