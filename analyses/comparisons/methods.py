@@ -173,6 +173,8 @@ def _figures(results: Results, means: pd.DataFrame, contrasts: pd.DataFrame, sum
     )
     for ending, models in figures.pages(results, means):
         of_page = means[means["model"].isin(models)]
+        if of_page[metric.name].isna().all():  # as of a class that is everywhere, which leaves nothing to gain
+            continue
         with style.context():
             drawn = figures.draw_layers(results, models, of_page, contrasts, metric)
         marks = _MARKS.format(blind=blind, fewest=FEWEST)
