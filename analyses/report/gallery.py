@@ -36,6 +36,7 @@ class MapFiles:
         images: those of which all maps are kept.
         small: how many more have small maps of one method.
         scattered: whether there are scores of all images.
+        mapless: of how many images with scores there are no maps.
         without: the labels of the methods that no checkpoint's maps are kept of, as of those with passes of their own.
     """
 
@@ -44,6 +45,7 @@ class MapFiles:
     images: list[str] = field(default_factory=list)
     small: int = 0
     scattered: bool = False
+    mapless: int = 0
     without: list[str] = field(default_factory=list)
     photographs: bool = False
     cells: int = CELLS
@@ -61,7 +63,7 @@ def gather(results: Results, *, maps: bool = True) -> MapFiles:
     """
     out = MapFiles(photographs=results.photographs)
     images = _Images(results)
-    checkpoints = []
+    checkpoints, scattered = [], set[str]()
     for point in results.checkpoints:
         entry = _entry(point)
         checkpoints.append(entry)
@@ -72,6 +74,7 @@ def gather(results: Results, *, maps: bool = True) -> MapFiles:
         shown = scatter.shown(results, small)
         if table := scatter.table(results, scored, shown):
             entry["scatter"] = f"scatter/{_name(point)}"
+            scattered |= set(table["images"])
             out.files.append(data.script(entry["scatter"], data.packed(table)))
         opened = _open(results, point) if maps else None
         if opened is not None:
@@ -91,7 +94,8 @@ def gather(results: Results, *, maps: bool = True) -> MapFiles:
                     entry["small"] = sorted(set(map(tuple, entry["small"])) | pairs)
                     out.files.append(data.script(entry["files"][image], content))
     out.images, out.small = images.kept(), len(images.small())
-    out.scattered = any(entry["scatter"] for entry in checkpoints)
+    out.scattered = bool(scattered)
+    out.mapless = len(scattered - {*images.kept(), *images.small()})
     pictured = {method for entry in checkpoints for _, method in entry["pairs"]}
     out.without = [results.label("methods", name) for i, name in enumerate(results.methods) if i not in pictured]
     index = _index(results) | {"images": images.entries(), "checkpoints": checkpoints}

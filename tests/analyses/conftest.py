@@ -260,7 +260,7 @@ def write_gallery(path: Path, plan: Plan, model: str, level: int) -> None:
         arrays[f"pixels:{target}"] = np.full((len(ids), 2), plan.size // 3)
         for method in plan.methods:
             for entry in layer_entries(plan, model):
-                one = made_map(plan, entry, level)
+                one = made_map(plan, entry, level) * (1 if method == plan.methods[0] else 1000)  # they share no unit
                 arrays[f"{target}|{method}|{entry['layer']}"] = np.stack([one] * len(ids))
     np.savez_compressed(path, **arrays)
 

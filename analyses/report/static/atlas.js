@@ -122,17 +122,19 @@
     layout = { key, rows: made };
   }
 
-  /** The largest upper end of each layer's maps, over all rows of a model and both sides. */
+  /** The largest upper end of each layer's maps by one method, over all rows of a model and both sides. */
   function commonEnds(rows) {
     const ends = new Map();
+    const keyOf = (sides, n, layer) => [sides[0].state.model, sides[n].state.method, layer.name].join(" "); // methods share no unit
     for (const { sides, layers } of rows) {
       for (const layer of layers) {
-        const key = `${sides[0].state.model} ${layer.name}`;
-        for (const map of mapsOf(sides, layer))
+        mapsOf(sides, layer).forEach((map, n) => {
+          const key = keyOf(sides, n, layer);
           if (map?.grid) ends.set(key, Math.max(ends.get(key) ?? 0, map.grid.upper));
+        });
       }
     }
-    return (row, layer) => ends.get(`${row.sides[0].state.model} ${layer.name}`) ?? null;
+    return (sides, n, layer) => ends.get(keyOf(sides, n, layer)) ?? null;
   }
 
   const mapsOf = ([one, two], layer) => [one, ...(two ? [two] : [])].map((at) => at.find(counterpart(one, at, layer).name));
@@ -173,7 +175,7 @@
       for (const tile of made.tiles) {
         const found = mapsOf(row.sides, tile.layer);
         tile.set(
-          row.sides.map((each, n) => ({ ...each.common, map: found[n], common: end(row, tile.layer) })),
+          row.sides.map((each, n) => ({ ...each.common, map: found[n], common: end(row.sides, n, tile.layer) })),
           metric,
         );
       }

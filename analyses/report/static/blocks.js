@@ -12,14 +12,16 @@
   }
 
   /** The beginning that all names share, without what a number is joined by. */
-  function shared(names) {
+  function shared(names, left = /[\s_.-]+$/) {
     let length = 0;
     while (names.every((name) => length < name.length && name[length] === names[0][length])) length++;
-    return names[0].slice(0, length).replace(/[\s_.-]+$/, "");
+    return names[0].slice(0, length).replace(left, "");
   }
 
-  function heading(layers) {
-    const names = layers.map((layer) => layer.label);
+  /** What all paths begin with, up to a dot: of a network's own modules. */
+  const path = (names) => (names.length > 1 ? /^(.*\.)?/.exec(shared(names, ""))[0] : "");
+
+  function heading(names) {
     if (names.length === 1) return names[0];
     const start = shared(names);
     if (start) return start;
@@ -37,7 +39,9 @@
       if (full || again) out.push({ key: key(layer), layers: [layer] });
       else last.layers.push(layer);
     }
-    return out.map((column) => ({ heading: heading(column.layers), layers: column.layers }));
+    const start = path(layers.map((layer) => layer.label));
+    const short = (name) => (name.startsWith(start) ? name.slice(start.length) : name);
+    return out.map((column) => ({ heading: heading(column.layers.map((layer) => short(layer.label))), layers: column.layers }));
   }
 
   segcam.blocks = { columns };

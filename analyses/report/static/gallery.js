@@ -16,7 +16,7 @@
   const SCALES = {
     robust: "percentile of each map\u2019s positive values",
     own: "maximum of each map",
-    common: "percentile of a layer\u2019s brightest map, in all rows",
+    common: "percentile of a layer\u2019s brightest map by the method, in all rows",
   };
 
   // -- what is shown
@@ -34,7 +34,9 @@
     };
     if (state.rows) words[state.rows] = EACH[state.rows];
     const seed = states.seeds(index, state.model).length > 1 ? `, ${words.seed}` : "";
-    return { ...words, line: `${words.method} of ${words.model} at ${words.level}${seed}`, point };
+    const at = state.rows === "level" || /best$|%$/.test(level) ? ` at ${words.level}` : `, ${words.level}`;
+    const line = `${words.method} of ${words.model}${at}${seed}`;
+    return { ...words, line: line[0].toUpperCase() + line.slice(1), point };
   }
 
   /** In words, how the second state differs from the first. */

@@ -175,15 +175,19 @@
     svg.append(brushed);
     there.sort((a, b) => a.x - b.x);
     for (const dot of there) {
-      const said = `${dot.image}: x ${tiles.number(dot.x)}, y ${tiles.number(dot.y)}, IoU ${tiles.number(dot.iou)}`;
+      const said = [`${dot.image}: x ${tiles.number(dot.x)}`, `y ${tiles.number(dot.y)}`, ...agreement(dot)].join(", ");
       const mark = drawing("circle", { cx: across(dot.x), cy: up(dot.y), r: 6, fill: colour(dot.iou), class: "dot", role: "button", tabindex: -1, "aria-label": `${said}. Open its maps` }, drawing("title", {}, said));
       dots.push({ ...dot, mark, cx: across(dot.x), cy: up(dot.y) });
       svg.append(mark);
     }
     dots[0].mark.setAttribute("tabindex", "0");
     svg.setAttribute("aria-label", `${there.length} images: ${labelOf("x")} against ${labelOf("y")}; dark dots have a low IoU, light ones a high one`);
+    at("scatter-iou").hidden = there.every((dot) => dot.iou === null);
     mark();
   }
+
+  /** A prediction's IoU in words, where the image has a mask. */
+  const agreement = ({ iou }) => (iou === null ? [] : [`IoU ${tiles.number(iou)}`]);
 
   function mark() {
     for (const dot of dots) dot.mark.classList.toggle("picked", picked.includes(dot.image));
@@ -232,7 +236,7 @@
     const open = element("button", { type: "button", class: "open", "aria-label": `Open the maps of ${image}` }, frame);
     open.addEventListener("click", () => show(image));
     const dot = dots.find((one) => one.image === image);
-    const under = element("span", { class: "scores" }, `${tiles.number(dot.x)} \u00b7 ${tiles.number(dot.y)} \u00b7 IoU ${tiles.number(dot.iou)}`);
+    const under = element("span", { class: "scores" }, [tiles.number(dot.x), tiles.number(dot.y), ...agreement(dot)].join(" \u00b7 "));
     const root = element("figure", { class: "tile pair" }, open, element("figcaption", {}, element("span", { class: "layer" }, image), under));
     return {
       root,
@@ -248,7 +252,7 @@
   function show(image) {
     const point = pointOf();
     if (!index.checkpoints.some((one) => one.files[image]))
-      return note("scatter-note", `The maps of ${image} are not kept with this run: small_maps.images in its profile says of how many they are.`);
+      return note("scatter-note", `The maps of ${image} are not kept with this run: small_maps.images in the profile says of how many they are.`);
     const seed = point.files[image] ? point : index.checkpoints.find((one) => one.model === state.model && one.files[image]) ?? point;
     const one = { ...states.first(index), image, model: state.model, seed: seed.seed, level: state.level, ...pair() };
     if (Object.hasOwn(Object.fromEntries(table.metrics.map((name) => [name, 1])), state.y)) one.metric = state.y;
@@ -338,7 +342,7 @@
     picked = picked.filter((image) => table.has(image));
     sync();
     const { target, method } = pair();
-    at("scatter-what").textContent = `${atlas.labelOf(index.methods, method)}, target ${atlas.labelOf(index.targets, target)}: ${table.images.length} test images.`;
+    at("scatter-what").textContent = `${atlas.labelOf(index.methods, method)}, target ${atlas.labelOf(index.targets, target)}: ${table.images.length} images.`;
     draw();
     await list();
     at("scatter-plot").dataset.drawn = JSON.stringify(state);

@@ -97,6 +97,9 @@ def test_columns_are_blocks_so_that_before_and_after_attention_stand_above_each_
     found = page.evaluate(f"segcam.blocks.columns([{', '.join(layers)}])")
     assert [column["heading"] for column in found] == ["Input", "Block 1_1", "Block 1_2", "Stage 1 output", "Decoder 1"]
     assert [layer["role"] for layer in found[1]["layers"]] == list(roles)
+    own = [f'{{role: "output", label: "net.{name}"}}' for name in ("a.0", "b.head.1", "b.head.2")]
+    found = page.evaluate(f"segcam.blocks.columns([{', '.join(own)}])")
+    assert [column["heading"] for column in found] == ["a.0", "b.head.1", "b.head.2"]
     assert page.locator("#maps .column-name").all_inner_texts() == ["Encoder 1", "Encoder 2", "Decoder 1"]
     tops = [page.locator(TILES).nth(n).bounding_box()["y"] for n in (0, 2, 1, 3)]
     assert tops[0] == tops[1] < tops[2] == tops[3]
@@ -135,6 +138,14 @@ def test_maps_have_the_colours_of_the_printed_figures_on_each_scale(show):
         shown = picture(one)[..., :3] / 255
         assert np.abs(shown - wanted(blob(level=30), size, **scale)).mean() < 0.012, name
     assert "brightest map" in page.locator("#colour-end").inner_text()
+
+
+def test_a_common_scale_is_of_one_method_as_methods_share_no_unit(show):
+    page = show(rows="method", seed=1, level=90, ground="none", scale="common")
+    for row in page.locator("#maps .row").all()[:2]:  # the second one's values are a thousand times the first's
+        canvas = row.locator(".column .tile").nth(3).locator("canvas").first
+        shown = picture(canvas)
+        assert np.abs(shown[..., :3] / 255 - wanted(blob(), shown.shape[:2])).mean() < 0.012
 
 
 def test_the_prediction_and_its_errors_are_on_the_image_and_on_no_map(show):
