@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.figure
@@ -16,68 +16,22 @@ import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.collections import LineCollection, PatchCollection
-from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Normalize
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
 
 from analyses import printing
-from analyses.plots import layer_axis, networks, style
+from analyses.plots import cells, layer_axis, networks, style
+from analyses.plots.cells import Marks, State
 from analyses.reading import gaps as gaps_module
 from analyses.reading.catalogue import BLIND, FAMILIES, FEWEST, Entry, entries
 from analyses.reading.manifest import INPUT, Layer, Metric
 from analyses.reading.results import Results
 
-METRIC = "energy_gain"
 FEW = 10
 """Images of which a method needs as many for its cells to be in full colour."""
-PALE = 0.45
-"""How much of a cell's colour is left below that."""
 MOST_COLUMNS, MOST_NARROW = 112, 22  # of a page; of one in a page's column
 LABELS, LABEL, SIGN = 1.6, 7.8, 5.0  # inches beside the panels; points of an upright label; of a network's name
 ROW, HEADING, AROUND = 0.138, 1.25, 2.0  # inches; in rows; inches
 ROLE_GAP, INPUT_GAP = 0.35, 0.7  # in columns
-HATCH = "////////"
-State = Literal["value", "none", "skipped", "absent", ""]
-
-
-@dataclass
-class Marks:
-    """Where in a panel cells are of each kind, and where marks lie on them."""
-
-    cells: dict[str, list[Rectangle]] = field(default_factory=dict)
-    values: list[float] = field(default_factory=list)
-    pale: list[bool] = field(default_factory=list)
-    slashes: list[list[tuple[float, float]]] = field(default_factory=list)
-    crosses: list[list[tuple[float, float]]] = field(default_factory=list)
-    dots: list[tuple[float, float]] = field(default_factory=list)
-
-    def add(self, state: State, x: float, y: float, value: float = math.nan, *, pale: bool = False) -> None:
-        """Add the cell whose top left corner is (x, y), of this value where its state is 'value'."""
-        self.cells.setdefault(state, []).append(Rectangle((x, y), 1, 1))
-        if state == "value":
-            self.values.append(value)
-            self.pale.append(pale)
-
-    def draw(self, axes: Axes, scale: ScalarMappable, size: float = 4.5) -> None:
-        """Draw all of it, cells with a value in the colours of `scale`, dots of this size in square points."""
-        if self.cells.get("value"):
-            colours = scale.to_rgba(np.array(self.values))
-            colours[self.pale, :3] = 1 - PALE * (1 - colours[self.pale, :3])
-            axes.add_collection(PatchCollection(self.cells["value"], facecolor=colours, **_EDGE))
-        for state, look in LOOKS.items():
-            if self.cells.get(state):
-                axes.add_collection(PatchCollection(self.cells[state], **look))
-        axes.add_collection(LineCollection(self.slashes + self.crosses, colors="black", linewidths=0.55))
-        if self.dots:
-            x, y = zip(*self.dots, strict=True)
-            axes.scatter(x, y, s=size, color="black", edgecolors="white", linewidths=0.35, zorder=3)
-
-    def marked(self) -> dict[str, Sequence[Any]]:
-        """Return what lies on cells, by its name in the key."""
-        pale = [place for place in self.pale if place]
-        return {"slash": self.slashes, "none": self.crosses, "dot": self.dots, "pale": pale}
 
 
 @dataclass(frozen=True)
@@ -157,7 +111,7 @@ def draw_layers(
     for i, (axes, (model, layout)) in enumerate(zip(panels, layouts.items(), strict=True)):
         marks = _marks(layout, metric)
         marks.draw(axes, scale, min(4.5, (0.6 * cell) ** 2))
-        states |= set(marks.cells) | {name for name, places in marks.marked().items() if places}
+        states |= marks.kinds()
         labels = _column_labels(list(layout.layers.values()), max(3, int(layout.width * cell / LABEL)))
         axes.set_xticks([layout.columns[name] + 0.5 for name in layout.layers], labels, rotation=90)
         axes.set_xlim(-0.06, layout.width + 0.06)
@@ -167,7 +121,7 @@ def draw_layers(
         _label_rows(axes, rows, headings, means, named=i == 0)
         sns.despine(ax=axes, left=True, bottom=True)
         axes.tick_params(length=0, pad=1.5)
-    bar = color_bar(scale, panels, beyond, location="top", aspect=30, shrink=0.5)
+    bar = cells.color_bar(scale, panels, beyond, location="top", aspect=30, shrink=0.5)
     bar.set_label(printing.plain(style.metric_label(metric)))
     style.add_key(figure, _key(states), 6, length=1.2, below=True)
     return figure
@@ -261,36 +215,6 @@ def _scale(means: pd.DataFrame, metric: Metric) -> tuple[ScalarMappable, tuple[b
     )
 
 
-def color_bar(
-    scale: ScalarMappable,
-    axes: Axes | Sequence[Axes],
-    beyond: tuple[bool, bool],
-    *,
-    location: Literal["top", "bottom"],
-    aspect: float,
-    shrink: float,
-) -> Colorbar:
-    """Draw a colour bar, pointed where values lie beyond its lower and its upper end."""
-    ends = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
-    figure: Any = (axes if isinstance(axes, Axes) else axes[0]).figure
-    place: dict[str, Any] = {"location": location, "aspect": aspect, "shrink": shrink, "pad": 0.01}
-    bar: Colorbar = figure.colorbar(scale, ax=axes, extend=ends[beyond], **place)
-    bar.outline.set_linewidth(0.4)
-    bar.ax.tick_params(length=1.5, pad=1)
-    return bar
-
-
-_EDGE: dict[str, Any] = {"edgecolor": "#c8c8c8", "linewidth": 0.25}
-LOOKS: Mapping[str, dict[str, Any]] = {
-    "none": {"facecolor": "white", **_EDGE},
-    "skipped": {"facecolor": "#e6e6e6", "edgecolor": "#8a8a8a", "linewidth": 0.25, "hatch": HATCH},
-    "absent": {"facecolor": "#e6e6e6", **_EDGE},
-}
-
-
-_PALE: dict[str, Any] = {"facecolor": tuple(1 - PALE * (1 - part) for part in (0.22, 0.45, 0.75)), **_EDGE}
-
-
 def _colours(metric: Metric) -> mpl.colors.Colormap:
     """Return diverging colours that are told apart without red-green sight; blue is better where anything is."""
     return mpl.colormaps[{"higher": "vlag_r", "lower": "vlag"}.get(metric.direction or "", "PuOr")]
@@ -339,16 +263,4 @@ def _key(states: Collection[str]) -> list[Artist]:
         "skipped": "skipped",
         "absent": "no maps",
     }
-    return [key(state, text) for state, text in texts.items() if state in states]
-
-
-def key(state: str, text: str) -> Artist:
-    """Return the key's entry of a mark ('dot', 'slash', or 'none': a cross) or of a cell's state."""
-    marks: dict[str, dict[str, Any]] = {
-        "dot": {"marker": "o", "markersize": 3, "markeredgecolor": "white", "markeredgewidth": 0.35},
-        "slash": {"marker": "$/$", "markersize": 4},
-        "none": {"marker": "x", "markersize": 3.5},
-    }
-    if state in marks:
-        return Line2D([], [], linestyle="none", color="black", label=text, **marks[state])
-    return Patch(**(_PALE if state == "pale" else LOOKS[state]), label=text)
+    return [cells.key(state, text) for state, text in texts.items() if state in states]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import matplotlib as mpl
 import matplotlib.figure
@@ -16,8 +16,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
 from analyses import printing
-from analyses.plots import layer_axis, method_heatmaps, style
-from analyses.plots.method_heatmaps import Marks
+from analyses.plots import cells, layer_axis, style
+from analyses.plots.cells import Marks
 from analyses.reading.catalogue import Entry, entries
 from analyses.reading.results import Results
 
@@ -75,8 +75,11 @@ def draw_layers(results: Results, means: pd.DataFrame, titles: dict[str, str]) -
     panels: list[Axes] = list(figure.subplots(1, len(titles), squeeze=False, sharey=True).ravel())
     scale, beyond = _scale(means)
     places = {layer.name: x for x, layer in enumerate(layers)}
+    kinds: set[str] = set()
     for axes, (cue, title) in zip(panels, titles.items(), strict=True):
-        _marks(means[means["cue"] == cue], rows, places).draw(axes, scale)
+        marks = _marks(means[means["cue"] == cue], rows, places)
+        marks.draw(axes, scale)
+        kinds |= marks.kinds()
         axes.set_title("\n".join(map(printing.plain, title.split("\n"))))
         axes.set_xticks(np.arange(len(layers)) + 0.5, layer_axis.tick_labels(layers, len(layers)), rotation=90)
         axes.set_xlim(0, len(layers))
@@ -84,9 +87,9 @@ def draw_layers(results: Results, means: pd.DataFrame, titles: dict[str, str]) -
         axes.set_yticks([y + 0.5 for y in rows.values()], [_label(entry, means) for entry in rows])
         axes.tick_params(length=0, pad=1.5)
         sns.despine(ax=axes, left=True, bottom=True)
-    bar = method_heatmaps.color_bar(scale, panels, beyond, location="bottom", aspect=40, shrink=0.4)
+    bar = cells.color_bar(scale, panels, beyond, location="bottom", aspect=40, shrink=0.4)
     bar.set_label("Energy gain on the evidence ↑")
-    style.add_key(figure, _key(), 3, length=1.2)
+    style.add_key(figure, _key(kinds), 3, length=1.2)
     return figure
 
 
@@ -134,7 +137,7 @@ def _label(entry: Entry, means: pd.DataFrame) -> str:
     return printing.plain(f"{entry.label}{f' (n = {images})' if images < most / 2 else ''}")
 
 
-def _key() -> list[Artist]:
+def _key(kinds: Collection[str]) -> list[Artist]:
     text = "more than every blind control, and than where another cue decides"
     texts = {"dot": text, "slash": "more than half have no value", "absent": "no maps"}
-    return [method_heatmaps.key(state, text) for state, text in texts.items()]
+    return [cells.key(state, text) for state, text in texts.items() if state in kinds]

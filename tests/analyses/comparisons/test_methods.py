@@ -10,7 +10,8 @@ from matplotlib.collections import LineCollection, PatchCollection, PathCollecti
 
 from analyses import Figure, Table
 from analyses.comparisons import methods
-from analyses.plots.method_heatmaps import PALE, draw_layers, pages
+from analyses.plots.cells import PALE
+from analyses.plots.method_heatmaps import draw_layers, pages
 from analyses.reading.catalogue import AGAINST, BLIND, FEWEST, entries
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.intervals import bootstrap_interval

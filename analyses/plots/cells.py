@@ -1,0 +1,102 @@
+"""Cells of a heat map that are drawn one by one: their colours, the marks that lie on them, and the key."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection, PatchCollection
+from matplotlib.colorbar import Colorbar
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+
+HATCH = "////////"
+PALE = 0.45
+"""How much is left of the colour of a pale cell."""
+State = Literal["value", "none", "skipped", "absent", ""]
+
+
+@dataclass
+class Marks:
+    """Where in a panel cells are of each kind, and where marks lie on them."""
+
+    cells: dict[str, list[Rectangle]] = field(default_factory=dict)
+    values: list[float] = field(default_factory=list)
+    pale: list[bool] = field(default_factory=list)
+    slashes: list[list[tuple[float, float]]] = field(default_factory=list)
+    crosses: list[list[tuple[float, float]]] = field(default_factory=list)
+    dots: list[tuple[float, float]] = field(default_factory=list)
+
+    def add(self, state: State, x: float, y: float, value: float = math.nan, *, pale: bool = False) -> None:
+        """Add the cell whose top left corner is (x, y), of this value where its state is 'value'."""
+        self.cells.setdefault(state, []).append(Rectangle((x, y), 1, 1))
+        if state == "value":
+            self.values.append(value)
+            self.pale.append(pale)
+
+    def draw(self, axes: Axes, scale: ScalarMappable, size: float = 4.5) -> None:
+        """Draw all of it, cells with a value in the colours of `scale`, dots of this size in square points."""
+        if self.cells.get("value"):
+            colours = scale.to_rgba(np.array(self.values))
+            colours[self.pale, :3] = 1 - PALE * (1 - colours[self.pale, :3])
+            axes.add_collection(PatchCollection(self.cells["value"], facecolor=colours, **_EDGE))
+        for state, look in LOOKS.items():
+            if self.cells.get(state):
+                axes.add_collection(PatchCollection(self.cells[state], **look))
+        axes.add_collection(LineCollection(self.slashes + self.crosses, colors="black", linewidths=0.55))
+        if self.dots:
+            x, y = zip(*self.dots, strict=True)
+            axes.scatter(x, y, s=size, color="black", edgecolors="white", linewidths=0.35, zorder=3)
+
+    def kinds(self) -> set[str]:
+        """Return what there is of cells and of marks on them, by its name in the key."""
+        marked = {"slash": self.slashes, "none": self.crosses, "dot": self.dots, "pale": any(self.pale)}
+        return {*self.cells, *(name for name, there in marked.items() if there)}
+
+
+def color_bar(
+    scale: ScalarMappable,
+    axes: Axes | Sequence[Axes],
+    beyond: tuple[bool, bool],
+    *,
+    location: Literal["top", "bottom"],
+    aspect: float,
+    shrink: float,
+) -> Colorbar:
+    """Draw a colour bar, pointed where values lie beyond its lower and its upper end."""
+    ends = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
+    figure: Any = (axes if isinstance(axes, Axes) else axes[0]).figure
+    place: dict[str, Any] = {"location": location, "aspect": aspect, "shrink": shrink, "pad": 0.01}
+    bar: Colorbar = figure.colorbar(scale, ax=axes, extend=ends[beyond], **place)
+    bar.outline.set_linewidth(0.4)
+    bar.ax.tick_params(length=1.5, pad=1)
+    return bar
+
+
+_EDGE: dict[str, Any] = {"edgecolor": "#c8c8c8", "linewidth": 0.25}
+LOOKS: Mapping[str, dict[str, Any]] = {
+    "none": {"facecolor": "white", **_EDGE},
+    "skipped": {"facecolor": "#e6e6e6", "edgecolor": "#8a8a8a", "linewidth": 0.25, "hatch": HATCH},
+    "absent": {"facecolor": "#e6e6e6", **_EDGE},
+}
+
+
+_PALE: dict[str, Any] = {"facecolor": tuple(1 - PALE * (1 - part) for part in (0.22, 0.45, 0.75)), **_EDGE}
+
+
+def key(state: str, text: str) -> Artist:
+    """Return the key's entry of a mark ('dot', 'slash', or 'none': a cross) or of a cell's state."""
+    marks: dict[str, dict[str, Any]] = {
+        "dot": {"marker": "o", "markersize": 3, "markeredgecolor": "white", "markeredgewidth": 0.35},
+        "slash": {"marker": "$/$", "markersize": 4},
+        "none": {"marker": "x", "markersize": 3.5},
+    }
+    if state in marks:
+        return Line2D([], [], linestyle="none", color="black", label=text, **marks[state])
+    return Patch(**(_PALE if state == "pale" else LOOKS[state]), label=text)
