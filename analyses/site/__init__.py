@@ -69,7 +69,7 @@ def build(studies: Sequence[Study], docs: str = "") -> Iterator[tuple[str, bytes
             sanity=AXIS,
             known=_axis([cell for one in cues for row in one.rows for cell in row.cells]),
             fails=FAILS,
-            checked=sum(any(line.sanity for line in board.lines) for board in boards),
+            checked=sum(any(line.told for line in board.lines) for board in boards),
             best=leaderboard.BEST,
         )
     )

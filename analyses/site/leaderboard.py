@@ -93,6 +93,11 @@ class Line:
     passes: int
     cost: str
 
+    @property
+    def told(self) -> bool:
+        """Whether an interval tells how like its maps are to those of random weights; of one image there is none."""
+        return self.sanity is not None and math.isfinite(self.sanity.low)
+
 
 @dataclass(frozen=True)
 class Board:
@@ -256,13 +261,14 @@ def _finding(lines: Sequence[Line]) -> tuple[str, bool]:
     maps = [line for line in lines if line.scope == "layer" and not line.control and line.energy and line.whole]
     if not maps:
         return "No method has maps of all images.", False
-    tested = [line for line in maps if line.sanity]
+    tested = [line for line in maps if line.told]
     best = maps[: min(BEST, len(maps))]
     top = named([line.label for line in best])
     if not tested:
-        return f"Best in energy: {top}. The tables hold no sanity check of them.", False
+        lack = "interval of their sanity check" if any(line.sanity for line in maps) else "sanity check of them"
+        return f"Best in energy: {top}. The tables hold no {lack}.", False
     failing = [line for line in best if line.fails]
-    untested = [line.label for line in best if line.sanity is None]
+    untested = [line.label for line in best if not line.told]
     apart = f" Not checked: {named(untested)}." if untested else ""
     order = ""
     if len(tested) >= FEWEST:

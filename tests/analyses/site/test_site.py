@@ -89,6 +89,15 @@ def test_none_of_the_best_fails_where_the_others_do(studies, monkeypatch):
     assert board.finding.startswith("None of the 1 best")
 
 
+def test_without_intervals_no_method_is_said_to_pass(studies):
+    tables = dict(studies["one"].tables)
+    one = site.Study(*(getattr(studies["one"], name) for name in ("folder", "name", "slug", "kind")))
+    ends = {"spearman_low": float("nan"), "spearman_high": float("nan")}
+    one.__dict__["tables"] = tables | {"sanity": tables["sanity"].assign(**ends)}
+    (board,) = leaderboard.boards([one])
+    assert board.finding.endswith("The tables hold no interval of their sanity check.")
+
+
 def test_faithfulness_counts_what_intervals_tell_better_being_positive(board):
     of_layers = line(board, "layer_cam").faithful
     assert (of_layers.better, of_layers.worse, of_layers.compared) == (2, 2, 4)
