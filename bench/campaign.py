@@ -21,6 +21,7 @@ from bench.output.store import MANIFEST, Store
 from bench.planning import environment, manifest
 from bench.planning import profile as config
 from bench.planning.profile import Profile
+from bench.progress import Whole, expecting
 from bench.run import Run
 from segcam.datasets.drawn.cues import CUES
 from segcam.datasets.scenes_cues import PREFIX
@@ -74,14 +75,15 @@ def run(store: Store, profiles: Mapping[str, Profile], start: Start) -> list[Pat
         store.write(MANIFEST, Manifest.model_validate({**head, "variants": {}, "files": {}}).written())
     variants: dict[str, Any] = {}
     files: dict[str, File] = {}
-    for cue, profile in profiles.items():
+    for turn, (cue, profile) in enumerate(profiles.items()):
         with start(profile, store.out / cue) as work:
             head["hardware"] = environment.hardware(work.device)
-            work.train()
             (view,) = work.views
             measuring = replace(work.measuring_of(view, KIND, f"{cue}-"), store=store)
-            work.ask([measuring], prefix=measuring.prefix)
-            variants[cue] = _score(work, measuring)
+            with expecting(Whole([*work.trainings.pieces(), *measuring.pieces()], turn, len(profiles))):
+                work.train()
+                work.ask([measuring], prefix=measuring.prefix)
+                variants[cue] = _score(work, measuring)
             files |= {name: file for _, record in measuring.records() for name, file in record.files.items()}
     store.write(MANIFEST, Manifest.model_validate({**head, "variants": variants, "files": files}).written())
     return reports.known_evidence(store, first.figures)
