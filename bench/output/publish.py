@@ -34,7 +34,7 @@ MOST_OF_PAGE = 6_000_000
 """Bytes of a page that is published with its run; `bench site` makes a larger one anew, without maps."""
 REDRAWN = ("attention", "claims", "distributions", "levels", "placement", "resolution", "skipped")
 """Analyses that need no more than the scores that are published."""
-SMALL = ("predictions", "attention", "placements", "resolution")
+SMALL = ("predictions", "attention", "placements", "receptive_field", "resolution")
 """Tables beside the scores that are published whole."""
 DRAWN_FOLDERS = ("tables/", "figures/")
 UNPUBLISHED = (".svg", ".pdf")

@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from segcam.errors import ProbeError, unknown
+from segcam.arrays import whole
+from segcam.errors import InputError, ProbeError, unknown
 from segcam.probe.attention import AttentionPlace
 from segcam.probe.attention.hooks import on_grids as attentions_on_grids
 from segcam.probe.attention.hooks import recording_attention
@@ -266,6 +267,36 @@ class Probe:
         """
         with self._held(inputs) as network:
             return self._surveyor.centroids(checked_images(self.model, images), network, seed)
+
+    def receptive_fields(
+        self, images: Float[Tensor, "b ch h w"], inputs: Inputs | None = None, cells: int = 2, seed: int = 0
+    ) -> dict[str, Float[Tensor, "b n"]]:
+        """Return how wide the input is that some cells of each layer answer to: their effective receptive fields.
+
+        Of `cells x cells` cells spread evenly over each layer's grid, a random combination of the channels is
+        differentiated; the gradient's magnitude has the centroid c, and its width is `sqrt(1 + 6 mean |p - c|^2)`, the
+        side of a square of pixels that count alike and are as widely spread. Unlike a map it is never blank.
+
+        Args:
+            images: the network's input.
+            inputs: what it takes beside the images.
+            cells: along each axis; fewer where a grid has fewer. Each is one pass back to the input.
+            seed: of the combinations.
+
+        Returns:
+            Pixels, for each image and its cells, row by row; NaN where the gradient is zero.
+
+        Raises:
+            InputError: `cells` is no whole number from 1.
+            ProbeError: see `many`.
+
+        Source: Luo et al., NeurIPS 2016 (effective receptive field).
+        """
+        count = whole(cells, "cells")
+        if count < 1:
+            raise InputError(f"cells is {count}: at least 1 along each axis is needed")
+        with self._held(inputs) as network:
+            return self._surveyor.receptive_fields(checked_images(self.model, images), network, count, seed)
 
     def restricted(self, layers: Sequence[Layer]) -> Probe:
         """Return a probe of some of the layers, which saves memory."""

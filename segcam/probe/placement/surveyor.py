@@ -19,6 +19,7 @@ from segcam.probe.network.recording import chosen_outputs, recording_calls
 from segcam.probe.placement.centroids import of_middle_cells
 from segcam.probe.placement.course import in_place
 from segcam.probe.placement.courses import Placing, courses
+from segcam.probe.placement.fields import of_cells
 from segcam.probe.placement.survey import Survey, divides
 from segcam.probe.targets.ends import last_step
 from segcam.probe.targets.outputs import tensor_of
@@ -162,3 +163,12 @@ class Surveyor:
             traced = self.trace(images, network)
             maps = {label: traced.layouts[label].maps(output) for label, output in traced.outputs.items()}
             return {label: of_middle_cells(one, traced.images, seed) for label, one in maps.items()}
+
+    def receptive_fields(
+        self, images: Float[Tensor, "b ch h w"], network: Network, cells: int, seed: int
+    ) -> dict[str, Float[Tensor, "b n"]]:
+        """Return the widths of the input gradients of some cells, by layer; see `Probe.receptive_fields`."""
+        with torch.enable_grad():
+            traced = self.trace(images, network)
+            maps = {label: traced.layouts[label].maps(output) for label, output in traced.outputs.items()}
+            return {label: of_cells(one, traced.images, cells, seed) for label, one in maps.items()}

@@ -30,6 +30,7 @@ from tests.sceneries import scene_of
 SETTINGS = (
     *("data.train=12", "data.val=4", "data.test=5", "models.segformer={}"),
     *("train.levels=[20]", "train.tolerance=15.0", "train.steps=2", "train.batch_size=6", "train.longest_interval=2"),
+    *("receptive_field.images=2", "receptive_field.batch_size=2"),
     *("score.shard=3", "score.batch_size=2", "score.targets=['best_pixel:logit']"),
     *("score.methods=['grad_cam', 'uniform', 'attention_rollout']", "score.metrics=['energy_inside', 'spread']"),
 )
@@ -117,6 +118,21 @@ def ran(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     finish("train", tiny, folder, *SETTINGS)
     finish("score", tiny, folder, *SETTINGS)
     return folder
+
+
+def test_receptive_fields_of_a_run(ran: Path) -> None:
+    files = sorted((ran / "scores" / "receptive_field").iterdir())
+    assert [file.name for file in files] == ["segformer-s0-l20-000.parquet"]
+    frame = read(ran, "receptive_field/*.parquet")
+    assert set(frame["cell"]) == {0, 1, 2, 3}
+    assert set(frame["layer"]) == {
+        f"{when} attention {s}_{n}" for when in ("Before", "After") for s in range(1, 5) for n in (1, 2)
+    }
+    cells = frame.groupby(["stage", "layer", "image"], observed=True).size().groupby("stage").unique()
+    assert [list(count) for count in cells] == [[4], [4], [4], [1]], "at 32 pixels a side stage 4 has one cell"
+    means = frame.groupby("layer", observed=True)["width"].mean()
+    assert frame["width"].between(1, 64).all()
+    assert means["Before attention 1_1"] < 0.7 * means["After attention 1_1"], "attention looks beyond the patch"
 
 
 def test_the_tables_of_a_run(ran: Path) -> None:
