@@ -185,6 +185,8 @@ def _figures(results: Results, means: pd.DataFrame, contrasts: pd.DataFrame, sum
         yield Figure(f"methods{ending}", drawn, caption, "Methods by layer")
     for ending, models in networks.pages(list(shown["model"])):
         rows = summary[summary["model"].isin(models)]
+        if (rows["family"] == "control").all():
+            continue
         with style.context():
             drawn = draw_summary(results, rows)
         details = (
