@@ -107,7 +107,7 @@ def test_all_of_one(arguments: tuple[str, str], words: tuple[str, ...]) -> None:
     ("arguments", "words"),
     [
         (("methods", "gradcam"), "unknown method 'gradcam': known are"),
-        (("metrics", "edge"), "did you mean 'edge_alignment'?"),
+        (("metrics", "energy_insid"), "did you mean 'energy_inside'?"),
         (("models", "unot"), "unknown model 'unot'"),
         (("models", "unet:b1"), "unknown model 'unet:b1'"),
         (("layers", "unot"), "unknown model 'unot'"),
