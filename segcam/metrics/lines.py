@@ -133,7 +133,9 @@ def _ridges(
     profiles = walled[:, one.cells].ravel()
     _, found = signal.find_peaks(profiles, plateau_size=1)
     low, up = ((found["left_edges"] + found["right_edges"] + more) // 2 for more in (0, 1))
-    low, up = (middle[np.isfinite(profiles[middle])] for middle in (low, up))
+    heights = profiles[low]
+    able = np.isfinite(heights) & (heights >= FAINT)  # no peak stands out more than it is high
+    low, up = low[able], up[able]
     stands_out, left, right = signal.peak_prominences(profiles, low)
     clear = stands_out >= FAINT
     low, up, stands_out, bases = low[clear], up[clear], stands_out[clear], (left[clear], right[clear])
