@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from analyses.paper.claims.registration import registered
 from analyses.reading.manifest import Explained, Gap, Images, Manifest, Planned
 from bench.checkpoints import Checkpoints
 from bench.filming import film_of
@@ -68,6 +69,7 @@ class Run:
                 "folder with --out"
             )
         self.ask(self.measurings, before)
+        self._manifest = self._manifest.model_copy(update={"registration": before.registration if before else ""})
         self._write_manifest()
 
     @cached_property
@@ -161,6 +163,9 @@ class Run:
         every = self.ask(self.measurings)
         self.measurings[0].check()  # before anything is cleared: of what is not trained no cell is known
         replace(self.measurings[0], prefix="").clear(every)  # of classes that are explained no more, too
+        if self.profile.models and not any(self.store.has(cell.record) for cell in every):
+            self._manifest = self._manifest.model_copy(update={"registration": registered().sha256})
+            self._write_manifest()  # before the first score, so that none is older than the registration that it names
         for measuring in self.measurings:
             measuring.run(self._write_manifest)
         self._write_manifest()

@@ -1,4 +1,4 @@
-"""The claims as a forest plot: a row a contrast, all turned so that the claimed side is on the right."""
+"""The claims as a forest plot: a row a claim and one a part, all turned so that the claimed side is on the right."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from analyses.plots import lines, style
 
 ROW, HEADING = 0.16, 1.3  # inches a row; rows that a claim's heading takes
 ABOVE, BELOW = 0.2, 0.62  # inches
-LEFT, ACROSS = 0.4, 0.255  # of the figure's width: beside the axis, and the axis itself
-COLUMNS = {"estimate": 0.667, "n": 0.738, "left out": 0.801, "p": 0.86}
+LEFT, ACROSS = 0.44, 0.24  # of the figure's width: beside the axis, and the axis itself
+COLUMNS = {"estimate": 0.695, "n": 0.765, "left out": 0.832}
 """Where columns of text begin, as shares of the figure's width; the verdict ends at its right edge."""
 EDGE = 0.998
-TICKS = (-10, -5, -2, -1, -0.5, 0, 0.5, 1, 2, 5, 10)
+TICKS = (-20, -10, -5, -2, -1, 0, 1, 2, 5, 10, 20)
 READING = (
-    "A row a contrast: its distance from the null value in standard deviations over the images, with its 95 % "
-    "interval, turned so that the claimed side is on the right; the axis is compressed far from zero. n: images x "
-    "seeds; left out: images with a blank map; p: after Holm. Grey controls do not count."
+    "Bold: a claim, the mean of its parts; below it the parts, with bounds that hold for all of them at once. In units "
+    "of the smallest effect of interest, the claimed side on the right; in the shaded band an effect is negligible. "
+    "The axis is compressed outside. n: images x seeds. Grey parts decide nothing."
 )
 LOOKS = {
     "supported": style.Line("#0072b2", ">", "-"),
-    "contradicted": style.Line("#d55e00", "<", "-"),
+    "opposite": style.Line("#d55e00", "<", "-"),
     "negligible": style.Line(style.GREY_TEXT, "D", "-"),
     "undecided": style.Line(style.GREY, "o", "-"),
 }
@@ -39,24 +39,27 @@ HOLLOW = ("negligible", "undecided")
 
 
 def draw(frame: pd.DataFrame) -> matplotlib.figure.Figure:
-    """Draw the contrasts that were measured.
+    """Draw the claims that were measured.
 
     Args:
-        frame: rows of the table `claims`, with the `state` of each contrast, that of its claim as `overall_state`, and
-            the metric's `unit`.
+        frame: rows of the table `claims`, and the metric's `unit`.
     """
     claims = list(dict.fromkeys(frame["claim"]))
-    height = len(frame) + HEADING * len(claims) + 1 - HEADING
+    height = len(frame) + (1 + HEADING) * len(claims) + 1 - HEADING
     inches = ROW * height + ABOVE + BELOW
     figure = style.figure(inches)
     axes = figure.add_axes((LEFT, BELOW / inches, ACROSS, ROW * height / inches))
     place = 0.0
     for claim in claims:
         rows = frame[frame["claim"] == claim]
-        _write(axes, place, 0.004, f"{claim}  {rows['sentence'].iloc[0]}", weight="bold")
-        _write(axes, place, EDGE, str(rows["overall_state"].iloc[0]), weight="bold", ha="right")
+        first = rows.iloc[0]
+        _write(axes, place, 0.004, f"{claim}  {first['sentence']}", weight="bold")
+        _write(axes, place, EDGE, str(first["overall"]), weight="bold", ha="right")
         place += 1
-        axes.plot([0, 0], [place - 0.5, place + len(rows) - 0.5], **lines.REFERENCE, zorder=0)
+        axes.plot([0, 0], [place - 0.5, place + len(rows) + 0.5], **lines.REFERENCE, zorder=0)
+        axes.fill_betweenx([place - 0.5, place + len(rows) + 0.5], -1, 1, color=style.GREY, alpha=0.15, linewidth=0)
+        _draw_whole(axes, place, first, len(rows))
+        place += 1
         for row in rows.to_dict("records"):
             _draw_row(axes, place, {str(name): value for name, value in row.items()})
             place += 1
@@ -64,26 +67,28 @@ def draw(frame: pd.DataFrame) -> matplotlib.figure.Figure:
     axes.set_ylim(place - HEADING + 0.6, -0.6)
     axes.set_yticks([])
     _scale(axes, frame)
-    axes.set_xlabel("Distance from the null value (sd, compressed;\nright: as claimed)", size=style.SMALL)
+    axes.set_xlabel("Effect / smallest effect of interest\n(right: as claimed)", size=style.SMALL)
     sns.despine(ax=axes, left=True)
     top = 1 - 0.5 * ABOVE / inches
     for name, x in COLUMNS.items():
         figure.text(x, top, name, va="center", size=style.SMALL, color=style.GREY_TEXT)
     figure.text(EDGE, top, "verdict", va="center", ha="right", size=style.SMALL, color=style.GREY_TEXT)
-    key = _key([state for state in LOOKS if (frame["state"] == state).any()])
+    shown = {*frame["verdict"], *frame["region"]}
+    key = _key([state for state in LOOKS if state in shown])
     figure.legend(handles=key, loc="lower left", frameon=False, ncols=2, bbox_to_anchor=(0.0, 0.0))
     return figure
 
 
 def _scale(axes: Axes, frame: pd.DataFrame) -> None:
     """Compress the axis far from zero, so that small and large contrasts can both be read."""
-    axes.set_xscale("asinh", linear_width=0.5)
-    ends = frame[["standardised_low", "standardised_high"]].to_numpy(dtype=np.float64)
+    axes.set_xscale("asinh", linear_width=1.0)
+    ends = frame[["standardised_low", "standardised_high", "statistic_low", "statistic_high"]].to_numpy(
+        dtype=np.float64
+    )
     ends = ends[np.isfinite(ends)]
-    low, high = min(-1.0, ends.min(initial=0.0)), max(1.0, ends.max(initial=0.0))
+    low, high = min(-2.0, ends.min(initial=0.0)), max(2.0, ends.max(initial=0.0))
     axes.set_xlim(1.25 * low, 1.25 * high)
-    wide = high - low > 4
-    ticks = [tick for tick in TICKS if 1.25 * low <= tick <= 1.25 * high and not (wide and abs(tick) == 0.5)]
+    ticks = [tick for tick in TICKS if 1.25 * low <= tick <= 1.25 * high]
     axes.set_xticks(ticks, [f"{tick:g}".replace("-", printing.MINUS) for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
 
@@ -96,8 +101,24 @@ def _write(axes: Axes, place: float, x: float, text: str, **look: Any) -> None:
     )
 
 
+def _draw_whole(axes: Axes, place: float, row: pd.Series, parts: int) -> None:
+    """Draw the mean of a claim's parts."""
+    name = "mean of its parts" if parts > 1 else "its one part"
+    _write(axes, place, 0.015, f"{name}, in smallest effects", weight="bold")
+    _write(axes, place, COLUMNS["estimate"], printing.fixed(row["statistic"], 2), weight="bold")
+    if not pd.isna(row["statistic_low"]):
+        _mark(axes, place, str(row["region"]), row["statistic"], row["statistic_low"], row["statistic_high"], width=1.8)
+
+
+def _mark(axes: Axes, place: float, state: str, at: float, low: float, high: float, width: float = 0.9) -> None:
+    look = LOOKS[state]
+    face = "white" if state in HOLLOW else look.color
+    axes.plot([low, high], [place, place], color=look.color, linewidth=width, marker="|", markersize=5)
+    axes.plot([at], [place], color=look.color, marker=look.marker, markerfacecolor=face, markersize=2.6 + width)
+
+
 def _draw_row(axes: Axes, place: float, row: dict[str, Any]) -> None:
-    look, state = LOOKS[row["state"]], row["state"]
+    state = str(row["verdict"])
     ink = {"color": "black" if row["counts"] else style.GREY_TEXT}
     _write(axes, place, 0.015, str(row["part"]), **ink)
     _write(axes, place, EDGE, state, ha="right", **ink)
@@ -105,17 +126,12 @@ def _draw_row(axes: Axes, place: float, row: dict[str, Any]) -> None:
     if row["n_left_out"]:
         share = 100 * row["n_left_out"] / (row["n_images"] + row["n_left_out"])
         _write(axes, place, COLUMNS["left out"], f"{share:.0f} %" if share >= 1 else "<1 %", **ink)
-    if pd.isna(row["standardised"]):
+    if pd.isna(row["standardised_low"]):
         _write(axes, place, COLUMNS["estimate"], "no interval", **ink)
         return
-    ends = [row["standardised_low"], row["standardised_high"]]
-    axes.plot(ends, [place, place], color=look.color, linewidth=0.9, marker="|", markersize=5)
-    face = "white" if state in HOLLOW else look.color
-    axes.plot([row["standardised"]], [place], color=look.color, marker=look.marker, markerfacecolor=face, markersize=3)
+    _mark(axes, place, state, *(float(row[name]) for name in ("standardised", "standardised_low", "standardised_high")))
     number = printing.fixed(row["estimate"], 2 if row["unit"] else 3)
     _write(axes, place, COLUMNS["estimate"], f"{number} {row['unit']}".strip(), **ink)
-    if not pd.isna(row["p_adjusted"]):
-        _write(axes, place, COLUMNS["p"], printing.p_value(row["p_adjusted"]), **ink)
 
 
 def _key(states: list[str]) -> list[Artist]:

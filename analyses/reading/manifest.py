@@ -330,7 +330,8 @@ class Manifest(Document):
     """All of it; `kind` is 'evidence' for a run of known evidence, which has `variants` in place of some sections.
 
     `files` are the tables and kept maps that the run holds, by their names; no others are read. None where a folder
-    was made by hand: then all that lies in it is read.
+    was made by hand: then all that lies in it is read. `registration` is the hash of the claims' registration when
+    scoring started; '' for scores from before there was one.
     """
 
     WHAT: ClassVar[str] = "manifest"
@@ -362,6 +363,7 @@ class Manifest(Document):
     views: tuple[Explained, ...] = ()
     cells: dict[str, Cell] = {}
     planned: Planned = Planned()
+    registration: str = ""
     files: dict[str, File] | None = None
     published: Published | None = None
 

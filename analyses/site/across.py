@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analyses.reading.states import CONTRADICTED, NOT_MEASURED, SUPPORTED
+from analyses.reading.states import NOT_MEASURED, OPPOSITE, SUPPORTED
 from analyses.reading.timings import FILE, Timings
 from analyses.report.verdicts import ClaimVerdict
 from analyses.site.leaderboard import Estimate, named
@@ -78,14 +78,14 @@ def _differences(studies: Sequence[Study], rows: Sequence[ClaimRow]) -> Iterator
         states = [(study.name, one.state) for study, one in zip(studies, row.cells, strict=True) if one]
         told = [(name, state) for name, state in states if state != NOT_MEASURED]
         compared += len(told) > 1
-        if {SUPPORTED, CONTRADICTED} <= {state for _, state in told}:
+        if {SUPPORTED, OPPOSITE} <= {state for _, state in told}:
             opposite.append(row.claim)
             by_state = {state: [name for name, of in told if of == state] for _, state in told}
             sentence = f"{row.sentence[:1].lower()}{row.sentence[1:]}".rstrip(".")
             said = named([f"{state} in {named(names)}" for state, names in by_state.items()])
             yield f"{row.claim}, \N{LEFT DOUBLE QUOTATION MARK}{sentence}\N{RIGHT DOUBLE QUOTATION MARK}, is {said}."
     if compared and not opposite:
-        yield f"No claim is supported in one study and contradicted in another, of {compared} that several measured."
+        yield f"No claim is supported in one study and opposite in another, of {compared} that several measured."
 
 
 def cues(studies: Sequence[Study]) -> list[Cues]:

@@ -14,6 +14,7 @@ from scipy import stats
 
 from analyses.reading.arrays import Floats
 from analyses.statistics.bootstrap import Interval, bootstrap_means, deviation, percentiles
+from analyses.statistics.variance import linearised
 
 NOTE = "(crossed bootstrap, widened where few seeds differ; with one seed it speaks of the images alone)"
 """What captions say of the intervals."""
@@ -92,7 +93,7 @@ def half_width(matrix: ArrayLike, confidence: float = 0.95) -> Floats:
     seeds. Where the seeds differ much, three of them give two degrees of freedom and a wide interval.
 
     Args:
-        matrix: (..., seeds, images); NaN is undefined: images without a value for some seed are left out.
+        matrix: (..., seeds, images); NaN is undefined: see `linearised`.
         confidence: the interval's nominal coverage, between 0 and 1.
 
     Returns:
@@ -100,7 +101,7 @@ def half_width(matrix: ArrayLike, confidence: float = 0.95) -> Floats:
 
     Source: Satterthwaite, Biometrics Bulletin 2, 1946; Searle, Casella and McCulloch 1992, section 4.5.
     """
-    squares = mean_squares(matrix)
+    squares = mean_squares(linearised(_table(matrix)))
     seed, image = np.maximum(squares.seed, squares.rest), np.maximum(squares.image, squares.rest)
     total = seed + image - squares.rest
     of_images = np.maximum(squares.images - 1.0, 1.0)
@@ -133,7 +134,7 @@ def bootstrap_interval(
         confidence: the interval's nominal coverage, between 0 and 1.
 
     Returns:
-        Estimates and bounds, (...); bounds are NaN with fewer than two images defined for every seed.
+        Estimates and bounds, (...); bounds are NaN with fewer than two images that have a value.
 
     Raises:
         ValueError: fewer than two axes, no resamples, or a confidence outside (0, 1).
@@ -168,7 +169,7 @@ def widened(
 def widening(matrix: ArrayLike, resampled: Floats, confidence: float = 0.95) -> Floats:
     """Return the factors k of `bootstrap_interval`, 1 or more, from matrices and the resamples of their means.
 
-    NaN with fewer than two images defined for every seed; 1 where the resamples do not vary.
+    NaN with fewer than two images that have a value; 1 where the resamples do not vary.
     """
     half = half_width(matrix, confidence)
     spread = deviation(resampled)

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from analyses import Results
-from analyses.paper.claims.contrasts import METRICS
+from analyses.paper.claims.values import METRICS
 from analyses.reading import files, small_maps
 from analyses.reading.choices import BLANK, main_target, paper_target
 from analyses.reading.files import FILMS, GALLERY, LOG, SCORES

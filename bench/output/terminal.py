@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analyses.reading.manifest import INPUT, Checkpoint, Manifest
-from analyses.reading.states import CONTRADICTED, NEGLIGIBLE, NOT_MEASURED, SUPPORTED, UNDECIDED
+from analyses.reading.states import NEGLIGIBLE, NOT_DISCRIMINATING, NOT_MEASURED, OPPOSITE, SUPPORTED, UNDECIDED
 from bench.output.store import INDEX, MANIFEST, PAGE, Store
 from bench.progress import say
 
@@ -30,7 +30,14 @@ COLUMNS = ("model", "seed", "level", MIOU, "all background", "any predicted", "s
 """Of the table of a run's checkpoints."""
 SPARE = ("any predicted", "images seen", "all background", "step", "seed")
 """Those that a narrow terminal lacks, first to last."""
-LOOKS = {SUPPORTED: "green", CONTRADICTED: "red", NEGLIGIBLE: "yellow", UNDECIDED: "yellow", NOT_MEASURED: "dim"}
+LOOKS = {
+    SUPPORTED: "green",
+    OPPOSITE: "red",
+    NEGLIGIBLE: "blue",
+    UNDECIDED: "yellow",
+    NOT_DISCRIMINATING: "yellow",
+    NOT_MEASURED: "dim",
+}
 """The colours of verdicts."""
 
 
@@ -193,7 +200,7 @@ def verdicts(store: Store) -> Table | None:
     if missing := [verdict.claim for verdict in every if verdict.state == NOT_MEASURED]:
         text = Text(f"{', '.join(missing)}: {page.STATES[NOT_MEASURED]}")
         table.add_row("", Text(NOT_MEASURED, LOOKS[NOT_MEASURED]), text)
-    table.caption = Text(f"contrasts, intervals and p-values: {CLAIMS}")
+    table.caption = Text(f"parts, intervals and caveats: {CLAIMS}")
     return table
 
 

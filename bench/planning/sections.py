@@ -204,6 +204,7 @@ class Score(Settings):
         "edge_alignment",
         "edge_alignment_full",
         "spread",
+        "partial_edge_alignment",
         "edge_recall",
         "edge_thickness",
         "fine_power",

@@ -14,8 +14,8 @@ from pathlib import Path
 import pandas as pd
 
 import analyses
-from analyses.paper.claims.statements import CLAIMS
-from analyses.paper.claims.verdicts import RULE
+from analyses.paper.claims.registration import registered
+from analyses.paper.claims.verdicts import in_words
 from segcam.methods import METHODS
 from segcam.metrics import METRICS, Metric
 from segcam.metrics.attention import ATTENTION_METRICS, AttentionMetric
@@ -121,17 +121,26 @@ def claims(_: str) -> Iterator[str]:
     """The claims, what decides on each, and the published verdict."""
     table = pd.read_csv(ROOT / "results" / "pets" / "tables" / "claims.csv")
     verdicts = table.groupby("claim")["overall"].first()
-    yield "| claim | the paper says | supported where | verdict |"
-    yield "|---|---|---|---|"
-    for claim in CLAIMS:
-        parts = [contrast.part if contrast.counts else f"*{contrast.part}*" for contrast in claim.contrasts]
+    yield "| claim | the paper says | supported where, on average | trainings | verdict |"
+    yield "|---|---|---|---|---|"
+    for claim in registered().claims:
+        parts = [part.says if part.decides else f"*{part.says}*" for part in claim.parts]
         if len(parts) > 3:
             parts = [*parts[:1], f"and {len(parts) - 1} more"]
-        yield f"| {claim.id} | {claim.sentence} | {'; '.join(parts)} | {verdicts[claim.id]} |"
+        seeds = f"{claim.seeds}{', underpowered' if claim.underpowered else ''}"
+        yield f"| {claim.id} | {claim.sentence} | {'; '.join(parts)} | {seeds} | {verdicts[claim.id]} |"
+
+
+def measures(_: str) -> Iterator[str]:
+    """What claims are measured by, and the smallest effect of each with its reason."""
+    yield "| measure | is | smallest effect | since |"
+    yield "|---|---|---|---|"
+    for name, measure in registered().measures.items():
+        yield f"| {name.replace('_', ' ')} | `{measure.words}` | {measure.smallest:g} | {measure.reason} |"
 
 
 def rule(_: str) -> Iterator[str]:
-    yield RULE
+    yield in_words(registered().rule)
 
 
 def all_analyses(_: str) -> Iterator[str]:
@@ -158,6 +167,7 @@ MAKERS: dict[str, Callable[[str], Iterator[str]]] = {
     "attention": attention,
     "claims": claims,
     "compared": compared,
+    "measures": measures,
     "methods": methods,
     "metric": metric,
     "metrics": metrics,

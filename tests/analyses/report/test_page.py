@@ -18,6 +18,7 @@ from PIL import Image
 from analyses import ResultsError, report, run
 from analyses.artifacts import Caption, Drawn, Figure, Section, Table
 from analyses.reading.small_maps import STEPS
+from analyses.reading.states import STATES
 from analyses.report import contents, figures, gallery, sheets, tables, verdicts
 from analyses.report import data as scripts
 from segcam.draw.display import Display
@@ -39,7 +40,8 @@ def contrast(**values):
     """A row of the table of contrasts."""
     row = {"claim": "C1", "sentence": "A claim.", "part": "it rises", "counts": True, "metric": "energy_gain"}
     row |= {"estimate": 0.2, "low": 0.1, "high": 0.3, "null": 0.0, "side": "above", "smallest": 0.05}
-    row |= {"standardised": 1.0, "standardised_low": 0.5, "standardised_high": 1.5}
+    row |= {"standardised": 4.0, "standardised_low": 2.0, "standardised_high": 6.0, "region": "supported", "caveat": ""}
+    row |= {"statistic": 3.0, "statistic_low": 1.5, "statistic_high": 4.5}
     row |= {"n_images": 90, "n_seeds": 3, "n_left_out": 0, "verdict": "supported", "reason": "by rule"}
     return row | {"overall": "supported", "overall_reason": "by rule"} | values
 
@@ -54,7 +56,7 @@ def unmeasured(**values):
         ("estimate", "low", "high", "standardised", "standardised_low", "standardised_high"), np.nan
     )
     reason = "not measured (no vit in the run)"
-    nothing |= {"n_images": 0, "n_seeds": 0, "verdict": "undecided", "overall": "undecided"}
+    nothing |= {"n_images": 0, "n_seeds": 0, **dict.fromkeys(("verdict", "overall", "region"), "not measured")}
     return contrast(**nothing, reason=reason, overall_reason=reason, **values)
 
 
@@ -288,7 +290,7 @@ def test_the_order_reads_well_and_unknown_sections_come_last():
 def test_verdicts_count_what_counts():
     (verdict,) = verdicts.of([Section("claims", "Claims", [claims()])])
     assert (verdict.claim, verdict.state, verdict.size) == ("C1", "supported", "90 to 100 images, 3 seeds")
-    assert verdict.caveats == ["Control, it rises: supported, 0.20 [0.10, 0.30]."]
+    assert verdict.caveats == ["Beside it, it rises: supported, 0.20 [0.10, 0.30]."]
 
 
 def judged(*rows, units=None):
@@ -297,40 +299,37 @@ def judged(*rows, units=None):
 
 
 def test_a_verdict_says_the_number_that_decides_and_what_limits_it():
-    against = contrast(
-        part="control: thinner", counts=False, verdict="contradicted", estimate=-1.3, low=-1.5, high=-1.1
-    )
+    beside = contrast(part="thinner", counts=False, verdict="opposite", estimate=-1.3, low=-1.5, high=-1.1)
+    said = "Exploratory: no registration. 60 % of 5 specifications agree."
     verdict = judged(
-        contrast(standardised=2.0),
-        contrast(part="it falls", standardised=0.4, estimate=-0.03, low=-0.04, high=-0.02, n_left_out=30, n_seeds=1),
-        against,
-        units={"energy_gain": "px"},
+        contrast(caveat=said), contrast(part="it falls", verdict="undecided"), beside, units={"energy_gain": "px"}
     )
-    assert verdict.found.startswith(
-        "It falls: \N{MINUS SIGN}0.030 [\N{MINUS SIGN}0.040, \N{MINUS SIGN}0.020] px, where"
+    assert verdict.found == (
+        "3.0 [1.5, 4.5] smallest effects towards the claim, over 2 parts, alone 1 supported, 1 undecided."
     )
-    assert "claim says above 0. Of 2 parts: 2 supported." in verdict.found
-    assert verdict.caveats[0].startswith("Control, thinner: contradicted, \N{MINUS SIGN}1.30")
-    assert verdict.caveats[1].startswith("Up to 25 % of the images are left out")
+    assert verdict.caveats == [
+        "Beside it, thinner: opposite, \N{MINUS SIGN}1.30 [\N{MINUS SIGN}1.50, \N{MINUS SIGN}1.10] px.",
+        "Exploratory: no registration.",
+        "60 % of 5 specifications agree.",
+    ]
     assert len(verdict.marks) == 2
-    assert judged(contrast(n_seeds=1)).caveats == ["One seed: of this network, not of others trained alike."]
+    alone = judged(contrast(), units={"energy_gain": "px"})
+    assert alone.found == "It rises: 0.20 [0.10, 0.30] px; smallest effect of interest: 0.05."
 
 
-def test_the_states_tell_what_is_not_measured_and_what_is_negligible_from_undecided():
-    small = contrast(
-        verdict="undecided", reason="the interval holds 0 and nothing as far from it as 0.05", overall="undecided"
-    )
-    wide = contrast(verdict="undecided", reason="the interval holds 0", overall="undecided")
-    against = contrast(verdict="contradicted", overall="contradicted")
-    assert judged(small, small).state == "negligible"
-    assert judged(small, wide).state == "undecided"
-    assert judged(wide, unmeasured()).state == "undecided"
-    assert "1 not measured" in judged(wide, unmeasured()).found
-    assert judged(against, contrast(overall="contradicted")).state == "contradicted"
+def test_the_states_tell_what_is_not_replicated_not_discriminating_and_not_measured():
+    for state in ("opposite", "negligible"):
+        verdict = judged(contrast(verdict=state, overall=state, region=state))
+        assert verdict.state == state
+        assert verdict.found.endswith(" Not replicated.")
+        assert verdict.why == ""
+    passed = judged(contrast(overall="not discriminating", overall_reason="random passes it, too"))
+    assert (passed.state, passed.why) == ("not discriminating", "Random passes it, too.")
+    few = judged(contrast(overall="undecided", overall_reason="one training"))
+    assert (few.state, few.why) == ("undecided", "One training.")
     nothing = judged(unmeasured(), unmeasured())
     assert (nothing.state, nothing.found, nothing.marks, nothing.caveats) == ("not measured", "", [], [])
     assert nothing.why == "No vit in the run."
-    assert judged(contrast(verdict="opposite", overall="opposite")).state == "opposite"  # words of later rules stay
 
 
 def test_what_was_not_measured_stands_apart_from_the_verdicts(results):
@@ -339,14 +338,8 @@ def test_what_was_not_measured_stands_apart_from_the_verdicts(results):
     text = page["index.html"].decode()
     assert text.count('<li class="claim">') == 1
     assert "Not measured in this run: C2" in text
-    tally = re.findall(r"(\d+) (supported|contradicted|negligible|undecided|not measured)</li>", text)
-    assert {word: number for number, word in tally} == {
-        "supported": "1",
-        "contradicted": "0",
-        "negligible": "0",
-        "undecided": "0",
-        "not measured": "1",
-    }
+    tally = {word: number for number, word in re.findall(r"(\d+) ([a-z ]+)</li>", text)}
+    assert tally == dict.fromkeys(STATES, "0") | {"supported": "1", "not measured": "1"}
 
 
 def test_a_table_has_its_values_its_printed_cells_and_its_best_ones():

@@ -105,7 +105,7 @@ def studies_folder(make_in, tmp_path_factory):
     """A folder of four studies, and of one that is not drawn; look, do not touch."""
     around = tmp_path_factory.mktemp("studies")
     shape = {"stages": 1, "levels": (30, 90), "seeds": (0, 1), "size": 24, "methods": METHODS, "gallery": 1}
-    for name, overall in (("one", "supported"), ("other", "contradicted"), ("undrawn", "")):
+    for name, overall in (("one", "supported"), ("other", "opposite"), ("undrawn", "")):
         make_in(around / name, **shape, input_methods=("captum_saliency",))
         if overall:
             tables = {"claims": claims_table(overall), "methods_summary": summary()}

@@ -118,10 +118,10 @@ def test_claims_stand_side_by_side_and_the_contrary_is_said(studies):
     matrix = across.matrix(list(studies.values()))
     assert [study.name for study in matrix.studies] == ["one", "other"]
     assert [(row.claim, [cell.state for cell in row.cells]) for row in matrix.rows] == [
-        ("C1", ["supported", "contradicted"]),
+        ("C1", ["supported", "opposite"]),
         ("C5", ["not measured", "not measured"]),
     ]
-    assert matrix.findings == ["C1, “deep layers see objects”, is supported in one and contradicted in other."]
+    assert matrix.findings == ["C1, “deep layers see objects”, is supported in one and opposite in other."]
     assert across.matrix([studies["one"]]).findings == []
     assert across.matrix([studies["timing"]]).rows == []
 

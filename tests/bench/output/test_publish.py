@@ -98,7 +98,7 @@ def test_a_run_with_a_gap_and_what_was_changed_are_not_published(copied: Path, t
     places = ("--out", copied, "--to", tmp_path / "to", "--archive", tmp_path / "a.zip")
     table = copied / "tables" / "claims.csv"
     drawn = table.read_bytes()
-    table.write_bytes(drawn.replace(b"supported", b"contradicted"))
+    table.write_bytes(drawn.replace(b"supported", b"opposite"))
     assert f"{table} is not what the report drew: run report draws it anew" in bench("publish", *places).refusal
     table.write_bytes(drawn)
     next(copied.glob("scores/*.parquet")).unlink()

@@ -1,0 +1,82 @@
+"""The multiverse of a claim: its verdict under every choice that could as well have been made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from analyses.paper.claims.evaluation import SIZES, alternatives, evaluate
+from analyses.paper.claims.registration import Claim, Quantity, Registration
+from analyses.paper.claims.values import ClaimScores
+from analyses.paper.claims.verdicts import Judged, Verdict, region
+
+RESAMPLES = (2000,)
+"""Of a specification: what counts is how many agree."""
+
+
+@dataclass(frozen=True)
+class Specification:
+    """A choice and what it says.
+
+    Attributes:
+        target, point, method: whose maps, where probed, by which method.
+        measures: the quantities in words.
+        left_out: the training left out; None for none.
+        judged: the verdict.
+        registered: whether it is the registered choice.
+    """
+
+    target: str
+    point: str
+    method: str
+    measures: str
+    left_out: int | None
+    judged: Judged
+    registered: bool = False
+
+    @property
+    def verdict(self) -> Verdict:
+        """The region of its interval, however few its trainings are."""
+        combined = self.judged.combined
+        return "not measured" if combined is None else region(combined.low, combined.high)
+
+
+def specifications(
+    main: ClaimScores, claim: Claim, registration: Registration, used: Mapping[str, Quantity]
+) -> Iterator[Specification]:
+    """Yield every specification of a claim about maps that the run can be asked for; none of other claims.
+
+    They are all targets of the run, probe points, methods of the registration and quantities of the same construct,
+    with all trainings; and the registered choice without each training in turn. Placement, border and data are those
+    of the
+    run: another run is another specification.
+    """
+    if any(part.compare in SIZES or registration.measures[part.measure].table for part in claim.deciding):
+        return
+    results = main.results
+    methods = dict.fromkeys([results.main_method, *registration.specifications.methods])
+    model = next((one for one in results.models if one.partition(":")[0] == claim.deciding[0].groups[0].model), "")
+    points = results.points(model) if model else ()
+    chosen = [used.get(part.measure, registration.measures[part.measure]).words for part in claim.deciding]
+    for target, point in product(dict.fromkeys([main.target, *results.targets]), points):
+        at_main = (target, point) == (main.target, points[0])
+        scores = main if at_main else ClaimScores(results, target, point)
+        for method, quantities in product(methods, list(alternatives(claim, registration))):
+            judged = evaluate(scores, claim, registration, method=method, quantities=quantities, resamples=RESAMPLES)
+            if judged.verdict == "not measured":
+                continue
+            words = "; ".join(one.words for one in quantities.values())
+            own = at_main and method == results.main_method and words == "; ".join(dict.fromkeys(chosen))
+            yield Specification(target, point, method, words, None, judged, own)
+            for seed in results.seeds(model) if own else ():
+                without = evaluate(
+                    scores, claim, registration, quantities=quantities, without=seed, resamples=RESAMPLES
+                )
+                if without.verdict != "not measured":
+                    yield Specification(target, point, method, words, seed, without)
+
+
+def agreement(found: Sequence[Specification], verdict: str) -> float | None:
+    """Return the share of specifications with a verdict; None where there is no other than the registered one."""
+    return sum(one.verdict == verdict for one in found) / len(found) if len(found) > 1 else None

@@ -1,0 +1,259 @@
+"""The values that a claim's part compares: a number a seed and image, or what is missing, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analyses.paper.claims.registration import HIGHEST, Group, Part, Quantity, registered
+from analyses.reading import files
+from analyses.reading.arrays import Floats, distinct, fill, nan_mean
+from analyses.reading.choices import described, highest, model_of
+from analyses.reading.files import SCORES
+from analyses.reading.manifest import Layer, level_name
+from analyses.reading.results import Results
+from analyses.statistics.paired import trend_weights
+
+LEAST = 0.05
+"""What another map must score for a ratio to it to mean anything: below it, the grid holds no object to speak of."""
+
+
+class NotMeasuredError(Exception):
+    """The run lacks what a part compares; the message says what."""
+
+
+@dataclass(frozen=True)
+class PartValues:
+    """What a part compares.
+
+    Attributes:
+        numbers: the number claimed, a row a seed and a column an image: the group's value, the first's less the
+            second's, or the change of the fitted line over all; NaN where a group has no map with a value.
+        groups: each group's own value, in the order of the part.
+        cells: the models and levels compared, in words.
+        training_data: what the networks were trained on.
+    """
+
+    numbers: pd.DataFrame
+    groups: tuple[pd.DataFrame, ...]
+    cells: str
+    training_data: str
+
+    @property
+    def left_out(self) -> int:
+        """Images that were measured but have no number of any seed."""
+        return int(self.numbers.isna().all(axis=0).sum())
+
+    @property
+    def defined(self) -> float:
+        """The share of the seeds' images that have a number."""
+        return float(self.numbers.notna().to_numpy().mean()) if self.numbers.size else 0.0
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The numbers of a model and level in a table, as arrays.
+
+    Attributes:
+        layers, methods, seeds, images: the axes.
+        values: by column, (methods, layers, seeds, images); NaN where undefined or not there.
+        present: (methods, layers, seeds, images), whether there is a row.
+        training_data: what the networks were trained on.
+    """
+
+    layers: list[str]
+    methods: list[str]
+    seeds: list[int]
+    images: list[str]
+    values: dict[str, Floats]
+    present: NDArray[np.bool_]
+    training_data: tuple[str, ...]
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, table: str) -> Numbers:
+        """Take the rows of a table, one a method, layer, seed and image."""
+        axes: dict[str, Any] = {name: distinct(frame[name]) for name in ("method", "layer", "seed", "image")}
+        columns = [str(name) for name in frame if name not in {*axes, "training_data", "model", "level", "target"}]
+        columns = [name for name in columns if pd.api.types.is_numeric_dtype(frame[name])]
+        values, present = fill(frame, axes, columns, table)
+        methods, layers, seeds, images = (list(axes[name]) for name in ("method", "layer", "seed", "image"))
+        data = tuple(sorted(str(name) for name in frame["training_data"].unique()))
+        return cls(layers, methods, seeds, images, dict(zip(columns, values, strict=True)), present, data)
+
+    def quantity(self, quantity: Quantity, method: str) -> tuple[Floats, NDArray[np.bool_]]:
+        """Return a quantity of a method's maps, (layers, seeds, images), and where there is a map.
+
+        Raises:
+            NotMeasuredError: the metric or the method is not there.
+        """
+        if quantity.metric not in self.values:
+            raise NotMeasuredError(f"metric {quantity.metric}")
+        numbers = self.values[quantity.metric]
+        at = self._method("" if quantity.table else method)
+        if not quantity.relative or quantity.table:
+            return numbers[at], self.present[at]
+        own, other = numbers[at], numbers[self._method(quantity.to)]
+        if quantity.relative == "difference":
+            return own - other, self.present[at]
+        return own / np.where(other >= LEAST, other, np.nan), self.present[at]
+
+    def _method(self, name: str) -> int:
+        if name not in self.methods:
+            raise NotMeasuredError(f"maps of {name}")
+        return self.methods.index(name)
+
+    def on(self, values: Floats, seeds: Sequence[int], images: Sequence[str]) -> Floats:
+        """Return (layers, seeds, images) on other seeds, all of which are here, and images; NaN where one is not."""
+        rows = [self.seeds.index(seed) for seed in seeds]
+        places = {image: i for i, image in enumerate(self.images)}
+        columns = np.array([places.get(image, -1) for image in images])
+        taken = values[:, rows][:, :, columns]
+        return np.where(columns >= 0, taken, np.nan)
+
+
+class ClaimScores:
+    """The scores of a run that claims are judged by, for one target and probe point.
+
+    Args:
+        results: the run.
+        target: whose maps are compared.
+        point: of the layers; the run's main one by default.
+    """
+
+    def __init__(self, results: Results, target: str, point: str = "") -> None:
+        self.results = results
+        self.target = target
+        self.point = point
+        self._read: dict[tuple[str, str, int], Numbers] = {}
+
+    @cached_property
+    def _wanted(self) -> tuple[str, ...]:
+        """The methods whose maps are compared, referred to or tried, as far as the run has them."""
+        registration = registered()
+        quantities = [*registration.measures.values(), *sum(registration.specifications.measures.values(), ())]
+        names = [self.results.main_method, *registration.specifications.methods, *registration.rule.controls]
+        names += [quantity.to for quantity in quantities if not quantity.table and quantity.to]
+        return tuple(name for name in dict.fromkeys(names) if name in self.results.methods)
+
+    def values(self, part: Part, quantity: Quantity, method: str = "") -> PartValues:
+        """Return what a part compares.
+
+        Args:
+            part: of a claim, of maps.
+            quantity: what is compared of each map.
+            method: whose maps; the run's main one by default.
+
+        Raises:
+            NotMeasuredError: a model, level, layer, metric or method is not in the run, or no seed has all cells.
+            ResultsError: a map is there twice, or a file is damaged.
+        """
+        method = method or self.results.main_method
+        of_groups = [self._group(group, quantity, method) for group in part.ordered]
+        seeds = sorted(set.intersection(*(set(frame.index) for frame, _ in of_groups)))
+        if not seeds:
+            raise NotMeasuredError("no seed with all cells")
+        images = sorted(set().union(*(frame.columns for frame, _ in of_groups)))
+        groups = tuple(frame.reindex(index=seeds, columns=images) for frame, _ in of_groups)
+        weights = _weights(part, len(groups)) * (-1.0 if quantity.turned else 1.0)
+        stacked: Floats = np.stack([frame.to_numpy(dtype=np.float64) for frame in groups])
+        numbers = pd.DataFrame(np.tensordot(weights, stacked, axes=1), index=seeds, columns=images)
+        used = sorted({pair for _, pairs in of_groups for pair in pairs})
+        sources = {name for pair in used for name in self._scores(quantity, *pair).training_data}
+        cells = "; ".join(described(self.results, model, level) for model, level in used)
+        return PartValues(numbers, groups, cells, " / ".join(sorted(sources)))
+
+    def _group(self, group: Group, quantity: Quantity, method: str) -> tuple[pd.DataFrame, list[tuple[str, int]]]:
+        """Return the mean over a group's cells, (seeds x images), of seeds that have all; and its models and levels."""
+        model = model_of(self.results, group.model)
+        if model is None:
+            raise NotMeasuredError(f"no {group.model} in the run")
+        names = _named(self._layers(model), group.layers, self.results.label("models", model))
+        pairs = [(model, self._level(model, level)) for level in group.levels]
+        of_pairs = []
+        for pair in pairs:
+            table = self._scores(quantity, *pair)
+            at = [table.layers.index(name) for name in names if name in table.layers]
+            values, present = table.quantity(quantity, method)
+            whole = present[at].any(axis=2).all(axis=0)
+            complete = [table.seeds[i] for i in np.flatnonzero(whole)] if len(at) == len(names) else []
+            of_pairs.append((table, values[at], complete))
+        seeds = sorted(set.intersection(*(set(complete) for _, _, complete in of_pairs)))
+        if not seeds:
+            raise NotMeasuredError(f"no seed with all maps of {group.name}")
+        images = sorted(set().union(*(table.images for table, _, _ in of_pairs)))
+        cells = [table.on(values, seeds, images) for table, values, _ in of_pairs]
+        return pd.DataFrame(nan_mean(np.concatenate(cells), axis=0), index=seeds, columns=images), pairs
+
+    def _layers(self, model: str) -> Sequence[Layer]:
+        point = self.point or self.results.points(model)[0]
+        return [layer for layer in self.results.layers(model) if layer.point == point]
+
+    def _level(self, model: str, asked: int) -> int:
+        level = highest(self.results, model) if asked == HIGHEST else asked
+        if level is None or not self.results.reached(model, level):
+            name = "any level" if asked == HIGHEST else level_name(asked)
+            # A level that nobody asked the network for is not one that it failed to reach.
+            verb = "did not reach" if level is None or level in self.results.levels(model) else "was not trained to"
+            raise NotMeasuredError(f"{self.results.label('models', model)} {verb} {name}")
+        return level
+
+    def _scores(self, quantity: Quantity, model: str, level: int) -> Numbers:
+        key = (quantity.table, model, level)
+        if key not in self._read:
+            frame = self._table(quantity, model, level) if quantity.table else self._maps(model, level)
+            self._read[key] = Numbers.of(frame, quantity.table or SCORES)
+        return self._read[key]
+
+    def _maps(self, model: str, level: int) -> pd.DataFrame:
+        metrics = [metric.name for metric in self.results.metrics if metric.name in METRICS]
+        where: dict[str, Sequence[str | int]] = {
+            "model": [model],
+            "level": [level],
+            "method": list(self._wanted),
+            "target": [self.target],
+            "layer": [layer.name for layer in self._layers(model)],
+        }
+        keys = ["seed", "image", "layer", "method", "training_data"]
+        return self.results.scores(where, keys, metrics)  # a publication keeps some of the metrics alone
+
+    def _table(self, quantity: Quantity, model: str, level: int) -> pd.DataFrame:
+        paths = self.results.parts(quantity.table)
+        if not paths:
+            raise NotMeasuredError(f"no table {quantity.table}")
+        keys = ("model", "level", "seed", "image", "layer")
+        rows = files.frame(paths, keys, {"model": [model], "level": [level]})
+        if quantity.metric not in rows:
+            raise NotMeasuredError(f"column {quantity.metric} of {quantity.table}")
+        rows["training_data"] = rows["training_data"].astype(str) if "training_data" in rows else ""
+        rows = rows.astype({"image": str, "layer": str})
+        by = ["seed", "image", "layer", "training_data"]  # of an image several cells may be measured
+        return pd.DataFrame(rows.groupby(by, as_index=False)[[quantity.metric]].mean().assign(method=""))
+
+
+def _metrics() -> frozenset[str]:
+    registration = registered()
+    alternatives = sum(registration.specifications.measures.values(), ())
+    return frozenset(one.metric for one in (*registration.measures.values(), *alternatives) if not one.table)
+
+
+METRICS = _metrics()
+"""The metrics of maps that claims are judged by."""
+
+
+def _named(layers: Sequence[Layer], labels: tuple[str, ...], model: str) -> list[str]:
+    names = {layer.label: layer.name for layer in layers}
+    if missing := [label for label in labels if label not in names]:
+        raise NotMeasuredError(f"{model} has no layer {', '.join(missing)}")
+    return [names[label] for label in labels]
+
+
+def _weights(part: Part, groups: int) -> Floats:
+    if part.compare == "trend":
+        return trend_weights(groups)
+    return np.array([1.0, -1.0] if part.compare == "difference" else [1.0])
