@@ -14,6 +14,7 @@ from analyses.artifacts import MOVING, Drawn
 WIDEST = 1440
 """Pixels: twice the width at which the page shows a figure, so that the smallest text is legible."""
 QUALITY = 70
+FRAMES = 45  # of pictures that are seen for a third of a second
 COLOURS, MOST_COLOURS = 255, 30_000
 """Of charts: what they are brought to, no difference that a reader sees, and the most of what is tried."""
 
@@ -61,7 +62,9 @@ def _frames(moving: bytes) -> Frames:
     sheet = Image.new("RGB", (width * columns, height * math.ceil(len(pictures) / columns)), "white")
     for number, picture in enumerate(pictures):
         sheet.paste(picture, (number % columns * width, number // columns * height))
-    return Frames(_webp(sheet), len(pictures), columns)
+    buffer = io.BytesIO()
+    sheet.save(buffer, "webp", quality=FRAMES, method=4)
+    return Frames(buffer.getvalue(), len(pictures), columns)
 
 
 def _webp(picture: Image.Image) -> bytes:

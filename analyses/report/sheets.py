@@ -12,9 +12,9 @@ from PIL import Image
 CELLS = 64
 """The longer side of a stored map, at most; larger grids are averaged over areas."""
 WIDTH = 512
-QUALITY = 80
+QUALITY = 60
 """Of the WebP: its error is about the step between two bytes of a small map, and it takes two thirds of the room."""
-ROUGH = 60
+ROUGH = 34
 """Quality of the pictures of images with maps of few cells alone."""
 ALIGNED = 4
 """Tiles begin at multiples of so many pixels, as the blocks of the WebP do: else they would run into each other."""
@@ -43,7 +43,7 @@ class TileSheet:
         for block, (left, top) in zip(blocks, corners, strict=True):
             sheet[top : top + block.shape[0], left : left + block.shape[1]] = block
         buffer = io.BytesIO()
-        Image.fromarray(sheet).convert("RGB").save(buffer, "webp", quality=quality, method=4)
+        Image.fromarray(sheet).convert("RGB").save(buffer, "webp", quality=quality, method=6)
         places = [(*corner, tile.shape[1], tile.shape[0]) for corner, tile in zip(corners, tiles, strict=True)]
         return buffer.getvalue(), places
 

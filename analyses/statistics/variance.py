@@ -111,6 +111,8 @@ def variance_with(table: ArrayLike, axis: int, number: int) -> float:
 def _varying(table: ArrayLike) -> tuple[Floats, Factors]:
     """Return a table without the factors that have one value, and the axes of the others."""
     values = np.asarray(table, dtype=np.float64)
+    if not values.size:  # nothing is defined
+        return values.reshape(0), ()
     several = tuple(axis for axis, size in enumerate(values.shape) if size > 1)
     return values.reshape([values.shape[axis] for axis in several]), several
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from analyses import Results
+from analyses.artifacts import MOVING
 from analyses.paper.claims.values import METRICS
 from analyses.reading import files, small_maps
 from analyses.reading.choices import BLANK, main_target, paper_target
 from analyses.reading.files import FILMS, GALLERY, LOG, SCORES
 from analyses.reading.manifest import File, Manifest, Published
 from analyses.reading.results import KEYS
+from analyses.report.contents import SUPPLEMENTS
 from bench.output import archive
 from bench.output.drawing import with_palette
 from bench.output.report import COLOURS, scores_of
@@ -79,16 +81,18 @@ def publish_folder(run: Store, to: Store, may_drop: Callable[[str], bool] = lamb
         raise InputError(f"{other}: choose another folder with --to, or add --yes to replace it")
     result = Publication()
     contents: dict[str, bytes] = {}
+    page = dict(_page(run)) if head and head.published and head.published.photographs else {}
+    if sum(map(len, page.values())) > MOST_OF_PAGE:
+        result.too_large.append(f"{PAGE}/")
+        page = {}
     for name, data in [*_drawn(run), *(_verdict_scores(run) if run.names(SCORES) else ())]:
+        if _elsewhere(name, run, page):
+            continue
         if len(data) > MOST_BYTES:
             result.too_large.append(name)
         else:
             contents[name] = data
-    page = dict(_page(run)) if head and head.published and head.published.photographs else {}
-    if sum(map(len, page.values())) > MOST_OF_PAGE:
-        result.too_large.append(f"{PAGE}/")
-    else:
-        contents |= page
+    contents |= page
     contents |= {name: run.path(name).read_bytes() for name in (CAPTIONS, TIMING) if run.has(name)}
     scores = {name: _file(data) for name, data in contents.items() if name.startswith(f"{SCORES}/")}
     drawn = {name: digest(data) for name, data in contents.items() if name not in scores and name != TIMING}
@@ -183,8 +187,15 @@ def _drawn(run: Store) -> Iterator[tuple[str, bytes]]:
         data = run.path(name).read_bytes()
         if name.endswith(".png"):
             yield name, with_palette(data, COLOURS)
-        elif name.startswith("tables/"):
+        elif name.startswith("tables/") or name.endswith(f".{MOVING}"):
             yield name, data
+
+
+def _elsewhere(name: str, run: Store, page: Mapping[str, bytes]) -> bool:
+    """Return whether the page's atlas shows the maps of a figure, or a file that moves shows it."""
+    place = Path(name)
+    atlas = bool(page) and place.name.startswith(SUPPLEMENTS)
+    return atlas or (place.suffix == ".png" and run.has(place.with_suffix(f".{MOVING}").as_posix()))
 
 
 def _page(run: Store) -> Iterator[tuple[str, bytes]]:

@@ -161,7 +161,7 @@ def test_the_share_of_an_animal_that_is_right() -> None:
 def test_a_run_leaves_what_it_says(ran: Path) -> None:
     assert {file.stem for file in (ran / "tables").iterdir()} == set(TABLES)
     names = {file.name for file in (ran / "figures").iterdir()}
-    assert len(names) == (2 * 2 + 1) * 2, "two figures a target and one scene, as PNG and SVG"
+    assert len(names) == (1 + 1) * 2, "the layers and one scene, as PNG and SVG"
     assert set(manifest(ran)["variants"]) == set(CUES)
     for cue, variant in manifest(ran)["variants"].items():
         assert variant["dataset"] == f"scenes_{cue}"

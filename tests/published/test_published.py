@@ -174,7 +174,7 @@ def test_results_are_light() -> None:
     assert max(path.stat().st_size for path in files) <= 1_000_000
     assert sum(path.stat().st_size for path in files) <= 20_000_000
     assert sum(path.stat().st_size for path in (PETS / "scores").rglob("*.parquet")) <= 8_000_000
-    assert {path.suffix for path in files} == {".csv", ".json", ".md", ".parquet", ".png", ".tex"}
+    assert {path.suffix for path in files} == {".csv", ".json", ".md", ".parquet", ".png", ".tex", ".webp"}
 
 
 def test_the_findings_quote_the_tables() -> None:

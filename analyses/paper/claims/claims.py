@@ -13,7 +13,7 @@ import pandas as pd
 from analyses import printing
 from analyses.artifacts import DECIMALS, Caption, Figure, Table
 from analyses.paper.claims.evaluation import RESAMPLES, Control, controls, instead
-from analyses.paper.claims.multiverse import Specification, agreement, specifications
+from analyses.paper.claims.multiverse import Specification, agreement, published, specifications
 from analyses.paper.claims.registration import Quantity, Registration, registered
 from analyses.paper.claims.values import ClaimScores
 from analyses.paper.claims.verdicts import Judged, PartFinding, in_words, region
@@ -146,7 +146,9 @@ def decide(results: Results, target: str) -> tuple[Decided, ...]:
         )
         exploratory = "; ".join(part for part in (unregistered, swapped) if part) if measured else ""
         tried = controls(scores, claim, registration, quantities=quantities) if measured else []
-        others = list(specifications(scores, claim, registration, quantities)) if measured else []
+        others = published(results, claim.id)
+        if others is None:
+            others = list(specifications(scores, claim, registration, quantities)) if measured else []
         out.append(Decided(judged, quantities, tried, others, exploratory))
     return tuple(out)
 
@@ -276,19 +278,19 @@ def _control_rows(one: Decided) -> Iterator[dict[str, Any]]:
 
 def _specification_rows(one: Decided) -> Iterator[dict[str, Any]]:
     for choice in one.specifications:
-        combined = choice.judged.combined
-        if combined is not None:
-            yield {
-                "claim": one.judged.claim.id,
-                "target": choice.target,
-                "point": choice.point,
-                "method": choice.method,
-                "measures": choice.measures,
-                "left_out": "" if choice.left_out is None else f"seed {choice.left_out}",
-                "registered": choice.registered,
-                **dict(zip(("estimate", "low", "high"), combined[:3], strict=True)),
-                "verdict": choice.verdict,
-            }
+        yield {
+            "claim": one.judged.claim.id,
+            "target": choice.target,
+            "point": choice.point,
+            "method": choice.method,
+            "measures": choice.measures,
+            "left_out": "" if choice.left_out is None else f"seed {choice.left_out}",
+            "registered": choice.registered,
+            "estimate": choice.estimate,
+            "low": choice.low,
+            "high": choice.high,
+            "verdict": choice.verdict,
+        }
 
 
 def finding(decided: Sequence[Decided]) -> str:

@@ -6,11 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
+import pandas as pd
+
 from analyses.paper.claims.evaluation import SIZES, alternatives, evaluate
 from analyses.paper.claims.registration import Claim, Quantity, Registration
 from analyses.paper.claims.values import ClaimScores
-from analyses.paper.claims.verdicts import Judged, Verdict, region
+from analyses.paper.claims.verdicts import Verdict, region
+from analyses.reading import files
+from analyses.reading.results import Results
 
+TABLE = "tables/claim_specifications.csv"
 RESAMPLES = (2000,)
 """Of a specification: what counts is how many agree."""
 
@@ -23,7 +28,7 @@ class Specification:
         target, point, method: whose maps, where probed, by which method.
         measures: the quantities in words.
         left_out: the training left out; None for none.
-        judged: the verdict.
+        estimate, low, high: the mean of the claim's parts in units of their smallest effects, with its interval.
         registered: whether it is the registered choice.
     """
 
@@ -32,14 +37,15 @@ class Specification:
     method: str
     measures: str
     left_out: int | None
-    judged: Judged
+    estimate: float
+    low: float
+    high: float
     registered: bool = False
 
     @property
     def verdict(self) -> Verdict:
         """The region of its interval, however few its trainings are."""
-        combined = self.judged.combined
-        return "not measured" if combined is None else region(combined.low, combined.high)
+        return region(self.low, self.high)
 
 
 def specifications(
@@ -49,8 +55,7 @@ def specifications(
 
     They are all targets of the run, probe points, methods of the registration and quantities of the same construct,
     with all trainings; and the registered choice without each training in turn. Placement, border and data are those
-    of the
-    run: another run is another specification.
+    of the run: another run is another specification.
     """
     if any(part.compare in SIZES or registration.measures[part.measure].table for part in claim.deciding):
         return
@@ -64,17 +69,42 @@ def specifications(
         scores = main if at_main else ClaimScores(results, target, point)
         for method, quantities in product(methods, list(alternatives(claim, registration))):
             judged = evaluate(scores, claim, registration, method=method, quantities=quantities, resamples=RESAMPLES)
-            if judged.verdict == "not measured":
+            if judged.combined is None:
                 continue
             words = "; ".join(one.words for one in quantities.values())
             own = at_main and method == results.main_method and words == "; ".join(dict.fromkeys(chosen))
-            yield Specification(target, point, method, words, None, judged, own)
+            yield Specification(target, point, method, words, None, *judged.combined[:3], own)
             for seed in results.seeds(model) if own else ():
                 without = evaluate(
                     scores, claim, registration, quantities=quantities, without=seed, resamples=RESAMPLES
                 )
-                if without.verdict != "not measured":
-                    yield Specification(target, point, method, words, seed, without)
+                if without.combined is not None:
+                    yield Specification(target, point, method, words, seed, *without.combined[:3])
+
+
+def published(results: Results, claim: str) -> list[Specification] | None:
+    """Return the specifications of a claim as a publication has them; None where the run itself is there to ask.
+
+    A publication keeps the scores that decide, and not those of every other choice.
+    """
+    if results.manifest.published is None or not (path := results.folder / TABLE).is_file():
+        return None
+    with files.reading(path):
+        rows = pd.read_csv(path, keep_default_na=False, na_values={name: [""] for name in ("estimate", "low", "high")})
+    return [
+        Specification(
+            target=str(row["target"]),
+            point=str(row["point"]),
+            method=str(row["method"]),
+            measures=str(row["measures"]),
+            left_out=int(str(row["left_out"]).removeprefix("seed ")) if row["left_out"] else None,
+            estimate=float(row["estimate"]),
+            low=float(row["low"]),
+            high=float(row["high"]),
+            registered=str(row["registered"]) == "True",
+        )
+        for row in rows[rows["claim"] == claim].to_dict("records")
+    ]
 
 
 def agreement(found: Sequence[Specification], verdict: str) -> float | None:

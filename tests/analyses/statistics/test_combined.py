@@ -49,6 +49,15 @@ def test_intervals_cover_what_they_are_of(settings):
     assert 0.89 <= at_once / runs <= 1
 
 
+@pytest.mark.parametrize("random", [False, True])
+def test_parts_without_any_value_have_no_mean(random):
+    nothing, some = np.full((2, 5), np.nan), np.random.default_rng(0).normal(size=(2, 5))
+    for values in ([nothing], [nothing, nothing], [nothing, some]):
+        found = combine(means(values, 0, 20), random=random)
+        assert np.isnan(found[:3]).all()
+        assert needed(found) is None
+
+
 def test_parts_that_are_a_sample_make_the_mean_less_sure():
     values, _ = parts(np.random.default_rng(4), 8, 3, 40, of_part=0.3)
     fixed, random = (combine(means(list(values), 0, RESAMPLES), random=of) for of in (False, True))

@@ -48,7 +48,8 @@ def test_a_factor_with_one_value_is_none():
     one = sureness(values[None])
     assert one.half_width() == pytest.approx(stats.t.ppf(0.975, 11) * stats.sem(values))
     assert sureness(values[None, :, None]).half_width() == pytest.approx(float(one.half_width()))
-    assert math.isnan(float(sureness([[1.0]]).variance))
+    for nothing in ([[1.0]], np.empty((0, 4)), np.empty((2, 0, 3))):
+        assert math.isnan(float(sureness(nothing).variance))
 
 
 def crossed(rng, sizes, deviations):

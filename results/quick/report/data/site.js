@@ -1,0 +1,1 @@
+segcam.receive("site", null);
