@@ -1,4 +1,4 @@
-"""Tests of paired values: Wilcoxon's signed ranks, Page's trend, and Holm's correction for several of them."""
+"""Tests of paired values: Page's trend, and Holm's correction for several of them."""
 
 from __future__ import annotations
 
@@ -20,31 +20,6 @@ class Outcome(NamedTuple):
     p: float
     effect: float
     n: int
-
-
-def wilcoxon(differences: ArrayLike) -> Outcome:
-    """Test paired differences against zero by Wilcoxon's signed ranks, two-sided.
-
-    The effect is the matched-pairs rank-biserial correlation (R+ - R-) / (R+ + R-), with R+ and R- the sums of the
-    ranks of |d| over the positive and the negative differences; differences of zero are left out of the ranks.
-
-    Args:
-        differences: (images,); NaN is left out.
-
-    Returns:
-        p, effect and the number of defined differences; p 1 and effect 0 where all are zero, NaN where there are none.
-
-    Source: Wilcoxon, Biometrics Bulletin 1, 1945; Kerby, Comprehensive Psychology 3, 2014; SciPy and Pingouin.
-    """
-    values = np.asarray(differences, dtype=np.float64).ravel()
-    values = values[~np.isnan(values)]
-    if not values.size:
-        return Outcome(math.nan, math.nan, 0)
-    if not values.any():
-        return Outcome(1.0, 0.0, values.size)
-    p = float(stats.wilcoxon(values).pvalue)
-    effect = pg.wilcoxon(values, method="asymptotic")["RBC"].iloc[0]  # p is SciPy's: exact where it can be
-    return Outcome(p, float(effect), values.size)
 
 
 def page(matrix: ArrayLike) -> Outcome:

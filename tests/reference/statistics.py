@@ -3,31 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 
 
 def ranks(values: Sequence[float]) -> list[float]:
     """Ranks from 1, ties at their mean."""
     return [sum(y < x for y in values) + (sum(y == x for y in values) + 1) / 2 for x in values]
-
-
-def signed_ranks(differences: Sequence[float]) -> tuple[float, float]:
-    """The sums of the ranks of |d| over positive and negative differences, zeros left out (Wilcoxon 1945)."""
-    kept = [d for d in differences if d != 0 and not math.isnan(d)]
-    of = ranks([abs(d) for d in kept])
-    plus = sum(r for r, d in zip(of, kept, strict=True) if d > 0)
-    return plus, sum(of) - plus
-
-
-def wilcoxon(differences: Sequence[float]) -> tuple[float, float]:
-    """Exact two-sided p over all signs, and (R+ - R-) / (R+ + R-) (Kerby 2014)."""
-    plus, minus = signed_ranks(differences)
-    of = ranks([abs(d) for d in differences if d != 0])
-    least = min(plus, minus)
-    found = [sum(r for r, s in zip(of, signs, strict=True) if s) for signs in itertools.product((0, 1), repeat=len(of))]
-    p = 2 * sum(total <= least for total in found) / len(found)
-    return min(1.0, p), (plus - minus) / (plus + minus)
 
 
 def page_statistic(matrix: Sequence[Sequence[float]]) -> float:

@@ -35,13 +35,11 @@ class PartValues:
     Attributes:
         numbers: the number claimed, a row a seed and a column an image: the group's value, the first's less the
             second's, or the change of the fitted line over all; NaN where a group has no map with a value.
-        groups: each group's own value, in the order of the part.
         cells: the models and levels compared, in words.
         training_data: what the networks were trained on.
     """
 
     numbers: pd.DataFrame
-    groups: tuple[pd.DataFrame, ...]
     cells: str
     training_data: str
 
@@ -159,14 +157,14 @@ class ClaimScores:
         if not seeds:
             raise NotMeasuredError("no seed with all cells")
         images = sorted(set().union(*(frame.columns for frame, _ in of_groups)))
-        groups = tuple(frame.reindex(index=seeds, columns=images) for frame, _ in of_groups)
+        groups = [frame.reindex(index=seeds, columns=images) for frame, _ in of_groups]
         weights = _weights(part, len(groups)) * (-1.0 if quantity.turned else 1.0)
         stacked: Floats = np.stack([frame.to_numpy(dtype=np.float64) for frame in groups])
         numbers = pd.DataFrame(np.tensordot(weights, stacked, axes=1), index=seeds, columns=images)
         used = sorted({pair for _, pairs in of_groups for pair in pairs})
         sources = {name for pair in used for name in self._scores(quantity, *pair).training_data}
         cells = "; ".join(described(self.results, model, level) for model, level in used)
-        return PartValues(numbers, groups, cells, " / ".join(sorted(sources)))
+        return PartValues(numbers, cells, " / ".join(sorted(sources)))
 
     def _group(self, group: Group, quantity: Quantity, method: str) -> tuple[pd.DataFrame, list[tuple[str, int]]]:
         """Return the mean over a group's cells, (seeds x images), of seeds that have all; and its models and levels."""
