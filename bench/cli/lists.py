@@ -60,6 +60,8 @@ def list_(
 
 def _print(text: str) -> None:
     """Print text, in the stream's own encoding, and at once, so that a stream that cannot take it is told."""
+    if sys.stdout is None:  # it was closed: nobody reads
+        return
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 

@@ -20,7 +20,18 @@ AGAIN = "run it anew: jupyter execute --inplace"
 def outputs(notebook: Any) -> list[list[dict[str, str]]]:
     """What the cells show, by kind: texts as they are, of pictures that there is one."""
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    return [[_shown(output) for output in cell.outputs] for cell in cells]
+    return [_joined([_shown(output) for output in cell.outputs]) for cell in cells]
+
+
+def _joined(shown: list[dict[str, str]]) -> list[dict[str, str]]:
+    """What is printed comes in one piece or in several, as the kernel sends it."""
+    out: list[dict[str, str]] = []
+    for one in shown:
+        if out and set(one) == set(out[-1]) == {"text"}:
+            out[-1] = {"text": out[-1]["text"] + one["text"]}
+        else:
+            out.append(one)
+    return out
 
 
 def _shown(output: Any) -> dict[str, str]:

@@ -136,7 +136,7 @@ def test_maps_have_the_colours_of_the_printed_figures_on_each_scale(show):
         page.locator("#scale").select_option(name)
         drawn(page, **({"scale": name} if name != "robust" else {"ground": "none"}))
         shown = picture(one)[..., :3] / 255
-        assert np.abs(shown - wanted(blob(level=30), size, **scale)).mean() < 0.012, name
+        assert np.abs(shown - wanted(blob(level=30), size, **scale)).mean() < 0.02, name
     assert "brightest map" in page.locator("#colour-end").inner_text()
 
 
@@ -145,7 +145,7 @@ def test_a_common_scale_is_of_one_method_as_methods_share_no_unit(show):
     for row in page.locator("#maps .row").all()[:2]:  # the second one's values are a thousand times the first's
         canvas = row.locator(".column .tile").nth(3).locator("canvas").first
         shown = picture(canvas)
-        assert np.abs(shown[..., :3] / 255 - wanted(blob(), shown.shape[:2])).mean() < 0.012
+        assert np.abs(shown[..., :3] / 255 - wanted(blob(), shown.shape[:2])).mean() < 0.02
 
 
 def test_the_prediction_and_its_errors_are_on_the_image_and_on_no_map(show):

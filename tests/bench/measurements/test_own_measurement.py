@@ -94,7 +94,8 @@ def test_an_entry_point_brings_one_too(monkeypatch: pytest.MonkeyPatch) -> None:
     names = set(MEASUREMENTS.names())
     monkeypatch.setattr("segcam.registry.entry_points", lambda group: [point] if group == "segcam.measurements" else [])
     assert fresh.get("theirs") is theirs
-    assert names == {"scores", "own_passes", "kept_maps", "resolution", "faithfulness", "sanity", "evidence"}
+    own = {"scores", "own_passes", "kept_maps", "small_maps", "resolution", "receptive_field"}
+    assert names == own | {"faithfulness", "sanity", "evidence"}
 
 
 def test_a_section_of_no_measurement_is_unknown(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def scored(finished: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory)
     folder = Path(shutil.copytree(finished, tmp_path_factory.mktemp("own-passes") / "out"))
     outcome = finish("score", tiny, folder, *SETTINGS, more=["--yes"])
     maps = len(LEVELS) * 3 * (19 + 19 + 1)  # two methods of layers and one of the input
-    assert f"own passes: {maps}/{maps}, " in outcome.err
+    assert f"own passes: {maps}/{maps} in " in outcome.err
     assert "1 method skipped on 18 layers: see 'skipped' in manifest.json" in outcome.err
     return folder
 
@@ -382,17 +382,12 @@ def test_wrong_settings_are_told_early_and_in_a_line(tiny: Path, tmp_path: Path,
 
 
 def test_the_list_of_methods_says_what_they_cost() -> None:
-    shown = command("list", "methods").out
-    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown.splitlines()]
-    passes = {cells[0]: cells[3] for cells in lines if len(cells) == 9 and cells[0]}
     listed = {row["name"]: row for row in json.loads(command("list", "methods", "--json").out)}
-    assert set(passes) == set(listed) == set(METHODS.names())
-    assert passes["grad_cam"] == "1 shared"
-    assert passes["uniform"] == "0"
-    assert passes["score_cam"] == f"{listed['score_cam']['passes']} a layer"
-    assert passes["captum_occlusion"] == str(listed["captum_occlusion"]["passes"])
+    assert set(listed) == set(METHODS.names())
+    assert (listed["grad_cam"]["passes"], listed["uniform"]["passes"]) == (1, 0)
+    shown = command("list", "methods", "score_cam").out
+    assert f"{listed['score_cam']['passes']} a layer" in shown
     assert not any(word in json.dumps(row) for row in listed.values() for word in ("partial", "<function"))
-    assert max(map(len, shown.splitlines())) <= 200
 
 
 def test_all_built_in_methods_are_in_the_profile_of_real_photographs() -> None:

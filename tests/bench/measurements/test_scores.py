@@ -37,7 +37,6 @@ RANKED = [
     "iou",
     "edge_thickness",
     "edge_recall",
-    "line_width",
 ]  # rounding may turn two pixels round, or one over a threshold
 EDGES = ("edge_alignment", "edge_alignment_full", "edge_recall")
 VARIED = (*EDGES, "iou", "fine_power")
@@ -91,8 +90,9 @@ def test_undefined_where_it_is_said_to_be_and_nowhere_else(scores: pd.DataFrame)
     coarse = scores["layer"].astype(str).str.contains(r" [45]_")  # cells of 8 px and more
     assert scores.loc[empty, list(METRICS)].isna().all(axis=None), "no map, no numbers"
     assert scores.loc[~empty, "blank"].isin([0, 1]).all()
-    assert scores.loc[uniform, "line_width"].isna().all()  # it has no value without lines, whatever the map
-    for name in set(METRICS) - {"blank", "line_width"}:
+    beside = "partial_edge_alignment"  # a map of the object alone, or of no contrast, tells nothing beyond it
+    assert scores.loc[uniform | (scores["method"] == "mask_oracle"), beside].isna().all()
+    for name in set(METRICS) - {"blank", beside}:
         undefined = empty | blank | (uniform & (name in VARIED)) | (coarse & (name == "fine_power"))
         assert scores.loc[~undefined, name].notna().all(), name
         assert scores.loc[blank, name].isna().all(), name
@@ -254,7 +254,7 @@ def test_odd_images_are_undefined_not_zero(odd: tuple[pd.DataFrame, pd.DataFrame
     assert rows.loc["one colour", list(EDGES)].isna().all(axis=None)
     for image, method in (("one colour", "sobel"), ("no pet", "mask_oracle")):
         assert (rows.loc[image].set_index("method").loc[method, "blank"] == 1).all()
-    always = [name for name in METRICS if name not in ("fine_power", "line_width")]
+    always = [name for name in METRICS if name not in ("fine_power", "partial_edge_alignment")]
     assert not rows.loc["plain"].query("method == 'random'")[always].isna().any(axis=None)
     columns = ["n_0_0", "n_0_1", "n_1_0", "n_1_1"]
     assert counts.loc["all ignored", columns].sum() == 0

@@ -120,7 +120,7 @@ def test_a_runs_own_captions_are_left_alone(copied: Path) -> None:
     before = (copied / "captions.md").read_bytes()
     timed_again(copied)
     assert (copied / "captions.md").read_bytes() == before
-    assert (copied / "figures" / "timing_memory.png").is_file()
+    assert (copied / "figures" / "timing.png").is_file()
 
 
 def test_absent_tools_are_told_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -171,8 +171,8 @@ def test_a_grid_of_eight_pixels_a_cell_holds_no_fine_wave():
         assert math.isfinite(value("fine_power", small, np.zeros((64, 64)), mask)) == defined
     placed = scenery([scene(rng, (64, 64))])
     small = torch.from_numpy(rng.random((1, 1, 8, 8)))
-    for step, defined in ((8, False), (7.5, True)):
-        placement = Placement((0.0, 0.0), (step, step))
+    for step, defined in (((8, 8), False), ((8, 4), False), ((4, 8), False), ((7.5, 7.5), True)):
+        placement = Placement((0.0, 0.0), step)
         assert math.isfinite(METRICS.get("fine_power").compute(small, placed.on((8, 8), placement))) == defined
 
 
