@@ -192,7 +192,12 @@ def tidy(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     >>> tidy(pd.DataFrame({"level": [50, 30], "miou": [0.12345678, -1e-9]}), ["level"]).to_dict("list")
     {'level': [30, 50], 'miou': [0.0, 0.123457]}
     """
-    out = frame.sort_values(list(keys), kind="stable").reset_index(drop=True)
+    return rounded(frame.sort_values(list(keys), kind="stable").reset_index(drop=True))
+
+
+def rounded(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with its numbers rounded as tables are written, and no negative zero."""
+    out = frame.copy()
     for column in out.columns:
         if pd.api.types.is_float_dtype(out[column]):
             out[column] = out[column].astype("float64").round(DECIMALS) + 0.0

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-SUPPORTED, OPPOSITE, NEGLIGIBLE, UNDECIDED = "supported", "opposite", "negligible", "undecided"
-NOT_MEASURED, NOT_DISCRIMINATING = "not measured", "not discriminating"
+from typing import Final
+
+SUPPORTED: Final = "supported"
+OPPOSITE: Final = "opposite"
+NEGLIGIBLE: Final = "negligible"
+UNDECIDED: Final = "undecided"
+NOT_MEASURED: Final = "not measured"
+NOT_DISCRIMINATING: Final = "not discriminating"
 STATES = {
     SUPPORTED: "the whole interval lies beyond the smallest effect of interest, as claimed",
     OPPOSITE: "the whole interval lies beyond the smallest effect of interest, against the claim: not replicated",

@@ -12,7 +12,8 @@ from scipy import stats
 
 from analyses.reading.arrays import Floats
 from analyses.statistics.bootstrap import Interval, bootstrap_means, deviation, percentiles
-from analyses.statistics.variance import Sureness, linearised, sureness, variance_with
+from analyses.statistics.intervals import widening
+from analyses.statistics.variance import linearised, sureness, variance_with
 
 
 class Estimate(NamedTuple):
@@ -75,8 +76,7 @@ def combine(parts: Sequence[Estimate], confidence: float = 0.95, *, random: bool
         state: of the generator that draws the parts.
 
     Source: Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 4.2.4 (max-t); Owen, The
-        pigeonhole
-        bootstrap, Annals of Applied Statistics 1(2), 2007 (crossed factors).
+        pigeonhole bootstrap, Annals of Applied Statistics 1(2), 2007 (crossed factors).
     """
     values = np.array([part.value for part in parts])
     resampled = np.stack([part.resampled for part in parts], axis=1)
@@ -92,7 +92,8 @@ def combine(parts: Sequence[Estimate], confidence: float = 0.95, *, random: bool
         )
     drawn = (weights * resampled).sum(axis=1) / len(parts)
     table = tables if random else tables.mean(axis=0)
-    estimate, factor = float(values.mean()), _stretch(sureness(table), drawn, confidence)
+    estimate = float(values.mean())
+    factor = float(widening(sureness(table).half_width(confidence), drawn, confidence))
     low, high = (estimate + factor * (float(bound) - estimate) for bound in percentiles(drawn, confidence))
     return Combined(
         estimate, low, high, _at_once(values, resampled, tables, confidence), table, factor * noise(drawn, confidence)
@@ -115,15 +116,6 @@ def noise(resampled: Floats, confidence: float = 0.95) -> float:
         ranks = np.clip(np.round((len(values) - 1) * q + np.array([-spread, spread])), 0, len(values) - 1).astype(int)
         errors.append(float(values[ranks[1]] - values[ranks[0]]) / 2)
     return max(errors)
-
-
-def _stretch(sure: Sureness, drawn: Floats, confidence: float) -> float:
-    """Return by how much the resamples' interval is too narrow, at least 1; NaN where nothing tells."""
-    normal = float(stats.norm.ppf((1 + confidence) / 2)) * float(deviation(drawn[:, None])[0])
-    half = float(sure.half_width(confidence))
-    if math.isnan(half) or math.isnan(normal):
-        return math.nan
-    return max(1.0, half / normal) if normal > 0 else 1.0
 
 
 def _at_once(values: Floats, resampled: Floats, tables: Floats, confidence: float) -> Interval:

@@ -1,14 +1,11 @@
-"""Few seeds and many images: an interval that says so, and the mixed model that checks it."""
+"""Few seeds and many images: an interval that says so."""
 
 from __future__ import annotations
 
 import math
-import warnings
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
-import statsmodels.formula.api as smf
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
@@ -18,8 +15,6 @@ from analyses.statistics.variance import linearised
 
 NOTE = "(crossed bootstrap, widened where few seeds differ; with one seed it speaks of the images alone)"
 """What captions say of the intervals."""
-MOST_IMAGES = 100
-"""Images that the mixed model is fitted to: its cost grows with the cube of seeds x images."""
 
 
 class Squares(NamedTuple):
@@ -30,18 +25,6 @@ class Squares(NamedTuple):
     rest: Floats
     seeds: NDArray[np.int64]
     images: NDArray[np.int64]
-
-
-class Mixed(NamedTuple):
-    """The mean of a mixed model with its interval, and the standard deviations of its random parts."""
-
-    estimate: float
-    low: float
-    high: float
-    seed: float
-    image: float
-    rest: float
-    images: int
 
 
 def mean_squares(matrix: ArrayLike) -> Squares:
@@ -161,67 +144,26 @@ def widened(
         confidence: the interval's nominal coverage, between 0 and 1.
     """
     middle = np.asarray(estimate, dtype=np.float64)
-    factor = widening(matrix, resampled, confidence)
+    factor = widening(half_width(matrix, confidence), resampled, confidence)
     low, high = (middle + factor * (bound - middle) for bound in percentiles(resampled, confidence))
     return low, high
 
 
-def widening(matrix: ArrayLike, resampled: Floats, confidence: float = 0.95) -> Floats:
-    """Return the factors k of `bootstrap_interval`, 1 or more, from matrices and the resamples of their means.
-
-    NaN with fewer than two images that have a value; 1 where the resamples do not vary.
-    """
-    half = half_width(matrix, confidence)
-    spread = deviation(resampled)
-    normal = float(stats.norm.ppf((1 + confidence) / 2)) * spread
-    factor = np.maximum(1.0, np.divide(half, normal, out=np.ones_like(half), where=normal > 0))
-    return np.where(np.isnan(half) | np.isnan(spread), math.nan, factor)
-
-
-def mixed_model(matrix: ArrayLike, generator: np.random.Generator, confidence: float = 0.95) -> Mixed:
-    """Return the mean of x_si = mean + seed_s + image_i + rest_si, fitted by restricted maximum likelihood.
-
-    Random parts are normal and crossed; the interval is that of t with S - 1 degrees of freedom, which is wide: a
-    check of `bootstrap_interval`, not its rival. Of more than `MOST_IMAGES` images as many are drawn.
+def widening(half: ArrayLike, resampled: Floats, confidence: float = 0.95) -> Floats:
+    """Return the factors k of `bootstrap_interval`, 1 or more.
 
     Args:
-        matrix: (seeds, images); NaN is undefined and left out.
-        generator: draws the images where there are many.
+        half: half the widths of the intervals that are due, (...).
+        resampled: (resamples, ...).
         confidence: the interval's nominal coverage, between 0 and 1.
 
     Returns:
-        The mean, its interval, the three standard deviations and the number of images; all NaN with fewer than two
-        seeds or images, where differences do not vary, or where the fit does not converge.
-
-    Source: Pinheiro and Bates, Mixed-Effects Models in S and S-PLUS, 2000; statsmodels' MixedLM.
+        The factors, (...); NaN where `half` is, or with fewer than two resamples; 1 where the resamples do not vary.
     """
-    values = _table(matrix)
-    if values.ndim != 2:
-        raise ValueError(f"shape {values.shape}: wanted is a matrix of (seeds, images)")
-    values = values[:, ~np.isnan(values).all(axis=0)]
-    if values.shape[1] > MOST_IMAGES:
-        values = values[:, np.sort(generator.choice(values.shape[1], MOST_IMAGES, replace=False))]
-    seed, image = np.nonzero(~np.isnan(values))
-    nan = math.nan
-    nothing = Mixed(nan, nan, nan, nan, nan, nan, values.shape[1])
-    if len(values) < 2 or values.shape[1] < 2 or not np.nanstd(values):
-        return nothing
-    scale = float(np.nanstd(values))
-    frame = pd.DataFrame({"value": values[seed, image] / scale, "seed": seed, "image": image, "all": 0})
-    components = {"image": "0 + C(image)", "seed": "0 + C(seed)"}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a variance at zero is a result here; steps by gradients fail there
-        try:
-            fit = smf.mixedlm("value ~ 1", frame, groups="all", vc_formula=components).fit(reml=True, method="nm")
-        except np.linalg.LinAlgError:
-            return nothing
-    mean, error = scale * float(fit.fe_params.iloc[0]), scale * float(fit.bse_fe.iloc[0])
-    if not fit.converged or not math.isfinite(error):
-        return nothing
-    half = error * float(stats.t.ppf((1 + confidence) / 2, len(values) - 1))
-    of_image, of_seed = (scale * math.sqrt(max(0.0, float(variance))) for variance in fit.vcomp)
-    rest = scale * math.sqrt(float(fit.scale))
-    return Mixed(mean, mean - half, mean + half, of_seed, of_image, rest, values.shape[1])
+    due, spread = np.asarray(half, dtype=np.float64), deviation(resampled)
+    normal = float(stats.norm.ppf((1 + confidence) / 2)) * spread
+    factor = np.maximum(1.0, np.divide(due, normal, out=np.ones_like(due), where=normal > 0))
+    return np.where(np.isnan(due) | np.isnan(spread), math.nan, factor)
 
 
 def _table(matrix: ArrayLike) -> Floats:

@@ -13,13 +13,13 @@ import numpy as np
 from analyses.paper.claims.registration import Claim, Part, Quantity, Registration
 from analyses.paper.claims.sizes import SizeTests, tested
 from analyses.paper.claims.values import ClaimScores, NotMeasuredError, PartValues
-from analyses.paper.claims.verdicts import SURE, Judged, PartFinding, judge
+from analyses.paper.claims.verdicts import Judged, PartFinding, judge, within_noise
+from analyses.reading.states import NOT_MEASURED
 from analyses.statistics.bootstrap import SEED
 from analyses.statistics.combined import Combined, Estimate, combine, means
 
 RESAMPLES = (10_000, 40_000)
 """Resamples: the second number where the first leaves a verdict to the generator."""
-SIZES = ("change", "least")
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,12 @@ def evaluate(
     deciding = [one for one in given if one.part.decides]
     if missing := next((one.missing for one in deciding if one.missing), ""):
         parts = tuple(PartFinding(one.part, missing=one.missing or missing) for one in given)
-        return Judged(claim, "not measured", missing, parts=parts)
+        return Judged(claim, NOT_MEASURED, missing, parts=parts)
     for number in resamples:
         estimates = _estimates(given, registration, number)
         of_claim = [estimate for one, estimate in zip(given, estimates, strict=True) if one.part.decides and estimate]
         combined = combine(of_claim, registration.rule.confidence, random=bool(claim.random), state=SEED)
-        if min(abs(abs(bound) - 1) for bound in (combined.low, combined.high)) >= SURE * combined.error:
+        if not within_noise(combined):
             break
     findings = _findings(given, estimates, combined, registration)
     images, seeds = (
@@ -85,7 +85,7 @@ def _given(
     scores: ClaimScores, part: Part, registration: Registration, method: str, quantities: dict[str, Quantity]
 ) -> Given:
     try:
-        if part.compare in SIZES:
+        if part.factors:
             return Given(part, tested(scores.results, part))
         quantity = quantities.get(part.measure, registration.measures[part.measure])
         return Given(part, scores.values(part, quantity, method))
@@ -173,7 +173,7 @@ class Control:
 
 def controls(scores: ClaimScores, claim: Claim, registration: Registration, **settings: Any) -> list[Control]:
     """Return a claim for each control of which it can be asked: those whose maps the run has, of claims about maps."""
-    if any(part.compare in SIZES or registration.measures[part.measure].table for part in claim.deciding):
+    if not registration.about_maps(claim):
         return []
     out = []
     for method in registration.rule.controls:
@@ -212,11 +212,11 @@ def instead(scores: ClaimScores, claim: Claim, registration: Registration) -> tu
     still say something; what they say is exploratory.
     """
     judged = evaluate(scores, claim, registration)
-    if judged.verdict != "not measured":
+    if judged.verdict != NOT_MEASURED:
         return judged, {}
     for quantities in list(alternatives(claim, registration))[1:]:
         other = evaluate(scores, claim, registration, quantities=quantities)
-        if other.verdict != "not measured":
+        if other.verdict != NOT_MEASURED:
             return other, {
                 name: one for name, one in quantities.items() if one.words != registration.measures[name].words
             }

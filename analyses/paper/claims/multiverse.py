@@ -8,7 +8,7 @@ from itertools import product
 
 import pandas as pd
 
-from analyses.paper.claims.evaluation import SIZES, alternatives, evaluate
+from analyses.paper.claims.evaluation import alternatives, evaluate
 from analyses.paper.claims.registration import Claim, Quantity, Registration
 from analyses.paper.claims.values import ClaimScores
 from analyses.paper.claims.verdicts import Verdict, region
@@ -57,7 +57,7 @@ def specifications(
     with all trainings; and the registered choice without each training in turn. Placement, border and data are those
     of the run: another run is another specification.
     """
-    if any(part.compare in SIZES or registration.measures[part.measure].table for part in claim.deciding):
+    if not registration.about_maps(claim):
         return
     results = main.results
     methods = dict.fromkeys([results.main_method, *registration.specifications.methods])

@@ -211,6 +211,10 @@ class Registration(Frozen):
         """Return the smallest effect of interest of a part, in its measure's unit."""
         return self.measures[part.measure].smallest
 
+    def about_maps(self, claim: Claim) -> bool:
+        """Return whether all that decides on a claim is measured of maps, so that other maps can be put to it."""
+        return not any(part.factors or self.measures[part.measure].table for part in claim.deciding)
+
 
 def read(text: str) -> Registration:
     """Read a registration; `{each}` in a part stands for one part for each entry of its `each`.

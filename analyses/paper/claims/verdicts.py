@@ -75,6 +75,11 @@ def region(low: float, high: float, smallest: float = 1.0) -> Verdict:
     return "negligible" if -smallest < low and high < smallest else "undecided"
 
 
+def within_noise(combined: Combined) -> bool:
+    """Return whether an end of the interval lies so near a smallest effect that other resamples could cross it."""
+    return min(abs(abs(bound) - 1) for bound in (combined.low, combined.high)) < SURE * combined.error
+
+
 def judge(combined: Combined, rule: Rule, images: int, seeds: int) -> tuple[Verdict, str]:
     """Return the verdict on a claim, and why, from the mean of its parts in units of their smallest effects."""
     if images < rule.images:
@@ -85,7 +90,7 @@ def judge(combined: Combined, rule: Rule, images: int, seeds: int) -> tuple[Verd
     if math.isnan(combined.low) or math.isnan(combined.high):
         return "undecided", "no interval: too few images and seeds have a value"
     verdict = region(combined.low, combined.high)
-    if min(abs(abs(bound) - 1) for bound in (combined.low, combined.high)) < SURE * combined.error:
+    if within_noise(combined):
         return "undecided", "an end of the interval lies at the smallest effect, within the bootstrap's own noise"
     return verdict, REASONS[verdict]
 

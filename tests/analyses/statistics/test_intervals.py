@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from analyses.statistics.bootstrap import bootstrap_mean
-from analyses.statistics.intervals import MOST_IMAGES, bootstrap_interval, half_width, mean_squares, mixed_model
+from analyses.statistics.intervals import bootstrap_interval, half_width, mean_squares
 from tests.reference.statistics import crossed_variance
 
 
@@ -93,31 +93,6 @@ def test_the_interval_covers_the_truth_at_its_nominal_rate(seeds, of_seed):
     assert plain <= covered
     if (seeds, of_seed) == (3, 1.0):
         assert plain / runs < 0.85
-
-
-def test_the_mixed_model_agrees_with_the_expected_mean_squares():
-    matrix = drawn(np.random.default_rng(3), 4, 40, 0.6)
-    found = mixed_model(matrix, np.random.default_rng(0))
-    seed, image, rest = crossed_variance(matrix.tolist())
-    np.testing.assert_allclose([found.seed, found.image, found.rest], np.sqrt([seed, image, rest]), rtol=1e-3)
-    assert found.estimate == pytest.approx(matrix.mean())
-    error = math.sqrt(seed / 4 + image / 40 + rest / 160)
-    assert found.high - found.estimate == pytest.approx(error * stats.t.ppf(0.975, 3), rel=1e-3)
-
-
-def test_the_mixed_model_takes_missing_values_many_images_and_no_seed_variance():
-    matrix = drawn(np.random.default_rng(3), 3, MOST_IMAGES + 20, 0.0) / 1e3
-    matrix[0, :7] = np.nan
-    found = mixed_model(matrix, np.random.default_rng(0))
-    assert found.images == MOST_IMAGES
-    assert found == mixed_model(matrix, np.random.default_rng(0))
-    assert found.seed < 0.2 * found.image
-    assert found.low < found.estimate < found.high
-
-
-@pytest.mark.parametrize("matrix", [[[1.0, 2.0, 3.0]], np.ones((3, 4)), [[1.0], [2.0]], np.full((2, 2), np.nan)])
-def test_the_mixed_model_of_too_little_is_undefined(matrix):
-    assert np.isnan(mixed_model(matrix, np.random.default_rng(0))[:6]).all()
 
 
 def test_many_matrices_at_once_are_as_one_by_one():

@@ -1,0 +1,77 @@
+"""The tables beside the claims: what maps that know nothing of the network say, and what other choices say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+
+from analyses.artifacts import Table, rounded
+from analyses.paper.claims.decided import Decided
+from analyses.paper.claims.registration import Registration
+from analyses.paper.claims.verdicts import region
+
+CONTROL_COLUMNS = (
+    *("claim", "control", "estimate", "low", "high", "verdict", "ahead", "ahead_low", "ahead_high", "passes"),
+)
+SPECIFICATION_COLUMNS = (
+    *("claim", "target", "point", "method", "measures", "left_out", "registered", "estimate", "low", "high", "verdict"),
+)
+SPECIFICATIONS_CAPTION = (
+    "Each claim about maps under every choice that could as well have been made: the run's targets and probe points, "
+    "methods and quantities of the same construct, and the registered choice without each training. In units of the "
+    "smallest effects, above 0 where as claimed."
+)
+
+
+def tables(decided: Sequence[Decided], registration: Registration) -> Iterator[Table]:
+    """Yield the tables of controls and of specifications that there are."""
+    if rows := [row for one in decided for row in _control_rows(one)]:
+        frame = pd.DataFrame(rows, columns=list(CONTROL_COLUMNS))
+        yield Table("claim_controls", rounded(frame), _control_caption(registration))
+    if rows := [row for one in decided for row in _specification_rows(one)]:
+        frame = pd.DataFrame(rows, columns=list(SPECIFICATION_COLUMNS))
+        yield Table("claim_specifications", rounded(frame), SPECIFICATIONS_CAPTION)
+
+
+def _control_rows(one: Decided) -> Iterator[dict[str, Any]]:
+    for control in one.controls:
+        combined = control.judged.combined
+        ahead = control.ahead
+        if combined is not None:
+            yield {
+                "claim": one.judged.claim.id,
+                "control": control.method,
+                **dict(zip(("estimate", "low", "high"), combined[:3], strict=True)),
+                "verdict": region(combined.low, combined.high),
+                **dict(zip(("ahead", "ahead_low", "ahead_high"), ahead[:3] if ahead else (math.nan,) * 3, strict=True)),
+                "passes": control.passes(),
+            }
+
+
+def _specification_rows(one: Decided) -> Iterator[dict[str, Any]]:
+    for choice in one.specifications:
+        yield {
+            "claim": one.judged.claim.id,
+            "target": choice.target,
+            "point": choice.point,
+            "method": choice.method,
+            "measures": choice.measures,
+            "left_out": "" if choice.left_out is None else f"seed {choice.left_out}",
+            "registered": choice.registered,
+            "estimate": choice.estimate,
+            "low": choice.low,
+            "high": choice.high,
+            "verdict": choice.verdict,
+        }
+
+
+def _control_caption(registration: Registration) -> str:
+    return (
+        f"Each claim about maps, put to {', '.join(registration.rule.controls)}: the statistic and its region as "
+        "for the network's maps, in units of the smallest effects. ahead: the network's maps less the control's, "
+        "paired by seed and image. passes: the control is in the claim's favour, or the network is not ahead of "
+        "it for sure; a supported claim that a control passes is not discriminating."
+    )
