@@ -14,6 +14,7 @@ from analyses.reading.choices import highest, main_target
 from analyses.reading.manifest import Layer, Metric
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
+from analyses.statistics.bounds import SHARE
 from analyses.statistics.intervals import bootstrap_interval
 
 TIE = 1e-6
@@ -151,7 +152,7 @@ def numbers(network: NetworkScores, places: Sequence[int]) -> dict[str, dict[str
         for name, values in per_map.items()
     }
     stacked = np.stack(list(matrices.values()))
-    interval = bootstrap_interval(stacked, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    interval = bootstrap_interval(stacked, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE, SHARE)
     rows: dict[str, dict[str, Any]] = {}
     for k, method in enumerate(network.methods):
         of_method = present[k]
@@ -159,9 +160,8 @@ def numbers(network: NetworkScores, places: Sequence[int]) -> dict[str, dict[str
             continue
         row: dict[str, Any] = {}
         for p, name in enumerate(matrices):
-            bounds = {"low": interval.low[p, k], "high": interval.high[p, k]}
-            row[name] = float(interval.estimate[p, k])
-            row |= {f"{name}_{end}": float(np.clip(bound, 0, 1)) for end, bound in bounds.items()}
+            ends = (name, f"{name}_low", f"{name}_high")
+            row |= {end: float(values[p, k]) for end, values in zip(ends, interval, strict=True)}
         row |= {"n_layers": int(of_method.any(axis=(1, 2)).sum()), "n_images": int(of_method.any(axis=(0, 1)).sum())}
         row |= {"n_seeds": int(of_method.any(axis=(0, 2)).sum()), "n_maps": int(of_method.sum())}
         rows[method] = row | {"share_undefined": float(np.isnan(scores[k][of_method]).mean())}

@@ -19,6 +19,7 @@ from analyses.reading.choices import at_highest
 from analyses.reading.files import CHANCE
 from analyses.reading.manifest import BEST, Metric
 from analyses.reading.results import Results
+from analyses.statistics import bounds
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.intervals import bootstrap_interval
 
@@ -92,7 +93,8 @@ def _rows(frame: pd.DataFrame, metrics: Sequence[Metric]) -> Iterator[dict[str, 
     for (depth, block, stage), of_block in frame.groupby(["depth", "block", "stage"], observed=True):
         names = {"block": str(block), "stage": int(str(stage)), "depth": int(str(depth))}
         values, heads = _cube(of_block, metrics)
-        interval = bootstrap_interval(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+        possible = bounds.of(metrics, 1)
+        interval = bootstrap_interval(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE, possible)
         absent = values[0, 0].size - len(of_block) // (len(heads) - 1)
         for k, metric in enumerate(metrics):
             for i, head in enumerate(heads):
@@ -154,8 +156,7 @@ def _panel(frame: pd.DataFrame, metric: Metric, looks: dict[int, style.Line]) ->
         beside = HEADS_WIDTH * ((number + 0.5) / len(looks) - 0.5)
         marks.append(lines.Dots(look, heads["depth"] + beside, heads["estimate"], kind="faint"))
         unmarked = replace(look, marker="None")
-        low, high = (mean[end].clip(metric.lower, metric.upper) for end in ("low", "high"))
-        marks.append(lines.Line(unmarked, mean["depth"], mean["estimate"], low, high))
+        marks.append(lines.Line(unmarked, mean["depth"], mean["estimate"], mean["low"], mean["high"]))
     blocks = frame.drop_duplicates("depth").sort_values("depth")
     if metric.chance == "uniform" and blocks["chance"].notna().any():
         marks.append(lines.Line(lines.REFERENCE_LOOK, blocks["depth"], blocks["chance"], width=lines.THIN))

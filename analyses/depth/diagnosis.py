@@ -19,6 +19,7 @@ from analyses.reading.choices import at_highest, main_target
 from analyses.reading.manifest import Layer
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, quartiles
+from analyses.statistics.bounds import SHARE
 from analyses.statistics.intervals import NOTE, bootstrap_interval
 
 BALANCE, COUNTER = "sign_balance", "counter_share"
@@ -114,8 +115,7 @@ def _rows(cube: Floats, present: NDArray[np.bool_], layers: Sequence[Layer]) -> 
     blank, *others = cube[..., images]
     balance = others[0]
     defined = np.where(present & np.isnan(blank), 0.0, blank)
-    interval = bootstrap_interval(defined, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
-    shares = [np.clip(ends, 0.0, 1.0) for ends in interval]  # widened, an interval reaches beyond what a share can be
+    shares = bootstrap_interval(defined, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE, SHARE)
     signed = (~np.isnan(balance)).any()  # by any of its maps: one that is zero everywhere has no balance of its own
     kinds = {"negative_share": balance <= 0, "zero_share": np.isnan(balance)}
     for i, layer in enumerate(layers):

@@ -17,6 +17,7 @@ from analyses.reading.arrays import sources
 from analyses.reading.manifest import Layer, Metric
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import RESAMPLES, SEED
+from analyses.statistics.bounds import Bounds
 from analyses.statistics.intervals import NOTE, bootstrap_interval
 
 SHOWN = ("energy_gain", "background_ratio", "edge_alignment")
@@ -67,6 +68,7 @@ def _differences(
 ) -> Iterator[dict[str, Any]]:
     training_data = sources(scores)
     for metric in metrics:
+        possible = Bounds(metric.lower, metric.upper).weighted([1, -1])
         wide = scores.pivot_table(
             index="seed", columns=["layer", "image"], values=metric.name, observed=True, dropna=False
         )
@@ -74,7 +76,7 @@ def _differences(
             if conv.name not in wide or relu.name not in wide:
                 continue
             matrix = (wide[relu.name] - wide[conv.name]).to_numpy()
-            interval = bootstrap_interval(matrix, np.random.default_rng(SEED), RESAMPLES)
+            interval = bootstrap_interval(matrix, np.random.default_rng(SEED), RESAMPLES, bounds=possible)
             yield {
                 "layer": conv.name,
                 "depth": conv.depth,

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model_validator
 
 from analyses.reading.files import ResultsError
@@ -200,11 +198,6 @@ class Metric(Entry):
     unit: str = ""
     source: str = ""
     masks: bool = True
-
-    def within(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return values cut off at the metric's bounds: intervals widened for few seeds may reach beyond them."""
-        cut: NDArray[np.float64] = np.clip(values, self.lower, self.upper)
-        return cut
 
 
 Metrics = Annotated[dict[str, Metric], BeforeValidator(_named)]

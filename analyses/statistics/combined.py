@@ -12,6 +12,7 @@ from scipy import stats
 
 from analyses.reading.arrays import Floats
 from analyses.statistics.bootstrap import Interval, bootstrap_means, deviation, percentiles
+from analyses.statistics.bounds import ANY, Bounds
 from analyses.statistics.intervals import widening
 from analyses.statistics.variance import linearised, sureness, variance_with
 
@@ -24,11 +25,13 @@ class Estimate(NamedTuple):
         resampled: (resamples,).
         table: (seeds, images): its mean is the estimate and varies as that does; NaN in rows and columns that are no
             part of it.
+        bounds: what it can be.
     """
 
     value: float
     resampled: Floats
     table: Floats
+    bounds: Bounds = ANY
 
 
 class Combined(NamedTuple):
@@ -94,10 +97,12 @@ def combine(parts: Sequence[Estimate], confidence: float = 0.95, *, random: bool
     table = tables if random else tables.mean(axis=0)
     estimate = float(values.mean())
     factor = float(widening(sureness(table).half_width(confidence), drawn, confidence))
-    low, high = (estimate + factor * (float(bound) - estimate) for bound in percentiles(drawn, confidence))
-    return Combined(
-        estimate, low, high, _at_once(values, resampled, tables, confidence), table, factor * noise(drawn, confidence)
-    )
+    low, high = (estimate + factor * (float(end) - estimate) for end in percentiles(drawn, confidence))
+    lower, upper = np.array([part.bounds for part in parts], dtype=np.float64).T
+    low, high = (float(end) for end in Bounds(lower.mean(), upper.mean()).cut(estimate, low, high))
+    at_once = _at_once(values, resampled, tables, confidence)
+    at_once = Interval(values, *Bounds(lower, upper).cut(*at_once))
+    return Combined(estimate, low, high, at_once, table, factor * noise(drawn, confidence))
 
 
 def noise(resampled: Floats, confidence: float = 0.95) -> float:

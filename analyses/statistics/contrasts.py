@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from analyses.reading.arrays import Floats, MapScores, nan_mean
 from analyses.reading.catalogue import FEWEST
 from analyses.reading.manifest import INPUT
+from analyses.statistics import bounds
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, bootstrap_means
 from analyses.statistics.intervals import widened
 
@@ -48,13 +49,14 @@ def compare(maps: MapScores, method: str, controls: Sequence[str]) -> Compared:
     estimate, drawn = bootstrap_means(cube, np.random.default_rng(SEED), RESAMPLES)
     scopes = {"input": [i for i, layer in enumerate(maps.layers) if layer.role == INPUT]}
     scopes["layer"] = [i for i in range(len(maps.layers)) if i not in scopes["input"]]
+    own = bounds.of(maps.metrics)
+    possible = bounds.stacked([own, *(own.weighted([1, -1]) for _ in controls)])
     mean = {}
     for scope, of_scope in scopes.items():
         middle, own_mean = nan_mean(estimate[..., of_scope]), nan_mean(np.moveaxis(cube[:, :, of_scope], 2, -1))
-        mean[scope] = np.stack([middle, *widened(own_mean, middle, nan_mean(drawn[..., of_scope]), CONFIDENCE)])
+        ends = widened(own_mean, middle, nan_mean(drawn[..., of_scope]), CONFIDENCE, possible)
+        mean[scope] = np.stack([middle, *ends])
     counts = (~np.isnan(cube)).any(axis=-2).sum(axis=-1)
-    layers = np.stack([estimate, *widened(cube, estimate, drawn, CONFIDENCE)])
-    for estimates in (layers, *mean.values()):
-        for m, metric in enumerate(maps.metrics):
-            estimates[:, 0, m] = metric.within(estimates[:, 0, m])  # differences have bounds of their own
+    of_layers = bounds.Bounds(*(np.expand_dims(end, -1) for end in possible))
+    layers = np.stack([estimate, *widened(cube, estimate, drawn, CONFIDENCE, of_layers)])
     return Compared(layers, mean, counts)

@@ -11,6 +11,7 @@ from scipy import stats
 
 from analyses.reading.arrays import Floats
 from analyses.statistics.bootstrap import Interval, bootstrap_means, deviation, percentiles
+from analyses.statistics.bounds import ANY, Bounds
 from analyses.statistics.variance import linearised
 
 NOTE = "(crossed bootstrap, widened where few seeds differ; with one seed it speaks of the images alone)"
@@ -98,7 +99,11 @@ def half_width(matrix: ArrayLike, confidence: float = 0.95) -> Floats:
 
 
 def bootstrap_interval(
-    matrix: ArrayLike, generator: np.random.Generator, resamples: int = 10_000, confidence: float = 0.95
+    matrix: ArrayLike,
+    generator: np.random.Generator,
+    resamples: int = 10_000,
+    confidence: float = 0.95,
+    bounds: Bounds = ANY,
 ) -> Interval:
     """Return the means of seeds x images matrices with the crossed bootstrap's intervals, widened for few seeds.
 
@@ -115,9 +120,10 @@ def bootstrap_interval(
         generator: draws the resamples.
         resamples: the number of resamples.
         confidence: the interval's nominal coverage, between 0 and 1.
+        bounds: what the quantities can be; no interval goes beyond.
 
     Returns:
-        Estimates and bounds, (...); bounds are NaN with fewer than two images that have a value.
+        Estimates and ends, (...); ends are NaN with fewer than two images that have a value.
 
     Raises:
         ValueError: fewer than two axes, no resamples, or a confidence outside (0, 1).
@@ -129,24 +135,25 @@ def bootstrap_interval(
         raise ValueError(f"confidence {confidence}: wanted is one between 0 and 1")
     values = _table(matrix)
     estimate, resampled = bootstrap_means(values, generator, resamples)
-    return Interval(estimate, *widened(values, estimate, resampled, confidence))
+    return Interval(estimate, *widened(values, estimate, resampled, confidence, bounds))
 
 
 def widened(
-    matrix: ArrayLike, estimate: ArrayLike, resampled: Floats, confidence: float = 0.95
+    matrix: ArrayLike, estimate: ArrayLike, resampled: Floats, confidence: float = 0.95, bounds: Bounds = ANY
 ) -> tuple[Floats, Floats]:
-    """Return the bounds of `bootstrap_interval` from matrices, (..., seeds, images), and their resampled means.
+    """Return the ends of `bootstrap_interval` from matrices, (..., seeds, images), and their resampled means.
 
     Args:
         matrix: what the estimate is the mean of, or nearly so: its seeds and images say how wide an interval is due.
         estimate: (...).
         resampled: (resamples, ...).
         confidence: the interval's nominal coverage, between 0 and 1.
+        bounds: what the quantities can be.
     """
     middle = np.asarray(estimate, dtype=np.float64)
     factor = widening(half_width(matrix, confidence), resampled, confidence)
-    low, high = (middle + factor * (bound - middle) for bound in percentiles(resampled, confidence))
-    return low, high
+    low, high = (middle + factor * (end - middle) for end in percentiles(resampled, confidence))
+    return bounds.cut(middle, low, high)
 
 
 def widening(half: ArrayLike, resampled: Floats, confidence: float = 0.95) -> Floats:

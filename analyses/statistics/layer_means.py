@@ -11,6 +11,7 @@ import pandas as pd
 
 from analyses.reading.arrays import distinct, fill, known_layers, sources
 from analyses.reading.manifest import Layer, Metric
+from analyses.statistics import bounds
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.intervals import bootstrap_interval
 
@@ -25,8 +26,7 @@ def layer_means(scores: pd.DataFrame, layers: Sequence[Layer], metrics: Sequence
         "image": distinct(scores["image"]),
     }
     values, present = fill(scores, axes, [metric.name for metric in metrics])
-    interval = bootstrap_interval(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
-    low, high = (np.array([m.within(v) for m, v in zip(metrics, bound, strict=True)]) for bound in interval[1:])
+    interval = bootstrap_interval(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE, bounds.of(metrics, 1))
     area = float(scores["area"].mean()) if "area" in scores else math.nan
     training_data = sources(scores)
     for i, layer in enumerate(layers):
@@ -43,8 +43,8 @@ def layer_means(scores: pd.DataFrame, layers: Sequence[Layer], metrics: Sequence
                 "depth": layer.depth,
                 "metric": metric.name,
                 "estimate": interval.estimate[k, i],
-                "low": low[k, i],
-                "high": high[k, i],
+                "low": interval.low[k, i],
+                "high": interval.high[k, i],
                 "chance": _chance(metric, area),
                 "n_undefined": int((present[i] & np.isnan(values[k, i])).sum()),
             }

@@ -14,7 +14,9 @@ from analyses.plots import networks, style
 from analyses.reading.arrays import Floats, distinct, fill
 from analyses.reading.choices import DECODER, at_highest
 from analyses.reading.results import Results
+from analyses.statistics import bounds
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
+from analyses.statistics.bounds import CORRELATION, SHARE, Bounds
 from analyses.statistics.intervals import bootstrap_interval
 
 MAP, AREA_MATCHED, RANDOM, BLUR_MATCHED = "map", "area_matched", "random", "blur_matched"
@@ -24,6 +26,9 @@ KEYS = [*SAME, "layer", "method"]
 UNIT = ["seed", "image"]
 AREAS = ("deletion", "insertion", "context_deletion", "context_insertion")
 """Measures that are areas under curves, which other orders have too."""
+RATIO = Bounds(lower=0.0)
+"""What a probability or an IoU is over its value in the unchanged image may be more than 1; a Dice there is 1."""
+POSSIBLE = {"infidelity": SHARE, "sensitivity_n": CORRELATION}
 COLUMNS = [
     *("model", "level", "target", "layer", "depth", "method", "measure", "imputation", "outcome", "order"),
     *("mean", "low", "high", "n_images", "n_seeds"),
@@ -184,7 +189,8 @@ def spread(names: Sequence[str], most: int = figures.MOST_LAYERS) -> list[str]:
 
 def _means(frame: pd.DataFrame, keys: Sequence[str] = KEYS) -> pd.DataFrame:
     index, cube, defined = _cube(frame, keys, "value")
-    estimate, low, high = bootstrap_interval(cube, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    possible = bounds.stacked(_possible(index))
+    estimate, low, high = bootstrap_interval(cube, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE, possible)
     counts = {"n_images": defined.any(axis=1).sum(axis=1), "n_seeds": defined.any(axis=2).sum(axis=1)}
     return index.assign(mean=estimate, low=low, high=high, **counts)
 
@@ -196,9 +202,19 @@ def _differences(values: pd.DataFrame, other: pd.DataFrame, keys: Sequence[str],
     if both.empty:
         return pd.DataFrame()
     index, cube, defined = _cube(both.assign(change=both["value"] - both["reference"]), KEYS, "change")
-    estimate, low, high = bootstrap_interval(cube, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    possible = bounds.stacked([one.weighted([1, -1]) for one in _possible(index)])
+    estimate, low, high = bootstrap_interval(cube, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE, possible)
     columns: dict[str, Any] = {"difference": estimate, "difference_low": low, "difference_high": high}
     return index.assign(against=name, **columns, n_pairs=defined.any(axis=1).sum(axis=1))
+
+
+def _possible(index: pd.DataFrame) -> list[Bounds]:
+    """Return the bounds of each row's measure."""
+    of_areas = {"dice": SHARE}
+    return [
+        POSSIBLE.get(measure, of_areas.get(outcome, RATIO))
+        for measure, outcome in zip(index["measure"], index["outcome"], strict=True)
+    ]
 
 
 def _cube(frame: pd.DataFrame, keys: Sequence[str], column: str) -> tuple[pd.DataFrame, Floats, Floats]:

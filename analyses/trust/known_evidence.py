@@ -126,10 +126,10 @@ def _by_cue(results: Results, model: str, frame: pd.DataFrame, cues: list[str]) 
     every = {}
     for cue in cues:
         metrics = [
-            Metric(name=f"gain_{cue}", label="", direction="higher", chance=0.0),
-            Metric(name=f"inside_{cue}", label="", direction="higher", chance="area"),
-            Metric(name=f"gain_{ANIMAL}", label="", direction="higher", chance=0.0),
-            Metric(name=f"area_{cue}", label="", direction=None, chance=None),
+            Metric(name=f"gain_{cue}", label="", direction="higher", upper=1.0, chance=0.0),
+            Metric(name=f"inside_{cue}", label="", direction="higher", lower=0.0, upper=1.0, chance="area"),
+            Metric(name=f"gain_{ANIMAL}", label="", direction="higher", upper=1.0, chance=0.0),
+            Metric(name=f"area_{cue}", label="", direction=None, lower=0.0, upper=1.0, chance=None),
         ]
         data = " / ".join(sorted(set(frame[frame["cue"] == cue]["training_data"].astype(str))))
         maps = MapScores(layers, tuple(metrics), {}, {}, {}, data)

@@ -16,6 +16,7 @@ from analyses.reading.arrays import each_once, sources
 from analyses.reading.choices import at_highest
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
+from analyses.statistics.bounds import CORRELATION
 from analyses.statistics.intervals import NOTE, bootstrap_interval
 
 FAILS = 0.5
@@ -148,7 +149,7 @@ def _means(group: pd.DataFrame) -> pd.DataFrame:
     cubes = [maps[name].unstack(unit).reindex(columns=units) for name in MEASURES]
     shape = (len(cubes[0]), len(units.levels[0]), len(units.levels[1]))
     values = np.stack([cube.to_numpy(np.float64).reshape(shape) for cube in cubes])
-    ends = bootstrap_interval(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    ends = bootstrap_interval(values, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE, CORRELATION)
     frame = cubes[0].index.to_frame(index=False)
     for i, name in enumerate(MEASURES):
         frame = frame.assign(**{name: ends.estimate[i], f"{name}_low": ends.low[i], f"{name}_high": ends.high[i]})

@@ -95,7 +95,8 @@ def _given(
 
 def _estimates(given: Sequence[Given], registration: Registration, resamples: int) -> list[Estimate | None]:
     """Return each part's estimate in units of its smallest effect, above 0 where as claimed; None where missing."""
-    frames = {i: one.values.numbers for i, one in enumerate(given) if isinstance(one.values, PartValues)}
+    maps = {i: one.values for i, one in enumerate(given) if isinstance(one.values, PartValues)}
+    frames = {i: values.numbers for i, values in maps.items()}
     out: list[Estimate | None] = [None] * len(given)
     if frames:
         seeds = sorted(set().union(*(frame.index for frame in frames.values())))
@@ -104,8 +105,8 @@ def _estimates(given: Sequence[Given], registration: Registration, resamples: in
             frame.reindex(index=seeds, columns=images).to_numpy(dtype=np.float64) * _scale(given[i].part, registration)
             for i, frame in frames.items()
         ]
-        for i, estimate in zip(frames, means(turned, SEED, resamples), strict=True):
-            out[i] = estimate
+        for (i, values), estimate in zip(maps.items(), means(turned, SEED, resamples), strict=True):
+            out[i] = estimate._replace(bounds=values.bounds.weighted([_scale(given[i].part, registration)]))
     for i, one in enumerate(given):
         if isinstance(one.values, SizeTests):
             out[i] = _scaled(one.values.estimate(SEED, resamples), _scale(one.part, registration))
@@ -117,7 +118,8 @@ def _scale(part: Part, registration: Registration) -> float:
 
 
 def _scaled(estimate: Estimate, factor: float) -> Estimate:
-    return Estimate(estimate.value * factor, estimate.resampled * factor, estimate.table * factor)
+    bounds = estimate.bounds.weighted([factor])
+    return Estimate(estimate.value * factor, estimate.resampled * factor, estimate.table * factor, bounds)
 
 
 def _findings(
@@ -196,7 +198,7 @@ def _ahead(
     if not all(isinstance(values, PartValues) for pair in pairs for values in pair):
         return None
     less = [
-        Given(part, replace(own, numbers=own.numbers - other.numbers))
+        Given(part, replace(own, numbers=own.numbers - other.numbers, bounds=own.bounds.weighted([1, -1])))
         for part, (own, other) in zip(claim.deciding, pairs, strict=True)
         if isinstance(own, PartValues) and isinstance(other, PartValues)
     ]

@@ -11,8 +11,10 @@ from analyses.paper.claims.values import NotMeasuredError
 from analyses.reading.arrays import Floats, counted
 from analyses.reading.choices import at_highest, described, model_of
 from analyses.reading.results import Results
-from analyses.statistics.bootstrap import bootstrap_miou, mean_iou
+from analyses.statistics.bootstrap import bootstrap_miou
+from analyses.statistics.bounds import SHARE
 from analyses.statistics.combined import Estimate
+from analyses.statistics.jackknife import miou_table
 
 
 @dataclass(frozen=True)
@@ -34,19 +36,17 @@ class SizeTests:
     training_data: str
 
     def estimate(self, state: int, resamples: int) -> Estimate:
-        """Return the difference of the first network from the second, with its resamples.
+        """Return the difference of the first network from the second, with its resamples and pseudo-values.
 
-        Its table holds the jackknife's pseudo-values: of seed s and image i, `I d_s - (I - 1) d_s(-i)`, with
-        `d_s(-i)` the difference without the image.
-
-        Source of the pseudo-values: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 11.
+        The least difference varies as that of the size where it is found.
         """
         miou, resampled = bootstrap_miou(self.counts, np.random.default_rng(state), resamples)
-        totals, images = self.counts.sum(axis=-3), self.counts.shape[-3]
-        of_all = self._differ(mean_iou(totals))[:, None]
-        without = self._differ(mean_iou(totals[..., None, :, :] - self.counts))
-        table: Floats = images * of_all - (images - 1) * without
-        return Estimate(float(self._differ(miou)), self._differ(np.moveaxis(resampled, 0, -1)), table)
+        tables, value = miou_table(self.counts), float(self._differ(miou))
+        drawn = self._differ(np.moveaxis(resampled, 0, -1))
+        if self.part.compare == "least":
+            least = int(np.argmin(miou[0] - miou[1]))
+            return Estimate(value, drawn, tables[0, least] - tables[1, least], SHARE.weighted([1, -1]))
+        return Estimate(value, drawn, self._differ(tables), SHARE.weighted([1, -1, -1, 1]))
 
     def _differ(self, miou: Floats) -> Floats:
         """Return the difference from the mean IoU of (networks, sizes, ...)."""

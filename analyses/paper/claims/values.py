@@ -18,6 +18,7 @@ from analyses.reading.choices import described, highest, model_of
 from analyses.reading.files import SCORES
 from analyses.reading.manifest import Layer, level_name
 from analyses.reading.results import Results
+from analyses.statistics.bounds import ANY, Bounds
 from analyses.statistics.paired import trend_weights
 
 LEAST = 0.05
@@ -37,11 +38,13 @@ class PartValues:
             second's, or the change of the fitted line over all; NaN where a group has no map with a value.
         cells: the models and levels compared, in words.
         training_data: what the networks were trained on.
+        bounds: what the number can be.
     """
 
     numbers: pd.DataFrame
     cells: str
     training_data: str
+    bounds: Bounds = ANY
 
     @property
     def left_out(self) -> int:
@@ -122,12 +125,14 @@ class ClaimScores:
         results: the run.
         target: whose maps are compared.
         point: of the layers; the run's main one by default.
+        also: metrics beside those that claims are judged by.
     """
 
-    def __init__(self, results: Results, target: str, point: str = "") -> None:
+    def __init__(self, results: Results, target: str, point: str = "", also: Sequence[str] = ()) -> None:
         self.results = results
         self.target = target
         self.point = point
+        self.metrics = METRICS.union(also)
         self._read: dict[tuple[str, str, int], Numbers] = {}
 
     @cached_property
@@ -164,7 +169,20 @@ class ClaimScores:
         used = sorted({pair for _, pairs in of_groups for pair in pairs})
         sources = {name for pair in used for name in self._scores(quantity, *pair).training_data}
         cells = "; ".join(described(self.results, model, level) for model, level in used)
-        return PartValues(numbers, cells, " / ".join(sorted(sources)))
+        bounds = self._bounds(quantity).weighted(weights.tolist())
+        return PartValues(numbers, cells, " / ".join(sorted(sources)), bounds)
+
+    def _bounds(self, quantity: Quantity) -> Bounds:
+        """Return what a quantity of a map can be; of tables beside the scores nothing is said."""
+        metric = None if quantity.table else self.results.manifest.metrics.get(quantity.metric)
+        if metric is None:
+            return ANY
+        own = Bounds(metric.lower, metric.upper)
+        if quantity.relative == "difference":
+            return own.weighted([1, -1])
+        if quantity.relative == "ratio":  # to what is no less than LEAST
+            return Bounds(min(metric.lower, 0.0) / LEAST, max(metric.upper, 0.0) / LEAST)
+        return own
 
     def _group(self, group: Group, quantity: Quantity, method: str) -> tuple[pd.DataFrame, list[tuple[str, int]]]:
         """Return the mean over a group's cells, (seeds x images), of seeds that have all; and its models and levels."""
@@ -209,7 +227,7 @@ class ClaimScores:
         return self._read[key]
 
     def _maps(self, model: str, level: int) -> pd.DataFrame:
-        metrics = [metric.name for metric in self.results.metrics if metric.name in METRICS]
+        metrics = [metric.name for metric in self.results.metrics if metric.name in self.metrics]
         where: dict[str, Sequence[str | int]] = {
             "model": [model],
             "level": [level],

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analyses.statistics.bootstrap import bootstrap_mean
+from analyses.statistics.bootstrap import bootstrap_mean, bootstrap_means
+from analyses.statistics.bounds import SHARE
 from analyses.statistics.intervals import bootstrap_interval, half_width, mean_squares
 from tests.reference.statistics import crossed_variance
 
@@ -48,6 +49,58 @@ def test_where_seeds_are_all_that_differs_the_half_width_has_two_degrees_of_free
     matrix = np.repeat(seeds[:, None], 500, axis=1)
     expected = stats.t.ppf(0.975, 2) * stats.sem(seeds)
     assert half_width(matrix) == pytest.approx(expected)
+
+
+def by_hand(table):
+    """Half the width from sums that scipy and a pencil give: two-way mean squares, none below that of the rest."""
+    seeds, images = table.shape
+    rows, columns = table.mean(axis=1), table.mean(axis=0)
+    rest = ((table - rows[:, None] - columns + table.mean()) ** 2).sum() / ((seeds - 1) * (images - 1))
+    of_seeds, of_images = max(images * np.var(rows, ddof=1), rest), max(seeds * np.var(columns, ddof=1), rest)
+    total = of_seeds + of_images - rest
+    squared = of_seeds**2 / (seeds - 1) + of_images**2 / (images - 1) + rest**2 / ((seeds - 1) * (images - 1))
+    freedom = max(total**2 / squared, min(seeds, images) - 1)
+    return stats.t.ppf(0.975, freedom) * math.sqrt(total / (seeds * images))
+
+
+def test_the_half_width_of_small_tables_in_numbers():
+    """Mean squares 24, 26 and 6: variance 44 / 6, 44^2 / 932 = 2.0773 degrees of freedom, t = 4.1529."""
+    assert half_width([[0.0, 2.0, 4.0], [2.0, 4.0, 12.0]]) == pytest.approx(11.24608, abs=1e-4)
+    # Nothing but a rest of 26 / 3: 0.6 degrees of freedom are taken for 1, so t = 12.7062.
+    assert half_width([[1.0, 2.0, 3.0, 6.0], [6.0, 3.0, 2.0, 1.0]]) == pytest.approx(
+        12.7062 * math.sqrt(26 / 3 / 8), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("of_seed", [0.0, 0.2, 2.0])
+def test_the_widened_interval_is_that_of_its_formula(of_seed):
+    matrix = drawn(np.random.default_rng(7), 4, 25, of_seed)
+    _, resampled = bootstrap_means(matrix, np.random.default_rng(3), 400)
+    low, high = np.percentile(resampled, [2.5, 97.5])
+    factor = max(1.0, by_hand(matrix) / (1.959964 * np.std(resampled)))
+    found = bootstrap_interval(matrix, np.random.default_rng(3), 400)
+    assert found.estimate == pytest.approx(matrix.mean())
+    assert found.low == pytest.approx(matrix.mean() + factor * (low - matrix.mean()), rel=1e-6)
+    assert found.high == pytest.approx(matrix.mean() + factor * (high - matrix.mean()), rel=1e-6)
+
+
+def test_an_interval_is_never_made_narrower():
+    """Of nothing but a rest the crossed bootstrap draws three times the variance: its own interval stays."""
+    matrix = np.random.default_rng(1).normal(size=(20, 40))
+    _, resampled = bootstrap_means(matrix, np.random.default_rng(3), 400)
+    assert by_hand(matrix) < 0.8 * 1.959964 * np.std(resampled)
+    found = bootstrap_interval(matrix, np.random.default_rng(3), 400)
+    np.testing.assert_allclose([found.low, found.high], np.percentile(resampled, [2.5, 97.5]), rtol=1e-9)
+
+
+def test_no_interval_leaves_what_the_quantity_can_be():
+    shares = np.random.default_rng(0).beta(0.3, 0.3, (3, 6)) ** np.array([[0.1], [1.0], [9.0]])
+    wide = bootstrap_interval(shares, np.random.default_rng(0), 200)
+    assert wide.low < 0
+    assert wide.high > 1
+    cut = bootstrap_interval(shares, np.random.default_rng(0), 200, bounds=SHARE)
+    assert (cut.low, cut.high) == (0, 1)
+    assert cut.estimate == wide.estimate
 
 
 def test_the_interval_is_the_bootstraps_where_seeds_do_not_differ():
