@@ -26,10 +26,11 @@ from analyses.reading.arrays import Floats, distinct, fill, nan_mean
 from analyses.reading.choices import highest, main_target
 from analyses.reading.manifest import Metric
 from analyses.reading.results import Results
-from analyses.statistics.bootstrap import CONFIDENCE, bootstrap_means, percentiles
+from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, bootstrap_means
+from analyses.statistics.bounds import CORRELATION
+from analyses.statistics.intervals import NOTE, widened
+from analyses.statistics.jackknife import means_left_out, pseudo_values
 
-RESAMPLES = 500
-SEED = 20
 REDUNDANT = 0.9
 """Two metrics are called redundant where both intervals of their rank correlation lie beyond this, on one side."""
 FEWEST = 5
@@ -80,8 +81,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     about = (
         "Spearman correlation of two metrics' means over images, across all layers and methods without controls (all), "
         "and across methods within a layer, averaged over layers (within layers), which the depth of the layer does "
-        f"not enter; {CONFIDENCE:.0%} intervals from {RESAMPLES} resamples of images and seeds (crossed bootstrap, "
-        "too narrow where few seeds differ). "
+        f"not enter; {CONFIDENCE:.0%} intervals from {RESAMPLES} resamples of images and seeds {NOTE}. "
         f"Redundant: both intervals lie beyond {REDUNDANT} on one side. Where a metric counts less as better, its "
         "correlations are negative."
     )
@@ -140,15 +140,21 @@ def read(results: Results, model: str, level: int, target: str) -> MetricScores 
 def compare(cells: MetricScores) -> pd.DataFrame:
     """Return a row for each pair of metrics, in their order."""
     means, resampled = bootstrap_means(cells.values, np.random.default_rng(SEED), RESAMPLES)
-    estimates = {scope: correlations(means[None], cells.layers, scope)[0] for scope in (OVERALL, WITHIN)}
-    spread = {scope: correlations(resampled, cells.layers, scope) for scope in (OVERALL, WITHIN)}
-    bounds = {scope: percentiles(draws, CONFIDENCE) for scope, draws in spread.items()}
+    left_out = np.moveaxis(means_left_out(cells.values), (-2, -1), (0, 1))
+    estimates, ends = {}, {}
+    for scope in (OVERALL, WITHIN):
+        estimates[scope] = correlations(means[None], cells.layers, scope)[0]
+        without = correlations(left_out.reshape(-1, *means.shape), cells.layers, scope)
+        without = without.reshape(*left_out.shape[:2], *without.shape[1:])
+        table = pseudo_values(np.moveaxis(without, (0, 1), (-2, -1)))
+        spread = correlations(resampled, cells.layers, scope)
+        ends[scope] = widened(table, estimates[scope], spread, CONFIDENCE, CORRELATION)
     rows: list[dict[str, Any]] = []
     for i, j in combinations(range(len(cells.metrics)), 2):
         row: dict[str, Any] = {"metric": cells.metrics[i].name, "other": cells.metrics[j].name}
         for scope, prefix in ((OVERALL, "rho"), (WITHIN, "rho_within")):
             row[prefix] = estimates[scope][i, j]
-            row |= {f"{prefix}_low": bounds[scope][0][i, j], f"{prefix}_high": bounds[scope][1][i, j]}
+            row |= {f"{prefix}_low": ends[scope][0][i, j], f"{prefix}_high": ends[scope][1][i, j]}
         lows, highs = (np.array([row["rho" + end], row["rho_within" + end]]) for end in ("_low", "_high"))
         row["redundant"] = bool((lows >= REDUNDANT).all() or (highs <= -REDUNDANT).all())
         rows.append(row)

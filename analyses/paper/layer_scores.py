@@ -14,7 +14,8 @@ from analyses.reading.catalogue import FEWEST
 from analyses.reading.choices import paper_target
 from analyses.reading.manifest import Checkpoint, Layer
 from analyses.reading.results import Results
-from analyses.statistics.bootstrap import SEED, bootstrap_mean
+from analyses.statistics.bootstrap import RESAMPLES, SEED
+from analyses.statistics.intervals import bootstrap_interval
 
 SAME = 0.005
 """Differences below it round to nothing in the two decimals that are printed."""
@@ -105,7 +106,7 @@ def change(before: OverImages | None, after: OverImages | None) -> Change | None
         return None
     start, end = map(float, both.mean())
     differences = (both.iloc[:, 1] - both.iloc[:, 0]).to_numpy()
-    _, low, high = bootstrap_mean(differences[None], np.random.default_rng(SEED))
+    _, low, high = bootstrap_interval(differences[None], np.random.default_rng(SEED), RESAMPLES)
     return Change(start, end, len(both), int(low > 0) - int(high < 0))
 
 

@@ -17,7 +17,10 @@ from analyses.plots import lines, networks, style
 from analyses.reading.arrays import counted, sources
 from analyses.reading.choices import at_highest
 from analyses.reading.results import Results
-from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, bootstrap_miou, percentiles
+from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, bootstrap_miou
+from analyses.statistics.bounds import SHARE
+from analyses.statistics.intervals import NOTE, widened
+from analyses.statistics.jackknife import miou_table
 
 COLUMNS = [
     *("model", "level", "factor", "size", "miou", "low", "high", "change", "change_low", "change_high"),
@@ -37,9 +40,8 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         return
     frame = summarise(results, counts)
     interval = (
-        f"Intervals are of {CONFIDENCE:.0%}, from {RESAMPLES} resamples of images and seeds (crossed bootstrap, too "
-        "narrow where few seeds differ), "
-        "paired over the sizes."
+        f"Intervals are of {CONFIDENCE:.0%}, from {RESAMPLES} resamples of images and seeds {NOTE}, paired over the "
+        "sizes."
     )
     if frame["n_seeds"].max() < 2:
         interval += " They speak of the images alone: with one seed all this is an observation, not a test."
@@ -102,12 +104,14 @@ def _rows(frame: pd.DataFrame, columns: tuple[str, ...]) -> Iterator[dict[str, A
     """Yield a row for each factor of one model and level."""
     cube, present, factors = counted(frame, columns)
     estimate, resampled = bootstrap_miou(cube, np.random.default_rng(SEED), RESAMPLES)
-    low, high = percentiles(resampled, CONFIDENCE)
+    table = miou_table(cube)
+    low, high = widened(table, estimate, resampled, CONFIDENCE, SHARE)
     training_size = int(np.argmin(np.abs(factors - 1)))
     change = np.full((3, len(factors)), np.nan)
     if math.isclose(factors[training_size], 1):
-        change[0] = estimate - estimate[training_size]
-        change[1:] = percentiles(resampled - resampled[:, training_size, None], CONFIDENCE)
+        at = [training_size]
+        changes = table - table[at], estimate - estimate[at], resampled - resampled[:, at]
+        change[0], change[1:] = changes[1], widened(*changes, CONFIDENCE, SHARE.weighted([1, -1]))
     for k, factor in enumerate(factors):
         yield {
             "factor": float(factor),
@@ -145,9 +149,16 @@ def _contrast(both: pd.DataFrame, model: str, columns: tuple[str, ...]) -> Itera
     (first, present, factors), (second, _, _) = (counted(both[rows], columns) for rows in (of_model, ~of_model))
     cube = np.stack([first, second])
     estimate, resampled = bootstrap_miou(cube, np.random.default_rng(SEED), RESAMPLES)
-    at = int(np.argmin(np.abs(factors - 1)))
+    at, table = int(np.argmin(np.abs(factors - 1))), miou_table(cube)
     changes, drawn = estimate - estimate[:, at, None], resampled - resampled[..., at, None]
-    low, high = percentiles(drawn[:, 0] - drawn[:, 1], CONFIDENCE)
+    varying = table - table[:, at, None]
+    low, high = widened(
+        varying[0] - varying[1],
+        changes[0] - changes[1],
+        drawn[:, 0] - drawn[:, 1],
+        CONFIDENCE,
+        SHARE.weighted([1, -1, -1, 1]),
+    )
     training_data = sources(both)
     for k, factor in enumerate(factors):
         if k != at:

@@ -64,8 +64,8 @@ def test_dots_are_medians_of_the_table_and_the_title_counts_blocks(make):
     both = [rows for rows in both if len(rows) >= 6]
     mean = np.mean([float((rows.iloc[:, 1] - rows.iloc[:, 0]).mean()) for rows in both])
     mean = f"{mean:+.2f}".replace("-", "\N{MINUS SIGN}")
-    start = f"SegFormer: spread is higher after attention than before it in 1 of {len(both)} blocks that have maps of "
-    end = f"6 images or more on both sides, and lower in none (mean difference {mean})."
+    start = f"SegFormer: spread is higher after attention than before it in none of {len(both)} blocks that have maps "
+    end = f"of 6 images or more on both sides, and lower in none (mean difference {mean})."
     assert item.caption.finding == start + end
     assert "before attention: spread, median and quartiles of 6 to 7 images" in key(item)
     check_text(item)
