@@ -14,7 +14,9 @@ from rich import box
 from rich.table import Table
 
 from analyses.reading.manifest import File, Manifest
-from bench.measurements.evidence import ORACLE, OWN_PASSES, SUMMARY
+from analyses.trust.evidence.networks import FLIPS, STAYS, uses_cue
+from bench.measurements.evidence import OWN_PASSES
+from bench.measurements.material.scene_batch import ORACLE, SUMMARY
 from bench.measuring import Measuring
 from bench.output import report as reports
 from bench.output.store import MANIFEST, Store
@@ -63,7 +65,7 @@ def run(store: Store, profiles: Mapping[str, Profile], start: Start) -> list[Pat
     """
     first = next(iter(profiles.values()))
     described = manifest.of_profile(first, len(CUES["shape"]) + 1)  # wrong names are told before anything is run
-    sections = ("profile", "versions", "models", "layers", "targets", "methods")
+    sections = ("profile", "versions", "models", "layers", "targets", "methods", "metrics")
     head: dict[str, Any] = {"kind": KIND} | {key: described.values()[key] for key in sections}
     head["methods"] |= {ORACLE: {**head["methods"]["mask_oracle"], "label": "Evidence oracle", "summary": SUMMARY}}
     head["targets"] = {name: {**target, "class": None} for name, target in head["targets"].items()}  # each image's own
@@ -92,12 +94,19 @@ def run(store: Store, profiles: Mapping[str, Profile], start: Start) -> list[Pat
 def summary(store: Store) -> Table:
     """Return the table of the networks for the terminal: what they tell apart, and what their answer follows."""
     table = Table(title="known evidence: animals told apart by one cue", box=box.SIMPLE)
-    names = ("decides", "model", "seed", "images told", "mean IoU", *(f"changed by {cue}" for cue in CUES))
+    names = ("decides", "model", "seed", "images told", "mean IoU", *(f"changed by {cue}" for cue in CUES), "uses it")
     for name in names:
         table.add_column(name, justify="left" if name in ("decides", "model") else "right")
+    used = []
     for cue, network in _networks(store):
         shares = [network["images_told"], network["miou"], *(network["changed_by"][other] for other in CUES)]
-        table.add_row(cue, network["model"], str(network["seed"]), *(f"{100 * share:.0f} %" for share in shares))
+        used.append(uses_cue(cue, network["changed_by"]))
+        cells = [f"{100 * share:.0f} %" for share in shares]
+        table.add_row(cue, network["model"], str(network["seed"]), *cells, "yes" if used[-1] else "no")
+    table.caption = (
+        f"{sum(used)} of {len(used)} networks use their cue: it changes {100 * FLIPS:.0f} % of their answers or more, "
+        f"no other more than {100 * STAYS:.0f} %"
+    )
     return table
 
 
@@ -142,7 +151,7 @@ def _score(work: Run, measuring: Measuring) -> dict[str, Any]:
         {"model": cell.train.model, "seed": cell.train.seed, "level": cell.level}
         | _summary(pd.read_parquet(measuring.store.path(cell.file("answers"))), len(info.classes))
         for cell, _ in records
-        if cell.part != OWN_PASSES
+        if cell.measurement == KIND and cell.part != OWN_PASSES
     ]
     gaps = {(gap.layer, gap.method, gap.reason) for _, record in records for gap in record.skipped}
     trained = sum(work.trainings.record(cell).seconds for cell in work.trainings.cells)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, tidy
@@ -17,7 +18,7 @@ from analyses.reading.choices import paper_target
 from analyses.reading.manifest import INPUT, Metric
 from analyses.reading.results import Results
 from analyses.statistics.contrasts import Compared, compare
-from analyses.trust.evidence import layers, scene
+from analyses.trust.evidence import layers, networks, scene
 
 KIND = "evidence"
 CONTROLS = (*BLIND, "activation", "mask_oracle")
@@ -32,10 +33,10 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     frame = results.evidence() if results.manifest.kind == KIND else None
     if frame is None:
         return
-    networks = tabulate_networks(results)
-    means, summary = tabulate(results, frame, networks)
-    note = _note(results, networks)
-    yield Table("known_evidence_networks", networks, f"{_NETWORKS} {note}")
+    trained = networks.tabulate(results)
+    means, summary = tabulate(results, frame, trained)
+    note = _note(results, trained)
+    yield Table("known_evidence_networks", trained, f"{networks.ABOUT} {note}")
     yield Table("known_evidence", means, f"{_ABOUT} {_COLUMNS} {note}")
     yield Table("known_evidence_summary", summary, f"{_ABOUT} {_OVER_LAYERS} {note}")
     wanted = paper_target(results)
@@ -45,10 +46,10 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
             continue
         target = wanted if (of_model["target"] == wanted).any() else str(of_model["target"].iloc[0])
         of_layers = of_model[of_model["target"] == target]
-        panels = layers.titles(list(results.manifest.variants), networks[networks["model"] == model])
+        panels = layers.titles(list(results.manifest.variants), trained[trained["model"] == model])
         with style.context():
             drawn = layers.draw_layers(results, of_layers, panels)
-            pictured = scene.draw_scene(results, model, of_layers, frame, networks[networks["used"]])
+            pictured = scene.draw_scene(results, model, of_layers, frame, trained[trained["used"]])
         name = f"{printing.slug(model)}-{printing.slug(target)}"
         words = {"model": results.label("models", model), "target": results.label("targets", target)}
         details = f"{_LAYERS.format(**words)} {note}"
@@ -61,30 +62,11 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
             yield Figure(f"known_evidence_scene-{name}", pictured, caption, "Known evidence: one scene")
 
 
-def tabulate_networks(results: Results) -> pd.DataFrame:
-    """Return a row a network: how well it tells the two animals apart, and which cues its answer follows.
-
-    Those that do not are used where no other of the model learned the cue.
-    """
-    rows = []
-    for cue, variant in results.manifest.variants.items():
-        for answer in variant.answers:
-            row: dict[str, Any] = {"cue": cue, "classes": " / ".join(variant.classes[1:])}
-            row |= {name: answer[name] for name in ("model", "seed", "level", "images_told", "pixels_told", "miou")}
-            row |= {f"changed_by_{other}": share for other, share in answer["changed_by"].items()}
-            row |= {"told_apart": bool(answer["told_apart"]), "training_data": variant.training_data}
-            rows.append(row)
-    networks = tidy(pd.DataFrame(rows), ["model"])
-    learned = networks.groupby(["model", "cue"])["told_apart"].transform("any")
-    return networks.assign(used=networks["told_apart"] | ~learned)
-
-
 def tabulate(results: Results, frame: pd.DataFrame, networks: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the means by cue, method and layer, and over layers."""
     methods, means, summary = entries(results), list[dict[str, Any]](), list[dict[str, Any]]()
     cues = list(results.manifest.variants)
-    used = frame[["cue", "model", "seed"]].astype({"cue": str, "model": str}).merge(networks, how="left")["used"]
-    frame = frame.assign(counts=(frame["told"].astype(bool) & used.to_numpy(bool)).astype(float))
+    frame = frame.assign(counts=counting(frame, networks).astype(float))
     for model in results.models:
         for target in results.targets:
             of_target = frame[(frame["model"] == model) & (frame["target"] == target)]
@@ -107,6 +89,13 @@ def tabulate(results: Results, frame: pd.DataFrame, networks: pd.DataFrame) -> t
                     summary += [shared | row | last for row in _summary_rows(maps, entry, contrast, against)]
     keys = ["model", "target", "_cue", "_method"]
     return _ordered(means, methods, cues, [*keys, "depth"]), _ordered(summary, methods, cues, [*keys, "scope"])
+
+
+def counting(frame: pd.DataFrame, networks: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return which maps count: those of networks that are used, of the images that these told right."""
+    used = frame[["cue", "model", "seed"]].astype({"cue": str, "model": str}).merge(networks, how="left")["used"]
+    counts: NDArray[np.bool_] = frame["told"].to_numpy(bool) & used.to_numpy(bool)
+    return counts
 
 
 def _by_cue(results: Results, model: str, frame: pd.DataFrame, cues: list[str]) -> dict[str, MapScores]:
@@ -217,14 +206,6 @@ def _ordered(rows: list[dict[str, Any]], methods: tuple[Entry, ...], cues: list[
     return tidy(helped, keys).drop(columns=["_cue", "_method"]).astype(dict.fromkeys(counts, "Int64"))
 
 
-_NETWORKS = (
-    "The networks, by the cue that decides the class. images_told: share of the test images in which most of the "
-    "animal's pixels have a higher logit of its class than of the other animal's; pixels_told: the mean share of such "
-    "pixels; miou: on the test images, the background among the classes; changed_by_: share of the images in which the "
-    "answer changes where that cue alone is drawn the other way; told_apart: whether at least nine in ten images were "
-    "told: else a network does not use the cue, and its maps say nothing of who finds it; used: whether it counts in "
-    "the other tables."
-)
 _ABOUT = (
     "Energy gain of maps on the evidence: the pixels that change where the cue that decides the class is drawn the "
     "other way and nothing else is (of the coat, the whole of its patterned part). 0 is chance, 1 all energy on the "
@@ -283,7 +264,7 @@ def _note(results: Results, networks: pd.DataFrame) -> str:
     lost, none = networks[~networks["used"]], networks[networks["used"] & ~networks["told_apart"]]
     if len(lost):
         left_out = [f"{cue}, seed {seed}" for cue, seed in zip(lost["cue"], lost["seed"], strict=True)]
-        text += f" Left out, since the animals were not told apart: {'; '.join(left_out)}."
+        text += f" Left out, since the animals were not told apart, or by other cues, too: {'; '.join(left_out)}."
     if len(none):
         text += f" Not told apart, and so no evidence of anything: {', '.join(dict.fromkeys(none['cue']))}."
     return text

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from analyses.reading.files import PREDICTED
@@ -18,6 +18,7 @@ from bench.measurements.material.made_maps import MadeMaps, control_maps, gradie
 from bench.measurements.material.own_maps import OwnPasses
 from bench.measurements.material.portions import portions
 from bench.measurements.material.rows import Rows
+from bench.measurements.material.scene_batch import ANIMAL, REGIONS, SceneBatch, animal_of, classes_of
 from bench.planning.data import Data
 from bench.planning.measurement import (
     MEASUREMENTS,
@@ -32,22 +33,13 @@ from bench.planning.measurement import (
 from bench.planning.profile import Profile
 from bench.planning.request import Gap, Request, methods_of
 from bench.planning.sections import Score
-from segcam.datasets.drawn.cues import CUES
 from segcam.datasets.scenes_cues import CueSplit
-from segcam.methods import Method
 from segcam.metrics import METRICS
 from segcam.probe.probe import Capture
-from segcam.probe.targets import Target
-from segcam.samples import IGNORE, Batch, Border
-from segcam.scoring.reference import Scenery
+from segcam.samples import Border
 
-ANIMAL = "animal"
-REGIONS = (*CUES, ANIMAL)
-"""What energy is measured on: the evidence of each cue, whether it decides or not, and the whole animal."""
-ORACLE = "evidence_oracle"
-SUMMARY = "the pixels that decide the class, averaged onto the layer's grid"
 MEASURED = {"energy_inside": "inside", "energy_gain": "gain"}
-"""The metrics, and what columns of them begin with."""
+"""The metrics that are measured on every region, and what columns of them begin with."""
 OWN_PASSES = "own-pass"
 """The part of methods that take passes of their own."""
 SHOWN = 0
@@ -56,78 +48,19 @@ FINE = 128
 """Pixels of a side that it is drawn at, at least: a scene is the same at any size, and 64 are hard to look at."""
 
 
-@dataclass(frozen=True)
-class SceneBatch:
-    """A batch of scenes and all that is known of them.
-
-    Attributes:
-        rows: their indices in the split; they are the same images whichever cue decides.
-        batch: the scenes.
-        classes: the class of each one's animal.
-        regions: the pixels of each of `REGIONS` as foreground and all others as background. The animal's outline is
-            left out; evidence has no border, for it is known to the pixel.
-        swapped: for each cue the same scenes with this cue the other way.
-    """
-
-    rows: tuple[int, ...]
-    batch: Batch
-    classes: tuple[int, ...]
-    regions: dict[str, Scenery]
-    swapped: dict[str, Batch]
-
-    @classmethod
-    def of(cls, images: CueSplit, rows: Sequence[int], device: torch.device) -> SceneBatch:
-        """Draw scenes, and each again with every cue the other way."""
-        batch = Batch.of([images[i] for i in rows], device)
-        counterparts = [images.known(i) for i in rows]
-        swapped = {cue: Batch.of([scene[cue] for scene in counterparts], device) for cue in CUES}
-        animal = _animal(batch.masks)
-        sides = {ANIMAL: (animal, batch.masks == 0)}
-        for cue, changed in swapped.items():
-            assert changed.evidence is not None  # they are made of nothing else
-            sides[cue] = (changed.evidence, ~changed.evidence)
-        luminance = batch.luminance()
-        return cls(
-            rows=tuple(rows),
-            batch=batch,
-            classes=_classes(batch.masks),
-            regions={name: Scenery(luminance, *sides[name], ids=batch.ids) for name in REGIONS},
-            swapped=swapped,
-        )
-
-    def targets(self, targets: Sequence[Target]) -> list[Target]:
-        """Return targets about each image's own class."""
-        return [replace(target, class_id=self.classes) for target in targets]
-
-    def oracle(self, cue: str) -> Method:
-        """Return the map that knows the evidence, as a control: what a perfect explanation scores on a layer's grid.
-
-        It is no strict bound, for all energy in the one cell that holds most evidence would score more.
-        """
-        evidence = self.regions[cue]
-        return Method(
-            name=ORACLE,
-            label="Evidence oracle",
-            summary=SUMMARY,
-            source="segcam",
-            control=lambda reference: evidence.on(reference.grid, reference.placement).foreground_share,
-            passes=0,
-        )
-
-
 class EvidenceScorer:
     """Scores one network whose data set says what decides.
 
     Args:
         model: the network, on its device.
-        request: what is asked; the metrics are this module's own.
+        request: what is asked; its metrics see the animal's mask alone, as they would where no evidence is known.
         settings: the profile's section.
         border: the class of ignored pixels in the counts for mean IoU.
     """
 
     def __init__(self, model: nn.Module, request: Request, settings: Score, border: Border) -> None:
         self.model = model
-        self.request = replace(request, metrics=tuple(METRICS.get(name) for name in MEASURED))
+        self.request = request
         self.settings = settings
         self.border = border
         self.device = next(model.parameters()).device
@@ -219,16 +152,17 @@ class EvidenceScorer:
         maps: Sequence[MadeMaps],
         predictions: Columns,
     ) -> Columns:
-        """Measure maps on every region: the same rows each time, side by side."""
+        """Measure maps on every region: the same rows each time, side by side; all metrics on the animal."""
         columns: Columns = {}
+        energies = tuple(METRICS.get(name) for name in MEASURED)
         for region, scenery in scenes.regions.items():
-            table = Rows(scenery, captures, request.layers, request.methods, request.metrics, counter=False)
+            asked = [metric for metric in request.metrics if region == ANIMAL and metric.name not in MEASURED]
+            table = Rows(scenery, captures, request.layers, request.methods, (*energies, *asked), counter=False)
             table.fill(maps)
             rows = table.columns()
             of_region = {f"area_{region}": rows.pop("area")}
             of_region |= {f"{short}_{region}": rows.pop(name) for name, short in MEASURED.items()}
-            columns = columns or rows
-            columns |= of_region
+            columns |= rows | of_region
         position = {image: i for i, image in enumerate(scenes.batch.ids)}
         indices = np.array([position[image] for image in columns["image"]])
         return columns | {name: predictions[name][indices] for name in ("scene", "class_id", "told")}
@@ -250,7 +184,7 @@ class EvidenceScorer:
         for cue, batch in scenes.swapped.items():
             logits = self.model(batch.inputs().contiguous(memory_format=torch.channels_last))
             share = right_share(logits, capture.size, batch.masks)
-            same_class = torch.tensor(_classes(batch.masks)) == torch.tensor(scenes.classes)
+            same_class = torch.tensor(classes_of(batch.masks)) == torch.tensor(scenes.classes)
             changed = ((share > 0.5) == (right > 0.5)).cpu() ^ same_class
             columns[f"changed_by_{cue}"] = changed.numpy()
         return columns
@@ -267,17 +201,9 @@ def right_share(
         masks: the true class of each pixel.
     """
     logits = resized(logits, size)
-    animal = _animal(masks)
+    animal = animal_of(masks)
     right = (logits[:, 2] > logits[:, 1]) == (masks == 2)
     return (right & animal).flatten(1).sum(1) / animal.flatten(1).sum(1)
-
-
-def _animal(masks: Tensor) -> Bool[Tensor, "b h w"]:
-    return (masks != 0) & (masks != IGNORE)
-
-
-def _classes(masks: Tensor) -> tuple[int, ...]:
-    return tuple(2 if (mask == 2).any() else 1 for mask in masks)
 
 
 def plan(profile: Profile, data: Data, checkpoint: Checkpoint) -> Iterator[CellPlan]:

@@ -27,6 +27,8 @@ from segcam.draw import glyphs
 from segcam.errors import InputError
 
 DRAWING = "drawing"
+EVIDENCE = ("known_evidence", "meta_evaluation")
+"""The analyses of runs of known evidence."""
 COST = 5.0
 """Of an analysis, in steps of a training; for the time that is left alone."""
 DRAWN_WITH = ("matplotlib", "numpy", "pandas", "scipy", "seaborn", "pillow")
@@ -164,8 +166,8 @@ def _known_evidence(store: Store, look: profiles.Figures) -> list[Path]:
             f"{store.out} was published without the scores that draw it; its archive holds them: "
             "run report --out FILE.zip"
         )
-    section = drawing.draw(store.out, "known_evidence", drawing.Files(look.kinds, look.dpi))
-    made = {**files([section]), CAPTIONS: _captions([section])}
+    sections = [drawing.draw(store.out, name, drawing.Files(look.kinds, look.dpi)) for name in EVIDENCE]
+    made = {**files(sections), CAPTIONS: _captions(sections)}
     return store.draw(made, whole=True, source=drawn_from(store, look))
 
 

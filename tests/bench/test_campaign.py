@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from analyses.reading.sealed import sealed
 from bench import campaign
-from bench.measurements.evidence import ORACLE, REGIONS, EvidenceScorer, SceneBatch, right_share
+from bench.measurements.evidence import EvidenceScorer, right_share
+from bench.measurements.evidence_faithfulness import AREAS
+from bench.measurements.material.scene_batch import ORACLE, REGIONS, SceneBatch
 from bench.planning import profile as profiles
 from bench.planning.measurement import quiet
 from bench.planning.profile import Score
@@ -53,7 +55,11 @@ precision = "fp32"
 
 [score]
 targets = ["truth:contrast", "predicted:logit"]
-methods = ["grad_cam", "layer_cam", "uniform", "sobel", "mask_oracle", "activation", "captum_saliency", "score_cam"]
+methods = [
+  "grad_cam", "layer_cam", "hires_cam", "xgrad_cam", "element_wise",
+  "uniform", "sobel", "mask_oracle", "activation", "captum_saliency", "score_cam",
+]
+metrics = ["energy_inside", "energy_gain", "spread"]
 own_pass_images = 2
 own_pass_targets = ["truth:contrast"]
 batch_size = 4
@@ -61,10 +67,20 @@ batch_size = 4
 [score.parameters.score_cam]
 channels = 2
 
+[evidence_faithfulness]
+images = 2
+layers = ["Encoder 1_2"]
+steps = 2
+samples = 3
+
 [figures]
 dpi = 50
 """
-TABLES = ("known_evidence", "known_evidence_networks", "known_evidence_summary")
+GRADIENT = ("grad_cam", "layer_cam", "hires_cam", "xgrad_cam", "element_wise")
+TABLES = (
+    *("known_evidence", "known_evidence_networks", "known_evidence_summary"),
+    *("meta_evaluation", "meta_evaluation_layers", "meta_evaluation_planted"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +97,7 @@ def ran(profile: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     outcome = run("evidence", profile, folder)
     assert outcome.code == 1, "a run whose networks tell nothing apart does not pass for a good one"
     assert "not told apart, so that their maps tell nothing: shape, unet_he, seed 0" in outcome.err
+    assert "0 of 3 networks use their cue" in outcome.err
     return folder
 
 
@@ -161,7 +178,7 @@ def test_the_share_of_an_animal_that_is_right() -> None:
 def test_a_run_leaves_what_it_says(ran: Path) -> None:
     assert {file.stem for file in (ran / "tables").iterdir()} == set(TABLES)
     names = {file.name for file in (ran / "figures").iterdir()}
-    assert len(names) == (1 + 1) * 2, "the layers and one scene, as PNG and SVG"
+    assert len(names) == (1 + 1 + 1) * 2, "the layers, one scene and the meta-evaluation, as PNG and SVG"
     assert set(manifest(ran)["variants"]) == set(CUES)
     for cue, variant in manifest(ran)["variants"].items():
         assert variant["dataset"] == f"scenes_{cue}"
@@ -177,7 +194,7 @@ def test_a_run_leaves_what_it_says(ran: Path) -> None:
 def test_every_map_is_measured_on_every_region(rows: pd.DataFrame) -> None:
     assert not rows.duplicated(["cue", "scene", "target", "layer", "method"]).any()
     own_pass = (rows["layer"] == "Input") | (rows["method"] == "score_cam")
-    assert (~own_pass).sum() == 3 * 6 * 2 * 18 * 7, "cues, scenes, targets, layers, methods and the oracle"
+    assert (~own_pass).sum() == 3 * 6 * 2 * 18 * 10, "cues, scenes, targets, layers, methods and the oracle"
     assert set(rows[own_pass]["scene"]) == {0, 1}
     assert set(rows[own_pass]["target"]) == {"truth:contrast"}
     assert {"captum_saliency", "score_cam", ORACLE, "sobel"} < set(rows[own_pass]["method"])
@@ -188,6 +205,32 @@ def test_every_map_is_measured_on_every_region(rows: pd.DataFrame) -> None:
         np.testing.assert_allclose(gain[defined], ((inside - area) / (1 - area))[defined], atol=1e-4)
     areas = rows.groupby("scene", observed=True)[[f"area_{region}" for region in REGIONS]].nunique()
     assert (areas == 1).all(axis=None), "the same scenes, and the same evidence in them, whichever cue decides"
+
+
+def test_all_metrics_see_the_animal_alone(rows: pd.DataFrame, ran: Path) -> None:
+    """Where no evidence is known a mask is all there is: what metrics make of it is compared with the evidence."""
+    assert {"spread", "gain_animal"} < set(rows)
+    assert "energy_gain" not in rows
+    alike = rows[(rows["method"] == "mask_oracle") & (rows["layer"] == "Encoder 1_1")]
+    assert alike["inside_animal"].min() > 0.95
+    assert set(manifest(ran)["metrics"]) == {"energy_inside", "energy_gain", "spread"}
+
+
+def test_faithfulness_is_of_each_images_own_class(ran: Path) -> None:
+    table = tables(ran, "evidence_faithfulness/*")
+    assert set(table["scene"]) == {0, 1}
+    assert set(table["measure"]) == {*AREAS, "infidelity", "sensitivity_n"}
+    assert set(table["method"]) == set(GRADIENT)
+    assert set(table["layer"]) == {"Encoder 1_2"}
+    assert not table.duplicated(["cue", "scene", "layer", "method", "measure"]).any()
+
+
+def test_planted_maps_are_of_each_grid_and_no_network(ran: Path) -> None:
+    table = tables(ran, "planted/*")
+    assert sorted(set(table["cell"])) == [1, 2, 4, 8, 16]
+    assert len(table) == 3 * 6 * 5 * 5 * 11, "cues, scenes, grids, plants and steps"
+    fine = table[table["cell"] == 1]
+    np.testing.assert_allclose(fine["energy_inside"], fine["share"], atol=1e-4)
 
 
 @pytest.mark.parametrize("cue", CUES)
@@ -252,7 +295,7 @@ def test_other_score_settings_leave_nothing_behind(ran: Path, profile: Path, tmp
     assert run("evidence", profile, folder, *changes, more=["--yes"]).code == 1
     assert set(tables(folder, "evidence/*")["method"]) == {*methods, ORACLE}
     assert not [name for name in contents(folder) if "own-pass" in name or "predicted-logit" in name]
-    assert len(list((folder / "cells").iterdir())) == 3
+    assert len(list((folder / "cells").iterdir())) == 3 * 3
 
 
 @pytest.mark.parametrize(
