@@ -40,6 +40,7 @@ HEADS = {
     "spearman_reached": "Spearman, cells with a gradient",
     "ssim": "SSIM",
     "finds_it": "finds it",
+    "uses_cue": "uses its cue",
 }
 """Names of columns, where a blank for each underscore would not do."""
 
@@ -165,7 +166,7 @@ MEANINGS = {
     "apart_from_best": "Whether the best method is told apart from it.",
     "p_friedman": "p-value of Friedman's test that all methods rank alike.",
     "kendall_w": "Agreement of the images on the order: 0 none, 1 all alike.",
-    "rho": "Spearman's correlation of two scores over methods and layers.",
+    "rho": "Spearman's correlation: of two scores over methods and layers, or of a score with what is known.",
     "rho_within": "The same, within layers.",
     "redundant": "Whether the two rank nearly alike.",
     "area": "Area under the profile; of known evidence, the cue's share of the image.",
@@ -198,7 +199,14 @@ MEANINGS = {
     "changed_by_shape": "Share of answers that change when the shape does.",
     "changed_by_texture": "Share of answers that change when the texture does.",
     "changed_by_context": "Share of answers that change when the context does.",
+    "uses_cue": "Whether the answer follows the network's own cue and no other.",
     "used": "Whether the network counts.",
+    "score": "The score that is examined.",
+    "cell": "Side of a layer's cell in pixels.",
+    "judges_place": "Whether the metric calls a map better or worse by its place.",
+    "in_order": "Whether planted maps come out in their order.",
+    "n_methods": "Methods that are ranked.",
+    "n_scenes": "Scenes with a value.",
     # Timing.
     "quantity": "Time, or memory.",
     "ours": "How segcam was run.",

@@ -13,6 +13,7 @@ from analyses.artifacts import tidy
 from analyses.reading.arrays import Floats, distinct, fill, nan_mean
 from analyses.reading.manifest import Metric
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
+from analyses.statistics.bounds import CORRELATION
 from analyses.statistics.intervals import bootstrap_interval
 
 LEFT_OUT = ("blank",)
@@ -56,7 +57,7 @@ def tabulate(frame: pd.DataFrame, metrics: Sequence[Metric]) -> pd.DataFrame:
         metrics: that it has columns of.
 
     Returns:
-        `order`, the mean over plants, cues and scenes of the rank correlation of a metric with the planted share, with
+        `rho`, the mean over plants, cues and scenes of the rank correlation of a metric with the planted share, with
         its interval over scenes; and that of each plant.
     """
     keys = ("cue", "plant", "cell", "scene", "step")
@@ -66,16 +67,19 @@ def tabulate(frame: pd.DataFrame, metrics: Sequence[Metric]) -> pd.DataFrame:
     signs = np.array([sign(metric) for metric in metrics]).reshape(-1, *(1 for _ in axes))
     orders = nan_mean(rank_correlation(signs * values[1:], values[:1]), axis=1)  # over cues: the scenes are the same
     whole = nan_mean(orders, axis=1)[:, :, None]  # (metrics, cells, one seed, scenes)
-    interval = bootstrap_interval(whole, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE)
+    interval = bootstrap_interval(whole, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE, CORRELATION)
     by_plant = nan_mean(orders)
     rows = []
     for m, metric in enumerate(metrics):
         for c, cell in enumerate(axes["cell"]):
             row: dict[str, Any] = {"metric": metric.name, "judges_place": judges_place(metric), "cell": cell}
-            bounds = (interval.estimate[m, c], interval.low[m, c], interval.high[m, c])
-            row |= dict(zip(("order", "order_low", "order_high"), np.clip(bounds, -1, 1), strict=True))
-            row["in_order"] = bool(row["judges_place"] and row["order_low"] >= IN_ORDER)
-            row |= {f"order_{plant}": by_plant[m, p, c] for p, plant in enumerate(axes["plant"])}
+            row |= {
+                "order": interval.estimate[m, c],
+                "order_low": interval.low[m, c],
+                "order_high": interval.high[m, c],
+            }
+            row["in_order"] = bool(row["judges_place"] and row["rho_low"] >= IN_ORDER)
+            row |= {f"rho_{plant}": by_plant[m, p, c] for p, plant in enumerate(axes["plant"])}
             row["undefined_share"] = float(np.isnan(orders[m, :, c]).mean())
             rows.append(row | {"n_scenes": int((~np.isnan(whole[m, c])).sum())})
     return tidy(pd.DataFrame(rows), [])
@@ -85,7 +89,7 @@ ABOUT = (
     "Planted attributions: on each scene the evidence itself, in ten steps mixed with noise, with a region as large "
     "elsewhere (distractor) or with all that it is not (inverse), moved off its place (shifted), or blurred. The share "
     "of each map's energy that lies on the evidence is known at the pixels; then the map is brought to a layer's grid "
-    "as area means and measured against the evidence. order: mean over plants, cues and scenes of Spearman's "
+    "as area means and measured against the evidence. rho: mean over plants, cues and scenes of Spearman's "
     "correlation of the metric with that share, over the eleven maps of a scene and plant; turned where less is "
     f"better; 1 is the planted order, 0 none (also of a constant metric). {CONFIDENCE:.0%} intervals from {RESAMPLES} "
     "resamples of scenes. cell: side of a cell in pixels. judges_place: the metric calls a map better or worse by its "

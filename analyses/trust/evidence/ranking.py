@@ -14,7 +14,10 @@ from analyses.reading.arrays import Floats, distinct, fill, nan_mean
 from analyses.reading.catalogue import entries
 from analyses.reading.manifest import Layer, Metric
 from analyses.reading.results import Results
-from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, bootstrap_means, percentiles
+from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, bootstrap_means
+from analyses.statistics.bounds import CORRELATION
+from analyses.statistics.intervals import NOTE, widened
+from analyses.statistics.jackknife import means_left_out, pseudo_values
 from analyses.trust.evidence.planted import LEFT_OUT, rank_correlation, sign
 
 ANIMAL = "animal"
@@ -47,6 +50,7 @@ class Ranked:
         layers: of which methods were ranked.
         rho: (scores, layers), NaN where the score has too few methods.
         drawn: the same of each resample, (resamples, scores, layers).
+        table: what tells how sure they are, (scores, layers, seeds, groups of scenes); NaN for networks not used.
         methods: how many methods each layer ranks.
         seeds: networks.
         images: scenes.
@@ -55,6 +59,7 @@ class Ranked:
     layers: tuple[Layer, ...]
     rho: Floats
     drawn: Floats
+    table: Floats
     methods: tuple[int, ...]
     seeds: int
     images: int
@@ -75,27 +80,41 @@ def tabulate(results: Results, model: str, frame: pd.DataFrame, faithful: pd.Dat
         frame: rows of the table evidence, of one model and target; those that count alone.
         faithful: rows of the table evidence_faithfulness of the same; None where there are none.
     """
-    rows: list[dict[str, Any]] = []
     metrics = metrics_of(results, frame)
-    signs: dict[str, int] = {metric.name: sign(metric) for metric in metrics.values()}
-    kinds = [(METRIC, signs)]
-    measures = [] if faithful is None else [name for name in MEASURES if (faithful["measure"] == name).any()]
-    if measures:
-        kinds.append((FAITHFULNESS, {name: MEASURES[name][1] for name in measures}))
-    for kind, scores in kinds:
-        ranked = {}
-        for cue in [name for name in results.manifest.variants if (frame["cue"] == name).any()]:
-            of_cue = frame[frame["cue"] == cue]
-            if kind == METRIC:
-                wide = of_cue.rename(columns={column: metric.name for column, metric in metrics.items()})
-            else:
-                assert faithful is not None  # else it is no kind
-                wide = _beside(of_cue, faithful[faithful["cue"] == cue])
-            found = _ranked(results, model, wide, f"gain_{cue}", scores)
-            if found is not None:
-                ranked[cue] = found
-        rows += _rows(kind, list(scores), ranked)
+    cues = [name for name in results.manifest.variants if (frame["cue"] == name).any()]
+    named = frame.rename(columns={column: metric.name for column, metric in metrics.items()})
+    rows = _kind(
+        *(results, model, METRIC, {cue: named[named["cue"] == cue] for cue in cues}),
+        {metric.name: sign(metric) for metric in metrics.values()},
+    )
+    if faithful is not None:
+        beside = {cue: _beside(frame[frame["cue"] == cue], faithful[faithful["cue"] == cue]) for cue in cues}
+        signs = {name: sign for name, (_, sign) in MEASURES.items() if (faithful["measure"] == name).any()}
+        rows += _kind(results, model, FAITHFULNESS, beside, signs)
     return tidy(pd.DataFrame(rows), [])
+
+
+def _kind(
+    results: Results, model: str, kind: str, frames: Mapping[str, pd.DataFrame], signs: Mapping[str, int]
+) -> list[dict[str, Any]]:
+    """Return the rows of scores of one kind.
+
+    Args:
+        results: the run.
+        model: the networks' architecture.
+        kind: of the scores.
+        frames: a row a map, by cue.
+        signs: of the scores: 1 where more is better.
+    """
+    every = pd.concat([frame[["seed", "scene"]] for frame in frames.values()])
+    axes = {name: distinct(every[name]) for name in ("seed", "scene")}
+    ranked = {}
+    for cue, frame in frames.items():
+        turned = frame.assign(**{name: sign * frame[name] for name, sign in signs.items()}, truth=frame[f"gain_{cue}"])
+        found = _ranked(results, model, turned, axes, ["truth", *signs])
+        if found is not None:
+            ranked[cue] = found
+    return _rows(kind, list(signs), ranked)
 
 
 def _beside(frame: pd.DataFrame, faithful: pd.DataFrame) -> pd.DataFrame:
@@ -106,70 +125,81 @@ def _beside(frame: pd.DataFrame, faithful: pd.DataFrame) -> pd.DataFrame:
     return frame.drop(columns=[name for name in wide if name in frame]).astype(text).merge(wide.reset_index(), on=keys)
 
 
-def _ranked(results: Results, model: str, frame: pd.DataFrame, truth: str, scores: Mapping[str, int]) -> Ranked | None:
-    """Rank methods by scores and by the truth; None where no layer has methods enough."""
-    of_layers = [layer for layer in results.layers(model) if layer.name in set(frame["layer"].astype(str))]
+def _ranked(
+    results: Results, model: str, frame: pd.DataFrame, axes: Mapping[str, Sequence[Any]], names: Sequence[str]
+) -> Ranked | None:
+    """Rank methods by scores and by the truth; None where no layer has methods enough.
+
+    Args:
+        results: the run.
+        model: the networks' architecture.
+        frame: a row a map, of one cue.
+        axes: all seeds and scenes.
+        names: the columns: the truth, then the scores, all turned so that more is better.
+    """
+    own = set(frame["layer"].astype(str))
+    of_layers = [layer for layer in results.layers(model) if layer.name in own]
     shown = {e.name for e in entries(results) if not e.control and e.scope == "layer"} - set(results.own_passes)
-    axes: dict[str, Sequence[Any]] = {
-        "method": [name for name in distinct(frame["method"]) if name in shown],
-        "layer": [layer.name for layer in of_layers],
-        "seed": distinct(frame["seed"]),
-        "scene": distinct(frame["scene"]),
-    }
-    values, present = fill(frame, axes, [truth, *scores], "evidence")
-    if not present.any():
-        return None
-    signs = np.array([1, *scores.values()]).reshape(-1, *(1 for _ in axes))
+    methods = [name for name in distinct(frame["method"]) if name in shown]
+    places = {"method": methods, "layer": [layer.name for layer in of_layers], **axes}
+    values, present = fill(frame, places, names, "evidence")
+    used = np.asarray(present.any(axis=(0, 1, 3)))
+    values, present = values[:, :, :, used], present[:, :, used]
     known = ~np.isnan(values[0])
-    values = np.where(known, signs * values, np.nan)
+    values = np.where(known, values, np.nan)
     enough = known.sum(axis=(2, 3)) >= KNOWN * present.any(axis=0).sum(axis=(1, 2))
     chosen = [i for i in range(len(of_layers)) if enough[:, i].sum() >= FEWEST]
-    if not chosen:
+    if not present.any() or not chosen:
         return None
-    means, resampled = bootstrap_means(values, np.random.default_rng(SEED), RESAMPLES)
-    rho = np.stack([rank_correlation(means[1:, enough[:, i], i], means[:1, enough[:, i], i]) for i in chosen], -1)
-    drawn = np.stack(
-        [rank_correlation(resampled[:, 1:, enough[:, i], i], resampled[:, :1, enough[:, i], i]) for i in chosen], -1
+
+    def correlated(means: Floats) -> Floats:
+        """Return the correlations, (..., scores, layers), of means, (..., truth and scores, methods, layers)."""
+        ranked = [means[..., enough[:, i], i] for i in chosen]
+        return np.stack([rank_correlation(of_layer[..., 1:, :], of_layer[..., :1, :]) for of_layer in ranked], -1)
+
+    estimates, resampled = bootstrap_means(values, np.random.default_rng(SEED), RESAMPLES)
+    without = correlated(np.moveaxis(means_left_out(values), (-2, -1), (0, 1)))
+    varying = pseudo_values(np.moveaxis(without, (0, 1), (-2, -1)))
+    table = np.full((*varying.shape[:2], len(used), varying.shape[-1]), np.nan)
+    table[:, :, used] = varying
+    return Ranked(
+        *(tuple(of_layers[i] for i in chosen), correlated(estimates), correlated(resampled), table),
+        tuple(int(enough[:, i].sum()) for i in chosen),
+        *(int(used.sum()), int(present.any(axis=(0, 1, 2)).sum())),
     )
-    counts = tuple(int(enough[:, i].sum()) for i in chosen)
-    seeds, images = (int(present.any(axis=axis).sum()) for axis in ((0, 1, 3), (0, 1, 2)))
-    return Ranked(tuple(of_layers[i] for i in chosen), rho, drawn, counts, seeds, images)
 
 
 def _rows(kind: str, scores: Sequence[str], ranked: Mapping[str, Ranked]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for s, score in enumerate(scores):
         head = {"score": score, "kind": kind}
+        means = []
         for cue, one in ranked.items():
             counts = {"n_seeds": one.seeds, "n_images": one.images}
             for i, layer in enumerate(one.layers):
-                where = {"cue": cue, "layer": layer.name, "depth": layer.depth}
-                rows.append(
-                    head | where | _interval(one.rho[s, i], one.drawn[:, s, i]) | {"n_methods": one.methods[i]} | counts
-                )
-            mean = _interval(nan_mean(one.rho[s]), nan_mean(one.drawn[:, s]))
-            rows.append(head | {"cue": cue, "layer": ""} | mean | _of(one) | counts)
+                where = {"cue": cue, "layer": layer.name, "depth": layer.depth, "n_methods": one.methods[i]}
+                rows.append(head | where | _interval(one.rho[s, i], one.drawn[:, s, i], one.table[s, i]) | counts)
+            means.append((nan_mean(one.rho[s]), nan_mean(one.drawn[:, s]), nan_mean(one.table[s], axis=0)))
+            rows.append(head | {"cue": cue, "layer": ""} | _interval(*means[-1]) | _of(one))
         if len(ranked) > 1:
-            together = list(ranked.values())
-            mean = _interval(
-                nan_mean([nan_mean(one.rho[s]) for one in together]),
-                nan_mean(np.stack([nan_mean(one.drawn[:, s]) for one in together]), axis=0),
-            )
-            least = {"n_seeds": min(one.seeds for one in together), "n_images": min(one.images for one in together)}
-            rows.append(head | {"cue": EVERY, "layer": ""} | mean | _of(*together) | least)
+            parts = (nan_mean(np.stack(part), axis=0) for part in zip(*means, strict=True))
+            rows.append(head | {"cue": EVERY, "layer": ""} | _interval(*parts) | _of(*ranked.values()))
     return rows
 
 
 def _of(*ranked: Ranked) -> dict[str, int]:
+    """Return how many methods, layers, networks and scenes there are, of several cues the fewest."""
     return {
         "n_methods": min(min(one.methods) for one in ranked),
         "n_layers": min(len(one.layers) for one in ranked),
+        "n_seeds": min(one.seeds for one in ranked),
+        "n_images": min(one.images for one in ranked),
     }
 
 
-def _interval(estimate: Any, drawn: Floats) -> dict[str, float]:
-    low, high = (float(bound) for bound in percentiles(drawn, CONFIDENCE))
-    return {"rho": float(estimate), "rho_low": low, "rho_high": high}
+def _interval(estimate: Any, drawn: Floats, table: Floats) -> dict[str, float]:
+    low, high = widened(table, estimate, drawn, CONFIDENCE, CORRELATION)
+    return {"rho": float(estimate), "rho_low": float(low), "rho_high": float(high)}
 
 
 ABOUT = (
@@ -179,5 +209,5 @@ ABOUT = (
     "told right. kind metric: of the map against the animal's mask, or without any mask; kind faithfulness: of the "
     "answer's probability as pixels go, or random tiles, on the first scenes and some layers. A method is ranked at a "
     f"layer where {KNOWN:.0%} of its maps have a value. {CONFIDENCE:.0%} intervals from {RESAMPLES} resamples of "
-    "networks and images (crossed bootstrap; too narrow where few networks differ)."
+    f"networks and images {NOTE}."
 )

@@ -86,7 +86,7 @@ def rows(planted: pd.DataFrame, ranked: pd.DataFrame) -> dict[str, style.Line]:
 def _draw_planted(
     axes: Axes, planted: pd.DataFrame, scores: Sequence[str], sizes: Sequence[int], labels: Sequence[str]
 ) -> None:
-    values = planted.set_index(["metric", "cell"])["order"]
+    values = planted.set_index(["metric", "cell"])["rho"]
     marks = cells.Marks()
     for y, score in enumerate(scores):
         for x, size in enumerate(sizes):

@@ -128,14 +128,14 @@ def test_planted_order(made) -> None:
     assert len(table) == 4 * 2, "metrics and sizes of cells; blank says nothing of place"
     for metric in ("energy_gain", "background_ratio"):
         of_metric = table[table["metric"] == metric]
-        assert of_metric[["order", "order_low", "order_noise", "order_shifted"]].eq(1).all(axis=None)
+        assert of_metric[["rho", "rho_low", "rho_noise", "rho_shifted"]].eq(1).all(axis=None)
         assert of_metric["in_order"].all()
     flat = row(table, metric="spread", cell=1)
-    assert (flat["order"], flat["judges_place"], flat["in_order"]) == (0, False, False), "a constant orders nothing"
+    assert (flat["rho"], flat["judges_place"], flat["in_order"]) == (0, False, False), "a constant orders nothing"
     undefined = row(table, metric="iou", cell=8)
-    assert np.isnan(undefined["order"])
+    assert np.isnan(undefined["rho"])
     assert undefined["undefined_share"] == 1
-    assert row(table, metric="iou", cell=1)["order"] == 1
+    assert row(table, metric="iou", cell=1)["rho"] == 1
 
 
 @pytest.mark.parametrize(("score", "rho"), [("energy_gain", 1), ("background_ratio", 1), ("iou", -1), ("spread", 0)])
