@@ -74,9 +74,9 @@ def tabulate(frame: pd.DataFrame, metrics: Sequence[Metric]) -> pd.DataFrame:
         for c, cell in enumerate(axes["cell"]):
             row: dict[str, Any] = {"metric": metric.name, "judges_place": judges_place(metric), "cell": cell}
             row |= {
-                "order": interval.estimate[m, c],
-                "order_low": interval.low[m, c],
-                "order_high": interval.high[m, c],
+                "rho": interval.estimate[m, c],
+                "rho_low": interval.low[m, c],
+                "rho_high": interval.high[m, c],
             }
             row["in_order"] = bool(row["judges_place"] and row["rho_low"] >= IN_ORDER)
             row |= {f"rho_{plant}": by_plant[m, p, c] for p, plant in enumerate(axes["plant"])}
