@@ -121,6 +121,7 @@ MEANINGS = {
     "statistic": "Mean of the claim's parts in units of their smallest effects, above 0 where as claimed.",
     "statistic_low": "Lower end of the claim's interval.",
     "statistic_high": "Upper end of the claim's interval.",
+    "by_training": "What each training alone comes to, in units of the smallest effects.",
     "region": "Where the claim's interval lies, whatever other rules forbid.",
     "replicated": "Whether what the paper says was seen again.",
     "exploratory": "Why the verdict is no test of what was registered; empty where it is one.",

@@ -12,6 +12,8 @@ from analyses.reading.arrays import Floats, nan_mean
 
 RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
 """What intervals are of where nothing else is said."""
+NOISE = 0.04
+"""Share of half an interval's width by which other resamples, as many, move its ends: one standard error, at most."""
 
 _CHUNK = 256  # resamples drawn at once: bounds the memory at thousands of images
 _Draws = tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.uint16]]

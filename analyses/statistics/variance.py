@@ -95,6 +95,20 @@ def sureness(table: ArrayLike) -> Sureness:
     return Sureness(np.array(variance), np.array(max(freedom, fewest)))
 
 
+def components(table: ArrayLike) -> dict[Factors, float]:
+    """Return the variance of each set of factors beyond those of the smaller ones, at least 0; see `sureness`.
+
+    Args:
+        table: an entry a combination of the factors' values; no NaN. A factor with one value has no variance.
+
+    Returns:
+        By the axes of the factors; the set of all is what is left.
+    """
+    values, several = _varying(table)
+    _, found = _components(values)
+    return {tuple(several[axis] for axis in factors): variance for factors, variance in found.items()}
+
+
 def variance_with(table: ArrayLike, axis: int, number: int) -> float:
     """Return the variance that the mean would have with as many values of one factor; see `sureness`.
 

@@ -27,7 +27,7 @@ COLUMNS = (
     *("claim", "sentence", "part", "counts", "measure", "metric", "cells", "target", "method"),
     *("estimate", "low", "high", "null", "side", "smallest", "standardised", "standardised_low", "standardised_high"),
     *("n_images", "n_seeds", "n_left_out", "defined", "verdict", "reason"),
-    *("statistic", "statistic_low", "statistic_high", "region"),
+    *("statistic", "statistic_low", "statistic_high", "by_training", "region"),
     *("overall", "overall_reason", "replicated", "exploratory"),
     *("agreement", "specifications", "seeds_needed", "caveat", "training_data"),
 )
@@ -103,6 +103,7 @@ def _row(one: Decided, found: PartFinding) -> dict[str, Any]:
         "statistic": combined.estimate if combined else math.nan,
         "statistic_low": combined.low if combined else math.nan,
         "statistic_high": combined.high if combined else math.nan,
+        "by_training": "; ".join(f"{value:.3g}" for value in one.by_training),
         "region": one.region,
         "overall": one.overall,
         "overall_reason": one.reason,
@@ -130,7 +131,9 @@ def _caption(results: Results, registration: Registration) -> str:
         "sentences are ours. estimate: of a part, in its measure's unit, with bounds that hold for all parts of "
         "the claim at once. statistic: the mean of the deciding parts in units of their smallest effects, "
         f"above 0 where as claimed, with its own interval, of {RESAMPLES[0]:,} or more crossed resamples of "
-        "seeds and images, widened where few seeds differ. defined: share of the maps with a value; agreement: "
+        "seeds and images, widened where few seeds differ; by_training: what each training alone comes to. Where these "
+        "are skewed, such an interval holds the truth less often (docs/operating.md). defined: share of the maps with "
+        "a value; agreement: "
         f"share of the specifications in the verdict's region; seeds_needed: trainings that would decide, inf "
         f"for more than {MOST_SEEDS}. {in_words(registration.rule)}"
     )

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+import numpy as np
+
 from analyses import printing
 from analyses.paper.claims.evaluation import Control, controls, instead
 from analyses.paper.claims.multiverse import Specification, agreement, published, specifications
 from analyses.paper.claims.registration import Quantity, Registration, registered
 from analyses.paper.claims.values import ClaimScores
 from analyses.paper.claims.verdicts import Judged, region
+from analyses.reading.arrays import Floats, nan_mean
 from analyses.reading.results import Results
 from analyses.reading.states import NOT_DISCRIMINATING, NOT_MEASURED, STATES, UNDECIDED
 from analyses.statistics.combined import needed
@@ -73,6 +76,15 @@ class Decided:
             return math.nan
         seeds = needed(combined, most=MOST_SEEDS)
         return math.inf if seeds is None else seeds
+
+    @property
+    def by_training(self) -> Floats:
+        """What each training alone comes to, in units of the smallest effects; of maps without a value the mean."""
+        combined = self.judged.combined
+        if combined is None:
+            return np.empty(0)
+        table = combined.table
+        return nan_mean(np.moveaxis(table, -2, 0).reshape(table.shape[-2], -1))
 
     @property
     def reason(self) -> str:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analyses.statistics.bootstrap import bootstrap_mean, bootstrap_means, percentiles
+from analyses.statistics.bootstrap import NOISE, bootstrap_mean, bootstrap_means, percentiles
 
 
 def plain_twin(matrix: np.ndarray, generator: np.random.Generator, resamples: int, confidence: float) -> list[float]:
@@ -91,3 +91,10 @@ def test_the_interval_covers_the_truth_where_seeds_and_images_both_vary():
         images_only += bool(low <= 0.4 <= high)
     assert 0.89 <= crossed / runs <= 0.98
     assert images_only < crossed
+
+
+def test_other_resamples_move_the_ends_by_no_more_than_is_stated():
+    values = np.random.default_rng(0).normal(size=(3, 60)) + np.random.default_rng(1).normal(size=(3, 1))
+    ends = np.array([bootstrap_mean(values, np.random.default_rng(state))[1:] for state in range(30)])
+    half = (ends[:, 1] - ends[:, 0]).mean() / 2
+    assert ends.std(axis=0, ddof=1).max() <= NOISE * half
