@@ -1,0 +1,70 @@
+"""What docs/operating.md says of the rule of verdicts is so, simulated from what is published, at a small size."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from analyses import Results
+from analyses.paper.claims.operating import (
+    HEAD,
+    SHAPES,
+    Published,
+    characteristics,
+    intervals,
+    published,
+)
+from analyses.paper.claims.registration import registered
+
+ROOT = Path(__file__).parents[2]
+DATA_SETS = 60
+POWERFUL = ("C3", "C4", "C7")
+"""Claims that are supported in 80 % of the data sets where they are true at twice their smallest effect."""
+
+
+@cache
+def claims() -> dict[str, Published]:
+    return {one.claim.id: one for one in published(Results(ROOT / "results" / "pets"))}
+
+
+def told() -> dict[tuple[str, str], dict[str, str]]:
+    """The page's rows, by claim and trainings."""
+    text = (ROOT / "docs" / "operating.md").read_text()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in re.findall(r"^\| C\d .*", text, re.MULTILINE)]
+    return {(row[0], row[1]): dict(zip(HEAD, row, strict=True)) for row in rows}
+
+
+def near(found: float, percent: str) -> bool:
+    """Whether a share of the few data sets is what the page's percentage says, within four standard errors."""
+    share = float(percent) / 100
+    return abs(found - share) <= 4 * (max(share * (1 - share), 0.02) / DATA_SETS) ** 0.5
+
+
+@pytest.mark.parametrize("name", [claim.id for claim in registered().claims])
+def test_the_rule_does_as_the_page_says(name, record_property) -> None:
+    one = claims()[name]
+    for shape in SHAPES:
+        ends = intervals(one.table, one.claim.seeds, shape, data_sets=DATA_SETS, resamples=200, state=7)
+        found = characteristics(ends)
+        row = told()[name, f"{one.claim.seeds}, {shape}"]
+        record_property(f"false verdicts, {shape} trainings", found.supported + found.opposite)
+        record_property(f"power, {shape} trainings", found.power)
+        assert max(float(row["0: supported"]), float(row["0: opposite"])) <= 2.5
+        assert near(found.supported, row["0: supported"])
+        assert near(found.opposite, row["0: opposite"])
+        assert near(found.negligible, row["0: negligible"])
+        assert near(found.power, row["2: supported"])
+        assert near(found.power_opposite, row["-2: opposite"])
+        assert near(found.coverage, row["coverage"])
+        assert row["measured by"] == one.measured
+
+
+def test_a_claim_has_power_or_is_called_underpowered_but_for_those_of_new_measures() -> None:
+    rows = {name: row for (name, trainings), row in told().items() if trainings.endswith("normal")}
+    assert [name for name, row in rows.items() if float(row["2: supported"]) >= 80] == list(POWERFUL)
+    without = [claim for claim in registered().claims if claim.id not in POWERFUL and not claim.underpowered]
+    assert [claim.id for claim in without] == ["C5", "C8"]
+    assert all(claim.power is None for claim in without)
