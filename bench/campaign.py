@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +80,7 @@ def run(store: Store, profiles: Mapping[str, Profile], start: Start) -> list[Pat
         with start(profile, store.out / cue) as work:
             head["hardware"] = environment.hardware(work.device)
             (view,) = work.views
-            measuring = replace(work.measuring_of(view, KIND, f"{cue}-"), store=store)
+            measuring = work.measuring_of(view, KIND, f"{cue}-", store)
             with expecting(Whole([*work.trainings.pieces(), *measuring.pieces()], turn, len(profiles))):
                 work.train()
                 work.ask([measuring], prefix=measuring.prefix)

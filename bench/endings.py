@@ -92,6 +92,17 @@ def check() -> None:
         raise _state.stop
 
 
+def stop(number: int = signal.SIGTERM) -> None:
+    """Ask this process to stop at the next `check`, as a signal does."""
+    if _state.stop is None:
+        _state.stop = Stopped(number, _state.kept)
+
+
+def go_on() -> None:
+    """Forget a stop that was asked for and has been heeded; for a process that does one piece of work after another."""
+    _state.stop = None
+
+
 @contextmanager
 def deferred() -> Iterator[None]:
     """Hold back signals while the block runs, but for `check`; a signal that came is raised behind it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,12 +21,13 @@ from bench.checkpoints import Checkpoints
 from bench.measurements.material.rows import BIAS
 from bench.output.store import Store, digest, made_by, with_cell
 from bench.planning import plan
-from bench.planning.cells import MeasureCell
+from bench.planning.cells import MeasureCell, TrainCell
 from bench.planning.data import Data
 from bench.planning.measurement import MEASUREMENTS, Columns, MeasureJob, Measurement
 from bench.planning.profile import Profile
 from bench.planning.records import MeasureRecord
 from bench.planning.request import Gap, Request, methods_of
+from bench.planning.work import Perform, Place, Work
 from bench.progress import Piece, Task, working
 from segcam.errors import InputError, SegcamError
 from segcam.metrics import METRICS
@@ -42,6 +43,16 @@ class Biased(NamedTuple):
     images: int
 
 
+class Loaded(NamedTuple):
+    """A checkpoint at work: its network, what is asked of every image, and the images."""
+
+    train: TrainCell
+    level: int
+    model: nn.Module
+    request: Request
+    data: Data
+
+
 @dataclass
 class Measuring:
     """The measurements of one run, for one class.
@@ -51,23 +62,26 @@ class Measuring:
         store: where tables and records go.
         profile: what is asked.
         data: the images.
-        stage: which measurements are done.
+        place: which measurements are done, and where they go.
         prefix: what the names of the files begin with, where several runs or classes share the store.
         label: the class's name in tables, where the run explains several.
+        perform: does cells in other processes, where several are left; None for one after the other in this one.
     """
 
     checkpoints: Checkpoints
     store: Store
     profile: Profile
     data: Data
-    stage: str = "score"
+    place: Place
     prefix: str = ""
     label: str = ""
+    perform: Perform | None = None
+    _loaded: Loaded | None = field(default=None, init=False, repr=False)
 
     @property
     def measurements(self) -> list[Measurement]:
         """The stage's measurements, in the order in which they are done."""
-        measurements = [measurement for measurement in MEASUREMENTS if measurement.stage == self.stage]
+        measurements = [measurement for measurement in MEASUREMENTS if measurement.stage == self.place.stage]
         return sorted(measurements, key=lambda measurement: measurement.turn)
 
     def cells(self) -> list[MeasureCell]:
@@ -91,6 +105,7 @@ class Measuring:
         self.clear(cells)
         for name, group in groupby(cells, key=lambda cell: cell.measurement):
             self._run(MEASUREMENTS.get(name), list(group), saved)
+        self._loaded = None  # of many classes each would keep its own
 
     def check(self) -> None:
         """See that all checkpoints are there.
@@ -223,19 +238,19 @@ class Measuring:
     def _run(self, measurement: Measurement, cells: Sequence[MeasureCell], saved: Callable[[], None]) -> None:
         left = [cell for cell in cells if not self.finished(cell)]
         sources = {cell.train.model: cell.train for cell in cells}
-        asked = measurement.steps
-        score = self.profile.score
+        asked, score = measurement.steps, self.profile.score
         steps = {
             name: 1 if asked is None else asked(self.checkpoints.request(cell, score)) for name, cell in sources.items()
         }
-        total, to_do = (sum(len(cell.rows) * steps[cell.train.model] for cell in group) for group in (cells, left))
-        with working(self.checkpoints.console, self._called(measurement.name), total, total - to_do) as task:
-            for (train, level), group in groupby(left, key=lambda cell: (cell.train, cell.level)):
-                model = self.checkpoints.network(train, level)
-                request = self.checkpoints.request(train, score, model)
-                data = self.checkpoints.data_of(self.data, train, level, model, request)
+        works = [Work(cell, len(cell.rows) * steps[cell.train.model], self.place) for cell in left]
+        name, total = self._called(measurement.name), sum(len(cell.rows) * steps[cell.train.model] for cell in cells)
+        if self.perform is not None and len(works) > 1:
+            self.perform(name, works, total, saved)
+            return
+        with working(self.checkpoints.console, name, total, total - sum(work.steps for work in works)) as task:
+            for _, group in groupby(left, key=lambda cell: (cell.train, cell.level)):
                 for cell in group:
-                    self.measure(measurement, cell, model, request, data, task)
+                    self.do(cell, task)
                 saved()
 
     def _called(self, measurement: str) -> str:
@@ -254,16 +269,15 @@ class Measuring:
                 costs[cell.measurement] += len(cell.rows)
         return [Piece(self._called(name), MEASUREMENTS.get(name).cost * count) for name, count in costs.items()]
 
-    def measure(
-        self, measurement: Measurement, cell: MeasureCell, model: nn.Module, request: Request, data: Data, task: Task
-    ) -> None:
+    def do(self, cell: MeasureCell, task: Task) -> None:
         """Do one cell: write its tables, then the record that says that it is done."""
+        measurement, loaded = MEASUREMENTS.get(cell.measurement), self._load(cell.train, cell.level)
         started, gaps, files = time.monotonic(), set[Gap](), dict[str, File]()
 
         def advance(steps: int, text: str) -> None:
             task.advance(steps, f"{cell.name}: {text}" if text else cell.name)
 
-        job = MeasureJob(self.profile, data, cell, model, request, advance, gaps.add)
+        job = MeasureJob(self.profile, loaded.data, cell, loaded.model, loaded.request, advance, gaps.add)
         for table, made in measurement.run(job).items():
             if isinstance(made, bytes):
                 name = cell.file(table, "npz")
@@ -286,6 +300,16 @@ class Measuring:
             seconds=time.monotonic() - started,
         )
         self.store.write(cell.record, record.written())
+
+    def _load(self, train: TrainCell, level: int) -> Loaded:
+        """Return a checkpoint's network and what is asked of it; that of the last cell is kept."""
+        if self._loaded is None or (self._loaded.train, self._loaded.level) != (train, level):
+            self._loaded = None  # before another one takes memory
+            model = self.checkpoints.network(train, level)
+            request = self.checkpoints.request(train, self.profile.score, model)
+            data = self.checkpoints.data_of(self.data, train, level, model, request)
+            self._loaded = Loaded(train, level, model, request, data)
+        return self._loaded
 
     def _within(self, columns: Columns) -> None:
         """See that no metric's value lies outside the metric's bounds.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -195,6 +195,43 @@ class Task:
         return seconds / done * (self._total - self._done) if done else None
 
 
+Sink = Callable[[int, str], None]
+"""Takes how much is done, and a note."""
+_forwarded: ContextVar[tuple[Sink, list[Task]] | None] = ContextVar("_forwarded", default=None)
+
+
+class Forwarded(Task):
+    """A piece of work whose progress is shown by another process."""
+
+    def __init__(self, sink: Sink, name: str, total: int, done: int = 0) -> None:
+        super().__init__(Console(quiet=True), name, total, done)
+        self._sink = sink
+
+    def to(self, done: int, note: str = "") -> None:
+        """Say how much is done, with a note such as the mean IoU.
+
+        Raises:
+            Stopped: this process is asked to end.
+        """
+        self._done = done
+        self._sink(done, note)
+        endings.check()
+
+    def end(self) -> None:
+        """Say that no more is to be done: whoever asked for it sees that."""
+
+
+@contextmanager
+def forwarding(sink: Sink) -> Iterator[list[Task]]:
+    """Tell `sink` the progress of the work within the block, and show none; what is yielded fills with the tasks."""
+    tasks = list[Task]()
+    token = _forwarded.set((sink, tasks))
+    try:
+        yield tasks
+    finally:
+        _forwarded.reset(token)
+
+
 @contextmanager
 def working(console: Console, name: str, total: int, done: int = 0) -> Iterator[Task]:
     """Show the progress of one piece of work; of work of which nothing is left, nothing is shown.
@@ -205,6 +242,11 @@ def working(console: Console, name: str, total: int, done: int = 0) -> Iterator[
         total: how many steps it takes.
         done: how many were done before.
     """
+    if (forwarded := _forwarded.get()) is not None:
+        sink, tasks = forwarded
+        tasks.append(Forwarded(sink, name, total, done))
+        yield tasks[-1]
+        return
     task = Task(console, name, total, done)
     if moves(console) and done < total:
         with Live(task, console=console, transient=True, refresh_per_second=4):

@@ -23,6 +23,7 @@ from bench.planning.data import Data, of_class
 from bench.planning.profile import Profile
 from bench.planning.sections import members
 from bench.planning.views import MOST, Pixels, View, pixels_of, shown_in, views
+from bench.planning.work import Perform, Place
 from bench.progress import Piece, say
 from bench.training.run import Trainings
 from segcam.errors import InputError
@@ -42,6 +43,7 @@ class Run:
         device: where networks run.
         console: where progress is shown.
         may_drop: asked, with what it is, whether finished scores of other settings may be dropped.
+        perform: does cells in other processes; None for one after the other in this one.
     """
 
     profile: Profile
@@ -50,6 +52,7 @@ class Run:
     device: torch.device
     console: Console
     may_drop: MayDrop
+    perform: Perform | None = None
     _manifest: Manifest = field(init=False, repr=False)
 
     def prepare(self) -> None:
@@ -76,7 +79,7 @@ class Run:
     def trainings(self) -> Trainings:
         """The run's trainings."""
         filming = partial(film_of, self.profile, self.data, self.store)
-        return Trainings(self.profile, self.data, self.store, self.device, self.console, filming)
+        return Trainings(self.profile, self.data, self.store, self.device, self.console, filming, self.perform)
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
@@ -108,12 +111,27 @@ class Run:
         """The run's measurements, of each class that it explains."""
         return tuple(self.measuring_of(view) for view in self.views)
 
-    def measuring_of(self, view: View, stage: str = "score", prefix: str = "") -> Measuring:
-        """Return the measurements of one class."""
+    def perform_with(self, perform: Perform | None) -> None:
+        """Do cells from now on in other processes; None for one after the other in this one."""
+        self.perform = self.trainings.perform = perform
+        for measuring in self.measurings:
+            measuring.perform = perform
+
+    def measuring_of(self, view: View, stage: str = "score", prefix: str = "", store: Store | None = None) -> Measuring:
+        """Return the measurements of one class.
+
+        Args:
+            view: the class.
+            stage: which measurements.
+            prefix: what the names of their files begin with, where several runs share a folder.
+            store: that folder, if it is not the run's.
+        """
+        store = store or self.store
         profile = view.of(self.profile)
         data = of_class(self.data, profile, view.explained) if self.profile.score.classes else self.data
         label = view.label if view.prefix else ""
-        return Measuring(self.checkpoints, self.store, profile, data, stage, prefix + view.prefix, label)
+        place = Place(view, stage, prefix, store.out)
+        return Measuring(self.checkpoints, store, profile, data, place, prefix + view.prefix, label, self.perform)
 
     def pieces(self, stage: str) -> list[Piece]:
         """Return what is left to do, in its order: of 'all', 'train' or 'score'."""

@@ -11,10 +11,13 @@ import typer
 
 from bench.cli import explain, lists
 from bench.cli.options import (
+    AddressOption,
     Commands,
     Device,
     DeviceOption,
     DownloadOption,
+    ExecutorOption,
+    GpuOption,
     JsonOption,
     ModelOption,
     OutOption,
@@ -22,7 +25,10 @@ from bench.cli.options import (
     RootOption,
     SetOption,
     Several,
+    ThreadsOption,
     WaitOption,
+    Where,
+    WorkersOption,
     YesOption,
     path_of,
 )
@@ -150,6 +156,11 @@ def run(
     download: DownloadOption = False,
     yes: YesOption = False,
     wait: WaitOption = False,
+    executor: ExecutorOption = Where.LOCAL,
+    address: AddressOption = "",
+    workers: WorkersOption = None,
+    threads: ThreadsOption = 1,
+    gpu_share: GpuOption = None,
 ) -> None:
     """Run a profile, whole or stage by stage; what is finished is not done again."""
     from bench.output import terminal
@@ -179,7 +190,8 @@ def run(
             _refuse(stage, **others, profile=_given(context, "profile"))
             stages.time(Store(out or Path("runs/timing")), device, console, wait=wait)
             return
-        options = stages.Options(data_root, out, device, download, yes, wait)
+        choice = stages.choice_of(executor, address, workers, threads, gpu_share)
+        options = stages.Options(data_root, out, device, download, yes, wait, choice)
         if settings is None:
             _refuse(stage, data_root=data_root, model=model, download=download)
             stages.known_evidence(profile if _given(context, "profile") else None, set_ or [], options, console)

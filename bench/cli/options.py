@@ -16,6 +16,13 @@ from segcam.errors import InputError
 from segcam.files import user_path
 
 
+class Where(StrEnum):
+    """What does a run's cells."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
 class Device(StrEnum):
     """Where networks run."""
 
@@ -46,6 +53,21 @@ ModelOption = Annotated[
 DownloadOption = Annotated[bool, typer.Option("--download", help="Fetch the data set where it is missing.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Drop what is finished under other settings, without asking.")]
 WaitOption = Annotated[bool, typer.Option("--wait", help="Wait for another process that writes to the folder.")]
+ExecutorOption = Annotated[
+    Where, typer.Option("--executor", help="Processes of this machine, or tasks of a Ray cluster.")
+]
+AddressOption = Annotated[
+    str, typer.Option("--address", metavar="ADDR", help="Of the Ray cluster: auto, or HOST:PORT.")
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, envvar="SEGCAM_WORKERS", help="Local processes; by default the cores."),
+]
+ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Threads of a process or task.")]
+GpuOption = Annotated[
+    float | None,
+    typer.Option("--gpu-share", min=0.0, help="GPUs of a Ray task, such as 0.5; 1 with --device cuda."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -13,6 +13,8 @@ import typer
 from rich.console import Console
 
 from bench import campaign
+from bench.cli.options import Where
+from bench.executing.start import Choice, executing
 from bench.explaining import checking
 from bench.explaining.asked import Asked, profile_of
 from bench.output import report as reports
@@ -41,6 +43,10 @@ def device_of(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
+ONE = Choice(workers=1)
+"""All in this process."""
+
+
 @dataclass(frozen=True)
 class Options:
     """What the command line says beside the profile.
@@ -52,6 +58,7 @@ class Options:
         download: whether the data set may be fetched.
         yes: whether finished scores of other settings may be dropped.
         wait: whether to wait for another process that writes to the folder.
+        choice: what does the cells.
     """
 
     root: Path | None
@@ -60,6 +67,7 @@ class Options:
     download: bool
     yes: bool
     wait: bool
+    choice: Choice = ONE
 
 
 @contextmanager
@@ -95,15 +103,28 @@ def start(read: profiles.Profile, options: Options) -> Iterator[Run]:
         yield run
 
 
+def choice_of(executor: Where, address: str, workers: int | None, threads: int, gpu_share: float | None) -> Choice:
+    """Return what the command line says of who does the cells.
+
+    Raises:
+        InputError: an option goes with another executor.
+    """
+    if executor is Where.LOCAL and (address or gpu_share is not None):
+        raise InputError(f"{'--address' if address else '--gpu-share'}: that is for --executor ray")
+    return Choice(executor is Where.RAY, address, workers, threads, gpu_share)
+
+
 def profile(stage: str, read: profiles.Profile, options: Options) -> terminal.Outcome:
     """Train, score and report what the stage says: 'all', 'train' or 'score'."""
-    with start(read, options) as work:
+    with start(read, options) as work, executing(work, options.choice, options.root, stage) as performing:
         drawing = [reports.piece(work.views)] if stage == "all" else []
         with expecting(Whole([*work.pieces(stage), *drawing])):
             if stage != "score" and read.models:
                 work.train()
             if stage != "train":
                 work.score()
+            if performing is not None:
+                performing.close()  # drawing has processes of its own
             written = reports.report(work.store, work.console, anew=False) if stage == "all" else []
         return terminal.Outcome(
             work.store, written, work.unreached(), *(work.blank() if stage != "train" else ([], False))

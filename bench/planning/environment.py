@@ -28,6 +28,11 @@ def versions() -> dict[str, str]:
     return installed
 
 
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def hardware(device: torch.device) -> dict[str, Any]:
     """Return what ran: processor, cores, memory in GiB, threads, and the GPU where one was used."""
     info = Path("/proc/cpuinfo")

@@ -21,6 +21,7 @@ from bench.planning.cells import TrainCell
 from bench.planning.data import Data
 from bench.planning.measurement import MEASUREMENTS
 from bench.planning.profile import Profile
+from bench.planning.work import Perform, Work
 from bench.progress import Piece, working
 from bench.training.distillation import Hints
 from bench.training.levels import Evaluation, LevelSearch, baseline
@@ -44,6 +45,7 @@ class Trainings:
         device: where networks run.
         console: where progress is shown.
         filming: gives what takes a training's film, by its cell, network and number of steps.
+        perform: trains in other processes, where several are left; None for one after the other in this one.
     """
 
     profile: Profile
@@ -52,6 +54,7 @@ class Trainings:
     device: torch.device
     console: Console
     filming: Callable[[TrainCell, nn.Module, int], Filming | None] = lambda *_: None
+    perform: Perform | None = None
     _logged: tuple[list[TrainCell], dict[str, File]] = field(default_factory=lambda: ([], {}), init=False, repr=False)
 
     @cached_property
@@ -64,16 +67,32 @@ class Trainings:
         for cell in self.cells:
             if not self.finished(cell):
                 self._tried(cell)
+        left = self._left()
+        if self.perform is not None and len(left) > 1:
+            self.perform(_several(left), left, sum(work.steps for work in left), self.log)
         for cell in self.cells:
-            if not self.finished(cell):
-                self._train(cell)
-            self.store.remove(cell.state)  # here, since a run may have been killed right after the record
+            self.train(cell)
         self.log()
+
+    def train(self, cell: TrainCell) -> None:
+        """Train a network, or go on where an earlier process was stopped, unless it is finished."""
+        if not self.finished(cell):
+            self._train(cell)
+        self.store.remove(cell.state)  # here, since a run may have been killed right after the record
+
+    def _left(self) -> list[Work]:
+        return [
+            Work(cell, steps(self.profile.recipe(cell.model), len(self.data.train)))
+            for cell in self.cells
+            if not self.finished(cell)
+        ]
 
     def pieces(self) -> list[Piece]:
         """Return what is left to do, in steps."""
-        left = [(cell, self.profile.recipe(cell.model)) for cell in self.cells if not self.finished(cell)]
-        return [Piece(f"training {cell.name}", steps(recipe, len(self.data.train))) for cell, recipe in left]
+        left = self._left()
+        if self.perform is not None and len(left) > 1:
+            return [Piece(_several(left), sum(work.steps for work in left))]
+        return [Piece(f"training {work.cell.name}", work.steps) for work in left]
 
     def log(self) -> dict[str, File]:
         """Write the training log of the finished trainings, and return what the manifest says of it and of films."""
@@ -264,6 +283,10 @@ class Trainings:
                 "predicted_share": validated.predicted_share,
                 "training_data": self.data.opened.info.training_data,
             }
+
+
+def _several(left: Sequence[Work]) -> str:
+    return f"training {len(left)} networks"
 
 
 def _note(search: LevelSearch) -> str:

@@ -97,7 +97,7 @@ MOMENTS = [
     ("bench.training.trainer:Trainer.advance 4", signal.SIGKILL, ""),
     ("bench.training.trainer:Trainer._validate 4", signal.SIGINT, "the training is saved at step {step}"),
     ("bench.measurements.scores:Scorer._tables 2", signal.SIGTERM, "what was finished is kept"),
-    ("bench.measuring:Measuring.measure 3", signal.SIGKILL, ""),
+    ("bench.measuring:Measuring.do 3", signal.SIGKILL, ""),
     ("bench.output.drawing:draw 5", signal.SIGHUP, "what was finished is kept"),
     ("bench.output.store:Store.write 40", signal.SIGKILL, ""),
 ]
