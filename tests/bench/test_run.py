@@ -234,7 +234,7 @@ def test_a_training_that_diverges(tiny: Path, tmp_path: Path) -> None:
 def test_a_finished_run_is_not_done_again(
     copied: Path, finished: Path, tiny: Path, no_training: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench.measuring.Measuring, "measure", None)
+    monkeypatch.setattr(bench.measuring.Measuring, "do", None)
     names = [*contents(copied, "cells", "checkpoints"), *scored(copied)]
     times = {p: p.stat().st_mtime_ns for p in map(copied.joinpath, names)}
     for stage in ("train", "score"):
@@ -248,9 +248,9 @@ def test_a_finished_run_is_not_done_again(
 def test_what_was_lost_is_done_again(copied: Path, finished: Path, tiny: Path, no_training: None, lost: str) -> None:
     next(p for p in sorted((copied / lost).iterdir()) if p.is_file() and "train" not in p.name).unlink()
     measuring = bench.measuring.Measuring
-    with mock.patch.object(measuring, "measure", autospec=True, side_effect=measuring.measure) as measure:
+    with mock.patch.object(measuring, "do", autospec=True, side_effect=measuring.do) as done:
         finish("score", tiny, copied)
-    assert measure.call_count == 1
+    assert done.call_count == 1
     assert_same_results(finished, copied)
     assert contents(copied).keys() == contents(finished).keys()
 
