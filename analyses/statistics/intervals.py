@@ -112,7 +112,8 @@ def bootstrap_interval(
 
         k = max(1, half_width / (z sd of the resampled means)),   z the normal quantile
 
-    which is about 1 where seeds do not differ and images are many, and keeps the bootstrap's skewness.
+    which is about 1 where seeds do not differ and images are many, and keeps the bootstrap's skewness. Of skewed seeds
+    three say too little: where lognormal ones make up the variance, coverage is 84 % (docs/operating.md).
 
     Args:
         matrix: (..., seeds, images); NaN is undefined and left out. With one seed the interval speaks of the images

@@ -114,6 +114,7 @@ POSSIBLE: dict[str, Callable[[Path, str, dict[str, Any]], Range]] = {
     "faithfulness": of_faithfulness,
     **dict.fromkeys(("known_evidence", "known_evidence_summary"), of_evidence),
     "metric_agreement": constant(rho=CORRELATION, rho_within=CORRELATION),
+    **dict.fromkeys(("meta_evaluation", "meta_evaluation_layers", "meta_evaluation_planted"), lambda *_: CORRELATION),
     "performance_profiles": constant(area=SHARE, above=SHARE),
     "resolution": constant(miou=SHARE, change=CORRELATION),
     "resolution_contrasts": constant(contrast=(-2.0, 2.0)),
