@@ -20,6 +20,7 @@ from bench.output.store import MANIFEST, Store
 from bench.planning import manifest
 from bench.planning.cells import MeasureCell
 from bench.planning.data import Data, of_class
+from bench.planning.differences import differences
 from bench.planning.profile import Profile
 from bench.planning.sections import members
 from bench.planning.views import MOST, Pixels, View, pixels_of, shown_in, views
@@ -206,7 +207,7 @@ class Run:
         dropped = whole.outdated(every, [measuring.prefix for measuring in measurings])
         if not dropped:
             return every
-        differing = _differences(before.profile, self._manifest.profile) if before else []
+        differing = differences(before.profile, self._manifest.profile) if before else []
         why = (
             f": {', '.join(f'{key} ({old} there, {new} now)' for key, old, new in differing[:5])}" if differing else ""
         )
@@ -259,7 +260,7 @@ class Run:
         if before == now:
             return
         of_files = {"digest": "images and masks, or how they are brought to size"}
-        found = [(of_files.get(key, key), old, new) for key, old, new in _differences(before, now)[:5]]
+        found = [(of_files.get(key, key), old, new) for key, old, new in differences(before, now)[:5]]
         shown = ", ".join(f"{key} ({old} there, {new} now)" for key, old, new in found)
         raise InputError(f"{self.store.out} holds another run: {shown}; choose another folder with --out")
 
@@ -289,16 +290,3 @@ def _of_models(definition: dict[str, Any], names: Collection[str]) -> dict[str, 
         key: {name: definition.get(key, {}).get(name) for name in sorted(names)} for key in ("models", "train")
     }
     return definition | of_models
-
-
-def _differences(before: Any, now: Any) -> list[tuple[str, Any, Any]]:
-    """Return the keys, with dots, that differ, and both values."""
-    old, new = _flat(before), _flat(now)
-    pairs = ((key, old.get(key, "absent"), new.get(key, "absent")) for key in sorted({*old, *new}))
-    return [(key, a, b) for key, a, b in pairs if a != b]
-
-
-def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(values, dict):
-        return {prefix: values}
-    return {k: v for key, value in values.items() for k, v in _flat(value, f"{prefix}.{key}".lstrip(".")).items()}

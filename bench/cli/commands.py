@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -239,6 +240,31 @@ def publish(
         if archive is not None:
             size = publish_archive(run, archive).stat().st_size / 1e6
             tell(f"wrote {archive}, {size:.1f} MB")
+
+
+@app.command(short_help="join runs of several machines")
+def merge(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of finished runs of one profile.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the merged run.")],
+) -> None:
+    """Join finished runs of machines that share no disk: of one definition, with models or seeds of their own."""
+    from bench.output import terminal
+    from bench.output.merging import merge as merged
+    from bench.output.store import Store
+
+    to = Store(path_of(out, "--out") or out)
+    runs = [Store(user_path(folder, "FOLDER")) for folder in folders]
+    if any(run.out.absolute().resolve() == to.out.absolute().resolve() for run in runs):
+        raise InputError(f"{to.out} is one of the runs: choose an empty folder with --out")
+    tell = terminal.teller(terminal.console())
+    with ExitStack() as stack:
+        for run in runs:
+            stack.enter_context(run.still(tell=tell))
+        stack.enter_context(to.writing(tell=tell))
+        notes = merged(runs, to)
+    for note in notes:
+        tell(f"note: {note}")
+    tell(f"merged {len(runs)} runs into {to.out}; run report --out {to.out} draws it")
 
 
 @app.command(short_help="one site over studies")
