@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 
 from rich.console import Console
 
@@ -45,7 +46,7 @@ class Performing:
         try:
             with working(self.console, name, total, total - to_do) as task:
                 while waiting or at_work:
-                    for work in _ready(waiting, at_work)[: executor.room]:
+                    for work in _ready(waiting, at_work, executor.room):
                         executor.submit(work)
                         waiting.remove(work)
                         at_work.append(work)
@@ -96,10 +97,12 @@ class Performing:
             say(self.console, f"{end.work.cell.name} in {clock(end.done.seconds)}: {end.done.result}")
 
 
-def _ready(waiting: Sequence[Work], at_work: Sequence[Work]) -> list[Work]:
-    """Return what can be begun now, in its order."""
+def _ready(waiting: Sequence[Work], at_work: Sequence[Work], room: int) -> list[Work]:
+    """Return what can be begun now, in its order, as far as there is room."""
+    if not room:
+        return []
     unfinished = {work.cell for work in (*waiting, *at_work)}
-    return [work for work in waiting if not unfinished.intersection(work.after)]
+    return list(islice((work for work in waiting if not unfinished.intersection(work.after)), room))
 
 
 def _show(task: Task, finished: int, heard: Mapping[Work, tuple[int, str]]) -> None:

@@ -16,6 +16,7 @@ from bench.planning.cells import MeasureCell, TrainCell
 from bench.planning.views import View
 from bench.planning.work import Place, Work
 from segcam.errors import InputError, SegcamError
+from tests.bench.executing import on_paper
 
 TEACHER = TrainCell("teacher", 0, "t0")
 TRAININGS = [Work(cell, 10) for cell in (TrainCell("pupil", 0, "p0", TEACHER), TEACHER, TrainCell("other", 0, "o0"))]
@@ -119,3 +120,21 @@ def test_measurements_wait_for_nothing() -> None:
     place = Place(View("pet", 1, "", ""), "score", "", Path("out"))
     assert Work(cell, 2, place).after == ()
     assert TRAININGS[0].after == (TEACHER,)
+
+
+def test_on_paper_more_workers_take_less_and_none_less_than_the_longest_chain() -> None:
+    cost = on_paper.Taken(
+        training={"teacher": 100.0, "pupil": 300.0}, image={"teacher": 0.5, "pupil": 0.5},
+        rest={"teacher": 10.0, "pupil": 10.0}, levels={"teacher": 1, "pupil": 2},
+    )  # fmt: skip
+    stages = on_paper.planned(cost, "teacher", ["pupil"])
+    total = sum(sum(stage.values()) for stage in stages) / 3600
+    assert on_paper.hours(stages, 1) == pytest.approx(total)
+    few, many = on_paper.hours(stages, 4), on_paper.hours(stages, 10_000)
+    assert total / 4 <= few < total
+    assert many == pytest.approx((100 + 300 + 0.5 * on_paper.SHARD + 10) / 3600), "each stage's longest chain"
+
+
+def test_the_documentation_has_what_is_printed() -> None:
+    text = (on_paper.ROOT / "docs/scale.md").read_text()
+    assert text.partition("<!-- on paper -->\n")[2].partition("\n<!-- end -->")[0] == on_paper.table()
