@@ -9,9 +9,20 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 
+from segcam import models
+
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 TEXTS = [ROOT / "README.md", ROOT / "docs" / "own-network.md", ROOT / "docs" / "follow.md", ROOT / "docs" / "start.md"]
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The U-Net of a few channels: what is asked is whether the calls work."""
+    create = models.create
+    monkeypatch.setattr(
+        models, "create", lambda name, classes, parameters=None: create(name, classes, parameters or {"width": 8})
+    )
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.name)

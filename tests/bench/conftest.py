@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
+import analyses
 from bench import endings
 from tests.bench.harness import TINY, bench, own_signals
+
+FEW = ("levels", "claims", "skipped", "figure1")
+"""Analyses of a report in tests that ask what becomes of it, not what is in it."""
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +50,9 @@ def signals() -> Iterator[None]:
         yield
         endings.close()
         endings.install()
+
+
+@pytest.fixture
+def few_analyses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports are of a few analyses."""
+    monkeypatch.setattr(analyses, "names", lambda: list(FEW))

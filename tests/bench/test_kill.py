@@ -94,9 +94,7 @@ def assert_stopped(output: str, words: str = "what was finished is kept") -> Non
 
 MOMENTS = [
     ("bench.training.trainer:Trainer._train_step 3", signal.SIGTERM, "the training is saved at step 3"),
-    ("bench.training.trainer:Trainer.advance 4", signal.SIGKILL, ""),
     ("bench.training.trainer:Trainer._validate 4", signal.SIGINT, "the training is saved at step {step}"),
-    ("bench.measurements.scores:Scorer._tables 2", signal.SIGTERM, "what was finished is kept"),
     ("bench.measuring:Measuring.do 3", signal.SIGKILL, ""),
     ("bench.output.drawing:draw 5", signal.SIGHUP, "what was finished is kept"),
     ("bench.output.store:Store.write 40", signal.SIGKILL, ""),

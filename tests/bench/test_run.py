@@ -36,6 +36,8 @@ from tests.bench.harness import bench as command
 CHECKPOINT = "checkpoints/unet-s0-l30.safetensors"
 SCORED = ("scores", "scores/predictions", "scores/agreement", "scores/gallery")
 
+pytestmark = pytest.mark.usefixtures("few_analyses")
+
 
 def scored(folder: Path) -> dict[str, bytes]:
     """What a run measured on the test images: all in the folder of the scores but the training log."""

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+import analyses
 from bench.planning import profile as profiles
 from bench.planning.cells import TrainCell
+from tests.bench.conftest import FEW
 from tests.bench.harness import contents, finish, manifest, planned, tables
 
 ASKED = ("faithfulness.images=1", "faithfulness.steps=2", "faithfulness.samples=3", "faithfulness.draws=2")
@@ -22,7 +24,9 @@ KEYS = {"dataset", "model", "level", "seed", "training_data"}
 def studied(finished: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run to which both studies were added."""
     folder = Path(shutil.copytree(finished, tmp_path_factory.mktemp("studied") / "out"))
-    finish("all", tiny, folder, *ASKED)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(analyses, "names", lambda: [*FEW, "faithfulness", "sanity"])
+        finish("all", tiny, folder, *ASKED)
     return folder
 
 
