@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, tidy
@@ -19,8 +18,8 @@ from analyses.reading.manifest import INPUT, Metric
 from analyses.reading.results import Results
 from analyses.statistics.contrasts import Compared, compare
 from analyses.trust.evidence import layers, networks, scene
+from analyses.trust.evidence.networks import KIND, counting
 
-KIND = "evidence"
 CONTROLS = (*BLIND, "activation", "mask_oracle")
 """What methods are compared with, pair by pair; the last one knows the animal, but not what decides its class."""
 ELSEWHERE = "elsewhere"
@@ -89,13 +88,6 @@ def tabulate(results: Results, frame: pd.DataFrame, networks: pd.DataFrame) -> t
                     summary += [shared | row | last for row in _summary_rows(maps, entry, contrast, against)]
     keys = ["model", "target", "_cue", "_method"]
     return _ordered(means, methods, cues, [*keys, "depth"]), _ordered(summary, methods, cues, [*keys, "scope"])
-
-
-def counting(frame: pd.DataFrame, networks: pd.DataFrame) -> NDArray[np.bool_]:
-    """Return which maps count: those of networks that are used, of the images that these told right."""
-    used = frame[["cue", "model", "seed"]].astype({"cue": str, "model": str}).merge(networks, how="left")["used"]
-    counts: NDArray[np.bool_] = frame["told"].to_numpy(bool) & used.to_numpy(bool)
-    return counts
 
 
 def _by_cue(results: Results, model: str, frame: pd.DataFrame, cues: list[str]) -> dict[str, MapScores]:

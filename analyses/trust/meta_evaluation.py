@@ -13,7 +13,7 @@ from analyses.reading.choices import paper_target
 from analyses.reading.results import Results
 from analyses.trust.evidence import networks, planted, ranking, scores_figure
 from analyses.trust.evidence.layers import CUES
-from analyses.trust.known_evidence import KIND, counting
+from analyses.trust.evidence.networks import KIND, counting
 
 
 def analyse(results: Results) -> Iterator[Figure | Table]:

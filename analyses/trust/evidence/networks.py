@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analyses.artifacts import tidy
 from analyses.reading.results import Results
 
+KIND = "evidence"
+"""What the manifest of such a run calls itself."""
 FLIPS, STAYS = 0.95, 0.02
 """Shares of the images whose answer must change with a network's own cue, and may change with any other."""
+
+
+def counting(frame: pd.DataFrame, networks: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return which maps count: those of networks that are used, of the images that these told right."""
+    used = frame[["cue", "model", "seed"]].astype({"cue": str, "model": str}).merge(networks, how="left")["used"]
+    counts: NDArray[np.bool_] = frame["told"].to_numpy(bool) & used.to_numpy(bool)
+    return counts
 
 
 def uses_cue(cue: str, changed_by: Mapping[str, float]) -> bool:
