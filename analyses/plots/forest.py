@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.figure
@@ -74,8 +75,8 @@ def draw(frame: pd.DataFrame) -> matplotlib.figure.Figure:
         figure.text(x, top, name, va="center", size=style.SMALL, color=style.GREY_TEXT)
     figure.text(EDGE, top, "verdict", va="center", ha="right", size=style.SMALL, color=style.GREY_TEXT)
     shown = {*frame["verdict"], *frame["region"]}
-    key = _key([state for state in LOOKS if state in shown])
-    figure.legend(handles=key, loc="lower left", frameon=False, ncols=2, bbox_to_anchor=(0.0, 0.0))
+    handles = key([state for state in LOOKS if state in shown])
+    figure.legend(handles=handles, loc="lower left", frameon=False, ncols=2, bbox_to_anchor=(0.0, 0.0))
     return figure
 
 
@@ -134,7 +135,8 @@ def _draw_row(axes: Axes, place: float, row: dict[str, Any]) -> None:
     _write(axes, place, COLUMNS["estimate"], f"{number} {row['unit']}".strip(), **ink)
 
 
-def _key(states: list[str]) -> list[Artist]:
+def key(states: Sequence[str]) -> list[Artist]:
+    """Return the marks of states for a key."""
     return [
         Line2D(
             [],

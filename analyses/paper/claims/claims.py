@@ -34,7 +34,7 @@ COLUMNS = (
 
 
 def analyse(results: Results) -> Iterator[Figure | Table]:
-    """Yield the tables of the claims, of their controls and specifications, and their forest plot.
+    """Yield the tables of the claims, of their controls and specifications, and the figures of both.
 
     Nothing of networks that were there already.
     """
@@ -56,6 +56,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
             f"Left out: {missing} of {len(frame)} parts that were not measured; the table says why. " if missing else ""
         )
         yield Figure("claims", figure, Caption(finding(decided), forest.READING, f"{gaps}{caption}"), "Claims")
+    yield from supplements.figures(results, decided)
 
 
 def summarise(results: Results, decided: Sequence[Decided], target: str) -> pd.DataFrame:

@@ -8,10 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from analyses.artifacts import Table, rounded
+from analyses.artifacts import Caption, Figure, Table, rounded
 from analyses.paper.claims.decided import Decided
+from analyses.paper.claims.multiverse import Specification
 from analyses.paper.claims.registration import Registration
 from analyses.paper.claims.verdicts import region
+from analyses.plots import specifications as drawing
+from analyses.plots import style
+from analyses.reading.results import Results
 
 CONTROL_COLUMNS = (
     *("claim", "control", "estimate", "low", "high", "verdict", "ahead", "ahead_low", "ahead_high", "passes"),
@@ -34,6 +38,49 @@ def tables(decided: Sequence[Decided], registration: Registration) -> Iterator[T
     if rows := [row for one in decided for row in _specification_rows(one)]:
         frame = pd.DataFrame(rows, columns=list(SPECIFICATION_COLUMNS))
         yield Table("claim_specifications", rounded(frame), SPECIFICATIONS_CAPTION)
+
+
+def figures(results: Results, decided: Sequence[Decided]) -> Iterator[Figure]:
+    """Yield the specification curves of the claims of which several choices were tried."""
+    tried = [one for one in decided if one.agreement is not None]
+    if not tried:
+        return
+    curves = [
+        drawing.Curve(
+            one.judged.claim.id,
+            drawing.share_in_words(one.agreement, len(one.specifications), one.region),
+            pd.DataFrame([_choices(results, choice) for choice in one.specifications]),
+        )
+        for one in tried
+    ]
+    shares = [f"{one.judged.claim.id} {100 * (one.agreement or 0):.0f} %" for one in tried]
+    found = f"Of other choices as good as the registered ones this share agrees with the verdict: {', '.join(shares)}."
+    with style.context():
+        figure = drawing.draw(curves)
+    caption = Caption(found, drawing.READING, SPECIFICATIONS_CAPTION)
+    yield Figure("claim_specifications", figure, caption, "Specifications")
+
+
+def _choices(results: Results, choice: Specification) -> dict[str, Any]:
+    """Return a choice with what was chosen in words."""
+    names = {metric.name: metric.label for metric in results.metrics}
+    names |= {name: results.label("methods", name) for name in results.manifest.methods}
+
+    def named(words: str) -> str:
+        return " ".join(names.get(word, word) for word in words.split(" "))
+
+    return {
+        "estimate": choice.estimate,
+        "low": choice.low,
+        "high": choice.high,
+        "verdict": choice.verdict,
+        "registered": choice.registered,
+        "quantity": tuple(named(one) for one in choice.measures.split("; ")),
+        "target": (results.label("targets", choice.target),),
+        "method": (results.label("methods", choice.method),),
+        "probe point": (f"probed at {choice.point}",),
+        "training left out": () if choice.left_out is None else (f"without seed {choice.left_out}",),
+    }
 
 
 def _control_rows(one: Decided) -> Iterator[dict[str, Any]]:

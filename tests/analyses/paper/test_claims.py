@@ -307,7 +307,8 @@ def test_models_are_found_by_family_and_at_the_highest_level_most_seeds_reached(
 def test_the_figure_is_readable_and_not_by_colour_alone(make):
     results = write_claimed(make(**RUN | {"images": IMAGES[:8]}), 1)
     tables = list(claims.analyse(results))
-    figure = tables.pop()
+    curves, figure = tables.pop(), tables.pop()
+    assert (figure.name, curves.name) == ("claims", "claim_specifications")
     assert [table.name for table in tables] == ["claims", "claim_controls", "claim_specifications"]
     assert "smallest effect" in str(figure.caption)
     assert figure.caption.finding.startswith("Supported: ")
@@ -339,9 +340,10 @@ def test_the_terminal_shows_a_verdict_for_each_claim(claimed, tmp_path):
 
 def test_the_figure_says_which_claims_hold_and_leaves_out_what_was_not_measured(make):
     results = write_claimed(make(**{**RUN, "models": ("unet",), "factors": (), "images": IMAGES[:8]}), 1)
-    *tables, figure = claims.analyse(results)
+    *tables, figure, curves = claims.analyse(results)
     assert figure.caption.finding == "Supported: C1, C2, C3 and C4; not measured: C5, C6, C7 and C8."
     assert_on_page(figure)
+    assert_on_page(curves)
     frame = tables[0].frame
     measured = frame[frame["verdict"] != NOT_MEASURED]
     assert [text for text in texts(figure) if text in set(frame["part"])] == list(measured["part"])
