@@ -11,10 +11,11 @@ import pytest
 
 import analyses
 from bench import endings
+from bench.output.store import CAPTIONS, DRAWN
 from tests.bench.harness import TINY, bench, own_signals
 
-FEW = ("levels", "claims", "skipped", "figure1")
-"""Analyses of a report in tests that ask what becomes of it, not what is in it."""
+FEW = ("levels", "claims", "skipped", "figure1", "timing")
+"""Analyses of a report in tests that ask what becomes of it, not what is in it; the last is of timings alone."""
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +39,28 @@ def finished(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def copied(finished: Path, tmp_path: Path) -> Path:
     """A copy of the finished run."""
     return Path(shutil.copytree(finished, tmp_path / "copied"))
+
+
+@pytest.fixture(scope="session")
+def brief(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The finished run with a report of a few analyses; look, do not touch."""
+    assert set(FEW) < set(analyses.names())
+    folder = Path(shutil.copytree(finished, tmp_path_factory.mktemp("brief") / "out"))
+    for name in ("tables", "figures", "report"):
+        shutil.rmtree(folder / name)
+    for name in (CAPTIONS, DRAWN):
+        (folder / name).unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(analyses, "names", lambda: list(FEW))
+        outcome = bench("run", "report", "--out", folder)
+    assert outcome.code == 0, outcome.err
+    return folder
+
+
+@pytest.fixture
+def redrawn(brief: Path, few_analyses: None, tmp_path: Path) -> Path:
+    """A copy of the run with a report of a few analyses, which is drawn again with as few."""
+    return Path(shutil.copytree(brief, tmp_path / "copied"))
 
 
 @pytest.fixture

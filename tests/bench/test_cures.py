@@ -12,14 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import analyses
 from analyses.reading.files import LOG, ResultsError
 from analyses.reading.manifest import Manifest
 from analyses.reading.sealed import Document, sealed
 from bench.output.store import DRAWN, Drawn, Store
 from bench.planning.records import MeasureRecord
 from bench.training.record import TrainRecord
-from tests.bench.conftest import FEW
 from tests.bench.harness import assert_same_results, bench, contents, finish, run
 
 RECORDS = {"training record": "train-*.json", "record": "scores-*.json", "kept maps": "kept_maps-*.json"}
@@ -37,14 +35,10 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 pytestmark = pytest.mark.usefixtures("few_analyses")
 
 
-@pytest.fixture(scope="module")
-def finished(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session")
+def finished(brief: Path) -> Path:
     """The finished run with a report of a few analyses."""
-    folder = Path(shutil.copytree(finished, tmp_path_factory.mktemp("few") / "out"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(analyses, "names", lambda: list(FEW))
-        assert bench("run", "report", "--out", folder).code == 0
-    return folder
+    return brief
 
 
 def first(folder: Path, pattern: str) -> Path:

@@ -9,12 +9,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import bench
 from segcam.models.weights.checkpoints import read_header
+from tests.bench.conftest import FEW
 from tests.bench.harness import assert_same_results, contents
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
@@ -24,30 +26,46 @@ PATIENCE = 120.0
 
 RINGING = """
 import importlib, os, signal, sys
+import analyses, bench.cli.commands, bench.cli.stages, bench.output.report, bench.run, torch._dynamo
 from bench import endings
 from bench.__main__ import main
 
-for number in endings.SIGNALS:
-    signal.signal(number, signal.SIG_DFL)  # a shell's background processes ignore some
-place, count, number = os.environ["RING"].split()
-module, _, path = place.partition(":")
-owner = importlib.import_module(module)
-*names, last = path.split(".")
-for name in names:
-    owner = getattr(owner, name)
-inner, calls = getattr(owner, last), 0
+few = os.environ["FEW"].split()
+analyses.names = lambda: few
+for name in few:
+    importlib.import_module(analyses.find()[name].__module__)
 
-def ring(*arguments, **settings):
-    global calls
-    calls += 1
-    if calls == int(count):
-        signal.raise_signal(int(number))
-    return inner(*arguments, **settings)
+def run(place, count, number):
+    for stop in endings.SIGNALS:
+        signal.signal(stop, signal.SIG_DFL)  # a shell's background processes ignore some
+    module, _, path = place.partition(":")
+    owner = importlib.import_module(module)
+    *names, last = path.split(".")
+    for name in names:
+        owner = getattr(owner, name)
+    inner, calls = getattr(owner, last), 0
 
-setattr(owner, last, ring)
-main()
+    def ring(*arguments, **settings):
+        nonlocal calls
+        calls += 1
+        if calls == int(count):
+            signal.raise_signal(int(number))
+        return inner(*arguments, **settings)
+
+    setattr(owner, last, ring)
+    main()
+
+for line in sys.stdin:
+    said, *when = line.split()
+    if not (child := os.fork()):
+        os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT), 2)
+        os.setsid()
+        run(*when)
+        sys.exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
-"""Brings a signal when a function is called for the n-th time."""
+"""Brings a signal when a function is called for the n-th time, in a process for each line that it reads: a file for
+what it says, the function, n and the signal. They are forked, for the libraries take seconds to import."""
 
 BESIDE = """
 import os, signal
@@ -63,12 +81,13 @@ main()
 """Draws in two processes, however little there is to draw."""
 
 
-def start(folder: Path, *command: str, how: Sequence[str] = ("-m", "bench"), ring: str = "") -> subprocess.Popen[str]:
+def start(folder: Path, *command: str, how: Sequence[str]) -> subprocess.Popen[str]:
     """Start a command as its own process, in a group of its own; it computes with as many threads as this one."""
     root = str(Path(bench.__file__).parents[1])
-    environment = {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": str(torch.get_num_threads()), "RING": ring}
+    more = {"PYTHONPATH": root, "OMP_NUM_THREADS": str(torch.get_num_threads()), "FEW": " ".join(FEW)}
     arguments = [sys.executable, *how, *command, "--out", str(folder)]
-    return subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    pipes: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    return subprocess.Popen(arguments, env={**os.environ, **more}, text=True, start_new_session=True, **pipes)
 
 
 def stop(process: subprocess.Popen[str], when: Callable[[], bool], how: signal.Signals, *, group: bool = False) -> str:
@@ -94,33 +113,47 @@ def assert_stopped(output: str, words: str = "what was finished is kept") -> Non
 
 MOMENTS = [
     ("bench.training.trainer:Trainer._train_step 3", signal.SIGTERM, "the training is saved at step 3"),
+    ("bench.training.trainer:Trainer.advance 4", signal.SIGKILL, ""),
     ("bench.training.trainer:Trainer._validate 4", signal.SIGINT, "the training is saved at step {step}"),
+    ("bench.measurements.scores:Scorer._tables 2", signal.SIGTERM, "what was finished is kept"),
     ("bench.measuring:Measuring.do 3", signal.SIGKILL, ""),
-    ("bench.output.drawing:draw 5", signal.SIGHUP, "what was finished is kept"),
-    ("bench.output.store:Store.write 40", signal.SIGKILL, ""),
+    ("bench.output.drawing:draw 2", signal.SIGHUP, "what was finished is kept"),
+    ("bench.output.store:Store.write 24", signal.SIGKILL, ""),
 ]
 """Functions, which of their calls brings a signal, and what is said; nothing after SIGKILL."""
+LEFT_ALONE = "bench.output.drawing:draw 0 0"
+"""No call is the one before the first."""
 
 
 @pytest.mark.slow
-def test_stopped_and_killed_again_and_again(finished: Path, tiny: Path, tmp_path: Path) -> None:
+def test_stopped_and_killed_again_and_again(brief: Path, tiny: Path, tmp_path: Path) -> None:
     """While training, validating, scoring and drawing."""
-    folder = tmp_path / "out"
-    command = ("run", "all", "-p", str(tiny))
-    for place, number, words in MOMENTS:
-        process = start(folder, *command, how=("-c", RINGING), ring=f"{place} {int(number)}")
-        output = process.communicate(timeout=PATIENCE)[1]
-        if number is signal.SIGKILL:
-            assert (process.returncode, "Traceback" in output) == (-number, False), output
-        else:
-            assert process.returncode == 128 + number, output
-            assert_stopped(output, words.format(step=saved_step(folder)) if "{" in words else words)
-    process = start(folder, *command)
-    output = process.communicate(timeout=PATIENCE)[1]
-    assert process.returncode == 0, output
-    assert_same_results(finished, folder)
-    assert contents(folder).keys() == contents(finished).keys()
-    assert contents(folder)["captions.md"] == contents(finished)["captions.md"]
+    folder, said = tmp_path / "out", tmp_path / "said"
+    forks = start(folder, "run", "all", "-p", str(tiny), how=("-c", RINGING))
+    assert forks.stdin
+    assert forks.stdout
+
+    def ended(when: str) -> tuple[int, str]:
+        print(said, when, file=forks.stdin, flush=True)
+        code = int(forks.stdout.readline())
+        output = said.read_text()
+        said.unlink()
+        return code, output
+
+    with forks:
+        for place, number, words in MOMENTS:
+            code, output = ended(f"{place} {int(number)}")
+            if number is signal.SIGKILL:
+                assert (code, "Traceback" in output) == (-number, False), output
+            else:
+                assert code == 128 + number, output
+                assert_stopped(output, words.format(step=saved_step(folder)) if "{" in words else words)
+        code, output = ended(LEFT_ALONE)
+        assert code == 0, output
+        forks.stdin.close()
+    assert_same_results(brief, folder)
+    assert contents(folder).keys() == contents(brief).keys()
+    assert contents(folder)["captions.md"] == contents(brief)["captions.md"]
 
 
 def saved_step(folder: Path) -> int:

@@ -254,16 +254,16 @@ def test_a_full_disk_leaves_the_earlier_publication(
     assert contents(tmp_path / "disk") == before
 
 
-def test_what_was_drawn_and_deleted_is_drawn_anew(copied: Path, tiny: Path, tmp_path: Path) -> None:
+def test_what_was_drawn_and_deleted_is_drawn_anew(redrawn: Path, tiny: Path, tmp_path: Path) -> None:
     for name in ("tables/levels.csv", "figures/levels.png"):
-        (copied / name).unlink()
+        (redrawn / name).unlink()
         for place in (("--to", tmp_path / "to"), ("--archive", tmp_path / "a.zip")):
-            message = bench("publish", "--out", copied, *place).refusal
-            assert f"{copied / name} is missing, which was drawn: run report draws it anew" in message
-        assert run("report", tiny, copied).code == 0
-    for file in (copied / "figures").glob("*.svg"):
+            message = bench("publish", "--out", redrawn, *place).refusal
+            assert f"{redrawn / name} is missing, which was drawn: run report draws it anew" in message
+        assert run("report", tiny, redrawn).code == 0
+    for file in (redrawn / "figures").glob("*.svg"):
         file.unlink()  # a publication has none
-    assert bench("publish", "--out", copied, "--to", tmp_path / "to").code == 0
+    assert bench("publish", "--out", redrawn, "--to", tmp_path / "to").code == 0
 
 
 @pytest.mark.parametrize("damage", ["missing", "half", "another's", "out of bounds"])

@@ -106,14 +106,14 @@ def test_the_same_folder_is_timed_again(timed: Path, tmp_path: Path) -> None:
     assert "1.5" in (again / "tables" / "timing.csv").read_text()
 
 
-def test_a_run_with_timings_draws_them(timed: Path, copied: Path) -> None:
-    before = (copied / "captions.md").read_text()
+def test_a_run_with_timings_draws_them(timed: Path, redrawn: Path) -> None:
+    before = (redrawn / "captions.md").read_text()
     assert "timing" not in before
-    (copied / "timing.json").write_bytes((timed / "timing.json").read_bytes())
-    outcome = bench("run", "report", "--out", copied)
+    (redrawn / "timing.json").write_bytes((timed / "timing.json").read_bytes())
+    outcome = bench("run", "report", "--out", redrawn)
     assert outcome.code == 0, outcome.err
-    assert (copied / "figures" / "timing.svg").is_file()
-    assert "**timing.**" in (copied / "captions.md").read_text()
+    assert (redrawn / "figures" / "timing.svg").is_file()
+    assert "**timing.**" in (redrawn / "captions.md").read_text()
 
 
 def test_a_runs_own_captions_are_left_alone(copied: Path) -> None:
