@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analyses.paper.claims.registration import registered
 from bench.planning import profile as profiles
 from bench.planning.manifest import of_method, of_profile
 from bench.planning.shipped import FOLDER
@@ -67,6 +68,18 @@ def refused(name_or_file: str | Path, *settings: str) -> str:
 
 def test_the_profiles_that_texts_name_are_shipped() -> None:
     assert {profiles.DEFAULT, "smoke", "quick", "pets", "paper"} <= set(profiles.profiles())
+
+
+@pytest.mark.parametrize("name", ["pets", "paper"])
+def test_studies_of_the_paper_train_the_pair_that_differs_in_mix_ffn_alone(name: str) -> None:
+    profile = profiles.read(name)
+    pair = ("segformer", "segformer_position")
+    assert set(pair) <= set(profile.models)
+    assert profile.recipe(pair[0]) == profile.recipe(pair[1])
+    (claim,) = [claim for claim in registered().claims if claim.id == "C8"]
+    (compared,) = claim.deciding
+    assert {group.model for group in compared.groups} == set(pair)
+    assert {*compared.factors, 1.0} <= set(profile.section("resolution").factors)
 
 
 @pytest.mark.parametrize("name", sorted(profiles.profiles()))
