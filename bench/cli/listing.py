@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib.resources import files
 from typing import Any
 
 from segcam.errors import unknown
@@ -71,9 +72,23 @@ def metrics() -> list[ListRow]:
 
     columns = ("label", "summary", "direction", "lower", "upper", "chance", "unit", "source")
     tables = [("scores", m) for m in METRICS] + [("attention", m) for m in ATTENTION_METRICS]
+    made = cards()
+    cells, of_metrics = made["cells"], made["metrics"]
     return [
-        {"name": m.name, "table": table, **{column: getattr(m, column) for column in columns}} for table, m in tables
+        {
+            "name": m.name,
+            "table": table,
+            **{column: getattr(m, column) for column in columns},
+            "card": {"cells": cells, **of_metrics[m.name]} if m.name in of_metrics else {},
+        }
+        for table, m in tables
     ]
+
+
+def cards() -> dict[str, Any]:
+    """Return the evaluation cards of the metrics that come with segcam; `tests.docs.cards` makes the file."""
+    made: dict[str, Any] = json.loads((files("segcam") / "metrics" / "cards.json").read_text(encoding="utf-8"))
+    return made
 
 
 def datasets() -> list[ListRow]:
@@ -165,7 +180,36 @@ def _of_metric(row: ListRow) -> list[tuple[str, str]]:
         ("better", better),
         ("by chance", str(chance)),
         ("source", row["source"]),
+        *_of_card(row["card"]),
     ]
+
+
+TYPICAL = 8
+"""Pixels of the cells whose scores of maps without merit are shown."""
+CARD = {"asks": "asks", "use": "take it", "assumes": "assumes", "gamed": "fooled by"}
+
+
+def _of_card(card: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what a card says: words, what constructed maps score, and how reliable values are; nothing without one."""
+    if not card:
+        return
+    yield from ((name, card.get(key, "")) for key, name in CARD.items())
+    cells = card["cells"]
+    (mask, by_cell), *blind = card["maps"].items()
+    yield f"{mask} has", ", ".join(f"{_number(score)} on {cell} px" for cell, score in zip(cells, by_cell, strict=True))
+    at = cells.index(TYPICAL)
+    without = ", ".join(f"{name} {_number(scores[at])}" for name, scores in blind)
+    yield "without merit", f"{without} (drawn scenes, cells of {TYPICAL} px)"
+    if reliable := card["reliability"]:
+        values = ", ".join(f"{where} {_number(value)}" for where, value in reliable.items())
+        yield "reliability", f"{values} (ICC of an image's value over trainings; 1 is all)"
+    if ranked := card["evidence"]:
+        values = ", ".join(f"{model} {_number(rho)}" for model, rho in ranked.items())
+        yield "on evidence", f"{values} (rank correlation of methods with where the evidence is known)"
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.2g}"
 
 
 def assigned(values: dict[str, Any]) -> str:

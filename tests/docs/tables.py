@@ -16,6 +16,7 @@ import pandas as pd
 import analyses
 from analyses.paper.claims.registration import registered
 from analyses.paper.claims.verdicts import in_words
+from bench.cli import listing
 from segcam.methods import METHODS
 from segcam.metrics import METRICS, Metric
 from segcam.metrics.attention import ATTENTION_METRICS, AttentionMetric
@@ -68,6 +69,17 @@ def metric(name: str) -> Iterator[str]:
     """A metric's definition and source."""
     found = METRICS.get(name)
     yield f"**Is**: {found.summary}. *Source:* {found.source}."
+    made = listing.cards()
+    card = made["metrics"][name]
+    yield ""
+    yield f"| cells of | {' | '.join(f'{cell} px' for cell in made['cells'])} |"
+    yield f"|---|{'---|' * len(made['cells'])}"
+    for one, scores in card["maps"].items():
+        yield f"| {one} | {' | '.join('' if score is None else f'{score:.2f}' for score in scores)} |"
+    if card["reliability"]:
+        values = ", ".join(f"{where} {value:.2f}" for where, value in card["reliability"].items())
+        yield ""
+        yield f"**Reliability** (ICC of an image's value over trainings): {values}."
 
 
 def alike(_: str) -> Iterator[str]:

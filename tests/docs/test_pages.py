@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +14,7 @@ import analyses
 from analyses.reading import states
 from segcam.methods import METHODS
 from segcam.metrics import METRICS
+from tests.docs import cards
 from tests.docs.tables import MARKED, PAGES, ROOT, filled
 
 DOCS = ROOT / "docs"
@@ -31,6 +35,30 @@ def test_every_metric_has_a_card() -> None:
     for name, card in cards.items():
         assert f"<!-- made: metric {name} -->" in card
         assert all(f"**{word}**" in card for word in ("Asks", "Take it", "Fooled by")), name
+
+
+def test_cards_are_as_they_are_made() -> None:
+    made, kept = (dict(leaves(one)) for one in (cards.cards(), json.loads(cards.FILE.read_text(encoding="utf-8"))))
+    assert made == pytest.approx(kept, abs=2e-3), "write them anew: python -m tests.docs.cards"
+
+
+def leaves(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield what a file of JSON holds by its place."""
+    if isinstance(value, dict | list):
+        for key, one in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from leaves(one, f"{at}/{key}")
+    else:
+        yield at, value
+
+
+def test_cards_tell_merit_from_none() -> None:
+    """The mask outdoes every blind map where a metric judges, but for what the page says fools it."""
+    made = json.loads(cards.FILE.read_text(encoding="utf-8"))
+    for name, card in made["metrics"].items():
+        side = {"higher": 1, "lower": -1}.get(METRICS.get(name).direction, 0)
+        mask, *blind = card["maps"].values()
+        fine = made["cells"].index(1)
+        assert all(side * mask[fine] >= side * scores[fine] for scores in blind if side), name
 
 
 def test_every_method_is_in_a_table() -> None:
