@@ -41,6 +41,7 @@ def test_an_empty_batch() -> None:
 def test_borders() -> None:
     masks = torch.tensor([[[0, 1, IGNORE]]], dtype=torch.uint8)
     assert [with_border(masks, border)[0, 0, 2].item() for border in ("ignore", "pet", "background")] == [IGNORE, 1, 0]
+    assert with_border(masks, "pet", 3)[0, 0, 2] == 3
     with pytest.raises(InputError, match="unknown border 'dog': known are background, ignore, pet"):
         with_border(masks, "dog")  # type: ignore[arg-type]
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analyses.statistics.bootstrap import NOISE, bootstrap_mean, bootstrap_means, percentiles
+from analyses.statistics.bootstrap import NOISE, bootstrap_mean, bootstrap_means, mean_iou, percentiles
 
 
 def plain_twin(matrix: np.ndarray, generator: np.random.Generator, resamples: int, confidence: float) -> list[float]:
@@ -98,3 +98,7 @@ def test_other_resamples_move_the_ends_by_no_more_than_is_stated():
     ends = np.array([bootstrap_mean(values, np.random.default_rng(state))[1:] for state in range(30)])
     half = (ends[:, 1] - ends[:, 0]).mean() / 2
     assert ends.std(axis=0, ddof=1).max() <= NOISE * half
+
+
+def test_a_class_that_is_not_in_the_truth_has_no_iou():
+    assert mean_iou([[3, 1, 1], [1, 1, 0], [0, 0, 0]]) == pytest.approx((3 / 6 + 1 / 3) / 2)

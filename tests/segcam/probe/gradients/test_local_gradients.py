@@ -23,6 +23,17 @@ class TwoBranches(nn.Module):
         return torch.cat([self.inner(x), 2 * x], 1)[:, :5] + x
 
 
+class Sum(nn.Module):
+    """Two convolutions of one input, whose gradients have windows of different sizes."""
+
+    def __init__(self, *kernels: int) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(nn.Conv2d(5, 5, kernel, padding=kernel // 2) for kernel in kernels)
+
+    def forward(self, x):
+        return sum(branch(x) for branch in self.branches)
+
+
 def conv(*sizes, **kwargs):
     return nn.Conv2d(*sizes, **kwargs)
 
@@ -47,6 +58,9 @@ NETWORKS = {
     "average": lambda: [conv(5, 6, 3), nn.AvgPool2d(2), conv(6, 2, 3)],
     "stretched": lambda: [conv(5, 6, 3), nn.Upsample(scale_factor=2, mode="bilinear"), conv(6, 2, 3, padding=1)],
     "branches": lambda: [TwoBranches(conv(5, 4, 3, padding=1)), nn.ReLU(), TwoBranches(conv(5, 4, 1)), conv(5, 2, 3)],
+    "wide and narrow": lambda: [conv(5, 5, 3, padding=1), Sum(5, 1), nn.ReLU(), conv(5, 2, 1)],
+    "narrow and wide": lambda: [conv(5, 5, 3, padding=1), Sum(1, 5), nn.ReLU(), conv(5, 2, 1)],
+    "statistics of the batch": lambda: [conv(5, 6, 3), nn.BatchNorm2d(6, track_running_stats=False), conv(6, 2, 1)],
     "padded": lambda: [conv(5, 6, 3), nn.ZeroPad2d((0, 3, 1, 0)), nn.ReLU(), nn.ZeroPad2d(0), conv(6, 2, 3)],
 }
 
