@@ -37,6 +37,8 @@ GREY = "#777777"
 GREY_TEXT = "#555555"
 ARROWS = {"higher": " ↑", "lower": " ↓"}
 """By a metric's direction: an arrow to the better values."""
+PLACES = 9
+"""Digits of where axes lie, as shares of a figure."""
 Dash = Literal["-", "--", "-.", ":"]
 _RC: dict[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -208,6 +210,10 @@ def settle(figure: Figure, rounds: int = 2) -> Figure:
         if engine is not None:
             engine.execute(figure)
     figure.set_layout_engine(None)  # an engine of any kind, even one that does nothing, has it drawn twice
+    for axes in figure.axes:  # the engine's solver goes by addresses in memory: the last digits of places are its own
+        for which in ("original", "active"):
+            bounds = axes.get_position(original=which == "original").bounds
+            axes.set_position(tuple(round(bound, PLACES) for bound in bounds), which=which)
     return figure
 
 

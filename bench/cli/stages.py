@@ -156,12 +156,19 @@ def time(store: Store, device: str, console: Console, *, wait: bool) -> None:
     terminal.tell_files(console, store.out, written)
 
 
+@contextmanager
+def _begun(read: profiles.Profile, options: Options) -> Iterator[Run]:
+    """Prepare a run whose cells are done as the command line says."""
+    with start(read, options) as work, executing(work, options.choice, options.root, "all"):
+        yield work
+
+
 def known_evidence(profile: str | None, settings: list[str], options: Options, console: Console) -> None:
     """Train on scenes whose evidence is known, measure which maps find it, and say where the networks do not use it."""
     read = campaign.profiles_of(profile or campaign.PROFILE, settings)
     store = Store(options.out or Path("runs") / next(iter(read.values())).name)
     with store.writing(wait=options.wait, tell=terminal.teller(console)):
-        written = campaign.run(store, read, lambda one, folder: start(one, replace(options, out=folder)))
+        written = campaign.run(store, read, lambda one, folder: _begun(one, replace(options, out=folder)))
     console.print(campaign.summary(store))
     terminal.tell_files(console, store.out, written)
     if untold := campaign.untold(store):

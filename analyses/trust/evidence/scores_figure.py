@@ -102,7 +102,7 @@ def _draw_planted(
         if score in scores and not np.isnan(value):
             at = (sizes.index(size) + 0.5, list(scores).index(score) + 0.5)
             number = printing.fixed(float(value), 2).replace("0.", ".", 1)
-            axes.text(*at, number, size=style.SMALL - 1.0, color=style.ink(colour), ha="center", va="center")
+            axes.text(*at, number, size=style.SMALL, color=style.ink(colour), ha="center", va="center")
     axes.set_xlim(0, len(sizes))
     axes.set_ylim(len(scores), 0)
     axes.set_xticks(np.arange(len(sizes)) + 0.5, [str(size) for size in sizes])
