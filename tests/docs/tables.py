@@ -116,16 +116,16 @@ def compared(_: str) -> Iterator[str]:
     sanity = sanity.set_index("method")["spearman"]
     evidence = pd.read_csv(ROOT / "results" / "evidence" / "tables" / "known_evidence_summary.csv")
     evidence = evidence[(evidence["target"] == "predicted:contrast") & (evidence["scope"] == "layer")]
-    evidence = evidence[evidence["cue"] == "context"].set_index("method")
+    ball, ears = (evidence[evidence["cue"] == cue].set_index("method") for cue in ("context", "shape"))
     measured = (
-        "energy gain on the animal | like the map of random weights | energy gain on the ball | layers that find it"
+        "energy gain on the animal | like the map of random weights | energy gain on the ball | layers that find ears"
     )
     yield f"| method | {measured} |"
     yield "|---|---|---|---|---|"
     for name in COMPARED:
         random = f"{sanity[name]:.2f}" if name in sanity else ""
-        ball, layers = evidence.loc[name, "gain"], evidence.loc[name, "layers_above_elsewhere"]
-        numbers = f"{study[name]:.2f} | {random} | {ball:.2f} | {layers:.0f} of {evidence.loc[name, 'n_layers']}"
+        found = f"{ears.loc[name, 'layers_above_elsewhere']:.0f} of {ears.loc[name, 'n_layers']}"
+        numbers = f"{study[name]:.2f} | {random} | {ball.loc[name, 'gain']:.2f} | {found}"
         yield f"| {METHODS.get(name).label} | {numbers} |".replace("-0.00", "0.00")
 
 
