@@ -112,7 +112,8 @@ def _build_he(classes: int, parameters: Parameters) -> nn.Module:
     PyTorch draws the first weights of a transposed convolution as if its kernels overlapped, which leaves its output
     half as strong as the skip beside it. Over four levels that makes a sixteenth: what is decided far from the pixels
     that it decides, such as which of two animals it is by what lies beside it, was then not learned in 1000 steps
-    (drawn scenes, 64 px, width 16, one seed). With He's weights it was, after up to 1100; see results/evidence.
+    (drawn scenes, 64 px, width 16, one seed). With He's weights it was with two of three seeds in 1800; see
+    results/evidence.
     """
     model = UNET.build(classes, parameters)
     assert isinstance(model, UNet)  # that is what it builds
