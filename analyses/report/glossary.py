@@ -184,6 +184,9 @@ MEANINGS = {
     "largest_difference": "Largest difference of any cell, as a share of the map's maximum.",
     "identical": "Share of pairs of maps that are equal.",
     "linear_end": "Whether only linear layers follow.",
+    "width": "Side in pixels of an even square as wide as what a cell sees of the input.",
+    "width_untrained": "The same of the network with new weights.",
+    "network": "Whether the network was trained, or has all weights drawn anew.",
     # Trust.
     "icc": "Reliability of one training's value of an image: 0 nothing of the image, 1 all.",
     "icc_least": "That of the layer with the least.",

@@ -113,6 +113,7 @@ POSSIBLE: dict[str, Callable[[Path, str, dict[str, Any]], Range]] = {
     "metric_agreement": constant(rho=CORRELATION, rho_within=CORRELATION),
     **dict.fromkeys(("meta_evaluation", "meta_evaluation_layers", "meta_evaluation_planted"), lambda *_: CORRELATION),
     "performance_profiles": constant(area=SHARE, above=SHARE),
+    "receptive_field": constant(estimate=(0.0, math.inf)),
     "resolution": constant(miou=SHARE, change=CORRELATION),
     "resolution_contrasts": constant(contrast=(-2.0, 2.0)),
     **dict.fromkeys(("sanity", "sanity_random"), lambda *_: CORRELATION),

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
 
 import numpy as np
 
@@ -173,26 +172,46 @@ class Control:
         return self.judged.verdict == "supported" or (self.ahead is not None and not self.ahead.low > 0)
 
 
-def controls(scores: ClaimScores, claim: Claim, registration: Registration, **settings: Any) -> list[Control]:
-    """Return a claim for each control of which it can be asked: those whose maps the run has, of claims about maps."""
-    if not registration.about_maps(claim):
-        return []
+UNTRAINED = "untrained"
+"""The control of what is measured beside the maps: a column `<metric>_untrained`, of a network with new weights."""
+
+
+def controls(
+    scores: ClaimScores, claim: Claim, registration: Registration, quantities: dict[str, Quantity]
+) -> list[Control]:
+    """Return a claim for each control of which it can be asked.
+
+    Of claims about maps they are the registration's whose maps the run has; of what is measured beside the maps, the
+    network without training, where the table has it; of test sizes none.
+    """
+    own = {part.measure: quantities.get(part.measure, registration.measures[part.measure]) for part in claim.deciding}
+    if registration.about_maps(claim):
+        asked = {method: (method, quantities) for method in registration.rule.controls}
+    elif all(quantity.table for quantity in own.values()) and not any(part.factors for part in claim.deciding):
+        columns = {name: f"{quantity.metric}_{UNTRAINED}" for name, quantity in own.items()}
+        bare = {name: quantity.model_copy(update={"metric": columns[name]}) for name, quantity in own.items()}
+        asked = {UNTRAINED: ("", bare)}
+    else:
+        asked = {}
     out = []
-    for method in registration.rule.controls:
-        judged = evaluate(scores, claim, registration, method=method, **settings)
+    for name, (method, others) in asked.items():
+        judged = evaluate(scores, claim, registration, method=method, quantities=others)
         if judged.combined is None or math.isnan(judged.combined.estimate):
             continue  # not in the run, or without a value wherever it is asked
-        out.append(
-            Control(method, judged, _ahead(scores, claim, registration, method, settings.get("quantities") or {}))
-        )
+        out.append(Control(name, judged, _ahead(scores, claim, registration, quantities, (method, others))))
     return out
 
 
 def _ahead(
-    scores: ClaimScores, claim: Claim, registration: Registration, method: str, quantities: dict[str, Quantity]
+    scores: ClaimScores,
+    claim: Claim,
+    registration: Registration,
+    quantities: dict[str, Quantity],
+    control: tuple[str, dict[str, Quantity]],
 ) -> Combined | None:
+    """Return the network's values less those of a control, a method with its quantities, paired by seed and image."""
     pairs = [
-        [_given(scores, part, registration, name, quantities).values for name in ("", method)]
+        [_given(scores, part, registration, *asked).values for asked in (("", quantities), control)]
         for part in claim.deciding
     ]
     if not all(isinstance(values, PartValues) for pair in pairs for values in pair):

@@ -57,8 +57,17 @@ def figures(results: Results, decided: Sequence[Decided]) -> Iterator[Figure]:
     found = f"Of other choices as good as the registered ones this share agrees with the verdict: {', '.join(shares)}."
     with style.context():
         figure = drawing.draw(curves)
-    caption = Caption(found, drawing.READING, SPECIFICATIONS_CAPTION)
+    caption = Caption(found, drawing.READING, f"{SPECIFICATIONS_CAPTION} {_alone(results)}")
     yield Figure("claim_specifications", figure, caption, "Specifications")
+
+
+def _alone(results: Results) -> str:
+    """Say which choices a run has one of, so that they are no specification of it."""
+    placed = {"stretched": "stretched over the image", "receptive_field": "laid where their cells look"}
+    return (
+        f"Maps {placed.get(results.placement, results.placement)} alone: a run scores one placement. The masks' border "
+        "is no choice: it is left out of every score of maps."
+    )
 
 
 def _choices(results: Results, choice: Specification) -> dict[str, Any]:
@@ -117,7 +126,8 @@ def _specification_rows(one: Decided) -> Iterator[dict[str, Any]]:
 
 def _control_caption(registration: Registration) -> str:
     return (
-        f"Each claim about maps, put to {', '.join(registration.rule.controls)}: the statistic and its region as "
+        f"Each claim about maps, put to {', '.join(registration.rule.controls)}, and one about receptive fields to the "
+        "network without training: the statistic and its region as "
         "for the network's maps, in units of the smallest effects. ahead: the network's maps less the control's, "
         "paired by seed and image. passes: the control is in the claim's favour, or the network is not ahead of "
         "it for sure; a supported claim that a control passes is not discriminating."

@@ -220,7 +220,7 @@ class ClaimScores:
         return level
 
     def _scores(self, quantity: Quantity, model: str, level: int) -> Numbers:
-        key = (quantity.table, model, level)
+        key = (f"{quantity.table}/{quantity.metric}" if quantity.table else "", model, level)
         if key not in self._read:
             frame = self._table(quantity, model, level) if quantity.table else self._maps(model, level)
             self._read[key] = Numbers.of(frame, quantity.table or SCORES)

@@ -309,6 +309,7 @@ def test_the_figure_is_readable_and_not_by_colour_alone(make):
     tables = list(claims.analyse(results))
     curves, figure = tables.pop(), tables.pop()
     assert (figure.name, curves.name) == ("claims", "claim_specifications")
+    assert "Maps stretched over the image alone" in curves.caption.details
     assert [table.name for table in tables] == ["claims", "claim_controls", "claim_specifications"]
     assert "smallest effect" in str(figure.caption)
     assert figure.caption.finding.startswith("Supported: ")

@@ -131,7 +131,8 @@ def test_receptive_fields_of_a_run(ran: Path) -> None:
     cells = frame.groupby(["stage", "layer", "image"], observed=True).size().groupby("stage").unique()
     assert [list(count) for count in cells] == [[4], [4], [4], [1]], "at 32 pixels a side stage 4 has one cell"
     means = frame.groupby("layer", observed=True)["width"].mean()
-    assert frame["width"].between(1, 64).all()
+    assert frame[["width", "width_untrained"]].stack().between(1, 64).all()
+    assert not np.allclose(frame["width"], frame["width_untrained"]), "the weights are others"
     assert means["Before attention 1_1"] < 0.7 * means["After attention 1_1"], "attention looks beyond the patch"
 
 
