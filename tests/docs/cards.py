@@ -110,10 +110,10 @@ def ranked() -> dict[str, dict[str, float | None]]:
     if not EVIDENCE.is_file():
         return {}
     table = pd.read_csv(EVIDENCE)
-    table = table[table["cue"] == "all"]
+    table, results = table[table["cue"] == "all"], Results(EVIDENCE.parents[1])
     found: dict[str, dict[str, float | None]] = {}
     for row in table.to_dict("records"):
-        found.setdefault(str(row["score"]), {})[str(row["model"])] = _short(float(row["rho"]))
+        found.setdefault(str(row["score"]), {})[results.label("models", str(row["model"]))] = _short(float(row["rho"]))
     return found
 
 

@@ -80,6 +80,10 @@ def metric(name: str) -> Iterator[str]:
         values = ", ".join(f"{where} {value:.2f}" for where, value in card["reliability"].items())
         yield ""
         yield f"**Reliability** (ICC of an image's value over trainings): {values}."
+    if card["evidence"]:
+        values = ", ".join(f"{model} {rho:.2f}" for model, rho in card["evidence"].items())
+        yield ""
+        yield f"**On known evidence** (rank correlation of methods with the truth, mean over cues): {values}."
 
 
 def alike(_: str) -> Iterator[str]:
