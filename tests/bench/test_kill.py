@@ -81,7 +81,7 @@ main()
 """Draws in two processes, however little there is to draw."""
 
 
-def start(folder: Path, *command: str, how: Sequence[str]) -> subprocess.Popen[str]:
+def start(folder: Path, *command: str, how: Sequence[str] = ("-m", "bench")) -> subprocess.Popen[str]:
     """Start a command as its own process, in a group of its own; it computes with as many threads as this one."""
     root = str(Path(bench.__file__).parents[1])
     more = {"PYTHONPATH": root, "OMP_NUM_THREADS": str(torch.get_num_threads()), "FEW": " ".join(FEW)}
