@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import platformdirs
+
 from segcam.errors import InputError, first_line
 
 MOST_TEXT = 64 * 2**20
@@ -57,6 +59,19 @@ def user_path(text: str | Path, what: str) -> Path:
         return Path(text).expanduser()
     except RuntimeError as error:
         raise InputError(f"{what} {text}: no such user's home is known; write the path out") from error
+
+
+def cache_folder(folder: Path | None = None) -> Path:
+    """Return the folder of all caches: the given one, else `SEGCAM_CACHE`, else the user's cache folder.
+
+    Raises:
+        InputError: that is no path; see `user_path`.
+    """
+    if folder is not None:
+        return user_path(folder, "the cache's folder")
+    if named := os.environ.get("SEGCAM_CACHE"):
+        return user_path(named, "SEGCAM_CACHE")
+    return user_path(platformdirs.user_cache_dir("segcam"), "the user's cache folder")
 
 
 def one_line(name: str) -> bool:

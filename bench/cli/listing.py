@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from importlib.resources import files
 from typing import Any
 
+from bench.cli import remembered
 from segcam.errors import unknown
 
 ListRow = dict[str, Any]
@@ -107,6 +108,13 @@ LISTS: dict[str, Callable[[], list[ListRow]]] = {
     "analyses": analyses,
 }
 """The lists by kind, but for layers, which are of a network."""
+LIGHT = ("profiles", "analyses")
+"""Lists that need no torch."""
+
+
+def rows_of(kind: str) -> list[ListRow]:
+    """Return the rows of a list."""
+    return LISTS[kind]() if kind in LIGHT else remembered.rows(kind, LISTS[kind])
 
 
 def one(kind: str, name: str) -> ListRow:
@@ -115,7 +123,7 @@ def one(kind: str, name: str) -> ListRow:
     Raises:
         InputError: there is none; names the nearest.
     """
-    rows = {row["name"]: row for row in LISTS[kind]()}
+    rows = {row["name"]: row for row in rows_of(kind)}
     base = name.partition(":")[0] if kind == "models" else name  # segformer:b1 is a variant of segformer
     if base not in rows or (base != name and not rows[base]["variants"]):
         raise unknown({"analyses": "analysis"}.get(kind, kind.removesuffix("s")), name, rows)

@@ -48,7 +48,7 @@ def list_(
         _print(json.dumps(row, indent=1) if as_json else "\n".join(told(kind, row, columns(sys.stdout))))
         return
     network = next((given for given in (name, model) if given is not None), "unet")
-    rows = listing.layers(network) if kind is Listing.LAYERS else listing.LISTS[kind]()
+    rows = listing.layers(network) if kind is Listing.LAYERS else listing.rows_of(kind)
     if as_json:
         _print(json.dumps(rows, indent=1))
         return

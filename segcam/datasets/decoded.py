@@ -25,14 +25,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import platformdirs
 from PIL import Image
 
 from segcam.channels import RGB, Channels
 from segcam.datasets import DatasetOptions
 from segcam.datasets.resizing import RULES, Box, Resize, filling, resized
 from segcam.errors import DataError, InputError, SegcamError, first_line, first_of, shown
-from segcam.files import plain_file, user_path
+from segcam.files import cache_folder, plain_file
 from segcam.locks import HeldError, held
 from segcam.samples import Sample, Split
 
@@ -244,19 +243,6 @@ def file_facts(
         share = (pixels / pixels.sum(1, keepdims=True)).mean(0).round(4)
         shares[split] = dict(zip(labels, share.tolist(), strict=True))
     return odd, bare, shares
-
-
-def cache_folder(folder: Path | None = None) -> Path:
-    """Return the folder of all caches: the given one, else `SEGCAM_CACHE`, else the user's cache folder.
-
-    Raises:
-        InputError: that is no path; see `user_path`.
-    """
-    if folder is not None:
-        return user_path(folder, "the cache's folder")
-    if named := os.environ.get("SEGCAM_CACHE"):
-        return user_path(named, "SEGCAM_CACHE")
-    return user_path(platformdirs.user_cache_dir("segcam"), "the user's cache folder")
 
 
 def fingerprint(files: Iterable[Path], base: Path) -> list[tuple[str, int | None, int | None]]:

@@ -21,8 +21,9 @@ import pytest
 from PIL import Image
 
 from segcam.datasets import decoded
-from segcam.datasets.decoded import Decoded, Loaded, Source, SplitImages, cache_folder, decode, fingerprint
+from segcam.datasets.decoded import Decoded, Loaded, Source, SplitImages, decode, fingerprint
 from segcam.errors import DataError, InputError, SegcamError
+from segcam.files import cache_folder
 from segcam.locks import held
 
 COUNT, SIZE = 7, 8
