@@ -139,8 +139,10 @@ class Local:
         if time.monotonic() >= patient:
             for board in boards:
                 _kill(board.process.value)
-        for future in list(self._at_work):
+            wait(self._at_work, PATIENCE)
+        for future in [one for one in self._at_work if one.done()]:
             self._end(future)
+        self._at_work.clear()
         self.close()
 
     def close(self) -> None:

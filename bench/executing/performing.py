@@ -9,6 +9,7 @@ from itertools import islice
 
 from rich.console import Console
 
+from bench import endings
 from bench.executing.executor import Ended, Executor
 from bench.planning.work import Work
 from bench.progress import Task, clock, say, working
@@ -39,6 +40,13 @@ class Performing:
     def __call__(self, name: str, works: Sequence[Work], total: int, saved: Callable[[], object]) -> None:
         """Do all of it, and show its progress; see `bench.planning.work.Perform`."""
         executor = self._executor = self._executor or self._begin()
+        with endings.deferred():  # a signal is heeded between two looks, never while a lock is held within the executor
+            self._all(executor, name, works, total, saved)
+        saved()
+
+    def _all(
+        self, executor: Executor, name: str, works: Sequence[Work], total: int, saved: Callable[[], object]
+    ) -> None:
         to_do = sum(work.steps for work in works)
         waiting, at_work, finished = list(works), list[Work](), 0
         lost: Counter[Work] = Counter()
@@ -66,7 +74,6 @@ class Performing:
         except BaseException:
             executor.stop()
             raise
-        saved()
 
     def close(self) -> None:
         """Give back processes and connections; the next work begins them anew."""
