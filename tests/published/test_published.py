@@ -14,6 +14,7 @@ import pytest
 
 from analyses.reading.manifest import level_name
 from bench.output.drawing import Files, draw
+from bench.output.store import Store
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"
@@ -157,6 +158,15 @@ def test_tables_are_made_again_from_the_scores(folder: Path, name: str) -> None:
             for suffix, text in item.files().items():
                 if suffix != "csv":
                     assert text == (folder / "tables" / f"{item.name}.{suffix}").read_text()
+
+
+@pytest.mark.parametrize(
+    "folder", sorted(path.parent for path in RESULTS.glob("*/drawn.json")), ids=lambda one: one.name
+)
+def test_the_list_of_what_was_drawn_is_whole(folder: Path) -> None:
+    """Else a report in the folder would refuse to write over what it holds."""
+    store = Store(folder)
+    assert [name for name, value in store.drawn().items() if not store.holds(name, value)] == []
 
 
 def test_photographs_are_published_of_drawn_scenes_alone() -> None:
