@@ -12,9 +12,9 @@ from PIL import Image
 CELLS = 64
 """The longer side of a stored map, at most; larger grids are averaged over areas."""
 WIDTH = 512
-QUALITY = 56
+QUALITY = 60
 """Of the WebP: its error is about the step between two bytes of a small map, and it takes two thirds of the room."""
-ROUGH = 30
+ROUGH = 31
 """Quality of the pictures of images with maps of few cells alone."""
 ALIGNED = 4
 """Tiles begin at multiples of so many pixels, as the blocks of the WebP do: else they would run into each other."""
