@@ -17,7 +17,7 @@ from analyses import printing
 from analyses.plots import lines, style
 from analyses.plots.forest import HOLLOW, LOOKS, TICKS, key
 
-CHOICES = ("quantity", "target", "method", "probe point", "training left out")
+CHOICES = ("quantity", "target", "method", "probe point", "placement", "border", "training left out")
 """What is chosen, in the order in which choices are listed."""
 CURVE, ROW, GAP = 0.85, 0.125, 0.42
 """Inches: of a curve, of a choice below it, and between two claims."""
@@ -25,7 +25,7 @@ TOP, BOTTOM = 0.25, 0.3
 NAMES, ACROSS, BETWEEN = 0.215, 0.27, 0.03
 """Shares of the width: of a claim's names, of its curve, and between two claims side by side."""
 READING = (
-    "Each column is one choice of quantity, target, method and probe point, or leaves out one training. Above: what "
+    "Each column is one choice of what is listed below, or leaves out one training. Above: what "
     "the claim comes to, in units of the smallest effects, with its interval, sorted; negligible in the shaded band. "
     "Below: what was chosen. Black: as registered. What all choices have in common is left out."
 )

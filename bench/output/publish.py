@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from analyses import Results
 from analyses.artifacts import MOVING
-from analyses.paper.claims.values import METRICS
+from analyses.paper.claims.registration import registered
 from analyses.reading import files, small_maps
 from analyses.reading.choices import BLANK, main_target, paper_target
 from analyses.reading.files import FILMS, GALLERY, LOG, SCORES
@@ -207,7 +207,7 @@ def _page(run: Store) -> Iterator[tuple[str, bytes]]:
 def _verdict_scores(run: Store) -> Iterator[tuple[str, bytes]]:
     """Yield what claims are decided from: a file a checkpoint, of the main method and the controls; whole tables."""
     results = Results(run.out)
-    metrics = [metric.name for metric in results.metrics if metric.name in (*METRICS, BLANK)]
+    metrics = [metric.name for metric in results.metrics if metric.name in {*registered().metrics, BLANK}]
     where = {"method": [results.main_method, *results.controls], "target": [paper_target(results)]}
     scores = results.scores(where, [*KEYS, "area", "training_data", *metrics])
     for (model, level, seed), rows in scores.groupby(["model", "level", "seed"], observed=True):

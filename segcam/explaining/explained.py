@@ -219,26 +219,38 @@ class Explained:
         number, name = self._image(image), self._method(method)
         of_class, one = self._class(number, class_name), self.prepared[number]
         chosen = self._few(layers, SHOWN, name)
+        size = (int(one.sample.mask.shape[0]), int(one.sample.mask.shape[1]))
+        top, left, height, wide = one.box or (0, 0, *size)
+        part = (slice(top, top + height), slice(left, left + wide))  # without the padding, which is in no score
         maps: dict[str, Any] = {}
         places: dict[str, Placement | None] = {}
         for layer in chosen:
             key = Key(number, of_class, layer, name)
-            maps[layer] = self._maps[key] if key in self._maps else self._why(key)
-            places[layer] = self._places.get(key)
-        seen = self._seen[number, of_class]
-        picture = one.photograph.picture
+            place = self._places.get(key)
+            if key not in self._maps:
+                maps[layer] = self._why(key)
+            elif one.box is None:
+                maps[layer], places[layer] = self._maps[key], place
+            else:
+                maps[layer] = upsample(torch.from_numpy(self._maps[key])[None, None], size, place)[0, 0].numpy()[part]
+        label = next(method.label for method in self.methods if method.name == name)
+        seen, true = self._seen[number, of_class], self._true(number, of_class)
+        picture, pixel = one.photograph.picture, seen.pixel
         if one.sample.image.dtype == np.uint8:
-            picture = Batch.of([one.sample]).displayed()[0].permute(1, 2, 0).numpy()
+            picture = Batch.of([one.sample]).displayed()[0].permute(1, 2, 0).numpy()[part]
+        if pixel is not None:
+            pixel = (pixel[0] - top, pixel[1] - left)
+            pixel = pixel if 0 <= pixel[0] < height and 0 <= pixel[1] < wide else None
         return strip(
             picture,
             maps,
-            mask=self._true(number, of_class),
-            prediction=seen.region,
+            mask=None if true is None else true[part],
+            prediction=seen.region[part],
             placements=places,
-            size=(int(one.sample.mask.shape[0]), int(one.sample.mask.shape[1])),
+            size=(height, wide),
             class_name=of_class,
-            pixel=seen.pixel,
-            title=f"{one.photograph.name}: {of_class}, {name}",
+            pixel=pixel,
+            title=f"{label} for '{of_class}' in {one.photograph.name}",
             raw=raw,
             width=width,
         )

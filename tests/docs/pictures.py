@@ -1,45 +1,84 @@
-"""The picture of a page's atlas that README shows.
+"""README's pictures that no run draws.
 
-    python -m tests.docs.pictures
+    python -m tests.docs.pictures page
+    python -m tests.docs.pictures own-network --data-root DIR
 
-writes docs/pictures/page.webp from the page in results/quick, with the browser that the tests of pages use.
+write docs/pictures/NAME.webp. `page` is the atlas of the page in results/quick, in the browser that the tests of pages
+use. `own-network` trains a U-Net with a pretrained encoder for 300 steps on the photographs in DIR, some minutes, and
+explains scikit-image's cat.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import sync_playwright
+from skimage import data
+
+import segcam
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "results" / "quick" / "report" / "index.html"
-PICTURE = ROOT / "docs" / "pictures" / "page.webp"
+PICTURES = ROOT / "docs" / "pictures"
 WIDE, HIGH = 1280, 1180
 """Of the window, in pixels."""
 QUALITY = 80
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+TRAINED = ROOT / "runs" / "own-network"
+NETWORK, STEPS = "timm_unet:tf_efficientnet_lite0", 300
+DPI = 200
 
 
-def picture() -> bytes:
-    """Return the picture as WebP: the atlas as it opens, when its maps are drawn."""
+def page() -> Image.Image:
+    """Return the atlas as it opens, when its maps are drawn."""
     with sync_playwright() as playwright:
         found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
         browser = playwright.chromium.launch(
             executable_path=found or playwright.chromium.executable_path, args=["--no-sandbox"]
         )
-        page = browser.new_page(viewport={"width": WIDE, "height": HIGH}, color_scheme="light")
-        page.goto(f"{PAGE.as_uri()}#gallery")
-        page.locator("#maps canvas:visible").first.wait_for()
-        page.wait_for_timeout(1500)  # maps are drawn as they come into view
-        shown = page.screenshot()
+        opened = browser.new_page(viewport={"width": WIDE, "height": HIGH}, color_scheme="light")
+        opened.goto(f"{PAGE.as_uri()}#gallery")
+        opened.locator("#maps canvas:visible").first.wait_for()
+        opened.wait_for_timeout(1500)  # maps are drawn as they come into view
+        shown = opened.screenshot()
         browser.close()
+    return Image.open(io.BytesIO(shown)).convert("RGB")
+
+
+def own_network(root: Path) -> Image.Image:
+    """Return `explained.show()` of the cat, for a network that is trained unless it was before."""
+    settings = ["train.seeds=[0]", f'recipes."{NETWORK}".steps={STEPS}']
+    subprocess.run(
+        [sys.executable, "-m", "bench", "run", "train", "--profile", "pets", "--model", NETWORK, "--workers", "1"]
+        + ["--data-root", str(root), "--out", str(TRAINED)]
+        + [word for setting in settings for word in ("--set", setting)],
+        cwd=ROOT,
+        check=True,
+    )
+    weights = sorted((TRAINED / "checkpoints").rglob("*.safetensors"))[-1]
+    explained = segcam.explain(str(weights), Path(data.__file__).with_name("chelsea.png"), class_id="pet")
     buffer = io.BytesIO()
-    Image.open(io.BytesIO(shown)).convert("RGB").save(buffer, "webp", quality=QUALITY, method=6)
-    return buffer.getvalue()
+    explained.show().savefig(buffer, format="png", dpi=DPI)
+    return Image.open(buffer).convert("RGB")
+
+
+def main() -> None:
+    """Write the picture that is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=("page", "own-network"))
+    parser.add_argument("--data-root", type=Path, help="the folder that holds oxford-iiit-pet")
+    asked = parser.parse_args()
+    if asked.name == "own-network" and asked.data_root is None:
+        parser.error("own-network needs --data-root")
+    picture = page() if asked.name == "page" else own_network(asked.data_root.resolve())
+    picture.save(PICTURES / f"{asked.name}.webp", "webp", quality=QUALITY, method=6)
 
 
 if __name__ == "__main__":
-    PICTURE.write_bytes(picture())
+    main()

@@ -14,6 +14,7 @@ from analyses.paper.claims.values import ClaimScores
 from analyses.paper.claims.verdicts import Verdict, region
 from analyses.reading import files
 from analyses.reading.results import Results
+from analyses.reading.variants import LEFT_OUT, Variant
 
 TABLE = "tables/claim_specifications.csv"
 RESAMPLES = (2000,)
@@ -28,6 +29,7 @@ class Specification:
         target, point, method: whose maps, where probed, by which method.
         measures: the quantities in words.
         left_out: the training left out; None for none.
+        variant: how the maps were scored.
         estimate, low, high: the mean of the claim's parts in units of their smallest effects, with its interval.
         registered: whether it is the registered choice.
     """
@@ -37,6 +39,7 @@ class Specification:
     method: str
     measures: str
     left_out: int | None
+    variant: Variant
     estimate: float
     low: float
     high: float
@@ -54,8 +57,9 @@ def specifications(
     """Yield every specification of a claim about maps that the run can be asked for; none of other claims.
 
     They are all targets of the run, probe points, methods of the registration and quantities of the same construct,
-    with all trainings; and the registered choice without each training in turn. Placement, border and data are those
-    of the run: another run is another specification.
+    with all trainings; the registered choice without each training in turn; and of the registered target and point all
+    methods and quantities with each variant: grids placed the other way, the masks' border counted as object or as
+    background.
     """
     if not registration.about_maps(claim):
         return
@@ -63,6 +67,7 @@ def specifications(
     methods = dict.fromkeys([results.main_method, *registration.specifications.methods])
     model = next((one for one in results.models if one.partition(":")[0] == claim.deciding[0].groups[0].model), "")
     points = results.points(model) if model else ()
+    own_way = Variant(results.placement)
     chosen = [used.get(part.measure, registration.measures[part.measure]).words for part in claim.deciding]
     for target, point in product(dict.fromkeys([main.target, *results.targets]), points):
         at_main = (target, point) == (main.target, points[0])
@@ -73,13 +78,20 @@ def specifications(
                 continue
             words = "; ".join(one.words for one in quantities.values())
             own = at_main and method == results.main_method and words == "; ".join(dict.fromkeys(chosen))
-            yield Specification(target, point, method, words, None, *judged.combined[:3], own)
+            yield Specification(target, point, method, words, None, own_way, *judged.combined[:3], own)
             for seed in results.seeds(model) if own else ():
                 without = evaluate(
                     scores, claim, registration, quantities=quantities, without=seed, resamples=RESAMPLES
                 )
                 if without.combined is not None:
-                    yield Specification(target, point, method, words, seed, *without.combined[:3])
+                    yield Specification(target, point, method, words, seed, own_way, *without.combined[:3])
+    for variant in results.variants if points else ():
+        scores = ClaimScores(results, main.target, points[0], variant=variant)
+        for method, quantities in product(methods, list(alternatives(claim, registration))):
+            judged = evaluate(scores, claim, registration, method=method, quantities=quantities, resamples=RESAMPLES)
+            if judged.combined is not None:
+                words = "; ".join(one.words for one in quantities.values())
+                yield Specification(main.target, points[0], method, words, None, variant, *judged.combined[:3])
 
 
 def published(results: Results, claim: str) -> list[Specification] | None:
@@ -97,6 +109,7 @@ def published(results: Results, claim: str) -> list[Specification] | None:
             point=str(row["point"]),
             method=str(row["method"]),
             measures=str(row["measures"]),
+            variant=Variant(str(row.get("placement", results.placement)), str(row.get("border", LEFT_OUT))),
             left_out=int(str(row["left_out"]).removeprefix("seed ")) if row["left_out"] else None,
             estimate=float(row["estimate"]),
             low=float(row["low"]),

@@ -215,6 +215,29 @@ class Registration(Frozen):
         """Return whether all that decides on a claim is measured of maps, so that other maps can be put to it."""
         return not any(part.factors or self.measures[part.measure].table for part in claim.deciding)
 
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """What is measured of maps: as registered, and what could as well have been taken."""
+        every = (*self.measures.values(), *(one for ones in self.specifications.measures.values() for one in ones))
+        return tuple(one for one in every if not one.table)
+
+    @property
+    def metrics(self) -> frozenset[str]:
+        """The metrics of maps that claims are judged by."""
+        return frozenset(one.metric for one in self.quantities)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods whose maps are compared, tried or referred to, beside a run's main one."""
+        referred = [one.to for one in self.quantities if one.to]
+        return tuple(dict.fromkeys([*self.specifications.methods, *self.rule.controls, *referred]))
+
+    def layers(self, model: str) -> frozenset[str]:
+        """Return the labels of a model's layers whose maps claims are about."""
+        claims = [claim for claim in self.claims if self.about_maps(claim)]
+        groups = [group for claim in claims for part in claim.parts for group in part.groups if group.model == model]
+        return frozenset(label for group in groups for label in group.layers)
+
 
 def read(text: str) -> Registration:
     """Read a registration; `{each}` in a part stands for one part for each entry of its `each`.

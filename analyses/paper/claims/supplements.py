@@ -16,17 +16,20 @@ from analyses.paper.claims.verdicts import region
 from analyses.plots import specifications as drawing
 from analyses.plots import style
 from analyses.reading.results import Results
+from analyses.reading.variants import PLACEMENTS
 
 CONTROL_COLUMNS = (
     *("claim", "control", "estimate", "low", "high", "verdict", "ahead", "ahead_low", "ahead_high", "passes"),
 )
 SPECIFICATION_COLUMNS = (
-    *("claim", "target", "point", "method", "measures", "left_out", "registered", "estimate", "low", "high", "verdict"),
+    *("claim", "target", "point", "method", "measures", "placement", "border", "left_out", "registered"),
+    *("estimate", "low", "high", "verdict"),
 )
 SPECIFICATIONS_CAPTION = (
     "Each claim about maps under every choice that could as well have been made: the run's targets and probe points, "
-    "methods and quantities of the same construct, and the registered choice without each training. In units of the "
-    "smallest effects, above 0 where as claimed."
+    "methods and quantities of the same construct, and the registered choice without each training. Where a run kept "
+    "them, the registered target and point with grids placed the other way, and with the masks' border counted as "
+    "object and as background. In units of the smallest effects, above 0 where as claimed."
 )
 
 
@@ -57,17 +60,19 @@ def figures(results: Results, decided: Sequence[Decided]) -> Iterator[Figure]:
     found = f"Of other choices as good as the registered ones this share agrees with the verdict: {', '.join(shares)}."
     with style.context():
         figure = drawing.draw(curves)
-    caption = Caption(found, drawing.READING, f"{SPECIFICATIONS_CAPTION} {_alone(results)}")
+    caption = Caption(found, drawing.READING, f"{SPECIFICATIONS_CAPTION} {_alone(results, tried)}".strip())
     yield Figure("claim_specifications", figure, caption, "Specifications")
 
 
-def _alone(results: Results) -> str:
+def _alone(results: Results, tried: Sequence[Decided]) -> str:
     """Say which choices a run has one of, so that they are no specification of it."""
-    placed = {"stretched": "stretched over the image", "receptive_field": "laid where their cells look"}
-    return (
-        f"Maps {placed.get(results.placement, results.placement)} alone: a run scores one placement. The masks' border "
-        "is no choice: it is left out of every score of maps."
-    )
+    variants = {choice.variant for one in tried for choice in one.specifications}
+    said = []
+    if len({variant.placement for variant in variants}) < 2:
+        said.append(f"Maps {PLACEMENTS.get(results.placement, results.placement)} alone: the run kept no others.")
+    if len({variant.border for variant in variants}) < 2:
+        said.append("The masks' border is left out of all scores: the run kept no others, or its masks have none.")
+    return " ".join(said)
 
 
 def _choices(results: Results, choice: Specification) -> dict[str, Any]:
@@ -88,6 +93,7 @@ def _choices(results: Results, choice: Specification) -> dict[str, Any]:
         "target": (results.label("targets", choice.target),),
         "method": (results.label("methods", choice.method),),
         "probe point": (f"probed at {choice.point}",),
+        **dict(zip(("placement", "border"), ((words,) for words in choice.variant.words), strict=True)),
         "training left out": () if choice.left_out is None else (f"without seed {choice.left_out}",),
     }
 
@@ -115,6 +121,8 @@ def _specification_rows(one: Decided) -> Iterator[dict[str, Any]]:
             "point": choice.point,
             "method": choice.method,
             "measures": choice.measures,
+            "placement": choice.variant.placement,
+            "border": choice.variant.border,
             "left_out": "" if choice.left_out is None else f"seed {choice.left_out}",
             "registered": choice.registered,
             "estimate": choice.estimate,

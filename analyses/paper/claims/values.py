@@ -18,6 +18,7 @@ from analyses.reading.choices import described, highest, model_of
 from analyses.reading.files import SCORES
 from analyses.reading.manifest import Layer, level_name
 from analyses.reading.results import Results
+from analyses.reading.variants import Variant
 from analyses.statistics.bounds import ANY, Bounds
 from analyses.statistics.paired import trend_weights
 
@@ -126,23 +127,29 @@ class ClaimScores:
         target: whose maps are compared.
         point: of the layers; the run's main one by default.
         also: metrics beside those that claims are judged by.
+        variant: how the maps were scored; the run's own way by default.
     """
 
-    def __init__(self, results: Results, target: str, point: str = "", also: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        results: Results,
+        target: str,
+        point: str = "",
+        also: Sequence[str] = (),
+        variant: Variant | None = None,
+    ) -> None:
         self.results = results
         self.target = target
         self.point = point
-        self.metrics = METRICS.union(also)
+        self.variant = variant
+        self.metrics = registered().metrics.union(also)
         self._read: dict[tuple[str, str, int], Numbers] = {}
 
     @cached_property
     def _wanted(self) -> tuple[str, ...]:
         """The methods whose maps are compared, referred to or tried, as far as the run has them."""
-        registration = registered()
-        quantities = [*registration.measures.values(), *sum(registration.specifications.measures.values(), ())]
-        names = [self.results.main_method, *registration.specifications.methods, *registration.rule.controls]
-        names += [quantity.to for quantity in quantities if not quantity.table and quantity.to]
-        return tuple(name for name in dict.fromkeys(names) if name in self.results.methods)
+        names = dict.fromkeys([self.results.main_method, *registered().methods])
+        return tuple(name for name in names if name in self.results.methods)
 
     def values(self, part: Part, quantity: Quantity, method: str = "") -> PartValues:
         """Return what a part compares.
@@ -236,6 +243,8 @@ class ClaimScores:
             "layer": [layer.name for layer in self._layers(model)],
         }
         keys = ["seed", "image", "layer", "method", "training_data"]
+        if self.variant is not None:
+            return self.results.specifications(self.variant, where, keys, metrics)
         return self.results.scores(where, keys, metrics)  # a publication keeps some of the metrics alone
 
     def _table(self, quantity: Quantity, model: str, level: int) -> pd.DataFrame:
@@ -250,16 +259,6 @@ class ClaimScores:
         rows = rows.astype({"image": str, "layer": str})
         by = ["seed", "image", "layer", "training_data"]  # of an image several cells may be measured
         return pd.DataFrame(rows.groupby(by, as_index=False)[[quantity.metric]].mean().assign(method=""))
-
-
-def _metrics() -> frozenset[str]:
-    registration = registered()
-    alternatives = sum(registration.specifications.measures.values(), ())
-    return frozenset(one.metric for one in (*registration.measures.values(), *alternatives) if not one.table)
-
-
-METRICS = _metrics()
-"""The metrics of maps that claims are judged by."""
 
 
 def _named(layers: Sequence[Layer], labels: tuple[str, ...], model: str) -> list[str]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -10,13 +11,14 @@ import pytest
 from rich.console import Console
 
 from analyses import Results
-from analyses.paper.claims import claims
+from analyses.paper.claims import claims, supplements
 from analyses.paper.claims.evaluation import alternatives, evaluate, instead
 from analyses.paper.claims.registration import Quantity, registered
 from analyses.paper.claims.values import ClaimScores, NotMeasuredError
 from analyses.paper.claims.verdicts import judge
 from analyses.reading.choices import highest, model_of
 from analyses.reading.states import NOT_DISCRIMINATING, NOT_MEASURED, STATES
+from analyses.reading.variants import Variant
 from analyses.statistics.combined import Combined
 from bench.output.store import Store
 from bench.output.terminal import verdicts
@@ -293,6 +295,28 @@ def test_specifications_are_every_choice_that_could_have_been_made(claimed):
     rows = frame[frame["claim"] == "C4"]
     assert rows["agreement"].iloc[0] == pytest.approx(agree)
     assert ("% of" in rows["caveat"].iloc[0]) == (agree < 0.8)
+
+
+def test_variants_are_specifications_too(claimed, make_in, tmp_path):
+    of_run, _, _ = claimed(1)
+    folder = shutil.copytree(of_run.folder, tmp_path / "run")
+    turned, _, _ = claimed(-1)  # what the same maps would say with the border counted
+    rows = turned.scores().assign(placement="stretched", border="pet")
+    (folder / "scores" / "specifications").mkdir()
+    rows.to_parquet(folder / "scores" / "specifications" / "all.parquet")
+    results = Results(folder)
+    (one,) = (one for one in claims.decide(results, TARGET) if one.judged.claim.id == "C4")
+    (own,) = (choice for choice in one.specifications if choice.registered)
+    (other,) = (x for x in one.specifications if (x.variant.border, x.measures) == ("pet", own.measures))
+    assert (own.variant, own.verdict) == (Variant("stretched"), "supported")
+    assert (other.variant, other.verdict) == (*results.variants, "opposite")
+    assert other.estimate < -1 < 1 < own.estimate
+    frame = {table.name: table for table in supplements.tables([one], registered())}["claim_specifications"].frame
+    assert set(frame["border"]) == {"ignore", "pet"}
+    (curves,) = supplements.figures(results, [one])
+    assert "border counts as object" in texts(curves)
+    assert "Maps stretched over the image alone" in curves.caption.details
+    assert "border is left out of all scores" not in curves.caption.details
 
 
 def test_models_are_found_by_family_and_at_the_highest_level_most_seeds_reached(make):

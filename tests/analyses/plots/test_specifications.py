@@ -23,6 +23,8 @@ def curve(claim: str, columns: int = 4) -> specifications.Curve:
             "target": ("best pixel",),
             "method": (METHODS[i // 2 % 2],),
             "probe point": ("probed at conv",),
+            "placement": ("stretched over the image",),
+            "border": ("border left out",),
             "training left out": (),
         }
         for i in range(columns)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from matplotlib.text import Text
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -148,6 +149,16 @@ def test_images_of_unlike_sizes_keep_their_own() -> None:
     small = explained(images, size=32)
     assert [small.map(i).shape for i in range(2)] == [(32, 48), (24, 24)]
     assert small.prepared[0].box is not None
+
+
+def test_pictures_show_the_photograph_without_its_padding() -> None:
+    pytest.importorskip("matplotlib")
+    found = explained([DRAWN[0]], size=32)
+    assert found.prepared[0].box == (5, 0, 21, 32)
+    figure = found.show()
+    panels = [axes for axes in figure.axes if axes.get_label() == "panel"]
+    assert {axes.images[0].get_array().shape[:2] for axes in panels} == {(21, 32)}
+    assert "Grad-CAM for 'cat' in image 1" in [text.get_text() for text in figure.findobj(Text)]
 
 
 def test_the_network_says_how_photographs_are_resized() -> None:
