@@ -17,6 +17,11 @@ Numbers: TypeAlias = Tensor | npt.NDArray[np.generic] | list[object] | tuple[obj
 """Numbers of any kind: a tensor of any dtype on any device, what numpy reads as an array, or nested lists."""
 
 
+def at_hand(values: Tensor) -> bool:
+    """Tell whether asking for values takes no waiting: a GPU is first done with all that was begun."""
+    return values.is_cpu
+
+
 def at_least_float32(values: Tensor) -> Tensor:
     """Return the values in float32, or as they are in float64."""
     return values if values.dtype == torch.float64 else values.float()

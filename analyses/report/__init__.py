@@ -20,9 +20,10 @@ from urllib.parse import urlencode
 
 import jinja2
 
+from analyses import verdicts
 from analyses.artifacts import Drawn, Section, Table
 from analyses.reading.results import Results
-from analyses.report import assets, contents, data, facts, figures, gallery, tables, verdicts
+from analyses.report import assets, contents, data, facts, figures, gallery, tables
 from analyses.report.links import Kept
 from analyses.report.words import Words
 
@@ -92,7 +93,7 @@ def _page(
         .get_template("index.html.j2")
         .render(
             facts=about,
-            verdicts=verdicts.of(shown, units),
+            verdicts=_verdicts(shown, units),
             states=verdicts.STATES.items(),
             sections=views,
             pictures=contents.pictures(views),
@@ -121,3 +122,10 @@ def _environment() -> jinja2.Environment:
     return jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+
+
+def _verdicts(sections: Sequence[Section], units: Mapping[str, str]) -> list[verdicts.ClaimVerdict]:
+    """Return the verdict on each claim; none where no section judges claims."""
+    items = [item for section in sections for item in section.items]
+    tables_of = [item for item in items if isinstance(item, Table) and item.name == verdicts.CLAIMS]
+    return [verdict for table in tables_of for verdict in verdicts.of_frame(table.frame, units)]

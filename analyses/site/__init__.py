@@ -18,7 +18,8 @@ from importlib import resources
 
 import jinja2
 
-from analyses.report import PAPER, assets, verdicts
+from analyses import verdicts
+from analyses.report import PAPER, assets
 from analyses.site import across, leaderboard
 from analyses.site.studies import INDEX, Study, find
 from analyses.trust.sanity import FAILS

@@ -9,9 +9,9 @@ import pandas as pd
 
 from analyses.reading.states import NOT_MEASURED, OPPOSITE, SUPPORTED
 from analyses.reading.timings import FILE, Timings
-from analyses.report.verdicts import ClaimVerdict
 from analyses.site.leaderboard import Estimate, named
 from analyses.site.studies import EVIDENCE, Study
+from analyses.verdicts import ClaimVerdict
 
 KNOWN = "known_evidence_summary"
 

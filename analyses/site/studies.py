@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from analyses import printing, report
+from analyses import printing, report, verdicts
 from analyses.artifacts import Caption, Drawn
 from analyses.reading.files import ResultsError
 from analyses.reading.results import Results
 from analyses.reading.timings import FILE, Timings
-from analyses.report import data, facts, figures, verdicts
+from analyses.report import data, facts, figures
 from analyses.report.words import Words
 from analyses.site import about, published
 

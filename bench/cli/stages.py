@@ -12,10 +12,8 @@ import torch
 import typer
 from rich.console import Console
 
-from bench import campaign
 from bench.cli.options import Where
 from bench.executing.start import Choice, executing
-from bench.explaining import checking
 from bench.explaining.asked import Asked, profile_of
 from bench.output import report as reports
 from bench.output import terminal
@@ -25,7 +23,6 @@ from bench.planning import profile as profiles
 from bench.planning.data import lines, open_data
 from bench.progress import Whole, expecting, say, working
 from bench.run import Run
-from bench.timing import run as timing
 from bench.words import columns, wrapped
 from segcam.datasets import DATASETS
 from segcam.errors import InputError
@@ -141,6 +138,8 @@ def explain(asked: Asked, options: Options) -> terminal.Outcome:
 
 def check(asked: Asked, options: Options) -> None:
     """Say how a network of the user's and its photographs are read, and draw one photograph."""
+    from bench.explaining import checking  # noqa: PLC0415  (what draws takes seconds to import)
+
     read, said = profile_of(asked)
     for line in (*said, *checking.lines(read, options.out, device_of(options.device))):
         typer.echo(wrapped(line, columns(sys.stdout), "  "))
@@ -148,6 +147,8 @@ def check(asked: Asked, options: Options) -> None:
 
 def time(store: Store, device: str, console: Console, *, wait: bool) -> None:
     """Time segcam against other tools."""
+    from bench.timing import run as timing  # noqa: PLC0415  (as above)
+
     with store.writing(wait=wait, tell=terminal.teller(console)):
         if store.path(MANIFEST).exists():
             store.manifest()  # a damaged one is told before minutes of timing
@@ -165,6 +166,8 @@ def _begun(read: profiles.Profile, options: Options) -> Iterator[Run]:
 
 def known_evidence(profile: str | None, settings: list[str], options: Options, console: Console) -> None:
     """Train on scenes whose evidence is known, measure which maps find it, and say where the networks do not use it."""
+    from bench import campaign  # noqa: PLC0415  (as above)
+
     read = campaign.profiles_of(profile or campaign.PROFILE, settings)
     store = Store(options.out or Path("runs") / next(iter(read.values())).name)
     with store.writing(wait=options.wait, tell=terminal.teller(console)):

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from analyses import verdicts as worded
 from analyses.reading.manifest import INPUT, Checkpoint, Manifest
 from analyses.reading.states import NEGLIGIBLE, NOT_DISCRIMINATING, NOT_MEASURED, OPPOSITE, SUPPORTED, UNDECIDED
 from bench.output.store import INDEX, MANIFEST, PAGE, Store
@@ -183,10 +184,8 @@ def verdicts(store: Store) -> Table | None:
     """Return the table of the paper's claims and their verdicts for the terminal; None where none are drawn."""
     if not store.has(CLAIMS):
         return None
-    from analyses.report import verdicts as page  # noqa: PLC0415  (a second, which a run without claims does not need)
-
     units = {name: metric.unit for name, metric in store.manifest().metrics.items()}
-    every = page.of_frame(pd.read_csv(store.path(CLAIMS), keep_default_na=False, na_values=[""]), units)
+    every = worded.of_frame(pd.read_csv(store.path(CLAIMS), keep_default_na=False, na_values=[""]), units)
     table = _table(Text("what the paper says, measured"))
     table.show_header = False
     table.add_column(min_width=max((len(verdict.claim) for verdict in every), default=0))
@@ -198,7 +197,7 @@ def verdicts(store: Store) -> Table | None:
             text.append(" ".join(part for part in (verdict.found, verdict.why) if part), "dim")
             table.add_row(verdict.claim, Text(verdict.state, LOOKS.get(verdict.state, "")), text)
     if missing := [verdict.claim for verdict in every if verdict.state == NOT_MEASURED]:
-        text = Text(f"{', '.join(missing)}: {page.STATES[NOT_MEASURED]}")
+        text = Text(f"{', '.join(missing)}: {worded.STATES[NOT_MEASURED]}")
         table.add_row("", Text(NOT_MEASURED, LOOKS[NOT_MEASURED]), text)
     table.caption = Text(f"parts, intervals and caveats: {CLAIMS}")
     return table

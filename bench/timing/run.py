@@ -13,8 +13,7 @@ from rich.table import Table
 
 from analyses.reading.timings import Timings
 from bench import endings
-from bench.output import drawing
-from bench.output import report as reports
+from bench.output import drawing, redrawn
 from bench.output.store import TIMING, Store
 from bench.planning import environment
 from bench.progress import working
@@ -66,7 +65,7 @@ def versions() -> dict[str, str]:
 
 def draw(store: Store) -> list[Path]:
     """Draw the figure and write the table from `timing.json`; a run's own captions are left alone."""
-    return reports.timings(store, drawing.draw(store.out, "timing", drawing.Files(("png", "svg"), DPI)))
+    return redrawn.timings(store, drawing.draw(store.out, "timing", drawing.Files(("png", "svg"), DPI)))
 
 
 def summary(store: Store) -> Table:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import scipy  # whose parts are imported when they are asked for
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from scipy import signal
 from torch import Tensor
 
 from segcam.metrics import metric
@@ -131,15 +131,15 @@ def _ridges(
         along: the same at right angles.
     """
     profiles = walled[:, one.cells].ravel()
-    _, found = signal.find_peaks(profiles, plateau_size=1)
+    _, found = scipy.signal.find_peaks(profiles, plateau_size=1)
     low, up = ((found["left_edges"] + found["right_edges"] + more) // 2 for more in (0, 1))
     heights = profiles[low]
     able = np.isfinite(heights) & (heights >= FAINT)  # no peak stands out more than it is high
     low, up = low[able], up[able]
-    stands_out, left, right = signal.peak_prominences(profiles, low)
+    stands_out, left, right = scipy.signal.peak_prominences(profiles, low)
     clear = stands_out >= FAINT
     low, up, stands_out, bases = low[clear], up[clear], stands_out[clear], (left[clear], right[clear])
-    across = signal.peak_widths(profiles, low, 0.5, (stands_out, *bases))[0] * pixels
+    across = scipy.signal.peak_widths(profiles, low, 0.5, (stands_out, *bases))[0] * pixels
     two = np.flatnonzero(up > low)  # the middles of an even plateau share its weight
     again = np.concatenate([np.arange(len(low)), two])
     weight = stands_out[again]
@@ -151,7 +151,7 @@ def _ridges(
     inner = (first < at) & (at < last)
     of, at, first, last, again, weight = (part[inner] for part in (of, at, first, last, again, weight))
     turned = walled[:, other.cells].ravel()
-    _, _, left, right = signal.peak_widths(turned, at, 0.5, (stands_out[again], first, last))
+    _, _, left, right = scipy.signal.peak_widths(turned, at, 0.5, (stands_out[again], first, last))
     across, length = across[again], (right - left) * along
     ridge = np.minimum(at - left, right - at) * along >= across * (1 - ROUNDING)
     across, length = across[ridge], length[ridge]

@@ -21,7 +21,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 from skimage import data
 
-import segcam
+from segcam.explaining import explain
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "results" / "quick" / "report" / "index.html"
@@ -62,7 +62,7 @@ def own_network(root: Path) -> Image.Image:
         check=True,
     )
     weights = sorted((TRAINED / "checkpoints").rglob("*.safetensors"))[-1]
-    explained = segcam.explain(str(weights), Path(data.__file__).with_name("chelsea.png"), class_id="pet")
+    explained = explain(str(weights), Path(data.__file__).with_name("chelsea.png"), class_id="pet")
     buffer = io.BytesIO()
     explained.show().savefig(buffer, format="png", dpi=DPI)
     return Image.open(buffer).convert("RGB")

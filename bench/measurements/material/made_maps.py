@@ -92,10 +92,11 @@ def gradient_maps(
     rivals = rivals or {}
     for i, layer in enumerate(request.layers):
         try:
-            yield _of_layer(request, captures, rivals, i, methods, note)
+            yield _of_layer(request, captures, rivals, i, methods)
         except NotApplicableError:
             applicable = [m for m in methods if _applies(request.methods[m], captures[0], layer, note)]
-            yield _of_layer(request, captures, rivals, i, applicable, note)
+            yield _of_layer(request, captures, rivals, i, applicable)
+    _note_cancelled(request, captures, note)
 
 
 def _of_layer(
@@ -104,13 +105,11 @@ def _of_layer(
     rivals: Mapping[int, Capture],
     i: int,
     indices: Sequence[int],
-    note: Callable[[Gap], None],
 ) -> list[MadeMaps]:
     methods, layer = [request.methods[m] for m in indices], request.layers[i]
     made = []
     for t, capture in enumerate(captures if methods else ()):
         signed, maps = layer_maps(capture, layer, methods)
-        _note_cancelled(capture, layer, methods, note)
         numbers = {SIGN_BALANCE: sign_balance(signed)}
         if t in rivals:
             share = counter_share(maps, layer_maps(rivals[t], layer, methods)[1])
@@ -119,11 +118,22 @@ def _of_layer(
     return made
 
 
-def _note_cancelled(capture: Capture, layer: Layer, methods: Sequence[Method], note: Callable[[Gap], None]) -> None:
-    """Tell of the methods whose maps of a layer are all undefined, since what they sum cancels."""
-    for method in methods:
-        if method.sums is not None and bool(capture.cancels(layer, method.sums).all()):
-            note(Gap(layer.label, method.name, CANCELLED))
+def _note_cancelled(request: Request, captures: Sequence[Capture], note: Callable[[Gap], None]) -> None:
+    """Tell of the methods whose maps of a layer are all undefined, since what they sum cancels.
+
+    All layers are asked together: each question waits for a GPU.
+    """
+    asked = [
+        (layer.label, method.name, capture.cancels(layer, method.sums).all())
+        for capture in captures
+        for layer in request.layers
+        for method in request.methods
+        if method.sums is not None
+    ]
+    cancelled = torch.stack([found for _, _, found in asked]).tolist() if asked else []
+    for (layer, name, _), whether in zip(asked, cancelled, strict=True):
+        if whether:
+            note(Gap(layer, name, CANCELLED))
 
 
 def _applies(method: Method, capture: Capture, layer: Layer, note: Callable[[Gap], None]) -> bool:

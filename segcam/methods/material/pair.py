@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from segcam.arrays import real
+from segcam.arrays import at_hand, real
 from segcam.errors import InputError
 
 SMALL = 2.0**-50
@@ -74,13 +74,15 @@ class Pair:
         if "gram" in vars(self) and self.gram[0].shape[1] == self.activations.shape[1]:
             gram, norm = self.gram
             return gram.diagonal(dim1=1, dim2=2).sqrt() * norm[:, None]
+        if not at_hand(self.activations):
+            scaled, scale = in_reach(self.activations)
+            return scaled.square().sum((2, 3)).sqrt() * scale[:, None]
         norms = self.activations.square().sum((2, 3)).sqrt()
         top = norms.amax(1)
         unsafe = ~((top > SMALL) & top.isfinite())  # squares may have under- or overflowed
         if unsafe.any():
-            scale = self.activations[unsafe].abs().amax((1, 2, 3))[:, None, None, None]
-            scaled = self.activations[unsafe] / scale.masked_fill(scale == 0, 1)
-            norms[unsafe] = scaled.square().sum((2, 3)).sqrt() * scale[:, :, 0, 0]
+            scaled, scale = in_reach(self.activations[unsafe])
+            norms[unsafe] = scaled.square().sum((2, 3)).sqrt() * scale[:, None]
         return norms
 
     def weighted(self, weights: Float[Tensor, "b c"]) -> Float[Tensor, "b h w"]:
@@ -112,19 +114,33 @@ def gram_matrix(stack: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b k k"]
         turned = some.transpose(1, 2)
         return torch.bmm(some, turned) if some.shape[1] <= some.shape[2] else torch.bmm(turned, some)
 
+    if not at_hand(flat):
+        scaled, scale = in_reach(flat)
+        gram = of(scaled)
+        gram[:, 0, 0].masked_fill_(scale == 0, 1)
+        squares = trace(gram)
+        return gram / squares[:, None, None], squares.sqrt() * scale
     gram = of(flat)
     squares = trace(gram)
     norm = squares.sqrt()
     info = torch.finfo(flat.dtype)
     safe = (squares > info.tiny / info.eps) & (squares < info.max * info.eps)
     if not safe.all():
-        unsafe = flat[~safe]
-        scale = unsafe.abs().amax((1, 2))
-        again = of(unsafe / scale.masked_fill(scale == 0, 1)[:, None, None])
+        scaled, scale = in_reach(flat[~safe])
+        again = of(scaled)
         norm[~safe] = trace(again).sqrt() * scale
         again[:, 0, 0].masked_fill_(scale == 0, 1)
         gram[~safe], squares[~safe] = again, trace(again)
     return gram.div_(squares[:, None, None]), norm
+
+
+def in_reach(stack: Float[Tensor, "b ..."]) -> tuple[Float[Tensor, "b ..."], Float[Tensor, " b"]]:
+    """Return each sample over its largest absolute value, whose squares neither over- nor underflow, and that value.
+
+    A blank sample stays as it is.
+    """
+    scale = stack.flatten(1).abs().amax(1)
+    return stack / scale.masked_fill(scale == 0, 1).view(-1, *[1] * (stack.ndim - 1)), scale
 
 
 def trace(matrices: Float[Tensor, "b k k"]) -> Float[Tensor, " b"]:

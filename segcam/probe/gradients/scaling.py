@@ -65,11 +65,11 @@ def gradients(
 
     attempt(1, lambda _old, new: new.isfinite())
     for i in range(1, TRIES + 1):
-        if all(bool(top.isfinite().all()) for top in tops.values()):
+        if bool(torch.stack([top.isfinite().all() for top in tops.values()]).all()):
             break
         attempt(STEP**-i, lambda old, _new: ~old.isfinite())
     for i in range(1, TRIES + 1):
-        if not any(bool((top < FAINT).any()) for top in tops.values()):
+        if not bool(torch.stack([(top < FAINT).any() for top in tops.values()]).any()):
             break
         attempt(STEP**i, lambda old, new: (old < FAINT) & new.isfinite())
     return best

@@ -15,11 +15,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from analyses import ResultsError, report, run
+from analyses import ResultsError, report, run, verdicts
 from analyses.artifacts import Caption, Drawn, Figure, Section, Table
 from analyses.reading.small_maps import STEPS
 from analyses.reading.states import STATES
-from analyses.report import contents, figures, gallery, sheets, tables, verdicts
+from analyses.report import contents, figures, gallery, sheets, tables
 from analyses.report import data as scripts
 from segcam.draw.display import Display
 
@@ -288,7 +288,7 @@ def test_the_order_reads_well_and_unknown_sections_come_last():
 
 
 def test_verdicts_count_what_counts():
-    (verdict,) = verdicts.of([Section("claims", "Claims", [claims()])])
+    (verdict,) = verdicts.of_frame(claims().frame, {})
     assert (verdict.claim, verdict.state, verdict.size) == ("C1", "supported", "90 to 100 images, 3 seeds")
     assert verdict.caveats == ["Beside it, it rises: supported, 0.20 [0.10, 0.30]."]
 

@@ -1,20 +1,19 @@
-"""The verdict on each claim, in the words of the page: its state, a sentence with the number, what limits it."""
+"""The verdict on each claim in the words of page and terminal: state, a sentence with the number, what limits it."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from analyses import printing
-from analyses.artifacts import Section, Table
 from analyses.reading.states import NOT_MEASURED, NOT_REPLICATED, STATES, UNDECIDED
 
-__all__ = ["STATES", "ClaimVerdict", "Mark", "of", "of_frame"]
+__all__ = ["CLAIMS", "STATES", "ClaimVerdict", "Mark", "of_frame"]
 
 CLAIMS = "claims"
 REACH = 6.0
@@ -55,17 +54,6 @@ class ClaimVerdict:
     caveats: list[str]
     size: str
     marks: list[Mark]
-
-
-def of(sections: Sequence[Section], units: Mapping[str, str] | None = None) -> list[ClaimVerdict]:
-    """Return the verdict on each claim, by claim; none where no section judges claims.
-
-    Args:
-        sections: of the page.
-        units: the unit of each metric.
-    """
-    tables = [item for section in sections for item in section.items if isinstance(item, Table) and item.name == CLAIMS]
-    return [verdict for table in tables for verdict in of_frame(table.frame, units or {})]
 
 
 def of_frame(frame: pd.DataFrame, units: Mapping[str, str]) -> list[ClaimVerdict]:
