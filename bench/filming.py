@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import nn
 
 from analyses.reading.files import PREDICTED, STEPS, TOP
@@ -28,11 +29,15 @@ from bench.planning.profile import Profile
 from bench.planning.request import Request
 from bench.training.trainer import Filming
 from segcam.checks.sanity import evenly
+from segcam.classes import members
+from segcam.draw import display, overlay
 from segcam.errors import NotFiniteError
 from segcam.samples import Batch, Sample
 
 LAYERS = 7
 """Layers in the film, from the first to the last: as many as one can follow at once."""
+SEEN = 128
+"""Pixels of a side that one sees something in: smaller pictures are enlarged."""
 GREYS = 255
 """Of a map: it is kept as bytes, with its maximum."""
 
@@ -62,6 +67,8 @@ class Film:
         samples: the images.
         request: what is asked of the network.
         steps: of the frames, were the training to go on to its last step.
+        look: the name of a picture of the newest frame; none is made where it is empty.
+        bare: the names of images whose photographs are not shown.
     """
 
     store: Store
@@ -70,6 +77,8 @@ class Film:
     samples: Sequence[Sample]
     request: Request
     steps: tuple[int, ...]
+    look: str = ""
+    bare: frozenset[str] = frozenset()
     _frames: dict[int, dict[str, NDArray[Any]]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -90,6 +99,8 @@ class Film:
         if frame:
             self._frames[step] = frame
             self._write()
+            if self.look:
+                self.store.write(self.look, self._picture(frame))
 
     def _frame(self, network: nn.Module, device: torch.device) -> dict[str, NDArray[Any]]:
         """Return the arrays of a frame; of a network that answers with NaN none, which its training tells of."""
@@ -106,6 +117,23 @@ class Film:
             scaled = np.nan_to_num(values) / np.where(top > 0, top, 1)[:, None, None]
             frame |= {name: (GREYS * scaled).round().astype(np.uint8), TOP + name: top.astype(np.float32)}
         return frame
+
+    def _picture(self, frame: dict[str, NDArray[Any]]) -> bytes:
+        """Return a frame as WebP: a row an image, first with its prediction, then its maps by depth."""
+        rows, classes = [], list(members(self.request.class_id))
+        for i, sample in enumerate(self.samples):
+            photograph = None if sample.id in self.bare else Batch.of([sample]).displayed()[0].permute(1, 2, 0).numpy()
+            ground = display.dimmed(None, sample.mask.shape) if photograph is None else photograph / 255
+            tiles = [display.to_bytes(display.tinted(ground, np.isin(frame[PREDICTED][i], classes)))]
+            for layer in self.request.layers:
+                (name,) = [name for name in frame if name.endswith(f"|{layer.label}") and not name.startswith(TOP)]
+                tiles.append(overlay(photograph, frame[name][i].astype(np.float32), mask=np.isin(sample.mask, classes)))
+            rows.append(np.hstack([np.pad(tile, ((1, 1), (1, 1), (0, 0)), constant_values=255) for tile in tiles]))
+        picture = Image.fromarray(np.vstack(rows))
+        times = max(1, SEEN // (picture.width // (len(self.request.layers) + 1)))
+        buffer = io.BytesIO()
+        picture.resize((times * picture.width, times * picture.height), Image.Resampling.NEAREST).save(buffer, "webp")
+        return buffer.getvalue()
 
     def _write(self) -> None:
         steps = sorted(self._frames)
@@ -163,5 +191,8 @@ def film_of(
     samples = [*data.free, *(data.test[i] for i in rows)][: wanted.images]
     asked = (request.targets[0].name, methods[0].name, [layer.label for layer in layers])
     identity = plan.identity(cell.id, *asked, [sample.id for sample in samples], wanted.frames)
-    film = Film(store, cell.film, identity, samples, request, steps_of(total, wanted.frames))
+    free = {sample.id for sample in data.free}
+    bare = {sample.id for sample in samples} - free if not profile.figures.photographs else set[str]()
+    steps = steps_of(total, wanted.frames)
+    film = Film(store, cell.film, identity, samples, request, steps, cell.look, frozenset(bare))
     return partial(film.take, device=next(model.parameters()).device)

@@ -46,6 +46,11 @@ class TrainCell:
         """Return the file of the film."""
         return f"{FILMS}/{self.name}.npz"
 
+    @property
+    def look(self) -> str:
+        """Return the picture of the maps so far."""
+        return f"looks/{self.name}.webp"
+
     def checkpoint(self, level: int) -> str:
         """Return the file of a level's checkpoint."""
         return f"checkpoints/{self.name}-l{level}.safetensors"

@@ -22,7 +22,7 @@ from bench.planning.data import Data
 from bench.planning.measurement import MEASUREMENTS
 from bench.planning.profile import Profile
 from bench.planning.work import Perform, Work
-from bench.progress import Piece, working
+from bench.progress import Piece, say, working
 from bench.training.distillation import Hints
 from bench.training.levels import Evaluation, LevelSearch, baseline
 from bench.training.record import TrainRecord
@@ -170,6 +170,8 @@ class Trainings:
         )
         trainer = Trainer(job)
         trainer.film = self.filming(cell, trainer.model, trainer.total)
+        if trainer.film is not None:
+            say(self.console, f"maps while {cell.name} learns, a picture made anew: {self.store.path(cell.look)}")
         if self.store.has(cell.state):
             trainer.restore(self.store.path(cell.state))
         with endings.deferred():  # until the checkpoints are kept, too

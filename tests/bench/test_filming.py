@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from analyses.reading.files import FILMS, PREDICTED, STEPS, TOP
@@ -109,3 +110,24 @@ def test_a_run_has_a_film_and_the_same_weights_without(finished: Path, tiny: Pat
     for name in kept:
         one, other = (folder / "checkpoints" / name for folder in (finished, tmp_path / "run"))
         assert one.read_bytes() == other.read_bytes()
+
+
+def test_the_newest_frame_is_a_picture(tmp_path: Path) -> None:
+    made, device = film(tmp_path), torch.device("cpu")
+    made.look = "looks/one.webp"
+    made.take(network(), 0, device=device)
+    with Image.open(tmp_path / "looks" / "one.webp") as first:
+        assert first.size == (
+            2 * 34 * 3,
+            2 * 34 * 3,
+        )  # two tiles of 34 pixels beside each other, drawn three times as large
+        before = np.asarray(first)
+    made.take(network(1), 2, device=device)
+    with Image.open(tmp_path / "looks" / "one.webp") as second:
+        assert (np.asarray(second) != before).any()
+    made.bare = frozenset({"a", "b"})
+    made.take(network(2), 5, device=device)
+    with Image.open(tmp_path / "looks" / "one.webp") as bare:
+        assert np.asarray(bare)[9:90, 9:90, 0].std() < before[9:90, 9:90, 0].std() / 1.5, (
+            "no photograph, which is noise"
+        )
