@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import wraps
+from itertools import chain
 from typing import ParamSpec, TypeVar
 
 import torch
@@ -66,5 +67,5 @@ def of_network(model: nn.Module, tensors: Mapping[str, Tensor] | None = None) ->
 
     float32 where there are none.
     """
-    weights = tensors.values() if tensors else (*model.parameters(), *model.buffers())
+    weights = tensors.values() if tensors else chain(model.parameters(), model.buffers())
     return next((t.dtype for t in weights if t.is_floating_point()), torch.float32)

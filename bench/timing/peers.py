@@ -31,10 +31,12 @@ from segcam.probe.probe import Precision, Probe
 Cams = list[Tensor]
 """A map `(b, h, w)` a layer."""
 
-Output = Literal["layer", "input", "mean"]
-"""Raw maps after ReLU on the layers' grids; scaled to 0..1 and upsampled to the input; the mean of these."""
+Output = Literal["layer", "input", "mean", "none"]
+"""Raw maps after ReLU on the layers' grids; scaled to 0..1 and upsampled to the input; the mean of these; no maps."""
 
 INSTALL = "pip install .[peers]"
+FLOOR = "not the same result: the floor, were maps to cost nothing"
+AVERAGED = "not the same result: their maps are averaged over the layers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,8 @@ class Side:
     @property
     def scope(self) -> str:
         """What is timed."""
+        if self.output == "none":
+            return "forward, backward to the first layer"
         after = {"layer": "maps", "input": "maps, scaled and upsampled", "mean": "maps, scaled, upsampled and averaged"}
         each = "for each layer: " if self.slow else ""
         return f"{each}hooks, forward, backward, {after[self.output]}"
@@ -84,6 +88,30 @@ def segcam(*, channels_last: bool = False, precision: Precision = "fp32", output
             capture = probe(case.images, case.target)
             maps = [capture.maps(grad_cam, layer) for layer in probe.layers]
             return maps if output == "layer" else [scaled(grid, capture.size) for grid in maps]
+
+        return work
+
+    return make
+
+
+def bare(precision: Precision = "fp32") -> Any:
+    """Return the floor: a forward pass, and one backward to the first layer's output, channels last; no map is made."""
+
+    def make(case: Ready) -> Callable[[], Cams]:
+        model, images = case.channels_last, case.images.contiguous(memory_format=torch.channels_last)
+        first, half = model.get_submodule(next(iter(case.modules))), precision == "bf16"
+
+        def work() -> Cams:
+            starts: list[Tensor] = []
+
+            def start(_: nn.Module, __: object, output: Tensor) -> Tensor:
+                starts.append(output.detach().requires_grad_())
+                return starts[0]
+
+            with first.register_forward_hook(start), torch.autocast(images.device.type, torch.bfloat16, enabled=half):
+                scores = case.scores(model(images))
+            torch.autograd.grad(scores.float().sum(), starts)
+            return []
 
         return work
 
@@ -181,6 +209,8 @@ SIDES = {
         Side("segcam, channels last", segcam(channels_last=True)),
         Side("segcam, channels last, bf16", segcam(channels_last=True, precision="bf16"), exact=False),
         Side("segcam, channels last, upsampled", segcam(channels_last=True, output="input"), "input"),
+        Side("the bare passes", bare(), "none"),
+        Side("the bare passes, bf16", bare("bf16"), "none", exact=False),
         Side("torch-cam", torch_cam(), package="torchcam"),
         Side("torch-cam, channels last", torch_cam(channels_last=True), package="torchcam"),
         Side("captum, a call a layer", captum_by_layer, package="captum", slow=True),
@@ -195,7 +225,7 @@ class Pair:
     """Two sides that are held against each other.
 
     Attributes:
-        ours: a side of segcam.
+        ours: a side of segcam, or the bare passes.
         theirs: a side of another tool.
         bar: the largest ratio of times that is wanted; None where there is none.
     """
@@ -215,6 +245,8 @@ PAIRS = (
     Pair("segcam, channels last", "torch-cam", 0.85),
     Pair("segcam, channels last", "torch-cam, channels last"),
     Pair("segcam, channels last, bf16", "torch-cam", 0.5),
+    Pair("the bare passes", "torch-cam"),
+    Pair("the bare passes, bf16", "torch-cam"),
     Pair("segcam, channels last", "captum, a call a layer", 0.1),
     Pair("segcam, channels last, upsampled", "pytorch-grad-cam, a call a layer"),
     Pair("segcam, channels last, upsampled", "pytorch-grad-cam, all layers averaged"),
@@ -252,7 +284,7 @@ def comparison(case: Case, pair: Pair, device: torch.device) -> Comparison:
         rounds=case.slow_rounds if theirs.slow else case.rounds,
         bar=pair.bar,
         same=pair.same,
-        note="" if pair.same else "not the same result: their maps are averaged over the layers",
+        note="" if pair.same else FLOOR if ours.output == "none" else AVERAGED,
         unable=ours.unable(device) or theirs.unable(device),
     )
 

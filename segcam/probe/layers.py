@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
@@ -90,7 +90,7 @@ def find_layers(
     if not isinstance(model, nn.Module):
         raise ProbeError(f"a torch.nn.Module is needed, not a {type(model).__name__}")
     choices = _choices(wanted)
-    modules = dict(model.named_modules())
+    modules, first = dict(model.named_modules()), _first_names(model)
     layers: list[Layer] = []
     without = [choice[1:] for choice in choices if isinstance(choice, str) and choice.startswith("!")]
     for out in without:
@@ -98,7 +98,7 @@ def find_layers(
     for choice in choices:
         if isinstance(choice, str) and choice.startswith("!"):
             continue
-        matched = _match(modules, _first_name(model, choice), kind)
+        matched = _match(modules, _renamed(choice, first), kind)
         if isinstance(choice, str) and choice != matched[0].module and not any(sign in choice for sign in "*?["):
             matched = [replace(matched[0], label=choice)]
         left = [x for x in matched if not any(fnmatch.fnmatchcase(x.module, out) for out in without)]
@@ -124,7 +124,8 @@ def chosen_layers(
     choices = _choices(wanted)
     layers = tuple(find_layers(model, choices, kind))
     modules = dict(model.named_modules())
-    strings = [_first_name(model, choice) for choice in choices if isinstance(choice, str)]
+    first = _first_names(model)
+    strings = [_renamed(choice, first) for choice in choices if isinstance(choice, str)]
     names = {choice for choice in strings if isinstance(choice, str) and choice in modules}
     names |= {path for path, module in modules.items() if any(choice is module for choice in choices)}
     described = {choice.label for choice in choices if isinstance(choice, Layer)}
@@ -145,16 +146,17 @@ def _choices(wanted: Any) -> Sequence[LayerChoice]:
     return choices
 
 
-def _first_name(model: nn.Module, choice: LayerChoice) -> LayerChoice:
-    """Return a choice with the first of its module's names, by which `named_modules` knows one that has several."""
-    path = choice.module if isinstance(choice, Layer) else choice
-    if not isinstance(path, str) or not path:
-        return choice
-    named = dict(model.named_modules(remove_duplicate=False))
-    if path not in named:
-        return choice
-    first = next(name for name, module in named.items() if module is named[path])
-    return replace(choice, module=first) if isinstance(choice, Layer) else first
+def _first_names(model: nn.Module) -> dict[str, str]:
+    """Return by each name of a module the first one, by which `named_modules` knows those that have several."""
+    first: dict[int, str] = {}
+    return {path: first.setdefault(id(one), path) for path, one in model.named_modules(remove_duplicate=False) if path}
+
+
+def _renamed(choice: LayerChoice, first: Mapping[str, str]) -> LayerChoice:
+    """Return a choice with the first of its module's names."""
+    if isinstance(choice, Layer):
+        return replace(choice, module=first[choice.module]) if choice.module in first else choice
+    return first.get(choice, choice) if isinstance(choice, str) else choice
 
 
 def _match(modules: dict[str, nn.Module], choice: LayerChoice, kind: type[nn.Module] | None) -> list[Layer]:
