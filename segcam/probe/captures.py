@@ -54,6 +54,9 @@ class Capture:
     layouts: Mapping[str, Layout] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    _cancelled: dict[tuple[str, Sums], Bool[Tensor, " b"]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def maps(
         self, method: Callable[[Tensor, Tensor], Tensor], layer: str | Layer | None = None
@@ -139,11 +142,14 @@ class Capture:
             sums: what the method sums over positions: 'gradients', or 'products' of gradients and activations.
         """
         label = layer.label if isinstance(layer, Layer) else layer
-        activations, gradients = self.activations[label], self.gradients[label]
-        terms = at_least_float32(gradients)
-        if sums == "products":
-            terms = terms * at_least_float32(activations)
-        return cancels(terms, max(activations.dtype, gradients.dtype, key=lambda dtype: torch.finfo(dtype).eps))
+        if (label, sums) not in self._cancelled:  # methods and reports ask again
+            activations, gradients = self.activations[label], self.gradients[label]
+            terms = at_least_float32(gradients)
+            if sums == "products":
+                terms = terms * at_least_float32(activations)
+            computed = max(activations.dtype, gradients.dtype, key=lambda dtype: torch.finfo(dtype).eps)
+            self._cancelled[label, sums] = cancels(terms, computed)
+        return self._cancelled[label, sums]
 
     @property
     def scores(self) -> Float[Tensor, " b"]:
