@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 import torch
-from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from analyses.reading.manifest import File, Manifest
 from analyses.trust.evidence.networks import FLIPS, STAYS, uses_cue
@@ -18,6 +18,7 @@ from bench.measurements.evidence import OWN_PASSES
 from bench.measurements.material.scene_batch import ORACLE, SUMMARY
 from bench.measuring import Measuring
 from bench.output import report as reports
+from bench.output import tables
 from bench.output.store import MANIFEST, Store
 from bench.planning import environment, manifest
 from bench.planning import profile as config
@@ -92,19 +93,20 @@ def run(store: Store, profiles: Mapping[str, Profile], start: Start) -> list[Pat
 
 def summary(store: Store) -> Table:
     """Return the table of the networks for the terminal: what they tell apart, and what their answer follows."""
-    table = Table(title="known evidence: animals told apart by one cue", box=box.SIMPLE)
-    names = ("decides", "model", "seed", "images told", "mean IoU", *(f"changed by {cue}" for cue in CUES), "uses it")
-    for name in names:
-        table.add_column(name, justify="left" if name in ("decides", "model") else "right")
+    table = tables.plain(Text("known evidence: animals told apart by one cue"))
+    for name in ("decides", "seed", "told", "flips", "other", "used"):
+        table.add_column(name, justify="left" if name == "decides" else "right", min_width=len(name))
     used = []
     for cue, network in _networks(store):
-        shares = [network["images_told"], network["miou"], *(network["changed_by"][other] for other in CUES)]
-        used.append(uses_cue(cue, network["changed_by"]))
+        changed = network["changed_by"]
+        used.append(uses_cue(cue, changed))
+        shares = (network["images_told"], changed[cue], max(changed[other] for other in CUES if other != cue))
         cells = [f"{100 * share:.0f} %" for share in shares]
-        table.add_row(cue, network["model"], str(network["seed"]), *cells, "yes" if used[-1] else "no")
+        table.add_row(cue, str(network["seed"]), *cells, Text("yes") if used[-1] else Text("no", "red"))
     table.caption = (
-        f"{sum(used)} of {len(used)} networks use their cue: it changes {100 * FLIPS:.0f} % of their answers or more, "
-        f"no other more than {100 * STAYS:.0f} %"
+        "told: test scenes whose animal the network tells; flips: answers that change with the cue that decides; "
+        f"other: with another cue, at most. {sum(used)} of {len(used)} networks use their cue: it flips "
+        f"{100 * FLIPS:.0f} % or more, no other more than {100 * STAYS:.0f} %"
     )
     return table
 

@@ -17,6 +17,7 @@ from rich.text import Text
 from analyses import verdicts as worded
 from analyses.reading.manifest import INPUT, Checkpoint, Manifest
 from analyses.reading.states import NEGLIGIBLE, NOT_DISCRIMINATING, NOT_MEASURED, OPPOSITE, SUPPORTED, UNDECIDED
+from bench.output import tables
 from bench.output.store import INDEX, MANIFEST, PAGE, Store
 from bench.progress import say
 
@@ -137,7 +138,7 @@ def summary(store: Store, width: int) -> Table | None:
     if values.kind or _given(values):
         return None
     title = Text(f"{values.profile.get('name', store.out.name)}: trained on {values.dataset.training_data}")
-    table = _table(title)
+    table = tables.plain(title)
     if not values.checkpoints:
         table.caption = "nothing is trained yet"
         return table
@@ -156,12 +157,6 @@ def summary(store: Store, width: int) -> Table | None:
     training = sum(minutes for name, minutes in times.items() if Path(name).name.startswith("train-"))
     table.caption = f"training took {training:.1f} min, measuring {sum(times.values()) - training:.1f} min"
     return table
-
-
-def _table(title: Text) -> Table:
-    """Return a table without rules, whose lines keep to the left."""
-    look = {"title_justify": "left", "caption_justify": "left", "title_style": "bold", "caption_style": "dim"}
-    return Table(title=title, box=None, padding=(0, 2, 0, 0), pad_edge=False, **look)  # type: ignore[arg-type]
 
 
 def _checkpoint(entry: Checkpoint) -> dict[str, str]:
@@ -186,7 +181,7 @@ def verdicts(store: Store) -> Table | None:
         return None
     units = {name: metric.unit for name, metric in store.manifest().metrics.items()}
     every = worded.of_frame(pd.read_csv(store.path(CLAIMS), keep_default_na=False, na_values=[""]), units)
-    table = _table(Text("what the paper says, measured"))
+    table = tables.plain(Text("what the paper says, measured"))
     table.show_header = False
     table.add_column(min_width=max((len(verdict.claim) for verdict in every), default=0))
     table.add_column(min_width=max((len(verdict.state) for verdict in every), default=0))

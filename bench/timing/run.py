@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Iterator, Mapping
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import torch
-from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from analyses.reading.timings import Timings
 from bench import endings
-from bench.output import drawing, redrawn
+from bench.output import drawing, redrawn, tables
 from bench.output.store import TIMING, Store
 from bench.planning import environment
 from bench.progress import working
@@ -22,6 +24,8 @@ from bench.timing.cases import CASES
 from bench.timing.compare import Comparison
 
 DPI = 200
+RATIO = 6
+"""Characters of a ratio."""
 PEERS = ("torchcam", "captum", "grad-cam", "quantus")
 
 
@@ -69,19 +73,30 @@ def draw(store: Store) -> list[Path]:
 
 
 def summary(store: Store) -> Table:
-    """Return the table of ratios for the terminal."""
+    """Return the table of ratios for the terminal, case by case: what cannot be told in a word may wrap."""
     timings = Timings.read(store.path(TIMING))
     hardware = timings.hardware
     where = hardware["gpu"] or f"{hardware['processor']}, {hardware['threads']} threads"
-    table = Table(title=f"ours over theirs, on {where}", box=box.SIMPLE)
-    for name in ("what", "ours", "theirs", "ratio", "quartiles", "rounds", "bar", ""):
-        table.add_column(name, justify="right" if name in ("ratio", "quartiles", "rounds", "bar") else "left")
-    for row in timings.rows:
-        ratio, bar = row["ratio"], "" if row["bar"] is None else f"{row['bar']:g}"
-        numbers = ["", "", ""]
-        if ratio is not None:
-            numbers = [f"{ratio['median']:.3g}", f"{ratio['low']:.3g} to {ratio['high']:.3g}", str(ratio["rounds"])]
-        met = {True: "met", False: "missed", None: ""}[row["met"]]
-        note = "; ".join(filter(None, (met, escape(row["note"]))))
-        table.add_row(row["case"], row["ours"], row["theirs"], *numbers, bar, note)
+    table = tables.plain(Text(f"ours over theirs, on {where}"))
+    table.show_header = False
+    table.add_column(justify="right", min_width=RATIO)
+    table.add_column(overflow="fold")
+    for label, rows in groupby(timings.rows, key=lambda row: str(row["label"])):
+        table.add_row("", Text(label, "bold"))
+        for row in rows:
+            ratio = row["ratio"]
+            words = Text(f"{row['ours']} / {row['theirs']}")
+            if said := "; ".join(_said(row)):
+                words.append(f"\n{said}", "dim")
+            table.add_row("" if ratio is None else f"{ratio['median']:.3g}", words)
     return table
+
+
+def _said(row: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is to be known of a ratio beside its median."""
+    if (ratio := row["ratio"]) is not None and ratio["rounds"] > 1:
+        yield f"{ratio['low']:.3g} to {ratio['high']:.3g} in {ratio['rounds']} rounds"
+    if row["met"] is not None:
+        yield f"wanted {row['bar']:g}: {'met' if row['met'] else 'missed'}"
+    if row["note"]:
+        yield str(row["note"])
