@@ -94,7 +94,7 @@ def _figures(
         key=map_tiles.key(results, image, tinted=tinted, metric=shown[0].metric),
     )
     caption = _caption(results, [tiles.checkpoint for tiles in shown], image, content, finding)
-    yield from figures(content, name, caption, f"{label}: {results.label('models', point.model)}, {image}")
+    yield from figures(results, content, name, caption, f"{label}: {results.label('models', point.model)}, {image}")
 
 
 def _row(tiles: map_tiles.Tiles, image: str, layers: Sequence[Layer]) -> map_page.Row:

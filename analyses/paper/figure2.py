@@ -48,7 +48,7 @@ def analyse(results: Results) -> Iterator[Figure]:
             finding = _finding(results, checkpoint, pairs, metric, scores) if number == 1 else ""
             caption = _caption(results, checkpoint, image, content, finding)
             label = f"Figure 2: {results.label('models', model)}, {image}"
-            yield from figures(content, name, caption, label)
+            yield from figures(results, content, name, caption, label)
 
 
 def attention(layers: Sequence[Layer]) -> list[Pair]:

@@ -31,7 +31,7 @@ def analyse(results: Results) -> Iterator[Figure]:
         shown = map_tiles.Tiles(results, checkpoint, map_tiles.metric_shown(results, SCORE))
         content = _page(shown, layers)
         caption, label = _caption(results, checkpoint, layers, content), f"Figure 3: {results.label('models', model)}"
-        yield from figures(content, f"figure3-{printing.slug(model)}", caption, label)
+        yield from figures(results, content, f"figure3-{printing.slug(model)}", caption, label)
 
 
 def firsts(layers: Sequence[Layer]) -> list[Layer]:

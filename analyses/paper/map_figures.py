@@ -7,11 +7,16 @@ from dataclasses import replace
 
 from analyses.artifacts import Caption, Figure
 from analyses.plots import map_breaks, map_page, style
+from analyses.reading.results import Results
 
 
-def figures(page: map_page.Page, name: str, caption: Caption, label: str) -> Iterator[Figure]:
-    """Draw a page; what it is broken into has numbered names, and the finding stands above the first alone."""
-    for number, part in enumerate(map_breaks.pages(page), start=1):
+def figures(results: Results, page: map_page.Page, name: str, caption: Caption, label: str) -> Iterator[Figure]:
+    """Draw a page for both of a journal's columns, or for one where the run says so.
+
+    What it is broken into has numbered names, and the finding stands above the first alone.
+    """
+    wanted = map_breaks.narrowed(page) if results.one_column else page
+    for number, part in enumerate(map_breaks.pages(wanted), start=1):
         with style.context():
             figure = map_page.draw(part)
         if number == 1:

@@ -26,7 +26,8 @@ TITLE, LINE, ABSENT, BETWEEN = 0.24, 0.105, 0.2, 0.1
 STRIP, STRIP_PAD = 0.55, 0.06
 TRANSFORMER_COLUMNS = 8  # blocks of a transformer beside each other, at most
 WIDEST = 1.4
-TITLE_WIDTH, KEY_WIDTH = 90, 88  # characters
+TITLE_WIDTH, KEY_WIDTH = 90, 88  # characters, over both columns of a journal
+BAR_ROOM = 1.5  # of the colour bar, beside what the signs mean
 CHARACTERS = 20  # of the smallest text, an inch
 TICKS = (0, 0.1, 0.5, 1)
 ABOVE, BELOW = "#0072b2", "#d55e00"  # of bars
@@ -132,12 +133,28 @@ class Block:
 
 @dataclass(frozen=True)
 class Page:
-    """What one figure shows; `columns` is how many there is room for, `key` what the signs mean."""
+    """What one figure shows; `columns` is how many there is room for, `key` what the signs mean, `width` in inches."""
 
     title: str
     blocks: Sequence[Block]
     columns: int
     key: Key
+    width: float = style.WIDTH
+
+    @property
+    def side(self) -> float:
+        """A tile's width, in inches."""
+        return side(self.columns, self.width)
+
+    @property
+    def title_width(self) -> int:
+        """Characters that the title has room for."""
+        return round(TITLE_WIDTH * self.width / style.WIDTH)
+
+    @property
+    def key_width(self) -> int:
+        """Characters that a line of the key has room for."""
+        return round(KEY_WIDTH * (self.width - LEFT - BAR_ROOM) / (style.WIDTH - LEFT - BAR_ROOM))
 
     @property
     def displays(self) -> list[Display]:
@@ -155,9 +172,9 @@ def cut(text: str, length: int, tail: int = 0) -> str:
     return text if len(text) <= length else f"{text[: length - 1 - tail]}…{text[len(text) - tail :]}"
 
 
-def side(columns: int) -> float:
-    """Return a tile's width, in inches, where there is room for so many columns."""
-    return min((style.WIDTH - LEFT - RIGHT) / columns, WIDEST) - GAP
+def side(columns: int, width: float = style.WIDTH) -> float:
+    """Return a tile's width where there is room for so many columns in a figure of a width, all in inches."""
+    return min((width - LEFT - RIGHT) / columns, WIDEST) - GAP
 
 
 def row_height(row: Row, width: float) -> float:
@@ -173,23 +190,24 @@ def block_height(block: Block, width: float) -> float:
 
 def foot(page: Page) -> float:
     """Return the height of what stands below the blocks, in inches: the colour bar, and what the signs mean."""
-    return max(0.42, LINE * sum(text.count("\n") + 1 for _, text in _wrapped(page.key))) + 0.1
+    return max(0.42, LINE * sum(text.count("\n") + 1 for _, text in _wrapped(page))) + 0.1
 
 
 def _heads(block: Block, width: float) -> list[str]:
     return [printing.plain(head, round(CHARACTERS * width)) for head in block.heads]
 
 
-def _wrapped(key: Key) -> Key:
-    return [(sign, printing.plain(text, KEY_WIDTH)) for sign, text in key]
+def _wrapped(page: Page) -> Key:
+    return [(sign, printing.plain(text, page.key_width)) for sign, text in page.key]
 
 
 class _Pens:
     """Draws tiles; outlines, frames and marks are gathered, so that each kind is one artist however many there are."""
 
-    def __init__(self, axes: Axes, columns: int) -> None:
+    def __init__(self, axes: Axes, page: Page) -> None:
         self.axes = axes
-        self.side = side(columns)
+        self.width = page.width
+        self.side = page.side
         self.pitch = self.side + GAP
         self._outlines: list[Floats] = []
         self._frames: list[list[tuple[float, float]]] = []
@@ -269,8 +287,8 @@ def draw(page: Page) -> Figure:
     """Draw the page: its only axes with pictures is measured in inches, from the top left corner."""
     figure = style.figure(1.0)
     axes = figure.add_axes((0, 0, 1, 1))
-    pens = _Pens(axes, page.columns)
-    axes.text(LEFT, 0.13, printing.plain(cut(page.title, TITLE_WIDTH)), va="center")
+    pens = _Pens(axes, page)
+    axes.text(LEFT, 0.13, printing.plain(cut(page.title, page.title_width)), va="center")
     top = TITLE
     for block in page.blocks:
         heads = _heads(block, pens.side)
@@ -287,8 +305,8 @@ def draw(page: Page) -> Figure:
     pens.finish()
     below = foot(page)
     height = math.ceil(100 * (top + below)) / 100  # whole pixels
-    figure.set_size_inches(style.WIDTH, height)
-    axes.set(xlim=(0, style.WIDTH), ylim=(height, 0), aspect="auto")
+    figure.set_size_inches(page.width, height)
+    axes.set(xlim=(0, page.width), ylim=(height, 0), aspect="auto")
     axes.set_axis_off()
     _draw_key(figure, page, height, below)
     return figure
@@ -297,7 +315,7 @@ def draw(page: Page) -> Figure:
 def _draw_row(pens: _Pens, row: Row, top: float) -> None:
     if not row.tiles:
         left = pens.left(0)
-        size = (style.WIDTH - RIGHT - GAP - left, ABSENT - 0.05)
+        size = (pens.width - RIGHT - GAP - left, ABSENT - 0.05)
         pens.axes.add_patch(Rectangle((left, top), *size, color="#f0f0f0"))
         pens.axes.text(left + 0.05, top + ABSENT / 2 - 0.025, printing.plain(row.note), va="center", size=style.SMALL)
         return
@@ -311,8 +329,8 @@ def _draw_row(pens: _Pens, row: Row, top: float) -> None:
 
 def _draw_key(figure: Figure, page: Page, height: float, below: float) -> None:
     """Draw the colour bar and what the signs mean along the foot of the page."""
-    key = _wrapped(page.key)
-    box = (LEFT / style.WIDTH, (below / 2 + 0.03) / height, 1.3 / style.WIDTH, 0.09 / height)
+    key = _wrapped(page)
+    box = (LEFT / page.width, (below / 2 + 0.03) / height, 1.3 / page.width, 0.09 / height)
     bar = figure.add_axes(box)
     how = next((one for one in page.displays if not one.reason), Display(1.0, 1.0))
     steps = np.linspace(0, 1, 256)[None]
@@ -326,7 +344,7 @@ def _draw_key(figure: Figure, page: Page, height: float, below: float) -> None:
         [_handle(sign) for sign, _ in key],
         [text for _, text in key],
         loc="center left",
-        bbox_to_anchor=((LEFT + 1.5) / style.WIDTH, below / 2 / height),
+        bbox_to_anchor=((LEFT + BAR_ROOM) / page.width, below / 2 / height),
         frameon=False,
         handlelength=1.6,
         labelspacing=0.25,

@@ -91,6 +91,11 @@ class Results:
         return bool(self.manifest.profile.get("figures", {}).get("raw", False))
 
     @property
+    def one_column(self) -> bool:
+        """Whether figures of maps are for one of a journal's two columns, as the profile says."""
+        return bool(self.manifest.profile.get("figures", {}).get("columns", 2) == 1)
+
+    @property
     def placement(self) -> str:
         """How maps were laid over the images: 'stretched', or where their cells look, 'receptive_field'."""
         return str(self.manifest.profile.get("score", {}).get("placement", "stretched"))

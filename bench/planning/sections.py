@@ -273,12 +273,14 @@ class Film(Settings):
 class Figures(Settings):
     """What figures show: whether photographs are drawn under the maps, and of how many test images; and their files.
 
-    `raw` draws maps linearly up to their maxima, without percentile and gamma.
+    `raw` draws maps linearly up to their maxima, without percentile and gamma. `columns` of a journal's page, 1 (8.5
+    cm) or 2 (17.4 cm), is what Figures 1 to 3 take; others are as wide as what they show.
     `kinds` are the files of each figure: 'png', which the page shows, and any of 'svg' and 'pdf'. `dpi` is of PNG.
     """
 
     photographs: bool = True
     raw: bool = False
+    columns: Literal[1, 2] = 2
     images: Annotated[int, Field(ge=1, le=12)] = 3
     dpi: Annotated[int, Field(ge=50, le=600)] = 300
     kinds: tuple[Literal["png", "svg", "pdf"], ...] = ("png", "svg")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -41,7 +43,7 @@ def test_a_page_is_broken_between_blocks_or_else_between_rows(shape, parts):
 @pytest.mark.parametrize(("rows", "aspect"), [(1, 1.0), (9, 0.5), (14, 2.0)])
 def test_no_page_is_higher_than_is_printed_and_each_row_is_drawn_once(rows, aspect):
     whole = page(2, rows, aspect=aspect)
-    drawn = list(figures(whole, "maps", Caption("Found.", "Read."), "Maps"))
+    drawn = list(figures(SimpleNamespace(one_column=False), whole, "maps", Caption("Found.", "Read."), "Maps"))
     rest = range(2, len(drawn) + 1)
     assert [item.name for item in drawn] == ["maps", *(f"maps-{n}" for n in rest)]
     assert [item.label for item in drawn] == ["Maps", *(f"Maps, page {n}" for n in rest)]
@@ -56,3 +58,23 @@ def test_a_strip_stands_below_the_last_rows_of_its_block():
     made = map_breaks.pages(page(1, 13, strip=strip))
     assert [block.strip for part in made for block in part.blocks] == [None, strip]
     assert map_page.draw(made[-1]).axes[0].lines
+
+
+@pytest.mark.parametrize(
+    ("columns", "strip", "beside"), [(8, False, [4, 4]), (9, False, [4, 4, 1]), (8, True, [4, 4, 2])]
+)
+def test_for_one_column_layers_stand_in_several_blocks(columns, strip, beside):
+    dots = Strip("spread", (0.0, 1.0), [[Dot(n / 10, 0.0, 1.0) for n in range(1, columns)]]) if strip else None
+    whole = page(1, 2, columns=columns, strip=dots)
+    made = map_breaks.narrowed(whole)
+    assert [len(block.heads) for block in made.blocks] == beside
+    heads = [head for block in made.blocks for head in block.heads if head]
+    assert heads == [f"layer {n}" for n in range(1, columns)], "each once, in their order"
+    for block in made.blocks:
+        assert all(len(row.tiles) == len(block.heads) for row in block.rows)
+        if strip:
+            numbers = [int(head.split()[1]) for head in block.heads if head]
+            assert [dot.value for dot in block.strip.series[0]] == [n / 10 for n in numbers]
+    (drawn,) = figures(SimpleNamespace(one_column=True), whole, "maps", Caption("Found.", "Read."), "Maps")
+    assert drawn.figure.get_size_inches()[0] == pytest.approx(style.COLUMN)
+    assert min(text.get_size() for text in drawn.figure.axes[0].texts) >= style.SMALL
