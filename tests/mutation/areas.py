@@ -31,13 +31,17 @@ class Area:
 
 
 AREAS: Mapping[str, Area] = {
-    "gradients": Area(
-        ("segcam/probe/gradients/*.py",),
-        ("tests/segcam/probe/gradients",),
-        left=("segcam/probe/gradients/saving.py",),
+    "windows": Area(
+        ("segcam/probe/gradients/windows.py", "segcam/probe/gradients/local_gradients.py"),
+        ("tests/segcam/probe/gradients/test_local_gradients.py",),
     ),
-    "memory": Area(
-        ("segcam/probe/gradients/saving.py", "segcam/probe/memory.py"), ("tests/segcam/probe/test_memory.py",)
+    "rounding": Area(
+        ("segcam/probe/gradients/rounding.py", "segcam/probe/gradients/scaling.py"),
+        ("tests/segcam/probe/gradients/test_rounding.py", "tests/segcam/probe/gradients/test_precision.py"),
+    ),
+    "probe": Area(
+        ("segcam/probe/gradients/backward.py", "segcam/probe/gradients/saving.py", "segcam/probe/memory.py"),
+        ("tests/segcam/probe/test_probe.py", "tests/segcam/probe/test_memory.py"),
     ),
     "statistics": Area(
         ("analyses/statistics/*.py",), ("tests/analyses/statistics", "tests/analyses/test_intervals.py")

@@ -247,6 +247,22 @@ def test_blank_maps_are_counted_and_change_no_others(make):
     assert found.verdict == "supported"
 
 
+def test_a_mean_over_layers_is_of_trainings_with_all_of_them(make):
+    results = make(models=("unet",), levels=(90,), seeds=(0, 1), methods=("grad_cam",), images=IMAGES[:3], gallery=0)
+    layers = ("Encoder 1_2", "Encoder 3_2")
+    part = registered().claims[0].parts[0]
+    group = part.ordered[0].model_copy(update={"layers": layers, "levels": (90,)})
+    mean = part.model_copy(update={"compare": "value", "groups": (group,), "along": ""})
+    quantity = Quantity(metric="energy_gain")
+    assert list(ClaimScores(results, TARGET).values(mean, quantity).numbers.index) == [0, 1]
+    thin = rewrite(results, lambda frame: frame[(frame["layer"] != layers[1]) | (frame["seed"] != 1)])
+    numbers = ClaimScores(thin, TARGET).values(mean, quantity).numbers
+    assert list(numbers.index) == [0]
+    rows = results.scores().query("seed == 0 and target == @TARGET").astype({"layer": str, "image": str})
+    plain = rows[rows["layer"].isin(layers)].groupby("image")["energy_gain"].mean()
+    np.testing.assert_allclose(numbers.loc[0, plain.index], plain, rtol=1e-6)
+
+
 def test_few_images_and_few_trainings_decide_nothing(claimed, make):
     _, decided, _ = claimed(1, seeds=(0, 1))
     assert {decided[name].overall for name in JUDGED} == {"undecided"}

@@ -248,6 +248,16 @@ def test_gradient_methods_may_have_no_map_of_a_layer(model: nn.Module, images: I
     pd.testing.assert_frame_equal(others, plain, rtol=1e-5, atol=1e-6)
 
 
+def test_maps_of_both_signs_agree_by_what_speaks_for_the_class(
+    model: nn.Module, images: Images, registry: None
+) -> None:
+    METHODS.add(Method("signed", "Signed", "both signs", "segcam", gradient=lambda pair: pair.attribution, signed=True))
+    (_, _, pairs), _ = scored(model, images, methods=("hires_cam", "signed"))
+    of = {name: rows.drop(columns="method").reset_index(drop=True) for name, rows in pairs.groupby("method")}
+    assert of["signed"]["correlation"].notna().any()
+    pd.testing.assert_frame_equal(of["signed"], of["hires_cam"], rtol=1e-4, atol=1e-5)
+
+
 def test_methods_whose_weights_cancel_are_told(images: Images) -> None:
     """In front of norms with a group a channel, as all of up to eight channels are here."""
     grouped = create("unet", 3, {"width": 4, "norm": "group"}, seed=1)

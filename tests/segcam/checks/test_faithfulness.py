@@ -280,6 +280,22 @@ def test_no_context_no_curve():
     assert found[..., :2].isfinite().all()
 
 
+def test_a_share_of_nothing_is_undefined():
+    """The object is missed as it is, and hit once the dark spot that hides it is gone: no share of an IoU of 0."""
+    image, evidence = telling()
+    own = reading(torch.where(evidence, 0.5, 4.0).expand_as(image), evidence)
+    missed = replace(own, foreground=~own.chosen, background=own.chosen)
+    assert own.chosen.any()
+    assert missed.unchanged[0, 2] == 0
+    first = order(evidence[None, None].double(), ("a",), (20, 20))
+    found = curves(missed, first, steps=4, imputation="mean")
+    values = found.values[0, 0]
+    assert values[1:, 1].min() < 1, "what is predicted changes"
+    assert values[:, :2].isfinite().all()
+    assert values[:, 2].isnan().all()
+    assert found.areas[0, 0].isnan().tolist() == [False, False, True]
+
+
 def test_neither_the_batch_nor_its_size_plays_a_part():
     own, maps = subjects(), some_maps()
     pixels = order(maps, IDS, SIZE)

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from segcam import Layer
 from segcam.errors import NotApplicableError
+from segcam.methods import METHODS
 from segcam.methods.cam import cam
+from segcam.methods.material.pair import Pair
 from segcam.models import MODELS, create
 from tests.reference import gradient_free as slow
 from tests.small_networks import IMAGES, Tokens, close, seeded, subject_of
@@ -211,3 +213,13 @@ def test_no_linear_head_follows_a_convolution_of_the_networks(name: str) -> None
         for layer in layers:
             with pytest.raises(NotApplicableError, match="no linear head follows this layer"):
                 cam(subject, layer)
+
+
+@pytest.mark.parametrize("cells", [4, 1000])
+def test_a_direction_whose_projection_sums_to_zero_takes_its_heaviest_channels_side(cells: int) -> None:
+    """`X v` sums to 0 where every channel does: the weight of largest magnitude is positive then."""
+    ramp = torch.linspace(-1, 1, cells, dtype=torch.float64)
+    factors = torch.tensor([[3.0, -2.0], [-2.0, 3.0], [2.0, -3.0], [-3.0, -2.0]], dtype=torch.float64)
+    weights = METHODS.get("eigen_cam").gradient(Pair(factors[..., None, None] * ramp, torch.ones(4, 2, 1, cells)))
+    wanted = torch.tensor([[3, -2], [-2, 3], [-2, 3], [3, 2]], dtype=torch.float64) / 13**0.5
+    torch.testing.assert_close(weights, wanted)

@@ -310,6 +310,10 @@ def test_measured_once() -> None:
         runs.append(0)
     first, second = (len(text) for text in "".join(map(str, runs)).split("0")[:2])
     assert first == second + 2  # with one image and with two
+    for targets, methods in (([Target(1, "best_pixel")], METHODS), (TARGETS[:1], METHODS[:1])):
+        runs.clear()
+        all_maps(probe, images(), targets, methods, max_memory=2**24)
+        assert len(runs) == first, "what one target takes, or one method, says nothing of another"
 
 
 def test_slips_are_explained() -> None:

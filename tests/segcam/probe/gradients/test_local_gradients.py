@@ -1,5 +1,7 @@
 """Backward passes without the zeros: the gradients are those of an ordinary pass, and there is less to compute."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -205,6 +207,32 @@ def test_it_pays_for_few_pixels_of_networks_that_mostly_convolve():
     for pixels in (16, 17):
         logits[:, 1].flatten(1)[:, :pixels] = 1
         assert pays(Target(1, "predicted").explain(logits, (16, 16))) == (pixels == 16)
+    logits[0, 1] = 0
+    assert not pays(Target(1, "predicted").explain(logits, (16, 16))), "the image with most counts"
+    assert pays(Target(1, "predicted").explain(logits[:1], (16, 16)))
+    assert not pays(Target(1, "predicted").explain(logits[:0], (16, 16))), "there is nothing to leave out"
+    elsewhere = SimpleNamespace(chosen=torch.zeros(2, 16, 16, device="meta"), pixels=torch.tensor([1, 1]))
+    assert not pays(elsewhere), "on no processor"
+
+
+def test_sums_with_a_factor_are_not_plain_sums():
+    class Weighed(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return 4 * x
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return torch.add(gradient, gradient.clone(), alpha=3)
+
+    torch.manual_seed(0)
+    first, second = (conv(3, 3, 3, padding=1).double().requires_grad_(False) for _ in range(2))
+    images = torch.randn(1, 3, 16, 16, dtype=torch.float64).requires_grad_()
+    plain, local = (
+        differentiate(second(Weighed.apply(first(images)))[:, 1, 9, 9].sum(), [images], ordinary=ordinary)[0]
+        for ordinary in (True, False)
+    )
+    torch.testing.assert_close(local, plain, rtol=1e-12, atol=1e-14)
 
 
 def test_what_does_not_lead_to_the_score_has_no_gradient():
