@@ -73,15 +73,19 @@ def tried(
     mutants: Sequence[Mutant], changer: type[Changer], seconds: Mapping[str, float], workers: int
 ) -> Iterator[tuple[Mutant, Outcome]]:
     """Yield what becomes of each change, `workers` at a time."""
-    waiting, running = list(reversed(mutants)), {}
-    while waiting or running:
-        while waiting and len(running) < workers:
-            mutant = waiting.pop()
-            tree, _ = changed(mutant.file, mutant.number, changer)
-            patience = PATIENCE + 5 * seconds[area_of(mutant.file)]
-            running[Running({mutant.file: tree}, stages(mutant.file), patience)] = mutant
-        run, outcome = _wait(list(running))
-        yield running.pop(run), outcome
+    waiting, running = list(reversed(mutants)), dict[Running, Mutant]()
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                mutant = waiting.pop()
+                tree, _ = changed(mutant.file, mutant.number, changer)
+                patience = PATIENCE + 5 * seconds[area_of(mutant.file)]
+                running[Running({mutant.file: tree}, stages(mutant.file), patience)] = mutant
+            run, outcome = _wait(list(running))
+            yield running.pop(run), outcome
+    finally:
+        for run in running:
+            run.stop()
 
 
 def _wait(running: Sequence[Running]) -> tuple[Running, Outcome]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,7 @@ class Area:
             yield from (path for path in _match(pattern) if path not in left)
 
 
-AREAS: Mapping[str, Area] = {
+AREAS: dict[str, Area] = {
     "windows": Area(
         ("segcam/probe/gradients/windows.py", "segcam/probe/gradients/local_gradients.py"),
         ("tests/segcam/probe/gradients/test_local_gradients.py",),

@@ -282,7 +282,14 @@ class BodyChanger(Changer):
 
 def changed(file: str, number: int = -1, changer: type[Changer] = Changer) -> tuple[ast.Module, list[Mutant]]:
     """Return a file's tree with one place changed, and all its places."""
-    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+    return changed_source((ROOT / file).read_text(encoding="utf-8"), file, number, changer)
+
+
+def changed_source(
+    source: str, file: str, number: int = -1, changer: type[Changer] = Changer
+) -> tuple[ast.Module, list[Mutant]]:
+    """Return the tree of a source with one place changed, and all its places."""
+    tree = ast.parse(source)
     for constant in _counted_with(tree):
         constant.counted_with = True  # type: ignore[attr-defined]
     changes = changer(file, number)

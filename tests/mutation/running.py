@@ -25,18 +25,8 @@ from types import CodeType, ModuleType
 
 from tests.mutation.places import ROOT
 
-QUIET = (
-    "-x",
-    "-q",
-    "-p",
-    "no:cacheprovider",
-    "-p",
-    "no:xdist",
-    "--no-header",
-    "--tb=no",
-    "-m",
-    "not slow and not real",
-)
+PLUGINS = ("-p", "no:cacheprovider", "-p", "no:xdist")
+QUIET = ("-x", "-q", *PLUGINS, "--no-header", "--tb=no", "-m", "not slow and not real")
 _KEPT: list[ModuleType] = []  # what a module holds outside of Python would vanish with it
 EARLY = ("-W", "ignore::pytest.PytestAssertRewriteWarning")  # of what is loaded before pytest starts
 MEMORY = 2**33
@@ -170,13 +160,20 @@ class Running:
         if self._process.exitcode is None:
             self._kill()
             return Outcome("timed out", seconds)
-        unseen = self._answer.recv() if self._answer.poll() else None
+        unseen: list[str] | None = None
+        with suppress(EOFError):  # it ended without an answer
+            unseen = self._answer.recv()
         self._kill()
         if unseen is None:
             return Outcome("died", seconds)
         if unseen:
             return Outcome("not imported", seconds, unseen)
         return Outcome("passed" if self._process.exitcode == 0 else "noticed", seconds)
+
+    def stop(self) -> None:
+        """End it before its time."""
+        if self._process.exitcode is None:
+            self._kill()
 
     def _kill(self) -> None:
         """End the process and those that its tests left behind; it leads a group of its own."""
