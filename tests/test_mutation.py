@@ -127,9 +127,17 @@ def test_the_changed_source_is_what_the_tests_import(told: str) -> None:
     assert "] noticed (" in operator
 
 
-def test_survivors_files_that_no_test_imports_and_failures_are_told(told: str) -> None:
-    print(told)
-    assert 0
+def test_survivors_are_told(told: str) -> None:
+    """The file's own doctests are all that the last area has."""
+    survived = told.split("ended with ")[2]
+    assert "SURVIVED" in survived
+    assert "Bounds.cut: pass -> raise AssertionError('changed')" in survived.splitlines()[-4:][0]
+    assert "] noticed (" in survived, "of what the doctests call"
+    assert told.split("ended with ")[3].startswith("1\n")
+
+
+def test_processes_that_die_or_never_end_are_told(told: str) -> None:
+    assert told.splitlines()[-3:] == ["died", "timed out", "noticed"]
 
 
 def test_unknown_areas_are_told() -> None:

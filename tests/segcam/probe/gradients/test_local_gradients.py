@@ -277,9 +277,24 @@ def test_cells_that_a_convolution_reads(kernel, stride, padding, dilation):
         read = {i * stride - padding + dilation * k for i in (start, start + 1) for k in range(kernel)}
         assert starts == [min(read)]
         assert {i for i in read if 0 <= i < cells} <= set(range(inside, inside + size)) <= set(range(cells))
+        assert size == min(max(read) - min(read) + 1, cells), "no cell more than that"
 
 
 def test_cells_that_an_upsampling_reads():
     for start in range(11):
         (first, _), size = Spans((start, 0), 3).upsampled_from(2, 7)
         assert {(start + i) // 2 for i in range(3)} <= set(range(first, first + size)) <= set(range(7))
+        assert size == 2
+    assert Spans((1, 4), 4).upsampled_from(2, 7) == Spans((0, 2), 3)
+
+
+def test_windows_are_small_up_to_a_quarter_of_the_image():
+    for rows, columns, small in (
+        (4, 5, True),
+        (4, 6, False),
+        (5, 5, False),
+        (1, 20, True),
+        (2, 10, True),
+        (3, 7, False),
+    ):
+        assert Windows(Spans((0,), rows), Spans((0,), columns)).small_in((2, 3, 8, 10)) == small
