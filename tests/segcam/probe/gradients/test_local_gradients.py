@@ -260,7 +260,13 @@ def test_values_are_seen_from_other_windows():
     seen = Windows(Spans((0, 2), 2), Spans((0, 1), 3)).see(values, (-2, 3), (0, 2))
     assert seen[0, 0].tolist() == [[7, 8, 9], [0, 0, 0]]
     assert seen[1, 0].tolist() == [[0, 0, 0], [0, 1, 2]]
-    assert Windows(Spans((1, 2), 3), Spans((3, 4), 3)).see(values, (1, 2), (3, 4)) is values
+    windows = Windows(Spans((1, 2), 3), Spans((3, 4), 3))
+    assert windows.see(values, (1, 2), (3, 4)) is values
+    assert windows.see(values, (0, 2), (3, 4))[0, 0].tolist() == [[4, 5, 6], [7, 8, 9], [0, 0, 0]]
+    assert windows.see(values, (1, 2), (4, 4))[0, 0].tolist() == [[0, 1, 2], [0, 4, 5], [0, 7, 8]]
+    for layout in (torch.contiguous_format, torch.channels_last):
+        wide = values.expand(2, 4, 3, 3).contiguous(memory_format=layout)
+        assert windows.see(wide, (0, 2), (3, 4)).is_contiguous(memory_format=layout)
 
 
 def test_spans_around_two_stay_inside():
