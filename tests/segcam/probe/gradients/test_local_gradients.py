@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from segcam import Probe, Target, grad_cam
 from segcam.models import architecture, create
+from segcam.probe.gradients import local_gradients
 from segcam.probe.gradients.local_gradients import convolves, grad, pays
 from segcam.probe.gradients.windows import Spans, Windows, nonzero
 from tests.small_networks import seeded
@@ -36,6 +37,24 @@ class Sum(nn.Module):
         return sum(branch(x) for branch in self.branches)
 
 
+class Beside(Sum):
+    """Two convolutions of one input, side by side."""
+
+    def forward(self, x):
+        return torch.cat([branch(x) for branch in self.branches], 1)
+
+
+class Cast(nn.Module):
+    """Another type of numbers."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+
+    def forward(self, x):
+        return x.to(self.dtype)
+
+
 def conv(*sizes, **kwargs):
     return nn.Conv2d(*sizes, **kwargs)
 
@@ -51,6 +70,18 @@ NETWORKS = {
     "upsampling": lambda: [conv(5, 6, 3), nn.ConvTranspose2d(6, 4, 2, stride=2), nn.ReLU(), conv(4, 2, 3, padding=1)],
     "uneven upsampling": lambda: [conv(5, 6, 3), nn.ConvTranspose2d(6, 4, (3, 2), stride=(3, 2)), conv(4, 2, 3)],
     "overlapping upsampling": lambda: [conv(5, 6, 3), nn.ConvTranspose2d(6, 4, 4, stride=2, padding=1), conv(4, 2, 1)],
+    "upsampling that overlaps": lambda: [conv(5, 6, 3), nn.ConvTranspose2d(6, 4, 3, stride=2), conv(4, 2, 1)],
+    "upsampling cut off": lambda: [conv(5, 6, 3), nn.ConvTranspose2d(6, 4, 2, stride=2, padding=1), conv(4, 2, 1)],
+    "upsampling and more": lambda: [
+        conv(5, 6, 3),
+        nn.ConvTranspose2d(6, 4, 2, stride=2, output_padding=1),
+        conv(4, 2, 3, padding=1),
+    ],
+    "upsampling with holes": lambda: [
+        conv(5, 6, 3),
+        nn.ConvTranspose2d(6, 4, 2, stride=2, dilation=3),
+        conv(4, 2, 3, padding=1),
+    ],
     "grouped upsampling": lambda: [conv(5, 6, 3), nn.ConvTranspose2d(6, 4, 2, stride=2, groups=2), conv(4, 2, 1)],
     "norms": lambda: [conv(5, 6, 3), nn.BatchNorm2d(6), nn.GELU(), nn.BatchNorm2d(6, affine=False), conv(6, 2, 1)],
     "group norm": lambda: [conv(5, 6, 3), nn.GroupNorm(2, 6), nn.SiLU(), conv(6, 2, 3)],
@@ -62,6 +93,8 @@ NETWORKS = {
     "branches": lambda: [TwoBranches(conv(5, 4, 3, padding=1)), nn.ReLU(), TwoBranches(conv(5, 4, 1)), conv(5, 2, 3)],
     "wide and narrow": lambda: [conv(5, 5, 3, padding=1), Sum(5, 1), nn.ReLU(), conv(5, 2, 1)],
     "narrow and wide": lambda: [conv(5, 5, 3, padding=1), Sum(1, 5), nn.ReLU(), conv(5, 2, 1)],
+    "beside each other": lambda: [conv(5, 5, 3, padding=1), Beside(1, 5), nn.ReLU(), conv(10, 2, 1)],
+    "in single precision": lambda: [conv(5, 5, 3), Cast(torch.float32), Cast(torch.float64), conv(5, 2, 1)],
     "statistics of the batch": lambda: [conv(5, 6, 3), nn.BatchNorm2d(6, track_running_stats=False), conv(6, 2, 1)],
     "padded": lambda: [conv(5, 6, 3), nn.ZeroPad2d((0, 3, 1, 0)), nn.ReLU(), nn.ZeroPad2d(0), conv(6, 2, 3)],
 }
@@ -103,6 +136,38 @@ def test_gradients_are_those_of_an_ordinary_pass(name, memory_format):
             torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
 
 
+FOLLOWED = ("plain", "stride", "dilation", "groups", "upsampling", "grouped upsampling", "norms", "activations")
+
+
+@pytest.mark.parametrize("name", [*FOLLOWED, "in place", "narrow and wide", "beside each other", "nothing padded"])
+def test_windows_are_looked_for_once_and_followed_from_there(name, monkeypatch):
+    searched = []
+    monkeypatch.setattr(
+        local_gradients, "nonzero", lambda gradient: searched.append(gradient.shape) or nonzero(gradient)
+    )
+    modules = [conv(5, 6, 3), nn.ZeroPad2d(0), conv(6, 2, 3)] if name == "nothing padded" else NETWORKS[name]()
+    body = seeded(lambda: nn.Sequential(*modules)).requires_grad_(False)
+    images = torch.randn(2, 5, 64, 72, dtype=torch.float64)
+    gradients(body, images, lambda out: out[:, 1, out.shape[2] // 3, out.shape[3] // 3].sum())
+    assert len(searched) == 1
+    gradients(body, images, lambda out: out.square().sum())
+    assert len(searched) == 2, "they fill the image"
+
+
+def test_gradients_keep_their_type():
+    """A normalisation may have parameters of another one."""
+    norm = nn.BatchNorm2d(3).eval().requires_grad_(False)
+    norm.running_var.fill_(0.3)
+    last = seeded(lambda: conv(3, 2, 1)).bfloat16().requires_grad_(False)
+    images = torch.randn(2, 3, 9, 9).bfloat16().requires_grad_()
+    for choose in (lambda out: out.square().sum(), lambda out: out[:, 1, 4, 4].sum()):
+        plain, local = (
+            differentiate(choose(last(norm(images))), [images], ordinary=ordinary)[0] for ordinary in (True, False)
+        )
+        assert plain.dtype == local.dtype == torch.bfloat16
+        torch.testing.assert_close(local, plain)
+
+
 def test_full_gradients_are_right_as_well():
     body = seeded(lambda: nn.Sequential(*NETWORKS["norms"](), conv(2, 2, 3, padding=1))).requires_grad_(False)
     images = torch.randn(2, 5, 12, 12, dtype=torch.float64)
@@ -138,8 +203,16 @@ WRITES = {
 }
 
 
+RETURNED = {
+    "a sum": lambda copy, view: copy + torch.cat([view[:, :2], view[:, :2]], 1),
+    "what is written to": lambda copy, view: copy,
+    "a view of it": lambda copy, view: view,
+}
+
+
+@pytest.mark.parametrize("returned", RETURNED.values(), ids=RETURNED)
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
-def test_what_is_written_into_a_gradient_is_not_lost(write):
+def test_what_is_written_into_a_gradient_is_not_lost(write, returned):
     """A function of the network's own may change a copy of a gradient, through views of it as well."""
 
     class Changed(torch.autograd.Function):
@@ -150,9 +223,9 @@ def test_what_is_written_into_a_gradient_is_not_lost(write):
         @staticmethod
         def backward(ctx, gradient):
             copy = gradient.clone()
-            before = copy[:, :2]
+            view = copy[:, :]
             write(copy)
-            return copy + torch.cat([before, before], 1)
+            return returned(copy, view)
 
     torch.manual_seed(0)
     first, second = (conv(*sizes, 3, padding=1).double().requires_grad_(False) for sizes in ((3, 4), (4, 2)))
