@@ -41,7 +41,12 @@ AREAS: dict[str, Area] = {
     ),
     "probe": Area(
         ("segcam/probe/gradients/backward.py", "segcam/probe/gradients/saving.py", "segcam/probe/memory.py"),
-        ("tests/segcam/probe/test_probe.py", "tests/segcam/probe/test_memory.py"),
+        (
+            "tests/segcam/probe/gradients/test_local_gradients.py",
+            "tests/segcam/probe/gradients/test_precision.py",
+            "tests/segcam/probe/test_probe.py",
+            "tests/segcam/probe/test_memory.py",
+        ),
     ),
     "statistics": Area(
         ("analyses/statistics/*.py",), ("tests/analyses/statistics", "tests/analyses/test_intervals.py")

@@ -65,6 +65,22 @@ def test_parts_that_are_a_sample_make_the_mean_less_sure():
     assert random.estimate == fixed.estimate
 
 
+def test_one_part_is_no_sample_of_parts():
+    values, _ = parts(np.random.default_rng(4), 1, 3, 40)
+    fixed, random = (combine(means(list(values), 0, 50), random=of) for of in (False, True))
+    assert random[:3] == fixed[:3]
+    assert random.table.shape == fixed.table.shape == (3, 40)
+
+
+def test_the_noise_is_half_the_distance_of_the_ranks_on_either_side():
+    """Of 1000 resamples the quartile's rank, 249.75, is off by sqrt(1000 / 4 * 3 / 4) = 13.7."""
+    ranks = np.arange(1000.0)
+    assert noise(ranks, 0.5) == (263 - 236) / 2
+    ranks[700:] *= 3
+    assert noise(ranks, 0.5) == 3 * (763 - 736) / 2, "the larger of both ends"
+    assert math.isnan(noise(np.array([1.0, math.nan])))
+
+
 def test_the_noise_of_the_bounds_is_their_spread_over_generators():
     values, _ = parts(np.random.default_rng(0), 1, 3, 40)
     found = [combine(means([values[0]], state, RESAMPLES)) for state in range(40)]

@@ -8,7 +8,7 @@ from scipy import stats
 
 from analyses.statistics.bootstrap import bootstrap_mean, bootstrap_means
 from analyses.statistics.bounds import SHARE
-from analyses.statistics.intervals import bootstrap_interval, half_width, mean_squares
+from analyses.statistics.intervals import bootstrap_interval, half_width, mean_squares, widening
 from tests.reference.statistics import crossed_variance
 
 
@@ -26,6 +26,23 @@ def test_mean_squares_agree_with_the_loop():
     found = mean_squares(matrix)
     components = ((found.seed - found.rest) / 20, (found.image - found.rest) / 3, found.rest)
     np.testing.assert_allclose(components, crossed_variance(matrix.tolist()), rtol=1e-12)
+
+
+def test_the_mean_squares_of_two_seeds_and_two_images_by_hand():
+    """Row means 2 and 5, column means 1.5 and 5.5, mean 3.5; what is left is 1 and -1."""
+    assert mean_squares([[1.0, 3.0], [2.0, 8.0]]) == (9, 16, 4, 2, 2)
+
+
+def test_a_seed_without_any_value_is_no_seed():
+    matrix = drawn(np.random.default_rng(0), 3, 20, 0.7)
+    without = np.concatenate([matrix, np.full((1, 20), np.nan)])
+    found, wanted = (bootstrap_interval(m, np.random.default_rng(0), 100) for m in (without, matrix))
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_nothing_is_due_where_no_resample_has_a_value():
+    resampled = np.array([[1.0, np.nan, 2.0], [3.0, np.nan, 2.0]])
+    assert widening(np.array([0.5, 0.5, 0.5]), resampled).tolist() == pytest.approx([1, math.nan, 1], nan_ok=True)
 
 
 def test_images_that_a_seed_lacks_are_left_out_of_the_mean_squares():

@@ -14,7 +14,7 @@ from analyses.statistics.intervals import half_width
 from analyses.statistics.jackknife import means_left_out, miou_table, pseudo_values
 
 
-@pytest.mark.parametrize("shape", [(3, 7), (1, 7), (4, 1), (2, 3, 5)])
+@pytest.mark.parametrize("shape", [(3, 7), (1, 7), (4, 1), (2, 3, 5), (2, 5), (5, 2), (2, 2)])
 def test_those_of_a_mean_are_its_numbers(shape):
     values = np.random.default_rng(0).normal(size=shape)
     np.testing.assert_allclose(pseudo_values(means_left_out(values)), values, atol=1e-12)

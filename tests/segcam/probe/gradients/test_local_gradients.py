@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from segcam import Probe, Target, grad_cam
 from segcam.models import architecture, create
-from segcam.probe.gradients import local_gradients
+from segcam.probe.gradients import backward, local_gradients
 from segcam.probe.gradients.local_gradients import convolves, grad, pays
 from segcam.probe.gradients.windows import Spans, Windows, nonzero
 from tests.small_networks import seeded
@@ -312,6 +312,14 @@ def test_what_does_not_lead_to_the_score_has_no_gradient():
     none, gradient = grad(logits[0, 1, 3, 4], [other, logits], True)
     assert none is None
     assert gradient.count_nonzero() == gradient[0, 1, 3, 4] == 1
+
+
+def test_without_layers_or_a_graph_there_are_no_gradients():
+    logits = torch.rand(1, 2, 16, 16).requires_grad_()
+    for locally in (False, True):
+        assert backward.gradients(Target(1).explain(logits, (16, 16)), {}, {}, keep=True, locally=locally) == {}
+        explained = Target(1).explain(logits.detach(), (16, 16))
+        assert backward.gradients(explained, {"layer": logits}, {}, keep=True, locally=locally) == {}
 
 
 def test_windows_hold_all_that_is_not_zero():
