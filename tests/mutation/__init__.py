@@ -7,8 +7,8 @@
 
 Changed are operators, comparisons, conditions, constants, bounds, reductions, branches, NaN and signs. Types,
 docstrings, texts, decorators, default values and assertions are left alone, and so are errors with the conditions that
-do nothing but raise them: they are no formulas, and have tests of their own. Bounds that are strict do not become loose
-ones, since of numbers with fractions nobody could tell.
+end in them: they are no formulas, and have tests of their own. Bounds that are strict do not become loose ones, since
+of numbers with fractions nobody could tell.
 
 Each change runs in a process of its own, in which the changed source is what gets imported, against the file's own
 doctests and the tests of its area, until the first of them fails. Processes that a test starts itself import the source

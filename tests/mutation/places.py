@@ -187,10 +187,10 @@ class Changer(ast.NodeTransformer):
         return self._offer(node, [node.body, node.orelse])
 
     def visit_If(self, node: ast.If) -> ast.AST:
-        """Turn conditions round, but for those that only raise, and for what is there for types alone."""
+        """Turn conditions round, but for those of errors, and for what is there for types alone."""
         if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             return node
-        if not all(isinstance(statement, ast.Raise) for statement in node.body):
+        if not isinstance(node.body[-1], ast.Raise):
             node.test = self._condition(node.test)
             node.body = self._statements(node.body)
         node.orelse = self._statements(node.orelse)
@@ -236,8 +236,12 @@ class Changer(ast.NodeTransformer):
         return self._definition(node)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        """Leave bases and decorators alone."""
-        return self._definition(node)
+        """Leave bases, decorators and fields with their default values alone."""
+        fields = [statement for statement in node.body if isinstance(statement, ast.AnnAssign)]
+        node.body = [statement for statement in node.body if statement not in fields]
+        self._definition(node)
+        node.body = fields + node.body
+        return node
 
     def _definition(self, node: ast.FunctionDef | ast.ClassDef) -> ast.AST:
         self._around.append(node.name)

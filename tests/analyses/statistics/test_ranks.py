@@ -49,6 +49,13 @@ def test_gaps_ties_and_too_little():
     tied = rank(np.ones((5, 3)))
     assert np.isnan(tied.p)
     assert tied.mean.tolist() == [2, 2, 2]
-    assert np.isnan(rank(np.ones((1, 3))).mean).all()
+    assert np.isnan(tied.agreement)
+    assert (tied.pairs == 1).all()
+    assert tied.distance == critical_difference(3, 5)
+    few = rank(np.ones((1, 3)))
+    assert np.isnan(few.mean).all()
+    assert np.isnan(few.pairs).all()
+    assert np.isnan([few.p, few.agreement, few.distance]).all()
+    assert few.n == 1
     with pytest.raises(ValueError, match="three methods"):
         rank(np.ones((5, 2)))

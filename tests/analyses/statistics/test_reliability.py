@@ -9,6 +9,7 @@ import pandas as pd
 import pingouin as pg
 import pytest
 
+from analyses.statistics import variance
 from analyses.statistics.reliability import MethodStudy, components, icc, kendall_w, method_study, trainings_needed
 
 
@@ -56,6 +57,8 @@ def test_kendalls_w_is_one_of_one_order_and_corrected_for_ties() -> None:
     spread = ((ranks.sum(0) - 4) ** 2).sum()
     assert kendall_w(ranks) == pytest.approx(12 * spread / (4 * (27 - 3) - 2 * (8 - 2)))
     assert math.isnan(kendall_w([[1, 2, 3]]))
+    assert math.isnan(kendall_w([[1, 2], [2, 1]]))
+    assert math.isnan(kendall_w([[1, 1, 1], [2, 2, 2]]))
 
 
 def test_planted_components_of_methods_come_out() -> None:
@@ -73,7 +76,23 @@ def test_planted_components_of_methods_come_out() -> None:
     images_needed, trainings = found.images_needed(3), found.trainings_needed(100)
     assert found.dependability(3, images_needed) >= 0.8 > found.dependability(3, images_needed - 1)
     assert found.dependability(trainings, 100) >= 0.8 > found.dependability(max(trainings - 1, 1e-9), 100)
-    assert math.isnan(method_study(values[:1]).dependability(3, 100))
+    unknown = method_study(values[:1])
+    assert np.isnan([unknown.dependability(3, 100), unknown.images_needed(3), unknown.trainings_needed(100)]).all()
+
+
+def test_components_of_methods_are_those_of_three_crossed_factors() -> None:
+    rng = np.random.default_rng(5)
+    shape = (5, 4, 6)
+    sizes = ((5, 1, 1), (5, 4, 1), (5, 1, 6), shape, (1, 4, 6))
+    values = sum(
+        scale * rng.standard_normal(size) for scale, size in zip((3.0, 2.0, 2.0, 0.5, 4.0), sizes, strict=True)
+    )
+    parts = variance.components(values)
+    wanted = (parts[0,], parts[0, 1], parts[0, 2], parts[0, 1, 2])
+    assert min(wanted) > 0
+    assert method_study(values) == pytest.approx(wanted)
+    of_one = components(values[:, 0])  # methods in the place of seeds
+    assert method_study(values[:, :1]) == pytest.approx((float(of_one.seed), 0, 0, float(of_one.rest)))
 
 
 def test_where_trainings_upset_an_order_no_number_of_images_settles_it() -> None:

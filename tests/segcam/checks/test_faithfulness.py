@@ -27,6 +27,7 @@ from segcam.checks.faithfulness import (
     sensitivity_n,
 )
 from segcam.checks.faithfulness.imputation import NOISE
+from segcam.checks.faithfulness.orders import orders_of
 from segcam.maps import layer_maps
 from segcam.methods import METHODS
 from segcam.scoring.grids import upsample
@@ -280,6 +281,31 @@ def test_no_context_no_curve():
     assert found[..., :2].isfinite().all()
 
 
+class Shares(nn.Module):
+    """Numbers that may be read as probabilities, which add up to 1, or as logits."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x).softmax(1)
+
+
+def test_outcomes_are_of_what_the_target_says_that_the_output_means():
+    model, batch = seeded(Convolutions), images()
+    sides = torch.zeros(len(batch), *SIZE, dtype=torch.bool), torch.ones(len(batch), *SIZE, dtype=torch.bool)
+    shares = Shares(model)
+    with torch.no_grad():
+        logits = {"probabilities": shares(batch).log(), "logits": shares(batch)}
+    for output, classes in logits.items():
+        own = Subjects.of(shares, batch, 1, sides, IDS, Target(1, output=output))
+        probabilities = upsample(classes, SIZE).softmax(1)[:, 1]
+        wanted = (probabilities * own.chosen).sum((1, 2)) / own.chosen.sum((1, 2))
+        torch.testing.assert_close(own.unchanged[:, 0], wanted)
+        torch.testing.assert_close(own.unchanged[:, 1], torch.ones_like(wanted))
+
+
 def test_a_share_of_nothing_is_undefined():
     """The object is missed as it is, and hit once the dark spot that hides it is gone: no share of an IoU of 0."""
     image, evidence = telling()
@@ -423,7 +449,10 @@ def test_noise_stays_in_its_ball_and_is_fixed_by_the_name():
 
 def test_max_sensitivity_of_the_whole_image_picks_nothing_again():
     probe, batch = Probe(seeded(Convolutions), ["conv2"]), images(4)
-    stability = max_sensitivity(probe, batch, probe(batch, Target(1, "image")), maps_of, IDS, noise=Noise(2))
+    clean, passes = probe(batch, Target(1, "image")), []
+    probe.model.register_forward_hook(lambda *_: passes.append(1))
+    stability = max_sensitivity(probe, batch, clean, maps_of, IDS, noise=Noise(2))
+    assert len(passes) == 1, "of all copies at once, and none again"
     assert torch.equal(stability.frozen["conv2"], stability.repicked["conv2"])
     assert (stability.frozen["conv2"] > 0).all()
 
@@ -448,6 +477,12 @@ def test_max_sensitivity_is_nan_where_nothing_is_explained():
         (lambda own, pixels: curves(own, pixels, imputation="blurr"), r"unknown imputation.*did you mean 'blur'"),
         (lambda own, pixels: curves(own, pixels, steps=0), "at least 1"),
         (lambda own, pixels: curves(own, pixels, steps=1).area("accuracy"), "unknown outcome"),
+        (lambda own, pixels: curves(own, pixels[:, 0]), r"orders are \(3, 320\) for images \(3, 16, 20\)"),
+        (lambda own, pixels: curves(own, pixels[:2]), r"orders are \(2, 1, 320\) for images \(3, 16, 20\)"),
+        (
+            lambda own, pixels: orders_of(pixels[:0], own.chosen[:0]),
+            r"orders are \(0, 1, 320\) for images \(0, 16, 20\)",
+        ),
         (lambda own, _: Subsets.draw(own, samples=2), "at least 3"),
         (lambda own, _: Subsets.draw(own, tiles=17), "take from 1 to 16"),
         (lambda *_: Noise(0), r"0 draws of radius 0\.1: at least 1 draw"),
