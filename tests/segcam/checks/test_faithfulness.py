@@ -26,7 +26,7 @@ from segcam.checks.faithfulness import (
     random_order,
     sensitivity_n,
 )
-from segcam.checks.faithfulness.imputation import NOISE
+from segcam.checks.faithfulness.imputation import NOISE, blurred
 from segcam.checks.faithfulness.orders import orders_of
 from segcam.maps import layer_maps
 from segcam.methods import METHODS
@@ -375,6 +375,8 @@ def test_a_map_of_what_pixels_are_worth_foretells_all():
     subsets = Subsets(sets, torch.full((12,), 0.3, dtype=torch.float64), drops)
     torch.testing.assert_close(infidelity(7 * worth, subsets), torch.zeros(2, 1, dtype=torch.float64))
     torch.testing.assert_close(sensitivity_n(7 * worth, subsets), torch.ones(2, 1, dtype=torch.float64))
+    assert infidelity(-worth, subsets).isnan().all(), "what is nowhere above zero shows nothing"
+    assert sensitivity_n(-worth, subsets).isnan().all()
     against = Subsets(sets, subsets.shares, -drops)
     assert (infidelity(worth, against) == 1).all()
     assert (sensitivity_n(worth, against) < -0.999).all()
@@ -465,6 +467,18 @@ def test_max_sensitivity_is_nan_where_nothing_is_explained():
     found = max_sensitivity(probe, batch, probe(batch, Target(1, "predicted")), maps_of, IDS, noise=Noise(2))
     assert found.frozen["conv2"].isnan().all()
     assert found.repicked["conv2"].isnan().all()
+
+    def turned(capture):
+        return {label: -maps for label, maps in maps_of(capture).items()}
+
+    negative = max_sensitivity(probe, batch, probe(batch, Target(1, "image")), turned, IDS, noise=Noise(2))
+    assert negative.frozen["conv2"].isnan().all()
+    assert negative.repicked["conv2"].isnan().all()
+
+
+def test_a_blur_that_reaches_beyond_a_small_image_stays_inside():
+    """Mirrored at the frame, so that an even image stays as it is."""
+    torch.testing.assert_close(blurred(torch.full((1, 2, 5, 7), 0.3), 4.0), torch.full((1, 2, 5, 7), 0.3))
 
 
 # errors
