@@ -56,6 +56,32 @@ def test_metric_equals_its_slow_twin(name, size, grid, dtype, rtol):
     np.testing.assert_allclose(got, want, rtol=rtol, atol=rtol / 10)
 
 
+@pytest.mark.parametrize("name", ["line_width", "pointing_game", "iou", "average_precision"])
+def test_metrics_of_maps_with_many_equal_cells_are_those_of_their_twins(name):
+    """Plateaus, of an even number of cells too, and ties."""
+    rng = np.random.default_rng(4)
+    scenes = [scene(rng, (24, 27)) for _ in range(4)]
+    small = torch.from_numpy(rng.integers(0, 3, (4, 6, 8, 9)) / 2)
+    got = METRICS.get(name).compute(small, scenery(scenes).on((8, 9)))
+    of_one = twin(slow, "metric", name)
+    want = [[of_one(one.numpy(), s) for one in row] for row, s in zip(small, scenes, strict=True)]
+    assert np.isfinite(want).any()
+    np.testing.assert_allclose(got, want, rtol=1e-9)
+
+
+def test_faint_edges_align_as_strong_ones_do():
+    """A correlation has no unit: an edge counts as soon as it is above the rounding of the brightest pixel."""
+    strong = torch.zeros(1, 12, 12)
+    strong[:, 4:8, 3:9] = 1
+    small = torch.rand(1, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    alignments = []
+    for contrast in (1.0, 1e-3):
+        inside = strong.bool()
+        reference = Scenery(0.5 + contrast * strong, inside, ~inside, ("a",)).on((6, 6))
+        alignments.append(METRICS.get("edge_alignment").compute(small, reference).item())
+    assert alignments[1] == pytest.approx(alignments[0], rel=1e-3)
+
+
 @pytest.mark.parametrize(("size", "grid"), SIZES)
 def test_reference_holds_what_it_says(size, grid):
     rng = np.random.default_rng([*size, *grid])
@@ -246,6 +272,16 @@ def test_strong_lines_count_and_haze_does_not():
     maps_ = [line + haze, line + 0.3 * other, 0.3 * line + other, 0.04 * line, curve, line + 0.04 * other]
     maps_[3][2:4, 2:4] = 1  # a dot beside which the line is faint
     assert line_widths(maps_, 1)[0].tolist() == pytest.approx([5, 5, 2, math.nan, 5, 5], abs=0.3, nan_ok=True)
+
+
+def test_both_cells_in_the_middle_of_an_even_line_count():
+    """The right column is shorter: most rows' widths, 2 cells across, are those along it and those along the left."""
+    line = torch.zeros(12, 8)
+    line[1:11, 3] = line[3:9, 4] = 1
+    everywhere = [[True] * 8] * 12
+    found = value("line_width", line, torch.zeros(12, 8), everywhere)
+    assert found == pytest.approx(2 * 6 / math.hypot(2, 6))
+    assert value("line_width", line.flip(1), torch.zeros(12, 8), everywhere) == pytest.approx(found)
 
 
 def test_the_width_of_a_line_on_oblong_and_on_placed_cells():

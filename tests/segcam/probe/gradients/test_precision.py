@@ -168,6 +168,20 @@ def test_gradients_through_a_networks_own_autocast_do_not_vanish() -> None:
     assert off(maps, Probe(network.body, "0")(IMAGES, Target(1, "image")).maps(grad_cam)) < 0.02
 
 
+def test_only_what_goes_through_float16_is_scaled() -> None:
+    single = torch.rand(3, requires_grad=True)
+    assert not scaling.through_float16((2 * single).sum())
+    assert not scaling.through_float16((2 * single).bfloat16().sum())
+    assert scaling.through_float16((2 * single.half()).float().sum())
+    assert scaling.through_float16((2 * torch.rand(3).half().requires_grad_()).sum())
+
+
+def test_an_image_without_pixels_has_no_gradient_and_changes_no_other() -> None:
+    wanted = torch.rand(2, 1, 3, 3) * torch.tensor([0.0, 1.0]).view(2, 1, 1, 1)
+    found = scaling.gradients(lambda factors: {"layer": wanted * factors.view(2, 1, 1, 1)}, torch.tensor([0, 4]))
+    torch.testing.assert_close(found["layer"], wanted)
+
+
 def test_each_image_has_a_factor_of_its_own() -> None:
     """One image explains a pixel and the other all of them: gradients are 16,384 times apart."""
     torch.manual_seed(1)
