@@ -182,6 +182,18 @@ def test_an_image_without_pixels_has_no_gradient_and_changes_no_other() -> None:
     torch.testing.assert_close(found["layer"], wanted)
 
 
+def test_each_layer_has_a_factor_of_its_own() -> None:
+    """A faint one takes larger factors until it fits, whatever others do; one that overflows with them keeps its own."""
+    sizes = {"faint": 1e-8, "strong": 0.5, "breaks": 2.0**-20}
+
+    def differentiate(factors: Tensor) -> dict[str, Tensor]:
+        scaled = {label: (size * factors).half().view(1, 1, 1, 1) for label, size in sizes.items()}
+        return scaled | {"breaks": scaled["breaks"] / (factors <= scaling.FIRST)}
+
+    found = scaling.gradients(differentiate, torch.tensor([1]))
+    assert {label: one.item() for label, one in found.items()} == pytest.approx(sizes, rel=1e-3)
+
+
 def test_each_image_has_a_factor_of_its_own() -> None:
     """One image explains a pixel and the other all of them: gradients are 16,384 times apart."""
     torch.manual_seed(1)
