@@ -209,6 +209,42 @@ def test_the_table() -> None:
     assert sorted(named) == sorted(layer.label for layer in unet().layers)
 
 
+def test_weights_that_cancel_make_maps_undefined() -> None:
+    """In front of a normalisation over positions the gradients sum to zero in each channel."""
+    torch.manual_seed(0)
+    body = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.InstanceNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1))
+    found = diagnose(Probe(body, ["0", "1"]), torch.randn(3, 3, 12, 12))
+    assert found["0"].undefined == 1
+    assert found["0"].blank == 0
+    assert found["0"].text.startswith("undefined in 3 of 3 images: cancels")
+    assert found["1"].undefined == 0
+
+
+def test_how_far_cells_lie_from_where_the_map_is_laid() -> None:
+    """Each cell sees the first pixel of the four by four that its part of the image has."""
+    torch.manual_seed(0)
+    body = nn.Sequential(nn.Conv2d(3, 4, 1, stride=4), nn.ReLU(), nn.Conv2d(4, 2, 1))
+    images = torch.randn(2, 3, 24, 24)
+    stretched, placed = (
+        diagnose(Probe(body, ["0"], placement=placement), images)["0"] for placement in ("stretched", "receptive_field")
+    )
+    assert stretched.offset == (-1.5, -1.5)
+    assert "its cells lie" in stretched.text
+    assert placed.offset == (0, 0)
+    assert "its cells lie" not in placed.text
+
+
+def test_where_a_layer_looks_may_be_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def untold(*_: object) -> None:
+        raise ProbeError("nobody can tell")
+
+    probe = Probe(Known(1.0, -1.0), "relu")
+    monkeypatch.setattr(probe, "placements", untold)
+    found = diagnose(probe, colours(1))["relu"]
+    assert found.offset is None
+    assert "its cells lie" not in found.text
+
+
 def test_slips_are_explained() -> None:
     with pytest.raises(InputError, match=r"method sobel is no gradient method .* choose one of .*grad_cam"):
         diagnose(unet(), images(), method="sobel")

@@ -67,6 +67,7 @@ def test_what_is_random_after_each_step() -> None:
             gaps = np.diff(found)
             assert len(gaps) == 0 or gaps.max() - gaps.min() <= 1
     assert evenly(0, 8) == []
+    assert evenly(5, 0) == []
 
 
 @pytest.mark.parametrize("build", [Convolutions, Tokens, Unordered])
