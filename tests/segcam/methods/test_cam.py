@@ -92,6 +92,13 @@ NOT_LED: dict[str, tuple[Step, Callable[[], nn.Module], Step, str]] = {
     "a factor behind": (as_it_is, dense, lambda x: 2 * x, "does not end in a linear head"),
     "groups": (as_it_is, lambda: nn.Conv2d(4, 2, 1, groups=2), as_it_is, "does not end in a linear head"),
     "a stride": (as_it_is, partial(dense, stride=2), larger, "does not end in a linear head"),
+    "no padding": (as_it_is, lambda: nn.Conv2d(4, 3, 3), as_it_is, "does not end in a linear head"),
+    "padded along one axis": (
+        as_it_is,
+        lambda: nn.Conv2d(4, 3, 3, padding=(1, 0)),
+        as_it_is,
+        "does not end in a linear",
+    ),
     "a head of its own kind": (as_it_is, lambda: Odd(4, 3, 1), as_it_is, "does not end in a linear head"),
 }
 
@@ -223,3 +230,26 @@ def test_a_direction_whose_projection_sums_to_zero_takes_its_heaviest_channels_s
     weights = METHODS.get("eigen_cam").gradient(Pair(factors[..., None, None] * ramp, torch.ones(4, 2, 1, cells)))
     wanted = torch.tensor([[3, -2], [-2, 3], [-2, 3], [3, 2]], dtype=torch.float64) / 13**0.5
     torch.testing.assert_close(weights, wanted)
+
+
+@pytest.mark.parametrize("pool", [2, 3, 4, 5, 6])
+def test_seg_xres_cam_averages_gradients_over_windows(pool: int) -> None:
+    """Windows of whole cells, window by window; with one as large as the grid it is Grad-CAM."""
+    generator = torch.Generator().manual_seed(0)
+    size = (2 * pool, 3 * pool) if pool < 6 else (6, 5)
+    activations, gradients = (torch.randn(2, 3, *size, generator=generator, dtype=torch.float64) for _ in range(2))
+    pooled = torch.empty_like(gradients)
+    for y in range(0, size[0], pool):
+        for x in range(0, size[1], pool):
+            window = (..., slice(y, y + pool), slice(x, x + pool))
+            pooled[window] = gradients[window].mean((2, 3), keepdim=True)
+    found = METHODS.get("seg_xres_cam").configured({"pool": pool}).maps(activations, gradients)
+    torch.testing.assert_close(found, (pooled * activations).sum(1).relu())
+
+
+def test_xgrad_cam_leaves_out_channels_whose_activations_sum_to_zero() -> None:
+    ramp = torch.linspace(-1, 1, 9, dtype=torch.float64).view(3, 3)
+    activations = torch.stack([ramp, 2 * torch.ones_like(ramp)])[None]
+    gradients = torch.stack([ramp + 1, ramp + 3])[None]
+    weights = METHODS.get("xgrad_cam").gradient(Pair(activations, gradients))
+    torch.testing.assert_close(weights, torch.tensor([[0, 3]], dtype=torch.float64))

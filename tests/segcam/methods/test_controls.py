@@ -32,6 +32,15 @@ def some(n, size, dtype=torch.float64, seed=0):
     return scenery([scene(rng, size) for _ in range(n)], dtype)
 
 
+def test_the_displaced_mask_is_that_of_cells_half_a_cell_up_and_left():
+    """A pixel of a mask on cells of two pixels: all of the mask moves one pixel down and right on the grid."""
+    mask = torch.zeros(1, 12, 16, dtype=torch.bool)
+    mask[0, 3:8, 5:11] = True
+    there, moved = (Scenery(mask.double(), m, ~m, ("a",)).on((6, 8)) for m in (mask, mask.roll((1, 1), (1, 2))))
+    torch.testing.assert_close(control("mask_displaced", there), control("mask_oracle", moved))
+    assert not torch.equal(control("mask_displaced", there), control("mask_oracle", there))
+
+
 @pytest.mark.parametrize(("size", "grid"), SIZES)
 def test_uniform_scores_chance(size, grid):
     reference = some(4, size).on(grid)

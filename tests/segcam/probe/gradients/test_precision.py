@@ -183,7 +183,7 @@ def test_an_image_without_pixels_has_no_gradient_and_changes_no_other() -> None:
 
 
 def test_each_layer_has_a_factor_of_its_own() -> None:
-    """A faint one takes larger factors until it fits, whatever others do; one that overflows with them keeps its own."""
+    """A faint one takes larger factors until it fits, whatever others do, and one that overflows keeps its own."""
     sizes = {"faint": 1e-8, "strong": 0.5, "breaks": 2.0**-20}
 
     def differentiate(factors: Tensor) -> dict[str, Tensor]:
