@@ -96,7 +96,7 @@ AREAS: dict[str, Area] = {
             "tests/segcam/methods/test_gradient_free.py",
             "tests/segcam/methods/test_attention_rollout.py",
         ),
-        left=("segcam/methods/__init__.py",),
+        left=("segcam/methods/__init__.py", "segcam/methods/material/superpixels.py"),
     ),
     "targets": Area(("segcam/probe/targets/*.py",), ("tests/segcam/probe/targets",)),
     "placement": Area(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from segcam import Layer
 from segcam.errors import NotApplicableError
 from segcam.methods import METHODS
 from segcam.methods.cam import cam
+from segcam.methods.material.channels import editing
 from segcam.methods.material.pair import Pair
 from segcam.models import MODELS, create
 from tests.reference import gradient_free as slow
@@ -253,3 +255,36 @@ def test_xgrad_cam_leaves_out_channels_whose_activations_sum_to_zero() -> None:
     gradients = torch.stack([ramp + 1, ramp + 3])[None]
     weights = METHODS.get("xgrad_cam").gradient(Pair(activations, gradients))
     torch.testing.assert_close(weights, torch.tensor([[0, 3]], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
+def test_channels_norms_of_any_size_with_and_without_their_products(size: float) -> None:
+    """In float32, where squares under- and overflow."""
+    activations = torch.randn(3, 4, 5, 6, generator=torch.Generator().manual_seed(0))
+    activations[1] = 0
+    pair = Pair(size * activations, torch.ones_like(activations))
+    wanted = activations.double().square().sum((2, 3)).sqrt() * size
+    torch.testing.assert_close(pair.activation_norms.double(), wanted, rtol=1e-5, atol=0)
+    assert pair.gram[0].shape == (3, 4, 4)
+    torch.testing.assert_close(pair.activation_norms.double(), wanted, rtol=1e-5, atol=0)
+
+
+def test_a_named_tuple_stays_one_where_its_first_part_is_edited() -> None:
+    class Parts(NamedTuple):
+        maps: Tensor
+        size: int
+
+    class Named(nn.Module):
+        def forward(self, x: Tensor) -> Parts:
+            return Parts(x, 3)
+
+    class Plain(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, int]:
+            return x, 3
+
+    for module, kind in ((Named(), Parts), (Plain(), tuple)):
+        with editing(module, lambda output: 2 * output):
+            found = module(torch.ones(2))
+        assert type(found) is kind
+        assert found[0].tolist() == [2, 2]
+        assert found[1] == 3
