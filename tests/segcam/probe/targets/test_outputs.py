@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from segcam import Probe, Target, grad_cam
 from segcam.errors import InputError, ProbeError, SegcamWarning
+from segcam.probe.targets.arguments import Arguments
 from segcam.probe.targets.ends import last_step
 from segcam.probe.targets.outputs import OUTPUTS, Output, logits_of, resolved
 from segcam.probe.targets.saturation import saturated
@@ -430,3 +431,27 @@ def test_classes_merged_behind_a_softmax_are_probabilities() -> None:
         got = Probe(net, "a")(images(), Target(1, "image", "logprob"))
     p = Net(3, identity)(images()).softmax(1)[:, 1:].sum(1)
     assert torch.allclose(got.scores, p.log().mean((1, 2)), atol=1e-5)
+
+
+def test_what_an_output_was_made_of_by_its_last_step() -> None:
+    """By a sigmoid, or a softmax over the channels; however the function was called."""
+    x = torch.randn(2, 3, 4, 5)
+    ways = {
+        "a method": lambda: x.softmax(1),
+        "counted from behind": lambda: torch.softmax(x, -3),
+        "by name": lambda: F.softmax(input=x, dim=1),
+        "its logarithm": lambda: F.log_softmax(x, dim=1),
+        "a sigmoid": x.sigmoid,
+        "a sigmoid by name": lambda: torch.sigmoid(input=x),
+    }
+    for name, way in ways.items():
+        with Arguments() as seen:
+            output = way()
+        assert seen.of(output) is x, name
+    for axis in (0, 2, 3):
+        with Arguments() as seen:
+            output = x.softmax(axis)
+        assert seen.of(output) is None
+    with Arguments() as seen:
+        x.softmax(1)
+    assert seen.of(x + 0) is None
