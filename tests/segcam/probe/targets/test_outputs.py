@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -180,6 +181,8 @@ WRONG: dict[str, tuple[Output | None, int, End, str]] = {
     "softmax over rows": (None, 3, lambda x: x.softmax(2), "logits or probabilities"),
     "no probabilities": ("probabilities", 3, identity, "from 0 to 1"),
     "no sum": ("probabilities", 3, torch.sigmoid, "do not sum to 1"),
+    "no sum of two": ("probabilities", 2, torch.sigmoid, "do not sum to 1"),
+    "no logarithms of two": ("log-probabilities", 2, F.logsigmoid, "do not sum to 1"),
     "no logarithms": ("log-probabilities", 3, identity, "do not sum to 1"),
     "not each for itself": ("multilabel-probabilities", 3, identity, "from 0 to 1"),
 }
@@ -455,3 +458,17 @@ def test_what_an_output_was_made_of_by_its_last_step() -> None:
     with Arguments() as seen:
         x.softmax(1)
     assert seen.of(x + 0) is None
+
+
+@pytest.mark.parametrize(
+    ("classes", "end", "words"),
+    [
+        (3, lambda x: x.softmax(1), "its classes sum to 1 at every pixel"),
+        (3, lambda x: x.log_softmax(1), "its classes' exponentials sum to 1 at every pixel"),
+        (3, torch.sigmoid, "it ends in a sigmoid, and its classes do not sum to 1"),
+        (1, torch.sigmoid, "it ends in a sigmoid"),
+    ],
+)
+def test_what_speaks_for_a_reading_is_said(classes: int, end: End, words: str) -> None:
+    with pytest.warns(SegcamWarning, match=re.escape(words)):
+        Probe(Net(classes, end), "a")(images())

@@ -114,6 +114,7 @@ def test_names_round_trip() -> None:
     ("wrong", "message"),
     [
         ("best", "unknown pixel set 'best'"),
+        ("best(3)", r"unknown pixel set 'best\(3\)'"),
         ("predicted:x", "unknown score"),
         ("predicted@x", "resol"),
         ("predicted(3)", "pixel set 'predicted' takes no distance, only boundary does"),
