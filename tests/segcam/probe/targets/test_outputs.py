@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from segcam.errors import InputError, ProbeError, SegcamWarning
 from segcam.probe.targets.arguments import Arguments
 from segcam.probe.targets.ends import last_step
 from segcam.probe.targets.outputs import OUTPUTS, Output, logits_of, resolved
-from segcam.probe.targets.saturation import saturated
+from segcam.probe.targets.saturation import check_saturation, saturated
 
 End = Callable[[Tensor], Tensor]
 SCORES = ("logit", "margin", "logprob", "rival")
@@ -472,3 +473,14 @@ def test_what_an_output_was_made_of_by_its_last_step() -> None:
 def test_what_speaks_for_a_reading_is_said(classes: int, end: End, words: str) -> None:
     with pytest.warns(SegcamWarning, match=re.escape(words)):
         Probe(Net(classes, end), "a")(images())
+
+
+def test_an_empty_set_has_no_saturated_pixels() -> None:
+    chosen = torch.zeros(2, 4, 4, dtype=torch.bool)
+    explained = SimpleNamespace(chosen=chosen, class_ids=torch.ones(2, 1, dtype=torch.long))
+    target = Target(1, output="probabilities")
+    for value in (0.5, 1.0):
+        check_saturation(torch.full((2, 1, 4, 4), value), target, explained)  # type: ignore[arg-type]
+    chosen[1] = True
+    with pytest.raises(ProbeError, match=r"100\.0 % of the explained pixels"):
+        check_saturation(torch.ones(2, 1, 4, 4), target, explained)  # type: ignore[arg-type]
