@@ -26,7 +26,8 @@ from types import CodeType, ModuleType
 from tests.mutation.places import ROOT
 
 PLUGINS = ("-p", "no:cacheprovider", "-p", "no:xdist")
-QUIET = ("-x", "-q", *PLUGINS, "--no-header", "--tb=no", "-m", "not slow and not real")
+NAMES = ("-o", "python_functions=test_*")  # not what a formula's own file calls `tested`
+QUIET = ("-x", "-q", *PLUGINS, *NAMES, "--no-header", "--tb=no", "-m", "not slow and not real")
 _KEPT: list[ModuleType] = []  # what a module holds outside of Python would vanish with it
 EARLY = ("-W", "ignore::pytest.PytestAssertRewriteWarning")  # of what is loaded before pytest starts
 MEMORY = 2**33

@@ -459,3 +459,10 @@ def test_masks_may_number_classes_otherwise(pixels: str) -> None:
     ]
     if pixels == "hit":
         assert np.array_equal(joined.chosen.numpy(), np.stack(twins))
+
+
+def test_pixels_have_signs_only_where_some_count_against() -> None:
+    logits = torch.randn(2, 3, 6, 8, generator=torch.Generator().manual_seed(0))
+    assert Target(1, "predicted").explain(logits, (6, 8)).signs is None
+    signs = Target(1, "border", "pair", other=2).explain(logits, (6, 8)).signs
+    assert signs is None or signs.dtype != torch.bool
