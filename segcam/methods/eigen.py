@@ -1,4 +1,4 @@
-"""Eigen-CAM and Eigen-Grad-CAM: projection on the first principal direction of the channels."""
+"""Eigen-CAM, Eigen-Grad-CAM and Seg-Eigen-CAM: projection on the first principal direction of the channels."""
 
 from __future__ import annotations
 
@@ -54,6 +54,29 @@ def eigen_grad_cam(pair: Pair) -> Float[Tensor, "b h w"]:
     return combined(pair.product, direction[:, None])[:, 0]
 
 
+@method(label="Seg-Eigen-CAM", family="cam")
+def seg_eigen_cam(pair: Pair) -> Float[Tensor, "b h w"]:
+    """Activation times the gradient's size projected on its first principal direction, positive part.
+
+    `L = ReLU(s X v)`, X the products `|G| A`, cells by channels, v its first right singular vector. Of the two signs s
+    that is taken with which the projection's largest value is at least as far from 0 as its smallest; where they are
+    equally far up to rounding, the one with which the weight in v of largest magnitude is positive.
+
+    The map is in the units of the score, zero everywhere where there is no gradient. X is not centred, as in
+    `eigen_cam`.
+
+    Source: Chung and Ying, Applied Sciences 2025 (Seg-Eigen-CAM), eq. 10-13; not centred: segcam.
+    """
+    stack = pair.gradients.abs() * pair.activations
+    matrices = gram_matrix(stack)
+    v = leading_direction(stack, matrices)
+    projection = combined(stack, v[:, None])[:, 0]
+    side = projection.amax((1, 2)) + projection.amin((1, 2))
+    # One cell's value is at most the matrix's norm; this much of that may be rounding.
+    side = _or_heaviest(side, v, 8 * torch.finfo(v.dtype).eps * matrices[1])
+    return projection * side.sign()[:, None, None]
+
+
 def principal_direction(
     stack: Float[Tensor, "b c h w"],
     gram: tuple[Float[Tensor, "b k k"], Float[Tensor, " b"]],
@@ -72,22 +95,36 @@ def principal_direction(
     Returns:
         Vectors of length 1; 0 for a blank sample.
     """
-    matrices, norm = gram
-    v = _first_eigenvector(matrices)
+    v = leading_direction(stack, gram)
+    # The projection's sum is at most sqrt(n) times the matrix's norm; this much of that may be rounding.
+    cells = stack.shape[2] * stack.shape[3]
+    side = _or_heaviest((totals * v).sum(1), v, 8 * torch.finfo(v.dtype).eps * cells**0.5 * gram[1])
+    signed: Tensor = v * side.sign()[:, None]
+    return signed
+
+
+def leading_direction(
+    stack: Float[Tensor, "b c h w"], gram: tuple[Float[Tensor, "b k k"], Float[Tensor, " b"]]
+) -> Float[Tensor, "b c"]:
+    """Return `principal_direction` with either sign."""
+    v = _first_eigenvector(gram[0])
     tiny = torch.finfo(v.dtype).tiny
     if v.shape[1] != stack.shape[1]:
         top = stack.abs().amax((1, 2, 3)).clamp_min(tiny)[:, None, None]
         v = torch.bmm(v[:, None], (stack.flatten(2) / top).transpose(1, 2))[:, 0]
-    v = v / torch.linalg.vector_norm(v, dim=1, keepdim=True).clamp_min(tiny)
-    side = (totals * v).sum(1)
-    # The projection's sum is at most sqrt(n) times the matrix's norm; this much of that may be rounding.
-    cells = stack.shape[2] * stack.shape[3]
-    unsure = side.abs() <= 8 * torch.finfo(v.dtype).eps * cells**0.5 * norm
+    unit: Tensor = v / torch.linalg.vector_norm(v, dim=1, keepdim=True).clamp_min(tiny)
+    return unit
+
+
+def _or_heaviest(
+    side: Float[Tensor, " b"], v: Float[Tensor, "b c"], rounding: Float[Tensor, " b"]
+) -> Float[Tensor, " b"]:
+    """Return what decides on a sign, or the weight of largest magnitude, the first of such, where that is rounding."""
+    unsure = side.abs() <= rounding
     if not at_hand(v) or unsure.any():
         heaviest = v.gather(1, v.abs().argmax(1, keepdim=True))[:, 0]
         side = torch.where(unsure, heaviest, side)
-    signed: Tensor = v * side.sign()[:, None]
-    return signed
+    return side
 
 
 def _first_eigenvector(gram: Float[Tensor, "b k k"]) -> Float[Tensor, "b k"]:

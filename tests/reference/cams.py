@@ -77,6 +77,18 @@ def eigen_grad_cam(activations: Array, gradients: Array) -> Array:
     return eigen_cam(activations * gradients, gradients)
 
 
+def seg_eigen_cam(activations: Array, gradients: Array) -> Array:
+    """By a full decomposition of `|G| A`; the value furthest from 0 is positive."""
+    channels, height, width = activations.shape
+    matrix = (abs(gradients) * activations).reshape(channels, height * width).T.astype(np.float64)
+    _, _, right = np.linalg.svd(matrix, full_matrices=False)
+    projection = matrix @ right[0]
+    sign = projection.max() + projection.min()
+    if abs(sign) < 1e-12 * np.abs(projection).max():
+        sign = right[0][np.abs(right[0]).argmax()]
+    return (projection if sign >= 0 else -projection).reshape(height, width)
+
+
 def seg_xres_cam(activations: Array, gradients: Array, pool: int = 2) -> Array:
     """Windows of equal length, as intervals; a cell belongs to each by the length of their intersection."""
     channels, height, width = activations.shape

@@ -166,6 +166,22 @@ def test_eigen(case: Case, name: str, tool: str) -> None:
             assert min(off_by(maps[one], sign.relu()) for sign in (signed[one], -signed[one])) <= CLOSE
 
 
+def test_seg_eigen_cam(case: Case) -> None:
+    """pytorch-grad-cam centres each channel of the products; given centred ones segcam's maps are the same.
+
+    Of two cells centred values are equally far from 0, and the sign falls as it may.
+    """
+    theirs = of_grad_cam("SegEigenCAM", case.model, case.layers, case.images, scores(case.pixels))
+    for layer, maps in zip(case.layers, theirs, strict=True):
+        stack = case.capture.gradients[layer.label].abs() * case.capture.activations[layer.label]
+        centred = stack - stack.mean((2, 3), keepdim=True)
+        signed = together(centred, torch.ones_like(stack), [METHODS.get("seg_eigen_cam")])[0][:, 0]
+        either = (signed, -signed) if signed[0].numel() == 2 else (signed,)
+        for i in range(len(maps)):
+            one = slice(i, i + 1)
+            assert min(off_by(maps[one], sign[one].relu()) for sign in either) <= CLOSE
+
+
 def perturbed(case: Case, layer: Layer, method: Callable[[Subject, Layer, int], Tensor]) -> Tensor:
     """Segcam's map with all channels."""
     with examining(Probe(case.model, layer), case.images, case.capture) as subject:
