@@ -135,7 +135,7 @@ class Scorer:
 
         def made() -> Iterator[MadeMaps]:
             yield from control_maps(request, scenery, captures[0])
-            yield from attention_maps(request, captures)
+            yield from attention_maps(request, captures, note)
             for of_layer in gradient_maps(request, captures, rivals, note):
                 yield from of_layer
                 pairs.extend(self._pair_rows(scenery.ids, of_layer))

@@ -204,7 +204,7 @@ def of_method(method: Method) -> manifest.Method:
         source=method.source,
         scope=method.scope,
         signed=method.signed,
-        needs_gradients=method.needs_gradients and method.control is None and method.attention is None,
+        needs_gradients=method.needs_gradients and method.control is None,
         own_passes=method.own_passes,
         passes=method.cost,
         each=method.each,

@@ -164,6 +164,7 @@ class Request:
             precision=precision,
             channels_last=True,
             attention=self.places if attention else (),
+            attention_gradients=any(m.attention is not None and m.needs_gradients for m in self.methods),
             output=self.output,
             element=self.element,
             placement=self.placement,

@@ -74,15 +74,24 @@ class Passes:
     placement: Placing
     device: torch.device | str | None
 
-    def probe(self, model: nn.Module, places: Sequence[AttentionPlace] = ()) -> Probe:
+    def probe(self, model: nn.Module, places: Sequence[AttentionPlace] = (), *, gradients: bool = False) -> Probe:
         """Return the probe of the network, or of another of its kind.
 
         Args:
             model: the network.
             places: the blocks whose attention is read.
+            gradients: whether the score's derivatives by it are, too.
         """
         output, names = self.network.output, list(self.network.classes)
-        return Probe(model, self.layers, classes=names, placement=self.placement, output=output, attention=places)
+        return Probe(
+            model,
+            self.layers,
+            classes=names,
+            placement=self.placement,
+            output=output,
+            attention=places,
+            attention_gradients=gradients,
+        )
 
     @contextmanager
     def open(self, model: nn.Module | None = None) -> Iterator[tuple[Probe, torch.device]]:

@@ -132,18 +132,17 @@ class Scorer:
 
     def _rolled(self, probe: Probe, method: Method, capture: Capture) -> Made:
         """Yield the maps made from attention, for the layers behind it."""
-        assert method.attention is not None  # it is one of these
         blocks = {place.layer: n for n, place in enumerate(probe.attention)}
         try:
             if not blocks:
                 raise NotApplicableError(NO_ATTENTION)
-            maps = method.attention([*capture.attentions.values()], capture.explained.chosen)
+            maps = method.block_maps(capture)
         except NotApplicableError as error:
             self._skip(capture.layers, method, str(error))
             return
         for layer in capture.layers:
             if layer.label in blocks:
-                yield layer, method, maps[:, blocks[layer.label]]
+                yield layer, method, maps[blocks[layer.label]]
             else:
                 self._skip([layer], method, NOT_BEHIND)
 

@@ -17,6 +17,7 @@ from segcam.methods.material.pair import Pair
 from segcam.methods.material.subject import Subject
 from segcam.precision import in_full_precision, without_autocast
 from segcam.probe.attention import Attention
+from segcam.probe.captures import Capture
 from segcam.probe.gradients.rounding import Sums
 from segcam.probe.layers import Layer
 from segcam.registry import Registry, words
@@ -33,8 +34,13 @@ Formula = Callable[[Pair], Tensor | tuple[Tensor, Tensor]]
 ControlMap = Callable[[Reference], Float[Tensor, "b h w"]]
 """A control: what is known of the images on one layer's grid in, one map a sample out; the network plays no part."""
 
-AttentionMap = Callable[[Sequence[Attention], Bool[Tensor, "b H W"]], Float[Tensor, "b l h w"]]
-"""A map from attention: all blocks' matrices and the explained pixels in, one map a block and sample out."""
+AttentionMap = Callable[
+    [Sequence[Attention], Bool[Tensor, "b H W"]], Float[Tensor, "b l h w"] | Sequence[Float[Tensor, "b h w"]]
+]
+"""A map from attention: all blocks' matrices and the explained pixels in, one map a block and sample out.
+
+Maps on one grid may come as one tensor. Where the method needs gradients the matrices have them.
+"""
 
 RunMap = Callable[[Subject, Layer], Float[Tensor, "b h w"]]
 """A method that runs the network itself: the subject and a layer (or `INPUT`) in, one map a sample out.
@@ -120,6 +126,18 @@ class Method:
     def each(self) -> Literal["target", "layer"]:
         """Return what the passes are for: all layers together ('target'), or one layer ('layer')."""
         return "layer" if self.run is not None and self.scope == "layer" else "target"
+
+    def block_maps(self, capture: Capture) -> Sequence[Float[Tensor, "b h w"]]:
+        """Compute an attention method's maps, one of each block whose attention was captured.
+
+        Raises:
+            InputError: it is no attention method.
+            NotApplicableError: it has no map for this network.
+        """
+        if self.attention is None:
+            raise InputError(f"method {self.name} is not made from attention")
+        maps = self.attention([*capture.attentions.values()], capture.explained.chosen)
+        return maps.unbind(1) if isinstance(maps, Tensor) else maps
 
     def maps(
         self, activations: Float[Tensor, "b c h w"], gradients: Float[Tensor, "b c h w"]

@@ -14,7 +14,7 @@ from segcam.probe.attention import Attention
 from segcam.scoring.grids import averaging_matrix, to_grid
 
 
-@method("attention", label="Attention rollout")
+@method("attention", label="Attention rollout", needs_gradients=False)
 def attention_rollout(attentions: Sequence[Attention], chosen: Bool[Tensor, "b H W"]) -> Float[Tensor, "b l h w"]:
     r"""Product of the blocks' attention from the explained pixels down to the first stage's grid.
 

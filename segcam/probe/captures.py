@@ -35,7 +35,8 @@ class Capture:
         logits: the network's, `(b, k, h, w)`; of probabilities those that `segcam.probe.targets.outputs.logits_of`
             returns.
         size: height and width of the input, in pixels.
-        attentions: the attention matrices of the places asked for, by label; captures of one pass share them.
+        attentions: the attention matrices of the places asked for, by label; captures of one pass share them, but for
+            their gradients.
         placements: where each layer's maps lie on the input, by label; None where they are stretched over it.
         layouts: how each layer's output is laid out, by label.
         skipped: why layers that a pattern matched have no maps, by label; they are not among `layers`.

@@ -16,14 +16,14 @@ from segcam.arrays import whole
 from segcam.errors import InputError, ProbeError, unknown
 from segcam.probe.attention import AttentionPlace
 from segcam.probe.attention.hooks import on_grids as attentions_on_grids
-from segcam.probe.attention.hooks import recording_attention
+from segcam.probe.attention.hooks import recording_attention, with_gradients
 from segcam.probe.captures import Capture
 from segcam.probe.chosen import NO_PATH, OVERWRITTEN, Chosen, LeftOut
 from segcam.probe.gradients import local_gradients as local
 from segcam.probe.gradients.backward import gradients, on_grids
 from segcam.probe.gradients.saving import WithoutInputs
 from segcam.probe.layers import Layer, LayerChoice, chosen_layers
-from segcam.probe.layouts import Reading, size_of
+from segcam.probe.layouts import AS_IT_IS, Layout, Reading, size_of
 from segcam.probe.network.elements import Element
 from segcam.probe.network.flips import Flips
 from segcam.probe.network.forms import check_form
@@ -73,6 +73,8 @@ class Probe:
         attention: blocks whose attention matrices are wanted as well, such as `attention_places` of the network's
             file gives. They are computed step by step then, which is slower than the fused kernels and agrees with
             them up to rounding.
+        attention_gradients: whether the score's derivatives by these matrices are wanted too, in
+            `Attention.gradients`: they come from the same backward pass and take as much memory as the matrices.
         output: what the numbers of the network's output mean, see `segcam.probe.targets.outputs.Output`; None for what
             the network's attribute `output_meaning` says; without that, for what the target says or the values tell,
             which is said once where they are no logits. Anything else than one of these names is an `element`.
@@ -106,6 +108,7 @@ class Probe:
         low_memory: bool = False,
         local_gradients: bool | None = None,
         attention: Iterable[AttentionPlace] = (),
+        attention_gradients: bool = False,
         output: Output | Element | None = None,
         element: Element | None = None,
         classes: Sequence[str] | Mapping[str, int] | Mapping[int, str] | None = None,
@@ -121,6 +124,7 @@ class Probe:
         self.low_memory = low_memory
         self.local_gradients = local_gradients
         self.attention = tuple(attention)
+        self.attention_gradients = attention_gradients
         self.chosen = Chosen(*chosen_layers(model, layers, kind))
         named = names_of(model) if classes is None else by_name(classes)
         meaning, part = said_of(output, element)
@@ -194,6 +198,8 @@ class Probe:
             with told(self.model, images):
                 outputs, output, matrices, logits, skipped = self._forward(images, network, said)
             attentions = attentions_on_grids(self.attention, matrices, size)
+            differentiated = self.attention if self.attention_gradients else ()
+            beside = {at: matrix for at in differentiated if (matrix := matrices[at.label][0]).requires_grad}
             place = self._surveyor.of_output(output, images, network)
             targets = [self.meanings.understood(target, said, place) for target in targets]
             explained = _explained(logits, size, targets, (masks, valid), fixed)
@@ -205,10 +211,13 @@ class Probe:
             placements, nowhere = self._surveyor.placements(layouts, images, network, elsewhere=elsewhere)
             self.chosen.leave_out(nowhere, outputs, skipped)
             activations, logits = on_grids(outputs, layouts), logits.detach()
+            asked: dict[str | AttentionPlace, Tensor] = {**outputs, **beside}
+            laid: dict[str | AttentionPlace, Layout] = {**layouts, **dict.fromkeys(beside, AS_IT_IS)}
             captures = []
             for i, (target, pixels) in enumerate(zip(targets, explained, strict=True)):
                 pays = self._convolves and local.pays(pixels) if self.local_gradients is None else self.local_gradients
-                pairs = gradients(pixels, outputs, layouts, keep=i + 1 < len(targets), locally=pays)
+                found = gradients(pixels, asked, laid, keep=i + 1 < len(targets), locally=pays and not beside)
+                pairs = {label: found[label] for label in outputs if label in found}
                 off = {label: NO_PATH for label in outputs if label not in pairs}
                 if off and not pixels.scores.requires_grad:
                     self._surveyor.check_graph(images, network)
@@ -222,7 +231,7 @@ class Probe:
                         replace(pixels, scores=pixels.scores.detach()),  # what is kept holds no graph
                         logits,
                         size,
-                        attentions,
+                        with_gradients(attentions, {at.label: found.get(at) for at in beside}),
                         {label: placements[label] for label in pairs},
                         layouts,
                         {label: why.reason for label, why in {**skipped, **off}.items()},

@@ -100,3 +100,15 @@ def rollout(blocks: Sequence[Block], chosen: Mask) -> list[Array]:
         row = (start @ product)[blocks[0].prefix :]
         maps.append((row / row.sum()).reshape(blocks[0].grid))
     return maps
+
+
+def legrad(block: Block, gradients: Array) -> Array:
+    """Key by key: the mean positive gradient over heads and queries, shared by the cells that the key was made of."""
+    cells = np.zeros(block.grid[0] * block.grid[1])
+    heads, queries, _ = gradients.shape
+    for key in range(block.keys[0] * block.keys[1]):
+        column = gradients[:, :, block.prefix + key]
+        total = sum(max(0.0, float(column[h, n])) for h in range(heads) for n in range(queries))
+        for cell in block.members(key):
+            cells[cell] = total / (heads * queries) / block.reduction**2
+    return cells.reshape(block.grid)

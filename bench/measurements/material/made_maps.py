@@ -63,12 +63,17 @@ def control_maps(request: Request, scenery: Scenery, capture: Capture) -> Iterat
         yield MadeMaps(targets, of_view, [m for m, _ in controls], maps, placement=placement)
 
 
-def attention_maps(request: Request, captures: Sequence[Capture]) -> Iterator[MadeMaps]:
-    """Yield the maps made from attention, for the layers behind it."""
+def attention_maps(
+    request: Request, captures: Sequence[Capture], note: Callable[[Gap], None] = quiet
+) -> Iterator[MadeMaps]:
+    """Yield the maps made from attention, for the layers behind it; `note` is told of methods that have none."""
     for m, method in enumerate(request.methods):
         for t, capture in enumerate(captures if method.attention is not None else ()):
-            assert method.attention is not None
-            maps = method.attention([*capture.attentions.values()], capture.explained.chosen).unbind(1)
+            try:
+                maps = method.block_maps(capture)
+            except NotApplicableError as error:
+                note(Gap("", method.name, str(error)))
+                break
             for i, block in request.blocks().items():
                 placement = capture.placements[request.layers[i].label]
                 yield MadeMaps([t], [i], [m], maps[block][:, None], placement=placement)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 from torch import Tensor, nn
 
@@ -66,6 +67,16 @@ def on_grids(
             )
         attentions[place.label] = Attention(at_least_float32(calls[0].detach()), grid, place.reduction)
     return attentions
+
+
+def with_gradients(
+    attentions: Mapping[str, Attention], gradients: Mapping[str, Tensor | None]
+) -> Mapping[str, Attention]:
+    """Return the attentions with the score's derivatives by their matrices, float32 or wider, where they are known."""
+    if not gradients:
+        return attentions
+    known = {label: at_least_float32(one) for label, one in gradients.items() if one is not None}
+    return {label: replace(one, gradients=known.get(label)) for label, one in attentions.items()}
 
 
 def _switches(module: nn.Module) -> Iterator[tuple[object, str, object]]:

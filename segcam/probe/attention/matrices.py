@@ -50,11 +50,13 @@ class Attention:
             precision in which the network computed it.
         grid: rows and columns of the queries.
         reduction: query cells a key's cell, along one side.
+        gradients: the score's derivatives by the weights; None where they are not known.
     """
 
     weights: Float[Tensor, "b heads n m"]
     grid: Grid
     reduction: int = 1
+    gradients: Float[Tensor, "b heads n m"] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weights", real(self.weights, "attention weights"))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
@@ -14,20 +15,23 @@ from segcam.probe.gradients import local_gradients, scaling
 from segcam.probe.layouts import Layout
 from segcam.probe.targets import Explained
 
+Key = TypeVar("Key", bound=Hashable)
+"""What outputs are known by: the labels of layers, the places of attention matrices."""
+
 
 def gradients(
     explained: Explained,
-    outputs: Mapping[str, Tensor],
-    layouts: Mapping[str, Layout],
+    outputs: Mapping[Key, Tensor],
+    layouts: Mapping[Key, Layout],
     *,
     keep: bool,
     locally: bool,
-) -> dict[str, Float[Tensor, "b c h w"]]:
+) -> dict[Key, Float[Tensor, "b c h w"]]:
     """Return the gradients of the scores by the outputs that lead to them, laid on the layers' grids.
 
     Args:
         explained: the scores, with their graph.
-        outputs: what the layers gave, by label.
+        outputs: what the layers gave.
         layouts: how it is laid out.
         keep: the graph, for another backward pass.
         locally: leave out the zeros around a few pixels' gradients.
@@ -35,19 +39,19 @@ def gradients(
     if not scaling.through_float16(explained.scores):
         return on_grids(_backward(explained, outputs, keep=keep, locally=locally), layouts)
 
-    def differentiate(factors: Tensor) -> dict[str, Tensor]:
+    def differentiate(factors: Tensor) -> dict[Key, Tensor]:
         scaled = replace(explained, scores=explained.scores * factors)
         return on_grids(_backward(scaled, outputs, keep=True, locally=locally), layouts)
 
     return scaling.gradients(differentiate, explained.pixels)
 
 
-def on_grids(outputs: Mapping[str, Tensor], layouts: Mapping[str, Layout]) -> dict[str, Float[Tensor, "b c h w"]]:
+def on_grids(outputs: Mapping[Key, Tensor], layouts: Mapping[Key, Layout]) -> dict[Key, Float[Tensor, "b c h w"]]:
     """Return what layers gave, or its gradients, as feature maps without a graph."""
     return {label: layouts[label].maps(output.detach()) for label, output in outputs.items()}
 
 
-def _backward(explained: Explained, outputs: Mapping[str, Tensor], *, keep: bool, locally: bool) -> dict[str, Tensor]:
+def _backward(explained: Explained, outputs: Mapping[Key, Tensor], *, keep: bool, locally: bool) -> dict[Key, Tensor]:
     """Return the gradients of the scores by the outputs; `keep` the graph where it is needed again."""
     score, tensors = explained.scores.sum(), list(outputs.values())
     if not tensors or not score.requires_grad:

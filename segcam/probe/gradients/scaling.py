@@ -6,7 +6,8 @@ multiplied by a power of two before the pass, which is exact, and the gradients 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -17,6 +18,7 @@ FIRST = 2.0**4
 STEP = 2.0**8
 FAINT = 2.0**-4
 """The largest value of a gradient below which a larger factor is tried: float16 ends 20 powers of two further down."""
+Key = TypeVar("Key", bound=Hashable)
 TRIES = 4
 """How many factors above the first, and below it."""
 
@@ -37,8 +39,8 @@ def through_float16(score: Float[Tensor, ""]) -> bool:
 
 
 def gradients(
-    differentiate: Callable[[Float[Tensor, " b"]], Mapping[str, Float[Tensor, "b c h w"]]], pixels: Int[Tensor, " b"]
-) -> dict[str, Float[Tensor, "b c h w"]]:
+    differentiate: Callable[[Float[Tensor, " b"]], Mapping[Key, Float[Tensor, "b c h w"]]], pixels: Int[Tensor, " b"]
+) -> dict[Key, Float[Tensor, "b c h w"]]:
     """Return the gradients of scores, in float32, whose backward pass goes through float16.
 
     Each image's gradients at each layer are those of the largest factor tried with which they did not overflow. Larger
@@ -49,8 +51,8 @@ def gradients(
         pixels: how many pixels each image's score is a mean over.
     """
     first = FIRST * torch.exp2(pixels.clamp(min=1).float().log2().ceil())
-    best: dict[str, Tensor] = {}
-    tops: dict[str, Tensor] = {}
+    best: dict[Key, Tensor] = {}
+    tops: dict[Key, Tensor] = {}
 
     def attempt(step: float, better: Callable[[Tensor, Tensor], Tensor]) -> None:
         for label, given in differentiate(first * step).items():

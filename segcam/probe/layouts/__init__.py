@@ -13,14 +13,14 @@ from segcam.probe.chosen import LeftOut
 from segcam.probe.layers import Layer
 from segcam.probe.layouts.counts import NoLayoutError
 from segcam.probe.layouts.grids import Fit, fit
-from segcam.probe.layouts.layout import Layout
+from segcam.probe.layouts.layout import AS_IT_IS, Layout
 from segcam.probe.layouts.reading import Reader
 from segcam.probe.layouts.scan import Scan, scan
 from segcam.probe.layouts.swin import block_of, grid_reader
 from segcam.probe.network.held import FAILURES, Network
 from segcam.scoring.grids import Grid
 
-__all__ = ["Layout", "Reading", "size_of"]
+__all__ = ["AS_IT_IS", "Layout", "Reading", "size_of"]
 
 
 class Reading:

@@ -83,6 +83,10 @@ class Layout:
         return torch.unflatten(tokens[:, :, self.prefix : self.prefix + cells], 2, self.grid)
 
 
+AS_IT_IS = Layout("NCHW", (0, 0))
+"""The layout of tensors that stay as they are, whatever they hold."""
+
+
 def of_known(layer: Layer, shape: tuple[int, ...], size: Grid) -> Layout:
     """Return the layout of a layer that is described in full, as those of the architectures here are.
 

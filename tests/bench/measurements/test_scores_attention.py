@@ -80,17 +80,18 @@ def test_rows_are_what_a_slow_second_way_gives(name: str, images: Images) -> Non
 
 def test_only_maps_behind_attention_are_rolled_out(images: Images) -> None:
     model = create("segformer", 2)
-    settings = Score(methods=("grad_cam", "attention_rollout", "uniform"), metrics=("spread",))
+    settings = Score(methods=("grad_cam", "attention_rollout", "legrad", "uniform"), metrics=("spread",))
     maps = tables(model, "segformer", images, settings)[0]
     layers = maps.groupby("method")["layer"].unique()
-    assert all(layer.startswith("After attention") for layer in layers["attention_rollout"])
-    assert len(layers["attention_rollout"]) == 8
+    for name in ("attention_rollout", "legrad"):
+        assert all(layer.startswith("After attention") for layer in layers[name])
+        assert len(layers[name]) == 8
     assert set(layers["grad_cam"]) == set(layers["uniform"])
     assert len(layers["grad_cam"]) == 29
     assert not maps.duplicated(["image", "target", "layer", "method"]).any()
     assert maps["spread"].notna().any()
     alone = tables(model, "segformer", images, Score(methods=("grad_cam", "uniform"), metrics=("spread",)))[0]
-    others = maps[maps["method"] != "attention_rollout"].reset_index(drop=True)
+    others = maps[~maps["method"].isin(["attention_rollout", "legrad"])].reset_index(drop=True)
     pd.testing.assert_frame_equal(others, alone, rtol=1e-4, atol=1e-5)
 
 
