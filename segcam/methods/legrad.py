@@ -53,4 +53,4 @@ def _of_block(block: Attention) -> Float[Tensor, "b h w"]:
             "weights than it computes with has none"
         )
     keys = block.gradients.relu().mean((1, 2))
-    return block.unpool(keys[:, None])[:, 0, block.prefix :].unflatten(1, block.grid)
+    return block.unpool(keys[:, None])[:, 0, block.prefix :].reshape(-1, *block.grid)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Literal, get_args
@@ -211,8 +211,8 @@ class Probe:
             placements, nowhere = self._surveyor.placements(layouts, images, network, elsewhere=elsewhere)
             self.chosen.leave_out(nowhere, outputs, skipped)
             activations, logits = on_grids(outputs, layouts), logits.detach()
-            asked: dict[str | AttentionPlace, Tensor] = {**outputs, **beside}
-            laid: dict[str | AttentionPlace, Layout] = {**layouts, **dict.fromkeys(beside, AS_IT_IS)}
+            asked: dict[Hashable, Tensor] = dict([*outputs.items(), *beside.items()])
+            laid: dict[Hashable, Layout] = dict([*layouts.items(), *dict.fromkeys(beside, AS_IT_IS).items()])
             captures = []
             for i, (target, pixels) in enumerate(zip(targets, explained, strict=True)):
                 pays = self._convolves and local.pays(pixels) if self.local_gradients is None else self.local_gradients

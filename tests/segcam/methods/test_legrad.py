@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
