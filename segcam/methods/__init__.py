@@ -83,6 +83,7 @@ class Method:
         sums: what a gradient method's channel weights sum over positions, with signs: where the sums are zero but for
             rounding there is no map, see `Capture.cancels`. None where weights are not made so.
         masks: whether a control looks at the masks: without one there is no map.
+        all_layers: whether the passes of a method that runs the network serve all layers of a target at once.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Method:
     family: Family = ""
     sums: Sums | None = None
     masks: bool = False
+    all_layers: bool = False
 
     @property
     def kind(self) -> str:
@@ -125,7 +127,7 @@ class Method:
     @property
     def each(self) -> Literal["target", "layer"]:
         """Return what the passes are for: all layers together ('target'), or one layer ('layer')."""
-        return "layer" if self.run is not None and self.scope == "layer" else "target"
+        return "layer" if self.run is not None and self.scope == "layer" and not self.all_layers else "target"
 
     def block_maps(self, capture: Capture) -> Sequence[Float[Tensor, "b h w"]]:
         """Compute an attention method's maps, one of each block whose attention was captured.
@@ -225,6 +227,7 @@ def method(  # noqa: PLR0913  (all but one are named where they are given)
     name: str = "",
     sums: Sums | None = None,
     masks: bool = False,
+    all_layers: bool = False,
 ) -> Callable[[Function], Function]:
     """Register a function as a method; its docstring has the summary (first line) and the source ('Source:').
 
@@ -258,6 +261,7 @@ def method(  # noqa: PLR0913  (all but one are named where they are given)
                 family=family,
                 sums=sums,
                 masks=masks,
+                all_layers=all_layers,
             )
         )
         return function

@@ -65,6 +65,18 @@ def cam(activations: Array, class_weights: Sequence[float]) -> Array:
     return signed(activations, dict(enumerate(class_weights)))
 
 
+def finer_cam(
+    activations: Array, own: Array, means: Sequence[float], rivals: dict[int, Array], strength: float, references: int
+) -> Array:
+    """Grad-CAM of a difference: `own` the score's gradient, `means` the classes' mean logits, the last the class's own.
+
+    `rivals` holds the gradients of the other classes' mean logits, from which the nearest are taken.
+    """
+    nearest = sorted(rivals, key=lambda d: (abs(means[d] - means[-1]), d))[:references]
+    gradient = own - strength * sum(rivals[d] for d in nearest) / len(nearest)
+    return weighted(activations, {k: float(gradient[k].mean()) for k in range(len(activations))})
+
+
 def gaussian(size: tuple[int, int], grid: tuple[int, int], width: float) -> Array:
     """`exp(-d^2 / (2 width^2))`, d the distance from the image's centre in shares of its sides, averaged over cells."""
     y, x = ((np.arange(n) + 0.5) / n - 0.5 for n in size)
