@@ -12,7 +12,7 @@ from torch import Tensor
 from segcam.arrays import at_least_float32
 from segcam.errors import InputError, NotApplicableError
 from segcam.methods import method
-from segcam.methods.grad_cam import grad_cam
+from segcam.methods.material.pair import combined
 from segcam.methods.material.subject import Subject, undefined_where_empty
 from segcam.probe.layers import Layer
 from segcam.probe.probe import Probe
@@ -57,8 +57,8 @@ def finer_cam(
     activations, own = (
         at_least_float32(maps[layer.label]) for maps in (subject.capture.activations, subject.capture.gradients)
     )
-    maps = grad_cam(activations, own - strength * gradients[layer.label].to(own))
-    return undefined_where_empty(maps, subject)
+    weights = (own - strength * gradients[layer.label].to(own)).mean((2, 3))
+    return undefined_where_empty(combined(activations, weights[:, None])[:, 0].relu(), subject)
 
 
 def _gradients(subject: Subject, references: int) -> dict[str, Float[Tensor, "b c h w"]]:
@@ -70,7 +70,7 @@ def _gradients(subject: Subject, references: int) -> dict[str, Float[Tensor, "b 
     like = _most_like(subject, references)
     output = target.meaning or "logits"
     probe = Probe(subject.model, capture.layers, output=output, element=target.element)
-    at = [replace(target, class_id=like[:, n].tolist(), score="logit", other=None) for n in range(like.shape[1])]
+    at = [replace(target, class_id=tuple(like[:, n].tolist()), score="logit", other=None) for n in range(like.shape[1])]
     pixels = [replace(explained, class_ids=like[:, n]) for n in range(like.shape[1])]
     captures = probe.many(subject.images, at, fixed=pixels)
     labels = [layer.label for layer in capture.layers]
