@@ -105,8 +105,8 @@ def explain(  # noqa: PLR0913  (all but two have defaults)
         weights: a file of weights, where the network is opened here; several are levels, such as epochs of a training,
             which get the last one's classes and layers, see `Explained.levels`.
         own_pass_images: how many images, evenly spread, methods that take passes of their own explain.
-        max_memory: bytes of tensors that a pass of the layers may have alive at once; those that do not fit get passes
-            of their own. None for all in one.
+        max_memory: bytes of tensors that a pass may have alive at once: layers that do not fit get passes of their own,
+            and methods that run the network many times run fewer samples at once. None for all in one.
         device: where it runs; where it is, unless given.
         progress: whether a bar shows what is done; where there is a terminal or a notebook, unless told.
 

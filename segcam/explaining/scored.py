@@ -17,7 +17,7 @@ from segcam.errors import NotApplicableError
 from segcam.explaining.kept import Key
 from segcam.maps import layer_maps
 from segcam.methods import Method
-from segcam.methods.material.subject import Subject, examining, undefined_where_empty
+from segcam.methods.material.subject import Pace, Subject, examining, undefined_where_empty
 from segcam.metrics import Metric, measure
 from segcam.probe.attention.finding import NO_ATTENTION, NOT_BEHIND
 from segcam.probe.layers import INPUT, Layer
@@ -148,12 +148,17 @@ class Scorer:
 
     def _run(self, probe: Probe, methods: Sequence[Method], turn: Turn, capture: Capture, scenery: Scenery) -> Made:
         """Yield the maps of methods that run the network themselves, and beside those of the input the controls."""
-        of_input = False
+        of_input, step = False, ""
+
+        def told(done: int, of: int) -> None:
+            self.note(f"{step}, {done} of {of} passes")
+
         try:
-            with examining(probe, turn.batch.inputs(), capture, scenery) as subject:
+            with examining(probe, turn.batch.inputs(), capture, scenery, Pace(self.max_memory, told)) as subject:
                 for method in methods:
                     for layer in _places(method, capture):
-                        self.note(f"{method.name}, {layer.label}")
+                        step = f"{method.name}, {layer.label}"
+                        self.note(step)
                         try:
                             yield layer, method, _map(method, subject, layer)
                         except NotApplicableError as error:

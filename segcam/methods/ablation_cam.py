@@ -9,6 +9,7 @@ from torch import Tensor
 from segcam.methods import method
 from segcam.methods.material import channels as budget
 from segcam.methods.material.pair import combined
+from segcam.methods.material.passes import score_each
 from segcam.methods.material.subject import Subject, undefined_where_empty
 from segcam.probe.layers import Layer
 from segcam.probe.layouts import Layout
@@ -58,7 +59,7 @@ def weights(subject: Subject, layer: Layer, channels: int = budget.BUDGET) -> Fl
 
     # Not the capture's scores: a probe may have run at another precision, and small differences count here.
     intact = subject.once("score", lambda: subject.objective(subject.images.clone(), pixels, class_ids))
-    scores = budget.score_each(indices, ablated)
+    scores = score_each(subject, indices, ablated)
     size = intact.abs()[:, None]
     shares = torch.where(size > 0, (intact[:, None] - scores) / size, 0)
     return budget.spread(shares, indices, activations)

@@ -9,6 +9,7 @@ from torch import Tensor
 from segcam.methods import method
 from segcam.methods.material import channels as budget
 from segcam.methods.material.pair import combined
+from segcam.methods.material.passes import score_each
 from segcam.methods.material.subject import Subject, undefined_where_empty
 from segcam.probe.layers import Layer
 from segcam.scoring.grids import Grid, upsample
@@ -56,7 +57,7 @@ def weights(subject: Subject, layer: Layer, channels: int = budget.BUDGET) -> Fl
         scores: Tensor = subject.objective(seen, pixels[rows], class_ids[rows])
         return scores.masked_fill(flat, -torch.inf)
 
-    scores = budget.score_each(indices, masked)
+    scores = score_each(subject, indices, masked)
     shares = scores.softmax(1).masked_fill(scores == -torch.inf, 0)  # 0, not NaN, where there is no mask at all
     return budget.spread(shares, indices, activations)
 

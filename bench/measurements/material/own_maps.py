@@ -14,7 +14,7 @@ from segcam.arrays import at_least_float32
 from segcam.checks.diagnosis import sign_balance
 from segcam.errors import NotApplicableError
 from segcam.methods import Method
-from segcam.methods.material.subject import Subject, examining
+from segcam.methods.material.subject import Pace, Subject, examining
 from segcam.probe.layers import INPUT, Layer
 from segcam.probe.probe import Capture
 from segcam.samples import Batch
@@ -72,8 +72,12 @@ class OwnPasses:
         advance: Advance,
         note: Callable[[Gap], None],
     ) -> list[MadeMaps]:
-        made = []
-        with examining(self.probe, batch.inputs(), capture, scenery) as subject:
+        made, step = [], ""
+
+        def told(done: int, of: int) -> None:
+            advance(0, f"{step}, {done} of {of} passes")
+
+        with examining(self.probe, batch.inputs(), capture, scenery, Pace(told=told)) as subject:
             for m, method in enumerate(self.request.own_pass_methods):
                 for layer in (INPUT,) if method.scope == "input" else self.request.layers:
                     step = f"{method.name}, {layer.label}"

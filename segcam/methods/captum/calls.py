@@ -20,7 +20,6 @@ the input or layer. Maps of images whose pixel set is empty are NaN.
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -41,7 +40,6 @@ from segcam.methods.captum.limits import HOOKED, layer_module
 from segcam.methods.material.subject import Subject, undefined_where_empty
 from segcam.probe.layers import INPUT, Layer
 from segcam.probe.targets.dense import ClassIndices
-from segcam.streams import stream_seed
 
 BASELINE = 0
 STEPS = 16
@@ -227,14 +225,7 @@ def positive(name: str, value: float) -> None:
 def _chunk(subject: Subject, rows: slice, *, drawn: bool) -> Chunk:
     images = subject.images[rows].detach().clone().requires_grad_()
     pixels, class_ids = subject.extra
-    return Chunk(images, (pixels[rows], class_ids[rows]), rows, _seed(subject, rows.start) if drawn else 0)
-
-
-def _seed(subject: Subject, index: int) -> int:
-    if subject.scenery is not None:
-        return stream_seed(subject.scenery.seed, subject.scenery.ids[index])
-    content = subject.images[index].detach().float().cpu().contiguous().numpy().tobytes()
-    return stream_seed(0, hashlib.sha256(content).hexdigest())
+    return Chunk(images, (pixels[rows], class_ids[rows]), rows, subject.seed(rows.start) if drawn else 0)
 
 
 @contextmanager

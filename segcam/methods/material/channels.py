@@ -1,11 +1,10 @@
-"""Channels: which of a layer's are examined on a budget, how many at once, and how a layer's output is changed."""
+"""Channels: which of a layer's are examined on a budget, and how a layer's output is changed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -20,11 +19,6 @@ BUDGET = 32
 WIDEST = 1024
 """Channels that `passes` counts for a budget of 'all', which is each layer's own number: those of the widest layer of
 U-Net at its paper's width and of SegFormer-B0."""
-
-SAMPLES = 8
-"""Samples, of all images together, that are run at once on a processor, for whose caches more are slower (U-Net: 11 ms
-a sample by 8, 17 ms by 32); on other devices eight times as many. It bounds the memory whatever budget and batch are.
-"""
 
 
 def activations_of(subject: Subject, layer: Layer) -> Float[Tensor, "b c h w"]:
@@ -53,22 +47,6 @@ def choose(activations: Float[Tensor, "b c h w"], budget: int) -> Int[Tensor, "b
     deviation = activations.flatten(2).std(2, unbiased=False)
     order = deviation.argsort(dim=1, descending=True, stable=True)
     return order[:, : budget or None]
-
-
-def score_each(
-    indices: Int[Tensor, "b k"], score: Callable[[Int[Tensor, " n"], Int[Tensor, " n"]], Float[Tensor, " n"]]
-) -> Float[Tensor, "b k"]:
-    """Score each image with each of its channels, several at once.
-
-    Args:
-        indices: the channels of each image.
-        score: `(images, channels) -> scores`: the image and the channel of each sample; a few samples at once.
-    """
-    images = torch.arange(len(indices), device=indices.device).repeat_interleave(indices.shape[1])
-    channels = indices.flatten()
-    step = SAMPLES if indices.is_cpu else 8 * SAMPLES
-    starts = range(0, len(channels), step)
-    return torch.cat([score(images[at : at + step], channels[at : at + step]) for at in starts]).view_as(indices)
 
 
 def spread(

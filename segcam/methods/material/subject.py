@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from segcam.probe.targets import Target
 from segcam.probe.targets.arguments import run_for_logits
 from segcam.probe.targets.dense import ClassIndices
 from segcam.scoring.reference import Scenery
+from segcam.streams import stream_seed
 
 T = TypeVar("T")
 
@@ -54,6 +56,23 @@ class Objective(nn.Module):
         return run_for_logits(lambda: select(self.network(images), element), meaning, argument=argument)
 
 
+def _quiet(_done: int, _of: int) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How methods that run the network many times go about it.
+
+    Attributes:
+        max_memory: bytes of tensors that may be alive at once while it runs; None for what is fastest.
+        told: told of the passes that are done, and of how many, after each batch of them.
+    """
+
+    max_memory: int | None = None
+    told: Callable[[int, int], object] = _quiet
+
+
 @dataclass(frozen=True, eq=False)
 class Subject:
     """A network in eval mode with frozen parameters, a batch, and the pixels that are explained in it.
@@ -67,6 +86,7 @@ class Subject:
         capture: what one pass gave: activations, gradients, the pixels chosen.
         objective: network and score as one module.
         scenery: the photographs and masks, where a method may look at them (superpixels); None where there are none.
+        pace: how many passes run at once, and who is told of them.
     """
 
     model: nn.Module
@@ -74,6 +94,7 @@ class Subject:
     capture: Capture
     objective: Objective
     scenery: Scenery | None = None
+    pace: Pace = Pace()
     _kept: dict[str, object] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -107,6 +128,13 @@ class Subject:
         """Lay a layer's output, or what is of its shape, on the layer's grid; float32 or wider."""
         return at_least_float32(self.layout(layer).maps(output.detach()))
 
+    def seed(self, index: int) -> int:
+        """Return the seed of an image's random stream: fixed by the scenery's and the image's name, or by the image."""
+        if self.scenery is not None:
+            return stream_seed(self.scenery.seed, self.scenery.ids[index])
+        content = self.images[index].detach().float().cpu().contiguous().numpy().tobytes()
+        return stream_seed(0, hashlib.sha256(content).hexdigest())
+
     def once(self, name: str, make: Callable[[], T]) -> T:
         """Return `make()`, called the first time that `name` is asked for, for what several methods or layers share."""
         if name not in self._kept:
@@ -116,7 +144,11 @@ class Subject:
 
 @contextmanager
 def examining(
-    probe: Probe, images: Float[Tensor, "b ch h w"], capture: Capture, scenery: Scenery | None = None
+    probe: Probe,
+    images: Float[Tensor, "b ch h w"],
+    capture: Capture,
+    scenery: Scenery | None = None,
+    pace: Pace | None = None,
 ) -> Iterator[Subject]:
     """Hold the probe's network still for methods that run it: in eval mode, with frozen parameters, then as before.
 
@@ -132,7 +164,8 @@ def examining(
         )
     own = probe.precision == "own"
     with torch.inference_mode(mode=False), torch.enable_grad(), frozen(probe.model, own_precision=own):
-        yield Subject(probe.model, probe.prepared(images), capture, Objective(probe.model, capture.target), scenery)
+        objective = Objective(probe.model, capture.target)
+        yield Subject(probe.model, probe.prepared(images), capture, objective, scenery, pace or Pace())
 
 
 def undefined_where_empty(maps: Float[Tensor, "b h w"], subject: Subject) -> Float[Tensor, "b h w"]:

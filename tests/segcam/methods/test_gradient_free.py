@@ -16,7 +16,7 @@ from segcam.methods import METHODS
 from segcam.methods import ablation_cam as ablation
 from segcam.methods import score_cam as score
 from segcam.methods.cam import cam
-from segcam.methods.material import channels
+from segcam.methods.material import channels, passes
 from segcam.methods.material.subject import Subject, examining
 from segcam.models import MODELS, create
 from tests.reference import gradient_free as slow
@@ -259,7 +259,7 @@ def test_samples_do_not_mix_however_many_run_at_once(name: str, monkeypatch: pyt
         together = METHODS.get(name).run(subject, layer)
         handle = model.register_forward_hook(lambda _m, given, _o: sizes.append(len(given[0])))
         for at_once in (1, 5, 100):
-            monkeypatch.setattr(channels, "SAMPLES", at_once)
+            monkeypatch.setattr(passes, "SAMPLES", at_once)
             assert torch.allclose(METHODS.get(name).run(subject, layer), together, rtol=1e-10)
             own = sizes if name == "score_cam" else [n for n in sizes if n != 3] or [3]
             assert max(own) <= at_once
