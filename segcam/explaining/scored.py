@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from segcam.explaining.passes import Turn
 
 REGION = "predicted region"
+PARTED = "it is made of all layers, which do not fit into max_memory together: allow more, or name fewer layers"
 Made = Iterator[tuple[Layer, Method, Tensor]]
 """Maps `(1, h, w)`, and of what."""
 
@@ -72,11 +73,12 @@ class Scorer:
         for layers in groups:
             captures = captured(layers, slice(0, 1))
             for n, (class_id, capture) in enumerate(zip(turn.classes, captures, strict=True)):
-                of_class[n] += self._of_class(probe, turn, class_id, capture, of_input=layers is groups[0])
+                whole, first = len(groups) == 1, layers is groups[0]
+                of_class[n] += self._of_class(probe, turn, class_id, capture, of_input=first, whole=whole)
         return chain.from_iterable(of_class)
 
     def _of_class(
-        self, probe: Probe, turn: Turn, class_id: Classes, capture: Capture, *, of_input: bool
+        self, probe: Probe, turn: Turn, class_id: Classes, capture: Capture, *, of_input: bool, whole: bool
     ) -> Iterator[dict[str, Any]]:
         name = label(class_id, self.explained.network.classes)
         own = Target(class_id, "predicted", at="input", output=capture.target.output, argument=capture.target.argument)
@@ -96,7 +98,7 @@ class Scorer:
             "area": float(scenery.on(scenery.size).area[0]),
         }
         made: dict[str, dict[str, Tensor]] = {}
-        for layer, method, maps in self._made(probe, turn, capture, scenery, of_input=of_input):
+        for layer, method, maps in self._made(probe, turn, capture, scenery, of_input=of_input, whole=whole):
             made.setdefault(layer.label, {})[method.name] = maps
         for layer in (INPUT, *capture.layers):
             place = capture.placements.get(layer.label)  # the input's pixels need none
@@ -111,7 +113,9 @@ class Scorer:
                 scores = {metric: float(value[0, 0]) for metric, value in values.items()}
                 yield {**facts, "layer": layer.label, "method": method.name, "placement": where, **scores}
 
-    def _made(self, probe: Probe, turn: Turn, capture: Capture, scenery: Scenery, *, of_input: bool) -> Made:
+    def _made(
+        self, probe: Probe, turn: Turn, capture: Capture, scenery: Scenery, *, of_input: bool, whole: bool
+    ) -> Made:
         methods = self.explained.methods
         for layer in capture.layers:
             h, w = capture.activations[layer.label].shape[2:]
@@ -127,6 +131,10 @@ class Scorer:
         for method in (method for method in methods if method.attention is not None):
             yield from self._rolled(probe, method, capture)
         running = [method for method in methods if method.own_passes and (of_input or method.scope == "layer")]
+        for method in running if not whole else ():
+            if method.scope == "input" and method.all_layers:
+                self._skip([INPUT], method, PARTED)
+                running = [other for other in running if other is not method]
         if running and turn.number in self.own_pass:
             yield from self._run(probe, running, turn, capture, scenery)
 

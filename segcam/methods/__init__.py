@@ -83,7 +83,8 @@ class Method:
         sums: what a gradient method's channel weights sum over positions, with signs: where the sums are zero but for
             rounding there is no map, see `Capture.cancels`. None where weights are not made so.
         masks: whether a control looks at the masks: without one there is no map.
-        all_layers: whether the passes of a method that runs the network serve all layers of a target at once.
+        all_layers: whether the passes of a method that runs the network serve all layers of a target at once; where
+            its map is of the input, whether it is made of all of them, which must have been captured together.
     """
 
     name: str

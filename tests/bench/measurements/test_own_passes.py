@@ -397,4 +397,5 @@ def test_all_built_in_methods_are_in_the_profile_of_real_photographs() -> None:
     kinds = {METHODS.get(name).kind for name in config.read("smoke").score.methods}
     assert kinds == {"gradient", "control", "attention", "run"}
     shared = {method.name for method in METHODS if method.kind in ("gradient", "control")}
-    assert shared <= set(config.read("quick").score.methods)
+    newer = {"seg_eigen_cam"}  # than the published run of quick, which the profile makes again
+    assert shared - newer <= set(config.read("quick").score.methods)
