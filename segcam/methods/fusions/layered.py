@@ -10,7 +10,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segcam.errors import InputError, unknown
-from segcam.maps import layer_maps
 from segcam.methods import METHODS, Method
 from segcam.probe.captures import Capture
 from segcam.probe.layers import Layer
@@ -67,7 +66,7 @@ def to_one(maps: Float[Tensor, "b h w"]) -> Float[Tensor, "b h w"]:
 
 def maps_of(capture: Capture, layer: Layer, method: Method) -> Float[Tensor, "b h w"]:
     """Return a gradient method's maps of a layer, positive part; 0 where they are undefined, as no layer's say then."""
-    return torch.nan_to_num(layer_maps(capture, layer, [method])[1][:, 0], nan=0.0).relu()
+    return torch.nan_to_num(capture.maps(method.maps, layer), nan=0.0).relu()
 
 
 def see_layers(layers: Sequence[Layer], what: str) -> None:
