@@ -139,8 +139,9 @@ class Results:
 
     @property
     def own_passes(self) -> tuple[str, ...]:
-        """The names of the methods that take passes of their own: they have maps of a few images alone."""
-        return tuple(name for name, method in self.manifest.methods.items() if method.own_passes)
+        """The names of the methods without maps of all layers and images: of own passes, or of the input's pixels."""
+        methods = self.manifest.methods.items()
+        return tuple(name for name, method in methods if method.own_passes or method.scope == "input")
 
     @property
     def metrics(self) -> tuple[Metric, ...]:

@@ -172,9 +172,8 @@ def _of_method(row: ListRow) -> list[tuple[str, str]]:
 
 def _passes(row: ListRow) -> str:
     """Say how many passes a method takes: 'none', '1, shared with others', '16 a layer', '225'."""
-    if not row["own_passes"] or not row["passes"]:
-        shared = "1, shared with all such methods"
-        return shared if row["passes"] or row["own_passes"] else "none"
+    if not row["own_passes"]:
+        return f"{row['passes']}, shared with all such methods" if row["passes"] else "none"
     return f"{row['passes']} a layer" if row["each"] == "layer" else str(row["passes"])
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from analyses.reading.files import PREDICTED
 from bench.measurements.material.columns import count_columns, joined, predicted, resized
+from bench.measurements.material.fused_maps import fused_maps
 from bench.measurements.material.kept import image_arrays, map_arrays, npz
 from bench.measurements.material.made_maps import MadeMaps, control_maps, gradient_maps
 from bench.measurements.material.own_maps import OwnPasses
@@ -86,7 +87,10 @@ class EvidenceScorer:
             captures = self._captures(scenes)
             request = self._with_oracle(scenes, images.cue)
             gradients = chain.from_iterable(gradient_maps(request, captures, note=note))
-            maps = [*control_maps(request, scenes.regions[ANIMAL], captures[0]), *gradients]
+            scenery, inputs = scenes.regions[ANIMAL], scenes.batch.inputs()
+            fused = fused_maps(self.probe, inputs, request, scenery, captures, note)
+            maps = [*control_maps(request, scenery, captures[0]), *gradients, *fused]
+            request = replace(request, layers=request.map_layers)
             predictions = self._predictions(scenes, captures[0])
             return self._rows(scenes, captures, request, maps, predictions), predictions
 

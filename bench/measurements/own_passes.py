@@ -73,8 +73,8 @@ def plan(profile: Profile, data: Data, checkpoint: Checkpoint) -> list[CellPlan]
     running = [method for method in methods if method.own_passes]
     if not running or not checkpoint.among(settings.own_pass_levels, settings.own_pass_seeds):
         return []
-    of_input = any(method.scope == "input" for method in running)
-    controls = [method for method in methods if method.control is not None and of_input]
+    beside = any(method.scope == "input" for method in running) and not any(method.fuses for method in methods)
+    controls = [method for method in methods if method.control is not None and beside]
     definition = planning.score_settings(settings, [method.name for method in (*running, *controls)])
     definition = {key: definition[key] for key in ("class_id", "metrics", "points", "counter", "methods", "parameters")}
     rows, _ = data.choose(settings.own_pass_images)

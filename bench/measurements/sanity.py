@@ -101,12 +101,13 @@ def methods_of(settings: Sanity, scored: Sequence[Method], attentive: bool) -> t
         attentive: whether the network has attention that is read; else methods that need it are left out.
 
     Raises:
-        InputError: one is unknown or takes passes of its own, or there is none.
+        InputError: one is unknown, takes passes of its own or fuses layers, or there is none.
     """
     named = methods_called(settings.methods, scored)
     for method in named:
-        if method.own_passes:
-            raise InputError(f"sanity.methods names {method.name}, which takes passes of its own: leave it out")
+        if method.run is not None:
+            why = "fuses layers" if method.fuses else "takes passes of its own"
+            raise InputError(f"sanity.methods names {method.name}, which {why}: leave it out")
     methods = named or [method for method in scored if method.kind == "gradient"]
     methods = [method for method in methods if method.attention is None or attentive]
     if not methods:

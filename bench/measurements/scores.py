@@ -13,6 +13,7 @@ from torch import nn
 
 from analyses.reading.files import CHANCE
 from bench.measurements.material.columns import count_columns, joined, map_rows
+from bench.measurements.material.fused_maps import fused_maps
 from bench.measurements.material.made_maps import (
     MadeMaps,
     attention_maps,
@@ -131,11 +132,12 @@ class Scorer:
                     note(Gap("", method.name, why))
         scenery = Scenery.of(batch, self.settings.explained)
         pairs: list[Columns] = []
-        scores = Rows(scenery, captures, request.layers, request.methods, request.metrics, counter=counter)
+        scores = Rows(scenery, captures, request.map_layers, request.methods, request.metrics, counter=counter)
 
         def made() -> Iterator[MadeMaps]:
             yield from control_maps(request, scenery, captures[0])
             yield from attention_maps(request, captures, note)
+            yield from fused_maps(self.probe, batch.inputs(), request, scenery, captures, note)
             for of_layer in gradient_maps(request, captures, rivals, note):
                 yield from of_layer
                 pairs.extend(self._pair_rows(scenery.ids, of_layer))

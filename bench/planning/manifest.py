@@ -84,8 +84,8 @@ def of_profile(profile: Profile, classes: int) -> Manifest:
 
 def _of_input(profile: Profile) -> bool:
     """Return whether some method explains the input's pixels."""
-    asked = any(method.scope == "input" for method in methods_of(profile.score))
-    return asked and bool(profile.score.own_pass_images)
+    asked = [method for method in methods_of(profile.score) if method.scope == "input"]
+    return any(method.fuses or profile.score.own_pass_images for method in asked)
 
 
 def _named(profile: Profile, labels: Collection[str]) -> None:

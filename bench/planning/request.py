@@ -18,7 +18,7 @@ from segcam.models import Architecture
 from segcam.models import architecture as network_of
 from segcam.probe.attention import AttentionPlace
 from segcam.probe.attention.finding import NO_ATTENTION, NOT_BEHIND
-from segcam.probe.layers import Layer
+from segcam.probe.layers import INPUT, Layer
 from segcam.probe.placement import Placing
 from segcam.probe.probe import Precision, Probe
 from segcam.probe.targets import Target
@@ -169,6 +169,16 @@ class Request:
             element=self.element,
             placement=self.placement,
         )
+
+    @property
+    def fuses(self) -> bool:
+        """Whether some method fuses the layers, so that the input has maps of all images."""
+        return any(method.fuses for method in self.methods)
+
+    @property
+    def map_layers(self) -> tuple[Layer, ...]:
+        """Where there are maps of all images: the layers, and behind them the input where some method fuses these."""
+        return (*self.layers, INPUT) if self.fuses else self.layers
 
     @property
     def own_pass_maps(self) -> int:

@@ -131,11 +131,13 @@ class Scorer:
         for method in (method for method in methods if method.attention is not None):
             yield from self._rolled(probe, method, capture)
         running = [method for method in methods if method.own_passes and (of_input or method.scope == "layer")]
-        for method in running if not whole else ():
-            if method.scope == "input" and method.all_layers:
+        running = running if turn.number in self.own_pass else []
+        for method in (method for method in methods if method.fuses):
+            if whole:
+                running.append(method)
+            else:
                 self._skip([INPUT], method, PARTED)
-                running = [other for other in running if other is not method]
-        if running and turn.number in self.own_pass:
+        if running:
             yield from self._run(probe, running, turn, capture, scenery)
 
     def _rolled(self, probe: Probe, method: Method, capture: Capture) -> Made:
@@ -155,7 +157,7 @@ class Scorer:
                 self._skip([layer], method, NOT_BEHIND)
 
     def _run(self, probe: Probe, methods: Sequence[Method], turn: Turn, capture: Capture, scenery: Scenery) -> Made:
-        """Yield the maps of methods that run the network themselves, and beside those of the input the controls."""
+        """Yield the maps of methods that take a subject, and beside those of the input the controls."""
         of_input, step = False, ""
 
         def told(done: int, of: int) -> None:

@@ -83,8 +83,9 @@ class Method:
         sums: what a gradient method's channel weights sum over positions, with signs: where the sums are zero but for
             rounding there is no map, see `Capture.cancels`. None where weights are not made so.
         masks: whether a control looks at the masks: without one there is no map.
-        all_layers: whether the passes of a method that runs the network serve all layers of a target at once; where
-            its map is of the input, whether it is made of all of them, which must have been captured together.
+        all_layers: whether the passes of a method that runs the network serve all layers of a target at once.
+        fuses: whether a method with a subject makes one map of the input from what the shared pass gave of all layers,
+            and runs nothing.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Method:
     sums: Sums | None = None
     masks: bool = False
     all_layers: bool = False
+    fuses: bool = False
 
     @property
     def kind(self) -> str:
@@ -118,7 +120,7 @@ class Method:
     @property
     def own_passes(self) -> bool:
         """Whether it takes passes of its own, beside the one that all gradient methods share."""
-        return self.run is not None
+        return self.run is not None and not self.fuses
 
     @property
     def cost(self) -> int:
@@ -229,6 +231,7 @@ def method(  # noqa: PLR0913  (all but one are named where they are given)
     sums: Sums | None = None,
     masks: bool = False,
     all_layers: bool = False,
+    fuses: bool = False,
 ) -> Callable[[Function], Function]:
     """Register a function as a method; its docstring has the summary (first line) and the source ('Source:').
 
@@ -263,6 +266,7 @@ def method(  # noqa: PLR0913  (all but one are named where they are given)
                 sums=sums,
                 masks=masks,
                 all_layers=all_layers,
+                fuses=fuses,
             )
         )
         return function

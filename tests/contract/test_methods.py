@@ -45,8 +45,7 @@ def test_metadata(method: Method) -> None:
     assert method.summary
     assert method.source
     assert method.cost == {"control": 0, "gradient": 1, "attention": 1}.get(given[0], method.cost)
-    fused = method.all_layers and method.scope == "input"  # from the shared pass
-    assert method.cost >= (given[0] != "control" and not fused)
+    assert method.cost >= (given[0] != "control")
 
 
 @pytest.mark.parametrize("method", list(METHODS), ids=lambda m: m.name)

@@ -106,8 +106,7 @@ def methods(family: str) -> Iterator[str]:
         if (method.family or method.kind) == family:
             passes = f"{method.passes(method.parameters) if callable(method.passes) else method.passes}"
             each = " a layer" if method.each == "layer" else ""
-            own = method.own_passes and method.cost
-            yield f"| `{name}` | {method.summary} | {passes + each if own else 'shared'} |"
+            yield f"| `{name}` | {method.summary} | {passes + each if method.own_passes else 'shared'} |"
 
 
 def compared(_: str) -> Iterator[str]:

@@ -24,7 +24,8 @@ from segcam.scoring.reference import Scenery
 class OwnPasses:
     """What runs a network for methods that take passes of their own, always in float32.
 
-    Beside methods that attribute to the input's pixels stand the controls made from the image, on the same grid.
+    Beside methods that attribute to the input's pixels stand the controls made from the image, on the same grid, unless
+    they are there for all images, beside methods that fuse layers.
 
     Args:
         model: the network, on its device.
@@ -37,7 +38,8 @@ class OwnPasses:
         self.probe = request.probe(model)
         of_input = any(method.scope == "input" for method in request.own_pass_methods)
         self.layers = (INPUT, *request.layers) if of_input else request.layers
-        self.controls = tuple(m for m in request.methods if m.control is not None and of_input)
+        beside = of_input and not request.fuses
+        self.controls = tuple(m for m in request.methods if m.control is not None and beside)
         self.methods = (*request.own_pass_methods, *self.controls)
 
     def maps(

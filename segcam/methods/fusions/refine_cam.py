@@ -20,7 +20,7 @@ from segcam.methods.material.subject import Subject, undefined_where_empty
 from segcam.probe.layers import Layer
 
 
-@method("run", label="RefineCAM", family="cam", scope="input", passes=0, all_layers=True)
+@method("run", label="RefineCAM", family="cam", scope="input", fuses=True)
 def refine_cam(subject: Subject, _layer: Layer, of: str = "", base: str = "grad_cam_pp") -> Float[Tensor, "b H W"]:
     """Product of the maps of several layers, each scaled to a largest value of 1.
 

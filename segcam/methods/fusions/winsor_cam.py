@@ -18,7 +18,7 @@ LEAST = 0.1
 """The weight of the least important layer that has a say."""
 
 
-@method("run", label="Winsor-CAM", family="cam", scope="input", passes=0, all_layers=True, least={"percentile": 0.0})
+@method("run", label="Winsor-CAM", family="cam", scope="input", fuses=True, least={"percentile": 0.0})
 def winsor_cam(subject: Subject, _layer: Layer, percentile: float = PERCENTILE, of: str = "") -> Float[Tensor, "b H W"]:
     """Sum of the Grad-CAM maps of all layers, weighted by importances that are winsorised.
 

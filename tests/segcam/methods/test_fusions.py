@@ -158,7 +158,7 @@ def test_a_percentile_is_one() -> None:
 @pytest.mark.parametrize("name", ["refine_cam", "winsor_cam"])
 def test_they_run_nothing(name: str) -> None:
     method = METHODS.get(name)
-    assert (method.scope, method.cost, method.all_layers) == ("input", 0, True)
+    assert (method.scope, method.own_passes, method.fuses) == ("input", False, True)
     model, runs = seeded(network), [0]
     with subject_of(model, LAYERS) as subject:
         handle = model.register_forward_hook(lambda *_: runs.__setitem__(0, runs[0] + 1))
