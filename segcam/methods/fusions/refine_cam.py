@@ -29,8 +29,9 @@ def refine_cam(subject: Subject, _layer: Layer, of: str = "", base: str = "grad_
     labels or patterns parted by commas; unless told, of those probed the deepest of each resolution. All come from the
     shared pass.
 
-    Where a layer's map is blank, so is the product. pytorch-grad-cam leaves its scaling out, since it rebinds a loop
-    variable; torch-cam subtracts each map's smallest value before it is scaled.
+    Where a layer's map is blank, so is the product. torch-cam subtracts each map's smallest value before it is scaled.
+    So does pytorch-grad-cam, once it has enlarged the map; the scaling that it means to do after that has no effect,
+    since it rebinds a loop variable.
 
     Returns:
         `L` on the input's pixels, `(b, H, W)`, not negative, at most 1; NaN for images whose pixel set is empty.

@@ -1,4 +1,4 @@
-"""Methods that fuse layers: rows of all images on the input, the maps that a subject gives, controls beside them once."""
+"""Methods that fuse layers: rows of all images on the input, as a subject gives them; controls beside them once."""
 
 from __future__ import annotations
 

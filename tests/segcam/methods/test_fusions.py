@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from segcam import Layer, Probe, Target, explain
 from segcam.errors import InputError, NotApplicableError
 from segcam.methods import METHODS
+from segcam.methods.fusions.layered import on_pixels
 from segcam.methods.fusions.winsor_cam import winsorised
 from segcam.methods.material.subject import Subject, examining
 from segcam.models import MODELS, create
@@ -206,3 +208,22 @@ def test_torchcam_agrees_on_refine_cam(after_relu: Subject) -> None:
     )
     assert ours.amax() > 0
     assert off_by(theirs, ours) <= 1e-5
+
+
+def test_pytorch_grad_cam_agrees_on_refine_cam(after_relu: Subject) -> None:
+    """It scales each layer's map once more when that has been enlarged, by its extremes: done so here, maps agree."""
+    tools = package("pytorch_grad_cam")
+    subject, model = after_relu, copy.deepcopy(after_relu.model).float().requires_grad_()
+    ours = run("refine_cam", subject, base="layer_cam", of="1,3")
+    modules = [model.get_submodule(layer.module) for layer in subject.capture.layers]
+    of_image = subject.capture.explained.chosen
+    at = [divmod(int(one.flatten().float().argmax()), one.shape[1]) for one in of_image]
+    peer = tools.RefineCAM(model, modules, base_method=tools.LayerCAM)
+    theirs = torch.from_numpy(peer(IMAGES.float(), [lambda out, y=y, x=x: out[1, y, x] for y, x in at]))
+    again = torch.ones_like(ours)
+    for layer in subject.capture.layers:
+        enlarged = on_pixels(METHODS.get("layer_cam").maps(*of_layer(subject, layer)), layer, subject.capture)
+        low, high = enlarged.amin((1, 2), keepdim=True), enlarged.amax((1, 2), keepdim=True)
+        again *= (enlarged - low) / (high - low)
+    assert off_by(theirs.double(), again / again.amax((1, 2), keepdim=True)) <= 1e-4
+    assert off_by(theirs.double(), ours / ours.amax((1, 2), keepdim=True)) <= 0.1
