@@ -2,7 +2,8 @@
 
 It gives the channels' weights `(b, c)`, or the map before ReLU `(b, h, w)`; the rest is shared. A method that runs the
 network itself is `@method("run", ...)` of a `Subject` and a layer; it raises `NotApplicableError` with the reason where
-it has no map; arguments with a default are parameters that profiles can set.
+it has no map; arguments with a default are parameters that profiles can set. With `scope="input", fuses=True` it makes
+one map of the input of what the shared pass gave of all layers, `subject.capture`, and runs nothing.
 """
 
 from jaxtyping import Float

@@ -1,5 +1,5 @@
-"""Methods that look at the score of the image seen through many masks: RISE, Sobol indices, HSIC, segments."""
+"""Methods that look at the score behind many masks: of the image (RISE, Sobol, HSIC, segments), of a layer's cells."""
 
-from segcam.methods.masked import hsic, rise, segment_ablation, sobol
+from segcam.methods.masked import hsic, recipro_cam, rise, segment_ablation, sobol
 
-__all__ = ["hsic", "rise", "segment_ablation", "sobol"]
+__all__ = ["hsic", "recipro_cam", "rise", "segment_ablation", "sobol"]

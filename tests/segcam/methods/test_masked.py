@@ -14,10 +14,10 @@ from segcam.errors import InputError, NotApplicableError
 from segcam.methods import METHODS
 from segcam.methods.masked import hsic, rise, sobol
 from segcam.methods.masked.cells import owners
+from segcam.methods.masked.recipro_cam import recipro_cam
 from segcam.methods.masked.segment_ablation import segment_ablation
 from segcam.methods.material.subject import Subject, examining
 from segcam.methods.material.superpixels import superpixels
-from segcam.methods.recipro_cam import recipro_cam
 from segcam.probe.layers import INPUT
 from tests.peers import off_by, package
 from tests.reference import masked as slow
