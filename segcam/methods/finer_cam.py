@@ -49,7 +49,8 @@ def finer_cam(
         NotApplicableError: the pixels count for a class each, as along a border, or all classes count as the one
             explained.
 
-    Source: Zhang et al., CVPR 2025 (Finer-CAM), section 3; the mean over references and 0.6 as in torch-cam.
+    Source: Zhang et al., CVPR 2025 (Finer-CAM), the difference of logits; the mean over references and 0.6 as in
+    torch-cam.
     """
     if references < 1:
         raise InputError(f"references is {references}: the class is compared with 1 other or more")

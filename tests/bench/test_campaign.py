@@ -289,11 +289,13 @@ def test_what_is_finished_is_not_done_again(ran: Path, profile: Path, tmp_path: 
 
 def test_other_score_settings_leave_nothing_behind(ran: Path, profile: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(ran, tmp_path / "out"))
-    methods = ["grad_cam", "uniform", "sobel", "mask_oracle"]
+    methods = ["grad_cam", "refine_cam", "uniform", "sobel", "mask_oracle"]
     changes = (f"score.methods={methods}", "score.targets=['truth:contrast']", "score.parameters={}")
     assert "finished cells of other settings" in run("evidence", profile, folder, *changes).refusal
     assert run("evidence", profile, folder, *changes, more=["--yes"]).code == 1
-    assert set(tables(folder, "evidence/*")["method"]) == {*methods, ORACLE}
+    rows = tables(folder, "evidence/*")
+    assert set(rows["method"]) == {*methods, ORACLE}
+    assert set(rows[rows["layer"] == "Input"]["method"]) == {*methods[1:], ORACLE}, "a map of the input, and controls"
     assert not [name for name in contents(folder) if "own-pass" in name or "predicted-logit" in name]
     assert len(list((folder / "cells").iterdir())) == 3 * 3
 

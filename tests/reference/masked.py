@@ -67,7 +67,7 @@ def sobol(image: Array, score: Score, first: Array, mixed: Array) -> Array:
 
 
 def hsic(image: Array, score: Score, seen: Array) -> Array:
-    """Gretton et al., definition 2, with whole matrices."""
+    """Gretton et al., the empirical HSIC, with whole matrices."""
     count = len(seen)
     scores = [score(dimmed(image, shares)) for shares in seen]
     width = median(abs(a - b) for a, b in combinations(scores, 2))

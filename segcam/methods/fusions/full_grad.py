@@ -38,8 +38,8 @@ def full_grad(subject: Subject, _layer: Layer) -> Float[Tensor, "b H W"]:
     Raises:
         NotApplicableError: the pieces do not add up to the score, or no module has a bias.
 
-    Source: Srinivas and Fleuret, NeurIPS 2019 (Full-Gradient Representation), the decomposition and section 4's
-    saliency; scaling a layer at a time as in the authors' code.
+    Source: Srinivas and Fleuret, NeurIPS 2019 (Full-Gradient Representation), the decomposition and its saliency;
+    scaling a layer at a time as in the authors' code.
     """
     biased: list[nn.Module] = [m for m in subject.model.modules() if isinstance(m, BIASED) and _bias(m) is not None]
     if not biased:

@@ -38,8 +38,8 @@ def winsor_cam(subject: Subject, _layer: Layer, percentile: float = PERCENTILE, 
     Raises:
         InputError: the percentile lies outside of 0 to 100, or fewer than two layers are there or named.
 
-    Source: Wall et al., IEEE TPAMI 2026 (Winsor-CAM, arXiv:2507.10846), section 3, with means over channels; the choice
-    of means, 0.1 and bilinear upsampling as in the authors' code.
+    Source: Wall et al., IEEE TPAMI 2026 (Winsor-CAM, arXiv:2507.10846); the means, 0.1 and bilinear upsampling as in
+    the authors' code and its examples.
     """
     if not 0 <= percentile <= 100:
         raise InputError(f"percentile is {percentile}: a number from 0 to 100 is needed")

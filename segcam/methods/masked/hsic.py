@@ -51,7 +51,7 @@ def hsic(subject: Subject, _layer: Layer, masks: int = MASKS, cells: int = CELLS
         InputError: there are fewer than 2 masks, or the input has fewer pixels than cells a side.
 
     Source: Novello, Fel, Vigouroux, NeurIPS 2022 (Making Sense of Dependence), binary masks and their kernel; HSIC:
-    Gretton et al., ALT 2005, definition 2; the width of the scores' kernel: segcam.
+    Gretton et al., ALT 2005, the empirical HSIC; the width of the scores' kernel: segcam.
     """
     if masks < 2:
         raise InputError(f"masks is {masks}: a dependence needs 2 or more")

@@ -44,7 +44,7 @@ def recipro_cam(subject: Subject, layer: Layer, cells: int = CELLS) -> Float[Ten
         InputError: fewer than 1 cell is allowed.
         NotApplicableError: the layer's module runs more than once in a pass, or on windows of the images.
 
-    Source: Byun and Lee, CVPR Workshops 2024 (Recipro-CAM), section 3, spatial masks of one cell; windows: segcam.
+    Source: Byun and Lee, CVPR Workshops 2024 (Recipro-CAM), spatial masks of one cell; windows: segcam.
     """
     if cells < 1:
         raise InputError(f"cells is {cells}: a map needs 1 or more")
