@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,8 +17,12 @@ NOISE = 0.04
 """Share of half an interval's width by which other resamples, as many, move its ends: one standard error, at most."""
 
 _CHUNK = 256  # resamples drawn at once: bounds the memory at thousands of images
-_Draws = tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.uint16]]
+_Draws = tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.unsignedinteger[Any]]]
 _MOST_KEPT = 4
+_MOST_BYTES = 1 << 26
+"""Of draws that are kept beside the last ones."""
+PORTION = 1 << 21
+"""Numbers that are computed with at once: what is held beside a large array is a few times as many."""
 _KEPT: dict[tuple[str, int, int, int], tuple[_Draws, Any]] = {}
 
 
@@ -76,7 +81,7 @@ def bootstrap_means(
     Raises:
         ValueError: fewer than two axes, or no resamples.
     """
-    values = np.asarray(matrix, dtype=np.float64)
+    values = np.asarray(matrix)
     if values.ndim < 2 or resamples < 1:
         raise ValueError(
             f"shape {values.shape}, resamples {resamples}: wanted are the axes (..., seeds, images) and at least 1 "
@@ -86,11 +91,22 @@ def bootstrap_means(
     if values.size == 0:
         return np.full(shape, np.nan), np.full((resamples, *shape), np.nan)
     values = values.reshape(-1, *values.shape[-2:])
-    defined = ~np.isnan(values)
-    filled = np.where(defined, values, 0.0)
-    estimate = _ratio(filled.sum((1, 2)), defined.sum((1, 2)))
-    resampled = _resampled(filled, defined, generator, resamples)
+    draws = _draws(generator, values.shape[1], values.shape[2], resamples)
+    estimate, resampled = np.empty(len(values)), np.empty((resamples, len(values)))
+    for rows in portions(values):
+        numbers = values[rows].astype(np.float64)
+        defined = ~np.isnan(numbers)
+        filled = np.where(defined, numbers, 0.0)
+        estimate[rows] = _ratio(filled.sum((1, 2)), defined.sum((1, 2)))
+        resampled[:, rows] = _resampled(filled, defined, draws)
     return estimate.reshape(shape), resampled.reshape(resamples, *shape)
+
+
+def portions(values: NDArray[Any]) -> Iterator[slice]:
+    """Yield slices of an array's first axis, each of as many numbers as are computed with at once, or of one item."""
+    at_once = max(1, PORTION // max(1, math.prod(values.shape[1:])))
+    for first in range(0, len(values), at_once):
+        yield slice(first, first + at_once)
 
 
 def class_iou(counts: ArrayLike) -> Floats:
@@ -169,16 +185,16 @@ def _mean_over_seeds(values: Floats, weights: Floats) -> Floats:
     return _ratio((np.where(defined, values, 0.0) * weights).sum(axis=-1), (defined * weights).sum(axis=-1))
 
 
-def _resampled(filled: Floats, defined: NDArray[np.bool_], generator: np.random.Generator, resamples: int) -> Floats:
+def _resampled(filled: Floats, defined: NDArray[np.bool_], draws: _Draws) -> Floats:
     """Return the resampled means, (resamples, quantities).
 
     Few seeds can be drawn in few ways (three in ten): of each way the seeds are summed once, and one product over the
     images serves all resamples that drew them so.
     """
     quantities, seeds, images = filled.shape
-    ways, way, drawn_images = _draws(generator, seeds, images, resamples)
+    ways, way, drawn_images = draws
     patterns, of_pattern = (None, None) if defined.all() else _distinct(defined)
-    means = np.empty((resamples, quantities))
+    means = np.empty((len(way), quantities))
     for i, weights in enumerate(ways):
         by_image = (weights @ filled).T
         counted = None if patterns is None else (weights @ patterns).T
@@ -204,14 +220,14 @@ def _draws(generator: np.random.Generator, seeds: int, images: int, resamples: i
     entry = _KEPT.get(key)
     if entry is None:
         drawn_seeds = _multiplicities(generator.integers(seeds, size=(resamples, seeds)), seeds)
-        drawn_images = np.empty((resamples, images), dtype=np.uint16)
+        drawn_images = np.empty((resamples, images), dtype=np.uint8 if images < 256 else np.uint16)
         for start in range(0, resamples, _CHUNK):
             rows = slice(start, min(start + _CHUNK, resamples))
             drawn = generator.integers(images, size=(rows.stop - rows.start, images))
             drawn_images[rows] = _multiplicities(drawn, images)
         ways, way = np.unique(drawn_seeds, axis=0, return_inverse=True)
         entry = (ways, way.ravel(), drawn_images), generator.bit_generator.state
-        if len(_KEPT) >= _MOST_KEPT:
+        if len(_KEPT) >= _MOST_KEPT or sum(kept[0][2].nbytes for kept in _KEPT.values()) > _MOST_BYTES:
             _KEPT.clear()
         _KEPT[key] = entry
     draws, generator.bit_generator.state = entry

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from analyses.reading.arrays import Floats
-from analyses.statistics.bootstrap import Interval, bootstrap_means, deviation, percentiles
+from analyses.statistics.bootstrap import PORTION, Interval, bootstrap_means, deviation, percentiles, portions
 from analyses.statistics.bounds import ANY, Bounds
 from analyses.statistics.variance import linearised
 
@@ -45,7 +45,7 @@ def mean_squares(matrix: ArrayLike) -> Squares:
 
     Source: Searle, Casella and McCulloch, Variance Components, 1992, chapter 4 (two-way crossed, no repeats).
     """
-    values = _table(matrix)
+    values = _table(matrix).astype(np.float64, copy=False)
     defined: NDArray[np.bool_] = ~np.isnan(values)
     has_value: NDArray[np.bool_] = np.asarray(defined.any(axis=-1))
     lacking = np.asarray((~defined & has_value[..., None]).any(axis=-2))
@@ -85,7 +85,12 @@ def half_width(matrix: ArrayLike, confidence: float = 0.95) -> Floats:
 
     Source: Satterthwaite, Biometrics Bulletin 2, 1946; Searle, Casella and McCulloch 1992, section 4.5.
     """
-    squares = mean_squares(linearised(_table(matrix)))
+    values = _table(matrix)
+    if values.size > max(PORTION, math.prod(values.shape[-2:])):
+        several = values.reshape(-1, *values.shape[-2:])
+        halves = [half_width(several[rows], confidence) for rows in portions(several)]
+        return np.concatenate(halves).reshape(values.shape[:-2])
+    squares = mean_squares(linearised(values))
     seed, image = np.maximum(squares.seed, squares.rest), np.maximum(squares.image, squares.rest)
     total = seed + image - squares.rest
     of_images = np.maximum(squares.images - 1.0, 1.0)
@@ -175,7 +180,10 @@ def widening(half: ArrayLike, resampled: Floats, confidence: float = 0.95) -> Fl
 
 
 def _table(matrix: ArrayLike) -> Floats:
-    values: Floats = np.asarray(matrix, dtype=np.float64)
+    """Return the numbers without seeds that have no value at all."""
+    values: Floats = np.asarray(matrix)
+    if values.dtype != np.float32:
+        values = values.astype(np.float64, copy=False)
     if values.ndim < 2:
         raise ValueError(f"shape {values.shape}: wanted are the axes (..., seeds, images)")
     others = tuple(range(values.ndim - 2))
