@@ -116,23 +116,22 @@ def _compare(results: Results, model: str, metric: Metric) -> Ranking | None:
     if level is None or not methods:
         return None
     target = target_of_most_methods(results, model, level)
-    maps = read(results, model, level, target)
-    at = [one.name for one in maps.metrics].index(metric.name)
     left_out = {*results.own_passes, *KNOWING}
-    shown = [e for e in methods if e.scope == "layer" and e.name in maps.values and e.name not in left_out]
-    covered = {e.name: maps.present[e.name].any(axis=(1, 2)) for e in shown}
+    scores = {name: maps for name, maps in read(results, model, level, target, [metric.name]) if name not in left_out}
+    shown = [entry for entry in methods if entry.scope == "layer" and entry.name in scores]
+    covered = {entry.name: scores[entry.name].present[entry.name].any(axis=(1, 2)) for entry in shown}
     main = covered.get(results.main_method)
     if main is None:
         return None
     shown = [entry for entry in shown if (covered[entry.name] >= main).all()]
-    values = {entry: _rows(maps.values[entry.name][at][main]) for entry in shown}
+    values = {entry: _rows(scores[entry.name].values[entry.name][0][main]) for entry in shown}
     values = {entry: rows for entry, rows in values.items() if np.isnan(rows).all(axis=0).mean() <= MISSING}
     if len(values) < 3 or results.main_method not in {entry.name for entry in values}:
         return None
-    cube = np.stack(list(values.values()))
-    complete = ~np.isnan(cube).any(axis=0)
-    columns = nan_mean(np.where(complete, cube, np.nan), axis=-2)  # layers and seeds alike
-    ranks = rank(columns.T, higher_is_better=metric.direction != "lower")
+    complete = ~np.logical_or.reduce([np.isnan(rows) for rows in values.values()])
+    columns = [nan_mean(np.where(complete, rows, np.nan), axis=0) for rows in values.values()]  # over layers and seeds
+    ranks = rank(np.stack(columns, axis=1), higher_is_better=metric.direction != "lower")
+    maps = scores[results.main_method]
     present = maps.present[results.main_method][main]
     seeds, share = int(present.any(axis=(0, 2)).sum()), float(complete.sum() / present.sum())
     return Ranking(model, level, target, tuple(values), ranks, seeds, int(main.sum()), share, maps.training_data)

@@ -3,44 +3,73 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analyses.reading import choices
-from analyses.reading.arrays import MapScores, cubes, sources
+from analyses.reading.arrays import MapScores
 from analyses.reading.catalogue import FEWEST, SHOWN, Entry
+from analyses.reading.cubes import Cube, Where, by_method, there
 from analyses.reading.manifest import INPUT, Layer, Metric
 from analyses.reading.results import Results
 from analyses.statistics.contrasts import Compared
 
 
-def read(results: Results, model: str, level: int, target: str) -> MapScores:
-    """Read the scores at the main probe point, before the network's linear end, and on the input.
+def read(
+    results: Results,
+    model: str,
+    level: int,
+    target: str,
+    metrics: Sequence[str] = SHOWN,
+    beside: Sequence[str] = (),
+) -> Iterator[tuple[str, MapScores]]:
+    """Yield each method with its scores at the main probe point, before the network's linear end, and on the input.
+
+    Args:
+        results: the run.
+        model: the model's name.
+        level: one of its levels.
+        target: the target's name.
+        metrics: those wanted.
+        beside: methods whose scores come with those of each other one.
 
     Raises:
         ResultsError: a map is there twice, or a file is damaged.
     """
-    metrics = tuple(metric for metric in results.metrics if metric.name in SHOWN)
+    measured = tuple(metric for metric in results.metrics if metric.name in metrics)
     on_input = results.input_layer(model)
     layers = (*([on_input] if on_input else []), *choices.with_head(results, model))
-    measured = [metric.name for metric in metrics]
+    names = [layer.name for layer in layers]
+    where: Where = {"model": [model], "level": [level], "target": [target]}
+    axes = there(results, {**where, "layer": names}, ["seed", "image"])
+    columns = [metric.name for metric in measured]
     blank = ["blank"] if any(metric.name == "blank" for metric in results.metrics) else []
-    where: dict[str, list[Any]] = {
-        "model": [model],
-        "level": [level],
-        "target": [target],
-        "layer": [layer.name for layer in layers],
-    }
-    columns = ["seed", "image", "layer", "method", "training_data", *measured, *blank]
-    scores = results.scores(where, columns)
-    maps = MapScores(layers, metrics, {}, {}, {}, sources(scores))
-    for method, cube, present in cubes(scores, layers, [*measured, *blank]):
-        maps.values[method], maps.present[method] = cube[: len(measured)], present
-        if blank:
-            maps.blank[method] = cube[-1]
-    return maps
+    empty = MapScores(layers, measured, {}, {}, {}, "")
+
+    def scores(methods: Sequence[str]) -> Iterator[tuple[str, Cube]]:
+        return by_method(results, where, methods, names, [*columns, *blank], axes=axes)
+
+    fixed = empty
+    for method, maps in scores(beside):
+        fixed = _joined(fixed, method, maps)
+    for method, maps in scores(results.methods):
+        yield method, _joined(fixed, method, maps)
+
+
+def _joined(known: MapScores, method: str, maps: Cube) -> MapScores:
+    """Return scores with those of one more method."""
+    values = np.stack([maps.values[metric.name] for metric in known.metrics])
+    blank = {method: maps.values["blank"]} if "blank" in maps.values else {}
+    return replace(
+        known,
+        values={**known.values, method: values},
+        blank={**known.blank, **blank},
+        present={**known.present, method: maps.present},
+        training_data=maps.training_data,
+    )
 
 
 def layer_rows(maps: MapScores, entry: Entry, estimates: Compared) -> Iterator[dict[str, Any]]:

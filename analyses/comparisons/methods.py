@@ -102,20 +102,20 @@ SUMMARY_READING = (
 
 def collect(results: Results, methods: Sequence[Entry]) -> MethodRows:
     """Compute the rows: means for all models, levels and targets, comparisons for what the figures show."""
-    of_methods = MethodRows()
+    of_methods, entries = MethodRows(), {entry.name: entry for entry in methods}
     for model in results.models:
         reached = sorted({c.level for c in results.checkpoints if c.model == model and c.reached})
         top = choices.highest(results, model)
         for level in reached:
             main = choices.target_of_most_methods(results, model, level) if level == top else None
             for target in results.targets:
-                maps = tables.read(results, model, level, target)
                 names = {"model": model, "level": level, "target": target}
-                controls = [name for name in _controls(methods) if name in maps.values] if target == main else []
-                for entry in methods:
-                    if entry.name not in maps.values:
+                controls = _controls(methods) if target == main else []
+                for name, maps in tables.read(results, model, level, target, beside=controls):
+                    if name not in entries:
                         continue
-                    against = [] if entry.control else controls
+                    entry = entries[name]
+                    against = [] if entry.control else [control for control in controls if control in maps.values]
                     estimates = contrasts_module.compare(maps, entry.name, against)
                     of_methods.means += [names | row for row in tables.layer_rows(maps, entry, estimates)]
                     if target == main:

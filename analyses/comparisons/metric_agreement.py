@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import matplotlib.figure
@@ -22,8 +22,9 @@ from scipy.stats import rankdata
 from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.plots import networks, style
-from analyses.reading.arrays import Floats, distinct, fill, nan_mean
+from analyses.reading.arrays import Floats, Numbers, nan_mean
 from analyses.reading.choices import highest, main_target
+from analyses.reading.cubes import by_column
 from analyses.reading.manifest import Metric
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, bootstrap_means
@@ -43,21 +44,49 @@ ACROSS, MOST_NARROW = 2, 9  # panels beside each other; metrics for which one co
 LABELS, MOST_CELL = 1.15, 0.3  # inches beside and below the panels; of a cell
 
 
+class CellMeans(NamedTuple):
+    """One metric's means over seeds and images, of cells: a layer with a method each.
+
+    Attributes:
+        mean: (cells,).
+        resampled: the same of resamples, (resamples, cells).
+        left_out: without each seed and group of images, (cells, seeds + 1, groups + 1).
+    """
+
+    mean: Floats
+    resampled: Floats
+    left_out: Floats
+
+    @classmethod
+    def of(cls, values: Numbers) -> CellMeans:
+        """Take the values of maps, (cells, seeds, images); NaN where undefined."""
+        mean, resampled = bootstrap_means(values, np.random.default_rng(SEED), RESAMPLES)
+        return cls(mean, resampled, means_left_out(values))
+
+    def at(self, cells: NDArray[np.bool_]) -> CellMeans:
+        """Return the means of some cells."""
+        return CellMeans(self.mean[cells], self.resampled[:, cells], self.left_out[cells])
+
+
 @dataclass(frozen=True)
 class MetricScores:
-    """The values of a model's maps at one level for one target.
+    """What is known of the maps of a model at one level for one target.
 
     Attributes:
         target: the target's name.
         metrics: those that have values.
-        layers: number of the layer of each cell, which is a layer with a method.
-        values: `(metrics, cells, seeds, images)`; NaN where undefined.
+        layers: number of the layer of each cell.
+        means: of each metric.
+        n_seeds: how many there are.
+        n_images: how many there are.
     """
 
     target: str
     metrics: tuple[Metric, ...]
     layers: NDArray[np.int64]
-    values: Floats
+    means: tuple[CellMeans, ...]
+    n_seeds: int
+    n_images: int
 
 
 def analyse(results: Results) -> Iterator[Figure | Table]:
@@ -113,34 +142,36 @@ READING = (
 
 def read(results: Results, model: str, level: int, target: str) -> MetricScores | None:
     """Read the maps of layers by methods that are no controls; None where there are too few for a correlation."""
-    metrics = [metric for metric in results.metrics if metric.name not in LEFT_OUT]
-    names = [metric.name for metric in metrics]
+    metrics = {metric.name: metric for metric in results.metrics if metric.name not in LEFT_OUT}
     layers = [layer.name for layer in results.main_layers(model)]
-    where: dict[str, list[Any]] = {"model": [model], "level": [level], "target": [target], "layer": layers}
+    where: dict[str, list[Any]] = {"model": [model], "level": [level], "target": [target]}
     where["method"] = [n for n in results.methods if n not in (*results.controls, *results.own_passes)]
-    table = results.scores(where, ["layer", "method", "seed", "image", *names])
-    if table.empty:
+    axes = {"layer": layers, "method": None, "seed": None, "image": None}
+    means: dict[str, CellMeans] = {}
+    enough, sizes = np.array(True), (0, 0, 0, 0)
+    for name, maps in by_column(results, where, axes, list(metrics)):
+        values, sizes = maps.values[name], maps.present.shape
+        if not np.isnan(values).all():
+            values = values.reshape(-1, *sizes[2:])
+            enough = enough & ((~np.isnan(values)).mean(axis=(1, 2)) >= 0.5)  # of cells with few maps the mean differs
+            means[name] = CellMeans.of(values)
+    if enough.sum() < FEWEST or len(means) < 2:
         return None
-    axes: dict[str, Sequence[Any]] = {
-        "layer": layers,
-        **{name: distinct(table[name]) for name in ("method", "seed", "image")},
-    }
-    values, _ = fill(table, axes, names)
-    layer_of_cell = np.repeat(np.arange(len(layers)), len(axes["method"]))
-    values = values.reshape(len(names), len(layer_of_cell), *values.shape[3:])
-    defined = ~np.isnan(values)
-    measured = np.asarray(defined.any(axis=(1, 2, 3)))
-    enough = (defined[measured].mean(axis=(2, 3)) >= 0.5).all(axis=0)  # of cells with few maps the mean differs
-    if enough.sum() < FEWEST or measured.sum() < 2:
-        return None
-    metrics = [metric for metric, has in zip(metrics, measured, strict=True) if has]
-    return MetricScores(target, tuple(metrics), layer_of_cell[enough], values[measured][:, enough])
+    return MetricScores(
+        target=target,
+        metrics=tuple(metrics[name] for name in means),
+        layers=np.repeat(np.arange(sizes[0]), sizes[1])[enough],
+        means=tuple(one.at(enough) for one in means.values()),
+        n_seeds=sizes[2],
+        n_images=sizes[3],
+    )
 
 
 def compare(cells: MetricScores) -> pd.DataFrame:
     """Return a row for each pair of metrics, in their order."""
-    means, resampled = bootstrap_means(cells.values, np.random.default_rng(SEED), RESAMPLES)
-    left_out = np.moveaxis(means_left_out(cells.values), (-2, -1), (0, 1))
+    means = np.stack([one.mean for one in cells.means])
+    resampled = np.stack([one.resampled for one in cells.means], axis=1)
+    left_out = np.moveaxis(np.stack([one.left_out for one in cells.means]), (-2, -1), (0, 1))
     estimates, ends = {}, {}
     for scope in (OVERALL, WITHIN):
         estimates[scope] = correlations(means[None], cells.layers, scope)[0]
@@ -158,8 +189,7 @@ def compare(cells: MetricScores) -> pd.DataFrame:
         lows, highs = (np.array([row["rho" + end], row["rho_within" + end]]) for end in ("_low", "_high"))
         row["redundant"] = bool((lows >= REDUNDANT).all() or (highs <= -REDUNDANT).all())
         rows.append(row)
-    _, count, seeds, images = cells.values.shape
-    return pd.DataFrame(rows).assign(n_cells=count, n_images=images, n_seeds=seeds)
+    return pd.DataFrame(rows).assign(n_cells=len(cells.layers), n_images=cells.n_images, n_seeds=cells.n_seeds)
 
 
 def correlations(means: Floats, layers: NDArray[np.int64], scope: str) -> Floats:

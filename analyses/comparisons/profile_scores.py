@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analyses.reading.arrays import Floats, distinct, fill, sources
+from analyses.reading.arrays import Floats, Numbers
 from analyses.reading.choices import highest, main_target
+from analyses.reading.cubes import cube
 from analyses.reading.manifest import Layer, Metric
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
@@ -48,7 +49,7 @@ class NetworkScores:
     methods: tuple[str, ...]
     left_out: tuple[str, ...]
     layers: tuple[Layer, ...]
-    scores: Floats
+    scores: Numbers
     present: NDArray[np.bool_]
     sign: int
     chance: float
@@ -75,24 +76,17 @@ def read(results: Results, model: str, metric: Metric, fewest: float) -> Network
         "model": [model],
         "level": [level],
         "target": [target],
-        "method": [name for name in results.methods if name not in results.own_passes],
-        "layer": [layer.name for layer in layers],
     }
-    columns = ["method", "layer", "seed", "image", "training_data", metric.name]
-    scores = results.scores(where, columns)
-    if scores.empty:
+    names = [name for name in results.methods if name not in results.own_passes]
+    axes: dict[str, Any] = {"method": names, "layer": [layer.name for layer in layers], "seed": None, "image": None}
+    maps = cube(results, where, axes, [metric.name])
+    images = dict(zip(names, maps.present.any(axis=(1, 2)).sum(axis=1), strict=True))
+    if not any(images.values()):
         return None
-    images = scores.groupby("method", observed=True)["image"].nunique()
-    images.index = images.index.astype(str)
-    enough = set(images.index[images >= fewest * images.max()])
-    methods = [name for name in results.methods if name in enough]
-    axes: dict[str, Sequence[Any]] = {
-        "method": methods,
-        "layer": where["layer"],
-        "seed": distinct(scores["seed"]),
-        "image": distinct(scores["image"]),
-    }
-    values, present = fill(scores, axes, [metric.name])
+    enough = {name for name, count in images.items() if count and count >= fewest * max(images.values())}
+    methods = [name for name in names if name in enough]
+    kept = [names.index(name) for name in methods]
+    values, present = maps.values[metric.name][kept], maps.present[kept]
     if np.isnan(values).all():
         return None
     has_maps: NDArray[np.bool_] = np.asarray(present.any(axis=(0, 2, 3)))
@@ -104,19 +98,19 @@ def read(results: Results, model: str, metric: Metric, fewest: float) -> Network
         metric=metric,
         methods=tuple(methods),
         left_out=tuple(
-            name for name in results.methods if name in results.own_passes or name in set(images.index) - enough
+            name for name in results.methods if name in results.own_passes or (images.get(name) and name not in enough)
         ),
         layers=tuple(layer for layer, has in zip(layers, has_maps, strict=True) if has),
-        scores=values[0][:, has_maps],
+        scores=values[:, has_maps],
         present=present[:, has_maps],
         sign=sign,
         chance=float(metric.chance or 0.0),
-        best=_best(metric, values[0], sign),
-        training_data=sources(scores),
+        best=_best(metric, values, sign),
+        training_data=maps.training_data,
     )
 
 
-def _best(metric: Metric, values: Floats, sign: int) -> float:
+def _best(metric: Metric, values: Numbers, sign: int) -> float:
     bound = metric.upper if sign > 0 else metric.lower
     return bound if np.isfinite(bound) else float(sign * np.nanmax(sign * values))
 
@@ -138,20 +132,8 @@ def numbers(network: NetworkScores, places: Sequence[int]) -> dict[str, dict[str
     Source: Dolan and More, Mathematical Programming 91, 2002, section 2 (failed runs are never within the bar).
     """
     scores, present = network.scores[:, places], network.present[:, places]
-    gained = np.nan_to_num(network.sign * (scores - network.chance), nan=0.0)
-    span = network.sign * (network.best - network.chance)
-    per_map = {
-        "area": np.clip(gained / span, 0, 1) if span > 0 else np.zeros(gained.shape),
-        "above": (gained > TIE).astype(np.float64),
-    }
-    maps = present.sum(axis=1)
-    matrices = {
-        name: np.divide(
-            np.where(present, values, 0.0).sum(axis=1), maps, out=np.full(maps.shape, np.nan), where=maps > 0
-        )
-        for name, values in per_map.items()
-    }
-    stacked = np.stack(list(matrices.values()))
+    of_methods = [_over_layers(network, *of_method) for of_method in zip(scores, present, strict=True)]
+    stacked = np.stack(of_methods, axis=1)
     interval = bootstrap_interval(stacked, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE, SHARE)
     rows: dict[str, dict[str, Any]] = {}
     for k, method in enumerate(network.methods):
@@ -159,10 +141,31 @@ def numbers(network: NetworkScores, places: Sequence[int]) -> dict[str, dict[str
         if not of_method.any():
             continue
         row: dict[str, Any] = {}
-        for p, name in enumerate(matrices):
+        for p, name in enumerate(("area", "above")):
             ends = (name, f"{name}_low", f"{name}_high")
             row |= {end: float(values[p, k]) for end, values in zip(ends, interval, strict=True)}
         row |= {"n_layers": int(of_method.any(axis=(1, 2)).sum()), "n_images": int(of_method.any(axis=(0, 1)).sum())}
         row |= {"n_seeds": int(of_method.any(axis=(0, 2)).sum()), "n_maps": int(of_method.sum())}
         rows[method] = row | {"share_undefined": float(np.isnan(scores[k][of_method]).mean())}
     return rows
+
+
+def _over_layers(network: NetworkScores, scores: Numbers, present: NDArray[np.bool_]) -> Floats:
+    """Return of each seed and image what a method's maps gain, and whether they do, as means over the layers.
+
+    Args:
+        network: with chance and the best value.
+        scores: of one method, (layers, seeds, images).
+        present: whether there is a map, of the same shape.
+
+    Returns:
+        (2, seeds, images); NaN where there is no map.
+    """
+    gained = np.nan_to_num(network.sign * (scores.astype(np.float64) - network.chance), nan=0.0)
+    span = network.sign * (network.best - network.chance)
+    area = np.clip(gained / span, 0, 1) if span > 0 else np.zeros(gained.shape)
+    maps = present.sum(axis=0)
+    means = np.full((2, *maps.shape), np.nan)
+    for mean, values in zip(means, (area, gained > TIE), strict=True):
+        np.divide(np.where(present, values, 0.0).sum(axis=0), maps, out=mean, where=maps > 0)
+    return means

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from analyses.artifacts import Table, tidy
 from analyses.reading import choices
-from analyses.reading.arrays import each_once, sources
+from analyses.reading.arrays import nan_mean
+from analyses.reading.cubes import Cube, Where, cube
 from analyses.reading.results import Results, ResultsError
+from analyses.reading.scan import Scan
 from analyses.statistics.bootstrap import quartiles
 
 SAME = 1e-4
 """Maps whose largest difference is smaller are counted as identical."""
+TABLE = "agreement"
 PAIR = ["target", "other"]
-KEYS = ["model", "level", *PAIR, "method", "layer"]
 COLUMNS = [
     *("model", "level", "target", "other", "layer", "depth", "method", "linear_end"),
     *("correlation", "correlation_low", "correlation_high", "difference", "difference_low", "difference_high"),
@@ -46,12 +48,11 @@ def analyse(results: Results) -> Iterator[Table]:
 
 def summarise(results: Results) -> pd.DataFrame:
     """Return a row for each model, level, pair of targets, method and layer."""
-    table = results.agreement()
     rows: list[dict[str, Any]] = []
-    if table is not None and len(table):
-        each_once(table, [*KEYS, "seed", "image"], "agreement")
-        for model, of_model in table.groupby("model", observed=True, sort=True):
-            rows += _rows(of_model, *_layers(results, str(model)))
+    for model in sorted(results.models) if results.parts(TABLE) else ():
+        depths, end = _layers(results, model)
+        for level in results.levels(model):
+            rows += _rows(results, model, level, depths, end)
     order = ["model", "level", "method", "depth", "layer"]
     frame = pd.DataFrame(rows, columns=COLUMNS).sort_values(order, kind="stable", ignore_index=True)
     small = {name: frame[name].astype("float64").map(_digits) for name in COLUMNS if "difference" in name}
@@ -72,36 +73,40 @@ def _layers(results: Results, model: str) -> tuple[dict[str, int], str]:
     return {layer.name: layer.depth for layer in results.layers(model)}, end.name if end else ""
 
 
-def _rows(of_model: pd.DataFrame, depths: dict[str, int], end: str) -> Iterator[dict[str, Any]]:
-    """Yield a row for each level, pair, method and layer of one model."""
-    by_image = of_model.groupby([*KEYS, "image"], observed=True)
-    images = by_image.agg(
-        correlation=("correlation", "mean"), difference=("difference", "mean"), worst=("difference", "max")
-    )
-    numbers = {str(name): images[name].to_numpy(dtype=np.float64) for name in images}
-    indices = images.groupby(KEYS, observed=True).indices
-    seeds, differences, trained_on = of_model["seed"].to_numpy(), of_model["difference"].to_numpy(), sources(of_model)
-    for key, maps in of_model.groupby(KEYS, observed=True).indices.items():
-        names: dict[str, Any] = {
-            name: str(value) for name, value in zip(KEYS, cast("tuple[Any, ...]", key), strict=True)
-        }
-        names["level"] = int(names["level"])
-        if names["layer"] not in depths:
-            raise ResultsError(f"agreement: layer {names['layer']} is not in manifest.json; run the benchmark again")
-        row = names | {"depth": depths[names["layer"]], "linear_end": names["layer"] == end}
-        for column in ("correlation", "difference"):
-            ends = (column, f"{column}_low", f"{column}_high")
-            row |= dict(zip(ends, quartiles(numbers[column][indices[key]]), strict=True))
-        worst = numbers["worst"][indices[key]]
-        worst = worst[~np.isnan(worst)]
-        yield row | {
-            "largest_difference": worst.max() if len(worst) else np.nan,
-            "identical": (worst < SAME).mean() if len(worst) else np.nan,
-            "n_images": len(indices[key]),
-            "n_seeds": len(np.unique(seeds[maps])),
-            "n_undefined": int(np.isnan(differences[maps]).sum()),
-            "training_data": trained_on,
-        }
+def _rows(results: Results, model: str, level: int, depths: dict[str, int], end: str) -> Iterator[dict[str, Any]]:
+    """Yield a row for each pair, method and layer of one model and level."""
+    where: Where = {"model": [model], "level": [level]}
+    table = Scan(results.parts(TABLE), where, TABLE)
+    if strange := sorted(set(table.values("layer")) - set(depths)):
+        raise ResultsError(f"agreement: layer {strange[0]} is not in manifest.json; run the benchmark again")
+    for target, other in table.groups(PAIR, {}):
+        of_pair = {**where, "target": [target], "other": [other]}
+        axes = {"method": None, "layer": list(depths), "seed": None, "image": None}
+        maps = cube(results, of_pair, axes, ["correlation", "difference"], table=TABLE)
+        for method, of_method in maps.each("method"):
+            for layer, of_layer in of_method.each("layer"):
+                names = {"model": model, "level": level, "target": target, "other": other}
+                row = names | {"method": method, "layer": layer, "depth": depths[layer], "linear_end": layer == end}
+                yield row | _numbers(of_layer) | {"training_data": maps.training_data}
+
+
+def _numbers(of_layer: Cube) -> dict[str, Any]:
+    """Return what the pairs of a layer's maps come to, from (seeds, images)."""
+    images, seeds = of_layer.present.any(axis=0), of_layer.present.any(axis=1)
+    row: dict[str, Any] = {}
+    for column in ("correlation", "difference"):
+        ends = (column, f"{column}_low", f"{column}_high")
+        # Means of numbers of 32 bits have no more digits themselves.
+        row |= dict(zip(ends, quartiles(nan_mean(of_layer.values[column], axis=0).astype(np.float32)), strict=True))
+    worst = np.fmax.reduce(of_layer.values["difference"], axis=0)
+    worst = worst[~np.isnan(worst)]
+    return row | {
+        "largest_difference": float(worst.max()) if len(worst) else np.nan,
+        "identical": (worst < SAME).mean() if len(worst) else np.nan,
+        "n_images": int(images.sum()),
+        "n_seeds": int(seeds.sum()),
+        "n_undefined": int(np.isnan(of_layer.values["difference"][of_layer.present]).sum()),
+    }
 
 
 def pairs(results: Results, frame: pd.DataFrame) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.plots import layer_axis, lines, networks, style
 from analyses.reading.catalogue import BLIND
 from analyses.reading.choices import main_target
+from analyses.reading.cubes import Where, by_method, known_layers
 from analyses.reading.manifest import Layer, Metric
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES
@@ -99,17 +100,20 @@ def summarise(results: Results) -> pd.DataFrame:
     ]
     rows: list[dict[str, Any]] = []
     others = [name for name, method in results.manifest.methods.items() if method.kind in ("control", "attention")]
-    methods = list(dict.fromkeys([results.main_method, *others])) if results.methods else []
+    methods = sorted({results.main_method, *others}) if results.methods else []
+    numbers = [*(metric.name for metric in results.metrics), "area"]
     for model in results.models:
+        layers = results.layers(model)
+        names_of_layers = [layer.name for layer in layers]
         reached = {c.level for c in results.checkpoints if c.model == model and c.reached}
         for level in sorted(reached):
-            scores = results.scores({"model": [model], "level": [level], "method": methods})
-            of_input = results.input_layer(model)
-            if of_input:  # controls stand beside methods that explain the input, too
-                scores = scores[scores["layer"] != of_input.name]
-            for (target, method), maps in scores.groupby(["target", "method"], observed=True, sort=True):
-                names = {"model": model, "level": level, "target": str(target), "method": str(method)}
-                rows += [names | row for row in layer_means(maps, results.layers(model), results.metrics)]
+            of_input = results.input_layer(model)  # controls stand there beside methods that explain it, too
+            known_layers(results, model, level, [*layers, *([of_input] if of_input else [])])
+            for target in sorted(results.targets):
+                where: Where = {"model": [model], "level": [level], "target": [target]}
+                for method, maps in by_method(results, where, methods, names_of_layers, (), optional=numbers):
+                    names = {"model": model, "level": level, "target": target, "method": method}
+                    rows += [names | row for row in layer_means(maps, layers, results.metrics)]
     return tidy(pd.DataFrame(rows, columns=columns), KEYS)
 
 

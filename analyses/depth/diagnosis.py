@@ -9,13 +9,13 @@ from typing import Any
 import matplotlib.figure
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.plots import layer_axis, lines, networks, style
-from analyses.reading.arrays import Floats, cubes, nan_mean, sources
+from analyses.reading.arrays import nan_mean
 from analyses.reading.choices import at_highest, main_target
+from analyses.reading.cubes import Cube, Where, by_method, known_layers
 from analyses.reading.manifest import Layer
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, quartiles
@@ -24,8 +24,7 @@ from analyses.statistics.intervals import NOTE, bootstrap_interval
 
 BALANCE, COUNTER = "sign_balance", "counter_share"
 KEYS = ["model", "level", "target", "method", "depth"]
-_READ = ("seed", "image", "layer", "method")
-_READ_TOO = ("training_data", "blank", BALANCE, COUNTER)
+_READ = ("blank", BALANCE, COUNTER)
 READING = (
     "A blank map is one that ReLU leaves nothing of: where its sign balance is 0, the weighted sum is negative "
     "everywhere, and the layer speaks against the class at every position; where it has none, the sum is zero "
@@ -93,26 +92,26 @@ def summarise(results: Results) -> pd.DataFrame:
     for model in results.models:
         on_input = results.input_layer(model)
         layers = [*([on_input] if on_input else []), *results.layers(model)]
+        names_of_layers = [layer.name for layer in layers]
         for level in sorted({c.level for c in results.checkpoints if c.model == model and c.reached}):
+            known_layers(results, model, level, layers)
             for target in results.targets:
-                where: dict[str, Any] = {"model": [model], "level": [level], "target": [target], "method": methods}
-                scores = results.scores(where, _READ, _READ_TOO)
-                if BALANCE not in scores or "blank" not in scores:
-                    return pd.DataFrame()
-                if COUNTER not in scores:
-                    scores[COUNTER] = np.nan
-                names = {"model": model, "level": level, "target": target}
-                last = {"training_data": sources(scores)}
-                for method, cube, present in cubes(scores, layers, ["blank", BALANCE, COUNTER]):
-                    rows += [names | {"method": method} | row | last for row in _rows(cube, present, layers)]
+                where: Where = {"model": [model], "level": [level], "target": [target]}
+                for method, maps in by_method(results, where, sorted(methods), names_of_layers, (), optional=_READ):
+                    if BALANCE not in maps.values or "blank" not in maps.values:
+                        return pd.DataFrame()
+                    names = {"model": model, "level": level, "target": target, "method": method}
+                    last = {"training_data": maps.training_data}
+                    rows += [names | row | last for row in _rows(maps, layers)]
     return tidy(pd.DataFrame(rows), KEYS) if rows else pd.DataFrame()
 
 
-def _rows(cube: Floats, present: NDArray[np.bool_], layers: Sequence[Layer]) -> Iterator[dict[str, Any]]:
-    """Yield a row for each layer that a method has maps of, from its (numbers, layers, seeds, images)."""
-    images = present.any(axis=(0, 1))
-    present = present[..., images]
-    blank, *others = cube[..., images]
+def _rows(maps: Cube, layers: Sequence[Layer]) -> Iterator[dict[str, Any]]:
+    """Yield a row for each layer that a method has maps of, from its columns over (layers, seeds, images)."""
+    images = maps.present.any(axis=(0, 1))
+    present = maps.present[..., images]
+    none = np.full(maps.present.shape, np.nan, np.float32)
+    blank, *others = (maps.values.get(name, none)[..., images] for name in _READ)
     balance = others[0]
     defined = np.where(present & np.isnan(blank), 0.0, blank)
     shares = bootstrap_interval(defined, np.random.default_rng(SEED), RESAMPLES, CONFIDENCE, SHARE)

@@ -13,8 +13,8 @@ from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.plots import networks, style
 from analyses.plots.violins import FEWEST, Shown, draw, percent
-from analyses.reading.arrays import Grid, read
 from analyses.reading.choices import DECODER, ends
+from analyses.reading.grids import Grid, read
 from analyses.reading.manifest import ATTENTION, Layer, Metric
 from analyses.reading.results import Results
 
@@ -36,8 +36,8 @@ SHOWN = [
 def analyse(results: Results) -> Iterator[Figure | Table]:
     """Yield the table of quantiles, and a figure of the networks; nothing for runs without maps with a value."""
     metrics = shown_metrics(results)
-    grids = [(grid, shown(results, grid)) for grid in read(results, metrics).values()] if metrics else []
-    grids = [(grid, layers) for grid, layers in grids if not np.isnan(grid.values).all()]
+    grids = [(grid, shown(results, grid)) for grid in read(results, metrics)] if metrics else []
+    grids = [(grid, layers) for grid, layers in grids if not all(np.isnan(values).all() for values in grid.values)]
     if not grids:
         return
     frames = [tabulate(results, grid, layers) for grid, layers in grids]
@@ -136,7 +136,7 @@ def tabulate(results: Results, grid: Grid, layers: Sequence[Layer]) -> pd.DataFr
                     row = names | {"metric": metric.name, "level": level, "layer": layer.name, "role": layer.role}
                     row |= {"depth": layer.depth} | summary(by_image[i, j], chance, metric.direction)
                     row |= {"n_seeds": int(present.any(axis=1).sum()), "n_maps": int(present.sum())}
-                    row |= {"share_undefined": float(np.isnan(grid.values[k, i, j][present]).mean())}
+                    row |= {"share_undefined": float(np.isnan(grid.values[k][i, j][present]).mean())}
                     rows.append(row | {"training_data": grid.training_data})
     return pd.DataFrame(rows, columns=COLUMNS)
 

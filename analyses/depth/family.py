@@ -15,6 +15,7 @@ from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.plots import lines, networks, style
 from analyses.reading.choices import DECODER, highest, main_target
+from analyses.reading.cubes import cube
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES
 from analyses.statistics.intervals import NOTE
@@ -72,11 +73,12 @@ def summarise(results: Results) -> pd.DataFrame:
             "model": [model],
             "level": [level],
             "method": [results.main_method],
-            "layer": list(layers),
         }
         deepest = max(1, *(layer.depth for layer in layers.values()))
-        for target, maps in results.scores(where).groupby("target", observed=True, sort=True):
-            names = {"model": model, "level": level, "method": results.main_method, "target": str(target)}
+        axes = {"target": sorted(results.targets), "layer": list(layers), "seed": None, "image": None}
+        maps_of = cube(results, where, axes, (), optional=[*(metric.name for metric in metrics), "area"])
+        for target, maps in maps_of.each("target"):
+            names = {"model": model, "level": level, "method": results.main_method, "target": target}
             for row in layer_means(maps, list(layers.values()), metrics):
                 place = {"role": layers[row["layer"]].role, "relative_depth": row["depth"] / deepest}
                 rows.append(names | row | place)

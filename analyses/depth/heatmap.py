@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analyses.artifacts import Table, tidy
-from analyses.reading.arrays import Grid, read
+from analyses.reading.grids import Grid, read
 from analyses.reading.results import Results
 
 COLUMNS = [
@@ -21,10 +21,9 @@ COLUMNS = [
 
 def analyse(results: Results) -> Iterator[Table]:
     """Yield the table of all means; nothing for runs without maps."""
-    grids = list(read(results, results.metrics).values())
-    if not grids:
+    frames = [tabulate(results, grid) for grid in read(results, results.metrics)]
+    if not frames:
         return
-    frames = [tabulate(results, grid) for grid in grids]
     about = (
         "Mean over images, of each image's mean over seeds; maps without a value are left out, and n_undefined says "
         "how many of n_maps they are"
@@ -56,7 +55,7 @@ def tabulate(results: Results, grid: Grid) -> pd.DataFrame:
                     {**names, "metric": metric.name, "level": level, "layer": layer.name, "role": layer.role}
                     | {"depth": layer.depth, "mean": float(defined.mean()) if defined.size else math.nan}
                     | {"chance": at_chance, "n_images": int(defined.size), "n_seeds": int(present.any(axis=1).sum())}
-                    | {"n_maps": int(present.sum()), "n_undefined": int(np.isnan(grid.values[k, i, j][present]).sum())}
+                    | {"n_maps": int(present.sum()), "n_undefined": int(np.isnan(grid.values[k][i, j][present]).sum())}
                     | {"training_data": grid.training_data}
                 )
     return pd.DataFrame(rows, columns=COLUMNS)

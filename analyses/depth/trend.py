@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analyses.artifacts import Table
-from analyses.reading import arrays
+from analyses.reading import grids
 from analyses.reading.choices import main_target
 from analyses.reading.results import Results
 from analyses.statistics.paired import holm, page, trend_weights
@@ -45,7 +45,8 @@ def tabulate(results: Results) -> pd.DataFrame:
     if not any(len(results.levels(name)) >= FEWEST for name in given):
         return pd.DataFrame()
     rows: list[dict[str, Any]] = []
-    for model, grid in arrays.read(results, results.metrics).items():
+    for grid in grids.read(results, results.metrics):
+        model = grid.model
         if model not in given or len(grid.levels) < FEWEST:
             continue
         names = [results.level(model, level) for level in grid.levels]

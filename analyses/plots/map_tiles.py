@@ -135,8 +135,10 @@ class Tiles:
             "target": [paper_target(self.results)],
             "method": [self.results.main_method],
         }
-        frame = self.results.scores(where)
-        if self.metric is None or self.metric.name not in frame:
+        if self.metric is None:
+            return {}
+        frame = self.results.scores(where, ["image", "layer"], [self.metric.name])
+        if self.metric.name not in frame:
             return {}
         keys = zip(frame["image"].astype(str), frame["layer"].astype(str), strict=True)
         return dict(zip(keys, frame[self.metric.name].astype(float), strict=True))

@@ -18,8 +18,9 @@ from matplotlib.patches import Patch
 from analyses import printing
 from analyses.plots import networks, style
 from analyses.plots.lines import REFERENCE
-from analyses.reading.arrays import Floats, Grid
+from analyses.reading.arrays import Floats
 from analyses.reading.choices import DECODER
+from analyses.reading.grids import Grid
 from analyses.reading.manifest import Layer, Metric
 from analyses.reading.results import Results
 

@@ -11,89 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from analyses.reading.choices import main_target
 from analyses.reading.files import SCORES, folder
 from analyses.reading.manifest import Layer, Metric
-from analyses.reading.results import Results, ResultsError
+from analyses.reading.results import ResultsError
 
 Floats = NDArray[np.float64]
+Numbers = NDArray[np.floating[Any]]
+"""Of scores, floats of 32 bits as files have them: half the memory, and the same numbers."""
 Codes = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Grid:
-    """The scores of a model's main maps at some levels, for one target.
-
-    Attributes:
-        model: its name.
-        target: the target's name.
-        levels: those with maps, rising.
-        layers: at the main probe point, in the order of execution.
-        metrics: those that the scores have.
-        values: (metrics, levels, layers, seeds, images); NaN where undefined or where there is no map.
-        present: (levels, layers, seeds, images), whether there is a map.
-        area: (images,), the foreground's share of each image; NaN where it is not known.
-        training_data: what the networks were trained on.
-    """
-
-    model: str
-    target: str
-    levels: tuple[int, ...]
-    layers: tuple[Layer, ...]
-    metrics: tuple[Metric, ...]
-    values: Floats
-    present: NDArray[np.bool_]
-    area: Floats
-    training_data: str
-
-    def by_image(self, metric: int) -> Floats:
-        """Return the mean over seeds of each image, (levels, layers, images); NaN where no seed has a value."""
-        return nan_mean(self.values[metric], axis=-2)
-
-    def chance(self, metric: int) -> Floats:
-        """Return what chance scores on each image, (images,); NaN for a metric without such a value."""
-        return chance(self.metrics[metric], self.area)
-
-
-def read(results: Results, metrics: Sequence[Metric]) -> dict[str, Grid]:
-    """Read the maps of the run's main method by model: all levels, the main target; without models without maps.
-
-    Raises:
-        ResultsError: a map is there twice, or a file is damaged.
-    """
-    layers = {model: results.main_layers(model) for model in results.models}
-    names = dict.fromkeys(layer.name for of_model in layers.values() for layer in of_model)
-    target = main_target(results)
-    where = {"method": [results.main_method], "target": [target], "layer": list(names)}
-    columns = ["model", "level", "layer", "seed", "image", "area", "training_data", *(m.name for m in metrics)]
-    scores = results.scores(where, columns)  # once for all models: each reading opens every file
-    grids = {}
-    for model in results.models:
-        of_model = scores[(scores["model"] == model) & scores["layer"].isin([layer.name for layer in layers[model]])]
-        if len(of_model):
-            grids[model] = _grid(of_model, model, target, layers[model], metrics)
-    return grids
-
-
-def _grid(scores: pd.DataFrame, model: str, target: str, layers: Sequence[Layer], metrics: Sequence[Metric]) -> Grid:
-    axes: dict[str, Sequence[Any]] = {
-        "level": distinct(scores["level"]),
-        "layer": [layer.name for layer in layers],
-        "seed": distinct(scores["seed"]),
-        "image": distinct(scores["image"]),
-    }
-    values, present = fill(scores, axes, [*(metric.name for metric in metrics), "area"])
-    return Grid(
-        model=model,
-        target=target,
-        levels=tuple(axes["level"]),
-        layers=tuple(layers),
-        metrics=tuple(metrics),
-        values=values[:-1],
-        present=present,
-        area=nan_mean(values[-1].reshape(-1, values.shape[-1]), axis=0),
-        training_data=sources(scores),
-    )
 
 
 def fill(
@@ -123,7 +48,7 @@ def fill(
     present = np.zeros(shape, dtype=bool)
     present[at] = True
     if present.sum() != inside.sum():
-        raise _twice(table)
+        raise twice(table)
     values = np.full((len(columns), *shape), np.nan)
     for k, column in enumerate(columns):
         values[k][at] = frame[column].to_numpy(dtype=np.float64, na_value=np.nan)[inside]
@@ -133,10 +58,11 @@ def fill(
 def each_once(frame: pd.DataFrame, keys: Sequence[str], table: str) -> None:
     """Raise a `ResultsError` where two rows of a table have the same keys."""
     if frame.duplicated(list(keys)).any():
-        raise _twice(table)
+        raise twice(table)
 
 
-def _twice(table: str) -> ResultsError:
+def twice(table: str) -> ResultsError:
+    """Return the error for a table that has a row twice."""
     return ResultsError(
         f"{table}: a row is there twice; two runs share the folder: delete {folder(table)}/ and cells/ and run again"
     )
@@ -198,7 +124,7 @@ def overlaps(frame: pd.DataFrame, foreground: Sequence[int], classes: int) -> tu
 
 @dataclass(frozen=True)
 class MapScores:
-    """The scores of one model, level and target, of every method on the same axes.
+    """The scores of one model, level and target, of methods on the same axes.
 
     Attributes:
         layers: by depth; the input, where anything attributes to it, is the first. Beside those of the main probe
@@ -213,8 +139,8 @@ class MapScores:
 
     layers: tuple[Layer, ...]
     metrics: tuple[Metric, ...]
-    values: dict[str, Floats]
-    blank: dict[str, Floats]
+    values: dict[str, Numbers]
+    blank: dict[str, Numbers]
     present: dict[str, NDArray[np.bool_]]
     training_data: str
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import pandas as pd
 
+from analyses.reading import scan
+from analyses.reading.files import SCORES
 from analyses.reading.manifest import ATTENTION, Checkpoint, Layer
 from analyses.reading.results import Results
+from analyses.reading.scan import Scan
 
 BLANK = "blank"
 """The metric that says whether there is a map at all: it is defined for maps that no other metric has a value of."""
@@ -30,24 +34,29 @@ def main_target(results: Results) -> str:
     published = results.manifest.published
     if published and published.main_target:
         return published.main_target
-    metrics = [metric.name for metric in results.metrics if metric.name != BLANK]
-    maps = [_with_values(results, model, metrics) for model in results.models]
-    shares = pd.concat(maps).groupby(level="target").mean() if maps else pd.Series(dtype=float)
-    measured = [target for target in results.targets if target in shares.index]
+    shares = _with_values(results, [metric.name for metric in results.metrics if metric.name != BLANK])
+    measured = [target for target in results.targets if target in shares]
     enough = [target for target in measured if shares[target] >= ENOUGH]
-    return (enough or sorted(measured, key=lambda target: -float(shares[target])) or list(results.targets))[0]
+    return (enough or sorted(measured, key=lambda target: -shares[target]) or list(results.targets))[0]
 
 
-def _with_values(results: Results, model: str, metrics: Sequence[str]) -> pd.Series:
-    """Return whether each of the main method's maps at a model's highest level has a value; the index is the target."""
-    where: dict[str, Sequence[Any]] = {
-        "model": [model],
-        "level": [highest(results, model) or 0],
-        "method": [results.main_method],
-        "layer": [layer.name for layer in results.main_layers(model)],
-    }
-    scores = results.scores(where, ["target", *metrics])
-    return scores[metrics].notna().any(axis=1).set_axis(pd.Index(scores["target"].astype(str), name="target"))
+def _with_values(results: Results, metrics: Sequence[str]) -> dict[str, float]:
+    """Return of each target the share of the main method's maps, at the models' highest levels, that have a value."""
+    maps, defined = Counter[str](), Counter[str]()
+    for model in results.models:
+        where: dict[str, Sequence[Any]] = {
+            "model": [model],
+            "level": [highest(results, model) or 0],
+            "method": [results.main_method],
+            "layer": [layer.name for layer in results.main_layers(model)],
+        }
+        rows = Scan(results.required(SCORES), where)
+        rows.needs(metrics)
+        totals = {"maps": "count(*)", "defined": f"count(*) FILTER (WHERE {scan.defined(metrics)})"}
+        for target, count, with_value in rows.groups(["target"], totals):
+            maps[target] += count
+            defined[target] += with_value
+    return {target: defined[target] / count for target, count in maps.items()}
 
 
 def paper_target(results: Results) -> str:
@@ -69,8 +78,8 @@ def paper_target_in_words(results: Results) -> str:
 
 def target_of_most_methods(results: Results, model: str, level: int) -> str:
     """Return the target that most methods have maps for, of equals the manifest's first; '' without."""
-    scores = results.scores({"model": [model], "level": [level]}, ["target", "method"])
-    counts = scores.drop_duplicates().astype(str)["target"].value_counts().to_dict()
+    rows = Scan(results.required(SCORES), {"model": [model], "level": [level]})
+    counts = Counter(target for target, _ in rows.groups(["target", "method"], {}))
     return max(results.targets, key=lambda target: counts.get(target, 0), default="")
 
 

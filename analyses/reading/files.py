@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import stat
+import sys
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache, reduce
+from dataclasses import dataclass
+from functools import cached_property, lru_cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from analyses.reading.records import Film, Gallery
@@ -146,21 +148,19 @@ def _table(
     path: Path, needed: Sequence[str], where: Mapping[str, Collection[Any]], columns: Sequence[str] | None
 ) -> pa.Table:
     """Return the columns of the rows with the values of `where`; of files whose bounds exclude them nothing is read."""
-    version = version_of(plain_file(path))
-    fragment = _fragment(path, version)
-    schema = fragment.physical_schema
+    known = outline(path)
     for name in (*needed, *where):
-        if name not in schema.names:
+        if name not in known.schema.names:
             raise KeyError(name)
-    shown = schema.names if columns is None else [name for name in dict.fromkeys(columns) if name in schema.names]
-    values = {name: pa.array(list(items), type=_value_type(schema.field(name).type)) for name, items in where.items()}
-    for name, items in values.items():
-        if not fragment.subset(ds.field(name).isin(items)).row_groups:
-            return schema.empty_table().select(shown)
-    table = pa.table([_column(path, version, name) for name in shown], names=shown)
-    masks = [pc.is_in(_column(path, version, name), items) for name, items in values.items()]
-    table = table.filter(reduce(pc.and_, masks)) if masks else table
-    return table.replace_schema_metadata(schema.metadata)
+    names = known.schema.names
+    shown = names if columns is None else [name for name in dict.fromkeys(columns) if name in names]
+    if not known.may_have(where):
+        return known.schema.empty_table().select(shown)
+    values = {name: pa.array(list(items), type=known.type_of(name)) for name, items in where.items()}
+    table = pq.read_table(path, columns=list(dict.fromkeys([*shown, *where])), partitioning=None)
+    if masks := [pc.is_in(table.column(name), items) for name, items in values.items()]:
+        table = table.filter(reduce(pc.and_, masks))
+    return table.select(shown).replace_schema_metadata(known.schema.metadata)
 
 
 def check(path: Path, rows: int | None, bounds: Mapping[str, tuple[float, float]]) -> None:
@@ -175,44 +175,89 @@ def check(path: Path, rows: int | None, bounds: Mapping[str, tuple[float, float]
         ResultsError: it has others; names the column and the value.
     """
     with reading(path):
-        count, ends = _ends(path, version_of(plain_file(path)))
-        if rows is not None and count != rows:
-            raise ResultsError(f"{path}: it has {count} rows in place of {rows}; {CURE}")
+        known = outline(path)
+        if rows is not None and known.rows != rows:
+            raise ResultsError(f"{path}: it has {known.rows} rows in place of {rows}; {CURE}")
         for name, (low, high) in bounds.items():
-            for value in ends.get(name, ()):
+            for value in known.ends.get(name, ()):
                 if value < low - SLACK or value > high + SLACK:
                     raise ResultsError(f"{path}: {name} is {value:g}, outside {low:g} to {high:g}; {CURE}")
 
 
-@lru_cache(maxsize=1 << 12)
-def _ends(path: Path, version: Version) -> tuple[int, dict[str, tuple[float, float]]]:
-    """Return a table's number of rows, and the smallest and the largest value of each column of numbers."""
-    schema = _fragment(path, version).physical_schema
-    numbers = [field.name for field in schema if pa.types.is_floating(field.type)]
-    table = _fragment(path, version).to_table(columns=numbers)
-    ends = {}
-    for name in numbers:
-        values = table.column(name).to_numpy()
-        values = values[~np.isnan(values)]
-        if len(values):
-            ends[name] = (float(values.min()), float(values.max()))
-    return int(_fragment(path, version).count_rows()), ends
+@dataclass(frozen=True)
+class Outline:
+    """What a table's file says of itself, and is read without its rows.
+
+    Attributes:
+        schema: of its columns.
+        rows: how many it has.
+        ends: the lowest and the highest value of columns, NaN left out; none of columns without any value.
+    """
+
+    schema: pa.Schema
+    rows: int
+    ends: Mapping[str, tuple[Any, Any]]
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The names of its columns."""
+        return tuple(self.schema.names)
+
+    def may_have(self, where: Mapping[str, Collection[Any]]) -> bool:
+        """Return whether there may be rows that have one of the values in each of these columns."""
+        return self.rows > 0 and all(
+            name not in self.ends or any(self.ends[name][0] <= value <= self.ends[name][1] for value in values)
+            for name, values in where.items()
+        )
+
+    def type_of(self, name: str) -> pa.DataType:
+        """Return the type of a column's values, of coded ones that of what the codes stand for."""
+        kind = self.schema.field(name).type
+        return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
-def _value_type(kind: pa.DataType) -> pa.DataType:
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
+def outline(path: Path) -> Outline:
+    """Return what a table's file says of itself; the last ones of unchanged files are kept.
+
+    Raises:
+        OSError, ArrowException: it cannot be read.
+    """
+    return _outline(path, version_of(plain_file(path)))
 
 
 @lru_cache(maxsize=1 << 14)
-def _fragment(path: Path, version: Version) -> ds.ParquetFileFragment:  # noqa: ARG001
-    """Return a file with its schema and the bounds of its columns."""
-    return next(ds.dataset(path, format="parquet").get_fragments())
+def _outline(path: Path, version: Version) -> Outline:  # noqa: ARG001
+    with pq.ParquetFile(path) as file:
+        schema, metadata = file.schema_arrow, file.metadata
+        ends: dict[str, tuple[Any, Any]] = {}
+        for k, name in enumerate(schema.names if metadata.num_columns == len(schema.names) else ()):
+            groups = [metadata.row_group(group).column(k) for group in range(metadata.num_row_groups)]
+            told = [group.statistics for group in groups if group.is_stats_set]
+            if len(told) == len(groups) and all(one.has_min_max for one in told):
+                ends[name] = (min(one.min for one in told), max(one.max for one in told))
+            elif pa.types.is_floating(schema.field(name).type):  # of a group without any value nothing is told
+                lowest = pc.min_max(pc.drop_null(_defined(file.read(columns=[name]).column(0)))).as_py()
+                ends |= {name: (lowest["min"], lowest["max"])} if lowest["min"] is not None else {}
+        return Outline(schema, metadata.num_rows, ends)
 
 
-@lru_cache(maxsize=256)
-def _column(path: Path, version: Version, name: str) -> pa.ChunkedArray:
-    """Return a column; the last ones are kept, as many analyses read the same ones and other rows of them."""
-    return _fragment(path, version).to_table(columns=[name]).column(0)
+def _defined(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.filter(pc.invert(pc.is_nan(column)))
+
+
+def distinct(path: Path, name: str) -> frozenset[Any]:
+    """Return the values that a column of keys has in a file; none where it has no such column."""
+    return _distinct(path, version_of(plain_file(path)), name)
+
+
+@lru_cache(maxsize=1 << 15)
+def _distinct(path: Path, version: Version, name: str) -> frozenset[Any]:
+    known = _outline(path, version)
+    if name not in known.schema.names:
+        return frozenset()
+    low, high = known.ends.get(name, (None, float("nan")))
+    values = [low] if low == high else pc.unique(pq.read_table(path, columns=[name]).column(0)).to_pylist()
+    return frozenset(sys.intern(value) if isinstance(value, str) else value for value in values)
 
 
 def gallery(path: Path, *, photographs: bool, free: Collection[str] = ()) -> Gallery:

@@ -46,6 +46,7 @@ class Results:
     def __init__(self, folder: str | Path, explained: str | None = None) -> None:
         self.folder = Path(folder)
         self._explained = explained
+        self._checked: dict[Path, files.Version] = {}
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -253,6 +254,17 @@ class Results:
         """
         return self._seen(self._files(folder(table), ".parquet"))
 
+    def required(self, name: str) -> list[Path]:
+        """Return the files of a table.
+
+        Raises:
+            ResultsError: there are none; see `parts`.
+        """
+        if not (paths := self.parts(name)):
+            place = self.folder / folder(name)
+            raise ResultsError(f"{place}: holds no *.parquet; run the benchmark with this folder first")
+        return paths
+
     def check(self) -> None:
         """See that every file that the manifest lists is there, and is what the run wrote.
 
@@ -287,8 +299,8 @@ class Results:
             ResultsError: there are no scores, a file is damaged, or a key column is missing.
         """
         if columns is None:
-            return files.frame(self._required(SCORES), KEYS, where)
-        return files.frame(self._required(SCORES), columns, where, [*columns, *optional])
+            return files.frame(self.required(SCORES), KEYS, where)
+        return files.frame(self.required(SCORES), columns, where, [*columns, *optional])
 
     @cached_property
     def variants(self) -> tuple[Variant, ...]:
@@ -313,7 +325,7 @@ class Results:
     def predictions(self) -> pd.DataFrame:
         """Return the confusion counts on the scored images: a row an image and checkpoint."""
         needed = ("model", "level", "seed", "image", "predicted", *self.counts)
-        return files.frame(self._required("predictions"), needed)
+        return files.frame(self.required("predictions"), needed)
 
     def attention(self) -> pd.DataFrame | None:
         """Return what was measured of attention: a row an image, block, head and checkpoint; None without any."""
@@ -391,8 +403,11 @@ class Results:
         return [self.folder / name for name in sorted(names) if Path(name).name.startswith(of_class)]
 
     def _seen(self, paths: list[Path]) -> list[Path]:
-        """Return files, having seen that each is what the manifest says of it."""
+        """Return files, having seen that each is what the manifest says of it, unless it is as it was seen before."""
         for path in paths:
+            version = files.version_of(path) if path.exists() else None
+            if version and self._checked.get(path) == version:
+                continue
             entry = (self.manifest.files or {}).get(path.relative_to(self.folder).as_posix())
             if entry and not path.exists():
                 raise ResultsError(f"{path}: it is missing; {files.CURE}")
@@ -401,6 +416,8 @@ class Results:
                     raise ResultsError(f"{path}: it is not the file that the run wrote; {files.CURE}")
             if path.parent == self.folder / SCORES:
                 files.check(path, entry.rows if entry else None, self._bounds)
+            if version:
+                self._checked[path] = version
         return paths
 
     @cached_property
@@ -409,9 +426,3 @@ class Results:
 
     def _places(self, model: str) -> list[Layer]:
         return sorted(self.manifest.layers[model], key=lambda layer: layer.depth)
-
-    def _required(self, name: str) -> list[Path]:
-        if not (paths := self.parts(name)):
-            place = self.folder / folder(name)
-            raise ResultsError(f"{place}: holds no *.parquet; run the benchmark with this folder first")
-        return paths

@@ -69,14 +69,14 @@ def gather(results: Results, *, maps: bool = True) -> MapFiles:
         checkpoints.append(entry)
         if not point.reached:
             continue
-        scored = Scored.of(results, point)
         small = results.small_maps(point.model, point.seed, point.level) if maps else []
         shown = scatter.shown(results, small)
+        opened = _open(results, point) if maps else None
+        scored = Scored.of(results, point, shown, opened.ids if opened else ())
         if table := scatter.table(results, scored, shown):
             entry["scatter"] = f"scatter/{_name(point)}"
             scattered |= set(table["images"])
             out.files.append(data.script(entry["scatter"], data.packed(table)))
-        opened = _open(results, point) if maps else None
         if opened is not None:
             for at, image in enumerate(opened.ids):
                 images.add(opened, at)

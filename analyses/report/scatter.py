@@ -27,16 +27,15 @@ def table(results: Results, scored: Scored, pair: tuple[str, str]) -> dict[str, 
     `values` are by metric, layer and image, in three digits that count; `iou` is of each image's prediction.
     """
     target, method = pair
-    targets, methods, layers, images = scored.axes
-    if target not in targets or method not in methods or not images:
+    values, images = scored.values, scored.images
+    if values is None:
         return None
-    values = scored.values[:, targets.index(target), methods.index(method)]
     there = np.flatnonzero(np.isfinite(values).any(axis=(0, 2)))
     return {
         "target": results.targets.index(target),
         "method": results.methods.index(method),
         "metrics": scored.metrics,
-        "layers": [layers[at] for at in there],
+        "layers": [scored.layers[at] for at in there],
         "images": images,
         "values": [[[_short(one) for one in row] for row in of_metric] for of_metric in values[:, there].tolist()],
         "iou": [_short(scored.iou.get(image, np.nan)) for image in images],

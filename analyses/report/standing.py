@@ -2,80 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analyses.reading.arrays import Floats, distinct, fill, overlaps
+from analyses.reading.arrays import overlaps
+from analyses.reading.cubes import Where, by_method
 from analyses.reading.manifest import Checkpoint
 from analyses.reading.results import Results
+from analyses.reading.scan import Scan
 
-_KEYS = ("target", "method", "layer", "image")
+Standing = tuple[list[float], list[float], list[int]]
+"""Of a map: its scores, the percentile of each among all images, and how many images that are."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """The scores of one checkpoint on the same axes, whatever was measured of fewer images.
+    """What a page shows of one checkpoint's scores: of one target and method all, of others those of some images.
 
     Attributes:
         metrics: the names of what was measured.
-        axes: the names of targets, methods, layers and images.
-        values: (metrics, targets, methods, layers, images); NaN where undefined or not there.
-        areas: (targets, images), the share of the image that is of the class.
+        layers: of the values.
+        images: all that were scored.
+        values: of the target and method, (metrics, layers, images); NaN where undefined or not there, and none where
+            they have no maps.
+        standings: by target, method, layer and image.
+        areas: by target and image, the share of the image that is of the class.
         iou: of each image's own prediction, by image; NaN where neither it nor the mask shows the class.
     """
 
-    metrics: tuple[str, ...]
-    axes: tuple[tuple[str, ...], ...]
-    values: Floats
-    areas: Floats
-    iou: dict[str, float]
+    metrics: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    values: NDArray[np.float32] | None = None
+    standings: Mapping[tuple[str, str, str, str], Standing] = field(default_factory=dict)
+    areas: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    iou: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, results: Results, point: Checkpoint) -> Scored:
-        """Return the scores of a checkpoint; without any where the run has none."""
-        if not results.parts("scores"):
-            empty: tuple[tuple[str, ...], ...] = ((), (), (), ())
-            return cls((), empty, np.zeros((0, 0, 0, 0, 0)), np.zeros((0, 0)), {})
-        where: dict[str, Any] = {"model": [point.model], "seed": [point.seed], "level": [point.level]}
-        frame = results.scores(where)
-        metrics = tuple(metric.name for metric in results.metrics if metric.name in frame)
-        axes = {key: distinct(frame[key]) for key in _KEYS}
-        columns = [*metrics, *(["area"] if "area" in frame else [])]
-        values, _ = fill(frame, axes, columns)
-        areas = np.full((len(axes["target"]), len(axes["image"])), np.nan)
-        if "area" in columns and frame.size:
-            with np.errstate(all="ignore"):
-                areas = np.fmax.reduce(np.fmax.reduce(values[-1], axis=1), axis=1)
-        names = tuple(tuple(axes[key]) for key in _KEYS)
-        return cls(metrics, names, values[: len(metrics)], areas, _iou(results, point))
+    def of(cls, results: Results, point: Checkpoint, pair: tuple[str, str], shown: Collection[str]) -> Scored:
+        """Return the scores of a checkpoint; without any where the run has none.
 
-    def of_map(self, target: str, method: str, layer: str, image: str) -> tuple[list[float], list[float], list[int]]:
+        Args:
+            results: the run.
+            point: the checkpoint.
+            pair: the target and the method of which all is wanted.
+            shown: the images whose maps are shown.
+        """
+        if not results.parts("scores"):
+            return cls()
+        where: Where = {"model": [point.model], "seed": [point.seed], "level": [point.level]}
+        rows = Scan(results.required("scores"), where)
+        metrics = tuple(metric.name for metric in results.metrics if rows.has(metric.name))
+        layers, images = rows.values("layer"), rows.values("image")
+        axes = {"seed": [point.seed], "image": images}
+        values, standings, areas = None, dict[tuple[str, str, str, str], Standing](), dict[tuple[str, str], float]()
+        for target in rows.values("target"):
+            methods = rows.values("method") if shown else [pair[1]] if target == pair[0] else []
+            of_target = {**where, "target": [target]}
+            for method, maps in by_method(results, of_target, methods, layers, metrics, optional=["area"], axes=axes):
+                of_method = np.stack([maps.values[name][:, 0] for name in metrics])
+                if (target, method) == pair:
+                    values = of_method
+                for image in sorted(set(shown) & set(images)):
+                    at = images.index(image)
+                    for layer, among in zip(layers, np.moveaxis(of_method, 1, 0), strict=True):
+                        standings[target, method, layer, image] = (among[:, at].tolist(), *percentiles(among, at))
+                if "area" in maps.values:
+                    of_images = np.fmax.reduce(maps.values["area"][:, 0], axis=0).tolist()
+                    known = {(target, image): area for image, area in zip(images, of_images, strict=True)}
+                    areas |= {key: area for key, area in known.items() if not math.isnan(area)}
+        return cls(metrics, tuple(layers), tuple(images), values, standings, areas, _iou(results, point))
+
+    def of_map(self, target: str, method: str, layer: str, image: str) -> Standing:
         """Return a map's scores, the percentile of each among all images, and how many images that are.
 
         A percentile is the share of images below, in per cent, half of the equal ones, the map itself among them,
         counting as below. NaN where the score is undefined, or of one image alone.
         """
         nothing = [float("nan")] * len(self.metrics)
-        try:
-            at = tuple(names.index(name) for names, name in zip(self.axes, (target, method, layer, image), strict=True))
-        except ValueError:
-            return nothing, nothing, [0] * len(self.metrics)
-        among = self.values[:, at[0], at[1], at[2], :]
-        return (among[:, at[3]].tolist(), *percentiles(among, at[3]))
+        return self.standings.get((target, method, layer, image), (nothing, nothing, [0] * len(self.metrics)))
 
     def area(self, target: str, image: str) -> float:
         """Return the share of an image that is of the class; NaN where it is not known."""
-        targets, images = self.axes[0], self.axes[3]
-        known = target in targets and image in images
-        return float(self.areas[targets.index(target), images.index(image)]) if known else float("nan")
+        return self.areas.get((target, image), float("nan"))
 
 
-def percentiles(values: Floats, at: int) -> tuple[list[float], list[int]]:
+def percentiles(values: NDArray[np.floating[Any]], at: int) -> tuple[list[float], list[int]]:
     """Return the percentile of one column in each row, and how many values that row has.
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,19 +44,31 @@ class Compared:
 def compare(maps: MapScores, method: str, controls: Sequence[str]) -> Compared:
     """Compare a method with controls, paired by layer, seed and image: where either is undefined there is no pair."""
     images = maps.present[method].any(axis=(0, 1))
-    scores = maps.values[method][..., images]
-    cube = np.stack([scores, *(scores - maps.values[name][..., images] for name in controls)])
-    estimate, drawn = bootstrap_means(cube, np.random.default_rng(SEED), RESAMPLES)
     scopes = {"input": [i for i, layer in enumerate(maps.layers) if layer.role == INPUT]}
     scopes["layer"] = [i for i in range(len(maps.layers)) if i not in scopes["input"]]
-    own = bounds.of(maps.metrics)
-    possible = bounds.stacked([own, *(own.weighted([1, -1]) for _ in controls)])
+    of_metrics = []
+    for k, metric in enumerate(maps.metrics):
+        scores, *others = (
+            maps.values[name][k][..., images].astype(np.float64, copy=False) for name in (method, *controls)
+        )
+        cube = np.stack([scores, *(scores - other for other in others)])
+        own = bounds.Bounds(metric.lower, metric.upper)
+        of_metrics.append(_compared(cube, scopes, bounds.stacked([own, *(own.weighted([1, -1]) for _ in controls)])))
+    return Compared(
+        np.stack([one.layers for one in of_metrics], axis=2),
+        {scope: np.stack([one.mean[scope] for one in of_metrics], axis=2) for scope in scopes},
+        np.stack([one.counts for one in of_metrics], axis=1),
+    )
+
+
+def _compared(cube: Floats, scopes: Mapping[str, Sequence[int]], possible: bounds.Bounds) -> Compared:
+    """Return what one metric's values and differences, (1 + controls, layers, seeds, images), come to."""
+    estimate, drawn = bootstrap_means(cube, np.random.default_rng(SEED), RESAMPLES)
     mean = {}
     for scope, of_scope in scopes.items():
-        middle, own_mean = nan_mean(estimate[..., of_scope]), nan_mean(np.moveaxis(cube[:, :, of_scope], 2, -1))
+        middle, own_mean = nan_mean(estimate[:, of_scope]), nan_mean(cube[:, of_scope], axis=1)
         ends = widened(own_mean, middle, nan_mean(drawn[..., of_scope]), CONFIDENCE, possible)
         mean[scope] = np.stack([middle, *ends])
     counts = (~np.isnan(cube)).any(axis=-2).sum(axis=-1)
     of_layers = bounds.Bounds(*(np.expand_dims(end, -1) for end in possible))
-    layers = np.stack([estimate, *widened(cube, estimate, drawn, CONFIDENCE, of_layers)])
-    return Compared(layers, mean, counts)
+    return Compared(np.stack([estimate, *widened(cube, estimate, drawn, CONFIDENCE, of_layers)]), mean, counts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import matplotlib.figure
@@ -15,8 +16,9 @@ from matplotlib.artist import Artist
 from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, rounded
 from analyses.plots import lines, networks, style
-from analyses.reading.arrays import Floats, distinct, fill, nan_mean
+from analyses.reading.arrays import Floats, Numbers, nan_mean
 from analyses.reading.choices import BLANK, main_target
+from analyses.reading.cubes import by_column
 from analyses.reading.results import Results
 from analyses.statistics.reliability import ENOUGH, components, icc, kendall_w, method_study, trainings_needed
 
@@ -70,31 +72,20 @@ def tabulate(results: Results) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for model in results.models:
         layers = [layer.name for layer in results.main_layers(model)]
-        where = {"model": [model], "layer": layers, "method": of_all}
-        table = results.scores(where, ["level", "target", "layer", "method", "seed", "image"], names)
-        kept = [name for name in names if name in table]  # a publication has those alone that figures show
-        for level in results.levels(model):
-            for target in results.targets:
-                part = table[(table["level"] == level) & (table["target"] == target)]
-                if part.empty:
-                    continue
-                axes: dict[str, Sequence[Any]] = {
-                    "method": [name for name in of_all if (part["method"] == name).any()],
-                    "layer": layers,
-                    "seed": distinct(part["seed"]),
-                    "image": distinct(part["image"]),
-                }
-                values, _ = fill(part, axes, kept)
-                key = {"model": model, "level": level, "target": target}
-                for name, of_metric in zip(kept, values, strict=True):
-                    by_method = dict(zip(axes["method"], of_metric, strict=True))
-                    if results.main_method in by_method and not np.isnan(by_method[results.main_method]).all():
-                        rows.append(key | {"metric": name} | studied(by_method, results.main_method))
+        for level, target in product(results.levels(model), results.targets):
+            key = {"model": model, "level": level, "target": target}
+            where = {name: [value] for name, value in key.items()}
+            axes = {"method": of_all, "layer": layers, "seed": None, "image": None}
+            # A publication has those metrics alone that figures show.
+            for name, maps in by_column(results, where, axes, names, optional=True):
+                by_method = {method: of_method.values[name] for method, of_method in maps.each("method")}
+                if results.main_method in by_method and not np.isnan(by_method[results.main_method]).all():
+                    rows.append(key | {"metric": name} | studied(by_method, results.main_method))
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     return frame[frame[["icc", "dependability"]].notna().any(axis=1)].reset_index(drop=True)
 
 
-def studied(by_method: Mapping[str, Floats], main: str) -> dict[str, Any]:
+def studied(by_method: Mapping[str, Numbers], main: str) -> dict[str, Any]:
     """Return what one metric's values say of their reliability.
 
     Args:
@@ -118,7 +109,7 @@ def studied(by_method: Mapping[str, Floats], main: str) -> dict[str, Any]:
     return row | _of_methods(np.stack(list(by_method.values())))
 
 
-def _of_methods(values: Floats) -> dict[str, Any]:
+def _of_methods(values: Numbers) -> dict[str, Any]:
     """Return how far methods come in the same order, from (methods, layers, seeds, images)."""
     found: list[tuple[float, ...]] = []
     seeds = values.shape[2]

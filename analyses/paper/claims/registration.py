@@ -211,6 +211,13 @@ class Registration(Frozen):
         """Return the smallest effect of interest of a part, in its measure's unit."""
         return self.measures[part.measure].smallest
 
+    @property
+    def labels(self) -> frozenset[str]:
+        """The layers that any claim is about, by their labels."""
+        return frozenset(
+            name for claim in self.claims for part in claim.parts for group in part.groups for name in group.layers
+        )
+
     def about_maps(self, claim: Claim) -> bool:
         """Return whether all that decides on a claim is measured of maps, so that other maps can be put to it."""
         return not any(part.factors or self.measures[part.measure].table for part in claim.deciding)

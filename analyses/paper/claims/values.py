@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,9 +15,9 @@ from analyses.paper.claims.registration import HIGHEST, Group, Part, Quantity, r
 from analyses.reading import files
 from analyses.reading.arrays import Floats, distinct, fill, nan_mean
 from analyses.reading.choices import described, highest, model_of
-from analyses.reading.files import SCORES
+from analyses.reading.cubes import Where, cube, there
 from analyses.reading.manifest import Layer, level_name
-from analyses.reading.results import Results
+from analyses.reading.results import SPECIFICATIONS, Results
 from analyses.reading.variants import Variant
 from analyses.statistics.bounds import ANY, Bounds
 from analyses.statistics.paired import trend_weights
@@ -73,7 +73,7 @@ class Numbers:
     methods: list[str]
     seeds: list[int]
     images: list[str]
-    values: dict[str, Floats]
+    values: Mapping[str, NDArray[np.floating[Any]]]
     present: NDArray[np.bool_]
     training_data: tuple[str, ...]
 
@@ -98,9 +98,10 @@ class Numbers:
             raise NotMeasuredError(f"metric {quantity.metric}")
         numbers = self.values[quantity.metric]
         at = self._method("" if quantity.table else method)
+        own = numbers[at].astype(np.float64)
         if not quantity.relative or quantity.table:
-            return numbers[at], self.present[at]
-        own, other = numbers[at], numbers[self._method(quantity.to)]
+            return own, self.present[at]
+        other = numbers[self._method(quantity.to)].astype(np.float64)
         if quantity.relative == "difference":
             return own - other, self.present[at]
         return own / np.where(other >= LEAST, other, np.nan), self.present[at]
@@ -229,23 +230,34 @@ class ClaimScores:
     def _scores(self, quantity: Quantity, model: str, level: int) -> Numbers:
         key = (f"{quantity.table}/{quantity.metric}" if quantity.table else "", model, level)
         if key not in self._read:
-            frame = self._table(quantity, model, level) if quantity.table else self._maps(model, level)
-            self._read[key] = Numbers.of(frame, quantity.table or SCORES)
+            if quantity.table:
+                self._read[key] = Numbers.of(self._table(quantity, model, level), quantity.table)
+            else:
+                self._read[key] = self._maps(model, level)
         return self._read[key]
 
-    def _maps(self, model: str, level: int) -> pd.DataFrame:
+    def _maps(self, model: str, level: int) -> Numbers:
+        """Read the layers that claims name, on the methods, seeds and images of all layers."""
         metrics = [metric.name for metric in self.results.metrics if metric.name in self.metrics]
-        where: dict[str, Sequence[str | int]] = {
-            "model": [model],
-            "level": [level],
-            "method": list(self._wanted),
-            "target": [self.target],
-            "layer": [layer.name for layer in self._layers(model)],
-        }
-        keys = ["seed", "image", "layer", "method", "training_data"]
+        layers, named = self._layers(model), registered().labels
+        where: Where = {"model": [model], "level": [level], "target": [self.target]}
+        of_maps = {**where, "method": self._wanted, "layer": [layer.name for layer in layers]}
         if self.variant is not None:
-            return self.results.specifications(self.variant, where, keys, metrics)
-        return self.results.scores(where, keys, metrics)  # a publication keeps some of the metrics alone
+            keys = ["seed", "image", "layer", "method", "training_data"]
+            return Numbers.of(self.results.specifications(self.variant, of_maps, keys, metrics), SPECIFICATIONS)
+        axes = there(self.results, of_maps, ["method", "seed", "image"])
+        names = [layer.name for layer in layers if layer.label in named]
+        of = {"method": axes["method"], "layer": names, "seed": axes["seed"], "image": axes["image"]}
+        maps = cube(self.results, where, of, (), optional=metrics)  # a publication keeps some of the metrics alone
+        return Numbers(
+            layers=names,
+            methods=of["method"],
+            seeds=of["seed"],
+            images=of["image"],
+            values=maps.values,
+            present=maps.present,
+            training_data=(maps.training_data,),
+        )
 
     def _table(self, quantity: Quantity, model: str, level: int) -> pd.DataFrame:
         paths = self.results.parts(quantity.table)

@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 from scipy.stats import spearmanr
 
 from analyses.comparisons import metric_agreement
-from analyses.comparisons.metric_agreement import OVERALL, WITHIN, MetricScores, compare, correlations
+from analyses.comparisons.metric_agreement import OVERALL, WITHIN, CellMeans, MetricScores, compare, correlations
 from tests.analyses.checks import rewrite, split
 from tests.method_runs import IMAGES, METHODS, enrich
 
@@ -62,7 +62,8 @@ def test_a_metric_that_repeats_another_is_redundant_and_told_so(run) -> None:
 def test_metrics_that_have_nothing_to_do_with_each_other_are_not_redundant() -> None:
     rng = np.random.default_rng(1)
     metrics = [type("M", (), {"name": name})() for name in "ab"]
-    frame = compare(MetricScores("t", tuple(metrics), np.repeat(np.arange(6), 5), rng.random((2, 30, 1, 20))))
+    means = tuple(CellMeans.of(values) for values in rng.random((2, 30, 1, 20)))
+    frame = compare(MetricScores("t", tuple(metrics), np.repeat(np.arange(6), 5), means, n_seeds=1, n_images=20))
     row = frame.squeeze()
     assert not row["redundant"]
     assert abs(row["rho"]) < 0.6
