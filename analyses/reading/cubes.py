@@ -18,7 +18,7 @@ from analyses.reading.manifest import Layer
 from analyses.reading.results import Results, ResultsError
 from analyses.reading.scan import Scan
 
-MOST = 1 << 27
+MOST = 1 << 26
 """Bytes of arrays that are held at once, as far as one column of one item allows."""
 Where = Mapping[str, Collection[Any]]
 
@@ -202,13 +202,13 @@ def there(results: Results, where: Where, keys: Sequence[str], table: str = SCOR
     return {key: [value for (value,) in rows.groups([key], {})] for key in keys}
 
 
-def in_parts(items: Sequence[Any], bytes_of_one: int, most: int = MOST) -> Iterator[list[Any]]:
+def in_parts(items: Sequence[Any], bytes_of_one: int, most: int | None = None) -> Iterator[list[Any]]:
     """Yield items in groups, as many at once as arrays of them take the memory that there is for them.
 
     >>> list(in_parts("abcde", 3, most=7))
     [['a', 'b'], ['c', 'd'], ['e']]
     """
-    at_once = max(1, most // max(1, bytes_of_one))
+    at_once = max(1, (MOST if most is None else most) // max(1, bytes_of_one))
     for first, last in pairwise([*range(0, len(items), at_once), len(items)]):
         yield list(items[first:last])
 

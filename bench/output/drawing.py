@@ -8,26 +8,31 @@ import os
 import pickle
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing import resource_tracker
 from pathlib import Path
 
+import pyarrow as pa
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
 import analyses
 from analyses.artifacts import Drawn, Figure, Format, Section, Table
-from analyses.reading.files import SCORES
+from analyses.reading.files import SCORES, ResultsError, outline
 from bench import endings
 from bench.allocator import keep_freed_memory
+from segcam import memory
 from segcam.errors import SegcamError
 
 MUCH = 4_000_000
 """Bytes of parquet files from which a second process pays for its start."""
+PROCESS, ROW = 256 * 2**20, 32
+"""Bytes that a process takes: before it reads, and for each map of the model and level with most (docs/scale.md)."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ def draw_all(
         names: the analyses.
         files: what figures are rendered to.
         done: told of each analysis that is finished.
-        processes: how many at once; by default this one for small runs, else one a core.
+        processes: how many at once; by default this one for small runs, else one a core, as far as memory allows.
         explained: which class, of a run that explains several.
 
     Raises:
@@ -181,7 +186,20 @@ def _kill(error: object = True, *_: object) -> None:
 
 
 def _processes(folder: Path) -> int:
+    """Return how many processes draw a run: no more than cores, nor than the free memory has room for."""
     size = sum(path.stat().st_size for path in (folder / SCORES).rglob("*.parquet"))
-    return (
-        1 if size < MUCH else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    if size < MUCH:
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    free = memory.available()
+    return cores if free is None else max(1, min(cores, free // (PROCESS + ROW * _most_maps(folder))))
+
+
+def _most_maps(folder: Path) -> int:
+    """Return how many maps the model and level with most have; files that cannot be read are told of later."""
+    rows: Counter[object] = Counter()
+    for path in (folder / SCORES).glob("*.parquet"):
+        with suppress(OSError, ValueError, ResultsError, pa.ArrowException):
+            known = outline(path)
+            rows[known.ends.get("model"), known.ends.get("level")] += known.rows
+    return max(rows.values(), default=0)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +42,12 @@ class Simulation:
         like: the folder of the published run whose layout it has.
         images: how many are scored.
         seeds: how many trainings each network has.
+        models: the networks; all of the published run by default.
     """
 
-    def __init__(self, like: Path, images: int, seeds: int) -> None:
+    def __init__(self, like: Path, images: int, seeds: int, models: Sequence[str] = ()) -> None:
         self.like = like
-        self.template = Manifest.read(like / MANIFEST)
+        self.template = of_models(Manifest.read(like / MANIFEST), models)
         self.ids = np.array([f"image_{n:05d}" for n in range(images)])
         self.seeds = range(seeds)
         self.metrics = list(self.template.metrics.values())
@@ -216,7 +217,7 @@ class Simulation:
         """Return the training log, of the template's seeds in turn."""
         log = pd.read_parquet(self.like / LOG)
         frames = []
-        for _, of_model in log.groupby("model", observed=True):
+        for _, of_model in log[log["model"].isin(list(self.template.models))].groupby("model", observed=True):
             known = sorted(of_model["seed"].unique())
             frames += [of_model[of_model["seed"] == known[s % len(known)]].assign(seed=s) for s in self.seeds]
         joined = pd.concat(frames, ignore_index=True).astype({"model": str, "training_data": str})
@@ -234,6 +235,19 @@ class Simulation:
         return self.template.model_copy(
             update={**several, **gone, "dataset": dataset, "own_passes": own, "published": None}
         )
+
+
+def of_models(manifest: Manifest, models: Sequence[str]) -> Manifest:
+    """Return a manifest with some of its networks alone; with all where none is named."""
+    if not models:
+        return manifest
+    update = {
+        "models": {name: manifest.models[name] for name in models},
+        "layers": {name: manifest.layers[name] for name in models},
+        "checkpoints": tuple(point for point in manifest.checkpoints if point.model in models),
+        "skipped": tuple(gap for gap in manifest.skipped if gap.model in models),
+    }
+    return manifest.model_copy(update=update)
 
 
 def coarse(values: Floats) -> Floats:
@@ -258,11 +272,9 @@ def within(z: Floats, metric: Metric) -> Floats:
     return low + np.exp(z) if np.isfinite(low) else z
 
 
-def simulate(
-    out: Path, images: int, seeds: int, like: Path = LIKE, done: Callable[[int], None] = lambda rows: None
-) -> int:
-    """Write a run and return how many rows of scores it has; `done` is told of the rows of each file."""
-    made, store, files, rows = Simulation(like, images, seeds), Store(out), dict[str, File](), 0
+def simulate(out: Path, images: int, seeds: int, models: Sequence[str] = (), like: Path = LIKE) -> int:
+    """Write a run and return how many rows of scores it has."""
+    made, store, files, rows = Simulation(like, images, seeds, models), Store(out), dict[str, File](), 0
     for point in made.checkpoints:
         for part in range(-(-images // SHARD)):
             for table, columns in made.tables(point, part):
@@ -272,7 +284,6 @@ def simulate(
                 files[f"{folder(table)}/{name}"] = entry
                 if table == "scores":
                     rows += entry.rows
-                    done(rows)
     files[LOG] = store.write_table(LOG, made.training(), keys=("model", "training_data"))
     store.write(MANIFEST, made.manifest(files).written())
     return rows
@@ -282,10 +293,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, required=True)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--models", nargs="*", default=())
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--like", type=Path, default=LIKE)
     asked = parser.parse_args()
-    rows = simulate(asked.out, asked.images, asked.seeds, asked.like)
+    rows = simulate(asked.out, asked.images, asked.seeds, asked.models, asked.like)
     size = sum(path.stat().st_size for path in (asked.out / SCORES).rglob("*.parquet"))
     sys.stdout.write(f"{rows:,} rows of scores, {size / 1e6:,.0f} MB on disk\n")
 
