@@ -27,7 +27,7 @@ from analyses.reading.choices import highest, main_target
 from analyses.reading.cubes import by_column
 from analyses.reading.manifest import Metric
 from analyses.reading.results import Results
-from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, bootstrap_means
+from analyses.statistics.bootstrap import CONFIDENCE, PORTION, RESAMPLES, SEED, bootstrap_means, portions
 from analyses.statistics.bounds import CORRELATION
 from analyses.statistics.intervals import NOTE, widened
 from analyses.statistics.jackknife import means_left_out, pseudo_values
@@ -211,6 +211,8 @@ def correlations(means: Floats, layers: NDArray[np.int64], scope: str) -> Floats
 
 def _spearman(means: Floats) -> Floats:
     """Return Spearman's correlation of rows; NaN for rows that are constant or hold NaN."""
+    if means.size > PORTION and len(means) > 1:
+        return np.concatenate([_spearman(means[rows]) for rows in portions(means)])
     ranks = rankdata(means, axis=-1, nan_policy="propagate")
     ranks = ranks - ranks.mean(axis=-1, keepdims=True)
     size = np.sqrt((ranks**2).sum(axis=-1))

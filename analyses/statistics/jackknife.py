@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from analyses.reading.arrays import Floats
-from analyses.statistics.bootstrap import mean_iou
+from analyses.statistics.bootstrap import PORTION, mean_iou, portions
 
 GROUPS = 50
 """Groups of images that are left out in turn: what depends on ranks does not change with each single image."""
@@ -54,8 +54,10 @@ def means_left_out(matrix: ArrayLike, groups: int = GROUPS) -> Floats:
     Returns:
         (..., seeds + 1, groups + 1); NaN where nothing is left.
     """
-    values = np.asarray(matrix, dtype=np.float64)
-    images = values.shape[-1]
+    values = np.asarray(matrix)
+    if values.ndim > 2 and values.size > PORTION and len(values) > 1:
+        return np.concatenate([means_left_out(values[rows], groups) for rows in portions(values)])
+    values, images = values.astype(np.float64, copy=False), values.shape[-1]
     number = min(groups, images)
     member = (np.arange(images)[:, None] % number == np.arange(number)).astype(np.float64)
     defined = ~np.isnan(values)
