@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ import pandas as pd
 from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.plots import lines, style
-from analyses.reading.arrays import sources
+from analyses.reading.cubes import Cube, Where, cube
 from analyses.reading.manifest import Layer, Metric
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import RESAMPLES, SEED
@@ -49,9 +49,12 @@ def compare(results: Results) -> pd.DataFrame:
     for model in results.models:
         pairs = _pairs(results.layers(model))
         for level in results.levels(model) if pairs else ():
-            scores = results.scores({"model": [model], "level": [level], "method": [results.main_method]})
-            for target, maps in scores.groupby("target", observed=True, sort=True):
-                names = {"model": model, "level": level, "target": str(target)}
+            where: Where = {"model": [model], "level": [level], "method": [results.main_method]}
+            layers = [layer.name for pair in pairs for layer in pair]
+            for target in sorted(results.targets):
+                axes = {"layer": layers, "seed": None, "image": None}
+                maps = cube(results, {**where, "target": [target]}, axes, [metric.name for metric in metrics])
+                names = {"model": model, "level": level, "target": target}
                 rows += [names | row for row in _differences(maps, pairs, metrics)]
     return tidy(pd.DataFrame(rows), KEYS) if rows else pd.DataFrame()
 
@@ -64,18 +67,17 @@ def _pairs(layers: tuple[Layer, ...]) -> list[tuple[Layer, Layer]]:
 
 
 def _differences(
-    scores: pd.DataFrame, pairs: list[tuple[Layer, Layer]], metrics: list[Metric]
+    maps: Cube, pairs: Sequence[tuple[Layer, Layer]], metrics: Sequence[Metric]
 ) -> Iterator[dict[str, Any]]:
-    training_data = sources(scores)
+    """Yield a row for each metric and pair of layers, which are the first axis, one pair after the other."""
     for metric in metrics:
         possible = Bounds(metric.lower, metric.upper).weighted([1, -1])
-        wide = scores.pivot_table(
-            index="seed", columns=["layer", "image"], values=metric.name, observed=True, dropna=False
-        )
-        for conv, relu in pairs:
-            if conv.name not in wide or relu.name not in wide:
+        for k, (conv, _) in enumerate(pairs):
+            before, after = (maps.values[metric.name][2 * k + behind] for behind in (0, 1))
+            there = maps.present[2 * k : 2 * k + 2].any(axis=1)
+            if not there.any(axis=1).all():
                 continue
-            matrix = (wide[relu.name] - wide[conv.name]).to_numpy()
+            matrix = (after - before)[:, there.any(axis=0)]
             interval = bootstrap_interval(matrix, np.random.default_rng(SEED), RESAMPLES, bounds=possible)
             yield {
                 "layer": conv.name,
@@ -85,7 +87,7 @@ def _differences(
                 "low": float(interval.low),
                 "high": float(interval.high),
                 "n_pairs": int(np.isfinite(matrix).sum()),
-                "training_data": training_data,
+                "training_data": maps.training_data,
             }
 
 

@@ -220,11 +220,13 @@ def _draws(generator: np.random.Generator, seeds: int, images: int, resamples: i
     entry = _KEPT.get(key)
     if entry is None:
         drawn_seeds = _multiplicities(generator.integers(seeds, size=(resamples, seeds)), seeds)
-        drawn_images = np.empty((resamples, images), dtype=np.uint8 if images < 256 else np.uint16)
+        drawn_images: NDArray[np.unsignedinteger[Any]] = np.empty((resamples, images), dtype=np.uint8)
         for start in range(0, resamples, _CHUNK):
             rows = slice(start, min(start + _CHUNK, resamples))
-            drawn = generator.integers(images, size=(rows.stop - rows.start, images))
-            drawn_images[rows] = _multiplicities(drawn, images)
+            counts = _multiplicities(generator.integers(images, size=(rows.stop - rows.start, images)), images)
+            if counts.max() > np.iinfo(drawn_images.dtype).max:  # of thousands of images none is drawn so often
+                drawn_images = drawn_images.astype(np.uint32)
+            drawn_images[rows] = counts
         ways, way = np.unique(drawn_seeds, axis=0, return_inverse=True)
         entry = (ways, way.ravel(), drawn_images), generator.bit_generator.state
         if len(_KEPT) >= _MOST_KEPT or sum(kept[0][2].nbytes for kept in _KEPT.values()) > _MOST_BYTES:

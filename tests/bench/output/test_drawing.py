@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from analyses import ResultsError
@@ -40,6 +43,25 @@ def test_a_damaged_file_is_named(copied: Path, processes: int) -> None:
         file.write_bytes(b"PAR1 no more")
     with pytest.raises(ResultsError, match=r"scores.*is not the file that the run wrote"):
         draw_all(copied, NAMES, Files(("png",), 50), lambda _: None, processes)
+
+
+@pytest.mark.parametrize(
+    ("free", "expected"), [(None, 6), (2**40, 6), (4 * (drawing.PROCESS + 32 * 1000) + 5, 4), (1000, 1)]
+)
+def test_as_many_processes_draw_as_memory_has_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int | None, expected: int
+) -> None:
+    """The model and level with most maps count, in all their files together."""
+    for name, model, level, maps in (("a", "unet", 30, 600), ("b", "unet", 30, 400), ("c", "unet", 90, 700)):
+        table = pa.table({"model": [model] * maps, "level": [level] * maps, "spread": [0.5] * maps})
+        (tmp_path / "scores").mkdir(exist_ok=True)
+        pq.write_table(table, tmp_path / "scores" / f"{name}.parquet")
+    (tmp_path / "scores" / "damaged.parquet").write_bytes(b"PAR1 no more")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
+    monkeypatch.setattr("segcam.memory.available", lambda: free)
+    assert drawing._processes(tmp_path) == 1, "a small run is drawn by one, whatever there is"
+    monkeypatch.setattr(drawing, "MUCH", 0)
+    assert drawing._processes(tmp_path) == expected
 
 
 class OddError(Exception):
