@@ -23,6 +23,7 @@ from segcam.methods.eigen import eigen_cam, eigen_grad_cam
 from segcam.methods.material import pair as pairs
 from segcam.methods.material.pair import Pair
 from segcam.models import create
+from segcam.probe.gradients import rounding
 from segcam.samples import Sample
 
 WAITING = ("_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select", "bincount", "_unique2")
@@ -76,7 +77,7 @@ def waits(layers: int) -> int:
 
 
 def nothing_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (eigen, pairs):
+    for module in (eigen, pairs, rounding):
         monkeypatch.setattr(module, "at_hand", lambda _: False)
 
 
