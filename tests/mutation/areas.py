@@ -61,6 +61,7 @@ AREAS: dict[str, Area] = {
             "analyses/paper/claims/operating.py",
         ),
         (
+            "tests/analyses/paper/test_values.py",
             "tests/analyses/paper/test_registration.py",
             "tests/analyses/paper/test_operating.py",
             "tests/analyses/paper/test_claims.py",
