@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -162,6 +162,8 @@ def explain(  # noqa: PLR0913  (all but two have defaults)
             with tqdm(passes.turns(where), network.name, len(prepared), unit="image", disable=quiet) as turns:
                 scorer = Scorer(explained, named, few, max_memory, turns.set_postfix_str)
                 explained.scores = pd.DataFrame([row for turn in turns for row in scorer.rows(probe, turn)])
+            if explained.scores.empty:
+                _refuse(explained)
             _say_what_has_no_pixels(explained.scores, network.name)
         return explained
 
@@ -173,6 +175,19 @@ def explain(  # noqa: PLR0913  (all but two have defaults)
         last.scores = pd.concat([one.scores for one in every], ignore_index=True)
         last.levels = dict(zip(labels, every, strict=True))
     return last
+
+
+def _refuse(explained: Explained) -> NoReturn:
+    """Say that no method has a map of any layer, and why.
+
+    Raises:
+        InputError: always.
+    """
+    names = ", ".join(method.name for method in explained.methods)
+    why = dict.fromkeys(f"{method}: {reason}" for (_, method), reason in explained.skipped.items())
+    own = [method.name for method in explained.methods if method.own_passes]
+    reasons = "; ".join(why) or (f"own_pass_images leaves {', '.join(own)} no photograph" if own else "no layer fits")
+    raise InputError(f"methods {names} have no map of {explained.network.name} ({reasons}): add another, as 'grad_cam'")
 
 
 def _say_what_has_no_pixels(scores: pd.DataFrame, network: str) -> None:

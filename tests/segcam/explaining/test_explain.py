@@ -342,3 +342,15 @@ def test_several_weights_are_levels(tmp_path: Path) -> None:
     assert "level by level" in found.save(tmp_path / "mine").read_text()
     with pytest.raises(InputError, match="twice"):
         segcam.explain(given, DRAWN, 1, weights=weights[:1] * 2)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"methods": ["attention_rollout"]}, "attention_rollout: .*attention"),
+        ({"methods": ["score_cam"], "own_pass_images": 0}, "own_pass_images leaves score_cam no photograph"),
+    ],
+)
+def test_methods_without_any_map_are_refused(asked: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        explained(**asked)

@@ -372,7 +372,7 @@ def test_what_pickle_saved_is_refused_and_the_cure_works(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (gzip.compress(b"weights"), "it is compressed by gzip.*: unpack it, gunzip"),
+        (gzip.compress(b"weights", mtime=0), "it is compressed by gzip.*: unpack it, gunzip"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "Git LFS's pointer.* git lfs pull"),
         (b"<!DOCTYPE html><html>Not found</html>", "a page of the web"),
         (b"", "it is damaged, or neither safetensors nor saved by torch"),
