@@ -328,7 +328,10 @@ def test_dying_at_any_write_changes_nothing(
     replace = Path.replace
 
     def dying(self: Path, target: Path) -> Path:
-        if FILMS in Path(target).parts:  # its frames stay from attempt to attempt, so that no two write as often
+        # Frames and looks stay from attempt to attempt, so that no two write as often.
+        if {FILMS, "looks"}.intersection(Path(target).parts):
+            Path(target).parts
+        ):  # its frames stay from attempt to attempt, so that no two write as often
             return replace(self, target)
         allowed[0] -= 1
         if allowed[0] == 0:

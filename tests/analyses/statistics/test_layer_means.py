@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from analyses.reading.cubes import Cube
 from analyses.reading.manifest import Layer, Metric
 from analyses.statistics.layer_means import layer_means
 
@@ -31,9 +33,19 @@ def rows() -> pd.DataFrame:
     return frame.assign(area=np.linspace(0.1, 0.3, 11))
 
 
+def arrays(frame: pd.DataFrame) -> Cube:
+    """Return the rows as arrays over layer, seed and image."""
+    axes: dict[str, list[Any]] = {"layer": [layer.name for layer in LAYERS], "seed": [0, 1], "image": list("abc")}
+    index = pd.MultiIndex.from_product(axes.values())
+    placed = frame.set_index(list(axes)).reindex(index)
+    shape = tuple(map(len, axes.values()))
+    numbers = {name: placed[name].to_numpy(float).reshape(shape) for name in placed if name != "training_data"}
+    return Cube(axes, numbers, placed["balance"].notna().to_numpy().reshape(shape), "pets")
+
+
 def test_rows_are_plain_means_with_what_they_are_of() -> None:
     frame = rows()
-    found = pd.DataFrame(layer_means(frame, LAYERS, METRICS)).set_index(["layer", "metric"])
+    found = pd.DataFrame(layer_means(arrays(frame), LAYERS, METRICS)).set_index(["layer", "metric"])
     assert list(found.index.unique("layer")) == ["first", "second"], "a layer without maps has no row"
     assert list(found.index.unique("metric")) == ["share", "width", "balance"], "what was not measured has none"
     for (layer, metric), row in found.iterrows():
@@ -46,5 +58,5 @@ def test_rows_are_plain_means_with_what_they_are_of() -> None:
     assert found.loc["first", "chance"].to_dict() == pytest.approx(
         {"share": 0.2, "width": 0.25, "balance": math.nan}, nan_ok=True
     )
-    without = pd.DataFrame(layer_means(frame.drop(columns="area"), LAYERS, METRICS[:1]))
+    without = pd.DataFrame(layer_means(arrays(frame.drop(columns="area")), LAYERS, METRICS[:1]))
     assert without["chance"].isna().all()
