@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib.figure
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, tidy
@@ -74,7 +75,7 @@ def _differences(
         possible = Bounds(metric.lower, metric.upper).weighted([1, -1])
         for k, (conv, _) in enumerate(pairs):
             before, after = (maps.values[metric.name][2 * k + behind] for behind in (0, 1))
-            there = np.logical_or.reduce(maps.present[2 * k : 2 * k + 2], axis=1)
+            there: NDArray[np.bool_] = np.asarray(maps.present[2 * k : 2 * k + 2].any(axis=1))
             if not there.any(axis=1).all():
                 continue
             matrix = (after - before)[:, there.any(axis=0)]
