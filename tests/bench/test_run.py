@@ -330,8 +330,6 @@ def test_dying_at_any_write_changes_nothing(
     def dying(self: Path, target: Path) -> Path:
         # Frames and looks stay from attempt to attempt, so that no two write as often.
         if {FILMS, "looks"}.intersection(Path(target).parts):
-            Path(target).parts
-        ):  # its frames stay from attempt to attempt, so that no two write as often
             return replace(self, target)
         allowed[0] -= 1
         if allowed[0] == 0:
