@@ -24,7 +24,7 @@ COMPRESSION = 3
 """Of PNG: a few hundredths larger than with 6, in half of the time."""
 MOVING = "webp"
 """The suffix of figures that move."""
-FILM_DPI, QUALITY = 110, 70
+FILM_DPI, QUALITY = 100, 42
 """Of figures that move: dots an inch, and WebP's quality."""
 FRAME, REST = 350, 2500
 """Milliseconds of a frame, and of the last one."""

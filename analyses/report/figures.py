@@ -14,7 +14,7 @@ from analyses.artifacts import MOVING, Drawn
 WIDEST = 1440
 """Pixels: twice the width at which the page shows a figure, so that the smallest text is legible."""
 QUALITY = 70
-FRAMES = 38  # of pictures that are seen for a third of a second
+FRAMES = 14  # of pictures that are seen for a third of a second
 COLOURS, MOST_COLOURS = 96, 30_000
 """Of charts: what they are brought to, no difference that a reader sees, and the most of what is tried."""
 
@@ -63,7 +63,7 @@ def _frames(moving: bytes) -> Frames:
     for number, picture in enumerate(pictures):
         sheet.paste(picture, (number % columns * width, number // columns * height))
     buffer = io.BytesIO()
-    sheet.save(buffer, "webp", quality=FRAMES, method=4)
+    sheet.save(buffer, "webp", quality=FRAMES, method=6)
     return Frames(buffer.getvalue(), len(pictures), columns)
 
 

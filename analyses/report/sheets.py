@@ -14,7 +14,7 @@ CELLS = 64
 WIDTH = 512
 QUALITY = 60
 """Of the WebP: its error is about the step between two bytes of a small map, and it takes two thirds of the room."""
-ROUGH = 31
+ROUGH = 22
 """Quality of the pictures of images with maps of few cells alone."""
 ALIGNED = 4
 """Tiles begin at multiples of so many pixels, as the blocks of the WebP do: else they would run into each other."""
