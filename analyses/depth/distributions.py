@@ -96,7 +96,10 @@ def finding(results: Results, drawn: Sequence[Shown], metric: Metric) -> str:
             share = percent(row["n_better"], row["n_images"])
             share = "all" if share == "100" else f"{share} %"
             words.append(f"{share} at {encoder[-1].label} in {networks.name_of(results, one.grid.model)}")
-    return f"{metric.label} of single images is better than chance for {printing.listed(words)}." if words else ""
+    if not words:
+        return ""
+    level = "at its highest level" if len(words) == 1 else "each at its highest level"
+    return f"{metric.label} of single images is better than chance for {printing.listed(words)}, {level}."
 
 
 def shown_metrics(results: Results) -> list[Metric]:

@@ -146,6 +146,8 @@ MEANINGS = {
     "passes": "Whether the control is in the claim's favour, or the network not ahead of it for sure.",
     "point": "Where layers are probed.",
     "measures": "What is measured of each map, a quantity a measure.",
+    "placement": "How grids are laid over the images.",
+    "border": "What the pixels that masks ignore count as; ignore: they are left out.",
     "left_out": "The training that was left out.",
     "registered": "Whether it is the registered choice.",
     "overall": "Verdict on the claim.",

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from multiprocessing import resource_tracker
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 from PIL import Image
 from threadpoolctl import threadpool_limits
@@ -31,6 +32,8 @@ from segcam.errors import SegcamError
 
 MUCH = 4_000_000
 """Bytes of parquet files from which a second process pays for its start."""
+RUN = 8
+"""Equal pixels beside each other that make a plain area."""
 PROCESS, ROW = 256 * 2**20, 32
 """Bytes that a process takes: before it reads, and for each map of the model and level with most (docs/scale.md)."""
 
@@ -58,12 +61,33 @@ class Files:
 
 
 def with_palette(png: bytes, colours: int) -> bytes:
-    """Return a PNG file of this many colours, without dithering; the same bytes each time."""
+    """Return a PNG file of this many colours, without dithering; the same bytes each time.
+
+    Colours of plain areas, as of a key, are kept as they are: a median cut would give them to the photographs beside.
+    """
     picture = Image.open(io.BytesIO(png))
-    buffer = io.BytesIO()
-    few = picture.convert("RGB").quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    few.save(buffer, "png", optimize=True, dpi=picture.info.get("dpi"))
+    whole, buffer = picture.convert("RGB"), io.BytesIO()
+    plain = _plain(whole)[: colours // 8]
+    cut = whole.quantize(colours - len(plain), method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    known = Image.new("P", (1, 1))
+    known.putpalette([*(part for colour in plain for part in colour), *(cut.getpalette() or [])][: 3 * colours])
+    whole.quantize(palette=known, dither=Image.Dither.NONE).save(
+        buffer, "png", optimize=True, dpi=picture.info.get("dpi")
+    )
     return buffer.getvalue()
+
+
+def _plain(picture: Image.Image) -> list[tuple[int, int, int]]:
+    """Return the colours of areas of one colour, the largest first: of rows of `RUN` equal pixels."""
+    pixels = np.asarray(picture).astype(np.uint32)
+    packed = pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]
+    same = packed[:, 1:] == packed[:, :-1]
+    runs = (
+        np.lib.stride_tricks.sliding_window_view(same, RUN - 1, axis=1).all(2) if same.shape[1] >= RUN - 1 else same[:0]
+    )
+    found, counts = np.unique(packed[:, : runs.shape[1]][runs], return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    return [(int(one) >> 16, int(one) >> 8 & 255, int(one) & 255) for one in found[order]]
 
 
 def draw(folder: Path, name: str, files: Files, explained: str | None = None) -> Section:

@@ -52,8 +52,9 @@ def test_the_finding_of_sanity_quotes_the_table() -> None:
     table = pd.read_csv(ROOT / "results" / "quick" / "tables" / "sanity.csv")
     table = table[(table["kind"] == "cascading") & (table["layer"] == "all") & (table["randomised"] == 1)]
     kept = table.set_index("method")["spearman"]
-    layer_cam, eigen, grad_cam = (f"{kept[name]:.2f}" for name in ("layer_cam", "eigen_grad_cam", "grad_cam"))
-    others = f"LayerCAM keeps a rank correlation of {layer_cam} with its maps and Eigen-Grad-CAM {eigen}"
+    cellwise, layer_cam, grad_cam = (f"{kept[name]:.2f}" for name in ("element_wise", "layer_cam", "grad_cam"))
+    assert list(kept.nlargest(2).index) == ["element_wise", "layer_cam"]
+    others = f"gradient x activation keeps a rank correlation of {cellwise} with its maps and LayerCAM {layer_cam}"
     assert f"{others}; Grad-CAM keeps {grad_cam}." in README
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from analyses import ResultsError
 from analyses.artifacts import Section, Table
 from bench.output import drawing
-from bench.output.drawing import Files, draw_all
+from bench.output.drawing import Files, draw_all, with_palette
 from segcam import SegcamError
 
 NAMES = ("levels", "curves", "skipped")
@@ -109,3 +112,13 @@ def test_a_process_ended_from_outside_is_one_error(finished: Path) -> None:
     with pytest.raises(SegcamError, match=r"ended from outside.*nothing of the scores is lost"):
         draw_all(finished, NAMES, Files(("png",), 50), kill, processes=2)
     assert multiprocessing.active_children() == []
+
+
+def test_few_colours_keep_those_of_a_key() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    noise[5:15, 5:25] = (243, 159, 228)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "png")
+    few = Image.open(io.BytesIO(with_palette(buffer.getvalue(), 64))).convert("RGB")
+    assert len(few.getcolors(1000) or []) <= 64
+    assert few.getpixel((10, 10)) == (243, 159, 228)
