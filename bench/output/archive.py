@@ -77,6 +77,8 @@ def unpack(file: Path) -> Path:
             needed, free = sum(entry.file_size for entry in archive.infolist()), shutil.disk_usage(file.parent).free
             if needed > free:
                 raise InputError(f"{file} needs {needed:,} bytes unpacked, and {free:,} are free: make room")
+            if min((entry.header_offset for entry in archive.infolist()), default=0):
+                raise ValueError("it is cut off: what is left ends with another archive inside it")
             if strange := [name for name in archive.namelist() if not _of_a_run(name)]:
                 raise InputError(f"{file} is no archive of a run: it holds {strange[0]}")
             if MANIFEST not in archive.namelist():
