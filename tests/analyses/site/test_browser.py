@@ -35,7 +35,9 @@ def methods(page):
 def test_methods_are_sorted_by_their_heads_and_saved(visit, tmp_path):
     page = visit()
     first = methods(page)
-    page.locator(".board table").first.locator("thead th", has_text="Sanity").click()
+    head = page.locator(".board table").first.locator("thead th", has_text="Sanity")
+    head.click()
+    head.and_(page.locator("[aria-sort]")).wait_for()  # rows are drawn when the click's event is done, and so is this
     assert methods(page) != first
     assert methods(page)[0] == first[1]  # Grad-CAM's maps are least alike; those without a value come last
     with page.expect_download() as saved:
