@@ -25,12 +25,9 @@ from analyses.reading.manifest import (
 )
 from analyses.reading.records import Film, Gallery
 from analyses.reading.small_maps import KeptSmall
-from analyses.reading.variants import Variant
 
 __all__ = ["KEYS", "Results", "ResultsError"]
 
-SPECIFICATIONS = "specifications"
-"""The table of variants."""
 KEYS = ("dataset", "model", "level", "seed", "image", "target", "layer", "method")
 
 
@@ -301,26 +298,6 @@ class Results:
         if columns is None:
             return files.frame(self.required(SCORES), KEYS, where)
         return files.frame(self.required(SCORES), columns, where, [*columns, *optional])
-
-    @cached_property
-    def variants(self) -> tuple[Variant, ...]:
-        """The other ways in which the maps of claims were scored; none where a run has its own way alone."""
-        paths = self.parts(SPECIFICATIONS)
-        if not paths:
-            return ()
-        pairs = files.frame(paths, ("placement", "border"), columns=("placement", "border")).drop_duplicates()
-        return tuple(sorted(Variant(str(one), str(two)) for one, two in pairs.itertuples(index=False)))
-
-    def specifications(
-        self,
-        variant: Variant,
-        where: Mapping[str, Collection[Any]],
-        columns: Sequence[str],
-        optional: Sequence[str] = (),
-    ) -> pd.DataFrame:
-        """Return the scores of a variant: a row a map that claims are about; see `scores`."""
-        wanted = {**where, "placement": [variant.placement], "border": [variant.border]}
-        return files.frame(self.parts(SPECIFICATIONS), columns, wanted, [*columns, *optional])
 
     def predictions(self) -> pd.DataFrame:
         """Return the confusion counts on the scored images: a row an image and checkpoint."""

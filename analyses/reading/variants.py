@@ -9,6 +9,8 @@ STRETCHED: Final = "stretched"
 RECEPTIVE_FIELD: Final = "receptive_field"
 PLACEMENTS = {STRETCHED: "stretched over the image", RECEPTIVE_FIELD: "laid where cells look"}
 """How grids are laid over the images, in words."""
+SPECIFICATIONS = "specifications"
+"""The table of scores that were made another way."""
 LEFT_OUT = "ignore"
 """The masks' border counts for no score of maps: a run's own way."""
 BORDERS = {LEFT_OUT: "border left out", "pet": "border counts as object", "background": "border counts as background"}

@@ -56,11 +56,10 @@ def plan(profile: Profile, data: Data, checkpoint: Checkpoint) -> list[CellPlan]
     methods = methods_of(section, profile)
     if not section.images or not methods or not checkpoint.among(section.levels, section.training_seeds):
         return []
-    rows = range(len(data.test)) if section.images >= len(data.test) else sorted(data.choose(section.images)[0])
     defined = score_settings(profile.score, methods)
     keys = ("class_id", "points", "placement", "methods", "parameters")
-    targets = list(section.targets or profile.score.targets[:1])
-    return numbered(rows, section.shard, {key: defined[key] for key in keys} | {"targets": targets})
+    settings = {key: defined[key] for key in keys} | {"targets": list(section.targets or profile.score.targets[:1])}
+    return numbered(data.tested(section.images), section.shard, settings)
 
 
 def methods_of(section: SmallMaps, profile: Profile) -> list[str]:

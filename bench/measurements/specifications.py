@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from analyses.paper.claims.registration import registered
-from analyses.reading.variants import LEFT_OUT, RECEPTIVE_FIELD, STRETCHED, Variant
+from analyses.reading.variants import LEFT_OUT, RECEPTIVE_FIELD, SPECIFICATIONS, STRETCHED, Variant
 from bench.measurements.material.columns import joined
 from bench.measurements.material.made_maps import control_maps, gradient_maps
 from bench.measurements.material.portions import portions
@@ -32,7 +32,7 @@ from segcam.probe.probe import Capture
 from segcam.samples import Batch, Border, with_border
 from segcam.scoring.reference import Scenery
 
-SECTION = "specifications"
+SECTION = SPECIFICATIONS
 OTHER: dict[Placing, Placing] = {STRETCHED: RECEPTIVE_FIELD, RECEPTIVE_FIELD: STRETCHED}
 COUNTED: tuple[Border, ...] = ("pet", "background")
 LOOKED_AT = 16
@@ -58,11 +58,10 @@ def plan(profile: Profile, data: Data, checkpoint: Checkpoint) -> list[CellPlan]
     about = registered().layers(checkpoint.train.model.partition(":")[0])
     if not (section.images and about and metrics and any(METHODS.get(name).gradient is not None for name in names)):
         return []
-    rows = range(len(data.test)) if section.images >= len(data.test) else sorted(data.choose(section.images)[0])
     defined = score_settings(profile.score, names)
     settings = {key: defined[key] for key in ("class_id", "placement", "methods", "parameters")}
     settings |= {"points": profile.score.points[:1], "targets": profile.score.targets[:1], "metrics": metrics}
-    return numbered(rows, section.shard, settings | {"layers": sorted(about)})
+    return numbered(data.tested(section.images), section.shard, settings | {"layers": sorted(about)})
 
 
 def run(job: MeasureJob) -> dict[str, Columns]:

@@ -51,6 +51,10 @@ class Data:
     test_at: Callable[[int], Images]
     free: tuple[Sample, ...] = ()
 
+    def tested(self, most: int) -> Sequence[int]:
+        """Return indices of test images in their order: all, or as many as are wanted, chosen as for figures."""
+        return range(len(self.test)) if most >= len(self.test) else sorted(self.choose(most)[0])
+
     @property
     def train(self) -> Images:
         """The training images."""

@@ -14,7 +14,8 @@ from analyses.paper.claims.values import ClaimScores
 from analyses.paper.claims.verdicts import Verdict, region
 from analyses.reading import files
 from analyses.reading.results import Results
-from analyses.reading.variants import LEFT_OUT, Variant
+from analyses.reading.scan import Scan
+from analyses.reading.variants import LEFT_OUT, SPECIFICATIONS, Variant
 
 TABLE = "tables/claim_specifications.csv"
 RESAMPLES = (2000,)
@@ -69,29 +70,32 @@ def specifications(
     points = results.points(model) if model else ()
     own_way = Variant(results.placement)
     chosen = [used.get(part.measure, registration.measures[part.measure]).words for part in claim.deciding]
-    for target, point in product(dict.fromkeys([main.target, *results.targets]), points):
-        at_main = (target, point) == (main.target, points[0])
-        scores = main if at_main else ClaimScores(results, target, point)
+    targets = dict.fromkeys([main.target, *results.targets])
+    places = [(target, point, own_way) for target, point in product(targets, points)]
+    places += [(main.target, point, variant) for point in points[:1] for variant in _variants(results)]
+    for target, point, variant in places:
+        at_main = (target, point, variant) == (main.target, points[0], own_way)
+        scores = ClaimScores(results, target, point, variant=None if variant == own_way else variant)
+        scores = main if at_main else scores
         for method, quantities in product(methods, list(alternatives(claim, registration))):
             judged = evaluate(scores, claim, registration, method=method, quantities=quantities, resamples=RESAMPLES)
             if judged.combined is None:
                 continue
             words = "; ".join(one.words for one in quantities.values())
             own = at_main and method == results.main_method and words == "; ".join(dict.fromkeys(chosen))
-            yield Specification(target, point, method, words, None, own_way, *judged.combined[:3], own)
+            yield Specification(target, point, method, words, None, variant, *judged.combined[:3], own)
             for seed in results.seeds(model) if own else ():
                 without = evaluate(
                     scores, claim, registration, quantities=quantities, without=seed, resamples=RESAMPLES
                 )
                 if without.combined is not None:
-                    yield Specification(target, point, method, words, seed, own_way, *without.combined[:3])
-    for variant in results.variants if points else ():
-        scores = ClaimScores(results, main.target, points[0], variant=variant)
-        for method, quantities in product(methods, list(alternatives(claim, registration))):
-            judged = evaluate(scores, claim, registration, method=method, quantities=quantities, resamples=RESAMPLES)
-            if judged.combined is not None:
-                words = "; ".join(one.words for one in quantities.values())
-                yield Specification(main.target, points[0], method, words, None, variant, *judged.combined[:3])
+                    yield Specification(target, point, method, words, seed, variant, *without.combined[:3])
+
+
+def _variants(results: Results) -> list[Variant]:
+    """Return the other ways in which the maps of claims were scored; none where a run has its own way alone."""
+    rows = Scan(results.parts(SPECIFICATIONS), {}, SPECIFICATIONS)
+    return [Variant(placement, border) for placement, border in rows.groups(["placement", "border"], {})]
 
 
 def published(results: Results, claim: str) -> list[Specification] | None:

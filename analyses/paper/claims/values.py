@@ -16,9 +16,10 @@ from analyses.reading import files
 from analyses.reading.arrays import Floats, distinct, fill, nan_mean
 from analyses.reading.choices import described, highest, model_of
 from analyses.reading.cubes import Where, cube, there
+from analyses.reading.files import SCORES
 from analyses.reading.manifest import Layer, level_name
-from analyses.reading.results import SPECIFICATIONS, Results
-from analyses.reading.variants import Variant
+from analyses.reading.results import Results
+from analyses.reading.variants import SPECIFICATIONS, Variant
 from analyses.statistics.bounds import ANY, Bounds
 from analyses.statistics.paired import trend_weights
 
@@ -241,14 +242,16 @@ class ClaimScores:
         metrics = [metric.name for metric in self.results.metrics if metric.name in self.metrics]
         layers, named = self._layers(model), registered().labels
         where: Where = {"model": [model], "level": [level], "target": [self.target]}
-        of_maps = {**where, "method": self._wanted, "layer": [layer.name for layer in layers]}
+        table = SCORES
         if self.variant is not None:
-            keys = ["seed", "image", "layer", "method", "training_data"]
-            return Numbers.of(self.results.specifications(self.variant, of_maps, keys, metrics), SPECIFICATIONS)
-        axes = there(self.results, of_maps, ["method", "seed", "image"])
+            where = {**where, "placement": [self.variant.placement], "border": [self.variant.border]}
+            table = SPECIFICATIONS
+        of_maps = {**where, "method": self._wanted, "layer": [layer.name for layer in layers]}
+        axes = there(self.results, of_maps, ["method", "seed", "image"], table)
         names = [layer.name for layer in layers if layer.label in named]
         of = {"method": axes["method"], "layer": names, "seed": axes["seed"], "image": axes["image"]}
-        maps = cube(self.results, where, of, (), optional=metrics)  # a publication keeps some of the metrics alone
+        # A publication keeps some of the metrics alone.
+        maps = cube(self.results, where, of, (), optional=metrics, table=table)
         return Numbers(
             layers=names,
             methods=of["method"],
