@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 import torch
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 from segcam.errors import InputError
 from segcam.methods.material.passes import numbered, score_masked
-from segcam.methods.material.subject import Subject
-from segcam.scoring.grids import Grid, upsample
+from segcam.methods.material.subject import Subject, undefined_where_empty
+from segcam.scoring.grids import upsample
 
 CELLS = 8
 
@@ -25,6 +30,11 @@ def check(cells: int, subject: Subject) -> None:
         raise InputError(f"cells is {cells}: the input's {side} pixels are divided into 1 to {side} cells a side")
 
 
+def on_device(subject: Subject, drawn: Sequence[NDArray[Any]]) -> Float[Tensor, "b n d"]:
+    """Return designs that were drawn, an array an image, as `score_designs` takes them."""
+    return torch.from_numpy(np.stack(drawn)).to(subject.images.device, torch.float32)
+
+
 def score_designs(subject: Subject, designs: Float[Tensor, "b n d"]) -> Float[Tensor, "b n"]:
     """Score each image with its cells dimmed as its designs say: `x` times a mask that is constant on every cell.
 
@@ -33,8 +43,7 @@ def score_designs(subject: Subject, designs: Float[Tensor, "b n d"]) -> Float[Te
         designs: how much is seen of each of the `d` cells, 0..1, row by row of a square grid.
     """
     side = round(designs.shape[2] ** 0.5)
-    size = (int(subject.images.shape[2]), int(subject.images.shape[3]))
-    rows, columns = (owners(pixels, side, designs.device) for pixels in size)
+    rows, columns = (owners(pixels, side, designs.device) for pixels in subject.images.shape[2:])
 
     def masks(images: Int[Tensor, " n"], numbers: Int[Tensor, " n"]) -> Float[Tensor, "n H W"]:
         return designs[images, numbers].view(-1, side, side)[:, rows][:, :, columns]
@@ -47,7 +56,8 @@ def owners(pixels: int, cells: int, device: torch.device) -> Int[Tensor, " pixel
     return (torch.arange(pixels, device=device) * 2 + 1) * cells // (2 * pixels)
 
 
-def on_pixels(values: Float[Tensor, "b d"], size: Grid) -> Float[Tensor, "b H W"]:
-    """Lay a number for each cell on the input's pixels, bilinearly."""
+def map_of(subject: Subject, values: Float[Tensor, "b d"]) -> Float[Tensor, "b H W"]:
+    """Lay a number for each cell on the input's pixels, bilinearly; NaN for images whose pixel set is empty."""
     side = round(values.shape[1] ** 0.5)
-    return upsample(values.view(-1, 1, side, side), size)[:, 0]
+    size = (int(subject.images.shape[2]), int(subject.images.shape[3]))
+    return undefined_where_empty(upsample(values.view(-1, 1, side, side), size)[:, 0], subject)

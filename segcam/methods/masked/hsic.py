@@ -12,8 +12,8 @@ from torch import Tensor
 
 from segcam.errors import InputError
 from segcam.methods import method
-from segcam.methods.masked.cells import CELLS, check, on_pixels, score_designs
-from segcam.methods.material.subject import Subject, undefined_where_empty
+from segcam.methods.masked.cells import CELLS, check, map_of, on_device, score_designs
+from segcam.methods.material.subject import Subject
 from segcam.probe.layers import Layer
 
 MASKS = 500
@@ -57,7 +57,7 @@ def hsic(subject: Subject, _layer: Layer, masks: int = MASKS, cells: int = CELLS
         raise InputError(f"masks is {masks}: a dependence needs 2 or more")
     check(cells, subject)
     drawn = [draw(np.random.default_rng(subject.seed(i)), masks, cells**2) for i in range(len(subject.images))]
-    seen = torch.from_numpy(np.stack(drawn)).to(subject.images.device, torch.float32)
+    seen = on_device(subject, drawn)
     scores = score_designs(subject, seen)
     # H K H is 2 z z^T with z the centred column of a cell, so that no matrix a cell is needed.
     kept = seen.to(scores.dtype)
@@ -65,8 +65,7 @@ def hsic(subject: Subject, _layer: Layer, masks: int = MASKS, cells: int = CELLS
     numbers = 2 * (centred * (_alike(scores) @ centred)).sum(1) / (masks - 1) ** 2
     flat = scores.amax(1) - scores.amin(1) <= 8 * torch.finfo(scores.dtype).eps * scores.abs().amax(1)
     numbers = numbers.clamp(min=0).masked_fill(flat[:, None], 0)
-    size = (int(subject.images.shape[2]), int(subject.images.shape[3]))
-    return undefined_where_empty(on_pixels(numbers, size), subject)
+    return map_of(subject, numbers)
 
 
 def _alike(scores: Float[Tensor, "b n"]) -> Float[Tensor, "b n n"]:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from segcam.errors import InputError
 from segcam.methods import method
-from segcam.methods.masked.cells import CELLS, check, on_pixels, score_designs
-from segcam.methods.material.subject import Subject, undefined_where_empty
+from segcam.methods.masked.cells import CELLS, check, map_of, on_device, score_designs
+from segcam.methods.material.subject import Subject
 from segcam.probe.layers import Layer
 
 DESIGNS = 16
@@ -57,7 +57,7 @@ def sobol(subject: Subject, _layer: Layer, designs: int = DESIGNS, cells: int = 
         raise InputError(f"designs is {designs}: a variance needs 2 or more")
     check(cells, subject)
     drawn = [draw(subject.seed(i), designs, cells**2) for i in range(len(subject.images))]
-    shares = torch.from_numpy(np.stack(drawn)).to(subject.images.device, torch.float32)
+    shares = on_device(subject, drawn)
     scores = score_designs(subject, shares).view(-1, cells**2 + 1, designs)
     unmixed, mixed = scores[:, :1], scores[:, 1:]
     variance = unmixed.var(2)
@@ -65,8 +65,7 @@ def sobol(subject: Subject, _layer: Layer, designs: int = DESIGNS, cells: int = 
     # Differences no larger than the scores' rounding are none.
     rounding = (8 * torch.finfo(scores.dtype).eps * scores.abs().amax((1, 2))).square()[:, None]
     indices = indices.masked_fill(variance <= rounding, 0)
-    size = (int(subject.images.shape[2]), int(subject.images.shape[3]))
-    return undefined_where_empty(on_pixels(indices, size), subject)
+    return map_of(subject, indices)
 
 
 def draw(seed: int, designs: int, cells: int) -> NDArray[np.float64]:
