@@ -122,7 +122,7 @@ class Film:
         """Return a frame as WebP: a row an image, first with its prediction, then its maps by depth."""
         rows, classes = [], list(members(self.request.class_id))
         for i, sample in enumerate(self.samples):
-            photograph = None if sample.id in self.bare else Batch.of([sample]).displayed()[0].permute(1, 2, 0).numpy()
+            photograph = None if sample.id in self.bare else sample.displayed()
             ground = display.dimmed(None, sample.mask.shape) if photograph is None else photograph / 255
             tiles = [display.to_bytes(display.tinted(ground, np.isin(frame[PREDICTED][i], classes)))]
             for layer in self.request.layers:

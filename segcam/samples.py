@@ -54,6 +54,11 @@ class Sample:
     valid: npt.NDArray[np.bool_] | None = None
     channels: Channels = RGB
 
+    def displayed(self) -> npt.NDArray[np.uint8]:
+        """Return the image to look at, `(h, w, 3)`, RGB of 8 bits: see `Channels.displayed`."""
+        picture: npt.NDArray[np.uint8] = Batch.of([self]).displayed()[0].permute(1, 2, 0).numpy()
+        return picture
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:

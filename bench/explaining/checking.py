@@ -152,7 +152,7 @@ def _of_layers(choice: Choice, places: Sequence[AttentionPlace], placed: Mapping
 def draw(sample: Sample, predicted: Labels, classes: Sequence[str], *, masked: bool) -> matplotlib.figure.Figure:
     """Draw a photograph, the classes that are predicted in it, and its mask where there is one."""
     pictures = [("photograph", None), ("prediction", predicted), *([("mask", sample.mask)] if masked else [])]
-    photograph = Batch.of([sample]).displayed()[0].permute(1, 2, 0).numpy()
+    photograph = sample.displayed()
     shown = sorted({int(c) for _, labels in pictures if labels is not None for c in np.unique(labels)} - {IGNORE})
     colours = _colours(shown)
     figure = matplotlib.figure.Figure(figsize=(3 * len(pictures), 3.4), layout="constrained")

@@ -28,7 +28,6 @@ from segcam.methods import Method
 from segcam.networks import OwnNetwork
 from segcam.probe.choice import Choice
 from segcam.probe.layers import INPUT, Layer
-from segcam.samples import Batch
 from segcam.scoring.grids import Placement, upsample
 
 if TYPE_CHECKING:
@@ -148,10 +147,7 @@ class Explained:
             InputError: there is no such map; the message lists what there is.
         """
         key = self._key(image, layer, method, class_name)
-        one = self.prepared[key.image]
-        size = (int(one.sample.mask.shape[0]), int(one.sample.mask.shape[1]))
-        large = upsample(torch.from_numpy(self._maps[key])[None, None], size, self._places[key])
-        return self._own(large[0, 0].numpy(), key.image)
+        return self._own(self._upsampled(key), key.image)
 
     def maps(
         self, layer: str | Layer | None = None, method: str | None = None, class_name: str = ""
@@ -219,35 +215,32 @@ class Explained:
         number, name = self._image(image), self._method(method)
         of_class, one = self._class(number, class_name), self.prepared[number]
         chosen = self._few(layers, SHOWN, name)
-        size = (int(one.sample.mask.shape[0]), int(one.sample.mask.shape[1]))
-        top, left, height, wide = one.box or (0, 0, *size)
-        part = (slice(top, top + height), slice(left, left + wide))  # without the padding, which is in no score
+        part = one.part  # the padding is in no score
         maps: dict[str, Any] = {}
         places: dict[str, Placement | None] = {}
         for layer in chosen:
             key = Key(number, of_class, layer, name)
-            place = self._places.get(key)
             if key not in self._maps:
                 maps[layer] = self._why(key)
             elif one.box is None:
-                maps[layer], places[layer] = self._maps[key], place
+                maps[layer], places[layer] = self._maps[key], self._places[key]
             else:
-                maps[layer] = upsample(torch.from_numpy(self._maps[key])[None, None], size, place)[0, 0].numpy()[part]
+                maps[layer] = self._upsampled(key)[part]
         label = next(method.label for method in self.methods if method.name == name)
         seen, true = self._seen[number, of_class], self._true(number, of_class)
         picture, pixel = one.photograph.picture, seen.pixel
         if one.sample.image.dtype == np.uint8:
-            picture = Batch.of([one.sample]).displayed()[0].permute(1, 2, 0).numpy()[part]
+            picture = one.sample.displayed()[part]
         if pixel is not None:
-            pixel = (pixel[0] - top, pixel[1] - left)
-            pixel = pixel if 0 <= pixel[0] < height and 0 <= pixel[1] < wide else None
+            inside = all(side.start <= at < side.stop for at, side in zip(pixel, part, strict=True))
+            pixel = (pixel[0] - part[0].start, pixel[1] - part[1].start) if inside else None
         return strip(
             picture,
             maps,
             mask=None if true is None else true[part],
             prediction=seen.region[part],
             placements=places,
-            size=(height, wide),
+            size=(part[0].stop - part[0].start, part[1].stop - part[1].start),
             class_name=of_class,
             pixel=pixel,
             title=f"{label} for '{of_class}' in {one.photograph.name}",
@@ -433,12 +426,16 @@ class Explained:
         region: npt.NDArray[np.bool_] = np.isin(mask, list(members(explained)))
         return region
 
+    def _upsampled(self, key: Key) -> npt.NDArray[np.float32]:
+        """Return a map at the size in which the network saw the photograph."""
+        size, grid = self.prepared[key.image].size, torch.from_numpy(self._maps[key])
+        upsampled: npt.NDArray[np.float32] = upsample(grid[None, None], size, self._places[key])[0, 0].numpy()
+        return upsampled
+
     def _own(self, values: npt.NDArray[np.float32], number: int) -> npt.NDArray[np.float32]:
         """Bring values of the network's input to the photograph's own size."""
         one = self.prepared[number]
-        if one.box is not None:
-            top, left, height, width = one.box
-            values = values[top : top + height, left : left + width]
+        values = values[one.part]
         if values.shape == one.photograph.size:
             return values
         tensor = torch.from_numpy(np.ascontiguousarray(values))[None, None]

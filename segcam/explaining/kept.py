@@ -32,6 +32,17 @@ class Prepared:
     sample: Sample
     box: Box | None
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of what the network sees."""
+        return int(self.sample.mask.shape[0]), int(self.sample.mask.shape[1])
+
+    @property
+    def part(self) -> tuple[slice, slice]:
+        """Rows and columns of the photograph in what the network sees: all but the padding."""
+        top, left, height, width = self.box or (0, 0, *self.size)
+        return slice(top, top + height), slice(left, left + width)
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:

@@ -19,8 +19,8 @@ from analyses.reading.manifest import Manifest
 from analyses.reading.results import Results
 from analyses.reading.small_maps import FOLDER as SMALL_MAPS
 from analyses.reading.small_maps import SmallMap, arrays_of
+from tests import browsers
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CONTROLS = ("uniform", "random", "sobel", "mask_oracle")
 METRICS: dict[str, dict[str, Any]] = {
     "energy_inside": {"label": "Energy inside", "unit": "", "direction": "higher", "chance": "area"},
@@ -346,19 +346,12 @@ def make(make_in: Callable[..., Results], tmp_path: Path) -> Callable[..., Resul
     return lambda **fields: make_in(tmp_path / f"run{next(numbers)}", **fields)
 
 
-def _found_browser(playwright):
-    system = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    own = playwright.chromium.executable_path
-    return system or (own if Path(own).exists() else None)
-
-
 @pytest.fixture(scope="session")
 def browser():
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with api.sync_playwright() as playwright:
-        path = _found_browser(playwright)
-        if path is None:
-            pytest.skip(f"no browser found: none of {', '.join(BROWSERS)}, nor playwright's own")
-        opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        opened = browsers.launched(playwright)
+        if opened is None:
+            pytest.skip(browsers.NONE)
         yield opened
         opened.close()

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +21,7 @@ from playwright.sync_api import sync_playwright
 from skimage import data
 
 from segcam.explaining import explain
+from tests import browsers
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "results" / "quick" / "report" / "index.html"
@@ -29,7 +29,6 @@ PICTURES = ROOT / "docs" / "pictures"
 WIDE, HIGH = 1280, 1180
 """Of the window, in pixels."""
 QUALITY = 80
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 TRAINED = ROOT / "runs" / "own-network"
 NETWORK, STEPS = "timm_unet:tf_efficientnet_lite0", 300
 DPI = 200
@@ -38,10 +37,9 @@ DPI = 200
 def page() -> Image.Image:
     """Return the atlas as it opens, when its maps are drawn."""
     with sync_playwright() as playwright:
-        found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-        browser = playwright.chromium.launch(
-            executable_path=found or playwright.chromium.executable_path, args=["--no-sandbox"]
-        )
+        browser = browsers.launched(playwright)
+        if browser is None:
+            raise SystemExit(browsers.NONE)
         opened = browser.new_page(viewport={"width": WIDE, "height": HIGH}, color_scheme="light")
         opened.goto(f"{PAGE.as_uri()}#gallery")
         opened.locator("#maps canvas:visible").first.wait_for()

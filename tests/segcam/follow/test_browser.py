@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests import browsers
 from tests.segcam.follow.test_page import NAMES, follower
 
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 def test_the_page_draws_and_obeys(tmp_path: Path) -> None:
@@ -21,11 +20,9 @@ def test_the_page_draws_and_obeys(tmp_path: Path) -> None:
         with torch.no_grad():
             next(follow.network.parameters()).neg_()  # another network, other maps
     with api.sync_playwright() as playwright:
-        own = Path(playwright.chromium.executable_path)
-        path = next((found for name in BROWSERS if (found := shutil.which(name))), str(own) if own.exists() else None)
-        if path is None:
-            pytest.skip(f"no browser found: none of {', '.join(BROWSERS)}, nor playwright's own")
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        browser = browsers.launched(playwright)
+        if browser is None:
+            pytest.skip(browsers.NONE)
         page = browser.new_context(offline=True, viewport={"width": 360, "height": 800}).new_page()
         said: list[str] = []
         page.on("console", lambda message: said.append(message.text))
