@@ -120,7 +120,7 @@ def edge_recall(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[T
 
     Of n cells of the layer's own grid, the k = n / 10 (rounded, at least 1) of highest edge strength are edges, and the
     k highest of the map are what it draws. As both are equally dense, it is precision as well. Edge strength is that of
-    `edge_alignment`. Cells tied for the last places share them: the value is the mean over all orders of the tied.
+    `edge_alignment`. Cells tied for the last places, up to rounding, share them: the mean over all orders of the tied.
 
     Returns:
         0..1; about k / n, which is 1/10 but on grids of few cells, for a map that knows nothing. NaN where
@@ -130,11 +130,13 @@ def edge_recall(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float[T
     """
 
     def edges() -> Float[Tensor, "b h w"]:
-        return highest(reference.edges.flatten(1), count).view_as(reference.edges)
+        noise = 4 * reference.edge_noise[:, None]
+        return highest(reference.edges.flatten(1), count, noise).view_as(reference.edges)
 
     count = max(1, round(DENSITY * reference.grid[0] * reference.grid[1]))
     strongest = reference.once("edges_strongest", edges)
-    drawn = highest(unit(maps, reference).flatten(2), count).view_as(maps)
+    noise = 32 * torch.finfo(reference.dtype).eps
+    drawn = highest(unit(maps, reference).flatten(2), count, noise).view_as(maps)
     recall = _products(drawn, strongest) / count
     return recall.clamp(0, 1).masked_fill(edge_alignment(maps, reference).isnan(), torch.nan)
 

@@ -120,9 +120,12 @@ def ascending(values: Num[Tensor, "*rows n"]) -> Num[Tensor, "*rows n"]:
     return values.sort(-1).values
 
 
-def highest(values: Float[Tensor, "*rows n"], count: int) -> Float[Tensor, "*rows n"]:
+def highest(
+    values: Float[Tensor, "*rows n"], count: int, noise: Float[Tensor, "*rows 1"] | float
+) -> Float[Tensor, "*rows n"]:
     """Return 1 for the `count` highest values of each row and 0 for others; those tied for the last places share them.
 
+    Values within `noise` of the last place's are tied with it: what ties but for rounding is else chosen by rounding.
     On a processor numpy finds the value of the last place, several times faster than torch.
     """
     if values.is_cpu:
@@ -130,7 +133,8 @@ def highest(values: Float[Tensor, "*rows n"], count: int) -> Float[Tensor, "*row
         last = torch.from_numpy(np.partition(values.numpy(force=True), place, -1)[..., place, None])
     else:
         last = values.topk(count, -1).values[..., -1:]
-    above, tied = (values > last).to(values.dtype), (values == last).to(values.dtype)
+    above = (values > last + noise).to(values.dtype)
+    tied = (values >= last - noise).to(values.dtype) - above
     return above + tied * ((count - above.sum(-1, keepdim=True)) / tied.sum(-1, keepdim=True))
 
 
