@@ -123,6 +123,7 @@ MEANINGS = {
     "mixed_high": "Upper end of the mixed model's interval.",
     "claim": "Number of the claim.",
     "sentence": "The claim in our words.",
+    "source": "Who claims it.",
     "part": "What this part of the claim says.",
     "counts": "Whether it decides on the claim.",
     "test": "The test behind p.",

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from bench.measurements.material.columns import joined, map_rows
 from bench.measurements.material.made_maps import MadeMaps, control_maps, gradient_maps
+from bench.measurements.material.own_maps import OwnPasses
 from bench.measurements.material.selection import layers_like, methods_called, targets_called
 from bench.planning.measurement import MEASUREMENTS, Columns, MeasureJob, Measurement
 from bench.planning.request import Request
@@ -117,13 +118,15 @@ def methods_of(settings: Faithfulness, scored: Sequence[Method] = ()) -> tuple[M
         scored: methods with parameters of their own, which are taken where they are named.
 
     Raises:
-        InputError: one is unknown, or takes passes of its own or attention.
+        InputError: one is unknown, or makes no map of a layer from gradients, passes of its own or the image alone.
     """
     methods = methods_called(settings.methods or METHODS, scored)
     for method in methods:
-        if method.gradient is None and method.control is None:
+        own_passes = method.own_passes and method.scope == "layer"
+        if method.gradient is None and method.control is None and not own_passes:
             raise InputError(
-                f"faithfulness.methods names {method.name}, which is no gradient method and no control: leave it out"
+                f"faithfulness.methods names {method.name}, which is no control, and makes no maps of layers from "
+                "gradients or passes of its own: leave it out"
             )
     return tuple(methods)
 
@@ -304,10 +307,13 @@ def run(job: MeasureJob) -> dict[str, Columns]:
     request = replace(
         job.request,
         layers=layers_of(settings, job.request.layers),
-        methods=methods_of(settings, job.request.methods),
+        methods=methods_of(settings, [*job.request.methods, *job.request.own_pass_methods]),
         targets=targets_of(settings, job.request.targets),
     )
-    probe = request.probe(job.model)
+    own = tuple(method for method in request.methods if method.own_passes)
+    request = replace(request, own_pass_methods=own)
+    passes = OwnPasses(job.model, request)
+    probe = passes.probe
     captures = probe.many(images, request.targets, masks=masks, valid=job.batch.valid)
     sides = (job.scenery.foreground, job.scenery.background)
     subjects = Subjects.of(job.model, images, request.explained, sides, job.batch.ids, captures[0].target)
@@ -315,7 +321,7 @@ def run(job: MeasureJob) -> dict[str, Columns]:
     for capture in captures:
         of_one = replace(request, targets=(capture.target,))
         gradients = chain.from_iterable(gradient_maps(of_one, [capture]))
-        maps = [*gradients, *control_maps(of_one, job.scenery, capture)]
+        maps = [*gradients, *control_maps(of_one, job.scenery, capture), *_own_maps(job, passes, request, capture)]
         examined = Examined(settings, subjects, capture.target.name, maps, of_one, job.scenery.seed)
         for area_rows, point_rows in examined.area_tables(lambda text: job.advance(0, text)):
             areas.append(area_rows)
@@ -328,6 +334,15 @@ def run(job: MeasureJob) -> dict[str, Columns]:
             areas += examined.stability_tables(probe, capture, job.batch)
     job.advance(len(job.batch.ids), "")
     return {"faithfulness": joined(areas), "faithfulness_curves": joined(points)}
+
+
+def _own_maps(job: MeasureJob, passes: OwnPasses, request: Request, capture: Capture) -> Iterator[MadeMaps]:
+    """Yield the maps of methods that take passes of their own, which count as `request` counts methods."""
+    if request.own_pass_methods:
+        places = [request.methods.index(method) for method in request.own_pass_methods]
+        told = lambda _done, step: job.advance(0, step)  # noqa: E731  (its maps are no images done)
+        for made in passes.maps(job.batch, job.scenery, [capture], told, job.note):
+            yield replace(made, methods=[places[m] for m in made.methods])
 
 
 MEASUREMENT = MEASUREMENTS.add(Measurement("faithfulness", run, settings=Faithfulness, cost=8.0))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from analyses import Results
 from analyses.artifacts import MOVING
 from analyses.paper.claims.registration import registered
+from analyses.paper.claims.values import matching
 from analyses.reading import files, small_maps
 from analyses.reading.choices import BLANK, main_target, paper_target
 from analyses.reading.files import FILMS, GALLERY, LOG, SCORES
@@ -38,6 +39,8 @@ REDRAWN = ("attention", "claims", "distributions", "levels", "placement", "resol
 """Analyses that need no more than the scores that are published."""
 SMALL = ("predictions", "attention", "placements", "receptive_field", "resolution")
 """Tables beside the scores that are published whole."""
+JUDGED = ("faithfulness", "faithfulness_curves")
+"""Tables beside the scores of which the rows are published that claims are judged by."""
 DRAWN_FOLDERS = ("tables/", "figures/")
 UNPUBLISHED = (".svg", ".pdf")
 """Suffixes of figures that a report draws again from what is published."""
@@ -212,11 +215,13 @@ def _verdict_scores(run: Store) -> Iterator[tuple[str, bytes]]:
     scores = results.scores(where, [*KEYS, "area", "training_data", *metrics])
     for (model, level, seed), rows in scores.groupby(["model", "level", "seed"], observed=True):
         yield f"{SCORES}/{str(model).replace(':', '-')}-s{seed}-l{level}.parquet", _parquet(rows)
-    for name in SMALL:
+    for name in (*SMALL, *JUDGED):
         if paths := results.parts(name):
             tables = [pq.read_table(path) for path in paths]
-            table = pa.concat_tables(tables, promote_options="permissive")
-            yield f"{files.folder(name)}/{name}.parquet", _parquet(table.to_pandas())
+            frame = pa.concat_tables(tables, promote_options="permissive").to_pandas()
+            if name in JUDGED:
+                frame = frame[np.any([matching(frame, rows) for rows in registered().choices(name)], axis=0)]
+            yield f"{files.folder(name)}/{name}.parquet", _parquet(frame)
     if run.has(LOG):
         yield LOG, run.path(LOG).read_bytes()
 

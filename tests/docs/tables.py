@@ -16,6 +16,7 @@ import pandas as pd
 import analyses
 from analyses.paper.claims.registration import registered
 from analyses.paper.claims.verdicts import in_words
+from analyses.reading.states import NOT_MEASURED
 from bench.cli import listing
 from segcam.methods import METHODS
 from segcam.metrics import METRICS, Metric
@@ -136,15 +137,16 @@ def compared(_: str) -> Iterator[str]:
 def claims(_: str) -> Iterator[str]:
     """The claims, what decides on each, and the published verdict."""
     table = pd.read_csv(ROOT / "results" / "pets" / "tables" / "claims.csv")
-    verdicts = table.groupby("claim")["overall"].first()
-    yield "| claim | the paper says | supported where, on average | trainings | verdict |"
+    verdicts = table.groupby("claim")["overall"].first().to_dict()
+    yield "| claim | it is said | supported where, on average | trainings | verdict |"
     yield "|---|---|---|---|---|"
     for claim in registered().claims:
         parts = [part.says if part.decides else f"*{part.says}*" for part in claim.parts]
         if len(parts) > 3:
             parts = [*parts[:1], f"and {len(parts) - 1} more"]
         seeds = f"{claim.seeds}{', underpowered' if claim.underpowered else ''}"
-        yield f"| {claim.id} | {claim.sentence} | {'; '.join(parts)} | {seeds} | {verdicts[claim.id]} |"
+        verdict = verdicts.get(claim.id, NOT_MEASURED)
+        yield f"| {claim.id} | {claim.sentence} | {'; '.join(parts)} | {seeds} | {verdict} |"
 
 
 def measures(_: str) -> Iterator[str]:

@@ -1,1 +1,1 @@
-"""The paper's claims as contrasts, decided by a rule."""
+"""The paper's claims, and findings of others, as contrasts, decided by a rule."""

@@ -19,12 +19,13 @@ from analyses.reading.choices import paper_target, paper_target_in_words
 from analyses.reading.results import Results
 from analyses.reading.states import NOT_MEASURED, NOT_REPLICATED, UNDECIDED
 
+PAPER = "Park, Lee, Lee"
 SHOWN = (
     *("claim", "part", "estimate", "low", "high", "smallest", "n_images", "n_seeds", "n_left_out", "verdict"),
     *("statistic", "statistic_low", "statistic_high", "overall", "overall_reason"),
 )
 COLUMNS = (
-    *("claim", "sentence", "part", "counts", "measure", "metric", "cells", "target", "method"),
+    *("claim", "source", "sentence", "part", "counts", "measure", "metric", "cells", "target", "method"),
     *("estimate", "low", "high", "null", "side", "smallest", "standardised", "standardised_low", "standardised_high"),
     *("n_images", "n_seeds", "n_left_out", "defined", "verdict", "reason"),
     *("statistic", "statistic_low", "statistic_high", "by_training", "region"),
@@ -80,6 +81,7 @@ def _row(one: Decided, found: PartFinding) -> dict[str, Any]:
     combined = one.judged.combined
     return {
         "claim": one.judged.claim.id,
+        "source": one.judged.claim.source or PAPER,
         "sentence": one.judged.claim.sentence,
         "part": part.says,
         "counts": part.decides,
@@ -127,7 +129,8 @@ def _without(found: PartFinding) -> str:
 def _caption(results: Results, registration: Registration) -> str:
     method = results.label("methods", results.main_method)
     return (
-        f"What the paper says, put to {method} maps (target: {paper_target_in_words(results)}) at the layers' "
+        f"What the paper (C) and others (H, D: column source) say, put to {method} maps "
+        f"(target: {paper_target_in_words(results)}) at the layers' "
         f"main probe point as the registration '{registration.name}' of {registration.date:%d %B %Y} has it; "
         "sentences are ours. estimate: of a part, in its measure's unit, with bounds that hold for all parts of "
         "the claim at once. statistic: the mean of the deciding parts in units of their smallest effects, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import tomllib
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -38,10 +39,15 @@ class Quantity(Frozen):
             the `difference` from it; '' for as it is.
         to: the method of that other map.
         turned: whether less of it is what the measure means by more.
+        rows: of a table, the rows that count: a value a column.
+        ranked_with: of a table, the columns' values that tell other rows from those of `rows`: the number is then the
+            rank correlation of both, over the methods of a network, layer and image.
     """
 
     metric: str
     table: str = ""
+    rows: dict[str, str | float] = {}
+    ranked_with: dict[str, str | float] = {}
     relative: Literal["", "ratio", "difference"] = ""
     to: str = ""
     turned: bool = False
@@ -50,13 +56,20 @@ class Quantity(Frozen):
     def _whole(self) -> Quantity:
         if bool(self.relative) != bool(self.to):
             raise ValueError("'relative' and 'to' belong together: the form, and the map that is referred to")
+        if (self.rows or self.ranked_with) and not self.table:
+            raise ValueError("'rows' and 'ranked_with' choose rows of a 'table': name it")
         return self
 
     @property
     def words(self) -> str:
         """The quantity in words, as 'energy_gain / mask_oracle'."""
         sign = {"ratio": " / ", "difference": " \N{MINUS SIGN} ", "": ""}[self.relative]
-        return f"{'less ' if self.turned else ''}{self.metric}{sign}{self.to}"
+        named = self.metric
+        if self.rows:
+            chosen = {**self.rows, **self.ranked_with}.get
+            named = str(self.rows.get("measure", self.rows.get("kind", self.metric)))
+            named += f" ranked with {chosen('measure')}" if self.ranked_with else ""
+        return f"{'less ' if self.turned else ''}{named}{sign}{self.to}"
 
 
 class Measure(Quantity):
@@ -67,11 +80,19 @@ class Measure(Quantity):
 
 
 class Group(Frozen):
-    """Maps that are averaged image by image: of every pair of the layers, by label, and levels."""
+    """Maps that are averaged image by image: of every pair of the layers, by label, and levels.
+
+    Attributes:
+        model, layers, levels: of the maps.
+        method: whose maps; '' for the run's main one.
+        rows: of a measure's table, the rows that count here, beside those of the measure.
+    """
 
     model: str
     layers: tuple[str, ...]
     levels: tuple[Annotated[int, BeforeValidator(_level)], ...]
+    method: str = ""
+    rows: dict[str, str | float] = {}
 
     @property
     def name(self) -> str:
@@ -127,10 +148,11 @@ class Part(Frozen):
 
 
 class Claim(Frozen):
-    """A claim of the paper, and the parts whose mean decides on it.
+    """A claim, and the parts whose mean decides on it.
 
     Attributes:
         id, sentence: its number, and what it says, in our words.
+        source: who claims it, where it is not the paper of the file's head.
         seeds: the trainings that are planned for it.
         power: the chance to support it at twice its smallest effect with these; None where nobody knows.
         random: what the parts are a sample of, as 'block', where others could stand for them; '' where they are all.
@@ -139,6 +161,7 @@ class Claim(Frozen):
 
     id: str
     sentence: str
+    source: str = ""
     seeds: Annotated[int, Field(ge=1)]
     power: Annotated[float, Field(ge=0, le=1)] | None = None
     random: str = ""
@@ -238,6 +261,16 @@ class Registration(Frozen):
         """The methods whose maps are compared, tried or referred to, beside a run's main one."""
         referred = [one.to for one in self.quantities if one.to]
         return tuple(dict.fromkeys([*self.specifications.methods, *self.rule.controls, *referred]))
+
+    def choices(self, table: str) -> tuple[Mapping[str, str | float], ...]:
+        """Return which rows of a table beside the scores claims are judged by: values by column, any of which count."""
+        out: list[Mapping[str, str | float]] = []
+        for part in (part for claim in self.claims for part in claim.parts):
+            measure = self.measures[part.measure]
+            if measure.table == table:
+                out += [{**measure.rows, **group.rows} for group in part.groups]
+                out += [measure.ranked_with] if measure.ranked_with else []
+        return tuple(one for i, one in enumerate(out) if one not in out[:i])
 
     def layers(self, model: str) -> frozenset[str]:
         """Return the labels of a model's layers whose maps claims are about."""

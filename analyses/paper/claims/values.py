@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from analyses.reading.files import SCORES
 from analyses.reading.manifest import Layer, level_name
 from analyses.reading.results import Results
 from analyses.reading.variants import SPECIFICATIONS, Variant
-from analyses.statistics.bounds import ANY, Bounds
+from analyses.statistics.bounds import ANY, CORRELATION, Bounds
 from analyses.statistics.paired import trend_weights
 
 LEAST = 0.05
@@ -98,7 +99,7 @@ class Numbers:
         if quantity.metric not in self.values:
             raise NotMeasuredError(f"metric {quantity.metric}")
         numbers = self.values[quantity.metric]
-        at = self._method("" if quantity.table else method)
+        at = self._method("" if self.methods == [""] else method)
         own = numbers[at].astype(np.float64)
         if not quantity.relative or quantity.table:
             return own, self.present[at]
@@ -167,22 +168,24 @@ class ClaimScores:
         """
         method = method or self.results.main_method
         of_groups = [self._group(group, quantity, method) for group in part.ordered]
-        seeds = sorted(set.intersection(*(set(frame.index) for frame, _ in of_groups)))
+        seeds = sorted(set.intersection(*(set(cells.values.index) for cells in of_groups)))
         if not seeds:
             raise NotMeasuredError("no seed with all cells")
-        images = sorted(set().union(*(frame.columns for frame, _ in of_groups)))
-        groups = [frame.reindex(index=seeds, columns=images) for frame, _ in of_groups]
+        images = sorted(set().union(*(cells.values.columns for cells in of_groups)))
+        groups = [cells.values.reindex(index=seeds, columns=images) for cells in of_groups]
         weights = _weights(part, len(groups)) * (-1.0 if quantity.turned else 1.0)
         stacked: Floats = np.stack([frame.to_numpy(dtype=np.float64) for frame in groups])
         numbers = pd.DataFrame(np.tensordot(weights, stacked, axes=1), index=seeds, columns=images)
-        used = sorted({pair for _, pairs in of_groups for pair in pairs})
-        sources = {name for pair in used for name in self._scores(quantity, *pair).training_data}
+        used = sorted({pair for cells in of_groups for pair in cells.pairs})
+        sources = {name for cells in of_groups for name in cells.training_data}
         cells = "; ".join(described(self.results, model, level) for model, level in used)
         bounds = self._bounds(quantity).weighted(weights.tolist())
         return PartValues(numbers, cells, " / ".join(sorted(sources)), bounds)
 
     def _bounds(self, quantity: Quantity) -> Bounds:
-        """Return what a quantity of a map can be; of tables beside the scores nothing is said."""
+        """Return what a quantity of a map can be; of tables beside the scores little is said."""
+        if quantity.ranked_with:
+            return CORRELATION
         metric = None if quantity.table else self.results.manifest.metrics.get(quantity.metric)
         if metric is None:
             return ANY
@@ -193,8 +196,10 @@ class ClaimScores:
             return Bounds(min(metric.lower, 0.0) / LEAST, max(metric.upper, 0.0) / LEAST)
         return own
 
-    def _group(self, group: Group, quantity: Quantity, method: str) -> tuple[pd.DataFrame, list[tuple[str, int]]]:
-        """Return the mean over a group's cells, (seeds x images), of seeds that have all; and its models and levels."""
+    def _group(self, group: Group, quantity: Quantity, method: str) -> _Cells:
+        """Return the mean over a group's cells of seeds that have all."""
+        method = group.method or method
+        quantity = quantity.model_copy(update={"rows": {**quantity.rows, **group.rows}})
         model = model_of(self.results, group.model)
         if model is None:
             raise NotMeasuredError(f"no {group.model} in the run")
@@ -213,7 +218,8 @@ class ClaimScores:
             raise NotMeasuredError(f"no seed with all maps of {group.name}")
         images = sorted(set().union(*(table.images for table, _, _ in of_pairs)))
         cells = [table.on(values, seeds, images) for table, values, _ in of_pairs]
-        return pd.DataFrame(nan_mean(np.concatenate(cells), axis=0), index=seeds, columns=images), pairs
+        mean = pd.DataFrame(nan_mean(np.concatenate(cells), axis=0), index=seeds, columns=images)
+        return _Cells(mean, pairs, {name for table, _, _ in of_pairs for name in table.training_data})
 
     def _layers(self, model: str) -> Sequence[Layer]:
         point = self.point or self.results.points(model)[0]
@@ -229,7 +235,7 @@ class ClaimScores:
         return level
 
     def _scores(self, quantity: Quantity, model: str, level: int) -> Numbers:
-        key = (f"{quantity.table}/{quantity.metric}" if quantity.table else "", model, level)
+        key = (quantity.model_dump_json() if quantity.table else "", model, level)
         if key not in self._read:
             if quantity.table:
                 self._read[key] = Numbers.of(self._table(quantity, model, level), quantity.table)
@@ -268,12 +274,74 @@ class ClaimScores:
             raise NotMeasuredError(f"no table {quantity.table}")
         keys = ("model", "level", "seed", "image", "layer")
         rows = files.frame(paths, keys, {"model": [model], "level": [level]})
-        if quantity.metric not in rows:
-            raise NotMeasuredError(f"column {quantity.metric} of {quantity.table}")
+        if missing := [name for name in (quantity.metric, *quantity.rows, *quantity.ranked_with) if name not in rows]:
+            raise NotMeasuredError(f"column {missing[0]} of {quantity.table}")
         rows["training_data"] = rows["training_data"].astype(str) if "training_data" in rows else ""
-        rows = rows.astype({"image": str, "layer": str})
-        by = ["seed", "image", "layer", "training_data"]  # of an image several cells may be measured
-        return pd.DataFrame(rows.groupby(by, as_index=False)[[quantity.metric]].mean().assign(method=""))
+        texts = [name for name in ("image", "layer", "target", "method") if name in rows]
+        rows = self._of_target(rows.astype(dict.fromkeys(texts, str)))
+        chosen = rows[matching(rows, quantity.rows)]
+        if quantity.rows and chosen.empty:
+            asked = ", ".join(f"{name} {value}" for name, value in quantity.rows.items())
+            raise NotMeasuredError(f"no rows of {quantity.table} with {asked}")
+        # A table of one number a layer has no methods; of an image several cells may be measured.
+        method = ["method"] if quantity.rows else []
+        by = ["seed", "image", "layer", "training_data", *method]
+        of_rows = chosen.groupby(by, as_index=False)[[quantity.metric]].mean()
+        if quantity.ranked_with:
+            others = rows[matching(rows, quantity.ranked_with)].groupby(by, as_index=False)[[quantity.metric]].mean()
+            return _ranked(of_rows, others, [name for name in by if name != "method"], quantity.metric)
+        return pd.DataFrame(of_rows if method else of_rows.assign(method=""))
+
+    def _of_target(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of the target whose maps are compared, or, where it was not measured, of the run's next."""
+        if "target" not in rows:
+            return rows
+        there = set(rows["target"])
+        return rows[
+            rows["target"] == next((name for name in (self.target, *self.results.targets) if name in there), "")
+        ]
+
+
+class _Cells(NamedTuple):
+    """A group's numbers, (seeds x images), the models and levels that they are of, and what these were trained on."""
+
+    values: pd.DataFrame
+    pairs: list[tuple[str, int]]
+    training_data: set[str]
+
+
+LEAST_METHODS = 5
+"""Methods that a rank correlation over methods takes: of four the perfect order comes once in 24 by chance."""
+
+
+def matching(rows: pd.DataFrame, wanted: Mapping[str, str | float]) -> NDArray[np.bool_]:
+    """Return which rows have the values wanted, a number up to single precision."""
+    matching = np.ones(len(rows), bool)
+    for name, value in wanted.items():
+        of_text = isinstance(value, str)
+        matching &= rows[name].astype(str) == value if of_text else np.isclose(rows[name].astype(float), value)
+    return matching
+
+
+def _ranked(rows: pd.DataFrame, others: pd.DataFrame, by: list[str], metric: str) -> pd.DataFrame:
+    """Return Spearman's correlation of two numbers over the methods that have both; NaN where these are too few.
+
+    Raises:
+        NotMeasuredError: fewer than `LEAST_METHODS` methods have both.
+    """
+    both = rows.merge(others, on=[*by, "method"], suffixes=("", "_other"))
+    if (count := both["method"].nunique()) < LEAST_METHODS:
+        raise NotMeasuredError(f"{count} methods with both, where {LEAST_METHODS} are needed")
+    pair = both.dropna(subset=[metric, f"{metric}_other"])
+    ranks = pair.groupby(by)[[metric, f"{metric}_other"]].rank()
+    correlations = pd.concat([pair[by], ranks], axis=1).groupby(by)[[metric, f"{metric}_other"]].apply(_pearson)
+    index = both[by].drop_duplicates()
+    return index.merge(correlations.rename(metric).reset_index(), how="left").assign(method="")
+
+
+def _pearson(pair: pd.DataFrame) -> float:
+    constant = len(pair) < LEAST_METHODS or bool((pair.nunique() < 2).any())
+    return math.nan if constant else float(np.corrcoef(pair.to_numpy(), rowvar=False)[0, 1])
 
 
 def _named(layers: Sequence[Layer], labels: tuple[str, ...], model: str) -> list[str]:

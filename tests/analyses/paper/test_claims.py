@@ -103,12 +103,13 @@ def claimed(make_in, tmp_path_factory):
 @pytest.mark.parametrize(("s", "verdict"), [(1, "supported"), (-1, "opposite"), (0, "negligible")])
 def test_what_was_put_in_comes_out(claimed, s, verdict):
     _, decided, frame = claimed(s)
-    assert list(dict.fromkeys(frame["claim"])) == [f"C{i}" for i in range(1, 9)]
+    assert list(dict.fromkeys(frame["claim"])) == [claim.id for claim in registered().claims]
     few = {"C8"} if s == 0 else set()  # a point of mean IoU takes more than 16 images
     told = {name: decided[name].overall for name in JUDGED if name not in few}
     assert told == dict.fromkeys(told, verdict)
     assert decided["C5"].overall == NOT_MEASURED
-    measured = frame[frame["claim"] != "C5"]
+    assert {decided[name].overall for name in ("H1", "H2", "D1")} == {NOT_MEASURED}  # the run has no faithfulness
+    measured = frame[frame["claim"].isin(JUDGED)]
     assert (measured["n_seeds"] == 3).all()
     assert (measured["n_images"] == len(IMAGES)).all()
     assert set(measured["exploratory"]) == {""}
@@ -382,7 +383,7 @@ def test_the_terminal_shows_a_verdict_for_each_claim(claimed, tmp_path):
 def test_the_figure_says_which_claims_hold_and_leaves_out_what_was_not_measured(make):
     results = write_claimed(make(**{**RUN, "models": ("unet",), "factors": (), "images": IMAGES[:8]}), 1)
     *tables, figure, curves = claims.analyse(results)
-    assert figure.caption.finding == "Supported: C1, C2, C3 and C4; not measured: C5, C6, C7 and C8."
+    assert figure.caption.finding == "Supported: C1, C2, C3 and C4; not measured: C5, C6, C7, C8, H1, H2 and D1."
     assert_on_page(figure)
     assert_on_page(curves)
     frame = tables[0].frame

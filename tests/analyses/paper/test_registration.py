@@ -43,7 +43,7 @@ methods = ["grad_cam"]
 
 def test_the_claims_are_registered_whole():
     registration = registered()
-    assert [claim.id for claim in registration.claims] == [f"C{i}" for i in range(1, 9)]
+    assert [claim.id for claim in registration.claims] == [*(f"C{i}" for i in range(1, 9)), "H1", "H2", "D1"]
     assert registration.sha256 == hashlib.sha256(FILE.read_bytes()).hexdigest()
     assert registration.date >= dt.date(2026, 11, 29)
     assert not {0, 1, 2} & set(registration.seeds), "scores of these were seen"
@@ -70,6 +70,20 @@ def test_one_part_stands_for_several():
     assert read(SMALL.replace('levels = ["{each}"]', 'levels = ["highest"]')).claims[0].parts[0].groups[0].levels == (
         HIGHEST,
     )
+
+
+def test_what_is_claimed_by_others_names_them():
+    assert {claim.id[0]: claim.source for claim in registered().claims} == {
+        "C": "",
+        "H": "Hammoud et al., arXiv 2510.24414",
+        "D": "Sakib et al., arXiv 2603.22624",
+    }
+
+
+@pytest.mark.parametrize("key", ["rows", "ranked_with"])
+def test_rows_are_of_a_table(key):
+    with pytest.raises(ValidationError, match="choose rows of a 'table'"):
+        read(SMALL.replace('metric = "energy_gain"', f'metric = "energy_gain"\n{key} = {{ measure = "deletion" }}'))
 
 
 def test_the_hash_is_of_every_letter():

@@ -19,6 +19,7 @@ from bench.planning.request import Request
 from segcam import Batch, InputError, Layer, Probe, Sample, Target
 from segcam.checks.faithfulness import Subjects, area_matched, curves, order
 from segcam.methods import METHODS
+from segcam.methods.material.subject import examining
 from segcam.models import create
 
 SETTINGS = [
@@ -30,6 +31,7 @@ SETTINGS = [
 ]
 SIZE = 32
 IDS = ("a", "b", "c")
+KEYS = ["layer", "method", "measure", "imputation", "outcome", "order", "image"]
 
 
 def job(settings: list[str] = SETTINGS, *, blind: bool = False) -> MeasureJob:
@@ -171,10 +173,44 @@ def test_layers_by_default_are_the_ends_of_encoder_and_decoder():
     assert len(faithfulness.layers_of(named, layers("encoder", "encoder", "decoder"))) == 2
 
 
-def test_methods_with_passes_of_their_own_are_refused():
-    settings = read("smoke", ['faithfulness.methods=["score_cam"]']).faithfulness
-    with pytest.raises(InputError, match="score_cam, which is no gradient method and no control"):
+def test_methods_with_passes_of_their_own_are_examined_as_others_are():
+    shared = [*SETTINGS[:-1], 'score.methods=["score_cam", "grad_cam"]', "score.parameters.score_cam.channels=4"]
+    settings = [*shared, 'faithfulness.methods=["score_cam", "grad_cam", "random"]']
+    areas, _ = examined(job(settings))
+    alone, _ = examined(job([*shared, 'faithfulness.methods=["grad_cam", "random"]']))
+    of_map = areas[areas["measure"].isin(["deletion", "insertion"]) & (areas["order"] == "map")]
+    counts = of_map.groupby("method")["value"].count()
+    assert counts["score_cam"] == counts["grad_cam"] > 0
+    others = areas[areas["method"] != "score_cam"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(
+        others.sort_values(KEYS, ignore_index=True), alone.sort_values(KEYS, ignore_index=True)
+    )
+    noisy = areas[areas["measure"] == "max_sensitivity_frozen"]
+    assert set(noisy["method"]) == {"grad_cam"}, "its passes a noisy copy would be many"
+
+    same = job(settings)
+    probe = Probe(same.model, [x for x in same.request.layers if x.label == "Encoder 5_2"], channels_last=True)
+    capture = probe(same.batch.inputs(), Target(1))
+    method = next(method for method in same.request.own_pass_methods if method.name == "score_cam")
+    with examining(probe, same.batch.inputs(), capture, same.scenery) as subject:
+        expected = method.run(subject, probe.layers[0])
+    sides = (same.scenery.foreground, same.scenery.background)
+    subjects = Subjects.of(same.model, same.batch.inputs(), 1, sides, IDS)
+    area = curves(subjects, order(expected[:, None], IDS, (SIZE, SIZE)), "deletion", steps=3).area("dice")[:, 0]
+    rows = of_map[(of_map["layer"] == "Encoder 5_2") & (of_map["method"] == "score_cam")]
+    rows = rows[(rows["measure"] == "deletion") & (rows["imputation"] == "blur") & (rows["outcome"] == "dice")]
+    np.testing.assert_allclose(rows.set_index("image").loc[list(IDS), "value"], area, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["captum_saliency", "winsor_cam", "attention_rollout"])
+def test_methods_without_a_map_a_layer_are_refused(name):
+    settings = read("smoke", [f'faithfulness.methods=["{name}"]']).faithfulness
+    with pytest.raises(InputError, match=f"{name}, which is no control, and makes no maps of layers"):
         faithfulness.methods_of(settings)
+
+
+def test_methods_are_those_of_the_section_score():
+    settings = read("smoke").faithfulness
     with pytest.raises(InputError, match="unknown method 'gradcam'"):
         faithfulness.methods_of(settings.model_copy(update={"methods": ("gradcam",)}))
     wider = METHODS.get("gaussian").configured({"width": 0.5})
