@@ -33,6 +33,8 @@ from segcam.errors import InputError
 
 MOST_BYTES = 1_000_000
 """Of a file among what people read; larger ones are in the archive alone."""
+MOST_OF_TABLE = 400_000
+"""Bytes of a table there: of thousands of rows nobody reads all, and every publication of them stays in a history."""
 MOST_OF_PAGE = 6_000_000
 """Bytes of a page that is published with its run; `bench site` makes a larger one anew, without maps."""
 REDRAWN = ("attention", "claims", "distributions", "levels", "placement", "resolution", "skipped")
@@ -91,7 +93,7 @@ def publish_folder(run: Store, to: Store, may_drop: Callable[[str], bool] = lamb
     for name, data in [*_drawn(run), *(_verdict_scores(run) if run.names(SCORES) else ())]:
         if _elsewhere(name, run, page):
             continue
-        if len(data) > MOST_BYTES:
+        if len(data) > (MOST_OF_TABLE if name.endswith(".csv") else MOST_BYTES):
             result.too_large.append(name)
         else:
             contents[name] = data

@@ -115,8 +115,8 @@ def test_a_run_with_a_gap_and_what_was_changed_are_not_published(copied: Path, t
 
 
 def test_files_that_are_too_large_are_told(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    largest = max((path.stat().st_size, path.name) for path in (finished / "tables").iterdir())
-    monkeypatch.setattr("bench.output.publish.MOST_BYTES", largest[0] - 1)
+    largest = max((path.stat().st_size, path.name) for path in (finished / "tables").glob("*.csv"))
+    monkeypatch.setattr("bench.output.publish.MOST_OF_TABLE", largest[0] - 1)
     outcome = bench("publish", "--out", finished, "--to", tmp_path / "to")
     assert outcome.code == 0, outcome.err
     assert f"tables/{largest[1]} is too large for a folder" in outcome.err
