@@ -198,5 +198,6 @@ def draw(results: Results, rankings: Sequence[Ranking]) -> matplotlib.figure.Fig
         lines.line_key(replace(looks[item.model], linestyle="-"), printing.plain(networks.name_of(results, item.model)))
         for item in rankings
     ]
-    style.add_key(figure, key, 4)
+    key += [lines.dots_key("full", "as good as the best"), lines.dots_key("hollow", "worse, by Nemenyi's test")]
+    style.add_key(figure, key, 3)
     return figure

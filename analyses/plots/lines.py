@@ -293,9 +293,10 @@ def band_key(label: str = INTERVAL) -> Patch:
     return Patch(color=style.GREY, alpha=0.3, linewidth=0, label=label)
 
 
-def dots_key(kind: Literal["hollow", "faint"], label: str) -> Line2D:
+def dots_key(kind: Literal["full", "hollow", "faint"], label: str) -> Line2D:
     """Return the key's entry of dots."""
     looks: dict[str, dict[str, Any]] = {
+        "full": {},
         "hollow": {"markerfacecolor": "white", "markeredgewidth": 0.8},
         "faint": {"alpha": 0.5, "markersize": 2},
     }
