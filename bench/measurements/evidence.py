@@ -109,7 +109,7 @@ class EvidenceScorer:
         def table(few: Sequence[int], advance: Advance = quiet, note: Callable[[Gap], None] = quiet) -> Columns:
             scenes = SceneBatch.of(images, few, self.device)
             request = self._with_oracle(scenes, images.cue)
-            passes = OwnPasses(self.model, request)
+            passes = OwnPasses(self.model, request, self.settings.max_memory)
             targets = scenes.targets(request.own_pass_targets)
             captures = passes.probe.many(scenes.batch.inputs(), targets, masks=scenes.batch.masks)
             scenery = scenes.regions[ANIMAL]

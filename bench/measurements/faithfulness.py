@@ -312,7 +312,7 @@ def run(job: MeasureJob) -> dict[str, Columns]:
     )
     own = tuple(method for method in request.methods if method.own_passes)
     request = replace(request, own_pass_methods=own)
-    passes = OwnPasses(job.model, request)
+    passes = OwnPasses(job.model, request, job.profile.score.max_memory)
     probe = passes.probe
     captures = probe.many(images, request.targets, masks=masks, valid=job.batch.valid)
     sides = (job.scenery.foreground, job.scenery.background)

@@ -53,7 +53,7 @@ def score(
         advance: told of each method and layer before it is begun, and of the maps that are done.
         note: told of every map that there is not.
     """
-    passes = OwnPasses(model, request)
+    passes = OwnPasses(model, request, settings.max_memory)
 
     def scored(few: Sequence[int], advance: Advance = quiet, note: Callable[[Gap], None] = quiet) -> Columns:
         batch = Batch.of([images[i] for i in few], passes.device)

@@ -30,10 +30,12 @@ class OwnPasses:
     Args:
         model: the network, on its device.
         request: what is asked.
+        max_memory: bytes of tensors that a step of passes may have alive at once; None for any.
     """
 
-    def __init__(self, model: nn.Module, request: Request) -> None:
+    def __init__(self, model: nn.Module, request: Request, max_memory: int | None = None) -> None:
         self.request = request
+        self.max_memory = max_memory
         self.device = next(model.parameters()).device
         self.probe = request.probe(model)
         of_input = any(method.scope == "input" for method in request.own_pass_methods)
@@ -79,7 +81,7 @@ class OwnPasses:
         def told(done: int, of: int) -> None:
             advance(0, f"{step}, {done} of {of} passes")
 
-        with examining(self.probe, batch.inputs(), capture, scenery, Pace(told=told)) as subject:
+        with examining(self.probe, batch.inputs(), capture, scenery, Pace(self.max_memory, told)) as subject:
             for m, method in enumerate(self.request.own_pass_methods):
                 for layer in (INPUT,) if method.scope == "input" else self.request.layers:
                     step = f"{method.name}, {layer.label}"

@@ -17,10 +17,12 @@ import torch
 from torch import nn
 
 from bench.measurements import own_passes
+from bench.measurements.material.own_maps import OwnPasses
 from bench.output.store import Store
 from bench.output.terminal import gaps
 from bench.planning import plan
 from bench.planning import profile as config
+from bench.planning.measurement import quiet
 from bench.planning.profile import Profile, Score
 from bench.planning.request import Gap, Request
 from segcam import Probe, Target
@@ -30,7 +32,7 @@ from segcam.methods.material.subject import Subject, examining
 from segcam.models import create
 from segcam.models.weights.checkpoints import load
 from segcam.probe.layers import INPUT, Layer
-from segcam.samples import Batch, Images
+from segcam.samples import Batch, Images, Sample
 from segcam.scoring.reference import Scenery
 from tests.bench.harness import IMAGES, LEVELS, contents, finish, manifest, planned, rewritten, run, tables
 from tests.bench.harness import bench as command
@@ -399,3 +401,22 @@ def test_all_built_in_methods_are_in_the_profile_of_real_photographs() -> None:
     shared = {method.name for method in METHODS if method.kind in ("gradient", "control")}
     newer = {"seg_eigen_cam"}  # than the published run of quick, which the profile makes again
     assert shared - newer <= set(config.read("quick").score.methods)
+
+
+def test_little_memory_makes_smaller_steps_of_many_passes() -> None:
+    """RISE hides eight images at once, or as many as fit; its map is the same."""
+    model = create("unet", 2, {"width": 4}, seed=3).eval()
+    request = Request.of(Score(methods=("rise",), parameters={"rise": {"masks": 40}}), "unet", model)
+    picture = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)
+    batch, sizes = Batch.of([Sample("a", picture, np.tri(32, dtype=np.uint8))]), list[int]()
+    model.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
+    maps, most = [], []
+    for limit in (None, 1_000_000):
+        passes = OwnPasses(model, request, limit)
+        scenery = Scenery.of(batch, 1)
+        captures = passes.probe.many(batch.inputs(), request.own_pass_targets, masks=batch.masks)
+        sizes.clear()
+        maps += [made.maps for made in passes.maps(batch, scenery, captures, quiet, quiet)]
+        most.append(max(sizes))
+    assert most[1] < most[0]
+    torch.testing.assert_close(*maps)
