@@ -19,7 +19,7 @@ from bench.output import drawing, redrawn, tables
 from bench.output.store import TIMING, Store
 from bench.planning import environment
 from bench.progress import working
-from bench.timing import memory, metrics, peers, sweeps
+from bench.timing import faithfulness, memory, metrics, peers, sweeps
 from bench.timing.cases import CASES
 from bench.timing.compare import Comparison
 
@@ -35,6 +35,7 @@ def comparisons(device: torch.device) -> list[Comparison]:
         *peers.comparisons(CASES, device),
         *sweeps.comparisons(sweeps.SWEEP, device),
         metrics.comparison(CASES[0], device),
+        *faithfulness.comparisons(CASES[0], device),
         *memory.comparisons(memory.CASES, device),
     ]
 

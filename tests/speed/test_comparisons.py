@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.timing import memory, metrics, peers, sweeps
+from bench.timing import faithfulness, memory, metrics, peers, sweeps
 from bench.timing.cases import CASES, Case, small
 from bench.timing.compare import Comparison, Timed
 from segcam.probe.targets import Target
@@ -70,6 +70,11 @@ def test_shared_metrics_against_quantus(measure: Measure, comparison: Comparison
     ours, theirs = (side.result for side in (sides.ours, sides.theirs) if isinstance(side, Timed))
     for name in metrics.SHARED:
         np.testing.assert_allclose(ours[name], theirs[name], atol=2e-3, err_msg=name)
+
+
+@large_or_small(faithfulness.comparisons(CASES[0], DEVICE), faithfulness.comparisons(small(CASES[0]), DEVICE))
+def test_faithfulness_against_quantus(measure: Measure, comparison: Comparison) -> None:
+    measure(comparison)
 
 
 @lru_cache(maxsize=1)

@@ -191,7 +191,7 @@ def test_the_ratio_is_the_median_of_the_rounds_ratios() -> None:
 def test_everything_is_compared_once() -> None:
     """And the allocator's bytes on a GPU alone."""
     names = [str(comparison) for comparison in timing.comparisons(CPU)]
-    assert len(names) == len(set(names)) == 56
+    assert len(names) == len(set(names)) == 62
     more = memory.comparisons(memory.CASES, torch.device("cuda"))
     assert len(more) == 36
     assert sum(comparison.ours.endswith(", allocator") for comparison in more) == 18
