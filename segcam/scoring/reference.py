@@ -187,12 +187,14 @@ class Part:
         rows: the rows of the grid whose centres lie in it.
         columns: the columns.
         reference: what the cut maps are measured against.
+        box: the rectangle, in pixels of the whole images.
     """
 
     images: tuple[int, ...]
     rows: slice
     columns: slice
     reference: Reference
+    box: Box
 
 
 @dataclass(frozen=True, eq=False)
@@ -312,7 +314,8 @@ class Reference:
         grid = (slices[0].stop - slices[0].start, slices[1].stop - slices[1].start)
         cut = self.scenery.cropped(images, box)
         moved = Placement((origins[0], origins[1]), place.step)
-        return Part(images, slices[0], slices[1], cut.on(grid, None if moved.is_stretched(grid, cut.size) else moved))
+        on_cut = cut.on(grid, None if moved.is_stretched(grid, cut.size) else moved)
+        return Part(images, slices[0], slices[1], on_cut, box)
 
     @property
     def everything(self) -> Float[Tensor, "h w"]:
