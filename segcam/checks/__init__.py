@@ -7,6 +7,7 @@ print(leakage(probe, batch).matrix("encoder.4"))
 from segcam.checks.diagnosis import Diagnosis, diagnose
 from segcam.checks.distance import ByDistance, by_distance
 from segcam.checks.leakage import Leakage, leakage
+from segcam.checks.removal import score_changes
 from segcam.checks.sanity import cascading, execution_order, independent, randomised
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "independent",
     "leakage",
     "randomised",
+    "score_changes",
 ]

@@ -151,6 +151,7 @@ def leakage(  # noqa: PLR0913  (the optional ones are named where they are given
         )
     regions = class_regions(batch, known)
     shown = regions.flatten(2).any(2)
+    there = shown.any(0).nonzero()[:, 0]  # of many classes a batch has but few
     for i, one in enumerate(own):
         shown[:, i] = False if one is None else shown[:, i] | _predicted(dense, one, batch.valid)
     b, k, m = len(batch.ids), len(known), len(asked)
@@ -166,12 +167,14 @@ def leakage(  # noqa: PLR0913  (the optional ones are named where they are given
         capture = probe(given[rows], explained, masks=some.masks, valid=some.valid)
         scenery = Scenery.of(some, [known[i] for i in which], seed)
         for label, reference, maps in scored_maps(capture, asked, scenery):
-            shares = region_shares(maps, reference, regions[rows])
+            shares = region_shares(maps, reference, regions[rows][:, there])
             if label not in energy:
                 energy[label] = torch.full((b, k, m, k), torch.nan, device=given.device)
-                area[label] = torch.full((b, k), torch.nan, device=given.device)
-            energy[label][rows, which] = shares.energy.to(energy[label])
-            area[label][rows] = shares.area.to(area[label])
+                area[label] = torch.zeros((b, k), device=given.device)
+            whole = torch.full((len(rows), m, k), torch.nan, device=given.device)
+            whole[:, :, there] = shares.energy.to(whole)
+            energy[label][rows, which] = whole
+            area[label][torch.tensor(rows)[:, None], there] = shares.area.to(whole)
         changes = score_changes(
             probe, given[rows], capture, regions[rows], scenery, imputation=imputation, batch_size=batch_size
         )

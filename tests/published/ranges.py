@@ -107,6 +107,10 @@ POSSIBLE: dict[str, Callable[[Path, str, dict[str, Any]], Range]] = {
     "claims": of_part,
     "claim_controls": lambda *_: ANYTHING,  # means of parts in units of their smallest effects
     "claim_specifications": lambda *_: ANYTHING,
+    **dict.fromkeys(("leakage", "leakage_layers"), constant(energy=SHARE, over_chance=CORRELATION)),
+    **dict.fromkeys(("leakage_removal", "distance_removal"), constant(score_change=ANYTHING)),
+    "distance": constant(density=(0.0, math.inf), energy=SHARE, cumulative=SHARE),
+    "distance_half": constant(half_distance=(0.0, math.inf), beyond_chance=ANYTHING),
     "diagnosis": constant(blank_share=SHARE, sign_balance=SHARE, counter_share=SHARE),
     "faithfulness": of_faithfulness,
     **dict.fromkeys(("known_evidence", "known_evidence_summary"), of_evidence),

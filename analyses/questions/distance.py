@@ -1,0 +1,279 @@
+"""How far: energy of maps and effect on the score by distance from the object's outline, in pixels of the image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import matplotlib.figure
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+
+from analyses import printing
+from analyses.artifacts import Caption, Figure, Table, tidy
+from analyses.plots import lines, networks, style
+from analyses.questions.means import ALL, GROUP, INTERVALS, as_text, means, with_layer_means
+from analyses.reading.arrays import sources
+from analyses.reading.choices import at_highest, ends
+from analyses.reading.manifest import Layer
+from analyses.reading.results import Results
+from analyses.statistics.bounds import ANY, SHARE, Bounds
+
+RING = ["ring", "inner", "outer"]
+UNIFORM = "uniform"
+SHOWN_CONTROLS = ("mask_oracle", "gaussian", "random")
+"""Beside the uniform map, which is chance itself."""
+ROLES = ("first layer", "last layer before the decoder", "last layer")
+"""The layers drawn, see `choices.ends`."""
+HEIGHT = 4.6  # inches
+FEW = 0.005
+"""Rings of a smaller mean share of the pixels are not drawn: a few pixels' density says little."""
+
+
+def analyse(results: Results) -> Iterator[Figure | Table]:
+    """Yield tables of rings, of removed rings and of half-distances, and a figure; nothing without the measurement."""
+    energy, halves, removal = (results.table(f"distance{end}") for end in ("", "_half", "_removal"))
+    if energy is None or halves is None or removal is None or energy.empty:
+        return
+    rings, changes, half = tabulate(results, energy), tabulate_removal(removal), tabulate_half(results, halves)
+    yield Table("distance", rings, f"{_ENERGY} {_HOW}")
+    yield Table("distance_removal", changes, f"{_REMOVAL} {_HOW}")
+    yield Table("distance_half", half, f"{_HALF} {_HOW}")
+    target = str(energy["target"].iloc[0])
+    top, top_changes, top_half = (at_highest(one[one["target"] == target]) for one in (rings, changes, half))
+    for ending, models in networks.pages([model for model in results.models if (top["model"] == model).any()]):
+        shown, change, halfway = (one[one["model"].isin(models)] for one in (top, top_changes, top_half))
+        with style.context():
+            figure = draw(results, shown, change, models)
+        details = f"{_where(results, shown, target)} {_ENERGY} {_REMOVAL} {_HALF} {_HOW}"
+        yield Figure(f"distance{ending}", figure, Caption(finding(results, halfway), READING, details), "Distance")
+
+
+READING = (
+    "Rings about the object's outline, inside at the left. Above: a map's energy share in each ring over the ring's "
+    "share of the pixels, for a few layers, with controls, means over layers, in grey. Below: by how much the score "
+    "changes when the ring is removed. Bands are intervals; rings that most images lack are left out."
+)
+_ENERGY = (
+    "Ring: pixels whose distance from the outline of the class is above inner and at most outer, in pixels of the "
+    "image, negative inside; an empty end has no limit. energy: share of the map's energy; density: over the ring's "
+    "share of the pixels; cumulative: energy share of all up to the ring's outer end. Ignored pixels are in no ring."
+)
+_REMOVAL = (
+    "score_change: change of the score, on the pixels explained in the unchanged image, when the ring is replaced, "
+    "over the score's size; area: the ring's share of the pixels."
+)
+_HALF = (
+    "half_distance: how far from the outline half of the energy reaches that lies outside the object, in pixels: the "
+    "least distance within which the background's pixels hold half of its energy. beyond_chance: less that of an even "
+    "map of the same image and layer, the median distance of its background. A map without energy outside has none."
+)
+_HOW = (
+    f"Layer {ALL}: each image's mean over the layers that have a value. Means over images, with {INTERVALS}. Rings "
+    "that an image lacks, blank maps and images without an outline have no value."
+)
+
+
+def tabulate(results: Results, table: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a model, level, target, layer, method and ring, for the mean over layers and a few layers.
+
+    Raises:
+        ResultsError: an image is there twice.
+    """
+    table = as_text(table, ["model", "target", "layer", "method", "image"])
+    numbers = ["density", "energy", "area", "cumulative"]
+    unit = ["model", "level", "seed", "target", "image", "layer", "method"]
+    table = table.sort_values([*unit, "ring"], kind="stable")
+    there = table["energy"].notna().groupby([table[name] for name in unit]).transform("any")
+    sums = table["energy"].fillna(0.0).groupby([table[name] for name in unit]).cumsum()
+    density = (table["energy"] / table["area"]).where(table["area"] > 0)
+    table = table.assign(density=density, cumulative=sums.where(there).clip(0, 1))
+    table.loc[table["energy"].isna(), "area"] = np.nan  # of the same maps and rings
+    parts = []
+    for (model, *_), part in table.groupby(GROUP, sort=False):
+        known = {layer.name for layer in _ends(results, str(model), part)}
+        rows = with_layer_means(part, [*GROUP, "method", *RING], numbers)
+        rows = rows[rows["layer"].isin([ALL, *known])]
+        bounds = {"density": Bounds(0.0), "energy": SHARE, "area": SHARE, "cumulative": SHARE}
+        parts.append(
+            means(rows, [*GROUP, "layer", "method", *RING], bounds, "distance").assign(training_data=sources(part))
+        )
+    frame = _ordered(results, pd.concat(parts, ignore_index=True), ["ring"])
+    return frame.drop(columns=["ring", "area_low", "area_high"])
+
+
+def tabulate_removal(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a model, level, target and ring: the change of the score.
+
+    Raises:
+        ResultsError: an image is there twice.
+    """
+    table = as_text(table, ["model", "target", "image", "imputation"])
+    total = table.groupby(["model", "level", "seed", "target", "image"])["ring_pixels"].transform("sum")
+    table = table.assign(area=(table["ring_pixels"] / total).where(table["ring_pixels"] > 0))
+    parts = []
+    for _, part in table.groupby(GROUP, sort=False):
+        columns = {"score_change": ANY, "area": SHARE}
+        found = means(part, [*GROUP, "imputation", *RING], columns, "distance_removal")
+        parts.append(found.assign(training_data=sources(part)))
+    frame = tidy(pd.concat(parts, ignore_index=True), [*GROUP, "ring"])
+    return frame.drop(columns=["ring", "area_low", "area_high"])
+
+
+def tabulate_half(results: Results, table: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a model, level, target, layer (and their mean) and method.
+
+    Raises:
+        ResultsError: an image is there twice.
+    """
+    table = as_text(table, ["model", "target", "layer", "method", "image"])
+    keys = ["model", "level", "seed", "target", "image", "layer"]
+    even = table.loc[table["method"] == UNIFORM, [*keys, "half_distance"]].rename(columns={"half_distance": "even"})
+    table = table.merge(even, on=keys, how="left", validate="many_to_one")
+    table = table.assign(beyond_chance=table["half_distance"] - table["even"])
+    parts = []
+    for _, part in table.groupby(GROUP, sort=False):
+        rows = with_layer_means(part, [*GROUP, "method"], ["half_distance", "beyond_chance"])
+        bounds = {"half_distance": Bounds(0.0), "beyond_chance": ANY}
+        found = means(rows, [*GROUP, "layer", "method"], bounds, "distance_half")
+        lacking = part[part["half_distance"].isna()].groupby("method").size()
+        of_all = found["method"].map(lacking).fillna(0).astype(int)
+        found["n_undefined"] = np.where(found["layer"] == ALL, of_all, found["n_undefined"])
+        parts.append(found.assign(training_data=sources(part)))
+    return _ordered(results, pd.concat(parts, ignore_index=True), [])
+
+
+def _ordered(results: Results, frame: pd.DataFrame, last: Sequence[str]) -> pd.DataFrame:
+    methods = {name: i for i, name in enumerate(results.methods)}
+    depths = {(model, layer.name): layer.depth for model in results.models for layer in results.layers(model)}
+    places = [depths.get(key, -2) for key in zip(frame["model"], frame["layer"], strict=True)]  # their mean first
+    keys = {"_place": pd.Series(places, frame.index), "_method": frame["method"].map(methods)}
+    return tidy(frame.assign(**keys), [*GROUP, *keys, "method", *last]).drop(columns=list(keys))
+
+
+def _main(results: Results, frame: pd.DataFrame) -> str:
+    """Return the run's main method; without any rows of it the first that there is."""
+    return results.main_method if (frame["method"] == results.main_method).any() else str(frame["method"].iloc[0])
+
+
+def _where(results: Results, frame: pd.DataFrame, target: str) -> str:
+    words = []
+    for model in dict.fromkeys(frame["model"]):
+        rows = frame[frame["model"] == model]
+        level = results.level_phrase(model, int(rows["level"].iloc[0]))
+        words.append(f"{results.label('models', model)}, {level}, {int(rows['n_images'].max())} images")
+    method = results.label("methods", _main(results, frame))
+    return f"{method}; {'; '.join(words)}; target: {results.label('targets', target)}."
+
+
+def finding(results: Results, halves: pd.DataFrame) -> str:
+    """Say within how many pixels half of the outside energy lies in each network, and by chance.
+
+    Args:
+        results: the run.
+        halves: rows of `tabulate_half`, of each network one level and target.
+    """
+    method = _main(results, halves)
+    words = []
+    for model in dict.fromkeys(halves["model"]):
+        rows = halves[(halves["model"] == model) & (halves["layer"] == ALL)].set_index("method")["half_distance"]
+        value = float(rows.get(method, math.nan))
+        if not math.isnan(value):
+            even = float(rows.get(UNIFORM, math.nan))
+            chance = "" if math.isnan(even) else f" ({printing.fixed(even, 1)} by chance)"
+            words.append(f"{printing.fixed(value, 1)} px of the outline{chance} in {networks.name_of(results, model)}")
+    label = results.label("methods", method)
+    return f"Half of {label}'s energy outside the object lies within {printing.listed(words)}." if words else ""
+
+
+def draw(
+    results: Results, rings: pd.DataFrame, changes: pd.DataFrame, models: Sequence[str]
+) -> matplotlib.figure.Figure:
+    """Draw a column a network: density by distance above what removing each ring does."""
+    method = _main(results, rings)
+    controls = {name: style.grey_line(i) for i, name in enumerate(SHOWN_CONTROLS) if (rings["method"] == name).any()}
+    looks = style.model_lines(ROLES)
+    removed = style.Line("#000000", "o", "-")
+    upper, lower = [], []
+    used: dict[str, style.Line] = {}
+    for i, model in enumerate(models):
+        of_model, of_changes = (one[one["model"] == model] for one in (rings, changes))
+        places, ticks, outline = axis(of_changes)
+        marks: list[lines.Line | lines.Dots] = []
+        for name, look in controls.items():
+            part = of_model[(of_model["method"] == name) & (of_model["layer"] == ALL)]
+            marks.append(_line(look, part, places, "density", band=False))
+        for role, layer in _layers(results, model, of_model).items():
+            used[role] = looks[role]
+            part = of_model[(of_model["method"] == method) & (of_model["layer"] == layer)]
+            marks.append(_line(looks[role], part, places, "density", band=True))
+        references = [lines.Reference(outline, "#777777", upright=True, behind=True)] if outline is not None else []
+        title = networks.title(results, model, len(models))
+        limits = (0.0, float(len(places)))
+        upper.append(
+            lines.Panel(
+                "Energy density" if i == 0 else "",
+                marks,
+                [lines.Reference(1.0), *references],
+                ticks=ticks,
+                x_limits=limits,
+                down_to=0.0,
+                title=title,
+            )
+        )
+        change = _line(removed, of_changes, places, "score_change", band=True)
+        lower.append(
+            lines.Panel(
+                "Change of the score without it" if i == 0 else "",
+                [change],
+                [lines.Reference(0.0), *references],
+                ticks=ticks,
+                x_limits=limits,
+                x_label="Distance from the outline (px)",
+            )
+        )
+    label = results.label("methods", method)
+    key: list[Artist] = [lines.line_key(look, f"{label}, {role}") for role, look in used.items()]
+    key += [lines.line_key(look, results.label("methods", name)) for name, look in controls.items()]
+    key += [lines.reference_key("chance; no change"), lines.line_key(removed, "score"), lines.band_key()]
+    return lines.draw([upper, lower], key, HEIGHT, shared=("none", "row"), width=networks.width(len(models)))
+
+
+def axis(changes: pd.DataFrame) -> tuple[Mapping[float, float], Mapping[float, str], float | None]:
+    """Return where rings lie on the axis, by their inner ends, its ticks at the ends of rings, and the outline's place.
+
+    Rings are as wide as each other there; the first one's inner end is named NaN, and found as minus infinity.
+
+    >>> axis(pd.DataFrame({"inner": [np.nan, -2.0, 0.0], "outer": [-2.0, 0.0, np.nan]}))
+    ({-inf: 0.5, -2.0: 1.5, 0.0: 2.5}, {1.0: '\N{MINUS SIGN}2', 2.0: '0'}, 2.0)
+    """
+    inner = sorted({-math.inf if math.isnan(x) else float(x) for x in changes["inner"]})
+    places = {x: i + 0.5 for i, x in enumerate(inner)}
+    ticks = {float(i): f"{x:g}".replace("-", printing.MINUS) for i, x in enumerate(inner) if i}
+    return places, ticks, next((float(i) for i, x in enumerate(inner) if x == 0), None)
+
+
+def _line(
+    look: style.Line, frame: pd.DataFrame, places: Mapping[float, float], column: str, *, band: bool
+) -> lines.Line:
+    """Return a line over the rings of a few pixels or more that half of the images or more have."""
+    rows = frame[(frame["area"] >= FEW) & (frame["n_images"] >= 0.5 * frame["n_images"].max())]
+    x = [places[-math.inf if math.isnan(inner) else float(inner)] for inner in rows["inner"]]
+    order = np.argsort(x)
+    values = [rows[name].to_numpy(np.float64)[order] for name in (column, f"{column}_low", f"{column}_high")]
+    low, high = (values[1], values[2]) if band else (None, None)
+    return lines.Line(look, np.asarray(x)[order], values[0], low, high, opacity=0.12)
+
+
+def _layers(results: Results, model: str, frame: pd.DataFrame) -> dict[str, str]:
+    """Return the layers that are drawn, by what they are: of those measured, the ends of encoder and decoder."""
+    measured = _ends(results, model, frame)
+    roles = ROLES if len(measured) == len(ROLES) else (ROLES[0], ROLES[-1])
+    return dict(zip(roles, (layer.name for layer in measured), strict=False))
+
+
+def _ends(results: Results, model: str, frame: pd.DataFrame) -> list[Layer]:
+    """Return the ends of encoder and decoder among the layers that were measured."""
+    there = set(frame["layer"])
+    return ends([layer for layer in results.layers(model) if layer.name in there])
