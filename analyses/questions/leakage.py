@@ -86,8 +86,8 @@ _REMOVAL = (
     "the pixels spoke against the class."
 )
 _HOW = (
-    "Of images that show both classes; a class is explained where truth or prediction shows it. Blank maps and empty "
-    f"pixel sets have no value and are counted. {INTERVALS}."
+    "Of images that show both classes; a class is explained where truth or prediction shows it. Blank maps, empty "
+    f"pixel sets and images of one class alone have no value and are counted. {INTERVALS}."
 )
 
 

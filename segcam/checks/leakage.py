@@ -40,7 +40,7 @@ class Leakage:
         methods: names of the `m` methods.
         shown: whether an image shows class i, in truth or in the prediction, so that it is explained, `(b, k)`.
         energy: by layer the share of a map's energy on each class, `(b, i, m, j)`, 0..1. NaN where image or truth lacks
-            the class, and for a blank or undefined map.
+            the class, where truth shows one class alone, and for a blank or undefined map.
         area: by layer the class's share of the pixels, what a uniform map scores, `(b, j)`; 0 where truth lacks it.
         change: change of class i's score when class j's region is removed, over the score, `(b, i, j)`, see
             `segcam.checks.removal.score_changes`; NaN where image or truth lacks the class, no pixel is explained, or
@@ -65,7 +65,7 @@ class Leakage:
     def chance(self, layer: str) -> Float[Tensor, "i j"]:
         """Return the mean area shares over the images that show both classes: what `matrix` is by chance."""
         area = self.area[self._one(layer)]
-        both = self.shown[:, :, None] & (area > 0)[:, None]
+        both = self.shown[:, :, None] & ((area > 0) & (area < 1))[:, None]
         return area[:, None].expand(both.shape).masked_fill(~both, torch.nan).nanmean(0)
 
     def ablation(self) -> Float[Tensor, "i j"]:
@@ -172,7 +172,8 @@ def leakage(  # noqa: PLR0913  (the optional ones are named where they are given
                 energy[label] = torch.full((b, k, m, k), torch.nan, device=given.device)
                 area[label] = torch.zeros((b, k), device=given.device)
             whole = torch.full((len(rows), m, k), torch.nan, device=given.device)
-            whole[:, :, there] = shares.energy.to(whole)
+            alone = (shares.area == 1).any(1).view(-1, 1, 1)  # all of every map lies on it
+            whole[:, :, there] = shares.energy.masked_fill(alone, torch.nan).to(whole)
             energy[label][rows, which] = whole
             area[label][torch.tensor(rows)[:, None], there] = shares.area.to(whole)
         changes = score_changes(
