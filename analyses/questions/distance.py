@@ -159,7 +159,7 @@ def _main(results: Results, frame: pd.DataFrame) -> str:
 
 def _where(results: Results, frame: pd.DataFrame, target: str) -> str:
     words = []
-    for model in dict.fromkeys(frame["model"]):
+    for model in [name for name in results.models if (frame["model"] == name).any()]:
         rows = frame[frame["model"] == model]
         level = results.level_phrase(model, int(rows["level"].iloc[0]))
         words.append(f"{results.label('models', model)}, {level}, {int(rows['n_images'].max())} images")
@@ -176,7 +176,7 @@ def finding(results: Results, halves: pd.DataFrame) -> str:
     """
     method = _main(results, halves)
     words = []
-    for model in dict.fromkeys(halves["model"]):
+    for model in [name for name in results.models if (halves["model"] == name).any()]:
         rows = halves[(halves["model"] == model) & (halves["layer"] == ALL)].set_index("method")["half_distance"]
         value = float(rows.get(method, math.nan))
         if not math.isnan(value):

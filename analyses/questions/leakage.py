@@ -153,6 +153,11 @@ def _classes(results: Results, frame: pd.DataFrame) -> list[str]:
     return sorted(names, key=lambda name: (places.get(name, places.get(name.partition("+")[0], len(places))), name))
 
 
+def _models(results: Results, frame: pd.DataFrame) -> list[str]:
+    there = set(frame["model"])
+    return [model for model in results.models if model in there]
+
+
 def _of_method(results: Results, frame: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the run's main method; without any, of the first that there is."""
     there = frame["method"] == results.main_method
@@ -168,7 +173,7 @@ def _own(results: Results, frame: pd.DataFrame) -> str:
 
 def _where(results: Results, frame: pd.DataFrame, target: str) -> str:
     words = []
-    for model in dict.fromkeys(frame["model"]):
+    for model in _models(results, frame):
         rows = frame[frame["model"] == model]
         level = results.level_phrase(model, int(rows["level"].iloc[0]))
         words.append(f"{results.label('models', model)}, {level}, {int(rows['n_images'].max())} images")
@@ -186,17 +191,17 @@ def finding(results: Results, frame: pd.DataFrame, changes: pd.DataFrame) -> str
     """
     own = _own(results, frame)
     words = []
-    for model in dict.fromkeys(frame["model"]):
+    for model in _models(results, frame):
         of_model = frame[(frame["model"] == model) & frame["energy"].notna()]
         others = of_model[(of_model["explained"] == own) & (of_model["on_class"] != own)]
         if others.empty:
             continue
-        most = others.loc[others["over_chance"].idxmax()]
+        most = others.sort_values("over_chance", kind="stable").to_dict("records")[-1]
         share, chance = (f"{100 * most[name]:.0f} %" for name in ("energy", "chance"))
         pair = (changes["explained"] == own) & (changes["on_class"] == most["on_class"])
         change = changes.loc[(changes["model"] == model) & pair, "score_change"].to_numpy(float)
         told = len(change) and not math.isnan(change[0])
-        without = f"; removing it changes the score by {signed(change[0])}" if told else ""
+        without = f"; without it the score changes by {signed(change[0])}" if told else ""
         name = networks.name_of(results, model)
         words.append(f"{share} lies on {most['on_class']} in {name} ({chance} by chance{without})")
     if not words:
@@ -263,7 +268,7 @@ def layers_finding(results: Results, frame: pd.DataFrame) -> str:
     rows = _other_classes(_of_method(results, frame[frame["layer"] != ALL]))
     own_name = _own(results, rows)
     words = []
-    for model in dict.fromkeys(rows["model"]):
+    for model in _models(results, rows):
         of_model = rows[rows["model"] == model]
         own = networks.measured(of_model[of_model["explained"] == own_name])
         if len(own):
