@@ -257,13 +257,13 @@ def axis(changes: pd.DataFrame) -> tuple[Mapping[float, float], Mapping[float, s
 def _line(
     look: style.Line, frame: pd.DataFrame, places: Mapping[float, float], column: str, *, band: bool
 ) -> lines.Line:
-    """Return a line over the rings of a few pixels or more that half of the images or more have."""
+    """Return a line over the rings of a few pixels or more that half of the images or more have, broken at others."""
     rows = frame[(frame["area"] >= FEW) & (frame["n_images"] >= 0.5 * frame["n_images"].max())]
-    x = [places[-math.inf if math.isnan(inner) else float(inner)] for inner in rows["inner"]]
-    order = np.argsort(x)
-    values = [rows[name].to_numpy(np.float64)[order] for name in (column, f"{column}_low", f"{column}_high")]
-    low, high = (values[1], values[2]) if band else (None, None)
-    return lines.Line(look, np.asarray(x)[order], values[0], low, high, opacity=0.12)
+    by_place = rows.assign(place=rows["inner"].fillna(-math.inf).map(places)).set_index("place")
+    along = by_place.reindex(sorted(places.values()))
+    value, low, high = (along[f"{column}{end}"].to_numpy(np.float64) for end in ("", "_low", "_high"))
+    x = along.index.to_numpy(np.float64)
+    return lines.Line(look, x, value, low, high, opacity=0.12) if band else lines.Line(look, x, value)
 
 
 def _layers(results: Results, model: str, frame: pd.DataFrame) -> dict[str, str]:
