@@ -224,7 +224,7 @@ def _rounds(shown: Bool[Tensor, "b k"]) -> Iterator[tuple[list[int], list[int]]]
     A pass asks every image about a class of its own: with many classes an image shows but few.
     """
     of_images = [np.flatnonzero(row).tolist() for row in shown.cpu().numpy()]
-    for turn in range(max(map(len, of_images), default=0)):
+    for turn in range(max(map(len, of_images))):
         rows = [b for b, ids in enumerate(of_images) if len(ids) > turn]
         yield rows, [of_images[b][turn] for b in rows]
 

@@ -114,9 +114,8 @@ def half_distances(maps: Numbers, reference: Reference) -> Float[Tensor, "b m"]:
     """
     maps = checked(maps, reference)
     scenery = reference.scenery
-    outside = scenery.background & ~outline_distances(scenery).isnan()
     halves = torch.full(maps.shape[:2], torch.nan, dtype=reference.dtype, device=maps.device)
-    for images, cut, part, (counted, places) in pieces(maps, reference, outside, outline_distances(scenery)):
+    for images, cut, part, (counted, places) in pieces(maps, reference, scenery.background, outline_distances(scenery)):
         energy = full(cut, part)
         for n, image in enumerate(images):
             pixels = counted[n]

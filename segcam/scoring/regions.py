@@ -67,8 +67,8 @@ def region_shares(maps: Numbers, reference: Reference, regions: Bool[Tensor, "b 
     maps = checked(maps, reference)
     regions = regions_of(regions, reference)
     b, k = regions.shape[:2]
-    energy = torch.full((b, maps.shape[1], k), torch.nan, dtype=reference.dtype, device=maps.device)
-    area = torch.full((b, k), torch.nan, dtype=reference.dtype, device=maps.device)
+    energy = torch.empty((b, maps.shape[1], k), dtype=reference.dtype, device=maps.device)
+    area = torch.empty((b, k), dtype=reference.dtype, device=maps.device)
     for images, cut, part, (fields,) in pieces(maps, reference, regions):
         energy[images], area[images] = _shares(cut, part, fields)
     return Shares(energy, area)

@@ -106,7 +106,8 @@ AREAS: dict[str, Area] = {
     ),
     "faithfulness": Area(("segcam/checks/faithfulness/*.py",), ("tests/segcam/checks/test_faithfulness.py",)),
     "sanity": Area(
-        ("segcam/checks/*.py",), ("tests/segcam/checks/test_sanity.py", "tests/segcam/checks/test_diagnosis.py")
+        ("segcam/checks/*.py",),
+        tuple(f"tests/segcam/checks/test_{name}.py" for name in ("sanity", "diagnosis", "leakage", "distance")),
     ),
 }
 

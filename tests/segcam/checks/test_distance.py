@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -91,6 +92,42 @@ def test_a_map_of_known_place_has_its_ring_and_controls_theirs() -> None:
     assert found.half["features"][1:].isnan().all()
     assert found.cumulative("features")[1:].isnan().all()
     assert found.ring_pixels.tolist() == [[ROWS * len(ring) for ring in RINGS], [0] * 5, [0] * 5]
+
+
+def test_sums_go_over_rings_that_are_empty() -> None:
+    found = by_distance(Probe(Reads(8, 12), "features"), batch(), TARGET, images=IMAGES)
+    energy, sums = found.energy["features"][0, 0], found.cumulative("features")[0, 0]
+    assert energy.isnan().tolist() == [x == 0 for x in found.area["features"][0].tolist()]
+    assert energy.isnan().any()
+    torch.testing.assert_close(sums, energy.nan_to_num(0).cumsum(0))
+    assert float(sums[-1]) == pytest.approx(1)
+
+
+def test_the_outline_is_that_of_the_masks_own_class() -> None:
+    """The network calls the object 1; the masks call it 3, and something else 1."""
+    of = batch()
+    masks = of.masks.clone()
+    masks[of.masks == 1], masks[of.masks == 0] = 3, 1
+    renamed = replace(of, masks=masks)
+    probe = Probe(Reads(8, 12), "features")
+    wanted = by_distance(probe, of, TARGET, edges=EDGES, images=IMAGES)
+    for asked in (
+        by_distance(probe, renamed, replace(TARGET, true_class=3), edges=EDGES, images=IMAGES),
+        by_distance(probe, renamed, replace(TARGET, true_class=2), class_id=3, edges=EDGES, images=IMAGES),
+    ):
+        torch.testing.assert_close(asked.energy["features"], wanted.energy["features"], equal_nan=True)
+        torch.testing.assert_close(asked.change, wanted.change, equal_nan=True)
+
+
+def test_no_pixel_has_no_score_and_one_has() -> None:
+    probe = Probe(Reads(8, 12), "features")
+    none = by_distance(probe, batch(), Target(0, "predicted"), class_id=1, edges=EDGES, images=IMAGES)
+    assert none.scores.isnan().all()  # class 1 is predicted everywhere
+    assert none.change.isnan().all()
+    assert none.energy["features"].isnan().all()
+    one = by_distance(probe, batch(), Target(1), edges=EDGES, images=IMAGES)
+    assert one.scores.tolist() == pytest.approx([3.0] * 3)
+    assert one.change[0].isfinite().all()
 
 
 def test_cells_lie_where_the_placement_says() -> None:

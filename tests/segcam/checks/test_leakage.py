@@ -15,6 +15,9 @@ from segcam import Batch, InputError, Probe, Sample, Target
 from segcam.checks.leakage import Leakage, leakage
 from segcam.checks.removal import score_changes
 from segcam.classes import IGNORE
+from segcam.errors import NotApplicableError
+from segcam.methods import METHODS, Method
+from segcam.methods.material.pair import Pair
 from segcam.scoring.reference import Scenery
 from segcam.scoring.regions import class_regions
 from tests.reference import regions as slow
@@ -85,6 +88,7 @@ def test_a_planted_leak_shows_in_energy_and_in_ablation_as_large_as_it_is(leak: 
         assert float(got.change[image, 1, 2]) == pytest.approx(leak * (two * two - two) / score, rel=1e-5)
     assert float(got.matrix("features")[1, 2]) > float(got.chance("features")[1, 2])
     assert float(got.ablation()[1, 2]) < -0.05
+    torch.testing.assert_close(got.ablation()[1, 2], got.change[:2, 1, 2].mean())
 
 
 def test_a_network_without_a_leak_has_none() -> None:
@@ -159,6 +163,66 @@ def test_a_padded_canvas_scores_as_the_picture_alone() -> None:
     colour = two / picture.size  # of channel 2 in the picture's mean
     score = OWN + 4 * two / canvas
     assert float(got.change[0, 1, 2]) == pytest.approx(4 * two * (colour - 1) / canvas / score, rel=1e-5)
+
+
+def test_pictures_of_several_sizes_are_filled_with_their_own_colours_and_padding_shows_no_class() -> None:
+    """The network answers class 2 in the padding alone."""
+    labels = np.full((3, ROWS, COLUMNS), IGNORE, np.uint8)
+    valid = np.zeros(labels.shape, bool)
+    boxes = [(slice(2, None), slice(4, None)), (slice(0, 9), slice(0, 16)), (slice(2, None), slice(4, None))]
+    for n, box in enumerate(boxes):
+        valid[n][box], labels[n][box] = True, 0
+        labels[n, 4 : 7 + n, 6:10] = 1
+    images = torch.zeros(3, 3, ROWS, COLUMNS)
+    images[:, 2] = 1.0
+    for n, box in enumerate(boxes):
+        images[n][:, *box] = seen(labels[n : n + 1][:, *box])[0]
+    got = leakage(Probe(Planted(0.0), "features"), batch_of(labels, valid), classes=[0, 1, 2], images=images)
+    assert got.shown.tolist() == [[True, True, False]] * 3
+    for n, box in enumerate(boxes):
+        own = (labels[n][box] == 1).mean()  # what is left of channel 1 where the region gets the picture's mean colour
+        assert float(got.change[n, 1, 1]) == pytest.approx(own - 1, rel=1e-5)
+
+
+def test_what_is_explained_may_be_a_target_a_pixel_or_another_score() -> None:
+    images, batch = seen(masks()), batch_of(masks())
+    probe = Probe(Planted(4.0), "features")
+    named = leakage(probe, batch, images=images, target="best_pixel:margin")
+    given = leakage(probe, batch, METHODS.get("grad_cam"), images=images, target=Target(7, "best_pixel", "margin"))
+    torch.testing.assert_close(given.change, named.change, equal_nan=True)
+    torch.testing.assert_close(given.energy["features"], named.energy["features"], equal_nan=True)
+    assert set(given.pixels[given.shown].tolist()) == {1.0}
+    assert given.change[0].isfinite().all()
+
+
+def test_a_score_of_zero_has_no_relative_change() -> None:
+    images, batch = seen(masks()), batch_of(masks())
+    probe = Probe(Planted(0.0), "features")
+    own = torch.from_numpy(masks() == 1)
+    capture = probe(images, Target(2, list(own)))  # nothing speaks for class 2 there
+    assert capture.scores.tolist() == [0.0] * 4
+    found = score_changes(probe, images, capture, class_regions(batch, [1]), Scenery.of(batch))
+    assert found.isnan().all()  # though the mean colour has something of class 2
+
+
+def test_methods_without_a_map_and_signed_ones() -> None:
+    def refuses(_pair: Pair) -> Tensor:
+        raise NotApplicableError("no map here")
+
+    def signed(pair: Pair) -> Tensor:
+        return pair.activations[:, 1] - pair.activations[:, 2]
+
+    kind = {"summary": "for tests", "source": "segcam"}
+    mine = [
+        Method("refuses", "Refuses", gradient=refuses, **kind),
+        Method("signed", "Signed", gradient=signed, signed=True, **kind),
+    ]
+    got = leakage(Probe(Planted(4.0), "features"), batch_of(masks()), ["grad_cam", *mine], images=seen(masks()))
+    assert got.methods == ("grad_cam", "refuses", "signed")
+    energy = got.energy["features"]
+    assert energy[:, :, 1].isnan().all()
+    np.testing.assert_allclose(energy[0, :, 2], [[0, 1, 0]] * 3, atol=1e-6)
+    assert not energy[0, :, 0].isnan().any()
 
 
 def test_sets_of_classes_count_as_one_and_networks_may_number_otherwise() -> None:

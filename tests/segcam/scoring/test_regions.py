@@ -92,6 +92,11 @@ def test_half_distances_are_weighted_medians(placement: Placement | None) -> Non
         assert float(found[b, m]) == slow.half(large[b, m], away[b], view.background[b].numpy())
 
 
+def test_rings_end_where_powers_of_two_are() -> None:
+    far = [2.0**n for n in range(1, 7)]
+    assert list(EDGES) == [*(-edge for edge in reversed(far[:-1])), 0.0, *far]
+
+
 def test_half_distances_of_maps_that_are_known() -> None:
     inside = torch.zeros(1, 3, 11, dtype=torch.bool)
     inside[0, :, 0] = True
@@ -119,6 +124,7 @@ def test_rings_are_apart_and_hold_all_pixels_that_count() -> None:
     rings = distance_rings(view, (-3.0, 0.0, 2.5))
     assert torch.equal(rings.sum(1) > 0, view.sides)
     assert rings.sum(1).max() == 1
+    assert rings.shape[1] == 4
     away = outline_distances(view)
     assert torch.equal(rings[:, 0] | rings[:, 1], view.foreground)
     assert torch.equal(rings[:, 3], (away > 2.5) & view.sides)
@@ -136,3 +142,13 @@ def test_regions_of_other_images_are_refused() -> None:
     for regions in (REGIONS[:2], REGIONS[..., 1:], REGIONS[:, 0]):
         with pytest.raises(InputError, match=r"regions are .* \(3, regions, 18, 26\) are needed"):
             region_shares(MAPS, scenery().on(GRID), regions)
+
+
+def test_rounding_leaves_no_share_above_one() -> None:
+    left = torch.zeros(1, 37, 53, dtype=torch.bool)
+    left[..., :40] = True
+    view = Scenery(torch.zeros(1, 37, 53), left, ~left, ("a",)).on((5, 7))
+    maps = torch.rand(1, 300, 5, 7, generator=torch.Generator().manual_seed(0))
+    maps[..., 4:] = 0  # all of it at the left
+    energy = region_shares(maps, view, torch.stack([left, ~left], 1)).energy
+    assert float(energy.max()) == 1.0
