@@ -23,7 +23,10 @@ METHODS = ("grad_cam", "hires_cam", "layer_cam", "uniform", "random", "mask_orac
 class Leakage(Regional):
     """Whose pixels maps lie on: each class that an image shows, in truth or prediction, is explained.
 
-    What the section `distance` takes too is told there, but for `edges`.
+    `targets` are what is explained of each class, all predicted pixels unless told otherwise. Without `methods` those
+    of `METHODS` that are scored are measured. `layers` are labels or patterns of them ('Encoder 5_*'); a network with
+    none of them, or where none is given, has all measured of the first of the score's points. `imputation` is what
+    takes a removed class's place: the picture's mean colour, a blur of it, or what its neighbours give.
     """
 
 

@@ -98,8 +98,8 @@ def _within(images: Float[Tensor, "b ch H W"], scenery: Scenery, imputation: str
         filled = images[rows].clone()
         for n, row in enumerate(rows.tolist()):
             (top, bottom, left, right), make = fillers[int(place[row, 0])]
-            cut = gone[n : n + 1, top:bottom, left:right]
-            filled[n : n + 1, :, top:bottom, left:right] = make(place[row, 1:].to(rows.device), cut)
+            cut = gone[n, top:bottom, left:right]
+            filled[n, :, top:bottom, left:right] = make(place[row, 1:].to(rows.device), cut[None])[0]
         return filled
 
     return fill

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from segcam import Batch, InputError, Probe, Sample, Target
 from segcam.checks.leakage import Leakage, leakage
 from segcam.checks.removal import score_changes
+from segcam.checks.scored_maps import scored_maps
 from segcam.classes import IGNORE
 from segcam.errors import NotApplicableError
 from segcam.methods import METHODS, Method
@@ -221,6 +222,10 @@ def test_methods_without_a_map_and_signed_ones() -> None:
     assert got.methods == ("grad_cam", "refuses", "signed")
     energy = got.energy["features"]
     assert energy[:, :, 1].isnan().all()
+    capture = Probe(Planted(4.0), "features")(seen(masks()), Target(1, "image"))
+    ((_, _, maps),) = scored_maps(capture, mine, Scenery.of(batch_of(masks())))
+    assert maps[:, 0].isnan().all()  # no map, and not a blank one
+    assert float(maps[:, 1].min()) == 0.0
     np.testing.assert_allclose(energy[0, :, 2], [[0, 1, 0]] * 3, atol=1e-6)
     assert not energy[0, :, 0].isnan().any()
 
@@ -262,6 +267,11 @@ def test_an_empty_pixel_set_has_no_map_and_no_change() -> None:
     assert got.energy["features"][0, 1].isnan().all()
     assert got.change[0, 1].isnan().all()
     assert math.isnan(float(got.scores[0, 1]))
+    images[:, 0] += images[:, 1]
+    images[:, 1] = 0.0
+    unseen = leakage(Probe(Planted(0.0), "features"), batch_of(masks()), images=images)
+    assert unseen.classes == (0, 1, 2)  # masks alone show class 1
+    assert unseen.shown[:, 1].all()
 
 
 def test_changes_are_those_of_the_changed_images_alone() -> None:
