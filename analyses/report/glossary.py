@@ -71,6 +71,7 @@ MEANINGS = {
     "family": "Kind of method.",
     "scope": "Whether maps are of a layer, or of the input's pixels; of a timing, what was timed.",
     "metric": "The score.",
+    "fact": "What is known of the image: how well and how surely it is segmented, and its object's size.",
     "other": "What it is compared with.",
     "block": "The transformer block.",
     "stage": "The stage of the network.",

@@ -1,0 +1,1 @@
+"""Questions that go beyond the paper: what maps have to do with what a network does."""

@@ -1,0 +1,77 @@
+"""Rank correlations over images and seeds, against slow loops and SciPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from analyses.statistics.bootstrap import SEED, crossed_draws, percentiles
+from analyses.statistics.correlation import FEWEST, correlations
+from tests.reference.statistics import crossed_spearman
+
+
+def drawn(seeds: int, images: int, share: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    common = rng.normal(size=images)
+    one, other = (share * common + (1 - share) * rng.normal(size=(seeds, images)) for _ in range(2))
+    return one.round(1), other.round(1)  # with ties
+
+
+def test_the_estimate_is_scipys_averaged_over_seeds() -> None:
+    one, other = drawn(3, 40, 0.5)
+    one[0, 4], other[1, 7] = np.nan, np.nan
+    (found,) = correlations(one, other[None], resamples=50)
+    expected = [stats.spearmanr(x, y, nan_policy="omit").statistic for x, y in zip(one, other, strict=True)]
+    assert found.rho == pytest.approx(np.mean(expected), abs=1e-12)
+    assert found.n == 40
+    assert -1 <= found.low < found.rho < found.high <= 1
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_resamples_are_those_of_the_slow_loops(seeds: int) -> None:
+    one, other = drawn(seeds, 30, 0.6, seed=seeds)
+    one[0, 3] = np.nan
+    of_seeds, of_images = crossed_draws(np.random.default_rng(SEED), seeds, 30, 40)
+    slow = [
+        crossed_spearman(one, other, np.repeat(range(seeds), u.astype(int)), np.repeat(range(30), v))
+        for u, v in zip(of_seeds, of_images, strict=True)
+    ]
+    ends = percentiles(np.array(slow)[:, None])
+    (found,) = correlations(one, other[None], resamples=40)
+    if seeds == 1:  # many seeds may widen it
+        middle = found.rho
+        factor = (found.high - middle) / (ends[1][0] - middle)
+        assert (found.low - middle) / (ends[0][0] - middle) == pytest.approx(factor, rel=1e-9)
+        assert 1 - 1e-9 <= factor < 1.6
+    assert found.low <= ends[0][0] + 1e-9
+    assert found.high >= ends[1][0] - 1e-9
+
+
+def test_several_at_once_are_each_alone_whatever_is_missing() -> None:
+    one, other = drawn(2, 25, 0.7)
+    others = np.stack([other, -other, other**3])
+    others[1, 0, :5] = np.nan
+    together = correlations(one, others, resamples=60)
+    for k, found in enumerate(together):
+        assert found == pytest.approx(correlations(one, others[k : k + 1], resamples=60)[0])
+    assert together[0] == pytest.approx(together[2])  # a rank correlation does not see a monotone change
+    assert together[1].rho < 0 < together[0].rho
+
+
+def test_nothing_is_said_of_few_images_or_of_constants() -> None:
+    one, other = drawn(2, 25, 0.7)
+    few = other.copy()
+    few[:, FEWEST - 1 :] = np.nan
+    for found in correlations(one, np.stack([few, np.zeros_like(other)]), resamples=20):
+        assert np.isnan([found.rho, found.low, found.high]).all()
+        assert found.n == 0
+
+
+def test_the_interval_covers_the_correlation_of_independent_images() -> None:
+    covered = 0
+    for seed in range(60):
+        one, other = drawn(3, 60, 0.0, seed)
+        (found,) = correlations(one, other[None], resamples=200)
+        covered += found.low <= 0 <= found.high
+    assert covered >= 52  # 95 % of 60 are 57, and 52 or fewer are seen once in 60
