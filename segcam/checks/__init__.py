@@ -5,6 +5,7 @@ print(diagnose(probe, images, Target(class_id=1)))
 
 from segcam.checks.confidence import Certainty, certainty
 from segcam.checks.diagnosis import Diagnosis, diagnose
+from segcam.checks.mistakes import mistakes
 from segcam.checks.sanity import cascading, execution_order, independent, randomised
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "diagnose",
     "execution_order",
     "independent",
+    "mistakes",
     "randomised",
 ]

@@ -72,6 +72,13 @@ def of_evidence(_: Path, column: str, __: dict[str, Any]) -> Range:
     return SHARE if column == "inside" else GAIN
 
 
+def of_errors(folder: Path, column: str, row: dict[str, Any]) -> Range:
+    """Of maps of right and wrong pixels: a metric, the gain on the pixels themselves, or a correlation of maps."""
+    beside = {"own_gain": GAIN, "like_hits": CORRELATION}
+    own = beside.get(row["measure"]) or metrics(folder).get(row["measure"], ANYTHING)
+    return less(own, own) if column == "difference" else own
+
+
 def of_part(folder: Path, column: str, row: dict[str, Any]) -> Range:
     """A claim's part: a value, a difference, or a fitted line's change, of a metric or its difference from another."""
     if column.startswith("statistic"):
@@ -117,6 +124,7 @@ POSSIBLE: dict[str, Callable[[Path, str, dict[str, Any]], Range]] = {
     "receptive_field": constant(estimate=(0.0, math.inf)),
     "resolution": constant(miou=SHARE, change=CORRELATION),
     "resolution_contrasts": constant(contrast=(-2.0, 2.0)),
+    "when_wrong": of_errors,
     **dict.fromkeys(("sanity", "sanity_random"), lambda *_: CORRELATION),
     "target_agreement": constant(correlation=CORRELATION, difference=SHARE),
     "timing": constant(ratio=(0.0, math.inf)),
