@@ -118,6 +118,8 @@ POSSIBLE: dict[str, Callable[[Path, str, dict[str, Any]], Range]] = {
     "faithfulness": of_faithfulness,
     **dict.fromkeys(("known_evidence", "known_evidence_summary"), of_evidence),
     "map_quality": constant(rho=CORRELATION),
+    "map_threshold": constant(cut_iou=SHARE, cut_dice=SHARE, otsu_iou=SHARE, otsu_dice=SHARE, difference=(-1.0, 1.0)),
+    "map_threshold_curves": constant(cut_iou=SHARE),
     "metric_agreement": constant(rho=CORRELATION, rho_within=CORRELATION),
     **dict.fromkeys(("meta_evaluation", "meta_evaluation_layers", "meta_evaluation_planted"), lambda *_: CORRELATION),
     "performance_profiles": constant(area=SHARE, above=SHARE),
