@@ -34,9 +34,9 @@ ABOUT = (
     "A map is upsampled to the image and cut at a share of its highest pixel; what is above is compared with the mask. "
     "threshold: that of the highest mean IoU on images kept for choosing (validation images, or half of the test "
     "images where the data have none), over all trainings; at_end: whether it is the lowest or highest one tried, so "
-    "that a better one may lie beyond. cut_iou, cut_dice: of the test images at it. otsu_iou, otsu_dice: at each map's own "
-    "Otsu threshold, which needs no choice. difference: cut_iou less otsu_iou, on maps that have both. optimum_threshold, "
-    "optimum_iou: the best one of the test images themselves, which nobody can know: not attainable. "
+    "that a better one may lie beyond. cut_iou, cut_dice: of the test images at it. otsu_iou, otsu_dice: at each map's "
+    "own Otsu threshold, which needs no choice. difference: cut_iou less otsu_iou, on maps that have both. "
+    "optimum_threshold, optimum_iou: best on the test images themselves, which nobody can know: not attainable. "
     f"{CONFIDENCE:.0%} intervals from {RESAMPLES} crossed resamples of images and seeds {NOTE}. n_undefined: blank "
     "maps and images without the class, which have no overlap and are left out."
 )
@@ -222,10 +222,10 @@ def layers_finding(results: Results, frame: pd.DataFrame) -> str:
     said += f", loses at {worse}, and comes within {printing.fixed(lost, 3)} of the best there is."
     keys = ["model", "layer"]
     uniform = frame[frame["method"] == UNIFORM].set_index(keys)["cut_iou"]
-    below = [
-        row for row in rows.to_dict("records") if row["cut_iou"] < uniform.get((row["model"], row["layer"]), np.nan)
-    ]
-    return f"{said} At {len(below)} maps overlap less than all of the image does." if len(uniform) else said
+    if uniform.empty:
+        return said
+    below = sum(one["cut_iou"] < uniform.get((one["model"], one["layer"]), np.nan) for one in rows.to_dict("records"))
+    return f"{said} At {below} maps overlap less than all of the image does."
 
 
 def _described(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> str:
