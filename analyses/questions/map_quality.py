@@ -143,8 +143,8 @@ def finding(results: Results, model: str, frame: pd.DataFrame) -> str:
         most = max(with_it.to_dict("records"), key=lambda row: abs(row["rho"]))
         where = networks.label_of(results, model, str(most["layer"]))
         parts.append(
-            f"with {_plain(fact)} at {len(with_it)} of {len(of_fact)} "
-            f"({correlations.RHO} {printing.fixed(float(most['rho']), 2)} at {where})"
+            f"with {_plain(fact)} at {len(with_it)} of {len(of_fact)} layers "
+            f"({correlations.RHO}\N{NO-BREAK SPACE}{printing.fixed(float(most['rho']), 2)} at {where})"
         )
     return f"{label} of {method} goes {printing.listed(parts)}."
 

@@ -48,7 +48,7 @@ def test_a_planted_correlation_is_found_at_its_layer(make) -> None:
     assert set(frame["layer"]) == set(LAYERS)
     assert set(frame["method"]) == {"grad_cam", "sobel"}
     assert not (frame["fact"].isin(["area", "entropy"])).any()  # they do not vary
-    assert "goes with Dice at 1 of 3" in figures[0].caption.finding
+    assert "goes with Dice at 1 of 3 layers" in figures[0].caption.finding
     for figure in figures:
         assert_on_page(figure)
 

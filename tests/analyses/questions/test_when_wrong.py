@@ -95,7 +95,7 @@ def test_planted_differences_are_found_within_images(make) -> None:
 
 def test_few_pairs_are_called_so(make) -> None:
     _, (figure,) = split(when_wrong.analyse(measured(make(**RUN), alarms=4)))
-    assert "Fewer than 6 images" in figure.caption.finding
+    assert "At Encoder 2_2, fewer than 6 images" in figure.caption.finding
 
 
 def test_the_picture_shows_sets_and_maps_and_says_which_images(make) -> None:
