@@ -35,7 +35,8 @@ SCATTERED = "energy_gain"
 ABOUT = (
     "rho: Spearman's correlation over images of a map's score with a fact of the image, each training's averaged; "
     f"{CONFIDENCE:.0%} interval from {RESAMPLES} crossed resamples of images and trainings, ranked anew (widened where "
-    "few trainings differ; with one it speaks of the images alone). dice: of the prediction with the mask. area: the "
+    "few trainings differ; with one it speaks of the images alone), each for itself: of many, one in twenty lies apart "
+    "from 0 by chance. dice: of the prediction with the mask. area: the "
     "object's share of the labelled pixels. confidence: mean probability of the class over the pixels predicted as "
     "it. entropy: mean entropy a pixel of the network's probabilities, in nats. First and last layer before the "
     f"decoder, and the last. Correlations of fewer than {FEWEST} images are left out."
@@ -98,20 +99,21 @@ def tabulate(results: Results, model: str, level: int) -> pd.DataFrame:
     for name, maps in by_column(results, where, axes, names, optional=True):
         of_facts, _ = fill(facts, {key: maps.axes[key] for key in ("seed", "image")}, list(FACTS), "predictions")
         there = [k for k in range(len(FACTS)) if not np.isnan(of_facts[k]).all()]
-        for (m, method), (i, layer) in product(enumerate(methods), enumerate(layers)):
-            values = maps.values[name][m, i]
-            found = rank_correlations(values, of_facts[there], RESAMPLES, CONFIDENCE)
+        places = list(product(methods, layers))
+        values = maps.values[name].reshape(len(places), *maps.present.shape[2:])
+        found = rank_correlations(values, of_facts[there], RESAMPLES, CONFIDENCE)
+        for (method, layer), of_map, row in zip(places, values, found, strict=True):
             keys = {"model": model, "level": level, "target": target, "method": method, "layer": layer.name}
-            for k, one in zip(there, found, strict=True):
+            for k, one in zip(there, row, strict=True):
                 if not math.isnan(one.rho):
-                    row = keys | {"depth": layer.depth, "metric": name, "fact": list(FACTS)[k]}
-                    row |= {"rho": one.rho, "rho_low": one.low, "rho_high": one.high, "n_images": one.n}
-                    rows.append(row | {"n_seeds": _seeds(values), "training_data": maps.training_data})
+                    numbers = {"rho": one.rho, "rho_low": one.low, "rho_high": one.high, "n_images": one.n}
+                    said = {"depth": layer.depth, "metric": name, "fact": list(FACTS)[k]}
+                    rows.append(keys | said | numbers | _told(of_map, maps.training_data))
     return pd.DataFrame(rows)
 
 
-def _seeds(values: Any) -> int:
-    return int((~np.isnan(values)).any(axis=1).sum())
+def _told(values: Any, training_data: str) -> dict[str, Any]:
+    return {"n_seeds": int((~np.isnan(values)).any(axis=1).sum()), "training_data": training_data}
 
 
 def apart(frame: pd.DataFrame) -> pd.Series:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,9 +28,9 @@ class Correlation(NamedTuple):
 
 
 def correlations(
-    one: ArrayLike, others: ArrayLike, resamples: int = RESAMPLES, confidence: float = CONFIDENCE
-) -> list[Correlation]:
-    """Return Spearman's correlation over images of one quantity with others, with crossed-bootstrap intervals.
+    ones: ArrayLike, others: ArrayLike, resamples: int = RESAMPLES, confidence: float = CONFIDENCE
+) -> list[list[Correlation]]:
+    """Return Spearman's correlation over images of each quantity with each other, with crossed-bootstrap intervals.
 
     Each seed's correlation is taken over the images that have both values, ties at their mean rank, and these are
     averaged over the seeds. A resample draws S seeds and, independently, I images with replacement and ranks the drawn
@@ -43,63 +42,64 @@ def correlations(
     groups of images, and cut at -1 and 1.
 
     Args:
-        one: (seeds, images); NaN is undefined.
-        others: (quantities, seeds, images).
+        ones: (quantities, seeds, images); NaN is undefined.
+        others: (other quantities, seeds, images).
         resamples: the number of resamples.
         confidence: the interval's nominal coverage, between 0 and 1.
 
     Returns:
-        One for each of the others. A seed with fewer than `FEWEST` images that have both values, or of which either
-        quantity does not vary, is left out; NaN where that is all of them.
+        For each of the ones a list, an item for each of the others. A seed with fewer than `FEWEST` images that have
+        both values, or of which either quantity does not vary, is left out; NaN where that is all of them.
 
     Source: Spearman, American Journal of Psychology 15, 1904; ranks anew in each resample as Efron and Tibshirani, An
         Introduction to the Bootstrap, 1993, chapter 10.
     """
-    first, rest = np.asarray(one, np.float64), np.asarray(others, np.float64)
-    seeds, images = first.shape
+    first, rest = np.asarray(ones, np.float64), np.asarray(others, np.float64)
+    seeds, images = first.shape[1:]
     drawn_seeds, drawn_images = crossed_draws(np.random.default_rng(SEED), seeds, images, resamples)
     groups = min(GROUPS, images)
     without = np.arange(images)[None] % groups != np.arange(groups)[:, None]
     weights = np.concatenate([np.ones((1, images)), without, drawn_images])
-    rho = np.stack([_of_seed(first[s], rest[:, s], weights) for s in range(seeds)], axis=1)
-    found = []
-    for k in range(len(rest)):
-        of_all, left_out, drawn = np.split(rho[k], [1, 1 + groups], axis=1)
-        defined = ~np.isnan(drawn)
-        total = (drawn_seeds.T * defined).sum(axis=0)
-        resampled = np.full(resamples, np.nan)
-        np.divide((drawn_seeds.T * np.where(defined, drawn, 0.0)).sum(axis=0), total, out=resampled, where=total > 0)
-        estimate = nan_mean(of_all[:, 0])
-        table = groups * of_all - (groups - 1) * left_out
-        low, high = widened(table, estimate, resampled, confidence, CORRELATION)
-        known = ~np.isnan(of_all[:, :1]) & ~np.isnan(first) & ~np.isnan(rest[k])
-        found.append(Correlation(float(estimate), float(low), float(high), int(known.any(axis=0).sum())))
-    return found
+    rho = np.stack([_of_seed(first[:, s], rest[:, s], weights) for s in range(seeds)], axis=2)
+    of_all, left_out, drawn = np.split(rho, [1, 1 + groups], axis=3)
+    defined = ~np.isnan(drawn)
+    total = (drawn_seeds.T * defined).sum(axis=2)
+    resampled = np.full(total.shape, np.nan)
+    np.divide((drawn_seeds.T * np.where(defined, drawn, 0.0)).sum(axis=2), total, out=resampled, where=total > 0)
+    estimate = nan_mean(of_all[..., 0])
+    table = groups * of_all - (groups - 1) * left_out
+    low, high = widened(table, estimate, np.moveaxis(resampled, -1, 0), confidence, CORRELATION)
+    known = ~np.isnan(of_all) & ~np.isnan(first)[:, None] & ~np.isnan(rest)[None]
+    counts = known.any(axis=2).sum(axis=-1)
+    return [
+        [
+            Correlation(float(estimate[i, k]), float(low[i, k]), float(high[i, k]), int(counts[i, k]))
+            for k in range(len(rest))
+        ]
+        for i in range(len(first))
+    ]
 
 
-def _of_seed(one: Floats, others: Floats, weights: NDArray[Any]) -> Floats:
-    """Return the correlations of each weighting, (quantities, weightings); NaN where they are undefined."""
-    found = np.full((len(others), len(weights)), np.nan)
-    for defined, which in _alike(~np.isnan(one) & ~np.isnan(others)):
-        if defined.sum() < FEWEST:
-            continue
+def _of_seed(ones: Floats, others: Floats, weights: NDArray[Any]) -> Floats:
+    """Return the correlations of each weighting, (ones, others, weightings); NaN where they are undefined."""
+    found = np.full((len(ones), len(others), len(weights)), np.nan)
+    pairs: dict[bytes, list[tuple[int, int]]] = {}
+    masks = ~np.isnan(ones)[:, None] & ~np.isnan(others)[None]
+    for i, k in np.ndindex(masks.shape[:2]):  # those of the same images share ranks
+        if masks[i, k].sum() >= FEWEST:
+            pairs.setdefault(masks[i, k].tobytes(), []).append((i, k))
+    for alike in pairs.values():
+        defined = masks[alike[0]]
         for start in range(0, len(weights), _CHUNK):
             rows = slice(start, start + _CHUNK)
             weight = weights[rows][:, defined].astype(np.float64)
-            x = _scaled(one[defined], weight)
-            for k in which:
-                found[k, rows] = np.einsum("ri,ri->r", x, _scaled(others[k, defined], weight))
+            y = {k: _scaled(others[k, defined], weight) for k in dict.fromkeys(k for _, k in alike)}
+            for i in dict.fromkeys(i for i, _ in alike):
+                x = _scaled(ones[i, defined], weight)
+                for k in (k for j, k in alike if j == i):
+                    found[i, k, rows] = np.einsum("ri,ri->r", x, y[k])
     within: Floats = np.clip(found, -1.0, 1.0)  # rounding leads beyond
     return within
-
-
-def _alike(defined: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.bool_], list[int]]]:
-    """Yield which images are defined, with the quantities for which they are those."""
-    groups: dict[bytes, list[int]] = {}
-    for k, row in enumerate(defined):
-        groups.setdefault(row.tobytes(), []).append(k)
-    for which in groups.values():
-        yield defined[which[0]], which
 
 
 def _scaled(values: Floats, weights: Floats) -> Floats:

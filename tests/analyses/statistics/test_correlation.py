@@ -21,7 +21,7 @@ def drawn(seeds: int, images: int, share: float, seed: int = 0) -> tuple[np.ndar
 def test_the_estimate_is_scipys_averaged_over_seeds() -> None:
     one, other = drawn(3, 40, 0.5)
     one[0, 4], other[1, 7] = np.nan, np.nan
-    (found,) = correlations(one, other[None], resamples=50)
+    ((found,),) = correlations(one[None], other[None], resamples=50)
     expected = [stats.spearmanr(x, y, nan_policy="omit").statistic for x, y in zip(one, other, strict=True)]
     assert found.rho == pytest.approx(np.mean(expected), abs=1e-12)
     assert found.n == 40
@@ -38,7 +38,7 @@ def test_resamples_are_those_of_the_slow_loops(seeds: int) -> None:
         for u, v in zip(of_seeds, of_images, strict=True)
     ]
     ends = percentiles(np.array(slow)[:, None])
-    (found,) = correlations(one, other[None], resamples=40)
+    ((found,),) = correlations(one[None], other[None], resamples=40)
     if seeds == 1:  # many seeds may widen it
         middle = found.rho
         factor = (found.high - middle) / (ends[1][0] - middle)
@@ -52,9 +52,13 @@ def test_several_at_once_are_each_alone_whatever_is_missing() -> None:
     one, other = drawn(2, 25, 0.7)
     others = np.stack([other, -other, other**3])
     others[1, 0, :5] = np.nan
-    together = correlations(one, others, resamples=60)
-    for k, found in enumerate(together):
-        assert found == pytest.approx(correlations(one, others[k : k + 1], resamples=60)[0])
+    few = one.copy()
+    few[1, 7:9] = np.nan
+    both = correlations(np.stack([one, few]), others, resamples=60)
+    for mine, row in zip((one, few), both, strict=True):
+        for k, found in enumerate(row):
+            assert found == pytest.approx(correlations(mine[None], others[k : k + 1], resamples=60)[0][0])
+    together = both[0]
     assert together[0] == pytest.approx(together[2])  # a rank correlation does not see a monotone change
     assert together[1].rho < 0 < together[0].rho
 
@@ -63,7 +67,7 @@ def test_nothing_is_said_of_few_images_or_of_constants() -> None:
     one, other = drawn(2, 25, 0.7)
     few = other.copy()
     few[:, FEWEST - 1 :] = np.nan
-    for found in correlations(one, np.stack([few, np.zeros_like(other)]), resamples=20):
+    for found in correlations(one[None], np.stack([few, np.zeros_like(other)]), resamples=20)[0]:
         assert np.isnan([found.rho, found.low, found.high]).all()
         assert found.n == 0
 
@@ -72,6 +76,6 @@ def test_the_interval_covers_the_correlation_of_independent_images() -> None:
     covered = 0
     for seed in range(60):
         one, other = drawn(3, 60, 0.0, seed)
-        (found,) = correlations(one, other[None], resamples=200)
+        ((found,),) = correlations(one[None], other[None], resamples=200)
         covered += found.low <= 0 <= found.high
     assert covered >= 52  # 95 % of 60 are 57, and 52 or fewer are seen once in 60

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 
 from analyses import Results
 from analyses.questions import when_wrong
-from analyses.reading.error_maps import PIXELS, SETS
+from analyses.reading.error_maps import PIXELS, PLACE, SETS
 from bench.measurements.errors import Errors, methods_of, spread
 from bench.planning.profile import Profile
 from segcam import InputError, Probe
@@ -18,7 +20,7 @@ from segcam.checks import mistakes
 from segcam.models import architecture
 from segcam.models.weights.checkpoints import load
 from segcam.samples import Batch, Images
-from tests.bench.harness import IMAGES, LEVELS, finish, run, tables
+from tests.bench.harness import IMAGES, LEVELS, bench, finish, run, tables
 
 LEAST = 4
 KINDS = ("hit", "false_positive", "false_negative")
@@ -80,6 +82,20 @@ def test_maps_of_the_worst_images_are_kept(scored: Path, images: Images) -> None
     assert {name.split("|")[1] for name in names} == {"grad_cam"}
     assert all(np.isfinite(kept[0].arrays[name]).all() for name in names)
     assert next(item.name for item in when_wrong.analyse(Results(scored))) == "when_wrong"
+
+
+def test_an_archive_without_photographs_has_none_of_them(scored: Path, tiny: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(scored, tmp_path / "out"))
+    settings = (f"errors.images={IMAGES}", f"errors.least={LEAST}", "errors.shard=4")
+    finish("all", tiny, folder, *settings, "figures.photographs=false")
+    assert bench("publish", "--out", folder, "--archive", tmp_path / "run.zip").code == 0
+    with zipfile.ZipFile(tmp_path / "run.zip") as file:
+        names = [name for name in file.namelist() if name.startswith(f"{PLACE}/")]
+        assert names
+        for name in names:
+            with np.load(io.BytesIO(file.read(name))) as kept:
+                assert "images" not in kept.files
+                assert {"ids", "masks", SETS, PIXELS} <= set(kept.files)
 
 
 def test_nothing_is_looked_at_unless_asked(finished: Path) -> None:
