@@ -98,8 +98,7 @@ def _of_seed(ones: Floats, others: Floats, weights: NDArray[Any]) -> Floats:
                 x = _scaled(ones[i, defined], weight)
                 for k in (k for j, k in alike if j == i):
                     found[i, k, rows] = np.einsum("ri,ri->r", x, y[k])
-    within: Floats = np.clip(found, -1.0, 1.0)  # rounding leads beyond
-    return within
+    return found
 
 
 def _scaled(values: Floats, weights: Floats) -> Floats:

@@ -56,7 +56,7 @@ def around(scenery: Scenery, capture: Capture) -> Scenery:
             f"pixels of target '{capture.target.name}' were chosen on {tuple(chosen.shape[1:])}, and images are "
             f"{scenery.size}: explain at='input'"
         )
-    inside = chosen.to(scenery.foreground.device) & scenery.sides
+    inside = chosen.to(scenery.luminance.device) & scenery.sides
     return replace(scenery, foreground=inside, background=scenery.sides & ~inside)
 
 
@@ -128,7 +128,7 @@ def mistakes(
     if least < 1:
         raise InputError(f"least is {least}: a set needs 1 pixel at least")
     captures = probe.many(batch.inputs(), targets(class_id, score), masks=batch.masks, valid=batch.valid)
-    scenery = Scenery.of(batch, class_id if not isinstance(class_id, tuple) else list(class_id))
+    scenery = Scenery.of(batch, class_id)
     rows: list[dict[str, Any]] = []
     for layer in captures[0].layers:
         hits = layer_maps(captures[0], layer, [recipe])[1].relu()

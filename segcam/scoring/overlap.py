@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -68,7 +68,7 @@ def overlap_curve(maps: Numbers, reference: Reference, thresholds: Sequence[floa
     maps = checked(maps, reference)
     if reference.parts is None:
         return _cut(maps, reference, shares)
-    found = maps.new_full((2, *maps.shape[:2], len(shares)), torch.nan, dtype=reference.dtype)
+    found = maps.new_empty((2, *maps.shape[:2], len(shares)), dtype=reference.dtype)
     for part in reference.parts:
         images = list(part.images)
         found[:, images] = torch.stack(_cut(maps[images][:, :, part.rows, part.columns], part.reference, shares))
@@ -95,11 +95,9 @@ def best_threshold(values: Numbers, thresholds: Sequence[float] = THRESHOLDS) ->
         raise InputError(
             f"values are {tuple(table.shape)} for {len(thresholds)} thresholds: a value a threshold is needed"
         )
-    means = table.reshape(-1, len(thresholds)).nanmean(0)
-    if bool(means.isnan().all()):
-        return float("nan")
-    at = np.lexsort((np.asarray(thresholds), -means.nan_to_num(-1).numpy(force=True)))[0]
-    return float(thresholds[at])
+    means = table.reshape(-1, len(thresholds)).nanmean(0).tolist()
+    best = max((mean for mean in means if not math.isnan(mean)), default=math.nan)
+    return float(min((share for share, mean in zip(thresholds, means, strict=True) if mean == best), default=math.nan))
 
 
 def _cut(maps: Float[Tensor, "b m h w"], reference: Reference, shares: Sequence[float]) -> Overlap:

@@ -106,7 +106,13 @@ AREAS: dict[str, Area] = {
     ),
     "faithfulness": Area(("segcam/checks/faithfulness/*.py",), ("tests/segcam/checks/test_faithfulness.py",)),
     "sanity": Area(
-        ("segcam/checks/*.py",), ("tests/segcam/checks/test_sanity.py", "tests/segcam/checks/test_diagnosis.py")
+        ("segcam/checks/*.py",),
+        (
+            "tests/segcam/checks/test_sanity.py",
+            "tests/segcam/checks/test_diagnosis.py",
+            "tests/segcam/checks/test_confidence.py",
+            "tests/segcam/checks/test_mistakes.py",
+        ),
     ),
 }
 

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analyses.statistics.bootstrap import SEED, crossed_draws, percentiles
+from analyses.statistics.bootstrap import CONFIDENCE, SEED, crossed_draws, percentiles
+from analyses.statistics.bounds import CORRELATION
 from analyses.statistics.correlation import FEWEST, correlations
+from analyses.statistics.intervals import widened
+from analyses.statistics.jackknife import GROUPS
 from tests.reference.statistics import crossed_spearman
 
 
@@ -46,6 +49,37 @@ def test_resamples_are_those_of_the_slow_loops(seeds: int) -> None:
         assert 1 - 1e-9 <= factor < 1.6
     assert found.low <= ends[0][0] + 1e-9
     assert found.high >= ends[1][0] - 1e-9
+
+
+def test_the_interval_is_widened_by_what_seeds_and_groups_of_images_say() -> None:
+    """As that of a mean, of pseudo-values by hand: every fiftieth image is a group that is left out."""
+    one, other = drawn(3, 60, 0.6, seed=9)
+    other[0] = 0.3 * other[0] + 0.7 * np.random.default_rng(2).normal(size=60)  # a seed that differs
+    of_seeds, of_images = crossed_draws(np.random.default_rng(SEED), 3, 60, 40)
+    slow = [
+        crossed_spearman(one, other, np.repeat(range(3), u.astype(int)), np.repeat(range(60), v))
+        for u, v in zip(of_seeds, of_images, strict=True)
+    ]
+    table = np.empty((3, GROUPS))
+    for s in range(3):
+        whole = stats.spearmanr(one[s], other[s]).statistic
+        for g in range(GROUPS):
+            left = np.arange(60) % GROUPS != g
+            without = stats.spearmanr(one[s, left], other[s, left]).statistic
+            table[s, g] = GROUPS * whole - (GROUPS - 1) * without
+    ((found,),) = correlations(one[None], other[None], resamples=40)
+    ends = widened(table, found.rho, np.array(slow), CONFIDENCE, CORRELATION)
+    assert [found.low, found.high] == pytest.approx([float(end) for end in ends], abs=1e-9)
+    plain = percentiles(np.array(slow)[:, None])
+    assert found.high - found.low > 1.2 * float(plain[1][0] - plain[0][0])
+    assert -0.99 < found.low < found.high < 0.99
+
+
+def test_images_count_that_have_both_values() -> None:
+    one, other = drawn(2, 30, 0.6)
+    one[:, :2], other[:, 5:8], other[0, 9] = np.nan, np.nan, np.nan
+    ((found,),) = correlations(one[None], other[None], resamples=20)
+    assert found.n == 25
 
 
 def test_several_at_once_are_each_alone_whatever_is_missing() -> None:

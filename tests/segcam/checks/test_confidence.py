@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from segcam import Probe, Target
 from segcam.checks import certainty
+from segcam.probe.targets.scores import logprob
 
 VALID = torch.zeros(3, 10, 14, dtype=torch.bool)
 VALID[0] = True
@@ -81,6 +83,19 @@ def test_overlapping_classes_have_an_entropy_of_their_own() -> None:
     for i in range(3):
         expected = p[i][p[i] > 0.5].mean() if (p[i] > 0.5).any() else math.nan
         assert float(found.confidence[i]) == pytest.approx(expected, abs=1e-5, nan_ok=True)
+
+
+def test_rounding_leads_no_probability_beyond_one() -> None:
+    """The probability of any of several classes is a sum."""
+    net = Net(5)
+    with torch.no_grad():
+        net.head.weight.mul_(40)
+    capture = Probe(net, "body", output="multilabel")(8 * images(), Target({0, 1, 2, 3}, "image"))
+    raw = logprob(replace(capture.target, at="input").dense(capture.logits, capture.size, None))
+    assert float(raw.max()) > 0  # what is cut off
+    found = certainty(capture)
+    assert (found.entropy >= 0).all()
+    assert (found.confidence <= 1).all()
 
 
 def test_a_class_that_is_predicted_nowhere_has_no_confidence() -> None:

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from segcam import InputError, Probe, Target, grad_cam
 from segcam.checks import mistakes
 from segcam.checks.mistakes import KINDS, around, likeness, targets
+from segcam.maps import layer_maps
+from segcam.methods import METHODS
 from segcam.metrics import METRICS
 from segcam.samples import IGNORE, Batch
 from segcam.scoring.reference import Scenery
@@ -104,6 +106,45 @@ def test_an_image_without_the_class_has_false_alarms_alone() -> None:
     assert np.isnan(rows[0]["energy_gain"])
     assert np.isfinite(rows[0]["own_gain"])
     assert np.isnan(rows[0]["like_hits"])
+
+
+def test_each_image_may_have_a_class_of_its_own() -> None:
+    rows = mistakes(Probe(Net(), "body"), batch(), (1, 2, 1), least=1)
+    alone = [mistakes(Probe(Net(), "body"), batch(), c, least=1) for c in (1, 2)]
+    wanted = [row for row in alone[0] if row["image"] != "none"] + [row for row in alone[1] if row["image"] == "none"]
+
+    def ordered(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return sorted(table, key=lambda row: (row["image"], row["kind"]))
+
+    assert len(rows) == len(wanted) > 3
+    for one, other in zip(ordered(rows), ordered(wanted), strict=True):
+        assert one == pytest.approx(other, nan_ok=True)
+
+
+@pytest.mark.parametrize("method", ["eigen_cam", "xgrad_cam", "element_wise"])
+def test_what_speaks_against_the_class_counts_for_no_map(method: str) -> None:
+    probe, given = Probe(Net(), "body"), batch()
+    rows = {(row["kind"], row["image"]): row for row in mistakes(probe, given, method=method, least=1)}
+    signed = {
+        kind: layer_maps(probe(given.inputs(), Target(1, kind), masks=given.masks), "body", [METHODS.get(method)])[1]
+        for kind in KINDS
+    }
+    reference = Scenery.of(given).on((9, 13))
+    for kind in KINDS[1:]:
+        expected = likeness(signed[kind].relu(), signed["hit"].relu(), reference)
+        found = rows[kind, "one"]["like_hits"]
+        assert found == pytest.approx(float(expected[0, 0]), abs=1e-6, nan_ok=True)
+
+
+def test_pixels_that_masks_ignore_are_on_no_side_of_what_is_explained() -> None:
+    given = batch()
+    capture = Probe(Net(), "body")(given.inputs(), Target(1, "predicted"))
+    apart = around(Scenery.of(given), capture)
+    ignored = given.masks == IGNORE
+    assert bool((capture.explained.chosen & ignored).any())
+    assert not bool(((apart.foreground | apart.background) & ignored).any())
+    assert torch.equal(apart.foreground, capture.explained.chosen & ~ignored)
+    assert torch.equal(apart.background, ~capture.explained.chosen & ~ignored)
 
 
 def test_small_sets_are_left_out() -> None:

@@ -109,8 +109,26 @@ def test_the_best_threshold_is_that_of_the_highest_mean_of_what_is_defined() -> 
     assert best_threshold(values[:1], [0.3, 0.5, 0.7]) == 0.5
     assert best_threshold(torch.tensor([0.4, 0.4]), [0.9, 0.2]) == 0.2
     assert np.isnan(best_threshold(values[2:], [0.3, 0.5, 0.7]))
+    assert best_threshold(torch.tensor([[torch.nan, 0.3, 0.2]]), [0.3, 0.5, 0.7]) == 0.5
+    assert best_threshold(values.numpy(), [0.3, 0.5, 0.7]) == 0.7
     with pytest.raises(InputError, match="a value a threshold"):
         best_threshold(values, [0.3])
+
+
+def test_what_is_tried_reaches_from_nearly_nothing_to_nearly_all() -> None:
+    assert THRESHOLDS[:4] == (0.01, 0.02, 0.05, 0.1)
+    assert THRESHOLDS[-1] == 0.95
+    assert np.diff(THRESHOLDS[2:]) == pytest.approx(0.05)
+
+
+def test_many_maps_are_cut_as_each_alone_is() -> None:
+    """More pixels than are ranked at once."""
+    rng = np.random.default_rng(6)
+    reference = scenery([scene(rng, (256, 256))]).on((8, 8))
+    given = maps(rng, 1, 17, (8, 8))
+    together = overlap_curve(given, reference, [0.3, 0.6]).iou
+    alone = [overlap_curve(given[:, [m]], reference, [0.3, 0.6]).iou for m in range(17)]
+    torch.testing.assert_close(together, torch.cat(alone, 1))
 
 
 def test_shared_steps_change_nothing() -> None:
