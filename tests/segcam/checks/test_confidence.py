@@ -85,6 +85,30 @@ def test_overlapping_classes_have_an_entropy_of_their_own() -> None:
         assert float(found.confidence[i]) == pytest.approx(expected, abs=1e-5, nan_ok=True)
 
 
+class Middle(nn.Module):
+    """Answers for the middle of its input alone: its convolution has no padding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(5)
+        self.body, self.head = nn.Conv2d(3, 4, 5), nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x).relu())
+
+
+def test_pixels_that_the_network_does_not_speak_of_do_not_count() -> None:
+    capture = Probe(Middle(), "body", placement="receptive_field")(images(), Target(1, "image"))
+    found = certainty(capture, VALID)
+    shares = capture.logits.softmax(1)
+    entropy = torch.special.entr(shares).sum(1)
+    for i in range(3):
+        inside = VALID[i, 2:-2, 2:-2]
+        assert float(found.entropy[i]) == pytest.approx(float(entropy[i][inside].mean()), abs=1e-5)
+        sure = shares[i, 1][inside & (shares[i, 1] > 0.5)]
+        assert float(found.confidence[i]) == pytest.approx(float(sure.mean()), abs=1e-5, nan_ok=True)
+
+
 def test_rounding_leads_no_probability_beyond_one() -> None:
     """The probability of any of several classes is a sum."""
     net = Net(5)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from segcam import InputError, Probe, Target, grad_cam
 from segcam.checks import mistakes
-from segcam.checks.mistakes import KINDS, around, likeness, targets
+from segcam.checks.mistakes import KINDS, LEAST, around, likeness, targets
 from segcam.maps import layer_maps
 from segcam.methods import METHODS
 from segcam.metrics import METRICS
@@ -121,19 +121,15 @@ def test_each_image_may_have_a_class_of_its_own() -> None:
         assert one == pytest.approx(other, nan_ok=True)
 
 
-@pytest.mark.parametrize("method", ["eigen_cam", "xgrad_cam", "element_wise"])
-def test_what_speaks_against_the_class_counts_for_no_map(method: str) -> None:
+def test_what_speaks_against_the_class_counts_for_no_map() -> None:
+    """A method whose maps keep their sign is measured by its positive part."""
+    signed = replace(METHODS.get("grad_cam"), signed=True)
     probe, given = Probe(Net(), "body"), batch()
-    rows = {(row["kind"], row["image"]): row for row in mistakes(probe, given, method=method, least=1)}
-    signed = {
-        kind: layer_maps(probe(given.inputs(), Target(1, kind), masks=given.masks), "body", [METHODS.get(method)])[1]
-        for kind in KINDS
-    }
-    reference = Scenery.of(given).on((9, 13))
-    for kind in KINDS[1:]:
-        expected = likeness(signed[kind].relu(), signed["hit"].relu(), reference)
-        found = rows[kind, "one"]["like_hits"]
-        assert found == pytest.approx(float(expected[0, 0]), abs=1e-6, nan_ok=True)
+    maps = layer_maps(probe(given.inputs(), Target(1, "hit"), masks=given.masks), "body", [signed])[1]
+    assert bool((maps < 0).any())
+    plain, kept = (mistakes(probe, given, method=method, least=1) for method in ("grad_cam", signed))
+    assert len(plain) == len(kept) > 3
+    assert all(row == pytest.approx(same, nan_ok=True) for row, same in zip(plain, kept, strict=True))
 
 
 def test_pixels_that_masks_ignore_are_on_no_side_of_what_is_explained() -> None:
@@ -145,6 +141,23 @@ def test_pixels_that_masks_ignore_are_on_no_side_of_what_is_explained() -> None:
     assert not bool(((apart.foreground | apart.background) & ignored).any())
     assert torch.equal(apart.foreground, capture.explained.chosen & ~ignored)
     assert torch.equal(apart.background, ~capture.explained.chosen & ~ignored)
+
+
+def test_a_method_may_have_parameters_of_its_own() -> None:
+    probe, given = Probe(Net(), "body"), batch()
+    one, other = (mistakes(probe, given, method=method) for method in (METHODS.get("hires_cam"), "hires_cam"))
+    assert len(one) == len(other) > 1
+    assert all(row == pytest.approx(same, nan_ok=True) for row, same in zip(one, other, strict=True))
+
+
+def test_few_hits_are_nothing_to_be_alike_to() -> None:
+    every = [row for row in mistakes(Probe(Net(), "body"), batch(), least=1) if row["image"] == "one"]
+    pixels = {row["kind"]: row["pixels"] for row in every}
+    assert LEAST == 16 < pixels["hit"] < pixels["false_positive"]
+    few = mistakes(Probe(Net(), "body"), batch(), least=pixels["hit"] + 1)
+    (alarm,) = (row for row in few if (row["image"], row["kind"]) == ("one", "false_positive"))
+    assert np.isnan(alarm["like_hits"])
+    assert np.isfinite(next(row["like_hits"] for row in every if row["kind"] == "false_positive"))
 
 
 def test_small_sets_are_left_out() -> None:
