@@ -34,7 +34,7 @@ ABOVE, BELOW = "#0072b2", "#d55e00"  # of bars
 BAR = 0.56  # of a tile's width: the room of a bar, beside its number
 
 Floats = NDArray[np.float64]
-Sign = Literal["outline", "ring", "tint", "bar", "hollow", "filled", ""]
+Sign = Literal["outline", "ring", "tint", "bar", "hollow", "filled", "hit", "false alarm", "miss", ""]
 """What an entry of the key explains; '' for words alone."""
 Key = Sequence[tuple[Sign, str]]
 
@@ -44,6 +44,8 @@ def _hex(colour: tuple[int, int, int]) -> str:
 
 
 OUTLINE, TINT = _hex(display.MASK), _hex(display.PREDICTED)
+SWATCHES: dict[str, str] = {"hit": "#009e73", "false alarm": "#d55e00", "miss": "#56b4e9"}
+"""Colours of pixels by what the prediction makes of them."""
 
 
 @dataclass(frozen=True)
@@ -358,6 +360,8 @@ def _handle(sign: Sign) -> Line2D | Patch:
         return _ring([], [])
     if sign == "tint":
         return Patch(facecolor=TINT, alpha=0.5)
+    if sign in SWATCHES:
+        return Patch(facecolor=SWATCHES[sign])
     if sign in ("hollow", "filled"):
         return Line2D([], [], **_dot("white" if sign == "hollow" else ABOVE))
     looks: dict[str, dict[str, Any]] = {

@@ -1,1 +1,1 @@
-"""Questions that are asked of maps beside the paper's: whose pixels they lie on, and how far off."""
+"""Questions beyond the paper: whose pixels maps show, how far off, what errors look at, and what quality hangs on."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from analyses.reading import files, manifest, small_maps
+from analyses.reading import error_maps, files, manifest, small_maps
 from analyses.reading.files import FILMS, GALLERY, LOG, SCORES, ResultsError, folder
 from analyses.reading.manifest import (
     INPUT,
@@ -355,6 +355,15 @@ class Results:
         start = f"{self.gallery_path(model, seed, level).stem}-"
         paths = [path for path in self._files(small_maps.FOLDER, ".npz") if path.name.startswith(start)]
         return [small_maps.read(path, photographs=self.photographs) for path in self._seen(paths)]
+
+    def error_maps(self, model: str, seed: int, level: int) -> list[Gallery]:
+        """Return the kept maps of hits, false alarms and misses of a checkpoint, file by file; none without any.
+
+        Photographs are those that the profile allows to show, or that anyone may.
+        """
+        start = f"{self.gallery_path(model, seed, level).stem}-"
+        paths = [path for path in self._files(error_maps.PLACE, ".npz") if path.name.startswith(start)]
+        return [files.gallery(path, photographs=self.photographs, free=self.free) for path in self._seen(paths)]
 
     def gallery_path(self, model: str, seed: int, level: int) -> Path:
         """Return the file of the kept maps of a checkpoint, be it there or not."""

@@ -12,6 +12,9 @@ from analyses.reading.results import Results
 from analyses.reading.small_maps import KeptSmall
 from analyses.report.standing import Scored
 
+OWN = ("iou", "dice", "confidence", "entropy")
+"""What is known of an image's prediction, in the page's words; its object's area stands beside."""
+
 
 def shown(results: Results, small: Sequence[KeptSmall]) -> tuple[str, str]:
     """Return the target and method whose maps all images have: the run's main ones, where these are kept."""
@@ -24,7 +27,8 @@ def shown(results: Results, small: Sequence[KeptSmall]) -> tuple[str, str]:
 def table(results: Results, scored: Scored, pair: tuple[str, str]) -> dict[str, Any] | None:
     """Return a checkpoint's scores for one target and method; None without any.
 
-    `values` are by metric, layer and image, in three digits that count; `iou` is of each image's prediction.
+    `values` are by metric, layer and image, in three digits that count; `iou` and `dice` are of the predictions,
+    `confidence` and `entropy` how sure the network is of them.
     """
     target, method = pair
     values, images = scored.values, scored.images
@@ -38,7 +42,7 @@ def table(results: Results, scored: Scored, pair: tuple[str, str]) -> dict[str, 
         "layers": [scored.layers[at] for at in there],
         "images": images,
         "values": [[[_short(one) for one in row] for row in of_metric] for of_metric in values[:, there].tolist()],
-        "iou": [_short(scored.iou.get(image, np.nan)) for image in images],
+        **{name: [_short(scored.facts.get(name, {}).get(image, np.nan)) for image in images] for name in OWN},
         "area": [_short(scored.area(target, image)) for image in images],
     }
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from analyses.reading.arrays import overlaps
 from analyses.reading.cubes import Where, by_method
+from analyses.reading.image_facts import facts_of
 from analyses.reading.manifest import Checkpoint
 from analyses.reading.results import Results
 from analyses.reading.scan import Scan
@@ -33,7 +32,7 @@ class Scored:
             they have no maps.
         standings: by target, method, layer and image.
         areas: by target and image, the share of the image that is of the class.
-        iou: of each image's own prediction, by image; NaN where neither it nor the mask shows the class.
+        facts: what is known of each image beside its maps, by fact and image, see `analyses.reading.image_facts`.
     """
 
     metrics: tuple[str, ...] = ()
@@ -42,7 +41,7 @@ class Scored:
     values: NDArray[np.float32] | None = None
     standings: Mapping[tuple[str, str, str, str], Standing] = field(default_factory=dict)
     areas: Mapping[tuple[str, str], float] = field(default_factory=dict)
-    iou: Mapping[str, float] = field(default_factory=dict)
+    facts: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, results: Results, point: Checkpoint, pair: tuple[str, str], shown: Collection[str]) -> Scored:
@@ -77,7 +76,7 @@ class Scored:
                     of_images = np.fmax.reduce(maps.values["area"][:, 0], axis=0).tolist()
                     known = {(target, image): area for image, area in zip(images, of_images, strict=True)}
                     areas |= {key: area for key, area in known.items() if not math.isnan(area)}
-        return cls(metrics, tuple(layers), tuple(images), values, standings, areas, _iou(results, point))
+        return cls(metrics, tuple(layers), tuple(images), values, standings, areas, facts_of(results, point))
 
     def of_map(self, target: str, method: str, layer: str, image: str) -> Standing:
         """Return a map's scores, the percentile of each among all images, and how many images that are.
@@ -87,6 +86,11 @@ class Scored:
         """
         nothing = [float("nan")] * len(self.metrics)
         return self.standings.get((target, method, layer, image), (nothing, nothing, [0] * len(self.metrics)))
+
+    @property
+    def iou(self) -> Mapping[str, float]:
+        """IoU of each image's own prediction; NaN where neither it nor the mask shows the class."""
+        return self.facts.get("iou", {})
 
     def area(self, target: str, image: str) -> float:
         """Return the share of an image that is of the class; NaN where it is not known."""
@@ -108,18 +112,6 @@ def percentiles(values: NDArray[np.floating[Any]], at: int) -> tuple[list[float]
     below = (values < one).sum(axis=1) + (values == one).sum(axis=1) / 2
     shares = np.where(np.isfinite(one[:, 0]) & (count > 1), 100 * below / np.maximum(count, 1), np.nan)
     return shares.tolist(), count.tolist()
-
-
-def _iou(results: Results, point: Checkpoint) -> dict[str, float]:
-    """Return how well the checkpoint's own prediction agrees with each image's mask; none where it is not known."""
-    if not results.targets or not results.parts("predictions"):
-        return {}
-    frame = results.predictions()
-    frame = frame[(frame["model"] == point.model) & (frame["seed"] == point.seed) & (frame["level"] == point.level)]
-    both, predicted, true = overlaps(frame, results.foreground(results.targets[0]), len(results.classes))
-    union: pd.Series = predicted + true - both
-    shares: NDArray[np.float64] = (both / union.where(union > 0)).to_numpy(dtype=np.float64)
-    return dict(zip(frame["image"].astype(str), shares.tolist(), strict=True))
 
 
 def rounded(values: Sequence[float]) -> list[float]:

@@ -23,7 +23,19 @@ _KINDS = {
     "family": ("families",),
 }
 """What kind of name each column holds; of several, the first that knows it."""
-_PLAIN = ("kind", "measure", "imputation", "outcome", "order", "against", "scope", "effect_kind", "metric", "cue")
+_PLAIN = (
+    "kind",
+    "measure",
+    "imputation",
+    "outcome",
+    "order",
+    "against",
+    "scope",
+    "effect_kind",
+    "metric",
+    "cue",
+    "fact",
+)
 """Columns of names that no run describes: underscores become blanks."""
 
 

@@ -160,6 +160,24 @@ def bootstrap_miou(
     return estimate, resampled
 
 
+def crossed_draws(
+    generator: np.random.Generator, seeds: int, images: int, resamples: int = RESAMPLES
+) -> tuple[Floats, NDArray[np.unsignedinteger[Any]]]:
+    """Return how often each resample draws each seed and each image, for statistics that are no means.
+
+    Args:
+        generator: draws first the seeds of all resamples, then the images.
+        seeds: their number.
+        images: their number.
+        resamples: the number of resamples.
+
+    Returns:
+        (resamples, seeds) and (resamples, images), whole numbers.
+    """
+    ways, way, drawn_images = _draws(generator, seeds, images, resamples)
+    return ways[way], drawn_images
+
+
 def percentiles(resampled: Floats, confidence: float = CONFIDENCE) -> tuple[Floats, Floats]:
     """Return the bounds of the percentile interval of resampled values, (resamples, ...); NaN where none is defined."""
     low, high = _quantiles(resampled.reshape(len(resampled), -1), confidence)

@@ -17,7 +17,7 @@ from torch import Tensor
 from bench.measurements.material.columns import joined, map_rows
 from bench.measurements.material.made_maps import MadeMaps, control_maps, gradient_maps
 from bench.measurements.material.own_maps import OwnPasses
-from bench.measurements.material.selection import layers_like, methods_called, targets_called
+from bench.measurements.material.selection import first_and_last, layers_like, methods_called, targets_called
 from bench.planning.measurement import MEASUREMENTS, Columns, MeasureJob, Measurement
 from bench.planning.request import Request
 from bench.planning.sections import FewImages, distinct
@@ -136,17 +136,9 @@ def layers_of(settings: Faithfulness, layers: Sequence[Layer]) -> tuple[Layer, .
 
     Args:
         settings: the profile's section.
-        layers: of the network, by depth; the default is taken from those of the first one's probe point. Where fewer
-            than two are called encoder, all that are not of the decoder are.
+        layers: of the network, by depth.
     """
-    if named := layers_like(settings.layers, layers):
-        return tuple(named)
-    of_point = [layer for layer in layers if layer.point == layers[0].point]
-    body = [layer for layer in of_point if layer.role == "encoder"]
-    if len(body) < 2:  # of a transformer only the blocks' ends may be called so
-        body = [layer for layer in of_point if layer.role != "decoder"] or of_point
-    last = [layer for layer in of_point if layer.role == "decoder"] or of_point
-    return tuple(dict.fromkeys((body[0], body[-1], last[-1])))
+    return tuple(layers_like(settings.layers, layers)) or first_and_last(layers)
 
 
 def targets_of(settings: Faithfulness, targets: Sequence[Target]) -> tuple[Target, ...]:

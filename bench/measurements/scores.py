@@ -39,6 +39,7 @@ from bench.planning.plan import score_settings, shared_methods
 from bench.planning.profile import Profile
 from bench.planning.request import Gap, Request
 from bench.planning.sections import Score
+from segcam.checks.confidence import certainty
 from segcam.checks.diagnosis import bias_alone
 from segcam.probe.probe import Capture
 from segcam.samples import Batch, Border, Images, Sample
@@ -145,6 +146,8 @@ class Scorer:
         scores.fill(made())
         predictions = class_maps(captures[0], request)
         counts = count_columns(batch, predictions, len(self.classes), self.border, self.settings.explained)
+        sure = certainty(captures[0], batch.valid)
+        counts |= {name: values.float().cpu().numpy() for name, values in sure._asdict().items()}
         tables = {"scores": scores.columns(), "predictions": counts}
         if request.attention_metrics:
             tables["attention"] = self._head_rows(scenery, captures[0])

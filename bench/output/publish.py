@@ -19,7 +19,7 @@ from analyses import Results
 from analyses.artifacts import MOVING
 from analyses.paper.claims.registration import registered
 from analyses.paper.claims.values import matching
-from analyses.reading import files, small_maps
+from analyses.reading import error_maps, files, small_maps
 from analyses.reading.choices import BLANK, main_target, paper_target
 from analyses.reading.files import FILMS, GALLERY, LOG, SCORES
 from analyses.reading.manifest import File, Manifest, Published
@@ -124,7 +124,7 @@ def publish_archive(run: Store, file: Path) -> Path:
     names += [name for name in (*listed, *run.drawn()) if run.has(name) and name.startswith(places)]
     contents: dict[str, Path | bytes] = {name: run.path(name) for name in names if not name.endswith(UNPUBLISHED)}
     if not head.published.photographs:
-        pictured = tuple(f"{name}/" for name in (GALLERY, small_maps.FOLDER, FILMS))
+        pictured = tuple(f"{name}/" for name in (GALLERY, small_maps.FOLDER, error_maps.PLACE, FILMS))
         kept = {name: _without_photographs(run, name) for name in contents if name.startswith(pictured)}
         contents |= kept
         listed = {**listed, **{name: _file(data, listed[name].cell) for name, data in kept.items()}}

@@ -6,6 +6,18 @@ scores = segcam.metrics.measure(maps, scenery.on(maps.shape[2:]), ["energy_insid
 
 from segcam.scoring.agreement import agreement, spearman, ssim
 from segcam.scoring.miou import confusion, iou, mean_iou
+from segcam.scoring.overlap import best_threshold, overlap_curve
 from segcam.scoring.reference import Reference, Scenery
 
-__all__ = ["Reference", "Scenery", "agreement", "confusion", "iou", "mean_iou", "spearman", "ssim"]
+__all__ = [
+    "Reference",
+    "Scenery",
+    "agreement",
+    "best_threshold",
+    "confusion",
+    "iou",
+    "mean_iou",
+    "overlap_curve",
+    "spearman",
+    "ssim",
+]

@@ -206,7 +206,8 @@ def prediction_frame(plan: Plan, model: str, level: int, seed: int) -> pd.DataFr
         for i in range(len(plan.classes)):
             for j in range(len(plan.classes)):
                 row[f"n_{i}_{j}"] = (level + k if i == j else 100 - level) * (3 if i == 0 else 1)
-        rows.append(row | {"training_data": "577 real", "predicted": k % 2 == 0})
+        sure = {"confidence": 0.99 - 0.05 * k, "entropy": 0.2 + 0.1 * k}
+        rows.append(row | sure | {"training_data": "577 real", "predicted": k % 2 == 0})
     return pd.DataFrame(rows)
 
 

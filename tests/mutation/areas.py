@@ -107,7 +107,10 @@ AREAS: dict[str, Area] = {
     "faithfulness": Area(("segcam/checks/faithfulness/*.py",), ("tests/segcam/checks/test_faithfulness.py",)),
     "sanity": Area(
         ("segcam/checks/*.py",),
-        tuple(f"tests/segcam/checks/test_{name}.py" for name in ("sanity", "diagnosis", "leakage", "distance")),
+        tuple(
+            f"tests/segcam/checks/test_{name}.py"
+            for name in ("sanity", "diagnosis", "leakage", "distance", "confidence", "mistakes")
+        ),
     ),
 }
 

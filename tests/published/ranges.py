@@ -72,6 +72,13 @@ def of_evidence(_: Path, column: str, __: dict[str, Any]) -> Range:
     return SHARE if column == "inside" else GAIN
 
 
+def of_errors(folder: Path, column: str, row: dict[str, Any]) -> Range:
+    """Of maps of right and wrong pixels: a metric, the gain on the pixels themselves, or a correlation of maps."""
+    beside = {"own_gain": GAIN, "like_hits": CORRELATION}
+    own = beside.get(row["measure"]) or metrics(folder).get(row["measure"], ANYTHING)
+    return less(own, own) if column == "difference" else own
+
+
 def of_part(folder: Path, column: str, row: dict[str, Any]) -> Range:
     """A claim's part: a value, a difference, or a fitted line's change, of a metric or its difference from another."""
     if column.startswith("statistic"):
@@ -114,12 +121,16 @@ POSSIBLE: dict[str, Callable[[Path, str, dict[str, Any]], Range]] = {
     "diagnosis": constant(blank_share=SHARE, sign_balance=SHARE, counter_share=SHARE),
     "faithfulness": of_faithfulness,
     **dict.fromkeys(("known_evidence", "known_evidence_summary"), of_evidence),
+    "map_quality": constant(rho=CORRELATION),
+    "map_threshold": constant(cut_iou=SHARE, cut_dice=SHARE, otsu_iou=SHARE, otsu_dice=SHARE, difference=(-1.0, 1.0)),
+    "map_threshold_curves": constant(cut_iou=SHARE),
     "metric_agreement": constant(rho=CORRELATION, rho_within=CORRELATION),
     **dict.fromkeys(("meta_evaluation", "meta_evaluation_layers", "meta_evaluation_planted"), lambda *_: CORRELATION),
     "performance_profiles": constant(area=SHARE, above=SHARE),
     "receptive_field": constant(estimate=(0.0, math.inf)),
     "resolution": constant(miou=SHARE, change=CORRELATION),
     "resolution_contrasts": constant(contrast=(-2.0, 2.0)),
+    "when_wrong": of_errors,
     **dict.fromkeys(("sanity", "sanity_random"), lambda *_: CORRELATION),
     "target_agreement": constant(correlation=CORRELATION, difference=SHARE),
     "timing": constant(ratio=(0.0, math.inf)),

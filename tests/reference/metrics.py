@@ -383,3 +383,17 @@ def iou(small: Array, scene: Scene) -> float:
             best, threshold = variance, low + (cut - 0.5) * width
     above = (big > threshold) & (scene.foreground | scene.background)
     return float((above & scene.foreground).sum() / (above | scene.foreground).sum())
+
+
+def overlap_curve(small: Array, scene: Scene, thresholds: list[float]) -> list[tuple[float, float]]:
+    """IoU and Dice of all pixels of at least a share of the highest one; the border counts for neither area."""
+    big, known = steps(small, scene), scene.foreground | scene.background
+    if np.isnan(big).any():
+        return [(math.nan, math.nan)] * len(thresholds)
+    found = []
+    for share in thresholds:
+        above = (big >= -np.round((1 - share) * 2.0**18)) & known
+        both = float((above & scene.foreground).sum())
+        union, areas = (above | scene.foreground).sum(), above.sum() + scene.foreground.sum()
+        found.append((both / float(union), 2 * both / float(areas)))
+    return found

@@ -60,3 +60,23 @@ def crossed_variance(matrix: Sequence[Sequence[float]]) -> tuple[float, float, f
     rest = sum((matrix[a][b] - rows[a] - columns[b] + mean) ** 2 for a in range(s) for b in range(i))
     rest /= (s - 1) * (i - 1)
     return (seed - rest) / i, (image - rest) / s, rest
+
+
+def spearman(one: Sequence[float], other: Sequence[float]) -> float:
+    """Pearson's correlation of the ranks (Spearman 1904); NaN where one does not vary."""
+    x, y = ranks(one), ranks(other)
+    mean = (len(x) + 1) / 2
+    covariance = sum((a - mean) * (b - mean) for a, b in zip(x, y, strict=True))
+    spread = sum((a - mean) ** 2 for a in x) * sum((b - mean) ** 2 for b in y)
+    return covariance / spread**0.5 if spread else float("nan")
+
+
+def crossed_spearman(
+    one: Sequence[Sequence[float]], other: Sequence[Sequence[float]], seeds: Sequence[int], images: Sequence[int]
+) -> float:
+    """The mean over the seeds drawn of the correlation over the images drawn, each as often as it was drawn."""
+    found = []
+    for s in seeds:
+        both = [(one[s][i], other[s][i]) for i in images if one[s][i] == one[s][i] and other[s][i] == other[s][i]]
+        found.append(spearman([a for a, _ in both], [b for _, b in both]))
+    return sum(found) / len(found)

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 import numpy as np
 import pytest
 
+from analyses.reading.image_facts import image_facts
 from tests.analyses.report.browsing import FAR, HOSTILE, IMAGES, drawn, picture
 
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -42,6 +43,32 @@ def test_every_image_is_a_dot_where_its_scores_say(visit, pictured):
     api.expect(page.locator("#scatter-plot .axis").first).to_have_text("IoU of the prediction")
     assert "x=iou" in page.url
     assert page.locator("#scatter-x-layer").is_hidden()
+
+
+@pytest.mark.parametrize(
+    ("fact", "label"),
+    [
+        ("dice", "Dice of the prediction"),
+        ("area", "Area of the mask"),
+        ("confidence", "Confidence of the prediction"),
+        ("entropy", "Entropy of the prediction (nats)"),
+    ],
+)
+def test_what_is_known_of_an_image_can_be_an_axis(visit, pictured, fact, label):
+    page = opened(visit, x=fact, y="iou")
+    api.expect(page.locator("#scatter-plot .axis").first).to_have_text(label)
+    assert page.locator("#scatter-note").is_hidden()
+    assert page.locator("#scatter-x-layer").is_hidden()
+    frame = image_facts(pictured, "unet", 90, [1]).set_index("image")
+    dots = page.locator("#scatter-plot .dot").all()
+    assert len(dots) == 6
+    x = [float(dot.get_attribute("cx")) for dot in dots]
+    said = [dot.get_attribute("aria-label").rpartition(": x ")[2].partition(",")[0] for dot in dots]
+    if fact == "area":
+        return  # of the scores' own column, the same for all here
+    assert np.corrcoef(np.sort(x), np.sort(frame[fact]))[0, 1] > 0.99  # of three digits
+    shown = np.array([float(text.replace("\N{MINUS SIGN}", "-")) for text in said])
+    assert np.sort(shown) == pytest.approx(np.sort(frame[fact]), abs=6e-3)
 
 
 def test_a_brush_lists_the_maps_of_its_images(visit):

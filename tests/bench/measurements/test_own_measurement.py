@@ -94,7 +94,7 @@ def test_an_entry_point_brings_one_too(monkeypatch: pytest.MonkeyPatch) -> None:
     names = set(MEASUREMENTS.names())
     monkeypatch.setattr("segcam.registry.entry_points", lambda group: [point] if group == "segcam.measurements" else [])
     assert fresh.get("theirs") is theirs
-    own = {"scores", "own_passes", "kept_maps", "small_maps", "resolution", "receptive_field"}
+    own = {"scores", "own_passes", "kept_maps", "small_maps", "resolution", "receptive_field", "errors", "thresholds"}
     own |= {"faithfulness", "sanity", "evidence", "evidence_faithfulness", "planted", "specifications"}
     assert names == own | {"leakage", "distance"}
 

@@ -224,6 +224,11 @@ def test_counts_give_the_test_mean_iou(predictions: pd.DataFrame, finished: Path
         counts = torch.tensor(rows[["n_0_0", "n_0_1", "n_1_0", "n_1_1"]].to_numpy()).view(-1, 2, 2)
         assert torch.equal(counts, confusion(answers, batch.masks, 2))
         assert rows["predicted"].tolist() == (answers == 1).flatten(1).any(1).tolist()
+        shares = network(finished, level)(batch.inputs()).softmax(1).detach()
+        sure = [float(share[1][answer == 1].mean()) for share, answer in zip(shares, answers, strict=True)]
+        assert rows["confidence"].tolist() == pytest.approx(sure, abs=1e-5, nan_ok=True)
+        entropy = -(shares * shares.log()).sum(1).mean((1, 2))
+        assert rows["entropy"].tolist() == pytest.approx(entropy.tolist(), abs=1e-5)
         peer = MulticlassJaccardIndex(num_classes=2, ignore_index=IGNORE)
         assert mean_iou(counts.sum(0)) == pytest.approx(float(peer(answers, batch.masks.long())), abs=1e-6)
         assert levels.loc[level, "test_miou"] == pytest.approx(mean_iou(counts.sum(0)), abs=1e-5)

@@ -1,0 +1,142 @@
+"""Pictures of errors: an image's truth and prediction, what is wrong of it, and the maps of right and wrong pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib.figure
+import numpy as np
+from numpy.typing import NDArray
+
+from analyses.plots import map_page, networks, overlay
+from analyses.reading.choices import ends
+from analyses.reading.error_maps import FALSE_ALARM, HIT, MISS, PIXELS, SETS
+from analyses.reading.files import PREDICTED
+from analyses.reading.records import Gallery
+from analyses.reading.results import Results
+from segcam.draw import display
+from segcam.draw.display import Display
+
+KINDS = ("hit", "false_positive", "false_negative")
+SIGNS: dict[int, map_page.Sign] = {HIT: "hit", FALSE_ALARM: "false alarm", MISS: "miss"}
+HEADS = ("image", "truth", "prediction", "errors", "map of hits", "map of false alarms", "map of misses")
+IGNORED = 255
+INSIDE, OUTSIDE, BORDER = 0.95, 0.15, 0.5
+"""Greys of the class, of all others, and of pixels that count for neither."""
+
+
+@dataclass(frozen=True)
+class ErrorPage:
+    """What the picture shows.
+
+    Attributes:
+        page: its tiles.
+        images: their names.
+        layer: whose maps they are.
+        finding: what is seen.
+        photographs: whether all photographs may be shown.
+    """
+
+    page: map_page.Page
+    images: tuple[str, ...]
+    layer: str
+    finding: str
+    photographs: bool
+
+
+def page(results: Results, model: str, kept: Sequence[Gallery], most: int) -> ErrorPage | None:
+    """Return the picture of the images with the most errors, of at most so many; None where no maps are kept."""
+    images = [(gallery, i) for gallery in kept for i in range(len(gallery.ids))]
+    if not images:
+        return None
+
+    def absent(one: tuple[Gallery, int]) -> bool:
+        return not np.isin(one[0].masks[one[1]], foreground).any()
+
+    foreground = results.foreground(next(iter(results.targets), ""))
+    ordered = sorted(images, key=lambda one: (-_errors(*one), one[0].ids[one[1]]))
+    without = [one for one in ordered if absent(one)][:1]
+    chosen = [one for one in ordered if not absent(one)][: most - len(without)] + without
+    layer = _layer(results, model, chosen[0][0])
+    label = networks.label_of(results, model, layer)
+    rows = [_row(results, gallery, i, layer, foreground) for gallery, i in chosen]
+    name = results.class_name(next(iter(results.targets), ""))
+    key: list[tuple[map_page.Sign, str]] = [(sign, _meaning(sign, name)) for sign in SIGNS.values()]
+    key.append(("outline", f"outline: of the mask, {name}; on maps of the pixels explained"))
+    title = f"{results.label('models', model)}: maps of {label} for right and wrong pixels"
+    shown = map_page.Page(title, [map_page.Block(HEADS, rows)], len(HEADS), key)
+    ids = tuple(gallery.ids[i] for gallery, i in chosen)
+    whole = all(gallery.ids[i] in gallery.photographs for gallery, i in chosen)
+    return ErrorPage(shown, ids, label, _finding(chosen[0], name), whole)
+
+
+def draw(page: ErrorPage) -> matplotlib.figure.Figure:
+    """Draw the picture."""
+    return map_page.draw(page.page)
+
+
+def _meaning(sign: map_page.Sign, name: str) -> str:
+    words = {"hit": "hit: predicted as {} and so in truth", "false alarm": "false alarm: predicted, and not {}"}
+    return words.get(sign, "miss: {}, and not predicted").format(name)
+
+
+def _errors(gallery: Gallery, i: int) -> int:
+    """Return the pixels of the smaller set of errors; of an image without the class its false alarms."""
+    hits, alarms, misses = (int(count) for count in gallery.arrays[PIXELS][i])
+    return min(alarms, misses) if hits + misses else alarms
+
+
+def _layer(results: Results, model: str, gallery: Gallery) -> str:
+    """Return the layer at the encoder's end, or of those that are kept the one nearest before it."""
+    there = {name.split("|", 2)[2] for name in gallery.arrays if "|" in name}
+    wanted = ends(results.main_layers(model))
+    names = [layer.name for layer in (*wanted[1:2], *wanted, *results.main_layers(model)) if layer.name in there]
+    return names[0]
+
+
+def _finding(one: tuple[Gallery, int], name: str) -> str:
+    gallery, i = one
+    hits, alarms, misses = (int(count) for count in gallery.arrays[PIXELS][i])
+    labelled = int((gallery.masks[i] != IGNORED).sum())
+    shares = [f"{100 * count / labelled:.0f} %" for count in (alarms, misses)]
+    if not hits + misses:
+        return f"{gallery.ids[i]} shows no {name}, and {shares[0]} of it are predicted as one."
+    return (
+        f"Of {gallery.ids[i]}, {shares[0]} of the pixels are false alarms and {shares[1]} misses, "
+        "most of both among the images that are kept."
+    )
+
+
+def _row(results: Results, gallery: Gallery, i: int, layer: str, foreground: Sequence[int]) -> map_page.Row:
+    mask, photograph = gallery.masks[i], gallery.photographs.get(gallery.ids[i])
+    size = (int(mask.shape[0]), int(mask.shape[1]))
+    outline = overlay.outline(np.isin(mask, foreground))
+    picture = np.zeros((*size, 3)) if photograph is None else photograph / 255
+    predicted = np.isin(gallery.arrays[PREDICTED][i], foreground)
+    sets = gallery.arrays[SETS][i]
+    coloured = np.array(display.dimmed(photograph, size))
+    for value, sign in SIGNS.items():
+        coloured[sets == value] = [int(map_page.SWATCHES[sign][at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    tiles: list[map_page.Tile | None] = [
+        map_page.Tile(picture, outline),
+        map_page.Tile(_grey(np.isin(mask, foreground), mask), []),
+        map_page.Tile(_grey(predicted, np.where(mask == IGNORED, OUTSIDE, mask)), []),
+        map_page.Tile(coloured, []),
+    ]
+    names = {name.split(":", 1)[0]: name for name in gallery.arrays if name.endswith(f"|{layer}")}
+    for value, kind in zip(SIGNS, KINDS, strict=True):
+        count = int(gallery.arrays[PIXELS][i][value - 1])
+        values = np.asarray(gallery.arrays[names[kind]][i], dtype=np.float32)
+        how = Display.of(values, raw=results.raw)
+        reason = "no such pixel" if not count else how.reason
+        tint = overlay.heat(values, photograph, size, how)
+        around = [] if reason else overlay.outline(sets == value)
+        tiles.append(map_page.Tile(tint, around, None, f"{count} px", how, reason))
+    return map_page.Row(map_page.cut(gallery.ids[i], 16, 6), tiles)
+
+
+def _grey(inside: NDArray[np.bool_], mask: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Return a mask as a picture: bright where it is the class, grey where no class is known."""
+    shades = np.where(inside, INSIDE, np.where(mask == IGNORED, BORDER, OUTSIDE))
+    return np.repeat(shades[..., None], 3, axis=2)

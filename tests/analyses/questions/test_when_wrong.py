@@ -1,0 +1,122 @@
+"""Maps of right and wrong pixels, from a made-up table with planted answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analyses.questions import when_wrong
+from analyses.reading.error_maps import PIXELS, PLACE, SETS
+from analyses.reading.results import Results
+from tests.analyses.checks import assert_on_page, row, split, texts
+from tests.analyses.conftest import Plan, drawn_image
+
+IMAGES = tuple(f"pet_{i:02d}" for i in range(16))
+WITHOUT = IMAGES[12:]
+"""Images that do not show the class."""
+RUN = {"images": IMAGES, "seeds": (0, 1), "levels": (90,), "gallery": 0, "stages": 2}
+SHIFT = {"hit": 0.0, "false_positive": -0.4, "false_negative": 0.1}
+LIKE = {"hit": 1.0, "false_positive": 0.9, "false_negative": 0.5}
+
+
+def measured(results: Results, *, alarms: int = 16) -> Results:
+    """Write scores that lie so far from those of hits in the same image; so many images have false alarms."""
+    rng = np.random.default_rng(5)
+    base = dict(zip(IMAGES, rng.normal(0.3, 0.2, len(IMAGES)), strict=True))
+    rows = []
+    for image in IMAGES:
+        kinds = ["false_positive"] if image in WITHOUT else list(SHIFT)
+        for kind in kinds if IMAGES.index(image) < alarms or image in WITHOUT else ["hit"]:
+            for layer in results.main_layers("unet"):
+                for method in ("grad_cam", "mask_oracle"):
+                    for seed in RUN["seeds"]:
+                        keys = {"dataset": "d", "model": "unet", "level": 90, "seed": seed, "image": image}
+                        keys |= {"target": f"{kind}:logit", "layer": layer.name, "method": method}
+                        keys |= {"training_data": "d", "present": image not in WITHOUT, "target_pixels": 40}
+                        shift = SHIFT[kind] if method == "grad_cam" else 0.0
+                        gain = np.nan if image in WITHOUT else base[image] + shift + rng.normal(0, 0.01)
+                        like = np.nan if image in WITHOUT else LIKE[kind] if method == "grad_cam" else -0.2
+                        rows.append(keys | {"energy_gain": gain, "own_gain": 0.2, "like_hits": like})
+    folder = results.folder / "scores" / "errors"
+    folder.mkdir(exist_ok=True)
+    pd.DataFrame(rows).to_parquet(folder / "unet.parquet")
+    return Results(results.folder)
+
+
+def kept(results: Results) -> Results:
+    """Write the maps of three images, the last of which lacks the class."""
+    photos, masks = map(np.stack, zip(*(drawn_image_of(n) for n in range(3)), strict=True))
+    masks[2] = 0
+    predicted = np.roll(masks, 4, axis=2)
+    predicted[2, 5:9, 5:9] = 1
+    sets = np.where((predicted == 1) & (masks == 1), 1, np.where((predicted == 1) & (masks == 0), 2, 0))
+    sets = np.where((predicted != 1) & (masks == 1), 3, sets).astype(np.uint8)
+    counts = np.stack([(sets == n).sum((1, 2)) for n in (1, 2, 3)], 1)
+    arrays = {"ids": np.array([*IMAGES[:2], WITHOUT[0]]), "images": photos, "masks": masks, "predicted": predicted}
+    arrays |= {SETS: sets, PIXELS: counts}
+    maps = np.random.default_rng(1).random((3, 6, 6)).astype(np.float32)
+    for kind in SHIFT:
+        empty = counts[:, list(SHIFT).index(kind)] == 0
+        arrays[f"{kind}:logit|grad_cam|Encoder 2_2"] = np.where(empty[:, None, None], np.nan, maps)
+    place = results.folder / PLACE
+    place.mkdir(exist_ok=True)
+    np.savez_compressed(place / "unet-s0-l90-000.npz", **arrays)
+    return Results(results.folder)
+
+
+def drawn_image_of(number: int) -> tuple[np.ndarray, np.ndarray]:
+    return drawn_image(Plan(), number)
+
+
+def test_planted_differences_are_found_within_images(make) -> None:
+    table, (figure,) = split(when_wrong.analyse(measured(make(**RUN))))
+    frame = table.frame
+    at = {"layer": "Encoder 2_2", "method": "grad_cam"}
+    for group, kind in (("false alarms", "false_positive"), ("misses", "false_negative")):
+        found = row(frame, **at, group=group, measure="energy_gain")
+        assert found["difference"] == pytest.approx(SHIFT[kind], abs=0.01)
+        assert found["difference_low"] < found["difference"] < found["difference_high"]
+        assert found["difference_high"] - found["difference_low"] < 0.1 < found["high"] - found["low"]  # of pairs
+        assert (found["n_images"], found["n_pairs"], found["n_seeds"]) == (12, 12, 2)
+        assert row(frame, **at, group=group, measure="like_hits")["estimate"] == pytest.approx(LIKE[kind])
+    hits = row(frame, **at, group="hits", measure="energy_gain")
+    assert np.isnan(hits["difference"])
+    assert hits["n_pairs"] == 0
+    alone = row(frame, **at, group="false alarms, class absent", measure="own_gain")
+    assert alone["n_images"] == len(WITHOUT)
+    assert np.isnan(alone["difference"])
+    assert not ((frame["group"] == "false alarms, class absent") & (frame["measure"] == "energy_gain")).any()
+    said = figure.caption.finding
+    assert "those of false alarms by 0.90 (their pixels \N{MINUS SIGN}0.20)" in said
+    assert "those of misses by 0.50" in said
+    assert_on_page(figure)
+
+
+def test_few_pairs_are_called_so(make) -> None:
+    _, (figure,) = split(when_wrong.analyse(measured(make(**RUN), alarms=4)))
+    assert "At Encoder 2_2, fewer than 6 images" in figure.caption.finding
+
+
+def test_the_picture_shows_sets_and_maps_and_says_which_images(make) -> None:
+    results = kept(measured(make(**RUN)))
+    figures = [item for item in when_wrong.analyse(results) if item.name.startswith("when_wrong_maps")]
+    (figure,) = figures
+    said = texts(figure)
+    assert {"truth", "prediction", "errors", "map of hits", "map of misses"} <= set(said)
+    assert sum("no such" in text for text in said) == 2  # of the image without the class: no hits and no misses
+    assert WITHOUT[0] in figure.caption.details
+    assert "no average images" in figure.caption.details
+    assert_on_page(figure)
+
+
+def test_photographs_that_may_not_be_shown_are_not(make) -> None:
+    results = kept(measured(make(**RUN, photographs=False)))
+    (gallery,) = results.error_maps("unet", 0, 90)
+    assert gallery.photographs == {}
+    (figure,) = (item for item in when_wrong.analyse(results) if item.name.startswith("when_wrong_maps"))
+    assert "may not be shown" in figure.caption.details
+
+
+def test_nothing_without_the_measurement(make) -> None:
+    assert list(when_wrong.analyse(make(**RUN))) == []
