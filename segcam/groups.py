@@ -33,6 +33,8 @@ AXES = 10
 """Principal axes along which things are grouped, and of what is given that are taken out, at most."""
 MOST = 6
 """Groups that are tried, at most."""
+FEW_AN_AXIS = 8
+"""Things for each axis of what is given: with fewer, noise would be taken out with it."""
 SMALLEST = 5
 """Things that a group needs."""
 FEWEST = 4 * SMALLEST
@@ -286,7 +288,7 @@ def _cloud(values: Floats, given: Floats | None) -> Floats:
         return values
     away = values - values.mean(0)
     if given is not None:
-        known = _turned(given - given.mean(0))[:, : min(AXES, len(given) // FEWEST)]
+        known = _turned(given - given.mean(0))[:, : min(AXES, len(given) // FEW_AN_AXIS)]
         away = away - known @ np.linalg.lstsq(known, away, rcond=None)[0]
     return _turned(away)[:, :AXES]
 

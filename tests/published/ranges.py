@@ -66,6 +66,12 @@ def of_faithfulness(_: Path, column: str, row: dict[str, Any]) -> Range:
     return less(own, own) if column == "difference" else own
 
 
+def of_group(folder: Path, column: str, row: dict[str, Any]) -> Range:
+    """A group's mean less that of the others; facts beside the metrics are shares."""
+    own = metrics(folder).get(row["metric"], SHARE)
+    return less(own, own)
+
+
 def of_evidence(_: Path, column: str, __: dict[str, Any]) -> Range:
     if column.startswith("minus_"):
         return less(GAIN, GAIN)
@@ -110,6 +116,7 @@ POSSIBLE: dict[str, Callable[[Path, str, dict[str, Any]], Range]] = {
     "diagnosis": constant(blank_share=SHARE, sign_balance=SHARE, counter_share=SHARE),
     "faithfulness": of_faithfulness,
     **dict.fromkeys(("known_evidence", "known_evidence_summary"), of_evidence),
+    "groups_scores": of_group,
     "metric_agreement": constant(rho=CORRELATION, rho_within=CORRELATION),
     **dict.fromkeys(("meta_evaluation", "meta_evaluation_layers", "meta_evaluation_planted"), lambda *_: CORRELATION),
     "performance_profiles": constant(area=SHARE, above=SHARE),
