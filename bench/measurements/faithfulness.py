@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bench.measurements.material.columns import joined, map_rows
 from bench.measurements.material.made_maps import MadeMaps, control_maps, gradient_maps
-from bench.measurements.material.selection import layers_like, methods_called, targets_called
+from bench.measurements.material.selection import end_layers, methods_called, targets_called
 from bench.planning.measurement import MEASUREMENTS, Columns, MeasureJob, Measurement
 from bench.planning.request import Request
 from bench.planning.sections import FewImages, distinct
@@ -36,7 +36,6 @@ from segcam.checks.faithfulness import (
 from segcam.checks.faithfulness.curves import Kind
 from segcam.errors import InputError
 from segcam.methods import Method
-from segcam.probe.layers import Layer
 from segcam.probe.probe import Capture, Probe
 from segcam.probe.targets import Target
 from segcam.samples import Batch
@@ -126,24 +125,6 @@ def methods_of(settings: Faithfulness, scored: Sequence[Method] = ()) -> tuple[M
                 f"faithfulness.methods names {method.name}, which is no gradient method and no control: leave it out"
             )
     return tuple(methods)
-
-
-def layers_of(settings: Faithfulness, layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    """Return the layers examined, by depth: those that the section names, else first and last encoder, last decoder.
-
-    Args:
-        settings: the profile's section.
-        layers: of the network, by depth; the default is taken from those of the first one's probe point. Where fewer
-            than two are called encoder, all that are not of the decoder are.
-    """
-    if named := layers_like(settings.layers, layers):
-        return tuple(named)
-    of_point = [layer for layer in layers if layer.point == layers[0].point]
-    body = [layer for layer in of_point if layer.role == "encoder"]
-    if len(body) < 2:  # of a transformer only the blocks' ends may be called so
-        body = [layer for layer in of_point if layer.role != "decoder"] or of_point
-    last = [layer for layer in of_point if layer.role == "decoder"] or of_point
-    return tuple(dict.fromkeys((body[0], body[-1], last[-1])))
 
 
 def targets_of(settings: Faithfulness, targets: Sequence[Target]) -> tuple[Target, ...]:
@@ -303,7 +284,7 @@ def run(job: MeasureJob) -> dict[str, Columns]:
     images, masks = job.batch.inputs(), job.batch.masks
     request = replace(
         job.request,
-        layers=layers_of(settings, job.request.layers),
+        layers=end_layers(settings.layers, job.request.layers),
         methods=methods_of(settings, job.request.methods),
         targets=targets_of(settings, job.request.targets),
     )

@@ -123,6 +123,13 @@ POSSIBLE: dict[str, Callable[[Path, str, dict[str, Any]], Range]] = {
     "receptive_field": constant(estimate=(0.0, math.inf)),
     "resolution": constant(miou=SHARE, change=CORRELATION),
     "resolution_contrasts": constant(contrast=(-2.0, 2.0)),
+    "robustness": constant(
+        **dict.fromkeys(("leakage", "seconds", "max_sensitivity"), (0.0, math.inf)),
+        **dict.fromkeys(("faithfulness", "context_faithfulness"), ANYTHING),
+        **dict.fromkeys(("cosine", "top"), SHARE),
+        robustness=CORRELATION,
+    ),
+    "robustness_changes": constant(spearman=CORRELATION, cosine=SHARE, top=SHARE),
     **dict.fromkeys(("sanity", "sanity_random"), lambda *_: CORRELATION),
     "target_agreement": constant(correlation=CORRELATION, difference=SHARE),
     "timing": constant(ratio=(0.0, math.inf)),

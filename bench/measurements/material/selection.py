@@ -16,6 +16,24 @@ def layers_like(patterns: Sequence[str], layers: Sequence[Layer]) -> list[Layer]
     return [x for x in layers if any(fnmatch.fnmatchcase(x.label, pattern) for pattern in patterns)]
 
 
+def end_layers(patterns: Sequence[str], layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Return the layers that patterns name, or of none the first and last of the encoder and the last of the decoder.
+
+    Args:
+        patterns: labels, or patterns of them.
+        layers: of the network, by depth; the default is taken from those of the first one's probe point. Where fewer
+            than two are called encoder, all that are not of the decoder are.
+    """
+    if named := layers_like(patterns, layers):
+        return tuple(named)
+    of_point = [layer for layer in layers if layer.point == layers[0].point]
+    body = [layer for layer in of_point if layer.role == "encoder"]
+    if len(body) < 2:  # of a transformer only the blocks' ends may be called so
+        body = [layer for layer in of_point if layer.role != "decoder"] or of_point
+    last = [layer for layer in of_point if layer.role == "decoder"] or of_point
+    return tuple(dict.fromkeys((body[0], body[-1], last[-1])))
+
+
 def methods_called(names: Sequence[str], scored: Sequence[Method]) -> list[Method]:
     """Return methods by their names; those of the section score with the parameters that they have there."""
     configured = {method.name: method for method in scored}
