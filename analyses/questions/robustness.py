@@ -10,8 +10,8 @@ from typing import Any
 import matplotlib.figure
 import numpy as np
 import pandas as pd
-
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.axes import Axes
+from matplotlib.ticker import NullLocator
 
 from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, tidy
@@ -34,6 +34,7 @@ GROUP = ["model", "level", "target"]
 KEYS = [*GROUP, "layers", "method"]
 UNIT = ["seed", "image"]
 RATIO = Bounds(lower=0.0)
+MOST_TICKS = 5
 
 
 @dataclass(frozen=True)
@@ -168,10 +169,8 @@ def axes_of(results: Results, grouped: pd.DataFrame) -> pd.DataFrame:
                 frame[f"{axis.name}{end}"] = math.nan
     families = {entry.name: entry.family for entry in entries(results)}
     counts = {name: f"n_{name}" for name in ("leakage", "robustness")}
-    layers = (
-        examined.groupby([*GROUP, "layers"], as_index=False)["layer"].nunique().rename(columns={"layer": "n_layers"})
-    )
-    frame = frame.merge(layers, on=[*GROUP, "layers"], how="left")
+    counted = examined.groupby([*GROUP, "layers"], as_index=False).agg(n_layers=("layer", "nunique"))
+    frame = frame.merge(counted, on=[*GROUP, "layers"], how="left")
     for column in counts.values():
         frame[column] = frame.get(column, 0)
     seeds = [name for name in frame if str(name).startswith("n_seeds")]
@@ -327,16 +326,28 @@ def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
     for axes, axis in zip(grid[-1], SHOWN, strict=True):
         axes.set_xlabel(axis.label)
         if axis.name == "seconds" and (frame["seconds"] > 0).any():
-            axes.set_xscale("log")
-            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axes.xaxis.set_minor_formatter(NullFormatter())
+            _logarithmic(axes, frame["seconds"].to_numpy(np.float64))
     handles = [
         lines.line_key(looks_of[family], FAMILIES.get(family, family)) for family in families if family != "control"
     ]
     hollow = [lines.dots_key("hollow", "robustness of few images")] if (frame["n_robust"] < 0.5 * most).any() else []
     style.add_key(figure, [*handles, *hollow, lines.reference_key()], 5)
     return figure
+
+
+def _logarithmic(axes: Axes, values: Floats) -> None:
+    """Draw an axis of positive values on a logarithmic scale, with ticks at 1, 2 and 5."""
+    known = values[values > 0]
+    low, high = known.min() / 2, known.max() * 2
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
+    ticks = [tick for tick in ticks if low <= tick <= high]
+    if len(ticks) > MOST_TICKS:
+        ticks = [tick for tick in ticks if round(math.log10(tick), 6).is_integer()]
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 _INTERVALS = f"{CONFIDENCE:.0%} intervals from {RESAMPLES} resamples of images and seeds {NOTE}."
