@@ -94,8 +94,16 @@ def test_an_entry_point_brings_one_too(monkeypatch: pytest.MonkeyPatch) -> None:
     names = set(MEASUREMENTS.names())
     monkeypatch.setattr("segcam.registry.entry_points", lambda group: [point] if group == "segcam.measurements" else [])
     assert fresh.get("theirs") is theirs
-    own = {"scores", "own_passes", "kept_maps", "small_maps", "resolution", "receptive_field"}
-    assert names == own | {"faithfulness", "sanity", "evidence", "evidence_faithfulness", "planted", "specifications"}
+    own = {"scores", "own_passes", "kept_maps", "small_maps", "resolution", "receptive_field", "robustness"}
+    assert names == own | {
+        "faithfulness",
+        "sanity",
+        "evidence",
+        "evidence_faithfulness",
+        "planted",
+        "robustness",
+        "specifications",
+    }
 
 
 def test_a_section_of_no_measurement_is_unknown(tmp_path: Path) -> None:
