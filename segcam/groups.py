@@ -39,6 +39,8 @@ SMALLEST = 5
 """Things that a group needs."""
 FEWEST = 4 * SMALLEST
 """Things without which there is one group alone."""
+LARGEST = 500
+"""Things that groups are made of: of more, as many are drawn, and the others go to the group with the nearest mean."""
 DRAWS, HALVES = 39, 20
 """Clouds that stand for chance, so that beyond all of them is beyond 1 in 40; and random halves for the stability."""
 STABLE = 0.75
@@ -56,7 +58,7 @@ class Groups:
         order: those that have a group by group, in it the most typical first, `(m,)`.
         sizes: of the groups, `(k,)`.
         silhouettes: how much nearer each is to its own group than to the nearest other, `(n,)`, from -1 to 1; NaN for
-            those without a group, and where there is one group alone.
+            those without a group, where there is one group alone, and beyond the `LARGEST` that groups are made of.
         of_group: their mean in each group, `(k,)`.
         separation: their mean.
         by_chance: mean of `separation` over clouds without groups, cut into as many groups.
@@ -220,7 +222,9 @@ def group_points(
             raise InputError(f"given: {len(known)} beside {len(values)}; give one of each")
         defined &= np.isfinite(known).all(1)
     rng = np.random.default_rng(seed)
-    cloud = _cloud(values[defined], None if known is None else known[defined])
+    drawn = np.sort(rng.permutation(int(defined.sum()))[:LARGEST])
+    everyone = _cloud(values[defined], None if known is None else known[defined], drawn)
+    cloud = everyone[drawn]
     cuts = _cuts(cloud, most, seed)
     if not cuts:
         return _one_group(defined)
@@ -233,20 +237,27 @@ def group_points(
     again = {number: _again(cloud, cuts[number].labels, halves, seed) for number in tried}
     count = max(again, key=lambda number: again[number][0])
     found, (stability, found_again) = cuts[count], again[count]
+    means = np.stack([cloud[found.labels == one].mean(0) for one in range(count)])
+    of_all = np.square(everyone[:, None] - means).sum(2).argmin(1)  # of those that were not drawn: the nearest group
+    of_all[drawn] = found.labels
+    renumbered, place = _by_size(of_all), np.zeros(count, np.int64)
+    place[renumbered] = of_all
     labels, silhouettes = np.full(len(values), WITHOUT), np.full(len(values), math.nan)
-    labels[defined], silhouettes[defined] = found.labels, found.silhouettes
+    labels[defined] = renumbered
+    silhouettes[np.flatnonzero(defined)[drawn]] = found.silhouettes
+    of_group = np.array([found.silhouettes[found.labels == one].mean() for one in range(count)])
     return Groups(
         labels=labels,
-        order=np.flatnonzero(defined)[_typical(cloud, found.labels)],
-        sizes=np.bincount(found.labels),
+        order=np.flatnonzero(defined)[_typical(everyone, renumbered)],
+        sizes=np.bincount(renumbered, minlength=count),
         silhouettes=silhouettes,
-        of_group=np.array([found.silhouettes[found.labels == one].mean() for one in range(count)]),
+        of_group=of_group[place],
         separation=found.mean,
         by_chance=usual[count][0],
         gap=gaps[count],
         chance=np.array(of_clouds),
         stability=stability,
-        found_again=found_again,
+        found_again=found_again[place],
     )
 
 
@@ -282,22 +293,30 @@ def _numbers(given: ArrayLike, axes: int, what: str, shape: str) -> Floats:
     return values
 
 
-def _cloud(values: Floats, given: Floats | None) -> Floats:
-    """Return points along their first principal axes, less what goes with what is given."""
+def _cloud(values: Floats, given: Floats | None, drawn: Labels) -> Floats:
+    """Return points along the first principal axes of those that are drawn, less what goes with what is given."""
     if not len(values):
         return values
-    away = values - values.mean(0)
+    away = values - values[drawn].mean(0)
     if given is not None:
-        known = _turned(given - given.mean(0))[:, : min(AXES, len(given) // FEW_AN_AXIS)]
-        away = away - known @ np.linalg.lstsq(known, away, rcond=None)[0]
-    return _turned(away)[:, :AXES]
+        of_given = given - given[drawn].mean(0)
+        known = of_given @ _axes(of_given[drawn], min(AXES, len(drawn) // FEW_AN_AXIS))
+        away = away - known @ np.linalg.lstsq(known[drawn], away[drawn], rcond=None)[0]
+    cloud: Floats = away @ _axes(away[drawn], AXES)
+    return cloud
 
 
-def _turned(away: Floats) -> Floats:
-    """Return points about their mean along their principal axes, the widest first; each axis' sign is its own."""
-    left, scale, _ = np.linalg.svd(away, full_matrices=False)
-    turned: Floats = left * np.where(scale > scale.max(initial=0) * 1e-9, scale, 0)
-    return turned
+def _axes(away: Floats, most: int) -> Floats:
+    """Return the first principal axes of points about their mean, the widest first, `(d, axes)`; their signs are free.
+
+    They are those of the smaller of the two products, of points or of axes, which has the same widths.
+    """
+    few = len(away) < away.shape[1]
+    widths, vectors = np.linalg.eigh(away @ away.T if few else away.T @ away)
+    first = np.argsort(-widths, kind="stable")[:most]
+    first = first[widths[first] > widths.max(initial=0) * 1e-12]
+    axes: Floats = away.T @ vectors[:, first] / np.sqrt(widths[first]) if few else vectors[:, first]
+    return axes
 
 
 def _like(cloud: Floats, rng: np.random.Generator) -> Floats:

@@ -14,7 +14,7 @@ from segcam.datasets import DatasetOptions
 from segcam.datasets.scenes_cues import open_cues
 from segcam.datasets.scenes_tagged import TaggedSplit, open_tagged
 from segcam.errors import InputError
-from segcam.groups import SMALLEST, WITHOUT, Groups, group_maps, group_points, map_points
+from segcam.groups import LARGEST, SMALLEST, WITHOUT, Groups, group_maps, group_points, map_points
 from segcam.maps import all_maps
 from segcam.models import MODELS
 from segcam.samples import IGNORE, Images
@@ -72,6 +72,31 @@ def test_layers_of_grids_of_their_own_are_joined() -> None:
     assert adjusted_rand_score(tagged, groups.labels) > 0.9
     one = group_maps([coarse], given=masks)
     np.testing.assert_array_equal(one.labels, group_maps(coarse, given=masks).labels)
+
+
+def test_of_many_some_are_grouped_and_the_others_go_to_the_nearest_mean() -> None:
+    maps, masks, tagged = planted(LARGEST + 200)
+    groups = group_maps(maps, given=masks)
+    assert adjusted_rand_score(tagged, groups.labels) > 0.9
+    assert groups.odd.tolist() == [False, True]
+    assert groups.sizes.sum() == LARGEST + 200
+    assert np.isfinite(groups.silhouettes).sum() == LARGEST
+    assert groups.sizes.tolist() == np.bincount(groups.labels).tolist()
+
+
+def test_axes_are_the_principal_ones() -> None:
+    """Of fewer points than numbers and of more: what is left of the points along them is what SVD says."""
+    for shape in ((40, 90), (90, 40)):
+        points = np.random.default_rng(0).normal(size=shape) * np.linspace(3, 1, shape[1])
+        given = np.random.default_rng(1).normal(size=(shape[0], 3))
+        groups = group_points(points, given=given)
+        known = given - given.mean(0)
+        away = points - points.mean(0)
+        away -= known @ np.linalg.lstsq(known, away, rcond=None)[0]
+        left, scale, _ = np.linalg.svd(away, full_matrices=False)
+        direct = group_points((left * scale)[:, :10])
+        assert adjusted_rand_score(groups.labels, direct.labels) > 0.95
+        assert groups.separation == pytest.approx(direct.separation, abs=1e-6)
 
 
 def test_what_is_given_is_taken_out() -> None:
@@ -175,6 +200,13 @@ def assert_one(groups: Groups, n: int) -> None:
 def test_what_is_wrong_is_named(given: dict, says: str) -> None:
     with pytest.raises(InputError, match=says):
         group_maps(given.pop("maps"), **given)
+
+
+@pytest.mark.parametrize("n", [3, 60])
+def test_what_is_the_same_for_all_takes_nothing_out(n: int) -> None:
+    maps = planted(n)[0]
+    same = group_maps(maps, given=np.ones((n, 4, 4)))
+    np.testing.assert_array_equal(same.labels, group_maps(maps).labels)
 
 
 COUNT, SIZE, STEPS = 400, 64, 1600
