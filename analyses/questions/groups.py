@@ -34,7 +34,7 @@ MOST_SCORES = 2
 AREA, IOU = "object_area", "iou"
 """Facts beside the scores: the class's share of the image, and the IoU of what is predicted as the class."""
 GROUPS = [
-    *("model", "level", "seed", "target", "method", "group", "odd", "n_images", "n_left_out", "found_again"),
+    *("model", "level", "seed", "target", "method", "group", "odd", "n_images", "n_without", "found_again"),
     *("silhouette", "separation", "by_chance", "gap", "p_chance", "stability", "n_layers", "training_data"),
 ]
 SCORES = [
@@ -202,7 +202,7 @@ def _group_rows(one: Grouped) -> Iterator[dict[str, Any]]:
     for group in range(groups.count):
         yield _keys(one, group) | {
             "n_images": int(groups.sizes[group]),
-            "n_left_out": one.left_out + int((groups.labels == WITHOUT).sum()),
+            "n_without": one.left_out + int((groups.labels == WITHOUT).sum()),
             "found_again": groups.found_again[group],
             "silhouette": groups.of_group[group],
             "separation": groups.separation,

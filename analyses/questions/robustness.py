@@ -330,7 +330,8 @@ def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
     handles = [
         lines.line_key(looks_of[family], FAMILIES.get(family, family)) for family in families if family != "control"
     ]
-    hollow = [lines.dots_key("hollow", "robustness of few images")] if (frame["n_robust"] < 0.5 * most).any() else []
+    few = frame["n_robust"].between(1, 0.5 * most, inclusive="left")
+    hollow = [lines.dots_key("hollow", "robustness of few images")] if few.any() else []
     style.add_key(figure, [*handles, *hollow, lines.reference_key()], 5)
     return figure
 

@@ -47,6 +47,7 @@ HEADS = {
     "icc": "ICC",
     "icc_least": "ICC, least layer",
     "icc_most": "ICC, best layer",
+    "n_without": "images without",
     "p_chance": "p, chance",
     "top": "top tenth",
     "max_sensitivity": "max-sensitivity",
@@ -249,6 +250,7 @@ MEANINGS = {
     # Groups of maps.
     "group": "Number of the group, the largest first; 0 for images without a map.",
     "odd": "Whether the network looks elsewhere in this group than in most images.",
+    "n_without": "Images without the class, or without a map: they have no group.",
     "found_again": "What the group shares with the most similar one of a random half: 1 is all.",
     "silhouette": "How much nearer maps are to their own group than to the nearest other, from -1 to 1.",
     "separation": "The same, mean over all maps.",

@@ -15,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
 from bench.measurements.material.columns import joined, map_rows
-from bench.measurements.material.made_maps import attention_maps, gradient_maps
+from bench.measurements.material.made_maps import MadeMaps, attention_maps, gradient_maps
 from bench.measurements.material.selection import end_layers, methods_called, targets_called
 from bench.planning.measurement import MEASUREMENTS, Columns, MeasureJob, Measurement
 from bench.planning.request import Request
@@ -51,8 +51,9 @@ class Robustness(FewImages):
     `noise` and `brightness` are in standard deviations of the image, `contrast` is the share of it that goes, `blur` a
     deviation in shares of the shorter side; an empty list leaves a kind out. Without `targets` the first of the section
     score is explained, without `methods` its gradient methods and those of attention; `layers` are labels or patterns
-    of them, by default those that faithfulness looks at. Methods of the section score with passes of their own are
-    examined on the first `own_pass_images` of the images, with the strongest change of each kind.
+    of them, by default those that faithfulness looks at, and the last one behind attention where its maps are examined.
+    Methods of the section score with passes of their own are examined on the first `own_pass_images` of the images,
+    with the strongest change of each kind.
     """
 
     targets: tuple[str, ...] = ()
@@ -118,6 +119,21 @@ def methods_of(settings: Robustness, scored: Sequence[Method], attentive: bool) 
     return tuple(method for method in methods if method.attention is None or attentive)
 
 
+def layers_of(settings: Robustness, request: Request, methods: Sequence[Method]) -> tuple[Layer, ...]:
+    """Return the layers examined: those named, else those of faithfulness, and the last one that attention maps are of.
+
+    Args:
+        settings: the profile's section.
+        request: of the section score.
+        methods: those examined.
+    """
+    ends = end_layers(settings.layers, request.layers)
+    if settings.layers or not any(method.attention is not None for method in methods):
+        return ends
+    last = [request.layers[i] for i in request.blocks()][-1:]
+    return tuple(layer for layer in request.layers if layer in (*ends, *last))
+
+
 @dataclass(frozen=True, eq=False)
 class Examined:
     """One target's maps of a few images under changes.
@@ -136,19 +152,15 @@ class Examined:
 
     def shared(self, perturbations: Sequence[Perturbation]) -> Iterator[Columns]:
         """Yield the rows of the methods that share the pass, a change each."""
-        batch, names = self.job.batch, dict[str, list[str]]()
+        batch, made = self.job.batch, dict[str, MadeMaps]()
 
         def maps_of(capture: Capture) -> dict[str, Tensor]:
-            stacks: dict[str, list[Tensor]] = {}
-            names.clear()
-            made = chain(
-                chain.from_iterable(gradient_maps(self.request, [capture])), attention_maps(self.request, [capture])
+            gradients = chain.from_iterable(gradient_maps(self.request, [capture]))
+            made.clear()  # by number: maps of attention may have a grid of their own
+            made.update(
+                (str(n), one) for n, one in enumerate(chain(gradients, attention_maps(self.request, [capture])))
             )
-            for one in made:
-                label = self.request.layers[one.layers[0]].label
-                stacks.setdefault(label, []).append(one.maps)
-                names.setdefault(label, []).extend(self.request.methods[m].name for m in one.methods)
-            return {label: torch.cat(maps, 1) for label, maps in stacks.items()}
+            return {number: one.maps for number, one in made.items()}
 
         explain = with_pixels_kept(self.probe, self.capture, maps_of, valid=batch.valid)
         size = TOGETHER if batch.images.is_cpu else 64
@@ -157,8 +169,10 @@ class Examined:
             (found,) = perturbation_robustness(
                 batch.inputs(), batch.ids, explain, [perturbation], valid=batch.valid, seed=self.seed, batch_size=size
             )
-            for label, similarity in found.items():
-                yield self._rows(batch.ids, perturbation, label, names[label], similarity)
+            for number, similarity in found.items():
+                layer = self.request.layers[made[number].layers[0]].label
+                names = [self.request.methods[m].name for m in made[number].methods]
+                yield self._rows(batch.ids, perturbation, layer, names, similarity)
 
     def own(self, perturbations: Sequence[Perturbation], count: int) -> Iterator[Columns]:
         """Yield the rows of the methods with passes of their own, of the first `count` images."""
@@ -209,10 +223,12 @@ class Examined:
             for method in self.request.methods:
                 one = replace(self.request, methods=(method,), layers=(layer,))
 
-                def make(one: Request = one) -> object:
-                    return list(chain(gradient_maps(one, [capture]), attention_maps(one, [capture])))
+                def make(one: Request = one) -> list[MadeMaps]:
+                    gradients = chain.from_iterable(gradient_maps(one, [capture]))
+                    return [*gradients, *attention_maps(one, [capture])]
 
-                yield self._second(batch.ids, layer, method, shared + _timed(make, self.job.device))
+                if make():  # a layer may have no map of a method
+                    yield self._second(batch.ids, layer, method, shared + _timed(make, self.job.device, warm=False))
         for method in self.request.own_pass_methods if count else ():
             for layer in (INPUT,) if method.scope == "input" else self.request.layers:
 
@@ -282,10 +298,11 @@ def run(job: MeasureJob) -> dict[str, Columns]:
         `robustness_seconds`, a row a layer and method of the cell's first image.
     """
     settings: Robustness = job.profile.section("robustness")
+    methods = methods_of(settings, job.request.methods, bool(job.request.places))
     request = replace(
         job.request,
-        layers=end_layers(settings.layers, job.request.layers),
-        methods=methods_of(settings, job.request.methods, bool(job.request.places)),
+        layers=layers_of(settings, job.request, methods),
+        methods=methods,
         targets=targets_called(settings.targets, job.request.targets[0]) or job.request.targets[:1],
     )
     if not any(method.attention is not None for method in request.methods):

@@ -68,7 +68,7 @@ def test_the_planted_corner_is_the_odd_group(made) -> None:
     frame = made[1]["groups"]
     assert frame["odd"].tolist() == [False, True]
     assert frame["n_images"].tolist() == [58, 20]
-    assert set(frame["n_left_out"]) == {len(ABSENT)}
+    assert set(frame["n_without"]) == {len(ABSENT)}
     assert set(frame["n_layers"]) == {len(LAYERS)}, "where the decoder looks is where the object is"
     assert (frame["p_chance"] <= 1 / 40).all()
     images = made[1]["groups_images"]

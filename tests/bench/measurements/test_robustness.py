@@ -103,6 +103,27 @@ def test_every_method_is_timed(tables: dict[str, pd.DataFrame]) -> None:
     }
 
 
+def test_attention_and_placements_are_examined_as_well(tiny: Path) -> None:
+    """Of a transformer with its first weights, methods of attention have maps of the layers behind it."""
+    settings = ['score.methods=["grad_cam", "attention_rollout", "legrad"]', 'score.placement="receptive_field"']
+    profile = profiles.read(str(tiny), [*settings, "robustness.images=2", "models.segformer={}"])
+    data = open_data(profile, root=None, download=False)
+    cell = next(one for one in plan.training(profile, data.digest) if one.model == "segformer")
+    model = create("segformer", 2, seed=1).eval()
+    request = Request.of(profile.score, "segformer", model)
+    rows, _ = data.choose(2)
+    measured = MeasureCell("robustness", cell, 40, "000", rows, "id")
+    found = robustness.run(MeasureJob(profile, data, measured, model, request, quiet, quiet))
+    frame = pd.DataFrame(found["robustness"])
+    assert {"grad_cam", "attention_rollout"} <= set(frame["method"])
+    assert not frame.duplicated(KEYS).any()
+    assert frame["cosine"].dropna().between(0, 1).all()
+    assert frame.groupby("method")["cosine"].count().min() > 0
+    seconds = pd.DataFrame(found["robustness_seconds"])
+    pairs = [set(zip(table["method"], table["layer"], strict=True)) for table in (frame, seconds)]
+    assert pairs[0] == pairs[1], "what has a map is timed, and nothing else"
+
+
 def test_the_strongest_change_of_each_kind() -> None:
     found = [(one.kind, one.strength) for one in strongest(PERTURBATIONS)]
     assert found == [("noise", 0.2), ("brightness", 0.2), ("contrast", 0.2), ("blur", 0.01)]
