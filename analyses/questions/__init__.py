@@ -1,1 +1,1 @@
-"""Questions beyond the paper: whose pixels maps show, how far off, what errors look at, and what quality hangs on."""
+"""Questions beyond the paper: whose pixels maps show and how far off, what errors look at, which maps are odd."""

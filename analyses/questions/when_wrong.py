@@ -134,7 +134,7 @@ def _rows(
                     at = (g, m, i)
                     if np.isnan(means.estimate[at]):
                         continue
-                    row = {"layer": layer, "depth": layers[layer].depth, "method": method, "group": group}
+                    row = {"layer": layer, "depth": layers[layer].depth, "method": method, "errors": group}
                     row |= {"measure": measure, **_named("", means, at)}
                     if group in (ALARMS, MISSES):
                         row |= _named("difference_", differences, at)
@@ -164,7 +164,7 @@ def finding(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> str
     """Say how like the maps of errors are to those of hits at the encoder's end, and how like their pixels are."""
     method, words = main_method(frame, results), []
     for group in (ALARMS, MISSES):
-        rows = frame[(frame["group"] == group) & (frame["measure"] == LIKE) & (frame["n_pairs"] >= FEWEST)]
+        rows = frame[(frame["errors"] == group) & (frame["measure"] == LIKE) & (frame["n_pairs"] >= FEWEST)]
         own, pixels = (_at_ends(results, rows[rows["method"] == name], models) for name in (method, ORACLE))
         if own:
             beside = f" (their pixels {_range(pixels)})" if pixels else ""
@@ -214,7 +214,7 @@ def draw(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> matplo
             part = part[part["layer"].isin([layer.name for layer in layers]) & part[columns[0]].notna()]
             marks = []
             for group, look in LOOKS.items():
-                of_group = part[part["group"] == group]
+                of_group = part[part["errors"] == group]
                 pixels, own = (of_group[of_group["method"] == name] for name in (ORACLE, method))
                 if len(pixels):
                     marks.append(lines.along_layers(GREYS[group], pixels, layers, columns[:1]))

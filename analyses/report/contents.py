@@ -14,7 +14,7 @@ ORDER = (
     *("claims", "levels", "film", "figure1", "figure2", "figure3", "curves", "heatmap", "family"),
     *("methods", "method_ranks", "performance_profiles", "distributions", "metric_agreement", "target_agreement"),
     *("points", "leakage", "distance", "faithfulness", "sanity", "known_evidence", "meta_evaluation", "reliability"),
-    *("map_quality", "when_wrong", "map_threshold", "diagnosis", "attention"),
+    *("robustness", "groups", "map_quality", "when_wrong", "map_threshold", "diagnosis", "attention"),
     *("receptive_field", "resolution", "skipped"),
 )
 """From the verdicts to the maps, their curves, the methods, what maps are worth, what lies behind; others follow."""

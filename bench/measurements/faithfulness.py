@@ -17,7 +17,7 @@ from torch import Tensor
 from bench.measurements.material.columns import joined, map_rows
 from bench.measurements.material.made_maps import MadeMaps, control_maps, gradient_maps
 from bench.measurements.material.own_maps import OwnPasses
-from bench.measurements.material.selection import first_and_last, layers_like, methods_called, targets_called
+from bench.measurements.material.selection import end_layers, methods_called, targets_called
 from bench.planning.measurement import MEASUREMENTS, Columns, MeasureJob, Measurement
 from bench.planning.request import Request
 from bench.planning.sections import FewImages, distinct
@@ -37,7 +37,6 @@ from segcam.checks.faithfulness import (
 from segcam.checks.faithfulness.curves import Kind
 from segcam.errors import InputError
 from segcam.methods import Method
-from segcam.probe.layers import Layer
 from segcam.probe.probe import Capture, Probe
 from segcam.probe.targets import Target
 from segcam.samples import Batch
@@ -129,16 +128,6 @@ def methods_of(settings: Faithfulness, scored: Sequence[Method] = ()) -> tuple[M
                 "gradients or passes of its own: leave it out"
             )
     return tuple(methods)
-
-
-def layers_of(settings: Faithfulness, layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    """Return the layers examined, by depth: those that the section names, else first and last encoder, last decoder.
-
-    Args:
-        settings: the profile's section.
-        layers: of the network, by depth.
-    """
-    return tuple(layers_like(settings.layers, layers)) or first_and_last(layers)
 
 
 def targets_of(settings: Faithfulness, targets: Sequence[Target]) -> tuple[Target, ...]:
@@ -298,7 +287,7 @@ def run(job: MeasureJob) -> dict[str, Columns]:
     images, masks = job.batch.inputs(), job.batch.masks
     request = replace(
         job.request,
-        layers=layers_of(settings, job.request.layers),
+        layers=end_layers(settings.layers, job.request.layers),
         methods=methods_of(settings, [*job.request.methods, *job.request.own_pass_methods]),
         targets=targets_of(settings, job.request.targets),
     )

@@ -18,8 +18,8 @@ from tests.method_runs import CONTROLS, IMAGES, enrich
 
 ROOT = Path(analyses.__file__).parents[1]
 FORBIDDEN = {"analyses": {"torch", "torchvision", "bench", "segcam"}, "segcam": {"bench", "analyses"}}
-SHARED = {"segcam.draw.display", "segcam.draw.glyphs"}
-"""What figures and library draw alike: without torch."""
+SHARED = {"segcam.draw.display", "segcam.draw.glyphs", "segcam.groups"}
+"""What figures and library draw or group alike: without torch."""
 
 
 def imported(path):

@@ -66,6 +66,12 @@ def of_faithfulness(_: Path, column: str, row: dict[str, Any]) -> Range:
     return less(own, own) if column == "difference" else own
 
 
+def of_group(folder: Path, column: str, row: dict[str, Any]) -> Range:
+    """A group's mean less that of the others; facts beside the metrics are shares."""
+    own = metrics(folder).get(row["metric"], SHARE)
+    return less(own, own)
+
+
 def of_evidence(_: Path, column: str, __: dict[str, Any]) -> Range:
     if column.startswith("minus_"):
         return less(GAIN, GAIN)
@@ -124,6 +130,7 @@ POSSIBLE: dict[str, Callable[[Path, str, dict[str, Any]], Range]] = {
     "map_quality": constant(rho=CORRELATION),
     "map_threshold": constant(cut_iou=SHARE, cut_dice=SHARE, otsu_iou=SHARE, otsu_dice=SHARE, difference=(-1.0, 1.0)),
     "map_threshold_curves": constant(cut_iou=SHARE),
+    "groups_scores": of_group,
     "metric_agreement": constant(rho=CORRELATION, rho_within=CORRELATION),
     **dict.fromkeys(("meta_evaluation", "meta_evaluation_layers", "meta_evaluation_planted"), lambda *_: CORRELATION),
     "performance_profiles": constant(area=SHARE, above=SHARE),
@@ -131,6 +138,13 @@ POSSIBLE: dict[str, Callable[[Path, str, dict[str, Any]], Range]] = {
     "resolution": constant(miou=SHARE, change=CORRELATION),
     "resolution_contrasts": constant(contrast=(-2.0, 2.0)),
     "when_wrong": of_errors,
+    "robustness": constant(
+        **dict.fromkeys(("leakage", "seconds", "max_sensitivity"), (0.0, math.inf)),
+        **dict.fromkeys(("faithfulness", "context_faithfulness"), ANYTHING),
+        **dict.fromkeys(("cosine", "top"), SHARE),
+        robustness=CORRELATION,
+    ),
+    "robustness_changes": constant(spearman=CORRELATION, cosine=SHARE, top=SHARE),
     **dict.fromkeys(("sanity", "sanity_random"), lambda *_: CORRELATION),
     "target_agreement": constant(correlation=CORRELATION, difference=SHARE),
     "timing": constant(ratio=(0.0, math.inf)),

@@ -16,6 +16,16 @@ def layers_like(patterns: Sequence[str], layers: Sequence[Layer]) -> list[Layer]
     return [x for x in layers if any(fnmatch.fnmatchcase(x.label, pattern) for pattern in patterns)]
 
 
+def end_layers(patterns: Sequence[str], layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Return the layers that patterns name, or of none the first and last of the encoder and the last of the decoder.
+
+    Args:
+        patterns: labels, or patterns of them.
+        layers: of the network, by depth.
+    """
+    return tuple(layers_like(patterns, layers)) or first_and_last(layers)
+
+
 def first_and_last(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     """Return the first and the last layer of the encoder and the last of the decoder, each once, by depth.
 

@@ -97,15 +97,16 @@ class Sketch:
     shadow: float
     take: Callable[[Field], npt.NDArray[np.uint8]]
 
-    def draw(self, traits: Traits) -> Picture:
-        """Draw the scene with these traits; nothing else differs between two drawings."""
+    def draw(self, traits: Traits, *, plain: bool = False) -> Picture:
+        """Draw the scene with these traits, or with a plain coat; nothing else differs between two drawings."""
         ears, pattern, ball = traits
-        pet, (*patterns, plain) = self.pets[ears], self.coats
+        pet, (*patterns, rest) = self.pets[ears], self.coats
         image = self.backdrop.copy()
-        paint_over(image, self.ball, BALLS[ball].reshape(3, 1, 1), plain)
+        paint_over(image, self.ball, BALLS[ball].reshape(3, 1, 1), rest)
         # Ears cast none, so that nothing beside them tells their form.
         cast_shadow(image, np.maximum(*(p.distance for p in self.pets)), self.shadow)
-        paint_over(image, pet, np.where(pet.parts == BODY, patterns[pattern], plain), plain)
+        coat = rest if plain else np.where(pet.parts == BODY, patterns[pattern], rest)
+        paint_over(image, pet, coat, rest)
         mask, parts = truth(pet.distance, pet.parts)
         return Picture(self.take(image), mask, parts == BODY)
 

@@ -74,19 +74,19 @@ def test_planted_differences_are_found_within_images(make) -> None:
     frame = table.frame
     at = {"layer": "Encoder 2_2", "method": "grad_cam"}
     for group, kind in (("false alarms", "false_positive"), ("misses", "false_negative")):
-        found = row(frame, **at, group=group, measure="energy_gain")
+        found = row(frame, **at, errors=group, measure="energy_gain")
         assert found["difference"] == pytest.approx(SHIFT[kind], abs=0.01)
         assert found["difference_low"] < found["difference"] < found["difference_high"]
         assert found["difference_high"] - found["difference_low"] < 0.1 < found["high"] - found["low"]  # of pairs
         assert (found["n_images"], found["n_pairs"], found["n_seeds"]) == (12, 12, 2)
-        assert row(frame, **at, group=group, measure="like_hits")["estimate"] == pytest.approx(LIKE[kind])
-    hits = row(frame, **at, group="hits", measure="energy_gain")
+        assert row(frame, **at, errors=group, measure="like_hits")["estimate"] == pytest.approx(LIKE[kind])
+    hits = row(frame, **at, errors="hits", measure="energy_gain")
     assert np.isnan(hits["difference"])
     assert hits["n_pairs"] == 0
-    alone = row(frame, **at, group="false alarms, class absent", measure="own_gain")
+    alone = row(frame, **at, errors="false alarms, class absent", measure="own_gain")
     assert alone["n_images"] == len(WITHOUT)
     assert np.isnan(alone["difference"])
-    assert not ((frame["group"] == "false alarms, class absent") & (frame["measure"] == "energy_gain")).any()
+    assert not ((frame["errors"] == "false alarms, class absent") & (frame["measure"] == "energy_gain")).any()
     said = figure.caption.finding
     assert "those of false alarms by 0.90 (their pixels \N{MINUS SIGN}0.20)" in said
     assert "those of misses by 0.50" in said

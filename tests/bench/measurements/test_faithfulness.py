@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from bench.measurements import faithfulness
+from bench.measurements.material.selection import end_layers
 from bench.planning.cells import MeasureCell, TrainCell
 from bench.planning.measurement import MeasureJob, quiet
 from bench.planning.profile import read
@@ -162,15 +163,13 @@ def test_layers_by_default_are_the_ends_of_encoder_and_decoder():
     def layers(*roles: str) -> list[Layer]:
         return [Layer(f"m.{i}", f"{role} {i}", depth=i, role=role) for i, role in enumerate(roles)]
 
-    settings = read("smoke").faithfulness
     relu = Layer("m.9", "Decoder ReLU", depth=9, role="decoder", point="relu")
-    ends = faithfulness.layers_of(settings, [*layers("encoder", "encoder", "encoder", "decoder", "decoder"), relu])
+    ends = end_layers((), [*layers("encoder", "encoder", "encoder", "decoder", "decoder"), relu])
     assert [layer.label for layer in ends] == ["encoder 0", "encoder 2", "decoder 4"]
-    ends = faithfulness.layers_of(settings, layers("before attention", "after attention", "encoder", "decoder"))
+    ends = end_layers((), layers("before attention", "after attention", "encoder", "decoder"))
     assert [layer.label for layer in ends] == ["before attention 0", "encoder 2", "decoder 3"]
-    assert [layer.label for layer in faithfulness.layers_of(settings, layers("", ""))] == [" 0", " 1"]
-    named = settings.model_copy(update={"layers": ("enc*",)})
-    assert len(faithfulness.layers_of(named, layers("encoder", "encoder", "decoder"))) == 2
+    assert [layer.label for layer in end_layers((), layers("", ""))] == [" 0", " 1"]
+    assert len(end_layers(("enc*",), layers("encoder", "encoder", "decoder"))) == 2
 
 
 def test_methods_with_passes_of_their_own_are_examined_as_others_are():

@@ -96,7 +96,7 @@ def test_an_entry_point_brings_one_too(monkeypatch: pytest.MonkeyPatch) -> None:
     assert fresh.get("theirs") is theirs
     own = {"scores", "own_passes", "kept_maps", "small_maps", "resolution", "receptive_field", "errors", "thresholds"}
     own |= {"faithfulness", "sanity", "evidence", "evidence_faithfulness", "planted", "specifications"}
-    assert names == own | {"leakage", "distance"}
+    assert names == own | {"leakage", "distance", "robustness"}
 
 
 def test_a_section_of_no_measurement_is_unknown(tmp_path: Path) -> None:

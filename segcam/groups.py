@@ -1,0 +1,448 @@
+"""Groups of maps: images of a data set whose maps are alike, and whether they are further apart than by chance.
+
+A network that looks at a mark in the corner of some photographs has maps of two kinds. Nobody sees that in ten maps;
+grouped, it shows. It needs numpy and scikit-learn alone: a run is read where there is no torch.
+
+Source: the idea is Lapuschkin et al., 'Unmasking Clever Hans predictors and assessing what machines really learn',
+Nature Communications 10, 2019 (spectral relevance analysis). Chance is after Tibshirani, Walther and Hastie,
+'Estimating the number of clusters in a data set via the gap statistic', JRSS B 63, 2001, and Liu, Hayes, Nobel and
+Marron, 'Statistical significance of clustering', JASA 103, 2008; halves are after Hennig, 'Cluster-wise assessment of
+cluster stability', Computational Statistics and Data Analysis 52, 2007. That places of objects are taken out is ours.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from segcam.errors import InputError
+
+Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+CELLS = 16
+"""The longer side of the maps that are compared, at most: where things lie, not their edges."""
+AXES = 10
+"""Principal axes along which things are grouped, and of what is given that are taken out, at most."""
+MOST = 6
+"""Groups that are tried, at most."""
+FEW_AN_AXIS = 8
+"""Things for each axis of what is given: with fewer, noise would be taken out with it."""
+SMALLEST = 5
+"""Things that a group needs."""
+FEWEST = 4 * SMALLEST
+"""Things without which there is one group alone."""
+LARGEST = 500
+"""Things that groups are made of: of more, as many are drawn, and the others go to the group with the nearest mean."""
+DRAWS, HALVES = 39, 20
+"""Clouds that stand for chance, so that beyond all of them is beyond 1 in 40; and random halves for the stability."""
+STABLE = 0.75
+"""Below this groups are not found again in halves (Hennig's rule for each group, and ours for all of them)."""
+WITHOUT = -1
+"""The group of what has no map."""
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Groups of `n` things, `k` of them, the largest first.
+
+    Attributes:
+        labels: the group of each, `(n,)`; `WITHOUT` for those that are undefined.
+        order: those that have a group by group, in it the most typical first, `(m,)`.
+        sizes: of the groups, `(k,)`.
+        silhouettes: how much nearer each is to its own group than to the nearest other, `(n,)`, from -1 to 1; NaN for
+            those without a group, where there is one group alone, and beyond the `LARGEST` that groups are made of.
+        of_group: their mean in each group, `(k,)`.
+        separation: their mean.
+        by_chance: mean of `separation` over clouds without groups, cut into as many groups.
+        gap: how far the separation lies above `by_chance`, in standard deviations over the clouds.
+        chance: the same of each cloud at the number of groups where its own is largest, `(draws,)`.
+        stability: how far groups of random halves agree with these, 1 at most, 0 by chance (adjusted Rand index).
+        found_again: how well each group is found again in halves, `(k,)`: what it has in common with the group that is
+            most alike, as a share of both (Jaccard's index), from 0 to 1.
+    """
+
+    labels: Labels
+    order: Labels
+    sizes: Labels
+    silhouettes: Floats
+    of_group: Floats
+    separation: float
+    by_chance: float
+    gap: float
+    chance: Floats
+    stability: float
+    found_again: Floats
+
+    @property
+    def count(self) -> int:
+        """How many groups there are; 1 where no cut leaves every group `SMALLEST`, 0 where nothing is defined."""
+        return len(self.sizes)
+
+    @property
+    def p(self) -> float:
+        """Share of the clouds, this one among them, that are as far apart; NaN where there is one group alone."""
+        as_far = 1 + int((self.chance >= self.gap).sum())
+        return math.nan if math.isnan(self.gap) else as_far / (1 + len(self.chance))
+
+    @property
+    def holds(self) -> bool:
+        """Whether there are groups at all: further apart than in any cloud, and found again in halves."""
+        return bool(self.gap > np.max(self.chance, initial=-math.inf)) and self.stability >= STABLE
+
+    @property
+    def odd(self) -> NDArray[np.bool_]:
+        """Which groups are odd, `(k,)`: all but the largest, where groups hold, that are found again themselves."""
+        odd: NDArray[np.bool_] = self.holds & (self.found_again >= STABLE) & (np.arange(self.count) > 0)
+        return odd
+
+
+def group_maps(
+    maps: ArrayLike | Sequence[ArrayLike],
+    *,
+    given: ArrayLike | None = None,
+    cells: int = CELLS,
+    most: int = MOST,
+    draws: int = DRAWS,
+    halves: int = HALVES,
+    seed: int = 0,
+) -> Groups:
+    """Group images by where their maps have their energy.
+
+    A map's positive part is averaged over areas to at most `cells` a side and divided by its sum, and the root is
+    taken: two maps are then as far apart as Hellinger's distance says, whatever their scale. Maps of several layers are
+    joined, each layer with the same spread. Where the object lies moves all maps, and would be what they are grouped
+    by: with `given`, as the masks, what goes with it linearly, along its first `AXES` principal axes, is taken out. See
+    `group_points` for the rest.
+
+    >>> rng = np.random.default_rng(0)
+    >>> maps = rng.random((60, 8, 8))
+    >>> maps[:15, :2, :2] += 2  # these look at a corner
+    >>> groups = group_maps(maps)
+    >>> groups.sizes.tolist(), groups.odd.tolist(), sorted(groups.order[45:].tolist()) == list(range(15))
+    ([45, 15], [False, True], True)
+
+    Args:
+        maps: `(n, h, w)`, of one method and layer; or several such of the same images, on grids of their own. An image
+            all of whose maps are blank, or have NaN or infinity, has no group; of one that lacks some these count as
+            the other images' mean.
+        given: `(n, h, w)`, what is known to differ between the images, as the masks of their objects.
+        cells: the longer side that is compared, 1 or more.
+        most: groups at most, 2 or more.
+        draws: clouds that stand for chance, 2 or more.
+        halves: random halves, 1 or more.
+        seed: of all that is drawn: the same numbers give the same groups.
+
+    Raises:
+        InputError: a shape or number is wrong, or scikit-learn is missing.
+    """
+    several = isinstance(maps, Sequence) and len(maps) and np.ndim(maps[0]) == 3
+    layers: list[ArrayLike] = list(maps) if several else [maps]  # type: ignore[arg-type, list-item]
+    points, has = zip(*(_layer_points(layer, cells, "maps") for layer in layers), strict=True)
+    if len(counts := {len(one) for one in points}) > 1:
+        raise InputError(f"maps of {', '.join(map(str, sorted(counts)))} images: give each layer's of the same ones")
+    any_map = np.any(has, axis=0)
+    joined = np.where(any_map[:, None], np.hstack(points), math.nan)
+    masks = None if given is None else map_points(given, cells, "given")[0]
+    return group_points(joined, given=masks, most=most, draws=draws, halves=halves, seed=seed)
+
+
+def map_points(maps: ArrayLike, cells: int = CELLS, what: str = "maps") -> tuple[Floats, NDArray[np.bool_]]:
+    """Return maps as points whose distance is Hellinger's, `(n, d)`, and which have energy at all, `(n,)`.
+
+    Args:
+        maps: `(n, h, w)`.
+        cells: the longer side, at most; larger grids are averaged over areas.
+        what: their name, for errors.
+
+    Raises:
+        InputError: they are no such array of numbers, or `cells` is below 1.
+    """
+    values = _numbers(maps, 3, what, "(n, h, w)")
+    if cells < 1:
+        raise InputError(f"cells {cells}: wanted is 1 or more")
+    finite: NDArray[np.bool_] = np.asarray(np.isfinite(values).all((1, 2)))
+    positive = np.where(finite[:, None, None], np.maximum(values, 0), 0)
+    high, wide = values.shape[1:]
+    if max(high, wide) > cells:
+        share = cells / max(high, wide)
+        size = (max(1, round(wide * share)), max(1, round(high * share)))
+        small = [Image.fromarray(one.astype(np.float32)).resize(size, Image.Resampling.BOX) for one in positive]
+        positive = np.array([np.asarray(one, np.float64) for one in small]).reshape(-1, size[1], size[0])
+    flat = positive.reshape(len(positive), math.prod(positive.shape[1:]))
+    total = flat.sum(1, keepdims=True)
+    has = finite & (total[:, 0] > 0)
+    return np.sqrt(np.divide(flat, total, out=np.zeros_like(flat), where=has[:, None])), has
+
+
+def group_points(
+    points: ArrayLike,
+    *,
+    given: ArrayLike | None = None,
+    most: int = MOST,
+    draws: int = DRAWS,
+    halves: int = HALVES,
+    seed: int = 0,
+) -> Groups:
+    """Group points, such as the scores of images in units of their spread.
+
+    Points are turned to their first `AXES` principal axes and cut into 2 to `most` groups by k-means. One cloud can be
+    cut as well: so as many points are drawn from a normal distribution with the same spread along each axis, `draws`
+    times, and cut the same way. The gap of a number of groups is how far the mean silhouette lies above its mean over
+    these clouds, in their standard deviations. Of the numbers whose gap is larger than any of any cloud, and whose
+    groups have `SMALLEST` points each, the one is taken whose groups are found again best in random halves; where no
+    gap is, that of the largest one.
+
+    Args:
+        points: `(n, d)`; one with NaN or infinity has no group.
+        given: `(n, e)`, numbers that say what is known to differ: what goes with them linearly is taken out first.
+        most: groups at most, 2 or more.
+        draws: clouds that stand for chance, 2 or more.
+        halves: random halves, 1 or more.
+        seed: of all that is drawn: the same numbers give the same groups.
+
+    Raises:
+        InputError: a shape or number is wrong, or scikit-learn is missing.
+    """
+    values = _numbers(points, 2, "points", "(n, d)")
+    for name, number, least in (("most", most, 2), ("draws", draws, 2), ("halves", halves, 1)):
+        if number < least:
+            raise InputError(f"{name} {number}: wanted is {least} or more")
+    defined: NDArray[np.bool_] = np.asarray(np.isfinite(values).all(1))
+    known = None if given is None else _numbers(given, 2, "given", "(n, e)")
+    if known is not None:
+        if len(known) != len(values):
+            raise InputError(f"given: {len(known)} beside {len(values)}; give one of each")
+        defined &= np.isfinite(known).all(1)
+    rng = np.random.default_rng(seed)
+    drawn = np.sort(rng.permutation(int(defined.sum()))[:LARGEST])
+    everyone = _cloud(values[defined], None if known is None else known[defined], drawn)
+    cloud = everyone[drawn]
+    cuts = _cuts(cloud, most, seed)
+    if not cuts:
+        return _one_group(defined)
+    clouds = [_cuts(_like(cloud, rng), most, seed) for _ in range(draws)]
+    usual = {count: _usual([each[count].mean for each in clouds if count in each]) for count in range(2, most + 1)}
+    gaps = {count: _gap(cut, usual[count]) for count, cut in cuts.items()}
+    of_clouds = [max((_gap(cut, usual[n]) for n, cut in each.items()), default=-math.inf) for each in clouds]
+    beyond = [number for number in cuts if gaps[number] > max(of_clouds)]
+    tried = beyond or [max(cuts, key=lambda number: gaps[number])]
+    again = {number: _again(cloud, cuts[number].labels, halves, seed) for number in tried}
+    count = max(again, key=lambda number: again[number][0])
+    found, (stability, found_again) = cuts[count], again[count]
+    means = np.stack([cloud[found.labels == one].mean(0) for one in range(count)])
+    of_all = np.square(everyone[:, None] - means).sum(2).argmin(1)  # of those that were not drawn: the nearest group
+    of_all[drawn] = found.labels
+    renumbered, place = _by_size(of_all), np.zeros(count, np.int64)
+    place[renumbered] = of_all
+    labels, silhouettes = np.full(len(values), WITHOUT), np.full(len(values), math.nan)
+    labels[defined] = renumbered
+    silhouettes[np.flatnonzero(defined)[drawn]] = found.silhouettes
+    of_group = np.array([found.silhouettes[found.labels == one].mean() for one in range(count)])
+    return Groups(
+        labels=labels,
+        order=np.flatnonzero(defined)[_typical(everyone, renumbered)],
+        sizes=np.bincount(renumbered, minlength=count),
+        silhouettes=silhouettes,
+        of_group=of_group[place],
+        separation=found.mean,
+        by_chance=usual[count][0],
+        gap=gaps[count],
+        chance=np.array(of_clouds),
+        stability=stability,
+        found_again=found_again[place],
+    )
+
+
+class _Cut(NamedTuple):
+    """Points in groups, the largest first, with their silhouettes."""
+
+    labels: Labels
+    silhouettes: Floats
+
+    @property
+    def mean(self) -> float:
+        return float(self.silhouettes.mean())
+
+
+def _layer_points(maps: ArrayLike, cells: int, what: str) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return maps as points about their mean, as far from it as any layer's; and which have energy.
+
+    Those without energy are at the mean.
+    """
+    points, has = map_points(maps, cells, what)
+    away = np.where(has[:, None], points - (points[has].mean(0) if has.any() else 0), 0.0)
+    spread = math.sqrt(np.square(away).sum() / max(1, int(has.sum())))
+    return away / (spread or 1.0), has
+
+
+def _numbers(given: ArrayLike, axes: int, what: str, shape: str) -> Floats:
+    try:
+        values = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{what}: no array of numbers ({error}); give one of shape {shape}") from error
+    if values.ndim != axes or 0 in values.shape[1:]:
+        raise InputError(f"{what} of shape {values.shape}: wanted is {shape}")
+    return values
+
+
+def _cloud(values: Floats, given: Floats | None, drawn: Labels) -> Floats:
+    """Return points along the first principal axes of those that are drawn, less what goes with what is given."""
+    if not len(values):
+        return values
+    away = values - values[drawn].mean(0)
+    if given is not None:
+        of_given = given - given[drawn].mean(0)
+        known = of_given @ _axes(of_given[drawn], min(AXES, len(drawn) // FEW_AN_AXIS))
+        away = away - known @ np.linalg.lstsq(known[drawn], away[drawn], rcond=None)[0]
+    cloud: Floats = away @ _axes(away[drawn], AXES)
+    return cloud
+
+
+def _axes(away: Floats, most: int) -> Floats:
+    """Return the first principal axes of points about their mean, the widest first, `(d, axes)`; their signs are free.
+
+    They are those of the smaller of the two products, of points or of axes, which has the same widths.
+    """
+    few = len(away) < away.shape[1]
+    widths, vectors = np.linalg.eigh(away @ away.T if few else away.T @ away)
+    first = np.argsort(-widths, kind="stable")[:most]
+    first = first[widths[first] > widths.max(initial=0) * 1e-12]
+    axes: Floats = away.T @ vectors[:, first] / np.sqrt(widths[first]) if few else vectors[:, first]
+    return axes
+
+
+def _like(cloud: Floats, rng: np.random.Generator) -> Floats:
+    """Return as many points of a normal distribution that is as wide along each axis."""
+    drawn: Floats = rng.standard_normal(cloud.shape) * cloud.std(0)
+    return drawn
+
+
+def _cuts(cloud: Floats, most: int, seed: int) -> dict[int, _Cut]:
+    """Return points cut into each number of groups that leaves every one large enough."""
+    if len(cloud) < FEWEST or not cloud.any():
+        return {}
+    distances, cuts = _distances(cloud), {}
+    for count in range(2, min(most, len(cloud) // SMALLEST) + 1):
+        labels = _by_size(_split(cloud, count, seed))
+        sizes = np.bincount(labels)
+        if len(sizes) == count and sizes.min() >= SMALLEST:
+            cuts[count] = _Cut(labels, _silhouettes(distances, labels))
+    return cuts
+
+
+def _usual(separations: Sequence[float]) -> tuple[float, float]:
+    """Return mean and standard deviation of what clouds have."""
+    return (
+        (float(np.mean(separations)), float(np.std(separations, ddof=1))) if len(separations) > 1 else (math.nan, 0.0)
+    )
+
+
+def _gap(cut: _Cut, usual: tuple[float, float]) -> float:
+    """Return how far a cut lies above the usual; of a number of groups that no two clouds have, nothing is known."""
+    mean, deviation = usual
+    return (cut.mean - mean) / deviation if deviation > 0 else -math.inf
+
+
+def _split(cloud: Floats, count: int, seed: int) -> Labels:
+    """Return at most `count` groups by k-means."""
+    try:
+        from sklearn.cluster import KMeans  # noqa: PLC0415  (heavy, and not needed by others)
+    except ImportError as error:
+        raise InputError("grouping needs scikit-learn: pip install scikit-learn") from error
+    with warnings.catch_warnings():  # of fewer different points than groups there are fewer groups
+        warnings.simplefilter("ignore")
+        labels: Labels = KMeans(count, n_init=4, random_state=seed).fit_predict(cloud).astype(np.int64)
+    return labels
+
+
+def _by_size(labels: Labels) -> Labels:
+    """Number groups by their sizes, the largest first; of equal ones by their first point."""
+    _, first, inverse, sizes = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
+    order = np.lexsort((first, -sizes))
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    renumbered: Labels = place[inverse]
+    return renumbered
+
+
+def _distances(cloud: Floats) -> Floats:
+    squares = np.square(cloud).sum(1)
+    distances: Floats = np.sqrt(np.maximum(squares[:, None] + squares - 2 * cloud @ cloud.T, 0))
+    np.fill_diagonal(distances, 0)
+    return distances
+
+
+def _silhouettes(distances: Floats, labels: Labels) -> Floats:
+    """Return each point's silhouette, (b - a) / max(a, b): a to the others of its own group, b to the nearest other.
+
+    Source: Rousseeuw, Journal of Computational and Applied Mathematics 20, 1987.
+    """
+    members = labels[:, None] == np.arange(labels.max() + 1)
+    sums, sizes = distances @ members, members.sum(0)
+    own = np.arange(len(labels)), labels
+    inside = sums[own] / np.maximum(sizes[labels] - 1, 1)
+    means = sums / sizes
+    means[own] = math.inf
+    outside = means.min(1)
+    largest = np.maximum(inside, outside)
+    silhouettes: Floats = np.divide(outside - inside, largest, out=np.zeros(len(labels)), where=largest > 0)
+    return silhouettes
+
+
+def _again(cloud: Floats, labels: Labels, halves: int, seed: int) -> tuple[float, Floats]:
+    """Return how far as many groups of random halves agree with these, all and each of them."""
+    from sklearn.metrics import adjusted_rand_score  # noqa: PLC0415  (as above)
+
+    rng, count = np.random.default_rng(seed), int(labels.max()) + 1
+    agreed, alike = [], []
+    for _ in range(halves):
+        rows = np.sort(rng.permutation(len(cloud))[: (len(cloud) + 1) // 2])
+        found = _split(cloud[rows], count, int(rng.integers(2**31)))
+        agreed.append(float(adjusted_rand_score(labels[rows], found)))
+        before = (labels[rows, None] == np.arange(count)).astype(np.float64)
+        after = (found[:, None] == np.arange(count)).astype(np.float64)
+        common = before.T @ after
+        either = before.sum(0)[:, None] + after.sum(0) - common
+        of_half = np.divide(common, either, out=np.zeros_like(common), where=either > 0).max(1)
+        alike.append(np.where(before.any(0), of_half, math.nan))  # a group may have nothing in a half
+    shares = [of[~np.isnan(of)] for of in np.array(alike).T]
+    found_again = [float(of.mean()) if len(of) else 0.0 for of in shares]
+    return float(np.mean(agreed)), np.array(found_again)
+
+
+def _typical(cloud: Floats, labels: Labels) -> Labels:
+    """Return the points by group, in it the nearest to its mean first."""
+    away = np.zeros(len(cloud))
+    for one in range(labels.max(initial=-1) + 1):
+        rows = labels == one
+        away[rows] = np.square(cloud[rows] - cloud[rows].mean(0)).sum(1)
+    order: Labels = np.lexsort((np.arange(len(cloud)), away.round(9), labels))
+    return order
+
+
+def _one_group(defined: NDArray[np.bool_]) -> Groups:
+    """Return all that is defined as one group, of which nothing else can be said."""
+    nothing, none = np.full(len(defined), math.nan), math.nan
+    order: Labels = np.flatnonzero(defined)
+    count = min(1, len(order))
+    return Groups(
+        labels=np.where(defined, 0, WITHOUT),
+        order=order,
+        sizes=np.array([len(order)] * count, np.int64),
+        silhouettes=nothing,
+        of_group=np.full(count, none),
+        separation=none,
+        by_chance=none,
+        gap=none,
+        chance=np.empty(0),
+        stability=none,
+        found_again=np.full(count, none),
+    )

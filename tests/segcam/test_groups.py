@@ -1,0 +1,264 @@
+"""Groups of maps: what is planted is found, what is one cloud is none, and the parts are what the formulas say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import adjusted_rand_score, silhouette_samples
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from segcam import Batch, Probe, Target
+from segcam.datasets import DatasetOptions
+from segcam.datasets.scenes_cues import open_cues
+from segcam.datasets.scenes_tagged import TaggedSplit, open_tagged
+from segcam.errors import InputError
+from segcam.groups import LARGEST, SMALLEST, WITHOUT, Groups, group_maps, group_points, map_points
+from segcam.maps import all_maps
+from segcam.models import MODELS
+from segcam.samples import IGNORE, Images
+from tests.reference.groups import hellinger, jaccard, shrunk
+
+CORNER = np.s_[:3, :3]
+
+
+def objects(n: int, shape: tuple[int, int] = (12, 16), seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Maps that lie on an object, which is somewhere, and the objects' masks."""
+    rng = np.random.default_rng(seed)
+    masks = np.zeros((n, *shape))
+    for mask in masks:
+        y, x = rng.integers(3, shape[0] - 4), rng.integers(3, shape[1] - 4)
+        mask[y : y + 4, x : x + 4] = 1
+    return masks * (0.5 + rng.random(masks.shape)) + 0.05 * rng.random(masks.shape), masks
+
+
+def planted(n: int = 120, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of these maps every fourth lies on a corner as well."""
+    maps, masks = objects(n, seed=seed)
+    tagged = np.arange(n) % 4 == 0
+    maps[tagged, *CORNER] += 1.0
+    return maps, masks, tagged
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_maps_that_look_at_a_corner_are_the_odd_group(seed: int) -> None:
+    maps, masks, tagged = planted(seed=seed)
+    groups = group_maps(maps, given=masks)
+    assert groups.count == 2
+    assert groups.odd.tolist() == [False, True]
+    assert groups.p == pytest.approx(1 / 40)
+    assert adjusted_rand_score(tagged, groups.labels) > 0.9
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 3, 4])
+def test_without_it_no_group_is_odd(seed: int) -> None:
+    """Objects lie somewhere: that is no group, though maps of neighbouring places are alike."""
+    maps, masks = objects(120, seed=seed)
+    assert not group_maps(maps, given=masks).odd.any()
+
+
+def test_one_cloud_is_one_cloud() -> None:
+    rng = np.random.default_rng(5)
+    odd = [group_points(rng.normal(size=(80, 12)) * rng.random(12), seed=i).odd.any() for i in range(10)]
+    assert not any(odd)
+
+
+def test_layers_of_grids_of_their_own_are_joined() -> None:
+    maps, masks, tagged = planted()
+    coarse = maps.reshape(-1, 6, 2, 8, 2).mean((2, 4))
+    noise = np.random.default_rng(1).random((120, 5, 3))
+    groups = group_maps([maps, coarse, noise], given=masks)
+    assert adjusted_rand_score(tagged, groups.labels) > 0.9
+    one = group_maps([coarse], given=masks)
+    np.testing.assert_array_equal(one.labels, group_maps(coarse, given=masks).labels)
+
+
+def test_of_many_some_are_grouped_and_the_others_go_to_the_nearest_mean() -> None:
+    maps, masks, tagged = planted(LARGEST + 200)
+    groups = group_maps(maps, given=masks)
+    assert adjusted_rand_score(tagged, groups.labels) > 0.9
+    assert groups.odd.tolist() == [False, True]
+    assert groups.sizes.sum() == LARGEST + 200
+    assert np.isfinite(groups.silhouettes).sum() == LARGEST
+    assert groups.sizes.tolist() == np.bincount(groups.labels).tolist()
+
+
+def test_axes_are_the_principal_ones() -> None:
+    """Of fewer points than numbers and of more: what is left of the points along them is what SVD says."""
+    for shape in ((40, 90), (90, 40)):
+        points = np.random.default_rng(0).normal(size=shape) * np.linspace(3, 1, shape[1])
+        given = np.random.default_rng(1).normal(size=(shape[0], 3))
+        groups = group_points(points, given=given)
+        known = given - given.mean(0)
+        away = points - points.mean(0)
+        away -= known @ np.linalg.lstsq(known, away, rcond=None)[0]
+        left, scale, _ = np.linalg.svd(away, full_matrices=False)
+        direct = group_points((left * scale)[:, :10])
+        assert adjusted_rand_score(groups.labels, direct.labels) > 0.95
+        assert groups.separation == pytest.approx(direct.separation, abs=1e-6)
+
+
+def test_what_is_given_is_taken_out() -> None:
+    """Two places of the object are two groups, but none once the masks are given."""
+    rng = np.random.default_rng(0)
+    masks = np.zeros((80, 8, 8))
+    masks[:50, 1:4, 1:4] = masks[50:, 4:7, 4:7] = 1
+    maps = masks + 0.1 * rng.random(masks.shape)
+    assert group_maps(maps).odd.tolist() == [False, True]
+    assert not group_maps(maps, given=masks).odd.any()
+
+
+def test_the_same_numbers_give_the_same_groups_whatever_their_scale() -> None:
+    maps, masks, _ = planted()
+    one, two = group_maps(maps, given=masks), group_maps(maps * 7, given=masks)
+    np.testing.assert_array_equal(one.labels, two.labels)
+    np.testing.assert_array_equal(one.order, two.order)
+    assert (one.gap, one.stability) == pytest.approx((two.gap, two.stability))
+
+
+def test_maps_that_are_blank_or_undefined_have_no_group() -> None:
+    maps, masks, _ = planted()
+    maps[3], maps[4], maps[5, 2, 2], maps[6, 0, 0] = 0, -1, np.nan, np.inf
+    groups = group_maps(maps, given=masks)
+    assert (groups.labels == WITHOUT).nonzero()[0].tolist() == [3, 4, 5, 6]
+    assert np.isnan(groups.silhouettes[3:7]).all()
+    assert sorted(groups.order) == [i for i in range(120) if not 3 <= i <= 6]
+    assert groups.sizes.sum() == 116
+    some = group_maps([maps, np.ones((120, 2, 2)) + np.eye(2)], given=masks)
+    assert (some.labels >= 0).all(), "a map of one layer is enough"
+
+
+def test_the_order_is_by_group_and_the_largest_group_comes_first() -> None:
+    maps, masks, _ = planted()
+    groups = group_maps(maps, given=masks)
+    assert groups.labels[groups.order].tolist() == sorted(groups.labels)
+    assert groups.sizes.tolist() == sorted(groups.sizes, reverse=True)
+    assert groups.sizes.tolist() == np.bincount(groups.labels).tolist()
+    for one in range(groups.count):
+        assert groups.of_group[one] == pytest.approx(groups.silhouettes[groups.labels == one].mean())
+
+
+def test_silhouettes_are_rousseeuws() -> None:
+    points = np.random.default_rng(0).normal(size=(60, 4)) + 4 * (np.arange(60) % 3 == 0)[:, None]
+    groups = group_points(points)
+    np.testing.assert_allclose(groups.silhouettes, silhouette_samples(points, groups.labels), atol=1e-9)
+    assert groups.separation == pytest.approx(groups.silhouettes.mean())
+
+
+def test_points_are_roots_of_shares() -> None:
+    maps = np.random.default_rng(0).normal(size=(7, 10, 20))
+    points, has = map_points(maps, cells=5)
+    small = [shrunk(one, (2, 5)) for one in maps]
+    assert has.all()
+    assert points.shape == (7, 10)
+    for i in range(7):
+        for j in range(7):
+            assert np.linalg.norm(points[i] - points[j]) == pytest.approx(hellinger(small[i], small[j]), abs=1e-6)
+
+
+def test_groups_found_again_are_counted_by_what_they_share() -> None:
+    """Two groups far apart: each half finds them all."""
+    points = np.r_[np.zeros((20, 2)), np.full((30, 2), 9.0)] + np.random.default_rng(0).normal(size=(50, 2)) / 9
+    groups = group_points(points)
+    assert groups.found_again.tolist() == [1, 1]
+    assert groups.stability == 1
+    assert jaccard({1, 2, 3}, {2, 3, 4}) == 0.5
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 4 * SMALLEST - 1])
+def test_a_few_are_one_group_of_which_nothing_is_said(n: int) -> None:
+    groups = group_maps(np.random.default_rng(0).random((n, 3, 3)))
+    assert_one(groups, n)
+
+
+def test_equal_maps_are_one_group() -> None:
+    assert_one(group_maps(np.ones((50, 3, 3))), 50)
+
+
+def assert_one(groups: Groups, n: int) -> None:
+    assert groups.sizes.tolist() == [n] * (n > 0)
+    assert not groups.odd.any()
+    assert not groups.holds
+    assert np.isnan([groups.p, groups.separation, groups.gap, groups.stability]).all()
+    assert groups.order.tolist() == list(range(n))
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"maps": np.ones((4, 4))}, r"maps of shape \(4, 4\): wanted is \(n, h, w\)"),
+        ({"maps": [np.ones((4, 2, 2)), np.ones((5, 2, 2))]}, "maps of 4, 5 images: give each layer's of the same ones"),
+        ({"maps": np.ones((4, 2, 2)), "given": np.ones((3, 2, 2))}, "given: 3 beside 4; give one of each"),
+        ({"maps": np.array(["a"])}, "maps: no array of numbers"),
+        ({"maps": np.ones((4, 2, 2)), "cells": 0}, "cells 0: wanted is 1 or more"),
+        ({"maps": np.ones((4, 2, 2)), "most": 1}, "most 1: wanted is 2 or more"),
+        ({"maps": np.ones((4, 2, 2)), "draws": 1}, "draws 1: wanted is 2 or more"),
+        ({"maps": np.ones((4, 2, 2)), "halves": 0}, "halves 0: wanted is 1 or more"),
+    ],
+)
+def test_what_is_wrong_is_named(given: dict, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        group_maps(given.pop("maps"), **given)
+
+
+@pytest.mark.parametrize("n", [3, 60])
+def test_what_is_the_same_for_all_takes_nothing_out(n: int) -> None:
+    maps = planted(n)[0]
+    same = group_maps(maps, given=np.ones((n, 4, 4)))
+    np.testing.assert_array_equal(same.labels, group_maps(maps).labels)
+
+
+COUNT, SIZE, STEPS = 400, 64, 1600
+
+
+@pytest.fixture(scope="module")
+def learned() -> nn.Module:
+    """A small U-Net that learned from scenes of which some carry a tag; about a minute and a half on one core."""
+    images = open_tagged(DatasetOptions(size=SIZE, counts=(1200, 1, 1))).splits["train"]
+    batch = Batch.of([images[i] for i in range(len(images))])
+    inputs, masks = batch.inputs(), batch.masks.long()
+    generator = torch.Generator().manual_seed(0)
+    with torch.random.fork_rng():
+        torch.default_generator.manual_seed(0)
+        architecture = MODELS.get("unet_he")
+        model = architecture.build(3, dict(architecture.defaults) | {"width": 8})
+    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=STEPS)
+    model.train()
+    for _ in range(STEPS):
+        rows = torch.randperm(len(masks), generator=generator)[:16]
+        loss = cross_entropy(model(inputs[rows]), masks[rows], ignore_index=IGNORE)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    return model.eval()
+
+
+def encoder_maps(model: nn.Module, images: Images) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Grad-CAM of a class's logit over that of others, of the layers before the decoder; masks; who has the class."""
+    batch = Batch.of([images[i] for i in range(COUNT)])
+    has = (batch.masks == 2).flatten(1).any(1)
+    names = [name for name, module in model.named_modules() if name.startswith("encoders.") and name[-5:-1] == "conv"]
+    target = Target(class_id=2, pixels="truth", score="contrast")
+    (maps,) = all_maps(Probe(model, names), batch.inputs()[has], [target], ["grad_cam"], masks=batch.masks[has].long())
+    return [one[:, 0].numpy() for one in maps.values()], (batch.masks[has] == 2).numpy(), has.numpy()
+
+
+@pytest.mark.slow
+def test_a_planted_cue_that_a_network_learned_is_found(learned: nn.Module) -> None:
+    opened = open_tagged(DatasetOptions(size=SIZE, counts=(1, 1, COUNT))).splits["test"]
+    assert isinstance(opened, TaggedSplit)
+    maps, masks, has = encoder_maps(learned, opened)
+    tagged = np.array([opened.tagged(i) for i in range(COUNT)])[has]
+    groups = group_maps(maps, given=masks)
+    assert groups.odd.tolist() == [False, True]
+    assert adjusted_rand_score(tagged, groups.labels) > 0.8
+
+
+@pytest.mark.slow
+def test_without_the_cue_the_same_network_has_no_odd_group(learned: nn.Module) -> None:
+    opened = open_cues("texture", DatasetOptions(size=SIZE, counts=(1, 1, COUNT))).splits["test"]
+    maps, masks, _ = encoder_maps(learned, opened)
+    assert not group_maps(maps, given=masks).odd.any()
