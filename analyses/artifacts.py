@@ -18,13 +18,13 @@ from analyses.plots import style
 
 Format = Literal["png", "svg", "pdf"]
 DECIMALS = 6
-MOST_PRINTED = 200
+MOST_PRINTED = 100
 """Rows of the longest table that is written for a page; longer ones are for machines, as CSV alone."""
 COMPRESSION = 3
 """Of PNG: a few hundredths larger than with 6, in half of the time."""
 MOVING = "webp"
 """The suffix of figures that move."""
-FILM_DPI, QUALITY = 100, 42
+FILM_DPI, QUALITY = 88, 38
 """Of figures that move: dots an inch, and WebP's quality."""
 FRAME, REST = 350, 2500
 """Milliseconds of a frame, and of the last one."""

@@ -45,6 +45,8 @@ DRAWS, HALVES = 39, 20
 """Clouds that stand for chance, so that beyond all of them is beyond 1 in 40; and random halves for the stability."""
 STABLE = 0.75
 """Below this groups are not found again in halves (Hennig's rule for each group, and ours for all of them)."""
+FEW = 1 / 3
+"""Share of the maps that an odd group has at most: halves of one population are no oddity."""
 WITHOUT = -1
 """The group of what has no map."""
 
@@ -99,8 +101,9 @@ class Groups:
 
     @property
     def odd(self) -> NDArray[np.bool_]:
-        """Which groups are odd, `(k,)`: all but the largest, where groups hold, that are found again themselves."""
-        odd: NDArray[np.bool_] = self.holds & (self.found_again >= STABLE) & (np.arange(self.count) > 0)
+        """Which groups are odd, `(k,)`: of `FEW` of the maps at most, where groups hold, and found again themselves."""
+        few = self.sizes <= FEW * self.sizes.sum()
+        odd: NDArray[np.bool_] = self.holds & (self.found_again >= STABLE) & few
         return odd
 
 

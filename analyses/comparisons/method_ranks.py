@@ -189,7 +189,9 @@ def draw(results: Results, rankings: Sequence[Ranking]) -> matplotlib.figure.Fig
         label.set_fontweight("bold" if entry.name == results.main_method else "normal")
     most = max(len(item.methods) for item in rankings)
     axes.set(
-        xlabel="Mean rank (1: best); bars: critical difference", xlim=(0.6, most + 0.4), ylim=(len(rows) - 0.4, top)
+        xlabel="Mean rank by energy gain; bars: critical difference",
+        xlim=(0.6, most + 0.4),
+        ylim=(len(rows) - 0.4, top),
     )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
     axes.tick_params(axis="y", length=0)
@@ -198,6 +200,9 @@ def draw(results: Results, rankings: Sequence[Ranking]) -> matplotlib.figure.Fig
         lines.line_key(replace(looks[item.model], linestyle="-"), printing.plain(networks.name_of(results, item.model)))
         for item in rankings
     ]
-    key += [lines.dots_key("full", "as good as the best"), lines.dots_key("hollow", "worse, by Nemenyi's test")]
+    key += [
+        lines.dots_key("full", "not worse than the best"),
+        lines.dots_key("hollow", "worse (Nemenyi)"),
+    ]
     style.add_key(figure, key, 3)
     return figure

@@ -282,7 +282,7 @@ def finding(results: Results, one: Grouped, scores: pd.DataFrame) -> str:
     told = _apart(results, one, scores, int(odd[0]))
     what = f": {told[0]}" if told else ""
     sizes = printing.listed([f"{groups.sizes[group]}" for group in odd])
-    return f"{name}: in {sizes} of {total} images the network looks elsewhere{what}."
+    return f"{name}: the maps of {sizes} of {total} images form a group apart{what}."
 
 
 def _apart(results: Results, one: Grouped, scores: pd.DataFrame, group: int) -> list[str]:

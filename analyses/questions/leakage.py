@@ -82,8 +82,8 @@ _ENERGY = (
 )
 _REMOVAL = (
     "score_change: change of the score of the class explained, on the pixels that were explained in the unchanged "
-    "image, when the pixels of on_class are replaced, over the score's size: at -1 nothing is left of it, above 0 "
-    "the pixels spoke against the class."
+    "image, when the pixels of on_class are replaced, over the score's size: at -1 nothing is left of a score above 0, "
+    "above 0 the pixels spoke against the class. A logit alone is known up to a constant: its shares say little."
 )
 _HOW = (
     "Of images that show both classes; a class is explained where truth or prediction shows it. Blank maps, empty "
@@ -244,8 +244,8 @@ def draw(
     return class_matrices.draw(
         columns,
         shown,
-        ("Energy on", "Removed"),
-        ("Energy share less chance", "Change of the score, as a share of it"),
+        ("Class of the pixels that hold the energy", "Class of the pixels that are removed"),
+        ("Share of the energy less chance (in brackets)", "Change of the score, as a share of it"),
         width=networks.width(len(models)),
     )
 

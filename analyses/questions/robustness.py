@@ -291,10 +291,11 @@ def finding(results: Results, frame: pd.DataFrame) -> str:
             continue
         best = known.sort_values(axis.name, ascending=axis.better == "lower", kind="stable").to_dict("records")[0]
         leaders.add(best["method"])
-        words.append(f"{results.label('methods', str(best['method']))} {verb} ({number(float(best[axis.name]))})")
+        of = f" of {len(known)}" if len(known) < len(rows) else ""
+        words.append(f"{results.label('methods', str(best['method']))} {verb} ({number(float(best[axis.name]))}{of})")
     if not words:
         return ""
-    end = "" if len(words) < 2 else "; one method leads on all" if len(leaders) == 1 else "; none leads on all"
+    end = "" if len(words) < 2 else "; one method leads on all three" if len(leaders) == 1 else "; none leads on all"
     return f"{results.label('models', str(frame['model'].iloc[0]))}: {printing.listed(words)}{end}."
 
 

@@ -168,12 +168,12 @@ def finding(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> str
         own, pixels = (_at_ends(results, rows[rows["method"] == name], models) for name in (method, ORACLE))
         if own:
             beside = f" (their pixels {_range(pixels)})" if pixels else ""
-            words.append(f"those of {group} by {_range(own)}{beside}")
+            words.append(f"{group} by {_range(own)}{beside}")
     where = networks.label_of(results, models[0], _end(results, models[0])) if len(models) == 1 else "the encoder's end"
     if not words:
         return f"At {where}, fewer than {FEWEST} images have maps of errors and of hits that can be compared."
     label = results.label("methods", method)
-    return f"At {where}, {label} maps correlate with those of the same image's hits: {printing.listed(words)}."
+    return f"At {where}, {label} maps of errors are like those of hits: {printing.listed(words)}."
 
 
 def _end(results: Results, model: str) -> str:

@@ -13,7 +13,7 @@ from analyses.artifacts import MOVING, Drawn
 
 WIDEST = 1440
 """Pixels: twice the width at which the page shows a figure, so that the smallest text is legible."""
-QUALITY = 70
+QUALITY = 60
 FRAMES = 14  # of pictures that are seen for a third of a second
 COLOURS, MOST_COLOURS = 96, 30_000
 """Of charts: what they are brought to, no difference that a reader sees, and the most of what is tried."""

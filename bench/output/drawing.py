@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
@@ -64,23 +65,35 @@ def with_palette(png: bytes, colours: int) -> bytes:
     """Return a PNG file of this many colours, without dithering; the same bytes each time.
 
     Colours of plain areas, as of a key, are kept as they are: a median cut would give them to the photographs beside.
+    So are those that the cut is furthest from, as the ends of a colour bar that few cells reach.
     """
     picture = Image.open(io.BytesIO(png))
     whole, buffer = picture.convert("RGB"), io.BytesIO()
-    plain = _plain(whole)[: colours // 8]
-    cut = whole.quantize(colours - len(plain), method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    few = colours // 8
+    plain = _plain(whole)[:few]
+    cut = whole.quantize(colours - len(plain) - few, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    kept = [*plain, *_far(whole, cut.convert("RGB"), few)]
     known = Image.new("P", (1, 1))
-    known.putpalette([*(part for colour in plain for part in colour), *(cut.getpalette() or [])][: 3 * colours])
-    whole.quantize(palette=known, dither=Image.Dither.NONE).save(
-        buffer, "png", optimize=True, dpi=picture.info.get("dpi")
-    )
+    known.putpalette([*(part for colour in kept for part in colour), *(cut.getpalette() or [])][: 3 * colours])
+    coded = np.array(whole.quantize(palette=known, dither=Image.Dither.NONE))
+    packed = _packed(whole)
+    for index, (red, green, blue) in enumerate(kept):  # Pillow takes a near one, which need not be the nearest
+        coded[packed == red << 16 | green << 8 | blue] = index
+    out = Image.fromarray(coded, "P")
+    out.putpalette(known.getpalette() or [])
+    out.save(buffer, "png", optimize=True, dpi=picture.info.get("dpi"))
     return buffer.getvalue()
+
+
+def _packed(picture: Image.Image) -> NDArray[np.uint32]:
+    """Return each pixel's colour as one number, (rows, columns)."""
+    pixels = np.asarray(picture).astype(np.uint32)
+    return pixels @ np.array([1 << 16, 1 << 8, 1], np.uint32)
 
 
 def _plain(picture: Image.Image) -> list[tuple[int, int, int]]:
     """Return the colours of areas of one colour, the largest first: of rows of `RUN` equal pixels."""
-    pixels = np.asarray(picture).astype(np.uint32)
-    packed = pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]
+    packed = _packed(picture)
     same = packed[:, 1:] == packed[:, :-1]
     runs = (
         np.lib.stride_tricks.sliding_window_view(same, RUN - 1, axis=1).all(2) if same.shape[1] >= RUN - 1 else same[:0]
@@ -88,6 +101,23 @@ def _plain(picture: Image.Image) -> list[tuple[int, int, int]]:
     found, counts = np.unique(packed[:, : runs.shape[1]][runs], return_counts=True)
     order = np.argsort(-counts, kind="stable")
     return [(int(one) >> 16, int(one) >> 8 & 255, int(one) & 255) for one in found[order]]
+
+
+def _far(picture: Image.Image, cut: Image.Image, number: int) -> list[tuple[int, int, int]]:
+    """Return the colours that are furthest from what a cut makes of them, and from each other, the furthest first.
+
+    Of every second row and column; a colour of one pixel there is an edge's.
+    """
+    pixels, made = (np.asarray(one)[::2, ::2].reshape(-1, 3).astype(np.int32) for one in (picture, cut))
+    _, first, counts = np.unique(_packed(picture)[::2, ::2], return_index=True, return_counts=True)
+    first = first[counts > 1]
+    colours, left = pixels[first], ((pixels[first] - made[first]) ** 2).sum(1)
+    found: list[tuple[int, int, int]] = []
+    while len(found) < number and left.size and left.max() > 0:
+        red, green, blue = (int(part) for part in colours[left.argmax()])
+        found.append((red, green, blue))
+        left = np.minimum(left, ((colours - np.array(found[-1])) ** 2).sum(1))
+    return found
 
 
 def draw(folder: Path, name: str, files: Files, explained: str | None = None) -> Section:

@@ -25,8 +25,9 @@ from segcam.samples import Batch
 from segcam.scoring.reference import Scenery
 from segcam.scoring.regions import class_regions, region_shares
 
-TARGET = "predicted:logit"
-"""What is explained of each class unless told otherwise: all pixels that are predicted as it."""
+TARGET = "predicted:margin"
+"""What is explained of each class unless told otherwise: how far all pixels that are predicted as it are ahead of the
+next class. A raw logit is known up to a constant alone, so that its share that goes says nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +151,8 @@ def leakage(  # noqa: PLR0913  (the optional ones are named where they are given
             f"{len(own)} classes of the network are named for {len(known)} of the masks: one each is needed"
         )
     regions = class_regions(batch, known)
+    rest = batch.masks != IGNORE if batch.valid is None else (batch.masks != IGNORE) & batch.valid
+    rest &= ~regions.any(1)  # pixels of classes that are not asked for have their part of the energy
     shown = regions.flatten(2).any(2)
     there = shown.any(0).nonzero()[:, 0]  # of many classes a batch has but few
     for i, one in enumerate(own):
@@ -167,15 +170,16 @@ def leakage(  # noqa: PLR0913  (the optional ones are named where they are given
         capture = probe(given[rows], explained, masks=some.masks, valid=some.valid)
         scenery = Scenery.of(some, [known[i] for i in which], seed)
         for label, reference, maps in scored_maps(capture, asked, scenery):
-            shares = region_shares(maps, reference, regions[rows][:, there])
+            every = torch.cat([regions[rows][:, there], rest[rows][:, None]], 1)
+            shares = region_shares(maps, reference, every)
             if label not in energy:
                 energy[label] = torch.full((b, k, m, k), torch.nan, device=given.device)
                 area[label] = torch.zeros((b, k), device=given.device)
             whole = torch.full((len(rows), m, k), torch.nan, device=given.device)
             alone = (shares.area == 1).any(1).view(-1, 1, 1)  # all of every map lies on it
-            whole[:, :, there] = shares.energy.masked_fill(alone, torch.nan).to(whole)
+            whole[:, :, there] = shares.energy.masked_fill(alone, torch.nan)[..., :-1].to(whole)
             energy[label][rows, which] = whole
-            area[label][torch.tensor(rows)[:, None], there] = shares.area.to(whole)
+            area[label][torch.tensor(rows)[:, None], there] = shares.area[:, :-1].to(whole)
         changes = score_changes(
             probe, given[rows], capture, regions[rows], scenery, imputation=imputation, batch_size=batch_size
         )

@@ -140,7 +140,7 @@ def similarity(first: Float[Tensor, "b m h w"], second: Float[Tensor, "b m h w"]
 
     Returns:
         NaN where the first map is blank or undefined, or the second one undefined. A second map that is blank has
-        nothing in common with the first: cosine and top are 0, and the rank correlation is undefined.
+        nothing in common with the first: all three are 0.
 
     Raises:
         InputError: they differ in shape, or are no numbers.
@@ -148,7 +148,8 @@ def similarity(first: Float[Tensor, "b m h w"], second: Float[Tensor, "b m h w"]
     Source: segcam; Spearman's correlation of maps as Adebayo et al., NeurIPS 2018.
     """
     one, other = (torch.where(maps.isnan(), maps, maps.clamp(min=0)) for maps in (first, second))
-    ranked = spearman(one, other)
+    gone = ~(other > 0).flatten(2).any(2)
+    ranked = spearman(one, other).masked_fill(gone, 0)
     one, other = (_scaled(maps).flatten(2) for maps in (one, other))
     lengths = one.square().sum(2).sqrt() * other.square().sum(2).sqrt()
     cosine = ((one * other).sum(2) / torch.where(lengths > 0, lengths, 1)).clamp(max=1)

@@ -116,9 +116,7 @@ def compared(_: str) -> Iterator[str]:
     study = study[(study["target"] == "best_pixel:logit") & (study["metric"] == "energy_gain")]
     study = study[(study["scope"] == "layer") & (study["model"] == "unet") & (study["level"] == 90)]
     study = study[study["n_images"] > 300].set_index("method")["estimate"]
-    sanity = pd.read_csv(ROOT / "results" / "quick" / "tables" / "sanity.csv")
-    sanity = sanity[(sanity["kind"] == "cascading") & (sanity["layer"] == "all") & (sanity["randomised"] == 1)]
-    sanity = sanity.set_index("method")["spearman"]
+    sanity = pd.read_csv(ROOT / "results" / "quick" / "tables" / "sanity_random.csv").set_index("method")["spearman"]
     evidence = pd.read_csv(ROOT / "results" / "evidence" / "tables" / "known_evidence_summary.csv")
     evidence = evidence[(evidence["target"] == "predicted:contrast") & (evidence["scope"] == "layer")]
     ball, ears = (evidence[evidence["cue"] == cue].set_index("method") for cue in ("context", "shape"))

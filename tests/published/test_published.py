@@ -195,12 +195,27 @@ def test_the_findings_quote_the_tables() -> None:
 
 def test_the_front_page_counts_the_verdicts() -> None:
     words = dict(enumerate(("none", "one", "two", "three", "four", "five", "six", "seven", "eight")))
-    verdicts = table(PETS, "claims").groupby("claim")["overall"].first().value_counts()
+    rows = table(PETS, "claims")
+    verdicts = rows[rows["claim"].str.startswith("C")].groupby("claim")["overall"].first().value_counts()
     text = " ".join((ROOT / "README.md").read_text().split())
     counts = {name.split()[-1]: words[int(number)] for name, number in verdicts.items()}
     told = "{opposite} claim opposite, {discriminating} not discriminating, {undecided} undecided, and {measured} were"
     assert told.format(**counts) in text
     assert sum(verdicts) == 8
+
+
+def test_the_questions_quote_the_tables() -> None:
+    text = (ROOT / "docs" / "questions.md").read_text()
+    quick = RESULTS / "quick"
+    seen = re.search(r"false alarms by (\S+) .* misses by (\S+) ", (quick / "captions.md").read_text())
+    assert seen is not None
+    alarms, misses = seen.groups()
+    assert f"correlate with those of hits by {alarms} at the encoder's end, and maps of misses by {misses}." in text
+    cut = table(quick, "map_threshold")
+    row = cut[(cut["level"] == 90) & (cut["method"] == "grad_cam")].nlargest(1, "cut_iou").iloc[0]
+    assert row["layer"] == "Decoder 1_2"
+    assert f"IoU {row.cut_iou:.2f}, cut at {row.threshold:.2f} of its maximum" in text
+    assert f"Otsu cuts higher and has {row.otsu_iou:.2f}." in text
 
 
 def test_costs_quote_the_timings() -> None:

@@ -53,7 +53,7 @@ def similarity(one: Array, other: Array) -> tuple[float, float, float]:
     a, b = (np.maximum(values, 0).ravel() for values in (one, other))
     ranks = rankdata(a), rankdata(b)
     spreads = [r.std() for r in ranks]
-    spearman = float(np.corrcoef(*ranks)[0, 1]) if min(spreads) > 0 else math.nan
+    spearman = float(np.corrcoef(*ranks)[0, 1]) if min(spreads) > 0 else math.nan if b.max() > 0 else 0.0
     lengths = math.sqrt(sum(v * v for v in a)), math.sqrt(sum(v * v for v in b))
     cosine = sum(p * q for p, q in zip(a, b, strict=True)) / (lengths[0] * lengths[1]) if min(lengths) > 0 else 0.0
     tops = [top(values) for values in (a, b)]

@@ -103,10 +103,20 @@ def test_what_is_given_is_taken_out() -> None:
     """Two places of the object are two groups, but none once the masks are given."""
     rng = np.random.default_rng(0)
     masks = np.zeros((80, 8, 8))
-    masks[:50, 1:4, 1:4] = masks[50:, 4:7, 4:7] = 1
+    masks[:60, 1:4, 1:4] = masks[60:, 4:7, 4:7] = 1
     maps = masks + 0.1 * rng.random(masks.shape)
     assert group_maps(maps).odd.tolist() == [False, True]
     assert not group_maps(maps, given=masks).odd.any()
+
+
+def test_halves_are_no_oddity() -> None:
+    maps = 0.1 * np.random.default_rng(0).random((80, 8, 8))
+    maps[:45, 1:4, 1:4] += 1
+    maps[45:, 4:7, 4:7] += 1
+    groups = group_maps(maps)
+    assert groups.holds
+    assert groups.sizes.tolist() == [45, 35]
+    assert not groups.odd.any()
 
 
 def test_the_same_numbers_give_the_same_groups_whatever_their_scale() -> None:

@@ -143,6 +143,8 @@ def caveat(one: Decided) -> str:
         said.append(f"It takes {number} trainings to decide, were the estimate the truth.")
         if one.judged.claim.underpowered:
             said.append("The registration calls it underpowered.")
+        if one.judged.claim.power is None:
+            said.append("Its power is not known.")
     return " ".join(said)
 
 

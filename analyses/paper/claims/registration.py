@@ -41,13 +41,14 @@ class Quantity(Frozen):
         turned: whether less of it is what the measure means by more.
         rows: of a table, the rows that count: a value a column.
         ranked_with: of a table, the columns' values that tell other rows from those of `rows`: the number is then the
-            rank correlation of both, over the methods of a network, layer and image.
+            rank correlation of both, over `methods`, of a network, layer and image.
     """
 
     metric: str
     table: str = ""
     rows: dict[str, str | float] = {}
     ranked_with: dict[str, str | float] = {}
+    methods: tuple[str, ...] = ()
     relative: Literal["", "ratio", "difference"] = ""
     to: str = ""
     turned: bool = False
@@ -58,6 +59,8 @@ class Quantity(Frozen):
             raise ValueError("'relative' and 'to' belong together: the form, and the map that is referred to")
         if (self.rows or self.ranked_with) and not self.table:
             raise ValueError("'rows' and 'ranked_with' choose rows of a 'table': name it")
+        if bool(self.ranked_with) != bool(self.methods):
+            raise ValueError("'ranked_with' and 'methods' belong together: what is ranked, over which methods")
         return self
 
     @property

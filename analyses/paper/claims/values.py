@@ -279,6 +279,8 @@ class ClaimScores:
         rows["training_data"] = rows["training_data"].astype(str) if "training_data" in rows else ""
         texts = [name for name in ("image", "layer", "target", "method") if name in rows]
         rows = self._of_target(rows.astype(dict.fromkeys(texts, str)))
+        if quantity.methods:
+            rows = rows[rows["method"].isin(quantity.methods)]
         chosen = rows[matching(rows, quantity.rows)]
         if quantity.rows and chosen.empty:
             asked = ", ".join(f"{name} {value}" for name, value in quantity.rows.items())
@@ -333,6 +335,10 @@ def _ranked(rows: pd.DataFrame, others: pd.DataFrame, by: list[str], metric: str
     if (count := both["method"].nunique()) < LEAST_METHODS:
         raise NotMeasuredError(f"{count} methods with both, where {LEAST_METHODS} are needed")
     pair = both.dropna(subset=[metric, f"{metric}_other"])
+    if pair.empty:
+        none = both[by].drop_duplicates().assign(method="")
+        none[metric] = math.nan
+        return none
     ranks = pair.groupby(by)[[metric, f"{metric}_other"]].rank()
     correlations = pd.concat([pair[by], ranks], axis=1).groupby(by)[[metric, f"{metric}_other"]].apply(_pearson)
     index = both[by].drop_duplicates()

@@ -83,8 +83,8 @@ def finding(results: Results, model: str, means: pd.DataFrame) -> str:
     labels = {layer.name: layer.label for layer in results.layers(model)}
     gains = [map_tiles.number(value, "+") for value in (best["gain"], last["gain_animal"], last["gain"])]
     return (
-        f"A ball beside the animal decides: {results.label('methods', METHOD)} lies on it most at "
-        f"{labels[best['layer']]} (energy gain {gains[0]}), and at the last layer shows the animal all the same "
+        f"A ball beside the animal decides: over all scenes {results.label('methods', METHOD)} lies on it most at "
+        f"{labels[best['layer']]} (mean energy gain {gains[0]}), and at the last layer shows the animal all the same "
         f"({gains[1]}; {gains[2]} on the ball)."
     )
 

@@ -11,13 +11,14 @@ from bench.measurements.material.selection import layers_like, methods_called, t
 from bench.planning.data import Data
 from bench.planning.measurement import CellPlan, Checkpoint, MeasureJob, numbered
 from bench.planning.profile import Profile
+from bench.planning.request import methods_of as scored_methods
 from bench.planning.sections import FewImages, distinct
 from segcam.errors import InputError
 from segcam.methods import Method
 from segcam.probe.layers import Layer
 from segcam.probe.targets import Target
 
-PREDICTED = "predicted:logit"
+PREDICTED = "predicted:margin"
 UNIFORM = "uniform"
 
 
@@ -32,15 +33,24 @@ class Regional(FewImages):
     _distinct = field_validator("targets", "methods", "layers")(distinct)
 
 
-def cells(name: str, profile: Profile, data: Data, checkpoint: Checkpoint) -> Sequence[CellPlan]:
-    """Plan a few images of a checkpoint for the measurement of this name."""
+def cells(
+    name: str, default: Sequence[str], profile: Profile, data: Data, checkpoint: Checkpoint
+) -> Sequence[CellPlan]:
+    """Plan a few images of a checkpoint for the measurement of this name, whose methods by default are these.
+
+    Raises:
+        InputError: a method or target is unknown, or cannot be measured so.
+    """
     section: Regional = profile.section(name)
+    methods = methods_of(name, section, default, scored_methods(profile.score)) if section.images else ()
+    for target in section.targets:
+        Target.parse(target)
     if not checkpoint.among(section.levels, section.training_seeds):
         return ()
     settings = section.model_dump(mode="json", exclude=set(FewImages.model_fields))
     score = profile.score.model_dump(mode="json", include={"class_id", "points", "parameters", "placement"})
     rows, _ = data.choose(section.images)
-    return numbered(rows, section.batch_size, [settings, score])
+    return numbered(rows, section.batch_size, [settings, score, [method.name for method in methods]])
 
 
 def methods_of(name: str, section: Regional, default: Sequence[str], scored: Sequence[Method]) -> tuple[Method, ...]:

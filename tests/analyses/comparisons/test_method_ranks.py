@@ -112,5 +112,5 @@ def test_one_axis_has_a_row_a_method_and_a_mark_a_network(make):
     weights = {label.get_text(): label.get_fontweight() for label in axes.get_yticklabels()}
     assert [name for name, weight in weights.items() if weight == "bold"] == ["Grad-CAM"]
     assert {line.get_text() for line in figure.figure.legends[0].get_texts()} == {
-        *("U-Net", "net2", "as good as the best", "worse, by Nemenyi's test"),
+        *("U-Net", "net2", "not worse than the best", "worse (Nemenyi)"),
     }

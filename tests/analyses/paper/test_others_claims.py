@@ -86,6 +86,17 @@ def test_a_curve_of_other_steps_is_not_measured(make) -> None:
     assert "no rows of faithfulness_curves with" in decided(Results(results.folder))["H2"].reason
 
 
+def test_a_level_that_predicts_nothing_decides_nothing(make) -> None:
+    results = written(make(**RUN, targets=TARGETS), 1)
+    path = results.folder / "scores" / "faithfulness" / "unet.parquet"
+    frame = pd.read_parquet(path)
+    frame.loc[frame["measure"] == "deletion", "value"] = np.nan
+    frame.to_parquet(path, index=False)
+    assert {one.overall for name, one in decided(Results(results.folder)).items() if name in ("H1", "D1")} == {
+        "undecided"
+    }
+
+
 def test_a_blank_map_has_no_rank(make) -> None:
     results = written(make(**RUN, targets=TARGETS), 1)
     path = results.folder / "scores" / "faithfulness" / "unet.parquet"

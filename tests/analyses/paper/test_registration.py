@@ -86,6 +86,12 @@ def test_rows_are_of_a_table(key):
         read(SMALL.replace('metric = "energy_gain"', f'metric = "energy_gain"\n{key} = {{ measure = "deletion" }}'))
 
 
+def test_what_is_ranked_names_its_methods():
+    ranked = 'metric = "value"\ntable = "faithfulness"\nranked_with = { measure = "deletion" }'
+    with pytest.raises(ValidationError, match="over which methods"):
+        read(SMALL.replace('metric = "energy_gain"', ranked))
+
+
 def test_the_hash_is_of_every_letter():
     assert read(SMALL).sha256 != read(SMALL + " ").sha256
 

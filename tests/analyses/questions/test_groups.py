@@ -98,7 +98,7 @@ def test_the_figure_shows_a_row_a_group(made) -> None:
     written = " ".join(texts(figure))
     assert "Group 2, odd" in written
     assert "energy gain 0.20, others 0.70" in written
-    assert "in 20 of 78 images the network looks elsewhere: energy gain 0.20, others 0.70" in figure.caption.finding
+    assert "the maps of 20 of 78 images form a group apart: energy gain 0.20, others 0.70" in figure.caption.finding
     assert len(figure.caption.reading.split()) <= 60
 
 

@@ -56,7 +56,7 @@ def test_sets_are_of_the_class_or_of_the_set_and_padding_is_in_none(asked: Path,
     of_map = frame[(frame["method"] == "grad_cam") & (frame["layer"] == "0")]
     assert of_map["own_gain"].notna().all()
     table = next(iter(when_wrong.analyse(results)))
-    assert {"hits", "false alarms", "misses"} <= set(table.frame["group"])  # type: ignore[union-attr]
+    assert {"hits", "false alarms", "misses"} <= set(table.frame["errors"])  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("label", CLASSES)

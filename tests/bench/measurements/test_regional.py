@@ -85,7 +85,7 @@ def test_a_row_a_pair_of_classes_that_an_image_shows(tiny: Path) -> None:
     assert not energy.duplicated(keys).any()
     assert set(energy["layer"]) == set(LAYERS)
     assert set(energy["method"]) == {"grad_cam", "uniform", "random", "mask_oracle"}  # those of the score
-    assert set(energy["target"]) == {"predicted:logit"}
+    assert set(energy["target"]) == {"predicted:margin"}
     there = {"i0": {"background", "cat", "dog"}, "i1": {"background", "cat"}, "i2": {"background", "cat"}}
     for image, classes in there.items():
         rows = energy[energy["image"] == image]
@@ -224,13 +224,17 @@ def test_what_defines_a_number_defines_its_cell(tiny: Path) -> None:
     def settings(*changes: str) -> list[Any]:
         job = job_of(tiny, "leakage", *changes)
         point = Checkpoint(job.cell.train, 40, highest=True, first=True)
-        return [cell.settings for cell in cells("leakage", job.profile, job.data, point)]
+        return [cell.settings for cell in cells("leakage", leakage.METHODS, job.profile, job.data, point)]
 
     plain = settings()
     assert len(plain) == 1
     for changed in ("score.placement=receptive_field", "leakage.imputation=blur", "score.class_id=0"):
         assert settings(changed) != plain, changed
+    assert settings('score.methods=["layer_cam"]') != plain, "what is measured by default hangs on what is scored"
+    for wrong in ('leakage.methods=["nope"]', 'leakage.methods=["rise"]', 'leakage.targets=["nope:logit"]'):
+        with pytest.raises(InputError, match=r"nope|rise"):
+            settings(wrong)
     assert settings("leakage.batch_size=2") == [plain[0], plain[0]]  # three images, by two
     job = job_of(tiny, "leakage", 'leakage.training_seeds="first"')
     later = Checkpoint(job.cell.train, 40, highest=True, first=False)
-    assert list(cells("leakage", job.profile, job.data, later)) == []
+    assert list(cells("leakage", leakage.METHODS, job.profile, job.data, later)) == []

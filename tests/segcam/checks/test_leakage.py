@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segcam import Batch, InputError, Probe, Sample, Target
-from segcam.checks.leakage import Leakage, leakage
+from segcam.checks import leakage as measured
+from segcam.checks.leakage import Leakage
 from segcam.checks.removal import score_changes
 from segcam.checks.scored_maps import scored_maps
 from segcam.classes import IGNORE
@@ -26,6 +28,8 @@ from tests.small_networks import Convolutions, seeded, unchanged
 
 OWN = 5.0
 ROWS, COLUMNS = 12, 20
+LOGIT = "predicted:logit"
+leakage = partial(measured, target=LOGIT)  # its answers are known
 
 
 class Planted(nn.Module):
@@ -133,6 +137,19 @@ def test_controls_score_what_they_must() -> None:
         np.testing.assert_allclose(oracle[image], np.eye(3), atol=1e-6)
         assert (random[image] - area[image]).abs().max() < 0.15
     np.testing.assert_allclose(got.matrix("features", "uniform"), got.chance("features"), atol=1e-6)
+
+
+def test_classes_that_nobody_asks_for_keep_their_share() -> None:
+    net, batch, images = Planted(4.0), batch_of(masks()), seen(masks())
+    probe = Probe(net, "features")
+    whole = leakage(probe, batch, ["uniform", "grad_cam"], classes=[0, 1, 2], images=images)
+    some = leakage(probe, batch, ["uniform", "grad_cam"], classes=[1, 2], images=images)
+    torch.testing.assert_close(some.energy["features"], whole.energy["features"][:, 1:, :, 1:], equal_nan=True)
+    torch.testing.assert_close(some.area["features"], whole.area["features"][:, 1:])
+    alone = leakage(probe, batch, "uniform", classes=[1], images=images)
+    assert float(alone.matrix("features", "uniform")[0, 0]) == pytest.approx(
+        float(whole.area["features"][:3, 1].mean())
+    )
 
 
 def test_ignored_pixels_belong_to_no_class_and_stay_when_regions_go() -> None:
