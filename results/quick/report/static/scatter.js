@@ -6,7 +6,13 @@
   const BOX = { width: 640, height: 420, left: 58, right: 14, top: 12, bottom: 46 };
   const LISTED = 24; // images that are shown of those in the brush
   const ENDS = 4; // images at each end that are shown without a brush
-  const OWN = { iou: "IoU of the prediction", area: "Area of the mask" };
+  const OWN = {
+    iou: "IoU of the prediction",
+    dice: "Dice of the prediction",
+    area: "Area of the mask",
+    confidence: "Confidence of the prediction",
+    entropy: "Entropy of the prediction (nats)",
+  };
   const tables = new Map(); // file -> promise of a checkpoint's scores
   let index = null;
   let ready = null;
@@ -57,6 +63,8 @@
     return tables.get(name);
   }
 
+  /** What is known of the images beside their maps' scores: a run may not have kept all of it. */
+  const known = () => Object.entries(OWN).filter(([name]) => table.column(name)?.some((value) => value !== null));
   const points = () => index.checkpoints.filter((point) => point.scatter);
   const pointOf = () => points().find((p) => p.model === state.model && p.seed === state.seed && p.level === state.level);
 
@@ -73,7 +81,7 @@
     const unique = (values) => [...new Set(values)];
     const of = points().filter((point) => point.model === state.model);
     const metrics = table.metrics.map((value) => ({ value, label: states.named(index.metrics, value).label }));
-    const own = Object.entries(OWN).map(([value, label]) => ({ value, label }));
+    const own = known().map(([value, label]) => ({ value, label }));
     const { layers } = states.named(index.models, state.model);
     const there = layers.filter((layer) => table.layers.includes(layer.name)).map(({ name, label }) => ({ value: name, label }));
     options(at("scatter-model"), labelled(unique(points().map((point) => point.model)), index.models), state.model);
@@ -109,7 +117,7 @@
     const names = states.named(index.models, state.model).layers.filter((layer) => table.layers.includes(layer.name));
     const usual = { x: index.metric, y: metrics.includes("edge_alignment") ? "edge_alignment" : metrics[1] };
     for (const axis of ["x", "y"]) {
-      if (![...metrics, ...Object.keys(OWN)].includes(state[axis])) state[axis] = usual[axis] ?? metrics[0];
+      if (![...metrics, ...known().map(([name]) => name)].includes(state[axis])) state[axis] = usual[axis] ?? metrics[0];
       const layer = `${axis}-layer`;
       const encoder = names.filter((one) => one.role === "encoder");
       if (!table.layers.includes(state[layer])) state[layer] = ((encoder.length ? encoder : names).at(-1) ?? names[0])?.name ?? "";
