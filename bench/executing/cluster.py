@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from contextlib import suppress
 from typing import Any
 
 from bench import endings
@@ -101,7 +102,7 @@ class Cluster:
         if cores < order.threads:
             self.close()
             raise InputError(f"--threads {order.threads}: no node of the cluster has as many cores ({cores:g} in all)")
-        self._board = self._ray.remote(num_cpus=0)(Board).remote()
+        self._board = self._ray.remote(num_cpus=0, max_restarts=-1)(Board).remote()
         self._task = self._ray.remote(num_cpus=order.threads, num_gpus=gpus, max_retries=RETRIES)(task)
         self._at_work: dict[Any, Work] = {}
 
@@ -122,13 +123,17 @@ class Cluster:
         return [self._end(reference) for reference in ready]
 
     def heard(self) -> dict[Work, tuple[int, str]]:
-        """Return of what is at work the steps done, and a note."""
-        heard = self._ray.get(self._board.heard.remote())
+        """Return of what is at work the steps done, and a note; nothing while the board's process is begun again."""
+        try:
+            heard = self._ray.get(self._board.heard.remote(), timeout=ANSWER)
+        except self._ray.exceptions.RayError:
+            return {}
         return {work: heard[work.cell.record] for work in self._at_work.values() if work.cell.record in heard}
 
     def stop(self) -> None:
         """Ask all that is at work to save what it can and end, and wait for it."""
-        self._ray.get(self._board.stop.remote())
+        with suppress(self._ray.exceptions.RayError):  # nobody can be asked: what is left is ended below
+            self._ray.get(self._board.stop.remote(), timeout=ANSWER)
         references = list(self._at_work)
         if references:
             _, left = self._ray.wait(references, num_returns=len(references), timeout=PATIENCE)

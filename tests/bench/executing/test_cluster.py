@@ -8,10 +8,12 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from bench.executing import cluster as cluster_module
 from tests.bench.harness import assert_same_results, bench
 from tests.bench.test_kill import PATIENCE, start
 
@@ -83,3 +85,20 @@ def test_no_cluster_is_one_message(finished: Path, tiny: Path, tmp_path: Path) -
     folder = unscored(finished, tmp_path / "out")
     outcome = bench("run", "score", "-p", tiny, "--out", folder, "--executor", "ray", "--address", "127.0.0.1:1")
     assert "--address 127.0.0.1:1: there is no Ray cluster" in outcome.refusal
+
+
+def test_a_lost_board_ends_no_run() -> None:
+    """The process of the board dies as any other: nothing is shown until it is there again."""
+
+    class GoneError(Exception):
+        """What Ray says."""
+
+    def get(_reference: object, timeout: float) -> object:
+        raise GoneError(f"no answer in {timeout} s")
+
+    cluster = object.__new__(cluster_module.Cluster)
+    board = SimpleNamespace(**{name: SimpleNamespace(remote=lambda: None) for name in ("heard", "stop")})
+    cluster._ray = SimpleNamespace(get=get, exceptions=SimpleNamespace(RayError=GoneError))
+    cluster._board, cluster._at_work, cluster._began = board, {}, False
+    assert cluster.heard() == {}
+    cluster.stop()
