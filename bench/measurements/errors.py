@@ -19,7 +19,7 @@ from bench.measurements.material.kept import Arrays, image_arrays, map_arrays, n
 from bench.measurements.material.made_maps import MadeMaps, attention_maps, control_maps, gradient_maps
 from bench.measurements.material.portions import portions
 from bench.measurements.material.rows import Rows
-from bench.measurements.material.selection import first_and_last, methods_called
+from bench.measurements.material.selection import first_and_last, narrowed, spread, with_controls
 from bench.networks.predictions import class_maps
 from bench.planning.data import Data
 from bench.planning.measurement import MEASUREMENTS, CellPlan, Checkpoint, Columns, MeasureJob, Measurement, numbered
@@ -28,8 +28,6 @@ from bench.planning.profile import Profile
 from bench.planning.request import Request
 from bench.planning.sections import MOST, Count, Settings, distinct
 from segcam.checks.mistakes import KINDS, LEAST, OWN, around, enough, likeness
-from segcam.errors import InputError
-from segcam.methods import METHODS
 from segcam.metrics import METRICS
 from segcam.probe.probe import Capture
 from segcam.probe.targets import Target
@@ -84,33 +82,6 @@ def plan(profile: Profile, data: Data, checkpoint: Checkpoint) -> list[CellPlan]
     return numbered(spread(len(data.test), section.images), section.shard, settings)
 
 
-def spread(count: int, most: int) -> list[int]:
-    """Return indices of at most so many of `count` images, evenly spread.
-
-    >>> spread(10, 4), spread(3, 100)
-    ([1, 3, 6, 8], [0, 1, 2])
-    """
-    if most >= count:
-        return list(range(count))
-    return [int((i + 0.5) * count / most) for i in range(most)]
-
-
-def methods_of(section: Errors, profile: Profile) -> list[str]:
-    """Return the methods that are scored, controls behind them; none where the section score has no gradient method.
-
-    Raises:
-        InputError: one that is named takes passes of its own or fuses layers.
-    """
-    named = [METHODS.get(name) for name in section.methods]
-    if wrong := [method.name for method in named if method.run is not None]:
-        raise InputError(
-            f"errors.methods names {wrong[0]}, which takes passes of its own or fuses layers: leave it out"
-        )
-    gradient = [name for name in profile.score.methods if METHODS.get(name).gradient is not None]
-    own = [method.name for method in named] or (["grad_cam"] if "grad_cam" in gradient else gradient[:1])
-    return [*own, *(name for name in CONTROLS if name not in own)] if own else []
-
-
 def run(job: MeasureJob) -> dict[str, Columns | bytes]:
     """Return `errors`, a row a set of pixels, image, layer and method, and the maps of a few images as an .npz file.
 
@@ -155,6 +126,7 @@ class Explained:
         scenery: the images, with the class's mask.
         batch: the same.
         captures: one a target.
+        regions: of each target the images with the explained pixels as the object.
         maps: of each target.
     """
 
@@ -162,16 +134,18 @@ class Explained:
     scenery: Scenery
     batch: Batch
     captures: Sequence[Capture]
+    regions: Sequence[Scenery]
     maps: Sequence[Sequence[MadeMaps]]
 
     @classmethod
     def of(cls, request: Request, scenery: Scenery, batch: Batch, captures: Sequence[Capture]) -> Explained:
         """Make the maps."""
+        regions = [around(scenery, capture) for capture in captures]
         maps = [
-            list(_maps(replace(request, targets=(target,)), around(scenery, capture), capture))
-            for target, capture in zip(request.targets, captures, strict=True)
+            list(_maps(replace(request, targets=(target,)), region, capture))
+            for target, region, capture in zip(request.targets, regions, captures, strict=True)
         ]
-        return cls(request, scenery, batch, captures, maps)
+        return cls(request, scenery, batch, captures, regions, maps)
 
     def columns(self, least: int) -> Columns:
         """Return the rows of sets with so many pixels."""
@@ -180,7 +154,7 @@ class Explained:
     def _of_target(self, t: int, least: int) -> Columns:
         capture, made, request = self.captures[t], self.maps[t], self.request
         on_object = self._rows(self.scenery, capture, made, request.metrics)
-        own = self._rows(around(self.scenery, capture), capture, made, [METRICS.get(OWN)])
+        own = self._rows(self.regions[t], capture, made, [METRICS.get(OWN)])
         like = self._like_hits(t, least)
         place = {name: i for i, name in enumerate(self.batch.ids)}
         keys = zip(on_object["image"], on_object["layer"], on_object["method"], strict=True)
@@ -262,19 +236,18 @@ def _most(candidates: Sequence[Candidate], count: int) -> list[Candidate]:
     return [one for one in ordered if one.present][: count - len(absent)] + absent
 
 
+def methods_of(section: Errors, profile: Profile) -> list[str]:
+    """Return the methods that are measured, controls behind them; see `with_controls`."""
+    return with_controls(SECTION, section.methods, profile.score.methods, CONTROLS)
+
+
 def _request(job: MeasureJob, section: Errors) -> Request:
     """Return what is asked: a target a set of pixels, the layers of the first point, the section's methods."""
     like = job.request.targets[0]
-    point = next((layer.point for layer in job.request.layers), "")
-    methods = methods_called(methods_of(section, job.profile), job.request.methods)
-    attentive = bool(job.request.places)
     return replace(
-        job.request,
+        narrowed(job.request, methods_of(section, job.profile)),
         targets=tuple(Target(like.class_id, kind, section.score, true_class=like.true_class) for kind in KINDS),
-        layers=tuple(layer for layer in job.request.layers if layer.point == point),
-        methods=tuple(method for method in methods if method.attention is None or attentive),
         metrics=tuple(METRICS.get(name) for name in section.metrics),
-        places=job.request.places if any(method.attention is not None for method in methods) else (),
     )
 
 

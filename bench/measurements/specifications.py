@@ -18,7 +18,7 @@ from bench.measurements.material.columns import joined
 from bench.measurements.material.made_maps import control_maps, gradient_maps
 from bench.measurements.material.portions import portions
 from bench.measurements.material.rows import Rows
-from bench.measurements.material.selection import methods_called
+from bench.measurements.material.selection import methods_called, of_first_point
 from bench.planning.data import Data
 from bench.planning.measurement import MEASUREMENTS, CellPlan, Checkpoint, Columns, MeasureJob, Measurement, numbered
 from bench.planning.plan import score_settings
@@ -96,11 +96,10 @@ def _request(job: MeasureJob) -> Request:
     """Return what is asked: the maps that claims are about, of the first target and point alone."""
     names, metrics = _asked(job.profile)
     about = registered().layers(job.cell.train.model.partition(":")[0])
-    point = next((layer.point for layer in job.request.layers), "")
     return replace(
         job.request,
         targets=job.request.targets[:1],
-        layers=tuple(layer for layer in job.request.layers if layer.point == point and layer.label in about),
+        layers=tuple(layer for layer in of_first_point(job.request.layers) if layer.label in about),
         methods=tuple(methods_called(names, job.request.methods)),
         metrics=tuple(metric for metric in job.request.metrics if metric.name in metrics),
         places=(),

@@ -14,15 +14,13 @@ from analyses.reading.thresholds import CHOOSE, OTSU, TABLE, TEST, column
 from bench.measurements.material.columns import joined, map_rows
 from bench.measurements.material.made_maps import MadeMaps, attention_maps, control_maps, gradient_maps
 from bench.measurements.material.portions import portions
-from bench.measurements.material.selection import methods_called, targets_called
+from bench.measurements.material.selection import narrowed, spread, targets_called, with_controls
 from bench.planning.data import Data
 from bench.planning.measurement import MEASUREMENTS, CellPlan, Checkpoint, Columns, MeasureJob, Measurement, numbered
 from bench.planning.plan import score_settings
 from bench.planning.profile import Profile
 from bench.planning.request import Request
 from bench.planning.sections import MOST, Count, Settings, distinct
-from segcam.errors import InputError
-from segcam.methods import METHODS
 from segcam.metrics import METRICS
 from segcam.samples import Batch, Images
 from segcam.scoring.overlap import THRESHOLDS, overlap_curve
@@ -66,30 +64,13 @@ def plan(profile: Profile, data: Data, checkpoint: Checkpoint) -> list[CellPlan]
     settings |= {"targets": list(section.targets or profile.score.targets[:1]), "thresholds": section.thresholds}
     tested = list(data.tested(section.images))
     if VALIDATION in data.opened.splits:
-        count = len(data.val)
-        chosen = [int((i + 0.5) * count / min(count, section.images)) for i in range(min(count, section.images))]
-        prefix = f"{VALIDATION}-"
+        chosen, prefix = spread(len(data.val), section.images), f"{VALIDATION}-"
     else:
         chosen, tested, prefix = tested[1::2], tested[::2], f"{CHOOSE}-"
     return [
         *numbered(chosen, section.shard, settings, prefix),
         *numbered(tested, section.shard, settings, f"{TEST}-"),
     ]
-
-
-def methods_of(section: Thresholds, profile: Profile) -> list[str]:
-    """Return the methods that are measured, controls behind them; none where the section score has no gradient method.
-
-    Raises:
-        InputError: one that is named takes passes of its own or fuses layers.
-    """
-    if wrong := [name for name in section.methods if METHODS.get(name).run is not None]:
-        raise InputError(
-            f"thresholds.methods names {wrong[0]}, which takes passes of its own or fuses layers: leave it out"
-        )
-    gradient = [name for name in profile.score.methods if METHODS.get(name).gradient is not None]
-    own = list(section.methods) or (["grad_cam"] if "grad_cam" in gradient else gradient[:1])
-    return [*own, *(name for name in CONTROLS if name not in own)] if own else []
 
 
 def run(job: MeasureJob) -> dict[str, Columns]:
@@ -130,18 +111,17 @@ def _rows(request: Request, scenery: Scenery, made: MadeMaps, thresholds: Sequen
             yield map_rows(scenery.ids, labels, values)
 
 
+def methods_of(section: Thresholds, profile: Profile) -> list[str]:
+    """Return the methods that are measured, controls behind them; see `with_controls`."""
+    return with_controls(TABLE, section.methods, profile.score.methods, CONTROLS)
+
+
 def _request(job: MeasureJob) -> Request:
     """Return what is asked: the section's targets and methods, the layers of the first point."""
     section: Thresholds = job.profile.section(TABLE)
-    point = next((layer.point for layer in job.request.layers), "")
-    methods = methods_called(methods_of(section, job.profile), job.request.methods)
-    attentive = bool(job.request.places)
     return replace(
-        job.request,
+        narrowed(job.request, methods_of(section, job.profile)),
         targets=targets_called(section.targets, job.request.targets[0]) or job.request.targets[:1],
-        layers=tuple(layer for layer in job.request.layers if layer.point == point),
-        methods=tuple(method for method in methods if method.attention is None or attentive),
-        places=job.request.places if any(method.attention is not None for method in methods) else (),
     )
 
 

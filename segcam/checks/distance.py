@@ -11,11 +11,9 @@ from torch import Tensor
 
 from segcam.checks.faithfulness.outcomes import BATCH
 from segcam.checks.removal import IMPUTATION, score_changes
-from segcam.checks.scored_maps import methods_named, scored_maps
+from segcam.checks.scored_maps import measured, methods_named, pictures, scored_maps
 from segcam.classes import Classes
-from segcam.errors import InputError
 from segcam.methods import Method
-from segcam.probe.network.inputs import as_images
 from segcam.probe.probe import Probe
 from segcam.probe.targets import Target
 from segcam.samples import Batch
@@ -55,18 +53,13 @@ class ByDistance:
 
     def density(self, layer: str) -> Float[Tensor, "b m r"]:
         """Return a layer's energy shares over area shares: 1 by chance; NaN where `energy` is."""
-        return self.energy[self._one(layer)] / self.area[layer][:, None]
+        return self.energy[measured(layer, self.energy)] / self.area[layer][:, None]
 
     def cumulative(self, layer: str) -> Float[Tensor, "b m r"]:
         """Return a layer's energy share up to the outer end of each ring, from the innermost on; 1 in the last."""
-        energy = self.energy[self._one(layer)]
+        energy = self.energy[measured(layer, self.energy)]
         sums = energy.nan_to_num(0.0).cumsum(2)
         return sums.masked_fill(energy.isnan().all(2, keepdim=True), torch.nan)
-
-    def _one(self, layer: str) -> str:
-        if layer not in self.energy:
-            raise InputError(f"no layer '{layer}' was measured: there are {', '.join(self.energy)}")
-        return layer
 
 
 def by_distance(  # noqa: PLR0913  (the optional ones are named where they are given)
@@ -120,9 +113,7 @@ def by_distance(  # noqa: PLR0913  (the optional ones are named where they are g
     ([0.25, 0.25, 0.5], 5.5)
     """
     asked, ends = methods_named(methods), ring_edges(edges)
-    given = as_images(batch.inputs() if images is None else images)
-    if len(given) != len(batch.ids) or tuple(given.shape[2:]) != tuple(batch.masks.shape[1:]):
-        raise InputError(f"images are {tuple(given.shape)} for masks {tuple(batch.masks.shape)}: they are to be alike")
+    given = pictures(batch, images)
     capture = probe(given, target, masks=batch.masks, valid=batch.valid)
     truth = capture.target.class_id if capture.target.true_class is None else capture.target.true_class
     scenery = Scenery.of(batch, truth if class_id is None else class_id, seed)

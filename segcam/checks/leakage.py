@@ -12,11 +12,10 @@ from torch import Tensor
 
 from segcam.checks.faithfulness.outcomes import BATCH
 from segcam.checks.removal import IMPUTATION, score_changes
-from segcam.checks.scored_maps import methods_named, scored_maps
+from segcam.checks.scored_maps import measured, methods_named, pictures, scored_maps
 from segcam.classes import IGNORE, Classes, class_ids
 from segcam.errors import InputError
 from segcam.methods import Method
-from segcam.probe.network.inputs import as_images
 from segcam.probe.probe import Probe
 from segcam.probe.targets import Target
 from segcam.probe.targets.dense import DenseOutput, predicted
@@ -61,22 +60,17 @@ class Leakage:
 
     def matrix(self, layer: str, method: str = "grad_cam") -> Float[Tensor, "i j"]:
         """Return the mean energy shares of one layer and method over the images that show both classes."""
-        return self.energy[self._one(layer)][:, :, self._method(method)].nanmean(0)
+        return self.energy[measured(layer, self.energy)][:, :, self._method(method)].nanmean(0)
 
     def chance(self, layer: str) -> Float[Tensor, "i j"]:
         """Return the mean area shares over the images that show both classes: what `matrix` is by chance."""
-        area = self.area[self._one(layer)]
+        area = self.area[measured(layer, self.energy)]
         both = self.shown[:, :, None] & ((area > 0) & (area < 1))[:, None]
         return area[:, None].expand(both.shape).masked_fill(~both, torch.nan).nanmean(0)
 
     def ablation(self) -> Float[Tensor, "i j"]:
         """Return the mean relative changes of class i's score without class j's region."""
         return self.change.nanmean(0)
-
-    def _one(self, layer: str) -> str:
-        if layer not in self.energy:
-            raise InputError(f"no layer '{layer}' was measured: there are {', '.join(self.energy)}")
-        return layer
 
     def _method(self, name: str) -> int:
         if name not in self.methods:
@@ -139,9 +133,7 @@ def leakage(  # noqa: PLR0913  (the optional ones are named where they are given
     [0.75, 0.25]
     """
     asked = methods_named(methods)
-    given = as_images(batch.inputs() if images is None else images)
-    if len(given) != len(batch.ids) or tuple(given.shape[2:]) != tuple(batch.masks.shape[1:]):
-        raise InputError(f"images are {tuple(given.shape)} for masks {tuple(batch.masks.shape)}: they are to be alike")
+    given = pictures(batch, images)
     template = Target.parse(target) if isinstance(target, str) else target
     dense = _answer(probe, given, template)
     known = _all_classes(batch, dense) if classes is None else _classes(classes, "the classes")

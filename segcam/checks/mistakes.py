@@ -129,14 +129,15 @@ def mistakes(
         raise InputError(f"least is {least}: a set needs 1 pixel at least")
     captures = probe.many(batch.inputs(), targets(class_id, score), masks=batch.masks, valid=batch.valid)
     scenery = Scenery.of(batch, class_id)
+    regions = [around(scenery, capture) for capture in captures]
     rows: list[dict[str, Any]] = []
     for layer in captures[0].layers:
         hits = layer_maps(captures[0], layer, [recipe])[1].relu()
         view = ((int(hits.shape[-2]), int(hits.shape[-1])), captures[0].placements[layer.label])
-        for kind, capture in zip(KINDS, captures, strict=True):
+        for kind, capture, region in zip(KINDS, captures, regions, strict=True):
             maps = layer_maps(capture, layer, [recipe])[1].relu()
             values = measure(maps, scenery.on(*view), metrics)
-            values["own_gain"] = measure(maps, around(scenery, capture).on(*view), [OWN])[OWN]
+            values["own_gain"] = measure(maps, region.on(*view), [OWN])[OWN]
             values["like_hits"] = likeness(maps, hits, scenery.on(*view)).masked_fill(
                 enough(captures[0], least).logical_not()[:, None], torch.nan
             )

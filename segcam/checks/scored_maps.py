@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -12,6 +12,8 @@ from segcam.errors import InputError, NotApplicableError
 from segcam.maps import layer_maps
 from segcam.methods import METHODS, Method
 from segcam.probe.captures import Capture
+from segcam.probe.network.inputs import as_images
+from segcam.samples import Batch
 from segcam.scoring.reference import Reference, Scenery
 
 
@@ -29,6 +31,29 @@ def methods_named(methods: str | Method | Sequence[str | Method]) -> tuple[Metho
     if not found or len({method.name for method in found}) < len(found):
         raise InputError("name each method once, and one at least, such as 'grad_cam'")
     return found
+
+
+def pictures(batch: Batch, images: Float[Tensor, "b ch H W"] | None) -> Float[Tensor, "b ch H W"]:
+    """Return the network's input, the batch's own unless given.
+
+    Raises:
+        InputError: they do not fit the masks.
+    """
+    given = as_images(batch.inputs() if images is None else images)
+    if len(given) != len(batch.ids) or tuple(given.shape[2:]) != tuple(batch.masks.shape[1:]):
+        raise InputError(f"images are {tuple(given.shape)} for masks {tuple(batch.masks.shape)}: they are to be alike")
+    return given
+
+
+def measured(layer: str, energy: Mapping[str, Tensor]) -> str:
+    """Return a layer's label, of one that was measured.
+
+    Raises:
+        InputError: it was not.
+    """
+    if layer not in energy:
+        raise InputError(f"no layer '{layer}' was measured: there are {', '.join(energy)}")
+    return layer
 
 
 def scored_maps(

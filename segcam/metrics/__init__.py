@@ -16,7 +16,7 @@ from segcam.errors import InputError, shown
 from segcam.precision import in_full_precision
 from segcam.registry import Registry, words
 from segcam.scoring.normalise import BLOCK, checked
-from segcam.scoring.reference import Reference, by_part
+from segcam.scoring.reference import Reference, by_part, pieces
 
 MapMetric = Callable[[Float[Tensor, "b m h w"], Reference], Float[Tensor, "b m"]]
 """Non-negative maps on a layer's grid and what they are measured against in; a number a map out, NaN if undefined."""
@@ -135,11 +135,9 @@ def measure(maps: Numbers, reference: Reference, metrics: Sequence[str | Metric]
 def _measured_in_parts(
     maps: Float[Tensor, "b m h w"], reference: Reference, metrics: Sequence[str | Metric]
 ) -> dict[str, Float[Tensor, "b m"]]:
-    assert reference.parts is not None
     scores: dict[str, Tensor] = {}
-    for part in reference.parts:
-        images = list(part.images)
-        for name, values in measure(maps[images][:, :, part.rows, part.columns], part.reference, metrics).items():
+    for images, cut, part, _ in pieces(maps, reference):
+        for name, values in measure(cut, part, metrics).items():
             scores.setdefault(name, values.new_full(maps.shape[:2], torch.nan))[images] = values
     return scores
 

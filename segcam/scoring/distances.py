@@ -16,8 +16,7 @@ from segcam.arrays import Numbers
 from segcam.errors import InputError, shown
 from segcam.precision import in_full_precision
 from segcam.scoring.normalise import checked, full
-from segcam.scoring.reference import Reference, Scenery
-from segcam.scoring.regions import pieces
+from segcam.scoring.reference import Reference, Scenery, pieces
 
 EDGES = (-32.0, -16.0, -8.0, -4.0, -2.0, 0.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 """Where rings end, in pixels from the outline, negative inside: each twice as far as the last. The first and the last

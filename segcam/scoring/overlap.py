@@ -15,7 +15,7 @@ from segcam.errors import InputError, shown
 from segcam.precision import in_full_precision
 from segcam.scoring.normalise import BLOCK, checked
 from segcam.scoring.ranking import STEPS, ranking
-from segcam.scoring.reference import Reference
+from segcam.scoring.reference import Reference, pieces
 
 THRESHOLDS = (0.01, 0.02, *(round(0.05 * n, 2) for n in range(1, 20)))
 """Shares of a map's maximum: 0.05, 0.10, ..., 0.95, and two below, where the best of peaked maps lie."""
@@ -66,12 +66,9 @@ def overlap_curve(maps: Numbers, reference: Reference, thresholds: Sequence[floa
     if not shares or not all(0 < share <= 1 for share in shares):
         raise InputError(f"thresholds are {shown(list(thresholds))}: shares of a map's maximum in (0, 1] are needed")
     maps = checked(maps, reference)
-    if reference.parts is None:
-        return _cut(maps, reference, shares)
     found = maps.new_empty((2, *maps.shape[:2], len(shares)), dtype=reference.dtype)
-    for part in reference.parts:
-        images = list(part.images)
-        found[:, images] = torch.stack(_cut(maps[images][:, :, part.rows, part.columns], part.reference, shares))
+    for images, cut, part, _ in pieces(maps, reference):
+        found[:, images] = torch.stack(_cut(cut, part, shares))
     return Overlap(*found)
 
 

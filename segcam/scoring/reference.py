@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -433,6 +433,29 @@ def _box(pixels: Bool[Tensor, "H W"]) -> Box:
     return (int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
 
 
+def pieces(
+    maps: Float[Tensor, "b m h w"], reference: Reference, *fields: Tensor
+) -> Iterator[tuple[list[int], Float[Tensor, "n m h w"], Reference, list[Tensor]]]:
+    """Yield what maps are measured on: all images at once, or those of each valid rectangle, see `Reference.parts`.
+
+    Args:
+        maps: of the whole batch.
+        reference: of the whole batch.
+        fields: of the images' pixels, `(b, ..., H, W)`, which are cut alike.
+
+    Yields:
+        Images' places in the batch, their maps, what these are measured against, and their fields.
+    """
+    if reference.parts is None:
+        yield list(range(len(reference.ids))), maps, reference, list(fields)
+        return
+    for part in reference.parts:
+        images = list(part.images)
+        top, bottom, left, right = part.box
+        cut = [field[images][..., top:bottom, left:right] for field in fields]
+        yield images, maps[images][:, :, part.rows, part.columns], part.reference, cut
+
+
 def by_part(
     maps: Float[Tensor, "b m h w"],
     reference: Reference,
@@ -442,7 +465,6 @@ def by_part(
     if reference.parts is None:
         return compute(maps, reference)
     values = torch.full(maps.shape[:2], torch.nan, dtype=reference.dtype, device=maps.device)
-    for part in reference.parts:
-        images = list(part.images)
-        values[images] = compute(maps[images][:, :, part.rows, part.columns], part.reference).to(values.dtype)
+    for images, cut, part, _ in pieces(maps, reference):
+        values[images] = compute(cut, part).to(values.dtype)
     return values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +16,7 @@ from segcam.precision import in_full_precision
 from segcam.samples import Batch
 from segcam.scoring.grids import pull_back
 from segcam.scoring.normalise import checked, unit
-from segcam.scoring.reference import Reference
+from segcam.scoring.reference import Reference, pieces
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,29 +99,6 @@ def regions_of(regions: Numbers, reference: Reference) -> Bool[Tensor, "b k H W"
             "own pixels; for one region an image regions[:, None]"
         )
     return given
-
-
-def pieces(
-    maps: Float[Tensor, "b m h w"], reference: Reference, *fields: Tensor
-) -> Iterator[tuple[list[int], Float[Tensor, "n m h w"], Reference, list[Tensor]]]:
-    """Yield what maps are measured on: all images at once, or those of each valid rectangle, see `Reference.parts`.
-
-    Args:
-        maps: of the whole batch.
-        reference: of the whole batch.
-        fields: of the images' pixels, `(b, ..., H, W)`, which are cut alike.
-
-    Yields:
-        Images' places in the batch, their maps, what these are measured against, and their fields.
-    """
-    if reference.parts is None:
-        yield list(range(len(reference.ids))), maps, reference, list(fields)
-        return
-    for part in reference.parts:
-        images = list(part.images)
-        top, bottom, left, right = part.box
-        cut = [field[images][..., top:bottom, left:right] for field in fields]
-        yield images, maps[images][:, :, part.rows, part.columns], part.reference, cut
 
 
 def class_regions(batch: Batch, classes: Sequence[Classes]) -> Bool[Tensor, "b k H W"]:

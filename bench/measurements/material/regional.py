@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from bench.measurements.material.selection import layers_like, methods_called, targets_called
+from bench.measurements.material.selection import layers_like, methods_called, of_first_point, targets_called
 from bench.planning.data import Data
 from bench.planning.measurement import CellPlan, Checkpoint, MeasureJob, numbered
 from bench.planning.profile import Profile
@@ -86,7 +86,7 @@ def _default(names: Sequence[str], scored: Sequence[Method]) -> list[str]:
 def layers_of(section: Regional, layers: Sequence[Layer]) -> tuple[Layer, ...]:
     """Return the layers measured, by depth: those that the section names, else all of the first one's probe point."""
     named = layers_like(section.layers, layers)
-    return tuple(named) or tuple(layer for layer in layers if layer.point == layers[0].point)
+    return tuple(named) or of_first_point(layers)
 
 
 def targets_of(section: Regional, job: MeasureJob) -> tuple[Target, ...]:

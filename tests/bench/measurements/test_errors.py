@@ -13,7 +13,8 @@ import pytest
 from analyses import Results
 from analyses.questions import when_wrong
 from analyses.reading.error_maps import PIXELS, PLACE, SETS
-from bench.measurements.errors import Errors, methods_of, spread
+from bench.measurements.errors import Errors, methods_of
+from bench.measurements.material.selection import spread
 from bench.planning.profile import Profile
 from segcam import InputError, Probe
 from segcam.checks import mistakes
