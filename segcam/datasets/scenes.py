@@ -9,33 +9,15 @@ import numpy.typing as npt
 
 from segcam.datasets import DATASETS, Dataset, DatasetOptions
 from segcam.datasets.drawn import PARTS, Scene, draw
-from segcam.datasets.drawn.splits import number_of, open_drawn, row_of
+from segcam.datasets.drawn.splits import DrawnSplit, number_of, open_drawn, row_of
 from segcam.errors import InputError
 from segcam.samples import Opened, Sample, Split
 
 DEFAULT_COUNTS: dict[Split, int] = {"train": 3000, "val": 150, "test": 200}
 
 
-class SceneSplit:
-    """One split of drawn scenes; each scene is drawn when it is first asked for, and kept.
-
-    Args:
-        seed: seed of the drawing.
-        split: which of the three disjoint streams of scenes.
-        count: number of scenes.
-        size: side of the square images, in pixels.
-    """
-
-    def __init__(self, seed: int, split: Split, count: int, size: int) -> None:
-        self.seed = seed
-        self.split = split
-        self.count = count
-        self.size = size
-        self._scenes: dict[int, Scene] = {}
-
-    def __len__(self) -> int:
-        """Return the number of scenes."""
-        return self.count
+class SceneSplit(DrawnSplit[Scene]):
+    """One split of drawn scenes."""
 
     def __getitem__(self, index: int, /) -> Sample:
         """Return one scene; its arrays are the caller's own.
@@ -44,7 +26,7 @@ class SceneSplit:
             IndexError: there is no such scene.
         """
         row = row_of(index, self.split, self.count)
-        scene = self._scene(row)
+        scene = self.kept(row)
         return Sample(f"scenes-{self.seed}-{self.split}-{row:06d}", scene.image.copy(), scene.mask.copy())
 
     def parts(self, index: int, /) -> npt.NDArray[np.uint8]:
@@ -53,12 +35,11 @@ class SceneSplit:
         Raises:
             IndexError: there is no such scene.
         """
-        return self._scene(row_of(index, self.split, self.count)).parts.copy()
+        return self.kept(row_of(index, self.split, self.count)).parts.copy()
 
-    def _scene(self, row: int) -> Scene:
-        if row not in self._scenes:
-            self._scenes[row] = draw(self.seed, number_of(row, self.split), self.size)
-        return self._scenes[row]
+    def drawn(self, row: int) -> Scene:
+        """Draw a scene."""
+        return draw(self.seed, number_of(row, self.split), self.size)
 
 
 def open_scenes(options: DatasetOptions) -> Opened:

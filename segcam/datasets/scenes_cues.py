@@ -12,7 +12,7 @@ import numpy as np
 
 from segcam.datasets import DATASETS, Dataset, DatasetOptions
 from segcam.datasets.drawn.cues import CUES, Picture, Sketch, Traits, evidence, sketch, swapped, traits_of
-from segcam.datasets.drawn.splits import number_of, open_drawn, row_of
+from segcam.datasets.drawn.splits import DrawnSplit, number_of, open_drawn, row_of
 from segcam.errors import InputError
 from segcam.samples import IGNORE, Opened, Sample, Split
 
@@ -20,8 +20,8 @@ DEFAULT_COUNTS: dict[Split, int] = {"train": 2000, "val": 120, "test": 120}
 PREFIX = "scenes_"
 
 
-class CueSplit:
-    """One split of scenes in which one cue decides the class; each is drawn when it is first asked for, and kept.
+class CueSplit(DrawnSplit[Sample]):
+    """One split of scenes in which one cue decides the class.
 
     Args:
         cue: which of `segcam.datasets.drawn.cues.CUES` decides.
@@ -32,16 +32,8 @@ class CueSplit:
     """
 
     def __init__(self, cue: str, seed: int, split: Split, count: int, size: int) -> None:
+        super().__init__(seed, split, count, size)
         self.cue = cue
-        self.seed = seed
-        self.split = split
-        self.count = count
-        self.size = size
-        self._samples: dict[int, Sample] = {}
-
-    def __len__(self) -> int:
-        """Return the number of scenes."""
-        return self.count
 
     def __getitem__(self, index: int, /) -> Sample:
         """Return one scene with its evidence; its arrays are the caller's own.
@@ -49,13 +41,14 @@ class CueSplit:
         Raises:
             IndexError: there is no such scene.
         """
-        row = row_of(index, self.split, self.count)
-        if row not in self._samples:
-            drawing, traits = self._sketch(row)
-            picture = drawing.draw(traits)
-            changed = evidence(picture, drawing.draw(swapped(traits, self.cue)), self.cue)
-            self._samples[row] = Sample(self._id(row), picture.image, self._mask(picture, traits), changed)
-        return deepcopy(self._samples[row])
+        return deepcopy(self.kept(row_of(index, self.split, self.count)))
+
+    def drawn(self, row: int) -> Sample:
+        """Draw a scene with its evidence."""
+        drawing, traits = self._sketch(row)
+        picture = drawing.draw(traits)
+        changed = evidence(picture, drawing.draw(swapped(traits, self.cue)), self.cue)
+        return Sample(self._id(row), picture.image, self._mask(picture, traits), changed)
 
     def known(self, index: int, /) -> dict[str, Sample]:
         """Return a scene with what each cue changes in it, by cue, drawn anew.

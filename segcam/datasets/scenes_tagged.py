@@ -12,7 +12,7 @@ import numpy as np
 
 from segcam.datasets import DATASETS, Dataset, DatasetOptions
 from segcam.datasets.drawn.cues import CUES, evidence, sketch, swapped, traits_of
-from segcam.datasets.drawn.splits import number_of, open_drawn, row_of
+from segcam.datasets.drawn.splits import DrawnSplit, number_of, open_drawn, row_of
 from segcam.datasets.drawn.tags import PERIOD, is_tagged, tag_pixels, tagged
 from segcam.errors import InputError
 from segcam.samples import IGNORE, Opened, Sample, Split
@@ -21,28 +21,11 @@ DEFAULT_COUNTS: dict[Split, int] = {"train": 2000, "val": 120, "test": 120}
 NAME, COAT = "scenes_tagged", "texture"
 
 
-class TaggedSplit:
-    """One split of scenes of which some carry a tag; each is drawn when it is first asked for, and kept.
+class TaggedSplit(DrawnSplit[Sample]):
+    """One split of scenes of which some carry a tag.
 
     The class is that of `scenes_texture`, and so are the scenes without a tag, to the last pixel.
-
-    Args:
-        seed: seed of the drawing.
-        split: which of the three disjoint streams of scenes.
-        count: number of scenes.
-        size: side of the square images, in pixels.
     """
-
-    def __init__(self, seed: int, split: Split, count: int, size: int) -> None:
-        self.seed = seed
-        self.split = split
-        self.count = count
-        self.size = size
-        self._samples: dict[int, Sample] = {}
-
-    def __len__(self) -> int:
-        """Return the number of scenes."""
-        return self.count
 
     def tagged(self, index: int, /) -> bool:
         """Return whether a scene carries a tag.
@@ -58,12 +41,10 @@ class TaggedSplit:
         Raises:
             IndexError: there is no such scene.
         """
-        row = row_of(index, self.split, self.count)
-        if row not in self._samples:
-            self._samples[row] = self._drawn(row)
-        return deepcopy(self._samples[row])
+        return deepcopy(self.kept(row_of(index, self.split, self.count)))
 
-    def _drawn(self, row: int) -> Sample:
+    def drawn(self, row: int) -> Sample:
+        """Draw a scene with its evidence."""
         number = number_of(row, self.split)
         drawing, traits = sketch(self.seed, number, self.size), traits_of(number)
         if is_tagged(number):

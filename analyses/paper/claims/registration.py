@@ -69,9 +69,8 @@ class Quantity(Frozen):
         sign = {"ratio": " / ", "difference": " \N{MINUS SIGN} ", "": ""}[self.relative]
         named = self.metric
         if self.rows:
-            chosen = {**self.rows, **self.ranked_with}.get
             named = str(self.rows.get("measure", self.rows.get("kind", self.metric)))
-            named += f" ranked with {chosen('measure')}" if self.ranked_with else ""
+            named += f" ranked with {self.ranked_with.get('measure', named)}" if self.ranked_with else ""
         return f"{'less ' if self.turned else ''}{named}{sign}{self.to}"
 
 

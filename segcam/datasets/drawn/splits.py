@@ -2,19 +2,53 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from segcam.datasets import DatasetOptions
 from segcam.errors import InputError
 from segcam.memory import must_fit
 from segcam.samples import SPLITS, DatasetInfo, Images, Opened, Split
 
+Kept = TypeVar("Kept")
 STREAM = 2**30
 """Scenes a split may have; split number k starts at index k times this, a multiple of the round of traits."""
 
 BYTES = 5
 """Bytes a pixel of a scene that is kept: three colours, the class, and the part or the evidence."""
+
+
+class DrawnSplit(ABC, Generic[Kept]):
+    """One split of drawn scenes; each is drawn when it is first asked for, and kept.
+
+    Args:
+        seed: seed of the drawing.
+        split: which of the three disjoint streams of scenes.
+        count: number of scenes.
+        size: side of the square images, in pixels.
+    """
+
+    def __init__(self, seed: int, split: Split, count: int, size: int) -> None:
+        self.seed = seed
+        self.split = split
+        self.count = count
+        self.size = size
+        self._kept: dict[int, Kept] = {}
+
+    def __len__(self) -> int:
+        """Return the number of scenes."""
+        return self.count
+
+    def kept(self, row: int) -> Kept:
+        """Return what is kept of a scene, which is drawn where it is not there yet."""
+        if row not in self._kept:
+            self._kept[row] = self.drawn(row)
+        return self._kept[row]
+
+    @abstractmethod
+    def drawn(self, row: int) -> Kept:
+        """Draw a scene."""
 
 
 def open_drawn(
