@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
+import scipy  # whose parts are imported when they are asked for
 import torch
 from jaxtyping import Bool, Float
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from segcam.arrays import Numbers
@@ -46,7 +46,8 @@ def outline_distances(scenery: Scenery) -> Float[Tensor, "b H W"]:
         for i, (top, bottom, left, right) in enumerate(scenery.boxes):
             inside = masks[i, top:bottom, left:right]
             if inside.any() and not inside.all():
-                away = np.where(inside, 0.5 - distance_transform_edt(inside), distance_transform_edt(~inside) - 0.5)
+                distance = scipy.ndimage.distance_transform_edt
+                away = np.where(inside, 0.5 - distance(inside), distance(~inside) - 0.5)
                 found[i, top:bottom, left:right] = torch.from_numpy(away)
         return found.to(scenery.luminance.device, scenery.luminance.dtype)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import scipy  # whose parts are imported when they are asked for
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from segcam.streams import generators
 
@@ -53,7 +53,7 @@ def _shifted(evidence: NDArray[np.bool_], _: np.random.Generator) -> list[Field]
     field = _unit(evidence)
 
     def moved(part: float) -> Field:
-        shifted: Field = ndimage.shift(field, part * whole, order=1, mode="grid-wrap")
+        shifted: Field = scipy.ndimage.shift(field, part * whole, order=1, mode="grid-wrap")
         return shifted
 
     parts = np.linspace(0, 1, 10 * (STEPS - 1) + 1)
@@ -64,7 +64,9 @@ def _shifted(evidence: NDArray[np.bool_], _: np.random.Generator) -> list[Field]
 
 def _blurred(evidence: NDArray[np.bool_], _: np.random.Generator) -> list[Field]:
     widths = np.linspace(0, WIDEST * max(evidence.shape), STEPS)
-    return [_unit(ndimage.gaussian_filter(evidence.astype(np.float64), width, mode="nearest")) for width in widths]
+    return [
+        _unit(scipy.ndimage.gaussian_filter(evidence.astype(np.float64), width, mode="nearest")) for width in widths
+    ]
 
 
 PLANTS: dict[str, Callable[[NDArray[np.bool_], np.random.Generator], list[Field]]] = {

@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import scipy  # whose parts are imported when they are asked for
 import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from jaxtyping import Bool, Float, Int
-from scipy import sparse
-from scipy.sparse.linalg import splu
 from torch import Tensor
 
 from segcam.arrays import booleans, real
@@ -158,9 +157,11 @@ def solve(image: Array, mask: npt.NDArray[np.bool_]) -> Array:
         right[unknown_at[~inside]] += weight * image[:, y[~inside], x[~inside]].T  # each pixel once in this direction
     entries.append((unknowns, unknowns, total))
     i, j, values = (np.concatenate(arrays) for arrays in zip(*entries, strict=True))
-    matrix = sparse.csc_matrix((values, (i, j)), shape=(len(unknowns), len(unknowns)))
+    matrix = scipy.sparse.csc_matrix((values, (i, j)), shape=(len(unknowns), len(unknowns)))
     # Symmetric and diagonally dominant: no pivoting is needed, and the ordering for such matrices fills in less.
-    factors = splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    factors = scipy.sparse.linalg.splu(
+        matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
+    )
     values_gone: Array = factors.solve(right).T
     return values_gone
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import scipy  # whose parts are imported when they are asked for
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from scipy.stats import qmc
 from torch import Tensor
 
 from segcam.errors import InputError
@@ -70,7 +70,7 @@ def sobol(subject: Subject, _layer: Layer, designs: int = DESIGNS, cells: int = 
 
 def draw(seed: int, designs: int, cells: int) -> NDArray[np.float64]:
     """Draw `A`, then each `C_k`: `((cells + 1) * designs, cells)` shares in 0..1."""
-    sequence = qmc.Sobol(2 * cells, scramble=True, rng=np.random.default_rng(seed))
+    sequence = scipy.stats.qmc.Sobol(2 * cells, scramble=True, rng=np.random.default_rng(seed))
     points = sequence.random_base2(max(0, (designs - 1).bit_length()))[:designs]
     first, second = points[:, :cells], points[:, cells:]
     mixed = np.repeat(first[None], cells, 0)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
+import scipy  # whose parts are imported when they are asked for
 import torch
 from jaxtyping import Bool
-from scipy import ndimage
 from torch import Tensor
 
 from segcam.probe.targets.dense import DenseOutput, mostly, predicted, true_pixels, within
@@ -70,7 +70,7 @@ def _part(pixels: Bool[Tensor, "b h w"], choose: Choice) -> Bool[Tensor, "b h w"
     """Return one connected part of each image's pixels."""
     found = np.zeros(tuple(pixels.shape), np.bool_)
     for i, image in enumerate(pixels.cpu().numpy()):
-        labels, count = ndimage.label(image, EIGHT)
+        labels, count = scipy.ndimage.label(image, EIGHT)
         part = choose(labels, count)
         if part:
             found[i] = labels == part
