@@ -270,5 +270,5 @@ def slug(name: str) -> str:
     >>> slug("best_pixel:logit"), slug("Abyssinian_12"), slug("a<b") == slug("a>b")
     ('best_pixel-logit', 'Abyssinian_12', False)
     """
-    clean = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:80]
+    clean = re.sub(r"[^A-Za-z0-9_.@-]+", "-", name).strip("-.")[:80]
     return clean if clean == name.replace(":", "-") else f"{clean}-{zlib.crc32(name.encode()):08x}".strip("-")

@@ -83,9 +83,18 @@ def target_of_most_methods(results: Results, model: str, level: int) -> str:
     return max(results.targets, key=lambda target: counts.get(target, 0), default="")
 
 
+def claimed(model: str) -> str:
+    """Return the family that claims know a model by; '' for a training told apart by an '@', of which none speaks.
+
+    >>> claimed("segformer:b1"), claimed("segformer:b1@with-hints")
+    ('segformer', '')
+    """
+    return "" if "@" in model else model.partition(":")[0]
+
+
 def model_of(results: Results, family: str) -> str | None:
     """Return the run's first model of a family: of its name, or of that name with a variant ('segformer:b1')."""
-    return next((name for name in results.models if name.partition(":")[0] == family), None)
+    return next((name for name in results.models if claimed(name) == family), None)
 
 
 def highest(results: Results, model: str) -> int | None:

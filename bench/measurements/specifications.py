@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from analyses.paper.claims.registration import registered
+from analyses.reading.choices import claimed
 from analyses.reading.variants import LEFT_OUT, RECEPTIVE_FIELD, SPECIFICATIONS, STRETCHED, Variant
 from bench.measurements.material.columns import joined
 from bench.measurements.material.made_maps import control_maps, gradient_maps
@@ -55,7 +56,7 @@ def plan(profile: Profile, data: Data, checkpoint: Checkpoint) -> list[CellPlan]
     """Plan all test images, or as many as are wanted, for checkpoints of networks that claims are about."""
     section: Specifications = profile.section(SECTION)
     names, metrics = _asked(profile)
-    about = registered().layers(checkpoint.train.model.partition(":")[0])
+    about = registered().layers(claimed(checkpoint.train.model))
     if not (section.images and about and metrics and any(METHODS.get(name).gradient is not None for name in names)):
         return []
     defined = score_settings(profile.score, names)
@@ -95,7 +96,7 @@ def _asked(profile: Profile) -> tuple[list[str], list[str]]:
 def _request(job: MeasureJob) -> Request:
     """Return what is asked: the maps that claims are about, of the first target and point alone."""
     names, metrics = _asked(job.profile)
-    about = registered().layers(job.cell.train.model.partition(":")[0])
+    about = registered().layers(claimed(job.cell.train.model))
     return replace(
         job.request,
         targets=job.request.targets[:1],

@@ -20,6 +20,7 @@ from bench.planning.sections import Augment, DataSettings, Figures, Film, Score,
 from bench.planning.shipped import DEFAULT, FOLDER, profiles
 from segcam.errors import InputError, first_of, shown, unknown
 from segcam.files import one_line, read_toml, user_path
+from segcam.model_names import parsed
 
 __all__ = [
     "DEFAULT",
@@ -425,7 +426,7 @@ def _twin_problems(profile: Profile) -> list[str]:
 
     networks = {}
     for name, parameters in profile.models.items():
-        if (family := name.partition(":")[0]) in MODELS.names():  # unknown names and values are told elsewhere
+        if (family := parsed(name).family) in MODELS.names():  # unknown names and values are told elsewhere
             with suppress(InputError):
                 networks[name] = (family, complete(name, parameters), profile.recipe(name))
     return [

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from segcam.errors import InputError, shown, unknown
 from segcam.memory import must_fit
+from segcam.model_names import TAG, parsed
 from segcam.probe.attention import AttentionPlace, no_attention
 from segcam.probe.layers import Layer, Point
 from segcam.registry import Registry
@@ -79,23 +80,32 @@ MODELS: Registry[Architecture] = Registry("model", "segcam.models")
 
 
 def architecture(name: str) -> Architecture:
-    """Return the architecture of a model's name, 'segformer' or 'segformer:b1'.
+    """Return the architecture of a model's name: 'segformer', 'segformer:b1', 'segformer@with-hints'.
+
+    What stands behind the '@' tells trainings of one architecture apart; any words do, with '-' between them.
 
     Raises:
-        InputError: an unknown architecture, a variant of one that has none, or a colon with nothing behind it.
+        InputError: an unknown architecture, a variant of one that has none, or a colon or an '@' with nothing behind
+            it that names something.
     """
-    family, sign, variant = name.partition(":")
+    family, variant, tag = parsed(name)
     plugin = MODELS.get(family)
-    if sign and not (plugin.variant and variant):
+    if ":" in name.partition("@")[0] and not (plugin.variant and variant):
         problem = "has no variants" if variant or not plugin.variant else f"is told no {plugin.variant} by '{name}'"
         raise InputError(f"model '{family}' {problem}: write '{family}' in place of '{name}'")
+    if "@" in name and not TAG.fullmatch(tag):
+        raise InputError(
+            f"model '{name}': behind the '@' stands what tells this training from others, in letters, digits, '-' "
+            f"and '_', for example '{family}@with-hints'"
+        )
     return plugin
 
 
 def label(name: str) -> str:
-    """Return a model's name in figures: 'U-Net', 'SegFormer (b1)'."""
-    variant = name.partition(":")[2]
-    return architecture(name).label + (f" ({variant})" if variant else "")
+    """Return a model's name in figures: 'U-Net', 'SegFormer (b1)', 'SegFormer (with hints)'."""
+    _, variant, tag = parsed(name)
+    said = ", ".join(words for words in (variant, tag.replace("-", " ")) if words)
+    return architecture(name).label + (f" ({said})" if said else "")
 
 
 def create(
@@ -178,7 +188,7 @@ def complete(name: str, parameters: Parameters) -> dict[str, Value]:
     """
     plugin = architecture(name)
     values = dict(plugin.defaults)
-    variant = name.partition(":")[2]
+    variant = parsed(name).variant
     if variant:
         given = parameters.get(plugin.variant, variant)
         if given != variant:

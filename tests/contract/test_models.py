@@ -12,7 +12,7 @@ from torch import nn
 
 from bench.training.optimise import answer
 from segcam import InputError, Layer, Probe, grad_cam
-from segcam.models import MODELS, architecture, complete, create
+from segcam.models import MODELS, architecture, complete, create, label
 from segcam.models.segformer import WithoutConvolution
 from segcam.models.weights.checkpoints import load, pack
 from segcam.probe.layers import POINTS, Point
@@ -231,6 +231,9 @@ def test_unknown_and_wrong_parameters(name: str) -> None:
         ("unet:", {}, "model 'unet' has no variants: write 'unet' in place of 'unet:'"),
         ("unet", {"norm": "layer"}, "unknown normalisation of model 'unet' 'layer'"),
         ("unet", {"width": 0}, "'width' of model 'unet' is 0: it must be at least 1"),
+        ("unet@", {}, "model 'unet@': behind the '@' stands what tells this training from others, .*'unet@with-hints'"),
+        ("segformer:@x", {}, "model 'segformer' is told no size by 'segformer:@x': write 'segformer'"),
+        ("segformer@a/b", {}, "model 'segformer@a/b': behind the '@' stands what tells this training from others"),
         ("segformer:", {}, "model 'segformer' is told no size by 'segformer:': write 'segformer'"),
         ("segformer:b1", {"size": "b2"}, r"names its size already: leave out parameter 'size' \('b2'\)"),
         ("segformer:b9", {}, "unknown size of model 'segformer' 'b9': known are b0, b1"),
@@ -262,6 +265,14 @@ def test_wrong_values(name: str, parameters: dict[str, int | float | str], messa
 def test_a_parameter_may_repeat_the_variant() -> None:
     """Checkpoints name all parameters."""
     assert complete("segformer:b1", {"size": "b1"}) == complete("segformer:b1", {})
+
+
+def test_what_tells_trainings_apart_changes_no_network() -> None:
+    one, other = (create(name, 2, {"width": 4}, seed=3).state_dict() for name in ("unet", "unet@other-start"))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert label("unet@other-start") == "U-Net (other start)"
+    assert label("segformer:b1@with-hints") == "SegFormer (b1, with hints)"
 
 
 def test_unet_is_the_papers() -> None:

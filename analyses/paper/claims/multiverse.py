@@ -13,6 +13,7 @@ from analyses.paper.claims.registration import Claim, Quantity, Registration
 from analyses.paper.claims.values import ClaimScores
 from analyses.paper.claims.verdicts import Verdict, region
 from analyses.reading import files
+from analyses.reading.choices import model_of
 from analyses.reading.results import Results
 from analyses.reading.scan import Scan
 from analyses.reading.variants import LEFT_OUT, SPECIFICATIONS, Variant
@@ -66,7 +67,7 @@ def specifications(
         return
     results = main.results
     methods = dict.fromkeys([results.main_method, *registration.specifications.methods])
-    model = next((one for one in results.models if one.partition(":")[0] == claim.deciding[0].groups[0].model), "")
+    model = model_of(results, claim.deciding[0].groups[0].model) or ""
     points = results.points(model) if model else ()
     own_way = Variant(results.placement)
     chosen = [used.get(part.measure, registration.measures[part.measure]).words for part in claim.deciding]

@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from segcam.channels import RGB
+from segcam.model_names import parsed
 from segcam.models import MODELS, create
 from segcam.networks.counting import built_for
 from segcam.networks.inputs import NetworkInputs
@@ -26,7 +27,7 @@ def _build(request: Request) -> Built:
 
 
 def _takes(text: str) -> bool:
-    return text.partition(":")[0] in MODELS.names()
+    return parsed(text).family in MODELS.names()
 
 
 SOURCES.add(

@@ -338,7 +338,11 @@ def test_variants_are_specifications_too(claimed, make_in, tmp_path):
 
 def test_models_are_found_by_family_and_at_the_highest_level_most_seeds_reached(make):
     results = make(
-        models=("unet_he", "segformer:b1"), levels=(30, 90), seeds=(0, 1), unreached=frozenset({(0, 90)}), gallery=0
+        models=("unet_he", "unet@other-start", "segformer:b1"),
+        levels=(30, 90),
+        seeds=(0, 1),
+        unreached=frozenset({(0, 90)}),
+        gallery=0,
     )
     assert model_of(results, "unet") is None
     assert model_of(results, "segformer") == "segformer:b1"
