@@ -35,7 +35,7 @@ AREA, IOU = "object_area", "iou"
 """Facts beside the scores: the class's share of the image, and the IoU of what is predicted as the class."""
 GROUPS = [
     *("model", "level", "seed", "target", "method", "group", "odd", "n_images", "n_without", "found_again"),
-    *("silhouette", "separation", "by_chance", "gap", "p_chance", "stability", "n_layers", "training_data"),
+    *("silhouette", "separation", "by_chance", "gap", "p_chance", "p_valley", "stability", "n_layers", "training_data"),
 ]
 SCORES = [
     *("model", "level", "seed", "target", "method", "group", "odd", "metric", "mean", "others"),
@@ -209,6 +209,7 @@ def _group_rows(one: Grouped) -> Iterator[dict[str, Any]]:
             "by_chance": groups.by_chance,
             "gap": groups.gap if math.isfinite(groups.gap) else math.nan,
             "p_chance": groups.p,
+            "p_valley": groups.valley[group],
             "stability": groups.stability,
             "n_layers": len(one.layers),
         }
@@ -277,7 +278,11 @@ def finding(results: Results, one: Grouped, scores: pd.DataFrame) -> str:
     if not len(odd):
         if groups.count < 2:
             return f"{name}: {total} maps are too few, or too much alike, to be grouped."
-        why = "no further apart than by chance" if groups.p > 1 / (1 + DRAWS) else "not found again in halves of them"
+        why = "no further apart than by chance"
+        if groups.p <= 1 / (1 + DRAWS):
+            why = (
+                "not found again in halves of them" if not groups.holds else "a continuum, or into groups of like size"
+            )
         return f"{name}: no odd group among the maps of {total} images; the best cut is {why}."
     told = _apart(results, one, scores, int(odd[0]))
     what = f": {told[0]}" if told else ""
@@ -377,14 +382,16 @@ def _details(results: Results, one: Grouped) -> str:
 _ABOUT = (
     "Test images that show the class, grouped by where their maps have energy on the layers before the decoder "
     "(k-means of the roots of unit-sum maps along ten principal axes; what goes with the mask's place is taken out). "
-    f"The number of groups is the one found again best in halves, of those further apart than all of {DRAWS} normal "
-    f"clouds of the same spread. A group is odd that is not the largest, where groups are that far apart and {HALVES} "
-    f"random halves agree on them, and on this group, by {STABLE:g} or more."
+    f"The number of groups is the one found again best in halves, of those further apart than all of {DRAWS} normal and "
+    f"{DRAWS} even clouds of the same axes. A group is odd that is half as large as the largest at most, where groups "
+    f"are that far apart, {HALVES} random halves agree on them and on this group by {STABLE:g} or more, and between it "
+    f"and every other one lies a valley, deeper than in all of {DRAWS} even spreads (Hartigan's dip)."
 )
 _COLUMNS = (
     "found_again: what a group shares with the most similar group of a half (Jaccard); silhouette: of the group's "
     "maps; separation: of all maps; by_chance: of clouds without groups; gap: separation less by_chance, in standard "
-    f"deviations; stability: adjusted Rand index of halves. Fewer than {FEWEST} images are one group."
+    "deviations, for the clouds where it is less; p_valley: share of even spreads whose dip is as large; "
+    f"stability: adjusted Rand index of halves. Fewer than {FEWEST} images are one group."
 )
 _SCORES = (
     f"away: mean of the group less that of all other images, with {CONFIDENCE:.0%} intervals from {RESAMPLES} "

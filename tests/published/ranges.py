@@ -80,7 +80,7 @@ def of_evidence(_: Path, column: str, __: dict[str, Any]) -> Range:
 
 def of_errors(folder: Path, column: str, row: dict[str, Any]) -> Range:
     """Of maps of right and wrong pixels: a metric, the gain on the pixels themselves, or a correlation of maps."""
-    beside = {"own_gain": GAIN, "like_hits": CORRELATION}
+    beside = {"own_gain": GAIN, "like_hits": CORRELATION, "like_rejections": CORRELATION}
     own = beside.get(row["measure"]) or metrics(folder).get(row["measure"], ANYTHING)
     return less(own, own) if column == "difference" else own
 
