@@ -80,6 +80,8 @@ class Groups:
         stability: how far groups of random halves agree with these, 1 at most, 0 by chance (adjusted Rand index).
         found_again: how well each group is found again in halves, `(k,)`: what it has in common with the group that is
             most alike, as a share of both (Jaccard's index), from 0 to 1.
+        places: along the first two principal axes, in which groups are seen, `(n, 2)`; NaN for those that are
+            undefined. The place furthest out on an axis is positive; where there is no second axis it is 0.
         valley: whether points are rare between each group and every other, `(k,)`: the share of even spreads, these
             among them, whose dip is as large, the largest over the other groups; NaN where there is one group alone.
     """
@@ -96,6 +98,7 @@ class Groups:
     stability: float
     found_again: Floats
     valley: Floats
+    places: Floats
 
     @property
     def count(self) -> int:
@@ -255,7 +258,7 @@ def group_points(
     cloud = everyone[drawn]
     cuts = _cuts(cloud, most, seed)
     if not cuts:
-        return _one_group(defined)
+        return _one_group(defined, everyone)
     chances = [_chance(cloud, of_kind, cuts, rng, most=most, draws=draws, seed=seed) for of_kind in (_normal, _even)]
     gaps = {count: min(one.gaps[count] for one in chances) for count in cuts}
     of_clouds = np.max([one.of_clouds for one in chances], axis=0)
@@ -286,6 +289,7 @@ def group_points(
         stability=stability,
         found_again=found_again[place],
         valley=_valleys(cloud, found.labels, draws, seed)[place],
+        places=_places(everyone, defined),
     )
 
 
@@ -580,7 +584,19 @@ def _typical(cloud: Floats, labels: Labels) -> Labels:
     return order
 
 
-def _one_group(defined: NDArray[np.bool_]) -> Groups:
+def _places(everyone: Floats, defined: NDArray[np.bool_]) -> Floats:
+    """Return where the defined points lie along two axes; the signs of axes are free, and are fixed here."""
+    two = np.zeros((len(everyone), 2))
+    axes = everyone[:, :2]
+    if axes.size:
+        furthest = np.take_along_axis(axes, np.abs(axes).argmax(0)[None], 0)
+        two[:, : axes.shape[1]] = axes * np.where(furthest < 0, -1.0, 1.0)
+    places = np.full((len(defined), 2), math.nan)
+    places[defined] = two
+    return places
+
+
+def _one_group(defined: NDArray[np.bool_], everyone: Floats) -> Groups:
     """Return all that is defined as one group, of which nothing else can be said."""
     nothing, none = np.full(len(defined), math.nan), math.nan
     order: Labels = np.flatnonzero(defined)
@@ -598,4 +614,5 @@ def _one_group(defined: NDArray[np.bool_]) -> Groups:
         stability=none,
         found_again=np.full(count, none),
         valley=np.full(count, none),
+        places=_places(everyone, defined),
     )

@@ -51,7 +51,8 @@ ABOUT = (
     "(rejections); sets with few pixels are left out. estimate: mean over images. difference: from the hits of the "
     "same image, where both are there; of like_hits from its rejections, which are its level by chance. Metrics are "
     "against the class's mask; own_gain: energy gain on the explained pixels; like_hits, like_rejections: correlation "
-    f"with the map of the image's hits, of its rejections. {CONFIDENCE:.0%} intervals from {RESAMPLES} crossed resamples of images and seeds {NOTE}. "
+    "with the map of the image's hits, of its rejections. "
+    f"{CONFIDENCE:.0%} intervals from {RESAMPLES} crossed resamples of images and seeds {NOTE}. "
     f"{ORACLE}: here a map of the explained pixels, which knows their place and nothing of the network. Class absent: "
     "images without the class, which have no hits to be compared with."
 )

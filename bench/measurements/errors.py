@@ -44,14 +44,15 @@ Key = tuple[str, str]
 
 
 class Errors(Settings):
-    """Maps of hits, false alarms, misses and rejections of `images` of the test images (0 for none), evenly spread over the split.
+    """Maps of hits, false alarms, misses and rejections of `images` of the test images (0 for none).
 
-    An image without the class has false alarms and rejections alone. Sets of fewer than `least` pixels are left out. Without `methods`
-    Grad-CAM is scored, or else the first gradient method of the section score, beside the controls; `metrics` are
-    measured against the class's mask. `score` says what of the pixels is explained. `levels` says whether every
-    checkpoint is meant or that of each training's highest level, `training_seeds` whether those of all training seeds
-    or of the first alone. The maps of `pictures` images are kept for people to look at (0 for none): of each cell, of
-    `shard` images, those with the most pixels in the smaller set of errors, and one without the class.
+    They are evenly spread over the split. An image without the class has false alarms and rejections alone. Sets of
+    fewer than `least` pixels are left out. Without `methods` Grad-CAM is scored, or else the first gradient method
+    of the section score, beside the controls; `metrics` are measured against the class's mask. `score` says what of
+    the pixels is explained. `levels` says whether every checkpoint is meant or that of each training's highest
+    level, `training_seeds` whether those of all training seeds or of the first alone. The maps of `pictures` images
+    are kept for people to look at (0 for none): of each cell, of `shard` images, those with the most pixels in the
+    smaller set of errors, and one without the class.
     """
 
     images: Annotated[int, Field(ge=0, le=MOST)] = 0

@@ -139,7 +139,8 @@ def similarity(
     """Compare maps pair by pair; 1 is the same map, up to a factor or, for ranks, up to their order.
 
     Of padded canvases the picture's cells alone are compared: padding does not change with the picture, and would make
-    all maps alike. The top tenth of `n` cells are those with a value above zero that is no less than the `ceil(n / 10)`-th largest.
+    all maps alike. The top tenth of `n` cells are those with a value above zero that is no less than the
+    `ceil(n / 10)`-th largest.
 
     Args:
         first: maps; what is negative counts as zero.
@@ -178,12 +179,12 @@ def _by_part(first: Float[Tensor, "b m h w"], second: Float[Tensor, "b m h w"], 
     """Compare maps of each valid rectangle on the cells that lie in it."""
     found = torch.full((3, *first.shape[:2]), torch.nan, dtype=torch.float64, device=first.device)
     for rows, both, _, _ in pieces(torch.cat([first, second.to(first)], 1), reference):
-        cut = similarity(*both.split(first.shape[1], 1))
+        cut = similarity(both[:, : first.shape[1]], both[:, first.shape[1] :])
         found[:, rows] = torch.stack([cut.spearman, cut.cosine, cut.top]).to(found)
     return Similarity(*found)
 
 
-def perturbation_robustness(  # noqa: PLR0913  (the optional ones are named where they are given)
+def perturbation_robustness(
     images: Float[Tensor, "b ch H W"],
     ids: Sequence[str],
     explain: Explain,

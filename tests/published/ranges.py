@@ -124,6 +124,7 @@ POSSIBLE: dict[str, Callable[[Path, str, dict[str, Any]], Range]] = {
     **dict.fromkeys(("leakage_removal", "distance_removal"), constant(score_change=ANYTHING)),
     "distance": constant(density=(0.0, math.inf), energy=SHARE, cumulative=SHARE),
     "distance_half": constant(half_distance=(0.0, math.inf), beyond_chance=ANYTHING),
+    "distance_controls": constant(half_difference=ANYTHING),
     "diagnosis": constant(blank_share=SHARE, sign_balance=SHARE, counter_share=SHARE),
     "faithfulness": of_faithfulness,
     **dict.fromkeys(("known_evidence", "known_evidence_summary"), of_evidence),

@@ -216,6 +216,22 @@ def test_the_order_is_by_group_and_the_largest_group_comes_first() -> None:
         assert groups.of_group[one] == pytest.approx(groups.silhouettes[groups.labels == one].mean())
 
 
+def test_places_are_those_along_the_first_two_axes() -> None:
+    maps, masks, tagged = planted()
+    maps[7] = 0
+    groups = group_maps(maps, given=masks)
+    assert np.isnan(groups.places[7]).all()
+    places = np.delete(groups.places, 7, 0)
+    assert abs(np.corrcoef(places.T)[0, 1]) < 1e-6, "principal axes"
+    assert places[:, 0].std() >= places[:, 1].std() > 0
+    assert (places.max(0) >= -places.min(0)).all()
+    odd = np.delete(tagged, 7)
+    apart = places[odd, 0].mean() - places[~odd, 0].mean()
+    assert abs(apart) > 3 * places[odd, 0].std(), "the cue is what differs most"
+    flat = group_points(np.arange(30.0)[:, None])
+    assert not flat.places[:, 1].any()
+
+
 def test_silhouettes_are_rousseeuws() -> None:
     points = np.random.default_rng(0).normal(size=(60, 4)) + 4 * (np.arange(60) % 3 == 0)[:, None]
     groups = group_points(points)
