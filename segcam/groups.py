@@ -7,14 +7,16 @@ Source: the idea is Lapuschkin et al., 'Unmasking Clever Hans predictors and ass
 Nature Communications 10, 2019 (spectral relevance analysis). Chance is after Tibshirani, Walther and Hastie,
 'Estimating the number of clusters in a data set via the gap statistic', JRSS B 63, 2001, and Liu, Hayes, Nobel and
 Marron, 'Statistical significance of clustering', JASA 103, 2008; halves are after Hennig, 'Cluster-wise assessment of
-cluster stability', Computational Statistics and Data Analysis 52, 2007. That places of objects are taken out is ours.
+cluster stability', Computational Statistics and Data Analysis 52, 2007; the valley is Hartigan and Hartigan, 'The dip
+test of unimodality', Annals of Statistics 13, 1985. That places of objects are taken out is ours, and that the valley
+is looked for between a group and as many of its neighbours.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -42,11 +44,17 @@ FEWEST = 4 * SMALLEST
 LARGEST = 500
 """Things that groups are made of: of more, as many are drawn, and the others go to the group with the nearest mean."""
 DRAWS, HALVES = 39, 20
-"""Clouds that stand for chance, so that beyond all of them is beyond 1 in 40; and random halves for the stability."""
+"""Clouds of each kind that stand for chance, so that beyond all of them is beyond 1 in 40; and random halves for the
+stability."""
 STABLE = 0.75
 """Below this groups are not found again in halves (Hennig's rule for each group, and ours for all of them)."""
-FEW = 1 / 3
-"""Share of the maps that an odd group has at most: halves of one population are no oddity."""
+FEW = 1 / 2
+"""An odd group's size over that of the largest, at most. Odd is what is beside the usual, and of groups of like size
+none is the usual one: the largest must be twice as large. Of two groups the odd one then has a third at most; of three
+of a third each none is odd."""
+FACING = 20
+"""Points of a group between which and as many of another one a valley is looked for, at least, where it has them; of
+larger groups half. What is far from the border tells of a curve's bend and not of a valley."""
 WITHOUT = -1
 """The group of what has no map."""
 
@@ -63,12 +71,19 @@ class Groups:
             those without a group, where there is one group alone, and beyond the `LARGEST` that groups are made of.
         of_group: their mean in each group, `(k,)`.
         separation: their mean.
-        by_chance: mean of `separation` over clouds without groups, cut into as many groups.
-        gap: how far the separation lies above `by_chance`, in standard deviations over the clouds.
-        chance: the same of each cloud at the number of groups where its own is largest, `(draws,)`.
+        by_chance: mean of `separation` over clouds without groups, cut into as many groups; of the two kinds of clouds
+            that with the lesser gap.
+        gap: how far the separation lies above `by_chance`, in standard deviations over the clouds: the lesser of the
+            two kinds.
+        chance: the same of each cloud at the number of groups where its own is largest, `(draws,)`; of a normal and an
+            even cloud the larger one.
         stability: how far groups of random halves agree with these, 1 at most, 0 by chance (adjusted Rand index).
         found_again: how well each group is found again in halves, `(k,)`: what it has in common with the group that is
             most alike, as a share of both (Jaccard's index), from 0 to 1.
+        places: along the first two principal axes, in which groups are seen, `(n, 2)`; NaN for those that are
+            undefined. The place furthest out on an axis is positive; where there is no second axis it is 0.
+        valley: whether points are rare between each group and every other, `(k,)`: the share of even spreads, these
+            among them, whose dip is as large, the largest over the other groups; NaN where there is one group alone.
     """
 
     labels: Labels
@@ -82,6 +97,8 @@ class Groups:
     chance: Floats
     stability: float
     found_again: Floats
+    valley: Floats
+    places: Floats
 
     @property
     def count(self) -> int:
@@ -101,9 +118,14 @@ class Groups:
 
     @property
     def odd(self) -> NDArray[np.bool_]:
-        """Which groups are odd, `(k,)`: of `FEW` of the maps at most, where groups hold, and found again themselves."""
-        few = self.sizes <= FEW * self.sizes.sum()
-        odd: NDArray[np.bool_] = self.holds & (self.found_again >= STABLE) & few
+        """Which groups are odd, `(k,)`.
+
+        Groups hold; this one is found again, is parted from every other by a valley deeper than any of an even spread,
+        and has `FEW` of the largest one's size at most.
+        """
+        few = self.sizes <= FEW * self.sizes.max(initial=0)
+        parted = self.valley <= 1 / (1 + len(self.chance))
+        odd: NDArray[np.bool_] = self.holds & (self.found_again >= STABLE) & parted & few
         return odd
 
 
@@ -139,7 +161,7 @@ def group_maps(
         given: `(n, h, w)`, what is known to differ between the images, as the masks of their objects.
         cells: the longer side that is compared, 1 or more.
         most: groups at most, 2 or more.
-        draws: clouds that stand for chance, 2 or more.
+        draws: clouds of each kind, and even spreads, that stand for chance, 2 or more.
         halves: random halves, 1 or more.
         seed: of all that is drawn: the same numbers give the same groups.
 
@@ -197,17 +219,23 @@ def group_points(
     """Group points, such as the scores of images in units of their spread.
 
     Points are turned to their first `AXES` principal axes and cut into 2 to `most` groups by k-means. One cloud can be
-    cut as well: so as many points are drawn from a normal distribution with the same spread along each axis, `draws`
-    times, and cut the same way. The gap of a number of groups is how far the mean silhouette lies above its mean over
-    these clouds, in their standard deviations. Of the numbers whose gap is larger than any of any cloud, and whose
-    groups have `SMALLEST` points each, the one is taken whose groups are found again best in random halves; where no
-    gap is, that of the largest one.
+    cut as well: so as many points are drawn from a normal distribution with the same spread along each axis, and from
+    an even one with the same ends, `draws` times each, and cut the same way. The gap of a number of groups is how far
+    the mean silhouette lies above its mean over these clouds, in their standard deviations: the lesser of the two
+    kinds. Of the numbers whose gap is larger than any of any cloud, and whose groups have `SMALLEST` points each, the
+    one is taken whose groups are found again best in random halves; where no gap is, that of the largest one.
+
+    A continuum, such as objects of all sizes, can lie on a curve that is further from either cloud than these are from
+    each other, and k-means cuts it in the same places again and again. What it lacks is a valley: a group's points that
+    face another group, half of them or `FACING`, and as many of the other's that face it, are then spread evenly along
+    the line between them, or become fewer to one end. `valley` says how often the dip of even spreads, which are the
+    least clear of all that have one peak, is as large.
 
     Args:
         points: `(n, d)`; one with NaN or infinity has no group.
         given: `(n, e)`, numbers that say what is known to differ: what goes with them linearly is taken out first.
         most: groups at most, 2 or more.
-        draws: clouds that stand for chance, 2 or more.
+        draws: clouds of each kind, and even spreads, that stand for chance, 2 or more.
         halves: random halves, 1 or more.
         seed: of all that is drawn: the same numbers give the same groups.
 
@@ -230,12 +258,11 @@ def group_points(
     cloud = everyone[drawn]
     cuts = _cuts(cloud, most, seed)
     if not cuts:
-        return _one_group(defined)
-    clouds = [_cuts(_like(cloud, rng), most, seed) for _ in range(draws)]
-    usual = {count: _usual([each[count].mean for each in clouds if count in each]) for count in range(2, most + 1)}
-    gaps = {count: _gap(cut, usual[count]) for count, cut in cuts.items()}
-    of_clouds = [max((_gap(cut, usual[n]) for n, cut in each.items()), default=-math.inf) for each in clouds]
-    beyond = [number for number in cuts if gaps[number] > max(of_clouds)]
+        return _one_group(defined, everyone)
+    chances = [_chance(cloud, of_kind, cuts, rng, most=most, draws=draws, seed=seed) for of_kind in (_normal, _even)]
+    gaps = {count: min(one.gaps[count] for one in chances) for count in cuts}
+    of_clouds = np.max([one.of_clouds for one in chances], axis=0)
+    beyond = [number for number in cuts if gaps[number] > of_clouds.max()]
     tried = beyond or [max(cuts, key=lambda number: gaps[number])]
     again = {number: _again(cloud, cuts[number].labels, halves, seed) for number in tried}
     count = max(again, key=lambda number: again[number][0])
@@ -256,12 +283,102 @@ def group_points(
         silhouettes=silhouettes,
         of_group=of_group[place],
         separation=found.mean,
-        by_chance=usual[count][0],
+        by_chance=min(chances, key=lambda one: one.gaps[count]).usual[count],
         gap=gaps[count],
-        chance=np.array(of_clouds),
+        chance=of_clouds,
         stability=stability,
         found_again=found_again[place],
+        valley=_valleys(cloud, found.labels, draws, seed)[place],
+        places=_places(everyone, defined),
     )
+
+
+def dip(values: ArrayLike) -> float:
+    """Return how far numbers are from having one peak.
+
+    It is the least `max |F - G|` of their distribution function `F` to any `G` with one peak, which is convex up to it
+    and concave behind it.
+
+    >>> round(dip([0, 0.1, 0.2, 5, 5.1, 5.2]), 3), round(dip(range(6)), 3)
+    (0.236, 0.083)
+
+    Args:
+        values: `(n,)`, one or more.
+
+    Returns:
+        `1 / (2 n)` to 1/4; 0 of equal numbers.
+
+    Raises:
+        InputError: they are no such numbers.
+
+    Source: Hartigan and Hartigan, Annals of Statistics 13, 1985; computed as Hartigan, Applied Statistics 34, 1985
+    (AS 217): in the interval that may hold the peak, minorant and majorant are taken and the interval narrowed.
+    """
+    numbers = np.sort(_numbers(values, 1, "values", "(n,)"))
+    if not len(numbers) or not np.isfinite(numbers).all():
+        raise InputError("values hold NaN or infinity, or there is none: give one finite number or more")
+    points, counts = np.unique(numbers, return_counts=True)
+    if len(points) == 1:
+        return 0.0
+    after = np.cumsum(counts) / len(numbers)
+    before = after - counts / len(numbers)
+    largest, first, last = 1 / len(numbers), 0, len(points) - 1
+    while last > first:
+        inside = slice(first, last + 1)
+        low, low_touches = _minorant(points[inside], before[inside])
+        high, high_touches = _minorant(-points[inside][::-1], -after[inside][::-1])
+        high, high_touches = -high[::-1], (last - first) - high_touches[::-1]
+        between = high - low
+        touches = np.union1d(low_touches, high_touches)
+        widest = int(touches[between[touches].argmax()])
+        if between[widest] <= largest:
+            break
+        left = int(low_touches[low_touches <= widest].max())
+        right = int(high_touches[high_touches >= widest].min())
+        of_left = (after[inside] - low)[:left].max(initial=0)  # equal numbers at an end may be the peak
+        of_right = (high - before[inside])[right + 1 :].max(initial=0)
+        largest = max(largest, of_left, of_right)
+        if (left, right) == (0, last - first):
+            break
+        first, last = first + left, first + right
+    return float(largest / 2)
+
+
+def _minorant(x: Floats, y: Floats) -> tuple[Floats, Labels]:
+    """Return the greatest convex function below points, at their places, and which of them it touches."""
+    touches: list[int] = []
+    for i in range(len(x)):
+        while len(touches) > 1:
+            one, two = touches[-2:]
+            if (y[two] - y[one]) * (x[i] - x[one]) < (y[i] - y[one]) * (x[two] - x[one]):
+                break
+            touches.pop()
+        touches.append(i)
+    kept = np.array(touches)
+    return np.interp(x, x[kept], y[kept]), kept
+
+
+def _valleys(cloud: Floats, labels: Labels, draws: int, seed: int) -> Floats:
+    """Return of each group the share of even spreads whose dip is as large as that towards another group, at most."""
+    rng, count = np.random.default_rng(seed), int(labels.max()) + 1
+    means = [cloud[labels == one].mean(0) for one in range(count)]
+    even: dict[int, Floats] = {}
+    largest = np.zeros(count)
+    for one in range(count):
+        for other in range(count):
+            if one == other:
+                continue
+            mine, theirs = cloud[labels == one], cloud[labels == other]
+            few = max(FACING, (len(mine) + 1) // 2)
+            near = mine[_distances_to(mine, means[other]).argsort(kind="stable")[:few]]
+            facing = theirs[_distances_to(theirs, means[one]).argsort(kind="stable")[: len(near)]]
+            both = np.r_[near, facing] @ (facing.mean(0) - near.mean(0))
+            n = len(both)
+            if n not in even:
+                even[n] = np.array([dip(rng.random(n)) for _ in range(draws)])
+            as_large = 1 + int((even[n] >= dip(both)).sum())
+            largest[one] = max(largest[one], as_large / (1 + draws))
+    return largest
 
 
 class _Cut(NamedTuple):
@@ -322,10 +439,41 @@ def _axes(away: Floats, most: int) -> Floats:
     return axes
 
 
-def _like(cloud: Floats, rng: np.random.Generator) -> Floats:
+def _normal(cloud: Floats, rng: np.random.Generator) -> Floats:
     """Return as many points of a normal distribution that is as wide along each axis."""
     drawn: Floats = rng.standard_normal(cloud.shape) * cloud.std(0)
     return drawn
+
+
+def _even(cloud: Floats, rng: np.random.Generator) -> Floats:
+    """Return as many points spread evenly between the ends along each axis."""
+    drawn: Floats = rng.uniform(cloud.min(0), cloud.max(0), cloud.shape)
+    return drawn
+
+
+class _Chance(NamedTuple):
+    """What one kind of clouds has: by number of groups the gaps to it and its mean; and each cloud's largest gap."""
+
+    gaps: dict[int, float]
+    usual: dict[int, float]
+    of_clouds: Floats
+
+
+def _chance(
+    cloud: Floats,
+    of_kind: Callable[[Floats, np.random.Generator], Floats],
+    cuts: dict[int, _Cut],
+    rng: np.random.Generator,
+    *,
+    most: int,
+    draws: int,
+    seed: int,
+) -> _Chance:
+    clouds = [_cuts(of_kind(cloud, rng), most, seed) for _ in range(draws)]
+    usual = {count: _usual([each[count].mean for each in clouds if count in each]) for count in range(2, most + 1)}
+    of_clouds = [max((_gap(cut, usual[n]) for n, cut in each.items()), default=-math.inf) for each in clouds]
+    gaps = {count: _gap(cut, usual[count]) for count, cut in cuts.items()}
+    return _Chance(gaps, {count: mean for count, (mean, _) in usual.items()}, np.array(of_clouds))
 
 
 def _cuts(cloud: Floats, most: int, seed: int) -> dict[int, _Cut]:
@@ -383,6 +531,11 @@ def _distances(cloud: Floats) -> Floats:
     return distances
 
 
+def _distances_to(points: Floats, place: Floats) -> Floats:
+    squares: Floats = np.square(points - place).sum(1)
+    return squares
+
+
 def _silhouettes(distances: Floats, labels: Labels) -> Floats:
     """Return each point's silhouette, (b - a) / max(a, b): a to the others of its own group, b to the nearest other.
 
@@ -431,7 +584,19 @@ def _typical(cloud: Floats, labels: Labels) -> Labels:
     return order
 
 
-def _one_group(defined: NDArray[np.bool_]) -> Groups:
+def _places(everyone: Floats, defined: NDArray[np.bool_]) -> Floats:
+    """Return where the defined points lie along two axes; the signs of axes are free, and are fixed here."""
+    two = np.zeros((len(everyone), 2))
+    axes = everyone[:, :2]
+    if axes.size:
+        furthest = np.take_along_axis(axes, np.abs(axes).argmax(0)[None], 0)
+        two[:, : axes.shape[1]] = axes * np.where(furthest < 0, -1.0, 1.0)
+    places = np.full((len(defined), 2), math.nan)
+    places[defined] = two
+    return places
+
+
+def _one_group(defined: NDArray[np.bool_], everyone: Floats) -> Groups:
     """Return all that is defined as one group, of which nothing else can be said."""
     nothing, none = np.full(len(defined), math.nan), math.nan
     order: Labels = np.flatnonzero(defined)
@@ -448,4 +613,6 @@ def _one_group(defined: NDArray[np.bool_]) -> Groups:
         chance=np.empty(0),
         stability=none,
         found_again=np.full(count, none),
+        valley=np.full(count, none),
+        places=_places(everyone, defined),
     )

@@ -40,14 +40,19 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     yield Table("distance", rings, f"{_ENERGY} {_HOW}")
     yield Table("distance_removal", changes, f"{_REMOVAL} {_HOW}")
     yield Table("distance_half", half, f"{_HALF} {_HOW}")
+    beside = tabulate_controls(results, halves)
+    if len(beside):
+        yield Table("distance_controls", beside, f"{_CONTROLS} {_HALF} {_HOW}")
     target = str(energy["target"].iloc[0])
     top, top_changes, top_half = (at_highest(one[one["target"] == target]) for one in (rings, changes, half))
+    top_beside = at_highest(beside[beside["target"] == target]) if len(beside) else beside
     for ending, models in networks.pages([model for model in results.models if (top["model"] == model).any()]):
         shown, change, halfway = (one[one["model"].isin(models)] for one in (top, top_changes, top_half))
         with style.context():
             figure = draw(results, shown, change, models)
         details = f"{_where(results, shown, target)} {_ENERGY} {_REMOVAL} {_HALF} {_HOW}"
-        yield Figure(f"distance{ending}", figure, Caption(finding(results, halfway), READING, details), "Distance")
+        said = finding(results, halfway, top_beside)
+        yield Figure(f"distance{ending}", figure, Caption(said, READING, f"{details} {_CONTROLS}"), "Distance")
 
 
 READING = (
@@ -68,6 +73,10 @@ _HALF = (
     "half_distance: how far from the outline half of the energy reaches that lies outside the object, in pixels: the "
     "least distance within which the background's pixels hold half of its energy. beyond_chance: less that of an even "
     "map of the same image and layer, the median distance of its background. A map without energy outside has none."
+)
+_CONTROLS = (
+    "half_difference: half-distance less a control's of the same image and layer, negative where the map lies nearer "
+    "to the object; nearer or further is said where the interval leaves zero out, each by its own."
 )
 _HOW = (
     f"Layer {ALL}: each image's mean over the layers that have a value. Means over images, with {INTERVALS}. Rings "
@@ -144,6 +153,40 @@ def tabulate_half(results: Results, table: pd.DataFrame) -> pd.DataFrame:
     return _ordered(results, pd.concat(parts, ignore_index=True), [])
 
 
+def tabulate_controls(results: Results, table: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a model, level, target, method and control: half-distances compared, mean over the layers.
+
+    Raises:
+        ResultsError: an image is there twice.
+    """
+    table = as_text(table, ["model", "target", "layer", "method", "image"])
+    there = set(table["method"])
+    names = [name for name in results.methods if name in there]
+    names += sorted(there - set(names))
+    controls = [name for name in names if name in (*results.controls, UNIFORM, *SHOWN_CONTROLS)]
+    keys = ["model", "level", "seed", "target", "image", "layer"]
+    parts = []
+    for _, part in table.groupby(GROUP, sort=False):
+        own = part[~part["method"].isin(controls)]
+        pairs = []
+        for control in controls:
+            other = part.loc[part["method"] == control, [*keys, "half_distance"]]
+            both = own.merge(other, on=keys, suffixes=("", "_control"), validate="many_to_one")
+            difference = both["half_distance"] - both["half_distance_control"]
+            pairs.append(both.assign(control=control, half_difference=difference))
+        if not pairs or own.empty:
+            continue
+        rows = with_layer_means(pd.concat(pairs), [*GROUP, "method", "control"], ["half_difference"])
+        rows = rows[rows["layer"] == ALL]
+        found = means(rows, [*GROUP, "layer", "method", "control"], {"half_difference": ANY}, "distance_half")
+        place = found["control"].map({name: i for i, name in enumerate(controls)})
+        found = found.assign(training_data=sources(part), _control=place)
+        parts.append(found)
+    if not parts:
+        return pd.DataFrame()
+    return _ordered(results, pd.concat(parts, ignore_index=True), ["_control"]).drop(columns="_control")
+
+
 def _ordered(results: Results, frame: pd.DataFrame, last: Sequence[str]) -> pd.DataFrame:
     methods = {name: i for i, name in enumerate(results.methods)}
     depths = {(model, layer.name): layer.depth for model in results.models for layer in results.layers(model)}
@@ -167,12 +210,13 @@ def _where(results: Results, frame: pd.DataFrame, target: str) -> str:
     return f"{method}; {'; '.join(words)}; target: {results.label('targets', target)}."
 
 
-def finding(results: Results, halves: pd.DataFrame) -> str:
-    """Say within how many pixels half of the outside energy lies in each network, and by chance.
+def finding(results: Results, halves: pd.DataFrame, beside: pd.DataFrame) -> str:
+    """Say within how many pixels half of the outside energy lies in each network, and what that is nearer than.
 
     Args:
         results: the run.
         halves: rows of `tabulate_half`, of each network one level and target.
+        beside: rows of `tabulate_controls`, of the same; or none.
     """
     method = _main(results, halves)
     words = []
@@ -182,9 +226,25 @@ def finding(results: Results, halves: pd.DataFrame) -> str:
         if not math.isnan(value):
             even = float(rows.get(UNIFORM, math.nan))
             chance = "" if math.isnan(even) else f" ({printing.fixed(even, 1)} by chance)"
-            words.append(f"{printing.fixed(value, 1)} px of the outline{chance} in {networks.name_of(results, model)}")
+            told = _beside(results, beside, model, method)
+            where = networks.name_of(results, model)
+            words.append(f"{printing.fixed(value, 1)} px of the outline{chance} in {where}{told}")
     label = results.label("methods", method)
     return f"Half of {label}'s energy outside the object lies within {printing.listed(words)}." if words else ""
+
+
+def _beside(results: Results, beside: pd.DataFrame, model: str, method: str) -> str:
+    """Return in words which controls the energy lies nearer than, which it is not told from, and which are nearer."""
+    if beside.empty:
+        return ""
+    rows = beside[(beside["model"] == model) & (beside["method"] == method)].dropna(subset=["half_difference_low"])
+    kinds: dict[str, list[str]] = {"nearer than": [], "not told from": [], "further than": []}
+    for row in rows.to_dict("records"):
+        low, high = row["half_difference_low"], row["half_difference_high"]
+        kind = "nearer than" if high < 0 else "further than" if low > 0 else "not told from"
+        kinds[kind].append(results.label("methods", str(row["control"])))
+    told = [f"{kind} {printing.listed(names)}" for kind, names in kinds.items() if names]
+    return f", {'; '.join(told)}" if told else ""
 
 
 def draw(

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import matplotlib.figure
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -35,13 +36,13 @@ AREA, IOU = "object_area", "iou"
 """Facts beside the scores: the class's share of the image, and the IoU of what is predicted as the class."""
 GROUPS = [
     *("model", "level", "seed", "target", "method", "group", "odd", "n_images", "n_without", "found_again"),
-    *("silhouette", "separation", "by_chance", "gap", "p_chance", "stability", "n_layers", "training_data"),
+    *("silhouette", "separation", "by_chance", "gap", "p_chance", "p_valley", "stability", "n_layers", "training_data"),
 ]
 SCORES = [
     *("model", "level", "seed", "target", "method", "group", "odd", "metric", "mean", "others"),
     *("away", "away_low", "away_high", "away_in_sd", "n_images", "training_data"),
 ]
-IMAGES = ["model", "level", "seed", "target", "method", "image", "group", "odd", "silhouette"]
+IMAGES = ["model", "level", "seed", "target", "method", "image", "group", "odd", "silhouette", "axis_1", "axis_2"]
 Floats = NDArray[np.float64]
 
 
@@ -113,6 +114,10 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
             finding(results, one, frame), _READING, f"{_details(results, one)} {map_tiles.shown_as(page)}"
         )
         yield Figure(f"groups-{printing.slug(model)}", figure, caption, f"Groups of maps: {name}")
+        with style.context():
+            figure = draw_places(one.groups)
+        caption = Caption(finding(results, one, frame), _PLACES, _details(results, one))
+        yield Figure(f"groups_places-{printing.slug(model)}", figure, caption, f"Maps by their groups: {name}")
 
 
 def grouped(results: Results) -> Iterator[Grouped]:
@@ -209,6 +214,7 @@ def _group_rows(one: Grouped) -> Iterator[dict[str, Any]]:
             "by_chance": groups.by_chance,
             "gap": groups.gap if math.isfinite(groups.gap) else math.nan,
             "p_chance": groups.p,
+            "p_valley": groups.valley[group],
             "stability": groups.stability,
             "n_layers": len(one.layers),
         }
@@ -253,8 +259,9 @@ def _variance(values: Floats) -> float:
 
 
 def _image_rows(one: Grouped) -> Iterator[dict[str, Any]]:
-    for image, group, value in zip(one.images, one.groups.labels, one.groups.silhouettes, strict=True):
-        yield _keys(one, int(group)) | {"image": image, "silhouette": value}
+    groups = one.groups
+    for image, group, value, place in zip(one.images, groups.labels, groups.silhouettes, groups.places, strict=True):
+        yield _keys(one, int(group)) | {"image": image, "silhouette": value, "axis_1": place[0], "axis_2": place[1]}
 
 
 def _frame(rows: list[dict[str, Any]], columns: Sequence[str], keys: Sequence[str], data: str) -> pd.DataFrame:
@@ -277,7 +284,11 @@ def finding(results: Results, one: Grouped, scores: pd.DataFrame) -> str:
     if not len(odd):
         if groups.count < 2:
             return f"{name}: {total} maps are too few, or too much alike, to be grouped."
-        why = "no further apart than by chance" if groups.p > 1 / (1 + DRAWS) else "not found again in halves of them"
+        why = "no further apart than by chance"
+        if groups.p <= 1 / (1 + DRAWS):
+            why = (
+                "not found again in halves of them" if not groups.holds else "a continuum, or into groups of like size"
+            )
         return f"{name}: no odd group among the maps of {total} images; the best cut is {why}."
     told = _apart(results, one, scores, int(odd[0]))
     what = f": {told[0]}" if told else ""
@@ -300,6 +311,30 @@ def _label(results: Results, name: str) -> str:
     facts = {AREA: "object's area", IOU: "IoU of the answer"}
     label = next((metric.label.lower() for metric in results.metrics if metric.name == name), name)
     return facts.get(name, label)
+
+
+def draw_places(groups: Groups) -> matplotlib.figure.Figure:
+    """Draw a dot an image along the first two principal axes of the maps, coloured by its group; odd ones are named."""
+    figure = style.figure(2.7, style.COLUMN, constrained=True)
+    axes = figure.subplots()
+    looks = style.model_lines([f"Group {group + 1}" for group in range(groups.count)])
+    handles = []
+    for group, (name, look) in enumerate(looks.items()):
+        across, upwards = groups.places[groups.labels == group].T
+        odd = bool(groups.odd[group])
+        filled = look.color if odd or not groups.odd.any() else "none"
+        label = f"{name}{', odd' if odd else ''}: {groups.sizes[group]} images"
+        dots = axes.scatter(across, upwards, 11, marker=look.marker, edgecolors=look.color, linewidths=0.7, label=label)
+        dots.set_facecolor(filled)
+        handles.append(dots)
+        if odd:
+            place = (float(np.median(across)), float(np.median(upwards)))
+            axes.annotate(name, place, ha="center", va="center", weight="bold", path_effects=style.halo())
+    axes.set_xlabel("First principal axis of the maps")
+    axes.set_ylabel("Second principal axis")
+    axes.spines[["top", "right"]].set_visible(False)
+    style.add_key(figure, handles, 2)
+    return figure
 
 
 def _page(results: Results, one: Grouped, scores: pd.DataFrame) -> Page:
@@ -378,20 +413,26 @@ _ABOUT = (
     "Test images that show the class, grouped by where their maps have energy on the layers before the decoder "
     "(k-means of the roots of unit-sum maps along ten principal axes; what goes with the mask's place is taken out). "
     f"The number of groups is the one found again best in halves, of those further apart than all of {DRAWS} normal "
-    f"clouds of the same spread. A group is odd that is not the largest, where groups are that far apart and {HALVES} "
-    f"random halves agree on them, and on this group, by {STABLE:g} or more."
+    f"and {DRAWS} even clouds of the same axes. A group is odd that is half as large as the largest at most, where "
+    f"groups are that far apart, {HALVES} random halves agree on them and on this group by {STABLE:g} or more, and "
+    f"between it and every other one lies a valley, deeper than in all of {DRAWS} even spreads (Hartigan's dip)."
 )
 _COLUMNS = (
     "found_again: what a group shares with the most similar group of a half (Jaccard); silhouette: of the group's "
     "maps; separation: of all maps; by_chance: of clouds without groups; gap: separation less by_chance, in standard "
-    f"deviations; stability: adjusted Rand index of halves. Fewer than {FEWEST} images are one group."
+    "deviations, for the clouds where it is less; p_valley: share of even spreads whose dip is as large; "
+    f"stability: adjusted Rand index of halves. Fewer than {FEWEST} images are one group."
 )
 _SCORES = (
     f"away: mean of the group less that of all other images, with {CONFIDENCE:.0%} intervals from {RESAMPLES} "
     "resamples of images, the groups taken as they are; away_in_sd: in standard deviations. Scores are means over "
     f"the layers; {AREA}: the class's share of the image, {IOU}: of what is predicted as the class."
 )
-_IMAGES = "group 0: no map."
+_IMAGES = "group 0: no map; axis_1, axis_2: where a map lies along the principal axes, in units of the layers' spread."
+_PLACES = (
+    "A dot an image, along the first two principal axes of its maps, coloured by group; full and named: odd groups. "
+    "Groups are made along ten axes, so that those parted here by none may be parted by others."
+)
 _READING = (
     "A row a group of images whose maps are alike: the mean map, where it has more than the other groups' mean, and "
     "the images nearest to the mean. An odd group is one that the network looks at in another way than at most images."

@@ -34,16 +34,18 @@ ABOUT = (
     "A map is upsampled to the image and cut at a share of its highest pixel; what is above is compared with the mask. "
     "threshold: that of the highest mean IoU on images kept for choosing (validation images, or half of the test "
     "images where the data have none), over all trainings; at_end: whether it is the lowest or highest one tried, so "
-    "that a better one may lie beyond. cut_iou, cut_dice: of the test images at it. otsu_iou, otsu_dice: at each map's "
+    "that a better one may lie beyond; choose_iou: that IoU, by which the layer of the title "
+    "is chosen, too. cut_iou, cut_dice: of the test images at it. otsu_iou, otsu_dice: at each map's "
     "own Otsu threshold, which needs no choice. difference: cut_iou less otsu_iou, on maps that have both. "
     "optimum_threshold, optimum_iou: best on the test images themselves, which nobody can know: not attainable. "
-    f"{CONFIDENCE:.0%} intervals from {RESAMPLES} crossed resamples of images and seeds {NOTE}. n_undefined: blank "
+    f"{CONFIDENCE:.0%} intervals from {RESAMPLES} crossed resamples of images and seeds {NOTE}; each holds for its own "
+    "point (pointwise), not for a curve or all layers at once. n_undefined: blank "
     "maps and images without the class, which have no overlap and are left out."
 )
 READING = (
     "Mean IoU of the test images with the object's mask over the threshold, as a share of the map's highest pixel; "
-    "band: interval. Upright: the threshold chosen on other images. Dotted across: Otsu's. Grey: controls; the mask "
-    "on the layer's grid is the ceiling."
+    "band: pointwise interval. Upright: the threshold chosen on other images. Dotted across: Otsu's. Grey: controls; "
+    "the mask on the layer's grid is the ceiling."
 )
 LAYERS = (
     "Mean IoU of the test images by layer: at the threshold chosen on other images, at Otsu's, and at the best one of "
@@ -113,6 +115,7 @@ class Cut:
             at, best = (int(np.nanargmax(one)) for one in (means, on_test))
             row = {**self.keys, "layer": layer.name, "depth": layer.depth, "method": method}
             row |= {"threshold": self.shares[at], "at_end": at in (0, len(self.shares) - 1)}
+            row |= {"choose_iou": float(means[at])}
             row |= {**_named("cut_iou", test[at]), **_named("cut_dice", dice(test[at]))}
             row |= {**_named("otsu_iou", otsu), **_named("otsu_dice", dice(otsu))}
             row |= _named("difference", test[at] - otsu, Bounds(-1.0, 1.0))
@@ -191,27 +194,34 @@ def main_method(frame: pd.DataFrame, results: Results) -> str:
 
 
 def finding(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> str:
-    """Say at which layer maps overlap most, at which threshold, and what Otsu's gives there."""
+    """Say what maps reach at the layer and threshold that are best on images kept for choosing, and what Otsu's does.
+
+    The best of many layers on the test images would be too good: there some of it is luck.
+    """
     method, words = main_method(frame, results), []
     for model in models:
         rows = frame[(frame["model"] == model) & (frame["method"] == method) & (frame["n_images"] >= FEWEST)]
         if rows.empty:
             continue
-        best = max(rows.to_dict("records"), key=lambda row: row["cut_iou"])
+        best = max(rows.to_dict("records"), key=lambda row: row["choose_iou"])
         of = f" in {networks.name_of(results, model)}" if len(models) > 1 else ""
         where = networks.label_of(results, model, str(best["layer"]))
+        reached, low, high = (printing.fixed(best[f"cut_iou{end}"], 2) for end in ("", "_low", "_high"))
         words.append(
-            f"{printing.fixed(best['cut_iou'], 2)} at {where}{of} (at {best['threshold']:g} of the maximum; Otsu's "
+            f"{reached} [{low}, {high}] at {where}{of} (at {best['threshold']:g} of the maximum; Otsu's "
             f"{printing.fixed(best['otsu_iou'], 2)})"
         )
     if not words:
         return f"Fewer than {FEWEST} test images have an overlap."
     label = results.label("methods", method)
-    return f"Cut at a threshold chosen on other images, {label} maps reach an IoU of {printing.listed(words)}."
+    return f"At the layer and threshold chosen on other images, {label} maps reach an IoU of {printing.listed(words)}."
 
 
 def layers_finding(results: Results, frame: pd.DataFrame) -> str:
-    """Say at how many layers the chosen threshold is better than Otsu's, at how many worse, and how far it is off."""
+    """Say at how many layers the chosen threshold is better than Otsu's, at how many worse, and how far it is off.
+
+    Each layer is judged by its own interval: of twenty layers one may be called so by chance, and the text says it.
+    """
     rows = frame[(frame["method"] == main_method(frame, results)) & (frame["n_images"] >= FEWEST)]
     better, worse = int((rows["difference_low"] > 0).sum()), int((rows["difference_high"] < 0).sum())
     lost = float((rows["optimum_iou"] - rows["cut_iou"]).max()) if len(rows) else np.nan
@@ -219,7 +229,8 @@ def layers_finding(results: Results, frame: pd.DataFrame) -> str:
         return f"Fewer than {FEWEST} test images have an overlap."
     low, high = rows["threshold"].min(), rows["threshold"].max()
     said = f"The chosen threshold, {low:g} to {high:g} of the maximum, beats Otsu's at {better} of {len(rows)} layers"
-    said += f", loses at {worse}, and comes within {printing.fixed(lost, 3)} of the best there is."
+    said += f", loses at {worse} (each by its own interval), and comes within {printing.fixed(lost, 3)} of the best "
+    said += "there is."
     keys = ["model", "layer"]
     uniform = frame[frame["method"] == UNIFORM].set_index(keys)["cut_iou"]
     if uniform.empty:

@@ -17,7 +17,7 @@ from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.plots import dots, lines, style
 from analyses.plots.map_tiles import number
-from analyses.reading.arrays import Floats, distinct, each_once, fill
+from analyses.reading.arrays import Floats, distinct, each_once, fill, nan_mean
 from analyses.reading.catalogue import FAMILIES, entries
 from analyses.reading.choices import at_highest
 from analyses.reading.manifest import INPUT
@@ -71,7 +71,7 @@ COLUMNS = [
     *KEYS,
     "family",
     *(f"{axis.name}{end}" for axis in AXES for end in ("", "_low", "_high")),
-    *("n_layers", "n_images", "n_robust", "n_seeds", "training_data"),
+    *("n_layers", "n_images", "n_faithful", "n_robust", "n_seeds", "training_data"),
 ]
 CHANGES = [
     *(*KEYS, "kind", "strength"),
@@ -89,7 +89,8 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     each_once(measured, [*GROUP, "layer", "method", "kind", "strength", *UNIT], TABLE)
     data = " / ".join(sorted(set(measured["training_data"].astype(str))))
     grouped = with_groups(results, measured)
-    frame = axes_of(results, grouped).assign(training_data=data)
+    sources = dict(values_of(results, grouped))
+    frame = axes_of(results, grouped, sources).assign(training_data=data)
     best = {axis.name: axis.better for axis in AXES}
     yield Table("robustness", _ordered(results, frame)[COLUMNS], f"{_ABOUT} {_COLUMNS}", best, GROUP[:1])
     changes = _ordered(results, changes_of(grouped).assign(training_data=data), ["kind", "strength"])
@@ -109,7 +110,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
             f"{name}, {results.level_phrase(model, level)}; target: {results.label('targets', target)}; layers: "
             f"{', '.join(_layers(results, measured, model))}. {_ABOUT} {_INTERVALS}"
         )
-        caption = Caption(finding(results, of_model), _READING, details)
+        caption = Caption(finding(results, of_model, sources), _READING, f"{details} {_LEADS}")
         yield Figure(f"robustness-{printing.slug(model)}", drawn, caption, f"Is it robust? {name}")
 
 
@@ -141,8 +142,8 @@ def strongest(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.merge(changes.groupby("kind").tail(1)[["kind", "strength"]], on=["kind", "strength"])
 
 
-def axes_of(results: Results, grouped: pd.DataFrame) -> pd.DataFrame:
-    """Return a row a model, level, target, group of layers and method, with each axis and its interval.
+def values_of(results: Results, grouped: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield each axis that is there, with a row a map, change and group of layers.
 
     Args:
         results: the run.
@@ -154,21 +155,32 @@ def axes_of(results: Results, grouped: pd.DataFrame) -> pd.DataFrame:
     sources += [(one, (name,)) for name, one in faithfulness_of(results).items()]
     taken = results.table(SECONDS)
     sources.append((pd.DataFrame() if taken is None else named(taken), ("seconds",)))
+    for values, names in sources:
+        if not values.empty:
+            of_layers = values if "layers" in values else values.merge(examined, on=[*GROUP, "layer"])
+            yield from ((name, of_layers) for name in names)
+
+
+def axes_of(results: Results, grouped: pd.DataFrame, sources: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return a row a model, level, target, group of layers and method, with each axis and its interval.
+
+    Args:
+        results: the run.
+        grouped: the rows of `with_groups`.
+        sources: what `values_of` yields, by axis.
+    """
+    examined = grouped[[*GROUP, "layer", "layers"]].drop_duplicates()
     frame = pd.DataFrame(columns=KEYS)
     bounds = {axis.name: axis.bounds for axis in AXES}
-    for values, names in sources:
-        if values.empty:
-            continue
-        of_layers = values if "layers" in values else values.merge(examined, on=[*GROUP, "layer"])
-        for name in names:
-            if len(made := _means(of_layers, KEYS, name, bounds[name])):
-                frame = frame.merge(made, on=KEYS, how="outer")
+    for name, values in sources.items():
+        if len(made := _means(values, KEYS, name, bounds[name])):
+            frame = frame.merge(made, on=KEYS, how="outer")
     for axis in AXES:
         for end in ("", "_low", "_high"):
             if f"{axis.name}{end}" not in frame:
                 frame[f"{axis.name}{end}"] = math.nan
     families = {entry.name: entry.family for entry in entries(results)}
-    counts = {name: f"n_{name}" for name in ("leakage", "robustness")}
+    counts = {name: f"n_{name}" for name in ("leakage", "faithfulness", "robustness")}
     counted = examined.groupby([*GROUP, "layers"], as_index=False).agg(n_layers=("layer", "nunique"))
     frame = frame.merge(counted, on=[*GROUP, "layers"], how="left")
     for column in counts.values():
@@ -177,6 +189,7 @@ def axes_of(results: Results, grouped: pd.DataFrame) -> pd.DataFrame:
     numbers = frame[[*counts.values(), *seeds]].fillna(0).astype(int)
     n_seeds = numbers[seeds].max(axis=1)
     frame = frame.assign(n_images=numbers["n_leakage"], n_robust=numbers["n_robustness"], n_seeds=n_seeds)
+    frame = frame.assign(n_faithful=numbers["n_faithfulness"])
     return frame.assign(family=frame["method"].map(families).fillna("")).reset_index(drop=True)
 
 
@@ -215,16 +228,17 @@ def faithfulness_of(results: Results) -> dict[str, pd.DataFrame]:
     frame = frame.astype(dict.fromkeys(("measure", "imputation", "outcome", "order"), str))
     frame = frame[frame["order"] == "map"]
     keys = [*GROUP, "layer", "method", *UNIT]
-    found = {}
+    found: dict[str, pd.DataFrame] = {}
     curves = frame[frame["measure"].isin(["deletion", "insertion", "context_deletion", "context_insertion"])]
     if len(curves):
         first = curves.iloc[0]
         same = (curves["imputation"] == first["imputation"]) & (curves["outcome"] == first["outcome"])
-        areas = curves[same].pivot_table(index=keys, columns="measure", values="value", dropna=False, aggfunc="first")
+        each_once(curves[same], [*keys, "measure"], "faithfulness")
+        areas = curves[same].set_index([*keys, "measure"])["value"].unstack("measure")  # rows that are there alone
         for name, prefix in (("faithfulness", ""), ("context_faithfulness", "context_")):
             if {f"{prefix}insertion", f"{prefix}deletion"} <= set(areas):
                 less = (areas[f"{prefix}insertion"] - areas[f"{prefix}deletion"]).rename(name)
-                found[name] = less.dropna().reset_index()
+                found[name] = less.reset_index()
     noisy = frame[frame["measure"] == "max_sensitivity_frozen"]
     if len(noisy):
         found["max_sensitivity"] = noisy.rename(columns={"value": "max_sensitivity"})
@@ -280,22 +294,88 @@ def _layers(results: Results, measured: pd.DataFrame, model: str) -> list[str]:
     return [layer.label for layer in results.layers(model) if layer.name in names]
 
 
-def finding(results: Results, frame: pd.DataFrame) -> str:
-    """Say which method leads on each axis, of those that are examined on all images."""
+@dataclass(frozen=True)
+class Lead:
+    """Which method has the best mean on an axis, and which are not told from it.
+
+    Attributes:
+        method: the best.
+        value: its mean.
+        untold: methods whose paired difference from it may be none.
+        others: how many it is compared with.
+    """
+
+    method: str
+    value: float
+    untold: tuple[str, ...]
+    others: int
+
+
+def lead(values: pd.DataFrame, axis: Axis, methods: Sequence[str]) -> Lead | None:
+    """Return the best of methods on an axis, compared with each other one on the same images and seeds.
+
+    As many intervals as there are others hold at once: each has the confidence that leaves all of them the usual one
+    (Bonferroni), so that the choice of the best is paid for.
+
+    Args:
+        values: of one model, level, target and group of layers, a row a map.
+        axis: what is compared.
+        methods: those compared.
+    """
+    means = values[values["method"].isin(methods)].groupby(["method", *UNIT], observed=True)[axis.name].mean()
+    rows = means.dropna().reset_index()
+    if rows.empty:
+        return None
+    names = [name for name in methods if (rows["method"] == name).any()]
+    axes: dict[str, Sequence[Any]] = {"method": names, **{name: distinct(rows[name]) for name in UNIT}}
+    (cube,), _ = fill(rows, axes, [axis.name], TABLE)
+    sign = -1.0 if axis.better == "lower" else 1.0
+    estimates = np.array([nan_mean(nan_mean(of_method, axis=0)) for of_method in cube])
+    best = int((sign * estimates).argmax())
+    others = [i for i in range(len(names)) if i != best]
+    if not others:
+        return Lead(names[best], float(estimates[best]), (), 0)
+    confidence = 1 - (1 - CONFIDENCE) / len(others)
+    apart = sign * (cube[best] - cube[others])
+    least = bootstrap_interval(apart, np.random.default_rng(SEED), RESAMPLES, confidence).low
+    untold = tuple(names[i] for i, low in zip(others, least, strict=True) if not low > 0)
+    return Lead(names[best], float(estimates[best]), untold, len(others))
+
+
+def finding(results: Results, frame: pd.DataFrame, sources: Mapping[str, pd.DataFrame]) -> str:
+    """Say which method leads on each axis, of those that are examined on all images, as far as it can be told."""
     rows = frame[(frame["family"] != "control") & (frame["layers"] == ALL)]  # maps of the input are no others' equals
     rows = rows[rows["n_robust"] >= 0.5 * rows["n_robust"].max()] if len(rows) else rows
-    words, leaders = [], set()
+    if rows.empty:
+        return ""
+    place = {key: rows[key].iloc[0] for key in (*GROUP, "layers")}
+    words, leading = [], list[set[str]]()
     for axis, verb in zip(SHOWN, ("leaks least", "is the most faithful", "is the most robust"), strict=False):
-        known = rows.dropna(subset=[axis.name])
-        if known.empty:
+        values = sources.get(axis.name)
+        if values is None:
             continue
-        best = known.sort_values(axis.name, ascending=axis.better == "lower", kind="stable").to_dict("records")[0]
-        leaders.add(best["method"])
-        of = f" of {len(known)}" if len(known) < len(rows) else ""
-        words.append(f"{results.label('methods', str(best['method']))} {verb} ({number(float(best[axis.name]))}{of})")
+        here = values[np.logical_and.reduce([values[key] == value for key, value in place.items()])]
+        found = lead(here, axis, list(rows["method"]))
+        if found is None:
+            continue
+        label, value = results.label("methods", found.method), number(found.value)
+        if not found.others:
+            words.append(f"{label} alone has a {axis.name} ({value})")
+            continue
+        leading.append({found.method, *found.untold})
+        told = ""
+        if found.untold:
+            few = len(found.untold) <= 2
+            names = printing.listed([results.label("methods", name) for name in found.untold])
+            told = f", not told from {names if few else f'{len(found.untold)} of {found.others} others'}"
+        words.append(f"{label} {verb} ({value}{told})")
     if not words:
         return ""
-    end = "" if len(words) < 2 else "; one method leads on all three" if len(leaders) == 1 else "; none leads on all"
+    end = ""
+    if len(leading) > 1:
+        all_three = set.intersection(*leading)
+        sure = all(len(one) == 1 for one in leading)
+        end = "; none leads on all" if not all_three else "; one method leads on all" if sure else ""
     return f"{results.label('models', str(frame['model'].iloc[0]))}: {printing.listed(words)}{end}."
 
 
@@ -364,13 +444,18 @@ _COLUMNS = (
     f"layers {ALL}: mean over the layers examined, else those of a role, or the input. context_faithfulness: the same "
     "of pixels off the predicted set; cosine and top: of the maps and of their top tenths, what they share; "
     "max_sensitivity: largest relative change under small noise, of the faithfulness measurement. n_images: of "
-    f"leakage, n_robust: of robustness. {_INTERVALS} Controls that do not look at the network have no robustness."
+    f"leakage, n_faithful: of faithfulness, n_robust: of robustness. {_INTERVALS} "
+    "Controls that do not look at the network have no robustness."
 )
 _CHANGES = (
     "How alike maps stay to those of the unchanged image, by change: noise and brightness in standard deviations of "
     "the image, contrast the share of it that goes, blur in shares of the shorter side. Spearman's correlation of the "
     "cells, their cosine, and what their top tenths share of all that is in either. The pixels explained are those "
     "that the target chose in the unchanged image. n_undefined: maps that are blank or undefined."
+)
+_LEADS = (
+    "Title: the best mean on an axis, and the methods from which it is not told: those whose paired difference, on the "
+    f"same images and seeds, may be none. These intervals hold at once with {CONFIDENCE:.0%} (Bonferroni)."
 )
 _READING = (
     "Four axes side by side, a row a method: energy off the object (dotted: by chance), faithfulness (dotted: none), "

@@ -21,12 +21,13 @@ from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, Interval
 from analyses.statistics.bounds import ANY, CORRELATION, Bounds
 from analyses.statistics.intervals import NOTE, bootstrap_interval
 
-HITS, ALARMS, MISSES, ABSENT = "hits", "false alarms", "misses", "false alarms, class absent"
-KINDS = {"hit": HITS, "false_positive": ALARMS, "false_negative": MISSES}
+HITS, ALARMS, MISSES, REJECTIONS = "hits", "false alarms", "misses", "rejections"
+ABSENT = "false alarms, class absent"
+KINDS = {"hit": HITS, "false_positive": ALARMS, "false_negative": MISSES, "rejection": REJECTIONS}
 """What the pixel sets are called."""
 ORACLE = "mask_oracle"
 """The control that knows the explained pixels' place alone."""
-OWN, LIKE = "own_gain", "like_hits"
+OWN, LIKE, LIKE_REJECTIONS = "own_gain", "like_hits", "like_rejections"
 MEASURES = {OWN: "Energy gain, own pixels", LIKE: "Correlation with hits"}
 OBJECT = "energy_gain"
 KEYS = ("seed", "image", "target", "layer", "method")
@@ -35,23 +36,30 @@ BESIDE = (
     *("area", "target_pixels", "target_score", "sign_balance", "present"),
 )
 """Columns that are no measures."""
-LOOKS = {ALARMS: style.Line("#d55e00", "o", "-"), MISSES: style.Line("#0072b2", "s", "-")}
+LOOKS = {
+    ALARMS: style.Line("#d55e00", "o", "-"),
+    MISSES: style.Line("#0072b2", "s", "-"),
+    REJECTIONS: style.Line("#000000", "^", "-"),
+}
 GREYS = {ALARMS: style.Line(style.GREY, "None", "--"), MISSES: style.Line(style.GREY, "None", ":")}
 SHOWN = 3
 """Images of the picture."""
 ABOUT = (
     "Of each image the pixels that are predicted as the class and are of it (hits), are predicted and are not of it "
-    "(false alarms), and are of it and not predicted (misses) are explained apart; sets with few pixels are left out. "
-    "estimate: mean over images. difference: from the hits of the same image, where both are there. Metrics are "
-    "against the class's mask; own_gain: energy gain on the explained pixels; like_hits: correlation with the map of "
-    f"the image's hits. {CONFIDENCE:.0%} intervals from {RESAMPLES} crossed resamples of images and seeds {NOTE}. "
+    "(false alarms), and are of it and not predicted (misses) are explained apart, and so are those of other classes "
+    "that are rightly not predicted and lie within 2 % of the diagonal from what is predicted or of the class "
+    "(rejections); sets with few pixels are left out. estimate: mean over images. difference: from the hits of the "
+    "same image, where both are there; of like_hits from its rejections, which are its level by chance. Metrics are "
+    "against the class's mask; own_gain: energy gain on the explained pixels; like_hits, like_rejections: correlation "
+    "with the map of the image's hits, of its rejections. "
+    f"{CONFIDENCE:.0%} intervals from {RESAMPLES} crossed resamples of images and seeds {NOTE}. "
     f"{ORACLE}: here a map of the explained pixels, which knows their place and nothing of the network. Class absent: "
     "images without the class, which have no hits to be compared with."
 )
 READING = (
     "Maps of false alarms and of misses less that of the same image's hits, by layer: energy gain on the object, and "
-    "on the explained pixels. Below, their correlation with it. Grey: maps of the explained pixels themselves, which "
-    "show how far their place alone goes."
+    "on the explained pixels. Below, their correlation with it. Black: maps of rightly rejected pixels beside the "
+    "object, what is alike by chance. Grey: maps of the explained pixels themselves, how far their place alone goes."
 )
 PICTURE = (
     "A row an image: truth, prediction, what is right and wrong of it, and the map of each set of pixels, with the "
@@ -106,7 +114,8 @@ def _rows(
     part = part.assign(target=part["target"].astype(str).str.partition(":")[0].map(KINDS))
     absent = ~part["present"].astype(bool)
     part = part.assign(target=part["target"].mask(absent & (part["target"] == ALARMS), ABSENT))
-    groups = [name for name in (HITS, ALARMS, MISSES, ABSENT) if (part["target"] == name).any()]
+    part = part[~(absent & (part["target"] == REJECTIONS))]  # there is nothing to compare them with
+    groups = [name for name in (HITS, ALARMS, MISSES, REJECTIONS, ABSENT) if (part["target"] == name).any()]
     there = distinct(part["layer"])
     methods = [name for name in results.manifest.methods if (part["method"] == name).any()]
     methods += [name for name in distinct(part["method"]) if name not in methods]
@@ -118,15 +127,15 @@ def _rows(
         "image": distinct(part["image"]),
     }
     bounds = {metric.name: Bounds(metric.lower, metric.upper) for metric in results.metrics}
-    bounds |= {OWN: Bounds(upper=1.0), LIKE: CORRELATION}
+    bounds |= {OWN: Bounds(upper=1.0), LIKE: CORRELATION, LIKE_REJECTIONS: CORRELATION}
     data = " / ".join(sorted(set(part["training_data"].astype(str))))
     for measure in measures:
         values, _ = fill(part, axes, [measure], "errors")
         own = values[0]
         possible = bounds.get(measure, ANY)
         means = _interval(own, possible)
-        hits = own[groups.index(HITS)] if HITS in groups else np.full(own.shape[1:], np.nan)
-        apart = own - hits
+        basis = REJECTIONS if measure == LIKE else HITS
+        apart = own - (own[groups.index(basis)] if basis in groups else np.nan)
         differences = _interval(apart, possible.weighted([1.0, -1.0]))
         for g, group in enumerate(groups):
             for m, method in enumerate(methods):
@@ -136,11 +145,12 @@ def _rows(
                         continue
                     row = {"layer": layer, "depth": layers[layer].depth, "method": method, "errors": group}
                     row |= {"measure": measure, **_named("", means, at)}
-                    if group in (ALARMS, MISSES):
+                    compared = group not in (basis, ABSENT)
+                    if compared:
                         row |= _named("difference_", differences, at)
                     defined = ~np.isnan(own[at])
                     counts = {"n_images": int(defined.any(axis=0).sum()), "n_seeds": int(defined.any(axis=1).sum())}
-                    pairs = 0 if group in (HITS, ABSENT) else int((~np.isnan(apart[at])).any(axis=0).sum())
+                    pairs = int((~np.isnan(apart[at])).any(axis=0).sum()) if compared else 0
                     yield row | counts | {"n_pairs": pairs, "training_data": data}
 
 
@@ -161,19 +171,35 @@ def main_method(frame: pd.DataFrame, results: Results) -> str:
 
 
 def finding(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> str:
-    """Say how like the maps of errors are to those of hits at the encoder's end, and how like their pixels are."""
+    """Say how like the maps of errors are to those of hits at the encoder's end, beside those of rejections."""
     method, words = main_method(frame, results), []
+    like = frame[(frame["measure"] == LIKE) & (frame["n_images"] >= FEWEST)]
+    chance = _at_ends(results, like[(like["errors"] == REJECTIONS) & (like["method"] == method)], models, "estimate")
     for group in (ALARMS, MISSES):
-        rows = frame[(frame["errors"] == group) & (frame["measure"] == LIKE) & (frame["n_pairs"] >= FEWEST)]
-        own, pixels = (_at_ends(results, rows[rows["method"] == name], models) for name in (method, ORACLE))
+        of_group = like[like["errors"] == group]
+        rows = of_group[of_group["method"] == method]
+        own, pixels = (
+            _at_ends(results, one, models, "estimate") for one in (rows, of_group[of_group["method"] == ORACLE])
+        )
         if own:
-            beside = f" (their pixels {_range(pixels)})" if pixels else ""
-            words.append(f"{group} by {_range(own)}{beside}")
+            beside = [f"their pixels {_range(pixels)}"] if pixels else []
+            paired = rows[rows["n_pairs"] >= FEWEST]
+            low, high = (_at_ends(results, paired, models, f"difference_{end}") for end in ("low", "high"))
+            beside += [_told_apart(low, high)] if chance and low else []
+            words.append(f"{group} by {_range(own)}" + (f" ({', '.join(beside)})" if beside else ""))
     where = networks.label_of(results, models[0], _end(results, models[0])) if len(models) == 1 else "the encoder's end"
     if not words:
         return f"At {where}, fewer than {FEWEST} images have maps of errors and of hits that can be compared."
     label = results.label("methods", method)
-    return f"At {where}, {label} maps of errors are like those of hits: {printing.listed(words)}."
+    level = f" Those of rightly rejected pixels beside the object are by {_range(chance)}." if chance else ""
+    return f"At {where}, {label} maps of errors are like those of hits: {printing.listed(words)}.{level}"
+
+
+def _told_apart(low: Sequence[float], high: Sequence[float]) -> str:
+    """Say whether all intervals of paired differences from the rejections lie on one side of zero."""
+    if min(low) > 0:
+        return "more than rejections"
+    return "less than rejections" if max(high) < 0 else "not told from rejections"
 
 
 def _end(results: Results, model: str) -> str:
@@ -182,9 +208,9 @@ def _end(results: Results, model: str) -> str:
     return layers[min(1, len(layers) - 1)].name
 
 
-def _at_ends(results: Results, rows: pd.DataFrame, models: Sequence[str]) -> list[float]:
-    found = [rows[(rows["model"] == model) & (rows["layer"] == _end(results, model))]["estimate"] for model in models]
-    return [float(value) for values in found for value in values]
+def _at_ends(results: Results, rows: pd.DataFrame, models: Sequence[str], column: str) -> list[float]:
+    found = [rows[(rows["model"] == model) & (rows["layer"] == _end(results, model))][column] for model in models]
+    return [float(value) for values in found for value in values if not np.isnan(value)]
 
 
 def _range(values: Sequence[float]) -> str:
@@ -199,7 +225,7 @@ def _described(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> 
 
 
 def draw(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> matplotlib.figure.Figure:
-    """Draw a column a network and a row a measure: lines by layer of false alarms and misses."""
+    """Draw a column a network and a row a measure: lines by layer of false alarms, misses and rejections."""
     method = main_method(frame, results)
     labels = {OBJECT: "Energy gain, object", **MEASURES}
     measures = [name for name in labels if (frame["measure"] == name).any()]
@@ -216,7 +242,7 @@ def draw(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> matplo
             for group, look in LOOKS.items():
                 of_group = part[part["errors"] == group]
                 pixels, own = (of_group[of_group["method"] == name] for name in (ORACLE, method))
-                if len(pixels):
+                if len(pixels) and group in GREYS:
                     marks.append(lines.along_layers(GREYS[group], pixels, layers, columns[:1]))
                 if len(own):
                     marks.append(lines.along_layers(look, own, layers, columns))
@@ -225,7 +251,8 @@ def draw(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> matplo
             references = [lines.Reference(0.0)]
             row.append(lines.Panel(label if model == models[0] else "", marks, references, layers, title=title))
         panels.append(row)
-    key = [lines.line_key(look, group) for group, look in LOOKS.items()]
+    there = set(frame["errors"])
+    key = [lines.line_key(look, group) for group, look in LOOKS.items() if group in there]
     key += [lines.line_key(look, f"{group}: the pixels themselves") for group, look in GREYS.items()]
     height = 1.35 * len(measures) + 1.2
     return lines.draw(panels, key, height, shared=("none", "row"), width=networks.width(len(models)))

@@ -1,4 +1,4 @@
-"""Where networks are wrong: maps and scores of hits, false alarms and misses, each explained for itself."""
+"""Where networks are wrong: maps and scores of hits, false alarms, misses and rejections, each explained for itself."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from bench.planning.plan import score_settings
 from bench.planning.profile import Profile
 from bench.planning.request import Request
 from bench.planning.sections import MOST, Count, Settings, distinct
-from segcam.checks.mistakes import KINDS, LEAST, OWN, around, enough, likeness
+from segcam.checks.mistakes import KINDS, LEAST, LIKE, OWN, WRONG, around, enough, likeness
 from segcam.metrics import METRICS
 from segcam.probe.probe import Capture
 from segcam.probe.targets import Target
@@ -44,14 +44,15 @@ Key = tuple[str, str]
 
 
 class Errors(Settings):
-    """Maps of hits, false alarms and misses of `images` of the test images (0 for none), evenly spread over the split.
+    """Maps of hits, false alarms, misses and rejections of `images` of the test images (0 for none).
 
-    An image without the class has false alarms alone. Sets of fewer than `least` pixels are left out. Without `methods`
-    Grad-CAM is scored, or else the first gradient method of the section score, beside the controls; `metrics` are
-    measured against the class's mask. `score` says what of the pixels is explained. `levels` says whether every
-    checkpoint is meant or that of each training's highest level, `training_seeds` whether those of all training seeds
-    or of the first alone. The maps of `pictures` images are kept for people to look at (0 for none): of each cell, of
-    `shard` images, those with the most pixels in the smaller set of errors, and one without the class.
+    They are evenly spread over the split. An image without the class has false alarms and rejections alone. Sets of
+    fewer than `least` pixels are left out. Without `methods` Grad-CAM is scored, or else the first gradient method
+    of the section score, beside the controls; `metrics` are measured against the class's mask. `score` says what of
+    the pixels is explained. `levels` says whether every checkpoint is meant or that of each training's highest
+    level, `training_seeds` whether those of all training seeds or of the first alone. The maps of `pictures` images
+    are kept for people to look at (0 for none): of each cell, of `shard` images, those with the most pixels in the
+    smaller set of errors, and one without the class.
     """
 
     images: Annotated[int, Field(ge=0, le=MOST)] = 0
@@ -86,8 +87,8 @@ def run(job: MeasureJob) -> dict[str, Columns | bytes]:
     """Return `errors`, a row a set of pixels, image, layer and method, and the maps of a few images as an .npz file.
 
     The rows have the columns of `scores`, without those that tell of the network alone, and `own_gain`, the energy gain
-    on the explained pixels, `like_hits`, the correlation with the map of the same image's hits, and `present`, whether
-    the image shows the class.
+    on the explained pixels, `like_hits` and `like_rejections`, the correlations with the maps of the same image's hits
+    and of its rejections, and `present`, whether the image shows the class.
     """
     section: Errors = job.profile.section(SECTION)
     request = _request(job, section)
@@ -155,15 +156,18 @@ class Explained:
         capture, made, request = self.captures[t], self.maps[t], self.request
         on_object = self._rows(self.scenery, capture, made, request.metrics)
         own = self._rows(self.regions[t], capture, made, [METRICS.get(OWN)])
-        like = self._like_hits(t, least)
+        like = {name: self._like(t, KINDS.index(other), least) for name, other in LIKE.items()}
         place = {name: i for i, name in enumerate(self.batch.ids)}
-        keys = zip(on_object["image"], on_object["layer"], on_object["method"], strict=True)
+        keys = list(zip(on_object["image"], on_object["layer"], on_object["method"], strict=True))
         present = (self.scenery.foreground_pixels > 0).cpu().numpy()
         at = np.array([place[image] for image in on_object["image"]], dtype=np.int64)
         columns = {name: values for name, values in on_object.items() if name not in LEFT_OUT}
         columns |= {
             "own_gain": own[OWN],
-            "like_hits": np.array([like[layer, method][place[image]] for image, layer, method in keys], np.float32),
+            **{
+                name: np.array([of_maps[layer, method][place[image]] for image, layer, method in keys], np.float32)
+                for name, of_maps in like.items()
+            },
             "present": present[at],
         }
         there = enough(capture, least).cpu().numpy()[at]
@@ -174,13 +178,13 @@ class Explained:
         rows.fill(made)
         return rows.columns()
 
-    def _like_hits(self, t: int, least: int) -> dict[Key, NDArray[np.float32]]:
-        """Return the correlation of each map with that of the hits, an item an image; NaN where these are too few."""
-        few = enough(self.captures[0], least).logical_not()[:, None]
+    def _like(self, t: int, other: int, least: int) -> dict[Key, NDArray[np.float32]]:
+        """Return the correlation of each map with another set's, an item an image; NaN where that has few pixels."""
+        few = enough(self.captures[other], least).logical_not()[:, None]
         found: dict[Key, NDArray[np.float32]] = {}
-        for one, hits in zip(self.maps[t], self.maps[0], strict=True):
+        for one, beside in zip(self.maps[t], self.maps[other], strict=True):
             reference = self.scenery.on(one.grid, one.placement)
-            values = likeness(one.maps.relu(), hits.maps.relu(), reference).masked_fill(few, torch.nan)
+            values = likeness(one.maps.relu(), beside.maps.relu(), reference).masked_fill(few, torch.nan)
             for layer in one.layers:
                 for n, method in enumerate(one.methods):
                     key = (self.request.layers[layer].label, self.request.methods[method].name)
@@ -189,7 +193,8 @@ class Explained:
 
     def candidates(self, least: int) -> list[Candidate]:
         """Return the images that show all sets, and those without the class that show false alarms."""
-        counts = torch.stack([capture.target_pixels for capture in self.captures], 1).cpu()
+        wrong = len(WRONG)  # the picture is of what is predicted; rejections are for the table
+        counts = torch.stack([capture.target_pixels for capture in self.captures[:wrong]], 1).cpu()
         present = (self.scenery.foreground_pixels > 0).cpu()
         pixels = torch.where(present, counts[:, 1:].amin(1), counts[:, 1])
         wanted = (pixels >= least) & (~present | (counts[:, 0] >= least))
@@ -199,10 +204,12 @@ class Explained:
         shown = first_and_last(self.request.layers)
         layers = [i for i, layer in enumerate(self.request.layers) if layer in shown]
         arrays = image_arrays(self.batch) | {PREDICTED: self._predicted(), PIXELS: counts.numpy()}
-        sets = sum((n + 1) * capture.explained.chosen.to(torch.uint8) for n, capture in enumerate(self.captures))
+        sets = sum(
+            (n + 1) * capture.explained.chosen.to(torch.uint8) for n, capture in enumerate(self.captures[:wrong])
+        )
         assert isinstance(sets, torch.Tensor)
         arrays[SETS] = sets.cpu().numpy()
-        for target, made in zip(self.request.targets, self.maps, strict=True):
+        for target, made in zip(self.request.targets[:wrong], self.maps[:wrong], strict=True):
             few = [part for one in made for part in _only(one, first, layers)]
             arrays |= map_arrays(replace(self.request, targets=(target,)), few, self.scenery.size)
         return [

@@ -167,7 +167,14 @@ class Examined:
         for perturbation in perturbations:
             self.job.advance(0, f"{perturbation.kind} {perturbation.strength:g}")
             (found,) = perturbation_robustness(
-                batch.inputs(), batch.ids, explain, [perturbation], valid=batch.valid, seed=self.seed, batch_size=size
+                batch.inputs(),
+                batch.ids,
+                explain,
+                [perturbation],
+                valid=batch.valid,
+                placement=lambda number: made[number].placement,
+                seed=self.seed,
+                batch_size=size,
             )
             for number, similarity in found.items():
                 layer = self.request.layers[made[number].layers[0]].label
@@ -202,6 +209,7 @@ class Examined:
                     explain,
                     perturbations,
                     valid=batch.valid,
+                    placement=capture.placements.get,
                     seed=self.seed,
                     batch_size=count,
                 )
@@ -305,6 +313,11 @@ def run(job: MeasureJob) -> dict[str, Columns]:
         methods=methods,
         targets=targets_called(settings.targets, job.request.targets[0]) or job.request.targets[:1],
     )
+    if not methods and not (settings.own_pass_images and request.own_pass_methods):
+        raise InputError(
+            "score.methods names no method that robustness can examine: name one in robustness.methods, or set "
+            "robustness.own_pass_images for those that run the network themselves"
+        )
     if not any(method.attention is not None for method in request.methods):
         request = replace(request, places=())  # fused kernels are faster where nobody looks at the matrices
     probe = request.probe(job.model, attention=True)
@@ -320,7 +333,7 @@ def run(job: MeasureJob) -> dict[str, Columns]:
         seconds += examined.seconds(own_pass)
     job.advance(len(job.batch.ids), "")
     if not tables:
-        raise InputError("score.methods names no method that robustness can examine: name one in robustness.methods")
+        raise InputError("no method of robustness.methods has a map of any of robustness.layers: name other ones")
     return {"robustness": joined(tables), "robustness_seconds": joined(seconds)}
 
 

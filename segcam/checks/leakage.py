@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from segcam.checks.faithfulness.imputation import check_known
 from segcam.checks.faithfulness.outcomes import BATCH
 from segcam.checks.removal import IMPUTATION, score_changes
 from segcam.checks.scored_maps import measured, methods_named, pictures, scored_maps
@@ -133,6 +134,7 @@ def leakage(  # noqa: PLR0913  (the optional ones are named where they are given
     [0.75, 0.25]
     """
     asked = methods_named(methods)
+    check_known(imputation)  # before the first pass
     given = pictures(batch, images)
     template = Target.parse(target) if isinstance(target, str) else target
     dense = _answer(probe, given, template)
@@ -183,8 +185,7 @@ def leakage(  # noqa: PLR0913  (the optional ones are named where they are given
 
 def _answer(probe: Probe, images: Float[Tensor, "b ch H W"], template: Target) -> DenseOutput:
     """Return what the network answers, at the input's resolution."""
-    capture = probe(images, Target(0, "image", output=template.output, element=template.element))
-    return capture.target.dense(capture.logits, capture.size, None)
+    return probe.answer(images, Target(0, "image", output=template.output, element=template.element))
 
 
 def _predicted(dense: DenseOutput, one: Classes, valid: Bool[Tensor, "b H W"] | None) -> Bool[Tensor, " b"]:

@@ -1,4 +1,8 @@
-"""Where a network is wrong: hits, false alarms and misses explained apart, and whether their maps look elsewhere."""
+"""Where a network is wrong: hits, false alarms and misses explained apart, and whether their maps look elsewhere.
+
+Maps of one image share its activations, so that any two are alike. How much is shown by rightly rejected pixels beside
+the class: they lie where errors do, and nothing is wrong with them.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +27,13 @@ from segcam.scoring.agreement import agreement
 from segcam.scoring.reference import Reference, Scenery, by_part
 
 HIT = "hit"
-KINDS = (HIT, "false_positive", "false_negative")
-"""The pixel sets: predicted and right, predicted and wrong, and not predicted though they are of the class."""
+REJECTION = "rejection"
+WRONG = (HIT, "false_positive", "false_negative")
+"""Pixels predicted and right, predicted and wrong, and not predicted though they are of the class."""
+KINDS = (*WRONG, REJECTION)
+"""The pixel sets: these, and those rightly not predicted beside the class."""
+LIKE = {"like_hits": HIT, "like_rejections": REJECTION}
+"""What a map's correlation with that of another set of the same image is called, and which set that is."""
 LEAST = 16
 """Pixels of a set, below which it is not looked at."""
 OWN = "energy_gain"
@@ -94,7 +103,7 @@ def mistakes(
     score: str = "logit",
     least: int = LEAST,
 ) -> list[dict[str, Any]]:
-    """Explain the hits, false alarms and misses of images apart, and measure the maps of each.
+    """Explain the hits, false alarms, misses and rejections of images apart, and measure the maps of each.
 
     >>> from torch import nn
     >>> from segcam.datasets import DATASETS, DatasetOptions
@@ -115,8 +124,9 @@ def mistakes(
 
     Returns:
         A row a set, image and layer, fit for a data frame: `image`, `kind`, `layer`, `pixels`, the metrics, `own_gain`,
-        the energy gain on the explained pixels themselves, and `like_hits`, the correlation with the map of the same
-        image's hits.
+        the energy gain on the explained pixels themselves, and `like_hits` and `like_rejections`, the correlations with
+        the maps of the same image's hits and of its rejections. What `like_hits` is of the rejections is its level by
+        chance: errors are explained as hits are where theirs is above it.
 
     Raises:
         InputError: the method is no gradient method, or `least` is below 1.
@@ -132,15 +142,15 @@ def mistakes(
     regions = [around(scenery, capture) for capture in captures]
     rows: list[dict[str, Any]] = []
     for layer in captures[0].layers:
-        hits = layer_maps(captures[0], layer, [recipe])[1].relu()
-        view = ((int(hits.shape[-2]), int(hits.shape[-1])), captures[0].placements[layer.label])
-        for kind, capture, region in zip(KINDS, captures, regions, strict=True):
-            maps = layer_maps(capture, layer, [recipe])[1].relu()
+        of_kinds = [layer_maps(capture, layer, [recipe])[1].relu() for capture in captures]
+        view = ((int(of_kinds[0].shape[-2]), int(of_kinds[0].shape[-1])), captures[0].placements[layer.label])
+        for kind, capture, region, maps in zip(KINDS, captures, regions, of_kinds, strict=True):
             values = measure(maps, scenery.on(*view), metrics)
             values["own_gain"] = measure(maps, region.on(*view), [OWN])[OWN]
-            values["like_hits"] = likeness(maps, hits, scenery.on(*view)).masked_fill(
-                enough(captures[0], least).logical_not()[:, None], torch.nan
-            )
+            for name, other in LIKE.items():
+                at = KINDS.index(other)
+                few = enough(captures[at], least).logical_not()[:, None]
+                values[name] = likeness(maps, of_kinds[at], scenery.on(*view)).masked_fill(few, torch.nan)
             for i in enough(capture, least).nonzero().flatten().tolist():
                 row = {"image": batch.ids[i], "kind": kind, "layer": layer.label}
                 row |= {"pixels": int(capture.target_pixels[i])}

@@ -23,6 +23,8 @@ from segcam.errors import InputError, unknown
 from segcam.probe.network.inputs import as_images
 from segcam.probe.probe import Capture, Probe
 from segcam.scoring.agreement import spearman
+from segcam.scoring.grids import Placement
+from segcam.scoring.reference import Reference, Scenery, pieces
 from segcam.streams import normal
 
 Kind = Literal["noise", "brightness", "contrast", "blur"]
@@ -42,7 +44,7 @@ class Perturbation:
     - 'noise': `x + strength * s * e`, e normal;
     - 'brightness': `x + strength * s`;
     - 'contrast': `u + (1 - strength) (x - u)`, which keeps the mean;
-    - 'blur': a Gaussian of `strength` times the shorter side; of an image with padding, of what is no padding.
+    - 'blur': a Gaussian of `strength` times the shorter side of the picture, of what is no padding.
 
     Attributes:
         kind: one of `KINDS`.
@@ -100,8 +102,10 @@ class Perturbation:
         elif self.kind == "contrast":
             changed = mean + (1 - self.strength) * (images - mean)
         else:
-            reach = self.strength * min(images.shape[-2:])
-            changed = blurred(images * weights, reach) / blurred(weights, reach).clamp(min=1e-6)
+            changed = images.clone()
+            for side, rows in _by_side(inside[:, 0]).items():
+                reach, own = self.strength * side, weights[rows]
+                changed[rows] = blurred(images[rows] * own, reach) / blurred(own, reach).clamp(min=1e-6)
         return torch.where(inside, changed, images)
 
 
@@ -129,14 +133,19 @@ class Similarity:
     top: Float[Tensor, "b m"]
 
 
-def similarity(first: Float[Tensor, "b m h w"], second: Float[Tensor, "b m h w"]) -> Similarity:
+def similarity(
+    first: Float[Tensor, "b m h w"], second: Float[Tensor, "b m h w"], reference: Reference | None = None
+) -> Similarity:
     """Compare maps pair by pair; 1 is the same map, up to a factor or, for ranks, up to their order.
 
-    The top tenth of `n` cells are those with a value above zero that is no less than the `ceil(n / 10)`-th largest.
+    Of padded canvases the picture's cells alone are compared: padding does not change with the picture, and would make
+    all maps alike. The top tenth of `n` cells are those with a value above zero that is no less than the
+    `ceil(n / 10)`-th largest.
 
     Args:
         first: maps; what is negative counts as zero.
         second: other maps of the same shape.
+        reference: of their grid, which knows where there is padding; None compares all cells.
 
     Returns:
         NaN where the first map is blank or undefined, or the second one undefined. A second map that is blank has
@@ -147,6 +156,8 @@ def similarity(first: Float[Tensor, "b m h w"], second: Float[Tensor, "b m h w"]
 
     Source: segcam; Spearman's correlation of maps as Adebayo et al., NeurIPS 2018.
     """
+    if reference is not None and reference.parts is not None:
+        return _by_part(first, second, reference)
     one, other = (torch.where(maps.isnan(), maps, maps.clamp(min=0)) for maps in (first, second))
     gone = ~(other > 0).flatten(2).any(2)
     ranked = spearman(one, other).masked_fill(gone, 0)
@@ -164,6 +175,15 @@ def similarity(first: Float[Tensor, "b m h w"], second: Float[Tensor, "b m h w"]
     )
 
 
+def _by_part(first: Float[Tensor, "b m h w"], second: Float[Tensor, "b m h w"], reference: Reference) -> Similarity:
+    """Compare maps of each valid rectangle on the cells that lie in it."""
+    found = torch.full((3, *first.shape[:2]), torch.nan, dtype=torch.float64, device=first.device)
+    for rows, both, _, _ in pieces(torch.cat([first, second.to(first)], 1), reference):
+        cut = similarity(both[:, : first.shape[1]], both[:, first.shape[1] :])
+        found[:, rows] = torch.stack([cut.spearman, cut.cosine, cut.top]).to(found)
+    return Similarity(*found)
+
+
 def perturbation_robustness(
     images: Float[Tensor, "b ch H W"],
     ids: Sequence[str],
@@ -171,6 +191,7 @@ def perturbation_robustness(
     perturbations: Sequence[Perturbation] = PERTURBATIONS,
     *,
     valid: Bool[Tensor, "b H W"] | None = None,
+    placement: Callable[[str], Placement | None] | None = None,
     seed: int = 0,
     batch_size: int = BATCH,
 ) -> list[dict[str, Similarity]]:
@@ -192,7 +213,10 @@ def perturbation_robustness(
         explain: makes the maps; `with_pixels_kept` for methods that share one pass. Methods that run the network
             themselves get the images and rows too.
         perturbations: what is done to the images.
-        valid: where the pictures are and not the padding around them.
+        valid: where the pictures are and not the padding around them, a rectangle an image; cells of the padding are
+            not compared.
+        placement: where the grid of a label's maps lies on the images, asked once they are made; None, or without it,
+            where it spans them.
         seed: of the noise.
         batch_size: changed images that are explained at once.
 
@@ -208,7 +232,13 @@ def perturbation_robustness(
         parts = []
         for rows, base in zip(batches, clean, strict=True):
             maps = explain(changed[rows], rows)
-            parts.append({label: similarity(base[label], maps[label]) for label in base})
+            sights = None if valid is None else _sights(valid[rows])
+            parts.append(
+                {
+                    label: similarity(of_label, maps[label], _reference(sights, label, of_label, placement))
+                    for label, of_label in base.items()
+                }
+            )
         joined = {
             label: Similarity(
                 *(torch.cat([getattr(part[label], name) for part in parts]) for name in ("spearman", "cosine", "top"))
@@ -241,6 +271,34 @@ def with_pixels_kept(
         return maps_of(capture)
 
     return explain
+
+
+def _by_side(inside: Bool[Tensor, "b H W"]) -> dict[int, list[int]]:
+    """Return the images by the shorter side of their pictures, in pixels; those without a pixel are left out."""
+    found: dict[int, list[int]] = {}
+    for i, picture in enumerate(inside.cpu()):
+        sides = [int(picture.any(axis).sum()) for axis in (0, 1)]
+        if min(sides):
+            found.setdefault(min(sides), []).append(i)
+    return found
+
+
+def _sights(valid: Bool[Tensor, "b H W"]) -> Scenery:
+    """Return what knows where the pictures are, and nothing of what they show."""
+    nothing = torch.zeros_like(valid)
+    names = tuple(map(str, range(len(valid))))
+    return Scenery(torch.zeros(valid.shape, device=valid.device), nothing, nothing, names, valid=valid)
+
+
+def _reference(
+    sights: Scenery | None,
+    label: str,
+    maps: Float[Tensor, "b m h w"],
+    placement: Callable[[str], Placement | None] | None,
+) -> Reference | None:
+    if sights is None:
+        return None
+    return sights.on((int(maps.shape[2]), int(maps.shape[3])), placement(label) if placement else None)
 
 
 def _scaled(maps: Float[Tensor, "b m h w"]) -> Float[Tensor, "b m h w"]:

@@ -34,6 +34,7 @@ from segcam.probe.placement import Placed, Placing
 from segcam.probe.placement.surveyor import Surveyor
 from segcam.probe.targets import Explained, Target
 from segcam.probe.targets.classes import by_name, names_of
+from segcam.probe.targets.dense import DenseOutput
 from segcam.probe.targets.meanings import Meanings, Said
 from segcam.probe.targets.outputs import Output, logits_of, tensor_of, told_by
 from segcam.probe.targets.outputs import told as said_of
@@ -240,6 +241,27 @@ class Probe:
                 )
         return captures
 
+    def answer(self, images: Float[Tensor, "b ch h w"], target: Target, inputs: Inputs | None = None) -> DenseOutput:
+        """Return what the network answers, as a target sees it: one forward pass without gradients, no layer recorded.
+
+        Args:
+            images: the network's input.
+            target: its class, its resolution, and what the output means.
+            inputs: what the network takes beside the images.
+
+        Raises:
+            ProbeError: the output is none of the known kinds, or the class does not exist.
+        """
+        images = checked_images(self.model, images)
+        said = self.meanings.said([target])
+        with self._held(inputs, said[1]) as network:
+            blind = self.restricted(())
+            blind.attention = ()
+            with told(self.model, images):
+                _, output, _, logits, _ = blind._forward(images, network, said, graph=False)
+            place = self._surveyor.of_output(output, images, network)
+            return self.meanings.understood(target, said, place).dense(logits, size_of(images), None)
+
     def placements(self, images: Float[Tensor, "b ch h w"], inputs: Inputs | None = None) -> dict[str, Placed]:
         """Return where each layer's grid lies on the input, by label, whatever the probe's `placement`.
 
@@ -337,12 +359,12 @@ class Probe:
             yield Network(self.model, tensors, given, self.channels_last, chosen)
 
     def _forward(
-        self, images: Tensor, network: Network, said: Said
+        self, images: Tensor, network: Network, said: Said, *, graph: bool = True
     ) -> tuple[dict[str, Tensor], object, dict[str, list[Tensor]], Tensor, dict[str, LeftOut]]:
         """Run until no hooked output is overwritten, and it is known what the output means: mostly once.
 
         It runs once more where in-place modules are found to follow, and where the output is found to be made of
-        logits, to see those.
+        logits, to see those. Without a `graph` nothing of it can be differentiated.
         """
         while True:
             inputs = network.prepared(images)
@@ -354,7 +376,8 @@ class Probe:
             hooks, watching = recording_calls(self.model, self.layers, self._overwritten), self.meanings.watching(said)
             attending = recording_attention(self.model, self.attention)
             first = nullcontext() if self._flips else Flips()  # the network's first pass is watched for them
-            with hooks as calls, attending as matrices, autocast, saving, first as flips, watching as seen:
+            grad = torch.enable_grad() if graph else torch.no_grad()
+            with grad, hooks as calls, attending as matrices, autocast, saving, first as flips, watching as seen:
                 output = network(inputs)
             self._flips = self._flips or flips
             outputs, overwritten, skipped = chosen_outputs(self.layers, calls)

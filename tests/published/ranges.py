@@ -80,7 +80,7 @@ def of_evidence(_: Path, column: str, __: dict[str, Any]) -> Range:
 
 def of_errors(folder: Path, column: str, row: dict[str, Any]) -> Range:
     """Of maps of right and wrong pixels: a metric, the gain on the pixels themselves, or a correlation of maps."""
-    beside = {"own_gain": GAIN, "like_hits": CORRELATION}
+    beside = {"own_gain": GAIN, "like_hits": CORRELATION, "like_rejections": CORRELATION}
     own = beside.get(row["measure"]) or metrics(folder).get(row["measure"], ANYTHING)
     return less(own, own) if column == "difference" else own
 
@@ -124,6 +124,7 @@ POSSIBLE: dict[str, Callable[[Path, str, dict[str, Any]], Range]] = {
     **dict.fromkeys(("leakage_removal", "distance_removal"), constant(score_change=ANYTHING)),
     "distance": constant(density=(0.0, math.inf), energy=SHARE, cumulative=SHARE),
     "distance_half": constant(half_distance=(0.0, math.inf), beyond_chance=ANYTHING),
+    "distance_controls": constant(half_difference=ANYTHING),
     "diagnosis": constant(blank_share=SHARE, sign_balance=SHARE, counter_share=SHARE),
     "faithfulness": of_faithfulness,
     **dict.fromkeys(("known_evidence", "known_evidence_summary"), of_evidence),

@@ -22,7 +22,8 @@ def changed(image: Array, kind: str, strength: float, inside: Array, noise: Arra
     elif kind == "contrast":
         out = mean + (1 - strength) * (image - mean)
     else:
-        out = np.stack([blurred(channel, strength * min(channel.shape), inside) for channel in image])
+        side = min(inside.any(axis).sum() for axis in (0, 1))
+        out = np.stack([blurred(channel, strength * side, inside) for channel in image])
     return np.where(inside, out, image)
 
 

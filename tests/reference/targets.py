@@ -50,6 +50,16 @@ def boundary(logits: Array, class_id: Class, distance: int | None) -> Array:
     return inside & maximum_filter(~inside, 2 * distance + 1)
 
 
+def rejection(here: Array, true: Array, other: Array) -> Array:
+    """Pixels of another class, not predicted, with one that is or that is of the class in a square around them."""
+    distance = max(1, round(0.02 * math.hypot(*here.shape)))
+    found = np.zeros(here.shape, bool)
+    for y, x in np.ndindex(here.shape):
+        around = np.s_[max(y - distance, 0) : y + distance + 1, max(x - distance, 0) : x + distance + 1]
+        found[y, x] = other[y, x] and not here[y, x] and (here | true)[around].any()
+    return found
+
+
 def border(logits: Array, class_id: Class, other: Class) -> Array:
     """1 at pixels of the one class with a neighbour, of eight, of the other, and -1 at those neighbours."""
     one, two = predicted(logits, class_id), predicted(logits, other)
@@ -109,6 +119,7 @@ def chosen(pixels: str, logits: Array, mask: Array, class_id: Class, values: tup
         "hit": lambda: here & true,
         "false_positive": lambda: here & beside(mask, class_id, grid),
         "false_negative": lambda: true & ~here,
+        "rejection": lambda: rejection(here, true, beside(mask, class_id, grid)),
         "border": lambda: border(logits, class_id, values),
     }[pixels]()
 

@@ -14,10 +14,11 @@ from segcam.datasets import DatasetOptions
 from segcam.datasets.scenes_cues import open_cues
 from segcam.datasets.scenes_tagged import TaggedSplit, open_tagged
 from segcam.errors import InputError
-from segcam.groups import LARGEST, SMALLEST, WITHOUT, Groups, group_maps, group_points, map_points
+from segcam.groups import FEW, LARGEST, SMALLEST, STABLE, WITHOUT, Groups, dip, group_maps, group_points, map_points
 from segcam.maps import all_maps
 from segcam.models import MODELS
 from segcam.samples import IGNORE, Images
+from tests.reference.groups import dip as slow_dip
 from tests.reference.groups import hellinger, jaccard, shrunk
 
 CORNER = np.s_[:3, :3]
@@ -62,6 +63,72 @@ def test_one_cloud_is_one_cloud() -> None:
     rng = np.random.default_rng(5)
     odd = [group_points(rng.normal(size=(80, 12)) * rng.random(12), seed=i).odd.any() for i in range(10)]
     assert not any(odd)
+
+
+def discs(n: int, seed: int) -> np.ndarray:
+    """Maps of discs of all sizes in one place: one number, spread evenly, makes all of what differs."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:16, :16]
+    away = np.hypot(y - 7.5, x - 7.5)[None]
+    radius = (1.5 + 6 * rng.random(n))[:, None, None]
+    noise = rng.random((2, n, 16, 16))
+    return (0.5 + noise[0]) / (1 + np.exp((away - radius) / 0.7)) + 0.05 * noise[1]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_objects_of_all_sizes_are_a_continuum_and_no_groups(seed: int) -> None:
+    groups = group_maps(discs(120, seed))
+    assert groups.holds, "a curve is no cloud, and is cut in the same places again"
+    assert not groups.odd.any()
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_bow_is_a_continuum_and_no_groups(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    along = 3.5 * rng.random(150)
+    groups = group_points(np.c_[np.cos(along), np.sin(along), 0.05 * rng.normal(size=(150, 6))])
+    assert groups.holds
+    assert not groups.odd.any()
+
+
+def test_the_end_of_a_long_tail_is_small_and_found_again_and_yet_no_group_apart() -> None:
+    rng = np.random.default_rng(4)
+    groups = group_points(np.c_[3 * rng.exponential(size=150), 0.2 * rng.normal(size=(150, 3))], draws=20)
+    assert groups.holds
+    assert (groups.found_again >= STABLE).all()
+    assert groups.sizes[-1] <= FEW * groups.sizes[0]
+    assert (groups.valley > 0.3).all(), "points become fewer to one end"
+    assert not groups.odd.any()
+
+
+def test_of_three_alike_none_is_the_usual_one() -> None:
+    rng = np.random.default_rng(0)
+    points = 9 * np.eye(3)[np.repeat([0, 1, 2], [21, 20, 19])] + rng.normal(size=(60, 3))
+    groups = group_points(points)
+    assert groups.sizes.tolist() == [21, 20, 19]
+    assert groups.holds
+    assert (groups.valley == 1 / 40).all()
+    assert not groups.odd.any()
+
+
+@pytest.mark.parametrize("kind", ["normal", "even", "two", "ties", "tail"])
+def test_the_dip_is_the_least_distance_to_one_peak(kind: str) -> None:
+    rng = np.random.default_rng(3)
+    for n in (1, 2, 5, 12, 21):
+        values = {
+            "normal": rng.normal(size=n),
+            "even": rng.random(n),
+            "two": np.r_[rng.normal(size=n), rng.normal(6, size=n)],
+            "ties": rng.integers(0, 6, n).astype(float),
+            "tail": rng.exponential(size=n),
+        }[kind]
+        assert dip(values) == pytest.approx(slow_dip(values), abs=1e-8)
+
+
+@pytest.mark.parametrize("values", [[], [1.0, np.nan], [np.inf]])
+def test_a_dip_needs_numbers(values: list[float]) -> None:
+    with pytest.raises(InputError, match="values"):
+        dip(values)
 
 
 def test_layers_of_grids_of_their_own_are_joined() -> None:
@@ -147,6 +214,22 @@ def test_the_order_is_by_group_and_the_largest_group_comes_first() -> None:
     assert groups.sizes.tolist() == np.bincount(groups.labels).tolist()
     for one in range(groups.count):
         assert groups.of_group[one] == pytest.approx(groups.silhouettes[groups.labels == one].mean())
+
+
+def test_places_are_those_along_the_first_two_axes() -> None:
+    maps, masks, tagged = planted()
+    maps[7] = 0
+    groups = group_maps(maps, given=masks)
+    assert np.isnan(groups.places[7]).all()
+    places = np.delete(groups.places, 7, 0)
+    assert abs(np.corrcoef(places.T)[0, 1]) < 1e-6, "principal axes"
+    assert places[:, 0].std() >= places[:, 1].std() > 0
+    assert (places.max(0) >= -places.min(0)).all()
+    odd = np.delete(tagged, 7)
+    apart = places[odd, 0].mean() - places[~odd, 0].mean()
+    assert abs(apart) > 3 * places[odd, 0].std(), "the cue is what differs most"
+    flat = group_points(np.arange(30.0)[:, None])
+    assert not flat.places[:, 1].any()
 
 
 def test_silhouettes_are_rousseeuws() -> None:

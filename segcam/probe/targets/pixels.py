@@ -82,6 +82,18 @@ def false_negative(output: DenseOutput) -> Bool[Tensor, "b h w"]:
     return truth(output) & ~predicted(output)
 
 
+def rejection(output: DenseOutput) -> Bool[Tensor, "b h w"]:
+    """Choose the pixels beside the class that are rightly not predicted as it.
+
+    They belong to another class in truth, and at most `reach` steps, diagonal ones included, lead to a pixel that is
+    predicted as the class or belongs to it: where errors lie, so that these can be compared with what is right there.
+    """
+    assert output.masks is not None  # the target sees to it
+    beside = ~true_pixels(output) & (output.masks != IGNORE)
+    close = _near(predicted(output) | truth(output), reach(output.grid))
+    return within(~predicted(output) & close, output) & mostly(beside, output)
+
+
 def boundary(output: DenseOutput) -> Bool[Tensor, "b h w"]:
     """Choose the predicted pixels within d of the predicted outline.
 
@@ -136,6 +148,7 @@ PIXEL_SETS: dict[str, PixelSet] = {
     "hit": PixelSet(hit, needs_masks=True),
     "false_positive": PixelSet(false_positive, needs_masks=True),
     "false_negative": PixelSet(false_negative, needs_masks=True),
+    "rejection": PixelSet(rejection, needs_masks=True),
     "border": PixelSet(border, takes="other"),
     "instance": PixelSet(instances.instance, takes="point"),
     "largest": PixelSet(instances.largest),

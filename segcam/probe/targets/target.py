@@ -37,7 +37,8 @@ class Target:
         class_id: the class explained: an index (of Python, numpy or torch), or its name, which the probe looks up in
             the network's own names; a set of these, `{8, 12}`, counts as one class; a list has one for each image.
         pixels: name of the pixel set, see `segcam.probe.targets.pixels.PIXEL_SETS`: 'best_pixel', 'predicted', 'image';
-            'truth', 'hit', 'false_positive', 'false_negative' (need masks); 'boundary'; 'border' between two classes;
+            'truth', 'hit', 'false_positive', 'false_negative', 'rejection' (need masks); 'boundary'; 'border' between
+            two classes;
             'largest', 'smallest' and 'instance', connected parts of the prediction, and 'largest_truth' and so on, of
             the true class. Or a region of one's own: a mask as tensor, array or PIL image, a `Region`, or a list of
             these, one for each image.

@@ -18,7 +18,8 @@ EDGES = (-4.0, 0.0, 4.0, 16.0)
 INNER, OUTER = (np.nan, *EDGES), (*EDGES, np.nan)
 AREA = (0.1, 0.2, 0.2, 0.2, 0.3)
 ENERGY = {"grad_cam": (0.3, 0.4, 0.2, 0.1, 0.0), "uniform": AREA, "random": AREA, "gaussian": (0.2, 0.3, 0.2, 0.2, 0.1)}
-HALF = {"grad_cam": 5.0, "uniform": 12.0, "random": 11.5, "gaussian": 8.0}
+ENERGY |= {"sobel": AREA, "mask_oracle": (0.4, 0.6, 0.0, 0.0, 0.0)}
+HALF = {"grad_cam": 5.0, "uniform": 12.0, "random": 11.5, "gaussian": 8.0, "sobel": 5.0, "mask_oracle": 1.0}
 TARGET = "predicted:logit"
 LOST = (-0.1, -0.5, -0.05, 0.0, 0.02)
 
@@ -33,9 +34,10 @@ def made(results: Results, models: tuple[str, ...] = ("unet",)) -> dict[str, pd.
         for r in range(5):
             number = {"ring_pixels": int(1000 * AREA[r]), "score": 4.0, "score_change": LOST[r] + rng.normal(0, 0.01)}
             removal.append(keys | ends[r] | {"imputation": "mean"} | number)
+        own = 3.0 * np.sin(IMAGES.index(image))  # objects differ more than methods do: they are compared within one
         for layer, method in product(results.main_layers(model), ENERGY):
             of_map = keys | {"layer": layer.name, "method": method}
-            halves.append(of_map | {"half_distance": HALF[method] + rng.normal(0, 0.1)})
+            halves.append(of_map | {"half_distance": HALF[method] + own + rng.normal(0, 0.1)})
             rings += [of_map | ends[r] | {"energy": ENERGY[method][r], "area": AREA[r]} for r in range(5)]
     return {
         name: pd.DataFrame(rows) for name, rows in zip(("", "_half", "_removal"), (rings, halves, removal), strict=True)
@@ -57,7 +59,7 @@ def written(results: Results, frames: dict[str, pd.DataFrame]) -> Results:
 
 def test_density_sums_and_effects(make) -> None:
     results = make(**RUN)
-    rings, removal, half, figure = distance.analyse(written(results, made(results)))
+    rings, removal, half, beside, figure = distance.analyse(written(results, made(results)))
     for r, (inner, outer) in enumerate(zip(INNER, OUTER, strict=True)):
         same = (rings.frame["inner"].isna() if r == 0 else rings.frame["inner"] == inner) & (
             rings.frame["outer"].isna() if r == 4 else rings.frame["outer"] == outer
@@ -70,10 +72,26 @@ def test_density_sums_and_effects(make) -> None:
     assert removal.frame["score_change"].to_numpy() == pytest.approx(np.array(LOST), abs=0.01)
     assert removal.frame["area"].to_numpy() == pytest.approx(np.array(AREA))
     found = row(half.frame, layer="all", method="grad_cam")
-    assert found["half_distance"] == pytest.approx(5, abs=0.1)
+    middle = 3 * np.sin(np.arange(len(IMAGES))).mean()
+    assert found["half_distance"] == pytest.approx(5 + middle, abs=0.1)
+    assert set(beside.frame["method"]) == {"grad_cam"}
+    for control in ("uniform", "random", "gaussian", "sobel", "mask_oracle"):
+        pair = row(beside.frame, method="grad_cam", control=control)
+        assert pair["half_difference"] == pytest.approx(5 - HALF[control], abs=0.1)
+        wide = found["half_distance_high"] - found["half_distance_low"]
+        assert pair["half_difference_high"] - pair["half_difference_low"] < 0.5 * wide
+        assert (pair["n_images"], pair["n_seeds"]) == (8, 2)
+    said = figure.caption.finding
+    nearer, rest = said.split("; not told from ")
+    untold, further = rest.split("; further than ")
+    assert [name.lower() in nearer.split("nearer than")[1].lower() for name in ("uniform", "random", "gaussian")] == [
+        True
+    ] * 3
+    assert "sobel" in untold.lower()
+    assert "mask" in further.lower()
     assert found["beyond_chance"] == pytest.approx(-7, abs=0.1)
     assert found["half_distance_low"] < found["half_distance"] < found["half_distance_high"]
-    assert "within 5.0 px of the outline (12." in figure.caption.finding
+    assert f"within {found['half_distance']:.1f} px of the outline (" in figure.caption.finding
     assert {"\N{MINUS SIGN}4", "0", "4", "16"} <= set(texts(figure))
     assert_on_page(figure)
 
@@ -88,7 +106,7 @@ def test_rings_that_an_image_lacks_and_blank_maps_have_no_value(make) -> None:
     rings.loc[blank, "energy"] = np.nan
     half = frames["_half"]
     half.loc[(half["image"] == IMAGES[1]) & (half["method"] == "grad_cam"), "half_distance"] = np.nan
-    table, _, halves, figure = distance.analyse(written(results, frames))
+    table, _, halves, _, figure = distance.analyse(written(results, frames))
     own = table.frame[(table.frame["layer"] == "all") & (table.frame["method"] == "grad_cam")]
     assert own["n_images"].tolist() == [6, 7, 7, 7, 7]
     assert own["n_undefined"].tolist() == [4, 2, 2, 2, 2]

@@ -10,7 +10,7 @@ from analyses import Figure, Results, Table
 from analyses.questions import groups
 from analyses.reading.small_maps import FOLDER, SmallMap, arrays_of
 from analyses.report.words import Words
-from tests.analyses.checks import assert_on_page, edit_manifest, rewrite, texts
+from tests.analyses.checks import assert_on_page, edit_manifest, key_of, rewrite, texts
 from tests.published.ranges import outside
 
 N, SIDE = 80, 24
@@ -71,6 +71,7 @@ def test_the_planted_corner_is_the_odd_group(made) -> None:
     assert set(frame["n_without"]) == {len(ABSENT)}
     assert set(frame["n_layers"]) == {len(LAYERS)}, "where the decoder looks is where the object is"
     assert (frame["p_chance"] <= 1 / 40).all()
+    assert (frame["p_valley"] <= 1 / 40).all()
     images = made[1]["groups_images"]
     found = {int(name[4:]) for name in images.loc[images["odd"], "image"]}
     assert found == {i for i in range(N) if tagged(i) and i not in ABSENT}
@@ -93,13 +94,27 @@ def test_what_sets_it_apart_is_said(made) -> None:
 
 
 def test_the_figure_shows_a_row_a_group(made) -> None:
-    (figure,) = [item for item in made[2] if isinstance(item, Figure)]
+    figure, places = [item for item in made[2] if isinstance(item, Figure)]
     assert_on_page(figure)
     written = " ".join(texts(figure))
     assert "Group 2, odd" in written
     assert "energy gain 0.20, others 0.70" in written
     assert "the maps of 20 of 78 images form a group apart: energy gain 0.20, others 0.70" in figure.caption.finding
     assert len(figure.caption.reading.split()) <= 60
+    assert_on_page(places)
+    assert len(places.caption.reading.split()) <= 60
+
+
+def test_a_dot_an_image_is_drawn_where_its_map_lies_and_the_odd_group_is_named(made) -> None:
+    places = next(item for item in made[2] if item.name.startswith("groups_places"))
+    assert "Group 2" in texts(places)
+    assert key_of(places) == ["Group 1: 58 images", "Group 2, odd: 20 images"]
+    images = made[1]["groups_images"]
+    dots = [np.asarray(one.get_offsets()) for one in places.figure.axes[0].collections]
+    for group, of_group in enumerate(dots):
+        rows = images[images["group"] == group + 1][["axis_1", "axis_2"]].to_numpy()
+        np.testing.assert_allclose(np.sort(of_group[:, 0]), np.sort(rows[:, 0]), atol=1e-5)
+    assert abs(np.median(dots[0][:, 0]) - np.median(dots[1][:, 0])) > 3 * dots[0][:, 0].std(), "they are seen apart"
 
 
 def test_the_corner_is_where_the_odd_group_has_more(made) -> None:
@@ -115,7 +130,7 @@ def test_without_the_cue_no_group_is_odd(make_in, tmp_path, seed) -> None:
     results = plant(make_in(tmp_path / "run", **SMALL), cue=False, seed=seed)
     items = list(groups.analyse(results))
     assert not any(item.frame["odd"].any() for item in items if isinstance(item, Table))
-    (figure,) = [item for item in items if isinstance(item, Figure)]
+    figure, _ = [item for item in items if isinstance(item, Figure)]
     assert "no odd group among the maps of 78 images" in figure.caption.finding
 
 
@@ -123,7 +138,7 @@ def test_photographs_that_may_not_be_shown_are_not(make_in, tmp_path) -> None:
     results = plant(make_in(tmp_path / "run", **SMALL, photographs=False), cue=True)
     (one,) = groups.grouped(results)
     assert not any(one.photographs)
-    *_, figure = groups.analyse(results)
+    *_, figure, _ = groups.analyse(results)
     assert "photographs may not be shown" in texts(figure)
 
 

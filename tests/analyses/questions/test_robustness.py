@@ -82,6 +82,7 @@ def test_each_axis_is_what_was_planted(made) -> None:
     assert cam["seconds"] == pytest.approx(0.01)
     assert cam["max_sensitivity"] == pytest.approx(0.4)
     assert (cam["n_images"], cam["n_robust"], cam["n_seeds"], cam["n_layers"]) == (6, 6, 2, 3)
+    assert cam["n_faithful"] == 6
     other = row(frame, level=90, layers="all", method="other_cam")
     assert (other["leakage"], other["faithfulness"]) == (pytest.approx(0.4), pytest.approx(np.nan, nan_ok=True))
 
@@ -129,10 +130,80 @@ def test_the_figure_has_a_panel_an_axis_and_controls_apart(made) -> None:
     assert {"Methods", "Controls", "robustness of few images"} <= set(texts(figure))
     assert len([axes for axes in figure.figure.axes if axes.get_xlabel()]) == 4
     assert figure.caption.finding == (
-        "U-Net: Other cam leaks least (0.40), Grad-CAM is the most faithful (0.40 of 1) and Grad-CAM is the most "
+        "U-Net: Other cam leaks least (0.40), Grad-CAM alone has a faithfulness (0.40) and Grad-CAM is the most "
         "robust (0.80); none leads on all."
     )
     assert len(figure.caption.reading.split()) <= 60
+
+
+def varied(values: dict[str, list[float]], seeds: int = 1) -> pd.DataFrame:
+    """A row a map, a value an image; other seeds are a little off."""
+    rows = [
+        {"method": method, "seed": seed, "image": f"i{i}", "robustness": value + 0.001 * seed}
+        for method, of_images in values.items()
+        for seed in range(seeds)
+        for i, value in enumerate(of_images)
+    ]
+    return pd.DataFrame(rows)
+
+
+AXIS = next(axis for axis in robustness.AXES if axis.name == "robustness")
+
+
+def test_who_leads_rests_on_pairs_and_not_on_means() -> None:
+    """Images differ far more than methods; within an image one method is always ahead, or is so by chance alone."""
+    rng = np.random.default_rng(0)
+    images = rng.uniform(0, 1, 30)
+    ahead = varied({"a": list(images), "b": list(images - 0.01)}, seeds=2)
+    assert robustness.lead(ahead, AXIS, ["a", "b"]) == robustness.Lead(
+        "a", pytest.approx(images.mean(), abs=1e-3), (), 1
+    )
+    chance = rng.normal(0, 0.2, 30)
+    close = varied({"a": list(images), "b": list(images - 0.02 + chance - chance.mean()), "c": list(images - 0.3)})
+    found = robustness.lead(close, AXIS, ["a", "b", "c"])
+    assert found is not None
+    assert (found.method, found.untold, found.others) == ("a", ("b",), 2)
+    least = robustness.lead(close.rename(columns={"robustness": "leakage"}), robustness.AXES[0], ["a", "b", "c"])
+    assert least is not None
+    assert (least.method, least.untold) == ("c", ())
+    assert robustness.lead(close.assign(robustness=np.nan), AXIS, ["a"]) is None
+
+
+def test_the_more_rivals_the_surer_a_lead_must_be() -> None:
+    rng = np.random.default_rng(1)
+    off = rng.normal(0, 1, 40)
+    off = 0.36 + (off - off.mean()) / off.std()  # an interval of 95 % lies just above zero
+    alone = {"a": [0.0] * 40, "b": list(-off)}
+    many = alone | {f"r{i}": [-5.0 - i] * 40 for i in range(20)}
+    one, several = (robustness.lead(varied(v), AXIS, list(v)) for v in (alone, many))
+    assert one is not None
+    assert several is not None
+    assert (one.untold, several.untold) == ((), ("b",))
+
+
+def test_a_lead_that_is_not_told_is_said_to_be_none(make_in, tmp_path) -> None:
+    results = plant(make_in(tmp_path / "run", **SMALL))
+    rng = np.random.default_rng(3)
+
+    def noisy(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame.assign(spearman=np.clip(0.5 + 0.3 * rng.normal(size=len(frame)), -1, 1))
+
+    *_, figure = robustness.analyse(rewrite(results, noisy, "robustness"))
+    assert "most robust" in figure.caption.finding
+    assert "not told from" in figure.caption.finding
+
+
+def test_curves_that_are_there_twice_are_refused(make_in, tmp_path) -> None:
+    results = plant(make_in(tmp_path / "run", **SMALL))
+    twice = rewrite(results, lambda frame: pd.concat([frame, frame]), "faithfulness")
+    with pytest.raises(ResultsError, match="faithfulness: a row is there twice"):
+        list(robustness.analyse(twice))
+
+
+def test_curves_have_a_row_a_map_and_none_that_is_not_there(made) -> None:
+    found = robustness.faithfulness_of(made[0])
+    assert len(found["faithfulness"]) == 2 * 3 * len(IMAGES) * 2, "methods, layers, images, seeds"
+    assert found["faithfulness"]["faithfulness"].notna().all()
 
 
 def test_it_needs_neither_curves_nor_seconds(make_in, tmp_path) -> None:

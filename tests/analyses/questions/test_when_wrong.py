@@ -9,15 +9,15 @@ import pytest
 from analyses.questions import when_wrong
 from analyses.reading.error_maps import PIXELS, PLACE, SETS
 from analyses.reading.results import Results
-from tests.analyses.checks import assert_on_page, row, split, texts
+from tests.analyses.checks import assert_on_page, key_of, row, split, texts
 from tests.analyses.conftest import Plan, drawn_image
 
 IMAGES = tuple(f"pet_{i:02d}" for i in range(16))
 WITHOUT = IMAGES[12:]
 """Images that do not show the class."""
 RUN = {"images": IMAGES, "seeds": (0, 1), "levels": (90,), "gallery": 0, "stages": 2}
-SHIFT = {"hit": 0.0, "false_positive": -0.4, "false_negative": 0.1}
-LIKE = {"hit": 1.0, "false_positive": 0.9, "false_negative": 0.5}
+SHIFT = {"hit": 0.0, "false_positive": -0.4, "false_negative": 0.1, "rejection": -0.2}
+LIKE = {"hit": 1.0, "false_positive": 0.9, "false_negative": 0.5, "rejection": 0.7}
 
 
 def measured(results: Results, *, alarms: int = 16) -> Results:
@@ -26,8 +26,8 @@ def measured(results: Results, *, alarms: int = 16) -> Results:
     base = dict(zip(IMAGES, rng.normal(0.3, 0.2, len(IMAGES)), strict=True))
     rows = []
     for image in IMAGES:
-        kinds = ["false_positive"] if image in WITHOUT else list(SHIFT)
-        for kind in kinds if IMAGES.index(image) < alarms or image in WITHOUT else ["hit"]:
+        kinds = ["false_positive", "rejection"] if image in WITHOUT else list(SHIFT)
+        for kind in kinds if IMAGES.index(image) < alarms or image in WITHOUT else ["hit", "rejection"]:
             for layer in results.main_layers("unet"):
                 for method in ("grad_cam", "mask_oracle"):
                     for seed in RUN["seeds"]:
@@ -37,7 +37,9 @@ def measured(results: Results, *, alarms: int = 16) -> Results:
                         shift = SHIFT[kind] if method == "grad_cam" else 0.0
                         gain = np.nan if image in WITHOUT else base[image] + shift + rng.normal(0, 0.01)
                         like = np.nan if image in WITHOUT else LIKE[kind] if method == "grad_cam" else -0.2
-                        rows.append(keys | {"energy_gain": gain, "own_gain": 0.2, "like_hits": like})
+                        like += 0.3 * base[image] * (kind != "hit")  # of one image all are more alike, or less
+                        other = {"own_gain": 0.2, "like_hits": like, "like_rejections": 1 - abs(SHIFT[kind] + 0.2)}
+                        rows.append(keys | {"energy_gain": gain} | other)
     folder = results.folder / "scores" / "errors"
     folder.mkdir(exist_ok=True)
     pd.DataFrame(rows).to_parquet(folder / "unet.parquet")
@@ -56,7 +58,7 @@ def kept(results: Results) -> Results:
     arrays = {"ids": np.array([*IMAGES[:2], WITHOUT[0]]), "images": photos, "masks": masks, "predicted": predicted}
     arrays |= {SETS: sets, PIXELS: counts}
     maps = np.random.default_rng(1).random((3, 6, 6)).astype(np.float32)
-    for kind in SHIFT:
+    for kind in list(SHIFT)[:3]:
         empty = counts[:, list(SHIFT).index(kind)] == 0
         arrays[f"{kind}:logit|grad_cam|Encoder 2_2"] = np.where(empty[:, None, None], np.nan, maps)
     place = results.folder / PLACE
@@ -79,7 +81,16 @@ def test_planted_differences_are_found_within_images(make) -> None:
         assert found["difference_low"] < found["difference"] < found["difference_high"]
         assert found["difference_high"] - found["difference_low"] < 0.1 < found["high"] - found["low"]  # of pairs
         assert (found["n_images"], found["n_pairs"], found["n_seeds"]) == (12, 12, 2)
-        assert row(frame, **at, errors=group, measure="like_hits")["estimate"] == pytest.approx(LIKE[kind])
+        like = row(frame, **at, errors=group, measure="like_hits")
+        assert like["estimate"] == pytest.approx(LIKE[kind], abs=0.12)
+        assert like["difference"] == pytest.approx(LIKE[kind] - LIKE["rejection"])  # from the rejections of the image
+        assert like["difference_high"] - like["difference_low"] < 1e-6 < like["high"] - like["low"]
+    chance = row(frame, **at, errors="rejections", measure="like_hits")
+    assert np.isnan(chance["difference"])
+    assert (chance["n_images"], chance["n_pairs"]) == (12, 0), "of images with the class"
+    assert row(frame, **at, errors="rejections", measure="energy_gain")["difference"] == pytest.approx(-0.2, abs=0.01)
+    nearer = row(frame, **at, errors="false alarms", measure="like_rejections")
+    assert nearer["estimate"] == pytest.approx(0.8)
     hits = row(frame, **at, errors="hits", measure="energy_gain")
     assert np.isnan(hits["difference"])
     assert hits["n_pairs"] == 0
@@ -88,8 +99,13 @@ def test_planted_differences_are_found_within_images(make) -> None:
     assert np.isnan(alone["difference"])
     assert not ((frame["errors"] == "false alarms, class absent") & (frame["measure"] == "energy_gain")).any()
     said = figure.caption.finding
-    assert "false alarms by 0.90 (their pixels \N{MINUS SIGN}0.20)" in said
-    assert "misses by 0.50" in said
+    base = chance["estimate"] - LIKE["rejection"]
+    pixels = f"their pixels \N{MINUS SIGN}{0.2 - base:.2f}"
+    assert f"false alarms by {0.9 + base:.2f} ({pixels}, more than rejections)" in said
+    assert f"misses by {0.5 + base:.2f} ({pixels}, less than rejections)" in said
+    assert f"rightly rejected pixels beside the object are by {0.7 + base:.2f}." in said
+    assert "rejections" in key_of(figure)
+    assert len(figure.caption.reading.split()) <= 60
     assert_on_page(figure)
 
 
@@ -120,3 +136,14 @@ def test_photographs_that_may_not_be_shown_are_not(make) -> None:
 
 def test_nothing_without_the_measurement(make) -> None:
     assert list(when_wrong.analyse(make(**RUN))) == []
+
+
+def test_a_run_without_rejections_says_nothing_of_chance(make) -> None:
+    results = measured(make(**RUN))
+    path = results.folder / "scores" / "errors" / "unet.parquet"
+    frame = pd.read_parquet(path)
+    frame[frame["target"] != "rejection:logit"].drop(columns="like_rejections").to_parquet(path)
+    table, (figure,) = split(when_wrong.analyse(Results(results.folder)))
+    assert table.frame.loc[table.frame["measure"] == "like_hits", "difference"].isna().all()
+    assert "rejection" not in figure.caption.finding
+    assert "rejections" not in key_of(figure)

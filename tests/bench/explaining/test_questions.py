@@ -12,6 +12,7 @@ from analyses import Results
 from analyses.questions import map_threshold, when_wrong
 from analyses.reading.error_maps import PIXELS, SETS
 from analyses.reading.image_facts import image_facts
+from segcam.checks.mistakes import KINDS
 from tests.bench.explaining.material import NETS, explain, light, photographs
 from tests.bench.harness import tables
 
@@ -52,7 +53,7 @@ def test_sets_are_of_the_class_or_of_the_set_and_padding_is_in_none(asked: Path,
     assert "red" in gallery.ids  # it is padded
     frame = results.table("errors")
     assert frame is not None
-    assert set(frame["target"].astype(str)) == {"hit:logit", "false_positive:logit", "false_negative:logit"}
+    assert set(frame["target"].astype(str)) == {f"{kind}:logit" for kind in KINDS}
     of_map = frame[(frame["method"] == "grad_cam") & (frame["layer"] == "0")]
     assert of_map["own_gain"].notna().all()
     table = next(iter(when_wrong.analyse(results)))

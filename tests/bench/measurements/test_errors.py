@@ -51,7 +51,7 @@ def test_rows_are_what_the_library_says(scored: Path, images: Images) -> None:
     for one in expected:
         row = found.loc[(f"{one['kind']}:logit", one["image"], one["layer"])]
         assert row["target_pixels"] == one["pixels"] >= LEAST
-        for name in (*names, "own_gain", "like_hits"):
+        for name in (*names, "own_gain", "like_hits", "like_rejections"):
             assert row[name] == pytest.approx(one[name], abs=2e-4, nan_ok=True), name
     assert frame["present"].all()
 

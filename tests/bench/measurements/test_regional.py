@@ -213,7 +213,8 @@ def test_a_run_has_tables_and_figures_of_both(
     asked = ("leakage.images=3", "distance.images=3", f"leakage.layers={FEW_LAYERS}", f"distance.layers={FEW_LAYERS}")
     finish("all", tiny, folder, *asked)
     made = {path.name for path in (*(folder / "tables").iterdir(), *(folder / "figures").iterdir())}
-    names = ("leakage", "leakage_removal", "leakage_layers", "distance", "distance_half", "distance_removal")
+    names = ["leakage", "leakage_removal", "leakage_layers"]
+    names += [f"distance{end}" for end in ("", "_half", "_controls", "_removal")]
     assert {f"{name}.csv" for name in names} <= made
     assert {"leakage.png", "leakage_layers.png", "distance.png"} <= made
     before = tables(folder, "leakage/*.parquet")

@@ -162,6 +162,20 @@ def test_methods_that_make_no_map_from_the_pass_are_refused() -> None:
         methods_of(settings, [], attentive=True)
 
 
+def test_without_a_method_it_is_told_before_the_first_pass(job: MeasureJob) -> None:
+    def refused(*_: object) -> torch.Tensor:
+        raise AssertionError("the network ran")
+
+    blind = [METHODS.get(name) for name in ("sobel", "score_cam")]
+    profile = job.profile.model_copy(update={"robustness": Robustness(images=3)})
+    handle = job.model.register_forward_pre_hook(refused)
+    try:
+        with pytest.raises(InputError, match=r"no method that robustness can examine: name one in robustness\.methods"):
+            robustness.run(replace(job, profile=profile, request=replace(job.request, methods=tuple(blind))))
+    finally:
+        handle.remove()
+
+
 def test_without_images_there_is_nothing_to_do(tiny: Path) -> None:
     profile = profiles.read(str(tiny))
     assert profile.section("robustness").images == 0

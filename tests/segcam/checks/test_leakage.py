@@ -318,6 +318,44 @@ def test_changes_are_those_of_the_changed_images_alone() -> None:
         assert float(found[b, k]) == pytest.approx(wanted, rel=1e-4, abs=2e-6)
 
 
+def counted(model: nn.Module) -> list[bool]:
+    """Whether each pass from now on may be differentiated."""
+    passes: list[bool] = []
+    model.register_forward_pre_hook(lambda *_: passes.append(torch.is_grad_enabled()))
+    return passes
+
+
+def test_an_unknown_imputation_is_told_before_the_first_pass() -> None:
+    model = Planted(0.5)
+    passes = counted(model)
+    with pytest.raises(InputError, match="unknown imputation 'nope'"):
+        leakage(Probe(model, "features"), batch_of(masks()), images=seen(masks()), imputation="nope")
+    assert passes == []
+
+
+def test_what_is_predicted_is_learnt_from_one_pass_without_gradients() -> None:
+    model = Planted(0.5)
+    probe, labels = Probe(model, "features"), masks()
+    leakage(probe, batch_of(labels), images=seen(labels))  # a network's first pass may be watched
+    passes = counted(model)
+    leakage(probe, batch_of(labels), images=seen(labels))
+    assert passes[0] is False
+    assert passes.count(True) == 3, "one pass for each class that an image shows, and no other"
+
+
+@pytest.mark.parametrize("softmax", [False, True])
+def test_an_answer_is_what_the_network_says_and_holds_no_graph(*, softmax: bool) -> None:
+    layers = [nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 3, 1)]
+    layers += [nn.Softmax(1)] if softmax else []  # what went into it is what is meant
+    output = "probabilities" if softmax else "logits"
+    probe, x = Probe(nn.Sequential(*layers), "0", output=output), torch.rand(2, 3, 9, 13)
+    target = Target(1, "image")
+    found, capture = probe.answer(x, target), probe(x, target)
+    assert not found.logits.requires_grad
+    torch.testing.assert_close(found.logits, capture.target.dense(capture.logits, capture.size, None).logits)
+    assert capture.layers
+
+
 def test_what_does_not_fit_is_refused() -> None:
     batch, probe, images = batch_of(masks()), Probe(Planted(0.0), "features"), seen(masks())
     with pytest.raises(InputError, match="score_cam is no gradient method and no control"):

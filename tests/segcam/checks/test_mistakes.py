@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import maximum_filter
 from torch import Tensor, nn
 
 from segcam import InputError, Probe, Target, grad_cam
@@ -56,7 +58,11 @@ def sets(probe: Probe, given: Batch, classes: set[int]) -> dict[str, np.ndarray]
     large = nn.functional.interpolate(logits, size=(ROWS, COLUMNS), mode="bilinear").argmax(1).numpy()
     masks = given.masks.numpy()
     predicted, true, known = np.isin(large, list(classes)), np.isin(masks, list(classes)), masks != IGNORE
-    found = predicted & true, predicted & ~true & known, ~predicted & true
+    reach = 2 * max(1, round(0.02 * math.hypot(ROWS, COLUMNS))) + 1
+    inside = (masks != IGNORE) if given.valid is None else given.valid.numpy()
+    predicted &= inside
+    close = np.stack([maximum_filter(one, reach, mode="constant") for one in predicted | true])
+    found = predicted & true, predicted & ~true & known, ~predicted & true, ~predicted & ~true & known & close
     return dict(zip(KINDS, found, strict=True))
 
 
@@ -89,20 +95,21 @@ def test_the_sets_and_their_scores_are_those_made_by_hand(classes: set[int], pad
         assert row["own_gain"] == pytest.approx(float(gain(maps, apart.on(grid))[i, 0]), nan_ok=True, abs=1e-6)
         on_object = float(gain(maps, scenery.on(grid))[i, 0])
         assert row["energy_gain"] == pytest.approx(on_object, nan_ok=True, abs=1e-6)
-        hits = probe(given.inputs(), Target(class_id, "hit"), masks=given.masks, valid=given.valid)
-        if ("hit", image) not in there:
-            assert np.isnan(row["like_hits"])
-            continue
-        pair = maps[i, 0].numpy(), hits.maps(grad_cam).relu()[i].numpy()
-        if padded:
-            pair = pair[0][:7, :10], pair[1][:7, :10]
-        expected = np.corrcoef(pair[0].ravel(), pair[1].ravel())[0, 1]
-        assert row["like_hits"] == pytest.approx(expected, abs=1e-4)
+        for other, column in (("hit", "like_hits"), ("rejection", "like_rejections")):
+            beside = probe(given.inputs(), Target(class_id, other), masks=given.masks, valid=given.valid)
+            if (other, image) not in there:
+                assert np.isnan(row[column])
+                continue
+            pair = maps[i, 0].numpy(), beside.maps(grad_cam).relu()[i].numpy()
+            if padded:
+                pair = pair[0][:7, :10], pair[1][:7, :10]
+            expected = np.corrcoef(pair[0].ravel(), pair[1].ravel())[0, 1]
+            assert row[column] == pytest.approx(expected, abs=1e-4)
 
 
-def test_an_image_without_the_class_has_false_alarms_alone() -> None:
+def test_an_image_without_the_class_has_false_alarms_and_what_is_rejected_beside_them() -> None:
     rows = [row for row in mistakes(Probe(Net(), "body"), batch()) if row["image"] == "none"]
-    assert [row["kind"] for row in rows] == ["false_positive"]
+    assert [row["kind"] for row in rows] == ["false_positive", "rejection"]
     assert np.isnan(rows[0]["energy_gain"])
     assert np.isfinite(rows[0]["own_gain"])
     assert np.isnan(rows[0]["like_hits"])

@@ -20,6 +20,7 @@ from segcam.maps import layer_maps
 from segcam.methods import METHODS
 from segcam.probe.probe import Capture
 from segcam.scoring.grids import upsample
+from segcam.scoring.reference import Scenery
 from segcam.streams import normal
 from tests.reference import robustness as slow
 from tests.small_networks import Convolutions, seeded
@@ -107,6 +108,66 @@ def test_a_map_that_goes_has_nothing_in_common_and_an_undefined_one_no_value() -
         assert all(v.isnan().all() for v in (blank.spearman, blank.cosine, blank.top))
 
 
+def test_cells_of_the_padding_are_not_compared() -> None:
+    """The same as of maps that are cut to the picture; alike padding makes no map more alike."""
+    valid = torch.zeros(3, 12, 16, dtype=torch.bool)
+    valid[0], valid[1, :, 4:12], valid[2, 6:] = True, True, True
+    nothing = torch.zeros_like(valid)
+    reference = Scenery(torch.zeros(3, 12, 16), nothing, nothing, IDS, valid=valid).on((6, 8))
+    one, two = torch.rand(2, 3, 2, 6, 8, generator=torch.Generator().manual_seed(2))
+    cuts = [np.s_[:, :], np.s_[:, 2:6], np.s_[3:, :]]
+    found, whole = similarity(one, two, reference), similarity(one, two)
+    for i, cut in enumerate(cuts):
+        for m in range(2):
+            wanted = slow.similarity(one[i, m].numpy()[cut], two[i, m].numpy()[cut])
+            got = [float(getattr(found, name)[i, m]) for name in ("spearman", "cosine", "top")]
+            np.testing.assert_allclose(got, wanted, atol=1e-6)
+    assert not torch.allclose(found.spearman[1:], whole.spearman[1:])
+    one[1, :, :, :2], two[1, :, :, :2] = 5.0, torch.nan
+    torch.testing.assert_close(similarity(one, two, reference).spearman, found.spearman)
+
+
+def test_a_letterboxed_image_is_as_robust_as_its_picture_alone() -> None:
+    batch = images(2)
+    around = torch.nn.functional.pad(batch, (0, 0, 6, 6), value=0.3)
+    valid = torch.zeros(2, SIZE[0] + 12, SIZE[1], dtype=torch.bool)
+    valid[:, 6:-6] = True
+    for change in (Perturbation("blur", 0.2), Perturbation("contrast", 0.5)):
+
+        def explain(x: Tensor, _: Tensor) -> dict[str, Tensor]:
+            return {"all": x[:, :1].abs() ** 3}
+
+        (alone,) = perturbation_robustness(batch, IDS[:2], explain, [change])
+        (boxed,) = perturbation_robustness(around, IDS[:2], explain, [change], valid=valid)
+        near = {"contrast": 1e-9, "blur": 0.05}[change.kind]  # blur is mirrored at the frame, and not at the padding
+        assert torch.allclose(alone["all"].cosine, boxed["all"].cosine, atol=near)
+        assert torch.allclose(alone["all"].spearman, boxed["all"].spearman, atol=near)
+
+
+def test_blur_reaches_as_far_in_a_letterbox_as_in_the_picture_alone() -> None:
+    """Far from the frame: of a canvas that is longer than the picture the shorter side is the picture's."""
+    batch = images(1, (40, 20))
+    around = torch.nn.functional.pad(batch, (30, 30, 0, 0))
+    valid = torch.zeros(1, 40, 80, dtype=torch.bool)
+    valid[:, :, 30:50] = True
+    change = Perturbation("blur", 0.1)
+    alone, boxed = change.on(batch, ["a"]), change.on(around, ["a"], valid=valid)[..., 30:50]
+    torch.testing.assert_close(alone[..., 6:-6, 6:-6], boxed[..., 6:-6, 6:-6])
+
+
+def test_where_a_grid_lies_is_asked_for() -> None:
+    asked: list[str] = []
+
+    def placement(label: str) -> None:
+        asked.append(label)
+
+    def explain(x: Tensor, _: Tensor) -> dict[str, Tensor]:
+        return {"all": x[:, :1].abs()}
+
+    perturbation_robustness(images(), IDS, explain, [PERTURBATIONS[0]], valid=padded(), placement=placement)
+    assert asked == ["all"]
+
+
 class Bright(nn.Module):
     """Its answer is the image's brightness, so that no change of light moves the order of its map's cells."""
 
@@ -149,7 +210,9 @@ def test_the_pixels_explained_stay_those_of_the_unchanged_image() -> None:
     changed = change.on(batch, IDS, valid=valid)
     (capture,) = probe.many(changed, [target], valid=valid, fixed=[clean.explained])
     for label, maps in maps_of(capture).items():
-        wanted = similarity(maps_of(clean)[label], maps)
+        nothing = torch.zeros_like(valid)
+        sights = Scenery(torch.zeros(valid.shape), nothing, nothing, IDS, valid=valid)
+        wanted = similarity(maps_of(clean)[label], maps, sights.on((maps.shape[2], maps.shape[3])))
         torch.testing.assert_close(found[label].spearman, wanted.spearman, equal_nan=True, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(found[label].cosine, wanted.cosine, equal_nan=True, atol=1e-5, rtol=1e-5)
     free = probe(changed, target, valid=valid)

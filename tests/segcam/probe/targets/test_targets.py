@@ -293,7 +293,8 @@ def test_what_a_constant_added_to_all_logits_changes(pixels: str, score: str, sh
     assert torch.allclose(after.scores, wanted, atol=1e-9)
 
 
-SEPARATE = [one for one in CHOICES if not one[0].startswith(("largest", "smallest", "instance"))]  # parts join
+JOINING = ("largest", "smallest", "instance", "rejection")  # parts, and what is near to something
+SEPARATE = [one for one in CHOICES if not one[0].startswith(JOINING)]
 
 
 @pytest.mark.parametrize(("pixels", "score"), SEPARATE)
@@ -345,7 +346,7 @@ def test_the_rivals() -> None:
     assert target.rivals(logits, (1, 4), everywhere).tolist() == [0, 0]  # 2, 0, 2, 0: of equals, the first
 
 
-EMPTY = [*("predicted", "truth", "boundary", "hit", "false_positive", "false_negative", "border(0)")]
+EMPTY = [*("predicted", "truth", "boundary", "hit", "false_positive", "false_negative", "rejection", "border(0)")]
 EMPTY += [f"{which}{of}" for which in ("largest", "smallest") for of in ("", "_truth")]
 
 
@@ -428,13 +429,15 @@ def test_no_pixel_of_the_padding_is_explained(pixels: str, stride: int) -> None:
     assert not bool((found.chosen & ~valid).any())
     if pixels == "best_pixel":
         assert found.pixels.tolist() == [1] * len(logits)
-    elif pixels == "boundary":
-        cut = target.explain(logits[:, :, logits.shape[2] // 2 :], (GRID[0] - GRID[0] // 2, GRID[1]))
+    elif pixels in ("boundary", "rejection"):
+        masks = masks[:, GRID[0] // 2 :]
+        cut = target.explain(logits[:, :, logits.shape[2] // 2 :], (GRID[0] - GRID[0] // 2, GRID[1]), masks)
         assert stride > 1 or torch.equal(
             found.chosen[:, GRID[0] // 2 :], cut.chosen
         )  # as if the padding were not there
     elif not pixels.startswith(("border", "largest", "smallest", "instance")):
         assert torch.equal(found.chosen, whole.chosen & valid)
+    masks = masks_of(3, GRID)
     for same in (valid.numpy(), valid.byte(), valid.double()):
         assert torch.equal(target.explain(logits, GRID, masks, same).chosen, found.chosen)
     with pytest.raises(ProbeError, match="valid regions are"):
@@ -443,7 +446,7 @@ def test_no_pixel_of_the_padding_is_explained(pixels: str, stride: int) -> None:
         target.explain(logits, GRID, masks, valid.byte() * 255)
 
 
-@pytest.mark.parametrize("pixels", ["truth", "hit", "false_positive", "false_negative", "largest_truth"])
+@pytest.mark.parametrize("pixels", ["truth", "hit", "false_positive", "false_negative", "rejection", "largest_truth"])
 def test_masks_may_number_classes_otherwise(pixels: str) -> None:
     logits, masks = dense(4, 6), masks_of(5, GRID)
     moved = torch.tensor([7, 5, 3, *[0] * 252, 255])[masks.long()]
