@@ -228,10 +228,11 @@ def listed(words: Sequence[str]) -> str:
 def within(label: str) -> str:
     """Return a label as it stands within a sentence: an abbreviation stays one.
 
-    >>> within("Energy gain"), within("IoU")
-    ('energy gain', 'IoU')
+    >>> within("Energy gain"), within("IoU with the mask"), within("ROAD")
+    ('energy gain', 'IoU with the mask', 'ROAD')
     """
-    return label[:1].lower() + label[1:] if label[1:2].islower() else label
+    first = label.partition(" ")[0]
+    return label[:1].lower() + label[1:] if first[1:].islower() else label
 
 
 def short(value: float) -> str:

@@ -60,12 +60,9 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
 
 def _finding(results: Results, frame: pd.DataFrame) -> str:
     """Say at which layer of each network each score that is drawn is highest."""
-    words = []
-    for metric in results.metrics:
-        if where := networks.peaks(results, frame[frame["metric"] == metric.name]):
-            words.append(f"{printing.within(metric.label)} is highest at {where}")
-    text = "; ".join(words)
-    return f"{text[:1].upper()}{text[1:]}." if words else ""
+    peaks = {one.label: networks.peaks(results, frame[frame["metric"] == one.name]) for one in results.metrics}
+    text = "; ".join(f"{printing.within(label)} is highest at {where}" for label, where in peaks.items() if where)
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
 def summarise(results: Results) -> pd.DataFrame:

@@ -146,9 +146,7 @@ def _edges(results: Results, points: Sequence[Checkpoint], layers: Sequence[Laye
     if len(reached) < 2:
         return ""
     low, high = reached[0], reached[-1]
-    found = change(
-        *(layer_scores(results, point, layers[:1], EDGES).get(layers[0].name) for point in (low, high))
-    )
+    found = change(*(layer_scores(results, point, layers[:1], EDGES).get(layers[0].name) for point in (low, high)))
     levels = f"Between {low.label} and {high.label}{'' if low.name else ' mean IoU'}"
     return f"{levels}, edge alignment of {layers[0].label} {found}." if found else ""
 

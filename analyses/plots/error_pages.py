@@ -116,9 +116,8 @@ def _finding(chosen: Sequence[tuple[Gallery, int]], layer: str, label: str, name
 def _alike(gallery: Gallery, i: int, layer: str, kind: str) -> float:
     """Return Pearson's correlation of a map's cells with those of the image's hits; NaN where one has no map."""
     names = {name.split(":", 1)[0]: name for name in gallery.arrays if name.endswith(f"|{layer}")}
-    one, hits = (
-        np.maximum(np.asarray(gallery.arrays[names[which]][i], dtype=np.float64).ravel(), 0) for which in (kind, KINDS[0])
-    )
+    maps = (np.asarray(gallery.arrays[names[which]][i], dtype=np.float64) for which in (kind, KINDS[0]))
+    one, hits = (np.maximum(values, 0).ravel() for values in maps)
     counts = gallery.arrays[PIXELS][i]
     if not counts[KINDS.index(kind)] or not counts[0] or not one.std() > 0 or not hits.std() > 0:
         return float("nan")

@@ -241,8 +241,8 @@ def _chosen(results: Results, frame: pd.DataFrame) -> str:
     worse, lost = int((rows["difference_high"] < 0).sum()), float((rows["optimum_iou"] - rows["cut_iou"]).max())
     low, high = rows["threshold"].min(), rows["threshold"].max()
     return (
-        f"Thresholds of {low:g} to {high:g} of the maximum were chosen; they lose to Otsu's at {worse} layers, and come "
-        f"within {printing.fixed(lost, 3)} of the best there is."
+        f"Thresholds of {low:g} to {high:g} of the maximum were chosen; they lose to Otsu's at {worse} layers, and "
+        f"come within {printing.fixed(lost, 3)} of the best there is."
     )
 
 

@@ -79,9 +79,9 @@ _DETAILS = (
 
 
 def finding(results: Results, panels: Sequence[figures.Panel]) -> str:
-    """Say in how many areas the main method is more faithful than its reference, at which layer most, and in how many less.
+    """Say in how many areas the main method is more faithful than its reference, and in how many less.
 
-    Beside it stands the blind control that is more faithful in the most areas.
+    Beside it stand the layer with most of these areas, and the blind control that is more faithful in the most.
     """
     rows = pd.concat([panel.rows.assign(sign=panel.sign) for panel in panels]).reset_index(drop=True)
     low, high = (rows["sign"] * rows[name] for name in ("low", "high"))

@@ -77,7 +77,7 @@ def _target(results: Results, frame: pd.DataFrame) -> str:
 
 
 def finding(results: Results, frame: pd.DataFrame) -> str:
-    """Say how many methods fail in each network, how alike the maps of those that fail most stay, and the main one's."""
+    """Say how many methods fail in each network, and how alike the maps stay of those that do, and the main one's."""
     rows = all_random(frame)
     words = []
     for model in [name for name in results.models if (rows["model"] == name).any()]:

@@ -305,7 +305,8 @@ def test_the_dots_are_sorted_and_those_of_less_hollow(run):
         f"{run().label('methods', row['method'])} {row['estimate']:.2f}" for row in (best, every.iloc[-1])
     )
     assert figure.caption.finding == (
-        f"Methods with more energy gain over layers than every blind control: {above} of {len(every)} in U-Net ({ends})."
+        "Methods with more energy gain over layers than every blind control: "
+        f"{above} of {len(every)} in U-Net ({ends})."
     )
     key = key_of(figure)
     assert {"control: Sobel", "control: Gaussian", "CAM family", "fewer layers or maps", "chance"} <= set(key)

@@ -67,7 +67,9 @@ def test_the_title_says_how_the_score_goes_with_the_level_here_and_over_images(m
     here = table.xs(many.gallery_ids[0], level="image")
     rises = (here[90] - here[30] > 0.005).sum()
     said = main(many).caption.finding
-    start = f"U-Net, from 30 % to 90 % mean IoU: energy gain rises at {rises} of {len(here)} layers in this image; over "
+    start = (
+        f"U-Net, from 30 % to 90 % mean IoU: energy gain rises at {rises} of {len(here)} layers in this image; over "
+    )
     assert said.startswith(start)
     assert re.search(r"over [678] images at \d of [67], and it falls at \d\.$", said)
 
