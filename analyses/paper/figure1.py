@@ -137,7 +137,7 @@ def _finding(shown: Sequence[map_tiles.Tiles], layers: Sequence[Layer], image: s
         return f"{said}."
     up, down = (sum(one.sign == sign for one in changes) for sign in (1, -1))
     most = max(one.images for one in changes)
-    return f"{said}; over {most} images at {up} of {len(changes)}, and it falls at {down}."
+    return f"{said}; over {most} images it surely rises at {up} of {len(changes)} and falls at {down}."
 
 
 def _edges(results: Results, points: Sequence[Checkpoint], layers: Sequence[Layer]) -> str:

@@ -149,7 +149,7 @@ def _row(results: Results, gallery: Gallery, i: int, layer: str, foreground: Seq
         tint = overlay.heat(values, photograph, size, how)
         around = [] if reason else overlay.outline(sets == value)
         tiles.append(map_page.Tile(tint, around, None, f"{count} px", how, reason))
-    return map_page.Row(map_page.cut(gallery.ids[i], 16, 6), tiles)
+    return map_page.Row(map_page.cut(gallery.ids[i], 22, 8), tiles)
 
 
 def _grey(inside: NDArray[np.bool_], mask: NDArray[np.generic]) -> NDArray[np.float64]:

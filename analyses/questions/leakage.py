@@ -245,7 +245,7 @@ def draw(
         columns,
         shown,
         ("Class of the pixels that hold the energy", "Class of the pixels that are removed"),
-        ("Energy's share less chance (points of %)", "Change of the score (%)"),
+        ("Energy's share less chance (percentage points)", "Change of the score (%)"),
         width=networks.width(len(models)),
     )
 

@@ -224,13 +224,13 @@ def layers_finding(results: Results, frame: pd.DataFrame, models: Sequence[str])
         )
         above = sum(one["cut_iou"] > uniform.get((model, one["layer"]), np.nan) for one in ordered)
         better = sum(one["difference_low"] > 0 for one in ordered)
-        said = f"from {low} to {high} in {networks.name_of(results, model)}, better than Otsu's at {better} of "
+        said = f"from {low} to {high} in {networks.name_of(results, model)}, above Otsu's at {better} of "
         said += f"{len(ordered)} layers"
-        words.append(f"{said}, than all of the image at {above}" if len(uniform) else said)
+        words.append(f"{said} and above the whole image's at {above}" if len(uniform) else said)
     if not words:
         return f"Fewer than {FEWEST} test images have an overlap."
     label = results.label("methods", main_method(frame, results))
-    return f"IoU of {label} maps, cut at the chosen threshold, goes {'; '.join(words)}."
+    return f"IoU of {label} maps goes {'; '.join(words)}."
 
 
 def _chosen(results: Results, frame: pd.DataFrame) -> str:

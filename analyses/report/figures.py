@@ -54,11 +54,6 @@ def small(item: Drawn, widest: int = WIDEST) -> PagePicture:
     return PagePicture(_webp(picture), picture.width, picture.height, frames)
 
 
-def photographic(picture: Image.Image) -> bool:
-    """Return whether a figure shows photographs or maps: it has more colours than any chart."""
-    return picture.getcolors(MOST_COLOURS) is None
-
-
 def _frames(moving: bytes) -> Frames:
     with Image.open(io.BytesIO(moving)) as opened:
         pictures = [frame.convert("RGB") for frame in ImageSequence.Iterator(opened)]
@@ -76,7 +71,7 @@ def _webp(picture: Image.Image) -> bytes:
     """Return a picture as WebP: lossy, or where that is smaller, as of most charts, in few colours without loss."""
     buffer = io.BytesIO()
     picture.save(buffer, "webp", quality=QUALITY, method=2)
-    if photographic(picture):
+    if picture.getcolors(MOST_COLOURS) is None:
         return buffer.getvalue()  # of maps: it takes seconds, and is larger
     chart = io.BytesIO()
     few = picture.quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)

@@ -395,6 +395,7 @@ TABLES = {
     "skipped": "Methods without maps, and why",
     "target_agreement": "Agreement of targets",
     "timing": "Times and memory",
+    "trend": "Trends with the level",
     "when_wrong": "Maps of hits and errors",
 }
 """What each table is called on a page, so that no two and no figure have one name."""

@@ -100,8 +100,8 @@ def finding(results: Results, panels: Sequence[figures.Panel]) -> str:
         said += f", less in {own['less'].sum()}"
         blind = of_model[of_model["method"].isin(BLIND)].groupby("method")["more"].sum()
         if len(blind):
-            control = figures.label(results, str(blind.idxmax()))
-            said += f"; the control {control} is in {blind.max()}"
+            control = f"the control {figures.label(results, str(blind.idxmax()))}"
+            said += f"; {control} is so in {blind.max()}" if blind.max() else "; no blind control is so in any"
         words.append(said)
     name = results.label("methods", results.main_method)
     return f"{name} is more faithful than its reference in {'; in '.join(words)}." if words else ""

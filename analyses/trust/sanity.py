@@ -8,6 +8,7 @@ from dataclasses import replace
 import matplotlib.figure
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 
 from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, tidy
@@ -241,7 +242,10 @@ def draw(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> matplo
         marks = [*_lines(frame[frame["kind"] == INDEPENDENT], looks, names)]
         one = lines.Panel("", marks, REFERENCES, ticks=ticks, y_limits=(None, 1.05), x_label=WHERE)
         panels.append(replace(one, title="One module is random"))
-    key = [lines.line_key(look, printing.plain(results.label("methods", name))) for name, look in looks.items()]
+    key: list[Artist] = [
+        lines.line_key(look, printing.plain(results.label("methods", name))) for name, look in looks.items()
+    ]
+    key += [lines.band_key(), lines.reference_key(f"fails above {FAILS:g}")]
     widths = [1.25, 1] if alone else None
     return lines.draw([panels], key, 3.3, key_columns=6, key_length=3, shared=("none", "row"), widths=widths)
 

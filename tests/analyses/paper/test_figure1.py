@@ -71,7 +71,7 @@ def test_the_title_says_how_the_score_goes_with_the_level_here_and_over_images(m
         f"U-Net, from 30 % to 90 % mean IoU: energy gain rises at {rises} of {len(here)} layers in this image; over "
     )
     assert said.startswith(start)
-    assert re.search(r"over [678] images at \d of [67], and it falls at \d\.$", said)
+    assert re.search(r"over [678] images it surely rises at \d of [67] and falls at \d\.$", said)
 
 
 def test_the_details_say_how_edges_go_with_the_level(make, drawn):
