@@ -291,7 +291,7 @@ def finding(results: Results, frame: pd.DataFrame) -> str:
             continue
         best = known.sort_values(axis.name, ascending=axis.better == "lower", kind="stable").to_dict("records")[0]
         leaders.add(best["method"])
-        of = f" of {len(known)}" if len(known) < len(rows) else ""
+        of = f", of {len(known)} measured" if len(known) < len(rows) else ""
         words.append(f"{results.label('methods', str(best['method']))} {verb} ({number(float(best[axis.name]))}{of})")
     if not words:
         return ""

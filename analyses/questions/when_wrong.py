@@ -227,7 +227,8 @@ def draw(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> matplo
         panels.append(row)
     key = [lines.line_key(look, group) for group, look in LOOKS.items()]
     key += [lines.line_key(look, f"{group}: the pixels themselves") for group, look in GREYS.items()]
-    height = 1.35 * len(measures) + 1.2
+    key += [lines.band_key(), lines.reference_key("as maps of hits; no correlation")]
+    height = 1.35 * len(measures) + 1.3
     return lines.draw(panels, key, height, shared=("none", "row"), width=networks.width(len(models)))
 
 

@@ -96,7 +96,7 @@ def finding(results: Results, panels: Sequence[figures.Panel]) -> str:
         of_layers = own.groupby("layer", sort=False)["more"].sum().sort_values(ascending=False, kind="stable")
         if len(of_layers) > 1 and of_layers.iloc[0] > of_layers.iloc[1]:
             at = networks.label_of(results, model, str(of_layers.index[0]))
-            said += f" ({of_layers.iloc[0]} of them at {at})"
+            said += f" ({of_layers.iloc[0]} of them at {at})" if own["more"].sum() > 1 else f" (at {at})"
         said += f", less in {own['less'].sum()}"
         blind = of_model[of_model["method"].isin(BLIND)].groupby("method")["more"].sum()
         if len(blind):
