@@ -78,7 +78,7 @@ def finding(results: Results, frame: pd.DataFrame) -> str:
     words = []
     for model in results.models:
         of_model = frame[frame["model"] == model]
-        counts = []
+        counts: list[tuple[str, str]] = []
         for level in sorted({of_model["level"].min(), of_model["level"].max()}) if len(of_model) else ():
             rows = of_model[of_model["level"] == level]
             rows = rows[rows["layer"].isin([layer.name for layer in layer_axis.shown(results, model, rows)])]

@@ -129,8 +129,8 @@ def test_the_figure_has_a_panel_an_axis_and_controls_apart(made) -> None:
     assert {"Methods", "Controls", "robustness of few images"} <= set(texts(figure))
     assert len([axes for axes in figure.figure.axes if axes.get_xlabel()]) == 4
     assert figure.caption.finding == (
-        "U-Net: Other cam leaks least (0.40), Grad-CAM is the most faithful (0.40, of 1 measured) and Grad-CAM is the most "
-        "robust (0.80); none leads on all."
+        "U-Net: Other cam leaks least (0.40), Grad-CAM is the most faithful (0.40, of 1 measured) "
+        "and Grad-CAM is the most robust (0.80); none leads on all."
     )
     assert len(figure.caption.reading.split()) <= 60
 
