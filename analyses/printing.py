@@ -225,6 +225,16 @@ def listed(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
+def within(label: str) -> str:
+    """Return a label as it stands within a sentence: an abbreviation stays one.
+
+    >>> within("Energy gain"), within("IoU with the mask"), within("ROAD")
+    ('energy gain', 'IoU with the mask', 'ROAD')
+    """
+    first = label.partition(" ")[0]
+    return label[:1].lower() + label[1:] if first[1:].islower() else label
+
+
 def short(value: float) -> str:
     """Return a score in a sentence: two decimals below ten, one below a hundred; '' for NaN.
 

@@ -104,7 +104,9 @@ def _number(row: pd.Series, units: Mapping[str, str]) -> str:
 
 def _beside(rows: pd.DataFrame, units: Mapping[str, str]) -> list[str]:
     """Return what is shown beside a claim and decides nothing."""
-    return [f"Beside it, {row['part']}: {row['verdict']}, {_number(row, units)}." for _, row in rows.iterrows()]
+    parts = [str(part).removeprefix("beside it: ") for part in rows["part"]]
+    told = zip(parts, (row for _, row in rows.iterrows()), strict=True)
+    return [f"Beside it, {part}: {row['verdict']}, {_number(row, units)}." for part, row in told]
 
 
 def _why(reason: str) -> str:

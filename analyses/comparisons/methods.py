@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -215,24 +215,32 @@ def _found(results: Results, models: Sequence[str], contrasts: pd.DataFrame, met
 
 
 def _best(results: Results, models: Sequence[str], summary: pd.DataFrame, metric: Metric) -> str:
-    """Say which method has the highest mean in each network, of those with maps of most images and layers."""
+    """Say how many methods of each network are better than every blind control, which is best, and which worst.
+
+    Of those with maps of most images and layers.
+    """
     words = []
     for model in models:
         rows = summary[(summary["model"] == model) & (summary["metric"] == metric.name)]
         rows = rows[(rows["scope"] == "layer") & (rows["family"] != "control") & rows["estimate"].notna()]
         enough = rows[(rows["n_images"] >= FEW) & ~less(rows)]
-        if len(rows):
-            few = "" if len(enough) else ", few images"
-            first = (
-                (enough if len(enough) else rows)
-                .sort_values("estimate", ascending=metric.direction == "lower", kind="stable")
-                .iloc[0]
-            )
-            name = results.label("methods", str(first["method"]))
-            words.append(f"{name} in {networks.name_of(results, model)} ({printing.short(first['estimate'])}{few})")
-    return f"Best mean {_within(metric.label)} over layers: {printing.listed(words)}." if words else ""
+        if rows.empty:
+            continue
+        few = "" if len(enough) else ", few images"
+        ordered = (enough if len(enough) else rows).sort_values(
+            "estimate", ascending=metric.direction == "lower", kind="stable"
+        )
+        ends = [ordered.iloc[0], ordered.iloc[-1]] if len(ordered) > 1 else [ordered.iloc[0]]
+        named = [f"{results.label('methods', str(row['method']))} {printing.short(row['estimate'])}" for row in ends]
+        above = sum(_beats(row, metric) for row in ordered.to_dict("records"))
+        of_model = f"{above} of {len(ordered)} in {networks.name_of(results, model)}"
+        words.append(f"{of_model} ({' to '.join(named)}{few})")
+    name = printing.within(metric.label)
+    return f"Methods with more {name} over layers than every blind control: {printing.listed(words)}." if words else ""
 
 
-def _within(label: str) -> str:
-    """Return a label as it stands within a sentence: an abbreviation stays one."""
-    return label[:1].lower() + label[1:] if label[1:2].islower() else label
+def _beats(row: Mapping[Any, Any], metric: Metric) -> bool:
+    """Return whether a row of the summary is better than each blind control that it is compared with, surely."""
+    sign, end = (-1, "high") if metric.direction == "lower" else (1, "low")
+    bounds = [row[key] for name in BLIND if (key := f"minus_{name}_{end}") in row]
+    return bool(bounds) and all(sign * bound > 0 for bound in bounds)

@@ -14,7 +14,7 @@ from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.plots import layer_axis, lines, networks, style
 from analyses.reading.arrays import nan_mean
-from analyses.reading.choices import at_highest, main_target
+from analyses.reading.choices import main_target
 from analyses.reading.cubes import Cube, Where, by_method, known_layers
 from analyses.reading.manifest import Layer
 from analyses.reading.results import Results
@@ -74,15 +74,21 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
 
 
 def finding(results: Results, frame: pd.DataFrame) -> str:
-    """Say at how many layers more speaks against the class than for it, each network at its highest level."""
+    """Say at how many layers more speaks against the class than for it, at each network's lowest and highest level."""
     words = []
     for model in results.models:
-        rows = at_highest(frame[frame["model"] == model])
-        rows = rows[rows["layer"].isin([layer.name for layer in layer_axis.shown(results, model, rows)])]
-        if len(rows):
-            against = int((rows[BALANCE] < 0.5).sum())
-            words.append(f"{against} of {len(rows)} layers in {networks.name_of(results, model)}")
-    return f"More speaks against the class than for it at {printing.listed(words)}." if words else ""
+        of_model = frame[frame["model"] == model]
+        counts: list[tuple[str, str]] = []
+        for level in sorted({of_model["level"].min(), of_model["level"].max()}) if len(of_model) else ():
+            rows = of_model[of_model["level"] == level]
+            rows = rows[rows["layer"].isin([layer.name for layer in layer_axis.shown(results, model, rows)])]
+            if len(rows):
+                at = f"{int((rows[BALANCE] < 0.5).sum())} of {len(rows)}{' layers' * (not counts)}"
+                counts.append((at, results.level(model, int(level), measured=False)))
+        levels = [f"{count} at {level}" if len(counts) > 1 else count for count, level in counts]
+        if levels:
+            words.append(f"{printing.listed(levels)} in {networks.name_of(results, model)}")
+    return f"More speaks against the class than for it at {'; '.join(words)}." if words else ""
 
 
 def summarise(results: Results) -> pd.DataFrame:

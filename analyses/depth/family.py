@@ -53,11 +53,16 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         of_page = rows[rows["model"].isin(models)]
         with style.context():
             figure = draw(results, of_page, models)
-        first = next(metric for metric in results.metrics if (of_page["metric"] == metric.name).any())
-        where = networks.peaks(results, of_page[of_page["metric"] == first.name])
-        finding = f"{first.label} is highest at {where}." if where else ""
+        finding = _finding(results, of_page)
         details = f"{about}; target: {results.label('targets', target)}. {depth}. {interval}"
         yield Figure(f"family{ending}", figure, Caption(finding, READING, details), "Networks side by side")
+
+
+def _finding(results: Results, frame: pd.DataFrame) -> str:
+    """Say at which layer of each network each score that is drawn is highest."""
+    peaks = {one.label: networks.peaks(results, frame[frame["metric"] == one.name]) for one in results.metrics}
+    text = "; ".join(f"{printing.within(label)} is highest at {where}" for label, where in peaks.items() if where)
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
 def summarise(results: Results) -> pd.DataFrame:

@@ -7,6 +7,7 @@ every image that is shown has a page of its own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from analyses import printing
 from analyses.artifacts import Caption, Figure
-from analyses.paper.layer_scores import SURE, change, layer_scores
+from analyses.paper.layer_scores import SAME, SURE, change, layer_scores
 from analyses.paper.map_figures import figures
 from analyses.plots import map_page, map_tiles
 from analyses.reading import choices
@@ -44,7 +45,7 @@ def analyse(results: Results) -> Iterator[Figure]:
         few = stages(layers)
         first = results.gallery_ids[0]
         name = f"figure1-{printing.slug(model)}"
-        yield from _figures(name, shown, first, [few], len(few) + 1, _finding(results, points, few))
+        yield from _figures(name, shown, first, [few], len(few) + 1, finding=True)
         if len(few) == len(layers) and len(results.gallery_ids) == 1:
             continue
         for number, image in enumerate(results.gallery_ids, start=1):
@@ -74,8 +75,9 @@ def _figures(
     image: str,
     shown_layers: Sequence[Sequence[Layer]],
     columns: int,
-    finding: str = "",
     label: str = "Figure 1",
+    *,
+    finding: bool = False,
 ) -> Iterator[Figure]:
     results, point = shown[0].results, shown[0].checkpoint
     seed = "" if point.name else f", seed {point.seed}"
@@ -93,7 +95,9 @@ def _figures(
         columns=columns,
         key=map_tiles.key(results, image, tinted=tinted, metric=shown[0].metric),
     )
-    caption = _caption(results, [tiles.checkpoint for tiles in shown], image, content, finding)
+    points = [tiles.checkpoint for tiles in shown]
+    title = _finding(shown, shown_layers[0], image) if finding else ""
+    caption = _caption(results, points, image, content, title, _edges(results, points, shown_layers[0]) * finding)
     yield from figures(results, content, name, caption, f"{label}: {results.label('models', point.model)}, {image}")
 
 
@@ -105,28 +109,50 @@ def _row(tiles: map_tiles.Tiles, image: str, layers: Sequence[Layer]) -> map_pag
     return map_page.Row(label, [tiles.input(image), *tiles.maps(image, layers)])
 
 
-def _finding(results: Results, points: Sequence[Checkpoint], layers: Sequence[Layer]) -> str:
-    """Say how the first layer's edges go with the level, or how the score goes with the depth; '' without scores."""
-    reached = [point for point in points if point.reached]
+def _finding(shown: Sequence[map_tiles.Tiles], layers: Sequence[Layer], image: str) -> str:
+    """Say at how many layers the score goes up with the level, in the image that is shown and over all.
+
+    Of one level, how it goes with the depth; '' without scores.
+    """
+    reached = [tiles for tiles in shown if tiles.checkpoint.reached]
     if not reached:
         return ""
-    name = results.label("models", points[0].model)
-    low, high = reached[0], reached[-1]
-    edges = [layer_scores(results, point, layers[:1], EDGES).get(layers[0].name) for point in (low, high)]
-    found = change(*edges)
-    if low is not high and found:
-        levels = f"between {low.label} and {high.label}{'' if low.name else ' mean IoU'}"
-        return f"{name}: {levels}, edge alignment of {layers[0].label} {found}."
-    scores = layer_scores(results, high, layers, SCORE)
-    found = change(scores.get(layers[0].name), scores.get(layers[-1].name))
-    if len(layers) < 2 or not found:
+    results, low, high = shown[0].results, reached[0].checkpoint, reached[-1].checkpoint
+    name = results.label("models", low.model)
+    start, end = (layer_scores(results, point, layers, SCORE) for point in (low, high))
+    if low is high:
+        found = change(end.get(layers[0].name), end.get(layers[-1].name))
+        ends = f"between {layers[0].label} and {layers[-1].label}"
+        return f"{name}: {ends}, energy gain {found}." if len(layers) > 1 and found else ""
+    measured = shown[0].metric is not None and shown[0].metric.name == SCORE
+    pairs = [tuple(tiles.score(image, layer) for tiles in (reached[0], reached[-1])) for layer in layers if measured]
+    pairs = [pair for pair in pairs if not math.isnan(sum(pair))]
+    if not pairs:
         return ""
-    ends = f"between {layers[0].label} and {layers[-1].label}"
-    return f"{name}: {ends}, energy gain {found}."
+    rises = sum(after - before > SAME for before, after in pairs)
+    levels = f"from {low.label} to {high.label}{'' if low.name else ' mean IoU'}"
+    said = f"{name}, {levels}: energy gain rises at {rises} of {len(pairs)} layers in this image"
+    changes = [one for layer in layers if (one := change(start.get(layer.name), end.get(layer.name)))]
+    if not changes:
+        return f"{said}."
+    up, down = (sum(one.sign == sign for one in changes) for sign in (1, -1))
+    most = max(one.images for one in changes)
+    return f"{said}; over {most} images it surely rises at {up} of {len(changes)} and falls at {down}."
+
+
+def _edges(results: Results, points: Sequence[Checkpoint], layers: Sequence[Layer]) -> str:
+    """Say how the first layer's edges go with the level, over all images; '' without scores."""
+    reached = [point for point in points if point.reached]
+    if len(reached) < 2:
+        return ""
+    low, high = reached[0], reached[-1]
+    found = change(*(layer_scores(results, point, layers[:1], EDGES).get(layers[0].name) for point in (low, high)))
+    levels = f"Between {low.label} and {high.label}{'' if low.name else ' mean IoU'}"
+    return f"{levels}, edge alignment of {layers[0].label} {found}." if found else ""
 
 
 def _caption(
-    results: Results, points: Sequence[Checkpoint], image: str, content: map_page.Page, finding: str
+    results: Results, points: Sequence[Checkpoint], image: str, content: map_page.Page, finding: str, edges: str
 ) -> Caption:
     model, seed = points[0].model, points[0].seed
     method, target = results.label("methods", results.main_method), choices.paper_target_in_words(results)
@@ -142,7 +168,7 @@ def _caption(
         details.append(f"Layers are probed at: {point}.")
     if unreached:
         details.append(f"Not reached, and left empty: {', '.join(unreached)}.")
-    details += [*map_tiles.choice(results, [image]), *([SURE] if finding else [])]
+    details += [*map_tiles.choice(results, [image]), *([edges] if edges else []), *([SURE] if finding else [])]
     reading = (
         "A row a checkpoint, a column a layer, from the input to the answer. "
         f"{map_tiles.first_column(results, content, [image])} {map_tiles.colours(content)}"

@@ -204,6 +204,8 @@ def draw(results: Results, models: Sequence[str]) -> matplotlib.figure.Figure:
         key.append(lines.line_key(style.grey_line(i), f"seed {seed}", 0.9))
     if any(not math.isnan(point.baseline_miou) for point in results.checkpoints if point.model in models):
         key.append(Line2D([], [], label=f"'{results.classes[0]}' everywhere", **BASELINE))
+    if any(point.level != BEST for point in results.checkpoints if point.model in models):
+        key.append(lines.band_key("a level, with tolerance"))
     style.add_key(figure, key, 5)
     return figure
 

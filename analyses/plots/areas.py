@@ -68,7 +68,7 @@ def draw_areas(
 ) -> matplotlib.figure.Figure:
     """Draw a block of rows for each network and layer of `blocks`, a column an area; a dot a method."""
     looks = _looks(results, pd.concat([panel.rows["method"] for panel in panels]))
-    labels = [_label(results, name) for name in looks]
+    labels = [label(results, name) for name in looks]
     figure = style.figure((ROW * len(looks) + BETWEEN) * len(blocks) + AROUND, constrained=True)
     grid = figure.subplots(len(blocks), len(panels), squeeze=False, sharex="col")
     for row, (model, layer) in zip(grid, blocks, strict=True):
@@ -94,7 +94,8 @@ def _looks(results: Results, methods: pd.Series) -> dict[str, style.Line]:
     return style.model_lines(others) | {name: style.grey_line(i) for i, name in enumerate(controls)}
 
 
-def _label(results: Results, name: str) -> str:
-    label = results.label("methods", name)
-    label = name.replace("_", " ").capitalize() if label == name else label  # examined here, and not in the run
-    return printing.plain(f"{label} (blur-matched)" if name == BLUR_MATCHED else label)
+def label(results: Results, name: str) -> str:
+    """Return a method's name as it stands beside its dots."""
+    known = results.label("methods", name)
+    known = name.replace("_", " ").capitalize() if known == name else known  # examined here, and not in the run
+    return printing.plain(f"{known} (blur-matched)" if name == BLUR_MATCHED else known)

@@ -20,14 +20,14 @@ from analyses.plots.cells import Marks
 
 COLOURS = "PuOr_r"
 """Diverging, and told apart without red-green sight."""
-ROOM = 24.0  # points: the narrowest cell with two lines of numbers in it
+ROOM = 24.0  # points: the narrowest cell with lines of numbers in it
 SIDE, MOST_SIDE = 0.42, 3.0  # inches: of a cell, and of a matrix
 LABEL = 14  # letters of a class's name in a line
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """Numbers by row and column, NaN for none, and what is written on them."""
+    """Percent by row and column, NaN for none, and what is written on them."""
 
     values: Mapping[tuple[str, str], float]
     texts: Mapping[tuple[str, str], str]
@@ -58,7 +58,7 @@ def draw(
         matrices = [(above, below)[row] for _, above, below in columns]
         inside = [value for one in matrices for key, value in one.values.items() if set(key) <= set(classes)]
         shown = [value for value in inside if not math.isnan(value)]
-        reach = min(1.0, max([0.05, *map(abs, shown)]))
+        reach = min(100.0, max([5.0, *map(abs, shown)]))
         scale = ScalarMappable(Normalize(-reach, reach), mpl.colormaps[COLOURS])
         for axes, (title, *_), matrix in zip(grid[row], columns, matrices, strict=True):
             _draw_matrix(axes, matrix, classes, scale, written=cell >= ROOM)

@@ -159,7 +159,10 @@ def _key(
     ]
     if less(summary[summary["family"] != "control"]).any():
         key.append(lines.dots_key("hollow", "fewer layers or maps"))
+    key.append(Line2D([], [], color=style.GREY, linewidth=0.9, marker="o", markersize=3.2, label=lines.INTERVAL))
     key += control_key(results, control_looks)
+    if control_looks:
+        key.append(lines.band_key(f"{lines.INTERVAL} of controls"))
     return [*key, lines.reference_key()]
 
 

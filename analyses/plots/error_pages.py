@@ -9,6 +9,7 @@ import matplotlib.figure
 import numpy as np
 from numpy.typing import NDArray
 
+from analyses import printing
 from analyses.plots import map_page, networks, overlay
 from analyses.reading.choices import ends
 from analyses.reading.error_maps import FALSE_ALARM, HIT, MISS, PIXELS, SETS
@@ -68,7 +69,7 @@ def page(results: Results, model: str, kept: Sequence[Gallery], most: int) -> Er
     shown = map_page.Page(title, [map_page.Block(HEADS, rows)], len(HEADS), key)
     ids = tuple(gallery.ids[i] for gallery, i in chosen)
     whole = all(gallery.ids[i] in gallery.photographs for gallery, i in chosen)
-    return ErrorPage(shown, ids, label, _finding(chosen[0], name), whole)
+    return ErrorPage(shown, ids, label, _finding(chosen, layer, label, name), whole)
 
 
 def draw(page: ErrorPage) -> matplotlib.figure.Figure:
@@ -95,17 +96,32 @@ def _layer(results: Results, model: str, gallery: Gallery) -> str:
     return names[0]
 
 
-def _finding(one: tuple[Gallery, int], name: str) -> str:
-    gallery, i = one
-    hits, alarms, misses = (int(count) for count in gallery.arrays[PIXELS][i])
-    labelled = int((gallery.masks[i] != IGNORED).sum())
-    shares = [f"{100 * count / labelled:.0f} %" for count in (alarms, misses)]
-    if not hits + misses:
-        return f"{gallery.ids[i]} shows no {name}, and {shares[0]} of it are predicted as one."
-    return (
-        f"Of {gallery.ids[i]}, {shares[0]} of the pixels are false alarms and {shares[1]} misses, "
-        "most of both among the images that are kept."
-    )
+def _finding(chosen: Sequence[tuple[Gallery, int]], layer: str, label: str, name: str) -> str:
+    """Say how like the maps of errors are to those of hits in the images shown; without any pair, what is predicted."""
+    words = []
+    for kind, what in zip(KINDS[1:], ("false alarms", "misses"), strict=True):
+        alike = [_alike(gallery, i, layer, kind) for gallery, i in chosen]
+        found = sorted(value for value in alike if not np.isnan(value))
+        if found:
+            ends = dict.fromkeys(printing.fixed(value, 2) for value in (found[0], found[-1]))
+            of = f" in {len(found)} images" if len(found) > 1 else " in one image"
+            words.append(f"of {what} by {' to '.join(ends)}{of}")
+    if words:
+        return f"Maps of {label} correlate with those of the same image's hits: {printing.listed(words)}."
+    gallery, i = chosen[0]
+    wrong = int(gallery.arrays[PIXELS][i][1:].sum()) / int((gallery.masks[i] != IGNORED).sum())
+    return f"{100 * wrong:.0f} % of the first image's pixels are wrong: predicted as {name} and not, or missed."
+
+
+def _alike(gallery: Gallery, i: int, layer: str, kind: str) -> float:
+    """Return Pearson's correlation of a map's cells with those of the image's hits; NaN where one has no map."""
+    names = {name.split(":", 1)[0]: name for name in gallery.arrays if name.endswith(f"|{layer}")}
+    maps = (np.asarray(gallery.arrays[names[which]][i], dtype=np.float64) for which in (kind, KINDS[0]))
+    one, hits = (np.maximum(values, 0).ravel() for values in maps)
+    counts = gallery.arrays[PIXELS][i]
+    if not counts[KINDS.index(kind)] or not counts[0] or not one.std() > 0 or not hits.std() > 0:
+        return float("nan")
+    return float(np.corrcoef(one, hits)[0, 1])
 
 
 def _row(results: Results, gallery: Gallery, i: int, layer: str, foreground: Sequence[int]) -> map_page.Row:
@@ -133,7 +149,7 @@ def _row(results: Results, gallery: Gallery, i: int, layer: str, foreground: Seq
         tint = overlay.heat(values, photograph, size, how)
         around = [] if reason else overlay.outline(sets == value)
         tiles.append(map_page.Tile(tint, around, None, f"{count} px", how, reason))
-    return map_page.Row(map_page.cut(gallery.ids[i], 16, 6), tiles)
+    return map_page.Row(map_page.cut(gallery.ids[i], 22, 8), tiles)
 
 
 def _grey(inside: NDArray[np.bool_], mask: NDArray[np.generic]) -> NDArray[np.float64]:

@@ -19,10 +19,13 @@ from analyses.plots import lines, style
 
 ROW, HEADING = 0.16, 1.3  # inches a row; rows that a claim's heading takes
 ABOVE, BELOW = 0.2, 0.62  # inches
-LEFT, ACROSS = 0.44, 0.24  # of the figure's width: beside the axis, and the axis itself
+LEFT, ACROSS = 0.465, 0.215  # of the figure's width: beside the axis, and the axis itself
 COLUMNS = {"estimate": 0.695, "n": 0.765, "left out": 0.832}
 """Where columns of text begin, as shares of the figure's width; the verdict ends at its right edge."""
 EDGE = 0.998
+ROOM = 11.5  # points between two ticks
+FIRST = (0, 1, 5, 20, 2, 10)
+"""Of ticks without their signs: which are kept where not all have room."""
 TICKS = (-20, -10, -5, -2, -1, 0, 1, 2, 5, 10, 20)
 READING = (
     "Bold: a claim, the mean of its parts; below it the parts, with bounds that hold for all of them at once. In units "
@@ -89,9 +92,23 @@ def _scale(axes: Axes, frame: pd.DataFrame) -> None:
     ends = ends[np.isfinite(ends)]
     low, high = min(-2.0, ends.min(initial=0.0)), max(2.0, ends.max(initial=0.0))
     axes.set_xlim(1.25 * low, 1.25 * high)
-    ticks = [tick for tick in TICKS if 1.25 * low <= tick <= 1.25 * high]
+    ticks = apart([tick for tick in TICKS if 1.25 * low <= tick <= 1.25 * high], (1.25 * low, 1.25 * high))
     axes.set_xticks(ticks, [f"{tick:g}".replace("-", printing.MINUS) for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
+
+
+def apart(ticks: Sequence[int], ends: tuple[float, float]) -> list[int]:
+    """Return the ticks whose labels stand apart on the claims' axis: those nearest to the middle, then the largest.
+
+    >>> apart([-20, -10, -5, -2, -1, 0, 1, 2, 5, 10, 20], (-25.0, 25.0))
+    [-20, -5, -1, 0, 1, 5, 20]
+    """
+    scale = 72 * ACROSS * style.WIDTH / float(np.arcsinh(ends[1]) - np.arcsinh(ends[0]))
+    kept: list[int] = []
+    for tick in sorted(ticks, key=lambda tick: (FIRST.index(abs(tick)), tick)):
+        if all(scale * abs(np.arcsinh(tick) - np.arcsinh(other)) >= ROOM for other in kept):
+            kept.append(tick)
+    return sorted(kept)
 
 
 def _write(axes: Axes, place: float, x: float, text: str, **look: Any) -> None:

@@ -82,11 +82,15 @@ class Tiles:
             tiles.append(Tile(picture, outline, None, text, shown, reason, bar))
         return tiles
 
+    def score(self, image: str, layer: Layer) -> float:
+        """Return the score of a map; NaN for one that is undefined or unknown."""
+        return self._scores.get((image, layer.name), math.nan)
+
     def _score(self, image: str, layer: Layer, *, nothing: bool) -> tuple[Bar | None, str]:
         """Return a map's score as a bar and as a number; neither for an image without scores, no bar without ends."""
         if self.metric is None or image in self.results.free:
             return None, ""
-        metric, value = self.metric, self._scores.get((image, layer.name), math.nan)
+        metric, value = self.metric, self.score(image, layer)
         text = "" if nothing and math.isnan(value) else score_text(metric, value)
         ends = scale(metric)
         return (None if math.isnan(value) or ends is None else Bar(value, *ends)), text

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import NullLocator
 
 from analyses import printing
@@ -82,7 +84,10 @@ def draw(curves: Sequence[Curve]) -> matplotlib.figure.Figure:
             top -= scale * curve.height
     shown = {verdict for curve in curves for verdict in curve.rows["verdict"]}
     handles = key([state for state in LOOKS if state in shown])
-    figure.legend(handles=handles, loc="lower left", frameon=False, ncols=4, bbox_to_anchor=(0.0, 0.0))
+    if any(curve.rows["registered"].any() for curve in curves):
+        handles.append(Line2D([], [], color="black", linewidth=1.6, label="as registered"))
+    handles.append(Patch(color=style.GREY, alpha=0.15, linewidth=0, label="negligible effect"))
+    figure.legend(handles=handles, loc="lower left", frameon=False, ncols=6, bbox_to_anchor=(0.0, 0.0))
     return figure
 
 
@@ -112,6 +117,8 @@ def _curve(axes: Axes, curve: Curve, rows: pd.DataFrame) -> None:
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set_xlim(-1, len(rows))
     axes.set_xticks([])
+    axes.set_ylabel("Effect / smallest\neffect of interest", size=style.SMALL)
+    axes.yaxis.set_label_coords(-26 / 72 / (ACROSS * style.WIDTH), 0.5)  # one line for all curves
     axes.set_title(f"{curve.claim}  {curve.share}", loc="left", size=style.TEXT, weight="bold", pad=2.5)
     sns.despine(ax=axes, bottom=True)
 

@@ -81,6 +81,9 @@ def draw(results: Results, networks_shown: Sequence[Shown], metrics: Sequence[Me
         Patch(facecolor=look.color, alpha=0.7, linewidth=0, label=str(mark.get_label()))
         for mark, look in zip(marks, lines.values(), strict=False)
     ]
+    key.append(Patch(facecolor=style.GREY, linewidth=0, label="quartiles"))
+    ring: dict[str, Any] = {"marker": "o", "markersize": 3, "markerfacecolor": "white", "markeredgewidth": 0.6}
+    key.append(Line2D([], [], linestyle="none", color="black", label="median", **ring))
     key += [Line2D([], [], label="chance", **REFERENCE)] if has_chance else []
     style.add_key(figure, key, 6)
     return figure

@@ -233,11 +233,11 @@ def draw(
         energy = {(row["explained"], row["on_class"]): row for row in of_model.to_dict("records")}
         change = {(row["explained"], row["on_class"]): row for row in of_changes.to_dict("records")}
         above = Matrix(
-            {key: row["over_chance"] for key, row in energy.items()},
+            {key: 100 * row["over_chance"] for key, row in energy.items()},
             {key: _shares(row) for key, row in energy.items()},
         )
         below = Matrix(
-            {key: row["score_change"] for key, row in change.items()},
+            {key: 100 * row["score_change"] for key, row in change.items()},
             {key: signed(row["score_change"]) for key, row in change.items() if not math.isnan(row["score_change"])},
         )
         columns.append((networks.title(results, model, len(models)), above, below))
@@ -245,7 +245,7 @@ def draw(
         columns,
         shown,
         ("Class of the pixels that hold the energy", "Class of the pixels that are removed"),
-        ("Share of the energy less chance (in brackets)", "Change of the score, as a share of it"),
+        ("Energy's share less chance (percentage points)", "Change of the score (%)"),
         width=networks.width(len(models)),
     )
 
@@ -253,7 +253,7 @@ def draw(
 def _shares(row: dict[Any, Any]) -> str:
     if math.isnan(row["energy"]):
         return ""
-    return f"{100 * row['energy']:.0f}\n({100 * row['chance']:.0f})"
+    return f"{100 * row['energy']:.0f} %\n(chance\n{100 * row['chance']:.0f} %)"
 
 
 def _other_classes(frame: pd.DataFrame) -> pd.DataFrame:

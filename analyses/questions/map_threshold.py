@@ -77,7 +77,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         yield Figure(f"map_threshold_curves{ending}", figure, caption, "Thresholds")
         with style.context():
             figure = draw_layers(results, shown, models)
-        caption = Caption(layers_finding(results, shown), LAYERS, details)
+        caption = Caption(layers_finding(results, shown, models), LAYERS, f"{_chosen(results, shown)} {details}")
         yield Figure(f"map_threshold{ending}", figure, caption, "Thresholds by layer")
 
 
@@ -217,26 +217,45 @@ def finding(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> str
     return f"At the layer and threshold chosen on other images, {label} maps reach an IoU of {printing.listed(words)}."
 
 
-def layers_finding(results: Results, frame: pd.DataFrame) -> str:
-    """Say at how many layers the chosen threshold is better than Otsu's, at how many worse, and how far it is off.
-
-    Each layer is judged by its own interval: of twenty layers one may be called so by chance, and the text says it.
-    """
-    rows = frame[(frame["method"] == main_method(frame, results)) & (frame["n_images"] >= FEWEST)]
-    better, worse = int((rows["difference_low"] > 0).sum()), int((rows["difference_high"] < 0).sum())
-    lost = float((rows["optimum_iou"] - rows["cut_iou"]).max()) if len(rows) else np.nan
-    if np.isnan(lost):
+def layers_finding(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> str:
+    """Say from which overlap to which the layers go, at how many it is above Otsu's, and above all of the image's."""
+    rows, words = _judged(results, frame), []
+    uniform = frame[frame["method"] == UNIFORM].set_index(["model", "layer"])["cut_iou"]
+    for model in models:
+        ordered = rows[rows["model"] == model].sort_values("cut_iou", kind="stable").to_dict("records")
+        if not ordered:
+            continue
+        low, high = (
+            f"{printing.fixed(one['cut_iou'], 2)} ({networks.label_of(results, model, str(one['layer']))})"
+            for one in (ordered[0], ordered[-1])
+        )
+        above = sum(one["cut_iou"] > uniform.get((model, one["layer"]), np.nan) for one in ordered)
+        better = sum(one["difference_low"] > 0 for one in ordered)
+        said = f"from {low} to {high} in {networks.name_of(results, model)}, above Otsu's at {better} of "
+        said += f"{len(ordered)} layers"
+        words.append(f"{said} and above the whole image's at {above}" if len(uniform) else said)
+    if not words:
         return f"Fewer than {FEWEST} test images have an overlap."
+    label = results.label("methods", main_method(frame, results))
+    return f"IoU of {label} maps goes {'; '.join(words)}."
+
+
+def _chosen(results: Results, frame: pd.DataFrame) -> str:
+    """Say which thresholds were chosen, at how many layers Otsu's are better, and how far the chosen ones are off."""
+    rows = _judged(results, frame)
+    if rows.empty:
+        return ""
+    worse, lost = int((rows["difference_high"] < 0).sum()), float((rows["optimum_iou"] - rows["cut_iou"]).max())
     low, high = rows["threshold"].min(), rows["threshold"].max()
-    said = f"The chosen threshold, {low:g} to {high:g} of the maximum, beats Otsu's at {better} of {len(rows)} layers"
-    said += f", loses at {worse} (each by its own interval), and comes within {printing.fixed(lost, 3)} of the best "
-    said += "there is."
-    keys = ["model", "layer"]
-    uniform = frame[frame["method"] == UNIFORM].set_index(keys)["cut_iou"]
-    if uniform.empty:
-        return said
-    below = sum(one["cut_iou"] < uniform.get((one["model"], one["layer"]), np.nan) for one in rows.to_dict("records"))
-    return f"{said} At {below} maps overlap less than all of the image does."
+    return (
+        f"Thresholds of {low:g} to {high:g} of the maximum were chosen; they lose to Otsu's at {worse} layers (each "
+        f"layer is judged by its own interval), and come within {printing.fixed(lost, 3)} of the best there is."
+    )
+
+
+def _judged(results: Results, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the method that is looked at, of enough images."""
+    return frame[(frame["method"] == main_method(frame, results)) & (frame["n_images"] >= FEWEST)]
 
 
 def _described(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> str:

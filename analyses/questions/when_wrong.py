@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib.figure
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 
 from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, rounded
@@ -252,9 +253,10 @@ def draw(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> matplo
             row.append(lines.Panel(label if model == models[0] else "", marks, references, layers, title=title))
         panels.append(row)
     there = set(frame["errors"])
-    key = [lines.line_key(look, group) for group, look in LOOKS.items() if group in there]
-    key += [lines.line_key(look, f"{group}: the pixels themselves") for group, look in GREYS.items()]
-    height = 1.35 * len(measures) + 1.2
+    key: list[Artist] = [lines.line_key(look, group) for group, look in LOOKS.items() if group in there]
+    key += [lines.line_key(look, f"{group}: pixels alone") for group, look in GREYS.items()]
+    key += [lines.band_key(), lines.reference_key("as hits; no correlation")]
+    height = 1.35 * len(measures) + 1.3
     return lines.draw(panels, key, height, shared=("none", "row"), width=networks.width(len(models)))
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from analyses import printing
 from analyses.artifacts import Caption, Drawn, Section, Table
 from analyses.report import figures, tables
+from analyses.report.glossary import TABLES
 
 ORDER = (
     *("claims", "levels", "film", "figure1", "figure2", "figure3", "curves", "heatmap", "family"),
@@ -35,6 +36,7 @@ class Item:
         behind: the key of the table that a figure is drawn from; '' where the section has none.
         frames: of a figure that moves the file of its pictures; '' for one that does not.
         count: of these pictures, in `columns`.
+        file: of a table, what it is called in the run's folder.
     """
 
     key: str
@@ -48,6 +50,7 @@ class Item:
     frames: str = ""
     count: int = 0
     columns: int = 0
+    file: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,8 @@ def view(section: Section, pictures: Mapping[str, figures.PagePicture]) -> View:
         else:
             lead, rest = _split(item.caption)
             rows, path = (len(item.frame),), tables.path(item.name)
-            out.tables.append(Item(f"table-{slug}", item.name, lead, "", rest, path, rows))
+            name = TABLES.get(item.name, _label(item.name))
+            out.tables.append(Item(f"table-{slug}", name, lead, "", rest, path, rows, file=f"{slug}.csv"))
     return out
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
+from PIL import Image
 
 import analyses
 from analyses.artifacts import MOVING, Caption, Drawn, Section, Table
@@ -32,25 +34,52 @@ def sections(folder: Path, frames: Mapping[str, pd.DataFrame]) -> list[Section]:
     """Return what lies in a folder as sections, one an analysis.
 
     Args:
-        folder: with figures as PNG, and captions.
+        folder: with figures as PNG or WebP, and captions.
         frames: its tables.
 
     Raises:
-        ResultsError: the captions cannot be read.
+        ResultsError: the captions or a figure cannot be read.
     """
     told = _captions(folder / CAPTIONS)
     items: dict[str, list[Drawn | Table]] = {}
     known = sorted(analyses.find(), key=len, reverse=True)
-    for path in sorted((folder / "figures").glob("*.png")):
-        label, caption = _taken(told, path.stem, figure=True)
-        files = {kind: path.with_suffix(f".{kind}") for kind in ("png", MOVING)}
-        there = {kind: file.read_bytes() for kind, file in files.items() if file.exists()}
-        drawn = Drawn(path.stem, caption, there, label)
-        items.setdefault(_analysis(path.stem, known), []).append(drawn)
+    for name, files in pictures(folder).items():
+        label, caption = _taken(told, name, figure=True)
+        items.setdefault(_analysis(name, known), []).append(Drawn(name, caption, files, label))
     for name, frame in frames.items():
         _, caption = _taken(told, name, figure=False)
         items.setdefault(_analysis(name, known), []).append(Table(name, frame, str(caption)))
     return [Section(name, analyses.question(name) if name in known else name, made) for name, made in items.items()]
+
+
+def pictures(folder: Path) -> dict[str, dict[str, bytes]]:
+    """Return the files of the figures in a folder, by name: a still picture as 'png', and what moves.
+
+    A published figure that shows photographs is one file, of WebP, whether it moves or not.
+    """
+    found: dict[str, dict[str, bytes]] = {}
+    for path in sorted((folder / "figures").glob("*")):
+        if path.suffix not in (".png", f".{MOVING}"):
+            continue
+        content, files = path.read_bytes(), found.setdefault(path.stem, {})
+        try:
+            with Image.open(io.BytesIO(content)) as picture:
+                if getattr(picture, "is_animated", False):
+                    files[MOVING] = content
+                    files.setdefault("png", _last(picture))
+                else:
+                    files["png"] = content
+        except OSError as error:
+            raise ResultsError(f"{path} cannot be read ({error}): draw or fetch it again") from error
+    return found
+
+
+def _last(moving: Image.Image) -> bytes:
+    """Return the last frame of what moves, as PNG: the one that is printed."""
+    moving.seek(getattr(moving, "n_frames", 1) - 1)
+    buffer = io.BytesIO()
+    moving.convert("RGB").save(buffer, "png")
+    return buffer.getvalue()
 
 
 def _table(path: Path) -> pd.DataFrame:

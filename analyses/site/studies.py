@@ -78,11 +78,11 @@ class Study:
     @cached_property
     def picture(self) -> figures.PagePicture | None:
         """Its picture for the index; None where it has no figures."""
-        paths = sorted((self.folder / "figures").glob("*.png"))
-        found = [path for start in PICTURED for path in paths if path.name.startswith(start)] or paths
+        drawn = published.pictures(self.folder)
+        found = [name for start in PICTURED for name in drawn if name.startswith(start)] or list(drawn)
         if not found:
             return None
-        return figures.small(Drawn(found[0].stem, Caption("", ""), {"png": found[0].read_bytes()}), THUMB)
+        return figures.small(Drawn(found[0], Caption("", ""), {"png": drawn[found[0]]["png"]}), THUMB)
 
     def files(self, others: Sequence[Study], docs: str = "") -> Iterator[tuple[str, bytes]]:
         """Yield the files of its page in the site: that which lies in the folder, else one of what lies there.

@@ -12,6 +12,7 @@ from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.plots import areas as figures
 from analyses.plots import networks, style
 from analyses.reading.arrays import Floats, distinct, fill
+from analyses.reading.catalogue import BLIND
 from analyses.reading.choices import DECODER, at_highest
 from analyses.reading.results import Results
 from analyses.statistics import bounds
@@ -78,21 +79,32 @@ _DETAILS = (
 
 
 def finding(results: Results, panels: Sequence[figures.Panel]) -> str:
-    """Say in how many areas the main method is more faithful than its reference, and in how many less."""
+    """Say in how many areas the main method is more faithful than its reference, and in how many less.
+
+    Beside it stand the layer with most of these areas, and the blind control that is more faithful in the most.
+    """
+    rows = pd.concat([panel.rows.assign(sign=panel.sign) for panel in panels]).reset_index(drop=True)
+    low, high = (rows["sign"] * rows[name] for name in ("low", "high"))
+    rows = rows.assign(more=(low > 0) & (high > 0), less=(low < 0) & (high < 0))
     words = []
     for model in results.models:
-        rows = [
-            row.assign(sign=panel.sign)
-            for panel in panels
-            if len(row := panel.rows[(panel.rows["model"] == model) & (panel.rows["method"] == results.main_method)])
-        ]
-        if rows:
-            ends = pd.concat(rows)
-            low, high = (ends["sign"] * ends[name] for name in ("low", "high"))
-            more, less = int(((low > 0) & (high > 0)).sum()), int(((low < 0) & (high < 0)).sum())
-            words.append(f"in {more} of {len(ends)} areas, less in {less}, in {networks.name_of(results, model)}")
+        of_model = rows[rows["model"] == model]
+        own = of_model[of_model["method"] == results.main_method]
+        if own.empty:
+            continue
+        said = f"{own['more'].sum()} of {len(own)} areas in {networks.name_of(results, model)}"
+        of_layers = own.groupby("layer", sort=False)["more"].sum().sort_values(ascending=False, kind="stable")
+        if len(of_layers) > 1 and of_layers.iloc[0] > of_layers.iloc[1]:
+            at = networks.label_of(results, model, str(of_layers.index[0]))
+            said += f" ({of_layers.iloc[0]} of them at {at})" if own["more"].sum() > 1 else f" (at {at})"
+        said += f", less in {own['less'].sum()}"
+        blind = of_model[of_model["method"].isin(BLIND)].groupby("method")["more"].sum()
+        if len(blind):
+            control = f"the control {figures.label(results, str(blind.idxmax()))}"
+            said += f"; {control} is so in {blind.max()}" if blind.max() else "; no blind control is so in any"
+        words.append(said)
     name = results.label("methods", results.main_method)
-    return f"{name} is more faithful than its reference {'; '.join(words)}." if words else ""
+    return f"{name} is more faithful than its reference in {'; in '.join(words)}." if words else ""
 
 
 _READING = (

@@ -52,7 +52,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         name = f"{printing.slug(model)}-{printing.slug(target)}"
         words = {"model": results.label("models", model), "target": results.label("targets", target)}
         details = f"{_LAYERS.format(**words)} {note}"
-        caption = Caption(layers.finding(of_layers), _LAYERS_READING, details)
+        caption = Caption(layers.finding(results, of_layers), _LAYERS_READING, details)
         yield Figure(f"known_evidence_layers-{name}", drawn, caption, "Known evidence by layer")
         if pictured is not None:
             size = results.manifest.profile.get("data", {}).get("size", "fewer")

@@ -8,6 +8,7 @@ from dataclasses import replace
 import matplotlib.figure
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 
 from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, tidy
@@ -21,6 +22,8 @@ from analyses.statistics.intervals import NOTE, bootstrap_interval
 
 FAILS = 0.5
 """A method fails whose interval of Spearman's correlation lies above this where all weights are random."""
+MOST_NAMED = 3
+"""Of methods that fail, in a title."""
 ALL = "all"
 """What stands for the mean over the layers in the column `layer`."""
 MEASURES = ("spearman", "spearman_reached", "ssim")
@@ -75,15 +78,24 @@ def _target(results: Results, frame: pd.DataFrame) -> str:
 
 
 def finding(results: Results, frame: pd.DataFrame) -> str:
-    """Say which methods fail in each network."""
+    """Say how many methods fail in each network, and how alike the maps stay of those that do, and the main one's."""
     rows = all_random(frame)
     words = []
     for model in [name for name in results.models if (rows["model"] == name).any()]:
-        of_model = rows[rows["model"] == model]
-        failed = [results.label("methods", str(name)) for name in of_model.loc[of_model["fails"], "method"]]
-        who = f"{printing.listed(failed)} ({len(failed)} of {len(of_model)})" if failed else f"none of {len(of_model)}"
-        words.append(f"{who} in {networks.name_of(results, model)}")
-    return f"Hardly changed by random weights: {'; '.join(words)}." if words else ""
+        of_model = rows[rows["model"] == model].sort_values(SPEARMAN, ascending=False, kind="stable")
+        failed = of_model[of_model["fails"]]
+        main = of_model[(of_model["method"] == results.main_method) & ~of_model["fails"] & of_model[SPEARMAN].notna()]
+        named = [
+            ", ".join(
+                f"{results.label('methods', str(row['method']))} {printing.short(row[SPEARMAN])}"
+                for row in part.to_dict("records")
+            )
+            for part in (failed.head(MOST_NAMED), main)
+            if len(part)
+        ]
+        numbers = f" ({'; '.join(named)})" if named else ""
+        words.append(f"{len(failed)} of {len(of_model)} in {networks.name_of(results, model)}{numbers}")
+    return f"Methods whose maps stay alike with all weights random: {printing.listed(words)}." if words else ""
 
 
 _ABOUT = (
@@ -230,7 +242,10 @@ def draw(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> matplo
         marks = [*_lines(frame[frame["kind"] == INDEPENDENT], looks, names)]
         one = lines.Panel("", marks, REFERENCES, ticks=ticks, y_limits=(None, 1.05), x_label=WHERE)
         panels.append(replace(one, title="One module is random"))
-    key = [lines.line_key(look, printing.plain(results.label("methods", name))) for name, look in looks.items()]
+    key: list[Artist] = [
+        lines.line_key(look, printing.plain(results.label("methods", name))) for name, look in looks.items()
+    ]
+    key += [lines.band_key(), lines.reference_key(f"fails above {FAILS:g}")]
     widths = [1.25, 1] if alone else None
     return lines.draw([panels], key, 3.3, key_columns=6, key_length=3, shared=("none", "row"), widths=widths)
 

@@ -26,8 +26,8 @@ from analyses.reading.manifest import File, Manifest, Published
 from analyses.reading.results import KEYS
 from analyses.report.contents import SUPPLEMENTS
 from bench.output import archive
-from bench.output.drawing import with_palette
-from bench.output.report import COLOURS, scores_of
+from bench.output.drawing import published as published_picture
+from bench.output.report import scores_of
 from bench.output.store import CAPTIONS, DRAWN, MANIFEST, PAGE, TIMING, Drawn, Store, digest
 from segcam.errors import InputError
 
@@ -60,7 +60,7 @@ class Publication:
 
 
 def publish_folder(run: Store, to: Store, may_drop: Callable[[str], bool] = lambda _: False) -> Publication:
-    """Write what people read of a run: tables, figures as PNG, captions, page, manifest, and the verdicts' scores.
+    """Write what people read of a run: tables, figures as PNG or WebP, captions, page, manifest, the verdicts' scores.
 
     `run report --out` then decides every claim again. The folder is seen with the old publication or the new one,
     whatever ends the process; files in it that no publication made stay.
@@ -90,9 +90,7 @@ def publish_folder(run: Store, to: Store, may_drop: Callable[[str], bool] = lamb
     if sum(map(len, page.values())) > MOST_OF_PAGE:
         result.too_large.append(f"{PAGE}/")
         page = {}
-    for name, data in [*_drawn(run), *(_verdict_scores(run) if run.names(SCORES) else ())]:
-        if _elsewhere(name, run, page):
-            continue
+    for name, data in [*_drawn(run, page), *(_verdict_scores(run) if run.names(SCORES) else ())]:
         if len(data) > (MOST_OF_TABLE if name.endswith(".csv") else MOST_BYTES):
             result.too_large.append(name)
         else:
@@ -187,11 +185,14 @@ def _file(data: bytes, cell: str = "") -> File:
     return File(cell=cell, rows=rows, sha256=digest(data))
 
 
-def _drawn(run: Store) -> Iterator[tuple[str, bytes]]:
+def _drawn(run: Store, page: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
     for name in sorted(name for name in run.drawn() if run.has(name) and name.startswith(DRAWN_FOLDERS)):
+        if _elsewhere(name, run, page):
+            continue
         data = run.path(name).read_bytes()
         if name.endswith(".png"):
-            yield name, with_palette(data, COLOURS)
+            suffix, picture = published_picture(data)
+            yield f"{name.removesuffix('.png')}.{suffix}", picture
         elif name.startswith("tables/") or name.endswith(f".{MOVING}"):
             yield name, data
 

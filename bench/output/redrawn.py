@@ -14,7 +14,7 @@ from analyses.reading.choices import numbered
 from analyses.reading.files import folder as folder_of
 from analyses.report import build as page_of
 from bench.output import drawing
-from bench.output.report import COLOURS, DRAWING, drawn_from, scores_of
+from bench.output.report import DRAWING, drawn_from, scores_of
 from bench.output.store import CAPTIONS, INDEX, MANIFEST, PAGE, Store
 from bench.planning import profile as profiles
 from bench.progress import say, working
@@ -35,7 +35,7 @@ def everything(store: Store, look: profiles.Figures, console: Console) -> list[P
     if manifest.kind:
         return known_evidence(store, look)
     if manifest.published and manifest.published.analyses:
-        return _again(store, manifest.published.analyses, drawing.Files(look.kinds, look.dpi, COLOURS), console)
+        return _again(store, manifest.published.analyses, drawing.Files(look.kinds, look.dpi, drawing.PALETTE), console)
     results = analyses.Results(store.out)
     if left_out := results.left_out():
         more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""

@@ -24,8 +24,6 @@ DRAWING = "drawing"
 COST = 5.0
 """Of an analysis, in steps of a training; for the time that is left alone."""
 DRAWN_WITH = ("matplotlib", "numpy", "pandas", "scipy", "seaborn", "pillow")
-COLOURS = 128
-"""Of published PNG: a third of the bytes, and no difference that a reader sees."""
 
 
 def report(

@@ -92,7 +92,8 @@ class Decided:
         if self.judged.verdict == NOT_MEASURED:
             return f"not measured ({self.judged.reason})"
         if self.passing:
-            return f"{', '.join(self.passing)} {'passes' if len(self.passing) == 1 else 'pass'} it, too"
+            names = ", ".join(name.replace("_", " ") for name in self.passing)
+            return f"{names} {'passes' if len(self.passing) == 1 else 'pass'} it, too"
         return self.judged.reason
 
 

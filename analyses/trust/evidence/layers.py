@@ -48,8 +48,9 @@ def _title(cue: str, networks: pd.DataFrame) -> str:
     return f"{CUES.get(cue, cue)}\n{100 * share:.0f} % of the animals told{lost}"
 
 
-def finding(means: pd.DataFrame) -> str:
-    """Say how many methods find the evidence at some layer, where each cue decides that the networks learned."""
+def finding(results: Results, means: pd.DataFrame) -> str:
+    """Say how many of the methods that are drawn find the evidence, for each cue that the networks learned."""
+    means = _of_layers(results, means)
     told = means[(means["family"] != "control") & means["told_apart"].astype(bool)]
     words = []
     for cue, rows in told.groupby("cue", sort=False):
@@ -68,8 +69,9 @@ def draw_layers(results: Results, means: pd.DataFrame, titles: dict[str, str]) -
         titles: of each cue's panel, in the order of the panels.
     """
     model = str(means["model"].iloc[0])
+    means = _of_layers(results, means)
     layers = [layer for layer in layer_axis.by_role(results.layers(model)) if layer.name in set(means["layer"])]
-    rows = _rows(entries(results), means[means["layer"].isin([layer.name for layer in layers])])
+    rows = _rows(entries(results), means)
     height = max(rows.values()) + 1
     figure = style.figure(ROW * height + AROUND, constrained=True)
     panels: list[Axes] = list(figure.subplots(1, len(titles), squeeze=False, sharey=True).ravel())
@@ -91,6 +93,12 @@ def draw_layers(results: Results, means: pd.DataFrame, titles: dict[str, str]) -
     bar.set_label("Energy gain on the evidence ↑")
     style.add_key(figure, _key(kinds), 3, length=1.2)
     return figure
+
+
+def _of_layers(results: Results, means: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of maps of layers: those that attribute to the input's pixels have no column."""
+    layers = {(model, layer.name) for model in results.models for layer in results.layers(model)}
+    return means[[place in layers for place in zip(means["model"], means["layer"], strict=True)]]
 
 
 def _rows(methods_of_run: Sequence[Entry], means: pd.DataFrame) -> dict[Entry, float]:

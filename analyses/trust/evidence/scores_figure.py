@@ -51,7 +51,11 @@ def draw(planted: pd.DataFrame, ranked: pd.DataFrame, labels: dict[str, str]) ->
     sizes = sorted(set(planted["cell"]))
     widths = [0.22 * len(sizes), *(1.0 for _ in cues)]
     panels: list[Axes] = list(figure.subplots(1, len(widths), squeeze=False, width_ratios=widths).ravel())
-    _draw_planted(panels[0], planted, list(looks), sizes, [printing.plain(labels[name]) for name in looks])
+    scale = ScalarMappable(Normalize(-1, 1), mpl.colormaps["vlag_r"])
+    _draw_planted(panels[0], planted, list(looks), sizes, [printing.plain(labels[name]) for name in looks], scale)
+    bar = cells.color_bar(scale, panels[0], (False, False), location="bottom", aspect=12, shrink=0.95)
+    bar.set_ticks([-1, 0, 1], labels=[f"{printing.MINUS}1", "0", "1"])
+    bar.set_label("rank correlation with\nthe planted share", size=style.SMALL)
     for axes, cue in zip(panels[1:], cues, strict=True):
         shown = ranked[ranked["cue"] == cue].rename(
             columns={"score": "method", "rho": "estimate", "rho_low": "low", "rho_high": "high"}
@@ -84,7 +88,12 @@ def rows(planted: pd.DataFrame, ranked: pd.DataFrame) -> dict[str, style.Line]:
 
 
 def _draw_planted(
-    axes: Axes, planted: pd.DataFrame, scores: Sequence[str], sizes: Sequence[int], labels: Sequence[str]
+    axes: Axes,
+    planted: pd.DataFrame,
+    scores: Sequence[str],
+    sizes: Sequence[int],
+    labels: Sequence[str],
+    scale: ScalarMappable,
 ) -> None:
     values = planted.set_index(["metric", "cell"])["rho"]
     marks = cells.Marks()
@@ -95,7 +104,6 @@ def _draw_planted(
                 marks.add("absent", x, y)
             else:
                 marks.add("value", x, y, value)
-    scale = ScalarMappable(Normalize(-1, 1), mpl.colormaps["vlag_r"])
     marks.draw(axes, scale)
     colours = scale.to_rgba(values.to_numpy())
     for (score, size), value, colour in zip(values.index, values, colours, strict=True):

@@ -20,6 +20,7 @@ the input or layer. Maps of images whose pixel set is empty are NaN.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -47,6 +48,9 @@ RULE = "gausslegendre"
 
 IMAGES_AT_ONCE = 32
 """Images, copies included, that run through the network at once: it bounds the memory, and on a CPU costs no time."""
+
+_WRITTEN = {"DeepLift": "DeepLIFT", "GradCam": "Grad-CAM", "Shap": "SHAP"}
+"""Parts of captum's names of classes that are written otherwise in print."""
 
 _FAILURES = (RuntimeError, AssertionError, ValueError, TypeError, LookupError, AttributeError)
 # Memory that has run out, or a device that is in a state of error, is no property of the method.
@@ -161,6 +165,16 @@ class Ask:
         return maps if self.layer is INPUT else subject.as_maps(maps, self.layer)
 
 
+def in_words(tool: str) -> str:
+    """Return a class's name in words, as papers write them.
+
+    >>> in_words("LayerDeepLift"), in_words("IntegratedGradients"), in_words("InputXGradient"), in_words("Saliency")
+    ('Layer DeepLIFT', 'Integrated gradients', 'Input x gradient', 'Saliency')
+    """
+    first, *rest = re.findall("|".join([*_WRITTEN, "[A-Z][a-z]*"]), tool)
+    return " ".join([_WRITTEN.get(first, first), *(_WRITTEN.get(part, part.lower()) for part in rest)])
+
+
 def captum(
     tool: str,
     scope: Scope,
@@ -173,7 +187,7 @@ def captum(
 ) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
     """Register `(Ask, parameters) -> maps` as the method 'captum_<the function's name>'; see `segcam.methods.method`.
 
-    `tool` is captum's name of the method, and its label in figures unless one is given.
+    `tool` is captum's name of the method; in words it is its label in figures unless one is given.
     """
 
     def register(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -184,7 +198,7 @@ def captum(
 
         return method(
             "run",
-            label=f"{label or tool} (captum)",
+            label=f"{label or in_words(tool)} (Captum)",
             family="captum",
             signed=signed,
             needs_gradients=needs_gradients,

@@ -127,5 +127,16 @@ def test_the_title_counts_the_layers_that_speak_against_the_class(run):
         against = frame["layer"].isin(["Encoder 1_1", "Encoder 2_2"])
         return frame.assign(sign_balance=np.where(against, 0.2, 0.9).astype(np.float32))
 
-    _, (figure,) = made(rewrite(run(), change))
+    _, (figure,) = made(rewrite(run(levels=(90,)), change))
     assert figure.caption.finding == "More speaks against the class than for it at 2 of 6 layers in U-Net."
+
+
+def test_the_title_compares_the_lowest_level_with_the_highest(run):
+    def change(frame):
+        against = frame["layer"].isin(["Encoder 1_1", "Encoder 2_2"]) | (frame["level"] == 30)
+        return frame.assign(sign_balance=np.where(against, 0.2, 0.9).astype(np.float32))
+
+    _, (figure,) = made(rewrite(run(levels=(30, 90)), change))
+    assert figure.caption.finding == (
+        "More speaks against the class than for it at 6 of 6 layers at 30 % and 2 of 6 at 90 % in U-Net."
+    )

@@ -10,7 +10,7 @@ import pytest
 from analyses import Results
 from analyses.depth import distributions
 from analyses.plots.violins import places, window
-from tests.analyses.checks import rewrite, split
+from tests.analyses.checks import key_of, rewrite, split
 from tests.reference.profiles import over_seeds, quantile
 
 IMAGES = tuple(f"cat_{i}" for i in range(14))
@@ -175,4 +175,5 @@ def test_the_title_says_how_many_images_are_better_than_chance(make):
     said = "all" if share == 1 else f"{100 * share:.0f} %"
     where = "at Encoder 2_2 in U-Net, at its highest level"
     assert figure.caption.finding == f"Energy gain of single images is better than chance for {said} {where}."
+    assert key_of(figure)[-3:] == ["quartiles", "median", "chance"]
     assert not any("Background ratio" in axes.get_ylabel() for axes in figure.figure.axes), "energy gain's mirror"

@@ -90,9 +90,12 @@ def test_a_column_a_network_and_a_line_a_role(items):
 
 def test_the_title_names_the_highest_layer_of_each_network(items):
     table, (item,) = items
-    gain = table.frame[table.frame["metric"] == "energy_gain"].set_index("layer")
-    for model, rows in gain.groupby("model"):
-        assert f"{rows['estimate'].idxmax()} in {LABELS[model]}" in item.caption.finding
+    said = item.caption.finding.split("; ")
+    assert [text.partition(" is highest at ")[0] for text in said] == ["Energy gain", "edge alignment"]
+    for text, metric in zip(said, ("energy_gain", "edge_alignment"), strict=True):
+        rows = table.frame[table.frame["metric"] == metric].set_index("layer")
+        for model, of_model in rows.groupby("model"):
+            assert f"{of_model['estimate'].idxmax()} in {LABELS[model]}" in text
 
 
 def test_the_main_target_and_the_main_probe_point_alone(make):

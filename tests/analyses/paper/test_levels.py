@@ -42,7 +42,7 @@ def test_the_figure_shows_runs_marks_and_baseline(make):
     table, item = levels.analyse(make(seeds=(0, 1, 2), unreached=frozenset({(0, 90)})))
     (axes,) = item.figure.axes
     key = key_of(item)
-    assert {"seed 0", "seed 1", "seed 2", "'background' everywhere"} <= set(key)
+    assert {"seed 0", "seed 1", "seed 2", "'background' everywhere", "a level, with tolerance"} <= set(key)
     assert "90 %: reached by 2 of 3 (nearest 0.84)" in key
     assert item.caption.finding == "11 of 12 checkpoints reached their level; the highest mean IoU is 0.90 in U-Net."
     marks = [line for line in axes.lines if line.get_linestyle() == "None"]
@@ -77,6 +77,8 @@ def test_the_best_level_has_its_value_and_no_band(make):
     table, item = levels.analyse(make(levels=(30, 100), seeds=(0, 1)))
     (axes,) = item.figure.axes
     assert key_of(item)[:2] == ["30 %", "best, 93.1 to 93.2 %"]
+    _, alone = levels.analyse(make(levels=(100,), seeds=(0,)))
+    assert "a level, with tolerance" not in key_of(alone), "the best level has no band"
     assert len(axes.patches) == 1
     assert set(table.frame["level"]) == {30, 100}
 

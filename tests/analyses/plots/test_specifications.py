@@ -54,6 +54,9 @@ def test_each_choice_is_a_column_in_the_order_of_its_estimate() -> None:
              if np.allclose(colour[:3], 0)]  # fmt: skip
     assert set(black) == {2}, "the registered one"
     assert "C1  25 % of 4 are undecided" in texts_of(figure)
+    assert above.get_ylabel() == "Effect / smallest\neffect of interest"
+    written = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert written[-2:] == ["as registered", "negligible effect"]
 
 
 def texts_of(figure: object) -> list[str]:

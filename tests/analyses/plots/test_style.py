@@ -69,3 +69,11 @@ def test_methods_are_told_apart_by_colour() -> None:
     looks = style.method_lines([f"method {i}" for i in range(40)])
     assert len({look.color for look in list(looks.values())[:10]}) == 10
     assert len({(look.color, look.linestyle) for look in looks.values()}) == 40
+
+
+def test_a_number_stays_with_its_unit() -> None:
+    text = "Half of the energy lies within 13.8 px of the outline and 67 % of it beyond"
+    for width in range(60, 300, 7):
+        lines = style.wrapped(text, width)
+        assert " ".join(lines) == text
+        assert not [line for line in lines if line.startswith(("px", "%"))]

@@ -110,7 +110,7 @@ def test_the_leak_is_what_the_title_names(run: Results) -> None:
     assert of_layers.caption.finding.startswith("Maps for cat leak most at ")
     for item in (figure, of_layers):
         assert_on_page(item)
-    assert {"30\n(10)", "\N{MINUS SIGN}40 %", "+10 %"} <= set(texts(figure))
+    assert {"30 %\n(chance\n10 %)", "\N{MINUS SIGN}40 %", "+10 %"} <= set(texts(figure))
 
 
 def test_blank_maps_and_absent_classes_are_counted_and_not_zero(make) -> None:

@@ -299,7 +299,7 @@ def judged(*rows, units=None):
 
 
 def test_a_verdict_says_the_number_that_decides_and_what_limits_it():
-    beside = contrast(part="thinner", counts=False, verdict="opposite", estimate=-1.3, low=-1.5, high=-1.1)
+    beside = contrast(part="beside it: thinner", counts=False, verdict="opposite", estimate=-1.3, low=-1.5, high=-1.1)
     said = "Exploratory: no registration. 60 % of 5 specifications agree."
     verdict = judged(
         contrast(caveat=said), contrast(part="it falls", verdict="undecided"), beside, units={"energy_gain": "px"}
@@ -330,6 +330,17 @@ def test_the_states_tell_what_is_not_replicated_not_discriminating_and_not_measu
     nothing = judged(unmeasured(), unmeasured())
     assert (nothing.state, nothing.found, nothing.marks, nothing.caveats) == ("not measured", "", [], [])
     assert nothing.why == "No vit in the run."
+
+
+def test_the_dots_of_a_card_lie_inside_it_however_large_the_effect(results):
+    far = [contrast(standardised=way * 90, standardised_low=way * 90, standardised_high=way * 95) for way in (1, -1)]
+    far = [row | {"part": f"part {n}"} for n, row in enumerate(far)]
+    judged_far = Section("claims", "Claims", [Table("claims", pd.DataFrame(far), "Claims.")])
+    page = dict(report.build(results, [judged_far], maps=False))["index.html"].decode()
+    (width,) = {int(text) for text in re.findall(r'<svg class="marks" viewBox="0 0 (\d+) ', page)}
+    dots = re.findall(r'<circle cx="([\d.]+)" cy="[\d.]+" r="(\d+)"', page)
+    assert len(dots) == 2
+    assert all(float(r) < float(x) < width - float(r) for x, r in dots)
 
 
 def test_what_was_not_measured_stands_apart_from_the_verdicts(results):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlencode
 
 import numpy as np
@@ -89,6 +90,9 @@ def test_a_brush_lists_the_maps_of_its_images(visit):
     api.expect(figures).to_have_count(len(inside))
     assert page.locator("#scatter-plot .dot.picked").count() == len(inside)
     assert page.locator("#scatter-count").inner_text().startswith(f"{len(inside)} of 6 images")
+    for figure in figures.all():
+        said = figure.locator(".scores").all_inner_texts()
+        assert [re.fullmatch(r"(\w+) [\d.]+", text)[1] for text in said] == ["IoU", "Area"], "no number without a name"
     last = figures.last.locator("canvas:visible")
     last.wait_for()
     page.wait_for_function("c => c.width > 100", arg=last.element_handle())

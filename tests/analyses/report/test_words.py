@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -9,11 +10,13 @@ import pandas as pd
 import pytest
 
 from analyses import Results, printing
+from analyses.report import glossary
 from analyses.report.links import Kept
 from analyses.report.words import Words
 
 PUBLISHED = Path(__file__).parents[3] / "results"
 TABLES = sorted(PUBLISHED.glob("*/tables/*.csv"))
+SOURCES = sorted((PUBLISHED.parent / "analyses").rglob("*.py"))
 SMALL = {"stages": 2, "levels": (30, 90), "seeds": (0, 1), "size": 24}
 
 
@@ -30,6 +33,15 @@ def test_every_column_of_what_is_published_has_a_meaning_and_a_name_in_words(run
         for name in (one for one in names if one not in bounds):
             assert words.meaning(name).endswith("."), f"{path.name}: {name}"
             assert "_" not in words.head(name), f"{path.name}: {name}"
+
+
+def test_every_table_has_a_name_in_words_of_its_own():
+    published = {path.stem for path in TABLES}
+    made = set(re.findall(r'Table\(\s*"([a-z_]+)"', " ".join(path.read_text() for path in SOURCES)))
+    assert len(made) > 20
+    assert published | made <= glossary.TABLES.keys()
+    assert len(set(glossary.TABLES.values())) == len(glossary.TABLES)
+    assert not [name for name in glossary.TABLES.values() if "_" in name]
 
 
 def test_cells_are_labels_and_unknown_names_stay(make):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import shutil
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from analyses import report, site
 from analyses.reading.files import ResultsError
@@ -165,6 +167,23 @@ def test_figures_and_tables_of_a_folder_have_their_captions(studies):
     assert (figure.caption.reading, figure.caption.details) == ("One row a level.", "Made so.")
     assert made["claims"].items[0].caption == "It holds rows."
     assert {"claims", "methods", "sanity", "faithfulness", "figure1"} == made.keys()
+
+
+def test_a_figure_may_be_a_still_or_a_moving_webp(tmp_path):
+    (tmp_path / "figures").mkdir()
+    still, first, last = (Image.new("RGB", (30, 20), colour) for colour in ("red", "green", "blue"))
+    still.save(tmp_path / "figures" / "figure1-unet.webp", lossless=True)
+    first.save(tmp_path / "figures" / "film-unet.webp", save_all=True, append_images=[last], lossless=True)
+    found = published.pictures(tmp_path)
+    assert {name: set(files) for name, files in found.items()} == {
+        "figure1-unet": {"png"},
+        "film-unet": {"png", "webp"},
+    }
+    shown = Image.open(io.BytesIO(found["film-unet"]["png"])).convert("RGB")
+    assert shown.getpixel((5, 5)) == (0, 0, 255), "the last frame is printed"
+    (tmp_path / "figures" / "levels.png").write_bytes(b"no picture")
+    with pytest.raises(ResultsError, match=r"levels\.png cannot be read"):
+        published.pictures(tmp_path)
 
 
 def test_a_page_that_is_there_is_taken_as_it_is(studies, studies_folder, tmp_path):

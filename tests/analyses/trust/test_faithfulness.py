@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from analyses import ResultsError
+from analyses.plots.areas import Panel
 from analyses.trust import faithfulness
 from tests.analyses.checks import assert_on_page, rewrite, row
 
@@ -160,10 +162,26 @@ def test_the_title_counts_the_areas_in_which_the_main_method_is_more_faithful(it
     sign = np.where(rows["measure"].str.endswith("insertion"), 1, -1)
     low, high = sign * rows["difference_low"], sign * rows["difference_high"]
     more, less = ((low > 0) & (high > 0)).sum(), ((low < 0) & (high < 0)).sum()
-    assert areas.caption.finding == (
-        f"Grad-CAM is more faithful than its reference in {more} of {len(rows)} areas, less in {less}, in U-Net."
-    )
+    said = areas.caption.finding
+    assert said.startswith(f"Grad-CAM is more faithful than its reference in {more} of {len(rows)} areas in U-Net")
+    assert re.search(rf", less in {less}; (the control|no blind control)", said)
     assert more + less > 0
+
+
+def test_the_title_names_the_layer_with_most_and_the_best_blind_control(results):
+    def rows(method, layer, *intervals):
+        return [
+            {"model": "unet", "layer": layer, "method": method, "estimate": 0.0, "low": low, "high": high}
+            for low, high in intervals
+        ]
+
+    own = rows("grad_cam", "Encoder 1_1", (0.1, 0.2), (0.1, 0.3)) + rows("grad_cam", "Encoder 1_2", (-0.2, -0.1))
+    blind = rows("sobel", "Encoder 1_1", (0.1, 0.2)) + rows("mask_oracle", "Encoder 1_1", (0.1, 0.2), (0.1, 0.2))
+    panels = [Panel("Insertion →", pd.DataFrame(own + blind), 1)]
+    assert faithfulness.finding(results, panels) == (
+        "Grad-CAM is more faithful than its reference in 2 of 3 areas in U-Net (2 of them at Encoder 1_1), less in 1; "
+        "the control Sobel is so in 1."
+    )
 
 
 def test_of_many_layers_a_few_are_drawn_and_of_many_networks_one_each(make, results):

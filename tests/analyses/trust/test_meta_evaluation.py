@@ -164,6 +164,7 @@ def test_the_figure_says_what_is_seen(made) -> None:
     assert "where ball decides (1.00)" in figure.caption.finding
     written = texts(figure)
     assert {"Ears decide", "Ball decides", "All cues", "Deletion", "Background ratio"} <= set(written)
+    assert "rank correlation with\nthe planted share" in written, "the colour bar's label"
     assert figure.render("png", 72)
 
 

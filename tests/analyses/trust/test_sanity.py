@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from analyses import Results, ResultsError, Table
+from analyses import Results, ResultsError, Table, printing
 from analyses.plots import style
 from analyses.trust import sanity
 from tests.analyses.checks import assert_on_page, split
@@ -141,7 +142,14 @@ def test_the_figure_shows_the_numbers_of_the_highest_level(run):
     marks = [line for line in axes[0].lines if len(line.get_xdata()) == 1]
     assert [mark.get_xdata()[0] > 1 for mark in marks] == [True, True]
     assert not [line for line in axes[1].lines if len(line.get_xdata()) == 1]
-    assert figure.caption.finding == "Hardly changed by random weights: Layer cam (1 of 2) in U-Net."
+    last = rows[(rows["kind"] == "cascading") & (rows["share"] == 1)].iloc[0]["spearman"]
+    other = table.frame.query("layer == 'all' and level == 90 and kind == 'cascading' and share == 1")
+    values = {"grad_cam": last} | {"layer_cam": other.set_index("method")["spearman"]["layer_cam"]}
+    values = {name: printing.short(value) for name, value in values.items()}
+    assert figure.caption.finding == (
+        "Methods whose maps stay alike with all weights random: 1 of 2 in U-Net (Layer cam "
+        f"{values['layer_cam']}; Grad-CAM {values['grad_cam']})."
+    )
     assert len({(line.get_color(), line.get_marker()) for line in axes[0].lines if len(line.get_xdata()) == 4}) == 2
 
 
@@ -180,5 +188,5 @@ def test_the_networks_stand_beside_each_other_and_nine_methods_look_different(ru
     results = run(pd.concat([frame(), frame().assign(model="net2")]), models=("unet", "net2"))
     _, (figure,) = made(results)
     assert [axes.get_title(loc="left") for axes in figure.figure.axes] == ["U-Net", "net2"]
-    assert figure.caption.finding.endswith("Layer cam (1 of 2) in U-Net; Layer cam (1 of 2) in net2.")
+    assert re.search(r": 1 of 2 in U-Net \(Layer cam \S+; Grad-CAM \S+\) and 1 of 2 in net2", figure.caption.finding)
     assert_on_page(figure)

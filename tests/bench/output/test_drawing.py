@@ -17,7 +17,7 @@ from PIL import Image
 from analyses import ResultsError
 from analyses.artifacts import Section, Table
 from bench.output import drawing
-from bench.output.drawing import Files, draw_all, with_palette
+from bench.output.drawing import PALETTE, Files, draw_all, published, with_palette
 from segcam import SegcamError
 
 NAMES = ("levels", "curves", "skipped")
@@ -112,6 +112,25 @@ def test_a_process_ended_from_outside_is_one_error(finished: Path) -> None:
     with pytest.raises(SegcamError, match=r"ended from outside.*nothing of the scores is lost"):
         draw_all(finished, NAMES, Files(("png",), 50), kill, processes=2)
     assert multiprocessing.active_children() == []
+
+
+def test_photographs_are_published_without_bands_and_charts_with_sharp_edges() -> None:
+    rows, columns = np.mgrid[:300, :400]
+    photograph = np.stack([rows * 0.8, columns * 0.6, (rows + columns) * 0.3], 2).astype(np.uint8)
+    chart = np.full((300, 400, 3), 255, np.uint8)
+    chart[100:200, 50:60] = (0, 114, 178)
+    found = {}
+    for name, pixels in (("photograph", photograph), ("chart", chart)):
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "png")
+        suffix, content = published(buffer.getvalue())
+        shown = np.array(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
+        few = np.array(Image.open(io.BytesIO(with_palette(buffer.getvalue(), PALETTE))).convert("RGB")).astype(int)
+        found[name] = suffix, abs(shown - pixels).mean(), abs(few - pixels).mean()
+    suffix, error, of_palette = found["photograph"]
+    assert suffix == "webp"
+    assert error < of_palette / 2
+    assert found["chart"][:2] == ("png", 0)
 
 
 def test_few_colours_keep_those_of_a_key() -> None:
