@@ -22,6 +22,7 @@ from analyses.reading.results import Results
 from analyses.reading.thresholds import CHOOSE, OTSU, TABLE, TEST, thresholds
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, Interval
 from analyses.statistics.bounds import SHARE, Bounds
+from analyses.statistics.decisions import side
 from analyses.statistics.intervals import NOTE, bootstrap_interval
 
 MAIN = style.Line("#0072b2", "o", "-")
@@ -213,7 +214,8 @@ def finding(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> str
 def layers_finding(results: Results, frame: pd.DataFrame) -> str:
     """Say at how many layers the chosen threshold is better than Otsu's, at how many worse, and how far it is off."""
     rows = frame[(frame["method"] == main_method(frame, results)) & (frame["n_images"] >= FEWEST)]
-    better, worse = int((rows["difference_low"] > 0).sum()), int((rows["difference_high"] < 0).sum())
+    sides = side(*(rows[f"difference{end}"] for end in ("", "_low", "_high")))
+    better, worse = int((sides > 0).sum()), int((sides < 0).sum())
     lost = float((rows["optimum_iou"] - rows["cut_iou"]).max()) if len(rows) else np.nan
     if np.isnan(lost):
         return f"Fewer than {FEWEST} test images have an overlap."

@@ -17,6 +17,7 @@ from analyses.reading.results import Results
 from analyses.statistics import bounds
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.bounds import CORRELATION, SHARE, Bounds
+from analyses.statistics.decisions import side
 from analyses.statistics.intervals import bootstrap_interval
 
 MAP, AREA_MATCHED, RANDOM, BLUR_MATCHED = "map", "area_matched", "random", "blur_matched"
@@ -88,8 +89,8 @@ def finding(results: Results, panels: Sequence[figures.Panel]) -> str:
         ]
         if rows:
             ends = pd.concat(rows)
-            low, high = (ends["sign"] * ends[name] for name in ("low", "high"))
-            more, less = int(((low > 0) & (high > 0)).sum()), int(((low < 0) & (high < 0)).sum())
+            sides = ends["sign"] * side(ends["estimate"], ends["low"], ends["high"])
+            more, less = int((sides > 0).sum()), int((sides < 0).sum())
             words.append(f"in {more} of {len(ends)} areas, less in {less}, in {networks.name_of(results, model)}")
     name = results.label("methods", results.main_method)
     return f"{name} is more faithful than its reference {'; '.join(words)}." if words else ""

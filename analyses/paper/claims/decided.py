@@ -53,7 +53,7 @@ class Decided:
     def region(self) -> str:
         """Where the interval lies, whatever other rules forbid."""
         combined = self.judged.combined
-        return NOT_MEASURED if combined is None else region(combined.low, combined.high)
+        return NOT_MEASURED if combined is None else region(combined.low, combined.high, error=combined.error)
 
     @property
     def overall(self) -> str:
