@@ -196,6 +196,23 @@ def test_a_layer_whose_map_is_undefined_says_nothing() -> None:
     assert got.tolist() == [[[0, 0], [2, 0]]]
 
 
+def test_winsor_cam_of_layers_that_speak_against_and_of_blank_ones() -> None:
+    """Networks of which a layer's gradients are negative on average, and whose map of a layer is blank."""
+    against = blank = 0
+    for seed in range(12):
+        model = seeded(network, seed)
+        with subject_of(model, LAYERS, target="best_pixel:logit") as subject:
+            found = run("winsor_cam", subject, percentile=90.0)
+            for i in range(len(IMAGES)):
+                own = pairs(subject, i, ["first", "second", "third"])
+                means = np.array([gradients.mean() for _, gradients in own])
+                maps = [slow.cams.maps("grad_cam", *pair)[1] for pair in own]
+                against += means.min() < 0 < means.max()
+                blank += any(one.max() == one.min() for one in maps)
+                assert np.abs(found[i].numpy() - slow.winsor_cam(own, SIZE, 90.0)).max() <= 1e-9
+    assert min(against, blank) > 0
+
+
 @pytest.mark.parametrize("name", ["refine_cam", "winsor_cam"])
 def test_they_run_nothing(name: str) -> None:
     method = METHODS.get(name)
