@@ -188,7 +188,7 @@ def compare(cells: MetricScores) -> pd.DataFrame:
             row[prefix] = estimates[scope][i, j]
             row |= {f"{prefix}_low": ends[scope][0][i, j], f"{prefix}_high": ends[scope][1][i, j]}
         both = [[row[f"{prefix}{end}"] for prefix in ("rho", "rho_within")] for end in ("", "_low", "_high")]
-        row["redundant"] = any(bool((side(*both, sign * REDUNDANT) == sign).all()) for sign in (1, -1))
+        row["redundant"] = any(bool((side(both, sign * REDUNDANT) == sign).all()) for sign in (1, -1))
         rows.append(row)
     return pd.DataFrame(rows).assign(n_cells=len(cells.layers), n_images=cells.n_images, n_seeds=cells.n_seeds)
 

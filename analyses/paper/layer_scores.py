@@ -108,7 +108,7 @@ def change(before: OverImages | None, after: OverImages | None) -> Change | None
     start, end = map(float, both.mean())
     differences = (both.iloc[:, 1] - both.iloc[:, 0]).to_numpy()
     interval = bootstrap_interval(differences[None], np.random.default_rng(SEED), RESAMPLES)
-    return Change(start, end, len(both), side(*interval).item())
+    return Change(start, end, len(both), side(interval).item())
 
 
 def images_in_words(scores: Sequence[OverImages]) -> str:

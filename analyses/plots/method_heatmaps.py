@@ -200,7 +200,7 @@ def better(rows: Sequence[dict[str, Any]], metric: Metric) -> bool:
     blind = [row for row in rows if row["control"] in BLIND and row[f"{metric.name}_n"] >= FEWEST]
     wanted = {"higher": 1, "lower": -1}.get(metric.direction or "")
     ends = [[row[f"{metric.name}{end}"] for end in ("", "_low", "_high")] for row in blind]
-    return wanted is not None and bool(blind) and bool((side(*zip(*ends, strict=True)) == wanted).all())
+    return wanted is not None and bool(blind) and bool((side(zip(*ends, strict=True)) == wanted).all())
 
 
 def _scale(means: pd.DataFrame, metric: Metric) -> tuple[ScalarMappable, tuple[bool, bool]]:

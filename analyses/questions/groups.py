@@ -289,7 +289,7 @@ def finding(results: Results, one: Grouped, scores: pd.DataFrame) -> str:
 def _apart(results: Results, one: Grouped, scores: pd.DataFrame, group: int) -> list[str]:
     """Return in words what sets a group apart for sure, most first."""
     rows = [row for row in _score_rows(one, scores) if row["group"] == group + 1]
-    sure = [row for row in rows if side(row["away"], row["away_low"], row["away_high"])]
+    sure = [row for row in rows if side([row["away"], row["away_low"], row["away_high"]])]
     sure.sort(key=lambda row: -abs(row["away_in_sd"]) if math.isfinite(row["away_in_sd"]) else 0)
     return [
         f"{_label(results, row['metric'])} {map_tiles.number(row['mean'])}, others {map_tiles.number(row['others'])}"

@@ -119,8 +119,8 @@ def _told(values: Any, training_data: str) -> dict[str, Any]:
 
 def apart(frame: pd.DataFrame) -> pd.Series:
     """Return of which rows the interval lies apart from 0, whatever resamples were drawn."""
-    sides = side(*(frame[f"rho{end}"] for end in ("", "_low", "_high")), resamples=RESAMPLES)
-    return pd.Series(sides != 0, index=frame.index)
+    sides = side((frame[f"rho{end}"] for end in ("", "_low", "_high")), resamples=RESAMPLES)
+    return pd.Series(frame["rho"].notna() & (sides != 0))
 
 
 def scattered(results: Results, frame: pd.DataFrame) -> str:

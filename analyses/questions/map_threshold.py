@@ -214,7 +214,7 @@ def finding(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> str
 def layers_finding(results: Results, frame: pd.DataFrame) -> str:
     """Say at how many layers the chosen threshold is better than Otsu's, at how many worse, and how far it is off."""
     rows = frame[(frame["method"] == main_method(frame, results)) & (frame["n_images"] >= FEWEST)]
-    sides = side(*(rows[f"difference{end}"] for end in ("", "_low", "_high")))
+    sides = side(rows[f"difference{end}"] for end in ("", "_low", "_high"))
     better, worse = int((sides > 0).sum()), int((sides < 0).sum())
     lost = float((rows["optimum_iou"] - rows["cut_iou"]).max()) if len(rows) else np.nan
     if np.isnan(lost):

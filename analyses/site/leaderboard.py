@@ -237,7 +237,7 @@ def faithfulness(frame: pd.DataFrame | None, model: str) -> dict[str, Faithful]:
         return {}
     rows = at_highest(rows)
     sign = rows["measure"].map({"insertion": 1.0, "deletion": -1.0})
-    sides = side(*(rows[f"difference{end}"] for end in ("", "_low", "_high"))) * sign
+    sides = side(rows[f"difference{end}"] for end in ("", "_low", "_high")) * sign
     told = rows["n_pairs"] >= FEWEST
     counted = rows.assign(
         change=rows["difference"] * sign,

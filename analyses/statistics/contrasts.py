@@ -37,7 +37,7 @@ class Compared:
 
     def apart(self, sign: int) -> NDArray[np.bool_]:
         """Return where the interval lies above (`sign` 1) or below (-1) zero for sure, of enough images to say so."""
-        return np.asarray((side(*self.layers) == sign) & (self.counts >= FEWEST))
+        return np.asarray((side(self.layers) == sign) & (self.counts >= FEWEST))
 
 
 def compare(maps: MapScores, method: str, controls: Sequence[str]) -> Compared:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -42,25 +43,22 @@ def end_errors(estimate: ArrayLike, low: ArrayLike, high: ArrayLike, resamples: 
     return np.asarray(NOISE * math.sqrt(RESAMPLES / resamples) * half)
 
 
-def side(
-    estimate: ArrayLike, low: ArrayLike, high: ArrayLike, border: float = 0.0, *, resamples: int = RESAMPLES
-) -> NDArray[np.int8]:
+def side(interval: Iterable[ArrayLike], border: float = 0.0, *, resamples: int = RESAMPLES) -> NDArray[np.int8]:
     """Return on which side of a border intervals lie for sure: 1 above it, -1 below it, 0 neither, or undefined.
 
     An end that lies within `SURE` standard errors of the bootstrap from the border, about a sixth of half the width at
     2,000 resamples, is not beyond it: other resamples could say otherwise.
 
     Args:
-        estimate: what the intervals are of, (...).
-        low: their lower ends, (...); NaN decides nothing.
-        high: their upper ends, (...).
+        interval: what the intervals are of, their lower and their upper ends, (...) each; NaN decides nothing.
         border: what they are to lie beyond.
         resamples: of which they are.
 
-    >>> side(0.5, [0.4, 0.01, -0.1], 0.6).tolist(), side(-0.5, -0.8, -0.2).item()
+    >>> side((0.5, [0.4, 0.01, -0.1], 0.6)).tolist(), side((-0.5, -0.8, -0.2)).item()
     ([1, 0, 0], -1)
     """
+    estimate, low, high = interval
     ends = np.stack(np.broadcast_arrays(low, high)).astype(np.float64)
     close = near(ends, border, end_errors(estimate, low, high, resamples))
     above, below = (ends[0] > border) & ~close[0], (ends[1] < border) & ~close[1]
-    return above.astype(np.int8) - below.astype(np.int8)
+    return np.asarray(above.astype(np.int8) - below.astype(np.int8))

@@ -89,7 +89,7 @@ def finding(results: Results, panels: Sequence[figures.Panel]) -> str:
         ]
         if rows:
             ends = pd.concat(rows)
-            sides = ends["sign"] * side(ends["estimate"], ends["low"], ends["high"])
+            sides = ends["sign"] * side(ends[name] for name in ("estimate", "low", "high"))
             more, less = int((sides > 0).sum()), int((sides < 0).sum())
             words.append(f"in {more} of {len(ends)} areas, less in {less}, in {networks.name_of(results, model)}")
     name = results.label("methods", results.main_method)

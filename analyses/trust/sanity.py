@@ -140,7 +140,7 @@ def all_random(frame: pd.DataFrame) -> pd.DataFrame:
 
 def fails(rows: pd.DataFrame) -> pd.Series:
     """Return of which rows, all weights random, the interval of Spearman's correlation lies above `FAILS` for sure."""
-    return pd.Series(side(*(rows[f"spearman{end}"] for end in ENDS), FAILS) > 0, index=rows.index)
+    return rows["spearman"].notna() & (side((rows[f"spearman{end}"] for end in ENDS), FAILS) > 0)
 
 
 def _means(group: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, cast
+from typing import cast
 
 import pandas as pd
 
@@ -52,10 +52,13 @@ class Specification:
     registered: bool = False
 
     @classmethod
-    def of(cls, chosen: Sequence[Any], combined: Combined, *, registered: bool = False) -> Specification:
+    def of(
+        cls, chosen: tuple[str, str, str, str, int | None, Variant], combined: Combined, *, registered: bool = False
+    ) -> Specification:
         """Return what a choice, from target to variant, comes to."""
-        ends = combined.estimate, combined.low, combined.high
-        return cls(*chosen, *ends, region(*ends[1:], error=combined.error), registered)
+        low, high = combined.low, combined.high
+        verdict = region(low, high, error=combined.error)
+        return cls(*chosen, combined.estimate, low, high, verdict, registered)
 
 
 def specifications(

@@ -282,11 +282,11 @@ def most_apart(photograph: float, trainings: int, images: int, power: float = 0.
 
     if not enough(0.0):
         return math.nan
-    low, high = 0, 400
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if enough(middle / 100) else (low, middle)
-    return low / 100
+    known, beyond = 0, 400
+    while beyond - known > 1:
+        middle = (known + beyond) // 2
+        known, beyond = (middle, beyond) if enough(middle / 100) else (known, middle)
+    return known / 100
 
 
 def unknown(results: Results, data_sets: int = 400) -> Iterator[str]:

@@ -79,7 +79,7 @@ def tabulate(frame: pd.DataFrame, metrics: Sequence[Metric]) -> pd.DataFrame:
                 "rho_low": interval.low[m, c],
                 "rho_high": interval.high[m, c],
             }
-            beyond = side(row["rho"], row["rho_low"], row["rho_high"], IN_ORDER) > 0
+            beyond = side([row["rho"], row["rho_low"], row["rho_high"]], IN_ORDER) > 0
             row["in_order"] = bool(row["judges_place"] and beyond)
             row |= {f"rho_{plant}": by_plant[m, p, c] for p, plant in enumerate(axes["plant"])}
             row["undefined_share"] = float(np.isnan(orders[m, :, c]).mean())

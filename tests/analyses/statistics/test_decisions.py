@@ -34,15 +34,15 @@ ENDS = ("low", "high")
 
 def test_an_interval_lies_beyond_a_border_by_more_than_its_noise() -> None:
     # half the width is 0.5: an error of 0.02 at 2,000 resamples, of which four are kept
-    assert side(1.0, 0.5, 1.5, 0.41) == 1
-    assert side(1.0, 0.5, 1.5, 0.43) == 0
-    assert side(1.0, 0.5, 1.5, 1.57) == 0
-    assert side(1.0, 0.5, 1.5, 1.59) == -1
-    assert side(1.0, 0.5, 1.5, 1.0) == 0
-    assert side(1.0, 0.5, 1.5, 0.45, resamples=32_000) == 1
-    assert side(1.0, 0.5, 1.5, 0.41, resamples=1000) == 0
-    np.testing.assert_array_equal(side([1, -1, np.nan], [0.5, -1.5, np.nan], [1.5, -0.5, np.nan]), [1, -1, 0])
-    assert side(1.0, 1.0, 1.0, 0.9) == 1, "what does not vary has no noise"
+    assert side((1.0, 0.5, 1.5), 0.41) == 1
+    assert side((1.0, 0.5, 1.5), 0.43) == 0
+    assert side((1.0, 0.5, 1.5), 1.57) == 0
+    assert side((1.0, 0.5, 1.5), 1.59) == -1
+    assert side((1.0, 0.5, 1.5), 1.0) == 0
+    assert side((1.0, 0.5, 1.5), 0.45, resamples=32_000) == 1
+    assert side((1.0, 0.5, 1.5), 0.41, resamples=1000) == 0
+    np.testing.assert_array_equal(side(([1, -1, np.nan], [0.5, -1.5, np.nan], [1.5, -0.5, np.nan])), [1, -1, 0])
+    assert side((1.0, 1.0, 1.0), 0.9) == 1, "what does not vary has no noise"
 
 
 def test_the_error_is_of_half_the_width_or_of_the_longer_half() -> None:
@@ -69,8 +69,8 @@ def test_no_generator_decides_where_the_border_is_the_end(skewed: bool) -> None:
         border = float(ends[:, end].mean())
         beyond = (ends[:, end] - border) * sign > 0
         assert 0.2 < beyond.mean() < 0.8, "the generator would decide"
-        assert not side(*ends.T, border).any()
-        assert (side(*ends.T, border - sign * 0.4 * np.ptp(ends[0, 1:])) == sign).all(), "far from it all decide alike"
+        assert not side(ends.T, border).any()
+        assert (side(ends.T, border - sign * 0.4 * np.ptp(ends[0, 1:])) == sign).all(), "far from it all decide alike"
 
 
 def ended(node: ast.AST) -> bool:
