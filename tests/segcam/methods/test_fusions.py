@@ -152,6 +152,10 @@ def test_full_grad_of_a_norm_without_bias_and_of_a_module_that_plays_no_part() -
             found.append(run("full_grad", subject))
     assert found[0].nan_to_num().amax() > 0
     torch.testing.assert_close(found[0], found[1], equal_nan=True)
+    nn.init.uniform_(affine.norm.weight, 0.5, 3)
+    nn.init.uniform_(affine.norm.bias)
+    with subject_of(affine, Layer("conv", "conv")) as subject:
+        assert run("full_grad", subject).nan_to_num().amax() > 0, "its pieces add up to the score, or it is refused"
 
 
 def test_full_grad_is_refused_where_pieces_are_missing() -> None:
@@ -194,6 +198,7 @@ def test_a_layer_whose_map_is_undefined_says_nothing() -> None:
     capture = SimpleNamespace(maps=lambda maps, layer: found)
     got = layered.maps_of(capture, LAYERS[0], METHODS.get("grad_cam"))
     assert got.tolist() == [[[0, 0], [2, 0]]]
+    assert layered.to_one(torch.tensor([[[4.0, 1.0]], [[0.0, 0.0]]])).tolist() == [[[1, 0.25]], [[0, 0]]]
 
 
 def test_winsor_cam_of_layers_that_speak_against_and_of_blank_ones() -> None:

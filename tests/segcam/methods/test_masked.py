@@ -220,6 +220,7 @@ def test_explain_says_how_far_they_are_and_keeps_to_the_memory(monkeypatch: pyte
         ("sobol", {"designs": 4, "cells": 3}, 40),
         ("hsic", {"masks": 6, "cells": 2}, 6),
         ("segment_ablation", {"segments": 6}, 7),
+        ("segment_ablation", {}, 51),
     ],
 )
 def test_the_passes_are_as_many_as_it_says(name: str, chosen: dict[str, int], passes: int) -> None:
@@ -228,14 +229,14 @@ def test_the_passes_are_as_many_as_it_says(name: str, chosen: dict[str, int], pa
 
 def test_sobol_tells_a_small_variance_from_rounding() -> None:
     class Faint(nn.Module):
-        """Scores of about 3 that vary by some 1e-8: a hundred million times what double precision rounds."""
+        """Scores of about 3 that vary by some 1e-8, a hundred million times what double precision rounds; or not."""
 
-        def __init__(self) -> None:
+        def __init__(self, part: float = 1e-8) -> None:
             super().__init__()
-            self.conv1 = nn.Conv2d(3, 3, 1)
+            self.conv1, self.part = nn.Conv2d(3, 3, 1), part
 
         def forward(self, images: Tensor) -> Tensor:
-            return 3 + 1e-8 * self.conv1(images)
+            return 3 + self.part * self.conv1(images)
 
     model = seeded(Faint)
     plain = nn.Sequential(model.conv1)
@@ -245,3 +246,5 @@ def test_sobol_tells_a_small_variance_from_rounding() -> None:
         strong = sobol.sobol(subject, INPUT, 8, 2)
     assert strong.amax() > 0
     torch.testing.assert_close(faint, strong, rtol=1e-3, atol=1e-3)
+    with subject_of(seeded(lambda: Faint(0.0)), Layer("conv1", "conv1"), target="image:logit") as subject:
+        assert (sobol.sobol(subject, INPUT, 8, 2) == 0).all(), "what does not vary has no shares: blank"
