@@ -44,10 +44,10 @@ def components(matrix: ArrayLike) -> Components:
 def _estimated(matrix: ArrayLike) -> Components:
     """Return `components` as they are estimated, some of which may be below zero."""
     squares = mean_squares(matrix)
-    known = (squares.seeds > 1) & (squares.images > 1)
-    seed = (squares.seed - squares.rest) / np.maximum(squares.images, 1)
-    image = (squares.image - squares.rest) / np.maximum(squares.seeds, 1)
-    return Components(*(np.where(known, part, math.nan) for part in (seed, image, squares.rest)))
+    seed = (squares.seed - squares.rest) / squares.images
+    image = (squares.image - squares.rest) / squares.seeds
+    several = squares.seeds > 1  # with fewer than two images the squares are NaN already
+    return Components(*(np.where(several, part, math.nan) for part in (seed, image, squares.rest)))
 
 
 def icc(matrix: ArrayLike) -> Floats:

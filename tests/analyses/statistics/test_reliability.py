@@ -49,6 +49,13 @@ def test_components_are_those_of_two_crossed_factors_and_the_icc_is_their_share(
     both = (found.seed > 0) & (found.image > 0)
     assert both.any()
     assert not both.all()
+    of_two = components(tables[0, :2])
+    assert tuple(of_two) == pytest.approx(
+        tuple(variance.components(tables[0, :2])[key] for key in ((0,), (1,), (0, 1)))
+    )
+    for lacking in (tables[0, :1], tables[0, :, :1], np.full((3, 4), math.nan), np.full((2, 3, 4), math.nan)):
+        assert np.isnan(components(lacking)).all()
+        assert np.isnan(icc(lacking)).all()
     share = found.image / (found.seed + found.image + found.rest)
     np.testing.assert_allclose(icc(tables)[both], share[both])
 
