@@ -20,6 +20,7 @@ from analyses.reading.manifest import Metric
 from analyses.reading.results import Results
 from analyses.statistics import contrasts as contrasts_module
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES
+from analyses.statistics.decisions import side
 from analyses.statistics.intervals import NOTE
 
 
@@ -241,6 +242,6 @@ def _best(results: Results, models: Sequence[str], summary: pd.DataFrame, metric
 
 def _beats(row: Mapping[Any, Any], metric: Metric) -> bool:
     """Return whether a row of the summary is better than each blind control that it is compared with, surely."""
-    sign, end = (-1, "high") if metric.direction == "lower" else (1, "low")
-    bounds = [row[key] for name in BLIND if (key := f"minus_{name}_{end}") in row]
-    return bool(bounds) and all(sign * bound > 0 for bound in bounds)
+    better = -1 if metric.direction == "lower" else 1
+    minus = [f"minus_{name}" for name in BLIND if f"minus_{name}" in row]
+    return bool(minus) and all(side(row[f"{name}{end}"] for end in ("", "_low", "_high")) == better for name in minus)

@@ -29,6 +29,7 @@ from analyses.reading.manifest import Metric
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, PORTION, RESAMPLES, SEED, bootstrap_means, portions
 from analyses.statistics.bounds import CORRELATION
+from analyses.statistics.decisions import side
 from analyses.statistics.intervals import NOTE, widened
 from analyses.statistics.jackknife import means_left_out, pseudo_values
 
@@ -186,8 +187,8 @@ def compare(cells: MetricScores) -> pd.DataFrame:
         for scope, prefix in ((OVERALL, "rho"), (WITHIN, "rho_within")):
             row[prefix] = estimates[scope][i, j]
             row |= {f"{prefix}_low": ends[scope][0][i, j], f"{prefix}_high": ends[scope][1][i, j]}
-        lows, highs = (np.array([row["rho" + end], row["rho_within" + end]]) for end in ("_low", "_high"))
-        row["redundant"] = bool((lows >= REDUNDANT).all() or (highs <= -REDUNDANT).all())
+        both = [[row[f"{prefix}{end}"] for prefix in ("rho", "rho_within")] for end in ("", "_low", "_high")]
+        row["redundant"] = any(bool((side(both, sign * REDUNDANT) == sign).all()) for sign in (1, -1))
         rows.append(row)
     return pd.DataFrame(rows).assign(n_cells=len(cells.layers), n_images=cells.n_images, n_seeds=cells.n_seeds)
 

@@ -15,6 +15,7 @@ from analyses.reading.choices import paper_target
 from analyses.reading.manifest import Checkpoint, Layer
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import RESAMPLES, SEED
+from analyses.statistics.decisions import side
 from analyses.statistics.intervals import bootstrap_interval
 
 SAME = 0.005
@@ -106,8 +107,8 @@ def change(before: OverImages | None, after: OverImages | None) -> Change | None
         return None
     start, end = map(float, both.mean())
     differences = (both.iloc[:, 1] - both.iloc[:, 0]).to_numpy()
-    _, low, high = bootstrap_interval(differences[None], np.random.default_rng(SEED), RESAMPLES)
-    return Change(start, end, len(both), int(low > 0) - int(high < 0))
+    interval = bootstrap_interval(differences[None], np.random.default_rng(SEED), RESAMPLES)
+    return Change(start, end, len(both), side(interval).item())
 
 
 def images_in_words(scores: Sequence[OverImages]) -> str:

@@ -25,6 +25,7 @@ from analyses.reading import gaps as gaps_module
 from analyses.reading.catalogue import BLIND, FAMILIES, FEWEST, Entry, entries
 from analyses.reading.manifest import INPUT, Layer, Metric
 from analyses.reading.results import Results
+from analyses.statistics.decisions import side
 
 FEW = 10
 """Images of which a method needs as many for its cells to be in full colour."""
@@ -200,9 +201,9 @@ def _marks(layout: Layout, metric: Metric) -> Marks:
 def better(rows: Sequence[dict[str, Any]], metric: Metric) -> bool:
     """Return whether a method is better than every blind control at a layer, by the interval of each difference."""
     blind = [row for row in rows if row["control"] in BLIND and row[f"{metric.name}_n"] >= FEWEST]
-    if metric.direction == "higher":
-        return bool(blind) and all(row[f"{metric.name}_low"] > 0 for row in blind)
-    return metric.direction == "lower" and bool(blind) and all(row[f"{metric.name}_high"] < 0 for row in blind)
+    wanted = {"higher": 1, "lower": -1}.get(metric.direction or "")
+    ends = [[row[f"{metric.name}{end}"] for end in ("", "_low", "_high")] for row in blind]
+    return wanted is not None and bool(blind) and bool((side(zip(*ends, strict=True)) == wanted).all())
 
 
 def _scale(means: pd.DataFrame, metric: Metric) -> tuple[ScalarMappable, tuple[bool, bool]]:

@@ -19,6 +19,7 @@ from analyses.reading.choices import at_highest, ends
 from analyses.reading.manifest import Layer
 from analyses.reading.results import Results
 from analyses.statistics.bounds import ANY, SHARE, Bounds
+from analyses.statistics.decisions import side
 
 RING = ["ring", "inner", "outer"]
 UNIFORM = "uniform"
@@ -240,9 +241,8 @@ def _beside(results: Results, beside: pd.DataFrame, model: str, method: str) -> 
     rows = beside[(beside["model"] == model) & (beside["method"] == method)].dropna(subset=["half_difference_low"])
     kinds: dict[str, list[str]] = {"nearer than": [], "not told from": [], "further than": []}
     for row in rows.to_dict("records"):
-        low, high = row["half_difference_low"], row["half_difference_high"]
-        kind = "nearer than" if high < 0 else "further than" if low > 0 else "not told from"
-        kinds[kind].append(results.label("methods", str(row["control"])))
+        told_apart = int(side(row[f"half_difference{end}"] for end in ("", "_low", "_high")))
+        kinds[{-1: "nearer than", 0: "not told from", 1: "further than"}[told_apart]].append(results.label("methods", str(row["control"])))
     told = [f"{kind} {printing.listed(names)}" for kind, names in kinds.items() if names]
     return f", {'; '.join(told)}" if told else ""
 

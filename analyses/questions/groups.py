@@ -24,6 +24,7 @@ from analyses.reading.manifest import Checkpoint
 from analyses.reading.results import Results, ResultsError
 from analyses.reading.small_maps import CELLS, KeptSmall
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, bootstrap_means, percentiles
+from analyses.statistics.decisions import side
 from segcam.draw import display
 from segcam.draw.display import Display
 from segcam.groups import DRAWS, FEWEST, HALVES, STABLE, WITHOUT, Groups, group_maps
@@ -299,7 +300,7 @@ def finding(results: Results, one: Grouped, scores: pd.DataFrame) -> str:
 def _apart(results: Results, one: Grouped, scores: pd.DataFrame, group: int) -> list[str]:
     """Return in words what sets a group apart for sure, most first."""
     rows = [row for row in _score_rows(one, scores) if row["group"] == group + 1]
-    sure = [row for row in rows if row["away_low"] > 0 or row["away_high"] < 0]
+    sure = [row for row in rows if side([row["away"], row["away_low"], row["away_high"]])]
     sure.sort(key=lambda row: -abs(row["away_in_sd"]) if math.isfinite(row["away_in_sd"]) else 0)
     return [
         f"{_label(results, row['metric'])} {map_tiles.number(row['mean'])}, others {map_tiles.number(row['others'])}"

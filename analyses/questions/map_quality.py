@@ -28,6 +28,7 @@ from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE
 from analyses.statistics.correlation import FEWEST
 from analyses.statistics.correlation import correlations as rank_correlations
+from analyses.statistics.decisions import side
 
 RESAMPLES = 1000
 SCATTERED = "energy_gain"
@@ -117,8 +118,9 @@ def _told(values: Any, training_data: str) -> dict[str, Any]:
 
 
 def apart(frame: pd.DataFrame) -> pd.Series:
-    """Return of which rows the interval lies apart from 0."""
-    return (frame["rho_low"] > 0) | (frame["rho_high"] < 0)
+    """Return of which rows the interval lies apart from 0, whatever resamples were drawn."""
+    sides = side((frame[f"rho{end}"] for end in ("", "_low", "_high")), resamples=RESAMPLES)
+    return pd.Series(frame["rho"].notna() & (sides != 0))
 
 
 def scattered(results: Results, frame: pd.DataFrame) -> str:

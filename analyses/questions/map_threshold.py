@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib.figure
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, rounded
@@ -22,6 +23,7 @@ from analyses.reading.results import Results
 from analyses.reading.thresholds import CHOOSE, OTSU, TABLE, TEST, thresholds
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, Interval
 from analyses.statistics.bounds import SHARE, Bounds
+from analyses.statistics.decisions import side
 from analyses.statistics.intervals import NOTE, bootstrap_interval
 
 MAIN = style.Line("#0072b2", "o", "-")
@@ -230,7 +232,7 @@ def layers_finding(results: Results, frame: pd.DataFrame, models: Sequence[str])
             for one in (ordered[0], ordered[-1])
         )
         above = sum(one["cut_iou"] > uniform.get((model, one["layer"]), np.nan) for one in ordered)
-        better = sum(one["difference_low"] > 0 for one in ordered)
+        better = int((_sides(rows[rows["model"] == model]) > 0).sum())
         said = f"from {low} to {high} in {networks.name_of(results, model)}, above Otsu's at {better} of "
         said += f"{len(ordered)} layers"
         words.append(f"{said} and above the whole image's at {above}" if len(uniform) else said)
@@ -245,12 +247,17 @@ def _chosen(results: Results, frame: pd.DataFrame) -> str:
     rows = _judged(results, frame)
     if rows.empty:
         return ""
-    worse, lost = int((rows["difference_high"] < 0).sum()), float((rows["optimum_iou"] - rows["cut_iou"]).max())
+    worse, lost = int((_sides(rows) < 0).sum()), float((rows["optimum_iou"] - rows["cut_iou"]).max())
     low, high = rows["threshold"].min(), rows["threshold"].max()
     return (
         f"Thresholds of {low:g} to {high:g} of the maximum were chosen; they lose to Otsu's at {worse} layers (each "
         f"layer is judged by its own interval), and come within {printing.fixed(lost, 3)} of the best there is."
     )
+
+
+def _sides(rows: pd.DataFrame) -> NDArray[np.int8]:
+    """Return on which side of none the difference of the chosen threshold from Otsu's lies: 1, -1, 0 for neither."""
+    return side(rows[f"difference{end}"] for end in ("", "_low", "_high"))
 
 
 def _judged(results: Results, frame: pd.DataFrame) -> pd.DataFrame:

@@ -24,6 +24,7 @@ from analyses.reading.manifest import INPUT
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.bounds import ANY, CORRELATION, SHARE, Bounds
+from analyses.statistics.decisions import side
 from analyses.statistics.intervals import NOTE, bootstrap_interval
 
 TABLE, SECONDS = "robustness", "robustness_seconds"
@@ -337,8 +338,8 @@ def lead(values: pd.DataFrame, axis: Axis, methods: Sequence[str]) -> Lead | Non
         return Lead(names[best], float(estimates[best]), (), 0)
     confidence = 1 - (1 - CONFIDENCE) / len(others)
     apart = sign * (cube[best] - cube[others])
-    least = bootstrap_interval(apart, np.random.default_rng(SEED), RESAMPLES, confidence).low
-    untold = tuple(names[i] for i, low in zip(others, least, strict=True) if not low > 0)
+    sides = side(bootstrap_interval(apart, np.random.default_rng(SEED), RESAMPLES, confidence), resamples=RESAMPLES)
+    untold = tuple(names[i] for i, told in zip(others, sides, strict=True) if told <= 0)
     return Lead(names[best], float(estimates[best]), untold, len(others))
 
 

@@ -9,6 +9,7 @@ import matplotlib.figure
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
+from numpy.typing import NDArray
 
 from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, rounded
@@ -20,6 +21,7 @@ from analyses.reading.manifest import Layer
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, Interval
 from analyses.statistics.bounds import ANY, CORRELATION, Bounds
+from analyses.statistics.decisions import side
 from analyses.statistics.intervals import NOTE, bootstrap_interval
 
 HITS, ALARMS, MISSES, REJECTIONS = "hits", "false alarms", "misses", "rejections"
@@ -185,8 +187,8 @@ def finding(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> str
         if own:
             beside = [f"their pixels {_range(pixels)}"] if pixels else []
             paired = rows[rows["n_pairs"] >= FEWEST]
-            low, high = (_at_ends(results, paired, models, f"difference_{end}") for end in ("low", "high"))
-            beside += [_told_apart(low, high)] if chance and low else []
+            pairs = [_at_ends(results, paired, models, f"difference{end}") for end in ("", "_low", "_high")]
+            beside += [_told_apart(side(pairs))] if chance and pairs[0] else []
             words.append(f"{group} by {_range(own)}" + (f" ({', '.join(beside)})" if beside else ""))
     where = networks.label_of(results, models[0], _end(results, models[0])) if len(models) == 1 else "the encoder's end"
     if not words:
@@ -196,11 +198,11 @@ def finding(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> str
     return f"At {where}, {label} maps of errors are like those of hits: {printing.listed(words)}.{level}"
 
 
-def _told_apart(low: Sequence[float], high: Sequence[float]) -> str:
-    """Say whether all intervals of paired differences from the rejections lie on one side of zero."""
-    if min(low) > 0:
+def _told_apart(sides: NDArray[np.int8]) -> str:
+    """Say whether paired differences from the rejections lie on one side of zero, all of them and for sure."""
+    if (sides > 0).all():
         return "more than rejections"
-    return "less than rejections" if max(high) < 0 else "not told from rejections"
+    return "less than rejections" if (sides < 0).all() else "not told from rejections"
 
 
 def _end(results: Results, model: str) -> str:

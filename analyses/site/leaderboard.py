@@ -15,6 +15,7 @@ from analyses.comparisons.method_ranks import METRIC
 from analyses.reading.catalogue import FEWEST
 from analyses.reading.choices import at_highest
 from analyses.site.studies import RUN, Study
+from analyses.statistics.decisions import side
 from analyses.trust import sanity
 
 BEST = 3
@@ -182,7 +183,7 @@ def _lines(study: Study, model: str, energy: pd.DataFrame) -> Iterator[Line]:
             _estimate(row, "estimate", "low", "high"),
             ranked.get(name) if of_layers else None,
             None if similar is None else _estimate(similar, "spearman", "spearman_low", "spearman_high"),
-            similar is not None and float(similar["spearman_low"]) > sanity.FAILS,
+            similar is not None and bool(similar["fails"]),
             faithful.get(name) if of_layers else None,
             passes,
             _cost(method.passes, layers, own=method.own_passes, each=method.each),
@@ -236,13 +237,12 @@ def faithfulness(frame: pd.DataFrame | None, model: str) -> dict[str, Faithful]:
         return {}
     rows = at_highest(rows)
     sign = rows["measure"].map({"insertion": 1.0, "deletion": -1.0})
-    low, high = rows["difference_low"] * sign, rows["difference_high"] * sign
-    ends = pd.concat([low, high], axis=1)
+    sides = side(rows[f"difference{end}"] for end in ("", "_low", "_high")) * sign
     told = rows["n_pairs"] >= FEWEST
     counted = rows.assign(
         change=rows["difference"] * sign,
-        better=(ends.min(axis=1) > 0) & told,
-        worse=(ends.max(axis=1) < 0) & told,
+        better=(sides > 0) & told,
+        worse=(sides < 0) & told,
     )
     return {
         str(name): Faithful(

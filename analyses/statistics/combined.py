@@ -13,6 +13,7 @@ from scipy import stats
 from analyses.reading.arrays import Floats
 from analyses.statistics.bootstrap import Interval, bootstrap_means, deviation, percentiles
 from analyses.statistics.bounds import ANY, Bounds
+from analyses.statistics.decisions import near
 from analyses.statistics.intervals import widening
 from analyses.statistics.variance import linearised, sureness, variance_with
 
@@ -50,6 +51,10 @@ class Combined(NamedTuple):
     parts: Interval
     table: Floats
     error: float
+
+    def is_above(self, border: float = 0.0) -> bool:
+        """Return whether the interval lies above a border, whatever resamples were drawn."""
+        return self.low > border and not near(self.low, border, self.error)
 
 
 def means(parts: Sequence[ArrayLike], state: int, resamples: int) -> list[Estimate]:

@@ -13,6 +13,7 @@ from analyses.reading.catalogue import FEWEST
 from analyses.reading.manifest import INPUT
 from analyses.statistics import bounds
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED, bootstrap_means
+from analyses.statistics.decisions import side
 from analyses.statistics.intervals import widened
 
 
@@ -35,10 +36,8 @@ class Compared:
     counts: NDArray[np.int64]
 
     def apart(self, sign: int) -> NDArray[np.bool_]:
-        """Return where the interval lies above (`sign` 1) or below (-1) zero, of enough images to say so."""
-        _, low, high = self.layers
-        apart: NDArray[np.bool_] = ((low > 0) if sign > 0 else (high < 0)) & (self.counts >= FEWEST)
-        return apart
+        """Return where the interval lies above (`sign` 1) or below (-1) zero for sure, of enough images to say so."""
+        return np.asarray((side(self.layers) == sign) & (self.counts >= FEWEST))
 
 
 def compare(maps: MapScores, method: str, controls: Sequence[str]) -> Compared:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from analyses.reading.arrays import Floats
+from analyses.statistics import variance
 from analyses.statistics.intervals import mean_squares
 
 ENOUGH = 0.8
@@ -37,19 +38,25 @@ def components(matrix: ArrayLike) -> Components:
 
     Source: Searle, Casella and McCulloch, Variance Components, 1992, section 4.4 (analysis of variance).
     """
+    return Components(*(np.maximum(part, 0.0) for part in _estimated(matrix)))
+
+
+def _estimated(matrix: ArrayLike) -> Components:
+    """Return `components` as they are estimated, some of which may be below zero."""
     squares = mean_squares(matrix)
-    unknown = (squares.seeds < 2) | (squares.images < 2)
-    seed = (squares.seed - squares.rest) / np.maximum(squares.images, 1)
-    image = (squares.image - squares.rest) / np.maximum(squares.seeds, 1)
-    return Components(*(np.where(unknown, math.nan, np.maximum(part, 0.0)) for part in (seed, image, squares.rest)))
+    seed = (squares.seed - squares.rest) / squares.images
+    image = (squares.image - squares.rest) / squares.seeds
+    several = squares.seeds > 1  # with fewer than two images the squares are NaN already
+    return Components(*(np.where(several, part, math.nan) for part in (seed, image, squares.rest)))
 
 
 def icc(matrix: ArrayLike) -> Floats:
     """Return ICC(A,1) of an image's value over seeds: two-way random, absolute agreement, of a single training.
 
-        ICC = (M_image - M_rest) / (M_image + (S - 1) M_rest + S (M_seed - M_rest) / I)
+        ICC = image / (seed + image + rest)
 
-    1: every training gives each image the same value; 0: a value says nothing of the image. It may be below 0.
+    of the variance components as they are estimated. 1: every training gives each image the same value; 0: a value says
+    nothing of the image. It may be below 0, where `components` has 0.
 
     Args:
         matrix: (..., seeds, images); NaN is undefined, and images with any are left out.
@@ -59,12 +66,10 @@ def icc(matrix: ArrayLike) -> Floats:
 
     Source: McGraw and Wong, Psychological Methods 1(1), 1996, case 2A; Shrout and Fleiss 1979, ICC(2,1).
     """
-    squares = mean_squares(matrix)
-    seeds, images = np.maximum(squares.seeds, 1), np.maximum(squares.images, 1)
-    total = squares.image + (seeds - 1) * squares.rest + seeds * (squares.seed - squares.rest) / images
-    usable = (squares.seeds > 1) & (squares.images > 1) & (total > 0)
+    parts = _estimated(matrix)
+    total = parts.seed + parts.image + parts.rest
     share = np.full(np.shape(total), math.nan)
-    np.divide(squares.image - squares.rest, total, out=share, where=usable)
+    np.divide(parts.image, total, out=share, where=total > 0)
     return share
 
 
@@ -149,25 +154,7 @@ def method_study(values: ArrayLike) -> MethodStudy:
     methods, seeds, images = table.shape
     if methods < 2 or images < 2:
         return MethodStudy(*(math.nan,) * 4)
-
-    def mean(*kept: int) -> Floats:
-        over = tuple(axis for axis in range(3) if axis not in kept)
-        return np.asarray(table.mean(axis=over, keepdims=True))
-
-    grand, of_method = mean(), mean(0)
-    square = seeds * images * ((of_method - grand) ** 2).sum() / (methods - 1)
-    with_image = mean(0, 2) - of_method - mean(2) + grand
-    image = seeds * (with_image**2).sum() / ((methods - 1) * (images - 1))
+    found = variance.components(table)
     if seeds < 2:
-        return MethodStudy(max(0.0, (square - image) / images), 0.0, 0.0, float(image))
-    with_seed = mean(0, 1) - of_method - mean(1) + grand
-    seed = images * (with_seed**2).sum() / ((methods - 1) * (seeds - 1))
-    left = table - mean(0, 1) - mean(0, 2) - mean(1, 2) + of_method + mean(1) + mean(2) - grand
-    rest = (left**2).sum() / ((methods - 1) * (seeds - 1) * (images - 1))
-    parts = (
-        (square - seed - image + rest) / (seeds * images),
-        (seed - rest) / images,
-        (image - rest) / seeds,
-        rest,
-    )
-    return MethodStudy(*(max(0.0, float(part)) for part in parts))
+        return MethodStudy(found[0,], 0.0, 0.0, found[0, 2])
+    return MethodStudy(found[0,], found[0, 1], found[0, 2], found[0, 1, 2])

@@ -18,6 +18,7 @@ from analyses.reading.results import Results
 from analyses.statistics import bounds
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.bounds import CORRELATION, SHARE, Bounds
+from analyses.statistics.decisions import side
 from analyses.statistics.intervals import bootstrap_interval
 
 MAP, AREA_MATCHED, RANDOM, BLUR_MATCHED = "map", "area_matched", "random", "blur_matched"
@@ -84,8 +85,8 @@ def finding(results: Results, panels: Sequence[figures.Panel]) -> str:
     Beside it stand the layer with most of these areas, and the blind control that is more faithful in the most.
     """
     rows = pd.concat([panel.rows.assign(sign=panel.sign) for panel in panels]).reset_index(drop=True)
-    low, high = (rows["sign"] * rows[name] for name in ("low", "high"))
-    rows = rows.assign(more=(low > 0) & (high > 0), less=(low < 0) & (high < 0))
+    sides = rows["sign"] * side(rows[name] for name in ("estimate", "low", "high"))
+    rows = rows.assign(more=sides > 0, less=sides < 0)
     words = []
     for model in results.models:
         of_model = rows[rows["model"] == model]

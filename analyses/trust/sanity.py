@@ -18,6 +18,7 @@ from analyses.reading.choices import at_highest
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.bounds import CORRELATION
+from analyses.statistics.decisions import side
 from analyses.statistics.intervals import NOTE, bootstrap_interval
 
 FAILS = 0.5
@@ -146,7 +147,12 @@ def all_random(frame: pd.DataFrame) -> pd.DataFrame:
     rows = frame[(frame["kind"] == CASCADING) & (frame["share"] >= 1) & (frame["layer"] == ALL)]
     kept = [*GROUP, "method", *(f"{name}{end}" for name in MEASURES for end in ENDS)]
     kept += ["n_images", "n_seeds", "n_undefined", "training_data"]
-    return rows[kept].assign(fails=rows["spearman_low"] > FAILS).reset_index(drop=True)
+    return rows[kept].assign(fails=fails(rows)).reset_index(drop=True)
+
+
+def fails(rows: pd.DataFrame) -> pd.Series:
+    """Return of which rows, all weights random, the interval of Spearman's correlation lies above `FAILS` for sure."""
+    return rows["spearman"].notna() & (side((rows[f"spearman{end}"] for end in ENDS), FAILS) > 0)
 
 
 def _means(group: pd.DataFrame) -> pd.DataFrame:
@@ -191,12 +197,13 @@ def _where(results: Results, frame: pd.DataFrame) -> str:
 
 def _verdict(results: Results, frame: pd.DataFrame) -> str:
     """Name the methods whose maps stay as they were when all weights are random."""
+    random = frame[(frame["kind"] == CASCADING) & (frame["share"] >= 1)]
+    failing = random[fails(random)]
     named = [
         f"{results.label('methods', str(row['method']))} ({row['spearman']:.2f} [{row['spearman_low']:.2f}, "
         f"{row['spearman_high']:.2f}]; over cells with a gradient {row['spearman_reached']:.2f} "
         f"[{row['spearman_reached_low']:.2f}, {row['spearman_reached_high']:.2f}])"
-        for row in frame[(frame["kind"] == CASCADING) & (frame["share"] >= 1)].to_dict("records")
-        if row["spearman_low"] > FAILS
+        for row in failing.to_dict("records")
     ]
     rule = f"the interval of Spearman's correlation lies above {FAILS:g} where all weights are random"
     return f"Fail ({rule}): {', '.join(named)}." if named else f"No method fails ({rule})."

@@ -59,11 +59,14 @@ AREAS: dict[str, Area] = {
             "analyses/paper/claims/evaluation.py",
             "analyses/paper/claims/multiverse.py",
             "analyses/paper/claims/operating.py",
+            "analyses/paper/claims/decided.py",
         ),
         (
             "tests/analyses/paper/test_values.py",
             "tests/analyses/paper/test_registration.py",
             "tests/analyses/paper/test_operating.py",
+            "tests/analyses/paper/test_sizes.py",
+            "tests/analyses/paper/test_others_claims.py",
             "tests/analyses/paper/test_claims.py",
         ),
     ),
@@ -99,6 +102,11 @@ AREAS: dict[str, Area] = {
         ),
         left=("segcam/methods/__init__.py", "segcam/methods/material/superpixels.py"),
     ),
+    "masked": Area(
+        ("segcam/methods/masked/*.py", "segcam/methods/fusions/*.py"),
+        ("tests/segcam/methods/test_masked.py", "tests/segcam/methods/test_fusions.py"),
+    ),
+    "groups": Area(("segcam/groups.py",), ("tests/segcam/test_groups.py",)),
     "targets": Area(("segcam/probe/targets/*.py",), ("tests/segcam/probe/targets",)),
     "placement": Area(
         ("segcam/probe/placement/*.py", "segcam/probe/layouts/*.py"),
@@ -109,7 +117,7 @@ AREAS: dict[str, Area] = {
         ("segcam/checks/*.py",),
         tuple(
             f"tests/segcam/checks/test_{name}.py"
-            for name in ("sanity", "diagnosis", "leakage", "distance", "confidence", "mistakes")
+            for name in ("sanity", "diagnosis", "leakage", "distance", "confidence", "mistakes", "robustness")
         ),
     ),
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -11,10 +13,14 @@ import pytest
 from analyses import Results
 from analyses.paper.claims.operating import (
     HEAD,
+    PHOTOGRAPHS,
     SHAPES,
+    UNKNOWN,
     Published,
     characteristics,
     intervals,
+    intervals_of,
+    photographs,
     published,
 )
 from analyses.paper.claims.registration import registered
@@ -37,6 +43,15 @@ def told() -> dict[tuple[str, str], dict[str, str]]:
     return {(row[0], row[1]): dict(zip(HEAD, row, strict=True)) for row in rows}
 
 
+def unknown() -> dict[str, dict[str, str]]:
+    """The page's rows of claims whose power the registration does not know."""
+    text = (ROOT / "docs" / "operating.md").read_text()
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in re.findall(r"^\| [HD]\d .*", text, re.MULTILINE)
+    ]
+    return {row[0]: dict(zip(UNKNOWN, row, strict=True)) for row in rows}
+
+
 def near(found: float, percent: str) -> bool:
     """Whether a share of the few data sets is what the page's percentage says, within four standard errors."""
     share = float(percent) / 100
@@ -52,6 +67,9 @@ def test_the_rule_does_as_the_page_says(name, record_property) -> None:
         row = told()[name, f"{one.claim.seeds}, {shape}"]
         record_property(f"false verdicts, {shape} trainings", found.supported + found.opposite)
         record_property(f"power, {shape} trainings", found.power)
+        false, power = 100 * (found.supported + found.opposite), 100 * found.power
+        sys.stdout.write(f"{name}, {shape} trainings: {false:.1f} % false verdicts, power {power:.0f} %\n")
+        assert false <= 5
         assert max(float(row["0: supported"]), float(row["0: opposite"])) <= 2.5
         assert near(found.supported, row["0: supported"])
         assert near(found.opposite, row["0: opposite"])
@@ -75,3 +93,24 @@ def test_a_claim_has_power_or_is_called_underpowered() -> None:
             continue
         assert claim.power == pytest.approx(float(rows[claim.id]["2: supported"]) / 100, abs=0.011)
         assert rows[claim.id]["registered power"] == f"{100 * claim.power:.0f} %"
+
+
+@pytest.mark.parametrize("name", [claim.id for claim in registered().claims if claim.power is None])
+def test_of_claims_without_power_the_page_says_what_is_known(name, record_property) -> None:
+    claim, row = next(claim for claim in registered().claims if claim.id == name), unknown()[name]
+    deviation, known = photographs(Results(ROOT / "results" / "quick"), claim)
+    assert (row["trainings"], row["photographs differ by"]) == (str(claim.seeds), f"{deviation:.2f}")
+    assert row["known from"] == known
+    apart = row["80 % up to trainings that differ by"]
+    for trainings, column in ((0.0, "2: supported, trainings alike"), (float(apart or 0), None)):
+        variances = {(0,): trainings**2, (1,): deviation**2}
+        found = characteristics(intervals_of(variances, (claim.seeds, PHOTOGRAPHS), "normal", DATA_SETS, 200, state=7))
+        record_property(f"power, trainings that differ by {trainings}", found.power)
+        assert near(found.power, row[column] if column else "80" if apart else row["2: supported, trainings alike"])
+        assert max(found.supported, found.opposite) <= 0.05
+    assert float(row["0: decided"]) <= 2.5
+
+
+def test_the_photographs_are_those_of_the_study_to_come() -> None:
+    profile = tomllib.loads((ROOT / "bench" / "profiles" / "paper.toml").read_text())
+    assert profile["faithfulness"]["images"] == PHOTOGRAPHS

@@ -18,6 +18,7 @@ from analyses.plots import forest, style
 from analyses.reading.choices import paper_target, paper_target_in_words
 from analyses.reading.results import Results
 from analyses.reading.states import NOT_MEASURED, NOT_REPLICATED, UNDECIDED
+from analyses.statistics.decisions import end_errors
 
 PAPER = "Park, Lee, Lee"
 SHOWN = (
@@ -77,6 +78,7 @@ def _row(one: Decided, found: PartFinding) -> dict[str, Any]:
     measure = registration.measures[part.measure]
     quantity = one.quantities.get(part.measure, measure)
     turned = sorted(part.side * end for end in (found.low, found.high))
+    errors = end_errors(found.estimate, found.low, found.high, RESAMPLES[0])
     measured = not found.missing and not math.isnan(found.low)
     combined = one.judged.combined
     return {
@@ -101,7 +103,7 @@ def _row(one: Decided, found: PartFinding) -> dict[str, Any]:
         "n_seeds": found.n_seeds,
         "n_left_out": found.n_left_out,
         "defined": found.defined,
-        "verdict": region(found.low, found.high, measure.smallest) if measured else _without(found),
+        "verdict": region(found.low, found.high, measure.smallest, errors) if measured else _without(found),
         "reason": f"not measured ({found.missing})" if found.missing else "",
         "statistic": combined.estimate if combined else math.nan,
         "statistic_low": combined.low if combined else math.nan,

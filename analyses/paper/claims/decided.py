@@ -53,7 +53,7 @@ class Decided:
     def region(self) -> str:
         """Where the interval lies, whatever other rules forbid."""
         combined = self.judged.combined
-        return NOT_MEASURED if combined is None else region(combined.low, combined.high)
+        return NOT_MEASURED if combined is None else region(combined.low, combined.high, error=combined.error)
 
     @property
     def overall(self) -> str:
@@ -69,10 +69,10 @@ class Decided:
     def seeds_needed(self) -> float:
         """The trainings that would decide, were the estimate the truth: inf for more than `MOST_SEEDS`.
 
-        NaN where the claim is decided, or was not measured.
+        NaN where the claim is decided, or was not measured, or of one training, which does not tell how others differ.
         """
         combined = self.judged.combined
-        if combined is None or self.judged.verdict != UNDECIDED:
+        if combined is None or self.judged.verdict != UNDECIDED or combined.table.shape[-2] < 2:
             return math.nan
         seeds = needed(combined, most=MOST_SEEDS)
         return math.inf if seeds is None else seeds
@@ -124,7 +124,15 @@ def _unregistered(results: Results, registration: Registration) -> str:
     kept = results.manifest.registration
     if not kept:
         return "its scores are from before the registration"
-    return "" if kept == registration.sha256 else "its scores were begun under another registration"
+    if kept != registration.sha256:
+        return "its scores were begun under another registration"
+    trained = {seed for model in results.models for seed in results.seeds(model)}
+    others = [f"{seed}" for seed in sorted(trained - set(registration.seeds))]
+    if not others:
+        return ""
+    return (
+        f"seed{'s' * (len(others) > 1)} {printing.listed(others)} {'are' if len(others) > 1 else 'is'} not registered"
+    )
 
 
 def caveat(one: Decided) -> str:
@@ -142,6 +150,7 @@ def caveat(one: Decided) -> str:
     if not math.isnan(one.seeds_needed):
         number = f"more than {MOST_SEEDS}" if math.isinf(one.seeds_needed) else f"{one.seeds_needed:.0f}"
         said.append(f"It takes {number} trainings to decide, were the estimate the truth.")
+    if one.judged.verdict == UNDECIDED:
         if one.judged.claim.underpowered:
             said.append("The registration calls it underpowered.")
         if one.judged.claim.power is None:

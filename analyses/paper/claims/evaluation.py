@@ -169,7 +169,7 @@ class Control:
 
     def passes(self) -> bool:
         """Whether the control passes the claim, or the network's maps are not ahead of it for sure."""
-        return self.judged.verdict == "supported" or (self.ahead is not None and not self.ahead.low > 0)
+        return self.judged.verdict == "supported" or (self.ahead is not None and not self.ahead.is_above())
 
 
 UNTRAINED = "untrained"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import cast
 
 import pandas as pd
 
@@ -17,10 +18,11 @@ from analyses.reading.choices import model_of
 from analyses.reading.results import Results
 from analyses.reading.scan import Scan
 from analyses.reading.variants import LEFT_OUT, SPECIFICATIONS, Variant
+from analyses.statistics.combined import Combined
 
 TABLE = "tables/claim_specifications.csv"
-RESAMPLES = (2000,)
-"""Of a specification: what counts is how many agree."""
+RESAMPLES = (2000, 10_000)
+"""Of a specification, as many as its region takes: what counts is how many agree."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Specification:
         left_out: the training left out; None for none.
         variant: how the maps were scored.
         estimate, low, high: the mean of the claim's parts in units of their smallest effects, with its interval.
+        verdict: the region of the interval, however few its trainings are; undecided where other resamples could put an
+            end across a smallest effect.
         registered: whether it is the registered choice.
     """
 
@@ -45,12 +49,17 @@ class Specification:
     estimate: float
     low: float
     high: float
+    verdict: Verdict
     registered: bool = False
 
-    @property
-    def verdict(self) -> Verdict:
-        """The region of its interval, however few its trainings are."""
-        return region(self.low, self.high)
+    @classmethod
+    def of(
+        cls, chosen: tuple[str, str, str, str, int | None, Variant], combined: Combined, *, registered: bool = False
+    ) -> Specification:
+        """Return what a choice, from target to variant, comes to."""
+        low, high = combined.low, combined.high
+        verdict = region(low, high, error=combined.error)
+        return cls(*chosen, combined.estimate, low, high, verdict, registered)
 
 
 def specifications(
@@ -84,13 +93,13 @@ def specifications(
                 continue
             words = "; ".join(one.words for one in quantities.values())
             own = at_main and method == results.main_method and words == "; ".join(dict.fromkeys(chosen))
-            yield Specification(target, point, method, words, None, variant, *judged.combined[:3], own)
+            yield Specification.of((target, point, method, words, None, variant), judged.combined, registered=own)
             for seed in results.seeds(model) if own else ():
                 without = evaluate(
                     scores, claim, registration, quantities=quantities, without=seed, resamples=RESAMPLES
                 )
                 if without.combined is not None:
-                    yield Specification(target, point, method, words, seed, variant, *without.combined[:3])
+                    yield Specification.of((target, point, method, words, seed, variant), without.combined)
 
 
 def _variants(results: Results) -> list[Variant]:
@@ -119,6 +128,7 @@ def published(results: Results, claim: str) -> list[Specification] | None:
             estimate=float(row["estimate"]),
             low=float(row["low"]),
             high=float(row["high"]),
+            verdict=cast("Verdict", row["verdict"]),
             registered=str(row["registered"]) == "True",
         )
         for row in rows[rows["claim"] == claim].to_dict("records")

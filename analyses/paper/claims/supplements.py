@@ -107,7 +107,7 @@ def _control_rows(one: Decided) -> Iterator[dict[str, Any]]:
                 "claim": one.judged.claim.id,
                 "control": control.method,
                 **dict(zip(("estimate", "low", "high"), combined[:3], strict=True)),
-                "verdict": region(combined.low, combined.high),
+                "verdict": region(combined.low, combined.high, error=combined.error),
                 **dict(zip(("ahead", "ahead_low", "ahead_high"), ahead[:3] if ahead else (math.nan,) * 3, strict=True)),
                 "passes": control.passes(),
             }

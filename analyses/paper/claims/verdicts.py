@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from numpy.typing import ArrayLike
+
 from analyses.paper.claims.registration import Claim, Part, Rule
 from analyses.statistics.combined import Combined
+from analyses.statistics.decisions import near
 
 Verdict = Literal["supported", "opposite", "negligible", "undecided", "not measured"]
-SURE = 4.0
-"""Standard errors of the bootstrap that a bound keeps from a smallest effect, so that no verdict is the generator's."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,21 @@ class Judged:
     parts: Sequence[PartFinding] = field(default_factory=tuple)
 
 
-def region(low: float, high: float, smallest: float = 1.0) -> Verdict:
+def region(low: float, high: float, smallest: float = 1.0, error: ArrayLike = 0.0) -> Verdict:
     """Return where an interval lies: beyond the smallest effect on either side, within both, or across a border.
 
-    >>> region(1.2, 3.0), region(-0.4, 0.8), region(-2.0, -1.1), region(0.4, 2.0)
-    ('supported', 'negligible', 'opposite', 'undecided')
+    Args:
+        low: its lower end.
+        high: its upper end.
+        smallest: the smallest effect, a border on either side of 0.
+        error: the ends' standard error that comes of drawing no more resamples, one of both or one each. An end that
+            other resamples could put on the other side of a border lies across it.
+
+    >>> region(1.2, 3.0), region(-0.4, 0.8), region(-2.0, -1.1), region(0.4, 2.0), region(1.2, 3.0, error=0.1)
+    ('supported', 'negligible', 'opposite', 'undecided', 'undecided')
     """
+    if any(near([low, high], border, error).any() for border in (smallest, -smallest)):
+        return "undecided"
     if low > smallest:
         return "supported"
     if high < -smallest:
@@ -77,7 +87,7 @@ def region(low: float, high: float, smallest: float = 1.0) -> Verdict:
 
 def within_noise(combined: Combined) -> bool:
     """Return whether an end of the interval lies so near a smallest effect that other resamples could cross it."""
-    return min(abs(abs(bound) - 1) for bound in (combined.low, combined.high)) < SURE * combined.error
+    return any(bool(near(combined[1:3], border, combined.error).any()) for border in (1, -1))
 
 
 def judge(combined: Combined, rule: Rule, images: int, seeds: int) -> tuple[Verdict, str]:
@@ -89,9 +99,9 @@ def judge(combined: Combined, rule: Rule, images: int, seeds: int) -> tuple[Verd
         return "undecided", f"{trainings}, where a verdict takes {rule.seeds}: it speaks of these networks alone"
     if math.isnan(combined.low) or math.isnan(combined.high):
         return "undecided", "no interval: too few images and seeds have a value"
-    verdict = region(combined.low, combined.high)
     if within_noise(combined):
         return "undecided", "an end of the interval lies at the smallest effect, within the bootstrap's own noise"
+    verdict = region(combined.low, combined.high)
     return verdict, REASONS[verdict]
 
 

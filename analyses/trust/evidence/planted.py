@@ -14,12 +14,13 @@ from analyses.reading.arrays import Floats, distinct, fill, nan_mean
 from analyses.reading.manifest import Metric
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.bounds import CORRELATION
+from analyses.statistics.decisions import side
 from analyses.statistics.intervals import bootstrap_interval
 
 LEFT_OUT = ("blank",)
 """Metrics that say whether there is a value at all."""
 IN_ORDER = 0.9
-"""A metric puts planted maps in order where the interval of its rank correlation lies at or above this."""
+"""A metric puts planted maps in order where the interval of its rank correlation lies above this."""
 
 
 def judges_place(metric: Metric) -> bool:
@@ -78,7 +79,8 @@ def tabulate(frame: pd.DataFrame, metrics: Sequence[Metric]) -> pd.DataFrame:
                 "rho_low": interval.low[m, c],
                 "rho_high": interval.high[m, c],
             }
-            row["in_order"] = bool(row["judges_place"] and row["rho_low"] >= IN_ORDER)
+            beyond = side([row["rho"], row["rho_low"], row["rho_high"]], IN_ORDER) > 0
+            row["in_order"] = bool(row["judges_place"] and beyond)
             row |= {f"rho_{plant}": by_plant[m, p, c] for p, plant in enumerate(axes["plant"])}
             row["undefined_share"] = float(np.isnan(orders[m, :, c]).mean())
             rows.append(row | {"n_scenes": int((~np.isnan(whole[m, c])).sum())})
@@ -93,5 +95,5 @@ ABOUT = (
     "correlation of the metric with that share, over the eleven maps of a scene and plant; turned where less is "
     f"better; 1 is the planted order, 0 none (also of a constant metric). {CONFIDENCE:.0%} intervals from {RESAMPLES} "
     "resamples of scenes. cell: side of a cell in pixels. judges_place: the metric calls a map better or worse by its "
-    f"place; in_order: of such a metric the interval lies at or above {IN_ORDER}. No network plays a part."
+    f"place; in_order: of such a metric the interval lies above {IN_ORDER}. No network plays a part."
 )

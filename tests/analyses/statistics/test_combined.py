@@ -102,3 +102,10 @@ def test_the_seeds_that_would_decide():
     assert needed(found._replace(estimate=1.0 + 0.01 * deviation)) is None
     assert needed(found._replace(estimate=0.0)) > seeds, "to call it negligible takes more"
     assert needed(found._replace(table=table[:1])) is None
+
+
+def test_two_resamples_have_a_noise_and_one_has_none() -> None:
+    assert noise(np.array([1.0, 1.0])) == 0
+    assert noise(np.array([0.0] * 9 + [5.0])) == 2.5, "the rank beyond the quantile is the last"
+    assert math.isnan(noise(np.array([1.0])))
+    assert math.isnan(noise(np.array([1.0, math.nan])))

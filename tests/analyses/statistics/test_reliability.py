@@ -39,6 +39,27 @@ def test_an_icc_needs_seeds_that_differ_and_leaves_images_out_that_lack_one() ->
     assert icc(np.tile(table[:1], (3, 1))) == pytest.approx(1)
 
 
+def test_components_are_those_of_two_crossed_factors_and_the_icc_is_their_share() -> None:
+    rng = np.random.default_rng(4)
+    tables = np.stack([crossed(rng, 0.6, 1.0, 0.7), crossed(rng, 0, 1.0, 0.7), crossed(rng, 0.6, 0, 2.0)])
+    found = components(tables)
+    for i, table in enumerate(tables):
+        wanted = variance.components(table)
+        assert (found.seed[i], found.image[i], found.rest[i]) == pytest.approx((wanted[0,], wanted[1,], wanted[0, 1]))
+    both = (found.seed > 0) & (found.image > 0)
+    assert both.any()
+    assert not both.all()
+    of_two = components(tables[0, :2])
+    assert tuple(of_two) == pytest.approx(
+        tuple(variance.components(tables[0, :2])[key] for key in ((0,), (1,), (0, 1)))
+    )
+    for lacking in (tables[0, :1], tables[0, :, :1], np.full((3, 4), math.nan), np.full((2, 3, 4), math.nan)):
+        assert np.isnan(components(lacking)).all()
+        assert np.isnan(icc(lacking)).all()
+    share = found.image / (found.seed + found.image + found.rest)
+    np.testing.assert_allclose(icc(tables)[both], share[both])
+
+
 def test_as_many_trainings_as_are_needed_reach_a_dependability_of_four_fifths() -> None:
     parts = components(crossed(np.random.default_rng(2), 0.5, 1.0, 1.0))
     needed = trainings_needed(parts)
@@ -87,8 +108,15 @@ def test_components_of_methods_are_those_of_three_crossed_factors() -> None:
     values = sum(
         scale * rng.standard_normal(size) for scale, size in zip((3.0, 2.0, 2.0, 0.5, 4.0), sizes, strict=True)
     )
-    parts = variance.components(values)
-    wanted = (parts[0,], parts[0, 1], parts[0, 2], parts[0, 1, 2])
+    # the mean squares of the design, written out
+    of_method, with_seed, with_image = values.mean((1, 2)), values.mean(2), values.mean(1)
+    left = values - with_seed[:, :, None] - with_image[:, None] - values.mean(0) + of_method[:, None, None]
+    left += values.mean((0, 2))[:, None] + values.mean((0, 1)) - values.mean()
+    rest = (left**2).sum() / (4 * 3 * 5)
+    by_seed = 6 * ((with_seed - of_method[:, None] - with_seed.mean(0) + values.mean()) ** 2).sum() / (4 * 3)
+    by_image = 4 * ((with_image - of_method[:, None] - with_image.mean(0) + values.mean()) ** 2).sum() / (4 * 5)
+    method = 4 * 6 * of_method.var(ddof=1)
+    wanted = ((method - by_seed - by_image + rest) / 24, (by_seed - rest) / 6, (by_image - rest) / 4, rest)
     assert min(wanted) > 0
     assert method_study(values) == pytest.approx(wanted)
     of_one = components(values[:, 0])  # methods in the place of seeds

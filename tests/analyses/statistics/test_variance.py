@@ -94,3 +94,9 @@ def test_rows_without_any_value_are_no_part_of_the_mean():
     assert np.isnan(linearised(holed)[2]).all()
     one = np.array([[1.0, np.nan], [3.0, 2.0]])
     np.testing.assert_allclose(nan_mean(linearised(one).ravel()), 2.0)
+
+
+def test_nothing_is_known_of_a_table_with_a_gap():
+    found = sureness(np.array([[1.0, 2.0, math.nan], [2.0, 4.0, 5.0]]))
+    assert math.isnan(found.variance)
+    assert math.isnan(found.freedom)

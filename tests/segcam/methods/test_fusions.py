@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 from segcam import Layer, Probe, Target, explain
 from segcam.errors import InputError, NotApplicableError
 from segcam.methods import METHODS
+from segcam.methods.fusions import layered
 from segcam.methods.fusions.layered import on_pixels
 from segcam.methods.fusions.winsor_cam import winsorised
 from segcam.methods.material.subject import Subject, examining
@@ -46,7 +49,10 @@ def pairs(subject: Subject, i: int, labels: list[str]) -> list[slow.Pair]:
 
 
 @pytest.mark.parametrize("base", ["grad_cam_pp", "layer_cam", "hires_cam"])
-@pytest.mark.parametrize(("of", "labels"), [("", ["third", "first"]), ("second, fir*", ["second", "first"])])
+@pytest.mark.parametrize(
+    ("of", "labels"),
+    [("", ["third", "first"]), ("second, fir*", ["second", "first"]), ("third, second", ["third", "second"])],
+)
 def test_refine_cam_equals_its_twin(base: str, of: str, labels: list[str]) -> None:
     model = seeded(network)
     with subject_of(model, LAYERS, target="predicted:logit") as subject, unchanged(model):
@@ -122,6 +128,36 @@ def by_hand(subject: Subject, i: int) -> tuple[list[np.ndarray], float]:
     return pieces, float(score.detach())
 
 
+def test_full_grad_of_a_norm_without_bias_and_of_a_module_that_plays_no_part() -> None:
+    class Two(nn.Module):
+        def __init__(self, *, affine: bool) -> None:
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 3, 1)
+            self.norm, self.beside = nn.BatchNorm2d(6, affine=affine), nn.Conv2d(6, 3, 1)
+            self.norm.running_mean += torch.linspace(-1, 1, 6)
+            self.norm.running_var += torch.linspace(0, 1, 6)
+
+        def forward(self, images: Tensor) -> Tensor:
+            inside = self.norm(self.conv(images)).relu()
+            self.beside(inside)
+            return self.head(inside)
+
+    plain, affine = seeded(lambda: Two(affine=False)), seeded(lambda: Two(affine=True))
+    affine.load_state_dict(plain.state_dict(), strict=False)  # the weights of its norm stay 1, the biases 0
+    nn.init.ones_(affine.norm.weight)
+    nn.init.zeros_(affine.norm.bias)
+    found = []
+    for model in (plain, affine):
+        with subject_of(model, Layer("conv", "conv")) as subject:
+            found.append(run("full_grad", subject))
+    assert found[0].nan_to_num().amax() > 0
+    torch.testing.assert_close(found[0], found[1], equal_nan=True)
+    nn.init.uniform_(affine.norm.weight, 0.5, 3)
+    nn.init.uniform_(affine.norm.bias)
+    with subject_of(affine, Layer("conv", "conv")) as subject:
+        assert run("full_grad", subject).nan_to_num().amax() > 0, "its pieces add up to the score, or it is refused"
+
+
 def test_full_grad_is_refused_where_pieces_are_missing() -> None:
     def smooth() -> nn.Module:
         return nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.GELU(), nn.Conv2d(6, 3, 1))
@@ -155,6 +191,31 @@ def test_what_cannot_be_fused(name: str, chosen: dict[str, str], words: str) -> 
 def test_a_percentile_is_one() -> None:
     with subject_of(seeded(network), LAYERS) as subject, pytest.raises(InputError, match="percentile is 101"):
         METHODS.get("winsor_cam").run(subject, INPUT, percentile=101.0)
+
+
+def test_a_layer_whose_map_is_undefined_says_nothing() -> None:
+    found = torch.tensor([[[math.nan, -1.0], [2.0, 0.0]]])
+    capture = SimpleNamespace(maps=lambda maps, layer: found)
+    got = layered.maps_of(capture, LAYERS[0], METHODS.get("grad_cam"))
+    assert got.tolist() == [[[0, 0], [2, 0]]]
+    assert layered.to_one(torch.tensor([[[4.0, 1.0]], [[0.0, 0.0]]])).tolist() == [[[1, 0.25]], [[0, 0]]]
+
+
+def test_winsor_cam_of_layers_that_speak_against_and_of_blank_ones() -> None:
+    """Networks of which a layer's gradients are negative on average, and whose map of a layer is blank."""
+    against = blank = 0
+    for seed in range(12):
+        model = seeded(network, seed)
+        with subject_of(model, LAYERS, target="best_pixel:logit") as subject:
+            found = run("winsor_cam", subject, percentile=90.0)
+            for i in range(len(IMAGES)):
+                own = pairs(subject, i, ["first", "second", "third"])
+                means = np.array([gradients.mean() for _, gradients in own])
+                maps = [slow.cams.maps("grad_cam", *pair)[1] for pair in own]
+                against += means.min() < 0 < means.max()
+                blank += any(one.max() == one.min() for one in maps)
+                assert np.abs(found[i].numpy() - slow.winsor_cam(own, SIZE, 90.0)).max() <= 1e-9
+    assert min(against, blank) > 0
 
 
 @pytest.mark.parametrize("name", ["refine_cam", "winsor_cam"])

@@ -211,3 +211,40 @@ def test_explain_says_how_far_they_are_and_keeps_to_the_memory(monkeypatch: pyte
     assert "rise, Input, 20 of 20 passes" in said
     for layer, method in (("Input", "rise"), ("conv2", "recipro_cam")):
         np.testing.assert_allclose(bound.map(0, layer, method), free.map(0, layer, method), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen", "passes"),
+    [
+        ("rise", {"masks": 7, "cells": 2}, 7),
+        ("sobol", {"designs": 4, "cells": 3}, 40),
+        ("hsic", {"masks": 6, "cells": 2}, 6),
+        ("segment_ablation", {"segments": 6}, 7),
+        ("segment_ablation", {}, 51),
+    ],
+)
+def test_the_passes_are_as_many_as_it_says(name: str, chosen: dict[str, int], passes: int) -> None:
+    assert METHODS.get(name).configured(chosen).cost == passes
+
+
+def test_sobol_tells_a_small_variance_from_rounding() -> None:
+    class Faint(nn.Module):
+        """Scores of about 3 that vary by some 1e-8, a hundred million times what double precision rounds; or not."""
+
+        def __init__(self, part: float = 1e-8) -> None:
+            super().__init__()
+            self.conv1, self.part = nn.Conv2d(3, 3, 1), part
+
+        def forward(self, images: Tensor) -> Tensor:
+            return 3 + self.part * self.conv1(images)
+
+    model = seeded(Faint)
+    plain = nn.Sequential(model.conv1)
+    with subject_of(model, Layer("conv1", "conv1"), target="image:logit") as subject:
+        faint = sobol.sobol(subject, INPUT, 8, 2)
+    with subject_of(plain, Layer("0", "0"), target="image:logit") as subject:
+        strong = sobol.sobol(subject, INPUT, 8, 2)
+    assert strong.amax() > 0
+    torch.testing.assert_close(faint, strong, rtol=1e-3, atol=1e-3)
+    with subject_of(seeded(lambda: Faint(0.0)), Layer("conv1", "conv1"), target="image:logit") as subject:
+        assert (sobol.sobol(subject, INPUT, 8, 2) == 0).all(), "what does not vary has no shares: blank"
