@@ -239,11 +239,15 @@ def _beside(results: Results, beside: pd.DataFrame, model: str, method: str) -> 
     if beside.empty:
         return ""
     rows = beside[(beside["model"] == model) & (beside["method"] == method)].dropna(subset=["half_difference_low"])
-    kinds: dict[str, list[str]] = {"nearer than": [], "not told from": [], "further than": []}
+    kinds: dict[int, tuple[str, list[str]]] = {
+        -1: ("nearer than", []),
+        0: ("not told from", []),
+        1: ("further than", []),
+    }
     for row in rows.to_dict("records"):
         told_apart = int(side(row[f"half_difference{end}"] for end in ("", "_low", "_high")))
-        kinds[{-1: "nearer than", 0: "not told from", 1: "further than"}[told_apart]].append(results.label("methods", str(row["control"])))
-    told = [f"{kind} {printing.listed(names)}" for kind, names in kinds.items() if names]
+        kinds[told_apart][1].append(results.label("methods", str(row["control"])))
+    told = [f"{kind} {printing.listed(names)}" for kind, names in kinds.values() if names]
     return f", {'; '.join(told)}" if told else ""
 
 

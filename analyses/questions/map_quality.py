@@ -120,7 +120,7 @@ def _told(values: Any, training_data: str) -> dict[str, Any]:
 def apart(frame: pd.DataFrame) -> pd.Series:
     """Return of which rows the interval lies apart from 0, whatever resamples were drawn."""
     sides = side((frame[f"rho{end}"] for end in ("", "_low", "_high")), resamples=RESAMPLES)
-    return pd.Series(frame["rho"].notna() & (sides != 0))
+    return pd.Series(sides != 0, frame.index)
 
 
 def scattered(results: Results, frame: pd.DataFrame) -> str:

@@ -364,6 +364,7 @@ TABLES = {
     "curves": "Scores by layer and level",
     "diagnosis": "Blank and negative maps",
     "distance": "Energy by distance",
+    "distance_controls": "Distance of half the energy less controls'",
     "distance_half": "Distance of half the energy",
     "distance_removal": "Rings removed",
     "distributions": "Quantiles over images",

@@ -60,5 +60,6 @@ def side(interval: Iterable[ArrayLike], border: float = 0.0, *, resamples: int =
     estimate, low, high = interval
     ends = np.stack(np.broadcast_arrays(low, high)).astype(np.float64)
     close = near(ends, border, end_errors(estimate, low, high, resamples))
-    above, below = (ends[0] > border) & ~close[0], (ends[1] < border) & ~close[1]
+    known = ~np.isnan(np.asarray(estimate, dtype=np.float64))
+    above, below = (ends[0] > border) & ~close[0] & known, (ends[1] < border) & ~close[1] & known
     return np.asarray(above.astype(np.int8) - below.astype(np.int8))

@@ -94,6 +94,8 @@ def finding(results: Results, frame: pd.DataFrame) -> str:
             for part in (failed.head(MOST_NAMED), main)
             if len(part)
         ]
+        if len(main):
+            named[-1] = f"not {named[-1]}"
         numbers = f" ({'; '.join(named)})" if named else ""
         words.append(f"{len(failed)} of {len(of_model)} in {networks.name_of(results, model)}{numbers}")
     return f"Methods whose maps stay alike with all weights random: {printing.listed(words)}." if words else ""
@@ -152,7 +154,7 @@ def all_random(frame: pd.DataFrame) -> pd.DataFrame:
 
 def fails(rows: pd.DataFrame) -> pd.Series:
     """Return of which rows, all weights random, the interval of Spearman's correlation lies above `FAILS` for sure."""
-    return rows["spearman"].notna() & (side((rows[f"spearman{end}"] for end in ENDS), FAILS) > 0)
+    return pd.Series(side((rows[f"spearman{end}"] for end in ENDS), FAILS) > 0, rows.index)
 
 
 def _means(group: pd.DataFrame) -> pd.DataFrame:

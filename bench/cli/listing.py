@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.cli import remembered
 from segcam.errors import unknown
+from segcam.model_names import parsed
 
 ListRow = dict[str, Any]
 
@@ -124,8 +125,8 @@ def one(kind: str, name: str) -> ListRow:
         InputError: there is none; names the nearest.
     """
     rows = {row["name"]: row for row in rows_of(kind)}
-    base = name.partition(":")[0] if kind == "models" else name  # segformer:b1 is a variant of segformer
-    if base not in rows or (base != name and not rows[base]["variants"]):
+    base = parsed(name).family if kind == "models" else name  # segformer:b1 is a variant of segformer
+    if base not in rows or (":" in name and not rows[base]["variants"]):
         raise unknown({"analyses": "analysis"}.get(kind, kind.removesuffix("s")), name, rows)
     return rows[base]
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from segcam.checks.faithfulness.imputation import check_known
+from segcam.checks.faithfulness.imputation import check_imputation
 from segcam.checks.faithfulness.outcomes import BATCH
 from segcam.checks.removal import IMPUTATION, score_changes
 from segcam.checks.scored_maps import measured, methods_named, pictures, scored_maps
@@ -134,7 +134,7 @@ def leakage(  # noqa: PLR0913  (the optional ones are named where they are given
     [0.75, 0.25]
     """
     asked = methods_named(methods)
-    check_known(imputation)  # before the first pass
+    check_imputation(imputation)  # before the first pass
     given = pictures(batch, images)
     template = Target.parse(target) if isinstance(target, str) else target
     dense = _answer(probe, given, template)

@@ -16,6 +16,7 @@ from analyses.paper.claims.registration import Quantity, Registration, registere
 from analyses.paper.claims.values import ClaimScores
 from analyses.paper.claims.verdicts import Judged, region
 from analyses.reading.arrays import Floats, nan_mean
+from analyses.reading.choices import model_of
 from analyses.reading.results import Results
 from analyses.reading.states import NOT_DISCRIMINATING, NOT_MEASURED, STATES, UNDECIDED
 from analyses.statistics.combined import needed
@@ -126,7 +127,8 @@ def _unregistered(results: Results, registration: Registration) -> str:
         return "its scores are from before the registration"
     if kept != registration.sha256:
         return "its scores were begun under another registration"
-    trained = {seed for model in results.models for seed in results.seeds(model)}
+    models = [model for family in registration.families if (model := model_of(results, family))]
+    trained = {seed for model in models for seed in results.seeds(model)}
     others = [f"{seed}" for seed in sorted(trained - set(registration.seeds))]
     if not others:
         return ""

@@ -274,6 +274,11 @@ class Registration(Frozen):
                 out += [measure.ranked_with] if measure.ranked_with else []
         return tuple(one for i, one in enumerate(out) if one not in out[:i])
 
+    @property
+    def families(self) -> frozenset[str]:
+        """The models that claims are about."""
+        return frozenset(group.model for claim in self.claims for part in claim.parts for group in part.groups)
+
     def layers(self, model: str) -> frozenset[str]:
         """Return the labels of a model's layers whose maps claims are about."""
         claims = [claim for claim in self.claims if self.about_maps(claim)]

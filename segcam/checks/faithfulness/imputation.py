@@ -79,6 +79,16 @@ def noisy_linear(images: Float[Tensor, "b ch H W"], ids: Sequence[str], seed: in
 IMPUTATIONS: dict[str, Imputation] = {"mean": mean, "blur": blur, "noisy_linear": noisy_linear}
 
 
+def check_imputation(how: str) -> None:
+    """Refuse a name that no imputation has.
+
+    Raises:
+        InputError: there is no such.
+    """
+    if how not in IMPUTATIONS:
+        raise unknown("imputation", how, IMPUTATIONS)
+
+
 def filler(images: Float[Tensor, "b ch H W"], ids: Sequence[str], how: str = "blur", seed: int = 0) -> Filler:
     """Return what puts something else in the place of pixels gone, in any copies of the images.
 
@@ -91,7 +101,7 @@ def filler(images: Float[Tensor, "b ch H W"], ids: Sequence[str], how: str = "bl
     Raises:
         InputError: `how` is unknown.
     """
-    check_known(how)
+    check_imputation(how)
     images = real(images, "images")
     if images.ndim != 4 or len(images) != len(ids) or 0 in images.shape:
         raise InputError(f"images are {tuple(images.shape)} of {len(ids)} names: (images, channels, h, w) are needed")
@@ -116,16 +126,6 @@ def impute(
 
 
 @in_full_precision
-def check_known(how: str) -> None:
-    """Refuse a name that no imputation has.
-
-    Raises:
-        InputError: there is no such.
-    """
-    if how not in IMPUTATIONS:
-        raise unknown("imputation", how, IMPUTATIONS)
-
-
 def blurred(images: Float[Tensor, "b ch H W"], deviation: float) -> Float[Tensor, "b ch H W"]:
     """Return the images under a Gaussian of `deviation` pixels cut at three deviations, mirrored at the frame."""
     reach = min(max(1, round(3 * deviation)), min(images.shape[-2:]) - 1)

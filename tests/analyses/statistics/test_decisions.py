@@ -42,6 +42,7 @@ def test_an_interval_lies_beyond_a_border_by_more_than_its_noise() -> None:
     assert side((1.0, 0.5, 1.5), 0.45, resamples=32_000) == 1
     assert side((1.0, 0.5, 1.5), 0.41, resamples=1000) == 0
     np.testing.assert_array_equal(side(([1, -1, np.nan], [0.5, -1.5, np.nan], [1.5, -0.5, np.nan])), [1, -1, 0])
+    assert side((np.nan, 0.5, 1.0)) == 0
     assert side((1.0, 1.0, 1.0), 0.9) == 1, "what does not vary has no noise"
 
 

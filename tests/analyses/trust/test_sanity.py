@@ -148,7 +148,7 @@ def test_the_figure_shows_the_numbers_of_the_highest_level(run):
     values = {name: printing.short(value) for name, value in values.items()}
     assert figure.caption.finding == (
         "Methods whose maps stay alike with all weights random: 1 of 2 in U-Net (Layer cam "
-        f"{values['layer_cam']}; Grad-CAM {values['grad_cam']})."
+        f"{values['layer_cam']}; not Grad-CAM {values['grad_cam']})."
     )
     assert len({(line.get_color(), line.get_marker()) for line in axes[0].lines if len(line.get_xdata()) == 4}) == 2
 
