@@ -11,6 +11,9 @@ import pytest
 from analyses import Figure, Results, ResultsError, Table
 from analyses.questions import robustness
 from analyses.report.words import Words
+from analyses.statistics.bootstrap import Interval
+from analyses.statistics.decisions import end_errors
+from analyses.statistics.intervals import bootstrap_interval
 from tests.analyses.checks import assert_on_page, rewrite, row, texts
 from tests.published.ranges import outside
 
@@ -172,13 +175,43 @@ def test_who_leads_rests_on_pairs_and_not_on_means() -> None:
 def test_the_more_rivals_the_surer_a_lead_must_be() -> None:
     rng = np.random.default_rng(1)
     off = rng.normal(0, 1, 40)
-    off = 0.36 + (off - off.mean()) / off.std()  # an interval of 95 % lies just above zero
+    off = 0.4 + (off - off.mean()) / off.std()  # an interval of 95 % lies above zero by more than its noise
     alone = {"a": [0.0] * 40, "b": list(-off)}
     many = alone | {f"r{i}": [-5.0 - i] * 40 for i in range(20)}
     one, several = (robustness.lead(varied(v), AXIS, list(v)) for v in (alone, many))
     assert one is not None
     assert several is not None
     assert (one.untold, several.untold) == ((), ("b",))
+
+
+def test_a_lead_has_the_mean_of_the_table_where_trainings_lack_maps() -> None:
+    frame = varied({"a": [0.9, 0.1], "b": [0.3, 0.3]}, seeds=3)
+    frame = frame[~((frame["image"] == "i1") & (frame["seed"] > 0))]
+    found = robustness.lead(frame, AXIS, ["a", "b"])
+    assert found is not None
+    assert found.value == pytest.approx(frame.loc[frame["method"] == "a", "robustness"].mean())
+    assert found.value > 0.6, "not the mean over images of their means"
+
+
+@pytest.mark.parametrize("others", [1, 9, 49, 70])
+def test_ends_further_out_are_no_noisier_than_the_border_allows(others: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def noted(values: np.ndarray, generator: np.random.Generator, resamples: int, confidence: float) -> Interval:
+        asked.append((resamples, confidence))
+        return bootstrap_interval(values, generator, 50)
+
+    rng = np.random.default_rng(4)
+    monkeypatch.setattr(robustness, "bootstrap_interval", noted)
+    names = [f"m{i}" for i in range(others + 1)]
+    robustness.lead(varied({name: list(rng.normal(size=4)) for name in names}), AXIS, names)
+    ((resamples, confidence),) = asked
+    values = rng.normal(size=(3, 60)) + rng.normal(size=(3, 1))
+    ends = np.array(
+        [bootstrap_interval(values, np.random.default_rng(n), resamples, confidence)[1:] for n in range(40)]
+    )
+    allowed = end_errors(values.mean(), *ends.mean(axis=0))
+    assert (ends.std(axis=0) < allowed).all()
 
 
 def test_a_lead_that_is_not_told_is_said_to_be_none(make_in, tmp_path) -> None:
