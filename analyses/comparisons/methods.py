@@ -237,7 +237,8 @@ def _best(results: Results, models: Sequence[str], summary: pd.DataFrame, metric
         of_model = f"{above} of {len(ordered)} in {networks.name_of(results, model)}"
         words.append(f"{of_model} ({' to '.join(named)}{few})")
     name = printing.within(metric.label)
-    return f"Methods with more {name} over layers than every blind control: {printing.listed(words)}." if words else ""
+    of_all = f"Methods whose {name} over layers is better than every blind control's"
+    return f"{of_all}: {printing.listed(words)}." if words else ""
 
 
 def _beats(row: Mapping[Any, Any], metric: Metric) -> bool:

@@ -129,15 +129,16 @@ def _finding(shown: Sequence[map_tiles.Tiles], layers: Sequence[Layer], image: s
     pairs = [pair for pair in pairs if not math.isnan(sum(pair))]
     if not pairs:
         return ""
-    rises = sum(after - before > SAME for before, after in pairs)
+    higher = sum(after - before > SAME for before, after in pairs)  # of one image: no interval says that it rises
     levels = f"from {low.label} to {high.label}{'' if low.name else ' mean IoU'}"
-    said = f"{name}, {levels}: energy gain rises at {rises} of {len(pairs)} layers in this image"
+    said = f"{name}, {levels}: energy gain is higher at {higher} of {len(pairs)} layers in this image"
     changes = [one for layer in layers if (one := change(start.get(layer.name), end.get(layer.name)))]
     if not changes:
         return f"{said}."
     up, down = (sum(one.sign == sign for one in changes) for sign in (1, -1))
-    most = max(one.images for one in changes)
-    return f"{said}; over {most} images it surely rises at {up} of {len(changes)} and falls at {down}."
+    counts = {one.images for one in changes}
+    over = f"{'up to ' if len(counts) > 1 else ''}{max(counts)}"
+    return f"{said}; over {over} images it surely rises at {up} of {len(changes)} and falls at {down}."
 
 
 def _edges(results: Results, points: Sequence[Checkpoint], layers: Sequence[Layer]) -> str:

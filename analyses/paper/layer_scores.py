@@ -93,8 +93,8 @@ class Change(NamedTuple):
 
 
 SURE = (
-    "In the title a score rises, falls, or is higher where the 95 % interval of the mean difference, over resamples of "
-    "the images, leaves out zero."
+    "In the title the mean of a score over images rises, falls, or is higher where the 95 % interval of its "
+    "difference, over resamples of the images, leaves out zero."
 )
 
 

@@ -220,7 +220,7 @@ def finding(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> str
 
 
 def layers_finding(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> str:
-    """Say from which overlap to which the layers go, at how many it is above Otsu's, and above all of the image's."""
+    """Say from which overlap to which the layers go, at how many Otsu's is surely less, and the image's mean."""
     rows, words = _judged(results, frame), []
     uniform = frame[frame["method"] == UNIFORM].set_index(["model", "layer"])["cut_iou"]
     for model in models:
@@ -235,7 +235,7 @@ def layers_finding(results: Results, frame: pd.DataFrame, models: Sequence[str])
         better = int((_sides(rows[rows["model"] == model]) > 0).sum())
         said = f"from {low} to {high} in {networks.name_of(results, model)}, above Otsu's at {better} of "
         said += f"{len(ordered)} layers"
-        words.append(f"{said} and above the whole image's at {above}" if len(uniform) else said)
+        words.append(f"{said} and with a higher mean than the whole image's at {above}" if len(uniform) else said)
     if not words:
         return f"Fewer than {FEWEST} test images have an overlap."
     label = results.label("methods", main_method(frame, results))

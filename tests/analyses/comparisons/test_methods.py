@@ -306,7 +306,7 @@ def test_the_dots_are_sorted_and_those_of_less_hollow(run):
         f"{run().label('methods', row['method'])} {row['estimate']:.2f}" for row in (best, every.iloc[-1])
     )
     assert figure.caption.finding == (
-        "Methods with more energy gain over layers than every blind control: "
+        "Methods whose energy gain over layers is better than every blind control's: "
         f"{above} of {len(every)} in U-Net ({ends})."
     )
     key = key_of(figure)

@@ -65,13 +65,15 @@ def test_the_title_says_how_the_score_goes_with_the_level_here_and_over_images(m
     frame = many.scores({"method": ["grad_cam"], "layer": few}).astype({"layer": str, "image": str})
     table = frame.pivot(index=["layer", "image"], columns="level", values="energy_gain")[[30, 90]].dropna().round(6)
     here = table.xs(many.gallery_ids[0], level="image")
-    rises = (here[90] - here[30] > 0.005).sum()
+    higher = (here[90] - here[30] > 0.005).sum()
+    images = table.groupby(level="layer").size()
+    images = images[images >= 6]
+    assert images.nunique() > 1, "a map that is blank leaves its image out"
     said = main(many).caption.finding
-    start = (
-        f"U-Net, from 30 % to 90 % mean IoU: energy gain rises at {rises} of {len(here)} layers in this image; over "
-    )
+    start = f"U-Net, from 30 % to 90 % mean IoU: energy gain is higher at {higher} of {len(here)} layers "
     assert said.startswith(start)
-    assert re.search(r"over [678] images it surely rises at \d of [67] and falls at \d\.$", said)
+    over = rf"in this image; over up to {images.max()} images it surely rises at \d of {len(images)} and falls at \d\.$"
+    assert re.search(over, said)
 
 
 def test_the_details_say_how_edges_go_with_the_level(make, drawn):

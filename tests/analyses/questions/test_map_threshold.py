@@ -62,7 +62,7 @@ def test_the_threshold_is_chosen_on_other_images_than_it_is_judged_on(make) -> N
     low, high = (f"{own[name]:.2f} ({name})" for name in (own.idxmin(), own.idxmax()))
     assert figures[1].caption.finding == (
         f"IoU of Grad-CAM maps goes from {low} to {high} in U-Net, above Otsu's at {count} of {count} layers "
-        f"and above the whole image's at {count}."
+        f"and with a higher mean than the whole image's at {count}."
     )
     assert (
         "they lose to Otsu's at 0 layers (each layer is judged by its own interval), and come within 0.05"
@@ -85,7 +85,9 @@ def test_a_threshold_at_the_end_of_those_tried_is_called_so(make) -> None:
     of_method = table.frame[table.frame["method"] == "grad_cam"]
     assert of_method["at_end"].all()
     count = len(of_method)
-    assert layers.caption.finding.endswith(f"at {count} of {count} layers and above the whole image's at 0.")
+    assert layers.caption.finding.endswith(
+        f"at {count} of {count} layers and with a higher mean than the whole image's at 0."
+    )
 
 
 @pytest.mark.parametrize("splits", [("test",), ("choose",)])
