@@ -14,6 +14,7 @@ from analyses.plots import map_page, networks, overlay
 from analyses.reading.choices import ends
 from analyses.reading.error_maps import FALSE_ALARM, HIT, MISS, PIXELS, SETS
 from analyses.reading.files import PREDICTED
+from analyses.reading.manifest import Checkpoint
 from analyses.reading.records import Gallery
 from analyses.reading.results import Results
 from segcam.draw import display
@@ -22,6 +23,7 @@ from segcam.draw.display import Display
 KINDS = ("hit", "false_positive", "false_negative")
 SIGNS: dict[int, map_page.Sign] = {HIT: "hit", FALSE_ALARM: "false alarm", MISS: "miss"}
 HEADS = ("image", "truth", "prediction", "errors", "map of hits", "map of false alarms", "map of misses")
+LIKE = "like_hits"
 IGNORED = 255
 INSIDE, OUTSIDE, BORDER = 0.95, 0.15, 0.5
 """Greys of the class, of all others, and of pixels that count for neither."""
@@ -46,8 +48,8 @@ class ErrorPage:
     photographs: bool
 
 
-def page(results: Results, model: str, kept: Sequence[Gallery], most: int) -> ErrorPage | None:
-    """Return the picture of the images with the most errors, of at most so many; None where no maps are kept."""
+def page(results: Results, point: Checkpoint, kept: Sequence[Gallery], most: int) -> ErrorPage | None:
+    """Return the picture of a checkpoint's images with the most errors, of at most so many; None without kept maps."""
     images = [(gallery, i) for gallery in kept for i in range(len(gallery.ids))]
     if not images:
         return None
@@ -59,17 +61,23 @@ def page(results: Results, model: str, kept: Sequence[Gallery], most: int) -> Er
     ordered = sorted(images, key=lambda one: (-_errors(*one), one[0].ids[one[1]]))
     without = [one for one in ordered if absent(one)][:1]
     chosen = [one for one in ordered if not absent(one)][: most - len(without)] + without
-    layer = _layer(results, model, chosen[0][0])
-    label = networks.label_of(results, model, layer)
+    layer = _layer(results, point.model, chosen[0][0])
+    label = networks.label_of(results, point.model, layer)
     rows = [_row(results, gallery, i, layer, foreground) for gallery, i in chosen]
     name = results.class_name(next(iter(results.targets), ""))
     key: list[tuple[map_page.Sign, str]] = [(sign, _meaning(sign, name)) for sign in SIGNS.values()]
     key.append(("outline", f"outline: of the mask, {name}; on maps of the pixels explained"))
-    title = f"{results.label('models', model)}: maps of {label} for right and wrong pixels"
+    title = f"{results.label('models', point.model)}: maps of {label} for right and wrong pixels"
     shown = map_page.Page(title, [map_page.Block(HEADS, rows)], len(HEADS), key)
     ids = tuple(gallery.ids[i] for gallery, i in chosen)
     whole = all(gallery.ids[i] in gallery.photographs for gallery, i in chosen)
-    return ErrorPage(shown, ids, label, _finding(chosen, layer, label, name), whole)
+    words = []
+    for kind, what in zip(KINDS[1:], ("false alarms", "misses"), strict=True):
+        if found := _alike(results, point, chosen, layer, kind):
+            numbers = dict.fromkeys(printing.fixed(value, 2) for value in (found[0], found[-1]))
+            of = f" in {len(found)} images" if len(found) > 1 else " in one image"
+            words.append(f"of {what} by {' to '.join(numbers)}{of}")
+    return ErrorPage(shown, ids, label, _finding(words, *chosen[0], label, name), whole)
 
 
 def draw(page: ErrorPage) -> matplotlib.figure.Figure:
@@ -96,32 +104,31 @@ def _layer(results: Results, model: str, gallery: Gallery) -> str:
     return names[0]
 
 
-def _finding(chosen: Sequence[tuple[Gallery, int]], layer: str, label: str, name: str) -> str:
+def _finding(alike: Sequence[str], gallery: Gallery, i: int, label: str, name: str) -> str:
     """Say how like the maps of errors are to those of hits in the images shown; without any pair, what is predicted."""
-    words = []
-    for kind, what in zip(KINDS[1:], ("false alarms", "misses"), strict=True):
-        alike = [_alike(gallery, i, layer, kind) for gallery, i in chosen]
-        found = sorted(value for value in alike if not np.isnan(value))
-        if found:
-            ends = dict.fromkeys(printing.fixed(value, 2) for value in (found[0], found[-1]))
-            of = f" in {len(found)} images" if len(found) > 1 else " in one image"
-            words.append(f"of {what} by {' to '.join(ends)}{of}")
-    if words:
-        return f"Maps of {label} correlate with those of the same image's hits: {printing.listed(words)}."
-    gallery, i = chosen[0]
+    if alike:
+        return f"Maps of {label} correlate with those of the same image's hits: {printing.listed(alike)}."
     wrong = int(gallery.arrays[PIXELS][i][1:].sum()) / int((gallery.masks[i] != IGNORED).sum())
-    return f"{100 * wrong:.0f} % of the first image's pixels are wrong: predicted as {name} and not, or missed."
+    return f"{100 * wrong:.0f} % of the first image's pixels are wrong: predicted as {name} but not it, or missed."
 
 
-def _alike(gallery: Gallery, i: int, layer: str, kind: str) -> float:
-    """Return Pearson's correlation of a map's cells with those of the image's hits; NaN where one has no map."""
-    names = {name.split(":", 1)[0]: name for name in gallery.arrays if name.endswith(f"|{layer}")}
-    maps = (np.asarray(gallery.arrays[names[which]][i], dtype=np.float64) for which in (kind, KINDS[0]))
-    one, hits = (np.maximum(values, 0).ravel() for values in maps)
-    counts = gallery.arrays[PIXELS][i]
-    if not counts[KINDS.index(kind)] or not counts[0] or not one.std() > 0 or not hits.std() > 0:
-        return float("nan")
-    return float(np.corrcoef(one, hits)[0, 1])
+def _alike(
+    results: Results, point: Checkpoint, chosen: Sequence[tuple[Gallery, int]], layer: str, kind: str
+) -> list[float]:
+    """Return how the maps shown of one set correlate with those of the hits, the least first; of few pixels none.
+
+    As it was measured: over the picture's own cells, without padding, which kept maps do not tell.
+    """
+    table = results.table("errors")
+    if table is None or LIKE not in table:
+        return []
+    names = (name.split("|", 2) for name in chosen[0][0].arrays if name.startswith(f"{kind}:"))
+    target, method, _ = next(parts for parts in names if parts[2] == layer)
+    where = {"model": point.model, "level": point.level, "seed": point.seed}
+    where |= {"target": target, "method": method, "layer": layer}
+    rows = table[np.logical_and.reduce([table[key] == value for key, value in where.items()])]
+    shown = rows["image"].isin([gallery.ids[i] for gallery, i in chosen])
+    return sorted(float(value) for value in rows.loc[shown, LIKE].dropna())
 
 
 def _row(results: Results, gallery: Gallery, i: int, layer: str, foreground: Sequence[int]) -> map_page.Row:

@@ -33,6 +33,7 @@ ORACLE = "mask_oracle"
 OWN, LIKE, LIKE_REJECTIONS = "own_gain", "like_hits", "like_rejections"
 MEASURES = {OWN: "Energy gain, own pixels", LIKE: "Correlation with hits"}
 OBJECT = "energy_gain"
+DIFFERENCE = ["difference", "difference_low", "difference_high"]
 KEYS = ("seed", "image", "target", "layer", "method")
 BESIDE = (
     *("dataset", "class", "model", "level", "training_data"),
@@ -177,18 +178,16 @@ def finding(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> str
     """Say how like the maps of errors are to those of hits at the encoder's end, beside those of rejections."""
     method, words = main_method(frame, results), []
     like = frame[(frame["measure"] == LIKE) & (frame["n_images"] >= FEWEST)]
-    chance = _at_ends(results, like[(like["errors"] == REJECTIONS) & (like["method"] == method)], models, "estimate")
+    chance = _means(results, like[(like["errors"] == REJECTIONS) & (like["method"] == method)], models)
     for group in (ALARMS, MISSES):
         of_group = like[like["errors"] == group]
         rows = of_group[of_group["method"] == method]
-        own, pixels = (
-            _at_ends(results, one, models, "estimate") for one in (rows, of_group[of_group["method"] == ORACLE])
-        )
+        own, pixels = (_means(results, one, models) for one in (rows, of_group[of_group["method"] == ORACLE]))
         if own:
             beside = [f"their pixels {_range(pixels)}"] if pixels else []
-            paired = rows[rows["n_pairs"] >= FEWEST]
-            pairs = [_at_ends(results, paired, models, f"difference{end}") for end in ("", "_low", "_high")]
-            beside += [_told_apart(side(pairs))] if chance and pairs[0] else []
+            pairs = _at_ends(results, rows[rows["n_pairs"] >= FEWEST], models).dropna(subset=DIFFERENCE)
+            sides = side(pairs[DIFFERENCE].to_numpy(np.float64).T)
+            beside += [_told_apart(sides)] if chance and len(sides) else []
             words.append(f"{group} by {_range(own)}" + (f" ({', '.join(beside)})" if beside else ""))
     where = networks.label_of(results, models[0], _end(results, models[0])) if len(models) == 1 else "the encoder's end"
     if not words:
@@ -199,10 +198,17 @@ def finding(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> str
 
 
 def _told_apart(sides: NDArray[np.int8]) -> str:
-    """Say whether paired differences from the rejections lie on one side of zero, all of them and for sure."""
-    if (sides > 0).all():
-        return "more than rejections"
-    return "less than rejections" if (sides < 0).all() else "not told from rejections"
+    """Say in how many networks paired differences from the rejections lie above zero, or below it, for sure.
+
+    >>> [_told_apart(np.array(sides, np.int8)) for sides in ([1], [0], [0, -1])]
+    ['more than rejections', 'not told from rejections', 'less than rejections in 1 of 2 networks']
+    """
+    words = []
+    for what, sign in (("more", 1), ("less", -1)):
+        if told := int((sides == sign).sum()):
+            where = "" if told == len(sides) else f" in {told} of {len(sides)} networks"
+            words.append(f"{what} than rejections{where}")
+    return printing.listed(words) if words else "not told from rejections"
 
 
 def _end(results: Results, model: str) -> str:
@@ -211,9 +217,13 @@ def _end(results: Results, model: str) -> str:
     return layers[min(1, len(layers) - 1)].name
 
 
-def _at_ends(results: Results, rows: pd.DataFrame, models: Sequence[str], column: str) -> list[float]:
-    found = [rows[(rows["model"] == model) & (rows["layer"] == _end(results, model))][column] for model in models]
-    return [float(value) for values in found for value in values if not np.isnan(value)]
+def _at_ends(results: Results, rows: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
+    """Return each network's rows of the layer at its encoder's end."""
+    return pd.concat([rows[(rows["model"] == model) & (rows["layer"] == _end(results, model))] for model in models])
+
+
+def _means(results: Results, rows: pd.DataFrame, models: Sequence[str]) -> list[float]:
+    return [float(value) for value in _at_ends(results, rows, models)["estimate"].dropna()]
 
 
 def _range(values: Sequence[float]) -> str:
@@ -266,7 +276,7 @@ def picture(results: Results, model: str) -> Iterator[Figure]:
     """Yield the picture of the images that are kept of a model's checkpoint; nothing without any."""
     point = shown_checkpoint(results, model)
     kept = results.error_maps(model, point.seed, point.level) if point else []
-    page = error_pages.page(results, model, kept, SHOWN)
+    page = error_pages.page(results, point, kept, SHOWN) if point else None
     if page is None or point is None:
         return
     with style.context():

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from analyses.questions import when_wrong
+from analyses.reading.choices import at_highest
 from analyses.reading.error_maps import PIXELS, PLACE, SETS
 from analyses.reading.results import Results
 from tests.analyses.checks import assert_on_page, key_of, row, split, texts
@@ -110,6 +111,16 @@ def test_planted_differences_are_found_within_images(make) -> None:
     assert_on_page(figure)
 
 
+def test_differences_without_an_interval_tell_nothing(make) -> None:
+    results = measured(make(**RUN))
+    frame = at_highest(when_wrong.tabulate(results))
+    frame.loc[frame["errors"] == "misses", ["difference_low", "difference_high"]] = np.nan
+    said = when_wrong.finding(results, frame, ["unet"])
+    alarms, misses = said.split(" and misses by ")
+    assert "more than rejections" in alarms
+    assert "rejections)" not in misses
+
+
 def test_few_pairs_are_called_so(make) -> None:
     _, (figure,) = split(when_wrong.analyse(measured(make(**RUN), alarms=4)))
     assert "At Encoder 2_2, fewer than 6 images" in figure.caption.finding
@@ -122,9 +133,16 @@ def test_the_picture_shows_sets_and_maps_and_says_which_images(make) -> None:
     said = texts(figure)
     assert {"truth", "prediction", "errors", "map of hits", "map of misses"} <= set(said)
     assert sum("no such" in text for text in said) == 2  # of the image without the class: no hits and no misses
+    table = results.table("errors")
+    table = table[(table["layer"] == "Encoder 2_2") & (table["method"] == "grad_cam") & (table["seed"] == 0)]
+    alike = table[table["image"].isin(IMAGES[:2])].set_index(["target", "image"])["like_hits"]  # as it was measured
+    alarms, misses = (
+        " to ".join(dict.fromkeys(f"{value:.2f}" for value in sorted(alike[f"{kind}:logit"])))
+        for kind in ("false_positive", "false_negative")
+    )
     assert figure.caption.finding == (
-        "Maps of Encoder 2_2 correlate with those of the same image's hits: of false alarms by 1.00 in 2 images and of "
-        "misses by \N{MINUS SIGN}1.00 in 2 images."
+        f"Maps of Encoder 2_2 correlate with those of the same image's hits: of false alarms by {alarms} in 2 images "
+        f"and of misses by {misses} in 2 images."
     )
     assert WITHOUT[0] in figure.caption.details
     assert "no average images" in figure.caption.details
