@@ -117,15 +117,20 @@ class Groups:
         return bool(self.gap > np.max(self.chance, initial=-math.inf)) and self.stability >= STABLE
 
     @property
+    def small(self) -> NDArray[np.bool_]:
+        """Which groups have `FEW` of the largest one's size at most, `(k,)`."""
+        small: NDArray[np.bool_] = self.sizes <= FEW * self.sizes.max(initial=0)
+        return small
+
+    @property
     def odd(self) -> NDArray[np.bool_]:
         """Which groups are odd, `(k,)`.
 
         Groups hold; this one is found again, is parted from every other by a valley deeper than any of an even spread,
-        and has `FEW` of the largest one's size at most.
+        and is small.
         """
-        few = self.sizes <= FEW * self.sizes.max(initial=0)
         parted = self.valley <= 1 / (1 + len(self.chance))
-        odd: NDArray[np.bool_] = self.holds & (self.found_again >= STABLE) & parted & few
+        odd: NDArray[np.bool_] = self.holds & (self.found_again >= STABLE) & parted & self.small
         return odd
 
 

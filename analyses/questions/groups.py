@@ -285,16 +285,24 @@ def finding(results: Results, one: Grouped, scores: pd.DataFrame) -> str:
     if not len(odd):
         if groups.count < 2:
             return f"{name}: {total} maps are too few, or too much alike, to be grouped."
-        why = "no further apart than by chance"
-        if groups.p <= 1 / (1 + DRAWS):
-            why = (
-                "not found again in halves of them" if not groups.holds else "a continuum, or into groups of like size"
-            )
-        return f"{name}: no odd group among the maps of {total} images; the best cut is {why}."
+        return f"{name}: no odd group among the maps of {total} images; {_why_none(groups)}."
     told = _apart(results, one, scores, int(odd[0]))
     what = f": {told[0]}" if told else ""
     sizes = printing.listed([f"{groups.sizes[group]}" for group in odd])
     return f"{name}: the maps of {sizes} of {total} images form a group apart{what}."
+
+
+def _why_none(groups: Groups) -> str:
+    """Say which of the conditions of `Groups.odd` fails first, of several groups none of which is odd."""
+    if groups.p > 1 / (1 + DRAWS):
+        return "the best cut is no further apart than by chance"
+    if not groups.holds:
+        return "the best cut is not found again in halves of them"
+    if not groups.small.any():  # the others speak of small groups
+        return "the groups are of like size"
+    if not (groups.small & (groups.found_again >= STABLE)).any():
+        return "no small group is found again in halves"
+    return "no valley parts a small group from the others"
 
 
 def _apart(results: Results, one: Grouped, scores: pd.DataFrame, group: int) -> list[str]:
@@ -421,8 +429,8 @@ _ABOUT = (
 _COLUMNS = (
     "found_again: what a group shares with the most similar group of a half (Jaccard); silhouette: of the group's "
     "maps; separation: of all maps; by_chance: of clouds without groups; gap: separation less by_chance, in standard "
-    "deviations, for the clouds where it is less; p_valley: share of even spreads whose dip is as large; "
-    f"stability: adjusted Rand index of halves. Fewer than {FEWEST} images are one group."
+    "deviations, for the clouds where it is less; p_valley: largest share, over the other groups, of even spreads "
+    f"whose dip is as large; stability: adjusted Rand index of halves. Fewer than {FEWEST} images are one group."
 )
 _SCORES = (
     f"away: mean of the group less that of all other images, with {CONFIDENCE:.0%} intervals from {RESAMPLES} "
@@ -432,7 +440,7 @@ _SCORES = (
 _IMAGES = "group 0: no map; axis_1, axis_2: where a map lies along the principal axes, in units of the layers' spread."
 _PLACES = (
     "A dot an image, along the first two principal axes of its maps, coloured by group; full and named: odd groups. "
-    "Groups are made along ten axes, so that those parted here by none may be parted by others."
+    "Groups that overlap here may be apart along the other eight axes."
 )
 _READING = (
     "A row a group of images whose maps are alike: the mean map, where it has more than the other groups' mean, and "

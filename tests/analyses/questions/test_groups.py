@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -132,6 +134,25 @@ def test_without_the_cue_no_group_is_odd(make_in, tmp_path, seed) -> None:
     assert not any(item.frame["odd"].any() for item in items if isinstance(item, Table))
     figure, _ = [item for item in items if isinstance(item, Figure)]
     assert "no odd group among the maps of 78 images" in figure.caption.finding
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"gap": 0.0, "chance": np.ones(39)}, "the best cut is no further apart than by chance"),
+        ({"stability": 0.5}, "the best cut is not found again in halves of them"),
+        ({"sizes": np.array([40, 38])}, "the groups are of like size"),
+        ({"found_again": np.array([1.0, 0.5])}, "no small group is found again in halves"),
+        ({"valley": np.array([0.2, 0.2])}, "no valley parts a small group from the others"),
+    ],
+)
+def test_why_no_group_is_odd_is_said(made, changed, why) -> None:
+    (one,) = groups.grouped(made[0])
+    assert one.groups.odd.any()
+    other = replace(one, groups=replace(one.groups, **changed))
+    assert not other.groups.odd.any()
+    said = groups.finding(made[0], other, groups.scores_of(made[0], other))
+    assert said == f"U-Net: no odd group among the maps of 78 images; {why}."
 
 
 def test_photographs_that_may_not_be_shown_are_not(make_in, tmp_path) -> None:
