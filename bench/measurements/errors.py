@@ -27,7 +27,7 @@ from bench.planning.plan import score_settings
 from bench.planning.profile import Profile
 from bench.planning.request import Request
 from bench.planning.sections import MOST, Count, Settings, distinct
-from segcam.checks.mistakes import KINDS, LEAST, LIKE, OWN, WRONG, around, enough, likeness
+from segcam.checks.mistakes import KINDS, LEAST, LIKE, OWN, PICTURED, around, enough, likeness
 from segcam.metrics import METRICS
 from segcam.probe.probe import Capture
 from segcam.probe.targets import Target
@@ -193,8 +193,8 @@ class Explained:
 
     def candidates(self, least: int) -> list[Candidate]:
         """Return the images that show all sets, and those without the class that show false alarms."""
-        wrong = len(WRONG)  # the picture is of what is predicted; rejections are for the table
-        counts = torch.stack([capture.target_pixels for capture in self.captures[:wrong]], 1).cpu()
+        pictured = len(PICTURED)  # the picture is of what is predicted; rejections are for the table
+        counts = torch.stack([capture.target_pixels for capture in self.captures[:pictured]], 1).cpu()
         present = (self.scenery.foreground_pixels > 0).cpu()
         pixels = torch.where(present, counts[:, 1:].amin(1), counts[:, 1])
         wanted = (pixels >= least) & (~present | (counts[:, 0] >= least))
@@ -205,11 +205,11 @@ class Explained:
         layers = [i for i, layer in enumerate(self.request.layers) if layer in shown]
         arrays = image_arrays(self.batch) | {PREDICTED: self._predicted(), PIXELS: counts.numpy()}
         sets = sum(
-            (n + 1) * capture.explained.chosen.to(torch.uint8) for n, capture in enumerate(self.captures[:wrong])
+            (n + 1) * capture.explained.chosen.to(torch.uint8) for n, capture in enumerate(self.captures[:pictured])
         )
         assert isinstance(sets, torch.Tensor)
         arrays[SETS] = sets.cpu().numpy()
-        for target, made in zip(self.request.targets[:wrong], self.maps[:wrong], strict=True):
+        for target, made in zip(self.request.targets[:pictured], self.maps[:pictured], strict=True):
             few = [part for one in made for part in _only(one, first, layers)]
             arrays |= map_arrays(replace(self.request, targets=(target,)), few, self.scenery.size)
         return [

@@ -35,7 +35,7 @@ MUCH = 4_000_000
 """Bytes of parquet files from which a second process pays for its start."""
 PALETTE = 128
 """Colours of published charts: a third of the bytes, and no difference that a reader sees."""
-LEFT_OUT = 0.14
+MOST_BEYOND_PALETTE = 0.14
 """Share of pixels beyond the most frequent colours, from which on a picture shows photographs: charts have 0.06."""
 QUALITY = 85
 """Of published pictures of photographs, as WebP."""
@@ -74,7 +74,7 @@ def published(png: bytes) -> tuple[str, bytes]:
     """
     picture = Image.open(io.BytesIO(png)).convert("RGB")
     _, counts = np.unique(_packed(picture), return_counts=True)
-    if np.sort(counts)[:-PALETTE].sum() <= LEFT_OUT * counts.sum():
+    if np.sort(counts)[:-PALETTE].sum() <= MOST_BEYOND_PALETTE * counts.sum():
         return "png", with_palette(png, PALETTE)
     buffer = io.BytesIO()
     picture.save(buffer, "webp", quality=QUALITY, method=6)

@@ -28,9 +28,9 @@ from segcam.scoring.reference import Reference, Scenery, by_part
 
 HIT = "hit"
 REJECTION = "rejection"
-WRONG = (HIT, "false_positive", "false_negative")
-"""Pixels predicted and right, predicted and wrong, and not predicted though they are of the class."""
-KINDS = (*WRONG, REJECTION)
+PICTURED = (HIT, "false_positive", "false_negative")
+"""Pixels predicted and right, predicted and wrong, and not predicted though of the class: what pictures show."""
+KINDS = (*PICTURED, REJECTION)
 """The pixel sets: these, and those rightly not predicted beside the class."""
 LIKE = {"like_hits": HIT, "like_rejections": REJECTION}
 """What a map's correlation with that of another set of the same image is called, and which set that is."""
