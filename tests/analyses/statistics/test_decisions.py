@@ -14,22 +14,31 @@ from analyses.statistics.intervals import bootstrap_interval
 ROOT = Path(__file__).parents[3]
 DECIDING = {
     "analyses/statistics/combined.py": {"Combined.is_above"},
+    "analyses/statistics/decisions.py": {"side"},
     "analyses/paper/claims/verdicts.py": {"region"},
 }
-"""Functions beside `side` that ask on which side of a border an end lies, with the noise that was measured."""
+"""`side`, and functions beside it that ask on which side of a border an end lies, with the noise that was measured."""
 OTHERS = {
+    "analyses/paper/claims/operating.py": {"characteristics", "most_apart.enough"},
     "analyses/paper/levels.py": {"_scale"},
     "analyses/plots/forest.py": {"_scale"},
     "analyses/plots/method_heatmaps.py": {"_scale"},
     "analyses/plots/specifications.py": {"_curve"},
-    "analyses/plots/violins.py": {"_draw_panel"},
+    "analyses/plots/violins.py": {"_draw_panel", "window"},
     "analyses/questions/robustness.py": {"_logarithmic"},
-    "analyses/reading/files.py": {"check"},
+    "analyses/reading/files.py": {"Outline.may_have", "check"},
     "analyses/reading/small_maps.py": {"averaged"},
     "analyses/site/across.py": {"timing"},
 }
-"""Functions whose ends are of axes, of what a file may hold, of a picture, or quartiles of timings: of no resamples."""
-ENDS = ("low", "high")
+"""Functions whose ends are of axes, of what a file may hold, of a picture, or quartiles of timings: of no resamples.
+
+Or of simulations, whose truth is known.
+"""
+ENDS = ("low", "high", "ends")
+INTERVALS = ("interval", "intervals")
+"""What has ends as its items: `interval[1]`."""
+NO_ENDS = ("side", "near", "len")
+"""Functions of ends whose answer is none."""
 
 
 def test_an_interval_lies_beyond_a_border_by_more_than_its_noise() -> None:
@@ -75,12 +84,19 @@ def test_no_generator_decides_where_the_border_is_the_end(skewed: bool) -> None:
 
 
 def ended(node: ast.AST) -> bool:
-    """Whether an expression names an end of an interval: `low`, `x.high`, `row["rho_low"]`."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("side", "near"):
+    """Whether an expression names an end of an interval: `low`, `x.high.min()`, `row["rho_low"]`, `interval[1]`."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in NO_ENDS:
         return False
-    name = {ast.Name: "id", ast.Attribute: "attr", ast.Constant: "value"}.get(type(node))
-    own = str(getattr(node, name)) if name else ""
+    if isinstance(node, ast.Subscript) and named(node.value) in INTERVALS:
+        return True
+    own = named(node)
     return own in ENDS or own.endswith(("_low", "_high")) or any(ended(one) for one in ast.iter_child_nodes(node))
+
+
+def named(node: ast.AST) -> str:
+    """The name, attribute or text that an expression is; '' for any other."""
+    name = {ast.Name: "id", ast.Attribute: "attr", ast.Constant: "value"}.get(type(node))
+    return str(getattr(node, name)) if name else ""
 
 
 def compared(tree: ast.Module) -> dict[str, int]:
@@ -118,3 +134,24 @@ def test_ends_are_compared_with_borders_in_one_place() -> None:
 def test_a_comparison_with_an_end_is_found() -> None:
     text = "def told(row, low):\n    return row['rho_low'] > 0 or low < 1\ndef other(row):\n    return row['rho'] > 0\n"
     assert compared(ast.parse(text)) == {"told": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("ends[0] > 0", True),
+        ("self.ends[1].max() < 1", True),
+        ("interval[1] > border", True),
+        ("result.interval[2] < 0", True),
+        ("rows['rho_low'].min() > 0", True),
+        ("rows[['low', 'high']].max().max() <= 0", True),
+        ("frame[f'{name}_low'].min() >= 0", True),
+        ("len(ends) > 1", False),
+        ("values.min() > 0", False),
+        ("interval is None or x > 0", False),
+        ("side(ends) > 0", False),
+        ("ends[0] == 'left'", False),
+    ],
+)
+def test_ends_are_found_in_every_form(text: str, found: bool) -> None:
+    assert bool(compared(ast.parse(text))) == found
