@@ -123,10 +123,8 @@ def draw_layers(
         sns.despine(ax=axes, left=True, bottom=True)
         axes.tick_params(length=0, pad=1.5)
     bar = cells.color_bar(scale, panels, beyond, location="top", aspect=30, shrink=0.5)
-    if isinstance(metric.chance, (int, float)):
-        bar.set_label(printing.plain(f"{style.metric_label(metric)} (white: {metric.chance:g}, chance)"))
-    else:
-        bar.set_label(printing.plain(style.metric_label(metric)))
+    white = f" (white: {metric.chance:g}, chance)" if isinstance(metric.chance, (int, float)) else ""
+    bar.set_label(printing.plain(f"{style.metric_label(metric)}{white}"))
     style.add_key(figure, _key(states), 6, length=1.2, below=True)
     return figure
 
