@@ -305,7 +305,7 @@ def dip(values: ArrayLike) -> float:
     and concave behind it.
 
     >>> round(dip([0, 0.1, 0.2, 5, 5.1, 5.2]), 3), round(dip(range(6)), 3)
-    (0.236, 0.083)
+    (0.24, 0.083)
 
     Args:
         values: `(n,)`, one or more.
