@@ -212,7 +212,7 @@ def test_the_questions_quote_the_tables() -> None:
     alarms, misses = seen.groups()
     assert f"correlate with those of hits by {alarms} at the encoder's end, and maps of misses by {misses}." in text
     cut = table(quick, "map_threshold")
-    row = cut[(cut["level"] == 90) & (cut["method"] == "grad_cam")].nlargest(1, "cut_iou").iloc[0]
+    row = cut[(cut["level"] == 90) & (cut["method"] == "grad_cam")].nlargest(1, "choose_iou").iloc[0]
     assert row["layer"] == "Decoder 1_2"
     assert f"IoU {row.cut_iou:.2f}, cut at {row.threshold:.2f} of its maximum" in text
     assert f"Otsu cuts higher and has {row.otsu_iou:.2f}." in text

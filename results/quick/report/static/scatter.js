@@ -13,6 +13,7 @@
     confidence: "Confidence of the prediction",
     entropy: "Entropy of the prediction (nats)",
   };
+  const OWN_SHORT = { iou: "IoU", dice: "Dice", area: "Area", confidence: "Confidence", entropy: "Entropy (nats)" };
   const tables = new Map(); // file -> promise of a checkpoint's scores
   let index = null;
   let ready = null;
@@ -133,6 +134,13 @@
     return `${metric.label}${metric.unit ? ` (${metric.unit})` : ""}, ${layer}`;
   };
 
+  /** What a number under a map is: without the layer, where both axes have the same one. */
+  function nameOf(axis) {
+    const beside = axis === "x" ? "y" : "x";
+    const alike = state[axis] !== state[beside] || Object.hasOwn(OWN, state[axis]);
+    return alike ? (OWN_SHORT[state[axis]] ?? states.named(index.metrics, state[axis]).label) : labelOf(axis);
+  }
+
   /** Round numbers across an axis. */
   function ticks(low, high) {
     const rough = (high - low) / 5 || 1;
@@ -244,8 +252,9 @@
     const open = element("button", { type: "button", class: "open", "aria-label": `Open the maps of ${image}` }, frame);
     open.addEventListener("click", () => show(image));
     const dot = dots.find((one) => one.image === image);
-    const under = element("span", { class: "scores" }, [tiles.number(dot.x), tiles.number(dot.y), ...agreement(dot)].join(" \u00b7 "));
-    const root = element("figure", { class: "tile pair" }, open, element("figcaption", {}, element("span", { class: "layer" }, image), under));
+    const said = [`${nameOf("x")} ${tiles.number(dot.x)}`, `${nameOf("y")} ${tiles.number(dot.y)}`, ...agreement(dot)];
+    const under = [...new Set(said)].map((text) => element("span", { class: "scores" }, text));
+    const root = element("figure", { class: "tile pair" }, open, element("figcaption", {}, element("span", { class: "layer" }, image), ...under));
     return {
       root,
       set(side, found) {
