@@ -1,4 +1,4 @@
-"""RISE, Sobol indices, HSIC, segments and Recipro-CAM again, slowly: numpy in float64, one image and mask at a time.
+"""RISE, Sobol, HSIC, segments, DEA and Recipro-CAM again, slowly: numpy in float64, one image and mask at a time.
 
 The network is a function here, `score(image)`; what is drawn is the caller's.
 """
@@ -13,7 +13,7 @@ from statistics import median
 import numpy as np
 import numpy.typing as npt
 
-from tests.reference.metrics import upsample
+from tests.reference.metrics import area_average, upsample
 
 Array = npt.NDArray[np.float64]
 Score = Callable[[Array], float]
@@ -87,6 +87,32 @@ def segment_ablation(image: Array, score: Score, regions: npt.NDArray[np.int64])
         inside = regions == region
         found[inside] = whole - score(image * ~inside)
     return found
+
+
+def dea(image: Array, score: Score, activations: Array, gradients: Array, cells: int) -> Array:
+    """`c (1 + g) / 2` for an image `(ch, H, W)` and a layer's `(k, h, w)` that is stretched over it."""
+    _, rows, columns = image.shape
+    mean = [channel.sum() / (rows * columns) for channel in image]
+    falls = np.zeros((cells, cells))
+    for row in range(cells):
+        for column in range(cells):
+            hidden = image.copy()
+            for y in range(rows):
+                for x in range(columns):
+                    if int((y + 0.5) * cells / rows) == row and int((x + 0.5) * cells / columns) == column:
+                        hidden[:, y, x] = mean
+            falls[row, column] = max(0.0, score(image) - score(hidden))
+    count, down, across = activations.shape
+    if falls.max() > 0:
+        falls /= falls.max()
+    support = area_average(upsample(falls, rows, columns), down, across)
+    evidence = np.zeros((down, across))
+    for i in range(down):
+        for j in range(across):
+            for k in range(count):
+                evidence[i, j] += max(0.0, gradients[k, i, j] * activations[k, i, j])
+    most = evidence.max() or 1.0
+    return np.array([[support[i, j] * (1 + evidence[i, j] / most) / 2 for j in range(across)] for i in range(down)])
 
 
 def recipro_cam(output: Array, score: Callable[[Array], float], most: int) -> Array:

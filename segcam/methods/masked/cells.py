@@ -35,12 +35,15 @@ def on_device(subject: Subject, drawn: Sequence[NDArray[Any]]) -> Float[Tensor, 
     return torch.from_numpy(np.stack(drawn)).to(subject.images.device, torch.float32)
 
 
-def score_designs(subject: Subject, designs: Float[Tensor, "b n d"]) -> Float[Tensor, "b n"]:
+def score_designs(
+    subject: Subject, designs: Float[Tensor, "b n d"], behind: Float[Tensor, "b ch 1 1"] | None = None
+) -> Float[Tensor, "b n"]:
     """Score each image with its cells dimmed as its designs say: `x` times a mask that is constant on every cell.
 
     Args:
         subject: the network and its images.
         designs: how much is seen of each of the `d` cells, 0..1, row by row of a square grid.
+        behind: the colour that is seen in its place, as `score_masked` takes it.
     """
     side = round(designs.shape[2] ** 0.5)
     rows, columns = (owners(pixels, side, designs.device) for pixels in subject.images.shape[2:])
@@ -48,7 +51,7 @@ def score_designs(subject: Subject, designs: Float[Tensor, "b n d"]) -> Float[Te
     def masks(images: Int[Tensor, " n"], numbers: Int[Tensor, " n"]) -> Float[Tensor, "n H W"]:
         return designs[images, numbers].view(-1, side, side)[:, rows][:, :, columns]
 
-    return score_masked(subject, numbered(subject, designs.shape[1]), masks)
+    return score_masked(subject, numbered(subject, designs.shape[1]), masks, behind)
 
 
 def owners(pixels: int, cells: int, device: torch.device) -> Int[Tensor, " pixels"]:

@@ -54,22 +54,30 @@ def _at_once(subject: Subject, images: Int[Tensor, " n"], choices: Int[Tensor, "
 
 
 def score_masked(
-    subject: Subject, choices: Int[Tensor, "b k"], masks: Callable[[Tensor, Tensor], Float[Tensor, "n H W"]]
+    subject: Subject,
+    choices: Int[Tensor, "b k"],
+    masks: Callable[[Tensor, Tensor], Float[Tensor, "n H W"]],
+    behind: Float[Tensor, "b ch 1 1"] | None = None,
 ) -> Float[Tensor, "b k"]:
-    """Score each image seen through each of its masks; what is masked fades to the input's zero.
+    """Score each image seen through each of its masks; what is masked fades to the input's zero, or to a colour.
 
-    Under the usual normalisation that is the mean colour. The explained pixels stay those of the unchanged image.
+    Under the usual normalisation the input's zero is the mean colour. The explained pixels stay those of the unchanged
+    image.
 
     Args:
         subject: the network and its images.
         choices: the masks of each image, as `masks` takes them.
         masks: `(images, choices) -> masks`, 0..1, at the input's size.
+        behind: the colour of each image that is seen where it is masked; None for the input's zero.
     """
     pixels, class_ids = subject.extra
 
     def seen(rows: Tensor, of: Tensor) -> Tensor:
         through = masks(rows, of)[:, None].to(subject.images.dtype)
-        scores: Tensor = subject.objective(subject.images[rows] * through, pixels[rows], class_ids[rows])
+        images = subject.images[rows] * through
+        if behind is not None:
+            images = images + behind[rows].to(images.dtype) * (1 - through)
+        scores: Tensor = subject.objective(images, pixels[rows], class_ids[rows])
         return scores
 
     return score_each(subject, choices, seen)
