@@ -284,7 +284,8 @@ def test_the_batch_size_changes_nothing(images: Images, changes: dict[str, int],
     assert max(other[2]) <= most
     for first, second in zip(one[:2], other[:2], strict=True):
         ranked = first.columns.intersection(RANKED)
-        pd.testing.assert_frame_equal(first.drop(columns=ranked), second.drop(columns=ranked), rtol=1e-5, atol=1e-5)
+        # kernels sum in another order by the size of a batch: 1.0e-5 of a correlation on one processor
+        pd.testing.assert_frame_equal(first.drop(columns=ranked), second.drop(columns=ranked), rtol=1e-5, atol=5e-5)
         pd.testing.assert_frame_equal(first[ranked], second[ranked], rtol=5e-3, atol=5e-3)
 
 

@@ -468,9 +468,9 @@ class TestRefusals:
                 return super().forward(x)
 
         with subject_of(seeded(lambda: Refuses(nn.Conv2d(3, 2, 1), nn.ReLU())), ["0"]) as subject:
-            for name in ("integrated_gradients", "occlusion", "kernel_shap", "smooth_grad", "layer_conductance"):
-                label = METHODS.get(f"captum_{name}").label.split()[0]
-                tool = "NoiseTunnel(Saliency)" if name == "smooth_grad" else label
+            tools = {"integrated_gradients": "IntegratedGradients", "occlusion": "Occlusion", "kernel_shap": "KernelShap"}
+            tools |= {"smooth_grad": "NoiseTunnel(Saliency)", "layer_conductance": "LayerConductance"}
+            for name, tool in tools.items():
                 assert why(name, subject, "0") == f"captum {tool}: only this image"
             assert torch.isfinite(run("input_x_gradient", subject)).all()
 
