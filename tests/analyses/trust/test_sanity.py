@@ -188,5 +188,7 @@ def test_the_networks_stand_beside_each_other_and_nine_methods_look_different(ru
     results = run(pd.concat([frame(), frame().assign(model="net2")]), models=("unet", "net2"))
     _, (figure,) = made(results)
     assert [axes.get_title(loc="left") for axes in figure.figure.axes] == ["U-Net", "net2"]
-    assert re.search(r": 1 of 2 in U-Net \(Layer cam \S+; not Grad-CAM \S+\) and 1 of 2 in net2", figure.caption.finding)
+    assert re.search(
+        r": 1 of 2 in U-Net \(Layer cam \S+; not Grad-CAM \S+\) and 1 of 2 in net2", figure.caption.finding
+    )
     assert_on_page(figure)

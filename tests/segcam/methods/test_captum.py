@@ -468,7 +468,11 @@ class TestRefusals:
                 return super().forward(x)
 
         with subject_of(seeded(lambda: Refuses(nn.Conv2d(3, 2, 1), nn.ReLU())), ["0"]) as subject:
-            tools = {"integrated_gradients": "IntegratedGradients", "occlusion": "Occlusion", "kernel_shap": "KernelShap"}
+            tools = {
+                "integrated_gradients": "IntegratedGradients",
+                "occlusion": "Occlusion",
+                "kernel_shap": "KernelShap",
+            }
             tools |= {"smooth_grad": "NoiseTunnel(Saliency)", "layer_conductance": "LayerConductance"}
             for name, tool in tools.items():
                 assert why(name, subject, "0") == f"captum {tool}: only this image"
