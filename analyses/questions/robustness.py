@@ -18,7 +18,7 @@ from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.plots import dots, lines, style
 from analyses.plots.map_tiles import number
 from analyses.reading.arrays import Floats, distinct, each_once, fill, nan_mean
-from analyses.reading.catalogue import FAMILIES, entries
+from analyses.reading.catalogue import BLIND, FAMILIES, entries
 from analyses.reading.choices import at_highest
 from analyses.reading.manifest import INPUT
 from analyses.reading.results import Results
@@ -375,7 +375,7 @@ def finding(results: Results, frame: pd.DataFrame, sources: Mapping[str, pd.Data
             few = len(found.untold) <= 2
             names = printing.listed([results.label("methods", name) for name in found.untold])
             told = f", not told from {names if few else f'{len(found.untold)} of {found.others} others'}"
-        words.append(f"{label} {verb} ({value}{told})")
+        words.append(f"{label} {verb} ({value}{told}{_blind(results, here, axis, found)})")
     if not words:
         return ""
     end = ""
@@ -384,6 +384,15 @@ def finding(results: Results, frame: pd.DataFrame, sources: Mapping[str, pd.Data
         sure = all(len(one) == 1 for one in leading)
         end = "; none leads on all" if not all_three else "; one method leads on all" if sure else ""
     return f"{results.label('models', str(frame['model'].iloc[0]))}: {printing.listed(words)}{end}."
+
+
+def _blind(results: Results, values: pd.DataFrame, axis: Axis, leader: Lead) -> str:
+    """Say which control that sees no network does better than the best method; '' where none does."""
+    best = lead(values, axis, [leader.method, *BLIND])
+    if best is None or best.method == leader.method:
+        return ""
+    sure = "" if leader.method in best.untold else "surely "
+    return f"; the blind control {results.label('methods', best.method)} is {sure}ahead with {number(best.value)}"
 
 
 def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
