@@ -85,7 +85,7 @@ def _figures(
     method = results.label("methods", results.main_method)
     heads = map_tiles.heads(results.main_layers(point.model))
     content = map_page.Page(
-        title=f"{results.label('models', point.model)}{seed}: {method} of {image}",
+        title=f"{results.label('models', point.model)}{seed}: {method} of {results.image_label(image)}",
         blocks=[
             map_page.Block(
                 ["", *(heads[layer.name] for layer in block)], [_row(tiles, image, block) for tiles in shown]
@@ -98,7 +98,8 @@ def _figures(
     points = [tiles.checkpoint for tiles in shown]
     title = _finding(shown, shown_layers[0], image) if finding else ""
     caption = _caption(results, points, image, content, title, _edges(results, points, shown_layers[0]) * finding)
-    yield from figures(results, content, name, caption, f"{label}: {results.label('models', point.model)}, {image}")
+    called = f"{label}: {results.label('models', point.model)}, {results.image_label(image)}"
+    yield from figures(results, content, name, caption, called)
 
 
 def _row(tiles: map_tiles.Tiles, image: str, layers: Sequence[Layer]) -> map_page.Row:

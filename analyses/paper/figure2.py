@@ -47,7 +47,7 @@ def analyse(results: Results) -> Iterator[Figure]:
             name = f"figure2{tail if number > 1 else f'-{printing.slug(model)}'}"
             finding = _finding(results, checkpoint, pairs, metric, scores) if number == 1 else ""
             caption = _caption(results, checkpoint, image, content, finding)
-            label = f"Figure 2: {results.label('models', model)}, {image}"
+            label = f"Figure 2: {results.label('models', model)}, {results.image_label(image)}"
             yield from figures(results, content, name, caption, label)
 
 
@@ -88,7 +88,7 @@ def _page(
         words = f"attention: {metric.label.lower()}, median and quartiles of {images_in_words([*scores.values()])}"
         key += [("hollow", f"before {words}"), ("filled", f"after {words}")]
     return map_page.Page(
-        title=f"{map_tiles.title(results, point)}: {method} of {image}",
+        title=f"{map_tiles.title(results, point)}: {method} of {results.image_label(image)}",
         blocks=[_block(shown, image, row, metric, scores) for row in rows],
         columns=wide + 1,
         key=key,

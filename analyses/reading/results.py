@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +30,8 @@ from analyses.reading.small_maps import KeptSmall
 __all__ = ["KEYS", "Results", "ResultsError"]
 
 KEYS = ("dataset", "model", "level", "seed", "image", "target", "layer", "method")
+_SCENE = re.compile(r"scenes(_\w+)?-\d+-(train|val|test)-(?P<number>\d+)")
+"""The names of drawn images."""
 
 
 class Results:
@@ -161,6 +164,12 @@ class Results:
         """Return what the manifest calls `name` in print; the name itself where it does not know it."""
         entries: Mapping[str, Model | Method | Target] = getattr(self.manifest, kind)
         return entries[name].label if name in entries else name
+
+    def image_label(self, image: str) -> str:
+        """Return what an image is called in print: a drawn scene's number, a pet's breed and number, else its name."""
+        if scene := _SCENE.fullmatch(image):
+            return f"scene {int(scene['number'])}"
+        return image.replace("_", " ") if self.manifest.dataset.name == "oxford_pet" else image
 
     def foreground(self, target: str) -> tuple[int, ...]:
         """Return the index of the class that `target` explains, or those of the classes that count as one.

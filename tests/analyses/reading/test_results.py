@@ -38,6 +38,14 @@ def test_the_manifest_is_read_as_records(make):
     assert results.seeds() == (0, 1)
 
 
+def test_images_have_names_in_print(make):
+    results = make(gallery=0)
+    assert results.image_label("scenes-0-test-000054") == results.image_label("scenes_shape-3-val-000054") == "scene 54"
+    assert results.image_label("cat_1") == "cat_1", "of one's own, by which the file is found"
+    pets = edit_manifest(results, lambda m: m["dataset"].update(name="oxford_pet"))
+    assert pets.image_label("basset_hound_44") == "basset hound 44"
+
+
 def test_scores_are_filtered_on_reading_and_keep_their_columns(make):
     results = make()
     frame = results.scores({"level": [30], "image": ["cat_1"], "method": ["grad_cam"]})
