@@ -106,7 +106,7 @@ AREAS: dict[str, Area] = {
         ("segcam/methods/masked/*.py", "segcam/methods/fusions/*.py"),
         ("tests/segcam/methods/test_masked.py", "tests/segcam/methods/test_fusions.py"),
     ),
-    "groups": Area(("segcam/groups.py",), ("tests/segcam/test_groups.py",)),
+    "groups": Area(("segcam/groups/*.py",), ("tests/segcam/test_groups.py",)),
     "targets": Area(("segcam/probe/targets/*.py",), ("tests/segcam/probe/targets",)),
     "placement": Area(
         ("segcam/probe/placement/*.py", "segcam/probe/layouts/*.py"),
