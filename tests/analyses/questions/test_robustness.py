@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from analyses import Figure, Results, ResultsError, Table
-from analyses.questions import robustness
+from analyses.questions import axes, leads, robustness
 from analyses.report.words import Words
 from analyses.statistics.bootstrap import Interval
 from analyses.statistics.decisions import end_errors
@@ -156,7 +156,7 @@ def varied(values: dict[str, list[float]], seeds: int = 1) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-AXIS = next(axis for axis in robustness.AXES if axis.name == "robustness")
+AXIS = next(axis for axis in axes.AXES if axis.name == "robustness")
 
 
 def test_who_leads_rests_on_pairs_and_not_on_means() -> None:
@@ -164,18 +164,16 @@ def test_who_leads_rests_on_pairs_and_not_on_means() -> None:
     rng = np.random.default_rng(0)
     images = rng.uniform(0, 1, 30)
     ahead = varied({"a": list(images), "b": list(images - 0.01)}, seeds=2)
-    assert robustness.lead(ahead, AXIS, ["a", "b"]) == robustness.Lead(
-        "a", pytest.approx(images.mean(), abs=1e-3), (), 1
-    )
+    assert leads.lead(ahead, AXIS, ["a", "b"]) == leads.Lead("a", pytest.approx(images.mean(), abs=1e-3), (), 1)
     chance = rng.normal(0, 0.2, 30)
     close = varied({"a": list(images), "b": list(images - 0.02 + chance - chance.mean()), "c": list(images - 0.3)})
-    found = robustness.lead(close, AXIS, ["a", "b", "c"])
+    found = leads.lead(close, AXIS, ["a", "b", "c"])
     assert found is not None
     assert (found.method, found.untold, found.others) == ("a", ("b",), 2)
-    least = robustness.lead(close.rename(columns={"robustness": "leakage"}), robustness.AXES[0], ["a", "b", "c"])
+    least = leads.lead(close.rename(columns={"robustness": "leakage"}), axes.AXES[0], ["a", "b", "c"])
     assert least is not None
     assert (least.method, least.untold) == ("c", ())
-    assert robustness.lead(close.assign(robustness=np.nan), AXIS, ["a"]) is None
+    assert leads.lead(close.assign(robustness=np.nan), AXIS, ["a"]) is None
 
 
 def test_the_more_rivals_the_surer_a_lead_must_be() -> None:
@@ -184,7 +182,7 @@ def test_the_more_rivals_the_surer_a_lead_must_be() -> None:
     off = 0.4 + (off - off.mean()) / off.std()  # an interval of 95 % lies above zero by more than its noise
     alone = {"a": [0.0] * 40, "b": list(-off)}
     many = alone | {f"r{i}": [-5.0 - i] * 40 for i in range(20)}
-    one, several = (robustness.lead(varied(v), AXIS, list(v)) for v in (alone, many))
+    one, several = (leads.lead(varied(v), AXIS, list(v)) for v in (alone, many))
     assert one is not None
     assert several is not None
     assert (one.untold, several.untold) == ((), ("b",))
@@ -193,7 +191,7 @@ def test_the_more_rivals_the_surer_a_lead_must_be() -> None:
 def test_a_lead_has_the_mean_of_the_table_where_trainings_lack_maps() -> None:
     frame = varied({"a": [0.9, 0.1], "b": [0.3, 0.3]}, seeds=3)
     frame = frame[~((frame["image"] == "i1") & (frame["seed"] > 0))]
-    found = robustness.lead(frame, AXIS, ["a", "b"])
+    found = leads.lead(frame, AXIS, ["a", "b"])
     assert found is not None
     assert found.value == pytest.approx(frame.loc[frame["method"] == "a", "robustness"].mean())
     assert found.value > 0.6, "not the mean over images of their means"
@@ -208,9 +206,9 @@ def test_ends_further_out_are_no_noisier_than_the_border_allows(others: int, mon
         return bootstrap_interval(values, generator, 50)
 
     rng = np.random.default_rng(4)
-    monkeypatch.setattr(robustness, "bootstrap_interval", noted)
+    monkeypatch.setattr(leads, "bootstrap_interval", noted)
     names = [f"m{i}" for i in range(others + 1)]
-    robustness.lead(varied({name: list(rng.normal(size=4)) for name in names}), AXIS, names)
+    leads.lead(varied({name: list(rng.normal(size=4)) for name in names}), AXIS, names)
     ((resamples, confidence),) = asked
     values = rng.normal(size=(3, 60)) + rng.normal(size=(3, 1))
     ends = np.array(
@@ -240,7 +238,7 @@ def test_curves_that_are_there_twice_are_refused(make_in, tmp_path) -> None:
 
 
 def test_curves_have_a_row_a_map_and_none_that_is_not_there(made) -> None:
-    found = robustness.faithfulness_of(made[0])
+    found = axes.faithfulness_of(made[0])
     assert len(found["faithfulness"]) == 2 * 3 * len(IMAGES) * 2, "methods, layers, images, seeds"
     assert found["faithfulness"]["faithfulness"].notna().all()
 
