@@ -10,6 +10,7 @@ import pytest
 
 from analyses import Figure, Results, Table
 from analyses.questions import groups
+from analyses.questions.grouped import grouped
 from analyses.reading.small_maps import FOLDER, SmallMap, arrays_of
 from analyses.report.words import Words
 from tests.analyses.checks import assert_on_page, edit_manifest, key_of, rewrite, texts
@@ -120,7 +121,7 @@ def test_a_dot_an_image_is_drawn_where_its_map_lies_and_the_odd_group_is_named(m
 
 
 def test_the_corner_is_where_the_odd_group_has_more(made) -> None:
-    (one,) = groups.grouped(made[0])
+    (one,) = grouped(made[0])
     odd = one.groups.labels == 1
     more = one.mean(odd) - one.mean(~odd)
     assert np.unravel_index(more.argmax(), more.shape) < (8, 8)
@@ -147,7 +148,7 @@ def test_without_the_cue_no_group_is_odd(make_in, tmp_path, seed) -> None:
     ],
 )
 def test_why_no_group_is_odd_is_said(made, changed, why) -> None:
-    (one,) = groups.grouped(made[0])
+    (one,) = grouped(made[0])
     assert one.groups.odd.any()
     other = replace(one, groups=replace(one.groups, **changed))
     assert not other.groups.odd.any()
@@ -157,7 +158,7 @@ def test_why_no_group_is_odd_is_said(made, changed, why) -> None:
 
 def test_photographs_that_may_not_be_shown_are_not(make_in, tmp_path) -> None:
     results = plant(make_in(tmp_path / "run", **SMALL, photographs=False), cue=True)
-    (one,) = groups.grouped(results)
+    (one,) = grouped(results)
     assert not any(one.photographs)
     *_, figure, _ = groups.analyse(results)
     assert "photographs may not be shown" in texts(figure)
@@ -171,10 +172,10 @@ def test_a_class_that_counts_with_others_is_grouped_as_one(make_in, tmp_path) ->
     arrays["masks"][::2] *= 2  # every other image's object is of the other class
     np.savez_compressed(path, **arrays)
     alone = edit_manifest(results, lambda m: m["targets"]["best_pixel:logit"].update({"class": 1}))
-    both = [len(one.images) for one in groups.grouped(alone)]
+    both = [len(one.images) for one in grouped(alone)]
     assert both == [N // 2 - 1]
     together = edit_manifest(results, lambda m: m["targets"]["best_pixel:logit"].update({"class": [1, 2]}))
-    assert [len(one.images) for one in groups.grouped(together)] == [N - len(ABSENT)]
+    assert [len(one.images) for one in grouped(together)] == [N - len(ABSENT)]
 
 
 def test_every_column_has_a_meaning(made) -> None:
