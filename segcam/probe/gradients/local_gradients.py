@@ -121,7 +121,7 @@ class LocalGradients(PlainDispatchMode):
         return local if root is not None and root.dense is None else None
 
     def _known(self, gradient: Tensor) -> Local | None:
-        return self._locals.get(gradient) if id(gradient) in self._ids else None  # type: ignore[no-untyped-call,no-any-return]
+        return self._locals.get(gradient) if id(gradient) in self._ids else None  # type: ignore[no-untyped-call]
 
     def searched(self, gradient: Tensor) -> Local | None:
         """Return the windows of a convolution's gradient, which is looked at where nothing is known."""

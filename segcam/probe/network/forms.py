@@ -44,7 +44,7 @@ def check_form(model: object) -> None:
             )
         )
     for path, module in walked(model).items():
-        if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():  # type: ignore[misc]
+        if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
             raise ProbeError(
                 f"'{path}' is a {type(module).__name__} that has not run yet, and has no weights: run the network "
                 "once, network(images), before it is probed"
