@@ -61,12 +61,12 @@ def built(build: Callable[[], nn.Module], seed: int) -> nn.Module:
 
 REPLACED: dict[str, Callable[[], dict[str, nn.Module]]] = {
     "a layer": lambda: {"stem": built(lambda: nn.Conv2d(3, 6, 3, padding=1), 8)},
-    "a layer, by a scripted one": lambda: {"stem": torch.jit.script(nn.Conv2d(3, 6, 3, padding=1).eval())},
+    "a layer, by a scripted one": lambda: {"stem": torch.jit.script(built(lambda: nn.Conv2d(3, 6, 3, padding=1), 8))},
     "what follows a layer, by one in place": lambda: {"act": relu(inplace=True)},
     "two, so that channels come last": lambda: {"block": built(lambda: Block(last=True), 9), "order": Turned()},
     "what is before all layers, by a flip": lambda: {"first": Mirror()},
     "the end, by a softmax": lambda: {"end": nn.Softmax(1)},
-    "the block, by one that lacks padding": lambda: {"block": nn.Conv2d(6, 8, 1, stride=2)},
+    "the block, by one that lacks padding": lambda: {"block": built(lambda: nn.Conv2d(6, 8, 1, stride=2), 8)},
     "another, that nothing runs through": lambda: {"beside": nn.Sequential(*(nn.Linear(2, 2) for _ in range(9)))},
 }
 
@@ -84,7 +84,7 @@ def found(probe: Probe) -> list[object]:
     results: list[object] = []
     for capture in captures:
         results += [capture.target, dict(capture.skipped), dict(capture.layouts), dict(capture.placements)]
-        results += [capture.maps(grad_cam, label).tolist() for label in capture.activations]
+        results += [capture.maps(grad_cam, label).nan_to_num(-1).tolist() for label in capture.activations]
         results.append(capture.logits.tolist())
     return results
 
