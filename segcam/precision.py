@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from itertools import chain
@@ -42,16 +42,17 @@ def in_full_precision(function: Callable[P, R]) -> Callable[P, R]:
 
 
 @contextmanager
-def widened(model: nn.Module) -> Iterator[None]:
+def widened(tensors: Iterable[Tensor]) -> Iterator[None]:
     """Let a network of half precision compute in float32 within the block; its own weights are back behind it.
 
     It is the network in float32 with these very weights: what half precision adds is rounding alone, up to a few
     percent of a map, and gradients that vanish. It takes the weights' memory twice more meanwhile. Weights made in
     inference mode cannot be changed: they are left.
+
+    Args:
+        tensors: all parameters and buffers of the network, each once.
     """
-    modules = list(model.modules())
-    tensors = {id(t): t for m in modules for t in (*m.parameters(recurse=False), *m.buffers(recurse=False))}
-    halves = [t for t in tensors.values() if t.dtype in HALF and not t.is_inference()]
+    halves = [t for t in tensors if t.dtype in HALF and not t.is_inference()]
     kept = [t.data for t in halves]
     try:
         for tensor in halves:

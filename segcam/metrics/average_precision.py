@@ -27,11 +27,11 @@ def average_precision(maps: Float[Tensor, "b m h w"], reference: Reference) -> F
     """
     order = ranking(maps, reference)
     hits = order.foreground
-    last = torch.ones_like(hits, dtype=torch.bool)  # of those tied with it
+    last = torch.ones_like(hits)  # of those tied with it; a number, as products of two types take several times longer
     last[..., :-1] = order.falls[..., 1:] != order.falls[..., :-1]
-    reached = hits * last
-    before = torch.zeros_like(hits)
-    before[..., 1:] = running_maximum(reached)[..., :-1]
-    precision = hits.to(reference.dtype) / (hits + order.background).clamp(min=1)
-    average = ((hits - before) * precision * last).sum(2, dtype=torch.float64) / hits[..., -1]
+    gained = hits.clone()
+    gained[..., 1:] -= running_maximum(hits * last)[..., :-1]
+    precision = hits.to(reference.dtype).div_((hits + order.background).clamp_(min=1).to(reference.dtype))
+    recalled = gained.mul_(last).to(reference.dtype).mul_(precision)
+    average = recalled.sum(2, dtype=torch.float64) / hits[..., -1]
     return average.to(reference.dtype).masked_fill(order.undefined | reference.one_sided[:, None], torch.nan)

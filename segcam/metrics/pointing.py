@@ -33,7 +33,7 @@ def pointing_game(maps: Float[Tensor, "b m h w"], reference: Reference) -> Float
     cells = unit(maps, reference)
     cells = cells * (inside + beside > 0)  # NaN stays
     top = cells.amax((2, 3), keepdim=True)
-    tied = cells >= TOP * top
+    tied = (cells >= TOP * top).to(cells.dtype)
     hits, misses = ((tied * share).sum((2, 3)) for share in (inside, beside))
     undefined = ~(top[..., 0, 0] > 0) | reference.one_sided[:, None]
     return (hits / (hits + misses)).clamp(0, 1).masked_fill(undefined, torch.nan)

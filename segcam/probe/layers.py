@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
@@ -11,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 from torch import nn
 
 from segcam.errors import ProbeError, shown
+from segcam.probe.network.modules import Modules, first_names, walked
 
 Point = Literal["conv", "relu"]
 """Where the hook sits: the convolution's own output (signed, the paper's choice) or the activation after ReLU."""
@@ -89,8 +91,25 @@ def find_layers(
     """
     if not isinstance(model, nn.Module):
         raise ProbeError(f"a torch.nn.Module is needed, not a {type(model).__name__}")
+    return _found(walked(model), _choices(wanted), kind)
+
+
+def chosen_layers(
+    modules: Modules, wanted: LayerChoice | Iterable[LayerChoice], kind: type[nn.Module] | None = None
+) -> tuple[tuple[Layer, ...], frozenset[str]]:
+    """Return the layers of `find_layers`, and the labels of those that no name but a pattern alone asked for."""
     choices = _choices(wanted)
-    modules, first = dict(model.named_modules()), _first_names(model)
+    layers, first = tuple(_found(modules, choices, kind)), first_names(modules)
+    given = {id(choice) for choice in choices if isinstance(choice, nn.Module)}
+    names = {first[choice] for choice in choices if isinstance(choice, str) and choice in first}
+    names |= {first[path] for path, module in modules.items() if id(module) in given}
+    described = {choice.label for choice in choices if isinstance(choice, Layer)}
+    return layers, frozenset(x.label for x in layers if x.label not in described and x.module not in names)
+
+
+def _found(modules: Modules, choices: Sequence[LayerChoice], kind: type[nn.Module] | None) -> list[Layer]:
+    first = first_names(modules)
+    modules = {path: module for path, module in modules.items() if first[path] == path}
     layers: list[Layer] = []
     without = [choice[1:] for choice in choices if isinstance(choice, str) and choice.startswith("!")]
     for out in without:
@@ -105,31 +124,15 @@ def find_layers(
         if not left:
             named = repr(choice) if isinstance(choice, str) else f"layer '{matched[0].label}'"
             raise ProbeError(f"{named} is left out again by a pattern with '!': name one of the two alone")
-        layers += [layer for layer in left if layer not in layers]
+        layers = list(dict.fromkeys([*layers, *left]))
     if not layers:
         raise ProbeError("no layer was asked for: name at least one, for example find_layers(model, '*', nn.Conv2d)")
-    labels = [layer.label for layer in layers]
-    twice = sorted({label for label in labels if labels.count(label) > 1})
+    twice = sorted(label for label, times in Counter(layer.label for layer in layers).items() if times > 1)
     if twice:
         raise ProbeError(f"layers share the label '{twice[0]}': give each Layer a label of its own")
     if not any(isinstance(choice, Layer) for choice in choices):
         layers = [replace(layer, depth=depth) for depth, layer in enumerate(layers)]
     return layers
-
-
-def chosen_layers(
-    model: nn.Module, wanted: LayerChoice | Iterable[LayerChoice], kind: type[nn.Module] | None = None
-) -> tuple[tuple[Layer, ...], frozenset[str]]:
-    """Return the layers of `find_layers`, and the labels of those that no name but a pattern alone asked for."""
-    choices = _choices(wanted)
-    layers = tuple(find_layers(model, choices, kind))
-    modules = dict(model.named_modules())
-    first = _first_names(model)
-    strings = [_renamed(choice, first) for choice in choices if isinstance(choice, str)]
-    names = {choice for choice in strings if isinstance(choice, str) and choice in modules}
-    names |= {path for path, module in modules.items() if any(choice is module for choice in choices)}
-    described = {choice.label for choice in choices if isinstance(choice, Layer)}
-    return layers, frozenset(x.label for x in layers if x.label not in described and x.module not in names)
 
 
 def _choices(wanted: Any) -> Sequence[LayerChoice]:
@@ -146,20 +149,15 @@ def _choices(wanted: Any) -> Sequence[LayerChoice]:
     return choices
 
 
-def _first_names(model: nn.Module) -> dict[str, str]:
-    """Return by each name of a module the first one, by which `named_modules` knows those that have several."""
-    first: dict[int, str] = {}
-    return {path: first.setdefault(id(one), path) for path, one in model.named_modules(remove_duplicate=False) if path}
-
-
 def _renamed(choice: LayerChoice, first: Mapping[str, str]) -> LayerChoice:
     """Return a choice with the first of its module's names."""
     if isinstance(choice, Layer):
-        return replace(choice, module=first[choice.module]) if choice.module in first else choice
+        name = first.get(choice.module, choice.module)
+        return choice if name == choice.module else replace(choice, module=name)
     return first.get(choice, choice) if isinstance(choice, str) else choice
 
 
-def _match(modules: dict[str, nn.Module], choice: LayerChoice, kind: type[nn.Module] | None) -> list[Layer]:
+def _match(modules: Modules, choice: LayerChoice, kind: type[nn.Module] | None) -> list[Layer]:
     if isinstance(choice, Layer):
         if choice.module not in modules:
             raise _no_module(choice.module, modules)
@@ -185,7 +183,7 @@ def _match(modules: dict[str, nn.Module], choice: LayerChoice, kind: type[nn.Mod
     return [Layer(name, name) for name in names]
 
 
-def _no_module(name: str, modules: dict[str, nn.Module]) -> ProbeError:
+def _no_module(name: str, modules: Modules) -> ProbeError:
     wrapped = [m for m in modules if name and m.endswith(f".{name}")]  # of compiled networks and other wrappers
     near = wrapped[:3] or difflib.get_close_matches(name, [m for m in modules if m], n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else "see model.named_modules()"

@@ -29,6 +29,7 @@ from segcam.probe.network.flips import Flips
 from segcam.probe.network.forms import check_form
 from segcam.probe.network.held import Network, frozen, told
 from segcam.probe.network.inputs import Inputs, checked_images, checked_inputs, pads_images
+from segcam.probe.network.modules import Modules, walked
 from segcam.probe.network.recording import chosen_outputs, recording_calls
 from segcam.probe.placement import Placed, Placing
 from segcam.probe.placement.surveyor import Surveyor
@@ -126,15 +127,21 @@ class Probe:
         self.local_gradients = local_gradients
         self.attention = tuple(attention)
         self.attention_gradients = attention_gradients
-        self.chosen = Chosen(*chosen_layers(model, layers, kind))
+        modules = walked(model)
+        self.chosen = Chosen(*chosen_layers(modules, layers, kind))
         named = names_of(model) if classes is None else by_name(classes)
         meaning, part = said_of(output, element)
         self.meanings = Meanings(meaning or told_by(model), part, named)
-        self._convolves = local.convolves(model)
+        self._begin(modules)
+
+    def _begin(self, modules: Modules) -> None:
+        """Know nothing yet of the network, which has these modules."""
+        self._modules = modules
+        self._convolves = local.convolves(modules.values())
         self._overwritten: set[str] = set()
         self._flips: Flips | None = None
-        self._reading = Reading(model, self.layers)
-        self._surveyor = Surveyor(self.chosen, self._reading, placement)
+        self._reading = Reading(self.layers)
+        self._surveyor = Surveyor(self.chosen, self._reading, self.placement)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -356,7 +363,26 @@ class Probe:
         holding = frozen(self.model, own_precision=own_precision)
         with torch.inference_mode(mode=False), torch.enable_grad(), holding as tensors:
             chosen = self.meanings.element if element is None else element
-            yield Network(self.model, tensors, given, self.channels_last, chosen)
+            network = Network(self.model, tensors, given, self.channels_last, chosen)
+            if network.modules != self._modules:
+                self._begin_again(network.modules)
+            yield network
+
+    def _begin_again(self, modules: Modules) -> None:
+        """Forget what was found out of the network, as modules were replaced since.
+
+        Raises:
+            ProbeError: a layer is gone, or the network's new form cannot be probed.
+        """
+        check_form(self.model)
+        gone = [layer for layer in self.layers if layer.module not in modules]
+        if gone:
+            raise ProbeError(
+                f"the network has no module '{gone[0].module}' any more, where layer '{gone[0].label}' was: make a new "
+                "Probe of the network as it is now"
+            )
+        self.meanings = replace(self.meanings)
+        self._begin(modules)
 
     def _forward(
         self, images: Tensor, network: Network, said: Said, *, graph: bool = True
@@ -373,8 +399,8 @@ class Probe:
             bf16 = self.precision == "bf16"
             autocast = torch.autocast(inputs.device.type, torch.bfloat16) if bf16 else nullcontext()
             saving = WithoutInputs() if self.low_memory else nullcontext()
-            hooks, watching = recording_calls(self.model, self.layers, self._overwritten), self.meanings.watching(said)
-            attending = recording_attention(self.model, self.attention)
+            hooks = recording_calls(network.modules, self.layers, self._overwritten)
+            attending, watching = recording_attention(network.modules, self.attention), self.meanings.watching(said)
             first = nullcontext() if self._flips else Flips()  # the network's first pass is watched for them
             grad = torch.enable_grad() if graph else torch.no_grad()
             with grad, hooks as calls, attending as matrices, autocast, saving, first as flips, watching as seen:

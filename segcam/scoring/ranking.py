@@ -54,7 +54,7 @@ def ranking(maps: Float[Tensor, "b m h w"], reference: Reference) -> Ranking:
     def make() -> Ranking:
         pixels = full(maps, reference).flatten(2)
         top = pixels.amax(2, keepdim=True)
-        falls = ((1 - pixels / top) * STEPS).round_().nan_to_num_(0).to(torch.int32)
+        falls = (pixels / top).neg_().add_(1).mul_(STEPS).round_().nan_to_num_(0).to(torch.int32)
         scenery = reference.scenery
         side = scenery.once("side", lambda: (scenery.foreground.int() * 2 + scenery.background.int()).flatten(1))
         ordered = ascending(falls.mul_(4).add_(side[:, None]))

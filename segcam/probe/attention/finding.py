@@ -74,13 +74,13 @@ def find_attention(
         order: dict[str, Tensor] = {}
         handles = [model.get_submodule(path).register_forward_hook(_noting(order, path)) for path in paths]
         try:
-            with recording_attention(model, tried) as matrices:
+            with recording_attention(network.modules, tried) as matrices:
                 network(network.prepared(two))
         finally:
             for handle in handles:
                 handle.remove()
         own = [Layer(path, path) for path in paths]
-        reading = Reading(model, own)
+        reading = Reading(own)
         queries, (layouts, _) = reading.nowhere(own, order, two, network), reading.layouts(own, order, two, network)
     size = (int(images.shape[2]), int(images.shape[3]))
     found: dict[str, tuple[int, int, int]] = {}

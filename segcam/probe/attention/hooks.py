@@ -12,11 +12,12 @@ from segcam.arrays import at_least_float32
 from segcam.errors import ProbeError
 from segcam.probe.attention.matrices import Attention, AttentionPlace
 from segcam.probe.layouts.grids import of_tokens
+from segcam.probe.network.modules import Modules
 from segcam.scoring.grids import Grid
 
 
 @contextmanager
-def recording_attention(model: nn.Module, places: Sequence[AttentionPlace]) -> Iterator[dict[str, list[Tensor]]]:
+def recording_attention(modules: Modules, places: Sequence[AttentionPlace]) -> Iterator[dict[str, list[Tensor]]]:
     """Keep the matrices that the places compute in forward passes, by label and in the order of the calls.
 
     Fused kernels never hold the matrix, so the places compute step by step meanwhile (transformers' 'eager', timm's
@@ -25,7 +26,6 @@ def recording_attention(model: nn.Module, places: Sequence[AttentionPlace]) -> I
     Raises:
         ProbeError: the network has no such module, or two places share a label.
     """
-    modules = dict(model.named_modules())
     matrices: dict[str, list[Tensor]] = {}
     with ExitStack() as stack:
         for place in places:

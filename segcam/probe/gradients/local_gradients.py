@@ -10,31 +10,31 @@ it fills more than a quarter of the image. The gradients are the same up to roun
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakIdKeyDictionary
 
 from segcam.probe.gradients.windows import Windows, nonzero
+from segcam.probe.network.dispatch import PlainDispatchMode
 from segcam.probe.targets import Explained
 
 FEW = 1 / 16
 """The largest share of an image's pixels in a set whose gradients are worth following."""
 
 
-def convolves(model: nn.Module) -> bool:
-    """Return whether a network is mostly convolutions, so that a pixel's gradient has zeros to leave out.
+def convolves(modules: Iterable[nn.Module]) -> bool:
+    """Return whether these modules are mostly convolutions, so that a pixel's gradient has zeros to leave out.
 
     Attention hands a gradient to every position: windows are full at once, and looking for them costs a twentieth.
     """
-    modules = list(model.modules())
-    linear = sum(isinstance(module, nn.Linear) for module in modules)
-    return sum(isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)) for module in modules) > linear
+    once = set(modules)
+    linear = sum(isinstance(module, nn.Linear) for module in once)
+    return sum(isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)) for module in once) > linear
 
 
 def pays(explained: Explained) -> bool:
@@ -72,7 +72,7 @@ class Local:
     dense: Tensor | None = None
 
 
-class LocalGradients(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class LocalGradients(PlainDispatchMode):
     """A context for backward passes.
 
     Gradients with small windows go from rule to rule as their windows' values; the tensors that autograd hands on only
@@ -83,6 +83,7 @@ class LocalGradients(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._locals: WeakIdKeyDictionary = WeakIdKeyDictionary()
+        self._ids: set[int] = set()  # of all that ever were in it: most tensors never were, and a look here is quick
         self._search = True
 
     def __torch_dispatch__(
@@ -103,7 +104,7 @@ class LocalGradients(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def dense(self, gradient: Tensor) -> Tensor:
         """Return the gradient itself where the tensor only stands for it."""
-        local: Local | None = self._locals.get(gradient)  # type: ignore[no-untyped-call]
+        local = self._known(gradient)
         if local is None:
             return gradient
         if local.dense is None and local.root is not None:
@@ -115,9 +116,12 @@ class LocalGradients(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def local(self, gradient: object) -> Local | None:
         """Return the windows of a gradient; nothing once its dense form, or its root's, may have been written to."""
-        local: Local | None = self._locals.get(gradient) if isinstance(gradient, Tensor) else None  # type: ignore[no-untyped-call]
+        local = self._known(gradient) if isinstance(gradient, Tensor) else None
         root = local if local is None or local.root is None else self._locals[local.root[0]]
         return local if root is not None and root.dense is None else None
+
+    def _known(self, gradient: Tensor) -> Local | None:
+        return self._locals.get(gradient) if id(gradient) in self._ids else None  # type: ignore[no-untyped-call]
 
     def searched(self, gradient: Tensor) -> Local | None:
         """Return the windows of a convolution's gradient, which is looked at where nothing is known."""
@@ -138,6 +142,7 @@ class LocalGradients(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Return a tensor that stands for a gradient of the shape."""
         tensor = torch.full((), torch.nan, dtype=local.values.dtype, device=local.values.device).expand(tuple(shape))
         self._locals[tensor] = local
+        self._ids.add(id(tensor))
         return tensor
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -52,7 +53,7 @@ def cancels(terms: Float[Tensor, "b c h w"], dtype: torch.dtype | None = None) -
     [False, True]
     """
     dtype = dtype or terms.dtype
-    if at_hand(terms) and _far_above(terms.flatten(2), dtype):
+    if at_hand(terms) and _far_above(terms, dtype):
         return torch.zeros(len(terms), dtype=torch.bool)
     wide = terms.double().flatten(2)
     shared = torch.finfo(torch.float64 if dtype == torch.float64 else torch.float32).eps
@@ -64,14 +65,24 @@ def cancels(terms: Float[Tensor, "b c h w"], dtype: torch.dtype | None = None) -
     return below
 
 
-def _far_above(terms: Float[Tensor, "b c n"], dtype: torch.dtype) -> bool:
+def _far_above(stack: Float[Tensor, "b c h w"], dtype: torch.dtype) -> bool:
     """Tell whether the sums of all samples are far above rounding, or all terms zero: most are, and two reads tell.
 
-    Four times the bound leaves room for rounding here. `sqrt(sum t^2)` is at most `sum |t|`, which will mostly do.
+    Four times the bound leaves room for rounding here. `sqrt(sum t^2)` is at most `sum |t|`, which will mostly do; and
+    that is at most the root of the terms' number times their norm, which is read in memory's order, without a copy.
     """
     shared, own = torch.finfo(torch.float64 if dtype == torch.float64 else torch.float32).eps, torch.finfo(dtype).eps
-    size, sums = terms.abs().sum(2), terms.sum(2).abs().sum(1)
-    common = max(FACTOR, 2 * terms.shape[2] ** 0.5) * shared * size
+    terms = stack.flatten(2)
+    sums, share = terms.sum(2).abs().sum(1), max(FACTOR, 2 * terms.shape[2] ** 0.5) * shared
+    ordered = stack if stack.is_contiguous() else stack.permute(0, 2, 3, 1)
+    if own <= shared and ordered.is_contiguous():
+        number = math.prod(stack.shape[1:])
+        lost = (number * torch.finfo(terms.dtype).tiny) ** 0.5  # squares of what is small may be nothing
+        norm = torch.linalg.vector_norm(ordered.flatten(1), dim=1) + lost
+        if bool((sums > 4 * (FACTOR * own + share) * number**0.5 * norm).all()):
+            return True
+    size = terms.abs().sum(2)
+    common = share * size
 
     def far(length: Float[Tensor, "b c"]) -> bool:
         bound = (FACTOR * own * length + common).sum(1)
@@ -79,5 +90,5 @@ def _far_above(terms: Float[Tensor, "b c n"], dtype: torch.dtype) -> bool:
 
     if far(size):
         return True
-    scale = size.clamp_min(torch.finfo(size.dtype).tiny)  # squares of what is small may be nothing
+    scale = size.clamp_min(torch.finfo(size.dtype).tiny)
     return own > shared and far((terms / scale[..., None]).square().sum(2).sqrt() * size)

@@ -25,16 +25,17 @@ TRIES = 4
 
 def through_float16(score: Float[Tensor, ""]) -> bool:
     """Return whether a step between parameters or input and the score is in float16, by the graph's own account."""
-    waiting, known = [score.grad_fn], {score.grad_fn}
+    waiting = [] if score.grad_fn is None else [score.grad_fn]
+    known = set(waiting)
     while waiting:
         node = waiting.pop()
-        if node is None:
-            continue
-        if any(entry.dtype == torch.float16 for entry in getattr(node, "_input_metadata", ())):
-            return True
-        before = {step for step, _ in node.next_functions if step is not None} - known
-        known |= before
-        waiting += before
+        for entry in getattr(node, "_input_metadata", ()):
+            if entry.dtype == torch.float16:
+                return True
+        for before, _ in node.next_functions:
+            if before is not None and before not in known:
+                known.add(before)
+                waiting.append(before)
     return False
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from segcam.errors import ProbeError, first_line, out_of_memory
 from segcam.probe.chosen import LeftOut
@@ -27,12 +27,11 @@ class Reading:
     """Reads layouts of a network, and makes the scan that this may need once for images of a size.
 
     Args:
-        model: the network.
         layers: all those that may be asked for.
     """
 
-    def __init__(self, model: nn.Module, layers: Sequence[Layer]) -> None:
-        self._model, self._layers = model, tuple(layers)
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self._layers = tuple(layers)
         self._scans: dict[tuple[object, ...], Scan] = {}
 
     def layouts(
@@ -46,7 +45,7 @@ class Reading:
             images: the batch.
             network: the network, held still.
         """
-        reader = Reader(self._model, size_of(images), len(images), lambda: self._scan(images, network))
+        reader = Reader(network.modules, size_of(images), len(images), lambda: self._scan(images, network))
         layouts: dict[str, Layout] = {}
         without: dict[str, LeftOut] = {}
         for layer in layers:
@@ -61,7 +60,7 @@ class Reading:
         self, layers: Sequence[Layer], outputs: Mapping[str, Tensor], images: Tensor, network: Network
     ) -> set[str]:
         """Return the labels of layers whose tokens are known to lie nowhere on the images, as queries do."""
-        reader = Reader(self._model, size_of(images), len(images), lambda: self._scan(images, network))
+        reader = Reader(network.modules, size_of(images), len(images), lambda: self._scan(images, network))
         ran = [layer for layer in layers if layer.label in outputs]
         return {layer.label for layer in ran if reader.lies_nowhere(layer, tuple(outputs[layer.label].shape))}
 
@@ -103,8 +102,8 @@ class Reading:
         count = 3 if len(images) == 2 else 2
         key = (count, *images.shape[1:], network.element)
         if key not in self._scans:
-            paths = {path for layer in self._layers if (path := block_of(self._model, layer.module)) is not None}
-            blocks = {path: grid_reader(self._model.get_submodule(path)) for path in paths}
+            paths = {path for layer in self._layers if (path := block_of(network.modules, layer.module)) is not None}
+            blocks = {path: grid_reader(network.modules[path]) for path in paths}
             batch = torch.cat([images[:1], _noise(images, count - 1)]).detach()
             few = network.of_rows([0] * count, len(images))
 
@@ -119,7 +118,7 @@ class Reading:
                     return network.of_rows([0] * count, len(images), vectors=False)(batch)
 
             try:
-                self._scans[key] = scan(self._model, self._layers, blocks, run, count, nowhere)
+                self._scans[key] = scan(network.model, self._layers, blocks, run, count, nowhere)
             except FAILURES as error:
                 if out_of_memory(error):
                     raise

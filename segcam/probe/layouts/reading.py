@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from torch import nn
 
@@ -17,6 +18,7 @@ from segcam.probe.layouts.layout import Layout
 from segcam.probe.layouts.places import Axis, merged, nowhere
 from segcam.probe.layouts.scan import Scan, Shape, channels_of
 from segcam.probe.layouts.swin import block_of, windows_of
+from segcam.probe.network.modules import Modules
 from segcam.scoring.grids import Grid
 
 REGROUPING: Mapping[str, tuple[str, ...]] = {
@@ -38,13 +40,13 @@ class Reader:
     """Decides on the layouts of a network's layers.
 
     Args:
-        model: the network.
+        modules: the network's, by path.
         size: height and width of the input, in pixels.
         batch: the number of images.
         look: makes the scan, which is asked for once and only where it is needed.
     """
 
-    model: nn.Module
+    modules: Modules
     size: Grid
     batch: int
     look: Callable[[], Scan]
@@ -70,7 +72,7 @@ class Reader:
         Raises:
             NoLayoutError: there is none, or more than one.
         """
-        block = block_of(self.model, layer.module)
+        block = block_of(self.modules, layer.module)
         if layer.grid is not None and (block is not None or len(shape) == 4):
             raise NoLayoutError(f"has no grid {layer.grid}: it gave {shape}, feature maps of one grid: leave grid out")
         if block is not None:
@@ -132,7 +134,7 @@ class Reader:
         """Return the class of the module in whose regrouping part a layer lies, or ''."""
         parts = layer.module.split(".")
         for end in range(len(parts)):
-            kind = type(self.model.get_submodule(".".join(parts[:end]))).__name__
+            kind = type(self.modules[".".join(parts[:end])]).__name__
             if parts[end] in REGROUPING.get(kind, ()):
                 return kind
         return ""
@@ -177,12 +179,16 @@ class Reader:
     @property
     def _mixed(self) -> bool:
         """Whether channels may come last, which the scan tells; convolutional networks are spared it."""
-        if not any(isinstance(module, (nn.Linear, nn.LayerNorm)) for module in self.model.modules()):
+        if not self._projects:
             return False
         try:
             return self.seen is not None
         except ProbeError:  # of another number of images it does not run
             return False
+
+    @cached_property
+    def _projects(self) -> bool:
+        return any(isinstance(module, (nn.Linear, nn.LayerNorm)) for module in self.modules.values())
 
     def _fit(self, layer: Layer, grid: Grid) -> int:
         if layer.stride and grid in grids.of_stride(layer.stride, self.size):
@@ -301,7 +307,7 @@ class Reader:
     # Windows
 
     def _in_windows(self, shape: Shape, path: str) -> Layout:
-        windows, grid = windows_of(self.model.get_submodule(path)), self.seen.blocks.get(path)
+        windows, grid = windows_of(self.modules[path]), self.seen.blocks.get(path)
         if grid is None:
             raise NoLayoutError("lies in windows of a block that did not run")
         down, across = windows.counts(grid)
@@ -318,4 +324,4 @@ class Reader:
         )
 
     def _module(self, layer: Layer) -> nn.Module:
-        return self.model.get_submodule(layer.module)
+        return self.modules[layer.module]

@@ -14,12 +14,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _AvgPoolNd, _MaxPoolNd
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from segcam.probe.layers import Layer
 from segcam.probe.layouts.axes import Axes
 from segcam.probe.layouts.cells import Cells
 from segcam.probe.layouts.places import Axis, Places
+from segcam.probe.network.dispatch import PlainDispatchMode
 from segcam.probe.targets.outputs import tensor_of
 from segcam.scoring.grids import Grid
 
@@ -237,7 +237,7 @@ def _eager() -> Iterator[None]:
         yield
 
 
-class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Operations(PlainDispatchMode):
     """Sees which tokens are joined with others, what is pooled, and where channels and cells go."""
 
     def __init__(self, seen: Scan, axes: Axes, cells: Cells, places: Places) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from segcam.probe.layouts.layout import Windows
+from segcam.probe.network.modules import Modules
 from segcam.scoring.grids import Grid
 
 
@@ -30,11 +31,11 @@ _BLOCKS: dict[tuple[str, str], tuple[Callable[..., Grid], str, bool]] = {
 """By library and class: how to read the grid off its arguments, what runs on windows, and whether it pads first."""
 
 
-def block_of(model: nn.Module, path: str) -> str | None:
+def block_of(modules: Modules, path: str) -> str | None:
     """Return the path of the block in whose windows a module runs; None where it does not."""
     parts = path.split(".")
     for end in range(len(parts) - 1, 0, -1):
-        inside = _BLOCKS.get(_key(model.get_submodule(".".join(parts[:end]))))
+        inside = _BLOCKS.get(_key(modules[".".join(parts[:end])]))
         if inside is not None and parts[end] == inside[1]:
             return ".".join(parts[:end])
     return None

@@ -14,6 +14,7 @@ from torch import fx, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
 from segcam.errors import ProbeError
+from segcam.probe.network.modules import Modules, walked
 
 _QUANTISED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.nn.quantized")
 
@@ -42,13 +43,13 @@ def check_form(model: object) -> None:
                 else "build the network in Python, network.load_state_dict(scripted.state_dict()), and probe that"
             )
         )
-    for path, module in model.named_modules():
-        if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():  # type: ignore[misc]
+    for path, module in walked(model).items():
+        if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
             raise ProbeError(
                 f"'{path}' is a {type(module).__name__} that has not run yet, and has no weights: run the network "
                 "once, network(images), before it is probed"
             )
-        if any(tensor.is_meta for tensor in module.parameters(recurse=False)):
+        if any(tensor.is_meta for tensor in module._parameters.values() if tensor is not None):
             raise ProbeError(
                 f"the weights of '{path or type(module).__name__}' are on the device 'meta', where they have no "
                 "values: network.to_empty(device='cpu') and load them"
@@ -68,11 +69,11 @@ def _is_exported(model: object) -> bool:
     return any(isinstance(node.target, torch._ops.OpOverload) for node in model.graph.nodes)
 
 
-def scripted_part(model: nn.Module, path: str) -> str | None:
+def scripted_part(modules: Modules, path: str) -> str | None:
     """Return the path of the TorchScript module that a module is, or lies in; None where it is plain."""
     parts = path.split(".")
     paths = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
-    return next((path for path in paths if isinstance(model.get_submodule(path), torch.jit.ScriptModule)), None)
+    return next((path for path in paths if isinstance(modules[path], torch.jit.ScriptModule)), None)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from segcam.precision import HALF, of_network, widened, without_autocast
 from segcam.probe.network.elements import Element, select
 from segcam.probe.network.forms import without_checkpointing, without_fast_paths
 from segcam.probe.network.inputs import Inputs, arguments, mapped, rows_of, vectors_of
+from segcam.probe.network.modules import Modules, tensors_of, walked
 from segcam.probe.network.sizes import sizes_taken
 
 FAILURES = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
@@ -58,9 +60,9 @@ def frozen(model: nn.Module, *, own_precision: bool = False) -> Iterator[dict[st
     Yields the tensors to run it with in place of its own: none, but for a network made in inference mode, whose
     parameters autograd may not save.
     """
-    modules = list(model.modules())  # walked once: in a network of many modules that takes as long as a layer
+    modules = walked(model).values()
     training = [module for module in modules if module.training]
-    tensors = [t for module in modules for t in (*module.parameters(recurse=False), *module.buffers(recurse=False))]
+    tensors = tensors_of(modules)
     wanting = [t for t in tensors if t.requires_grad and not t.is_inference()]
     copies: dict[str, Tensor] = {}
     if any(t.is_inference() for t in tensors):
@@ -77,7 +79,7 @@ def frozen(model: nn.Module, *, own_precision: bool = False) -> Iterator[dict[st
             stack.enter_context(without_fast_paths())
             if not own_precision:
                 stack.enter_context(without_autocast())
-                stack.enter_context(widened(model))
+                stack.enter_context(widened(tensors))
             yield copies
     finally:
         for module in training:
@@ -127,7 +129,7 @@ def _cast(value: Any, dtype: torch.dtype) -> Any:
     return value.detach().to(dtype if value.is_floating_point() else value.dtype, copy=True)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class Network:
     """A network held still, and all that it is run with but the images.
 
@@ -144,6 +146,11 @@ class Network:
     inputs: Inputs
     channels_last: bool = False
     element: Element | None = None
+
+    @cached_property
+    def modules(self) -> Modules:
+        """The modules by path, as they were when they were first asked for."""
+        return walked(self.model)
 
     def __call__(self, images: Float[Tensor, "b ch h w"]) -> object:
         """Run it, see `run`, and return its output.

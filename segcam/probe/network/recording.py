@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from segcam.probe.chosen import LeftOut
 from segcam.probe.layers import Layer
 from segcam.probe.network.forms import scripted_part
+from segcam.probe.network.modules import Modules
 
 _INFERENCE = "runs in torch.inference_mode"
 
@@ -34,7 +35,7 @@ class Call:
 
 @contextmanager
 def recording_calls(
-    model: nn.Module, layers: Sequence[Layer], overwritten: set[str]
+    modules: Modules, layers: Sequence[Layer], overwritten: set[str]
 ) -> Iterator[dict[str, list[Call]]]:
     """Record the outputs of the layers' modules in forward passes, by label and in the order of the calls.
 
@@ -45,12 +46,12 @@ def recording_calls(
     handles = []
     try:
         for layer in layers:
-            if (scripted := scripted_part(model, layer.module)) is not None:
+            if (scripted := scripted_part(modules, layer.module)) is not None:
                 calls[layer.label].append(Call(None, reason=f"lies in '{scripted}', which is TorchScript"))
                 continue
             hook = _recorder(layer, calls[layer.label], overwritten)
             # First, so that hooks of the network's own, which some use to collect features, get what is passed on.
-            handles.append(model.get_submodule(layer.module).register_forward_hook(hook, prepend=True))
+            handles.append(modules[layer.module].register_forward_hook(hook, prepend=True))
         yield calls
     finally:
         for handle in handles:

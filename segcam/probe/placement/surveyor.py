@@ -91,7 +91,7 @@ class Surveyor:
         prepared = network.prepared(images).clone().requires_grad_()
         attached = prepared * 1  # no leaf: modules may write into it, and into it alone
         source = attached.view_as(attached)
-        with recording_calls(network.model, self._chosen.layers, set()) as calls:
+        with recording_calls(network.modules, self._chosen.layers, set()) as calls:
             output = network(source)
         outputs, _, skipped = chosen_outputs(self._chosen.layers, calls)
         layouts, without = self._reading.layouts(self._chosen.layers, outputs, images, network)

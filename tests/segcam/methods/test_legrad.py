@@ -17,6 +17,7 @@ from segcam.methods import METHODS
 from segcam.methods.legrad import legrad
 from segcam.probe.attention import Attention, AttentionPlace
 from segcam.probe.attention.hooks import recording_attention
+from segcam.probe.network.modules import walked
 from segcam.probe.targets import Explained
 from tests.attentions import NETWORKS, attention, images, network, twin
 from tests.peers import off_by, package
@@ -60,7 +61,7 @@ def _changed(
 
     attends = model.get_submodule(place.module)
     handle = attends.register_forward_pre_hook(lambda module, _inputs: inside.append(module))
-    with recording_attention(model, [place]), torch.no_grad(), pytest.MonkeyPatch.context() as patch:
+    with recording_attention(walked(model), [place]), torch.no_grad(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.Tensor, "softmax", changing(torch.Tensor.softmax))
         patch.setattr(torch.nn.functional, "softmax", changing(torch.nn.functional.softmax))
         logits = model.eval()(pictures)

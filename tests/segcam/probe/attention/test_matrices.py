@@ -15,6 +15,7 @@ from segcam.models import MODELS, create
 from segcam.models.segformer import attention_places
 from segcam.probe.attention import AttentionPlace
 from segcam.probe.attention.hooks import recording_attention
+from segcam.probe.network.modules import walked
 from tests.attentions import NETWORKS, images, network
 from tests.small_networks import outputs_of, unchanged
 
@@ -93,7 +94,7 @@ def test_the_network_is_as_before(name: str, failing: bool) -> None:
     with unchanged(model), pytest.raises(ZeroDivisionError) if failing else nullcontext():
         probe(images())
     assert fused(model) == before
-    with recording_attention(model, places):
+    with recording_attention(walked(model), places):
         assert set(fused(model)) <= {False, "eager"}  # step by step, but only meanwhile
     assert fused(model) == before
 

@@ -150,3 +150,23 @@ def test_images_are_judged_for_themselves() -> None:
     assert cancels(terms).tolist() == [False, True, False]
     one_channel = torch.cat([terms[1:2, :3], terms[:1, 3:]], 1)
     assert cancels(one_channel).tolist() == [False]
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-12, 1e-20, 1e-30, 1e15])
+@pytest.mark.parametrize("share", [1.0, 0.01])
+@pytest.mark.parametrize("side", [3, 40])
+def test_a_look_at_the_norm_changes_no_answer(scale: float, share: float, side: int) -> None:
+    """In whichever order the numbers lie in memory, of all sizes, also where their squares are nothing in float32."""
+    generator = torch.Generator().manual_seed(1)
+    terms = torch.randn(6, 8, side, side, generator=generator, dtype=torch.float64)
+    terms *= torch.rand(terms.shape, generator=generator) <= share
+    terms[1] -= terms[1].mean((1, 2), keepdim=True)
+    terms[2] *= 0
+    terms[3, 1:] -= terms[3, 1:].mean((1, 2), keepdim=True)
+    terms = (scale * terms).float()
+    for some in (slice(0, 1), slice(3, 6), slice(0, 3), slice(0, 6)):
+        given = terms[some]
+        apart = torch.empty(*given.shape[:3], 2 * side)[..., ::2].copy_(given)
+        exact = cancels(given.double(), torch.float32)
+        for stack in (given.contiguous(), given.contiguous(memory_format=torch.channels_last), apart):
+            assert torch.equal(cancels(stack), exact)
