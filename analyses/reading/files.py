@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from analyses.reading import packed_maps
 from analyses.reading.records import Film, Gallery
 
 PIXELS = "pixels:"
@@ -272,7 +273,8 @@ def gallery(path: Path, *, photographs: bool, free: Collection[str] = ()) -> Gal
         ResultsError: the file is missing or damaged.
     """
     with reading(path), plain_file(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files if name not in ("ids", "images", "masks", NEGATIVE)}
+        others = ("ids", "images", "masks", NEGATIVE, *packed_maps.ARRAYS)
+        arrays = {name: file[name] for name in file.files if name not in others} | packed_maps.unpack(file)
         ids = tuple(str(image) for image in file["ids"])
         negative = frozenset(map(str, file[NEGATIVE] if NEGATIVE in file.files else ()))
         return Gallery(ids, _photographs(file, photographs, free), file["masks"], arrays, negative)
@@ -324,5 +326,7 @@ GALLERY = folder("gallery")
 
 LOG = f"{folder('training')}/training.parquet"
 """The training log."""
+SECTIONS = "sections.json"
+"""What a report tells of its tables and figures, by sections."""
 FILMS = "films"
 """Folder of the films of trainings, a file a model."""

@@ -312,11 +312,15 @@ class Explained(Entry):
 
 
 class Published(Entry):
-    """What was published of a run: with photographs or without, the analyses that can be redrawn, the main target."""
+    """What was published of a run: with photographs or without, the analyses that can be redrawn, the main target.
+
+    `joined` says whether publications of parts of a study were joined.
+    """
 
     photographs: bool = False
     analyses: tuple[str, ...] = ()
     main_target: str | None = None
+    joined: bool = False
 
 
 class Manifest(Document):

@@ -37,7 +37,9 @@ PAPER = "https://scholar.google.com/scholar?" + urlencode(
 """Where the paper is found, by its title."""
 
 
-def build(results: Results, sections: Sequence[Section], *, maps: bool = True) -> Iterator[tuple[str, bytes]]:
+def build(
+    results: Results, sections: Sequence[Section], *, maps: bool = True, every_seed: bool = True
+) -> Iterator[tuple[str, bytes]]:
     """Yield the files of the report page: each one's path in the page's folder, and its bytes; `index.html` first.
 
     Args:
@@ -45,13 +47,14 @@ def build(results: Results, sections: Sequence[Section], *, maps: bool = True) -
             without maps, and the page says so.
         sections: what the analyses made, in any order; the page has its own.
         maps: whether the gallery is shown where the run has one.
+        every_seed: whether the scores of single images are shown of all trainings; else of one a model.
 
     Raises:
         ResultsError: the manifest, or a file that the run has, is damaged.
     """
 
     def gathered() -> tuple[gallery.MapFiles, Kept]:
-        map_files = gallery.gather(results, maps=maps)
+        map_files = gallery.gather(results, maps=maps, every_seed=every_seed)
         return map_files, Kept.of(results) if map_files.checkpoints else Kept()
 
     units = {metric.name: metric.unit for metric in results.metrics}

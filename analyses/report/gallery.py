@@ -54,12 +54,13 @@ class MapFiles:
     gamma: float = display.GAMMA
 
 
-def gather(results: Results, *, maps: bool = True) -> MapFiles:
+def gather(results: Results, *, maps: bool = True, every_seed: bool = True) -> MapFiles:
     """Return the files of atlas and scatter: `data/gallery.js` with what may be chosen, then what it names.
 
     Args:
         results: the run.
         maps: whether there are maps; else the scores of all images alone.
+        every_seed: whether of all trainings; else of each model's that is pictured alone.
     """
     out = MapFiles(photographs=results.photographs)
     images = _Images(results)
@@ -67,7 +68,7 @@ def gather(results: Results, *, maps: bool = True) -> MapFiles:
     for point in results.checkpoints:
         entry = _entry(point)
         checkpoints.append(entry)
-        if not point.reached:
+        if not point.reached or not (every_seed or point in results.pictured(point.model)):
             continue
         small = results.small_maps(point.model, point.seed, point.level) if maps else []
         shown = scatter.shown(results, small)

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import numpy as np
 import pandas as pd
 
-from analyses.reading import files
+from analyses.reading import files, packed_maps
 from analyses.reading.results import Results
 
 _KEYS = ("model", "level", "method")
@@ -46,7 +46,7 @@ class Kept:
                 continue
             with files.reading(path), np.load(path, allow_pickle=False) as file:
                 out.images.update(map(str, file["ids"]))
-                names = [name.split("|", 2) for name in file.files if name.count("|") >= 2]
+                names = [name.split("|", 2) for name in packed_maps.names(file)]
             out.seeds[point.model, point.level] = point.seed
             for target, method, layer in names:
                 out.layers.setdefault((point.model, point.level, target, method), set()).add(layer)

@@ -11,8 +11,11 @@ import pandas as pd
 from PIL import Image
 
 import analyses
+from analyses import report
 from analyses.artifacts import MOVING, Caption, Drawn, Section, Table
-from analyses.reading.files import ResultsError
+from analyses.reading.files import SECTIONS, ResultsError
+from analyses.reading.results import Results
+from analyses.report import told
 
 CAPTIONS = "captions.md"
 _HEAD = re.compile(
@@ -27,11 +30,11 @@ def tables(folder: Path) -> dict[str, pd.DataFrame]:
     Raises:
         ResultsError: one is damaged.
     """
-    return {path.stem: _table(path) for path in sorted((folder / "tables").glob("*.csv"))}
+    return {path.stem: table(path) for path in sorted((folder / "tables").glob("*.csv"))}
 
 
 def sections(folder: Path, frames: Mapping[str, pd.DataFrame]) -> list[Section]:
-    """Return what lies in a folder as sections, one an analysis.
+    """Return what lies in a folder as sections, one an analysis: as its report told of them, where it did.
 
     Args:
         folder: with figures as PNG or WebP, and captions.
@@ -40,16 +43,36 @@ def sections(folder: Path, frames: Mapping[str, pd.DataFrame]) -> list[Section]:
     Raises:
         ResultsError: the captions or a figure cannot be read.
     """
-    told = _captions(folder / CAPTIONS)
+    drawn = pictures(folder)
+    whole = told.read(folder)
+    made = whole.made(frames, drawn) if whole else []
+    before = {(type(item), item.name) for section in made for item in section.items}
+    captions = _captions(folder / CAPTIONS)
     items: dict[str, list[Drawn | Table]] = {}
     known = sorted(analyses.find(), key=len, reverse=True)
-    for name, files in pictures(folder).items():
-        label, caption = _taken(told, name, figure=True)
-        items.setdefault(_analysis(name, known), []).append(Drawn(name, caption, files, label))
+    for name, files in drawn.items():
+        if (Drawn, name) not in before:
+            label, caption = _taken(captions, name, figure=True)
+            items.setdefault(_analysis(name, known), []).append(Drawn(name, caption, files, label))
     for name, frame in frames.items():
-        _, caption = _taken(told, name, figure=False)
-        items.setdefault(_analysis(name, known), []).append(Table(name, frame, str(caption)))
-    return [Section(name, analyses.question(name) if name in known else name, made) for name, made in items.items()]
+        if (Table, name) not in before:
+            _, caption = _taken(captions, name, figure=False)
+            items.setdefault(_analysis(name, known), []).append(Table(name, frame, str(caption)))
+    titles = {name: analyses.question(name) if name in known else name for name in items}
+    return [*made, *(Section(name, titles[name], of_name) for name, of_name in items.items())]
+
+
+def page(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the files of the page of a publication: of what its report told of, as it lies there, and of its scores.
+
+    The scores of single images are those of one training a model.
+
+    Raises:
+        ResultsError: the folder tells of nothing, or what it holds is damaged.
+    """
+    if (whole := told.read(folder)) is None:
+        raise ResultsError(f"{folder} holds no {SECTIONS}: publish it again")
+    yield from report.build(Results(folder), whole.made(tables(folder), pictures(folder)), every_seed=False)
 
 
 def pictures(folder: Path) -> dict[str, dict[str, bytes]]:
@@ -82,11 +105,16 @@ def _last(moving: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _table(path: Path) -> pd.DataFrame:
+def table(csv: Path | io.BytesIO) -> pd.DataFrame:
+    """Return a table from its file; empty cells of words are ''.
+
+    Raises:
+        ResultsError: it is damaged.
+    """
     try:
-        frame = pd.read_csv(path)
+        frame = pd.read_csv(csv)
     except (ValueError, OSError) as error:  # of pandas, too
-        raise ResultsError(f"table {path} cannot be read ({error}): draw or fetch it again") from error
+        raise ResultsError(f"table {csv} cannot be read ({error}): draw or fetch it again") from error
     words = frame.columns[[not pd.api.types.is_numeric_dtype(frame[name]) for name in frame]]
     return frame.assign(**{name: frame[name].fillna("") for name in words})
 

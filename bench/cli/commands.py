@@ -244,10 +244,10 @@ def publish(
 
 @app.command(short_help="join runs of several machines")
 def merge(
-    folders: Annotated[list[Path], typer.Argument(help="Folders of finished runs of one profile.")],
+    folders: Annotated[list[Path], typer.Argument(help="Folders of finished runs of one profile, or publications.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the merged run.")],
 ) -> None:
-    """Join finished runs of machines that share no disk: of one definition, with models or seeds of their own."""
+    """Join runs of machines that share no disk, or their publications: of one definition, with own models or seeds."""
     from bench.output import terminal
     from bench.output.merging import merge as merged
     from bench.output.store import Store

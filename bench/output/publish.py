@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from analyses import Results
 from analyses.artifacts import MOVING
-from analyses.paper.claims.registration import registered
-from analyses.paper.claims.values import matching
-from analyses.reading import error_maps, files, small_maps
-from analyses.reading.choices import BLANK, main_target, paper_target
-from analyses.reading.files import FILMS, GALLERY, LOG, SCORES
-from analyses.reading.manifest import File, Manifest, Published
-from analyses.reading.results import KEYS
+from analyses.reading import captions, error_maps, small_maps
+from analyses.reading.choices import main_target
+from analyses.reading.files import FILMS, GALLERY, SCORES, SECTIONS
+from analyses.reading.manifest import Manifest, Published
+from analyses.report import told
 from analyses.report.contents import SUPPLEMENTS
-from bench.output import archive
+from bench.output import archive, extracts, hidden
 from bench.output.drawing import published as published_picture
 from bench.output.report import scores_of
 from bench.output.store import CAPTIONS, DRAWN, MANIFEST, PAGE, TIMING, Drawn, Store, digest
@@ -39,16 +29,9 @@ MOST_OF_PAGE = 8_000_000
 """Bytes of a page that is published with its run; `bench site` makes a larger one anew, without maps."""
 REDRAWN = ("attention", "claims", "distributions", "levels", "placement", "resolution", "skipped")
 """Analyses that need no more than the scores that are published."""
-SMALL = ("predictions", "attention", "placements", "receptive_field", "resolution")
-"""Tables beside the scores that are published whole."""
-JUDGED = ("faithfulness", "faithfulness_curves")
-"""Tables beside the scores of which the rows are published that claims are judged by."""
 DRAWN_FOLDERS = ("tables/", "figures/")
 UNPUBLISHED = (".svg", ".pdf")
 """Suffixes of figures that a report draws again from what is published."""
-PARQUET = b"PAR1"
-ORDER = ("method", "layer", "image", "target", "seed")
-"""Of rows: controls made from the image alone repeat, which compresses well where they are neighbours."""
 
 
 @dataclass
@@ -63,7 +46,8 @@ def publish_folder(run: Store, to: Store, may_drop: Callable[[str], bool] = lamb
     """Write what people read of a run: tables, figures as PNG or WebP, captions, page, manifest, the verdicts' scores.
 
     `run report --out` then decides every claim again. The folder is seen with the old publication or the new one,
-    whatever ends the process; files in it that no publication made stay.
+    whatever ends the process; files in it that no publication made stay. Where photographs may not be shown, maps are
+    of those alone that anyone may show.
 
     Args:
         run: the finished run.
@@ -77,6 +61,8 @@ def publish_folder(run: Store, to: Store, may_drop: Callable[[str], bool] = lamb
     if head and head.published and run.names(SCORES):  # it cannot be told from the few scores that are published
         published = head.published.model_copy(update={"main_target": main_target(Results(run.out))})
         head = head.model_copy(update={"published": published})
+    if head and head.published and not head.kind and not head.published.photographs:
+        head = hidden.shown(head)
     to.recover()
     before = to.manifest() if to.path(MANIFEST).exists() else None
     if before and not before.published:
@@ -85,26 +71,55 @@ def publish_folder(run: Store, to: Store, may_drop: Callable[[str], bool] = lamb
     if before and head and before.definition != head.definition and not may_drop(other):
         raise InputError(f"{other}: choose another folder with --to, or add --yes to replace it")
     result = Publication()
-    contents: dict[str, bytes] = {}
-    page = dict(_page(run)) if head and head.published and head.published.photographs else {}
-    if sum(map(len, page.values())) > MOST_OF_PAGE:
-        result.too_large.append(f"{PAGE}/")
-        page = {}
-    for name, data in [*_drawn(run, page), *(_verdict_scores(run) if run.names(SCORES) else ())]:
-        if len(data) > (MOST_OF_TABLE if name.endswith(".csv") else MOST_BYTES):
-            result.too_large.append(name)
-        else:
-            contents[name] = data
-    contents |= page
-    contents |= {name: run.path(name).read_bytes() for name in (CAPTIONS, TIMING) if run.has(name)}
-    scores = {name: _file(data) for name, data in contents.items() if name.startswith(f"{SCORES}/")}
-    drawn = {name: digest(data) for name, data in contents.items() if name not in scores and name != TIMING}
+    contents = _run(run, head, result) if head and not head.kind else _other(run, result)
+    listed = {name: extracts.file_of(data) for name, data in contents.items() if name.startswith(f"{SCORES}/")}
+    drawn = {name: digest(data) for name, data in contents.items() if name not in listed and name != TIMING}
     contents[DRAWN] = Drawn(files=drawn).written()
     if head:
-        contents[MANIFEST] = head.model_copy(update={"files": scores}).written()
-    earlier = {*((before and before.files) or ()), *to.drawn(), MANIFEST, CAPTIONS, TIMING, DRAWN}
+        contents[MANIFEST] = head.model_copy(update={"files": listed}).written()
+    earlier = {*((before and before.files) or ()), *to.drawn(), MANIFEST, CAPTIONS, SECTIONS, TIMING, DRAWN}
     result.written = to.replace(contents, earlier)
     return result
+
+
+def _run(run: Store, head: Manifest, result: Publication) -> dict[str, bytes]:
+    """Return the files of the publication of a run, but for the lists of them; notes what is too large."""
+    results = Results(run.out)
+    scores = {**dict(extracts.scores(run)), **dict(extracts.free_maps(results))} if run.names(SCORES) else {}
+    whole = told.read(run.out)
+    assert whole is not None  # `_head` has seen to it
+    if results.photographs:
+        page = {name: run.path(name).read_bytes() for name in run.drawn() if name.startswith(f"{PAGE}/")}
+        if _too_large(f"{PAGE}/", sum(map(len, page.values())), MOST_OF_PAGE, result):
+            page = {}
+        contents = _small_enough({**dict(_drawn(run, page)), **scores}, result)
+    else:
+        whole, figures = hidden.drawn(run, head, scores, whole)
+        drawn = {name: data for name, data in _drawn(run, {}) if not hidden.shows_maps(name)}
+        contents = _small_enough({**drawn, **figures, **scores}, result)
+        page = hidden.page(head, contents, whole)
+        if _too_large(f"{PAGE}/", sum(map(len, page.values())), MOST_OF_PAGE, result):
+            page = {}
+    timing = {TIMING: run.path(TIMING).read_bytes()} if run.has(TIMING) else {}
+    return {**contents, **page, CAPTIONS: whole.captions(captions.note(results)), SECTIONS: whole.written(), **timing}
+
+
+def _other(run: Store, result: Publication) -> dict[str, bytes]:
+    """Return the files of the publication of timings or of known evidence."""
+    names = [name for name in (CAPTIONS, SECTIONS, TIMING) if run.has(name)]
+    return {**_small_enough(dict(_drawn(run, {})), result), **{name: run.path(name).read_bytes() for name in names}}
+
+
+def _small_enough(contents: Mapping[str, bytes], result: Publication) -> dict[str, bytes]:
+    """Return the files that are small enough for a folder; notes the others."""
+    most = {name: MOST_OF_TABLE if name.endswith(".csv") else MOST_BYTES for name in contents}
+    return {name: data for name, data in contents.items() if not _too_large(name, len(data), most[name], result)}
+
+
+def _too_large(name: str, size: int, most: int, result: Publication) -> bool:
+    if size > most:
+        result.too_large.append(name)
+    return size > most
 
 
 def publish_archive(run: Store, file: Path) -> Path:
@@ -123,9 +138,9 @@ def publish_archive(run: Store, file: Path) -> Path:
     contents: dict[str, Path | bytes] = {name: run.path(name) for name in names if not name.endswith(UNPUBLISHED)}
     if not head.published.photographs:
         pictured = tuple(f"{name}/" for name in (GALLERY, small_maps.FOLDER, error_maps.PLACE, FILMS))
-        kept = {name: _without_photographs(run, name) for name in contents if name.startswith(pictured)}
+        kept = {name: extracts.without_photographs(run, name) for name in contents if name.startswith(pictured)}
         contents |= kept
-        listed = {**listed, **{name: _file(data, listed[name].cell) for name, data in kept.items()}}
+        listed = {**listed, **{name: extracts.file_of(data, listed[name].cell) for name, data in kept.items()}}
     return archive.pack(file, contents | {MANIFEST: head.model_copy(update={"files": listed}).written()})
 
 
@@ -149,6 +164,8 @@ def _head(run: Store, analyses: tuple[str, ...]) -> Manifest | None:
         raise InputError(
             f"{run.out} is not finished ({measured} of {manifest.planned.score} cells are scored): run all again first"
         )
+    if not manifest.kind and not run.has(SECTIONS):
+        raise InputError(f"{run.path(SECTIONS)} is missing, which was drawn: run report draws it anew")
     Results(run.out).check()
     if run.drawn_of() not in ("", scores_of(manifest)):
         raise InputError(f"{run.out} was scored again since its tables were drawn: run report first")
@@ -168,7 +185,9 @@ def _all_drawn(run: Store, stage: str) -> None:
         InputError: a table, a figure or the captions are missing or were changed; names the first.
     """
     for name, value in run.drawn().items():
-        if not name.startswith((CAPTIONS, *DRAWN_FOLDERS)) or (name.endswith(UNPUBLISHED) and not run.has(name)):
+        if not name.startswith((CAPTIONS, SECTIONS, *DRAWN_FOLDERS)) or (
+            name.endswith(UNPUBLISHED) and not run.has(name)
+        ):
             continue
         if not os.path.lexists(run.path(name)):
             raise InputError(f"{run.path(name)} is missing, which was drawn: {stage} draws it anew")
@@ -177,12 +196,6 @@ def _all_drawn(run: Store, stage: str) -> None:
                 f"{run.path(name)} is not what the report drew: {stage} draws it anew; what is your own goes beside "
                 "it, under another name"
             )
-
-
-def _file(data: bytes, cell: str = "") -> File:
-    """Return what the manifest says of a file of scores."""
-    rows = pq.read_metadata(io.BytesIO(data)).num_rows if data[:4] == PARQUET else 0
-    return File(cell=cell, rows=rows, sha256=digest(data))
 
 
 def _drawn(run: Store, page: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
@@ -202,68 +215,3 @@ def _elsewhere(name: str, run: Store, page: Mapping[str, bytes]) -> bool:
     place = Path(name)
     atlas = bool(page) and place.name.startswith(SUPPLEMENTS)
     return atlas or (place.suffix == ".png" and run.has(place.with_suffix(f".{MOVING}").as_posix()))
-
-
-def _page(run: Store) -> Iterator[tuple[str, bytes]]:
-    """Yield the files of a run's page; where photographs may not be shown it has none, as maps show their edges."""
-    for name in sorted(name for name in run.drawn() if name.startswith(f"{PAGE}/") and run.has(name)):
-        yield name, run.path(name).read_bytes()
-
-
-def _verdict_scores(run: Store) -> Iterator[tuple[str, bytes]]:
-    """Yield what claims are decided from: a file a checkpoint, of the main method and the controls; whole tables."""
-    results = Results(run.out)
-    metrics = [metric.name for metric in results.metrics if metric.name in {*registered().metrics, BLANK}]
-    where = {"method": [results.main_method, *results.controls], "target": [paper_target(results)]}
-    scores = results.scores(where, [*KEYS, "area", "training_data", *metrics])
-    for (model, level, seed), rows in scores.groupby(["model", "level", "seed"], observed=True):
-        yield f"{SCORES}/{str(model).replace(':', '-')}-s{seed}-l{level}.parquet", _parquet(rows)
-    for name in (*SMALL, *JUDGED):
-        if paths := results.parts(name):
-            tables = [pq.read_table(path) for path in paths]
-            frame = pa.concat_tables(tables, promote_options="permissive").to_pandas()
-            if name in JUDGED:
-                frame = frame[np.any([matching(frame, rows) for rows in registered().choices(name)], axis=0)]
-            yield f"{files.folder(name)}/{name}.parquet", _parquet(frame)
-    if run.has(LOG):
-        yield LOG, run.path(LOG).read_bytes()
-
-
-def _parquet(frame: pd.DataFrame) -> bytes:
-    order = [key for key in ORDER if key in frame]
-    frame = frame.sort_values(order, kind="stable", ignore_index=True)
-    coded: dict[str, pd.Series] = {
-        str(name): column.cat.remove_unused_categories() for name, column in frame.items() if column.dtype == "category"
-    }
-    frame = frame.assign(**coded)
-    floats = [str(name) for name in frame if frame[name].dtype == np.float32]
-    buffer = io.BytesIO()
-    pq.write_table(
-        pa.Table.from_pandas(frame, preserve_index=False),
-        buffer,
-        compression="zstd",
-        compression_level=19,  # slow to write, fast to read
-        use_dictionary=[str(name) for name in frame if name not in floats],
-        use_byte_stream_split=floats,
-    )
-    return buffer.getvalue()
-
-
-def _without_photographs(run: Store, name: str) -> bytes:
-    """Return a file of kept maps without images but those that anyone may show.
-
-    It has maps of the main method alone: others show an image's edges.
-    """
-    results = Results(run.out)
-    shown = f"|{results.main_method}|"
-    with np.load(run.path(name), allow_pickle=False) as stored:
-        names = [key for key in stored.files if "|" not in key and key != "images"]
-        if results.main_method not in results.controls:
-            names += [key for key in stored.files if shown in key]
-        arrays: dict[str, NDArray[Any]] = {key: stored[key] for key in names}
-        free = np.isin(stored["ids"], list(results.free))
-        if free.any():
-            arrays["images"] = np.where(free[:, None, None, None], stored["images"], 0).astype(np.uint8)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    return buffer.getvalue()

@@ -11,8 +11,12 @@ import analyses
 from analyses.artifacts import Section, Table
 from analyses.reading import captions
 from analyses.reading.choices import numbered
+from analyses.reading.files import SECTIONS
 from analyses.reading.files import folder as folder_of
+from analyses.reading.manifest import Published
 from analyses.report import build as page_of
+from analyses.report import told
+from analyses.site.published import page as page_of_publication
 from bench.output import drawing
 from bench.output.report import DRAWING, drawn_from, scores_of
 from bench.output.store import CAPTIONS, INDEX, MANIFEST, PAGE, Store
@@ -35,7 +39,7 @@ def everything(store: Store, look: profiles.Figures, console: Console) -> list[P
     if manifest.kind:
         return known_evidence(store, look)
     if manifest.published and manifest.published.analyses:
-        return _again(store, manifest.published.analyses, drawing.Files(look.kinds, look.dpi, drawing.PALETTE), console)
+        return _again(store, manifest.published, drawing.Files(look.kinds, look.dpi, drawing.PALETTE), console)
     results = analyses.Results(store.out)
     if left_out := results.left_out():
         more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
@@ -62,7 +66,7 @@ def everything(store: Store, look: profiles.Figures, console: Console) -> list[P
             of_class = analyses.Results(store.out, label)
             look_of = drawing.Files(look.kinds, look.dpi)
             sections = drawing.draw_all(store.out, names, look_of, done, explained=label)
-            made = {**files(sections), CAPTIONS: _captions(sections, captions.note(of_class))}
+            made = {**files(sections), **_told(told.Told.of(sections), captions.note(of_class))}
             contents |= {f"{place}{name}": data for name, data in made.items()}
             pages |= {f"{place}{PAGE}/{name}": data for name, data in page_of(of_class, sections)}
             done("page")
@@ -83,22 +87,31 @@ def known_evidence(store: Store, look: profiles.Figures) -> list[Path]:
             "run report --out FILE.zip"
         )
     sections = [drawing.draw(store.out, name, drawing.Files(look.kinds, look.dpi)) for name in EVIDENCE]
-    made = {**files(sections), CAPTIONS: _captions(sections)}
+    made = {**files(sections), **_told(told.Told.of(sections))}
     return store.draw(made, whole=True, source=drawn_from(store, look))
 
 
 def timings(store: Store, section: Section) -> list[Path]:
     """Write the tables and figures of timings; a run's own captions are left alone."""
     with store.drawing():
-        others = {} if store.has(MANIFEST) else {CAPTIONS: _captions([section])}
+        others = {} if store.has(MANIFEST) else {CAPTIONS: told.Told.of([section]).captions()}
         return store.draw({**files([section]), **others}, whole=False)
 
 
-def _again(store: Store, names: Sequence[str], look: drawing.Files, console: Console) -> list[Path]:
-    """Draw some analyses over what is published of them, and say what stays as it was published."""
+def _again(store: Store, published: Published, look: drawing.Files, console: Console) -> list[Path]:
+    """Draw some analyses over what is published of them, and say what stays as it was published.
+
+    Where photographs may not be shown, or parts of a study were joined, the page is made of what lies there, too; any
+    other publication has that of its run, with all maps.
+    """
+    names = published.analyses
     with working(console, "drawing", len(names)) as task:
         sections = drawing.draw_all(store.out, names, look, lambda name: task.advance(1, name))
-        written = store.draw(files(sections), whole=False)
+    contents = files(sections)
+    whole = told.read(store.out)
+    if whole:
+        contents |= _told(whole.replaced(sections), captions.note(analyses.Results(store.out)))
+    written = store.draw(contents, whole=False)
     left = {
         folder: sorted({path.stem for path in map(store.path, store.names(folder)) if path not in written})
         for folder in ("tables", "figures")
@@ -107,21 +120,18 @@ def _again(store: Store, names: Sequence[str], look: drawing.Files, console: Con
         drawn = {path.stem for path in written if path.parent.name == folder}
         if stems := [stem for stem in stems if stem not in drawn]:
             say(console, f"{folder} left as published: {', '.join(stems)}")
+    if whole and (published.joined or not published.photographs):
+        pages = {f"{PAGE}/{name}": data for name, data in page_of_publication(store.out)}
+        store.draw(pages, whole=False)
+        say(console, "the page shows these as published; a run's archive draws all anew: run report --out FILE.zip")
+        return [*written, store.path(f"{PAGE}/{INDEX}")]
     say(console, "the run's archive draws all of them, and the page: run report --out FILE.zip")
     return written
 
 
-def _captions(sections: Sequence[Section], note: str = "") -> bytes:
-    """Return the captions of sections below what is true of them all, the `note`."""
-    lines = [f"{note}\n"] if note else []
-    for item in (item for section in sections for item in section.items):
-        if isinstance(item, Table):
-            lines.append(f"**{item.name}.** {item.caption}\n")
-            continue
-        caption, name = item.caption, f"**{item.label} ({item.name}).**" if item.label else f"**{item.name}.**"
-        lines.append(" ".join(part for part in (name, caption.finding, caption.reading) if part) + "\n")
-        lines += [f"{caption.details}\n"] if caption.details else []
-    return "\n".join(lines).encode()
+def _told(whole: told.Told, note: str = "") -> dict[str, bytes]:
+    """Return what is told of a report, for people and for what makes a page of it."""
+    return {CAPTIONS: whole.captions(note), SECTIONS: whole.written()}
 
 
 def files(sections: Sequence[Section]) -> dict[str, bytes]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import analyses
+from analyses.reading.files import SECTIONS
 from bench import endings
 from bench.output.store import CAPTIONS, DRAWN
 from tests.bench.harness import TINY, bench, own_signals
@@ -48,7 +49,7 @@ def brief(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = Path(shutil.copytree(finished, tmp_path_factory.mktemp("brief") / "out"))
     for name in ("tables", "figures", "report"):
         shutil.rmtree(folder / name)
-    for name in (CAPTIONS, DRAWN):
+    for name in (CAPTIONS, DRAWN, SECTIONS):
         (folder / name).unlink()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(analyses, "names", lambda: list(FEW))

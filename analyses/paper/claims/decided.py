@@ -82,7 +82,7 @@ class Decided:
     def by_training(self) -> Floats:
         """What each training alone comes to, in units of the smallest effects; of maps without a value the mean."""
         combined = self.judged.combined
-        if combined is None:
+        if combined is None or not combined.table.size:
             return np.empty(0)
         table = combined.table
         return nan_mean(np.moveaxis(table, -2, 0).reshape(table.shape[-2], -1))

@@ -111,9 +111,11 @@ def _variants(results: Results) -> list[Variant]:
 def published(results: Results, claim: str) -> list[Specification] | None:
     """Return the specifications of a claim as a publication has them; None where the run itself is there to ask.
 
-    A publication keeps the scores that decide, and not those of every other choice.
+    A publication keeps the scores that decide, and not those of every other choice. Of a study whose parts were joined
+    no part knows them: they are those that its published scores can be asked for.
     """
-    if results.manifest.published is None or not (path := results.folder / TABLE).is_file():
+    kept = results.manifest.published
+    if kept is None or kept.joined or not (path := results.folder / TABLE).is_file():
         return None
     with files.reading(path):
         rows = pd.read_csv(path, keep_default_na=False, na_values={name: [""] for name in ("estimate", "low", "high")})

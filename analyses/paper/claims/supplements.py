@@ -32,15 +32,20 @@ SPECIFICATIONS_CAPTION = (
     "object and as background. In units of the smallest effects, above 0 where as claimed."
 )
 
+JOINED = (
+    "The study was joined of published parts: of the choices those whose scores are published, with one target and "
+    "method."
+)
 
-def tables(decided: Sequence[Decided], registration: Registration) -> Iterator[Table]:
-    """Yield the tables of controls and of specifications that there are."""
+
+def tables(decided: Sequence[Decided], registration: Registration, of_parts: str = "") -> Iterator[Table]:
+    """Yield the tables of controls and of specifications that there are; `of_parts` see `joined`."""
     if rows := [row for one in decided for row in _control_rows(one)]:
         frame = pd.DataFrame(rows, columns=list(CONTROL_COLUMNS))
         yield Table("claim_controls", rounded(frame), _control_caption(registration))
     if rows := [row for one in decided for row in _specification_rows(one)]:
         frame = pd.DataFrame(rows, columns=list(SPECIFICATION_COLUMNS))
-        yield Table("claim_specifications", rounded(frame), SPECIFICATIONS_CAPTION)
+        yield Table("claim_specifications", rounded(frame), f"{SPECIFICATIONS_CAPTION} {of_parts}".strip())
 
 
 def figures(results: Results, decided: Sequence[Decided]) -> Iterator[Figure]:
@@ -67,12 +72,18 @@ def figures(results: Results, decided: Sequence[Decided]) -> Iterator[Figure]:
 def _alone(results: Results, tried: Sequence[Decided]) -> str:
     """Say which choices a run has one of, so that they are no specification of it."""
     variants = {choice.variant for one in tried for choice in one.specifications}
-    said = []
+    said = [joined(results)]
     if len({variant.placement for variant in variants}) < 2:
         said.append(f"Maps {PLACEMENTS.get(results.placement, results.placement)} alone: the run kept no others.")
     if len({variant.border for variant in variants}) < 2:
         said.append("The masks' border is left out of all scores: the run kept no others, or its masks have none.")
-    return " ".join(said)
+    return " ".join(filter(None, said))
+
+
+def joined(results: Results) -> str:
+    """Say what a study that was joined of publications can be asked for; '' for any other."""
+    published = results.manifest.published
+    return JOINED if published and published.joined else ""
 
 
 def _choices(results: Results, choice: Specification) -> dict[str, Any]:

@@ -346,6 +346,13 @@ def test_variants_are_specifications_too(claimed, make_in, tmp_path):
     assert "border is left out of all scores" not in curves.caption.details
 
 
+def test_of_maps_without_a_value_nothing_is_decided(make):
+    undefined = ("energy_inside", "energy_gain", "background_ratio", "edge_alignment", "edge_alignment_full", "spread")
+    (one,) = (x for x in claims.decide(make(gallery=0, undefined=undefined), TARGET) if x.judged.claim.id == "C4")
+    assert one.overall == "undecided"
+    assert one.by_training.size == 0
+
+
 def test_models_are_found_by_family_and_at_the_highest_level_most_seeds_reached(make):
     results = make(
         models=("unet_he", "unet@other-start", "segformer:b1"),

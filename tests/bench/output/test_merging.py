@@ -11,6 +11,7 @@ import pytest
 
 import bench.measuring
 from analyses.reading.files import LOG
+from bench.output.definition import profile
 from bench.output.store import Store
 from tests.bench.harness import bench as called
 from tests.bench.harness import contents, finish, manifest, rewritten, run
@@ -88,6 +89,21 @@ def test_what_does_not_belong_together_is_refused(
     outcome = called("merge", finished, copied, "--out", tmp_path / "both")
     assert words in outcome.refusal
     assert not (tmp_path / "both").exists()
+
+
+def test_the_profile_of_all_has_the_seeds_of_all() -> None:
+    parts = [
+        {"train": {"seeds": [1]}, "recipes": {"unet": {"seeds": [11, 10], "steps": 5}, "vit": {"steps": 6}}},
+        {"train": {"seeds": [0, 1]}, "recipes": {"unet": {"seeds": [12], "steps": 5}, "segformer": {"seeds": [10]}}},
+    ]
+    assert profile(parts) == {
+        "train": {"seeds": [0, 1]},
+        "recipes": {
+            "unet": {"seeds": [10, 11, 12], "steps": 5},
+            "vit": {"steps": 6},
+            "segformer": {"seeds": [10]},
+        },
+    }
 
 
 def test_where_it_may_not_go(copied: Path, finished: Path, tmp_path: Path) -> None:

@@ -96,7 +96,8 @@ def test_a_report_decides_the_claims_again_and_leaves_the_rest(light: Path, publ
     assert "tables left as published: diagnosis" in " ".join(outcome.err.split())
     assert "--out FILE.zip" in outcome.err
     written = report(Store(light), Console(quiet=True))
-    assert {"claims", "levels"} <= {path.stem.partition("-")[0] for path in written} <= set(REDRAWN)
+    names = {path.stem.partition("-")[0] for path in written}
+    assert {"claims", "levels", "captions", "sections"} <= names <= {*REDRAWN, "captions", "sections"}
     assert outcome.err.splitlines()[-1] == f"{len(written)} files in {light}", "and no page"
 
 
@@ -161,12 +162,17 @@ def test_archives_that_cannot_be_trusted_leave_nothing(published: Path, tmp_path
     assert not (tmp_path.parent / "evil.txt").exists()
 
 
-def test_the_page_is_published_where_photographs_may_be_shown_and_it_is_not_too_large(
+def test_the_page_is_published_without_maps_that_may_not_be_shown_where_it_is_not_too_large(
     published: Path, finished: Path, hidden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert contents(published / "light", "report") == contents(finished, "report")
     assert bench("publish", "--out", hidden, "--to", tmp_path / "hidden").code == 0
-    assert not (tmp_path / "hidden" / "report").exists()
+    names = contents(tmp_path / "hidden").keys()
+    assert {"report/index.html", "report/data/scatter/unet-s0-l40.js"} <= names
+    assert not [name for name in names if "/maps/" in name or "gallery/" in name or "/images/" in name]
+    there = {Path(name).stem for name in names if "figures/" in name}
+    assert "curves" in there
+    assert not [name for name in there if name.startswith(("figure1", "film", "groups-", "when_wrong_maps"))]
     monkeypatch.setattr(publish, "MOST_OF_PAGE", 1000)
     outcome = bench("publish", "--out", finished, "--to", tmp_path / "small")
     assert outcome.code == 0

@@ -20,7 +20,7 @@ def redrawn(finished: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory
     shutil.copytree(finished, folder)
     shutil.rmtree(folder / "checkpoints")
     outcome = finish("report", tiny, folder, "figures.photographs=false")
-    names = (*contents(folder, "tables", "figures"), "captions.md", "report/index.html")
+    names = (*contents(folder, "tables", "figures"), "captions.md", "sections.json", "report/index.html")
     assert f"{len(names)} files in {folder}" in outcome.err.splitlines()
     assert outcome.err.splitlines()[-1] == (folder / "report" / "index.html").as_uri()
     return folder
@@ -94,7 +94,7 @@ def test_a_finished_run_is_not_drawn_again(
     assert {path: path.stat().st_mtime_ns for path in times} == times
     assert contents(copied) == contents(finished)
     assert "nothing has changed since all was drawn: run report draws it again" in lines
-    names = (*contents(copied, "tables", "figures"), "captions.md", "report/index.html")
+    names = (*contents(copied, "tables", "figures"), "captions.md", "sections.json", "report/index.html")
     assert lines[-2:] == [f"{len(names)} files in {copied}", (copied / "report" / "index.html").as_uri()]
     assert not [line for line in lines if line != line.rstrip() and "│" in line]
 
