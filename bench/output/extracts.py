@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from analyses import Results
+from analyses.paper.claims.decisive import decisive, methods
 from analyses.paper.claims.registration import registered
 from analyses.paper.claims.values import matching
 from analyses.reading import files, packed_maps
@@ -38,11 +39,14 @@ CELLS = 32
 def scores(run: Store) -> Iterator[tuple[str, bytes]]:
     """Yield what claims are decided from: a file a checkpoint, of the main method and the controls; whole tables."""
     results = Results(run.out)
-    metrics = [metric.name for metric in results.metrics if metric.name in {*registered().metrics, BLANK}]
-    where = {"method": [results.main_method, *results.controls], "target": [paper_target(results)]}
-    frame = results.scores(where, [*KEYS, "area", "training_data", *metrics])
-    for (model, level, seed), rows in frame.groupby(["model", "level", "seed"], observed=True):
-        yield f"{SCORES}/{str(model).replace(':', '-')}-s{seed}-l{level}.parquet", parquet(rows)
+    target = paper_target(results)
+    for (model, level), kept in decisive(results, target).items():
+        where = {"model": [model], "level": [level], "target": [target]}
+        where |= {"method": methods(results), "layer": sorted(kept.layers)}
+        metrics = [metric.name for metric in results.metrics if metric.name in {*kept.metrics, BLANK}]
+        frame = results.scores(where, [*KEYS, "area", "training_data", *metrics])
+        for seed, rows in frame.groupby("seed"):
+            yield f"{SCORES}/{model.replace(':', '-')}-s{seed}-l{level}.parquet", parquet(rows)
     for name in (*SMALL, *JUDGED):
         if paths := results.parts(name):
             rows = joined([pq.read_table(path) for path in paths])

@@ -27,7 +27,7 @@ MOST_OF_TABLE = 150_000
 """Bytes of a table there: of thousands of rows nobody reads all, and every publication of them stays in a history."""
 MOST_OF_PAGE = 8_000_000
 """Bytes of a page that is published with its run; `bench site` makes a larger one anew, without maps."""
-REDRAWN = ("attention", "claims", "distributions", "levels", "placement", "resolution", "skipped")
+REDRAWN = ("attention", "claims", "levels", "placement", "resolution", "skipped")
 """Analyses that need no more than the scores that are published."""
 DRAWN_FOLDERS = ("tables/", "figures/")
 UNPUBLISHED = (".svg", ".pdf")

@@ -200,11 +200,7 @@ class ClaimScores:
         """Return the mean over a group's cells of seeds that have all."""
         method = group.method or method
         quantity = quantity.model_copy(update={"rows": {**quantity.rows, **group.rows}})
-        model = model_of(self.results, group.model)
-        if model is None:
-            raise NotMeasuredError(f"no {group.model} in the run")
-        names = _named(self._layers(model), group.layers, self.results.label("models", model))
-        pairs = [(model, self._level(model, level)) for level in group.levels]
+        names, pairs = self.cells(group)
         of_pairs = []
         for pair in pairs:
             table = self._scores(quantity, *pair)
@@ -220,6 +216,18 @@ class ClaimScores:
         cells = [table.on(values, seeds, images) for table, values, _ in of_pairs]
         mean = pd.DataFrame(nan_mean(np.concatenate(cells), axis=0), index=seeds, columns=images)
         return _Cells(mean, pairs, {name for table, _, _ in of_pairs for name in table.training_data})
+
+    def cells(self, group: Group) -> tuple[list[str], list[tuple[str, int]]]:
+        """Return the names of a group's layers, and its pairs of model and level.
+
+        Raises:
+            NotMeasuredError: the run has no such model, level or layer.
+        """
+        model = model_of(self.results, group.model)
+        if model is None:
+            raise NotMeasuredError(f"no {group.model} in the run")
+        names = _named(self._layers(model), group.layers, self.results.label("models", model))
+        return names, [(model, self._level(model, level)) for level in group.levels]
 
     def _layers(self, model: str) -> Sequence[Layer]:
         point = self.point or self.results.points(model)[0]

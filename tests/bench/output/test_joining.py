@@ -245,7 +245,7 @@ def test_what_draws_maps_is_known_to_publish() -> None:
     asks = re.compile(r"results\.(gallery|small_maps|error_maps|film)\(")
     home = Path(analyses.__file__).parent
     found = {path.stem for path in home.rglob("*.py") if asks.search(path.read_text(encoding="utf-8"))}
-    assert found == {"gallery", "map_tiles", "film", "groups", "when_wrong", "scene"}  # the last of drawn scenes alone
+    assert found == {"gallery", "map_tiles", "film", "grouped", "when_wrong", "scene"}  # the last of drawn scenes alone
     tiles = {path.stem for path in home.rglob("*.py") if "map_tiles.Tiles(" in path.read_text(encoding="utf-8")}
     assert {name for name in tiles if not hidden.shows_maps(name)} == set()
     for name in ("figures/film-unet.webp", "groups-unet.webp", "when_wrong_maps-unet.webp", "figure2_more-vit-2.png"):

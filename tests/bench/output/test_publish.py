@@ -20,6 +20,7 @@ from PIL import Image
 from rich.console import Console
 
 from analyses import Results
+from analyses.paper.claims.decisive import decisive, methods
 from analyses.reading.files import LOG
 from bench.output import publish, terminal
 from bench.output.archive import unpack
@@ -70,17 +71,22 @@ def test_the_folder_is_what_people_read(published: Path, finished: Path) -> None
     assert max(map(len, files.values())) <= MOST_BYTES
 
 
-def test_its_scores_are_those_of_the_run(published: Path, finished: Path) -> None:
+def test_its_scores_are_those_that_decide(published: Path, finished: Path) -> None:
+    """Of the layers that a level's claims are about, of the main method and what it is compared with."""
     every, few = Results(finished).scores(), Results(published / "light").scores()
-    results = Results(finished)
-    assert set(few["method"].astype(str)) == {results.main_method, *results.controls}
-    assert set(few["target"].astype(str)) == {"best_pixel:logit"}
-    keys = ["level", "image", "layer", "method"]
-    both = few.astype(dict.fromkeys(keys, str)).merge(
-        every[every["target"] == "best_pixel:logit"].astype(dict.fromkeys(keys, str)), on=keys, validate="1:1"
-    )
-    assert len(both) == len(few) == (every["target"].eq("best_pixel:logit") & every["method"].isin(few["method"])).sum()
-    np.testing.assert_array_equal(both["energy_gain_x"], both["energy_gain_y"])
+    results, keys = Results(finished), ["level", "image", "layer", "method"]
+    kept = decisive(results, "best_pixel:logit")
+    every, few = (frame.astype(dict.fromkeys(["target", *keys], str)) for frame in (every, few))
+    cells = {(str(level), layer) for (_, level), of in kept.items() for layer in of.layers}
+    asked = every["method"].isin(methods(results)) & every["target"].eq("best_pixel:logit")
+    asked &= np.array([cell in cells for cell in zip(every["level"], every["layer"], strict=True)])
+    both = few.merge(every[asked], on=keys, validate="1:1")
+    assert len(both) == len(few) == asked.sum() > 0
+    for (_, level), of in kept.items():
+        there = both[both["level"] == str(level)]
+        assert len(there)
+        for metric in of.metrics:
+            np.testing.assert_array_equal(there[f"{metric}_x"], there[f"{metric}_y"])
 
 
 def test_a_report_decides_the_claims_again_and_leaves_the_rest(light: Path, published: Path) -> None:
@@ -168,7 +174,7 @@ def test_the_page_is_published_without_maps_that_may_not_be_shown_where_it_is_no
     assert contents(published / "light", "report") == contents(finished, "report")
     assert bench("publish", "--out", hidden, "--to", tmp_path / "hidden").code == 0
     names = contents(tmp_path / "hidden").keys()
-    assert {"report/index.html", "report/data/scatter/unet-s0-l40.js"} <= names
+    assert {"report/index.html", f"report/data/scatter/unet-s0-l{min(LEVELS)}.js"} <= names
     assert not [name for name in names if "/maps/" in name or "gallery/" in name or "/images/" in name]
     there = {Path(name).stem for name in names if "figures/" in name}
     assert "curves" in there
