@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -19,6 +20,27 @@ mend_torchvision()
 torchvision = pytest.importorskip("torchvision")
 timm = pytest.importorskip("timm")
 transformers = pytest.importorskip("transformers")
+
+IN_FOUR = (
+    (r"^segformer\.stages\.(\d+)\.patch_embeddings", r"segformer.encoder.patch_embeddings.\1"),
+    (r"^segformer\.stages\.(\d+)\.blocks\.(\d+)", r"segformer.encoder.block.\1.\2"),
+    (r"^(segformer\..*)layernorm_before$", r"\1layer_norm_1"),
+    (r"^decode_head\.linear_projections\.", "decode_head.linear_c."),
+    (r"^backbone\.swin\.", "backbone."),
+    (r"^(backbone\.encoder\..*)mlp$", r"\1output"),
+    (r"^(decode_head\.lateral_convs\.\d+\.)convolution$", r"\1conv"),
+    (r"^beit\.layers\.(\d+)", r"beit.encoder.layer.\1"),
+    (r"^(beit\..*)mlp\.fc1$", r"\1intermediate.dense"),
+)
+"""What modules of transformers 5 are called in transformers 4."""
+
+
+def named(path: str) -> str:
+    """Return what a module is called in the installed version."""
+    for pattern, name in IN_FOUR if transformers.__version__.startswith("4.") else ():
+        path = re.sub(pattern, name, path)
+    return path
+
 
 SIZE = (64, 96)
 SIZES = {"dpt": (64, 64), "beit": (64, 64), "fcn": (32, 48)}
@@ -207,8 +229,9 @@ LAYERS: dict[str, dict[str, Lay]] = {
 @pytest.mark.parametrize("name", LAYERS)
 def test_maps_are_those_of_plain_autograd(name: str) -> None:
     model, batch = network(name), images(name)
-    capture = Probe(model, list(LAYERS[name]), output="logits")(batch, Target(1, "image"))
-    for label, lay in LAYERS[name].items():
+    layers = {named(label): lay for label, lay in LAYERS[name].items()}
+    capture = Probe(model, list(layers), output="logits")(batch, Target(1, "image"))
+    for label, lay in layers.items():
         wanted = plain_grad_cam(model, label, lay, batch[1:])
         assert agrees(capture, label, wanted, slice(1, None)), label
 
@@ -225,7 +248,7 @@ WINDOWS = {
 def test_windows_are_put_back(name: str, block: int) -> None:
     """What attention gives on windows, put back, is what the block adds to its input; the second block shifts them."""
     path, side = WINDOWS[name]
-    model, label = network(name), path.format(block)
+    model, label = network(name), named(path.format(block))
     grid, batch = (16, 24), images()
     kept: dict[str, Tensor] = {}
 
@@ -262,7 +285,7 @@ def test_windows_are_put_back(name: str, block: int) -> None:
 @pytest.mark.parametrize("name", WINDOWS)
 def test_windows_lie_where_their_block_does(name: str, block: int) -> None:
     """The second block rolls the grid before it cuts it, and the windows that are put back are not rolled."""
-    label = WINDOWS[name][0].format(block)
+    label = named(WINDOWS[name][0].format(block))
     placed = Probe(network(name), label, output="logits").placements(images())[label]
     assert placed.placement == Placement((1.5, 1.5), (4, 4))
     assert placed.offset == (0, 0)
@@ -277,9 +300,11 @@ def test_regrouped_cells_are_refused() -> None:
 
 @pytest.mark.parametrize("name", ["timm swin", "timm convnext", "segformer"])
 def test_checkpointing_switches_of_the_libraries_change_nothing(name: str) -> None:
-    model, labels = network(name), list(LAYERS[name])
+    model, labels = network(name), [named(label) for label in LAYERS[name]]
     wanted = Probe(model, labels, output="logits")(images(), Target(1, "image"))
     other = built(name)
+    if name == "segformer" and not other.supports_gradient_checkpointing:
+        pytest.skip("SegFormer checkpoints nothing in this version of transformers")
     if name != "segformer":
         other.backbone.set_grad_checkpointing()
     elif hasattr(other, "activation_checkpointing_enable"):

@@ -93,6 +93,6 @@ def test_places_are_those_that_segformers_file_gives() -> None:
     net = transformers.SegformerForSemanticSegmentation(config).eval()
     found = find_attention(net, torch.rand(1, 3, 64, 96)).places
     ours = attention_places(net)
-    assert [(x.module, x.stride, x.reduction, x.stage) for x in found] == [
+    assert [(x.module.removesuffix(".self"), x.stride, x.reduction, x.stage) for x in found] == [
         (x.module, x.stride, x.reduction, x.stage) for x in ours
-    ]
+    ], "in transformers 4 the matrix is made one module further in"
