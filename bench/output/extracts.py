@@ -18,6 +18,7 @@ from analyses.paper.claims.registration import registered
 from analyses.paper.claims.values import matching
 from analyses.reading import files, packed_maps
 from analyses.reading.choices import BLANK, paper_target
+from analyses.reading.cubes import Where
 from analyses.reading.files import GALLERY, LOG, NEGATIVE, SCORES
 from analyses.reading.manifest import File
 from analyses.reading.records import Gallery
@@ -41,8 +42,13 @@ def scores(run: Store) -> Iterator[tuple[str, bytes]]:
     results = Results(run.out)
     target = paper_target(results)
     for (model, level), kept in decisive(results, target).items():
-        where = {"model": [model], "level": [level], "target": [target]}
-        where |= {"method": methods(results), "layer": sorted(kept.layers)}
+        where: Where = {
+            "model": [model],
+            "level": [level],
+            "target": [target],
+            "method": methods(results),
+            "layer": sorted(kept.layers),
+        }
         metrics = [metric.name for metric in results.metrics if metric.name in {*kept.metrics, BLANK}]
         frame = results.scores(where, [*KEYS, "area", "training_data", *metrics])
         for seed, rows in frame.groupby("seed"):
