@@ -45,10 +45,8 @@ def decisive(results: Results, target: str) -> Mapping[tuple[str, int], Decisive
 
 
 def methods(results: Results) -> list[str]:
-    """Return the methods whose scores decide: the main one, the controls, and those that quantities refer to."""
-    registration = registered()
-    referred = [one.to for one in registration.quantities if one.to]
-    names = dict.fromkeys([results.main_method, *registration.rule.controls, *referred])
+    """Return the methods whose scores decide: the main one, and those that it is judged against."""
+    names = dict.fromkeys([results.main_method, *registered().references])
     return [name for name in names if name in results.methods]
 
 

@@ -261,8 +261,12 @@ class Registration(Frozen):
     @property
     def methods(self) -> tuple[str, ...]:
         """The methods whose maps are compared, tried or referred to, beside a run's main one."""
-        referred = [one.to for one in self.quantities if one.to]
-        return tuple(dict.fromkeys([*self.specifications.methods, *self.rule.controls, *referred]))
+        return tuple(dict.fromkeys([*self.specifications.methods, *self.references]))
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The methods that the main one's maps are judged against: the controls, and those that quantities refer to."""
+        return tuple(dict.fromkeys([*self.rule.controls, *(one.to for one in self.quantities if one.to)]))
 
     def choices(self, table: str) -> tuple[Mapping[str, str | float], ...]:
         """Return which rows of a table beside the scores claims are judged by: values by column, any of which count."""
