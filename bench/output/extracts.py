@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from analyses import Results
+from analyses.paper.claims import coarse
+from analyses.paper.claims.choices import table
 from analyses.paper.claims.decisive import decisive, methods
 from analyses.paper.claims.registration import registered
 from analyses.paper.claims.values import matching
@@ -31,7 +33,7 @@ SMALL = ("predictions", "attention", "placements", "receptive_field", "resolutio
 JUDGED = ("faithfulness", "faithfulness_curves")
 """Tables beside the scores of which the rows are published that claims are judged by."""
 PARQUET = b"PAR1"
-ORDER = ("method", "layer", "image", "target", "seed", "model", "level")
+ORDER = (*coarse.KEYS[1:3], "method", "layer", *coarse.KEYS[5:], "image", "target", "seed", "model", "level")
 """Of rows: controls made from the image alone repeat, which compresses well where they are neighbours."""
 CELLS = 32
 """The longer side of a kept map that is published, at most."""
@@ -53,6 +55,8 @@ def scores(run: Store) -> Iterator[tuple[str, bytes]]:
         frame = results.scores(where, [*KEYS, "area", "training_data", *metrics])
         for seed, rows in frame.groupby("seed"):
             yield f"{SCORES}/{model.replace(':', '-')}-s{seed}-l{level}.parquet", parquet(rows)
+    if not (choices := table(results, target)).empty:
+        yield table_file(coarse.TABLE), parquet(choices)
     for name in (*SMALL, *JUDGED):
         if paths := results.parts(name):
             rows = joined([pq.read_table(path) for path in paths])

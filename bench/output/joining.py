@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analyses import Results
+from analyses.paper.claims import coarse
 from analyses.reading import captions
 from analyses.reading.files import GALLERY, LOG, SECTIONS
 from analyses.reading.manifest import Gap, Manifest, Published
@@ -91,7 +92,7 @@ def _scores(parts: Sequence[Store], manifests: Sequence[Manifest]) -> tuple[dict
         for name in manifest.files or ():
             paths.setdefault(name, []).append(part.path(name))
     profile = definition.profile([one.profile for one in manifests])
-    tables = {extracts.table_file(name): name for name in (*extracts.SMALL, *extracts.JUDGED)}
+    tables = {extracts.table_file(name): name for name in (*extracts.SMALL, *extracts.JUDGED, coarse.TABLE)}
     shown = {name for name in paths if name.startswith(f"{GALLERY}/")}
     contents, notes = {}, []
     for name in sorted(paths.keys() - shown | _of_first_seeds(shown)):

@@ -47,7 +47,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     frame = summarise(results, decided, target)
     caption = _caption(results, registration)
     yield Table("claims", frame, caption, shown=SHOWN)
-    yield from supplements.tables(decided, registration, supplements.joined(results))
+    yield from supplements.tables(decided, registration)
     units = {metric.name: metric.unit for metric in results.metrics}
     measured = frame[frame["verdict"] != NOT_MEASURED]
     if measured["standardised"].notna().any():

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 
 import numpy as np
 
@@ -48,6 +47,7 @@ def evaluate(
     quantities: dict[str, Quantity] | None = None,
     without: int | None = None,
     resamples: Sequence[int] = RESAMPLES,
+    rounded: bool = False,
 ) -> Judged:
     """Return the verdict on a claim.
 
@@ -59,13 +59,16 @@ def evaluate(
         quantities: others in the place of measures, by the measure.
         without: a training to leave out.
         resamples: how many; the next number where a bound is within the noise of a smallest effect.
+        rounded: whether numbers are asked for as a publication keeps those of other choices, which are of deciding
+            parts alone.
     """
-    given = [_given(scores, part, registration, method, quantities or {}) for part in claim.parts]
+    parts = claim.deciding if rounded else claim.parts
+    given = [_given(scores, part, registration, method, quantities or {}, rounded=rounded) for part in parts]
     given = given if without is None else [one.leaving_out(without) for one in given]
     deciding = [one for one in given if one.part.decides]
     if missing := next((one.missing for one in deciding if one.missing), ""):
-        parts = tuple(PartFinding(one.part, missing=one.missing or missing) for one in given)
-        return Judged(claim, NOT_MEASURED, missing, parts=parts)
+        lacking = tuple(PartFinding(one.part, missing=one.missing or missing) for one in given)
+        return Judged(claim, NOT_MEASURED, missing, parts=lacking)
     for number in resamples:
         estimates = _estimates(given, registration, number)
         of_claim = [estimate for one, estimate in zip(given, estimates, strict=True) if one.part.decides and estimate]
@@ -81,13 +84,19 @@ def evaluate(
 
 
 def _given(
-    scores: ClaimScores, part: Part, registration: Registration, method: str, quantities: dict[str, Quantity]
+    scores: ClaimScores,
+    part: Part,
+    registration: Registration,
+    method: str,
+    quantities: dict[str, Quantity],
+    *,
+    rounded: bool = False,
 ) -> Given:
     try:
         if part.factors:
             return Given(part, tested(scores.results, part))
         quantity = quantities.get(part.measure, registration.measures[part.measure])
-        return Given(part, scores.values(part, quantity, method))
+        return Given(part, scores.values(part, quantity, method, rounded=rounded))
     except NotMeasuredError as missing:
         return Given(part, missing=str(missing))
 
@@ -235,18 +244,10 @@ def instead(scores: ClaimScores, claim: Claim, registration: Registration) -> tu
     judged = evaluate(scores, claim, registration)
     if judged.verdict != NOT_MEASURED:
         return judged, {}
-    for quantities in list(alternatives(claim, registration))[1:]:
+    for quantities in list(registration.alternatives(claim))[1:]:
         other = evaluate(scores, claim, registration, quantities=quantities)
         if other.verdict != NOT_MEASURED:
             return other, {
                 name: one for name, one in quantities.items() if one.words != registration.measures[name].words
             }
     return judged, {}
-
-
-def alternatives(claim: Claim, registration: Registration) -> Iterator[dict[str, Quantity]]:
-    """Yield every choice of a quantity for each measure of a claim, the registered one first."""
-    names = list(dict.fromkeys(part.measure for part in claim.deciding))
-    known = registration.specifications.measures
-    for chosen in product(*(known.get(name, (registration.measures[name],)) for name in names)):
-        yield dict(zip(names, chosen, strict=True))

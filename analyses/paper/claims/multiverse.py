@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import cast
 
 import pandas as pd
 
-from analyses.paper.claims.evaluation import alternatives, evaluate
+from analyses.paper.claims import choices, coarse
+from analyses.paper.claims.evaluation import evaluate
 from analyses.paper.claims.registration import Claim, Quantity, Registration
 from analyses.paper.claims.values import ClaimScores
 from analyses.paper.claims.verdicts import Verdict, region
 from analyses.reading import files
 from analyses.reading.choices import model_of
 from analyses.reading.results import Results
-from analyses.reading.scan import Scan
-from analyses.reading.variants import LEFT_OUT, SPECIFICATIONS, Variant
+from analyses.reading.variants import LEFT_OUT, Variant
 from analyses.statistics.combined import Combined
 
 TABLE = "tables/claim_specifications.csv"
@@ -72,50 +73,36 @@ def specifications(
     methods and quantities with each variant: grids placed the other way, the masks' border counted as object or as
     background.
     """
-    if not registration.about_maps(claim):
-        return
     results = main.results
-    methods = dict.fromkeys([results.main_method, *registration.specifications.methods])
-    model = model_of(results, claim.deciding[0].groups[0].model) or ""
-    points = results.points(model) if model else ()
-    own_way = Variant(results.placement)
-    chosen = [used.get(part.measure, registration.measures[part.measure]).words for part in claim.deciding]
-    targets = dict.fromkeys([main.target, *results.targets])
-    places = [(target, point, own_way) for target, point in product(targets, points)]
-    places += [(main.target, point, variant) for point in points[:1] for variant in _variants(results)]
-    for target, point, variant in places:
-        at_main = (target, point, variant) == (main.target, points[0], own_way)
-        scores = ClaimScores(results, target, point, variant=None if variant == own_way else variant)
-        scores = main if at_main else scores
-        for method, quantities in product(methods, list(alternatives(claim, registration))):
-            judged = evaluate(scores, claim, registration, method=method, quantities=quantities, resamples=RESAMPLES)
-            if judged.combined is None:
-                continue
-            words = "; ".join(one.words for one in quantities.values())
-            own = at_main and method == results.main_method and words == "; ".join(dict.fromkeys(chosen))
-            yield Specification.of((target, point, method, words, None, variant), judged.combined, registered=own)
-            for seed in results.seeds(model) if own else ():
-                without = evaluate(
-                    scores, claim, registration, quantities=quantities, without=seed, resamples=RESAMPLES
-                )
-                if without.combined is not None:
-                    yield Specification.of((target, point, method, words, seed, variant), without.combined)
-
-
-def _variants(results: Results) -> list[Variant]:
-    """Return the other ways in which the maps of claims were scored; none where a run has its own way alone."""
-    rows = Scan(results.parts(SPECIFICATIONS), {}, SPECIFICATIONS)
-    return [Variant(placement, border) for placement, border in rows.groups(["placement", "border"], {})]
+    model = model_of(results, claim.deciding[0].groups[0].model)
+    if model is None or not registration.about_maps(claim):
+        return
+    taken = [used.get(part.measure, registration.measures[part.measure]).words for part in claim.deciding]
+    registered = results.main_method, "; ".join(dict.fromkeys(taken))
+    tried = list(product(choices.methods(results, registration), registration.alternatives(claim)))
+    for scores, (method, quantities) in product(choices.places(main, model), tried):
+        words = "; ".join(one.words for one in quantities.values())
+        own = scores is main and (method, words) == registered
+        judge = partial(evaluate, scores, claim, registration, quantities=quantities, resamples=RESAMPLES)
+        judged = judge(method=method, rounded=not own)
+        if judged.combined is None:
+            continue
+        variant = scores.variant or Variant(results.placement)
+        how = (scores.target, scores.point or results.points(model)[0], method, words)
+        yield Specification.of((*how, None, variant), judged.combined, registered=own)
+        for seed in results.seeds(model) if own else ():
+            without = judge(without=seed)
+            if without.combined is not None:
+                yield Specification.of((*how, seed, variant), without.combined)
 
 
 def published(results: Results, claim: str) -> list[Specification] | None:
-    """Return the specifications of a claim as a publication has them; None where the run itself is there to ask.
+    """Return the specifications of a claim as an earlier publication has them; None where they can be asked for.
 
-    A publication keeps the scores that decide, and not those of every other choice. Of a study whose parts were joined
-    no part knows them: they are those that its published scores can be asked for.
+    Publications from before 0.2 keep the scores that decide, and no numbers of other choices.
     """
     kept = results.manifest.published
-    if kept is None or kept.joined or not (path := results.folder / TABLE).is_file():
+    if kept is None or coarse.kept(results) is not None or not (path := results.folder / TABLE).is_file():
         return None
     with files.reading(path):
         rows = pd.read_csv(path, keep_default_na=False, na_values={name: [""] for name in ("estimate", "low", "high")})

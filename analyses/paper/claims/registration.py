@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -148,6 +149,11 @@ class Part(Frozen):
             for value in getattr(group, self.along)
         )
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models whose maps are compared."""
+        return tuple(dict.fromkeys(group.model for group in self.groups))
+
 
 class Claim(Frozen):
     """A claim, and the parts whose mean decides on it.
@@ -246,6 +252,16 @@ class Registration(Frozen):
     def about_maps(self, claim: Claim) -> bool:
         """Return whether all that decides on a claim is measured of maps, so that other maps can be put to it."""
         return not any(part.factors or self.measures[part.measure].table for part in claim.deciding)
+
+    def quantities_of(self, measure: str) -> tuple[Quantity, ...]:
+        """Return what could be taken for a measure, the registered one first."""
+        return self.specifications.measures.get(measure, (self.measures[measure],))
+
+    def alternatives(self, claim: Claim) -> Iterator[dict[str, Quantity]]:
+        """Yield every choice of a quantity for each measure of a claim, the registered one first."""
+        names = list(dict.fromkeys(part.measure for part in claim.deciding))
+        for chosen in product(*map(self.quantities_of, names)):
+            yield dict(zip(names, chosen, strict=True))
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from analyses.artifacts import Caption, Figure, Table, rounded
+from analyses.paper.claims.coarse import STEPS
 from analyses.paper.claims.decided import Decided
 from analyses.paper.claims.multiverse import Specification
 from analyses.paper.claims.registration import Registration
@@ -29,23 +30,19 @@ SPECIFICATIONS_CAPTION = (
     "Each claim about maps under every choice that could as well have been made: the run's targets and probe points, "
     "methods and quantities of the same construct, and the registered choice without each training. Where a run kept "
     "them, the registered target and point with grids placed the other way, and with the masks' border counted as "
-    "object and as background. In units of the smallest effects, above 0 where as claimed."
-)
-
-JOINED = (
-    "The study was joined of published parts: of the choices those whose scores are published, with one target and "
-    "method."
+    "object and as background. In units of the smallest effects, above 0 where as claimed. Numbers of a map are "
+    f"rounded to a {STEPS}th of the smallest effect, but for the registered choice."
 )
 
 
-def tables(decided: Sequence[Decided], registration: Registration, of_parts: str = "") -> Iterator[Table]:
-    """Yield the tables of controls and of specifications that there are; `of_parts` see `joined`."""
+def tables(decided: Sequence[Decided], registration: Registration) -> Iterator[Table]:
+    """Yield the tables of controls and of specifications that there are."""
     if rows := [row for one in decided for row in _control_rows(one)]:
         frame = pd.DataFrame(rows, columns=list(CONTROL_COLUMNS))
         yield Table("claim_controls", rounded(frame), _control_caption(registration))
     if rows := [row for one in decided for row in _specification_rows(one)]:
         frame = pd.DataFrame(rows, columns=list(SPECIFICATION_COLUMNS))
-        yield Table("claim_specifications", rounded(frame), f"{SPECIFICATIONS_CAPTION} {of_parts}".strip())
+        yield Table("claim_specifications", rounded(frame), SPECIFICATIONS_CAPTION)
 
 
 def figures(results: Results, decided: Sequence[Decided]) -> Iterator[Figure]:
@@ -72,18 +69,12 @@ def figures(results: Results, decided: Sequence[Decided]) -> Iterator[Figure]:
 def _alone(results: Results, tried: Sequence[Decided]) -> str:
     """Say which choices a run has one of, so that they are no specification of it."""
     variants = {choice.variant for one in tried for choice in one.specifications}
-    said = [joined(results)]
+    said = []
     if len({variant.placement for variant in variants}) < 2:
         said.append(f"Maps {PLACEMENTS.get(results.placement, results.placement)} alone: the run kept no others.")
     if len({variant.border for variant in variants}) < 2:
         said.append("The masks' border is left out of all scores: the run kept no others, or its masks have none.")
-    return " ".join(filter(None, said))
-
-
-def joined(results: Results) -> str:
-    """Say what a study that was joined of publications can be asked for; '' for any other."""
-    published = results.manifest.published
-    return JOINED if published and published.joined else ""
+    return " ".join(said)
 
 
 def _choices(results: Results, choice: Specification) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analyses.paper.claims import coarse
 from analyses.paper.claims.registration import HIGHEST, Group, Part, Quantity, registered
 from analyses.reading import files
 from analyses.reading.arrays import Floats, distinct, fill, nan_mean
@@ -122,6 +123,14 @@ class Numbers:
         return np.where(columns >= 0, taken, np.nan)
 
 
+class Cells(NamedTuple):
+    """A group's numbers, (seeds x images), the models and levels that they are of, and what these were trained on."""
+
+    values: pd.DataFrame
+    pairs: list[tuple[str, int]]
+    training_data: set[str]
+
+
 class ClaimScores:
     """The scores of a run that claims are judged by, for one target and probe point.
 
@@ -154,33 +163,52 @@ class ClaimScores:
         names = dict.fromkeys([self.results.main_method, *registered().methods])
         return tuple(name for name in names if name in self.results.methods)
 
-    def values(self, part: Part, quantity: Quantity, method: str = "") -> PartValues:
+    def values(self, part: Part, quantity: Quantity, method: str = "", *, rounded: bool = False) -> PartValues:
         """Return what a part compares.
 
         Args:
             part: of a claim, of maps.
             quantity: what is compared of each map.
             method: whose maps; the run's main one by default.
+            rounded: whether its numbers are wanted as a publication keeps those of other choices, see `coarse`.
 
         Raises:
             NotMeasuredError: a model, level, layer, metric or method is not in the run, or no seed has all cells.
             ResultsError: a map is there twice, or a file is damaged.
         """
-        method = method or self.results.main_method
-        of_groups = [self._group(group, quantity, method) for group in part.ordered]
-        seeds = sorted(set.intersection(*(set(cells.values.index) for cells in of_groups)))
-        if not seeds:
-            raise NotMeasuredError("no seed with all cells")
-        images = sorted(set().union(*(cells.values.columns for cells in of_groups)))
-        groups = [cells.values.reindex(index=seeds, columns=images) for cells in of_groups]
-        weights = _weights(part, len(groups)) * (-1.0 if quantity.turned else 1.0)
-        stacked: Floats = np.stack([frame.to_numpy(dtype=np.float64) for frame in groups])
-        numbers = pd.DataFrame(np.tensordot(weights, stacked, axes=1), index=seeds, columns=images)
-        used = sorted({pair for cells in of_groups for pair in cells.pairs})
-        sources = {name for cells in of_groups for name in cells.training_data}
-        cells = "; ".join(described(self.results, model, level) for model, level in used)
-        bounds = self._bounds(quantity).weighted(weights.tolist())
-        return PartValues(numbers, cells, " / ".join(sorted(sources)), bounds)
+        method, share = method or self.results.main_method, self._rounded if rounded else self.share
+        whole = _weighted([(share(part, model, quantity, method), 1.0) for model in part.models])
+        cells = "; ".join(described(self.results, model, level) for model, level in whole.pairs)
+        bounds = self._bounds(quantity).weighted(_weights(part, quantity))
+        return PartValues(whole.values, cells, " / ".join(sorted(whole.training_data)), bounds)
+
+    def share(self, part: Part, model: str, quantity: Quantity, method: str) -> Cells:
+        """Return what the groups of one model come to in a part, which is the sum over its models; see `values`."""
+        groups = zip(part.ordered, _weights(part, quantity), strict=True)
+        return _weighted(
+            [(self._group(group, quantity, method), weight) for group, weight in groups if group.model == model]
+        )
+
+    def _rounded(self, part: Part, model: str, quantity: Quantity, method: str) -> Cells:
+        """Return the same, rounded; of a publication as it was kept."""
+        smallest = registered().smallest(part)
+        if (kept := coarse.kept(self.results)) is None:
+            found = self.share(part, model, quantity, method)
+            return found._replace(values=coarse.rounded(found.values, smallest))
+        if (name := model_of(self.results, model)) is None:
+            raise NotMeasuredError(f"no {model} in the run")
+        numbers = kept.numbers(self.choice(part, name, quantity, method), smallest)
+        if numbers is None:
+            raise NotMeasuredError(f"{quantity.words} of {method}, chosen otherwise")
+        pairs = {pair for group in part.ordered if group.model == model for pair in self.cells(group)[1]}
+        return Cells(numbers, sorted(pairs), {self.results.manifest.dataset.training_data})
+
+    def choice(self, part: Part, model: str, quantity: Quantity, method: str) -> coarse.Choice:
+        """Return what tells a part's numbers of a model of the run from those of other choices."""
+        variant = self.variant or Variant(self.results.placement)
+        point = self.point or self.results.points(model)[0]
+        made = (method, self.target, point, variant.placement, variant.border)
+        return coarse.Choice(model, part.says, quantity.words, *made)
 
     def _bounds(self, quantity: Quantity) -> Bounds:
         """Return what a quantity of a map can be; of tables beside the scores little is said."""
@@ -196,7 +224,7 @@ class ClaimScores:
             return Bounds(min(metric.lower, 0.0) / LEAST, max(metric.upper, 0.0) / LEAST)
         return own
 
-    def _group(self, group: Group, quantity: Quantity, method: str) -> _Cells:
+    def _group(self, group: Group, quantity: Quantity, method: str) -> Cells:
         """Return the mean over a group's cells of seeds that have all."""
         method = group.method or method
         quantity = quantity.model_copy(update={"rows": {**quantity.rows, **group.rows}})
@@ -215,7 +243,7 @@ class ClaimScores:
         images = sorted(set().union(*(table.images for table, _, _ in of_pairs)))
         cells = [table.on(values, seeds, images) for table, values, _ in of_pairs]
         mean = pd.DataFrame(nan_mean(np.concatenate(cells), axis=0), index=seeds, columns=images)
-        return _Cells(mean, pairs, {name for table, _, _ in of_pairs for name in table.training_data})
+        return Cells(mean, pairs, {name for table, _, _ in of_pairs for name in table.training_data})
 
     def cells(self, group: Group) -> tuple[list[str], list[tuple[str, int]]]:
         """Return the names of a group's layers, and its pairs of model and level.
@@ -312,14 +340,6 @@ class ClaimScores:
         ]
 
 
-class _Cells(NamedTuple):
-    """A group's numbers, (seeds x images), the models and levels that they are of, and what these were trained on."""
-
-    values: pd.DataFrame
-    pairs: list[tuple[str, int]]
-    training_data: set[str]
-
-
 LEAST_METHODS = 5
 """Methods that a rank correlation over methods takes: of four the perfect order comes once in 24 by chance."""
 
@@ -365,7 +385,25 @@ def _named(layers: Sequence[Layer], labels: tuple[str, ...], model: str) -> list
     return [names[label] for label in labels]
 
 
-def _weights(part: Part, groups: int) -> Floats:
-    if part.compare == "trend":
-        return trend_weights(groups)
-    return np.array([1.0, -1.0] if part.compare == "difference" else [1.0])
+def _weights(part: Part, quantity: Quantity) -> list[float]:
+    """Return what each group counts for in a part."""
+    groups = len(part.ordered)
+    weights = trend_weights(groups) if part.compare == "trend" else np.array([1.0, -1.0][:groups])
+    return [float(weight) * (-1.0 if quantity.turned else 1.0) for weight in weights]
+
+
+def _weighted(terms: Sequence[tuple[Cells, float]]) -> Cells:
+    """Return a weighted sum, of the seeds that all terms have and of all their images.
+
+    Raises:
+        NotMeasuredError: they have no seed in common.
+    """
+    seeds = sorted(set.intersection(*(set(one.values.index) for one, _ in terms)))
+    if not seeds:
+        raise NotMeasuredError("no seed with all cells")
+    images = sorted(set().union(*(one.values.columns for one, _ in terms)))
+    stacked = np.stack([one.values.reindex(index=seeds, columns=images).to_numpy(np.float64) for one, _ in terms])
+    total = np.tensordot(np.array([weight for _, weight in terms]), stacked, axes=1)
+    pairs = sorted({pair for one, _ in terms for pair in one.pairs})
+    sources = {name for one, _ in terms for name in one.training_data}
+    return Cells(pd.DataFrame(total, index=seeds, columns=images), pairs, sources)

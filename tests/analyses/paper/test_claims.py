@@ -12,7 +12,7 @@ from rich.console import Console
 
 from analyses import Results
 from analyses.paper.claims import claims, supplements
-from analyses.paper.claims.evaluation import alternatives, evaluate, instead
+from analyses.paper.claims.evaluation import evaluate, instead
 from analyses.paper.claims.registration import Quantity, registered
 from analyses.paper.claims.values import ClaimScores, NotMeasuredError
 from analyses.paper.claims.verdicts import judge
@@ -187,7 +187,7 @@ def test_runs_that_lack_a_measure_say_the_nearest_thing(make):
     assert quantities["edges"].words == "edge_alignment \N{MINUS SIGN} mask_oracle"
     decided = claims.decide(results, TARGET)[1]
     assert "in the place of partial_edge_alignment" in decided.exploratory
-    assert next(alternatives(claim, registered()))["edges"].words == "partial_edge_alignment"
+    assert next(registered().alternatives(claim))["edges"].words == "partial_edge_alignment"
 
 
 def test_what_is_missing_is_named(make):

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from analyses import Results
-from analyses.paper.claims import multiverse
+from analyses.paper.claims import choices
 from analyses.paper.claims.registration import registered
 from analyses.reading.variants import Variant
 from bench.measurements.scores import Scorer
@@ -49,7 +49,7 @@ class Filled:
 
 def test_only_maps_that_claims_are_about_are_there(scored: Path) -> None:
     rows = tables(scored, "specifications/*.parquet")
-    assert tuple(multiverse._variants(Results(scored))) == OTHERWISE
+    assert tuple(choices._variants(Results(scored))) == OTHERWISE
     assert not rows.duplicated(["level", "image", "layer", "method", "placement", "border"]).any()
     assert set(rows["layer"].astype(str)) == set(registered().layers("unet"))
     assert set(rows["method"].astype(str)) == set(Score().methods) & set(registered().methods)
