@@ -18,6 +18,7 @@ NOISE = 0.04
 
 _CHUNK = 256  # resamples drawn at once: bounds the memory at thousands of images
 _Draws = tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.unsignedinteger[Any]]]
+_MOST_WAYS = 400  # to draw seeds, up to which a product each is faster than one a seed
 _MOST_KEPT = 4
 _MOST_BYTES = 1 << 26
 """Of draws that are kept beside the last ones."""
@@ -207,12 +208,19 @@ def _resampled(filled: Floats, defined: NDArray[np.bool_], draws: _Draws) -> Flo
     """Return the resampled means, (resamples, quantities).
 
     Few seeds can be drawn in few ways (three in ten): of each way the seeds are summed once, and one product over the
-    images serves all resamples that drew them so.
+    images serves all resamples that drew them so. Eight can in thousands: then each seed has a product of its own.
     """
     quantities, seeds, images = filled.shape
     ways, way, drawn_images = draws
     patterns, of_pattern = (None, None) if defined.all() else _distinct(defined)
     means = np.empty((len(way), quantities))
+    if len(ways) > _MOST_WAYS:
+        for start in range(0, len(way), _CHUNK):
+            at = slice(start, start + _CHUNK)
+            drawn = ways[way[at]], drawn_images[at].astype(np.float64)
+            counts = seeds * images if patterns is None else _over_seeds(*drawn, patterns)[:, of_pattern]
+            means[at] = _ratio(_over_seeds(*drawn, filled), counts)
+        return means
     for i, weights in enumerate(ways):
         by_image = (weights @ filled).T
         counted = None if patterns is None else (weights @ patterns).T
@@ -226,6 +234,14 @@ def _resampled(filled: Floats, defined: NDArray[np.bool_], draws: _Draws) -> Flo
             else:
                 means[rows] = _ratio(totals, (image_weights @ counted)[:, of_pattern])
     return means
+
+
+def _over_seeds(weights: Floats, image_weights: Floats, tables: Floats) -> Floats:
+    """Return the weighted sums over seeds and images, (resamples, tables), of tables (tables, seeds, images)."""
+    totals = np.zeros((len(weights), len(tables)))
+    for seed in range(tables.shape[1]):
+        totals += weights[:, seed, None] * (image_weights @ tables[:, seed].T)
+    return totals
 
 
 def _draws(generator: np.random.Generator, seeds: int, images: int, resamples: int) -> _Draws:

@@ -22,7 +22,10 @@ def plain_twin(matrix: np.ndarray, generator: np.random.Generator, resamples: in
     return [sum(there) / len(there), *np.quantile(means, [tail, 1 - tail])]
 
 
-@pytest.mark.parametrize(("shape", "missing"), [((3, 7), 0.0), ((1, 5), 0.0), ((4, 6), 0.4), ((2, 1), 0.0)])
+@pytest.mark.parametrize(
+    ("shape", "missing"),
+    [((3, 7), 0.0), ((1, 5), 0.0), ((4, 6), 0.4), ((2, 1), 0.0), ((8, 6), 0.0), ((8, 6), 0.4)],
+)
 @pytest.mark.parametrize("resamples", [50, 600])
 def test_it_agrees_with_the_plain_loop(shape, missing, resamples):
     rng = np.random.default_rng(7)
