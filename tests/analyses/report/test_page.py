@@ -390,6 +390,20 @@ def test_charts_are_kept_in_few_colours_without_loss_and_pictures_are_not():
         assert np.array_equal(np.asarray(Image.open(io.BytesIO(small)).convert("RGB")), pixels) is exact
 
 
+def test_no_plain_area_of_a_chart_is_seen_in_another_colour():
+    """Of a heat map with a few red cells among many blue ones, and of one with more colours than are kept."""
+    blues = np.linspace((20, 60, 150), (240, 245, 255), 600)
+    reds = np.linspace((150, 20, 20), (255, 200, 190), 8)
+    many = np.random.default_rng(0).integers(0, 256, (608, 3))
+    for colours in (np.concatenate([blues, reds]), many):
+        cells = colours.astype(np.uint8).reshape(32, 19, 3).repeat(12, 0).repeat(24, 1)
+        Image.fromarray(cells).save(buffer := io.BytesIO(), "png")
+        content = figures.small(Drawn("x", Caption("", ""), {"png": buffer.getvalue()})).content
+        shown = np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
+        middles = (slice(6, None, 12), slice(12, None, 24))
+        assert np.abs(shown[middles] - cells[middles]).max() <= 2 * figures.MOST_OFF
+
+
 @pytest.mark.parametrize("gallery", [0, 1])
 def test_figures_of_single_images_are_left_to_the_atlas_where_it_has_the_maps(make, gallery):
     Image.new("RGB", (30, 10), "white").save(buffer := io.BytesIO(), "png")
