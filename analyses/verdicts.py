@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -54,6 +54,13 @@ class ClaimVerdict:
     caveats: list[str]
     size: str
     marks: list[Mark]
+
+    def told(self, words: Callable[[str], str]) -> ClaimVerdict:
+        """Return it with its sentences put into other words."""
+        marks = [replace(mark, part=words(mark.part)) for mark in self.marks]
+        caveats = [words(caveat) for caveat in self.caveats]
+        sentences = {name: words(getattr(self, name)) for name in ("sentence", "found", "why")}
+        return replace(self, **sentences, caveats=caveats, marks=marks)
 
 
 def of_frame(frame: pd.DataFrame, units: Mapping[str, str]) -> list[ClaimVerdict]:
@@ -110,8 +117,8 @@ def _beside(rows: pd.DataFrame, units: Mapping[str, str]) -> list[str]:
 
 
 def _why(reason: str) -> str:
-    """Return the rule behind a verdict."""
-    text = re.sub(r"^not measured \((.*)\)$", r"\1", reason)
+    """Return the rule behind a verdict, or what it takes that was not measured."""
+    text = re.sub(r"^not measured \((.*)\)$", r"not measured: \1", reason)
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 

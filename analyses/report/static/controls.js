@@ -53,15 +53,15 @@
     const look = { ...states.USUAL, mark: false, outline: !image.picture };
     one.set({ image, state: look, map: undefined, outline: image.outlines[outline] ?? "", pixel: null });
     const input = element("input", { type: "radio", name: "image", value: number, id: `image-${number}` });
-    const name = element("span", { class: "image-name" }, element("bdi", {}, image.name));
-    return element("label", { class: "image", title: image.name }, input, one.root, name);
+    const name = element("span", { class: "image-name" }, element("bdi", {}, image.label));
+    return element("label", { class: "image", title: image.label }, input, one.root, name);
   }
 
   /** What each axis may be, for one of the two states. */
   function entries(index, state) {
     const labelled = (list) => list.map(({ name, label }) => ({ value: name, label }));
     return {
-      image: index.images.map(({ name }) => ({ value: name, label: name })),
+      image: labelled(index.images),
       model: labelled(index.models),
       seed: states.picturedSeeds(index, state.model).map((seed) => ({ value: seed, label: String(seed) })),
       level: states.levels(index, state.model, state.seed).map((level) => {

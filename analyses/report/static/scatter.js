@@ -127,6 +127,8 @@
 
   // -- the picture
 
+  /** What an image is called: those without maps, too. */
+  const called = (image) => table.labels[table.images.indexOf(image)];
   const labelOf = (axis) => {
     if (Object.hasOwn(OWN, state[axis])) return OWN[state[axis]];
     const metric = states.named(index.metrics, state[axis]);
@@ -191,7 +193,7 @@
     svg.append(brushed);
     there.sort((a, b) => a.x - b.x);
     for (const dot of there) {
-      const said = [`${dot.image}: x ${tiles.number(dot.x)}`, `y ${tiles.number(dot.y)}`, ...agreement(dot)].join(", ");
+      const said = [`${called(dot.image)}: x ${tiles.number(dot.x)}`, `y ${tiles.number(dot.y)}`, ...agreement(dot)].join(", ");
       const mark = drawing("circle", { cx: across(dot.x), cy: up(dot.y), r: 6, fill: colour(dot.iou), class: "dot", role: "button", tabindex: -1, "aria-label": `${said}. Open its maps` }, drawing("title", {}, said));
       dots.push({ ...dot, mark, cx: across(dot.x), cy: up(dot.y) });
       svg.append(mark);
@@ -249,12 +251,12 @@
     const plain = tiles.stack(),
       map = tiles.stack();
     const frame = element("span", { class: "faces side" }, plain.root, map.root);
-    const open = element("button", { type: "button", class: "open", "aria-label": `Open the maps of ${image}` }, frame);
+    const open = element("button", { type: "button", class: "open", "aria-label": `Open the maps of ${called(image)}` }, frame);
     open.addEventListener("click", () => show(image));
     const dot = dots.find((one) => one.image === image);
     const said = [`${nameOf("x")} ${tiles.number(dot.x)}`, `${nameOf("y")} ${tiles.number(dot.y)}`, ...agreement(dot)];
     const under = [...new Set(said)].map((text) => element("span", { class: "scores" }, text));
-    const root = element("figure", { class: "tile pair" }, open, element("figcaption", {}, element("span", { class: "layer" }, image), ...under));
+    const root = element("figure", { class: "tile pair" }, open, element("figcaption", {}, element("span", { class: "layer" }, called(image)), ...under));
     return {
       root,
       set(side, found) {
@@ -269,7 +271,7 @@
   function show(image) {
     const point = pointOf();
     if (!index.checkpoints.some((one) => one.files[image]))
-      return note("scatter-note", `The maps of ${image} are not kept with this run: small_maps.images in the profile says of how many they are.`);
+      return note("scatter-note", `The maps of ${called(image)} are not kept with this run: small_maps.images in the profile says of how many they are.`);
     const seed = point.files[image] ? point : index.checkpoints.find((one) => one.model === state.model && one.files[image]) ?? point;
     const one = { ...states.first(index), image, model: state.model, seed: seed.seed, level: state.level, ...pair() };
     if (Object.hasOwn(Object.fromEntries(table.metrics.map((name) => [name, 1])), state.y)) one.metric = state.y;

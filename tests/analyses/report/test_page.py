@@ -329,7 +329,7 @@ def test_the_states_tell_what_is_not_replicated_not_discriminating_and_not_measu
     assert (few.state, few.why) == ("undecided", "One training.")
     nothing = judged(unmeasured(), unmeasured())
     assert (nothing.state, nothing.found, nothing.marks, nothing.caveats) == ("not measured", "", [], [])
-    assert nothing.why == "No vit in the run."
+    assert nothing.why == "Not measured: no vit in the run."
 
 
 def test_the_dots_of_a_card_lie_inside_it_however_large_the_effect(results):
