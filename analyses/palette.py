@@ -87,7 +87,8 @@ def _cover(colours: NDArray[np.int32], most: int) -> NDArray[np.int32]:
 
 def _apart(colours: NDArray[np.int32], near: float, most: int) -> NDArray[np.int32]:
     """Return those of the colours that no earlier one is near; more than `most` are not sought."""
-    kept, left = [], colours
+    kept: list[NDArray[np.int32]] = []
+    left = colours
     while len(left) and len(kept) <= most:
         kept.append(left[0])
         left = left[np.abs(left - left[0]).max(1) > near]

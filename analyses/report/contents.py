@@ -94,15 +94,15 @@ def view(section: Section, pictures: Mapping[str, figures.PagePicture], words: W
             out.elsewhere.append(item.name)
         elif isinstance(item, Drawn):
             size = (pictures[item.name].width, pictures[item.name].height)
-            parts, behind = map(words.caption, _parts(item.caption)), _behind(item.name, names)
-            label = item.label or item.name
-            shown = Item(f"figure-{slug}", label, *parts, figures.path(item.name), size, behind)
+            lead, reading, rest = (words.caption(part) for part in _parts(item.caption))
+            label, behind = item.label or item.name, _behind(item.name, names)
+            shown = Item(f"figure-{slug}", label, lead, reading, rest, figures.path(item.name), size, behind)
             if frames := pictures[item.name].frames:
                 path = figures.frames_path(item.name)
                 shown = replace(shown, frames=path, count=frames.count, columns=frames.columns)
             out.figures.append(shown)
         else:
-            lead, rest = map(words.caption, _split(item.caption))
+            lead, rest = (words.caption(part) for part in _split(item.caption))
             rows, path = (len(item.frame),), tables.path(item.name)
             name = TABLES.get(item.name, _label(item.name))
             out.tables.append(Item(f"table-{slug}", name, lead, "", rest, path, rows, file=f"{slug}.csv"))

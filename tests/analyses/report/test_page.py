@@ -343,6 +343,18 @@ def test_the_dots_of_a_card_lie_inside_it_however_large_the_effect(results):
     assert all(float(r) < float(x) < width - float(r) for x, r in dots)
 
 
+def test_parts_of_one_claim_stand_apart_with_their_intervals_however_large(results):
+    """And the band of what is less than the smallest effect says how large they are."""
+    ends = [(-5.4, -4.0), (-7.5, -6.4), (-9.0, -7.8)]
+    rows = [contrast(standardised=(a + b) / 2, standardised_low=a, standardised_high=b) for a, b in ends]
+    marks = judged(*rows).marks
+    widths = [(mark.high - mark.low) / (b - a) for mark, (a, b) in zip(marks, ends, strict=True)]
+    assert widths == pytest.approx([0.5 / 9] * 3, rel=0.01)
+    assert [mark.at for mark in marks] == sorted((mark.at for mark in marks), reverse=True)
+    assert judged(*rows).smallest == pytest.approx(0.5 / 9, rel=0.01)
+    assert marks[0].found == "\N{MINUS SIGN}4.70 [\N{MINUS SIGN}5.40, \N{MINUS SIGN}4.00]"
+
+
 def test_what_was_not_measured_stands_apart_from_the_verdicts(results):
     frame = pd.DataFrame([contrast(), unmeasured(claim="C2")])
     page = dict(report.build(results, [Section("claims", "Claims", [Table("claims", frame, "Claims.")])]))
