@@ -4,6 +4,8 @@
   const { element, drawing, load, unpack, note, maps, tiles, atlas, state: states } = segcam;
   const at = (id) => document.getElementById(id);
   const BOX = { width: 640, height: 420, left: 58, right: 14, top: 12, bottom: 46 };
+  const NARROW = matchMedia("(max-width: 40rem)"); // where letters are larger, as in gallery.css
+  const LEFT = { wide: BOX.left, narrow: 88 }; // room for the numbers and the name of the axis
   const LISTED = 24; // images that are shown of those in the brush
   const ENDS = 4; // images at each end that are shown without a brush
   const OWN = {
@@ -172,6 +174,7 @@
     const [xs, ys] = ["x", "y"].map((axis) => table.column(state[axis], state[`${axis}-layer`]));
     const there = table.images.map((image, n) => ({ image, x: xs[n], y: ys[n], iou: table.iou(image) })).filter((dot) => dot.x !== null && dot.y !== null);
     const svg = at("scatter-plot");
+    BOX.left = NARROW.matches ? LEFT.narrow : LEFT.wide;
     const gone = table.images.length - there.length;
     note("scatter-gone", gone ? `${gone} of ${table.images.length} images are not drawn: a score of theirs is undefined.` : "");
     svg.replaceChildren();
@@ -188,7 +191,7 @@
     for (const tick of ticks(y0, y1))
       svg.append(line(BOX.left, up(tick), right, up(tick), "grid"), words(tiles.number(tick), BOX.left - 6, up(tick) + 4, "tick-y"));
     svg.append(words(labelOf("x"), (BOX.left + right) / 2, BOX.height - 8, "axis"));
-    svg.append(words(labelOf("y"), 14, (BOX.top + bottom) / 2, "axis", { transform: `rotate(-90 14 ${(BOX.top + bottom) / 2})` }));
+    svg.append(words(labelOf("y"), 18, (BOX.top + bottom) / 2, "axis", { transform: `rotate(-90 18 ${(BOX.top + bottom) / 2})` }));
     const brushed = drawing("rect", { id: "scatter-brush", class: "brush" });
     svg.append(brushed);
     there.sort((a, b) => a.x - b.x);
@@ -324,6 +327,7 @@
       else return;
       event.preventDefault();
     });
+    NARROW.addEventListener("change", () => table && draw());
     at("scatter-clear").addEventListener("click", () => {
       picked = [];
       redraw();
