@@ -15,7 +15,7 @@ from analyses.artifacts import MOVING, Drawn
 WIDEST = 1440
 """Pixels: twice the width at which the page shows a figure, so that the smallest text is legible."""
 QUALITY = 60
-FRAMES = 14  # of pictures that are seen for a third of a second
+FRAMES = 18  # of pictures that are seen for a third of a second
 COLOURS, MOST_COLOURS = 96, 30_000
 """Of charts: what they are brought to, and the most of what is tried."""
 MOST_OFF = 8
