@@ -22,6 +22,7 @@
   function options(select, entries, chosen) {
     refill(select, entries, () => entries.map(({ value, label }) => element("option", { value }, label)));
     select.value = chosen;
+    select.title = select.selectedOptions[0]?.label ?? ""; // where there is no room for all of it
     select.closest(".control").hidden = entries.length < 2;
   }
 
@@ -60,6 +61,7 @@
   /** What each axis may be, for one of the two states. */
   function entries(index, state) {
     const labelled = (list) => list.map(({ name, label }) => ({ value: name, label }));
+    const several = new Set(index.targets.map((target) => target.class)).size > 1;
     return {
       image: labelled(index.images),
       model: labelled(index.models),
@@ -68,7 +70,7 @@
         const point = states.checkpoint(index, { ...state, level });
         return { value: level, label: (point?.name ?? String(level)) + (point?.reached ? "" : ", not reached") };
       }),
-      target: index.targets.map((target) => ({ value: target.name, label: `${target.label} (${target.class})` })),
+      target: index.targets.map((target) => ({ value: target.name, label: several ? `${target.label} (${target.class})` : target.label })),
     };
   }
 

@@ -84,6 +84,7 @@
       ? `${metric.summary ? `${metric.summary}; ` : ""}${detail.meaning(metric, one.content?.areas ?? {}, state.target)}`
       : "";
     atlas.show(at("maps"), index, state, rows, metric, change);
+    at("key-rank").hidden = !at("maps").querySelector(".rank:not(:empty)");
     at("maps").classList.toggle("one-row", rows.length === 1);
     const layer = states.named(one.layers, state.layer);
     if (layer && some) detail.show({ index, state, layer, row: current, metric, choose: change });

@@ -76,6 +76,7 @@
   function options(select, entries, chosen) {
     select.replaceChildren(...entries.map(({ value, label }) => element("option", { value }, label)));
     select.value = chosen;
+    select.title = select.selectedOptions[0]?.label ?? "";
     select.closest(".control").hidden = entries.length < 2;
   }
 

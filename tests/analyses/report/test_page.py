@@ -21,6 +21,7 @@ from analyses.reading.small_maps import STEPS
 from analyses.reading.states import STATES
 from analyses.report import contents, figures, gallery, sheets, tables
 from analyses.report import data as scripts
+from analyses.report.words import Words
 from segcam.draw.display import Display
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -378,6 +379,16 @@ def test_a_table_has_its_values_its_printed_cells_and_its_best_ones():
     assert columns["gain"]["best"] == [1]
     assert [name for name, column in columns.items() if column["printed"]] == ["method", "gain", "seed"]
     assert [name for name, column in columns.items() if column["visible"]] == ["method", "gain"]
+
+
+def test_what_rows_are_called_is_not_said_twice():
+    frame = pd.DataFrame({"method": ["a_b", "c"], "method_label": ["A", "C"], "model": ["u", "v"]})
+    frame = frame.assign(model_label=["U-Net", "else"])
+    words = Words({"methods": {"a_b": "A", "c": "C"}, "models": {"u": "U-Net"}})
+    name, content = tables.script(Table("skipped", frame, "T."), words)
+    table = unpacked(data({name: content}, name.removeprefix("data/").removesuffix(".js")))
+    assert [one["name"] for one in table["columns"] if one["visible"]] == ["method", "model", "model_label"]
+    assert [one["name"] for one in table["columns"]] == list(frame)
 
 
 def test_figures_are_made_small_and_never_larger(make):
