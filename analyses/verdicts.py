@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
 from analyses import printing
@@ -16,20 +15,23 @@ from analyses.reading.states import NOT_MEASURED, NOT_REPLICATED, STATES, UNDECI
 __all__ = ["CLAIMS", "STATES", "ClaimVerdict", "Mark", "of_frame"]
 
 CLAIMS = "claims"
-REACH = 6.0
-"""Smallest effects from nothing at which the picture of a part ends, in front of its edge."""
-EDGE = 0.96
+REACH = 2.0
+"""Smallest effects from nothing to which the picture of a claim's parts reaches at least."""
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A part in the picture: place and ends as shares of its width, no effect being in the middle."""
+    """A part in the picture: place and ends as shares of its width, no effect being in the middle.
+
+    `found` is the same in smallest effects, in words.
+    """
 
     part: str
     state: str
     at: float
     low: float
     high: float
+    found: str
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class ClaimVerdict:
         caveats: what limits the verdict, a sentence each.
         size: how many images and seeds, in words.
         marks: its parts, as far as they were measured.
+        smallest: how far from the middle of their picture the smallest effect of interest is, as a share of its width.
     """
 
     claim: str
@@ -54,6 +57,14 @@ class ClaimVerdict:
     caveats: list[str]
     size: str
     marks: list[Mark]
+    smallest: float = 0.0
+
+    def told(self, words: Callable[[str], str]) -> ClaimVerdict:
+        """Return it with its sentences put into other words."""
+        marks = [replace(mark, part=words(mark.part)) for mark in self.marks]
+        caveats = [words(caveat) for caveat in self.caveats]
+        sentence, found, why = map(words, (self.sentence, self.found, self.why))
+        return replace(self, sentence=sentence, found=found, why=why, caveats=caveats, marks=marks)
 
 
 def of_frame(frame: pd.DataFrame, units: Mapping[str, str]) -> list[ClaimVerdict]:
@@ -70,11 +81,9 @@ def _verdict(claim: str, rows: pd.DataFrame, units: Mapping[str, str]) -> ClaimV
         return ClaimVerdict(claim, str(first["sentence"]), state, "", _why(str(first["overall_reason"])), [], "", [])
     why = "" if state == str(first.get("region", state)) != UNDECIDED else _why(str(first["overall_reason"]))
     caveats = [*_beside(beside, units), *re.split(r"(?<=\.) (?=[A-Z0-9])", str(first.get("caveat") or ""))]
-    marks = [mark for row in deciding.to_dict("records") if (mark := _mark(row))]
     found = _found(deciding, first, state, units)
-    return ClaimVerdict(
-        claim, str(first["sentence"]), state, found, why, [c for c in caveats if c], _size(deciding), marks
-    )
+    said = [caveat for caveat in caveats if caveat]
+    return ClaimVerdict(claim, str(first["sentence"]), state, found, why, said, _size(deciding), *_picture(deciding))
 
 
 def _found(deciding: pd.DataFrame, first: pd.Series, state: str, units: Mapping[str, str]) -> str:
@@ -110,8 +119,8 @@ def _beside(rows: pd.DataFrame, units: Mapping[str, str]) -> list[str]:
 
 
 def _why(reason: str) -> str:
-    """Return the rule behind a verdict."""
-    text = re.sub(r"^not measured \((.*)\)$", r"\1", reason)
+    """Return the rule behind a verdict, or what it takes that was not measured."""
+    text = re.sub(r"^not measured \((.*)\)$", r"not measured: \1", reason)
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
@@ -126,10 +135,15 @@ def _span(values: pd.Series) -> str:
     return " to ".join(map(str, sorted({numbers.min(), numbers.max()}))) if len(numbers) else "0"
 
 
-def _mark(row: Mapping[Any, Any]) -> Mark | None:
-    """Return a part's place in the picture; None without an interval."""
-    values = [float(row.get(name, math.nan)) for name in ("standardised", "standardised_low", "standardised_high")]
-    if not all(map(math.isfinite, values)):
-        return None
-    at, low, high = (round(0.5 + 0.5 * max(-EDGE, min(EDGE, value / REACH)), 4) for value in values)
-    return Mark(str(row["part"]), str(row["verdict"]), at, low, high)
+def _picture(rows: pd.DataFrame) -> tuple[list[Mark], float]:
+    """Return the parts that have an interval, on a scale on which all of them have room, and the smallest effect."""
+    names = ["standardised", "standardised_low", "standardised_high"]
+    ends = rows.reindex(columns=names).astype("float64")
+    there = ends[np.isfinite(ends).all(axis=1)]
+    reach = max(REACH, float(there.abs().to_numpy().max(initial=0.0)))
+    shares = (0.5 + 0.5 * there / reach).round(4)
+    found = printing.cells(ends.loc[there.index].set_axis(["mean", "mean_low", "mean_high"], axis=1))["mean"]
+    parts, states = (rows.loc[there.index, name].astype(str) for name in ("part", "verdict"))
+    places = zip(parts, states, *(shares[name] for name in names), found, strict=True)
+    marks = [Mark(part, state, at, low, high, text) for part, state, at, low, high, text in places]
+    return marks, round(0.5 / reach, 4)

@@ -90,13 +90,13 @@ def _page(
             coming |= {item.name: threads.submit(figures.small, item) for item in later}
         rows = [tables.script(item, words, kept) for item in items if isinstance(item, Table)]
         drawn = {name: picture.result() for name, picture in coming.items()}
-    views = [contents.view(section, drawn) for section in shown]
+    views = [contents.view(section, drawn, words) for section in shown]
     page = (
         _environment()
         .get_template("index.html.j2")
         .render(
             facts=about,
-            verdicts=_verdicts(shown, units),
+            verdicts=_verdicts(shown, units, words),
             states=verdicts.STATES.items(),
             sections=views,
             pictures=contents.pictures(views),
@@ -127,8 +127,9 @@ def _environment() -> jinja2.Environment:
     )
 
 
-def _verdicts(sections: Sequence[Section], units: Mapping[str, str]) -> list[verdicts.ClaimVerdict]:
-    """Return the verdict on each claim; none where no section judges claims."""
+def _verdicts(sections: Sequence[Section], units: Mapping[str, str], words: Words) -> list[verdicts.ClaimVerdict]:
+    """Return the verdict on each claim in the page's words; none where no section judges claims."""
     items = [item for section in sections for item in section.items]
     tables_of = [item for item in items if isinstance(item, Table) and item.name == verdicts.CLAIMS]
-    return [verdict for table in tables_of for verdict in verdicts.of_frame(table.frame, units)]
+    found = [verdict for table in tables_of for verdict in verdicts.of_frame(table.frame, units)]
+    return [one.told(words.caption) for one in found]

@@ -10,6 +10,7 @@ from analyses import printing
 from analyses.artifacts import Caption, Drawn, Section, Table
 from analyses.report import figures, tables
 from analyses.report.glossary import TABLES
+from analyses.report.words import Words
 
 ORDER = (
     *("claims", "levels", "film", "figure1", "figure2", "figure3", "curves", "heatmap", "family"),
@@ -83,7 +84,7 @@ def ordered(sections: Sequence[Section]) -> list[Section]:
     return sorted((one for one in sections if one.items), key=lambda one: rank.get(one.name, len(rank)))
 
 
-def view(section: Section, pictures: Mapping[str, figures.PagePicture]) -> View:
+def view(section: Section, pictures: Mapping[str, figures.PagePicture], words: Words) -> View:
     """Return a section as the template shows it; `pictures` are those of its figures."""
     out = View(printing.slug(section.name), _label(section.name), section.title, [], [], [])
     names = [item.name for item in section.items if isinstance(item, Table)]
@@ -93,15 +94,15 @@ def view(section: Section, pictures: Mapping[str, figures.PagePicture]) -> View:
             out.elsewhere.append(item.name)
         elif isinstance(item, Drawn):
             size = (pictures[item.name].width, pictures[item.name].height)
-            parts, behind = _parts(item.caption), _behind(item.name, names)
-            label = item.label or item.name
-            shown = Item(f"figure-{slug}", label, *parts, figures.path(item.name), size, behind)
+            lead, reading, rest = (words.caption(part) for part in _parts(item.caption))
+            label, behind = item.label or item.name, _behind(item.name, names)
+            shown = Item(f"figure-{slug}", label, lead, reading, rest, figures.path(item.name), size, behind)
             if frames := pictures[item.name].frames:
                 path = figures.frames_path(item.name)
                 shown = replace(shown, frames=path, count=frames.count, columns=frames.columns)
             out.figures.append(shown)
         else:
-            lead, rest = _split(item.caption)
+            lead, rest = (words.caption(part) for part in _split(item.caption))
             rows, path = (len(item.frame),), tables.path(item.name)
             name = TABLES.get(item.name, _label(item.name))
             out.tables.append(Item(f"table-{slug}", name, lead, "", rest, path, rows, file=f"{slug}.csv"))

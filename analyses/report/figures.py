@@ -5,18 +5,21 @@ from __future__ import annotations
 import io
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from PIL import Image, ImageSequence
 
-from analyses import printing
+from analyses import palette, printing
 from analyses.artifacts import MOVING, Drawn
 
 WIDEST = 1440
 """Pixels: twice the width at which the page shows a figure, so that the smallest text is legible."""
 QUALITY = 60
-FRAMES = 14  # of pictures that are seen for a third of a second
+FRAMES = 18  # of pictures that are seen for a third of a second
 COLOURS, MOST_COLOURS = 96, 30_000
-"""Of charts: what they are brought to, no difference that a reader sees, and the most of what is tried."""
+"""Of charts: what they are brought to, and the most of what is tried."""
+MOST_OFF = 8
+"""Levels of a channel, of 255, by which a plain area of a chart may be off: no difference that a reader sees."""
 
 
 @dataclass(frozen=True)
@@ -62,21 +65,24 @@ def _frames(moving: bytes) -> Frames:
     sheet = Image.new("RGB", (width * columns, height * math.ceil(len(pictures) / columns)), "white")
     for number, picture in enumerate(pictures):
         sheet.paste(picture, (number % columns * width, number // columns * height))
-    buffer = io.BytesIO()
-    sheet.save(buffer, "webp", quality=FRAMES, method=6)
-    return Frames(buffer.getvalue(), len(pictures), columns)
+    return Frames(_saved(sheet, quality=FRAMES, method=6), len(pictures), columns)
 
 
 def _webp(picture: Image.Image) -> bytes:
     """Return a picture as WebP: lossy, or where that is smaller, as of most charts, in few colours without loss."""
-    buffer = io.BytesIO()
-    picture.save(buffer, "webp", quality=QUALITY, method=2)
+    lossy = _saved(picture, quality=QUALITY, method=6)
     if picture.getcolors(MOST_COLOURS) is None:
-        return buffer.getvalue()  # of maps: it takes seconds, and is larger
-    chart = io.BytesIO()
-    few = picture.quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    few.save(chart, "webp", lossless=True, quality=50, method=2)
-    return min(buffer.getvalue(), chart.getvalue(), key=len)
+        return lossy  # of maps: it takes seconds, and is larger
+    few = palette.reduced(picture, COLOURS)
+    if few.off > MOST_OFF:
+        return lossy
+    return min(lossy, _saved(few.picture, lossless=True, quality=50, method=2), key=len)
+
+
+def _saved(picture: Image.Image, **how: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "webp", **how)
+    return buffer.getvalue()
 
 
 def frames_path(name: str) -> str:

@@ -127,7 +127,7 @@ class _Images:
             photograph = opened.photographs.get(name)
             picture = None if photograph is None else data.url(_webp(photograph), "image/webp")
             shown = {"picture": picture, "credit": self.results.free.get(name, "")}
-            self._kept[name] = _image(name, opened.masks[at]) | shown | self._lines(opened.masks[at])
+            self._kept[name] = self._image(name, opened.masks[at]) | shown | self._lines(opened.masks[at])
 
     def add_small(self, part: KeptSmall, at: int) -> None:
         """Note an image of which small maps are kept; its picture is a file of its own."""
@@ -136,7 +136,7 @@ class _Images:
             return
         file = f"images/{self.number(name):03d}"
         picture = None if part.photographs is None else data.url(part.photographs[at], "image/webp")
-        self._small[name] = _image(name, part.masks[at]) | {"file": file}
+        self._small[name] = self._image(name, part.masks[at]) | {"file": file}
         content = {"picture": picture, "packed": data.packed(self._lines(part.masks[at]))}
         self.files.append(data.script(file, content))
 
@@ -153,17 +153,17 @@ class _Images:
         """Return all images, as the page's index has them."""
         return [*(self._kept[name] for name in self.kept()), *(self._small[name] for name in self.small())]
 
+    def _image(self, name: str, mask: NDArray[np.uint8]) -> dict[str, Any]:
+        masked = bool((mask != IGNORED).any())
+        size = {"width": mask.shape[1], "height": mask.shape[0]}
+        return {"name": name, "label": self.results.image_label(name), **size, "masked": masked}
+
     def _lines(self, mask: NDArray[np.uint8]) -> dict[str, Any]:
         """Return the outline of each class that is explained, and of the pixels without a class."""
         classes = sorted({self.results.foreground(target) for target in self.results.targets})
         outlines = {_number(ids): _path(np.isin(mask, ids)) for ids in classes}
         ignored = mask == IGNORED
         return {"outlines": outlines, "ignored": "" if ignored.all() else _path(ignored)}
-
-
-def _image(name: str, mask: NDArray[np.uint8]) -> dict[str, Any]:
-    masked = bool((mask != IGNORED).any())
-    return {"name": name, "width": mask.shape[1], "height": mask.shape[0], "masked": masked}
 
 
 def _name(point: Checkpoint) -> str:

@@ -72,7 +72,6 @@ HEADS = {
     "optimum_iou": "IoU at best on test images",
     "at_end": "at an end",
     "finds_it": "finds it",
-    "on_class": "on",
     "over_chance": "energy less chance",
     "score_change": "change of the score",
     "inner": "from (px)",

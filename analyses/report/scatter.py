@@ -27,8 +27,8 @@ def shown(results: Results, small: Sequence[KeptSmall]) -> tuple[str, str]:
 def table(results: Results, scored: Scored, pair: tuple[str, str]) -> dict[str, Any] | None:
     """Return a checkpoint's scores for one target and method; None without any.
 
-    `values` are by metric, layer and image, in three digits that count; `iou` and `dice` are of the predictions,
-    `confidence` and `entropy` how sure the network is of them.
+    `labels` are what the images are called; `values` are by metric, layer and image, in three digits that count; `iou`
+    and `dice` are of the predictions, `confidence` and `entropy` how sure the network is of them.
     """
     target, method = pair
     values, images = scored.values, scored.images
@@ -41,6 +41,7 @@ def table(results: Results, scored: Scored, pair: tuple[str, str]) -> dict[str, 
         "metrics": scored.metrics,
         "layers": [scored.layers[at] for at in there],
         "images": images,
+        "labels": [results.image_label(image) for image in images],
         "values": [[[_short(one) for one in row] for row in of_metric] for of_metric in values[:, there].tolist()],
         **{name: [_short(scored.facts.get(name, {}).get(image, np.nan)) for image in images] for name in OWN},
         "area": [_short(scored.area(target, image)) for image in images],

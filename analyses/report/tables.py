@@ -17,6 +17,7 @@ MOST_CHOICES = 60
 """Values of a column that is offered as a list to filter by."""
 WORDS = 40
 """Letters from which on a cell is a sentence."""
+_LABEL = "_label"
 
 
 def script(item: Table, words: Words | None = None, kept: Kept | None = None) -> tuple[str, bytes]:
@@ -35,7 +36,7 @@ def script(item: Table, words: Words | None = None, kept: Kept | None = None) ->
     printed = printing.cells(frame)
     cells = {name: words.cells(frame, name) or texts for name, texts in printed.items()}
     alike = [name for name in cells if len(frame) > 1 and frame[name].nunique(dropna=False) == 1]
-    varied = [name for name in cells if name not in alike]
+    varied = [name for name in cells if name not in alike and not _is_told(cells, name)]
     visible = [name for name in varied if name in (item.shown or varied)] or varied
     marks = printing.best_cells(frame, item.best, item.within) if len(frame) <= MOST_PRINTED else {}
     names = [str(name) for name in frame.columns]
@@ -88,6 +89,11 @@ def _is_choice(column: pd.Series, cells: Sequence[str]) -> bool:
     if printing.numeric(column) and column.name not in ("level", "seed"):
         return False
     return 1 < column.nunique() <= MOST_CHOICES and column.nunique() < len(column) and _longest(cells) <= WORDS
+
+
+def _is_told(cells: dict[str, list[str]], name: str) -> bool:
+    """Return whether a column says what its rows are called, as the one of their names does in words."""
+    return name.endswith(_LABEL) and cells[name] == cells.get(name.removesuffix(_LABEL))
 
 
 def _alike(cells: dict[str, list[str]], names: list[str], words: Words) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import pandas as pd
 
+from analyses import printing
 from analyses.reading.catalogue import FAMILIES
 from analyses.reading.results import Results
-from analyses.report.glossary import HEADS, MEANINGS
+from analyses.report.glossary import HEADS, MEANINGS, TABLES
 
 _KINDS = {
     "model": ("models",),
@@ -23,6 +25,9 @@ _KINDS = {
     "family": ("families",),
 }
 """What kind of name each column holds; of several, the first that knows it."""
+_COMPOSED = ("measure", "measures")
+"""Columns of what is reckoned from metrics and methods, as 'energy_gain / mask_oracle'."""
+_RECKONED = re.compile(r"\w+")
 _PLAIN = (
     "kind",
     "measure",
@@ -35,8 +40,15 @@ _PLAIN = (
     "metric",
     "cue",
     "fact",
+    "placement",
+    "measures",
 )
 """Columns of names that no run describes: underscores become blanks."""
+_CODE = re.compile(r"(?<![\w./-])[A-Za-z]\w*(?:-\w+)*(?![\w/(-]|\.\w)")
+"""What may be a name in a sentence; parts of paths, modules and settings, and functions are none."""
+_BARE = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)+")
+_BEFORE = ("", ". ", "; ")
+"""What stands before a column that a caption tells of, with a colon behind."""
 
 
 ELSEWHERE, _ELSEWHERE = "elsewhere", "the same where another cue decides"
@@ -52,6 +64,7 @@ class Words:
         levels: what a level is called, by model and number.
         metrics: what each metric measures, by name.
         classes: the names of the classes.
+        image: what an image is called, by its name.
     """
 
     labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -59,6 +72,7 @@ class Words:
     levels: Mapping[tuple[str, int], str] = field(default_factory=dict)
     metrics: Mapping[str, str] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
+    image: Callable[[str], str] = str
 
     @classmethod
     def of(cls, results: Results) -> Words:
@@ -78,6 +92,7 @@ class Words:
             {(one.model, one.level): one.label for one in results.checkpoints},
             {name: one.summary for name, one in metrics.items()},
             results.classes,
+            results.image_label,
         )
 
     def label(self, kind: str, name: str) -> str:
@@ -86,24 +101,77 @@ class Words:
 
     def cells(self, frame: pd.DataFrame, column: str) -> list[str] | None:
         """Return the cells of a column in words; None where they are what the column holds."""
-        values = [str(value) for value in frame[column]]
+        values = ["" if pd.isna(value) else str(value) for value in frame[column]]
         if column == "layer" and "model" in frame:
             models = frame["model"].astype(str)
             shown = [self.layers.get(key, key[1]) for key in zip(models, values, strict=True)]
         elif column == "level" and "model" in frame:
             keys = zip(frame["model"].astype(str), frame["level"], strict=True)
             shown = [self.levels.get((model, int(level)), f"{level} %") for model, level in keys]
-        elif column in _KINDS or column in _PLAIN:
-            shown = [self._word(column, value) for value in values]
-        else:
+        elif printing.numeric(frame[column]):
             return None
+        else:
+            words = {value: self._word(column, value) for value in dict.fromkeys(values)}
+            shown = [words[value] for value in values]
         return None if shown == values else shown
 
     def _word(self, column: str, value: str) -> str:
+        if column == "image":
+            return self.image(value)
         for kind in _KINDS.get(column, ()):
             if value in self.labels.get(kind, {}):
                 return self.labels[kind][value]
-        return value.replace("_", " ") if column in _PLAIN else value
+        if column in _COMPOSED:
+            value = _RECKONED.sub(lambda found: self._label(found[0]) or found[0], value)
+        if column in _PLAIN:
+            return value.replace("_", " ")
+        return value if column in _KINDS else self.text(value)
+
+    def text(self, words: str) -> str:
+        """Return a sentence with what the run calls its networks, methods, metrics, targets and images."""
+        return _CODE.sub(lambda found: self._named(found[0]) or found[0], words)
+
+    def caption(self, words: str) -> str:
+        """Return a caption in words: as `text` does, and columns and tables as the page heads them.
+
+        >>> words = Words({"methods": {"score_cam": "Score-CAM"}})
+        >>> words.caption("n_above: images that score_cam puts above area_matched (run.toml: small_maps.images).")
+        '“images above chance”: images that Score-CAM puts above area matched (run.toml: small_maps.images).'
+        """
+        return _CODE.sub(lambda found: self._named(found[0]) or self._headed(found), words)
+
+    def _named(self, name: str) -> str:
+        """Return what a name in a sentence is called, itself for a layer or a class; '' for what is no such name."""
+        if "_" not in name and "-" not in name:
+            return ""  # 'random' may be the word
+        if label := self._label(name):
+            return label
+        if name in self._kept:
+            return name
+        label = self.image(name) if name[-1:].isdigit() and name not in self._heads else name
+        return "" if label == name else label
+
+    def _label(self, name: str) -> str:
+        return next((of_kind[name] for of_kind in self.labels.values() if name in of_kind), "")
+
+    def _headed(self, found: re.Match[str]) -> str:
+        """Return how the page heads a column or table of this name, in quotes; of others without underscores."""
+        name, code = found[0], _BARE.fullmatch(found[0])
+        told = code or (found.string[found.end() :][:1] == ":" and found.string[: found.start()][-2:] in _BEFORE)
+        head = self.head(name) if name in self._heads else TABLES.get(name) if code else None
+        if told and head not in (None, name):
+            return f"\N{LEFT DOUBLE QUOTATION MARK}{head}\N{RIGHT DOUBLE QUOTATION MARK}"
+        return name.replace("_", " ") if code else name
+
+    @cached_property
+    def _heads(self) -> set[str]:
+        """The names of the columns that are known."""
+        return {*self._made, *HEADS, *MEANINGS}
+
+    @cached_property
+    def _kept(self) -> set[str]:
+        """The names that stand for themselves: those of layers and classes."""
+        return {*self.classes, *self.layers.values(), *(name for _, name in self.layers)}
 
     def head(self, column: str) -> str:
         """Return the name of a column in words.

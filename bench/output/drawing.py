@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
 import analyses
+from analyses import palette
 from analyses.artifacts import Drawn, Figure, Format, Section, Table
 from analyses.reading.files import SCORES, ResultsError, outline
 from bench import endings
@@ -39,8 +39,6 @@ MOST_BEYOND_PALETTE = 0.14
 """Share of pixels beyond the most frequent colours, from which on a picture shows photographs: charts have 0.06."""
 QUALITY = 85
 """Of published pictures of photographs, as WebP."""
-RUN = 8
-"""Equal pixels beside each other that make a plain area."""
 PROCESS, ROW = 256 * 2**20, 32
 """Bytes that a process takes: before it reads, and for each map of the model and level with most (docs/scale.md)."""
 
@@ -73,7 +71,7 @@ def published(png: bytes) -> tuple[str, bytes]:
     A palette makes bands of photographs and of the maps on them, and of WebP the text keeps its edges.
     """
     picture = Image.open(io.BytesIO(png)).convert("RGB")
-    _, counts = np.unique(_packed(picture), return_counts=True)
+    _, counts = np.unique(palette.packed(picture), return_counts=True)
     if np.sort(counts)[:-PALETTE].sum() <= MOST_BEYOND_PALETTE * counts.sum():
         return "png", with_palette(png, PALETTE)
     buffer = io.BytesIO()
@@ -82,62 +80,11 @@ def published(png: bytes) -> tuple[str, bytes]:
 
 
 def with_palette(png: bytes, colours: int) -> bytes:
-    """Return a PNG file of this many colours, without dithering; the same bytes each time.
-
-    Colours of plain areas, as of a key, are kept as they are: a median cut would give them to the photographs beside.
-    So are those that the cut is furthest from, as the ends of a colour bar that few cells reach.
-    """
-    picture = Image.open(io.BytesIO(png))
-    whole, buffer = picture.convert("RGB"), io.BytesIO()
-    few = colours // 8
-    plain = _plain(whole)[:few]
-    cut = whole.quantize(colours - len(plain) - few, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    kept = [*plain, *_far(whole, cut.convert("RGB"), few)]
-    known = Image.new("P", (1, 1))
-    known.putpalette([*(part for colour in kept for part in colour), *(cut.getpalette() or [])][: 3 * colours])
-    coded = np.array(whole.quantize(palette=known, dither=Image.Dither.NONE))
-    packed = _packed(whole)
-    for index, (red, green, blue) in enumerate(kept):  # Pillow takes a near one, which need not be the nearest
-        coded[packed == red << 16 | green << 8 | blue] = index
-    out = Image.fromarray(coded, "P")
-    out.putpalette(known.getpalette() or [])
-    out.save(buffer, "png", optimize=True, dpi=picture.info.get("dpi"))
+    """Return a PNG file of at most this many colours; the same bytes each time."""
+    picture, buffer = Image.open(io.BytesIO(png)), io.BytesIO()
+    few = palette.reduced(picture.convert("RGB"), colours).picture
+    few.save(buffer, "png", optimize=True, dpi=picture.info.get("dpi"))
     return buffer.getvalue()
-
-
-def _packed(picture: Image.Image) -> NDArray[np.uint32]:
-    """Return each pixel's colour as one number, (rows, columns)."""
-    pixels = np.asarray(picture).astype(np.uint32)
-    return pixels @ np.array([1 << 16, 1 << 8, 1], np.uint32)
-
-
-def _plain(picture: Image.Image) -> list[tuple[int, int, int]]:
-    """Return the colours of areas of one colour, the largest first: of rows of `RUN` equal pixels."""
-    packed = _packed(picture)
-    same = packed[:, 1:] == packed[:, :-1]
-    runs = (
-        np.lib.stride_tricks.sliding_window_view(same, RUN - 1, axis=1).all(2) if same.shape[1] >= RUN - 1 else same[:0]
-    )
-    found, counts = np.unique(packed[:, : runs.shape[1]][runs], return_counts=True)
-    order = np.argsort(-counts, kind="stable")
-    return [(int(one) >> 16, int(one) >> 8 & 255, int(one) & 255) for one in found[order]]
-
-
-def _far(picture: Image.Image, cut: Image.Image, number: int) -> list[tuple[int, int, int]]:
-    """Return the colours that are furthest from what a cut makes of them, and from each other, the furthest first.
-
-    Of every second row and column; a colour of one pixel there is an edge's.
-    """
-    pixels, made = (np.asarray(one)[::2, ::2].reshape(-1, 3).astype(np.int32) for one in (picture, cut))
-    _, first, counts = np.unique(_packed(picture)[::2, ::2], return_index=True, return_counts=True)
-    first = first[counts > 1]
-    colours, left = pixels[first], ((pixels[first] - made[first]) ** 2).sum(1)
-    found: list[tuple[int, int, int]] = []
-    while len(found) < number and left.size and left.max() > 0:
-        red, green, blue = (int(part) for part in colours[left.argmax()])
-        found.append((red, green, blue))
-        left = np.minimum(left, ((colours - np.array(found[-1])) ** 2).sum(1))
-    return found
 
 
 def draw(folder: Path, name: str, files: Files, explained: str | None = None) -> Section:

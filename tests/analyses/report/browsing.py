@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import re
 from urllib.parse import urlencode
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
-from analyses.artifacts import Table
+from analyses.artifacts import Caption, Drawn, Table
 from tests.analyses.report.test_page import contrast
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -52,6 +54,11 @@ def score_table():
 def claims():
     row = contrast(sentence=HOSTILE, part=CLOSING, verdict="undecided", overall="undecided", overall_reason=CLOSING)
     return Table("claims", pd.DataFrame([row]), "Claims.")
+
+
+def wide_figure():
+    Image.new("RGB", (1300, 400), "white").save(buffer := io.BytesIO(), "png")
+    return Drawn("wide", Caption("A figure of two columns.", "Of nothing."), {"png": buffer.getvalue()})
 
 
 def link(**state):

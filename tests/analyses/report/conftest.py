@@ -37,7 +37,7 @@ def page_file(pictured, tmp_path_factory):
     sections = [
         Section("levels", f"Levels {browsing.HOSTILE}", levels),
         Section(browsing.CLOSING, browsing.CLOSING, [browsing.hostile_table(), browsing.score_table()]),
-        Section("claims", "Claims", [browsing.claims()]),
+        Section("claims", "Claims", [browsing.claims(), browsing.wide_figure()]),
     ]
     for name, content in report.build(results, sections):
         path = folder / "page" / name

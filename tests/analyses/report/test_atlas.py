@@ -417,3 +417,27 @@ def test_a_map_opens_large_with_its_scores_and_levels(show):
     page.keyboard.press("Escape")
     page.locator("#detail").wait_for(state="hidden")
     page.wait_for_function("() => !location.hash.includes('layer=')")
+
+
+@pytest.mark.parametrize("width", [1024, 400])
+def test_a_row_that_is_moved_sideways_still_says_what_it_is_of(visit, width):
+    """A name in sight, and no map beside it that runs under the head."""
+    page = visit(link(rows="level", point="all"), viewport={"width": width, "height": 700})
+    drawn(page, rows="level")
+    page.evaluate("document.getElementById('maps').style.setProperty('--tile', '30rem')")
+    scroll = page.locator(".stage .scroll")
+    scroll.evaluate("e => { e.scrollLeft = 200; }")
+    assert scroll.evaluate("e => e.scrollLeft") > 100
+    left = scroll.bounding_box()["x"]
+    for row in page.locator("#maps .row").all():
+        assert row.locator(".row-name").bounding_box()["x"] == pytest.approx(left, abs=1)
+        row.scroll_into_view_if_needed()
+        covered = row.evaluate(
+            """row => [...row.querySelectorAll('.stack')].filter(one => {
+              const box = one.getBoundingClientRect();
+              const over = document.elementFromPoint(row.parentElement.parentElement.getBoundingClientRect().left + 4,
+                                                     box.top + box.height / 2);
+              return !one.closest('.row-head') && over?.closest('.column');
+            }).length"""
+        )
+        assert covered == 0 or width == 400

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
+
+import numpy as np
 import pytest
+from PIL import Image
 
 from analyses import report, run
 from analyses.artifacts import Section
+from tests.analyses.report.browsing import picture
 
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -46,6 +51,32 @@ def test_a_slider_goes_through_the_pictures(film):
     slider.focus()
     film.keyboard.press("ArrowLeft")
     api.expect(said).to_have_text("3 of 4")
+
+
+def test_the_last_picture_is_the_sharp_still_one(film):
+    canvas = film.locator(".film canvas")
+    at_rest, width = seen(canvas), canvas.evaluate("c => c.width")
+    film.locator(".film-controls input").fill("3")
+    on_the_way = seen(canvas)
+    canvas.evaluate(
+        """async canvas => { const still = new Image(); still.src = 'figures/film-unet.webp'; await still.decode();
+           still.id = 'still'; still.style = 'display: block; width: 100%'; canvas.replaceWith(still); }"""
+    )
+    assert film.locator("#still").evaluate("i => i.naturalWidth") == width
+    apart = [abs(seen(film.locator("#still")) - one).mean() for one in (at_rest, on_the_way)]
+    assert apart[0] < 1 < apart[1]
+
+
+def seen(place):
+    return np.array(Image.open(io.BytesIO(place.screenshot())).convert("RGB")).astype(int)
+
+
+def test_a_key_says_what_colours_are(film):
+    key = film.locator("#view-results-film .key")
+    assert "percentile of each map" in key.inner_text()
+    colours = picture(key.locator("canvas"))[0, :, :3].sum(1)
+    assert colours[0] < 30
+    assert colours[-1] > 400
 
 
 def test_it_plays_from_the_first_to_the_last_and_stops(film):

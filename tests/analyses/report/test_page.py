@@ -21,6 +21,7 @@ from analyses.reading.small_maps import STEPS
 from analyses.reading.states import STATES
 from analyses.report import contents, figures, gallery, sheets, tables
 from analyses.report import data as scripts
+from analyses.report.words import Words
 from segcam.draw.display import Display
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -329,7 +330,7 @@ def test_the_states_tell_what_is_not_replicated_not_discriminating_and_not_measu
     assert (few.state, few.why) == ("undecided", "One training.")
     nothing = judged(unmeasured(), unmeasured())
     assert (nothing.state, nothing.found, nothing.marks, nothing.caveats) == ("not measured", "", [], [])
-    assert nothing.why == "No vit in the run."
+    assert nothing.why == "Not measured: no vit in the run."
 
 
 def test_the_dots_of_a_card_lie_inside_it_however_large_the_effect(results):
@@ -341,6 +342,18 @@ def test_the_dots_of_a_card_lie_inside_it_however_large_the_effect(results):
     dots = re.findall(r'<circle cx="([\d.]+)" cy="[\d.]+" r="(\d+)"', page)
     assert len(dots) == 2
     assert all(float(r) < float(x) < width - float(r) for x, r in dots)
+
+
+def test_parts_of_one_claim_stand_apart_with_their_intervals_however_large(results):
+    """And the band of what is less than the smallest effect says how large they are."""
+    ends = [(-5.4, -4.0), (-7.5, -6.4), (-9.0, -7.8)]
+    rows = [contrast(standardised=(a + b) / 2, standardised_low=a, standardised_high=b) for a, b in ends]
+    marks = judged(*rows).marks
+    widths = [(mark.high - mark.low) / (b - a) for mark, (a, b) in zip(marks, ends, strict=True)]
+    assert widths == pytest.approx([0.5 / 9] * 3, rel=0.01)
+    assert [mark.at for mark in marks] == sorted((mark.at for mark in marks), reverse=True)
+    assert judged(*rows).smallest == pytest.approx(0.5 / 9, rel=0.01)
+    assert marks[0].found == "\N{MINUS SIGN}4.70 [\N{MINUS SIGN}5.40, \N{MINUS SIGN}4.00]"
 
 
 def test_what_was_not_measured_stands_apart_from_the_verdicts(results):
@@ -368,6 +381,16 @@ def test_a_table_has_its_values_its_printed_cells_and_its_best_ones():
     assert [name for name, column in columns.items() if column["visible"]] == ["method", "gain"]
 
 
+def test_what_rows_are_called_is_not_said_twice():
+    frame = pd.DataFrame({"method": ["a_b", "c"], "method_label": ["A", "C"], "model": ["u", "v"]})
+    frame = frame.assign(model_label=["U-Net", "else"])
+    words = Words({"methods": {"a_b": "A", "c": "C"}, "models": {"u": "U-Net"}})
+    name, content = tables.script(Table("skipped", frame, "T."), words)
+    table = unpacked(data({name: content}, name.removeprefix("data/").removesuffix(".js")))
+    assert [one["name"] for one in table["columns"] if one["visible"]] == ["method", "model", "model_label"]
+    assert [one["name"] for one in table["columns"]] == list(frame)
+
+
 def test_figures_are_made_small_and_never_larger(make):
     drawn = []
     for name, size in (("wide", (3000, 1000)), ("narrow", (300, 100))):
@@ -388,6 +411,20 @@ def test_charts_are_kept_in_few_colours_without_loss_and_pictures_are_not():
         Image.fromarray(pixels).save(buffer := io.BytesIO(), "png")
         small = figures.small(Drawn("x", Caption("", ""), {"png": buffer.getvalue()})).content
         assert np.array_equal(np.asarray(Image.open(io.BytesIO(small)).convert("RGB")), pixels) is exact
+
+
+def test_no_plain_area_of_a_chart_is_seen_in_another_colour():
+    """Of a heat map with a few red cells among many blue ones, and of one with more colours than are kept."""
+    blues = np.linspace((20, 60, 150), (240, 245, 255), 600)
+    reds = np.linspace((150, 20, 20), (255, 200, 190), 8)
+    many = np.random.default_rng(0).integers(0, 256, (608, 3))
+    for colours in (np.concatenate([blues, reds]), many):
+        cells = colours.astype(np.uint8).reshape(32, 19, 3).repeat(12, 0).repeat(24, 1)
+        Image.fromarray(cells).save(buffer := io.BytesIO(), "png")
+        content = figures.small(Drawn("x", Caption("", ""), {"png": buffer.getvalue()})).content
+        shown = np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
+        middles = (slice(6, None, 12), slice(12, None, 24))
+        assert np.abs(shown[middles] - cells[middles]).max() <= 2 * figures.MOST_OFF
 
 
 @pytest.mark.parametrize("gallery", [0, 1])

@@ -130,3 +130,15 @@ def test_what_a_link_asks_for_in_vain_is_said(visit):
     assert page.locator("#scatter-model").input_value() == HOSTILE
     assert page.locator("#scatter-plot .dot").count() > 0
     assert set(IMAGES) >= {"cat_1"}
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_no_number_of_an_axis_runs_into_its_name(visit, width):
+    page = visit(f"#scatter?{urlencode({**STATE, 'y': 'energy_gain'})}", viewport={"width": width, "height": 800})
+    page.wait_for_function("() => document.getElementById('scatter-plot').dataset.drawn")
+    over = """() => { const boxes = name => [...document.querySelectorAll(`#scatter-plot ${name}`)]
+        .map(one => one.getBoundingClientRect());
+      return boxes('.axis').flatMap(a => boxes('.tick-x, .tick-y').filter(
+        b => a.left < b.right && b.left < a.right && a.top < b.bottom - 2 && b.top < a.bottom - 2)).length; }"""
+    assert page.evaluate("() => document.querySelectorAll('#scatter-plot .tick-y').length") > 1
+    assert page.evaluate(over) == 0

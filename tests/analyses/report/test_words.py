@@ -64,6 +64,43 @@ def test_cells_are_labels_and_unknown_names_stay(make):
     assert words.cells(frame, "note") is None
 
 
+def test_names_in_sentences_are_told_as_the_page_calls_them(make):
+    results = make(
+        images=("scenes-0-test-000054", "cat_1"), targets=("best_pixel:logit",), classes=("back", "my_cat"), **SMALL
+    )
+    words = Words.of(results)
+    said = (
+        "n_above of scenes-0-test-000054 and cat_1 by grad_cam's energy_gain - random on my_cat, conv1_2 (run_all())."
+    )
+    assert words.text(said) == (
+        "n_above of scene 54 and cat_1 by Grad-CAM's Energy gain - random on my_cat, conv1_2 (run_all())."
+    )
+    assert words.caption("q05: low. Here iou and q05: not.") == "“5 %”: low. Here iou and q05: not."
+    told = "n_above, the table map_threshold_curves, area_matched, figures/a_b.png, small_maps.images, half-distance."
+    assert words.caption(told) == (
+        "“images above chance”, the table “Overlap over thresholds”, area matched, "
+        "figures/a_b.png, small_maps.images, half-distance."
+    )
+
+
+def test_cells_that_name_measures_and_images_are_in_words(make):
+    words = Words.of(make(images=("scenes-0-test-000054", "cat_1"), methods=("grad_cam", "mask_oracle"), **SMALL))
+    frame = pd.DataFrame(
+        {
+            "image": ["scenes-0-test-000054", "cat_1"],
+            "measures": ["energy_gain / mask_oracle", "edge_alignment; a_b"],
+            "placement": ["receptive_field", "stretched"],
+            "reason": ["not measured (maps of grad_cam)", float("nan")],
+            "value": [1.0, 2.0],
+        }
+    )
+    assert words.cells(frame, "image") == ["scene 54", "cat_1"]
+    assert words.cells(frame, "measures") == ["Energy gain / Mask oracle", "Edge alignment; a b"]
+    assert words.cells(frame, "placement") == ["receptive field", "stretched"]
+    assert words.cells(frame, "reason") == ["not measured (maps of Grad-CAM)", ""]
+    assert words.cells(frame, "value") is None
+
+
 def test_rows_lead_to_maps_that_are_kept_and_no_others(make):
     results = make(methods=("grad_cam", "random"), unreached=frozenset({(0, 90)}), **SMALL)
     kept = Kept.of(results)

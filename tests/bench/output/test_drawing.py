@@ -131,27 +131,3 @@ def test_photographs_are_published_without_bands_and_charts_with_sharp_edges() -
     assert suffix == "webp"
     assert error < of_palette / 2
     assert found["chart"][:2] == ("png", 0)
-
-
-def test_few_colours_keep_those_of_a_key() -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
-    noise[5:15, 5:25] = (243, 159, 228)
-    buffer = io.BytesIO()
-    Image.fromarray(noise).save(buffer, "png")
-    few = Image.open(io.BytesIO(with_palette(buffer.getvalue(), 64))).convert("RGB")
-    assert len(few.getcolors(1000) or []) <= 64
-    assert few.getpixel((10, 10)) == (243, 159, 228)
-
-
-def test_few_colours_keep_the_ends_of_a_colour_bar() -> None:
-    """Of a bar whose red half no cell has: a median cut makes it grey."""
-    page = np.full((400, 400, 3), 255, np.uint8)
-    page[:300] = np.random.default_rng(0).integers(0, 256, (300, 400, 1), dtype=np.uint8) // 4 * (0, 1, 3)
-    bar = np.linspace((150, 0, 0), (255, 255, 255), 40).astype(np.uint8)
-    page[350:360, 100:180] = np.repeat(bar, 2, axis=0)
-    buffer = io.BytesIO()
-    Image.fromarray(page).save(buffer, "png")
-    few = np.array(Image.open(io.BytesIO(with_palette(buffer.getvalue(), 48))).convert("RGB")).astype(int)
-    assert len(np.unique(few.reshape(-1, 3), axis=0)) <= 48
-    assert (few[380] == 255).all()
-    assert abs(few[355, 100:180] - page[355, 100:180]).max() <= 64
