@@ -33,6 +33,7 @@ def draw_panel(
     labels: Sequence[str] = (),
     *,
     reference: object = None,
+    missing: str = "",
 ) -> None:
     """Draw a dot with its interval a method.
 
@@ -42,6 +43,7 @@ def draw_panel(
         looks: of the methods, a row each, the first on top.
         labels: of the rows; none where another panel names them.
         reference: where a dotted upright line stands; none where it is no number.
+        missing: what is written in the row of a method without a value.
     """
     count = len(looks)
     across = [[(0.0, y), (1.0, y)] for y in range(count)]
@@ -54,6 +56,10 @@ def draw_panel(
         axes.axvline(reference, **lines.REFERENCE, zorder=0)
     places = {name: y for y, name in enumerate(looks)}
     rows = frame[frame["method"].isin(list(looks))]
+    beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "size": style.SMALL, "color": style.GREY_TEXT}
+    there = set(rows["method"].astype(str))
+    for name in (name for name in looks if missing and name not in there):
+        axes.text(0.02, places[name], missing, va="center", **beside)
     y = rows["method"].astype(str).map(places)
     colours = [looks[str(name)].color for name in rows["method"]]
     bounded = np.isfinite(rows[["low", "high"]].to_numpy(np.float64)).all(axis=1)

@@ -104,8 +104,8 @@ def test_means_intervals_and_chance(run: Results) -> None:
 
 def test_the_leak_is_what_the_title_names(run: Results) -> None:
     *_, figure, of_layers = leakage.analyse(run)
-    assert "energy for cat, 30 % lies on dog in U-Net (10 % by chance" in figure.caption.finding
-    assert "without it the score changes by \N{MINUS SIGN}40 %" in figure.caption.finding
+    assert "energy for cat, 30 % lies on dog (10 % by chance" in figure.caption.finding
+    assert "without it the score goes \N{MINUS SIGN}40 %" in figure.caption.finding
     assert figure.caption.finding.startswith("Of Grad-CAM's energy")
     assert of_layers.caption.finding.startswith("Maps for cat leak most at ")
     for item in (figure, of_layers):
