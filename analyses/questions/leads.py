@@ -45,8 +45,8 @@ class Lead:
 def lead(values: pd.DataFrame, axis: Axis, methods: Sequence[str]) -> Lead | None:
     """Return the best of methods on an axis, compared with each other one on the same images and seeds.
 
-    Pairs of fewer than `FEWEST` images tell nothing. As many intervals as there are others hold at once: each has the confidence that leaves all of them the usual one
-    (Bonferroni), so that the choice of the best is paid for.
+    As many intervals as there are others hold at once: each has the confidence that leaves all of them the usual one
+    (Bonferroni), so that the choice of the best is paid for. Pairs of fewer than `FEWEST` images tell nothing.
 
     Args:
         values: of one model, level, target and group of layers, a row a map.
