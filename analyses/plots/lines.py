@@ -105,6 +105,8 @@ class Panel:
         down_to: a value that the y axis reaches down to at least.
         title: above the panel.
         centred: whether the title is in the middle.
+        notes: points that are ringed, each with what is written above it.
+        beyond: what is written at the lower edge, of lines that leave the axis.
     """
 
     label: str
@@ -121,6 +123,8 @@ class Panel:
     down_to: float | None = None
     title: str = ""
     centred: bool = False
+    notes: Sequence[tuple[float, float, str]] = ()
+    beyond: str = ""
 
 
 def draw(
@@ -161,6 +165,10 @@ def draw(
     for axes, panel in drawn:  # after all were drawn: panels may share an axis
         if panel.y_limits != (None, None):
             axes.set_ylim(*panel.y_limits)
+        _note(axes, panel.notes)
+        if panel.beyond:
+            place: dict[str, Any] = {"transform": axes.transAxes, "ha": "right", "va": "bottom", "size": style.SMALL}
+            axes.text(0.99, 0.02, panel.beyond, color=style.GREY_TEXT, path_effects=style.halo(), **place)
         _name_lines(axes, [mark for mark in panel.marks if isinstance(mark, Line) and mark.name])
     return figure
 
@@ -215,6 +223,19 @@ def _draw_dots(axes: Axes, dots: Dots) -> None:
     face = "white" if dots.kind == "hollow" else look.color
     mark: dict[str, Any] = {"marker": look.marker, "markerfacecolor": face, "markeredgewidth": dots.edge}
     axes.plot(dots.x, dots.y, linestyle="none", color=look.color, **mark)
+
+
+def _note(axes: Axes, notes: Sequence[tuple[float, float, str]]) -> None:
+    """Ring points, and write above each what it is, towards the middle of the axis."""
+    for x, y, text in notes:
+        axes.plot([x], [y], marker="o", markersize=6, markerfacecolor="none", markeredgewidth=0.8, color="black")
+        right = float(axes.transAxes.inverted().transform(axes.transData.transform((x, y)))[0]) > 0.5
+        place: dict[str, Any] = {"xytext": (3 if right else -3, 4), "textcoords": "offset points", "va": "bottom"}
+        look: dict[str, Any] = {"size": style.SMALL, "ha": "right" if right else "left", "path_effects": style.halo()}
+        axes.annotate(printing.plain(text), (x, y), **place, **look)
+    if notes:
+        low, high = axes.get_ylim()
+        axes.set_ylim(low, high + 0.12 * (high - low))
 
 
 def _name_lines(axes: Axes, lines: Sequence[Line]) -> None:

@@ -34,7 +34,7 @@ ABOVE, BELOW = "#0072b2", "#d55e00"  # of bars
 BAR = 0.56  # of a tile's width: the room of a bar, beside its number
 
 Floats = NDArray[np.float64]
-Sign = Literal["outline", "ring", "tint", "bar", "hollow", "filled", "hit", "false alarm", "miss", ""]
+Sign = Literal["outline", "ring", "tint", "bar", "hollow", "filled", "hit", "false alarm", "miss", "border", ""]
 """What an entry of the key explains; '' for words alone."""
 Key = Sequence[tuple[Sign, str]]
 
@@ -44,8 +44,8 @@ def _hex(colour: tuple[int, int, int]) -> str:
 
 
 OUTLINE, TINT = _hex(display.MASK), _hex(display.PREDICTED)
-SWATCHES: dict[str, str] = {"hit": "#009e73", "false alarm": "#d55e00", "miss": "#56b4e9"}
-"""Colours of pixels by what the prediction makes of them."""
+SWATCHES: dict[str, str] = {"hit": "#009e73", "false alarm": "#d55e00", "miss": "#cc79a7", "border": "#808080"}
+"""Colours of pixels by what the prediction makes of them, and of those that count for neither."""
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ def peaks(results: Results, frame: pd.DataFrame) -> str:
         if len(of_model):
             top = of_model.sort_values("estimate", ascending=False, kind="stable")
             value = printing.short(float(top["estimate"].iloc[0]))
-            words.append(f"{first(results, model, top)} in {name_of(results, model)} ({value})")
+            words.append(f"{first(results, model, top)}{where(results, model)} ({value})")
     return printing.listed(words) if words else ""
 
 
