@@ -45,11 +45,13 @@ ABOUT = (
 LACKS = " This run was scored before {} were kept: score it again for them."
 READING = (
     "A dot an image, of one training: a score of its map against what is known of the image, by layer. In each panel's "
-    "title Spearman's correlation over all trainings, with its interval; bold where that lies apart from 0."
+    "title Spearman's correlation over all trainings, with its interval; bold where that lies apart from 0; without, "
+    "too few images have both, or one of them is the same in all."
 )
 SCORES_READING = (
     "Rank correlation over images of each score with a fact, by layer, with intervals; at 0 a score says nothing of "
-    "the fact. Hollow: the same of a control that knows neither network nor mask."
+    "the fact. Hollow: the same of a control that knows neither network nor mask. Without a mark: too few images "
+    "have a value, or all have the same."
 )
 
 

@@ -72,7 +72,7 @@ def test_methods_are_told_apart_by_colour() -> None:
 
 
 def test_a_number_stays_with_its_unit_and_a_name_with_its_number() -> None:
-    text = "Half of the energy at Decoder 1_2 lies within 13.8 px, 67 % beyond: Grad-CAM \N{MINUS SIGN}0.68, 3 of 9 others"
+    text = "Half of it at Decoder 1_2 lies within 13.8 px, 67 % beyond: Grad-CAM \N{MINUS SIGN}0.68, 3 of 9 others"
     for width in range(60, 300, 7):
         lines = style.wrapped(text, width)
         assert " ".join(lines) == text
