@@ -29,9 +29,8 @@ FIRST = (0, 1, 5, 20, 2, 10)
 TICKS = (-20, -10, -5, -2, -1, 0, 1, 2, 5, 10, 20)
 READING = (
     "Bold: a claim, the mean of its parts; below it the parts, with bounds that hold for all at once. In units of the "
-    "smallest effect of interest, the claimed side on the right; in the shaded band an effect is negligible. The axis "
-    "is compressed outside. n: images x seeds. Noise: other resamples could cross the band's edge. Grey parts decide "
-    "nothing."
+    "smallest effect of interest, the claimed side on the right; in the shaded band an effect is negligible. Axis: "
+    "compressed outside. n: images x seeds. Noise: other resamples could cross the band's edge. Grey: decides nothing."
 )
 LOOKS = {
     "supported": style.Line("#0072b2", ">", "-"),
