@@ -77,8 +77,7 @@ def draw_areas(
             dots.draw_panel(axes, of_layer, looks, labels if axes is row[0] else (), reference=0.0)
         words = [networks.name_of(results, model)] if len({name for name, _ in blocks}) > 1 else []
         most = max(int(panel.rows.loc[panel.rows["model"] == model, "n_images"].max()) for panel in panels)
-        few = [f"{most} images"] if 0 < most < networks.FEW else []
-        title = ", ".join([*words, networks.label_of(results, model, layer), *few])
+        title = ", ".join([*words, networks.label_of(results, model, layer)]) + networks.few(most)
         row[0].set_title(printing.plain(title), loc="left", x=-0.02, ha="left")
     for axes, panel in zip(grid[-1], panels, strict=True):
         axes.set_xlabel(panel.title)

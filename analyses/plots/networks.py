@@ -41,9 +41,17 @@ def title(results: Results, model: str, count: int, level: int | None = None, im
     Of few images it says how many.
     """
     room = int(72 * (width(count) - 0.7) / count / LETTER)
-    few = f", {images} image{'s' * (images > 1)}" if 0 < images < FEW else ""
-    name = printing.plain(f"{name_of(results, model)}{few}", room)
+    name = printing.plain(f"{name_of(results, model)}{few(images)}", room)
     return name if level is None else f"{name}\n{printing.plain(results.level(model, level), room)}"
+
+
+def few(images: int) -> str:
+    """Return how many images a figure is of, behind a comma, where they are few; '' else.
+
+    >>> few(1), few(4), few(60)
+    (', 1 image', ', 4 images', '')
+    """
+    return f", {images} image{'s' * (images > 1)}" if 0 < images < FEW else ""
 
 
 def looks(results: Results, models: Sequence[str]) -> dict[int, style.Line]:

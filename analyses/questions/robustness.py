@@ -140,7 +140,7 @@ def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
         row[0].set_title("Controls" if block[0].control else "Methods", loc="left")
     for axes, axis in zip(grid[-1], SHOWN, strict=True):
         images = int(frame[count].max()) if (count := _COUNTS.get(axis.name)) else 0
-        axes.set_xlabel(f"{axis.label}\n{images} images" if 0 < images < networks.FEW else axis.label)
+        axes.set_xlabel(axis.label + networks.few(images).replace(", ", "\n"))
         if axis.name == "seconds" and (frame["seconds"] > 0).any():
             _logarithmic(axes, frame["seconds"].to_numpy(np.float64))
     handles = [

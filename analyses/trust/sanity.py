@@ -249,9 +249,8 @@ def draw(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> matplo
         marks += _shuffled(of_model[of_model["kind"] == SHUFFLED], looks)
         panel = lines.Panel("", marks, REFERENCES, ticks=beside, dividers=[1.06] if shuffled else [], x_label=WHERE)
         images = int(of_model["n_images"].max())
-        few = f", {images} images" if images < networks.FEW else ""
         name = networks.title(results, model, len(models), images=images)
-        title = f"All modules behind are random{few}" if alone else name
+        title = f"All modules behind are random{networks.few(images)}" if alone else name
         panels.append(replace(panel, title=title, y_limits=(None, 1.05)))
     panels[0] = replace(panels[0], label="Spearman, to the trained network's map")
     if alone:
