@@ -91,8 +91,8 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
 
 READING = (
     "Mean rank of each method over images, 1 is best, a mark a network. Full marks are not told apart from the best "
-    "one by Nemenyi's test; the bars on top are the critical differences. In grey: controls that know neither the "
-    "network nor the mask; in bold: the study's main method."
+    "one by Nemenyi's test; the bars on top are the critical differences. In grey: controls; in bold: "
+    "the study's main method."
 )
 
 
@@ -102,7 +102,7 @@ def finding(results: Results, rankings: Sequence[Ranking]) -> str:
     for item in rankings:
         order = np.argsort(item.ranks.mean, kind="stable")
         first, name = item.methods[order[0]], networks.name_of(results, item.model)
-        best.append(f"{first.label} in {name} ({item.ranks.mean[order[0]]:.1f})")
+        best.append(f"{first.label} in {name} ({item.ranks.mean[order[0]]:.2f})")
         place = [item.methods[i].name for i in order].index(results.main_method) + 1
         own.append(f"{place} of {len(order)}")
     own = own[:1] if len(set(own)) == 1 else own

@@ -13,8 +13,9 @@ from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.comparisons import method_rows as tables
 from analyses.plots import method_heatmaps as figures
 from analyses.plots import networks, style
-from analyses.plots.dots import FEW, draw_summary, less
-from analyses.reading import catalogue, choices
+from analyses.plots.dots import draw_summary, less
+from analyses.plots.networks import FEW
+from analyses.reading import catalogue, choices, gaps
 from analyses.reading.catalogue import BLIND, FEWEST, Entry
 from analyses.reading.manifest import Metric
 from analyses.reading.results import Results
@@ -70,6 +71,8 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     yield from _figures(results, means, contrasts, summary)
 
 
+MOST_NAMED = 3
+"""Of methods that are no better than controls, in a title; of reasons, in a caption."""
 SHOWN = (
     *("model", "level", "target", "method", "scope", "metric"),
     *("estimate", "low", "high"),
@@ -86,11 +89,11 @@ _POINTWISE = (
 READING = (
     "A panel a network, rows are methods by family, columns layers, role by role. White is what chance scores, blue is "
     "better. A dot: better than each control that knows neither network nor mask, by the pointwise interval of the "
-    "paired difference. Pale: few images; hatched: cannot run there."
+    "paired difference. Small: few images; hatched: cannot run there."
 )
 _MARKS = (
     "Colours saturate where controls lie beyond the methods. What attributes to the input's pixels has a column of its "
-    "own. Hatched: skipped, for the reason in the table skipped. A slash: fewer than half of the maps have a value; a "
+    "own. Hatched: skipped{skipped}. A slash: fewer than half of the maps have a value; a "
     "cross: fewer than one in ten, too few for a colour. Dots take {fewest} images or more; the controls are {blind}. "
     "n: images of methods with passes of their own. Edge alignment and background ratio are in the table methods."
 )
@@ -178,7 +181,7 @@ def _figures(results: Results, means: pd.DataFrame, contrasts: pd.DataFrame, sum
             continue
         with style.context():
             drawn = figures.draw_layers(results, models, of_page, contrasts, metric)
-        marks = _MARKS.format(blind=blind, fewest=FEWEST)
+        marks = _MARKS.format(blind=blind, fewest=FEWEST, skipped=_skipped(results, models))
         last = [choices.head(results, model) for model in models]
         behind = [layer.label for layer in last if layer and layer.name in set(of_page["layer"])]
         ends = f"{printing.listed(list(dict.fromkeys(behind)))}: behind the last ReLU. " if behind else ""
@@ -196,6 +199,19 @@ def _figures(results: Results, means: pd.DataFrame, contrasts: pd.DataFrame, sum
         )
         caption = Caption(_best(results, models, rows, metric), SUMMARY_READING, details)
         yield Figure(f"methods_summary{ending}", drawn, caption, "Methods over layers")
+
+
+def _skipped(results: Results, models: Sequence[str]) -> str:
+    """Say why methods were skipped, as they say it themselves; of many reasons, where they stand."""
+    left = gaps.read(results)
+    left = left[left["model"].isin(models)]
+    reasons = [
+        f"{printing.listed([results.label('methods', name) for name in dict.fromkeys(rows['method'])])}: {reason}"
+        for reason, rows in left.groupby("reason", sort=False)
+    ]
+    if not reasons or len(reasons) > MOST_NAMED:
+        return ", for the reason in the table skipped"
+    return f" ({'; '.join(reasons)})"
 
 
 def _found(results: Results, models: Sequence[str], contrasts: pd.DataFrame, metric: Metric) -> str:
@@ -216,7 +232,7 @@ def _found(results: Results, models: Sequence[str], contrasts: pd.DataFrame, met
 
 
 def _best(results: Results, models: Sequence[str], summary: pd.DataFrame, metric: Metric) -> str:
-    """Say how many methods of each network are better than every blind control, which is best, and which worst.
+    """Say how many methods of each network are better than every blind control, from which to which, and which are not.
 
     Of those with maps of most images and layers.
     """
@@ -231,11 +247,15 @@ def _best(results: Results, models: Sequence[str], summary: pd.DataFrame, metric
         ordered = (enough if len(enough) else rows).sort_values(
             "estimate", ascending=metric.direction == "lower", kind="stable"
         )
-        ends = [ordered.iloc[0], ordered.iloc[-1]] if len(ordered) > 1 else [ordered.iloc[0]]
-        named = [f"{results.label('methods', str(row['method']))} {printing.short(row['estimate'])}" for row in ends]
-        above = sum(_beats(row, metric) for row in ordered.to_dict("records"))
-        of_model = f"{above} of {len(ordered)} in {networks.name_of(results, model)}"
-        words.append(f"{of_model} ({' to '.join(named)}{few})")
+        by_side: dict[bool, list[str]] = {True: [], False: []}
+        for row in ordered.to_dict("records"):
+            named = f"{results.label('methods', str(row['method']))} {printing.short(row['estimate'])}"
+            by_side[_beats(row, metric)].append(named)
+        above, others = by_side[True], by_side[False]
+        said = [" to ".join(dict.fromkeys([above[0], above[-1]]))] if above else []
+        said += [f"not {', '.join(others)}"] if 0 < len(others) <= MOST_NAMED else []
+        of_model = f"{len(above)} of {len(ordered)} in {networks.name_of(results, model)}"
+        words.append(f"{of_model} ({'; '.join(said) or f'the best: {others[0]}'}{few})")
     name = printing.within(metric.label)
     of_all = f"Methods whose {name} over layers is better than every blind control's"
     return f"{of_all}: {printing.listed(words)}." if words else ""

@@ -26,7 +26,8 @@ MOST_MARKS = 20
 """Layers of a role, of more than which marks would run into each other."""
 READING = (
     "A column a network, at the highest level it reached; from its first layer (0) to its last (1). Layers of one "
-    "role share a line: those before and after attention sit on branches of their own. Grey ground: the decoder."
+    "role share a line: those before and after attention sit on branches of their own. Grey ground: the decoder. "
+    "Ringed: the highest of the layers drawn, which are of the main probe point alone."
 )
 COLUMNS = [
     *("model", "level", "layer", "role", "depth", "relative_depth", "method", "target", "metric"),
@@ -61,8 +62,12 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
 def _finding(results: Results, frame: pd.DataFrame) -> str:
     """Say at which layer of each network each score that is drawn is highest."""
     peaks = {one.label: networks.peaks(results, frame[frame["metric"] == one.name]) for one in results.metrics}
-    text = "; ".join(f"{printing.within(label)} is highest at {where}" for label, where in peaks.items() if where)
-    return f"{text[:1].upper()}{text[1:]}." if text else ""
+    said = [(printing.within(label), where) for label, where in peaks.items() if where]
+    if not said:
+        return ""
+    (label, where), *others = said
+    text = "; ".join([f"{label} is highest at {where}", *(f"{label} at {where}" for label, where in others)])
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def summarise(results: Results) -> pd.DataFrame:
@@ -98,7 +103,7 @@ def draw(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> matplo
     panels = []
     for metric in metrics:
         of_metric = frame[frame["metric"] == metric.name]
-        row = [_panel(of_metric[of_metric["model"] == model], looks) for model in models]
+        row = [_panel(results, of_metric[of_metric["model"] == model], looks) for model in models]
         panels.append([replace(row[0], label=printing.plain(style.metric_label(metric, arrow=False))), *row[1:]])
     levels = {model: int(frame.loc[frame["model"] == model, "level"].iloc[0]) for model in models}
     titles = [networks.title(results, model, len(models), levels[model]) for model in models]
@@ -107,14 +112,14 @@ def draw(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> matplo
     key: list[Artist] = [lines.line_key(look, printing.plain(str(role))) for role, look in looks.items()]
     key.append(lines.band_key())
     if (frame["role"] == DECODER).any():
-        key.append(Patch(**lines.SHADE, label="decoder"))
+        key.append(Patch(**lines.SHADE, label="ground: decoder"))
     if frame["chance"].notna().any():
         key.append(lines.reference_key())
     height = 1.45 * len(metrics) + 1.0
     return lines.draw(panels, key, height, key_columns=6, shared=("none", "row"), width=networks.width(len(models)))
 
 
-def _panel(frame: pd.DataFrame, looks: Mapping[str, style.Line]) -> lines.Panel:
+def _panel(results: Results, frame: pd.DataFrame, looks: Mapping[str, style.Line]) -> lines.Panel:
     marks: list[lines.Line] = []
     for role, look in looks.items():
         rows = frame[frame["role"] == role].sort_values("depth")
@@ -126,6 +131,7 @@ def _panel(frame: pd.DataFrame, looks: Mapping[str, style.Line]) -> lines.Panel:
     decoder = frame[frame["role"] == DECODER]["relative_depth"]
     before = frame[(frame["role"] != DECODER)]["relative_depth"]
     start = decoder.min() if before.empty else (decoder.min() + before[before < decoder.min()].max()) / 2
+    top = networks.measured(frame).sort_values("estimate", ascending=False, kind="stable").head(1)
     return lines.Panel(
         "",
         marks,
@@ -133,4 +139,8 @@ def _panel(frame: pd.DataFrame, looks: Mapping[str, style.Line]) -> lines.Panel:
         undefined=lines.UNDEFINED,
         spans=[(float(start), 1.03)] if len(decoder) else [],
         x_limits=(-0.03, 1.03),
+        notes=[
+            (row["relative_depth"], row["estimate"], networks.label_of(results, row["model"], row["layer"]))
+            for row in top.to_dict("records")
+        ],
     )

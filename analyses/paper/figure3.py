@@ -49,7 +49,9 @@ def _page(shown: map_tiles.Tiles, layers: Sequence[Layer]) -> map_page.Page:
     columns = max(len(layers) + 1, 0 if few else map_page.TRANSFORMER_COLUMNS + 1)
     longest = int(0.9 * map_page.CHARACTERS * map_page.side(columns))  # characters beside a square
     rows = [
-        map_page.Row(map_page.cut(image, longest, TAIL), [shown.input(image), *shown.maps(image, layers)])
+        map_page.Row(
+            map_page.cut(results.image_label(image), longest, TAIL), [shown.input(image), *shown.maps(image, layers)]
+        )
         for image in results.gallery_ids
     ]
     method = results.label("methods", results.main_method)

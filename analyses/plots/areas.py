@@ -31,7 +31,7 @@ AREAS = {
 
 @dataclass(frozen=True)
 class Panel:
-    """Dots of one kind of area: rows of `model`, `layer`, `method`, `estimate`, `low` and `high`.
+    """Dots of one kind of area: rows of `model`, `layer`, `method`, `n_images`, `estimate`, `low` and `high`.
 
     Attributes:
         title: below the column.
@@ -55,7 +55,7 @@ def area_panels(frame: pd.DataFrame) -> list[Panel]:
             if rows.empty:
                 continue
             names = {"difference": "estimate", "difference_low": "low", "difference_high": "high"}
-            rows = rows[["model", "layer", "method", *names]].rename(columns=names)
+            rows = rows[["model", "layer", "method", "n_images", *names]].rename(columns=names)
             if imputation == "noisy_linear":
                 rows = rows[rows["method"] != BLUR_MATCHED]  # the reference itself
             named = f"ROAD\n{title.lower()}" if imputation == "noisy_linear" else title
@@ -76,7 +76,8 @@ def draw_areas(
             of_layer = panel.rows[(panel.rows["model"] == model) & (panel.rows["layer"] == layer)]
             dots.draw_panel(axes, of_layer, looks, labels if axes is row[0] else (), reference=0.0)
         words = [networks.name_of(results, model)] if len({name for name, _ in blocks}) > 1 else []
-        title = ", ".join([*words, networks.label_of(results, model, layer)])
+        most = max(int(panel.rows.loc[panel.rows["model"] == model, "n_images"].max()) for panel in panels)
+        title = ", ".join([*words, networks.label_of(results, model, layer)]) + networks.few(most)
         row[0].set_title(printing.plain(title), loc="left", x=-0.02, ha="left")
     for axes, panel in zip(grid[-1], panels, strict=True):
         axes.set_xlabel(panel.title)

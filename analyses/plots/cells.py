@@ -16,9 +16,11 @@ from matplotlib.colorbar import Colorbar
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from analyses.plots import style
+
 HATCH = "////////"
-PALE = 0.45
-"""How much is left of the colour of a pale cell."""
+SMALL = 0.6
+"""Of a cell's side, where it is drawn small."""
 State = Literal["value", "none", "skipped", "absent", ""]
 
 
@@ -28,23 +30,24 @@ class Marks:
 
     cells: dict[str, list[Rectangle]] = field(default_factory=dict)
     values: list[float] = field(default_factory=list)
-    pale: list[bool] = field(default_factory=list)
+    small: bool = False
     slashes: list[list[tuple[float, float]]] = field(default_factory=list)
     crosses: list[list[tuple[float, float]]] = field(default_factory=list)
     dots: list[tuple[float, float]] = field(default_factory=list)
 
-    def add(self, state: State, x: float, y: float, value: float = math.nan, *, pale: bool = False) -> None:
-        """Add the cell whose top left corner is (x, y), of this value where its state is 'value'."""
-        self.cells.setdefault(state, []).append(Rectangle((x, y), 1, 1))
+    def add(self, state: State, x: float, y: float, value: float = math.nan, *, small: bool = False) -> None:
+        """Add the cell whose top left corner is (x, y), of this value where its state is 'value'; a small one if so."""
+        small = small and state == "value"
+        side = SMALL if small else 1.0
+        self.cells.setdefault(state, []).append(Rectangle((x + (1 - side) / 2, y + (1 - side) / 2), side, side))
+        self.small |= small
         if state == "value":
             self.values.append(value)
-            self.pale.append(pale)
 
     def draw(self, axes: Axes, scale: ScalarMappable, size: float = 4.5) -> None:
         """Draw all of it, cells with a value in the colours of `scale`, dots of this size in square points."""
         if self.cells.get("value"):
             colours = scale.to_rgba(np.array(self.values))
-            colours[self.pale, :3] = 1 - PALE * (1 - colours[self.pale, :3])
             axes.add_collection(PatchCollection(self.cells["value"], facecolor=colours, **_EDGE))
         for state, look in LOOKS.items():
             if self.cells.get(state):
@@ -56,7 +59,7 @@ class Marks:
 
     def kinds(self) -> set[str]:
         """Return what there is of cells and of marks on them, by its name in the key."""
-        marked = {"slash": self.slashes, "none": self.crosses, "dot": self.dots, "pale": any(self.pale)}
+        marked = {"slash": self.slashes, "none": self.crosses, "dot": self.dots, "small": self.small}
         return {*self.cells, *(name for name, there in marked.items() if there)}
 
 
@@ -87,16 +90,14 @@ LOOKS: Mapping[str, dict[str, Any]] = {
 }
 
 
-_PALE: dict[str, Any] = {"facecolor": tuple(1 - PALE * (1 - part) for part in (0.22, 0.45, 0.75)), **_EDGE}
-
-
 def key(state: str, text: str) -> Artist:
-    """Return the key's entry of a mark ('dot', 'slash', or 'none': a cross) or of a cell's state."""
+    """Return the key's entry of a mark ('dot', 'slash', 'small', or 'none': a cross) or of a cell's state."""
     marks: dict[str, dict[str, Any]] = {
         "dot": {"marker": "o", "markersize": 3, "markeredgecolor": "white", "markeredgewidth": 0.35},
         "slash": {"marker": "$/$", "markersize": 4},
         "none": {"marker": "x", "markersize": 3.5},
+        "small": {"marker": "s", "markersize": 3, "color": style.GREY},
     }
     if state in marks:
-        return Line2D([], [], linestyle="none", color="black", label=text, **marks[state])
-    return Patch(**(_PALE if state == "pale" else LOOKS[state]), label=text)
+        return Line2D([], [], label=text, **{"linestyle": "none", "color": "black", **marks[state]})
+    return Patch(**LOOKS[state], label=text)

@@ -16,13 +16,12 @@ from matplotlib.lines import Line2D
 
 from analyses import printing
 from analyses.plots import lines, networks, style
+from analyses.plots.networks import FEW
 from analyses.reading.catalogue import BLIND, FAMILIES, SHOWN
 from analyses.reading.results import Results
 
 ROW, AROUND, BETWEEN = 0.138, 1.45, 0.3  # inches
 MOST_PANELS = 4
-FEW = 10
-"""Images of which a method needs as many to stand among the others."""
 SCOPES = {"layer": "of layers", "input": "of the input"}
 
 
@@ -33,6 +32,7 @@ def draw_panel(
     labels: Sequence[str] = (),
     *,
     reference: object = None,
+    missing: str = "",
 ) -> None:
     """Draw a dot with its interval a method.
 
@@ -42,6 +42,7 @@ def draw_panel(
         looks: of the methods, a row each, the first on top.
         labels: of the rows; none where another panel names them.
         reference: where a dotted upright line stands; none where it is no number.
+        missing: what is written in the row of a method without a value.
     """
     count = len(looks)
     across = [[(0.0, y), (1.0, y)] for y in range(count)]
@@ -54,6 +55,10 @@ def draw_panel(
         axes.axvline(reference, **lines.REFERENCE, zorder=0)
     places = {name: y for y, name in enumerate(looks)}
     rows = frame[frame["method"].isin(list(looks))]
+    beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "size": style.SMALL, "color": style.GREY_TEXT}
+    there = set(rows["method"].astype(str))
+    for name in (name for name in looks if missing and name not in there):
+        axes.text(0.02, places[name], missing, va="center", **beside)
     y = rows["method"].astype(str).map(places)
     colours = [looks[str(name)].color for name in rows["method"]]
     bounded = np.isfinite(rows[["low", "high"]].to_numpy(np.float64)).all(axis=1)
@@ -96,10 +101,10 @@ def draw_summary(results: Results, summary: pd.DataFrame) -> matplotlib.figure.F
         labels = [printing.plain(results.label("methods", name)) for name in names]
         for axes, (model, metric) in zip(axes_row, columns, strict=True):
             of_panel = of_scope[(of_scope["model"] == model) & (of_scope["metric"] == metric.name)]
-            _draw_controls(axes, of_panel, control_looks, bands=not few)
+            _draw_controls(axes, of_panel, control_looks)
             shown = labels if axes is axes_row[0] else ()
             draw_panel(axes, of_panel.assign(hollow=less(of_panel)), looks, shown, reference=metric.chance)
-        axes_row[0].set_title(f"Methods {SCOPES[scope]}{f', fewer than {FEW} images' if few else ''}", loc="left")
+        axes_row[0].set_title(f"Methods {SCOPES[scope]}{_of_few(of_scope, names) if few else ''}", loc="left")
     for axes, (model, metric) in zip(grid[-1], columns, strict=True):
         name = networks.name_of(results, model)
         label = style.metric_label(metric)
@@ -133,14 +138,20 @@ def less(frame: pd.DataFrame) -> pd.Series:
     return fewer
 
 
-def _draw_controls(axes: Axes, frame: pd.DataFrame, looks: Mapping[str, style.Line], *, bands: bool) -> None:
-    """Draw each control as an upright line, with its band where it is of enough images."""
+def _of_few(frame: pd.DataFrame, methods: Sequence[str]) -> str:
+    """Say that methods are of few images, and of how many the controls are where that is more."""
+    images = frame[frame["method"].isin(BLIND)]["n_images"].max()
+    more = images > frame[frame["method"].isin(list(methods))]["n_images"].max()
+    return f", fewer than {FEW} images{f'; controls of {images:.0f}' if more else ''}"
+
+
+def _draw_controls(axes: Axes, frame: pd.DataFrame, looks: Mapping[str, style.Line]) -> None:
+    """Draw each control as an upright line with its band."""
     rows = {str(row["method"]): row for row in frame.to_dict("records")}
     for name, look in looks.items():
         if name in rows:
             row = rows[name]
-            if bands:
-                axes.axvspan(row["low"], row["high"], color=look.color, alpha=0.13, linewidth=0, zorder=0)
+            axes.axvspan(row["low"], row["high"], color=look.color, alpha=0.13, linewidth=0, zorder=0)
             axes.axvline(row["estimate"], color=look.color, linestyle=look.linestyle, linewidth=0.8, zorder=1)
 
 

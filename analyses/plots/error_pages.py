@@ -35,7 +35,7 @@ class ErrorPage:
 
     Attributes:
         page: its tiles.
-        images: their names.
+        images: what they are called.
         layer: whose maps they are.
         finding: what is seen.
         photographs: whether all photographs may be shown.
@@ -69,7 +69,9 @@ def page(results: Results, point: Checkpoint, kept: Sequence[Gallery], most: int
     key.append(("outline", f"outline: of the mask, {name}; on maps of the pixels explained"))
     title = f"{results.label('models', point.model)}: maps of {label} for right and wrong pixels"
     shown = map_page.Page(title, [map_page.Block(HEADS, rows)], len(HEADS), key)
-    ids = tuple(gallery.ids[i] for gallery, i in chosen)
+    if any((gallery.masks[i] == IGNORED).any() for gallery, i in chosen):
+        key.insert(len(SIGNS), ("border", "border of the mask: counts for neither"))
+    ids = tuple(results.image_label(gallery.ids[i]) for gallery, i in chosen)
     whole = all(gallery.ids[i] in gallery.photographs for gallery, i in chosen)
     words = []
     for kind, what in zip(KINDS[1:], ("false alarms", "misses"), strict=True):
@@ -156,7 +158,7 @@ def _row(results: Results, gallery: Gallery, i: int, layer: str, foreground: Seq
         tint = overlay.heat(values, photograph, size, how)
         around = [] if reason else overlay.outline(sets == value)
         tiles.append(map_page.Tile(tint, around, None, f"{count} px", how, reason))
-    return map_page.Row(map_page.cut(gallery.ids[i], 22, 8), tiles)
+    return map_page.Row(map_page.cut(results.image_label(gallery.ids[i]), 22, 8), tiles)
 
 
 def _grey(inside: NDArray[np.bool_], mask: NDArray[np.generic]) -> NDArray[np.float64]:

@@ -28,9 +28,9 @@ FIRST = (0, 1, 5, 20, 2, 10)
 """Of ticks without their signs: which are kept where not all have room."""
 TICKS = (-20, -10, -5, -2, -1, 0, 1, 2, 5, 10, 20)
 READING = (
-    "Bold: a claim, the mean of its parts; below it the parts, with bounds that hold for all of them at once. In units "
-    "of the smallest effect of interest, the claimed side on the right; in the shaded band an effect is negligible. "
-    "The axis is compressed outside. n: images x seeds. Grey parts decide nothing."
+    "Bold: a claim, the mean of its parts; below it the parts, with bounds that hold for all at once. In units of the "
+    "smallest effect of interest, the claimed side on the right; in the shaded band an effect is negligible. Axis: "
+    "compressed outside. n: images x seeds. Noise: other resamples could cross the band's edge. Grey: decides nothing."
 )
 LOOKS = {
     "supported": style.Line("#0072b2", ">", "-"),
@@ -46,10 +46,12 @@ def draw(frame: pd.DataFrame) -> matplotlib.figure.Figure:
     """Draw the claims that were measured.
 
     Args:
-        frame: rows of the table `claims`, and the metric's `unit`.
+        frame: rows of the table `claims`; the metric's `unit`; and what stands behind a part's and a claim's verdict
+            in brackets, `note` and `overall_note`, '' for nothing.
     """
     claims = list(dict.fromkeys(frame["claim"]))
-    height = len(frame) + (1 + HEADING) * len(claims) + 1 - HEADING
+    means = int((frame["claim"].value_counts() > 1).sum())  # of one part, the mean is the part
+    height = len(frame) + means + HEADING * len(claims) + 1 - HEADING
     inches = ROW * height + ABOVE + BELOW
     figure = style.figure(inches)
     axes = figure.add_axes((LEFT, BELOW / inches, ACROSS, ROW * height / inches))
@@ -58,12 +60,14 @@ def draw(frame: pd.DataFrame) -> matplotlib.figure.Figure:
         rows = frame[frame["claim"] == claim]
         first = rows.iloc[0]
         _write(axes, place, 0.004, f"{claim}  {first['sentence']}", weight="bold")
-        _write(axes, place, EDGE, str(first["overall"]), weight="bold", ha="right")
+        _write(axes, place, EDGE, _noted(first["overall"], first["overall_note"]), weight="bold", ha="right")
         place += 1
-        axes.plot([0, 0], [place - 0.5, place + len(rows) + 0.5], **lines.REFERENCE, zorder=0)
-        axes.fill_betweenx([place - 0.5, place + len(rows) + 0.5], -1, 1, color=style.GREY, alpha=0.15, linewidth=0)
-        _draw_whole(axes, place, first, len(rows))
-        place += 1
+        ends = [place - 0.5, place + len(rows) - 0.5 + (len(rows) > 1)]
+        axes.plot([0, 0], ends, **lines.REFERENCE, zorder=0)
+        axes.fill_betweenx(ends, -1, 1, color=style.GREY, alpha=0.15, linewidth=0)
+        if len(rows) > 1:
+            _draw_whole(axes, place, first)
+            place += 1
         for row in rows.to_dict("records"):
             _draw_row(axes, place, {str(name): value for name, value in row.items()})
             place += 1
@@ -119,10 +123,13 @@ def _write(axes: Axes, place: float, x: float, text: str, **look: Any) -> None:
     )
 
 
-def _draw_whole(axes: Axes, place: float, row: pd.Series, parts: int) -> None:
+def _noted(verdict: object, note: object) -> str:
+    return f"{verdict} ({note})" if note else str(verdict)
+
+
+def _draw_whole(axes: Axes, place: float, row: pd.Series) -> None:
     """Draw the mean of a claim's parts."""
-    name = "mean of its parts" if parts > 1 else "its one part"
-    _write(axes, place, 0.015, f"{name}, in smallest effects", weight="bold")
+    _write(axes, place, 0.015, "mean of its parts, in smallest effects", weight="bold")
     _write(axes, place, COLUMNS["estimate"], printing.fixed(row["statistic"], 2), weight="bold")
     if not pd.isna(row["statistic_low"]):
         _mark(axes, place, str(row["region"]), row["statistic"], row["statistic_low"], row["statistic_high"], width=1.8)
@@ -139,7 +146,7 @@ def _draw_row(axes: Axes, place: float, row: dict[str, Any]) -> None:
     state = str(row["verdict"])
     ink = {"color": "black" if row["counts"] else style.GREY_TEXT}
     _write(axes, place, 0.015, str(row["part"]), **ink)
-    _write(axes, place, EDGE, state, ha="right", **ink)
+    _write(axes, place, EDGE, _noted(state, row["note"]), ha="right", **ink)
     _write(axes, place, COLUMNS["n"], f"{row['n_images']} \N{MULTIPLICATION SIGN} {row['n_seeds']}", **ink)
     if row["n_left_out"]:
         share = 100 * row["n_left_out"] / (row["n_images"] + row["n_left_out"])

@@ -17,7 +17,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import NullLocator
 from numpy.typing import ArrayLike
-from scipy.optimize import isotonic_regression
 
 from analyses import printing
 from analyses.plots import layer_axis, style
@@ -50,7 +49,6 @@ class Line:
         high: upper ends.
         width: in points; None for the usual one.
         opacity: of the band.
-        name: written beside the line's end; '' for nothing.
     """
 
     look: style.Line
@@ -60,7 +58,6 @@ class Line:
     high: ArrayLike | None = None
     width: float | None = None
     opacity: float = 0.18
-    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,6 +102,8 @@ class Panel:
         down_to: a value that the y axis reaches down to at least.
         title: above the panel.
         centred: whether the title is in the middle.
+        notes: points that are ringed, each with what is written above it.
+        beyond: what is written at the lower edge, of lines that leave the axis.
     """
 
     label: str
@@ -121,6 +120,8 @@ class Panel:
     down_to: float | None = None
     title: str = ""
     centred: bool = False
+    notes: Sequence[tuple[float, float, str]] = ()
+    beyond: str = ""
 
 
 def draw(
@@ -161,7 +162,10 @@ def draw(
     for axes, panel in drawn:  # after all were drawn: panels may share an axis
         if panel.y_limits != (None, None):
             axes.set_ylim(*panel.y_limits)
-        _name_lines(axes, [mark for mark in panel.marks if isinstance(mark, Line) and mark.name])
+        _note(axes, panel.notes)
+        if panel.beyond:
+            place: dict[str, Any] = {"transform": axes.transAxes, "ha": "right", "va": "bottom", "size": style.SMALL}
+            axes.text(0.99, 0.02, panel.beyond, color=style.GREY_TEXT, path_effects=style.halo(), **place)
     return figure
 
 
@@ -217,43 +221,17 @@ def _draw_dots(axes: Axes, dots: Dots) -> None:
     axes.plot(dots.x, dots.y, linestyle="none", color=look.color, **mark)
 
 
-def _name_lines(axes: Axes, lines: Sequence[Line]) -> None:
-    """Write names beside the ends of their lines, pushed apart where they would overlap."""
-    if not lines:
-        return
-    ends = [float(np.asarray(line.y)[-1]) for line in lines]
-    low, high = axes.get_ylim()
-    places = spread(ends, 0.085 * (high - low), low, high)
-    beside = axes.get_yaxis_transform()
-    for place, value, line in zip(places, ends, lines, strict=True):
-        axes.plot([1.0, 1.03], [value, place], transform=beside, color=style.GREY, linewidth=0.4, clip_on=False)
-        axes.annotate(
-            printing.plain(line.name),
-            (1.03, place),
-            xycoords=beside,
-            xytext=(1.5, 0),
-            textcoords="offset points",
-            va="center",
-            size=style.SMALL,
-            color=style.GREY_TEXT,
-            annotation_clip=False,
-        )
-    axes.set_ylim(low, high)
-
-
-def spread(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Return the places nearest to `values`, in their order, `gap` apart or more; within the bounds if they fit.
-
-    >>> spread([0.5, 0.5, 2.0], 0.5, 0.0, 2.0)
-    [0.25, 0.75, 2.0]
-    """
-    order = np.argsort(values, kind="stable")
-    steps = gap * np.arange(len(order))
-    places = np.empty(len(order))
-    if len(order):
-        level = isotonic_regression(np.asarray(values, dtype=np.float64)[order] - steps).x
-        places[order] = np.maximum(np.minimum(level, high - steps[-1]), low) + steps
-    return [float(place) for place in places]
+def _note(axes: Axes, notes: Sequence[tuple[float, float, str]]) -> None:
+    """Ring points, and write above each what it is, towards the middle of the axis."""
+    for x, y, text in notes:
+        axes.plot([x], [y], marker="o", markersize=6, markerfacecolor="none", markeredgewidth=0.8, color="black")
+        right = float(axes.transAxes.inverted().transform(axes.transData.transform((x, y)))[0]) > 0.5
+        place: dict[str, Any] = {"xytext": (3 if right else -3, 4), "textcoords": "offset points", "va": "bottom"}
+        look: dict[str, Any] = {"size": style.SMALL, "ha": "right" if right else "left", "path_effects": style.halo()}
+        axes.annotate(printing.plain(text), (x, y), **place, **look)
+    if notes:
+        low, high = axes.get_ylim()
+        axes.set_ylim(low, high + 0.12 * (high - low))
 
 
 def along_layers(look: style.Line, frame: pd.DataFrame, layers: Sequence[Layer], columns: Sequence[str]) -> Line:

@@ -31,10 +31,10 @@ BAR_ROOM = 1.5  # of the colour bar, beside what the signs mean
 CHARACTERS = 20  # of the smallest text, an inch
 TICKS = (0, 0.1, 0.5, 1)
 ABOVE, BELOW = "#0072b2", "#d55e00"  # of bars
-BAR = 0.56  # of a tile's width: the room of a bar, beside its number
+BAR, NUMBER = 0.56, 0.3  # of a tile's width: the room of a bar at most; inches: that of its number
 
 Floats = NDArray[np.float64]
-Sign = Literal["outline", "ring", "tint", "bar", "hollow", "filled", "hit", "false alarm", "miss", ""]
+Sign = Literal["outline", "ring", "tint", "bar", "hollow", "filled", "hit", "false alarm", "miss", "border", ""]
 """What an entry of the key explains; '' for words alone."""
 Key = Sequence[tuple[Sign, str]]
 
@@ -44,8 +44,8 @@ def _hex(colour: tuple[int, int, int]) -> str:
 
 
 OUTLINE, TINT = _hex(display.MASK), _hex(display.PREDICTED)
-SWATCHES: dict[str, str] = {"hit": "#009e73", "false alarm": "#d55e00", "miss": "#56b4e9"}
-"""Colours of pixels by what the prediction makes of them."""
+SWATCHES: dict[str, str] = {"hit": "#009e73", "false alarm": "#d55e00", "miss": "#cc79a7", "border": "#808080"}
+"""Colours of pixels by what the prediction makes of them, and of those that count for neither."""
 
 
 @dataclass(frozen=True)
@@ -216,6 +216,11 @@ class _Pens:
         self._marks: list[tuple[float, float]] = []
         self._bars: list[tuple[list[tuple[float, float]], str, float]] = []
 
+    @property
+    def bar(self) -> float:
+        """The room of a bar, as a share of a tile's width."""
+        return max(0.1, min(BAR, 1 - NUMBER / self.side))
+
     def left(self, column: int) -> float:
         return LEFT + column * self.pitch
 
@@ -238,14 +243,14 @@ class _Pens:
         middle_of_text = left + width / 2
         if tile.bar:
             self._bar(tile.bar, left, top + height + 0.06)
-            middle_of_text = left + width * (1 + BAR) / 2
+            middle_of_text = left + width * (1 + self.bar) / 2
         for number, text in enumerate(tile.text.split("\n")):
             self.axes.text(middle_of_text, top + height + 0.09 + LINE * number, printing.plain(text), **_small())
 
     def _bar(self, bar: Bar, left: float, y: float) -> None:
         def x(value: float) -> float:
             share = (min(max(value, bar.low), bar.high) - bar.low) / (bar.high - bar.low)
-            return left + 0.02 * self.side + share * (BAR - 0.02) * self.side
+            return left + 0.02 * self.side + share * (self.bar - 0.02) * self.side
 
         self._bars.append(([(x(bar.low), y), (x(bar.high), y)], "#cccccc", 0.5))
         self._bars.append(([(x(bar.null), y - 0.03), (x(bar.null), y + 0.03)], "#777777", 0.5))

@@ -21,14 +21,13 @@ from matplotlib.colors import Normalize
 from analyses import printing
 from analyses.plots import cells, layer_axis, networks, style
 from analyses.plots.cells import Marks, State
+from analyses.plots.networks import FEW
 from analyses.reading import gaps as gaps_module
 from analyses.reading.catalogue import BLIND, FAMILIES, FEWEST, Entry, entries
 from analyses.reading.manifest import INPUT, Layer, Metric
 from analyses.reading.results import Results
 from analyses.statistics.decisions import side
 
-FEW = 10
-"""Images of which a method needs as many for its cells to be in full colour."""
 MOST_COLUMNS, MOST_NARROW = 112, 22  # of a page; of one in a page's column
 LABELS, LABEL, SIGN = 1.6, 7.8, 5.0  # inches beside the panels; points of an upright label; of a network's name
 ROW, HEADING, AROUND = 0.138, 1.25, 2.0  # inches; in rows; inches
@@ -187,7 +186,7 @@ def _marks(layout: Layout, metric: Metric) -> Marks:
                 marks.crosses += [[(x + 0.2, y + 0.2), (x + 0.8, y + 0.8)], [(x + 0.2, y + 0.8), (x + 0.8, y + 0.2)]]
             if not state:
                 continue
-            marks.add(state, x, y, value, pale=row.get("n_images", FEW) < FEW)
+            marks.add(state, x, y, value, small=row.get("n_images", FEW) < FEW)
             if state == "value":
                 if empty > 0.5:
                     marks.slashes.append([(x + 0.2, y + 0.8), (x + 0.8, y + 0.2)])
@@ -261,7 +260,7 @@ def _key(states: Collection[str]) -> list[Artist]:
         "dot": "better than every blind control",
         "slash": "fewer than half have a value",
         "none": "fewer than 1 in 10 has a value",
-        "pale": f"fewer than {FEW} images",
+        "small": f"fewer than {FEW} images",
         "skipped": "skipped",
         "absent": "no maps",
     }

@@ -16,6 +16,8 @@ from analyses.reading.results import Results
 MOST = 4
 """Networks beside each other."""
 LETTER = 5.0  # points: of a title's letters, on average
+FEW = 10
+"""Images: of fewer, a figure says how many."""
 
 
 def pages(models: Sequence[str], most: int = MOST) -> Iterator[tuple[str, list[str]]]:
@@ -33,11 +35,23 @@ def width(count: int) -> float:
     return style.COLUMN if count == 1 else style.WIDTH
 
 
-def title(results: Results, model: str, count: int, level: int | None = None) -> str:
-    """Return a network's name above one of `count` panels side by side, with its level where one stands for it."""
+def title(results: Results, model: str, count: int, level: int | None = None, images: int = FEW) -> str:
+    """Return a network's name above one of `count` panels side by side, with its level where one stands for it.
+
+    Of few images it says how many.
+    """
     room = int(72 * (width(count) - 0.7) / count / LETTER)
-    name = printing.plain(name_of(results, model), room)
+    name = printing.plain(f"{name_of(results, model)}{few(images)}", room)
     return name if level is None else f"{name}\n{printing.plain(results.level(model, level), room)}"
+
+
+def few(images: int) -> str:
+    """Return how many images a figure is of, behind a comma, where they are few; '' else.
+
+    >>> few(1), few(4), few(60)
+    (', 1 image', ', 4 images', '')
+    """
+    return f", {images} image{'s' * (images > 1)}" if 0 < images < FEW else ""
 
 
 def looks(results: Results, models: Sequence[str]) -> dict[int, style.Line]:
@@ -70,6 +84,11 @@ def name_of(results: Results, model: str) -> str:
     return names[model] if list(names.values()).count(names[model]) == 1 else results.label("models", model)
 
 
+def where(results: Results, model: str) -> str:
+    """Return in which network, as the end of a sentence; '' for a run's only one, which its panel names."""
+    return f" in {name_of(results, model)}" if len(results.models) > 1 else ""
+
+
 def label_of(results: Results, model: str, layer: str) -> str:
     """Return a layer's label; its name where the manifest lacks it."""
     return next((one.label for one in results.layers(model) if one.name == layer), layer)
@@ -98,6 +117,14 @@ def peaks(results: Results, frame: pd.DataFrame) -> str:
         of_model = defined[defined["model"] == model]
         if len(of_model):
             top = of_model.sort_values("estimate", ascending=False, kind="stable")
-            layer, value = str(top["layer"].iloc[0]), float(top["estimate"].iloc[0])
-            words.append(f"{label_of(results, model, layer)} in {name_of(results, model)} ({printing.short(value)})")
+            value = printing.short(float(top["estimate"].iloc[0]))
+            words.append(f"{first(results, model, top)}{where(results, model)} ({value})")
     return printing.listed(words) if words else ""
+
+
+def first(results: Results, model: str, ordered: pd.DataFrame) -> str:
+    """Return the label of the first layer of rows, and how many others have the same `estimate` in print."""
+    printed = [printing.short(float(value)) for value in ordered["estimate"]]
+    same = printed.count(printed[0]) - 1
+    others = f" and {same} other{'s' * (same > 1)}" if same else ""
+    return f"{label_of(results, model, str(ordered['layer'].iloc[0]))}{others}"

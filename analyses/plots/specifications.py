@@ -23,6 +23,8 @@ CHOICES = ("quantity", "target", "method", "probe point", "placement", "border",
 """What is chosen, in the order in which choices are listed."""
 CURVE, ROW, GAP = 0.85, 0.125, 0.42
 """Inches: of a curve, of a choice below it, and between two claims."""
+MARGIN = 0.08
+"""Of a curve's height, above and below its intervals."""
 TOP, BOTTOM = 0.25, 0.3
 NAMES, ACROSS, BETWEEN = 0.215, 0.27, 0.03
 """Shares of the width: of a claim's names, of its curve, and between two claims side by side."""
@@ -111,8 +113,10 @@ def _curve(axes: Axes, curve: Curve, rows: pd.DataFrame) -> None:
     ends = rows[["low", "high"]].to_numpy(dtype=np.float64)
     ends = ends[np.isfinite(ends)]
     low, high = min(-2.0, float(ends.min(initial=0.0))), max(2.0, float(ends.max(initial=0.0)))
-    axes.set_ylim(1.25 * low, 1.25 * high)
-    ticks = [tick for tick in TICKS if 1.25 * low <= tick <= 1.25 * high and abs(tick) in (0, 1, 5, 20)]
+    reach = MARGIN * (np.arcsinh(high) - np.arcsinh(low))
+    axes.set_ylim(np.sinh(np.arcsinh(low) - reach), np.sinh(np.arcsinh(high) + reach))
+    ends = np.sinh([np.arcsinh(low) - reach / 3, np.arcsinh(high) + reach])  # the names begin right below
+    ticks = [tick for tick in TICKS if ends[0] <= tick <= ends[1] and abs(tick) in (0, 1, 5, 20)]
     axes.set_yticks(ticks, [f"{tick:g}".replace("-", printing.MINUS) for tick in ticks])
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set_xlim(-1, len(rows))

@@ -173,7 +173,7 @@ def _wide(text: str, size: float, weight: str) -> float:
 def wrapped(text: str, width: float) -> list[str]:
     """Return the lines of a title that is no wider than `width` points; a word that is wider has a line of its own."""
     lines = [""]
-    for word in re.split(r" (?!%|px\b)", printing.plain(text)):  # a number stays with its unit
+    for word in re.split(rf" (?!%|px\b|of \d|{printing.MINUS}?\d)", printing.plain(text)):  # names keep their numbers
         longer = f"{lines[-1]} {word}".strip()
         fits = _wide(longer, TITLE, "bold") <= width or not lines[-1]
         lines[-1:] = [longer] if fits else [lines[-1], word]

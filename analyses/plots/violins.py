@@ -74,7 +74,9 @@ def draw(results: Results, networks_shown: Sequence[Shown], metrics: Sequence[Me
         axes.set_title("\n".join(printing.plain(text, room) for text in words), loc="left", pad=24)
     for axes, one in zip(axes_of[-1], networks_shown, strict=True):
         labels = [printing.plain(layer.label) for layer in one.layers]
-        axes.set_xticks(range(len(labels)), labels, rotation=90)
+        points = place * max(NARROWEST, len(one.layers) * len(one.grid.levels)) / len(one.layers)
+        upright = max(map(len, labels)) * networks.LETTER > points
+        axes.set_xticks(range(len(labels)), labels, rotation=90 if upright else 0)
     has_chance = any(bool(one.frame["chance"].notna().any()) for one in networks_shown)
     marks = networks.level_key(results, models, lines) if len(lines) > 1 else []
     key: list[Artist] = [

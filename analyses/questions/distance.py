@@ -51,7 +51,8 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         shown, change, halfway = (one[one["model"].isin(models)] for one in (top, top_changes, top_half))
         with style.context():
             figure = draw(results, shown, change, models)
-        details = f"{_where(results, shown, target)} {_ENERGY} {_REMOVAL} {_HALF} {_HOW}"
+        compared = _compared(results, halfway, top_beside)
+        details = f"{_where(results, shown, target)}{compared} {_ENERGY} {_REMOVAL} {_HALF} {_HOW}"
         said = finding(results, halfway, top_beside)
         yield Figure(f"distance{ending}", figure, Caption(said, READING, f"{details} {_CONTROLS}"), "Distance")
 
@@ -212,7 +213,7 @@ def _where(results: Results, frame: pd.DataFrame, target: str) -> str:
 
 
 def finding(results: Results, halves: pd.DataFrame, beside: pd.DataFrame) -> str:
-    """Say within how many pixels half of the outside energy lies in each network, and what that is nearer than.
+    """Say within how many pixels half of the outside energy lies in each network, and by chance.
 
     Args:
         results: the run.
@@ -226,29 +227,39 @@ def finding(results: Results, halves: pd.DataFrame, beside: pd.DataFrame) -> str
         value = float(rows.get(method, math.nan))
         if not math.isnan(value):
             even = float(rows.get(UNIFORM, math.nan))
-            chance = "" if math.isnan(even) else f" ({printing.fixed(even, 1)} by chance)"
-            told = _beside(results, beside, model, method)
-            where = networks.name_of(results, model)
-            words.append(f"{printing.fixed(value, 1)} px of the outline{chance} in {where}{told}")
+            untold = ", not told apart" if UNIFORM in _beside(beside, model, method)[0] else ""
+            chance = "" if math.isnan(even) else f" ({printing.fixed(even, 1)} by chance{untold})"
+            words.append(f"{printing.fixed(value, 1)} px of its outline{chance}{networks.where(results, model)}")
     label = results.label("methods", method)
     return f"Half of {label}'s energy outside the object lies within {printing.listed(words)}." if words else ""
 
 
-def _beside(results: Results, beside: pd.DataFrame, model: str, method: str) -> str:
-    """Return in words which controls the energy lies nearer than, which it is not told from, and which are nearer."""
-    if beside.empty:
-        return ""
-    rows = beside[(beside["model"] == model) & (beside["method"] == method)].dropna(subset=["half_difference_low"])
-    kinds: dict[int, tuple[str, list[str]]] = {
-        -1: ("nearer than", []),
-        0: ("not told from", []),
-        1: ("further than", []),
-    }
-    for row in rows.to_dict("records"):
-        told_apart = int(side(row[f"half_difference{end}"] for end in ("", "_low", "_high")))
-        kinds[told_apart][1].append(results.label("methods", str(row["control"])))
-    told = [f"{kind} {printing.listed(names)}" for kind, names in kinds.values() if names]
-    return f", {'; '.join(told)}" if told else ""
+def _beside(beside: pd.DataFrame, model: str, method: str) -> dict[int, list[str]]:
+    """Return the controls that the energy lies nearer than (-1), is not told from (0), and lies further than (1)."""
+    kinds: dict[int, list[str]] = {-1: [], 0: [], 1: []}
+    if len(beside):
+        rows = beside[(beside["model"] == model) & (beside["method"] == method)].dropna(subset=["half_difference_low"])
+        for row in rows.to_dict("records"):
+            told_apart = int(side(row[f"half_difference{end}"] for end in ("", "_low", "_high")))
+            kinds[told_apart].append(str(row["control"]))
+    return kinds
+
+
+def _compared(results: Results, halves: pd.DataFrame, beside: pd.DataFrame) -> str:
+    """Say which controls the energy lies nearer than in each network, which it is not told from, and which are nearer.
+
+    Takes what `finding` does.
+    """
+    words = []
+    for model in [name for name in results.models if (halves["model"] == name).any()]:
+        kinds = _beside(beside, model, _main(results, halves))
+        said = [
+            f"{kind} {printing.listed([results.label('methods', name) for name in names])}"
+            for kind, names in zip(("nearer than", "not told from", "further than"), kinds.values(), strict=True)
+            if names
+        ]
+        words += [f" Half of the energy lies {'; '.join(said)} in {networks.name_of(results, model)}."] if said else []
+    return "".join(words)
 
 
 def draw(
@@ -273,7 +284,7 @@ def draw(
             part = of_model[(of_model["method"] == method) & (of_model["layer"] == layer)]
             marks.append(_line(looks[role], part, places, "density", band=True))
         references = [lines.Reference(outline, "#777777", upright=True, behind=True)] if outline is not None else []
-        title = networks.title(results, model, len(models))
+        title = networks.title(results, model, len(models), images=int(of_model["n_images"].max()))
         limits = (0.0, float(len(places)))
         upper.append(
             lines.Panel(

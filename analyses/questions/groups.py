@@ -230,10 +230,9 @@ def draw_places(groups: Groups) -> matplotlib.figure.Figure:
     for group, (name, look) in enumerate(looks.items()):
         across, upwards = groups.places[groups.labels == group].T
         odd = bool(groups.odd[group])
-        filled = look.color if odd or not groups.odd.any() else "none"
         label = f"{name}{', odd' if odd else ''}: {groups.sizes[group]} images"
         dots = axes.scatter(across, upwards, 11, marker=look.marker, edgecolors=look.color, linewidths=0.7, label=label)
-        dots.set_facecolor(filled)
+        dots.set_facecolor(look.color if odd else "none")
         handles.append(dots)
         if odd:
             place = (float(np.median(across)), float(np.median(upwards)))

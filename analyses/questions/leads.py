@@ -13,7 +13,7 @@ from analyses import printing
 from analyses.plots.map_tiles import number
 from analyses.questions.axes import ALL, GROUP, SHOWN, TABLE, UNIT, Axis
 from analyses.reading.arrays import distinct, fill, nan_mean
-from analyses.reading.catalogue import BLIND
+from analyses.reading.catalogue import BLIND, FEWEST
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.decisions import side
@@ -32,19 +32,21 @@ class Lead:
         value: its mean.
         untold: methods whose paired difference from it may be none.
         others: how many it is compared with.
+        images: of the best.
     """
 
     method: str
     value: float
     untold: tuple[str, ...]
     others: int
+    images: int
 
 
 def lead(values: pd.DataFrame, axis: Axis, methods: Sequence[str]) -> Lead | None:
     """Return the best of methods on an axis, compared with each other one on the same images and seeds.
 
     As many intervals as there are others hold at once: each has the confidence that leaves all of them the usual one
-    (Bonferroni), so that the choice of the best is paid for.
+    (Bonferroni), so that the choice of the best is paid for. Pairs of fewer than `FEWEST` images tell nothing.
 
     Args:
         values: of one model, level, target and group of layers, a row a map.
@@ -62,8 +64,9 @@ def lead(values: pd.DataFrame, axis: Axis, methods: Sequence[str]) -> Lead | Non
     estimates = nan_mean(cube.reshape(len(names), -1))  # over all maps, as the table's intervals have it
     best = int((sign * estimates).argmax())
     others = [i for i in range(len(names)) if i != best]
+    images = int((~np.isnan(cube[best])).any(axis=0).sum())
     if not others:
-        return Lead(names[best], float(estimates[best]), (), 0)
+        return Lead(names[best], float(estimates[best]), (), 0, images)
     confidence = 1 - (1 - CONFIDENCE) / len(others)
     apart = sign * (cube[best] - cube[others])
     # Ends further out rest on fewer resamples. With as many more their noise, over half the width, is no larger than
@@ -71,8 +74,9 @@ def lead(values: pd.DataFrame, axis: Axis, methods: Sequence[str]) -> Lead | Non
     resamples = min(RESAMPLES * len(others), MOST_RESAMPLES)
     interval = bootstrap_interval(apart, np.random.default_rng(SEED), resamples, confidence)
     sides = side(interval, resamples=RESAMPLES)
-    untold = tuple(names[i] for i, told in zip(others, sides, strict=True) if told <= 0)
-    return Lead(names[best], float(estimates[best]), untold, len(others))
+    enough = (~np.isnan(apart)).any(axis=1).sum(axis=-1) >= FEWEST
+    untold = tuple(names[i] for i, told in zip(others, (sides > 0) & enough, strict=True) if not told)
+    return Lead(names[best], float(estimates[best]), untold, len(others), images)
 
 
 def finding(results: Results, frame: pd.DataFrame, sources: Mapping[str, pd.DataFrame]) -> str:
@@ -82,7 +86,7 @@ def finding(results: Results, frame: pd.DataFrame, sources: Mapping[str, pd.Data
     if rows.empty:
         return ""
     place = {key: rows[key].iloc[0] for key in (*GROUP, "layers")}
-    words, leading = [], list[set[str]]()
+    words, level, leading = [], list[str](), list[set[str]]()
     for axis, verb in zip(SHOWN, ("leaks least", "is the most faithful", "is the most robust"), strict=False):
         values = sources.get(axis.name)
         if values is None:
@@ -95,13 +99,19 @@ def finding(results: Results, frame: pd.DataFrame, sources: Mapping[str, pd.Data
         if not found.others:
             words.append(f"{label} alone has a {axis.name} ({value})")
             continue
-        leading.append({found.method, *found.untold})
-        told = ""
+        measured = set(here.loc[here[axis.name].notna(), "method"].astype(str))
+        leading.append({found.method, *found.untold, *set(rows["method"]) - measured})
+        told, blind = "", _blind(results, here, axis, found)
+        if found.others > 1 and len(found.untold) == found.others:
+            level.append(f"{axis.name} ({found.images} images{blind})")
+            continue
         if found.untold:
             few = len(found.untold) <= 2
             names = printing.listed([results.label("methods", name) for name in found.untold])
             told = f", not told from {names if few else f'{len(found.untold)} of {found.others} others'}"
-        words.append(f"{label} {verb} ({value}{told}{_blind(results, here, axis, found)})")
+        words.append(f"{label} {verb} ({value}{told}{blind})")
+    if level:
+        words.append(f"no method is told from another by {' or '.join(level)}")
     if not words:
         return ""
     end = ""

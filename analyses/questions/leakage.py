@@ -23,6 +23,7 @@ from analyses.reading.arrays import sources
 from analyses.reading.choices import at_highest
 from analyses.reading.results import Results
 from analyses.statistics.bounds import ANY, CORRELATION, SHARE
+from analyses.statistics.decisions import side
 
 PAIR = ["explained", "on_class"]
 MOST_CLASSES = 12
@@ -73,8 +74,8 @@ READING = (
 )
 LAYERS_READING = (
     "Share of the energy on other classes than the one explained, less chance, layer by layer: below 0 the map "
-    "prefers its own class. Grey: controls, for the class of the run; the mask oracle is the least that the layer's "
-    "grid allows."
+    "prefers its own class. Grey: controls, for the class of the run; the mask oracle is the mask on the layer's grid: "
+    "its coarse cells reach over the outline, and a map of fewer of them can lie below it."
 )
 _ENERGY = (
     "energy: share of the map's energy, of maps of the class explained, on the pixels that are truly of on_class; "
@@ -201,9 +202,9 @@ def finding(results: Results, frame: pd.DataFrame, changes: pd.DataFrame) -> str
         pair = (changes["explained"] == own) & (changes["on_class"] == most["on_class"])
         change = changes.loc[(changes["model"] == model) & pair, "score_change"].to_numpy(float)
         told = len(change) and not math.isnan(change[0])
-        without = f"; without it the score changes by {signed(change[0])}" if told else ""
-        name = networks.name_of(results, model)
-        words.append(f"{share} lies on {most['on_class']} in {name} ({chance} by chance{without})")
+        without = f"; without it the score goes {signed(change[0])}" if told else ""
+        where = networks.where(results, model)
+        words.append(f"{share} lies on {most['on_class']}{where} ({chance} by chance{without})")
     if not words:
         return ""
     method = results.label("methods", str(frame["method"].iloc[0]))
@@ -240,7 +241,8 @@ def draw(
             {key: 100 * row["score_change"] for key, row in change.items()},
             {key: signed(row["score_change"]) for key, row in change.items() if not math.isnan(row["score_change"])},
         )
-        columns.append((networks.title(results, model, len(models)), above, below))
+        title = networks.title(results, model, len(models), images=int(of_model["n_images"].max()))
+        columns.append((title, above, below))
     return class_matrices.draw(
         columns,
         shown,
@@ -272,13 +274,17 @@ def layers_finding(results: Results, frame: pd.DataFrame) -> str:
         of_model = rows[rows["model"] == model]
         own = networks.measured(of_model[of_model["explained"] == own_name])
         if len(own):
-            by_size = own.sort_values("estimate", kind="stable").to_dict("records")
-            said = [
-                f"{networks.label_of(results, model, end['layer'])} ({printing.short(end['estimate'])})"
-                for end in (by_size[-1], by_size[0])
-            ]
-            words.append(f"most at {said[0]} and least at {said[1]} in {networks.name_of(results, model)}")
-    return f"Maps for {own_name} leak {'; '.join(words)}: energy on other classes, less chance." if words else ""
+            by_size = own.sort_values("estimate", kind="stable")
+            said = [_end(results, model, ordered) for ordered in (by_size[::-1], by_size)]
+            words.append(f"most at {said[0]}, least at {said[1]}{networks.where(results, model)}")
+    return f"Maps for {own_name} leak {'; '.join(words)}." if words else ""
+
+
+def _end(results: Results, model: str, ordered: pd.DataFrame) -> str:
+    """Return the first layer of rows with its value, and whether its interval may be chance."""
+    one = ordered.iloc[0]
+    untold = "" if side(one[end] for end in ("estimate", "low", "high")) else ", may be chance"
+    return f"{networks.first(results, model, ordered)} ({printing.short(one['estimate'])}{untold})"
 
 
 def draw_layers(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> matplotlib.figure.Figure:
@@ -305,7 +311,8 @@ def draw_layers(results: Results, frame: pd.DataFrame, models: Sequence[str]) ->
             if len(part):
                 marks.append(lines.along_layers(look, part, layers, ["estimate", "low", "high"]))
         label = "Energy on other classes, less chance" if i == 0 else ""
-        title = networks.title(results, model, len(models))
+        images = int(main.loc[main["model"] == model, "n_images"].max())
+        title = networks.title(results, model, len(models), images=images)
         panels.append(lines.Panel(label, marks, [lines.Reference(0.0)], layers, title=title))
     method = results.label("methods", str(main["method"].iloc[0]))
     key: list[Artist] = [lines.line_key(look, f"{method}, {printing.plain(name)}") for name, look in looks.items()]

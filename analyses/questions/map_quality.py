@@ -45,11 +45,13 @@ ABOUT = (
 LACKS = " This run was scored before {} were kept: score it again for them."
 READING = (
     "A dot an image, of one training: a score of its map against what is known of the image, by layer. In each panel's "
-    "title Spearman's correlation over all trainings, with its interval; bold where that lies apart from 0."
+    "title Spearman's correlation over all trainings, with its interval; bold where that lies apart from 0; without, "
+    "too few images have both, or one of them is the same in all."
 )
 SCORES_READING = (
     "Rank correlation over images of each score with a fact, by layer, with intervals; at 0 a score says nothing of "
-    "the fact. Hollow: the same of a control that knows neither network nor mask."
+    "the fact. Hollow: the same of a control that knows neither network nor mask. Without a mark: too few images "
+    "have a value, or all have the same."
 )
 
 
@@ -137,20 +139,22 @@ def finding(results: Results, model: str, frame: pd.DataFrame) -> str:
     method = results.label("methods", results.main_method)
     if rows.empty:
         return f"Too few images have {label.lower()} of {method} and a fact beside it."
-    parts = []
+    parts, said = [], 0
     for fact in [one for one in FACTS if (rows["fact"] == one).any()]:
         of_fact = rows[rows["fact"] == fact]
         with_it = of_fact[apart(of_fact)]
+        of = f" of {len(of_fact)}{'' if said else ' layers'}" if len(of_fact) != said else ""
+        said = len(of_fact)
         if with_it.empty:
-            parts.append(f"with {_plain(fact)} at none of {len(of_fact)} layers")
+            parts.append(f"{_plain(fact)} at none{of}")
             continue
         most = max(with_it.to_dict("records"), key=lambda row: abs(row["rho"]))
         where = networks.label_of(results, model, str(most["layer"]))
         parts.append(
-            f"with {_plain(fact)} at {len(with_it)} of {len(of_fact)} layers "
+            f"{_plain(fact)} at {len(with_it)}{of} "
             f"({correlations.RHO}\N{NO-BREAK SPACE}{printing.fixed(float(most['rho']), 2)} at {where})"
         )
-    return f"{label} of {method} goes {printing.listed(parts)}."
+    return f"{label} of {method} goes with {printing.listed(parts)}."
 
 
 def scores_finding(results: Results, frame: pd.DataFrame) -> str:

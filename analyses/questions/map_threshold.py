@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -29,8 +29,9 @@ from analyses.statistics.intervals import NOTE, bootstrap_interval
 MAIN = style.Line("#0072b2", "o", "-")
 LOOKS = {
     "otsu": style.Line("#d55e00", "s", "-"),
-    "optimum": style.Line("#009e73", "None", ":"),
+    "optimum": style.Line("#7fceb9", "None", "-"),
 }
+BROAD = 3.2  # points: of a line that another one lies on
 CEILING, UNIFORM = "mask_oracle", "uniform"
 ABOUT = (
     "A map is upsampled to the image and cut at a share of its highest pixel; what is above is compared with the mask. "
@@ -50,8 +51,9 @@ READING = (
     "the mask on the layer's grid is the ceiling."
 )
 LAYERS = (
-    "Mean IoU of the test images by layer: at the threshold chosen on other images, at Otsu's, and at the best one of "
-    "the test images, which is not attainable. Grey: controls at their own chosen thresholds."
+    "Mean IoU of the test images by layer: at the threshold chosen on other images (hollow: the lowest or highest "
+    "tried, a better one may lie beyond), at Otsu's, and at the best one of the test images, which is not attainable. "
+    "Grey: controls at their own chosen thresholds."
 )
 
 
@@ -220,9 +222,8 @@ def finding(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> str
 
 
 def layers_finding(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> str:
-    """Say from which overlap to which the layers go, at how many Otsu's is surely less, and the image's mean."""
+    """Say from which overlap to which the layers go, and at how many Otsu's is surely less."""
     rows, words = _judged(results, frame), []
-    uniform = frame[frame["method"] == UNIFORM].set_index(["model", "layer"])["cut_iou"]
     for model in models:
         ordered = rows[rows["model"] == model].sort_values("cut_iou", kind="stable").to_dict("records")
         if not ordered:
@@ -231,11 +232,9 @@ def layers_finding(results: Results, frame: pd.DataFrame, models: Sequence[str])
             f"{printing.fixed(one['cut_iou'], 2)} ({networks.label_of(results, model, str(one['layer']))})"
             for one in (ordered[0], ordered[-1])
         )
-        above = sum(one["cut_iou"] > uniform.get((model, one["layer"]), np.nan) for one in ordered)
         better = int((_sides(rows[rows["model"] == model]) > 0).sum())
-        said = f"from {low} to {high} in {networks.name_of(results, model)}, above Otsu's at {better} of "
-        said += f"{len(ordered)} layers"
-        words.append(f"{said} and with a higher mean than the whole image's at {above}" if len(uniform) else said)
+        where = networks.where(results, model)
+        words.append(f"from {low} to {high}{where}, above Otsu's at {better} of {len(ordered)} layers")
     if not words:
         return f"Fewer than {FEWEST} test images have an overlap."
     label = results.label("methods", main_method(frame, results))
@@ -243,15 +242,19 @@ def layers_finding(results: Results, frame: pd.DataFrame, models: Sequence[str])
 
 
 def _chosen(results: Results, frame: pd.DataFrame) -> str:
-    """Say which thresholds were chosen, at how many layers Otsu's are better, and how far the chosen ones are off."""
+    """Say which thresholds were chosen, at how many layers Otsu's and the whole image are better, and what was lost."""
     rows = _judged(results, frame)
     if rows.empty:
         return ""
     worse, lost = int((_sides(rows) < 0).sum()), float((rows["optimum_iou"] - rows["cut_iou"]).max())
     low, high = rows["threshold"].min(), rows["threshold"].max()
+    uniform = frame[frame["method"] == UNIFORM].set_index(["model", "layer"])["cut_iou"]
+    even = uniform.reindex(pd.MultiIndex.from_frame(rows[["model", "layer"]])).to_numpy(np.float64)
+    above = int((rows["cut_iou"] > even).sum())
+    beside = f" The mean is higher than the whole image's at {above} layers." if len(uniform) else ""
     return (
         f"Thresholds of {low:g} to {high:g} of the maximum were chosen; they lose to Otsu's at {worse} layers (each "
-        f"layer is judged by its own interval), and come within {printing.fixed(lost, 3)} of the best there is."
+        f"layer is judged by its own interval), and come within {printing.fixed(lost, 3)} of the best there is.{beside}"
     )
 
 
@@ -340,14 +343,18 @@ def draw_layers(results: Results, frame: pd.DataFrame, models: Sequence[str]) ->
                     (MAIN, ("cut_iou", "cut_iou_low", "cut_iou_high")),
                 )
             )
-            marks += [otsu, chosen, optimum]
+            marks += [otsu, replace(optimum, width=BROAD), chosen]
+            if len(at_end := own[own["at_end"]]):
+                last = lines.along_layers(MAIN, at_end, layers, ("cut_iou",))
+                marks.append(lines.Dots(MAIN, last.x, last.y, kind="hollow"))
         label = "IoU with the mask" if model == models[0] else ""
-        title = networks.title(results, model, len(models))
+        title = networks.title(results, model, len(models), images=int(own["n_images"].max() if len(own) else 0))
         row.append(lines.Panel(label, marks, layers=layers, title=title, down_to=0.0))
     key = [
         lines.line_key(MAIN, f"{results.label('methods', method)}, chosen on other images"),
         lines.line_key(LOOKS["otsu"], "at Otsu's threshold"),
-        lines.line_key(LOOKS["optimum"], "best on the test images: not attainable"),
+        lines.dots_key("hollow", "the lowest or highest one tried"),
+        lines.line_key(LOOKS["optimum"], "best on the test images: not attainable", BROAD),
         lines.band_key(),
         *[lines.line_key(look, results.label("methods", name)) for name, look in greys.items()],
     ]

@@ -13,7 +13,7 @@ from matplotlib.ticker import NullLocator
 
 from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, tidy
-from analyses.plots import dots, lines, style
+from analyses.plots import dots, lines, networks, style
 from analyses.questions.axes import (
     ALL,
     AXES,
@@ -49,6 +49,7 @@ CHANGES = [
     *(f"{name}{end}" for name in MEASURES for end in ("", "_low", "_high")),
     *("n_images", "n_seeds", "n_undefined", "training_data"),
 ]
+_COUNTS = {"leakage": "n_images", "faithfulness": "n_faithful", "robustness": "n_robust"}
 MOST_TICKS = 5
 
 
@@ -133,10 +134,13 @@ def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
             of_axis = of_axis[np.isfinite(of_axis["estimate"].astype(float))]
             few = of_axis["n_robust"] < 0.5 * most if axis.name == "robustness" else False
             shown = labels if axes is row[0] else ()
-            dots.draw_panel(axes, of_axis.assign(hollow=few), looks, shown, reference=axis.reference)
+            own = axis.name in ("robustness", "seconds") and block[0].control  # what does not look has none
+            gap = "" if own else "not measured"
+            dots.draw_panel(axes, of_axis.assign(hollow=few), looks, shown, reference=axis.reference, missing=gap)
         row[0].set_title("Controls" if block[0].control else "Methods", loc="left")
     for axes, axis in zip(grid[-1], SHOWN, strict=True):
-        axes.set_xlabel(axis.label)
+        images = int(frame[count].max()) if (count := _COUNTS.get(axis.name)) else 0
+        axes.set_xlabel(axis.label + networks.few(images).replace(", ", "\n"))
         if axis.name == "seconds" and (frame["seconds"] > 0).any():
             _logarithmic(axes, frame["seconds"].to_numpy(np.float64))
     handles = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import matplotlib.figure
@@ -42,10 +43,12 @@ BESIDE = (
 """Columns that are no measures."""
 LOOKS = {
     ALARMS: style.Line("#d55e00", "o", "-"),
-    MISSES: style.Line("#0072b2", "s", "-"),
+    MISSES: style.Line("#cc79a7", "s", "-"),
     REJECTIONS: style.Line("#000000", "^", "-"),
 }
 GREYS = {ALARMS: style.Line(style.GREY, "None", "--"), MISSES: style.Line(style.GREY, "None", ":")}
+MUCH = 1.5
+"""Times the axis of the maps' lines: where those of pixels alone take more, they leave it."""
 SHOWN = 3
 """Images of the picture."""
 ABOUT = (
@@ -83,7 +86,9 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         shown = highest[highest["model"].isin(models)]
         with style.context():
             figure = draw(results, shown, models)
-        caption = Caption(finding(results, shown, models), READING, f"{_described(results, shown, models)} {ABOUT}")
+        apart = _against_rejections(results, shown, models)
+        details = f"{_described(results, shown, models)}{apart} {ABOUT}"
+        caption = Caption(finding(results, shown, models), READING, details)
         yield Figure(f"when_wrong{ending}", figure, caption, "When it is wrong")
     for model in results.models:
         yield from picture(results, model)
@@ -176,25 +181,30 @@ def main_method(frame: pd.DataFrame, results: Results) -> str:
 
 def finding(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> str:
     """Say how like the maps of errors are to those of hits at the encoder's end, beside those of rejections."""
-    method, words = main_method(frame, results), []
-    like = frame[(frame["measure"] == LIKE) & (frame["n_images"] >= FEWEST)]
-    chance = _means(results, like[(like["errors"] == REJECTIONS) & (like["method"] == method)], models)
-    for group in (ALARMS, MISSES):
-        of_group = like[like["errors"] == group]
-        rows = of_group[of_group["method"] == method]
-        own, pixels = (_means(results, one, models) for one in (rows, of_group[of_group["method"] == ORACLE]))
-        if own:
-            beside = [f"their pixels {_range(pixels)}"] if pixels else []
-            pairs = _at_ends(results, rows[rows["n_pairs"] >= FEWEST], models).dropna(subset=DIFFERENCE)
-            sides = side(pairs[DIFFERENCE].to_numpy(np.float64).T)
-            beside += [_told_apart(sides)] if chance and len(sides) else []
-            words.append(f"{group} by {_range(own)}" + (f" ({', '.join(beside)})" if beside else ""))
+    like = _like(results, frame)
+    found = {group: _means(results, like[like["errors"] == group], models) for group in LOOKS}
     where = networks.label_of(results, models[0], _end(results, models[0])) if len(models) == 1 else "the encoder's end"
-    if not words:
+    if not (found[ALARMS] or found[MISSES]):
         return f"At {where}, fewer than {FEWEST} images have maps of errors and of hits that can be compared."
-    label = results.label("methods", method)
-    level = f" Those of rightly rejected pixels beside the object are by {_range(chance)}." if chance else ""
-    return f"At {where}, {label} maps of errors are like those of hits: {printing.listed(words)}.{level}"
+    said = printing.listed([f"{group} ({_range(values)})" for group, values in found.items() if values])
+    return f"At {where}, maps of {said} correlate with those of hits."
+
+
+def _like(results: Results, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return how like the maps of the method that is looked at are to those of hits, of enough images."""
+    enough = (frame["measure"] == LIKE) & (frame["n_images"] >= FEWEST)
+    return frame[enough & (frame["method"] == main_method(frame, results))]
+
+
+def _against_rejections(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> str:
+    """Say of each set of errors whether its maps are more or less like those of hits than those of rejections are."""
+    like, words = _like(results, frame), []
+    for group in (ALARMS, MISSES):
+        rows = like[(like["errors"] == group) & (like["n_pairs"] >= FEWEST)]
+        pairs = _at_ends(results, rows, models).dropna(subset=DIFFERENCE)
+        if len(pairs):
+            words.append(f"{group} {_told_apart(side(pairs[DIFFERENCE].to_numpy(np.float64).T))}")
+    return f" In the same images there, maps are like those of hits: of {', of '.join(words)}." if words else ""
 
 
 def _told_apart(sides: NDArray[np.int8]) -> str:
@@ -246,23 +256,27 @@ def draw(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> matplo
     for measure in measures:
         apart = measure != LIKE
         columns = ("difference", "difference_low", "difference_high") if apart else ("estimate", "low", "high")
+        limits = _limits(frame[frame["measure"] == measure], columns, method)
         row = []
         for model in models:
             layers = results.main_layers(model)
             part = frame[(frame["model"] == model) & (frame["measure"] == measure)]
             part = part[part["layer"].isin([layer.name for layer in layers]) & part[columns[0]].notna()]
-            marks = []
+            marks, beyond = [], []
             for group, look in LOOKS.items():
                 of_group = part[part["errors"] == group]
                 pixels, own = (of_group[of_group["method"] == name] for name in (ORACLE, method))
                 if len(pixels) and group in GREYS:
                     marks.append(lines.along_layers(GREYS[group], pixels, layers, columns[:1]))
+                    out = pixels[columns[0]][~pixels[columns[0]].between(*limits)]
+                    beyond += [f"beyond the axis: {group}, pixels alone, {_range(list(out))}"] if len(out) else []
                 if len(own):
                     marks.append(lines.along_layers(look, own, layers, columns))
             label = labels[measure] + (f"\n{printing.MINUS} that of hits" if apart else "")
             title = networks.title(results, model, len(models)) if measure == measures[0] else ""
             references = [lines.Reference(0.0)]
-            row.append(lines.Panel(label if model == models[0] else "", marks, references, layers, title=title))
+            panel = lines.Panel(label if model == models[0] else "", marks, references, layers, title=title)
+            row.append(replace(panel, y_limits=limits if apart else (None, None), beyond="\n".join(beyond)))
         panels.append(row)
     there = set(frame["errors"])
     key: list[Artist] = [lines.line_key(look, group) for group, look in LOOKS.items() if group in there]
@@ -270,6 +284,21 @@ def draw(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> matplo
     key += [lines.band_key(), lines.reference_key("as hits; no correlation")]
     height = 1.35 * len(measures) + 1.3
     return lines.draw(panels, key, height, shared=("none", "row"), width=networks.width(len(models)))
+
+
+def _limits(frame: pd.DataFrame, columns: Sequence[str], method: str) -> tuple[float, float]:
+    """Return the ends of an axis that holds the maps' lines; those of pixels alone where they take little more."""
+    numbers = frame[frame["errors"].isin(list(LOOKS))]
+    own = numbers.loc[numbers["method"] == method, list(columns)].to_numpy(np.float64)
+    alone = numbers.loc[numbers["method"] == ORACLE, columns[0]].to_numpy(np.float64)
+
+    def around(values: Floats) -> tuple[float, float]:
+        known = np.append(values[np.isfinite(values)], 0.0)
+        margin = 0.06 * float(np.ptp(known) or 1.0)
+        return float(known.min()) - margin, float(known.max()) + margin
+
+    inner, outer = around(own.ravel()), around(np.append(own.ravel(), alone))
+    return outer if outer[1] - outer[0] < MUCH * (inner[1] - inner[0]) else inner
 
 
 def picture(results: Results, model: str) -> Iterator[Figure]:

@@ -12,7 +12,7 @@ from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.plots import areas as figures
 from analyses.plots import networks, style
 from analyses.reading.arrays import Floats, distinct, fill
-from analyses.reading.catalogue import BLIND
+from analyses.reading.catalogue import BLIND, FEWEST
 from analyses.reading.choices import DECODER, at_highest
 from analyses.reading.results import Results
 from analyses.statistics import bounds
@@ -86,14 +86,19 @@ def finding(results: Results, panels: Sequence[figures.Panel]) -> str:
     """
     rows = pd.concat([panel.rows.assign(sign=panel.sign) for panel in panels]).reset_index(drop=True)
     sides = rows["sign"] * side(rows[name] for name in ("estimate", "low", "high"))
-    rows = rows.assign(more=sides > 0, less=sides < 0)
+    enough = rows["n_images"] >= FEWEST
+    rows = rows.assign(more=(sides > 0) & enough, less=(sides < 0) & enough)
     words = []
     for model in results.models:
         of_model = rows[rows["model"] == model]
         own = of_model[of_model["method"] == results.main_method]
         if own.empty:
             continue
-        said = f"{own['more'].sum()} of {len(own)} areas in {networks.name_of(results, model)}"
+        name, images = networks.name_of(results, model), int(own["n_images"].max())
+        if images < FEWEST:
+            words.append(f"none of {len(own)} areas in {name} for sure, nor less ({images} images)")
+            continue
+        said = f"{own['more'].sum()} of {len(own)} areas in {name}"
         of_layers = own.groupby("layer", sort=False)["more"].sum().sort_values(ascending=False, kind="stable")
         if len(of_layers) > 1 and of_layers.iloc[0] > of_layers.iloc[1]:
             at = networks.label_of(results, model, str(of_layers.index[0]))
@@ -104,8 +109,8 @@ def finding(results: Results, panels: Sequence[figures.Panel]) -> str:
             control = f"the control {figures.label(results, str(blind.idxmax()))}"
             said += f"; {control} is so in {blind.max()}" if blind.max() else "; no blind control is so in any"
         words.append(said)
-    name = results.label("methods", results.main_method)
-    return f"{name} is more faithful than its reference in {'; in '.join(words)}." if words else ""
+    method = results.label("methods", results.main_method)
+    return f"{method} is more faithful than its reference in {'; in '.join(words)}." if words else ""
 
 
 _READING = (

@@ -79,7 +79,10 @@ def _target(results: Results, frame: pd.DataFrame) -> str:
 
 
 def finding(results: Results, frame: pd.DataFrame) -> str:
-    """Say how many methods fail in each network, and how alike the maps stay of those that do, and the main one's."""
+    """Say how many methods fail in each network, how alike their maps stay, and the main one's.
+
+    And how many do so over the cells alone that have a gradient, where no zeros make maps alike.
+    """
     rows = all_random(frame)
     words = []
     for model in [name for name in results.models if (rows["model"] == name).any()]:
@@ -97,7 +100,9 @@ def finding(results: Results, frame: pd.DataFrame) -> str:
         if len(main):
             named[-1] = f"not {named[-1]}"
         numbers = f" ({'; '.join(named)})" if named else ""
-        words.append(f"{len(failed)} of {len(of_model)} in {networks.name_of(results, model)}{numbers}")
+        reached = int((side((of_model[f"spearman_reached{end}"] for end in ENDS), FAILS) > 0).sum())
+        beside = f", {reached or 'none'} over the cells with a gradient" if len(failed) else ""
+        words.append(f"{len(failed)} of {len(of_model)} in {networks.name_of(results, model)}{numbers}{beside}")
     return f"Methods whose maps stay alike with all weights random: {printing.listed(words)}." if words else ""
 
 
@@ -243,12 +248,13 @@ def draw(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> matplo
         marks: list[lines.Line | lines.Dots] = [*_lines(of_model[of_model["kind"] == CASCADING], looks)]
         marks += _shuffled(of_model[of_model["kind"] == SHUFFLED], looks)
         panel = lines.Panel("", marks, REFERENCES, ticks=beside, dividers=[1.06] if shuffled else [], x_label=WHERE)
-        title = "All modules behind are random" if alone else networks.title(results, model, len(models))
+        images = int(of_model["n_images"].max())
+        name = networks.title(results, model, len(models), images=images)
+        title = f"All modules behind are random{networks.few(images)}" if alone else name
         panels.append(replace(panel, title=title, y_limits=(None, 1.05)))
     panels[0] = replace(panels[0], label="Spearman, to the trained network's map")
     if alone:
-        names = {name: results.label("methods", name) for name in looks}
-        marks = [*_lines(frame[frame["kind"] == INDEPENDENT], looks, names)]
+        marks = [*_lines(frame[frame["kind"] == INDEPENDENT], looks)]
         one = lines.Panel("", marks, REFERENCES, ticks=ticks, y_limits=(None, 1.05), x_label=WHERE)
         panels.append(replace(one, title="One module is random"))
     key: list[Artist] = [
@@ -259,18 +265,14 @@ def draw(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> matplo
     return lines.draw([panels], key, 3.3, key_columns=6, key_length=3, shared=("none", "row"), widths=widths)
 
 
-def _lines(
-    frame: pd.DataFrame, looks: Mapping[str, style.Line], names: Mapping[str, str] | None = None
-) -> list[lines.Line]:
-    """Return a line a method from the whole network's similarity with itself on; `names` stand beside their ends."""
+def _lines(frame: pd.DataFrame, looks: Mapping[str, style.Line]) -> list[lines.Line]:
+    """Return a line a method from the whole network's similarity with itself on."""
     drawn = []
     for name, look in looks.items():
         rows = frame[frame["method"] == name].sort_values("share")
         if rows[SPEARMAN].notna().any():
             y, low, high = ([1.0, *rows[f"{SPEARMAN}{end}"]] for end in ENDS)  # a map is like itself
-            drawn.append(
-                lines.Line(look, [0.0, *rows["share"]], y, low, high, opacity=0.1, name=(names or {}).get(name, ""))
-            )
+            drawn.append(lines.Line(look, [0.0, *rows["share"]], y, low, high, opacity=0.1))
     return drawn
 
 

@@ -13,7 +13,7 @@ from analyses.paper.claims import supplements
 from analyses.paper.claims.decided import MOST_SEEDS, Decided, caveat, decide, finding
 from analyses.paper.claims.evaluation import RESAMPLES
 from analyses.paper.claims.registration import Registration, registered
-from analyses.paper.claims.verdicts import PartFinding, in_words, region
+from analyses.paper.claims.verdicts import NOISE, REASONS, PartFinding, at_border, in_words, lacking, region
 from analyses.plots import forest, style
 from analyses.reading.choices import paper_target, paper_target_in_words
 from analyses.reading.results import Results
@@ -52,7 +52,13 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     measured = frame[frame["verdict"] != NOT_MEASURED]
     if measured["standardised"].notna().any():
         with style.context():
-            figure = forest.draw(measured.assign(unit=measured["metric"].map(units).fillna("")))
+            figure = forest.draw(
+                measured.assign(
+                    unit=measured["metric"].map(units).fillna(""),
+                    note=measured["reason"].map({NOISE: "noise"}).fillna(""),
+                    overall_note=measured["claim"].map({one.judged.claim.id: _note(one) for one in decided}),
+                )
+            )
         missing = len(frame) - len(measured)
         gaps = (
             f"Left out: {missing} of {len(frame)} parts that were not measured; the table says why. " if missing else ""
@@ -73,6 +79,15 @@ def summarise(results: Results, decided: Sequence[Decided], target: str) -> pd.D
     return rounded(frame)
 
 
+def _note(one: Decided) -> str:
+    """Return what a claim lacks for a verdict, or that it is within the noise, in few words; '' for neither."""
+    if one.overall != UNDECIDED:
+        return ""
+    deciding = [part for part in one.judged.parts if part.part.decides]
+    images, seeds = (min(getattr(part, name) for part in deciding) for name in ("n_images", "n_seeds"))
+    return lacking(registered().rule, images, seeds) or ("noise" if one.judged.reason == NOISE else "")
+
+
 def _row(one: Decided, found: PartFinding) -> dict[str, Any]:
     part, registration = found.part, registered()
     measure = registration.measures[part.measure]
@@ -80,6 +95,8 @@ def _row(one: Decided, found: PartFinding) -> dict[str, Any]:
     turned = sorted(part.side * end for end in (found.low, found.high))
     errors = end_errors(found.estimate, found.low, found.high, RESAMPLES[0])
     measured = not found.missing and not math.isnan(found.low)
+    verdict = region(found.low, found.high, measure.smallest, errors) if measured else _without(found)
+    noisy = measured and at_border(found.low, found.high, measure.smallest, errors)
     combined = one.judged.combined
     return {
         "claim": one.judged.claim.id,
@@ -103,8 +120,8 @@ def _row(one: Decided, found: PartFinding) -> dict[str, Any]:
         "n_seeds": found.n_seeds,
         "n_left_out": found.n_left_out,
         "defined": found.defined,
-        "verdict": region(found.low, found.high, measure.smallest, errors) if measured else _without(found),
-        "reason": f"not measured ({found.missing})" if found.missing else "",
+        "verdict": verdict,
+        "reason": f"not measured ({found.missing})" if found.missing else _undecided(verdict, measured, noisy),
         "statistic": combined.estimate if combined else math.nan,
         "statistic_low": combined.low if combined else math.nan,
         "statistic_high": combined.high if combined else math.nan,
@@ -122,6 +139,13 @@ def _row(one: Decided, found: PartFinding) -> dict[str, Any]:
         "caveat": caveat(one),
         "training_data": found.training_data,
     }
+
+
+def _undecided(verdict: str, measured: bool, noisy: bool) -> str:
+    """Return why a part is undecided; '' where it is decided."""
+    if verdict != UNDECIDED:
+        return ""
+    return NOISE if noisy else REASONS["undecided"] if measured else "no interval"
 
 
 def _without(found: PartFinding) -> str:

@@ -76,7 +76,7 @@ def region(low: float, high: float, smallest: float = 1.0, error: ArrayLike = 0.
     >>> region(1.2, 3.0), region(-0.4, 0.8), region(-2.0, -1.1), region(0.4, 2.0), region(1.2, 3.0, error=0.1)
     ('supported', 'negligible', 'opposite', 'undecided', 'undecided')
     """
-    if any(near([low, high], border, error).any() for border in (smallest, -smallest)):
+    if at_border(low, high, smallest, error):
         return "undecided"
     if low > smallest:
         return "supported"
@@ -85,9 +85,21 @@ def region(low: float, high: float, smallest: float = 1.0, error: ArrayLike = 0.
     return "negligible" if -smallest < low and high < smallest else "undecided"
 
 
+def at_border(low: float, high: float, smallest: float = 1.0, error: ArrayLike = 0.0) -> bool:
+    """Return whether an end lies so near a smallest effect that other resamples could cross it. See `region`."""
+    return any(bool(near([low, high], border, error).any()) for border in (smallest, -smallest))
+
+
 def within_noise(combined: Combined) -> bool:
-    """Return whether an end of the interval lies so near a smallest effect that other resamples could cross it."""
-    return any(bool(near(combined[1:3], border, combined.error).any()) for border in (1, -1))
+    """Return whether that is so of the interval of a claim."""
+    return at_border(combined.low, combined.high, error=combined.error)
+
+
+def lacking(rule: Rule, images: int, seeds: int) -> str:
+    """Return what a verdict lacks, in few words: images, or trainings; '' where it has enough of both."""
+    if images < rule.images:
+        return f"{images} of {rule.images} images"
+    return f"{seeds} of {rule.seeds} trainings" if seeds < rule.seeds else ""
 
 
 def judge(combined: Combined, rule: Rule, images: int, seeds: int) -> tuple[Verdict, str]:
@@ -100,11 +112,12 @@ def judge(combined: Combined, rule: Rule, images: int, seeds: int) -> tuple[Verd
     if math.isnan(combined.low) or math.isnan(combined.high):
         return "undecided", "no interval: too few images and seeds have a value"
     if within_noise(combined):
-        return "undecided", "an end of the interval lies at the smallest effect, within the bootstrap's own noise"
+        return "undecided", NOISE
     verdict = region(combined.low, combined.high)
     return verdict, REASONS[verdict]
 
 
+NOISE = "an end of the interval lies at the smallest effect, within the bootstrap's own noise"
 REASONS: Mapping[Verdict, str] = {
     "supported": "the whole interval lies beyond the smallest effect, as claimed",
     "opposite": "the whole interval lies beyond the smallest effect, against the claim",

@@ -45,7 +45,7 @@ def test_mean_ranks_are_those_of_plain_means(results):
     assert (frame["n_images"] == len(IMAGES)).all()
     assert (
         figure.caption.finding
-        == f"Best mean rank: Grad-CAM in U-Net ({frame['mean_rank'].iloc[0]:.1f}); Grad-CAM comes 1 of {len(frame)}."
+        == f"Best mean rank: Grad-CAM in U-Net ({frame['mean_rank'].iloc[0]:.2f}); Grad-CAM comes 1 of {len(frame)}."
     )
     assert f"critical difference {frame['critical_difference'].iloc[0]:.2f}" in figure.caption.details
 

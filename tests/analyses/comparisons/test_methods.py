@@ -10,7 +10,7 @@ from matplotlib.collections import LineCollection, PatchCollection, PathCollecti
 
 from analyses import Figure, Table
 from analyses.comparisons import methods
-from analyses.plots.cells import PALE
+from analyses.plots.cells import SMALL as SMALL_CELL
 from analyses.plots.method_heatmaps import draw_layers, pages
 from analyses.reading.catalogue import AGAINST, BLIND, FEWEST, entries
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
@@ -226,6 +226,7 @@ def test_skipped_layers_are_hatched_and_missing_ones_grey(run):
     looks = {c.get_hatch(): len(c.get_paths()) for c in axes.collections if len(c.get_paths()) == 1}
     assert looks.pop("////////") == 1
     assert looks == {None: 1}
+    assert "Hatched: skipped (Hires cam: none)." in made(frame)[1]["methods"].caption.details
     key = key_of(axes)
     assert {"skipped", "no maps"} <= set(key)
 
@@ -270,14 +271,28 @@ def test_networks_with_more_layers_than_a_page_has_columns_take_another(run):
     assert [model for _, models in found for model in models] == list(results.models)
 
 
-def test_cells_of_few_images_are_pale(run):
+def test_cells_of_few_images_are_small_and_in_their_own_colour(run):
     axes, rows = panel(rewrite(run(), lambda frame: frame.assign(energy_gain=np.float32(0.5))))
     (cells,) = [c for c in axes.collections if isinstance(c, PatchCollection) and len(c.get_paths()) > 20]
-    colours = {}
+    looks = {}
     for path, colour in zip(cells.get_paths(), cells.get_facecolor(), strict=True):
-        colours.setdefault(float(path.vertices[:, 1].min()) + 0.5, []).append(colour[:3])
-    full, pale = (np.array(colours[rows[name]]) for name in ("Hires cam", "Score cam"))
-    np.testing.assert_allclose(1 - pale[0], PALE * (1 - full[0]))
+        ends = path.vertices[:, 1]
+        looks[round(float(ends.min() + ends.max()) / 2, 6)] = (float(np.ptp(ends)), tuple(colour[:3]))
+    full, small = (looks[round(rows[name], 6)] for name in ("Hires cam", "Score cam"))
+    assert (full[0], small[0]) == (pytest.approx(1), pytest.approx(SMALL_CELL))
+    assert full[1] == small[1]
+
+
+def test_a_title_names_the_ends_of_those_that_beat_the_controls_and_those_that_do_not(run):
+    gains = {"grad_cam": 0.6, "grad_cam_pp": 0.5, "hires_cam": 0.4, "xgrad_cam": -0.2}
+
+    def change(frame):
+        jitter = frame["image"].map({name: 0.01 * i for i, name in enumerate(IMAGES)}).astype(np.float32)
+        return frame.assign(energy_gain=frame["method"].map(gains).fillna(0.0).astype(np.float32) + jitter)
+
+    _, figures = made(rewrite(run(), change))
+    said = figures["methods_summary"].caption.finding
+    assert "(Grad-CAM 0.66 to Hires cam 0.46; not " in said, said
 
 
 def test_the_dots_are_sorted_and_those_of_less_hollow(run):
@@ -291,23 +306,23 @@ def test_the_dots_are_sorted_and_those_of_less_hollow(run):
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert [row.get_title(loc="left") for row in axes.figure.axes[::2]] == [
         "Methods of layers",
-        "Methods of layers, fewer than 10 images",
-        "Methods of the input, fewer than 10 images",
+        f"Methods of layers, fewer than 10 images; controls of {len(IMAGES)}",
+        f"Methods of the input, fewer than 10 images; controls of {len(IMAGES)}",
     ]
     rows = tables["methods_summary"].query("metric == 'energy_gain' and scope == 'layer' and family != 'control'")
     rows = rows[rows["n_images"] >= 10].sort_values("estimate", ascending=False)
     assert [label.lower().replace("-", " ") for label in labels] == [name.replace("_", " ") for name in rows["method"]]
     hollow = [line for line in axes.lines if line.get_marker() != "None" and line.get_markerfacecolor() == "white"]
     assert [labels[int(line.get_ydata()[0])] for line in hollow] == ["Hires cam"]
-    best = rows[rows["n_layers"] == rows["n_layers"].max()].iloc[0]
     every = rows[rows["n_layers"] == rows["n_layers"].max()]
-    above = (every[[f"minus_{name}_low" for name in ("sobel", "gaussian", "random")]] > 0).all(axis=1).sum()
-    ends = " to ".join(
-        f"{run().label('methods', row['method'])} {row['estimate']:.2f}" for row in (best, every.iloc[-1])
-    )
+    above = (every[[f"minus_{name}_low" for name in ("sobel", "gaussian", "random")]] > 0).all(axis=1)
+    named = [f"{run().label('methods', row['method'])} {row['estimate']:.2f}" for row in every.to_dict("records")]
+    better, others = ([name for name, is_above in zip(named, above, strict=True) if is_above == one] for one in (1, 0))
+    assert (len(better), len(others)) == (0, len(every)), "of few layers and images none is told from a control"
+    few = f"not {', '.join(others)}" if len(others) <= methods.MOST_NAMED else f"the best: {others[0]}"
     assert figure.caption.finding == (
         "Methods whose energy gain over layers is better than every blind control's: "
-        f"{above} of {len(every)} in U-Net ({ends})."
+        f"0 of {len(every)} in U-Net ({few})."
     )
     key = key_of(figure)
     assert {"control: Sobel", "control: Gaussian", "CAM family", "fewer layers or maps", "chance"} <= set(key)

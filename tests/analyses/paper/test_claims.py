@@ -4,6 +4,7 @@ import io
 import math
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,9 +16,9 @@ from analyses.paper.claims import claims, supplements
 from analyses.paper.claims.evaluation import evaluate, instead
 from analyses.paper.claims.registration import Quantity, registered
 from analyses.paper.claims.values import ClaimScores, NotMeasuredError
-from analyses.paper.claims.verdicts import judge
+from analyses.paper.claims.verdicts import NOISE, REASONS, judge
 from analyses.reading.choices import highest, model_of
-from analyses.reading.states import NOT_DISCRIMINATING, NOT_MEASURED, STATES
+from analyses.reading.states import NOT_DISCRIMINATING, NOT_MEASURED, STATES, UNDECIDED
 from analyses.reading.variants import Variant
 from analyses.statistics.combined import Combined
 from bench.output.store import Store
@@ -270,6 +271,34 @@ def test_few_images_and_few_trainings_decide_nothing(claimed, make):
     assert "2 trainings, where a verdict takes 3" in decided["C1"].judged.reason
     assert decided["C1"].region == "supported", "the interval says so all the same"
     assert decided["C1"].exploratory == "seeds 0 and 1 are not registered"
+
+
+def test_the_figure_says_what_a_verdict_lacks_and_names_noise(make):
+    fields = {**RUN, "models": ("unet",), "seeds": (0, 1), "factors": (), "images": IMAGES[:8]}
+    results = write_claimed(make(**fields), 1)
+    table, *_, figure, _ = claims.analyse(results)
+    written = texts(figure)
+    assert written.count("undecided (2 of 3 trainings)") == 4
+    assert "mean of its parts, in smallest effects" in written
+    several = table.frame[table.frame["verdict"] != NOT_MEASURED].groupby("claim").size() > 1
+    assert written.count("mean of its parts, in smallest effects") == several.sum() < len(several)
+    undecided = table.frame["verdict"] == UNDECIDED
+    assert set(table.frame.loc[undecided, "reason"]) <= {NOISE, REASONS["undecided"], "no interval"}
+    assert (table.frame.loc[~undecided & (table.frame["verdict"] != NOT_MEASURED), "reason"] == "").all()
+
+
+@pytest.mark.parametrize(
+    ("ends", "state", "reason"),
+    [((1.01, 3.0), "undecided", NOISE), ((0.5, 3.0), "undecided", REASONS["undecided"]), ((1.5, 3.0), "supported", "")],
+)
+def test_a_part_that_is_undecided_says_why(claimed, ends, state, reason):
+    _, decided, _ = claimed(1)
+    one = decided["C1"]
+    (part, *_) = one.judged.parts
+    smallest = registered().measures[part.part.measure].smallest
+    moved = replace(part, estimate=2 * smallest, low=ends[0] * smallest, high=ends[1] * smallest)
+    found = claims._row(one, moved)
+    assert (found["verdict"], found["reason"]) == (state, reason)
 
 
 def test_one_training_does_not_tell_how_many_would_decide(claimed):

@@ -71,9 +71,9 @@ def test_methods_are_told_apart_by_colour() -> None:
     assert len({(look.color, look.linestyle) for look in looks.values()}) == 40
 
 
-def test_a_number_stays_with_its_unit() -> None:
-    text = "Half of the energy lies within 13.8 px of the outline and 67 % of it beyond"
+def test_a_number_stays_with_its_unit_and_a_name_with_its_number() -> None:
+    text = "Half of it at Decoder 1_2 lies within 13.8 px, 67 % beyond: Grad-CAM \N{MINUS SIGN}0.68, 3 of 9 others"
     for width in range(60, 300, 7):
         lines = style.wrapped(text, width)
         assert " ".join(lines) == text
-        assert not [line for line in lines if line.startswith(("px", "%"))]
+        assert not [line for line in lines if line.startswith(("px", "%", "1_2", "13.8", "\N{MINUS SIGN}0.68", "of 9"))]

@@ -81,17 +81,17 @@ def test_density_sums_and_effects(make) -> None:
         wide = found["half_distance_high"] - found["half_distance_low"]
         assert pair["half_difference_high"] - pair["half_difference_low"] < 0.5 * wide
         assert (pair["n_images"], pair["n_seeds"]) == (8, 2)
-    said = figure.caption.finding
+    said = figure.caption.details.partition("Half of the energy lies ")[2].partition(" in U-Net.")[0]
     nearer, rest = said.split("; not told from ")
     untold, further = rest.split("; further than ")
-    assert [name.lower() in nearer.split("nearer than")[1].lower() for name in ("uniform", "random", "gaussian")] == [
-        True
-    ] * 3
+    assert all(name in nearer.lower() for name in ("uniform", "random", "gaussian"))
     assert "sobel" in untold.lower()
     assert "mask" in further.lower()
     assert found["beyond_chance"] == pytest.approx(-7, abs=0.1)
     assert found["half_distance_low"] < found["half_distance"] < found["half_distance_high"]
-    assert f"within {found['half_distance']:.1f} px of the outline (" in figure.caption.finding
+    assert f"within {found['half_distance']:.1f} px of its outline (" in figure.caption.finding
+    assert "not told apart" not in figure.caption.finding
+    assert "U-Net, 8 images" in texts(figure)
     assert {"\N{MINUS SIGN}4", "0", "4", "16"} <= set(texts(figure))
     assert_on_page(figure)
 

@@ -104,13 +104,28 @@ def test_means_intervals_and_chance(run: Results) -> None:
 
 def test_the_leak_is_what_the_title_names(run: Results) -> None:
     *_, figure, of_layers = leakage.analyse(run)
-    assert "energy for cat, 30 % lies on dog in U-Net (10 % by chance" in figure.caption.finding
-    assert "without it the score changes by \N{MINUS SIGN}40 %" in figure.caption.finding
+    assert "energy for cat, 30 % lies on dog (10 % by chance" in figure.caption.finding
+    assert "without it the score goes \N{MINUS SIGN}40 %" in figure.caption.finding
     assert figure.caption.finding.startswith("Of Grad-CAM's energy")
     assert of_layers.caption.finding.startswith("Maps for cat leak most at ")
     for item in (figure, of_layers):
         assert_on_page(item)
     assert {"30 %\n(chance\n10 %)", "\N{MINUS SIGN}40 %", "+10 %"} <= set(texts(figure))
+
+
+def test_a_title_names_ties_and_what_may_be_chance(run: Results) -> None:
+    names = [layer.name for layer in run.main_layers("unet")][:3]
+    values = [(-0.5, -0.6, -0.4), (0.2, -0.1, 0.5), (-0.501, -0.6, -0.4)]
+    rows = [
+        {"model": "unet", "method": "grad_cam", "explained": "cat", "on_class": "cat", "layer": name}
+        | {"over_chance": -value, "over_chance_low": -high, "over_chance_high": -low}
+        | {"n_images": 6, "n_seeds": 1, "n_undefined": 0}
+        for name, (value, low, high) in zip(names, values, strict=True)
+    ]
+    first, last = (next(one.label for one in run.layers("unet") if one.name == name) for name in (names[1], names[2]))
+    assert leakage.layers_finding(run, pd.DataFrame(rows)) == (
+        f"Maps for cat leak most at {first} (0.20, may be chance), least at {last} and 1 other (\N{MINUS SIGN}0.50)."
+    )
 
 
 def test_blank_maps_and_absent_classes_are_counted_and_not_zero(make) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analyses import Figure
 from analyses.questions import map_threshold
 from analyses.reading.results import Results
 from analyses.reading.thresholds import column
@@ -61,9 +62,10 @@ def test_the_threshold_is_chosen_on_other_images_than_it_is_judged_on(make) -> N
     own = table.frame[table.frame["method"] == "grad_cam"].set_index("layer")["cut_iou"]
     low, high = (f"{own[name]:.2f} ({name})" for name in (own.idxmin(), own.idxmax()))
     assert figures[1].caption.finding == (
-        f"IoU of Grad-CAM maps goes from {low} to {high} in U-Net, above Otsu's at {count} of {count} layers "
-        f"and with a higher mean than the whole image's at {count}."
+        f"IoU of Grad-CAM maps goes from {low} to {high}, above Otsu's at {count} of {count} layers."
     )
+    assert f"higher than the whole image's at {count} layers." in figures[1].caption.details
+    assert not hollow(figures[1])
     assert (
         "they lose to Otsu's at 0 layers (each layer is judged by its own interval), and come within 0.05"
         in figures[1].caption.details
@@ -72,6 +74,12 @@ def test_the_threshold_is_chosen_on_other_images_than_it_is_judged_on(make) -> N
     assert found["choose_iou"] == pytest.approx(0.6, abs=0.01)
     for figure in figures:
         assert_on_page(figure)
+
+
+def hollow(figure: Figure) -> list[float]:
+    """Return the places of the hollow marks."""
+    marks = [line for line in figure.figure.axes[0].lines if line.get_markerfacecolor() == "white"]
+    return [float(x) for line in marks for x in np.asarray(line.get_xdata(), float) if np.isfinite(x)]
 
 
 def test_a_threshold_at_the_end_of_those_tried_is_called_so(make) -> None:
@@ -85,9 +93,9 @@ def test_a_threshold_at_the_end_of_those_tried_is_called_so(make) -> None:
     of_method = table.frame[table.frame["method"] == "grad_cam"]
     assert of_method["at_end"].all()
     count = len(of_method)
-    assert layers.caption.finding.endswith(
-        f"at {count} of {count} layers and with a higher mean than the whole image's at 0."
-    )
+    assert layers.caption.finding.endswith(f"at {count} of {count} layers.")
+    assert "higher than the whole image's at 0 layers." in layers.caption.details
+    assert len(hollow(layers)) == len(results.main_layers("unet"))
 
 
 @pytest.mark.parametrize("splits", [("test",), ("choose",)])

@@ -138,6 +138,7 @@ def test_the_figure_has_a_panel_an_axis_and_controls_apart(made) -> None:
     assert_on_page(figure)
     assert {"Methods", "Controls", "robustness of few images"} <= set(texts(figure))
     assert len([axes for axes in figure.figure.axes if axes.get_xlabel()]) == 4
+    assert texts(figure).count("not measured") == 3, "leakage and faithfulness of Captum's, faithfulness of the other's"
     assert figure.caption.finding == (
         "U-Net: Other cam leaks least (0.40), Grad-CAM alone has a faithfulness (0.40) and Grad-CAM is the most "
         "robust (0.80); none leads on all."
@@ -164,7 +165,7 @@ def test_who_leads_rests_on_pairs_and_not_on_means() -> None:
     rng = np.random.default_rng(0)
     images = rng.uniform(0, 1, 30)
     ahead = varied({"a": list(images), "b": list(images - 0.01)}, seeds=2)
-    assert leads.lead(ahead, AXIS, ["a", "b"]) == leads.Lead("a", pytest.approx(images.mean(), abs=1e-3), (), 1)
+    assert leads.lead(ahead, AXIS, ["a", "b"]) == leads.Lead("a", pytest.approx(images.mean(), abs=1e-3), (), 1, 30)
     chance = rng.normal(0, 0.2, 30)
     close = varied({"a": list(images), "b": list(images - 0.02 + chance - chance.mean()), "c": list(images - 0.3)})
     found = leads.lead(close, AXIS, ["a", "b", "c"])
@@ -195,6 +196,13 @@ def test_a_lead_has_the_mean_of_the_table_where_trainings_lack_maps() -> None:
     assert found is not None
     assert found.value == pytest.approx(frame.loc[frame["method"] == "a", "robustness"].mean())
     assert found.value > 0.6, "not the mean over images of their means"
+
+
+def test_five_images_tell_no_method_from_another() -> None:
+    few, enough = (leads.lead(varied({"a": [0.9] * n, "b": [0.1] * n}), AXIS, ["a", "b"]) for n in (5, 6))
+    assert few is not None
+    assert enough is not None
+    assert ((few.untold, few.images), (enough.untold, enough.images)) == ((("b",), 5), ((), 6))
 
 
 @pytest.mark.parametrize("others", [1, 9, 49, 70])

@@ -102,10 +102,9 @@ def test_planted_differences_are_found_within_images(make) -> None:
     assert not ((frame["errors"] == "false alarms, class absent") & (frame["measure"] == "energy_gain")).any()
     said = figure.caption.finding
     base = chance["estimate"] - LIKE["rejection"]
-    pixels = f"their pixels \N{MINUS SIGN}{0.2 - base:.2f}"
-    assert f"false alarms by {0.9 + base:.2f} ({pixels}, more than rejections)" in said
-    assert f"misses by {0.5 + base:.2f} ({pixels}, less than rejections)" in said
-    assert f"rightly rejected pixels beside the object are by {0.7 + base:.2f}." in said
+    alike = f"false alarms ({0.9 + base:.2f}), misses ({0.5 + base:.2f}) and rejections ({0.7 + base:.2f})"
+    assert said == f"At Encoder 2_2, maps of {alike} correlate with those of hits."
+    assert "of false alarms more than rejections, of misses less than rejections." in figure.caption.details
     assert "rejections" in key_of(figure)
     assert len(figure.caption.reading.split()) <= 60
     assert_on_page(figure)
@@ -115,10 +114,21 @@ def test_differences_without_an_interval_tell_nothing(make) -> None:
     results = measured(make(**RUN))
     frame = at_highest(when_wrong.tabulate(results))
     frame.loc[frame["errors"] == "misses", ["difference_low", "difference_high"]] = np.nan
-    said = when_wrong.finding(results, frame, ["unet"])
-    alarms, misses = said.split(" and misses by ")
-    assert "more than rejections" in alarms
-    assert "rejections)" not in misses
+    said = when_wrong._against_rejections(results, frame, ["unet"])
+    assert said.endswith("of hits: of false alarms more than rejections.")
+
+
+def test_pixels_alone_that_lie_far_off_leave_the_axis_and_are_said_to(make) -> None:
+    results = measured(make(**RUN))
+    frame = at_highest(when_wrong.tabulate(results))
+    far = (frame["method"] == "mask_oracle") & (frame["measure"] == "energy_gain") & (frame["errors"] == "misses")
+    assert far.any()
+    frame.loc[far, "difference"] = -40.0
+    drawn = when_wrong.draw(results, frame, ["unet"])
+    said = [text.get_text() for text in drawn.axes[0].texts]
+    assert said == ["beyond the axis: misses, pixels alone, \N{MINUS SIGN}40.00"]
+    assert drawn.axes[0].get_ylim()[0] > -5
+    assert not drawn.axes[1].texts
 
 
 def test_few_pairs_are_called_so(make) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -171,7 +172,15 @@ def test_the_title_counts_the_areas_in_which_the_main_method_is_more_faithful(it
 def test_the_title_names_the_layer_with_most_and_the_best_blind_control(results):
     def rows(method, layer, *intervals):
         return [
-            {"model": "unet", "layer": layer, "method": method, "estimate": 0.0, "low": low, "high": high}
+            {
+                "model": "unet",
+                "layer": layer,
+                "method": method,
+                "estimate": 0.0,
+                "low": low,
+                "high": high,
+                "n_images": 6,
+            }
             for low, high in intervals
         ]
 
@@ -181,6 +190,10 @@ def test_the_title_names_the_layer_with_most_and_the_best_blind_control(results)
     assert faithfulness.finding(results, panels) == (
         "Grad-CAM is more faithful than its reference in 2 of 3 areas in U-Net (2 of them at Encoder 1_1), less in 1; "
         "the control Sobel is so in 1."
+    )
+    few = [replace(panels[0], rows=panels[0].rows.assign(n_images=5))]
+    assert faithfulness.finding(results, few) == (
+        "Grad-CAM is more faithful than its reference in none of 3 areas in U-Net for sure, nor less (5 images)."
     )
 
 

@@ -148,9 +148,16 @@ def test_the_figure_shows_the_numbers_of_the_highest_level(run):
     values = {name: printing.short(value) for name, value in values.items()}
     assert figure.caption.finding == (
         "Methods whose maps stay alike with all weights random: 1 of 2 in U-Net (Layer cam "
-        f"{values['layer_cam']}; not Grad-CAM {values['grad_cam']})."
+        f"{values['layer_cam']}; not Grad-CAM {values['grad_cam']}), 1 over the cells with a gradient."
     )
     assert len({(line.get_color(), line.get_marker()) for line in axes[0].lines if len(line.get_xdata()) == 4}) == 2
+
+
+def test_a_title_says_that_zeros_alone_make_maps_alike(run):
+    raw = frame()
+    raw.loc[raw["method"] == "layer_cam", "spearman_reached"] = 0.1
+    _, (figure,) = made(run(raw, trained()))
+    assert figure.caption.finding.endswith("), none over the cells with a gradient.")
 
 
 def test_without_shuffled_masks_and_with_undefined_maps(run):
@@ -187,8 +194,9 @@ def test_the_networks_stand_beside_each_other_and_nine_methods_look_different(ru
     assert len({look.color for look in looks}) == len({look.marker for look in looks}) == 9
     results = run(pd.concat([frame(), frame().assign(model="net2")]), models=("unet", "net2"))
     _, (figure,) = made(results)
-    assert [axes.get_title(loc="left") for axes in figure.figure.axes] == ["U-Net", "net2"]
+    assert [axes.get_title(loc="left") for axes in figure.figure.axes] == ["U-Net, 4 images", "net2, 4 images"]
     assert re.search(
-        r": 1 of 2 in U-Net \(Layer cam \S+; not Grad-CAM \S+\) and 1 of 2 in net2", figure.caption.finding
+        r": 1 of 2 in U-Net \(Layer cam \S+; not Grad-CAM \S+\), 1 over the cells with a gradient and 1 of 2 in net2",
+        figure.caption.finding,
     )
     assert_on_page(figure)
