@@ -43,7 +43,8 @@ def scores(folder: Path, columns: list[str], methods: list[str]) -> pd.DataFrame
     keys = ["model", "level", "seed", "image", "target", "layer", "method"]
     files = sorted((folder / "scores").glob("*.parquet"))
     where = [("method", "in", methods)]
-    found = pd.concat([pd.read_parquet(file, columns=[*keys, *columns], filters=where) for file in files])
+    found = pd.concat([pd.read_parquet(file, filters=where) for file in files])
+    found = found.reindex(columns=[*keys, *columns])  # a publication keeps what its claims are about
     return found.astype({key: str for key in keys if key not in ("level", "seed")})
 
 
@@ -127,8 +128,9 @@ def test_tables_are_means_of_the_scores(folder: Path) -> None:
     keys = ["model", "level", "layer"]
     by_image = scores(folder, metrics, ["grad_cam"]).groupby([*keys, "image"])[metrics].mean()
     means = by_image.groupby(keys).mean().stack(future_stack=True).rename_axis([*keys, "metric"]).rename("of_scores")
-    both = table(folder, "heatmap").merge(means.reset_index(), on=[*keys, "metric"])
-    assert len(both) > 100
+    both = table(folder, "heatmap").merge(means.dropna().reset_index(), on=[*keys, "metric"])
+    assert len(both) > 20
+    assert set(both["metric"]) >= {"energy_gain", "background_ratio", "blank"}
     np.testing.assert_allclose(both["mean"], both["of_scores"], rtol=1e-5, atol=2e-6)
 
 
@@ -148,7 +150,7 @@ def test_mean_iou_is_that_of_the_counted_pixels(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", RUNS, ids=lambda folder: folder.name)
-@pytest.mark.parametrize("name", ["levels", "claims", "skipped", "distributions"])
+@pytest.mark.parametrize("name", ["levels", "claims", "skipped"])
 def test_tables_are_made_again_from_the_scores(folder: Path, name: str) -> None:
     for item in draw(folder, name, Files(("png",), 50)).items:
         if hasattr(item, "frame"):
@@ -206,7 +208,7 @@ def test_the_front_page_counts_the_verdicts() -> None:
 def test_the_questions_quote_the_tables() -> None:
     text = (ROOT / "docs" / "questions.md").read_text()
     quick = RESULTS / "quick"
-    seen = re.search(r"false alarms by (\S+) .* misses by (\S+) ", (quick / "captions.md").read_text())
+    seen = re.search(r"maps of false alarms \((\S+)\), misses \((\S+)\)", (quick / "captions.md").read_text())
     assert seen is not None
     alarms, misses = seen.groups()
     assert f"correlate with those of hits by {alarms} at the encoder's end, and maps of misses by {misses}." in text

@@ -22,6 +22,7 @@
   function options(select, entries, chosen) {
     refill(select, entries, () => entries.map(({ value, label }) => element("option", { value }, label)));
     select.value = chosen;
+    select.title = select.selectedOptions[0]?.label ?? ""; // where there is no room for all of it
     select.closest(".control").hidden = entries.length < 2;
   }
 
@@ -53,22 +54,23 @@
     const look = { ...states.USUAL, mark: false, outline: !image.picture };
     one.set({ image, state: look, map: undefined, outline: image.outlines[outline] ?? "", pixel: null });
     const input = element("input", { type: "radio", name: "image", value: number, id: `image-${number}` });
-    const name = element("span", { class: "image-name" }, element("bdi", {}, image.name));
-    return element("label", { class: "image", title: image.name }, input, one.root, name);
+    const name = element("span", { class: "image-name" }, element("bdi", {}, image.label));
+    return element("label", { class: "image", title: image.label }, input, one.root, name);
   }
 
   /** What each axis may be, for one of the two states. */
   function entries(index, state) {
     const labelled = (list) => list.map(({ name, label }) => ({ value: name, label }));
+    const several = new Set(index.targets.map((target) => target.class)).size > 1;
     return {
-      image: index.images.map(({ name }) => ({ value: name, label: name })),
+      image: labelled(index.images),
       model: labelled(index.models),
       seed: states.picturedSeeds(index, state.model).map((seed) => ({ value: seed, label: String(seed) })),
       level: states.levels(index, state.model, state.seed).map((level) => {
         const point = states.checkpoint(index, { ...state, level });
         return { value: level, label: (point?.name ?? String(level)) + (point?.reached ? "" : ", not reached") };
       }),
-      target: index.targets.map((target) => ({ value: target.name, label: `${target.label} (${target.class})` })),
+      target: index.targets.map((target) => ({ value: target.name, label: several ? `${target.label} (${target.class})` : target.label })),
     };
   }
 

@@ -45,7 +45,7 @@
     const b = states.other(index, state);
     const words = described({ ...b, rows: "" });
     const own = states.AXES.filter((name) => state[states.second(name)] !== "");
-    return own.map((name) => (name === "image" ? b.image : words[name])).join(", ");
+    return own.map((name) => (name === "image" ? labelOf(index.images, b.image) : words[name])).join(", ");
   }
 
   function headings() {
@@ -54,7 +54,7 @@
     at("shown").textContent = b ? `${line} (A) against ${b} (B)` : line;
     const known = point?.miou == null ? "" : `validation mean IoU ${tiles.number(point.miou * 100, "%")}`;
     const reached = state.rows === "level" || state.rows === "model" ? "" : point?.reached ? known : "not reached";
-    at("checkpoint").textContent = [state.image, states.named(index.images, state.image).credit, `target: ${target}`, reached].filter(Boolean).join(" \u00b7 ");
+    at("checkpoint").textContent = [labelOf(index.images, state.image), states.named(index.images, state.image).credit, `target: ${target}`, reached].filter(Boolean).join(" \u00b7 ");
     at("key-class").textContent = `${index.region}, ${states.named(index.targets, state.target)?.class ?? ""}`;
     const apart = Boolean(b) && state.mode === "difference";
     maps.bar(at("colour-bar"), state.scale, apart);
@@ -84,6 +84,7 @@
       ? `${metric.summary ? `${metric.summary}; ` : ""}${detail.meaning(metric, one.content?.areas ?? {}, state.target)}`
       : "";
     atlas.show(at("maps"), index, state, rows, metric, change);
+    at("key-rank").hidden = !at("maps").querySelector(".rank:not(:empty)");
     at("maps").classList.toggle("one-row", rows.length === 1);
     const layer = states.named(one.layers, state.layer);
     if (layer && some) detail.show({ index, state, layer, row: current, metric, choose: change });
@@ -173,7 +174,7 @@
     const b = differing();
     const metric = states.named(index.metrics, state.metric);
     const words = [
-      `${line}; image ${state.image}, target ${target}${b ? `; A against B: ${b}` : ""}.`,
+      `${line}; image ${labelOf(index.images, state.image)}, target ${target}${b ? `; A against B: ${b}` : ""}.`,
       `Rows: ${EACH[state.rows]?.slice(5) ?? "one"}; columns: layers of ${model} by block.`,
       at("key-predicted").hidden && at("key-errors").hidden ? "" : "First: the image, with what the network predicts.",
       `Outline: the ${index.region} of ${states.named(index.targets, state.target)?.class ?? ""}.`,

@@ -4,6 +4,8 @@
   const { element, drawing, load, unpack, note, maps, tiles, atlas, state: states } = segcam;
   const at = (id) => document.getElementById(id);
   const BOX = { width: 640, height: 420, left: 58, right: 14, top: 12, bottom: 46 };
+  const NARROW = matchMedia("(max-width: 40rem)"); // where letters are larger, as in gallery.css
+  const LEFT = { wide: BOX.left, narrow: 88 }; // room for the numbers and the name of the axis
   const LISTED = 24; // images that are shown of those in the brush
   const ENDS = 4; // images at each end that are shown without a brush
   const OWN = {
@@ -74,6 +76,7 @@
   function options(select, entries, chosen) {
     select.replaceChildren(...entries.map(({ value, label }) => element("option", { value }, label)));
     select.value = chosen;
+    select.title = select.selectedOptions[0]?.label ?? "";
     select.closest(".control").hidden = entries.length < 2;
   }
 
@@ -127,6 +130,8 @@
 
   // -- the picture
 
+  /** What an image is called: those without maps, too. */
+  const called = (image) => table.labels[table.images.indexOf(image)];
   const labelOf = (axis) => {
     if (Object.hasOwn(OWN, state[axis])) return OWN[state[axis]];
     const metric = states.named(index.metrics, state[axis]);
@@ -170,6 +175,7 @@
     const [xs, ys] = ["x", "y"].map((axis) => table.column(state[axis], state[`${axis}-layer`]));
     const there = table.images.map((image, n) => ({ image, x: xs[n], y: ys[n], iou: table.iou(image) })).filter((dot) => dot.x !== null && dot.y !== null);
     const svg = at("scatter-plot");
+    BOX.left = NARROW.matches ? LEFT.narrow : LEFT.wide;
     const gone = table.images.length - there.length;
     note("scatter-gone", gone ? `${gone} of ${table.images.length} images are not drawn: a score of theirs is undefined.` : "");
     svg.replaceChildren();
@@ -186,12 +192,12 @@
     for (const tick of ticks(y0, y1))
       svg.append(line(BOX.left, up(tick), right, up(tick), "grid"), words(tiles.number(tick), BOX.left - 6, up(tick) + 4, "tick-y"));
     svg.append(words(labelOf("x"), (BOX.left + right) / 2, BOX.height - 8, "axis"));
-    svg.append(words(labelOf("y"), 14, (BOX.top + bottom) / 2, "axis", { transform: `rotate(-90 14 ${(BOX.top + bottom) / 2})` }));
+    svg.append(words(labelOf("y"), 18, (BOX.top + bottom) / 2, "axis", { transform: `rotate(-90 18 ${(BOX.top + bottom) / 2})` }));
     const brushed = drawing("rect", { id: "scatter-brush", class: "brush" });
     svg.append(brushed);
     there.sort((a, b) => a.x - b.x);
     for (const dot of there) {
-      const said = [`${dot.image}: x ${tiles.number(dot.x)}`, `y ${tiles.number(dot.y)}`, ...agreement(dot)].join(", ");
+      const said = [`${called(dot.image)}: x ${tiles.number(dot.x)}`, `y ${tiles.number(dot.y)}`, ...agreement(dot)].join(", ");
       const mark = drawing("circle", { cx: across(dot.x), cy: up(dot.y), r: 6, fill: colour(dot.iou), class: "dot", role: "button", tabindex: -1, "aria-label": `${said}. Open its maps` }, drawing("title", {}, said));
       dots.push({ ...dot, mark, cx: across(dot.x), cy: up(dot.y) });
       svg.append(mark);
@@ -249,12 +255,12 @@
     const plain = tiles.stack(),
       map = tiles.stack();
     const frame = element("span", { class: "faces side" }, plain.root, map.root);
-    const open = element("button", { type: "button", class: "open", "aria-label": `Open the maps of ${image}` }, frame);
+    const open = element("button", { type: "button", class: "open", "aria-label": `Open the maps of ${called(image)}` }, frame);
     open.addEventListener("click", () => show(image));
     const dot = dots.find((one) => one.image === image);
     const said = [`${nameOf("x")} ${tiles.number(dot.x)}`, `${nameOf("y")} ${tiles.number(dot.y)}`, ...agreement(dot)];
     const under = [...new Set(said)].map((text) => element("span", { class: "scores" }, text));
-    const root = element("figure", { class: "tile pair" }, open, element("figcaption", {}, element("span", { class: "layer" }, image), ...under));
+    const root = element("figure", { class: "tile pair" }, open, element("figcaption", {}, element("span", { class: "layer" }, called(image)), ...under));
     return {
       root,
       set(side, found) {
@@ -269,7 +275,7 @@
   function show(image) {
     const point = pointOf();
     if (!index.checkpoints.some((one) => one.files[image]))
-      return note("scatter-note", `The maps of ${image} are not kept with this run: small_maps.images in the profile says of how many they are.`);
+      return note("scatter-note", `The maps of ${called(image)} are not kept with this run: small_maps.images in the profile says of how many they are.`);
     const seed = point.files[image] ? point : index.checkpoints.find((one) => one.model === state.model && one.files[image]) ?? point;
     const one = { ...states.first(index), image, model: state.model, seed: seed.seed, level: state.level, ...pair() };
     if (Object.hasOwn(Object.fromEntries(table.metrics.map((name) => [name, 1])), state.y)) one.metric = state.y;
@@ -322,6 +328,7 @@
       else return;
       event.preventDefault();
     });
+    NARROW.addEventListener("change", () => table && draw());
     at("scatter-clear").addEventListener("click", () => {
       picked = [];
       redraw();

@@ -247,6 +247,18 @@
     return Promise.all(stale.map((article) => show(article, article === item ? address : "")));
   }
 
+  /** Keep heads below the page's top bar, where it hides the beginning of their frames. */
+  function heads() {
+    const bar = document.querySelector(".top").getBoundingClientRect().bottom;
+    for (const frame of document.querySelectorAll(".current .tabled .scroll")) {
+      const { top, height } = frame.getBoundingClientRect();
+      const room = height - 2 * (frame.querySelector("thead")?.offsetHeight ?? height); // for a row of cells below them
+      frame.style.setProperty("--under", `${Math.max(0, Math.min(bar - top, room))}px`);
+    }
+  }
+  for (const moved of ["scroll", "resize", "hashchange"])
+    window.addEventListener(moved, () => requestAnimationFrame(heads), { passive: true });
+
   /** The grids in a view, each with its place. */
   const grids = (view) => [...open].filter(([article]) => view.contains(article)).map(([article, { made }]) => [article, made]);
 
