@@ -82,12 +82,19 @@ main()
 
 
 def start(folder: Path, *command: str, how: Sequence[str] = ("-m", "bench")) -> subprocess.Popen[str]:
-    """Start a command as its own process, in a group of its own; it computes with as many threads as this one."""
+    """Start a command as its own process, in a group of its own; it computes with as many threads as this one.
+
+    Ctrl-C ends it, though these tests run in the background, where it is ignored and would stay so.
+    """
     root = str(Path(bench.__file__).parents[1])
     more = {"PYTHONPATH": root, "OMP_NUM_THREADS": str(torch.get_num_threads()), "FEW": " ".join(FEW)}
     arguments = [sys.executable, *how, *command, "--out", str(folder)]
     pipes: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    return subprocess.Popen(arguments, env={**os.environ, **more}, text=True, start_new_session=True, **pipes)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(arguments, env={**os.environ, **more}, text=True, start_new_session=True, **pipes)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def stop(process: subprocess.Popen[str], when: Callable[[], bool], how: signal.Signals, *, group: bool = False) -> str:
