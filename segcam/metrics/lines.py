@@ -80,14 +80,17 @@ class Profiles:
     last: Places
 
 
+ACROSS = ((0, 1), (1, 0), (2, 3), (3, 2))
+"""Directions of profiles, each with that at right angles."""
+
+
 @lru_cache(maxsize=64)
-def _profiles(grid: Grid) -> tuple[tuple[Profiles, Profiles], ...]:
-    """Return pairs of directions at right angles: rows and columns, and the diagonals; each pair both ways round."""
+def _profiles(grid: Grid) -> tuple[Profiles, ...]:
+    """Return the profiles in each direction: rows and columns, and the diagonals."""
     rows, columns = grid
     numbers = np.arange(rows * columns).reshape(grid)
     diagonals, others = ([sheet.diagonal(k) for k in range(1 - rows, columns)] for sheet in (numbers, numbers[:, ::-1]))
-    across, down, falling, rising = map(_joined, (list(numbers), list(numbers.T), diagonals, others))
-    return (across, down), (down, across), (falling, rising), (rising, falling)
+    return tuple(map(_joined, (list(numbers), list(numbers.T), diagonals, others)))
 
 
 def _joined(profiles: list[Places]) -> Profiles:
@@ -107,30 +110,30 @@ def _widths(maps: Floats, step: tuple[float, float]) -> Floats:
     """Return the median width of the ridges of each of `(n, h, w)` maps; NaN where there are none."""
     n, grid = len(maps), (maps.shape[1], maps.shape[2])
     walled = np.concatenate([np.nan_to_num(maps.reshape(n, -1)), np.full((n, 1), np.inf)], 1)
+    profiles = _profiles(grid)
+    values = [np.take(walled, one.cells, axis=1).ravel() for one in profiles]  # in the order of memory, as ravel needs
     slope = math.hypot(*step)
+    pixels = (step[1], step[0], slope, slope)
     found = [
-        _ridges(walled, one, other, *pixels)
-        for (one, other), pixels in zip(
-            _profiles(grid), ((step[1], step[0]), (step[0], step[1]), (slope, slope), (slope, slope)), strict=True
-        )
+        _ridges((profiles[one], values[one]), (profiles[other], values[other]), pixels[one], pixels[other])
+        for one, other in ACROSS
     ]
     of, width, weight = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return _medians(of, width, weight, n)
 
 
 def _ridges(
-    walled: Floats, one: Profiles, other: Profiles, pixels: float, along: float
+    crossed: tuple[Profiles, Floats], beside: tuple[Profiles, Floats], pixels: float, along: float
 ) -> tuple[Places, Floats, Places]:
     """Find the ridges that profiles in one direction cross: of which map, how wide, and how far they stand out.
 
     Args:
-        walled: the cells of each map, and infinity behind them.
-        one: the profiles across.
-        other: those at right angles.
+        crossed: the profiles across, and the values on them, map by map, with infinity for a wall.
+        beside: those at right angles.
         pixels: from one cell to the next across.
         along: the same at right angles.
     """
-    profiles = walled[:, one.cells].ravel()
+    (one, profiles), (other, turned) = crossed, beside
     _, found = scipy.signal.find_peaks(profiles, plateau_size=1)
     low, up = ((found["left_edges"] + found["right_edges"] + more) // 2 for more in (0, 1))
     heights = profiles[low]
@@ -150,7 +153,6 @@ def _ridges(
     at, first, last = (start + places[cell] for places in (other.places, other.first, other.last))
     inner = (first < at) & (at < last)
     of, at, first, last, again, weight = (part[inner] for part in (of, at, first, last, again, weight))
-    turned = walled[:, other.cells].ravel()
     _, _, left, right = scipy.signal.peak_widths(turned, at, 0.5, (stands_out[again], first, last))
     across, length = across[again], (right - left) * along
     ridge = np.minimum(at - left, right - at) * along >= across * (1 - ROUNDING)
