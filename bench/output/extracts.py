@@ -33,7 +33,10 @@ SMALL = ("predictions", "attention", "placements", "receptive_field", "resolutio
 JUDGED = ("faithfulness", "faithfulness_curves")
 """Tables beside the scores of which the rows are published that claims are judged by."""
 PARQUET = b"PAR1"
-ORDER = (*coarse.KEYS[1:3], "method", "layer", *coarse.KEYS[5:], "image", "target", "seed", "model", "level")
+ORDER = (
+    *("part", "measure", "method", "layer", "point", "placement", "border"),
+    *("image", "target", "seed", "model", "level"),
+)
 """Of rows: controls made from the image alone repeat, which compresses well where they are neighbours."""
 CELLS = 32
 """The longer side of a kept map that is published, at most."""

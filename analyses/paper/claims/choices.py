@@ -46,22 +46,23 @@ def table(results: Results, target: str) -> pd.DataFrame:
         results: the run.
         target: the registered one.
     """
-    registration = registered()
+    registration, main = registered(), ClaimScores(results, target)
     tried = methods(results, registration)
-    found = []
     claims = [claim for claim in registration.claims if registration.about_maps(claim)]
-    asked = [(part, family) for claim in claims for part in claim.deciding for family in part.models]
-    for part, family in asked:
+    found = []
+    for family in dict.fromkeys(name for claim in claims for part in claim.deciding for name in part.models):
         if (model := model_of(results, family)) is None:
             continue
-        main, smallest = ClaimScores(results, target), registration.smallest(part)
-        for scores, method in product(places(main, model), tried):
-            for quantity in registration.quantities_of(part.measure):
-                try:
-                    numbers = scores.share(part, family, quantity, method).values
-                except NotMeasuredError:
-                    continue
-                found.append(coarse.rows(scores.choice(part, model, quantity, method), numbers, smallest))
+        parts = [part for claim in claims for part in claim.deciding if family in part.models]
+        for scores in places(main, model):  # one after the other: each holds what it has read
+            for part, method in product(parts, tried):
+                for quantity in registration.quantities_of(part.measure):
+                    try:
+                        numbers = scores.share(part, family, quantity, method).values
+                    except NotMeasuredError:
+                        continue
+                    choice = scores.choice(part, model, quantity, method)
+                    found.append(coarse.rows(choice, numbers, registration.smallest(part)))
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 

@@ -24,12 +24,10 @@ STEPS = 16
 NO_VALUE = -(2**15)
 """Stands for a map without a value."""
 MOST = 2**15 - 1
-KEYS = ("model", "part", "measure", "method", "target", "point", "placement", "border")
-"""Columns: whose maps, which numbers of them, and how these were made; `seed`, `image` and `steps` are beside them."""
 
 
 class Choice(NamedTuple):
-    """What tells the numbers of a network's maps from others: the columns `KEYS`."""
+    """What tells the numbers of a network's maps from others: whose they are, of which part, and how they were made."""
 
     model: str
     part: str
@@ -39,6 +37,10 @@ class Choice(NamedTuple):
     point: str
     placement: str
     border: str
+
+
+KEYS = Choice._fields
+"""Columns of the table; `seed`, `image` and `steps` are beside them."""
 
 
 def steps(numbers: pd.DataFrame, smallest: float) -> NDArray[np.int16]:

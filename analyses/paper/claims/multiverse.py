@@ -80,20 +80,21 @@ def specifications(
     taken = [used.get(part.measure, registration.measures[part.measure]).words for part in claim.deciding]
     registered = results.main_method, "; ".join(dict.fromkeys(taken))
     tried = list(product(choices.methods(results, registration), registration.alternatives(claim)))
-    for scores, (method, quantities) in product(choices.places(main, model), tried):
-        words = "; ".join(one.words for one in quantities.values())
-        own = scores is main and (method, words) == registered
-        judge = partial(evaluate, scores, claim, registration, quantities=quantities, resamples=RESAMPLES)
-        judged = judge(method=method, rounded=not own)
-        if judged.combined is None:
-            continue
-        variant = scores.variant or Variant(results.placement)
-        how = (scores.target, scores.point or results.points(model)[0], method, words)
-        yield Specification.of((*how, None, variant), judged.combined, registered=own)
-        for seed in results.seeds(model) if own else ():
-            without = judge(without=seed)
-            if without.combined is not None:
-                yield Specification.of((*how, seed, variant), without.combined)
+    for scores in choices.places(main, model):  # one after the other: each holds what it has read
+        for method, quantities in tried:
+            words = "; ".join(one.words for one in quantities.values())
+            own = scores is main and (method, words) == registered
+            judge = partial(evaluate, scores, claim, registration, quantities=quantities, resamples=RESAMPLES)
+            judged = judge(method=method, rounded=not own)
+            if judged.combined is None:
+                continue
+            variant = scores.variant or Variant(results.placement)
+            how = (scores.target, scores.point or results.points(model)[0], method, words)
+            yield Specification.of((*how, None, variant), judged.combined, registered=own)
+            for seed in results.seeds(model) if own else ():
+                without = judge(without=seed)
+                if without.combined is not None:
+                    yield Specification.of((*how, seed, variant), without.combined)
 
 
 def published(results: Results, claim: str) -> list[Specification] | None:
