@@ -26,7 +26,7 @@ from bench.planning.measurement import MEASUREMENTS, CellPlan, Checkpoint, Colum
 from bench.planning.plan import score_settings
 from bench.planning.profile import Profile
 from bench.planning.request import Request
-from bench.planning.sections import MOST, Count, Settings, distinct
+from bench.planning.sections import MOST, Count, Seeds, Settings, distinct
 from segcam.checks.mistakes import KINDS, LEAST, LIKE, OWN, PICTURED, around, enough, likeness
 from segcam.metrics import METRICS
 from segcam.probe.probe import Capture
@@ -50,14 +50,14 @@ class Errors(Settings):
     fewer than `least` pixels are left out. Without `methods` Grad-CAM is scored, or else the first gradient method
     of the section score, beside the controls; `metrics` are measured against the class's mask. `score` says what of
     the pixels is explained. `levels` says whether every checkpoint is meant or that of each training's highest
-    level, `training_seeds` whether those of all training seeds or of the first alone. The maps of `pictures` images
-    are kept for people to look at (0 for none): of each cell, of `shard` images, those with the most pixels in the
-    smaller set of errors, and one without the class.
+    level, `training_seeds` of which training seeds: 'all', the 'first' or the lowest so many. The maps of `pictures`
+    images are kept for people to look at (0 for none): of each cell, of `shard` images, those with the most pixels in
+    the smaller set of errors, and one without the class.
     """
 
     images: Annotated[int, Field(ge=0, le=MOST)] = 0
     levels: Literal["all", "highest"] = "highest"
-    training_seeds: Literal["all", "first"] = "all"
+    training_seeds: Seeds = "all"
     methods: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ("energy_gain", "background_ratio", "edge_alignment", "spread")
     score: Literal["logit", "margin", "logprob"] = "logit"

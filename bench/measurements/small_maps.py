@@ -23,7 +23,7 @@ from bench.planning.measurement import MEASUREMENTS, CellPlan, Checkpoint, Measu
 from bench.planning.plan import score_settings
 from bench.planning.profile import Profile
 from bench.planning.request import Request
-from bench.planning.sections import MOST, Count, Settings, distinct
+from bench.planning.sections import MOST, Count, Seeds, Settings, distinct
 from segcam.errors import InputError
 from segcam.methods import METHODS
 from segcam.samples import Batch
@@ -36,13 +36,13 @@ class SmallMaps(Settings):
 
     They are averaged to at most 32 cells a side. Without `methods` they are of Grad-CAM, or else of the first gradient
     method of the section score; without `targets` of its first target. `levels` says whether every checkpoint is meant
-    or that of each training's highest level, `training_seeds` whether those of all training seeds or of the first
-    alone; a file has those of `shard` images.
+    or that of each training's highest level, `training_seeds` of which training seeds: 'all', the 'first' or the
+    lowest so many; a file has those of `shard` images.
     """
 
     images: Annotated[int, Field(ge=0, le=MOST)] = 0
     levels: Literal["all", "highest"] = "all"
-    training_seeds: Literal["all", "first"] = "first"
+    training_seeds: Seeds = "first"
     targets: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
     shard: Count = 100

@@ -20,7 +20,7 @@ from bench.planning.measurement import MEASUREMENTS, CellPlan, Checkpoint, Colum
 from bench.planning.plan import score_settings
 from bench.planning.profile import Profile
 from bench.planning.request import Request
-from bench.planning.sections import MOST, Count, Settings, distinct
+from bench.planning.sections import MOST, Count, Seeds, Settings, distinct
 from segcam.metrics import METRICS
 from segcam.samples import Batch, Images
 from segcam.scoring.overlap import THRESHOLDS, overlap_curve
@@ -38,12 +38,12 @@ class Thresholds(Settings):
     second of the test images is. Test images are chosen like those that figures show. Without `targets` the first of
     the section score is explained; without `methods` Grad-CAM is measured, or else the first gradient method, beside
     the controls. `levels` says whether every checkpoint is meant or that of each training's highest level,
-    `training_seeds` whether those of all training seeds or of the first alone; a cell has `shard` images.
+    `training_seeds` of which training seeds: 'all', the 'first' or the lowest so many; a cell has `shard` images.
     """
 
     images: Annotated[int, Field(ge=0, le=MOST)] = 0
     levels: Literal["all", "highest"] = "highest"
-    training_seeds: Literal["all", "first"] = "all"
+    training_seeds: Seeds = "all"
     targets: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
     thresholds: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=2)] = THRESHOLDS

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,6 +24,7 @@ from bench.output import definition, extracts, pieces
 from bench.output.definition import union
 from bench.output.pieces import Piece
 from bench.output.store import CAPTIONS, DRAWN, MANIFEST, Drawn, Store, digest
+from bench.planning.sections import Seeds, of_seeds
 from segcam.errors import InputError
 
 CELL = ("model", "seed", "level")
@@ -101,10 +103,12 @@ def _scores(parts: Sequence[Store], manifests: Sequence[Manifest]) -> tuple[dict
             continue
         rows = _rows(paths[name])
         section = tables.get(name, "").removesuffix("_curves")
-        if profile.get(section, {}).get("training_seeds") == "first":
-            first = rows["seed"] == rows.groupby("model", observed=True)["seed"].transform("min")
-            notes += [] if first.all() else [f"left out of {name}: all seeds but each model's first"]
-            rows = rows[first]
+        meant: Seeds = profile.get(section, {}).get("training_seeds", "all")
+        if meant != "all":
+            places = rows.groupby("model", observed=True)["seed"].rank("dense").astype(int) - 1
+            kept = np.array([of_seeds(meant, place) for place in places], bool)
+            notes += [] if kept.all() else [f"left out of {name}: seeds beyond those that it is made with"]
+            rows = rows[kept]
         contents[name] = extracts.parquet(rows)
     return contents, notes
 

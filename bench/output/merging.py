@@ -17,6 +17,7 @@ from bench.output import definition, joining
 from bench.output.definition import of_training, union, without
 from bench.output.store import MANIFEST, Store, digest
 from bench.planning.records import MeasureRecord
+from bench.planning.sections import Seeds, of_seeds
 from segcam.errors import InputError
 
 OF_SEED = re.compile(r"(?P<kind>[^-]+)-(?P<model>.+)-s(?P<seed>\d+)[-.]")
@@ -69,25 +70,26 @@ def _join(runs: Sequence[Store], manifests: Sequence[Manifest], to: Store) -> li
         merged = merged.model_copy(update={"files": files})
     to.write(MANIFEST, merged.written())  # last, so that half a merged run is none
     studied = sum(name.startswith("cells/") for name in beyond)
-    return [f"left out: {studied} cells of studies that are made with the first seed alone"] if studied else []
+    return [f"left out: {studied} cells of studies that are made with fewer seeds"] if studied else []
 
 
 def _beyond(runs: Sequence[Store], profile: Mapping[str, Any]) -> set[str]:
-    """Return the files of studies that a run makes with a model's first seed alone, of other seeds."""
+    """Return the files of studies that a run makes with some of a model's seeds alone, of other seeds."""
     seeds: dict[str, set[int]] = {}
-    found: list[tuple[str, int, set[str]]] = []
+    found: list[tuple[str, int, Seeds, set[str]]] = []
     for run in runs:
         for name in run.names("cells"):
             place = OF_SEED.match(Path(name).name)
             if place is None or not name.endswith(".json"):
                 continue
             seeds.setdefault(place["model"], set()).add(int(place["seed"]))
-            section = profile.get(place["kind"], {}).get("training_seeds", "")
-            own = profile["score"].get("own_pass_seeds", "") if place["kind"] == "own_passes" else ""
-            if "first" in (section, own):
+            section = profile.get(place["kind"], {}).get("training_seeds", "all")
+            meant: Seeds = profile["score"].get("own_pass_seeds", "all") if place["kind"] == "own_passes" else section
+            if meant != "all":
                 made = run.read(MeasureRecord, name).files
-                found.append((place["model"], int(place["seed"]), {name, *made}))
-    return {name for model, seed, names in found if seed != min(seeds[model]) for name in names}
+                found.append((place["model"], int(place["seed"]), meant, {name, *made}))
+    places = {(model, seed): place for model, of_model in seeds.items() for place, seed in enumerate(sorted(of_model))}
+    return {name for model, seed, meant, names in found if not of_seeds(meant, places[model, seed]) for name in names}
 
 
 def _files(runs: Sequence[Store]) -> dict[str, Path]:

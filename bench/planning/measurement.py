@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bench.planning.cells import MeasureCell, TrainCell
-from bench.planning.sections import FewImages, Settings
+from bench.planning.sections import FewImages, Seeds, Settings, of_seeds
 from segcam.registry import Registry
 
 if TYPE_CHECKING:  # a profile is read where torch is not installed
@@ -39,17 +39,22 @@ class Checkpoint:
         train: what made it.
         level: its level.
         highest: whether the training reached no higher level.
-        first: whether its seed is the first of the model's.
+        place: of its seed among the model's, from 0.
     """
 
     train: TrainCell
     level: int
     highest: bool
-    first: bool
+    place: int
 
-    def among(self, levels: str, seeds: str) -> bool:
-        """Return whether it is meant by `levels`, 'all' or 'highest', and `seeds`, 'all' or 'first'."""
-        return (levels == "all" or self.highest) and (seeds == "all" or self.first)
+    @property
+    def first(self) -> bool:
+        """Whether its seed is the first of the model's."""
+        return self.place == 0
+
+    def among(self, levels: str, seeds: Seeds) -> bool:
+        """Return whether it is meant by `levels`, 'all' or 'highest', and by `seeds`."""
+        return (levels == "all" or self.highest) and of_seeds(seeds, self.place)
 
 
 @dataclass(frozen=True)

@@ -109,14 +109,14 @@ def measuring(
         for level, weights in sorted(levels.items())
         for cell in measurement.cells(
             *(profile, data),
-            Checkpoint(train, level, level == max(levels), _first(profile, train)),
+            Checkpoint(train, level, level == max(levels), _place(profile, train)),
         )
     ]
 
 
-def _first(profile: Profile, cell: TrainCell) -> bool:
-    """Return whether a cell is of the first of its network's seeds; one that was given has but one."""
-    return cell.model in profile.networks or cell.seed == profile.recipe(cell.model).seeds[0]
+def _place(profile: Profile, cell: TrainCell) -> int:
+    """Return the place of a cell's seed among those of its network; one that was given has but one."""
+    return 0 if cell.model in profile.networks else profile.recipe(cell.model).seeds.index(cell.seed)
 
 
 def shared_methods(score: Score) -> list[str]:

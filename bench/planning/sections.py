@@ -52,12 +52,19 @@ Share = Annotated[float, Field(ge=0, le=1)]
 MOST = 10**9
 """No number of images, steps or the like is greater: it would never end."""
 Count = Annotated[int, Field(ge=1, le=MOST)]
+Seeds = Literal["all", "first"] | Count
+"""Which of a model's training seeds: all, the first, or a number for the lowest so many."""
 Limit = Annotated[Annotated[int, Field(ge=1, le=MOST)] | None, BeforeValidator(_limit)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 T = TypeVar("T")
 Value = bool | int | float | str
 Explained: TypeAlias = int | frozenset[int]
 """A class by its index, or the indices of several that count as one."""
+
+
+def of_seeds(seeds: Seeds, place: int) -> bool:
+    """Return whether the seed at a place among its model's, from 0, is one of those meant."""
+    return place < seeds if isinstance(seeds, int) else seeds == "all" or place == 0
 
 
 def members(explained: Explained) -> frozenset[int]:
@@ -180,8 +187,9 @@ class Score(Settings):
 
     Methods that take passes of their own explain `own_pass_images` of the test images (0 for none), chosen like those
     that figures show, for `own_pass_targets` (all targets where none is named), with every checkpoint or, where
-    `own_pass_levels` is 'highest', with that of each training's highest level, and of the `first` of the training seeds
-    alone where `own_pass_seeds` says so. `parameters` holds what methods are to do otherwise than by default.
+    `own_pass_levels` is 'highest', with that of each training's highest level; of 'all' training seeds, of the 'first'
+    alone or of the lowest so many (`own_pass_seeds`). `parameters` holds what methods are to do otherwise than by
+    default.
 
     `batch_size` images are worked on together, or fewer where they would take more than `max_memory`, in bytes or as
     a text such as "4 GB".
@@ -223,7 +231,7 @@ class Score(Settings):
     own_pass_images: Annotated[int, Field(ge=0, le=MOST)] = 6
     own_pass_targets: tuple[str, ...] = ()
     own_pass_levels: Literal["all", "highest"] = "all"
-    own_pass_seeds: Literal["all", "first"] = "all"
+    own_pass_seeds: Seeds = "all"
     batch_size: Count = 16
     shard: Count = 128
     max_memory: Annotated[ByteSize, Field(ge=1, lt=2**63)] | None = None
@@ -250,12 +258,12 @@ class FewImages(Settings):
     """What a measurement looks at: `images` of the test images (0 for none), chosen like those that figures show.
 
     `levels` says whether every checkpoint is looked at or that of each training's highest level, `training_seeds`
-    whether those of all training seeds or of the first alone; `batch_size` images are worked on together.
+    those of which training seeds: 'all', the 'first' or the lowest so many; `batch_size` images are worked on together.
     """
 
     images: Annotated[int, Field(ge=0, le=MOST)] = 0
     levels: Literal["all", "highest"] = "highest"
-    training_seeds: Literal["all", "first"] = "all"
+    training_seeds: Seeds = "all"
     batch_size: Count = 4
 
 

@@ -202,6 +202,10 @@ def test_their_cells_are_small_and_of_all_checkpoints(tiny: Path) -> None:
     two = {train: {30: "a"} for train in plan.training(first, "digest")}
     assert planned(first, two, "own_passes") == [c for c in cells if c.level == 30]
     assert {c.train.seed for c in planned(first, two, "scores")} == {0, 1}
+    for number in (1, 2, 3):
+        few = config.read(str(tiny), [*SETTINGS, f"score.own_pass_seeds={number}", "train.seeds=[0, 1, 2]"])
+        three = {train: {30: "a"} for train in plan.training(few, "digest")}
+        assert {c.train.seed for c in planned(few, three, "own_passes")} == set(range(number))
     none = config.read(str(tiny), [*SETTINGS, "score.own_pass_images=0"])
     assert planned(none, weights, "own_passes") == planned(config.read(str(tiny)), weights, "own_passes") == []
 

@@ -224,7 +224,7 @@ def test_a_run_has_tables_and_figures_of_both(
 def test_what_defines_a_number_defines_its_cell(tiny: Path) -> None:
     def settings(*changes: str) -> list[Any]:
         job = job_of(tiny, "leakage", *changes)
-        point = Checkpoint(job.cell.train, 40, highest=True, first=True)
+        point = Checkpoint(job.cell.train, 40, highest=True, place=0)
         return [cell.settings for cell in cells("leakage", leakage.METHODS, job.profile, job.data, point)]
 
     plain = settings()
@@ -237,5 +237,5 @@ def test_what_defines_a_number_defines_its_cell(tiny: Path) -> None:
             settings(wrong)
     assert settings("leakage.batch_size=2") == [plain[0], plain[0]]  # three images, by two
     job = job_of(tiny, "leakage", 'leakage.training_seeds="first"')
-    later = Checkpoint(job.cell.train, 40, highest=True, first=False)
+    later = Checkpoint(job.cell.train, 40, highest=True, place=1)
     assert list(cells("leakage", leakage.METHODS, job.profile, job.data, later)) == []

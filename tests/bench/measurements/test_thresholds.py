@@ -81,7 +81,7 @@ def test_without_validation_images_every_second_test_image_is_chosen_on(tiny: Pa
     given.section = lambda _: measurement.Thresholds(images=7)
     opened = SimpleNamespace(info=SimpleNamespace(masked=True), splits={"test": range(9)})
     data: Any = SimpleNamespace(opened=opened, test=range(9), tested=lambda most: sorted(range(9))[:most])
-    checkpoint: Any = Checkpoint(SimpleNamespace(), 30, highest=True, first=True)
+    checkpoint: Any = Checkpoint(SimpleNamespace(), 30, highest=True, place=0)
     cells = {cell.name: cell.rows for cell in measurement.plan(given, data, checkpoint)}
     assert cells == {"choose-000": (1, 3, 5), "test-000": (0, 2, 4, 6)}
     unmasked = replace_info(data, masked=False)

@@ -193,22 +193,24 @@ def test_what_changes_digits_alone_is_told_and_kept(copied: Path, parts: SimpleN
     assert of_all["registration"] == ""
 
 
-def test_studies_of_first_seeds_stay_so(parts: SimpleNamespace, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("seeds", "kept"), [("first", {0}), (2, {0, 1}), (5, {0, 1, 2})])
+def test_studies_of_few_seeds_stay_so(parts: SimpleNamespace, tmp_path: Path, seeds: str | int, kept: set[int]) -> None:
     """As `merge` of runs drops the cells of other seeds."""
     folders = [Path(shutil.copytree(folder, tmp_path / folder.name)) for folder in (parts.a, parts.b)]
-    for folder, seeds in zip(folders, ([0], [1, 2]), strict=True):
+    for folder, of_part in zip(folders, ([0], [1, 2]), strict=True):
         name = "scores/faithfulness/faithfulness.parquet"
-        rows = {"dataset": "shapes", "model": "unet", "level": 90, "seed": seeds, "image": "cat_1", "value": 1.0}
+        rows = {"dataset": "shapes", "model": "unet", "level": 90, "seed": of_part, "image": "cat_1", "value": 1.0}
         file = Store(folder).write_table(name, dict(pd.DataFrame(rows).items()), keys=("dataset", "model", "image"))
         entry = file.model_dump(mode="json")
         rewritten(folder, lambda values, name=name, entry=entry: values["files"].update({name: entry}))
     everything = merged(tmp_path / "all", *folders)
     assert set(Results(everything).table("faithfulness")["seed"]) == {0, 1, 2}
     for folder in folders:
-        rewritten(folder, lambda values: values["profile"].update(faithfulness={"training_seeds": "first"}))
-    outcome = bench("merge", *folders, "--out", tmp_path / "first")
-    assert "left out of scores/faithfulness/faithfulness.parquet: all seeds but each model's first" in outcome.err
-    assert set(Results(tmp_path / "first").table("faithfulness")["seed"]) == {0}
+        rewritten(folder, lambda values: values["profile"].update(faithfulness={"training_seeds": seeds}))
+    outcome = bench("merge", *folders, "--out", tmp_path / "fewer")
+    left_out = "left out of scores/faithfulness/faithfulness.parquet: seeds beyond those that it is made with"
+    assert (left_out in outcome.err) is (len(kept) < 3)
+    assert set(Results(tmp_path / "fewer").table("faithfulness")["seed"]) == kept
 
 
 def test_a_full_disk_leaves_nothing(parts: SimpleNamespace, tmp_path: Path) -> None:

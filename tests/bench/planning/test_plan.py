@@ -208,17 +208,19 @@ def test_the_highest_level_is_tested_at_every_size(taught: Profile) -> None:
     assert len({c.file("resolution") for c in cells} | {c.record for c in cells}) == 6
 
 
-def test_a_study_may_keep_to_the_first_seed(taught: Profile) -> None:
+def test_a_study_may_keep_to_the_first_seeds(taught: Profile) -> None:
     cells = plan.training(taught, DIGEST)
     weights = {cell: {30: "a", 50: "b"} for cell in cells}
 
-    def sanity(**keys: str) -> list[MeasureCell]:
+    def sanity(**keys: str | int) -> list[MeasureCell]:
         section = taught.section("sanity").model_copy(update={"images": 3, "batch_size": 2, **keys})
         return planned(taught.model_copy(update={"sanity": section}), weights, "sanity")
 
     both, first = sanity(), sanity(training_seeds="first")
     assert {(c.train.model, c.train.seed) for c in both} == {(m, s) for m in ("unet", "other:one") for s in (0, 1)}
     assert {c.id for c in first} == {c.id for c in both if c.train.seed == 0}
+    assert sanity(training_seeds=1) == first
+    assert sanity(training_seeds=2) == both
     assert {c.level for c in sanity(levels="all", training_seeds="first")} == {30, 50}
 
 
