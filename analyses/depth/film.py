@@ -61,6 +61,8 @@ def _curve(results: Results, model: str) -> tuple[NDArray[np.float64], NDArray[n
     """Return the steps and the validation mean IoU of the training that was filmed, the model's first."""
     log = results.training()
     log = log[(log["model"] == model) & (log["seed"] == min(results.seeds(model)))].sort_values("step")
+    if "random" in set(log["initial_answer"]):  # filmed is the last start
+        log = log[log["initial_answer"] == "random"]
     return log["step"].to_numpy(np.float64), log["miou"].to_numpy(np.float64)
 
 

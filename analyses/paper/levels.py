@@ -53,7 +53,8 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     if not results.has_training():
         return
     reading = (
-        "Validation mean IoU against training images seen: a panel a network, a grey line a training. Marks are the "
+        "Validation mean IoU against training images seen: a panel a network, a grey line a training"
+        f"{', a short one from the start that its low levels need' if _several_starts(results) else ''}. Marks are the "
         f"checkpoints kept, bands their levels with tolerance, the dashed line answering '{results.classes[0]}' "
         "everywhere."
     )
@@ -62,6 +63,11 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
             figure = draw(results, models)
         caption = Caption(finding(results, models), reading, unrecorded(results, models))
         yield Figure(f"levels{ending}", figure, caption, "Levels")
+
+
+def _several_starts(results: Results) -> bool:
+    answers = results.training().groupby(["model", "seed"], observed=True)["initial_answer"].nunique()
+    return bool((answers > 1).any())
 
 
 def unrecorded(results: Results, models: Sequence[str]) -> str:
@@ -111,6 +117,7 @@ def _columns(results: Results) -> list[str]:
         *(
             "seed",
             "reached",
+            "initial_answer",
             "step",
             "images_seen",
             "val_miou",
@@ -139,6 +146,7 @@ def _row(
         **({"name": point.name} if results.trained != results.models else {}),
         "seed": point.seed,
         "reached": point.reached,
+        "initial_answer": point.initial_answer,
         "step": point.step,
         "images_seen": point.images_seen,
         "val_miou": point.miou,
@@ -213,7 +221,7 @@ def draw(results: Results, models: Sequence[str]) -> matplotlib.figure.Figure:
 def _draw_panel(axes: Axes, log: pd.DataFrame, points: list[Checkpoint], looks: Mapping[int, style.Line]) -> None:
     log = log[log["images_seen"] > 0]  # the axis is logarithmic
     seeds = {seed: i for i, seed in enumerate(sorted({point.seed for point in points}))}
-    for seed, run in log.sort_values("step").groupby("seed", sort=True):
+    for (seed, _), run in log.sort_values("step").groupby(["seed", "initial_answer"], sort=True, observed=True):
         look = style.grey_line(seeds.get(int(str(seed)), 0))
         axes.plot(run["images_seen"], run["miou"], color=look.color, linestyle=look.linestyle, linewidth=0.9)
     if log.empty:

@@ -213,7 +213,8 @@ class Attention(Entry):
 class Checkpoint(Entry):
     """One level of one training run, or one file of weights of a network that was given, whose levels have a `name`.
 
-    The values of a level that was not reached are NaN, but for the best seen.
+    The values of a level that was not reached are NaN, but for the best seen. `initial_answer` is what the untrained
+    network answered: 'foreground' everywhere or at 'random'; '' where it was not trained here, or nobody said it.
     """
 
     model: str
@@ -226,6 +227,7 @@ class Checkpoint(Entry):
     baseline_miou: Share = math.nan
     training_data: str = ""
     file: str | None = None
+    initial_answer: str = ""
     step: int | None = None
     images_seen: int | None = None
     miou: Share = math.nan

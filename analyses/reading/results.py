@@ -248,9 +248,10 @@ class Results:
         return self.folder / LOG in self._files(folder("training"), ".parquet")
 
     def training(self) -> pd.DataFrame:
-        """Return the training log: a row an evaluation."""
+        """Return the training log: a row an evaluation, its steps counted from its `initial_answer` ('': unknown)."""
         paths = self._seen(self._files(folder("training"), ".parquet")) or [self.folder / LOG]
-        return files.frame(paths, ("model", "seed", "step", "images_seen", "miou"))
+        log = files.frame(paths, ("model", "seed", "step", "images_seen", "miou"))
+        return log if "initial_answer" in log else log.assign(initial_answer="")
 
     def parts(self, table: str) -> list[Path]:
         """Return the files of a table, such as 'scores' or 'predictions'; none where it was not made.

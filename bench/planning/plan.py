@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from analyses.reading.manifest import BEST
 from bench.planning.cells import SCHEMA, MeasureCell, TrainCell
 from bench.planning.data import Data
 from bench.planning.measurement import Checkpoint, Measurement
@@ -43,6 +44,9 @@ def definition(profile: Profile, digest: str) -> dict[str, Any]:
     values = profile.portable()
     explained = {"class_id": profile.score.class_id}  # what an untrained network answers, and what is counted
     trained = {name: profile.recipe(name).model_dump(mode="json", exclude=set(BESIDE)) for name in values["models"]}
+    for recipe in trained.values():
+        if recipe["initial_answer"] == "auto" and recipe["levels"] != [BEST]:
+            recipe["initial_answer"] = "auto, by level"  # not what 'auto' did before: one answer for all levels
     for name, stated in profile.models.items():
         if "pretrained" in stated and (digits := sha256_of(name, parameters(profile, name))):
             trained[name]["pretrained_sha256"] = digits  # without such weights, ids are as they were without the key

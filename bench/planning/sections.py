@@ -129,9 +129,11 @@ class Train(Settings):
 
     `initial_answer` is what the untrained network answers. 'random' leaves the first weights as they are. By chance
     they score a mean IoU of about 0.33 on two classes, so that a level of 30 % would be passed by luck or not at all;
-    from 'foreground' everywhere (0.16 on the pets) each level lies on the way up. It has its price: where objects are
-    small, the last layer's bias alone can give the score of a best pixel, and maps are blank. 'auto' therefore takes it
-    only where a level is asked for that is not above a trivial answer (see `bench.training.levels.trivial`).
+    from 'foreground' everywhere (0.16 on the pets) each level lies on the way up. It has its price: the last layer may
+    unlearn the object's features, so that its bias alone gives the score of a best pixel, and maps are blank. 'auto'
+    therefore takes it for those levels alone that are not above a trivial answer (see
+    `bench.training.levels.trivial`): a training finds these first and then begins anew, from random weights, for the
+    others.
 
     Whatever the levels, the best checkpoint is kept; where a level was not reached it is scored as 'best' beside them.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from analyses.reading.manifest import BEST, Number, Share
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # so that a report needs no torch
     from bench.planning.profile import Train
 
 Weights: TypeAlias = "dict[str, Tensor]"
+InitialAnswer: TypeAlias = Literal["foreground", "random"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Evaluation:
         iou: IoU of each class, 0..1; NaN for a class that the truth does not hold.
         predicted_share: share of validation images in which any pixel is predicted as foreground.
         seconds: wall time of the training until then, interruptions left out.
+        initial_answer: what the untrained network answered that these steps began with; '' where nobody said it.
     """
 
     step: int
@@ -39,6 +41,7 @@ class Evaluation:
     iou: tuple[Share, ...]
     predicted_share: Share
     seconds: float = 0.0
+    initial_answer: InitialAnswer | Literal[""] = ""
 
     @classmethod
     def read(cls, values: dict[str, Any]) -> Evaluation:
@@ -59,20 +62,33 @@ class LevelSearch:
         tolerance: a level counts as reached within this distance, in mean IoU (0.02 for 2 points).
         longest: longest interval between evaluations, in steps.
         interval: the interval now.
-        history: all evaluations.
-        nearest: for each level, and for the best one, the nearest evaluation and its weights.
+        sought: the levels that the steps of this start are for; all of them where a training has one start.
+        history: all evaluations of this start.
+        earlier: those of the starts before it.
+        nearest: for each level, and for the best one of this start, the nearest evaluation and its weights.
     """
 
     levels: tuple[int, ...]
     tolerance: float = 0.02
     longest: int = 32
     interval: int = 1
+    sought: tuple[int, ...] = ()
     history: list[Evaluation] = field(default_factory=list)
+    earlier: list[Evaluation] = field(default_factory=list)
     nearest: dict[int, tuple[Evaluation, Weights]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.sought = self.sought or self.levels
         if self.searched():
             self.interval = self.longest
+
+    def begin(self, sought: tuple[int, ...]) -> None:
+        """Go on with another start, for other levels: what was found for those before stays as it is."""
+        self.sought = sought
+        self.earlier += self.history
+        self.history = []
+        self.nearest.pop(BEST, None)
+        self.interval = self.longest if self.searched() else 1
 
     @property
     def kept(self) -> tuple[int, ...]:
@@ -81,26 +97,27 @@ class LevelSearch:
 
     def searched(self) -> bool:
         """Return whether no level is looked for any more, so that evaluations may be far between."""
-        return all(self.settled(level) for level in self.levels)
+        return all(self.settled(level) for level in self.sought)
 
     def offer(self, evaluation: Evaluation, weights: Callable[[], Weights]) -> None:
         """Take an evaluation, and its weights where they are nearer to a level; ties keep the first."""
         self.history.append(evaluation)
-        nearer = [level for level in self.kept if self._distance(level, evaluation) < self.distance(level)]
+        open_levels = dict.fromkeys((*self.sought, BEST))
+        nearer = [level for level in open_levels if self._distance(level, evaluation) < self.distance(level)]
         if nearer:
             copy = weights()
             for level in nearer:
                 self.nearest[level] = (evaluation, copy)
 
     def between(self, first: Evaluation, last: Evaluation, evaluate: Callable[[int], Evaluation]) -> None:
-        """Look for the unsettled levels that were passed between two evaluations.
+        """Look for this start's unsettled levels that were passed between two evaluations.
 
         Args:
             first: the earlier one.
             last: the later one.
             evaluate: evaluates a step between them and offers it.
         """
-        for level in self.levels:
+        for level in self.sought:
             low, high = first, last
             while not self.settled(level) and high.step - low.step > 1 and self._brackets(level, low, high):
                 middle = evaluate((low.step + high.step) // 2)
@@ -132,14 +149,18 @@ class LevelSearch:
         return level == BEST or self.distance(level) <= self.tolerance / 2
 
     def complete(self) -> bool:
-        """Return whether all levels are reached and the highest was passed, so that no later step is needed.
+        """Return whether all levels of this start are reached and the highest passed, so that no later step is needed.
 
         Where the best is wanted, training goes on to its end.
         """
-        return all(self.reached(level) for level in self.levels) and self.best() >= max(self.levels) / 100
+        return all(self.reached(level) for level in self.sought) and self.best() >= max(self.sought) / 100
+
+    def left_behind(self) -> bool:
+        """Return whether mean IoU is so far above this start's levels that those not reached were leapt over."""
+        return self.best() > max(self.sought) / 100 + 2 * self.tolerance
 
     def best(self) -> float:
-        """Return the highest mean IoU seen; NaN before the first evaluation."""
+        """Return the highest mean IoU seen from this start; NaN before the first evaluation."""
         return max((e.miou for e in self.history), default=float("nan"))
 
     def state(self) -> dict[str, Any]:
@@ -147,6 +168,7 @@ class LevelSearch:
         return {
             "interval": self.interval,
             "history": [asdict(e) for e in self.history],
+            "earlier": [asdict(e) for e in self.earlier],
             "nearest": {str(level): asdict(evaluation) for level, (evaluation, _) in self.nearest.items()},
         }
 
@@ -154,6 +176,7 @@ class LevelSearch:
         """Take back what `state` gave, and the weights kept for each level."""
         self.interval = state["interval"]
         self.history = [Evaluation.read(e) for e in state["history"]]
+        self.earlier = [Evaluation.read(e) for e in state["earlier"]]
         nearest = state["nearest"]
         self.nearest = {k: (Evaluation.read(nearest[str(k)]), weights[k]) for k in self.kept if str(k) in nearest}
 
@@ -191,17 +214,29 @@ def trivial(pixels: Sequence[int]) -> float:
     return max(_answered(shares, answer) for answer in answers)
 
 
-def starts_from_foreground(settings: Train, pixels: Callable[[], Sequence[int]]) -> bool:
-    """Return whether a training starts from 'foreground everywhere', see `bench.planning.sections.Train`.
+@dataclass(frozen=True, slots=True)
+class Start:
+    """First weights of a training, by what a network with them answers, and the levels that it gives from there."""
+
+    initial_answer: InitialAnswer
+    levels: tuple[int, ...]
+
+
+def starts(settings: Train, pixels: Callable[[], Sequence[int]]) -> tuple[Start, ...]:
+    """Return the starts of a training, one after the other: see `bench.planning.sections.Train`.
 
     Args:
         settings: of the training.
         pixels: how many validation pixels there are of each class; asked only where that decides.
     """
     if settings.initial_answer != "auto":
-        return settings.initial_answer == "foreground"
-    lowest = min(settings.levels)
-    return lowest != BEST and lowest / 100 <= trivial(pixels())
+        return (Start(settings.initial_answer, settings.levels),)
+    named = [level for level in settings.levels if level != BEST]
+    highest = trivial(pixels()) if named else 0.0
+    low = tuple(level for level in named if level / 100 <= highest)
+    others = tuple(level for level in settings.levels if level not in low)
+    both: tuple[Start, ...] = (Start("foreground", low), Start("random", others))
+    return tuple(start for start in both if start.levels)
 
 
 def _answered(shares: Sequence[float], answer: Sequence[float]) -> float:

@@ -240,12 +240,14 @@ class Trainings:
                 self.store.write(cell.checkpoint(level), packed)
             if level in search.levels or missed:
                 entries.append(entry)  # the best one is scored beside the levels where one of them is not there
-        history = sorted((asdict(e) for e in search.history), key=lambda e: e["step"])
+        in_order = sorted(search.history, key=lambda e: e.step)
+        history = [asdict(e) for e in (*sorted(search.earlier, key=lambda e: e.step), *in_order)]
         record = {"checkpoints": entries, "history": history, "seconds": trainer.seconds, "steps": trainer.step}
         self.store.write(cell.record, TrainRecord.model_validate({"id": cell.id, **record}).written())
 
     def _measured(self, evaluation: Evaluation) -> dict[str, Any]:
         return {
+            "initial_answer": evaluation.initial_answer,
             "step": evaluation.step,
             "images_seen": evaluation.images_seen,
             "miou": evaluation.miou,
@@ -276,6 +278,7 @@ class Trainings:
             yield {
                 "model": cell.model,
                 "seed": cell.seed,
+                "initial_answer": validated.initial_answer,
                 "step": validated.step,
                 "images_seen": validated.images_seen,
                 "loss": validated.loss,

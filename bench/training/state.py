@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
+from analyses.reading.manifest import BEST
 from segcam.errors import InputError
 from segcam.models.weights.checkpoints import unpack
 from segcam.models.weights.values import not_finite
@@ -53,6 +54,7 @@ class SavedEvaluation(_Part):
     iou: list[Share]
     predicted_share: Share
     seconds: Amount
+    initial_answer: Literal["foreground", "random"]
 
 
 class SavedSearch(_Part):
@@ -60,12 +62,14 @@ class SavedSearch(_Part):
 
     interval: Annotated[int, Field(ge=1)]
     history: list[SavedEvaluation]
+    earlier: list[SavedEvaluation]
     nearest: dict[str, SavedEvaluation]
 
 
 class SavedHeader(_Part):
     """The header of a state."""
 
+    start: Step
     step: Step
     begun: Step
     seconds: Amount
@@ -78,6 +82,7 @@ class State:
 
     Attributes:
         tensors: of the network, its average, the hints, the optimiser and the weights nearest to each level.
+        start: which of the training's starts it is of.
         step: steps done.
         begun: steps done at the last evaluation.
         seconds: wall time until then.
@@ -85,6 +90,7 @@ class State:
     """
 
     tensors: dict[str, Tensor]
+    start: int
     step: int
     begun: int
     seconds: float
@@ -123,7 +129,7 @@ def read_state(file: Path, trainer: Trainer) -> State:
         raise _damaged(file, f"'{where}' of the header: {first['msg'][0].lower()}{first['msg'][1:]}") from error
     if problem := next(chain(_header_problems(saved, trainer), _tensor_problems(saved, tensors, trainer)), ""):
         raise _damaged(file, problem)
-    return State(tensors, saved.step, saved.begun, saved.seconds, header["search"])
+    return State(tensors, saved.start, saved.step, saved.begun, saved.seconds, header["search"])
 
 
 def _damaged(file: Path, problem: str) -> InputError:
@@ -132,23 +138,31 @@ def _damaged(file: Path, problem: str) -> InputError:
 
 def _header_problems(saved: SavedHeader, trainer: Trainer) -> Iterator[str]:
     """Say what of a header does not fit the trainer."""
-    search, levels = saved.search, {str(level) for level in trainer.search.kept}
-    evaluations = [*search.history, *search.nearest.values()]
+    search, starts = saved.search, trainer.starts
+    if saved.start >= len(starts):
+        yield f"it is of start {saved.start + 1} of {len(starts)}"
+        return
+    answer = starts[saved.start].initial_answer
+    before = {str(level) for start in starts[: saved.start] for level in start.levels}
+    levels = before | ({str(level) for level in (*starts[saved.start].levels, BEST)} if search.history else set())
+    evaluations = [*search.history, *search.earlier]
     if saved.step > trainer.total:
         yield f"it is at step {saved.step} of {trainer.total}"
     if search.interval > trainer.search.longest:
         yield f"its interval of {search.interval} steps is longer than {trainer.search.longest}"
-    if search.nearest.keys() != (levels if search.history else set()):
-        yield f"its levels are {', '.join(sorted(search.nearest)) or 'none'}, not {', '.join(sorted(levels))}"
+    if search.nearest.keys() != levels:
+        yield f"its levels are {', '.join(sorted(search.nearest)) or 'none'}, not {', '.join(sorted(levels)) or 'none'}"
+    if any(evaluation.initial_answer != answer for evaluation in search.history):
+        yield f"its evaluations did not begin at the answer '{answer}'"
     if saved.begun > saved.step:
         yield f"its last evaluation is after its step {saved.step}"
-    if any(evaluation.step > saved.step for evaluation in evaluations):
+    if any(evaluation.step > saved.step for evaluation in search.history):
         yield f"it knows of evaluations after its step {saved.step}"
     if len({evaluation.step for evaluation in search.history}) < len(search.history):
         yield "it holds two evaluations of one step"
     if any(len(evaluation.iou) != trainer.job.classes for evaluation in evaluations):
         yield f"its evaluations are not of {trainer.job.classes} classes"
-    if any(repr(evaluation) not in set(map(repr, search.history)) for evaluation in search.nearest.values()):
+    if any(repr(evaluation) not in set(map(repr, evaluations)) for evaluation in search.nearest.values()):
         yield "its nearest evaluations are not among all"  # by their texts: NaN is unlike itself
 
 

@@ -20,7 +20,7 @@ from bench import endings
 from bench.planning.profile import Train
 from bench.training.augment import Augmentation
 from bench.training.distillation import Hints
-from bench.training.levels import Evaluation, LevelSearch, Weights, starts_from_foreground
+from bench.training.levels import Evaluation, LevelSearch, Weights, starts
 from bench.training.optimise import answer, groups, learning_rate, moving_average, precision
 from bench.training.state import read_state
 from segcam.errors import SegcamError, first_line
@@ -72,22 +72,25 @@ class Trainer:
     """One training; `run` starts it or goes on from a saved state, and ends with the same checkpoints either way.
 
     Attributes:
-        film: told of the network after each step, to take pictures of it; None for no film.
+        film: told of the network after each step of the last start, to take pictures of it; None for no film.
+        starts: its starts, which follow each other; those before the last are short.
+        start: which of them this is.
     """
 
     def __init__(self, job: TrainJob) -> None:
         self.job = job
         self.film: Filming | None = None
         settings = job.settings
-        if starts_from_foreground(settings, lambda: pixels(job.val, job.classes, job.border, job.foreground)):
-            answer(job.model, job.classes, job.foreground)
+        self.starts = starts(settings, lambda: pixels(job.val, job.classes, job.border, job.foreground))
+        self.start = 0
         self.model = job.model.to(device=job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = AveragedModel(self.model, multi_avg_fn=moving_average(settings.average), use_buffers=True)
-        self.optimiser = torch.optim.AdamW(groups(self.model, settings.weight_decay), lr=settings.learning_rate)
         self.hints = job.hints.to(job.device) if job.hints else None
-        if self.hints:
-            self.optimiser.add_param_group({"params": list(self.hints.parameters()), "weight_decay": 0.0})
-        self.search = LevelSearch(settings.levels, settings.tolerance / 100, settings.longest_interval)
+        networks = [self.model, *([self.hints] if self.hints else [])]
+        several = len(self.starts) > 1
+        self._untrained = [{n: t.clone() for n, t in one.state_dict().items()} for one in networks if several]
+        self._begin()
+        tolerance, longest = settings.tolerance / 100, settings.longest_interval
+        self.search = LevelSearch(settings.levels, tolerance, longest, sought=self.starts[0].levels)
         self.total = steps(settings, len(job.train))
         self.step = 0
         self._begun = 0  # the step of the last evaluation; the losses and snapshots are those since then
@@ -100,11 +103,36 @@ class Trainer:
         self._val: list[tuple[Tensor, Tensor, Tensor | None]] = []
         self._order: tuple[int, np.ndarray[Any, Any]] = (-1, np.empty(0, int))
 
+    @property
+    def last_start(self) -> bool:
+        """Whether no other start comes after this one."""
+        return self.start + 1 == len(self.starts)
+
+    def _begin(self) -> None:
+        """Make the network answer as its start has it, and give it an average and an optimiser that know no step."""
+        job, settings = self.job, self.job.settings
+        if self.starts[self.start].initial_answer == "foreground":
+            answer(self.model, job.classes, job.foreground)
+        self.average = AveragedModel(self.model, multi_avg_fn=moving_average(settings.average), use_buffers=True)
+        self.optimiser = torch.optim.AdamW(groups(self.model, settings.weight_decay), lr=settings.learning_rate)
+        if self.hints:
+            self.optimiser.add_param_group({"params": list(self.hints.parameters()), "weight_decay": 0.0})
+
+    def _begin_next(self) -> None:
+        """Go back to the first weights and the first step, with the next start's answer and levels."""
+        self.start += 1
+        for network, untrained in zip((self.model, self.hints), self._untrained, strict=False):
+            assert network is not None  # what it was before is there
+            network.load_state_dict(untrained)
+        self._begin()
+        self.step = self._begun = 0
+        self.search.begin(self.starts[self.start].levels)
+
     def run(self, report: Report, save: Callable[[bytes], None] | None = None) -> LevelSearch:
         """Train until every level is found or the steps are done, from the first step or from what was restored.
 
         Args:
-            report: called after each step.
+            report: called after each step, with the number of steps from the last start, 0 before it.
             save: takes the state's bytes, every `save_every` seconds and when a signal asks the process to end; None
                 where the training cannot go on later.
 
@@ -121,11 +149,20 @@ class Trainer:
                 raise
 
     def _run(self, report: Report, save: Callable[[bytes], None] | None) -> LevelSearch:
-        self._started = saved = time.monotonic()
+        self._started = time.monotonic()
+        self._run_start(report, save)
+        while not self.last_start:
+            self._begin_next()
+            self._run_start(report, save)
+        return self.search
+
+    def _run_start(self, report: Report, save: Callable[[bytes], None] | None) -> None:
+        """Train until every level of this start is found or leapt over, or the steps are done."""
+        saved = time.monotonic()
         cost = 0.0  # of the last save; large networks are saved less often
         last = self._evaluate(self._begun)
         self._film()
-        while self._begun < self.step or (self.step < self.total and not self.search.complete()):
+        while self._begun < self.step or (self.step < self.total and not self._found()):
             first = last
             self.advance(min(first.step + self.search.interval, self.total), report)
             last = self._evaluate(self.step)
@@ -141,7 +178,9 @@ class Trainer:
                 saved = time.monotonic()
                 cost = saved - begun
         self._film(last=True)
-        return self.search
+
+    def _found(self) -> bool:
+        return self.search.complete() or (not self.last_start and self.search.left_behind())
 
     def _save_last(self, stop: endings.Stopped, save: Callable[[bytes], None]) -> None:
         """Save the state before the process ends; what keeps it from that is told, and changes no exit code."""
@@ -170,7 +209,13 @@ class Trainer:
         cloned = {n: t.detach().cpu().clone(memory_format=torch.contiguous_format) for n, t in tensors.items()}
         cloned |= {f"snapshots.{step}.{n}": t for step, weights in self._snapshots.items() for n, t in weights.items()}
         cloned |= {"losses": torch.stack(self._losses)} if self._losses else {}
-        header = {"step": self.step, "begun": self._begun, "seconds": self.seconds, "search": self.search.state()}
+        header = {
+            "start": self.start,
+            "step": self.step,
+            "begun": self._begun,
+            "seconds": self.seconds,
+            "search": self.search.state(),
+        }
         return pack(cloned, header)
 
     def restore(self, state: Path) -> None:
@@ -188,6 +233,8 @@ class Trainer:
         self.optimiser.load_state_dict({"state": saved.slots(), "param_groups": groups})
         weights = {level: saved.below(f"nearest.{level}.") for level in self.search.kept}
         self.search.restore(saved.search, weights)
+        self.start = saved.start
+        self.search.sought = self.starts[self.start].levels
         self.step, self._before, self._begun = saved.step, saved.seconds, saved.begun
         self._losses = list(saved.losses.to(self.job.device))
         snapshots = {step: saved.below(f"snapshots.{step}.") for step in range(self._begun + 1, self.step + 1)}
@@ -202,10 +249,10 @@ class Trainer:
             self._film()
             if searching and self.step < until:
                 self._snapshots[self.step] = self._weights()
-            report(self.step, self.total, self.search)
+            report(self.step if self.last_start else 0, self.total, self.search)
 
     def _film(self, *, last: bool = False) -> None:
-        if self.film is not None:
+        if self.film is not None and self.last_start:
             self.film(self._shown, self.step, last)
 
     @property
@@ -314,6 +361,7 @@ class Trainer:
             iou=tuple(iou(counts.sum(0)).tolist()),
             predicted_share=float(shares.double().mean()),
             seconds=self.seconds,
+            initial_answer=self.starts[self.start].initial_answer,
         )
 
     def _validation(self) -> list[tuple[Tensor, Tensor, Tensor | None]]:

@@ -16,7 +16,7 @@ from bench.planning import plan
 from bench.planning.cells import TrainCell
 from bench.planning.data import Data
 from bench.planning.profile import Profile
-from bench.training.levels import starts_from_foreground
+from bench.training.levels import starts
 from bench.training.trainer import Trainer, TrainJob, pixels
 from segcam.errors import InputError
 from segcam.models import create
@@ -96,9 +96,9 @@ def train_shuffled(
     model = create(cell.model, classes, plan.parameters(profile, cell.model), cell.seed)
     shuffled = ShuffledMasks(data.train, cell.seed)
     own = profile.recipe(cell.model)
-    start = starts_from_foreground(own, lambda: pixels(data.val, classes, profile.data.border, foreground))
+    start = starts(own, lambda: pixels(data.val, classes, profile.data.border, foreground))[-1]
     changes = {"levels": (BEST,), "steps": steps, "longest_interval": math.ceil(steps / VALIDATIONS), "teacher": ""}
-    changes["initial_answer"] = "foreground" if start else "random"  # as where the network itself was trained
+    changes["initial_answer"] = start.initial_answer  # as where the network itself was trained to its highest level
     recipe = own.model_copy(update=changes)
     job = TrainJob(model, shuffled, data.val, classes, profile.data.border, foreground, recipe, cell.seed, device)
     trainer = Trainer(job)

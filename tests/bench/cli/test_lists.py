@@ -87,7 +87,7 @@ def test_the_layers_of_unet_are_the_default() -> None:
         (("metrics", "attention_distance"), ("attention", "Mean distance from query to key")),
         (("models", "unet"), ('width = 64, norm = "batch"', "Ronneberger")),
         (("models", "segformer:b1"), ("segformer:SIZE",)),
-        (("models", "unet@random-start"), ('width = 64, norm = "batch"', "Ronneberger")),
+        (("models", "unet@foreground-start"), ('width = 64, norm = "batch"', "Ronneberger")),
         (("datasets", "folder"), ("DIR/images/*", "needs --data-root  yes")),
         (("profiles", "smoke"), ("smoke.toml", "[models.unet]", "[score]")),
         (("analyses", "claims"), ("The paper's claims as tests",)),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from analyses.reading.manifest import BEST, level_name
 from bench.planning.profile import Train
-from bench.training.levels import Evaluation, LevelSearch, baseline, starts_from_foreground, trivial
+from bench.training.levels import Evaluation, LevelSearch, Start, baseline, starts, trivial
 from segcam.scoring.miou import confusion, mean_iou
 
 
@@ -249,25 +249,52 @@ def test_classes_that_no_truth_holds_do_not_count() -> None:
 
 
 @pytest.mark.parametrize(
-    ("levels", "tolerance", "pixels", "foreground"),
+    ("levels", "pixels", "low"),
     [
-        ((30, 50, 70, 90), 2.0, (60, 40), True),
-        ((35, 50), 4.0, (60, 40), False),
-        ((33, 50), 0.5, (60, 40), True),
-        ((50, 90), 2.0, (60, 40), False),
-        ((48, 90), 2.0, (97, 3), True),
-        ((50, 90), 2.0, (97, 3), False),
-        ((90,), 2.0, (97, 3), False),
-        ((BEST,), 2.0, (60, 40), False),
-        ((30, BEST), 2.0, (60, 40), True),
+        ((30, 50, 70, 90), (60, 40), (30,)),
+        ((30, 33), (60, 40), (30, 33)),
+        ((35, 50), (60, 40), ()),
+        ((30, 40, 48, 90), (97, 3), (30, 40, 48)),
+        ((50, 90), (97, 3), ()),
+        ((BEST,), (60, 40), ()),
+        ((30, BEST), (60, 40), (30,)),
     ],
 )
-def test_training_starts_from_foreground_for_levels_that_are_not_above_trivial_answers(
-    levels: tuple[int, ...], tolerance: float, pixels: tuple[int, ...], foreground: bool
+def test_levels_that_are_not_above_a_trivial_answer_have_a_start_of_their_own(
+    levels: tuple[int, ...], pixels: tuple[int, ...], low: tuple[int, ...]
 ) -> None:
-    assert starts_from_foreground(Train(levels=levels, tolerance=tolerance), lambda: pixels) is foreground
+    found = {start.initial_answer: start.levels for start in starts(Train(levels=levels), lambda: pixels)}
+    others = tuple(level for level in levels if level not in low)
+    assert found == {k: v for k, v in (("foreground", low), ("random", others)) if v}
+    assert list(found)[-1] == ("random" if others else "foreground"), "the highest level's start comes last"
     for said in ("foreground", "random"):
-        fixed = Train(levels=levels, tolerance=tolerance, initial_answer=said)  # type: ignore[arg-type]
-        assert starts_from_foreground(fixed, lambda: pytest.fail("what is said needs no pixels")) is (
-            said == "foreground"
-        )
+        fixed = Train(levels=levels, initial_answer=said)  # type: ignore[arg-type]
+        assert starts(fixed, lambda: pytest.fail("what is said needs no pixels")) == (Start(said, levels),)  # type: ignore[arg-type]
+
+
+def test_a_search_goes_on_from_another_start() -> None:
+    found = LevelSearch((30, 50, 70), 0.02, 16, sought=(30,))
+    search([0.1, 0.2, 0.29, 0.4], 3, found)
+    assert found.complete()
+    before = found.nearest[30]
+    found.begin((50, 70))
+    assert (found.sought, found.history, found.interval) == ((50, 70), [], 1)
+    assert len(found.earlier) == 4
+    assert BEST not in found.nearest
+    search([0.3, 0.5, 0.6, 0.69, 0.71], 4, found)
+    assert found.complete()
+    assert found.nearest[30] is before, "a nearer step of another start does not count"
+    assert {level: nearest(found, level) for level in (50, 70)} == {50: 1, 70: 3}
+    assert found.best() == 0.71
+    again = LevelSearch((30, 50, 70), 0.02, 16)
+    again.restore(json.loads(json.dumps(found.state())), {level: w for level, (_, w) in found.nearest.items()})
+    assert repr((again.earlier, again.history)) == repr((found.earlier, found.history))
+    found.begin((BEST,))
+    assert found.interval == 16
+
+
+@pytest.mark.parametrize(("mious", "behind"), [([], False), ([0.31], False), ([0.33], False), ([0.35], True)])
+def test_a_start_is_over_where_its_levels_were_leapt_over(mious: list[float], behind: bool) -> None:
+    found = LevelSearch((30, 50), 0.02, sought=(30,))
+    offered(found, *mious)
+    assert found.left_behind() is behind

@@ -93,6 +93,11 @@ NAN, INF = float("nan"), float("inf")
         (at("step", value=31), "it is at step 31 of 30"),
         (at("begun", value=5), "its last evaluation is after its step 4"),
         (at("begun", value=True), "'begun' of the header"),
+        (at("start", value=-1), "'start' of the header"),
+        (at("start", value=1), "it is of start 2 of 1"),
+        (at("search", "history", 0, "initial_answer", value="foreground"), "did not begin at the answer 'random'"),
+        (at("search", "history", 0, "initial_answer", value=""), "'search.history.0.initial_answer'"),
+        (at("search", "earlier", value=[3]), "'search.earlier.0'"),
         (at("search", value=3), "'search' of the header"),
         (at("search", value={}), "'search.interval' of the header: field required"),
         (at("search", "interval", value=0), "'search.interval'"),
@@ -160,7 +165,7 @@ def test_what_is_no_state(tmp_path: Path, parts: Parts) -> None:
     file = tmp_path / "state"
     for data, words in [
         (b"half", "delete it, and this training starts anew"),
-        (pack(parts[0], {"step": 4}), "the header lacks 'begun'"),
+        (pack(parts[0], {"step": 4}), "the header lacks 'start'"),
         (pack(parts[0], {**parts[1], "search": {"interval": 10**400}}), "'search."),
     ]:
         file.write_bytes(data)

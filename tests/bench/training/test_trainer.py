@@ -19,14 +19,16 @@ import torch
 from torch import nn
 
 import bench.training.trainer
+from analyses.reading.manifest import BEST
 from bench import endings
 from bench.endings import Stopped
 from bench.planning.profile import Augment, Train
+from bench.training.distillation import Hints
 from bench.training.levels import LevelSearch, baseline
 from bench.training.optimise import answer, learning_rate, precision
 from bench.training.trainer import Trainer, TrainJob, pixels
 from segcam import InputError, SegcamError
-from segcam.models import create
+from segcam.models import architecture, create
 from segcam.samples import IGNORE, Border, Sample
 
 CPU = torch.device("cpu")
@@ -66,6 +68,9 @@ SETTINGS: dict[str, Any] = {
     "longest_interval": 4,
     "save_every": 0.0,
 }
+
+
+TWO_STARTS: dict[str, Any] = {"levels": (35, 70), "learning_rate": 0.003, "steps": 60}
 
 
 def network(seed: int = 0) -> nn.Module:
@@ -161,7 +166,8 @@ def assert_same(one: Trainer, other: Trainer) -> None:
 def timeless(trainer: Trainer) -> list[str]:
     """The evaluations as text, since NaN is unlike itself, without the wall time."""
     nearest = [evaluation for evaluation, _ in trainer.search.nearest.values()]
-    return [repr(replace(evaluation, seconds=0.0)) for evaluation in [*trainer.search.history, *nearest]]
+    every = [*trainer.search.earlier, *trainer.search.history, *nearest]
+    return [repr(replace(evaluation, seconds=0.0)) for evaluation in every]
 
 
 @pytest.fixture(scope="module")
@@ -176,15 +182,21 @@ def averaged() -> Trainer:
     return train(job(average=0.9))
 
 
-@pytest.fixture(params=[0.0, 0.9])
-def average(request: pytest.FixtureRequest) -> float:
-    share: float = request.param
-    return share
+@pytest.fixture(scope="module")
+def of_two_starts() -> Trainer:
+    """One whose first level is found from the answer 'foreground', the other from random weights."""
+    return train(job(**TWO_STARTS))
+
+
+@pytest.fixture(params=[{}, {"average": 0.9}, TWO_STARTS], ids=["plain", "averaged", "two starts"])
+def changed(request: pytest.FixtureRequest) -> dict[str, Any]:
+    settings: dict[str, Any] = request.param
+    return settings
 
 
 @pytest.fixture
-def uninterrupted(average: float, plain: Trainer, averaged: Trainer) -> Trainer:
-    return averaged if average else plain
+def uninterrupted(changed: dict[str, Any], plain: Trainer, averaged: Trainer, of_two_starts: Trainer) -> Trainer:
+    return averaged if "average" in changed else of_two_starts if changed else plain
 
 
 def test_it_learns_and_reaches_the_levels(plain: Trainer) -> None:
@@ -222,12 +234,12 @@ def test_steps_or_epochs(length: dict[str, Any], steps: int) -> None:
     assert Trainer(job(**length)).total == steps
 
 
-def test_the_same_seed_gives_the_same_bits(average: float, uninterrupted: Trainer) -> None:
+def test_the_same_seed_gives_the_same_bits(changed: dict[str, Any], uninterrupted: Trainer) -> None:
     """And a training leaves the global random state alone, and does not depend on it."""
     torch.manual_seed(123)
     np.random.seed(123)  # noqa: NPY002
     before, old = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    assert_same(uninterrupted, train(job(average=average)))
+    assert_same(uninterrupted, train(job(**changed)))
     assert torch.equal(torch.get_rng_state(), before)
     assert (np.random.get_state()[1] == old).all()  # noqa: NPY002
 
@@ -254,28 +266,30 @@ def test_every_image_is_seen_once_an_epoch() -> None:
 
 
 @pytest.mark.parametrize("pieces", [1, 2])
-def test_stopped_after_saves_and_continued(tmp_path: Path, average: float, uninterrupted: Trainer, pieces: int) -> None:
+def test_stopped_after_saves_and_continued(
+    tmp_path: Path, changed: dict[str, Any], uninterrupted: Trainer, pieces: int
+) -> None:
     """Broken off again and again, until it ends by itself."""
     stops, ended = 0, None
     while ended is None:
         try:
-            ended = train(job(average=average), Disk(tmp_path / "state", after_saves=pieces))
+            ended = train(job(**changed), Disk(tmp_path / "state", after_saves=pieces))
         except Killed:
             stops += 1
     assert stops >= 2
     assert_same(uninterrupted, ended)
 
 
-def test_stopped_between_saves_and_continued(tmp_path: Path, average: float, uninterrupted: Trainer) -> None:
+def test_stopped_between_saves_and_continued(tmp_path: Path, changed: dict[str, Any], uninterrupted: Trainer) -> None:
     for step in (1, 2, 5, 6, 11, uninterrupted.step):
         with pytest.raises(Killed):
-            train(job(average=average), Disk(tmp_path / "state", at_step=step))
-    assert_same(uninterrupted, train(job(average=average), Disk(tmp_path / "state")))
+            train(job(**changed), Disk(tmp_path / "state", at_step=step))
+    assert_same(uninterrupted, train(job(**changed), Disk(tmp_path / "state")))
 
 
 @pytest.mark.parametrize("points", [3, 4, 9])
 def test_stopped_at_any_point_and_continued(
-    tmp_path: Path, average: float, uninterrupted: Trainer, points: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, changed: dict[str, Any], uninterrupted: Trainer, points: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At every third point where a signal is heard, and so on: between steps, within validations and bisections."""
     heard, stops, where = 0, 0, set[str]()
@@ -294,7 +308,7 @@ def test_stopped_at_any_point_and_continued(
     while ended is None:
         heard = 0
         try:
-            ended = train(job(average=average, save_every=1e6), disk)
+            ended = train(job(**changed, save_every=1e6), disk)
         except Stopped:
             stops += 1
             assert disk.saves == stops
@@ -405,6 +419,52 @@ def test_start() -> None:
     assert low.history[0].iou[0] == 0, "all is foreground"
     plain, left = network(), Trainer(job(initial_answer="random")).model.state_dict()
     assert all(torch.equal(t, left[n]) for n, t in plain.state_dict().items())
+
+
+def test_low_levels_have_a_start_of_their_own(of_two_starts: Trainer) -> None:
+    """What comes after it is the training that there would be without the low level, bit for bit."""
+    search = of_two_starts.search
+    asked = [(start.initial_answer, start.levels) for start in of_two_starts.starts]
+    assert asked == [("foreground", (35,)), ("random", (70,))]
+    assert {e.initial_answer for e in search.earlier} == {search.nearest[35][0].initial_answer} == {"foreground"}
+    assert {e.initial_answer for e in search.history} == {search.nearest[70][0].initial_answer} == {"random"}
+    assert search.earlier[0].iou[0] == 0, "all is foreground"
+    assert all(search.reached(level) for level in (35, 70))
+    low, high = (train(job(**TWO_STARTS | {"levels": levels})) for levels in ((35,), (70,)))
+    assert max(e.miou for e in search.earlier) >= 0.35, "it ends when its level is passed"
+    assert max(e.step for e in search.earlier) == low.step < of_two_starts.step == high.step
+    for alone, level in ((low, 35), (high, 70), (high, BEST)):
+        (one, weights), (other, others) = alone.search.nearest[level], search.nearest[level]
+        assert replace(one, seconds=0.0) == replace(other, seconds=0.0)
+        assert all(torch.equal(tensor, others[name]) for name, tensor in weights.items())
+
+
+@pytest.mark.parametrize("hints", [False, True])
+def test_a_start_begins_with_the_first_weights(hints: bool) -> None:
+    """Those of the optimiser, the average and of what learns from a teacher, too."""
+    todo = job(**TWO_STARTS, average=0.9)
+    if hints:
+        model, teacher = (create("unet", 2, {"width": 2}, seed) for seed in (0, 1))
+        layers = architecture("unet").layers(model, "conv")
+        todo = replace(todo, model=model, hints=Hints(model, layers, teacher, layers, 16, 0))
+    trainer = Trainer(todo)
+    begun = {n: t.clone() for n, t in todo.hints.state_dict().items()} if todo.hints else {}
+    trainer.advance(3, lambda *_: None)
+    trainer._begin_next()
+    untrained = (create("unet", 2, {"width": 2}, 0) if hints else network()).state_dict()
+    for weights in (trainer.model.state_dict(), trainer.average.module.state_dict()):
+        assert all(torch.equal(tensor, weights[name]) for name, tensor in untrained.items())
+    assert all(torch.equal(tensor, todo.hints.state_dict()[name]) for name, tensor in begun.items() if todo.hints)
+    assert trainer.optimiser.state_dict()["state"] == {}
+    assert (trainer.step, int(trainer.average.n_averaged)) == (0, 0)
+
+
+def test_a_low_level_that_is_leapt_over_does_not_keep_the_others_waiting() -> None:
+    ended = train(job(levels=(20, 70), tolerance=0.1, learning_rate=0.3)).search
+    assert not ended.reached(20)
+    assert [(e.step, e.miou > 0.2) for e in ended.earlier] == [(0, False), (1, True)]
+    assert ended.history[0].initial_answer == "random"
+    assert ended.nearest[20][0] == ended.earlier[0]
 
 
 def test_start_needs_a_last_layer_with_a_bias() -> None:
