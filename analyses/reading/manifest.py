@@ -109,7 +109,7 @@ class OwnPasses(Images):
 
     targets: tuple[str, ...]
     levels: str = ""
-    seeds: str = ""
+    seeds: int | str = ""
 
 
 class Model(Entry):

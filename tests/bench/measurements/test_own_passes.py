@@ -271,10 +271,11 @@ def test_little_memory_gives_the_same_scores(folder: Path, scored: Path, tiny: P
 def test_other_settings_of_these_methods_leave_the_rest_alone(folder: Path, tiny: Path) -> None:
     files = [p for place in ("scores", "agreement", "gallery") for p in folder.rglob(f"{place}/*.*")]
     before = {p: p.stat().st_mtime_ns for p in files if "own-pass" not in p.name}
-    fewer = ("score.own_pass_images=1", "score.own_pass_targets=['best_pixel:logit']")
+    fewer = ("score.own_pass_images=1", "score.own_pass_targets=['best_pixel:logit']", "score.own_pass_seeds=2")
     finish("score", tiny, folder, *SETTINGS, *fewer, more=["--yes"])
     assert {p: p.stat().st_mtime_ns for p in before} == before
     assert len([name for name in contents(folder, "scores") if "own-pass" in name]) == len(LEVELS)
+    assert manifest(folder)["own_passes"]["seeds"] == 2
 
 
 def test_without_images_set_aside_there_are_no_rows_but_a_reason(folder: Path, tiny: Path) -> None:
