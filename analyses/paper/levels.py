@@ -130,6 +130,7 @@ def _columns(results: Results) -> list[str]:
         *("test_miou", "test_baseline_miou", "test_predicted_share", "n_test_images"),
         *(f"test_iou_{name}" for name in results.classes),
         "training_data",
+        "sha256",
     ]
 
 
@@ -158,6 +159,7 @@ def _row(
         **{f"val_iou_{name}": point.iou.get(name, math.nan) for name in results.classes},
         **test,
         "training_data": sources.get((point.model, point.seed)) or results.manifest.dataset.training_data,
+        "sha256": point.sha256,
     }
 
 

@@ -202,6 +202,7 @@ MEANINGS = {
     "reached": "Whether the level was reached; of sanity, the share of cells with a gradient.",
     "images_seen": "Training images seen until then, counted each time.",
     "initial_answer": "What the untrained network answered: the class everywhere ('foreground'), or at random.",
+    "sha256": "Of the checkpoint's file.",
     "val_miou": "Mean IoU on the validation images.",
     "test_miou": "Mean IoU on the test images.",
     "miou": "Mean IoU on the test images, with its 95 % interval where there is one.",

@@ -6,11 +6,13 @@ import io
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image, ImageSequence
 
 from analyses.artifacts import FRAME, MOVING, REST
 from analyses.depth.film import analyse
+from analyses.reading.results import Results
 from analyses.report import figures
 from tests.analyses.checks import assert_on_page, texts
 
@@ -67,6 +69,16 @@ def test_a_step_that_was_not_validated_lies_between_those_that_were(make):
     miou = results.training().query("seed == 0").set_index("step")["miou"]
     item.frames[1]()
     assert f"step 2: mean IoU {(miou[1] + miou[3]) / 2:.2f}" in texts(item)
+
+
+def test_a_start_that_was_not_filmed_is_not_in_the_curve(filmed):
+    path = filmed.folder / "scores" / "training" / "training.parquet"
+    log = pd.read_parquet(path)
+    first = log.assign(miou=0.01, initial_answer="foreground")
+    pd.concat([first, log.assign(initial_answer="random")]).to_parquet(path, index=False)
+    miou = log.query("seed == 0").set_index("step")["miou"]
+    (item,) = analyse(Results(filmed.folder))
+    assert f"{miou[1]:.2f} to {miou[200]:.2f}" in item.caption.finding
 
 
 def test_the_animation_holds_every_picture_and_rests_at_the_end(filmed):

@@ -6,7 +6,7 @@ import pytest
 
 from analyses.paper import levels
 from analyses.statistics import bootstrap
-from tests.analyses.checks import assert_on_page, key_of
+from tests.analyses.checks import assert_on_page, edit_manifest, key_of
 
 
 def test_the_table_shows_each_checkpoint_beside_the_baseline(make):
@@ -118,3 +118,25 @@ def test_seeds_of_which_no_training_was_recorded_are_named(make):
     log[(log["model"] == "unet") | (log["seed"] == 0)].to_parquet(path, index=False)
     item = list(levels.analyse(results))[-1]
     assert item.caption.details == "No course of training was recorded of ViT, seed 1."
+
+
+def test_a_low_levels_start_is_a_line_of_its_own(make):
+    results = make(seeds=(0,), levels=(30, 90))
+    path = results.folder / "scores" / "training" / "training.parquet"
+    log = pd.read_parquet(path)
+    first = log.iloc[:3].assign(miou=[0.16, 0.2, 0.3], initial_answer="foreground")
+    pd.concat([first, log.assign(initial_answer="random")]).to_parquet(path, index=False)
+
+    def started(manifest):
+        for point in manifest["checkpoints"]:
+            point |= {"initial_answer": "foreground" if point["level"] == 30 else "random", "sha256": "ab" * 32}
+
+    results = edit_manifest(results, started)
+    table, item = levels.analyse(results)
+    lines = [line for line in item.figure.axes[0].lines if len(line.get_xdata()) > 2]
+    assert [len(line.get_xdata()) for line in lines] == [3, len(log)]
+    assert "a short one from the start that its low levels need" in item.caption.reading
+    assert "short one" not in list(levels.analyse(make(seeds=(0,))))[-1].caption.reading
+    rows = table.frame.set_index("level")
+    assert rows["initial_answer"].to_dict() == {30: "foreground", 90: "random"}
+    assert set(rows["sha256"]) == {"ab" * 32}
