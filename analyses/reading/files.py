@@ -326,6 +326,8 @@ GALLERY = folder("gallery")
 
 LOG = f"{folder('training')}/training.parquet"
 """The training log."""
+LOG_TEXT = ("model", "training_data", "initial_answer")
+"""Its columns of words."""
 SECTIONS = "sections.json"
 """What a report tells of its tables and figures, by sections."""
 FILMS = "films"

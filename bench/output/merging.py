@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
-from analyses.reading.files import LOG
+from analyses.reading.files import LOG, LOG_TEXT
 from analyses.reading.manifest import Gap, Manifest
 from bench.output import definition, joining
 from bench.output.definition import of_training, union, without
@@ -66,7 +66,7 @@ def _join(runs: Sequence[Store], manifests: Sequence[Manifest], to: Store) -> li
     for name, path in contents.items():
         to.write(name, path.read_bytes())
     if log := _log(runs):
-        files[LOG] = to.write_table(LOG, log, keys=("model", "training_data"))
+        files[LOG] = to.write_table(LOG, log, keys=LOG_TEXT)
         merged = merged.model_copy(update={"files": files})
     to.write(MANIFEST, merged.written())  # last, so that half a merged run is none
     studied = sum(name.startswith("cells/") for name in beyond)
@@ -142,7 +142,7 @@ def _log(runs: Sequence[Store]) -> dict[str, Any]:
     tables = [pq.read_table(run.path(LOG)).to_pandas() for run in runs if run.has(LOG)]
     if not tables:
         return {}
-    text = ["model", "training_data"]
-    rows = pd.concat([table.astype(dict.fromkeys(text, str)) for table in tables])
-    rows = rows.drop_duplicates(["model", "seed", "step"])
+    told = [table if "initial_answer" in table else table.assign(initial_answer="") for table in tables]
+    rows = pd.concat([table.astype(dict.fromkeys(LOG_TEXT, str)) for table in told])
+    rows = rows.drop_duplicates(["model", "seed", "initial_answer", "step"])
     return {str(name): rows[name].to_numpy() for name in rows}

@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from analyses.reading.files import LOG
+from analyses.reading.files import LOG, LOG_TEXT
 from analyses.reading.manifest import Checkpoint, File, level_name
 from bench import endings
 from bench.output.store import Store
@@ -100,7 +100,7 @@ class Trainings:
         if done and self._logged[0] != done:
             rows = [row for cell in done for row in self._training_rows(cell)]
             columns = {name: [row[name] for row in rows] for name in rows[0]}
-            self._logged = (done, {LOG: self.store.write_table(LOG, columns, keys=("model", "training_data"))})
+            self._logged = (done, {LOG: self.store.write_table(LOG, columns, keys=LOG_TEXT)})
         films = {cell.film: cell for cell in done if self.store.has(cell.film)}
         files = {name: File(cell=cell.id, sha256=sha256(self.store.path(name), "film")) for name, cell in films.items()}
         return self._logged[1] | files if done else {}

@@ -20,7 +20,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from analyses.reading.files import LOG, SCORES, folder
+from analyses.reading.files import LOG, LOG_TEXT, SCORES, folder
 from analyses.reading.manifest import INPUT, Checkpoint, File, Gallery, Images, Manifest, Metric, Planned
 from bench.output.store import MANIFEST, Store
 
@@ -220,7 +220,7 @@ class Simulation:
         for _, of_model in log[log["model"].isin(list(self.template.models))].groupby("model", observed=True):
             known = sorted(of_model["seed"].unique())
             frames += [of_model[of_model["seed"] == known[s % len(known)]].assign(seed=s) for s in self.seeds]
-        joined = pd.concat(frames, ignore_index=True).astype({"model": str, "training_data": str})
+        joined = pd.concat(frames, ignore_index=True).astype(dict.fromkeys(LOG_TEXT, str))
         return {str(name): joined[name].to_numpy() for name in joined}
 
     def manifest(self, files: Mapping[str, File]) -> Manifest:
@@ -284,7 +284,7 @@ def simulate(out: Path, images: int, seeds: int, models: Sequence[str] = (), lik
                 files[f"{folder(table)}/{name}"] = entry
                 if table == "scores":
                     rows += entry.rows
-    files[LOG] = store.write_table(LOG, made.training(), keys=("model", "training_data"))
+    files[LOG] = store.write_table(LOG, made.training(), keys=LOG_TEXT)
     store.write(MANIFEST, made.manifest(files).written())
     return rows
 

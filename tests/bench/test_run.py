@@ -440,14 +440,17 @@ def test_no_file_holds_a_place_of_this_machine(finished: Path) -> None:
 def test_the_training_log(finished: Path) -> None:
     log = pd.read_parquet(finished / LOG)
     record = json.loads(next(finished.glob("cells/train-*.json")).read_text())
-    assert log["step"].tolist() == sorted(evaluation["step"] for evaluation in record["history"])
-    assert log["step"].is_unique
-    assert log["step"].max() == record["steps"]
+    steps = {answer: of_start["step"].tolist() for answer, of_start in log.groupby("initial_answer", observed=True)}
+    assert list(log["initial_answer"].unique()) == ["foreground", "random"], "30 % has a start of its own"
+    assert all(of_start == sorted(set(of_start)) for of_start in steps.values())
+    history = [(evaluation["initial_answer"], evaluation["step"]) for evaluation in record["history"]]
+    assert list(zip(log["initial_answer"], log["step"], strict=True)) == history
+    assert steps["random"][-1] == record["steps"]
     assert (log["images_seen"] == 5 * log["step"]).all()
-    assert log["loss"].isna().tolist() == [True] + [False] * (len(log) - 1)
+    assert log["loss"].isna().tolist() == (log["step"] == 0).tolist()
     assert log["miou"].to_numpy() == pytest.approx(((log["iou_background"] + log["iou_pet"]) / 2).to_numpy())
-    miou = log.set_index("step")["miou"]
     for entry in manifest(finished)["checkpoints"]:
+        miou = log[log["initial_answer"] == entry["initial_answer"]].set_index("step")["miou"]
         assert miou[entry["step"]] == entry["miou"]
         distance = (miou - entry["level"] / 100).abs()
         assert distance[entry["step"]] == pytest.approx(distance.min(), abs=1e-12)
