@@ -52,7 +52,7 @@ UNKNOWN = (
     *("claim", "trainings", "photographs differ by", "0: supported or opposite", "2: supported, trainings alike"),
     *("80 % up to trainings that differ by", "known from"),
 )
-PHOTOGRAPHS = 48
+PHOTOGRAPHS = 36
 """Of which the study to come measures faithfulness (bench/profiles/pets.toml)."""
 OTHER_METHOD = {"score_cam": "layer_cam"}
 """Methods in the place of those that a run lacks."""
