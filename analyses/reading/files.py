@@ -332,3 +332,8 @@ SECTIONS = "sections.json"
 """What a report tells of its tables and figures, by sections."""
 FILMS = "films"
 """Folder of the films of trainings, a file a model."""
+
+
+def with_answers(log: pd.DataFrame) -> pd.DataFrame:
+    """Return a training log with the column `initial_answer`, '' where it is from before there was one."""
+    return log if "initial_answer" in log else log.assign(initial_answer="")

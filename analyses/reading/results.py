@@ -250,8 +250,7 @@ class Results:
     def training(self) -> pd.DataFrame:
         """Return the training log: a row an evaluation, its steps counted from its `initial_answer` ('': unknown)."""
         paths = self._seen(self._files(folder("training"), ".parquet")) or [self.folder / LOG]
-        log = files.frame(paths, ("model", "seed", "step", "images_seen", "miou"))
-        return log if "initial_answer" in log else log.assign(initial_answer="")
+        return files.with_answers(files.frame(paths, ("model", "seed", "step", "images_seen", "miou")))
 
     def parts(self, table: str) -> list[Path]:
         """Return the files of a table, such as 'scores' or 'predictions'; none where it was not made.

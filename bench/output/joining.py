@@ -9,7 +9,6 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -106,7 +105,7 @@ def _scores(parts: Sequence[Store], manifests: Sequence[Manifest]) -> tuple[dict
         meant: Seeds = profile.get(section, {}).get("training_seeds", "all")
         if meant != "all":
             places = rows.groupby("model", observed=True)["seed"].rank("dense").astype(int) - 1
-            kept = np.array([of_seeds(meant, place) for place in places], bool)
+            kept = places.isin([place for place in places.unique() if of_seeds(meant, place)])
             notes += [] if kept.all() else [f"left out of {name}: seeds beyond those that it is made with"]
             rows = rows[kept]
         contents[name] = extracts.parquet(rows)

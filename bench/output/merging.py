@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
-from analyses.reading.files import LOG, LOG_TEXT
+from analyses.reading.files import LOG, LOG_TEXT, with_answers
 from analyses.reading.manifest import Gap, Manifest
 from bench.output import definition, joining
 from bench.output.definition import of_training, union, without
@@ -139,10 +139,9 @@ def _skipped(runs: Sequence[Store], manifests: Sequence[Manifest], cells: Iterab
 
 def _log(runs: Sequence[Store]) -> dict[str, Any]:
     """Return the columns of the log of all trainings; none where nothing was trained."""
-    tables = [pq.read_table(run.path(LOG)).to_pandas() for run in runs if run.has(LOG)]
+    tables = [with_answers(pq.read_table(run.path(LOG)).to_pandas()) for run in runs if run.has(LOG)]
     if not tables:
         return {}
-    told = [table if "initial_answer" in table else table.assign(initial_answer="") for table in tables]
-    rows = pd.concat([table.astype(dict.fromkeys(LOG_TEXT, str)) for table in told])
+    rows = pd.concat([table.astype(dict.fromkeys(LOG_TEXT, str)) for table in tables])
     rows = rows.drop_duplicates(["model", "seed", "initial_answer", "step"])
     return {str(name): rows[name].to_numpy() for name in rows}

@@ -240,8 +240,8 @@ class Trainings:
                 self.store.write(cell.checkpoint(level), packed)
             if level in search.levels or missed:
                 entries.append(entry)  # the best one is scored beside the levels where one of them is not there
-        in_order = sorted(search.history, key=lambda e: e.step)
-        history = [asdict(e) for e in (*sorted(search.earlier, key=lambda e: e.step), *in_order)]
+        starts = search.earlier, search.history
+        history = [asdict(e) for evaluations in starts for e in sorted(evaluations, key=lambda e: e.step)]
         record = {"checkpoints": entries, "history": history, "seconds": trainer.seconds, "steps": trainer.step}
         self.store.write(cell.record, TrainRecord.model_validate({"id": cell.id, **record}).written())
 

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from analyses.reading.manifest import BEST
+from bench.training.levels import InitialAnswer
 from segcam.errors import InputError
 from segcam.models.weights.checkpoints import unpack
 from segcam.models.weights.values import not_finite
@@ -54,7 +55,7 @@ class SavedEvaluation(_Part):
     iou: list[Share]
     predicted_share: Share
     seconds: Amount
-    initial_answer: Literal["foreground", "random"]
+    initial_answer: InitialAnswer
 
 
 class SavedSearch(_Part):

@@ -85,9 +85,10 @@ class Trainer:
         self.start = 0
         self.model = job.model.to(device=job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.hints = job.hints.to(job.device) if job.hints else None
-        networks = [self.model, *([self.hints] if self.hints else [])]
-        several = len(self.starts) > 1
-        self._untrained = [{n: t.clone() for n, t in one.state_dict().items()} for one in networks if several]
+        self._learning: list[nn.Module] = [self.model, *([self.hints] if self.hints else [])]
+        self._untrained: list[Weights] = []  # of each, where another start comes after this one
+        if not self.last_start:
+            self._untrained = [{n: t.clone() for n, t in one.state_dict().items()} for one in self._learning]
         self._begin()
         tolerance, longest = settings.tolerance / 100, settings.longest_interval
         self.search = LevelSearch(settings.levels, tolerance, longest, sought=self.starts[0].levels)
@@ -121,8 +122,7 @@ class Trainer:
     def _begin_next(self) -> None:
         """Go back to the first weights and the first step, with the next start's answer and levels."""
         self.start += 1
-        for network, untrained in zip((self.model, self.hints), self._untrained, strict=False):
-            assert network is not None  # what it was before is there
+        for network, untrained in zip(self._learning, self._untrained, strict=True):
             network.load_state_dict(untrained)
         self._begin()
         self.step = self._begun = 0
