@@ -20,7 +20,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from analyses.reading.files import LOG, LOG_TEXT, SCORES, folder
+from analyses.reading.files import LOG, LOG_TEXT, SCORES, folder, with_answers
 from analyses.reading.manifest import INPUT, Checkpoint, File, Gallery, Images, Manifest, Metric, Planned
 from bench.output.store import MANIFEST, Store
 
@@ -215,7 +215,7 @@ class Simulation:
 
     def training(self) -> dict[str, Any]:
         """Return the training log, of the template's seeds in turn."""
-        log = pd.read_parquet(self.like / LOG)
+        log = with_answers(pd.read_parquet(self.like / LOG))
         frames = []
         for _, of_model in log[log["model"].isin(list(self.template.models))].groupby("model", observed=True):
             known = sorted(of_model["seed"].unique())

@@ -68,8 +68,14 @@ def test_a_free_photograph_is_in_pictures_alone(beside: Path, finished: Path) ->
     assert (beside / "figures" / "figure1-unet.png").is_file()
 
 
-def test_maps_that_were_negative_before_relu_are_named(finished: Path) -> None:
-    results = Results(finished)
+def test_maps_that_were_negative_before_relu_are_named(
+    copied: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of all six test images: those of the one that is kept by default are none."""
+    monkeypatch.setitem(DATASETS._items, "scenes", replace(DATASETS.get("scenes"), free=()))  # as without `beside`
+    finish("score", tiny, copied, "figures.images=6", more=["--yes"])
+    results = Results(copied)
+    assert len(results.gallery_ids) == 6
     scores = results.scores({"image": results.gallery_ids, "method": ["grad_cam"]})
     names = scores[["image", "target", "method", "layer"]].astype(str).agg("|".join, axis=1)
     for level in LEVELS:
