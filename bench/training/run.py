@@ -26,7 +26,7 @@ from bench.progress import Piece, say, working
 from bench.training.distillation import Hints
 from bench.training.levels import Evaluation, LevelSearch, baseline
 from bench.training.record import TrainRecord
-from bench.training.trainer import Filming, Trainer, TrainJob, pixels, steps
+from bench.training.trainer import Filming, Trainer, TrainJob, steps
 from segcam.channels import RGB
 from segcam.errors import InputError, first_line
 from segcam.files import sha256
@@ -214,8 +214,7 @@ class Trainings:
 
     def _keep(self, cell: TrainCell, trainer: Trainer, search: LevelSearch) -> None:
         """Write the checkpoints of the levels reached, then the record that says how the training ended."""
-        classes, border = len(self.data.opened.info.classes), self.profile.data.border
-        base = baseline(pixels(self.data.val, classes, border, self.profile.score.foreground))
+        base = baseline(trainer.validation.pixels())
         entries = []
         missed = not all(map(search.reached, search.levels))
         for level in search.kept:

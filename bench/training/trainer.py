@@ -23,10 +23,10 @@ from bench.training.distillation import Hints
 from bench.training.levels import Evaluation, LevelSearch, Weights, starts
 from bench.training.optimise import answer, groups, learning_rate, moving_average, precision
 from bench.training.state import read_state
+from bench.training.validation import Validation
 from segcam.errors import SegcamError, first_line
 from segcam.models.weights.checkpoints import pack
 from segcam.samples import IGNORE, Batch, Border, Images, with_border
-from segcam.scoring.miou import confusion, iou, mean_iou
 
 Filming = Callable[[nn.Module, int, bool], None]
 """Called with the network as it would be kept, the step, and whether that is the last; it leaves all as it is."""
@@ -75,13 +75,15 @@ class Trainer:
         film: told of the network after each step of the last start, to take pictures of it; None for no film.
         starts: its starts, which follow each other; those before the last are short.
         start: which of them this is.
+        validation: what tells how good the network is.
     """
 
     def __init__(self, job: TrainJob) -> None:
         self.job = job
         self.film: Filming | None = None
         settings = job.settings
-        self.starts = starts(settings, lambda: pixels(job.val, job.classes, job.border, job.foreground))
+        self.validation = Validation(job.val, job.classes, job.border, job.foreground, job.device)
+        self.starts = starts(settings, self.validation.pixels)
         self.start = 0
         self.model = job.model.to(device=job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.hints = job.hints.to(job.device) if job.hints else None
@@ -101,7 +103,6 @@ class Trainer:
         self._augment = Augmentation(**settings.augment.model_dump())
         self._losses: list[Tensor] = []
         self._snapshots: dict[int, Weights] = {}
-        self._val: list[tuple[Tensor, Tensor, Tensor | None]] = []
         self._order: tuple[int, np.ndarray[Any, Any]] = (-1, np.empty(0, int))
 
     @property
@@ -296,10 +297,8 @@ class Trainer:
         positions = range(self.step * size, (self.step + 1) * size)
         batch = Batch.of([self.job.train[self._shuffled(n // count, n % count)] for n in positions], self.job.device)
         generator = torch.Generator().manual_seed(_seed(self.job.seed, "augment", self.step))
-        return self._augment(batch.images, self._labels(batch), generator, batch.channels)
-
-    def _labels(self, batch: Batch) -> Tensor:
-        return with_border(batch.masks, self.job.border, self.job.foreground, batch.valid)
+        labels = with_border(batch.masks, self.job.border, self.job.foreground, batch.valid)
+        return self._augment(batch.images, labels, generator, batch.channels)
 
     def _shuffled(self, epoch: int, position: int) -> int:
         if self._order[0] != epoch:
@@ -328,64 +327,30 @@ class Trainer:
         self.search.offer(evaluation, lambda: self._snapshots[step])
         return evaluation
 
-    @torch.no_grad()
     def _validate(self, network: nn.Module, step: int) -> Evaluation:
-        job, settings = self.job, self.job.settings
+        settings = self.job.settings
         passed = len(self._losses) - (self.step - step)
         loss = float(torch.stack(self._losses[:passed]).mean()) if passed > 0 else math.nan
-        network.eval()
-        predictions, finite = [], True
-        for inputs, _, valid in self._validation():
-            endings.check()
-            logits = network(inputs)
-            finite = finite and bool(torch.isfinite(logits).all())
-            answer = logits.argmax(1)
-            predictions.append(answer if valid is None else answer.masked_fill(~valid, IGNORE))
-        if not step and not finite:  # before the first step, so that no learning rate is to blame
+        answers = self.validation(network)
+        if not step and not answers.finite:  # before the first step, so that no learning rate is to blame
             raise SegcamError(
                 "the network's first answers are not finite numbers: choose other pretrained weights, or none"
             )
-        if not finite or (passed > 0 and not math.isfinite(loss)):
+        if not answers.finite or (passed > 0 and not math.isfinite(loss)):
             raise SegcamError(
                 f"training diverged by step {step}: lower train.learning_rate ({settings.learning_rate:g})"
             )
-        pairs = zip(predictions, self._validation(), strict=True)
-        counts = torch.cat([confusion(classes, labels, job.classes) for classes, (_, labels, _) in pairs])
-        shares = torch.cat([(classes == job.foreground).flatten(1).any(1) for classes in predictions])
         return Evaluation(
             step=step,
             images_seen=step * settings.batch_size,
             loss=loss,
             learning_rate=learning_rate(max(0, step - 1), self.total, settings) if step else 0.0,
-            miou=mean_iou(counts.sum(0)),
-            iou=tuple(iou(counts.sum(0)).tolist()),
-            predicted_share=float(shares.double().mean()),
+            miou=answers.miou,
+            iou=answers.iou,
+            predicted_share=answers.predicted_share,
             seconds=self.seconds,
             initial_answer=self.starts[self.start].initial_answer,
         )
-
-    def _validation(self) -> list[tuple[Tensor, Tensor, Tensor | None]]:
-        """Return inputs, labels and valid regions of the validation batches; they stay on the device."""
-        if not self._val:
-            batches = []
-            for first in range(0, len(self.job.val), 32):
-                rows = range(first, min(first + 32, len(self.job.val)))
-                endings.check()
-                batch = Batch.of([self.job.val[i] for i in rows], self.job.device)
-                inputs = batch.inputs().contiguous(memory_format=torch.channels_last)
-                batches.append((inputs, self._labels(batch), batch.valid))
-            self._val = batches
-        return self._val
-
-
-def pixels(images: Images, classes: int, border: Border, foreground: int) -> list[int]:
-    """Return how many pixels of images there are of each class, in truth; ignored ones are of none."""
-    total = torch.zeros(classes, classes, dtype=torch.long)
-    for i in range(len(images)):
-        batch = Batch.of([images[i]])
-        labels = with_border(batch.masks, border, foreground, batch.valid)
-        total += confusion(torch.zeros_like(labels, dtype=torch.long), labels, classes)[0]
-    return [int(number) for number in total.sum(1)]
 
 
 def _seed(*words: object) -> int:

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 import bench.training.trainer
+import bench.training.validation
 from analyses.reading.manifest import BEST
 from bench import endings
 from bench.endings import Stopped
@@ -26,7 +27,8 @@ from bench.planning.profile import Augment, Train
 from bench.training.distillation import Hints
 from bench.training.levels import LevelSearch, baseline
 from bench.training.optimise import answer, learning_rate, precision
-from bench.training.trainer import Trainer, TrainJob, pixels
+from bench.training.trainer import Trainer, TrainJob
+from bench.training.validation import Validation
 from segcam import InputError, SegcamError
 from segcam.models import architecture, create
 from segcam.samples import IGNORE, Border, Sample
@@ -302,7 +304,8 @@ def test_stopped_at_any_point_and_continued(
             raise Stopped(signal.SIGTERM, "")
 
     module = SimpleNamespace(check=check, Stopped=Stopped, deferred=nullcontext, GOES_ON="")
-    monkeypatch.setattr(bench.training.trainer, "endings", module)
+    for place in (bench.training.trainer, bench.training.validation):
+        monkeypatch.setattr(place, "endings", module)
     disk = Disk(tmp_path / "state")
     ended = None
     while ended is None:
@@ -313,7 +316,7 @@ def test_stopped_at_any_point_and_continued(
             stops += 1
             assert disk.saves == stops
     assert stops >= 2
-    assert where == {"advance", "_validate", "_validation"}
+    assert where == {"advance", "__call__", "_made"}
     assert_same(uninterrupted, ended)
 
 
@@ -532,7 +535,8 @@ def labelled(*masks: list[list[int]]) -> list[Sample]:
 def test_baseline_by_hand(
     masks: list[list[list[int]]], classes: int, border: Border, foreground: int, expected: float
 ) -> None:
-    assert baseline(pixels(labelled(*masks), classes, border, foreground)) == pytest.approx(expected)
+    pixels = Validation(labelled(*masks), classes, border, foreground, CPU).pixels()
+    assert baseline(pixels) == pytest.approx(expected)
 
 
 def test_border_changes_labels_loss_and_mean_iou() -> None:
