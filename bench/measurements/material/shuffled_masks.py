@@ -17,7 +17,8 @@ from bench.planning.cells import TrainCell
 from bench.planning.data import Data
 from bench.planning.profile import Profile
 from bench.training.levels import starts
-from bench.training.trainer import Trainer, TrainJob, pixels
+from bench.training.trainer import Trainer, TrainJob
+from bench.training.validation import Validation
 from segcam.errors import InputError
 from segcam.models import create
 from segcam.samples import Images, Sample
@@ -96,7 +97,7 @@ def train_shuffled(
     model = create(cell.model, classes, plan.parameters(profile, cell.model), cell.seed)
     shuffled = ShuffledMasks(data.train, cell.seed)
     own = profile.recipe(cell.model)
-    start = starts(own, lambda: pixels(data.val, classes, profile.data.border, foreground))[-1]
+    start = starts(own, Validation(data.val, classes, profile.data.border, foreground, device).pixels)[-1]
     changes = {"levels": (BEST,), "steps": steps, "longest_interval": math.ceil(steps / VALIDATIONS), "teacher": ""}
     changes["initial_answer"] = start.initial_answer  # as where the network itself was trained to its highest level
     recipe = own.model_copy(update=changes)
