@@ -289,11 +289,11 @@ def test_stopped_between_saves_and_continued(tmp_path: Path, changed: dict[str, 
     assert_same(uninterrupted, train(job(**changed), Disk(tmp_path / "state")))
 
 
-@pytest.mark.parametrize("points", [4, 9])
+@pytest.mark.parametrize("points", [3, 4, 9])
 def test_stopped_at_any_point_and_continued(
     tmp_path: Path, changed: dict[str, Any], uninterrupted: Trainer, points: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At every fourth point where a signal is heard, and so on: between steps, within validations and bisections."""
+    """At every third point where a signal is heard, and so on: between steps, within validations and bisections."""
     heard, stops, where = 0, 0, set[str]()
 
     def check() -> None:
