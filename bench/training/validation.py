@@ -12,6 +12,7 @@ from segcam.samples import IGNORE, Batch, Border, Images, with_border
 from segcam.scoring.miou import confusion, iou, mean_iou
 
 BATCH = 32
+"""Images a forward pass."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,10 @@ class Validation:
 
     def pixels(self) -> list[int]:
         """Return how many pixels there are of each class, in truth; ignored ones are of none."""
-        total = torch.zeros(self.classes, self.classes, dtype=torch.long)
-        for i in range(len(self.images)):
-            labels = self._labels(Batch.of([self.images[i]]))
-            total += confusion(torch.zeros_like(labels, dtype=torch.long), labels, self.classes)[0]
-        return [int(number) for number in total.sum(1)]
+        counts = [
+            confusion(torch.zeros_like(labels, dtype=torch.long), labels, self.classes) for _, labels, _ in self._made()
+        ]
+        return [int(number) for number in torch.cat(counts).sum((0, 2))]
 
     def _made(self) -> list[tuple[Tensor, Tensor, Tensor | None]]:
         """Return inputs, labels and valid regions of the batches."""
@@ -83,9 +83,7 @@ class Validation:
                 endings.check()
                 batch = Batch.of([self.images[i] for i in rows], self.device)
                 inputs = batch.inputs().contiguous(memory_format=torch.channels_last)
-                batches.append((inputs, self._labels(batch), batch.valid))
+                labels = with_border(batch.masks, self.border, self.foreground, batch.valid)
+                batches.append((inputs, labels, batch.valid))
             self._batches = batches
         return self._batches
-
-    def _labels(self, batch: Batch) -> Tensor:
-        return with_border(batch.masks, self.border, self.foreground, batch.valid)
