@@ -19,7 +19,6 @@ from analyses.reading.manifest import Manifest
 from analyses.reading.results import Results
 from analyses.reading.small_maps import FOLDER as SMALL_MAPS
 from analyses.reading.small_maps import SmallMap, arrays_of
-from tests import browsers
 
 CONTROLS = ("uniform", "random", "sobel", "mask_oracle")
 METRICS: dict[str, dict[str, Any]] = {
@@ -345,14 +344,3 @@ def make(make_in: Callable[..., Results], tmp_path: Path) -> Callable[..., Resul
     """Return a function that makes up a run (the fields of `Plan` as keywords) and opens it."""
     numbers = itertools.count()
     return lambda **fields: make_in(tmp_path / f"run{next(numbers)}", **fields)
-
-
-@pytest.fixture(scope="session")
-def browser():
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with api.sync_playwright() as playwright:
-        opened = browsers.launched(playwright)
-        if opened is None:
-            pytest.skip(browsers.NONE)
-        yield opened
-        opened.close()
