@@ -109,7 +109,8 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     if not frames:
         return
     about = (
-        "Spearman correlation of two metrics' means over images, across all layers and methods without controls (all), "
+        "Spearman correlation of two metrics' means over images, across all layers and methods without controls (all; those "
+        "of which each metric has half of the maps or more, n_cells), "
         "and across methods within a layer, averaged over layers (within layers), which the depth of the layer does "
         f"not enter; {CONFIDENCE:.0%} intervals from {RESAMPLES} resamples of images and seeds {NOTE}. "
         f"Redundant: both intervals lie beyond {REDUNDANT} on one side. Where a metric counts less as better, its "
@@ -233,7 +234,7 @@ def redundant_pairs(frame: pd.DataFrame, results: Results, at_least: int = 1) ->
         groups = [group for group in groups if group not in linked] + [set().union({one, two}, *linked)]
     where = f" in all {at_least} networks" if at_least > 1 else ""
     if not groups:
-        return f"No two metrics are redundant{where}."
+        return f"No two metrics are shown to be redundant{where}."
     order = list(labels)
     named = [printing.listed([labels[name] for name in sorted(group, key=order.index)]) for group in groups]
     return f"Redundant{where} are {'; '.join(named)}."

@@ -98,7 +98,8 @@ def draw_summary(results: Results, summary: pd.DataFrame) -> matplotlib.figure.F
     for axes_row, ((scope, few), names) in zip(grid, blocks.items(), strict=True):
         of_scope = summary[summary["scope"] == scope]
         looks = {name: family_looks.get(families[name], style.grey_line(0)) for name in names}
-        labels = [printing.plain(results.label("methods", name)) for name in names]
+        images = of_scope.groupby("method")["n_images"].max()
+        labels = [_with_images(results.label("methods", name), images[name], images.max()) for name in names]
         for axes, (model, metric) in zip(axes_row, columns, strict=True):
             of_panel = of_scope[(of_scope["model"] == model) & (of_scope["metric"] == metric.name)]
             _draw_controls(axes, of_panel, control_looks)
@@ -128,6 +129,11 @@ def _blocks(summary: pd.DataFrame, metric: str) -> dict[tuple[str, bool], list[s
             if names:
                 blocks[scope, few] = names
     return blocks
+
+
+def _with_images(label: str, images: int, most: int) -> str:
+    """Return a method's label with the number of its images, where others have more."""
+    return printing.plain(label) + (f", n {images}" if images < most else "")
 
 
 def less(frame: pd.DataFrame) -> pd.Series:

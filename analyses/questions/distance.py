@@ -60,7 +60,8 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
 READING = (
     "Rings about the object's outline, inside at the left. Above: a map's energy share in each ring over the ring's "
     "share of the pixels, for a few layers, with controls, means over layers, in grey. Below: by how much the score "
-    "changes when the ring is removed. Bands are intervals; rings that most images lack are left out."
+    "changes when the ring is removed. Bands are intervals; left out are rings that most images lack, "
+    f"or that are less than {100 * FEW:g} % of an image on average."
 )
 _ENERGY = (
     "Ring: pixels whose distance from the outline of the class is above inner and at most outer, in pixels of the "

@@ -81,7 +81,8 @@ def lead(values: pd.DataFrame, axis: Axis, methods: Sequence[str]) -> Lead | Non
 
 def finding(results: Results, frame: pd.DataFrame, sources: Mapping[str, pd.DataFrame]) -> str:
     """Say which method leads on each axis, of those that are examined on all images, as far as it can be told."""
-    rows = frame[(frame["family"] != "control") & (frame["layers"] == ALL)]  # maps of the input are no others' equals
+    known = frame[frame["family"] != "control"]
+    rows = known[known["layers"] == ALL]  # maps of the input are no others' equals
     rows = rows[rows["n_robust"] >= 0.5 * rows["n_robust"].max()] if len(rows) else rows
     if rows.empty:
         return ""
@@ -119,7 +120,8 @@ def finding(results: Results, frame: pd.DataFrame, sources: Mapping[str, pd.Data
         all_three = set.intersection(*leading)
         sure = all(len(one) == 1 for one in leading)
         end = "; none leads on all" if not all_three else "; one method leads on all" if sure else ""
-    return f"{results.label('models', str(frame['model'].iloc[0]))}: {printing.listed(words)}{end}."
+    among = f", {len(rows)} methods of layers on the same images" if len(rows) < len(known) else ""
+    return f"{results.label('models', str(frame['model'].iloc[0]))}{among}: {printing.listed(words)}{end}."
 
 
 def _blind(results: Results, values: pd.DataFrame, axis: Axis, leader: Lead) -> str:

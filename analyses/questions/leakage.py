@@ -200,9 +200,12 @@ def finding(results: Results, frame: pd.DataFrame, changes: pd.DataFrame) -> str
         most = others.sort_values("over_chance", kind="stable").to_dict("records")[-1]
         share, chance = (f"{100 * most[name]:.0f} %" for name in ("energy", "chance"))
         pair = (changes["explained"] == own) & (changes["on_class"] == most["on_class"])
-        change = changes.loc[(changes["model"] == model) & pair, "score_change"].to_numpy(float)
-        told = len(change) and not math.isnan(change[0])
-        without = f"; without it the score goes {signed(change[0])}" if told else ""
+        removed = changes[(changes["model"] == model) & pair & changes["score_change"].notna()]
+        without = ""
+        for row in removed.head(1).to_dict("records"):
+            known = side([row[f"score_change{end}"] for end in ("", "_low", "_high")]) != 0
+            change = f"goes {signed(row['score_change'])}" if known else "may be the same"
+            without = f"; without it the score {change}"
         where = networks.where(results, model)
         words.append(f"{share} lies on {most['on_class']}{where} ({chance} by chance{without})")
     if not words:

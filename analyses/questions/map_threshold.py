@@ -254,7 +254,7 @@ def _chosen(results: Results, frame: pd.DataFrame) -> str:
     beside = f" The mean is higher than the whole image's at {above} layers." if len(uniform) else ""
     return (
         f"Thresholds of {low:g} to {high:g} of the maximum were chosen; they lose to Otsu's at {worse} layers (each "
-        f"layer is judged by its own interval), and come within {printing.fixed(lost, 3)} of the best there is.{beside}"
+        f"layer is judged by its own interval), and come within {printing.fixed(lost, 3)} of the best tried.{beside}"
     )
 
 

@@ -15,6 +15,8 @@ from analyses.statistics.jackknife import GROUPS
 
 FEWEST = 10
 """Images with both values, below which a rank correlation says nothing."""
+SAME = 1e-5
+"""Values of a seed that differ by this share of the largest, or less, do not vary: it is rounding alone."""
 _CHUNK = 256
 
 
@@ -54,7 +56,7 @@ def correlations(
     Source: Spearman, American Journal of Psychology 15, 1904; ranks anew in each resample as Efron and Tibshirani, An
         Introduction to the Bootstrap, 1993, chapter 10.
     """
-    first, rest = np.asarray(ones, np.float64), np.asarray(others, np.float64)
+    first, rest = _varying(np.asarray(ones, np.float64)), _varying(np.asarray(others, np.float64))
     seeds, images = first.shape[1:]
     drawn_seeds, drawn_images = crossed_draws(np.random.default_rng(SEED), seeds, images, resamples)
     groups = min(GROUPS, images)
@@ -78,6 +80,13 @@ def correlations(
         ]
         for i in range(len(first))
     ]
+
+
+def _varying(values: Floats) -> Floats:
+    """Return values, (quantities, seeds, images), without those of a seed that differ by rounding alone."""
+    low, high = np.fmin.reduce(values, axis=-1), np.fmax.reduce(values, axis=-1)
+    same = high - low <= SAME * np.fmax(np.abs(low), np.abs(high))
+    return np.where(same[..., None], np.nan, values)
 
 
 def _of_seed(ones: Floats, others: Floats, weights: NDArray[Any]) -> Floats:

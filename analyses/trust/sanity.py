@@ -69,7 +69,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
 READING = (
     "Similarity of maps to those of the trained network (Spearman's correlation; 1: the same), as weights are made "
     "random from the output to the input, a line a method. A map that explains what was learned has to change: above "
-    f"{FAILS:g} (dotted) where all is random, a method fails."
+    f"{FAILS:g} (dotted) where all is random, with its whole interval, a method fails."
 )
 
 
@@ -260,7 +260,7 @@ def draw(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> matplo
     key: list[Artist] = [
         lines.line_key(look, printing.plain(results.label("methods", name))) for name, look in looks.items()
     ]
-    key += [lines.band_key(), lines.reference_key(f"fails above {FAILS:g}")]
+    key += [lines.band_key(), lines.reference_key(f"fails with the interval above {FAILS:g}")]
     widths = [1.25, 1] if alone else None
     return lines.draw([panels], key, 3.3, key_columns=6, key_length=3, shared=("none", "row"), widths=widths)
 

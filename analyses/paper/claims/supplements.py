@@ -59,7 +59,7 @@ def figures(results: Results, decided: Sequence[Decided]) -> Iterator[Figure]:
         for one in tried
     ]
     shares = [f"{one.judged.claim.id} {100 * (one.agreement or 0):.0f} %" for one in tried]
-    found = f"Other choices, as good as the registered one, that put the interval where it does: {', '.join(shares)}."
+    found = f"Share of equally good choices, the registered one among them, that agree with it: {', '.join(shares)}."
     with style.context():
         figure = drawing.draw(curves)
     caption = Caption(found, drawing.READING, f"{SPECIFICATIONS_CAPTION} {_alone(results, tried)}".strip())

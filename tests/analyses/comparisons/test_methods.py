@@ -309,6 +309,8 @@ def test_the_dots_are_sorted_and_those_of_less_hollow(run):
         f"Methods of layers, fewer than 10 images; controls of {len(IMAGES)}",
         f"Methods of the input, fewer than 10 images; controls of {len(IMAGES)}",
     ]
+    assert not any(", n " in label for label in labels)
+    assert all(", n " in label.get_text() for label in figure.figure.axes[2].get_yticklabels())
     rows = tables["methods_summary"].query("metric == 'energy_gain' and scope == 'layer' and family != 'control'")
     rows = rows[rows["n_images"] >= 10].sort_values("estimate", ascending=False)
     assert [label.lower().replace("-", " ") for label in labels] == [name.replace("_", " ") for name in rows["method"]]

@@ -102,6 +102,14 @@ def test_means_intervals_and_chance(run: Results) -> None:
     assert list(dict.fromkeys(mean.frame["explained"])) == list(CLASSES)  # in the data's order
 
 
+def test_a_change_that_is_not_told_from_none_is_no_number(run: Results) -> None:
+    removal = removals()
+    leak = (removal["explained"] == "cat") & (removal["on_class"] == "dog")
+    removal.loc[leak, "score_change"] = [0.2 if i % 2 else -0.1 for i in range(leak.sum())]
+    *_, figure, _ = leakage.analyse(written(run, maps(run), removal))
+    assert "(10 % by chance; without it the score may be the same)" in figure.caption.finding
+
+
 def test_the_leak_is_what_the_title_names(run: Results) -> None:
     *_, figure, of_layers = leakage.analyse(run)
     assert "energy for cat, 30 % lies on dog (10 % by chance" in figure.caption.finding

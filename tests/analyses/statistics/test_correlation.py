@@ -104,6 +104,9 @@ def test_nothing_is_said_of_few_images_or_of_constants() -> None:
     for found in correlations(one[None], np.stack([few, np.zeros_like(other)]), resamples=20)[0]:
         assert np.isnan([found.rho, found.low, found.high]).all()
         assert found.n == 0
+    rounding = 1 - 1e-6 * np.random.default_rng(0).random(other.shape)
+    assert np.isnan(correlations(one[None], rounding[None], resamples=20)[0][0].rho)
+    assert not np.isnan(correlations(one[None], 100 * rounding[None] ** 100, resamples=20)[0][0].rho)
 
 
 def test_the_interval_covers_the_correlation_of_independent_images() -> None:
