@@ -98,9 +98,9 @@ _MARKS = (
     "n: images of methods with passes of their own. Edge alignment and background ratio are in the table methods."
 )
 SUMMARY_READING = (
-    "Mean over a network's layers with its interval, a row a method, the highest first; n: its images, where others have "
-    f"more, and below {FEW} apart. Grey lines are controls that know neither the network nor the mask. A hollow mark "
-    "is of fewer layers, or of fewer than half of the maps: such means are not to be compared with others."
+    "Mean over a network's layers with its interval, a row a method, the highest first; n: images, where others have "
+    f"more; below {FEW} apart. Grey lines are controls that know neither network nor mask. A hollow mark is of fewer "
+    "layers, or of fewer than half of the maps: such means are not to be compared with others."
 )
 
 

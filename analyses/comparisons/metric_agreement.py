@@ -109,10 +109,10 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     if not frames:
         return
     about = (
-        "Spearman correlation of two metrics' means over images, across all layers and methods without controls (all; those "
-        "of which each metric has half of the maps or more, n_cells), "
-        "and across methods within a layer, averaged over layers (within layers), which the depth of the layer does "
-        f"not enter; {CONFIDENCE:.0%} intervals from {RESAMPLES} resamples of images and seeds {NOTE}. "
+        "Spearman correlation of two metrics' means over images, across all layers and methods without controls "
+        "(all; those of which each metric has half of the maps or more, n_cells), and across methods within a layer, "
+        f"averaged over layers (within layers), which the depth of the layer does not enter; {CONFIDENCE:.0%} "
+        f"intervals from {RESAMPLES} resamples of images and seeds {NOTE}. "
         f"Redundant: both intervals lie beyond {REDUNDANT} on one side. Where a metric counts less as better, its "
         "correlations are negative."
     )

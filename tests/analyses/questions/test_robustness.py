@@ -140,8 +140,8 @@ def test_the_figure_has_a_panel_an_axis_and_controls_apart(made) -> None:
     assert len([axes for axes in figure.figure.axes if axes.get_xlabel()]) == 4
     assert texts(figure).count("not measured") == 3, "leakage and faithfulness of Captum's, faithfulness of the other's"
     assert figure.caption.finding == (
-        "U-Net, 2 methods of layers on the same images: Other cam leaks least (0.40), Grad-CAM alone has a faithfulness (0.40) and Grad-CAM is the most "
-        "robust (0.80); none leads on all."
+        "U-Net, 2 methods of layers on the same images: Other cam leaks least (0.40), Grad-CAM alone has a "
+        "faithfulness (0.40) and Grad-CAM is the most robust (0.80); none leads on all."
     )
     assert len(figure.caption.reading.split()) <= 60
 
