@@ -58,7 +58,8 @@ def draw_panel(
     beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "size": style.SMALL, "color": style.GREY_TEXT}
     there = set(rows["method"].astype(str))
     for name in (name for name in looks if missing and name not in there):
-        axes.text(0.02, places[name], missing, va="center", **beside)
+        text = axes.text(0.02, places[name], missing, va="center", **beside)
+        text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.6})  # no line strikes it through
     y = rows["method"].astype(str).map(places)
     colours = [looks[str(name)].color for name in rows["method"]]
     bounded = np.isfinite(rows[["low", "high"]].to_numpy(np.float64)).all(axis=1)

@@ -136,7 +136,7 @@ def test_a_title_names_the_blind_control_that_beats_the_best_method(make_in, tmp
 def test_the_figure_has_a_panel_an_axis_and_controls_apart(made) -> None:
     (figure,) = [item for item in made[2] if isinstance(item, Figure)]
     assert_on_page(figure)
-    assert {"Methods", "Controls", "robustness of few images"} <= set(texts(figure))
+    assert {"Methods", "Controls", "robustness of 1 image"} <= set(texts(figure))
     assert len([axes for axes in figure.figure.axes if axes.get_xlabel()]) == 4
     assert texts(figure).count("not measured") == 3, "leakage and faithfulness of Captum's, faithfulness of the other's"
     assert figure.caption.finding == (
