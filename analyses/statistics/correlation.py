@@ -84,8 +84,8 @@ def correlations(
 
 def _varying(values: Floats) -> Floats:
     """Return values, (quantities, seeds, images), without those of a seed that differ by rounding alone."""
-    low, high = np.fmin.reduce(values, axis=-1), np.fmax.reduce(values, axis=-1)
-    same = high - low <= SAME * np.fmax(np.abs(low), np.abs(high))
+    least, most = np.fmin.reduce(values, axis=-1), np.fmax.reduce(values, axis=-1)
+    same = most - least <= SAME * np.fmax(np.abs(least), np.abs(most))
     return np.where(same[..., None], np.nan, values)
 
 
