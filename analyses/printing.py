@@ -6,7 +6,7 @@ import math
 import re
 import textwrap
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -223,6 +223,17 @@ def listed(words: Sequence[str]) -> str:
     ('a', 'a and b', 'a, b and c')
     """
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def images(counts: Iterable[float]) -> str:
+    """Return how many images stand behind some numbers.
+
+    >>> images([1]), images([40.0, 40.0]), images([12, 40])
+    ('1 image', '40 images', '12 to 40 images')
+    """
+    ends = sorted({round(count) for count in counts})
+    text = " to ".join(dict.fromkeys((str(ends[0]), str(ends[-1]))))
+    return f"{text} image{'s' * (ends[-1] != 1)}"
 
 
 def within(label: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from analyses import printing
 from analyses.artifacts import Caption, Figure
-from analyses.paper.layer_scores import SURE, OverImages, change, images_in_words, layer_scores
+from analyses.paper.layer_scores import SURE, OverImages, change, layer_scores
 from analyses.paper.map_figures import figures
 from analyses.plots import map_page, map_tiles
 from analyses.reading import choices
@@ -85,7 +85,8 @@ def _page(
     method = results.label("methods", results.main_method)
     key = map_tiles.key(results, image, tinted=shown.tinted, metric=None)
     if scores and metric:
-        words = f"attention: {metric.label.lower()}, median and quartiles of {images_in_words([*scores.values()])}"
+        counts = printing.images(len(score.values) for score in scores.values())
+        words = f"attention: {metric.label.lower()}, median and quartiles of {counts}"
         key += [("hollow", f"before {words}"), ("filled", f"after {words}")]
     return map_page.Page(
         title=f"{map_tiles.title(results, point)}: {method} of {results.image_label(image)}",

@@ -109,10 +109,3 @@ def change(before: OverImages | None, after: OverImages | None) -> Change | None
     differences = (both.iloc[:, 1] - both.iloc[:, 0]).to_numpy()
     interval = bootstrap_interval(differences[None], np.random.default_rng(SEED), RESAMPLES)
     return Change(start, end, len(both), side(interval).item())
-
-
-def images_in_words(scores: Sequence[OverImages]) -> str:
-    """Return how many images stand behind some means: '40 images', or '12 to 40 images'."""
-    counts = sorted({len(score.values) for score in scores})
-    text = " to ".join(dict.fromkeys((str(counts[0]), str(counts[-1]))))
-    return f"{text} image{'s' if counts[-1] != 1 else ''}"

@@ -51,7 +51,7 @@ def few(images: int) -> str:
     >>> few(1), few(4), few(60)
     (', 1 image', ', 4 images', '')
     """
-    return f", {images} image{'s' * (images > 1)}" if 0 < images < FEW else ""
+    return f", {printing.images([images])}" if 0 < images < FEW else ""
 
 
 def looks(results: Results, models: Sequence[str]) -> dict[int, style.Line]:

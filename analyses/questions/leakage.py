@@ -200,18 +200,22 @@ def finding(results: Results, frame: pd.DataFrame, changes: pd.DataFrame) -> str
         most = others.sort_values("over_chance", kind="stable").to_dict("records")[-1]
         share, chance = (f"{100 * most[name]:.0f} %" for name in ("energy", "chance"))
         pair = (changes["explained"] == own) & (changes["on_class"] == most["on_class"])
-        removed = changes[(changes["model"] == model) & pair & changes["score_change"].notna()]
-        without = ""
-        for row in removed.head(1).to_dict("records"):
-            known = side([row[f"score_change{end}"] for end in ("", "_low", "_high")]) != 0
-            change = f"goes {signed(row['score_change'])}" if known else "may be the same"
-            without = f"; without it the score {change}"
+        without = _without(changes[(changes["model"] == model) & pair])
         where = networks.where(results, model)
         words.append(f"{share} lies on {most['on_class']}{where} ({chance} by chance{without})")
     if not words:
         return ""
     method = results.label("methods", str(frame["method"].iloc[0]))
     return f"Of {method}'s energy for {own}, {printing.listed(words)}."
+
+
+def _without(removed: pd.DataFrame) -> str:
+    """Say what the score does without a class's pixels, from the row of the pair, if there is one and it is known."""
+    known = removed[removed["score_change"].notna()]
+    if known.empty:
+        return ""
+    change, low, high = (float(known[f"score_change{end}"].iloc[0]) for end in ("", "_low", "_high"))
+    return f"; without it the score {f'goes {signed(change)}' if side((change, low, high)) else 'may be the same'}"
 
 
 def signed(value: float) -> str:

@@ -147,9 +147,7 @@ def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
         lines.line_key(looks_of[family], FAMILIES.get(family, family)) for family in families if family != "control"
     ]
     few = frame.loc[frame["n_robust"].between(1, 0.5 * most, inclusive="left"), "n_robust"]
-    number = f"{few.max():.0f} image{'s' if few.max() > 1 else ''}" if len(few) else ""
-    label = f"robustness of {number}{' or fewer' if few.nunique() > 1 else ''}"
-    hollow = [lines.dots_key("hollow", label)] if len(few) else []
+    hollow = [lines.dots_key("hollow", f"robustness of {printing.images(few)}")] if len(few) else []
     style.add_key(figure, [*handles, *hollow, lines.reference_key()], 5)
     return figure
 
