@@ -1,4 +1,4 @@
-"""The tables that pages of docs/ show of what the code and the published results say, between two marks.
+"""The tables that pages of docs/, and the README of the study, show of code and published results, between two marks.
 
 `python -m tests.docs.tables` writes them anew; a test holds the pages to them.
 """
@@ -21,10 +21,11 @@ from bench.cli import listing
 from segcam.methods import METHODS
 from segcam.metrics import METRICS, Metric
 from segcam.metrics.attention import ATTENTION_METRICS, AttentionMetric
+from tests.docs import study
 from tests.reference import metrics as slow
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), study.PETS / "README.md"]
 MARKED = re.compile(r"(<!-- made: (\w+) ?(\w*) -->\n).*?(<!-- end -->)", re.DOTALL)
 SIDES = {"higher": "more", "lower": "less", "none": "neither"}
 CHANCES = {None: "", "area": "the mask's share", "uniform": "that of uniform attention"}
@@ -183,11 +184,14 @@ MAKERS: dict[str, Callable[[str], Iterator[str]]] = {
     "attention": attention,
     "claims": claims,
     "compared": compared,
+    "gains": study.gains,
+    "levels": study.levels,
     "measures": measures,
     "methods": methods,
     "metric": metric,
     "metrics": metrics,
     "rule": rule,
+    "verdicts": study.verdicts,
 }
 
 
