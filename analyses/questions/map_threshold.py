@@ -202,12 +202,11 @@ def finding(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> str
 
     The best of many layers on the test images would be too good: there some of it is luck.
     """
-    method, words = main_method(frame, results), []
+    words = []
     for model in models:
-        rows = frame[(frame["model"] == model) & (frame["method"] == method) & (frame["n_images"] >= FEWEST)]
-        if rows.empty:
+        best = _best(results, frame, model)
+        if not best:
             continue
-        best = max(rows.to_dict("records"), key=lambda row: row["choose_iou"])
         of = f" in {networks.name_of(results, model)}" if len(models) > 1 else ""
         where = networks.label_of(results, model, str(best["layer"]))
         reached, low, high = (printing.fixed(best[f"cut_iou{end}"], 2) for end in ("", "_low", "_high"))
@@ -217,7 +216,7 @@ def finding(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> str
         )
     if not words:
         return f"Fewer than {FEWEST} test images have an overlap."
-    label = results.label("methods", method)
+    label = results.label("methods", main_method(frame, results))
     return f"At the layer and threshold chosen on other images, {label} maps reach an IoU of {printing.listed(words)}."
 
 
@@ -263,6 +262,12 @@ def _sides(rows: pd.DataFrame) -> NDArray[np.int8]:
     return side(rows[f"difference{end}"] for end in ("", "_low", "_high"))
 
 
+def _best(results: Results, frame: pd.DataFrame, model: str) -> dict[str, Any]:
+    """Return the row of a network's layer that is best on the images kept for choosing; {} where images are few."""
+    rows = _judged(results, frame[frame["model"] == model]).nlargest(1, "choose_iou")
+    return {str(name): value for row in rows.to_dict("records") for name, value in row.items()}
+
+
 def _judged(results: Results, frame: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the method that is looked at, of enough images."""
     return frame[(frame["method"] == main_method(frame, results)) & (frame["n_images"] >= FEWEST)]
@@ -279,17 +284,24 @@ def _controls(results: Results, frame: pd.DataFrame, method: str) -> dict[str, s
     return {name: style.grey_line(i) for i, name in enumerate(controls)}
 
 
+def _drawn_layers(results: Results, frame: pd.DataFrame, model: str) -> list[Layer]:
+    """Return the layers that curves are drawn of: where encoder and decoder end, and that which the title names."""
+    layers = results.main_layers(model)
+    shown = {layer.name for layer in ends(layers)} | {_best(results, frame, model).get("layer")}
+    return [layer for layer in layers if layer.name in shown]
+
+
 def draw_curves(
     results: Results, frame: pd.DataFrame, curves: pd.DataFrame, models: Sequence[str]
 ) -> matplotlib.figure.Figure:
     """Draw a row a network and a column a layer: IoU over the threshold."""
     method = main_method(frame, results)
     greys = _controls(results, frame, method)
-    most = max(len(ends(results.main_layers(model))) for model in models)
+    layers_of = {model: _drawn_layers(results, frame, model) for model in models}
+    most = max(map(len, layers_of.values()))
     panels = []
-    for model in models:
+    for model, layers in layers_of.items():
         row = []
-        layers = ends(results.main_layers(model))
         for i in range(most):
             if i >= len(layers):
                 row.append(lines.Panel("", (), undefined="no such layer"))
