@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from sklearn.metrics import adjusted_rand_score, silhouette_samples
 from torch import nn
-from torch.nn.functional import cross_entropy
 
 from segcam import Batch, Probe, Target
 from segcam.datasets import DatasetOptions
@@ -16,10 +14,10 @@ from segcam.datasets.scenes_tagged import TaggedSplit, open_tagged
 from segcam.errors import InputError
 from segcam.groups import FEW, LARGEST, SMALLEST, STABLE, WITHOUT, Groups, dip, group_maps, group_points, map_points
 from segcam.maps import all_maps
-from segcam.models import MODELS
-from segcam.samples import IGNORE, Images
+from segcam.samples import Images
 from tests.reference.groups import dip as slow_dip
 from tests.reference.groups import hellinger, jaccard, shrunk
+from tests.segcam import tagged_network
 
 CORNER = np.s_[:3, :3]
 FEW_CLOUDS = {"draws": 6, "halves": 4}
@@ -304,31 +302,13 @@ def test_what_is_the_same_for_all_takes_nothing_out(n: int) -> None:
     np.testing.assert_array_equal(same.labels, group_maps(maps, **FEW_CLOUDS).labels)
 
 
-COUNT, SIZE, STEPS = 400, 64, 1600
+COUNT, SIZE = 400, tagged_network.SIZE
 
 
 @pytest.fixture(scope="module")
 def learned() -> nn.Module:
-    """A small U-Net that learned from scenes of which some carry a tag; about a minute and a half on one core."""
-    images = open_tagged(DatasetOptions(size=SIZE, counts=(1200, 1, 1))).splits["train"]
-    batch = Batch.of([images[i] for i in range(len(images))])
-    inputs, masks = batch.inputs(), batch.masks.long()
-    generator = torch.Generator().manual_seed(0)
-    with torch.random.fork_rng():
-        torch.default_generator.manual_seed(0)
-        architecture = MODELS.get("unet_he")
-        model = architecture.build(3, dict(architecture.defaults) | {"width": 8})
-    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=STEPS)
-    model.train()
-    for _ in range(STEPS):
-        rows = torch.randperm(len(masks), generator=generator)[:16]
-        loss = cross_entropy(model(inputs[rows]), masks[rows], ignore_index=IGNORE)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-    return model.eval()
+    """A small U-Net that learned from scenes of which some carry a tag."""
+    return tagged_network.load()
 
 
 def encoder_maps(model: nn.Module, images: Images) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
@@ -341,7 +321,6 @@ def encoder_maps(model: nn.Module, images: Images) -> tuple[list[np.ndarray], np
     return [one[:, 0].numpy() for one in maps.values()], (batch.masks[has] == 2).numpy(), has.numpy()
 
 
-@pytest.mark.slow
 def test_a_planted_cue_that_a_network_learned_is_found(learned: nn.Module) -> None:
     opened = open_tagged(DatasetOptions(size=SIZE, counts=(1, 1, COUNT))).splits["test"]
     assert isinstance(opened, TaggedSplit)
@@ -352,7 +331,6 @@ def test_a_planted_cue_that_a_network_learned_is_found(learned: nn.Module) -> No
     assert adjusted_rand_score(tagged, groups.labels) > 0.8
 
 
-@pytest.mark.slow
 def test_without_the_cue_the_same_network_has_no_odd_group(learned: nn.Module) -> None:
     opened = open_cues("texture", DatasetOptions(size=SIZE, counts=(1, 1, COUNT))).splits["test"]
     maps, masks, _ = encoder_maps(learned, opened)
