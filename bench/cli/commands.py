@@ -246,6 +246,7 @@ def publish(
 def merge(
     folders: Annotated[list[Path], typer.Argument(help="Folders of finished runs of one profile, or publications.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the merged run.")],
+    wait: WaitOption = False,
 ) -> None:
     """Join runs of machines that share no disk, or their publications: of one definition, with own models or seeds."""
     from bench.output import terminal
@@ -259,8 +260,8 @@ def merge(
     tell = terminal.teller(terminal.console())
     with ExitStack() as stack:
         for run in runs:
-            stack.enter_context(run.still(tell=tell))
-        stack.enter_context(to.writing(tell=tell))
+            stack.enter_context(run.still(wait=wait, tell=tell))
+        stack.enter_context(to.writing(wait=wait, tell=tell))
         notes = merged(runs, to)
     for note in notes:
         tell(f"note: {note}")

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pandas as pd
@@ -121,3 +126,26 @@ def test_what_changes_digits_alone_is_told(copied: Path, second: Path, tmp_path:
     assert "differ: torch 1.0 and" in said
     assert "begun under other registrations: verdicts are exploratory" in said
     assert manifest(tmp_path / "both")["registration"] == ""
+
+
+def test_beside_who_scores_it_is_refused_or_waits(finished: Path, second: Path, tmp_path: Path) -> None:
+    merging = ("merge", finished, second, "--out", tmp_path / "both")
+    beside = rf"{second} is in use by process {os.getpid()} of "
+    with Store(second).writing():
+        refused = called(*merging)
+        assert refused.code == 1
+        assert re.search(f"{beside}.*--wait", refused.error)
+        assert not (tmp_path / "both").exists()
+    begun = Event()
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(_score_a_while, second, begun)
+        assert begun.wait(60)
+        waited = called(*merging, "--wait")
+    assert waited.code == 0
+    assert re.search(f"{beside}.*: waiting", waited.err)
+
+
+def _score_a_while(folder: Path, begun: Event) -> None:
+    with Store(folder).writing():
+        begun.set()
+        time.sleep(3)
