@@ -264,8 +264,9 @@ def _sides(rows: pd.DataFrame) -> NDArray[np.int8]:
 
 def _best(results: Results, frame: pd.DataFrame, model: str) -> dict[str, Any]:
     """Return the row of a network's layer that is best on the images kept for choosing; {} where images are few."""
-    rows = _judged(results, frame[frame["model"] == model]).nlargest(1, "choose_iou")
-    return {str(name): value for row in rows.to_dict("records") for name, value in row.items()}
+    rows = _judged(results, frame)  # of all networks: they share a method
+    best = rows[rows["model"] == model].nlargest(1, "choose_iou")
+    return {str(name): value for row in best.to_dict("records") for name, value in row.items()}
 
 
 def _judged(results: Results, frame: pd.DataFrame) -> pd.DataFrame:

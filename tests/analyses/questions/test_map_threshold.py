@@ -123,3 +123,13 @@ def test_the_layer_of_the_title_is_chosen_on_other_images_too(make) -> None:
     found = row(table.frame, layer="Encoder 2_1", method="grad_cam")
     ends = f"[{found['cut_iou_low']:.2f}, {found['cut_iou_high']:.2f}]"
     assert f"an IoU of {found['cut_iou']:.2f} {ends} at Encoder 2_1" in curves.caption.finding
+    assert "Encoder 2_1" in [axes.get_title(loc="left") for axes in curves.figure.axes]
+
+
+def test_a_network_without_the_method_of_the_others_is_not_judged_by_one_of_its_own(make) -> None:
+    results = measured(make(**RUN))
+    table, *_ = map_threshold.analyse(results)
+    other = table.frame[table.frame["method"] == "uniform"].assign(model="vit")
+    both = pd.concat([table.frame, other])
+    assert map_threshold.finding(results, both, ["unet", "vit"]).count("of the maximum") == 1
+    assert map_threshold.finding(results, table.frame, ["unet", "vit"]).count("of the maximum") == 1
