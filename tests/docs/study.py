@@ -31,6 +31,13 @@ def table(name: str) -> pd.DataFrame:
     return pd.read_csv(PETS / "tables" / f"{name}.csv")
 
 
+def energy_gains() -> pd.DataFrame:
+    """Return the mean energy gain of methods over a network's layers, of the paper's target and all test images."""
+    found = table("methods_summary")
+    found = found[(found["target"] == "best_pixel:logit") & (found["metric"] == "energy_gain")]
+    return found[(found["scope"] == "layer") & (found["n_images"] > 300)]
+
+
 def levels(_: str) -> Iterator[str]:
     """A row a network and level, trainings side by side."""
     found = table("levels")
@@ -69,9 +76,8 @@ def verdicts(_: str) -> Iterator[str]:
 
 def gains(_: str) -> Iterator[str]:
     """Mean energy gain over a network's layers, a row a method; the share of blank maps where it is large."""
-    found = table("methods_summary")
-    found = found[(found["target"] == "best_pixel:logit") & (found["metric"] == "energy_gain")]
-    found = found[(found["scope"] == "layer") & (found["family"].isin(["cam", "control"])) & (found["n_images"] > 300)]
+    found = energy_gains()
+    found = found[found["family"].isin(["cam", "control"])]
     highest = found[found["level"] == found.groupby("model")["level"].transform("max")]
     wide = highest.pivot_table(index="method", columns="model", values="estimate").sort_values("unet", ascending=False)
     blank = highest.pivot_table(index="method", columns="model", values="blank_share")

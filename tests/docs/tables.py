@@ -90,7 +90,7 @@ def metric(name: str) -> Iterator[str]:
 
 def alike(_: str) -> Iterator[str]:
     """How alike metrics rank methods and layers, over the networks of the study."""
-    table = pd.read_csv(ROOT / "results" / "pets" / "tables" / "metric_agreement.csv")
+    table = study.table("metric_agreement")
     table = table[table["target"] == "best_pixel:logit"]
     yield "| metric | and | rank correlation |"
     yield "|---|---|---|"
@@ -113,10 +113,8 @@ def methods(family: str) -> Iterator[str]:
 
 def compared(_: str) -> Iterator[str]:
     """Methods side by side: energy on the animal, what random weights leave, whether the ball is found."""
-    study = pd.read_csv(ROOT / "results" / "pets" / "tables" / "methods_summary.csv")
-    study = study[(study["target"] == "best_pixel:logit") & (study["metric"] == "energy_gain")]
-    study = study[(study["scope"] == "layer") & (study["model"] == "unet") & (study["level"] == 90)]
-    study = study[study["n_images"] > 300].set_index("method")["estimate"]
+    gains = study.energy_gains()
+    gains = gains[(gains["model"] == "unet") & (gains["level"] == 90)].set_index("method")["estimate"]
     sanity = pd.read_csv(ROOT / "results" / "quick" / "tables" / "sanity_random.csv").set_index("method")["spearman"]
     evidence = pd.read_csv(ROOT / "results" / "evidence" / "tables" / "known_evidence_summary.csv")
     evidence = evidence[(evidence["target"] == "predicted:contrast") & (evidence["scope"] == "layer")]
@@ -129,13 +127,13 @@ def compared(_: str) -> Iterator[str]:
     for name in COMPARED:
         random = f"{sanity[name]:.2f}" if name in sanity else ""
         found = f"{ears.loc[name, 'layers_above_elsewhere']:.0f} of {ears.loc[name, 'n_layers']}"
-        numbers = f"{study[name]:.2f} | {random} | {ball.loc[name, 'gain']:.2f} | {found}"
+        numbers = f"{gains[name]:.2f} | {random} | {ball.loc[name, 'gain']:.2f} | {found}"
         yield f"| {METHODS.get(name).label} | {numbers} |".replace("-0.00", "0.00")
 
 
 def claims(_: str) -> Iterator[str]:
     """The claims, what decides on each, and the published verdict."""
-    table = pd.read_csv(ROOT / "results" / "pets" / "tables" / "claims.csv")
+    table = study.table("claims")
     verdicts = table.groupby("claim")["overall"].first().to_dict()
     yield "| claim | it is said | supported where, on average | trainings | verdict |"
     yield "|---|---|---|---|---|"

@@ -11,6 +11,7 @@ import yaml
 import segcam
 from segcam.methods import METHODS
 from segcam.metrics import METRICS
+from tests.docs import study
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -25,11 +26,7 @@ def test_methods_and_metrics_are_counted() -> None:
 
 
 def test_the_finding_of_edges_quotes_the_table() -> None:
-    table = pd.read_csv(ROOT / "results" / "pets" / "tables" / "methods_summary.csv")
-    table = table[
-        (table["target"] == "best_pixel:logit") & (table["metric"] == "energy_gain") & (table["n_images"] > 300)
-    ]
-    gain = table[table["scope"] == "layer"].set_index(["model", "method"])["estimate"]
+    gain = study.energy_gains().set_index(["model", "method"])["estimate"]
     grad_cam = " and ".join(f"{gain[model, 'grad_cam']:.2f}" for model in ("segformer", "vit"))
     sobel = {f"{gain[model, 'sobel']:.2f}" for model in ("segformer", "vit")}
     assert f"Grad-CAM has {grad_cam}; the Sobel image, which knows no network, has {sobel.pop()}." in README
@@ -55,7 +52,7 @@ def test_the_finding_of_sanity_quotes_the_table() -> None:
 
 
 def test_the_verdicts_are_those_of_the_study() -> None:
-    table = pd.read_csv(ROOT / "results" / "pets" / "tables" / "claims.csv")
+    table = study.table("claims")
     shown = dict(re.findall(r"^\| (C\d) \| .*? \| ([\w ]+) \|", README, re.MULTILINE))
     of_paper = table[table["claim"].str.startswith("C")]
     assert shown == of_paper.groupby("claim")["overall"].first().to_dict()
