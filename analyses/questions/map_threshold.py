@@ -305,7 +305,7 @@ def draw_curves(
         row = []
         for i in range(most):
             if i >= len(layers):
-                row.append(lines.Panel("", (), undefined="no such layer"))
+                row.append(lines.Panel("", (), undefined="no further layer"))
                 continue
             layer = layers[i]
             of_layer = curves[(curves["model"] == model) & (curves["layer"] == layer.name)]
