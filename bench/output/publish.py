@@ -42,7 +42,9 @@ class Publication:
     too_large: list[str] = field(default_factory=list)
 
 
-def publish_folder(run: Store, to: Store, may_drop: Callable[[str], bool] = lambda _: False) -> Publication:
+def publish_folder(
+    run: Store, to: Store, may_drop: Callable[[str], bool] = lambda _: False, *, with_page: bool = True
+) -> Publication:
     """Write what people read of a run: tables, figures as PNG or WebP, captions, page, manifest, the verdicts' scores.
 
     `run report --out` then decides every claim again. The folder is seen with the old publication or the new one,
@@ -53,6 +55,7 @@ def publish_folder(run: Store, to: Store, may_drop: Callable[[str], bool] = lamb
         run: the finished run.
         to: the folder, empty or with an earlier publication.
         may_drop: asked whether an earlier publication of another run may be replaced.
+        with_page: whether the page goes along; without it, folders that lie beside code stay light.
 
     Raises:
         InputError: there is no finished run, it is itself published, or `to` holds a run that is not.
@@ -71,7 +74,7 @@ def publish_folder(run: Store, to: Store, may_drop: Callable[[str], bool] = lamb
     if before and head and before.definition != head.definition and not may_drop(other):
         raise InputError(f"{other}: choose another folder with --to, or add --yes to replace it")
     result = Publication()
-    contents = _run(run, head, result) if head and not head.kind else _other(run, result)
+    contents = _run(run, head, result, with_page=with_page) if head and not head.kind else _other(run, result)
     listed = {name: extracts.file_of(data) for name, data in contents.items() if name.startswith(f"{SCORES}/")}
     drawn = {name: digest(data) for name, data in contents.items() if name not in listed and name != TIMING}
     contents[DRAWN] = Drawn(files=drawn).written()
@@ -82,26 +85,32 @@ def publish_folder(run: Store, to: Store, may_drop: Callable[[str], bool] = lamb
     return result
 
 
-def _run(run: Store, head: Manifest, result: Publication) -> dict[str, bytes]:
+def _run(run: Store, head: Manifest, result: Publication, *, with_page: bool) -> dict[str, bytes]:
     """Return the files of the publication of a run, but for the lists of them; notes what is too large."""
     results = Results(run.out)
     scores = {**dict(extracts.scores(run)), **dict(extracts.free_maps(results))} if run.names(SCORES) else {}
     whole = told.read(run.out)
     assert whole is not None  # `_head` has seen to it
+    page: dict[str, bytes] = {}
     if results.photographs:
-        page = {name: run.path(name).read_bytes() for name in run.drawn() if name.startswith(f"{PAGE}/")}
-        if _too_large(f"{PAGE}/", sum(map(len, page.values())), MOST_OF_PAGE, result):
-            page = {}
+        if with_page:
+            own = {name: run.path(name).read_bytes() for name in run.drawn() if name.startswith(f"{PAGE}/")}
+            page = _page(own, result)
         contents = _small_enough({**dict(_drawn(run, page)), **scores}, result)
     else:
         whole, figures = hidden.drawn(run, head, scores, whole)
         drawn = {name: data for name, data in _drawn(run, {}) if not hidden.shows_maps(name)}
         contents = _small_enough({**drawn, **figures, **scores}, result)
-        page = hidden.page(head, contents, whole)
-        if _too_large(f"{PAGE}/", sum(map(len, page.values())), MOST_OF_PAGE, result):
-            page = {}
+        if with_page:
+            page = _page(hidden.page(head, contents, whole), result)
     timing = {TIMING: run.path(TIMING).read_bytes()} if run.has(TIMING) else {}
     return {**contents, **page, CAPTIONS: whole.captions(captions.note(results)), SECTIONS: whole.written(), **timing}
+
+
+def _page(files: Mapping[str, bytes], result: Publication) -> dict[str, bytes]:
+    """Return the files of a page, none where it is too large for a folder."""
+    too_large = _too_large(f"{PAGE}/", sum(map(len, files.values())), MOST_OF_PAGE, result)
+    return {} if too_large else dict(files)
 
 
 def _other(run: Store, result: Publication) -> dict[str, bytes]:

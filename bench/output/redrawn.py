@@ -101,8 +101,8 @@ def timings(store: Store, section: Section) -> list[Path]:
 def _again(store: Store, published: Published, look: drawing.Files, console: Console) -> list[Path]:
     """Draw some analyses over what is published of them, and say what stays as it was published.
 
-    Where photographs may not be shown, or parts of a study were joined, the page is made of what lies there, too; any
-    other publication has that of its run, with all maps.
+    Where photographs may not be shown, parts of a study were joined, or no page lies there, it is made of what does;
+    any other publication has that of its run, with all maps.
     """
     names = published.analyses
     with working(console, "drawing", len(names)) as task:
@@ -120,7 +120,7 @@ def _again(store: Store, published: Published, look: drawing.Files, console: Con
         drawn = {path.stem for path in written if path.parent.name == folder}
         if stems := [stem for stem in stems if stem not in drawn]:
             say(console, f"{folder} left as published: {', '.join(stems)}")
-    if whole and (published.joined or not published.photographs):
+    if whole and (published.joined or not published.photographs or not store.has(f"{PAGE}/{INDEX}")):
         pages = {f"{PAGE}/{name}": data for name, data in page_of_publication(store.out)}
         store.draw(pages, whole=False)
         say(console, "the page shows these as published; a run's archive draws all anew: run report --out FILE.zip")

@@ -25,8 +25,9 @@ from tests.docs import study
 from tests.reference import metrics as slow
 
 ROOT = Path(__file__).parents[2]
-PAGES = [*sorted((ROOT / "docs").glob("*.md")), study.PETS / "README.md"]
-MARKED = re.compile(r"(<!-- made: (\w+) ?(\w*) -->\n).*?(<!-- end -->)", re.DOTALL)
+STUDIES = [study.RESULTS / folder / "README.md" for folder in (study.PETS, study.REGISTERED)]
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), *STUDIES]
+MARKED = re.compile(r"(<!-- made: (\w+) ?([\w-]*) -->\n).*?(<!-- end -->)", re.DOTALL)
 SIDES = {"higher": "more", "lower": "less", "none": "neither"}
 CHANCES = {None: "", "area": "the mask's share", "uniform": "that of uniform attention"}
 ALIKE = (
@@ -133,8 +134,7 @@ def compared(_: str) -> Iterator[str]:
 
 def claims(_: str) -> Iterator[str]:
     """The claims, what decides on each, and the published verdict."""
-    table = study.table("claims")
-    verdicts = table.groupby("claim")["overall"].first().to_dict()
+    verdicts = study.decided()
     yield "| claim | it is said | supported where, on average | trainings | verdict |"
     yield "|---|---|---|---|---|"
     for claim in registered().claims:

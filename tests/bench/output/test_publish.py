@@ -186,6 +186,19 @@ def test_the_page_is_published_without_maps_that_may_not_be_shown_where_it_is_no
     assert not (tmp_path / "small" / "report").exists()
 
 
+def test_without_its_page_a_folder_holds_all_else_and_a_report_makes_one(
+    published: Path, finished: Path, tmp_path: Path
+) -> None:
+    bare = tmp_path / "bare"
+    assert bench("publish", "--out", finished, "--to", bare, "--no-page").code == 0
+    assert not (bare / "report").exists()
+    assert contents(published / "light", "scores") == contents(bare, "scores")
+    assert contents(published / "light", "tables") == contents(bare, "tables")
+    outcome = bench("run", "report", "--out", bare)
+    assert outcome.code == 0, outcome.err
+    assert (bare / "report" / "index.html").is_file()
+
+
 def test_without_photographs_no_image_is_published(hidden: Path, tmp_path: Path) -> None:
     assert bench("publish", "--out", hidden, "--archive", tmp_path / "run.zip").code == 0
     main = [layer.name for layer in Results(hidden).layers("unet")]

@@ -1,1 +1,0 @@
-segcam.receive("site", null);
