@@ -98,4 +98,4 @@ def run(job: MeasureJob) -> dict[str, Columns]:
     return {SECTION: joined(maps), "distance_half": joined(halves), "distance_removal": joined(removals)}
 
 
-MEASUREMENT = MEASUREMENTS.add(Measurement(SECTION, run, partial(cells, SECTION, METHODS), settings=Distance, cost=4.0))
+MEASUREMENT = MEASUREMENTS.add(Measurement(SECTION, run, partial(cells, SECTION, METHODS), settings=Distance, cost=0.7))

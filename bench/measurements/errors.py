@@ -258,4 +258,4 @@ def _request(job: MeasureJob, section: Errors) -> Request:
     )
 
 
-MEASUREMENT = MEASUREMENTS.add(Measurement(SECTION, run, plan, settings=Errors))
+MEASUREMENT = MEASUREMENTS.add(Measurement(SECTION, run, plan, settings=Errors, cost=0.25))

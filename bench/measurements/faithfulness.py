@@ -326,4 +326,4 @@ def _own_maps(job: MeasureJob, passes: OwnPasses, request: Request, capture: Cap
             yield replace(made, methods=[places[m] for m in made.methods])
 
 
-MEASUREMENT = MEASUREMENTS.add(Measurement("faithfulness", run, settings=Faithfulness, cost=8.0))
+MEASUREMENT = MEASUREMENTS.add(Measurement("faithfulness", run, settings=Faithfulness, cost=25.0))

@@ -99,4 +99,4 @@ def plan(profile: Profile, data: Data, _: Checkpoint) -> Iterator[CellPlan]:
     yield CellPlan("", data.gallery, settings)
 
 
-MEASUREMENT = MEASUREMENTS.add(Measurement("kept_maps", run, plan))
+MEASUREMENT = MEASUREMENTS.add(Measurement("kept_maps", run, plan, cost=1.3))

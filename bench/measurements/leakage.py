@@ -123,4 +123,4 @@ def _keys(batch: Batch, names: Any, pairs: Any, target: str) -> Columns:
     return {"image": ids[b], "explained": names[i], "on_class": names[j], "target": np.full(len(b), target)}
 
 
-MEASUREMENT = MEASUREMENTS.add(Measurement(SECTION, run, partial(cells, SECTION, METHODS), settings=Leakage, cost=4.0))
+MEASUREMENT = MEASUREMENTS.add(Measurement(SECTION, run, partial(cells, SECTION, METHODS), settings=Leakage, cost=0.5))

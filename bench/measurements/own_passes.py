@@ -89,5 +89,5 @@ def run(job: MeasureJob) -> dict[str, Columns]:
 
 
 MEASUREMENT = MEASUREMENTS.add(
-    Measurement("own_passes", run, plan, steps=lambda request: request.own_pass_maps, cost=10.0)
+    Measurement("own_passes", run, plan, steps=lambda request: request.own_pass_maps, cost=40.0)
 )

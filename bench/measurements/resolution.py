@@ -61,5 +61,7 @@ def run(job: MeasureJob) -> dict[str, Columns]:
 
 
 MEASUREMENT = MEASUREMENTS.add(
-    Measurement("resolution", run, plan, settings=Resolution, sizes=lambda profile: tuple(sizes(profile).values()))
+    Measurement(
+        "resolution", run, plan, settings=Resolution, sizes=lambda profile: tuple(sizes(profile).values()), cost=0.05
+    )
 )

@@ -337,4 +337,4 @@ def run(job: MeasureJob) -> dict[str, Columns]:
     return {"robustness": joined(tables), "robustness_seconds": joined(seconds)}
 
 
-MEASUREMENT = MEASUREMENTS.add(Measurement("robustness", run, settings=Robustness, cost=15.0))
+MEASUREMENT = MEASUREMENTS.add(Measurement("robustness", run, settings=Robustness, cost=25.0))

@@ -265,5 +265,5 @@ def _maps(request: Request, job: MeasureJob, captures: Sequence[Capture]) -> Ite
 
 
 MEASUREMENT = MEASUREMENTS.add(
-    Measurement("sanity", lambda job: examine(job, job.profile.section("sanity")), settings=Sanity, cost=15.0)
+    Measurement("sanity", lambda job: examine(job, job.profile.section("sanity")), settings=Sanity, cost=30.0)
 )

@@ -206,4 +206,4 @@ def run(job: MeasureJob) -> dict[str, Columns]:
     return tables | {"placements": scorer.placements(job.data.test[job.cell.rows[0]])}
 
 
-MEASUREMENT = MEASUREMENTS.add(Measurement("scores", run, plan, turn=0))
+MEASUREMENT = MEASUREMENTS.add(Measurement("scores", run, plan, turn=0, cost=1.4))

@@ -121,4 +121,4 @@ def _packed(arrays: Arrays) -> Arrays:
     return rest | small_maps.arrays_of(maps, list(arrays["images"]))
 
 
-MEASUREMENT = MEASUREMENTS.add(Measurement(SECTION, run, plan, settings=SmallMaps))
+MEASUREMENT = MEASUREMENTS.add(Measurement(SECTION, run, plan, settings=SmallMaps, cost=0.1))

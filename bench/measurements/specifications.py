@@ -139,4 +139,4 @@ def _scored(job: MeasureJob, request: Request, batch: Batch, variants: Sequence[
         yield columns | {"placement": np.full(count, variant.placement), "border": np.full(count, variant.border)}
 
 
-MEASUREMENT = MEASUREMENTS.add(Measurement(SECTION, run, plan, settings=Specifications))
+MEASUREMENT = MEASUREMENTS.add(Measurement(SECTION, run, plan, settings=Specifications, cost=0.4))

@@ -125,4 +125,4 @@ def _request(job: MeasureJob) -> Request:
     )
 
 
-MEASUREMENT = MEASUREMENTS.add(Measurement(TABLE, run, plan, settings=Thresholds))
+MEASUREMENT = MEASUREMENTS.add(Measurement(TABLE, run, plan, settings=Thresholds, cost=0.3))

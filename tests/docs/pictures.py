@@ -3,19 +3,17 @@
     python -m tests.docs.pictures page
     python -m tests.docs.pictures own-network --data-root DIR
 
-write docs/pictures/NAME.webp. `page` is the atlas of the page that a report makes of results/pets-unet, in the browser
-that the tests of pages use. `own-network` trains a U-Net with a pretrained encoder for 300 steps on the photographs in
-DIR, some minutes, and explains scikit-image's cat.
+write docs/pictures/NAME.webp. `page` is the atlas of the page in runs/quick, which `python -m bench run all` makes, in
+the browser that the tests of pages use. `own-network` trains a U-Net with a pretrained encoder for 300 steps on the
+photographs in DIR, some minutes, and explains scikit-image's cat.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
-import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from PIL import Image
@@ -26,7 +24,7 @@ from segcam.explaining import explain
 from tests import browsers
 
 ROOT = Path(__file__).parents[2]
-STUDY = ROOT / "results" / "pets-unet"
+PAGE = ROOT / "runs" / "quick" / "report" / "index.html"
 PICTURES = ROOT / "docs" / "pictures"
 WIDE, HIGH = 1280, 1180
 """Of the window, in pixels."""
@@ -38,14 +36,14 @@ DPI = 200
 
 def page() -> Image.Image:
     """Return the atlas as it opens, when its maps are drawn."""
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        study = Path(shutil.copytree(STUDY, Path(folder) / STUDY.name))
-        subprocess.run([sys.executable, "-m", "bench", "run", "report", "--out", str(study)], cwd=ROOT, check=True)
+    if not PAGE.is_file():
+        raise SystemExit(f"{PAGE} is missing: python -m bench run all makes it")
+    with sync_playwright() as playwright:
         browser = browsers.launched(playwright)
         if browser is None:
             raise SystemExit(browsers.NONE)
         opened = browser.new_page(viewport={"width": WIDE, "height": HIGH}, color_scheme="light")
-        opened.goto(f"{(study / 'report' / 'index.html').as_uri()}#gallery")
+        opened.goto(f"{PAGE.as_uri()}#gallery")
         opened.locator("#maps canvas:visible").first.wait_for()
         opened.wait_for_timeout(1500)  # maps are drawn as they come into view
         shown = opened.screenshot()

@@ -114,9 +114,9 @@ def methods(family: str) -> Iterator[str]:
 
 def compared(_: str) -> Iterator[str]:
     """Methods side by side: energy on the animal, what random weights leave, whether the ball is found."""
-    gains = study.energy_gains()
-    gains = gains[(gains["model"] == "unet") & (gains["level"] == 90)].set_index("method")["estimate"]
-    sanity = pd.read_csv(ROOT / "results" / "quick" / "tables" / "sanity_random.csv").set_index("method")["spearman"]
+    gains = study.energy_gains(study.REGISTERED)
+    gains = gains[gains["level"] == 90].set_index("method")["estimate"]
+    sanity = study.table("sanity_random", study.REGISTERED).set_index("method")["spearman"]
     evidence = pd.read_csv(ROOT / "results" / "evidence" / "tables" / "known_evidence_summary.csv")
     evidence = evidence[(evidence["target"] == "predicted:contrast") & (evidence["scope"] == "layer")]
     ball, ears = (evidence[evidence["cue"] == cue].set_index("method") for cue in ("context", "shape"))

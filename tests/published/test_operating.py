@@ -31,25 +31,34 @@ POWERFUL = ("C2", "C3", "C4", "C6", "C7", "C8")
 """Claims that are supported in 80 % of the data sets where they are true at twice their smallest effect."""
 
 
+PILOT, REGISTERED = "results/pets", "results/pets-unet"
+"""The folders that the page's tables are of."""
+
+
 @cache
-def claims() -> dict[str, Published]:
-    return {one.claim.id: one for one in published(Results(ROOT / "results" / "pets"))}
+def claims(folder: str = PILOT) -> dict[str, Published]:
+    return {one.claim.id: one for one in published(Results(ROOT / folder))}
 
 
-def told() -> dict[tuple[str, str], dict[str, str]]:
-    """The page's rows, by claim and trainings."""
+def rows_of(arguments: str) -> list[list[str]]:
+    """The cells of the rows of the page's table that a command prints."""
     text = (ROOT / "docs" / "operating.md").read_text()
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in re.findall(r"^\| C\d .*", text, re.MULTILINE)]
-    return {(row[0], row[1]): dict(zip(HEAD, row, strict=True)) for row in rows}
+    _, command, behind = text.partition(f"\npython -m analyses.paper.claims.operating {arguments}\n")
+    assert command, arguments
+    table = behind[behind.index("\n| claim ") :].lstrip("\n").partition("\n\n")[0]
+    return [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in re.findall(r"^\| \w\d .*", table, re.MULTILINE)
+    ]
+
+
+def told(folder: str = PILOT) -> dict[tuple[str, str], dict[str, str]]:
+    """The page's rows of a folder, by claim and trainings."""
+    return {(row[0], row[1]): dict(zip(HEAD, row, strict=True)) for row in rows_of(folder)}
 
 
 def unknown() -> dict[str, dict[str, str]]:
     """The page's rows of claims whose power the registration does not know."""
-    text = (ROOT / "docs" / "operating.md").read_text()
-    rows = [
-        [cell.strip() for cell in line.split("|")[1:-1]] for line in re.findall(r"^\| [HD]\d .*", text, re.MULTILINE)
-    ]
-    return {row[0]: dict(zip(UNKNOWN, row, strict=True)) for row in rows}
+    return {row[0]: dict(zip(UNKNOWN, row, strict=True)) for row in rows_of("results/quick --unknown")}
 
 
 def near(found: float, percent: str) -> bool:
@@ -58,13 +67,19 @@ def near(found: float, percent: str) -> bool:
     return abs(found - share) <= 4 * (max(share * (1 - share), 0.02) / DATA_SETS) ** 0.5
 
 
-@pytest.mark.parametrize("name", [claim.id for claim in registered().claims if claim.power is not None])
-def test_the_rule_does_as_the_page_says(name, record_property) -> None:
-    one = claims()[name]
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        *((PILOT, claim.id) for claim in registered().claims if claim.power is not None),
+        *((REGISTERED, name) for name in ("C1", "C2", "C3", "C4", "H1", "H2", "D1")),
+    ],
+)
+def test_the_rule_does_as_the_page_says(folder, name, record_property) -> None:
+    one = claims(folder)[name]
     for shape in SHAPES:
         ends = intervals(one.table, one.claim.seeds, shape, data_sets=DATA_SETS, resamples=200, state=7)
         found = characteristics(ends)
-        row = told()[name, f"{one.claim.seeds}, {shape}"]
+        row = told(folder)[name, f"{one.claim.seeds}, {shape}"]
         record_property(f"false verdicts, {shape} trainings", found.supported + found.opposite)
         record_property(f"power, {shape} trainings", found.power)
         false, power = 100 * (found.supported + found.opposite), 100 * found.power

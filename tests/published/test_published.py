@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analyses.reading.states import NOT_MEASURED
 from bench.output.drawing import Files, draw
 from bench.output.store import Store
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"
 RUNS = sorted(path.parent for path in RESULTS.glob("*/scores"))
-PETS = RESULTS / "pets"
+PETS, REGISTERED = RESULTS / "pets", RESULTS / "pets-unet"
 TIMED = (
     ("segcam, channels last", "torch-cam", ".2f"),
     ("segcam, channels last, bf16", "torch-cam", ".2f"),
@@ -57,6 +58,23 @@ def quoted() -> Iterator[str]:
     yield listed([values["segformer", f"After attention {block}", "blank"][-1] for block in blocks])
     for metric in ("edge_alignment", "energy_gain"):
         yield listed([values["segformer", f"Mix-FFN dw-conv {stage}_1", metric][-1] for stage in (1, 2, 3, 4)])
+
+
+def quoted_of_registered() -> Iterator[str]:
+    """Numbers in the prose of results/pets-unet/README.md: Grad-CAM at layers, and methods with random weights."""
+    values = table(REGISTERED, "heatmap").sort_values("level").groupby(["layer", "metric"])["mean"].agg(list)
+    deepest, before, first = (
+        f"{values[layer, 'energy_gain'][-1]:.2f}" for layer in ("Encoder 5_2", "Encoder 5_1", "Encoder 1_2")
+    )
+    yield f"{deepest} at Encoder 5_2, {before} one convolution earlier and {first} at Encoder 1_2"
+    for layer in ("Encoder 5_2", "Decoder 2_2"):
+        yield f"{layer} has {listed(values[layer, 'background_ratio'])}"
+    yield f"Fine power of Encoder 1_2 is {listed(values['Encoder 1_2', 'fine_power'])}"
+    kept = table(REGISTERED, "sanity_random").groupby("method")["spearman"].mean()
+    for name, label in (("element_wise", "gradient x activation"), ("layer_cam", "LayerCAM"), ("grad_cam", "Grad-CAM")):
+        yield f"{label} {kept[name]:.2f}"
+    claims = table(REGISTERED, "claims").groupby("claim")["agreement"].first()
+    yield f"only {100 * claims['C1']:.0f} % of other defensible choices"
 
 
 def listed(values: list[float]) -> str:
@@ -135,24 +153,25 @@ def test_results_are_light() -> None:
     assert sum(path.stat().st_size for path in page) <= 6_000_000
     assert max(path.stat().st_size for path in rest) <= 1_000_000
     assert sum(path.stat().st_size for path in (PETS / "scores").rglob("*.parquet")) <= 8_000_000
-    assert {path.suffix for path in rest} == {".csv", ".json", ".md", ".parquet", ".png", ".tex", ".webp"}
+    assert {path.suffix for path in rest} == {".csv", ".json", ".md", ".npz", ".parquet", ".png", ".tex", ".webp"}
 
 
 def test_the_findings_quote_the_tables() -> None:
-    text = (PETS / "README.md").read_text()
-    for row in quoted():
-        assert row in text, row
+    for folder, rows in ((PETS, quoted()), (REGISTERED, quoted_of_registered())):
+        text = " ".join((folder / "README.md").read_text().split())
+        for row in rows:
+            assert row in text, (folder.name, row)
 
 
 def test_the_front_page_counts_the_verdicts() -> None:
-    words = dict(enumerate(("none", "one", "two", "three", "four", "five", "six", "seven", "eight")))
-    rows = table(PETS, "claims")
-    verdicts = rows[rows["claim"].str.startswith("C")].groupby("claim")["overall"].first().value_counts()
+    words = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight")
+    rows = table(REGISTERED, "claims")
+    verdicts = rows[rows["claim"].str.startswith("C")].groupby("claim")["overall"].first()
+    measured = verdicts[verdicts != NOT_MEASURED]
     text = " ".join((ROOT / "README.md").read_text().split())
-    counts = {name.split()[-1]: words[int(number)] for name, number in verdicts.items()}
-    told = "{opposite} claim opposite, {discriminating} not discriminating, {undecided} undecided, and {measured} were"
-    assert told.format(**counts) in text
-    assert sum(verdicts) == 8
+    assert f"Of the {words[len(measured)]} claims on U-Nets the rule calls " in text
+    for name, number in measured.value_counts().items():
+        assert f"{words[number]} {name}" in text
 
 
 def test_the_questions_quote_the_tables() -> None:
