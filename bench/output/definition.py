@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -19,6 +20,8 @@ OF_MODELS = ("models", "train", "networks")
 """Sections of a definition that are one table a model."""
 SAME = ("dataset", "border", "scored_images", "gallery", "own_passes", "targets", "methods", "metrics", "studies")
 """Sections of a manifest in which parts of one definition agree."""
+OWN_SEEDS = "own_pass_seeds"
+"""The key of a profile's section score by which methods with passes of their own are made of few seeds."""
 Value = TypeVar("Value")
 
 
@@ -72,12 +75,14 @@ def same(parts: Sequence[Store], manifests: Sequence[Manifest]) -> None:
 
 
 def _common(manifest: Manifest) -> dict[str, Any]:
-    """Return all in which parts of one definition agree."""
+    """Return all in which parts of one definition agree; how many seeds have own passes is no part of that."""
     document = manifest.model_dump(mode="json", include={*SAME, "views"})
+    for one in (document, *document["views"]):
+        one["own_passes"].pop("seeds", None)
     profile = without(manifest.profile, *MERGED, "figures", "summary", "name")
-    train = without(profile.get("train", {}), "seeds")
-    definition = without(manifest.definition, *OF_MODELS)
-    return {**document, "profile": {**profile, "train": train}, "definition": definition}
+    sections = {"train": "seeds", "score": OWN_SEEDS}
+    profile |= {section: without(profile.get(section, {}), key) for section, key in sections.items()}
+    return {**document, "profile": profile, "definition": without(manifest.definition, *OF_MODELS)}
 
 
 def whole(
@@ -103,8 +108,10 @@ def whole(
     registrations = {one.registration for one in manifests}
     attention = first.attention.model_copy(update={"blocks": union(one.attention.blocks for one in manifests)})
     of_models = {key: union(one.definition.get(key, {}) for one in manifests) for key in OF_MODELS}
-    sections = {
+    own_seeds = _most_seeds([one.own_passes.seeds for one in manifests])
+    sections: dict[str, Any] = {
         "profile": profile([one.profile for one in manifests]),
+        "own_passes": first.own_passes.model_copy(update={"seeds": own_seeds}),
         "models": models,
         "layers": union(one.layers for one in manifests),
         "definition": {**first.definition, **{key: table for key, table in of_models.items() if table}},
@@ -116,6 +123,11 @@ def whole(
         "registration": registrations.pop() if len(registrations) == 1 else "",
         "files": dict(files),
     }
+    if first.views:
+        sections["views"] = tuple(
+            view.model_copy(update={"own_passes": view.own_passes.model_copy(update={"seeds": own_seeds})})
+            for view in first.views
+        )
     return first.model_copy(update=sections)
 
 
@@ -129,7 +141,15 @@ def profile(profiles: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             name: recipe | _seeds([one.get(name, {}) for one in of_parts]) for name, recipe in merged["recipes"].items()
         }
     train = {**first.get("train", {}), **_seeds([one.get("train", {}) for one in profiles])}
-    return first | merged | ({"train": train} if train else {})
+    named = [one["score"][OWN_SEEDS] for one in profiles if OWN_SEEDS in one.get("score", {})]
+    score = {"score": {**first["score"], OWN_SEEDS: _most_seeds(named)}} if named else {}
+    return first | merged | score | ({"train": train} if train else {})
+
+
+def _most_seeds(settings: Iterable[int | str]) -> int | str:
+    """Return the setting of several that means the most seeds."""
+    numbers = {"": 0.0, "first": 1.0, "all": math.inf}
+    return max(settings, key=lambda one: (one if isinstance(one, int) else numbers[one], str(one)))
 
 
 def _seeds(tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -147,6 +167,9 @@ def notes(parts: Sequence[Store], manifests: Sequence[Manifest]) -> list[str]:
             if found:
                 shown = ", ".join(f"{key} {first} and {second}" for key, first, second in found[:5])
                 lines.append(f"{what} of {part.out} and {other.out} differ: {shown}")
+        first, second = (each.profile.get("score", {}).get(OWN_SEEDS) for each in (one, two))
+        if first != second:
+            lines.append(f"seeds with own passes of {part.out} and {other.out} differ: {first} and {second}")
         if one.registration != two.registration:
             lines.append(f"{part.out} and {other.out} were begun under other registrations: verdicts are exploratory")
     return lines

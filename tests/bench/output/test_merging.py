@@ -111,6 +111,25 @@ def test_the_profile_of_all_has_the_seeds_of_all() -> None:
     }
 
 
+def test_how_many_seeds_have_own_passes_may_differ(copied: Path, second: Path, tmp_path: Path) -> None:
+    rewritten(copied, lambda values: values["profile"]["score"].update(own_pass_seeds="first"))
+    for number, parts in enumerate(((copied, second), (second, copied))):
+        outcome = called("merge", *parts, "--out", tmp_path / f"{number}")
+        assert outcome.code == 0, outcome.err
+        assert re.search(r"seeds with own passes of .* differ: (first and all|all and first)\n", outcome.err)
+        made = manifest(tmp_path / f"{number}")
+        assert made["profile"]["score"]["own_pass_seeds"] == "all"
+        assert made["planned"]["train"] == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "most"), [(("first", 3), 3), (("all", 3), "all"), (("first", 1, "first"), "first")]
+)
+def test_the_profile_of_all_has_own_passes_of_the_most_seeds(settings: tuple[int | str, ...], most: int | str) -> None:
+    for order in (settings, settings[::-1]):
+        assert profile([{"score": {"own_pass_seeds": one}} for one in order])["score"]["own_pass_seeds"] == most
+
+
 def test_where_it_may_not_go(copied: Path, finished: Path, tmp_path: Path) -> None:
     assert "is one of the runs" in called("merge", finished, copied, "--out", copied).refusal
     assert "needs two or more folders" in called("merge", finished, "--out", tmp_path / "both").refusal
