@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -54,6 +55,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         with style.context():
             figure = forest.draw(
                 measured.assign(
+                    part=[_in_print(results, part) for part in measured["part"]],
                     unit=measured["metric"].map(units).fillna(""),
                     note=measured["reason"].map({NOISE: "noise"}).fillna(""),
                     overall_note=measured["claim"].map({one.judged.claim.id: _note(one) for one in decided}),
@@ -65,6 +67,11 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         )
         yield Figure("claims", figure, Caption(finding(decided), forest.READING, f"{gaps}{caption}"), "Claims")
     yield from supplements.figures(results, decided)
+
+
+def _in_print(results: Results, part: str) -> str:
+    """Return what a part says with the methods' names as they are printed: 'Grad-CAM++' for 'grad_cam_pp'."""
+    return re.sub(r"[a-z]+(?:_[a-z]+)+", lambda found: results.label("methods", found[0]), part)
 
 
 def summarise(results: Results, decided: Sequence[Decided], target: str) -> pd.DataFrame:

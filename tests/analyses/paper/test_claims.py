@@ -5,6 +5,7 @@ import math
 import re
 import shutil
 from dataclasses import replace
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -441,3 +442,12 @@ def test_the_figure_says_which_claims_hold_and_leaves_out_what_was_not_measured(
     measured = frame[frame["verdict"] != NOT_MEASURED]
     assert [text for text in texts(figure) if text in set(frame["part"])] == list(measured["part"])
     assert f"Left out: {len(frame) - len(measured)} of {len(frame)} parts" in figure.caption.details
+
+
+def test_the_figure_names_methods_in_print() -> None:
+    results = mock.create_autospec(Results, instance=True)
+    results.label.side_effect = lambda _, name: {"grad_cam_pp": "Grad-CAM++"}.get(name, name)
+    assert (
+        claims._in_print(results, "less than without grad_cam_pp's at 5_2") == "less than without Grad-CAM++'s at 5_2"
+    )
+    assert {found.args for found in results.label.call_args_list} == {("methods", "grad_cam_pp")}
