@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analyses import Results
 from analyses.reading.states import NOT_MEASURED
 from bench.output.drawing import Files, draw
 from bench.output.store import Store
@@ -137,6 +138,12 @@ def test_the_list_of_what_was_drawn_is_whole(folder: Path) -> None:
     """Else a report in the folder would refuse to write over what it holds."""
     store = Store(folder.parent)
     assert [name for name, value in store.drawn().items() if not store.holds(name, value)] == []
+
+
+@pytest.mark.parametrize("folder", RUNS, ids=lambda folder: folder.name)
+def test_every_file_of_scores_is_there_as_it_was_published(folder: Path) -> None:
+    """A file that git leaves out is missed by whoever clones, and by nobody else."""
+    Results(folder).check()
 
 
 def test_photographs_are_published_of_drawn_scenes_alone() -> None:
