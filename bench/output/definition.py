@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
-from analyses.reading.manifest import Cell, Checkpoint, File, Gap, Manifest, Planned
+from analyses.reading.manifest import Cell, Checkpoint, File, Gap, Manifest, OwnPasses, Planned
 from bench.output.store import MANIFEST, Store
 from bench.planning.differences import differences
+from bench.planning.sections import most_seeds
 from segcam.errors import InputError
 
 MERGED = ("models", "networks", "recipes")
@@ -108,10 +108,10 @@ def whole(
     registrations = {one.registration for one in manifests}
     attention = first.attention.model_copy(update={"blocks": union(one.attention.blocks for one in manifests)})
     of_models = {key: union(one.definition.get(key, {}) for one in manifests) for key in OF_MODELS}
-    own_seeds = _most_seeds([one.own_passes.seeds for one in manifests])
+    of_all = profile([one.profile for one in manifests])
     sections: dict[str, Any] = {
-        "profile": profile([one.profile for one in manifests]),
-        "own_passes": first.own_passes.model_copy(update={"seeds": own_seeds}),
+        "profile": of_all,
+        "own_passes": _of_seeds(first.own_passes, of_all),
         "models": models,
         "layers": union(one.layers for one in manifests),
         "definition": {**first.definition, **{key: table for key, table in of_models.items() if table}},
@@ -124,11 +124,14 @@ def whole(
         "files": dict(files),
     }
     if first.views:
-        sections["views"] = tuple(
-            view.model_copy(update={"own_passes": view.own_passes.model_copy(update={"seeds": own_seeds})})
-            for view in first.views
-        )
+        views = [view.model_copy(update={"own_passes": _of_seeds(view.own_passes, of_all)}) for view in first.views]
+        sections["views"] = tuple(views)
     return first.model_copy(update=sections)
+
+
+def _of_seeds(passes: OwnPasses, of_all: Mapping[str, Any]) -> OwnPasses:
+    """Return a manifest's section of own passes with the seeds that a profile says; without methods it has none."""
+    return passes.model_copy(update={"seeds": of_all["score"][OWN_SEEDS]}) if passes.seeds else passes
 
 
 def profile(profiles: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -142,14 +145,8 @@ def profile(profiles: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         }
     train = {**first.get("train", {}), **_seeds([one.get("train", {}) for one in profiles])}
     named = [one["score"][OWN_SEEDS] for one in profiles if OWN_SEEDS in one.get("score", {})]
-    score = {"score": {**first["score"], OWN_SEEDS: _most_seeds(named)}} if named else {}
+    score = {"score": {**first["score"], OWN_SEEDS: most_seeds(named)}} if named else {}
     return first | merged | score | ({"train": train} if train else {})
-
-
-def _most_seeds(settings: Iterable[int | str]) -> int | str:
-    """Return the setting of several that means the most seeds."""
-    numbers = {"": 0.0, "first": 1.0, "all": math.inf}
-    return max(settings, key=lambda one: (one if isinstance(one, int) else numbers[one], str(one)))
 
 
 def _seeds(tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, field_validator
@@ -65,6 +67,12 @@ Explained: TypeAlias = int | frozenset[int]
 def of_seeds(seeds: Seeds, place: int) -> bool:
     """Return whether the seed at a place among its model's, from 0, is one of those meant."""
     return place < seeds if isinstance(seeds, int) else seeds == "all" or place == 0
+
+
+def most_seeds(settings: Iterable[Seeds]) -> Seeds:
+    """Return the setting of several that means the most seeds; whatever their order, of equals the same one."""
+    numbers = {"first": 1.0, "all": math.inf}
+    return max(settings, key=lambda one: (one if isinstance(one, int) else numbers[one], str(one)))
 
 
 def members(explained: Explained) -> frozenset[int]:

@@ -51,7 +51,7 @@ def energy_gains(folder: str = PETS) -> pd.DataFrame:
 
 def levels(folder: str) -> Iterator[str]:
     """A row a network and level, trainings side by side."""
-    found = table("levels", folder or PETS)
+    found = table("levels", folder)
     yield "| network | level | validation mean IoU | test mean IoU | steps |"
     yield "|---|---|---|---|---|"
     for model, name in NETWORKS.items():
@@ -67,7 +67,7 @@ def verdicts(folder: str) -> Iterator[str]:
     """A row a claim: its number, in how many trainings, what other choices say, and what it lacks."""
     yield "| claim | it is said | verdict | number [95 %] | trainings | other choices | why, and caveats |"
     yield "|---|---|---|---|---|---|---|"
-    found = table("claims", folder or PETS)
+    found = table("claims", folder)
     numbers = dict(zip(found["claim"], printing.cells(found)["statistic"], strict=True))
     for claim, parts in found.groupby("claim", sort=False):
         one = parts.iloc[0].fillna({"caveat": ""})
@@ -87,13 +87,13 @@ def verdicts(folder: str) -> Iterator[str]:
 
 def gains(folder: str) -> Iterator[str]:
     """Mean energy gain over a network's layers, a row a method; the share of blank maps where it is large."""
-    found = energy_gains(folder or PETS)
+    found = energy_gains(folder)
     found = found[found["family"].isin(["cam", "control"])]
     highest = found[found["level"] == found.groupby("model")["level"].transform("max")]
     wide = highest.pivot_table(index="method", columns="model", values="estimate").sort_values("unet", ascending=False)
     blank = highest.pivot_table(index="method", columns="model", values="blank_share")
     control = set(highest[highest["family"] == "control"]["method"])
-    manifest = json.loads((RESULTS / (folder or PETS) / "manifest.json").read_text())
+    manifest = json.loads((RESULTS / folder / "manifest.json").read_text())
     labels = {name: entry["label"] for name, entry in manifest["methods"].items()}
     networks = [model for model in NETWORKS if model in wide]
     yield _row(["", *(NETWORKS[model] for model in networks)])

@@ -24,6 +24,7 @@ from analyses.paper.claims.operating import (
     published,
 )
 from analyses.paper.claims.registration import registered
+from tests.docs import study
 
 ROOT = Path(__file__).parents[2]
 DATA_SETS = 60
@@ -31,7 +32,7 @@ POWERFUL = ("C2", "C3", "C4", "C6", "C7", "C8")
 """Claims that are supported in 80 % of the data sets where they are true at twice their smallest effect."""
 
 
-PILOT, REGISTERED = "results/pets", "results/pets-unet"
+PILOT, REGISTERED = f"results/{study.PETS}", f"results/{study.REGISTERED}"
 """The folders that the page's tables are of."""
 
 

@@ -16,11 +16,12 @@ from analyses import Results
 from analyses.reading.states import NOT_MEASURED
 from bench.output.drawing import Files, draw
 from bench.output.store import Store
+from tests.docs import study
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"
 RUNS = sorted(path.parent for path in RESULTS.glob("*/scores"))
-PETS, REGISTERED = RESULTS / "pets", RESULTS / "pets-unet"
+PETS, REGISTERED = RESULTS / study.PETS, RESULTS / study.REGISTERED
 TIMED = (
     ("segcam, channels last", "torch-cam", ".2f"),
     ("segcam, channels last, bf16", "torch-cam", ".2f"),
