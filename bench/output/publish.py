@@ -23,7 +23,7 @@ from segcam.errors import InputError
 
 MOST_BYTES = 1_000_000
 """Of a file among what people read; larger ones are in the archive alone."""
-MOST_OF_TABLE = 200_000
+MOST_OF_TABLE = 400_000
 """Bytes of a table there: of thousands of rows nobody reads all, and every publication of them stays in a history."""
 MOST_OF_PAGE = 8_000_000
 """Bytes of a page that is published with its run; `bench site` makes a larger one anew, without maps."""

@@ -32,7 +32,7 @@ ANALYSES = ("heatmap", "levels", "reliability", "skipped", "target_agreement")
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("one") / "run"
-    simulate(folder, IMAGES, SEEDS, ["vit"])
+    simulate(folder, IMAGES, SEEDS, ["segformer"])
     return folder
 
 
@@ -48,9 +48,9 @@ def test_a_simulated_run_is_whole_and_is_drawn(one: Path) -> None:
     results.check()
     assert not results.left_out()
     scores = results.scores()
-    layers, shared = len(results.layers("vit")), 15  # the methods that share passes, and rollout at the blocks
+    layers, shared = len(results.layers("segformer")), 17  # the methods that share passes, and two at the eight blocks
     few = scores["method"].isin(results.own_passes) | (scores["layer"] == "Input")
-    assert (~few).sum() == IMAGES * SEEDS * len(results.targets) * (layers * shared + 12)
+    assert (~few).sum() == IMAGES * SEEDS * len(results.targets) * (layers * shared + 2 * 8)
     assert not scores.duplicated(["seed", "image", "target", "layer", "method"]).any()
     for metric in results.metrics:
         assert 0.5 < scores[metric.name].notna().mean() < (1 if metric.name != "blank" else 1.1)
@@ -59,7 +59,7 @@ def test_a_simulated_run_is_whole_and_is_drawn(one: Path) -> None:
     tables = {item.name: item.frame for section in sections for item in section.items if isinstance(item, Table)}
     assert (tables["heatmap"]["n_images"] == IMAGES).any()
     assert (tables["reliability"]["n_seeds"] == SEEDS).all()
-    assert len(tables["target_agreement"]) == 9 * layers
+    assert len(tables["target_agreement"]) == 10 * layers
 
 
 def test_the_same_numbers_come_of_a_plain_reading(one: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_run_of_four_models_is_read_in_the_memory_of_a_part_of_one(
 
 def test_what_is_read_at_once_is_bounded(one: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     results = Results(one)
-    layers = [layer.name for layer in results.main_layers("vit")]
+    layers = [layer.name for layer in results.main_layers("segformer")]
     of_one = 4 * len(layers) * SEEDS * IMAGES
     held_at_once = []
     plain = cubes.cube
@@ -131,7 +131,7 @@ def test_what_is_read_at_once_is_bounded(one: Path, monkeypatch: pytest.MonkeyPa
         return maps
 
     monkeypatch.setattr(cubes, "cube", counted)
-    where = {"model": ["vit"], "level": [100], "target": [results.targets[0]]}
+    where = {"model": ["segformer"], "level": [100], "target": [results.targets[0]]}
     shared = [name for name in results.methods if name not in results.own_passes]
     whole = dict(cubes.by_method(results, where, shared, layers, ["spread", "gini"]))
     monkeypatch.setattr(cubes, "MOST", 5 * of_one)

@@ -1,7 +1,4 @@
-"""The tables of the READMEs of the study: how good its networks are, the verdicts, and methods against controls.
-
-`pets` is the pilot, of before the claims were registered; `pets-unet` is what was run of the registered study.
-"""
+"""The tables of the study's README: how good its networks are, the verdicts, and methods against controls."""
 
 from __future__ import annotations
 
@@ -14,44 +11,42 @@ import pandas as pd
 
 from analyses import printing
 from analyses.reading.manifest import level_name
-from analyses.reading.states import NOT_MEASURED, NOT_REPLICATED, SUPPORTED
+from analyses.reading.states import NOT_REPLICATED, SUPPORTED
 
-RESULTS = Path(__file__).parents[2] / "results"
-PETS, REGISTERED = "pets", "pets-unet"
-"""Folders of results: the pilot, and what there is of the registered study."""
+STUDY = Path(__file__).parents[2] / "results" / "pets"
+"""What is published of the registered study."""
 NETWORKS = {
     "unet": "U-Net",
     "unet@foreground-start": "U-Net, started at 'pet everywhere'",
     "timm_unet:tf_efficientnet_lite0": "U-Net on EfficientNet-Lite0, pretrained",
-    "segformer": "SegFormer (MiT-B0), hints",
+    "segformer": "SegFormer (MiT-B0)",
     "segformer@with-hints": "SegFormer, hints",
     "segformer_position": "SegFormer, position code",
-    "vit": "ViT (ViT-Tiny/16), hints",
+    "vit": "ViT (ViT-Tiny/16)",
 }
 BLANK = 0.2
 """Share of blank maps from which on a mean over the others needs it beside it."""
 
 
-def table(name: str, folder: str = PETS) -> pd.DataFrame:
-    return pd.read_csv(RESULTS / folder / "tables" / f"{name}.csv")
+def table(name: str) -> pd.DataFrame:
+    return pd.read_csv(STUDY / "tables" / f"{name}.csv")
 
 
 def decided() -> dict[str, str]:
-    """Return the verdict on each claim: the registered study's, the pilot's where that did not measure it yet."""
-    pilot, registered = (table("claims", folder).groupby("claim")["overall"].first() for folder in (PETS, REGISTERED))
-    return {**pilot, **registered[registered != NOT_MEASURED]}
+    """Return the verdict on each claim."""
+    return dict(table("claims").groupby("claim")["overall"].first())
 
 
-def energy_gains(folder: str = PETS) -> pd.DataFrame:
+def energy_gains() -> pd.DataFrame:
     """Return the mean energy gain of methods over a network's layers, of the paper's target and all test images."""
-    found = table("methods_summary", folder)
+    found = table("methods_summary")
     found = found[(found["target"] == "best_pixel:logit") & (found["metric"] == "energy_gain")]
     return found[(found["scope"] == "layer") & (found["n_images"] > 300)]
 
 
-def levels(folder: str) -> Iterator[str]:
+def levels(_: str) -> Iterator[str]:
     """A row a network and level, trainings side by side."""
-    found = table("levels", folder)
+    found = table("levels")
     yield "| network | level | validation mean IoU | test mean IoU | steps |"
     yield "|---|---|---|---|---|"
     for model, name in NETWORKS.items():
@@ -63,11 +58,11 @@ def levels(folder: str) -> Iterator[str]:
             yield _row(cells)
 
 
-def verdicts(folder: str) -> Iterator[str]:
+def verdicts(_: str) -> Iterator[str]:
     """A row a claim: its number, in how many trainings, what other choices say, and what it lacks."""
     yield "| claim | it is said | verdict | number [95 %] | trainings | other choices | why, and caveats |"
     yield "|---|---|---|---|---|---|---|"
-    found = table("claims", folder)
+    found = table("claims")
     numbers = dict(zip(found["claim"], printing.cells(found)["statistic"], strict=True))
     for claim, parts in found.groupby("claim", sort=False):
         one = parts.iloc[0].fillna({"caveat": ""})
@@ -85,15 +80,15 @@ def verdicts(folder: str) -> Iterator[str]:
         )
 
 
-def gains(folder: str) -> Iterator[str]:
+def gains(_: str) -> Iterator[str]:
     """Mean energy gain over a network's layers, a row a method; the share of blank maps where it is large."""
-    found = energy_gains(folder)
+    found = energy_gains()
     found = found[found["family"].isin(["cam", "control"])]
     highest = found[found["level"] == found.groupby("model")["level"].transform("max")]
     wide = highest.pivot_table(index="method", columns="model", values="estimate").sort_values("unet", ascending=False)
     blank = highest.pivot_table(index="method", columns="model", values="blank_share")
     control = set(highest[highest["family"] == "control"]["method"])
-    manifest = json.loads((RESULTS / folder / "manifest.json").read_text())
+    manifest = json.loads((STUDY / "manifest.json").read_text())
     labels = {name: entry["label"] for name, entry in manifest["methods"].items()}
     networks = [model for model in NETWORKS if model in wide]
     yield _row(["", *(NETWORKS[model] for model in networks)])

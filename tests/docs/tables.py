@@ -25,8 +25,7 @@ from tests.docs import study
 from tests.reference import metrics as slow
 
 ROOT = Path(__file__).parents[2]
-STUDIES = [study.RESULTS / folder / "README.md" for folder in (study.PETS, study.REGISTERED)]
-PAGES = [*sorted((ROOT / "docs").glob("*.md")), *STUDIES]
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), study.STUDY / "README.md"]
 MARKED = re.compile(r"(<!-- made: (\w+) ?([\w-]*) -->\n).*?(<!-- end -->)", re.DOTALL)
 SIDES = {"higher": "more", "lower": "less", "none": "neither"}
 CHANCES = {None: "", "area": "the mask's share", "uniform": "that of uniform attention"}
@@ -114,9 +113,9 @@ def methods(family: str) -> Iterator[str]:
 
 def compared(_: str) -> Iterator[str]:
     """Methods side by side: energy on the animal, what random weights leave, whether the ball is found."""
-    gains = study.energy_gains(study.REGISTERED)
-    gains = gains[gains["level"] == 90].set_index("method")["estimate"]
-    sanity = study.table("sanity_random", study.REGISTERED).set_index("method")["spearman"]
+    gains, sanity = study.energy_gains(), study.table("sanity_random")
+    gains = gains[(gains["model"] == "unet") & (gains["level"] == 90)].set_index("method")["estimate"]
+    sanity = sanity[sanity["model"] == "unet"].set_index("method")["spearman"]
     evidence = pd.read_csv(ROOT / "results" / "evidence" / "tables" / "known_evidence_summary.csv")
     evidence = evidence[(evidence["target"] == "predicted:contrast") & (evidence["scope"] == "layer")]
     ball, ears = (evidence[evidence["cue"] == cue].set_index("method") for cue in ("context", "shape"))

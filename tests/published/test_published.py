@@ -21,7 +21,6 @@ from tests.docs import study
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"
 RUNS = sorted(path.parent for path in RESULTS.glob("*/scores"))
-PETS, REGISTERED = RESULTS / study.PETS, RESULTS / study.REGISTERED
 TIMED = (
     ("segcam, channels last", "torch-cam", ".2f"),
     ("segcam, channels last, bf16", "torch-cam", ".2f"),
@@ -44,38 +43,21 @@ def scores(folder: Path, columns: list[str], methods: list[str]) -> pd.DataFrame
 
 
 def quoted() -> Iterator[str]:
-    """Numbers in the prose of results/pets/README.md: what Grad-CAM scores at layers, level by level."""
-    values = table(PETS, "heatmap").sort_values("level").groupby(["model", "layer", "metric"])["mean"].agg(list)
-    for layer, metric in (
-        ("Encoder 1_2", "edge_alignment"),
-        ("Encoder 4_2", "edge_alignment"),
-        ("Encoder 5_2", "edge_alignment"),
-        ("Encoder 5_2", "background_ratio"),
-        ("Decoder 2_2", "background_ratio"),
-        ("Encoder 5_1", "energy_gain"),
-        ("Encoder 5_2", "energy_gain"),
-    ):
-        yield listed(values["unet", layer, metric])
-    blocks = ("1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "4_1", "4_2")
-    yield listed([values["segformer", f"After attention {block}", "blank"][-1] for block in blocks])
-    for metric in ("edge_alignment", "energy_gain"):
-        yield listed([values["segformer", f"Mix-FFN dw-conv {stage}_1", metric][-1] for stage in (1, 2, 3, 4)])
-
-
-def quoted_of_registered() -> Iterator[str]:
-    """Numbers in the prose of results/pets-unet/README.md: Grad-CAM at layers, and methods with random weights."""
-    values = table(REGISTERED, "heatmap").sort_values("level").groupby(["layer", "metric"])["mean"].agg(list)
+    """Numbers in the prose of the study's README: Grad-CAM at layers, and methods with random weights."""
+    values = study.table("heatmap").sort_values("level").groupby(["model", "layer", "metric"])["mean"].agg(list)
+    unet = values["unet"]
     deepest, before, first = (
-        f"{values[layer, 'energy_gain'][-1]:.2f}" for layer in ("Encoder 5_2", "Encoder 5_1", "Encoder 1_2")
+        f"{unet[layer, 'energy_gain'][-1]:.2f}" for layer in ("Encoder 5_2", "Encoder 5_1", "Encoder 1_2")
     )
     yield f"{deepest} at Encoder 5_2, {before} one convolution earlier and {first} at Encoder 1_2"
     for layer in ("Encoder 5_2", "Decoder 2_2"):
-        yield f"{layer} has {listed(values[layer, 'background_ratio'])}"
-    yield f"Fine power of Encoder 1_2 is {listed(values['Encoder 1_2', 'fine_power'])}"
-    kept = table(REGISTERED, "sanity_random").groupby("method")["spearman"].mean()
+        yield f"{layer} has {listed(unet[layer, 'background_ratio'])}"
+    yield f"Fine power of Encoder 1_2 is {listed(unet['Encoder 1_2', 'fine_power'])}"
+    sanity = study.table("sanity_random")
+    kept = sanity[sanity["model"] == "unet"].set_index("method")["spearman"]
     for name, label in (("element_wise", "gradient x activation"), ("layer_cam", "LayerCAM"), ("grad_cam", "Grad-CAM")):
         yield f"{label} {kept[name]:.2f}"
-    claims = table(REGISTERED, "claims").groupby("claim")["agreement"].first()
+    claims = study.table("claims").groupby("claim")["agreement"].first()
     yield f"only {100 * claims['C1']:.0f} % of other defensible choices"
 
 
@@ -160,24 +142,22 @@ def test_results_are_light() -> None:
     assert sum(path.stat().st_size for path in files) <= 20_000_000
     assert sum(path.stat().st_size for path in page) <= 6_000_000
     assert max(path.stat().st_size for path in rest) <= 1_000_000
-    assert sum(path.stat().st_size for path in (PETS / "scores").rglob("*.parquet")) <= 8_000_000
+    assert sum(path.stat().st_size for path in (study.STUDY / "scores").rglob("*.parquet")) <= 8_000_000
     assert {path.suffix for path in rest} == {".csv", ".json", ".md", ".npz", ".parquet", ".png", ".tex", ".webp"}
 
 
 def test_the_findings_quote_the_tables() -> None:
-    for folder, rows in ((PETS, quoted()), (REGISTERED, quoted_of_registered())):
-        text = " ".join((folder / "README.md").read_text().split())
-        for row in rows:
-            assert row in text, (folder.name, row)
+    text = " ".join((study.STUDY / "README.md").read_text().split())
+    for row in quoted():
+        assert row in text, row
 
 
 def test_the_front_page_counts_the_verdicts() -> None:
     words = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight")
-    rows = table(REGISTERED, "claims")
-    verdicts = rows[rows["claim"].str.startswith("C")].groupby("claim")["overall"].first()
+    verdicts = pd.Series({claim: verdict for claim, verdict in study.decided().items() if claim.startswith("C")})
     measured = verdicts[verdicts != NOT_MEASURED]
     text = " ".join((ROOT / "README.md").read_text().split())
-    assert f"Of the {words[len(measured)]} claims on U-Nets the rule calls " in text
+    assert f"Of the {words[len(measured)]} claims that " in text
     for name, number in measured.value_counts().items():
         assert f"{words[number]} {name}" in text
 

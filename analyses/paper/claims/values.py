@@ -138,7 +138,6 @@ class ClaimScores:
         results: the run.
         target: whose maps are compared.
         point: of the layers; the run's main one by default.
-        also: metrics beside those that claims are judged by.
         variant: how the maps were scored; the run's own way by default.
     """
 
@@ -147,14 +146,13 @@ class ClaimScores:
         results: Results,
         target: str,
         point: str = "",
-        also: Sequence[str] = (),
         variant: Variant | None = None,
     ) -> None:
         self.results = results
         self.target = target
         self.point = point
         self.variant = variant
-        self.metrics = registered().metrics.union(also)
+        self.metrics = registered().metrics
         self._read: dict[tuple[str, str, int], Numbers] = {}
 
     @cached_property

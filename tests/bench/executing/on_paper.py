@@ -2,8 +2,8 @@
 
     python -m tests.bench.executing.on_paper
 
-prints the table of docs/scale.md: the complete test set with four networks of five seeds, on 1, 8 and 64 workers of one
-thread each. What a cell takes comes from the seconds of the cells in results/pets/manifest.json.
+prints the table of docs/scale.md: the complete test set with the networks of the study, five seeds each, on 1, 8 and
+64 workers of one thread. What a cell takes comes from the seconds of the cells in results/pets/manifest.json.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -89,11 +89,11 @@ def taken(manifest: dict[str, Any]) -> Taken:
         place = RECORD.match(name)
         assert place is not None
         kind, model = place["kind"], place["model"]
-        part = {"train": "training", "score": "image"}.get(kind, "rest")
+        part = {"train": "training", "scores": "image"}.get(kind, "rest")
         total[part][model] += cell["seconds"]
         trainings[model] += kind == "train"
-        images[model] += cell.get("images", 0) if kind == "score" else 0
-        if kind == "score":
+        images[model] += cell.get("images", 0) if kind == "scores" else 0
+        if kind == "scores":
             levels[model].add(place["level"])
     checkpoints = {model: trainings[model] * len(found) for model, found in levels.items()}
     return Taken(
@@ -104,16 +104,23 @@ def taken(manifest: dict[str, Any]) -> Taken:
     )
 
 
-def planned(cost: Taken, teacher: str, pupils: Sequence[str]) -> list[dict[Work, float]]:
-    """Return the stages of the study, each with the seconds of its works."""
+def planned(cost: Taken, teachers: Mapping[str, str]) -> list[dict[Work, float]]:
+    """Return the stages of the study, each with the seconds of its works.
+
+    Args:
+        cost: of a cell of each kind.
+        teachers: by the network that learns from one.
+    """
     trains: dict[Work, float] = {}
     scores: dict[Work, float] = {}
     rest: dict[Work, float] = {}
-    teachers = {seed: TrainCell(teacher, seed, f"{teacher}{seed}") for seed in range(SEEDS)}
+    teaching = {
+        (model, seed): TrainCell(model, seed, f"{model}{seed}") for model in teachers.values() for seed in range(SEEDS)
+    }
     for model, seconds in cost.training.items():
         for seed in range(SEEDS):
-            own = TrainCell(model, seed, f"{model}{seed}", teachers[seed] if model in pupils else None)
-            cell = teachers[seed] if model == teacher else own
+            teacher = teaching.get((teachers.get(model, ""), seed))
+            cell = teaching.get((model, seed)) or TrainCell(model, seed, f"{model}{seed}", teacher)
             trains[Work(cell, 1)] = seconds
             for level in range(cost.levels[model]):
                 for first in range(0, IMAGES, SHARD):
@@ -139,9 +146,12 @@ def table() -> str:
     manifest = json.loads((ROOT / "results/pets/manifest.json").read_text())
     cost = taken(manifest)
     recipes = manifest["models"]
-    pupils = [name.replace(":", "-") for name, model in recipes.items() if model.get("teacher")]
-    teacher = next(model["teacher"] for model in recipes.values() if model.get("teacher")).replace(":", "-")
-    stages = planned(cost, teacher, pupils)
+    teachers = {
+        name.replace(":", "-"): model["teacher"].replace(":", "-")
+        for name, model in recipes.items()
+        if model.get("teacher")
+    }
+    stages = planned(cost, teachers)
     checkpoints = SEEDS * sum(cost.levels.values())
     shared = sum(not method["own_passes"] for method in manifest["methods"].values())
     layers = {name.replace(":", "-"): len(found) for name, found in manifest["layers"].items()}

@@ -127,7 +127,7 @@ def test_on_paper_more_workers_take_less_and_none_less_than_the_longest_chain() 
         training={"teacher": 100.0, "pupil": 300.0}, image={"teacher": 0.5, "pupil": 0.5},
         rest={"teacher": 10.0, "pupil": 10.0}, levels={"teacher": 1, "pupil": 2},
     )  # fmt: skip
-    stages = on_paper.planned(cost, "teacher", ["pupil"])
+    stages = on_paper.planned(cost, {"pupil": "teacher"})
     total = sum(sum(stage.values()) for stage in stages) / 3600
     assert on_paper.hours(stages, 1) == pytest.approx(total)
     few, many = on_paper.hours(stages, 4), on_paper.hours(stages, 10_000)
