@@ -232,7 +232,7 @@ def redundant_pairs(frame: pd.DataFrame, results: Results, at_least: int = 1) ->
     for one, two in counts.index[counts >= at_least]:
         linked = [group for group in groups if one in group or two in group]
         groups = [group for group in groups if group not in linked] + [set().union({one, two}, *linked)]
-    where = f" in all {at_least} networks" if at_least > 1 else ""
+    where = "" if at_least == 1 else " in both networks" if at_least == 2 else f" in all {at_least} networks"
     if not groups:
         return f"No two metrics are shown to be redundant{where}."
     order = list(labels)
@@ -261,7 +261,7 @@ def draw(results: Results, of: Mapping[str, tuple[pd.DataFrame, Sequence[Metric]
         axes.set_axis_off()
     scale = ScalarMappable(Normalize(-1, 1), COLOURS)
     place: dict[str, Any] = {"location": "bottom", "aspect": 45, "shrink": 0.6, "pad": 0.01}
-    bar = figure.colorbar(scale, ax=grid, label="Spearman correlation", **place)
+    bar = figure.colorbar(scale, ax=grid, label="Spearman correlation; numbers in hundredths", **place)
     bar.outline.set_linewidth(0.4)
     bar.ax.tick_params(length=1.5, pad=1)
     return figure
@@ -276,7 +276,7 @@ def _draw_panel(axes: Axes, frame: pd.DataFrame, place: Mapping[str, int]) -> No
     axes.pcolormesh(matrix, cmap=COLOURS, vmin=-1, vmax=1, edgecolors="white", linewidth=0.5)
     for i, j in np.argwhere(~np.isnan(matrix)):
         ink = style.ink(colours((matrix[i, j] + 1) / 2))
-        number = printing.fixed(float(matrix[i, j]), 2).replace("0.", ".", 1)
+        number = printing.fixed(100 * float(matrix[i, j]), 0)  # two digits and a sign have room
         axes.text(j + 0.5, i + 0.5, number, size=style.SMALL, color=ink, ha="center", va="center", in_layout=False)
     for row in frame[frame["redundant"]].to_dict("records"):
         i, j = place[row["metric"]], place[row["other"]]

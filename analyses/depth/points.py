@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, tidy
-from analyses.plots import lines, style
+from analyses.plots import layer_axis, lines, style
 from analyses.reading.cubes import Cube, Where, cube
 from analyses.reading.manifest import Layer, Metric
 from analyses.reading.results import Results
@@ -95,7 +95,7 @@ def _differences(
 def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
     """Draw one panel a metric: the difference against the layer's depth, one line a level."""
     model = str(frame["model"].iloc[0])
-    layers = [layer for layer in results.layers(model) if layer.name in set(frame["layer"])]
+    layers = layer_axis.by_role([layer for layer in results.layers(model) if layer.name in set(frame["layer"])])
     looks = style.level_lines(results.levels(model))
     panels = []
     for metric in results.metrics:
@@ -104,7 +104,7 @@ def draw(results: Results, frame: pd.DataFrame) -> matplotlib.figure.Figure:
             marks = lines.levels_along_layers(of_metric, layers, looks, ("difference", "low", "high"))
             label = f"{printing.plain(metric.label)},\nReLU minus convolution"
             panels.append([lines.Panel(label, marks, [lines.Reference(0)], layers)])
-    panels[-1][0] = replace(panels[-1][0], x_label="Layer, in the order of execution")
+    panels[-1][0] = replace(panels[-1][0], x_label="Layer")
     key = [
         lines.line_key(looks[level], results.level_phrase(model, level, measured=False))
         for level in sorted(set(frame["level"]))

@@ -64,7 +64,13 @@ def broken(x: NDArray[np.integer[Any]], values: Floats, layers: Sequence[Layer])
 
 
 def mark_roles(axes: Axes, layers: Sequence[Layer]) -> None:
-    """Set the axis's ends, and draw a line between roles."""
+    """Set the axis's ends, and draw a line between roles.
+
+    Raises:
+        ValueError: the layers are not in the order that `by_role` returns, and lines would go to and fro between roles.
+    """
+    if [layer.role for layer in layers] != [layer.role for layer in by_role(layers)]:
+        raise ValueError(f"a role comes back: draw layers in the order of by_role, not {[one.name for one in layers]}")
     for i in range(1, len(layers)):
         if layers[i].role != layers[i - 1].role:
             axes.axvline(i - 0.5, color="#bbbbbb", linewidth=0.6)

@@ -16,7 +16,7 @@ from matplotlib.artist import Artist
 
 from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, tidy
-from analyses.plots import class_matrices, lines, networks, style
+from analyses.plots import class_matrices, layer_axis, lines, networks, style
 from analyses.plots.class_matrices import Matrix
 from analyses.questions.means import ALL, GROUP, INTERVALS, as_text, means, with_layer_means
 from analyses.reading.arrays import sources
@@ -306,9 +306,8 @@ def draw_layers(results: Results, frame: pd.DataFrame, models: Sequence[str]) ->
     controls = {name: style.grey_line(i) for i, name in enumerate(SHOWN_CONTROLS) if (rows["method"] == name).any()}
     panels = []
     for i, model in enumerate(models):
-        layers = [
-            one for one in results.layers(model) if ((rows["model"] == model) & (rows["layer"] == one.name)).any()
-        ]
+        measured = set(rows.loc[rows["model"] == model, "layer"])
+        layers = layer_axis.by_role([layer for layer in results.layers(model) if layer.name in measured])
         marks: list[lines.Line | lines.Dots] = []
         for name, look in controls.items():
             part = rows[(rows["model"] == model) & (rows["method"] == name) & (rows["explained"] == own)]

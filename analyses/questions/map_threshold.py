@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, rounded
-from analyses.plots import lines, networks, style
+from analyses.plots import layer_axis, lines, networks, style
 from analyses.reading.arrays import Floats, distinct, fill, nan_mean
 from analyses.reading.catalogue import FEWEST
 from analyses.reading.choices import at_highest, described, ends
@@ -339,7 +339,7 @@ def draw_layers(results: Results, frame: pd.DataFrame, models: Sequence[str]) ->
     greys = _controls(results, frame, method)
     row = []
     for model in models:
-        layers = results.main_layers(model)
+        layers = layer_axis.by_role(results.main_layers(model))
         part = frame[(frame["model"] == model) & frame["layer"].isin([layer.name for layer in layers])]
         own = part[part["method"] == method]
         marks: list[lines.Line | lines.Dots] = [

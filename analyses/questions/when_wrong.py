@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, rounded
-from analyses.plots import error_pages, lines, networks, style
+from analyses.plots import error_pages, layer_axis, lines, networks, style
 from analyses.reading.arrays import Floats, distinct, fill
 from analyses.reading.catalogue import FEWEST
 from analyses.reading.choices import at_highest, described, ends, shown_checkpoint
@@ -259,7 +259,7 @@ def draw(results: Results, frame: pd.DataFrame, models: Sequence[str]) -> matplo
         limits = _limits(frame[frame["measure"] == measure], columns, method)
         row = []
         for model in models:
-            layers = results.main_layers(model)
+            layers = layer_axis.by_role(results.main_layers(model))
             part = frame[(frame["model"] == model) & (frame["measure"] == measure)]
             part = part[part["layer"].isin([layer.name for layer in layers]) & part[columns[0]].notna()]
             marks, beyond = [], []

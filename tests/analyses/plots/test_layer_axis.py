@@ -31,6 +31,15 @@ def test_layers_are_named_below_the_lowest_panel_alone() -> None:
     assert [label.get_text() for label in lower.get_xticklabels()] == ["Encoder 0", "Encoder 1", "Encoder 2"]
 
 
+def test_lines_between_roles_ask_for_layers_role_by_role() -> None:
+    mixed = [LAYERS[0], LAYERS[1].model_copy(update={"role": "after attention"}), LAYERS[2]]
+    axes = style.figure(3.0).subplots()
+    with pytest.raises(ValueError, match="a role comes back: draw layers in the order of by_role"):
+        layer_axis.mark_roles(axes, mixed)
+    layer_axis.mark_roles(axes, layer_axis.by_role(mixed))
+    assert [line.get_xdata()[0] for line in axes.lines] == [1.5]
+
+
 def test_methods_stand_from_the_top_each_with_a_dot_and_an_interval_where_it_has_one() -> None:
     axes = style.figure(3.0).subplots()
     rows = [("one", 0.5, 0.4, 0.7), ("two", 0.2, math.nan, math.nan), ("not shown", 0.0, 0.0, 0.0)]

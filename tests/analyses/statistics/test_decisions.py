@@ -19,7 +19,7 @@ DECIDING = {
 }
 """`side`, and functions beside it that ask on which side of a border an end lies, with the noise that was measured."""
 OTHERS = {
-    "analyses/paper/claims/operating.py": {"characteristics", "most_apart.enough"},
+    "analyses/paper/claims/operating.py": {"characteristics"},
     "analyses/paper/levels.py": {"_scale"},
     "analyses/plots/forest.py": {"_scale"},
     "analyses/plots/method_heatmaps.py": {"_scale"},
