@@ -23,6 +23,8 @@ from segcam.draw import display
 
 SIDE = 2.0 / style.INCH
 """Inches of a tile."""
+LETTER = 0.56 * style.SMALL / 72
+"""Inches of a letter of a tile's label, on average."""
 CURVE = 2.4 / style.INCH
 """Inches of the curve's height, with its axis."""
 
@@ -80,15 +82,17 @@ class _Drawing:
         rows, columns = len(self.film.ids), len(self.film.maps) + 1
         left, gap = 0.03, 0.06
         side = min(SIDE, (style.WIDTH - 2 * left - gap * (columns - 1)) / columns)
-        height = rows * (side + gap) + 0.2 + CURVE
+        labels = [printing.plain(label, int(side / LETTER)) for label in ("prediction", *self.film.maps)]
+        above = 0.1 * (2 + max(label.count("\n") for label in labels))
+        height = rows * (side + gap) + above + CURVE
         self.figure: matplotlib.figure.Figure = style.figure(height)
         self.tiles: list[list[AxesImage]] = []
         for row in range(rows):
-            top = height - 0.2 - row * (side + gap)
+            top = height - above - row * (side + gap)
             axes = [self._tile(left + column * (side + gap), top - side, side, height) for column in range(columns)]
             self.tiles.append([self._begun(one, row) for one in axes])
             if row == 0:
-                for one, label in zip(axes, ("prediction", *self.film.maps), strict=True):
+                for one, label in zip(axes, labels, strict=True):
                     one.set_title(label, fontsize=style.SMALL, pad=2)
         self.mark, self.words = self._draw_curve(height)
         self.show(len(self.film.steps) - 1)
