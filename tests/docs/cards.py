@@ -21,8 +21,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from analyses.plots import networks
+from analyses.reading import choices
 from analyses.reading.results import Results
-from analyses.trust import reliability
 from segcam.datasets.drawn.drawing import draw
 from segcam.methods.controls import gaussian, mask_oracle, random, sobel
 from segcam.metrics import METRICS, measure
@@ -96,9 +96,9 @@ def constructed() -> dict[str, dict[str, list[float | None]]]:
 
 def reliable() -> dict[str, dict[str, float | None]]:
     """Return the ICC over trainings of each metric, by network and level of the published study."""
-    results = Results(STUDY)
+    results, table = Results(STUDY), pd.read_csv(STUDY / "tables" / "reliability.csv")
     found: dict[str, dict[str, float | None]] = {}
-    for row in reliability.tabulate(results).to_dict("records"):
+    for row in table[table["target"] == choices.paper_target(results)].to_dict("records"):
         model, level = str(row["model"]), int(row["level"])
         where = f"{networks.name_of(results, model)} {results.level(model, level, measured=False)}"
         found.setdefault(str(row["metric"]), {})[where] = _short(float(row["icc"]))
