@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from analyses.reading.files import LOG, LOG_TEXT, SCORES, folder, with_answers
 from analyses.reading.manifest import INPUT, Checkpoint, File, Gallery, Images, Manifest, Metric, Planned
 from bench.output.store import MANIFEST, Store
+from tests.docs import study
 
-ROOT = Path(__file__).parents[2]
-LIKE = ROOT / "results" / "pets"
+LIKE = study.STUDY
 SHARD = 128
 """Images of a file of scores."""
 BEYOND = ("sign_balance", "counter_share")

@@ -28,11 +28,11 @@ from segcam.methods.controls import gaussian, mask_oracle, random, sobel
 from segcam.metrics import METRICS, measure
 from segcam.samples import Batch, Sample
 from segcam.scoring.reference import Reference, Scenery
+from tests.docs import study
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "segcam" / "metrics" / "cards.json"
 PAGE = ROOT / "docs" / "which-metric.md"
-STUDY = ROOT / "results" / "pets"
 EVIDENCE = ROOT / "results" / "evidence" / "tables" / "meta_evaluation.csv"
 SIZE, SCENES, CELLS = 128, 12, (1, 4, 8, 16, 32)
 """Of the drawn scenes, and of the layers' cells in pixels."""
@@ -96,7 +96,7 @@ def constructed() -> dict[str, dict[str, list[float | None]]]:
 
 def reliable() -> dict[str, dict[str, float | None]]:
     """Return the ICC over trainings of each metric, by network and level of the published study."""
-    results, table = Results(STUDY), pd.read_csv(STUDY / "tables" / "reliability.csv")
+    results, table = Results(study.STUDY), study.table("reliability")
     found: dict[str, dict[str, float | None]] = {}
     for row in table[table["target"] == choices.paper_target(results)].to_dict("records"):
         model, level = str(row["model"]), int(row["level"])

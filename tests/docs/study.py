@@ -44,6 +44,12 @@ def energy_gains() -> pd.DataFrame:
     return found[(found["scope"] == "layer") & (found["n_images"] > 300)]
 
 
+def kept_with_random_weights() -> pd.Series:
+    """Return by method the rank correlation of a trained U-Net's maps with those after all weights were random."""
+    found = table("sanity_random")
+    return found[found["model"] == "unet"].set_index("method")["spearman"]
+
+
 def levels(_: str) -> Iterator[str]:
     """A row a network and level, trainings side by side."""
     found = table("levels")

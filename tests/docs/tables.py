@@ -113,9 +113,8 @@ def methods(family: str) -> Iterator[str]:
 
 def compared(_: str) -> Iterator[str]:
     """Methods side by side: energy on the animal, what random weights leave, whether the ball is found."""
-    gains, sanity = study.energy_gains(), study.table("sanity_random")
+    gains, sanity = study.energy_gains(), study.kept_with_random_weights()
     gains = gains[(gains["model"] == "unet") & (gains["level"] == 90)].set_index("method")["estimate"]
-    sanity = sanity[sanity["model"] == "unet"].set_index("method")["spearman"]
     evidence = pd.read_csv(ROOT / "results" / "evidence" / "tables" / "known_evidence_summary.csv")
     evidence = evidence[(evidence["target"] == "predicted:contrast") & (evidence["scope"] == "layer")]
     ball, ears = (evidence[evidence["cue"] == cue].set_index("method") for cue in ("context", "shape"))

@@ -77,3 +77,4 @@ def test_the_page_says_what_was_registered() -> None:
         if claim.id in DECIDED:
             power = "" if claim.power is None else f"{100 * claim.power:.0f} %"
             assert rows()[claim.id, f"{claim.seeds}, normal"]["registered power"] == power
+        assert claim.underpowered == (claim.power is not None and claim.power < 0.8), claim.id

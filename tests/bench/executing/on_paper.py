@@ -25,6 +25,7 @@ from bench.executing.performing import Performing
 from bench.planning.cells import MeasureCell, TrainCell
 from bench.planning.views import View
 from bench.planning.work import Place, Work
+from tests.docs import study
 
 ROOT = Path(__file__).parents[3]
 IMAGES, SEEDS, WORKERS = 3669, 5, (1, 8, 64)
@@ -143,7 +144,7 @@ def hours(stages: Sequence[dict[Work, float]], workers: int) -> float:
 
 def table() -> str:
     """Return the table in Markdown."""
-    manifest = json.loads((ROOT / "results/pets/manifest.json").read_text())
+    manifest = json.loads((study.STUDY / "manifest.json").read_text())
     cost = taken(manifest)
     recipes = manifest["models"]
     teachers = {
