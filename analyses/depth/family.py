@@ -16,6 +16,7 @@ from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.plots import lines, networks, style
 from analyses.reading.choices import DECODER, highest, main_target
 from analyses.reading.cubes import cube
+from analyses.reading.drawn_tables import published_or
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES
 from analyses.statistics.intervals import NOTE
@@ -37,7 +38,7 @@ COLUMNS = [
 
 def analyse(results: Results) -> Iterator[Figure | Table]:
     """Yield the table of both scores of every model at its highest level, and a figure for the main target."""
-    frame = summarise(results)
+    frame = published_or(results, "family", summarise)
     if frame.empty:
         return
     interval = (

@@ -108,6 +108,11 @@ def at_highest(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame["level"] == frame.groupby("model", observed=True)["level"].transform("max")]
 
 
+def first_target(results: Results, frame: pd.DataFrame) -> str:
+    """Return the first of the run's targets that a table is of."""
+    return next(str(name) for name in (*results.targets, *frame["target"]) if (frame["target"] == name).any())
+
+
 def shown_checkpoint(results: Results, model: str) -> Checkpoint | None:
     """Return the checkpoint of the highest level reached by the seed of `model` whose maps are shown; None without."""
     reached = [point for point in results.pictured(model) if point.reached]

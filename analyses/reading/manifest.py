@@ -316,11 +316,13 @@ class Explained(Entry):
 class Published(Entry):
     """What was published of a run: with photographs or without, the analyses that can be redrawn, the main target.
 
+    `analyses` are made anew from published scores; of those in `from_tables` the figures are, from published tables.
     `joined` says whether publications of parts of a study were joined.
     """
 
     photographs: bool = False
     analyses: tuple[str, ...] = ()
+    from_tables: tuple[str, ...] = ()
     main_target: str | None = None
     joined: bool = False
 

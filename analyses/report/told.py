@@ -100,10 +100,34 @@ class Told(Document):
         told = [SectionTold(name=one.name, title=one.title, items=tuple(map(Item.of, one.items))) for one in sections]
         return cls(sections=tuple(told))
 
-    def replaced(self, sections: Iterable[Section]) -> Self:
-        """Return it with some sections made anew, by the sections' names in their order."""
-        all_of = {one.name: one for one in (*self.sections, *self.of(sections).sections)}
+    def replaced(self, sections: Iterable[Section], from_tables: Collection[str] = ()) -> Self:
+        """Return it with some sections made anew, by the sections' names in their order.
+
+        Args:
+            sections: that were made.
+            from_tables: those of them that were drawn from their tables, which stay as they are; what is noted of a
+                table is true of its figures, too.
+        """
+        all_of = {one.name: one for one in self.sections}
+        for made in self.of(sections).sections:
+            items = made.items
+            if made.name in from_tables and made.name in all_of:
+                tables = [item for item in all_of[made.name].items if item.kind == TABLE]
+                noted = {"note": item.note for item in tables if item.name == made.name and item.note}
+                figures = [item.model_copy(update=noted) for item in items if item.kind == FIGURE]
+                items = (*tables, *figures)
+            all_of[made.name] = made.model_copy(update={"items": items})
         return self.model_copy(update={"sections": tuple(all_of[name] for name in sorted(all_of))})
+
+    def tables_alone(self, names: Collection[str]) -> Self:
+        """Return it without the figures of some analyses."""
+        sections = [
+            one.model_copy(update={"items": tuple(item for item in one.items if item.kind == TABLE)})
+            if one.name in names
+            else one
+            for one in self.sections
+        ]
+        return self.model_copy(update={"sections": tuple(sections)})
 
     def without(self, names: Collection[str]) -> Self:
         """Return it without what some analyses made."""

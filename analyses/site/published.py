@@ -13,6 +13,7 @@ from PIL import Image
 import analyses
 from analyses import report
 from analyses.artifacts import MOVING, Caption, Drawn, Section, Table
+from analyses.reading.drawn_tables import table
 from analyses.reading.files import SECTIONS, ResultsError
 from analyses.reading.results import Results
 from analyses.report import told
@@ -103,20 +104,6 @@ def _last(moving: Image.Image) -> bytes:
     buffer = io.BytesIO()
     moving.convert("RGB").save(buffer, "png")
     return buffer.getvalue()
-
-
-def table(csv: Path | io.BytesIO) -> pd.DataFrame:
-    """Return a table from its file; empty cells of words are ''.
-
-    Raises:
-        ResultsError: it is damaged.
-    """
-    try:
-        frame = pd.read_csv(csv)
-    except (ValueError, OSError) as error:  # of pandas, too
-        raise ResultsError(f"table {csv} cannot be read ({error}): draw or fetch it again") from error
-    words = frame.columns[[not pd.api.types.is_numeric_dtype(frame[name]) for name in frame]]
-    return frame.assign(**{name: frame[name].fillna("") for name in words})
 
 
 def _analysis(name: str, known: list[str]) -> str:

@@ -13,7 +13,8 @@ from analyses.plots import areas as figures
 from analyses.plots import networks, style
 from analyses.reading.arrays import Floats, distinct, fill
 from analyses.reading.catalogue import BLIND, FEWEST
-from analyses.reading.choices import DECODER, at_highest
+from analyses.reading.choices import DECODER, at_highest, first_target
+from analyses.reading.drawn_tables import published_or
 from analyses.reading.results import Results
 from analyses.statistics import bounds
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
@@ -40,13 +41,12 @@ COLUMNS = [
 
 def analyse(results: Results) -> Iterator[Figure | Table]:
     """Yield the table and a figure of the areas; nothing for a run that did not examine faithfulness."""
-    areas = results.table("faithfulness")
-    if areas is None or areas.empty:
+    frame = published_or(results, "faithfulness", _of_run)
+    if frame.empty:
         return
-    frame = tabulate(results, areas)
     reading = _READING.format(confidence=CONFIDENCE, resamples=RESAMPLES)
     yield Table("faithfulness", frame, f"{_TABLE} {reading}")
-    target = str(areas["target"].iloc[0])
+    target = first_target(results, frame)
     top = at_highest(frame)
     top = top[top["target"] == target]
     for ending, models in networks.pages([model for model in results.models if (top["model"] == model).any()]):
@@ -131,6 +131,12 @@ _TABLE = (
     "'random': any. difference: mean of value less that of what against names, paired by image and seed: one of these "
     "orders, or with noisy_linear the map of the blur-matched control."
 )
+
+
+def _of_run(results: Results) -> pd.DataFrame:
+    """Return the table of a run; empty where it did not examine faithfulness."""
+    areas = results.table("faithfulness")
+    return pd.DataFrame() if areas is None or areas.empty else tabulate(results, areas)
 
 
 def tabulate(results: Results, areas: pd.DataFrame) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from analyses.plots import lines, networks, style
 from analyses.reading.arrays import Floats, Numbers, nan_mean
 from analyses.reading.choices import BLANK, main_target
 from analyses.reading.cubes import by_column
+from analyses.reading.drawn_tables import published_or
 from analyses.reading.results import Results
 from analyses.statistics.reliability import ENOUGH, components, icc, kendall_w, method_study, trainings_needed
 
@@ -48,12 +49,12 @@ READING = (
 
 def analyse(results: Results) -> Iterator[Figure | Table]:
     """Yield the table, and a figure of the main target where networks were trained more than once."""
-    frame = tabulate(results)
+    frame = published_or(results, "reliability", tabulate)
     if frame.empty:
         return
     seeds = int(frame["n_seeds"].max())
     alone = " With one training nothing is known of others: icc is empty, and orders are of images alone."
-    yield Table("reliability", rounded(frame), ABOUT + (alone if seeds < 2 else ""))
+    yield Table("reliability", frame, ABOUT + (alone if seeds < 2 else ""))
     target = main_target(results)
     shown = frame[(frame["target"] == target) & frame["icc"].notna()]
     for ending, models in networks.pages([model for model in results.models if (shown["model"] == model).any()]):
@@ -82,7 +83,7 @@ def tabulate(results: Results) -> pd.DataFrame:
                 if results.main_method in by_method and not np.isnan(by_method[results.main_method]).all():
                     rows.append(key | {"metric": name} | studied(by_method, results.main_method))
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    return frame[frame[["icc", "dependability"]].notna().any(axis=1)].reset_index(drop=True)
+    return rounded(frame[frame[["icc", "dependability"]].notna().any(axis=1)].reset_index(drop=True))
 
 
 def studied(by_method: Mapping[str, Numbers], main: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.plots import lines, networks, style
 from analyses.reading.arrays import each_once, sources
-from analyses.reading.choices import at_highest
+from analyses.reading.choices import at_highest, first_target
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES, SEED
 from analyses.statistics.bounds import CORRELATION
@@ -50,7 +50,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         return
     yield Table("sanity", frame, f"{_ABOUT} {_COLUMNS} {_READING}")
     yield Table("sanity_random", all_random(frame), f"{_ABOUT} {_RANDOM} {_READING}", best={"spearman": "lower"})
-    target = _target(results, frame)
+    target = first_target(results, frame)
     shown = frame[frame["target"] == target]
     for ending, models in networks.pages([model for model in results.models if (shown["model"] == model).any()]):
         highest = pd.concat([at_highest(shown[shown["model"] == model]) for model in models])
@@ -71,11 +71,6 @@ READING = (
     "random from the output to the input, a line a method. A map that explains what was learned has to change: above "
     f"{FAILS:g} (dotted) where all is random, with its whole interval, a method fails."
 )
-
-
-def _target(results: Results, frame: pd.DataFrame) -> str:
-    """Return the first of the run's targets that was examined."""
-    return next(str(name) for name in (*results.targets, *frame["target"]) if (frame["target"] == name).any())
 
 
 def finding(results: Results, frame: pd.DataFrame) -> str:

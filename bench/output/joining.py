@@ -46,18 +46,19 @@ def join(parts: Sequence[Store], manifests: Sequence[Manifest], to: Store) -> li
             or one was published by an earlier version.
     """
     tells = [_told(part) for part in parts]
-    analyses = [manifest.published.analyses if manifest.published else () for manifest in manifests]
-    redrawn = tuple(name for name in analyses[0] if all(name in one for one in analyses))
+    published = [manifest.published for manifest in manifests if manifest.published]
+    redrawn = _in_all([one.analyses for one in published])
+    from_tables = _in_all([one.from_tables for one in published])
     skipped = _skipped(parts, manifests)
     scores, notes = _scores(parts, manifests)
     cells = union(one.cells for one in manifests)
     listed = {name: extracts.file_of(data) for name, data in scores.items()}
     whole = definition.whole(manifests, {name: cells[name] for name in sorted(cells)}, listed, skipped)
-    whole = whole.model_copy(update=_of_all(manifests, whole.profile, redrawn))
+    whole = whole.model_copy(update=_of_all(manifests, whole.profile, redrawn, from_tables))
     found = [
         piece
         for part, manifest, tell in zip(parts, manifests, tells, strict=True)
-        for piece in pieces.of(part, manifest, tell.without(redrawn))
+        for piece in pieces.of(part, manifest, tell.without(redrawn).tables_alone(from_tables))
     ]
     kept = pieces.kept(found)
     told_of_all, drawn = pieces.joined(kept, whole)
@@ -69,7 +70,9 @@ def join(parts: Sequence[Store], manifests: Sequence[Manifest], to: Store) -> li
         notes.append(f"kept of each part, with its networks in the name: {', '.join(beside)}")
     if untold := _untold(parts, tells):
         notes.append(f"left out, since no report tells of it: {', '.join(untold)}")
-    return [*notes, *_of_fewer(found, kept, whole), f"run report draws anew: {', '.join(redrawn)}"]
+    anew = f"run report draws anew: {', '.join(redrawn)}"
+    anew += f"; from their joined tables: {', '.join(from_tables)}" if from_tables else ""
+    return [*notes, *_of_fewer(found, kept, whole), anew]
 
 
 def conflict(one: Path, other: Path) -> InputError:
@@ -78,6 +81,11 @@ def conflict(one: Path, other: Path) -> InputError:
         f"{one} and {other} differ, though they are of one cell: one machine's numbers are not the other's; take a "
         "model or seed out of one of them, and make that one again"
     )
+
+
+def _in_all(names: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Return the names that are in each of several lists, as the first one orders them."""
+    return tuple(name for name in names[0] if all(name in one for one in names))
 
 
 def _told(part: Store) -> told.Told:
@@ -168,7 +176,9 @@ def _skipped(parts: Sequence[Store], manifests: Sequence[Manifest]) -> tuple[Gap
     )
 
 
-def _of_all(manifests: Sequence[Manifest], profile: Mapping[str, Any], redrawn: tuple[str, ...]) -> dict[str, Any]:
+def _of_all(
+    manifests: Sequence[Manifest], profile: Mapping[str, Any], redrawn: tuple[str, ...], from_tables: tuple[str, ...]
+) -> dict[str, Any]:
     """Return the sections of the manifest in which parts may differ though they are of one definition."""
     published = [manifest.published for manifest in manifests if manifest.published]
     photographs = all(one.photographs for one in published)
@@ -178,7 +188,9 @@ def _of_all(manifests: Sequence[Manifest], profile: Mapping[str, Any], redrawn: 
         "profile": {**profile, "figures": {**profile.get("figures", {}), "photographs": photographs}},
         "versions": _beside([manifest.versions for manifest in manifests]),
         "hardware": _beside([manifest.hardware for manifest in manifests]),
-        "published": Published(photographs=photographs, analyses=redrawn, main_target=chosen, joined=True),
+        "published": Published(
+            photographs=photographs, analyses=redrawn, from_tables=from_tables, main_target=chosen, joined=True
+        ),
     }
 
 

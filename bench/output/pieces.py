@@ -15,9 +15,9 @@ import pandas as pd
 
 from analyses import printing
 from analyses.artifacts import MOVING
+from analyses.reading.drawn_tables import table
 from analyses.reading.manifest import Manifest
 from analyses.report.told import FIGURE, TABLE, Item, Part, SectionTold, Told
-from analyses.site.published import table
 from bench.output.store import Store, digest
 
 MODEL = "model"

@@ -27,8 +27,10 @@ MOST_OF_TABLE = 400_000
 """Bytes of a table there: of thousands of rows nobody reads all, and every publication of them stays in a history."""
 MOST_OF_PAGE = 8_000_000
 """Bytes of a page that is published with its run; `bench site` makes a larger one anew, without maps."""
-REDRAWN = ("attention", "claims", "levels", "placement", "resolution", "skipped")
+REDRAWN = ("attention", "claims", "levels", "placement", "receptive_field", "resolution", "skipped")
 """Analyses that need no more than the scores that are published."""
+FROM_TABLES = ("faithfulness", "family", "reliability")
+"""Analyses whose figures need no more than the table of their name."""
 DRAWN_FOLDERS = ("tables/", "figures/")
 UNPUBLISHED = (".svg", ".pdf")
 """Suffixes of figures that a report draws again from what is published."""
@@ -78,6 +80,10 @@ def publish_folder(
     listed = {name: extracts.file_of(data) for name, data in contents.items() if name.startswith(f"{SCORES}/")}
     drawn = {name: digest(data) for name, data in contents.items() if name not in listed and name != TIMING}
     contents[DRAWN] = Drawn(files=drawn).written()
+    if head and head.published and not head.kind:
+        from_tables = tuple(name for name in FROM_TABLES if f"tables/{name}.csv" in contents)
+        published = head.published.model_copy(update={"from_tables": from_tables})
+        head = head.model_copy(update={"published": published})
     if head:
         contents[MANIFEST] = head.model_copy(update={"files": listed}).written()
     earlier = {*((before and before.files) or ()), *to.drawn(), MANIFEST, CAPTIONS, SECTIONS, TIMING, DRAWN}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -104,13 +105,15 @@ def _again(store: Store, published: Published, look: drawing.Files, console: Con
     Where photographs may not be shown, parts of a study were joined, or no page lies there, it is made of what does;
     any other publication has that of its run, with all maps.
     """
-    names = published.analyses
+    names = (*published.analyses, *published.from_tables)
     with working(console, "drawing", len(names)) as task:
-        sections = drawing.draw_all(store.out, names, look, lambda name: task.advance(1, name))
+        made = drawing.draw_all(store.out, names, look, lambda name: task.advance(1, name))
+    sections = [_figures_of(one) if one.name in published.from_tables else one for one in made]
     contents = files(sections)
     whole = told.read(store.out)
     if whole:
-        contents |= _told(whole.replaced(sections), captions.note(analyses.Results(store.out)))
+        told_anew = whole.replaced(sections, published.from_tables)
+        contents |= _told(told_anew, captions.note(analyses.Results(store.out)))
     written = store.draw(contents, whole=False)
     left = {
         folder: sorted({path.stem for path in map(store.path, store.names(folder)) if path not in written})
@@ -127,6 +130,11 @@ def _again(store: Store, published: Published, look: drawing.Files, console: Con
         return [*written, store.path(f"{PAGE}/{INDEX}")]
     say(console, "the run's archive draws all of them, and the page: run report --out FILE.zip")
     return written
+
+
+def _figures_of(section: Section) -> Section:
+    """Return what was made without tables: those that it was drawn from stay as they are."""
+    return replace(section, items=[item for item in section.items if not isinstance(item, Table)])
 
 
 def _told(whole: told.Told, note: str = "") -> dict[str, bytes]:

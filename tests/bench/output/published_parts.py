@@ -16,7 +16,7 @@ from tests.bench.harness import bench
 FREE = "chelsea"
 LEVELS = (30, 90)
 IMAGES = ("cat_1", "dog_2", "cat_3")
-DRAWN = ("claims", "figure1", "film", "heatmap", "levels", "method_ranks")
+DRAWN = ("claims", "family", "figure1", "film", "heatmap", "levels", "method_ranks")
 REDRAWN = ("claims", "levels")
 
 

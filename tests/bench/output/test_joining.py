@@ -129,6 +129,25 @@ def test_a_report_decides_from_all_parts_and_makes_the_page(all_of: Path, tmp_pa
     assert contents(again) == contents(all_of), "what was drawn is no part's"
 
 
+def test_figures_that_need_their_table_alone_are_of_all_parts(
+    all_of: Path, parts: SimpleNamespace, tmp_path: Path
+) -> None:
+    drawn = Path(shutil.copytree(all_of, tmp_path / "drawn"))
+    assert not list(all_of.glob("figures/family*"))
+    tables = contents(all_of, "tables")
+    assert bench("run", "report", "--out", drawn).code == 0
+    assert [path.name for path in drawn.glob("figures/family*.png")] == ["family.png"]
+    after = contents(drawn, "tables")
+    assert {name for name in tables if after[name] != tables[name]} == set(), "what was joined is joined"
+    captions = (drawn / "captions.md").read_text()
+    (words,) = (line for line in captions.splitlines() if "(family)" in line)
+    assert "U-Net" in words.partition(".**")[2].partition(".")[0]
+    assert "SegFormer" in words
+    assert "Of the study's parts: of U-Net seeds 1 and 2 alone." in words
+    again = merged(tmp_path / "again", drawn, parts.a)
+    assert contents(again) == contents(all_of)
+
+
 @pytest.mark.parametrize("place", ["scores/unet-s0-l30.parquet", "scores/predictions/predictions.parquet"])
 def test_other_numbers_of_one_checkpoint_are_refused(
     copied: Path, parts: SimpleNamespace, tmp_path: Path, place: str
@@ -187,7 +206,7 @@ def test_what_changes_digits_alone_is_told_and_kept(copied: Path, parts: SimpleN
     assert "begun under other registrations: verdicts are exploratory" in said
     assert "left out, since no report tells of it: timing" in said
     assert "tables and figures are of U-Net, seeds 1 and 2 alone, as published" in said
-    assert f"run report draws anew: {', '.join(REDRAWN)}" in said
+    assert f"run report draws anew: {', '.join(REDRAWN)}; from their joined tables: family" in said
     of_all = manifest(tmp_path / "to")
     assert of_all["versions"] == {"segcam": "0; 1"}
     assert of_all["registration"] == ""

@@ -25,7 +25,7 @@ from analyses.reading.files import LOG
 from bench.output import publish, terminal
 from bench.output.archive import unpack
 from bench.output.drawing import with_palette
-from bench.output.publish import MOST_BYTES, MOST_OF_TABLE, REDRAWN
+from bench.output.publish import FROM_TABLES, MOST_BYTES, MOST_OF_TABLE, REDRAWN
 from bench.output.report import report
 from bench.output.store import Store
 from segcam.errors import InputError
@@ -103,7 +103,8 @@ def test_a_report_decides_the_claims_again_and_leaves_the_rest(light: Path, publ
     assert "--out FILE.zip" in outcome.err
     written = report(Store(light), Console(quiet=True))
     names = {path.stem.partition("-")[0] for path in written}
-    assert {"claims", "levels", "captions", "sections"} <= names <= {*REDRAWN, "captions", "sections"}
+    known = {*REDRAWN, *FROM_TABLES, "faithfulness_areas", "captions", "sections"}
+    assert {"claims", "family", "levels", "captions", "sections"} <= names <= known
     assert outcome.err.splitlines()[-1] == f"{len(written)} files in {light}", "and no page"
 
 
