@@ -113,11 +113,15 @@ class Told(Document):
             items = made.items
             if made.name in from_tables and made.name in all_of:
                 tables = [item for item in all_of[made.name].items if item.kind == TABLE]
-                noted = {"note": item.note for item in tables if item.name == made.name and item.note}
-                figures = [item.model_copy(update=noted) for item in items if item.kind == FIGURE]
-                items = (*tables, *figures)
+                note = next((item.note for item in tables if item.name == made.name), "")
+                figures = [item for item in items if item.kind == FIGURE]
+                items = (*tables, *(item.model_copy(update={"note": note}) if note else item for item in figures))
             all_of[made.name] = made.model_copy(update={"items": items})
         return self.model_copy(update={"sections": tuple(all_of[name] for name in sorted(all_of))})
+
+    def of_analyses(self, names: Collection[str]) -> Self:
+        """Return what some analyses made alone."""
+        return self.without({one.name for one in self.sections if one.name not in names})
 
     def tables_alone(self, names: Collection[str]) -> Self:
         """Return it without the figures of some analyses."""

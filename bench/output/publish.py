@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,7 +45,12 @@ class Publication:
 
 
 def publish_folder(
-    run: Store, to: Store, may_drop: Callable[[str], bool] = lambda _: False, *, with_page: bool = True
+    run: Store,
+    to: Store,
+    may_drop: Callable[[str], bool] = lambda _: False,
+    *,
+    with_page: bool = True,
+    only: Collection[str] = (),
 ) -> Publication:
     """Write what people read of a run: tables, figures as PNG or WebP, captions, page, manifest, the verdicts' scores.
 
@@ -58,9 +63,12 @@ def publish_folder(
         to: the folder, empty or with an earlier publication.
         may_drop: asked whether an earlier publication of another run may be replaced.
         with_page: whether the page goes along; without it, folders that lie beside code stay light.
+        only: the analyses whose tables and figures go along; all by default. The verdicts' scores always do, of which
+            a report draws what it can.
 
     Raises:
-        InputError: there is no finished run, it is itself published, or `to` holds a run that is not.
+        InputError: there is no finished run, it is itself published, `to` holds a run that is not, or an analysis is
+            unknown or made nothing of this run.
     """
     head = _head(run, REDRAWN)
     if head and head.published and run.names(SCORES):  # it cannot be told from the few scores that are published
@@ -76,7 +84,12 @@ def publish_folder(
     if before and head and before.definition != head.definition and not may_drop(other):
         raise InputError(f"{other}: choose another folder with --to, or add --yes to replace it")
     result = Publication()
-    contents = _run(run, head, result, with_page=with_page) if head and not head.kind else _other(run, result)
+    if head and not head.kind:
+        contents = _run(run, head, result, with_page=with_page, only=only)
+    elif only:
+        raise InputError(f"{run.out} holds no scores of networks: --analyses chooses among what a run of these draws")
+    else:
+        contents = _other(run, result)
     listed = {name: extracts.file_of(data) for name, data in contents.items() if name.startswith(f"{SCORES}/")}
     drawn = {name: digest(data) for name, data in contents.items() if name not in listed and name != TIMING}
     contents[DRAWN] = Drawn(files=drawn).written()
@@ -91,26 +104,45 @@ def publish_folder(
     return result
 
 
-def _run(run: Store, head: Manifest, result: Publication, *, with_page: bool) -> dict[str, bytes]:
+def _run(
+    run: Store, head: Manifest, result: Publication, *, with_page: bool, only: Collection[str]
+) -> dict[str, bytes]:
     """Return the files of the publication of a run, but for the lists of them; notes what is too large."""
     results = Results(run.out)
     scores = {**dict(extracts.scores(run)), **dict(extracts.free_maps(results))} if run.names(SCORES) else {}
     whole = told.read(run.out)
     assert whole is not None  # `_head` has seen to it
+    known = [section.name for section in whole.sections]
+    if unknown := [name for name in only if name not in known]:
+        raise InputError(f"--analyses {unknown[0]}: {run.out} has {', '.join(known)}")
+    if only and with_page and results.photographs:
+        raise InputError("the page of a run shows all of its analyses: add --no-page to --analyses")
     page: dict[str, bytes] = {}
     if results.photographs:
         if with_page:
             own = {name: run.path(name).read_bytes() for name in run.drawn() if name.startswith(f"{PAGE}/")}
             page = _page(own, result)
-        contents = _small_enough({**dict(_drawn(run, page)), **scores}, result)
+        contents = _small_enough(_of({**dict(_drawn(run, page)), **scores}, whole, only), result)
+        whole = whole.of_analyses(only) if only else whole
     else:
         whole, figures = hidden.drawn(run, head, scores, whole)
         drawn = {name: data for name, data in _drawn(run, {}) if not hidden.shows_maps(name)}
-        contents = _small_enough({**drawn, **figures, **scores}, result)
+        contents = _small_enough(_of({**drawn, **figures, **scores}, whole, only), result)
+        whole = whole.of_analyses(only) if only else whole
         if with_page:
             page = _page(hidden.page(head, contents, whole), result)
     timing = {TIMING: run.path(TIMING).read_bytes()} if run.has(TIMING) else {}
     return {**contents, **page, CAPTIONS: whole.captions(captions.note(results)), SECTIONS: whole.written(), **timing}
+
+
+def _of(contents: Mapping[str, bytes], whole: told.Told, only: Collection[str]) -> dict[str, bytes]:
+    """Return files without tables and figures of analyses that are not wanted; all where none is named."""
+    wanted = {item.name for section in whole.of_analyses(only).sections for item in section.items}
+    return {
+        name: data
+        for name, data in contents.items()
+        if not only or not name.startswith(DRAWN_FOLDERS) or Path(name).stem in wanted
+    }
 
 
 def _page(files: Mapping[str, bytes], result: Publication) -> dict[str, bytes]:

@@ -22,7 +22,7 @@ from tests.docs import study
 
 ROOT = Path(__file__).parents[2]
 DATA_SETS = 60
-DECIDED = ("C1", "C2", "C3", "C4", "C5", "C6", "C7", "H1", "H2", "D1")
+DECIDED = ("C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8", "H1", "H2", "D1")
 """Claims that the published study says something of; those of networks that were not run have no power yet."""
 
 

@@ -76,11 +76,20 @@ def quoted_of_segformer(claims: pd.DataFrame) -> Iterator[str]:
     yield f"in the middle {values['gaussian']:.2f}. Eigen-Grad-CAM has {values['eigen_grad_cam']:.2f}"
     parts = claims.groupby("claim")["estimate"].agg(list)
     yield f"what can be had rises by {parts['C6'][1]:.2f} over the four stages"
-    view = study.table("receptive_field").groupby(["network", "role"])["estimate"].mean()
+    view = study.table("receptive_field")
+    view = view[view["model"] == "segformer"].groupby(["network", "role"])["estimate"].mean()
     trained, untrained = (
         view[one, "after attention"] - view[one, "before attention"] for one in ("trained", "untrained")
     )
     yield f"by {trained:.0f} px on average over blocks, and by {untrained:.0f} px in a network that never learned"
+    sizes = study.table("resolution")
+    lost = -100 * sizes[sizes["factor"].isin((0.75, 1.25, 1.5))].groupby("model")["change"].mean()
+    yield (
+        f"SegFormer loses {lost['segformer']:.1f} points of mean IoU on average, its pair with position codes "
+        f"{lost['segformer_position']:.1f}"
+    )
+    first, second, third = claims.loc[claims["claim"] == "C8", "by_training"].iloc[0].split("; ")
+    yield f"differ by {float(first):.1f}, {float(second):.1f} and {float(third):.1f} points"
     thicker, coarse = parts["C7"]
     yield f"has lines {thicker:.1f} px thicker than Encoder 1"
     yield f"has lines {-coarse:.1f} px thicker than Mix-FFN 1"

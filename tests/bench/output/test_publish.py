@@ -22,6 +22,7 @@ from rich.console import Console
 from analyses import Results
 from analyses.paper.claims.decisive import decisive, methods
 from analyses.reading.files import LOG
+from analyses.report import told
 from bench.output import publish, terminal
 from bench.output.archive import unpack
 from bench.output.drawing import with_palette
@@ -69,6 +70,32 @@ def test_the_folder_is_what_people_read(published: Path, finished: Path) -> None
     maps = {name for name in there if name.startswith(("figure1", "when_wrong_maps", "groups", "film"))}
     assert {name for name, suffix in there.items() if suffix == ".webp"} == maps
     assert max(map(len, files.values())) <= MOST_BYTES
+
+
+def test_tables_and_figures_of_some_analyses_alone(published: Path, finished: Path, tmp_path: Path) -> None:
+    few = tmp_path / "few"
+    asked = ["publish", "--out", finished, "--to", few, "--analyses", "family", "--analyses", "levels"]
+    refusal = bench(*asked).refusal
+    assert refusal == "the page of a run shows all of its analyses: add --no-page to --analyses\n"
+    unknown = bench("publish", "--out", finished, "--to", few, "--no-page", "--analyses", "levls").refusal
+    assert f"--analyses levls: {finished} has " in unknown
+    assert not few.exists()
+    outcome = bench(*asked, "--no-page")
+    assert outcome.code == 0, outcome.err
+    names = {Path(name).stem for name in contents(few, "tables", "figures")}
+    assert names == {"family", "levels"}
+    assert contents(few, "scores") == contents(published / "light", "scores"), "the verdicts can be had all the same"
+    known = Results(few).manifest.published
+    assert known is not None
+    assert (known.analyses, known.from_tables) == (REDRAWN, ("family",))
+    report = told.read(few)
+    assert report is not None
+    assert [section.name for section in report.sections] == ["family", "levels"]
+    before = contents(few)
+    assert bench("run", "report", "--out", few).code == 0
+    after = contents(few)
+    assert {name for name in before if after[name] != before[name]} == {"captions.md", "drawn.json", "sections.json"}
+    assert "tables/claims.csv" in after
 
 
 def test_its_scores_are_those_that_decide(published: Path, finished: Path) -> None:
