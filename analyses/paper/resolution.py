@@ -76,8 +76,12 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
 
 
 def finding(results: Results, frame: pd.DataFrame) -> str:
-    """Say what the largest test size changes, network by network."""
-    factor = frame["factor"].max() if frame["factor"].max() > 1 else frame["factor"].min()
+    """Say what the test size changes at which networks differ most; of one network, the largest one."""
+    changes = frame[frame["factor"] != 1].pivot(index="factor", columns="model", values="change").dropna()
+    if len(changes.columns) > 1 and len(changes):
+        factor = (changes.max(axis=1) - changes.min(axis=1)).idxmax()
+    else:
+        factor = frame["factor"].max() if frame["factor"].max() > 1 else frame["factor"].min()
     rows = frame[(frame["factor"] == factor) & frame["change"].notna()]
     words = [
         f"{'+' if row['change'] > 0 else ''}{printing.fixed(100 * row['change'], 1)} in "
