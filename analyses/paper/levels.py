@@ -84,15 +84,16 @@ def unrecorded(results: Results, models: Sequence[str]) -> str:
 
 
 def finding(results: Results, models: Sequence[str]) -> str:
-    """Say how many checkpoints were reached, and the highest mean IoU of each network among them."""
+    """Say how many levels were reached, 'best' being none, and the highest mean IoU of each network."""
     points = [point for point in results.checkpoints if point.model in models]
     reached = [point for point in points if point.reached]
     best = {model: [point.miou for point in reached if point.model == model] for model in models}
     words = [f"{max(found):.2f} in {networks.name_of(results, model)}" for model, found in best.items() if found]
-    share = f"{len(reached)} of {len(points)} checkpoints reached their level"
-    if not words:
-        return f"{share}."
-    return f"{share}; the highest mean IoU is {printing.listed(words)}."
+    wanted = [point for point in points if point.level != BEST]
+    share = f"{sum(point.reached for point in wanted)} of {len(wanted)} checkpoints reached their level"
+    highest = f"the highest mean IoU is {printing.listed(words)}" if words else ""
+    said = "; ".join(filter(None, (share if wanted else "", highest)))
+    return f"{said[:1].upper()}{said[1:]}." if said else ""
 
 
 def tabulate(results: Results) -> pd.DataFrame:

@@ -70,7 +70,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     reading = (
         "Change of mean IoU on the test images against their size, from that at the size of the training; one line a "
         "network, at its highest level, with that mean IoU in the key. Claim C8: Mix-FFN (SegFormer) keeps accuracy, "
-        "a position embedding (ViT) does not."
+        "a position embedding does not."
     )
     yield Figure("resolution", figure, Caption(finding(results, shown), reading, f"{READING} {interval}"), "Test sizes")
 

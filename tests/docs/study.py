@@ -66,7 +66,7 @@ def levels(_: str) -> Iterator[str]:
 
 def verdicts(_: str) -> Iterator[str]:
     """A row a claim: its number, in how many trainings, what other choices say, and what it lacks."""
-    yield "| claim | it is said | verdict | number [95 %] | trainings | other choices | why, and caveats |"
+    yield "| claim | it is said | verdict | number [95 %] | trainings | choices that agree | why, and caveats |"
     yield "|---|---|---|---|---|---|---|"
     found = table("claims")
     numbers = dict(zip(found["claim"], printing.cells(found)["statistic"], strict=True))

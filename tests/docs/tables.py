@@ -133,13 +133,15 @@ def compared(_: str) -> Iterator[str]:
 def claims(_: str) -> Iterator[str]:
     """The claims, what decides on each, and the published verdict."""
     verdicts = study.decided()
-    yield "| claim | it is said | supported where, on average | trainings | verdict |"
+    run = study.table("claims").groupby("claim")["n_seeds"].max()
+    yield "| claim | it is said | supported where, on average | trainings registered (run) | verdict |"
     yield "|---|---|---|---|---|"
     for claim in registered().claims:
         parts = [part.says if part.decides else f"*{part.says}*" for part in claim.parts]
         if len(parts) > 3:
             parts = [*parts[:1], f"and {len(parts) - 1} more"]
-        seeds = f"{claim.seeds}{', underpowered' if claim.underpowered else ''}"
+        seeds = f"{claim.seeds}{f' ({run[claim.id]:.0f})' if claim.id in run.dropna() else ''}"
+        seeds += ", underpowered" if claim.underpowered else ""
         verdict = verdicts.get(claim.id, NOT_MEASURED)
         yield f"| {claim.id} | {claim.sentence} | {'; '.join(parts)} | {seeds} | {verdict} |"
 

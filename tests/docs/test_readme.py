@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 import segcam
+from analyses import printing
 from segcam.methods import METHODS
 from segcam.metrics import METRICS
 from tests.docs import study
@@ -28,7 +29,11 @@ def test_the_finding_of_edges_quotes_the_table() -> None:
     found = study.energy_gains()
     gain = found[found["model"] == "segformer"].set_index("method")["estimate"]
     grad_cam, sobel = f"{gain['grad_cam']:.2f}", f"{gain['sobel']:.2f}"
-    assert f"Grad-CAM has {grad_cam}; the Sobel image, which knows no network, has {sobel}." in README
+    layers = study.table("heatmap")
+    layers = layers[(layers["model"] == "segformer") & (layers["metric"] == "energy_gain")]["mean"]
+    ends = " to ".join(printing.fixed(end, 2) for end in (layers.min(), layers.max()))
+    said = f"Grad-CAM has {grad_cam}; the Sobel image, which knows no network, has {sobel}. Single layers have {ends}."
+    assert said in README
 
 
 def test_what_is_cited_is_this_version() -> None:
@@ -42,11 +47,14 @@ def test_what_is_cited_is_this_version() -> None:
 
 
 def test_the_finding_of_sanity_quotes_the_table() -> None:
-    kept = study.kept_with_random_weights()
-    cellwise, layer_cam, grad_cam = (f"{kept[name]:.2f}" for name in ("element_wise", "layer_cam", "grad_cam"))
+    rows = study.table("sanity_random").set_index(["model", "method"]).sort_index()
+    kept, reached = (rows.loc["unet", name] for name in ("spearman", "spearman_reached"))
     assert {"element_wise", "layer_cam"} < set(kept.nlargest(3).index)
-    others = f"gradient x activation keeps a rank correlation of {cellwise} with its maps and LayerCAM {layer_cam}"
-    assert f"{others}; Grad-CAM keeps {grad_cam}." in README
+    first = f"{kept['element_wise']:.2f} with its maps ({reached['element_wise']:.2f} over cells that have a gradient)"
+    others = f"LayerCAM {kept['layer_cam']:.2f} ({reached['layer_cam']:.2f}) and Grad-CAM {kept['grad_cam']:.2f}."
+    assert f"gradient x activation keeps a rank correlation of {first}, {others}" in README
+    assert not rows.loc["segformer", "fails"].any()
+    assert "In SegFormer no method fails this check." in README
 
 
 def test_the_verdicts_are_those_of_the_study() -> None:

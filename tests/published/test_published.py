@@ -58,11 +58,36 @@ def quoted() -> Iterator[str]:
         yield f"{label} {kept[name]:.2f}"
     sanity = study.table("sanity_random")
     yield f"at most {sanity.loc[sanity['model'] == 'segformer', 'spearman'].max():.2f} is kept"
+    failing = sanity[(sanity["model"] == "unet") & sanity["method"].isin(["element_wise", "layer_cam"])]
+    reached = failing.set_index("method")["spearman_reached"]
+    yield f"the first two keep {reached['element_wise']:.2f} and {reached['layer_cam']:.2f}"
+    gains = study.energy_gains()
+    gains = gains[(gains["model"] == "unet") & ~gains["method"].isin(Results(study.STUDY).controls)]
+    most = set(gains.nlargest(6, "estimate")["method"])
+    fail = set(sanity.loc[(sanity["model"] == "unet") & sanity["fails"], "method"])
+    words = ("none", "one", "two", "three", "four", "five", "six")
+    yield f"{words[len(most & fail)]} of the six methods with most energy on the animal fail the sanity check"
     claims = study.table("claims")
+    choices = study.table("claim_specifications")
+    of_first = choices[(choices["claim"] == "C1") & choices["left_out"].isna() & ~choices["registered"]]
+    others = of_first[(of_first["placement"] == "stretched") & (of_first["border"] == "ignore")]
+    agree = words[(others["verdict"] == "supported").sum()]
+    yield f"Of {len(others)} other targets, methods and metrics {agree} agrees"
     agreement = claims.groupby("claim")["agreement"].first()
-    yield f"only {100 * agreement['C1']:.0f} % of other defensible choices"
-    yield f"{100 * agreement['C6']:.0f} % of other choices agree"
+    yield f"{100 * agreement['C6']:.0f} % of the choices agree"
+    yield from quoted_of_background()
     yield from quoted_of_segformer(claims)
+
+
+def quoted_of_background() -> Iterator[str]:
+    """Numbers in the prose of the study's README on the background: of trainings at 50 %, and less a control's."""
+    young = scores(study.STUDY, ["background_ratio"], ["grad_cam"])
+    young = young[(young["model"] == "unet") & (young["level"] == 50) & (young["layer"] == "Encoder 5_2")]
+    yield f"Encoder 5_2: {listed(list(young.groupby('seed')['background_ratio'].mean()))}"
+    controls = study.table("claim_controls").set_index(["claim", "control"]).sort_index()
+    ahead = controls.loc[("C4", "gaussian"), ["ahead", "ahead_low", "ahead_high"]]
+    yield "{} [{}, {}]: undecided".format(*(printing.fixed(one, 1) for one in ahead))
+    assert set(controls.loc["C4"].loc[["gaussian", "sobel"], "verdict"]) == {"opposite"}
 
 
 def quoted_of_segformer(claims: pd.DataFrame) -> Iterator[str]:
@@ -70,6 +95,12 @@ def quoted_of_segformer(claims: pd.DataFrame) -> Iterator[str]:
     gains = study.energy_gains()
     gain = gains[gains["model"] == "segformer"].set_index("method")
     values = gain["estimate"]
+    cells = study.table("heatmap").set_index(["model", "metric", "layer"])["mean"].sort_index()
+    by_layer = cells["segformer", "energy_gain"]
+    layers = ("Before attention 2_2", "Stage 3 output", "Decode head")
+    first, second, third = (f"{printing.fixed(by_layer[name], 2)} at {name}" for name in layers)
+    yield f"layers differ: {first}, {second} and {third}"
+    assert (by_layer.idxmin(), by_layer.idxmax()) == (layers[0], layers[2])
     apart = [printing.fixed(gain.loc["grad_cam", f"minus_sobel{end}"], 2) for end in ("", "_low", "_high")]
     yield f"energy gain of {values['grad_cam']:.2f}, the Sobel image {values['sobel']:.2f} (they differ by"
     yield "{} [{}, {}]".format(*apart)
@@ -93,6 +124,11 @@ def quoted_of_segformer(claims: pd.DataFrame) -> Iterator[str]:
     thicker, coarse = parts["C7"]
     yield f"has lines {thicker:.1f} px thicker than Encoder 1"
     yield f"has lines {-coarse:.1f} px thicker than Mix-FFN 1"
+    areas = study.table("faithfulness")
+    areas = areas[(areas["model"] == "unet") & (areas["layer"] == "Encoder 5_2") & (areas["measure"] == "deletion")]
+    areas = areas[(areas["imputation"] == "blur") & (areas["outcome"] == "probability") & (areas["order"] == "map")]
+    left = areas.set_index("method")["mean"]
+    yield f"At Encoder 5_2 {left['score_cam']:.2f} is left, and {left['random']:.2f} without the pixels of noise"
     yield f"without its pixels {min(parts['H1']):.2f} to {max(parts['H1']):.2f} more of the score is left"
 
 

@@ -18,7 +18,7 @@ from analyses.paper.claims.verdicts import Judged, region
 from analyses.reading.arrays import Floats, nan_mean
 from analyses.reading.choices import model_of
 from analyses.reading.results import Results
-from analyses.reading.states import NOT_DISCRIMINATING, NOT_MEASURED, STATES, UNDECIDED
+from analyses.reading.states import NOT_DISCRIMINATING, NOT_MEASURED, OPPOSITE, STATES, UNDECIDED
 from analyses.statistics.combined import needed
 
 MOST_SEEDS = 100
@@ -146,6 +146,10 @@ def caveat(one: Decided) -> str:
     share = min((part.defined for part in one.judged.parts if part.part.decides and not part.missing), default=1.0)
     if 1 - share >= BLANK:
         said.append(f"Up to {100 * (1 - share):.0f} % of the maps of a part are blank or undefined.")
+    alike = [control.method.replace("_", " ") for control in one.controls if control.judged.verdict == OPPOSITE]
+    if one.judged.verdict == OPPOSITE and alike:  # what shows no more than a place does not count against a claim alone
+        names = printing.listed(alike)
+        said.append(f"{names[:1].upper()}{names[1:]} {'is' if len(alike) == 1 else 'are'} opposite, too.")
     agreed = one.agreement
     if agreed is not None and agreed < registration.rule.agreement:
         said.append(f"{100 * agreed:.0f} % of {len(one.specifications)} specifications agree.")

@@ -14,7 +14,8 @@ from rich.console import Console
 
 from analyses import Results
 from analyses.paper.claims import claims, supplements
-from analyses.paper.claims.evaluation import evaluate, instead
+from analyses.paper.claims.decided import caveat
+from analyses.paper.claims.evaluation import Control, evaluate, instead
 from analyses.paper.claims.registration import Quantity, registered
 from analyses.paper.claims.values import ClaimScores, NotMeasuredError
 from analyses.paper.claims.verdicts import NOISE, REASONS, judge
@@ -265,6 +266,17 @@ def test_a_mean_over_layers_is_of_trainings_with_all_of_them(make):
     rows = results.scores().query("seed == 0 and target == @TARGET").astype({"layer": str, "image": str})
     plain = rows[rows["layer"].isin(layers)].groupby("image")["energy_gain"].mean()
     np.testing.assert_allclose(numbers.loc[0, plain.index], plain, rtol=1e-6)
+
+
+def test_an_opposite_claim_says_which_controls_are_so_too(claimed):
+    one, other = (claimed(sign)[1]["C1"] for sign in (-1, 1))
+    assert (one.overall, other.overall) == ("opposite", "supported")
+    named = [Control(name, one.judged, None) for name in ("gaussian", "mask_oracle")]
+    assert "Gaussian and mask oracle are opposite, too." in caveat(replace(one, controls=named))
+    assert "Gaussian is opposite, too." in caveat(
+        replace(one, controls=[named[0], Control("sobel", other.judged, None)])
+    )
+    assert "opposite" not in caveat(replace(one, controls=[])) + caveat(replace(other, controls=named))
 
 
 def test_few_images_and_few_trainings_decide_nothing(claimed, make):
