@@ -105,8 +105,8 @@ class Told(Document):
 
         Args:
             sections: that were made.
-            from_tables: those of them that were drawn from their tables, which stay as they are; what is noted of a
-                table is true of its figures, too.
+            from_tables: those of them that are figures alone, drawn from their tables, which stay as they are; what is
+                noted of a table is true of its figures, too.
         """
         all_of = {one.name: one for one in self.sections}
         for made in self.of(sections).sections:
@@ -114,8 +114,7 @@ class Told(Document):
             if made.name in from_tables and made.name in all_of:
                 tables = [item for item in all_of[made.name].items if item.kind == TABLE]
                 note = next((item.note for item in tables if item.name == made.name), "")
-                figures = [item for item in items if item.kind == FIGURE]
-                items = (*tables, *(item.model_copy(update={"note": note}) if note else item for item in figures))
+                items = (*tables, *(item.model_copy(update={"note": note}) if note else item for item in items))
             all_of[made.name] = made.model_copy(update={"items": items})
         return self.model_copy(update={"sections": tuple(all_of[name] for name in sorted(all_of))})
 

@@ -122,27 +122,19 @@ def _run(
         if with_page:
             own = {name: run.path(name).read_bytes() for name in run.drawn() if name.startswith(f"{PAGE}/")}
             page = _page(own, result)
-        contents = _small_enough(_of({**dict(_drawn(run, page)), **scores}, whole, only), result)
-        whole = whole.of_analyses(only) if only else whole
+        drawn = dict(_drawn(run, page))
     else:
         whole, figures = hidden.drawn(run, head, scores, whole)
-        drawn = {name: data for name, data in _drawn(run, {}) if not hidden.shows_maps(name)}
-        contents = _small_enough(_of({**drawn, **figures, **scores}, whole, only), result)
-        whole = whole.of_analyses(only) if only else whole
-        if with_page:
-            page = _page(hidden.page(head, contents, whole), result)
+        drawn = {name: data for name, data in _drawn(run, {}) if not hidden.shows_maps(name)} | figures
+    if only:
+        whole = whole.of_analyses(only)
+        wanted = {item.name for section in whole.sections for item in section.items}
+        drawn = {name: data for name, data in drawn.items() if Path(name).stem in wanted}
+    contents = _small_enough({**drawn, **scores}, result)
+    if with_page and not results.photographs:
+        page = _page(hidden.page(head, contents, whole), result)
     timing = {TIMING: run.path(TIMING).read_bytes()} if run.has(TIMING) else {}
     return {**contents, **page, CAPTIONS: whole.captions(captions.note(results)), SECTIONS: whole.written(), **timing}
-
-
-def _of(contents: Mapping[str, bytes], whole: told.Told, only: Collection[str]) -> dict[str, bytes]:
-    """Return files without tables and figures of analyses that are not wanted; all where none is named."""
-    wanted = {item.name for section in whole.of_analyses(only).sections for item in section.items}
-    return {
-        name: data
-        for name, data in contents.items()
-        if not only or not name.startswith(DRAWN_FOLDERS) or Path(name).stem in wanted
-    }
 
 
 def _page(files: Mapping[str, bytes], result: Publication) -> dict[str, bytes]:
