@@ -225,6 +225,15 @@ def listed(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
+def capital(text: str) -> str:
+    """Return a text with a capital letter at its start, the rest as it is.
+
+    >>> capital("mean IoU"), capital("")
+    ('Mean IoU', '')
+    """
+    return text[:1].upper() + text[1:]
+
+
 def images(counts: Iterable[float]) -> str:
     """Return how many images stand behind some numbers.
 

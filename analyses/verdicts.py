@@ -93,7 +93,7 @@ def _found(deciding: pd.DataFrame, first: pd.Series, state: str, units: Mapping[
         row = deciding.iloc[0]
         part = str(row["part"])
         limit = f"{float(row['smallest']):g}"
-        return f"{part[:1].upper()}{part[1:]}: {_number(row, units)}; smallest effect of interest: {limit}.{again}"
+        return f"{printing.capital(part)}: {_number(row, units)}; smallest effect of interest: {limit}.{again}"
     mean = printing.cells(
         pd.DataFrame(
             [{"mean": first["statistic"], "mean_low": first["statistic_low"], "mean_high": first["statistic_high"]}]
@@ -121,7 +121,7 @@ def _beside(rows: pd.DataFrame, units: Mapping[str, str]) -> list[str]:
 def _why(reason: str) -> str:
     """Return the rule behind a verdict, or what it takes that was not measured."""
     text = re.sub(r"^not measured \((.*)\)$", r"not measured: \1", reason)
-    return f"{text[:1].upper()}{text[1:]}." if text else ""
+    return f"{printing.capital(text)}." if text else ""
 
 
 def _size(rows: pd.DataFrame) -> str:

@@ -68,7 +68,7 @@ def _finding(results: Results, frame: pd.DataFrame) -> str:
         return ""
     (label, where), *others = said
     text = "; ".join([f"{label} is highest at {where}", *(f"{label} at {where}" for label, where in others)])
-    return f"{text[:1].upper()}{text[1:]}."
+    return f"{printing.capital(text)}."
 
 
 def summarise(results: Results) -> pd.DataFrame:

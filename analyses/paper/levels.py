@@ -93,7 +93,7 @@ def finding(results: Results, models: Sequence[str]) -> str:
     share = f"{sum(point.reached for point in wanted)} of {len(wanted)} checkpoints reached their level"
     highest = f"the highest mean IoU is {printing.listed(words)}" if words else ""
     said = "; ".join(filter(None, (share if wanted else "", highest)))
-    return f"{said[:1].upper()}{said[1:]}." if said else ""
+    return f"{printing.capital(said)}." if said else ""
 
 
 def tabulate(results: Results) -> pd.DataFrame:

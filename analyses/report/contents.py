@@ -143,7 +143,7 @@ def _label(name: str) -> str:
     words = name.replace("_", " ").strip()
     if words.startswith("figure") and words[6:].isdigit():
         words = f"figure {words[6:]}"
-    return words[:1].upper() + words[1:]
+    return printing.capital(words)
 
 
 def _parts(caption: Caption) -> tuple[str, str, str]:

@@ -192,7 +192,7 @@ class Words:
         columns = {}
         for name, label in self.labels.get("metrics", {}).items():
             summary = self.metrics.get(name) or label
-            columns[name] = label, f"{summary[:1].upper()}{summary[1:]}: the mean over images, with its 95 % interval."
+            columns[name] = label, f"{printing.capital(summary)}: the mean over images, with its 95 % interval."
             columns[f"{name}_n"] = f"{label}: images", f"Images with a value of {label}."
         for name, label in {**self.labels.get("methods", {}), ELSEWHERE: _ELSEWHERE}.items():
             less = f"less {label}"

@@ -148,8 +148,8 @@ def caveat(one: Decided) -> str:
         said.append(f"Up to {100 * (1 - share):.0f} % of the maps of a part are blank or undefined.")
     alike = [control.method.replace("_", " ") for control in one.controls if control.judged.verdict == OPPOSITE]
     if one.judged.verdict == OPPOSITE and alike:  # what shows no more than a place does not count against a claim alone
-        names = printing.listed(alike)
-        said.append(f"{names[:1].upper()}{names[1:]} {'is' if len(alike) == 1 else 'are'} opposite, too.")
+        names = printing.capital(printing.listed(alike))
+        said.append(f"{names} {'is' if len(alike) == 1 else 'are'} opposite, too.")
     agreed = one.agreement
     if agreed is not None and agreed < registration.rule.agreement:
         said.append(f"{100 * agreed:.0f} % of {len(one.specifications)} specifications agree.")
@@ -171,4 +171,4 @@ def finding(decided: Sequence[Decided]) -> str:
         claims = [one.judged.claim.id for one in decided if one.overall == state]
         words += [f"{state}: {printing.listed(claims)}"] if claims else []
     text = "; ".join(words)
-    return f"{text[:1].upper()}{text[1:]}."
+    return f"{printing.capital(text)}."
