@@ -16,6 +16,7 @@ from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.plots import lines, networks, style
 from analyses.reading.arrays import Floats, distinct, fill, sources
 from analyses.reading.choices import at_highest
+from analyses.reading.drawn_tables import published_or
 from analyses.reading.files import CHANCE
 from analyses.reading.manifest import BEST, Metric
 from analyses.reading.results import Results
@@ -32,7 +33,7 @@ HEADS_WIDTH = 0.6  # of a block's place, over which the dots of the levels are s
 
 def analyse(results: Results) -> Iterator[Figure | Table]:
     """Yield the table of means and a figure of all models with attention; nothing for runs without any."""
-    frame = summarise(results)
+    frame = published_or(results, "attention", summarise)
     if frame.empty:
         return
     interval = (

@@ -78,9 +78,10 @@ def level_key(results: Results, models: Sequence[str], looks: Mapping[int, style
 def name_of(results: Results, model: str) -> str:
     """Return a network's name in a title: its label without what stands behind a comma or in brackets.
 
-    Where two networks of the run would have one name, it is the whole label.
+    It is the whole label where two networks of the run would have one name, and of a variant (`timm_unet:ENCODER`).
     """
-    names = {name: re.split(r", | \(", results.label("models", name))[0] for name in results.models}
+    labels = {name: results.label("models", name) for name in results.models}
+    names = {name: label if ":" in name else re.split(r", | \(", label)[0] for name, label in labels.items()}
     return names[model] if list(names.values()).count(names[model]) == 1 else results.label("models", model)
 
 

@@ -209,6 +209,7 @@ def publish(
     to: Annotated[Path | None, typer.Option("--to", help="Folder for what people read, such as results/mine.")] = None,
     archive: Annotated[Path | None, typer.Option("--archive", help="Zip file for all but the networks.")] = None,
     page: Annotated[bool, typer.Option(help="Put the page in the folder, too; run report can make it there.")] = True,
+    maps: Annotated[bool, typer.Option(help="Put kept maps of free photographs in the folder, too.")] = True,
     analyses: Annotated[
         list[str] | None, typer.Option(help="Tables and figures in the folder of this analysis alone; repeatable.")
     ] = None,
@@ -236,7 +237,8 @@ def publish(
         if to is not None:
             folder = Store(to, "--to")
             with folder.writing(wait=wait, tell=tell):
-                result = publish_folder(run, folder, terminal.may_drop(yes=yes), with_page=page, only=analyses or ())
+                may_drop, only = terminal.may_drop(yes=yes), analyses or ()
+                result = publish_folder(run, folder, may_drop, with_page=page, with_maps=maps, only=only)
             size = sum(path.stat().st_size for path in result.written) / 1e6
             tell(f"published {len(result.written)} files, {size:.1f} MB, in {to}")
             for name in result.too_large:

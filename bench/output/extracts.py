@@ -28,7 +28,7 @@ from analyses.reading.results import KEYS
 from analyses.reading.small_maps import SmallMap
 from bench.output.store import Store, digest
 
-SMALL = ("predictions", "attention", "placements", "receptive_field", "resolution")
+SMALL = ("predictions", "placements", "receptive_field", "resolution")
 """Tables beside the scores that are published whole."""
 JUDGED = ("faithfulness", "faithfulness_curves")
 """Tables beside the scores of which the rows are published that claims are judged by."""
@@ -38,6 +38,8 @@ ORDER = (
     *("image", "target", "seed", "model", "level"),
 )
 """Of rows: controls made from the image alone repeat, which compresses well where they are neighbours."""
+CHOICES = (*coarse.KEYS, "seed", "image")
+"""The order of rows of other choices: the images of each follow each other as those of any other, and compress so."""
 CELLS = 32
 """The longer side of a kept map that is published, at most."""
 
@@ -88,16 +90,18 @@ def parquet(frame: pd.DataFrame) -> bytes:
         for name, column in frame.items()
         if column.dtype == "category"
     }
-    order = [key for key in ORDER if key in frame]
+    of_choices = set(CHOICES) <= set(frame)
+    order = [key for key in (CHOICES if of_choices else ORDER) if key in frame]
     frame = frame.assign(**coded).sort_values(order, kind="stable", ignore_index=True)
     varied = [str(name) for name in frame if frame[name].dtype in (np.float32, np.int16)]  # hardly any value twice
+    plain = [*varied, "image"] if of_choices else varied
     buffer = io.BytesIO()
     pq.write_table(
         pa.Table.from_pandas(frame, preserve_index=False),
         buffer,
         compression="zstd",
         compression_level=19,  # slow to write, fast to read
-        use_dictionary=[str(name) for name in frame if name not in varied],
+        use_dictionary=[str(name) for name in frame if name not in plain],
         use_byte_stream_split=varied,
     )
     return buffer.getvalue()

@@ -48,7 +48,7 @@ def join(parts: Sequence[Store], manifests: Sequence[Manifest], to: Store) -> li
     tells = [_told(part) for part in parts]
     published = [manifest.published for manifest in manifests if manifest.published]
     redrawn = _in_all([one.analyses for one in published])
-    from_tables = _in_all([one.from_tables for one in published])
+    from_tables = _from_tables(published, tells)
     skipped = _skipped(parts, manifests)
     scores, notes = _scores(parts, manifests)
     cells = union(one.cells for one in manifests)
@@ -86,6 +86,16 @@ def conflict(one: Path, other: Path) -> InputError:
 def _in_all(names: Sequence[Sequence[str]]) -> tuple[str, ...]:
     """Return the names that are in each of several lists, as the first one orders them."""
     return tuple(name for name in names[0] if all(name in one for one in names))
+
+
+def _from_tables(published: Sequence[Published], tells: Sequence[told.Told]) -> tuple[str, ...]:
+    """Return the analyses that are drawn from their tables: in each part that tells of them at all."""
+    of_parts = [{section.name for section in tell.sections} for tell in tells]
+    return tuple(
+        name
+        for name in sorted({name for one in published for name in one.from_tables})
+        if all(name in one.from_tables for one, names in zip(published, of_parts, strict=True) if name in names)
+    )
 
 
 def _told(part: Store) -> told.Told:

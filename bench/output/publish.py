@@ -27,9 +27,9 @@ MOST_OF_TABLE = 400_000
 """Bytes of a table there: of thousands of rows nobody reads all, and every publication of them stays in a history."""
 MOST_OF_PAGE = 8_000_000
 """Bytes of a page that is published with its run; `bench site` makes a larger one anew, without maps."""
-REDRAWN = ("attention", "claims", "levels", "placement", "receptive_field", "resolution", "skipped")
+REDRAWN = ("claims", "levels", "placement", "receptive_field", "resolution", "skipped")
 """Analyses that need no more than the scores that are published."""
-FROM_TABLES = ("faithfulness", "family", "reliability")
+FROM_TABLES = ("attention", "faithfulness", "family", "reliability")
 """Analyses whose figures need no more than the table of their name."""
 DRAWN_FOLDERS = ("tables/", "figures/")
 UNPUBLISHED = (".svg", ".pdf")
@@ -50,6 +50,7 @@ def publish_folder(
     may_drop: Callable[[str], bool] = lambda _: False,
     *,
     with_page: bool = True,
+    with_maps: bool = True,
     only: Collection[str] = (),
 ) -> Publication:
     """Write what people read of a run: tables, figures as PNG or WebP, captions, page, manifest, the verdicts' scores.
@@ -63,6 +64,7 @@ def publish_folder(
         to: the folder, empty or with an earlier publication.
         may_drop: asked whether an earlier publication of another run may be replaced.
         with_page: whether the page goes along; without it, folders that lie beside code stay light.
+        with_maps: whether kept maps of free photographs go along, of which a report makes the page's atlas.
         only: the analyses whose tables and figures go along; all by default. The verdicts' scores always do, of which
             a report draws what it can.
 
@@ -85,7 +87,7 @@ def publish_folder(
         raise InputError(f"{other}: choose another folder with --to, or add --yes to replace it")
     result = Publication()
     if head and not head.kind:
-        contents = _run(run, head, result, with_page=with_page, only=only)
+        contents = _run(run, head, result, with_page=with_page, with_maps=with_maps, only=only)
     elif only:
         raise InputError(f"{run.out} holds no scores of networks: --analyses chooses among what a run of these draws")
     else:
@@ -105,11 +107,13 @@ def publish_folder(
 
 
 def _run(
-    run: Store, head: Manifest, result: Publication, *, with_page: bool, only: Collection[str]
+    run: Store, head: Manifest, result: Publication, *, with_page: bool, with_maps: bool, only: Collection[str]
 ) -> dict[str, bytes]:
     """Return the files of the publication of a run, but for the lists of them; notes what is too large."""
     results = Results(run.out)
-    scores = {**dict(extracts.scores(run)), **dict(extracts.free_maps(results))} if run.names(SCORES) else {}
+    scores = dict(extracts.scores(run)) if run.names(SCORES) else {}
+    if scores and with_maps:
+        scores |= dict(extracts.free_maps(results))
     whole = told.read(run.out)
     assert whole is not None  # `_head` has seen to it
     known = [section.name for section in whole.sections]

@@ -49,9 +49,9 @@ def made(folder: Path, models: Sequence[str], seeds: Sequence[int]) -> Path:
     return folder
 
 
-def published(run: Path, to: Path) -> Path:
+def published(run: Path, to: Path, *options: str) -> Path:
     """Publish such a run."""
     with patch.object(analyses, "names", lambda: list(DRAWN)), patch.object(publish, "REDRAWN", REDRAWN):
-        outcome = bench("publish", "--out", run, "--to", to)
+        outcome = bench("publish", "--out", run, "--to", to, *options)
     assert outcome.code == 0, outcome.err
     return to

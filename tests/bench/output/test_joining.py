@@ -27,11 +27,13 @@ from tests.bench.output.published_parts import FREE, IMAGES, LEVELS, REDRAWN, ma
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """Publications `a`, `b` and `c` of a U-Net's seeds 0, and 1 and 2, and of a SegFormer; look, do not touch."""
+    """Publications `a`, `b` and `c` of a U-Net's seeds 0, and 1 and 2, and of a SegFormer, `few` of c; do not touch."""
     folder = tmp_path_factory.mktemp("parts")
     of = {"a": (["unet"], [0]), "b": (["unet"], [1, 2]), "c": (["segformer"], [0])}
     runs = {name: made(folder / "runs" / name, *trainings) for name, trainings in of.items()}
-    return SimpleNamespace(run=runs["a"], **{name: published(run, folder / name) for name, run in runs.items()})
+    few = published(runs["c"], folder / "few", "--no-page", "--no-maps", "--analyses", "levels")
+    of_runs = {name: published(run, folder / name) for name, run in runs.items()}
+    return SimpleNamespace(run=runs["a"], few=few, **of_runs)
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +148,23 @@ def test_figures_that_need_their_table_alone_are_of_all_parts(
     assert "Of the study's parts: of U-Net seeds 1 and 2 alone." in words
     again = merged(tmp_path / "again", drawn, parts.a)
     assert contents(again) == contents(all_of)
+
+
+def test_a_part_may_lack_analyses_and_maps(parts: SimpleNamespace, tmp_path: Path) -> None:
+    assert contents(parts.few, "scores").keys() == {
+        name for name in contents(parts.c, "scores") if "gallery" not in name
+    }
+    assert {Path(name).stem for name in contents(parts.few, "tables", "figures")} == {"levels"}
+    of_both = merged(tmp_path / "both", parts.a, parts.few)
+    assert bench("run", "report", "--out", of_both).code == 0
+    assert list(of_both.glob("figures/family*.png")), "of the part that has its table"
+    words = (of_both / "captions.md").read_text()
+    assert "Of the study's parts: nothing of SegFormer." in words
+    assert set(pd.read_csv(of_both / "tables" / "levels.csv")["model"]) == {"unet", "segformer"}
+    page = (of_both / "report" / "index.html").read_text()
+    assert "SegFormer" in page
+    maps = {path.stem for path in (of_both / "report" / "data" / "maps").iterdir()}
+    assert maps == {f"unet-s0-l{level}-000" for level in LEVELS}
 
 
 @pytest.mark.parametrize("place", ["scores/unet-s0-l30.parquet", "scores/predictions/predictions.parquet"])
