@@ -141,7 +141,7 @@ def _row(one: Decided, found: PartFinding) -> dict[str, Any]:
         ),
         "exploratory": one.exploratory,
         "agreement": math.nan if one.agreement is None else one.agreement,
-        "specifications": len(one.specifications),
+        "specifications": len(one.others),
         "seeds_needed": one.seeds_needed,
         "caveat": caveat(one),
         "training_data": found.training_data,
@@ -171,6 +171,6 @@ def _caption(results: Results, registration: Registration) -> str:
         "seeds and images, widened where few seeds differ; by_training: what each training alone comes to. Where these "
         "are skewed, such an interval holds the truth less often (docs/operating.md). defined: share of the maps with "
         "a value; agreement: "
-        f"share of the specifications in the verdict's region; seeds_needed: trainings that would decide, inf "
+        f"share of the other specifications in the verdict's region; seeds_needed: trainings that would decide, inf "
         f"for more than {MOST_SEEDS}. {in_words(registration.rule)}"
     )

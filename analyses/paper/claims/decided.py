@@ -11,7 +11,7 @@ import numpy as np
 
 from analyses import printing
 from analyses.paper.claims.evaluation import Control, controls, instead
-from analyses.paper.claims.multiverse import Specification, agreement, published, specifications
+from analyses.paper.claims.multiverse import Specification, published, specifications
 from analyses.paper.claims.registration import Quantity, Registration, registered
 from analyses.paper.claims.values import ClaimScores
 from analyses.paper.claims.verdicts import Judged, region
@@ -62,9 +62,16 @@ class Decided:
         return NOT_DISCRIMINATING if self.passing else self.judged.verdict
 
     @property
+    def others(self) -> list[Specification]:
+        """The specifications but for the registered one."""
+        return [one for one in self.specifications if not one.registered]
+
+    @property
     def agreement(self) -> float | None:
-        """The share of specifications in the region of the verdict; None without others."""
-        return None if self.judged.combined is None else agreement(self.specifications, self.region)
+        """The share of other specifications in the region of the verdict; None without any."""
+        if self.judged.combined is None or not self.others:
+            return None
+        return sum(one.verdict == self.region for one in self.others) / len(self.others)
 
     @cached_property
     def seeds_needed(self) -> float:
@@ -152,7 +159,7 @@ def caveat(one: Decided) -> str:
         said.append(f"{names} {'is' if len(alike) == 1 else 'are'} opposite, too.")
     agreed = one.agreement
     if agreed is not None and agreed < registration.rule.agreement:
-        said.append(f"{100 * agreed:.0f} % of {len(one.specifications)} specifications agree.")
+        said.append(f"{100 * agreed:.0f} % of {len(one.others)} other choices agree.")
     if not math.isnan(one.seeds_needed):
         number = f"more than {MOST_SEEDS}" if math.isinf(one.seeds_needed) else f"{one.seeds_needed:.0f}"
         said.append(f"It takes {number} trainings to decide, were the estimate the truth.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -71,7 +71,7 @@ def specifications(
     They are all targets of the run, probe points, methods of the registration and quantities of the same construct,
     with all trainings; the registered choice without each training in turn; and of the registered target and point all
     methods and quantities with each variant: grids placed the other way, the masks' border counted as object or as
-    background.
+    background. A variant on which no number depends is no other choice, and left out.
     """
     results = main.results
     model = model_of(results, claim.deciding[0].groups[0].model)
@@ -80,6 +80,7 @@ def specifications(
     taken = [used.get(part.measure, registration.measures[part.measure]).words for part in claim.deciding]
     registered = results.main_method, "; ".join(dict.fromkeys(taken))
     tried = list(product(choices.methods(results, registration), registration.alternatives(claim)))
+    scored_as_run: dict[tuple[str, str], tuple[float, float, float]] = {}
     for scores in choices.places(main, model):  # one after the other: each holds what it has read
         for method, quantities in tried:
             words = "; ".join(one.words for one in quantities.values())
@@ -87,6 +88,11 @@ def specifications(
             judge = partial(evaluate, scores, claim, registration, quantities=quantities, resamples=RESAMPLES)
             judged = judge(method=method, rounded=not own)
             if judged.combined is None:
+                continue
+            if scores is main:
+                rounded = judge(method=method, rounded=True).combined if own else judged.combined
+                scored_as_run[method, words] = _ends(rounded or judged.combined)
+            elif scores.variant and scored_as_run.get((method, words)) == _ends(judged.combined):
                 continue
             variant = scores.variant or Variant(results.placement)
             how = (scores.target, scores.point or results.points(model)[0], method, words)
@@ -125,6 +131,6 @@ def published(results: Results, claim: str) -> list[Specification] | None:
     ]
 
 
-def agreement(found: Sequence[Specification], verdict: str) -> float | None:
-    """Return the share of specifications with a verdict; None where there is no other than the registered one."""
-    return sum(one.verdict == verdict for one in found) / len(found) if len(found) > 1 else None
+def _ends(combined: Combined) -> tuple[float, float, float]:
+    """Return a mean with its interval: the same numbers of maps have the same, since the resamples are the same."""
+    return combined.estimate, combined.low, combined.high

@@ -30,8 +30,8 @@ SPECIFICATIONS_CAPTION = (
     "Each claim about maps under every choice that could as well have been made: the run's targets and probe points, "
     "methods and quantities of the same construct, and the registered choice without each training. Where a run kept "
     "them, the registered target and point with grids placed the other way, and with the masks' border counted as "
-    "object and as background. In units of the smallest effects, above 0 where as claimed. Numbers of a map are "
-    f"rounded to a {STEPS}th of the smallest effect, but for the registered choice."
+    "object and as background, unless no number depends on it. In units of the smallest effects, above 0 where as "
+    f"claimed. Numbers of a map are rounded to a {STEPS}th of the smallest effect, but for the registered choice."
 )
 
 
@@ -53,13 +53,13 @@ def figures(results: Results, decided: Sequence[Decided]) -> Iterator[Figure]:
     curves = [
         drawing.Curve(
             one.judged.claim.id,
-            drawing.share_in_words(one.agreement, len(one.specifications), one.region),
+            drawing.share_in_words(one.agreement, len(one.others), one.region),
             pd.DataFrame([_choices(results, choice) for choice in one.specifications]),
         )
         for one in tried
     ]
     shares = [f"{one.judged.claim.id} {100 * (one.agreement or 0):.0f} %" for one in tried]
-    found = f"Share of equally good choices, the registered one among them, that agree with it: {', '.join(shares)}."
+    found = f"Share of other choices, as good as the registered one, that agree with it: {', '.join(shares)}."
     with style.context():
         figure = drawing.draw(curves)
     caption = Caption(found, drawing.READING, f"{SPECIFICATIONS_CAPTION} {_alone(results, tried)}".strip())
@@ -71,9 +71,13 @@ def _alone(results: Results, tried: Sequence[Decided]) -> str:
     variants = {choice.variant for one in tried for choice in one.specifications}
     said = []
     if len({variant.placement for variant in variants}) < 2:
-        said.append(f"Maps {PLACEMENTS.get(results.placement, results.placement)} alone: the run kept no others.")
+        own = PLACEMENTS.get(results.placement, results.placement)
+        said.append(f"Maps {own} alone: the run kept no others, or no number depends on it.")
     if len({variant.border for variant in variants}) < 2:
-        said.append("The masks' border is left out of all scores: the run kept no others, or its masks have none.")
+        said.append(
+            "The masks' border is left out of all scores: the run kept no others, its masks have none, or no "
+            "number depends on it."
+        )
     return " ".join(said)
 
 
@@ -140,5 +144,6 @@ def _control_caption(registration: Registration) -> str:
         "network without training: the statistic and its region as "
         "for the network's maps, in units of the smallest effects. ahead: the network's maps less the control's, "
         "paired by seed and image. passes: the control is in the claim's favour, or the network is not ahead of "
-        "it for sure; a supported claim that a control passes is not discriminating."
+        "it for sure; a supported claim that a control passes is not discriminating. Controls that the run lacks, or "
+        "that have no value for a claim, have no row."
     )

@@ -301,7 +301,7 @@ def judged(*rows, units=None):
 
 def test_a_verdict_says_the_number_that_decides_and_what_limits_it():
     beside = contrast(part="beside it: thinner", counts=False, verdict="opposite", estimate=-1.3, low=-1.5, high=-1.1)
-    said = "Exploratory: no registration. 60 % of 5 specifications agree."
+    said = "Exploratory: no registration. 60 % of 5 other choices agree."
     verdict = judged(
         contrast(caveat=said), contrast(part="it falls", verdict="undecided"), beside, units={"energy_gain": "px"}
     )
@@ -311,7 +311,7 @@ def test_a_verdict_says_the_number_that_decides_and_what_limits_it():
     assert verdict.caveats == [
         "Beside it, thinner: opposite, \N{MINUS SIGN}1.30 [\N{MINUS SIGN}1.50, \N{MINUS SIGN}1.10] px.",
         "Exploratory: no registration.",
-        "60 % of 5 specifications agree.",
+        "60 % of 5 other choices agree.",
     ]
     assert len(verdict.marks) == 2
     alone = judged(contrast(), units={"energy_gain": "px"})
