@@ -28,7 +28,7 @@ SHOWN = (
     *("model", "level", "seed", "reached", "step", "val_miou", "test_miou"),
     *("baseline_miou", "predicted_share", "n_test_images"),
 )
-"""Columns that are printed: the CSV has all."""
+"""Columns that are printed, with those that tell a run's checkpoints apart: the CSV has all."""
 
 
 def analyse(results: Results) -> Iterator[Figure | Table]:
@@ -48,7 +48,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         f"columns come from the predictions on the scored images. An unreached level has no values but the nearest "
         f"and the best one seen.",
         best={"test_miou": "higher"},
-        shown=SHOWN if results.trained == results.models else (*SHOWN[:2], "name", *SHOWN[2:]),
+        shown=_shown(results),
     )
     if not results.has_training():
         return
@@ -63,6 +63,13 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
             figure = draw(results, models)
         caption = Caption(finding(results, models), reading, unrecorded(results, models))
         yield Figure(f"levels{ending}", figure, caption, "Levels")
+
+
+def _shown(results: Results) -> tuple[str, ...]:
+    """Return the columns that are printed; where networks began differently, how each did."""
+    named = ("name",) if results.trained != results.models else ()
+    starts = {point.initial_answer for point in results.checkpoints if point.reached}
+    return (*SHOWN[:2], *named, *SHOWN[2:4], *(("initial_answer",) if len(starts) > 1 else ()), *SHOWN[4:])
 
 
 def _several_starts(results: Results) -> bool:
