@@ -75,9 +75,10 @@ def _in_print(results: Results, part: str) -> str:
 
 
 def summarise(results: Results, decided: Sequence[Decided], target: str) -> pd.DataFrame:
-    """Return a row for each part of each claim, in their order."""
+    """Return a row for each part of each claim, in their order; those about no maps name no target and method."""
+    about_maps, registration = {"target": target, "method": results.main_method}, registered()
     rows = [
-        _row(one, part) | {"target": target, "method": results.main_method}
+        _row(one, part) | (about_maps if registration.about_maps(one.judged.claim) else dict.fromkeys(about_maps, ""))
         for one in decided
         for part in one.judged.parts
     ]
@@ -170,7 +171,7 @@ def _caption(results: Results, registration: Registration) -> str:
         f"above 0 where as claimed, with its own interval, of {RESAMPLES[0]:,} or more crossed resamples of "
         "seeds and images, widened where few seeds differ; by_training: what each training alone comes to. Where these "
         "are skewed, such an interval holds the truth less often (docs/operating.md). defined: share of the maps with "
-        "a value; agreement: "
+        "a value; target and method: of claims about maps; agreement: "
         f"share of the other specifications in the verdict's region; seeds_needed: trainings that would decide, inf "
         f"for more than {MOST_SEEDS}. {in_words(registration.rule)}"
     )

@@ -204,6 +204,8 @@ def test_what_is_missing_is_named(make):
     assert told["C5"] == "not measured (no segformer in the run)"
     assert told["C8"] == "not measured (no tests at other sizes)"
     assert frame["estimate"].isna().all()
+    assert set(frame.loc[frame["method"] != "", "claim"]) == {"C1", "C2", "C3", "C4", "C6", "C7"}, "those about maps"
+    assert set(frame.loc[frame["target"] == TARGET, "claim"]) == {"C1", "C2", "C3", "C4", "C6", "C7"}
     (table,) = claims.analyse(results)
     assert "not measured" in table.markdown()
 
