@@ -2,20 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from analyses.artifacts import tidy
 from analyses.reading import choices
 from analyses.reading.arrays import MapScores
-from analyses.reading.catalogue import FEWEST, SHOWN, Entry
+from analyses.reading.catalogue import AGAINST, FEWEST, SHOWN, Entry
 from analyses.reading.cubes import Cube, Where, by_method, there
 from analyses.reading.manifest import INPUT, Layer, Metric
 from analyses.reading.results import Results
+from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES
 from analyses.statistics.contrasts import Compared
+from analyses.statistics.intervals import NOTE
+
+ABOUT = "Energy gain, edge alignment and background ratio"
+POINTWISE = (
+    "Intervals are pointwise: with this many comparisons one in twenty differs from zero by chance, so that no single "
+    "one is a test."
+)
+KEYS = ("model", "level", "target", "metric", "scope", "depth", "layer", "method", "control")
+"""Of the tables' rows, in their order."""
+
+
+def controls(methods: Sequence[Entry]) -> list[str]:
+    """Return the controls that other methods are compared with."""
+    names = [entry.name for entry in methods]
+    return [name for name in AGAINST if name in names]
+
+
+def compared(results: Results) -> dict[str, tuple[int, str]]:
+    """Return of each network the level and target at which methods are compared.
+
+    It is the highest level that most trainings reached, and the target that most methods explain.
+    """
+    tops = {model: choices.highest(results, model) for model in results.models}
+    return {
+        model: (top, choices.target_of_most_methods(results, model, top))
+        for model, top in tops.items()
+        if top is not None
+    }
+
+
+def where(results: Results, pairs: Mapping[str, tuple[int, str]]) -> str:
+    """Return at which level and target each network's methods are compared, in words."""
+    return "; ".join(
+        f"{results.label('models', model)}, {results.level_phrase(model, level)}, target: "
+        f"{results.label('targets', target)}"
+        for model, (level, target) in pairs.items()
+    )
+
+
+def main_metric(results: Results) -> Metric | None:
+    """Return the metric that figures show first; None where a run has none of them."""
+    return next((metric for name in SHOWN for metric in results.metrics if metric.name == name), None)
+
+
+def ordered(rows: Sequence[Mapping[str, Any]], methods: Sequence[Entry]) -> pd.DataFrame:
+    """Return rows as a table, methods in the order of the figures and layers before the input, and rounded."""
+    frame = pd.DataFrame(rows)
+    if frame.empty:
+        return frame
+    places = {entry.name: place for place, entry in enumerate(methods)}
+    by = {"_method": frame["method"].map(places)} | ({"_scope": frame["scope"] == "input"} if "scope" in frame else {})
+    order = [f"_{key}" if f"_{key}" in by else key for key in KEYS if key in frame]
+    sorted_rows = tidy(frame.assign(**by), order).drop(columns=list(by))
+    counts = [
+        name for name in sorted_rows if str(name).startswith(("layers_tested_", "layers_above_", "layers_below_"))
+    ]
+    return sorted_rows.astype(dict.fromkeys(counts, "Int64"))
+
+
+def reading(results: Results) -> str:
+    """Say what every number here is: maps, intervals, missing values, images of methods with passes of their own."""
+    own_passes = results.manifest.own_passes
+    text = (
+        f"Means over the defined maps with {CONFIDENCE:.0%} intervals from {RESAMPLES} resamples of images and seeds "
+        f"{NOTE}. Blank maps have no value, so that means of "
+        "methods with many of them are over fewer images: blank_share and undefined_share (nothing to explain) tell "
+        "how many; paired differences are over common images alone."
+    )
+    if own_passes.ids:
+        rule = own_passes.rule.rstrip(".")
+        text += (
+            f" Methods with passes of their own have maps of {len(own_passes.ids)} images{f': {rule}' if rule else ''}."
+        )
+    return text
 
 
 def read(

@@ -14,7 +14,8 @@ from analyses.report.words import Words
 
 ORDER = (
     *("claims", "levels", "film", "figure1", "figure2", "figure3", "curves", "heatmap", "family"),
-    *("methods", "method_ranks", "performance_profiles", "distributions", "metric_agreement", "target_agreement"),
+    *("methods", "methods_summary", "method_ranks", "performance_profiles", "distributions"),
+    *("metric_agreement", "target_agreement"),
     *("points", "leakage", "distance", "faithfulness", "sanity", "known_evidence", "meta_evaluation", "reliability"),
     *("robustness", "groups", "map_quality", "when_wrong", "map_threshold", "diagnosis", "attention"),
     *("receptive_field", "resolution", "skipped"),

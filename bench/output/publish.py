@@ -29,7 +29,7 @@ MOST_OF_PAGE = 8_000_000
 """Bytes of a page that is published with its run; `bench site` makes a larger one anew, without maps."""
 REDRAWN = ("claims", "levels", "placement", "receptive_field", "resolution", "skipped")
 """Analyses that need no more than the scores that are published."""
-FROM_TABLES = ("attention", "faithfulness", "family", "reliability")
+FROM_TABLES = ("attention", "faithfulness", "family", "methods_summary", "reliability")
 """Analyses whose figures need no more than the table of their name."""
 DRAWN_FOLDERS = ("tables/", "figures/")
 UNPUBLISHED = (".svg", ".pdf")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import takewhile
 
 import numpy as np
 import pytest
 from matplotlib.collections import LineCollection, PatchCollection, PathCollection
 
 from analyses import Figure, Table
-from analyses.comparisons import methods
+from analyses.comparisons import methods, methods_summary
 from analyses.plots.cells import SMALL as SMALL_CELL
 from analyses.plots.method_heatmaps import draw_layers, pages
 from analyses.reading.catalogue import AGAINST, BLIND, FEWEST, entries
@@ -45,15 +45,15 @@ def tables(results):
 
 
 def made(results):
-    items = list(methods.analyse(results))
+    items = [*methods.analyse(results), *methods_summary.analyse(results)]
     tables = {item.name: item.frame for item in items if isinstance(item, Table)}
     return tables, {item.name: item for item in items if isinstance(item, Figure)}
 
 
 def tabled(results):
     """Make the tables alone: no figure is drawn before it is asked for."""
-    items = list(islice(methods.analyse(results), 3))
-    assert all(isinstance(item, Table) for item in items)
+    made = (methods.analyse(results), methods_summary.analyse(results))
+    items = [item for one in made for item in takewhile(lambda item: isinstance(item, Table), one)]
     return {item.name: item.frame for item in items}
 
 
@@ -321,7 +321,7 @@ def test_the_dots_are_sorted_and_those_of_less_hollow(run):
     named = [f"{run().label('methods', row['method'])} {row['estimate']:.2f}" for row in every.to_dict("records")]
     better, others = ([name for name, is_above in zip(named, above, strict=True) if is_above == one] for one in (1, 0))
     assert (len(better), len(others)) == (0, len(every)), "of few layers and images none is told from a control"
-    few = f"not {', '.join(others)}" if len(others) <= methods.MOST_NAMED else f"the best: {others[0]}"
+    few = f"not {', '.join(others)}" if len(others) <= methods_summary.MOST_NAMED else f"the best: {others[0]}"
     assert figure.caption.finding == (
         "Methods whose energy gain over layers is better than every blind control's: "
         f"0 of {len(every)} in U-Net ({few})."
