@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analyses import printing
 from analyses.artifacts import Caption, Figure, Table, tidy
 from analyses.plots import areas as figures
 from analyses.plots import networks, style
@@ -65,6 +66,8 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
             yield Figure(f"faithfulness_areas{ending}", drawn, caption, "Faithfulness")
 
 
+MOST_TOLD = 2
+"""Networks of which a title says more than numbers."""
 READING = (
     "Areas under the curves as pixels go (deletion) or come back (insertion), less those of a reference that knows no "
     "map, paired by image. Arrows point to where a map is more faithful than its reference. ROAD fills holes from "
@@ -82,13 +85,15 @@ _DETAILS = (
 def finding(results: Results, panels: Sequence[figures.Panel]) -> str:
     """Say in how many areas the main method is more faithful than its reference, and in how many less.
 
-    Beside it stand the layer with most of these areas, and the blind control that is more faithful in the most.
+    Beside it stand the layer with most of these areas, and the blind control that is more faithful in the most; of
+    many networks the numbers alone.
     """
     rows = pd.concat([panel.rows.assign(sign=panel.sign) for panel in panels]).reset_index(drop=True)
     sides = rows["sign"] * side(rows[name] for name in ("estimate", "low", "high"))
     enough = rows["n_images"] >= FEWEST
     rows = rows.assign(more=(sides > 0) & enough, less=(sides < 0) & enough)
-    words = []
+    words, best = [], []
+    many = rows["model"].nunique() > MOST_TOLD
     for model in results.models:
         of_model = rows[rows["model"] == model]
         own = of_model[of_model["method"] == results.main_method]
@@ -99,18 +104,24 @@ def finding(results: Results, panels: Sequence[figures.Panel]) -> str:
             words.append(f"none of {len(own)} areas in {name} for sure, nor less ({images} images)")
             continue
         said = f"{own['more'].sum()} of {len(own)} areas in {name}"
+        blind = of_model[of_model["method"].isin(BLIND)].groupby("method")["more"].sum()
+        if many:
+            words.append(said)
+            best.append(int(blind.max()) if len(blind) else 0)
+            continue
         of_layers = own.groupby("layer", sort=False)["more"].sum().sort_values(ascending=False, kind="stable")
         if len(of_layers) > 1 and of_layers.iloc[0] > of_layers.iloc[1]:
             at = networks.label_of(results, model, str(of_layers.index[0]))
             said += f" ({of_layers.iloc[0]} of them at {at})" if own["more"].sum() > 1 else f" (at {at})"
         said += f", less in {own['less'].sum()}"
-        blind = of_model[of_model["method"].isin(BLIND)].groupby("method")["more"].sum()
         if len(blind):
             control = f"the control {figures.label(results, str(blind.idxmax()))}"
             said += f"; {control} is so in {blind.max()}" if blind.max() else "; no blind control is so in any"
         words.append(said)
-    method = results.label("methods", results.main_method)
-    return f"{method} is more faithful than its reference in {'; in '.join(words)}." if words else ""
+    found = f"{results.label('methods', results.main_method)} is more faithful than its reference in"
+    if many and best:
+        return f"{found} {printing.listed(words)}; the best blind control in {printing.listed(list(map(str, best)))}."
+    return f"{found} {'; in '.join(words)}." if words else ""
 
 
 _READING = (

@@ -197,6 +197,18 @@ def test_the_title_names_the_layer_with_most_and_the_best_blind_control(results)
     )
 
 
+def test_of_many_networks_a_title_has_the_numbers_alone(make):
+    models = ("unet", "segformer", "vit")
+    row = {"layer": "Encoder 1_1", "estimate": 0.0, "low": 0.1, "high": 0.2, "n_images": 6}
+    own = [row | {"model": model, "method": "grad_cam"} for model in models]
+    blind = [row | {"model": model, "method": "sobel", "low": low} for model, low in (("segformer", -1), ("vit", 0.1))]
+    panels = [Panel("Insertion →", pd.DataFrame(own + blind), 1)]
+    assert faithfulness.finding(make(models=models, gallery=0), panels) == (
+        "Grad-CAM is more faithful than its reference in 1 of 1 areas in U-Net, 1 of 1 areas in SegFormer and "
+        "1 of 1 areas in ViT; the best blind control in 0, 0 and 1."
+    )
+
+
 def test_of_many_layers_a_few_are_drawn_and_of_many_networks_one_each(make, results):
     assert faithfulness.spread([f"l{i}" for i in range(10)]) == ["l0", "l4", "l9"]
     frame = next(iter(faithfulness.analyse(results))).frame
