@@ -77,6 +77,7 @@ def quoted() -> Iterator[str]:
     yield f"{100 * agreement['C6']:.0f} % of the choices agree"
     yield from quoted_of_background()
     yield from quoted_of_segformer(claims)
+    yield from quoted_of_pretrained()
 
 
 def quoted_of_background() -> Iterator[str]:
@@ -130,6 +131,26 @@ def quoted_of_segformer(claims: pd.DataFrame) -> Iterator[str]:
     left = areas.set_index("method")["mean"]
     yield f"At Encoder 5_2 {left['score_cam']:.2f} is left, and {left['random']:.2f} without the pixels of noise"
     yield f"without its pixels {min(parts['H1']):.2f} to {max(parts['H1']):.2f} more of the score is left"
+
+
+def quoted_of_pretrained() -> Iterator[str]:
+    """Numbers in the prose of the study's README on the pretrained U-Net."""
+    name = "timm_unet:tf_efficientnet_lite0"
+    rows = study.table("heatmap")
+    rows = rows[(rows["metric"] == "energy_gain") & (rows["level"] == rows.groupby("model")["level"].transform("max"))]
+    gain = rows[rows["model"] == name].set_index(["role", "layer"])["mean"]
+    fourth, fifth = (f"{gain['encoder', layer]:.2f}" for layer in ("Encoder 4", "Encoder 5"))
+    decoder, deepest = gain["decoder"], rows.set_index(["model", "layer"])["mean"].loc[("unet", "Encoder 5_2")]
+    yield (
+        f"an energy gain of {fourth} and {fifth}, the decoder {decoder.min():.2f} to {decoder.max():.2f}; U-Net's "
+        f"deepest layer alone has {deepest:.2f}"
+    )
+    over = study.energy_gains()
+    over = over[over["model"] == name].set_index("method")["estimate"]
+    yield f"Grad-CAM has {over['grad_cam']:.2f} there, the Gaussian {over['gaussian']:.2f}"
+    sizes = study.table("resolution")
+    lost = -100 * sizes[sizes["factor"] == 0.5].set_index("model")["change"]
+    yield (f"loses {lost[name]:.1f} points of mean IoU, U-Net {lost['unet']:.1f} and SegFormer {lost['segformer']:.1f}")
 
 
 def listed(values: list[float]) -> str:
