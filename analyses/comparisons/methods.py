@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,7 +33,8 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
     methods, metric = catalogue.entries(results), tables.main_metric(results)
     if not methods or metric is None:
         return
-    of_methods = collect(results, methods)
+    pairs = tables.compared(results)
+    of_methods = collect(results, methods, pairs)
     if not of_methods.means:
         return
     means, contrasts = (tables.ordered(rows, methods) for rows in (of_methods.means, of_methods.contrasts))
@@ -48,7 +49,7 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
             "layer, seed and image, each model at its highest level and for the target that most methods explain; "
             f"_n counts the images with both values. {tables.POINTWISE} {note}",
         )
-    yield from _figures(results, means, contrasts, metric)
+    yield from _figures(results, means, contrasts, pairs, metric)
 
 
 MOST_REASONS = 3
@@ -67,10 +68,9 @@ _MARKS = (
 )
 
 
-def collect(results: Results, methods: Sequence[Entry]) -> MethodRows:
-    """Compute the rows: means for all models, levels and targets, comparisons for what the figures show."""
+def collect(results: Results, methods: Sequence[Entry], pairs: Mapping[str, tuple[int, str]]) -> MethodRows:
+    """Compute the rows: means for all models, levels and targets, comparisons for `pairs`, which the figures show."""
     of_methods, entries = MethodRows(), {entry.name: entry for entry in methods}
-    pairs = tables.compared(results)
     for model in results.models:
         for level in sorted({c.level for c in results.checkpoints if c.model == model and c.reached}):
             for target in results.targets:
@@ -90,9 +90,14 @@ def collect(results: Results, methods: Sequence[Entry]) -> MethodRows:
     return of_methods
 
 
-def _figures(results: Results, means: pd.DataFrame, contrasts: pd.DataFrame, metric: Metric) -> Iterator[Figure]:
+def _figures(
+    results: Results,
+    means: pd.DataFrame,
+    contrasts: pd.DataFrame,
+    pairs: Mapping[str, tuple[int, str]],
+    metric: Metric,
+) -> Iterator[Figure]:
     """Yield the heat maps of all networks, each of its highest level and the target that most methods explain."""
-    pairs = tables.compared(results)
     main = pd.DataFrame([(model, *pair) for model, pair in pairs.items()], columns=["model", "level", "target"])
     shown = means.merge(main)
     blind = printing.listed([results.label("methods", name) for name in BLIND if name in results.methods])

@@ -15,6 +15,8 @@ from bench.cli.options import JsonOption
 from bench.words import columns, elided, wrapped
 from segcam.errors import InputError
 
+ROOMY = 60
+"""Columns from which on lines that are continued stand below their beginning."""
 LEAST = 30
 """Columns below which a line of text says too little to stand beside a name."""
 
@@ -98,7 +100,8 @@ def told(kind: str, row: listing.ListRow, width: int | None) -> Iterator[str]:
     if shown := [(key, value) for key, value in facts if value]:
         yield ""
         wide = max(len(key) for key, _ in shown)
-        yield from (wrapped(f"  {key.ljust(wide)}  {value}", width, " " * (wide + 2)) for key, value in shown)
+        hanging = " " * (wide + 2 if width is None or width >= ROOMY else 2)
+        yield from (wrapped(f"  {key.ljust(wide)}  {value}", width, hanging) for key, value in shown)
     if text:
         yield ""
         yield text.rstrip()

@@ -20,6 +20,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from analyses.depth.attention import ALL_HEADS
 from analyses.reading.files import LOG, LOG_TEXT, SCORES, folder, with_answers
 from analyses.reading.manifest import INPUT, Checkpoint, File, Gallery, Images, Manifest, Metric, Planned
 from bench.output.store import MANIFEST, Store
@@ -184,8 +185,9 @@ class Simulation:
         )
 
     def _attention(self, point: Checkpoint, images: NDArray[np.int64], rng: np.random.Generator) -> dict[str, Any]:
-        known = pd.read_parquet(self.like / folder("attention") / "attention.parquet")
-        of_model = known[known["model"] == point.model][["block", "stage", "depth", "head"]].drop_duplicates()
+        known = pd.read_csv(self.like / "tables" / "attention.csv")
+        known = known[(known["model"] == point.model) & (known["head"] != ALL_HEADS)]
+        of_model = known[["block", "stage", "depth", "head"]].drop_duplicates()
         image, row = (axis.ravel() for axis in np.meshgrid(images, range(len(of_model)), indexing="ij"))
         blocks = list(dict.fromkeys(of_model["block"].astype(str)))
         block = np.array([blocks.index(name) for name in of_model["block"].astype(str)])[row]

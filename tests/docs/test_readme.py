@@ -34,6 +34,9 @@ def test_the_finding_of_edges_quotes_the_table() -> None:
     ends = " to ".join(printing.fixed(end, 2) for end in (layers.min(), layers.max()))
     said = f"Grad-CAM has {grad_cam}; the Sobel image, which knows no network, has {sobel}. Single layers have {ends}."
     assert said in README
+    nets = found[found["method"] == "grad_cam"].set_index("model")["estimate"]
+    pretrained = f"{nets['timm_unet:tf_efficientnet_lite0']:.2f}"
+    assert f"On a U-Net it has {nets['unet']:.2f}, on a pretrained one {pretrained}." in README
 
 
 def test_what_is_cited_is_this_version() -> None:

@@ -166,7 +166,7 @@ def test_figures_and_tables_of_a_folder_have_their_captions(studies):
     assert (figure.label, figure.caption.finding) == ("The maps", "Deep layers see more.")
     assert (figure.caption.reading, figure.caption.details) == ("One row a level.", "Made so.")
     assert made["claims"].items[0].caption == "It holds rows."
-    assert {"claims", "methods", "sanity", "faithfulness", "figure1"} == made.keys()
+    assert {"claims", "methods_summary", "sanity", "faithfulness", "figure1"} == made.keys()
 
 
 def test_a_figure_may_be_a_still_or_a_moving_webp(tmp_path):
