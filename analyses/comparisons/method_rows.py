@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analyses import printing
 from analyses.artifacts import tidy
 from analyses.reading import choices
 from analyses.reading.arrays import MapScores
-from analyses.reading.catalogue import AGAINST, FEWEST, SHOWN, Entry
+from analyses.reading.catalogue import AGAINST, BLIND, FEWEST, SHOWN, Entry
 from analyses.reading.cubes import Cube, Where, by_method, there
 from analyses.reading.manifest import INPUT, Layer, Metric
 from analyses.reading.results import Results
 from analyses.statistics.bootstrap import CONFIDENCE, RESAMPLES
-from analyses.statistics.contrasts import Compared
+from analyses.statistics.contrasts import Compared, compare
 from analyses.statistics.intervals import NOTE
 
 ABOUT = "Energy gain, edge alignment and background ratio"
@@ -47,6 +48,11 @@ def compared(results: Results) -> dict[str, tuple[int, str]]:
         for model, top in tops.items()
         if top is not None
     }
+
+
+def blind(results: Results) -> str:
+    """Return the controls of a run that know neither network nor mask, in words."""
+    return printing.listed([results.label("methods", name) for name in BLIND if name in results.methods])
 
 
 def where(results: Results, pairs: Mapping[str, tuple[int, str]]) -> str:
@@ -93,6 +99,26 @@ def reading(results: Results) -> str:
             f" Methods with passes of their own have maps of {len(own_passes.ids)} images{f': {rule}' if rule else ''}."
         )
     return text
+
+
+class Beside(NamedTuple):
+    """A method's scores, what they are compared with, and what that comes to."""
+
+    entry: Entry
+    maps: MapScores
+    estimates: Compared
+    against: list[str]
+
+
+def beside(
+    results: Results, methods: Sequence[Entry], model: str, level: int, target: str, *, paired: bool = True
+) -> Iterator[Beside]:
+    """Yield each method of one network, level and target with its scores, compared with the controls where `paired`."""
+    entries, asked = {entry.name: entry for entry in methods}, controls(methods) if paired else []
+    for name, maps in read(results, model, level, target, beside=asked):
+        if (entry := entries.get(name)) is not None:
+            against = [] if entry.control else [control for control in asked if control in maps.values]
+            yield Beside(entry, maps, compare(maps, name, against), against)
 
 
 def read(

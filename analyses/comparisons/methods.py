@@ -14,10 +14,9 @@ from analyses.comparisons import method_rows as tables
 from analyses.plots import method_heatmaps as figures
 from analyses.plots import networks, style
 from analyses.reading import catalogue, choices, gaps
-from analyses.reading.catalogue import BLIND, FEWEST, Entry
+from analyses.reading.catalogue import FEWEST, Entry
 from analyses.reading.manifest import Metric
 from analyses.reading.results import Results
-from analyses.statistics import contrasts as contrasts_module
 
 
 @dataclass
@@ -70,19 +69,14 @@ _MARKS = (
 
 def collect(results: Results, methods: Sequence[Entry], pairs: Mapping[str, tuple[int, str]]) -> MethodRows:
     """Compute the rows: means for all models, levels and targets, comparisons for `pairs`, which the figures show."""
-    of_methods, entries = MethodRows(), {entry.name: entry for entry in methods}
+    of_methods = MethodRows()
     for model in results.models:
         for level in sorted({c.level for c in results.checkpoints if c.model == model and c.reached}):
             for target in results.targets:
                 names = {"model": model, "level": level, "target": target}
                 shown = (level, target) == pairs.get(model)
-                controls = tables.controls(methods) if shown else []
-                for name, maps in tables.read(results, model, level, target, beside=controls):
-                    if name not in entries:
-                        continue
-                    entry = entries[name]
-                    against = [] if entry.control else [control for control in controls if control in maps.values]
-                    estimates = contrasts_module.compare(maps, entry.name, against)
+                of_target = tables.beside(results, methods, model, level, target, paired=shown)
+                for entry, maps, estimates, against in of_target:
                     of_methods.means += [names | row for row in tables.layer_rows(maps, entry, estimates)]
                     if shown:
                         rows = tables.contrast_rows(maps, entry, estimates, against)
@@ -100,7 +94,7 @@ def _figures(
     """Yield the heat maps of all networks, each of its highest level and the target that most methods explain."""
     main = pd.DataFrame([(model, *pair) for model, pair in pairs.items()], columns=["model", "level", "target"])
     shown = means.merge(main)
-    blind = printing.listed([results.label("methods", name) for name in BLIND if name in results.methods])
+    blind = tables.blind(results)
     where = tables.where(results, pairs)
     for ending, models in figures.pages(results, shown):
         of_page = shown[shown["model"].isin(models)]

@@ -18,7 +18,6 @@ from analyses.reading.catalogue import BLIND, FEWEST
 from analyses.reading.drawn_tables import published_or
 from analyses.reading.manifest import Metric
 from analyses.reading.results import Results
-from analyses.statistics import contrasts
 from analyses.statistics.decisions import side
 
 MOST_NAMED = 3
@@ -58,10 +57,10 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
         shown=[name for name in SHOWN if name in frame],
     )
     pairs = {row["model"]: (int(row["level"]), str(row["target"])) for row in frame.to_dict("records")}
-    blind = printing.listed([results.label("methods", name) for name in BLIND if name in results.methods])
     details = (
-        f"{tables.where(results, pairs)}. The controls are {blind}, on the input where the maps are. The paired "
-        "differences in the table methods_summary are the fair comparison; it has background ratio, too."
+        f"{tables.where(results, pairs)}. The controls are {tables.blind(results)}, on the input where the "
+        "maps are. The paired differences in the table methods_summary are the fair comparison; it has background "
+        "ratio, too."
     )
     for ending, models in networks.pages([name for name in results.models if name in pairs]):
         rows = frame[frame["model"].isin(models)]
@@ -76,15 +75,10 @@ def analyse(results: Results) -> Iterator[Figure | Table]:
 def summarise(results: Results) -> pd.DataFrame:
     """Return a row for each model, method, metric and scope: of the layers, or of the input's pixels."""
     methods = catalogue.entries(results)
-    controls, entries = tables.controls(methods), {entry.name: entry for entry in methods}
     rows: list[dict[str, Any]] = []
     for model, (level, target) in tables.compared(results).items() if methods else ():
-        for name, maps in tables.read(results, model, level, target, beside=controls):
-            if (entry := entries.get(name)) is None:
-                continue
-            against = [] if entry.control else [control for control in controls if control in maps.values]
-            estimates = contrasts.compare(maps, name, against)
-            of_model = {"model": model, "level": level, "target": target}
+        of_model = {"model": model, "level": level, "target": target}
+        for entry, maps, estimates, against in tables.beside(results, methods, model, level, target):
             rows += [of_model | row for row in tables.summary_rows(maps, entry, estimates, against)]
     return tables.ordered(rows, methods)
 

@@ -107,7 +107,7 @@ def finding(results: Results, panels: Sequence[figures.Panel]) -> str:
         blind = of_model[of_model["method"].isin(BLIND)].groupby("method")["more"].sum()
         if many:
             words.append(said)
-            best.append(int(blind.max()) if len(blind) else 0)
+            best.append(str(blind.max()) if len(blind) else "0")
             continue
         of_layers = own.groupby("layer", sort=False)["more"].sum().sort_values(ascending=False, kind="stable")
         if len(of_layers) > 1 and of_layers.iloc[0] > of_layers.iloc[1]:
@@ -119,8 +119,8 @@ def finding(results: Results, panels: Sequence[figures.Panel]) -> str:
             said += f"; {control} is so in {blind.max()}" if blind.max() else "; no blind control is so in any"
         words.append(said)
     found = f"{results.label('methods', results.main_method)} is more faithful than its reference in"
-    if many and best:
-        return f"{found} {printing.listed(words)}; the best blind control in {printing.listed(list(map(str, best)))}."
+    if rows["method"].isin(BLIND).any() and len(best) == len(words) > 0:  # or it is not plain whose number is whose
+        return f"{found} {printing.listed(words)}; the best blind control in {printing.listed(best)}."
     return f"{found} {'; in '.join(words)}." if words else ""
 
 

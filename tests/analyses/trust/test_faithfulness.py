@@ -207,6 +207,8 @@ def test_of_many_networks_a_title_has_the_numbers_alone(make):
         "Grad-CAM is more faithful than its reference in 1 of 1 areas in U-Net, 1 of 1 areas in SegFormer and "
         "1 of 1 areas in ViT; the best blind control in 0, 0 and 1."
     )
+    fewer = [replace(panels[0], rows=panels[0].rows[panels[0].rows["method"] == "grad_cam"])]
+    assert "control" not in faithfulness.finding(make(models=models, gallery=0), fewer), "of none nothing is said"
 
 
 def test_of_many_layers_a_few_are_drawn_and_of_many_networks_one_each(make, results):
